@@ -1,0 +1,1 @@
+"""The fixed order, and what must never happen twice."""

@@ -1,0 +1,17 @@
+"""The one clock of this machine that matters: seconds since boot, counting suspension.
+
+A process that was frozen between asking for the fence and sending must notice, even if the machine slept, so the
+submit deadline is measured on it. Linux has CLOCK_BOOTTIME; macOS's CLOCK_MONOTONIC counts sleep as well.
+"""
+
+import sys
+import time
+
+
+def boot_seconds() -> float:
+    """Seconds on a clock that never goes back and does not stop while the machine sleeps."""
+    if sys.platform == "darwin":
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()

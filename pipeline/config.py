@@ -1,0 +1,210 @@
+"""The settings: read once from the environment and `.env`, checked, and handed out in small typed parts.
+
+Names are those of DESIGN section 11. The environment wins over `.env`; an empty value counts as not set;
+ONETAKE_IGNORE_ENV_FILE=1 leaves `.env` unread. A secret is never part of a message.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+OPENAI_URL = "https://api.openai.com/v1"
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class ConfigError(Exception):
+    """A setting is wrong or missing; one clear line each."""
+
+
+@dataclass(frozen=True)
+class VideoEndpoint:
+    base_url: str
+    api_key: str
+    fingerprint: str  # of the key: a run is polled only with the key that bought it
+    model: str | None
+    usd_per_second: Decimal | None
+    connect_seconds: float
+    request_seconds: float
+
+
+@dataclass(frozen=True)
+class TextEndpoint:
+    base_url: str
+    api_key: str
+    model: str
+    timeout_seconds: float
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Every wait of a run's life."""
+
+    submit_deadline: timedelta
+    connect_timeout: timedelta
+    request_timeout: timedelta
+    clock_skew: timedelta
+    look: timedelta  # between two looks through the provider's list
+    reconcile_grace: timedelta
+    reconcile_looks: int
+    render_deadline: timedelta
+    slow_notice: timedelta
+    parked: timedelta
+    confirm: timedelta
+    pause_patience: timedelta
+    poll_seconds: float | None  # None: adapted to what renders take
+
+
+class Settings(BaseModel):
+    """All settings by their names, in lower case."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    telegram_bot_token: SecretStr | None = None
+    telegram_api_base: str = "https://api.telegram.org"
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str = OPENAI_URL
+    llm_model: str = "gpt-6-luna"
+    video_api_key: SecretStr | None = None
+    video_base_url: str | None = None
+    video_model: str | None = None
+    video_usd_per_second: Annotated[Decimal, Field(gt=0)] | None = None
+    video_seconds: Annotated[int, Field(gt=0)] = 8
+    video_size: Annotated[str, Field(pattern=r"^\d{2,5}x\d{2,5}$")] = "720x1280"
+    database_url: SecretStr | None = None
+    supabase_url: str | None = None
+    supabase_service_role_key: SecretStr | None = None
+    supabase_bucket: str = "onetake"
+    onetake_home: Path = Path(".onetake")
+    admin_ids: str = ""
+    admin_token: SecretStr | None = None
+    webhook_url: str | None = None
+    webhook_secret: SecretStr | None = None
+    http_host: str = "127.0.0.1"
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+
+    poll_seconds: Seconds | None = None
+    connect_timeout_seconds: Seconds = 5
+    request_timeout_seconds: Seconds = 60
+    text_timeout_seconds: Seconds = 30
+    submit_deadline_seconds: Seconds = 10
+    clock_skew_seconds: Annotated[float, Field(ge=0)] = 120
+    look_seconds: Seconds = 30
+    reconcile_grace_seconds: Seconds = 600
+    reconcile_looks: Annotated[int, Field(ge=1)] = 5
+    render_deadline_seconds: Seconds = 1800
+    slow_notice_seconds: Seconds = 180
+    parked_seconds: Seconds = 86400
+    confirm_seconds: Seconds = 900
+    pause_patience_seconds: Seconds = 600
+    sweep_seconds: Seconds = 2
+    heartbeat_seconds: Seconds = 1
+    stalled_seconds: Seconds = 5
+    worker_concurrency: Annotated[int, Field(ge=1, le=1000)] = 100
+
+    @field_validator("openai_base_url", "video_base_url", "telegram_api_base", "supabase_url", "webhook_url")
+    @classmethod
+    def _is_url(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return url.rstrip("/") if url else url
+
+    @field_validator("onetake_home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "Settings":
+        if bool(self.supabase_url) != bool(self.supabase_service_role_key):
+            raise ValueError("SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY are needed together")
+        if self.webhook_url and not self.webhook_secret:
+            raise ValueError("WEBHOOK_URL needs WEBHOOK_SECRET, by which Telegram's calls are recognized")
+        return self
+
+    @property
+    def video(self) -> VideoEndpoint:
+        """Raises ConfigError without any key: nothing is bought by an endpoint nobody chose."""
+        key = self.video_api_key or self.openai_api_key
+        if key is None:
+            raise ConfigError("VIDEO_API_KEY: missing; the key of the video endpoint, or OPENAI_API_KEY for both")
+        return VideoEndpoint(
+            base_url=self.video_base_url or self.openai_base_url,
+            api_key=key.get_secret_value(),
+            fingerprint=fingerprint(key.get_secret_value()),
+            model=self.video_model,
+            usd_per_second=self.video_usd_per_second,
+            connect_seconds=self.connect_timeout_seconds,
+            request_seconds=self.request_timeout_seconds,
+        )
+
+    @property
+    def text(self) -> TextEndpoint:
+        if self.openai_api_key is None:
+            raise ConfigError("OPENAI_API_KEY: missing; the key of the text model, which checks prompts")
+        return TextEndpoint(
+            self.openai_base_url,
+            self.openai_api_key.get_secret_value(),
+            self.llm_model,
+            self.text_timeout_seconds,
+        )
+
+    @property
+    def waits(self) -> Waits:
+        def seconds(value: float) -> timedelta:
+            return timedelta(seconds=value)
+
+        return Waits(
+            submit_deadline=seconds(self.submit_deadline_seconds),
+            connect_timeout=seconds(self.connect_timeout_seconds),
+            request_timeout=seconds(self.request_timeout_seconds),
+            clock_skew=seconds(self.clock_skew_seconds),
+            look=seconds(self.look_seconds),
+            reconcile_grace=seconds(self.reconcile_grace_seconds),
+            reconcile_looks=self.reconcile_looks,
+            render_deadline=seconds(self.render_deadline_seconds),
+            slow_notice=seconds(self.slow_notice_seconds),
+            parked=seconds(self.parked_seconds),
+            confirm=seconds(self.confirm_seconds),
+            pause_patience=seconds(self.pause_patience_seconds),
+            poll_seconds=self.poll_seconds,
+        )
+
+
+def fingerprint(key: str) -> str:
+    """Twelve hex digits that tell keys apart and give nothing away."""
+    return hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
+def load_settings(environment: dict[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
+    """The settings of this process. Raises ConfigError, one line per wrong setting."""
+    values = dict(os.environ if environment is None else environment)
+    if env_file is not None and values.get("ONETAKE_IGNORE_ENV_FILE") != "1":
+        values = _read_env_file(env_file) | {k: v for k, v in values.items() if v}
+    known: dict[str, Any] = {
+        name: values[name.upper()] for name in Settings.model_fields if values.get(name.upper(), "").strip()
+    }
+    try:
+        return Settings(**known)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_line(problem) for problem in error.errors())) from None
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    from dotenv import dotenv_values
+
+    if not path.is_file():
+        return {}
+    return {name: value for name, value in dotenv_values(path).items() if value}
+
+
+def _line(problem: Any) -> str:
+    """`NAME: what is wrong`, without the value, which may be a secret."""
+    name = ".".join(str(part) for part in problem["loc"]).upper()
+    words = problem["msg"].removeprefix("Value error, ")
+    return f"{name}: {words}" if name else words

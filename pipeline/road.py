@@ -1,0 +1,49 @@
+"""The road to the ledger: one callable, `rpc(name, args) -> json`, and what can happen on the way.
+
+There are two roads, psycopg and Supabase's REST, with the same answers and the same errors. Every function of the
+ledger may be asked again with the same run, key or token, so a lost answer is simply asked for again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+
+Json: TypeAlias = dict[str, Any] | list[Any] | str | int | float | bool | None
+Rpc: TypeAlias = Callable[[str, Mapping[str, Json]], Awaitable[Json]]
+
+TRIES = 5
+FIRST_PAUSE_SECONDS = 0.2
+
+
+class LedgerError(Exception):
+    """Something between us and the ledger."""
+
+
+class LedgerUnavailable(LedgerError):
+    """The ledger did not answer; what was asked may or may not have happened."""
+
+
+class LedgerRefused(LedgerError):
+    """The ledger says no: `code` is the SQLSTATE, LG001 an illegal move."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+
+
+class LedgerNotMigrated(LedgerError):
+    """The schema is missing or older than this program."""
+
+
+def asking_again(rpc: Rpc, tries: int = TRIES, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> Rpc:
+    """The same road, asked up to `tries` times with doubling pauses while no answer comes back."""
+
+    async def patient(name: str, args: Mapping[str, Json]) -> Json:
+        for turn in range(tries - 1):
+            try:
+                return await rpc(name, args)
+            except LedgerUnavailable:
+                await asyncio.sleep(first_pause_seconds * 2**turn)
+        return await rpc(name, args)
+
+    return patient

@@ -1,0 +1,80 @@
+"""The first road: psycopg to any PostgreSQL, embedded, one's own, or Supabase's.
+
+In       a connection string
+Out      `rpc`: select public.<name>(p_key => value, ...)
+Raises   LedgerUnavailable, LedgerRefused, LedgerNotMigrated
+"""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from pipeline.road import Json, LedgerNotMigrated, LedgerRefused, LedgerUnavailable, Rpc, asking_again
+
+CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 15
+POOL_WAIT_SECONDS = 10
+# A refusal carries one of our own codes, or says that the data do not fit; anything else is the way, not the answer.
+REFUSING_CLASSES = ("LG", "22", "23", "42", "P0")
+
+
+@asynccontextmanager
+async def open_road(dsn: str, *, pool_max: int = 10) -> AsyncIterator[Rpc]:
+    """Yields the callable; closes its connections on the way out."""
+    pool = AsyncConnectionPool(
+        dsn,
+        min_size=1,
+        max_size=pool_max,
+        timeout=POOL_WAIT_SECONDS,
+        open=False,
+        check=AsyncConnectionPool.check_connection,
+        kwargs={
+            "autocommit": True,
+            "prepare_threshold": None,  # poolers in transaction mode lose prepared statements
+            "connect_timeout": CONNECT_SECONDS,
+            "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000}",
+        },
+    )
+    async with pool:
+        yield asking_again(_rpc_over(pool))
+
+
+def _rpc_over(pool: "AsyncConnectionPool[psycopg.AsyncConnection]") -> Rpc:
+    async def rpc(name: str, args: Mapping[str, Json]) -> Json:
+        assert re.fullmatch(r"[a-z_]+", name), f"not a function of the ledger: {name}"
+        values = {key: Jsonb(value) if isinstance(value, dict | list) else value for key, value in args.items()}
+        try:
+            async with pool.connection() as connection:
+                cursor = await connection.execute(_call(name, tuple(args)), values)
+                row = await cursor.fetchone()
+        except PoolTimeout as error:
+            raise LedgerUnavailable(f"the database did not answer within {POOL_WAIT_SECONDS} s") from error
+        except psycopg.Error as error:
+            raise _translated(name, error) from error
+        assert row is not None, f"{name} returned no row"
+        answer: Json = row[0]
+        return answer
+
+    return rpc
+
+
+def _call(name: str, keys: tuple[str, ...]) -> sql.Composed:
+    arguments = sql.SQL(", ").join(
+        sql.SQL("{} => {}").format(sql.Identifier(f"p_{key}"), sql.Placeholder(key)) for key in keys
+    )
+    return sql.SQL("select {}({})").format(sql.Identifier("public", name), arguments)
+
+
+def _translated(name: str, error: psycopg.Error) -> Exception:
+    code = error.sqlstate or ""
+    words = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if code in {"42883", "3F000", "42P01"}:
+        return LedgerNotMigrated(f"this database has no ledger function {name}: run `onetake db migrate`")
+    if code.startswith(REFUSING_CLASSES):
+        return LedgerRefused(code, words)
+    return LedgerUnavailable(f"the database did not answer: {words}")
