@@ -1,0 +1,1 @@
+"""One module per step: each decides, and touches one thing."""

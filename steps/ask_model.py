@@ -1,0 +1,147 @@
+"""The one door to the text model: a template in, a checked value out. It has no tools to call.
+
+In       a template's messages and a pydantic model of the answer
+Out      Asked: the value, tokens, milliseconds, and how often it was asked (twice at most: once more with the errors)
+Raises   TextModelUnreachable, TextModelRefused, TextModelUnusable, each with the tokens it cost
+Effects  one or two chat completions; nothing is stored
+
+Never `context=`: with it, instructor renders every message as a Jinja template, user text included.
+"""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from steps.templates import Message, Template
+
+REASKS_MAX = 1  # instructor counts retries: one more call, carrying what was wrong with the first answer
+
+Answered = TypeVar("Answered", bound=BaseModel)
+Value = TypeVar("Value", covariant=True)
+
+
+@dataclass(frozen=True)
+class Asked(Generic[Value]):
+    value: Value
+    tokens_in: int
+    tokens_out: int
+    asks: int
+    ms: int
+
+
+class TextModelError(Exception):
+    """The text model gave nothing to go on. The message is for a person; `reason` is a stable word."""
+
+    reason = "text_model"
+
+    def __init__(self, message: str, *, tokens_in: int = 0, tokens_out: int = 0, asks: int = 1) -> None:
+        super().__init__(message)
+        self.tokens_in = tokens_in
+        self.tokens_out = tokens_out
+        self.asks = asks
+
+
+class TextModelUnreachable(TextModelError):
+    reason = "text_model_unreachable"
+
+
+class TextModelRefused(TextModelError):
+    reason = "text_model_refused"
+
+
+class TextModelUnusable(TextModelError):
+    reason = "text_model_unusable"
+
+
+class TextModelClient(Protocol):
+    """Whatever answers: the real model through instructor, or, in a benchmark, nothing at all."""
+
+    async def answer(
+        self, messages: Sequence[Message], output: type[Answered], model: str, settings: dict[str, Any]
+    ) -> Asked[Answered]: ...
+
+
+async def ask(
+    client: TextModelClient,
+    template: Template,
+    inputs: dict[str, object],
+    output: type[Answered],
+    model: str,
+) -> Asked[Answered]:
+    """Renders the template and asks; the template's own model, if it names one, goes before `model`."""
+    messages = template.render(**inputs)
+    return await client.answer(messages, output, template.model or model, dict(template.settings))
+
+
+@asynccontextmanager
+async def open_text_model(base_url: str, api_key: str, timeout_seconds: float) -> AsyncIterator[TextModelClient]:
+    import instructor
+    from openai import AsyncOpenAI
+
+    async with AsyncOpenAI(
+        base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout_seconds
+    ) as sdk:
+        yield _InstructorClient(instructor.from_openai(sdk, mode=instructor.Mode.JSON_SCHEMA))
+
+
+class _InstructorClient:
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    async def answer(
+        self, messages: Sequence[Message], output: type[Answered], model: str, settings: dict[str, Any]
+    ) -> Asked[Answered]:
+        from instructor.core import IncompleteOutputException, InstructorRetryException
+
+        begun = time.monotonic()
+        try:
+            value, completion = await self._client.create_with_completion(
+                response_model=output,
+                messages=[dict(message) for message in messages],
+                model=model,
+                max_retries=REASKS_MAX,
+                **settings,
+            )
+        except InstructorRetryException as error:
+            raise _named(error) from error
+        except IncompleteOutputException as error:
+            raise TextModelUnusable("the text model's answer was cut off") from error
+        tokens_in, tokens_out = _tokens(completion.usage)
+        return Asked(value, tokens_in, tokens_out, _asks(completion), int((time.monotonic() - begun) * 1000))
+
+
+def _named(error: Any) -> TextModelError:
+    """What instructor's one exception stands for: no connection, a refusal, or answers that never fit."""
+    from openai import APIConnectionError, APIStatusError, AuthenticationError
+
+    tokens_in, tokens_out = _tokens(error.total_usage)
+    spent = {"tokens_in": tokens_in, "tokens_out": tokens_out, "asks": error.n_attempts}
+    cause = error.__cause__
+    while cause is not None and not isinstance(cause, APIConnectionError | APIStatusError):
+        cause = cause.__cause__
+    if isinstance(cause, AuthenticationError):
+        return TextModelUnreachable("the text model does not accept OPENAI_API_KEY", **spent)
+    if isinstance(cause, APIStatusError):
+        return TextModelUnreachable(f"the text model answered HTTP {cause.status_code}", **spent)
+    if isinstance(cause, APIConnectionError):
+        return TextModelUnreachable("the text model cannot be reached", **spent)
+    if refusal := _refusal(error.last_completion):
+        return TextModelRefused(f"the text model declined: {refusal}", **spent)
+    return TextModelUnusable("the text model's answers never fitted what was asked for", **spent)
+
+
+def _refusal(completion: Any) -> str | None:
+    choices = getattr(completion, "choices", None) or []
+    return getattr(choices[0].message, "refusal", None) if choices else None
+
+
+def _tokens(usage: Any) -> tuple[int, int]:
+    return int(getattr(usage, "prompt_tokens", 0) or 0), int(getattr(usage, "completion_tokens", 0) or 0)
+
+
+def _asks(completion: Any) -> int:
+    return int(getattr(completion, "_n_attempts", 1) or 1)

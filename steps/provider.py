@@ -1,0 +1,192 @@
+"""Talk to the provider: four calls of the Videos protocol through the openai SDK. No decisions here.
+
+`post` spends and goes off once: no retries, no redirects, a fresh connection (a stale kept-alive one would turn a
+purchase into a doubt), and a hook on the last line before sending that also counts. The rest only reads; a failure to
+read is a value, and repeating it is free.
+"""
+
+import asyncio
+import hashlib
+import os
+import ssl
+import warnings
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
+
+from steps.videos_protocol import Answer, Fault, Job, Order, Page, read_job, read_page
+
+# OpenAI's own endpoint is gone; the protocol is what gateways speak.
+warnings.filterwarnings("ignore", message="The Sora API is scheduled", category=DeprecationWarning)
+
+PAGE_JOBS = 100
+CHUNK_BYTES = 1 << 16
+
+
+class TooLate(Exception):
+    """The submit deadline has passed: nothing is sent."""
+
+
+@dataclass(frozen=True)
+class ReadError:
+    """A read that did not work; `status` None means no answer at all."""
+
+    status: int | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """A clip that arrived whole and is synced to disk."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Gone:
+    """The provider says that the content is not, or no longer, there."""
+
+    status: int
+
+
+@asynccontextmanager
+async def open_provider(
+    base_url: str, api_key: str, *, connect_seconds: float = 5, request_seconds: float = 60
+) -> AsyncIterator["VideoProvider"]:
+    """The provider at this base URL with this key; closes its connections on the way out."""
+    timeout = httpx2.Timeout(request_seconds, connect=connect_seconds)
+    tls = ssl.create_default_context()
+    async with httpx2.AsyncClient(timeout=timeout, follow_redirects=False, verify=tls) as http:
+        sdk = AsyncOpenAI(
+            base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout, http_client=http
+        )
+        yield VideoProvider(sdk, timeout, tls)
+
+
+class VideoProvider:
+    """The four calls. Built by `open_provider`."""
+
+    def __init__(self, sdk: AsyncOpenAI, timeout: httpx2.Timeout, tls: ssl.SSLContext) -> None:
+        self._sdk = sdk
+        self._timeout = timeout
+        self._tls = tls
+
+    async def post(self, order: Order, before_send: Callable[[], None]) -> Answer:
+        """Sends the order once. `before_send` may raise TooLate on the last line before."""
+        sends = 0
+
+        async def on_send(_: httpx2.Request) -> None:
+            nonlocal sends
+            sends += 1
+            assert sends == 1, f"run {order.run_id} was about to send its order a second time"
+            before_send()
+
+        async with httpx2.AsyncClient(
+            timeout=self._timeout,
+            follow_redirects=False,
+            verify=self._tls,
+            limits=httpx2.Limits(max_keepalive_connections=0),
+            event_hooks={"request": [on_send]},
+        ) as once:
+            answer = await self._create(self._sdk.with_options(max_retries=0, http_client=once), order)
+        assert sends <= 1
+        return answer
+
+    async def _create(self, sdk: AsyncOpenAI, order: Order) -> Answer:
+        headers = {"Idempotency-Key": order.run_id}
+        if order.create_body == "json":
+            headers["Content-Type"] = "application/json"
+        try:
+            raw = await sdk.videos.with_raw_response.create(
+                prompt=order.prompt,
+                model=order.model,
+                seconds=str(order.seconds),  # type: ignore[arg-type]  # gateways sell more lengths than the literals
+                size=order.size,  # type: ignore[arg-type]  # and more sizes
+                timeout=self._timeout,
+                extra_headers=headers,
+            )
+        except APIStatusError as error:
+            return Answer(error.status_code, _body_of(error.response))
+        except APIConnectionError as error:
+            return Answer(None, repr(error.__cause__ or error), _fault(error.__cause__))
+        return Answer(raw.status_code, raw.http_response.text)
+
+    async def job(self, job_id: str) -> Job | ReadError:
+        try:
+            raw = await self._sdk.videos.with_raw_response.retrieve(job_id)
+        except APIError as error:
+            return _read_error(error)
+        job = read_job(raw.http_response.text)
+        return job or ReadError(raw.status_code, "the answer shows no job")
+
+    async def page(self, after: str | None = None) -> Page | ReadError:
+        """One page of the provider's list, newest first."""
+        try:
+            if after is None:
+                raw = await self._sdk.videos.with_raw_response.list(limit=PAGE_JOBS, order="desc")
+            else:
+                raw = await self._sdk.videos.with_raw_response.list(after=after, limit=PAGE_JOBS, order="desc")
+        except APIError as error:
+            return _read_error(error)
+        page = read_page(raw.http_response.text)
+        return page or ReadError(raw.status_code, "the answer is not a list of jobs")
+
+    async def content(self, job_id: str, into: Path) -> Content | Gone | ReadError:
+        """Streams the clip into a file, synced. Raises OSError if the disk does not take it."""
+        url = f"{str(self._sdk.base_url).rstrip('/')}/videos/{job_id}/content"
+        headers = {"Authorization": f"Bearer {self._sdk.api_key}"}
+        async with httpx2.AsyncClient(timeout=self._timeout, follow_redirects=True, verify=self._tls) as http:
+            # httpx drops Authorization when a redirect leaves the host, as links to storage do.
+            try:
+                async with http.stream("GET", url, headers=headers) as response:
+                    if response.status_code in {404, 410}:
+                        return Gone(response.status_code)
+                    if response.status_code != 200:
+                        return ReadError(response.status_code, f"HTTP {response.status_code}")
+                    return await _store(response, into)
+            except httpx2.HTTPError as error:
+                return ReadError(None, repr(error))
+
+
+async def _store(response: httpx2.Response, into: Path) -> Content | ReadError:
+    digest, count, head = hashlib.sha256(), 0, b""
+    with into.open("wb") as file:
+        async for chunk in response.aiter_bytes(CHUNK_BYTES):
+            head = head or chunk[:12]
+            digest.update(chunk)
+            count += len(chunk)
+            file.write(chunk)
+        file.flush()
+        await asyncio.to_thread(os.fsync, file.fileno())
+    promised = response.headers.get("content-length")
+    if promised is not None and "content-encoding" not in response.headers and int(promised) != count:
+        return ReadError(200, f"{count} of {promised} bytes arrived")
+    if head[4:8] != b"ftyp":
+        return ReadError(200, "what arrived is not an MP4")
+    return Content(count, digest.hexdigest())
+
+
+def _fault(cause: BaseException | None) -> Fault:
+    if isinstance(cause, TooLate):
+        return Fault.NEVER_SENT
+    if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.UnsupportedProtocol):
+        return Fault.NEVER_CONNECTED
+    return Fault.LOST
+
+
+def _body_of(response: httpx2.Response) -> str:
+    try:
+        return response.text
+    except httpx2.HTTPError:
+        return ""
+
+
+def _read_error(error: APIError) -> ReadError:
+    if isinstance(error, APIStatusError):
+        return ReadError(error.status_code, error.message)
+    return ReadError(None, repr(error.__cause__ or error))

@@ -1,0 +1,272 @@
+"""What the provider's words mean. Pure: no input, no output, no clock.
+
+The protocol is OpenAI's `/videos` as gateways and self-hosted servers speak it today, so nearly every field may be
+missing. Three readings matter: what an answer to the one paid call means (`read_answer`), what a job says of itself
+(`read_job`), and whether a job in a list can be what an order made (`fits`).
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is sent, and nothing else. `size` is WIDTHxHEIGHT; `create_body` is multipart or json."""
+
+    run_id: str
+    prompt: str
+    model: str
+    seconds: int
+    size: str
+    create_body: str
+
+    def fields(self) -> dict[str, str]:
+        """The fields of the request's body; `seconds` travels as a string."""
+        return {
+            "prompt": self.prompt,
+            "model": self.model,
+            "seconds": str(self.seconds),
+            "size": self.size,
+        }
+
+    def request_hash(self) -> str:
+        """sha256 of the fields as canonical JSON, for receipts."""
+        canonical = json.dumps(self.fields(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class Fault(StrEnum):
+    """Why there is no answer."""
+
+    NEVER_SENT = "never_sent"  # the submit deadline had passed; nothing left
+    NEVER_CONNECTED = "never_connected"  # refused, DNS, TLS: no byte of the request left
+    LOST = "lost"  # anything after that
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The raw answer to a create request: a status with a body, or the fault that stands for both."""
+
+    status: int | None
+    body: str
+    fault: Fault | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Answer":
+        fault = kept.get("fault")
+        return cls(kept["status"], kept["body"], Fault(fault) if fault else None)
+
+
+class JobStatus(StrEnum):
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    EXPIRED = "expired"  # was completed; its content is gone
+    UNKNOWN = "unknown"  # a word we do not know: it is taken for still rendering
+
+
+STATUS_WORDS = {
+    "queued": JobStatus.QUEUED,
+    "pending": JobStatus.QUEUED,
+    "submitted": JobStatus.QUEUED,
+    "in_progress": JobStatus.IN_PROGRESS,
+    "processing": JobStatus.IN_PROGRESS,
+    "running": JobStatus.IN_PROGRESS,
+    "completed": JobStatus.COMPLETED,
+    "succeeded": JobStatus.COMPLETED,
+    "success": JobStatus.COMPLETED,
+    "done": JobStatus.COMPLETED,
+    "failed": JobStatus.FAILED,
+    "error": JobStatus.FAILED,
+    "cancelled": JobStatus.FAILED,
+    "canceled": JobStatus.FAILED,
+    "expired": JobStatus.EXPIRED,
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the provider shows it; None is "not shown". Times in epoch seconds."""
+
+    job_id: str
+    status: JobStatus
+    progress: int | None = None
+    prompt: str | None = None
+    model: str | None = None
+    seconds: int | None = None
+    size: str | None = None
+    created_at: float | None = None
+    expires_at: float | None = None
+    error: str | None = None
+    error_code: str | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list; `has_more` None means that the provider does not say."""
+
+    jobs: tuple[Job, ...]
+    has_more: bool | None
+    last_id: str | None
+
+
+@dataclass(frozen=True)
+class Made:
+    """The provider has the job: it is ours, and it is owed."""
+
+    job: Job
+
+
+@dataclass(frozen=True)
+class ClearNo:
+    """Nothing was made and nothing is owed. `reason` is a stable word, `detail` the provider's own."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Unclear:
+    """Nobody can tell from this answer. `reason` is a stable word."""
+
+    reason: str
+    detail: str
+
+
+# Statuses by which a server says that it did not take the request. Every status that is not here is unclear.
+CLEAR_NO = {
+    400: "bad_request",
+    401: "unauthorized",
+    402: "no_credit",
+    403: "forbidden",
+    404: "not_found",
+    413: "too_large",
+    415: "bad_request",
+    422: "bad_request",
+}
+REFUSAL_WORDS = ("moderation", "content_policy", "content policy", "safety", "sentinel")
+DETAIL_CHARACTERS_MAX = 300
+
+
+def read_answer(answer: Answer, *, refuses_429: bool) -> Made | ClearNo | Unclear:
+    """What the answer to the one paid call means (DESIGN section 4). `refuses_429`: a 429 came before any work."""
+    if answer.fault in {Fault.NEVER_SENT, Fault.NEVER_CONNECTED}:
+        return ClearNo(answer.fault.value, answer.body[:DETAIL_CHARACTERS_MAX])
+    if answer.status is None:
+        return Unclear("lost", answer.body[:DETAIL_CHARACTERS_MAX])
+    if 200 <= answer.status < 300:
+        job = read_job(answer.body)
+        return Made(job) if job else Unclear("unreadable", answer.body[:DETAIL_CHARACTERS_MAX])
+    detail = _error_words(answer.body) or f"HTTP {answer.status}"
+    if reason := CLEAR_NO.get(answer.status):
+        refused = answer.status == 400 and any(word in answer.body.lower() for word in REFUSAL_WORDS)
+        return ClearNo("prompt_refused" if refused else reason, detail)
+    if answer.status == 429:
+        return ClearNo("rate_limited", detail) if refuses_429 else Unclear("rate_limited", detail)
+    return Unclear(f"http_{answer.status}", detail)
+
+
+def read_job(body: str) -> Job | None:
+    """The job in a body; None if there is no id to come back for."""
+    return _job(_object(body))
+
+
+def read_page(body: str) -> Page | None:
+    """The page in a body; None if it is not a list of jobs."""
+    page = _object(body)
+    rows = page.get("data")
+    if not isinstance(rows, list):
+        return None
+    jobs = [_job(row) if isinstance(row, dict) else None for row in rows]
+    if any(job is None for job in jobs):
+        return None  # a row we cannot read may be the very job we look for
+    has_more, last_id = page.get("has_more"), page.get("last_id")
+    return Page(
+        tuple(job for job in jobs if job),
+        has_more if isinstance(has_more, bool) else None,
+        last_id if isinstance(last_id, str) and last_id else (jobs[-1].job_id if jobs and jobs[-1] else None),
+    )
+
+
+def fits(job: Job, order: Order, *, not_before: float, not_after: float) -> bool:
+    """Whether this job can be what that order made. What is not shown is unknown, not different.
+
+    Times are epoch seconds; the provider's clock may be off, which the caller allows for in the two bounds.
+    """
+    if job.prompt is not None and job.prompt.strip() != order.prompt.strip():
+        return False
+    if job.seconds is not None and job.seconds != order.seconds:
+        return False
+    if job.size is not None and job.size != order.size:
+        return False
+    if job.created_at is not None and not not_before <= job.created_at <= not_after:
+        return False
+    return job.model is None or _same_model(job.model, order.model)
+
+
+def _same_model(shown: str, asked: str) -> bool:
+    """Gateways show a model with or without its vendor or a date: such an alias is unknown, not different."""
+    one, other = shown.lower(), asked.lower()
+    return one == other or one.endswith(other) or other.endswith(one) or one.startswith(other) or other.startswith(one)
+
+
+def _object(body: str) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _job(row: dict[str, Any]) -> Job | None:
+    job_id = row.get("id")
+    if not isinstance(job_id, str) or not job_id.strip():
+        return None
+    error = row.get("error")
+    return Job(
+        job_id=job_id,
+        status=STATUS_WORDS.get(str(row.get("status", "")).lower(), JobStatus.UNKNOWN),
+        progress=_whole(row.get("progress")),
+        prompt=_text(row.get("prompt")),
+        model=_text(row.get("model")),
+        seconds=_whole(row.get("seconds")),
+        size=_text(row.get("size")),
+        created_at=_number(row.get("created_at")),
+        expires_at=_number(row.get("expires_at")),
+        error=_error_words(json.dumps({"error": error})) if error else None,
+        error_code=_text(error.get("code")) if isinstance(error, dict) else None,
+    )
+
+
+def _error_words(body: str) -> str:
+    """The provider's own words, in whichever of the usual shapes they come."""
+    answer = _object(body)
+    error = answer.get("error", answer.get("detail", answer.get("message", "")))
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("code") or ""
+    words = error if isinstance(error, str) else json.dumps(error)
+    return words[:DETAIL_CHARACTERS_MAX]
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(value)  # type: ignore[arg-type]  # anything that is not a number is not shown
+    except (TypeError, ValueError):
+        return None
+
+
+def _whole(value: object) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and number == number and abs(number) < 1e9 else None

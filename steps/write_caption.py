@@ -1,0 +1,104 @@
+"""Write the caption and the hashtags that go out with the clip, while it renders.
+
+In       the brief, the user's language, a template, the text model
+Out      Caption: text and 3 to 8 hashtags that together fit Telegram's 1024
+Raises   TextModelError; the caller then takes `plain_caption`, so that no paid clip waits for words
+Effects  one or two calls of the text model
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from steps.ask_model import Asked, TextModelClient, ask
+from steps.templates import Template
+from steps.validate_prompt import Brief
+
+CAPTION_UNITS_MAX = 1024  # UTF-16 code units, as Telegram counts, hashtags included
+HASHTAGS_MIN, HASHTAGS_MAX = 3, 8
+HASHTAG_CHARACTERS_MAX = 40
+PLAIN_HASHTAGS = {
+    "es": ("#video", "#ia", "#hechoconia", "#creatividad"),
+    "en": ("#video", "#ai", "#madewithai", "#creative"),
+}
+
+
+class CaptionDraft(BaseModel):
+    """What the text model is asked for; what can be mended is, the rest goes back to it once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(description="the caption, without hashtags, at most 600 characters")
+    hashtags: list[str] = Field(description=f"{HASHTAGS_MIN} to {HASHTAGS_MAX} hashtags")
+
+    @field_validator("text")
+    @classmethod
+    def _tidy(cls, text: str) -> str:
+        clean = "".join(c for c in text if c.isprintable() or c == "\n").strip()
+        if not clean:
+            raise ValueError("the caption is empty")
+        return clean
+
+    @field_validator("hashtags")
+    @classmethod
+    def _normal(cls, hashtags: list[str]) -> list[str]:
+        normal = normalized(hashtags)
+        if len(normal) < HASHTAGS_MIN:
+            raise ValueError(f"{HASHTAGS_MIN} to {HASHTAGS_MAX} different hashtags are needed")
+        return normal
+
+    @model_validator(mode="after")
+    def _fits(self) -> "CaptionDraft":
+        length = units(joined(self.text, self.hashtags))
+        if length > CAPTION_UNITS_MAX:
+            raise ValueError(f"caption and hashtags are {length} long; {CAPTION_UNITS_MAX} fit")
+        return self
+
+
+@dataclass(frozen=True)
+class Caption:
+    text: str
+    hashtags: tuple[str, ...]
+
+
+async def write_caption(
+    brief: Brief, language: str, template: Template, client: TextModelClient, model: str
+) -> tuple[Caption, Asked[CaptionDraft]]:
+    """The caption, and the call behind it for the books."""
+    inputs: dict[str, object] = {
+        "title": brief.title,
+        "improved_prompt": brief.improved_prompt,
+        "category": brief.category,
+        "language": language,
+    }
+    asked = await ask(client, template, inputs, CaptionDraft, model)
+    return Caption(asked.value.text, tuple(asked.value.hashtags)), asked
+
+
+def plain_caption(brief: Brief) -> Caption:
+    """The title as a caption, with hashtags that are always true."""
+    return Caption(brief.title, PLAIN_HASHTAGS.get(brief.language, PLAIN_HASHTAGS["en"]))
+
+
+def joined(text: str, hashtags: list[str] | tuple[str, ...]) -> str:
+    """Caption and hashtags as they are sent."""
+    return f"{text}\n\n{' '.join(hashtags)}"
+
+
+def units(text: str) -> int:
+    """Length in UTF-16 code units."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+def normalized(hashtags: list[str]) -> list[str]:
+    """`#word`, letters, digits and underscores of any script, no digits alone, each once, the first eight."""
+    tags: dict[str, str] = {}
+    for raw in hashtags:
+        for part in re.split(r"[\s,]*#", raw) if "#" in raw.strip().lstrip("#") else [raw]:
+            word = "".join(c for c in unicodedata.normalize("NFC", part) if c.isalnum() or c == "_")
+            word = word[:HASHTAG_CHARACTERS_MAX]
+            if word.strip("_") and not word.isdecimal():
+                tags.setdefault(word.casefold(), f"#{word}")
+    return list(tags.values())[:HASHTAGS_MAX]
