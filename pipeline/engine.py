@@ -1,0 +1,156 @@
+"""What runs it: procrastinate's queue with one task, `advance`, and a sweep beside it.
+
+The queue only says who works on what; that nothing happens twice is the ledger's doing. So a job may be lost,
+doubled or run by two workers at once, and every unfinished run that is due and has no job gets one from the sweep.
+The queue lives in a schema of its own (`queue`), which no API exposes.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import procrastinate
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from procrastinate.jobs import Status
+
+from pipeline.fence import replay_answers
+from pipeline.records import Run
+from pipeline.road import LedgerUnavailable
+from pipeline.run import run
+from pipeline.world import World
+
+QUEUE = "runs"
+TASK = "advance"
+DUE_AT_MOST = 200  # runs one sweep hands out
+SWEEP_LOCK = 0x0E7A_4B5  # an advisory lock: one sweep at a time for all workers
+RESTART_SECONDS = (0.5, 1.0, 2.0, 5.0)  # how long to wait before a worker that fell over is started again
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[Run], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the worker breathes: seconds, and runs at once."""
+
+    concurrency: int
+    heartbeat_seconds: float
+    stalled_seconds: float
+    sweep_seconds: float
+
+
+class Engine:
+    """The queue of one database. `tell` brings a run's news to its user; it may fail and is asked again."""
+
+    def __init__(self, app: procrastinate.App) -> None:
+        self._app = app
+
+    async def enqueue(self, run_id: UUID | str) -> None:
+        """Sees that the run has a job waiting; one that waits already is enough."""
+        job = self._app.configure_task(TASK, queue=QUEUE, queueing_lock=str(run_id))
+        with contextlib.suppress(AlreadyEnqueued):
+            await job.defer_async(run_id=str(run_id))
+
+    async def work(self, world: World, tell: Tell, pace: Pace) -> None:
+        """Works until canceled. Waits for purchases under way before it gives up the ghost."""
+        self._app.tasks.pop(TASK, None)
+
+        async def advance(run_id: str) -> None:
+            fresh = await run(UUID(run_id), world)
+            if fresh is not None and fresh.told_state is not fresh.state:
+                await tell(fresh)
+
+        self._app.task(name=TASK, queue=QUEUE)(advance)
+        sweep = asyncio.create_task(self._sweep_forever(world, pace))
+        try:
+            await self._work_forever(pace)
+        finally:
+            sweep.cancel()
+            await asyncio.gather(sweep, return_exceptions=True)
+            await world.purchases.all_done()
+
+    async def _work_forever(self, pace: Pace) -> None:
+        """A worker ends when it was pruned as dead or the database was gone for a minute: it begins again."""
+        falls = 0
+        while True:
+            try:
+                await self._app.run_worker_async(
+                    queues=[QUEUE],
+                    concurrency=pace.concurrency,
+                    wait=True,
+                    install_signal_handlers=False,
+                    delete_jobs="always",
+                    fetch_job_polling_interval=1.0,
+                    shutdown_graceful_timeout=0.5,
+                    update_heartbeat_interval=pace.heartbeat_seconds,
+                    stalled_worker_timeout=pace.stalled_seconds,
+                )
+            except (ConnectorException, OSError) as error:
+                log.warning("worker", extra={"action": "worker_fell", "error": str(error)})
+            await asyncio.sleep(RESTART_SECONDS[min(falls, len(RESTART_SECONDS) - 1)])
+            falls += 1
+
+    async def _sweep_forever(self, world: World, pace: Pace) -> None:
+        while True:
+            try:
+                await replay_answers(world)
+                async with self._only_sweep() as mine:
+                    if mine:
+                        await self.sweep(world, pace)
+            except (LedgerUnavailable, ConnectorException, OSError) as error:
+                log.warning("sweep", extra={"action": "sweep_failed", "error": str(error)})
+            await asyncio.sleep(pace.sweep_seconds)
+
+    async def sweep(self, world: World, pace: Pace) -> None:
+        """Frees the jobs of dead workers, then gives every run that is due a job. One bad row stops nothing."""
+        manager = self._app.job_manager
+        for job in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=pace.stalled_seconds):
+            # Not retried: a twin may wait already, and then the two block each other. Finished and asked for anew.
+            await manager.finish_job(job, status=Status.FAILED, delete_job=True)
+            await self.enqueue(str(job.task_kwargs["run_id"]))
+        due = await world.ledger.due_runs(DUE_AT_MOST)
+        busy = await self._with_jobs(due)
+        for run_id in due:
+            if run_id not in busy:
+                await self.enqueue(run_id)
+
+    async def _with_jobs(self, run_ids: tuple[str, ...]) -> set[str]:
+        rows = await self._app.connector.execute_query_all_async(
+            "select args ->> 'run_id' as run_id from procrastinate_jobs"
+            " where status in ('todo', 'doing') and args ->> 'run_id' = any(%(run_ids)s)",
+            run_ids=list(run_ids),
+        )
+        return {row["run_id"] for row in rows}
+
+    @contextlib.asynccontextmanager
+    async def _only_sweep(self) -> AsyncIterator[bool]:
+        """A try-advisory lock held for one sweep, on one connection, so that a dead worker's lock dies with it."""
+        async with self._app.connector.pool.connection() as connection:  # type: ignore[attr-defined]  # psycopg's
+            async with connection.transaction():
+                cursor = await connection.execute("select pg_try_advisory_xact_lock(%s)", (SWEEP_LOCK,))
+                row = await cursor.fetchone()
+                yield bool(row and row[0])
+
+
+@contextlib.asynccontextmanager
+async def open_engine(queue_dsn: str, pool_max: int = 10) -> AsyncIterator[Engine]:
+    """The queue at this database. It needs a direct or session connection: it listens and locks."""
+    connector = procrastinate.PsycopgConnector(
+        conninfo=queue_dsn,
+        min_size=1,
+        max_size=pool_max,
+        kwargs={"options": "-c search_path=queue", "prepare_threshold": None},
+    )
+    app = procrastinate.App(connector=connector)
+    async with app.open_async():
+        yield Engine(app)
+
+
+def longest_wait(pace: Pace) -> timedelta:
+    """How long after a worker's death its runs may wait for another: the heartbeat's timeout and one sweep."""
+    return timedelta(seconds=pace.stalled_seconds + pace.heartbeat_seconds + pace.sweep_seconds)

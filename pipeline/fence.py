@@ -1,0 +1,123 @@
+"""The fence: the only way to the provider's POST.
+
+    1. begin_submission   approved -> submitting, one winner, committed
+    2. POST /videos       once
+    3. answer file        synced
+    4. record_submission  committed, and the answer file is dropped
+
+In       an approved run
+Out      the run as the ledger has it afterwards
+Effects  at most one POST in the run's whole life: whoever does not hold the winner's token never comes to step 2,
+         and step 2 has no repetition in it. A caller that is canceled leaves the purchase to finish by itself.
+"""
+
+import logging
+from datetime import timedelta
+
+from pipeline.answers import KeptAnswer
+from pipeline.ledger import NotWon
+from pipeline.records import JobSource, Run, State
+from pipeline.world import FREE_BYTES_MIN, World
+from steps import generate_video
+from steps.provider import TooLate
+from steps.save_video import free_bytes
+from steps.videos_protocol import ClearNo, Made, Order, Unclear, read_answer
+
+# Reasons of a clear no that say something about the provider, not about this one request: the breaker counts them.
+PROVIDER_FAULTS = frozenset(
+    {"unauthorized", "no_credit", "forbidden", "not_found", "rate_limited", "never_connected"}
+)
+HELD_BACK_RETRY = timedelta(seconds=5)
+log = logging.getLogger(__name__)
+
+
+async def buy_once(run: Run, world: World) -> Run:
+    """Buys the approved run's clip, unless something says no until the last moment."""
+    if not world.shop.sells(run):
+        return await world.ledger.wait_until(run.run_id, run.read_at + world.waits.look)
+    if free_bytes(world.media) < FREE_BYTES_MIN:
+        await world.ledger.fail(run.run_id, run.state, "disk_full", "less than 1 GB is free for the clip")
+        return await reload(run, world)
+    token = world.new_token()
+    asked_at = world.boot_seconds()
+    fence = await world.ledger.begin_submission(run.run_id, token)
+    if isinstance(fence, NotWon):
+        return await _held_back(await reload(run, world), fence, world)
+    await world.purchases.see_through(_buy(run, fence.order, token, asked_at, world))
+    return await reload(run, world)
+
+
+async def _buy(run: Run, order: Order, token: str, asked_at: float, world: World) -> None:
+    def check_deadline() -> None:
+        if world.boot_seconds() - asked_at > world.waits.submit_deadline.total_seconds():
+            raise TooLate
+
+    started_at = world.boot_seconds()
+    answer = await generate_video.submit(order, world.shop.provider, check_deadline)
+    took_ms = int((world.boot_seconds() - started_at) * 1000)
+    kept = KeptAnswer(run.run_id, token, answer)
+    try:
+        world.answers.keep(kept)
+    except OSError as error:  # a full disk must not cost us the answer: the ledger can still be told
+        log.error("answer_file", extra={"action": "answer_file", "run": run.ref, "error": str(error)})
+    await book(kept, world, ms=took_ms)
+
+
+async def book(kept: KeptAnswer, world: World, ms: int | None = None) -> None:
+    """Tells the ledger what an answer means, then drops its file. Safe to repeat; replayed after a crash."""
+    run = await world.ledger.load(kept.run_id)
+    if run is None:  # another ledger's answer: kept, for whoever opens that ledger again
+        return
+    rules = world.shop.rules_for(run.model)
+    meaning = read_answer(kept.answer, refuses_429=rules.refuses_429_before_work)
+    match meaning:
+        case Made(job=job):
+            recorded = await world.ledger.record_submission(
+                kept.run_id, job.job_id, JobSource.ANSWER, token=kept.token, ms=ms
+            )
+            if recorded.why == "owned":
+                await world.ledger.mark_uncertain(
+                    kept.run_id, "job_owned_by_another_run", token=kept.token, ms=ms
+                )
+        case ClearNo(reason=reason, detail=detail):
+            await _fail_clearly(kept, reason, detail, world, ms)
+        case Unclear(reason=reason):
+            await world.ledger.mark_uncertain(kept.run_id, reason, token=kept.token, ms=ms)
+    world.answers.drop(kept.run_id)
+
+
+async def _fail_clearly(kept: KeptAnswer, reason: str, detail: str, world: World, ms: int | None) -> None:
+    """A clear no is proof, whether or not somebody has meanwhile called the run uncertain."""
+    breaker = "answer" if reason in PROVIDER_FAULTS else None
+    for state in (State.SUBMITTING, State.UNCERTAIN):
+        if await world.ledger.fail(
+            kept.run_id, state, reason, detail, token=kept.token, breaker=breaker, ms=ms
+        ):
+            return
+
+
+async def replay_answers(world: World) -> None:
+    """Brings answers to the ledger that a crash or an outage kept from it."""
+    for kept in world.answers.all():
+        await book(kept, world)
+
+
+async def _held_back(run: Run, fence: NotWon, world: World) -> Run:
+    """Not let through: waits for the user's tap or for the way to open, or ends when it has waited too long."""
+    if run.state is not State.APPROVED:
+        return run
+    if fence.refused == "not_confirmed":
+        if run.confirm_until and run.confirm_until <= run.read_at:
+            await world.ledger.cancel(run.run_id, "sweep", "not_confirmed")
+            return await reload(run, world)
+        return await world.ledger.wait_until(run.run_id, run.confirm_until)
+    if fence.refused in {"paused", "breaker_open"} and run.age(run.held_back_since) > world.waits.pause_patience:
+        await world.ledger.fail(run.run_id, State.APPROVED, fence.refused, fence.reason or "")
+        return await reload(run, world)
+    return await world.ledger.wait_until(run.run_id, run.read_at + HELD_BACK_RETRY)
+
+
+async def reload(run: Run, world: World) -> Run:
+    fresh = await world.ledger.load(run.run_id)
+    assert fresh is not None, f"run {run.ref} has left the ledger"
+    return fresh

@@ -1,0 +1,126 @@
+"""From a job to a saved clip: wait, fetch, store, settle. Free to repeat at any point.
+
+In       a rendering run, and the task that is writing its caption
+Out      the run: saved, failed (the provider says so), or rendering still and parked
+Effects  reads the provider, writes one file; the money is settled in the same commit that says `saved`
+"""
+
+import asyncio
+import errno
+import os
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from pipeline import fence
+from pipeline.reconcile import next_look
+from pipeline.records import Run, State
+from pipeline.world import ATTEND, World
+from steps import generate_video
+from steps.generate_video import Clip, Expired, Missing, Rendered, RenderFailed, StillRendering
+from steps.save_video import save, stored
+from steps.videos_protocol import Job
+
+FETCH_RETRY = timedelta(seconds=5)
+
+
+async def wait_and_save(run: Run, caption: asyncio.Task[Run], world: World) -> Run:
+    target = world.media / f"{run.run_id}.mp4"
+    if clip := stored(target):  # a crash came between the file and the ledger
+        return await _settle(run, clip, caption, world)
+    if not world.shop.sells(run):
+        return await world.ledger.park(run.run_id, "provider_not_configured", next_look(run, world))
+    ended = await _wait(run, world)
+    match ended:
+        case Rendered(job=job):
+            return await _fetch(run, job, target, caption, world)
+        case RenderFailed(detail=detail):
+            await world.ledger.fail(
+                run.run_id,
+                State.RENDERING,
+                "render_failed",
+                detail,
+                spent=run.bills_failed,
+                breaker="render",
+            )
+            return await fence.reload(run, world)
+        case StillRendering():
+            fresh = await fence.reload(run, world)
+            if fresh.state is not State.RENDERING:
+                return fresh
+            return await world.ledger.park(run.run_id, "render_deadline", next_look(fresh, world))
+
+
+async def _wait(run: Run, world: World) -> Rendered | RenderFailed | StillRendering:
+    """Looks until the render ends or its deadline passes; a parked run gets a single look."""
+    assert run.job_id is not None
+    elapsed = run.age(run.rendering_at).total_seconds()
+    left = 0.0 if run.parked else max(0.0, world.waits.render_deadline.total_seconds() - elapsed)
+
+    async def alive(progress: int | None) -> None:
+        await world.ledger.attend(run.run_id, ATTEND, progress)
+
+    return await generate_video.wait(
+        run.job_id,
+        world.shop.provider,
+        expected_seconds=await expected_seconds(run, world),
+        elapsed_seconds=elapsed,
+        deadline_seconds=left,
+        poll_seconds=world.waits.poll_seconds,
+        attend_seconds=ATTEND.total_seconds() / 2,
+        alive=alive,
+        clock=world.boot_seconds,
+        sleep=world.sleep,
+        jitter=world.jitter,
+    )
+
+
+async def expected_seconds(run: Run, world: World) -> float:
+    """How long this render should take: the ledger's own history, or what models.toml says."""
+    known = await world.ledger.median_render_seconds(run.base_url, run.model, run.seconds)
+    return known if known is not None else float(world.shop.rules_for(run.model).typical_render_seconds)
+
+
+async def _fetch(run: Run, job: Job, target: Path, caption: asyncio.Task[Run], world: World) -> Run:
+    draft = target.with_name(f".{run.run_id}.{uuid4().hex}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        got = await generate_video.fetch(job, world.shop.provider, draft)
+        if isinstance(got, Clip):
+            return await _settle(run, await asyncio.to_thread(save, draft, target), caption, world)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        return await _later(run, "disk_full", world)
+    finally:
+        draft.unlink(missing_ok=True)
+    fresh = await fence.reload(run, world)
+    if isinstance(got, Missing) and _gone_for_good(fresh, job, world):
+        got = Expired("the provider made the clip and no longer has it")
+    if isinstance(got, Expired):
+        await world.ledger.fail(run.run_id, State.RENDERING, "expired", got.detail, spent=True)
+        return await fence.reload(run, world)
+    return await _later(run, "content_unreadable", world)
+
+
+def _gone_for_good(run: Run, job: Job, world: World) -> bool:
+    """A clip just rendered may not be there yet; past its own expiry, or our deadline, it will not come."""
+    if job.expires_at is not None:
+        return run.read_at.timestamp() > job.expires_at
+    return run.age(run.rendering_at) > world.waits.render_deadline
+
+
+async def _later(run: Run, why: str, world: World) -> Run:
+    """The clip is there and could not be fetched or stored: again soon, parked once the deadline has passed."""
+    fresh = await fence.reload(run, world)
+    if fresh.age(fresh.rendering_at) > world.waits.render_deadline:
+        return await world.ledger.park(run.run_id, why, next_look(fresh, world))
+    return await world.ledger.wait_until(run.run_id, fresh.read_at + FETCH_RETRY)
+
+
+async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], world: World) -> Run:
+    """The file is complete and synced; now the caption, then the row may say so."""
+    started = world.boot_seconds()
+    await caption
+    took_ms = int((world.boot_seconds() - started) * 1000)
+    return await world.ledger.save(run.run_id, os.fspath(clip.path), clip.bytes, clip.sha256, took_ms)

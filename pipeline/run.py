@@ -1,0 +1,43 @@
+"""The story of a run, in order. This is the whole product; everything else is how.
+
+    check limits -> validate the prompt -> ONE video call -> caption and hashtags -> save (-> deliver)
+
+`run` may be called at any time, by any process, by two at once: the row is the journal, each step begins from what
+the row says is true, and the ledger decides who moves it. It reads no clock and draws no random numbers.
+"""
+
+import asyncio
+from uuid import UUID
+
+from pipeline import fence, reconcile, render, words
+from pipeline.records import Run, State
+from pipeline.world import ATTEMPTS_MAX, ATTEND, World
+from steps.check_limits import Admitted, Refused, Request, check_limits
+
+
+async def admit(request: Request, world: World) -> Admitted | Refused:
+    """Step 1: the limits, and the money set aside. The same key is the same run, for ever."""
+    return await check_limits(request, world.ledger.rpc)
+
+
+async def run(run_id: UUID, world: World) -> Run | None:
+    """Carries an admitted run as far as it goes now. None if the ledger does not know it.
+
+    Comes back with a run that has ended, or one that waits: its `next_look_at` says until when.
+    """
+    row = await world.ledger.start_attempt(run_id, ATTEMPTS_MAX, ATTEND)
+    if row is None or row.ended:
+        return row
+    if row.state is State.RESERVED:
+        row = await words.validate(row, world)  # step 2: validate_prompt
+    if row.state is State.APPROVED:
+        row = await fence.buy_once(row, world)  # step 3: generate_video, its one POST
+    if row.in_doubt:
+        row = await reconcile.settle(row, world)
+    if row.state is State.RENDERING:
+        caption = asyncio.create_task(words.caption(row, world))  # step 4: write_caption, while it renders
+        try:
+            row = await render.wait_and_save(row, caption, world)  # step 3, its wait; step 5: save_video
+        finally:
+            caption.cancel()
+    return row

@@ -1,0 +1,111 @@
+"""The two steps that ask the text model, and what the ledger keeps of them.
+
+Their calls may be repeated after a crash (cents); the first stored result wins, and every call's cost is booked.
+"""
+
+from pipeline.ledger import Cost
+from pipeline.records import Run, State
+from pipeline.world import World
+from steps.ask_model import Asked, TextModelError, TextModelUnreachable
+from steps.templates import Template
+from steps.validate_prompt import Brief, Rejected, validate_prompt
+from steps.write_caption import Caption, plain_caption, write_caption
+
+ASKS_MAX = 2
+RETRY_SECONDS = 1.0
+
+
+async def validate(run: Run, world: World) -> Run:
+    """reserved -> approved or rejected; failed if the text model cannot be asked or never answers properly."""
+    template = world.prompts.get("validate_prompt")
+    for ask in range(1, ASKS_MAX + 1):
+        try:
+            verdict, asked = await validate_prompt(
+                run.prompt, run.language, template, world.text.client, world.text.model
+            )
+            break
+        except TextModelError as error:
+            cost = _cost_of_failure(error, template, world)
+            await world.ledger.record_event(run.run_id, "validate_prompt", error.reason, cost)
+            if ask == ASKS_MAX or not isinstance(error, TextModelUnreachable):
+                await world.ledger.fail(run.run_id, State.RESERVED, error.reason, str(error))
+                return await _fresh(run, world)
+            await world.sleep(RETRY_SECONDS)
+    return await _store_verdict(run, verdict, template, _cost(asked, template, world), world)
+
+
+async def _store_verdict(
+    run: Run, verdict: Brief | Rejected, template: Template, cost: Cost, world: World
+) -> Run:
+    used = {template.id: template.sha256}
+    if isinstance(verdict, Rejected):
+        return await world.ledger.reject(
+            run.run_id,
+            reasons=verdict.reasons,
+            explanation=verdict.explanation,
+            safe_rewrite=verdict.safe_rewrite,
+            template=used,
+            cost=cost,
+        )
+    return await world.ledger.approve(
+        run.run_id,
+        improved_prompt=verdict.improved_prompt,
+        title=verdict.title,
+        category=verdict.category,
+        language=verdict.language,
+        template=used,
+        confirm_seconds=world.waits.confirm.total_seconds(),
+        cost=cost,
+    )
+
+
+async def caption(run: Run, world: World) -> Run:
+    """Stores a caption on the run, the model's if it gives one, a plain one otherwise: a clip never waits for words."""
+    if run.caption is not None:
+        return run
+    template = world.prompts.get("write_caption")
+    brief = Brief(
+        improved_prompt=run.improved_prompt or run.prompt,
+        title=run.title or run.prompt[:80],
+        category=run.category or "other",
+        language=run.language,
+    )
+    try:
+        words, asked = await write_caption(
+            brief, run.language, template, world.text.client, world.text.model
+        )
+    except TextModelError as error:
+        cost = _cost_of_failure(error, template, world)
+        return await _store_caption(run, plain_caption(brief), "plain", template, cost, world)
+    return await _store_caption(run, words, "model", template, _cost(asked, template, world), world)
+
+
+async def _store_caption(
+    run: Run, words: Caption, by: str, template: Template, cost: Cost, world: World
+) -> Run:
+    return await world.ledger.record_caption(
+        run.run_id,
+        caption=words.text,
+        hashtags=words.hashtags,
+        by=by,
+        template={template.id: template.sha256},
+        cost=cost,
+    )
+
+
+def _cost(asked: Asked[object], template: Template, world: World) -> Cost:
+    model = template.model or world.text.model
+    microusd = world.text.cost_microusd(model, asked.tokens_in, asked.tokens_out)
+    return Cost(microusd, asked.ms, {"model": model, "asks": asked.asks, "template": template.sha256[:12]})
+
+
+def _cost_of_failure(error: TextModelError, template: Template, world: World) -> Cost:
+    model = template.model or world.text.model
+    microusd = world.text.cost_microusd(model, error.tokens_in, error.tokens_out)
+    return Cost(microusd, 0, {"model": model, "asks": error.asks, "error": str(error)})
+
+
+async def _fresh(run: Run, world: World) -> Run:
+    fresh = await world.ledger.load(run.run_id)
+    assert fresh is not None, f"run {run.ref} has left the ledger"
+    return fresh

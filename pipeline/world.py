@@ -1,0 +1,89 @@
+"""The handles a run needs, built once at the entry point and handed down.
+
+`run`, the fence and reconciliation take the whole World because between them they use all of it; a step gets only
+its one handle. Clocks, randomness and sleeping are here too, so that nothing below reaches for its own.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from pipeline.answers import AnswerFiles
+from pipeline.config import Waits
+from pipeline.ledger import Ledger
+from pipeline.records import Run
+from steps.ask_model import TextModelClient
+from steps.provider import VideoProvider
+from steps.templates import PromptShelf
+
+ATTEMPTS_MAX = 5
+ATTEND = timedelta(seconds=15)  # how long a run is left alone after its last sign of life
+FREE_BYTES_MIN = 1_000_000_000  # under this a run fails before it buys what it could not store
+
+
+@dataclass(frozen=True)
+class ProviderRules:
+    """What models.toml says of the provider a run was promised to."""
+
+    refuses_429_before_work: bool
+    list_trusted: bool
+    list_shows_all: bool
+    typical_render_seconds: int
+
+
+@dataclass(frozen=True)
+class Shop:
+    """One provider and key. Runs promised to another are left to whoever has that one configured."""
+
+    provider: VideoProvider
+    base_url: str
+    key_fingerprint: str
+    rules_for: Callable[[str], ProviderRules]  # by model name
+
+    def sells(self, run: Run) -> bool:
+        return (run.base_url, run.key_fingerprint) == (self.base_url, self.key_fingerprint)
+
+
+@dataclass(frozen=True)
+class TextDesk:
+    """The text model: who is asked, under which name, and what tokens cost."""
+
+    client: TextModelClient
+    model: str
+    cost_microusd: Callable[[str, int, int], int]  # model, tokens in, tokens out
+
+
+class Purchases:
+    """Requests that may have left. A graceful stop waits for them; nothing ever cancels one."""
+
+    def __init__(self) -> None:
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def see_through(self, purchase: Awaitable[None]) -> None:
+        """Awaits the purchase; if the caller is canceled, the purchase goes on by itself."""
+        task = asyncio.ensure_future(purchase)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        await asyncio.shield(task)
+
+    async def all_done(self) -> None:
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+
+@dataclass(frozen=True)
+class World:
+    ledger: Ledger
+    shop: Shop
+    text: TextDesk
+    prompts: PromptShelf
+    answers: AnswerFiles
+    media: Path
+    waits: Waits
+    boot_seconds: Callable[[], float]
+    new_token: Callable[[], str]
+    jitter: Callable[[], float]  # 0..1
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    purchases: Purchases = field(default_factory=Purchases)
