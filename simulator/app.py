@@ -1,0 +1,68 @@
+"""The simulator as one aiohttp application, in process or on a port.
+
+In       settings
+Out      `build_app`, and `serve`, which yields a running server's address
+Effects  listens on the given host and port; port 0 takes a free one
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from simulator.chat import add_chat
+from simulator.control import add_control
+from simulator.settings import Settings
+from simulator.videos import add_videos
+from simulator.world import WORLD, World, open_world
+
+BODY_BYTES_MAX = 20_000_000
+SHUTDOWN_SECONDS = 0.2
+"""Requests that hang on purpose are not waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A simulator that listens."""
+
+    root: str
+    port: int
+    world: World
+
+    @property
+    def base_url(self) -> str:
+        """What a client takes as the provider's base URL."""
+        return f"{self.root}/v1"
+
+
+def build_app(settings: Settings | None = None) -> web.Application:
+    """The application; each half of the outside world mounts its own doors on it."""
+    app = web.Application(client_max_size=BODY_BYTES_MAX)
+    app[WORLD] = open_world(settings or Settings())
+    add_videos(app)
+    add_chat(app)
+    add_control(app)
+    app.on_cleanup.append(_close_books)
+    return app
+
+
+@asynccontextmanager
+async def serve(
+    host: str = "127.0.0.1", port: int = 0, settings: Settings | None = None
+) -> AsyncIterator[Running]:
+    """Listen until the block is left."""
+    app = build_app(settings)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        bound = runner.addresses[0][1]
+        name = f"[{host}]" if ":" in host else host
+        yield Running(f"http://{name}:{bound}", bound, app[WORLD])
+    finally:
+        await runner.cleanup()
+
+
+async def _close_books(app: web.Application) -> None:
+    app[WORLD].books.close()

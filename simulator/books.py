@@ -1,0 +1,170 @@
+"""The provider's own books: every create request, every job, every charge. The judge of the tests.
+
+In       what the video door decided, before it answers
+Out      entries, jobs in creation order, totals
+Effects  with a path, one JSON line per event is appended and handed to the operating system before
+         the answer leaves, so the books are right when the answer is lost and after `kill -9`
+"""
+
+import bisect
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Fate = Literal["completes", "fails", "stuck", "unknown_status"]
+
+
+@dataclass(slots=True)
+class Job:
+    """One render. Its status is a function of the clock, so a restart changes nothing."""
+
+    id: str
+    prompt: str
+    model: str
+    seconds: int
+    size: str
+    made_at: float
+    created_at: int
+    started_at: float
+    ready_at: float
+    work_seconds: float
+    fate: Fate = "completes"
+    error_code: str = "generation_failed"
+    error_message: str = "The video could not be generated."
+    status_word: str = "post_processing"
+    owner: str = "client"
+    deleted: bool = False
+    sequence: int = 0
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where the job stands in a list sorted by creation."""
+        return (self.created_at, self.sequence)
+
+
+@dataclass(slots=True)
+class Create:
+    """One create request as it arrived, and what was answered and charged."""
+
+    at: float
+    key: str | None
+    authorization_fingerprint: str | None
+    prompt: str | None
+    model: str | None
+    seconds: str | None
+    size: str | None
+    job_id: str | None
+    outcome_sent: str
+    charged_microusd: int
+    content_type: str
+
+
+class Books:
+    """Entries and jobs, in memory and, if asked, in an append-only file."""
+
+    def __init__(self, path: Path | None, *, refund_failed: bool) -> None:
+        self.refund_failed = refund_failed
+        self.creates: list[Create] = []
+        self.jobs: dict[str, Job] = {}
+        self.chat_calls = 0
+        self.reads = 0
+        self._order: list[Job] = []
+        self._file = None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._replay(path)
+            self._file = path.open("a", encoding="utf-8")
+
+    def record_create(self, create: Create, job: Job | None) -> None:
+        """Enter a request and the job it made, as one line: never one without the other."""
+        self._append({"create": asdict(create), "job": None if job is None else asdict(job)})
+        self.creates.append(create)
+        if job is not None:
+            self._shelve(job)
+
+    def record_job(self, job: Job) -> None:
+        """Enter a job nobody here asked for, or the new state of a known one."""
+        self._append({"job": asdict(job)})
+        if job.id not in self.jobs:
+            self._shelve(job)
+
+    def record_chat(self) -> None:
+        """Count one text call."""
+        self._append({"chat": 1})
+        self.chat_calls += 1
+
+    def job(self, job_id: str) -> Job | None:
+        """A job that was made and not deleted."""
+        job = self.jobs.get(job_id)
+        return None if job is None or job.deleted else job
+
+    def ordered(self) -> list[Job]:
+        """Jobs that were not deleted, oldest first."""
+        return [job for job in self._order if not job.deleted]
+
+    def charged(self, create: Create, now: float) -> int:
+        """What a request costs by now: a failed render is given back only where that is the custom."""
+        job = None if create.job_id is None else self.jobs.get(create.job_id)
+        failed = job is not None and job.fate == "fails" and now >= job.ready_at
+        return 0 if failed and self.refund_failed else create.charged_microusd
+
+    def as_json(self, *, entries: bool = True) -> dict[str, Any]:
+        """The whole books, as `GET /_sim/books` shows them."""
+        now = time.time()
+        paid = [create for create in self.creates if create.job_id is not None]
+        totals = {
+            "creates": len(self.creates),
+            "paid_calls": len(paid),
+            "charged_microusd": sum(self.charged(create, now) for create in paid),
+            "distinct_prompts": len({create.prompt for create in paid}),
+            "foreign_jobs": sum(job.owner != "client" for job in self.jobs.values()),
+        }
+        shown = (
+            [asdict(c) | {"charged_microusd": self.charged(c, now)} for c in self.creates] if entries else []
+        )
+        return {"creates": shown, "totals": totals, "chat_calls": self.chat_calls, "reads": self.reads}
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _shelve(self, job: Job) -> None:
+        job.sequence = job.sequence or len(self.jobs) + 1
+        self.jobs[job.id] = job
+        bisect.insort(self._order, job, key=lambda each: each.place)
+
+    def _append(self, line: dict[str, Any]) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps(line, ensure_ascii=True) + "\n")
+            self._file.flush()
+
+    def _replay(self, path: Path) -> None:
+        for line in _whole_lines(path):
+            self.chat_calls += line.get("chat", 0)
+            if line.get("create"):
+                self.creates.append(Create(**line["create"]))
+            if line.get("job"):
+                self._replay_job(Job(**line["job"]))
+
+    def _replay_job(self, job: Job) -> None:
+        known = self.jobs.get(job.id)
+        if known is None:
+            self._shelve(job)
+        else:
+            known.started_at, known.ready_at, known.deleted = job.started_at, job.ready_at, job.deleted
+
+
+def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Lines written to the end. A process killed while writing leaves a torn tail: it is cut off."""
+    if not path.exists():
+        return
+    raw = path.read_bytes()
+    whole = raw[: raw.rfind(b"\n") + 1]
+    if len(whole) < len(raw):
+        path.write_bytes(whole)
+    for line in whole.splitlines():
+        yield json.loads(line)

@@ -1,0 +1,168 @@
+"""The judge's and the trouble-maker's door: `/_sim/...`. Nothing the product ever calls.
+
+In       JSON control calls
+Out      the books, what is armed, what is set
+Effects  arms faults, enters foreign jobs, changes speed, clock and habits
+"""
+
+import dataclasses
+import json
+from typing import Any
+
+from aiohttp import web
+
+from simulator import jobs
+from simulator.books import Job
+from simulator.creating import make_job
+from simulator.errors import json_answer, refusal
+from simulator.faults import Fault
+from simulator.orders import Order
+from simulator.settings import INSTANT, Habits, parse_speed
+from simulator.world import WORLD, World
+
+_FAULT_WORDS = ("target", "kind", "times", "skip", "always")
+
+
+def add_control(app: web.Application) -> None:
+    """Mount the control doors."""
+    app.router.add_get("/_sim/health", health)
+    app.router.add_get("/_sim/books", books)
+    app.router.add_get("/_sim/faults", faults)
+    app.router.add_post("/_sim/faults", arm)
+    app.router.add_delete("/_sim/faults", calm)
+    app.router.add_get("/_sim/jobs", all_jobs)
+    app.router.add_post("/_sim/jobs", foreign_job)
+    app.router.add_post("/_sim/clock", clock)
+    app.router.add_post("/_sim/speed", speed)
+    app.router.add_post("/_sim/habits", habits)
+
+
+async def health(request: web.Request) -> web.Response:
+    """Alive, and set to what."""
+    return json_answer({"ok": True} | _state(request.app[WORLD]))
+
+
+async def books(request: web.Request) -> web.Response:
+    """The books; `?entries=0` leaves out the single requests."""
+    entries = request.query.get("entries", "1") != "0"
+    return json_answer(request.app[WORLD].books.as_json(entries=entries))
+
+
+async def faults(request: web.Request) -> web.Response:
+    """What is armed and what was met."""
+    return json_answer(request.app[WORLD].faults.as_json())
+
+
+async def arm(request: web.Request) -> web.Response:
+    """Arm one fault, or draw faults anew: {"seed": n, "rates": {target: probability}}."""
+    box = request.app[WORLD].faults
+    body = await _body(request)
+    try:
+        if "rates" in body:
+            box.seed(body.get("seed"), {target: float(rate) for target, rate in body["rates"].items()})
+        else:
+            box.arm(_fault(body))
+    except (ValueError, TypeError, AttributeError) as wrong:
+        return refusal(400, str(wrong))
+    return json_answer(box.as_json())
+
+
+async def calm(request: web.Request) -> web.Response:
+    """No more faults, neither armed nor drawn."""
+    box = request.app[WORLD].faults
+    box.clear()
+    return json_answer(box.as_json())
+
+
+async def all_jobs(request: web.Request) -> web.Response:
+    """Every job, deleted ones too, with owner and fate."""
+    world = request.app[WORLD]
+    return json_answer({"jobs": [_job_json(world, job) for job in world.books.jobs.values()]})
+
+
+async def foreign_job(request: web.Request) -> web.Response:
+    """A job that somebody else ordered with the same key."""
+    world = request.app[WORLD]
+    body = await _body(request)
+    try:
+        order = Order(
+            prompt=str(body.get("prompt", "somebody else's video")),
+            model=str(body.get("model", next(iter(world.settings.models)))),
+            seconds=int(body.get("seconds", 4)),
+            size=str(body.get("size", "720x1280")),
+            price_microusd=0,
+        )
+        age_seconds = -float(body.get("created_at_offset", 0))
+    except (ValueError, TypeError) as wrong:
+        return refusal(400, str(wrong))
+    job = make_job(world, order, owner=str(body.get("by", "somebody else")), age_seconds=age_seconds)
+    world.books.record_job(job)
+    return json_answer(_job_json(world, job))
+
+
+async def clock(request: web.Request) -> web.Response:
+    """Let the provider's clock run ahead or behind."""
+    world = request.app[WORLD]
+    try:
+        world.skew_seconds = float((await _body(request)).get("skew_seconds", 0))
+    except (ValueError, TypeError) as wrong:
+        return refusal(400, str(wrong))
+    return json_answer(_state(world))
+
+
+async def speed(request: web.Request) -> web.Response:
+    """Change the pace, of running renders too."""
+    world = request.app[WORLD]
+    try:
+        world.speed = parse_speed((await _body(request)).get("speed", 1))
+    except (ValueError, TypeError) as wrong:
+        return refusal(400, str(wrong))
+    now = world.now()
+    for job in world.books.jobs.values():
+        if now < job.ready_at:
+            jobs.retime(job, now, world.speed)
+            world.books.record_job(job)
+    return json_answer(_state(world))
+
+
+async def habits(request: web.Request) -> web.Response:
+    """Change how answers differ from the protocol; fields not named stay."""
+    world = request.app[WORLD]
+    body = await _body(request)
+    known = {field.name for field in dataclasses.fields(Habits)}
+    if unknown := sorted(set(body) - known):
+        return refusal(400, f"unknown habits {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+    world.habits = dataclasses.replace(world.habits, **body)
+    return json_answer(_state(world))
+
+
+def _fault(body: dict[str, Any]) -> Fault:
+    times = None if body.get("always") else body.get("times", 1)
+    params = {name: value for name, value in body.items() if name not in _FAULT_WORDS}
+    return Fault(
+        target=str(body.get("target")),
+        kind=str(body.get("kind")),
+        times=None if times is None else int(times),
+        skip=int(body.get("skip", 0)),
+        params=params,
+    )
+
+
+def _job_json(world: World, job: Job) -> dict[str, Any]:
+    shown = jobs.view(job, world.now(), Habits(), world.settings.expires_after_seconds)
+    return shown | {"owner": job.owner, "fate": job.fate, "deleted": job.deleted}
+
+
+def _state(world: World) -> dict[str, Any]:
+    pace = "instant" if world.speed == INSTANT else world.speed
+    return {"speed": pace, "skew_seconds": world.skew_seconds, "habits": dataclasses.asdict(world.habits)}
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.read() or b"{}")
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise web.HTTPBadRequest(text="a control call takes a JSON object")
+    return body

@@ -1,0 +1,168 @@
+"""Trouble on demand: armed by a control call, or drawn from a seed.
+
+In       a target (`create`, `retrieve`, `list`, `content`, `chat`, `render`) asked once per request
+Out      the fault this request meets, or None
+Raises   ValueError for a target, kind or number that does not exist, saying which do
+
+One random generator per target, and always the same number of draws per request: the same requests
+meet the same faults whatever is armed in between.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+Params = Mapping[str, Any]
+
+WIRE = ("status", "drop", "hang", "garbage", "half_answer", "slow", "slow_headers", "redirect")
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "create": (
+        "made_then_drop",
+        "made_then_timeout",
+        "made_late",
+        "drop_before",
+        "timeout_before",
+        "half_answer",
+        "status",
+        "garbage_json",
+        "id_missing",
+        "error_body",
+        "slow_headers",
+        "slow",
+        "redirect",
+    ),
+    "retrieve": (*WIRE, "unknown_status"),
+    "list": (*WIRE, "repeated_page", "no_prompt", "missing_job", "shifted", "skipped"),
+    "content": (*WIRE, "expired", "truncated", "not_mp4"),
+    "chat": (*WIRE, "refusal", "invalid_json", "wrong_schema", "cut_short"),
+    "render": ("fails", "stuck", "unknown_status", "slow"),
+}
+
+_READ_TROUBLE: tuple[tuple[str, Params], ...] = (
+    ("status", {"status": 500}),
+    ("status", {"status": 429, "retry_after": 1}),
+    ("drop", {}),
+    ("half_answer", {}),
+    ("garbage", {}),
+    ("slow_headers", {"seconds": 0.3}),
+)
+
+SEEDED: Mapping[str, tuple[tuple[str, Params], ...]] = {
+    "create": (
+        ("made_then_drop", {}),
+        ("made_then_timeout", {}),
+        ("drop_before", {}),
+        ("half_answer", {}),
+        ("status", {"status": 500, "made": True}),
+        ("status", {"status": 500, "made": False}),
+        ("status", {"status": 429, "made": False, "retry_after": 1}),
+        ("garbage_json", {}),
+        ("id_missing", {}),
+        ("slow_headers", {"seconds": 0.3}),
+        ("redirect", {}),
+    ),
+    "retrieve": _READ_TROUBLE,
+    "list": (*_READ_TROUBLE, ("repeated_page", {}), ("shifted", {})),
+    "content": (*_READ_TROUBLE, ("truncated", {}), ("not_mp4", {})),
+    "chat": (*_READ_TROUBLE, ("refusal", {}), ("invalid_json", {}), ("wrong_schema", {})),
+    "render": (("fails", {}), ("slow", {})),
+}
+
+
+@dataclass(slots=True)
+class Fault:
+    """One kind of trouble. `times` None means until cleared; the first `skip` requests pass."""
+
+    target: str
+    kind: str
+    times: int | None = 1
+    skip: int = 0
+    params: Params = field(default_factory=dict)
+
+    def number(self, name: str, default: float) -> float:
+        """A number among the parameters."""
+        return float(self.params.get(name, default))
+
+    def text(self, name: str, default: str) -> str:
+        """A word among the parameters."""
+        return str(self.params.get(name, default))
+
+    def flag(self, name: str, default: bool) -> bool:
+        """A yes or no among the parameters."""
+        return bool(self.params.get(name, default))
+
+
+class FaultBox:
+    """What is armed, what is drawn, and what was met so far."""
+
+    def __init__(self, seed: int | None, rates: Mapping[str, float]) -> None:
+        self._armed: list[Fault] = []
+        self.met: dict[str, int] = {}
+        self.seed(seed, rates)
+
+    def seed(self, seed: int | None, rates: Mapping[str, float]) -> None:
+        """Start the drawn sequences anew."""
+        for target, rate in rates.items():
+            _check_target(target)
+            if not 0 <= rate <= 1:
+                raise ValueError(f"the rate of {target} must be between 0 and 1")
+        self._rates = dict(rates)
+        self._dice = {target: random.Random(f"{seed}:{target}") for target in KINDS}
+
+    def arm(self, fault: Fault) -> None:
+        """Lay out a fault for the next requests of its target."""
+        _check_target(fault.target)
+        if fault.kind not in KINDS[fault.target]:
+            known = ", ".join(KINDS[fault.target])
+            raise ValueError(f"unknown kind {fault.kind!r} for {fault.target}; known: {known}")
+        if fault.times is not None and fault.times < 1:
+            raise ValueError("times must be at least 1, or null for always")
+        self._armed.append(fault)
+
+    def clear(self) -> None:
+        """No more trouble, neither armed nor drawn."""
+        self._armed.clear()
+        self._rates.clear()
+
+    def next(self, target: str) -> Fault | None:
+        """The fault this request meets."""
+        drawn = self._draw(target)
+        fault = self._take_armed(target) or drawn
+        if fault is not None:
+            name = f"{target}:{fault.kind}"
+            self.met[name] = self.met.get(name, 0) + 1
+        return fault
+
+    def as_json(self) -> dict[str, Any]:
+        """What is armed, the rates, and how often each kind was met."""
+        return {"armed": [asdict(fault) for fault in self._armed], "rates": self._rates, "met": self.met}
+
+    def _draw(self, target: str) -> Fault | None:
+        rate = self._rates.get(target, 0.0)
+        if not rate:
+            return None
+        dice = self._dice[target]
+        hit = dice.random() < rate
+        kind, params = dice.choice(SEEDED[target])
+        return Fault(target, kind, params=params) if hit else None
+
+    def _take_armed(self, target: str) -> Fault | None:
+        for fault in self._armed:
+            if fault.target != target:
+                continue
+            if fault.skip > 0:
+                fault.skip -= 1
+                return None
+            if fault.times is not None:
+                fault.times -= 1
+                if fault.times == 0:
+                    self._armed.remove(fault)
+            return fault
+        return None
+
+
+def _check_target(target: str) -> None:
+    if target not in KINDS:
+        raise ValueError(f"unknown target {target!r}; known: {', '.join(KINDS)}")
