@@ -48,6 +48,7 @@ class Waits:
     submit_deadline: timedelta
     connect_timeout: timedelta
     request_timeout: timedelta
+    request_slack: timedelta  # after both, no request of ours is under way any more
     clock_skew: timedelta
     look: timedelta  # between two looks through the provider's list
     reconcile_grace: timedelta
@@ -91,6 +92,7 @@ class Settings(BaseModel):
     poll_seconds: Seconds | None = None
     connect_timeout_seconds: Seconds = 5
     request_timeout_seconds: Seconds = 60
+    request_slack_seconds: Annotated[float, Field(ge=0)] = 5
     text_timeout_seconds: Seconds = 30
     submit_deadline_seconds: Seconds = 10
     clock_skew_seconds: Annotated[float, Field(ge=0)] = 120
@@ -163,6 +165,7 @@ class Settings(BaseModel):
             submit_deadline=seconds(self.submit_deadline_seconds),
             connect_timeout=seconds(self.connect_timeout_seconds),
             request_timeout=seconds(self.request_timeout_seconds),
+            request_slack=seconds(self.request_slack_seconds),
             clock_skew=seconds(self.clock_skew_seconds),
             look=seconds(self.look_seconds),
             reconcile_grace=seconds(self.reconcile_grace_seconds),

@@ -12,8 +12,6 @@ from pipeline.records import JobSource, Run, State
 from pipeline.world import World
 from steps.list_jobs import Look, look
 
-REQUEST_SLACK = timedelta(seconds=5)  # on top of the deadlines: nobody's request is still under way after it
-
 
 async def settle(run: Run, world: World) -> Run:
     if kept := world.answers.get(run.run_id):
@@ -75,7 +73,9 @@ async def _end_or_park(run: Run, seen: Look, trusted: bool, world: World) -> Run
         detail = f"{run.looks_complete} complete looks through the provider's list found no such job"
         await world.ledger.fail(run.run_id, State.UNCERTAIN, "not_made", detail)
         return await fence.reload(run, world)
-    if run.state is State.UNCERTAIN and run.age(run.uncertain_at) > waits.reconcile_grace and not run.parked:
+    # Two looks more than the grace: the first of the looks that prove "never made" comes after the doubt began.
+    patience = waits.reconcile_grace + 2 * waits.look
+    if run.state is State.UNCERTAIN and run.age(run.uncertain_at) > patience and not run.parked:
         why = seen.why_incomplete or ("no_trusted_list" if not trusted else "undecided")
         return await world.ledger.park(run.run_id, why, next_look(run, world))
     return run
@@ -83,7 +83,8 @@ async def _end_or_park(run: Run, seen: Look, trusted: bool, world: World) -> Run
 
 def request_over(world: World) -> timedelta:
     """How long after the fence was passed the request can still be under way."""
-    return world.waits.submit_deadline + world.waits.connect_timeout + world.waits.request_timeout + REQUEST_SLACK
+    waits = world.waits
+    return waits.submit_deadline + waits.connect_timeout + waits.request_timeout + waits.request_slack
 
 
 def next_look(run: Run, world: World) -> datetime | None:

@@ -47,7 +47,7 @@ async def open_road(dsn: str, *, pool_max: int = 10) -> AsyncIterator[Rpc]:
 def _rpc_over(pool: "AsyncConnectionPool[psycopg.AsyncConnection]") -> Rpc:
     async def rpc(name: str, args: Mapping[str, Json]) -> Json:
         assert re.fullmatch(r"[a-z_]+", name), f"not a function of the ledger: {name}"
-        values = {key: Jsonb(value) if isinstance(value, dict | list) else value for key, value in args.items()}
+        values = {key: Jsonb(value) if _is_json(key, value) else value for key, value in args.items()}
         try:
             async with pool.connection() as connection:
                 cursor = await connection.execute(_call(name, tuple(args)), values)
@@ -61,6 +61,11 @@ def _rpc_over(pool: "AsyncConnectionPool[psycopg.AsyncConnection]") -> Rpc:
         return answer
 
     return rpc
+
+
+def _is_json(key: str, value: Json) -> bool:
+    """Objects and lists are; `value` (of a limit) is a number or a word, and JSON to the function all the same."""
+    return isinstance(value, dict | list) or (key == "value" and value is not None)
 
 
 def _call(name: str, keys: tuple[str, ...]) -> sql.Composed:

@@ -7,6 +7,9 @@ missing. Three readings matter: what an answer to the one paid call means (`read
 
 import hashlib
 import json
+import math
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -154,17 +157,19 @@ CLEAR_NO = {
 }
 REFUSAL_WORDS = ("moderation", "content_policy", "content policy", "safety", "sentinel")
 DETAIL_CHARACTERS_MAX = 300
+ID_CHARACTERS_MAX = 500  # LiteLLM wraps provider and model into its ids; an index takes ten times as much
+EPOCH_SECONDS_MAX = 1e11  # the year 5138: a larger time is in milli-, micro- or nanoseconds
 
 
 def read_answer(answer: Answer, *, refuses_429: bool) -> Made | ClearNo | Unclear:
     """What the answer to the one paid call means (DESIGN section 4). `refuses_429`: a 429 came before any work."""
     if answer.fault in {Fault.NEVER_SENT, Fault.NEVER_CONNECTED}:
-        return ClearNo(answer.fault.value, answer.body[:DETAIL_CHARACTERS_MAX])
-    if answer.status is None:
-        return Unclear("lost", answer.body[:DETAIL_CHARACTERS_MAX])
+        return ClearNo(answer.fault.value, _storable(answer.body))
+    if answer.fault is not None or answer.status is None:
+        return Unclear("lost", _storable(answer.body))
     if 200 <= answer.status < 300:
         job = read_job(answer.body)
-        return Made(job) if job else Unclear("unreadable", answer.body[:DETAIL_CHARACTERS_MAX])
+        return Made(job) if job else Unclear("unreadable", _storable(answer.body))
     detail = _error_words(answer.body) or f"HTTP {answer.status}"
     if reason := CLEAR_NO.get(answer.status):
         refused = answer.status == 400 and any(word in answer.body.lower() for word in REFUSAL_WORDS)
@@ -174,9 +179,15 @@ def read_answer(answer: Answer, *, refuses_429: bool) -> Made | ClearNo | Unclea
     return Unclear(f"http_{answer.status}", detail)
 
 
-def read_job(body: str) -> Job | None:
-    """The job in a body; None if there is no id to come back for."""
-    return _job(_object(body))
+def read_job(body: str, job_id: str | None = None) -> Job | None:
+    """The job in a body; None if there is no id to come back for, or if the body is an error that only has an id.
+
+    `job_id`: the id that was asked for. It stays ours: a gateway may show another one, or none, for the same job.
+    """
+    row = _object(body)
+    if _is_error(row) or (job_id is not None and "status" not in row):
+        return None
+    return _job(row if job_id is None else row | {"id": job_id})
 
 
 def read_page(body: str) -> Page | None:
@@ -201,34 +212,45 @@ def fits(job: Job, order: Order, *, not_before: float, not_after: float) -> bool
 
     Times are epoch seconds; the provider's clock may be off, which the caller allows for in the two bounds.
     """
-    if job.prompt is not None and job.prompt.strip() != order.prompt.strip():
+    if job.prompt is not None and _same_words(job.prompt) != _same_words(order.prompt):
         return False
     if job.seconds is not None and job.seconds != order.seconds:
         return False
-    if job.size is not None and job.size != order.size:
+    if job.size is not None and _size(job.size) not in {None, _size(order.size)}:
         return False
     if job.created_at is not None and not not_before <= job.created_at <= not_after:
         return False
     return job.model is None or _same_model(job.model, order.model)
 
 
+def _same_words(text: str) -> str:
+    """A form turns line ends into CRLF, and servers compose characters: neither is another prompt."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    """Width and height; None for a name such as 720p or 9:16, which says nothing for sure."""
+    match = re.fullmatch(r"\s*(\d{1,5})\s*[xX*×]\s*(\d{1,5})\s*", text)
+    return (int(match[1]), int(match[2])) if match else None
+
+
 def _same_model(shown: str, asked: str) -> bool:
     """Gateways show a model with or without its vendor or a date: such an alias is unknown, not different."""
     one, other = shown.lower(), asked.lower()
-    return one == other or one.endswith(other) or other.endswith(one) or one.startswith(other) or other.startswith(one)
+    return one.startswith(other) or one.endswith(other) or other.startswith(one) or other.endswith(one)
 
 
 def _object(body: str) -> dict[str, Any]:
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
 
 def _job(row: dict[str, Any]) -> Job | None:
     job_id = row.get("id")
-    if not isinstance(job_id, str) or not job_id.strip():
+    if not isinstance(job_id, str) or not _is_id(job_id):
         return None
     error = row.get("error")
     return Job(
@@ -239,11 +261,21 @@ def _job(row: dict[str, Any]) -> Job | None:
         model=_text(row.get("model")),
         seconds=_whole(row.get("seconds")),
         size=_text(row.get("size")),
-        created_at=_number(row.get("created_at")),
-        expires_at=_number(row.get("expires_at")),
+        created_at=_epoch(row.get("created_at")),
+        expires_at=_epoch(row.get("expires_at")),
         error=_error_words(json.dumps({"error": error})) if error else None,
         error_code=_text(error.get("code")) if isinstance(error, dict) else None,
     )
+
+
+def _is_error(row: Mapping[str, Any]) -> bool:
+    """An error body with a request's id in it. A job that failed has a status beside its error."""
+    return bool(row.get("error")) and not isinstance(row.get("status"), str)
+
+
+def _is_id(text: str) -> bool:
+    """What can be stored, and asked for again."""
+    return 0 < len(text) <= ID_CHARACTERS_MAX and text.isprintable() and text == text.strip()
 
 
 def _error_words(body: str) -> str:
@@ -252,12 +284,27 @@ def _error_words(body: str) -> str:
     error = answer.get("error", answer.get("detail", answer.get("message", "")))
     if isinstance(error, dict):
         error = error.get("message") or error.get("code") or ""
-    words = error if isinstance(error, str) else json.dumps(error)
-    return words[:DETAIL_CHARACTERS_MAX]
+    return _storable(error if isinstance(error, str) else json.dumps(error))
+
+
+def _storable(words: str) -> str:
+    """Without what PostgreSQL cannot store: NUL, and the halves of surrogate pairs, both of which JSON can carry."""
+    kept = (c for c in words if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"})
+    return "".join(kept)[:DETAIL_CHARACTERS_MAX]
 
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _epoch(value: object) -> float | None:
+    """Epoch seconds, whichever thousandths of them are shown."""
+    number = _number(value)
+    if number is None or not math.isfinite(number):
+        return None
+    while number > EPOCH_SECONDS_MAX:
+        number /= 1000
+    return number
 
 
 def _number(value: object) -> float | None:
@@ -269,4 +316,4 @@ def _number(value: object) -> float | None:
 
 def _whole(value: object) -> int | None:
     number = _number(value)
-    return int(number) if number is not None and number == number and abs(number) < 1e9 else None
+    return round(number) if number is not None and number == number and abs(number) < 1e9 else None

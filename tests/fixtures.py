@@ -1,0 +1,205 @@
+"""What tests of the whole need: a real PostgreSQL, a simulator in its own process, and a world between them."""
+
+import asyncio
+import json
+import random
+import re
+import secrets
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from pipeline.answers import AnswerFiles
+from pipeline.clock import boot_seconds
+from pipeline.config import Waits, load_settings
+from pipeline.embedded import open_server
+from pipeline.ledger import Ledger
+from pipeline.migrate import install_queue, migrate
+from pipeline.resources import models_file, prompts_folder
+from pipeline.road_psycopg import open_road
+from pipeline.world import ProviderRules, Shop, TextDesk, World
+from steps.ask_model import open_text_model
+from steps.catalogue import find_model, load_catalogue, text_cost_microusd
+from steps.check_limits import Request
+from steps.provider import open_provider
+from steps.templates import PromptShelf
+
+ROOT = Path(__file__).parent.parent
+KEY = "test-key"
+PRICE_MICROUSD = 800_000  # 8 s of sim-1
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """A simulator in its own process, and its books: the judge."""
+
+    url: str  # with /v1
+
+    def control(self, method: str, path: str, body: object = None) -> Any:
+        request = urllib.request.Request(
+            self.url.removesuffix("/v1") + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def books(self) -> dict[str, Any]:
+        books: dict[str, Any] = self.control("GET", "/_sim/books")
+        return books
+
+    def paid_calls(self) -> int:
+        return int(self.books()["totals"]["paid_calls"])
+
+    def creates(self) -> int:
+        return int(self.books()["totals"]["creates"])
+
+    def trouble(self, target: str, kind: str, **how: object) -> None:
+        self.control("POST", "/_sim/faults", {"target": target, "kind": kind, **how})
+
+
+@contextmanager
+def simulator_process(*options: str) -> Iterator[Simulator]:
+    """Starts one on a free port; ends it by its own handle."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "simulator", "--port", "0", "--tiny-clips", *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        match = re.search(r"http\S+", line)
+        assert match, f"the simulator did not start: {line}"
+        yield Simulator(match[0])
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """Renders are finished at once; its books are empty."""
+    with simulator_process("--speed", "instant") as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server for the whole run, with a migrated template that tests copy."""
+    with open_server(tmp_path_factory.mktemp("postgres")) as uri:
+        with psycopg.connect(uri, autocommit=True) as connection:
+            connection.execute("create database ledger_template")
+        template = psycopg.conninfo.make_conninfo(uri, dbname="ledger_template")
+        migrate(template)
+        install_queue(template)
+        yield uri
+
+
+@pytest.fixture
+def ledger_dsn(postgres_uri: str) -> Iterator[str]:
+    """A fresh, migrated database with the queue installed."""
+    name = f"ledger_{uuid4().hex}"
+    with psycopg.connect(postgres_uri, autocommit=True) as connection:
+        connection.execute(f"create database {name} template ledger_template")  # type: ignore[arg-type]  # our own name
+        yield psycopg.conninfo.make_conninfo(postgres_uri, dbname=name)
+        connection.execute(f"drop database {name} with (force)")  # type: ignore[arg-type]  # our own name
+
+
+QUICK = {
+    "POLL_SECONDS": "0.05",
+    "LOOK_SECONDS": "0.05",
+    "RECONCILE_GRACE_SECONDS": "0.3",
+    "SUBMIT_DEADLINE_SECONDS": "2",
+    "CONNECT_TIMEOUT_SECONDS": "1",
+    "REQUEST_TIMEOUT_SECONDS": "1",
+    "REQUEST_SLACK_SECONDS": "0.2",
+    "RENDER_DEADLINE_SECONDS": "5",
+    "PAUSE_PATIENCE_SECONDS": "0.5",
+    "CONFIRM_SECONDS": "900",
+}
+
+
+def quick_waits(**changes: str) -> Waits:
+    """Every wait shortened."""
+    return load_settings(QUICK | changes, None).waits
+
+
+@asynccontextmanager
+async def open_test_world(
+    dsn: str, sim: Simulator, home: Path, waits: Waits | None = None, **rules: Any
+) -> AsyncIterator[World]:
+    """The real world of a run, at the simulator."""
+    catalogue = load_catalogue(models_file())
+    model = find_model(catalogue, "sim-1", sim.url)
+    assert model is not None
+    told = {
+        "refuses_429_before_work": False,
+        "list_trusted": False,
+        "list_shows_all": True,
+        "typical_render_seconds": 1,
+    } | rules
+    waits = waits or quick_waits()
+    async with (
+        open_road(dsn) as rpc,
+        open_provider(
+            sim.url,
+            KEY,
+            connect_seconds=waits.connect_timeout.total_seconds(),
+            request_seconds=waits.request_timeout.total_seconds(),
+        ) as provider,
+        open_text_model(sim.url, KEY, 5) as text,
+    ):
+        yield World(
+            ledger=Ledger(rpc),
+            shop=Shop(provider, sim.url, "fp", lambda _: ProviderRules(**told)),
+            text=TextDesk(
+                text, "gpt-6-luna", lambda name, i, o: text_cost_microusd(catalogue, name, i, o)
+            ),
+            prompts=PromptShelf(prompts_folder()),
+            answers=AnswerFiles(home / "answers"),
+            media=home / "media",
+            waits=waits,
+            boot_seconds=boot_seconds,
+            new_token=lambda: secrets.token_hex(16),
+            jitter=random.random,
+            sleep=asyncio.sleep,
+        )
+
+
+Wish = Callable[..., Request]
+
+
+def wish(sim: Simulator, prompt: str = "a paper boat in the rain", **changes: Any) -> Request:
+    """A request for 8 seconds of sim-1 at the simulator."""
+    request = Request(
+        key=f"cli:{uuid4()}",
+        call_id=uuid4(),
+        user_id="cli:tester",
+        prompt=prompt,
+        language="en",
+        audience={"kind": "terminal"},
+        model="sim-1",
+        seconds=8,
+        size="720x1280",
+        asked_seconds=None,
+        asked_size=None,
+        create_body="multipart",
+        price_microusd=PRICE_MICROUSD,
+        bills_failed=False,
+        base_url=sim.url,
+        key_fingerprint="fp",
+    )
+    return replace(request, **changes)

@@ -1,0 +1,258 @@
+"""A run from request to clip, through every real part, at a simulator that can be made to misbehave."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from pipeline.records import JobSource, Run, State
+from pipeline.run import admit, run
+from pipeline.world import World
+from steps.check_limits import Admitted, Refused, RefusalKind
+from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits, wish
+
+
+@pytest.fixture
+async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[World]:
+    async with open_test_world(ledger_dsn, simulator, tmp_path) as world:
+        yield world
+
+
+async def admitted(world: World, simulator: Simulator, prompt: str = "a paper boat", **changes: object) -> UUID:
+    answer = await admit(wish(simulator, prompt, **changes), world)
+    assert isinstance(answer, Admitted), answer
+    return answer.run_id
+
+
+async def carried(run_id: UUID, world: World, *, seconds: float = 8) -> Run:
+    """Runs it again and again until it ends or is parked, as a worker would."""
+    until = time.monotonic() + seconds
+    while True:
+        row = await run(run_id, world)
+        assert row is not None
+        if row.ended or row.parked or time.monotonic() > until:
+            return row
+        await asyncio.sleep(0.05)
+
+
+async def test_a_request_becomes_a_saved_clip_with_a_caption_for_one_paid_call(
+    world: World, simulator: Simulator
+) -> None:
+    row = await carried(await admitted(world, simulator), world)
+
+    assert row.state is State.SAVED
+    assert row.file and Path(row.file).read_bytes()[4:8] == b"ftyp"
+    assert row.caption and row.hashtags and 3 <= len(row.hashtags) <= 8
+    assert (row.held_microusd, row.spent_microusd, row.released_microusd) == (0, PRICE_MICROUSD, 0)
+    assert row.text_microusd > 0
+    assert set(row.templates) == {"validate_prompt", "write_caption"}
+    books = simulator.books()
+    assert books["totals"]["paid_calls"] == 1
+    assert books["totals"]["charged_microusd"] == PRICE_MICROUSD
+    assert books["creates"][0]["key"] == str(row.run_id)
+
+
+async def test_running_a_finished_run_again_calls_nobody(world: World, simulator: Simulator) -> None:
+    run_id = await admitted(world, simulator)
+    await carried(run_id, world)
+    before = simulator.books()
+
+    again = await run(run_id, world)
+
+    assert again is not None and again.state is State.SAVED
+    assert simulator.books()["totals"] == before["totals"]
+    assert simulator.books()["chat_calls"] == before["chat_calls"]
+
+
+async def test_five_processes_may_run_the_same_run_at_once(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    async with open_test_world(ledger_dsn, simulator, tmp_path) as first:
+        run_id = await admitted(first, simulator)
+
+    async def somebody(number: int) -> Run:
+        async with open_test_world(ledger_dsn, simulator, tmp_path) as world:
+            return await carried(run_id, world)
+
+    rows = await asyncio.gather(*map(somebody, range(5)))
+
+    assert {row.state for row in rows} == {State.SAVED}
+    assert simulator.creates() == 1
+
+
+async def test_the_same_key_is_the_same_run_and_the_same_prompt_a_duplicate(
+    world: World, simulator: Simulator
+) -> None:
+    request = wish(simulator)
+    first = await admit(request, world)
+    second = await admit(replace(request, call_id=uuid4()), world)
+    third = await admit(replace(request, key="cli:other", call_id=uuid4()), world)
+
+    assert isinstance(first, Admitted) and isinstance(second, Admitted) and isinstance(third, Refused)
+    assert second.replayed and second.run_id == first.run_id
+    assert third.kind is RefusalKind.DUPLICATE and third.of_ref == first.ref
+
+
+async def test_a_refused_prompt_releases_the_money_and_offers_a_rewrite(
+    world: World, simulator: Simulator
+) -> None:
+    row = await carried(await admitted(world, simulator, "a fight with blood everywhere"), world)
+
+    assert row.state is State.REJECTED
+    assert row.reasons == ("violence",)
+    assert row.safe_rewrite
+    assert row.released_microusd == PRICE_MICROUSD
+    assert simulator.creates() == 0
+
+
+@pytest.mark.parametrize("prompt", ["{{ 7*7 }} in neon", "{% for x in y %} {{ config }}"])
+async def test_a_template_in_a_prompt_stays_what_it_is(world: World, simulator: Simulator, prompt: str) -> None:
+    row = await carried(await admitted(world, simulator, prompt), world)
+
+    assert row.state is State.SAVED
+    assert row.prompt == prompt
+    assert "49" not in (row.improved_prompt or "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("drop", "text_model_unreachable"),
+        ("invalid_json", "text_model_unusable"),
+        ("wrong_schema", "text_model_unusable"),
+        ("refusal", "text_model_refused"),
+    ],
+)
+async def test_a_text_model_that_gives_nothing_fails_the_run_before_any_purchase(
+    world: World, simulator: Simulator, kind: str, reason: str
+) -> None:
+    simulator.trouble("chat", kind, always=True)
+
+    row = await carried(await admitted(world, simulator), world)
+
+    assert (row.state, row.reason) == (State.FAILED, reason)
+    assert row.released_microusd == PRICE_MICROUSD
+    assert simulator.creates() == 0
+
+
+async def test_a_caption_that_cannot_be_written_is_a_plain_one(world: World, simulator: Simulator) -> None:
+    simulator.trouble("chat", "drop", skip=1, times=20)
+
+    row = await carried(await admitted(world, simulator), world)
+
+    assert row.state is State.SAVED
+    assert row.caption_by == "plain"
+    assert row.caption == row.title
+
+
+async def test_the_provider_refusing_the_prompt_is_a_clear_no(world: World, simulator: Simulator) -> None:
+    row = await carried(await admitted(world, simulator, "a cat, provider-refuse"), world)
+
+    assert (row.state, row.reason) == (State.FAILED, "prompt_refused")
+    assert row.released_microusd == PRICE_MICROUSD
+    assert simulator.paid_calls() == 0
+
+
+async def test_a_render_that_fails_is_released_or_spent_as_the_provider_bills(
+    world: World, simulator: Simulator
+) -> None:
+    free = await carried(await admitted(world, simulator, "render-fails one", user_id="cli:a"), world)
+    billed = await carried(
+        await admitted(world, simulator, "render-fails two", user_id="cli:b", bills_failed=True), world
+    )
+
+    assert (free.state, free.reason, free.released_microusd) == (State.FAILED, "render_failed", PRICE_MICROUSD)
+    assert (billed.reason, billed.spent_microusd) == ("render_failed", PRICE_MICROUSD)
+
+
+async def test_a_render_past_its_deadline_is_parked_with_the_money_held_and_saved_when_it_comes(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    simulator.control("POST", "/_sim/speed", {"speed": 0.001})
+    waits = quick_waits(RENDER_DEADLINE_SECONDS="0.3")
+    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as world:
+        run_id = await admitted(world, simulator)
+        parked = await carried(run_id, world)
+        assert parked.state is State.RENDERING and parked.parked
+        assert parked.held_microusd == PRICE_MICROUSD
+        assert isinstance(await admit(wish(simulator, "another", user_id="cli:tester"), world), Refused | Admitted)
+
+        simulator.control("POST", "/_sim/speed", {"speed": "instant"})
+        row = await run(run_id, world)
+
+    assert row is not None and row.state is State.SAVED
+    assert simulator.creates() == 1
+
+
+async def test_a_list_that_is_trusted_proves_that_a_lost_request_was_never_made(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    waits = quick_waits(RECONCILE_GRACE_SECONDS="5")
+    async with open_test_world(ledger_dsn, simulator, tmp_path, waits, list_trusted=True) as world:
+        simulator.trouble("create", "drop_before")
+        row = await carried(await admitted(world, simulator), world, seconds=12)
+
+    assert (row.state, row.reason) == (State.FAILED, "not_made")
+    assert row.looks_complete >= 5
+    assert row.released_microusd == PRICE_MICROUSD
+    assert simulator.creates() == 1 and simulator.paid_calls() == 0
+
+
+async def test_a_list_that_nobody_trusts_leaves_the_run_in_doubt_with_the_money_held(
+    world: World, simulator: Simulator
+) -> None:
+    simulator.trouble("create", "drop_before")
+
+    row = await carried(await admitted(world, simulator), world, seconds=12)
+
+    assert row.state is State.UNCERTAIN and row.parked
+    assert row.held_microusd == PRICE_MICROUSD
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        ("made_then_drop", {}),
+        ("made_then_timeout", {}),
+        ("half_answer", {}),
+        ("garbage_json", {}),
+        ("id_missing", {}),
+        ("error_body", {}),
+        ("status", {"status": 500, "made": True}),
+        ("status", {"status": 429, "made": True}),
+        ("redirect", {"made": True}),
+    ],
+)
+async def test_a_lost_answer_is_found_in_the_list_and_never_bought_again(
+    world: World, simulator: Simulator, kind: str, how: dict[str, object]
+) -> None:
+    simulator.trouble("create", kind, **how)
+
+    row = await carried(await admitted(world, simulator), world)
+
+    assert simulator.creates() == 1
+    if simulator.paid_calls() == 1:
+        assert row.state is State.SAVED
+        assert row.job_source is JobSource.LIST
+        assert row.spent_microusd == PRICE_MICROUSD
+    else:
+        assert row.state is State.UNCERTAIN
+        assert row.held_microusd == PRICE_MICROUSD
+
+
+async def test_reading_errors_while_it_renders_never_fail_a_run(world: World, simulator: Simulator) -> None:
+    for kind in ("drop", "garbage", "half_answer"):
+        simulator.trouble("retrieve", kind)
+    simulator.trouble("retrieve", "status", status=404)
+    simulator.trouble("content", "truncated")
+    simulator.trouble("content", "not_mp4")
+    simulator.trouble("content", "status", status=500)
+
+    row = await carried(await admitted(world, simulator), world)
+    assert row.state is State.SAVED
+    assert simulator.creates() == 1
+
