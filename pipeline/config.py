@@ -50,6 +50,7 @@ class Waits:
     request_timeout: timedelta
     request_slack: timedelta  # after both, no request of ours is under way any more
     clock_skew: timedelta
+    attend: timedelta  # how long a run is left alone after its last sign of life
     look: timedelta  # between two looks through the provider's list
     reconcile_grace: timedelta
     reconcile_looks: int
@@ -95,6 +96,7 @@ class Settings(BaseModel):
     request_slack_seconds: Annotated[float, Field(ge=0)] = 5
     text_timeout_seconds: Seconds = 30
     submit_deadline_seconds: Seconds = 10
+    attend_seconds: Seconds = 15
     clock_skew_seconds: Annotated[float, Field(ge=0)] = 120
     look_seconds: Seconds = 30
     reconcile_grace_seconds: Seconds = 600
@@ -166,6 +168,7 @@ class Settings(BaseModel):
             connect_timeout=seconds(self.connect_timeout_seconds),
             request_timeout=seconds(self.request_timeout_seconds),
             request_slack=seconds(self.request_slack_seconds),
+            attend=seconds(self.attend_seconds),
             clock_skew=seconds(self.clock_skew_seconds),
             look=seconds(self.look_seconds),
             reconcile_grace=seconds(self.reconcile_grace_seconds),

@@ -44,7 +44,7 @@ def open_server(home: Path) -> Iterator[str]:
         ) from error
     with users:
         with _alone(home):
-            uri = _start(home)
+            uri = _start(home, users.fileno())
             fcntl.flock(users, fcntl.LOCK_SH)
         try:
             yield uri
@@ -56,11 +56,16 @@ def open_server(home: Path) -> Iterator[str]:
 def _leave(home: Path, users: int) -> None:
     """Gives the shared lock back; whoever can then have it alone was the last, and stops the server."""
     fcntl.flock(users, fcntl.LOCK_UN)
+    if _nobody_else(users):
+        _stop((home / "postgres").resolve())
+
+
+def _nobody_else(users: int) -> bool:
     try:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return
-    _stop(home / "postgres")
+        return False
+    return True
 
 
 @contextmanager
@@ -70,13 +75,16 @@ def _alone(home: Path) -> Iterator[None]:
         yield
 
 
-def _start(home: Path) -> str:
+def _start(home: Path, users: int) -> str:
     data = (home / "postgres").resolve()
     _clear_stale(data)
     server = _launch(data)
-    with suppress(psycopg.Error):
+    try:
         return _database(server)
-    _stop(data)  # it says it runs and takes no connection: once more from the start
+    except psycopg.OperationalError as error:
+        if not _nobody_else(users):
+            raise _unavailable(data, str(error)) from error
+    _stop(data)  # it says it runs, takes no connection, and nobody uses it: once more from the start
     try:
         return _database(_launch(data))
     except psycopg.Error as error:
@@ -98,7 +106,7 @@ def _launch(data: Path) -> str:
 def _database(maintenance_uri: str) -> str:
     """Pings by a real connection and makes sure of our database. Raises psycopg.Error."""
     with psycopg.connect(maintenance_uri, autocommit=True, connect_timeout=PING_SECONDS) as connection:
-        if not connection.execute("select from pg_database where datname = %s", (DATABASE,)).fetchone():
+        if not connection.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone():
             connection.execute(f"create database {DATABASE}")
     return psycopg.conninfo.make_conninfo(maintenance_uri, dbname=DATABASE)
 

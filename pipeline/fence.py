@@ -87,9 +87,9 @@ async def book(kept: KeptAnswer, world: World, ms: int | None = None) -> None:
 
 
 async def _fail_clearly(kept: KeptAnswer, reason: str, detail: str, world: World, ms: int | None) -> None:
-    """A clear no is proof, whether or not somebody has meanwhile called the run uncertain."""
+    """A clear no is proof, though somebody may meanwhile have called the run uncertain, or adopted a job for it."""
     breaker = "answer" if reason in PROVIDER_FAULTS else None
-    for state in (State.SUBMITTING, State.UNCERTAIN):
+    for state in (State.SUBMITTING, State.UNCERTAIN, State.RENDERING):
         if await world.ledger.fail(
             kept.run_id, state, reason, detail, token=kept.token, breaker=breaker, ms=ms
         ):

@@ -201,7 +201,9 @@ class Ledger:
         token: str | None = None,
         breaker: str | None = None,
         ms: int | None = None,
+        job_id: str | None = None,
     ) -> bool:
+        """True if this call ended the run. `job_id`: whose failure was seen, for a run that is rendering."""
         args: dict[str, Json] = {
             "run_id": str(run_id),
             "expected": expected.value,
@@ -211,6 +213,7 @@ class Ledger:
             "token": token,
             "breaker": breaker,
             "ms": ms,
+            "job_id": job_id,
         }
         return bool(_object(await self.rpc("fail_run", args))["moved"])
 
@@ -266,12 +269,15 @@ class Ledger:
         }
         return read_run(await self.rpc("record_caption", args | _cost(cost)))
 
-    async def save(self, run_id: UUID, file: str, size_bytes: int, sha256: str, ms: int) -> Run:
+    async def save(
+        self, run_id: UUID, file: str, size_bytes: int, sha256: str, *, job_id: str | None, ms: int
+    ) -> Run:
         args: dict[str, Json] = {
             "run_id": str(run_id),
             "file": file,
             "file_bytes": size_bytes,
             "file_sha256": sha256,
+            "job_id": job_id,
             "ms": ms,
         }
         return read_run(await self.rpc("save_run", args))

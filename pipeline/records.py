@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -94,7 +94,7 @@ class Run:
     first_look_at: datetime | None = None
     last_look_at: datetime | None = None
     parked_at: datetime | None = None
-    next_look_at: datetime | str | None = None  # the string 'infinity': not by itself any more
+    next_look_at: datetime | Literal["infinity"] | None = None  # infinity: not by itself any more
     caption: str | None = None
     hashtags: tuple[str, ...] | None = None
     caption_by: str | None = None

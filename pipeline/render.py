@@ -15,7 +15,7 @@ from uuid import uuid4
 from pipeline import fence
 from pipeline.reconcile import next_look
 from pipeline.records import Run, State
-from pipeline.world import ATTEND, World
+from pipeline.world import World
 from steps import generate_video
 from steps.generate_video import Clip, Expired, Missing, Rendered, RenderFailed, StillRendering
 from steps.save_video import save, stored
@@ -42,6 +42,7 @@ async def wait_and_save(run: Run, caption: asyncio.Task[Run], world: World) -> R
                 detail,
                 spent=run.bills_failed,
                 breaker="render",
+                job_id=run.job_id,
             )
             return await fence.reload(run, world)
         case StillRendering():
@@ -58,7 +59,7 @@ async def _wait(run: Run, world: World) -> Rendered | RenderFailed | StillRender
     left = 0.0 if run.parked else max(0.0, world.waits.render_deadline.total_seconds() - elapsed)
 
     async def alive(progress: int | None) -> None:
-        await world.ledger.attend(run.run_id, ATTEND, progress)
+        await world.ledger.attend(run.run_id, world.waits.attend, progress)
 
     return await generate_video.wait(
         run.job_id,
@@ -67,7 +68,7 @@ async def _wait(run: Run, world: World) -> Rendered | RenderFailed | StillRender
         elapsed_seconds=elapsed,
         deadline_seconds=left,
         poll_seconds=world.waits.poll_seconds,
-        attend_seconds=ATTEND.total_seconds() / 2,
+        attend_seconds=world.waits.attend.total_seconds() / 2,
         alive=alive,
         clock=world.boot_seconds,
         sleep=world.sleep,
@@ -98,7 +99,7 @@ async def _fetch(run: Run, job: Job, target: Path, caption: asyncio.Task[Run], w
     if isinstance(got, Missing) and _gone_for_good(fresh, job, world):
         got = Expired("the provider made the clip and no longer has it")
     if isinstance(got, Expired):
-        await world.ledger.fail(run.run_id, State.RENDERING, "expired", got.detail, spent=True)
+        await world.ledger.fail(run.run_id, State.RENDERING, "expired", got.detail, spent=True, job_id=run.job_id)
         return await fence.reload(run, world)
     return await _later(run, "content_unreadable", world)
 
@@ -123,4 +124,9 @@ async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], world: World
     started = world.boot_seconds()
     await caption
     took_ms = int((world.boot_seconds() - started) * 1000)
-    return await world.ledger.save(run.run_id, os.fspath(clip.path), clip.bytes, clip.sha256, took_ms)
+    saved = await world.ledger.save(
+        run.run_id, os.fspath(clip.path), clip.bytes, clip.sha256, job_id=run.job_id, ms=took_ms
+    )
+    if not saved.ended:  # the run has another job by now: proof came late, and this was that other run's clip
+        clip.path.unlink(missing_ok=True)
+    return saved

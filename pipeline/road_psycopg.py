@@ -64,7 +64,7 @@ def _rpc_over(pool: "AsyncConnectionPool[psycopg.AsyncConnection]") -> Rpc:
 
 
 def _is_json(key: str, value: Json) -> bool:
-    """Objects and lists are; `value` (of a limit) is a number or a word, and JSON to the function all the same."""
+    """Objects and lists are; and `value`, of a limit: a number or a word, but JSON to its function."""
     return isinstance(value, dict | list) or (key == "value" and value is not None)
 
 

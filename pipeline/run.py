@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pipeline import fence, reconcile, render, words
 from pipeline.records import Run, State
-from pipeline.world import ATTEMPTS_MAX, ATTEND, World
+from pipeline.world import ATTEMPTS_MAX, World
 from steps.check_limits import Admitted, Refused, Request, check_limits
 
 
@@ -25,7 +25,7 @@ async def run(run_id: UUID, world: World) -> Run | None:
 
     Comes back with a run that has ended, or one that waits: its `next_look_at` says until when.
     """
-    row = await world.ledger.start_attempt(run_id, ATTEMPTS_MAX, ATTEND)
+    row = await world.ledger.start_attempt(run_id, ATTEMPTS_MAX, world.waits.attend)
     if row is None or row.ended:
         return row
     if row.state is State.RESERVED:

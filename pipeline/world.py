@@ -7,7 +7,6 @@ its one handle. Clocks, randomness and sleeping are here too, so that nothing be
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 
 from pipeline.answers import AnswerFiles
@@ -19,7 +18,6 @@ from steps.provider import VideoProvider
 from steps.templates import PromptShelf
 
 ATTEMPTS_MAX = 5
-ATTEND = timedelta(seconds=15)  # how long a run is left alone after its last sign of life
 FREE_BYTES_MIN = 1_000_000_000  # under this a run fails before it buys what it could not store
 
 

@@ -7,6 +7,7 @@ import re
 import secrets
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -90,6 +91,13 @@ def simulator_process(*options: str) -> Iterator[Simulator]:
 
 
 @pytest.fixture
+def home() -> Iterator[Path]:
+    """A data folder in which an embedded server can run; see `postgres_uri` on why not `tmp_path`."""
+    with tempfile.TemporaryDirectory(prefix="onetake-tests-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
 def simulator() -> Iterator[Simulator]:
     """Renders are finished at once; its books are empty."""
     with simulator_process("--speed", "instant") as process:
@@ -97,9 +105,12 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="session")
-def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server for the whole run, with a migrated template that tests copy."""
-    with open_server(tmp_path_factory.mktemp("postgres")) as uri:
+def postgres_uri() -> Iterator[str]:
+    """A server for the whole run, with a migrated template that tests copy.
+
+    Not below pytest's own folder: the next session to start closes that one to the user the server runs as.
+    """
+    with tempfile.TemporaryDirectory(prefix="onetake-tests-") as home, open_server(Path(home)) as uri:
         with psycopg.connect(uri, autocommit=True) as connection:
             connection.execute("create database ledger_template")
         template = psycopg.conninfo.make_conninfo(uri, dbname="ledger_template")
@@ -120,6 +131,7 @@ def ledger_dsn(postgres_uri: str) -> Iterator[str]:
 
 QUICK = {
     "POLL_SECONDS": "0.05",
+    "ATTEND_SECONDS": "2",
     "LOOK_SECONDS": "0.05",
     "RECONCILE_GRACE_SECONDS": "0.3",
     "SUBMIT_DEADLINE_SECONDS": "2",

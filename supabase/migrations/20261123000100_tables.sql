@@ -206,7 +206,8 @@ create table onetake.control (
     paused       boolean not null default false,
     pause_reason text,
     paused_by    text,
-    paused_at    timestamptz
+    paused_at    timestamptz,
+    resumed_at   timestamptz                          -- the breaker counts submissions from here
 );
 insert into onetake.control default values;
 

@@ -18,7 +18,9 @@ create function onetake.note(
 language sql volatile set search_path = '' as $$
     insert into onetake.events (run_id, user_id, step, outcome, detail, ms, cost_microusd, saved_microusd, call_id)
     values (p_run_id, p_user_id, p_step, p_outcome, coalesce(p_detail, '{}'), p_ms, p_cost_microusd, p_saved_microusd, p_call_id)
-    on conflict (call_id) do nothing;
+    -- The same call asked again, its first answer lost, may be decided otherwise: it is still one request.
+    on conflict (call_id) do update set run_id = excluded.run_id, outcome = excluded.outcome, detail = excluded.detail,
+        saved_microusd = excluded.saved_microusd;
 $$;
 
 -- Changes the two budgets of a run's own day and month, always in this order.

@@ -68,7 +68,9 @@ begin
         select r.* into v_of from onetake.runs r left join onetake.leases l using (run_id)
             where r.user_id = u.user_id and r.prompt_hash = p_prompt_hash
               and (l.expires_at > p_now
-                   or r.state in ('reserved', 'approved', 'submitting', 'uncertain', 'rendering', 'saved'))
+                   or r.state in ('reserved', 'approved', 'submitting', 'uncertain', 'rendering')
+                   -- A terminal that has gone never hears of its clip: it must not hold the prompt for ever.
+                   or (r.state = 'saved' and r.audience ->> 'kind' <> 'terminal'))
             order by l.expires_at desc nulls last, r.reserved_at desc limit 1;
         if found then
             select expires_at into v_lease_until from onetake.leases
@@ -84,9 +86,9 @@ begin
         return onetake.refusal('busy', null, v_of);
     end if;
 
-    -- A run that bought nothing does not slow its user down: a safe rewrite can be tapped at once.
+    -- A rejected prompt does not slow its user down: its safe rewrite can be tapped at once.
     select max(r.reserved_at) + make_interval(secs => onetake.limit_value('cooldown_seconds', u.limits)) into v_until
-        from onetake.runs r where r.user_id = u.user_id and r.state not in ('rejected', 'canceled');
+        from onetake.runs r where r.user_id = u.user_id and r.state <> 'rejected';
     if v_until > p_now then return onetake.refusal('cooldown', v_until); end if;
 
     if (select count(*) from onetake.runs r where r.user_id = u.user_id and r.day = v_today

@@ -11,7 +11,8 @@ $$;
 create function onetake.full_breaker(p_user_id text, p_now timestamptz) returns timestamptz
 language plpgsql set search_path = '' as $$
 declare
-    v_since timestamptz := p_now - make_interval(secs => onetake.limit_value('breaker_window_seconds'));
+    v_since timestamptz := greatest((select resumed_at from onetake.control),
+                                    p_now - make_interval(secs => onetake.limit_value('breaker_window_seconds')));
     v_until timestamptz := p_now + make_interval(secs => onetake.limit_value('breaker_open_seconds'));
 begin
     if (select count(*) from onetake.runs where submitting_at > v_since) >= onetake.limit_value('breaker_all_submissions') then
@@ -226,19 +227,29 @@ end $$;
 
 -- Ends a run as failed, from the state its caller saw. From `submitting` only the winner may (a clear no, or never
 -- sent: his token proves it). p_spent: the provider said completed, or bills renders that fail.
+-- A rendering run fails only with the job whose failure was seen (p_job_id); or, by the winner's token, when its job
+-- was merely adopted and the real answer is a clear no: that job is then another's.
 -- p_breaker: 'answer' or 'render' if the provider is to blame. Answers {moved, state}.
 create function public.fail_run(
     p_run_id uuid, p_expected text, p_reason text, p_detail text, p_spent boolean default false,
-    p_token text default null, p_breaker text default null, p_ms integer default null
+    p_token text default null, p_breaker text default null, p_ms integer default null, p_job_id text default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
-declare r onetake.runs;
+declare
+    r onetake.runs;
+    v_proved boolean;
 begin
     r := onetake.lock_run(p_run_id);
-    if r.state is distinct from p_expected or (r.state = 'submitting' and r.token is distinct from p_token) then
+    v_proved := case r.state
+        when 'submitting' then r.token = p_token
+        when 'rendering' then coalesce(r.job_id = p_job_id, r.token = p_token and r.job_source is distinct from 'answer')
+        else true end;
+    if r.state is distinct from p_expected or v_proved is not true then
         return jsonb_build_object('moved', false, 'state', r.state);
     end if;
-    update onetake.runs set reason = p_reason, detail = p_detail where run_id = p_run_id;
+    update onetake.runs set reason = p_reason, detail = p_detail,
+            job_id = case when r.state = 'rendering' and p_job_id is null then null else job_id end
+        where run_id = p_run_id;
     r := onetake.move(p_run_id, 'failed', case when p_spent then 'spent' else 'released' end);
     perform onetake.note(p_run_id, r.user_id, case p_expected when 'reserved' then 'validate_prompt' else 'generate_video' end,
         'failed', jsonb_build_object('reason', p_reason, 'from', p_expected, 'spent', p_spent), p_ms);

@@ -214,15 +214,16 @@ begin
     return public.load_run(p_run_id);
 end $$;
 
--- rendering -> saved: the file is complete and synced before this is called. The money is spent.
+-- rendering -> saved: the file is complete and synced before this is called. The money is spent. A clip of another
+-- job than the run now has (proof has overruled an adoption meanwhile) is not its clip.
 create function public.save_run(
-    p_run_id uuid, p_file text, p_file_bytes bigint, p_file_sha256 text, p_ms integer default null
+    p_run_id uuid, p_file text, p_file_bytes bigint, p_file_sha256 text, p_job_id text, p_ms integer default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare r onetake.runs;
 begin
     r := onetake.lock_run(p_run_id);
-    if r.state = 'rendering' then
+    if r.state = 'rendering' and r.job_id is not distinct from p_job_id then
         update onetake.runs set file = p_file, file_bytes = p_file_bytes, file_sha256 = p_file_sha256, progress = 100
             where run_id = p_run_id;
         perform onetake.move(p_run_id, 'saved', 'spent');

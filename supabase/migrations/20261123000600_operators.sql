@@ -11,11 +11,12 @@ declare v_before onetake.control;
 begin
     select * into v_before from onetake.control for update;
     update onetake.control set paused = p_paused, pause_reason = case when p_paused then p_reason end,
-            paused_by = case when p_paused then p_who end, paused_at = case when p_paused then clock_timestamp() end;
+            paused_by = case when p_paused then p_who end, paused_at = case when p_paused then clock_timestamp() end,
+            resumed_at = case when p_paused then resumed_at else clock_timestamp() end;
     perform onetake.record_change(p_who, 'paused', to_jsonb(v_before.paused), to_jsonb(p_paused));
     if not p_paused then
-        update onetake.runs set next_look_at = null      -- runs before breakers, as everywhere
-            where state = 'approved' and held_back_since is not null;
+        update onetake.runs set next_look_at = null, held_back_since = null, held_back_by = null
+            where state = 'approved' and held_back_since is not null;   -- runs before breakers, as everywhere
         update onetake.breakers set open_until = null, cause = null, failed_answers = 0, failed_renders = 0,
                 probe_run_id = null, probe_at = null;
     end if;
@@ -150,7 +151,7 @@ language sql security definer set search_path = '' as $$
         'checks', coalesce((select jsonb_object_agg(outcome, times) from checks), '{}'),
         'duplicates_blocked', (select coalesce(sum(times), 0) from checks where outcome in ('duplicate', 'replayed')),
         'money_saved_microusd', (select coalesce(sum(saved), 0) from checks where outcome in ('duplicate', 'replayed')),
-        'paid_calls', (select count(*) from onetake.runs where submitting_at is not null),
+        'paid_calls', (select count(*) from onetake.runs where job_id is not null),
         'held_microusd', (select coalesce(sum(held_microusd), 0) from onetake.runs where held_microusd > 0),
         'spent_microusd', (select coalesce(sum(spent_microusd), 0) from onetake.runs),
         'text_microusd', (select coalesce(sum(text_microusd), 0) from onetake.runs),

@@ -1,0 +1,231 @@
+"""What operators do and see: the kill switch, limits, users, lists, numbers, and settling what is in doubt.
+
+In       `rpc(name, args) -> json`, the same callable the ledger has
+Out      frozen values; a change that is not allowed is a value, too
+Raises   what the road raises
+Effects  each change is recorded by the database with who, when, before and after
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from pipeline.records import Run, State, read_run
+from pipeline.road import Json, Rpc
+from steps.check_limits import Refused
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Breaker:
+    """An open breaker: `scope` is "all" or "user:<user_id>"; half open, it lets one run through."""
+
+    scope: str
+    open_until: datetime
+    half_open: bool
+    cause: str | None = None
+
+
+@dataclass(frozen=True)
+class Controls:
+    paused: bool
+    pause_reason: str | None = None
+    paused_by: str | None = None
+    paused_at: datetime | None = None
+    breakers: tuple[Breaker, ...] = ()
+
+
+@dataclass(frozen=True)
+class Limit:
+    key: str
+    value: int | str
+    about: str
+
+
+@dataclass(frozen=True)
+class LimitSet:
+    before: int | str | None
+    after: int | str | None
+
+
+@dataclass(frozen=True)
+class LimitNotSet:
+    """`why` is unknown_limit, bad_value (then `allowed` says what is) or not_per_user."""
+
+    why: str
+    allowed: str | None = None
+
+
+@dataclass(frozen=True)
+class User:
+    user_id: str
+    blocked: bool
+    invited: bool
+    created_at: datetime
+    blocked_reason: str | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+    videos: int = 0
+    spent_microusd: int = 0
+
+
+@dataclass(frozen=True)
+class Event:
+    """One step's outcome in a run's timeline."""
+
+    at: datetime
+    step: str
+    outcome: str
+    ms: int | None = None
+    cost_microusd: int = 0
+    saved_microusd: int = 0
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Period:
+    """What one day or month has set aside and spent."""
+
+    held_microusd: int = 0
+    spent_microusd: int = 0
+
+
+@dataclass(frozen=True)
+class Stats:
+    total_videos: int
+    total_runs: int
+    states: Mapping[State, int]
+    parked: int
+    requests: int
+    checks: Mapping[str, int]  # how often `reserve` answered what
+    duplicates_blocked: int
+    money_saved_microusd: int
+    paid_calls: int
+    held_microusd: int
+    spent_microusd: int
+    text_microusd: int
+    budget_day_microusd: int
+    budget_month_microusd: int
+    today: Period | None = None
+    this_month: Period | None = None
+
+
+@dataclass(frozen=True)
+class Settled:
+    """`settled` is False if the run was not in doubt or parked; `state` is what it is now."""
+
+    settled: bool
+    state: State | None = None
+
+
+class Operators:
+    """One method per SQL function of `*_operators.sql`; `who` is kept with every change."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+
+    async def controls(self) -> Controls:
+        return _read(Controls, await self._rpc("controls", {}))
+
+    async def pause(self, reason: str | None, who: str) -> Controls:
+        return _read(Controls, await self._rpc("set_paused", {"paused": True, "reason": reason, "who": who}))
+
+    async def resume(self, who: str) -> Controls:
+        """Ends a pause and closes every breaker."""
+        return _read(Controls, await self._rpc("set_paused", {"paused": False, "reason": None, "who": who}))
+
+    async def limits(self) -> tuple[Limit, ...]:
+        return _read_all(Limit, await self._rpc("show_limits", {}))
+
+    async def set_limit(
+        self, key: str, value: int | str | None, who: str, user_id: str | None = None
+    ) -> LimitSet | LimitNotSet:
+        """For all, or for one user; None takes one user's override back."""
+        args: dict[str, Json] = {"key": key, "value": value, "who": who, "user_id": user_id}
+        answer = await self._rpc("set_limit", args)
+        assert isinstance(answer, dict), "set_limit answers an object"
+        return _read(LimitSet, answer) if answer["set"] else _read(LimitNotSet, answer)
+
+    async def users(self, at_most: int) -> tuple[User, ...]:
+        return _read_all(User, await self._rpc("list_users", {"at_most": at_most}))
+
+    async def block(self, user_id: str, reason: str | None, who: str) -> User:
+        return await self._set_user(user_id, who, blocked=True, reason=reason)
+
+    async def unblock(self, user_id: str, who: str) -> User:
+        return await self._set_user(user_id, who, blocked=False)
+
+    async def invite(self, user_id: str, who: str) -> User:
+        return await self._set_user(user_id, who, invited=True)
+
+    async def _set_user(
+        self,
+        user_id: str,
+        who: str,
+        *,
+        blocked: bool | None = None,
+        invited: bool | None = None,
+        reason: str | None = None,
+    ) -> User:
+        args: dict[str, Json] = {
+            "user_id": user_id,
+            "blocked": blocked,
+            "invited": invited,
+            "reason": reason,
+            "who": who,
+        }
+        return _read(User, await self._rpc("set_user", args))
+
+    async def runs(
+        self, at_most: int, state: State | None = None, user_id: str | None = None
+    ) -> tuple[Run, ...]:
+        """The newest first."""
+        args: dict[str, Json] = {"at_most": at_most, "state": state and state.value, "user_id": user_id}
+        rows = await self._rpc("list_runs", args)
+        assert isinstance(rows, list), "list_runs answers a list"
+        return tuple(map(read_run, rows))
+
+    async def events(self, run_id: UUID) -> tuple[Event, ...]:
+        """The run's timeline, oldest first."""
+        return _read_all(Event, await self._rpc("run_events", {"run_id": str(run_id)}))
+
+    async def settle_not_charged(self, run_id: UUID, who: str, why: str | None = None) -> Settled:
+        """A person says that nothing was charged. ("Found it" is `Ledger.record_submission` by a PERSON.)"""
+        args: dict[str, Json] = {"run_id": str(run_id), "who": who, "why": why}
+        return _read(Settled, await self._rpc("settle_not_charged", args))
+
+    async def preview(
+        self, user_id: str, prompt_hash: str, price_microusd: int, *, again: bool
+    ) -> Refused | None:
+        """What `reserve` would refuse now; None if nothing stands in the way. Changes nothing."""
+        args: dict[str, Json] = {
+            "user_id": user_id,
+            "prompt_hash": prompt_hash,
+            "price_microusd": price_microusd,
+            "again": again,
+        }
+        answer = await self._rpc("preview_reserve", args)
+        assert isinstance(answer, dict), "preview_reserve answers an object"
+        return None if answer["kind"] == "accepted" else _read(Refused, answer)
+
+    async def stats(self) -> Stats:
+        return _read(Stats, await self._rpc("stats", {}))
+
+
+@cache
+def _adapter(kind: object) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _read(kind: type[Value], answer: Json) -> Value:
+    value: Value = _adapter(kind).validate_python(answer)  # type: ignore[arg-type]  # a class is hashable
+    return value
+
+
+def _read_all(kind: type[Value], answer: Json) -> tuple[Value, ...]:
+    return tuple(_read(kind, each) for each in answer) if isinstance(answer, list) else ()

@@ -1,0 +1,59 @@
+"""`onetake` as processes of their own, which can be killed."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.fixtures import KEY, QUICK, Simulator
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A data folder and settings; everything started on it shares the embedded database."""
+
+    home: Path
+    sim: Simulator
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def environment(self) -> dict[str, str]:
+        quiet = {"PATH": os.environ["PATH"], "HOME": str(self.home), "ONETAKE_IGNORE_ENV_FILE": "1"}
+        partners = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": self.sim.url, "VIDEO_MODEL": "sim-1"}
+        return quiet | QUICK | partners | {"ONETAKE_HOME": str(self.home)} | self.settings
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "cli", *arguments],
+            env=self.environment(),
+            cwd=Path(__file__).parent.parent.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def onetake(self, *arguments: str) -> tuple[int, str]:
+        """Exit code and standard output of one command."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=90)
+        assert "Traceback" not in err, err
+        return process.returncode, out
+
+    def create(self, *arguments: str) -> tuple[int, dict[str, Any]]:
+        code, out = self.onetake("create", "a paper boat", "--json", *arguments)
+        return code, json.loads(out.strip().splitlines()[-1])
+
+    def total_videos(self) -> int:
+        _, out = self.onetake("stats")
+        return int(out.splitlines()[0].removeprefix("Total videos: "))
+
+
+def until(true: Any, seconds: float = 20) -> None:
+    """Waits for a condition, looking often."""
+    give_up = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < give_up, "it never became true"
+        time.sleep(0.02)

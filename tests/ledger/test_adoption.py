@@ -1,0 +1,235 @@
+"""Whose job is it: `record_submission` in every state, from every source, with every owner the job may have.
+
+`expected` says in Python what DESIGN says in words ("Proof beats a guess"); the table walks all combinations.
+"""
+
+from itertools import product
+from uuid import uuid4
+
+import pytest
+
+from tests.ledger.desk import OTHER_TOKEN, PRICE, Desk
+
+SOURCES = ("answer", "list", "person")
+SITUATIONS = (
+    *("reserved", "approved", "submitting", "uncertain", "saved", "delivered", "rejected", "canceled"),
+    *("rendering by answer", "rendering by list", "rendering by person"),
+    *("parked by answer", "parked by list"),
+    *("failed before", "failed without job", "failed by list", "failed by answer"),
+)
+WITHOUT_TOKEN = {"reserved", "approved", "rejected", "canceled", "failed before"}
+WITH_JOB = {situation for situation in SITUATIONS if " by " in situation} | {"saved", "delivered"}
+OWNERS = ("nobody", "itself", "an adopter", "a saved adopter", "an answered run")
+
+
+def bring(desk: Desk, situation: str, user: str) -> str:
+    """A run in one of the situations."""
+    match situation.split():
+        case ["rendering", "by", source]:
+            return desk.rendering(user, source=source)
+        case ["parked", "by", source]:
+            run_id = desk.rendering(user, source=source)
+            desk.call("park", run_id=run_id, why="", next_look_at=None)
+            return run_id
+        case ["failed", "before"]:
+            return desk.in_state("failed", user)
+        case ["failed", "without", "job"]:
+            run_id = desk.uncertain(user)
+            desk.fail(run_id, "uncertain", "not_made")
+            return run_id
+        case ["failed", "by", source]:
+            run_id = desk.rendering(user, source=source)
+            desk.fail(run_id, "rendering", "render_failed")
+            return run_id
+        case _:
+            return desk.in_state(situation, user)
+
+
+def expected(situation: str, source: str, owner: str) -> str:
+    """What is answered: recorded, replayed (recorded, nothing moves), or why not."""
+    state, _, by = situation.partition(" by ")
+    if source == "answer" and situation in WITHOUT_TOKEN:
+        return "not_the_winner"
+    if owner == "itself":
+        if state in {"rendering", "parked", "saved", "delivered"}:
+            return "replayed"
+        if source == by == "answer":
+            return "replayed"
+    accepted = {
+        "answer": state in {"submitting", "uncertain"}
+        or state.startswith("failed")
+        or (state in {"rendering", "parked"} and by != "answer"),
+        "list": situation in {"uncertain", "failed without job"},
+        "person": state == "uncertain"
+        or state.startswith("failed")
+        or (state == "parked" and by != "answer"),
+    }
+    if not accepted[source] or situation == "failed before":
+        return "state"
+    if owner == "an answered run" or (owner in {"an adopter", "a saved adopter"} and source != "answer"):
+        return "owned"
+    return "recorded"
+
+
+CASES = [case for case in product(SITUATIONS, SOURCES, OWNERS) if case[2] != "itself" or case[0] in WITH_JOB]
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_a_job_becomes_a_runs_as_the_table_of_precedence_says(desk: Desk, situation: str) -> None:
+    desk.unlimited()
+    for nth, (_, source, owner) in enumerate(case for case in CASES if case[0] == situation):
+        check(desk, situation, source, owner, f"tg:{nth}")
+    assert desk.books_wrong() == []
+
+
+def check(desk: Desk, situation: str, source: str, owner: str, user: str) -> None:
+    said = f"{situation}, {source}, owned by {owner}"
+    run_id = bring(desk, situation, user)
+    before = desk.row(run_id)
+    job = str(before["job_id"]) if owner == "itself" else f"job_{uuid4().hex}"
+    other = bring_owner(desk, owner, job, f"{user}-other")
+    other_before = desk.row(other) if other else None
+
+    answer = desk.record(run_id, job, source)
+
+    want = expected(situation, source, owner)
+    assert (answer["recorded"], answer.get("why")) == (
+        want in {"recorded", "replayed"},
+        None if want in {"recorded", "replayed"} else want,
+    ), said
+    after = desk.row(run_id)
+    if want == "recorded":
+        assert (after["state"], after["job_id"], after["job_source"]) == ("rendering", job, source), said
+        assert (after["held_microusd"], after["parked_at"]) == (PRICE, None), said
+        assert answer["late"] is situation.startswith("failed"), said
+    elif want == "replayed":
+        proved = "answer" if source == "answer" else before["job_source"]
+        assert after == before | {"job_source": proved}, said
+    else:
+        assert after == before, said
+    if other and other_before:
+        check_owner(desk, other, other_before, taken=want == "recorded", instead=before, said=said)
+
+
+def bring_owner(desk: Desk, owner: str, job: str, user: str) -> str | None:
+    if owner in {"nobody", "itself"}:
+        return None
+    run_id = desk.rendering(user, job=job, source="answer" if owner == "an answered run" else "list")
+    if owner == "a saved adopter":
+        desk.save(run_id)
+    return run_id
+
+
+def check_owner(
+    desk: Desk, other: str, was: dict[str, object], *, taken: bool, instead: dict[str, object], said: str
+) -> None:
+    """An owner who loses his job gets the taker's in exchange, or is in doubt again; a saved clip stays."""
+    now = desk.row(other)
+    if not taken:
+        assert now == was, said
+    elif instead["state"] == "rendering":
+        assert (now["state"], now["job_id"]) == (was["state"], instead["job_id"]), said
+    elif was["state"] == "saved":
+        assert (now["state"], now["job_id"], now["file"]) == ("saved", None, was["file"]), said
+    else:
+        assert (now["state"], now["job_id"], now["job_source"]) == ("uncertain", None, None), said
+        assert (now["looks_complete"], now["doubt"]) == (0, "job_was_another_runs"), said
+
+
+def test_the_token_alone_makes_an_answer_an_answer(desk: Desk) -> None:
+    run_id = desk.submitting()
+    answer = desk.record(run_id, "job_1", "answer", token=OTHER_TOKEN)
+    assert answer == {"recorded": False, "why": "not_the_winner", "state": "submitting"}
+    answer = desk.call("record_submission", run_id=run_id, job_id="job_1", source="answer")
+    assert answer["why"] == "not_the_winner"
+
+
+def test_an_unknown_run_records_nothing(desk: Desk) -> None:
+    assert desk.record(str(uuid4()), "job_1")["why"] == "unknown_run"
+
+
+def test_a_recorded_answer_told_again_changes_nothing(desk: Desk) -> None:
+    run_id = desk.rendering(job="job_1")
+    before = desk.row(run_id)
+    assert desk.record(run_id, "job_1")["recorded"] is True
+    assert desk.row(run_id) == before
+    assert desk.events(run_id).count(("generate_video", "made")) == 1
+
+
+def test_an_answer_file_replayed_after_the_render_failed_does_not_raise_the_dead(desk: Desk) -> None:
+    """The crash came between committing the answer and dropping its file; the run went on meanwhile."""
+    run_id = desk.rendering(job="job_1")
+    desk.fail(run_id, "rendering", "render_failed", breaker="render")
+    before = desk.row(run_id)
+    assert desk.record(run_id, "job_1") == {"recorded": True, "state": "failed"}
+    assert desk.row(run_id) == before
+
+
+def test_a_job_found_in_the_list_of_one_provider_is_not_the_other_providers(desk: Desk) -> None:
+    desk.rendering("tg:1", job="job_1")
+    other = desk.uncertain("tg:2", base_url="http://other.test/v1")
+    assert desk.record(other, "job_1", "list")["recorded"] is True
+
+
+def test_proof_swaps_the_jobs_of_two_runs_that_had_guessed(desk: Desk) -> None:
+    first = desk.rendering("tg:1", job="job_a", source="list")
+    second = desk.rendering("tg:2", job="job_b", source="list")
+    assert desk.record(first, "job_b")["recorded"] is True
+    assert [desk.row(run)["job_id"] for run in (first, second)] == ["job_b", "job_a"]
+    assert [desk.row(run)["job_source"] for run in (first, second)] == ["answer", "list"]
+    assert [desk.state(run) for run in (first, second)] == ["rendering", "rendering"]
+    assert desk.record(second, "job_a")["recorded"] is True
+    assert desk.row(second)["job_source"] == "answer"
+
+
+def test_a_run_whose_adopted_job_was_taken_is_looked_for_and_found_again(desk: Desk) -> None:
+    adopter = desk.rendering("tg:1", job="job_a", source="list")
+    desk.record(desk.submitting("tg:2"), "job_a")
+    assert desk.state(adopter) == "uncertain"
+    assert desk.record(adopter, "job_b", "list")["recorded"] is True
+    assert desk.row(adopter)["job_id"] == "job_b"
+    assert ("reconcile", "job_taken") in desk.events(adopter)
+
+
+# -- late adoption: a clip that was paid for is never refused
+
+
+def test_late_adoption_takes_the_money_again_on_the_runs_own_day_past_every_limit(desk: Desk) -> None:
+    run_id = desk.uncertain()
+    desk.fail(run_id, "uncertain", "not_made")
+    desk.write("update onetake.runs set day = day - 40, month = to_char(day - 40, 'YYYY-MM')")
+    desk.write("delete from onetake.budgets")
+    desk.limit("budget_day_microusd", 0)
+    desk.limit("budget_month_microusd", 0)
+    desk.limit("videos_per_user_day", 0)
+    desk.call("set_paused", paused=True, reason="", who="op")
+    desk.call("set_user", user_id="tg:1", blocked=True, invited=None, reason="", who="op")
+    answer = desk.record(run_id, "job_1", "list")
+    assert (answer["recorded"], answer["late"]) == (True, True)
+    assert [budget["held"] for budget in desk.budget(run_id)] == [PRICE, PRICE]
+    row = desk.row(run_id)
+    assert (row["reason"], row["held_microusd"], row["released_microusd"]) == (None, PRICE, 0)
+    assert ("generate_video", "adopted_late") in desk.events(run_id)
+    assert desk.books_wrong() == []
+
+
+def test_late_adoption_is_never_refused_because_the_user_is_busy_or_the_wish_was_granted(desk: Desk) -> None:
+    run_id = desk.uncertain()
+    desk.fail(run_id, "uncertain", "not_made")
+    desk.age(run_id, 60)
+    again = desk.reserved()
+    assert desk.record(run_id, "job_1", "person")["recorded"] is True
+    assert [desk.state(run) for run in (run_id, again)] == ["rendering", "reserved"]
+    assert desk.one("select run_id::text from onetake.leases") == again
+    assert desk.save(run_id)["state"] == "saved"
+    assert desk.books_wrong() == []
+
+
+def test_a_late_adopted_run_that_was_charged_already_is_charged_once(desk: Desk) -> None:
+    run_id = desk.rendering(job="job_1")
+    desk.fail(run_id, "rendering", "expired", spent=True)
+    assert desk.record(run_id, "job_1", "person")["recorded"] is True
+    assert [(b["held"], b["spent"]) for b in desk.budget(run_id)] == [(PRICE, 0)] * 2
+    desk.save(run_id)
+    assert [(b["held"], b["spent"]) for b in desk.budget(run_id)] == [(0, PRICE)] * 2
+    assert desk.books_wrong() == []

@@ -1,0 +1,155 @@
+"""The fence: one winner a run, and everything that can still say no at the last moment."""
+
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tests.ledger.desk import OTHER_TOKEN, STATES, TOKEN, Desk
+
+
+def test_the_winner_hears_what_is_sent_from_the_row_and_is_the_only_one(desk: Desk) -> None:
+    run_id = desk.approved()
+    answer = desk.begin(run_id)
+    assert answer["won"] is True
+    assert answer["order"] == {
+        "run_id": run_id,
+        "prompt": "a red fox, at dawn",
+        "model": "sim-video",
+        "seconds": 8,
+        "size": "720x1280",
+        "create_body": "multipart",
+    }
+    row = desk.row(run_id)
+    assert (row["state"], row["token"]) == ("submitting", TOKEN)
+    assert desk.begin(run_id, OTHER_TOKEN) == {"won": False, "refused": "state", "state": "submitting"}
+
+
+def test_the_winner_who_lost_the_answer_hears_it_again_and_nothing_moves(desk: Desk) -> None:
+    run_id = desk.approved()
+    first = desk.begin(run_id)
+    before = desk.row(run_id)
+    desk.call("set_paused", paused=True, reason="", who="op")
+    assert desk.begin(run_id) == first
+    assert desk.row(run_id) == before
+    assert desk.events(run_id).count(("generate_video", "submitting")) == 1
+
+
+@pytest.mark.parametrize("state", [state for state in STATES if state not in {"approved", "submitting"}])
+@pytest.mark.parametrize("token", [TOKEN, OTHER_TOKEN])
+def test_nobody_wins_in_any_other_state_not_even_the_old_winner(desk: Desk, state: str, token: str) -> None:
+    run_id = desk.in_state(state)
+    before = desk.row(run_id)
+    assert desk.begin(run_id, token) == {"won": False, "refused": "state", "state": state}
+    assert desk.row(run_id) == before
+
+
+def test_an_unknown_run_is_not_won(desk: Desk) -> None:
+    assert desk.begin(str(uuid4()))["refused"] == "unknown_run"
+
+
+@pytest.mark.parametrize("token", ["", "short", None])
+def test_a_token_that_could_be_guessed_is_an_error(desk: Desk, token: str | None) -> None:
+    run_id = desk.approved()
+    with pytest.raises(psycopg.Error) as refused:
+        desk.call("begin_submission", run_id=run_id, token=token)
+    assert refused.value.sqlstate == "LG003"
+
+
+# -- what is checked again at the last moment
+
+
+def test_a_pause_holds_an_approved_run_back_and_its_end_lets_it_through(desk: Desk) -> None:
+    run_id = desk.approved()
+    desk.call("set_paused", paused=True, reason="too dear", who="op")
+    assert desk.begin(run_id) == {"won": False, "refused": "paused", "reason": "too dear"}
+    row = desk.row(run_id)
+    assert (row["state"], row["held_back_by"], row["token"]) == ("approved", "paused", None)
+    desk.call("wait_until", run_id=run_id, at="2999-01-01T00:00:00Z")
+    desk.begin(run_id)
+    assert desk.row(run_id)["held_back_since"] == row["held_back_since"], "counted from the first time"
+    desk.call("set_paused", paused=False, reason=None, who="op")
+    assert desk.row(run_id)["next_look_at"] is None, "due at once"
+    assert desk.begin(run_id)["won"]
+    assert desk.row(run_id)["held_back_since"] is None
+
+
+def test_a_run_that_waits_for_its_users_tap_is_not_submitted(desk: Desk) -> None:
+    run_id = desk.approved(confirm=True)
+    answer = desk.begin(run_id)
+    assert (answer["won"], answer["refused"]) == (False, "not_confirmed")
+    assert desk.row(run_id)["held_back_since"] is None
+    desk.call("confirm", run_id=run_id)
+    assert desk.begin(run_id)["won"]
+
+
+def test_a_tap_that_comes_too_late_does_not_count(desk: Desk) -> None:
+    run_id = desk.approved(confirm=True)
+    desk.age(run_id, 901)
+    assert desk.call("confirm", run_id=run_id)["confirmed_at"] is None
+    assert desk.begin(run_id)["refused"] == "not_confirmed"
+
+
+def test_a_second_tap_changes_nothing(desk: Desk) -> None:
+    run_id = desk.approved(confirm=True)
+    first = desk.call("confirm", run_id=run_id)["confirmed_at"]
+    assert desk.call("confirm", run_id=run_id)["confirmed_at"] == first
+    assert desk.events(run_id).count(("confirm", "confirmed")) == 1
+
+
+# -- an answer is lost
+
+
+def test_the_winner_may_call_his_answer_lost_at_once(desk: Desk) -> None:
+    run_id = desk.submitting()
+    assert desk.doubt(run_id) == {"moved": True, "state": "uncertain"}
+    row = desk.row(run_id)
+    assert (row["doubt"], row["held_microusd"]) == ("timeout", row["price_microusd"])
+
+
+@pytest.mark.parametrize("token", [None, OTHER_TOKEN])
+def test_others_may_call_an_answer_lost_only_when_no_request_can_be_under_way(
+    desk: Desk, token: str | None
+) -> None:
+    run_id = desk.submitting()
+    args = {"run_id": run_id, "doubt": "process_died", "token": token}
+    assert desk.call("mark_uncertain", **args) == {"moved": False, "state": "submitting"}
+    desk.age(run_id, 75)
+    assert desk.call("mark_uncertain", **args)["moved"] is False
+    assert desk.call("mark_uncertain", **args, min_age_seconds=80.5)["moved"] is False
+    assert desk.call("mark_uncertain", **args, min_age_seconds=75.0)["moved"] is True
+
+
+@pytest.mark.parametrize("state", [state for state in STATES if state != "submitting"])
+def test_only_a_submitting_run_becomes_uncertain(desk: Desk, state: str) -> None:
+    run_id = desk.in_state(state)
+    assert desk.call("mark_uncertain", run_id=run_id, doubt="x", token=TOKEN, min_age_seconds=0) == {
+        "moved": False,
+        "state": state,
+    }
+
+
+# -- a run fails
+
+
+@pytest.mark.parametrize("token", [None, OTHER_TOKEN])
+def test_only_the_winner_ends_a_submitting_run(desk: Desk, token: str | None) -> None:
+    run_id = desk.submitting()
+    assert desk.fail(run_id, "submitting", token=token) == {"moved": False, "state": "submitting"}
+    assert desk.fail(run_id, "submitting", "never_sent", token=TOKEN) == {"moved": True, "state": "failed"}
+    assert desk.books_wrong() == []
+
+
+def test_a_run_fails_only_from_the_state_its_caller_saw(desk: Desk) -> None:
+    run_id = desk.uncertain()
+    assert desk.fail(run_id, "rendering") == {"moved": False, "state": "uncertain"}
+    assert desk.fail(run_id, "uncertain", "not_made") == {"moved": True, "state": "failed"}
+    row = desk.row(run_id)
+    assert (row["reason"], row["released_microusd"]) == ("not_made", row["price_microusd"])
+
+
+def test_a_failed_render_that_is_billed_is_spent(desk: Desk) -> None:
+    run_id = desk.rendering()
+    desk.fail(run_id, "rendering", "render_failed", spent=True, breaker="render")
+    assert desk.row(run_id)["spent_microusd"] == desk.row(run_id)["price_microusd"]
+    assert desk.books_wrong() == []

@@ -1,0 +1,70 @@
+"""Looks through the provider's list: what counts as proof, whose list is trusted, who is in doubt there."""
+
+from tests.ledger.desk import STATES, Desk
+
+
+def look(
+    desk: Desk, run_id: str, *, complete: bool = True, candidates: int = 0, proves: bool = False
+) -> tuple[object, ...]:
+    row = desk.call(
+        "record_look",
+        run_id=run_id,
+        complete=complete,
+        candidates=candidates,
+        proves_list=proves,
+        next_look_at=None,
+    )
+    return row["looks_complete"], row["first_look_at"], row["last_look_at"]
+
+
+def test_only_complete_looks_that_found_nothing_count_and_they_alone_span_the_time(desk: Desk) -> None:
+    run_id = desk.uncertain()
+    assert look(desk, run_id, complete=False) == (0, None, None)
+    first = look(desk, run_id)
+    assert first[0] == 1
+    assert first[1] == first[2] is not None
+    assert look(desk, run_id, complete=False) == first, (
+        "an incomplete look proves nothing, nor that time has passed"
+    )
+    second = look(desk, run_id)
+    assert (second[0], second[1]) == (2, first[1])
+    assert second[2] != first[2]
+
+
+def test_a_job_that_could_be_ours_begins_the_count_again(desk: Desk) -> None:
+    run_id = desk.uncertain()
+    look(desk, run_id)
+    assert look(desk, run_id, candidates=1)[:2] == (0, None)
+    assert look(desk, run_id)[0] == 1
+
+
+def test_a_list_is_trusted_for_its_own_provider_and_key_once_it_was_proved(desk: Desk) -> None:
+    run_id = desk.uncertain()
+    args = {"base_url": desk.row(run_id)["base_url"], "key_fingerprint": "key-fingerprint", "job_ids": []}
+    assert desk.call("doubts_at", **args)["trusted"] is False
+    look(desk, run_id, proves=True)
+    look(desk, run_id)
+    assert desk.call("doubts_at", **args)["trusted"] is True
+    assert desk.call("doubts_at", **args | {"key_fingerprint": "another"})["trusted"] is False
+
+
+def test_a_run_no_longer_in_doubt_is_not_looked_for(desk: Desk) -> None:
+    run_id = desk.rendering()
+    assert look(desk, run_id)[0] == 0
+
+
+def test_doubts_are_the_runs_that_may_own_a_job_there_and_who_owns_the_listed_ones(desk: Desk) -> None:
+    desk.unlimited()
+    runs = {state: desk.in_state(state, f"tg:{state}") for state in STATES}
+    not_made = desk.uncertain("tg:not_made")
+    desk.fail(not_made, "uncertain", "not_made")
+    old = desk.uncertain("tg:old")
+    desk.fail(old, "uncertain", "not_made")
+    desk.age(old, 3 * 86_400)
+    desk.uncertain("tg:elsewhere", key_fingerprint="another")
+    job = desk.row(runs["rendering"])["job_id"]
+    answer = desk.call(
+        "doubts_at", base_url="http://provider.test/v1", key_fingerprint="key-fingerprint", job_ids=[job, "x"]
+    )
+    assert {row["run_id"] for row in answer["runs"]} == {runs["submitting"], runs["uncertain"], not_made}
+    assert answer["owned"] == {job: {"run_id": runs["rendering"], "source": "answer"}}

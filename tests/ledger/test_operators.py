@@ -1,0 +1,233 @@
+"""What operators do and see: every change is recorded: who, when, before and after; the numbers add up."""
+
+from typing import Any
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from tests.ledger.desk import PRICE, STATES, TOKEN, Desk
+
+GENERAL = (
+    *("cooldown_seconds", "videos_per_user_day", "rejected_per_user_day", "active_runs_per_user"),
+    *("duplicate_window_seconds", "budget_day_microusd", "budget_month_microusd", "rollout_percent"),
+    *("breaker_window_seconds", "breaker_user_submissions", "breaker_all_submissions", "breaker_failures"),
+    "breaker_open_seconds",
+)
+
+
+def changes(desk: Desk) -> list[tuple[str, str, Any, Any]]:
+    """Newest first; each with its moment."""
+    found = desk.call("limit_history", at_most=10)
+    assert all(change["at"] for change in found)
+    return [(change["who"], change["key"], change["before"], change["after"]) for change in found]
+
+
+def set_limit(desk: Desk, key: str, value: Any, user: str | None = None) -> Any:
+    return desk.call(
+        "set_limit", key=key, value=None if value is None else Jsonb(value), who="ana", user_id=user
+    )
+
+
+def test_the_limits_are_those_of_the_design(desk: Desk) -> None:
+    found = {limit["key"]: limit["value"] for limit in desk.call("show_limits")}
+    assert found == {
+        "active_runs_per_user": 1,
+        "cooldown_seconds": 10,
+        "videos_per_user_day": 10,
+        "rejected_per_user_day": 30,
+        "duplicate_window_seconds": 300,
+        "budget_day_microusd": 10_000_000,
+        "budget_month_microusd": 100_000_000,
+        "breaker_window_seconds": 60,
+        "breaker_user_submissions": 3,
+        "breaker_all_submissions": 60,
+        "breaker_failures": 5,
+        "breaker_open_seconds": 300,
+        "rollout": "all",
+        "rollout_percent": 100,
+    }
+
+
+@pytest.mark.parametrize("key", GENERAL)
+def test_a_changed_limit_is_recorded(desk: Desk, key: str) -> None:
+    before = desk.one("select value from onetake.limits where key = %s", key)
+    assert set_limit(desk, key, 7) == {"set": True, "before": before, "after": 7}
+    assert changes(desk) == [("ana", key, before, 7)]
+
+
+def test_the_rollout_is_recorded(desk: Desk) -> None:
+    assert set_limit(desk, "rollout", "allowlist")["set"]
+    assert changes(desk) == [("ana", "rollout", "all", "allowlist")]
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, "7", True, None, [], 10**15])
+def test_a_limit_that_is_no_whole_number_is_refused_and_leaves_no_trace(desk: Desk, value: object) -> None:
+    answer = set_limit(desk, "cooldown_seconds", value)
+    assert (answer["set"], answer["why"], answer["allowed"]) == (
+        False,
+        "bad_value",
+        "a whole number, 0 or more",
+    )
+    assert changes(desk) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("rollout", "some"), ("rollout", 3), ("rollout", None), ("rollout_percent", 101)]
+)
+def test_a_rollout_that_means_nothing_is_refused(desk: Desk, key: str, value: object) -> None:
+    assert set_limit(desk, key, value)["why"] == "bad_value"
+
+
+def test_an_unknown_limit_is_refused(desk: Desk) -> None:
+    assert set_limit(desk, "cooldown", 3)["why"] == "unknown_limit"
+
+
+def test_a_users_own_limit_is_recorded_and_can_be_taken_back(desk: Desk) -> None:
+    key = "cooldown_seconds"
+    for value in (3, 4, None):
+        assert set_limit(desk, key, value, "tg:1")["set"]
+    named = f"user:tg:1:{key}"
+    assert changes(desk) == [("ana", named, 4, None), ("ana", named, 3, 4), ("ana", named, None, 3)]
+    assert desk.one("select limits from onetake.users") == {}
+
+
+@pytest.mark.parametrize("key", ["budget_day_microusd", "rollout_percent", "breaker_failures"])
+def test_a_limit_for_all_cannot_be_one_users(desk: Desk, key: str) -> None:
+    assert set_limit(desk, key, 3, "tg:1") == {"set": False, "why": "not_per_user"}
+
+
+def test_pause_and_resume_are_recorded_and_shown(desk: Desk) -> None:
+    shown = desk.call("set_paused", paused=True, reason="too dear", who="ana")
+    assert (shown["paused"], shown["pause_reason"], shown["paused_by"]) == (True, "too dear", "ana")
+    assert shown["paused_at"]
+    assert desk.call("controls") == shown
+    shown = desk.call("set_paused", paused=False, reason=None, who="ben")
+    assert {shown["paused"], shown["pause_reason"], shown["paused_by"], shown["paused_at"]} == {False, None}
+    assert changes(desk) == [("ben", "paused", True, False), ("ana", "paused", False, True)]
+
+
+def test_blocking_and_inviting_are_recorded_for_the_known_and_the_unknown(desk: Desk) -> None:
+    desk.reserved("tg:1")
+    shown = desk.call("set_user", user_id="tg:1", blocked=True, invited=None, reason="spam", who="ana")
+    assert (shown["blocked"], shown["blocked_reason"], shown["invited"]) == (True, "spam", False)
+    desk.call("set_user", user_id="tg:1", blocked=None, invited=True, reason=None, who="ana")
+    assert desk.one("select blocked_reason from onetake.users") == "spam"
+    desk.call("set_user", user_id="tg:new", blocked=None, invited=True, reason=None, who="ben")
+    no, both = {"blocked": False, "invited": False}, {"blocked": True, "invited": True}
+    assert changes(desk) == [
+        ("ben", "user:tg:new", no, {"blocked": False, "invited": True}),
+        ("ana", "user:tg:1", {"blocked": True, "invited": False}, both),
+        ("ana", "user:tg:1", no, {"blocked": True, "invited": False}),
+    ]
+
+
+def test_open_breakers_are_shown_and_closed_ones_are_not(desk: Desk) -> None:
+    assert desk.call("controls")["breakers"] == []
+    desk.write(
+        "update onetake.breakers set open_until = clock_timestamp() - interval '1 s', cause = 'failures'"
+    )
+    desk.write("insert into onetake.breakers (scope, open_until) values ('user:a', now() - interval '1 s')")
+    desk.write("insert into onetake.breakers (scope, open_until) values ('user:b', 'infinity')")
+    shown = {breaker["scope"]: breaker["half_open"] for breaker in desk.call("controls")["breakers"]}
+    assert shown == {"all": True, "user:b": False}
+
+
+# -- the numbers
+
+
+def test_the_numbers_of_an_empty_ledger_are_noughts(desk: Desk) -> None:
+    stats = desk.call("stats")
+    numbers = (
+        "total_videos",
+        "total_runs",
+        "requests",
+        "paid_calls",
+        "duplicates_blocked",
+        "money_saved_microusd",
+    )
+    assert {stats[number] for number in numbers} == {0}
+    assert (stats["states"], stats["checks"], stats["today"]) == ({}, {}, None)
+
+
+def test_the_numbers_add_up(desk: Desk) -> None:
+    desk.unlimited()
+    for state in STATES:
+        desk.in_state(state, f"tg:{state}")
+    desk.ask("tg:saved", price_microusd=5)
+    desk.ask("tg:saved", price_microusd=6)
+    for _ in range(2):
+        desk.ask("tg:key", key="cli:k", price_microusd=7)
+    desk.call("set_paused", paused=True, reason="", who="ana")
+    desk.ask("tg:new")
+    stats = desk.call("stats")
+    assert (stats["total_videos"], stats["total_runs"], stats["requests"]) == (2, 11, 15)
+    assert stats["states"] == dict.fromkeys(STATES, 1) | {"reserved": 2}
+    assert stats["checks"] == {"accepted": 11, "duplicate": 2, "replayed": 1, "paused": 1}
+    assert (stats["duplicates_blocked"], stats["money_saved_microusd"]) == (3, 5 + 6 + 7)
+    assert (stats["held_microusd"], stats["spent_microusd"]) == (5 * PRICE + 7, 2 * PRICE)
+    assert stats["today"]["held_microusd"] == stats["this_month"]["held_microusd"] == stats["held_microusd"]
+    assert stats["today"]["spent_microusd"] == stats["spent_microusd"]
+    assert stats["paid_calls"] == 3
+    assert stats["budget_day_microusd"] == 10**14
+
+
+def test_runs_are_listed_newest_first_by_state_and_by_user(desk: Desk) -> None:
+    desk.unlimited()
+    one, two, three = desk.rendering("tg:1"), desk.reserved("tg:2"), desk.reserved("tg:1", "a grey owl")
+
+    def listed(**asked: object) -> list[str]:
+        return [row["run_id"] for row in desk.call("list_runs", **asked)]
+
+    assert listed(at_most=9) == [three, two, one]
+    assert listed(at_most=2) == [three, two]
+    assert listed(at_most=9, state="reserved") == [three, two]
+    assert listed(at_most=9, user_id="tg:1") == [three, one]
+    assert all("token" not in row for row in desk.call("list_runs", at_most=9))
+
+
+def test_users_are_listed_with_what_they_got_and_what_it_cost(desk: Desk) -> None:
+    desk.delivered("tg:1")
+    desk.reserved("tg:2")
+    found = {
+        user["user_id"]: (user["videos"], user["spent_microusd"])
+        for user in desk.call("list_users", at_most=9)
+    }
+    assert found == {"tg:1": (1, PRICE), "tg:2": (0, 0)}
+    assert len(desk.call("list_users", at_most=1)) == 1
+
+
+def test_a_runs_events_are_its_timeline_in_order(desk: Desk) -> None:
+    run_id = desk.reserved()
+    desk.approve(run_id, cost_microusd=3)
+    desk.begin(run_id)
+    desk.doubt(run_id)
+    desk.record(run_id, "job_1", "answer", TOKEN)
+    desk.save(run_id)
+    desk.call("told", run_id=run_id, state="saved", delivered=True)
+    events = desk.call("run_events", run_id=run_id)
+    assert [(event["step"], event["outcome"]) for event in events] == [
+        ("check_limits", "accepted"),
+        ("validate_prompt", "approved"),
+        ("generate_video", "submitting"),
+        ("generate_video", "uncertain"),
+        ("generate_video", "made"),
+        ("save_video", "saved"),
+        ("deliver", "delivered"),
+    ]
+    assert (events[1]["ms"], events[1]["cost_microusd"]) == (5, 3)
+    assert "call_id" not in events[0]
+
+
+def test_the_usual_time_of_a_render_is_the_median_of_the_latest_twenty(desk: Desk) -> None:
+    desk.unlimited()
+    for nth in range(23):
+        run_id = desk.saved(f"tg:{nth}")
+        took = 1000 if nth < 3 else nth
+        desk.write(
+            "update onetake.runs set saved_at = rendering_at + make_interval(secs => %s) where run_id = %s",
+            took,
+            run_id,
+        )
+    asked = {"base_url": "http://provider.test/v1", "model": "sim-video"}
+    assert desk.call("render_history", **asked, seconds=8) == {"count": 20, "median_seconds": 12.5}
+    assert desk.call("render_history", **asked, seconds=4) == {"count": 0, "median_seconds": None}

@@ -1,0 +1,109 @@
+"""Refusals in DESIGN's order: wherever two apply, the first is answered."""
+
+from collections.abc import Callable
+from itertools import combinations
+
+import pytest
+
+from tests.ledger.desk import Desk, request
+
+USER, FOX = "tg:1", "a red fox"
+
+
+def _duplicate(desk: Desk) -> None:
+    desk.age(desk.delivered(USER, FOX), 60)
+
+
+def _cooldown(desk: Desk) -> None:
+    desk.delivered(USER, "just now")
+
+
+def _busy(desk: Desk) -> None:
+    desk.age(desk.reserved(USER, "an hour ago"), 3600)
+
+
+def _paused(desk: Desk) -> None:
+    desk.call("set_paused", paused=True, reason="", who="op")
+
+
+def _blocked(desk: Desk) -> None:
+    desk.call("set_user", user_id=USER, blocked=True, invited=None, reason="", who="op")
+
+
+def _mismatch(desk: Desk) -> None:
+    """The key in use since yesterday, for something else."""
+    desk.age(desk.in_state("canceled", USER, "something else", key="cli:the_key"), 86_400)
+
+
+# The situations in an order in which they can be made, and the kinds in the order in which they are answered.
+MADE: dict[str, Callable[[Desk], None]] = {
+    "idempotency_mismatch": _mismatch,
+    "duplicate": _duplicate,
+    "busy": _busy,
+    "cooldown": _cooldown,
+    "daily_limit": lambda desk: desk.limit("videos_per_user_day", 0, USER),
+    "budget_exhausted": lambda desk: desk.limit("budget_month_microusd", 0),
+    "breaker_open": lambda desk: desk.open_breaker(100),
+    "paused": _paused,
+    "not_invited": lambda desk: desk.limit("rollout", "allowlist"),
+    "blocked": _blocked,
+}
+ORDER = (
+    *("idempotency_mismatch", "blocked", "not_invited", "paused", "breaker_open"),
+    *("duplicate", "busy", "cooldown", "daily_limit", "budget_exhausted"),
+)
+
+
+def make(desk: Desk, kinds: set[str]) -> None:
+    """Brings the situations about. The limits are off meanwhile, so that any set of them can be."""
+    desk.limit("cooldown_seconds", 0)
+    desk.limit("active_runs_per_user", 9)
+    for kind, situation in MADE.items():
+        if kind in kinds:
+            situation(desk)
+    desk.limit("cooldown_seconds", 10)
+    desk.limit("active_runs_per_user", 1)
+
+
+@pytest.mark.parametrize(("first", "second"), list(combinations(ORDER, 2)))
+def test_where_two_refusals_apply_the_first_of_the_design_is_answered(
+    desk: Desk, first: str, second: str
+) -> None:
+    make(desk, {first, second})
+    assert desk.ask(USER, FOX, key="cli:the_key")["kind"] == first
+
+
+@pytest.mark.parametrize("kind", ORDER)
+def test_each_refusal_is_an_answer_an_event_and_no_run(desk: Desk, kind: str) -> None:
+    make(desk, {kind})
+    runs = desk.one("select count(*) from onetake.runs")
+    answer = desk.ask(USER, FOX, key="cli:the_key")
+    assert answer["kind"] == kind
+    assert set(answer) == {"kind", "until", "of_run_id", "of_ref", "reason", "what"}
+    assert desk.one("select count(*) from onetake.runs") == runs
+    assert desk.one("select outcome from onetake.events order by event_id desc limit 1") == kind
+    assert desk.books_wrong() == []
+
+
+def test_a_refused_key_is_free_for_its_next_try(desk: Desk) -> None:
+    _paused(desk)
+    assert desk.ask(key="cli:k")["kind"] == "paused"
+    desk.call("set_paused", paused=False, reason=None, who="op")
+    assert desk.ask(key="cli:k")["kind"] == "accepted"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ORDER if kind != "idempotency_mismatch"])
+def test_a_preview_says_what_a_request_would_hear_and_changes_nothing(desk: Desk, kind: str) -> None:
+    make(desk, {kind})
+    asked = request(USER, FOX)
+    args = {"user_id": USER, "prompt_hash": asked["prompt_hash"], "price_microusd": asked["price_microusd"]}
+    before = desk.call("stats"), desk.rows("select * from onetake.users")
+    assert desk.call("preview_reserve", **args)["kind"] == kind
+    assert (desk.call("stats"), desk.rows("select * from onetake.users")) == before
+    assert desk.call("reserve", **asked)["kind"] == kind
+
+
+def test_a_preview_for_a_user_nobody_knows_makes_no_user(desk: Desk) -> None:
+    args = {"user_id": "tg:new", "prompt_hash": "x", "price_microusd": 1}
+    assert desk.call("preview_reserve", **args) == {"kind": "accepted"}
+    assert desk.one("select count(*) from onetake.users") == 0
