@@ -48,9 +48,7 @@ def build_app(settings: Settings | None = None) -> web.Application:
 
 
 @asynccontextmanager
-async def serve(
-    host: str = "127.0.0.1", port: int = 0, settings: Settings | None = None
-) -> AsyncIterator[Running]:
+async def serve(host: str = "127.0.0.1", port: int = 0, settings: Settings | None = None) -> AsyncIterator[Running]:
     """Listen until the block is left."""
     app = build_app(settings)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)

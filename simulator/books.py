@@ -122,9 +122,7 @@ class Books:
             "distinct_prompts": len({create.prompt for create in paid}),
             "foreign_jobs": sum(job.owner != "client" for job in self.jobs.values()),
         }
-        shown = (
-            [asdict(c) | {"charged_microusd": self.charged(c, now)} for c in self.creates] if entries else []
-        )
+        shown = [asdict(c) | {"charged_microusd": self.charged(c, now)} for c in self.creates] if entries else []
         return {"creates": shown, "totals": totals, "chat_calls": self.chat_calls, "reads": self.reads}
 
     def close(self) -> None:

@@ -54,9 +54,7 @@ async def models(request: web.Request) -> web.StreamResponse:
         return away
     world: World = request.app[WORLD]
     names = [*world.settings.models, "sim-text"]
-    data = [
-        {"id": name, "object": "model", "created": 1_760_000_000, "owned_by": "simulator"} for name in names
-    ]
+    data = [{"id": name, "object": "model", "created": 1_760_000_000, "owned_by": "simulator"} for name in names]
     return json_answer({"object": "list", "data": data})
 
 
@@ -126,9 +124,7 @@ def _asked(body: bytes) -> dict[str, Any] | web.Response:
     except ValueError:
         return refusal(400, "We could not parse the JSON body of your request.", code="invalid_body")
     if not isinstance(asked, dict) or not isinstance(asked.get("model"), str):
-        return refusal(
-            400, "you must provide a model parameter", code="missing_required_parameter", param="model"
-        )
+        return refusal(400, "you must provide a model parameter", code="missing_required_parameter", param="model")
     messages = asked.get("messages")
     if not (isinstance(messages, list) and messages and all(isinstance(each, dict) for each in messages)):
         words = "Missing required parameter: 'messages'."

@@ -2,7 +2,7 @@
 
 In       prompt, seconds, size
 Out      the bytes of an mp4
-Raises   ClipExtraMissing when PyAV or Pillow are not installed
+Raises   ClipExtraMissingError when PyAV or Pillow are not installed
 Effects  renders in a thread, once per clip; keeps clips in memory and in a cache folder
 """
 
@@ -18,11 +18,12 @@ from typing import Any
 
 FRAMES_PER_SECOND = 12
 TINY_SECONDS, TINY_SIZE = 1, "64x64"
+LONG_PROMPT_CHARACTERS, SHOWN_CHARACTERS_MAX = 120, 400
 CLIPS_IN_MEMORY_MAX = 16
 CLIPS_ON_DISK_MAX = 200
 
 
-class ClipExtraMissing(Exception):
+class ClipExtraMissingError(Exception):
     """The libraries that render clips are an extra, and it is not installed."""
 
 
@@ -80,7 +81,7 @@ def _encode(path: Path, prompt: str, seconds: int, size: str) -> None:
     try:
         import av
     except ImportError as missing:
-        raise ClipExtraMissing(_MISSING) from missing
+        raise ClipExtraMissingError(_MISSING) from missing
     width, height = (int(side) // 2 * 2 for side in size.split("x"))
     sheet = _Sheet(prompt, width, height)
     # PyAV ships this one function without types.
@@ -102,7 +103,7 @@ class _Sheet:
         try:
             from PIL import Image, ImageDraw
         except ImportError as missing:
-            raise ClipExtraMissing(_MISSING) from missing
+            raise ClipExtraMissingError(_MISSING) from missing
         self._width, self._height = width, height
         hue = int(hashlib.sha256(prompt.encode()).hexdigest()[:2], 16)
         ramp = Image.linear_gradient("L").resize((width, height * 2))
@@ -112,13 +113,11 @@ class _Sheet:
             ramp.point(lambda v: 60 + v // 3),
         )
         self._background = Image.merge("HSV", tint).convert("RGB")
-        letter = max(6, width // 16)
-        lines = textwrap.fill(prompt[:400], max(6, int(width / letter * 1.6)))
+        letter = max(6, min(width, height) // (16 if len(prompt) < LONG_PROMPT_CHARACTERS else 26))
+        lines = textwrap.fill(prompt[:SHOWN_CHARACTERS_MAX], max(6, int(width / letter * 1.6)))
         self._text = Image.new("L", (width, height), 0)
         draw = ImageDraw.Draw(self._text)
-        draw.multiline_text(
-            (width // 16, height // 3), lines, fill=255, font=_font(letter), spacing=letter // 3
-        )
+        draw.multiline_text((width // 16, height // 4), lines, fill=255, font=_font(letter), spacing=letter // 3)
 
     def frame(self, share: float) -> Any:
         """The picture at a point of the clip, 0 to 1."""

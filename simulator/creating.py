@@ -49,13 +49,11 @@ async def create(request: web.Request) -> web.StreamResponse:
     """Make a job, or say no."""
     world = request.app[WORLD]
     content_type = request.headers.get("Content-Type", "")
-    arrival = _Arrival(
-        world.now(), request.headers.get("Idempotency-Key"), fingerprint(bearer(request)), content_type
-    )
+    arrival = _Arrival(world.now(), request.headers.get("Idempotency-Key"), fingerprint(bearer(request)), content_type)
     fields = read_fields(await request.read(), content_type)
     order = turned_away(request) or _order(fields, world, content_type)
     if isinstance(order, web.Response):
-        _enter(world, arrival, fields or {}, None, f"refused {order.status}", None)
+        _enter(world, arrival, fields or {}, None, outcome=f"refused {order.status}")
         return order
     fault = world.faults.next("create")
     if fault is None:
@@ -116,7 +114,7 @@ async def _troubled(
     if made:
         answer = json_answer(_view(world, _enter_made(world, arrival, order, fault.kind)))
     else:
-        _enter(world, arrival, _fields(order), None, fault.kind, None)
+        _enter(world, arrival, _fields(order), None, outcome=fault.kind)
         answer = json_answer(error_body("The simulated provider failed.", kind="server_error"), 500)
     if fault.kind == "id_missing":
         return json_answer({"object": "video", "status": "queued", "created_at": int(world.now())})
@@ -136,7 +134,7 @@ def _order(fields: Mapping[str, str] | None, world: World, content_type: str) ->
 
 def _enter_made(world: World, arrival: _Arrival, order: Order, outcome: str) -> Job:
     job = make_job(world, order)
-    _enter(world, arrival, _fields(order), job, outcome, order.price_microusd)
+    _enter(world, arrival, _fields(order), job, outcome=outcome, charged_microusd=order.price_microusd)
     return job
 
 
@@ -145,8 +143,9 @@ def _enter(
     arrival: _Arrival,
     fields: Mapping[str, str],
     job: Job | None,
+    *,
     outcome: str,
-    charged_microusd: int | None,
+    charged_microusd: int = 0,
 ) -> None:
     entry = Create(
         at=arrival.at,
@@ -158,7 +157,7 @@ def _enter(
         size=fields.get("size"),
         job_id=None if job is None else job.id,
         outcome_sent=outcome,
-        charged_microusd=charged_microusd or 0,
+        charged_microusd=charged_microusd,
         content_type=arrival.content_type.partition(";")[0],
     )
     world.books.record_create(entry, job)

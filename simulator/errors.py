@@ -35,9 +35,7 @@ def refusal(
 def status_answer(status: int, retry_after: object = None, body: object = None) -> web.Response:
     """The answer of a fault that only names a status."""
     headers = None if retry_after is None else {"Retry-After": str(retry_after)}
-    kind = (
-        "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
-    )
+    kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
     words = f"The simulated provider was told to answer {status}."
     if isinstance(body, str):
         return web.Response(text=body, status=status, headers=headers)

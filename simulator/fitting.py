@@ -4,6 +4,7 @@ In       a schema, and the value one would naturally give (or nothing)
 Out      a value that fits: properties, enums, lengths, item counts, number bounds
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,9 +42,7 @@ def fit(value: object, schema: Schema, root: Schema | None = None, depth: int = 
         return _one_of(value, schema["enum"])
     branches = schema.get("anyOf") or schema.get("oneOf")
     if branches:
-        return fit(
-            value, _branch(value, [_resolved(each, root) for each in branches], depth), root, depth + 1
-        )
+        return fit(value, _branch(value, [_resolved(each, root) for each in branches], depth), root, depth + 1)
     match _kind(value, schema):
         case "object":
             return _object(value, schema, root, depth)
@@ -101,8 +100,8 @@ def _string(value: object, schema: Schema) -> str:
 
 def _number(value: object, schema: Schema) -> float | int:
     number: float | int = value if isinstance(value, int | float) and not isinstance(value, bool) else 1
-    low = schema.get("minimum", schema.get("exclusiveMinimum", number - 1) + 1)
-    high = schema.get("maximum", schema.get("exclusiveMaximum", number + 1) - 1)
+    low = schema.get("minimum", schema.get("exclusiveMinimum", -math.inf) + 1)
+    high = schema.get("maximum", schema.get("exclusiveMaximum", math.inf) - 1)
     bounded: float | int = min(max(number, low), high)
     return bounded
 
@@ -110,9 +109,7 @@ def _number(value: object, schema: Schema) -> float | int:
 def _one_of(value: object, allowed: Sequence[object]) -> object:
     if value in allowed:
         return value
-    other = next(
-        (each for each in allowed if isinstance(each, str) and each.startswith(("other", "otr"))), None
-    )
+    other = next((each for each in allowed if isinstance(each, str) and each.startswith(("other", "otr"))), None)
     if not isinstance(value, str):
         return other or allowed[0]
     near = (each for each in allowed if isinstance(each, str) and each.lower()[:4] == value.lower()[:4])

@@ -51,9 +51,7 @@ def read_order(fields: Fields, settings: Settings, habits: Habits) -> Order | we
     """Check an order in the provider's sequence: prompt, model, seconds, size, moderation."""
     prompt = fields.get("prompt", "")
     if not prompt.strip():
-        return refusal(
-            400, "Missing required parameter: 'prompt'.", code="missing_required_parameter", param="prompt"
-        )
+        return refusal(400, "Missing required parameter: 'prompt'.", code="missing_required_parameter", param="prompt")
     if len(prompt) > PROMPT_CHARACTERS_MAX:
         return refusal(400, "The prompt is too long.", code="string_above_max_length", param="prompt")
     name = fields.get("model") or next(iter(settings.models))

@@ -8,17 +8,22 @@ import re
 from collections.abc import Mapping, Sequence
 
 _STEMS: Mapping[str, str] = {
-    "minors": r"underage|minors?|menor(?:es)? de edad|menores|preteen|colegiala\w*|schoolgirl\w*",
+    "minors": r"underage|minors|menor(?:es)? de edad|preteen|colegiala\w*|schoolgirl\w*",
     "sexual": r"sex|sexo|sexy|sexual\w*|nude|nudes|nudity|naked|porn\w*|erotic\w*|er[oó]tic[oa]s?|desnud\w*",
-    "hate": r"nazis?|hitler|racist\w*|racistas?|supremac\w*|odio|hate speech|hateful|ethnic cleansing",
+    "hate": r"nazis?|hitler|racist\w*|supremac\w*|odio|hate speech|hateful|ethnic cleansing",
     "self_harm": r"suicid\w*|self[- ]harm\w*|autolesi\w*",
-    "violence": r"blood\w*|gore|gory|kill\w*|murder\w*|tortur\w*|stab\w*|behead\w*|massacre\w*|violence|violent\w*"
-    r"|sangre|sangrient\w*|mata[rn]?|matan|asesin\w*|decapit\w*|violencia|violent[oa]s?|masacre\w*",
+    # Whole words: `stab` must not stop a stabilized camera, nor `arma` a child who builds a castle.
+    "violence": r"blood|bloody|bloodbath|gore|gory|kill|kills|killed|killing|murder\w*|tortur\w*|stabs?"
+    r"|stabbed|stabbing|behead\w*|massacre\w*|violence|violent\w*|sangre|sangrient\w*|matar|matan|matando"
+    r"|asesin\w*|decapit\w*|violencia|violent[oa]s?|masacre\w*",
     "weapons": r"guns?|rifles?|pistols?|bombs?|grenades?|weapons?|machine guns?|explosives?"
-    r"|armas?|pistolas?|fusil(?:es)?|bombas?|granadas?|escopetas?|explosivos?",
-    "real_person": r"taylor swift|elon musk|donald trump|joe biden|barack obama|vladimir putin|shakira|bad bunny"
-    r"|lionel messi|messi|cristiano ronaldo|rosal[ií]a|real person|celebrity|celebrities"
+    r"|armas|arma de fuego|pistolas?|fusil(?:es)?|bombas?|granadas?|escopetas?|explosivos?",
+    "real_person": r"taylor swift|elon musk|donald trump|joe biden|barack obama|vladimir putin|shakira"
+    r"|bad bunny|lionel messi|messi|cristiano ronaldo|rosal[ií]a|real person|celebrity|celebrities"
     r"|persona real|celebridad(?:es)?|famos[oa] real",
+    "copyright": r"mickey mouse|pikachu|pok[eé]mon|star wars|darth vader|harry potter|spider-?man|batman"
+    r"|superman|bob esponja|spongebob",
+    "illegal": r"cocaine|coca[ií]na|meth|heroin|smuggl\w*|contrabando|money laundering",
 }
 _WORDS = {policy: re.compile(rf"\b(?:{stems})\b", re.IGNORECASE) for policy, stems in _STEMS.items()}
 
@@ -30,10 +35,17 @@ _SYNONYMS: Mapping[str, Sequence[str]] = {
     "violence": ("violen", "gore", "graphic"),
     "weapons": ("weapon", "arms", "danger", "illegal"),
     "real_person": ("real", "person", "likeness", "public_figure", "celebr", "privacy"),
+    "copyright": ("copyright", "intellectual", "trademark", "ip_"),
+    "illegal": ("illegal", "crim", "drug", "regulated"),
 }
 
 _MILD: Mapping[str, Mapping[str, str]] = {
-    "en": {"violence": "red paint", "weapons": "a paper lantern", "real_person": "a fictional performer"},
+    "en": {
+        "violence": "red paint",
+        "weapons": "a paper lantern",
+        "real_person": "a fictional performer",
+        "copyright": "an invented hero",
+    },
     "es": {
         "violence": "pintura roja",
         "weapons": "un farol de papel",
@@ -51,6 +63,8 @@ _EXPLAINED: Mapping[str, Mapping[str, str]] = {
         "violence": "it shows graphic violence",
         "weapons": "it centres on weapons",
         "real_person": "it shows a real person",
+        "copyright": "it copies a protected character",
+        "illegal": "it shows a crime",
     },
     "es": {
         "minors": "involucra a menores de forma insegura",
@@ -60,6 +74,8 @@ _EXPLAINED: Mapping[str, Mapping[str, str]] = {
         "violence": "muestra violencia explícita",
         "weapons": "gira en torno a armas",
         "real_person": "muestra a una persona real",
+        "copyright": "copia a un personaje protegido",
+        "illegal": "muestra un delito",
     },
 }
 

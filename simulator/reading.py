@@ -15,9 +15,7 @@ _MENTION = re.compile(r"[\s.…,`'\"]*(?:and|y|to|a|or|o)?[\s.…,`'\"]*", re.IG
 """What stands between the two marks when a template only talks about them."""
 
 _LANGUAGE_NAME = r"(es|en|spanish|english|español|espanol|castellano|inglés|ingles)\b"
-_MARKER = re.compile(
-    r"\b(?:language|lang|idioma)\b[\s:=\"'`*]*(?:is|es:)?[\s\"'`*]*" + _LANGUAGE_NAME, re.IGNORECASE
-)
+_MARKER = re.compile(r"\b(?:language|lang|idioma)\b[\s:=\"'`*]*(?:is|es:)?[\s\"'`*]*" + _LANGUAGE_NAME, re.IGNORECASE)
 _ORDERED = re.compile(
     r"\b(?:answer|reply|respond|write|written|responde|contesta|escribe)\b[^.\n]{0,40}\b(?:in|en)\s+[\"'`*]*"
     + _LANGUAGE_NAME,

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from simulator import jobs, wire
 from simulator.books import Job
-from simulator.clips import ClipExtraMissing
+from simulator.clips import ClipExtraMissingError
 from simulator.creating import create
 from simulator.doors import turned_away
 from simulator.errors import json_answer, refusal
@@ -89,7 +89,7 @@ async def _clip(world: World, job: Job, variant: str) -> web.Response:
         return _gone(404)
     try:
         clip = await world.clips.clip(job.prompt, job.seconds, job.size, job.id)
-    except ClipExtraMissing as missing:
+    except ClipExtraMissingError as missing:
         return refusal(501, str(missing), kind="server_error", code="clip_extra_missing")
     return web.Response(body=clip, content_type="video/mp4")
 

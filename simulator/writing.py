@@ -43,7 +43,7 @@ _TAIL: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "es": {
         "Cámara": (
-            "travelling lento hacia delante a la altura de los ojos, lente de 35 mm, poca profundidad de campo",
+            "travelling lento a la altura de los ojos, lente de 35 mm, poca profundidad de campo",
             "seguimiento suave de izquierda a derecha a baja altura",
             "plano general que desciende y se detiene en el sujeto",
             "cámara en mano muy suave con un leve paralaje",
@@ -68,25 +68,30 @@ _TAIL: Mapping[str, Mapping[str, Sequence[str]]] = {
 }
 
 _CATEGORIES: Mapping[str, str] = {
-    "animals": r"cat|dog|bird|horse|fox|lion|whale|fish|bear|animal|gato|perro|ave|p[aá]jaro|caballo|zorro|le[oó]n|ballena"
-    r"|pez|oso|tortuga|turtle|dragon|drag[oó]n|otter|nutria",
-    "nature": r"forest|sea|ocean|mountain|river|rain|snow|sunset|sunrise|beach|garden|flower|nature|bosque|mar|oc[eé]ano"
-    r"|monta[nñ]a|r[ií]o|lluvia|nieve|atardecer|amanecer|playa|jard[ií]n|flor|naturaleza|desierto|desert",
-    "city": r"city|street|train|car|building|bridge|ciudad|calle|tren|coche|edificio|puente|metro|subway|taxi",
-    "food": r"coffee|bread|cake|food|kitchen|chef|caf[eé]|pan|pastel|comida|cocina|taco|pizza|paella|sopa|soup",
-    "science": r"space|planet|robot|rocket|star|galaxy|espacio|planeta|cohete|estrella|galaxia|astronaut\w*|laborator\w*",
-    "sports": r"football|soccer|surf\w*|run\w*|race|dance\w*|f[uú]tbol|carrera|baila\w*|danza|corre\w*|skate\w*",
-    "people": r"woman|man|girl|boy|people|family|grandmother|mujer|hombre|ni[nñ]a|ni[nñ]o|gente|familia|abuel[oa]",
+    "fantasy": r"dragon|drag[oó]n|unicorn\w*|fairy|castle|castillo|magic\w*|m[aá]gic[oa]|hada|wizard|mago",
+    "animals": r"cat|dog|bird|horse|fox|lion|whale|fish|bear|animal|turtle|otter"
+    r"|gato|perro|ave|p[aá]jaro|caballo|zorro|le[oó]n|ballena|pez|oso|tortuga|nutria",
+    "nature": r"forest|sea|ocean|mountain|river|rain|snow|sunset|sunrise|beach|garden|flower|nature|desert"
+    r"|bosque|mar|oc[eé]ano|monta[nñ]a|r[ií]o|lluvia|nieve|atardecer|amanecer|playa|jard[ií]n|flor|naturaleza"
+    r"|desierto",
+    "city": r"city|street|train|car|building|bridge|taxi|ciudad|calle|tren|coche|edificio|puente|metro",
+    "food": r"coffee|bread|cake|food|kitchen|chef|soup|caf[eé]|pan|pastel|comida|cocina|taco|pizza|sopa",
+    "product": r"perfume|sneaker|bottle|product|reloj|zapatilla|botella|producto",
+    "science": r"space|planet|robot|rocket|star|galaxy|espacio|planeta|cohete|estrella|galaxia|astronaut\w*",
+    "sports": r"football|soccer|surf\w*|race|dance\w*|f[uú]tbol|carrera|baila\w*|danza|skate\w*",
+    "people": r"woman|man|girl|boy|people|family|grandmother|mujer|hombre|ni[nñ][ao]|gente|familia|abuel[oa]",
+    "abstract": r"abstract\w*|fractal\w*|geometric\w*|shapes|formas|geom[eé]tric\w*",
 }
-_CATEGORY_WORDS = {
-    name: re.compile(rf"\b(?:{words})s?\b", re.IGNORECASE) for name, words in _CATEGORIES.items()
-}
+_CATEGORY_WORDS = {name: re.compile(rf"\b(?:{words})s?\b", re.IGNORECASE) for name, words in _CATEGORIES.items()}
 _CATEGORY_NAMES_ES = {
     "animals": "animales",
     "nature": "naturaleza",
     "city": "ciudad",
     "food": "comida",
     "science": "ciencia",
+    "fantasy": "fantasia",
+    "product": "producto",
+    "abstract": "abstracto",
     "sports": "deportes",
     "people": "personas",
     "other": "otros",
@@ -98,20 +103,20 @@ _SMALL = frozenset(
     re.findall(
         r"\w+",
         "the a an of with and in on over under at by from to is are its his her through near that this while "
-        "el la los las un una unos unas con sobre por para del al que y en de bajo entre junto su se mientras "
-        "lo es video clip please make create haz crea quiero",
+        "el la los las un una unos unas con sobre por para del al que y en de bajo entre junto su se "
+        "mientras lo es video clip please make create haz crea quiero",
     )
 )
 _CAPTIONS: Mapping[str, Sequence[str]] = {
     "en": (
-        "{title} ✨ One quiet moment, one take. Which second would you keep?",
+        "{title} ✨ One quiet moment, held in a single take.",
         "{title}. Turn the sound on and stay until the end 🎬",
-        "We waited for exactly this: {title}. Tell us where it takes you 👇",
+        "{title}. Slow light, small sounds, and nothing in a hurry.",
     ),
     "es": (
-        "{title} ✨ Un instante, una sola toma. ¿Con qué segundo te quedas?",
+        "{title} ✨ Un instante tranquilo en una sola toma.",
         "{title}. Sube el volumen y quédate hasta el final 🎬",
-        "Esperábamos justo esto: {title}. Cuéntanos adónde te lleva 👇",
+        "{title}. Luz lenta, sonidos pequeños y ninguna prisa.",
     ),
 }
 _COMMON_TAGS: Mapping[str, Sequence[str]] = {
@@ -126,9 +131,7 @@ def verdict(text: str, language: str, policy_names: Sequence[object] = ()) -> di
     allowed = not policies
     fine = "El prompt cumple las normas." if language == "es" else "The prompt follows the rules."
     rewrite = None if allowed else policy.safe_rewrite(text, policies, language)
-    usable = (
-        text if allowed else rewrite or ("Un paisaje tranquilo" if language == "es" else "A calm landscape")
-    )
+    usable = text if allowed else rewrite or ("Un paisaje tranquilo" if language == "es" else "A calm landscape")
     reasons = [policy.named(each, policy_names) for each in policies]
     return {
         "allowed": allowed,
@@ -162,7 +165,8 @@ def improved(text: str, language: str, limit: int = IMPROVED_CHARACTERS_MAX) -> 
 
 def title(text: str) -> str:
     """The first words, as a headline without line breaks."""
-    words = _TECHNICAL.sub("", text).split()[:TITLE_WORDS_MAX]
+    first_line = next(iter(text.strip().splitlines()), "")
+    words = _TECHNICAL.sub("", first_line).split()[:TITLE_WORDS_MAX]
     while len(words) > 2 and words[-1].strip(".,;:").lower() in _SMALL:
         words.pop()
     headline = " ".join(words).strip(" .,;:!¡¿?-")[:TITLE_CHARACTERS_MAX].rstrip()

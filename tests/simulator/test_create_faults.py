@@ -1,0 +1,187 @@
+"""Trouble on create: what the client sees, and what the books know all the same."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.simulator.conftest import FOX, Open, Provider
+
+SOON = aiohttp.ClientTimeout(total=0.3)
+
+
+async def _fails(provider: Provider, **how: Any) -> type[BaseException]:
+    with pytest.raises((aiohttp.ClientError, TimeoutError, ValueError)) as caught:
+        await provider.ask("POST", "/v1/videos", json=FOX, **how)
+    return caught.type
+
+
+async def _paid(provider: Provider) -> int:
+    return int((await provider.books())["totals"]["paid_calls"])
+
+
+async def test_made_then_drop_resets_the_connection_after_the_job_is_in_the_books(provider: Provider) -> None:
+    await provider.trouble("create", "made_then_drop")
+    with pytest.raises(aiohttp.ClientOSError, match="reset"):
+        await provider.buy()
+    books = await provider.books()
+    assert (books["totals"]["paid_calls"], books["creates"][0]["outcome_sent"]) == (1, "made_then_drop")
+
+
+async def test_drop_before_resets_the_connection_and_makes_nothing(provider: Provider) -> None:
+    await provider.trouble("create", "drop_before")
+    assert issubclass(await _fails(provider), aiohttp.ClientConnectionError)
+    totals = (await provider.books())["totals"]
+    assert (totals["creates"], totals["paid_calls"]) == (1, 0)
+
+
+async def test_made_then_timeout_never_answers(provider: Provider) -> None:
+    await provider.trouble("create", "made_then_timeout")
+    assert issubclass(await _fails(provider, timeout=SOON), TimeoutError)
+    assert await _paid(provider) == 1
+
+
+async def test_a_hang_with_a_length_ends_in_a_reset(provider: Provider) -> None:
+    await provider.trouble("create", "timeout_before", seconds=0.1)
+    assert issubclass(await _fails(provider), aiohttp.ClientConnectionError)
+    assert await _paid(provider) == 0
+
+
+async def test_made_late_makes_the_job_after_the_client_has_gone(provider: Provider) -> None:
+    await provider.trouble("create", "made_late", after=0.6)
+    assert issubclass(await _fails(provider, timeout=SOON), TimeoutError)
+    assert await _paid(provider) == 0
+    await asyncio.sleep(0.6)
+    assert await _paid(provider) == 1
+
+
+async def test_half_an_answer_ends_in_the_middle_of_the_body(provider: Provider) -> None:
+    await provider.trouble("create", "half_answer")
+    assert issubclass(await _fails(provider), aiohttp.ClientPayloadError)
+    assert await _paid(provider) == 1
+
+
+async def test_garbage_is_a_200_that_is_not_json(provider: Provider) -> None:
+    await provider.trouble("create", "garbage_json")
+    assert issubclass(await _fails(provider), ValueError)
+    assert await _paid(provider) == 1
+
+
+async def test_an_answer_may_lack_the_id(provider: Provider) -> None:
+    await provider.trouble("create", "id_missing")
+    status, answer = await provider.buy()
+    assert (status, "id" in answer) == (200, False)
+    assert await _paid(provider) == 1
+
+
+@pytest.mark.parametrize("made", [True, False])
+async def test_an_error_inside_a_200_says_nothing_about_what_was_made(provider: Provider, made: bool) -> None:
+    await provider.trouble("create", "error_body", made=made)
+    status, answer = await provider.buy()
+    assert (status, "error" in answer, await _paid(provider)) == (200, True, int(made))
+
+
+@pytest.mark.parametrize(("status", "made"), [(500, True), (500, False), (429, True), (429, False), (409, True)])
+async def test_a_status_may_come_with_or_without_a_job(provider: Provider, status: int, made: bool) -> None:
+    await provider.trouble("create", "status", status=status, made=made, retry_after=3)
+    seen, answer, headers = await provider.raw("POST", "/v1/videos", json=FOX)
+    assert (seen, headers["Retry-After"], "error" in answer) == (status, "3", True)
+    assert await _paid(provider) == int(made)
+
+
+async def test_a_status_may_carry_any_body(provider: Provider) -> None:
+    await provider.trouble("create", "status", status=502, body="<html>bad gateway</html>")
+    assert await provider.ask("POST", "/v1/videos", json=FOX) == (502, b"<html>bad gateway</html>")
+
+
+async def test_slow_answers_are_late_but_whole(provider: Provider) -> None:
+    loop = asyncio.get_running_loop()
+    for kind in ("slow_headers", "slow"):
+        await provider.trouble("create", kind, seconds=0.2)
+        began = loop.time()
+        status, video = await provider.buy()
+        assert (status, video["prompt"]) == (200, FOX["prompt"])
+        assert loop.time() - began >= 0.2
+    assert await _paid(provider) == 2
+
+
+@pytest.mark.parametrize("status", [302, 307, 308])
+async def test_a_redirect_leads_back_here_and_whoever_follows_pays_twice(provider: Provider, status: int) -> None:
+    await provider.trouble("create", "redirect", status=status)
+    seen, _, headers = await provider.raw("POST", "/v1/videos", json=FOX)
+    assert (seen, headers["Location"], await _paid(provider)) == (status, "/v1/videos", 1)
+    await provider.trouble("create", "redirect", status=status, location="http://127.0.0.1:9/v1/videos", made=False)
+    _, _, headers = await provider.raw("POST", "/v1/videos", json=FOX)
+    assert (headers["Location"], await _paid(provider)) == ("http://127.0.0.1:9/v1/videos", 1)
+
+
+async def test_a_fault_passes_over_skipped_requests_and_ends_after_its_times(provider: Provider) -> None:
+    await provider.trouble("create", "status", status=503, skip=1, times=2)
+    assert [(await provider.buy())[0] for _ in range(4)] == [200, 503, 503, 200]
+
+
+async def test_an_endless_fault_lasts_until_it_is_cleared(provider: Provider) -> None:
+    await provider.trouble("create", "status", status=503, always=True)
+    assert [(await provider.buy())[0] for _ in range(3)] == [503, 503, 503]
+    _, shown = await provider.ask("GET", "/_sim/faults")
+    assert (shown["met"], len(shown["armed"])) == ({"create:status": 3}, 1)
+    await provider.ask("DELETE", "/_sim/faults")
+    assert (await provider.buy())[0] == 200
+
+
+async def test_a_refused_order_uses_up_no_fault(provider: Provider) -> None:
+    await provider.trouble("create", "status", status=503)
+    assert [(await provider.buy(seconds="5"))[0], (await provider.buy())[0]] == [400, 503]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"target": "create", "kind": "nonsense"}, "made_then_drop"),
+        ({"target": "nobody", "kind": "status"}, "retrieve"),
+        ({"target": "create", "kind": "status", "times": 0}, "at least 1"),
+        ({"rates": {"create": 2}}, "between 0 and 1"),
+    ],
+)
+async def test_a_fault_that_does_not_exist_is_refused_with_what_does(
+    provider: Provider, fault: dict[str, object], words: str
+) -> None:
+    status, answer = await provider.ask("POST", "/_sim/faults", json=fault)
+    assert status == 400
+    assert words in answer["error"]["message"]
+
+
+async def _story(open_provider: Open, seed: int) -> list[str]:
+    async with open_provider(seed=seed, fault_rates={"create": 0.5}, hang_seconds=0.02) as provider:
+        for _ in range(25):
+            try:
+                await provider.buy()
+            except (aiohttp.ClientError, ValueError):
+                continue
+        return [entry["outcome_sent"] for entry in (await provider.books())["creates"]]
+
+
+async def test_a_seed_tells_the_same_story_twice_and_another_seed_another(open_provider: Open) -> None:
+    first = await _story(open_provider, 7)
+    assert first == await _story(open_provider, 7)
+    assert first != await _story(open_provider, 8)
+    assert 5 < first.count("created") < 20
+
+
+async def test_a_seed_may_be_sown_while_running(provider: Provider) -> None:
+    outcomes = []
+    for _ in range(2):
+        await provider.ask("POST", "/_sim/faults", json={"seed": 3, "rates": {"chat": 0.0, "list": 0.6}})
+        outcomes.append([provider.world.faults.next("list") for _ in range(20)])
+    assert outcomes[0] == outcomes[1]
+    assert any(outcomes[0])
+
+
+async def test_what_is_armed_in_between_does_not_change_what_is_drawn(open_provider: Open) -> None:
+    async with open_provider(seed=5, fault_rates={"retrieve": 0.5}) as plain:
+        drawn = [plain.world.faults.next("retrieve") for _ in range(12)]
+    async with open_provider(seed=5, fault_rates={"retrieve": 0.5}) as armed:
+        await armed.trouble("retrieve", "hang", times=4)
+        met = [armed.world.faults.next("retrieve") for _ in range(12)]
+    assert met[4:] == drawn[4:]

@@ -1,0 +1,108 @@
+"""Answers hold to the public description of the protocol, which lies beside the repository."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from openapi_schema_validator import OAS31Validator
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+from tests.simulator.conftest import Open, Provider
+
+DESCRIPTION = Path(__file__).parents[3] / "shared" / "videos-openapi.yaml"
+HOME = "urn:description"
+SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}, "hashtags": {"type": "array"}}}
+CHAT = {
+    "model": "gpt-x",
+    "messages": [{"role": "user", "content": "<<<user_text\na fox\nuser_text>>>"}],
+    "response_format": {"type": "json_schema", "json_schema": {"name": "c", "schema": SCHEMA}},
+}
+
+Check = Callable[[str, Any], None]
+
+
+@pytest.fixture(scope="module")
+def described() -> Any:
+    if not DESCRIPTION.exists():
+        pytest.skip(f"the description of the protocol is not beside this repository: {DESCRIPTION}")
+    return yaml.safe_load(DESCRIPTION.read_text())
+
+
+@pytest.fixture(scope="module")
+def holds(described: Any) -> Check:
+    """Assert that a value fits a named schema and says nothing the schema does not name."""
+    registry = Registry().with_resource(HOME, DRAFT202012.create_resource(described))
+
+    def check(name: str, value: Any) -> None:
+        reference = {"$ref": f"{HOME}#/components/schemas/{name}"}
+        problems = list(OAS31Validator(reference, registry=registry).iter_errors(value))
+        assert not problems, [f"{list(each.path)}: {each.message}" for each in problems]
+        assert set(value) <= set(described["components"]["schemas"][name]["properties"])
+
+    return check
+
+
+def test_the_check_sees_a_missing_field_and_a_strange_one(holds: Check) -> None:
+    incomplete: list[dict[str, Any]] = [{"id": "video_1"}, {"object": "list", "data": [], "first_id": None}]
+    for wrong in incomplete:
+        with pytest.raises(AssertionError):
+            holds("VideoResource", wrong)
+    with pytest.raises(AssertionError):
+        holds("DeletedVideoResource", {"id": "v", "object": "video.deleted", "deleted": True, "why": "?"})
+
+
+async def test_create_retrieve_list_and_delete_hold_to_it(open_provider: Open, holds: Check) -> None:
+    async with open_provider(speed=100.0) as provider:
+        _, made = await provider.buy()
+        holds("VideoResource", made)
+        await provider.ask("POST", "/_sim/speed", json={"speed": "instant"})
+        _, seen = await provider.ask("GET", f"/v1/videos/{made['id']}")
+        assert seen["status"] == "completed"
+        holds("VideoResource", seen)
+        await provider.buy()
+        for query in ("", "?limit=1", f"?after={made['id']}"):
+            _, page = await provider.ask("GET", f"/v1/videos{query}")
+            holds("VideoListResource", page)
+            for video in page["data"]:
+                holds("VideoResource", video)
+        _, deleted = await provider.ask("DELETE", f"/v1/videos/{made['id']}")
+        holds("DeletedVideoResource", deleted)
+
+
+async def test_a_failed_render_holds_to_it(provider: Provider, holds: Check) -> None:
+    _, video = await provider.buy(prompt="render-fails")
+    assert video["status"] == "failed"
+    holds("VideoResource", video)
+
+
+async def test_every_kind_of_error_holds_to_it(provider: Provider, holds: Check) -> None:
+    answers = [
+        await provider.buy(seconds="5"),
+        await provider.buy(prompt="provider-refuse"),
+        await provider.ask("GET", "/v1/videos/none"),
+        await provider.ask("GET", "/v1/videos?limit=x"),
+        await provider.ask("GET", "/v1/videos", headers={"Authorization": ""}),
+        await provider.ask("POST", "/v1/chat/completions", data=b"{"),
+    ]
+    for status in (429, 500):
+        await provider.trouble("create", "status", status=status)
+        answers.append(await provider.buy())
+    for status, answer in answers:
+        assert status >= 400
+        holds("ErrorResponse", answer)
+
+
+@pytest.mark.parametrize("kind", [None, "refusal", "invalid_json", "wrong_schema", "cut_short"])
+async def test_chat_completions_hold_to_it_in_good_and_bad_days(
+    provider: Provider, holds: Check, kind: str | None
+) -> None:
+    if kind is not None:
+        await provider.trouble("chat", kind)
+    status, completion = await provider.ask("POST", "/v1/chat/completions", json=CHAT)
+    assert status == 200
+    holds("CreateChatCompletionResponse", completion)
+    holds("ChatCompletionResponseMessage", completion["choices"][0]["message"])
+    holds("CompletionUsage", completion["usage"])
