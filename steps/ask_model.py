@@ -1,13 +1,15 @@
 """The one door to the text model: a template in, a checked value out. It has no tools to call.
 
 In       a template's messages and a pydantic model of the answer
-Out      Asked: the value, tokens, milliseconds, and how often it was asked (twice at most: once more with the errors)
+Out      Asked: the value, tokens, milliseconds, and how often it was asked (at most twice: once more with
+         what was wrong with the first answer)
 Raises   TextModelUnreachable, TextModelRefused, TextModelUnusable, each with the tokens it cost
 Effects  one or two chat completions; nothing is stored
 
 Never `context=`: with it, instructor renders every message as a Jinja template, user text included.
 """
 
+import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -20,13 +22,15 @@ from steps.templates import Message, Template
 
 REASKS_MAX = 1  # instructor counts retries: one more call, carrying what was wrong with the first answer
 
+CONNECTIONS_MAX = 1000  # as the SDK's own client; httpx2's 100 would make the hundred-and-first run wait
+
 Answered = TypeVar("Answered", bound=BaseModel)
-Value = TypeVar("Value", covariant=True)
+Value_co = TypeVar("Value_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class Asked(Generic[Value]):
-    value: Value
+class Asked(Generic[Value_co]):
+    value: Value_co
     tokens_in: int
     tokens_out: int
     asks: int
@@ -79,11 +83,20 @@ async def ask(
 
 @asynccontextmanager
 async def open_text_model(base_url: str, api_key: str, timeout_seconds: float) -> AsyncIterator[TextModelClient]:
+    import httpx2
     import instructor
     from openai import AsyncOpenAI
 
+    # It logs every failure with what was asked and answered, key fragments included; ours say what happened.
+    logging.getLogger("instructor").setLevel(logging.CRITICAL)
+    http = httpx2.AsyncClient(
+        timeout=timeout_seconds,
+        follow_redirects=True,
+        limits=httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=100),
+        trust_env=base_url.lower().startswith("https:"),  # plain HTTP is one's own server: no proxy in between
+    )
     async with AsyncOpenAI(
-        base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout_seconds
+        base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout_seconds, http_client=http
     ) as sdk:
         yield _InstructorClient(instructor.from_openai(sdk, mode=instructor.Mode.JSON_SCHEMA))
 
@@ -96,30 +109,54 @@ class _InstructorClient:
         self, messages: Sequence[Message], output: type[Answered], model: str, settings: dict[str, Any]
     ) -> Asked[Answered]:
         from instructor.core import IncompleteOutputException, InstructorRetryException
+        from instructor.core.hooks import Hooks
 
-        begun = time.monotonic()
+        begun, spent = time.monotonic(), _Spent()
+        hooks = Hooks()
+        hooks.on("completion:kwargs", spent.on_ask)
+        hooks.on("completion:response", spent.on_completion)
         try:
-            value, completion = await self._client.create_with_completion(
+            value, _ = await self._client.create_with_completion(
                 response_model=output,
                 messages=[dict(message) for message in messages],
                 model=model,
                 max_retries=REASKS_MAX,
+                hooks=hooks,
                 **settings,
             )
         except InstructorRetryException as error:
-            raise _named(error) from error
+            raise _named(error, spent) from error
         except IncompleteOutputException as error:
-            raise TextModelUnusable("the text model's answer was cut off") from error
-        tokens_in, tokens_out = _tokens(completion.usage)
-        return Asked(value, tokens_in, tokens_out, _asks(completion), int((time.monotonic() - begun) * 1000))
+            raise TextModelUnusable("the text model's answer was cut off", **spent.as_arguments()) from error
+        ms = int((time.monotonic() - begun) * 1000)
+        return Asked(value, spent.tokens_in, spent.tokens_out, spent.asks, ms)
 
 
-def _named(error: Any) -> TextModelError:
+class _Spent:
+    """What one question has cost so far. instructor's own totals are lost with a cut-off answer."""
+
+    def __init__(self) -> None:
+        self.asks = 0
+        self.tokens_in = 0
+        self.tokens_out = 0
+
+    def on_ask(self, *_: object, **__: object) -> None:
+        self.asks += 1
+
+    def on_completion(self, completion: object) -> None:
+        usage = getattr(completion, "usage", None)
+        self.tokens_in += int(getattr(usage, "prompt_tokens", 0) or 0)
+        self.tokens_out += int(getattr(usage, "completion_tokens", 0) or 0)
+
+    def as_arguments(self) -> dict[str, int]:
+        return {"tokens_in": self.tokens_in, "tokens_out": self.tokens_out, "asks": self.asks}
+
+
+def _named(error: Any, so_far: _Spent) -> TextModelError:
     """What instructor's one exception stands for: no connection, a refusal, or answers that never fit."""
     from openai import APIConnectionError, APIStatusError, AuthenticationError
 
-    tokens_in, tokens_out = _tokens(error.total_usage)
-    spent = {"tokens_in": tokens_in, "tokens_out": tokens_out, "asks": error.n_attempts}
+    spent = so_far.as_arguments()
     cause = error.__cause__
     while cause is not None and not isinstance(cause, APIConnectionError | APIStatusError):
         cause = cause.__cause__
@@ -137,11 +174,3 @@ def _named(error: Any) -> TextModelError:
 def _refusal(completion: Any) -> str | None:
     choices = getattr(completion, "choices", None) or []
     return getattr(choices[0].message, "refusal", None) if choices else None
-
-
-def _tokens(usage: Any) -> tuple[int, int]:
-    return int(getattr(usage, "prompt_tokens", 0) or 0), int(getattr(usage, "completion_tokens", 0) or 0)
-
-
-def _asks(completion: Any) -> int:
-    return int(getattr(completion, "_n_attempts", 1) or 1)

@@ -7,11 +7,13 @@ Raises   CatalogueError: one sentence with what is wrong and what to do instead
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import ROUND_CEILING, Decimal
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 UNLISTED_SECONDS = range(1, 21)  # what an unlisted model is asked for: 1 to 20 s, any WIDTHxHEIGHT
 MICROUSD = 1_000_000
@@ -33,6 +35,8 @@ class VideoModel:
     source: str
     price_date: date | None = None
     microusd_per_second_at: Mapping[str, int] = field(default_factory=dict)  # by size
+    microusd_per_video: int | None = None  # whatever its length; goes before the price per second
+    local_only: bool = False  # elsewhere a model of this name is somebody else's
     sold_by: str = ""  # for a person who looks for it
     create_body: Literal["multipart", "json"] = "multipart"
     list_shows_all: bool = True
@@ -62,10 +66,10 @@ def load_catalogue(path: Path) -> Catalogue:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         return Catalogue(
-            tuple(_video_model(entry) for entry in table.get("video", [])),
-            tuple(_text_model(entry) for entry in table.get("text", [])),
+            tuple(_video_model(entry) for entry in table["video"]),
+            tuple(_text_model(entry) for entry in table["text"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, ArithmeticError, KeyError, TypeError) as error:
         raise CatalogueError(f"{path.name} cannot be read ({error}); nothing was bought") from error
 
 
@@ -82,8 +86,8 @@ def choose_model(
         )
     if model is None and usd_per_second is None:
         raise CatalogueError(
-            f"VIDEO_MODEL: the price of {name} at {base_url} is not known, and nothing is bought at an unknown price; "
-            f"set VIDEO_USD_PER_SECOND, or choose one of: {_offers(catalogue, today)}"
+            f"VIDEO_MODEL: the price of {name} at {base_url} is not known, and nothing is bought at an "
+            f"unknown price; set VIDEO_USD_PER_SECOND, or choose one of: {_offers(catalogue, today)}"
         )
     if usd_per_second is not None:
         return _priced_by_settings(model, name, base_url, usd_per_second)
@@ -92,13 +96,18 @@ def choose_model(
 
 
 def find_model(catalogue: Catalogue, name: str, base_url: str) -> VideoModel | None:
-    """The listed model of this name at this endpoint, else the one of this name that is bound to no endpoint."""
+    """The model of this name at this endpoint, else the dearest of this name that is bound to no endpoint."""
     same = [model for model in catalogue.videos if model.name == name]
-    here = [model for model in same if model.base_url and model.base_url.rstrip("/") == base_url.rstrip("/")]
-    return next(iter(here or [model for model in same if model.base_url is None]), None)
+    for model in same:
+        if model.base_url and _is_at(model.base_url, base_url):
+            return model
+    anywhere = [m for m in same if m.base_url is None and (_is_local(base_url) or not m.local_only)]
+    return max(anywhere, key=lambda m: m.microusd_per_video or m.microusd_per_second, default=None)
 
 
 def price_microusd(model: VideoModel, seconds: int, size: str) -> int:
+    if model.microusd_per_video is not None:
+        return model.microusd_per_video
     return seconds * model.microusd_per_second_at.get(size, model.microusd_per_second)
 
 
@@ -115,7 +124,7 @@ def check_shape(model: VideoModel, seconds: int, size: str) -> None:
 
 def text_cost_microusd(catalogue: Catalogue, name: str, tokens_in: int, tokens_out: int) -> int:
     """Rounded up. A model that is not listed is booked at the dearest listed price: never too little."""
-    known = [text for text in catalogue.texts if text.name == name] or list(catalogue.texts)
+    known = [text for text in catalogue.texts if text.name == name] or catalogue.texts
     price_in = max(text.microusd_in for text in known)
     price_out = max(text.microusd_out for text in known)
     return -(-(tokens_in * price_in + tokens_out * price_out) // 1_000_000)
@@ -124,18 +133,41 @@ def text_cost_microusd(catalogue: Catalogue, name: str, tokens_in: int, tokens_o
 def _offers(catalogue: Catalogue, today: date) -> str:
     """One line: model at endpoint, and its price."""
     on_sale = [m for m in catalogue.videos if m.sold_by and not (m.retired_on and m.retired_on <= today)]
-    return "; ".join(f"{m.name} at {m.sold_by} (${m.microusd_per_second / MICROUSD:.3g}/s)" for m in on_sale)
+    return "; ".join(f"{m.name} at {m.sold_by} ({_price_words(m)})" for m in on_sale)
 
 
-def _priced_by_settings(
-    model: VideoModel | None, name: str, base_url: str, usd_per_second: Decimal
-) -> VideoModel:
+def _price_words(model: VideoModel) -> str:
+    if model.microusd_per_video is not None:
+        return f"${model.microusd_per_video / MICROUSD:.3g} a video"
+    return f"${model.microusd_per_second / MICROUSD:.3g}/s"
+
+
+def _priced_by_settings(model: VideoModel | None, name: str, base_url: str, usd_per_second: Decimal) -> VideoModel:
     microusd = int((usd_per_second * MICROUSD).to_integral_value(ROUND_CEILING))
     if model is None:
         return VideoModel(name, base_url, microusd, (), (), source="VIDEO_USD_PER_SECOND")
-    fields = {key: getattr(model, key) for key in VideoModel.__dataclass_fields__}
-    fields |= {"microusd_per_second": microusd, "microusd_per_second_at": {}}
-    return VideoModel(**fields | {"source": "VIDEO_USD_PER_SECOND"})
+    return replace(
+        model,
+        microusd_per_second=microusd,
+        microusd_per_second_at={},
+        microusd_per_video=None,
+        source="VIDEO_USD_PER_SECOND",
+    )
+
+
+def _is_at(own: str, base_url: str) -> bool:
+    """Whether two base URLs are one endpoint: the same host, or a region of it."""
+    host, asked = urlsplit(own).hostname or "", urlsplit(base_url).hostname or ""
+    return asked == host or asked.endswith("." + host)
+
+
+def _is_local(base_url: str) -> bool:
+    """This machine, or its own network: a private address, or a name without a dot."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith(".localhost")
 
 
 def _is_size(size: str) -> bool:
@@ -144,21 +176,31 @@ def _is_size(size: str) -> bool:
 
 
 def _microusd(usd: object) -> int:
-    return int((Decimal(str(usd)) * MICROUSD).to_integral_value(ROUND_CEILING))
+    price = Decimal(str(usd))
+    if not price.is_finite() or price < 0:
+        raise ValueError(f"{usd} is not a price")
+    return int((price * MICROUSD).to_integral_value(ROUND_CEILING))
 
 
 def _video_model(entry: dict[str, Any]) -> VideoModel:
     entry = dict(entry)
     at = {size: _microusd(price) for size, price in entry.pop("usd_per_second_at", {}).items()}
-    return VideoModel(
+    per_video = entry.pop("usd_per_video", None)
+    model = VideoModel(
         name=entry.pop("name"),
         base_url=entry.pop("base_url", None),
-        microusd_per_second=_microusd(entry.pop("usd_per_second")),
+        microusd_per_second=_microusd(entry.pop("usd_per_second") if per_video is None else 0),
+        microusd_per_video=None if per_video is None else _microusd(per_video),
         seconds=tuple(entry.pop("seconds", ())),
         sizes=tuple(entry.pop("sizes", ())),
         microusd_per_second_at=at,
         **entry,
     )
+    if model.create_body not in {"multipart", "json"}:
+        raise ValueError(f"{model.name}: create_body is multipart or json, not {model.create_body}")
+    if model.retired_on and not model.use_instead:
+        raise ValueError(f"{model.name}: retired_on without use_instead")
+    return model
 
 
 def _text_model(entry: dict[str, Any]) -> TextModel:

@@ -46,7 +46,7 @@ class RefusalKind(StrEnum):
 
 @dataclass(frozen=True)
 class Request:
-    """`asked_*` is what the user named, None if left to us; `key` stays the same for the same wish, for ever."""
+    """`asked_*` is what the user named, None if left to us; `key` is the same for the same wish, for ever."""
 
     key: str
     call_id: UUID
@@ -87,7 +87,7 @@ class Refused:
 
 
 def check_prompt(prompt: str) -> str | PromptProblem:
-    """The prompt as it will be used (NFC, trimmed), or what is wrong with it. Line breaks and tabs are welcome."""
+    """The prompt as it will be used (NFC, trimmed), or what is wrong with it. Line breaks are fine."""
     clean = unicodedata.normalize("NFC", prompt).strip()
     if not clean:
         return PromptProblem.EMPTY
@@ -95,6 +95,8 @@ def check_prompt(prompt: str) -> str | PromptProblem:
         return PromptProblem.TOO_LONG
     if any(unicodedata.category(c) in {"Cc", "Cs"} and c not in "\n\r\t" for c in clean):
         return PromptProblem.CONTROL_CHARACTERS
+    if all(unicodedata.category(c) in {"Cc", "Cf", "Zs", "Zl", "Zp"} for c in clean):
+        return PromptProblem.EMPTY  # nothing but what cannot be seen, such as zero-width spaces
     return clean
 
 

@@ -1,4 +1,4 @@
-"""Buy one clip, then come back for it. `submit` spends and must never repeat; everything else is free and must.
+"""Buy one clip, then come back for it. `submit` spends and must never repeat; the rest is free and must.
 
 In       an order / a job id
 Out      Answer (raw) / Rendered, RenderFailed or StillRendering / Clip, Expired, Missing or ReadError
@@ -58,13 +58,17 @@ async def submit(order: Order, provider: VideoProvider, before_send: Callable[[]
     return await provider.post(order, before_send)
 
 
-def poll_delay(expected_seconds: float, elapsed_seconds: float, jitter: float) -> float:
-    """Seconds to the next look: the first after half the expected time, then 2 to 15 s, spread by `jitter` (0..1)."""
+def poll_delay(expected_seconds: float, elapsed_seconds: float, jitter: float, unread: int = 0) -> float:
+    """Seconds to a look: the first after half the expected time, then 2 to 15 s, spread by `jitter`, 0..1.
+
+    Every look in a row that could not be read (`unread`) doubles the distance.
+    """
     half = expected_seconds / 2
     if elapsed_seconds < half:
         return max(0.05, half - elapsed_seconds)
     pace = min(POLL_SECONDS_MAX, max(POLL_SECONDS_MIN, expected_seconds * POLL_SHARE))
-    return min(POLL_SECONDS_MAX, max(POLL_SECONDS_MIN, pace * (0.8 + 0.4 * jitter)))
+    spread = pace * (0.8 + 0.4 * jitter) * float(2 ** min(unread, 10))
+    return min(POLL_SECONDS_MAX, max(POLL_SECONDS_MIN, spread))
 
 
 async def wait(
@@ -83,17 +87,18 @@ async def wait(
 ) -> Rendered | RenderFailed | StillRendering:
     """Looks until the render ends or `deadline_seconds` from now have passed; looks at least once.
 
-    `alive(progress)` is called after every look and at least every `attend_seconds`. A look that fails is repeated:
-    no error on reading a job ever fails a run.
+    `alive(progress)` is called after every look and at least every `attend_seconds`. A look that fails is
+    repeated: no error on reading a job ever fails a run.
     """
-    begun, first = clock(), True
+    begun, first, unread = clock(), True, 0
     while True:
         waited = clock() - begun
         if not (first and deadline_seconds <= 0):
-            delay = poll_seconds or poll_delay(expected_seconds, elapsed_seconds + waited, jitter())
+            delay = poll_seconds or poll_delay(expected_seconds, elapsed_seconds + waited, jitter(), unread)
             await _sleep_attended(min(delay, max(0.0, deadline_seconds - waited)), attend_seconds, alive, sleep)
         first = False
         seen = await provider.job(job_id)
+        unread = 0 if isinstance(seen, Job) else unread + 1
         if isinstance(seen, Job):
             match seen.status:
                 case JobStatus.COMPLETED | JobStatus.EXPIRED:

@@ -1,7 +1,7 @@
-"""Look through the provider's list, newest first, back to a moment. Free, and complete only if it says so itself.
+"""Look through the provider's list, newest first, back to a moment. Free; complete only if it proves to be.
 
 In       a provider, and how far back to look (epoch seconds)
-Out      Look: the jobs, and whether every page back to that moment was read, without an error or a repeated page
+Out      Look: the jobs, and whether every page back to that moment was read, with no error or repeated page
 """
 
 from dataclasses import dataclass
@@ -27,10 +27,11 @@ async def look(provider: VideoProvider, *, back_to: float, pages_max: int = PAGE
         if isinstance(page, ReadError):
             return Look(tuple(jobs.values()), False, f"list_unreadable: {page.detail}"[:200])
         new = [job for job in page.jobs if job.job_id not in jobs]
-        if page.jobs and not new:
+        if not new and (page.jobs or page.has_more):
             return Look(tuple(jobs.values()), False, "repeated_page")
         jobs |= {job.job_id: job for job in new}
-        if not page.jobs or page.has_more is False or _reaches(page.jobs, back_to):
+        ended = page.has_more is False or (not page.jobs and page.has_more is None)
+        if ended or _reaches(page.jobs, back_to):
             return Look(tuple(jobs.values()), True)
         if page.has_more is None:
             return Look(tuple(jobs.values()), False, "no_paging")
@@ -44,4 +45,6 @@ def _reaches(jobs: tuple[Job, ...], back_to: float) -> bool:
     if any(at is None for at in times):
         return False
     known = [at for at in times if at is not None]
+    if not known:
+        return False
     return known == sorted(known, reverse=True) and known[-1] < back_to

@@ -1,8 +1,8 @@
 """Talk to the provider: four calls of the Videos protocol through the openai SDK. No decisions here.
 
-`post` spends and goes off once: no retries, no redirects, a fresh connection (a stale kept-alive one would turn a
-purchase into a doubt), and a hook on the last line before sending that also counts. The rest only reads; a failure to
-read is a value, and repeating it is free.
+`post` spends and goes off once: no retries, no redirects, a fresh connection (a stale kept-alive one would
+turn a purchase into a doubt), and a hook on the last line before sending that also counts. The rest only
+reads; a failure to read is a value, and repeating it is free.
 """
 
 import asyncio
@@ -14,9 +14,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx2
-from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
+from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, omit
 
 from steps.videos_protocol import Answer, Fault, Job, Order, Page, read_job, read_page
 
@@ -25,6 +26,7 @@ warnings.filterwarnings("ignore", message="The Sora API is scheduled", category=
 
 PAGE_JOBS = 100
 CHUNK_BYTES = 1 << 16
+KEY_CHARACTERS_MIN = 12  # shorter than any real key
 
 
 class TooLate(Exception):
@@ -61,44 +63,58 @@ async def open_provider(
     """The provider at this base URL with this key; closes its connections on the way out."""
     timeout = httpx2.Timeout(request_seconds, connect=connect_seconds)
     tls = ssl.create_default_context()
-    async with httpx2.AsyncClient(timeout=timeout, follow_redirects=False, verify=tls) as http:
-        sdk = AsyncOpenAI(
-            base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout, http_client=http
-        )
-        yield VideoProvider(sdk, timeout, tls)
+    # A proxy from the environment may carry TLS, which it can only tunnel. A plain request it could repeat or
+    # answer itself, and plain HTTP is spoken to servers of one's own: those are called directly.
+    trust_env = base_url.lower().startswith("https:")
+    async with httpx2.AsyncClient(timeout=timeout, follow_redirects=False, verify=tls, trust_env=trust_env) as http:
+        sdk = AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout, http_client=http)
+        yield VideoProvider(sdk, timeout, tls, trust_env)
 
 
 class VideoProvider:
     """The four calls. Built by `open_provider`."""
 
-    def __init__(self, sdk: AsyncOpenAI, timeout: httpx2.Timeout, tls: ssl.SSLContext) -> None:
+    def __init__(self, sdk: AsyncOpenAI, timeout: httpx2.Timeout, tls: ssl.SSLContext, trust_env: bool) -> None:
         self._sdk = sdk
         self._timeout = timeout
         self._tls = tls
+        self._trust_env = trust_env
         self._total_seconds = (timeout.connect or 0) + (timeout.read or 0)
 
     async def post(self, order: Order, before_send: Callable[[], None]) -> Answer:
         """Sends the order once. `before_send` may raise TooLate on the last line before."""
         sends = 0
 
-        async def on_send(_: httpx2.Request) -> None:
+        async def last_line(event: str, _: object) -> None:
+            if event.endswith("send_request_headers.started"):
+                before_send()  # again: connecting may have taken longer than was left
+
+        async def on_send(request: httpx2.Request) -> None:
             nonlocal sends
             sends += 1
             assert sends == 1, f"run {order.run_id} was about to send its order a second time"
             before_send()
+            request.extensions = {**request.extensions, "trace": last_line}
 
         async with httpx2.AsyncClient(
             timeout=self._timeout,
             follow_redirects=False,
             verify=self._tls,
+            trust_env=self._trust_env,
             limits=httpx2.Limits(max_keepalive_connections=0),
             event_hooks={"request": [on_send]},
         ) as once:
             try:
                 async with asyncio.timeout(self._total_seconds):
-                    return await self._create(self._sdk.with_options(max_retries=0, http_client=once), order)
+                    sdk = self._sdk.with_options(max_retries=0, http_client=once)
+                    answer = await self._create(sdk, order)
             except TimeoutError:  # the client's own timeouts begin anew with every byte of a slow answer
-                return Answer(None, f"no whole answer within {self._total_seconds:g} s", Fault.LOST)
+                answer = Answer(None, f"no whole answer within {self._total_seconds:g} s", Fault.LOST)
+            except ValueError as error:  # a header that cannot be written, such as a key with an accent
+                fault = Fault.LOST if sends else Fault.NEVER_SENT
+                answer = Answer(None, f"{type(error).__name__} in the request", fault)
+        assert sends <= 1, f"run {order.run_id} was about to send its order a second time"
+        return answer
 
     async def _create(self, sdk: AsyncOpenAI, order: Order) -> Answer:
         headers = {"Idempotency-Key": order.run_id}
@@ -114,7 +130,7 @@ class VideoProvider:
                 extra_headers=headers,
             )
         except APIStatusError as error:
-            return Answer(error.status_code, _body_of(error.response))
+            return Answer(error.status_code, self._without_key(_body_of(error.response)))
         except APIConnectionError as error:
             return Answer(None, repr(error.__cause__ or error), _fault(error.__cause__))
         return Answer(raw.status_code, raw.http_response.text)
@@ -123,27 +139,26 @@ class VideoProvider:
         try:
             raw = await self._sdk.videos.with_raw_response.retrieve(job_id)
         except APIError as error:
-            return _read_error(error)
-        job = read_job(raw.http_response.text)
+            return self._read_error(error)
+        job = read_job(raw.http_response.text, job_id)
         return job or ReadError(raw.status_code, "the answer shows no job")
 
     async def page(self, after: str | None = None) -> Page | ReadError:
         """One page of the provider's list, newest first."""
         try:
-            if after is None:
-                raw = await self._sdk.videos.with_raw_response.list(limit=PAGE_JOBS, order="desc")
-            else:
-                raw = await self._sdk.videos.with_raw_response.list(after=after, limit=PAGE_JOBS, order="desc")
+            raw = await self._sdk.videos.with_raw_response.list(after=after or omit, limit=PAGE_JOBS, order="desc")
         except APIError as error:
-            return _read_error(error)
+            return self._read_error(error)
         page = read_page(raw.http_response.text)
         return page or ReadError(raw.status_code, "the answer is not a list of jobs")
 
     async def content(self, job_id: str, into: Path) -> Content | Gone | ReadError:
         """Streams the clip into a file, synced. Raises OSError if the disk does not take it."""
-        url = f"{str(self._sdk.base_url).rstrip('/')}/videos/{job_id}/content"
+        url = f"{str(self._sdk.base_url).rstrip('/')}/videos/{quote(job_id, safe='')}/content"
         headers = {"Authorization": f"Bearer {self._sdk.api_key}"}
-        async with httpx2.AsyncClient(timeout=self._timeout, follow_redirects=True, verify=self._tls) as http:
+        async with httpx2.AsyncClient(
+            timeout=self._timeout, follow_redirects=True, verify=self._tls, trust_env=self._trust_env
+        ) as http:
             # httpx drops Authorization when a redirect leaves the host, as links to storage do.
             try:
                 async with http.stream("GET", url, headers=headers) as response:
@@ -154,6 +169,16 @@ class VideoProvider:
                     return await _store(response, into)
             except httpx2.HTTPError as error:
                 return ReadError(None, repr(error))
+
+    def _read_error(self, error: APIError) -> ReadError:
+        if isinstance(error, APIStatusError):
+            return ReadError(error.status_code, self._without_key(error.message))
+        return ReadError(None, repr(error.__cause__ or error))
+
+    def _without_key(self, words: str) -> str:
+        """Some gateways repeat the key they refuse. A short one is made up, and is part of other words."""
+        key = self._sdk.api_key
+        return words.replace(key, "[key]") if len(key) >= KEY_CHARACTERS_MIN else words
 
 
 async def _store(response: httpx2.Response, into: Path) -> Content | ReadError:
@@ -174,10 +199,19 @@ async def _store(response: httpx2.Response, into: Path) -> Content | ReadError:
     return Content(count, digest.hexdigest())
 
 
+# All of them before a byte of the request has left. A failing proxy is not among them: it may be any proxy.
+NEVER_CONNECTED = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.UnsupportedProtocol,
+)
+
+
 def _fault(cause: BaseException | None) -> Fault:
     if isinstance(cause, TooLate):
         return Fault.NEVER_SENT
-    if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.UnsupportedProtocol):
+    if isinstance(cause, NEVER_CONNECTED):
         return Fault.NEVER_CONNECTED
     return Fault.LOST
 
@@ -187,9 +221,3 @@ def _body_of(response: httpx2.Response) -> str:
         return response.text
     except httpx2.HTTPError:
         return ""
-
-
-def _read_error(error: APIError) -> ReadError:
-    if isinstance(error, APIStatusError):
-        return ReadError(error.status_code, error.message)
-    return ReadError(None, repr(error.__cause__ or error))

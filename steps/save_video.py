@@ -15,8 +15,8 @@ from steps.generate_video import Clip
 
 
 def save(draft: Path, target: Path) -> Clip:
-    """Gives the file its final name; a clip that is there already under it was complete, and is replaced by its like."""
-    os.replace(draft, target)
+    """Gives the file its final name. A clip that has it already was complete, and is replaced by its like."""
+    draft.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

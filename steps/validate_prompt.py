@@ -1,11 +1,12 @@
 """Decide whether a prompt may become a video, and make it a better one.
 
 In       a user's prompt and language, a template, the text model
-Out      Brief (improved prompt, title, category, language) or Rejected (policy areas, a word on why, a safe rewrite)
+Out      Brief (improved prompt, title, category, language) or Rejected (policy areas, why, a safe rewrite)
 Raises   TextModelError: unreachable, refused, or never answering what was asked
 Effects  one or two calls of the text model
 """
 
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -50,33 +51,40 @@ class Category(StrEnum):
 
 
 class Verdict(BaseModel):
-    """What the text model is asked for."""
+    """What the text model is asked for; what can be mended is, the rest goes back to it once."""
 
     model_config = ConfigDict(extra="forbid")
 
     allowed: bool
-    reasons: list[PolicyArea] = Field(max_length=10, description="policy areas the prompt touches; empty if allowed")
-    explanation: str = Field(max_length=EXPLANATION_CHARACTERS_MAX, description="one sentence for the user")
+    reasons: list[PolicyArea] = Field(description="policy areas the prompt touches; empty if allowed")
+    explanation: str = Field(description="one sentence for the user")
     safe_rewrite: str | None = Field(description="a prompt close to the wish that would be allowed, or null")
-    improved_prompt: str = Field(max_length=IMPROVED_CHARACTERS_MAX, description="camera, light, motion, sound")
-    title: str = Field(max_length=200, description=f"one line, at most {TITLE_CHARACTERS_MAX} characters")
+    improved_prompt: str = Field(description="camera, light, motion, sound; at most 120 words")
+    title: str = Field(description=f"one line, at most {TITLE_CHARACTERS_MAX} characters")
     category: Category
     language: Literal["es", "en"]
 
-    @field_validator("title", "explanation", "improved_prompt")
+    @field_validator("improved_prompt", "safe_rewrite")
     @classmethod
-    def _tidy(cls, text: str) -> str:
-        return _without_controls(text)
+    def _bounded(cls, text: str | None) -> str | None:
+        clean = without_controls(text or "")
+        if len(clean) > IMPROVED_CHARACTERS_MAX:
+            raise ValueError(f"at most {IMPROVED_CHARACTERS_MAX} characters")
+        return clean if text is not None else None
+
+    @field_validator("explanation")
+    @classmethod
+    def _short(cls, text: str) -> str:
+        return _cut(without_controls(text), EXPLANATION_CHARACTERS_MAX)
 
     @field_validator("title")
     @classmethod
     def _one_line(cls, title: str) -> str:
-        line = " ".join(title.split())
-        return line if len(line) <= TITLE_CHARACTERS_MAX else line[: TITLE_CHARACTERS_MAX - 1].rstrip() + "…"
+        return _cut(" ".join(without_controls(title).split()), TITLE_CHARACTERS_MAX)
 
     @model_validator(mode="after")
     def _says_what_it_must(self) -> "Verdict":
-        if self.allowed and (not self.improved_prompt.strip() or not self.title):
+        if self.allowed and (not self.improved_prompt or not self.title):
             raise ValueError("an allowed prompt needs an improved_prompt and a title")
         if not self.allowed and not self.reasons:
             raise ValueError("a refused prompt needs at least one reason")
@@ -111,14 +119,18 @@ async def validate_prompt(
 def decide(verdict: Verdict, language: str) -> Brief | Rejected:
     """A verdict that allows and names reasons at once does not allow."""
     if verdict.allowed and not verdict.reasons:
-        return Brief(verdict.improved_prompt.strip(), verdict.title, verdict.category.value, language)
-    rewrite = (verdict.safe_rewrite or "").strip()
+        return Brief(verdict.improved_prompt, verdict.title, verdict.category.value, language)
     return Rejected(
         tuple(dict.fromkeys(reason.value for reason in verdict.reasons)),
         verdict.explanation,
-        rewrite or None,
+        verdict.safe_rewrite or None,
     )
 
 
-def _without_controls(text: str) -> str:
-    return "".join(c for c in text if c.isprintable() or c in "\n\t ").strip()
+def without_controls(text: str) -> str:
+    """Without what neither a terminal nor the ledger should get. Joiners stay: emoji are made of them."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"}).strip()
+
+
+def _cut(text: str, characters_max: int) -> str:
+    return text if len(text) <= characters_max else text[: characters_max - 1].rstrip() + "…"

@@ -1,8 +1,8 @@
 """What the provider's words mean. Pure: no input, no output, no clock.
 
-The protocol is OpenAI's `/videos` as gateways and self-hosted servers speak it today, so nearly every field may be
-missing. Three readings matter: what an answer to the one paid call means (`read_answer`), what a job says of itself
-(`read_job`), and whether a job in a list can be what an order made (`fits`).
+The protocol is OpenAI's `/videos` as gateways and self-hosted servers speak it today, so nearly every field
+may be missing. Three readings matter: what an answer to the one paid call means (`read_answer`), what a job
+says of itself (`read_job`), and whether a job in a list can be what an order made (`fits`).
 """
 
 import hashlib
@@ -162,7 +162,7 @@ EPOCH_SECONDS_MAX = 1e11  # the year 5138: a larger time is in milli-, micro- or
 
 
 def read_answer(answer: Answer, *, refuses_429: bool) -> Made | ClearNo | Unclear:
-    """What the answer to the one paid call means (DESIGN section 4). `refuses_429`: a 429 came before any work."""
+    """What the answer to the one paid call means. `refuses_429`: here a 429 comes before any work."""
     if answer.fault in {Fault.NEVER_SENT, Fault.NEVER_CONNECTED}:
         return ClearNo(answer.fault.value, _storable(answer.body))
     if answer.fault is not None or answer.status is None:
@@ -180,9 +180,9 @@ def read_answer(answer: Answer, *, refuses_429: bool) -> Made | ClearNo | Unclea
 
 
 def read_job(body: str, job_id: str | None = None) -> Job | None:
-    """The job in a body; None if there is no id to come back for, or if the body is an error that only has an id.
+    """The job in a body; None if there is no id to come back for, or if the body is an error that has an id.
 
-    `job_id`: the id that was asked for. It stays ours: a gateway may show another one, or none, for the same job.
+    `job_id`: the id that was asked for. It stays ours: a gateway may show another, or none, for the same job.
     """
     row = _object(body)
     if _is_error(row) or (job_id is not None and "status" not in row):
@@ -288,7 +288,7 @@ def _error_words(body: str) -> str:
 
 
 def _storable(words: str) -> str:
-    """Without what PostgreSQL cannot store: NUL, and the halves of surrogate pairs, both of which JSON can carry."""
+    """Without what PostgreSQL cannot store and JSON can carry: NUL, and halves of surrogate pairs."""
     kept = (c for c in words if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"})
     return "".join(kept)[:DETAIL_CHARACTERS_MAX]
 
@@ -316,4 +316,4 @@ def _number(value: object) -> float | None:
 
 def _whole(value: object) -> int | None:
     number = _number(value)
-    return round(number) if number is not None and number == number and abs(number) < 1e9 else None
+    return round(number) if number is not None and abs(number) < 1e9 else None

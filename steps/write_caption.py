@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from steps.ask_model import Asked, TextModelClient, ask
 from steps.templates import Template
-from steps.validate_prompt import Brief
+from steps.validate_prompt import Brief, without_controls
 
 CAPTION_UNITS_MAX = 1024  # UTF-16 code units, as Telegram counts, hashtags included
 HASHTAGS_MIN, HASHTAGS_MAX = 3, 8
@@ -36,7 +36,7 @@ class CaptionDraft(BaseModel):
     @field_validator("text")
     @classmethod
     def _tidy(cls, text: str) -> str:
-        clean = "".join(c for c in text if c.isprintable() or c == "\n").strip()
+        clean = without_controls(text)
         if not clean:
             raise ValueError("the caption is empty")
         return clean
@@ -93,12 +93,12 @@ def units(text: str) -> int:
 
 
 def normalized(hashtags: list[str]) -> list[str]:
-    """`#word`, letters, digits and underscores of any script, no digits alone, each once, the first eight."""
+    """`#word`: letters with their marks, digits and underscores of any script, with one letter at least."""
     tags: dict[str, str] = {}
     for raw in hashtags:
         for part in re.split(r"[\s,]*#", raw) if "#" in raw.strip().lstrip("#") else [raw]:
-            word = "".join(c for c in unicodedata.normalize("NFC", part) if c.isalnum() or c == "_")
-            word = word[:HASHTAG_CHARACTERS_MAX]
-            if word.strip("_") and not word.isdecimal():
+            word = "".join(c for c in part if c == "_" or unicodedata.category(c)[0] in "LM" or c.isdecimal())
+            word = unicodedata.normalize("NFC", word)[:HASHTAG_CHARACTERS_MAX]
+            if any(c.isalpha() for c in word):
                 tags.setdefault(word.casefold(), f"#{word}")
     return list(tags.values())[:HASHTAGS_MAX]

@@ -1,0 +1,136 @@
+"""One reserve, and what it is asked with; prompts that never get there."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steps.check_limits import (
+    PROMPT_CHARACTERS_MAX,
+    Admitted,
+    PromptProblem,
+    RefusalKind,
+    Refused,
+    Request,
+    check_limits,
+    check_prompt,
+    prompt_hash,
+    read_reservation,
+    request_hash,
+)
+
+RUN = UUID(int=7)
+REQUEST = Request(
+    key="cli:1",
+    call_id=UUID(int=1),
+    user_id="cli:ana",
+    prompt="un barco",
+    language="es",
+    audience={"kind": "terminal"},
+    model="sim-1",
+    seconds=8,
+    size="720x1280",
+    asked_seconds=None,
+    asked_size=None,
+    create_body="multipart",
+    price_microusd=800_000,
+    bills_failed=False,
+    base_url="http://127.0.0.1:1/v1",
+    key_fingerprint="f",
+)
+
+
+@pytest.mark.parametrize("prompt", ["", "   ", "\n\t", "\u200b", "\u200b \u2060\ufeff"])
+def test_a_prompt_with_nothing_to_see_is_empty(prompt: str) -> None:
+    assert check_prompt(prompt) is PromptProblem.EMPTY
+
+
+@pytest.mark.parametrize("prompt", ["a\0b", "a\x1b[31mred", "bell\x07", "half \ud83d", "\x85x\x9b"])
+def test_control_characters_are_refused(prompt: str) -> None:
+    assert check_prompt(prompt) is PromptProblem.CONTROL_CHARACTERS
+
+
+@pytest.mark.parametrize("prompt", ["🛶", "👩‍🚀 en la luna", "{{ 7*7 }}", "<<<user_text", "one\ntwo\tthree\r\n", "بحر"])
+def test_odd_but_honest_prompts_pass_as_they_are(prompt: str) -> None:
+    assert check_prompt(prompt) == prompt.strip()
+
+
+def test_a_prompt_is_too_long_from_its_first_character_over_the_bound() -> None:
+    assert check_prompt("a" * PROMPT_CHARACTERS_MAX) == "a" * PROMPT_CHARACTERS_MAX
+    assert check_prompt("a" * (PROMPT_CHARACTERS_MAX + 1)) is PromptProblem.TOO_LONG
+    assert check_prompt("a" * 10_000) is PromptProblem.TOO_LONG
+
+
+def test_one_prompt_has_one_form() -> None:
+    assert check_prompt("  cafe\u0301 ") == "caf\u00e9"
+
+
+@given(st.text())
+def test_a_checked_prompt_is_stable_and_can_be_stored(prompt: str) -> None:
+    clean = check_prompt(prompt)
+    if not isinstance(clean, PromptProblem):
+        assert check_prompt(clean) == clean
+        assert "\0" not in clean
+        clean.encode()
+
+
+def test_case_and_white_space_do_not_make_another_prompt() -> None:
+    assert prompt_hash("Un  Barco\n") == prompt_hash("un barco")
+    assert prompt_hash("un barco") != prompt_hash("un barco rojo")
+
+
+def test_a_key_stands_for_what_was_asked_and_not_for_todays_defaults() -> None:
+    assert request_hash(REQUEST) == request_hash(replace(REQUEST, seconds=4, size="1280x720", model="m"))
+    asked = [
+        replace(REQUEST, prompt="x"),
+        replace(REQUEST, asked_seconds=8),
+        replace(REQUEST, asked_size="1x1"),
+    ]
+    assert len({request_hash(request) for request in [REQUEST, *asked]}) == 4
+
+
+@pytest.mark.asyncio
+async def test_limits_are_asked_once_with_everything_that_would_be_bought() -> None:
+    calls: list[tuple[str, Mapping[str, Any]]] = []
+
+    async def reserve(name: str, arguments: Mapping[str, Any]) -> Any:
+        calls.append((name, arguments))
+        return {
+            "kind": "accepted",
+            "replayed": False,
+            "run": {"run_id": str(RUN), "ref": "abc234", "state": "reserved"},
+        }
+
+    assert await check_limits(REQUEST, reserve) == Admitted(RUN, "abc234", "reserved", replayed=False)
+    [(name, arguments)] = calls
+    assert name == "reserve"
+    assert arguments["price_microusd"] == 800_000
+    assert arguments["prompt_hash"] == prompt_hash("un barco")
+    assert arguments["audience"] == {"kind": "terminal"}
+
+
+@pytest.mark.parametrize("kind", list(RefusalKind))
+def test_every_refusal_of_the_ledger_has_a_kind(kind: RefusalKind) -> None:
+    assert read_reservation({"kind": kind.value}) == Refused(kind)
+
+
+def test_a_refusal_says_until_when_and_because_of_which_run() -> None:
+    answer = {
+        "kind": "duplicate",
+        "until": "2026-11-23T02:00:00+00:00",
+        "of_run_id": str(RUN),
+        "of_ref": "abc234",
+    }
+    assert read_reservation(answer) == Refused(
+        RefusalKind.DUPLICATE, datetime(2026, 11, 23, 2, tzinfo=UTC), RUN, "abc234"
+    )
+
+
+def test_an_answer_nobody_knows_is_an_error_and_not_an_admission() -> None:
+    with pytest.raises(ValueError, match="perhaps"):
+        read_reservation({"kind": "perhaps"})

@@ -1,0 +1,196 @@
+"""Waiting for a render, and fetching it: patient with reading, exact about what ends a wait."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steps.generate_video import (
+    POLL_SECONDS_MAX,
+    POLL_SECONDS_MIN,
+    Clip,
+    Expired,
+    Missing,
+    Rendered,
+    RenderFailed,
+    StillRendering,
+    fetch,
+    poll_delay,
+    submit,
+    wait,
+)
+from steps.provider import ReadError, VideoProvider, open_provider
+from steps.videos_protocol import Answer, Job, JobStatus, Order
+from tests.steps.scripted import Reply, Server, answer, in_turn, scripted
+
+DONE = Job("v", JobStatus.COMPLETED)
+MP4 = b"\0\0\0\x18ftypmp42" + b"x" * 1000
+
+
+@dataclass
+class Clockwork:
+    """Time that passes only by sleeping."""
+
+    now: float = 0
+    slept: list[float] = field(default_factory=list)
+    signs_of_life: list[int | None] = field(default_factory=list)
+
+    def clock(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    async def alive(self, progress: int | None) -> None:
+        self.signs_of_life.append(progress)
+
+
+@asynccontextmanager
+async def partner(*replies: Reply) -> AsyncIterator[tuple[Server, VideoProvider]]:
+    async with scripted(in_turn(*replies)) as server, open_provider(server.url, "k") as provider:
+        yield server, provider
+
+
+def job(status: str, **more: object) -> Reply:
+    return answer(200, {"id": "v", "status": status, **more})
+
+
+async def waited(
+    provider: VideoProvider,
+    time: Clockwork,
+    *,
+    expected: float = 60,
+    elapsed: float = 0,
+    deadline: float = 600,
+    poll: float | None = None,
+) -> Rendered | RenderFailed | StillRendering:
+    return await wait(
+        "v",
+        provider,
+        expected_seconds=expected,
+        elapsed_seconds=elapsed,
+        deadline_seconds=deadline,
+        poll_seconds=poll,
+        attend_seconds=7,
+        alive=time.alive,
+        clock=time.clock,
+        sleep=time.sleep,
+        jitter=lambda: 0.5,
+    )
+
+
+@given(st.floats(0, 10_000), st.floats(0, 10_000), st.floats(0, 1), st.integers(0, 5_000))
+def test_after_half_the_expected_time_looks_are_2_to_15_seconds_apart(
+    expected: float, elapsed: float, jitter: float, unread: int
+) -> None:
+    delay = poll_delay(expected, elapsed, jitter, unread)
+    if elapsed < expected / 2:
+        assert delay == max(0.05, expected / 2 - elapsed)
+    else:
+        assert POLL_SECONDS_MIN <= delay <= POLL_SECONDS_MAX
+
+
+def test_looks_are_spread_and_those_that_fail_come_ever_more_seldom() -> None:
+    assert poll_delay(60, 60, 0.0) < poll_delay(60, 60, 1.0)
+    assert [poll_delay(40, 60, 0.5, unread) for unread in range(4)] == [4, 8, 15, 15]
+
+
+@pytest.mark.asyncio
+async def test_the_first_look_is_after_half_the_expected_time() -> None:
+    time = Clockwork()
+    async with partner(job("completed")) as (server, provider):
+        assert await waited(provider, time) == Rendered(DONE)
+    assert time.now == 30
+    assert len(server.seen) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_wait_taken_up_later_looks_at_once() -> None:
+    time = Clockwork()
+    async with partner(job("completed")) as (_, provider):
+        await waited(provider, time, elapsed=50)
+    assert time.now == pytest.approx(6)
+
+
+@pytest.mark.asyncio
+async def test_progress_is_told_and_long_sleeps_are_attended() -> None:
+    time = Clockwork()
+    async with partner(job("queued"), job("in_progress", progress=40), job("completed")) as (_, provider):
+        await waited(provider, time)
+    assert max(time.slept) <= 7
+    assert 40 in time.signs_of_life
+
+
+@pytest.mark.asyncio
+async def test_no_error_on_reading_a_job_ends_a_wait() -> None:
+    errors = [answer(404), answer(500), answer(401), Reply(b""), answer(200, "garbage"), job("warming_up")]
+    time = Clockwork()
+    async with partner(*errors, job("completed")) as (server, provider):
+        assert await waited(provider, time) == Rendered(DONE)
+    assert len(server.seen) == 7
+
+
+@pytest.mark.asyncio
+async def test_a_failed_render_ends_in_the_providers_words() -> None:
+    failed = job("failed", error={"code": "moderation", "message": "the frame was refused"})
+    async with partner(failed, job("failed")) as (_, provider):
+        assert await waited(provider, Clockwork()) == RenderFailed("the frame was refused")
+        assert await waited(provider, Clockwork()) == RenderFailed("the provider gave no reason")
+
+
+@pytest.mark.asyncio
+async def test_past_the_deadline_it_is_still_rendering() -> None:
+    time = Clockwork()
+    async with partner(job("in_progress")) as (_, provider):
+        assert await waited(provider, time, deadline=100) == StillRendering()
+    assert time.now == pytest.approx(100)
+
+
+@pytest.mark.asyncio
+async def test_with_no_time_left_it_looks_once() -> None:
+    time = Clockwork()
+    async with partner(job("in_progress")) as (server, provider):
+        assert await waited(provider, time, deadline=0) == StillRendering()
+    assert (time.slept, len(server.seen)) == ([], 1)
+
+
+@pytest.mark.asyncio
+async def test_an_interval_from_the_settings_is_kept() -> None:
+    time = Clockwork()
+    async with partner(job("queued"), answer(500), job("completed")) as (_, provider):
+        await waited(provider, time, poll=0.5)
+    assert time.slept == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.asyncio
+async def test_an_expired_job_was_made_and_its_clip_is_not_asked_for(tmp_path: Path) -> None:
+    async with partner(job("expired")) as (server, provider):
+        ended = await waited(provider, Clockwork())
+        assert isinstance(ended, Rendered)
+        assert isinstance(await fetch(ended.job, provider, tmp_path / "c"), Expired)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.asyncio
+async def test_what_a_fetch_can_bring(tmp_path: Path) -> None:
+    into = tmp_path / "clip.part"
+    async with partner(answer(200, MP4), answer(404), answer(410), answer(500)) as (_, provider):
+        clip = await fetch(DONE, provider, into)
+        assert isinstance(clip, Clip)
+        assert (clip.path, clip.bytes) == (into, len(MP4))
+        assert await fetch(DONE, provider, into) == Missing()
+        assert isinstance(await fetch(DONE, provider, into), Expired)
+        assert isinstance(await fetch(DONE, provider, into), ReadError)
+
+
+@pytest.mark.asyncio
+async def test_submit_sends_one_order() -> None:
+    order = Order("r", "p", "m", 4, "720x1280", "json")
+    async with partner(answer(500)) as (server, provider):
+        assert await submit(order, provider, lambda: None) == Answer(500, "")
+    assert len(server.seen) == 1

@@ -1,0 +1,94 @@
+"""A look through the provider's list is complete only if it proves to be."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from steps.list_jobs import Look, look
+from steps.provider import open_provider
+from tests.steps.scripted import Reply, answer, in_turn, scripted
+
+
+def page(*jobs: tuple[str, float | None], has_more: bool | None = None) -> Reply:
+    rows = [{"id": name, "created_at": at} for name, at in jobs]
+    body: dict[str, Any] = {"object": "list", "data": rows}
+    return answer(200, body if has_more is None else body | {"has_more": has_more})
+
+
+async def looked(replies: Sequence[Reply], back_to: float = 100, pages_max: int = 50) -> tuple[Look, int]:
+    async with scripted(in_turn(*replies)) as server, open_provider(server.url, "k") as provider:
+        seen = await look(provider, back_to=back_to, pages_max=pages_max)
+    return seen, len(server.seen)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("replies", "complete", "why", "names"),
+    [
+        pytest.param([page(has_more=False)], True, "", "", id="an empty list"),
+        pytest.param([page()], True, "", "", id="an empty list that says nothing of more"),
+        pytest.param([page(("a", 200), has_more=False)], True, "", "a", id="one page, the last"),
+        pytest.param(
+            [page(("a", 300), has_more=True), page(("b", 200), has_more=False)],
+            True,
+            "",
+            "ab",
+            id="two pages",
+        ),
+        pytest.param([page(("a", 300), ("b", 99), has_more=True)], True, "", "ab", id="back past the moment"),
+        pytest.param(
+            [page(("b", 99), ("a", 300), has_more=True), page(("c", 400), has_more=False)],
+            True,
+            "",
+            "bac",
+            id="oldest first: read to the end",
+        ),
+        pytest.param(
+            [page(("a", None), ("b", 50), has_more=True), answer(500)],
+            False,
+            "list_unreadable",
+            "ab",
+            id="a job without a time hides how far the page goes",
+        ),
+        pytest.param([page(("a", 200))], False, "no_paging", "a", id="no word on whether there is more"),
+        pytest.param([answer(400, {"error": "no list here"})], False, "list_unreadable", "", id="no list"),
+        pytest.param(
+            [page(("a", 300), has_more=True), answer(502)],
+            False,
+            "list_unreadable",
+            "a",
+            id="error on page two",
+        ),
+        pytest.param(
+            [page(("a", 300), has_more=True), page(("a", 300), has_more=True)],
+            False,
+            "repeated_page",
+            "a",
+            id="the same page again",
+        ),
+        pytest.param([page(has_more=True)], False, "repeated_page", "", id="an empty page that promises more"),
+        pytest.param(
+            [answer(200, {"data": [{"status": "queued"}]})],
+            False,
+            "list_unreadable",
+            "",
+            id="an unreadable row",
+        ),
+    ],
+)
+async def test_a_look_is_complete_only_if_every_page_was_read(
+    replies: list[Reply], complete: bool, why: str, names: str
+) -> None:
+    seen, _ = await looked(replies)
+    assert seen.complete is complete
+    assert seen.why_incomplete.startswith(why)
+    assert (seen.why_incomplete == "") is complete
+    assert [job.job_id for job in seen.jobs] == list(names)
+
+
+@pytest.mark.asyncio
+async def test_a_list_without_end_is_given_up_as_incomplete() -> None:
+    pages = [page((f"j{n}", 1000 - n), has_more=True) for n in range(9)]
+    seen, asked = await looked(pages, pages_max=5)
+    assert (seen.complete, seen.why_incomplete, asked) == (False, "too_many_pages", 5)

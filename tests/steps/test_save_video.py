@@ -1,0 +1,43 @@
+"""A clip gets its final name whole, and once."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from steps.generate_video import Clip
+from steps.save_video import free_bytes, save, stored
+
+
+def draft(folder: Path, name: str, content: bytes = b"a clip") -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def test_saving_moves_the_draft_and_tells_length_and_hash(tmp_path: Path) -> None:
+    target = tmp_path / "run.mp4"
+    clip = save(draft(tmp_path, ".part"), target)
+    assert clip == Clip(target, 6, hashlib.sha256(b"a clip").hexdigest())
+    assert [path.name for path in tmp_path.iterdir()] == ["run.mp4"]
+
+
+def test_saving_twice_is_saving_once(tmp_path: Path) -> None:
+    target = tmp_path / "run.mp4"
+    first = save(draft(tmp_path, ".1"), target)
+    assert save(draft(tmp_path, ".2"), target) == first == stored(target)
+
+
+def test_nothing_is_stored_under_a_name_that_was_never_given(tmp_path: Path) -> None:
+    draft(tmp_path, ".part")
+    assert stored(tmp_path / "run.mp4") is None
+
+
+def test_a_draft_that_cannot_be_moved_leaves_no_clip(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        save(draft(tmp_path, ".part"), tmp_path / "no folder" / "run.mp4")
+    assert stored(tmp_path / "no folder" / "run.mp4") is None
+
+
+def test_free_space_is_known_before_the_folder_exists(tmp_path: Path) -> None:
+    assert free_bytes(tmp_path / "not" / "yet") == pytest.approx(free_bytes(tmp_path), rel=0.1)

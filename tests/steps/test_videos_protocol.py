@@ -1,0 +1,313 @@
+"""What the provider's words mean, row by row."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steps.videos_protocol import (
+    Answer,
+    ClearNo,
+    Fault,
+    Job,
+    JobStatus,
+    Made,
+    Order,
+    Unclear,
+    fits,
+    read_answer,
+    read_job,
+    read_page,
+)
+
+ORDER = Order("run-1", "a paper boat", "sora-2", 8, "720x1280", "multipart")
+JOB = Job("video_1", JobStatus.QUEUED, None, "a paper boat", "sora-2", 8, "720x1280", 1000.0)
+ERROR = json.dumps({"error": {"message": "no such thing", "code": "nope"}})
+MODERATION = json.dumps({"error": {"message": "blocked by our moderation system", "code": "moderation_blocked"}})
+CLEAR_NO = {
+    400: "bad_request",
+    401: "unauthorized",
+    402: "no_credit",
+    403: "forbidden",
+    404: "not_found",
+    413: "too_large",
+    415: "bad_request",
+    422: "bad_request",
+}
+
+
+def reason_of(answer: Answer, *, refuses_429: bool = False) -> tuple[type, str]:
+    meaning = read_answer(answer, refuses_429=refuses_429)
+    return type(meaning), meaning.job.job_id if isinstance(meaning, Made) else meaning.reason
+
+
+@pytest.mark.parametrize(
+    ("answer", "meaning", "word"),
+    [
+        # made: 2xx with an id
+        (Answer(200, '{"id": "video_1", "status": "queued"}'), Made, "video_1"),
+        (Answer(201, '{"id": "video_1"}'), Made, "video_1"),
+        (Answer(202, '{"id": "v/1==", "object": "video", "error": null}'), Made, "v/1=="),
+        (Answer(200, '{"id": "v1", "status": "failed", "error": {"message": "x"}}'), Made, "v1"),
+        # a 2xx that cannot be read
+        (Answer(200, ""), Unclear, "unreadable"),
+        (Answer(204, ""), Unclear, "unreadable"),
+        (Answer(200, "{}"), Unclear, "unreadable"),
+        (Answer(200, "[]"), Unclear, "unreadable"),
+        (Answer(200, '"video_1"'), Unclear, "unreadable"),
+        (Answer(200, '{"id": "video_1", "sta'), Unclear, "unreadable"),
+        (Answer(200, '{"id": ""}'), Unclear, "unreadable"),
+        (Answer(200, '{"id": "  "}'), Unclear, "unreadable"),
+        (Answer(200, '{"id": null}'), Unclear, "unreadable"),
+        (Answer(200, '{"id": 17}'), Unclear, "unreadable"),
+        (Answer(200, '{"id": "v\\u0000"}'), Unclear, "unreadable"),
+        (Answer(200, '{"id": "v\\ud800"}'), Unclear, "unreadable"),
+        (Answer(200, json.dumps({"id": "v" * 501})), Unclear, "unreadable"),
+        (Answer(200, ERROR), Unclear, "unreadable"),
+        (Answer(200, '{"id": "req_9", "error": {"message": "overloaded"}}'), Unclear, "unreadable"),
+        (Answer(200, "<html>welcome to this hotel's network</html>"), Unclear, "unreadable"),
+        (Answer(200, "[" * 200_000), Unclear, "unreadable"),
+        # a clear no
+        *[(Answer(status, ERROR), ClearNo, word) for status, word in CLEAR_NO.items()],
+        *[(Answer(status, ""), ClearNo, word) for status, word in CLEAR_NO.items()],
+        (Answer(400, MODERATION), ClearNo, "prompt_refused"),
+        (Answer(400, '{"error": {"code": "content_policy_violation"}}'), ClearNo, "prompt_refused"),
+        # the connection was never made, or nothing was sent
+        (Answer(None, "refused", Fault.NEVER_CONNECTED), ClearNo, "never_connected"),
+        (Answer(None, "too late", Fault.NEVER_SENT), ClearNo, "never_sent"),
+        # everything else
+        (Answer(None, "reset", Fault.LOST), Unclear, "lost"),
+        (Answer(None, ""), Unclear, "lost"),
+        (Answer(200, '{"id": "video_1"}', Fault.LOST), Unclear, "lost"),
+        (Answer(400, ERROR, Fault.LOST), Unclear, "lost"),
+        (Answer(429, ERROR), Unclear, "rate_limited"),
+        (Answer(408, ERROR), Unclear, "http_408"),
+        (Answer(409, ERROR), Unclear, "http_409"),
+        (Answer(405, ERROR), Unclear, "http_405"),
+        (Answer(410, ERROR), Unclear, "http_410"),
+        (Answer(307, ""), Unclear, "http_307"),
+        (Answer(500, '{"id": "video_1"}'), Unclear, "http_500"),
+        (Answer(502, ""), Unclear, "http_502"),
+        (Answer(503, MODERATION), Unclear, "http_503"),
+        (Answer(504, ""), Unclear, "http_504"),
+    ],
+)
+def test_each_answer_means_one_thing(answer: Answer, meaning: type, word: str) -> None:
+    assert reason_of(answer) == (meaning, word)
+
+
+def test_every_status_is_made_or_a_listed_no_or_unclear() -> None:
+    body = '{"id": "video_1"}'
+    for status in range(100, 600):
+        meaning, word = reason_of(Answer(status, body))
+        if 200 <= status < 300:
+            assert (meaning, word) == (Made, "video_1")
+        elif status in CLEAR_NO:
+            assert (meaning, word) == (ClearNo, CLEAR_NO[status])
+        else:
+            assert meaning is Unclear, status
+
+
+def test_a_429_is_a_no_only_where_the_provider_refuses_before_work() -> None:
+    assert reason_of(Answer(429, ERROR), refuses_429=True) == (ClearNo, "rate_limited")
+    assert reason_of(Answer(429, ERROR), refuses_429=False) == (Unclear, "rate_limited")
+    assert reason_of(Answer(500, ERROR), refuses_429=True) == (Unclear, "http_500")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (ERROR, "no such thing"),
+        ('{"error": "plain"}', "plain"),
+        ('{"error": {"code": "only_code"}}', "only_code"),
+        ('{"detail": [{"loc": ["body", "size"]}]}', '[{"loc": ["body", "size"]}]'),
+        ('{"message": "words"}', "words"),
+        ('{"error": {"message": "nul \\u0000 and half \\ud83d"}}', "nul  and half "),
+        ("not json", "HTTP 400"),
+        (json.dumps({"error": "x" * 1000}), "x" * 300),
+    ],
+)
+def test_a_refusal_keeps_the_providers_own_words(body: str, words: str) -> None:
+    meaning = read_answer(Answer(400, body), refuses_429=False)
+    assert isinstance(meaning, ClearNo)
+    assert meaning.detail == words
+
+
+@given(
+    status=st.integers(100, 599) | st.none(),
+    body=st.text() | st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dumps),
+)
+def test_no_answer_breaks_the_reading_and_every_word_of_it_can_be_stored(status: int | None, body: str) -> None:
+    meaning = read_answer(Answer(status, body), refuses_429=False)
+    if not isinstance(meaning, Made):
+        assert "\0" not in meaning.detail
+        meaning.detail.encode()
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["status", "progress", "seconds", "size", "created_at", "error"]),
+        st.text() | st.floats() | st.booleans() | st.none() | st.integers(),
+    )
+)
+def test_whatever_stands_beside_the_id_a_job_can_be_read(fields: dict[str, Any]) -> None:
+    fields = {"status": "queued"} | fields | {"id": "v"}
+    if isinstance(fields["status"], str):
+        assert read_job(json.dumps(fields)) is not None
+
+
+def test_an_answer_survives_its_file() -> None:
+    for answer in (Answer(200, '{"id": "ñ"}'), Answer(None, "x", Fault.NEVER_CONNECTED)):
+        assert Answer.from_json(json.loads(json.dumps(answer.to_json()))) == answer
+
+
+def test_the_request_hash_covers_all_that_is_sent_and_nothing_else() -> None:
+    assert ORDER.request_hash() == replace(ORDER, run_id="run-2").request_hash()
+    changed = [
+        replace(ORDER, prompt="another"),
+        replace(ORDER, model="m"),
+        replace(ORDER, seconds=4),
+        replace(ORDER, size="1280x720"),
+    ]
+    assert len({o.request_hash() for o in [ORDER, *changed]}) == 5
+    assert ORDER.fields()["seconds"] == "8"
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("queued", JobStatus.QUEUED),
+        ("pending", JobStatus.QUEUED),
+        ("submitted", JobStatus.QUEUED),
+        ("in_progress", JobStatus.IN_PROGRESS),
+        ("Processing", JobStatus.IN_PROGRESS),
+        ("running", JobStatus.IN_PROGRESS),
+        ("completed", JobStatus.COMPLETED),
+        ("SUCCESS", JobStatus.COMPLETED),
+        ("succeeded", JobStatus.COMPLETED),
+        ("done", JobStatus.COMPLETED),
+        ("failed", JobStatus.FAILED),
+        ("error", JobStatus.FAILED),
+        ("cancelled", JobStatus.FAILED),
+        ("canceled", JobStatus.FAILED),
+        ("expired", JobStatus.EXPIRED),
+        ("warming_up", JobStatus.UNKNOWN),
+        ("", JobStatus.UNKNOWN),
+    ],
+)
+def test_gateways_words_for_a_status_are_understood(word: str, status: JobStatus) -> None:
+    job = read_job(json.dumps({"id": "v", "status": word}))
+    assert job is not None
+    assert job.status is status
+
+
+def test_a_sparse_job_shows_nothing_rather_than_something_wrong() -> None:
+    job = read_job(
+        '{"id": "v", "seconds": "5s", "progress": "NaN", "created_at": "2026-11-01T00:00:00Z", "size": null}'
+    )
+    assert job == Job("v", JobStatus.UNKNOWN)
+
+
+def test_a_full_job_is_read_with_its_failure_in_the_providers_words() -> None:
+    body = {
+        "id": "v",
+        "status": "failed",
+        "progress": 40.0,
+        "prompt": "p",
+        "model": "m",
+        "seconds": "8",
+        "size": "720x1280",
+        "created_at": 1_790_000_000,
+        "expires_at": 1_790_003_600,
+        "error": {"code": "moderation", "message": "the frame was refused"},
+    }
+    assert read_job(json.dumps(body)) == Job(
+        "v",
+        JobStatus.FAILED,
+        40,
+        "p",
+        "m",
+        8,
+        "720x1280",
+        1.79e9,
+        1.7900036e9,
+        "the frame was refused",
+        "moderation",
+    )
+
+
+@pytest.mark.parametrize("unit", [1, 1e3, 1e6, 1e9])
+def test_a_creation_time_in_thousandths_is_the_same_moment(unit: float) -> None:
+    job = read_job(json.dumps({"id": "v", "created_at": 1_790_000_000 * unit}))
+    assert job is not None
+    assert job.created_at == pytest.approx(1.79e9)
+
+
+def test_the_id_that_was_asked_for_stays_ours() -> None:
+    """LiteLLM shows another id on retrieve, which does not work for the content."""
+    seen = read_job('{"id": "another", "status": "completed"}', "video_1")
+    assert seen is not None
+    assert seen.job_id == "video_1"
+    assert read_job('{"status": "completed"}', "video_1") is not None
+    assert read_job('{"error": {"message": "try later"}}', "video_1") is None
+    assert read_job("{}", "video_1") is None
+
+
+def test_a_list_with_an_unreadable_row_is_no_list() -> None:
+    assert read_page('{"data": [{"id": "a"}, {"status": "queued"}]}') is None
+    assert read_page('{"data": [{"id": "a"}, 7]}') is None
+    assert read_page('{"data": null}') is None
+    assert read_page("[]") is None
+
+
+def test_a_page_says_where_the_next_one_begins() -> None:
+    page = read_page('{"data": [{"id": "a"}, {"id": "b"}], "has_more": true}')
+    assert page is not None
+    assert ([job.job_id for job in page.jobs], page.has_more, page.last_id) == (["a", "b"], True, "b")
+    empty = read_page('{"data": []}')
+    assert empty is not None
+    assert (empty.has_more, empty.last_id) == (None, None)
+
+
+def fits_order(**changes: Any) -> bool:
+    return fits(replace(JOB, **changes), ORDER, not_before=880, not_after=1200)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"prompt": None, "model": None, "seconds": None, "size": None, "created_at": None},
+        {"prompt": " a paper\r\nboat\n"},
+        {"model": "openai/sora-2"},
+        {"model": "sora-2-2025-12-08"},
+        {"model": "SORA-2"},
+        {"size": "720X1280"},
+        {"size": "720*1280"},
+        {"size": "720p"},
+        {"size": "9:16"},
+        {"created_at": 880.0},
+        {"created_at": 1200.0},
+    ],
+)
+def test_what_is_not_shown_or_an_alias_is_not_different(changes: dict[str, Any]) -> None:
+    assert fits_order(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prompt": "a paper boat."},
+        {"prompt": "A paper boat"},
+        {"model": "veo-3.1"},
+        {"seconds": 4},
+        {"size": "1280x720"},
+        {"created_at": 879.9},
+        {"created_at": 1200.1},
+    ],
+)
+def test_one_shown_difference_is_another_job(changes: dict[str, Any]) -> None:
+    assert not fits_order(**changes)
