@@ -181,9 +181,7 @@ class Operators:
         }
         return _read(User, await self._rpc("set_user", args))
 
-    async def runs(
-        self, at_most: int, state: State | None = None, user_id: str | None = None
-    ) -> tuple[Run, ...]:
+    async def runs(self, at_most: int, state: State | None = None, user_id: str | None = None) -> tuple[Run, ...]:
         """The newest first."""
         args: dict[str, Json] = {"at_most": at_most, "state": state and state.value, "user_id": user_id}
         rows = await self._rpc("list_runs", args)
@@ -199,9 +197,7 @@ class Operators:
         args: dict[str, Json] = {"run_id": str(run_id), "who": who, "why": why}
         return _read(Settled, await self._rpc("settle_not_charged", args))
 
-    async def preview(
-        self, user_id: str, prompt_hash: str, price_microusd: int, *, again: bool
-    ) -> Refused | None:
+    async def preview(self, user_id: str, prompt_hash: str, price_microusd: int, *, again: bool) -> Refused | None:
         """What `reserve` would refuse now; None if nothing stands in the way. Changes nothing."""
         args: dict[str, Json] = {
             "user_id": user_id,

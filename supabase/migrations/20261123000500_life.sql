@@ -16,16 +16,20 @@ language sql security definer set search_path = '' as $$
     select onetake.run_json(r) from onetake.runs r where r.request_key = p_key;
 $$;
 
--- One attempt begins: counted before the work, so that work which kills its process is counted too. The run is not
--- due for others for p_attend_seconds; whoever works on it says so again and again (`attend`). Past p_attempts_max
+-- One attempt begins: counted before the work, so that work which kills its process is counted too; only of a run
+-- that is due, so that company at a run somebody works on does not count. The run is not due for others for
+-- p_attend_seconds; whoever works on it says so again and again (`attend`). Past p_attempts_max
 -- without progress a run that cannot have paid fails, and a later one is parked. Answers the run.
 create function public.start_attempt(p_run_id uuid, p_attempts_max integer, p_attend_seconds double precision) returns jsonb
 language plpgsql security definer set search_path = '' as $$
-declare r onetake.runs;
+declare
+    r onetake.runs;
+    v_due boolean;
 begin
     r := onetake.lock_run(p_run_id);
     if r.run_id is null then return null; end if;
-    if r.state in ('rejected', 'canceled', 'failed', 'delivered') then return onetake.run_json(r); end if;
+    v_due := r.next_look_at is null or r.next_look_at <= clock_timestamp();
+    if r.state in ('rejected', 'canceled', 'failed', 'delivered') or not v_due then return onetake.run_json(r); end if;
     if r.attempts >= p_attempts_max then
         if r.state in ('reserved', 'approved') then
             update onetake.runs set reason = 'gave_up', detail = 'five attempts came to nothing before anything was bought'

@@ -1,0 +1,5 @@
+"""`python -m cli` is `onetake`."""
+
+from cli.main import main
+
+main()

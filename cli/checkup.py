@@ -1,0 +1,146 @@
+"""What the configuration doctor looks at: each part by itself, so that one wrong setting hides no other."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cli.amounts import usd
+from cli.desks import ledger_name, open_ledger
+from cli.exits import Stop, run_async
+from cli.wishes import choose
+from pipeline.config import ConfigError, Settings
+from pipeline.embedded import DatabaseUnavailable
+from pipeline.operators import Controls
+from pipeline.resources import prompts_folder
+from pipeline.road import LedgerError
+from steps.catalogue import CatalogueError, VideoModel, check_shape, price_microusd
+from steps.templates import PromptShelf, TemplateError
+
+FREE_GB_MIN = 1
+BYTES_IN_GB = 1_000_000_000
+POOLER_PORT = 6543  # Supabase's pooler in transaction mode: no LISTEN, no session locks
+TEMPLATES = ("validate_prompt", "write_caption")
+
+
+class Health(Enum):
+    GOOD = "good"
+    NOTE = "note"
+    BAD = "bad"
+
+
+@dataclass(frozen=True)
+class Finding:
+    about: str
+    health: Health
+    words: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    return [
+        *_settings(),
+        *_video(settings),
+        *_text(settings),
+        *_home(settings),
+        *_prompts(),
+        *_database(settings),
+    ]
+
+
+def _settings() -> Iterator[Finding]:
+    found = "from .env and the environment" if Path(".env").is_file() else "from the environment (there is no .env)"
+    yield Finding("settings", Health.GOOD, f"read {found}")
+
+
+def _video(settings: Settings) -> Iterator[Finding]:
+    try:
+        endpoint = settings.video
+        yield Finding("video key", Health.GOOD, f"set (fingerprint {endpoint.fingerprint})")
+    except ConfigError as error:
+        yield Finding("video key", Health.BAD, str(error))
+    try:
+        _, model = choose(settings)
+    except CatalogueError as error:
+        yield Finding("video", Health.BAD, str(error))
+        return
+    base_url = settings.video_base_url or settings.openai_base_url
+    yield from _model(model, base_url, settings)
+
+
+def _model(model: VideoModel, base_url: str, settings: Settings) -> Iterator[Finding]:
+    seconds, size = settings.video_seconds, settings.video_size
+    try:
+        check_shape(model, seconds, size)
+    except CatalogueError as error:
+        yield Finding(
+            "video",
+            Health.NOTE,
+            f"the usual length or size does not fit: {error}; set VIDEO_SECONDS, VIDEO_SIZE",
+        )
+    else:
+        price = usd(price_microusd(model, seconds, size))
+        yield Finding("video", Health.GOOD, f"{model.name} at {base_url}; {price} for {seconds} s at {size}")
+    if urlsplit(base_url).hostname not in {"127.0.0.1", "localhost"} or model.name != "sim-1":
+        yield Finding(
+            "video",
+            Health.NOTE,
+            "a proxy behind this address may repeat a purchase by itself (LiteLLM: set num_retries: 0)",
+        )
+    if not model.list_shows_all:
+        yield Finding("video", Health.NOTE, "this endpoint has no complete list: a lost answer needs `onetake settle`")
+
+
+def _text(settings: Settings) -> Iterator[Finding]:
+    try:
+        text = settings.text
+    except ConfigError as error:
+        yield Finding("text", Health.BAD, str(error))
+    else:
+        yield Finding("text", Health.GOOD, f"{text.model} at {text.base_url}; key set")
+
+
+def _home(settings: Settings) -> Iterator[Finding]:
+    import os
+
+    from steps.save_video import free_bytes
+
+    home = settings.onetake_home
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        yield Finding("home", Health.BAD, f"ONETAKE_HOME: {home} cannot be written")
+        return
+    free = free_bytes(home) / BYTES_IN_GB
+    health = Health.GOOD if free >= FREE_GB_MIN else Health.BAD
+    yield Finding("home", health, f"{home}, {free:.1f} GB free" + ("" if free >= FREE_GB_MIN else "; 1 GB is needed"))
+
+
+def _prompts() -> Iterator[Finding]:
+    shelf = PromptShelf(prompts_folder())
+    for name in TEMPLATES:
+        try:
+            shelf.get(name)
+        except TemplateError as error:
+            yield Finding("prompts", Health.BAD, str(error))
+            return
+    yield Finding("prompts", Health.GOOD, f"{len(TEMPLATES)} templates in {prompts_folder()}")
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    async def look() -> Controls:
+        async with open_ledger(settings) as desk:
+            return await desk.operators.controls()
+
+    try:
+        controls = run_async(look())
+    except (ConfigError, DatabaseUnavailable, LedgerError, Stop) as error:
+        yield Finding("database", Health.BAD, str(error))
+        return
+    yield Finding("database", Health.GOOD, f"{ledger_name(settings)}, up to date")
+    url = settings.database_url
+    if url is not None and urlsplit(url.get_secret_value()).port == POOLER_PORT:
+        words = "DATABASE_URL is a pooler in transaction mode; a worker needs a direct or session connection"
+        yield Finding("database", Health.NOTE, words)
+    if controls.paused:
+        why = f" ({controls.pause_reason})" if controls.pause_reason else ""
+        yield Finding("control", Health.NOTE, f"buying is paused{why}; `onetake resume` ends it")

@@ -1,0 +1,153 @@
+"""The operators' switches: pause, resume, limits, users. Every change is kept with who made it."""
+
+from typing import Annotated
+
+import typer
+
+from cli.exits import Stop, run_async
+
+limits = typer.Typer(help="What may be bought, and how often.", invoke_without_command=True)
+users = typer.Typer(help="Who may ask.", no_args_is_help=True)
+
+UserArgument = Annotated[str, typer.Argument(metavar="USER", help="cli:NAME or tg:ID.", show_default=False)]
+
+
+def pause(reason: Annotated[str | None, typer.Argument(help="Shown to whoever asks.")] = None) -> None:
+    """The kill switch: nothing is bought until `onetake resume`."""
+    from cli.desks import open_ledger
+    from cli.wishes import user_id
+    from pipeline.config import load_settings
+
+    async def work() -> None:
+        async with open_ledger(load_settings()) as desk:
+            await desk.operators.pause(reason, user_id(None))
+        typer.echo("Paused: nothing is bought from now on. What has been bought goes on rendering.")
+        typer.echo("`onetake resume` ends it.")
+
+    run_async(work())
+
+
+def resume() -> None:
+    """End a pause, and close every breaker."""
+    from cli.desks import open_ledger
+    from cli.wishes import user_id
+    from pipeline.config import load_settings
+
+    async def work() -> None:
+        async with open_ledger(load_settings()) as desk:
+            before = await desk.operators.controls()
+            await desk.operators.resume(user_id(None))
+        if before.paused or before.breakers:
+            typer.echo("Resumed: buying is possible again.")
+        else:
+            typer.echo("Nothing was paused; buying is possible.")
+
+    run_async(work())
+
+
+@limits.callback()
+def limits_callback(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        show_limits()
+
+
+@limits.command("show")
+def show_limits() -> None:
+    """All limits, the pause, and open breakers."""
+    from cli.desks import open_ledger
+    from cli.switchboard import print_limits
+    from pipeline.config import load_settings
+
+    async def work() -> None:
+        async with open_ledger(load_settings()) as desk:
+            found, controls = await desk.operators.limits(), await desk.operators.controls()
+        print_limits(found, controls)
+
+    run_async(work())
+
+
+@limits.command("set")
+def set_limit(
+    key: Annotated[str, typer.Argument(help="As `onetake limits` names it.", show_default=False)],
+    value: Annotated[str, typer.Argument(help="A whole number; money in micro-dollars.", show_default=False)],
+    user: Annotated[str | None, typer.Option(help="Only for this user; the value `default` takes it back.")] = None,
+) -> None:
+    """Change one limit, for all or for one user. It holds at once."""
+    from cli.desks import open_ledger
+    from cli.switchboard import limit_words, set_words, why_not_set
+    from cli.wishes import user_id
+    from pipeline.config import load_settings
+    from pipeline.operators import LimitNotSet
+
+    wanted = None if user and value == "default" else (int(value) if value.isdecimal() else value)
+
+    async def work() -> None:
+        async with open_ledger(load_settings()) as desk:
+            whose = user_id(user) if user else None
+            answer = await desk.operators.set_limit(key, wanted, user_id(None), whose)
+            known = [limit.key for limit in await desk.operators.limits()]
+        if isinstance(answer, LimitNotSet):
+            raise Stop(why_not_set(key, value, answer, known))
+        typer.echo(set_words(key, answer, limit_words, whose))
+
+    run_async(work())
+
+
+@users.command("list")
+def list_users(at_most: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000)] = 100) -> None:
+    """Everybody who ever asked."""
+    from cli.desks import open_ledger
+    from cli.switchboard import print_users
+    from pipeline.config import load_settings
+
+    async def work() -> None:
+        async with open_ledger(load_settings()) as desk:
+            found = await desk.operators.users(at_most)
+        print_users(found, desk.name)
+
+    run_async(work())
+
+
+@users.command("block")
+def block(user: UserArgument, reason: Annotated[str | None, typer.Argument(help="Shown to the user.")] = None) -> None:
+    """Refuse every new request of a user; runs that exist go on."""
+    from cli.desks import open_ledger
+    from cli.wishes import user_id
+    from pipeline.config import load_settings
+
+    async def work() -> None:
+        async with open_ledger(load_settings()) as desk:
+            blocked = await desk.operators.block(user_id(user), reason, user_id(None))
+        typer.echo(f"{blocked.user_id} is blocked.")
+
+    run_async(work())
+
+
+@users.command("unblock")
+def unblock(user: UserArgument) -> None:
+    """Let a blocked user ask again."""
+    from cli.desks import open_ledger
+    from cli.wishes import user_id
+    from pipeline.config import load_settings
+
+    async def work() -> None:
+        async with open_ledger(load_settings()) as desk:
+            unblocked = await desk.operators.unblock(user_id(user), user_id(None))
+        typer.echo(f"{unblocked.user_id} may ask again.")
+
+    run_async(work())
+
+
+@users.command("invite")
+def invite(user: UserArgument) -> None:
+    """Let a user in while the rollout is an allowlist or a percentage."""
+    from cli.desks import open_ledger
+    from cli.wishes import user_id
+    from pipeline.config import load_settings
+
+    async def work() -> None:
+        async with open_ledger(load_settings()) as desk:
+            invited = await desk.operators.invite(user_id(user), user_id(None))
+        typer.echo(f"{invited.user_id} is invited.")
+
+    run_async(work())

@@ -1,0 +1,141 @@
+"""One `create` from the request to its end: admit, carry, tell.
+
+In       a Request whose every local check has passed, and the settings
+Out      the exit code; the words and the object are printed
+Raises   what opening the world raises; once admitted, a ledger that stays away is exit code 4, not an error
+Effects  those of the run; `told` is recorded after the words were printed, so telling is at least once
+"""
+
+import contextlib
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from cli import sentences
+from cli.carry import carry
+from cli.display import Show, watching
+from cli.exits import Exit
+from cli.outcome import Outcome, cost_words, exit_code, of_refusal, of_run
+from cli.progress import Estimate
+from cli.worlds import open_world
+from pipeline.config import Settings
+from pipeline.records import Run, State
+from pipeline.road import LedgerUnavailable
+from pipeline.run import admit
+from pipeline.world import World
+from steps.check_limits import Admitted, Refused, Request
+
+
+class Session:
+    """Keeps what Ctrl-C needs to know: the request, and the run as it was last seen."""
+
+    def __init__(self, request: Request, settings: Settings, ready: Callable[[], None], *, as_json: bool) -> None:
+        self._ready = ready
+        self._request = request
+        self._settings = settings
+        self._as_json = as_json
+        self._asked = False
+        self._seen: Run | None = None
+        self._console = Console(stderr=as_json, highlight=False)
+
+    async def create(self) -> Exit:
+        async with open_world(self._settings) as premises:
+            try:
+                return await self._create(premises.world)
+            except LedgerUnavailable as error:
+                return self._lost_ledger(error)
+
+    async def _create(self, world: World) -> Exit:
+        self._asked = True
+        answer = await admit(self._request, world)
+        self._ready()
+        if isinstance(answer, Refused):
+            return self._refused(answer)
+        run = await self._carry(answer, world)
+        return await self._tell(run, world)
+
+    async def _carry(self, admitted: Admitted, world: World) -> Run:
+        if admitted.replayed:
+            self._say(f"This key has a run already: {admitted.ref}. It is not bought again.")
+        with watching(self._console) as show:
+            return await carry(admitted.run_id, world, self._remembering(show), ours=not admitted.replayed)
+
+    def _remembering(self, show: Show) -> Show:
+        def remember(run: Run, estimate: Estimate | None) -> None:
+            self._seen = run
+            show(run, estimate)
+
+        return remember
+
+    async def _tell(self, run: Run, world: World) -> Exit:
+        if run.state in {State.SAVED, State.DELIVERED}:
+            self._show_video(run)
+        elif run.ended:
+            self._say(sentences.ending(run), "red" if run.state is State.FAILED else "yellow")
+        elif run.state is State.APPROVED and not world.shop.sells(run):
+            return self._waits_elsewhere(run, world)
+        else:
+            self._say(sentences.in_doubt(run), "yellow")
+        self._print_object(of_run(run))
+        if run.ended and run.told_state is not run.state:
+            with contextlib.suppress(LedgerUnavailable):  # it was told; the ledger hears of it the next time
+                await world.ledger.told(run.run_id, run.state, delivered=run.state is State.SAVED)
+        return exit_code(run)
+
+    def _waits_elsewhere(self, run: Run, world: World) -> Exit:
+        words = sentences.other_provider(run, world.shop.base_url)
+        self._say(words, "yellow")
+        self._print_object(of_run(run, words))
+        return Exit.IN_DOUBT
+
+    def _refused(self, refused: Refused) -> Exit:
+        outcome = of_refusal(refused, datetime.now(UTC))
+        self._say(outcome.error or "", "yellow")
+        self._print_object(outcome)
+        return Exit.REFUSED
+
+    def _lost_ledger(self, error: LedgerUnavailable) -> Exit:
+        self._ready()
+        words = f"The ledger is away: {error}. {self._how_to_go_on()}"
+        self._say(words, "yellow")
+        self._print_object(of_run(self._seen, words) if self._seen else Outcome(error=words))
+        return Exit.IN_DOUBT
+
+    def left(self, code: Exit) -> Exit:
+        """Stopped by a person: says who goes on."""
+        self._ready()
+        if self._seen and self._seen.ended:
+            words = sentences.ending(self._seen)
+        elif self._seen:
+            words = f"Stopped watching. {self._how_to_go_on()}"
+        elif self._asked:
+            words = f"Stopped; the request may have been accepted. {self._how_to_go_on()}"
+        else:
+            words = f"Stopped before anything was asked for. {sentences.NOTHING}"
+        self._say(words, "yellow")
+        self._print_object(of_run(self._seen, words) if self._seen else Outcome(error=words))
+        return code
+
+    def _how_to_go_on(self) -> str:
+        return sentences.left_to_others(self._seen.ref if self._seen else None, self._request.key.removeprefix("cli:"))
+
+    def _show_video(self, run: Run) -> None:
+        say = self._console.print
+        say()
+        say(Text(run.title or "", "bold"))
+        say(Text(run.caption or ""))
+        say(Text(" ".join(run.hashtags or ()), "cyan"))
+        say()
+        say(Text.assemble(("file  ", "dim"), str(run.file)), soft_wrap=True)
+        say(Text.assemble(("cost  ", "dim"), cost_words(run)))
+
+    def _say(self, words: str, style: str = "") -> None:
+        self._console.print(Text(words, style), soft_wrap=not self._console.is_terminal)
+
+    def _print_object(self, outcome: Outcome) -> None:
+        if self._as_json:
+            typer.echo(json.dumps(outcome.as_object(), ensure_ascii=False))

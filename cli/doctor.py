@@ -1,0 +1,30 @@
+"""`onetake check`: is everything set so that a video could be bought? Never prints a secret, never buys."""
+
+import typer
+
+from cli.exits import Exit
+
+
+def check() -> None:
+    """Look at the settings, the data folder and the database. Buys nothing, asks nobody outside.
+
+    Exit 2 if a video could not be bought with these settings.
+    """
+    from cli.checkup import Health, examine
+    from pipeline.config import ConfigError, load_settings
+
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            typer.secho(f"✗ {'settings':<10} {line}", fg="red")
+        raise typer.Exit(Exit.USAGE) from None
+    findings = examine(settings)
+    signs = {Health.GOOD: ("✓", "green"), Health.NOTE: ("!", "yellow"), Health.BAD: ("✗", "red")}
+    for finding in findings:
+        sign, colour = signs[finding.health]
+        typer.echo(f"{typer.style(sign, fg=colour)} {finding.about:<10} {finding.words}")
+    bad = sum(finding.health is Health.BAD for finding in findings)
+    things = "thing is" if bad == 1 else "things are"
+    typer.echo(f"\n{bad} {things} missing or wrong; nothing can be bought yet" if bad else "\nready to buy")
+    raise typer.Exit(Exit.USAGE if bad else Exit.DONE)

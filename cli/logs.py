@@ -1,0 +1,28 @@
+"""Where log records go: to stderr from a process that stays, nowhere from a command that speaks itself."""
+
+import logging
+
+# What every record has; the rest is what the caller gave as `extra`.
+USUAL = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+class OneLine(logging.Formatter):
+    """`14:02:11 WARNING sweep action=sweep_failed error=...`"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        extras = {name: value for name, value in record.__dict__.items() if name not in USUAL}
+        words = " ".join(f"{name}={value}" for name, value in extras.items())
+        when = self.formatTime(record, "%H:%M:%S")
+        line = f"{when} {record.levelname} {record.getMessage()} {words}".rstrip()
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def silent() -> None:
+    """Without any handler, Python would print warnings in the middle of a live display."""
+    logging.getLogger().addHandler(logging.NullHandler())

@@ -1,0 +1,56 @@
+"""The `onetake` command. Each verb imports what is heavy inside itself, so that `--help` comes at once."""
+
+import sys
+import warnings
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from cli import control, create, database, demo, doctor, logs, runs, work
+from cli.exits import Exit, Terminated, foreseen, leave
+
+
+class Onetake(TyperGroup):
+    """One top-level catch: a foreseeable error is one line, anything else is a bug and shows itself."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer's context is click's
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(Exit.CTRL_C) from None
+        except Terminated:
+            raise typer.Exit(Exit.TERMINATED) from None
+        except foreseen() as error:
+            leave(error)
+
+
+app = typer.Typer(
+    cls=Onetake,
+    help="One request, one video. Never two.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+app.command("create")(create.create)
+for verb in (runs.show, runs.list_, runs.stats, runs.cancel, runs.settle):
+    app.command(verb.__name__.rstrip("_"))(verb)
+for switch in (control.pause, control.resume):
+    app.command(switch.__name__)(switch)
+app.add_typer(control.limits, name="limits")
+app.add_typer(control.users, name="users")
+app.command("worker")(work.worker)
+app.add_typer(database.db, name="db")
+app.command("check")(doctor.check)
+app.command("simulate")(work.simulate)
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """The entry point. Libraries' warnings are for developers (`python -W default -m cli` shows them)."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    logs.silent()
+    app(prog_name="onetake")

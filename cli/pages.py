@@ -1,0 +1,158 @@
+"""Whole pages for the terminal: one run, many runs, the numbers. Printing only.
+
+Tables fit 80 columns; what is piped is never cut.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from pydantic import TypeAdapter
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli import sentences
+from cli.amounts import ago, usd
+from cli.outcome import cost_words
+from pipeline.operators import Event, Period, Stats
+from pipeline.records import Run, State
+
+STATE_STYLES: Mapping[State, str] = {
+    State.SAVED: "green",
+    State.DELIVERED: "green",
+    State.FAILED: "red",
+    State.REJECTED: "yellow",
+    State.CANCELED: "dim",
+    State.UNCERTAIN: "bold yellow",
+}
+
+
+def print_object(value: Any, events: Sequence[Event] = ()) -> None:
+    shown = TypeAdapter(type(value)).dump_python(value, mode="json")
+    if events:
+        shown["events"] = TypeAdapter(tuple[Event, ...]).dump_python(tuple(events), mode="json")
+    typer.echo(json.dumps(shown, ensure_ascii=False))
+
+
+def print_lines(objects: Sequence[Mapping[str, object]]) -> None:
+    for each in objects:
+        typer.echo(json.dumps(each, ensure_ascii=False))
+
+
+def print_runs(runs: Sequence[Run], ledger: str) -> None:
+    if not runs:
+        typer.echo(f"no runs in {ledger}")
+        return
+    console = Console(highlight=False)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for name in ("ref", "state", "age"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("cost", justify="right", no_wrap=True)
+    table.add_column("title or prompt", overflow="ellipsis" if console.is_terminal else "fold", no_wrap=True)
+    for run in runs:
+        state = f"{run.state}{' (parked)' if run.parked else ''}"
+        cost = usd(run.spent_microusd) if run.spent_microusd else f"({usd(run.held_microusd)})"
+        title = " ".join((run.title or run.prompt).split())[:120]
+        style = STATE_STYLES.get(run.state, "cyan")
+        age = ago(run.reserved_at, run.read_at)
+        table.add_row(
+            run.ref,
+            Text(state, style),
+            age,
+            cost if run.held_microusd or run.spent_microusd else "-",
+            Text(title),
+        )
+    if not console.is_terminal:
+        console.width = 240
+    console.print(table)
+
+
+def print_run(run: Run, events: Sequence[Event]) -> None:
+    console = Console(highlight=False)
+    style = STATE_STYLES.get(run.state, "cyan")
+    console.print(Text.assemble((f"run {run.ref}  ", "bold"), (f"{run.state}", style)))
+    words = sentences.ending(run) if run.ended else _open_words(run)
+    console.print(Text(words), soft_wrap=not console.is_terminal)
+    console.print()
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in _facts(run):
+        grid.add_row(name, Text(value))
+    console.print(grid)
+    console.print()
+    _print_timeline(events, console)
+
+
+def _open_words(run: Run) -> str:
+    if run.in_doubt or run.parked:
+        return sentences.in_doubt(run)
+    return f"Not finished: {sentences.STATE_WORDS[run.state]}. {usd(run.held_microusd)} is set aside."
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    facts = [
+        ("user", run.user_id),
+        ("key", run.request_key),
+        ("prompt", run.prompt),
+        ("improved", run.improved_prompt),
+        ("title", run.title),
+        ("caption", run.caption),
+        ("hashtags", " ".join(run.hashtags or ())),
+        ("buys", f"{run.seconds} s of {run.model}, {run.size}, at {run.base_url}"),
+        ("price", usd(run.price_microusd)),
+        ("cost", cost_words(run)),
+        ("job", f"{run.job_id} (by {run.job_source})" if run.job_id else None),
+        ("file", run.file),
+        ("run id", str(run.run_id)),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _print_timeline(events: Sequence[Event], console: Console) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for name in ("time (UTC)", "step", "outcome"):
+        table.add_column(name, no_wrap=True)
+    for name in ("took", "cost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for event in events:
+        took = f"{event.ms / 1000:.1f} s" if event.ms else ""
+        cost = usd(event.cost_microusd) if event.cost_microusd else ""
+        table.add_row(event.at.astimezone(UTC).strftime("%m-%d %H:%M:%S"), event.step, event.outcome, took, cost)
+    console.print(table)
+
+
+def print_stats(stats: Stats) -> None:
+    """The first line is a promise to scripts: `Total videos: N`."""
+    typer.echo(f"Total videos: {stats.total_videos}")
+    rows = [
+        ("spent", f"{usd(stats.spent_microusd)} on videos, {usd(stats.text_microusd)} on words"),
+        ("held", usd(stats.held_microusd)),
+        ("duplicates blocked", str(stats.duplicates_blocked)),
+        ("money saved", usd(stats.money_saved_microusd)),
+        ("requests", str(stats.requests)),
+        ("paid calls", str(stats.paid_calls)),
+        ("runs", _states_words(stats)),
+        ("today", _period_words(stats.today, stats.budget_day_microusd)),
+        ("this month", _period_words(stats.this_month, stats.budget_month_microusd)),
+    ]
+    for name, words in rows:
+        typer.echo(f"{name + ':':<20}{words}")
+
+
+def _states_words(stats: Stats) -> str:
+    counts = [f"{stats.states[state]} {state}" for state in State if stats.states.get(state)]
+    parked = [f"{stats.parked} of them parked"] if stats.parked else []
+    return ", ".join(counts + parked) or "none"
+
+
+def _period_words(period: Period | None, budget_microusd: int) -> str:
+    known = period or Period()
+    return f"{usd(known.spent_microusd)} spent, {usd(known.held_microusd)} held, of {usd(budget_microusd)}"
+
+
+def clock() -> str:
+    return datetime.now(UTC).strftime("%H:%M:%S")

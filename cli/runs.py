@@ -1,0 +1,108 @@
+"""Verbs about runs that exist: show, list, stats, cancel, settle."""
+
+from typing import Annotated
+
+import typer
+
+from cli.exits import Exit, Stop, run_async
+
+Ref = Annotated[str, typer.Argument(metavar="REF", help="Six characters, or the run id.", show_default=False)]
+
+
+def show(ref: Ref, as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False) -> None:
+    """One run: what it is, what it cost, and its timeline."""
+    from cli.desks import open_ledger
+    from cli.pages import print_object, print_run
+    from pipeline.config import load_settings
+
+    async def work() -> None:
+        async with open_ledger(load_settings()) as desk:
+            run = await desk.find(ref)
+            events = await desk.operators.events(run.run_id)
+        if as_json:
+            print_object(run, events)
+        else:
+            print_run(run, events)
+
+    run_async(work())
+
+
+def list_(
+    at_most: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many, newest first.")] = 20,
+    state: Annotated[str | None, typer.Option(help="Only runs in this state.")] = None,
+    user: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """The latest runs."""
+    from cli.desks import open_ledger
+    from cli.outcome import of_run
+    from cli.pages import print_lines, print_runs
+    from cli.wishes import user_id
+    from pipeline.config import load_settings
+    from pipeline.records import State
+
+    if state is not None and state not in {known.value for known in State}:
+        raise Stop(f"--state: one of {', '.join(State)}, not {state}")
+
+    async def work() -> None:
+        async with open_ledger(load_settings()) as desk:
+            wanted = State(state) if state else None
+            runs = await desk.operators.runs(at_most, wanted, user_id(user) if user else None)
+        if as_json:
+            print_lines([of_run(run).as_object() for run in runs])
+        else:
+            print_runs(runs, desk.name)
+
+    run_async(work())
+
+
+def stats(as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False) -> None:
+    """What was made, spent, set aside and saved."""
+    from cli.desks import open_ledger
+    from cli.pages import print_object, print_stats
+    from pipeline.config import load_settings
+
+    async def work() -> None:
+        async with open_ledger(load_settings()) as desk:
+            numbers = await desk.operators.stats()
+        if as_json:
+            print_object(numbers)
+        else:
+            print_stats(numbers)
+
+    run_async(work())
+
+
+def cancel(ref: Ref) -> None:
+    """Take a run back while nothing has been bought."""
+    from cli import sentences
+    from cli.desks import open_ledger
+    from cli.wishes import user_id
+    from pipeline.config import load_settings
+
+    async def work() -> Exit:
+        async with open_ledger(load_settings()) as desk:
+            run = await desk.find(ref)
+            canceled = await desk.ledger.cancel(run.run_id, user_id(None))
+            run = await desk.find(run.ref)
+        if canceled or run.ended:
+            typer.echo(sentences.ending(run))
+        else:
+            typer.echo(f"It is too late to cancel run {run.ref}: {sentences.STATE_WORDS[run.state]}.")
+        return Exit.DONE if canceled else Exit.ENDED_OTHERWISE
+
+    raise typer.Exit(run_async(work()))
+
+
+def settle(
+    ref: Ref,
+    job: Annotated[str | None, typer.Option(metavar="ID", help="It was made: the provider's job id.")] = None,
+    not_charged: Annotated[bool, typer.Option("--not-charged", help="Nothing was charged.")] = False,
+    why: Annotated[str | None, typer.Option(help="Kept in the timeline.")] = None,
+) -> None:
+    """Decide a run in doubt, after a look into the provider's books."""
+    if (job is None) is not not_charged:
+        raise Stop("settle needs one of --job ID (it was made) and --not-charged (nothing was)")
+    from cli.settling import settle_found, settle_not_charged
+
+    raise typer.Exit(run_async(settle_found(ref, job) if job else settle_not_charged(ref, why)))

@@ -1,0 +1,239 @@
+"""What a person at the terminal reads when a run was refused, ended or is in doubt. Pure.
+
+Each says what happened, whether money was spent, and what to do.
+Words that the ledger keeps and this page does not know are shown as they are, never hidden.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from cli.amounts import lasting, reopening, usd
+from pipeline.records import Run, State
+from steps.check_limits import PromptProblem, RefusalKind, Refused
+
+NOTHING = "Nothing was charged."
+
+STATE_WORDS: Mapping[State, str] = {
+    State.RESERVED: "the money is set aside, the prompt is being checked",
+    State.APPROVED: "the prompt has passed, the video is about to be bought",
+    State.SUBMITTING: "the video is being bought",
+    State.UNCERTAIN: "the provider's answer was lost; its own list is being searched",
+    State.RENDERING: "the provider is rendering",
+    State.SAVED: "the video is saved",
+    State.DELIVERED: "the video is saved and handed over",
+    State.REJECTED: "the prompt was refused",
+    State.CANCELED: "canceled before anything was bought",
+    State.FAILED: "ended without a video",
+}
+
+PROMPT_PROBLEMS: Mapping[PromptProblem, str] = {
+    PromptProblem.EMPTY: "The prompt is empty; say what the video should show.",
+    PromptProblem.TOO_LONG: "The prompt has more than 4000 characters; shorten it.",
+    PromptProblem.CONTROL_CHARACTERS: "The prompt contains control characters; remove them.",
+}
+
+# Why a run failed: what happened, and what to do. Whether money was spent is on the run itself.
+FAILURES: Mapping[str, tuple[str, str]] = {
+    "text_model_unreachable": (
+        "the text model, which checks prompts, could not be reached",
+        "Try again later, or look at OPENAI_BASE_URL, OPENAI_API_KEY and LLM_MODEL with `onetake check`.",
+    ),
+    "text_model_refused": (
+        "the text model would not judge this prompt",
+        "Say it differently and send it again.",
+    ),
+    "text_model_unusable": (
+        "the text model never gave an answer that could be used",
+        "Try again, or choose another LLM_MODEL.",
+    ),
+    "prompt_refused": ("the provider refused the prompt", "Say it differently and send it again."),
+    "bad_request": ("the provider did not accept the request", "Look at `onetake create --dry-run`."),
+    "unauthorized": ("the provider did not accept the key", "Set a valid VIDEO_API_KEY."),
+    "no_credit": ("the account at the provider has no credit", "Top it up, then try again."),
+    "forbidden": ("the key may not do this at the provider", "Use a key that may make videos."),
+    "not_found": (
+        "the provider does not know this address or model",
+        "Look at VIDEO_BASE_URL and VIDEO_MODEL.",
+    ),
+    "too_large": ("the request was too large for the provider", "Shorten the prompt."),
+    "rate_limited": ("the provider has too many requests just now", "Try again in a few minutes."),
+    "never_connected": ("the provider could not be reached", "Look at VIDEO_BASE_URL, then try again."),
+    "never_sent": ("this machine was too slow, so nothing was sent", "Try again."),
+    "not_made": ("the answer was lost, and the provider's list proves that nothing was made", "Try again."),
+    "not_charged": ("a person found that the provider charged nothing", "Try again if you still want it."),
+    "render_failed": ("the provider could not render it", "Try again, or say it differently."),
+    "expired": (
+        "the provider finished it but no longer has the file",
+        "Ask the provider for it by the job id.",
+    ),
+    "disk_full": ("there was no room for the video on this machine", "Free at least 1 GB, then try again."),
+    "paused": ("buying stayed paused for too long", "Try again once `onetake resume` was called."),
+    "breaker_open": (
+        "too much went wrong at the provider, so buying was stopped",
+        "Try again in a few minutes.",
+    ),
+    "gave_up": ("five attempts came to nothing", "Look at `onetake show` for what happened, then try again."),
+}
+
+# Why the provider's answer is not known.
+DOUBTS: Mapping[str, str] = {
+    "lost": "the connection broke before the answer came",
+    "unreadable": "the provider's answer could not be read",
+    "rate_limited": "the provider said 'too many requests', which may come after the work began",
+    "process_died": "the process that asked ended before the answer came",
+    "job_owned_by_another_run": "the provider answered with the job of another run",
+    "job_was_another_runs": "the job it had found turned out to be another run's",
+}
+
+
+def _mismatch(refused: Refused, _: datetime) -> str:
+    return (
+        f"This key belongs to run {refused.of_ref}, which asked for something else. {NOTHING} "
+        "Repeat that request exactly, or use a new --key."
+    )
+
+
+def _blocked(refused: Refused, _: datetime) -> str:
+    why = f" ({refused.reason})" if refused.reason else ""
+    return f"This user is blocked{why}. {NOTHING} An operator lifts it with `onetake users unblock USER`."
+
+
+def _not_invited(_: Refused, __: datetime) -> str:
+    return f"Only invited users may ask now. {NOTHING} An operator lets you in: `onetake users invite USER`."
+
+
+def _paused(refused: Refused, _: datetime) -> str:
+    why = f" ({refused.reason})" if refused.reason else ""
+    return f"Buying is paused{why}. {NOTHING} It reopens with `onetake resume`."
+
+
+def _breaker_open(refused: Refused, now: datetime) -> str:
+    return (
+        "Buying has stopped by itself: too many submissions, or too many failures at the provider. "
+        f"{NOTHING} It reopens{reopening(refused.until, now)}, or at once with `onetake resume`."
+    )
+
+
+def _duplicate(refused: Refused, now: datetime) -> str:
+    same = f"This is the same prompt as run {refused.of_ref}, so it was not bought again. {NOTHING} "
+    wait = f"after that{reopening(refused.until, now)}" if refused.until else "once that one has ended"
+    return f"{same}See it with `onetake show {refused.of_ref}`; ask again {wait}, or at once with --again."
+
+
+def _busy(refused: Refused, _: datetime) -> str:
+    return (
+        f"Run {refused.of_ref} of this user is not finished. {NOTHING} "
+        f"Wait for it (`onetake show {refused.of_ref}`), or stop it while nothing is bought: "
+        f"`onetake cancel {refused.of_ref}`."
+    )
+
+
+def _cooldown(refused: Refused, now: datetime) -> str:
+    return f"That was too soon after the last request. {NOTHING} Try again{reopening(refused.until, now)}."
+
+
+def _daily_limit(refused: Refused, now: datetime) -> str:
+    what = "rejected prompts" if refused.what == "rejected_prompts" else "videos"
+    return f"This user has reached the {what} of a day. {NOTHING} It reopens{reopening(refused.until, now)}."
+
+
+def _budget_exhausted(refused: Refused, now: datetime) -> str:
+    period = refused.what or "day"
+    return (
+        f"The budget of the {period} has no room for this video. {NOTHING} "
+        f"It reopens{reopening(refused.until, now)}, "
+        f"or with `onetake limits set budget_{period}_microusd AMOUNT`."
+    )
+
+
+REFUSALS: Mapping[RefusalKind, Callable[[Refused, datetime], str]] = {
+    RefusalKind.IDEMPOTENCY_MISMATCH: _mismatch,
+    RefusalKind.BLOCKED: _blocked,
+    RefusalKind.NOT_INVITED: _not_invited,
+    RefusalKind.PAUSED: _paused,
+    RefusalKind.BREAKER_OPEN: _breaker_open,
+    RefusalKind.DUPLICATE: _duplicate,
+    RefusalKind.BUSY: _busy,
+    RefusalKind.COOLDOWN: _cooldown,
+    RefusalKind.DAILY_LIMIT: _daily_limit,
+    RefusalKind.BUDGET_EXHAUSTED: _budget_exhausted,
+}
+
+
+def refusal(refused: Refused, now: datetime) -> str:
+    return REFUSALS[refused.kind](refused, now)
+
+
+def ending(run: Run) -> str:
+    """How an ended run ended."""
+    match run.state:
+        case State.SAVED | State.DELIVERED:
+            return f"Run {run.ref} is saved: {run.file}. {usd(run.spent_microusd)} was charged."
+        case State.REJECTED:
+            return _rejected(run)
+        case State.CANCELED:
+            why = "nobody confirmed it in time" if run.reason == "not_confirmed" else "it was taken back"
+            return f"Run {run.ref} was canceled: {why}. {NOTHING}"
+        case State.FAILED:
+            return _failed(run)
+    return f"Run {run.ref} has not ended: {STATE_WORDS[run.state]}. {usd(run.held_microusd)} is set aside."
+
+
+def _rejected(run: Run) -> str:
+    why = _sentence(run.detail or "It breaks the rules.")
+    rewrite = f' This would pass: "{run.safe_rewrite}"' if run.safe_rewrite else " Say it differently."
+    return f"The prompt of run {run.ref} was refused. {why} {NOTHING}{rewrite}"
+
+
+def _failed(run: Run) -> str:
+    reason = run.reason or "no reason was kept"
+    happened, todo = FAILURES.get(reason, (reason.replace("_", " "), f"Look at `onetake show {run.ref}`."))
+    told = f" ({run.detail.strip().rstrip('.')})" if run.detail else ""
+    money = f"{usd(run.spent_microusd)} was charged." if run.spent_microusd else NOTHING
+    return f"Run {run.ref} failed: {happened}{told}. {money} {todo}"
+
+
+def in_doubt(run: Run) -> str:
+    """What an unfinished run that nobody can finish now leaves open."""
+    held = f"{usd(run.held_microusd)} stays set aside, and it will not be bought a second time."
+    see = f"See `onetake show {run.ref}`"
+    if run.state is State.UNCERTAIN or run.state is State.SUBMITTING:
+        return (
+            f"Run {run.ref} is in doubt: {doubt(run)}. {held} {see}, look into the provider's books, "
+            f"and decide: `onetake settle {run.ref} --job ID` or `onetake settle {run.ref} --not-charged`."
+        )
+    if run.parked:
+        took = lasting(run.age(run.rendering_at).total_seconds())
+        return (
+            f"Run {run.ref} has no video after {took}; it is looked at ever more seldom. {held} {see}, "
+            f"or decide with `onetake settle {run.ref} --job ID` or `onetake settle {run.ref} --not-charged`."
+        )
+    return f"Run {run.ref} waits: {STATE_WORDS[run.state]}. {held} {see}."
+
+
+def other_provider(run: Run, base_url: str) -> str:
+    """A run that was promised to another provider or key than the configured one."""
+    return (
+        f"Run {run.ref} was promised to another provider or key ({run.base_url}) than the settings name "
+        f"now ({base_url}). {usd(run.held_microusd)} stays set aside; it goes on once they are back."
+    )
+
+
+def left_to_others(ref: str | None, key: str) -> str:
+    """Who goes on with a run that this process leaves, or with a request that may have been accepted."""
+    again = f"the same command with `--key {key}`"
+    if ref is None:
+        return f"Find out with {again}; the same key is never bought twice."
+    return f"Run {ref} goes on when `onetake worker` or {again} runs. It is never bought twice."
+
+
+def doubt(run: Run) -> str:
+    word = run.doubt or "lost"
+    if word.startswith("http_"):
+        return f"the provider answered HTTP {word.removeprefix('http_')}, which does not say if it was made"
+    return DOUBTS.get(word, word.replace("_", " "))
+
+
+def _sentence(words: str) -> str:
+    stripped = words.strip()
+    return stripped if stripped.endswith((".", "!", "?")) else f"{stripped}."

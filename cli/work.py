@@ -1,0 +1,32 @@
+"""Processes that stay: the worker, and the simulator."""
+
+from typing import Annotated
+
+import typer
+
+from cli.exits import Stop, run_async
+
+
+def worker() -> None:
+    """Carry runs that nobody is watching. Start as many as you like.
+
+    SIGTERM or Ctrl-C stops it gracefully: a purchase under way is seen through.
+    A second one stops it at once.
+    """
+    from cli.workshop import work
+    from pipeline.config import load_settings
+
+    run_async(work(load_settings()))
+
+
+def simulate(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8090,
+    speed: Annotated[str, typer.Option(help="How much faster than life: a number, or `instant`.")] = "1",
+    seed: Annotated[int | None, typer.Option(help="Draws trouble from this seed.")] = None,
+) -> None:
+    """The simulated provider and text model, with books of their own. Costs nothing."""
+    from cli.simulation import missing_parts, serve_until_stopped
+
+    if missing := missing_parts():
+        raise Stop(f"the simulator needs {missing}: pip install 'onetake[sim]'")
+    run_async(serve_until_stopped(port, speed, seed))

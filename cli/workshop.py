@@ -1,0 +1,85 @@
+"""`onetake worker`: the engine, and one line per change of a run's state."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from uuid import UUID
+
+import typer
+
+from cli import logs
+from cli.exits import Exit
+from cli.pages import clock
+from cli.worlds import Premises, open_world
+from pipeline.config import Settings
+from pipeline.engine import Pace, open_engine
+from pipeline.operators import Operators
+from pipeline.records import Run, State
+from pipeline.road import LedgerUnavailable
+
+LOOK_SECONDS = 0.5
+LATEST_RUNS = 200
+
+
+async def work(settings: Settings) -> None:
+    logs.to_stderr()
+    async with open_world(settings) as premises, open_engine(premises.desk.dsn) as engine:
+        typer.echo(f"{clock()} worker ready: {premises.desk.name}, buys {premises.model.name}")
+        pace = Pace(
+            concurrency=settings.worker_concurrency,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            stalled_seconds=settings.stalled_seconds,
+            sweep_seconds=settings.sweep_seconds,
+        )
+        await _until_told_to_stop(asyncio.create_task(engine.work(premises.world, _tell, pace)), premises)
+        typer.echo(f"{clock()} worker stopped; what is unfinished goes on with the next one")
+
+
+async def _until_told_to_stop(working: "asyncio.Task[None]", premises: Premises) -> None:
+    stop = asyncio.Event()
+    told = 0
+
+    def on_signal() -> None:
+        nonlocal told
+        told += 1
+        if told > 1:
+            os._exit(Exit.TERMINATED)  # at once; the system gives back locks and connections
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    saying = asyncio.create_task(_say_changes(premises.desk.operators))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if stop.is_set():
+        typer.echo(f"{clock()} stopping; once more stops at once")
+    for task in (working, saying, stopping):
+        task.cancel()
+    await asyncio.gather(saying, stopping, return_exceptions=True)
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+
+
+async def _tell(_: Run) -> None:
+    """A terminal hears of its run from the command that watches it, or when it asks."""
+
+
+async def _say_changes(operators: Operators) -> None:
+    """One line whenever a run is in another state than before, whoever moved it."""
+    said: dict[UUID, State] | None = None
+    while True:
+        with contextlib.suppress(LedgerUnavailable):
+            runs = await operators.runs(LATEST_RUNS)
+            before = said or {}
+            for run in reversed(runs):
+                if said is not None and before.get(run.run_id) is not run.state:
+                    typer.echo(f"{clock()} {change_words(run, before.get(run.run_id))}")
+            said = {run.run_id: run.state for run in runs}
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def change_words(run: Run, before: State | None) -> str:
+    was = f"{before} -> " if before else ""
+    why = f" ({run.reason or run.doubt})" if run.reason or run.doubt else ""
+    return f"{run.ref} {was}{run.state}{why}"

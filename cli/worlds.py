@@ -1,0 +1,104 @@
+"""Builds the world that a run needs, from the settings, and hands out its parts.
+
+In       Settings
+Out      `open_world`: ledger, provider, text model, prompts; `open_partners` alone for a dry run
+Raises   ConfigError, CatalogueError, DatabaseUnavailable, LedgerError: one clear sentence each
+Effects  those of `open_ledger`. Importing this loads the SDKs, which takes a second: only inside a command.
+"""
+
+import random
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import typer
+
+from cli.desks import Desk, open_ledger
+from cli.wishes import choose
+from pipeline.answers import AnswerFiles
+from pipeline.clock import boot_seconds
+from pipeline.config import Settings
+from pipeline.resources import prompts_folder
+from pipeline.world import ProviderRules, Shop, TextDesk, World
+from steps.ask_model import open_text_model
+from steps.catalogue import Catalogue, VideoModel, find_model, text_cost_microusd
+from steps.provider import open_provider
+from steps.templates import PromptShelf, TemplateError
+
+
+@dataclass(frozen=True)
+class Premises:
+    """A desk and the world around it."""
+
+    desk: Desk
+    world: World
+    catalogue: Catalogue
+    model: VideoModel
+    settings: Settings
+
+
+@asynccontextmanager
+async def open_world(settings: Settings) -> AsyncIterator[Premises]:
+    """All of it. On the way out it waits for purchases under way: nothing ever cancels one."""
+    catalogue, model = choose(settings)
+    async with open_partners(settings, catalogue, model) as (shop, text), open_ledger(settings) as desk:
+        world = _world(settings, desk, shop, text)
+        try:
+            yield Premises(desk, world, catalogue, model, settings)
+        finally:
+            await world.purchases.all_done()
+
+
+@asynccontextmanager
+async def open_partners(
+    settings: Settings, catalogue: Catalogue, model: VideoModel
+) -> AsyncIterator[tuple[Shop, TextDesk]]:
+    """The two outside partners: who sells videos, and who judges prompts."""
+    video, text = settings.video, settings.text
+
+    def rules_for(name: str) -> ProviderRules:
+        listed = model if name == model.name else find_model(catalogue, name, video.base_url)
+        return rules(listed or model)
+
+    def cost(name: str, tokens_in: int, tokens_out: int) -> int:
+        return text_cost_microusd(catalogue, name, tokens_in, tokens_out)
+
+    async with (
+        open_provider(
+            video.base_url,
+            video.api_key,
+            connect_seconds=video.connect_seconds,
+            request_seconds=video.request_seconds,
+        ) as provider,
+        open_text_model(text.base_url, text.api_key, text.timeout_seconds) as client,
+    ):
+        yield Shop(provider, video.base_url, video.fingerprint, rules_for), TextDesk(client, text.model, cost)
+
+
+def rules(model: VideoModel) -> ProviderRules:
+    return ProviderRules(
+        refuses_429_before_work=model.refuses_429_before_work,
+        list_trusted=model.list_trusted,
+        list_shows_all=model.list_shows_all,
+        typical_render_seconds=model.typical_render_seconds,
+    )
+
+
+def _world(settings: Settings, desk: Desk, shop: Shop, text: TextDesk) -> World:
+    return World(
+        ledger=desk.ledger,
+        shop=shop,
+        text=text,
+        prompts=PromptShelf(prompts_folder(), _say_broken),
+        answers=AnswerFiles(settings.onetake_home / "answers"),
+        media=settings.onetake_home / "media",
+        waits=settings.waits,
+        boot_seconds=boot_seconds,
+        new_token=lambda: secrets.token_hex(16),
+        jitter=random.random,
+    )
+
+
+def _say_broken(error: TemplateError) -> None:
+    typer.echo(f"onetake: {error}; the last good version is used", err=True)

@@ -1,0 +1,98 @@
+"""The command as a process of its own: how fast it starts, what a signal does, who goes on."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures import ROOT, Simulator, simulator_process
+from tests.guarantee.processes import Machine, until
+
+HELP_SECONDS_MAX = 0.6
+
+
+@pytest.fixture
+def slow_simulator() -> Iterator[Simulator]:
+    with simulator_process("--render-seconds", "4") as process:
+        yield process
+
+
+@pytest.fixture
+def machine(ledger_dsn: str, slow_simulator: Simulator, tmp_path: Path) -> Machine:
+    return Machine(tmp_path, slow_simulator, {"DATABASE_URL": ledger_dsn, "RENDER_DEADLINE_SECONDS": "60"})
+
+
+def test_help_comes_at_once() -> None:
+    took = []
+    for _ in range(3):
+        begun = time.monotonic()
+        subprocess.run([sys.executable, "-m", "cli", "--help"], cwd=ROOT, check=True, capture_output=True)
+        took.append(time.monotonic() - begun)
+
+    assert min(took) < HELP_SECONDS_MAX
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = "('openai', 'pydantic', 'psycopg', 'aiohttp')"
+    script = f"import sys, cli.main; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_ctrl_c_leaves_the_run_to_a_worker_that_stops_gracefully(machine: Machine) -> None:
+    create = machine.start("create", "a red kite", "--key", "k", "--json")
+    until(lambda: machine.sim.paid_calls() == 1)
+    create.send_signal(signal.SIGINT)
+    out, err = create.communicate(timeout=20)
+    ref = re.findall(r'"ref": "(\w{6})"', out)[0]
+
+    assert create.returncode == 130
+    assert f"Run {ref} goes on when `onetake worker`" in " ".join(err.split())
+    assert "Traceback" not in err
+
+    worker = machine.start("worker")
+    assert worker.stdout is not None
+    lines = []
+    for line in worker.stdout:
+        lines.append(line)
+        if f"{ref} rendering -> saved" in line:
+            break
+    worker.send_signal(signal.SIGTERM)
+    rest, problems = worker.communicate(timeout=20)
+    assert worker.returncode == 0, problems
+    assert "worker ready" in lines[0]
+    assert "worker stopped" in rest
+    assert machine.total_videos() == 1
+    assert machine.sim.paid_calls() == 1
+
+
+def test_sigterm_ends_a_create_cleanly(machine: Machine) -> None:
+    create = machine.start("create", "a red kite", "--key", "k")
+    until(lambda: machine.sim.paid_calls() == 1)
+    create.send_signal(signal.SIGTERM)
+    _, err = create.communicate(timeout=20)
+
+    assert (create.returncode, "Traceback" in err) == (143, False)
+    assert machine.sim.paid_calls() == 1
+
+
+def test_the_simulator_says_where_it_is_and_ends_when_told(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli", "simulate", "--port", "0", "--speed", "instant"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+    )
+    assert process.stdout is not None
+    assert re.match(r"simulator listening on http://127\.0\.0\.1:\d+/v1", process.stdout.readline())
+    process.terminate()
+    process.communicate(timeout=10)
+    assert process.returncode == 0

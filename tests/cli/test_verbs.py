@@ -1,0 +1,207 @@
+"""The other verbs: looking, and the operators' switches. They need no provider."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from tests.cli.conftest import Terminal
+
+NO_PROVIDER = {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": "", "VIDEO_MODEL": ""}
+
+
+@pytest.mark.parametrize("verb", ["show", "cancel"])
+def test_what_is_not_found_names_the_ledger_it_looked_in(onetake: Terminal, verb: str) -> None:
+    said = onetake(verb, "A7K2QX", **NO_PROVIDER)
+
+    assert said.code == 2
+    name = psycopg.conninfo.conninfo_to_dict(onetake.environment["DATABASE_URL"])["dbname"]
+    assert said.err == f"onetake: no run A7K2QX in the ledger {name} at {_host(onetake)}\n"
+
+
+def _host(onetake: Terminal) -> str:
+    parts = psycopg.conninfo.conninfo_to_dict(onetake.environment["DATABASE_URL"])
+    return f"{parts['host']}:{parts['port']}" if parts.get("port") else str(parts["host"])
+
+
+def test_a_password_is_never_part_of_a_ledgers_name(onetake: Terminal) -> None:
+    said = onetake("list", DATABASE_URL="postgresql://me:hush@127.0.0.1:9/ledger?connect_timeout=1")
+
+    assert said.code == 2
+    assert "the ledger ledger at 127.0.0.1:9" in said.err
+    assert "hush" not in said.words
+
+
+def test_the_embedded_ledger_is_named_by_its_folder(onetake: Terminal, tmp_path: Path) -> None:
+    said = onetake("list", DATABASE_URL="", ONETAKE_HOME=str(tmp_path / "other"), **NO_PROVIDER)
+
+    assert (said.code, said.out) == (0, f"no runs in the ledger at {tmp_path / 'other'} (embedded)\n")
+
+
+def test_looking_needs_no_provider(onetake: Terminal) -> None:
+    ref = onetake.create("a red kite").object["ref"]
+
+    shown = onetake("show", ref.lower(), **NO_PROVIDER)
+    assert shown.code == 0
+    for words in ("validate_prompt", "generate_video", "save_video", "$0.80 (8 s at $0.10/s)", "a red kite"):
+        assert words in shown.words
+    assert onetake("show", ref, "--json", **NO_PROVIDER).object["events"]
+    assert ref in onetake("list", **NO_PROVIDER).out
+    assert ref not in onetake("list", "--state", "failed", **NO_PROVIDER).out
+    assert onetake("list", "--state", "fine", **NO_PROVIDER).code == 2
+
+
+def test_stats_begin_with_total_videos(onetake: Terminal) -> None:
+    assert onetake("stats").out.splitlines()[0] == "Total videos: 0"
+    onetake.create("a red kite", "--key", "k")
+    onetake.create("a red kite", "--key", "k")
+    lines = onetake("stats").out.splitlines()
+
+    assert lines[0] == "Total videos: 1"
+    assert [line.split(":")[0] for line in lines[1:5]] == [
+        "spent",
+        "held",
+        "duplicates blocked",
+        "money saved",
+    ]
+    assert "$0.80" in lines[1]
+    assert lines[3].endswith(" 1")
+    assert lines[4].endswith("$0.80")
+
+
+def test_a_pause_refuses_and_resume_lets_in_again(onetake: Terminal) -> None:
+    assert onetake("pause", "the bill is here").code == 0
+    refused = onetake.create()
+    assert (refused.code, refused.object["refused"]) == (3, "paused")
+    assert "the bill is here" in refused.object["error"]
+    assert "paused by cli:" in onetake("limits").out
+
+    assert onetake("resume").code == 0
+    assert onetake.create().code == 0
+
+
+def test_a_limit_is_changed_for_all_or_for_one_user(onetake: Terminal) -> None:
+    assert "$5.00" in onetake("limits", "set", "budget_day_microusd", "5000000").out
+    assert "5000000 ($5.00)" in onetake("limits", "show").out
+    assert "allowlist" in onetake("limits", "set", "rollout", "allowlist").out
+    assert onetake.create().object["refused"] == "not_invited"
+
+    assert onetake("limits", "set", "videos_per_user_day", "0", "--user", "ana").code == 0
+    assert "videos_per_user_day 0" in onetake("users", "list").out
+    assert "the default" in onetake("limits", "set", "videos_per_user_day", "default", "--user", "ana").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("videos", "1"), "there is no limit videos; there are active_runs_per_user"),
+        (("cooldown_seconds", "soon"), "a whole number, 0 or more, not soon"),
+        (("rollout", "some"), "all, percent or allowlist, not some"),
+        (("budget_day_microusd", "1", "--user", "ana"), "cannot be set for one user"),
+    ],
+)
+def test_a_limit_that_cannot_be_says_why(onetake: Terminal, arguments: tuple[str, ...], words: str) -> None:
+    said = onetake("limits", "set", *arguments)
+
+    assert said.code == 2
+    assert words in said.err
+
+
+def test_a_blocked_user_is_refused_until_unblocked(onetake: Terminal) -> None:
+    assert onetake("users", "block", "ana", "spam").code == 0
+    assert "blocked: spam" in onetake("users", "list").out
+    refused = onetake.create("a boat", "--user", "ana")
+    assert (refused.code, refused.object["refused"]) == (3, "blocked")
+    assert onetake.create("a boat", "--user", "ben").code == 0
+
+    assert onetake("users", "unblock", "ana").code == 0
+    assert onetake("users", "invite", "ana").code == 0
+    assert onetake.create("a boat", "--user", "ana").code == 0
+
+
+def test_cancel_and_settle_refuse_a_run_that_is_over(onetake: Terminal) -> None:
+    ref = onetake.create().object["ref"]
+
+    assert onetake("cancel", ref).code == 1
+    settled = onetake("settle", ref, "--job", "video_1")
+    assert settled.code == 1
+    assert "Nothing was changed" in settled.out
+
+
+@pytest.mark.parametrize("arguments", [(), ("--job", "x", "--not-charged")])
+def test_settle_needs_exactly_one_verdict(onetake: Terminal, arguments: tuple[str, ...]) -> None:
+    said = onetake("settle", "A7K2QX", *arguments)
+
+    assert said.code == 2
+    assert "--job ID" in said.err
+
+
+def test_an_unmigrated_database_is_one_line_that_names_the_command(onetake: Terminal, postgres_uri: str) -> None:
+    empty = psycopg.conninfo.make_conninfo(postgres_uri, dbname="postgres")
+    with psycopg.connect(empty, autocommit=True) as connection:
+        connection.execute("drop database if exists not_migrated with (force)")
+        connection.execute("create database not_migrated")
+    settings = {"DATABASE_URL": psycopg.conninfo.make_conninfo(postgres_uri, dbname="not_migrated")}
+
+    said = onetake("list", **settings)
+    assert said.code == 2
+    assert "`onetake db migrate`" in said.err
+    assert onetake("db", "status", **settings).code == 1
+    assert onetake("db", "migrate", **settings).code == 0
+    assert "applied" not in onetake("db", "migrate", **settings).out
+    assert onetake("db", "status", **settings).code == 0
+    assert onetake("list", **settings).code == 0
+
+
+def test_the_schema_can_be_pasted(onetake: Terminal) -> None:
+    said = onetake("db", "sql")
+
+    assert said.out.startswith("begin;")
+    assert "create function public.reserve" in said.out
+
+
+def test_check_says_that_all_is_ready_and_never_prints_a_key(onetake: Terminal) -> None:
+    said = onetake("check", OPENAI_API_KEY="sk-very-secret")
+
+    assert said.code == 0
+    assert "ready to buy" in said.out
+    assert "$0.80 for 8 s" in said.out
+    assert "very-secret" not in said.words
+    assert onetake.paid_calls() == 0
+
+
+def test_check_finds_everything_that_is_missing_at_once(onetake: Terminal) -> None:
+    said = onetake("check", VIDEO_MODEL="sora-2", OPENAI_API_KEY="", DATABASE_URL="postgresql://x:hush@127.0.0.1:9/y")
+
+    assert said.code == 2
+    for words in ("VIDEO_API_KEY: missing", "OPENAI_API_KEY: missing", "VIDEO_MODEL", "127.0.0.1:9"):
+        assert words in said.words
+    assert "hush" not in said.words
+
+
+def test_check_warns_of_proxies_that_repeat_and_of_endpoints_without_a_list(onetake: Terminal) -> None:
+    said = onetake(*("check",), VIDEO_MODEL="gen4_turbo", VIDEO_BASE_URL="http://127.0.0.1:4000/v1", VIDEO_SECONDS="5")
+
+    assert "num_retries: 0" in said.words
+    assert "no complete list" in said.words
+
+
+def test_check_says_that_buying_is_paused(onetake: Terminal) -> None:
+    onetake("pause", "holiday")
+
+    assert "buying is paused (holiday)" in onetake("check").out
+
+
+def test_no_page_is_wider_than_80_columns_of_words_it_may_break(onetake: Terminal) -> None:
+    assert urlsplit(onetake.sim.url).hostname == "127.0.0.1"
+    for verb in (
+        ["--help"],
+        ["create", "--help"],
+        ["settle", "--help"],
+        ["limits", "--help"],
+        ["check", "--help"],
+    ):
+        said = onetake(*verb)
+        assert said.code == 0
+        assert max(map(len, said.out.splitlines())) <= 80
