@@ -1,1 +1,35 @@
-pytest_plugins = ["tests.fixtures"]
+"""For every test: no network beyond this machine, and cassettes in `cassettes/`, which mirrors `tests/`."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.fixtures", "tests.recordings"]
+
+TESTS = Path(__file__).parent
+CASSETTES = TESTS.parent / "cassettes"
+THIS_MACHINE = [r"127\.0\.0\.1$", r"::1$", r"/"]  # the last: Unix sockets
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Temporary folders of this run alone.
+
+    The usual parent is closed again by every session that starts, to root too; and then the embedded server, which
+    runs as a user of its own, is cut off from its data.
+    """
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="onetake-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("block_network") is None:
+            item.add_marker(pytest.mark.block_network(allowed_hosts=THIS_MACHINE))
+
+
+@pytest.fixture(scope="module")
+def vcr_cassette_dir(request: pytest.FixtureRequest) -> str:
+    return str(CASSETTES / request.path.relative_to(TESTS).with_suffix(""))

@@ -1,0 +1,1 @@
+"""Tests that replay recorded conversations. They import nothing of the simulator."""

@@ -1,0 +1,178 @@
+"""Record the cassettes again: `python -m tests.record [--real] [-k WORDS]`, or `make record [REAL=1]`.
+
+Against the simulator it costs nothing; each file of tests gets a simulator of its own. `--real` holds the
+conversations that need no trouble on demand with the endpoints in the settings (OPENAI_*, VIDEO_*). It prints
+the calls and the most that they can cost, and goes on only when that amount is typed at a terminal.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pipeline.config import ConfigError, Settings, load_settings
+from pipeline.resources import models_file
+from steps.catalogue import CatalogueError, choose_model, load_catalogue, price_microusd, text_cost_microusd
+from tests.cassette.conversation import NOTE, TEST_KEY, listed, shape_of
+
+ROOT = Path(__file__).parent.parent
+CASSETTES = NOTE.parent
+# Of one conversation of two questions: more than the longest took, and room for a model that thinks aloud.
+TOKENS_IN_MAX, TOKENS_OUT_MAX = 10_000, 30_000
+TALKS = re.compile(r"^from tests\.cassette\.conversation import .*\bTalk\b", re.MULTILINE)
+SIMULATOR = ["--port", "0", "--render-seconds", "1.2", "--tiny-clips", "--api-key", TEST_KEY]
+REAL_TEXTS, REAL_ORDERS = 6, 2  # what is recorded with --real: see `_plan`; a wrong key and reads are free
+
+Where = Mapping[str, str]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.record", description=__doc__)
+    parser.add_argument("--real", action="store_true", help="at the endpoints in the settings; costs money, asks first")
+    parser.add_argument("-k", default="", metavar="WORDS", help="only tests whose names match, as pytest's -k")
+    options = parser.parse_args(arguments)
+    if options.real:
+        return _record_real(options.k)
+    return max(_record_simulated(path, options.k) for path in _tests())
+
+
+def _tests() -> list[Path]:
+    tests = (ROOT / "tests" / "cassette").glob("test_*.py")
+    return sorted(path for path in tests if TALKS.search(path.read_text()))
+
+
+def _record_simulated(tests: Path, words: str) -> int:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    with _simulator() as url:
+        where = _where(url, TEST_KEY, "gpt-6-luna", url, TEST_KEY, "sim-1")
+        return _record(tests, where, words, "", f"the simulator of onetake {version}")
+
+
+def _record_real(words: str) -> int:
+    settings = load_settings()
+    try:
+        where, cost_usd = _plan(settings)
+    except (ConfigError, CatalogueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if not sys.stdin.isatty():
+        print(
+            "A recording that costs money needs a terminal, to be agreed to; nothing was called.",
+            file=sys.stderr,
+        )
+        return 2
+    if input(f"Type {cost_usd} to go on: ").strip().lstrip("$") != cost_usd:
+        print("Nothing was called.")
+        return 1
+    hosts = sorted({urlsplit(where[f"ONETAKE_RECORD_{part}_URL"]).hostname or "?" for part in ("TEXT", "VIDEO")})
+    return max(_record(path, where, words, "not simulator_only", " and ".join(hosts)) for path in _tests())
+
+
+def _plan(settings: Settings) -> tuple[Where, str]:
+    """Where the calls go, and the most that they can cost; printed on the way."""
+    catalogue = load_catalogue(models_file())
+    video = settings.video
+    model = choose_model(
+        catalogue, video.model, video.base_url, settings.video_usd_per_second, datetime.now(UTC).date()
+    )
+    key = settings.openai_api_key
+    if key is None:
+        raise ConfigError("OPENAI_API_KEY: missing; the key of the text model")
+    if listed(model.name) is None:
+        raise CatalogueError(f"VIDEO_MODEL: list {model.name} in models.toml first: recorded prices are checked by it")
+    seconds, size = shape_of(model)
+    one_order = price_microusd(model, seconds, size)
+    one_text = text_cost_microusd(catalogue, settings.llm_model, TOKENS_IN_MAX, TOKENS_OUT_MAX)
+    cents = -(-(REAL_ORDERS * one_order + REAL_TEXTS * one_text) // 10_000)  # rounded up
+    most = f"{cents // 100}.{cents % 100:02}"
+    print(f"{REAL_ORDERS} videos of {seconds} s, {size}, by {model.name} at {video.base_url}:")
+    print(f"  ${one_order / 1e6:.2f} each, ${REAL_ORDERS * one_order / 1e6:.2f} together")
+    print(f"{REAL_TEXTS} conversations with {settings.llm_model} at {settings.openai_base_url},")
+    print(f"up to {TOKENS_IN_MAX} tokens in and {TOKENS_OUT_MAX} out each:")
+    print(f"  ${one_text / 1e6:.4f} each at most, ${REAL_TEXTS * one_text / 1e6:.4f} together")
+    print(f"At most ${most} in all.")
+    return _where(
+        settings.openai_base_url,
+        key.get_secret_value(),
+        settings.llm_model,
+        video.base_url,
+        video.api_key,
+        model.name,
+    ), most
+
+
+def _where(text_url: str, text_key: str, text_model: str, video_url: str, video_key: str, video_model: str) -> Where:
+    names = ("TEXT_URL", "TEXT_KEY", "TEXT_MODEL", "VIDEO_URL", "VIDEO_KEY", "VIDEO_MODEL")
+    values = (text_url, text_key, text_model, video_url, video_key, video_model)
+    return {f"ONETAKE_RECORD_{name}": value for name, value in zip(names, values, strict=True)}
+
+
+def _record(tests: Path, where: Where, words: str, marks: str, against: str) -> int:
+    folder = CASSETTES / tests.relative_to(ROOT / "tests").with_suffix("")
+    before = {path: path.read_bytes() for path in folder.glob("*.yaml")}
+    written_before = {path: path.stat().st_mtime_ns for path in before}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "--record-mode=rewrite"]
+    choice = [*(["-k", words] if words else []), *(["-m", marks] if marks else [])]
+    code = subprocess.call([*command, *choice, str(tests)], cwd=ROOT, env=os.environ | where)
+    if code not in {0, 5}:  # 5: none was chosen here
+        _put_back(folder, before)
+        print(f"{tests.relative_to(ROOT)} failed; its recordings are as they were before.", file=sys.stderr)
+        return code
+    _note(
+        {path for path in folder.glob("*.yaml") if written_before.get(path) != path.stat().st_mtime_ns},
+        against,
+        where,
+    )
+    return 0
+
+
+def _put_back(folder: Path, before: Mapping[Path, bytes]) -> None:
+    for path in set(folder.glob("*.yaml")) - set(before):
+        path.unlink()
+    for path, recording in before.items():
+        path.write_bytes(recording)
+
+
+def _note(fresh: set[Path], against: str, where: Where) -> None:
+    """What each recording was made against, when, with which models; and a seal: edits by hand show."""
+    note = json.loads(NOTE.read_text()) if NOTE.exists() else {}
+    for path in fresh:
+        note[f"{path.parent.name}/{path.stem}"] = {
+            "against": against,
+            "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "text_model": where["ONETAKE_RECORD_TEXT_MODEL"],
+            "video_model": where["ONETAKE_RECORD_VIDEO_MODEL"],
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+    there = {f"{path.parent.name}/{path.stem}" for path in CASSETTES.rglob("*.yaml")}
+    kept = {name: note[name] for name in sorted(note) if name in there}
+    NOTE.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def _simulator() -> Iterator[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "simulator", *SIMULATOR], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdout is not None
+    try:
+        found = re.search(r"http\S+", process.stdout.readline())
+        assert found, "the simulator did not start"
+        yield found[0]
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
