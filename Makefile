@@ -1,17 +1,23 @@
 # Every target builds what it needs, once. Nothing here reads `.env` but what says so.
 
-PYTHONS ?= python3.13 python3.12 python3.11 python3.14 python3
-PYTHON ?= $(shell for p in $(PYTHONS); do \
-	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
+# Tried by running them: a name on the PATH may be a shim that only complains.
+PYTHONS := python3.13 python3.12 python3.11 python3.14 python3
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+VENV := import ensurepip, venv
+# One with ensurepip, or else any that fits; looked for once, and only when something is to be installed.
+FIND_PYTHON = for p in $(PYTHONS); do $$p -c '$(FITS)' && $$p -c '$(VENV)' && echo $$p && exit; done 2>/dev/null; \
+	for p in $(PYTHONS); do $$p -c '$(FITS)' && echo $$p && exit; done 2>/dev/null
+PYTHON ?= $(eval PYTHON := $$(shell $$(FIND_PYTHON)))$(PYTHON)
 ARGS ?=
-STAMP := .venv/.installed
+# The path is part of the name: a virtual environment that was copied elsewhere still runs the old place's code.
+STAMP := .venv/.installed-$(shell printf '%s' '$(CURDIR)' | cksum | cut -d' ' -f1)
 
 # Demo, tests and benchmarks never see a key, a provider, a database or `.env`: they cannot spend.
-CLEAN := env -i HOME="$(HOME)" PATH="$(PATH)" TERM="$(TERM)" LANG="$(LANG)" LC_ALL="$(LC_ALL)" TMPDIR="$(TMPDIR)" \
-	COLUMNS="$(COLUMNS)" CI="$(CI)" ONETAKE_IGNORE_ENV_FILE=1
+KEPT := HOME PATH USER LOGNAME TERM COLORTERM NO_COLOR COLUMNS LANG LC_ALL LC_CTYPE LC_MESSAGES TMPDIR CI
+CLEAN := env -i ONETAKE_IGNORE_ENV_FILE=1 $(foreach name,$(KEPT),$${$(name)+"$(name)=$$$(name)"})
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format record bench clean
+.PHONY: help demo test lint format record bench lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -38,18 +44,26 @@ record: $(STAMP) ## record the cassettes again, against the simulator; REAL=1 wi
 bench: $(STAMP) ## the numbers we promise
 	@$(CLEAN) .venv/bin/python -m benchmarks $(ARGS)
 
+lock: ## resolve the pins again (needs uv); ARGS=--upgrade for newer ones
+	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate $(ARGS) pyproject.toml -o requirements.lock
+
 clean: ## forget the virtual environment and the caches
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+# One sentence with the one command that repairs it; $(1) is the Debian version to name.
+REPAIR = if [ "$$(uname)" = Darwin ]; then echo "brew install python@3.13"; \
+	else echo "apt-get install python$(1) python$(1)-venv"; fi
 
 $(STAMP): pyproject.toml requirements.lock
-	@if [ -z "$(PYTHON)" ]; then \
-		echo "onetake needs Python 3.11 to 3.14 and found none; install one: 'apt-get install python3.11 python3.11-venv' on Debian, 'brew install python@3.13' on macOS." >&2; exit 1; fi
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-		v=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-		echo "Python $$v is here without ensurepip; install it: 'apt-get install python$$v-venv' on Debian." >&2; exit 1; }
+	@'$(PYTHON)' -c '$(FITS)' 2>/dev/null || { \
+		echo "onetake needs Python 3.11 to 3.14; $(if $(PYTHON),$(PYTHON) is not one of them,none was found). Repair it with: $$($(call REPAIR,3.11))" >&2; exit 1; }
+	@'$(PYTHON)' -c '$(VENV)' 2>/dev/null || { \
+		v=$$('$(PYTHON)' -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "Python $$v is here, but without ensurepip. Repair it with: $$($(call REPAIR,$$v))" >&2; exit 1; }
 	@echo "building .venv with $(PYTHON) (once)"
 	@rm -rf .venv
-	@{ $(PYTHON) -m venv .venv \
+	@{ '$(PYTHON)' -m venv .venv \
 		&& .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock \
 		&& .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e . ; } \
 		|| { rm -rf .venv; echo "The installation failed and was undone; nothing else was changed." >&2; exit 1; }

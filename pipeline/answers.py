@@ -34,7 +34,7 @@ class AnswerFiles:
         body = json.dumps({"token": kept.token, "answer": kept.answer.to_json()})
         draft = self._folder / f".{kept.run_id}.{os.getpid()}"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(body)
             file.flush()
             os.fsync(file.fileno())

@@ -10,9 +10,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 OPENAI_URL = "https://api.openai.com/v1"
 Seconds = Annotated[float, Field(gt=0)]
@@ -29,6 +37,7 @@ class VideoEndpoint:
     fingerprint: str  # of the key: a run is polled only with the key that bought it
     model: str | None
     usd_per_second: Decimal | None
+    create_body: Literal["multipart", "json"] | None  # None: as models.toml says
     connect_seconds: float
     request_seconds: float
 
@@ -75,6 +84,7 @@ class Settings(BaseModel):
     video_api_key: SecretStr | None = None
     video_base_url: str | None = None
     video_model: str | None = None
+    video_create_body: Literal["multipart", "json"] | None = None
     video_usd_per_second: Annotated[Decimal, Field(gt=0)] | None = None
     video_seconds: Annotated[int, Field(gt=0)] = 8
     video_size: Annotated[str, Field(pattern=r"^\d{2,5}x\d{2,5}$")] = "720x1280"
@@ -143,6 +153,7 @@ class Settings(BaseModel):
             fingerprint=fingerprint(key.get_secret_value()),
             model=self.video_model,
             usd_per_second=self.video_usd_per_second,
+            create_body=self.video_create_body,
             connect_seconds=self.connect_timeout_seconds,
             request_seconds=self.request_timeout_seconds,
         )

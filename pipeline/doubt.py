@@ -38,9 +38,7 @@ class Proof:
     over: timedelta
 
 
-def group_of(
-    run: Run, runs: Sequence[Run], jobs: Sequence[Job], skew: timedelta
-) -> tuple[list[Run], list[Job]]:
+def group_of(run: Run, runs: Sequence[Run], jobs: Sequence[Job], skew: timedelta) -> tuple[list[Run], list[Job]]:
     """The runs in doubt and unowned jobs that are tied to this run through what fits what."""
     members, found = [run], list[Job]()
     grew = True

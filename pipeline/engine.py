@@ -130,11 +130,11 @@ class Engine:
     @contextlib.asynccontextmanager
     async def _only_sweep(self) -> AsyncIterator[bool]:
         """A try-advisory lock held for one sweep, on one connection, so that a dead worker's lock dies with it."""
-        async with self._app.connector.pool.connection() as connection:  # type: ignore[attr-defined]  # psycopg's
-            async with connection.transaction():
-                cursor = await connection.execute("select pg_try_advisory_xact_lock(%s)", (SWEEP_LOCK,))
-                row = await cursor.fetchone()
-                yield bool(row and row[0])
+        pool = self._app.connector.pool  # type: ignore[attr-defined]  # the connector is psycopg's
+        async with pool.connection() as connection, connection.transaction():
+            cursor = await connection.execute("select pg_try_advisory_xact_lock(%s)", (SWEEP_LOCK,))
+            row = await cursor.fetchone()
+            yield bool(row and row[0])
 
 
 @contextlib.asynccontextmanager

@@ -24,9 +24,7 @@ from steps.save_video import free_bytes
 from steps.videos_protocol import ClearNo, Made, Order, Unclear, read_answer
 
 # Reasons of a clear no that say something about the provider, not about this one request: the breaker counts them.
-PROVIDER_FAULTS = frozenset(
-    {"unauthorized", "no_credit", "forbidden", "not_found", "rate_limited", "never_connected"}
-)
+PROVIDER_FAULTS = frozenset({"unauthorized", "no_credit", "forbidden", "not_found", "rate_limited", "never_connected"})
 HELD_BACK_RETRY = timedelta(seconds=5)
 log = logging.getLogger(__name__)
 
@@ -60,14 +58,11 @@ async def _buy(run: Run, order: Order, token: str, asked_at: float, world: World
         world.answers.keep(kept)
     except OSError as error:  # a full disk must not cost us the answer: the ledger can still be told
         log.error("answer_file", extra={"action": "answer_file", "run": run.ref, "error": str(error)})
-    await book(kept, world, ms=took_ms)
+    await book(kept, run, world, ms=took_ms)
 
 
-async def book(kept: KeptAnswer, world: World, ms: int | None = None) -> None:
+async def book(kept: KeptAnswer, run: Run, world: World, ms: int | None = None) -> None:
     """Tells the ledger what an answer means, then drops its file. Safe to repeat; replayed after a crash."""
-    run = await world.ledger.load(kept.run_id)
-    if run is None:  # another ledger's answer: kept, for whoever opens that ledger again
-        return
     rules = world.shop.rules_for(run.model)
     meaning = read_answer(kept.answer, refuses_429=rules.refuses_429_before_work)
     match meaning:
@@ -76,9 +71,7 @@ async def book(kept: KeptAnswer, world: World, ms: int | None = None) -> None:
                 kept.run_id, job.job_id, JobSource.ANSWER, token=kept.token, ms=ms
             )
             if recorded.why == "owned":
-                await world.ledger.mark_uncertain(
-                    kept.run_id, "job_owned_by_another_run", token=kept.token, ms=ms
-                )
+                await world.ledger.mark_uncertain(kept.run_id, "job_owned_by_another_run", token=kept.token, ms=ms)
         case ClearNo(reason=reason, detail=detail):
             await _fail_clearly(kept, reason, detail, world, ms)
         case Unclear(reason=reason):
@@ -90,16 +83,16 @@ async def _fail_clearly(kept: KeptAnswer, reason: str, detail: str, world: World
     """A clear no is proof, though somebody may meanwhile have called the run uncertain, or adopted a job for it."""
     breaker = "answer" if reason in PROVIDER_FAULTS else None
     for state in (State.SUBMITTING, State.UNCERTAIN, State.RENDERING):
-        if await world.ledger.fail(
-            kept.run_id, state, reason, detail, token=kept.token, breaker=breaker, ms=ms
-        ):
+        if await world.ledger.fail(kept.run_id, state, reason, detail, token=kept.token, breaker=breaker, ms=ms):
             return
 
 
 async def replay_answers(world: World) -> None:
     """Brings answers to the ledger that a crash or an outage kept from it."""
     for kept in world.answers.all():
-        await book(kept, world)
+        run = await world.ledger.load(kept.run_id)
+        if run is not None:  # otherwise another ledger's answer: kept, for whoever opens that ledger again
+            await book(kept, run, world)
 
 
 async def _held_back(run: Run, fence: NotWon, world: World) -> Run:

@@ -155,9 +155,7 @@ class Ledger:
         if answer["won"]:
             return Won(Order(**answer["order"]))
         until = answer.get("until")
-        return NotWon(
-            answer["refused"], datetime.fromisoformat(until) if until else None, answer.get("reason")
-        )
+        return NotWon(answer["refused"], datetime.fromisoformat(until) if until else None, answer.get("reason"))
 
     async def record_submission(
         self, run_id: UUID, job_id: str, source: JobSource, *, token: str | None = None, ms: int | None = None
@@ -224,10 +222,7 @@ class Ledger:
             "job_ids": list(job_ids),
         }
         answer = _object(await self.rpc("doubts_at", args))
-        owned = {
-            job: JobSource(owner["source"]) if owner["source"] else None
-            for job, owner in answer["owned"].items()
-        }
+        owned = {job: JobSource(owner["source"]) if owner["source"] else None for job, owner in answer["owned"].items()}
         return Doubts(tuple(map(read_run, answer["runs"])), owned, answer["trusted"])
 
     async def record_look(
@@ -269,9 +264,7 @@ class Ledger:
         }
         return read_run(await self.rpc("record_caption", args | _cost(cost)))
 
-    async def save(
-        self, run_id: UUID, file: str, size_bytes: int, sha256: str, *, job_id: str | None, ms: int
-    ) -> Run:
+    async def save(self, run_id: UUID, file: str, size_bytes: int, sha256: str, *, job_id: str | None, ms: int) -> Run:
         args: dict[str, Json] = {
             "run_id": str(run_id),
             "file": file,
@@ -286,9 +279,7 @@ class Ledger:
         args: dict[str, Json] = {"run_id": str(run_id), "state": state.value, "delivered": delivered}
         return read_run(await self.rpc("told", args))
 
-    async def record_event(
-        self, run_id: UUID, step: str, outcome: str, cost: Cost | None = None
-    ) -> None:
+    async def record_event(self, run_id: UUID, step: str, outcome: str, cost: Cost | None = None) -> None:
         args: dict[str, Json] = {"run_id": str(run_id), "step": step, "outcome": outcome}
         await self.rpc("record_event", args | _cost(cost or Cost()))
 

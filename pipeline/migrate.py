@@ -72,7 +72,7 @@ def sql_for_pasting() -> str:
     for migration in migrations():
         parts.append(f"-- {migration.path.name}\n{migration.path.read_text(encoding='utf-8')}")
         parts.append(
-            "insert into supabase_migrations.schema_migrations (version, name) "
+            "insert into supabase_migrations.schema_migrations (version, name) "  # noqa: S608 - our own files' names
             f"values ('{migration.version}', '{migration.name}') on conflict do nothing;\n"
         )
     return "begin;\n" + "\n".join(parts) + "commit;\n"

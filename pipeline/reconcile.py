@@ -15,7 +15,7 @@ from steps.list_jobs import Look, look
 
 async def settle(run: Run, world: World) -> Run:
     if kept := world.answers.get(run.run_id):
-        await fence.book(kept, world)
+        await fence.book(kept, run, world)
         return await fence.reload(run, world)
     if not world.shop.sells(run):
         return await _left_to_others(run, world)
@@ -45,9 +45,7 @@ async def _look_through_list(run: Run, world: World) -> Run:
     assert run.submitting_at is not None
     back_to = run.submitting_at - world.waits.clock_skew
     seen = await look(world.shop.provider, back_to=back_to.timestamp())
-    doubts = await world.ledger.doubts_at(
-        run.base_url, run.key_fingerprint, [job.job_id for job in seen.jobs]
-    )
+    doubts = await world.ledger.doubts_at(run.base_url, run.key_fingerprint, [job.job_id for job in seen.jobs])
     verdict = doubt.judge(run, seen, doubts, world.waits.clock_skew)
     if isinstance(verdict, doubt.Adopt):
         for run_id, job_id in verdict.pairs:

@@ -8,6 +8,7 @@ Raises   LedgerUnavailable, LedgerRefused, LedgerNotMigrated
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache
 
 import psycopg
 from psycopg import sql
@@ -32,7 +33,6 @@ async def open_road(dsn: str, *, pool_max: int = 10) -> AsyncIterator[Rpc]:
         max_size=pool_max,
         timeout=POOL_WAIT_SECONDS,
         open=False,
-        check=AsyncConnectionPool.check_connection,
         kwargs={
             "autocommit": True,
             "prepare_threshold": None,  # poolers in transaction mode lose prepared statements
@@ -54,6 +54,9 @@ def _rpc_over(pool: "AsyncConnectionPool[psycopg.AsyncConnection]") -> Rpc:
                 row = await cursor.fetchone()
         except PoolTimeout as error:
             raise LedgerUnavailable(f"the database did not answer within {POOL_WAIT_SECONDS} s") from error
+        except psycopg.OperationalError as error:
+            await pool.check()  # what broke one connection has often broken the others, too
+            raise _translated(name, error) from error
         except psycopg.Error as error:
             raise _translated(name, error) from error
         assert row is not None, f"{name} returned no row"
@@ -68,11 +71,12 @@ def _is_json(key: str, value: Json) -> bool:
     return isinstance(value, dict | list) or (key == "value" and value is not None)
 
 
-def _call(name: str, keys: tuple[str, ...]) -> sql.Composed:
+@lru_cache(maxsize=256)
+def _call(name: str, keys: tuple[str, ...]) -> bytes:
     arguments = sql.SQL(", ").join(
         sql.SQL("{} => {}").format(sql.Identifier(f"p_{key}"), sql.Placeholder(key)) for key in keys
     )
-    return sql.SQL("select {}({})").format(sql.Identifier("public", name), arguments)
+    return sql.SQL("select {}({})").format(sql.Identifier("public", name), arguments).as_bytes()
 
 
 def _translated(name: str, error: psycopg.Error) -> Exception:

@@ -6,10 +6,10 @@
 the row says is true, and the ledger decides who moves it. It reads no clock and draws no random numbers.
 """
 
-import asyncio
 from uuid import UUID
 
 from pipeline import fence, reconcile, render, words
+from pipeline.attendance import attended
 from pipeline.records import Run, State
 from pipeline.world import ATTEMPTS_MAX, World
 from steps.check_limits import Admitted, Refused, Request, check_limits
@@ -28,16 +28,14 @@ async def run(run_id: UUID, world: World) -> Run | None:
     row = await world.ledger.start_attempt(run_id, ATTEMPTS_MAX, world.waits.attend)
     if row is None or row.ended:
         return row
-    if row.state is State.RESERVED:
-        row = await words.validate(row, world)  # step 2: validate_prompt
-    if row.state is State.APPROVED:
-        row = await fence.buy_once(row, world)  # step 3: generate_video, its one POST
-    if row.in_doubt:
-        row = await reconcile.settle(row, world)
-    if row.state is State.RENDERING:
-        caption = asyncio.create_task(words.caption(row, world))  # step 4: write_caption, while it renders
-        try:
-            row = await render.wait_and_save(row, caption, world)  # step 3, its wait; step 5: save_video
-        finally:
-            caption.cancel()
+    async with attended(run_id, world):
+        if row.state is State.RESERVED:
+            row = await words.validate(row, world)  # step 2: validate_prompt
+        if row.state is State.APPROVED:
+            row = await fence.buy_once(row, world)  # step 3: generate_video, its one POST
+        if row.in_doubt:
+            row = await reconcile.settle(row, world)
+        if row.state is State.RENDERING:
+            async with words.caption_meanwhile(row, world) as caption:  # step 4: write_caption
+                row = await render.wait_and_save(row, caption, world)  # step 3, its wait; step 5: save_video
     return row

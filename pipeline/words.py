@@ -3,6 +3,10 @@
 Their calls may be repeated after a crash (cents); the first stored result wins, and every call's cost is booked.
 """
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
 from pipeline.ledger import Cost
 from pipeline.records import Run, State
 from pipeline.world import World
@@ -34,9 +38,7 @@ async def validate(run: Run, world: World) -> Run:
     return await _store_verdict(run, verdict, template, _cost(asked, template, world), world)
 
 
-async def _store_verdict(
-    run: Run, verdict: Brief | Rejected, template: Template, cost: Cost, world: World
-) -> Run:
+async def _store_verdict(run: Run, verdict: Brief | Rejected, template: Template, cost: Cost, world: World) -> Run:
     used = {template.id: template.sha256}
     if isinstance(verdict, Rejected):
         return await world.ledger.reject(
@@ -71,18 +73,25 @@ async def caption(run: Run, world: World) -> Run:
         language=run.language,
     )
     try:
-        words, asked = await write_caption(
-            brief, run.language, template, world.text.client, world.text.model
-        )
+        words, asked = await write_caption(brief, run.language, template, world.text.client, world.text.model)
     except TextModelError as error:
         cost = _cost_of_failure(error, template, world)
         return await _store_caption(run, plain_caption(brief), "plain", template, cost, world)
     return await _store_caption(run, words, "model", template, _cost(asked, template, world), world)
 
 
-async def _store_caption(
-    run: Run, words: Caption, by: str, template: Template, cost: Cost, world: World
-) -> Run:
+@contextlib.asynccontextmanager
+async def caption_meanwhile(run: Run, world: World) -> AsyncIterator[asyncio.Task[Run]]:
+    """The caption being written while its user waits for the render; given up if the render comes to nothing."""
+    task = asyncio.create_task(caption(run, world))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _store_caption(run: Run, words: Caption, by: str, template: Template, cost: Cost, world: World) -> Run:
     return await world.ledger.record_caption(
         run.run_id,
         caption=words.text,

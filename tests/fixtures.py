@@ -7,7 +7,6 @@ import re
 import secrets
 import subprocess
 import sys
-import tempfile
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -73,7 +72,7 @@ class Simulator:
 def simulator_process(*options: str) -> Iterator[Simulator]:
     """Starts one on a free port; ends it by its own handle."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "simulator", "--port", "0", "--tiny-clips", *options],
+        [sys.executable, "-m", "simulator", "--port", "0", "--tiny-clips", "--refund-failed", *options],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
@@ -91,13 +90,6 @@ def simulator_process(*options: str) -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
-    """A data folder in which an embedded server can run; see `postgres_uri` on why not `tmp_path`."""
-    with tempfile.TemporaryDirectory(prefix="onetake-tests-") as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
 def simulator() -> Iterator[Simulator]:
     """Renders are finished at once; its books are empty."""
     with simulator_process("--speed", "instant") as process:
@@ -105,12 +97,9 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="session")
-def postgres_uri() -> Iterator[str]:
-    """A server for the whole run, with a migrated template that tests copy.
-
-    Not below pytest's own folder: the next session to start closes that one to the user the server runs as.
-    """
-    with tempfile.TemporaryDirectory(prefix="onetake-tests-") as home, open_server(Path(home)) as uri:
+def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server for the whole run, with a migrated template that tests copy."""
+    with open_server(tmp_path_factory.mktemp("postgres")) as uri:
         with psycopg.connect(uri, autocommit=True) as connection:
             connection.execute("create database ledger_template")
         template = psycopg.conninfo.make_conninfo(uri, dbname="ledger_template")
@@ -124,9 +113,9 @@ def ledger_dsn(postgres_uri: str) -> Iterator[str]:
     """A fresh, migrated database with the queue installed."""
     name = f"ledger_{uuid4().hex}"
     with psycopg.connect(postgres_uri, autocommit=True) as connection:
-        connection.execute(f"create database {name} template ledger_template")  # type: ignore[arg-type]  # our own name
+        connection.execute(f"create database {name} template ledger_template")
         yield psycopg.conninfo.make_conninfo(postgres_uri, dbname=name)
-        connection.execute(f"drop database {name} with (force)")  # type: ignore[arg-type]  # our own name
+        connection.execute(f"drop database {name} with (force)")
 
 
 QUICK = {
@@ -177,9 +166,7 @@ async def open_test_world(
         yield World(
             ledger=Ledger(rpc),
             shop=Shop(provider, sim.url, "fp", lambda _: ProviderRules(**told)),
-            text=TextDesk(
-                text, "gpt-6-luna", lambda name, i, o: text_cost_microusd(catalogue, name, i, o)
-            ),
+            text=TextDesk(text, "gpt-6-luna", lambda name, i, o: text_cost_microusd(catalogue, name, i, o)),
             prompts=PromptShelf(prompts_folder()),
             answers=AnswerFiles(home / "answers"),
             media=home / "media",

@@ -17,9 +17,9 @@ from tests.guarantee.processes import Machine, until
     ],
 )
 def test_a_run_whose_process_is_killed_ends_saved_after_one_paid_call(
-    where: str, target: str, kind: str, how: dict[str, object], simulator: Simulator, home: Path
+    where: str, target: str, kind: str, how: dict[str, object], simulator: Simulator, tmp_path: Path
 ) -> None:
-    machine = Machine(home, simulator)
+    machine = Machine(tmp_path, simulator)
     simulator.trouble(target, kind, **how)
     process = machine.start("create", "a paper boat", "--key", "k", "--json")
     until(lambda: simulator.control("GET", "/_sim/faults")["met"].get(f"{target}:{kind}", 0) == 1)
@@ -35,8 +35,8 @@ def test_a_run_whose_process_is_killed_ends_saved_after_one_paid_call(
     assert machine.total_videos() == 1
 
 
-def test_a_killed_process_leaves_nothing_that_stops_the_next(simulator: Simulator, home: Path) -> None:
-    machine = Machine(home, simulator)
+def test_a_killed_process_leaves_nothing_that_stops_the_next(simulator: Simulator, tmp_path: Path) -> None:
+    machine = Machine(tmp_path, simulator)
     simulator.trouble("chat", "slow_headers", seconds=3)
     process = machine.start("create", "a paper boat", "--key", "k", "--json")
     until(lambda: simulator.books()["chat_calls"] == 1)

@@ -60,9 +60,7 @@ def expected(situation: str, source: str, owner: str) -> str:
         or state.startswith("failed")
         or (state in {"rendering", "parked"} and by != "answer"),
         "list": situation in {"uncertain", "failed without job"},
-        "person": state == "uncertain"
-        or state.startswith("failed")
-        or (state == "parked" and by != "answer"),
+        "person": state == "uncertain" or state.startswith("failed") or (state == "parked" and by != "answer"),
     }
     if not accepted[source] or situation == "failed before":
         return "state"

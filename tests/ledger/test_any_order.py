@@ -166,9 +166,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.last_states = {run: row["state"] for run, row in found.items()}
 
 
-def test_the_promise_holds_whatever_is_called_in_whatever_order(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_promise_holds_whatever_is_called_in_whatever_order(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AnyOrder, "desk", desk, raising=False)
     run_state_machine_as_test(
         AnyOrder,

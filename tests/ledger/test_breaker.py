@@ -66,9 +66,7 @@ def provider_fails(desk: Desk, user: str, how: str = "unclear") -> None:
     if how == "unclear":
         desk.uncertain(user)
     elif how == "refused":
-        assert desk.fail(desk.submitting(user), "submitting", "rate_limited", token=TOKEN, breaker="answer")[
-            "moved"
-        ]
+        assert desk.fail(desk.submitting(user), "submitting", "rate_limited", token=TOKEN, breaker="answer")["moved"]
     else:
         assert desk.fail(desk.rendering(user), "rendering", "render_failed", breaker="render")["moved"]
 
@@ -118,9 +116,7 @@ def test_a_probe_that_fails_opens_the_breaker_again(desk: Desk) -> None:
     assert desk.begin(probe)["won"]
     desk.doubt(probe)
     assert desk.begin(second)["refused"] == "breaker_open"
-    assert desk.one(
-        "select open_until > clock_timestamp() + '290 s' from onetake.breakers where scope = 'all'"
-    )
+    assert desk.one("select open_until > clock_timestamp() + '290 s' from onetake.breakers where scope = 'all'")
 
 
 def test_a_probe_that_was_never_sent_leaves_its_place_to_the_next(desk: Desk) -> None:

@@ -108,9 +108,7 @@ def test_the_winner_may_call_his_answer_lost_at_once(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("token", [None, OTHER_TOKEN])
-def test_others_may_call_an_answer_lost_only_when_no_request_can_be_under_way(
-    desk: Desk, token: str | None
-) -> None:
+def test_others_may_call_an_answer_lost_only_when_no_request_can_be_under_way(desk: Desk, token: str | None) -> None:
     run_id = desk.submitting()
     args = {"run_id": run_id, "doubt": "process_died", "token": token}
     assert desk.call("mark_uncertain", **args) == {"moved": False, "state": "submitting"}

@@ -13,9 +13,7 @@ def holder(desk: Desk) -> str | None:
 def test_a_reservation_takes_the_lease_for_the_window(desk: Desk) -> None:
     run_id = desk.reserved()
     assert holder(desk) == run_id
-    assert desk.one(
-        "select expires_at - reserved_at = '300 s' from onetake.leases join onetake.runs using (run_id)"
-    )
+    assert desk.one("select expires_at - reserved_at = '300 s' from onetake.leases join onetake.runs using (run_id)")
 
 
 @pytest.mark.parametrize("state", ["approved", "submitting", "uncertain", "rendering", "saved", "delivered"])
@@ -76,9 +74,7 @@ def test_a_lease_handed_back_is_as_old_as_the_run_it_goes_to(desk: Desk) -> None
     desk.age(first, 200)
     second = desk.reserved(again=True)
     desk.reject(second)
-    assert desk.one(
-        "select expires_at - reserved_at = '300 s' from onetake.leases join onetake.runs using (run_id)"
-    )
+    assert desk.one("select expires_at - reserved_at = '300 s' from onetake.leases join onetake.runs using (run_id)")
     desk.age(first, 100)
     assert desk.ask()["kind"] == "accepted"
 

@@ -23,9 +23,7 @@ def test_only_complete_looks_that_found_nothing_count_and_they_alone_span_the_ti
     first = look(desk, run_id)
     assert first[0] == 1
     assert first[1] == first[2] is not None
-    assert look(desk, run_id, complete=False) == first, (
-        "an incomplete look proves nothing, nor that time has passed"
-    )
+    assert look(desk, run_id, complete=False) == first, "an incomplete look proves nothing, nor that time has passed"
     second = look(desk, run_id)
     assert (second[0], second[1]) == (2, first[1])
     assert second[2] != first[2]

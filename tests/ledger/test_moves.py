@@ -90,10 +90,7 @@ def test_a_run_cannot_be_ended_again_from_the_state_it_ended_in(desk: Desk, stat
 def test_every_state_is_stamped_when_it_begins(desk: Desk) -> None:
     run_id = desk.delivered()
     row = desk.row(run_id)
-    stamps = [
-        row[f"{state}_at"]
-        for state in ("reserved", "approved", "submitting", "rendering", "saved", "delivered")
-    ]
+    stamps = [row[f"{state}_at"] for state in ("reserved", "approved", "submitting", "rendering", "saved", "delivered")]
     assert stamps == sorted(stamps)
     assert row["state_since"] == row["delivered_at"]
     assert row["failed_at"] is row["uncertain_at"] is None

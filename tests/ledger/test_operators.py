@@ -23,9 +23,7 @@ def changes(desk: Desk) -> list[tuple[str, str, Any, Any]]:
 
 
 def set_limit(desk: Desk, key: str, value: Any, user: str | None = None) -> Any:
-    return desk.call(
-        "set_limit", key=key, value=None if value is None else Jsonb(value), who="ana", user_id=user
-    )
+    return desk.call("set_limit", key=key, value=None if value is None else Jsonb(value), who="ana", user_id=user)
 
 
 def test_the_limits_are_those_of_the_design(desk: Desk) -> None:
@@ -123,9 +121,7 @@ def test_blocking_and_inviting_are_recorded_for_the_known_and_the_unknown(desk: 
 
 def test_open_breakers_are_shown_and_closed_ones_are_not(desk: Desk) -> None:
     assert desk.call("controls")["breakers"] == []
-    desk.write(
-        "update onetake.breakers set open_until = clock_timestamp() - interval '1 s', cause = 'failures'"
-    )
+    desk.write("update onetake.breakers set open_until = clock_timestamp() - interval '1 s', cause = 'failures'")
     desk.write("insert into onetake.breakers (scope, open_until) values ('user:a', now() - interval '1 s')")
     desk.write("insert into onetake.breakers (scope, open_until) values ('user:b', 'infinity')")
     shown = {breaker["scope"]: breaker["half_open"] for breaker in desk.call("controls")["breakers"]}
@@ -188,10 +184,7 @@ def test_runs_are_listed_newest_first_by_state_and_by_user(desk: Desk) -> None:
 def test_users_are_listed_with_what_they_got_and_what_it_cost(desk: Desk) -> None:
     desk.delivered("tg:1")
     desk.reserved("tg:2")
-    found = {
-        user["user_id"]: (user["videos"], user["spent_microusd"])
-        for user in desk.call("list_users", at_most=9)
-    }
+    found = {user["user_id"]: (user["videos"], user["spent_microusd"]) for user in desk.call("list_users", at_most=9)}
     assert found == {"tg:1": (1, PRICE), "tg:2": (0, 0)}
     assert len(desk.call("list_users", at_most=1)) == 1
 

@@ -66,9 +66,7 @@ def make(desk: Desk, kinds: set[str]) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), list(combinations(ORDER, 2)))
-def test_where_two_refusals_apply_the_first_of_the_design_is_answered(
-    desk: Desk, first: str, second: str
-) -> None:
+def test_where_two_refusals_apply_the_first_of_the_design_is_answered(desk: Desk, first: str, second: str) -> None:
     make(desk, {first, second})
     assert desk.ask(USER, FOX, key="cli:the_key")["kind"] == first
 

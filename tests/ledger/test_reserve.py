@@ -269,9 +269,7 @@ def test_the_cooldown_ends_after_ten_seconds_to_the_microsecond(desk: Desk) -> N
 @pytest.mark.parametrize(
     ("state", "kind"), [("rejected", "accepted"), ("canceled", "cooldown"), ("failed", "cooldown")]
 )
-def test_only_a_rejected_request_does_not_slow_its_user_down(
-    desk: Desk, state: str, kind: str
-) -> None:
+def test_only_a_rejected_request_does_not_slow_its_user_down(desk: Desk, state: str, kind: str) -> None:
     desk.in_state(state)
     assert desk.ask(USER, OWL)["kind"] == kind
 
@@ -286,9 +284,7 @@ def test_the_tenth_video_of_the_day_is_the_last(desk: Desk) -> None:
         finish(desk, answer["run"]["run_id"])
     answer = desk.ask(USER, "prompt 11")
     assert (answer["kind"], answer["what"]) == ("daily_limit", "videos")
-    query = (
-        "select %s::timestamptz = (date_trunc('day', now() at time zone 'UTC') + '1 day') at time zone 'UTC'"
-    )
+    query = "select %s::timestamptz = (date_trunc('day', now() at time zone 'UTC') + '1 day') at time zone 'UTC'"
     assert desk.one(query, answer["until"])
     assert desk.ask("tg:2")["kind"] == "accepted"
 

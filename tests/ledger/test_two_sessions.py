@@ -84,9 +84,7 @@ def test_the_second_of_two_wishes_of_one_user_hears_busy(desk: Desk, first: psyc
     assert (answer["kind"], answer["of_run_id"]) == ("busy", won["run"]["run_id"])
 
 
-def test_the_second_of_two_users_finds_the_last_money_gone(
-    desk: Desk, first: psycopg.Connection[Row]
-) -> None:
+def test_the_second_of_two_users_finds_the_last_money_gone(desk: Desk, first: psycopg.Connection[Row]) -> None:
     desk.limit("budget_day_microusd", 2 * PRICE - 1)
     call(first, "reserve", **request("tg:1", "a red fox"))
     answer = after_commit(desk, first, "reserve", **request("tg:2", "a red fox"))
@@ -94,9 +92,7 @@ def test_the_second_of_two_users_finds_the_last_money_gone(
     assert desk.books_wrong() == []
 
 
-def test_the_second_gets_the_money_that_the_first_gave_back(
-    desk: Desk, first: psycopg.Connection[Row]
-) -> None:
+def test_the_second_gets_the_money_that_the_first_gave_back(desk: Desk, first: psycopg.Connection[Row]) -> None:
     desk.limit("budget_day_microusd", PRICE)
     call(first, "reserve", **request("tg:1", "a red fox"))
     second = Session(desk, "reserve", **request("tg:2", "a red fox"))
@@ -115,9 +111,7 @@ def test_the_same_key_from_two_sessions_is_one_run(desk: Desk, first: psycopg.Co
     assert desk.one("select count(*) from onetake.runs") == 1
 
 
-def test_two_users_racing_for_one_key_are_one_run_and_a_mismatch(
-    desk: Desk, first: psycopg.Connection[Row]
-) -> None:
+def test_two_users_racing_for_one_key_are_one_run_and_a_mismatch(desk: Desk, first: psycopg.Connection[Row]) -> None:
     """The budget's row is where they meet; the loser's hold and his run are undone as a whole."""
     call(first, "reserve", **request("tg:1", "a red fox", key="cli:k"))
     answer = after_commit(desk, first, "reserve", **request("tg:2", "a red fox", key="cli:k"))
@@ -127,9 +121,7 @@ def test_two_users_racing_for_one_key_are_one_run_and_a_mismatch(
     assert desk.one("select count(*) from onetake.leases") == 1
 
 
-def test_a_wish_waits_for_the_end_of_its_twin_and_is_then_free(
-    desk: Desk, first: psycopg.Connection[Row]
-) -> None:
+def test_a_wish_waits_for_the_end_of_its_twin_and_is_then_free(desk: Desk, first: psycopg.Connection[Row]) -> None:
     desk.limit("cooldown_seconds", 0)
     run_id = desk.reserved()
     call(first, "fail_run", run_id=run_id, expected="reserved", reason="x", detail="")
@@ -155,9 +147,7 @@ def test_of_two_tokens_one_wins(desk: Desk, first: psycopg.Connection[Row]) -> N
     assert desk.row(run_id)["token"] == TOKEN
 
 
-def test_if_the_first_dies_before_its_commit_the_second_wins(
-    desk: Desk, first: psycopg.Connection[Row]
-) -> None:
+def test_if_the_first_dies_before_its_commit_the_second_wins(desk: Desk, first: psycopg.Connection[Row]) -> None:
     run_id = desk.approved()
     assert call(first, "begin_submission", run_id=run_id, token=TOKEN)["won"]
     second = Session(desk, "begin_submission", run_id=run_id, token=OTHER_TOKEN)
@@ -215,9 +205,7 @@ def test_an_operators_resume_and_a_submission_do_not_lock_each_other_out(
 # -- whose job
 
 
-def test_proof_takes_a_job_that_a_guess_claims_at_the_same_moment(
-    desk: Desk, first: psycopg.Connection[Row]
-) -> None:
+def test_proof_takes_a_job_that_a_guess_claims_at_the_same_moment(desk: Desk, first: psycopg.Connection[Row]) -> None:
     """Nobody owns the job when both begin: the proof waits for the guess, and then takes the job from it."""
     guesser, owner = desk.uncertain("tg:1"), desk.submitting("tg:2")
     assert call(first, "record_submission", run_id=guesser, job_id="job_1", source="list")["recorded"]
@@ -248,9 +236,7 @@ def test_an_answer_that_arrives_while_the_run_is_being_given_up_is_kept(
     assert desk.books_wrong() == []
 
 
-def test_a_verdict_that_comes_second_changes_nothing_but_its_cost(
-    desk: Desk, first: psycopg.Connection[Row]
-) -> None:
+def test_a_verdict_that_comes_second_changes_nothing_but_its_cost(desk: Desk, first: psycopg.Connection[Row]) -> None:
     run_id = desk.reserved()
     call(
         first,

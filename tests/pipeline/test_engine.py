@@ -56,9 +56,7 @@ async def admitted(world: World, simulator: Simulator, number: int = 0) -> UUID:
     return answer.run_id
 
 
-async def test_a_worker_carries_an_enqueued_run_to_its_end(
-    ledger_dsn: str, world: World, simulator: Simulator
-) -> None:
+async def test_a_worker_carries_an_enqueued_run_to_its_end(ledger_dsn: str, world: World, simulator: Simulator) -> None:
     async with working(ledger_dsn, world) as engine:
         run_id = await admitted(world, simulator)
         await engine.enqueue(run_id)
@@ -76,9 +74,7 @@ async def test_a_reserved_run_without_a_job_is_found_by_the_sweep(
         assert (await ended(world, run_id)).state is State.SAVED
 
 
-async def test_a_dead_workers_job_is_given_to_another(
-    ledger_dsn: str, world: World, simulator: Simulator
-) -> None:
+async def test_a_dead_workers_job_is_given_to_another(ledger_dsn: str, world: World, simulator: Simulator) -> None:
     run_id = await admitted(world, simulator)
     async with open_engine(ledger_dsn) as engine:
         await engine.enqueue(run_id)

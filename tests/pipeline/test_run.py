@@ -12,7 +12,7 @@ import pytest
 from pipeline.records import JobSource, Run, State
 from pipeline.run import admit, run
 from pipeline.world import World
-from steps.check_limits import Admitted, Refused, RefusalKind
+from steps.check_limits import Admitted, RefusalKind, Refused
 from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits, wish
 
 
@@ -84,9 +84,7 @@ async def test_five_processes_may_run_the_same_run_at_once(
     assert simulator.creates() == 1
 
 
-async def test_the_same_key_is_the_same_run_and_the_same_prompt_a_duplicate(
-    world: World, simulator: Simulator
-) -> None:
+async def test_the_same_key_is_the_same_run_and_the_same_prompt_a_duplicate(world: World, simulator: Simulator) -> None:
     request = wish(simulator)
     first = await admit(request, world)
     second = await admit(replace(request, call_id=uuid4()), world)
@@ -97,9 +95,7 @@ async def test_the_same_key_is_the_same_run_and_the_same_prompt_a_duplicate(
     assert third.kind is RefusalKind.DUPLICATE and third.of_ref == first.ref
 
 
-async def test_a_refused_prompt_releases_the_money_and_offers_a_rewrite(
-    world: World, simulator: Simulator
-) -> None:
+async def test_a_refused_prompt_releases_the_money_and_offers_a_rewrite(world: World, simulator: Simulator) -> None:
     row = await carried(await admitted(world, simulator, "a fight with blood everywhere"), world)
 
     assert row.state is State.REJECTED
@@ -165,7 +161,11 @@ async def test_a_render_that_fails_is_released_or_spent_as_the_provider_bills(
         await admitted(world, simulator, "render-fails two", user_id="cli:b", bills_failed=True), world
     )
 
-    assert (free.state, free.reason, free.released_microusd) == (State.FAILED, "render_failed", PRICE_MICROUSD)
+    assert (free.state, free.reason, free.released_microusd) == (
+        State.FAILED,
+        "render_failed",
+        PRICE_MICROUSD,
+    )
     assert (billed.reason, billed.spent_microusd) == ("render_failed", PRICE_MICROUSD)
 
 
@@ -179,7 +179,8 @@ async def test_a_render_past_its_deadline_is_parked_with_the_money_held_and_save
         parked = await carried(run_id, world)
         assert parked.state is State.RENDERING and parked.parked
         assert parked.held_microusd == PRICE_MICROUSD
-        assert isinstance(await admit(wish(simulator, "another", user_id="cli:tester"), world), Refused | Admitted)
+        another = await admit(wish(simulator, "another"), world)
+        assert isinstance(another, Refused) and another.kind is RefusalKind.COOLDOWN, "not busy any more"
 
         simulator.control("POST", "/_sim/speed", {"speed": "instant"})
         row = await run(run_id, world)
@@ -255,4 +256,3 @@ async def test_reading_errors_while_it_renders_never_fail_a_run(world: World, si
     row = await carried(await admitted(world, simulator), world)
     assert row.state is State.SAVED
     assert simulator.creates() == 1
-

@@ -1,0 +1,90 @@
+"""`make bench`: measures and prints what we promise; exits 1 if a promise is missed."""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+
+from benchmarks import runs
+from pipeline.embedded import open_server
+from pipeline.migrate import install_queue, migrate
+from tests.fixtures import simulator_process
+
+HELP_SECONDS_MAX = 0.6
+
+
+def line(name: str, value: float, unit: str, bound: float, *, at_most: bool) -> bool:
+    kept = value <= bound if at_most else value >= bound
+    print(f"{name:<58}{value:>9.1f} {unit:<8} {'<=' if at_most else '>='} {bound:g}   {'kept' if kept else 'MISSED'}")
+    return kept
+
+
+def help_seconds() -> float:
+    """The best of five starts of `onetake --help`, each in a process of its own."""
+    command = [str(Path(sys.executable).with_name("onetake")), "--help"]
+    times = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        times.append(time.perf_counter() - begun)
+    return min(times)
+
+
+def database(uri: str, name: str) -> str:
+    with psycopg.connect(uri, autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    dsn = psycopg.conninfo.make_conninfo(uri, dbname=name)
+    migrate(dsn)
+    install_queue(dsn)
+    return dsn
+
+
+def main() -> int:
+    kept = []
+    with (
+        tempfile.TemporaryDirectory(prefix="onetake-bench-") as folder,
+        open_server(Path(folder)) as uri,
+        simulator_process("--speed", "instant") as at,
+    ):
+        speed = asyncio.run(runs.in_process(database(uri, "instant"), at, Path(folder)))
+        kept.append(
+            line(
+                "(a) ledger + engine, one at a time, median",
+                speed.median_ms,
+                "ms/run",
+                runs.OWN_TIME_MS_MAX,
+                at_most=True,
+            )
+        )
+        kept.append(
+            line(
+                "(a) ledger + engine, 100 at once",
+                speed.per_second,
+                "runs/s",
+                runs.CONCURRENT_PER_SECOND_MIN,
+                at_most=False,
+            )
+        )
+        speed, where = asyncio.run(runs.over_http(database(uri, "http"), at, Path(folder)))
+        kept.append(
+            line(
+                "(b) the whole path over HTTP, 100 at once (profiled)",
+                speed.per_second,
+                "runs/s",
+                runs.HTTP_PER_SECOND_MIN,
+                at_most=False,
+            )
+        )
+        print(f"    one at a time {speed.median_ms:.0f} ms/run; own time: {where}")
+        creates = at.books()["totals"]
+        print(f"    the simulator's books: {creates['creates']} requests, {creates['paid_calls']} paid calls")
+    kept.append(line("onetake --help", help_seconds(), "s", HELP_SECONDS_MAX, at_most=True))
+    return 0 if all(kept) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

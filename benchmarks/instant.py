@@ -1,0 +1,55 @@
+"""Partners that answer at once, in process: what is left is the time of ledger, engine and files."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from steps.ask_model import Answered, Asked
+from steps.provider import Content
+from steps.templates import Message
+from steps.videos_protocol import Answer, Job, JobStatus, Order, Page
+
+CLIP = b"\0\0\0\x18ftypisom\0\0\0\0isomiso2"
+ANSWERS: dict[str, dict[str, Any]] = {
+    "Verdict": {
+        "allowed": True,
+        "reasons": [],
+        "explanation": "fine",
+        "safe_rewrite": None,
+        "improved_prompt": "a paper boat, slow dolly, soft light, rain on tin",
+        "title": "A paper boat",
+        "category": "nature",
+        "language": "en",
+    },
+    "CaptionDraft": {"text": "A paper boat in the rain.", "hashtags": ["#boat", "#rain", "#paper"]},
+}
+
+
+class InstantProvider:
+    """The four calls, without a network."""
+
+    async def post(self, order: Order, before_send: Callable[[], None]) -> Answer:
+        before_send()
+        return Answer(200, json.dumps({"id": f"job_{uuid4().hex}", "status": "completed"}))
+
+    async def job(self, job_id: str) -> Job:
+        return Job(job_id, JobStatus.COMPLETED)
+
+    async def page(self, after: str | None = None) -> Page:
+        return Page((), has_more=False, last_id=None)
+
+    async def content(self, job_id: str, into: Path) -> Content:
+        into.write_bytes(CLIP)
+        return Content(len(CLIP), hashlib.sha256(CLIP).hexdigest())
+
+
+class InstantTextModel:
+    """Both answers, without a network."""
+
+    async def answer(
+        self, messages: Sequence[Message], output: type[Answered], model: str, settings: dict[str, Any]
+    ) -> Asked[Answered]:
+        return Asked(output.model_validate(ANSWERS[output.__name__]), 700, 120, 1, 0)

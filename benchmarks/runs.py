@@ -1,0 +1,147 @@
+"""Runs a second, and a run's own time: (a) with instant partners in process, (b) over HTTP at the simulator."""
+
+import asyncio
+import contextlib
+import cProfile
+import pstats
+import statistics
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import psycopg
+
+from benchmarks.instant import InstantProvider, InstantTextModel
+from pipeline.engine import Engine, Pace, open_engine
+from pipeline.records import Run, State
+from pipeline.run import admit
+from pipeline.world import World
+from steps.check_limits import Admitted
+from steps.provider import VideoProvider
+from tests.fixtures import Simulator, open_test_world, quick_waits, wish
+
+PACE = Pace(concurrency=100, heartbeat_seconds=5, stalled_seconds=30, sweep_seconds=5)
+OWN_TIME_MS_MAX = 30.0
+CONCURRENT_PER_SECOND_MIN = 100.0
+HTTP_PER_SECOND_MIN = 20.0
+
+
+@dataclass(frozen=True)
+class Speed:
+    median_ms: float  # one at a time
+    per_second: float  # a hundred at once
+
+
+class Arrivals:
+    """Who waits for which run."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, asyncio.Future[Run]] = {}
+
+    def expect(self, run_id: object) -> asyncio.Future[Run]:
+        return self._waiting.setdefault(str(run_id), asyncio.get_running_loop().create_future())
+
+    async def tell(self, run: Run) -> None:
+        future = self.expect(run.run_id)
+        if run.ended and not future.done():
+            future.set_result(run)
+
+
+@contextlib.asynccontextmanager
+async def engine_at(dsn: str, world: World) -> AsyncIterator[tuple[Engine, Arrivals]]:
+    arrivals = Arrivals()
+    async with open_engine(dsn) as engine:
+        work = asyncio.create_task(engine.work(world, arrivals.tell, PACE))
+        try:
+            yield engine, arrivals
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+
+async def one_run(number: str, world: World, engine: Engine, arrivals: Arrivals, at: Simulator) -> None:
+    request = wish(at, f"boat {number}", user_id=f"cli:{number}", audience={"kind": "benchmark"})
+    answer = await admit(request, world)
+    assert isinstance(answer, Admitted), answer
+    arrived = arrivals.expect(answer.run_id)
+    await engine.enqueue(answer.run_id)
+    run = await arrived
+    assert run.state is State.SAVED, run
+
+
+async def measure(dsn: str, world: World, at: Simulator, *, alone: int, together: int) -> Speed:
+    lift_limits(dsn)
+    async with engine_at(dsn, world) as (engine, arrivals):
+        for number in range(5):
+            await one_run(f"warm-{number}", world, engine, arrivals, at)
+        times = []
+        for number in range(alone):
+            begun = time.perf_counter()
+            await one_run(f"alone-{number}", world, engine, arrivals, at)
+            times.append((time.perf_counter() - begun) * 1000)
+        begun = time.perf_counter()
+        places = asyncio.Semaphore(100)
+
+        async def placed(number: int) -> None:
+            async with places:
+                await one_run(f"together-{number}", world, engine, arrivals, at)
+
+        await asyncio.gather(*map(placed, range(together)))
+        return Speed(statistics.median(times), together / (time.perf_counter() - begun))
+
+
+def lift_limits(dsn: str) -> None:
+    """A benchmark buys more in a minute than any breaker or budget would let it."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("update onetake.limits set value = '1000000000000' where key like 'budget%'")
+        connection.execute("update onetake.limits set value = '1000000' where key like 'breaker%submissions'")
+
+
+async def in_process(dsn: str, at: Simulator, home: Path) -> Speed:
+    async with open_test_world(dsn, at, home, quick_waits(POLL_SECONDS="0.001", ATTEND_SECONDS="15")) as real:
+        world = replace(
+            real,
+            shop=replace(real.shop, provider=cast(VideoProvider, InstantProvider())),
+            text=replace(real.text, client=InstantTextModel()),
+        )
+        return await measure(dsn, world, at, alone=100, together=500)
+
+
+async def over_http(dsn: str, at: Simulator, home: Path) -> tuple[Speed, str]:
+    """With a profile's word on where the time goes."""
+    async with open_test_world(dsn, at, home, quick_waits(POLL_SECONDS="0.01", ATTEND_SECONDS="15")) as world:
+        profile = cProfile.Profile()
+        profile.enable()
+        try:
+            speed = await measure(dsn, world, at, alone=20, together=200)
+        finally:
+            profile.disable()
+    return speed, shares(profile)
+
+
+ROOMS = {
+    "openai SDK": "openai",
+    "instructor": "instructor",
+    "HTTP client": "httpcore2 httpx2",
+    "pydantic": "pydantic",
+    "psycopg": "psycopg",
+    "queue": "procrastinate",
+    "TLS set-up": "ssl.py",
+}
+
+
+def shares(profile: cProfile.Profile) -> str:
+    """Own time by library, the largest first."""
+    stats = pstats.Stats(profile)
+    own: dict[str, float] = {}
+    for (file, _, name), (_, _, own_time, _, _) in stats.stats.items():  # type: ignore[attr-defined]  # documented, untyped
+        if "select.epoll" in name:
+            room = "waiting"
+        else:
+            room = next((r for r, words in ROOMS.items() if any(w in file for w in words.split())), "the rest")
+        own[room] = own.get(room, 0.0) + own_time
+    total = sum(own.values())
+    largest = sorted(own.items(), key=lambda item: -item[1])[:6]
+    return ", ".join(f"{room} {share / total:.0%}" for room, share in largest)

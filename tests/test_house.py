@@ -1,0 +1,118 @@
+"""What the house's papers say agrees with the code: settings, dependencies, the lock, the wheel."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from pipeline.config import Settings
+
+ROOT = Path(__file__).parent.parent
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+NOT_SHIPPED = {"tests", "benchmarks"}
+
+
+def packages() -> set[str]:
+    """The folders of code at the top of the repository."""
+    return {path.parent.name for path in ROOT.glob("[a-z]*/__init__.py")}
+
+
+def requirements(*extras: str) -> dict[str, Requirement]:
+    declared = list(PROJECT["project"]["dependencies"])
+    for extra in extras:
+        declared += PROJECT["project"]["optional-dependencies"][extra]
+    return {canonicalize_name((found := Requirement(text)).name): found for text in declared}
+
+
+def declared(*extras: str) -> set[str]:
+    """Their names; `psycopg[pool]` declares psycopg-pool as well."""
+    found = requirements(*extras)
+    return set(found) | {f"{name}-{extra}" for name, wanted in found.items() for extra in wanted.extras}
+
+
+def locked() -> dict[str, list[str]]:
+    """Versions by name; several where they depend on the Python."""
+    pins: dict[str, list[str]] = {}
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", LOCK, re.MULTILINE):
+        pins.setdefault(canonicalize_name(name), []).append(version)
+    return pins
+
+
+def imported(folders: set[str]) -> set[str]:
+    """The distributions whose modules these folders import, inside functions too."""
+    modules: set[str] = set()
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                modules.add((node.module or "").partition(".")[0])
+    foreign = modules - sys.stdlib_module_names - packages()
+    owners = packages_distributions()
+    return {canonicalize_name(owner) for module in foreign for owner in owners.get(module, [module])}
+
+
+def test_what_the_product_imports_is_declared() -> None:
+    assert imported(packages() - NOT_SHIPPED) - declared("sim") == set()
+
+
+def test_only_the_simulator_imports_what_only_it_declares() -> None:
+    of_the_simulator = set(requirements("sim")) - set(requirements())
+    assert imported(packages() - NOT_SHIPPED - {"simulator"}) & of_the_simulator == set()
+
+
+def test_what_tests_import_is_declared() -> None:
+    assert imported(packages() & NOT_SHIPPED) - declared("sim", "dev") == set()
+
+
+def test_the_wheel_carries_every_package() -> None:
+    carried = set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+    assert packages() - NOT_SHIPPED == carried
+
+
+def test_the_lock_fulfils_every_declared_requirement() -> None:
+    pins = locked()
+    unmet = [
+        f"{wanted}: locked {pins.get(name)}"
+        for name, wanted in requirements("sim", "dev").items()
+        if name not in pins or not all(version in wanted.specifier for version in pins[name])
+    ]
+    assert unmet == [], "make lock"
+
+
+def test_every_pin_of_the_lock_has_its_hashes_and_nothing_else_is_in_it() -> None:
+    for entry in re.split(r"\n(?=\S)", LOCK.strip()):
+        head, *rest = (line.removesuffix("\\").strip() for line in entry.splitlines())
+        assert re.fullmatch(r"[\w.-]+==\S+( ; .+)?", head), head
+        assert rest, f"{head} has no hash"
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", line) for line in rest), head
+
+
+def test_every_setting_is_in_the_example_and_sets_nothing_by_itself() -> None:
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line and not line.startswith("#")] == []
+    named = [found[1] for line in lines if (found := re.match(r"#([A-Z_]+)=", line))]
+    assert sorted(named) == sorted(name.upper() for name in Settings.model_fields)
+
+
+def test_the_defaults_in_the_example_are_the_real_ones() -> None:
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    shown = {name.lower(): value for name, value in re.findall(r"^#([A-Z_]+)=(.+)$", text, re.MULTILINE)}
+    for name, value in shown.items():
+        default = Settings.model_fields[name].default
+        assert default is None or str(default) == value, name
+
+
+def test_every_rule_of_lint_that_is_off_carries_its_reason() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    rules = text[text.index("\nignore = [") : text.index("[tool.ruff.lint.mccabe]")]
+    quoting = [line for line in rules.splitlines() if re.search(r'"[A-Z]+\d*"', line)]
+    assert quoting
+    assert [line for line in quoting if not re.search(r"#\s*\S.{10,}", line)] == []

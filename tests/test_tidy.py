@@ -1,0 +1,195 @@
+"""The repository checks itself. A test's name is the rule; an exemption is written down with its reason."""
+
+import ast
+import hashlib
+import io
+import json
+import re
+import subprocess
+import tokenize
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.cassette.scrubbing import KEPT_REQUEST_HEADERS, KEPT_RESPONSE_HEADERS
+
+ROOT = Path(__file__).parent.parent
+CASSETTES = ROOT / "cassettes"
+FOLDERS = ("pipeline", "steps", "bot", "web", "cli", "simulator")
+LINES_MAX = 400
+TINY_CLIP_BYTES_MAX, CASSETTE_BYTES_MAX = 2_000, 60_000
+
+MAY_IMPORT = {
+    "cli": {"bot", "web", "simulator", "pipeline", "steps"},
+    "bot": {"pipeline", "steps"},
+    "web": {"pipeline", "steps"},
+    "pipeline": {"steps"},
+    "steps": set[str](),
+    "simulator": set[str](),
+}
+SECRETS = re.compile(
+    r"\bsk-(?=[\w-]*\d)[\w-]{16,}"  # OpenAI and its imitators
+    r"|\b\d{8,10}:[A-Za-z0-9_-]{30,}"  # a Telegram bot's token
+    r"|\beyJ[A-Za-z0-9_-]{20,}"  # a JSON web token, as Supabase's keys are
+    r"|\bsb_secret_\w+|\bghp_\w{20,}|\bAKIA[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"|(?i:bearer) (?!REDACTED|test-)[\w.-]{8,}"
+)
+# Written in pieces, so that this file does not trip over itself.
+INDEX_ADDRESSES = re.compile(
+    "|".join(("py" + r"pi\.org", "python" + r"hosted\.org", r"--(?:extra-)?" + "index-url", r"\bartifact" + "ory"))
+)
+MACHINE_PATHS = re.compile(
+    "|".join((r"/home/" + r"\w+/", r"/Us" + r"ers/\w+/", r"/ro" + r"ot/\.", r"/wo" + r"rk/\w+", r"C:\\Us" + "ers"))
+)
+LEFTOVER = re.compile(r"\b(?:" + "|".join(("TO" + "DO", "FIX" + "ME", "X" * 3)) + r")\b")
+EXEMPTION = re.compile(r"#\s*(?:type:\s*ignore|noqa)\S*(?:\s*\[[\w\-, ]+\])?(?:,? ?[A-Z]+\d+)*")
+
+
+@cache
+def tracked() -> tuple[Path, ...]:
+    """Every file that is, or is about to be, in the repository; without git, what looks like one."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        check=False,
+        cwd=ROOT,
+        capture_output=True,
+    )
+    if listing.returncode == 0:
+        return tuple(path for name in listing.stdout.decode().split("\0") if name and (path := ROOT / name).is_file())
+    hidden = set((ROOT / ".gitignore").read_text().replace("/", "").split()) | {".git"}
+    return tuple(path for path in ROOT.rglob("*") if path.is_file() and not hidden & set(path.relative_to(ROOT).parts))
+
+
+@cache
+def texts() -> dict[Path, str]:
+    read = {}
+    for path in tracked():
+        try:
+            read[path] = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+    return read
+
+
+def sources() -> dict[Path, str]:
+    return {path: text for path, text in texts().items() if path.suffix == ".py"}
+
+
+def imported(text: str) -> Iterator[tuple[int, str]]:
+    """Line and module of every import, those inside functions too."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.lineno, node.module or ""
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, "a relative import"
+
+
+def found(pattern: re.Pattern[str], where: dict[Path, str]) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+        for path, text in where.items()
+        for number, line in enumerate(text.splitlines(), 1)
+        if pattern.search(line)
+    ]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_arrows_between_folders_point_one_way(folder: str) -> None:
+    forbidden = set(FOLDERS) - {folder} - MAY_IMPORT[folder] | {"tests", "benchmarks", "a relative import"}
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for path, text in sources().items()
+        if path.relative_to(ROOT).parts[0] == folder
+        for line, module in imported(text)
+        if module.partition(".")[0] in forbidden
+    ]
+    assert wrong == []
+
+
+def test_cassette_tests_import_nothing_of_the_simulator() -> None:
+    wrong = [
+        f"{path.name}:{line}"
+        for path, text in sources().items()
+        if path.parent == ROOT / "tests" / "cassette" or path.name == "recordings.py"
+        for line, module in imported(text)
+        if module.partition(".")[0] == "simulator"
+    ]
+    assert wrong == []
+
+
+def test_nothing_is_left_for_later() -> None:
+    assert found(LEFTOVER, texts()) == []
+
+
+def test_every_prompt_is_named_by_code() -> None:
+    code = "\n".join(text for path, text in sources().items() if path.relative_to(ROOT).parts[0] in FOLDERS)
+    orphans = [path.name for path in (ROOT / "prompts").glob("*.md") if f'"{path.stem}"' not in code]
+    assert orphans == []
+
+
+def test_every_cassette_belongs_to_a_test() -> None:
+    orphans = []
+    for path in CASSETTES.rglob("*.yaml"):
+        test = (ROOT / "tests" / path.parent.relative_to(CASSETTES)).with_suffix(".py")
+        name = path.stem.partition("[")[0]
+        if not test.exists() or not re.search(rf"^(async )?def {name}\(", test.read_text(), re.MULTILINE):
+            orphans.append(str(path.relative_to(ROOT)))
+    assert orphans == []
+
+
+def test_every_cassette_is_as_it_was_recorded_and_its_origin_is_known() -> None:
+    note = json.loads((CASSETTES / "recorded.json").read_text())
+    there = {f"{path.parent.name}/{path.stem}": path for path in CASSETTES.rglob("*.yaml")}
+    assert sorted(note) == sorted(there), "make record"
+    edited = [
+        name for name, path in there.items() if hashlib.sha256(path.read_bytes()).hexdigest() != note[name]["sha256"]
+    ]
+    assert edited == [], "edited by hand; record again instead: make record"
+    assert all(kept["against"] and kept["at"] for kept in note.values())
+
+
+def test_recordings_hold_no_secret_and_are_small() -> None:
+    recordings = {path: text for path, text in texts().items() if CASSETTES in path.parents}
+    assert recordings
+    assert found(SECRETS, recordings) == []
+    headers = {
+        header
+        for path in CASSETTES.rglob("*.yaml")
+        for header in re.findall(r"^ {6}(\S+):$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert headers <= KEPT_REQUEST_HEADERS | KEPT_RESPONSE_HEADERS | {"string"}
+    assert [path.name for path in CASSETTES.rglob("*.yaml") if path.stat().st_size > CASSETTE_BYTES_MAX] == []
+    assert (CASSETTES / "tiny.mp4").stat().st_size < TINY_CLIP_BYTES_MAX
+
+
+def test_no_file_holds_a_secret() -> None:
+    exempt = {ROOT / "tests" / "test_tidy.py"}  # holds the patterns
+    assert found(SECRETS, {path: text for path, text in texts().items() if path not in exempt}) == []
+
+
+def test_no_source_file_is_longer_than_four_hundred_lines() -> None:
+    long = {str(path.relative_to(ROOT)): len(text.splitlines()) for path, text in sources().items()}
+    assert {name: lines for name, lines in long.items() if lines > LINES_MAX} == {}
+
+
+def test_every_exemption_from_lint_and_types_carries_its_reason() -> None:
+    bare = []
+    for path, text in sources().items():
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.COMMENT and (match := EXEMPTION.match(token.string)):
+                reason = token.string[match.end() :].strip(" #-:")
+                if len(reason) < len("it is"):
+                    bare.append(f"{path.relative_to(ROOT)}:{token.start[0]}: {token.string}")
+    assert bare == []
+
+
+def test_no_file_names_a_package_index() -> None:
+    assert found(INDEX_ADDRESSES, texts()) == []
+
+
+def test_no_file_names_a_path_of_somebodys_machine() -> None:
+    assert found(MACHINE_PATHS, texts()) == []
