@@ -100,7 +100,9 @@ def lift_limits(dsn: str) -> None:
 
 
 async def in_process(dsn: str, at: Simulator, home: Path) -> Speed:
-    async with open_test_world(dsn, at, home, quick_waits(POLL_SECONDS="0.001", ATTEND_SECONDS="15")) as real:
+    async with open_test_world(
+        dsn, at, home, quick_waits(POLL_SECONDS="0.001", ATTEND_SECONDS="15", SUBMIT_DEADLINE_SECONDS="10")
+    ) as real:
         world = replace(
             real,
             shop=replace(real.shop, provider=cast(VideoProvider, InstantProvider())),
@@ -111,7 +113,9 @@ async def in_process(dsn: str, at: Simulator, home: Path) -> Speed:
 
 async def over_http(dsn: str, at: Simulator, home: Path) -> tuple[Speed, str]:
     """With a profile's word on where the time goes."""
-    async with open_test_world(dsn, at, home, quick_waits(POLL_SECONDS="0.01", ATTEND_SECONDS="15")) as world:
+    async with open_test_world(
+        dsn, at, home, quick_waits(POLL_SECONDS="0.01", ATTEND_SECONDS="15", SUBMIT_DEADLINE_SECONDS="10")
+    ) as world:
         profile = cProfile.Profile()
         profile.enable()
         try:

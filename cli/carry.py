@@ -21,7 +21,7 @@ from pipeline.world import World
 LOOK_SECONDS = 0.3
 LEDGER_PATIENCE_SECONDS = 60.0
 # Whoever attached to a run that another process has just reserved leaves it the first step.
-COURTESY_SECONDS = 2.0
+COURTESY_SECONDS = 1.0
 
 Show = Callable[[Run, Estimate | None], None]
 

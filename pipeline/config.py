@@ -6,11 +6,12 @@ ONETAKE_IGNORE_ENV_FILE=1 leaves `.env` unread. A secret is never part of a mess
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -23,7 +24,18 @@ from pydantic import (
 )
 
 OPENAI_URL = "https://api.openai.com/v1"
-Seconds = Annotated[float, Field(gt=0)]
+YEAR_SECONDS = 366 * 86400  # no wait is longer; an endless one would be a mistake
+Seconds = Annotated[float, Field(gt=0, le=YEAR_SECONDS)]
+SecondsOrZero = Annotated[float, Field(ge=0, le=YEAR_SECONDS)]
+# For settings without a default; those with one are shown with it.
+EXAMPLES = {
+    "video_base_url": "https://gateway.example/v1",
+    "video_create_body": "json",
+    "video_usd_per_second": "0.10",
+    "supabase_url": "https://project.supabase.co",
+    "webhook_url": "https://bot.example/telegram",
+    "poll_seconds": "5",
+}
 
 
 class ConfigError(Exception):
@@ -33,7 +45,7 @@ class ConfigError(Exception):
 @dataclass(frozen=True)
 class VideoEndpoint:
     base_url: str
-    api_key: str
+    api_key: str = field(repr=False)
     fingerprint: str  # of the key: a run is polled only with the key that bought it
     model: str | None
     usd_per_second: Decimal | None
@@ -45,7 +57,7 @@ class VideoEndpoint:
 @dataclass(frozen=True)
 class TextEndpoint:
     base_url: str
-    api_key: str
+    api_key: str = field(repr=False)
     model: str
     timeout_seconds: float
 
@@ -103,11 +115,11 @@ class Settings(BaseModel):
     poll_seconds: Seconds | None = None
     connect_timeout_seconds: Seconds = 5
     request_timeout_seconds: Seconds = 60
-    request_slack_seconds: Annotated[float, Field(ge=0)] = 5
+    request_slack_seconds: SecondsOrZero = 5
     text_timeout_seconds: Seconds = 30
     submit_deadline_seconds: Seconds = 10
     attend_seconds: Seconds = 15
-    clock_skew_seconds: Annotated[float, Field(ge=0)] = 120
+    clock_skew_seconds: SecondsOrZero = 120
     look_seconds: Seconds = 30
     reconcile_grace_seconds: Seconds = 600
     reconcile_looks: Annotated[int, Field(ge=1)] = 5
@@ -124,14 +136,21 @@ class Settings(BaseModel):
     @field_validator("openai_base_url", "video_base_url", "telegram_api_base", "supabase_url", "webhook_url")
     @classmethod
     def _is_url(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
+        if url is None:
+            return None
+        if not url.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
-        return url.rstrip("/") if url else url
+        if not urlsplit(url).hostname:
+            raise ValueError("names no host")
+        return url.rstrip("/")
 
     @field_validator("onetake_home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+        try:
+            return home.expanduser().absolute()
+        except RuntimeError as error:
+            raise ValueError("begins with the home folder of a user who is not known here") from error
 
     @model_validator(mode="after")
     def _pairs(self) -> "Settings":
@@ -203,11 +222,9 @@ def load_settings(environment: dict[str, str] | None = None, env_file: Path | No
     values = dict(os.environ if environment is None else environment)
     if env_file is not None and values.get("ONETAKE_IGNORE_ENV_FILE") != "1":
         values = _read_env_file(env_file) | {k: v for k, v in values.items() if v}
-    known: dict[str, Any] = {
-        name: values[name.upper()] for name in Settings.model_fields if values.get(name.upper(), "").strip()
-    }
+    known = {name: values.get(name.upper(), "").strip() for name in Settings.model_fields}
     try:
-        return Settings(**known)
+        return Settings.model_validate({name: value for name, value in known.items() if value})
     except ValidationError as error:
         raise ConfigError("\n".join(_line(problem) for problem in error.errors())) from None
 
@@ -217,11 +234,20 @@ def _read_env_file(path: Path) -> dict[str, str]:
 
     if not path.is_file():
         return {}
-    return {name: value for name, value in dotenv_values(path).items() if value}
+    try:
+        return {name: value for name, value in dotenv_values(path).items() if value}
+    except (OSError, UnicodeDecodeError) as error:
+        why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise ConfigError(f"{path}: cannot be read ({why})") from None
 
 
 def _line(problem: Any) -> str:
-    """`NAME: what is wrong`, without the value, which may be a secret."""
-    name = ".".join(str(part) for part in problem["loc"]).upper()
-    words = problem["msg"].removeprefix("Value error, ")
-    return f"{name}: {words}" if name else words
+    """`NAME: what is wrong, for example NAME=value`, without the given value, which may be a secret."""
+    words = str(problem["msg"]).removeprefix("Value error, ")
+    if not problem["loc"]:
+        return words
+    name = str(problem["loc"][0])
+    if problem["type"] == "string_pattern_mismatch":
+        words = "must be WIDTHxHEIGHT"
+    example = EXAMPLES.get(name) or Settings.model_fields[name].default
+    return f"{name.upper()}: {words[:1].lower()}{words[1:]}, for example {name.upper()}={example}"

@@ -5,9 +5,10 @@ Out      `rpc`: select public.<name>(p_key => value, ...)
 Raises   LedgerUnavailable, LedgerRefused, LedgerNotMigrated
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 
 import psycopg
@@ -15,17 +16,18 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from pipeline.road import Json, LedgerNotMigrated, LedgerRefused, LedgerUnavailable, Rpc, asking_again
+from pipeline.road import TRIES, Json, LedgerNotMigrated, LedgerRefused, LedgerUnavailable, Rpc, asking_again
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 15
+ANSWER_SECONDS = 20  # the server keeps to STATEMENT_SECONDS; a line that went dead keeps to nothing
 POOL_WAIT_SECONDS = 10
 # A refusal carries one of our own codes, or says that the data do not fit; anything else is the way, not the answer.
 REFUSING_CLASSES = ("LG", "22", "23", "42", "P0")
 
 
 @asynccontextmanager
-async def open_road(dsn: str, *, pool_max: int = 10) -> AsyncIterator[Rpc]:
+async def open_road(dsn: str, *, pool_max: int = 10, tries: int = TRIES) -> AsyncIterator[Rpc]:
     """Yields the callable; closes its connections on the way out."""
     pool = AsyncConnectionPool(
         dsn,
@@ -41,7 +43,7 @@ async def open_road(dsn: str, *, pool_max: int = 10) -> AsyncIterator[Rpc]:
         },
     )
     async with pool:
-        yield asking_again(_rpc_over(pool))
+        yield asking_again(_rpc_over(pool), tries)
 
 
 def _rpc_over(pool: "AsyncConnectionPool[psycopg.AsyncConnection]") -> Rpc:
@@ -49,13 +51,17 @@ def _rpc_over(pool: "AsyncConnectionPool[psycopg.AsyncConnection]") -> Rpc:
         assert re.fullmatch(r"[a-z_]+", name), f"not a function of the ledger: {name}"
         values = {key: Jsonb(value) if _is_json(key, value) else value for key, value in args.items()}
         try:
-            async with pool.connection() as connection:
+            async with pool.connection() as connection, asyncio.timeout(ANSWER_SECONDS):
                 cursor = await connection.execute(_call(name, tuple(args)), values)
                 row = await cursor.fetchone()
         except PoolTimeout as error:
             raise LedgerUnavailable(f"the database did not answer within {POOL_WAIT_SECONDS} s") from error
+        except TimeoutError as error:
+            raise LedgerUnavailable(f"the database did not answer within {ANSWER_SECONDS} s") from error
         except psycopg.OperationalError as error:
-            await pool.check()  # what broke one connection has often broken the others, too
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await pool.check()  # what broke one connection has often broken the others, too
             raise _translated(name, error) from error
         except psycopg.Error as error:
             raise _translated(name, error) from error

@@ -16,8 +16,8 @@ THIS_MACHINE = [r"127\.0\.0\.1$", r"::1$", r"/"]  # the last: Unix sockets
 def pytest_configure(config: pytest.Config) -> None:
     """Temporary folders of this run alone.
 
-    The usual parent is closed again by every session that starts, to root too; and then the embedded server, which
-    runs as a user of its own, is cut off from its data.
+    The usual parent is closed again by every session that starts, to root too; and then the embedded server,
+    which runs as a user of its own, is cut off from its data.
     """
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="onetake-tests-")

@@ -17,9 +17,9 @@ from tests.guarantee.processes import Machine, until
     ],
 )
 def test_a_run_whose_process_is_killed_ends_saved_after_one_paid_call(
-    where: str, target: str, kind: str, how: dict[str, object], simulator: Simulator, tmp_path: Path
+    where: str, target: str, kind: str, how: dict[str, object], simulator: Simulator, tmp_path: Path, ledger_dsn: str
 ) -> None:
-    machine = Machine(tmp_path, simulator)
+    machine = Machine(tmp_path, simulator, {"DATABASE_URL": ledger_dsn})
     simulator.trouble(target, kind, **how)
     process = machine.start("create", "a paper boat", "--key", "k", "--json")
     until(lambda: simulator.control("GET", "/_sim/faults")["met"].get(f"{target}:{kind}", 0) == 1)

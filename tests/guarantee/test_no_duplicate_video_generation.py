@@ -7,8 +7,10 @@ from tests.fixtures import Simulator
 from tests.guarantee.processes import Machine
 
 
-def test_one_request_sent_three_times_raises_total_videos_by_exactly_one(simulator: Simulator, tmp_path: Path) -> None:
-    machine = Machine(tmp_path, simulator)
+def test_one_request_sent_three_times_raises_total_videos_by_exactly_one(
+    simulator: Simulator, tmp_path: Path, ledger_dsn: str
+) -> None:
+    machine = Machine(tmp_path, simulator, {"DATABASE_URL": ledger_dsn})
     before = machine.total_videos()
 
     with ThreadPoolExecutor(2) as both:

@@ -1,0 +1,174 @@
+"""Settings: what is read from where, what a wrong one says, and that no secret is ever shown."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import ConfigError, Settings, fingerprint, load_settings
+
+SECRETS = {
+    "TELEGRAM_BOT_TOKEN": "sesame-1",
+    "OPENAI_API_KEY": "sesame-2",
+    "VIDEO_API_KEY": "sesame-3",
+    "DATABASE_URL": "postgresql://u:sesame-4@db.example/onetake",
+    "SUPABASE_SERVICE_ROLE_KEY": "sesame-5",
+    "ADMIN_TOKEN": "sesame-6",
+    "WEBHOOK_SECRET": "sesame-7",
+}
+
+
+def read(**environment: str) -> Settings:
+    return load_settings(environment, None)
+
+
+def complaint(**environment: str) -> str:
+    with pytest.raises(ConfigError) as refused:
+        read(**environment)
+    return str(refused.value)
+
+
+@pytest.fixture
+def env_file(tmp_path: Path) -> Path:
+    path = tmp_path / ".env"
+    path.write_text("OPENAI_API_KEY=from-file\nVIDEO_SECONDS=6\nLLM_MODEL=\n")
+    return path
+
+
+def test_without_any_setting_the_defaults_of_the_design_hold(tmp_path: Path) -> None:
+    settings = read()
+    assert (settings.video_seconds, settings.video_size) == (8, "720x1280")
+    assert (settings.http_host, settings.http_port) == ("127.0.0.1", 8080)
+    waits = settings.waits
+    assert waits.render_deadline.total_seconds() == 1800
+    assert waits.reconcile_grace.total_seconds() == 600
+    assert waits.submit_deadline.total_seconds() == 10
+    assert waits.clock_skew.total_seconds() == 120
+    assert (waits.reconcile_looks, waits.look.total_seconds()) == (5, 30)
+    assert waits.confirm.total_seconds() == 900
+    assert waits.poll_seconds is None
+
+
+def test_the_data_folder_is_beside_where_the_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read().onetake_home == tmp_path / ".onetake"
+    assert read(ONETAKE_HOME="/var/lib/onetake").onetake_home == Path("/var/lib/onetake")
+
+
+def test_the_env_file_is_read(env_file: Path) -> None:
+    settings = load_settings({}, env_file)
+    assert (settings.text.api_key, settings.video_seconds) == ("from-file", 6)
+
+
+def test_the_environment_wins_over_the_env_file(env_file: Path) -> None:
+    assert load_settings({"VIDEO_SECONDS": "4"}, env_file).video_seconds == 4
+
+
+def test_an_empty_value_counts_as_not_set(env_file: Path) -> None:
+    settings = load_settings({"VIDEO_SECONDS": "", "VIDEO_SIZE": "  "}, env_file)
+    assert (settings.video_seconds, settings.video_size) == (6, "720x1280")
+    assert settings.llm_model == "gpt-6-luna"
+
+
+def test_the_env_file_is_left_alone_on_request(env_file: Path) -> None:
+    assert load_settings({"ONETAKE_IGNORE_ENV_FILE": "1"}, env_file).openai_api_key is None
+
+
+def test_a_missing_env_file_is_no_error(tmp_path: Path) -> None:
+    assert load_settings({}, tmp_path / "none").video_seconds == 8
+
+
+def test_an_env_file_that_is_not_text_is_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_bytes(b"OPENAI_API_KEY=\xff\xfe")
+    with pytest.raises(ConfigError, match=r"\.env: cannot be read \(it is not UTF-8\)"):
+        load_settings({}, path)
+
+
+def test_space_around_a_value_is_not_part_of_it() -> None:
+    assert read(OPENAI_API_KEY=" key\n").text.api_key == "key"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "example"),
+    [
+        ("POLL_SECONDS", "soon", "5"),
+        ("RENDER_DEADLINE_SECONDS", "inf", "1800"),
+        ("SWEEP_SECONDS", "nan", "2"),
+        ("CONFIRM_SECONDS", "-1", "900"),
+        ("RECONCILE_LOOKS", "0", "5"),
+        ("HTTP_PORT", "99999", "8080"),
+        ("VIDEO_SIZE", "big", "720x1280"),
+        ("VIDEO_SECONDS", "eight", "8"),
+        ("VIDEO_USD_PER_SECOND", "0", "0.10"),
+        ("VIDEO_USD_PER_SECOND", "NaN", "0.10"),
+        ("VIDEO_CREATE_BODY", "xml", "json"),
+        ("OPENAI_BASE_URL", "api.openai.com", "https://api.openai.com/v1"),
+        ("VIDEO_BASE_URL", "http://", "https://gateway.example/v1"),
+        ("ONETAKE_HOME", "~nobody-of-that-name/x", ".onetake"),
+    ],
+)
+def test_a_wrong_value_is_one_line_with_the_name_and_an_example(name: str, value: str, example: str) -> None:
+    line = complaint(**{name: value})
+    assert line.startswith(f"{name}: ")
+    assert line.endswith(f", for example {name}={example}")
+    assert "\n" not in line
+
+
+def test_every_wrong_value_has_its_own_line() -> None:
+    assert len(complaint(HTTP_PORT="no", VIDEO_SIZE="no").splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("lonely", "missing"),
+    [
+        ({"SUPABASE_URL": "https://x.supabase.co"}, "SUPABASE_SERVICE_ROLE_KEY"),
+        ({"SUPABASE_SERVICE_ROLE_KEY": "k"}, "SUPABASE_URL"),
+        ({"WEBHOOK_URL": "https://bot.example"}, "WEBHOOK_SECRET"),
+    ],
+)
+def test_settings_that_need_each_other_say_so(lonely: dict[str, str], missing: str) -> None:
+    line = complaint(**lonely)
+    assert missing in line
+    assert next(iter(lonely)) in line
+    assert "\n" not in line
+
+
+def test_the_video_endpoint_is_the_text_models_unless_set() -> None:
+    shared = read(OPENAI_API_KEY="a", OPENAI_BASE_URL="http://one/v1/").video
+    assert (shared.base_url, shared.api_key, shared.fingerprint) == ("http://one/v1", "a", fingerprint("a"))
+    own = read(OPENAI_API_KEY="a", VIDEO_API_KEY="b", VIDEO_BASE_URL="http://two/v1").video
+    assert (own.base_url, own.api_key, own.fingerprint) == ("http://two/v1", "b", fingerprint("b"))
+
+
+def test_without_a_key_there_is_no_endpoint_and_the_line_names_the_setting() -> None:
+    with pytest.raises(ConfigError, match="^VIDEO_API_KEY: missing"):
+        _ = read().video
+    with pytest.raises(ConfigError, match="^OPENAI_API_KEY: missing"):
+        _ = read(VIDEO_API_KEY="b").text
+
+
+def test_a_price_is_read_exactly() -> None:
+    assert read(VIDEO_USD_PER_SECOND="0.1").video_usd_per_second == Decimal("0.1")
+
+
+def test_no_secret_shows_in_any_representation() -> None:
+    settings = read(**SECRETS, SUPABASE_URL="https://x.supabase.co")
+    shown = f"{settings!r} {settings} {settings.video!r} {settings.text!r} {settings.model_dump_json()}"
+    assert "sesame" not in shown
+
+
+def test_no_secret_shows_in_a_complaint() -> None:
+    line = complaint(**SECRETS, HTTP_PORT="no", SUPABASE_URL="sesame-0", WEBHOOK_URL="sesame-8")
+    assert "sesame" not in line
+
+
+def test_a_fingerprint_is_twelve_hex_digits_that_tell_keys_apart() -> None:
+    assert fingerprint("sk-one") != fingerprint("sk-two")
+    assert len(fingerprint("sk-one")) == 12
+    assert int(fingerprint("sk-one"), 16) >= 0
+
+
+def test_settings_do_not_change_under_a_run() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        read().video_seconds = 4  # type: ignore[misc]  # that is the point
