@@ -22,6 +22,7 @@ from steps.save_video import save, stored
 from steps.videos_protocol import Job
 
 FETCH_RETRY = timedelta(seconds=5)
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no space, no quota, or no file that large
 
 
 async def wait_and_save(run: Run, caption: asyncio.Task[Run], world: World) -> Run:
@@ -90,7 +91,7 @@ async def _fetch(run: Run, job: Job, target: Path, caption: asyncio.Task[Run], w
         if isinstance(got, Clip):
             return await _settle(run, await asyncio.to_thread(save, draft, target), caption, world)
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno not in DISK_FULL:
             raise
         return await _later(run, "disk_full", world)
     finally:

@@ -1,6 +1,9 @@
 """A run from request to clip, through every real part, at a simulator that can be made to misbehave."""
 
 import asyncio
+import resource
+import shutil
+import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -256,3 +259,58 @@ async def test_reading_errors_while_it_renders_never_fail_a_run(world: World, si
     row = await carried(await admitted(world, simulator), world)
     assert row.state is State.SAVED
     assert simulator.creates() == 1
+
+
+@pytest.mark.parametrize(
+    ("habits", "body"),
+    [
+        ({"sparse": True}, "multipart"),
+        ({"null_prompts": True}, "multipart"),
+        ({"no_list_status": 404}, "multipart"),
+        ({"json_only": True}, "json"),
+        ({"strange_ids": True}, "multipart"),
+        ({"model_prefix": "openai/"}, "json"),
+    ],
+)
+async def test_any_server_that_speaks_the_protocol_will_do(
+    world: World, simulator: Simulator, habits: dict[str, object], body: str
+) -> None:
+    simulator.control("POST", "/_sim/habits", habits)
+
+    row = await carried(await admitted(world, simulator, create_body=body), world)
+
+    assert row.state is State.SAVED
+    assert simulator.paid_calls() == 1
+
+
+async def test_a_full_disk_leaves_no_half_file_and_the_clip_is_saved_when_there_is_room(
+    world: World, simulator: Simulator
+) -> None:
+    run_id = await admitted(world, simulator)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    try:
+        row = await run(run_id, world)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert row is not None and row.state is State.RENDERING and row.held_microusd == PRICE_MICROUSD
+    assert list(world.media.iterdir()) == []
+
+    row = await carried(run_id, world)
+
+    assert row.state is State.SAVED
+    assert simulator.creates() == 1
+
+
+async def test_too_little_room_for_a_clip_fails_the_run_before_anything_is_bought(
+    world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(Path.cwd())
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=999_999_999))
+
+    row = await carried(await admitted(world, simulator), world)
+
+    assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "disk_full", PRICE_MICROUSD)
+    assert simulator.creates() == 0
