@@ -63,8 +63,9 @@ async def _buy(run: Run, order: Order, token: str, asked_at: float, world: World
 
 async def book(kept: KeptAnswer, run: Run, world: World, ms: int | None = None) -> None:
     """Tells the ledger what an answer means, then drops its file. Safe to repeat; replayed after a crash."""
-    rules = world.shop.rules_for(run.model)
-    meaning = read_answer(kept.answer, refuses_429=rules.refuses_429_before_work)
+    # What models.toml says of today's provider is no word on the one that a kept answer came from.
+    refuses_429 = world.shop.sells(run) and world.shop.rules_for(run.model).refuses_429_before_work
+    meaning = read_answer(kept.answer, refuses_429=refuses_429)
     match meaning:
         case Made(job=job):
             recorded = await world.ledger.record_submission(
