@@ -72,7 +72,7 @@ def main() -> int:
         speed, where = asyncio.run(runs.over_http(database(uri, "http"), at, Path(folder)))
         kept.append(
             line(
-                "(b) the whole path over HTTP, 100 at once (profiled)",
+                "(b) the whole path over HTTP, 100 at once",
                 speed.per_second,
                 "runs/s",
                 runs.HTTP_PER_SECOND_MIN,

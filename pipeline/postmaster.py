@@ -97,11 +97,19 @@ def stop(data: Path) -> None:
 def _end(process: psutil.Process) -> None:
     with suppress(psutil.NoSuchProcess):
         process.send_signal(signal.SIGINT)
-        with suppress(psutil.TimeoutExpired):
-            process.wait(STOP_SECONDS)
-            return
-        process.kill()
-        process.wait(STOP_SECONDS)
+        if not _ends(process):
+            process.kill()
+            _ends(process)
+
+
+def _ends(process: psutil.Process) -> bool:
+    """Whether it does in time. A zombie has: in a container, there may be nobody who takes it away."""
+    begun = time.monotonic()
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() - begun > STOP_SECONDS:
+            return False
+        time.sleep(PAUSE_SECONDS / 5)
+    return True
 
 
 def _pid_file(data: Path) -> list[str]:

@@ -142,9 +142,9 @@ def test_the_video_endpoint_is_the_text_models_unless_set() -> None:
 
 
 def test_without_a_key_there_is_no_endpoint_and_the_line_names_the_setting() -> None:
-    with pytest.raises(ConfigError, match="^VIDEO_API_KEY: missing"):
+    with pytest.raises(ConfigError, match=r"^VIDEO_API_KEY: missing"):
         _ = read().video
-    with pytest.raises(ConfigError, match="^OPENAI_API_KEY: missing"):
+    with pytest.raises(ConfigError, match=r"^OPENAI_API_KEY: missing"):
         _ = read(VIDEO_API_KEY="b").text
 
 
