@@ -6,6 +6,7 @@ It also carries the fence's token, the proof that this answer belongs to the run
 """
 
 import json
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pathlib import Path
 from uuid import UUID
 
 from steps.videos_protocol import Answer
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ def _read(path: Path) -> KeptAnswer | None:
         return KeptAnswer(UUID(path.stem), content["token"], Answer.from_json(content["answer"]))
     except FileNotFoundError:
         return None  # another process has just recorded it
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        # One damaged file must not keep the others from the ledger. It stays where it is, for a person; its run is
+        # settled by the provider's books, as if the answer had been lost.
+        log.error("answer_file", extra={"action": "answer_file", "file": path.name, "error": repr(error)})
+        return None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -26,6 +26,7 @@ warnings.filterwarnings("ignore", message="The Sora API is scheduled", category=
 
 PAGE_JOBS = 100
 CHUNK_BYTES = 1 << 16
+CONTENT_SECONDS_MAX = 600.0  # fifty megabytes over a poor line; a server that drips must not keep a run for ever
 KEY_CHARACTERS_MIN = 12  # shorter than any real key
 
 
@@ -137,8 +138,9 @@ class VideoProvider:
 
     async def job(self, job_id: str) -> Job | ReadError:
         try:
-            raw = await self._sdk.videos.with_raw_response.retrieve(job_id)
-        except APIError as error:
+            async with asyncio.timeout(self._total_seconds):
+                raw = await self._sdk.videos.with_raw_response.retrieve(job_id)
+        except (APIError, TimeoutError, ValueError) as error:
             return self._read_error(error)
         job = read_job(raw.http_response.text, job_id)
         return job or ReadError(raw.status_code, "the answer shows no job")
@@ -146,8 +148,9 @@ class VideoProvider:
     async def page(self, after: str | None = None) -> Page | ReadError:
         """One page of the provider's list, newest first."""
         try:
-            raw = await self._sdk.videos.with_raw_response.list(after=after or omit, limit=PAGE_JOBS, order="desc")
-        except APIError as error:
+            async with asyncio.timeout(self._total_seconds):
+                raw = await self._sdk.videos.with_raw_response.list(after=after or omit, limit=PAGE_JOBS, order="desc")
+        except (APIError, TimeoutError, ValueError) as error:
             return self._read_error(error)
         page = read_page(raw.http_response.text)
         return page or ReadError(raw.status_code, "the answer is not a list of jobs")
@@ -161,16 +164,20 @@ class VideoProvider:
         ) as http:
             # httpx drops Authorization when a redirect leaves the host, as links to storage do.
             try:
-                async with http.stream("GET", url, headers=headers) as response:
+                async with asyncio.timeout(CONTENT_SECONDS_MAX), http.stream("GET", url, headers=headers) as response:
                     if response.status_code in {404, 410}:
                         return Gone(response.status_code)
                     if response.status_code != 200:
                         return ReadError(response.status_code, f"HTTP {response.status_code}")
                     return await _store(response, into)
-            except httpx2.HTTPError as error:
-                return ReadError(None, repr(error))
+            except (httpx2.HTTPError, TimeoutError, ValueError) as error:
+                return self._read_error(error)
 
-    def _read_error(self, error: APIError) -> ReadError:
+    def _read_error(self, error: Exception) -> ReadError:
+        if isinstance(error, TimeoutError):
+            return ReadError(None, "no whole answer in time")  # the client's own timeouts begin anew with every byte
+        if isinstance(error, ValueError):  # an id or a key that no request can carry; its words would show the key
+            return ReadError(None, f"{type(error).__name__} in the request")
         if isinstance(error, APIStatusError):
             return ReadError(error.status_code, self._without_key(error.message))
         return ReadError(None, repr(error.__cause__ or error))

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError
+from jinja2 import StrictUndefined, TemplateSyntaxError
 from jinja2 import Template as Compiled
-from jinja2.exceptions import SecurityError
+from jinja2 import TemplateError as JinjaError
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import SandboxedEnvironment
 
@@ -32,6 +32,9 @@ ROLES = ("system", "user")
 FRONT_NAMES = {"id", "purpose", "inputs", "output", "model", "settings", "languages"}
 INPUT_NAMES = {"type", "example", "max_length", "values"}
 PROBE = "onetake probe 7f3a"  # stands for free text in the check that it stays inside its fence
+
+# What an edited template can die of while it is rendered: Jinja's own, and whatever its expressions compute.
+RENDER_ERRORS = (JinjaError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
 
 Message = dict[str, str]
 
@@ -88,7 +91,7 @@ class Template:
                 {"role": role, "content": _compiled(body).render(**values).strip()}
                 for role, body in self.sections.items()
             ]
-        except (UndefinedError, TemplateSyntaxError, SecurityError, TypeError) as error:
+        except RENDER_ERRORS as error:
             raise TemplateError(f"{self.id}: {error}") from error
 
 
@@ -190,12 +193,19 @@ def _front_matter(path: Path, text: str) -> dict[str, Any]:
         raise TemplateError(f"{path.name}: front matter is not a table of names")
     if unknown := set(front) - FRONT_NAMES:
         raise TemplateError(f"{path.name}: front matter does not know {', '.join(sorted(map(str, unknown)))}")
+    if not isinstance(front.get("model"), str | None):
+        raise TemplateError(f"{path.name}: model is a name or null, not {front['model']}")
+    if not isinstance(front.get("settings"), dict | None):
+        raise TemplateError(f"{path.name}: settings are a table of names, not {front['settings']}")
     return front
 
 
 def _sections(path: Path, body: str) -> dict[str, str]:
     parts = re.split(r"^## +(\w+) *$", body, flags=re.MULTILINE)
-    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    names = parts[1::2]
+    sections = dict(zip(names, parts[2::2], strict=True))
+    if len(names) > len(sections):
+        raise TemplateError(f"{path.name}: a section stands there twice ({', '.join(names)})")
     unknown = [name for name in sections if name not in ROLES]
     if unknown or not sections:
         wrong = ", ".join(unknown) or "none"
@@ -206,11 +216,11 @@ def _sections(path: Path, body: str) -> dict[str, str]:
 def _check_syntax(path: Path, sections: Mapping[str, str], names: set[str]) -> None:
     for section, body in sections.items():
         try:
-            parsed = _environment().parse(body)
+            variables = find_undeclared_variables(_environment().parse(body))  # it knows filters, too
         except TemplateSyntaxError as error:
             where = f"{path.name}, section {section}, line {error.lineno}"
             raise TemplateError(f"{where}: {error.message}") from error
-        if unknown := find_undeclared_variables(parsed) - names - {"fenced"}:
+        if unknown := variables - names - {"fenced"}:
             raise TemplateError(f"{path.name}, section {section}: {', '.join(sorted(unknown))} is no input")
 
 
@@ -227,7 +237,7 @@ def _check_fence(template: Template) -> None:
     values = {name: probes.get(name, spec.example) for name, spec in template.inputs.items()}
     fence = re.compile(rf"{re.escape(FENCE_OPEN)}\n.*?\n{re.escape(FENCE_CLOSE)}", re.DOTALL)
     for message in template.render(**values):
-        bare = fence.sub("", message["content"])
+        bare = fence.sub("", message["content"]).casefold()  # `|upper` lets nothing out, either
         if FENCE_OPEN in bare or FENCE_CLOSE in bare or any(probe in bare for probe in probes.values()):
             raise TemplateError(f"{template.id}: free text ({', '.join(free)}) stands outside of {{{{ fenced(...) }}}}")
 
@@ -237,4 +247,9 @@ def _input(path: Path, name: str, spec: dict[str, Any]) -> Input:
         raise TemplateError(f"{path.name}: input {name} does not know {', '.join(sorted(unknown))}")
     if spec["type"] != "str":
         raise TemplateError(f"{path.name}: input {name} is of type {spec['type']}; there is only str")
-    return Input(spec["type"], spec["example"], spec.get("max_length"), tuple(spec.get("values", ())))
+    values, max_length = spec.get("values", []), spec.get("max_length")
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TemplateError(f"{path.name}: values of {name} are a list of words; YAML's yes and no want quotes")
+    if max_length is not None and (type(max_length) is not int or max_length < 1):
+        raise TemplateError(f"{path.name}: max_length of {name} is a number, not {max_length}")
+    return Input(spec["type"], spec["example"], max_length, tuple(values))

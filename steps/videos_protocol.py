@@ -63,8 +63,11 @@ class Answer:
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "Answer":
-        fault = kept.get("fault")
-        return cls(kept["status"], kept["body"], Fault(fault) if fault else None)
+        """Raises what a damaged file can be wrong by: KeyError, TypeError, ValueError."""
+        status, body, fault = kept["status"], kept["body"], kept.get("fault")
+        if not isinstance(status, int | None) or not isinstance(body, str):
+            raise TypeError("not an answer")
+        return cls(status, body, Fault(fault) if fault else None)
 
 
 class JobStatus(StrEnum):
@@ -274,8 +277,9 @@ def _is_error(row: Mapping[str, Any]) -> bool:
 
 
 def _is_id(text: str) -> bool:
-    """What can be stored, and asked for again."""
-    return 0 < len(text) <= ID_CHARACTERS_MAX and text.isprintable() and text == text.strip()
+    """What can be stored, and asked for again: a path made of dots leads elsewhere."""
+    fits = 0 < len(text) <= ID_CHARACTERS_MAX and text.isprintable() and text == text.strip()
+    return fits and text not in {".", ".."}
 
 
 def _error_words(body: str) -> str:
@@ -310,7 +314,7 @@ def _epoch(value: object) -> float | None:
 def _number(value: object) -> float | None:
     try:
         return float(value)  # type: ignore[arg-type]  # anything that is not a number is not shown
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -94,6 +94,16 @@ def test_a_file_that_fails_leaves_no_trace_and_those_before_it_stay(empty_dsn: s
     assert migrate(empty_dsn) == ["20260102000000", "20260103000000"]
 
 
+def test_a_file_that_cannot_be_written_down_in_the_history_is_undone(empty_dsn: str, folder: Path) -> None:
+    (folder / "20260102000000_second.sql").write_text(
+        "create table second (i int);"
+        "insert into supabase_migrations.schema_migrations (version) values ('20260102000000');"
+    )
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        migrate(empty_dsn)
+    assert tables(empty_dsn) == ["first"]
+
+
 def test_a_percent_sign_is_only_a_percent_sign(empty_dsn: str, folder: Path) -> None:
     (folder / "20260104000000_fourth.sql").write_text("select format('%s %% %I', 1, 'x'), 7 % 4;")
     assert "20260104000000" in migrate(empty_dsn)

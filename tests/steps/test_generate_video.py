@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ class Clockwork:
     now: float = 0
     slept: list[float] = field(default_factory=list)
     signs_of_life: list[int | None] = field(default_factory=list)
+    alive_at: list[float] = field(default_factory=list)
 
     def clock(self) -> float:
         return self.now
@@ -48,6 +50,7 @@ class Clockwork:
 
     async def alive(self, progress: int | None) -> None:
         self.signs_of_life.append(progress)
+        self.alive_at.append(self.now)
 
 
 @asynccontextmanager
@@ -157,6 +160,17 @@ async def test_with_no_time_left_it_looks_once() -> None:
     async with partner(job("in_progress")) as (server, provider):
         assert await waited(provider, time, deadline=0) == StillRendering()
     assert (time.slept, len(server.seen)) == ([], 1)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("expected", [1, 20, 600, 10_000])
+async def test_a_wait_gives_a_sign_of_life_at_least_every_so_often(expected: float) -> None:
+    """Otherwise another worker would take the run for abandoned. Only looks, which take no time here, come between."""
+    time = Clockwork()
+    async with partner(job("in_progress"), answer(500), job("queued")) as (_, provider):
+        await waited(provider, time, expected=expected, deadline=400)
+    assert max(later - sooner for sooner, later in pairwise([0, *time.alive_at])) <= 7.001
+    assert time.alive_at[-1] == pytest.approx(400)
 
 
 @pytest.mark.asyncio

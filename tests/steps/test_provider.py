@@ -1,6 +1,7 @@
 """The provider's four calls on the wire: what leaves, how often, and what each kind of trouble becomes."""
 
 import asyncio
+import gzip
 import hashlib
 import json
 import socket
@@ -270,6 +271,51 @@ async def test_a_page_is_asked_for_newest_first_and_after_the_last_id() -> None:
     assert "order=desc" in first
     assert "after" not in first
     assert "after=a" in second
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_drips_keeps_no_read_longer_than_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steps.provider.CONTENT_SECONDS_MAX", 0.4)
+    drip = Reply(answer(200, MADE).raw, drip=0.15)
+    async with (
+        scripted(in_turn(drip)) as server,
+        open_provider(server.url, KEY, connect_seconds=0.1, request_seconds=0.3) as provider,
+    ):
+        reads = provider.job("video_1"), provider.page(), provider.content("video_1", tmp_path / "clip.part")
+        got: list[object] = list(await asyncio.wait_for(asyncio.gather(*reads), timeout=2))
+    assert got == [ReadError(None, "no whole answer in time")] * 3
+
+
+@pytest.mark.asyncio
+async def test_an_id_or_a_key_that_no_request_can_carry_is_a_read_error_without_the_key(tmp_path: Path) -> None:
+    async with partner(in_turn(answer(200, MADE)), key="sk-señor-secreto") as (server, provider):
+        got = [
+            await provider.job("video_1"),
+            await provider.page(),
+            await provider.content("video_1", tmp_path / "clip.part"),
+        ]
+    assert got == [ReadError(None, "UnicodeEncodeError in the request")] * 3
+    async with partner(in_turn(answer(200, MADE))) as (server, provider):
+        assert await provider.job("..") == ReadError(None, "ValueError in the request")
+    assert server.seen == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("location", ["", "//", "http://[bad", "ftp://storage.example/clip", "/v1/videos/v/content"])
+async def test_a_clip_behind_a_redirect_to_nowhere_can_be_fetched_again(location: str, tmp_path: Path) -> None:
+    async with partner(in_turn(answer(302, "", location=location))) as (_, provider):
+        got = await provider.content("v", tmp_path / "clip.part")
+    assert isinstance(got, ReadError)
+
+
+@pytest.mark.asyncio
+async def test_a_compressed_clip_is_stored_as_it_was(tmp_path: Path) -> None:
+    squeezed = answer(200, gzip.compress(MP4), content_encoding="gzip")
+    async with partner(in_turn(squeezed)) as (_, provider):
+        got = await provider.content("video_1", tmp_path / "clip.part")
+    assert got == Content(len(MP4), hashlib.sha256(MP4).hexdigest())
 
 
 @pytest.mark.asyncio

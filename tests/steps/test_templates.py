@@ -100,6 +100,25 @@ def test_line_ends_and_a_byte_order_mark_of_another_system_are_read(tmp_path: Pa
         ("{{ language }}", "{{ languag }}", "section system: languag is no input"),
         ("{{ language }}", "{{ language", "section system"),
         ("{{ language }}", "{{ language.__class__ }}", "unsafe"),
+        ("{{ language }}", "{{ fenced.__globals__ }}", "unsafe"),
+        ("{{ language }}", "{{ '{0.__class__}'.format(language) }}", "unsafe"),
+        ("{{ language }}", "{{ language | uper }}", "section system, line 2: No filter named 'uper'"),
+        ("{{ language }}", "{{ 1 if language is nice }}", "No test named 'nice'"),
+        ("{{ language }}", "{{ 7 // 0 }}", "division"),
+        ("{{ language }}", "{{ language.encode('klingon') }}", "klingon"),
+        ("{{ language }}", "{{ language | xmlattr }}", "items"),
+        ("{{ language }}", "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "recursion"),
+        ("{{ language }}", "{% include 'other.md' %}", "no loader"),
+        ("max_length: 10", "max_length: ten", "max_length of name is a number, not ten"),
+        ("max_length: 10", "max_length: '10'", "max_length of name is a number"),
+        ("max_length: 10", "max_length: 0", "max_length of name is a number"),
+        ("values: [es, en]", "values: [es, no]", "values of language are a list of words"),
+        ("values: [es, en]", "values: es", "values of language are a list of words"),
+        ("model: null", "model: 7", "model is a name or null"),
+        ("settings: {}", "settings: hot", "settings are a table"),
+        ("## user", "## system\n## user", "stands there twice"),
+        ("{{ fenced(name) }}", "{{ fenced(name) | upper }}", r"outside of \{\{ fenced"),
+        ("{{ fenced(name) }}", "{{ fenced(name) }} {{ name | upper }}", r"outside of \{\{ fenced"),
         ("{{ fenced(name) }}", "{{ name }}", r"outside of \{\{ fenced"),
         ("{{ fenced(name) }}", "{{ fenced(name) }}, dear {{ name }}", r"outside of \{\{ fenced"),
         ("{{ fenced(name) }}", "<<<user_text {{ fenced(name) }}", r"outside of \{\{ fenced"),
@@ -162,6 +181,17 @@ def test_a_broken_edit_keeps_the_last_good_version_and_says_so_once(tmp_path: Pa
     assert shelf.get("greet") is good
     touched(tmp_path / "greet.md", GOOD.replace("to greet", "to mend"), 3)
     assert shelf.get("greet").purpose == "to mend"
+
+
+@pytest.mark.parametrize("slip", ["{{ name | uper }}", "{{ 7 // 0 }}", "{{ fenced(name"])
+def test_whatever_an_edit_dies_of_the_last_good_version_stays(slip: str, tmp_path: Path) -> None:
+    said: list[TemplateError] = []
+    shelf = PromptShelf(tmp_path, said.append)
+    touched(written(tmp_path), GOOD, 1)
+    good = shelf.get("greet")
+    touched(tmp_path / "greet.md", GOOD.replace("{{ fenced(name) }}", slip), 2)
+    assert shelf.get("greet") is good
+    assert len(said) == 1
 
 
 def test_without_any_good_version_every_run_hears_of_it(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def reason_of(answer: Answer, *, refuses_429: bool = False) -> tuple[type, str]:
         (Answer(201, '{"id": "video_1"}'), Made, "video_1"),
         (Answer(202, '{"id": "v/1==", "object": "video", "error": null}'), Made, "v/1=="),
         (Answer(200, '{"id": "v1", "status": "failed", "error": {"message": "x"}}'), Made, "v1"),
+        (Answer(200, '{"id": "v1", "progress": 1' + "0" * 400 + "}"), Made, "v1"),  # larger than any float
         # a 2xx that cannot be read
         (Answer(200, ""), Unclear, "unreadable"),
         (Answer(204, ""), Unclear, "unreadable"),
@@ -61,6 +62,8 @@ def reason_of(answer: Answer, *, refuses_429: bool = False) -> tuple[type, str]:
         (Answer(200, '{"id": "video_1", "sta'), Unclear, "unreadable"),
         (Answer(200, '{"id": ""}'), Unclear, "unreadable"),
         (Answer(200, '{"id": "  "}'), Unclear, "unreadable"),
+        (Answer(200, '{"id": ".."}'), Unclear, "unreadable"),
+        (Answer(200, '{"id": "."}'), Unclear, "unreadable"),
         (Answer(200, '{"id": null}'), Unclear, "unreadable"),
         (Answer(200, '{"id": 17}'), Unclear, "unreadable"),
         (Answer(200, '{"id": "v\\u0000"}'), Unclear, "unreadable"),
@@ -209,6 +212,39 @@ def test_a_sparse_job_shows_nothing_rather_than_something_wrong() -> None:
         '{"id": "v", "seconds": "5s", "progress": "NaN", "created_at": "2026-11-01T00:00:00Z", "size": null}'
     )
     assert job == Job("v", JobStatus.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("shown", "read"),
+    [
+        ({"seconds": 8}, {"seconds": 8}),
+        ({"seconds": "8"}, {"seconds": 8}),
+        ({"seconds": 8.0}, {"seconds": 8}),
+        ({"seconds": "8.0"}, {"seconds": 8}),
+        ({"seconds": True}, {"seconds": 1}),
+        ({"seconds": [8]}, {}),
+        ({"seconds": 1e12}, {}),
+        ({"progress": 99.6}, {"progress": 100}),
+        ({"progress": "40"}, {"progress": 40}),
+        ({"progress": {"percent": 40}}, {}),
+        ({"created_at": "1790000000"}, {"created_at": 1.79e9}),
+        ({"created_at": 1790000000.5}, {"created_at": 1790000000.5}),
+        ({"created_at": None}, {}),
+        ({"created_at": 10**400}, {}),
+        ({"expires_at": "Infinity"}, {}),
+        ({"error": "out of credit"}, {"error": "out of credit"}),
+        ({"error": {"message": "no", "code": 7}}, {"error": "no"}),
+        ({"error": {"code": "moderation"}}, {"error": "moderation", "error_code": "moderation"}),
+        ({"error": ["no"]}, {"error": '["no"]'}),
+        ({"error": {}}, {}),
+        ({"error": False}, {}),
+        ({"prompt": ["a"], "model": 7, "size": 720}, {}),
+        ({"prompt": "", "model": "", "size": ""}, {}),
+    ],
+)
+def test_odd_shapes_are_read_as_far_as_they_say_something(shown: dict[str, Any], read: dict[str, Any]) -> None:
+    body = json.dumps({"id": "v", "status": "in_progress"} | shown)
+    assert read_job(body) == replace(Job("v", JobStatus.IN_PROGRESS), **read)
 
 
 def test_a_full_job_is_read_with_its_failure_in_the_providers_words() -> None:

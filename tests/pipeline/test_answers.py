@@ -1,0 +1,152 @@
+"""Answer files: on the disk before the ledger is told, and one damaged file never hides the others."""
+
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.answers import AnswerFiles, KeptAnswer
+from steps.videos_protocol import Answer, Fault
+
+MADE = Answer(200, '{"id": "video_1"}')
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Not there yet."""
+    return tmp_path / "home" / "answers"
+
+
+def kept_answer(answer: Answer = MADE, run_id: UUID | None = None) -> KeptAnswer:
+    return KeptAnswer(run_id or uuid4(), "token", answer)
+
+
+@pytest.mark.parametrize(
+    "answer", [MADE, Answer(None, "hung up", Fault.LOST), Answer(None, "", Fault.NEVER_SENT), Answer(500, "")]
+)
+def test_what_is_kept_comes_back_as_it_was_until_it_is_dropped(folder: Path, answer: Answer) -> None:
+    files, kept = AnswerFiles(folder), kept_answer(answer)
+    files.keep(kept)
+    assert AnswerFiles(folder).get(kept.run_id) == kept
+    assert list(files.all()) == [kept]
+    files.drop(kept.run_id)
+    assert files.get(kept.run_id) is None
+    assert list(files.all()) == []
+    assert list(folder.iterdir()) == []
+
+
+@given(st.text(st.characters()))
+def test_any_body_survives_its_file(tmp_path_factory: pytest.TempPathFactory, body: str) -> None:
+    files, kept = AnswerFiles(tmp_path_factory.getbasetemp() / "answers"), kept_answer(Answer(200, body))
+    files.keep(kept)
+    assert files.get(kept.run_id) == kept
+    files.drop(kept.run_id)
+
+
+def test_without_a_folder_nothing_is_kept_and_dropping_is_no_error(folder: Path) -> None:
+    files = AnswerFiles(folder)
+    assert list(files.all()) == []
+    assert files.get(uuid4()) is None
+    files.drop(uuid4())
+
+
+def test_only_its_owner_reads_a_file_whatever_the_umask(folder: Path) -> None:
+    before = os.umask(0)
+    try:
+        AnswerFiles(folder).keep(kept_answer())
+    finally:
+        os.umask(before)
+    [path] = folder.iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_keeping_twice_keeps_the_later_one(folder: Path) -> None:
+    files, kept = AnswerFiles(folder), kept_answer()
+    files.keep(kept)
+    later = replace(kept, answer=Answer(400, "no"))
+    files.keep(later)
+    assert list(files.all()) == [later]
+
+
+def test_a_draft_that_a_killed_process_left_is_no_answer(folder: Path) -> None:
+    files, kept = AnswerFiles(folder), kept_answer()
+    files.keep(kept)
+    killed = uuid4()
+    (folder / f".{killed}.4711").write_text('{"token": "t", "answer": {"sta')
+    assert list(files.all()) == [kept]
+    assert files.get(killed) is None
+
+
+def test_the_name_is_given_only_once_the_bytes_are_on_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed or refused at any point, there is a whole answer or none."""
+    happened: list[str] = []
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        happened.append(f"fsync of {len([p for p in folder.iterdir() if p.suffix == '.json'])} named files")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    AnswerFiles(folder).keep(kept_answer())
+    assert happened == ["fsync of 0 named files", "fsync of 1 named files"]
+
+
+def test_a_full_disk_says_so_and_leaves_no_half_answer_under_the_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    files, kept = AnswerFiles(folder), kept_answer()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        files.keep(kept)
+    assert files.get(kept.run_id) is None
+    assert list(files.all()) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"token": "t"}',
+        b'{"token": "t", "answer": 7}',
+        b'{"token": "t", "answer": {"status": 200}}',
+        b'{"token": "t", "answer": {"status": "200", "body": ""}}',
+        b'{"token": "t", "answer": {"status": 200, "body": {}}}',
+        b'{"token": "t", "answer": {"status": null, "body": "", "fault": "a word of a later version"}}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_damaged_file_hides_none_of_the_others_and_stays_for_a_person(
+    folder: Path, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = AnswerFiles(folder)
+    first, last = kept_answer(run_id=UUID(int=1)), kept_answer(run_id=UUID(int=3))
+    files.keep(first)
+    files.keep(last)
+    damaged = folder / f"{UUID(int=2)}.json"
+    damaged.write_bytes(damage)
+    assert list(files.all()) == [first, last]
+    assert files.get(UUID(int=2)) is None
+    assert damaged.read_bytes() == damage
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+
+
+def test_files_that_are_not_ours_are_passed_over(folder: Path) -> None:
+    files, kept = AnswerFiles(folder), kept_answer()
+    files.keep(kept)
+    (folder / "notes.json").write_text('{"token": "t", "answer": {"status": 200, "body": ""}}')
+    (folder / "README").write_text("")
+    (folder / f"{uuid4()}.json").mkdir()
+    assert list(files.all()) == [kept]
