@@ -1,12 +1,18 @@
 """`onetake check`: is everything set so that a video could be bought? Never prints a secret, never buys."""
 
+from typing import Annotated
+
 import typer
 
 from cli.exits import Exit
 
 
-def check() -> None:
-    """Look at the settings, the data folder and the database. Buys nothing, asks nobody outside.
+def check(
+    provider: Annotated[
+        bool, typer.Option("--provider", help="Ask the provider's free endpoints, too: does a lost answer heal here?")
+    ] = False,
+) -> None:
+    """Look at the settings, the data folder and the database. Buys nothing; without --provider, asks nobody outside.
 
     Exit 2 if a video could not be bought with these settings.
     """
@@ -20,6 +26,10 @@ def check() -> None:
             typer.secho(f"✗ {'settings':<10} {line}", fg="red")
         raise typer.Exit(Exit.USAGE) from None
     findings = examine(settings)
+    if provider:
+        from cli.probe import probe
+
+        findings += probe(settings)
     signs = {Health.GOOD: ("✓", "green"), Health.NOTE: ("!", "yellow"), Health.BAD: ("✗", "red")}
     for finding in findings:
         sign, colour = signs[finding.health]

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from cli import control, create, database, demo, doctor, logs, runs, work
+from cli import auditing, control, create, database, demo, doctor, logs, runs, work
 from cli.exits import Exit, Terminated, foreseen, leave
 
 
@@ -44,6 +44,7 @@ app.add_typer(control.users, name="users")
 app.command("worker")(work.worker)
 app.add_typer(database.db, name="db")
 app.command("check")(doctor.check)
+app.command("audit")(auditing.audit)
 app.command("simulate")(work.simulate)
 app.command("demo")(demo.demo)
 

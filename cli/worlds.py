@@ -55,25 +55,34 @@ async def open_partners(
     settings: Settings, catalogue: Catalogue, model: VideoModel
 ) -> AsyncIterator[tuple[Shop, TextDesk]]:
     """The two outside partners: who sells videos, and who judges prompts."""
-    video, text = settings.video, settings.text
-
-    def rules_for(name: str) -> ProviderRules:
-        listed = model if name == model.name else find_model(catalogue, name, video.base_url)
-        return rules(listed or model)
+    text = settings.text
 
     def cost(name: str, tokens_in: int, tokens_out: int) -> int:
         return text_cost_microusd(catalogue, name, tokens_in, tokens_out)
 
     async with (
-        open_provider(
-            video.base_url,
-            video.api_key,
-            connect_seconds=video.connect_seconds,
-            request_seconds=video.request_seconds,
-        ) as provider,
+        open_shop(settings, catalogue, model) as shop,
         open_text_model(text.base_url, text.api_key, text.timeout_seconds) as client,
     ):
-        yield Shop(provider, video.base_url, video.fingerprint, rules_for), TextDesk(client, text.model, cost)
+        yield shop, TextDesk(client, text.model, cost)
+
+
+@asynccontextmanager
+async def open_shop(settings: Settings, catalogue: Catalogue, model: VideoModel) -> AsyncIterator[Shop]:
+    """Who sells videos, alone: enough for an audit."""
+    video = settings.video
+
+    def rules_for(name: str) -> ProviderRules:
+        listed = model if name == model.name else find_model(catalogue, name, video.base_url)
+        return rules(listed or model)
+
+    async with open_provider(
+        video.base_url,
+        video.api_key,
+        connect_seconds=video.connect_seconds,
+        request_seconds=video.request_seconds,
+    ) as provider:
+        yield Shop(provider, video.base_url, video.fingerprint, rules_for)
 
 
 def rules(model: VideoModel) -> ProviderRules:

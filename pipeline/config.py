@@ -6,6 +6,7 @@ ONETAKE_IGNORE_ENV_FILE=1 leaves `.env` unread. A secret is never part of a mess
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -29,6 +30,9 @@ Seconds = Annotated[float, Field(gt=0, le=YEAR_SECONDS)]
 SecondsOrZero = Annotated[float, Field(ge=0, le=YEAR_SECONDS)]
 # For settings without a default; those with one are shown with it.
 EXAMPLES = {
+    "openai_api_key": "sk-...",
+    "video_api_key": "sk-...",
+    "supabase_service_role_key": "sb_secret_...",
     "video_base_url": "https://gateway.example/v1",
     "video_create_body": "json",
     "video_usd_per_second": "0.10",
@@ -78,6 +82,7 @@ class Waits:
     render_deadline: timedelta
     slow_notice: timedelta
     parked: timedelta
+    audit: timedelta  # between two automatic audits
     confirm: timedelta
     pause_patience: timedelta
     poll_seconds: float | None  # None: adapted to what renders take
@@ -126,6 +131,7 @@ class Settings(BaseModel):
     render_deadline_seconds: Seconds = 1800
     slow_notice_seconds: Seconds = 180
     parked_seconds: Seconds = 86400
+    audit_seconds: Seconds = 86400
     confirm_seconds: Seconds = 900
     pause_patience_seconds: Seconds = 600
     sweep_seconds: Seconds = 2
@@ -140,9 +146,16 @@ class Settings(BaseModel):
             return None
         if not url.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
-        if not urlsplit(url).hostname:
-            raise ValueError("names no host")
+        if not _names_a_host(url):
+            raise ValueError("names no host, or a port that is none")
         return url.rstrip("/")
+
+    @field_validator("openai_api_key", "video_api_key", "supabase_service_role_key")
+    @classmethod
+    def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not re.fullmatch(r"[!-~]+", key.get_secret_value()):
+            raise ValueError("holds characters that no key has: a space, a line break, an accent")
+        return key
 
     @field_validator("onetake_home")
     @classmethod
@@ -206,6 +219,7 @@ class Settings(BaseModel):
             render_deadline=seconds(self.render_deadline_seconds),
             slow_notice=seconds(self.slow_notice_seconds),
             parked=seconds(self.parked_seconds),
+            audit=seconds(self.audit_seconds),
             confirm=seconds(self.confirm_seconds),
             pause_patience=seconds(self.pause_patience_seconds),
             poll_seconds=self.poll_seconds,
@@ -239,6 +253,15 @@ def _read_env_file(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise ConfigError(f"{path}: cannot be read ({why})") from None
+
+
+def _names_a_host(url: str) -> bool:
+    """urlsplit's own complaints repeat the address, which may hold a password."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _line(problem: Any) -> str:

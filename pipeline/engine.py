@@ -17,9 +17,10 @@ import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Status
 
+from pipeline.audit import audit_if_due
 from pipeline.fence import replay_answers
 from pipeline.records import Run
-from pipeline.road import LedgerUnavailable
+from pipeline.road import LedgerRefused, LedgerUnavailable
 from pipeline.run import run
 from pipeline.world import World
 
@@ -102,6 +103,7 @@ class Engine:
                 async with self._only_sweep() as mine:
                     if mine:
                         await self.sweep(world, pace)
+                        await _audit(world)
             except (LedgerUnavailable, ConnectorException, OSError) as error:
                 log.warning("sweep", extra={"action": "sweep_failed", "error": str(error)})
             await asyncio.sleep(pace.sweep_seconds)
@@ -135,6 +137,14 @@ class Engine:
             cursor = await connection.execute("select pg_try_advisory_xact_lock(%s)", (SWEEP_LOCK,))
             row = await cursor.fetchone()
             yield bool(row and row[0])
+
+
+async def _audit(world: World) -> None:
+    """An audit that the ledger does not take is no reason to stop sweeping."""
+    try:
+        await audit_if_due(world)
+    except LedgerRefused as error:
+        log.warning("audit", extra={"action": "audit_refused", "error": str(error)})
 
 
 @contextlib.asynccontextmanager

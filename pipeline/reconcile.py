@@ -8,6 +8,7 @@ Effects  reads the provider's list; free
 from datetime import datetime, timedelta
 
 from pipeline import doubt, fence
+from pipeline.config import Waits
 from pipeline.records import JobSource, Run, State
 from pipeline.world import World
 from steps.list_jobs import Look, look
@@ -34,7 +35,7 @@ async def _left_to_others(run: Run, world: World) -> Run:
 async def _after_submitting(run: Run, world: World) -> Run:
     """Somebody's request may be under way. Once it cannot be any more, its answer is lost."""
     assert run.submitting_at is not None
-    over = request_over(world)
+    over = request_over(world.waits)
     if run.age(run.submitting_at) > over:
         await world.ledger.mark_uncertain(run.run_id, "process_died", min_age=over)
         return await fence.reload(run, world)
@@ -67,7 +68,7 @@ async def _look_through_list(run: Run, world: World) -> Run:
 async def _end_or_park(run: Run, seen: Look, trusted: bool, world: World) -> Run:
     waits = world.waits
     proof = doubt.proof_needed(run, waits.reconcile_looks, waits.reconcile_grace, waits.look)
-    if doubt.never_made(run, proof, trusted, request_over(world)):
+    if doubt.never_made(run, proof, trusted, request_over(waits)):
         detail = f"{run.looks_complete} complete looks through the provider's list found no such job"
         await world.ledger.fail(run.run_id, State.UNCERTAIN, "not_made", detail)
         return await fence.reload(run, world)
@@ -79,9 +80,8 @@ async def _end_or_park(run: Run, seen: Look, trusted: bool, world: World) -> Run
     return run
 
 
-def request_over(world: World) -> timedelta:
+def request_over(waits: Waits) -> timedelta:
     """How long after the fence was passed the request can still be under way."""
-    waits = world.waits
     return waits.submit_deadline + waits.connect_timeout + waits.request_timeout + waits.request_slack
 
 

@@ -105,6 +105,9 @@ def test_space_around_a_value_is_not_part_of_it() -> None:
         ("VIDEO_CREATE_BODY", "xml", "json"),
         ("OPENAI_BASE_URL", "api.openai.com", "https://api.openai.com/v1"),
         ("VIDEO_BASE_URL", "http://", "https://gateway.example/v1"),
+        ("VIDEO_BASE_URL", "http://gateway.example:99999/v1", "https://gateway.example/v1"),
+        ("VIDEO_BASE_URL", "http://u:pass/word@gateway.example/v1", "https://gateway.example/v1"),
+        ("SUPABASE_URL", "https://[::1", "https://project.supabase.co"),
         ("ONETAKE_HOME", "~nobody-of-that-name/x", ".onetake"),
     ],
 )
@@ -113,6 +116,20 @@ def test_a_wrong_value_is_one_line_with_the_name_and_an_example(name: str, value
     assert line.startswith(f"{name}: ")
     assert line.endswith(f", for example {name}={example}")
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("key", ["sesame 1", "sesame\n1", "sesame\u00f1", "sesame\x001"])
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "VIDEO_API_KEY", "SUPABASE_SERVICE_ROLE_KEY"])
+def test_a_key_that_no_header_can_carry_is_one_line_without_the_key(name: str, key: str) -> None:
+    line = complaint(**{name: key})
+    assert line.startswith(f"{name}: holds characters")
+    assert "None" not in line
+    assert "sesame" not in line
+    assert "\n" not in line
+
+
+def test_what_a_wrong_address_holds_is_not_repeated() -> None:
+    assert "sesame" not in complaint(VIDEO_BASE_URL="http://u:sesame/1@gateway.example/v1")
 
 
 def test_every_wrong_value_has_its_own_line() -> None:

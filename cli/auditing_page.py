@@ -1,0 +1,39 @@
+"""What an audit found, for a person: one sentence, and a table of what differs."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli.amounts import usd
+from pipeline.audit import Audit, Kind
+
+LOUD = frozenset({Kind.TWO_PAID_CALLS, Kind.LATE_JOB, Kind.RELEASED_BUT_MADE})
+
+
+def verdict(found: Audit) -> str:
+    """Never "clean" unless the list was read to its end."""
+    count = len(found.differences)
+    since = found.since.strftime("%Y-%m-%d %H:%M UTC")
+    compared = f"{found.jobs} jobs at the provider against {found.runs} runs since {since}"
+    differ = "no difference" if count == 0 else "1 difference" if count == 1 else f"{count} differences"
+    if not found.complete:
+        why = found.why_incomplete.replace("_", " ")
+        unread = f"the provider's list could not be read to its end ({why})"
+        return f"Incomplete: {unread}; {differ} in what it showed: {compared}."
+    if found.clean:
+        return f"Clean: {compared}."
+    return f"Not clean, {differ}: {compared}."
+
+
+def print_audit(found: Audit) -> None:
+    console = Console(highlight=False, markup=False)
+    if found.differences:
+        table = Table(box=None, pad_edge=False)
+        for column in ("what", "run", "amount", "in words"):
+            table.add_column(column, overflow="fold", justify="right" if column == "amount" else "left")
+        for each in found.differences:
+            style = "bold red" if each.kind in LOUD else ""
+            amount = usd(each.microusd) if each.microusd else "-"
+            table.add_row(Text(each.kind.replace("_", " "), style), each.ref or "-", amount, each.words)
+        console.print(table)
+    console.print(verdict(found), soft_wrap=True)

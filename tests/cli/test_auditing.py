@@ -1,0 +1,83 @@
+"""`onetake audit` and `onetake check --provider`, at a simulator whose books say that neither buys."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from cli.probe import Heard, findings
+from steps.catalogue import VideoModel
+from tests.cli.conftest import Terminal
+from tests.fixtures import Simulator, simulator_process
+
+HEALS, PERSON = "heals by itself", "needs a person"
+
+
+@pytest.fixture
+def folder_simulator() -> Iterator[Simulator]:
+    """One of its own: an audit sees every job that anybody made with the key."""
+    with simulator_process("--speed", "instant") as process:
+        yield process
+
+
+def test_an_audit_of_agreeing_books_is_clean(onetake: Terminal) -> None:
+    onetake.create("a red kite")
+
+    said = onetake("audit")
+
+    assert (said.code, said.out[:6]) == (0, "Clean:")
+    assert "1 jobs at the provider against 1 runs" in said.words
+    assert onetake("audit", "--since", "7d", "--json").object["clean"] is True
+
+
+def test_a_job_that_no_run_owns_is_a_difference(onetake: Terminal) -> None:
+    onetake.create("a red kite")
+    job = onetake.sim.control("POST", "/_sim/jobs", {"prompt": "somebody else's"})
+
+    said = onetake("audit", COLUMNS="200")
+
+    assert said.code == 1
+    assert f"no run owns job {job['id']}" in said.words and "Not clean, 1 difference" in said.words
+    (found,) = onetake("audit", "--json").object["differences"]
+    assert (found["kind"], found["job_id"], found["ref"]) == ("job_without_run", job["id"], None)
+
+
+def test_an_audit_that_could_not_read_the_list_is_never_clean(onetake: Terminal) -> None:
+    onetake.create("a red kite")
+    onetake.sim.trouble("list", "status", status=500, always=True)
+
+    said = onetake("audit")
+
+    assert said.code == 1
+    assert said.out.startswith("Incomplete: the provider's list could not be read to its end")
+    assert onetake("audit", "--json").object["clean"] is False
+
+
+@pytest.mark.parametrize("since", ["0h", "soon", "24", "9999d"])
+def test_how_far_back_is_said_in_a_way_that_can_be_read(onetake: Terminal, since: str) -> None:
+    said = onetake("audit", "--since", since)
+
+    assert said.code == 2 and "90m, 24h or 7d" in said.err
+
+
+def test_the_check_of_a_provider_says_what_a_lost_answer_would_become_and_buys_nothing(onetake: Terminal) -> None:
+    empty = onetake("check", "--provider")
+    assert empty.code == 0 and "still empty" in empty.words
+    onetake.sim.control("POST", "/_sim/jobs", {})
+
+    assert HEALS in onetake("check", "--provider").words
+    onetake.sim.control("POST", "/_sim/habits", {"null_prompts": True})
+    assert PERSON in onetake("check", "--provider").words
+    onetake.sim.control("POST", "/_sim/habits", {"no_list_status": 400})
+    assert PERSON in onetake("check", "--provider").words
+    gone = onetake("check", "--provider", VIDEO_BASE_URL="http://127.0.0.1:9/v1", VIDEO_API_KEY="k")
+    assert gone.code == 2 and "cannot be reached" in gone.words
+    assert HEALS not in onetake("check").words
+
+    assert onetake.sim.creates() == 0
+
+
+def test_litellm_is_warned_about() -> None:
+    model = VideoModel("m", None, 1, (), (), "here")
+    words = [f.words for f in findings(Heard(400, "", ("x-litellm-version",)), Heard(500), model)]
+
+    assert len(words) == 3 and PERSON in words[0] and "HTTP 500" in words[1] and "num_retries: 0" in words[2]

@@ -1,0 +1,113 @@
+"""What an audit makes of two books that differ. Pure, but for the last ones."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from pipeline.audit import Books, Kind, audit_if_due, compare
+from pipeline.ledger import Doubts
+from pipeline.records import JobSource, Run, State
+from steps.list_jobs import Look
+from steps.videos_protocol import Job, JobStatus
+from tests.cli.runs import NOW, run_in
+from tests.fixtures import Simulator, open_test_world
+
+DONE = JobStatus.COMPLETED
+
+
+def a_run(state: State, number: int = 1, job_id: str | None = None, **changes: object) -> Run:
+    row = run_in(state, run_id=UUID(int=number), ref=f"RUN{number:03}", improved_prompt="a boat")
+    failed_at = NOW + timedelta(seconds=5) if state is State.FAILED else None
+    source = JobSource.ANSWER if job_id else None
+    row = replace(row, submitting_at=NOW, failed_at=failed_at, job_id=job_id, job_source=source)
+    return replace(row, **changes)  # type: ignore[arg-type]  # any field
+
+
+def a_job(job_id: str = "j1", status: JobStatus = DONE, prompt: str | None = "a boat", **changes: object) -> Job:
+    job = Job(job_id, status, None, prompt, "sim-1", 8, "720x1280", NOW.timestamp() + 1)
+    return replace(job, **changes)  # type: ignore[arg-type]  # any field
+
+
+def books(runs: list[Run], jobs: list[Job], *, complete: bool = True) -> Books:
+    owned: dict[str, JobSource | None] = {run.job_id: run.job_source for run in runs if run.job_id}
+    doubts = Doubts(tuple(run for run in runs if run.in_doubt), owned, trusted=True)
+    since = NOW - timedelta(hours=1)
+    skew, over = timedelta(minutes=2), timedelta(seconds=80)
+    return Books(tuple(runs), Look(tuple(jobs), complete), doubts, since, skew, over, list_shows_all=True)
+
+
+SAVED, FAILED, UNCERTAIN = State.SAVED, State.FAILED, State.UNCERTAIN
+CASES: dict[str, tuple[list[Run], list[Job], list[Kind]]] = {
+    "books that agree": ([a_run(SAVED, job_id="j1")], [a_job()], []),
+    "a job that no run owns": ([], [a_job()], [Kind.JOB_WITHOUT_RUN]),
+    "a run whose job is not shown": ([a_run(SAVED, job_id="j1")], [], [Kind.RUN_WITHOUT_JOB]),
+    "another length": ([a_run(SAVED, job_id="j1")], [a_job(seconds=12)], [Kind.NOT_AS_ORDERED]),
+    "another size": ([a_run(SAVED, job_id="j1")], [a_job(size="1280x720")], [Kind.NOT_AS_ORDERED]),
+    "a length that is not shown": ([a_run(SAVED, job_id="j1")], [a_job(seconds=None, size="720p")], []),
+    "released, and made": ([a_run(FAILED, job_id="j1")], [a_job()], [Kind.RELEASED_BUT_MADE]),
+    "released, and failed": ([a_run(FAILED, job_id="j1")], [a_job(status=JobStatus.FAILED)], []),
+    "charged, and failed": (
+        [a_run(SAVED, job_id="j1")],
+        [a_job(status=JobStatus.FAILED)],
+        [Kind.CHARGED_BUT_FAILED],
+    ),
+    "two jobs for one order": ([a_run(SAVED, job_id="j1")], [a_job(), a_job("j2")], [Kind.TWO_PAID_CALLS]),
+    "two jobs for one run in doubt": ([a_run(UNCERTAIN)], [a_job(), a_job("j2")], [Kind.TWO_PAID_CALLS]),
+    "a job for a run in doubt": ([a_run(UNCERTAIN)], [a_job()], []),
+    "a run in doubt that is parked": ([a_run(UNCERTAIN, parked_at=NOW)], [], [Kind.IN_DOUBT]),
+    "a late job": ([a_run(FAILED)], [a_job()], [Kind.LATE_JOB]),
+    "one late job, two failed runs": ([a_run(FAILED), a_run(FAILED, 2)], [a_job()], [Kind.LATE_JOB]),
+    "a job of another time": (
+        [a_run(SAVED, job_id="j1")],
+        [a_job(), a_job("j2", created_at=NOW.timestamp() + 900)],
+        [Kind.JOB_WITHOUT_RUN],
+    ),
+    "a job from before": ([], [a_job(created_at=NOW.timestamp() - 8000)], []),
+    "a job that hides its prompt": ([a_run(FAILED)], [a_job(prompt=None)], [Kind.JOB_WITHOUT_RUN]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_differs_has_a_name(case: str) -> None:
+    runs, jobs, kinds = CASES[case]
+
+    differences, _ = compare(books(runs, jobs))
+
+    assert [difference.kind for difference in differences] == kinds
+
+
+@pytest.mark.parametrize(
+    ("runs", "jobs", "adopted"),
+    [
+        ([a_run(FAILED)], [a_job()], 1),
+        ([a_run(FAILED)], [a_job(status=JobStatus.IN_PROGRESS)], 0),
+        ([a_run(FAILED), a_run(FAILED, 2)], [a_job()], 0),
+        ([a_run(FAILED)], [a_job(), a_job("j2")], 0),
+        ([a_run(FAILED)], [a_job(prompt=None)], 0),
+        ([a_run(FAILED), a_run(UNCERTAIN, 2)], [a_job()], 0),
+    ],
+)
+def test_a_late_job_is_adopted_only_if_it_can_be_nothing_else(runs: list[Run], jobs: list[Job], adopted: int) -> None:
+    assert len(compare(books(runs, jobs))[1]) == adopted
+    assert compare(books(runs, jobs, complete=False))[1] == ()
+
+
+def test_an_incomplete_list_calls_no_job_missing() -> None:
+    assert compare(books([a_run(SAVED, job_id="j1")], [], complete=False))[0] == ()
+
+
+async def test_the_automatic_audit_comes_once_a_day_and_is_kept(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    async with open_test_world(ledger_dsn, simulator, tmp_path) as world:
+        simulator.control("POST", "/_sim/jobs", {})
+        first, second = await audit_if_due(world), await audit_if_due(world)
+        kept: Any = await world.ledger.rpc("list_audits", {"at_most": 9})
+
+    assert first is not None and [difference.kind for difference in first.differences] == [Kind.JOB_WITHOUT_RUN]
+    assert second is None
+    assert [(each["differences"], each["result"]["complete"]) for each in kept] == [(1, True)]
