@@ -1,0 +1,146 @@
+"""What is done to one run, and to its process; each case ends with a run that is left alone to finish.
+
+In       where to end which life
+Out      the facts, and how long it took
+Effects  processes that are killed or frozen by their own pid
+"""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+
+from tests.guarantee.crash.doors import End
+from tests.guarantee.crash.judge import Facts, budget_differences, judge
+from tests.guarantee.crash.life import LIFE_SECONDS, Place, Subject, begin, new_subject
+
+END_SECONDS = LIFE_SECONDS + 10
+MUST_STRIKE = "killed once"  # the points of an undisturbed life are always the same; a worker's come by the clock
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the matrix. `ends`: of the lives before the last one, which nothing ends."""
+
+    kind: str
+    name: str
+    ends: tuple[End, ...]
+    frozen_for: float | None = None  # seconds; only for a life that is frozen: how long, while another takes over
+
+
+@dataclass(frozen=True)
+class Result:
+    case: Case
+    facts: Facts
+    wrong: tuple[str, ...]
+    kills: int  # how often the run was struck: a restart may end before it comes to its point
+    seconds: float
+    logs: tuple[tuple[str, ...], ...] = ()
+
+
+def killed_at(kind: str, *points: str | int) -> Case:
+    words = [f"its point {at}" if isinstance(at, int) else at for at in points]
+    return Case(kind, ", then at ".join(words), tuple(End(at) for at in points))
+
+
+def play(case: Case, place: Place, folder: Path) -> Result:
+    """Leads the run through all its lives, then asks the judge."""
+    if place.worker:
+        with own_database(place) as alone:
+            return _played(case, alone, folder)
+    return _played(case, place, folder)
+
+
+@contextlib.contextmanager
+def own_database(place: Place) -> Iterator[Place]:
+    """A worker takes whatever is in the queue: each gets a copy of the (empty) database to itself."""
+    name = f"worker_{uuid4().hex}"
+    with psycopg.connect(place.dsn, dbname="postgres", autocommit=True) as connection:
+        template = psycopg.conninfo.conninfo_to_dict(place.dsn)["dbname"]
+        connection.execute(f"create database {name} template {template}")
+        yield replace(place, dsn=psycopg.conninfo.make_conninfo(place.dsn, dbname=name))
+        connection.execute(f"drop database {name} with (force)")
+
+
+def _played(case: Case, place: Place, folder: Path) -> Result:
+    begun = time.monotonic()
+    subject = new_subject(place, folder, case.name)
+    woken = case.frozen_for is not None
+    kills, wrong = (0, _frozen(subject, place, case)) if woken else _killed(subject, place, case.ends)
+    if not kills and case.kind == MUST_STRIKE:
+        wrong.append("the first life never came to its point")
+    lives = len(case.ends) + 1
+    facts = judge(subject, place, lives, woken=woken)
+    if place.worker:
+        wrong += budget_differences(place.dsn)
+    logs = tuple(tuple(subject.points(life)) for life in range(1, lives + 1))
+    return Result(case, facts, complaint(subject, facts, wrong), kills, time.monotonic() - begun, logs)
+
+
+def complaint(subject: Subject, facts: Facts, wrong: Sequence[str]) -> tuple[str, ...]:
+    """All that is wrong, with what the processes said."""
+    everything = [*wrong, *facts.wrong]
+    said = subject.said().strip()
+    return (*everything, said) if everything and said else tuple(everything)
+
+
+def _killed(subject: Subject, place: Place, ends: Sequence[End]) -> tuple[int, list[str]]:
+    codes = [ended(begin(subject, place, life, end)) for life, end in enumerate(ends, 1)]
+    last = ended(begin(subject, place, len(ends) + 1))
+    wrong = [f"a life broke by itself ({code})" for code in codes if code not in {-signal.SIGKILL, 0}]
+    if last:
+        wrong.append(f"the last life did not end well ({last})")
+    return codes.count(-signal.SIGKILL), wrong
+
+
+def _frozen(subject: Subject, place: Place, case: Case) -> list[str]:
+    """The first life is frozen at its point; another takes over, and the first wakes while it is there, or later."""
+    assert case.frozen_for is not None
+    first = begin(subject, place, 1, case.ends[0])
+    _until_stopped(first)
+    second = begin(subject, place, 2)
+    time.sleep(case.frozen_for)
+    os.kill(first, signal.SIGCONT)
+    codes = (ended(first), ended(second))
+    return [] if codes == (0, 0) else [f"the two processes ended with {codes}"]
+
+
+def with_the_database_killed(
+    subject: Subject, place: Place, at: str, kill: Callable[[], None], start: Callable[[], None]
+) -> list[str]:
+    """The life stands still at a point while the database is killed and started again; then it goes on."""
+    life = begin(subject, place, 1, End(at, signal.SIGSTOP))
+    _until_stopped(life)
+    kill()
+    start()
+    os.kill(life, signal.SIGCONT)
+    codes = (ended(life), ended(begin(subject, place, 2)))
+    return [] if codes[1] == 0 else [f"the processes ended with {codes}"]
+
+
+def ended(pid: int) -> int:
+    """How a process of ours ended, as subprocess says it; one that does not is killed."""
+    until = time.monotonic() + END_SECONDS
+    pause = 0.002
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > until:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return -999
+        time.sleep(pause)
+        pause = min(0.02, pause * 1.5)
+
+
+def _until_stopped(pid: int) -> None:
+    done, status = os.waitpid(pid, os.WUNTRACED)
+    assert done == pid and os.WIFSTOPPED(status), "it ended before it came to its point"

@@ -1,0 +1,58 @@
+"""The embedded PostgreSQL itself is killed in mid-run, by its own pid, and started again by the next who needs it."""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import postmaster
+from pipeline.embedded import open_server
+from pipeline.migrate import migrate
+from tests.fixtures import simulator_process
+from tests.guarantee.crash.cases import Case, Result, complaint, with_the_database_killed
+from tests.guarantee.crash.doors import End
+from tests.guarantee.crash.judge import budget_differences, judge
+from tests.guarantee.crash.life import Place, new_subject
+
+AT = (
+    "ledger.approve.before",
+    "ledger.begin_submission.before",
+    "ledger.begin_submission.after",
+    "http.POST /videos.after",
+    "ledger.record_submission.before",
+    "ledger.record_submission.after",
+    "ledger.save_run.before",
+    "ledger.told.before",
+)
+
+
+def killed_in_mid_run(home: Path, points: Sequence[str]) -> list[Result]:
+    """One server, killed once for each of these points that there is."""
+    home.mkdir(parents=True, exist_ok=True)
+    return [_killed_at(home, at) for at in AT if at in points]
+
+
+def _killed_at(home: Path, at: str) -> Result:
+    begun = time.monotonic()
+    with open_server(home) as dsn, simulator_process("--speed", "instant") as sim:
+        migrate(dsn)
+        place = Place(dsn, sim)
+        subject = new_subject(place, home, at)
+
+        def kill() -> None:
+            pid = int((home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+            os.kill(pid, signal.SIGKILL)
+
+        def start() -> None:
+            until = time.monotonic() + 20
+            while postmaster.running(home / "postgres"):
+                assert time.monotonic() < until, "the killed server still runs"
+                time.sleep(0.05)
+            assert postmaster.start(home / "postgres")
+
+        wrong = with_the_database_killed(subject, place, at, kill, start)
+        facts = judge(subject, place, 2, woken=True)
+        wrong = [*wrong, *budget_differences(dsn)]
+    case = Case("database killed", at, (End(at, signal.SIGSTOP),))
+    return Result(case, facts, complaint(subject, facts, wrong), 1, time.monotonic() - begun)

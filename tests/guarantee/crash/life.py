@@ -1,0 +1,154 @@
+"""One life of a run in a process of its own: forked, watched at its doors, ended where it is told to.
+
+In       a wish (who asks for what), and where this life ends
+Out      a process; its log of points, what its user was told, and what it said on stderr are files
+Effects  those of a run; a life that is not ended goes on until the run has ended and its user was told
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+import traceback
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+from pipeline.config import Waits
+from pipeline.engine import Pace, open_engine
+from pipeline.fence import replay_answers
+from pipeline.records import Run
+from pipeline.road import LedgerUnavailable
+from pipeline.run import admit, run
+from pipeline.world import World
+from steps.check_limits import Admitted, Request
+from tests.fixtures import Simulator, open_test_world, quick_waits, wish
+from tests.guarantee.crash.doors import Doors, End
+
+LIFE_SECONDS = 20.0
+# Nobody else is to be kept away from a run of the matrix, and a word more or less would make its points differ.
+UNATTENDED = {"ATTEND_SECONDS": "60"}
+PACE = Pace(concurrency=2, heartbeat_seconds=0.1, stalled_seconds=0.5, sweep_seconds=0.15)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where lives are led: the database, the simulator, and whether a worker with its queue carries the run."""
+
+    dsn: str
+    sim: Simulator
+    worker: bool = False
+
+    @property
+    def waits(self) -> Waits:
+        return quick_waits() if self.worker else quick_waits(**UNATTENDED)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One run, through all its lives: its request and its data folder."""
+
+    request: Request
+    home: Path
+
+    @property
+    def told(self) -> Path:
+        return self.home / "told"
+
+    def log(self, life: int) -> Path:
+        return self.home / f"life{life}.points"
+
+    def points(self, life: int) -> list[str]:
+        return self.log(life).read_text().splitlines() if self.log(life).exists() else []
+
+    def said(self) -> str:
+        return "".join(path.read_text(errors="replace") for path in sorted(self.home.glob("*.stderr")))[-2000:]
+
+
+def new_subject(place: Place, folder: Path, name: str) -> Subject:
+    """A user and a prompt that no other run has."""
+    home = folder / uuid4().hex[:12]
+    home.mkdir(parents=True)
+    (home / "name").write_text(name)
+    user = f"cli:{home.name}"
+    prompt, audience = f"a paper boat number {home.name}", {"kind": "file"}
+    return Subject(wish(place.sim, prompt, user_id=user, key=user, audience=audience), home)
+
+
+def begin(subject: Subject, place: Place, life: int, end: End | None = None) -> int:
+    """The pid of a new life."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if pid := os.fork():
+        return pid
+    code = 1
+    try:
+        _quieten(subject.home / f"life{life}.stderr")
+        Doors(subject.home, subject.log(life), end).watch()
+        asyncio.run(live(subject, place))
+        code = 0
+    except BaseException:  # noqa: BLE001 - the top of a process: recorded, and never let back into the parent
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _quieten(stderr: Path) -> None:
+    descriptor = os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+
+
+async def live(subject: Subject, place: Place) -> None:
+    """What happens to a request that reached us, from the beginning and after every crash."""
+    async with open_test_world(place.dsn, place.sim, subject.home, place.waits, list_trusted=True) as world:
+        await replay_answers(world)
+        admitted = await admit(replace(subject.request, call_id=uuid4()), world)
+        assert isinstance(admitted, Admitted), admitted
+        if place.worker:
+            await _worked(admitted, subject, place, world)
+        else:
+            await tell(subject, await _carried(admitted, world), world)
+
+
+async def tell(subject: Subject, row: Run, world: World) -> Run:
+    """The smallest audience there is: a line in a file."""
+    if row.told_state is row.state:
+        return row
+    with subject.told.open("a") as file:
+        file.write(f"{row.state.value}\n")
+    return await world.ledger.told(row.run_id, row.state)
+
+
+async def _worked(admitted: Admitted, subject: Subject, place: Place, world: World) -> None:
+    """Queued, and carried by a worker of this process until its user knows how it ended."""
+    known = asyncio.Event()
+
+    async def tell_and_know(row: Run) -> None:
+        if (await tell(subject, row, world)).ended:
+            known.set()
+
+    row = await world.ledger.load(admitted.run_id)
+    if row is None or (row.ended and row.told_state is row.state):
+        return
+    async with open_engine(place.dsn, pool_max=4) as engine:
+        await engine.enqueue(admitted.run_id)
+        work = asyncio.create_task(engine.work(world, tell_and_know, PACE))
+        await asyncio.wait_for(known.wait(), LIFE_SECONDS)
+        await asyncio.sleep(PACE.sweep_seconds)  # the job is put away, too
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+
+async def _carried(admitted: Admitted, world: World) -> Run:
+    """Again and again until it has ended; a parked run whenever it is due, as the sweep has it."""
+    until = time.monotonic() + LIFE_SECONDS
+    while True:
+        with contextlib.suppress(LedgerUnavailable):
+            row = await run(admitted.run_id, world)
+            assert row is not None
+            if row.ended or row.next_look_at == "infinity":
+                return row
+        assert time.monotonic() < until, "the run never ended"
+        await asyncio.sleep(0.05)

@@ -1,0 +1,256 @@
+"""The crash matrix: a run is killed at every point at which it touches the world, and the books are asked.
+
+    python -m tests.guarantee.matrix [--short] [--json FILE] [--only-points] [--write-points]
+
+In       nothing; or a migrated, empty database and a simulator that are there already
+Out      a table, exit code 0; 1 if anything DESIGN promises did not hold
+Effects  an embedded server, a simulator, and many short processes, all of its own; no network, no key, no money
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from signal import SIGSTOP
+from uuid import uuid4
+
+import psycopg
+
+from pipeline.embedded import open_server
+from pipeline.migrate import install_queue, migrate
+from tests.fixtures import Simulator, simulator_process
+from tests.guarantee.crash import database, known
+from tests.guarantee.crash.cases import MUST_STRIKE, Case, Result, killed_at, play
+from tests.guarantee.crash.doors import End
+from tests.guarantee.crash.judge import budget_differences
+from tests.guarantee.crash.life import Place, live, new_subject
+
+NURSES = 8  # lives at once: most of a life in doubt is waiting
+FOR_WORKERS = "for_workers"
+TURNS_MAX = 2  # a third time at the same door is the same door
+FENCE = ("ledger.begin_submission", "http.POST /videos", "file.rename answers", "ledger.record_submission")
+SHORT_EVERY = 9
+PLENTY = {
+    "budget_day_microusd": 10**12,
+    "budget_month_microusd": 10**12,
+    "breaker_all_submissions": 10**6,
+    "breaker_failures": 10**6,
+}
+
+
+@dataclass
+class Report:
+    points: list[str] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_json(self) -> str:
+        rows = [
+            {
+                "kind": each.case.kind,
+                "name": each.case.name,
+                "seconds": round(each.seconds, 2),
+                "kills": each.kills,
+                **asdict(each.facts),
+                "wrong": each.wrong,
+            }
+            for each in self.results
+        ]
+        return json.dumps(
+            {"points": self.points, "rows": rows, "wrong": self.wrong, "seconds": round(self.seconds, 1)}, indent=1
+        )
+
+
+def raise_limits(dsn: str) -> None:
+    """Hundreds of runs in one minute are a burst; here they are the subject."""
+    with psycopg.connect(dsn) as connection:
+        for key, value in PLENTY.items():
+            connection.execute("update onetake.limits set value = to_jsonb(%s::bigint) where key = %s", (value, key))
+
+
+def discover(place: Place, folder: Path) -> tuple[Result, list[str]]:
+    """The points of a life that nothing ends, in their order."""
+    kind = "a worker undisturbed" if place.worker else "undisturbed"
+    result = play(Case(kind, "a life nothing ends", ()), place, folder)
+    return result, [point for point in result.logs[0] if _turn(point) <= TURNS_MAX]
+
+
+def singles(points: Sequence[str]) -> list[Case]:
+    return [killed_at(MUST_STRIKE, point) for point in points]
+
+
+def short_sample(points: Sequence[str]) -> list[Case]:
+    """All around the purchase, and a spread of the rest."""
+    near = [point for point in points if point.startswith(FENCE)]
+    spread = [point for point in points if point not in near][::SHORT_EVERY]
+    return singles([*near, *spread])
+
+
+def pairs(points: Sequence[str], once: Sequence[Result]) -> list[Case]:
+    """Killed at a point, and the restart at its own first point; and at the neighbour, if the restart comes there."""
+    recoveries = {each.case.ends[0].at: each.logs[1] for each in once}
+    cases: list[Case] = []
+    for point, neighbour in zip(points, [*points[1:], ""], strict=True):
+        recovery = recoveries[point]
+        cases.append(killed_at("killed twice", point, 1))
+        cases.append(killed_at("killed twice", point, neighbour if neighbour in recovery else _half_way(recovery)))
+    return cases
+
+
+def _half_way(recovery: Sequence[str]) -> str:
+    sure = [point for point in recovery if _turn(point) <= TURNS_MAX]
+    return sure[len(sure) // 2]
+
+
+def in_recovery(points: Sequence[str], once: Sequence[Result]) -> list[Case]:
+    """Killed at every point that only a recovery comes to: of a clip that was made, and of one that was not."""
+    seen, cases = {(state, point) for state in ("saved", "failed") for point in points}, list[Case]()
+    for each in once:
+        for point in each.logs[1]:
+            if (each.facts.state, point) not in seen and _turn(point) <= TURNS_MAX:
+                seen.add((each.facts.state, point))
+                cases.append(killed_at("killed in recovery", str(each.case.ends[0].at), point))
+    return cases
+
+
+def frozen() -> list[Case]:
+    """Stopped between the fence and the request; woken before the deadline, after it, after all was settled."""
+    places = ("ledger.begin_submission.after", "http.POST /videos.before", "http.POST /videos.after")
+    return [
+        Case("frozen, another took over", f"{at}, for {seconds} s", (End(at, SIGSTOP),), frozen_for=seconds)
+        for at in places
+        for seconds in (0.3, 1.5, 3.0, 8.0)
+    ]
+
+
+def under_a_worker(place: Place, folder: Path) -> list[Result]:
+    """The same again with the queue: its calls are points, and the restart is a worker that finds a dead one's job."""
+    place = replace(place, dsn=psycopg.conninfo.make_conninfo(place.dsn, dbname=FOR_WORKERS), worker=True)
+    first, points = discover(place, folder)
+    return [first, *all_played([killed_at("a worker killed", point) for point in points], place, folder)]
+
+
+def all_played(cases: Iterable[Case], place: Place, folder: Path) -> list[Result]:
+    """Plays them in a few processes side by side; results in the order of the cases."""
+    numbered = list(enumerate(cases))
+    nurses = [(_nurse(numbered[n::NURSES], place, folder), n) for n in range(min(NURSES, len(numbered)))]
+    results: dict[int, Result] = {}
+    for (pid, path), number in nurses:
+        _, status = os.waitpid(pid, 0)
+        assert status == 0, f"nurse {number} fell: {os.waitstatus_to_exitcode(status)}"
+        results |= pickle.loads(path.read_bytes())
+    return [results[number] for number, _ in numbered]
+
+
+def _nurse(cases: list[tuple[int, Case]], place: Place, folder: Path) -> tuple[int, Path]:
+    path = folder / f"{uuid4().hex}.results"
+    sys.stdout.flush()
+    if pid := os.fork():
+        return pid, path
+    code = 1
+    try:
+        path.write_bytes(pickle.dumps({number: play(case, place, folder) for number, case in cases}))
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _turn(point: str) -> int:
+    return int(point.rpartition(" #")[2]) if " #" in point else 1
+
+
+@contextmanager
+def made_place(folder: Path) -> Iterator[Place]:
+    with open_server(folder) as dsn, simulator_process("--speed", "instant") as sim:
+        migrate(dsn)
+        install_queue(dsn)
+        raise_limits(dsn)
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(f"create database {FOR_WORKERS} template onetake")
+        yield Place(dsn, sim)
+
+
+def examine(place: Place, folder: Path, report: Report, *, short: bool, only_points: bool) -> None:
+    raise_limits(place.dsn)
+    asyncio.run(live(new_subject(place, folder, "warm"), place))  # imports and caches, once for all that are forked
+    first, report.points = discover(place, folder)
+    report.results.append(first)
+    if only_points:
+        return
+    if short:
+        some = [case for case in frozen() if case.frozen_for in {0.3, 1.5}]  # the longest ones first
+        report.results += all_played([*some, *short_sample(report.points)], place, folder)
+    else:
+        once = all_played(singles(report.points), place, folder)
+        more = [*frozen(), *in_recovery(report.points, once), *pairs(report.points, once)]
+        report.results += [*once, *all_played(more, place, folder)]
+    report.wrong += budget_differences(place.dsn)
+
+
+def print_table(report: Report) -> None:
+    print(f"{len(report.points)} points at which a run touches the world\n")
+    heads = f"{'runs':>6}{'kills':>7}{'saved':>7}{'failed':>8}{'most creates':>14}{'paid calls':>12}{'wrong':>7}"
+    print(f"{'what happened':28}{heads}")
+    kinds = list(dict.fromkeys(each.case.kind for each in report.results))
+    for kind in kinds:
+        results = [each for each in report.results if each.case.kind == kind]
+        rows = [each.facts for each in results]
+        states = [row.state for row in rows]
+        print(
+            f"{kind:28}{len(rows):>6}{sum(each.kills for each in results):>7}"
+            f"{states.count('saved'):>7}{states.count('failed'):>8}"
+            f"{max(row.creates for row in rows):>14}{max(row.paid for row in rows):>12}"
+            f"{sum(bool(each.wrong) for each in results):>7}"
+        )
+    for each in report.results:
+        for wrong in each.wrong:
+            print(f"\n{each.case.kind}: {each.case.name}\n  {wrong}")
+    print("\n".join(["", *report.wrong, f"{report.seconds:.0f} s"]))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.guarantee.matrix")
+    parser.add_argument("--short", action="store_true", help="a sample, with everything around the purchase")
+    parser.add_argument("--json", type=Path, help="where to write the whole report")
+    parser.add_argument("--only-points", action="store_true", help="only find the points and compare them")
+    parser.add_argument("--write-points", action="store_true", help="the points found are the known ones from now on")
+    parser.add_argument("--dsn", help="a migrated, empty database")
+    parser.add_argument("--simulator", help="the URL of a simulator, with /v1")
+    chosen = parser.parse_args(arguments)
+    begun, report = time.monotonic(), Report()
+    folder = Path(tempfile.mkdtemp(prefix="onetake-matrix-"))
+    try:
+        if chosen.dsn and chosen.simulator:
+            place = Place(chosen.dsn, Simulator(chosen.simulator))
+            examine(place, folder, report, short=chosen.short, only_points=chosen.only_points)
+        else:
+            with made_place(folder) as place:
+                examine(place, folder, report, short=chosen.short, only_points=chosen.only_points)
+                if not (chosen.short or chosen.only_points):
+                    report.results += under_a_worker(place, folder)
+            if not (chosen.short or chosen.only_points):
+                report.results += database.killed_in_mid_run(folder / "other", report.points)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if chosen.write_points:
+        known.write(report.points)
+    report.wrong += known.differences(report.points)
+    report.seconds = time.monotonic() - begun
+    if chosen.json:
+        chosen.json.write_text(report.as_json())
+    print_table(report)
+    return 1 if report.wrong or any(each.wrong for each in report.results) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
