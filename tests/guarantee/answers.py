@@ -1,0 +1,333 @@
+"""The answer matrix: everything a provider can do to the one paid request x what its list is worth.
+
+    python -m tests.guarantee.answers [--json FILE]
+
+Each cell is one run through every real part, over real HTTP, at a simulator of its own. Asserted from outside: at most
+one POST (the simulator's books), the state and the money (the ledger), and the sentence a person reads.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cli import sentences
+from pipeline.embedded import open_server
+from pipeline.migrate import install_queue, migrate
+from pipeline.operators import LimitSet, Operators
+from pipeline.reconcile import request_over
+from pipeline.records import Run, State
+from pipeline.road_psycopg import open_road
+from pipeline.run import admit, run
+from simulator.app import serve
+from simulator.faults import Fault
+from simulator.settings import INSTANT, Habits, Settings
+from steps.check_limits import Admitted
+from steps.provider import open_provider
+from tests.fixtures import KEY, PRICE_MICROUSD, Simulator, open_test_world, quick_waits, wish
+
+AT_ONCE = 12
+TRIES, FREEZE_SECONDS = 4, 0.5  # a cell is played again if the machine stood still meanwhile
+CELL_SECONDS_MAX = 45
+WAITS = quick_waits(
+    SUBMIT_DEADLINE_SECONDS="2",
+    CONNECT_TIMEOUT_SECONDS="2",  # all cells share one loop, which is busy
+    REQUEST_TIMEOUT_SECONDS="1",
+    LOOK_SECONDS="0.4",
+    RECONCILE_GRACE_SECONDS="2",
+    RENDER_DEADLINE_SECONDS="30",
+)
+TOO_SLOW_SECONDS = 4  # longer than connect and request timeout together
+LATE_SECONDS = 2  # after the client has gone, before a list could prove anything
+CLOSED = "http://127.0.0.1:9/v1"  # nobody listens
+NO_LIMIT = 1_000_000_000_000
+UNLIMITED = (
+    *("budget_day_microusd", "budget_month_microusd"),
+    *("breaker_failures", "breaker_all_submissions", "breaker_user_submissions"),
+)
+
+
+class Listing(StrEnum):
+    """What the provider's list is worth."""
+
+    TRUSTED = "trusted list"
+    NO_PROMPTS = "list without prompts"
+    NONE = "no list"
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What the provider does. `says`: made, a clear no ("no:reason") or a doubt ("?:doubt"); `made`: by its books."""
+
+    name: str
+    kind: str
+    says: str
+    made: bool = False
+    how: Mapping[str, Any] = field(default_factory=dict)
+    posts: int = 1
+    refuses_429: bool = False
+
+
+def _status(status: int, says: str, *, made: bool = False, **how: Any) -> Behaviour:
+    name = f"HTTP {status}{', made' if made else ''}"
+    return Behaviour(name, "status", says, made, {"status": status, "made": made} | how)
+
+
+CLEAR_NO = {
+    400: "bad_request",
+    401: "unauthorized",
+    402: "no_credit",
+    403: "forbidden",
+    404: "not_found",
+    413: "too_large",
+    415: "bad_request",
+    422: "bad_request",
+}
+UNCLEAR = (300, 304, 405, 406, 408, 409, 410, 418, 423, 425, 451, 499, 500, 501, 502, 503, 504, 507, 520, 524, 529)
+MADE_ALL_THE_SAME = (408, 409, 425, 500, 502, 503, 504)
+
+BEHAVIOURS: tuple[Behaviour, ...] = (
+    Behaviour("200 with a job", "", "made", True),
+    Behaviour("slow headers, in time", "slow_headers", "made", True, {"seconds": 0.3}),
+    Behaviour("slow body, in time", "slow", "made", True, {"seconds": 0.3}),
+    *(_status(status, f"no:{reason}") for status, reason in CLEAR_NO.items()),
+    Behaviour("connection refused", "closed", "no:never_connected", posts=0),
+    Behaviour("HTTP 429, refused before work", "status", "no:rate_limited", how={"status": 429}, refuses_429=True),
+    _status(429, "?:rate_limited", retry_after=1),
+    _status(429, "?:rate_limited", made=True, retry_after=1),
+    *(_status(status, f"?:http_{status}") for status in UNCLEAR),
+    *(_status(status, f"?:http_{status}", made=True) for status in MADE_ALL_THE_SAME),
+    *(
+        Behaviour(f"redirect {status}{', made' if made else ''}", "redirect", f"?:http_{status}", made, how)
+        for status in (301, 302, 303, 307, 308)
+        for made in (False, True)
+        for how in ({"status": status, "made": made},)
+    ),
+    _status(202, "?:unreadable"),
+    _status(204, "?:unreadable", made=True),
+    Behaviour("timeout before creation", "timeout_before", "?:lost"),
+    Behaviour("timeout after creation", "made_then_timeout", "?:lost", True),
+    Behaviour("made after the client has gone", "made_late", "?:lost", True, {"after": LATE_SECONDS}),
+    Behaviour("slow headers, too late", "slow_headers", "?:lost", True, {"seconds": TOO_SLOW_SECONDS}),
+    Behaviour("slow body, too late", "slow", "?:lost", True, {"seconds": TOO_SLOW_SECONDS}),
+    Behaviour("reset before creation", "drop_before", "?:lost"),
+    Behaviour("reset after creation", "made_then_drop", "?:lost", True),
+    Behaviour("half an answer", "half_answer", "?:lost", True),
+    Behaviour("200 with garbage", "garbage_json", "?:unreadable", True),
+    Behaviour("200 without an id", "id_missing", "?:unreadable", True),
+    Behaviour("200 with an error", "error_body", "?:unreadable"),
+    Behaviour("200 with an error, made", "error_body", "?:unreadable", True, {"made": True}),
+)
+SHORT = (
+    *("200 with a job", "HTTP 400", "connection refused", "HTTP 429", "HTTP 500, made", "redirect 307, made"),
+    *("timeout after creation", "reset before creation", "half an answer", "200 with an error"),
+)
+
+
+@dataclass(frozen=True)
+class Expected:
+    state: State
+    reason: str | None = None
+
+
+def expected(behaviour: Behaviour, listing: Listing) -> Expected:
+    """DESIGN section 4: what the answer means, and what the list makes of a doubt."""
+    says, _, word = behaviour.says.partition(":")
+    if says == "no":
+        return Expected(State.FAILED, word)
+    if says == "made":
+        return Expected(State.SAVED)
+    if behaviour.made and listing is not Listing.NONE:
+        return Expected(State.SAVED)
+    if not behaviour.made and listing is Listing.TRUSTED:
+        return Expected(State.FAILED, "not_made")
+    return Expected(State.UNCERTAIN)
+
+
+@dataclass(frozen=True)
+class Cell:
+    behaviour: str
+    listing: str
+    posts: int
+    paid_calls: int
+    state: str
+    reason: str | None
+    money: str
+    sentence: str
+    violations: tuple[str, ...]
+
+
+def judge(behaviour: Behaviour, listing: Listing, row: Run, posts: int, paid_calls: int) -> Cell:
+    wanted = expected(behaviour, listing)
+    money = {"held": row.held_microusd, "spent": row.spent_microusd, "released": row.released_microusd}
+    sentence = sentences.ending(row) if row.ended else sentences.in_doubt(row)
+    checks = {
+        f"{posts} POSTs, not {behaviour.posts}": posts == behaviour.posts,
+        f"{paid_calls} paid calls": paid_calls == int(behaviour.made),
+        f"ended {row.state}, not {wanted.state}": row.state is wanted.state,
+        f"because of {row.reason}, not {wanted.reason}": row.reason == wanted.reason,
+        f"money {money}": money == dict.fromkeys(money, 0) | {pocket(wanted.state): PRICE_MICROUSD},
+        "not parked": row.ended or row.parked,
+        "wrong sentence": all(words in sentence for words in words_for(behaviour, wanted)),
+    }
+    violations = tuple(words for words, holds in checks.items() if not holds)
+    kept = next((name for name, amount in money.items() if amount), "-")
+    return Cell(
+        behaviour.name, listing.value, posts, paid_calls, row.state.value, row.reason, kept, sentence, violations
+    )
+
+
+def pocket(state: State) -> str:
+    return {State.SAVED: "spent", State.FAILED: "released"}.get(state, "held")
+
+
+def words_for(behaviour: Behaviour, wanted: Expected) -> tuple[str, ...]:
+    """What happened, whether money was spent, and what to do."""
+    match wanted.state:
+        case State.SAVED:
+            return "is saved", "$0.80 was charged"
+        case State.FAILED:
+            happened, todo = sentences.FAILURES[wanted.reason or ""]
+            return happened, "Nothing was charged.", todo
+    doubt = behaviour.says.partition(":")[2]
+    happened = sentences.DOUBTS.get(doubt) or f"answered HTTP {doubt.removeprefix('http_')}"
+    return happened, "$0.80 stays set aside", "will not be bought a second time", "--job ID", "--not-charged"
+
+
+async def play(behaviour: Behaviour, listing: Listing, dsn: str, home: Path) -> Cell:
+    """One request at a simulator of its own, carried until it has ended or is parked."""
+    habits = {
+        Listing.TRUSTED: Habits(),
+        Listing.NO_PROMPTS: Habits(null_prompts=True),
+        Listing.NONE: Habits(no_list_status=404),
+    }[listing]
+    settings = Settings(speed=INSTANT, tiny_clips=True, habits=habits)
+    rules = {"list_trusted": listing is Listing.TRUSTED, "refuses_429_before_work": behaviour.refuses_429}
+    async with serve(settings=settings) as running:
+        sim = Simulator(running.base_url)
+        if behaviour.kind not in {"", "closed"}:
+            running.world.faults.arm(Fault("create", behaviour.kind, params=behaviour.how))
+        async with (
+            open_test_world(dsn, sim, home, WAITS, **rules) as opened,
+            open_provider(CLOSED, KEY, connect_seconds=1) as nobody,
+        ):
+            name = home.name  # a key of its own, too: a port may be given out twice
+            shop = replace(opened.shop, key_fingerprint=name)
+            if behaviour.kind == "closed":
+                shop = replace(shop, provider=nobody, base_url=CLOSED)
+            world = replace(opened, shop=shop)
+            bought_at = {"base_url": shop.base_url, "key_fingerprint": name}
+            asked = wish(sim, "a paper boat", user_id=f"cli:{name}", **bought_at)
+            admitted = await admit(asked, world)
+            assert isinstance(admitted, Admitted), admitted
+            wanted, until = expected(behaviour, listing), time.monotonic() + CELL_SECONDS_MAX
+            while True:
+                row = await run(admitted.run_id, world)
+                assert row is not None
+                if row.ended or at_rest(row, wanted) or time.monotonic() > until:
+                    break
+                await asyncio.sleep(0.25)
+        totals = running.world.books.as_json(entries=False)["totals"]
+        return judge(behaviour, listing, row, totals["creates"], totals["paid_calls"])
+
+
+def at_rest(row: Run, wanted: Expected) -> bool:
+    """Parked, and past the time in which a list could have proved anything. Parked alone is no end: looks go on."""
+    proved = request_over(WAITS) + WAITS.reconcile_grace
+    return wanted.state is State.UNCERTAIN and row.parked and row.age(row.submitting_at) > proved
+
+
+async def matrix(behaviours: Sequence[Behaviour], dsn: str, folder: Path) -> list[Cell]:
+    """Every behaviour x every list, at a fresh ledger without limits."""
+    async with open_road(dsn) as rpc:
+        for limit in UNLIMITED:
+            assert isinstance(await Operators(rpc).set_limit(limit, NO_LIMIT, "answers"), LimitSet)
+    room = asyncio.Semaphore(AT_ONCE)
+    freezes: list[float] = []
+
+    async def cell(number: int, behaviour: Behaviour, listing: Listing) -> Cell:
+        async with room:
+            for again in range(TRIES):
+                began = time.monotonic()
+                played = await play(behaviour, listing, dsn, folder / f"cell-{number}-{again}")
+                # A machine that stood still looks like a slow provider. More than one POST is never excused.
+                frozen = any(at >= began for at in freezes)
+                if not played.violations or played.posts > 1 or not frozen:
+                    break
+            return played
+
+    watch = asyncio.create_task(watch_freezes(freezes))
+    pairs = [(behaviour, listing) for behaviour in behaviours for listing in Listing]
+    try:
+        return await asyncio.gather(*(cell(number, *pair) for number, pair in enumerate(pairs)))
+    finally:
+        watch.cancel()
+
+
+async def watch_freezes(freezes: list[float]) -> None:
+    """Notes when this process did not run for half a second."""
+    while True:
+        before = time.monotonic()
+        await asyncio.sleep(0.1)
+        if time.monotonic() - before > FREEZE_SECONDS:
+            freezes.append(time.monotonic())
+
+
+def print_matrix(cells: Sequence[Cell], seconds: float) -> None:
+    console = Console(highlight=False, markup=False)
+    table = Table("the provider's behaviour", *Listing, box=None, header_style="bold")
+    by_name: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_name.setdefault(cell.behaviour, []).append(cell)
+    for name, row in by_name.items():
+        table.add_row(name, *(shown(cell) for cell in row))
+    console.print(table)
+    violations = sum(bool(cell.violations) for cell in cells)
+    most = max(cell.posts for cell in cells)
+    console.print(f"{len(cells)} cells, {violations} violations, at most {most} POST per run, {seconds:.0f} s")
+
+
+def shown(cell: Cell) -> str:
+    words = f"{cell.state}, {cell.money}, {cell.posts} POST"
+    return words + "".join(f"\nVIOLATION: {violation}" for violation in cell.violations)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.guarantee.answers", description=__doc__)
+    parser.add_argument("--json", type=Path, help="also write the cells to this file")
+    options = parser.parse_args()
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # the simulator's clients leave on purpose
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, open_server(Path(folder) / "postgres") as dsn:
+        migrate(dsn)
+        install_queue(dsn)
+        cells = asyncio.run(matrix(BEHAVIOURS, dsn, Path(folder)))
+    seconds = time.monotonic() - began
+    print_matrix(cells, seconds)
+    violations = sum(bool(cell.violations) for cell in cells)
+    if options.json:
+        summary = {
+            "matrix": "answers",
+            "cells": len(cells),
+            "violations": violations,
+            "posts_most": max(cell.posts for cell in cells),
+            "seconds": round(seconds, 1),
+            "rows": [asdict(cell) for cell in cells],
+        }
+        options.json.write_text(json.dumps(summary, indent=1))
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

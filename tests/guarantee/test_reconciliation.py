@@ -1,0 +1,210 @@
+"""What becomes of runs in doubt, through every real part: trust, complete looks, twins, late news, shifting pages."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from cli import sentences
+from pipeline import words
+from pipeline.audit import Kind, audit, last_audit
+from pipeline.operators import Operators
+from pipeline.records import JobSource, Run, State
+from pipeline.run import admit, run
+from pipeline.world import World
+from steps.check_limits import Admitted
+from steps.list_jobs import look
+from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, wish
+from tests.pipeline.test_run import carried
+
+
+@pytest.fixture
+async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[World]:
+    async with open_test_world(ledger_dsn, simulator, tmp_path) as opened:
+        yield opened
+
+
+async def asked(world: World, sim: Simulator, prompt: str = "a paper boat", user: str = "cli:a") -> UUID:
+    answer = await admit(wish(sim, prompt, user_id=user, base_url=world.shop.base_url), world)
+    assert isinstance(answer, Admitted), answer
+    return answer.run_id
+
+
+async def bought(world: World, sim: Simulator, prompt: str = "a paper boat", user: str = "cli:a") -> Run:
+    row = await carried(await asked(world, sim, prompt, user), world)
+    assert row.state is State.SAVED, row
+    return row
+
+
+async def settled(run_id: UUID, world: World, seconds: float = 10) -> Run:
+    """Carried on even when parked: looks go on."""
+    async with asyncio.timeout(seconds):
+        while True:
+            row = await run(run_id, world)
+            assert row is not None
+            if row.ended:
+                return row
+            await asyncio.sleep(0.1)
+
+
+async def lost(world: World, sim: Simulator, prompt: str = "a paper boat", user: str = "cli:a", **how: object) -> Run:
+    """A run whose answer was lost and that looks at a list it cannot read."""
+    sim.trouble("list", "status", status=500, times=1)
+    sim.trouble("create", str(how.pop("kind", "made_then_drop")), **how)
+    row = await run(await asked(world, sim, prompt, user), world)
+    assert row is not None and row.state is State.UNCERTAIN, row
+    return row
+
+
+async def events(world: World, run_id: UUID) -> list[str]:
+    return [event.outcome for event in await Operators(world.ledger.rpc).events(run_id)]
+
+
+async def audited(world: World) -> list[Kind]:
+    now = (await last_audit(world.ledger.rpc, world.shop)).now
+    found = await audit(world.ledger, world.shop, world.waits, now - world.waits.audit)
+    assert found.complete
+    return [difference.kind for difference in found.differences]
+
+
+async def test_a_list_is_trusted_once_it_has_shown_a_job_of_ours_with_its_prompt(
+    world: World, simulator: Simulator
+) -> None:
+    await bought(world, simulator, "a lantern", "cli:before")
+
+    row = await lost(world, simulator, kind="drop_before")
+    row = await settled(row.run_id, world)
+
+    assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "not_made", PRICE_MICROUSD)
+    assert row.looks_complete >= 5
+
+
+async def test_a_list_that_hides_the_prompt_of_our_job_is_not_trusted(world: World, simulator: Simulator) -> None:
+    simulator.control("POST", "/_sim/habits", {"null_prompts": True})
+    await bought(world, simulator, "a lantern", "cli:before")
+
+    row = await carried((await lost(world, simulator, kind="drop_before")).run_id, world)
+
+    assert row.state is State.UNCERTAIN and row.parked and row.held_microusd == PRICE_MICROUSD
+
+
+async def test_looks_that_were_not_complete_prove_nothing(world: World, simulator: Simulator) -> None:
+    await bought(world, simulator, "a lantern", "cli:before")
+    row = await lost(world, simulator, kind="drop_before")
+    simulator.trouble("list", "repeated_page", always=True)
+
+    row = await carried(row.run_id, world)
+    row = await carried(row.run_id, world)
+    assert row.state is State.UNCERTAIN and row.looks_complete == 0 and row.parked
+
+    simulator.control("DELETE", "/_sim/faults")
+    assert (await settled(row.run_id, world)).reason == "not_made"
+
+
+async def test_two_runs_in_doubt_for_the_same_prompt_adopt_one_job_each(world: World, simulator: Simulator) -> None:
+    one = await lost(world, simulator, user="cli:a")
+    other = await lost(world, simulator, user="cli:b")
+
+    rows = [await settled(each.run_id, world) for each in (one, other)]
+
+    assert [row.state for row in rows] == [State.SAVED, State.SAVED]
+    assert len({row.job_id for row in rows}) == 2 and simulator.paid_calls() == 2
+
+
+async def test_with_one_job_for_two_runs_in_doubt_nobody_guesses(world: World, simulator: Simulator) -> None:
+    one = await lost(world, simulator, user="cli:a")
+    other = await lost(world, simulator, user="cli:b", kind="drop_before")
+
+    rows = [await carried(each.run_id, world, seconds=3) for each in (one, other)]
+
+    assert [(row.state, row.job_id) for row in rows] == [(State.UNCERTAIN, None)] * 2
+    assert sum(row.held_microusd for row in rows) == 2 * PRICE_MICROUSD
+    assert await audited(world) == [Kind.IN_DOUBT] * 2
+
+
+async def test_a_job_that_turns_up_after_not_made_is_adopted_past_a_full_budget_and_another_active_run(
+    world: World, simulator: Simulator
+) -> None:
+    row = await lost(world, simulator)
+    operators = Operators(world.ledger.rpc)
+    await operators.settle_not_charged(row.run_id, "test")
+    await operators.set_limit("cooldown_seconds", 0, "test")
+    another = await asked(world, simulator, "another boat", "cli:a")
+    await operators.set_limit("budget_day_microusd", 1, "test")
+    await operators.set_limit("budget_month_microusd", 1, "test")
+
+    assert await audited(world) == [Kind.LATE_JOB]
+
+    late = await world.ledger.load(row.run_id)
+    assert late is not None and (late.state, late.job_source) == (State.RENDERING, JobSource.LIST)
+    assert late.held_microusd == PRICE_MICROUSD
+    assert "adopted_late" in await events(world, row.run_id)
+    assert (await settled(row.run_id, world)).spent_microusd == PRICE_MICROUSD
+    beside = await world.ledger.load(another)
+    assert beside is not None and beside.state is State.RESERVED
+    assert await audited(world) == []
+
+
+async def test_a_real_answer_takes_the_job_from_a_run_that_merely_adopted_it(
+    world: World, simulator: Simulator
+) -> None:
+    simulator.control("POST", "/_sim/habits", {"null_prompts": True})
+    guesser = await lost(world, simulator, "a boat", "cli:a", kind="drop_before")
+    job = simulator.control("POST", "/_sim/jobs", {"prompt": "a train", "seconds": 8})["id"]
+    assert (await world.ledger.record_submission(guesser.run_id, job, JobSource.LIST)).recorded
+
+    owner = await asked(world, simulator, "a train", "cli:b")
+    token = "the token of the one that was answered"
+    row = await world.ledger.load(owner)
+    assert row is not None and (await words.validate(row, world)).state is State.APPROVED
+    await world.ledger.begin_submission(owner, token)
+    recorded = await world.ledger.record_submission(owner, job, JobSource.ANSWER, token=token)
+
+    assert recorded.recorded
+    robbed = await world.ledger.load(guesser.run_id)
+    assert robbed is not None
+    assert (robbed.state, robbed.job_id, robbed.held_microusd) == (State.UNCERTAIN, None, PRICE_MICROUSD)
+    assert sentences.DOUBTS["job_was_another_runs"] in sentences.in_doubt(robbed)
+    assert (await settled(owner, world)).spent_microusd == PRICE_MICROUSD
+
+
+async def test_a_run_waits_while_its_provider_is_not_the_configured_one(world: World, simulator: Simulator) -> None:
+    row = await lost(world, simulator)
+    elsewhere = replace(world, shop=replace(world.shop, key_fingerprint="another key"))
+
+    row = await carried(row.run_id, elsewhere)
+    assert row.state is State.UNCERTAIN and row.parked and row.held_microusd == PRICE_MICROUSD
+    assert "parked" in await events(world, row.run_id)
+    assert "promised to another provider or key" in sentences.other_provider(row, "http://new.example/v1")
+
+    assert (await settled(row.run_id, world)).state is State.SAVED
+    assert simulator.creates() == 1
+
+
+@pytest.mark.parametrize("skew", [-115, 115])
+async def test_a_provider_whose_clock_is_two_minutes_off_loses_nothing(
+    world: World, simulator: Simulator, skew: int
+) -> None:
+    simulator.control("POST", "/_sim/clock", {"skew_seconds": skew})
+
+    row = await settled((await lost(world, simulator)).run_id, world)
+
+    assert row.state is State.SAVED and row.job_source is JobSource.LIST
+
+
+async def test_a_job_on_a_later_page_is_found_while_new_jobs_shift_the_pages(
+    world: World, simulator: Simulator
+) -> None:
+    row = await lost(world, simulator)
+    for number in range(105):
+        simulator.control("POST", "/_sim/jobs", {"prompt": f"somebody else's {number}"})
+    simulator.trouble("list", "shifted", times=3, count=3)
+
+    row = await settled(row.run_id, world)
+
+    assert row.state is State.SAVED and simulator.paid_calls() == 1
+    seen = await look(world.shop.provider, back_to=0)
+    assert seen.complete and len(seen.jobs) >= 106
