@@ -1,0 +1,174 @@
+"""`make mutants`: takes each protection away, one at a time, and shows which test notices.
+
+In       the table in `tests.guarantee.protections`; `--only NAME`, `--json FILE`
+Out      a table mutant -> test; exit 1 if a mutant survives, or if its tests fail without it
+Effects  works on copies of the tree in a temporary folder; this checkout is only read
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import Queue
+
+from tests.guarantee.protections import MUTANTS, Mutant
+
+ROOT = Path(__file__).parent.parent.parent
+COPIES = 2  # as many mutants at a time as a small machine has cores
+TESTS_SECONDS_MAX = 180
+FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+PROBE = "import pathlib, pipeline.fence, tests; print(pathlib.Path(pipeline.fence.__file__).parent.parent)"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    name: str
+    removes: str
+    file: str
+    caught_by: str | None  # None: it survived
+    seconds: float
+
+
+def copy_tree(into: Path) -> None:
+    """What is, or is about to be, in the repository; the interpreter is shared."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in listing.stdout.decode().split("\0"):
+        if name and (ROOT / name).is_file():
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, into / name)
+    (into / ".venv").symlink_to(Path(sys.prefix))
+
+
+def python(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # No bytecode: a file changed twice within a second would otherwise be taken for unchanged.
+    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=copy,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TESTS_SECONDS_MAX,
+        check=False,
+    )
+
+
+def pytest(copy: Path, tests: Sequence[str]) -> tuple[int, str]:
+    try:
+        done = python(copy, "-m", "pytest", "-x", "-q", "-p", "no:randomly", "--tb=line", "-rfE", *tests)
+    except subprocess.TimeoutExpired:
+        return 1, f"FAILED {tests[0]} (still waiting after {TESTS_SECONDS_MAX} s)"
+    return done.returncode, done.stdout + done.stderr
+
+
+def prepare(copy: Path) -> None:
+    copy_tree(copy)
+    where = python(copy, "-c", PROBE).stdout.strip()
+    assert Path(where) == copy, f"the copy at {copy} would test the code at {where}"
+
+
+def check_list(mutants: Sequence[Mutant]) -> list[str]:
+    """What is wrong with the table itself; empty if every edit fits exactly one place."""
+    wrong = []
+    for mutant in mutants:
+        times = (ROOT / mutant.file).read_text(encoding="utf-8").count(mutant.old)
+        if times != 1:
+            wrong.append(f"{mutant.name}: its text occurs {times} times in {mutant.file}, not once")
+    if len({mutant.name for mutant in mutants}) != len(mutants):
+        wrong.append("two mutants have one name")
+    return wrong
+
+
+def try_mutant(mutant: Mutant, copy: Path) -> Verdict:
+    begun = time.monotonic()
+    path = copy / mutant.file
+    whole = path.read_text(encoding="utf-8")
+    assert whole.count(mutant.old) == 1, f"{mutant.name} does not fit the copy"
+    path.write_text(whole.replace(mutant.old, mutant.new), encoding="utf-8")
+    try:
+        code, out = pytest(copy, mutant.tests)
+    finally:
+        path.write_text(whole, encoding="utf-8")
+    caught = FAILED.search(out) if code == 1 else None
+    if code not in {0, 1}:
+        raise RuntimeError(f"{mutant.name}: pytest ended with {code}\n{out}")
+    return Verdict(
+        mutant.name, mutant.removes, mutant.file, caught[1] if caught else None, round(time.monotonic() - begun, 1)
+    )
+
+
+def say(verdict: Verdict) -> None:
+    caught = verdict.caught_by.split("/", 1)[-1] if verdict.caught_by else "SURVIVED"
+    print(f"{verdict.name:<18} {verdict.seconds:>5.1f} s  {caught}", flush=True)
+
+
+def hunt(mutants: Sequence[Mutant]) -> tuple[list[Verdict], list[str]]:
+    """Every mutant's verdict, and what fails without any."""
+    with tempfile.TemporaryDirectory(prefix="onetake-mutants-") as folder:
+        os.chmod(folder, 0o755)  # noqa: PTH101 - the embedded server runs as a user of its own
+        copies: Queue[Path] = Queue()
+        for number in range(COPIES):
+            copy = Path(folder).resolve() / f"copy{number}"
+            copy.mkdir()
+            prepare(copy)
+            copies.put(copy)
+        every_test = sorted({test for mutant in mutants for test in mutant.tests})
+        unspoiled = copies.get()
+        code, out = pytest(unspoiled, every_test)
+        copies.put(unspoiled)
+        if code != 0:
+            return [], [f"without any mutant: {found}" for found in FAILED.findall(out)] or [out[-2000:]]
+
+        def hunted(mutant: Mutant) -> Verdict:
+            copy = copies.get()
+            try:
+                verdict = try_mutant(mutant, copy)
+            finally:
+                copies.put(copy)
+            say(verdict)
+            return verdict
+
+        with ThreadPoolExecutor(COPIES) as hunters:
+            return list(hunters.map(hunted, mutants)), []
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.guarantee.mutants", description=__doc__)
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this mutant; may be repeated")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the verdicts there")
+    options = parser.parse_args(arguments)
+    mutants = [mutant for mutant in MUTANTS if not options.only or mutant.name in options.only]
+    if not mutants or {*options.only} - {mutant.name for mutant in mutants}:
+        parser.error(f"known: {', '.join(mutant.name for mutant in MUTANTS)}")
+    begun = time.monotonic()
+    violations, verdicts = check_list(mutants), list[Verdict]()
+    if not violations:
+        verdicts, violations = hunt(mutants)
+    violations += [f"{verdict.name} survived: {verdict.removes}" for verdict in verdicts if verdict.caught_by is None]
+    seconds = round(time.monotonic() - begun, 1)
+    caught = sum(verdict.caught_by is not None for verdict in verdicts)
+    print(f"{caught} of {len(mutants)} mutants caught in {seconds:.0f} s")
+    for violation in violations:
+        print(f"VIOLATION: {violation}")
+    if options.json:
+        report = {"mutants": [asdict(v) for v in verdicts], "violations": violations, "seconds": seconds}
+        options.json.write_text(json.dumps(report, indent=1), encoding="utf-8")
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,288 @@
+"""Every protection of the promise as a mutant: what to take away, and which tests must notice.
+
+Data only; `tests.guarantee.mutants` applies them one at a time to a copy of the repository. An edit's old text must
+occur exactly once in its file, so this list cannot rot unnoticed.
+"""
+
+from dataclasses import dataclass
+
+PROVIDER = "tests/steps/test_provider.py::"
+PROTECTIONS = "tests/guarantee/test_protections.py::"
+RUN = "tests/pipeline/test_run.py::"
+FENCE = "tests/ledger/test_fence.py::"
+RESERVE = "tests/ledger/test_reserve.py::"
+ADOPTION = "tests/ledger/test_adoption.py::"
+SQL = "supabase/migrations/20261123000"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    removes: str  # the protection, in words
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTANTS = (
+    Mutant(
+        "sdk_retries",
+        "the SDK sends the paid request without retries",
+        "steps/provider.py",
+        "self._sdk.with_options(max_retries=0, http_client=once)",
+        "self._sdk.with_options(max_retries=2, http_client=once)",
+        (PROVIDER + "test_no_status_makes_the_client_send_again",),
+    ),
+    Mutant(
+        "redirects",
+        "the paid request follows no redirect",
+        "steps/provider.py",
+        "            follow_redirects=False,\n            verify=self._tls,",
+        "            follow_redirects=True,\n            verify=self._tls,",
+        (PROVIDER + "test_a_redirect_is_an_answer_and_is_not_followed",),
+    ),
+    Mutant(
+        "send_counter",
+        "a transport that goes off once, whatever the SDK above it does",
+        "steps/provider.py",
+        "            assert sends == 1, f",
+        "            assert sends >= 1, f",
+        (PROTECTIONS + "test_an_sdk_that_retries_all_the_same_sends_once",),
+    ),
+    Mutant(
+        "fence",
+        "begin_submission compares the state before it sets it",
+        SQL + "400_fence.sql",
+        "    if r.state <> 'approved' then\n        return jsonb_build_object('won', false, 'refused', 'state'",
+        "    if false then\n        return jsonb_build_object('won', false, 'refused', 'state'",
+        (FENCE + "test_the_winner_hears_what_is_sent_from_the_row_and_is_the_only_one",),
+    ),
+    Mutant(
+        "token",
+        "only the token that won hears `won` again",
+        SQL + "400_fence.sql",
+        "    if r.state = 'submitting' and r.token = p_token then",
+        "    if r.state = 'submitting' then",
+        (FENCE + "test_the_winner_hears_what_is_sent_from_the_row_and_is_the_only_one",),
+    ),
+    Mutant(
+        "submit_deadline",
+        "a process that was frozen after winning the fence does not send",
+        "pipeline/fence.py",
+        "        if world.boot_seconds() - asked_at > world.waits.submit_deadline.total_seconds():",
+        "        if asked_at < 0:",
+        (PROTECTIONS + "test_a_winner_that_wakes_after_the_deadline_sends_nothing",),
+    ),
+    Mutant(
+        "last_line",
+        "the deadline is looked at again once the connection stands",
+        "steps/provider.py",
+        "                before_send()  # again: connecting may have taken longer than was left",
+        "                pass",
+        (PROVIDER + "test_too_late_sends_not_one_byte_even_if_the_time_ran_out_while_connecting",),
+    ),
+    Mutant(
+        "answer_file",
+        "the answer is on disk before the ledger is told",
+        "pipeline/fence.py",
+        "        world.answers.keep(kept)",
+        "        pass",
+        (PROTECTIONS + "test_an_answer_that_the_ledger_did_not_hear_is_on_disk_and_replayed",),
+    ),
+    Mutant(
+        "replay_at_start",
+        "answers on disk are told to the ledger at start-up",
+        "pipeline/fence.py",
+        "            await book(kept, run, world)\n",
+        "            pass\n",
+        (PROTECTIONS + "test_an_answer_that_the_ledger_did_not_hear_is_on_disk_and_replayed",),
+    ),
+    Mutant(
+        "replay_in_doubt",
+        "a run in doubt first looks for its answer on disk",
+        "pipeline/reconcile.py",
+        "    if kept := world.answers.get(run.run_id):",
+        "    if (kept := world.answers.get(run.run_id)) and False:",
+        (PROTECTIONS + "test_a_run_in_doubt_first_looks_for_its_answer_on_disk",),
+    ),
+    Mutant(
+        "unclear_is_no_no",
+        "a 500 is not taken for a clear no",
+        "steps/videos_protocol.py",
+        '    422: "bad_request",\n',
+        '    422: "bad_request",\n    500: "bad_request",\n',
+        (RUN + "test_a_lost_answer_is_found_in_the_list_and_never_bought_again",),
+    ),
+    Mutant(
+        "second_post",
+        "a lost answer is not asked for with a second POST",
+        "pipeline/fence.py",
+        "    answer = await generate_video.submit(order, world.shop.provider, check_deadline)",
+        "    answer = await generate_video.submit(order, world.shop.provider, check_deadline)\n"
+        "    if answer.fault is not None:\n"
+        "        answer = await generate_video.submit(order, world.shop.provider, check_deadline)",
+        (RUN + "test_a_lost_answer_is_found_in_the_list_and_never_bought_again",),
+    ),
+    Mutant(
+        "purchase_shield",
+        "canceling a caller does not cancel his purchase",
+        "pipeline/world.py",
+        "        await asyncio.shield(task)",
+        "        await task",
+        (PROTECTIONS + "test_a_purchase_outlives_its_canceled_caller",),
+    ),
+    Mutant(
+        "unique_job",
+        "job ids are unique in the database",
+        SQL + "100_tables.sql",
+        "create unique index runs_job on",
+        "create index runs_job on",
+        (PROTECTIONS + "test_the_database_itself_refuses_one_job_to_two_runs",),
+    ),
+    Mutant(
+        "owner_check",
+        "a job that another run owns is not recorded",
+        SQL + "400_fence.sql",
+        "    if v_owner is not null and v_owner <> p_run_id then",
+        "    if false then",
+        (ADOPTION + "test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
+    ),
+    Mutant(
+        "precedence",
+        "a real answer takes its job from a run that merely adopted it",
+        SQL + "400_fence.sql",
+        "        if p_source <> 'answer' or v_owner_source = 'answer' then",
+        "        if true then",
+        (ADOPTION + "test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
+    ),
+    Mutant(
+        "guess_over_proof",
+        "a guess does not take a job that a real answer gave",
+        SQL + "400_fence.sql",
+        "        if p_source <> 'answer' or v_owner_source = 'answer' then",
+        "        if false then",
+        (ADOPTION + "test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
+    ),
+    Mutant(
+        "trust",
+        "only a trusted list proves that nothing was made",
+        "pipeline/doubt.py",
+        "        trusted\n        and run.state is State.UNCERTAIN",
+        "        run.state is State.UNCERTAIN",
+        (PROTECTIONS + "test_never_made_needs_every_part_of_its_proof",),
+    ),
+    Mutant(
+        "looks",
+        "it takes five looks",
+        "pipeline/doubt.py",
+        "        and run.looks_complete >= proof.looks\n",
+        "",
+        (PROTECTIONS + "test_never_made_needs_every_part_of_its_proof",),
+    ),
+    Mutant(
+        "looks_span",
+        "the looks span the grace",
+        "pipeline/doubt.py",
+        "        and run.last_look_at - run.first_look_at >= proof.over\n",
+        "",
+        (PROTECTIONS + "test_never_made_needs_every_part_of_its_proof",),
+    ),
+    Mutant(
+        "complete_looks",
+        "a look that was not complete proves nothing",
+        "pipeline/reconcile.py",
+        "        complete=seen.complete and rules.list_shows_all,",
+        "        complete=True,",
+        (PROTECTIONS + "test_a_list_that_cannot_be_read_never_proves_that_nothing_was_made",),
+    ),
+    Mutant(
+        "two_for_one",
+        "exactly as many fitting jobs as runs in doubt, or nothing is adopted",
+        "pipeline/doubt.py",
+        "    settled = len(runs) == len(jobs) and ",
+        "    settled = ",
+        (PROTECTIONS + "test_two_jobs_for_one_run_in_doubt_are_not_chosen_between",),
+    ),
+    Mutant(
+        "min_age",
+        "nobody calls an answer lost while the request may be under way",
+        SQL + "400_fence.sql",
+        "    if r.token is distinct from p_token and (p_min_age_seconds is null",
+        "    if false and (p_min_age_seconds is null",
+        (FENCE + "test_others_may_call_an_answer_lost_only_when_no_request_can_be_under_way",),
+    ),
+    Mutant(
+        "fail_token",
+        "only the winner ends a submitting run",
+        SQL + "400_fence.sql",
+        "        when 'submitting' then r.token = p_token",
+        "        when 'submitting' then true",
+        (FENCE + "test_only_the_winner_ends_a_submitting_run",),
+    ),
+    Mutant(
+        "pause",
+        "the kill switch works until the last moment",
+        SQL + "400_fence.sql",
+        "    if v_control.paused then",
+        "    if false then",
+        (FENCE + "test_a_pause_holds_an_approved_run_back_and_its_end_lets_it_through",),
+    ),
+    Mutant(
+        "breaker",
+        "the breaker works until the last moment",
+        SQL + "400_fence.sql",
+        "    if v_until is not null then\n        perform onetake.hold_back",
+        "    if false then\n        perform onetake.hold_back",
+        ("tests/ledger/test_breaker.py::test_the_fourth_submission_of_a_user_in_a_minute_opens_his_breaker",),
+    ),
+    Mutant(
+        "idempotency",
+        "the same key is the same run",
+        SQL + "300_reserve.sql",
+        "    if v_answer is not null then return v_answer; end if;\n\n    v_answer := onetake.first_refusal",
+        "\n    v_answer := onetake.first_refusal",
+        (RESERVE + "test_a_known_key_is_the_same_run_even_while_everything_says_no",),
+    ),
+    Mutant(
+        "duplicate",
+        "the same wish within the window is a duplicate",
+        SQL + "300_reserve.sql",
+        "    if not p_again then",
+        "    if false then",
+        (RESERVE + "test_the_same_wish_is_a_duplicate_for_five_minutes_and_not_a_microsecond_longer",),
+    ),
+    Mutant(
+        "lease",
+        "a lease that holds is not taken, though the check before it were gone",
+        SQL + "300_reserve.sql",
+        "        where p_again or l.expires_at <= v_now;",
+        "        where true;",
+        (PROTECTIONS + "test_the_lease_says_no_though_the_check_before_it_is_gone",),
+    ),
+    Mutant(
+        "user_mutex",
+        "writing the user's row makes one request of a user wait for the other",
+        SQL + "300_reserve.sql",
+        "        on conflict (user_id) do update set version = onetake.users.version + 1\n        returning * into u;",
+        "        on conflict (user_id) do nothing;\n    select * into u from onetake.users where user_id = p_user_id;",
+        (PROTECTIONS + "test_two_wishes_of_a_known_user_at_the_same_moment_are_one_run",),
+    ),
+    Mutant(
+        "budget",
+        "the budget is taken by a conditional update",
+        SQL + "300_reserve.sql",
+        "        where period = v_day and held_microusd + spent_microusd + p_price"
+        " <= onetake.limit_value('budget_day_microusd');",
+        "        where period = v_day;",
+        (RESERVE + "test_the_budget_is_spent_to_the_last_micro_dollar_and_not_beyond",),
+    ),
+    Mutant(
+        "own_provider",
+        "a run is settled only against its own provider and key",
+        "pipeline/reconcile.py",
+        "    if not world.shop.sells(run):\n        return await _left_to_others(run, world)",
+        "    pass",
+        (PROTECTIONS + "test_a_run_in_doubt_is_not_looked_for_at_another_provider",),
+    ),
+)

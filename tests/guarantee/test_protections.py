@@ -1,0 +1,272 @@
+"""Protections that stand behind another one: each test takes the first away, or comes where it does not reach.
+
+`make mutants` shows that every protection is missed by a test when it is gone.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from openai import AsyncOpenAI
+from psycopg.rows import dict_row
+
+from pipeline import doubt
+from pipeline.doubt import Proof
+from pipeline.fence import replay_answers
+from pipeline.ledger import Ledger
+from pipeline.records import JobSource, Run, State
+from pipeline.run import admit, run
+from pipeline.world import World
+from steps.check_limits import Admitted
+from steps.provider import open_provider
+from steps.videos_protocol import Order
+from tests.fixtures import KEY, Simulator, open_test_world, quick_waits, wish
+from tests.guarantee.mutants import check_list
+from tests.guarantee.protections import MUTANTS
+from tests.ledger.desk import Desk, call, request
+from tests.ledger.test_two_sessions import Session, wait_until_blocked
+from tests.steps.scripted import answer, in_turn, scripted
+
+# A busy machine must not look like a protection that failed, nor like one that was missed.
+UNHURRIED = {"CONNECT_TIMEOUT_SECONDS": "5", "REQUEST_TIMEOUT_SECONDS": "5", "SUBMIT_DEADLINE_SECONDS": "5"}
+
+
+@pytest.fixture
+async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[World]:
+    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(**UNHURRIED)) as world:
+        yield world
+
+
+@pytest.fixture
+def desk(ledger_dsn: str) -> Iterator[Desk]:
+    clerk = Desk(ledger_dsn, [])
+    yield clerk
+    clerk.close()
+
+
+async def admitted(world: World, at: Simulator, prompt: str = "a paper boat", **changes: Any) -> UUID:
+    answer = await admit(wish(at, prompt, **changes), world)
+    assert isinstance(answer, Admitted), answer
+    return answer.run_id
+
+
+async def carried(run_id: UUID, world: World, seconds: float) -> Run:
+    """As a worker would, until it ends or the time is over."""
+    until = asyncio.get_running_loop().time() + seconds
+    while True:
+        row = await run(run_id, world)
+        assert row is not None
+        if row.ended or asyncio.get_running_loop().time() > until:
+            return row
+        await asyncio.sleep(0.05)
+
+
+def test_the_list_of_mutants_fits_the_code() -> None:
+    assert check_list(MUTANTS) == []
+    assert len(MUTANTS) >= 14
+
+
+# -- what is sent
+
+
+async def test_an_sdk_that_retries_all_the_same_sends_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    obedient = AsyncOpenAI.copy  # which is what with_options calls
+
+    def stubborn(sdk: AsyncOpenAI, **options: Any) -> AsyncOpenAI:
+        return obedient(sdk, **options | {"max_retries": 2})
+
+    monkeypatch.setattr(AsyncOpenAI, "with_options", stubborn)
+    order = Order("run-1", "a paper boat", "sim-1", 8, "720x1280", "multipart")
+    broken = answer(500, {"error": {"message": "no"}}, retry_after="0")
+    async with scripted(in_turn(broken)) as server, open_provider(server.url, KEY) as provider:
+        with suppress(AssertionError):
+            await provider.post(order, lambda: None)
+    assert len(server.seen) == 1
+
+
+async def test_a_winner_that_wakes_after_the_deadline_sends_nothing(world: World, simulator: Simulator) -> None:
+    """The clock jumps between the fence and the last line before sending, as over a suspension."""
+    times = iter((0.0, 0.0))
+    frozen = replace(world, boot_seconds=lambda: next(times, 60.0))
+
+    row = await run(await admitted(world, simulator), frozen)
+
+    assert simulator.creates() == 0
+    assert row is not None and (row.state, row.reason) == (State.FAILED, "never_sent")
+    assert row.held_microusd == 0
+
+
+async def test_a_purchase_outlives_its_canceled_caller(world: World, simulator: Simulator) -> None:
+    simulator.trouble("create", "slow_headers", seconds=0.4)
+    run_id = await admitted(world, simulator)
+    caller = asyncio.create_task(run(run_id, world))
+    async with asyncio.timeout(10):
+        while simulator.creates() == 0:
+            await asyncio.sleep(0.01)
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    await world.purchases.all_done()
+
+    row = await world.ledger.load(run_id)
+    assert row is not None and (row.state, row.job_source) == (State.RENDERING, JobSource.ANSWER)
+    assert simulator.creates() == 1
+
+
+# -- the answer file
+
+
+class Deaf(Ledger):
+    """A ledger that cannot be told: the process dies, or the database is gone, right after the answer."""
+
+    async def record_submission(self, *_: Any, **__: Any) -> Any:
+        raise ConnectionError
+
+
+async def submitted_unheard(world: World, at: Simulator) -> UUID:
+    """A run whose answer has arrived and did not reach the ledger; the provider has no list to find it in."""
+    at.control("POST", "/_sim/habits", {"no_list_status": 400})
+    run_id = await admitted(world, at)
+    with pytest.raises(ConnectionError):
+        await run(run_id, replace(world, ledger=Deaf(world.ledger.rpc)))
+    row = await world.ledger.load(run_id)
+    assert row is not None and row.state is State.SUBMITTING
+    return run_id
+
+
+async def test_an_answer_that_the_ledger_did_not_hear_is_on_disk_and_replayed(
+    world: World, simulator: Simulator
+) -> None:
+    run_id = await submitted_unheard(world, simulator)
+
+    await replay_answers(world)
+
+    row = await world.ledger.load(run_id)
+    assert row is not None and (row.state, row.job_source) == (State.RENDERING, JobSource.ANSWER)
+    assert list(world.answers.all()) == []
+    assert simulator.creates() == 1
+
+
+async def test_a_run_in_doubt_first_looks_for_its_answer_on_disk(world: World, simulator: Simulator) -> None:
+    run_id = await submitted_unheard(world, simulator)
+
+    row = await carried(run_id, world, seconds=3)
+
+    assert (row.state, row.job_source) == (State.SAVED, JobSource.ANSWER)
+    assert simulator.creates() == 1
+
+
+# -- doubt
+
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+PROOF = Proof(looks=5, over=timedelta(minutes=10))
+
+
+async def a_run_in_doubt(world: World, at: Simulator) -> Run:
+    row = await world.ledger.load(await admitted(world, at))
+    assert row is not None
+    return replace(
+        row,
+        state=State.UNCERTAIN,
+        looks_complete=5,
+        read_at=NOW,
+        submitting_at=NOW - timedelta(minutes=20),
+        first_look_at=NOW - timedelta(minutes=10),
+        last_look_at=NOW,
+    )
+
+
+async def test_never_made_needs_every_part_of_its_proof(world: World, simulator: Simulator) -> None:
+    row = await a_run_in_doubt(world, simulator)
+    over = timedelta(seconds=77)
+    assert doubt.never_made(row, PROOF, True, over)
+    assert not doubt.never_made(row, PROOF, False, over), "an untrusted list"
+    assert not doubt.never_made(replace(row, looks_complete=4), PROOF, True, over), "a look too few"
+    late = replace(row, first_look_at=NOW - timedelta(minutes=10) + timedelta(microseconds=1))
+    assert not doubt.never_made(late, PROOF, True, over), "looks too close together"
+    assert not doubt.never_made(row, PROOF, True, timedelta(minutes=20)), "the request may be under way"
+    assert not doubt.never_made(replace(row, state=State.SUBMITTING), PROOF, True, over)
+
+
+async def test_a_list_that_cannot_be_read_never_proves_that_nothing_was_made(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    simulator.trouble("create", "made_then_drop")
+    simulator.trouble("list", "status", status=500, always=True)
+    async with open_test_world(ledger_dsn, simulator, tmp_path, list_trusted=True) as world:
+        row = await carried(await admitted(world, simulator), world, seconds=4)
+    assert (row.state, row.looks_complete, row.held_microusd) == (State.UNCERTAIN, 0, row.price_microusd)
+
+
+async def test_two_jobs_for_one_run_in_doubt_are_not_chosen_between(world: World, simulator: Simulator) -> None:
+    simulator.trouble("create", "made_then_drop")
+    run_id = await admitted(world, simulator)
+    simulator.trouble("list", "status", status=500, times=1)
+    await run(run_id, world)
+    row = await world.ledger.load(run_id)
+    assert row is not None and row.state is State.UNCERTAIN
+    twin = row.order().fields() | {"seconds": row.seconds}
+    simulator.control("POST", "/_sim/jobs", twin)
+
+    row = await carried(run_id, world, seconds=2)
+
+    assert (row.state, row.job_id, row.held_microusd) == (State.UNCERTAIN, None, row.price_microusd)
+
+
+async def test_a_run_in_doubt_is_not_looked_for_at_another_provider(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    simulator.trouble("create", "drop_before")
+    waits = quick_waits(**UNHURRIED)
+    async with open_test_world(ledger_dsn, simulator, tmp_path, waits, list_trusted=True) as world:
+        simulator.trouble("list", "status", status=500, times=1)
+        run_id = await admitted(world, simulator)
+        await run(run_id, world)
+        moved = replace(world, shop=replace(world.shop, key_fingerprint="another"))
+        row = await carried(run_id, moved, seconds=3)
+    assert (row.state, row.looks_complete, row.held_microusd) == (State.UNCERTAIN, 0, row.price_microusd)
+
+
+# -- the database says no last
+
+
+def test_the_database_itself_refuses_one_job_to_two_runs(desk: Desk) -> None:
+    desk.rendering("tg:1", job="job_1")
+    other = desk.rendering("tg:2", job="job_2")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        desk.write("update onetake.runs set job_id = 'job_1' where run_id = %s", other)
+
+
+def test_the_lease_says_no_though_the_check_before_it_is_gone(desk: Desk) -> None:
+    desk.write(
+        "create or replace function onetake.first_refusal("
+        "u onetake.users, p_prompt_hash text, p_again boolean, p_now timestamptz)"
+        " returns jsonb language sql as 'select null::jsonb'"
+    )
+    run_id = desk.reserved()
+    with pytest.raises(psycopg.Error) as refused:
+        desk.ask()
+    assert refused.value.sqlstate == "LG002"
+    assert [row["run_id"] for row in desk.rows("select run_id::text from onetake.runs")] == [run_id]
+    assert desk.books_wrong() == []
+
+
+def test_two_wishes_of_a_known_user_at_the_same_moment_are_one_run(desk: Desk) -> None:
+    """A user's very first insert is a mutex by itself; only a row that is there shows whether it is written."""
+    desk.fail(desk.reserved(), "reserved")
+    desk.limit("cooldown_seconds", 0)
+    with psycopg.connect(desk.dsn, row_factory=dict_row, prepare_threshold=None) as first:
+        won = call(first, "reserve", **request("tg:1", "a grey owl"))
+        second = Session(desk, "reserve", **request("tg:1", "a white hare"))
+        wait_until_blocked(desk, second, first)
+        first.commit()
+    assert won["kind"] == "accepted"
+    assert second.heard()["kind"] == "busy"
+    assert desk.books_wrong() == []
