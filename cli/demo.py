@@ -8,6 +8,8 @@ from cli.exits import Stop, run_async
 def demo() -> None:
     """One video from one prompt, asked for three times: paid once. Needs no account and reads no settings.
 
+    Ends with the old loop at the same prompt, live, at a simulated provider of its own.
+
     Exit 1 if the provider's books and the ledger disagree, or show more than one paid call.
     """
     from cli.simulation import missing_parts

@@ -2,6 +2,7 @@
 
 Two commands with one key at the same moment, then a new request with the same prompt. What was paid is read
 from the provider's own books, what was asked and blocked from the ledger; if they disagree, the demo fails.
+At the end the accident itself, live: the old loop at a simulated provider of its own, one request.
 """
 
 import asyncio
@@ -75,6 +76,9 @@ async def tell() -> Exit:
         ) from None
     _say_answers(answers, console)
     _say_summary(run, books, stats, folder, console)
+    old_loop = await _old_loop(folder)
+    console.print()
+    console.print(Text(comparison(old_loop, books), "bold"), soft_wrap=True)
     problems = disagreements(books, stats, Path(run.file) if run.file else None)
     for problem in problems:
         console.print(Text(f"FAILED: {problem}", "bold red"))
@@ -223,6 +227,29 @@ async def _books(root: str) -> Books:
         return Books(totals["paid_calls"], totals["charged_microusd"])
 
     return await asyncio.to_thread(read)
+
+
+async def _old_loop(folder: Path) -> Books:
+    """The same prompt, asked for once, in the loop that onetake replaced; its provider's books."""
+    own = folder / "old-loop"
+    own.mkdir()
+    async with _simulator(own, RENDER_SECONDS_UNWATCHED) as root:
+        command = [f"{root}/v1", PROMPT]
+        async with _process("simulator.oldloop", command, surroundings(os.environ, own, root), own) as loop:
+            try:
+                await asyncio.wait_for(loop.wait(), START_SECONDS_MAX)
+            except TimeoutError:
+                raise Stop(f"the old loop did not end; see {own}", Exit.ENDED_OTHERWISE) from None
+        if loop.returncode:
+            raise Stop(f"the old loop did not run; see {own}/simulator.oldloop.log", Exit.ENDED_OTHERWISE)
+        return await _books(root)
+
+
+def comparison(old_loop: Books, onetake: Books) -> str:
+    return (
+        f"old loop: {old_loop.paid_calls} paid calls, {usd(old_loop.charged_microusd)};"
+        f" onetake: {onetake.paid_calls}, {usd(onetake.charged_microusd)}"
+    )
 
 
 def disagreements(books: Books, stats: Stats, file: Path | None) -> list[str]:

@@ -99,6 +99,13 @@ def test_three_requests_are_one_paid_call_and_one_file(stories: tuple[Told, Told
     assert "Traceback" not in told.out
 
 
+def test_it_ends_with_the_accident_live(stories: tuple[Told, Told]) -> None:
+    told, spoiled = stories
+
+    assert told.out.splitlines()[-1] == "old loop: 7 paid calls, $5.60; onetake: 1, $0.80"
+    assert "old loop: 7 paid calls, $5.60; onetake: 2, $1.60" in spoiled.out
+
+
 def test_without_the_fence_the_demo_fails_and_says_why(stories: tuple[Told, Told]) -> None:
     _, spoiled = stories
 
