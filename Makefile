@@ -9,6 +9,7 @@ FIND_PYTHON = for p in $(PYTHONS); do $$p -c '$(FITS)' && $$p -c '$(VENV)' && ec
 	for p in $(PYTHONS); do $$p -c '$(FITS)' && echo $$p && exit; done 2>/dev/null
 PYTHON ?= $(eval PYTHON := $$(shell $$(FIND_PYTHON)))$(PYTHON)
 ARGS ?=
+SEEDS ?= 20
 # The path is part of the name: a virtual environment that was copied elsewhere still runs the old place's code.
 STAMP := .venv/.installed-$(shell printf '%s' '$(CURDIR)' | cksum | cut -d' ' -f1)
 
@@ -17,7 +18,7 @@ KEPT := HOME PATH USER LOGNAME TERM COLORTERM NO_COLOR COLUMNS LANG LC_ALL LC_CT
 CLEAN := env -i ONETAKE_IGNORE_ENV_FILE=1 $(foreach name,$(KEPT),$${$(name)+"$(name)=$$$(name)"})
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format record bench lock clean
+.PHONY: help demo test lint format record bench guarantee mutants simulate-faults lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -43,6 +44,15 @@ record: $(STAMP) ## record the cassettes again, against the simulator; REAL=1 wi
 
 bench: $(STAMP) ## the numbers we promise
 	@$(CLEAN) .venv/bin/python -m benchmarks $(ARGS)
+
+guarantee: $(STAMP) ## the promise proven: crashes, answers, races, seeds, mutants; writes docs/guarantees.md
+	@$(CLEAN) .venv/bin/python -m tests.guarantee.report $(ARGS)
+
+mutants: $(STAMP) ## each protection taken away, and the test that notices
+	@$(CLEAN) .venv/bin/python -m tests.guarantee.mutants $(ARGS)
+
+simulate-faults: $(STAMP) ## random users, faults, crashes and freezes; SEEDS=n
+	@$(CLEAN) .venv/bin/python -m tests.guarantee.simulation --seeds $(SEEDS) $(ARGS)
 
 lock: ## resolve the pins again (needs uv); ARGS=--upgrade for newer ones
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url \

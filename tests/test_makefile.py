@@ -115,6 +115,7 @@ def test_an_installation_that_breaks_off_leaves_nothing_behind(checkout: Path, t
     ("target", "command"),
     [
         ("demo", "onetake"), ("test", "python"), ("bench", "python"), ("record", "python"),
+        ("guarantee", "python"), ("mutants", "python"), ("simulate-faults", "python"),
     ],
 )  # fmt: skip
 def test_no_key_no_provider_and_no_database_reaches_what_must_not_spend(

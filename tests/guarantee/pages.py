@@ -1,0 +1,115 @@
+"""What the proofs reported, as Markdown. Pure: every part's JSON in, tables and violations out."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Rows = Sequence[Mapping[str, Any]]
+COLUMNS_MAX = 8
+
+
+def rows_of(report: Any) -> Rows:
+    """A part writes a list of rows, or an object that holds them."""
+    if isinstance(report, list):
+        return report
+    return next((report[key] for key in ("rows", "cells", "mutants") if isinstance(report.get(key), list)), [])
+
+
+def violations_of(report: Any) -> list[str]:
+    """Sentences, wherever a part writes them: for the whole, or with each row."""
+    found = [str(words) for words in _listed(report)] if isinstance(report, dict) else []
+    for row in rows_of(report):
+        name = next((str(row[key]) for key in ("name", "behaviour", "case", "seed") if key in row), "")
+        found += [f"{name}: {words}" for words in _listed(row)]
+    return found
+
+
+def _listed(row: Mapping[str, Any]) -> list[Any]:
+    return [words for key in ("wrong", "violations") if isinstance(row.get(key), list | tuple) for words in row[key]]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(str(cell).replace("|", "/").replace("\n", " ") for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def crashes(report: Any) -> str:
+    rows = rows_of(report)
+    kinds = list(dict.fromkeys(str(row["kind"]) for row in rows))
+    summary = []
+    for kind in kinds:
+        own = [row for row in rows if row["kind"] == kind]
+        ends = Counter(str(row["state"]) for row in own)
+        summary.append(
+            (
+                kind,
+                len(own),
+                max(row["creates"] for row in own),
+                max(row["paid"] for row in own),
+                ", ".join(f"{state} {count}" for state, count in ends.most_common()),
+                sum(bool(row["wrong"]) for row in own),
+            )
+        )
+    head = ("the process is", "lives", "requests, most", "paid, most", "how they ended", "violations")
+    once = [row for row in rows if row["kind"] == "killed once"]
+    points = table(
+        ("killed at", "requests", "paid", "ended", "told"),
+        [(row["name"], row["creates"], row["paid"], row["state"], row["told"]) for row in once],
+    )
+    return f"{table(head, summary)}\n\n{len(report['points'])} points were found. Killed once at each:\n\n{points}"
+
+
+def answers(report: Any) -> str:
+    rows = rows_of(report)
+    lists = list(dict.fromkeys(str(row["listing"]) for row in rows))
+    by_name: dict[str, dict[str, str]] = {}
+    for row in rows:
+        words = f"{row['state']}, {row['money']}, {row['posts']} POST"
+        by_name.setdefault(row["behaviour"], {})[row["listing"]] = words
+    return table(
+        ("the provider", *lists), [(name, *(cells.get(each, "-") for each in lists)) for name, cells in by_name.items()]
+    )
+
+
+def seeds(report: Any) -> str:
+    rows = rows_of(report)
+    counted = [key for key, value in rows[0].items() if isinstance(value, int) and key != "seed"] if rows else []
+    clean = sum(not row["wrong"] for row in rows)
+    return table(
+        ("seeds", "clean", *counted), [(len(rows), clean, *(sum(row[key] for row in rows) for key in counted))]
+    )
+
+
+def mutants(report: Any) -> str:
+    return table(
+        ("mutant", "the protection that is gone", "caught by"),
+        [
+            (row["name"], row["removes"], f"`{row['caught_by']}`" if row["caught_by"] else "**survived**")
+            for row in rows_of(report)
+        ],
+    )
+
+
+def comparison(report: Any) -> str:
+    totals, cells = report["totals"], report["cells"]
+    names = [row["contender"] for row in totals]
+    paid = {(cell["case"], cell["contender"]): cell["paid"] for cell in cells}
+    cases = list(dict.fromkeys(case for case, name in paid if name == names[-1]))
+    whole = table(
+        ("contender", "what it is", "no fault", "worst", "mean", "videos lost"),
+        [(r["contender"], r["about"], r["no_fault"], r["worst"], f"{r['mean']:.2f}", r["lost"]) for r in totals],
+    )
+    every = table(
+        ("paid calls for one request", *names), [(case, *(paid[case, name] for name in names)) for case in cases]
+    )
+    return f"{whole}\n\nLost: paid, and its id never reached the caller, over {len(cases)} requests.\n\n{every}"
+
+
+def any_rows(report: Any) -> str:
+    """For a part without a layout of its own: its rows as they are."""
+    rows = rows_of(report)
+    skipped = {"wrong", "violations"}
+    head = [key for key in (rows[0] if rows else {}) if key not in skipped][:COLUMNS_MAX]
+    listed = [(*(row.get(key, "") for key in head), len(_listed(row))) for row in rows]
+    return table((*head, "violations"), listed)

@@ -1,0 +1,42 @@
+"""The page of guarantees: no violation gets lost on the way to it, however a proof writes it."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.guarantee import pages
+from tests.guarantee.report import Found, Part, page, parts, prove
+
+
+@pytest.mark.parametrize(
+    ("report", "violations"),
+    [
+        ({"rows": [{"name": "a", "wrong": []}], "wrong": []}, []),
+        ({"rows": [{"name": "a", "wrong": ["paid twice"]}], "wrong": ["new"]}, ["new", "a: paid twice"]),
+        ({"rows": [{"behaviour": "409", "violations": ["2 POSTs"]}], "violations": 1}, ["409: 2 POSTs"]),
+        ([{"seed": 7, "wrong": ["a clip was lost"]}], ["7: a clip was lost"]),
+        ({"mutants": [{"name": "token"}], "violations": ["token survived"]}, ["token survived"]),
+    ],
+)  # fmt: skip
+def test_every_shape_of_a_report_gives_its_violations(report: Any, violations: list[str]) -> None:
+    assert pages.violations_of(report) == violations
+    assert len(pages.rows_of(report)) == 1
+
+
+@pytest.mark.parametrize("module", ["tests.guarantee.no_such_module", "this"])
+def test_a_proof_that_fails_or_writes_nothing_is_a_violation(module: str, tmp_path: Path) -> None:
+    found = prove(Part("x", "X", module, pages.any_rows), tmp_path)
+    assert "it wrote no report" in found.violations
+
+
+def test_the_page_shows_command_date_tables_and_violations() -> None:
+    part = parts(20)[2]
+    found = Found(part, {"rows": [{"name": "same key", "paid": 1, "wrong": []}]}, ("two were paid",), 3.0)
+    text = page([found], "make guarantee", datetime(2026, 11, 23, tzinfo=UTC))
+    assert "2026-11-23 00:00 UTC" in text
+    assert "    make guarantee" in text
+    assert "| same key | 1 | 0 |" in text
+    assert "**violation**: two were paid" in text
+    assert "@" not in text
