@@ -41,7 +41,7 @@ class Line:
     def __init__(self, socket: str) -> None:
         self.socket = socket
         self.calls = 0
-        self.answers_to_lose = 0
+        self.answers_to_lose = 0  # the next to come: of a pool with room for one, or a second may call in and lose it
         self.dead = False
         self._open: list[asyncio.StreamWriter] = []
 
@@ -175,7 +175,7 @@ async def test_connections_that_the_server_closed_are_replaced_without_the_calle
 
 
 async def test_an_answer_lost_on_the_way_is_asked_for_again_and_the_move_happened_once(dsn: str) -> None:
-    async with open_line(dsn) as (line, far), open_road(far) as rpc:
+    async with open_line(dsn) as (line, far), open_road(far, pool_max=1) as rpc:
         await rpc("say", {})
         line.answers_to_lose = 1
         assert await rpc("keep_once", {"key": "k"}) == {"kept": "k"}
@@ -184,7 +184,7 @@ async def test_an_answer_lost_on_the_way_is_asked_for_again_and_the_move_happene
 
 
 async def test_an_answer_lost_on_the_last_try_may_have_happened_and_is_not_called_a_refusal(dsn: str) -> None:
-    async with open_line(dsn) as (line, far), open_road(far, tries=1) as rpc:
+    async with open_line(dsn) as (line, far), open_road(far, pool_max=1, tries=1) as rpc:
         await rpc("say", {})
         line.answers_to_lose = 1
         with pytest.raises(LedgerUnavailable):
