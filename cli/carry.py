@@ -13,6 +13,7 @@ from datetime import datetime
 from uuid import UUID
 
 from cli.progress import Estimate
+from pipeline.cancel import stop
 from pipeline.records import Run, State
 from pipeline.road import LedgerUnavailable
 from pipeline.run import run as carry_on
@@ -63,8 +64,7 @@ async def _carried(watcher: "_Watcher", run_id: UUID) -> Run:
         with contextlib.suppress(LedgerUnavailable):
             await attempt
     finally:
-        attempt.cancel()
-        await asyncio.gather(attempt, return_exceptions=True)
+        await stop(attempt)
     return await watcher.look(run_id)
 
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator
 from uuid import UUID
 
+from pipeline.cancel import stop
 from pipeline.road import LedgerUnavailable
 from pipeline.world import World
 
@@ -31,5 +32,4 @@ async def attended(run_id: UUID, world: World) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        saying.cancel()
-        await asyncio.gather(saying, return_exceptions=True)
+        await stop(saying)

@@ -18,6 +18,7 @@ from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Status
 
 from pipeline.audit import audit_if_due
+from pipeline.cancel import stop
 from pipeline.fence import replay_answers
 from pipeline.records import Run
 from pipeline.road import LedgerRefused, LedgerUnavailable
@@ -71,8 +72,7 @@ class Engine:
         try:
             await self._work_forever(pace)
         finally:
-            sweep.cancel()
-            await asyncio.gather(sweep, return_exceptions=True)
+            await stop(sweep)
             await world.purchases.all_done()
 
     async def _work_forever(self, pace: Pace) -> None:

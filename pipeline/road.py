@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
+from pipeline.cancel import Heed
+
 Json: TypeAlias = dict[str, Any] | list[Any] | str | int | float | bool | None
 Rpc: TypeAlias = Callable[[str, Mapping[str, Json]], Awaitable[Json]]
 
@@ -39,11 +41,18 @@ def asking_again(rpc: Rpc, tries: int = TRIES, first_pause_seconds: float = FIRS
     """The same road, asked up to `tries` times with doubling pauses while no answer comes back."""
 
     async def patient(name: str, args: Mapping[str, Json]) -> Json:
-        for turn in range(tries - 1):
+        heed = Heed()
+        for turn in range(1, tries + 1):
             try:
-                return await rpc(name, args)
+                answer = await rpc(name, args)
             except LedgerUnavailable:
-                await asyncio.sleep(first_pause_seconds * 2**turn)
-        return await rpc(name, args)
+                heed.check()
+                if turn == tries:
+                    raise
+                await asyncio.sleep(first_pause_seconds * 2 ** (turn - 1))
+            else:
+                heed.check()
+                return answer
+        raise AssertionError("at least one try")
 
     return patient

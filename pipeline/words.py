@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from pipeline.cancel import stop
 from pipeline.ledger import Cost
 from pipeline.records import Run, State
 from pipeline.world import World
@@ -87,8 +88,7 @@ async def caption_meanwhile(run: Run, world: World) -> AsyncIterator[asyncio.Tas
     try:
         yield task
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await stop(task)
 
 
 async def _store_caption(run: Run, words: Caption, by: str, template: Template, cost: Cost, world: World) -> Run:
