@@ -104,7 +104,11 @@ async def _held_back(run: Run, fence: NotWon, world: World) -> Run:
         if run.confirm_until and run.confirm_until <= run.read_at:
             await world.ledger.cancel(run.run_id, "sweep", "not_confirmed")
             return await reload(run, world)
-        return await world.ledger.wait_until(run.run_id, run.confirm_until)
+        waiting = await world.ledger.wait_until(run.run_id, run.confirm_until)
+        if waiting.confirmed_at is None:
+            return waiting
+        # The tap came just before we sat down to wait for it.
+        return await world.ledger.wait_until(run.run_id, waiting.read_at)
     if fence.refused in {"paused", "breaker_open"} and run.age(run.held_back_since) > world.waits.pause_patience:
         await world.ledger.fail(run.run_id, State.APPROVED, fence.refused, fence.reason or "")
         return await reload(run, world)
