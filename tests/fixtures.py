@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import re
 import secrets
@@ -32,6 +33,7 @@ from steps.catalogue import find_model, load_catalogue, text_cost_microusd
 from steps.check_limits import Request
 from steps.provider import open_provider
 from steps.templates import PromptShelf
+from tests.postgres17 import Absent, open_postgres17
 
 ROOT = Path(__file__).parent.parent
 KEY = "test-key"
@@ -96,10 +98,24 @@ def simulator() -> Iterator[Simulator]:
         yield process
 
 
+@contextmanager
+def _chosen_server(folder: Path) -> Iterator[str]:
+    """The embedded PostgreSQL 18, or with ONETAKE_TEST_POSTGRES=17 that one."""
+    if os.environ.get("ONETAKE_TEST_POSTGRES") != "17":
+        with open_server(folder) as uri:
+            yield uri
+        return
+    try:
+        with open_postgres17() as uri:
+            yield uri
+    except Absent as why:
+        pytest.skip(str(why))
+
+
 @pytest.fixture(scope="session")
 def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server for the whole run, with a migrated template that tests copy."""
-    with open_server(tmp_path_factory.mktemp("postgres")) as uri:
+    with _chosen_server(tmp_path_factory.mktemp("postgres")) as uri:
         with psycopg.connect(uri, autocommit=True) as connection:
             connection.execute("create database ledger_template")
         template = psycopg.conninfo.make_conninfo(uri, dbname="ledger_template")

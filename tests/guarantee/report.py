@@ -25,6 +25,7 @@ ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "guarantees.md"
 TEMPLATE = Path(__file__).parent / "guarantees.md.in"
 PART_SECONDS_MAX = 1200
+RACES = ("races", "two_sessions")
 TAIL_LINES = 3
 SHOWN_MAX = 20  # one broken part must not bury the others
 
@@ -56,7 +57,8 @@ def parts(seeds: int) -> tuple[Part, ...]:
     return (
         Part("crashes", "Crashes", f"{here}.matrix", pages.crashes),
         Part("answers", "Answers", f"{here}.answers", pages.answers),
-        Part("races", "Races", f"{here}.tested", pages.any_rows, ("races", "two_sessions")),
+        Part("races", "Races", f"{here}.tested", pages.any_rows, RACES),
+        Part("races17", "Races on PostgreSQL 17", f"{here}.tested", pages.any_rows, (*RACES, "--postgres", "17")),
         Part("seeds", "Seeds", f"{here}.simulation", pages.seeds, ("--seeds", str(seeds))),
         Part("mutants", "Mutants", f"{here}.mutants", pages.mutants),
         Part("duplicates", "The comparison", "benchmarks.duplicates", pages.comparison),

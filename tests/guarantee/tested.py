@@ -1,11 +1,12 @@
 """Proofs that are tests: `python -m tests.guarantee.tested NAME ... --json FILE` runs every file of such a name.
 
-In       parts of file names, such as `races`
+In       parts of file names, such as `races`; `--postgres 17` for the other major
 Out      a row per test, as the other proofs write theirs; exit 1 if one failed or if there is none
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,19 +24,21 @@ def rows(junit: Path) -> list[dict[str, object]]:
         name = f"{case.get('classname', '').rpartition('.')[2]}: {case.get('name', '').removeprefix('test_')}"
         ended = "failed" if wrong else "skipped" if skipped else "passed"
         found.append({"name": name.replace("_", " "), "ended": ended, "wrong": wrong})
-    return found
+    return sorted(found, key=lambda row: str(row["name"]))  # they run in random order
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.guarantee.tested")
     parser.add_argument("names", nargs="+")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--postgres", choices=("17",), help="on this major instead of the embedded one")
     options = parser.parse_args()
     files = sorted({str(path) for name in options.names for path in (ROOT / "tests").rglob(f"test_*{name}*.py")})
     with tempfile.TemporaryDirectory() as folder:
         junit = Path(folder) / "junit.xml"
         command = [sys.executable, "-m", "pytest", "-q", "--tb=short", f"--junitxml={junit}", *files]
-        code = subprocess.run(command, cwd=ROOT, check=False).returncode if files else 1
+        environment = os.environ | ({"ONETAKE_TEST_POSTGRES": options.postgres} if options.postgres else {})
+        code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode if files else 1
         report = {"rows": rows(junit) if junit.exists() else []}
     if options.json:
         options.json.write_text(json.dumps(report, indent=1))
