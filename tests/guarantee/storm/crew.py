@@ -1,0 +1,207 @@
+"""The processes of a seed: forked from a parent that has imported everything, ended by their own pids.
+
+In       a place (database, simulator, folder) and what the plan says of them
+Out      pids
+Effects  processes; what they say is in the folder's `*.said`, what users are told in `told/<run_id>`
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from pipeline import engine, fence, render, words
+from pipeline.config import Waits
+from pipeline.engine import Pace, open_engine
+from pipeline.fence import replay_answers
+from pipeline.records import Run, State
+from pipeline.road import LedgerUnavailable
+from pipeline.run import admit, run
+from pipeline.world import World
+from simulator.app import serve
+from simulator.settings import Habits, Settings
+from steps.check_limits import Admitted, Request
+from tests.fixtures import Simulator, open_test_world, quick_waits, wish
+from tests.guarantee.storm.plan import Ask, Plan
+
+PACE = Pace(concurrency=20, heartbeat_seconds=0.15, stalled_seconds=0.6, sweep_seconds=0.1)
+CLIENT_SECONDS = 4.0
+WAITS = {
+    "SUBMIT_DEADLINE_SECONDS": "0.4",
+    "CONNECT_TIMEOUT_SECONDS": "0.3",
+    "REQUEST_TIMEOUT_SECONDS": "0.5",
+    "REQUEST_SLACK_SECONDS": "0.2",
+    "RECONCILE_GRACE_SECONDS": "0.5",
+    "ATTEND_SECONDS": "0.6",
+    "PAUSE_PATIENCE_SECONDS": "0.4",
+    "RENDER_DEADLINE_SECONDS": "2",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    dsn: str
+    sim: Simulator
+    folder: Path
+    plan: Plan
+
+    @property
+    def told(self) -> Path:
+        return self.folder / "told"
+
+    def home(self, machine: int) -> Path:
+        """Two machines: the workers share one or have the other for themselves."""
+        return self.folder / f"machine{machine % 2}"
+
+
+def shorten_waits() -> None:
+    """The waits that have no setting. Before anything is forked."""
+    fence.HELD_BACK_RETRY = timedelta(seconds=0.1)
+    render.FETCH_RETRY = timedelta(seconds=0.1)
+    words.RETRY_SECONDS = 0.05
+    engine.RESTART_SECONDS = (0.1, 0.1, 0.1, 0.1)
+
+
+def waits() -> Waits:
+    return quick_waits(**WAITS)
+
+
+def forked(said: Path, work: Callable[[], Coroutine[object, object, None]]) -> int:
+    """The pid of a process that does this and nothing else."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if pid := os.fork():
+        return pid
+    code = 1
+    try:
+        descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        asyncio.run(work())
+        code = 0
+    except BaseException:  # noqa: BLE001 - the top of a process: recorded, and never let back into the parent
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+async def warm(place: Place) -> None:
+    """One run in this process: imports and caches, once for all that will be forked."""
+    async with open_test_world(place.dsn, place.sim, place.home(0), waits(), **place.plan.rules) as world:
+        admitted = await admit(wish(place.sim), world)
+        assert isinstance(admitted, Admitted)
+        await _carry(admitted, place, world)
+        async with open_engine(place.dsn) as queue:
+            await queue.enqueue(admitted.run_id)
+
+
+def end(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
+def begin_simulator(chosen: Plan, folder: Path, clips: Path) -> tuple[int, Simulator]:
+    reading, writing = os.pipe()
+    settings = Settings(
+        hang_seconds=2,
+        render_seconds=chosen.render_seconds,
+        refund_failed=True,
+        tiny_clips=True,
+        clip_folder=clips,
+        habits=Habits(no_list_status=400 if chosen.no_list else None, null_prompts=chosen.hides_prompts),
+    )
+
+    async def provide() -> None:
+        async with serve(settings=settings) as running:
+            os.write(writing, f"{running.base_url}\n".encode())
+            await asyncio.Event().wait()
+
+    pid = forked(folder / "simulator.said", provide)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        url = pipe.readline().strip()
+    assert url, "the simulator did not start"
+    return pid, Simulator(url)
+
+
+def begin_worker(place: Place, number: int, life: int) -> int:
+    async def work() -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _say_where)
+        dice = random.Random(f"{place.plan.seed} {number} {life}")
+        async with (
+            open_test_world(place.dsn, place.sim, place.home(number), waits(), **place.plan.rules) as world,
+            open_engine(place.dsn, pool_max=4) as queue,
+        ):
+            await queue.work(world, lambda row: _tell(row, place, world, dice), PACE)
+
+    return forked(place.folder / f"worker{number}.said", work)
+
+
+def _say_where() -> None:
+    """Where every task of this process stands, for whoever looks into a seed that did not come to rest."""
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stdout)
+    sys.stdout.flush()
+
+
+def begin_client(place: Place, ask: Ask) -> int:
+    """Like `onetake create`: asks, and carries its run by itself, beside the workers."""
+
+    async def work() -> None:
+        async with open_test_world(place.dsn, place.sim, place.home(0), waits(), **place.plan.rules) as world:
+            await replay_answers(world)
+            admitted = await admit(request_of(place, ask), world)
+            if isinstance(admitted, Admitted):
+                await _carry(admitted, place, world)
+
+    return forked(place.folder / "client.said", work)
+
+
+def request_of(place: Place, ask: Ask) -> Request:
+    return wish(
+        place.sim,
+        ask.prompt,
+        key=ask.key,
+        call_id=uuid4(),
+        user_id=ask.user,
+        audience={"kind": "telegram", "chat_id": 1, "message_id": 1},
+        again=ask.again,
+        confirm=ask.confirm,
+    )
+
+
+async def _carry(admitted: Admitted, place: Place, world: World) -> None:
+    until = time.monotonic() + CLIENT_SECONDS
+    while time.monotonic() < until:
+        with contextlib.suppress(LedgerUnavailable):
+            row = await run(admitted.run_id, world)
+            assert row is not None
+            if row.ended:
+                if row.told_state is not row.state:
+                    await _tell(row, place, world, random.Random(0))
+                return
+        await asyncio.sleep(0.05)
+
+
+async def _tell(row: Run, place: Place, world: World, dice: random.Random) -> None:
+    """The smallest audience: a line in a file; sometimes it is not at home."""
+    if not row.ended:
+        return
+    if dice.random() < place.plan.tell_fails:
+        raise ConnectionError("the user cannot be reached")
+    with (place.told / str(row.run_id)).open("a") as file:
+        file.write(f"{row.state.value}\n")
+    delivered = row.state is State.SAVED and dice.random() < 0.5
+    await world.ledger.told(row.run_id, row.state, delivered=delivered)

@@ -1,0 +1,260 @@
+"""One seed, from an empty database to the checker's word.
+
+In       a Plan, the server's address, a folder
+Out      what was wrong, and the figures of it
+Effects  a fresh database, a simulator and workers of its own, all gone afterwards
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from steps.check_limits import Admitted, prompt_hash, read_reservation, request_hash
+from tests.guarantee.storm import checker
+from tests.guarantee.storm.crew import Place, begin_client, begin_simulator, begin_worker, end, request_of, warm
+from tests.guarantee.storm.plan import WORKERS, Ask, Cancel, Confirm, Freeze, Kill, Pause, Plan, plan
+from tests.ledger.desk import Row, call, connect
+
+CALM_SECONDS = 20.0
+SETTLE_SECONDS = 0.05  # for what a stopped process had already asked of the database
+RESTLESS = """
+    select count(*) as n from onetake.runs where
+        case when state in ('saved', 'delivered', 'rejected', 'canceled', 'failed')
+             then told_state is distinct from state
+             else parked_at is null end
+"""
+
+
+@dataclass
+class Told:
+    """What came of a seed."""
+
+    seed: int
+    wrong: list[str] = field(default_factory=list)
+    runs: int = 0
+    creates: int = 0
+    kills: int = 0
+    freezes: int = 0
+    parked: int = 0
+    seconds: float = 0.0
+
+
+@contextmanager
+def fresh_database(server: str, name: str) -> Iterator[str]:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"create database {name} template storm_template strategy wal_log".encode())
+    try:
+        yield make_conninfo(server, dbname=name)
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"drop database {name} with (force)".encode())
+
+
+def play(chosen: Plan, server: str, folder: Path, clips: Path) -> Told:
+    begun, told = time.monotonic(), Told(chosen.seed)
+    (folder / "told").mkdir(parents=True)
+    with fresh_database(server, f"storm_{os.getpid()}_{chosen.seed}") as dsn:
+        simulator, sim = begin_simulator(chosen, folder, clips)
+        try:
+            with connect(dsn) as door:
+                Play(Place(dsn, sim, folder, chosen), door, told).go()
+        finally:
+            end(simulator)
+    told.seconds = time.monotonic() - begun
+    return told
+
+
+def rehearse(server: str, folder: Path, clips: Path) -> None:
+    """What all seeds have in common, done once before anything is forked."""
+    calm = replace(plan(0), rates={}, no_list=False, hides_prompts=False, render_seconds=0.01)
+    (folder / "told").mkdir(parents=True)
+    with fresh_database(server, f"storm_{os.getpid()}_rehearsal") as dsn:
+        simulator, sim = begin_simulator(calm, folder, clips)
+        try:
+            asyncio.run(warm(Place(dsn, sim, folder, calm)))
+        finally:
+            end(simulator)
+
+
+class Play:
+    """Carries out a plan. Its own connection is the audience's: it only calls the ledger's functions."""
+
+    def __init__(self, place: Place, door: psycopg.Connection[Row], told: Told) -> None:
+        self.place, self.door, self.told = place, door, told
+        self.accepted: list[str] = []  # run ids
+        self.promised: dict[str, str] = {}  # request key -> run id
+        self.wrong: list[str] = []
+        self.workers: dict[int, int] = {}  # number -> pid
+        self.lives = 0
+        self.clients: list[int] = []
+        self.due: list[tuple[float, object]] = []
+
+    def go(self) -> None:
+        chosen, sim = self.place.plan, self.place.sim
+        for key, value in chosen.limits.items():
+            assert call(self.door, "set_limit", key=key, value=_json(value), who="storm", user_id=None)["set"]
+        sim.control("POST", "/_sim/clock", {"skew_seconds": chosen.skew_seconds})
+        sim.control("POST", "/_sim/faults", {"seed": chosen.seed, "rates": dict(chosen.rates)})
+        try:
+            for number in range(WORKERS):
+                self._hire(number)
+            self._storm()
+            self._calm()
+        finally:
+            for pid in [*self.workers.values(), *self.clients]:
+                end(pid)
+        self.told.wrong = [*self.wrong, *checker.check(self.place, self.promised)]
+        self._count()
+
+    def _storm(self) -> None:
+        began = time.monotonic()
+        self.due = list(self.place.plan.actions)
+        while self.due:
+            self.due.sort(key=lambda each: each[0])
+            at, action = self.due.pop(0)
+            time.sleep(max(0.0, began + at - time.monotonic()))
+            self._do(action, at)
+
+    def _do(self, action: object, at: float) -> None:
+        match action:
+            case Ask(walks=False):
+                self._ask(action)
+            case Ask():
+                pid = begin_client(self.place, action)
+                self.clients.append(pid)
+                if action.killed_after is not None:
+                    self.due.append((at + action.killed_after, _End(pid)))
+            case Cancel(which=which) if self.accepted:
+                call(self.door, "cancel_run", run_id=self.accepted[which % len(self.accepted)], by="storm")
+            case Confirm(which=which) if self.accepted:
+                call(self.door, "confirm", run_id=self.accepted[which % len(self.accepted)])
+            case Pause(seconds=seconds):
+                call(self.door, "set_paused", paused=True, reason="storm", who="storm")
+                self.due.append((at + seconds, _Resume()))
+            case _Resume():
+                call(self.door, "set_paused", paused=False, reason=None, who="storm")
+            case _:
+                self._trouble(action, at)
+
+    def _trouble(self, action: object, at: float) -> None:
+        match action:
+            case Kill(worker=number, gone_for=seconds) if number in self.workers:
+                end(self.workers.pop(number))
+                self.told.kills += 1
+                self.due.append((at + seconds, _Hire(number)))
+            case Freeze(worker=number, seconds=seconds) if number in self.workers:
+                pid = self.workers[number]
+                os.kill(pid, signal.SIGSTOP)
+                self.told.freezes += 1
+                self.due.append((at + seconds, _Wake(number, pid)))
+            case _Hire(number=number):
+                self._hire(number)
+            case _Wake(number=number, pid=pid) if self.workers.get(number) == pid:
+                os.kill(pid, signal.SIGCONT)
+            case _End(pid=pid) if pid in self.clients:
+                self.clients.remove(pid)
+                end(pid)
+                self.told.kills += 1
+            case _:
+                pass
+
+    def _hire(self, number: int) -> None:
+        self.lives += 1
+        self.workers[number] = begin_worker(self.place, number, self.lives)
+
+    def _ask(self, ask: Ask) -> None:
+        request = request_of(self.place, ask)
+        given = asdict(request)
+        for name in ("asked_seconds", "asked_size"):
+            given.pop(name)
+        given |= {"call_id": str(request.call_id), "request_hash": request_hash(request)}
+        answer = call(self.door, "reserve", **given, prompt_hash=prompt_hash(request.prompt))
+        admitted = read_reservation(answer)
+        if not isinstance(admitted, Admitted):
+            return
+        run_id = str(admitted.run_id)
+        if self.promised.setdefault(ask.key, run_id) != run_id:
+            self.wrong.append(f"request {ask.key} is run {self.promised[ask.key]} and run {run_id}")
+        if run_id not in self.accepted:
+            self.accepted.append(run_id)
+
+    def _calm(self) -> None:
+        """No more trouble, everybody awake; the user who has not tapped yet taps; then all must come to rest."""
+        self.place.sim.control("DELETE", "/_sim/faults")
+        for number in range(WORKERS):
+            if number in self.workers:
+                os.kill(self.workers[number], signal.SIGCONT)
+            else:
+                self._hire(number)
+        until = time.monotonic() + CALM_SECONDS
+        while self._restless() or not self._still():
+            if time.monotonic() > until:
+                self.wrong.append(f"it did not come to rest within {CALM_SECONDS:g} s")
+                for pid in self.workers.values():
+                    os.kill(pid, signal.SIGUSR1)
+                time.sleep(1)  # until they have said where they stand
+                return
+            call(self.door, "set_paused", paused=False, reason=None, who="storm")
+            for run_id in self.accepted:
+                call(self.door, "confirm", run_id=run_id)
+            time.sleep(0.15)
+
+    def _still(self) -> bool:
+        """Stops everybody for good; if one was about to wake a parked run, all of them go on."""
+        everybody = [*self.workers.values(), *self.clients]
+        for pid in everybody:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(SETTLE_SECONDS)
+        if not self._restless():
+            return True
+        for pid in everybody:
+            os.kill(pid, signal.SIGCONT)
+        return False
+
+    def _restless(self) -> bool:
+        row = self.door.execute(RESTLESS.encode()).fetchone()
+        assert row is not None
+        return bool(row["n"])
+
+    def _count(self) -> None:
+        row = self.door.execute(
+            "select count(*) as runs, count(*) filter (where parked_at is not null) as parked from onetake.runs"
+        ).fetchone()
+        assert row is not None
+        self.told.runs, self.told.parked = row["runs"], row["parked"]
+        self.told.creates = self.place.sim.creates()
+
+
+@dataclass(frozen=True)
+class _Hire:
+    number: int
+
+
+@dataclass(frozen=True)
+class _Wake:
+    number: int
+    pid: int
+
+
+@dataclass(frozen=True)
+class _End:
+    pid: int
+
+
+@dataclass(frozen=True)
+class _Resume:
+    pass
+
+
+def _json(value: object) -> object:
+    from psycopg.types.json import Jsonb
+
+    return Jsonb(value)
