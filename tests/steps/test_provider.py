@@ -122,9 +122,9 @@ async def test_an_answer_that_drips_is_lost_after_the_whole_time_not_after_each_
     drip = Reply(answer(200, MADE).raw, drip=0.15)
     async with (
         scripted(in_turn(drip)) as server,
-        open_provider(server.url, KEY, connect_seconds=0.2, request_seconds=0.3) as provider,
+        open_provider(server.url, KEY, connect_seconds=1, request_seconds=0.5) as provider,
     ):
-        got = await asyncio.wait_for(provider.post(ORDER, go), timeout=2)
+        got = await asyncio.wait_for(provider.post(ORDER, go), timeout=10)
     assert (got.fault, len(server.seen)) == (Fault.LOST, 1)
 
 
