@@ -19,6 +19,7 @@ from urllib.parse import quote
 import httpx2
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, omit
 
+from steps.certificates import trusted
 from steps.videos_protocol import Answer, Fault, Job, Order, Page, read_job, read_page
 
 # OpenAI's own endpoint is gone; the protocol is what gateways speak.
@@ -63,7 +64,7 @@ async def open_provider(
 ) -> AsyncIterator["VideoProvider"]:
     """The provider at this base URL with this key; closes its connections on the way out."""
     timeout = httpx2.Timeout(request_seconds, connect=connect_seconds)
-    tls = ssl.create_default_context()
+    tls = trusted()
     # A proxy from the environment may carry TLS, which it can only tunnel. A plain request it could repeat or
     # answer itself, and plain HTTP is spoken to servers of one's own: those are called directly.
     trust_env = base_url.lower().startswith("https:")

@@ -4,7 +4,6 @@ import asyncio
 import importlib
 import inspect
 import json
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,17 +90,6 @@ def _other(value: Any) -> Any:
 def _name(change: Change) -> str:
     path, place, way = change
     return f"{path.stem}-{place}-{'.'.join(map(str, way)) or 'http status'}"
-
-
-@pytest.fixture(autouse=True)
-def _one_tls_context(monkeypatch: pytest.MonkeyPatch, tls: ssl.SSLContext) -> None:
-    """Two hundred conversations, none over TLS: reading certificates would be most of the work."""
-    monkeypatch.setattr(ssl, "create_default_context", lambda *_, **__: tls)
-
-
-@pytest.fixture(scope="session")
-def tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
 
 
 @pytest.mark.parametrize("change", list(changes()), ids=_name)
