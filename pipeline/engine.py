@@ -14,11 +14,12 @@ from datetime import timedelta
 from uuid import UUID
 
 import procrastinate
+import psycopg
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Status
 
 from pipeline.audit import audit_if_due
-from pipeline.cancel import stop
+from pipeline.cancel import Heed, stop
 from pipeline.fence import replay_answers
 from pipeline.records import Run
 from pipeline.road import LedgerRefused, LedgerUnavailable
@@ -77,7 +78,7 @@ class Engine:
 
     async def _work_forever(self, pace: Pace) -> None:
         """A worker ends when it was pruned as dead or the database was gone for a minute: it begins again."""
-        falls = 0
+        falls, heed = 0, Heed()
         while True:
             try:
                 await self._app.run_worker_async(
@@ -92,6 +93,7 @@ class Engine:
                     stalled_worker_timeout=pace.stalled_seconds,
                 )
             except (ConnectorException, OSError) as error:
+                heed.check()  # told to stop while the database was away, it ends with that error instead
                 log.warning("worker", extra={"action": "worker_fell", "error": str(error)})
             await asyncio.sleep(RESTART_SECONDS[min(falls, len(RESTART_SECONDS) - 1)])
             falls += 1
@@ -104,8 +106,10 @@ class Engine:
                     if mine:
                         await self.sweep(world, pace)
                         await _audit(world)
-            except (LedgerUnavailable, ConnectorException, OSError) as error:
+            except (LedgerUnavailable, ConnectorException, psycopg.OperationalError, OSError) as error:
                 log.warning("sweep", extra={"action": "sweep_failed", "error": str(error)})
+            except Exception:  # whatever it is, a sweep that ends for ever would leave every lost run lost
+                log.exception("sweep", extra={"action": "sweep_failed"})
             await asyncio.sleep(pace.sweep_seconds)
 
     async def sweep(self, world: World, pace: Pace) -> None:
