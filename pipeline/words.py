@@ -5,6 +5,7 @@ Their calls may be repeated after a crash (cents); the first stored result wins,
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 
 from pipeline.cancel import stop
@@ -12,12 +13,14 @@ from pipeline.ledger import Cost
 from pipeline.records import Run, State
 from pipeline.world import World
 from steps.ask_model import Asked, TextModelError, TextModelUnreachable
-from steps.templates import Template
+from steps.templates import Template, TemplateError
 from steps.validate_prompt import Brief, Rejected, validate_prompt
 from steps.write_caption import Caption, plain_caption, write_caption
 
 ASKS_MAX = 2
 RETRY_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
 
 
 async def validate(run: Run, world: World) -> Run:
@@ -66,7 +69,6 @@ async def caption(run: Run, world: World) -> Run:
     """Stores a caption on the run, the model's if it gives one, a plain one otherwise: a clip never waits for words."""
     if run.caption is not None:
         return run
-    template = world.prompts.get("write_caption")
     brief = Brief(
         improved_prompt=run.improved_prompt or run.prompt,
         title=run.title or run.prompt[:80],
@@ -74,10 +76,14 @@ async def caption(run: Run, world: World) -> Run:
         language=run.language,
     )
     try:
+        template = world.prompts.get("write_caption")
         words, asked = await write_caption(brief, run.language, template, world.text.client, world.text.model)
     except TextModelError as error:
         cost = _cost_of_failure(error, template, world)
         return await _store_caption(run, plain_caption(brief), "plain", template, cost, world)
+    except TemplateError as error:
+        log.error("template", extra={"action": "broken_template", "run": run.ref, "error": str(error)})
+        return await _store_caption(run, plain_caption(brief), "plain", None, Cost(), world)
     return await _store_caption(run, words, "model", template, _cost(asked, template, world), world)
 
 
@@ -91,13 +97,13 @@ async def caption_meanwhile(run: Run, world: World) -> AsyncIterator[asyncio.Tas
         await stop(task)
 
 
-async def _store_caption(run: Run, words: Caption, by: str, template: Template, cost: Cost, world: World) -> Run:
+async def _store_caption(run: Run, words: Caption, by: str, template: Template | None, cost: Cost, world: World) -> Run:
     return await world.ledger.record_caption(
         run.run_id,
         caption=words.text,
         hashtags=words.hashtags,
         by=by,
-        template={template.id: template.sha256},
+        template={template.id: template.sha256} if template else {},
         cost=cost,
     )
 

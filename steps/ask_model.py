@@ -9,6 +9,7 @@ Effects  one or two chat completions; nothing is stored
 Never `context=`: with it, instructor renders every message as a Jinja template, user text included.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -18,6 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from steps.certificates import trusted
 from steps.templates import Message, Template
 
 REASKS_MAX = 1  # instructor counts retries: one more call, carrying what was wrong with the first answer
@@ -93,17 +95,20 @@ async def open_text_model(base_url: str, api_key: str, timeout_seconds: float) -
         timeout=timeout_seconds,
         follow_redirects=True,
         limits=httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=100),
+        verify=trusted(),
         trust_env=base_url.lower().startswith("https:"),  # plain HTTP is one's own server: no proxy in between
     )
     async with AsyncOpenAI(
         base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout_seconds, http_client=http
     ) as sdk:
-        yield _InstructorClient(instructor.from_openai(sdk, mode=instructor.Mode.JSON_SCHEMA))
+        model = instructor.from_openai(sdk, mode=instructor.Mode.JSON_SCHEMA)
+        yield _InstructorClient(model, timeout_seconds * (REASKS_MAX + 1))
 
 
 class _InstructorClient:
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, total_seconds: float) -> None:
         self._client = client
+        self._total_seconds = total_seconds
 
     async def answer(
         self, messages: Sequence[Message], output: type[Answered], model: str, settings: dict[str, Any]
@@ -116,14 +121,17 @@ class _InstructorClient:
         hooks.on("completion:kwargs", spent.on_ask)
         hooks.on("completion:response", spent.on_completion)
         try:
-            value, _ = await self._client.create_with_completion(
-                response_model=output,
-                messages=[dict(message) for message in messages],
-                model=model,
-                max_retries=REASKS_MAX,
-                hooks=hooks,
-                **settings,
-            )
+            async with asyncio.timeout(self._total_seconds):
+                value, _ = await self._client.create_with_completion(
+                    response_model=output,
+                    messages=[dict(message) for message in messages],
+                    model=model,
+                    max_retries=REASKS_MAX,
+                    hooks=hooks,
+                    **settings,
+                )
+        except TimeoutError as error:  # the client's own timeouts begin anew with every byte of a slow answer
+            raise TextModelUnreachable("the text model did not answer in time", **spent.as_arguments()) from error
         except InstructorRetryException as error:
             raise _named(error, spent) from error
         except IncompleteOutputException as error:

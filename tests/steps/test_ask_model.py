@@ -1,5 +1,6 @@
 """The one door to the text model: at most two asks, every token counted, every failure named."""
 
+import asyncio
 import json
 import logging
 from pathlib import Path
@@ -70,6 +71,17 @@ async def test_a_wrong_answer_goes_back_once_with_what_was_wrong(tmp_path: Path)
         asked = await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
     assert (asked.value.value, asked.tokens_in, asked.tokens_out, asked.asks) == (7, 200, 40, 2)
     assert "integer" in json.dumps(messages_of(server, 1))
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_drips_is_given_up_after_the_time_of_both_asks(tmp_path: Path) -> None:
+    """Some gateways send blanks to keep a line alive: the client's own timeout begins anew with each."""
+    head = b"HTTP/1.1 200 -\r\ncontent-type: application/json\r\n\r\n"
+    script = in_turn(Reply(head + b" " * 1000, drip=0.05))
+    async with scripted(script) as server, open_text_model(server.url, KEY, 0.5) as client:
+        async with asyncio.timeout(10):
+            with pytest.raises(TextModelUnreachable, match="in time"):
+                await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
 
 
 @pytest.mark.asyncio
