@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from pipeline.ledger import Doubts
+from pipeline.ledger import Doubts, Owner
 from pipeline.records import JobSource, Run, State
 from steps.list_jobs import Look
-from steps.videos_protocol import Job, fits
+from steps.videos_protocol import Job, fits, same_words
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Adopt:
 
 @dataclass(frozen=True)
 class StillInDoubt:
-    """`candidates` jobs could be this run's; with none, a complete look counts towards "never made"."""
+    """`candidates` jobs speak against "never made"; with none, a complete look counts towards it."""
 
     candidates: int
 
@@ -72,7 +72,7 @@ def judge(run: Run, look: Look, doubts: Doubts, skew: timedelta) -> Adopt | Stil
     others = [r for r in doubts.runs if r.run_id != run.run_id]
     runs, jobs = group_of(run, others, unowned, skew)
     if not jobs:
-        return StillInDoubt(0)
+        return StillInDoubt(len(unexplained(run, others, unowned, skew)))
     settled = len(runs) == len(jobs) and all(could_be(j, r, skew) for j in jobs for r in runs)
     waiting = any(r.state is State.SUBMITTING for r in runs)  # its own answer may be on the way
     if not settled or waiting or not look.complete:
@@ -82,9 +82,32 @@ def judge(run: Run, look: Look, doubts: Doubts, skew: timedelta) -> Adopt | Stil
     return Adopt(tuple((r.run_id, j.job_id) for r, j in zip(in_order, by_age, strict=True)))
 
 
-def proves_list(look: Look, doubts: Doubts) -> bool:
-    """Whether this look showed, with its prompt, a job that a real answer gave us."""
-    return any(job.prompt and doubts.owned.get(job.job_id) is JobSource.ANSWER for job in look.jobs)
+def unexplained(run: Run, others: Sequence[Run], unowned: Sequence[Job], skew: timedelta) -> list[Job]:
+    """Jobs of this run's time that fit no run: one may be this run's after all, shown by another prompt or size."""
+    return [job for job in unowned if in_window(job, run, skew) and not any(could_be(job, r, skew) for r in others)]
+
+
+def in_window(job: Job, run: Run, skew: timedelta) -> bool:
+    """Whether the run's one request may have been under way when this job was made."""
+    if job.created_at is None or run.submitting_at is None:
+        return True
+    first, last = run.submitting_at - skew, (run.failed_at or run.read_at) + skew
+    return first.timestamp() <= job.created_at <= last.timestamp()
+
+
+def proves_list(look: Look, doubts: Doubts, skew: timedelta) -> bool:
+    """Whether this look showed a job that a real answer gave us as we know it: with its prompt, at its time."""
+    return any(_as_we_know_it(job, doubts.owned.get(job.job_id), skew) for job in look.jobs)
+
+
+def _as_we_know_it(job: Job, owner: Owner | None, skew: timedelta) -> bool:
+    if owner is None or owner.source is not JobSource.ANSWER:
+        return False
+    if not job.prompt or not same_words(job.prompt, owner.prompt):
+        return False
+    if job.created_at is None:
+        return True
+    return (owner.sent_at - skew).timestamp() <= job.created_at <= (owner.known_at + skew).timestamp()
 
 
 def proof_needed(run: Run, looks: int, grace: timedelta, look_apart: timedelta) -> Proof:

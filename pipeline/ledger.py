@@ -42,11 +42,21 @@ class Recorded:
 
 
 @dataclass(frozen=True)
+class Owner:
+    """Of a listed job's run: how we came to the job, what was asked, when it was sent and when the job was known."""
+
+    source: JobSource | None
+    prompt: str
+    sent_at: datetime
+    known_at: datetime
+
+
+@dataclass(frozen=True)
 class Doubts:
     """What reconciliation needs to know of one provider and key."""
 
     runs: tuple[Run, ...]
-    owned: Mapping[str, JobSource | None]
+    owned: Mapping[str, Owner]
     trusted: bool
 
 
@@ -222,7 +232,7 @@ class Ledger:
             "job_ids": list(job_ids),
         }
         answer = _object(await self.rpc("doubts_at", args))
-        owned = {job: JobSource(owner["source"]) if owner["source"] else None for job, owner in answer["owned"].items()}
+        owned = {job: _owner(owner) for job, owner in answer["owned"].items()}
         return Doubts(tuple(map(read_run, answer["runs"])), owned, answer["trusted"])
 
     async def record_look(
@@ -299,6 +309,15 @@ class Ledger:
 def _object(answer: Json) -> dict[str, Any]:
     assert isinstance(answer, dict), f"the ledger answered {type(answer).__name__}, not an object"
     return answer
+
+
+def _owner(row: Mapping[str, Any]) -> Owner:
+    return Owner(
+        source=JobSource(row["source"]) if row["source"] else None,
+        prompt=row["prompt"],
+        sent_at=datetime.fromisoformat(row["sent_at"]),
+        known_at=datetime.fromisoformat(row["known_at"]),
+    )
 
 
 def _run_or_none(answer: Json) -> Run | None:

@@ -18,16 +18,16 @@ async def settle(run: Run, world: World) -> Run:
     if kept := world.answers.get(run.run_id):
         await fence.book(kept, run, world)
         return await fence.reload(run, world)
-    if not world.shop.sells(run):
-        return await _left_to_others(run, world)
     if run.state is State.SUBMITTING:
         return await _after_submitting(run, world)
+    if not world.shop.sells(run):
+        return await _left_to_others(run, world)
     return await _look_through_list(run, world)
 
 
 async def _left_to_others(run: Run, world: World) -> Run:
     """Its provider or key is not the configured one: wait, in plain sight."""
-    if run.state is State.UNCERTAIN and run.age(run.uncertain_at) > world.waits.reconcile_grace:
+    if run.age(run.uncertain_at) > world.waits.reconcile_grace:
         return await world.ledger.park(run.run_id, "provider_not_configured", next_look(run, world))
     return await world.ledger.wait_until(run.run_id, next_look(run, world))
 
@@ -53,7 +53,7 @@ async def _look_through_list(run: Run, world: World) -> Run:
             await world.ledger.record_submission(run_id, job_id, JobSource.LIST)
         return await fence.reload(run, world)
     rules = world.shop.rules_for(run.model)
-    proves = doubt.proves_list(seen, doubts)
+    proves = doubt.proves_list(seen, doubts, world.waits.clock_skew)
     run = await world.ledger.record_look(
         run.run_id,
         complete=seen.complete and rules.list_shows_all,

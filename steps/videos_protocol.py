@@ -215,7 +215,7 @@ def fits(job: Job, order: Order, *, not_before: float, not_after: float) -> bool
 
     Times are epoch seconds; the provider's clock may be off, which the caller allows for in the two bounds.
     """
-    if job.prompt is not None and _same_words(job.prompt) != _same_words(order.prompt):
+    if job.prompt is not None and not same_words(job.prompt, order.prompt):
         return False
     if job.seconds is not None and job.seconds != order.seconds:
         return False
@@ -226,9 +226,13 @@ def fits(job: Job, order: Order, *, not_before: float, not_after: float) -> bool
     return job.model is None or _same_model(job.model, order.model)
 
 
-def _same_words(text: str) -> str:
+def same_words(one: str, other: str) -> bool:
     """A form turns line ends into CRLF, and servers compose characters: neither is another prompt."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    return _words(one) == _words(other)
+
+
+def _words(text: str) -> list[str]:
+    return unicodedata.normalize("NFC", text).split()
 
 
 def _size(text: str) -> tuple[int, int] | None:

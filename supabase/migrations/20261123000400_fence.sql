@@ -92,7 +92,8 @@ language sql stable set search_path = '' as $$
 $$;
 
 -- Takes a job away from a run that merely adopted it. It had the same order, so if the new owner had adopted
--- another such job, the two swap; otherwise an unsaved run is in doubt again. A saved clip stays where it is.
+-- another such job, the two swap; otherwise an unsaved run is in doubt again. A saved clip stays where it is. A run
+-- that failed by the job it loses, and gets its own instead, goes on: what failed was not its clip.
 create function onetake.take_job(p_from uuid, p_instead text, p_by uuid) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -104,6 +105,11 @@ begin
                 progress = null, job_source = null
             where run_id = p_from;
         perform onetake.move(p_from, 'uncertain', 'held');
+    elsif p_instead is not null and v_from.state = 'failed' then
+        update onetake.runs set reason = null, detail = null, provider_error = null, progress = null where run_id = p_from;
+        perform onetake.move(p_from, 'rendering', 'held');
+        perform onetake.note(p_from, v_from.user_id, 'generate_video', 'adopted_late',
+                             jsonb_build_object('job_id', p_instead, 'source', v_from.job_source));
     end if;
     perform onetake.note(p_from, v_from.user_id, 'reconcile', 'job_taken', jsonb_build_object('by', p_by, 'instead', p_instead));
 end $$;
@@ -156,6 +162,9 @@ begin
         end if;
         if p_source = 'answer' then
             update onetake.runs set job_source = 'answer' where run_id = p_run_id;
+        end if;
+        if p_source = 'person' and r.state = 'rendering' then    -- looked for no more by itself: it is, once again
+            update onetake.runs set next_look_at = null, attempts = 0 where run_id = p_run_id;
         end if;
         if r.state in ('rendering', 'saved', 'delivered') then
             return jsonb_build_object('recorded', true, 'state', r.state);
@@ -271,9 +280,10 @@ language sql security definer set search_path = '' as $$
         'runs', coalesce((select jsonb_agg(onetake.run_json(r) order by r.submitting_at) from onetake.runs r
             where r.base_url = p_base_url and r.key_fingerprint = p_key_fingerprint and r.job_id is null
               and (r.state in ('submitting', 'uncertain')
-                   or (r.state = 'failed' and r.reason in ('not_made', 'not_charged')
+                   or (r.state = 'failed' and r.reason in ('not_made', 'not_charged', 'render_failed', 'expired')
                        and r.submitting_at > clock_timestamp() - interval '2 days'))), '[]'),
-        'owned', coalesce((select jsonb_object_agg(r.job_id, jsonb_build_object('run_id', r.run_id, 'source', r.job_source))
+        'owned', coalesce((select jsonb_object_agg(r.job_id, jsonb_build_object('run_id', r.run_id, 'source', r.job_source,
+                'prompt', r.improved_prompt, 'sent_at', r.submitting_at, 'known_at', coalesce(r.rendering_at, r.state_since)))
             from onetake.runs r where r.base_url = p_base_url
               and r.job_id in (select jsonb_array_elements_text(p_job_ids))), '{}'),
         'trusted', exists (select from onetake.providers where base_url = p_base_url

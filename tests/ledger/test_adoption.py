@@ -102,7 +102,8 @@ def check(desk: Desk, situation: str, source: str, owner: str, user: str) -> Non
         assert answer["late"] is situation.startswith("failed"), said
     elif want == "replayed":
         proved = "answer" if source == "answer" else before["job_source"]
-        assert after == before | {"job_source": proved}, said
+        woken = {"next_look_at": None} if source == "person" and before["state"] == "rendering" else {}
+        assert after == before | {"job_source": proved} | woken, said
     else:
         assert after == before, said
     if other and other_before:
@@ -178,6 +179,37 @@ def test_proof_swaps_the_jobs_of_two_runs_that_had_guessed(desk: Desk) -> None:
     assert [desk.state(run) for run in (first, second)] == ["rendering", "rendering"]
     assert desk.record(second, "job_a")["recorded"] is True
     assert desk.row(second)["job_source"] == "answer"
+
+
+def test_a_run_that_failed_by_the_job_it_loses_goes_on_with_its_own(desk: Desk) -> None:
+    first = desk.rendering("tg:1", job="job_b", source="list")
+    second = desk.rendering("tg:2", job="job_a", source="list")
+    desk.fail(second, "rendering", "render_failed")
+    assert desk.record(first, "job_a")["recorded"] is True
+    row = desk.row(second)
+    assert (row["state"], row["job_id"], row["reason"], row["held_microusd"]) == ("rendering", "job_b", None, PRICE)
+    assert ("generate_video", "adopted_late") in desk.events(second)
+    assert desk.books_wrong() == []
+
+
+def test_a_run_that_failed_by_a_job_that_was_anothers_is_looked_for_again(desk: Desk) -> None:
+    adopter = desk.rendering("tg:1", job="job_a", source="list")
+    desk.fail(adopter, "rendering", "render_failed")
+    desk.record(desk.submitting("tg:2"), "job_a")
+    row = desk.row(adopter)
+    assert (row["state"], row["job_id"]) == ("failed", None)
+    args = {"base_url": row["base_url"], "key_fingerprint": row["key_fingerprint"], "job_ids": []}
+    assert [each["run_id"] for each in desk.call("doubts_at", **args)["runs"]] == [adopter]
+    assert desk.record(adopter, "job_b", "list")["late"] is True
+
+
+def test_a_person_wakes_a_parked_run_by_its_own_job(desk: Desk) -> None:
+    run_id = desk.rendering(job="job_a")
+    desk.call("park", run_id=run_id, why="", next_look_at=None)
+    assert desk.call("due_runs", at_most=10) == []
+    assert desk.record(run_id, "job_a", "person")["recorded"] is True
+    assert [row["run_id"] for row in desk.call("due_runs", at_most=10)] == [run_id]
+    assert desk.row(run_id)["parked_at"] is not None
 
 
 def test_a_run_whose_adopted_job_was_taken_is_looked_for_and_found_again(desk: Desk) -> None:

@@ -65,4 +65,8 @@ def test_doubts_are_the_runs_that_may_own_a_job_there_and_who_owns_the_listed_on
         "doubts_at", base_url="http://provider.test/v1", key_fingerprint="key-fingerprint", job_ids=[job, "x"]
     )
     assert {row["run_id"] for row in answer["runs"]} == {runs["submitting"], runs["uncertain"], not_made}
-    assert answer["owned"] == {job: {"run_id": runs["rendering"], "source": "answer"}}
+    row = desk.row(runs["rendering"])
+    owner = answer["owned"].pop(job)
+    assert (owner["run_id"], owner["source"], owner["prompt"]) == (runs["rendering"], "answer", row["improved_prompt"])
+    assert (owner["sent_at"], owner["known_at"]) == (row["submitting_at"], row["rendering_at"])
+    assert answer["owned"] == {}

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from pipeline.audit import Books, Kind, audit_if_due, compare
-from pipeline.ledger import Doubts
+from pipeline.ledger import Doubts, Owner
 from pipeline.records import JobSource, Run, State
 from steps.list_jobs import Look
 from steps.videos_protocol import Job, JobStatus
@@ -33,7 +33,7 @@ def a_job(job_id: str = "j1", status: JobStatus = DONE, prompt: str | None = "a 
 
 
 def books(runs: list[Run], jobs: list[Job], *, complete: bool = True) -> Books:
-    owned: dict[str, JobSource | None] = {run.job_id: run.job_source for run in runs if run.job_id}
+    owned = {run.job_id: Owner(run.job_source, "a boat", NOW, NOW) for run in runs if run.job_id}
     doubts = Doubts(tuple(run for run in runs if run.in_doubt), owned, trusted=True)
     since = NOW - timedelta(hours=1)
     skew, over = timedelta(minutes=2), timedelta(seconds=80)

@@ -21,7 +21,7 @@ from pipeline.doubt import (
     proof_needed,
     proves_list,
 )
-from pipeline.ledger import Doubts
+from pipeline.ledger import Doubts, Owner
 from pipeline.records import JobSource, Run, State
 from steps.list_jobs import Look
 from steps.videos_protocol import Job, JobStatus
@@ -74,6 +74,10 @@ def job(name: str = "video_1", **changes: Any) -> Job:
     return replace(shown, **changes)
 
 
+def owner(source: JobSource | None) -> Owner:
+    return Owner(source, "a paper boat", NOON, NOON + MINUTE)
+
+
 def judged(
     one: Run,
     *jobs: Job,
@@ -81,7 +85,8 @@ def judged(
     owned: Mapping[str, JobSource | None] | None = None,
     complete: bool = True,
 ) -> Adopt | StillInDoubt:
-    doubts = Doubts((one, *others), owned or {}, trusted=False)
+    owners = {name: owner(source) for name, source in (owned or {}).items()}
+    doubts = Doubts((one, *others), owners, trusted=False)
     return judge(one, Look(jobs, complete), doubts, SKEW)
 
 
@@ -91,7 +96,29 @@ def test_the_one_job_that_fits_the_one_run_is_its() -> None:
 
 def test_a_list_without_such_a_job_leaves_it_in_doubt_with_no_candidates() -> None:
     assert judged(run()) == StillInDoubt(0)
-    assert judged(run(), job(prompt="another boat"), job(seconds=4)) == StillInDoubt(0)
+    assert judged(run(), job(created_at=NOON.timestamp() - 121)) == StillInDoubt(0)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        job(prompt="A paper boat, rewritten."),
+        job(seconds=5),
+        job(size="704x1280"),
+        job(model="another-name"),
+        job(prompt="somebody else's", created_at=None),
+    ],
+    ids=["prompt", "seconds", "size", "model", "time"],
+)
+def test_a_job_of_its_time_that_nobody_explains_speaks_against_never_made(shown: Job) -> None:
+    """The provider may show the run's own job by another prompt, length, size or name."""
+    assert judged(run(), shown) == StillInDoubt(1)
+    assert judged(run(), shown, owned={"video_1": JobSource.ANSWER}) == StillInDoubt(0)
+
+
+def test_a_job_that_another_run_in_doubt_explains_speaks_against_nothing() -> None:
+    other = run(2, improved_prompt="a red fox")
+    assert judged(run(), job(prompt="a red fox"), others=(other,)) == StillInDoubt(0)
 
 
 def test_a_job_that_shows_nothing_of_itself_may_be_anybodys_and_still_counts() -> None:
@@ -206,7 +233,7 @@ def test_no_look_gives_a_job_to_two_or_a_run_two_jobs_and_its_order_does_not_mat
 
 
 @pytest.mark.parametrize(
-    ("shown", "owner", "proves"),
+    ("shown", "source", "proves"),
     [
         (job(), JobSource.ANSWER, True),
         (job(), JobSource.LIST, False),
@@ -215,13 +242,18 @@ def test_no_look_gives_a_job_to_two_or_a_run_two_jobs_and_its_order_does_not_mat
         (job(prompt=None), JobSource.ANSWER, False),
         (job(prompt=""), JobSource.ANSWER, False),
         (job("another"), JobSource.ANSWER, False),
+        (job(prompt="a paper boat, rewritten"), JobSource.ANSWER, False),
+        (job(created_at=None), JobSource.ANSWER, True),
+        (job(created_at=NOON.timestamp() - 121), JobSource.ANSWER, False),
+        (job(created_at=NOON.timestamp() + 60 + 121), JobSource.ANSWER, False),
     ],
 )
-def test_a_list_is_proved_by_a_job_of_a_real_answer_shown_with_its_prompt(
-    shown: Job, owner: JobSource | None, proves: bool
+def test_a_list_is_proved_by_a_job_of_a_real_answer_shown_as_we_know_it(
+    shown: Job, source: JobSource | None, proves: bool
 ) -> None:
-    doubts = Doubts((), {"video_1": owner}, trusted=False)
-    assert proves_list(Look((shown,), complete=False), doubts) is proves
+    """Its prompt and its time: a list that rewrites prompts, or a clock that is off, would hide a job from us."""
+    doubts = Doubts((), {"video_1": owner(source)}, trusted=False)
+    assert proves_list(Look((shown,), complete=False), doubts, SKEW) is proves
 
 
 def test_five_looks_over_the_grace_prove_it_and_after_a_429_two_that_are_apart() -> None:
