@@ -14,9 +14,12 @@ Effects  at most one POST in the run's whole life: whoever does not hold the win
 import logging
 from datetime import timedelta
 
+from pydantic import ValidationError
+
 from pipeline.answers import KeptAnswer
 from pipeline.ledger import NotWon
 from pipeline.records import JobSource, Run, State
+from pipeline.road import LedgerRefused
 from pipeline.world import FREE_BYTES_MIN, World
 from steps import generate_video
 from steps.provider import TooLate
@@ -32,17 +35,25 @@ log = logging.getLogger(__name__)
 async def buy_once(run: Run, world: World) -> Run:
     """Buys the approved run's clip, unless something says no until the last moment."""
     if not world.shop.sells(run):
-        return await world.ledger.wait_until(run.run_id, run.read_at + world.waits.look)
+        return await _not_sold_here(run, world)
     if free_bytes(world.media) < FREE_BYTES_MIN:
         await world.ledger.fail(run.run_id, run.state, "disk_full", "less than 1 GB is free for the clip")
         return await reload(run, world)
+    # Seen through from the fence on: whoever was canceled between winning and sending would leave a run in doubt.
+    not_won = await world.purchases.see_through(_win_and_buy(run, world))
+    if not_won is not None:
+        return await _held_back(await reload(run, world), not_won, world)
+    return await reload(run, world)
+
+
+async def _win_and_buy(run: Run, world: World) -> NotWon | None:
     token = world.new_token()
     asked_at = world.boot_seconds()
     fence = await world.ledger.begin_submission(run.run_id, token)
     if isinstance(fence, NotWon):
-        return await _held_back(await reload(run, world), fence, world)
-    await world.purchases.see_through(_buy(run, fence.order, token, asked_at, world))
-    return await reload(run, world)
+        return fence
+    await _buy(run, fence.order, token, asked_at, world)
+    return None
 
 
 async def _buy(run: Run, order: Order, token: str, asked_at: float, world: World) -> None:
@@ -91,9 +102,20 @@ async def _fail_clearly(kept: KeptAnswer, reason: str, detail: str, world: World
 async def replay_answers(world: World) -> None:
     """Brings answers to the ledger that a crash or an outage kept from it."""
     for kept in world.answers.all():
-        run = await world.ledger.load(kept.run_id)
-        if run is not None:  # otherwise another ledger's answer: kept, for whoever opens that ledger again
-            await book(kept, run, world)
+        try:
+            run = await world.ledger.load(kept.run_id)
+            if run is not None:  # otherwise another ledger's answer: kept, for whoever opens that ledger again
+                await book(kept, run, world)
+        except (LedgerRefused, ValidationError) as error:  # one that does not fit keeps no other waiting
+            log.error("replay", extra={"action": "replay", "run_id": str(kept.run_id), "error": str(error)})
+
+
+async def _not_sold_here(run: Run, world: World) -> Run:
+    """Its provider or key is not the configured one: it waits, though not past the time its user had to confirm it."""
+    if run.needs_confirmation and not run.confirmed_at and run.confirm_until and run.confirm_until <= run.read_at:
+        await world.ledger.cancel(run.run_id, "sweep", "not_confirmed")
+        return await reload(run, world)
+    return await world.ledger.wait_until(run.run_id, run.read_at + world.waits.look)
 
 
 async def _held_back(run: Run, fence: NotWon, world: World) -> Run:

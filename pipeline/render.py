@@ -106,10 +106,10 @@ async def _fetch(run: Run, job: Job, target: Path, caption: asyncio.Task[Run], w
 
 
 def _gone_for_good(run: Run, job: Job, world: World) -> bool:
-    """A clip just rendered may not be there yet; past its own expiry, or our deadline, it will not come."""
-    if job.expires_at is not None:
-        return run.read_at.timestamp() > job.expires_at
-    return run.age(run.rendering_at) > world.waits.render_deadline
+    """One 404 proves nothing, storage may lag; past the job's own expiry, or parked to the end, it will not come."""
+    if job.expires_at is not None and job.expires_at > (job.created_at or 0.0):
+        return run.read_at.timestamp() > job.expires_at + world.waits.clock_skew.total_seconds()
+    return run.parked and run.age(run.parked_at) > world.waits.parked
 
 
 async def _later(run: Run, why: str, world: World) -> Run:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pipeline.answers import AnswerFiles
 from pipeline.config import Waits
@@ -17,6 +18,7 @@ from steps.ask_model import TextModelClient
 from steps.provider import VideoProvider
 from steps.templates import PromptShelf
 
+Outcome = TypeVar("Outcome")
 ATTEMPTS_MAX = 5
 FREE_BYTES_MIN = 1_000_000_000  # under this a run fails before it buys what it could not store
 
@@ -57,14 +59,14 @@ class Purchases:
     """Requests that may have left. A graceful stop waits for them; nothing ever cancels one."""
 
     def __init__(self) -> None:
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Future[Any]] = set()
 
-    async def see_through(self, purchase: Awaitable[None]) -> None:
+    async def see_through(self, purchase: Awaitable[Outcome]) -> Outcome:
         """Awaits the purchase; if the caller is canceled, the purchase goes on by itself."""
         task = asyncio.ensure_future(purchase)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
 
     async def all_done(self) -> None:
         if self._under_way:

@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 from pipeline import doubt
 from pipeline.doubt import Proof
 from pipeline.fence import replay_answers
-from pipeline.ledger import Ledger
+from pipeline.ledger import Ledger, Won
 from pipeline.records import JobSource, Run, State
 from pipeline.run import admit, run
 from pipeline.world import World
@@ -117,6 +117,37 @@ async def test_a_purchase_outlives_its_canceled_caller(world: World, simulator: 
     row = await world.ledger.load(run_id)
     assert row is not None and (row.state, row.job_source) == (State.RENDERING, JobSource.ANSWER)
     assert simulator.creates() == 1
+
+
+async def test_a_caller_canceled_while_the_fence_lets_it_through_leaves_no_doubt(
+    world: World, simulator: Simulator, ledger_dsn: str
+) -> None:
+    """The commit happens, and nobody but this caller knows the token: it must send, or say that it did not."""
+    run_id = await admitted(world, simulator)
+    async with await psycopg.AsyncConnection.connect(ledger_dsn) as other:
+        await other.execute("select from onetake.breakers for update")
+        caller = asyncio.create_task(run(run_id, world))
+        async with asyncio.timeout(10):
+            while not await _waits_for_a_lock(ledger_dsn):
+                await asyncio.sleep(0.01)
+        caller.cancel()
+        await asyncio.sleep(0.1)
+        await other.rollback()
+    await asyncio.gather(caller, return_exceptions=True)
+    await world.purchases.all_done()
+
+    row = await world.ledger.load(run_id)
+    assert caller.cancelled()
+    assert row is not None and (row.state, row.job_source) == (State.RENDERING, JobSource.ANSWER)
+
+
+async def _waits_for_a_lock(dsn: str) -> bool:
+    async with await psycopg.AsyncConnection.connect(dsn) as eyes:
+        cursor = await eyes.execute(
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        )
+        row = await cursor.fetchone()
+        return row is not None and row[0] > 0
 
 
 # -- the answer file
@@ -232,6 +263,35 @@ async def test_a_run_in_doubt_is_not_looked_for_at_another_provider(
         moved = replace(world, shop=replace(world.shop, key_fingerprint="another"))
         row = await carried(run_id, moved, seconds=3)
     assert (row.state, row.looks_complete, row.held_microusd) == (State.UNCERTAIN, 0, row.price_microusd)
+
+
+async def test_a_request_of_another_provider_that_cannot_be_under_way_any_more_is_in_doubt_and_parked(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    """Killed in mid-POST, and the key was changed before the next start: a person must be able to settle it."""
+    quick = quick_waits(SUBMIT_DEADLINE_SECONDS="0.1", CONNECT_TIMEOUT_SECONDS="0.1", REQUEST_TIMEOUT_SECONDS="0.1")
+    async with open_test_world(ledger_dsn, simulator, tmp_path, quick) as world:
+        run_id = await admitted(world, simulator)
+        moved = replace(world, shop=replace(world.shop, key_fingerprint="another"))
+        await run(run_id, moved)  # approved, and not bought: it is another's
+        answer = await world.ledger.begin_submission(run_id, "t" * 32)
+        assert isinstance(answer, Won)
+        async with asyncio.timeout(10):
+            while not (row := await run(run_id, moved)) or not row.parked:
+                await asyncio.sleep(0.05)
+    assert (row.state, row.doubt, row.held_microusd) == (State.UNCERTAIN, "process_died", row.price_microusd)
+
+
+async def test_an_unconfirmed_run_of_another_provider_is_canceled_when_its_time_is_over(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(CONFIRM_SECONDS="0.2")) as world:
+        moved = replace(world, shop=replace(world.shop, key_fingerprint="another"))
+        run_id = await admitted(world, simulator, confirm=True)
+        async with asyncio.timeout(10):
+            while not (row := await run(run_id, moved)) or not row.ended:
+                await asyncio.sleep(0.05)
+    assert (row.state, row.reason, row.held_microusd) == (State.CANCELED, "not_confirmed", 0)
 
 
 # -- the database says no last

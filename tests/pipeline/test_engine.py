@@ -4,16 +4,24 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+import procrastinate
 import psycopg
+import psycopg_pool
 import pytest
+from procrastinate.exceptions import ConnectorException
 
+from pipeline.answers import KeptAnswer
 from pipeline.engine import Engine, Pace, open_engine
+from pipeline.fence import replay_answers
 from pipeline.records import Run, State
+from pipeline.road import LedgerRefused
 from pipeline.run import admit
 from pipeline.world import World
 from steps.check_limits import Admitted
+from steps.videos_protocol import Answer
 from tests.fixtures import Simulator, open_test_world, wish
 
 PACE = Pace(concurrency=20, heartbeat_seconds=0.2, stalled_seconds=1, sweep_seconds=0.2)
@@ -115,6 +123,62 @@ async def test_a_worker_survives_the_database_closing_every_connection(
             )
         run_id = await admitted(world, simulator)
         assert (await ended(world, run_id)).state is State.SAVED
+
+
+@pytest.mark.parametrize("error", [psycopg_pool.PoolTimeout("gone"), ValueError("a row that nobody expected")])
+async def test_a_sweep_that_fails_goes_on_at_the_next_turn(
+    ledger_dsn: str, world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    falls = [error, error]
+    sweep = Engine.sweep
+
+    async def falling(self: Engine, *given: Any) -> None:
+        if falls:
+            raise falls.pop()
+        await sweep(self, *given)
+
+    monkeypatch.setattr(Engine, "sweep", falling)
+    run_id = await admitted(world, simulator)
+    async with working(ledger_dsn, world):
+        assert (await ended(world, run_id)).state is State.SAVED
+    assert not falls
+
+
+async def test_a_worker_told_to_stop_while_the_database_is_away_does_not_begin_again(
+    ledger_dsn: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """procrastinate, canceled, says goodbye to the database, and raises what comes of that instead."""
+    began = 0
+
+    async def run_worker(self: procrastinate.App, **_: Any) -> None:
+        nonlocal began
+        began += 1
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise ConnectorException
+
+    monkeypatch.setattr(procrastinate.App, "run_worker_async", run_worker)
+    monkeypatch.setattr("pipeline.engine.RESTART_SECONDS", (0.01,))
+    async with working(ledger_dsn, world):
+        await asyncio.sleep(0.2)
+    assert began == 1
+
+
+async def test_a_kept_answer_that_does_not_fit_keeps_no_other_waiting(world: World, simulator: Simulator) -> None:
+    broken, good = await admitted(world, simulator, 1), await admitted(world, simulator, 2)
+    load = world.ledger.load
+
+    async def choosy(run_id: UUID | str) -> Run | None:
+        if run_id == broken:
+            raise LedgerRefused("LG001", "no such move")
+        return await load(run_id)
+
+    for run_id in (broken, good):
+        world.answers.keep(KeptAnswer(run_id, "t" * 32, Answer(404, "", None)))
+    world.ledger.load = choosy  # type: ignore[method-assign]  # one row that cannot be read
+    await replay_answers(world)
+    assert [kept.run_id for kept in world.answers.all()] == [broken]
 
 
 async def test_a_graceful_stop_waits_for_the_purchase_under_way(

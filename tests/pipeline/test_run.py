@@ -16,7 +16,8 @@ from pipeline.records import JobSource, Run, State
 from pipeline.run import admit, run
 from pipeline.world import World
 from steps.check_limits import Admitted, RefusalKind, Refused
-from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits, wish
+from steps.templates import PromptShelf
+from tests.fixtures import PRICE_MICROUSD, ROOT, Simulator, open_test_world, quick_waits, wish
 
 
 @pytest.fixture
@@ -190,6 +191,55 @@ async def test_a_render_past_its_deadline_is_parked_with_the_money_held_and_save
 
     assert row is not None and row.state is State.SAVED
     assert simulator.creates() == 1
+
+
+async def test_one_404_on_the_content_of_a_late_render_does_not_end_it(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    simulator.control("POST", "/_sim/habits", {"sparse": True})  # it does not say how long it keeps a clip
+    simulator.control("POST", "/_sim/speed", {"speed": 0.001})
+    waits = quick_waits(RENDER_DEADLINE_SECONDS="0.3")
+    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as world:
+        run_id = await admitted(world, simulator)
+        await carried(run_id, world)
+        simulator.control("POST", "/_sim/speed", {"speed": "instant"})
+        simulator.trouble("content", "status", status=404, times=1)
+
+        row = await run(run_id, world)
+        assert row is not None and row.state is State.RENDERING and row.parked, row
+        row = await run(run_id, world)
+
+    assert row is not None and row.state is State.SAVED
+
+
+async def test_a_clip_that_stays_gone_to_the_end_of_the_parking_has_expired(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    simulator.control("POST", "/_sim/habits", {"sparse": True})  # it does not say how long it keeps a clip
+    simulator.trouble("content", "status", status=404, times=1000)
+    waits = quick_waits(RENDER_DEADLINE_SECONDS="0.3", PARKED_SECONDS="1")
+    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as world:
+        run_id = await admitted(world, simulator)
+        async with asyncio.timeout(10):
+            while (row := await run(run_id, world)) and not row.ended:
+                await asyncio.sleep(0.1)
+
+    assert row is not None and (row.state, row.reason) == (State.FAILED, "expired")
+    assert row.spent_microusd == PRICE_MICROUSD
+
+
+async def test_a_broken_caption_template_costs_the_caption_and_not_the_clip(
+    world: World, simulator: Simulator, tmp_path: Path
+) -> None:
+    prompts = tmp_path / "prompts"
+    shutil.copytree(ROOT / "prompts", prompts)
+    (prompts / "write_caption.md").write_text("no front matter")
+    broken = replace(world, prompts=PromptShelf(prompts))
+
+    row = await carried(await admitted(world, simulator), broken)
+
+    assert (row.state, row.caption_by) == (State.SAVED, "plain")
+    assert set(row.templates) == {"validate_prompt"}
 
 
 async def test_a_list_that_is_trusted_proves_that_a_lost_request_was_never_made(
