@@ -135,7 +135,8 @@ def frozen() -> list[Case]:
 
 def under_a_worker(place: Place, folder: Path) -> list[Result]:
     """The same again with the queue: its calls are points, and the restart is a worker that finds a dead one's job."""
-    place = replace(place, dsn=psycopg.conninfo.make_conninfo(place.dsn, dbname=FOR_WORKERS), worker=True)
+    dsn = psycopg.conninfo.make_conninfo(place.dsn, dbname=FOR_WORKERS)
+    place = replace(place, dsn=dsn, worker=True)
     first, points = discover(place, folder)
     return [first, *all_played([killed_at("a worker killed", point) for point in points], place, folder)]
 

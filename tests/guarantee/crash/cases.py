@@ -6,6 +6,7 @@ Effects  processes that are killed or frozen by their own pid
 """
 
 import contextlib
+import math
 import os
 import signal
 import time
@@ -16,9 +17,11 @@ from uuid import uuid4
 
 import psycopg
 
+from simulator.settings import Settings
 from tests.guarantee.crash.doors import End
 from tests.guarantee.crash.judge import Facts, budget_differences, judge
 from tests.guarantee.crash.life import LIFE_SECONDS, Place, Subject, begin, new_subject
+from tests.guarantee.forks import begin_simulator, end
 
 END_SECONDS = LIFE_SECONDS + 10
 MUST_STRIKE = "killed once"  # the points of an undisturbed life are always the same; a worker's come by the clock
@@ -52,7 +55,7 @@ def killed_at(kind: str, *points: str | int) -> Case:
 def play(case: Case, place: Place, folder: Path) -> Result:
     """Leads the run through all its lives, then asks the judge."""
     if place.worker:
-        with own_database(place) as alone:
+        with own_database(place) as alone, own_provider(alone, folder) as alone:
             return _played(case, alone, folder)
     return _played(case, place, folder)
 
@@ -66,6 +69,17 @@ def own_database(place: Place) -> Iterator[Place]:
         connection.execute(f"create database {name} template {template}")
         yield replace(place, dsn=psycopg.conninfo.make_conninfo(place.dsn, dbname=name))
         connection.execute(f"drop database {name} with (force)")
+
+
+@contextlib.contextmanager
+def own_provider(place: Place, folder: Path) -> Iterator[Place]:
+    """To a ledger of its own the jobs of all the others would be jobs that nobody explains."""
+    settings = Settings(speed=math.inf, refund_failed=True, tiny_clips=True)
+    pid, sim = begin_simulator(settings, folder / f"{uuid4().hex}.said")
+    try:
+        yield replace(place, sim=sim)
+    finally:
+        end(pid)
 
 
 def _played(case: Case, place: Place, folder: Path) -> Result:

@@ -7,13 +7,10 @@ Effects  processes; what they say is in the folder's `*.said`, what users are to
 
 import asyncio
 import contextlib
-import os
 import random
 import signal
 import sys
 import time
-import traceback
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,10 +24,10 @@ from pipeline.records import Run, State
 from pipeline.road import LedgerUnavailable
 from pipeline.run import admit, run
 from pipeline.world import World
-from simulator.app import serve
 from simulator.settings import Habits, Settings
 from steps.check_limits import Admitted, Request
 from tests.fixtures import Simulator, open_test_world, quick_waits, wish
+from tests.guarantee.forks import forked
 from tests.guarantee.storm.plan import Ask, Plan
 
 PACE = Pace(concurrency=20, heartbeat_seconds=0.15, stalled_seconds=0.6, sweep_seconds=0.1)
@@ -75,26 +72,6 @@ def waits() -> Waits:
     return quick_waits(**WAITS)
 
 
-def forked(said: Path, work: Callable[[], Coroutine[object, object, None]]) -> int:
-    """The pid of a process that does this and nothing else."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if pid := os.fork():
-        return pid
-    code = 1
-    try:
-        descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        asyncio.run(work())
-        code = 0
-    except BaseException:  # noqa: BLE001 - the top of a process: recorded, and never let back into the parent
-        traceback.print_exc()
-    finally:
-        os._exit(code)
-
-
 async def warm(place: Place) -> None:
     """One run in this process: imports and caches, once for all that will be forked."""
     async with open_test_world(place.dsn, place.sim, place.home(0), waits(), **place.plan.rules) as world:
@@ -105,16 +82,9 @@ async def warm(place: Place) -> None:
             await queue.enqueue(admitted.run_id)
 
 
-def end(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, 0)
-
-
-def begin_simulator(chosen: Plan, folder: Path, clips: Path) -> tuple[int, Simulator]:
-    reading, writing = os.pipe()
-    settings = Settings(
+def provider(chosen: Plan, clips: Path) -> Settings:
+    """What this plan's provider is like."""
+    return Settings(
         hang_seconds=2,
         render_seconds=chosen.render_seconds,
         refund_failed=True,
@@ -122,18 +92,6 @@ def begin_simulator(chosen: Plan, folder: Path, clips: Path) -> tuple[int, Simul
         clip_folder=clips,
         habits=Habits(no_list_status=400 if chosen.no_list else None, null_prompts=chosen.hides_prompts),
     )
-
-    async def provide() -> None:
-        async with serve(settings=settings) as running:
-            os.write(writing, f"{running.base_url}\n".encode())
-            await asyncio.Event().wait()
-
-    pid = forked(folder / "simulator.said", provide)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        url = pipe.readline().strip()
-    assert url, "the simulator did not start"
-    return pid, Simulator(url)
 
 
 def begin_worker(place: Place, number: int, life: int) -> int:

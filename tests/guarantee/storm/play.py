@@ -18,8 +18,9 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from steps.check_limits import Admitted, prompt_hash, read_reservation, request_hash
+from tests.guarantee.forks import begin_simulator, end
 from tests.guarantee.storm import checker
-from tests.guarantee.storm.crew import Place, begin_client, begin_simulator, begin_worker, end, request_of, warm
+from tests.guarantee.storm.crew import Place, begin_client, begin_worker, provider, request_of, warm
 from tests.guarantee.storm.plan import WORKERS, Ask, Cancel, Confirm, Freeze, Kill, Pause, Plan, plan
 from tests.ledger.desk import Row, call, connect
 
@@ -62,7 +63,7 @@ def play(chosen: Plan, server: str, folder: Path, clips: Path) -> Told:
     begun, told = time.monotonic(), Told(chosen.seed)
     (folder / "told").mkdir(parents=True)
     with fresh_database(server, f"storm_{os.getpid()}_{chosen.seed}") as dsn:
-        simulator, sim = begin_simulator(chosen, folder, clips)
+        simulator, sim = begin_simulator(provider(chosen, clips), folder / "simulator.said")
         try:
             with connect(dsn) as door:
                 Play(Place(dsn, sim, folder, chosen), door, told).go()
@@ -77,7 +78,7 @@ def rehearse(server: str, folder: Path, clips: Path) -> None:
     calm = replace(plan(0), rates={}, no_list=False, hides_prompts=False, render_seconds=0.01)
     (folder / "told").mkdir(parents=True)
     with fresh_database(server, f"storm_{os.getpid()}_rehearsal") as dsn:
-        simulator, sim = begin_simulator(calm, folder, clips)
+        simulator, sim = begin_simulator(provider(calm, clips), folder / "simulator.said")
         try:
             asyncio.run(warm(Place(dsn, sim, folder, calm)))
         finally:
