@@ -134,7 +134,7 @@ def _cooldown(refused: Refused, now: datetime) -> str:
 
 def _daily_limit(refused: Refused, now: datetime) -> str:
     what = "rejected prompts" if refused.what == "rejected_prompts" else "videos"
-    return f"This user has reached the {what} of a day. {NOTHING} It reopens{reopening(refused.until, now)}."
+    return f"This user has used up the {what} of a day (UTC). {NOTHING} It reopens{reopening(refused.until, now)}."
 
 
 def _budget_exhausted(refused: Refused, now: datetime) -> str:
@@ -142,7 +142,7 @@ def _budget_exhausted(refused: Refused, now: datetime) -> str:
     return (
         f"The budget of the {period} has no room for this video. {NOTHING} "
         f"It reopens{reopening(refused.until, now)}, "
-        f"or with `onetake limits set budget_{period}_microusd AMOUNT`."
+        f"or with `onetake limits set budget_{period}_microusd AMOUNT` (in millionths: 20000000 is $20)."
     )
 
 
@@ -197,7 +197,18 @@ def in_doubt(run: Run) -> str:
     """What an unfinished run that nobody can finish now leaves open."""
     held = f"{usd(run.held_microusd)} stays set aside, and it will not be bought a second time."
     see = f"See `onetake show {run.ref}`"
-    if run.state is State.UNCERTAIN or run.state is State.SUBMITTING:
+    if run.state is State.SUBMITTING:
+        return (
+            f"Run {run.ref} is being bought: its one request may be under way. {held} "
+            f"There is nothing to decide yet; {see[0].lower()}{see[1:]} in two minutes."
+        )
+    if run.state is State.UNCERTAIN and not run.parked:
+        return (
+            f"Run {run.ref} is in doubt: {doubt(run)}. {held} {see}. The provider's list is searched while "
+            f"`onetake worker` runs; decide before that only with the provider's books before you: "
+            f"`onetake settle {run.ref} --job ID` or `onetake settle {run.ref} --not-charged`."
+        )
+    if run.state is State.UNCERTAIN:
         return (
             f"Run {run.ref} is in doubt: {doubt(run)}. {held} {see}, look into the provider's books, "
             f"and decide: `onetake settle {run.ref} --job ID` or `onetake settle {run.ref} --not-charged`."
@@ -205,8 +216,9 @@ def in_doubt(run: Run) -> str:
     if run.parked:
         took = lasting(run.age(run.rendering_at).total_seconds())
         return (
-            f"Run {run.ref} has no video after {took}; it is looked at ever more seldom. {held} {see}, "
-            f"or decide with `onetake settle {run.ref} --job ID` or `onetake settle {run.ref} --not-charged`."
+            f"Run {run.ref} has no video after {took}. {held} {see}. If `onetake check` finds another key, another "
+            f"provider or a full disk, mend that first: the video may be ready. `onetake settle {run.ref} --job "
+            f"{run.job_id}` looks for it again, `onetake settle {run.ref} --not-charged` gives it up."
         )
     return f"Run {run.ref} waits: {STATE_WORDS[run.state]}. {held} {see}."
 

@@ -9,7 +9,7 @@ from cli.exits import Exit
 from cli.wishes import user_id
 from pipeline.config import load_settings
 from pipeline.ledger import Recorded
-from pipeline.records import JobSource, Run
+from pipeline.records import JobSource, Run, State
 
 
 async def settle_found(ref: str, job_id: str) -> Exit:
@@ -40,10 +40,17 @@ async def settle_not_charged(ref: str, why: str | None) -> Exit:
 def _why_not(run: Run, recorded: Recorded, job_id: str) -> str:
     if recorded.why == "owned":
         return f"Job {job_id} belongs to another run, by the provider's own answer. Nothing was changed."
+    if run.parked and run.job_id:
+        return (
+            f"Run {run.ref} has job {run.job_id} by the provider's own answer; another cannot replace it. "
+            "Nothing was changed."
+        )
     return _not_in_doubt(run)
 
 
 def _not_in_doubt(run: Run) -> str:
+    if run.state is State.SUBMITTING:
+        return f"Run {run.ref} is being bought at this moment; try again in two minutes. Nothing was changed."
     return (
         f"Run {run.ref} is neither in doubt nor parked, so there is nothing to settle: "
         f"{sentences.STATE_WORDS[run.state]}. Nothing was changed."

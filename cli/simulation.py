@@ -33,8 +33,11 @@ async def serve_until_stopped(port: int, speed: str, seed: int | None) -> None:
         async with serve("127.0.0.1", port, Settings(seed=seed, fault_rates=rates, speed=pace)) as running:
             typer.echo(f"simulator listening on {running.base_url}")
             typer.echo("in another terminal:")
-            typer.echo(f"  export OPENAI_BASE_URL={running.base_url} OPENAI_API_KEY=sim VIDEO_MODEL=sim-1")
-            typer.echo('  onetake create "a paper boat in the rain"')
+            # Whatever `.env` says: not the real provider, and not the real ledger and its budgets.
+            url, mine = running.base_url, "ONETAKE_IGNORE_ENV_FILE=1 ONETAKE_HOME=.onetake-sim DATABASE_URL="
+            typer.echo(f"  export {mine} OPENAI_BASE_URL={url} OPENAI_API_KEY=sim \\")
+            typer.echo(f"    VIDEO_BASE_URL={url} VIDEO_API_KEY=sim VIDEO_MODEL=sim-1 VIDEO_USD_PER_SECOND=")
+            typer.echo('  .venv/bin/onetake create "a paper boat in the rain"')
             await stop.wait()
     except OSError as error:
         raise Stop(f"--port: {port} cannot be listened on ({error.strerror or error})") from error

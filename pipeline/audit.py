@@ -292,7 +292,8 @@ async def audit_if_due(world: World) -> Audit | None:
             found = await audit(world.ledger, world.shop, world.waits, since)
     except TimeoutError:
         found = await _store_unread(world, since)
-    log.info("audit", extra={"action": "audit", "complete": found.complete, "differences": len(found.differences)})
+    say = log.warning if found.differences else log.info
+    say("audit", extra={"action": "audit", "complete": found.complete, "differences": len(found.differences)})
     return found
 
 

@@ -50,7 +50,7 @@ def test_a_refusal_that_carries_nothing_else_is_still_a_sentence(kind: RefusalKi
 def test_rejected_prompts_of_a_day_are_named_as_such() -> None:
     refused = Refused(RefusalKind.DAILY_LIMIT, NOW + timedelta(hours=10), what="rejected_prompts")
 
-    assert "the rejected prompts of a day" in sentences.refusal(refused, NOW)
+    assert "used up the rejected prompts of a day" in sentences.refusal(refused, NOW)
     assert "at 2026-11-24 00:00 UTC (in 10 h)" in sentences.refusal(refused, NOW)
 
 
@@ -149,6 +149,19 @@ def test_a_parked_render_can_be_settled_and_a_waiting_run_only_seen() -> None:
     assert "settle" in parked
     assert "settle" not in waiting
     assert sentences.STATE_WORDS[State.APPROVED] in waiting
+
+
+def test_a_purchase_under_way_asks_for_no_decision() -> None:
+    words = sentences.in_doubt(run_in(State.SUBMITTING))
+
+    assert "is being bought" in words
+    assert "settle" not in words
+    assert "in doubt" not in words
+
+
+def test_a_fresh_doubt_says_that_the_list_is_searched_before_a_person_decides() -> None:
+    assert "list is searched" in sentences.in_doubt(run_in(State.UNCERTAIN))
+    assert "list is searched" not in sentences.in_doubt(run_in(State.UNCERTAIN, parked_at=NOW))
 
 
 def test_leaving_a_run_says_who_goes_on_with_it() -> None:
