@@ -148,8 +148,8 @@ def test_whatever_is_called_at_once_nothing_ever_deadlocks_and_the_books_add_up(
 
     assert deadlocks(desk.calls) == 0
     assert desk.books_wrong() == []
-    assert desk.one("select count(*) from onetake.runs where state = 'rendering'")
-    assert desk.one("select count(*) from onetake.events where outcome = 'job_taken'")
+    assert desk.one("select count(*) from onetake.events where outcome = 'made'")
+    assert desk.one("select count(*) from onetake.events where outcome = 'submitting'")
 
 
 # -- two sessions, step by step
