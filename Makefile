@@ -57,7 +57,7 @@ simulate-faults: $(STAMP) ## random users, faults, crashes and freezes; SEEDS=n
 	@$(CLEAN) .venv/bin/python -m tests.guarantee.simulation --seeds $(SEEDS) $(ARGS)
 
 lock: ## resolve the pins again (needs uv); ARGS=--upgrade for newer ones
-	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url \
+	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
 		--no-header --no-annotate $(ARGS) pyproject.toml -o requirements.lock
 
 clean: ## forget the virtual environment and the caches

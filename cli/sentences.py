@@ -200,7 +200,7 @@ def in_doubt(run: Run) -> str:
     if run.state is State.SUBMITTING:
         return (
             f"Run {run.ref} is being bought: its one request may be under way. {held} "
-            f"There is nothing to decide yet; {see[0].lower()}{see[1:]} in two minutes."
+            f"There is nothing to decide yet. {see} in two minutes."
         )
     if run.state is State.UNCERTAIN and not run.parked:
         return (

@@ -7,7 +7,7 @@ as runs, in which every job fits every run, may be adopted: identical jobs are i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from pipeline.ledger import Doubts, Owner
@@ -56,15 +56,8 @@ def could_be(job: Job, run: Run, skew: timedelta) -> bool:
     """Whether a listed job may be what this run's one request made."""
     if run.submitting_at is None or run.improved_prompt is None:
         return False
-    begun = run.submitting_at.timestamp()
-    # A process frozen on its last line before sending may send late, so doubt has no upper end but now.
-    latest = (run.failed_at or run.read_at).timestamp()
-    return fits(
-        job,
-        run.order(),
-        not_before=begun - skew.total_seconds(),
-        not_after=latest + skew.total_seconds(),
-    )
+    first, last = _window(run.submitting_at, run, skew)
+    return fits(job, run.order(), not_before=first, not_after=last)
 
 
 def judge(run: Run, look: Look, doubts: Doubts, skew: timedelta) -> Adopt | StillInDoubt:
@@ -91,8 +84,13 @@ def in_window(job: Job, run: Run, skew: timedelta) -> bool:
     """Whether the run's one request may have been under way when this job was made."""
     if job.created_at is None or run.submitting_at is None:
         return True
-    first, last = run.submitting_at - skew, (run.failed_at or run.read_at) + skew
-    return first.timestamp() <= job.created_at <= last.timestamp()
+    first, last = _window(run.submitting_at, run, skew)
+    return first <= job.created_at <= last
+
+
+def _window(sent_at: datetime, run: Run, skew: timedelta) -> tuple[float, float]:
+    """A process frozen on its last line before sending may send late, so doubt has no upper end but now."""
+    return (sent_at - skew).timestamp(), ((run.failed_at or run.read_at) + skew).timestamp()
 
 
 def proves_list(look: Look, doubts: Doubts, skew: timedelta) -> bool:

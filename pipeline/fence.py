@@ -112,9 +112,8 @@ async def replay_answers(world: World) -> None:
 
 async def _not_sold_here(run: Run, world: World) -> Run:
     """Its provider or key is not the configured one: it waits, though not past the time its user had to confirm it."""
-    if run.needs_confirmation and not run.confirmed_at and run.confirm_until and run.confirm_until <= run.read_at:
-        await world.ledger.cancel(run.run_id, "sweep", "not_confirmed")
-        return await reload(run, world)
+    if _never_confirmed(run):
+        return await _take_back(run, world)
     return await world.ledger.wait_until(run.run_id, run.read_at + world.waits.look)
 
 
@@ -123,9 +122,8 @@ async def _held_back(run: Run, fence: NotWon, world: World) -> Run:
     if run.state is not State.APPROVED:
         return run
     if fence.refused == "not_confirmed":
-        if run.confirm_until and run.confirm_until <= run.read_at:
-            await world.ledger.cancel(run.run_id, "sweep", "not_confirmed")
-            return await reload(run, world)
+        if _never_confirmed(run):
+            return await _take_back(run, world)
         waiting = await world.ledger.wait_until(run.run_id, run.confirm_until)
         if waiting.confirmed_at is None:
             return waiting
@@ -135,6 +133,16 @@ async def _held_back(run: Run, fence: NotWon, world: World) -> Run:
         await world.ledger.fail(run.run_id, State.APPROVED, fence.refused, fence.reason or "")
         return await reload(run, world)
     return await world.ledger.wait_until(run.run_id, run.read_at + HELD_BACK_RETRY)
+
+
+def _never_confirmed(run: Run) -> bool:
+    waits = run.needs_confirmation and run.confirmed_at is None
+    return waits and run.confirm_until is not None and run.confirm_until <= run.read_at
+
+
+async def _take_back(run: Run, world: World) -> Run:
+    await world.ledger.cancel(run.run_id, "sweep", "not_confirmed")
+    return await reload(run, world)
 
 
 async def reload(run: Run, world: World) -> Run:

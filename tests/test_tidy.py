@@ -38,7 +38,7 @@ SECRETS = re.compile(
 )
 # Written in pieces, so that this file does not trip over itself.
 INDEX_ADDRESSES = re.compile(
-    "|".join(("py" + r"pi\.org", "python" + r"hosted\.org", r"--(?:extra-)?" + "index-url", r"\bartifact" + "ory"))
+    "|".join(("py" + r"pi\.org", "python" + r"hosted\.org", r"index" + r"-url", r"\bartifact" + "ory"))
 )
 MACHINE_PATHS = re.compile(
     "|".join((r"/home/" + r"\w+/", r"/Us" + r"ers/\w+/", r"/ro" + r"ot/\.", r"/wo" + r"rk/\w+", r"C:\\Us" + "ers"))

@@ -36,6 +36,7 @@ from simulator.settings import INSTANT, Habits, Settings
 from steps.check_limits import Admitted
 from steps.provider import open_provider
 from tests.fixtures import KEY, PRICE_MICROUSD, Simulator, open_test_world, quick_waits, wish
+from tests.steps.test_videos_protocol import CLEAR_NO
 
 AT_ONCE = 12
 TRIES, FREEZE_SECONDS = 4, 0.5  # a cell is played again if the machine stood still meanwhile
@@ -84,16 +85,6 @@ def _status(status: int, says: str, *, made: bool = False, **how: Any) -> Behavi
     return Behaviour(name, "status", says, made, {"status": status, "made": made} | how)
 
 
-CLEAR_NO = {
-    400: "bad_request",
-    401: "unauthorized",
-    402: "no_credit",
-    403: "forbidden",
-    404: "not_found",
-    413: "too_large",
-    415: "bad_request",
-    422: "bad_request",
-}
 UNCLEAR = (300, 304, 405, 406, 408, 409, 410, 418, 423, 425, 451, 499, 500, 501, 502, 503, 504, 507, 520, 524, 529)
 MADE_ALL_THE_SAME = (408, 409, 425, 500, 502, 503, 504)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+from psycopg.types.json import Jsonb
 
 from steps.check_limits import Admitted, prompt_hash, read_reservation, request_hash
 from tests.guarantee.forks import begin_simulator, end
@@ -101,7 +102,7 @@ class Play:
     def go(self) -> None:
         chosen, sim = self.place.plan, self.place.sim
         for key, value in chosen.limits.items():
-            assert call(self.door, "set_limit", key=key, value=_json(value), who="storm", user_id=None)["set"]
+            assert call(self.door, "set_limit", key=key, value=Jsonb(value), who="storm", user_id=None)["set"]
         sim.control("POST", "/_sim/clock", {"skew_seconds": chosen.skew_seconds})
         sim.control("POST", "/_sim/faults", {"seed": chosen.seed, "rates": dict(chosen.rates)})
         try:
@@ -253,9 +254,3 @@ class _End:
 @dataclass(frozen=True)
 class _Resume:
     pass
-
-
-def _json(value: object) -> object:
-    from psycopg.types.json import Jsonb
-
-    return Jsonb(value)
