@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.amounts import usd
+from pipeline.amounts import usd
 from pipeline.audit import Audit, Kind
 
 LOUD = frozenset({Kind.TWO_PAID_CALLS, Kind.LATE_JOB, Kind.RELEASED_BUT_MADE})

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from cli.progress import Estimate
 from pipeline.cancel import stop
+from pipeline.estimate import expected
 from pipeline.records import Run, State
 from pipeline.road import LedgerUnavailable
 from pipeline.run import run as carry_on
@@ -98,10 +99,8 @@ class _Watcher:
 
 
 async def estimate_for(row: Run, world: World) -> Estimate:
-    known = await world.ledger.median_render_seconds(row.base_url, row.model, row.seconds)
-    if known is not None:
-        return Estimate(known, "as it took lately")
-    return Estimate(float(world.shop.rules_for(row.model).typical_render_seconds), "by models.toml")
+    known = await expected(row, world.ledger, world.shop)
+    return Estimate(known.seconds, "as it took lately" if known.from_history else "by models.toml")
 
 
 def _due(row: Run) -> bool:

@@ -6,10 +6,10 @@ from enum import Enum
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cli.amounts import usd
 from cli.desks import ledger_name, open_ledger
 from cli.exits import Stop, run_async
 from cli.wishes import choose
+from pipeline.amounts import usd
 from pipeline.config import ConfigError, Settings
 from pipeline.embedded import DatabaseUnavailable
 from pipeline.operators import Controls

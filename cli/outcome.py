@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from cli import sentences
-from cli.amounts import MICROUSD, usd
 from cli.exits import Exit
+from pipeline.amounts import MICROUSD, usd
 from pipeline.records import Run, State
 from steps.check_limits import Refused
 

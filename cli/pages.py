@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import sentences
-from cli.amounts import ago, usd
 from cli.outcome import cost_words
+from pipeline.amounts import ago, usd
 from pipeline.operators import Event, Period, Stats
 from pipeline.records import Run, State
 

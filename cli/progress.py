@@ -6,8 +6,8 @@ What is shown is what the ledger says, so that it is right whoever carries the r
 from dataclasses import dataclass
 from enum import Enum
 
-from cli.amounts import short, usd
 from cli.sentences import doubt
+from pipeline.amounts import short, usd
 from pipeline.records import Run, State
 
 

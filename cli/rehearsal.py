@@ -16,12 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import sentences
-from cli.amounts import MICROUSD, usd
 from cli.desks import Desk, open_ledger
 from cli.exits import Exit
 from cli.outcome import Outcome
 from cli.wishes import choose
 from cli.worlds import open_partners
+from pipeline.amounts import MICROUSD, usd
 from pipeline.config import Settings
 from pipeline.records import Run
 from pipeline.resources import prompts_folder

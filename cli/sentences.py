@@ -7,7 +7,7 @@ Words that the ledger keeps and this page does not know are shown as they are, n
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from cli.amounts import lasting, reopening, usd
+from pipeline.amounts import lasting, reopening, usd
 from pipeline.records import Run, State
 from steps.check_limits import PromptProblem, RefusalKind, Refused
 

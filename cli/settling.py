@@ -3,10 +3,10 @@
 import typer
 
 from cli import sentences
-from cli.amounts import usd
 from cli.desks import open_ledger
 from cli.exits import Exit
 from cli.wishes import user_id
+from pipeline.amounts import usd
 from pipeline.config import load_settings
 from pipeline.ledger import Recorded
 from pipeline.records import JobSource, Run, State

@@ -19,11 +19,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from cli.amounts import usd
 from cli.desks import Desk, open_ledger
 from cli.display import watching
 from cli.exits import Exit, Stop
 from cli.progress import Estimate
+from pipeline.amounts import usd
 from pipeline.config import load_settings
 from pipeline.operators import Stats
 from pipeline.records import Run

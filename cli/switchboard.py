@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.amounts import usd
+from pipeline.amounts import usd
 from pipeline.operators import Breaker, Controls, Limit, LimitNotSet, LimitSet, User
 
 

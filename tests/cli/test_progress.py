@@ -6,7 +6,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from cli.amounts import ago, lasting, reopening, short, usd
+from pipeline.amounts import ago, lasting, reopening, short, usd
 from cli.display import watching
 from cli.outcome import cost_words, exit_code
 from cli.progress import Estimate, Mark, heading, lines_of
