@@ -39,6 +39,7 @@ EXAMPLES = {
     "supabase_url": "https://project.supabase.co",
     "webhook_url": "https://bot.example/telegram",
     "poll_seconds": "5",
+    "admin_ids": "1234567,7654321",
 }
 
 
@@ -172,6 +173,18 @@ class Settings(BaseModel):
         if self.webhook_url and not self.webhook_secret:
             raise ValueError("WEBHOOK_URL needs WEBHOOK_SECRET, by which Telegram's calls are recognized")
         return self
+
+    @field_validator("admin_ids")
+    @classmethod
+    def _are_ids(cls, ids: str) -> str:
+        if any(part.strip() and not part.strip().isdecimal() for part in ids.split(",")):
+            raise ValueError("must be Telegram ids with commas")
+        return ids
+
+    @property
+    def admins(self) -> frozenset[int]:
+        """Telegram ids of operators."""
+        return frozenset(int(part) for part in self.admin_ids.split(",") if part.strip())
 
     @property
     def video(self) -> VideoEndpoint:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -35,6 +36,7 @@ RESTART_SECONDS = (0.5, 1.0, 2.0, 5.0)  # how long to wait before a worker that 
 log = logging.getLogger(__name__)
 
 Tell = Callable[[Run], Awaitable[None]]
+Follow = Callable[[UUID], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,16 @@ class Engine:
         with contextlib.suppress(AlreadyEnqueued):
             await job.defer_async(run_id=str(run_id))
 
-    async def work(self, world: World, tell: Tell, pace: Pace) -> None:
-        """Works until canceled. Waits for purchases under way before it gives up the ghost."""
+    async def work(self, world: World, tell: Tell, pace: Pace, follow: Follow = contextlib.nullcontext) -> None:
+        """Works until canceled. Waits for purchases under way before it gives up the ghost.
+
+        `follow` is entered while a run is worked on here: whoever shows its progress looks meanwhile.
+        """
         self._app.tasks.pop(TASK, None)
 
         async def advance(run_id: str) -> None:
-            fresh = await run(UUID(run_id), world)
+            with follow(UUID(run_id)):
+                fresh = await run(UUID(run_id), world)
             if fresh is not None and fresh.told_state is not fresh.state:
                 await tell(fresh)
 

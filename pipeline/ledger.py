@@ -34,6 +34,15 @@ class NotWon:
 
 
 @dataclass(frozen=True)
+class Amended:
+    """The run as it is; `refused` says why it was left so: too_late, or budget_exhausted (`what`: day or month)."""
+
+    run: Run
+    refused: str | None = None
+    what: str | None = None
+
+
+@dataclass(frozen=True)
 class Recorded:
     """Whether a job became a run's, and if not, why: owned, not_the_winner, state or unknown_run."""
 
@@ -154,6 +163,18 @@ class Ledger:
 
     async def confirm(self, run_id: UUID) -> Run:
         return read_run(await self.rpc("confirm", {"run_id": str(run_id)}))
+
+    async def amend(self, run_id: UUID, seconds: int, size: str, price_microusd: int) -> Amended:
+        """Another length or size, and the money set aside changed to match, before the user's yes."""
+        args: dict[str, Json] = {
+            "run_id": str(run_id),
+            "seconds": seconds,
+            "size": size,
+            "price_microusd": price_microusd,
+        }
+        answer = _object(await self.rpc("amend", args))
+        refused = answer.get("refused") or {}
+        return Amended(read_run(answer["run"]), refused.get("kind"), refused.get("what"))
 
     async def cancel(self, run_id: UUID, by: str, reason: str = "canceled") -> bool:
         """True if this call ended the run; False if it was too late or already over."""

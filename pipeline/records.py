@@ -109,6 +109,8 @@ class Run:
     saved_at: datetime | None = None
     delivered_at: datetime | None = None
     failed_at: datetime | None = None
+    request_hash: str = ""
+    place: int | None = None  # how many wait before it; only `load_runs` says
 
     @property
     def ended(self) -> bool:

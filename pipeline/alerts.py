@@ -1,0 +1,45 @@
+"""News that operators must hear, each once: found by the database, told by whoever has a way to them.
+
+In       `rpc(name, args) -> json`
+Out      alerts taken for a while; told, they never come again
+Raises   what the road raises
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pipeline.road import Rpc
+
+DOUBT = timedelta(minutes=15)  # a run in doubt for longer is news
+TELLING_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Alert:
+    """`kind`: in_doubt, parked, late_job, two_paid_calls, budget, failure_rate, breaker, model_gone, or audit."""
+
+    key: str
+    kind: str
+    at: datetime
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Alerts:
+    def __init__(self, rpc: Rpc, doubt: timedelta = DOUBT) -> None:
+        self._rpc = rpc
+        self._doubt = doubt
+
+    async def take(self) -> tuple[Alert, ...]:
+        """What is new, oldest first; nobody else gets it for a minute."""
+        await self._rpc("raise_alerts", {"doubt_seconds": self._doubt.total_seconds()})
+        return _ALERTS.validate_python(await self._rpc("take_alerts", {"seconds": TELLING_SECONDS}))
+
+    async def told(self, alert: Alert) -> None:
+        await self._rpc("alert_told", {"key": alert.key})
+
+
+_ALERTS = TypeAdapter(tuple[Alert, ...])

@@ -1,0 +1,64 @@
+"""What a run's user is told, and where: over the same callable as the ledger.
+
+In       `rpc(name, args) -> json`
+Out      runs as they are afterwards
+Raises   what the road raises
+Effects  notes on the row; money and states are untouched, but for `told`, which makes a saved run delivered
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pipeline.records import Run, State, read_run
+from pipeline.road import Rpc
+
+
+class Telling:
+    """`teller` names this process: the telling it has begun it may prolong, and nobody else takes it meanwhile."""
+
+    def __init__(self, rpc: Rpc, teller: str) -> None:
+        self._rpc = rpc
+        self._teller = teller
+
+    async def load(self, run_ids: Iterable[UUID]) -> tuple[Run, ...]:
+        """The rows of these runs; `place` says how many wait before one that has not begun."""
+        rows = await self._rpc("load_runs", {"run_ids": [str(run_id) for run_id in run_ids]})
+        assert isinstance(rows, list), "load_runs answers a list"
+        return tuple(map(read_run, rows))
+
+    async def note(self, run_id: UUID, more: Mapping[str, Any]) -> Run:
+        """Adds to the audience: the card's message id, the video's, Telegram's file id."""
+        return read_run(await self._rpc("note_audience", {"run_id": str(run_id), "more": dict(more)}))
+
+    async def begin(self, run: Run, seconds: float) -> Run | None:
+        """The run, if its present state is ours to tell for so long; None if it is told or somebody else is at it."""
+        row = await self._rpc(
+            "begin_telling",
+            {"run_id": str(run.run_id), "state": run.state.value, "teller": self._teller, "seconds": seconds},
+        )
+        return read_run(row) if row else None
+
+    async def later(self, run: Run, at: datetime) -> None:
+        """It could not be told now."""
+        await self._rpc("tell_later", {"run_id": str(run.run_id), "state": run.state.value, "at": at.isoformat()})
+
+    async def told(self, run: Run, *, delivered: bool = False, **detail: object) -> Run:
+        """The user has heard of the run's state; with `delivered`, has the video."""
+        return read_run(
+            await self._rpc(
+                "told",
+                {
+                    "run_id": str(run.run_id),
+                    "state": run.state.value,
+                    "delivered": delivered and run.state is State.SAVED,
+                    "detail": {name: str(value) for name, value in detail.items()},
+                },
+            )
+        )
+
+    async def again(self, user_id: str) -> tuple[UUID, ...]:
+        """Videos that could not be brought while the bot was blocked: due again."""
+        woken = await self._rpc("tell_again", {"user_id": user_id})
+        return tuple(UUID(str(run_id)) for run_id in woken) if isinstance(woken, list) else ()
