@@ -20,13 +20,16 @@ KEPT := HOME PATH USER LOGNAME TERM COLORTERM NO_COLOR COLUMNS LANG LC_ALL LC_CT
 CLEAN := env -i ONETAKE_IGNORE_ENV_FILE=1 $(foreach name,$(KEPT),$${$(name)+"$(name)=$$$(name)"})
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format record bench guarantee mutants simulate-faults lock clean
+.PHONY: help demo run test lint format record bench guarantee mutants simulate-faults lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(STAMP) ## the story end to end, no account needed
 	@$(CLEAN) .venv/bin/onetake demo
+
+run: $(STAMP) ## the bot; without a token, in your browser with everything outside simulated
+	@.venv/bin/onetake bot
 
 test: $(STAMP) ## the whole suite, offline, in random order
 	@$(CLEAN) .venv/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)

@@ -17,9 +17,21 @@ class OneLine(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def to_stderr() -> None:
+class Redacted(OneLine):
+    """The same, without a secret that a library may have put into an address."""
+
+    def __init__(self, secret: str | None) -> None:
+        super().__init__()
+        self._secret = secret
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        return line.replace(self._secret, "(token)") if self._secret else line
+
+
+def to_stderr(secret: str | None = None) -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(OneLine())
+    handler.setFormatter(Redacted(secret))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 

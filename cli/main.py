@@ -41,6 +41,7 @@ for switch in (control.pause, control.resume):
     app.command(switch.__name__)(switch)
 app.add_typer(control.limits, name="limits")
 app.add_typer(control.users, name="users")
+app.command("bot")(work.bot)
 app.command("worker")(work.worker)
 app.add_typer(database.db, name="db")
 app.command("check")(doctor.check)

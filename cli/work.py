@@ -19,6 +19,22 @@ def worker() -> None:
     run_async(work(load_settings()))
 
 
+def bot(
+    worker: Annotated[
+        bool, typer.Option("--worker/--no-worker", help="Carry runs here, too; not where `onetake worker` does.")
+    ] = True,
+) -> None:
+    """The Telegram bot. Without TELEGRAM_BOT_TOKEN: the real bot in your browser, everything outside simulated.
+
+    SIGTERM or Ctrl-C stops it gracefully: intake first, a purchase under way is seen through.
+    A second one stops it at once.
+    """
+    from cli.counter import serve
+    from pipeline.config import load_settings
+
+    run_async(serve(load_settings(), worker=worker))
+
+
 def simulate(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8090,
     speed: Annotated[str, typer.Option(help="How much faster than life: a number, or `instant`.")] = "1",

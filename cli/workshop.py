@@ -26,17 +26,21 @@ async def work(settings: Settings) -> None:
     logs.to_stderr()
     async with open_world(settings) as premises, open_engine(premises.desk.dsn) as engine:
         typer.echo(f"{clock()} worker ready: {premises.desk.name}, buys {premises.model.name}")
-        pace = Pace(
-            concurrency=settings.worker_concurrency,
-            heartbeat_seconds=settings.heartbeat_seconds,
-            stalled_seconds=settings.stalled_seconds,
-            sweep_seconds=settings.sweep_seconds,
-        )
-        await _until_told_to_stop(asyncio.create_task(engine.work(premises.world, _tell, pace)), premises)
+        await _until_told_to_stop(asyncio.create_task(engine.work(premises.world, _tell, pace_of(settings))), premises)
         typer.echo(f"{clock()} worker stopped; what is unfinished goes on with the next one")
 
 
-async def _until_told_to_stop(working: "asyncio.Task[None]", premises: Premises) -> None:
+def pace_of(settings: Settings) -> Pace:
+    return Pace(
+        concurrency=settings.worker_concurrency,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        stalled_seconds=settings.stalled_seconds,
+        sweep_seconds=settings.sweep_seconds,
+    )
+
+
+def stopping_signal() -> asyncio.Event:
+    """Set by the first SIGTERM or Ctrl-C; a second one ends the process at once."""
     stop = asyncio.Event()
     told = 0
 
@@ -49,7 +53,12 @@ async def _until_told_to_stop(working: "asyncio.Task[None]", premises: Premises)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    saying = asyncio.create_task(_say_changes(premises.desk.operators))
+    return stop
+
+
+async def _until_told_to_stop(working: "asyncio.Task[None]", premises: Premises) -> None:
+    stop = stopping_signal()
+    saying = asyncio.create_task(say_changes(premises.desk.operators))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
     if stop.is_set():
@@ -65,7 +74,7 @@ async def _tell(_: Run) -> None:
     """A terminal hears of its run from the command that watches it, or when it asks."""
 
 
-async def _say_changes(operators: Operators) -> None:
+async def say_changes(operators: Operators) -> None:
     """One line whenever a run is in another state than before, whoever moved it."""
     said: dict[UUID, State] | None = None
     while True:

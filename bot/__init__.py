@@ -1,0 +1,1 @@
+"""Telegram: translates between chats and the pipeline, decides nothing."""

@@ -1,0 +1,153 @@
+"""Tells operators what they must hear, each once, in the language of their app."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from aiogram.exceptions import TelegramAPIError
+from markupsafe import Markup
+
+from bot.address import user_id
+from bot.outbox import NotSaid, Outbox
+from bot.replies import compose
+from bot.words import Words
+from pipeline.alerts import Alert, Alerts
+from pipeline.amounts import usd
+from pipeline.customers import Customers
+from pipeline.road import LedgerError
+
+LOOK_SECONDS = 20.0
+
+log = logging.getLogger(__name__)
+
+
+def _in_doubt(alert: Alert, words: Words) -> Markup:
+    return words(
+        "🔎 {ref} is in doubt for a quarter of an hour: {held} is set aside. If the provider's books show it, "
+        "<code>/admin found {ref} JOB</code>; if they show that it was not made, <code>/admin notcharged {ref}</code>.",
+        ref=alert.detail["ref"],
+        held=usd(alert.detail["held_microusd"]),
+    )
+
+
+def _parked(alert: Alert, words: Words) -> Markup:
+    return words(
+        "🕰 {ref} was ordered and is not ready long after its time: {held} is set aside, it is looked at ever more "
+        "seldom. See <code>/admin show {ref}</code> and the provider's books.",
+        ref=alert.detail["ref"],
+        held=usd(alert.detail["held_microusd"]),
+    )
+
+
+def _late_job(alert: Alert, words: Words) -> Markup:
+    return words(
+        "🕰 {ref} had ended without a video, and its job turned up after all: "
+        "{price} counts again, the video is fetched.",
+        ref=alert.detail["ref"],
+        price=usd(alert.detail["price_microusd"]),
+    )
+
+
+def _two_paid_calls(alert: Alert, words: Words) -> Markup:
+    return words(
+        "🚨 Two paid calls for one run, which must never come: {ref} {words}. Stop with <code>/admin pause</code> "
+        "and look into the provider's books. Something between us and the provider may repeat requests.",
+        ref=alert.detail.get("ref") or "",
+        words=alert.detail.get("words") or "",
+    )
+
+
+def _budget(alert: Alert, words: Words) -> Markup:
+    return words(
+        "💰 {share} % of the budget of {period} is used: {used} of {limit}. "
+        "Change it with <code>/admin limit budget_day_microusd AMOUNT</code> or the month's.",
+        share=alert.detail["share"],
+        period=alert.detail["period"],
+        used=usd(alert.detail["used_microusd"]),
+        limit=usd(alert.detail["limit_microusd"]),
+    )
+
+
+def _failure_rate(alert: Alert, words: Words) -> Markup:
+    return words(
+        "📉 {failed} of {ended} orders of the last hour failed at the provider. Their users were told and not charged "
+        "unless the provider bills failures. <code>/admin pause</code> stops ordering.",
+        failed=alert.detail["failed"],
+        ended=alert.detail["ended"],
+    )
+
+
+def _breaker(alert: Alert, words: Words) -> Markup:
+    return words(
+        "⚡ Ordering has stopped by itself ({cause}) and tries again in a few minutes. "
+        "<code>/admin resume</code> opens it at once.",
+        cause=alert.detail.get("cause") or "?",
+    )
+
+
+def _model_gone(alert: Alert, words: Words) -> Markup:
+    return words(
+        "🪦 The provider does not know the model {model} at {base_url} any more: {detail}. "
+        "{ref} failed, nothing was charged. "
+        "Choose another VIDEO_MODEL; <code>onetake check</code> lists what can be bought.",
+        model=alert.detail["model"],
+        base_url=alert.detail["base_url"],
+        ref=alert.detail["ref"],
+        detail=alert.detail.get("detail") or "",
+    )
+
+
+def _audit(alert: Alert, words: Words) -> Markup:
+    return words.count(
+        "📒 The audit found {n} difference between the provider's books and the ledger: {first} "
+        "See <code>onetake audit</code>.",
+        "📒 The audit found {n} differences between the provider's books and the ledger, first: {first} "
+        "See <code>onetake audit</code>.",
+        int(alert.detail["differences"]),
+        first=alert.detail.get("words") or "",
+    )
+
+
+SAYINGS: Mapping[str, Callable[[Alert, Words], Markup]] = {
+    "in_doubt": _in_doubt,
+    "parked": _parked,
+    "late_job": _late_job,
+    "two_paid_calls": _two_paid_calls,
+    "budget": _budget,
+    "failure_rate": _failure_rate,
+    "breaker": _breaker,
+    "model_gone": _model_gone,
+    "audit": _audit,
+}
+
+
+class Alarms:
+    def __init__(self, outbox: Outbox, alerts: Alerts, customers: Customers, admins: frozenset[int]) -> None:
+        self._outbox, self._alerts, self._customers, self._admins = outbox, alerts, customers, admins
+
+    async def keep(self, look_seconds: float = LOOK_SECONDS) -> None:
+        """Until canceled."""
+        while True:
+            try:
+                await self.tell_all()
+            except LedgerError as error:
+                log.warning("alarms", extra={"action": "alarms_unread", "error": str(error)})
+            await asyncio.sleep(look_seconds)
+
+    async def tell_all(self) -> None:
+        """Every new alert to every operator. One who cannot be reached does not keep it from the others."""
+        for alert in await self._alerts.take():
+            log.warning("alert", extra={"action": "alert", "key": alert.key})
+            reached = [await self._tell(alert, admin) for admin in sorted(self._admins)]
+            if any(reached) or not self._admins:
+                await self._alerts.told(alert)
+
+    async def _tell(self, alert: Alert, admin: int) -> bool:
+        customer = await self._customers.get(user_id(admin))
+        text = SAYINGS[alert.kind](alert, Words(customer.preferences.language or "en"))
+        try:
+            await self._outbox.say(compose(admin, text, None, None, None), admin)
+        except (NotSaid, TelegramAPIError) as error:
+            log.warning("alert", extra={"action": "alert_unsaid", "key": alert.key, "error": type(error).__name__})
+            return False
+        return True

@@ -1,0 +1,159 @@
+"""Brings a run's news to its user: the card's last word, and the video. At least once, and it cannot fail a run.
+
+In       a run whose present state was not told yet (the engine's `tell`)
+Out      the ledger knows that it was told; or when to try again; or that the user cannot be reached
+Effects  messages. One process at a time tells a state; one that dies in mid-telling is followed by another
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+from aiogram.exceptions import TelegramAPIError
+from aiogram.methods import SendVideo
+from aiogram.types import FSInputFile, Message
+
+from bot.address import Address, address_of
+from bot.board import Board
+from bot.cards import caption, under_video
+from bot.offer import Offer, dimensions
+from bot.outbox import UPLOAD_SECONDS, Gone, Later, Outbox, TooLarge, Unknown, Unreachable
+from bot.replies import compose, reply_parameters
+from bot.sentences import failure
+from bot.words import Words
+from pipeline.cancel import stop
+from pipeline.records import Run, State
+from pipeline.road import LedgerUnavailable
+from pipeline.telling import Telling
+
+TELLING_SECONDS = 15.0  # nobody else tells meanwhile; prolonged while we are at it
+AGAIN = timedelta(seconds=5)  # after an answer of Telegram's was lost
+AGAIN_LATER = timedelta(minutes=5)  # after Telegram refused for a reason we do not know
+LONG = timedelta(seconds=60)  # a failure after a longer wait is said in a message of its own: edits make no sound
+
+log = logging.getLogger(__name__)
+
+
+class Courier:
+    def __init__(self, outbox: Outbox, board: Board, telling: Telling, offer: Offer) -> None:
+        self._outbox, self._board, self._telling, self._offer = outbox, board, telling, offer
+
+    async def tell(self, run: Run) -> None:
+        """For the engine. Raises only what the road raises; the engine then asks again."""
+        address = address_of(run)
+        if address is None or address.bot_id != self._outbox.bot.id:
+            return
+        mine = await self._telling.begin(run, TELLING_SECONDS)
+        if mine is None:
+            return
+        async with self._prolonged(mine):
+            await self._tell(mine, address_of(mine) or address)
+
+    async def _tell(self, run: Run, address: Address) -> None:
+        try:
+            if run.state is State.SAVED:
+                await self._bring(run, address)
+            else:
+                await self._say(run, address)
+        except Later as wait:
+            await self._telling.later(run, run.read_at + timedelta(seconds=wait.seconds))
+        except Unknown:
+            await self._telling.later(run, run.read_at + AGAIN)
+        except (Unreachable, TooLarge, FileNotFoundError) as error:
+            await self._could_not(run, error)
+        except TelegramAPIError as error:
+            log.error("tell", extra={"action": "tell_refused", "run": run.ref, "error": error.message})
+            await self._telling.later(run, run.read_at + AGAIN_LATER)
+
+    async def _say(self, run: Run, address: Address) -> None:
+        """The card says it; and a failure after a long wait makes a sound."""
+        with contextlib.suppress(Gone):
+            await self._board.show(run)
+        if run.state is State.FAILED and run.age(run.reserved_at) > LONG:
+            words = Words(address.language)
+            text = words("❌ {ref}: {what}", ref=run.ref, what=failure(run, words))
+            method = compose(address.chat_id, text, None, address.message_id, address.thread_id)
+            await self._outbox.say(method, address.chat_id)
+        await self._telling.told(run)
+        if run.ended:
+            self._board.forget(run.run_id)
+
+    async def _bring(self, run: Run, address: Address) -> None:
+        with contextlib.suppress(Later, Gone, Unknown):
+            await self._board.show(run, uploading=True)
+        sent = await self.send(run, address)
+        file_id = file_of(sent)
+        await self._telling.note(run.run_id, {"video_id": sent.message_id, "file_id": file_id})
+        fresh = await self._telling.told(run, delivered=True, message_id=sent.message_id)
+        self._board.touch(fresh.run_id)
+
+    async def send(self, run: Run, address: Address, reply_to: int | None = None) -> Message:
+        """The video, by Telegram's file id if it has one, else from our file. Raises FileNotFoundError, NotSaid."""
+        method = self._video(run, address, reply_to)
+        return await self._outbox.say(method, address.chat_id, answer_seconds=UPLOAD_SECONDS)
+
+    async def send_again(self, run: Run, address: Address) -> None:
+        """From the history. One that never arrived has arrived now."""
+        sent = await self.send(run, address)
+        known = address_of(run)
+        if known is not None and known.bot_id == address.bot_id and known.file_id is None:
+            await self._telling.note(run.run_id, {"video_id": sent.message_id, "file_id": file_of(sent)})
+        if run.state is State.SAVED:
+            await self._telling.told(run, delivered=True, message_id=sent.message_id)
+            self._board.touch(run.run_id)
+
+    def _video(self, run: Run, address: Address, reply_to: int | None) -> SendVideo:
+        words = Words(address.language)
+        width, height = dimensions(run.size)
+        return SendVideo(
+            chat_id=address.chat_id,
+            video=address.file_id or _file(run),
+            caption=caption(run, words, demo=self._offer.demo),
+            parse_mode="HTML",
+            width=width,
+            height=height,
+            duration=run.seconds,
+            supports_streaming=True,
+            reply_parameters=reply_parameters(reply_to or address.message_id),
+            message_thread_id=address.thread_id,
+            reply_markup=under_video(run, words, take=1),
+        )
+
+    async def _could_not(self, run: Run, error: Exception) -> None:
+        """It is said no more by itself: a video waits for its user's next /start, or /videos."""
+        log.warning("tell", extra={"action": "not_reached", "run": run.ref, "error": type(error).__name__})
+        fresh = await self._telling.told(run, why=type(error).__name__)
+        if isinstance(error, Unreachable):
+            self._board.forget(run.run_id)
+        else:
+            self._board.touch(fresh.run_id)
+
+    @contextlib.asynccontextmanager
+    async def _prolonged(self, run: Run) -> AsyncIterator[None]:
+        async def again() -> None:
+            while True:
+                await asyncio.sleep(TELLING_SECONDS / 3)
+                with contextlib.suppress(LedgerUnavailable):
+                    await self._telling.begin(run, TELLING_SECONDS)
+
+        prolonging = asyncio.create_task(again())
+        try:
+            yield
+        finally:
+            await stop(prolonging)
+
+
+def _file(run: Run) -> FSInputFile:
+    path = Path(run.file or "")
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    return FSInputFile(path, filename=f"onetake-{run.ref}.mp4")
+
+
+def file_of(sent: Message) -> str | None:
+    """Telegram turns a silent clip into an animation now and then."""
+    found = sent.video or sent.animation or sent.document
+    return found.file_id if found else None

@@ -1,0 +1,140 @@
+"""The bot, put together: its parts, its routers, and one way in for updates, whichever way they come.
+
+In       a Bot, the ledger's parts, what is for sale, and a way to enqueue runs
+Out      Front: `feed` handles one update; `courier.tell` and `board.follow` are for the engine
+Raises   `feed` raises LedgerUnavailable: the update was not handled and must come again
+"""
+
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiogram import Bot, Dispatcher
+from aiogram.types import CallbackQuery, ErrorEvent, Message, Update
+
+from bot import admin, pages, preferences, requests, run_taps
+from bot.alarms import Alarms
+from bot.board import Board
+from bot.deliver import Courier
+from bot.greeter import Greeter
+from bot.meter import Meter
+from bot.offer import Offer
+from bot.ordering import Enqueue, Orders
+from bot.outbox import Outbox
+from bot.replies import Replies
+from bot.throttle import Throttle
+from bot.words import N_, Words, language_of
+from pipeline.alerts import Alerts
+from pipeline.background import Background
+from pipeline.customers import Customers
+from pipeline.ledger import Ledger
+from pipeline.operators import Operators
+from pipeline.road import LedgerUnavailable
+from pipeline.telling import Telling
+from pipeline.world import Shop
+
+ALLOWED_UPDATES = ["message", "callback_query"]  # an edited message is not a new request
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Front:
+    bot: Bot
+    dispatcher: Dispatcher
+    board: Board
+    courier: Courier
+    outbox: Outbox
+
+    async def feed(self, update: Update) -> None:
+        """Handles one update to its end."""
+        await self.dispatcher.feed_update(self.bot, update)
+
+
+@dataclass(frozen=True)
+class Back:
+    """What the bot needs of the house behind it. `slow_seconds`: after so long a render is called slow."""
+
+    ledger: Ledger
+    operators: Operators
+    shop: Shop
+    offer: Offer
+    enqueue: Enqueue
+    admins: frozenset[int]
+    teller: str
+    slow_seconds: float
+
+
+@asynccontextmanager
+async def open_front(bot: Bot, back: Back) -> AsyncIterator[Front]:
+    """Cards are kept and alerts told as long as this is open."""
+    rpc = back.ledger.rpc
+    customers, telling = Customers(rpc), Telling(rpc, back.teller)
+    outbox = Outbox(bot, Meter(time.monotonic), time.monotonic)
+    board = Board(outbox, telling, back.ledger, customers, back.shop, back.offer, back.slow_seconds)
+    courier = Courier(outbox, board, telling, back.offer)
+    replies = Replies(outbox)
+    dispatcher = _dispatcher(customers, back.admins, replies)
+    dispatcher.workflow_data.update(
+        customers=customers,
+        ledger=back.ledger,
+        operators=back.operators,
+        offer=back.offer,
+        orders=Orders(back.ledger, back.offer, back.enqueue, board),
+        enqueue=back.enqueue,
+        courier=courier,
+        telling=telling,
+        replies=replies,
+        admins=back.admins,
+    )
+    alarms = Alarms(outbox, Alerts(rpc), customers, back.admins)
+    async with Background(board.keep(), alarms.keep()):
+        try:
+            yield Front(bot, dispatcher, board, courier, outbox)
+        finally:
+            await replies.stop()
+
+
+def _dispatcher(customers: Customers, admins: frozenset[int], replies: Replies) -> Dispatcher:
+    async def too_much(said: Message | CallbackQuery) -> None:
+        words = Words(language_of(said.from_user.language_code if said.from_user else None))
+        if isinstance(said, Message):
+            await replies.to(
+                said,
+                words(TOO_MUCH),
+            )
+        else:
+            await replies.tap(
+                said, words.plain(N_("That was a lot at once. This tap did nothing; try again in a minute."))
+            )
+
+    async def failed(event: ErrorEvent) -> bool:
+        """The last word on an update. What the ledger did not hear comes again; the rest is a bug, and is said."""
+        if isinstance(event.exception, LedgerUnavailable):
+            raise event.exception
+        log.error("update", extra={"action": "update_failed"}, exc_info=event.exception)
+        said = event.update.message or event.update.callback_query
+        words = Words(language_of(said.from_user.language_code if said and said.from_user else None))
+        if isinstance(said, Message):
+            await replies.to(said, words(WENT_WRONG))
+        elif said is not None:
+            await replies.tap(said, words.plain(WENT_WRONG), alert=True)
+        return True
+
+    dispatcher = Dispatcher(disable_fsm=True)
+    dispatcher.update.outer_middleware(Throttle(too_much))
+    greeter = Greeter(customers, admins)
+    dispatcher.message.outer_middleware(greeter)
+    dispatcher.callback_query.outer_middleware(greeter)
+    dispatcher.error.register(failed)
+    for answers in (admin, pages, preferences, run_taps, requests):  # the last takes what nobody else understood
+        dispatcher.include_router(answers.make_router())
+    return dispatcher
+
+
+TOO_MUCH = N_("That was a lot at once; I did not read the last ones. Nothing was charged for them. Give me a minute.")
+WENT_WRONG = N_(
+    "Something went wrong here. If a video of yours was under way it goes on, and nothing is bought twice. See /status."
+)

@@ -1,0 +1,31 @@
+"""Who is speaking, in which language: read once per update, handed to whoever answers it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiogram import BaseMiddleware
+from aiogram.types import TelegramObject, User
+
+from bot.address import user_id
+from bot.words import Words, language_of
+from pipeline.customers import Customers
+
+Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
+
+
+class Greeter(BaseMiddleware):
+    """Adds `sender`, `customer` and `words`. Updates of nobody in particular are not for us."""
+
+    def __init__(self, customers: Customers, admins: frozenset[int]) -> None:
+        self._customers = customers
+        self._admins = admins
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        sender: User | None = data.get("event_from_user")
+        if sender is None:
+            return None
+        customer = await self._customers.get(user_id(sender.id))
+        language = customer.preferences.language or language_of(sender.language_code)
+        if sender.id in self._admins and customer.preferences.language is None:
+            await self._customers.set_preference(user_id(sender.id), "language", language)  # alerts come unasked
+        return await handler(event, data | {"sender": sender, "customer": customer, "words": Words(language)})

@@ -1,0 +1,88 @@
+"""From a wish in a chat to a run with a card: one `reserve`, one job, one card.
+
+In       a prompt, whose it is, where it was said, and the key under which it is the same wish for ever
+Out      Placed, or why not
+Raises   what the road raises: the update is then handed to us again, and `reserve` answers "replayed"
+Effects  the reservation is committed before anything is said
+"""
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from aiogram.exceptions import TelegramAPIError
+
+from bot.address import Address, address_of
+from bot.board import Board
+from bot.offer import Offer
+from bot.outbox import NotSaid
+from bot.replies import SOON_SECONDS
+from pipeline.customers import Customer, Preferences
+from pipeline.ledger import Ledger
+from pipeline.records import Run
+from steps.check_limits import PromptProblem, Refused, check_limits, check_prompt
+
+Enqueue = Callable[[UUID], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """`replayed`: this wish has been a run before."""
+
+    run: Run
+    replayed: bool
+
+
+@dataclass(frozen=True)
+class Wish:
+    """`user` is the ledger's name for them; `chosen` overrides their usual length and format."""
+
+    prompt: str
+    user: str
+    key: str
+    address: Address
+    chosen: Preferences | None = None
+    again: bool = False
+
+
+class Orders:
+    def __init__(self, ledger: Ledger, offer: Offer, enqueue: Enqueue, board: Board) -> None:
+        self._ledger, self._offer, self._enqueue, self._board = ledger, offer, enqueue, board
+
+    async def place(self, wish: Wish, customer: Customer) -> Placed | Refused | PromptProblem:
+        prompt = check_prompt(wish.prompt)
+        if isinstance(prompt, PromptProblem):
+            return prompt
+        request = self._offer.request(
+            prompt,
+            wish.user,
+            wish.key,
+            wish.address.to_audience(),
+            chosen=wish.chosen or customer.preferences,
+            confirm=customer.asks_first,
+            again=wish.again,
+        )
+        answer = await check_limits(request, self._ledger.rpc)
+        if isinstance(answer, Refused):
+            return answer
+        run = await self._ledger.load(answer.run_id)
+        assert run is not None, f"run {answer.ref} has left the ledger"
+        if not run.ended:
+            await self.go_on(run)
+            await self._show_card(run)
+        return Placed(run, answer.replayed)
+
+    async def go_on(self, run: Run) -> None:
+        """Somebody should look at the run now."""
+        await self._enqueue(run.run_id)
+        self._board.touch(run.run_id)
+
+    async def _show_card(self, run: Run) -> None:
+        """Now, if its turn comes soon; otherwise the board sends it."""
+        self._board.queue(run.run_id)
+        address = address_of(run)
+        if address is None or address.card_id is not None:
+            return
+        with contextlib.suppress(NotSaid, TelegramAPIError):
+            await self._board.show(run, patience=SOON_SECONDS)

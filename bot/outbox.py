@@ -1,0 +1,135 @@
+"""The one way out to Telegram: metered, patient with flood waits, and clear about what came of it.
+
+In       a method of the Bot API, its chat, and how urgent it is
+Out      what Telegram answered
+Raises   Later (not now: at least so long), Unreachable (blocked, gone: not ever by itself), Gone (the message to edit
+         is not there), TooLarge; Unknown: the answer was lost, it may have been done
+Effects  at most one request per call
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+from aiogram import Bot
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramBadRequest,
+    TelegramEntityTooLarge,
+    TelegramForbiddenError,
+    TelegramMigrateToChat,
+    TelegramNetworkError,
+    TelegramNotFound,
+    TelegramRetryAfter,
+    TelegramServerError,
+)
+from aiogram.methods import TelegramMethod
+
+from bot.meter import Meter, Urgency
+
+Result = TypeVar("Result")
+PATIENCE_SECONDS = 30.0
+UPLOAD_SECONDS = 300
+CALL_SECONDS = 20
+NOT_MODIFIED = "message is not modified"
+GONE = ("message to edit not found", "message can't be edited", "MESSAGE_ID_INVALID")
+UNREACHABLE = ("chat not found", "user is deactivated", "bot was kicked", "not enough rights", "have no rights to send")
+
+
+class NotSaid(Exception):
+    """Something was not said in a chat."""
+
+
+@dataclass
+class Later(NotSaid):
+    """There is no turn for it before so many seconds."""
+
+    seconds: float
+
+
+class Unreachable(NotSaid):
+    """The user blocked the bot, or the chat is gone."""
+
+
+class Gone(NotSaid):
+    """The message to be edited was deleted."""
+
+
+class TooLarge(NotSaid):
+    """More than Telegram takes from a bot."""
+
+
+class Unknown(NotSaid):
+    """No answer, or none that could be read: it may have been done."""
+
+
+class Outbox:
+    """Calls of one bot. Two calls in one chat never overtake each other."""
+
+    def __init__(self, bot: Bot, meter: Meter, clock: Callable[[], float]) -> None:
+        self.bot = bot
+        self._meter = meter
+        self._clock = clock
+        self._lanes: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+
+    async def say(
+        self,
+        method: TelegramMethod[Result],
+        chat_id: int,
+        urgency: Urgency = Urgency.ANSWER,
+        *,
+        patience: float = PATIENCE_SECONDS,
+        answer_seconds: int = CALL_SECONDS,
+    ) -> Result:
+        """Makes the call when its turn comes; only an answer waits for it, and no longer than `patience` seconds."""
+        patience = patience if urgency is Urgency.ANSWER else 0.0
+        async with self._lane(chat_id):
+            deadline = self._clock() + patience
+            while wait := self._meter.wait_for(chat_id, urgency):
+                if self._clock() + wait > deadline:
+                    raise Later(wait)
+                await asyncio.sleep(wait)
+            self._meter.count(chat_id)
+            return await self._call(method, chat_id, answer_seconds)
+
+    async def ask(self, method: TelegramMethod[Result]) -> Result:
+        """A call that no chat sees and no budget counts: an answer to a tap, the command list."""
+        return await self._call(method, None, CALL_SECONDS)
+
+    async def _call(self, method: TelegramMethod[Result], chat_id: int | None, answer_seconds: int) -> Result:
+        try:
+            return await self.bot(method, request_timeout=answer_seconds)
+        except TelegramRetryAfter as error:
+            self._meter.silence(chat_id, error.retry_after)
+            raise Later(float(error.retry_after)) from error
+        except TelegramForbiddenError as error:
+            raise Unreachable(str(error.message)) from error
+        except TelegramEntityTooLarge as error:
+            raise TooLarge from error
+        except (TelegramNetworkError, TelegramServerError, ClientDecodeError) as error:
+            raise Unknown(type(error).__name__) from error
+        except (TelegramBadRequest, TelegramNotFound, TelegramMigrateToChat) as error:
+            raise _meaning(error) from error
+
+    def _lane(self, chat_id: int) -> asyncio.Lock:
+        """The chat's own lock; it lives as long as somebody holds it or waits for it."""
+        lock = self._lanes.get(chat_id)
+        if lock is None:
+            lock = self._lanes[chat_id] = asyncio.Lock()
+        return lock
+
+
+def not_modified(error: BaseException) -> bool:
+    """It says already what it should say."""
+    return isinstance(error, TelegramBadRequest) and NOT_MODIFIED in error.message
+
+
+def _meaning(error: Any) -> Exception:
+    words = str(error.message)
+    if any(sign in words for sign in GONE):
+        return Gone(words)
+    if any(sign.lower() in words.lower() for sign in UNREACHABLE) or isinstance(error, TelegramMigrateToChat):
+        return Unreachable(words)
+    return error if isinstance(error, Exception) else Unknown(words)

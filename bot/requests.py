@@ -1,0 +1,239 @@
+"""What people write: /create, a mention, an answer to our question, or plain words that may become a video."""
+
+import re
+from datetime import UTC, datetime
+
+from aiogram import Bot, F, Router
+from aiogram.enums import ChatType
+from aiogram.filters import Command, CommandObject
+from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
+
+from bot import sentences
+from bot.address import Address, request_key, user_id
+from bot.ordering import Orders, Placed, Wish
+from bot.replies import Replies, thread_of
+from bot.taps import Example, Offer
+from bot.words import N_, Words
+from pipeline.customers import Customer
+from steps.check_limits import PromptProblem, Refused
+
+EXAMPLES = (
+    N_("A paper boat sails down a rainy street at dusk, reflections of neon on the water"),
+    N_("A cat in a tiny apron kneads bread in a sunny kitchen, flour in the air"),
+    N_("A hot-air balloon drifts over misty mountains at sunrise, seen from a drone"),
+)
+EXAMPLE_NAMES = (N_("🚤 Paper boat"), N_("🐈 Baking cat"), N_("🎈 Balloon"))
+QUESTION_SIGN = "✏️"  # every question of ours that asks for a prompt begins with it
+private = F.chat.type == ChatType.PRIVATE
+
+
+async def create(
+    message: Message,
+    command: CommandObject,
+    bot: Bot,
+    words: Words,
+    customer: Customer,
+    orders: Orders,
+    replies: Replies,
+) -> None:
+    if command.args is None or not command.args.strip():
+        await replies.to(
+            message, words("Write what the video should show after /create, or tap an example."), examples(words)
+        )
+        return
+    await order(message, command.args, bot, words, customer, orders, replies)
+
+
+async def order(
+    message: Message, prompt: str, bot: Bot, words: Words, customer: Customer, orders: Orders, replies: Replies
+) -> None:
+    """A message that asks for a video. The same message is the same run, however often it arrives."""
+    if message.from_user is None or message.sender_chat is not None or message.from_user.is_bot:
+        await replies.to(
+            message, words("I cannot tell who is asking here: write as yourself, not as a group or a channel.")
+        )
+        return
+    key = request_key(bot.id, message.chat.id, message.message_id)
+    wish = Wish(prompt, user_id(message.from_user.id), key, address_here(message, bot.id, words))
+    answer = await orders.place(wish, customer)
+    await say_answer(message, answer, words, replies)
+
+
+async def say_answer(
+    message: Message, answer: Placed | Refused | PromptProblem, words: Words, replies: Replies
+) -> None:
+    match answer:
+        case Refused():
+            await replies.to(message, sentences.refusal(answer, words, datetime.now(UTC)))
+        case PromptProblem():
+            await replies.to(message, sentences.prompt_problem(answer, words))
+
+
+def address_here(message: Message, bot_id: int, words: Words) -> Address:
+    return Address(
+        bot_id=bot_id,
+        chat_id=message.chat.id,
+        message_id=message.message_id,
+        language=words.language,
+        private=message.chat.type == ChatType.PRIVATE,
+        thread_id=thread_of(message),
+    )
+
+
+def examples(words: Words) -> InlineKeyboardMarkup:
+    return InlineKeyboardMarkup(
+        inline_keyboard=[
+            [InlineKeyboardButton(text=words.plain(name), callback_data=Example(number=number).pack())]
+            for number, name in enumerate(EXAMPLE_NAMES)
+        ]
+    )
+
+
+async def example(
+    tap: CallbackQuery,
+    callback_data: Example,
+    bot: Bot,
+    words: Words,
+    customer: Customer,
+    orders: Orders,
+    replies: Replies,
+) -> None:
+    assert tap.message is not None, "the filter asked for one"
+    if not 0 <= callback_data.number < len(EXAMPLES):
+        await replies.tap(tap)
+        return
+    prompt = words.plain(EXAMPLES[callback_data.number])
+    key = request_key(bot.id, tap.message.chat.id, tap.message.message_id, f"example{callback_data.number}", 1)
+    wish = Wish(prompt, user_id(tap.from_user.id), key, address_of_tap(tap, bot.id, words))
+    placed = await order_by_tap(tap, wish, words, customer, orders, replies)
+    if placed is not None and placed.replayed and placed.run.ended:
+        said = N_("This button has made {ref} already. Send /create for fresh examples; nothing was charged.")
+        await replies.tap(tap, words.plain(said, ref=placed.run.ref), alert=True)
+
+
+async def order_by_tap(
+    tap: CallbackQuery, wish: Wish, words: Words, customer: Customer, orders: Orders, replies: Replies
+) -> Placed | None:
+    """A button that asks for a video. None if it was refused, which is then said."""
+    answer = await orders.place(wish, customer)
+    if isinstance(answer, Placed):
+        if answer.replayed and answer.run.ended:
+            return answer
+        await replies.tap(tap, words.plain(N_("On its way already.")) if answer.replayed else "")
+        return answer
+    if isinstance(answer, Refused):
+        said = sentences.refusal(answer, words, datetime.now(UTC))
+    else:
+        said = sentences.prompt_problem(answer, words)
+    await replies.tap(tap, said.striptags(), alert=True)
+    return None
+
+
+def address_of_tap(tap: CallbackQuery, bot_id: int, words: Words) -> Address:
+    message = tap.message
+    assert message is not None, "a button stands below a message"
+    return Address(
+        bot_id=bot_id,
+        chat_id=message.chat.id,
+        message_id=message.message_id,
+        language=words.language,
+        private=message.chat.type == ChatType.PRIVATE,
+        thread_id=thread_of(message),
+    )
+
+
+async def plain(message: Message, bot: Bot, words: Words, customer: Customer, orders: Orders, replies: Replies) -> None:
+    """An answer to our question is a prompt; other words are asked about first."""
+    assert message.text is not None, "the filter asked for one"
+    if answers_our_question(message, bot.id):
+        await order(message, message.text, bot, words, customer, orders, replies)
+        return
+    buttons = [
+        InlineKeyboardButton(text=words.plain(N_("🎬 Yes, make it")), callback_data=Offer(yes=True).pack()),
+        InlineKeyboardButton(text=words.plain(N_("No")), callback_data=Offer(yes=False).pack()),
+    ]
+    await replies.to(
+        message, words("Make this a video? Nothing is charged yet."), InlineKeyboardMarkup(inline_keyboard=[buttons])
+    )
+
+
+def answers_our_question(message: Message, bot_id: int) -> bool:
+    asked = message.reply_to_message
+    return bool(
+        asked and asked.from_user and asked.from_user.id == bot_id and (asked.text or "").startswith(QUESTION_SIGN)
+    )
+
+
+async def offer(
+    tap: CallbackQuery,
+    callback_data: Offer,
+    bot: Bot,
+    words: Words,
+    customer: Customer,
+    orders: Orders,
+    replies: Replies,
+) -> None:
+    asked = tap.message
+    if not isinstance(asked, Message) or asked.reply_to_message is None or not asked.reply_to_message.text:
+        await replies.tap(
+            tap, words.plain(N_("I no longer see what you wrote. Send it again with /create.")), alert=True
+        )
+        return
+    if not callback_data.yes:
+        await replies.tap(tap)
+        await replies.rewrite(asked, words("All right. Nothing was made, nothing was charged."), None)
+        return
+    said = asked.reply_to_message
+    key = request_key(bot.id, said.chat.id, said.message_id)  # the same wish, however often the question was asked
+    wish = Wish(said.text or "", user_id(tap.from_user.id), key, address_here(said, bot.id, words))
+    placed = await order_by_tap(tap, wish, words, customer, orders, replies)
+    if placed is not None:
+        await replies.tap(tap)
+        await replies.rewrite(asked, words("All right, it is {ref}.", ref=placed.run.ref), None)
+
+
+async def mentioned(
+    message: Message, bot: Bot, words: Words, customer: Customer, orders: Orders, replies: Replies
+) -> None:
+    """In a group only what is said to us: a mention, or the answer to our question."""
+    me = await bot.me()
+    text = message.text or ""
+    if answers_our_question(message, bot.id):
+        await order(message, text, bot, words, customer, orders, replies)
+        return
+    prompt = re.sub(rf"@{re.escape(me.username or '')}\b", "", text, flags=re.IGNORECASE).strip()
+    if prompt == text.strip() or text.startswith("/"):
+        return
+    if not prompt:
+        await replies.to(
+            message, words("Write what the video should show after /create, or tap an example."), examples(words)
+        )
+        return
+    await order(message, prompt, bot, words, customer, orders, replies)
+
+
+async def unreadable(message: Message, words: Words, replies: Replies) -> None:
+    if message.text and message.text.startswith("/"):
+        await replies.to(message, words("I do not know this command. Everything I can do is in /help."))
+    elif message.text or message.content_type in {
+        "photo",
+        "video",
+        "voice",
+        "audio",
+        "document",
+        "sticker",
+        "animation",
+    }:
+        await replies.to(message, words("I can only read text. Send /create and what the video should show."))
+
+
+def make_router() -> Router:
+    """What is answered here, in the order in which it is asked."""
+    router = Router(name="requests")
+    router.message.register(create, Command("create"))
+    router.callback_query.register(example, Example.filter(), F.message)
+    router.message.register(plain, private, F.text, ~F.text.startswith("/"))
+    router.callback_query.register(offer, Offer.filter(), F.message)
+    router.message.register(mentioned, F.text, F.chat.type.in_({ChatType.GROUP, ChatType.SUPERGROUP}))
+    router.message.register(unreadable, private)
+    return router

@@ -1,0 +1,257 @@
+"""The buttons of a run. Whatever is tapped, how often, by whom: the ledger decides, and a tap does nothing twice."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+from aiogram import Bot, F, Router
+from aiogram.types import CallbackQuery, ForceReply, InlineKeyboardMarkup
+from markupsafe import Markup
+
+from bot import sentences
+from bot.address import address_of, request_key, user_id
+from bot.cards import Scene, caption_text, card, under_video
+from bot.deliver import Courier
+from bot.offer import Offer
+from bot.ordering import Orders, Wish
+from bot.outbox import NotSaid
+from bot.replies import Replies
+from bot.requests import address_of_tap, order_by_tap
+from bot.taps import Act, RunTap
+from bot.words import N_, Words, code
+from pipeline.customers import Customer, Preferences
+from pipeline.ledger import Ledger
+from pipeline.receipt import receipt
+from pipeline.records import Run, State
+
+PLACEHOLDER_CHARACTERS_MAX = 64  # Bot API
+
+
+@dataclass(frozen=True)
+class Tapped:
+    """A tap by the run's own user, and all that an answer may need."""
+
+    tap: CallbackQuery
+    data: RunTap
+    run: Run
+    bot_id: int
+    words: Words
+    customer: Customer
+    ledger: Ledger
+    offer: Offer
+    orders: Orders
+    courier: Courier
+    replies: Replies
+
+    async def say(self, sentence: str, *, alert: bool = False) -> None:
+        await self.replies.tap(self.tap, self.words.plain(sentence, ref=self.run.ref), alert=alert)
+
+
+async def tapped(
+    tap: CallbackQuery,
+    callback_data: RunTap,
+    bot: Bot,
+    words: Words,
+    customer: Customer,
+    ledger: Ledger,
+    offer: Offer,
+    orders: Orders,
+    courier: Courier,
+    replies: Replies,
+) -> None:
+    run = await ledger.find(callback_data.ref)
+    if run is None:
+        await replies.tap(tap, words.plain(N_("I do not know this video any more. Nothing was charged.")), alert=True)
+        return
+    if run.user_id != user_id(tap.from_user.id):
+        await replies.tap(
+            tap, words.plain(N_("This is somebody else's video. Send your own with /create.")), alert=True
+        )
+        return
+    all_of_it = Tapped(tap, callback_data, run, bot.id, words, customer, ledger, offer, orders, courier, replies)
+    await _ACTS[callback_data.act](all_of_it)
+
+
+async def _create(t: Tapped) -> None:
+    fresh = await t.ledger.confirm(t.run.run_id)
+    await t.orders.go_on(fresh)
+    if fresh.confirmed_at is not None:
+        await t.say(N_("It is ordered once, however often you tap."))
+    elif fresh.state is State.APPROVED:
+        await t.say(N_("Too late: I waited too long for this tap. Nothing was charged; send it again."), alert=True)
+    else:
+        await t.replies.tap(t.tap, sentences.state(fresh, t.words).striptags())
+
+
+async def _seconds(t: Tapped) -> None:
+    await _amend(t, int(t.data.arg) if t.data.arg.isdecimal() else 0, t.run.size)
+
+
+async def _size(t: Tapped) -> None:
+    await _amend(t, t.run.seconds, t.data.arg)
+
+
+async def _amend(t: Tapped, seconds: int, size: str) -> None:
+    here = (t.offer.model.name, t.offer.base_url, t.offer.key_fingerprint)
+    if here != (t.run.model, t.run.base_url, t.run.key_fingerprint) or not t.offer.sells(seconds, size):
+        await t.say(
+            N_("This can no longer be changed here. Cancel it and send it again; nothing was charged."), alert=True
+        )
+        return
+    amended = await t.ledger.amend(t.run.run_id, seconds, size, t.offer.price(seconds, size))
+    await t.orders.go_on(amended.run)
+    if amended.refused:
+        await t.replies.tap(t.tap, sentences.not_amended(amended, t.words), alert=True)
+    else:
+        await t.replies.tap(t.tap)
+
+
+async def _cancel(t: Tapped) -> None:
+    canceled = await t.ledger.cancel(t.run.run_id, t.run.user_id)
+    await _say_canceled(t, canceled)
+
+
+async def _say_canceled(t: Tapped, canceled: bool) -> None:
+    if canceled:
+        await t.orders.go_on(t.run)
+        await t.say(N_("Canceled. Nothing was charged."))
+    elif (fresh := await t.ledger.load(t.run.run_id)) and fresh.state is State.CANCELED:
+        await t.say(N_("It is canceled already. Nothing was charged."))
+    else:
+        await t.say(N_("Too late to cancel: it was ordered, or has ended. See /status."), alert=True)
+
+
+async def _edit(t: Tapped) -> None:
+    canceled = await t.ledger.cancel(t.run.run_id, t.run.user_id, "edited")
+    fresh = await t.ledger.load(t.run.run_id)
+    if not canceled and (fresh is None or fresh.reason != "edited"):
+        await _say_canceled(t, canceled=False)
+        return
+    await t.orders.go_on(t.run)
+    await _change(t)
+
+
+async def _change(t: Tapped) -> None:
+    """Asks for other words. The answer is a message of its own, and so a wish of its own."""
+    await t.replies.tap(t.tap)
+    assert t.tap.message is not None, "the filter asked for one"
+    text = t.words(
+        "✏️ Answer this message with what the video should show instead. Nothing is charged until it is ordered. "
+        "Your words so far, to copy: {prompt}",
+        prompt=code(t.run.prompt[:3000]),
+    )
+    placeholder = t.words.plain(N_("What should the video show?"))[:PLACEHOLDER_CHARACTERS_MAX]
+    await t.replies.to(t.tap.message, text, ForceReply(selective=True, input_field_placeholder=placeholder))
+
+
+async def _rewrite(t: Tapped) -> None:
+    if not t.run.safe_rewrite:
+        await t.replies.tap(t.tap)
+        return
+    await _another(t, t.run.safe_rewrite, again=False)
+
+
+async def _again(t: Tapped) -> None:
+    await _another(t, t.run.prompt, again=True)
+
+
+async def _another(t: Tapped, prompt: str, *, again: bool) -> None:
+    """A new run from a button. One tap counted twice is one run; once that has ended, the button begins another."""
+    message = t.tap.message
+    assert message is not None, "the filter asked for one"
+    take = int(t.data.arg) if t.data.arg.isdecimal() else 1
+    key = request_key(t.bot_id, message.chat.id, message.message_id, t.data.act.value, take)
+    address = address_of_tap(t.tap, t.bot_id, t.words)
+    chosen = Preferences(seconds=t.run.seconds, size=t.run.size)
+    wish = Wish(prompt, t.run.user_id, key, address, chosen, again)
+    placed = await order_by_tap(t.tap, wish, t.words, t.customer, t.orders, t.replies)
+    if placed is not None and placed.replayed and placed.run.ended:
+        said = t.words.plain(
+            N_("This tap has become {ref} already ({state}). Tap once more for a new one."),
+            ref=placed.run.ref,
+            state=sentences.state(placed.run, t.words).striptags(),
+        )
+        await t.replies.tap(t.tap, said, alert=True)
+        await t.replies.rebutton(message, _buttons(t, take + 1))
+
+
+def _buttons(t: Tapped, take: int) -> InlineKeyboardMarkup | None:
+    if t.data.act is Act.AGAIN:
+        return under_video(t.run, t.words, take)
+    return card(t.run, t.words, Scene(t.offer, take=take)).keyboard
+
+
+async def _copy(t: Tapped) -> None:
+    await t.replies.tap(t.tap)
+    assert t.tap.message is not None, "the filter asked for one"
+    await t.replies.to(t.tap.message, code(caption_text(t.run)))
+
+
+LABELS: Mapping[str, str] = {
+    "run": N_("run"),
+    "ordered": N_("ordered"),
+    "price": N_("price"),
+    "charged": N_("charged"),
+    "set aside": N_("set aside"),
+    "text model": N_("text model, paid by us"),
+    "job": N_("job at the video maker"),
+    "sent with key": N_("sent with key"),
+    "request key": N_("request key"),
+    "request hash": N_("request hash"),
+}
+
+
+def receipt_text(run: Run, words: Words, *, demo: bool) -> Markup:
+    lines = [
+        words("{label}: {value}", label=words(LABELS.get(label, label)), value=code(value))
+        for label, value in receipt(run)
+    ]
+    heading = words("🧾 <b>Receipt</b>")
+    note = [words("<i>Demo: the video maker is simulated, nothing is really charged.</i>")] if demo else []
+    return Markup("\n").join([heading, *lines, *note])
+
+
+async def _receipt(t: Tapped) -> None:
+    await t.replies.tap(t.tap)
+    assert t.tap.message is not None, "the filter asked for one"
+    await t.replies.to(t.tap.message, receipt_text(t.run, t.words, demo=t.offer.demo))
+
+
+async def _resend(t: Tapped) -> None:
+    """From one's own history, by Telegram's file id: free."""
+    known = address_of(t.run)
+    address = replace(
+        address_of_tap(t.tap, t.bot_id, t.words), file_id=known.file_id if known and known.bot_id == t.bot_id else None
+    )
+    try:
+        await t.courier.send_again(t.run, address)
+    except FileNotFoundError:
+        await t.say(
+            N_("The file of {ref} is no longer here, so I cannot send it again. Nothing was charged."), alert=True
+        )
+    except NotSaid:
+        await t.say(N_("I could not send it just now. Try again in a minute; nothing was charged."), alert=True)
+    else:
+        await t.replies.tap(t.tap)
+
+
+_ACTS: Mapping[Act, Callable[[Tapped], Awaitable[None]]] = {
+    Act.CREATE: _create,
+    Act.SECONDS: _seconds,
+    Act.SIZE: _size,
+    Act.EDIT: _edit,
+    Act.CANCEL: _cancel,
+    Act.REWRITE: _rewrite,
+    Act.RETRY: _again,
+    Act.AGAIN: _again,
+    Act.CHANGE: _change,
+    Act.COPY: _copy,
+    Act.RECEIPT: _receipt,
+    Act.RESEND: _resend,
+}
+
+
+def make_router() -> Router:
+    """What is answered here, in the order in which it is asked."""
+    router = Router(name="run_taps")
+    router.callback_query.register(tapped, RunTap.filter(), F.message)
+    return router

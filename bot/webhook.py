@@ -1,0 +1,80 @@
+"""Telegram calls us: a secret is checked, an update is handled before it is answered, and one that was not comes again.
+
+`GET /healthz` answers 200 while the process serves, for load balancers.
+"""
+
+import logging
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+from aiogram import Bot
+from aiogram.methods import SetWebhook
+from aiogram.types import Update
+from aiohttp import web
+from pydantic import ValidationError
+
+from bot.polling import Feed
+from pipeline.road import LedgerUnavailable
+
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the name of a header
+AT_ONCE = 40  # Telegram's own default
+SHUTDOWN_SECONDS = 5.0  # for updates that are being handled
+
+log = logging.getLogger(__name__)
+
+
+def path_of(url: str) -> str:
+    """Where Telegram's calls arrive, behind whatever proxy ends the TLS."""
+    return urlsplit(url).path or "/"
+
+
+def make_app(bot: Bot, feed: Feed, url: str, secret: str) -> web.Application:
+    async def update(request: web.Request) -> web.Response:
+        if not secrets.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), secret.encode()):
+            return web.Response(status=401)
+        try:
+            found = Update.model_validate_json(await request.read(), context={"bot": bot})
+        except ValidationError:
+            log.warning("webhook", extra={"action": "update_unreadable"})
+            return web.Response(status=200)  # it would come again and again, and never be readable
+        try:
+            await feed(found)
+        except LedgerUnavailable:
+            return web.Response(status=503)  # Telegram repeats it until we answer 2xx
+        return web.Response(status=200)
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"ok": True})
+
+    app = web.Application(client_max_size=5_000_000)
+    app.router.add_post(path_of(url), update)
+    app.router.add_get("/healthz", healthz)
+    return app
+
+
+@asynccontextmanager
+async def serve(
+    bot: Bot, feed: Feed, url: str, secret: str, host: str, port: int, allowed_updates: Sequence[str]
+) -> AsyncIterator[int]:
+    """Listens, then tells Telegram where. Leaving the block ends intake first and waits for what is being handled.
+
+    The webhook stays set: updates wait at Telegram until the next start. Raises OSError, TelegramAPIError.
+    """
+    runner = web.AppRunner(make_app(bot, feed, url, secret), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        await bot(
+            SetWebhook(
+                url=url,
+                secret_token=secret,
+                max_connections=AT_ONCE,
+                allowed_updates=list(allowed_updates),
+                drop_pending_updates=False,
+            )
+        )
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,224 @@
+"""`onetake bot`: Telegram in front, the engine behind, in one process. Without a token or keys, the simulator outside.
+
+In       Settings
+Out      runs until told to stop: intake ends first, what is under way is left to be resumed
+Raises   Stop, ConfigError, CatalogueError, DatabaseUnavailable, LedgerError: one clear sentence each
+"""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import typer
+from aiogram import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from aiogram.exceptions import TelegramAPIError, TelegramNetworkError, TelegramNotFound, TelegramUnauthorizedError
+from aiogram.methods import SetMyCommands
+from aiogram.types import BotCommand
+from pydantic import SecretStr
+
+from bot import webhook
+from bot.front import ALLOWED_UPDATES, Back, Front, open_front
+from bot.offer import Offer
+from bot.outbox import NotSaid
+from bot.pages import COMMANDS
+from bot.polling import Conflict, poll
+from bot.words import LANGUAGES, Words
+from cli import logs
+from cli.exits import Exit, Stop
+from cli.pages import clock
+from cli.programs import simulator
+from cli.simulation import missing_parts
+from cli.workshop import pace_of, say_changes, stopping_signal
+from cli.worlds import Premises, open_world
+from pipeline.cancel import stop
+from pipeline.config import Settings
+from pipeline.engine import Engine, open_engine
+
+SIMULATED_PORT = 8090
+RENDER_SECONDS = 12.0  # of the simulated provider: long enough to be watched
+BATCH_SECONDS = 5.0  # for the updates that are being handled when told to stop
+
+
+async def serve(settings: Settings, *, worker: bool) -> None:
+    """The bot, until a signal."""
+    token = settings.telegram_bot_token
+    logs.to_stderr(token.get_secret_value() if token else None)
+    async with AsyncExitStack() as opened:
+        staged, demo = await opened.enter_async_context(_stage(settings))
+        premises = await opened.enter_async_context(open_world(staged))
+        engine = await opened.enter_async_context(open_engine(premises.desk.dsn))
+        bot = await opened.enter_async_context(open_bot(staged))
+        await _introduce(bot)
+        front = await opened.enter_async_context(open_front(bot, back_of(premises, engine, staged, demo=demo)))
+        await _serve(front, engine, premises, staged, worker=worker)
+    typer.echo(f"{clock()} bot stopped; what is unfinished goes on at the next start")
+
+
+@asynccontextmanager
+async def _stage(settings: Settings) -> AsyncIterator[tuple[Settings, bool]]:
+    """The settings to run with, and whether they are a demo: what is missing outside is simulated."""
+    bare = settings.openai_api_key is None and settings.video_api_key is None
+    if settings.telegram_bot_token is not None and not bare:
+        yield settings, False
+        return
+    if missing := missing_parts():
+        raise Stop(f"without TELEGRAM_BOT_TOKEN and keys the simulator is needed, and it needs {missing}: make run")
+    folder = settings.onetake_home / "demo"
+    options = ["--render-seconds", str(RENDER_SECONDS), "--refund-failed"]
+    async with simulator(folder, options, _free_port(SIMULATED_PORT)) as root:
+        yield simulated(settings, root), True
+        if settings.telegram_bot_token is None:
+            typer.echo(f"{clock()} the simulator is stopped, too")
+
+
+def simulated(settings: Settings, root: str) -> Settings:
+    """The provider and the text model simulated, with a ledger of their own; Telegram, too, if there is no token."""
+    changes: dict[str, Any] = {
+        "openai_api_key": SecretStr("simulated"),
+        "openai_base_url": f"{root}/v1",
+        "video_api_key": None,
+        "video_base_url": None,
+        "video_model": "sim-1",
+        "video_usd_per_second": None,
+        "video_create_body": None,
+        "database_url": None,
+        "supabase_url": None,
+        "supabase_service_role_key": None,
+        "onetake_home": settings.onetake_home / "demo",
+        "poll_seconds": settings.poll_seconds or 1.0,
+    }
+    if settings.telegram_bot_token is None:
+        # A number that no start before had: message ids begin anew, and a key of old must not come again.
+        token = SecretStr(f"{int(time.time())}:simulated")
+        changes |= {"telegram_bot_token": token, "telegram_api_base": root, "webhook_url": None, "webhook_secret": None}
+        typer.echo(f"{clock()} no TELEGRAM_BOT_TOKEN: everything outside is simulated, nothing is really charged")
+        typer.echo(f"\n    talk to the bot in a browser:  {root}/chat\n")
+    else:
+        typer.echo(f"{clock()} no provider keys: videos are simulated, nothing is really charged")
+    return settings.model_copy(update=changes)
+
+
+def _free_port(wanted: int) -> int:
+    """The wanted one, or 0 (any) if it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            return 0
+    return wanted
+
+
+@asynccontextmanager
+async def open_bot(settings: Settings) -> AsyncIterator[Bot]:
+    assert settings.telegram_bot_token is not None, "whoever opens a bot has its token"
+    session = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_base))
+    try:
+        bot = Bot(settings.telegram_bot_token.get_secret_value(), session=session)
+    except ValueError:  # its words repeat the token
+        raise Stop("TELEGRAM_BOT_TOKEN: is not a bot token, such as 123456:ABC... from @BotFather") from None
+    try:
+        yield bot
+    finally:
+        await session.close()
+
+
+async def _introduce(bot: Bot) -> None:
+    """Asks Telegram who we are, and tells it the commands in each language."""
+    try:
+        me = await bot.me()
+    except (TelegramUnauthorizedError, TelegramNotFound):
+        raise Stop("TELEGRAM_BOT_TOKEN: Telegram does not know this token; take it anew from @BotFather") from None
+    except TelegramNetworkError as error:
+        raise Stop(f"TELEGRAM_API_BASE: Telegram could not be reached ({type(error).__name__}); try again") from None
+    for language in LANGUAGES:
+        words = Words(language)
+        commands = [BotCommand(command=name, description=words.plain(about)) for name, about in COMMANDS]
+        with contextlib.suppress(TelegramAPIError):  # a menu that is missing stops nobody
+            await bot(SetMyCommands(commands=commands, language_code=None if language == "en" else language))
+    typer.echo(f"{clock()} bot @{me.username} ready")
+
+
+def back_of(premises: Premises, engine: Engine, settings: Settings, *, demo: bool) -> Back:
+    """The house behind the bot."""
+    video = settings.video
+    offer = Offer(
+        model=premises.model,
+        base_url=video.base_url,
+        key_fingerprint=video.fingerprint,
+        create_body=video.create_body or premises.model.create_body,
+        seconds=settings.video_seconds,
+        size=settings.video_size,
+        demo=demo,
+    )
+    return Back(
+        ledger=premises.desk.ledger,
+        operators=premises.desk.operators,
+        shop=premises.world.shop,
+        offer=offer,
+        enqueue=engine.enqueue,
+        admins=settings.admins,
+        teller=premises.world.new_token()[:12],
+        slow_seconds=settings.slow_notice_seconds,
+    )
+
+
+async def _serve(front: Front, engine: Engine, premises: Premises, settings: Settings, *, worker: bool) -> None:
+    stopping = stopping_signal()
+    async with AsyncExitStack() as opened:
+        tasks: list[asyncio.Task[Any]] = []
+        if worker:
+            work = engine.work(premises.world, front.courier.tell, pace_of(settings), front.board.follow)
+            tasks.append(asyncio.create_task(work))
+        tasks.append(asyncio.create_task(say_changes(premises.desk.operators)))
+        intake = asyncio.create_task(_intake(front, settings, stopping))
+        opened.push_async_callback(_stop_all, tasks)
+        await asyncio.wait([intake, *tasks[:1]], return_when=asyncio.FIRST_COMPLETED)
+        if stopping.is_set():
+            typer.echo(f"{clock()} stopping; once more stops at once")
+        stopping.set()
+        await asyncio.wait([intake], timeout=BATCH_SECONDS)
+        await stop(intake)
+        if not intake.cancelled():
+            await intake
+
+
+async def _stop_all(tasks: "list[asyncio.Task[Any]]") -> None:
+    for task in tasks:
+        await stop(task)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+
+async def _intake(front: Front, settings: Settings, stopping: asyncio.Event) -> None:
+    if settings.webhook_url is None:
+        try:
+            await poll(front.bot, front.feed, ALLOWED_UPDATES, stopping)
+        except Conflict as error:
+            raise Stop(
+                "another process polls this bot token; stop it, or use a token of its own for this one. "
+                "Nothing was lost: updates wait at Telegram",
+                Exit.ENDED_OTHERWISE,
+            ) from error
+        return
+    assert settings.webhook_secret is not None, "the settings see to it"
+    secret = settings.webhook_secret.get_secret_value()
+    try:
+        async with webhook.serve(
+            front.bot, front.feed, settings.webhook_url, secret, settings.http_host, settings.http_port, ALLOWED_UPDATES
+        ) as port:
+            typer.echo(
+                f"{clock()} webhook listens on {settings.http_host}:{port}{webhook.path_of(settings.webhook_url)}"
+            )
+            await stopping.wait()
+    except OSError as error:
+        raise Stop(f"HTTP_PORT: {settings.http_port} cannot be listened on ({error.strerror or error})") from error
+    except (TelegramAPIError, NotSaid) as error:
+        raise Stop(f"WEBHOOK_URL: Telegram did not take it ({type(error).__name__})") from error

@@ -1,0 +1,199 @@
+"""The real bot on a real ledger with a real worker, at the simulated provider; Telegram is a recording session."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aiogram import Bot
+from aiogram.types import CallbackQuery, Chat, InlineKeyboardButton, InlineKeyboardMarkup, Message, Update, User
+
+from bot.front import Back, Front, open_front
+from bot.offer import Offer
+from pipeline.engine import Engine, Pace, open_engine
+from pipeline.operators import Operators
+from pipeline.records import Run, State
+from pipeline.resources import models_file
+from pipeline.world import World
+from steps.catalogue import find_model, load_catalogue
+from tests.bot.recording import Recording, make_bot
+from tests.fixtures import Simulator, open_test_world, quick_waits
+
+PACE = Pace(concurrency=50, heartbeat_seconds=0.2, stalled_seconds=1, sweep_seconds=0.2)
+PATIENCE_SECONDS = 15.0
+ADMIN = 9
+
+
+@dataclass
+class Stage:
+    """`ANA` writes from an app in Spanish, everybody else in English."""
+
+    front: Front
+    bot: Bot
+    session: Recording
+    world: World
+    operators: Operators
+    engine: Engine
+    _updates: Any = field(default_factory=lambda: itertools.count(1))
+    _messages: Any = field(default_factory=lambda: itertools.count(10))
+
+    async def say(
+        self,
+        text: str,
+        user: int = 1,
+        *,
+        chat: int | None = None,
+        reply_to: Message | None = None,
+        message_id: int | None = None,
+        language: str = "en",
+        **more: Any,
+    ) -> Message:
+        """A message arrives; its handling has ended when this returns."""
+        message = self.message(
+            text, user, chat=chat, reply_to=reply_to, message_id=message_id, language=language, **more
+        )
+        await self.feed(message=message)
+        return message
+
+    def message(
+        self,
+        text: str,
+        user: int = 1,
+        *,
+        chat: int | None = None,
+        reply_to: Message | None = None,
+        message_id: int | None = None,
+        language: str = "en",
+        **more: Any,
+    ) -> Message:
+        chat_id = chat or user
+        kind = "private" if chat_id > 0 else "supergroup"
+        message = Message(
+            message_id=message_id or next(self._messages),
+            date=datetime.now(UTC),
+            chat=Chat(id=chat_id, type=kind),
+            from_user=person(user, language),
+            text=text,
+            reply_to_message=reply_to,
+            **more,
+        )
+        self.session.messages.setdefault(message.message_id, message)
+        return message
+
+    async def tap(self, button: str, user: int = 1, *, on: Message | None = None, language: str = "en") -> None:
+        """A button whose label contains these words, on the last message that has it or on the given one."""
+        found = [message for message in ([self.now(on)] if on else self.shown()) if label_of(message, button)]
+        assert found, f"no button {button!r}; there are {[labels(message) for message in self.shown()]}"
+        data = label_of(found[-1], button)
+        assert data is not None
+        await self.press(data, found[-1], user, language=language)
+
+    async def press(self, data: str, on: Message, user: int = 1, *, language: str = "en") -> None:
+        tapped = CallbackQuery(
+            id=str(next(self._updates)),
+            from_user=person(user, language),
+            chat_instance="c",
+            data=data,
+            message=self.now(on),
+        )
+        await self.feed(callback_query=tapped)
+
+    async def feed(self, **content: Any) -> None:
+        update = Update(update_id=next(self._updates), **content)
+        await self.front.feed(Update.model_validate(update.model_dump(exclude_none=True), context={"bot": self.bot}))
+
+    def now(self, message: Message) -> Message:
+        """The message as it is after its edits."""
+        return self.session.messages[message.message_id]
+
+    def shown(self) -> list[Message]:
+        """What the bot has sent, as it is now, oldest first."""
+        return [message for message_id, message in sorted(self.session.messages.items()) if message_id >= 1000]
+
+    def texts(self) -> list[str]:
+        return [message.text or message.caption or "" for message in self.shown()]
+
+    async def runs(self) -> Sequence[Run]:
+        return tuple(reversed(await self.operators.runs(1000)))
+
+    async def only_run(self) -> Run:
+        runs = await self.runs()
+        assert len(runs) == 1, [run.state for run in runs]
+        return runs[0]
+
+    async def until(self, done: Callable[[], Any]) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                found = done()
+                if asyncio.iscoroutine(found):
+                    found = await found
+                if found:
+                    return
+                await asyncio.sleep(0.03)
+
+    async def until_state(self, *states: State, number: int = 0) -> Run:
+        """The run (the first, unless told otherwise) in one of these states."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                runs = await self.runs()
+                if len(runs) > number and runs[number].state in states:
+                    return runs[number]
+                await asyncio.sleep(0.03)
+
+    async def until_said(self, words: str) -> Message:
+        await self.until(lambda: any(words in text for text in self.texts()))
+        return [message for message in self.shown() if words in (message.text or message.caption or "")][-1]
+
+
+def person(user: int, language: str = "en") -> User:
+    return User(id=user, is_bot=False, first_name=f"P{user}", language_code=language)
+
+
+def buttons(message: Message) -> list[InlineKeyboardButton]:
+    markup = message.reply_markup
+    return [b for row in markup.inline_keyboard for b in row] if isinstance(markup, InlineKeyboardMarkup) else []
+
+
+def labels(message: Message) -> list[str]:
+    return [button.text for button in buttons(message)]
+
+
+def label_of(message: Message, words: str) -> str | None:
+    return next((b.callback_data for b in buttons(message) if words in b.text and b.callback_data), None)
+
+
+@asynccontextmanager
+async def open_stage(
+    dsn: str, simulator: Simulator, home: Path, *, working: bool = True, demo: bool = False, **waits: str
+) -> AsyncIterator[Stage]:
+    bot, session = make_bot()
+    async with open_test_world(dsn, simulator, home, quick_waits(**waits)) as world, open_engine(dsn) as engine:
+        back = back_at(world, engine, demo=demo)
+        async with open_front(bot, back) as front:
+            work = asyncio.create_task(engine.work(world, front.courier.tell, PACE, front.board.follow))
+            if not working:
+                work.cancel()
+            try:
+                yield Stage(front, bot, session, world, back.operators, engine)
+            finally:
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+
+
+def back_at(world: World, engine: Engine, *, demo: bool = False, admins: frozenset[int] = frozenset({ADMIN})) -> Back:
+    model = find_model(load_catalogue(models_file()), "sim-1", world.shop.base_url)
+    assert model is not None
+    return Back(
+        ledger=world.ledger,
+        operators=Operators(world.ledger.rpc),
+        shop=world.shop,
+        offer=Offer(model, world.shop.base_url, "fp", model.create_body, 8, "720x1280", demo),
+        enqueue=engine.enqueue,
+        admins=admins,
+        teller="test",
+        slow_seconds=180,
+    )

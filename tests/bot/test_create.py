@@ -1,0 +1,62 @@
+"""/create, from the message to the video: one card, one yes, one purchase."""
+
+from aiogram.methods import SendMessage, SendVideo
+
+from pipeline.records import State
+from tests.bot.stage import Stage, labels
+from tests.fixtures import Simulator
+
+
+async def test_a_prompt_becomes_a_card_then_a_price_then_a_video(stage: Stage, simulator: Simulator) -> None:
+    asked = await stage.say("/create a paper boat in the rain")
+    card = await stage.until_said("I would make this")
+    assert "Nothing is charged until you tap Create" in (card.text or "")
+    assert "$0.80" in (card.text or "")
+    assert simulator.paid_calls() == 0
+    await stage.tap("Create")
+    run = await stage.until_state(State.DELIVERED)
+    [video] = stage.session.of(SendVideo)
+    assert video.reply_parameters.message_id == asked.message_id
+    assert (video.width, video.height, video.duration, video.supports_streaming) == (720, 1280, 8, True)
+    assert run.caption is not None
+    assert all(tag in video.caption for tag in run.hashtags or ())
+    await stage.until_said("Here it is, below. $0.80 was charged.")
+    assert len(stage.session.of(SendMessage)) == 1, "one card, edited through"
+    assert simulator.paid_calls() == 1
+
+
+async def test_the_same_update_twice_is_one_run_and_one_card(stage: Stage) -> None:
+    first = await stage.say("/create a paper boat in the rain")
+    await stage.say("/create a paper boat in the rain", message_id=first.message_id)
+    await stage.until_said("I would make this")
+    await stage.only_run()
+    assert len(stage.session.of(SendMessage)) == 1
+
+
+async def test_tapping_create_twice_buys_once(stage: Stage, simulator: Simulator) -> None:
+    await stage.say("/create a paper boat in the rain")
+    card = await stage.until_said("I would make this")
+    data = next(b.callback_data for row in card.reply_markup.inline_keyboard for b in row if "Create" in b.text)  # type: ignore[union-attr]  # it has buttons
+    assert data is not None
+    for _ in range(3):
+        await stage.press(data, card)
+    await stage.until_state(State.DELIVERED)
+    await stage.press(data, card)
+    assert simulator.creates() == 1
+
+
+async def test_the_length_is_changed_before_the_purchase_and_the_price_with_it(
+    stage: Stage, simulator: Simulator
+) -> None:
+    await stage.say("/create a paper boat in the rain")
+    await stage.until_said("I would make this")
+    await stage.tap("12 s")
+    card = await stage.until_said("$1.20")
+    assert "● 12 s" in labels(card)
+    await stage.tap("Horizontal")
+    await stage.until_said("1280x720")
+    await stage.tap("Create")
+    run = await stage.until_state(State.DELIVERED)
+    assert (run.seconds, run.size, run.spent_microusd) == (12, "1280x720", 1_200_000)
+    [order] = simulator.books()["creates"]
+    assert (order["seconds"], order["size"]) == ("12", "1280x720")

@@ -1,0 +1,122 @@
+"""What people write, in private and in groups; and what is refused, with nothing charged."""
+
+import pytest
+from aiogram.methods import SendMessage
+from aiogram.types import Chat, PhotoSize
+
+from pipeline.records import State
+from tests.bot.stage import Stage, labels
+from tests.fixtures import Simulator
+
+GROUP = -1001
+PHOTO = PhotoSize(file_id="f", file_unique_id="u", width=1, height=1)
+
+
+async def test_an_empty_create_offers_examples_and_a_tap_is_a_wish(stage: Stage) -> None:
+    await stage.say("/create")
+    offered = await stage.until_said("tap an example")
+    assert len(labels(offered)) == 3
+    await stage.tap("Baking cat")
+    await stage.tap("Baking cat")
+    assert "kneads bread" in (await stage.only_run()).prompt
+
+
+async def test_plain_words_are_asked_about_first(stage: Stage) -> None:
+    said = await stage.say("a paper boat in the rain")
+    await stage.until_said("Make this a video?")
+    assert await stage.runs() == ()
+    await stage.tap("Yes, make it")
+    run = await stage.only_run()
+    assert run.request_key.endswith(f":{said.message_id}")
+    await stage.until_said(f"All right, it is {run.ref}.")
+
+
+async def test_plain_words_that_were_not_meant_make_nothing(stage: Stage) -> None:
+    await stage.say("hello there")
+    await stage.until_said("Make this a video?")
+    await stage.tap("No")
+    await stage.until_said("Nothing was made, nothing was charged.")
+    assert await stage.runs() == ()
+
+
+async def test_an_edited_message_is_not_a_new_request(stage: Stage) -> None:
+    edited = stage.message("/create a paper boat in the rain")
+    await stage.feed(edited_message=edited)
+    assert await stage.runs() == ()
+    assert stage.session.of(SendMessage) == []
+
+
+async def test_in_a_group_a_command_and_a_mention_are_wishes_of_their_sender(stage: Stage) -> None:
+    await stage.say("a paper boat in the rain", chat=GROUP)
+    assert stage.texts() == []
+    asked = await stage.say("/create a paper boat in the rain", user=1, chat=GROUP)
+    await stage.say("@onetake_bot a wooden boat in the snow", user=2, chat=GROUP)
+    await stage.until(lambda: len(stage.shown()) == 2)
+    first, second = await stage.runs()
+    assert (first.user_id, second.user_id, second.prompt) == ("tg:1", "tg:2", "a wooden boat in the snow")
+    replies = [call.reply_parameters.message_id for call in stage.session.of(SendMessage)]
+    assert asked.message_id in replies
+
+
+async def test_an_anonymous_sender_is_told_why_nothing_happens(stage: Stage) -> None:
+    await stage.say("/create a boat", chat=GROUP, sender_chat=Chat(id=GROUP, type="supergroup"))
+    await stage.until_said("cannot tell who is asking")
+    assert await stage.runs() == ()
+
+
+async def test_the_users_app_decides_the_language(stage: Stage) -> None:
+    await stage.say("/create un barco de papel bajo la lluvia", language="es-MX")
+    card = await stage.until_said("Crear")
+    assert any("Crear" in label for label in labels(card))
+
+
+REFUSALS = {
+    "blocked": "cannot order videos here",
+    "not_invited": "only invited people",
+    "paused": "Making videos is paused: repairs",
+    "daily_limit": "all your videos of today",
+    "budget_exhausted": "may spend in a day is used up",
+}
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+async def test_each_refusal_says_why_and_that_nothing_was_charged(stage: Stage, kind: str) -> None:
+    operators = stage.operators
+    match kind:
+        case "blocked":
+            await operators.block("tg:1", None, "test")
+        case "not_invited":
+            await operators.set_limit("rollout", "allowlist", "test")
+        case "paused":
+            await operators.pause("repairs", "test")
+        case "daily_limit":
+            await operators.set_limit("videos_per_user_day", 0, "test")
+        case "budget_exhausted":
+            await operators.set_limit("budget_day_microusd", 1000, "test")
+    await stage.say("/create a paper boat in the rain")
+    said = await stage.until_said(REFUSALS[kind])
+    assert (said.text or "").endswith("Nothing was charged.")
+    assert await stage.runs() == ()
+
+
+async def test_the_same_wish_again_and_another_one_meanwhile_are_refused(stage: Stage, simulator: Simulator) -> None:
+    await stage.say("/create a paper boat in the rain")
+    await stage.until_state(State.APPROVED)
+    await stage.say("/create a paper  BOAT in the rain")
+    await stage.until_said("It was not ordered again")
+    await stage.say("/create something else")
+    await stage.until_said("is not finished yet")
+    assert simulator.creates() == 0
+
+
+async def test_a_prompt_nobody_can_read_is_refused_before_the_ledger(stage: Stage) -> None:
+    await stage.say("/create " + "x" * 4090)
+    await stage.until_said("more than 4000 characters")
+    assert await stage.runs() == ()
+
+
+async def test_unknown_commands_and_pictures_are_answered(stage: Stage) -> None:
+    await stage.say("/frobnicate")
+    await stage.until_said("do not know this command")
+    await stage.feed(message=stage.message("").model_copy(update={"text": None, "photo": [PHOTO]}))
+    await stage.until_said("can only read text")

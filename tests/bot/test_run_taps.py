@@ -1,0 +1,136 @@
+"""Buttons: whatever is tapped, how often and by whom, the ledger decides, and a tap does nothing twice."""
+
+from aiogram.methods import AnswerCallbackQuery, SendMessage, SendVideo
+from aiogram.types import CopyTextButton, ForceReply, Message
+
+from bot.taps import Act, RunTap
+from pipeline.records import Run, State
+from tests.bot.stage import Stage, buttons, label_of, labels
+from tests.fixtures import Simulator
+
+
+async def bought(stage: Stage, prompt: str = "a paper boat in the rain", number: int = 0) -> tuple[Run, Message]:
+    """A delivered video and its message."""
+    await stage.say(f"/create {prompt}")
+    await stage.until_said("I would make this")
+    await stage.tap("Create")
+    run = await stage.until_state(State.DELIVERED, number=number)
+    await stage.until_said("Here it is, below")
+    return run, [message for message in stage.shown() if message.video][-1]
+
+
+def alerts(stage: Stage) -> list[str]:
+    return [call.text for call in stage.session.of(AnswerCallbackQuery) if call.text]
+
+
+async def test_cancel_before_the_purchase_charges_nothing(stage: Stage, simulator: Simulator) -> None:
+    await stage.say("/create a paper boat in the rain")
+    await stage.until_said("I would make this")
+    await stage.tap("Cancel")
+    await stage.until_said("Canceled. Nothing was charged.")
+    assert (await stage.only_run()).released_microusd == 800_000
+    assert simulator.creates() == 0
+
+
+async def test_somebody_elses_button_does_nothing(stage: Stage) -> None:
+    await stage.say("/create a paper boat in the rain")
+    await stage.until_said("I would make this")
+    await stage.tap("Create", user=2)
+    assert "somebody else" in alerts(stage)[-1]
+    assert (await stage.only_run()).confirmed_at is None
+
+
+async def test_edit_sets_the_run_aside_and_the_answer_is_a_new_wish(stage: Stage) -> None:
+    await stage.say("/create a paper boat in the rain")
+    await stage.until_said("I would make this")
+    await stage.tap("Edit")
+    question = await stage.until_said("Answer this message")
+    [asked] = [call for call in stage.session.of(SendMessage) if isinstance(call.reply_markup, ForceReply)]
+    assert "<code>a paper boat in the rain</code>" in asked.text
+    await stage.until_state(State.CANCELED)
+    await stage.say("a wooden boat in the snow", reply_to=question)
+    run = await stage.until_state(State.APPROVED, number=1)
+    assert run.prompt == "a wooden boat in the snow"
+
+
+async def test_again_is_one_new_priced_run_however_often_it_is_tapped(stage: Stage, simulator: Simulator) -> None:
+    run, video = await bought(stage)
+    assert "🔁 Again · $0.80" in labels(video)
+    await stage.operators.set_limit("cooldown_seconds", 0, "test")
+    data = label_of(video, "Again")
+    assert data is not None
+    for _ in range(3):
+        await stage.press(data, video)
+    assert len(await stage.runs()) == 2
+    await stage.until_said("I would make this")
+    await stage.tap("Create")
+    again = await stage.until_state(State.DELIVERED, number=1)
+    assert again.prompt == run.prompt
+    assert simulator.creates() == 2
+    await stage.press(data, video)
+    assert len(await stage.runs()) == 2, "a late repetition of the same tap buys nothing"
+    assert "Tap once more" in alerts(stage)[-1]
+    await stage.tap("Again", on=video)
+    assert len(await stage.runs()) == 3, "tapped once more on purpose"
+
+
+async def test_a_short_caption_is_copied_by_its_button_and_a_receipt_tells_the_order(stage: Stage) -> None:
+    run, video = await bought(stage)
+    copy = next(button for button in buttons(video) if "Copy" in button.text)
+    if isinstance(copy.copy_text, CopyTextButton):
+        assert copy.copy_text.text.startswith(run.caption or "")
+    else:
+        await stage.tap("Copy", on=video)
+        await stage.until_said("<code>")
+    await stage.tap("Receipt", on=video)
+    receipt = await stage.until_said("Receipt")
+    for fact in (run.ref, run.job_id, str(run.run_id), run.request_key, run.request_hash, "$0.80", "once, "):
+        assert fact is not None
+        assert fact in (receipt.text or "")
+    assert all(sha256[:12] in (receipt.text or "") for sha256 in run.templates.values())
+
+
+async def test_a_rejected_prompt_comes_with_a_rewrite_that_one_tap_uses(stage: Stage) -> None:
+    await stage.say("/create a knight with a gun in a forest")
+    card = await stage.until_said("This prompt cannot be made")
+    assert "Nothing was charged" in (card.text or "")
+    await stage.until_state(State.REJECTED)
+    await stage.tap("Use this")
+    await stage.until_state(State.APPROVED, number=1)
+    await stage.until_said("I would make this")
+
+
+async def test_a_failed_render_says_so_and_try_again_is_a_new_run(stage: Stage, simulator: Simulator) -> None:
+    simulator.trouble("render", "fails")
+    await stage.say("/create a paper boat in the rain")
+    await stage.until_said("I would make this")
+    await stage.tap("Create")
+    await stage.until_said("could not make this video")
+    await stage.operators.set_limit("cooldown_seconds", 0, "test")
+    await stage.until_state(State.FAILED)
+    await stage.tap("Try again")
+    assert len(await stage.runs()) == 2
+
+
+async def test_an_unknown_ref_and_a_late_tap_are_answered(stage: Stage) -> None:
+    _, video = await bought(stage)
+    await stage.press(RunTap(ref="AAAAAA", act=Act.CREATE).pack(), video)
+    assert "do not know this video" in alerts(stage)[-1]
+    run = await stage.only_run()
+    await stage.press(RunTap(ref=run.ref, act=Act.CANCEL).pack(), video)
+    assert "Too late to cancel" in alerts(stage)[-1]
+    await stage.press(RunTap(ref=run.ref, act=Act.SECONDS, arg="12").pack(), video)
+    assert "Too late to change" in alerts(stage)[-1]
+    await stage.press(RunTap(ref=run.ref, act=Act.SECONDS, arg="7777").pack(), video)
+    assert "can no longer be changed here" in alerts(stage)[-1]
+
+
+async def test_history_sends_again_by_file_id(stage: Stage) -> None:
+    run, video = await bought(stage)
+    assert video.video is not None
+    await stage.say("/videos")
+    await stage.until_said("tap its number")
+    await stage.tap("1")
+    [_, again] = stage.session.of(SendVideo)
+    assert again.video == video.video.file_id
+    assert run.spent_microusd == 800_000
