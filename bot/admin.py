@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from bot import sentences
 from bot.address import user_id
+from bot.alarms import cause
 from bot.ordering import Enqueue
 from bot.replies import Replies
 from bot.run_taps import receipt_text
@@ -23,7 +24,12 @@ from pipeline.operators import Controls, LimitNotSet, Operators, Stats
 from pipeline.records import JobSource, Run, State
 
 IN_DOUBT_SHOWN = 5
-JOB_QUESTION_SIGN = "🔎"  # our question for a job id begins with it
+LIMIT_NOT_SET: Mapping[str, str] = {
+    "unknown_limit": N_("there is no limit of this name"),
+    "bad_value": N_("a whole number is needed (for rollout: all, percent or allowlist)"),
+    "not_per_user": N_("this limit is for all, not for one user"),
+}
+JOB_QUESTION_SIGN = "🔖"  # our question for a job id begins with it
 
 
 class IsAdmin(BaseFilter):
@@ -107,7 +113,7 @@ def _numbers(stats: Stats, words: Words) -> list[Markup]:
         budget=usd(stats.budget_day_microusd),
     )
     monthly = words(
-        "This month {spent} of {budget}.",
+        "This month {spent} spent or set aside, of {budget}.",
         spent=usd((month.spent_microusd + month.held_microusd) if month else 0),
         budget=usd(stats.budget_month_microusd),
     )
@@ -127,7 +133,9 @@ def _controls(controls: Controls, words: Words) -> list[Markup]:
         why = controls.pause_reason or words("no reason given")
         lines.append(words("⏸ Paused by {who}: {why}.", who=controls.paused_by, why=why))
     lines += [
-        words("⚡ Breaker {scope} is open: {cause}.", scope=each.scope, cause=each.cause or "?")
+        words(
+            "⚡ Ordering has stopped by itself for {scope}: {cause}.", scope=each.scope, cause=cause(each.cause, words)
+        )
         for each in controls.breakers
     ]
     return lines
@@ -190,7 +198,9 @@ async def _found(office: Office, arguments: list[str]) -> Markup:
     if recorded.recorded:
         await office.enqueue(run.run_id)
         return words(
-            "{ref} is job {job}. Its price counts; the video is fetched now.", ref=run.ref, job=code(arguments[1])
+            "{ref} is job {job}. Its price counts as spent; the video is fetched now.",
+            ref=run.ref,
+            job=code(arguments[1]),
         )
     if recorded.why == "owned":
         return words(
@@ -275,11 +285,9 @@ async def _rollout(office: Office, arguments: list[str]) -> Markup:
 async def _set(office: Office, key: str, value: int | str | None, user: str | None) -> Markup:
     answer = await office.operators.set_limit(key, value, office.who, user)
     if isinstance(answer, LimitNotSet):
+        why = office.words(LIMIT_NOT_SET.get(answer.why, N_("the ledger did not take it")))
         return office.words(
-            "{key} was not changed: {why}. Allowed: {allowed}.",
-            key=key,
-            why=answer.why.replace("_", " "),
-            allowed=answer.allowed or "/admin limits",
+            "{key} was not changed: {why}. <code>/admin limits</code> lists them all.", key=key, why=why
         )
     return office.words(
         "{key}{user}: {before} → {after}.",
@@ -327,10 +335,13 @@ async def tapped(
         case "found":
             await replies.tap(tap)
             question = words(
-                "🔎 Answer with the provider's job id of {ref}; its price will count. Nothing is changed until then.",
+                "🔖 Answer with the provider's job id of {ref}; its price then counts as spent. "
+                "Nothing is changed until then.",
                 ref=code(callback_data.ref),
             )
-            await replies.to(tap.message, question, ForceReply(selective=True, input_field_placeholder="job id"))
+            await replies.to(
+                tap.message, question, ForceReply(selective=True, input_field_placeholder=words.plain(N_("job id")))
+            )
             return
         case "no":
             await replies.tap(tap)

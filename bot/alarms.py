@@ -10,7 +10,8 @@ from markupsafe import Markup
 from bot.address import user_id
 from bot.outbox import NotSaid, Outbox
 from bot.replies import compose
-from bot.words import Words
+from bot.sentences import FAILURES, UNKNOWN_FAILURE
+from bot.words import N_, Words
 from pipeline.alerts import Alert, Alerts
 from pipeline.amounts import usd
 from pipeline.customers import Customers
@@ -19,6 +20,17 @@ from pipeline.road import LedgerError
 LOOK_SECONDS = 20.0
 
 log = logging.getLogger(__name__)
+
+
+CAUSES: Mapping[str, str] = {
+    "failures": N_("too many failures at the provider"),
+    "submissions": N_("too many orders in a short time"),
+}
+
+
+def cause(known: str | None, words: Words) -> Markup:
+    """Why a breaker stopped ordering."""
+    return words(CAUSES.get(known or "", N_("a reason that was not kept")))
 
 
 def _in_doubt(alert: Alert, words: Words) -> Markup:
@@ -50,7 +62,7 @@ def _late_job(alert: Alert, words: Words) -> Markup:
 
 def _two_paid_calls(alert: Alert, words: Words) -> Markup:
     return words(
-        "🚨 Two paid calls for one run, which must never come: {ref} {words}. Stop with <code>/admin pause</code> "
+        "🚨 Two paid calls for one run, which must never happen: {ref} {words}. Stop with <code>/admin pause</code> "
         "and look into the provider's books. Something between us and the provider may repeat requests.",
         ref=alert.detail.get("ref") or "",
         words=alert.detail.get("words") or "",
@@ -80,8 +92,8 @@ def _failure_rate(alert: Alert, words: Words) -> Markup:
 def _breaker(alert: Alert, words: Words) -> Markup:
     return words(
         "⚡ Ordering has stopped by itself ({cause}) and tries again in a few minutes. "
-        "<code>/admin resume</code> opens it at once.",
-        cause=alert.detail.get("cause") or "?",
+        "<code>/admin resume</code> lets orders through at once.",
+        cause=cause(alert.detail.get("cause"), words),
     )
 
 
@@ -93,6 +105,16 @@ def _model_gone(alert: Alert, words: Words) -> Markup:
         model=alert.detail["model"],
         base_url=alert.detail["base_url"],
         ref=alert.detail["ref"],
+        detail=alert.detail.get("detail") or "",
+    )
+
+
+def _our_side(alert: Alert, words: Words) -> Markup:
+    return words(
+        "🔧 {ref} failed for a reason that only you can mend: {what} {detail} Its user was told so. "
+        "<code>onetake check --provider</code> looks at the settings.",
+        ref=alert.detail["ref"],
+        what=words(FAILURES.get(str(alert.detail.get("reason")), UNKNOWN_FAILURE)[0]),
         detail=alert.detail.get("detail") or "",
     )
 
@@ -117,6 +139,7 @@ SAYINGS: Mapping[str, Callable[[Alert, Words], Markup]] = {
     "failure_rate": _failure_rate,
     "breaker": _breaker,
     "model_gone": _model_gone,
+    "our_side": _our_side,
     "audit": _audit,
 }
 

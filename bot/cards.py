@@ -93,7 +93,8 @@ def _approved(run: Run, words: Words, scene: Scene) -> _Page:
         doing = words("⏳ Waiting for a free place at the video maker. Nothing is charged yet.")
     elif run.held_back_by:
         doing = words(
-            "⏳ Ordering is stopped at this moment. It goes on by itself, or ends without charge in ten minutes."
+            "⏳ Ordering is stopped at this moment. Yours goes on by itself when it reopens, "
+            "or ends without charge in ten minutes."
         )
     else:
         doing = words("⏳ Ordering it now, once.")
@@ -187,7 +188,9 @@ def _elapsed(run: Run, words: Words, scene: Scene) -> Markup:
     about = lasting(scene.expected.seconds)
     if not shown:
         return words("🎬 Being made now; it takes about {about}.{share}", about=about, share=share)
-    return words("🎬 Being made for {time} of about {about}.{share}", time=shown, about=about, share=share)
+    return words(
+        "🎬 Being made for {time}; it usually takes about {about}.{share}", time=shown, about=about, share=share
+    )
 
 
 def _saved(run: Run, words: Words, _: Scene) -> _Page:
@@ -213,7 +216,7 @@ def _rejected(run: Run, words: Words, scene: Scene) -> _Page:
     )
     if not run.safe_rewrite:
         return words("{what} {todo}", what=why, todo=words(sentences.SAY_DIFFERENTLY)), ()
-    offer = words("This would pass; tap to use it, or send your own with /create:")
+    offer = words("This would pass; tap Use this, or send your own with /create:")
     rewrite = RunTap(ref=run.ref, act=Act.REWRITE, arg=str(scene.take))
     return (
         Markup("\n\n").join([why, offer, words("<blockquote>{text}</blockquote>", text=_short(run.safe_rewrite))]),

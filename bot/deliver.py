@@ -18,7 +18,7 @@ from aiogram.types import FSInputFile, Message
 
 from bot.address import Address, address_of
 from bot.board import Board
-from bot.cards import caption, under_video
+from bot.cards import Scene, caption, card, under_video
 from bot.offer import Offer, dimensions
 from bot.outbox import UPLOAD_SECONDS, Gone, Later, Outbox, TooLarge, Unknown, Unreachable
 from bot.replies import compose, reply_parameters
@@ -75,7 +75,8 @@ class Courier:
         if run.state is State.FAILED and run.age(run.reserved_at) > LONG:
             words = Words(address.language)
             text = words("❌ {ref}: {what}", ref=run.ref, what=failure(run, words))
-            method = compose(address.chat_id, text, None, address.message_id, address.thread_id)
+            buttons = card(run, words, Scene(self._offer)).keyboard
+            method = compose(address.chat_id, text, buttons, address.message_id, address.thread_id)
             await self._outbox.say(method, address.chat_id)
         await self._telling.told(run)
         if run.ended:

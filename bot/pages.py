@@ -40,7 +40,8 @@ async def start(
     price = usd(offer.price(offer.length_for(None), offer.size_for(None)))
     text = words(
         "Hello! Describe a scene, and I make a short video of it, with a caption to post.\n\n"
-        "One request buys one video, {price}, never two; you see the price before anything is charged.\n\n"
+        "One request buys one video, {price}, never two. At first I show the price and wait for your tap; "
+        "/settings changes that.\n\n"
         "Tap an example, or send <code>/create</code> and what the video should show.",
         price=price,
     )
@@ -64,7 +65,8 @@ async def help_(message: Message, words: Words, offer: Offer, replies: Replies) 
     text = words(
         "<b>How it works</b>\n"
         "1. You send /create and a prompt. I check it and make it better; nothing is charged yet.\n"
-        "2. You see the prompt, the price and the choices, and tap Create. That is the one order.\n"
+        "2. You see the prompt, the price and the choices, and tap Create (unless you turned that off in /settings). "
+        "That is the one order.\n"
         "3. The video comes as an answer, with caption and hashtags.\n\n"
         "If an answer of the video maker gets lost, I find out what became of the order; I never order twice. "
         "Every video has a reference such as <code>A7K2QX</code>: keep it for questions.\n\n"
@@ -175,7 +177,9 @@ async def cancel(
             said.append(words("{ref} is canceled. Nothing was charged.", ref=run.ref))
         elif run.state is not State.SAVED:
             said.append(
-                words("{ref} was ordered already and cannot be taken back. You get the video here.", ref=run.ref)
+                words(
+                    "{ref} was ordered already and cannot be taken back. What becomes of it I write here.", ref=run.ref
+                )
             )
     if not said:
         said.append(words("There is nothing to cancel. Nothing was charged."))

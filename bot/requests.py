@@ -107,7 +107,7 @@ async def example(
     wish = Wish(prompt, user_id(tap.from_user.id), key, address_of_tap(tap, bot.id, words))
     placed = await order_by_tap(tap, wish, words, customer, orders, replies)
     if placed is not None and placed.replayed and placed.run.ended:
-        said = N_("This button has made {ref} already. Send /create for fresh examples; nothing was charged.")
+        said = N_("This button has made {ref} already. Send /create to see the examples again; nothing was charged.")
         await replies.tap(tap, words.plain(said, ref=placed.run.ref), alert=True)
 
 

@@ -77,7 +77,9 @@ async def _create(t: Tapped) -> None:
     if fresh.confirmed_at is not None:
         await t.say(N_("It is ordered once, however often you tap."))
     elif fresh.state is State.APPROVED:
-        await t.say(N_("Too late: I waited too long for this tap. Nothing was charged; send it again."), alert=True)
+        await t.say(
+            N_("Too late: I waited too long for this tap. Nothing was charged; send /create again."), alert=True
+        )
     else:
         await t.replies.tap(t.tap, sentences.state(fresh, t.words).striptags())
 
@@ -166,7 +168,7 @@ async def _another(t: Tapped, prompt: str, *, again: bool) -> None:
     placed = await order_by_tap(t.tap, wish, t.words, t.customer, t.orders, t.replies)
     if placed is not None and placed.replayed and placed.run.ended:
         said = t.words.plain(
-            N_("This tap has become {ref} already ({state}). Tap once more for a new one."),
+            N_("This button has already made {ref} ({state}). Tap once more for a new one."),
             ref=placed.run.ref,
             state=sentences.state(placed.run, t.words).striptags(),
         )
@@ -187,9 +189,10 @@ async def _copy(t: Tapped) -> None:
 
 
 LABELS: Mapping[str, str] = {
-    "run": N_("run"),
-    "ordered": N_("ordered"),
-    "price": N_("price"),
+    "reference": N_("reference"),
+    "order sent": N_("order sent"),
+    "agreed price": N_("agreed price"),
+    "length and format": N_("length and format"),
     "charged": N_("charged"),
     "set aside": N_("set aside"),
     "text model": N_("text model, paid by us"),
@@ -197,6 +200,7 @@ LABELS: Mapping[str, str] = {
     "sent with key": N_("sent with key"),
     "request key": N_("request key"),
     "request hash": N_("request hash"),
+    "template": N_("template"),
 }
 
 

@@ -18,7 +18,8 @@ from steps.check_limits import PromptProblem, RefusalKind, Refused
 NOTHING = N_("Nothing was charged.")
 TRY_AGAIN = N_("Tap Try again for a new attempt.")
 SAY_DIFFERENTLY = N_("Say it differently and send it again with /create.")
-OPERATOR = N_("This is for the people who run this bot; they have been told. Please try later.")
+OPERATOR = N_("Only the people who run this bot can mend this, and they are told. Please try later.")
+REASON_CHARACTERS_MAX = 50  # a refusal must fit an alert of 200
 
 PROMPT_PROBLEMS: Mapping[PromptProblem, str] = {
     PromptProblem.EMPTY: N_("I could not read any words in that. Send /create and what the video should show."),
@@ -45,8 +46,8 @@ FAILURES: Mapping[str, tuple[str, str]] = {
     "rate_limited": (N_("The video maker has too much to do just now."), N_("Tap Try again in a few minutes.")),
     "never_connected": (N_("The video maker could not be reached."), N_("Tap Try again in a few minutes.")),
     "never_sent": (N_("Our machine was too slow, so the order was never sent."), TRY_AGAIN),
-    "not_made": (N_("The answer got lost, and the video maker's books show that nothing was made."), TRY_AGAIN),
-    "not_charged": (N_("We looked into the video maker's books: nothing was made for this one."), TRY_AGAIN),
+    "not_made": (N_("The answer got lost, and the video maker's records show that nothing was made."), TRY_AGAIN),
+    "not_charged": (N_("We looked into the video maker's records: nothing was made for this one."), TRY_AGAIN),
     "render_failed": (N_("The video maker could not make this video."), N_("Tap Try again, or say it differently.")),
     "expired": (N_("The video was made, but the video maker no longer has the file."), OPERATOR),
     "disk_full": (N_("There is no room left for videos on our machine."), OPERATOR),
@@ -63,8 +64,8 @@ UNKNOWN_FAILURE = (N_("It could not be finished."), TRY_AGAIN)
 def reopening(words: Words, until: datetime | None, now: datetime) -> Markup:
     """When it opens again, as a time from now: right in every time zone."""
     if until is None:
-        return words("It reopens when the people who run this bot say so.")
-    return words("It reopens in {time}.", time=lasting(max(1.0, (until - now).total_seconds())))
+        return words("You can order again when the people who run this bot allow it.")
+    return words("You can order again in {time}.", time=lasting(max(1.0, (until - now).total_seconds())))
 
 
 def _mismatch(_: Refused, words: Words, __: datetime) -> Markup:
@@ -72,7 +73,7 @@ def _mismatch(_: Refused, words: Words, __: datetime) -> Markup:
 
 
 def _blocked(refused: Refused, words: Words, _: datetime) -> Markup:
-    why = words(" ({reason})", reason=refused.reason) if refused.reason else ""
+    why = words(" ({reason})", reason=refused.reason[:REASON_CHARACTERS_MAX]) if refused.reason else ""
     return words("You cannot order videos here{why}. Ask the people who run this bot.", why=why)
 
 
@@ -83,9 +84,10 @@ def _not_invited(_: Refused, words: Words, __: datetime) -> Markup:
 
 
 def _paused(refused: Refused, words: Words, _: datetime) -> Markup:
-    why = words(": {reason}", reason=refused.reason.rstrip(".")) if refused.reason else ""
+    why = words(": {reason}", reason=refused.reason[:REASON_CHARACTERS_MAX].rstrip(".")) if refused.reason else ""
     return words(
-        "Making videos is paused{why}. It reopens when the people who run this bot say so; send it again then.", why=why
+        "Making videos is paused{why}. Send /create again when the people who run this bot have ended the pause.",
+        why=why,
     )
 
 
@@ -112,7 +114,7 @@ def _duplicate(refused: Refused, words: Words, now: datetime) -> Markup:
 
 def _busy(refused: Refused, words: Words, _: datetime) -> Markup:
     return words(
-        "Your video {ref} is not finished yet, and one is made at a time. Wait for it, or see /status and /cancel.",
+        "Your video {ref} is not finished yet. Wait for it before you ask for another, or see /status and /cancel.",
         ref=refused.of_ref,
     )
 
@@ -188,7 +190,7 @@ def canceled(run: Run, words: Words) -> Markup:
     if run.reason == "not_confirmed":
         return words("Nobody tapped Create in time, so it was canceled. Nothing was charged. Tap Try again to go on.")
     if run.reason == "edited":
-        return words("Set aside, to be written anew. Nothing was charged.")
+        return words("Withdrawn, so that you can write it anew. Nothing was charged.")
     return words("Canceled. Nothing was charged. Tap Try again if you want it after all.")
 
 
@@ -196,7 +198,7 @@ def doubt(run: Run, words: Words) -> Markup:
     """A purchase of which nobody knows whether it was made."""
     if run.parked:
         return words(
-            "The video maker's answer got lost, and its books do not tell. People are looking into it. "
+            "The video maker's answer got lost, and its records do not show whether it was made. People look into it. "
             "{price} stays set aside and you will not be charged twice. Ref {ref}.",
             price=usd(run.held_microusd),
             ref=run.ref,
@@ -235,5 +237,5 @@ STATE_WORDS: Mapping[State, str] = {
 
 def state(run: Run, words: Words) -> Markup:
     if run.state is State.APPROVED and run.needs_confirmation and run.confirmed_at is None:
-        return words("waits for your tap on Create")
+        return words("waits for a tap on Create")
     return words(STATE_WORDS[run.state])

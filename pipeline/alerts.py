@@ -20,7 +20,7 @@ TELLING_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Alert:
-    """`kind`: in_doubt, parked, late_job, two_paid_calls, budget, failure_rate, breaker, model_gone, or audit."""
+    """in_doubt, parked, late_job, two_paid_calls, budget, failure_rate, breaker, model_gone, our_side or audit."""
 
     key: str
     kind: str

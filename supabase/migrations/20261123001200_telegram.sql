@@ -186,6 +186,11 @@ begin
     perform onetake.raise_alert('model_gone:' || r.model || ':' || r.day, 'model_gone',
             jsonb_build_object('model', r.model, 'base_url', r.base_url, 'ref', r.ref, 'detail', r.detail))
         from onetake.runs r where r.state = 'failed' and r.reason = 'not_found' and r.failed_at > v_now - interval '1 day';
+    -- What only the people behind the bot can mend, once a day and reason.
+    perform onetake.raise_alert('our_side:' || r.reason || ':' || r.day, 'our_side',
+            jsonb_build_object('ref', r.ref, 'reason', r.reason, 'detail', r.detail))
+        from onetake.runs r where r.state = 'failed' and r.failed_at > v_now - interval '1 day'
+          and r.reason in ('unauthorized', 'no_credit', 'forbidden', 'bad_request', 'expired', 'disk_full');
     perform onetake.raise_alert('audit:' || a.id, case when a.result -> 'differences' @> '[{"kind": "two_paid_calls"}]'
                 then 'two_paid_calls' else 'audit' end,
             jsonb_build_object('differences', a.differences, 'words', a.result -> 'differences' -> 0 ->> 'words'))
