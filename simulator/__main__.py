@@ -48,6 +48,8 @@ def settings_from(options: argparse.Namespace) -> Settings:
         tiny_clips=options.tiny_clips,
         clip_folder=options.clips,
         books_path=options.books,
+        telegram_tokens=frozenset(options.telegram_token) or None,
+        telegram_limits=options.telegram_limits,
     )
 
 
@@ -105,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--tiny-clips", action="store_true", help="one small clip for every prompt")
     add("--clips", type=Path, help="folder for rendered clips")
     add("--books", type=Path, help="keep the books in this file, over restarts")
+    add("--telegram-token", action="append", default=[], help="accept only bots with these tokens")
+    add("--telegram-limits", action="store_true", help="enforce Telegram's flood control")
     add("--until-stdin-closes", action="store_true", help="end when the parent goes")
     return parser
 

@@ -14,6 +14,9 @@ from aiohttp import web
 from simulator.chat import add_chat
 from simulator.control import add_control
 from simulator.settings import Settings
+from simulator.telegram.mounting import add_telegram
+from simulator.telegram.page import add_page
+from simulator.telegram.state import TELEGRAM, Telegram
 from simulator.videos import add_videos
 from simulator.world import WORLD, World, open_world
 
@@ -29,6 +32,7 @@ class Running:
     root: str
     port: int
     world: World
+    telegram: Telegram
 
     @property
     def base_url(self) -> str:
@@ -43,6 +47,8 @@ def build_app(settings: Settings | None = None) -> web.Application:
     add_videos(app)
     add_chat(app)
     add_control(app)
+    add_telegram(app)
+    add_page(app)
     app.on_cleanup.append(_close_books)
     return app
 
@@ -57,7 +63,7 @@ async def serve(host: str = "127.0.0.1", port: int = 0, settings: Settings | Non
         await web.TCPSite(runner, host, port).start()
         bound = runner.addresses[0][1]
         name = f"[{host}]" if ":" in host else host
-        yield Running(f"http://{name}:{bound}", bound, app[WORLD])
+        yield Running(f"http://{name}:{bound}", bound, app[WORLD], app[TELEGRAM])
     finally:
         await runner.cleanup()
 

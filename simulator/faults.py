@@ -1,6 +1,6 @@
 """Trouble on demand: armed by a control call, or drawn from a seed.
 
-In       a target (`create`, `retrieve`, `list`, `content`, `chat`, `render`) asked once per request
+In       a target (`create`, `retrieve`, `list`, `content`, `chat`, `render`, `telegram`) asked once per request
 Out      the fault this request meets, or None
 Raises   ValueError for a target, kind or number that does not exist, saying which do
 
@@ -9,7 +9,7 @@ meet the same faults whatever is armed in between.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -38,6 +38,18 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "content": (*WIRE, "expired", "truncated", "not_mp4"),
     "chat": (*WIRE, "refusal", "invalid_json", "wrong_schema", "cut_short"),
     "render": ("fails", "stuck", "unknown_status", "slow"),
+    "telegram": (
+        "flood",
+        "done_then_drop",
+        "drop_before",
+        "hang",
+        "status",
+        "conflict",
+        "slow",
+        "forget_offset",
+        "half_answer",
+        "garbage",
+    ),
 }
 
 _READ_TROUBLE: tuple[tuple[str, Params], ...] = (
@@ -68,6 +80,17 @@ SEEDED: Mapping[str, tuple[tuple[str, Params], ...]] = {
     "content": (*_READ_TROUBLE, ("truncated", {}), ("not_mp4", {})),
     "chat": (*_READ_TROUBLE, ("refusal", {}), ("invalid_json", {}), ("wrong_schema", {})),
     "render": (("fails", {}), ("slow", {})),
+    "telegram": (
+        ("flood", {"retry_after": 1}),
+        ("done_then_drop", {}),
+        ("drop_before", {}),
+        ("status", {"status": 500}),
+        ("status", {"status": 502}),
+        ("slow", {"seconds": 0.3}),
+        ("forget_offset", {}),
+        ("half_answer", {}),
+        ("garbage", {}),
+    ),
 }
 
 
@@ -126,10 +149,10 @@ class FaultBox:
         self._armed.clear()
         self._rates.clear()
 
-    def next(self, target: str) -> Fault | None:
-        """The fault this request meets."""
+    def next(self, target: str, meets: Callable[[Fault], bool] = lambda _: True) -> Fault | None:
+        """The fault this request meets. One that it is not meant for stays armed."""
         drawn = self._draw(target)
-        fault = self._take_armed(target) or drawn
+        fault = self._take_armed(target, meets) or (drawn if drawn is not None and meets(drawn) else None)
         if fault is not None:
             name = f"{target}:{fault.kind}"
             self.met[name] = self.met.get(name, 0) + 1
@@ -148,9 +171,9 @@ class FaultBox:
         kind, params = dice.choice(SEEDED[target])
         return Fault(target, kind, params=params) if hit else None
 
-    def _take_armed(self, target: str) -> Fault | None:
+    def _take_armed(self, target: str, meets: Callable[[Fault], bool]) -> Fault | None:
         for fault in self._armed:
-            if fault.target != target:
+            if fault.target != target or not meets(fault):
                 continue
             if fault.skip > 0:
                 fault.skip -= 1

@@ -64,6 +64,9 @@ class Settings:
     tiny_clips: bool = False
     clip_folder: Path | None = None
     books_path: Path | None = None
+    telegram_tokens: frozenset[str] | None = None
+    telegram_limits: bool = False
+    telegram_upload_bytes_max: int = 50_000_000
 
 
 def parse_speed(text: str | float) -> float:

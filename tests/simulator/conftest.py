@@ -11,6 +11,7 @@ import pytest
 from simulator.app import serve
 from simulator.settings import INSTANT, Settings
 from simulator.world import World
+from tests.simulator.stage import Stage, open_stage
 
 FOX = {"prompt": "a red fox in the rain", "model": "sim-1", "seconds": "8", "size": "720x1280"}
 KEY = {"Authorization": "Bearer tests"}
@@ -73,4 +74,11 @@ def open_provider() -> Open:
 async def provider(open_provider: Open) -> AsyncIterator[Provider]:
     """Renders are finished at once; clips are tiny."""
     async with open_provider() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    """A simulated Telegram with one bot; nobody has written yet."""
+    async with open_stage() as opened:
         yield opened

@@ -1,0 +1,1 @@
+"""Telegram, simulated: the Bot API, people who write to bots, and the chat page that shows them."""
