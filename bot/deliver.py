@@ -8,7 +8,7 @@ Effects  messages. One process at a time tells a state; one that dies in mid-tel
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,24 +32,32 @@ from pipeline.telling import Telling
 TELLING_SECONDS = 15.0  # nobody else tells meanwhile; prolonged while we are at it
 AGAIN = timedelta(seconds=5)  # after an answer of Telegram's was lost
 AGAIN_LATER = timedelta(minutes=5)  # after Telegram refused for a reason we do not know
+ELSEWHERE = timedelta(minutes=1)  # for the process that has the other bot's token
 LONG = timedelta(seconds=60)  # a failure after a longer wait is said in a message of its own: edits make no sound
 
 log = logging.getLogger(__name__)
 
 
 class Courier:
-    def __init__(self, outbox: Outbox, board: Board, telling: Telling, offer: Offer) -> None:
+    def __init__(
+        self, outbox: Outbox, board: Board, telling: Telling, offer: Offer, new_teller: Callable[[], str]
+    ) -> None:
         self._outbox, self._board, self._telling, self._offer = outbox, board, telling, offer
+        self._new_teller = new_teller
 
     async def tell(self, run: Run) -> None:
         """For the engine. Raises only what the road raises; the engine then asks again."""
         address = address_of(run)
-        if address is None or address.bot_id != self._outbox.bot.id:
+        if address is None:
             return
-        mine = await self._telling.begin(run, TELLING_SECONDS)
+        if address.bot_id != self._outbox.bot.id:
+            await self._telling.later(run, run.read_at + ELSEWHERE)
+            return
+        teller = self._new_teller()
+        mine = await self._telling.begin(run, teller, TELLING_SECONDS)
         if mine is None:
             return
-        async with self._prolonged(mine):
+        async with self._prolonged(mine, teller):
             await self._tell(mine, address_of(mine) or address)
 
     async def _tell(self, run: Run, address: Address) -> None:
@@ -133,12 +141,12 @@ class Courier:
             self._board.touch(fresh.run_id)
 
     @contextlib.asynccontextmanager
-    async def _prolonged(self, run: Run) -> AsyncIterator[None]:
+    async def _prolonged(self, run: Run, teller: str) -> AsyncIterator[None]:
         async def again() -> None:
             while True:
                 await asyncio.sleep(TELLING_SECONDS / 3)
                 with contextlib.suppress(LedgerUnavailable):
-                    await self._telling.begin(run, TELLING_SECONDS)
+                    await self._telling.begin(run, teller, TELLING_SECONDS)
 
         prolonging = asyncio.create_task(again())
         try:

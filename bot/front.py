@@ -7,7 +7,7 @@ Raises   `feed` raises LedgerUnavailable: the update was not handled and must co
 
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -63,18 +63,18 @@ class Back:
     offer: Offer
     enqueue: Enqueue
     admins: frozenset[int]
-    teller: str
+    new_teller: Callable[[], str]
     slow_seconds: float
 
 
 @asynccontextmanager
-async def open_front(bot: Bot, back: Back) -> AsyncIterator[Front]:
-    """Cards are kept and alerts told as long as this is open."""
+async def open_front(bot: Bot, back: Back, *, alarms: bool = True) -> AsyncIterator[Front]:
+    """Cards are kept as long as this is open, and alerts told, by one process of them all."""
     rpc = back.ledger.rpc
-    customers, telling = Customers(rpc), Telling(rpc, back.teller)
+    customers, telling = Customers(rpc), Telling(rpc)
     outbox = Outbox(bot, Meter(time.monotonic), time.monotonic)
     board = Board(outbox, telling, back.ledger, customers, back.shop, back.offer, back.slow_seconds)
-    courier = Courier(outbox, board, telling, back.offer)
+    courier = Courier(outbox, board, telling, back.offer, back.new_teller)
     replies = Replies(outbox)
     dispatcher = _dispatcher(customers, back.admins, replies)
     dispatcher.workflow_data.update(
@@ -89,8 +89,10 @@ async def open_front(bot: Bot, back: Back) -> AsyncIterator[Front]:
         replies=replies,
         admins=back.admins,
     )
-    alarms = Alarms(outbox, Alerts(rpc), customers, back.admins)
-    async with Background(board.keep(), alarms.keep()):
+    beside = [board.keep()]
+    if alarms:
+        beside.append(Alarms(outbox, Alerts(rpc), customers, back.admins).keep())
+    async with Background(*beside):
         try:
             yield Front(bot, dispatcher, board, courier, outbox)
         finally:

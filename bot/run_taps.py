@@ -200,7 +200,7 @@ LABELS: Mapping[str, str] = {
     "sent with key": N_("sent with key"),
     "request key": N_("request key"),
     "request hash": N_("request hash"),
-    "template": N_("template"),
+    "templates": N_("templates"),
 }
 
 

@@ -127,12 +127,13 @@ def _prompts() -> Iterator[Finding]:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    async def look() -> Controls:
+    async def look() -> tuple[Controls, str]:
         async with open_ledger(settings) as desk:
-            return await desk.operators.controls()
+            limits = {limit.key: limit.value for limit in await desk.operators.limits()}
+            return await desk.operators.controls(), str(limits["rollout"])
 
     try:
-        controls = run_async(look())
+        controls, rollout = run_async(look())
     except (ConfigError, DatabaseUnavailable, LedgerError, Stop) as error:
         yield Finding("database", Health.BAD, str(error))
         return
@@ -141,6 +142,21 @@ def _database(settings: Settings) -> Iterator[Finding]:
     if url is not None and urlsplit(url.get_secret_value()).port == POOLER_PORT:
         words = "DATABASE_URL is a pooler in transaction mode; a worker needs a direct or session connection"
         yield Finding("database", Health.NOTE, words)
+    yield from _telegram(settings, rollout)
     if controls.paused:
         why = f" ({controls.pause_reason})" if controls.pause_reason else ""
         yield Finding("control", Health.NOTE, f"buying is paused{why}; `onetake resume` ends it")
+
+
+def _telegram(settings: Settings, rollout: str) -> Iterator[Finding]:
+    if settings.telegram_bot_token is None:
+        yield Finding("telegram", Health.NOTE, "no TELEGRAM_BOT_TOKEN: `onetake bot` runs in a browser, all simulated")
+        return
+    how = f"webhook {settings.webhook_url}" if settings.webhook_url else "polling"
+    yield Finding("telegram", Health.GOOD, f"token set, {how}, rollout {rollout}, {len(settings.admins)} operators")
+    if rollout == "all" and not settings.admins:
+        words = (
+            "everybody may order and nobody is told of trouble: set ADMIN_IDS, or "
+            "`onetake limits set rollout allowlist`"
+        )
+        yield Finding("telegram", Health.NOTE, words)

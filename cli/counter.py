@@ -145,7 +145,7 @@ async def _introduce(bot: Bot) -> None:
     typer.echo(f"{clock()} bot @{me.username} ready")
 
 
-def back_of(premises: Premises, engine: Engine, settings: Settings, *, demo: bool) -> Back:
+def back_of(premises: Premises, engine: Engine, settings: Settings, *, demo: bool = False) -> Back:
     """The house behind the bot."""
     video = settings.video
     offer = Offer(
@@ -164,7 +164,7 @@ def back_of(premises: Premises, engine: Engine, settings: Settings, *, demo: boo
         offer=offer,
         enqueue=engine.enqueue,
         admins=settings.admins,
-        teller=premises.world.new_token()[:12],
+        new_teller=premises.world.new_token,
         slow_seconds=settings.slow_notice_seconds,
     )
 

@@ -18,6 +18,7 @@ from cli import sentences
 from cli.outcome import cost_words
 from pipeline.amounts import ago, usd
 from pipeline.operators import Event, Period, Stats
+from pipeline.receipt import receipt
 from pipeline.records import Run, State
 
 STATE_STYLES: Mapping[State, str] = {
@@ -35,6 +36,17 @@ def print_object(value: Any, events: Sequence[Event] = ()) -> None:
     if events:
         shown["events"] = TypeAdapter(tuple[Event, ...]).dump_python(tuple(events), mode="json")
     typer.echo(json.dumps(shown, ensure_ascii=False))
+
+
+def print_receipt(run: Run, *, as_json: bool) -> None:
+    """When the one order left, what it was, what it cost."""
+    facts = receipt(run)
+    if as_json:
+        typer.echo(json.dumps(dict(facts), ensure_ascii=False))
+        return
+    width = max(len(label) for label, _ in facts)
+    for label, value in facts:
+        typer.echo(f"{label:<{width}}  {value}")
 
 
 def print_lines(objects: Sequence[Mapping[str, object]]) -> None:

@@ -9,17 +9,25 @@ from cli.exits import Exit, Stop, run_async
 Ref = Annotated[str, typer.Argument(metavar="REF", help="Six characters, or the run id.", show_default=False)]
 
 
-def show(ref: Ref, as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False) -> None:
+def show(
+    ref: Ref,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+    receipt: Annotated[
+        bool, typer.Option("--receipt", help="Only its one order: time, hash, keys, job, price.")
+    ] = False,
+) -> None:
     """One run: what it is, what it cost, and its timeline."""
     from cli.desks import open_ledger
-    from cli.pages import print_object, print_run
+    from cli.pages import print_object, print_receipt, print_run
     from pipeline.config import load_settings
 
     async def work() -> None:
         async with open_ledger(load_settings()) as desk:
             run = await desk.find(ref)
             events = await desk.operators.events(run.run_id)
-        if as_json:
+        if receipt:
+            print_receipt(run, as_json=as_json)
+        elif as_json:
             print_object(run, events)
         else:
             print_run(run, events)

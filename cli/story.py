@@ -1,41 +1,40 @@
-"""The demo: a simulated provider, an embedded database and a worker, each its own process; three requests.
+"""The demo: the real bot, a simulated Telegram and provider, an embedded database, each its own process.
 
-Two commands with one key at the same moment, then a new request with the same prompt. What was paid is read
-from the provider's own books, what was asked and blocked from the ledger; if they disagree, the demo fails.
-At the end the accident itself, live: the old loop at a simulated provider of its own, one request.
+One `/create`, a double tap on its button, the same update once more as after a lost confirmation, and the same wish as
+a new message. What was paid is read from the provider's own books, what was asked and blocked from the ledger; if they
+disagree, the demo fails. At the end the accident itself, live: the old loop at a provider of its own, one request.
 """
 
 import asyncio
 import json
 import os
-import sys
 import tempfile
 import urllib.request
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from cli.desks import Desk, open_ledger
-from cli.display import watching
 from cli.exits import Exit, Stop
-from cli.progress import Estimate
+from cli.programs import START_SECONDS_MAX, program, simulator
+from cli.transcript import Transcript
 from pipeline.amounts import usd
 from pipeline.config import load_settings
 from pipeline.operators import Stats
-from pipeline.records import Run
+from pipeline.records import Run, State
 
 PROMPT = "a paper boat sailing down a rainy street at dusk"
-USER = "demo"
+NAME = "Ana"
 RENDER_SECONDS = 8.0  # long enough to be watched; nobody watches a pipe
 RENDER_SECONDS_UNWATCHED = 2.0
 LOOK_SECONDS = 0.2
-START_SECONDS_MAX = 30.0
+REQUESTS = 3  # the message, its repetition, the new one
 DEMO_SECONDS_MAX = 90.0
-STOP_SECONDS_MAX = 10.0
 # Of the surroundings, only what a process needs to run: no key, no provider, no database.
 KEPT_VARIABLES = (
     "PATH",
@@ -62,19 +61,16 @@ class Books:
 async def tell() -> Exit:
     console = Console(highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="onetake-demo-"))
-    console.print(Text("onetake demo: one prompt, asked for three times", "bold"))
-    console.print(Text(f'prompt: "{PROMPT}"'))
-    console.print()
+    console.print(Text("onetake demo: one wish in a chat, sent and tapped again and again", "bold"))
     try:
-        async with asyncio.timeout(DEMO_SECONDS_MAX), _stage(folder, console) as (desk, root, environment):
-            answers, run = await _three_requests(desk, environment, console)
-            books, stats = await _books(root), await desk.operators.stats()
+        async with asyncio.timeout(DEMO_SECONDS_MAX), _stage(folder, console) as (desk, chat):
+            run = await _play(chat, desk)
+            books, stats = await _books(chat.root), await desk.operators.stats()
     except TimeoutError:
         raise Stop(
             f"the demo did not end within {DEMO_SECONDS_MAX:.0f} s; its data are in {folder}",
             Exit.ENDED_OTHERWISE,
         ) from None
-    _say_answers(answers, console)
     _say_summary(run, books, stats, folder, console)
     old_loop = await _old_loop(folder)
     console.print()
@@ -85,20 +81,91 @@ async def tell() -> Exit:
     return Exit.ENDED_OTHERWISE if problems else Exit.DONE
 
 
+class Chat:
+    """One person's chat with the bot, over the simulator's control doors, told to the terminal as it goes on."""
+
+    def __init__(self, root: str, person: int, console: Console) -> None:
+        self.root = root
+        self._person = person
+        self._console = console
+        self._transcript = Transcript()
+        self._views: list[Mapping[str, Any]] = []
+
+    async def say(self, text: str) -> Mapping[str, Any]:
+        message = {"chat_id": self._person, "from": self._person, "text": text}
+        sent: Mapping[str, Any] = await ask(self.root, "messages", message)
+        return sent
+
+    async def tap(self, message_id: int, button: str) -> None:
+        tapped = {"chat_id": self._person, "from": self._person, "message_id": message_id, "button": button}
+        await ask(self.root, "taps", tapped)
+
+    async def redeliver(self, update_id: int) -> None:
+        await ask(self.root, "redeliver", {"update_id": update_id})
+
+    def note(self, words: str) -> None:
+        self._console.print(Text(f"         ({words})", "yellow"), soft_wrap=True)
+
+    async def look(self) -> None:
+        self._views = (await ask(self.root, f"chats/{self._person}"))["messages"]
+        for line in self._transcript.news(self._views):
+            self._console.print(line, soft_wrap=True)
+
+    async def until(self, words: str) -> Mapping[str, Any]:
+        """The bot's message that says this, or has it on a button."""
+        while True:
+            await self.look()
+            for view in self._views:
+                labels = [button["text"] for row in view.get("keyboard") or [] for button in row]
+                if view["from"]["is_bot"] and words in "\n".join(
+                    [view.get("text") or view.get("caption") or "", *labels]
+                ):
+                    return view
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _play(chat: Chat, desk: Desk) -> Run:
+    sent = await chat.say(f"/create {PROMPT}")
+    card = await chat.until("Create")
+    chat.note("taps Create, twice, as impatient people do")
+    await asyncio.gather(*(chat.tap(card["message_id"], "Create") for _ in range(2)))
+    await chat.until("Being made")
+    chat.note("Telegram delivers the first message once more, as after a lost confirmation")
+    await chat.redeliver(sent["update_id"])
+    chat.note("and the same wish arrives as a new message")
+    await chat.say(f"/create {PROMPT}")
+    await chat.until("It was not ordered again")
+    await chat.until("Here it is")
+    return await _told(desk)
+
+
+async def _told(desk: Desk) -> Run:
+    """The run, once the redelivered message has been heard, too."""
+    stats = await desk.operators.stats()
+    while stats.requests < REQUESTS:
+        await asyncio.sleep(LOOK_SECONDS)
+        stats = await desk.operators.stats()
+    [run] = await desk.operators.runs(1)
+    assert run.state is State.DELIVERED, f"the card said so, the ledger says {run.state}"
+    return run
+
+
 @asynccontextmanager
-async def _stage(folder: Path, console: Console) -> AsyncIterator[tuple[Desk, str, dict[str, str]]]:
-    """Provider, database and worker, running; put away in the opposite order."""
+async def _stage(folder: Path, console: Console) -> AsyncIterator[tuple[Desk, Chat]]:
+    """The world outside, database and bot, running; put away in the opposite order."""
     async with AsyncExitStack() as opened:
-        root = await opened.enter_async_context(_simulator(folder, _render_seconds(console)))
-        console.print(Text.assemble(("provider   ", "dim"), f"simulated, {root}, with books of its own"))
+        options = ["--render-seconds", str(_render_seconds(console))]
+        root = await opened.enter_async_context(simulator(folder, options))
+        console.print(Text.assemble(("outside    ", "dim"), f"simulated: Telegram and the provider, {root}"))
         environment = surroundings(os.environ, folder, root)
         settings = load_settings(environment, env_file=None)
         desk = await opened.enter_async_context(open_ledger(settings))
         console.print(Text.assemble(("database   ", "dim"), "PostgreSQL, embedded"))
-        await opened.enter_async_context(_worker(folder, environment))
-        console.print(Text.assemble(("worker     ", "dim"), "in a process of its own"))
+        await opened.enter_async_context(program("cli", ["bot"], environment, folder / "bot.log"))
+        console.print(Text.assemble(("bot        ", "dim"), "the real one, in a process of its own"))
         console.print()
-        yield desk, root, environment
+        person = await ask(root, "people", {"name": NAME, "language_code": "en"})
+        yield desk, Chat(root, person["id"], console)
 
 
 def surroundings(outer: Mapping[str, str], folder: Path, root: str) -> dict[str, str]:
@@ -109,115 +176,29 @@ def surroundings(outer: Mapping[str, str], folder: Path, root: str) -> dict[str,
         "OPENAI_API_KEY": "demo",
         "OPENAI_BASE_URL": f"{root}/v1",
         "VIDEO_MODEL": "sim-1",
+        "TELEGRAM_BOT_TOKEN": "1000001:demo",
+        "TELEGRAM_API_BASE": root,
         "POLL_SECONDS": "0.5",
         "NO_PROXY": "127.0.0.1",
         "COLUMNS": "100",
     }
 
 
-@asynccontextmanager
-async def _simulator(folder: Path, render_seconds: float) -> AsyncIterator[str]:
-    port_file = folder / "simulator.port"
-    command = ["--port-file", str(port_file), "--books", str(folder / "books.jsonl"), "--until-stdin-closes"]
-    command += ["--render-seconds", str(render_seconds), "--clips", str(folder / "clips")]
-    async with _process("simulator", command, dict(os.environ), folder) as process:
-        for _ in range(int(START_SECONDS_MAX / LOOK_SECONDS)):
-            if port_file.exists():
-                break
-            if process.returncode is not None:
-                raise Stop(f"the simulator did not start; see {folder}/simulator.log", Exit.ENDED_OTHERWISE)
-            await asyncio.sleep(LOOK_SECONDS)
-        yield f"http://127.0.0.1:{port_file.read_text().strip()}"
-
-
-@asynccontextmanager
-async def _worker(folder: Path, environment: Mapping[str, str]) -> AsyncIterator[None]:
-    async with _process("cli", ["worker"], environment, folder):
-        yield
-
-
-@asynccontextmanager
-async def _process(
-    module: str, arguments: Sequence[str], environment: Mapping[str, str], folder: Path
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """One of our own programs, its output in a log; told to stop on the way out."""
-    with (folder / f"{module}.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", module, *arguments),
-            env=dict(environment),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):
-                process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), STOP_SECONDS_MAX)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What one `onetake create` said, and its exit code."""
-
-    who: str
-    code: int
-    answer: Mapping[str, object]
-
-
 def _render_seconds(console: Console) -> float:
     return RENDER_SECONDS if console.is_terminal else RENDER_SECONDS_UNWATCHED
 
 
-async def _three_requests(desk: Desk, environment: Mapping[str, str], console: Console) -> tuple[list[Heard], Run]:
-    """Two at the same moment under one key; the third once their run is in the ledger."""
-    twins = [asyncio.create_task(_create(f"request {n}, key demo", ["--key", "demo"], environment)) for n in (1, 2)]
-    run = await _first_run(desk, twins)
-    third = asyncio.create_task(_create("request 3, a new one", [], environment))
-    estimate = Estimate(_render_seconds(console), "the simulator's pace")
-    everybody = asyncio.gather(*twins, third)
-    with watching(console) as show:
-        while not everybody.done():
-            run = await desk.find(run.ref)
-            show(run, estimate)
-            await asyncio.wait([everybody], timeout=LOOK_SECONDS)
-        run = await desk.find(run.ref)
-        show(run, estimate)
-    return list(await everybody), run
+async def ask(root: str, what: str, body: Mapping[str, object] | None = None) -> Any:
+    """A control call to the simulator's Telegram."""
 
+    def call() -> Any:
+        request = urllib.request.Request(  # noqa: S310 - our own
+            f"{root}/_sim/telegram/{what}", data=None if body is None else json.dumps(body).encode()
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
+            return json.load(answer)
 
-async def _first_run(desk: Desk, twins: Sequence["asyncio.Task[Heard]"]) -> Run:
-    while True:
-        if runs := await desk.operators.runs(1):
-            return runs[0]
-        if all(twin.done() for twin in twins):
-            heard = twins[0].result()
-            raise Stop(f"{heard.who} was not accepted: {heard.answer.get('error')}", Exit.ENDED_OTHERWISE)
-        await asyncio.sleep(LOOK_SECONDS)
-
-
-async def _create(who: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Heard:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli", "create", PROMPT, "--user", USER, "--json", *arguments),
-        env=dict(environment),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, problems = await process.communicate()
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-    last = out.decode().strip().splitlines()[-1:]
-    said = problems.decode().strip().splitlines()
-    answer = json.loads(last[0]) if last else {"error": said[-1] if said else "it said nothing"}
-    return Heard(who, process.returncode or 0, answer)
+    return await asyncio.to_thread(call)
 
 
 async def _books(root: str) -> Books:
@@ -233,15 +214,16 @@ async def _old_loop(folder: Path) -> Books:
     """The same prompt, asked for once, in the loop that onetake replaced; its provider's books."""
     own = folder / "old-loop"
     own.mkdir()
-    async with _simulator(own, RENDER_SECONDS_UNWATCHED) as root:
+    async with simulator(own, ["--render-seconds", str(RENDER_SECONDS_UNWATCHED)]) as root:
         command = [f"{root}/v1", PROMPT]
-        async with _process("simulator.oldloop", command, surroundings(os.environ, own, root), own) as loop:
+        log = own / "old-loop.log"
+        async with program("simulator.oldloop", command, surroundings(os.environ, own, root), log) as loop:
             try:
                 await asyncio.wait_for(loop.wait(), START_SECONDS_MAX)
             except TimeoutError:
                 raise Stop(f"the old loop did not end; see {own}", Exit.ENDED_OTHERWISE) from None
         if loop.returncode:
-            raise Stop(f"the old loop did not run; see {own}/simulator.oldloop.log", Exit.ENDED_OTHERWISE)
+            raise Stop(f"the old loop did not run; see {log}", Exit.ENDED_OTHERWISE)
         return await _books(root)
 
 
@@ -270,25 +252,9 @@ def disagreements(books: Books, stats: Stats, file: Path | None) -> list[str]:
     return problems
 
 
-def heard_words(heard: Heard) -> str:
-    answer = heard.answer
-    match heard.code:
-        case Exit.DONE:
-            return f'run {answer["ref"]}: "{answer["title"]}"'
-        case Exit.REFUSED if answer.get("duplicate_of"):
-            return f"not bought again: it is run {answer['duplicate_of']}"
-    return f"exit {heard.code}: {answer.get('error')}"
-
-
-def _say_answers(answers: Sequence[Heard], console: Console) -> None:
-    console.print()
-    for heard in answers:
-        console.print(Text.assemble((f"{heard.who:<21}", "dim"), heard_words(heard)))
-    console.print()
-
-
 def _say_summary(run: Run, books: Books, stats: Stats, folder: Path, console: Console) -> None:
     per_second = usd(run.price_microusd // run.seconds)
+    console.print()
     rows = [
         ("requests", str(stats.requests)),
         ("paid calls", str(books.paid_calls)),

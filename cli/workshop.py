@@ -4,6 +4,10 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import typer
@@ -13,21 +17,56 @@ from cli.exits import Exit
 from cli.pages import clock
 from cli.worlds import Premises, open_world
 from pipeline.config import Settings
-from pipeline.engine import Pace, open_engine
+from pipeline.engine import Engine, Follow, Pace, Tell, open_engine
 from pipeline.operators import Operators
 from pipeline.records import Run, State
 from pipeline.road import LedgerUnavailable
+from pipeline.telling import Telling
 
 LOOK_SECONDS = 0.5
 LATEST_RUNS = 200
+TOLD_ELSEWHERE = timedelta(minutes=1)  # how long a run whose user we cannot reach is left to others
 
 
 async def work(settings: Settings) -> None:
     logs.to_stderr()
-    async with open_world(settings) as premises, open_engine(premises.desk.dsn) as engine:
+    async with AsyncExitStack() as opened:
+        premises = await opened.enter_async_context(open_world(settings))
+        engine = await opened.enter_async_context(open_engine(premises.desk.dsn))
+        audience = await opened.enter_async_context(open_audience(settings, premises, engine))
         typer.echo(f"{clock()} worker ready: {premises.desk.name}, buys {premises.model.name}")
-        await _until_told_to_stop(asyncio.create_task(engine.work(premises.world, _tell, pace_of(settings))), premises)
+        working = engine.work(premises.world, audience.tell, pace_of(settings), audience.follow)
+        await _until_told_to_stop(asyncio.create_task(working), premises)
         typer.echo(f"{clock()} worker stopped; what is unfinished goes on with the next one")
+
+
+@dataclass(frozen=True)
+class Audience:
+    """How the users of runs hear of them, and how their progress is shown."""
+
+    tell: Tell
+    follow: Follow
+
+
+@asynccontextmanager
+async def open_audience(settings: Settings, premises: Premises, engine: Engine) -> AsyncIterator[Audience]:
+    """With a bot token, the chats; a terminal hears of its run from the command that watches it."""
+    if settings.telegram_bot_token is None:
+        yield Audience(_nobody_in_chats(Telling(premises.desk.ledger.rpc)), nullcontext)
+        return
+    from bot.front import open_front
+    from cli.counter import back_of, open_bot
+
+    async with open_bot(settings) as bot, open_front(bot, back_of(premises, engine, settings), alarms=False) as front:
+        yield Audience(front.courier.tell, front.board.follow)
+
+
+def _nobody_in_chats(telling: Telling) -> Tell:
+    async def tell(run: Run) -> None:
+        if run.audience.get("kind") != "terminal":  # somebody with the bot's token will
+            await telling.later(run, run.read_at + TOLD_ELSEWHERE)
+
+    return tell
 
 
 def pace_of(settings: Settings) -> Pace:
@@ -68,10 +107,6 @@ async def _until_told_to_stop(working: "asyncio.Task[None]", premises: Premises)
     await asyncio.gather(saying, stopping, return_exceptions=True)
     with contextlib.suppress(asyncio.CancelledError):
         await working
-
-
-async def _tell(_: Run) -> None:
-    """A terminal hears of its run from the command that watches it, or when it asks."""
 
 
 async def say_changes(operators: Operators) -> None:

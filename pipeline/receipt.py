@@ -23,6 +23,9 @@ def receipt(run: Run) -> tuple[tuple[str, str], ...]:
         ("sent with key", str(run.run_id)),
         ("request key", run.request_key),
         ("request hash", run.request_hash),
-        *(("template", f"{name} {sha256[:TEMPLATE_CHARACTERS]}") for name, sha256 in sorted(run.templates.items())),
+        (
+            "templates",
+            ", ".join(f"{name} {sha256[:TEMPLATE_CHARACTERS]}" for name, sha256 in sorted(run.templates.items())),
+        ),
     ]
     return tuple((label, value) for label, value in found if value)

@@ -16,11 +16,8 @@ from pipeline.road import Rpc
 
 
 class Telling:
-    """`teller` names this process: the telling it has begun it may prolong, and nobody else takes it meanwhile."""
-
-    def __init__(self, rpc: Rpc, teller: str) -> None:
+    def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
-        self._teller = teller
 
     async def load(self, run_ids: Iterable[UUID]) -> tuple[Run, ...]:
         """The rows of these runs; `place` says how many wait before one that has not begun."""
@@ -32,11 +29,14 @@ class Telling:
         """Adds to the audience: the card's message id, the video's, Telegram's file id."""
         return read_run(await self._rpc("note_audience", {"run_id": str(run_id), "more": dict(more)}))
 
-    async def begin(self, run: Run, seconds: float) -> Run | None:
-        """The run, if its present state is ours to tell for so long; None if it is told or somebody else is at it."""
+    async def begin(self, run: Run, teller: str, seconds: float) -> Run | None:
+        """The run, if its present state is this teller's for so long; None if it is told or somebody else is at it.
+
+        `teller` is one telling's own word, not a process's: two jobs of one process must not both tell.
+        """
         row = await self._rpc(
             "begin_telling",
-            {"run_id": str(run.run_id), "state": run.state.value, "teller": self._teller, "seconds": seconds},
+            {"run_id": str(run.run_id), "state": run.state.value, "teller": teller, "seconds": seconds},
         )
         return read_run(row) if row else None
 

@@ -18,7 +18,7 @@ from aiogram.methods import (
     SendVideo,
     TelegramMethod,
 )
-from aiogram.types import Chat, Message, User, Video
+from aiogram.types import Chat, InlineKeyboardMarkup, Message, User, Video
 
 BOT_ID = 4242
 TOKEN = f"{BOT_ID}:test"
@@ -66,7 +66,7 @@ class Recording(BaseSession):
             date=datetime.now(UTC),
             chat=_chat(int(method.chat_id)),
             from_user=ME,
-            reply_markup=method.reply_markup if hasattr(method.reply_markup, "inline_keyboard") else None,
+            reply_markup=method.reply_markup if isinstance(method.reply_markup, InlineKeyboardMarkup) else None,
             reply_to_message=self.messages.get(reply) if reply else None,
             **content,
         ).as_(bot)

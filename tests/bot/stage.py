@@ -194,6 +194,6 @@ def back_at(world: World, engine: Engine, *, demo: bool = False, admins: frozens
         offer=Offer(model, world.shop.base_url, "fp", model.create_body, 8, "720x1280", demo),
         enqueue=engine.enqueue,
         admins=admins,
-        teller="test",
+        new_teller=world.new_token,
         slow_seconds=180,
     )
