@@ -12,7 +12,8 @@ from enum import IntEnum
 
 MINUTE = 60.0
 CHAT_GAP_SECONDS = 1.05
-ALL_PER_SECOND = 25  # of 30: the rest is for what answers a tap
+ALL_PER_SECOND = 25  # of 30: what leaves evenly arrives in bunches
+ALL_GAP_SECONDS = 0.035  # so that a second's calls never leave at once
 CHATS_KEPT = 10_000
 
 
@@ -67,6 +68,8 @@ class Meter:
         if lane.calls:
             waits.append(lane.calls[-1] + CHAT_GAP_SECONDS - now)
         waits.append(_room(lane.calls, share.of(urgency), MINUTE, now))
+        if self._all:
+            waits.append(self._all[-1] + ALL_GAP_SECONDS - now)
         waits.append(_room(self._all, ALL.of(urgency), 1.0, now))
         return max(0.0, *waits)
 

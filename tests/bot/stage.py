@@ -144,6 +144,10 @@ class Stage:
                     return runs[number]
                 await asyncio.sleep(0.03)
 
+    async def until_said_plainly(self, words: str) -> None:
+        """The same, whatever invisible signs stand between the letters."""
+        await self.until(lambda: any(words in text.replace("\u2060", "") for text in self.texts()))
+
     async def until_said(self, words: str) -> Message:
         await self.until(lambda: any(words in text for text in self.texts()))
         return [message for message in self.shown() if words in (message.text or message.caption or "")][-1]
@@ -173,7 +177,7 @@ async def open_stage(
     bot, session = make_bot()
     async with open_test_world(dsn, simulator, home, quick_waits(**waits)) as world, open_engine(dsn) as engine:
         back = back_at(world, engine, demo=demo)
-        async with open_front(bot, back) as front:
+        async with open_front(bot, back, alarms=False) as front:
             work = asyncio.create_task(engine.work(world, front.courier.tell, PACE, front.board.follow))
             if not working:
                 work.cancel()

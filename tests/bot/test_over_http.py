@@ -1,0 +1,154 @@
+"""The bot and Telegram over real HTTP, polling and webhook: nothing lost, nothing bought twice, within the limits."""
+
+import asyncio
+import socket
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiogram.exceptions import TelegramConflictError
+from aiogram.methods import GetUpdates
+
+from pipeline.records import State
+from tests.bot.chat import Intake, calls, hooked, open_house, person, polling
+from tests.fixtures import Simulator
+
+VISIBLE = {"sendMessage", "sendVideo", "editMessageText", "editMessageReplyMarkup", "sendChatAction"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(params=["polling", "webhook"])
+def intake(request: pytest.FixtureRequest) -> Intake:
+    return polling if request.param == "polling" else partial(hooked, port=free_port())
+
+
+def pending(simulator: Simulator) -> list[dict[str, Any]]:
+    found = simulator.control("GET", "/_sim/telegram/updates")["updates"]
+    return [update for update in found if update["confirmed_at"] is None]
+
+
+async def until_none_is_pending(simulator: Simulator) -> None:
+    async with asyncio.timeout(15):
+        while await asyncio.to_thread(pending, simulator):
+            await asyncio.sleep(0.1)
+
+
+async def test_a_wish_becomes_a_video_in_both_modes(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path, intake: Intake
+) -> None:
+    ben = person(simulator)
+    async with open_house(ledger_dsn, simulator, tmp_path, intake):
+        await ben.create("a paper boat in the rain")
+        await ben.until("Here it is")
+        [video] = ben.videos()
+        assert video["video"]["supports_streaming"]
+        await until_none_is_pending(simulator)
+    assert simulator.paid_calls() == 1
+
+
+async def test_a_redelivered_update_and_double_taps_change_nothing(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path, intake: Intake
+) -> None:
+    ben = person(simulator)
+    async with open_house(ledger_dsn, simulator, tmp_path, intake) as house:
+        sent = ben.say("/create a paper boat in the rain")
+        card = await ben.until("Create ·")
+        taps = [ben.tap("Create ·", card["message_id"]) for _ in range(3)]
+        await ben.until("Here it is")
+        for update_id in [sent["update_id"], *(tap["update_id"] for tap in taps)]:
+            simulator.control("POST", "/_sim/telegram/redeliver", {"update_id": update_id})
+        await asyncio.sleep(1)
+        await until_none_is_pending(simulator)
+        assert [run.state for run in await house.runs()] == [State.DELIVERED]
+        assert len(ben.videos()) == 1
+    assert simulator.creates() == 1
+
+
+async def test_an_unconfirmed_batch_comes_again_and_is_replayed(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    ben = person(simulator)
+    simulator.trouble("telegram", "forget_offset", method="getUpdates", times=2)
+    async with open_house(ledger_dsn, simulator, tmp_path) as house:
+        await ben.create("a paper boat in the rain")
+        await ben.until("Here it is")
+        assert len(await house.runs()) == 1
+    assert simulator.creates() == 1
+
+
+async def test_a_wrong_secret_is_turned_away_and_health_is_open(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    port = free_port()
+    async with open_house(ledger_dsn, simulator, tmp_path, partial(hooked, port=port)), aiohttp.ClientSession() as web:
+        update = {"update_id": 1, "message": {"message_id": 1}}
+        for headers in ({}, {"X-Telegram-Bot-Api-Secret-Token": "guess"}):
+            async with web.post(f"http://127.0.0.1:{port}/telegram", json=update, headers=headers) as answer:
+                assert answer.status == 401
+        async with web.get(f"http://127.0.0.1:{port}/healthz") as answer:
+            assert answer.status == 200
+
+
+async def test_another_poller_is_noticed_and_a_leftover_webhook_removed_without_loss(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    ben = person(simulator)
+    port = free_port()
+    async with open_house(ledger_dsn, simulator, tmp_path, partial(hooked, port=port)):
+        pass
+    ben.say("/create a paper boat in the rain")  # the webhook points to nobody
+    async with open_house(ledger_dsn, simulator, tmp_path) as house:
+        await ben.until("Create ·")
+        with pytest.raises(TelegramConflictError):
+            await asyncio.gather(*(house.front.bot(GetUpdates(timeout=2)) for _ in range(2)))
+
+
+async def test_a_stopped_poll_handles_what_was_handed_out_and_confirms_it(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    ben = person(simulator)
+    async with open_house(ledger_dsn, simulator, tmp_path):
+        ben.say("/create a paper boat in the rain")
+        await ben.until("Create ·")
+        started = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - started < 10
+    assert pending(simulator) == []
+
+
+@pytest.fixture
+def strict(simulator: Simulator) -> Simulator:
+    """Telegram's flood control is on."""
+    simulator.control("POST", "/_sim/telegram/limits", {"enforce": True})
+    return simulator
+
+
+async def test_two_hundred_users_at_once_each_get_their_card_within_the_limits(
+    ledger_dsn: str, strict: Simulator, tmp_path: Path
+) -> None:
+    people = [person(strict, f"P{n}") for n in range(200)]
+    async with open_house(ledger_dsn, strict, tmp_path) as house:
+        await house.world.ledger.rpc("set_limit", {"key": "budget_day_microusd", "value": 10**12, "who": "test"})
+        await house.world.ledger.rpc("set_limit", {"key": "budget_month_microusd", "value": 10**12, "who": "test"})
+        await asyncio.to_thread(lambda: [each.say("/create a paper boat in the rain") for each in people])
+        async with asyncio.timeout(60):
+            while sum(call["method"] == "sendMessage" and bool(call["ok"]) for call in calls(strict)) < 200:
+                await asyncio.sleep(0.5)
+        assert len(await house.runs()) == 200
+    assert [call for call in calls(strict) if call["error_code"] == 429] == []
+    chats = Counter(call["chat_id"] for call in calls(strict) if call["method"] == "sendMessage")
+    assert set(chats.values()) == {1}
+    assert most_in(strict, seconds=1.0) <= 30
+
+
+def most_in(simulator: Simulator, seconds: float) -> int:
+    """The most visible calls within any such window."""
+    times = [call["at"] for call in calls(simulator) if call["method"] in VISIBLE]
+    return max((sum(1 for at in times if start <= at < start + seconds) for start in times), default=0)
