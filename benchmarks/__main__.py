@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 
-from benchmarks import runs
+from benchmarks import chat, runs
 from pipeline.embedded import open_server
 from pipeline.migrate import install_queue, migrate
 from tests.fixtures import simulator_process
@@ -41,6 +41,25 @@ def database(uri: str, name: str) -> str:
     migrate(dsn)
     install_queue(dsn)
     return dsn
+
+
+def of_chats() -> list[bool]:
+    """The bot, at simulators of its own: the figures are read from their logs."""
+    with tempfile.TemporaryDirectory(prefix="onetake-bench-") as folder, open_server(Path(folder)) as uri:
+        with simulator_process("--speed", "instant") as at:
+            found = chat.describe(asyncio.run(chat.card_ms(database(uri, "cards"), at, Path(folder))))
+        fast = line("(c) 10 updates/s: update to card, median", found["median"], "ms", chat.CARD_MS_MAX, at_most=True)
+        print(f"    95 of 100 within {found['p95']:.0f} ms, the slowest {found['worst']:.0f} ms")
+        with simulator_process("--render-seconds", "40") as at:
+            seen = asyncio.run(chat.manners(database(uri, "manners"), at, Path(folder)))
+        second, minute = chat.CALLS_PER_SECOND_MAX, chat.CHAT_CALLS_PER_MINUTE_MAX
+        name = f"(d) {seen.renders} renders in flight"
+        return [
+            fast,
+            line(f"{name}: calls in the busiest second", seen.per_second, "calls", second, at_most=True),
+            line(f"{name}: in a chat's busiest minute", seen.per_chat_minute, "calls", minute, at_most=True),
+            line(f"{name}: refused for flooding", seen.floods, "calls", 0, at_most=True),
+        ]
 
 
 def main() -> int:
@@ -82,6 +101,7 @@ def main() -> int:
         print(f"    one at a time {speed.median_ms:.0f} ms/run; own time: {where}")
         creates = at.books()["totals"]
         print(f"    the simulator's books: {creates['creates']} requests, {creates['paid_calls']} paid calls")
+    kept += of_chats()
     kept.append(line("onetake --help", help_seconds(), "s", HELP_SECONDS_MAX, at_most=True))
     return 0 if all(kept) else 1
 

@@ -8,7 +8,8 @@ Effects  at most one request per call
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -27,7 +28,7 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import TelegramMethod
 
-from bot.meter import Meter, Urgency
+from bot.meter import CHAT_GAP_SECONDS, Meter, Urgency
 
 Result = TypeVar("Result")
 PATIENCE_SECONDS = 30.0
@@ -85,8 +86,8 @@ class Outbox:
     ) -> Result:
         """Makes the call when its turn comes; only an answer waits for it, and no longer than `patience` seconds."""
         patience = patience if urgency is Urgency.ANSWER else 0.0
-        async with self._lane(chat_id):
-            deadline = self._clock() + patience
+        deadline = self._clock() + patience
+        async with self._turn(chat_id, patience):
             while wait := self._meter.wait_for(chat_id, urgency):
                 if self._clock() + wait > deadline:
                     raise Later(wait)
@@ -112,6 +113,22 @@ class Outbox:
             raise Unknown(type(error).__name__) from error
         except (TelegramBadRequest, TelegramNotFound, TelegramMigrateToChat) as error:
             raise _meaning(error) from error
+
+    @asynccontextmanager
+    async def _turn(self, chat_id: int, patience: float) -> AsyncIterator[None]:
+        """The chat's lane, if it is free soon enough: an upload may hold it for minutes."""
+        lane = self._lane(chat_id)
+        if lane.locked() and not patience:
+            raise Later(CHAT_GAP_SECONDS)
+        try:
+            async with asyncio.timeout(patience or None):
+                await lane.acquire()
+        except TimeoutError:
+            raise Later(CHAT_GAP_SECONDS) from None
+        try:
+            yield
+        finally:
+            lane.release()
 
     def _lane(self, chat_id: int) -> asyncio.Lock:
         """The chat's own lock; it lives as long as somebody holds it or waits for it."""

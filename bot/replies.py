@@ -6,9 +6,16 @@ Effects  one message, as a reply to what it answers; if its turn does not come s
 
 import asyncio
 import logging
+from typing import Any
 
 from aiogram.exceptions import TelegramAPIError
-from aiogram.methods import AnswerCallbackQuery, EditMessageReplyMarkup, EditMessageText, SendMessage
+from aiogram.methods import (
+    AnswerCallbackQuery,
+    EditMessageReplyMarkup,
+    EditMessageText,
+    SendMessage,
+    TelegramMethod,
+)
 from aiogram.types import (
     CallbackQuery,
     ForceReply,
@@ -22,7 +29,7 @@ from markupsafe import Markup
 
 from bot.outbox import Later, NotSaid, Outbox, not_modified
 
-SOON_SECONDS = 2.0  # how long the next update may be kept waiting for a reply
+SOON_SECONDS = 0.3  # how long the next update may be kept waiting for a reply
 LATEST_SECONDS = 300.0
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 ALERT_CHARACTERS_MAX = 200  # Bot API
@@ -81,15 +88,19 @@ class Replies:
     async def _edit(self, method: EditMessageText | EditMessageReplyMarkup, chat_id: int) -> None:
         try:
             await self._outbox.say(method, chat_id, patience=SOON_SECONDS)
+        except Later:
+            self._later(method, chat_id)
         except (NotSaid, TelegramAPIError) as error:
             if not not_modified(error):
                 log.info("edit", extra={"action": "edit_failed", "error": type(error).__name__})
 
-    def _later(self, method: SendMessage, chat_id: int) -> None:
+    def _later(self, method: TelegramMethod[Any], chat_id: int) -> None:
         async def send() -> None:
             try:
                 await self._outbox.say(method, chat_id, patience=LATEST_SECONDS)
             except (NotSaid, TelegramAPIError) as error:
+                if not_modified(error):
+                    return
                 log.warning("reply", extra={"action": "reply_dropped", "error": type(error).__name__})
 
         task = asyncio.create_task(send())

@@ -1,0 +1,110 @@
+"""What people ask about the bot and themselves."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.records import State
+from tests.bot.stage import Stage, labels, open_stage
+from tests.fixtures import Simulator
+
+
+async def test_start_greets_in_the_apps_language_with_three_examples(stage: Stage) -> None:
+    await stage.say("/start", language="es-419")
+    greeting = await stage.until_said("¡Hola!")
+    assert len(labels(greeting)) == 3
+    await stage.say("/start", user=2, language="de")
+    await stage.until_said("Hello!")
+
+
+async def test_help_names_every_command(stage: Stage) -> None:
+    await stage.say("/help")
+    said = await stage.until_said("How it works")
+    for command in ("create", "videos", "status", "limits", "settings", "cancel", "help"):
+        assert f"/{command}:" in (said.text or "")
+
+
+async def test_limits_tell_what_is_left_and_what_it_costs(stage: Stage) -> None:
+    await stage.operators.set_limit("videos_per_user_day", 4, "test", "tg:1")
+    await stage.say("/limits")
+    said = await stage.until_said("4 videos left of 4")
+    assert "One video of 8 s (720x1280) costs $0.80." in (said.text or "")
+    await stage.operators.set_limit("budget_day_microusd", 100, "test")
+    await stage.operators.pause("repairs", "test")
+    await stage.say("/limits")
+    said = await stage.until_said("budget of today is used up")
+    assert "paused at present: repairs" in (said.text or "")
+
+
+async def test_status_shows_the_run_and_cancel_takes_it_back(stage: Stage) -> None:
+    await stage.say("/status")
+    await stage.until_said("Nothing is being made for you")
+    await stage.say("/cancel")
+    await stage.until_said("nothing to cancel")
+    await stage.say("/create a paper boat in the rain")
+    run = await stage.until_state(State.APPROVED)
+    await stage.say("/status")
+    await stage.until_said("waits for a tap on Create")
+    await stage.say("/cancel")
+    await stage.until_said(f"{run.ref} is canceled")
+    assert (await stage.until_state(State.CANCELED)).held_microusd == 0
+
+
+async def test_settings_are_kept_and_used(stage: Stage) -> None:
+    await stage.say("/settings")
+    page = await stage.until_said("Settings")
+    await stage.tap("12 s", on=page)
+    await stage.tap("Horizontal", on=page)
+    await stage.tap("never", on=page)
+    await stage.tap("Español", on=page)
+    await stage.until_said("Ajustes")
+    await stage.say("/create a paper boat in the rain")
+    run = await stage.until_state(State.DELIVERED)
+    assert (run.seconds, run.size, run.needs_confirmation) == (12, "1280x720", False)
+    await stage.until_said("Se cobr")
+
+
+async def unhurried(stage: Stage) -> None:
+    """No pause between requests, and no breaker for many of them."""
+    for limit in ("cooldown_seconds", "breaker_user_submissions"):
+        await stage.operators.set_limit(limit, 0 if limit == "cooldown_seconds" else 100, "test")
+
+
+async def test_after_the_first_videos_nothing_is_asked(stage: Stage) -> None:
+    await unhurried(stage)
+    await stage.world.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": "never"})
+    for number in range(3):
+        await stage.say(f"/create boat number {number}")
+        await stage.until_state(State.DELIVERED, number=number)
+    await stage.world.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": "first"})
+    await stage.say("/create one more boat")
+    run = await stage.until_state(State.DELIVERED, number=3)
+    assert not run.needs_confirmation
+
+
+async def test_history_has_pages(stage: Stage) -> None:
+    await unhurried(stage)
+    await stage.world.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": "never"})
+    for number in range(6):
+        await stage.say(f"/create boat number {number}")
+        await stage.until_state(State.DELIVERED, number=number)
+    await stage.say("/videos")
+    page = await stage.until_said("6 videos")
+    assert "5. " in (page.text or "")
+    await stage.tap("Older", on=page)
+    await stage.until(lambda: "6. " in (stage.now(page).text or ""))
+    await stage.tap("Newer", on=page)
+    await stage.until(lambda: "1. " in (stage.now(page).text or ""))
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+async def test_a_demo_says_so_on_every_card_and_caption(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path, language: str
+) -> None:
+    async with open_stage(ledger_dsn, simulator, tmp_path, demo=True) as stage:
+        await stage.say("/create a paper boat in the rain", language=language)
+        await stage.until_state(State.APPROVED)
+        await stage.until(lambda: any("Cre" in label for message in stage.shown() for label in labels(message)))
+        await stage.tap("Create" if language == "en" else "Crear")
+        await stage.until_state(State.DELIVERED)
+        await stage.until(lambda: all("emo" in text for text in stage.texts()))

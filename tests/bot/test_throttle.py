@@ -1,0 +1,46 @@
+"""A chatty user is stopped before the database, with one word about it; others are not."""
+
+import asyncio
+from typing import Any
+
+from aiogram.types import Update, User
+
+from bot.throttle import BURST, PER_SECOND, Throttle
+from tests.bot.stage import Stage
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_burst_is_let_through_then_only_as_fast_as_a_person_writes() -> None:
+    handled: list[int] = []
+    noticed: list[object] = []
+
+    async def handler(_: Any, data: dict[str, Any]) -> None:
+        handled.append(data["event_from_user"].id)
+
+    async def notice(said: object) -> None:
+        noticed.append(said)
+
+    clock = Clock()
+    throttle = Throttle(notice, clock)
+    update = Update.model_construct(update_id=1, message=None, callback_query=None)
+    for _ in range(50):
+        await throttle(handler, update, {"event_from_user": User(id=1, is_bot=False, first_name="x")})
+    assert len(handled) == BURST
+    await throttle(handler, update, {"event_from_user": User(id=2, is_bot=False, first_name="y")})
+    assert handled[-1] == 2
+    clock.now += 4 / PER_SECOND
+    for _ in range(10):
+        await throttle(handler, update, {"event_from_user": User(id=1, is_bot=False, first_name="x")})
+    assert len(handled) == BURST + 1 + 4
+
+
+async def test_one_word_about_it_and_no_run(stage: Stage) -> None:
+    await asyncio.gather(*(stage.say(f"hello {number}", user=5) for number in range(30)))
+    await stage.until_said("a lot at once")
+    assert sum("a lot at once" in text for text in stage.texts()) == 1
