@@ -17,9 +17,16 @@ import typer
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram.exceptions import TelegramAPIError, TelegramNetworkError, TelegramNotFound, TelegramUnauthorizedError
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramAPIError,
+    TelegramNetworkError,
+    TelegramNotFound,
+    TelegramUnauthorizedError,
+)
 from aiogram.methods import SetMyCommands
 from aiogram.types import BotCommand
+from aiogram.utils.token import TokenValidationError
 from pydantic import SecretStr
 
 from bot import webhook
@@ -121,7 +128,7 @@ async def open_bot(settings: Settings) -> AsyncIterator[Bot]:
     session = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_base))
     try:
         bot = Bot(settings.telegram_bot_token.get_secret_value(), session=session)
-    except ValueError:  # its words repeat the token
+    except TokenValidationError:
         raise Stop("TELEGRAM_BOT_TOKEN: is not a bot token, such as 123456:ABC... from @BotFather") from None
     try:
         yield bot
@@ -137,6 +144,8 @@ async def _introduce(bot: Bot) -> None:
         raise Stop("TELEGRAM_BOT_TOKEN: Telegram does not know this token; take it anew from @BotFather") from None
     except TelegramNetworkError as error:
         raise Stop(f"TELEGRAM_API_BASE: Telegram could not be reached ({type(error).__name__}); try again") from None
+    except ClientDecodeError:
+        raise Stop("TELEGRAM_API_BASE: what answers there is not Telegram's Bot API") from None
     for language in LANGUAGES:
         words = Words(language)
         commands = [BotCommand(command=name, description=words.plain(about)) for name, about in COMMANDS]

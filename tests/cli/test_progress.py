@@ -6,10 +6,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from pipeline.amounts import ago, lasting, reopening, short, usd
 from cli.display import watching
 from cli.outcome import cost_words, exit_code
 from cli.progress import Estimate, Mark, heading, lines_of
+from pipeline.amounts import ago, lasting, reopening, short, usd
 from pipeline.records import Run, State
 from tests.cli.runs import NOW, run_in
 
