@@ -6,7 +6,6 @@ Raises   `feed` raises LedgerUnavailable: the update was not handled and must co
 """
 
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from bot.greeter import Greeter
 from bot.meter import Meter
 from bot.offer import Offer
 from bot.ordering import Enqueue, Orders
-from bot.outbox import Outbox
+from bot.outbox import Outbox, Time
 from bot.replies import Replies
 from bot.throttle import Throttle
 from bot.words import N_, Words, language_of
@@ -35,6 +34,7 @@ from pipeline.road import LedgerUnavailable
 from pipeline.telling import Telling
 from pipeline.world import Shop
 
+REAL_TIME = Time()
 ALLOWED_UPDATES = ["message", "callback_query"]  # an edited message is not a new request
 
 log = logging.getLogger(__name__)
@@ -68,11 +68,11 @@ class Back:
 
 
 @asynccontextmanager
-async def open_front(bot: Bot, back: Back, *, alarms: bool = True) -> AsyncIterator[Front]:
+async def open_front(bot: Bot, back: Back, *, alarms: bool = True, time: Time = REAL_TIME) -> AsyncIterator[Front]:
     """Cards are kept as long as this is open, and alerts told, by one process of them all."""
     rpc = back.ledger.rpc
     customers, telling = Customers(rpc), Telling(rpc)
-    outbox = Outbox(bot, Meter(time.monotonic), time.monotonic)
+    outbox = Outbox(bot, Meter(time.clock), time)
     board = Board(outbox, telling, back.ledger, customers, back.shop, back.offer, back.slow_seconds)
     courier = Courier(outbox, board, telling, back.offer, back.new_teller)
     replies = Replies(outbox)

@@ -8,7 +8,8 @@ Effects  at most one request per call
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -66,13 +67,21 @@ class Unknown(NotSaid):
     """No answer, or none that could be read: it may have been done."""
 
 
+@dataclass(frozen=True)
+class Time:
+    """What a meter measures by, and how its waits are waited for. A test may let it run faster."""
+
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
 class Outbox:
     """Calls of one bot. Two calls in one chat never overtake each other."""
 
-    def __init__(self, bot: Bot, meter: Meter, clock: Callable[[], float]) -> None:
+    def __init__(self, bot: Bot, meter: Meter, pace: Time) -> None:
         self.bot = bot
         self._meter = meter
-        self._clock = clock
+        self._clock, self._sleep = pace.clock, pace.sleep
         self._lanes: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def say(
@@ -91,7 +100,7 @@ class Outbox:
             while wait := self._meter.wait_for(chat_id, urgency):
                 if self._clock() + wait > deadline:
                     raise Later(wait)
-                await asyncio.sleep(wait)
+                await self._sleep(wait)
             self._meter.count(chat_id)
             return await self._call(method, chat_id, answer_seconds)
 

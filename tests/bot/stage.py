@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from aiogram.types import CallbackQuery, Chat, InlineKeyboardButton, InlineKeybo
 
 from bot.front import Back, Front, open_front
 from bot.offer import Offer
+from bot.outbox import Time
 from pipeline.engine import Engine, Pace, open_engine
 from pipeline.operators import Operators
 from pipeline.records import Run, State
@@ -26,6 +28,14 @@ from tests.fixtures import Simulator, open_test_world, quick_waits
 PACE = Pace(concurrency=50, heartbeat_seconds=0.2, stalled_seconds=1, sweep_seconds=0.2)
 PATIENCE_SECONDS = 15.0
 ADMIN = 9
+HASTE = 10.0  # ten seconds of the chats' budgets pass in one
+
+
+async def _sleep(seconds: float) -> None:
+    await asyncio.sleep(seconds / HASTE)
+
+
+HURRIED = Time(lambda: time.monotonic() * HASTE, _sleep)
 
 
 @dataclass
@@ -177,7 +187,7 @@ async def open_stage(
     bot, session = make_bot()
     async with open_test_world(dsn, simulator, home, quick_waits(**waits)) as world, open_engine(dsn) as engine:
         back = back_at(world, engine, demo=demo)
-        async with open_front(bot, back, alarms=False) as front:
+        async with open_front(bot, back, alarms=False, time=HURRIED) as front:
             work = asyncio.create_task(engine.work(world, front.courier.tell, PACE, front.board.follow))
             if not working:
                 work.cancel()
