@@ -18,6 +18,7 @@ from pipeline.customers import Customers
 from pipeline.road import LedgerError
 
 LOOK_SECONDS = 20.0
+DETAIL_CHARACTERS_MAX = 300  # of what a provider said
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def _model_gone(alert: Alert, words: Words) -> Markup:
         model=alert.detail["model"],
         base_url=alert.detail["base_url"],
         ref=alert.detail["ref"],
-        detail=alert.detail.get("detail") or "",
+        detail=str(alert.detail.get("detail") or "")[:DETAIL_CHARACTERS_MAX],
     )
 
 
@@ -115,7 +116,7 @@ def _our_side(alert: Alert, words: Words) -> Markup:
         "<code>onetake check --provider</code> looks at the settings.",
         ref=alert.detail["ref"],
         what=words(FAILURES.get(str(alert.detail.get("reason")), UNKNOWN_FAILURE)[0]),
-        detail=alert.detail.get("detail") or "",
+        detail=str(alert.detail.get("detail") or "")[:DETAIL_CHARACTERS_MAX],
     )
 
 
@@ -155,6 +156,8 @@ class Alarms:
                 await self.tell_all()
             except LedgerError as error:
                 log.warning("alarms", extra={"action": "alarms_unread", "error": str(error)})
+            except Exception:  # one alert that cannot be said must not silence all others for ever
+                log.exception("alarms", extra={"action": "alarms_failed"})
             await asyncio.sleep(look_seconds)
 
     async def tell_all(self) -> None:

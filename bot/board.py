@@ -104,13 +104,18 @@ class Board:
             if not due:
                 continue
             try:
-                rows = await self._telling.load(due)
+                await self._look(due)
             except LedgerError as error:
                 log.warning("cards", extra={"action": "cards_unread", "error": str(error)})
-                continue
-            self._touched -= due - {row.run_id for row in rows}
-            self._queued -= due - {row.run_id for row in rows if row.state is State.RESERVED and not row.attempts}
-            await asyncio.gather(*(self._refresh(row) for row in rows))
+            except Exception:  # whatever it is, cards that stand still for ever would leave everybody waiting
+                log.exception("cards", extra={"action": "cards_failed"})
+                self._touched -= due
+
+    async def _look(self, due: set[UUID]) -> None:
+        rows = await self._telling.load(due)
+        self._touched -= due - {row.run_id for row in rows}
+        self._queued -= due - {row.run_id for row in rows if row.state is State.RESERVED and not row.attempts}
+        await asyncio.gather(*(self._refresh(row) for row in rows))
 
     async def _refresh(self, run: Run) -> None:
         address = address_of(run)

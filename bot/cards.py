@@ -211,7 +211,7 @@ def _delivered(run: Run, words: Words, _: Scene) -> _Page:
 def _rejected(run: Run, words: Words, scene: Scene) -> _Page:
     why = words(
         "🚫 This prompt cannot be made: {why} {money}",
-        why=run.detail or words("it breaks the rules."),
+        why=_short(run.detail or "") or words("it breaks the rules."),
         money=words(sentences.NOTHING),
     )
     if not run.safe_rewrite:

@@ -216,6 +216,12 @@ async def _intake(front: Front, settings: Settings, stopping: asyncio.Event) -> 
                 "Nothing was lost: updates wait at Telegram",
                 Exit.ENDED_OTHERWISE,
             ) from error
+        except TelegramUnauthorizedError:
+            raise Stop(
+                "TELEGRAM_BOT_TOKEN: Telegram takes it no more, so the bot hears nothing; set the new one. "
+                "What was accepted goes on at the next start",
+                Exit.ENDED_OTHERWISE,
+            ) from None
         return
     assert settings.webhook_secret is not None, "the settings see to it"
     secret = settings.webhook_secret.get_secret_value()

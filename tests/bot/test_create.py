@@ -1,8 +1,10 @@
 """/create, from the message to the video: one card, one yes, one purchase."""
 
+import pytest
 from aiogram.methods import SendMessage, SendVideo
 
 from pipeline.records import State
+from pipeline.road import LedgerUnavailable
 from tests.bot.stage import Stage, labels
 from tests.fixtures import Simulator
 
@@ -60,3 +62,19 @@ async def test_the_length_is_changed_before_the_purchase_and_the_price_with_it(
     assert (run.seconds, run.size, run.spent_microusd) == (12, "1280x720", 1_200_000)
     [order] = simulator.books()["creates"]
     assert (order["seconds"], order["size"]) == ("12", "1280x720")
+
+
+async def test_an_update_the_ledger_did_not_hear_is_not_handled(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it is not confirmed, and comes again."""
+
+    async def away(*_: object, **__: object) -> None:
+        raise LedgerUnavailable("the database did not answer")
+
+    message = stage.message("/create a paper boat in the rain")
+    with monkeypatch.context() as patched:
+        patched.setattr(stage.world.ledger, "load", away)
+        with pytest.raises(LedgerUnavailable):
+            await stage.feed(message=message)
+    await stage.feed(message=message)
+    await stage.until_said("I would make this")
+    await stage.only_run()
