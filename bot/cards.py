@@ -23,7 +23,7 @@ QUOTE_CHARACTERS_MAX = 900
 TICK_SECONDS = 15.0  # how often a card that only waits is edited; each edit counts against the chat's budget
 COPY_CHARACTERS_MAX = 256  # what a button may copy (Bot API)
 SHAPES = {"vertical": N_("Vertical"), "horizontal": N_("Horizontal"), "square": N_("Square")}
-SHAPE_SIGNS = {"vertical": "▯", "horizontal": "▭", "square": "◻"}
+SHAPE_SIGNS = {"vertical": "↕", "horizontal": "↔", "square": "◻"}
 
 Rows = Sequence[Sequence[InlineKeyboardButton]]
 
@@ -210,8 +210,8 @@ def _delivered(run: Run, words: Words, _: Scene) -> _Page:
 
 def _rejected(run: Run, words: Words, scene: Scene) -> _Page:
     why = words(
-        "🚫 This prompt cannot be made: {why} {money}",
-        why=_short(run.detail or "") or words("it breaks the rules."),
+        "🚫 This prompt was turned down. {why} {money}",
+        why=_short(run.detail or "") or words("It breaks the rules."),
         money=words(sentences.NOTHING),
     )
     if not run.safe_rewrite:
@@ -269,7 +269,7 @@ _PAGES = {
 def caption(run: Run, words: Words, *, demo: bool) -> Markup:
     """The video's own words: caption and hashtags, at most 1024 UTF-16 units as Telegram counts them."""
     tags = " ".join(run.hashtags or ())
-    note = words.plain("Demo: simulated, nothing was charged.") if demo else ""
+    note = words.plain("Demo: simulated, nothing was really charged.") if demo else ""
     tail = "\n\n".join(part for part in (tags, note) if part)
     body = tame(run.caption or run.title or "")
     room = CAPTION_UNITS_MAX - units(tail) - 2

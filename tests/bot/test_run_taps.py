@@ -94,7 +94,7 @@ async def test_a_short_caption_is_copied_by_its_button_and_a_receipt_tells_the_o
 
 async def test_a_rejected_prompt_comes_with_a_rewrite_that_one_tap_uses(stage: Stage) -> None:
     await stage.say("/create a knight with a gun in a forest")
-    card = await stage.until_said("This prompt cannot be made")
+    card = await stage.until_said("This prompt was turned down")
     assert "Nothing was charged" in (card.text or "")
     await stage.until_state(State.REJECTED)
     await stage.tap("Use this")

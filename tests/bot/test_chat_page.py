@@ -1,0 +1,252 @@
+"""The bot as a person meets it: `onetake bot` without a token, its chat page in a real browser.
+
+Everything runs: the bot, its database, the engine, the simulator, the page's own scripts. The books are the judge.
+"""
+
+import asyncio
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Locator, Page
+
+from cli.counter import SIMULATED_PORT
+from tests.browser import PATIENCE_SECONDS, expect, installed_browser, open_browser, open_page, take_picture
+from tests.fixtures import ROOT, Simulator
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+START_SECONDS_MAX = 60.0  # a database is made first
+STOP_SECONDS_MAX = 30.0
+RETRY_MS = 3_000
+SPEED = 4  # a render of twelve seconds takes three
+OVER_THE_EDGE = """width => {
+    const shown = one => one.checkVisibility() && !one.closest(".skip, .unseen");
+    const outside = one => {
+        const { left, right } = one.getBoundingClientRect();
+        return left < -1 || right > width + 1;
+    };
+    const clipped = one => {
+        const { overflowX, textOverflow } = getComputedStyle(one);
+        return overflowX === "hidden" && textOverflow !== "ellipsis" && one.scrollWidth > one.clientWidth + 1;
+    };
+    return [...document.querySelectorAll("body, body *")]
+        .filter(one => shown(one) && (outside(one) || clipped(one)))
+        .map(one => `${one.tagName} ${one.dataset.testid ?? one.id} ${one.className}`);
+}"""
+
+
+@dataclass(frozen=True)
+class Chat:
+    """A bot that runs, and where one talks to it."""
+
+    address: str
+    log: Path
+
+
+@pytest.fixture(scope="module")
+def browser_path() -> str:
+    return installed_browser("the chat page in a browser (tests/bot/test_chat_page.py)")
+
+
+@pytest.fixture(scope="module")
+def chat(browser_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chat]:
+    """`onetake bot` with nothing set; started only if there is a browser to look at it."""
+    home = tmp_path_factory.mktemp("chat")
+    log = home / "bot.log"
+    with _usual_port_taken(), _bot(home, log) as process:
+        address = _address(process, log)
+        Simulator(address.replace("/chat", "/v1")).control("POST", "/_sim/speed", {"speed": SPEED})
+        yield Chat(address, log)
+    assert process.returncode == 0, log.read_text()
+
+
+@contextmanager
+def _usual_port_taken() -> Iterator[None]:
+    """So that the bot takes any free one: two that start at the same moment could both find the usual one free."""
+    try:
+        held = socket.create_server(("127.0.0.1", SIMULATED_PORT))
+    except OSError:  # taken already
+        yield
+        return
+    with held:
+        yield
+
+
+@contextmanager
+def _bot(home: Path, log: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    settings = {"ONETAKE_HOME": str(home / "data"), "ONETAKE_IGNORE_ENV_FILE": "1"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli", "bot"],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "HOME": str(home)} | settings,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _address(process: "subprocess.Popen[bytes]", log: Path) -> str:
+    """What it prints for people to open, once it also says that it is ready."""
+    give_up = time.monotonic() + START_SECONDS_MAX
+    while time.monotonic() < give_up and process.poll() is None:
+        said = log.read_text()
+        if (address := re.search(r"http\S+/chat", said)) and " ready" in said:
+            return address[0]
+        time.sleep(0.05)
+    raise AssertionError(f"the bot did not start: {log.read_text()}")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(browser_path: str) -> AsyncIterator[Browser]:
+    async with open_browser(browser_path) as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def desktop(chat: Chat, browser: Browser) -> AsyncIterator[Page]:
+    async with open_page(browser, 1280, 800) as page:
+        yield page
+    print(chat.log.read_text())  # pytest shows it beside a failure
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def phone(chat: Chat, browser: Browser) -> AsyncIterator[Page]:
+    async with open_page(browser, 390, 844, phone=True, scale=2) as page:
+        yield page
+    print(chat.log.read_text())
+
+
+async def say(page: Page, text: str) -> None:
+    await page.get_by_test_id("composer").fill(text)
+    await page.get_by_test_id("send").click()
+
+
+def key(page: Page, words: str) -> Locator:
+    """The button of this name under a message, the newest if there are several."""
+    return page.get_by_test_id("button").filter(has_text=words).last
+
+
+def from_bot(page: Page, words: str) -> Locator:
+    return page.locator('[data-testid="message"][data-from="bot"]').filter(has_text=words).last
+
+
+async def tap_until(button: Locator, appears: Locator) -> None:
+    """Taps as people do, again if nothing comes of it: the bot may ask for ten seconds between two requests."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            await button.click()
+            try:
+                await expect(appears).to_be_visible(timeout=RETRY_MS)
+            except AssertionError:
+                continue
+            return
+
+
+async def test_ana_taps_create_twice_gets_one_video_and_asks_for_another(chat: Chat, desktop: Page) -> None:
+    await desktop.goto(f"{chat.address}?as=ana")
+    await expect(desktop.get_by_test_id("person-ana")).to_have_attribute("aria-current", "true")
+
+    await say(desktop, "/create un barco de papel bajo la lluvia")
+    card = from_bot(desktop, "No se cobra nada hasta que toques Crear")
+    await expect(card).to_contain_text("8 s, vertical (720x1280): $0.80.")
+    await key(desktop, "Horizontal").click()
+    await expect(card).to_contain_text("8 s, horizontal (1280x720): $0.80.")
+    await expect(desktop.get_by_test_id("books-paid-calls")).to_have_text("0")
+    taps: list[str] = []
+    desktop.on("request", lambda sent: taps.append(sent.url) if sent.url.endswith("/taps") else None)
+    await key(desktop, "Crear").dblclick()
+    await expect(desktop.get_by_test_id("toast").last).to_have_text("Se pide una sola vez, por más que toques.")
+
+    film = desktop.get_by_test_id("video")
+    await expect(film).to_have_attribute("data-state", "ready")
+    await expect(from_bot(desktop, "Aquí está, abajo")).to_be_visible()
+    await expect(desktop.get_by_test_id("books-paid-calls")).to_have_text("1")
+    await expect(desktop.get_by_test_id("books-charged")).to_have_text("$0.80")
+    assert len(taps) == 2
+    await plays(film)
+    asked = desktop.get_by_test_id("message").first
+    await asked.evaluate("asked => { asked.parentElement.scrollTop = asked.offsetTop - 12 }")
+    await take_picture(desktop, "chat")
+
+    await tap_until(key(desktop, "Otra vez"), key(desktop, "Crear"))
+    await expect(card).to_contain_text("Un barco de papel")
+    await expect(desktop.get_by_test_id("books-paid-calls")).to_have_text("1")
+
+
+async def plays(film: Locator) -> None:
+    """Clicked, the film goes on in time; then it is stopped again."""
+    await film.evaluate("film => { film.muted = true }")
+    await film.click()
+    await expect(film).to_have_attribute("data-state", "plays")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await film.evaluate(
+            "film => new Promise(seen => { film.ontimeupdate = () => film.currentTime > 0.5 && seen() })"
+        )
+    await film.evaluate("film => film.pause()")
+    await expect(film).to_have_attribute("data-state", "paused")
+
+
+async def test_ben_is_refused_and_takes_the_rewrite_he_is_offered(chat: Chat, desktop: Page) -> None:
+    await desktop.goto(f"{chat.address}?as=ana")
+    await desktop.get_by_test_id("person-ben").click()
+    await expect(desktop.locator("#chat-about")).to_contain_text("you are Ben (en)")
+
+    await say(desktop, "/create a knight drops guns into a lake at dawn")
+    refusal = from_bot(desktop, "This prompt cannot be made: ")
+    await expect(refusal).to_contain_text("it centres on weapons")
+    await expect(refusal).to_contain_text("a knight drops a paper lantern into a lake")
+
+    await tap_until(key(desktop, "Use this"), key(desktop, "Create"))
+    card = from_bot(desktop, "Nothing is charged until you tap Create")
+    await expect(card).to_contain_text("A knight drops a paper lantern")
+    await expect(card).to_contain_text("$0.80")
+
+
+async def test_a_phone_shows_everything_and_nothing_runs_over_its_edge(chat: Chat, phone: Page) -> None:
+    await phone.goto(f"{chat.address}?as=ben")
+    await phone.locator("#open-list").tap()
+    await phone.get_by_test_id("add-person-name").fill("Chloe")
+    await phone.get_by_test_id("add-person-submit").tap()
+    await expect(phone.locator("#chat-about")).to_contain_text("you are Chloe (en)")
+
+    await phone.get_by_test_id("composer").fill("/create a lighthouse keeper waves at a whale")
+    await phone.get_by_test_id("send").tap()
+    await expect(key(phone, "Create")).to_be_in_viewport()
+    assert await over_the_edge(phone) == []
+    await take_picture(phone, "chat-phone")
+
+    await phone.locator("#open-books").tap()
+    await expect(phone.get_by_test_id("books-charged")).to_be_in_viewport()
+    assert await over_the_edge(phone) == []
+    await phone.locator('[data-close="books"]').tap()
+
+    await key(phone, "Cancel").tap()
+    await expect(from_bot(phone, "A lighthouse keeper waves")).to_contain_text("charged")
+    await expect(key(phone, "Create")).to_have_count(0)
+
+
+async def over_the_edge(page: Page) -> list[str]:
+    """What reaches beyond the window, or is cut off by its own frame without an ellipsis."""
+    assert page.viewport_size is not None
+    found: list[str] = await page.evaluate(OVER_THE_EDGE, page.viewport_size["width"])
+    return found
