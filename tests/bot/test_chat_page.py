@@ -212,7 +212,7 @@ async def test_ben_is_refused_and_takes_the_rewrite_he_is_offered(chat: Chat, de
     await expect(desktop.locator("#chat-about")).to_contain_text("you are Ben (en)")
 
     await say(desktop, "/create a knight drops guns into a lake at dawn")
-    refusal = from_bot(desktop, "This prompt cannot be made: ")
+    refusal = from_bot(desktop, "This prompt was turned down.")
     await expect(refusal).to_contain_text("it centres on weapons")
     await expect(refusal).to_contain_text("a knight drops a paper lantern into a lake")
 
