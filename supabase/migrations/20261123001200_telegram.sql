@@ -81,16 +81,24 @@ language sql security definer set search_path = '' as $$
 $$;
 
 -- Takes the telling of a state for p_seconds; null if it was told, has moved on, or somebody else is telling it.
--- Again by the same teller (p_teller) it is prolonged.
+-- Again by the same teller (p_teller) it is prolonged. Whoever finds another at it sees to it that the run is looked at
+-- when that one's time is over: a teller may die, and a run that waits for its user's tap is looked at by nobody else.
 create function public.begin_telling(p_run_id uuid, p_state text, p_teller text, p_seconds double precision) returns jsonb
-language sql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' as $$
+declare v_run jsonb;
+begin
     update onetake.runs r set telling_state = p_state || ' ' || p_teller,
             telling_until = clock_timestamp() + make_interval(secs => p_seconds)
         where r.run_id = p_run_id and r.state = p_state and r.told_state is distinct from p_state
           and (telling_until is null or telling_until <= clock_timestamp() or telling_state not like p_state || ' %'
                or telling_state = p_state || ' ' || p_teller)
-        returning onetake.run_json(r);
-$$;
+        returning onetake.run_json(r) into v_run;
+    if v_run is null then
+        update onetake.runs r set next_look_at = least(coalesce(r.next_look_at, r.telling_until), r.telling_until)
+            where r.run_id = p_run_id and r.state = p_state and r.told_state is distinct from p_state;
+    end if;
+    return v_run;
+end $$;
 
 -- The telling came to nothing, and is tried again at p_at; what must be done for the run itself is not put off.
 create function public.tell_later(p_run_id uuid, p_state text, p_at timestamptz) returns jsonb
