@@ -100,13 +100,39 @@ begin
     return v_run;
 end $$;
 
--- The telling came to nothing, and is tried again at p_at; what must be done for the run itself is not put off.
+-- The telling came to nothing, and is tried again at p_at, by nobody before; what must be done for the run itself is
+-- not put off.
 create function public.tell_later(p_run_id uuid, p_state text, p_at timestamptz) returns jsonb
 language sql security definer set search_path = '' as $$
-    update onetake.runs r set telling_until = null,
+    update onetake.runs r set telling_state = p_state || ' nobody', telling_until = p_at,
             next_look_at = case when r.state in ('saved', 'delivered', 'rejected', 'canceled', 'failed') then p_at
                 else least(coalesce(r.next_look_at, p_at), p_at) end
         where r.run_id = p_run_id and r.state = p_state returning onetake.run_json(r);
+$$;
+
+-- The runs a worker should look at now: unfinished and due. A terminal hears of its end when it asks.
+create or replace function public.due_runs(p_at_most integer) returns jsonb
+language sql security definer set search_path = '' as $$
+    select coalesce(jsonb_agg(jsonb_build_object('run_id', run_id, 'ref', ref, 'state', state)), '[]') from (
+        (select run_id, ref, state, next_look_at from onetake.runs
+            where state in ('reserved', 'approved', 'submitting', 'uncertain', 'rendering')
+              and (next_look_at is null or next_look_at <= clock_timestamp())
+            order by next_look_at nulls first limit p_at_most)
+        union all
+        (select run_id, ref, state, next_look_at from onetake.runs
+            where state in ('saved', 'delivered', 'rejected', 'canceled', 'failed') and told_state is distinct from state
+              and audience ->> 'kind' <> 'terminal'
+              and (next_look_at is null or next_look_at <= clock_timestamp())
+            order by next_look_at nulls first limit p_at_most)
+        union all
+        -- It waits for its user's tap, and nobody has asked for it: whoever should have died on the way.
+        (select run_id, ref, state, next_look_at from onetake.runs
+            where state = 'approved' and needs_confirmation and confirmed_at is null and told_state is distinct from state
+              and audience ->> 'kind' <> 'terminal' and next_look_at > clock_timestamp()
+              and state_since < clock_timestamp() - interval '10 seconds'
+              and (telling_until is null or telling_until <= clock_timestamp())
+            limit p_at_most)
+    ) as due;
 $$;
 
 -- The user's saved videos that could not be brought (the bot was blocked) are due to be brought now. Answers run ids.

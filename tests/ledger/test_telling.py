@@ -75,3 +75,17 @@ def test_news_is_taken_by_one_and_told_once(desk: Desk) -> None:
     desk.call("raise_alerts", doubt_seconds=0)
     desk.write("update onetake.alerts set telling_until = null")
     assert [each for each in desk.call("take_alerts", seconds=60) if each["kind"] == "in_doubt"] == []
+
+
+def test_a_run_nobody_asked_to_tap_is_due_though_it_waits(desk: Desk) -> None:
+    run_id = desk.reserved(audience=TELEGRAM, confirm=True)
+    desk.approve(run_id)
+    desk.write("update onetake.runs set next_look_at = confirm_until where run_id = %s", run_id)
+    assert desk.call("due_runs", at_most=9) == []
+    desk.write("update onetake.runs set state_since = state_since - interval '11 s' where run_id = %s", run_id)
+    assert [row["run_id"] for row in desk.call("due_runs", at_most=9)] == [run_id]
+    desk.call("tell_later", run_id=run_id, state="approved", at="2099-01-01T00:00:00Z")
+    assert begin(desk, run_id, "a", state="approved") is None, "not before that"
+    desk.call("told", run_id=run_id, state="approved")
+    desk.write("update onetake.runs set telling_until = null, next_look_at = confirm_until where run_id = %s", run_id)
+    assert desk.call("due_runs", at_most=9) == []
