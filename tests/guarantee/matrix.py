@@ -10,8 +10,6 @@ Effects  an embedded server, a simulator, and many short processes, all of its o
 import argparse
 import asyncio
 import json
-import os
-import pickle
 import shutil
 import sys
 import tempfile
@@ -21,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from signal import SIGSTOP
-from uuid import uuid4
 
 import psycopg
 
@@ -33,6 +30,7 @@ from tests.guarantee.crash.cases import MUST_STRIKE, Case, Result, killed_at, pl
 from tests.guarantee.crash.doors import End
 from tests.guarantee.crash.judge import budget_differences
 from tests.guarantee.crash.life import Place, live, new_subject
+from tests.guarantee.nurses import side_by_side
 
 NURSES = 8  # lives at once: most of a life in doubt is waiting
 FOR_WORKERS = "for_workers"
@@ -143,27 +141,7 @@ def under_a_worker(place: Place, folder: Path) -> list[Result]:
 
 def all_played(cases: Iterable[Case], place: Place, folder: Path) -> list[Result]:
     """Plays them in a few processes side by side; results in the order of the cases."""
-    numbered = list(enumerate(cases))
-    nurses = [(_nurse(numbered[n::NURSES], place, folder), n) for n in range(min(NURSES, len(numbered)))]
-    results: dict[int, Result] = {}
-    for (pid, path), number in nurses:
-        _, status = os.waitpid(pid, 0)
-        assert status == 0, f"nurse {number} fell: {os.waitstatus_to_exitcode(status)}"
-        results |= pickle.loads(path.read_bytes())
-    return [results[number] for number, _ in numbered]
-
-
-def _nurse(cases: list[tuple[int, Case]], place: Place, folder: Path) -> tuple[int, Path]:
-    path = folder / f"{uuid4().hex}.results"
-    sys.stdout.flush()
-    if pid := os.fork():
-        return pid, path
-    code = 1
-    try:
-        path.write_bytes(pickle.dumps({number: play(case, place, folder) for number, case in cases}))
-        code = 0
-    finally:
-        os._exit(code)
+    return side_by_side(list(cases), lambda case: play(case, place, folder), folder, NURSES)
 
 
 def _turn(point: str) -> int:

@@ -60,6 +60,43 @@ def crashes(report: Any) -> str:
     return f"{table(head, summary)}\n\n{len(report['points'])} points were found. Killed once at each:\n\n{points}"
 
 
+def telegram(report: Any) -> str:
+    rows = rows_of(report)
+    summary = []
+    for kind in dict.fromkeys(str(row["kind"]) for row in rows):
+        own = [row for row in rows if row["kind"] == kind]
+        ends = Counter(str(row["state"]) for row in own)
+        figures = (max(row[each] for row in own) for each in ("creates", "paid", "cards", "videos"))
+        ended = ", ".join(f"{state} {count}" for state, count in ends.most_common())
+        summary.append((kind, len(own), *figures, ended, sum(bool(row["wrong"]) for row in own)))
+    head = (
+        "what happens",
+        "cases",
+        "requests, most",
+        "paid, most",
+        "cards, most",
+        "videos sent, most",
+        "ended",
+        "violations",
+    )
+    seen = [row for row in rows if row["kind"] == "killed once" and _noticed(row)]
+    where = table(
+        ("killed at", "ended", "paid", "cards", "videos", "a card says the end"),
+        [
+            (row["name"], row["state"], row["paid"], row["cards"], row["videos"], "yes" if row["last_word"] else "no")
+            for row in seen
+        ],
+    )
+    points = f"{len(report['points'])} points were found. Killed once at each, a user notices at {len(seen)}:"
+    return f"{table(head, summary)}\n\n{points}\n\n{where}"
+
+
+def _noticed(row: Mapping[str, Any]) -> bool:
+    """Something is not as in an undisturbed sale."""
+    as_ever = row["state"] == "delivered" and row["cards"] == 1 and row["videos"] == 1 and row["last_word"]
+    return not as_ever
+
+
 def answers(report: Any) -> str:
     rows = rows_of(report)
     lists = list(dict.fromkeys(str(row["listing"]) for row in rows))

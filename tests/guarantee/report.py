@@ -59,6 +59,7 @@ def parts(seeds: int) -> tuple[Part, ...]:
         Part("answers", "Answers", f"{here}.answers", pages.answers),
         Part("races", "Races", f"{here}.tested", pages.any_rows, RACES),
         Part("races17", "Races on PostgreSQL 17", f"{here}.tested", pages.any_rows, (*RACES, "--postgres", "17")),
+        Part("telegram", "Telegram", f"{here}.chat", pages.telegram),
         Part("seeds", "Seeds", f"{here}.simulation", pages.seeds, ("--seeds", str(seeds))),
         Part("mutants", "Mutants", f"{here}.mutants", pages.mutants),
         Part("duplicates", "The comparison", "benchmarks.duplicates", pages.comparison),

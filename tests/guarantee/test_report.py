@@ -40,3 +40,13 @@ def test_the_page_shows_command_date_tables_and_violations() -> None:
     assert "| same key | 1 | 0 |" in text
     assert "**violation**: two were paid" in text
     assert "@" not in text
+
+
+def test_the_chat_page_names_where_a_user_notices_a_crash() -> None:
+    sale = {"kind": "killed once", "state": "delivered", "creates": 1, "paid": 1, "cards": 1, "videos": 1}
+    sale |= {"last_word": True, "wrong": []}
+    rows = [sale | {"name": "ledger.reserve.after"}, sale | {"name": "telegram.sendVideo.after", "videos": 2}]
+    text = pages.telegram({"points": ["a", "b"], "rows": rows})
+    assert "| killed once | 2 | 1 | 1 | 1 | 2 | delivered 2 | 0 |" in text
+    assert "| telegram.sendVideo.after | delivered | 1 | 1 | 2 | yes |" in text
+    assert "ledger.reserve.after" not in text

@@ -55,19 +55,19 @@ def killed_at(kind: str, *points: str | int) -> Case:
 def play(case: Case, place: Place, folder: Path) -> Result:
     """Leads the run through all its lives, then asks the judge."""
     if place.worker:
-        with own_database(place) as alone, own_provider(alone, folder) as alone:
+        with own_copy(place.dsn) as dsn, own_provider(replace(place, dsn=dsn), folder) as alone:
             return _played(case, alone, folder)
     return _played(case, place, folder)
 
 
 @contextlib.contextmanager
-def own_database(place: Place) -> Iterator[Place]:
+def own_copy(dsn: str) -> Iterator[str]:
     """A worker takes whatever is in the queue: each gets a copy of the (empty) database to itself."""
     name = f"worker_{uuid4().hex}"
-    with psycopg.connect(place.dsn, dbname="postgres", autocommit=True) as connection:
-        template = psycopg.conninfo.conninfo_to_dict(place.dsn)["dbname"]
+    with psycopg.connect(dsn, dbname="postgres", autocommit=True) as connection:
+        template = psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]
         connection.execute(f"create database {name} template {template}")
-        yield replace(place, dsn=psycopg.conninfo.make_conninfo(place.dsn, dbname=name))
+        yield psycopg.conninfo.make_conninfo(dsn, dbname=name)
         connection.execute(f"drop database {name} with (force)")
 
 

@@ -35,9 +35,10 @@ def judge(subject: Subject, place: Place, lives: int, *, woken: bool = False) ->
     mine = [entry for entry in place.sim.books()["creates"] if entry["key"] == str(row["run_id"])]
     paid = sum(entry["job_id"] is not None for entry in mine)
     told = subject.told.read_text().splitlines() if subject.told.exists() else []
+    seen = [subject.points(life) for life in range(1, lives + 1)]
     wrong = [
         *_bought_once(len(mine), paid),
-        *_end_is_named(row, paid, _ends_unbought(subject, lives, woken=woken)),
+        *_end_is_named(row, paid, ends_unbought(seen, woken=woken)),
         *_money(row, paid),
         *_clip(row),
     ]
@@ -82,9 +83,11 @@ def _row(subject: Subject, place: Place) -> dict[str, Any] | None:
         ).fetchone()
 
 
-def _ends_unbought(subject: Subject, lives: int, *, woken: bool) -> set[str]:
-    """The reasons for which this run may end unbought: only if some life may have won the fence and saw no answer."""
-    seen = [subject.points(life) for life in range(1, lives + 1)]
+def ends_unbought(seen: Sequence[Sequence[str]], *, woken: bool) -> set[str]:
+    """The reasons for which a run may end unbought: only if some life may have won the fence and saw no answer.
+
+    `seen`: the points each of its lives came to.
+    """
     if woken:  # it finds out by itself that it is too late, if nobody else has settled the run
         return {"not_made", "never_sent"} if any(map(_may_have_won, seen)) else set()
     return {"not_made"} if any(_may_have_won(points) and ANSWERED not in points for points in seen) else set()

@@ -1,0 +1,32 @@
+"""Telegram's door beside the others: every Bot API call is a point before it leaves and once it is answered.
+
+Calls are found where they leave the process, in aiogram's HTTP session; which there are is nowhere listed.
+"""
+
+import re
+from collections.abc import Iterable
+
+from aiogram import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.methods import GetUpdates, TelegramMethod
+
+from tests.guarantee.crash.doors import Doors
+
+CALL = re.compile(r"telegram\.(\w+)(?: confirming)?\.before(?: #\d+)?")
+
+
+class ChatDoors(Doors):
+    def watch(self) -> None:
+        self._around_async(AiohttpSession, "make_request", _call)
+        super().watch()
+
+
+def _call(_: AiohttpSession, __: Bot, method: TelegramMethod[object], *___: object) -> str:
+    """A poll that confirms what was handled is another call than one that only asks."""
+    confirming = isinstance(method, GetUpdates) and method.offset is not None
+    return f"telegram.{method.__api_method__}{' confirming' if confirming else ''}"
+
+
+def calls_in(points: Iterable[str]) -> list[str]:
+    """The methods called, in their order, from the points of a life."""
+    return [match[1] for point in points if (match := CALL.fullmatch(point))]

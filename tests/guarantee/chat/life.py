@@ -1,0 +1,124 @@
+"""One life of the bot in a process of its own: polling, front, ledger and worker, watched at its doors.
+
+In       where to poll and what to work on, and where this life ends
+Out      a process; its log of points and what it said on stderr are files
+Effects  those of `onetake bot`; a life that nothing ends goes on until it is told to stop (SIGTERM)
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import traceback
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from unittest import mock
+from uuid import uuid4
+
+from aiogram import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+
+from bot import board, deliver, meter, outbox, polling
+from bot.front import ALLOWED_UPDATES, open_front
+from bot.polling import poll
+from pipeline.cancel import stop
+from pipeline.engine import Pace, open_engine
+from tests.bot.chat import TOKEN
+from tests.bot.stage import back_at
+from tests.fixtures import Simulator, open_test_world, quick_waits
+from tests.guarantee.chat.doors import ChatDoors
+from tests.guarantee.crash.doors import End
+
+PACE = Pace(concurrency=4, heartbeat_seconds=0.2, stalled_seconds=0.8, sweep_seconds=0.2)
+# Several lives share two cores: one that is only slow must not be taken for one that is lost.
+WAITS = quick_waits(SUBMIT_DEADLINE_SECONDS="2", CONNECT_TIMEOUT_SECONDS="2", REQUEST_TIMEOUT_SECONDS="1.5")
+# The bot's own waits: as in life, but shorter.
+QUICKER = (
+    (meter, "CHAT_GAP_SECONDS", 0.05),
+    (outbox, "CHAT_GAP_SECONDS", 0.05),
+    (board, "LOOK_SECONDS", 0.2),
+    (board, "GRACE_SECONDS", 1.0),
+    (deliver, "AGAIN", timedelta(seconds=0.3)),
+    (deliver, "AGAIN_LATER", timedelta(seconds=1)),
+    (polling, "PAUSES_SECONDS", (0.2,)),
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    dsn: str
+    sim: Simulator
+
+
+@dataclass(frozen=True)
+class House:
+    """The data folder that all lives of a case share."""
+
+    home: Path
+
+    def points(self, life: int) -> list[str]:
+        log = self.log(life)
+        return log.read_text().splitlines() if log.exists() else []
+
+    def log(self, life: int) -> Path:
+        return self.home / f"life{life}.points"
+
+    def said(self) -> str:
+        return "".join(path.read_text(errors="replace") for path in sorted(self.home.glob("*.stderr")))[-2000:]
+
+
+def new_house(folder: Path, name: str) -> House:
+    home = folder / uuid4().hex[:12]
+    home.mkdir(parents=True)
+    (home / "name").write_text(name)
+    return House(home)
+
+
+def hasten(telling_seconds: float) -> None:
+    """Shortens the bot's waits in this process and all that are forked from it; for good.
+
+    As in life, a dead teller's lease must outlast its worker's job by far: the next worker finds the lease taken.
+    """
+    for module, name, value in (*QUICKER, (deliver, "TELLING_SECONDS", telling_seconds)):
+        mock.patch.object(module, name, value).start()
+
+
+def begin(house: House, place: Place, life: int, end: End | None = None) -> int:
+    """The pid of a new life."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if pid := os.fork():
+        return pid
+    code = 1
+    try:
+        descriptor = os.open(house.home / f"life{life}.stderr", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        ChatDoors(house.home, house.log(life), end).watch()
+        asyncio.run(live(house, place))
+        code = 0
+    except BaseException:  # noqa: BLE001 - the top of a process: recorded, and never let back into the parent
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+async def live(house: House, place: Place) -> None:
+    """What `onetake bot` is, without its greeting: it answers, and it works."""
+    session = AiohttpSession(api=TelegramAPIServer.from_base(place.sim.url.removesuffix("/v1")))
+    async with AsyncExitStack() as opened:
+        opened.push_async_callback(session.close)
+        world = await opened.enter_async_context(
+            open_test_world(place.dsn, place.sim, house.home, WAITS, list_trusted=True)
+        )
+        engine = await opened.enter_async_context(open_engine(place.dsn, pool_max=4))
+        bot = Bot(TOKEN, session=session)
+        front = await opened.enter_async_context(open_front(bot, back_at(world, engine), alarms=False))
+        work = asyncio.create_task(engine.work(world, front.courier.tell, PACE, front.board.follow))
+        opened.push_async_callback(stop, work)
+        stopping = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+        await poll(front.bot, front.feed, ALLOWED_UPDATES, stopping)

@@ -1,0 +1,85 @@
+"""The person of a case: asks once, taps Create once, and never again, whatever happens to the bot.
+
+In       a simulated Telegram, and when its updates are delivered once more
+Out      what is left to be waited for; the chat as this person sees it
+Effects  one message, one tap; updates that come again
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from tests.bot.chat import Person, person
+from tests.fixtures import Simulator
+
+PROMPT = "a paper boat in the rain"
+CREATE = "Create ·"
+
+
+class Moment(StrEnum):
+    """When updates come again."""
+
+    ASKED = "before the tap"
+    TAPPED = "after the tap"
+    SERVED = "after the delivery"
+
+
+@dataclass
+class Visitor:
+    me: Person
+    wish: dict[str, Any]
+    again: frozenset[Moment]
+    tap: dict[str, Any] | None = None
+    owed: dict[int, int] = field(default_factory=dict)  # update id -> how often it must have been handed out
+
+    @property
+    def updates(self) -> list[int]:
+        return [each["update_id"] for each in (self.wish, self.tap) if each is not None]
+
+    def look(self) -> None:
+        """Taps Create as soon as it is there; once."""
+        if self.tap is not None:
+            return
+        for view in self.me.views():
+            labels = [button["text"] for row in view.get("keyboard") or [] for button in row]
+            if any(CREATE in label for label in labels):
+                self.come_again(Moment.ASKED)
+                self.tap = self.me.tap(CREATE, view["message_id"])
+                self.come_again(Moment.TAPPED)
+                return
+
+    def come_again(self, moment: Moment) -> bool:
+        """Telegram delivers everything once more, if this is the moment for it."""
+        if moment not in self.again:
+            return False
+        self.again -= {moment}
+        for update_id in self.updates:
+            self.me.simulator.control("POST", "/_sim/telegram/redeliver", {"update_id": update_id})
+            self.owed[update_id] = self.owed.get(update_id, 1) + 1
+        return True
+
+    def fates(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.me.simulator.control("GET", "/_sim/telegram/updates")["updates"]
+        return found
+
+    def heard(self) -> bool:
+        """Every update is confirmed, and those that were to come again have come."""
+        return all(
+            fate["confirmed_at"] is not None and len(fate["handed_out"]) >= self.owed.get(fate["update_id"], 1)
+            for fate in self.fates()
+        )
+
+    def cards(self, views: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What answers the wish and is not its video."""
+        return [view for view in views if view.get("reply_to") == self.wish["message_id"] and not view.get("video")]
+
+
+def says_the_end(card: dict[str, Any]) -> bool:
+    return any(sign in card.get("text", "") for sign in ("Here it is, below", "❌"))
+
+
+def arrive(simulator: Simulator, again: frozenset[Moment] = frozenset()) -> Visitor:
+    """Somebody writes /create."""
+    me = person(simulator, "Ben")
+    return Visitor(me, me.say(f"/create {PROMPT}"), again)

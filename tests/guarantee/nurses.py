@@ -1,0 +1,45 @@
+"""Cases played side by side: most of a life in doubt is waiting, so a few processes share them.
+
+In       cases, and what is done with one
+Out      the results, in the order of the cases
+Effects  processes forked from this one, which must have imported everything by now
+"""
+
+import os
+import pickle
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+Case = TypeVar("Case")
+Result = TypeVar("Result")
+
+
+def side_by_side(cases: Sequence[Case], play: Callable[[Case], Result], folder: Path, at_once: int) -> list[Result]:
+    """Every nurse takes each n-th case; one that falls is the end of it all."""
+    shares = [list(range(len(cases)))[n::at_once] for n in range(min(at_once, len(cases)))]
+    nurses = [_nurse([(number, cases[number]) for number in share], play, folder) for share in shares]
+    results: dict[int, Result] = {}
+    for pid, path in nurses:
+        _, status = os.waitpid(pid, 0)
+        assert status == 0, f"a nurse fell: {os.waitstatus_to_exitcode(status)}"
+        results |= pickle.loads(path.read_bytes())
+    return [results[number] for number in range(len(cases))]
+
+
+def _nurse(share: list[tuple[int, Case]], play: Callable[[Case], Result], folder: Path) -> tuple[int, Path]:
+    path = folder / f"{uuid4().hex}.results"
+    sys.stdout.flush()
+    if pid := os.fork():
+        return pid, path
+    code = 1
+    try:
+        path.write_bytes(pickle.dumps({number: play(case) for number, case in share}))
+        code = 0
+    except BaseException:  # noqa: BLE001 - the top of a process: said, and never let back into the parent
+        traceback.print_exc()
+    finally:
+        os._exit(code)
