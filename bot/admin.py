@@ -18,7 +18,7 @@ from bot.replies import Replies
 from bot.run_taps import receipt_text
 from bot.taps import AdminTap
 from bot.words import N_, Words, code
-from pipeline.amounts import lasting, usd
+from pipeline.amounts import lasting
 from pipeline.ledger import Ledger
 from pipeline.operators import Controls, LimitNotSet, Operators, Stats
 from pipeline.records import JobSource, Run, State
@@ -108,21 +108,21 @@ def _numbers(stats: Stats, words: Words) -> list[Markup]:
     today, month = stats.today, stats.this_month
     spent = words(
         "Today {spent} spent and {held} set aside, of {budget}.",
-        spent=usd(today.spent_microusd if today else 0),
-        held=usd(today.held_microusd if today else 0),
-        budget=usd(stats.budget_day_microusd),
+        spent=words.usd(today.spent_microusd if today else 0),
+        held=words.usd(today.held_microusd if today else 0),
+        budget=words.usd(stats.budget_day_microusd),
     )
     monthly = words(
         "This month {spent} spent or set aside, of {budget}.",
-        spent=usd((month.spent_microusd + month.held_microusd) if month else 0),
-        budget=usd(stats.budget_month_microusd),
+        spent=words.usd((month.spent_microusd + month.held_microusd) if month else 0),
+        budget=words.usd(stats.budget_month_microusd),
     )
     saved = words(
         "{videos} videos from {paid} paid calls; {blocked} duplicates blocked, {saved} saved.",
         videos=stats.total_videos,
         paid=stats.paid_calls,
         blocked=stats.duplicates_blocked,
-        saved=usd(stats.money_saved_microusd),
+        saved=words.usd(stats.money_saved_microusd),
     )
     return [words("<b>onetake</b>"), spent, monthly, saved]
 
@@ -151,7 +151,7 @@ def _doubt_lines(doubts: list[Run], words: Words) -> list[Markup]:
             who=run.user_id,
             state=sentences.state(run, words),
             time=lasting(run.age(run.submitting_at).total_seconds()),
-            held=usd(run.held_microusd),
+            held=words.usd(run.held_microusd),
             prompt=run.prompt[:80],
         )
         for run in doubts
@@ -164,14 +164,18 @@ def _button(words: Words, sentence: str, act: str, ref: str = "") -> InlineKeybo
 
 def usage(words: Words) -> Markup:
     return words(
-        "<b>/admin</b> alone shows the state of things. And:\n"
-        "<code>/admin pause REASON</code>, <code>/admin resume</code>\n"
-        "<code>/admin found REF JOB</code>, <code>/admin notcharged REF</code>, <code>/admin show REF</code>\n"
-        "<code>/admin block ID REASON</code>, <code>/admin unblock ID</code>, <code>/admin invite ID</code>\n"
-        "<code>/admin limit KEY VALUE</code>, <code>/admin limit KEY VALUE ID</code> for one user\n"
-        "<code>/admin limits</code>\n"
-        "<code>/admin rollout all</code> (or <code>allowlist</code>, <code>percent 10</code>)\n"
-        "ID is a Telegram id; money is in millionths of a dollar."
+        "<code>/admin</code> shows the state of things: money, doubts, switches.\n"
+        "<code>/admin pause REASON</code> stops buying; what was bought goes on. <code>/admin resume</code> ends it.\n"
+        "<code>/admin show REF</code> tells all about one video.\n"
+        "<code>/admin found REF JOB</code>: the provider's books show that it was made, as this job; "
+        "its price counts as spent and the video is fetched.\n"
+        "<code>/admin notcharged REF</code>: they show that it was not made; its price is free again.\n"
+        "<code>/admin block ID REASON</code>, <code>/admin unblock ID</code>: whether somebody may order. "
+        "<code>/admin invite ID</code> puts them on the list of those who may while the rollout is allowlist.\n"
+        "<code>/admin limits</code> lists every limit by its key; <code>/admin limit KEY VALUE</code> sets one, "
+        "<code>/admin limit KEY VALUE ID</code> for one user.\n"
+        "<code>/admin rollout all</code> (or <code>allowlist</code>, <code>percent 10</code>): who may order at all.\n"
+        "REF is a video's reference, ID a Telegram id; money is in millionths of a dollar: 800000 is $0.80."
     )
 
 
@@ -230,7 +234,7 @@ async def _not_charged(office: Office, arguments: list[str]) -> Markup:
     return words(
         "{ref} is settled as not charged: {held} is free again, its user is told.",
         ref=run.ref,
-        held=usd(run.held_microusd),
+        held=words.usd(run.held_microusd),
     )
 
 

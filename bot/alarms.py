@@ -10,10 +10,9 @@ from markupsafe import Markup
 from bot.address import user_id
 from bot.outbox import NotSaid, Outbox
 from bot.replies import compose
-from bot.sentences import FAILURES, UNKNOWN_FAILURE
+from bot.sentences import FAILURES, NOTHING, UNKNOWN_FAILURE
 from bot.words import N_, Words
 from pipeline.alerts import Alert, Alerts
-from pipeline.amounts import usd
 from pipeline.customers import Customers
 from pipeline.road import LedgerError
 
@@ -39,7 +38,7 @@ def _in_doubt(alert: Alert, words: Words) -> Markup:
         "🔎 {ref} is in doubt for a quarter of an hour: {held} is set aside. If the provider's books show it, "
         "<code>/admin found {ref} JOB</code>; if they show that it was not made, <code>/admin notcharged {ref}</code>.",
         ref=alert.detail["ref"],
-        held=usd(alert.detail["held_microusd"]),
+        held=words.usd(alert.detail["held_microusd"]),
     )
 
 
@@ -48,43 +47,44 @@ def _parked(alert: Alert, words: Words) -> Markup:
         "🕰 {ref} was ordered and is not ready long after its time: {held} is set aside, it is looked at ever more "
         "seldom. See <code>/admin show {ref}</code> and the provider's books.",
         ref=alert.detail["ref"],
-        held=usd(alert.detail["held_microusd"]),
+        held=words.usd(alert.detail["held_microusd"]),
     )
 
 
 def _late_job(alert: Alert, words: Words) -> Markup:
     return words(
         "🕰 {ref} had ended without a video, and its job turned up after all: "
-        "{price} counts again, the video is fetched.",
+        "it counts as {price} spent, and the video is being fetched. There is nothing to do.",
         ref=alert.detail["ref"],
-        price=usd(alert.detail["price_microusd"]),
+        price=words.usd(alert.detail["price_microusd"]),
     )
 
 
 def _two_paid_calls(alert: Alert, words: Words) -> Markup:
     return words(
-        "🚨 Two paid calls for one run, which must never happen: {ref} {words}. Stop with <code>/admin pause</code> "
-        "and look into the provider's books. Something between us and the provider may repeat requests.",
-        ref=alert.detail.get("ref") or "",
-        words=alert.detail.get("words") or "",
+        "🚨 The provider was paid twice for one run, which must never happen: {what}. Stop with "
+        "<code>/admin pause</code> and look into the provider's books. "
+        "Something between us and the provider may repeat requests.",
+        what=" ".join(filter(None, (alert.detail.get("ref"), alert.detail.get("words")))).rstrip("."),
     )
 
 
 def _budget(alert: Alert, words: Words) -> Markup:
     return words(
         "💰 {share} % of the budget of {period} is used: {used} of {limit}. "
-        "Change it with <code>/admin limit budget_day_microusd AMOUNT</code> or the month's.",
+        "Change it with <code>/admin limit budget_day_microusd AMOUNT</code> (or <code>budget_month_microusd</code>), "
+        "in millionths of a dollar.",
         share=alert.detail["share"],
         period=alert.detail["period"],
-        used=usd(alert.detail["used_microusd"]),
-        limit=usd(alert.detail["limit_microusd"]),
+        used=words.usd(alert.detail["used_microusd"]),
+        limit=words.usd(alert.detail["limit_microusd"]),
     )
 
 
 def _failure_rate(alert: Alert, words: Words) -> Markup:
     return words(
-        "📉 {failed} of {ended} orders of the last hour failed at the provider. Their users were told and not charged "
-        "unless the provider bills failures. <code>/admin pause</code> stops ordering.",
+        "📉 {failed} of {ended} orders of the last hour failed at the provider. Their users were told. Nothing was "
+        "charged, unless your provider bills failures. <code>/admin pause</code> stops ordering.",
         failed=alert.detail["failed"],
         ended=alert.detail["ended"],
     )
@@ -100,34 +100,42 @@ def _breaker(alert: Alert, words: Words) -> Markup:
 
 def _model_gone(alert: Alert, words: Words) -> Markup:
     return words(
-        "🪦 The provider does not know the model {model} at {base_url} any more: {detail}. "
+        "🪦 The provider does not know the model {model} at {base_url} any more{detail}. "
         "{ref} failed, nothing was charged. "
         "Choose another VIDEO_MODEL; <code>onetake check</code> lists what can be bought.",
         model=alert.detail["model"],
         base_url=alert.detail["base_url"],
         ref=alert.detail["ref"],
-        detail=str(alert.detail.get("detail") or "")[:DETAIL_CHARACTERS_MAX],
+        detail=_said(alert, words),
     )
 
 
+def _said(alert: Alert, words: Words) -> Markup:
+    """What the provider said, as it said it."""
+    said = str(alert.detail.get("detail") or "").strip().rstrip(".")
+    return words(" (“{said}”)", said=said[:DETAIL_CHARACTERS_MAX]) if said else Markup("")
+
+
 def _our_side(alert: Alert, words: Words) -> Markup:
+    reason = str(alert.detail.get("reason"))
     return words(
-        "🔧 {ref} failed for a reason that only you can mend: {what} {detail} Its user was told so. "
+        "🔧 {ref} failed for a reason that only you can mend: {what}{detail}. {money} Its user was told so. "
         "<code>onetake check --provider</code> looks at the settings.",
         ref=alert.detail["ref"],
-        what=words(FAILURES.get(str(alert.detail.get("reason")), UNKNOWN_FAILURE)[0]),
-        detail=str(alert.detail.get("detail") or "")[:DETAIL_CHARACTERS_MAX],
+        what=words(FAILURES.get(reason, UNKNOWN_FAILURE)[0]).rstrip("."),
+        detail=_said(alert, words),
+        money=words("Its price was charged.") if reason == "expired" else words(NOTHING),
     )
 
 
 def _audit(alert: Alert, words: Words) -> Markup:
     return words.count(
-        "📒 The audit found {n} difference between the provider's books and the ledger: {first} "
-        "See <code>onetake audit</code>.",
-        "📒 The audit found {n} differences between the provider's books and the ledger, first: {first} "
-        "See <code>onetake audit</code>.",
+        "📒 The audit found {n} difference between the provider's books and the ledger: {first}. "
+        "Run <code>onetake audit</code>.",
+        "📒 The audit found {n} differences between the provider's books and the ledger; the first: "
+        "{first}. Run <code>onetake audit</code>.",
         int(alert.detail["differences"]),
-        first=alert.detail.get("words") or "",
+        first=str(alert.detail.get("words") or "").rstrip("."),
     )
 
 

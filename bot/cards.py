@@ -14,7 +14,7 @@ from bot import sentences
 from bot.offer import Offer, shape_of
 from bot.taps import Act, RunTap
 from bot.words import N_, Words, tame
-from pipeline.amounts import lasting, usd
+from pipeline.amounts import lasting
 from pipeline.estimate import Expected
 from pipeline.records import Run, State
 from steps.write_caption import CAPTION_UNITS_MAX, units
@@ -93,11 +93,11 @@ def _approved(run: Run, words: Words, scene: Scene) -> _Page:
         doing = words("⏳ Waiting for a free place at the video maker. Nothing is charged yet.")
     elif run.held_back_by:
         doing = words(
-            "⏳ Ordering is stopped at this moment. Yours goes on by itself when it reopens, "
-            "or ends without charge in ten minutes."
+            "⏳ Ordering is stopped at this moment; nothing is charged. Yours goes on by itself when ordering reopens. "
+            "If that takes more than ten minutes, it ends without charge."
         )
     else:
-        doing = words("⏳ Ordering it now, once.")
+        doing = words("⏳ About to be ordered, once. Nothing is charged yet.")
     return Markup("\n\n").join([_quote(run, words), doing]), ((_cancel(run, words),),)
 
 
@@ -115,14 +115,21 @@ def _asking(run: Run, words: Words, scene: Scene) -> _Page:
         seconds=run.seconds,
         shape=words(SHAPES[shape_of(run.size)]).lower(),
         size=run.size,
-        price=usd(run.price_microusd),
+        price=words.usd(run.price_microusd),
         left=left,
     )
     wait = words("Nothing is charged until you tap Create. I wait for {time}.", time=lasting(_confirm_seconds(run)))
     rows = (
         tuple(_length(run, words, seconds) for seconds in scene.offer.lengths),
         tuple(_shape(run, words, size) for size in scene.offer.sizes),
-        (button(words, N_("✅ Create · {price}"), RunTap(ref=run.ref, act=Act.CREATE), price=usd(run.price_microusd)),),
+        (
+            button(
+                words,
+                N_("✅ Create · {price}"),
+                RunTap(ref=run.ref, act=Act.CREATE),
+                price=words.usd(run.price_microusd),
+            ),
+        ),
         (button(words, N_("✏️ Edit"), RunTap(ref=run.ref, act=Act.EDIT)), _cancel(run, words)),
     )
     return Markup("\n\n").join([words("I would make this:"), _quote(run, words), price, wait]), tuple(
@@ -159,7 +166,8 @@ def _shape(run: Run, words: Words, size: str) -> InlineKeyboardButton:
 
 
 def _submitting(run: Run, words: Words, _: Scene) -> _Page:
-    return Markup("\n\n").join([_quote(run, words), words("⏳ Ordering it now, once.")]), ()
+    doing = words("⏳ Ordering it now, once. {price} is set aside for it.", price=words.usd(run.held_microusd))
+    return Markup("\n\n").join([_quote(run, words), doing]), ()
 
 
 def _uncertain(run: Run, words: Words, _: Scene) -> _Page:
@@ -170,7 +178,7 @@ def _rendering(run: Run, words: Words, scene: Scene) -> _Page:
     if run.parked:
         return words("🕰 {what}", what=sentences.late(run, words)), ()
     parts = [_quote(run, words), _elapsed(run, words, scene)]
-    parts.append(words("Ordered once, for {price}.", price=usd(run.held_microusd)))
+    parts.append(words("Ordered once. {price} is set aside until it is ready.", price=words.usd(run.held_microusd)))
     return Markup("\n\n").join(parts), ()
 
 
@@ -196,7 +204,7 @@ def _elapsed(run: Run, words: Words, scene: Scene) -> Markup:
 def _saved(run: Run, words: Words, _: Scene) -> _Page:
     if run.told_state is run.state:
         return words(
-            "Your video is ready, but I could not bring it. {money} It is kept: /videos.",
+            "Your video is ready, but I could not bring it here. {money} It is kept: open /videos to see it.",
             money=sentences.money(run, words),
         ), ()
     return words("📤 Ready; uploading it now. {money}", money=sentences.money(run, words)), ()
@@ -210,13 +218,13 @@ def _delivered(run: Run, words: Words, _: Scene) -> _Page:
 
 def _rejected(run: Run, words: Words, scene: Scene) -> _Page:
     why = words(
-        "🚫 This prompt was turned down. {why} {money}",
-        why=_short(run.detail or "") or words("It breaks the rules."),
+        "🚫 This prompt was turned down. The reason: {why}. {money}",
+        why=_short(run.detail or "").rstrip(".") or words("it breaks the rules"),
         money=words(sentences.NOTHING),
     )
     if not run.safe_rewrite:
         return words("{what} {todo}", what=why, todo=words(sentences.SAY_DIFFERENTLY)), ()
-    offer = words("This would pass; tap Use this, or send your own with /create:")
+    offer = words("This would pass. Tap Use this, or send your own with /create:")
     rewrite = RunTap(ref=run.ref, act=Act.REWRITE, arg=str(scene.take))
     return (
         Markup("\n\n").join([why, offer, words("<blockquote>{text}</blockquote>", text=_short(run.safe_rewrite))]),
@@ -234,10 +242,11 @@ def _failed(run: Run, words: Words, scene: Scene) -> _Page:
 
 
 def _retry(run: Run, words: Words, scene: Scene) -> tuple[tuple[InlineKeyboardButton, ...], ...]:
+    change = button(words, N_("✏️ Change"), RunTap(ref=run.ref, act=Act.CHANGE))
+    if run.reason in sentences.IN_OTHER_WORDS_ONLY:
+        return ((change,),)
     tap = RunTap(ref=run.ref, act=Act.RETRY, arg=str(scene.take))
-    return (
-        (button(words, N_("🔁 Try again"), tap), button(words, N_("✏️ Change"), RunTap(ref=run.ref, act=Act.CHANGE))),
-    )
+    return ((button(words, N_("🔁 Try again"), tap), change),)
 
 
 def _cancel(run: Run, words: Words) -> InlineKeyboardButton:
@@ -283,7 +292,7 @@ def under_video(run: Run, words: Words, take: int) -> InlineKeyboardMarkup:
     again = RunTap(ref=run.ref, act=Act.AGAIN, arg=str(take))
     rows = (
         (
-            button(words, N_("🔁 Again · {price}"), again, price=usd(run.price_microusd)),
+            button(words, N_("🔁 Again · {price}"), again, price=words.usd(run.price_microusd)),
             button(words, N_("✏️ Change"), RunTap(ref=run.ref, act=Act.CHANGE)),
         ),
         (_copy(run, words), button(words, N_("🧾 Receipt"), RunTap(ref=run.ref, act=Act.RECEIPT))),

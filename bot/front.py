@@ -136,7 +136,9 @@ def _dispatcher(customers: Customers, admins: frozenset[int], replies: Replies) 
     return dispatcher
 
 
-TOO_MUCH = N_("That was a lot at once; I did not read the last ones. Nothing was charged for them. Give me a minute.")
+TOO_MUCH = N_(
+    "That was a lot at once; I did not read the last ones. Nothing was charged for them. Send them again in a minute."
+)
 WENT_WRONG = N_(
-    "Something went wrong here. If a video of yours was under way it goes on, and nothing is bought twice. See /status."
+    "Something went wrong here. A video of yours that was under way goes on, and nothing is charged twice. See /status."
 )

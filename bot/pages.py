@@ -13,7 +13,7 @@ from bot.replies import Replies
 from bot.requests import examples
 from bot.taps import Act, Page, RunTap
 from bot.words import N_, Words
-from pipeline.amounts import lasting, usd
+from pipeline.amounts import lasting
 from pipeline.customers import Allowance, Customer, Customers, Shelf
 from pipeline.ledger import Ledger
 from pipeline.records import Run, State
@@ -37,10 +37,10 @@ COMMANDS = (
 async def start(
     message: Message, words: Words, offer: Offer, telling: Telling, enqueue: Enqueue, replies: Replies
 ) -> None:
-    price = usd(offer.price(offer.length_for(None), offer.size_for(None)))
+    price = words.usd(offer.price(offer.length_for(None), offer.size_for(None)))
     text = words(
         "Hello! Describe a scene, and I make a short video of it, with a caption to post.\n\n"
-        "One request buys one video, {price}, never two. At first I show the price and wait for your tap; "
+        "One request buys one video, {price}, never two. At first I show the price and wait until you tap Create; "
         "/settings changes that.\n\n"
         "Tap an example, or send <code>/create</code> and what the video should show.",
         price=price,
@@ -89,9 +89,9 @@ async def status(message: Message, words: Words, sender: User, customers: Custom
 
 def _status_line(run: Run, words: Words) -> Markup:
     money = (
-        words("{price} set aside", price=usd(run.held_microusd))
+        words("{price} set aside", price=words.usd(run.held_microusd))
         if run.held_microusd
-        else words("{price} charged", price=usd(run.spent_microusd))
+        else words("{price} charged", price=words.usd(run.spent_microusd))
     )
     return words(
         "<code>{ref}</code> {title}: {state}, for {time}; {money}.",
@@ -127,6 +127,7 @@ def limits_text(allowance: Allowance, customer: Customer, words: Words, offer: O
     tomorrow = lasting((allowance.tomorrow - allowance.now).total_seconds())
     lines = [
         words("<b>Today</b>"),
+        *_in_the_way(allowance, price, words),
         words.count(
             "{n} video left of {all}; counting begins anew in {time}.",
             "{n} videos left of {all}; counting begins anew in {time}.",
@@ -134,14 +135,13 @@ def limits_text(allowance: Allowance, customer: Customer, words: Words, offer: O
             all=allowance.videos_per_day,
             time=tomorrow,
         ),
-        words("One video of {seconds} s ({size}) costs {price}.", seconds=seconds, size=size, price=usd(price)),
+        words("One video of {seconds} s ({size}) costs {price}.", seconds=seconds, size=size, price=words.usd(price)),
         words.count(
             "{n} video is made at a time, with {pause} s between two requests.",
             "{n} videos are made at a time, with {pause} s between two requests.",
             allowance.active_at_once,
             pause=allowance.cooldown_seconds,
         ),
-        *_in_the_way(allowance, price, words),
     ]
     return Markup("\n").join(lines)
 
@@ -155,13 +155,20 @@ def _in_the_way(allowance: Allowance, price: int, words: Words) -> list[Markup]:
         found.append(words("So far only invited people can order videos here."))
     if allowance.paused:
         why = words(": {reason}", reason=allowance.pause_reason.rstrip(".")) if allowance.pause_reason else ""
-        found.append(words("Making videos is paused at present{why}.", why=why))
+        found.append(words("Making videos is paused at present{why}. Until that ends nothing can be ordered.", why=why))
     if allowance.day_left_microusd < price:
         left = lasting((allowance.tomorrow - allowance.now).total_seconds())
-        found.append(words("The bot's budget of today is used up; it begins anew in {time}.", time=left))
+        found.append(
+            words("The bot's budget of today is used up; nobody can order until it begins anew, in {time}.", time=left)
+        )
     if allowance.month_left_microusd < price:
         left = lasting((allowance.next_month - allowance.now).total_seconds())
-        found.append(words("The bot's budget of this month is used up; it begins anew in {time}.", time=left))
+        found.append(
+            words(
+                "The bot's budget of this month is used up; nobody can order until it begins anew, in {time}.",
+                time=left,
+            )
+        )
     return found
 
 
@@ -178,7 +185,8 @@ async def cancel(
         elif run.state is not State.SAVED:
             said.append(
                 words(
-                    "{ref} was ordered already and cannot be taken back. What becomes of it I write here.", ref=run.ref
+                    "{ref} was ordered already and cannot be taken back. I will write here what becomes of it.",
+                    ref=run.ref,
                 )
             )
     if not said:
@@ -217,7 +225,7 @@ def videos_page(shelf: Shelf, number: int, words: Words) -> tuple[Markup, Inline
             title=_title(run),
             ref=run.ref,
             day=f"{run.reserved_at:%Y-%m-%d}",
-            price=usd(run.spent_microusd),
+            price=words.usd(run.spent_microusd),
         )
         for place, run in enumerate(shelf.runs, 1)
     ]

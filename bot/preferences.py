@@ -13,7 +13,6 @@ from bot.offer import Offer, shape_of
 from bot.replies import Replies
 from bot.taps import Choose
 from bot.words import LANGUAGES, N_, Words
-from pipeline.amounts import usd
 from pipeline.customers import FIRST_VIDEOS, Customer, Customers, Preferences
 
 LANGUAGE_NAMES: Mapping[str, str] = {"en": "English", "es": "Español"}
@@ -69,11 +68,11 @@ def settings_page(chosen: Preferences, words: Words, offer: Offer) -> tuple[Mark
         "Language: {language}\n"
         "Length and format: {seconds} s, {shape}, {price} a video\n"
         "Show the price and ask before charging: {confirm}\n\n"
-        "First videos are the first {first}. Nothing here is charged.",
+        "Your first videos are the first {first} you order. Nothing here is charged.",
         language=LANGUAGE_NAMES[words.language],
         seconds=seconds,
         shape=words(SHAPES[shape_of(size)]).lower(),
-        price=usd(offer.price(seconds, size)),
+        price=words.usd(offer.price(seconds, size)),
         confirm=words(CONFIRM_NAMES[chosen.confirm]),
         first=FIRST_VIDEOS,
     )

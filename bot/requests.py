@@ -107,7 +107,10 @@ async def example(
     wish = Wish(prompt, user_id(tap.from_user.id), key, address_of_tap(tap, bot.id, words))
     placed = await order_by_tap(tap, wish, words, customer, orders, replies)
     if placed is not None and placed.replayed and placed.run.ended:
-        said = N_("This button has made {ref} already. Send /create to see the examples again; nothing was charged.")
+        said = N_(
+            "This button has started {ref} already. Send /create to see the examples again; "
+            "nothing was charged for this tap."
+        )
         await replies.tap(tap, words.plain(said, ref=placed.run.ref), alert=True)
 
 
@@ -176,7 +179,7 @@ async def offer(
     asked = tap.message
     if not isinstance(asked, Message) or asked.reply_to_message is None or not asked.reply_to_message.text:
         await replies.tap(
-            tap, words.plain(N_("I no longer see what you wrote. Send it again with /create.")), alert=True
+            tap, words.plain(N_("I no longer have what you wrote. Send it again with /create.")), alert=True
         )
         return
     if not callback_data.yes:
@@ -189,7 +192,11 @@ async def offer(
     placed = await order_by_tap(tap, wish, words, customer, orders, replies)
     if placed is not None:
         await replies.tap(tap)
-        await replies.rewrite(asked, words("All right, it is {ref}.", ref=placed.run.ref), None)
+        await replies.rewrite(
+            asked,
+            words("All right, I am on it: {ref}. Its card says what happens and what it costs.", ref=placed.run.ref),
+            None,
+        )
 
 
 async def mentioned(

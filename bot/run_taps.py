@@ -60,7 +60,9 @@ async def tapped(
 ) -> None:
     run = await ledger.find(callback_data.ref)
     if run is None:
-        await replies.tap(tap, words.plain(N_("I do not know this video any more. Nothing was charged.")), alert=True)
+        await replies.tap(
+            tap, words.plain(N_("I no longer find this video. Nothing was charged for this tap.")), alert=True
+        )
         return
     if run.user_id != user_id(tap.from_user.id):
         await replies.tap(
@@ -78,7 +80,7 @@ async def _create(t: Tapped) -> None:
         await t.say(N_("It is ordered once, however often you tap."))
     elif fresh.state is State.APPROVED:
         await t.say(
-            N_("Too late: I waited too long for this tap. Nothing was charged; send /create again."), alert=True
+            N_("Too late: the time to tap this button is over. Nothing was charged; send /create again."), alert=True
         )
     else:
         await t.replies.tap(t.tap, sentences.state(fresh, t.words).striptags())
@@ -137,7 +139,7 @@ async def _change(t: Tapped) -> None:
     await t.replies.tap(t.tap)
     assert t.tap.message is not None, "the filter asked for one"
     text = t.words(
-        "✏️ Answer this message with what the video should show instead. Nothing is charged until it is ordered. "
+        "✏️ Answer this message with what the video should show instead. Nothing is charged for asking. "
         "Your words so far, to copy: {prompt}",
         prompt=code(t.run.prompt[:3000]),
     )
@@ -168,7 +170,7 @@ async def _another(t: Tapped, prompt: str, *, again: bool) -> None:
     placed = await order_by_tap(t.tap, wish, t.words, t.customer, t.orders, t.replies)
     if placed is not None and placed.replayed and placed.run.ended:
         said = t.words.plain(
-            N_("This button has already made {ref} ({state}). Tap once more for a new one."),
+            N_("This button has already started {ref} ({state}). Tap it once more to start a new one."),
             ref=placed.run.ref,
             state=sentences.state(placed.run, t.words).striptags(),
         )
@@ -195,10 +197,10 @@ LABELS: Mapping[str, str] = {
     "length and format": N_("length and format"),
     "charged": N_("charged"),
     "set aside": N_("set aside"),
-    "text model": N_("text model, paid by us"),
+    "text model": N_("checking the text, paid by us"),
     "job": N_("job at the video maker"),
-    "sent with key": N_("sent with key"),
-    "request key": N_("request key"),
+    "sent with key": N_("id of the call"),
+    "request key": N_("id of the request"),
     "request hash": N_("request hash"),
     "templates": N_("templates"),
 }
@@ -230,10 +232,13 @@ async def _resend(t: Tapped) -> None:
         await t.courier.send_again(t.run, address)
     except FileNotFoundError:
         await t.say(
-            N_("The file of {ref} is no longer here, so I cannot send it again. Nothing was charged."), alert=True
+            N_("The file of {ref} is no longer here, so I cannot send it again. Nothing was charged for trying."),
+            alert=True,
         )
     except NotSaid:
-        await t.say(N_("I could not send it just now. Try again in a minute; nothing was charged."), alert=True)
+        await t.say(
+            N_("I could not send it just now. Tap again in a minute; nothing was charged for trying."), alert=True
+        )
     else:
         await t.replies.tap(t.tap)
 

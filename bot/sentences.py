@@ -10,14 +10,16 @@ from datetime import datetime
 from markupsafe import Markup
 
 from bot.words import N_, Words
-from pipeline.amounts import lasting, usd
+from pipeline.amounts import lasting
 from pipeline.ledger import Amended
 from pipeline.records import Run, State
 from steps.check_limits import PromptProblem, RefusalKind, Refused
 
 NOTHING = N_("Nothing was charged.")
+NOTHING_FOR_THIS = N_("Nothing was charged for this one.")  # the other one may cost something
 TRY_AGAIN = N_("Tap Try again for a new attempt.")
 SAY_DIFFERENTLY = N_("Say it differently and send it again with /create.")
+CHANGE_IT = N_("Tap Change and say it differently.")
 OPERATOR = N_("Only the people who run this bot can mend this, and they are told. Please try later.")
 REASON_CHARACTERS_MAX = 50  # a refusal must fit an alert of 200
 
@@ -34,31 +36,36 @@ PROMPT_PROBLEMS: Mapping[PromptProblem, str] = {
 # Why a run failed: what happened, and what to do. Whether money moved is on the run itself.
 FAILURES: Mapping[str, tuple[str, str]] = {
     "text_model_unreachable": (N_("The part that checks prompts could not be reached."), TRY_AGAIN),
-    "text_model_refused": (N_("The part that checks prompts would not judge this one."), SAY_DIFFERENTLY),
+    "text_model_refused": (N_("The part that checks prompts would not judge this one."), CHANGE_IT),
     "text_model_unusable": (N_("The part that checks prompts gave no usable answer."), TRY_AGAIN),
-    "prompt_refused": (N_("The video maker refused the prompt."), SAY_DIFFERENTLY),
+    "prompt_refused": (N_("The video maker refused the prompt."), CHANGE_IT),
     "bad_request": (N_("The video maker did not accept the request."), OPERATOR),
     "unauthorized": (N_("The video maker did not accept our key."), OPERATOR),
     "no_credit": (N_("Our account at the video maker is empty."), OPERATOR),
     "forbidden": (N_("Our key may not make videos there."), OPERATOR),
     "not_found": (N_("The video maker does not know this model any more."), OPERATOR),
-    "too_large": (N_("The request was too large for the video maker."), N_("Send a shorter prompt.")),
+    "too_large": (N_("The request was too large for the video maker."), N_("Tap Change and say it in fewer words.")),
     "rate_limited": (N_("The video maker has too much to do just now."), N_("Tap Try again in a few minutes.")),
     "never_connected": (N_("The video maker could not be reached."), N_("Tap Try again in a few minutes.")),
-    "never_sent": (N_("Our machine was too slow, so the order was never sent."), TRY_AGAIN),
+    "never_sent": (N_("Our machine was too slow, so this was never ordered."), TRY_AGAIN),
     "not_made": (N_("The answer got lost, and the video maker's records show that nothing was made."), TRY_AGAIN),
-    "not_charged": (N_("We looked into the video maker's records: nothing was made for this one."), TRY_AGAIN),
+    "not_charged": (N_("The people who run this bot looked into it: nothing was made."), TRY_AGAIN),
     "render_failed": (N_("The video maker could not make this video."), N_("Tap Try again, or say it differently.")),
-    "expired": (N_("The video was made, but the video maker no longer has the file."), OPERATOR),
+    "expired": (
+        N_("The video was made, but the video maker no longer has its file, so I cannot bring it."),
+        N_("The people who run this bot are told. Try again makes another video, which costs as much again."),
+    ),
     "disk_full": (N_("There is no room left for videos on our machine."), OPERATOR),
     "paused": (N_("Making videos is paused, and the pause took too long."), N_("Tap Try again later.")),
     "breaker_open": (
-        N_("Too much went wrong at the video maker, so we stopped ordering."),
+        N_("Too much went wrong at the video maker, so ordering is stopped for now."),
         N_("Tap Try again in a few minutes."),
     ),
-    "gave_up": (N_("Five attempts came to nothing before anything was ordered."), TRY_AGAIN),
+    "gave_up": (N_("I tried five times and could not get as far as ordering it."), TRY_AGAIN),
 }
 UNKNOWN_FAILURE = (N_("It could not be finished."), TRY_AGAIN)
+# The same words would come to the same end.
+IN_OTHER_WORDS_ONLY = frozenset(reason for reason, (_, todo) in FAILURES.items() if "Change" in todo)
 
 
 def reopening(words: Words, until: datetime | None, now: datetime) -> Markup:
@@ -74,7 +81,7 @@ def _mismatch(_: Refused, words: Words, __: datetime) -> Markup:
 
 def _blocked(refused: Refused, words: Words, _: datetime) -> Markup:
     why = words(" ({reason})", reason=refused.reason[:REASON_CHARACTERS_MAX]) if refused.reason else ""
-    return words("You cannot order videos here{why}. Ask the people who run this bot.", why=why)
+    return words("You cannot order videos here: the people who run this bot have blocked you{why}.", why=why)
 
 
 def _not_invited(_: Refused, words: Words, __: datetime) -> Markup:
@@ -86,7 +93,7 @@ def _not_invited(_: Refused, words: Words, __: datetime) -> Markup:
 def _paused(refused: Refused, words: Words, _: datetime) -> Markup:
     why = words(": {reason}", reason=refused.reason[:REASON_CHARACTERS_MAX].rstrip(".")) if refused.reason else ""
     return words(
-        "Making videos is paused{why}. Send /create again when the people who run this bot have ended the pause.",
+        "Making videos is paused{why}. Look at /limits now and then, and send it again when the pause is over.",
         why=why,
     )
 
@@ -106,7 +113,7 @@ def _duplicate(refused: Refused, words: Words, now: datetime) -> Markup:
         )
     return words(
         "You asked for the same a moment ago: it is {ref}. It was not ordered again. "
-        "For another take tap Again below its video, or send it again in {time}.",
+        "For another take tap Again below that video, or send it again in {time}.",
         ref=refused.of_ref,
         time=lasting(max(1.0, (refused.until - now).total_seconds())),
     )
@@ -157,8 +164,12 @@ REFUSALS: Mapping[RefusalKind, Callable[[Refused, Words, datetime], Markup]] = {
 }
 
 
+OF_ANOTHER = frozenset({RefusalKind.IDEMPOTENCY_MISMATCH, RefusalKind.DUPLICATE, RefusalKind.BUSY})
+
+
 def refusal(refused: Refused, words: Words, now: datetime) -> Markup:
-    return words("{what} {money}", what=REFUSALS[refused.kind](refused, words, now), money=words(NOTHING))
+    money = NOTHING_FOR_THIS if refused.kind in OF_ANOTHER else NOTHING
+    return words("{what} {money}", what=REFUSALS[refused.kind](refused, words, now), money=words(money))
 
 
 def prompt_problem(problem: PromptProblem, words: Words) -> Markup:
@@ -177,7 +188,7 @@ def not_amended(amended: Amended, words: Words) -> str:
 def money(run: Run, words: Words) -> Markup:
     """Whether money moved for an ended run."""
     if run.spent_microusd:
-        return words("{price} was charged.", price=usd(run.spent_microusd))
+        return words("{price} was charged.", price=words.usd(run.spent_microusd))
     return words(NOTHING)
 
 
@@ -188,9 +199,9 @@ def failure(run: Run, words: Words) -> Markup:
 
 def canceled(run: Run, words: Words) -> Markup:
     if run.reason == "not_confirmed":
-        return words("Nobody tapped Create in time, so it was canceled. Nothing was charged. Tap Try again to go on.")
+        return words("You did not tap Create in time, so it was canceled. Nothing was charged. Tap Try again to go on.")
     if run.reason == "edited":
-        return words("Withdrawn, so that you can write it anew. Nothing was charged.")
+        return words("Withdrawn. Nothing was charged. Write it anew as an answer to my question below.")
     return words("Canceled. Nothing was charged. Tap Try again if you want it after all.")
 
 
@@ -198,15 +209,16 @@ def doubt(run: Run, words: Words) -> Markup:
     """A purchase of which nobody knows whether it was made."""
     if run.parked:
         return words(
-            "The video maker's answer got lost, and its records do not show whether it was made. People look into it. "
-            "{price} stays set aside and you will not be charged twice. Ref {ref}.",
-            price=usd(run.held_microusd),
+            "The video maker's answer got lost, and its records do not show whether it was made. The people "
+            "who run this bot are told and look into it. {price} stays set aside; you will not be charged twice. There "
+            "is nothing to do; I will write here. Ref {ref}.",
+            price=words.usd(run.held_microusd),
             ref=run.ref,
         )
     return words(
         "The video maker's answer got lost. We are checking whether it was made; you will not be charged twice. "
         "{price} stays set aside meanwhile. There is nothing to do; I will write here. Ref {ref}.",
-        price=usd(run.held_microusd),
+        price=words.usd(run.held_microusd),
         ref=run.ref,
     )
 
@@ -215,8 +227,8 @@ def late(run: Run, words: Words) -> Markup:
     """A render far past its time, looked at ever more seldom."""
     return words(
         "This takes far longer than it should. It was ordered once and will not be ordered again; if the video "
-        "turns up, you get it here. {price} stays set aside. Ref {ref}.",
-        price=usd(run.held_microusd),
+        "turns up, you get it here. {price} stays set aside until then. There is nothing to do. Ref {ref}.",
+        price=words.usd(run.held_microusd),
         ref=run.ref,
     )
 

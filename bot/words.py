@@ -15,6 +15,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from markupsafe import Markup, escape
 
+from pipeline.amounts import usd
+
 LANGUAGES = ("en", "es")  # English is what the code is written in
 LOCALES = Path(__file__).parent / "locales"
 # After these Telegram finds a mention, a command or a link; the joiner is invisible.
@@ -59,6 +61,10 @@ class Words:
     def plain(self, sentence: str, **values: object) -> str:
         """For a button or an alert, which know no markup."""
         return self._catalogue.gettext(sentence).format(**values)
+
+    def usd(self, microusd: int) -> str:
+        """`$0.80`; in Spanish `US$0.80`, for in most of America `$` alone is the reader's own peso."""
+        return usd(microusd) if self.language == "en" else usd(microusd).replace("$", "US$")
 
 
 def _filled(sentence: str, values: dict[str, object]) -> Markup:

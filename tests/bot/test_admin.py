@@ -58,7 +58,7 @@ async def test_not_charged_is_asked_twice_and_frees_the_money(stage: Stage, simu
     await stage.tap("Yes, not charged", user=ADMIN)
     run = await stage.until_state(State.FAILED)
     assert (run.reason, run.held_microusd) == ("not_charged", 0)
-    await stage.until_said("nothing was made for this one")
+    await stage.until_said("looked into it: nothing was made")
 
 
 async def test_limits_rollout_and_users_are_changed_by_word(stage: Stage) -> None:

@@ -167,10 +167,10 @@ async def test_ana_taps_create_twice_gets_one_video_and_asks_for_another(chat: C
     await expect(desktop.get_by_test_id("person-ana")).to_have_attribute("aria-current", "true")
 
     await say(desktop, "/create un barco de papel bajo la lluvia")
-    card = from_bot(desktop, "No se cobra nada hasta que toques Crear")
-    await expect(card).to_contain_text("8 s, vertical (720x1280): $0.80.")
+    card = from_bot(desktop, "No se cobra nada hasta que toques «Crear»")
+    await expect(card).to_contain_text("8 s, vertical (720x1280): US$0.80.")
     await key(desktop, "Horizontal").click()
-    await expect(card).to_contain_text("8 s, horizontal (1280x720): $0.80.")
+    await expect(card).to_contain_text("8 s, horizontal (1280x720): US$0.80.")
     await expect(desktop.get_by_test_id("books-paid-calls")).to_have_text("0")
     taps: list[str] = []
     desktop.on("request", lambda sent: taps.append(sent.url) if sent.url.endswith("/taps") else None)

@@ -28,7 +28,7 @@ async def test_plain_words_are_asked_about_first(stage: Stage) -> None:
     await stage.tap("Yes, make it")
     run = await stage.only_run()
     assert run.request_key.endswith(f":{said.message_id}")
-    await stage.until_said(f"All right, it is {run.ref}.")
+    await stage.until_said(f"All right, I am on it: {run.ref}.")
 
 
 async def test_plain_words_that_were_not_meant_make_nothing(stage: Stage) -> None:

@@ -69,7 +69,7 @@ async def test_again_is_one_new_priced_run_however_often_it_is_tapped(stage: Sta
     assert simulator.creates() == 2
     await stage.press(data, video)
     assert len(await stage.runs()) == 2, "a late repetition of the same tap buys nothing"
-    assert "Tap once more" in alerts(stage)[-1]
+    assert "Tap it once more" in alerts(stage)[-1]
     fresh = RunTap(ref=run.ref, act=Act.AGAIN, arg="2").pack()
     await stage.until(lambda: label_of(stage.now(video), "Again") == fresh)
     await stage.press(fresh, video)
@@ -117,7 +117,7 @@ async def test_a_failed_render_says_so_and_try_again_is_a_new_run(stage: Stage, 
 async def test_an_unknown_ref_and_a_late_tap_are_answered(stage: Stage) -> None:
     _, video = await bought(stage)
     await stage.press(RunTap(ref="AAAAAA", act=Act.CREATE).pack(), video)
-    assert "do not know this video" in alerts(stage)[-1]
+    assert "no longer find this video" in alerts(stage)[-1]
     run = await stage.only_run()
     await stage.press(RunTap(ref=run.ref, act=Act.CANCEL).pack(), video)
     assert "Too late to cancel" in alerts(stage)[-1]

@@ -325,4 +325,37 @@ MUTANTS = (
         "",
         (PROTECTIONS + "test_a_run_in_doubt_is_not_looked_for_at_another_provider",),
     ),
+    Mutant(
+        "confirm_after_handling",
+        "an update is confirmed only once it was handled",
+        "bot/polling.py",
+        "            await _handle(updates, feed)\n",
+        "            await _confirm(bot, updates[-1].update_id + 1)\n            await _handle(updates, feed)\n",
+        ("tests/bot/test_polling.py::test_an_update_is_handled_again_until_the_ledger_takes_it",),
+    ),
+    Mutant(
+        "key_of_a_message",
+        "a message that comes again is the same wish",
+        "bot/address.py",
+        '    return ":".join(map(str, ("tg", bot_id, chat_id, message_id, *tap)))',
+        '    return ":".join(map(str, ("tg", bot_id, chat_id, message_id, *tap, __import__("uuid").uuid4())))',
+        ("tests/bot/test_create.py::test_the_same_update_twice_is_one_run_and_one_card",),
+    ),
+    Mutant(
+        "brought_before_told",
+        "a video counts as delivered only once Telegram has it",
+        "bot/deliver.py",
+        "        sent = await self.send(run, address)\n        file_id",
+        "        await self._telling.told(run, delivered=True)\n"
+        "        sent = await self.send(run, address)\n        file_id",
+        ("tests/guarantee/test_telegram.py::test_a_bot_killed_anywhere_sells_one_video_once_and_brings_it",),
+    ),
+    Mutant(
+        "lost_is_not_said",
+        "a video whose answer was lost on the way is sent again",
+        "bot/deliver.py",
+        "        except Unknown:\n            await self._telling.later(run, run.read_at + AGAIN)",
+        "        except Unknown:\n            await self._telling.told(run)",
+        ("tests/bot/test_deliver.py::test_an_answer_that_was_lost_is_asked_for_again",),
+    ),
 )
