@@ -11,7 +11,7 @@ PYTHON ?= $(eval PYTHON := $$(shell $$(FIND_PYTHON)))$(PYTHON)
 ARGS ?=
 SEEDS ?= 20
 # Half of the suite's time is waiting, on purpose: three processes keep two cores busy.
-JOBS ?= 3
+JOBS ?= 4
 # The path is part of the name: a virtual environment that was copied elsewhere still runs the old place's code.
 STAMP := .venv/.installed-$(shell printf '%s' '$(CURDIR)' | cksum | cut -d' ' -f1)
 

@@ -287,7 +287,7 @@ MUTANTS = (
     Mutant(
         "duplicate",
         "the same wish within the window is a duplicate",
-        SQL + "300_reserve.sql",
+        "supabase/migrations/20261123001200_telegram.sql",
         "    if not p_again then",
         "    if false then",
         (RESERVE + "test_the_same_wish_is_a_duplicate_for_five_minutes_and_not_a_microsecond_longer",),
