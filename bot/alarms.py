@@ -44,8 +44,9 @@ def _in_doubt(alert: Alert, words: Words) -> Markup:
 
 def _parked(alert: Alert, words: Words) -> Markup:
     return words(
-        "🕰 {ref} was ordered and is not ready long after its time: {held} is set aside, it is looked at ever more "
-        "seldom. See <code>/admin show {ref}</code> and the provider's books.",
+        "🕰 {ref} was ordered and is not ready long after its time: {held} is set aside, it is looked at less and "
+        "less often. See <code>/admin show {ref}</code> and the provider's books; if they show that it was not made, "
+        "<code>/admin notcharged {ref}</code>.",
         ref=alert.detail["ref"],
         held=words.usd(alert.detail["held_microusd"]),
     )
@@ -119,7 +120,7 @@ def _said(alert: Alert, words: Words) -> Markup:
 def _our_side(alert: Alert, words: Words) -> Markup:
     reason = str(alert.detail.get("reason"))
     return words(
-        "🔧 {ref} failed for a reason that only you can mend: {what}{detail}. {money} Its user was told so. "
+        "🔧 {ref} failed for a reason that only you can fix: {what}{detail}. {money} Its user was told so. "
         "<code>onetake check --provider</code> looks at the settings.",
         ref=alert.detail["ref"],
         what=words(FAILURES.get(reason, UNKNOWN_FAILURE)[0]).rstrip("."),

@@ -94,10 +94,10 @@ def _approved(run: Run, words: Words, scene: Scene) -> _Page:
     elif run.held_back_by:
         doing = words(
             "⏳ Ordering is stopped at this moment; nothing is charged. Yours goes on by itself when ordering reopens. "
-            "If that takes more than ten minutes, it ends without charge."
+            "If that takes more than ten minutes, I cancel it without charge, and you can try again."
         )
     else:
-        doing = words("⏳ About to be ordered, once. Nothing is charged yet.")
+        doing = words("⏳ It is ordered in a moment, one time only. Nothing is charged yet.")
     return Markup("\n\n").join([_quote(run, words), doing]), ((_cancel(run, words),),)
 
 
@@ -166,7 +166,10 @@ def _shape(run: Run, words: Words, size: str) -> InlineKeyboardButton:
 
 
 def _submitting(run: Run, words: Words, _: Scene) -> _Page:
-    doing = words("⏳ Ordering it now, once. {price} is set aside for it.", price=words.usd(run.held_microusd))
+    doing = words(
+        "⏳ Ordering it now, one time only. {price} is set aside, and charged when the video is made.",
+        price=words.usd(run.held_microusd),
+    )
     return Markup("\n\n").join([_quote(run, words), doing]), ()
 
 
@@ -228,7 +231,7 @@ def _rejected(run: Run, words: Words, scene: Scene) -> _Page:
     rewrite = RunTap(ref=run.ref, act=Act.REWRITE, arg=str(scene.take))
     return (
         Markup("\n\n").join([why, offer, words("<blockquote>{text}</blockquote>", text=_short(run.safe_rewrite))]),
-        ((button(words, N_("Use this"), rewrite),),),
+        ((button(words, N_("Use this · {price}"), rewrite, price=words.usd(run.price_microusd)),),),
     )
 
 
@@ -246,7 +249,7 @@ def _retry(run: Run, words: Words, scene: Scene) -> tuple[tuple[InlineKeyboardBu
     if run.reason in sentences.IN_OTHER_WORDS_ONLY:
         return ((change,),)
     tap = RunTap(ref=run.ref, act=Act.RETRY, arg=str(scene.take))
-    return ((button(words, N_("🔁 Try again"), tap), change),)
+    return ((button(words, N_("🔁 Try again · {price}"), tap, price=words.usd(run.price_microusd)), change),)
 
 
 def _cancel(run: Run, words: Words) -> InlineKeyboardButton:

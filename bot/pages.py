@@ -40,7 +40,8 @@ async def start(
     price = words.usd(offer.price(offer.length_for(None), offer.size_for(None)))
     text = words(
         "Hello! Describe a scene, and I make a short video of it, with a caption to post.\n\n"
-        "One request buys one video, {price}, never two. At first I show the price and wait until you tap Create; "
+        "One request buys one video, never two. {price} is what the video maker charges the people who run this bot. "
+        "At first I show the price and wait until you tap Create; "
         "/settings changes that.\n\n"
         "Tap an example, or send <code>/create</code> and what the video should show.",
         price=price,
@@ -69,7 +70,8 @@ async def help_(message: Message, words: Words, offer: Offer, replies: Replies) 
         "That is the one order.\n"
         "3. The video comes as an answer, with caption and hashtags.\n\n"
         "If an answer of the video maker gets lost, I find out what became of the order; I never order twice. "
-        "Every video has a reference such as <code>A7K2QX</code>: keep it for questions.\n\n"
+        "Every video has a reference such as <code>A7K2QX</code>: keep it for questions. "
+        "Prices are what the video maker charges the people who run this bot.\n\n"
         "{commands}",
         commands=Markup("\n").join(lines),
     )
@@ -84,7 +86,7 @@ async def status(message: Message, words: Words, sender: User, customers: Custom
         )
         return
     lines = [_status_line(run, words) for run in allowance.unfinished]
-    await replies.to(message, Markup("\n").join([words("<b>In the making</b>"), *lines]))
+    await replies.to(message, Markup("\n").join([words("<b>Being made now</b>"), *lines]))
 
 
 def _status_line(run: Run, words: Words) -> Markup:
@@ -129,8 +131,8 @@ def limits_text(allowance: Allowance, customer: Customer, words: Words, offer: O
         words("<b>Today</b>"),
         *_in_the_way(allowance, price, words),
         words.count(
-            "{n} video left of {all}; counting begins anew in {time}.",
-            "{n} videos left of {all}; counting begins anew in {time}.",
+            "{n} video left of {all}; resets in {time}.",
+            "{n} videos left of {all}; resets in {time}.",
             allowance.videos_left,
             all=allowance.videos_per_day,
             time=tomorrow,
@@ -159,13 +161,13 @@ def _in_the_way(allowance: Allowance, price: int, words: Words) -> list[Markup]:
     if allowance.day_left_microusd < price:
         left = lasting((allowance.tomorrow - allowance.now).total_seconds())
         found.append(
-            words("The bot's budget of today is used up; nobody can order until it begins anew, in {time}.", time=left)
+            words("The bot's budget of today is used up; nobody can order until it resets, in {time}.", time=left)
         )
     if allowance.month_left_microusd < price:
         left = lasting((allowance.next_month - allowance.now).total_seconds())
         found.append(
             words(
-                "The bot's budget of this month is used up; nobody can order until it begins anew, in {time}.",
+                "The bot's budget of this month is used up; nobody can order until it resets, in {time}.",
                 time=left,
             )
         )

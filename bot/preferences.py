@@ -68,7 +68,7 @@ def settings_page(chosen: Preferences, words: Words, offer: Offer) -> tuple[Mark
         "Language: {language}\n"
         "Length and format: {seconds} s, {shape}, {price} a video\n"
         "Show the price and ask before charging: {confirm}\n\n"
-        "Your first videos are the first {first} you order. Nothing here is charged.",
+        "“For my first videos” means the first {first}; after those I order at once. Nothing here is charged.",
         language=LANGUAGE_NAMES[words.language],
         seconds=seconds,
         shape=words(SHAPES[shape_of(size)]).lower(),

@@ -170,9 +170,10 @@ async def _another(t: Tapped, prompt: str, *, again: bool) -> None:
     placed = await order_by_tap(t.tap, wish, t.words, t.customer, t.orders, t.replies)
     if placed is not None and placed.replayed and placed.run.ended:
         said = t.words.plain(
-            N_("This button has already started {ref} ({state}). Tap it once more to start a new one."),
+            N_("This button has already started {ref} ({state}). Tap it once more to start another, for {price}."),
             ref=placed.run.ref,
             state=sentences.state(placed.run, t.words).striptags(),
+            price=t.words.usd(t.run.price_microusd),
         )
         await t.replies.tap(t.tap, said, alert=True)
         await t.replies.rebutton(message, _buttons(t, take + 1))

@@ -20,16 +20,14 @@ NOTHING_FOR_THIS = N_("Nothing was charged for this one.")  # the other one may 
 TRY_AGAIN = N_("Tap Try again for a new attempt.")
 SAY_DIFFERENTLY = N_("Say it differently and send it again with /create.")
 CHANGE_IT = N_("Tap Change and say it differently.")
-OPERATOR = N_("Only the people who run this bot can mend this, and they are told. Please try later.")
+OPERATOR = N_("Only the people who run this bot can fix this, and they are told. Please try later.")
 REASON_CHARACTERS_MAX = 50  # a refusal must fit an alert of 200
 
 PROMPT_PROBLEMS: Mapping[PromptProblem, str] = {
     PromptProblem.EMPTY: N_("I could not read any words in that. Send /create and what the video should show."),
-    PromptProblem.TOO_LONG: N_(
-        "That prompt has more than 4000 characters, and no model reads so much. Send a shorter one."
-    ),
+    PromptProblem.TOO_LONG: N_("That prompt has more than 4000 characters, which is too long. Send a shorter one."),
     PromptProblem.CONTROL_CHARACTERS: N_(
-        "That prompt holds control characters, perhaps from copying. Type it again and send it with /create."
+        "That prompt holds invisible characters, perhaps from copying. Type it again and send it with /create."
     ),
 }
 
@@ -53,7 +51,10 @@ FAILURES: Mapping[str, tuple[str, str]] = {
     "render_failed": (N_("The video maker could not make this video."), N_("Tap Try again, or say it differently.")),
     "expired": (
         N_("The video was made, but the video maker no longer has its file, so I cannot bring it."),
-        N_("The people who run this bot are told. Try again makes another video, which costs as much again."),
+        N_(
+            "The people who run this bot are told, and know whether it can be paid back. "
+            "Try again makes another video, at its price."
+        ),
     ),
     "disk_full": (N_("There is no room left for videos on our machine."), OPERATOR),
     "paused": (N_("Making videos is paused, and the pause took too long."), N_("Tap Try again later.")),
@@ -100,7 +101,7 @@ def _paused(refused: Refused, words: Words, _: datetime) -> Markup:
 
 def _breaker_open(refused: Refused, words: Words, now: datetime) -> Markup:
     return words(
-        "Ordering has stopped by itself, after too many orders or failures in a short time. {reopening}",
+        "Ordering has stopped by itself, after too many orders or failures of all users together. {reopening}",
         reopening=reopening(words, refused.until, now),
     )
 
@@ -143,10 +144,12 @@ def _daily_limit(refused: Refused, words: Words, now: datetime) -> Markup:
 def _budget_exhausted(refused: Refused, words: Words, now: datetime) -> Markup:
     if refused.what == "month":
         return words(
-            "What this bot may spend in a month is used up. {reopening}", reopening=reopening(words, refused.until, now)
+            "What this bot may spend in a month, for all users together, is used up. {reopening}",
+            reopening=reopening(words, refused.until, now),
         )
     return words(
-        "What this bot may spend in a day is used up. {reopening}", reopening=reopening(words, refused.until, now)
+        "What this bot may spend in a day, for all users together, is used up. {reopening}",
+        reopening=reopening(words, refused.until, now),
     )
 
 
@@ -201,7 +204,10 @@ def canceled(run: Run, words: Words) -> Markup:
     if run.reason == "not_confirmed":
         return words("You did not tap Create in time, so it was canceled. Nothing was charged. Tap Try again to go on.")
     if run.reason == "edited":
-        return words("Withdrawn. Nothing was charged. Write it anew as an answer to my question below.")
+        return words(
+            "Taken back, so that you can write it anew. Nothing was charged. Answer my question below with the "
+            "new words."
+        )
     return words("Canceled. Nothing was charged. Tap Try again if you want it after all.")
 
 
@@ -227,7 +233,8 @@ def late(run: Run, words: Words) -> Markup:
     """A render far past its time, looked at ever more seldom."""
     return words(
         "This takes far longer than it should. It was ordered once and will not be ordered again; if the video "
-        "turns up, you get it here. {price} stays set aside until then. There is nothing to do. Ref {ref}.",
+        "turns up, you get it here. {price} stays set aside until it does, or until it is certain that none was "
+        "made. There is nothing to do. Ref {ref}.",
         price=words.usd(run.held_microusd),
         ref=run.ref,
     )

@@ -75,7 +75,7 @@ REFUSALS = {
     "not_invited": "only invited people",
     "paused": "Making videos is paused: repairs",
     "daily_limit": "all your videos of today",
-    "budget_exhausted": "may spend in a day is used up",
+    "budget_exhausted": "may spend in a day",
 }
 
 
