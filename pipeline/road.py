@@ -15,6 +15,8 @@ Rpc: TypeAlias = Callable[[str, Mapping[str, Json]], Awaitable[Json]]
 
 TRIES = 5
 FIRST_PAUSE_SECONDS = 0.2
+# A refusal carries one of our own codes, or says that the data do not fit; anything else is the way, not the answer.
+REFUSING_CLASSES = ("LG", "22", "23", "42", "P0")
 
 
 class LedgerError(Exception):
@@ -35,6 +37,10 @@ class LedgerRefused(LedgerError):
 
 class LedgerNotMigrated(LedgerError):
     """The schema is missing or older than this program."""
+
+
+class LedgerForbidden(LedgerError):
+    """The key is not one that may ask the ledger; asking again changes nothing."""
 
 
 def asking_again(rpc: Rpc, tries: int = TRIES, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> Rpc:

@@ -16,14 +16,21 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from pipeline.road import TRIES, Json, LedgerNotMigrated, LedgerRefused, LedgerUnavailable, Rpc, asking_again
+from pipeline.road import (
+    REFUSING_CLASSES,
+    TRIES,
+    Json,
+    LedgerNotMigrated,
+    LedgerRefused,
+    LedgerUnavailable,
+    Rpc,
+    asking_again,
+)
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 15
 ANSWER_SECONDS = 20  # the server keeps to STATEMENT_SECONDS; a line that went dead keeps to nothing
 POOL_WAIT_SECONDS = 10
-# A refusal carries one of our own codes, or says that the data do not fit; anything else is the way, not the answer.
-REFUSING_CLASSES = ("LG", "22", "23", "42", "P0")
 
 
 @asynccontextmanager
