@@ -50,6 +50,8 @@ def settings_from(options: argparse.Namespace) -> Settings:
         books_path=options.books,
         telegram_tokens=frozenset(options.telegram_token) or None,
         telegram_limits=options.telegram_limits,
+        postgrest=options.postgrest,
+        supabase_keys=dict(options.supabase_key),
     )
 
 
@@ -85,6 +87,11 @@ def _rate(text: str) -> tuple[str, float]:
     return target, float(rate)
 
 
+def _key(text: str) -> tuple[str, str]:
+    key, _, jwt = text.partition("=")
+    return key, jwt or key
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m simulator", description=__doc__)
     add = parser.add_argument
@@ -109,6 +116,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--books", type=Path, help="keep the books in this file, over restarts")
     add("--telegram-token", action="append", default=[], help="accept only bots with these tokens")
     add("--telegram-limits", action="store_true", help="enforce Telegram's flood control")
+    add("--postgrest", metavar="URL", help="the PostgREST behind /rest/v1")
+    add(
+        "--supabase-key",
+        type=_key,
+        action="append",
+        default=[],
+        metavar="KEY=JWT",
+        help="let this key in, as that role",
+    )
     add("--until-stdin-closes", action="store_true", help="end when the parent goes")
     return parser
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from simulator.chat import add_chat
 from simulator.control import add_control
 from simulator.settings import Settings
+from simulator.supabase.mounting import add_supabase
 from simulator.telegram.mounting import add_telegram
 from simulator.telegram.page import add_page
 from simulator.telegram.state import TELEGRAM, Telegram
@@ -49,6 +50,7 @@ def build_app(settings: Settings | None = None) -> web.Application:
     add_control(app)
     add_telegram(app)
     add_page(app)
+    add_supabase(app)
     app.on_cleanup.append(_close_books)
     return app
 

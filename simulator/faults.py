@@ -1,6 +1,7 @@
 """Trouble on demand: armed by a control call, or drawn from a seed.
 
-In       a target (`create`, `retrieve`, `list`, `content`, `chat`, `render`, `telegram`) asked once per request
+In       a target, asked once per request: `create`, `retrieve`, `list`, `content`, `chat`, `render`, `telegram`,
+         `rest`, `storage`
 Out      the fault this request meets, or None
 Raises   ValueError for a target, kind or number that does not exist, saying which do
 
@@ -50,6 +51,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "half_answer",
         "garbage",
     ),
+    "rest": (*WIRE, "drop_before", "done_then_drop"),
+    "storage": (*WIRE, "drop_before", "done_then_drop"),
 }
 
 _READ_TROUBLE: tuple[tuple[str, Params], ...] = (
@@ -91,6 +94,8 @@ SEEDED: Mapping[str, tuple[tuple[str, Params], ...]] = {
         ("half_answer", {}),
         ("garbage", {}),
     ),
+    "rest": (*_READ_TROUBLE, ("drop_before", {}), ("done_then_drop", {})),
+    "storage": (*_READ_TROUBLE, ("drop_before", {}), ("done_then_drop", {})),
 }
 
 

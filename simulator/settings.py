@@ -67,6 +67,8 @@ class Settings:
     telegram_tokens: frozenset[str] | None = None
     telegram_limits: bool = False
     telegram_upload_bytes_max: int = 50_000_000
+    postgrest: str | None = None
+    supabase_keys: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_speed(text: str | float) -> float:

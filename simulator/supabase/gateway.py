@@ -1,0 +1,97 @@
+"""The project's front door: who may come in, and the way to PostgREST.
+
+In       a request with the header `apikey`, as every Supabase client sends
+Out      PostgREST's own answer, byte for byte
+Effects  one request to PostgREST; faults of the target `rest` on the way there and back
+"""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import ClientError, ClientSession, web
+
+from simulator.errors import json_answer
+from simulator.faults import Fault
+from simulator.supabase.state import PROJECT
+from simulator.wire import drop, misbehave
+from simulator.world import WORLD
+
+SESSION = web.AppKey("postgrest_session", ClientSession)
+PASSED_ON = ("Content-Type", "Prefer", "Accept", "Accept-Profile", "Content-Profile")
+PASSED_BACK = ("Content-Range", "Proxy-Status", "WWW-Authenticate")
+BEFORE = frozenset({"drop_before", "status", "hang", "redirect", "garbage"})  # PostgREST never hears of it
+
+Door = Callable[[web.Request], Awaitable[web.Response]]
+
+
+def jwt_of(request: web.Request) -> str | None:
+    """The token PostgREST gets: the caller's own, or that of the secret key he showed. None: not let in."""
+    project = request.app[PROJECT]
+    shown = request.headers.get("apikey", "")
+    if shown not in project.keys:
+        return None
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token and token != shown:
+        return token
+    return project.keys[shown]
+
+
+def turned_away(request: web.Request) -> web.Response:
+    """As Supabase's gateway says it."""
+    if not request.headers.get("apikey"):
+        return json_answer({"message": "No API key found in request", "hint": "No `apikey` request header."}, 401)
+    return json_answer({"message": "Invalid API key", "hint": "Double check your Supabase API key."}, 401)
+
+
+async def rest(request: web.Request) -> web.StreamResponse:
+    """`/rest/v1/...`, to PostgREST."""
+    return await with_trouble(request, "rest", _ask_postgrest)
+
+
+async def with_trouble(request: web.Request, target: str, door: Door) -> web.StreamResponse:
+    """The answer of a door, spoiled by the fault this request meets."""
+    world, project = request.app[WORLD], request.app[PROJECT]
+    project.calls.append(f"{request.method} {request.path}")
+    fault = world.faults.next(target)
+    if fault is not None and fault.kind in BEFORE:
+        return await _spoiled(request, fault, web.Response())
+    answer = await door(request)
+    return answer if fault is None else await _spoiled(request, fault, answer)
+
+
+async def _spoiled(request: web.Request, fault: Fault, answer: web.Response) -> web.StreamResponse:
+    if fault.kind in {"drop_before", "done_then_drop"}:
+        return drop(request)
+    return await misbehave(request, fault, answer, request.app[WORLD].settings.hang_seconds)
+
+
+async def _ask_postgrest(request: web.Request) -> web.Response:
+    project = request.app[PROJECT]
+    jwt = jwt_of(request)
+    if jwt is None:
+        return turned_away(request)
+    if project.postgrest is None:
+        return json_answer({"message": "this simulated project has no database behind it"}, 503)
+    headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
+    url = f"{project.postgrest}/{request.match_info['path']}"
+    try:
+        async with request.app[SESSION].request(
+            request.method,
+            url,
+            params=request.query,
+            data=await request.read(),
+            headers=headers | {"Authorization": f"Bearer {jwt}"},
+        ) as answer:
+            back = {name: answer.headers[name] for name in PASSED_BACK if name in answer.headers}
+            return web.Response(
+                body=await answer.read(), status=answer.status, content_type=answer.content_type, headers=back
+            )
+    except ClientError:
+        return json_answer({"message": "upstream connect error"}, 503)
+
+
+async def open_session(app: web.Application) -> None:
+    app[SESSION] = ClientSession()
+
+
+async def close_session(app: web.Application) -> None:
+    await app[SESSION].close()

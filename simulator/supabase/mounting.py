@@ -1,0 +1,28 @@
+"""Where a project hangs: its REST and its Storage, and the judge's look at it.
+
+In       the application, its world open
+Effects  mounts; a session to PostgREST is opened and closed with the server
+"""
+
+from aiohttp import web
+
+from simulator.errors import json_answer
+from simulator.supabase import gateway, storage
+from simulator.supabase.state import PROJECT, Project
+from simulator.world import WORLD
+
+
+def add_supabase(app: web.Application) -> None:
+    """Mount the project."""
+    settings = app[WORLD].settings
+    app[PROJECT] = Project(settings.postgrest, settings.supabase_keys)
+    app.on_startup.append(gateway.open_session)
+    app.on_cleanup.append(gateway.close_session)
+    app.router.add_route("*", "/rest/v1/{path:.*}", gateway.rest)
+    app.router.add_route("*", "/storage/v1/{path:.+}", storage.storage)
+    app.router.add_get("/_sim/supabase", books)
+
+
+async def books(request: web.Request) -> web.Response:
+    """What lies in the buckets, and every call."""
+    return json_answer(request.app[PROJECT].as_json())
