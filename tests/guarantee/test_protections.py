@@ -22,6 +22,7 @@ from pipeline.doubt import Proof
 from pipeline.fence import replay_answers
 from pipeline.ledger import Ledger, Won
 from pipeline.records import JobSource, Run, State
+from pipeline.road import LedgerRefused
 from pipeline.run import admit, run
 from pipeline.world import World
 from steps.check_limits import Admitted
@@ -30,7 +31,7 @@ from steps.videos_protocol import Order
 from tests.fixtures import KEY, Simulator, open_test_world, quick_waits, wish
 from tests.guarantee.mutants import check_list
 from tests.guarantee.protections import MUTANTS
-from tests.ledger.desk import Desk, call, request
+from tests.ledger.desk import Desk, call, open_desk, request
 from tests.ledger.test_two_sessions import Session, wait_until_blocked
 from tests.steps.scripted import answer, in_turn, scripted
 
@@ -46,9 +47,8 @@ async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncI
 
 @pytest.fixture
 def desk(ledger_dsn: str) -> Iterator[Desk]:
-    clerk = Desk(ledger_dsn, [])
-    yield clerk
-    clerk.close()
+    with open_desk(ledger_dsn) as clerk:
+        yield clerk
 
 
 async def admitted(world: World, at: Simulator, prompt: str = "a paper boat", **changes: Any) -> UUID:
@@ -311,9 +311,9 @@ def test_the_lease_says_no_though_the_check_before_it_is_gone(desk: Desk) -> Non
         " returns jsonb language sql as 'select null::jsonb'"
     )
     run_id = desk.reserved()
-    with pytest.raises(psycopg.Error) as refused:
+    with pytest.raises(LedgerRefused) as refused:
         desk.ask()
-    assert refused.value.sqlstate == "LG002"
+    assert refused.value.code == "LG002"
     assert [row["run_id"] for row in desk.rows("select run_id::text from onetake.runs")] == [run_id]
     assert desk.books_wrong() == []
 

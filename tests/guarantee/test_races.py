@@ -17,7 +17,7 @@ from pipeline.run import admit, run
 from steps.check_limits import Admitted
 from tests.fixtures import Simulator, open_test_world, wish
 from tests.guarantee.races import PROCESSES, deadlocks, flat, race
-from tests.ledger.desk import OTHER_TOKEN, PRICE, TOKEN, Desk, Row, call, connect, request
+from tests.ledger.desk import OTHER_TOKEN, PRICE, TOKEN, Desk, Row, call, open_desk, request
 from tests.ledger.test_two_sessions import Session, after_commit, wait_until_blocked
 
 TIMES = 50
@@ -27,11 +27,8 @@ PACE = Pace(concurrency=20, heartbeat_seconds=0.2, stalled_seconds=5, sweep_seco
 
 @pytest.fixture
 def desk(ledger_dsn: str) -> Iterator[Desk]:
-    with connect(ledger_dsn) as connection:
-        limits = connection.execute("select key, value, about from onetake.limits").fetchall()
-    clerk = Desk(ledger_dsn, limits)
-    yield clerk
-    clerk.close()
+    with open_desk(ledger_dsn) as clerk:
+        yield clerk
 
 
 @pytest.fixture

@@ -1,31 +1,51 @@
-"""One migrated database for the folder, emptied before every test: the ledger as a new installation has it.
+"""One migrated database per road for the folder, emptied before every test: the ledger as a new installation has it.
 
+Every test of the folder runs over both roads: psycopg, and the supabase client against a real PostgREST.
 A database of its own for each of several hundred tests would cost more time than all that they ask.
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import psycopg
 import pytest
 
-from tests.ledger.desk import Desk, connect
+from pipeline import road_supabase
+from tests.ledger.desk import Desk, open_desk
+from tests.npm import Absent
+from tests.project import SupabaseProject, open_project, project_database
 
 
 @pytest.fixture(scope="session")
-def folder_dsn(postgres_uri: str) -> str:
+def project(postgres_uri: str) -> Iterator[SupabaseProject]:
+    """A Supabase project of real parts, with our schema in it."""
+    with ExitStack() as opened:
+        try:
+            found = opened.enter_context(open_project(opened.enter_context(project_database(postgres_uri))))
+        except Absent as why:
+            pytest.skip(str(why))
+        yield found
+
+
+@pytest.fixture(
+    scope="session", params=["psycopg", pytest.param("supabase", marks=pytest.mark.node)], ids=["psycopg", "supabase"]
+)
+def session_desk(request: pytest.FixtureRequest, postgres_uri: str) -> Iterator[Desk]:
+    with ExitStack() as opened:
+        if request.param == "psycopg":
+            yield opened.enter_context(open_desk(opened.enter_context(_folder_database(postgres_uri))))
+        else:
+            project: SupabaseProject = request.getfixturevalue("project")
+            road = road_supabase.open_road(project.url, project.service_key, tries=1)
+            yield opened.enter_context(open_desk(project.dsn, road))
+
+
+@contextmanager
+def _folder_database(postgres_uri: str) -> Iterator[str]:
     with psycopg.connect(postgres_uri, autocommit=True) as connection:
         connection.execute("create database ledger_folder template ledger_template")
         connection.execute("alter database ledger_folder set synchronous_commit = off")
-    return psycopg.conninfo.make_conninfo(postgres_uri, dbname="ledger_folder")
-
-
-@pytest.fixture(scope="session")
-def session_desk(folder_dsn: str) -> Iterator[Desk]:
-    with connect(folder_dsn) as connection:
-        limits = connection.execute("select key, value, about from onetake.limits").fetchall()
-    clerk = Desk(folder_dsn, limits)
-    yield clerk
-    clerk.close()
+        yield psycopg.conninfo.make_conninfo(postgres_uri, dbname="ledger_folder")
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
-"""A clerk for tests of the ledger: asks its functions on one connection, reads what is committed on another.
+"""A clerk for tests of the ledger: asks its functions over one of the roads, reads what is committed beside it.
 
 In       the connection string of a migrated database
 Out      rows as dicts; the paths of DESIGN's table of states as methods, by the public functions only
 Effects  those of the functions. `age` alone writes rows by itself: it moves a run into the past.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,10 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
+
+from pipeline import road_psycopg
+from pipeline.road import Rpc
+from tests.ledger.roads import Road, travelled
 
 PRICE = 800_000
 PROVIDER = "http://provider.test/v1"
@@ -63,10 +68,10 @@ Row = dict[str, Any]
 
 
 class Desk:
-    """Two connections to one ledger. `calls` acts; `eyes` sees only what was committed."""
+    """A road to one ledger, and two connections beside it. `calls` acts; `eyes` sees only what was committed."""
 
-    def __init__(self, dsn: str, first_limits: Sequence[Row]) -> None:
-        self.dsn = dsn
+    def __init__(self, dsn: str, road: Road, first_limits: Sequence[Row]) -> None:
+        self.dsn, self.road = dsn, road
         self.calls = connect(dsn)
         self.eyes = connect(dsn)
         self._first_limits = first_limits
@@ -90,7 +95,8 @@ class Desk:
     # -- asking and reading
 
     def call(self, name: str, **args: Any) -> Any:
-        return call(self.calls, name, **args)
+        """One function of the ledger, over the road under test."""
+        return self.road.ask(name, **args)
 
     def rows(self, query: str, *values: Any) -> list[Row]:
         return self.eyes.execute(query.encode(), values).fetchall()
@@ -129,7 +135,7 @@ class Desk:
         )
 
     def limit(self, key: str, value: Any, user: str | None = None) -> None:
-        answer = self.call("set_limit", key=key, value=Jsonb(value), who="tests", user_id=user)
+        answer = self.call("set_limit", key=key, value=value, who="tests", user_id=user)
         assert answer["set"], answer
 
     def unlimited(self) -> None:
@@ -302,6 +308,17 @@ BOOKS = """
     where coalesce(b.held_microusd, 0) <> coalesce(sums.held, 0)
        or coalesce(b.spent_microusd, 0) <> coalesce(sums.spent, 0)
 """
+
+
+@contextmanager
+def open_desk(dsn: str, road: AbstractAsyncContextManager[Rpc] | None = None) -> Iterator[Desk]:
+    """A clerk at a migrated database; by psycopg unless another road is given."""
+    with travelled(road or road_psycopg.open_road(dsn, tries=1)) as opened, connect(dsn) as connection:
+        clerk = Desk(dsn, opened, connection.execute("select key, value, about from onetake.limits").fetchall())
+        try:
+            yield clerk
+        finally:
+            clerk.close()
 
 
 def connect(dsn: str) -> psycopg.Connection[Row]:

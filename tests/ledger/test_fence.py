@@ -2,9 +2,9 @@
 
 from uuid import uuid4
 
-import psycopg
 import pytest
 
+from pipeline.road import LedgerRefused
 from tests.ledger.desk import OTHER_TOKEN, STATES, TOKEN, Desk
 
 
@@ -51,9 +51,9 @@ def test_an_unknown_run_is_not_won(desk: Desk) -> None:
 @pytest.mark.parametrize("token", ["", "short", None])
 def test_a_token_that_could_be_guessed_is_an_error(desk: Desk, token: str | None) -> None:
     run_id = desk.approved()
-    with pytest.raises(psycopg.Error) as refused:
+    with pytest.raises(LedgerRefused) as refused:
         desk.call("begin_submission", run_id=run_id, token=token)
-    assert refused.value.sqlstate == "LG003"
+    assert refused.value.code == "LG003"
 
 
 # -- what is checked again at the last moment

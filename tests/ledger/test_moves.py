@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 
+from pipeline.road import LedgerRefused
 from tests.ledger.desk import STATES, Desk
 
 # DESIGN section 4, "The life of a run", with the one move that "The fence" adds (proof takes a job from a run
@@ -77,8 +78,8 @@ def test_a_run_cannot_be_ended_again_from_the_state_it_ended_in(desk: Desk, stat
     before = desk.row(run_id)
     try:
         moved = desk.fail(run_id, state, spent=True, token="x")["moved"]
-    except psycopg.Error as error:
-        if error.sqlstate != "LG001":
+    except LedgerRefused as error:
+        if error.code != "LG001":
             raise
         moved = False
     assert moved is (state in {"reserved", "approved", "uncertain", "rendering"})

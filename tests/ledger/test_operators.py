@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from psycopg.types.json import Jsonb
 
 from tests.ledger.desk import PRICE, STATES, TOKEN, Desk
 
@@ -23,7 +22,7 @@ def changes(desk: Desk) -> list[tuple[str, str, Any, Any]]:
 
 
 def set_limit(desk: Desk, key: str, value: Any, user: str | None = None) -> Any:
-    return desk.call("set_limit", key=key, value=None if value is None else Jsonb(value), who="ana", user_id=user)
+    return desk.call("set_limit", key=key, value=value, who="ana", user_id=user)
 
 
 def test_the_limits_are_those_of_the_design(desk: Desk) -> None:

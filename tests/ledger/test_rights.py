@@ -69,23 +69,3 @@ def test_a_stranger_who_tries_is_refused(desk: Desk, stranger: str) -> None:
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege), desk.calls.transaction():
                 desk.write(query)
-
-
-def test_a_service_role_may_call_the_functions_and_touch_nothing_else(desk: Desk) -> None:
-    """Supabase's roles, made here, and the last migration's rule applied to them."""
-    desk.write("create role service_role")
-    desk.write("create role anon")
-    try:
-        names = [row["name"] for row in desk.rows(
-            "select proname as name from pg_proc where pronamespace = 'public'::regnamespace and prosecdef"
-        )]  # fmt: skip
-        desk.write("select onetake.restrict(%s)", names)
-        for row in desk.rows(OURS):
-            for role in ("service_role", "anon"):
-                may = desk.one("select has_function_privilege(%s, %s::oid, 'execute')", role, row["oid"])
-                assert may is (role == "service_role" and row["schema"] == "public"), (role, row["signature"])
-        assert desk.one("select has_table_privilege('service_role', 'onetake.runs', 'select')") is False
-    finally:
-        for role in ("service_role", "anon"):
-            desk.write(f"drop owned by {role}")
-            desk.write(f"drop role {role}")

@@ -1,7 +1,6 @@
 """Telling a state: one teller at a time, nobody for ever; and what operators hear, once."""
 
 import pytest
-from psycopg.types.json import Jsonb
 
 from tests.ledger.desk import Desk
 
@@ -58,11 +57,11 @@ def test_who_was_not_reached_is_told_again_when_asked_for(desk: Desk) -> None:
 
 
 def test_a_preference_that_does_not_exist_is_refused(desk: Desk) -> None:
-    assert desk.call("set_preference", user_id="tg:5", key="seconds", value=Jsonb(12)) == {"seconds": 12}
+    assert desk.call("set_preference", user_id="tg:5", key="seconds", value=12) == {"seconds": 12}
     assert desk.call("customer", user_id="tg:5")["preferences"] == {"seconds": 12}
     assert desk.call("set_preference", user_id="tg:5", key="seconds", value=None) == {}
     with pytest.raises(Exception, match="there is no preference"):
-        desk.call("set_preference", user_id="tg:5", key="colour", value=Jsonb("red"))
+        desk.call("set_preference", user_id="tg:5", key="colour", value="red")
 
 
 def test_news_is_taken_by_one_and_told_once(desk: Desk) -> None:

@@ -13,28 +13,26 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.ledger.desk import OTHER_TOKEN, PRICE, TOKEN, Desk, Row, call, connect, request
+from pipeline.road import LedgerError
+from tests.ledger.desk import OTHER_TOKEN, PRICE, TOKEN, Desk, Row, call, request
 
 PATIENCE_SECONDS = 10.0
 
 
 class Session(threading.Thread):
-    """One call of the ledger in a thread and on a connection of its own."""
+    """One call of the ledger in a thread, over the road under test."""
 
     def __init__(self, desk: Desk, name: str, **args: Any) -> None:
         super().__init__(daemon=True)
-        self._function, self._args = name, args
-        self._connection = connect(desk.dsn)
-        self.pid = self._connection.info.backend_pid
+        self._desk, self._function, self._args = desk, name, args
         self.answer: Any = None
-        self.error: psycopg.Error | None = None
+        self.error: LedgerError | None = None
         self.start()
 
     def run(self) -> None:
         try:
-            with self._connection:
-                self.answer = call(self._connection, self._function, **self._args)
-        except psycopg.Error as error:
+            self.answer = self._desk.call(self._function, **self._args)
+        except LedgerError as error:
             self.error = error
 
     def heard(self) -> Any:
@@ -54,8 +52,8 @@ def first(desk: Desk) -> Iterator[psycopg.Connection[Row]]:
 
 def wait_until_blocked(desk: Desk, session: Session, by: psycopg.Connection[Row]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    query = "select %s = any(pg_blocking_pids(%s)) as blocked"
-    while not desk.one(query, by.info.backend_pid, session.pid):
+    query = "select count(*) from pg_locks where not granted and %s = any(pg_blocking_pids(pid))"
+    while not desk.one(query, by.info.backend_pid):
         assert session.is_alive(), f"it did not wait: {session.answer} {session.error}"
         assert time.monotonic() < deadline, "it never came to the lock"
         time.sleep(0.002)

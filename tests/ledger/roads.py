@@ -1,0 +1,48 @@
+"""The product's own two roads to the ledger, for tests that do not wait in an event loop themselves.
+
+In       an opened road, as a context manager
+Out      Road.ask: the answer of one function; the errors are the product's
+Effects  a thread with an event loop of its own, until closed
+"""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any
+
+from pipeline.road import Rpc
+
+ANSWER_SECONDS = 60.0
+
+
+class Road:
+    def __init__(self, loop: asyncio.AbstractEventLoop, rpc: Rpc) -> None:
+        self._loop, self._rpc = loop, rpc
+
+    def ask(self, name: str, **args: Any) -> Any:
+        """May be called from several threads at once."""
+        future = asyncio.run_coroutine_threadsafe(_asked(self._rpc, name, args), self._loop)
+        return future.result(ANSWER_SECONDS)
+
+
+async def _asked(rpc: Rpc, name: str, args: dict[str, Any]) -> Any:
+    return await rpc(name, args)
+
+
+@contextmanager
+def travelled(road: AbstractAsyncContextManager[Rpc]) -> Iterator[Road]:
+    """The road, open in a thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        rpc = asyncio.run_coroutine_threadsafe(road.__aenter__(), loop).result(ANSWER_SECONDS)
+        try:
+            yield Road(loop, rpc)
+        finally:
+            asyncio.run_coroutine_threadsafe(road.__aexit__(None, None, None), loop).result(ANSWER_SECONDS)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
