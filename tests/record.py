@@ -14,18 +14,23 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 from pipeline.config import ConfigError, Settings, load_settings
+from pipeline.embedded import open_server
 from pipeline.resources import models_file
 from steps.catalogue import CatalogueError, choose_model, load_catalogue, price_microusd, text_cost_microusd
 from tests.cassette.conversation import NOTE, TEST_KEY, listed, shape_of
+from tests.npm import Absent
+from tests.project import open_project, project_database
 
 ROOT = Path(__file__).parent.parent
 CASSETTES = NOTE.parent
+LEDGER_TESTS = ROOT / "tests" / "cassette" / "test_ledger_over_rest.py"
 # Of one conversation of two questions: more than the longest took, and room for a model that thinks aloud.
 TOKENS_IN_MAX, TOKENS_OUT_MAX = 10_000, 30_000
 TALKS = re.compile(r"^from tests\.cassette\.conversation import .*\bTalk\b", re.MULTILINE)
@@ -42,7 +47,20 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.real:
         return _record_real(options.k)
-    return max(_record_simulated(path, options.k) for path in _tests())
+    return max(_record_project(options.k), *(_record_simulated(path, options.k) for path in _tests()))
+
+
+def _record_project(words: str) -> int:
+    """The ledger's conversation, with a real PostgREST on a database of its own; left out where there is no npm."""
+    with ExitStack() as opened:
+        try:
+            server = opened.enter_context(open_server(Path(opened.enter_context(TemporaryDirectory()))))
+            project = opened.enter_context(open_project(opened.enter_context(project_database(server))))
+        except Absent as why:
+            print(f"{LEDGER_TESTS.relative_to(ROOT)} was not recorded: {why}", file=sys.stderr)
+            return 0
+        where = {"ONETAKE_RECORD_LEDGER_URL": project.url, "ONETAKE_RECORD_LEDGER_KEY": project.service_key}
+        return _record(LEDGER_TESTS, where, words, "", "PostgREST 12.0.2 on PostgreSQL 18, our migrations in it")
 
 
 def _tests() -> list[Path]:
@@ -149,8 +167,8 @@ def _note(fresh: set[Path], against: str, where: Where) -> None:
         note[f"{path.parent.name}/{path.stem}"] = {
             "against": against,
             "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            "text_model": where["ONETAKE_RECORD_TEXT_MODEL"],
-            "video_model": where["ONETAKE_RECORD_VIDEO_MODEL"],
+            "text_model": where.get("ONETAKE_RECORD_TEXT_MODEL"),
+            "video_model": where.get("ONETAKE_RECORD_VIDEO_MODEL"),
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         }
     there = {f"{path.parent.name}/{path.stem}" for path in CASSETTES.rglob("*.yaml")}

@@ -25,7 +25,7 @@ PYDANTIC_VERSION = re.compile(r"errors\.pydantic\.dev/[\d.]+/")
 
 def recorded_bases() -> list[str]:
     """The base URLs of a recording under way."""
-    return [url for name in ("TEXT", "VIDEO") if (url := os.environ.get(f"ONETAKE_RECORD_{name}_URL"))]
+    return [url for name in ("TEXT", "VIDEO", "LEDGER") if (url := os.environ.get(f"ONETAKE_RECORD_{name}_URL"))]
 
 
 def scrub_request(request: Any) -> Any:

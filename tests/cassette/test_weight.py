@@ -120,6 +120,6 @@ def replay(path: Path, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """The test that belongs to `path`, over a copy of its recording, to the last answer."""
     test = getattr(importlib.import_module(f"tests.cassette.{path.parent.name}"), path.stem)
     with open_cassette(copy) as cassette:
-        offered = {"talk": replayed(cassette), "tmp_path": tmp_path, "monkeypatch": monkeypatch}
+        offered = {"talk": replayed(cassette), "vcr": cassette, "tmp_path": tmp_path, "monkeypatch": monkeypatch}
         asyncio.run(test(**{name: offered[name] for name in inspect.signature(test).parameters}))
         assert cassette.all_played
