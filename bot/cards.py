@@ -91,6 +91,12 @@ def _approved(run: Run, words: Words, scene: Scene) -> _Page:
         return _asking(run, words, scene)
     if run.held_back_by == "no_place":
         doing = words("⏳ Waiting for a free place at the video maker. Nothing is charged yet.")
+        if run.place:
+            doing = words.count(
+                "⏳ Waiting for a free place at the video maker; {n} request is before yours. Nothing is charged yet.",
+                "⏳ Waiting for a free place at the video maker; {n} are before yours. Nothing is charged yet.",
+                run.place,
+            )
     elif run.held_back_by:
         doing = words(
             "⏳ Ordering is stopped at this moment; nothing is charged. Yours goes on by itself when ordering reopens. "

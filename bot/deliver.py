@@ -8,7 +8,7 @@ Effects  messages. One process at a time tells a state; one that dies in mid-tel
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -40,10 +40,16 @@ log = logging.getLogger(__name__)
 
 class Courier:
     def __init__(
-        self, outbox: Outbox, board: Board, telling: Telling, offer: Offer, new_teller: Callable[[], str]
+        self,
+        outbox: Outbox,
+        board: Board,
+        telling: Telling,
+        offer: Offer,
+        new_teller: Callable[[], str],
+        clip_of: Callable[[Run], Awaitable[Path]],
     ) -> None:
         self._outbox, self._board, self._telling, self._offer = outbox, board, telling, offer
-        self._new_teller = new_teller
+        self._new_teller, self._clip_of = new_teller, clip_of
 
     async def tell(self, run: Run) -> None:
         """For the engine. Raises only what the road raises; the engine then asks again."""
@@ -101,7 +107,7 @@ class Courier:
 
     async def send(self, run: Run, address: Address, reply_to: int | None = None) -> Message:
         """The video, by Telegram's file id if it has one, else from our file. Raises FileNotFoundError, NotSaid."""
-        method = self._video(run, address, reply_to)
+        method = await self._video(run, address, reply_to)
         return await self._outbox.say(method, address.chat_id, answer_seconds=UPLOAD_SECONDS)
 
     async def send_again(self, run: Run, address: Address) -> None:
@@ -114,12 +120,12 @@ class Courier:
             await self._telling.told(run, delivered=True, message_id=sent.message_id)
             self._board.touch(run.run_id)
 
-    def _video(self, run: Run, address: Address, reply_to: int | None) -> SendVideo:
+    async def _video(self, run: Run, address: Address, reply_to: int | None) -> SendVideo:
         words = Words(address.language)
         width, height = dimensions(run.size)
         return SendVideo(
             chat_id=address.chat_id,
-            video=address.file_id or _file(run),
+            video=address.file_id or FSInputFile(await self._clip_of(run), filename=f"onetake-{run.ref}.mp4"),
             caption=caption(run, words, demo=self._offer.demo),
             parse_mode="HTML",
             width=width,
@@ -153,13 +159,6 @@ class Courier:
             yield
         finally:
             await stop(prolonging)
-
-
-def _file(run: Run) -> FSInputFile:
-    path = Path(run.file or "")
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    return FSInputFile(path, filename=f"onetake-{run.ref}.mp4")
 
 
 def file_of(sent: Message) -> str | None:

@@ -6,9 +6,10 @@ Raises   `feed` raises LedgerUnavailable: the update was not handled and must co
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from aiogram import Bot, Dispatcher
 from aiogram.types import CallbackQuery, ErrorEvent, Message, Update
@@ -30,8 +31,10 @@ from pipeline.background import Background
 from pipeline.customers import Customers
 from pipeline.ledger import Ledger
 from pipeline.operators import Operators
+from pipeline.records import Run
 from pipeline.road import LedgerUnavailable
 from pipeline.telling import Telling
+from pipeline.turns import Turns
 from pipeline.world import Shop
 
 REAL_TIME = Time()
@@ -55,7 +58,10 @@ class Front:
 
 @dataclass(frozen=True)
 class Back:
-    """What the bot needs of the house behind it. `slow_seconds`: after so long a render is called slow."""
+    """What the bot needs of the house behind it.
+
+    `slow_seconds`: after so long a render is called slow. `shared_turns`: other processes speak for this bot, too.
+    """
 
     ledger: Ledger
     operators: Operators
@@ -64,7 +70,9 @@ class Back:
     enqueue: Enqueue
     admins: frozenset[int]
     new_teller: Callable[[], str]
+    clip_of: Callable[[Run], Awaitable[Path]]
     slow_seconds: float
+    shared_turns: bool = False
 
 
 @asynccontextmanager
@@ -72,9 +80,9 @@ async def open_front(bot: Bot, back: Back, *, alarms: bool = True, time: Time = 
     """Cards are kept as long as this is open, and alerts told, by one process of them all."""
     rpc = back.ledger.rpc
     customers, telling = Customers(rpc), Telling(rpc)
-    outbox = Outbox(bot, Meter(time.clock), time)
+    outbox = Outbox(bot, Meter(time.clock), time, Turns(rpc) if back.shared_turns else None)
     board = Board(outbox, telling, back.ledger, customers, back.shop, back.offer, back.slow_seconds)
-    courier = Courier(outbox, board, telling, back.offer, back.new_teller)
+    courier = Courier(outbox, board, telling, back.offer, back.new_teller, back.clip_of)
     replies = Replies(outbox)
     dispatcher = _dispatcher(customers, back.admins, replies)
     dispatcher.workflow_data.update(

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from pipeline.turns import Lane
+
 MINUTE = 60.0
 CHAT_GAP_SECONDS = 1.05
 ALL_PER_SECOND = 25  # of 30: what leaves evenly arrives in bunches
@@ -73,6 +75,15 @@ class Meter:
         waits.append(_room(self._all, ALL.of(urgency), 1.0, now))
         return max(0.0, *waits)
 
+    @staticmethod
+    def lanes(bot_id: int, chat_id: int, urgency: Urgency) -> tuple[Lane, Lane]:
+        """The same limits, for a budget that several processes share."""
+        share = PRIVATE if chat_id > 0 else GROUP
+        return (
+            Lane(lane_of(bot_id, chat_id), share.of(urgency), MINUTE, CHAT_GAP_SECONDS),
+            Lane(lane_of(bot_id, None), ALL.of(urgency), 1.0, ALL_GAP_SECONDS),
+        )
+
     def count(self, chat_id: int) -> None:
         """A call is made now."""
         now = self._clock()
@@ -95,6 +106,11 @@ class Meter:
             _forget(lane.calls, now - MINUTE)
             if not lane.calls and lane.silent_until <= now:
                 del self._lanes[chat_id]
+
+
+def lane_of(bot_id: int, chat_id: int | None) -> str:
+    """The name of a chat's lane, or of all of a bot's calls."""
+    return f"tg:{bot_id}" if chat_id is None else f"tg:{bot_id}:{chat_id}"
 
 
 def _forget(calls: deque[float], before: float) -> None:

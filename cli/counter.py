@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import typer
@@ -41,9 +42,10 @@ from cli.exits import Exit, Stop
 from cli.pages import clock
 from cli.programs import simulator
 from cli.simulation import missing_parts
-from cli.workshop import pace_of, say_changes, stopping_signal
+from cli.workshop import alone, pace_of, say_changes, stopping_signal
 from cli.worlds import Premises, open_world
 from pipeline.cancel import stop
+from pipeline.clips import at_hand
 from pipeline.config import Settings
 from pipeline.engine import Engine, open_engine
 
@@ -59,8 +61,10 @@ async def serve(settings: Settings, *, worker: bool) -> None:
     async with AsyncExitStack() as opened:
         staged, demo = await opened.enter_async_context(_stage(settings))
         premises = await opened.enter_async_context(open_world(staged))
-        engine = await opened.enter_async_context(open_engine(premises.desk.dsn))
+        engine = await opened.enter_async_context(open_engine(premises.desk.queue_dsn))
         bot = await opened.enter_async_context(open_bot(staged))
+        if premises.desk.host is not None:
+            await premises.desk.host.take()
         await _introduce(bot)
         front = await opened.enter_async_context(open_front(bot, back_of(premises, engine, staged, demo=demo)))
         await _serve(front, engine, premises, staged, worker=worker)
@@ -174,7 +178,9 @@ def back_of(premises: Premises, engine: Engine, settings: Settings, *, demo: boo
         enqueue=engine.enqueue,
         admins=settings.admins,
         new_teller=premises.world.new_token,
+        clip_of=partial(at_hand, world=premises.world),
         slow_seconds=settings.slow_notice_seconds,
+        shared_turns=premises.desk.host is None,
     )
 
 
@@ -184,7 +190,7 @@ async def _serve(front: Front, engine: Engine, premises: Premises, settings: Set
         tasks: list[asyncio.Task[Any]] = []
         if worker:
             work = engine.work(premises.world, front.courier.tell, pace_of(settings), front.board.follow)
-            tasks.append(asyncio.create_task(work))
+            tasks.append(asyncio.create_task(alone(work, premises)))
         tasks.append(asyncio.create_task(say_changes(premises.desk.operators)))
         intake = asyncio.create_task(_intake(front, settings, stopping))
         opened.push_async_callback(_stop_all, tasks)

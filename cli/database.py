@@ -29,14 +29,23 @@ def migrate() -> None:
 @db.command("status")
 def status() -> None:
     """Which migrations are applied. Exit 1 if one is missing."""
-    from cli.desks import database_words, ledger_name, open_database
+    from cli.desks import database_words, ledger_name, open_database, open_rest, over_rest, status_over_rest
+    from cli.exits import run_async
     from pipeline import migrate as migrations
     from pipeline.config import load_settings
 
     settings = load_settings()
     name = ledger_name(settings)
-    with open_database(settings) as dsn, database_words(name):
-        found = migrations.status(dsn)
+
+    async def ask() -> list[migrations.MigrationStatus]:
+        async with open_rest(settings) as rpc:
+            return await status_over_rest(rpc)
+
+    if over_rest(settings):
+        found = run_async(ask())
+    else:
+        with open_database(settings) as dsn, database_words(name):
+            found = migrations.status(dsn)
     for each in found:
         typer.echo(f"{'applied' if each.applied else 'missing':<8} {each.version} {each.name}")
     missing = sum(not each.applied for each in found)

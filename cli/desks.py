@@ -3,35 +3,41 @@
 In       Settings
 Out      Desk: the ledger, what operators do with it, and its name
 Raises   ConfigError, DatabaseUnavailable, LedgerError, Stop: one clear sentence each
-Effects  starts the embedded server if no DATABASE_URL is set, and brings its schema up to date
+Effects  starts the embedded server if no DATABASE_URL is set, and brings its schema up to date. With Supabase's URL and
+         key alone the ledger is the project's, over HTTPS, and only the queue is embedded.
 """
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 
 from cli.exits import Stop
-from pipeline import migrate
+from pipeline import migrate, road_psycopg
 from pipeline.config import ConfigError, Settings
 from pipeline.embedded import DatabaseUnavailable, open_server
+from pipeline.host import HostLease, host_name
 from pipeline.ledger import Ledger
 from pipeline.operators import Operators
 from pipeline.records import Run
-from pipeline.road import LedgerNotMigrated
-from pipeline.road_psycopg import open_road
+from pipeline.road import LedgerNotMigrated, Rpc
 
 
 @dataclass(frozen=True)
 class Desk:
-    """The ledger, opened. `name` says which one, for every "not found"."""
+    """The ledger, opened. `name` says which one, for every "not found"; `queue_dsn` is where the engine's queue is.
+
+    `host`: the lease that this machine needs to work, where the queue is its own and so only one machine may.
+    """
 
     ledger: Ledger
     operators: Operators
-    dsn: str
+    queue_dsn: str
     name: str
+    host: HostLease | None = None
 
     async def find(self, ref: str) -> Run:
         run = await self.ledger.find(ref)
@@ -40,9 +46,16 @@ class Desk:
         return run
 
 
+def over_rest(settings: Settings) -> bool:
+    """Whether the ledger is a Supabase project's, reached by its URL and key."""
+    return settings.database_url is None and settings.supabase is not None
+
+
 def ledger_name(settings: Settings) -> str:
     """Which ledger these settings mean; never a password."""
     if settings.database_url is None:
+        if settings.supabase_url is not None:
+            return f"the ledger of {urlsplit(settings.supabase_url).hostname} (Supabase, over HTTPS)"
         home = settings.onetake_home
         here = Path.cwd()
         shown = f"./{home.relative_to(here)}" if home.is_relative_to(here) else str(home)
@@ -61,8 +74,11 @@ def open_database(settings: Settings) -> Iterator[str]:
     """A connection string of a database that may not be migrated yet."""
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
-    elif settings.supabase_url is not None:
-        raise ConfigError("SUPABASE_URL: this version reaches Supabase by its connection string; set DATABASE_URL")
+    elif over_rest(settings):
+        raise ConfigError(
+            "DATABASE_URL: tables cannot be made over HTTPS; set the project's connection string for this command, "
+            "or run `supabase db push`, or paste `onetake db sql` into the SQL editor"
+        )
     else:
         with open_server(settings.onetake_home) as dsn:
             yield dsn
@@ -77,10 +93,15 @@ def _open_migrated(settings: Settings) -> Iterator[str]:
                 migrate.migrate(dsn)
                 migrate.install_queue(dsn)
             elif missing := [m for m in migrate.status(dsn) if not m.applied]:
-                raise LedgerNotMigrated(
-                    f"{name} lacks {len(missing)} migrations; nothing was bought. Run `onetake db migrate`."
-                )
+                raise _not_migrated(name, len(missing))
         yield dsn
+
+
+def _not_migrated(name: str, missing: int) -> LedgerNotMigrated:
+    return LedgerNotMigrated(
+        f"{name} lacks {missing} migrations; nothing was bought. Run `onetake db migrate` (it needs DATABASE_URL) or "
+        "`supabase db push`, or paste `onetake db sql` into the SQL editor"
+    )
 
 
 @contextmanager
@@ -95,6 +116,43 @@ def database_words(name: str) -> Iterator[None]:
 
 @asynccontextmanager
 async def open_ledger(settings: Settings) -> AsyncIterator[Desk]:
+    if over_rest(settings):
+        async with _open_over_rest(settings) as desk:
+            yield desk
+        return
     with _open_migrated(settings) as dsn:
-        async with open_road(dsn) as rpc:
+        async with road_psycopg.open_road(dsn) as rpc:
             yield Desk(Ledger(rpc), Operators(rpc), dsn, ledger_name(settings))
+
+
+@asynccontextmanager
+async def _open_over_rest(settings: Settings) -> AsyncIterator[Desk]:
+    name = ledger_name(settings)
+    async with open_rest(settings) as rpc:
+        if missing := [m for m in await status_over_rest(rpc) if not m.applied]:
+            raise _not_migrated(name, len(missing))
+        host = HostLease(rpc, host_name(settings.onetake_home))
+        with open_server(settings.onetake_home) as dsn, database_words("the queue in ONETAKE_HOME"):
+            migrate.install_queue(dsn)
+            yield Desk(Ledger(rpc), Operators(rpc), dsn, name, host)
+
+
+@asynccontextmanager
+async def open_rest(settings: Settings) -> AsyncIterator[Rpc]:
+    """The road over HTTPS; the project's schema may be older."""
+    from pipeline import road_supabase  # half a second of imports that the other road does not need
+
+    project = settings.supabase
+    assert project is not None, "whoever comes over HTTPS has a project"
+    async with road_supabase.open_road(project.url, project.key) as rpc:
+        yield rpc
+
+
+async def status_over_rest(rpc: Rpc) -> list[migrate.MigrationStatus]:
+    """Which migrations the project has."""
+    try:
+        applied = await rpc("applied_migrations", {})
+    except LedgerNotMigrated:  # it has not even the one that says so
+        applied = []
+    assert isinstance(applied, list), "applied_migrations answers a list"
+    return migrate.compared(set(applied))

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,11 +32,13 @@ async def work(settings: Settings) -> None:
     logs.to_stderr()
     async with AsyncExitStack() as opened:
         premises = await opened.enter_async_context(open_world(settings))
-        engine = await opened.enter_async_context(open_engine(premises.desk.dsn))
+        engine = await opened.enter_async_context(open_engine(premises.desk.queue_dsn))
         audience = await opened.enter_async_context(open_audience(settings, premises, engine))
+        if premises.desk.host is not None:
+            await premises.desk.host.take()
         typer.echo(f"{clock()} worker ready: {premises.desk.name}, buys {premises.model.name}")
         working = engine.work(premises.world, audience.tell, pace_of(settings), audience.follow)
-        await _until_told_to_stop(asyncio.create_task(working), premises)
+        await _until_told_to_stop(asyncio.create_task(alone(working, premises)), premises)
         typer.echo(f"{clock()} worker stopped; what is unfinished goes on with the next one")
 
 
@@ -59,6 +61,14 @@ async def open_audience(settings: Settings, premises: Premises, engine: Engine) 
 
     async with open_bot(settings) as bot, open_front(bot, back_of(premises, engine, settings), alarms=False) as front:
         yield Audience(front.courier.tell, front.board.follow)
+
+
+async def alone(work: Coroutine[object, object, None], premises: Premises) -> None:
+    """The work; where only one machine may, for as long as this is the one. Raises HostTaken."""
+    if premises.desk.host is None:
+        await work
+    else:
+        await premises.desk.host.hold(work)
 
 
 def _nobody_in_chats(telling: Telling) -> Tell:

@@ -17,8 +17,10 @@ import typer
 from cli.desks import Desk, open_ledger
 from cli.wishes import choose
 from pipeline.answers import AnswerFiles
+from pipeline.bucket import Bucket, BucketError, open_bucket
 from pipeline.clock import boot_seconds
 from pipeline.config import Settings
+from pipeline.ledger import Places
 from pipeline.resources import prompts_folder
 from pipeline.world import ProviderRules, Shop, TextDesk, World
 from steps.ask_model import open_text_model
@@ -42,8 +44,12 @@ class Premises:
 async def open_world(settings: Settings) -> AsyncIterator[Premises]:
     """All of it. On the way out it waits for purchases under way: nothing ever cancels one."""
     catalogue, model = choose(settings)
-    async with open_partners(settings, catalogue, model) as (shop, text), open_ledger(settings) as desk:
-        world = _world(settings, desk, shop, text)
+    async with (
+        open_partners(settings, catalogue, model) as (shop, text),
+        open_ledger(settings) as desk,
+        _open_bucket(settings) as bucket,
+    ):
+        world = _world(settings, desk, shop, text, bucket)
         try:
             yield Premises(desk, world, catalogue, model, settings)
         finally:
@@ -82,7 +88,8 @@ async def open_shop(settings: Settings, catalogue: Catalogue, model: VideoModel)
         connect_seconds=video.connect_seconds,
         request_seconds=video.request_seconds,
     ) as provider:
-        yield Shop(provider, video.base_url, video.fingerprint, rules_for)
+        places = Places(settings.provider_in_flight_max, settings.provider_creates_per_minute)
+        yield Shop(provider, video.base_url, video.fingerprint, rules_for, places)
 
 
 def rules(model: VideoModel) -> ProviderRules:
@@ -94,7 +101,22 @@ def rules(model: VideoModel) -> ProviderRules:
     )
 
 
-def _world(settings: Settings, desk: Desk, shop: Shop, text: TextDesk) -> World:
+@asynccontextmanager
+async def _open_bucket(settings: Settings) -> AsyncIterator[Bucket | None]:
+    """Raises BucketPublic. That Storage is away is no reason not to begin: clips wait in their folder."""
+    project = settings.supabase
+    if project is None:
+        yield None
+        return
+    async with open_bucket(project.url, project.key, project.bucket) as bucket:
+        try:
+            await bucket.prepare()
+        except BucketError as error:
+            typer.echo(f"onetake: clips stay in ONETAKE_HOME until Storage can be had: {error}", err=True)
+        yield bucket
+
+
+def _world(settings: Settings, desk: Desk, shop: Shop, text: TextDesk, bucket: Bucket | None) -> World:
     return World(
         ledger=desk.ledger,
         shop=shop,
@@ -106,6 +128,8 @@ def _world(settings: Settings, desk: Desk, shop: Shop, text: TextDesk) -> World:
         boot_seconds=boot_seconds,
         new_token=lambda: secrets.token_hex(16),
         jitter=random.random,
+        bucket=bucket,
+        keep_days=settings.media_keep_days,
     )
 
 

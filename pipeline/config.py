@@ -39,6 +39,8 @@ EXAMPLES = {
     "supabase_url": "https://project.supabase.co",
     "webhook_url": "https://bot.example/telegram",
     "poll_seconds": "5",
+    "provider_in_flight_max": "10",
+    "provider_creates_per_minute": "30",
     "admin_ids": "1234567,7654321",
 }
 
@@ -65,6 +67,13 @@ class TextEndpoint:
     api_key: str = field(repr=False)
     model: str
     timeout_seconds: float
+
+
+@dataclass(frozen=True)
+class SupabaseProject:
+    url: str
+    key: str = field(repr=False)
+    bucket: str
 
 
 @dataclass(frozen=True)
@@ -138,6 +147,9 @@ class Settings(BaseModel):
     sweep_seconds: Seconds = 2
     heartbeat_seconds: Seconds = 1
     stalled_seconds: Seconds = 5
+    provider_in_flight_max: Annotated[int, Field(ge=1)] | None = None
+    provider_creates_per_minute: Annotated[int, Field(ge=1)] | None = None
+    media_keep_days: Annotated[float, Field(ge=0, le=36_600)] = 0
     worker_concurrency: Annotated[int, Field(ge=1, le=1000)] = 100
 
     @field_validator("openai_base_url", "video_base_url", "telegram_api_base", "supabase_url", "webhook_url")
@@ -185,6 +197,14 @@ class Settings(BaseModel):
     def admins(self) -> frozenset[int]:
         """Telegram ids of operators."""
         return frozenset(int(part) for part in self.admin_ids.split(",") if part.strip())
+
+    @property
+    def supabase(self) -> SupabaseProject | None:
+        if self.supabase_url is None or self.supabase_service_role_key is None:
+            return None
+        return SupabaseProject(
+            self.supabase_url, self.supabase_service_role_key.get_secret_value(), self.supabase_bucket
+        )
 
     @property
     def video(self) -> VideoEndpoint:

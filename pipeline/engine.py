@@ -21,6 +21,7 @@ from procrastinate.jobs import Status
 
 from pipeline.audit import audit_if_due
 from pipeline.cancel import Heed, stop
+from pipeline.clips import Tending
 from pipeline.fence import replay_answers
 from pipeline.records import Run
 from pipeline.road import LedgerRefused, LedgerUnavailable
@@ -76,10 +77,12 @@ class Engine:
 
         self._app.task(name=TASK, queue=QUEUE)(advance)
         sweep = asyncio.create_task(self._sweep_forever(world, pace))
+        tending = asyncio.create_task(Tending(world).for_ever())
         try:
             await self._work_forever(pace)
         finally:
             await stop(sweep)
+            await stop(tending)
             await world.purchases.all_done()
 
     async def _work_forever(self, pace: Pace) -> None:

@@ -49,7 +49,7 @@ async def buy_once(run: Run, world: World) -> Run:
 async def _win_and_buy(run: Run, world: World) -> NotWon | None:
     token = world.new_token()
     asked_at = world.boot_seconds()
-    fence = await world.ledger.begin_submission(run.run_id, token)
+    fence = await world.ledger.begin_submission(run.run_id, token, world.shop.places)
     if isinstance(fence, NotWon):
         return fence
     await _buy(run, fence.order, token, asked_at, world)

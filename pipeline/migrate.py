@@ -63,6 +63,11 @@ def status(dsn: str) -> list[MigrationStatus]:
     with _connected(dsn) as connection:
         known = connection.execute("select to_regclass('supabase_migrations.schema_migrations')").fetchone()
         done = _applied(connection) if known and known[0] else set()
+    return compared(done)
+
+
+def compared(done: set[str]) -> list[MigrationStatus]:
+    """Our migrations beside the versions that a database has."""
     return [MigrationStatus(m.version, m.name, m.version in done) for m in migrations()]
 
 

@@ -101,6 +101,8 @@ class Run:
     file: str | None = None
     file_bytes: int | None = None
     file_sha256: str | None = None
+    stored: str | None = None  # 'bucket/name' of the clip in Storage
+    dropped_at: datetime | None = None  # its files were removed, they were old enough
     templates: Mapping[str, str] = field(default_factory=dict)
     approved_at: datetime | None = None
     submitting_at: datetime | None = None

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
-from pipeline import fence
+from pipeline import clips, fence
 from pipeline.reconcile import next_look
 from pipeline.records import Run, State
 from pipeline.world import World
@@ -123,6 +123,7 @@ async def _later(run: Run, why: str, world: World) -> Run:
 async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], world: World) -> Run:
     """The file is complete and synced; now the caption, then the row may say so."""
     started = world.boot_seconds()
+    await clips.upload(run.run_id, clip.path, world)  # before the row says saved: another machine may bring it
     await caption
     took_ms = int((world.boot_seconds() - started) * 1000)
     saved = await world.ledger.save(

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.answers import AnswerFiles
+from pipeline.bucket import Bucket
 from pipeline.config import Waits
-from pipeline.ledger import Ledger
+from pipeline.ledger import ANY_NUMBER, Ledger, Places
 from pipeline.records import Run
 from steps.ask_model import TextModelClient
 from steps.provider import VideoProvider
@@ -41,6 +42,7 @@ class Shop:
     base_url: str
     key_fingerprint: str
     rules_for: Callable[[str], ProviderRules]  # by model name
+    places: Places = ANY_NUMBER
 
     def sells(self, run: Run) -> bool:
         return (run.base_url, run.key_fingerprint) == (self.base_url, self.key_fingerprint)
@@ -87,3 +89,5 @@ class World:
     jitter: Callable[[], float]  # 0..1
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     purchases: Purchases = field(default_factory=Purchases)
+    bucket: Bucket | None = None  # where clips are kept besides `media`
+    keep_days: float = 0  # after which a delivered clip is removed; 0: never

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from aiogram.types import CallbackQuery, Chat, InlineKeyboardButton, InlineKeybo
 from bot.front import Back, Front, open_front
 from bot.offer import Offer
 from bot.outbox import Time
+from pipeline.clips import at_hand
 from pipeline.engine import Engine, Pace, open_engine
 from pipeline.operators import Operators
 from pipeline.records import Run, State
@@ -209,5 +211,6 @@ def back_at(world: World, engine: Engine, *, demo: bool = False, admins: frozens
         enqueue=engine.enqueue,
         admins=admins,
         new_teller=world.new_token,
+        clip_of=partial(at_hand, world=world),
         slow_seconds=180,
     )

@@ -13,6 +13,7 @@ FENCE = "tests/ledger/test_fence.py::"
 RESERVE = "tests/ledger/test_reserve.py::"
 ADOPTION = "tests/ledger/test_adoption.py::"
 SQL = "supabase/migrations/20261123000"
+MACHINES = "supabase/migrations/20261123001300_machines.sql"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ MUTANTS = (
     Mutant(
         "fence",
         "begin_submission compares the state before it sets it",
-        SQL + "400_fence.sql",
+        MACHINES,
         "    if r.state <> 'approved' then\n        return jsonb_build_object('won', false, 'refused', 'state'",
         "    if false then\n        return jsonb_build_object('won', false, 'refused', 'state'",
         (FENCE + "test_the_winner_hears_what_is_sent_from_the_row_and_is_the_only_one",),
@@ -61,7 +62,7 @@ MUTANTS = (
     Mutant(
         "token",
         "only the token that won hears `won` again",
-        SQL + "400_fence.sql",
+        MACHINES,
         "    if r.state = 'submitting' and r.token = p_token then",
         "    if r.state = 'submitting' then",
         (FENCE + "test_the_winner_hears_what_is_sent_from_the_row_and_is_the_only_one",),
@@ -263,7 +264,7 @@ MUTANTS = (
     Mutant(
         "pause",
         "the kill switch works until the last moment",
-        SQL + "400_fence.sql",
+        MACHINES,
         "    if v_control.paused then",
         "    if false then",
         (FENCE + "test_a_pause_holds_an_approved_run_back_and_its_end_lets_it_through",),
@@ -271,7 +272,7 @@ MUTANTS = (
     Mutant(
         "breaker",
         "the breaker works until the last moment",
-        SQL + "400_fence.sql",
+        MACHINES,
         "    if v_until is not null then\n        perform onetake.hold_back",
         "    if false then\n        perform onetake.hold_back",
         ("tests/ledger/test_breaker.py::test_the_fourth_submission_of_a_user_in_a_minute_opens_his_breaker",),

@@ -6,6 +6,7 @@ A database of its own for each of several hundred tests would cost more time tha
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -42,10 +43,12 @@ def session_desk(request: pytest.FixtureRequest, postgres_uri: str) -> Iterator[
 
 @contextmanager
 def _folder_database(postgres_uri: str) -> Iterator[str]:
+    name = f"ledger_folder_{uuid4().hex}"  # a road may be opened more than once, as the order of tests wants
     with psycopg.connect(postgres_uri, autocommit=True) as connection:
-        connection.execute("create database ledger_folder template ledger_template")
-        connection.execute("alter database ledger_folder set synchronous_commit = off")
-        yield psycopg.conninfo.make_conninfo(postgres_uri, dbname="ledger_folder")
+        connection.execute(f"create database {name} template ledger_template".encode())
+        connection.execute(f"alter database {name} set synchronous_commit = off".encode())
+        yield psycopg.conninfo.make_conninfo(postgres_uri, dbname=name)
+        connection.execute(f"drop database {name} with (force)".encode())
 
 
 @pytest.fixture

@@ -1,0 +1,134 @@
+"""A private bucket of Supabase Storage, for clips.
+
+In       the project's client and the bucket's name
+Out      `put`, `get`, `link`, `remove`, by key
+Raises   BucketPublic; BucketRefused (asking again changes nothing), BucketUnavailable (it may have happened)
+Effects  makes the bucket, private, if it is missing. Putting twice is putting once: the same key is replaced.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+from storage3.exceptions import StorageApiError
+from supabase import AsyncClient
+
+from pipeline.config import ConfigError
+from pipeline.road import LedgerForbidden
+from pipeline.road_supabase import open_client
+
+CONTENT_TYPE = "video/mp4"
+CALL_SECONDS = 20.0
+TRANSFER_SECONDS = 120.0  # for the whole of a clip, which has at most some fifty megabytes
+MISSING, TAKEN, TOO_LARGE = "404", "409", "413"
+
+Answer = TypeVar("Answer")
+
+
+class BucketError(Exception):
+    """Something between us and the bucket."""
+
+
+class BucketUnavailable(BucketError):
+    """Storage did not answer, or could not do it now."""
+
+
+class BucketRefused(BucketError):
+    """Storage says no: `status` as in HTTP, 404 no such object, 413 more than the bucket takes."""
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(f"{message} ({status})")
+        self.status = status
+
+
+class BucketPublic(ConfigError):
+    """Anybody who guesses a name could watch its clips."""
+
+
+class Bucket:
+    def __init__(self, client: AsyncClient, name: str) -> None:
+        self._client, self.name = client, name
+        self._there = False
+
+    async def prepare(self) -> None:
+        """The bucket, made if it is missing. Raises BucketPublic, BucketError."""
+        try:
+            found = await _asked(self._client.storage.get_bucket(self.name), CALL_SECONDS)
+        except BucketRefused as refused:
+            if refused.status != MISSING:
+                raise
+            await self._make()
+        else:
+            if found.public:
+                raise BucketPublic(
+                    f"SUPABASE_BUCKET: the bucket {self.name} is public; make it private, or name another one"
+                )
+        self._there = True
+
+    async def put(self, source: Path, key: str) -> str:
+        """Uploads the clip; answers 'bucket/key'."""
+
+        async def upload() -> str:
+            clips = self._client.storage.from_(self.name)
+            await _asked(clips.upload(key, source, {"content-type": CONTENT_TYPE, "upsert": "true"}), TRANSFER_SECONDS)
+            return f"{self.name}/{key}"
+
+        if not self._there:
+            await self.prepare()
+        return await self._in_its_bucket(upload)
+
+    async def get(self, key: str) -> bytes:
+        return await _asked(self._client.storage.from_(self.name).download(key), TRANSFER_SECONDS)
+
+    async def link(self, key: str, seconds: int) -> str:
+        """An address at which anybody may watch the clip for so long."""
+        signed = await _asked(self._client.storage.from_(self.name).create_signed_url(key, seconds), CALL_SECONDS)
+        return str(signed["signedUrl"])
+
+    async def remove(self, keys: list[str]) -> None:
+        """What is not there was removed already."""
+        await _asked(self._client.storage.from_(self.name).remove(keys), CALL_SECONDS)
+
+    async def _in_its_bucket(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Once more in a bucket made anew, if somebody removed it while we ran."""
+        try:
+            return await call()
+        except BucketRefused as refused:
+            if refused.status != MISSING:
+                raise
+        await self._make()
+        return await call()
+
+    async def _make(self) -> None:
+        try:
+            await _asked(self._client.storage.create_bucket(self.name, options={"public": False}), CALL_SECONDS)
+        except BucketRefused as refused:
+            if refused.status != TAKEN:  # another process was as quick
+                raise
+
+
+async def _asked(call: Awaitable[Answer], seconds: float) -> Answer:
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except TimeoutError as error:
+        raise BucketUnavailable(f"Storage did not answer within {seconds:.0f} s") from error
+    except (httpx.HTTPError, ValueError) as error:  # ValueError: a yes that is not JSON
+        raise BucketUnavailable(f"Storage did not answer: {type(error).__name__}") from error
+    except LedgerForbidden as error:
+        raise BucketRefused("403", str(error)) from error
+    except StorageApiError as error:
+        status = str(error.status)
+        if status.startswith("5") or status == "429":
+            raise BucketUnavailable(f"Storage could not: {error.message} ({status})") from error
+        raise BucketRefused(status, error.message) from error
+
+
+@asynccontextmanager
+async def open_bucket(url: str, key: str, name: str) -> AsyncIterator[Bucket]:
+    """The bucket, which may not be there yet."""
+    async with open_client(url, key) as client:
+        yield Bucket(client, name)

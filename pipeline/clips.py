@@ -1,0 +1,129 @@
+"""Where clips lie: in this machine's folder, and in a bucket of Storage, if one is configured.
+
+In       runs whose clip is complete on this machine, or saved by another one
+Out      `upload` after saving; `at_hand`: the clip as a file here; `Tending`: what was not uploaded, what is too old
+Raises   `at_hand`: FileNotFoundError; the others: what the road raises. An upload that fails is tried again later: it
+         never holds up a run.
+Effects  uploads, downloads, removes; notes on the row
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from pipeline.bucket import BucketError, BucketRefused
+from pipeline.records import Run
+from pipeline.world import World
+
+TEND_SECONDS = 60.0
+AT_ONCE = 500  # runs in one question
+DAY_SECONDS = 86_400.0
+log = logging.getLogger(__name__)
+
+
+def path_of(run_id: UUID | str, world: World) -> Path:
+    return world.media / f"{run_id}.mp4"
+
+
+async def upload(run_id: UUID | str, clip: Path, world: World) -> None:
+    """Into the bucket, and noted. One that does not go now is found again by `Tending`."""
+    try:
+        await _put(run_id, clip, world)
+    except BucketError as error:
+        _log_not_uploaded(run_id, error)
+
+
+async def _put(run_id: UUID | str, clip: Path, world: World) -> None:
+    if world.bucket is not None:
+        stored = await world.bucket.put(clip, clip.name)
+        await world.ledger.note_stored(run_id, stored)
+
+
+def _log_not_uploaded(run_id: UUID | str, error: BucketError) -> None:
+    log.warning("storage", extra={"action": "not_uploaded", "run_id": str(run_id), "error": str(error)})
+
+
+async def at_hand(run: Run, world: World) -> Path:
+    """The clip as a file on this machine, fetched from the bucket if another machine saved it."""
+    for path in (Path(run.file or ""), path_of(run.run_id, world)):
+        if path.is_file():
+            return path
+    if world.bucket is None or run.file_sha256 is None or run.dropped_at is not None:
+        raise FileNotFoundError(run.file)
+    path = path_of(run.run_id, world)
+    try:
+        body = await world.bucket.get(path.name)
+    except BucketError as error:
+        log.warning("storage", extra={"action": "not_fetched", "run": run.ref, "error": str(error)})
+        raise FileNotFoundError(run.file) from error
+    if hashlib.sha256(body).hexdigest() != run.file_sha256:
+        log.error("storage", extra={"action": "not_the_clip", "run": run.ref})
+        raise FileNotFoundError(run.file)
+    await asyncio.to_thread(_write, path, body)
+    return path
+
+
+def _write(path: Path, body: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.stem}.{uuid4().hex}.part")
+    try:
+        draft.write_bytes(body)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+class Tending:
+    """Uploads what lies here and not in the bucket, and removes what its user has had for MEDIA_KEEP_DAYS."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._settled: set[str] = set()  # nothing to upload any more
+
+    async def for_ever(self, pause_seconds: float = TEND_SECONDS) -> None:
+        """Until canceled; what goes wrong is logged and tried again."""
+        while True:
+            try:
+                await self.once()
+            except Exception:  # clips are kept, whatever it was; a loop that ends would fill the disk
+                log.exception("storage", extra={"action": "tend_failed"})
+            await asyncio.sleep(pause_seconds)
+
+    async def once(self) -> None:
+        """One round. Raises what the road raises."""
+        if self._world.bucket is not None:
+            await self._upload_the_rest()
+        if self._world.keep_days:
+            await _drop_old(self._world)
+
+    async def _upload_the_rest(self) -> None:
+        here = [path.stem for path in self._world.media.glob("*.mp4") if path.stem not in self._settled]
+        for first in range(0, len(here), AT_ONCE):
+            wanted, settled = await self._world.ledger.not_stored(here[first : first + AT_ONCE])
+            self._settled |= settled
+            for run_id in wanted:
+                try:
+                    await _put(run_id, path_of(run_id, self._world), self._world)
+                except BucketRefused as error:  # this one, perhaps; the next may fit
+                    _log_not_uploaded(run_id, error)
+                except BucketError as error:
+                    _log_not_uploaded(run_id, error)
+                    return
+
+
+async def _drop_old(world: World) -> None:
+    before = time.time() - world.keep_days * DAY_SECONDS
+    here = [path.stem for path in world.media.glob("*.mp4") if path.stat().st_mtime < before][:AT_ONCE]
+    for run_id, stored in await world.ledger.clips_to_drop(world.keep_days, here, AT_ONCE):
+        clip = path_of(run_id, world)
+        if stored is not None and world.bucket is not None:
+            try:
+                await world.bucket.remove([clip.name])
+            except BucketError as error:
+                log.warning("storage", extra={"action": "not_removed", "run_id": run_id, "error": str(error)})
+                return
+        clip.unlink(missing_ok=True)
+        await world.ledger.note_dropped(run_id)
