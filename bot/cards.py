@@ -132,7 +132,7 @@ def _asking(run: Run, words: Words, scene: Scene) -> _Page:
             button(
                 words,
                 N_("✅ Create · {price}"),
-                RunTap(ref=run.ref, act=Act.CREATE),
+                RunTap(ref=run.ref, act=Act.CREATE, arg=f"{run.seconds}-{run.size}"),
                 price=words.usd(run.price_microusd),
             ),
         ),

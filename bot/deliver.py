@@ -8,7 +8,9 @@ Effects  messages. One process at a time tells a state; one that dies in mid-tel
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,7 +22,19 @@ from bot.address import Address, address_of
 from bot.board import Board
 from bot.cards import Scene, caption, card, under_video
 from bot.offer import Offer, dimensions
-from bot.outbox import UPLOAD_SECONDS, Gone, Later, Outbox, TooLarge, Unknown, Unreachable
+from bot.outbox import (
+    UPLOAD_SECONDS,
+    Gone,
+    Later,
+    Moved,
+    NoFile,
+    NoThread,
+    NotSaid,
+    Outbox,
+    TooLarge,
+    Unknown,
+    Unreachable,
+)
 from bot.replies import compose, reply_parameters
 from bot.sentences import failure
 from bot.words import Words
@@ -33,6 +47,8 @@ TELLING_SECONDS = 15.0  # nobody else tells meanwhile; prolonged while we are at
 AGAIN = timedelta(seconds=5)  # after an answer of Telegram's was lost
 AGAIN_LATER = timedelta(minutes=5)  # after Telegram refused for a reason we do not know
 ELSEWHERE = timedelta(minutes=1)  # for the process that has the other bot's token
+ELSEWHERE_AT_MOST = timedelta(hours=6)  # after which no other machine will bring it
+REFUSED_AT_MOST = timedelta(minutes=30)
 LONG = timedelta(seconds=60)  # a failure after a longer wait is said in a message of its own: edits make no sound
 
 log = logging.getLogger(__name__)
@@ -50,6 +66,7 @@ class Courier:
     ) -> None:
         self._outbox, self._board, self._telling, self._offer = outbox, board, telling, offer
         self._new_teller, self._clip_of = new_teller, clip_of
+        self._clock = time.monotonic
 
     async def tell(self, run: Run) -> None:
         """For the engine. Raises only what the road raises; the engine then asks again."""
@@ -67,20 +84,33 @@ class Courier:
             await self._tell(mine, address_of(mine) or address)
 
     async def _tell(self, run: Run, address: Address) -> None:
+        began = self._clock()
         try:
             if run.state is State.SAVED:
                 await self._bring(run, address)
             else:
                 await self._say(run, address)
+            return
         except Later as wait:
-            await self._telling.later(run, run.read_at + timedelta(seconds=wait.seconds))
+            pause = timedelta(seconds=wait.seconds)
         except Unknown:
-            await self._telling.later(run, run.read_at + AGAIN)
-        except (Unreachable, TooLarge, FileNotFoundError) as error:
-            await self._could_not(run, error)
-        except TelegramAPIError as error:
-            log.error("tell", extra={"action": "tell_refused", "run": run.ref, "error": error.message})
-            await self._telling.later(run, run.read_at + AGAIN_LATER)
+            pause = max(AGAIN, min(run.age(run.state_since), AGAIN_LATER))  # each try may have arrived
+        except Moved as moved:
+            await self._telling.note(run.run_id, {"chat_id": moved.chat_id, "card_id": None})
+            pause = timedelta(0)
+        except FileNotFoundError as error:
+            if run.age(run.state_since) > ELSEWHERE_AT_MOST:
+                await self._could_not(run, error)
+                return
+            pause = ELSEWHERE  # another machine may have the clip
+        except (NotSaid, TelegramAPIError) as error:
+            lasting = isinstance(error, Unreachable | TooLarge)
+            if lasting or run.age(run.state_since) > REFUSED_AT_MOST:
+                await self._could_not(run, error)
+                return
+            log.error("tell", extra={"action": "tell_refused", "run": run.ref, "error": str(error)})
+            pause = AGAIN_LATER
+        await self._telling.later(run, run.read_at + timedelta(seconds=self._clock() - began) + pause)
 
     async def _say(self, run: Run, address: Address) -> None:
         """The card says it; and a failure after a long wait makes a sound."""
@@ -97,7 +127,7 @@ class Courier:
             self._board.forget(run.run_id)
 
     async def _bring(self, run: Run, address: Address) -> None:
-        with contextlib.suppress(Later, Gone, Unknown):
+        with contextlib.suppress(NotSaid, TelegramAPIError):  # the card is only a card
             await self._board.show(run, uploading=True)
         sent = await self.send(run, address)
         file_id = file_of(sent)
@@ -107,8 +137,18 @@ class Courier:
 
     async def send(self, run: Run, address: Address, reply_to: int | None = None) -> Message:
         """The video, by Telegram's file id if it has one, else from our file. Raises FileNotFoundError, NotSaid."""
-        method = await self._video(run, address, reply_to)
-        return await self._outbox.say(method, address.chat_id, answer_seconds=UPLOAD_SECONDS)
+        while True:
+            method = await self._video(run, address, reply_to)
+            try:
+                return await self._outbox.say(method, address.chat_id, answer_seconds=UPLOAD_SECONDS)
+            except NoThread:
+                if address.thread_id is None:
+                    raise
+                address = replace(address, thread_id=None)  # to the chat, rather than nowhere
+            except NoFile:
+                if address.file_id is None:
+                    raise
+                address = replace(address, file_id=None)
 
     async def send_again(self, run: Run, address: Address) -> None:
         """From the history. One that never arrived has arrived now."""
@@ -141,10 +181,12 @@ class Courier:
         """It is said no more by itself: a video waits for its user's next /start, or /videos."""
         log.warning("tell", extra={"action": "not_reached", "run": run.ref, "error": type(error).__name__})
         fresh = await self._telling.told(run, why=type(error).__name__)
-        if isinstance(error, Unreachable):
+        try:
+            await self._board.show(fresh)  # a chat that takes no videos may take words
+        except Unreachable:
             self._board.forget(run.run_id)
-        else:
-            self._board.touch(fresh.run_id)
+        except (NotSaid, TelegramAPIError):
+            self._board.touch(run.run_id)
 
     @contextlib.asynccontextmanager
     async def _prolonged(self, run: Run, teller: str) -> AsyncIterator[None]:

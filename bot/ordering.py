@@ -8,7 +8,7 @@ Effects  the reservation is committed before anything is said
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from aiogram.exceptions import TelegramAPIError
@@ -36,7 +36,11 @@ class Placed:
 
 @dataclass(frozen=True)
 class Wish:
-    """`user` is the ledger's name for them; `chosen` overrides their usual length and format."""
+    """`user` is the ledger's name for them; `chosen` overrides their usual length and format.
+
+    `asks_first`: the price is shown for a yes, whatever they prefer. `asked_price`: what the button said, in
+    micro-dollars; if it costs something else by now, that is shown for a yes, too.
+    """
 
     prompt: str
     user: str
@@ -44,6 +48,8 @@ class Wish:
     address: Address
     chosen: Preferences | None = None
     again: bool = False
+    asks_first: bool = False
+    asked_price: int | None = None
 
 
 class Orders:
@@ -60,9 +66,11 @@ class Orders:
             wish.key,
             wish.address.to_audience(),
             chosen=wish.chosen or customer.preferences,
-            confirm=customer.asks_first,
+            confirm=customer.asks_first or wish.asks_first,
             again=wish.again,
         )
+        if wish.asked_price not in (None, request.price_microusd):
+            request = replace(request, confirm=True)
         answer = await check_limits(request, self._ledger.rpc)
         if isinstance(answer, Refused):
             return answer

@@ -40,6 +40,8 @@ UPLOAD_SECONDS = 300
 CALL_SECONDS = 20
 NOT_MODIFIED = "message is not modified"
 GONE = ("message to edit not found", "message can't be edited", "MESSAGE_ID_INVALID")
+NO_THREAD = ("thread not found", "TOPIC_DELETED", "TOPIC_CLOSED")
+NO_FILE = ("file identifier", "wrong remote file", "FILE_REFERENCE", "file_id")
 UNREACHABLE = ("chat not found", "user is deactivated", "bot was kicked", "not enough rights", "have no rights to send")
 
 
@@ -60,6 +62,21 @@ class Unreachable(NotSaid):
 
 class Gone(NotSaid):
     """The message to be edited was deleted."""
+
+
+class NoThread(NotSaid):
+    """The topic that it should go to is gone or closed."""
+
+
+class NoFile(NotSaid):
+    """Telegram does not know this file id, or not any more."""
+
+
+@dataclass
+class Moved(NotSaid):
+    """The group has another id now."""
+
+    chat_id: int
 
 
 class TooLarge(NotSaid):
@@ -179,6 +196,9 @@ def _meaning(error: Any) -> Exception:
     words = str(error.message)
     if any(sign in words for sign in GONE):
         return Gone(words)
-    if any(sign.lower() in words.lower() for sign in UNREACHABLE) or isinstance(error, TelegramMigrateToChat):
-        return Unreachable(words)
+    if isinstance(error, TelegramMigrateToChat):
+        return Moved(error.migrate_to_chat_id)
+    for signs, meaning in ((NO_THREAD, NoThread), (NO_FILE, NoFile), (UNREACHABLE, Unreachable)):
+        if any(sign.lower() in words.lower() for sign in signs):
+            return meaning(words)
     return error if isinstance(error, Exception) else Unknown(words)

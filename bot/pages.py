@@ -35,9 +35,16 @@ COMMANDS = (
 
 
 async def start(
-    message: Message, words: Words, offer: Offer, telling: Telling, enqueue: Enqueue, replies: Replies
+    message: Message,
+    words: Words,
+    customer: Customer,
+    offer: Offer,
+    telling: Telling,
+    enqueue: Enqueue,
+    replies: Replies,
 ) -> None:
-    price = words.usd(offer.price(offer.length_for(None), offer.size_for(None)))
+    likes = customer.preferences
+    price = words.usd(offer.price(offer.length_for(likes.seconds), offer.size_for(likes.size)))
     text = words(
         "Hello! Describe a scene, and I make a short video of it, with a caption to post.\n\n"
         "One request buys one video, never two. {price} is what the video maker charges the people who run this bot. "

@@ -45,7 +45,15 @@ async def create(
 
 
 async def order(
-    message: Message, prompt: str, bot: Bot, words: Words, customer: Customer, orders: Orders, replies: Replies
+    message: Message,
+    prompt: str,
+    bot: Bot,
+    words: Words,
+    customer: Customer,
+    orders: Orders,
+    replies: Replies,
+    *,
+    asks_first: bool = False,
 ) -> None:
     """A message that asks for a video. The same message is the same run, however often it arrives."""
     if message.from_user is None or message.sender_chat is not None or message.from_user.is_bot:
@@ -54,7 +62,7 @@ async def order(
         )
         return
     key = request_key(bot.id, message.chat.id, message.message_id)
-    wish = Wish(prompt, user_id(message.from_user.id), key, address_here(message, bot.id, words))
+    wish = Wish(prompt, user_id(message.from_user.id), key, address_here(message, bot.id, words), asks_first=asks_first)
     answer = await orders.place(wish, customer)
     await say_answer(message, answer, words, replies)
 
@@ -187,6 +195,9 @@ async def offer(
         await replies.rewrite(asked, words("All right. Nothing was made, nothing was charged."), None)
         return
     said = asked.reply_to_message
+    if said.from_user is None or said.from_user.id != tap.from_user.id:
+        await replies.tap(tap, words.plain(N_("Somebody else wrote this. Send your own with /create.")), alert=True)
+        return
     key = request_key(bot.id, said.chat.id, said.message_id)  # the same wish, however often the question was asked
     wish = Wish(said.text or "", user_id(tap.from_user.id), key, address_here(said, bot.id, words))
     placed = await order_by_tap(tap, wish, words, customer, orders, replies)
@@ -202,11 +213,11 @@ async def offer(
 async def mentioned(
     message: Message, bot: Bot, words: Words, customer: Customer, orders: Orders, replies: Replies
 ) -> None:
-    """In a group only what is said to us: a mention, or the answer to our question."""
+    """In a group only what is said to us: a mention, or the answer to our question. A yes first."""
     me = await bot.me()
     text = message.text or ""
     if answers_our_question(message, bot.id):
-        await order(message, text, bot, words, customer, orders, replies)
+        await order(message, text, bot, words, customer, orders, replies, asks_first=True)
         return
     prompt = re.sub(rf"@{re.escape(me.username or '')}\b", "", text, flags=re.IGNORECASE).strip()
     if prompt == text.strip() or text.startswith("/"):
@@ -216,7 +227,7 @@ async def mentioned(
             message, words("Write what the video should show after /create, or tap an example."), examples(words)
         )
         return
-    await order(message, prompt, bot, words, customer, orders, replies)
+    await order(message, prompt, bot, words, customer, orders, replies, asks_first=True)
 
 
 async def unreadable(message: Message, words: Words, replies: Replies) -> None:

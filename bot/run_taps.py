@@ -13,12 +13,12 @@ from bot.cards import Scene, caption_text, card, under_video
 from bot.deliver import Courier
 from bot.offer import Offer
 from bot.ordering import Orders, Wish
-from bot.outbox import NotSaid
+from bot.outbox import NotSaid, TooLarge
 from bot.replies import Replies
 from bot.requests import address_of_tap, order_by_tap
 from bot.taps import Act, RunTap
 from bot.words import N_, Words, code
-from pipeline.customers import Customer, Preferences
+from pipeline.customers import Customer, Customers, Preferences
 from pipeline.ledger import Ledger
 from pipeline.receipt import receipt
 from pipeline.records import Run, State
@@ -36,6 +36,7 @@ class Tapped:
     bot_id: int
     words: Words
     customer: Customer
+    customers: Customers
     ledger: Ledger
     offer: Offer
     orders: Orders
@@ -52,6 +53,7 @@ async def tapped(
     bot: Bot,
     words: Words,
     customer: Customer,
+    customers: Customers,
     ledger: Ledger,
     offer: Offer,
     orders: Orders,
@@ -69,15 +71,28 @@ async def tapped(
             tap, words.plain(N_("This is somebody else's video. Send your own with /create.")), alert=True
         )
         return
-    all_of_it = Tapped(tap, callback_data, run, bot.id, words, customer, ledger, offer, orders, courier, replies)
+    all_of_it = Tapped(
+        tap, callback_data, run, bot.id, words, customer, customers, ledger, offer, orders, courier, replies
+    )
     await _ACTS[callback_data.act](all_of_it)
 
 
 async def _create(t: Tapped) -> None:
-    fresh = await t.ledger.confirm(t.run.run_id)
+    seconds, _, size = t.data.arg.partition("-")
+    meant = (int(seconds), size) if seconds.isdecimal() and size else (t.run.seconds, t.run.size)
+    fresh = await t.ledger.confirm(t.run.run_id, *meant)
     await t.orders.go_on(fresh)
     if fresh.confirmed_at is not None:
         await t.say(N_("It is ordered once, however often you tap."))
+    elif fresh.state is State.APPROVED and (fresh.seconds, fresh.size) != meant:
+        await t.say(
+            N_("Nothing was ordered: length or format have changed meanwhile. Look at the new price and tap again."),
+            alert=True,
+        )
+    elif fresh.state is State.APPROVED and (await t.customers.allowance(t.run.user_id)).blocked:
+        await t.say(
+            N_("The people who run this bot have blocked you, so this is not ordered. Nothing was charged."), alert=True
+        )
     elif fresh.state is State.APPROVED:
         await t.say(
             N_("Too late: the time to tap this button is over. Nothing was charged; send /create again."), alert=True
@@ -148,7 +163,7 @@ async def _change(t: Tapped) -> None:
 
 
 async def _rewrite(t: Tapped) -> None:
-    if not t.run.safe_rewrite:
+    if not t.run.safe_rewrite or t.run.state is not State.REJECTED:
         await t.replies.tap(t.tap)
         return
     await _another(t, t.run.safe_rewrite, again=False)
@@ -158,15 +173,23 @@ async def _again(t: Tapped) -> None:
     await _another(t, t.run.prompt, again=True)
 
 
+async def _retry(t: Tapped) -> None:
+    """Only of what came to nothing: a run that was found after all is no reason to buy another."""
+    if t.run.state in {State.FAILED, State.CANCELED}:
+        await _again(t)
+    else:
+        await t.replies.tap(t.tap, sentences.state(t.run, t.words).striptags(), alert=True)
+
+
 async def _another(t: Tapped, prompt: str, *, again: bool) -> None:
     """A new run from a button. One tap counted twice is one run; once that has ended, the button begins another."""
     message = t.tap.message
     assert message is not None, "the filter asked for one"
     take = int(t.data.arg) if t.data.arg.isdecimal() else 1
-    key = request_key(t.bot_id, message.chat.id, message.message_id, t.data.act.value, take)
+    key = request_key(t.bot_id, message.chat.id, _place_of(t, message.message_id), t.data.act.value, take)
     address = address_of_tap(t.tap, t.bot_id, t.words)
     chosen = Preferences(seconds=t.run.seconds, size=t.run.size)
-    wish = Wish(prompt, t.run.user_id, key, address, chosen, again)
+    wish = Wish(prompt, t.run.user_id, key, address, chosen, again, asked_price=t.run.price_microusd)
     placed = await order_by_tap(t.tap, wish, t.words, t.customer, t.orders, t.replies)
     if placed is not None and placed.replayed and placed.run.ended:
         said = t.words.plain(
@@ -177,6 +200,14 @@ async def _another(t: Tapped, prompt: str, *, again: bool) -> None:
         )
         await t.replies.tap(t.tap, said, alert=True)
         await t.replies.rebutton(message, _buttons(t, take + 1))
+
+
+def _place_of(t: Tapped, message_id: int) -> int:
+    """The message that the button counts as standing on: a failure is said twice, on the card and aloud, and is one."""
+    known = address_of(t.run)
+    if t.data.act is Act.RETRY and known is not None and known.bot_id == t.bot_id and known.card_id is not None:
+        return known.card_id
+    return message_id
 
 
 def _buttons(t: Tapped, take: int) -> InlineKeyboardMarkup | None:
@@ -236,6 +267,11 @@ async def _resend(t: Tapped) -> None:
             N_("The file of {ref} is no longer here, so I cannot send it again. Nothing was charged for trying."),
             alert=True,
         )
+    except TooLarge:
+        await t.say(
+            N_("{ref} is larger than Telegram takes from a bot, so I cannot send it. Nothing was charged for trying."),
+            alert=True,
+        )
     except NotSaid:
         await t.say(
             N_("I could not send it just now. Tap again in a minute; nothing was charged for trying."), alert=True
@@ -251,7 +287,7 @@ _ACTS: Mapping[Act, Callable[[Tapped], Awaitable[None]]] = {
     Act.EDIT: _edit,
     Act.CANCEL: _cancel,
     Act.REWRITE: _rewrite,
-    Act.RETRY: _again,
+    Act.RETRY: _retry,
     Act.AGAIN: _again,
     Act.CHANGE: _change,
     Act.COPY: _copy,

@@ -21,7 +21,7 @@ class Act(StrEnum):
 
 
 class RunTap(CallbackData, prefix="r"):
-    """A button of a run. `arg`: seconds, a size, or which take of a new run this button begins."""
+    """A button of a run. `arg`: seconds, a size, both for Create, or which take of a new run this button begins."""
 
     ref: str
     act: Act

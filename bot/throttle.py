@@ -7,6 +7,8 @@ from typing import Any
 from aiogram import BaseMiddleware
 from aiogram.types import CallbackQuery, Message, TelegramObject, Update
 
+from pipeline.road import LedgerUnavailable
+
 BURST = 12.0
 PER_SECOND = 0.75
 NOTICE_SECONDS = 60.0
@@ -27,8 +29,14 @@ class Throttle(BaseMiddleware):
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         user = data.get("event_from_user")
-        if user is None or self._admits(user.id):
+        if user is None:
             return await handler(event, data)
+        if self._admits(user.id):
+            try:
+                return await handler(event, data)
+            except LedgerUnavailable:
+                self._give_back(user.id)  # the same update comes again, and must not count again
+                raise
         said = event.message or event.callback_query if isinstance(event, Update) else None
         if said is not None and self._notices(user.id):
             await self._notice(said)
@@ -43,6 +51,10 @@ class Throttle(BaseMiddleware):
         if len(self._buckets) > USERS_KEPT:
             del self._buckets[next(iter(self._buckets))]
         return admitted
+
+    def _give_back(self, user_id: int) -> None:
+        left, at = self._buckets.get(user_id, (BURST, self._clock()))
+        self._buckets[user_id] = (min(BURST, left + 1.0), at)
 
     def _notices(self, user_id: int) -> bool:
         now = self._clock()

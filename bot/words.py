@@ -21,7 +21,7 @@ LANGUAGES = ("en", "es")  # English is what the code is written in
 LOCALES = Path(__file__).parent / "locales"
 # After these Telegram finds a mention, a command or a link; the joiner is invisible.
 WORD_JOINER = "\u2060"
-TELLTALE = re.compile(r"@(?=\w)|(?<![\w/])/(?=\w)|://(?=\S)|(?<=\w)\.(?=[^\W\d_]{2})")
+TELLTALE = re.compile(r"[@＠](?=\w)|(?<![\w/])/(?=\w)|://(?=\S)|(?<=[^\s\d])[.．。](?=\w)|(?<=\d)\.(?=[^\W\d]|\d+\.\d)")
 
 
 def N_(sentence: str) -> str:  # noqa: N802 - gettext's own name for it

@@ -29,7 +29,8 @@ TOLD_ELSEWHERE = timedelta(minutes=1)  # how long a run whose user we cannot rea
 
 
 async def work(settings: Settings) -> None:
-    logs.to_stderr()
+    token = settings.telegram_bot_token
+    logs.to_stderr(token.get_secret_value() if token else None)
     async with AsyncExitStack() as opened:
         premises = await opened.enter_async_context(open_world(settings))
         engine = await opened.enter_async_context(open_engine(premises.desk.queue_dsn))

@@ -172,8 +172,9 @@ class Ledger:
         }
         return read_run(await self.rpc("reject", args | _cost(cost)))
 
-    async def confirm(self, run_id: UUID) -> Run:
-        return read_run(await self.rpc("confirm", {"run_id": str(run_id)}))
+    async def confirm(self, run_id: UUID, seconds: int | None = None, size: str | None = None) -> Run:
+        """The user's yes, to this length and size and to no other."""
+        return read_run(await self.rpc("confirm", {"run_id": str(run_id), "seconds": seconds, "size": size}))
 
     async def amend(self, run_id: UUID, seconds: int, size: str, price_microusd: int) -> Amended:
         """Another length or size, and the money set aside changed to match, before the user's yes."""

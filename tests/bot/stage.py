@@ -50,6 +50,7 @@ class Stage:
     world: World
     operators: Operators
     engine: Engine
+    dsn: str
     _updates: Any = field(default_factory=lambda: itertools.count(1))
     _messages: Any = field(default_factory=lambda: itertools.count(10))
 
@@ -194,7 +195,7 @@ async def open_stage(
             if not working:
                 work.cancel()
             try:
-                yield Stage(front, bot, session, world, back.operators, engine)
+                yield Stage(front, bot, session, world, back.operators, engine, dsn)
             finally:
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)

@@ -1,16 +1,21 @@
 """Telling: at least once, by one at a time, and never the end of a run."""
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
 
+import psycopg
+import pytest
 from aiogram.exceptions import (
     TelegramBadRequest,
     TelegramEntityTooLarge,
     TelegramForbiddenError,
+    TelegramMigrateToChat,
     TelegramNetworkError,
     TelegramRetryAfter,
 )
 from aiogram.methods import EditMessageText, SendMessage, SendVideo
+from aiogram.types import FSInputFile
 
 from pipeline.records import Run, State
 from tests.bot.stage import Stage
@@ -100,3 +105,99 @@ async def test_a_purchase_in_doubt_says_so_with_its_ref(stage: Stage, simulator:
     simulator.control("DELETE", "/_sim/faults")
     await stage.until_state(State.DELIVERED)
     assert simulator.creates() == 1
+
+
+@pytest.mark.parametrize(
+    "words", ["BUTTON_DATA_INVALID", "not enough rights to send text messages", "thread not found"]
+)
+async def test_a_card_that_cannot_be_edited_holds_up_no_video(stage: Stage, words: str) -> None:
+    await stage.say("/create a paper boat in the rain")
+    await stage.until_said("I would make this")
+    stage.session.meets(EditMessageText, *[TelegramBadRequest(ANY, f"Bad Request: {words}")] * 300)
+    await stage.tap("Create")
+    await stage.until_state(State.DELIVERED)
+
+
+@pytest.mark.parametrize("error", ["not enough rights to send videos to the chat", "413"])
+async def test_a_chat_that_takes_no_video_is_told_where_it_is(stage: Stage, error: str) -> None:
+    refused = TelegramEntityTooLarge(ANY, "x") if error == "413" else TelegramBadRequest(ANY, f"Bad Request: {error}")
+    stage.session.meets(SendVideo, *[refused] * 50)
+    await saved(stage)
+    await stage.until_said("could not bring it here")
+    assert len(stage.session.of(SendVideo)) == 1
+
+
+async def test_a_video_for_a_topic_that_is_gone_comes_to_the_chat(stage: Stage) -> None:
+    stage.session.meets(SendVideo, TelegramBadRequest(ANY, "Bad Request: message thread not found"))
+    await stage.say("/create a paper boat in the rain", chat=-100, message_thread_id=7, is_topic_message=True)
+    await stage.until_said("I would make this")
+    await stage.tap("Create")
+    await stage.until_state(State.DELIVERED)
+    assert [call.message_thread_id for call in stage.session.of(SendVideo)] == [7, None]
+
+
+async def test_a_group_with_a_new_id_gets_its_video_there(stage: Stage) -> None:
+    await stage.say("/create a paper boat in the rain", chat=-100)
+    await stage.until_said("I would make this")
+    stage.session.meets(SendVideo, TelegramMigrateToChat(ANY, "upgraded", -100777))
+    await stage.tap("Create")
+    await stage.until_state(State.DELIVERED)
+    assert [call.chat_id for call in stage.session.of(SendVideo)] == [-100, -100777]
+
+
+async def test_a_file_id_that_telegram_forgot_is_sent_from_the_file(stage: Stage) -> None:
+    await saved(stage)
+    await stage.until_state(State.DELIVERED)
+    stage.session.meets(SendVideo, TelegramBadRequest(ANY, "Bad Request: wrong file identifier/HTTP URL specified"))
+    await stage.say("/videos")
+    await stage.until_said("tap its number")
+    await stage.tap("1")
+    await stage.until(lambda: len(stage.session.of(SendVideo)) == 3)
+    assert [isinstance(call.video, FSInputFile) for call in stage.session.of(SendVideo)] == [True, False, True]
+
+
+async def test_a_video_whose_answers_are_lost_is_sent_ever_more_seldom(stage: Stage) -> None:
+    stage.session.meets(SendVideo, *[TelegramNetworkError(ANY, "HTTP Client says - Request timeout error")] * 50)
+    run = await saved(stage)
+    pauses = []
+    for seconds in (0, 30, 3600):
+        await _age(stage, run, seconds)
+        await stage.front.courier.tell(await _fresh(stage, run))
+        later = await _fresh(stage, run)
+        assert isinstance(later.next_look_at, datetime)
+        pauses.append((later.next_look_at - later.read_at).total_seconds())
+    assert pauses == sorted(pauses), pauses
+    assert pauses[0] < 30
+    assert 200 < pauses[-1] < 301, "at least every five minutes"
+
+
+async def test_a_clip_that_another_machine_has_is_left_to_that_one(stage: Stage) -> None:
+    stage.session.meets(SendVideo, TelegramBadRequest(ANY, "Bad Request: not now"))
+    run = await saved(stage)
+    await stage.until(lambda: stage.session.of(SendVideo))
+    assert run.file is not None
+    Path(run.file).rename(Path(run.file).with_suffix(".elsewhere"))
+    await _age(stage, run, 0)
+    await stage.front.courier.tell(await _fresh(stage, run))
+    fresh = await _fresh(stage, run)
+    assert (fresh.state, fresh.told_state) == (State.SAVED, None)
+    Path(run.file).with_suffix(".elsewhere").rename(Path(run.file))
+    await _age(stage, run, 0)
+    await stage.front.courier.tell(await _fresh(stage, run))
+    assert (await _fresh(stage, run)).state is State.DELIVERED
+
+
+async def _fresh(stage: Stage, run: Run) -> Run:
+    fresh = await stage.world.ledger.load(run.run_id)
+    assert fresh is not None
+    return fresh
+
+
+async def _age(stage: Stage, run: Run, seconds: float) -> None:
+    """So long after it was saved; nobody is telling it."""
+    with psycopg.connect(stage.dsn, autocommit=True) as connection:
+        connection.execute(
+            "update onetake.runs set state_since = clock_timestamp() - make_interval(secs => %s), telling_until = null,"
+            " told_state = null, next_look_at = clock_timestamp() + interval '1 hour' where run_id = %s",
+            (seconds, run.run_id),
+        )

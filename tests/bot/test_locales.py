@@ -305,6 +305,10 @@ def test_spanish_counts(number: int, said: str) -> None:
         ("tg://resolve?domain=name", "tg://|resolve?domain=name"),
         ("t.me/name", "t.|me/name"),
         ("me@mail.example", "me@|mail.|example"),
+        ("❤.ws", "❤.|ws"),
+        ("foo~.com", "foo~.|com"),
+        ("1.1.1.1", "1.|1.|1.1"),
+        ("＠name", "＠|name"),
     ],
 )
 def test_other_peoples_words_are_words_and_nothing_else(text: str, harmless: str) -> None:

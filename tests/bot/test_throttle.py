@@ -3,9 +3,11 @@
 import asyncio
 from typing import Any
 
+import pytest
 from aiogram.types import Update, User
 
 from bot.throttle import BURST, PER_SECOND, Throttle
+from pipeline.road import LedgerUnavailable
 from tests.bot.stage import Stage
 
 
@@ -44,3 +46,22 @@ async def test_one_word_about_it_and_no_run(stage: Stage) -> None:
     await asyncio.gather(*(stage.say(f"hello {number}", user=5) for number in range(30)))
     await stage.until_said("a lot at once")
     assert sum("a lot at once" in text for text in stage.texts()) == 1
+
+
+async def test_an_update_that_comes_again_because_the_ledger_was_away_counts_once() -> None:
+    tries = 0
+
+    async def handler(_: Any, __: dict[str, Any]) -> None:
+        nonlocal tries
+        tries += 1
+        raise LedgerUnavailable("away")
+
+    async def notice(_: object) -> None:
+        raise AssertionError("nobody wrote too much")
+
+    throttle = Throttle(notice, Clock())
+    update = Update.model_construct(update_id=1, message=None, callback_query=None)
+    for _ in range(3 * int(BURST)):
+        with pytest.raises(LedgerUnavailable):
+            await throttle(handler, update, {"event_from_user": User(id=1, is_bot=False, first_name="x")})
+    assert tries == 3 * int(BURST)

@@ -13,6 +13,7 @@ FENCE = "tests/ledger/test_fence.py::"
 RESERVE = "tests/ledger/test_reserve.py::"
 ADOPTION = "tests/ledger/test_adoption.py::"
 SQL = "supabase/migrations/20261123000"
+TAPS = "supabase/migrations/20261123001400_taps.sql"
 MACHINES = "supabase/migrations/20261123001300_machines.sql"
 
 
@@ -288,7 +289,7 @@ MUTANTS = (
     Mutant(
         "duplicate",
         "the same wish within the window is a duplicate",
-        "supabase/migrations/20261123001200_telegram.sql",
+        TAPS,
         "    if not p_again then",
         "    if false then",
         (RESERVE + "test_the_same_wish_is_a_duplicate_for_five_minutes_and_not_a_microsecond_longer",),
