@@ -62,6 +62,8 @@ EMPTIED = (
     "control",
     "breakers",
     "limits",
+    "lanes",
+    "hosts",
 )
 
 Row = dict[str, Any]

@@ -1,0 +1,96 @@
+"""What several machines share: turns to speak, the lease of the one that works, and where clips lie."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.ledger.desk import Desk
+
+
+def lane(name: str, at_most: int = 100, window: float = 60.0, gap: float = 0.0) -> dict[str, Any]:
+    return {"lane": name, "at_most": at_most, "window_seconds": window, "gap_seconds": gap}
+
+
+def test_a_turn_waits_for_the_gap(desk: Desk) -> None:
+    assert desk.call("take_turn", lanes=[lane("a", gap=5)]) == 0
+    assert 4 < desk.call("take_turn", lanes=[lane("a", gap=5)]) <= 5
+    assert desk.call("take_turn", lanes=[lane("b", gap=5)]) == 0
+
+
+def test_a_turn_waits_until_the_window_has_room(desk: Desk) -> None:
+    for _ in range(3):
+        assert desk.call("take_turn", lanes=[lane("a", at_most=3)]) == 0
+    assert 50 < desk.call("take_turn", lanes=[lane("a", at_most=3)]) <= 60
+    assert desk.call("take_turn", lanes=[lane("a", at_most=4)]) == 0, "the more urgent have more room"
+    desk.write("update onetake.lanes set calls = array(select c - interval '61 s' from unnest(calls) c)")
+    assert desk.call("take_turn", lanes=[lane("a", at_most=3)]) == 0
+    assert desk.one("select cardinality(calls) from onetake.lanes") == 1, "what is past the window is forgotten"
+
+
+def test_a_turn_in_two_lanes_is_taken_in_both_or_in_none(desk: Desk) -> None:
+    assert desk.call("take_turn", lanes=[lane("all", at_most=1)]) == 0
+    assert desk.call("take_turn", lanes=[lane("chat"), lane("all", at_most=1)]) > 50
+    assert desk.one("select cardinality(calls) from onetake.lanes where lane = 'chat'") == 0
+
+
+def test_a_silence_is_kept_in_full_and_never_shortened(desk: Desk) -> None:
+    desk.call("silence_lane", lane="a", seconds=30)
+    desk.call("silence_lane", lane="a", seconds=3)
+    assert 25 < desk.call("take_turn", lanes=[lane("a")]) <= 30
+
+
+def test_many_at_once_share_one_budget(desk: Desk) -> None:
+    with ThreadPoolExecutor(6) as threads:
+        waits = list(threads.map(lambda _: desk.call("take_turn", lanes=[lane("all", at_most=7)]), range(30)))
+    assert waits.count(0) == 7
+
+
+def test_lanes_of_yesterday_are_forgotten(desk: Desk) -> None:
+    desk.call("take_turn", lanes=[lane("old")])
+    desk.write("update onetake.lanes set used_at = used_at - interval '25 hours'")
+    desk.call("silence_lane", lane="new", seconds=1)
+    assert [row["lane"] for row in desk.rows("select lane from onetake.lanes")] == ["new"]
+
+
+def test_one_host_works_and_another_when_it_is_gone(desk: Desk) -> None:
+    assert desk.call("take_host", host="a", seconds=0.5)["mine"]
+    other = desk.call("take_host", host="b", seconds=20)
+    assert (other["mine"], other["host"]) == (False, "a")
+    assert desk.call("take_host", host="a", seconds=0.2)["mine"]
+    time.sleep(0.3)
+    assert desk.call("take_host", host="b", seconds=20)["mine"]
+    assert not desk.call("take_host", host="a", seconds=20)["mine"]
+
+
+def test_a_database_says_which_migrations_it_has(desk: Desk) -> None:
+    applied = desk.call("applied_migrations")
+    assert applied == sorted(applied)
+    assert applied == [row["version"] for row in desk.rows(
+        "select version from supabase_migrations.schema_migrations order by version")]  # fmt: skip
+
+
+def test_a_saved_clip_is_wanted_in_storage_until_it_is_there(desk: Desk) -> None:
+    saved, rendering = desk.saved("tg:1"), desk.rendering("tg:2")
+    asked = [saved, rendering, str(uuid4())]
+    assert desk.call("not_stored", run_ids=asked) == {"wanted": [saved], "settled": []}
+    desk.call("note_stored", run_id=saved, stored="bucket/x.mp4")
+    assert desk.call("not_stored", run_ids=asked) == {"wanted": [], "settled": [saved]}
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_only_what_its_user_has_is_ever_too_old(desk: Desk, stored: bool) -> None:
+    runs = [desk.delivered("tg:1"), desk.saved("tg:2"), desk.delivered("tg:3")]
+    for run_id in runs:
+        desk.age(run_id, 86_400 * (1 if run_id == runs[2] else 8))
+        if stored:
+            desk.call("note_stored", run_id=run_id, stored=f"b/{run_id}.mp4")
+    here = [] if stored else runs
+    name = f"b/{runs[0]}.mp4" if stored else None
+    assert desk.call("clips_to_drop", days=7, run_ids=here, at_most=10) == [{"run_id": runs[0], "stored": name}]
+    desk.call("note_dropped", run_id=runs[0])
+    desk.call("note_dropped", run_id=runs[1])
+    assert desk.row(runs[0])["dropped_at"]
+    assert desk.row(runs[1])["dropped_at"] is None, "its user does not have it yet"
