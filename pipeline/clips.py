@@ -62,7 +62,11 @@ async def at_hand(run: Run, world: World) -> Path:
     if hashlib.sha256(body).hexdigest() != run.file_sha256:
         log.error("storage", extra={"action": "not_the_clip", "run": run.ref})
         raise FileNotFoundError(run.file)
-    await asyncio.to_thread(_write, path, body)
+    try:
+        await asyncio.to_thread(_write, path, body)
+    except OSError as error:  # the disk is full, say; another machine may have room
+        log.error("storage", extra={"action": "not_written", "run": run.ref, "error": str(error)})
+        raise FileNotFoundError(run.file) from error
     return path
 
 

@@ -21,6 +21,13 @@ def add_supabase(app: web.Application) -> None:
     app.router.add_route("*", "/rest/v1/{path:.*}", gateway.rest)
     app.router.add_route("*", "/storage/v1/{path:.+}", storage.storage)
     app.router.add_get("/_sim/supabase", books)
+    app.router.add_delete("/_sim/supabase", remove_buckets)
+
+
+async def remove_buckets(request: web.Request) -> web.Response:
+    """As somebody in the dashboard would."""
+    request.app[PROJECT].buckets.clear()
+    return json_answer({})
 
 
 async def books(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""The provider's limits, for all machines together: who finds no place waits in `approved`, first come, first served."""
+"""The provider's limits, for all machines together: who finds no place waits in `approved`, in order."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
