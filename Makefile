@@ -20,7 +20,7 @@ KEPT := HOME PATH USER LOGNAME TERM COLORTERM NO_COLOR COLUMNS LANG LC_ALL LC_CT
 CLEAN := env -i ONETAKE_IGNORE_ENV_FILE=1 $(foreach name,$(KEPT),$${$(name)+"$(name)=$$$(name)"})
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint format record bench guarantee mutants simulate-faults lock clean
+.PHONY: help demo run test lint format record bench guarantee mutants machines simulate-faults lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -55,6 +55,9 @@ guarantee: $(STAMP) ## the promise proven: crashes, answers, races, seeds, mutan
 
 mutants: $(STAMP) ## each protection taken away, and the test that notices
 	@$(CLEAN) .venv/bin/python -m tests.guarantee.mutants $(ARGS)
+
+machines: $(STAMP) ## three workers killed, cut off for a minute, frozen; their database restarted
+	@$(CLEAN) ONETAKE_LONG=1 .venv/bin/python -m pytest -s tests/guarantee/test_machines.py $(ARGS)
 
 simulate-faults: $(STAMP) ## random users, faults, crashes and freezes; SEEDS=n
 	@$(CLEAN) .venv/bin/python -m tests.guarantee.simulation --seeds $(SEEDS) $(ARGS)

@@ -32,6 +32,7 @@ QUEUE = "runs"
 TASK = "advance"
 DUE_AT_MOST = 200  # runs one sweep hands out
 SWEEP_LOCK = 0x0E7A_4B5  # an advisory lock: one sweep at a time for all workers
+SWEEP_LOCK_MS = 4_000  # a sweep takes some milliseconds, or a few seconds with hundreds of runs
 RESTART_SECONDS = (0.5, 1.0, 2.0, 5.0)  # how long to wait before a worker that fell over is started again
 
 log = logging.getLogger(__name__)
@@ -144,9 +145,13 @@ class Engine:
 
     @contextlib.asynccontextmanager
     async def _only_sweep(self) -> AsyncIterator[bool]:
-        """A try-advisory lock held for one sweep, on one connection, so that a dead worker's lock dies with it."""
+        """A try-advisory lock held for one sweep, on one connection, so that a dead worker's lock dies with it.
+
+        One that is cut off or frozen in mid-sweep looks alive to the server, which gives its lock back after a time.
+        """
         pool = self._app.connector.pool  # type: ignore[attr-defined]  # the connector is psycopg's
         async with pool.connection() as connection, connection.transaction():
+            await connection.execute(f"set local idle_in_transaction_session_timeout = {SWEEP_LOCK_MS}".encode())
             cursor = await connection.execute("select pg_try_advisory_xact_lock(%s)", (SWEEP_LOCK,))
             row = await cursor.fetchone()
             yield bool(row and row[0])
