@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 
-from benchmarks import chat, runs
+from benchmarks import chat, roads, runs
 from pipeline.embedded import open_server
 from pipeline.migrate import install_queue, migrate
 from tests.fixtures import simulator_process
@@ -101,6 +101,8 @@ def main() -> int:
         print(f"    one at a time {speed.median_ms:.0f} ms/run; own time: {where}")
         creates = at.books()["totals"]
         print(f"    the simulator's books: {creates['creates']} requests, {creates['paid_calls']} paid calls")
+        roads.print_roads(uri)
+    roads.print_workers()
     kept += of_chats()
     kept.append(line("onetake --help", help_seconds(), "s", HELP_SECONDS_MAX, at_most=True))
     return 0 if all(kept) else 1

@@ -5,7 +5,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from bot.offer import Offer
 from bot.outbox import Time
 from pipeline.clips import at_hand
 from pipeline.engine import Engine, Pace, open_engine
+from pipeline.ledger import ANY_NUMBER, Places
 from pipeline.operators import Operators
 from pipeline.records import Run, State
 from pipeline.resources import models_file
@@ -185,10 +186,18 @@ def label_of(message: Message, words: str) -> str | None:
 
 @asynccontextmanager
 async def open_stage(
-    dsn: str, simulator: Simulator, home: Path, *, working: bool = True, demo: bool = False, **waits: str
+    dsn: str,
+    simulator: Simulator,
+    home: Path,
+    *,
+    working: bool = True,
+    demo: bool = False,
+    places: Places = ANY_NUMBER,
+    **waits: str,
 ) -> AsyncIterator[Stage]:
     bot, session = make_bot()
-    async with open_test_world(dsn, simulator, home, quick_waits(**waits)) as world, open_engine(dsn) as engine:
+    async with open_test_world(dsn, simulator, home, quick_waits(**waits)) as plain, open_engine(dsn) as engine:
+        world = replace(plain, shop=replace(plain.shop, places=places))
         back = back_at(world, engine, demo=demo)
         async with open_front(bot, back, alarms=False, time=HURRIED) as front:
             work = asyncio.create_task(engine.work(world, front.courier.tell, PACE, front.board.follow))

@@ -1,12 +1,15 @@
 """/create, from the message to the video: one card, one yes, one purchase."""
 
+from pathlib import Path
+
 import pytest
 from aiogram.methods import SendMessage, SendVideo
 
+from pipeline.ledger import Places
 from pipeline.records import State
 from pipeline.road import LedgerUnavailable
-from tests.bot.stage import Stage, labels
-from tests.fixtures import Simulator
+from tests.bot.stage import Stage, labels, open_stage
+from tests.fixtures import Simulator, simulator_process
 
 
 async def test_a_prompt_becomes_a_card_then_a_price_then_a_video(stage: Stage, simulator: Simulator) -> None:
@@ -78,3 +81,19 @@ async def test_an_update_the_ledger_did_not_hear_is_not_handled(stage: Stage, mo
     await stage.feed(message=message)
     await stage.until_said("I would make this")
     await stage.only_run()
+
+
+async def test_a_run_without_a_place_at_the_provider_says_so_and_goes_on_by_itself(
+    ledger_dsn: str, tmp_path: Path
+) -> None:
+    with simulator_process("--render-seconds", "2") as sim:
+        places = Places(in_flight_max=1)
+        async with open_stage(ledger_dsn, sim, tmp_path, RENDER_DEADLINE_SECONDS="60", places=places) as stage:
+            for user in (1, 2, 3):
+                await stage.say(f"/create a paper boat number {user}", user=user)
+                card = await stage.until_said(f"boat number {user}")
+                await stage.tap("Create", user=user, on=card)
+            await stage.until_said("Waiting for a free place at the video maker")
+            for number in range(3):
+                await stage.until_state(State.DELIVERED, number=number)
+            assert sim.paid_calls() == 3

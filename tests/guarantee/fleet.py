@@ -226,8 +226,8 @@ class Fleet:
 
 
 @contextmanager
-def open_fleet(folder: Path, workers: int, render_seconds: float) -> Iterator[Fleet]:
-    with simulator_process("--render-seconds", str(render_seconds)) as sim:
+def open_fleet(folder: Path, workers: int, render_seconds: float, *options: str) -> Iterator[Fleet]:
+    with simulator_process("--render-seconds", str(render_seconds), *options) as sim:
         fleet = Fleet(folder, sim)
         try:
             for _ in range(workers):

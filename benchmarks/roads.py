@@ -1,0 +1,84 @@
+"""Both roads to the ledger, and one, two and three workers on it: ratios, measured in one run.
+
+In       a PostgreSQL server of its own; PostgREST from npm, or the reason why not
+Out      calls a second over each road; runs a second with so many workers
+"""
+
+import asyncio
+import tempfile
+import time
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from pipeline import road_psycopg, road_supabase
+from pipeline.road import Rpc
+from tests.guarantee.fleet import open_fleet
+from tests.npm import Absent
+from tests.project import open_project, project_database
+
+CALLS = 400
+AT_ONCE = 20
+RUNS = 120
+
+
+async def calls_per_second(rpc: Rpc) -> tuple[float, float]:
+    """One after the other, and twenty at once: a read of the controls."""
+    for _ in range(AT_ONCE):
+        await rpc("controls", {})
+    began = time.perf_counter()
+    for _ in range(CALLS):
+        await rpc("controls", {})
+    alone = CALLS / (time.perf_counter() - began)
+
+    async def share() -> None:
+        for _ in range(CALLS // AT_ONCE):
+            await rpc("controls", {})
+
+    began = time.perf_counter()
+    await asyncio.gather(*(share() for _ in range(AT_ONCE)))
+    return alone, CALLS / (time.perf_counter() - began)
+
+
+async def _measured(road: AbstractAsyncContextManager[Rpc]) -> tuple[float, float]:
+    async with road as rpc:
+        return await calls_per_second(rpc)
+
+
+def print_roads(server: str) -> None:
+    with project_database(server) as dsn:
+        direct = asyncio.run(_measured(road_psycopg.open_road(dsn)))
+        print(f"(e) psycopg: {direct[0]:.0f} calls/s one at a time, {direct[1]:.0f} with {AT_ONCE} at once")
+        try:
+            with open_project(dsn) as project:
+                rest = asyncio.run(_measured(road_supabase.open_road(project.url, project.service_key)))
+        except Absent as why:
+            print(f"    the REST road was left out: {why}")
+            return
+        print(f"    supabase over PostgREST: {rest[0]:.0f} and {rest[1]:.0f}", end="; ")
+        print(f"psycopg is {direct[0] / rest[0]:.1f} and {direct[1] / rest[1]:.1f} times as fast")
+
+
+def print_workers() -> None:
+    """Whole runs over HTTP at an instant simulator: one machine's two cores carry all of it."""
+    speeds = [runs_per_second(workers) for workers in (1, 2, 3)]
+    shown = ", ".join(f"{speed:.1f}" for speed in speeds)
+    print(f"(f) 1, 2, 3 workers on one database: {shown} runs/s; ", end="")
+    print(", ".join(f"{speed / speeds[0]:.2f}" for speed in speeds) + " of one worker's")
+
+
+def runs_per_second(workers: int) -> float:
+    with (
+        tempfile.TemporaryDirectory(prefix="onetake-bench-") as folder,
+        open_fleet(Path(folder), workers, 0, "--speed", "instant") as fleet,
+    ):
+        for worker in fleet.workers:
+            worker.freeze()
+        fleet.order(RUNS)
+        began = time.perf_counter()
+        for worker in fleet.workers:
+            worker.thaw()
+        while not fleet.all_saved():
+            time.sleep(0.05)
+        took = time.perf_counter() - began
+        fleet.check_books()
+        return RUNS / took
