@@ -20,7 +20,6 @@ from steps.templates import PromptShelf, TemplateError
 
 FREE_GB_MIN = 1
 BYTES_IN_GB = 1_000_000_000
-POOLER_PORT = 6543  # Supabase's pooler in transaction mode: no LISTEN, no session locks
 TEMPLATES = ("validate_prompt", "write_caption")
 
 
@@ -138,10 +137,6 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("database", Health.BAD, str(error))
         return
     yield Finding("database", Health.GOOD, f"{ledger_name(settings)}, up to date")
-    url = settings.database_url
-    if url is not None and urlsplit(url.get_secret_value()).port == POOLER_PORT:
-        words = "DATABASE_URL is a pooler in transaction mode; a worker needs a direct or session connection"
-        yield Finding("database", Health.NOTE, words)
     yield from _telegram(settings, rollout)
     if controls.paused:
         why = f" ({controls.pause_reason})" if controls.pause_reason else ""

@@ -24,6 +24,13 @@ from pipeline.ledger import Ledger
 from pipeline.operators import Operators
 from pipeline.records import Run
 from pipeline.road import LedgerNotMigrated, Rpc
+from pipeline.sessions import keeps_sessions
+
+# After the ledger's name. Even a migration would go wrong there: its lock would stay with the pooler, for ever.
+A_POOLER_IN_TRANSACTION_MODE = (
+    "is behind a pooler in transaction mode, where the queue cannot listen and no lock holds; nothing was bought. "
+    "Use the direct connection, or the pooler's session mode (Supabase: port 5432 instead of 6543)."
+)
 
 
 @dataclass(frozen=True)
@@ -71,9 +78,13 @@ def ledger_name(settings: Settings) -> str:
 
 @contextmanager
 def open_database(settings: Settings) -> Iterator[str]:
-    """A connection string of a database that may not be migrated yet."""
+    """A connection string of a database that may not be migrated yet, with connections that keep their session."""
     if settings.database_url is not None:
-        yield settings.database_url.get_secret_value()
+        dsn, name = settings.database_url.get_secret_value(), ledger_name(settings)
+        with database_words(name):
+            if not keeps_sessions(dsn):
+                raise ConfigError(f"DATABASE_URL: {name} {A_POOLER_IN_TRANSACTION_MODE}")
+        yield dsn
     elif over_rest(settings):
         raise ConfigError(
             "DATABASE_URL: tables cannot be made over HTTPS; set the project's connection string for this command, "

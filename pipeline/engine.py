@@ -172,11 +172,18 @@ async def open_engine(queue_dsn: str, pool_max: int = 10) -> AsyncIterator[Engin
         conninfo=queue_dsn,
         min_size=1,
         max_size=pool_max,
-        kwargs={"options": "-c search_path=queue", "prepare_threshold": None},
+        kwargs={"prepare_threshold": None},
+        configure=_in_the_queues_schema,
     )
     app = procrastinate.App(connector=connector)
     async with app.open_async():
         yield Engine(app)
+
+
+async def _in_the_queues_schema(connection: psycopg.AsyncConnection) -> None:
+    """Not by `options` of the connection string: a pooler in session mode refuses those (pgbouncer)."""
+    await connection.execute("set search_path = queue")
+    await connection.commit()
 
 
 def longest_wait(pace: Pace) -> timedelta:

@@ -46,11 +46,16 @@ async def open_road(dsn: str, *, pool_max: int = 10, tries: int = TRIES) -> Asyn
             "autocommit": True,
             "prepare_threshold": None,  # poolers in transaction mode lose prepared statements
             "connect_timeout": CONNECT_SECONDS,
-            "options": f"-c statement_timeout={STATEMENT_SECONDS * 1000}",
         },
+        configure=_bounded,
     )
     async with pool:
         yield asking_again(_rpc_over(pool), tries)
+
+
+async def _bounded(connection: psycopg.AsyncConnection) -> None:
+    """Not by `options` of the connection string: a pooler in session mode refuses those (pgbouncer)."""
+    await connection.execute(f"set statement_timeout = {STATEMENT_SECONDS * 1000}".encode())
 
 
 def _rpc_over(pool: "AsyncConnectionPool[psycopg.AsyncConnection]") -> Rpc:

@@ -135,6 +135,16 @@ def ledger_dsn(postgres_uri: str) -> Iterator[str]:
         connection.execute(f"drop database {name} with (force)")
 
 
+@pytest.fixture
+def empty_dsn(postgres_uri: str) -> Iterator[str]:
+    """A database without anything in it."""
+    name = f"empty_{uuid4().hex}"
+    with psycopg.connect(postgres_uri, autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+        yield psycopg.conninfo.make_conninfo(postgres_uri, dbname=name)
+        connection.execute(f"drop database {name} with (force)")
+
+
 QUICK = {
     "POLL_SECONDS": "0.05",
     "ATTEND_SECONDS": "1",

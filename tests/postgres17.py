@@ -31,7 +31,7 @@ PLAIN_USERS = ("pgserver", "nobody")  # the server refuses to run as root
 def open_postgres17() -> Iterator[str]:
     """Yields a connection string; the server and its data are gone afterwards. Raises Absent."""
     binaries = _binaries()
-    user = _plain_user()
+    user = plain_user()
     folder = Path(tempfile.mkdtemp(prefix="onetake-pg17-", dir="/tmp"))
     try:
         if user is not None:
@@ -54,7 +54,8 @@ def _restore_links(package: Path) -> None:
         target.symlink_to(os.path.relpath(package / link["source"], target.parent))
 
 
-def _plain_user() -> pwd.struct_passwd | None:
+def plain_user() -> pwd.struct_passwd | None:
+    """Whom a server that refuses root runs as; None: as whom we are. Raises Absent."""
     if os.geteuid() != 0:
         return None
     for name in PLAIN_USERS:
@@ -62,7 +63,7 @@ def _plain_user() -> pwd.struct_passwd | None:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise Absent(f"root cannot run PostgreSQL, and there is none of the users {', '.join(PLAIN_USERS)}")
+    raise Absent(f"root cannot run this server, and there is none of the users {', '.join(PLAIN_USERS)}")
 
 
 def _copied_for(user: pwd.struct_passwd | None, binaries: Path, folder: Path) -> Path:

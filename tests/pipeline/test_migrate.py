@@ -1,27 +1,14 @@
 """The migration runner, on a real database that starts empty."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from pipeline import migrate as runner
 from pipeline.migrate import install_queue, migrate, migrations, sql_for_pasting, status
-
-
-@pytest.fixture
-def empty_dsn(postgres_uri: str) -> Iterator[str]:
-    """A database without anything in it."""
-    name = sql.Identifier(f"empty_{uuid4().hex}")
-    with psycopg.connect(postgres_uri, autocommit=True) as connection:
-        connection.execute(sql.SQL("create database {}").format(name))
-        yield psycopg.conninfo.make_conninfo(postgres_uri, dbname=name._obj[0])
-        connection.execute(sql.SQL("drop database {} with (force)").format(name))
 
 
 @pytest.fixture
