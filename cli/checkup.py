@@ -44,6 +44,7 @@ def examine(settings: Settings) -> list[Finding]:
         *_home(settings),
         *_prompts(),
         *_database(settings),
+        *_storage(settings),
     ]
 
 
@@ -141,6 +142,26 @@ def _database(settings: Settings) -> Iterator[Finding]:
     if controls.paused:
         why = f" ({controls.pause_reason})" if controls.pause_reason else ""
         yield Finding("control", Health.NOTE, f"buying is paused{why}; `onetake resume` ends it")
+
+
+def _storage(settings: Settings) -> Iterator[Finding]:
+    project = settings.supabase
+    if project is None:
+        return
+    from pipeline.bucket import BucketError, open_bucket  # only where there is a project: it loads supabase
+
+    async def look() -> bool:
+        async with open_bucket(project.url, project.key, project.bucket) as bucket:
+            return await bucket.is_there()
+
+    try:
+        there = run_async(look())
+    except (ConfigError, BucketError, LedgerError) as error:
+        yield Finding("storage", Health.BAD, str(error))
+        return
+    words = "private" if there else "not there yet; it is made, private, at the first start"
+    kept = f"kept {settings.media_keep_days:g} days" if settings.media_keep_days else "kept for ever"
+    yield Finding("storage", Health.GOOD, f"bucket {project.bucket}, {words}; clips are {kept}")
 
 
 def _telegram(settings: Settings, rollout: str) -> Iterator[Finding]:

@@ -55,18 +55,23 @@ class Bucket:
 
     async def prepare(self) -> None:
         """The bucket, made if it is missing. Raises BucketPublic, BucketError."""
+        if not await self.is_there():
+            await self._make()
+        self._there = True
+
+    async def is_there(self) -> bool:
+        """Whether there is such a bucket, a private one. Raises BucketPublic, BucketError."""
         try:
             found = await _asked(self._client.storage.get_bucket(self.name), CALL_SECONDS)
         except BucketRefused as refused:
             if refused.status != MISSING:
                 raise
-            await self._make()
-        else:
-            if found.public:
-                raise BucketPublic(
-                    f"SUPABASE_BUCKET: the bucket {self.name} is public; make it private, or name another one"
-                )
-        self._there = True
+            return False
+        if found.public:
+            raise BucketPublic(
+                f"SUPABASE_BUCKET: the bucket {self.name} is public; make it private, or name another one"
+            )
+        return True
 
     async def put(self, source: Path, key: str) -> str:
         """Uploads the clip; answers 'bucket/key'."""

@@ -83,6 +83,8 @@ def test_a_second_machine_exits_with_2_and_says_who_works(far: Terminal, project
 def test_the_doctor_and_the_status_look_over_https(far: Terminal) -> None:
     said = far("check")
     assert "Supabase, over HTTPS), up to date" in said.words
+    assert "bucket onetake, " in said.words
+    assert "clips are kept for ever" in said.words
     status = far("db", "status")
     assert (status.code, "nothing missing" in status.words) == (0, True), status.words
 
