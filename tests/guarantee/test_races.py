@@ -302,7 +302,7 @@ async def test_five_workers_on_one_database_buy_each_of_forty_runs_once(
                 await each.enqueue(admitted.run_id)
         works = [asyncio.create_task(engine.work(world, say_nothing, PACE)) for world, engine in worlds]
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 while desk.one("select count(*) from onetake.runs where state = 'saved'") < RUNS:
                     await asyncio.sleep(0.1)
         finally:
