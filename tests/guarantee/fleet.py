@@ -33,7 +33,6 @@ from tests.fixtures import KEY, Simulator, simulator_process, wish
 from tests.guarantee.processes import Machine, until
 
 CHUNK_BYTES = 65_536
-TAKEOVER_SECONDS = 15.0
 # As in production, where nothing says otherwise, but for the polling: renders take seconds here, not minutes.
 SETTINGS = {
     "POLL_SECONDS": "0.3",
@@ -91,10 +90,11 @@ class Line:
 
 @dataclass
 class Worker:
-    """`said`: its words on both of its outputs."""
+    """`said`: its words on both of its outputs. `seat`: its first number among procrastinate's workers."""
 
     process: "subprocess.Popen[str]"
     line: Line
+    seat: int = 0
     said: list[str] = field(default_factory=list)
     listeners: list[threading.Thread] = field(default_factory=list)
 
@@ -159,9 +159,14 @@ class Fleet:
             listener = threading.Thread(target=worker.said.extend, args=(pipe,), daemon=True)
             listener.start()
             worker.listeners.append(listener)
-        until(lambda: any("worker ready" in words for words in worker.said), 30)
+        before = self._all_seats()
+        until(lambda: any("worker ready" in words for words in worker.said) and self._all_seats() > before, 90)
+        worker.seat = (self._all_seats() - before).pop()
         self.workers.append(worker)
         return worker
+
+    def _all_seats(self) -> set[int]:
+        return {row["id"] for row in self.rows("select id from queue.procrastinate_workers")}
 
     def restart_server(self) -> None:
         """The same data, after a stop that cuts every connection."""

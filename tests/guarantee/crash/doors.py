@@ -169,7 +169,8 @@ def _statement(_: object, query: Any, *__: object) -> str | None:
     if match := QUEUE.search(text):
         return f"queue.{match[1]}"
     word = text.split(maxsplit=1)
-    return f"sql.{word[0].lower()}" if word else None
+    # A new connection's own settings are gone with it; and how many a pool opens is chance, not the run's doing.
+    return f"sql.{word[0].lower()}" if word and word[0].lower() != "set" else None
 
 
 def _request(_: object, request: httpx2.Request) -> str:
