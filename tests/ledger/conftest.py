@@ -38,7 +38,9 @@ def session_desk(request: pytest.FixtureRequest, postgres_uri: str) -> Iterator[
         else:
             project: SupabaseProject = request.getfixturevalue("project")
             road = road_supabase.open_road(project.url, project.service_key, tries=1)
-            yield opened.enter_context(open_desk(project.dsn, road))
+            desk = opened.enter_context(open_desk(project.dsn, road))
+            yield desk
+            desk.empty()  # the project stays: a desk opened there once more takes its limits for those of the design
 
 
 @contextmanager
