@@ -14,6 +14,7 @@ from typing import cast
 import psycopg
 
 from benchmarks.instant import InstantProvider, InstantTextModel
+from pipeline.cancel import stop
 from pipeline.engine import Engine, Pace, open_engine
 from pipeline.records import Run, State
 from pipeline.run import admit
@@ -57,8 +58,7 @@ async def engine_at(dsn: str, world: World) -> AsyncIterator[tuple[Engine, Arriv
         try:
             yield engine, arrivals
         finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+            await stop(work)
 
 
 async def one_run(number: str, world: World, engine: Engine, arrivals: Arrivals, at: Simulator) -> None:

@@ -16,6 +16,7 @@ from cli import logs
 from cli.exits import Exit
 from cli.pages import clock
 from cli.worlds import Premises, open_world
+from pipeline.cancel import stop
 from pipeline.config import Settings
 from pipeline.engine import Engine, Follow, Pace, Tell, open_engine
 from pipeline.operators import Operators
@@ -107,17 +108,16 @@ def stopping_signal() -> asyncio.Event:
 
 
 async def _until_told_to_stop(working: "asyncio.Task[None]", premises: Premises) -> None:
-    stop = stopping_signal()
+    told = stopping_signal()
     saying = asyncio.create_task(say_changes(premises.desk.operators))
-    stopping = asyncio.create_task(stop.wait())
+    stopping = asyncio.create_task(told.wait())
     await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
-    if stop.is_set():
+    if told.is_set():
         typer.echo(f"{clock()} stopping; once more stops at once")
     for task in (working, saying, stopping):
-        task.cancel()
-    await asyncio.gather(saying, stopping, return_exceptions=True)
-    with contextlib.suppress(asyncio.CancelledError):
-        await working
+        await stop(task)
+    if not working.cancelled():
+        working.result()
 
 
 async def say_changes(operators: Operators) -> None:

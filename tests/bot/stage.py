@@ -17,6 +17,7 @@ from aiogram.types import CallbackQuery, Chat, InlineKeyboardButton, InlineKeybo
 from bot.front import Back, Front, open_front
 from bot.offer import Offer
 from bot.outbox import Time
+from pipeline.cancel import stop
 from pipeline.clips import at_hand
 from pipeline.engine import Engine, Pace, open_engine
 from pipeline.ledger import ANY_NUMBER, Places
@@ -206,8 +207,7 @@ async def open_stage(
             try:
                 yield Stage(front, bot, session, world, back.operators, engine, dsn)
             finally:
-                work.cancel()
-                await asyncio.gather(work, return_exceptions=True)
+                await stop(work)
 
 
 def back_at(world: World, engine: Engine, *, demo: bool = False, admins: frozenset[int] = frozenset({ADMIN})) -> Back:

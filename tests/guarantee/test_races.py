@@ -11,6 +11,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from pipeline.cancel import stop
 from pipeline.engine import Pace, open_engine
 from pipeline.records import Run, State
 from pipeline.run import admit, run
@@ -307,8 +308,7 @@ async def test_five_workers_on_one_database_buy_each_of_forty_runs_once(
                     await asyncio.sleep(0.1)
         finally:
             for work in works:
-                work.cancel()
-            await asyncio.gather(*works, return_exceptions=True)
+                await stop(work)
 
     keys = Counter(create["key"] for create in simulator.books()["creates"])
     assert len(keys) == RUNS and set(keys.values()) == {1}

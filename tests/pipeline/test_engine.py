@@ -14,6 +14,7 @@ import pytest
 from procrastinate.exceptions import ConnectorException
 
 from pipeline.answers import KeptAnswer
+from pipeline.cancel import stop
 from pipeline.engine import Engine, Pace, open_engine
 from pipeline.fence import replay_answers
 from pipeline.records import Run, State
@@ -44,8 +45,7 @@ async def working(dsn: str, world: World, tell: Callable[..., object] = say_noth
         try:
             yield engine
         finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+            await stop(work)
 
 
 async def ended(world: World, run_id: UUID, seconds: float = 15) -> Run:

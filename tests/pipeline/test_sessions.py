@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pipeline.cancel import stop
 from pipeline.engine import Pace, open_engine
 from pipeline.records import Run, State
 from pipeline.road_psycopg import STATEMENT_SECONDS, open_road
@@ -152,8 +153,7 @@ async def test_a_worker_carries_runs_through_a_pooler_in_session_mode(
                     await ended.wait()
                 row = await world.ledger.load(admitted.run_id)
             finally:
-                work.cancel()
-                await asyncio.gather(work, return_exceptions=True)
+                await stop(work)
     assert row is not None and row.state is State.SAVED
     assert simulator.paid_calls() == 1
 

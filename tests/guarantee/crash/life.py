@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
+from pipeline.cancel import stop
 from pipeline.config import Waits
 from pipeline.engine import Pace, open_engine
 from pipeline.fence import replay_answers
@@ -137,8 +138,7 @@ async def _worked(admitted: Admitted, subject: Subject, place: Place, world: Wor
         work = asyncio.create_task(engine.work(world, tell_and_know, PACE))
         await asyncio.wait_for(known.wait(), LIFE_SECONDS)
         await asyncio.sleep(PACE.sweep_seconds)  # the job is put away, too
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
+        await stop(work)
 
 
 async def _carried(admitted: Admitted, world: World) -> Run:
