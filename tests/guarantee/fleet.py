@@ -160,7 +160,7 @@ class Fleet:
             listener.start()
             worker.listeners.append(listener)
         before = self._all_seats()
-        until(lambda: any("worker ready" in words for words in worker.said) and self._all_seats() > before, 90)
+        until(lambda: any("worker ready" in words for words in worker.said) and self._all_seats() - before, 90)
         worker.seat = (self._all_seats() - before).pop()
         self.workers.append(worker)
         return worker
