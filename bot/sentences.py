@@ -20,6 +20,7 @@ NOTHING_FOR_THIS = N_("Nothing was charged for this one.")  # the other one may 
 TRY_AGAIN = N_("Tap Try again for a new attempt.")
 SAY_DIFFERENTLY = N_("Say it differently and send it again with /create.")
 CHANGE_IT = N_("Tap Change and say it differently.")
+FEWER_WORDS = N_("Tap Change and say it in fewer words.")
 OPERATOR = N_("Only the people who run this bot can fix this, and they are told. Please try later.")
 REASON_CHARACTERS_MAX = 50  # a refusal must fit an alert of 200
 
@@ -42,7 +43,7 @@ FAILURES: Mapping[str, tuple[str, str]] = {
     "no_credit": (N_("Our account at the video maker is empty."), OPERATOR),
     "forbidden": (N_("Our key may not make videos there."), OPERATOR),
     "not_found": (N_("The video maker does not know this model any more."), OPERATOR),
-    "too_large": (N_("The request was too large for the video maker."), N_("Tap Change and say it in fewer words.")),
+    "too_large": (N_("The request was too large for the video maker."), FEWER_WORDS),
     "rate_limited": (N_("The video maker has too much to do just now."), N_("Tap Try again in a few minutes.")),
     "never_connected": (N_("The video maker could not be reached."), N_("Tap Try again in a few minutes.")),
     "never_sent": (N_("Our machine was too slow, so this was never ordered."), TRY_AGAIN),
@@ -66,7 +67,7 @@ FAILURES: Mapping[str, tuple[str, str]] = {
 }
 UNKNOWN_FAILURE = (N_("It could not be finished."), TRY_AGAIN)
 # The same words would come to the same end.
-IN_OTHER_WORDS_ONLY = frozenset(reason for reason, (_, todo) in FAILURES.items() if "Change" in todo)
+IN_OTHER_WORDS_ONLY = frozenset(reason for reason, (_, todo) in FAILURES.items() if todo in {CHANGE_IT, FEWER_WORDS})
 
 
 def reopening(words: Words, until: datetime | None, now: datetime) -> Markup:

@@ -17,7 +17,7 @@ import typer
 from cli.desks import Desk, open_ledger
 from cli.wishes import choose
 from pipeline.answers import AnswerFiles
-from pipeline.bucket import Bucket, BucketError, open_bucket
+from pipeline.bucket import Bucket, BucketError, BucketPublic, open_bucket
 from pipeline.clock import boot_seconds
 from pipeline.config import Settings
 from pipeline.ledger import Places
@@ -111,6 +111,8 @@ async def _open_bucket(settings: Settings) -> AsyncIterator[Bucket | None]:
     async with open_bucket(project.url, project.key, project.bucket) as bucket:
         try:
             await bucket.prepare()
+        except BucketPublic:
+            raise
         except BucketError as error:
             typer.echo(f"onetake: clips stay in ONETAKE_HOME until Storage can be had: {error}", err=True)
         yield bucket

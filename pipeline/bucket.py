@@ -44,7 +44,7 @@ class BucketRefused(BucketError):
         self.status = status
 
 
-class BucketPublic(ConfigError):
+class BucketPublic(BucketError, ConfigError):
     """Anybody who guesses a name could watch its clips."""
 
 
@@ -121,7 +121,7 @@ async def _asked(call: Awaitable[Answer], seconds: float) -> Answer:
             return await call
     except TimeoutError as error:
         raise BucketUnavailable(f"Storage did not answer within {seconds:.0f} s") from error
-    except (httpx.HTTPError, ValueError) as error:  # ValueError: a yes that is not JSON
+    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:  # the last three: a yes without its content
         raise BucketUnavailable(f"Storage did not answer: {type(error).__name__}") from error
     except LedgerForbidden as error:
         raise BucketRefused("403", str(error)) from error

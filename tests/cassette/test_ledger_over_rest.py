@@ -15,6 +15,7 @@ from pipeline.road_supabase import open_road
 from steps.check_limits import Admitted, RefusalKind, Refused, Request, check_limits
 from tests.cassette.conversation import TEST_KEY
 from tests.cassette.scrubbing import REPLAY_URL
+from tests.fixtures import Simulator, wish
 from tests.project import ANOTHERS_KEY
 
 pytestmark = [pytest.mark.vcr, pytest.mark.simulator_only]
@@ -26,24 +27,8 @@ TOKEN = "the-winners-token-0123456789"
 
 def request(user: str, number: int) -> Request:
     """A request of this user; the same number is the same key."""
-    return Request(
-        key=f"cli:recorded-{user}-{number}",
-        call_id=UUID(int=number),
-        user_id=f"cli:{user}",
-        prompt="a paper boat in the rain",
-        language="en",
-        audience={"kind": "terminal"},
-        model="sim-1",
-        seconds=8,
-        size="720x1280",
-        asked_seconds=None,
-        asked_size=None,
-        create_body="multipart",
-        price_microusd=800_000,
-        bills_failed=False,
-        base_url="http://provider.test/v1",
-        key_fingerprint="fp",
-    )
+    provider = Simulator("http://provider.test/v1")
+    return wish(provider, key=f"cli:recorded-{user}-{number}", call_id=UUID(int=number), user_id=f"cli:{user}")
 
 
 def the_rows_are_as_asked(vcr: Any, asked: Request) -> None:

@@ -205,6 +205,14 @@ async def test_a_clip_that_is_too_large_keeps_no_other_waiting(world: World, at:
     assert Path(row.file).is_file()
 
 
+async def test_a_bucket_that_turns_out_to_be_public_holds_up_no_run_and_gets_no_clip(
+    world: World, at: Simulator
+) -> None:
+    make_bucket(at, public=True)
+    row = await bought(world, at)
+    assert (row.state, row.stored, stored(at)["objects"]) == (State.SAVED, None, {})
+
+
 async def test_another_machine_gets_the_clip_from_the_bucket(world: World, at: Simulator, tmp_path: Path) -> None:
     row = await bought(world, at)
     assert row.file is not None
