@@ -18,6 +18,7 @@ import procrastinate
 import psycopg
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Status
+from procrastinate.worker import Worker
 
 from pipeline.audit import audit_if_due
 from pipeline.cancel import Heed, stop
@@ -90,23 +91,42 @@ class Engine:
         """A worker ends when it was pruned as dead or the database was gone for a minute: it begins again."""
         falls, heed = 0, Heed()
         while True:
+            worker = Worker(
+                self._app,
+                queues=[QUEUE],
+                concurrency=pace.concurrency,
+                wait=True,
+                install_signal_handlers=False,
+                delete_jobs="always",
+                fetch_job_polling_interval=1.0,
+                shutdown_graceful_timeout=0.5,
+                update_heartbeat_interval=pace.heartbeat_seconds,
+                stalled_worker_timeout=pace.stalled_seconds,
+            )
+            watch = asyncio.create_task(self._end_without_a_seat(worker, pace))
             try:
-                await self._app.run_worker_async(
-                    queues=[QUEUE],
-                    concurrency=pace.concurrency,
-                    wait=True,
-                    install_signal_handlers=False,
-                    delete_jobs="always",
-                    fetch_job_polling_interval=1.0,
-                    shutdown_graceful_timeout=0.5,
-                    update_heartbeat_interval=pace.heartbeat_seconds,
-                    stalled_worker_timeout=pace.stalled_seconds,
-                )
+                await worker.run()
             except (ConnectorException, OSError) as error:
                 heed.check()  # told to stop while the database was away, it ends with that error instead
                 log.warning("worker", extra={"action": "worker_fell", "error": str(error)})
+            finally:
+                await stop(watch)
             await asyncio.sleep(RESTART_SECONDS[min(falls, len(RESTART_SECONDS) - 1)])
             falls += 1
+
+    async def _end_without_a_seat(self, worker: Worker, pace: Pace) -> None:
+        """Ends a worker that others gave up for dead: its heartbeats reach no row, which nobody else notices."""
+        while True:
+            await asyncio.sleep(pace.heartbeat_seconds)
+            seat = worker.worker_id
+            with contextlib.suppress(ConnectorException, psycopg.Error, OSError):  # asked again at the next beat
+                if seat is not None and not await self._seated(seat) and worker.worker_id == seat:
+                    log.warning("worker", extra={"action": "worker_given_up", "seat": seat})
+                    worker.stop()
+
+    async def _seated(self, seat: int) -> bool:
+        query = "select id from procrastinate_workers where id = %(seat)s"
+        return bool(await self._app.connector.execute_query_all_async(query, seat=seat))
 
     async def _sweep_forever(self, world: World, pace: Pace) -> None:
         while True:
@@ -150,11 +170,18 @@ class Engine:
         One that is cut off or frozen in mid-sweep looks alive to the server, which gives its lock back after a time.
         """
         pool = self._app.connector.pool  # type: ignore[attr-defined]  # the connector is psycopg's
-        async with pool.connection() as connection, connection.transaction():
-            await connection.execute(f"set local idle_in_transaction_session_timeout = {SWEEP_LOCK_MS}".encode())
-            cursor = await connection.execute("select pg_try_advisory_xact_lock(%s)", (SWEEP_LOCK,))
-            row = await cursor.fetchone()
-            yield bool(row and row[0])
+        swept = False
+        try:
+            async with pool.connection() as connection, connection.transaction():
+                await connection.execute(f"set local idle_in_transaction_session_timeout = {SWEEP_LOCK_MS}".encode())
+                cursor = await connection.execute("select pg_try_advisory_xact_lock(%s)", (SWEEP_LOCK,))
+                row = await cursor.fetchone()
+                yield bool(row and row[0])
+                swept = True
+        except psycopg.errors.IdleInTransactionSessionTimeout:
+            if not swept:
+                raise
+            log.info("sweep", extra={"action": "sweep_was_slow"})  # somebody may have swept beside us: no harm
 
 
 async def _audit(world: World) -> None:

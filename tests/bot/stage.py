@@ -210,7 +210,14 @@ async def open_stage(
                 await stop(work)
 
 
-def back_at(world: World, engine: Engine, *, demo: bool = False, admins: frozenset[int] = frozenset({ADMIN})) -> Back:
+def back_at(
+    world: World,
+    engine: Engine,
+    *,
+    demo: bool = False,
+    admins: frozenset[int] = frozenset({ADMIN}),
+    shared_turns: bool = False,
+) -> Back:
     model = find_model(load_catalogue(models_file()), "sim-1", world.shop.base_url)
     assert model is not None
     return Back(
@@ -223,4 +230,5 @@ def back_at(world: World, engine: Engine, *, demo: bool = False, admins: frozens
         new_teller=world.new_token,
         clip_of=partial(at_hand, world=world),
         slow_seconds=180,
+        shared_turns=shared_turns,
     )

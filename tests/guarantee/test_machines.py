@@ -104,7 +104,7 @@ def test_a_frozen_worker_and_a_server_that_starts_again_cost_no_second_purchase(
         fleet.order(RUNS)
         victim.worker.thaw()
         fleet.restart_server()
-        fleet.order(RUNS)  # a worker that was given up for dead finds out when it wants its next run
         until(lambda: len(fleet.seats()) == 3, 120)
+        fleet.order(RUNS)
         until(fleet.all_saved, END_SECONDS)
         fleet.check_books()

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import procrastinate
 import psycopg
 import psycopg_pool
 import pytest
 from procrastinate.exceptions import ConnectorException
+from procrastinate.worker import Worker
 
+from pipeline import engine as engine_module
 from pipeline.answers import KeptAnswer
 from pipeline.cancel import stop
 from pipeline.engine import Engine, Pace, open_engine
@@ -46,6 +47,12 @@ async def working(dsn: str, world: World, tell: Callable[..., object] = say_noth
             yield engine
         finally:
             await stop(work)
+
+
+async def eventually(true: Callable[[], bool], seconds: float = 15) -> None:
+    async with asyncio.timeout(seconds):
+        while not true():
+            await asyncio.sleep(0.05)
 
 
 async def ended(world: World, run_id: UUID, seconds: float = 15) -> Run:
@@ -125,6 +132,21 @@ async def test_a_worker_survives_the_database_closing_every_connection(
         assert (await ended(world, run_id)).state is State.SAVED
 
 
+async def test_a_worker_given_up_for_dead_takes_a_new_seat_though_it_has_nothing_to_do(
+    ledger_dsn: str, world: World
+) -> None:
+    def seats(connection: psycopg.Connection) -> set[int]:
+        return {row[0] for row in connection.execute("select id from queue.procrastinate_workers")}
+
+    with psycopg.connect(ledger_dsn, autocommit=True) as connection:
+        async with working(ledger_dsn, world):
+            await eventually(lambda: bool(seats(connection)))
+            before = seats(connection)
+            connection.execute("delete from queue.procrastinate_workers")
+            await eventually(lambda: bool(seats(connection)))
+            assert not seats(connection) & before
+
+
 @pytest.mark.parametrize("error", [psycopg_pool.PoolTimeout("gone"), ValueError("a row that nobody expected")])
 async def test_a_sweep_that_fails_goes_on_at_the_next_turn(
     ledger_dsn: str, world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -150,7 +172,7 @@ async def test_a_worker_told_to_stop_while_the_database_is_away_does_not_begin_a
     """procrastinate, canceled, says goodbye to the database, and raises what comes of that instead."""
     began = 0
 
-    async def run_worker(self: procrastinate.App, **_: Any) -> None:
+    async def run_worker(_: Worker) -> None:
         nonlocal began
         began += 1
         try:
@@ -158,7 +180,7 @@ async def test_a_worker_told_to_stop_while_the_database_is_away_does_not_begin_a
         finally:
             raise ConnectorException
 
-    monkeypatch.setattr(procrastinate.App, "run_worker_async", run_worker)
+    monkeypatch.setattr(Worker, "run", run_worker)
     monkeypatch.setattr("pipeline.engine.RESTART_SECONDS", (0.01,))
     async with working(ledger_dsn, world):
         await asyncio.sleep(0.2)
@@ -194,3 +216,34 @@ async def test_a_graceful_stop_waits_for_the_purchase_under_way(
     row = await world.ledger.load(run_id)
     assert row is not None and row.state is State.RENDERING
     assert simulator.creates() == 1
+
+
+async def test_a_sweep_that_outlasts_its_lock_ends_well_and_leaves_it_to_others(
+    ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "SWEEP_LOCK_MS", 100)
+    async with open_engine(ledger_dsn) as slow, open_engine(ledger_dsn) as other:
+        async with slow._only_sweep() as mine:
+            assert mine
+            async with other._only_sweep() as also_mine:
+                assert not also_mine
+            await asyncio.sleep(1)
+            async with other._only_sweep() as now_mine:
+                assert now_mine, "its session was ended"
+        async with slow._only_sweep() as again:
+            assert again
+
+
+async def test_what_fails_in_a_sweep_is_not_hidden_by_a_lock_that_ended(
+    ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "SWEEP_LOCK_MS", 100)
+
+    async def sweep(engine: Engine) -> None:
+        async with engine._only_sweep():
+            await asyncio.sleep(0.5)
+            raise LookupError("a bug")
+
+    async with open_engine(ledger_dsn) as slow:
+        with pytest.raises((LookupError, psycopg.Error)):
+            await sweep(slow)
