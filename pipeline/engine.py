@@ -105,7 +105,7 @@ class Engine:
             )
             watch = asyncio.create_task(self._end_without_a_seat(worker, pace))
             try:
-                await worker.run()
+                await worker.run()  # type: ignore[no-untyped-call]  # procrastinate leaves it without
             except (ConnectorException, OSError) as error:
                 heed.check()  # told to stop while the database was away, it ends with that error instead
                 log.warning("worker", extra={"action": "worker_fell", "error": str(error)})
@@ -122,7 +122,7 @@ class Engine:
             with contextlib.suppress(ConnectorException, psycopg.Error, OSError):  # asked again at the next beat
                 if seat is not None and not await self._seated(seat) and worker.worker_id == seat:
                     log.warning("worker", extra={"action": "worker_given_up", "seat": seat})
-                    worker.stop()
+                    worker.stop()  # type: ignore[no-untyped-call]  # procrastinate leaves it without
 
     async def _seated(self, seat: int) -> bool:
         query = "select id from procrastinate_workers where id = %(seat)s"
