@@ -140,6 +140,15 @@ def _audit(alert: Alert, words: Words) -> Markup:
     )
 
 
+def _template(alert: Alert, words: Words) -> Markup:
+    return words(
+        "📝 An edit of the prompt {id} cannot be used: {what}. The last good version goes on being used; "
+        "nothing failed and nothing was charged. Fix it with <code>onetake prompts lint</code>.",
+        id=alert.detail["id"],
+        what=str(alert.detail.get("words") or "").rstrip("."),
+    )
+
+
 SAYINGS: Mapping[str, Callable[[Alert, Words], Markup]] = {
     "in_doubt": _in_doubt,
     "parked": _parked,
@@ -151,6 +160,7 @@ SAYINGS: Mapping[str, Callable[[Alert, Words], Markup]] = {
     "model_gone": _model_gone,
     "our_side": _our_side,
     "audit": _audit,
+    "template": _template,
 }
 
 

@@ -13,14 +13,14 @@ from pipeline.amounts import usd
 from pipeline.config import ConfigError, Settings
 from pipeline.embedded import DatabaseUnavailable
 from pipeline.operators import Controls
-from pipeline.resources import prompts_folder
 from pipeline.road import LedgerError
 from steps.catalogue import CatalogueError, VideoModel, check_shape, price_microusd
-from steps.templates import PromptShelf, TemplateError
+from steps.contracts import CONTRACTS
+from steps.front_matter import TemplateError
+from steps.shelf import PromptShelf
 
 FREE_GB_MIN = 1
 BYTES_IN_GB = 1_000_000_000
-TEMPLATES = ("validate_prompt", "write_caption")
 
 
 class Health(Enum):
@@ -42,7 +42,7 @@ def examine(settings: Settings) -> list[Finding]:
         *_video(settings),
         *_text(settings),
         *_home(settings),
-        *_prompts(),
+        *_prompts(settings),
         *_database(settings),
         *_storage(settings),
     ]
@@ -115,15 +115,15 @@ def _home(settings: Settings) -> Iterator[Finding]:
     yield Finding("home", health, f"{home}, {free:.1f} GB free" + ("" if free >= FREE_GB_MIN else "; 1 GB is needed"))
 
 
-def _prompts() -> Iterator[Finding]:
-    shelf = PromptShelf(prompts_folder())
-    for name in TEMPLATES:
+def _prompts(settings: Settings) -> Iterator[Finding]:
+    shelf = PromptShelf(settings.prompts, contracts=CONTRACTS)
+    for name in CONTRACTS:
         try:
             shelf.get(name)
         except TemplateError as error:
             yield Finding("prompts", Health.BAD, str(error))
             return
-    yield Finding("prompts", Health.GOOD, f"{len(TEMPLATES)} templates in {prompts_folder()}")
+    yield Finding("prompts", Health.GOOD, f"{len(CONTRACTS)} templates in {settings.prompts}")
 
 
 def _database(settings: Settings) -> Iterator[Finding]:

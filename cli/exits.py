@@ -43,7 +43,7 @@ def foreseen() -> tuple[type[BaseException], ...]:
     from pipeline.embedded import DatabaseUnavailable
     from pipeline.road import LedgerError
     from steps.catalogue import CatalogueError
-    from steps.templates import TemplateError
+    from steps.front_matter import TemplateError
 
     return (Stop, ConfigError, CatalogueError, TemplateError, DatabaseUnavailable, LedgerError)
 

@@ -119,6 +119,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("cost", cost_words(run)),
         ("job", f"{run.job_id} (by {run.job_source})" if run.job_id else None),
         ("file", run.file),
+        ("prompts", ", ".join(f"{name} {sha256[:6]}" for name, sha256 in sorted(run.templates.items()))),
         ("run id", str(run.run_id)),
     ]
     return [(name, value) for name, value in facts if value]

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -24,11 +25,11 @@ from cli.worlds import open_partners
 from pipeline.amounts import MICROUSD, usd
 from pipeline.config import Settings
 from pipeline.records import Run
-from pipeline.resources import prompts_folder
 from pipeline.world import TextDesk
 from steps.ask_model import TextModelError
 from steps.check_limits import Refused, Request, prompt_hash
-from steps.templates import PromptShelf
+from steps.contracts import CONTRACTS
+from steps.shelf import PromptShelf
 from steps.validate_prompt import Brief, Rejected, validate_prompt
 from steps.videos_protocol import Order
 
@@ -50,7 +51,7 @@ async def rehearse(request: Request, settings: Settings, ready: Callable[[], Non
     async with open_partners(settings, catalogue, model) as (_, text), open_ledger(settings) as desk:
         known = await desk.ledger.find_key(request.key)
         refused = None if known else await _limits(request, desk)
-        rehearsed = Rehearsed(known, refused, await _verdict(request, text))
+        rehearsed = Rehearsed(known, refused, await _verdict(request, text, settings.prompts))
     ready()
     _print(request, rehearsed, Console(stderr=as_json, highlight=False))
     if as_json:
@@ -66,10 +67,12 @@ async def _limits(request: Request, desk: Desk) -> Refused | None:
     )
 
 
-async def _verdict(request: Request, text: TextDesk) -> Brief | Rejected | TextModelError:
-    template = PromptShelf(prompts_folder()).get("validate_prompt")
+async def _verdict(request: Request, text: TextDesk, prompts: Path) -> Brief | Rejected | TextModelError:
+    template = PromptShelf(prompts, contracts=CONTRACTS).get("validate_prompt")
     try:
-        verdict, _ = await validate_prompt(request.prompt, request.language, template, text.client, text.model)
+        verdict, _ = await validate_prompt(
+            request.prompt, request.language, request.seconds, template, text.client, text.model
+        )
     except TextModelError as error:
         return error
     return verdict

@@ -15,17 +15,25 @@ def show(
     receipt: Annotated[
         bool, typer.Option("--receipt", help="Only its one order: time, hash, keys, job, price.")
     ] = False,
+    messages: Annotated[
+        bool, typer.Option("--messages", help="Only what the text model was sent for it, word by word.")
+    ] = False,
 ) -> None:
     """One run: what it is, what it cost, and its timeline."""
     from cli.desks import open_ledger
     from cli.pages import print_object, print_receipt, print_run
+    from cli.sent_page import print_sent
     from pipeline.config import load_settings
+    from pipeline.sent import sent_for
 
     async def work() -> None:
         async with open_ledger(load_settings()) as desk:
             run = await desk.find(ref)
             events = await desk.operators.events(run.run_id)
-        if receipt:
+            sent = await sent_for(run, events, desk.ledger.rpc) if messages else ()
+        if messages:
+            print_sent(run, sent, as_json=as_json)
+        elif receipt:
             print_receipt(run, as_json=as_json)
         elif as_json:
             print_object(run, events)

@@ -20,13 +20,15 @@ from pipeline.answers import AnswerFiles
 from pipeline.bucket import Bucket, BucketError, BucketPublic, open_bucket
 from pipeline.clock import boot_seconds
 from pipeline.config import Settings
+from pipeline.editions import Editions
 from pipeline.ledger import Places
-from pipeline.resources import prompts_folder
 from pipeline.world import ProviderRules, Shop, TextDesk, World
 from steps.ask_model import open_text_model
 from steps.catalogue import Catalogue, VideoModel, find_model, text_cost_microusd
+from steps.contracts import CONTRACTS
+from steps.front_matter import TemplateError
 from steps.provider import open_provider
-from steps.templates import PromptShelf, TemplateError
+from steps.shelf import PromptShelf
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def _world(settings: Settings, desk: Desk, shop: Shop, text: TextDesk, bucket: B
         ledger=desk.ledger,
         shop=shop,
         text=text,
-        prompts=PromptShelf(prompts_folder(), _say_broken),
+        prompts=Editions(PromptShelf(settings.prompts, _say_broken, CONTRACTS), desk.ledger.rpc),
         answers=AnswerFiles(settings.onetake_home / "answers"),
         media=settings.onetake_home / "media",
         waits=settings.waits,

@@ -24,6 +24,8 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.resources import prompts_folder
+
 OPENAI_URL = "https://api.openai.com/v1"
 YEAR_SECONDS = 366 * 86400  # no wait is longer; an endless one would be a mistake
 Seconds = Annotated[float, Field(gt=0, le=YEAR_SECONDS)]
@@ -120,6 +122,7 @@ class Settings(BaseModel):
     supabase_service_role_key: SecretStr | None = None
     supabase_bucket: str = "onetake"
     onetake_home: Path = Path(".onetake")
+    prompts_folder: Path | None = None
     admin_ids: str = ""
     admin_token: SecretStr | None = None
     webhook_url: str | None = None
@@ -170,11 +173,11 @@ class Settings(BaseModel):
             raise ValueError("holds characters that no key has: a space, a line break, an accent")
         return key
 
-    @field_validator("onetake_home")
+    @field_validator("onetake_home", "prompts_folder")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
+    def _absolute(cls, folder: Path | None) -> Path | None:
         try:
-            return home.expanduser().absolute()
+            return folder.expanduser().absolute() if folder else None
         except RuntimeError as error:
             raise ValueError("begins with the home folder of a user who is not known here") from error
 
@@ -192,6 +195,11 @@ class Settings(BaseModel):
         if any(part.strip() and not part.strip().isdecimal() for part in ids.split(",")):
             raise ValueError("must be Telegram ids with commas")
         return ids
+
+    @property
+    def prompts(self) -> Path:
+        """The folder of the templates in use: the setting's, or the project's own."""
+        return self.prompts_folder or prompts_folder()
 
     @property
     def admins(self) -> frozenset[int]:

@@ -136,6 +136,7 @@ class Engine:
                     if mine:
                         await self.sweep(world, pace)
                         await _audit(world)
+                await world.prompts.tell_broken()
             except (LedgerUnavailable, ConnectorException, psycopg.OperationalError, OSError) as error:
                 log.warning("sweep", extra={"action": "sweep_failed", "error": str(error)})
             except Exception:  # whatever it is, a sweep that ends for ever would leave every lost run lost

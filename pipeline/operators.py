@@ -88,6 +88,24 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Impact:
+    """The runs that used one version of a template (or the brand). `reasks`: answers that did not fit at first."""
+
+    id: str
+    sha256: str
+    runs: int
+    videos: int
+    rejected: int
+    failed: int
+    plain_captions: int
+    calls: int
+    reasks: int
+    cost_microusd: int
+    first_used_at: datetime
+    last_used_at: datetime
+
+
+@dataclass(frozen=True)
 class Period:
     """What one day or month has set aside and spent."""
 
@@ -191,6 +209,10 @@ class Operators:
     async def events(self, run_id: UUID) -> tuple[Event, ...]:
         """The run's timeline, oldest first."""
         return _read_all(Event, await self._rpc("run_events", {"run_id": str(run_id)}))
+
+    async def impact(self, days: float) -> tuple[Impact, ...]:
+        """What became of the runs of each template's version; the newest version of each first."""
+        return _read_all(Impact, await self._rpc("template_impact", {"days": days}))
 
     async def settle_not_charged(self, run_id: UUID, who: str, why: str | None = None) -> Settled:
         """A person says that nothing was charged. ("Found it" is `Ledger.record_submission` by a PERSON.)"""

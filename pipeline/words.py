@@ -6,14 +6,16 @@ Their calls may be repeated after a crash (cents); the first stored result wins,
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from pipeline.cancel import stop
+from pipeline.editions import versions_of
 from pipeline.ledger import Cost
 from pipeline.records import Run, State
 from pipeline.world import World
 from steps.ask_model import Asked, TextModelError, TextModelUnreachable
-from steps.templates import Template, TemplateError
+from steps.front_matter import TemplateError
+from steps.templates import Template
 from steps.validate_prompt import Brief, Rejected, validate_prompt
 from steps.write_caption import Caption, plain_caption, write_caption
 
@@ -25,11 +27,12 @@ log = logging.getLogger(__name__)
 
 async def validate(run: Run, world: World) -> Run:
     """reserved -> approved or rejected; failed if the text model cannot be asked or never answers properly."""
-    template = world.prompts.get("validate_prompt")
+    templates = await world.prompts.present("validate_prompt")
+    template = templates["validate_prompt"]
     for ask in range(1, ASKS_MAX + 1):
         try:
             verdict, asked = await validate_prompt(
-                run.prompt, run.language, template, world.text.client, world.text.model
+                run.prompt, run.language, run.seconds, template, world.text.client, world.text.model
             )
             break
         except TextModelError as error:
@@ -39,18 +42,20 @@ async def validate(run: Run, world: World) -> Run:
                 await world.ledger.fail(run.run_id, State.RESERVED, error.reason, str(error))
                 return await _fresh(run, world)
             await world.sleep(RETRY_SECONDS)
-    return await _store_verdict(run, verdict, template, _cost(asked, template, world), world)
+    return await _store_verdict(run, verdict, templates, _cost(run, asked, template, world), world)
 
 
-async def _store_verdict(run: Run, verdict: Brief | Rejected, template: Template, cost: Cost, world: World) -> Run:
-    used = {template.id: template.sha256}
+async def _store_verdict(
+    run: Run, verdict: Brief | Rejected, templates: Mapping[str, Template], cost: Cost, world: World
+) -> Run:
+    """With the versions of all prompts: what an approved run is asked later is asked with the same."""
     if isinstance(verdict, Rejected):
         return await world.ledger.reject(
             run.run_id,
             reasons=verdict.reasons,
             explanation=verdict.explanation,
             safe_rewrite=verdict.safe_rewrite,
-            template=used,
+            template=templates["validate_prompt"].versions,
             cost=cost,
         )
     return await world.ledger.approve(
@@ -59,7 +64,7 @@ async def _store_verdict(run: Run, verdict: Brief | Rejected, template: Template
         title=verdict.title,
         category=verdict.category,
         language=verdict.language,
-        template=used,
+        template=versions_of(templates),
         confirm_seconds=world.waits.confirm.total_seconds(),
         cost=cost,
     )
@@ -69,22 +74,27 @@ async def caption(run: Run, world: World) -> Run:
     """Stores a caption on the run, the model's if it gives one, a plain one otherwise: a clip never waits for words."""
     if run.caption is not None:
         return run
-    brief = Brief(
+    brief = brief_of(run)
+    try:
+        template = await world.prompts.of(run, "write_caption")
+        words, asked = await write_caption(brief, run.language, template, world.text.client, world.text.model)
+    except TextModelError as error:
+        cost = _cost_of_failure(error, template, world)
+        return await _store_caption(run, plain_caption(brief, template.brand), "plain", template, cost, world)
+    except TemplateError as error:
+        log.error("template", extra={"action": "broken_template", "run": run.ref, "error": str(error)})
+        return await _store_caption(run, plain_caption(brief), "plain", None, Cost(), world)
+    return await _store_caption(run, words, "model", template, _cost(run, asked, template, world), world)
+
+
+def brief_of(run: Run) -> Brief:
+    """What the caption is written from."""
+    return Brief(
         improved_prompt=run.improved_prompt or run.prompt,
         title=run.title or run.prompt[:80],
         category=run.category or "other",
         language=run.language,
     )
-    try:
-        template = world.prompts.get("write_caption")
-        words, asked = await write_caption(brief, run.language, template, world.text.client, world.text.model)
-    except TextModelError as error:
-        cost = _cost_of_failure(error, template, world)
-        return await _store_caption(run, plain_caption(brief), "plain", template, cost, world)
-    except TemplateError as error:
-        log.error("template", extra={"action": "broken_template", "run": run.ref, "error": str(error)})
-        return await _store_caption(run, plain_caption(brief), "plain", None, Cost(), world)
-    return await _store_caption(run, words, "model", template, _cost(asked, template, world), world)
 
 
 @contextlib.asynccontextmanager
@@ -103,15 +113,17 @@ async def _store_caption(run: Run, words: Caption, by: str, template: Template |
         caption=words.text,
         hashtags=words.hashtags,
         by=by,
-        template={template.id: template.sha256} if template else {},
+        template=template.versions if template else {},
         cost=cost,
     )
 
 
-def _cost(asked: Asked[object], template: Template, world: World) -> Cost:
+def _cost(run: Run, asked: Asked[object], template: Template, world: World) -> Cost:
+    """With what `pipeline/sent.py` needs to show the messages again."""
     model = template.model or world.text.model
     microusd = world.text.cost_microusd(model, asked.tokens_in, asked.tokens_out)
-    return Cost(microusd, asked.ms, {"model": model, "asks": asked.asks, "template": template.sha256[:12]})
+    how = {"model": model, "asks": asked.asks, "versions": template.versions, "messages": asked.messages}
+    return Cost(microusd, asked.ms, how | {"seconds": run.seconds})
 
 
 def _cost_of_failure(error: TextModelError, template: Template, world: World) -> Cost:

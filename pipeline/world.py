@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 from pipeline.answers import AnswerFiles
 from pipeline.bucket import Bucket
 from pipeline.config import Waits
+from pipeline.editions import Editions
 from pipeline.ledger import ANY_NUMBER, Ledger, Places
 from pipeline.records import Run
 from steps.ask_model import TextModelClient
 from steps.provider import VideoProvider
-from steps.templates import PromptShelf
 
 Outcome = TypeVar("Outcome")
 ATTEMPTS_MAX = 5
@@ -80,7 +80,7 @@ class World:
     ledger: Ledger
     shop: Shop
     text: TextDesk
-    prompts: PromptShelf
+    prompts: Editions
     answers: AnswerFiles
     media: Path
     waits: Waits

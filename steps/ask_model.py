@@ -14,13 +14,13 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from steps.certificates import trusted
-from steps.templates import Message, Template
+from steps.templates import Message, Template, digest
 
 REASKS_MAX = 1  # instructor counts retries: one more call, carrying what was wrong with the first answer
 
@@ -37,6 +37,7 @@ class Asked(Generic[Value_co]):
     tokens_out: int
     asks: int
     ms: int
+    messages: str = ""  # the sha256 of what was sent
 
 
 class TextModelError(Exception):
@@ -80,7 +81,8 @@ async def ask(
 ) -> Asked[Answered]:
     """Renders the template and asks; the template's own model, if it names one, goes before `model`."""
     messages = template.render(**inputs)
-    return await client.answer(messages, output, template.model or model, dict(template.settings))
+    asked = await client.answer(messages, output, template.model or model, dict(template.settings))
+    return replace(asked, messages=digest(messages))
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from steps.ask_model import Asked, TextModelClient, ask
-from steps.templates import Template
+from steps.templates import Contract, Template
 
 TITLE_CHARACTERS_MAX = 80
 IMPROVED_CHARACTERS_MAX = 2000
@@ -91,6 +91,9 @@ class Verdict(BaseModel):
         return self
 
 
+CONTRACT = Contract("validate_prompt", frozenset({"prompt", "language", "seconds"}), Verdict)
+
+
 @dataclass(frozen=True)
 class Brief:
     """An approved wish: what will be asked of the video model, and what the caption is written from."""
@@ -109,11 +112,16 @@ class Rejected:
 
 
 async def validate_prompt(
-    prompt: str, language: str, template: Template, client: TextModelClient, model: str
+    prompt: str, language: str, seconds: int, template: Template, client: TextModelClient, model: str
 ) -> tuple[Brief | Rejected, Asked[Verdict]]:
-    """The decision, and the call behind it for the books."""
-    asked = await ask(client, template, {"prompt": prompt, "language": language}, Verdict, model)
+    """The decision, and the call behind it for the books. `seconds`: the length of the video that is wished for."""
+    asked = await ask(client, template, inputs(prompt, language, seconds), Verdict, model)
     return decide(asked.value, language), asked
+
+
+def inputs(prompt: str, language: str, seconds: int) -> dict[str, object]:
+    """What the template is given."""
+    return {"prompt": prompt, "language": language, "seconds": seconds}
 
 
 def decide(verdict: Verdict, language: str) -> Brief | Rejected:

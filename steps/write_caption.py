@@ -9,11 +9,13 @@ Effects  one or two calls of the text model
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from steps.ask_model import Asked, TextModelClient, ask
-from steps.templates import Template
+from steps.brand import NO_BRAND, Brand, banned_in
+from steps.templates import Contract, Template
 from steps.validate_prompt import Brief, without_controls
 
 CAPTION_UNITS_MAX = 1024  # UTF-16 code units, as Telegram counts, hashtags included
@@ -57,6 +59,9 @@ class CaptionDraft(BaseModel):
         return self
 
 
+CONTRACT = Contract("write_caption", frozenset({"title", "improved_prompt", "category", "language"}), CaptionDraft)
+
+
 @dataclass(frozen=True)
 class Caption:
     text: str
@@ -66,20 +71,55 @@ class Caption:
 async def write_caption(
     brief: Brief, language: str, template: Template, client: TextModelClient, model: str
 ) -> tuple[Caption, Asked[CaptionDraft]]:
-    """The caption, and the call behind it for the books."""
-    inputs: dict[str, object] = {
+    """The caption, with the brand's hashtags, and the call behind it for the books."""
+    asked = await ask(client, template, inputs(brief, language), draft_without(template.brand.banned_words), model)
+    return branded(Caption(asked.value.text, tuple(asked.value.hashtags)), template.brand), asked
+
+
+def inputs(brief: Brief, language: str) -> dict[str, object]:
+    """What the template is given."""
+    return {
         "title": brief.title,
         "improved_prompt": brief.improved_prompt,
         "category": brief.category,
         "language": language,
     }
-    asked = await ask(client, template, inputs, CaptionDraft, model)
-    return Caption(asked.value.text, tuple(asked.value.hashtags)), asked
 
 
-def plain_caption(brief: Brief) -> Caption:
+@cache
+def draft_without(banned_words: tuple[str, ...]) -> type[CaptionDraft]:
+    """The draft that has none of these words: one that has goes back to the model, as any other mistake.
+
+    Its schema is the same. A class of its own and not instructor's `context=`, which renders messages as templates.
+    """
+
+    def unbanned(draft: CaptionDraft) -> CaptionDraft:
+        if banned := banned_in(joined(draft.text, [tag.removeprefix("#") for tag in draft.hashtags]), banned_words):
+            raise ValueError(f"these words are not used: {', '.join(banned)}")
+        return draft
+
+    return create_model(
+        CaptionDraft.__name__,
+        __base__=CaptionDraft,
+        __doc__=CaptionDraft.__doc__,
+        __validators__={"_unbanned": model_validator(mode="after")(unbanned)},  # type: ignore[dict-item]  # as documented
+    )
+
+
+def branded(caption: Caption, brand: Brand) -> Caption:
+    """With the required hashtags; of the others, as many as there is room for."""
+    wanted = {tag.casefold(): tag for tag in brand.required_hashtags}
+    own = [tag for tag in caption.hashtags if tag.casefold() not in wanted]
+    for kept in range(min(len(own), HASHTAGS_MAX - len(wanted)), -1, -1):
+        tags = (*own[:kept], *wanted.values())
+        if units(joined(caption.text, tags)) <= CAPTION_UNITS_MAX:
+            return Caption(caption.text, tags)
+    return caption
+
+
+def plain_caption(brief: Brief, brand: Brand = NO_BRAND) -> Caption:
     """The title as a caption, with hashtags that are always true."""
-    return Caption(brief.title, PLAIN_HASHTAGS.get(brief.language, PLAIN_HASHTAGS["en"]))
+    return branded(Caption(brief.title, PLAIN_HASHTAGS.get(brief.language, PLAIN_HASHTAGS["en"])), brand)
 
 
 def joined(text: str, hashtags: list[str] | tuple[str, ...]) -> str:

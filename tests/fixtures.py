@@ -22,6 +22,7 @@ import pytest
 from pipeline.answers import AnswerFiles
 from pipeline.clock import boot_seconds
 from pipeline.config import Waits, load_settings
+from pipeline.editions import Editions
 from pipeline.embedded import open_server
 from pipeline.ledger import Ledger
 from pipeline.migrate import install_queue, migrate
@@ -31,8 +32,9 @@ from pipeline.world import ProviderRules, Shop, TextDesk, World
 from steps.ask_model import open_text_model
 from steps.catalogue import find_model, load_catalogue, text_cost_microusd
 from steps.check_limits import Request
+from steps.contracts import CONTRACTS
 from steps.provider import open_provider
-from steps.templates import PromptShelf
+from steps.shelf import PromptShelf
 from tests.npm import Absent
 from tests.postgres17 import open_postgres17
 
@@ -194,7 +196,7 @@ async def open_test_world(
             ledger=Ledger(rpc),
             shop=Shop(provider, sim.url, "fp", lambda _: ProviderRules(**told)),
             text=TextDesk(text, "gpt-6-luna", lambda name, i, o: text_cost_microusd(catalogue, name, i, o)),
-            prompts=PromptShelf(prompts_folder()),
+            prompts=Editions(PromptShelf(prompts_folder(), contracts=CONTRACTS), rpc),
             answers=AnswerFiles(home / "answers"),
             media=home / "media",
             waits=waits,

@@ -13,7 +13,7 @@ CENT_MICROUSD = 10_000
 
 async def ask(talk: Talk, prompt: str, language: str) -> tuple[Brief | Rejected, Asked[Verdict]]:
     async with open_text_model(talk.text_url, talk.text_key, 30) as client:
-        return await validate_prompt(prompt, language, template("validate_prompt"), client, talk.text_model)
+        return await validate_prompt(prompt, language, 4, template("validate_prompt"), client, talk.text_model)
 
 
 async def test_a_harmless_prompt_is_approved_and_improved(talk: Talk) -> None:

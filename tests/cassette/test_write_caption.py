@@ -24,7 +24,7 @@ async def test_an_english_caption_fits_and_speaks_of_the_clip(talk: Talk) -> Non
     assert 0 < talk.text_cost(asked.tokens_in, asked.tokens_out) < 10_000
     (sent,) = talk.requests()
     assert BOAT.improved_prompt in sent["messages"][-1]["content"]
-    assert "4 to 6, in English" in sent["messages"][0]["content"]
+    assert "language: en" in sent["messages"][0]["content"].splitlines()
 
 
 async def test_a_spanish_caption_is_asked_for_in_spanish(talk: Talk) -> None:
@@ -32,4 +32,4 @@ async def test_a_spanish_caption_is_asked_for_in_spanish(talk: Talk) -> None:
     assert "barco" in caption.text.lower()
     assert 3 <= len(set(caption.hashtags)) == len(caption.hashtags) <= 8
     assert 0 < talk.text_cost(asked.tokens_in, asked.tokens_out) < 10_000
-    assert "entre 4 y 6, en español" in talk.requests()[0]["messages"][0]["content"]
+    assert "language: es" in talk.requests()[0]["messages"][0]["content"].splitlines()

@@ -12,11 +12,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from pipeline.editions import Editions
 from pipeline.records import JobSource, Run, State
 from pipeline.run import admit, run
 from pipeline.world import World
 from steps.check_limits import Admitted, RefusalKind, Refused
-from steps.templates import PromptShelf
+from steps.shelf import PromptShelf
 from tests.fixtures import PRICE_MICROUSD, ROOT, Simulator, open_test_world, quick_waits, wish
 
 
@@ -53,7 +54,7 @@ async def test_a_request_becomes_a_saved_clip_with_a_caption_for_one_paid_call(
     assert row.caption and row.hashtags and 3 <= len(row.hashtags) <= 8
     assert (row.held_microusd, row.spent_microusd, row.released_microusd) == (0, PRICE_MICROUSD, 0)
     assert row.text_microusd > 0
-    assert set(row.templates) == {"validate_prompt", "write_caption"}
+    assert set(row.templates) == {"validate_prompt", "write_caption", "brand"}
     books = simulator.books()
     assert books["totals"]["paid_calls"] == 1
     assert books["totals"]["charged_microusd"] == PRICE_MICROUSD
@@ -234,7 +235,7 @@ async def test_a_broken_caption_template_costs_the_caption_and_not_the_clip(
     prompts = tmp_path / "prompts"
     shutil.copytree(ROOT / "prompts", prompts)
     (prompts / "write_caption.md").write_text("no front matter")
-    broken = replace(world, prompts=PromptShelf(prompts))
+    broken = replace(world, prompts=Editions(PromptShelf(prompts), world.ledger.rpc))
 
     row = await carried(await admitted(world, simulator), broken)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from steps.ask_model import TextModelClient, open_text_model
-from steps.templates import PromptShelf
+from steps.shelf import PromptShelf
 from tests.steps.scripted import Reply, Server, answer, in_turn, scripted
 
 KEY = "sk-the-text-models-key"

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steps.front_matter import TemplateError
+from steps.shelf import PromptShelf
 from steps.templates import (
     FENCE_CLOSE,
     FENCE_OPEN,
-    PromptShelf,
     Template,
-    TemplateError,
     fenced,
     load_template,
 )
@@ -90,7 +90,7 @@ def test_line_ends_and_a_byte_order_mark_of_another_system_are_read(tmp_path: Pa
         ("purpose: to greet\n", "", "lacks 'purpose'"),
         ("purpose:", "porpoise:", "does not know porpoise"),
         ("max_length: 10", "maxlength: 10", "input name does not know maxlength"),
-        ("type: str, max", "type: date, max", "there is only str"),
+        ("type: str, max", "type: date, max", "there are str, int"),
         ("inputs:", "inputs: [", "is not YAML"),
         ("example: Ana", "example: 7", "name is not text"),
         ("example: Ana", "example: far too long a name", "longer than 10"),

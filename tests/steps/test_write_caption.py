@@ -11,7 +11,6 @@ from steps.ask_model import TextModelUnusable
 from steps.validate_prompt import Brief
 from steps.write_caption import (
     CAPTION_UNITS_MAX,
-    Caption,
     CaptionDraft,
     joined,
     normalized,
@@ -33,7 +32,8 @@ def draft(**changes: Any) -> CaptionDraft:
 async def test_a_caption_is_written_from_the_brief_in_the_users_language() -> None:
     async with text_model(completion({"text": "Un barco.", "hashtags": TAGS})) as (server, client):
         caption, asked = await write_caption(BRIEF, "es", SHELF.get("write_caption"), client, "m")
-    assert caption == Caption("Un barco.", tuple(TAGS))
+    assert caption.text == "Un barco."
+    assert caption.hashtags[: len(TAGS)] == tuple(TAGS)
     assert asked.asks == 1
     system, user = messages_of(server)
     assert "language: es" in system["content"].splitlines()

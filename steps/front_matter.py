@@ -1,0 +1,58 @@
+"""A Markdown file with YAML before it: what templates, the brand and nothing else are written in. Pure.
+
+In       a file's name and text
+Out      its table of names, and its sections by heading
+Raises   TemplateError: file, and what is wrong with it
+"""
+
+import re
+from collections.abc import Set
+from typing import Any
+
+import yaml
+
+FRONT_AND_BODY = re.compile(r"\A---\n(.*?)\n---\n(.*)\Z", re.DOTALL)
+HEADING = re.compile(r"^## +(\w+) *$", re.MULTILINE)
+
+
+class TemplateError(Exception):
+    """A template, or the brand that templates speak of, cannot be used."""
+
+
+def decoded(name: str, raw: bytes) -> str:
+    """Text with plain line ends, whatever system it was written on."""
+    try:
+        return raw.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise TemplateError(f"{name}: cannot be read ({error})") from error
+
+
+def parts(name: str, text: str) -> tuple[str, str]:
+    """The text between the two lines of ---, and what follows."""
+    match = FRONT_AND_BODY.match(text)
+    if not match:
+        raise TemplateError(f"{name}: begins without front matter between two lines of ---")
+    return match[1], match[2]
+
+
+def table(name: str, text: str, known: Set[str]) -> dict[str, Any]:
+    """The front matter's values. Unknown names are refused: a typo would be silence."""
+    try:
+        front = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise TemplateError(f"{name}: front matter is not YAML ({error})") from error
+    if not isinstance(front, dict):
+        raise TemplateError(f"{name}: front matter is not a table of names")
+    if unknown := set(front) - known:
+        raise TemplateError(f"{name}: front matter does not know {', '.join(sorted(map(str, unknown)))}")
+    return front
+
+
+def sections(name: str, body: str) -> dict[str, str]:
+    """Text by `## heading`, in order."""
+    found = HEADING.split(body)
+    names = found[1::2]
+    by_name = dict(zip(names, found[2::2], strict=True))
+    if len(names) > len(by_name):
+        raise TemplateError(f"{name}: a section stands there twice ({', '.join(names)})")
+    return by_name
