@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from cli import auditing, control, create, database, demo, doctor, logs, runs, work
 from cli.exits import Exit, Terminated, foreseen, leave
+from cli.prompts.verbs import prompts
 
 
 class Onetake(TyperGroup):
@@ -43,6 +44,7 @@ app.add_typer(control.limits, name="limits")
 app.add_typer(control.users, name="users")
 app.command("bot")(work.bot)
 app.command("worker")(work.worker)
+app.add_typer(prompts, name="prompts")
 app.add_typer(database.db, name="db")
 app.command("check")(doctor.check)
 app.command("audit")(auditing.audit)

@@ -86,7 +86,10 @@ async def ask(
 
 
 @asynccontextmanager
-async def open_text_model(base_url: str, api_key: str, timeout_seconds: float) -> AsyncIterator[TextModelClient]:
+async def open_text_model(
+    base_url: str, api_key: str, timeout_seconds: float, transport: Any = None
+) -> AsyncIterator[TextModelClient]:
+    """The model at an endpoint. `transport`: an httpx2 transport that takes the network's place."""
     import httpx2
     import instructor
     from openai import AsyncOpenAI
@@ -95,6 +98,7 @@ async def open_text_model(base_url: str, api_key: str, timeout_seconds: float) -
     logging.getLogger("instructor").setLevel(logging.CRITICAL)
     http = httpx2.AsyncClient(
         timeout=timeout_seconds,
+        transport=transport,
         follow_redirects=True,
         limits=httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=100),
         verify=trusted(),

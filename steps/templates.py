@@ -39,6 +39,11 @@ FRONT_NAMES = {"id", "purpose", "inputs", "output", "model", "settings", "langua
 INPUT_NAMES = {"type", "example", "max_length", "values", "min", "max"}
 INPUT_TYPES = {"str": str, "int": int}
 GIVEN_NAMES = {"fenced", "brand"}  # what every template may use without declaring it
+# How the model writes. Tools, streams, several answers or another shape of answer are not for a template to ask for.
+SETTINGS = {
+    "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "stop", "verbosity",
+    "presence_penalty", "frequency_penalty", "reasoning_effort", "service_tier",
+}  # fmt: skip
 PROBE = "onetake probe 7f3a"  # stands for free text in the check that it stays inside its fence
 
 # What an edited template can die of while it is rendered: Jinja's own, and whatever its expressions compute.
@@ -213,6 +218,8 @@ def _front_matter(path: Path, text: str) -> dict[str, Any]:
         raise TemplateError(f"{path.name}: model is a name or null, not {front['model']}")
     if not isinstance(front.get("settings"), dict | None):
         raise TemplateError(f"{path.name}: settings are a table of names, not {front['settings']}")
+    if unknown := set(front.get("settings") or {}) - SETTINGS:
+        raise TemplateError(f"{path.name}: settings do not know {', '.join(sorted(map(str, unknown)))}")
     return front
 
 

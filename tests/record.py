@@ -1,4 +1,4 @@
-"""Record the cassettes again: `python -m tests.record [--real] [-k WORDS]`, or `make record [REAL=1]`.
+"""Record the cassettes again: `python -m tests.record [--real] [-k WORDS] [FILE...]`, or `make record [REAL=1]`.
 
 Against the simulator it costs nothing; each file of tests gets a simulator of its own. `--real` holds the
 conversations that need no trouble on demand with the endpoints in the settings (OPENAI_*, VIDEO_*). It prints
@@ -20,10 +20,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
+from cli.prompts.tapes import interactions_in, usage
 from pipeline.config import ConfigError, Settings, load_settings
 from pipeline.embedded import open_server
-from pipeline.resources import models_file
+from pipeline.resources import models_file, prompts_folder
 from steps.catalogue import CatalogueError, choose_model, load_catalogue, price_microusd, text_cost_microusd
+from steps.contracts import CONTRACTS
+from steps.templates import load_template
 from tests.cassette.conversation import NOTE, TEST_KEY, listed, shape_of
 from tests.npm import Absent
 from tests.project import open_project, project_database
@@ -44,10 +47,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.record", description=__doc__)
     parser.add_argument("--real", action="store_true", help="at the endpoints in the settings; costs money, asks first")
     parser.add_argument("-k", default="", metavar="WORDS", help="only tests whose names match, as pytest's -k")
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="only these files of tests")
     options = parser.parse_args(arguments)
     if options.real:
         return _record_real(options.k)
-    return max(_record_project(options.k), *(_record_simulated(path, options.k) for path in _tests()))
+    chosen = [path for path in _tests() if not options.files or path in {file.resolve() for file in options.files}]
+    codes = [_record_simulated(path, options.k) for path in chosen]
+    return max([*codes, 0 if options.files else _record_project(options.k)])
 
 
 def _record_project(words: str) -> int:
@@ -170,10 +176,26 @@ def _note(fresh: set[Path], against: str, where: Where) -> None:
             "text_model": where.get("ONETAKE_RECORD_TEXT_MODEL"),
             "video_model": where.get("ONETAKE_RECORD_VIDEO_MODEL"),
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            **_asked(path),
         }
     there = {f"{path.parent.name}/{path.stem}" for path in CASSETTES.rglob("*.yaml")}
     kept = {name: note[name] for name in sorted(note) if name in there}
     NOTE.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+
+
+def _asked(path: Path) -> dict[str, object]:
+    """What of it a prompt's edit makes stale: the versions of the prompts it was asked with, and what asking cost."""
+    kept = [
+        each
+        for each in interactions_in(path.read_text(encoding="utf-8"))
+        if each["request"]["uri"].endswith("/chat/completions")
+    ]
+    outputs = {json.loads(each["request"]["body"])["response_format"]["json_schema"]["name"] for each in kept}
+    versions: dict[str, str] = {}
+    for contract in CONTRACTS.values():
+        if contract.output.__name__ in outputs:
+            versions |= load_template(prompts_folder() / f"{contract.id}.md").versions
+    return {"versions": versions, "asks": len(kept), "tokens": usage(kept)} if versions else {}
 
 
 @contextmanager

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cli.prompts.secrets import KEY_IN_TEXT
+
 REPLAY_URL = "http://127.0.0.1:9/v1"  # the discard port: nothing answers there
 TINY_CLIP = Path(__file__).parents[2] / "cassettes" / "tiny.mp4"
 BOUNDARY = "boundary"
 KEPT_REQUEST_HEADERS = frozenset({"authorization", "content-type", "idempotency-key"})
 KEPT_RESPONSE_HEADERS = frozenset({"content-type", "content-length", "retry-after", "location"})
 BOT_TOKEN = re.compile(r"/bot\d+:[\w-]+/")
-KEY_IN_TEXT = re.compile(r"\b(sk|gsk|xai|sb_secret|ghp|eyJ)[-_]?[A-Za-z0-9_\-.]{16,}")
 PYDANTIC_VERSION = re.compile(r"errors\.pydantic\.dev/[\d.]+/")
 
 

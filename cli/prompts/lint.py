@@ -1,0 +1,75 @@
+"""`onetake prompts lint`: everything that is wrong with the templates, at once, with line and remedy. Pure but reading.
+
+In       the folder of prompts
+Out      Problems: file, line, rule, words, and what to do; and what a call costs
+Effects  none
+
+The bot refuses what is an error here, and more slowly: it names the first thing only. Whatever it refuses that no rule
+here knows is reported as the rule `load`.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from cli.prompts.bench import Bench
+from cli.prompts.linting import body, front
+from cli.prompts.linting.draft import SECRETS, Draft, Problem, near
+from cli.prompts.linting.front import LANGUAGES
+from steps.brand import BRAND_FILE, NO_BRAND, Brand, banned_in, load_brand
+from steps.contracts import CONTRACTS
+from steps.front_matter import TemplateError
+from steps.templates import Contract, load_template
+
+RULES = (*front.RULES, *body.RULES)
+
+
+def lint(bench: Bench, text_models: Iterable[str] = ()) -> list[Problem]:
+    """All problems of a folder, in the order of files and lines."""
+    brand, found = _brand(bench.prompts / BRAND_FILE)
+    for template_id, contract in CONTRACTS.items():
+        path = bench.prompts / f"{template_id}.md"
+        found += _file(path, contract, brand, frozenset(text_models))
+    for path in sorted(bench.prompts.glob("*.md")):
+        if path.stem not in CONTRACTS and path.name not in {BRAND_FILE, "README.md"}:
+            hint = near(path.stem, CONTRACTS)
+            found.append(Problem(path.name, 1, "unknown-file", f"no step uses it{hint}; rename it or remove it", False))
+    return sorted(set(found), key=lambda each: (each.file, each.line, each.rule, each.words))
+
+
+def _file(path: Path, contract: Contract, brand: Brand, text_models: frozenset[str]) -> list[Problem]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        return [Problem(path.name, 1, "encoding", f"cannot be read as UTF-8 ({error}); save it as UTF-8")]
+    draft = Draft(path.name, text, contract, brand, text_models)
+    found = [problem for rule in RULES for problem in rule(draft)]
+    if not any(problem.error for problem in found):
+        try:
+            load_template(path, contract)
+        except TemplateError as error:
+            found.append(draft.problem(1, "load", str(error)))
+    return found
+
+
+def _brand(path: Path) -> tuple[Brand, list[Problem]]:
+    try:
+        brand = load_brand(path)
+    except TemplateError as error:
+        return NO_BRAND, [Problem(BRAND_FILE, 1, "brand", str(error).removeprefix(f"{BRAND_FILE}: "))]
+    if brand == NO_BRAND:
+        return brand, []
+    found = [
+        Problem(BRAND_FILE, 1, "brand-language", f"has no notes for {language}; add a section ## {language}")
+        for language in LANGUAGES
+        if language not in brand.notes
+    ]
+    lines = brand.text.decode().splitlines()
+    for number, line in enumerate(lines, 1):
+        if line.startswith("banned_words"):
+            continue
+        if banned := banned_in(line, brand.banned_words):
+            words = f"uses its own banned word {', '.join(banned)}; the model would copy it"
+            found.append(Problem(BRAND_FILE, number, "brand-banned", words, False))
+        if SECRETS.search(line):
+            found.append(Problem(BRAND_FILE, number, "secret", "looks like a secret; remove it and revoke it"))
+    return brand, found

@@ -1,0 +1,177 @@
+"""`onetake prompts ...`: the verbs. Each imports what is heavy inside itself."""
+
+from typing import Annotated
+
+import typer
+
+from cli.exits import Exit, Stop, run_async
+
+TemplateName = Annotated[
+    str, typer.Argument(metavar="TEMPLATE", help="validate_prompt or write_caption.", show_default=False)
+]
+CaseName = Annotated[str | None, typer.Option("--case", metavar="CASE", help="A case of prompts/cases.")]
+
+prompts = typer.Typer(
+    no_args_is_help=True,
+    help="Edit prompts, see what they do, prove it. Offline unless --live; cannot buy a video.",
+)
+
+
+@prompts.command()
+def lint(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Everything that is wrong with the templates, with line and remedy. 1 if there is an error."""
+    from dataclasses import asdict
+
+    from cli.pages import print_lines
+    from cli.prompts.bench import catalogue, open_bench
+    from cli.prompts.lint import lint as check
+    from cli.prompts.prices import print_prices
+
+    bench, books = open_bench(), catalogue()
+    problems = check(bench, [text.name for text in books.texts])
+    errors = sum(problem.error for problem in problems)
+    if as_json:
+        print_lines([asdict(problem) for problem in problems])
+    else:
+        for problem in problems:
+            typer.echo(str(problem))
+        print_prices(bench, books)
+        typer.echo(f"{errors} errors, {len(problems) - errors} warnings" if problems else "nothing wrong")
+    raise typer.Exit(Exit.ENDED_OTHERWISE if errors else Exit.DONE)
+
+
+@prompts.command()
+def show(
+    template: TemplateName,
+    case: CaseName = None,
+    diff: Annotated[
+        str | None, typer.Option(metavar="REV", help="What differs from this commit, word by word.")
+    ] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="The JSON schema of the answer, too.")] = False,
+) -> None:
+    """The messages that are sent for a case; without one, for the inputs' examples."""
+    import json
+
+    from cli.prompts.bench import known, open_bench
+    from cli.prompts.cases import find_case, load_cases
+    from cli.prompts.pages import print_messages, print_messages_diff
+    from steps.contracts import CONTRACTS
+
+    bench, name = open_bench(), known(template)
+    now = bench.template(name)
+    given = {key: spec.example for key, spec in now.inputs.items()}
+    if case:
+        found = find_case(load_cases(bench.prompts / "cases"), case)
+        if found.template != name:
+            raise Stop(f"the case {case} is one of {found.template}")
+        given = dict(found.input)
+    if diff:
+        before = bench.template_at(name, diff)
+        print_messages_diff(before.render(**{key: given.get(key) for key in before.inputs}), now.render(**given))
+    else:
+        print_messages(now.render(**given), now.versions)
+    if schema:
+        typer.echo(json.dumps(CONTRACTS[name].output.model_json_schema(), indent=1))
+
+
+@prompts.command("try")
+def try_(
+    template: TemplateName,
+    case: CaseName = None,
+    given: Annotated[
+        list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="An input of your own; with --live.")
+    ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Ask the model at OPENAI_BASE_URL; costs what it says.")] = False,
+) -> None:
+    """One answer, with its cost: from the recording, or asked now with --live."""
+    from cli.prompts.trying import try_case
+
+    raise typer.Exit(try_case(template, case, given or [], live=live))
+
+
+@prompts.command("eval")
+def eval_(
+    against: Annotated[str, typer.Option(metavar="REV", help="The commit of the column `before`.")] = "HEAD",
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+) -> None:
+    """Every case's recorded answer against what is expected. 1 if one is wrong, stale or missing."""
+    import json
+
+    from cli.prompts.bench import open_bench
+    from cli.prompts.evals import evaluate, evaluate_at, passes
+    from cli.prompts.pages import print_report, report_object
+    from cli.prompts.survey import survey
+
+    bench = open_bench()
+    found = survey(bench)
+    now = evaluate(bench, found)
+    try:
+        before = evaluate_at(bench, found, against)
+    except Stop:
+        if against != "HEAD":
+            raise
+        before = None  # no git here: nothing to compare with
+    if as_json:
+        typer.echo(json.dumps(report_object(found, now, before), ensure_ascii=False, indent=1))
+    else:
+        print_report(found, now, before, against)
+    raise typer.Exit(Exit.DONE if passes(now) else Exit.ENDED_OTHERWISE)
+
+
+@prompts.command()
+def diff(
+    revision: Annotated[str, typer.Argument(metavar="[REV]", help="The commit to compare with.")] = "HEAD",
+) -> None:
+    """Two versions over all cases: verdicts that changed, captions side by side."""
+    from cli.prompts.bench import open_bench
+    from cli.prompts.evals import evaluate, evaluate_at
+    from cli.prompts.pages import print_diff
+    from cli.prompts.survey import survey
+
+    bench = open_bench()
+    found = survey(bench)
+    print_diff(evaluate(bench, found), evaluate_at(bench, found, revision), revision)
+    if words := found.words():
+        typer.echo(words)
+
+
+@prompts.command()
+def record(
+    stale: Annotated[bool, typer.Option("--stale", help="Only what an edit has made stale.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="At OPENAI_BASE_URL, after the price was typed.")] = False,
+) -> None:
+    """Record the cases' answers again: at the simulator, or with --live. The price comes first."""
+    from cli.prompts.bench import open_bench
+    from cli.prompts.recording import record as work
+
+    raise typer.Exit(work(open_bench(), stale=stale, live=live))
+
+
+@prompts.command()
+def impact(
+    days: Annotated[float, typer.Option(min=0, help="How far back.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """What became of the runs of each version: success, rejections, cost, answers asked for again. From the ledger."""
+    from dataclasses import asdict
+
+    from cli.desks import open_ledger
+    from cli.pages import print_lines
+    from cli.prompts.bench import open_bench
+    from cli.prompts.pages import print_impact
+    from pipeline.config import load_settings
+    from steps.contracts import CONTRACTS
+
+    async def work() -> None:
+        async with open_ledger(load_settings()) as desk:
+            lines = await desk.operators.impact(days)
+        bench = open_bench()
+        now = {name: sha for each in CONTRACTS for name, sha in bench.template(each).versions.items()}
+        if as_json:
+            print_lines([asdict(line) for line in lines])
+        else:
+            print_impact(lines, days, now)
+
+    run_async(work())
