@@ -178,7 +178,7 @@ def _note(fresh: set[Path], against: str, where: Where) -> None:
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             **_asked(path),
         }
-    there = {f"{path.parent.name}/{path.stem}" for path in CASSETTES.rglob("*.yaml")}
+    there = {f"{path.parent.name}/{path.stem}" for path in (CASSETTES / "cassette").rglob("*.yaml")}
     kept = {name: note[name] for name in sorted(note) if name in there}
     NOTE.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.prompts.tapes import Shelf
 from tests.cassette.scrubbing import KEPT_REQUEST_HEADERS, KEPT_RESPONSE_HEADERS
 
 ROOT = Path(__file__).parent.parent
@@ -127,13 +128,13 @@ def test_nothing_is_left_for_later() -> None:
 
 def test_every_prompt_is_named_by_code() -> None:
     code = "\n".join(text for path, text in sources().items() if path.relative_to(ROOT).parts[0] in FOLDERS)
-    orphans = [path.name for path in (ROOT / "prompts").glob("*.md") if f'"{path.stem}"' not in code]
+    orphans = [path.name for path in (ROOT / "prompts").glob("[a-z]*.md") if f'"{path.stem}"' not in code]
     assert orphans == []
 
 
 def test_every_cassette_belongs_to_a_test() -> None:
     orphans = []
-    for path in CASSETTES.rglob("*.yaml"):
+    for path in (CASSETTES / "cassette").rglob("*.yaml"):
         test = (ROOT / "tests" / path.parent.relative_to(CASSETTES)).with_suffix(".py")
         name = path.stem.partition("[")[0]
         if not test.exists() or not re.search(rf"^(async )?def {name}\(", test.read_text(), re.MULTILINE):
@@ -143,13 +144,40 @@ def test_every_cassette_belongs_to_a_test() -> None:
 
 def test_every_cassette_is_as_it_was_recorded_and_its_origin_is_known() -> None:
     note = json.loads((CASSETTES / "recorded.json").read_text())
-    there = {f"{path.parent.name}/{path.stem}": path for path in CASSETTES.rglob("*.yaml")}
+    there = {f"{path.parent.name}/{path.stem}": path for path in (CASSETTES / "cassette").rglob("*.yaml")}
     assert sorted(note) == sorted(there), "make record"
     edited = [
         name for name, path in there.items() if hashlib.sha256(path.read_bytes()).hexdigest() != note[name]["sha256"]
     ]
     assert edited == [], "edited by hand; record again instead: make record"
     assert all(kept["against"] and kept["at"] for kept in note.values())
+
+
+def test_every_recorded_case_is_as_it_was_recorded_and_its_origin_is_known() -> None:
+    shelf = Shelf(CASSETTES / "prompts")
+    assert shelf.notes
+    assert shelf.edited() == [], "edited by hand; record again instead: onetake prompts record --stale"
+    assert all(note.against and note.at and note.model for note in shelf.notes.values())
+
+
+def test_the_prompt_workbench_cannot_reach_what_buys() -> None:
+    """By import, in any module it loads itself; the simulator it starts is a server of its own."""
+    buying = {
+        "steps.provider",
+        "steps.generate_video",
+        "pipeline.fence",
+        "pipeline.run",
+        "pipeline.world",
+        "cli.worlds",
+    }
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for path, text in sources().items()
+        if path.is_relative_to(ROOT / "cli" / "prompts")
+        for line, module in imported(text)
+        if module in buying | {"cli.worlds", "cli.workshop", "cli.carry"}
+    ]
+    assert wrong == []
 
 
 def test_recordings_hold_no_secret_and_are_small() -> None:

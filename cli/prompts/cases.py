@@ -87,7 +87,7 @@ def _read(path: Path) -> list[Case]:
         raise Stop(f"{path.name}: cannot be read ({error})") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][:4])
+        where = ".".join(str(part) for part in first["loc"])
         raise Stop(f"{path.name}: {where}: {first['msg']}") from error
     contract = CONTRACTS.get(file.template)
     if contract is None:

@@ -200,7 +200,7 @@ def _fields(result: Result) -> Mapping[str, Any]:
 
 def _verdict(result: Result) -> str:
     fields = _fields(result)
-    if fields.get("allowed"):
+    if fields.get("allowed") and not fields.get("reasons"):
         return "allowed"
     return "refused: " + ", ".join(fields.get("reasons") or ["?"])
 

@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cli.exits import Stop
+from cli.prompts.bench import Bench
+from cli.prompts.survey import survey
+from steps.front_matter import TemplateError
 from tests.cassette.scrubbing import read_body, scrub_request
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +22,9 @@ SHOWN_CHARACTERS = 60
 
 
 def explain_miss(cassette: Any, request: Any) -> str:
-    """Which prompt or request changed."""
+    """Which prompt or request changed; for an edited prompt, the sentence of the workbench."""
+    if words := stale_words(cassette):
+        return f"{_name(cassette)}: {words}"
     wanted = scrub_request(request)
     where = f"{_name(cassette)} has no answer for {_line(wanted)}"
     if not len(cassette):
@@ -31,6 +37,17 @@ def explain_miss(cassette: Any, request: Any) -> str:
     if not all(found):
         return f"{where}: it was recorded {found.count([])} times and asked for once more. {AGAIN}"
     return f"{where}: {'; '.join(min(found, key=_size))}. {AGAIN}"
+
+
+def stale_words(cassette: Any) -> str | None:
+    """What there is to say if the recording was made with other prompts than today's."""
+    path = Path(cassette.path)
+    try:
+        found = survey(Bench(ROOT / "prompts"))
+    except (Stop, TemplateError) as error:
+        return str(error)
+    stale = any(entry.name == f"{path.parent.name}/{path.stem}" for entry in found.stale_tests)
+    return found.words() if stale else None
 
 
 def explain_leftover(cassette: Any) -> str:

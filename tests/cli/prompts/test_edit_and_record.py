@@ -1,0 +1,44 @@
+"""An edit of a template, `onetake prompts record --stale`, and the recorded tests are green: in a clone."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.prompts.program import onetake
+
+ROOT = Path(__file__).parents[3]
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".*cache", "__pycache__", "node_modules", ".onetake*")
+
+
+def cassette_tests(folder: Path, *names: str) -> "subprocess.CompletedProcess[str]":
+    files = [f"tests/cassette/{name}.py" for name in names]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", *files]
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(folder)}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ROOT, tmp_path / "clone", ignore=LEFT_OUT))
+
+
+def test_an_edit_is_one_sentence_in_ci_and_one_command_makes_it_green(clone: Path) -> None:
+    template = clone / "prompts" / "write_caption.md"
+    template.write_text(template.read_text().replace("at most one emoji", "no emoji at all"))
+
+    broken = cassette_tests(clone, "test_write_caption", "test_fresh")
+    assert broken.returncode == 1
+    failures = broken.stdout.partition("short test summary")[0]
+    assert "write_caption.md changed " in failures
+    assert "`onetake prompts record --stale` would make " in failures
+    assert "vcr" not in failures.lower().replace("pytest_vcr", "")
+    assert "Traceback" not in failures
+
+    recorded = onetake("prompts", "record", "--stale", cwd=clone, PYTHONPATH=str(clone))
+    assert recorded.returncode == 0, recorded.stdout + recorded.stderr
+    green = cassette_tests(clone, "test_write_caption", "test_fresh", "test_weight", "test_misses", "test_record")
+    assert green.returncode == 0, green.stdout[-3000:]
+    assert "passed" in green.stdout
