@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.fixtures", "tests.recordings"]
+pytest_plugins = ["tests.fixtures", "tests.recordings", "tests.openapi"]
 
 TESTS = Path(__file__).parent
 CASSETTES = TESTS.parent / "cassettes"
