@@ -45,7 +45,7 @@ format: $(STAMP) ## what lint wants, where a machine can do it
 
 record: $(STAMP) ## record the cassettes again, against the simulator; REAL=1 with your keys, after asking
 	@if [ "$(REAL)" = 1 ]; then .venv/bin/python -m tests.record --real; \
-	else $(CLEAN) .venv/bin/python -m tests.record; fi
+	else $(CLEAN) .venv/bin/python -m tests.record && $(CLEAN) .venv/bin/onetake prompts record --stale; fi
 
 bench: $(STAMP) ## the numbers we promise
 	@$(CLEAN) .venv/bin/python -m benchmarks $(ARGS)

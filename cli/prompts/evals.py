@@ -12,7 +12,7 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cli.prompts.asking import Answer, ask_case, replaying
 from cli.prompts.bench import Bench
@@ -112,6 +112,7 @@ async def judged(case: Case, template: Template, tape: Tape, note: Note, found: 
         return Result(case, State.STALE, None, (str(error),), by, note.simulated)
     wrong = failures(case.expect, answer.fields) if answer.fields is not None else [answer.error]
     cost = text_cost_microusd(found.catalogue, note.model, answer.tokens_in, answer.tokens_out)
+    answer = replace(answer, ms=note.ms)  # as long as it took to be asked, not to be read
     return Result(case, State.FRESH, answer, tuple(wrong), by, answer.simulated or note.simulated, cost)
 
 

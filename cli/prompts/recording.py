@@ -94,6 +94,7 @@ async def _record_one(found: Survey, entry: Entry, where: Endpoint) -> str | Non
         "model": where.model,
         "versions": template.versions,
         "request": fingerprint(template, entry.case.input),
+        "ms": answer.ms,
     }
     found.shelf.write(entry.key, tape.kept, note)
     if entry.old and entry.old != entry.key:

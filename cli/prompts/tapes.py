@@ -41,6 +41,7 @@ class Note:
     versions: dict[str, str]
     request: str
     sha256: str
+    ms: int = 0  # how long it took then
 
     @property
     def simulated(self) -> bool:

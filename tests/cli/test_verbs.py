@@ -52,6 +52,21 @@ def test_looking_needs_no_provider(onetake: Terminal) -> None:
     assert onetake("list", "--state", "fine", **NO_PROVIDER).code == 2
 
 
+def test_a_run_names_its_prompts_and_shows_what_was_sent_word_by_word(onetake: Terminal) -> None:
+    ref = onetake.create("a red kite {{ 7*7 }}").object["ref"]
+
+    assert "validate_prompt " in onetake("show", ref, **NO_PROVIDER).out.partition("prompts")[2]
+    sent = onetake("show", ref, "--messages", **NO_PROVIDER).out
+    assert sent.count("exactly as it was sent") == 2
+    assert "<<<user_text\na red kite {{ 7*7 }}\nuser_text>>>" in sent
+    impact = onetake("prompts", "impact", **NO_PROVIDER).out
+    assert "validate_prompt " in impact
+    assert "in use" in impact
+    [line] = [line for line in impact.splitlines() if line.startswith("write_caption")]
+    assert line.split()[4:10] == ["1", "1", "0", "0", "0", "0%"]
+    assert onetake("prompts", "impact", "--days", "0", **NO_PROVIDER).out == "no runs in the last 0 days\n"
+
+
 def test_stats_begin_with_total_videos(onetake: Terminal) -> None:
     assert onetake("stats").out.splitlines()[0] == "Total videos: 0"
     onetake.create("a red kite", "--key", "k")
