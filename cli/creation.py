@@ -9,6 +9,7 @@ Effects  those of the run; `told` is recorded after the words were printed, so t
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import typer
@@ -22,6 +23,7 @@ from cli.exits import Exit
 from cli.outcome import Outcome, cost_words, exit_code, of_refusal, of_run
 from cli.progress import Estimate
 from cli.worlds import open_world
+from pipeline.clips import at_hand
 from pipeline.config import Settings
 from pipeline.records import Run, State
 from pipeline.road import LedgerUnavailable
@@ -73,6 +75,10 @@ class Session:
 
     async def _tell(self, run: Run, world: World) -> Exit:
         if run.state in {State.SAVED, State.DELIVERED}:
+            here = await self._brought(run, world)
+            if here is None:
+                return self._elsewhere(run)
+            run = replace(run, file=here)
             self._show_video(run)
         elif run.ended:
             self._say(sentences.ending(run), "red" if run.state is State.FAILED else "yellow")
@@ -85,6 +91,25 @@ class Session:
             with contextlib.suppress(LedgerUnavailable):  # it was told; the ledger hears of it the next time
                 await world.ledger.told(run.run_id, run.state, delivered=run.state is State.SAVED)
         return exit_code(run)
+
+    async def _brought(self, run: Run, world: World) -> str | None:
+        """The clip on this machine, fetched if another one saved it; its path as text."""
+        if run.dropped_at is not None:
+            return run.file
+        try:
+            return str(await at_hand(run, world))
+        except FileNotFoundError:
+            return None
+
+    def _elsewhere(self, run: Run) -> Exit:
+        """Saved, and not to be had here now: not told, so that it is kept."""
+        words = (
+            f"Run {run.ref} is saved on another machine, and its file cannot be fetched from here now. It was charged "
+            "once; the same --key fetches it later and buys nothing."
+        )
+        self._say(words, "yellow")
+        self._print_object(of_run(replace(run, file=None), words))
+        return Exit.IN_DOUBT
 
     def _waits_elsewhere(self, run: Run, world: World) -> Exit:
         words = sentences.other_provider(run, world.shop.base_url)

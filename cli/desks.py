@@ -7,6 +7,7 @@ Effects  starts the embedded server if no DATABASE_URL is set, and brings its sc
          key alone the ledger is the project's, over HTTPS, and only the queue is embedded.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -71,7 +72,10 @@ def ledger_name(settings: Settings) -> str:
         parts = psycopg.conninfo.conninfo_to_dict(settings.database_url.get_secret_value())
     except psycopg.ProgrammingError:
         raise ConfigError("DATABASE_URL: is not a PostgreSQL connection string") from None
-    host, port = parts.get("host") or "the local socket", parts.get("port")
+    host, port = str(parts.get("host") or "the local socket"), parts.get("port")
+    if "@" in f"{host}{parts.get('dbname') or ''}" or (port is not None and not re.fullmatch(r"[\d,]+", str(port))):
+        # A password with @ or / in it is read as part of the host: nothing of that may be shown.
+        raise ConfigError("DATABASE_URL: cannot be read; percent-encode the password in it (@ is %40, / is %2F)")
     where = f"{host}:{port}" if port else host
     return f"the ledger {parts.get('dbname') or 'postgres'} at {where}"
 

@@ -8,8 +8,10 @@ Effects  uploads, downloads, removes; notes on the row
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
+import os
 import time
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -21,6 +23,8 @@ from pipeline.world import World
 TEND_SECONDS = 60.0
 AT_ONCE = 500  # runs in one question
 DAY_SECONDS = 86_400.0
+AWAY_AFTER = 3  # uploads refused one after another: Storage is away, and asked again in the next round
+
 log = logging.getLogger(__name__)
 
 
@@ -49,7 +53,7 @@ def _log_not_uploaded(run_id: UUID | str, error: BucketError) -> None:
 async def at_hand(run: Run, world: World) -> Path:
     """The clip as a file on this machine, fetched from the bucket if another machine saved it."""
     for path in (Path(run.file or ""), path_of(run.run_id, world)):
-        if path.is_file():
+        if await asyncio.to_thread(_is_the_clip, path, run):
             return path
     if world.bucket is None or run.file_sha256 is None or run.dropped_at is not None:
         raise FileNotFoundError(run.file)
@@ -70,11 +74,23 @@ async def at_hand(run: Run, world: World) -> Path:
     return path
 
 
+def _is_the_clip(path: Path, run: Run) -> bool:
+    """There, and what the row says: a file of this name may be of a job that the run no longer has, or cut short."""
+    try:
+        with path.open("rb") as file:
+            return run.file_sha256 is None or hashlib.file_digest(file, "sha256").hexdigest() == run.file_sha256
+    except OSError:
+        return False
+
+
 def _write(path: Path, body: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.stem}.{uuid4().hex}.part")
     try:
-        draft.write_bytes(body)
+        with draft.open("wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut leaves an empty file under the final name
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -104,7 +120,8 @@ class Tending:
             await _drop_old(self._world)
 
     async def _upload_the_rest(self) -> None:
-        here = [path.stem for path in self._world.media.glob("*.mp4") if path.stem not in self._settled]
+        here = [run_id for run_id in _runs_in(self._world.media) if run_id not in self._settled]
+        refused_in_a_row = 0
         for first in range(0, len(here), AT_ONCE):
             wanted, settled = await self._world.ledger.not_stored(here[first : first + AT_ONCE])
             self._settled |= settled
@@ -113,16 +130,23 @@ class Tending:
                     await _put(run_id, path_of(run_id, self._world), self._world)
                 except BucketRefused as error:  # this one, perhaps; the next may fit
                     _log_not_uploaded(run_id, error)
-                except BucketError as error:
-                    _log_not_uploaded(run_id, error)
-                    return
+                except (BucketError, OSError) as error:  # or this one alone: the others have their turn
+                    log.warning("storage", extra={"action": "not_uploaded", "run_id": run_id, "error": str(error)})
+                    refused_in_a_row += 1
+                    if refused_in_a_row == AWAY_AFTER:
+                        return
+                else:
+                    refused_in_a_row = 0
 
 
 async def _drop_old(world: World) -> None:
     before = time.time() - world.keep_days * DAY_SECONDS
-    here = [path.stem for path in world.media.glob("*.mp4") if path.stat().st_mtime < before][:AT_ONCE]
+    here = [run_id for run_id in _runs_in(world.media) if path_of(run_id, world).stat().st_mtime < before][:AT_ONCE]
     for run_id, stored in await world.ledger.clips_to_drop(world.keep_days, here, AT_ONCE):
         clip = path_of(run_id, world)
+        if stored is not None and world.bucket is None:  # a machine without the bucket's settings
+            clip.unlink(missing_ok=True)
+            continue
         if stored is not None and world.bucket is not None:
             try:
                 await world.bucket.remove([clip.name])
@@ -131,3 +155,12 @@ async def _drop_old(world: World) -> None:
                 return
         clip.unlink(missing_ok=True)
         await world.ledger.note_dropped(run_id)
+
+
+def _runs_in(media: Path) -> list[str]:
+    """The runs whose clips lie here; other people's films are none of ours."""
+    found = []
+    for path in media.glob("*.mp4"):
+        with contextlib.suppress(ValueError):
+            found.append(str(UUID(path.stem)))
+    return found

@@ -220,3 +220,24 @@ def test_no_page_is_wider_than_80_columns_of_words_it_may_break(onetake: Termina
         said = onetake(*verb)
         assert said.code == 0
         assert max(map(len, said.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("password", ["Sec/ret9", "Sec@ret9", "a@b/c"])
+def test_a_password_that_is_not_encoded_is_not_shown_in_parts(onetake: Terminal, password: str) -> None:
+    said = onetake("list", DATABASE_URL=f"postgresql://me:{password}@127.0.0.1:9/ledger?connect_timeout=1")
+
+    assert said.code == 2
+    assert "percent-encode the password" in said.err
+    assert "ret9" not in said.words
+    assert "Sec" not in said.words
+
+
+def test_a_video_that_cannot_be_had_here_is_not_shown_as_if_it_could(onetake: Terminal) -> None:
+    made = onetake.create("a red kite", "--key", "k")
+    Path(str(made.object["file"])).unlink()
+
+    again = onetake.create("a red kite", "--key", "k")
+    assert again.code == 4
+    assert again.object["file"] is None
+    assert "is saved on another machine" in str(again.object["error"])
+    assert "buys nothing" in str(again.object["error"])

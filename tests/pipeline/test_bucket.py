@@ -272,3 +272,52 @@ async def test_without_a_number_of_days_everything_is_kept(world: World, at: Sim
     await Tending(world).once()
     assert row.file is not None
     assert Path(row.file).is_file()
+
+
+async def test_other_peoples_films_in_the_folder_stop_nothing(world: World, at: Simulator) -> None:
+    row = await bought(replace(world, bucket=None), at)
+    (world.media / "holiday.mp4").write_bytes(CLIP)
+    await Tending(world).once()
+    assert list(stored(at)["objects"]) == [f"{row.run_id}.mp4"]
+
+
+async def test_a_clip_that_cannot_be_read_keeps_no_other_waiting(world: World, at: Simulator, ledger_dsn: str) -> None:
+    rows = []
+    for prompt in ("a boat", "a kite"):
+        rows.append(await bought(replace(world, bucket=None), at, prompt))
+        with psycopg.connect(ledger_dsn, autocommit=True) as connection:
+            connection.execute("update onetake.runs set reserved_at = reserved_at - interval '1 hour'")
+    for broken in rows:
+        path = world.media / f"{broken.run_id}.mp4"
+        kept = path.read_bytes()
+        path.unlink()
+        path.mkdir()  # cannot be read as a file, by anybody
+        await Tending(world).once()
+        path.rmdir()
+        path.write_bytes(kept)
+        other = next(row for row in rows if row is not broken)
+        assert f"{other.run_id}.mp4" in stored(at)["objects"]
+
+
+async def test_a_file_that_is_not_the_runs_clip_is_not_delivered_as_it(world: World, at: Simulator) -> None:
+    row = await bought(world, at)
+    path = world.media / f"{row.run_id}.mp4"
+    whole = path.read_bytes()
+    for wrong in (b"", b"another run's clip"):
+        path.write_bytes(wrong)
+        assert (await clips.at_hand(row, world)).read_bytes() == whole
+
+
+async def test_a_machine_without_the_bucket_leaves_what_lies_there_to_others(
+    world: World, at: Simulator, ledger_dsn: str
+) -> None:
+    row = await bought(world, at)
+    await world.ledger.told(row.run_id, State.SAVED, delivered=True)
+    with psycopg.connect(ledger_dsn, autocommit=True) as connection:
+        connection.execute("update onetake.runs set saved_at = saved_at - interval '3 days'")
+    await Tending(replace(world, bucket=None, keep_days=1)).once()
+    fresh = await world.ledger.load(row.run_id)
+    assert fresh is not None
+    assert fresh.dropped_at is None
+    await Tending(replace(world, keep_days=1)).once()
+    assert stored(at)["objects"] == {}
