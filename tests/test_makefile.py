@@ -122,6 +122,7 @@ def test_no_key_no_provider_and_no_database_reaches_what_must_not_spend(
     checkout: Path, target: str, command: str
 ) -> None:
     installed(checkout, command)
+    script(checkout / ".venv" / "bin" / "onetake", "env")  # `record` starts both
     traps = dict.fromkeys(TRAPS, "trap")
     code, output = make(checkout, target, LANG="C", HTTPS_PROXY="trap", **traps)
     seen = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
