@@ -28,15 +28,12 @@ from pipeline.world import World
 from steps.check_limits import Admitted
 from steps.provider import open_provider
 from steps.videos_protocol import Order
-from tests.fixtures import KEY, Simulator, open_test_world, quick_waits, wish
+from tests.fixtures import KEY, UNHURRIED, Simulator, open_test_world, quick_waits, wish
 from tests.guarantee.mutants import check_list
 from tests.guarantee.protections import MUTANTS
 from tests.ledger.desk import Desk, call, open_desk, request
 from tests.ledger.test_two_sessions import Session, wait_until_blocked
 from tests.steps.scripted import answer, in_turn, scripted
-
-# A busy machine must not look like a protection that failed, nor like one that was missed.
-UNHURRIED = {"CONNECT_TIMEOUT_SECONDS": "5", "REQUEST_TIMEOUT_SECONDS": "5", "SUBMIT_DEADLINE_SECONDS": "5"}
 
 
 @pytest.fixture
