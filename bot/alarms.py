@@ -149,6 +149,14 @@ def _template(alert: Alert, words: Words) -> Markup:
     )
 
 
+def _storage(alert: Alert, words: Words) -> Markup:
+    return words(
+        "🗄️ Storage did not take a video: {what}. It is kept on the machine that made it and tried again every minute; "
+        "nothing was lost and nothing more was charged. Look at the settings of the bucket.",
+        what=str(alert.detail.get("words") or "").rstrip("."),
+    )
+
+
 SAYINGS: Mapping[str, Callable[[Alert, Words], Markup]] = {
     "in_doubt": _in_doubt,
     "parked": _parked,
@@ -161,6 +169,7 @@ SAYINGS: Mapping[str, Callable[[Alert, Words], Markup]] = {
     "our_side": _our_side,
     "audit": _audit,
     "template": _template,
+    "storage": _storage,
 }
 
 

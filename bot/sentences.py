@@ -58,6 +58,7 @@ FAILURES: Mapping[str, tuple[str, str]] = {
         ),
     ),
     "disk_full": (N_("There is no room left for videos on our machine."), OPERATOR),
+    "not_sold_here": (N_("The bot's account at the video maker was changed before this was ordered."), TRY_AGAIN),
     "paused": (N_("Making videos is paused, and the pause took too long."), N_("Tap Try again later.")),
     "breaker_open": (
         N_("Too much went wrong at the video maker, so ordering is stopped for now."),

@@ -67,6 +67,10 @@ FAILURES: Mapping[str, tuple[str, str]] = {
         "Ask the provider for it by the job id.",
     ),
     "disk_full": ("there was no room for the video on this machine", "Free at least 1 GB, then try again."),
+    "not_sold_here": (
+        "VIDEO_BASE_URL or its key was changed before it was ordered, and no worker has the old ones",
+        "Try again.",
+    ),
     "paused": ("buying stayed paused for too long", "Try again once `onetake resume` was called."),
     "breaker_open": (
         "too much went wrong at the provider, so buying was stopped",

@@ -20,8 +20,8 @@ TELLING_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Alert:
-    """`kind`: in_doubt, parked, late_job, two_paid_calls, budget, failure_rate, breaker, model_gone, our_side, audit or
-    template."""
+    """`kind`: in_doubt, parked, late_job, two_paid_calls, budget, failure_rate, breaker, model_gone, our_side, audit,
+    template or storage."""
 
     key: str
     kind: str

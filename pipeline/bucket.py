@@ -1,7 +1,7 @@
 """A private bucket of Supabase Storage, for clips.
 
 In       the project's client and the bucket's name
-Out      `put`, `get`, `link`, `remove`, by key
+Out      `put` answers 'bucket/key'; `get` and `remove` take that, `link` the key
 Raises   BucketPublic; BucketRefused (asking again changes nothing), BucketUnavailable (it may have happened)
 Effects  makes the bucket, private, if it is missing. Putting twice is putting once: the same key is replaced.
 """
@@ -54,7 +54,8 @@ class Bucket:
         self._there = False
 
     async def prepare(self) -> None:
-        """The bucket, made if it is missing. Raises BucketPublic, BucketError."""
+        """The bucket, made if it is missing. Raises BucketPublic, BucketError; then nothing is put into it any more."""
+        self._there = False
         if not await self.is_there():
             await self._make()
         self._there = True
@@ -85,17 +86,20 @@ class Bucket:
             await self.prepare()
         return await self._in_its_bucket(upload)
 
-    async def get(self, key: str) -> bytes:
-        return await _asked(self._client.storage.from_(self.name).download(key), TRANSFER_SECONDS)
+    async def get(self, stored: str) -> bytes:
+        """The clip at 'bucket/key': its bucket may have had another name than ours."""
+        bucket, _, key = stored.partition("/")
+        return await _asked(self._client.storage.from_(bucket).download(key), TRANSFER_SECONDS)
 
     async def link(self, key: str, seconds: int) -> str:
         """An address at which anybody may watch the clip for so long."""
         signed = await _asked(self._client.storage.from_(self.name).create_signed_url(key, seconds), CALL_SECONDS)
         return str(signed["signedUrl"])
 
-    async def remove(self, keys: list[str]) -> None:
-        """What is not there was removed already."""
-        await _asked(self._client.storage.from_(self.name).remove(keys), CALL_SECONDS)
+    async def remove(self, stored: str) -> None:
+        """The clip at 'bucket/key'. What is not there was removed already."""
+        bucket, _, key = stored.partition("/")
+        await _asked(self._client.storage.from_(bucket).remove([key]), CALL_SECONDS)
 
     async def _in_its_bucket(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         """Once more in a bucket made anew, if somebody removed it while we ran."""
@@ -111,8 +115,9 @@ class Bucket:
         try:
             await _asked(self._client.storage.create_bucket(self.name, options={"public": False}), CALL_SECONDS)
         except BucketRefused as refused:
-            if refused.status != TAKEN:  # another process was as quick
+            if refused.status != TAKEN:
                 raise
+            await self.is_there()  # another process was as quick; or somebody who made it public
 
 
 async def _asked(call: Awaitable[Answer], seconds: float) -> Answer:

@@ -22,11 +22,11 @@ from procrastinate.worker import Worker
 
 from pipeline.audit import audit_if_due
 from pipeline.cancel import Heed, stop
-from pipeline.clips import Tending
 from pipeline.fence import replay_answers
 from pipeline.records import Run
 from pipeline.road import LedgerRefused, LedgerUnavailable
 from pipeline.run import run
+from pipeline.tending import Tending
 from pipeline.world import World
 
 QUEUE = "runs"

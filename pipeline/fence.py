@@ -111,9 +111,14 @@ async def replay_answers(world: World) -> None:
 
 
 async def _not_sold_here(run: Run, world: World) -> Run:
-    """Its provider or key is not the configured one: it waits, though not past the time its user had to confirm it."""
+    """Its provider or key is not the configured one: it waits for a worker that has them, though not for ever."""
     if _never_confirmed(run):
         return await _take_back(run, world)
+    confirmed = run.confirmed_at is not None or not run.needs_confirmation
+    if confirmed and run.age(run.confirmed_at or run.approved_at) > world.waits.pause_patience:
+        detail = f"ordered for {run.base_url} with another key than the one configured now"
+        await world.ledger.fail(run.run_id, State.APPROVED, "not_sold_here", detail)
+        return await reload(run, world)
     return await world.ledger.wait_until(run.run_id, run.read_at + world.waits.look)
 
 

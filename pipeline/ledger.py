@@ -335,27 +335,6 @@ class Ledger:
         assert isinstance(answer, list)
         return tuple(_object(row)["run_id"] for row in answer)
 
-    async def note_stored(self, run_id: UUID | str, stored: str) -> None:
-        """The clip lies in Storage as 'bucket/name'."""
-        await self.rpc("note_stored", {"run_id": str(run_id), "stored": stored})
-
-    async def not_stored(self, run_ids: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
-        """Of these runs, those saved whose clip is not in Storage, and those whose clip is, or was removed as old."""
-        answer = _object(await self.rpc("not_stored", {"run_ids": list(run_ids)}))
-        return frozenset(answer["wanted"]), frozenset(answer["settled"])
-
-    async def clips_to_drop(
-        self, days: float, run_ids: Sequence[str], at_most: int
-    ) -> tuple[tuple[str, str | None], ...]:
-        """Run id and name in Storage of delivered runs that are so old: those in Storage, and any of `run_ids`."""
-        args: dict[str, Json] = {"days": days, "run_ids": list(run_ids), "at_most": at_most}
-        rows = await self.rpc("clips_to_drop", args)
-        assert isinstance(rows, list), "clips_to_drop answers a list"
-        return tuple((row["run_id"], row["stored"]) for row in rows)
-
-    async def note_dropped(self, run_id: str) -> None:
-        await self.rpc("note_dropped", {"run_id": run_id})
-
     async def median_render_seconds(self, base_url: str, model: str, seconds: int) -> float | None:
         """The median of up to twenty latest renders of this kind; None without history."""
         args: dict[str, Json] = {"base_url": base_url, "model": model, "seconds": seconds}

@@ -10,7 +10,6 @@ import errno
 import os
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
 
 from pipeline import clips, fence
 from pipeline.reconcile import next_look
@@ -26,15 +25,15 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no space, no quota, or 
 
 
 async def wait_and_save(run: Run, caption: asyncio.Task[Run], world: World) -> Run:
-    target = world.media / f"{run.run_id}.mp4"
-    if clip := stored(target):  # a crash came between the file and the ledger
+    fetched = clips.fetched_path(run, world)
+    if clip := stored(fetched):  # a crash came between the file and the ledger
         return await _settle(run, clip, caption, world)
     if not world.shop.sells(run):
         return await world.ledger.park(run.run_id, "provider_not_configured", next_look(run, world))
     ended = await _wait(run, world)
     match ended:
         case Rendered(job=job):
-            return await _fetch(run, job, target, caption, world)
+            return await _fetch(run, job, fetched, caption, world)
         case RenderFailed(detail=detail):
             await world.ledger.fail(
                 run.run_id,
@@ -83,13 +82,13 @@ async def expected_seconds(run: Run, world: World) -> float:
     return known if known is not None else float(world.shop.rules_for(run.model).typical_render_seconds)
 
 
-async def _fetch(run: Run, job: Job, target: Path, caption: asyncio.Task[Run], world: World) -> Run:
-    draft = target.with_name(f".{run.run_id}.{uuid4().hex}.part")
-    target.parent.mkdir(parents=True, exist_ok=True)
+async def _fetch(run: Run, job: Job, fetched: Path, caption: asyncio.Task[Run], world: World) -> Run:
+    draft = clips.new_draft(run.run_id, world)
     try:
+        draft.parent.mkdir(parents=True, exist_ok=True)
         got = await generate_video.fetch(job, world.shop.provider, draft)
         if isinstance(got, Clip):
-            return await _settle(run, await asyncio.to_thread(save, draft, target), caption, world)
+            return await _settle(run, await asyncio.to_thread(save, draft, fetched), caption, world)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
@@ -121,14 +120,17 @@ async def _later(run: Run, why: str, world: World) -> Run:
 
 
 async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], world: World) -> Run:
-    """The file is complete and synced; now the caption, then the row may say so."""
+    """The file is complete and synced; now Storage, if it is quick, and the caption; then the row may say so."""
     started = world.boot_seconds()
-    await clips.upload(run.run_id, clip.path, world)  # before the row says saved: another machine may bring it
+    stored_as = await clips.upload_soon(run.run_id, clip.path, world)  # a machine that dies with its disk lost nothing
     await caption
     took_ms = int((world.boot_seconds() - started) * 1000)
     saved = await world.ledger.save(
-        run.run_id, os.fspath(clip.path), clip.bytes, clip.sha256, job_id=run.job_id, ms=took_ms
+        run.run_id,
+        os.fspath(clips.path_of(run.run_id, world)),
+        clip.bytes,
+        clip.sha256,
+        job_id=run.job_id,
+        ms=took_ms,
     )
-    if not saved.ended:  # the run has another job by now: proof came late, and this was that other run's clip
-        clip.path.unlink(missing_ok=True)
-    return saved
+    return await clips.keep(saved, clip, stored_as, world)

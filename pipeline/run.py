@@ -8,7 +8,7 @@ the row says is true, and the ledger decides who moves it. It reads no clock and
 
 from uuid import UUID
 
-from pipeline import fence, reconcile, render, words
+from pipeline import clips, fence, reconcile, render, words
 from pipeline.attendance import attended
 from pipeline.records import Run, State
 from pipeline.world import ATTEMPTS_MAX, World
@@ -26,7 +26,10 @@ async def run(run_id: UUID, world: World) -> Run | None:
     Comes back with a run that has ended, or one that waits: its `next_look_at` says until when.
     """
     row = await world.ledger.start_attempt(run_id, ATTEMPTS_MAX, world.waits.attend)
-    if row is None or row.ended:
+    if row is None:
+        return None
+    if row.ended:
+        await clips.finish(row, world)
         return row
     async with attended(run_id, world):
         if row.state is State.RESERVED:

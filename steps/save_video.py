@@ -9,22 +9,24 @@ Effects  one rename, synced with its folder
 import hashlib
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from steps.generate_video import Clip
 
 
 def save(draft: Path, target: Path) -> Clip:
-    """Gives the file its final name. A clip that has it already was complete, and is replaced by its like."""
+    """Gives the complete file its name. A clip that has it already is replaced by its like."""
+    clip = stored(draft)
+    if clip is None:
+        raise FileNotFoundError(draft)
     draft.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
-    clip = stored(target)
-    assert clip is not None, f"{target} vanished while it was saved"
-    return clip
+    return replace(clip, path=target)
 
 
 def stored(target: Path) -> Clip | None:

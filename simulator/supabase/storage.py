@@ -51,6 +51,9 @@ async def _with_key(request: web.Request) -> web.Response:
         case "GET", ["bucket", name]:
             bucket = _bucket(project, name)
             return json_answer({**_STAMPS, "id": name, "name": name, "public": bucket.public})
+        case "PUT", ["bucket", name]:
+            _bucket(project, name).public = bool((await request.json()).get("public"))
+            return json_answer({"message": "Successfully updated"})
         case "POST", ["object", "sign", name, *path]:
             return _sign(project, name, "/".join(path), await request.json())
         case "POST" | "PUT" as method, ["object", name, *path] if path:

@@ -1,0 +1,147 @@
+"""What becomes of clips afterwards: names after a crash, uploads that did not go, and the old ones removed.
+
+In       the clips in this machine's folder
+Out      `Tending`: a round a minute
+Raises   what the road raises
+Effects  uploads, removes, renames; notes on the row
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
+from uuid import UUID
+
+from pipeline import clips
+from pipeline.bucket import Bucket, BucketError, BucketPublic, BucketRefused
+from pipeline.clip_records import ClipRecord, ClipRecords
+from pipeline.world import World
+
+TEND_SECONDS = 60.0
+AT_ONCE = 500  # runs in one question
+DAY_SECONDS = 86_400.0
+AWAY_AFTER = 3  # uploads refused one after another: Storage is away, and asked again in the next round
+
+log = logging.getLogger(__name__)
+
+
+class Tending:
+    """Uploads what lies here and not in the bucket, and removes what its user has had for MEDIA_KEEP_DAYS."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._records = ClipRecords(world.ledger.rpc)
+        self._settled: set[str] = set()  # nothing to upload any more
+
+    async def for_ever(self, pause_seconds: float = TEND_SECONDS) -> None:
+        """Until canceled; what goes wrong is logged and tried again."""
+        while True:
+            try:
+                await self.once()
+            except Exception:  # clips are kept, whatever it was; a loop that ends would fill the disk
+                log.exception("storage", extra={"action": "tend_failed"})
+            await asyncio.sleep(pause_seconds)
+
+    async def once(self) -> None:
+        """One round. Raises what the road raises."""
+        await self._finish()
+        if (bucket := self._world.bucket) is not None and await self._is_safe(bucket):
+            await self._upload_the_rest(bucket)
+        if self._world.keep_days:
+            await self._drop_old()
+
+    async def _finish(self) -> None:
+        """What a crash left: a clip that is its run's gets its name, another job's and old drafts go."""
+        fetched = {_run_of(path): path for path in self._world.media.glob(".*.clip")}
+        async for record in self._records_of(run_id for run_id in fetched if run_id):
+            path = fetched[record.run_id]
+            wanted = record.sha256 is not None and not record.dropped
+            if wanted and await asyncio.to_thread(clips.is_clip, path, record.sha256):
+                with contextlib.suppress(FileNotFoundError):  # whoever saved it was as quick
+                    path.replace(clips.path_of(record.run_id, self._world))
+            else:
+                path.unlink(missing_ok=True)
+        for draft in self._world.media.glob(".*.part"):
+            with contextlib.suppress(OSError):
+                if draft.stat().st_mtime < time.time() - DAY_SECONDS:
+                    draft.unlink()
+
+    async def _is_safe(self, bucket: Bucket) -> bool:
+        """Whether the bucket is a private one, still: somebody may have changed it while we ran."""
+        try:
+            await bucket.prepare()
+        except BucketPublic as public:
+            log.error("storage", extra={"action": "bucket_public", "error": str(public)})
+            await self._records.tell_broken(str(public))
+            return False
+        except BucketRefused as refused:
+            log.error("storage", extra={"action": "bucket_refused", "error": str(refused)})
+            await self._records.tell_broken(str(refused))
+            return False
+        except BucketError as error:
+            log.warning("storage", extra={"action": "bucket_away", "error": str(error)})
+            return False
+        return True
+
+    async def _upload_the_rest(self, bucket: Bucket) -> None:
+        here = [run_id for run_id in _runs_in(self._world.media) if run_id not in self._settled]
+        refused_in_a_row = 0
+        async for record in self._records_of(here):
+            if record.stored is not None or record.dropped or record.sha256 is None:
+                self._settled.add(record.run_id)
+                continue
+            path = clips.path_of(record.run_id, self._world)
+            if not await asyncio.to_thread(clips.is_clip, path, record.sha256):
+                log.error("storage", extra={"action": "not_the_clip", "run_id": record.run_id})
+                continue
+            try:
+                stored = await bucket.put(path, path.name)
+            except BucketRefused as error:  # this one, perhaps; the next may fit
+                clips.log_not_uploaded(record.run_id, error)
+                await self._records.tell_broken(str(error))
+            except (BucketError, OSError) as error:  # or this one alone: the others have their turn
+                clips.log_not_uploaded(record.run_id, error)
+                refused_in_a_row += 1
+                if refused_in_a_row == AWAY_AFTER:
+                    return
+            else:
+                refused_in_a_row = 0
+                await self._records.note_stored(record.run_id, stored, record.sha256)
+
+    async def _drop_old(self) -> None:
+        media, bucket = self._world.media, self._world.bucket
+        before = time.time() - self._world.keep_days * DAY_SECONDS
+        here = [run_id for run_id in _runs_in(media) if clips.path_of(run_id, self._world).stat().st_mtime < before]
+        for run_id, stored in await self._records.to_drop(self._world.keep_days, here[:AT_ONCE], AT_ONCE):
+            clip = clips.path_of(run_id, self._world)
+            if stored is not None and bucket is None:  # a machine without the bucket's settings
+                clip.unlink(missing_ok=True)
+                continue
+            if stored is not None and bucket is not None:
+                try:
+                    await bucket.remove(stored)
+                except BucketError as error:
+                    log.warning("storage", extra={"action": "not_removed", "run_id": run_id, "error": str(error)})
+                    return
+            clip.unlink(missing_ok=True)
+            await self._records.note_dropped(run_id)
+
+    async def _records_of(self, run_ids: Iterable[str]) -> AsyncIterator[ClipRecord]:
+        asked = list(run_ids)
+        for first in range(0, len(asked), AT_ONCE):
+            for record in await self._records.of(asked[first : first + AT_ONCE]):
+                yield record
+
+
+def _run_of(path: Path) -> str | None:
+    """The run whose file this is; other people's are none of ours."""
+    try:
+        return str(UUID(path.name.removeprefix(".").partition(".")[0]))
+    except ValueError:
+        return None
+
+
+def _runs_in(media: Path) -> Iterator[str]:
+    return (run_id for path in media.glob("*.mp4") if (run_id := _run_of(path)) is not None)

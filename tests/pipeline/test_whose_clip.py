@@ -1,0 +1,231 @@
+"""A clip is a job's: what was fetched for a run is not the run's any more once a late proof gives it another job."""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+
+import pipeline.clips
+from pipeline import clips
+from pipeline.bucket import Bucket, open_bucket
+from pipeline.ledger import Ledger, Won
+from pipeline.records import JobSource, Run, State
+from pipeline.road import Json, LedgerUnavailable
+from pipeline.road_supabase import open_client
+from pipeline.run import admit, run
+from pipeline.tending import Tending
+from pipeline.world import World
+from steps.check_limits import Admitted
+from steps.provider import Content
+from steps.videos_protocol import Made, read_answer
+from tests.fixtures import Simulator, open_test_world, simulator_process, wish
+from tests.project import SECRET_KEY, jwt
+
+NAME = "onetake"
+
+
+@pytest.fixture
+def at() -> Iterator[Simulator]:
+    with simulator_process("--speed", "instant", f"--supabase-key={SECRET_KEY}={jwt('service_role')}") as process:
+        yield process
+
+
+@asynccontextmanager
+async def opened(at: Simulator, name: str = NAME) -> AsyncIterator[Bucket]:
+    async with open_bucket(at.url.removesuffix("/v1"), SECRET_KEY, name) as bucket:
+        yield bucket
+
+
+@pytest.fixture
+async def world(at: Simulator, ledger_dsn: str, tmp_path: Path) -> AsyncIterator[World]:
+    async with open_test_world(ledger_dsn, at, tmp_path) as place, opened(at) as bucket:
+        yield replace(place, bucket=bucket)
+
+
+@dataclass(frozen=True)
+class Bought:
+    run_id: UUID
+    token: str
+    job_id: str
+
+
+async def bought_and_lost(world: World, at: Simulator, user: str) -> Bought:
+    """A paid job whose answer has not come to the ledger yet."""
+    admitted = await admit(wish(at, user_id=user), world)
+    assert isinstance(admitted, Admitted), admitted
+    verdict: dict[str, Json] = {
+        "improved_prompt": "a boat",
+        "title": "t",
+        "category": "c",
+        "language": "en",
+        "template": {},
+    }
+    paid: dict[str, Json] = {"confirm_seconds": 900, "cost_microusd": 0, "ms": 1}
+    await world.ledger.rpc("approve", {"run_id": str(admitted.run_id), **verdict, **paid})
+    token = secrets.token_hex(16)
+    won = await world.ledger.begin_submission(admitted.run_id, token, world.shop.places)
+    assert isinstance(won, Won)
+    made = read_answer(await world.shop.provider.post(won.order, lambda: None), refuses_429=False)
+    assert isinstance(made, Made)
+    await world.ledger.mark_uncertain(admitted.run_id, "lost", token=token)
+    return Bought(admitted.run_id, token, made.job.job_id)
+
+
+async def adopted_crosswise(world: World, at: Simulator) -> tuple[Bought, Bought]:
+    """Two alike, each given the other's job from the list, where nothing tells them apart."""
+    one, two = await bought_and_lost(world, at, "cli:a"), await bought_and_lost(world, at, "cli:b")
+    assert (await world.ledger.record_submission(one.run_id, two.job_id, JobSource.LIST)).recorded
+    assert (await world.ledger.record_submission(two.run_id, one.job_id, JobSource.LIST)).recorded
+    return one, two
+
+
+async def proven(world: World, bought: Bought) -> None:
+    """The late answer: the job is this run's, whoever adopted it."""
+    await world.ledger.record_submission(bought.run_id, bought.job_id, JobSource.ANSWER, token=bought.token)
+
+
+async def sha256_of(world: World, job_id: str, folder: Path) -> str:
+    got = await world.shop.provider.content(job_id, folder / "as the provider has it")
+    assert isinstance(got, Content)
+    return got.sha256
+
+
+def before_save(world: World, happens: Callable[[], Awaitable[None]]) -> World:
+    """Something else happens before the run is said to be saved."""
+    real = world.ledger.rpc
+
+    async def rpc(name: str, args: Mapping[str, Json]) -> Json:
+        if name == "save_run":
+            await happens()
+        return await real(name, args)
+
+    return replace(world, ledger=Ledger(rpc))
+
+
+async def fresh(world: World, run_id: UUID) -> Run:
+    row = await world.ledger.load(run_id)
+    assert row is not None
+    return row
+
+
+def due(ledger_dsn: str) -> None:
+    with psycopg.connect(ledger_dsn, autocommit=True) as connection:
+        connection.execute("update onetake.runs set next_look_at = null")
+
+
+async def test_a_crash_with_another_jobs_clip_saves_the_right_one(
+    world: World, at: Simulator, ledger_dsn: str, tmp_path: Path
+) -> None:
+    async def die() -> None:
+        raise LedgerUnavailable("the process died here")
+
+    one, two = await adopted_crosswise(world, at)
+    with pytest.raises(LedgerUnavailable):
+        await run(one.run_id, before_save(world, die))
+    await proven(world, two)
+    due(ledger_dsn)
+    for each in (one, two):
+        await run(each.run_id, world)
+    for each in (one, two):
+        row = await fresh(world, each.run_id)
+        assert (row.state, row.job_id) == (State.SAVED, each.job_id)
+        assert row.file_sha256 == await sha256_of(world, each.job_id, tmp_path)
+        assert hashlib.sha256((await clips.at_hand(row, world)).read_bytes()).hexdigest() == row.file_sha256
+    assert at.creates() == 2
+    await Tending(world).once()
+    assert not list(world.media.glob(".*")), "what was fetched for the wrong run is gone"
+
+
+async def test_a_swap_while_a_clip_is_put_leaves_no_note_of_it(
+    world: World, at: Simulator, ledger_dsn: str, tmp_path: Path
+) -> None:
+    one, two = await adopted_crosswise(world, at)
+    row = await run(one.run_id, before_save(world, lambda: proven(world, two)))
+    assert row is not None
+    assert (row.state, row.stored) == (State.RENDERING, None)
+    at.trouble("storage", "drop_before", always=True)
+    due(ledger_dsn)
+    row = await run(one.run_id, world)
+    assert row is not None
+    assert (row.state, row.stored, row.job_id) == (State.SAVED, None, one.job_id)
+    at.control("DELETE", "/_sim/faults")
+    await Tending(world).once()
+    row = await fresh(world, one.run_id)
+    assert row.stored == f"{NAME}/{one.run_id}.mp4"
+    elsewhere = replace(world, media=tmp_path / "another machine")
+    assert clips.is_clip(await clips.at_hand(row, elsewhere), row.file_sha256)
+
+
+async def bought(world: World, at: Simulator, prompt: str = "a paper boat") -> Run:
+    admitted = await admit(wish(at, prompt, user_id=f"cli:{prompt}"), world)
+    assert isinstance(admitted, Admitted)
+    row = await run(admitted.run_id, world)
+    assert row is not None
+    assert row.state is State.SAVED
+    return row
+
+
+async def test_a_clip_whose_process_died_before_it_had_its_name_is_found(world: World, at: Simulator) -> None:
+    row = await bought(world, at)
+    named, unnamed = clips.path_of(row.run_id, world), clips.fetched_path(row, world)
+    named.rename(unnamed)
+    assert await clips.at_hand(row, world) == named
+    named.rename(unnamed)
+    await Tending(world).once()
+    assert named.is_file()
+    assert not unnamed.exists()
+
+
+async def test_a_file_that_is_not_the_runs_clip_is_not_put_into_the_bucket(world: World, at: Simulator) -> None:
+    row = await bought(replace(world, bucket=None), at)
+    path = clips.path_of(row.run_id, world)
+    whole = path.read_bytes()
+    path.write_bytes(b"left over from another machine's run")
+    await Tending(world).once()
+    assert (await fresh(world, row.run_id)).stored is None
+    path.write_bytes(whole)
+    await Tending(world).once()
+    assert (await fresh(world, row.run_id)).stored is not None
+
+
+async def test_storage_that_hangs_does_not_hold_up_a_run(
+    world: World, at: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.clips, "UPLOAD_SOON_SECONDS", 0.3)
+    at.trouble("storage", "hang", always=True)
+    async with asyncio.timeout(10):
+        row = await bought(world, at)
+    assert row.stored is None
+
+
+async def test_clips_stay_at_hand_when_the_bucket_has_another_name(world: World, at: Simulator, tmp_path: Path) -> None:
+    row = await bought(world, at)
+    async with opened(at, "renamed") as renamed:
+        elsewhere = replace(world, media=tmp_path / "another machine", bucket=renamed)
+        assert clips.is_clip(await clips.at_hand(row, elsewhere), row.file_sha256)
+        await world.ledger.told(row.run_id, State.SAVED, delivered=True)
+        await Tending(replace(elsewhere, keep_days=1e-9)).once()
+    assert (await fresh(world, row.run_id)).dropped_at is not None
+    assert at.control("GET", "/_sim/supabase")["buckets"][NAME]["objects"] == {}
+
+
+async def test_a_bucket_that_becomes_public_gets_no_clip_and_operators_hear_of_it(world: World, at: Simulator) -> None:
+    await bought(world, at)
+    async with open_client(at.url.removesuffix("/v1"), SECRET_KEY) as client:
+        await client.storage.update_bucket(NAME, {"public": True})
+    tending = Tending(world)
+    await tending.once()
+    row = await bought(world, at, "a kite")
+    await tending.once()
+    assert row.stored is None
+    alerts = await world.ledger.rpc("take_alerts", {"seconds": 60})
+    assert isinstance(alerts, list)
+    (alert,) = [each for each in alerts if each["kind"] == "storage"]
+    assert "the bucket onetake is public" in alert["detail"]["words"]
