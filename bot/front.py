@@ -24,6 +24,7 @@ from bot.offer import Offer
 from bot.ordering import Enqueue, Orders
 from bot.outbox import Outbox, Time
 from bot.replies import Replies
+from bot.shared_budget import SharedBudget
 from bot.throttle import Throttle
 from bot.words import N_, Words, language_of
 from pipeline.alerts import Alerts
@@ -80,7 +81,7 @@ async def open_front(bot: Bot, back: Back, *, alarms: bool = True, time: Time = 
     """Cards are kept as long as this is open, and alerts told, by one process of them all."""
     rpc = back.ledger.rpc
     customers, telling = Customers(rpc), Telling(rpc)
-    outbox = Outbox(bot, Meter(time.clock), time, Turns(rpc) if back.shared_turns else None)
+    outbox = Outbox(bot, Meter(time.clock), time, SharedBudget(Turns(rpc), time.clock) if back.shared_turns else None)
     board = Board(outbox, telling, back.ledger, customers, back.shop, back.offer, back.slow_seconds)
     courier = Courier(outbox, board, telling, back.offer, back.new_teller, back.clip_of)
     replies = Replies(outbox)

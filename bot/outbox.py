@@ -10,7 +10,7 @@ Effects  at most one request per call
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -30,12 +30,10 @@ from aiogram.exceptions import (
 from aiogram.methods import TelegramMethod
 
 from bot.meter import CHAT_GAP_SECONDS, Meter, Urgency, lane_of
-from pipeline.road import LedgerUnavailable
-from pipeline.turns import Turns
+from bot.shared_budget import SharedBudget
 
 Result = TypeVar("Result")
 PATIENCE_SECONDS = 30.0
-SHARED_SECONDS = 2.0  # of patience with the budget that all processes share
 UPLOAD_SECONDS = 300
 CALL_SECONDS = 20
 NOT_MODIFIED = "message is not modified"
@@ -98,10 +96,11 @@ class Time:
 class Outbox:
     """Calls of one bot. Two calls in one chat never overtake each other."""
 
-    def __init__(self, bot: Bot, meter: Meter, pace: Time, shared: Turns | None = None) -> None:
+    def __init__(self, bot: Bot, meter: Meter, pace: Time, shared: SharedBudget | None = None) -> None:
         self.bot = bot
         self._meter, self._shared = meter, shared
         self._clock, self._sleep = pace.clock, pace.sleep
+        self.flood_waits = 0  # how often Telegram told us to wait
         self._lanes: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def say(
@@ -117,32 +116,31 @@ class Outbox:
         patience = patience if urgency is Urgency.ANSWER else 0.0
         deadline = self._clock() + patience
         async with self._turn(chat_id, patience):
-            while wait := await self._wait_for(chat_id, urgency):
-                if self._clock() + wait > deadline:
-                    raise Later(wait)
-                await self._sleep(wait)
+            await self._take_turn(chat_id, urgency, deadline)
             return await self._call(method, chat_id, answer_seconds)
 
-    async def _wait_for(self, chat_id: int, urgency: Urgency) -> float:
-        """Seconds until this call's turn, by our own meter and the one that all processes share; 0 takes the turn."""
-        wait = self._meter.wait_for(chat_id, urgency)
-        if not wait and self._shared is not None:
-            try:
-                async with asyncio.timeout(SHARED_SECONDS):
-                    wait = await self._shared.take(self._meter.lanes(self.bot.id, chat_id, urgency))
-            except (LedgerUnavailable, TimeoutError):  # then our own must do: an outage silences nobody
-                wait = 0.0
-            wait = max(wait, self._meter.wait_for(chat_id, urgency))  # others may have spoken meanwhile
-        if not wait:
-            self._meter.count(chat_id)
-        return wait
+    async def _take_turn(self, chat_id: int, urgency: Urgency, deadline: float) -> None:
+        """Waits for a turn by our own meter and the budget that all processes share. Raises Later past `deadline`."""
+        granted = self._shared is None  # a turn that the others have left to us is kept until our own meter agrees
+        while True:
+            wait = self._meter.wait_for(chat_id, urgency)
+            if not wait and not granted and self._shared is not None:
+                if self._shared.crowded and self._clock() >= deadline:
+                    raise Later(CHAT_GAP_SECONDS)
+                wait = await self._shared.wait_for(self._meter.lanes(self.bot.id, chat_id, urgency))
+                granted = not wait
+                wait = wait or self._meter.wait_for(chat_id, urgency)  # others may have spoken meanwhile
+            if not wait:
+                self._meter.count(chat_id)
+                return
+            if self._clock() + wait > deadline:
+                raise Later(wait)
+            await self._sleep(wait)
 
     async def _silence(self, chat_id: int | None, seconds: float) -> None:
         self._meter.silence(chat_id, seconds)
         if self._shared is not None:
-            with suppress(LedgerUnavailable, TimeoutError):
-                async with asyncio.timeout(SHARED_SECONDS):
-                    await self._shared.silence(lane_of(self.bot.id, chat_id), seconds)
+            await self._shared.silence(lane_of(self.bot.id, chat_id), seconds)
 
     async def ask(self, method: TelegramMethod[Result]) -> Result:
         """A call that no chat sees and no budget counts: an answer to a tap, the command list."""
@@ -152,6 +150,7 @@ class Outbox:
         try:
             return await self.bot(method, request_timeout=answer_seconds)
         except TelegramRetryAfter as error:
+            self.flood_waits += 1
             await self._silence(chat_id, error.retry_after)
             raise Later(float(error.retry_after)) from error
         except TelegramForbiddenError as error:

@@ -7,6 +7,9 @@ Effects  the one row of `onetake.hosts`. Losing it stops the work; that nothing 
 """
 
 import asyncio
+import fcntl
+import logging
+import os
 import secrets
 import socket
 from collections.abc import Coroutine
@@ -15,9 +18,10 @@ from pathlib import Path
 
 from pipeline.cancel import stop
 from pipeline.config import ConfigError
-from pipeline.road import LedgerUnavailable, Rpc
+from pipeline.road import LedgerError, Rpc
 
 LEASE_SECONDS = 20.0
+log = logging.getLogger(__name__)
 
 
 class HostTaken(ConfigError):
@@ -57,17 +61,20 @@ class HostLease:
             await asyncio.sleep(self._lease_seconds / 4)
             try:
                 await self.take()
-            except LedgerUnavailable:  # nor can anything be bought meanwhile
-                continue
+            except LedgerError as error:  # it may be over in a moment, and nothing can be bought meanwhile
+                log.warning("host", extra={"action": "lease_not_prolonged", "error": str(error)})
 
 
 def host_name(home: Path) -> str:
     """'<host> <random word>': a name of this data folder's own, made at the first start."""
     kept = home / "host"
     home.mkdir(parents=True, exist_ok=True)
-    try:
-        with kept.open("x", encoding="utf-8") as file:
-            file.write(f"{socket.gethostname()} {secrets.token_hex(8)}")
-    except FileExistsError:
-        pass
-    return kept.read_text(encoding="utf-8").strip()
+    with kept.open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # one of two that begin at once
+        file.seek(0)
+        if not (name := file.read().strip()):  # new, or a power cut came before it was written
+            name = f"{socket.gethostname()} {secrets.token_hex(8)}"
+            file.write(name)
+            file.flush()
+            os.fsync(file.fileno())
+        return name

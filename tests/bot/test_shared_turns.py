@@ -5,12 +5,15 @@ import time
 from collections.abc import Mapping
 
 import pytest
+from aiogram import Bot
 from aiogram.exceptions import TelegramRetryAfter
 from aiogram.methods import SendMessage
+from aiogram.types import Message
 
-from bot.meter import CHAT_GAP_SECONDS, Meter, Urgency
+from bot.meter import ALL_GAP_SECONDS, CHAT_GAP_SECONDS, Meter, Urgency
 from bot.outbox import Later, Outbox, Time
-from pipeline.road import Json, LedgerUnavailable
+from bot.shared_budget import AT_ONCE, SharedBudget
+from pipeline.road import Json, LedgerUnavailable, Rpc
 from pipeline.road_psycopg import open_road
 from pipeline.turns import Turns
 from tests.bot.recording import make_bot
@@ -20,9 +23,13 @@ def said(chat: int = 1) -> SendMessage:
     return SendMessage(chat_id=chat, text="x")
 
 
+def box_of(bot: Bot, rpc: Rpc) -> Outbox:
+    return Outbox(bot, Meter(time.monotonic), Time(), SharedBudget(Turns(rpc), time.monotonic))
+
+
 async def test_two_processes_keep_one_gap_in_a_chat(ledger_dsn: str) -> None:
     async with open_road(ledger_dsn) as rpc:
-        boxes = [Outbox(make_bot()[0], Meter(time.monotonic), Time(), Turns(rpc)) for _ in range(2)]
+        boxes = [box_of(make_bot()[0], rpc) for _ in range(2)]
         began = time.monotonic()
         await asyncio.gather(*(box.say(said(), 1) for box in boxes))
         assert time.monotonic() - began >= CHAT_GAP_SECONDS
@@ -34,7 +41,7 @@ async def test_two_processes_keep_one_gap_in_a_chat(ledger_dsn: str) -> None:
 async def test_all_processes_are_silent_when_one_was_told_to_be(ledger_dsn: str) -> None:
     async with open_road(ledger_dsn) as rpc:
         (first, session), (second, _) = make_bot(), make_bot()
-        boxes = [Outbox(bot, Meter(time.monotonic), Time(), Turns(rpc)) for bot in (first, second)]
+        boxes = [box_of(bot, rpc) for bot in (first, second)]
         session.meets(SendMessage, TelegramRetryAfter(said(), "slow", 30))
         with pytest.raises(Later):
             await boxes[0].say(said(), 1)
@@ -48,8 +55,50 @@ async def test_an_outage_of_the_ledger_silences_nobody() -> None:
         raise LedgerUnavailable(name)
 
     bot, session = make_bot()
-    box = Outbox(bot, Meter(time.monotonic), Time(), Turns(away))
+    box = box_of(bot, away)
     await box.say(said(), 1)
     with pytest.raises(Later):
         await box.say(said(), 1, Urgency.TICK)  # our own meter goes on
     assert len(session.of(SendMessage)) == 1
+
+
+async def test_a_ledger_that_is_slow_is_asked_by_few_at_once_and_keeps_its_budget() -> None:
+    """Three processes with many chats each: a far ledger (80 ms) makes them slow, and never faster than they may be."""
+    asking, most, taken = 0, 0, list[float]()
+
+    async def far(name: str, args: Mapping[str, Json]) -> Json:
+        nonlocal asking, most
+        asking += 1
+        most = max(most, asking)
+        await asyncio.sleep(0.08)
+        asking -= 1
+        now = time.monotonic()
+        if taken and now - taken[-1] < ALL_GAP_SECONDS:
+            return taken[-1] + ALL_GAP_SECONDS - now
+        taken.append(now)
+        return 0
+
+    bots = [make_bot() for _ in range(3)]
+    boxes = [box_of(bot, far) for bot, _ in bots]
+    said_all = (box.say(said(chat), chat, patience=3) for box in boxes for chat in range(1, 61))
+    outcomes = await asyncio.gather(*said_all, return_exceptions=True)
+    calls = sum(len(session.of(SendMessage)) for _, session in bots)
+    assert {type(each) for each in outcomes} <= {Later, Message}
+    assert calls == len(taken), "nobody spoke without a turn, and no turn was thrown away"
+    assert calls > 20
+    assert most <= 3 * AT_ONCE
+
+
+async def test_a_ledger_that_did_not_answer_is_left_alone_for_a_while() -> None:
+    asked = 0
+
+    async def away(name: str, args: Mapping[str, Json]) -> Json:
+        nonlocal asked
+        asked += 1
+        raise LedgerUnavailable(name)
+
+    bot, session = make_bot()
+    box = box_of(bot, away)
+    for chat in range(1, 6):
+        await box.say(said(chat), chat)
+    assert (asked, len(session.of(SendMessage))) == (1, 5)

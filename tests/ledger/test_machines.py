@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from tests.ledger.desk import Desk
@@ -75,9 +76,13 @@ def test_a_database_says_which_migrations_it_has(desk: Desk) -> None:
 def test_a_saved_clip_is_wanted_in_storage_until_it_is_there(desk: Desk) -> None:
     saved, rendering = desk.saved("tg:1"), desk.rendering("tg:2")
     asked = [saved, rendering, str(uuid4())]
-    assert desk.call("not_stored", run_ids=asked) == {"wanted": [saved], "settled": []}
-    desk.call("note_stored", run_id=saved, stored="bucket/x.mp4")
-    assert desk.call("not_stored", run_ids=asked) == {"wanted": [], "settled": [saved]}
+    record = {"run_id": saved, "sha256": "f", "stored": None, "dropped": False}
+    assert desk.call("clips_of", run_ids=asked) == [record]
+    desk.call("note_stored", run_id=saved, stored="bucket/x.mp4", sha256="of another job's clip")
+    assert desk.call("clips_of", run_ids=asked) == [record]
+    desk.call("note_stored", run_id=saved, stored="bucket/x.mp4", sha256="f")
+    assert desk.call("clips_of", run_ids=asked) == [record | {"stored": "bucket/x.mp4"}]
+    assert desk.call("note_stored", run_id=rendering, stored="bucket/y.mp4", sha256="f")["stored"] is None
 
 
 @pytest.mark.parametrize("stored", [True, False])
@@ -86,7 +91,7 @@ def test_only_what_its_user_has_is_ever_too_old(desk: Desk, stored: bool) -> Non
     for run_id in runs:
         desk.age(run_id, 86_400 * (1 if run_id == runs[2] else 8))
         if stored:
-            desk.call("note_stored", run_id=run_id, stored=f"b/{run_id}.mp4")
+            desk.call("note_stored", run_id=run_id, stored=f"b/{run_id}.mp4", sha256="f")
     here = [] if stored else runs
     name = f"b/{runs[0]}.mp4" if stored else None
     assert desk.call("clips_to_drop", days=7, run_ids=here, at_most=10) == [{"run_id": runs[0], "stored": name}]
@@ -94,3 +99,30 @@ def test_only_what_its_user_has_is_ever_too_old(desk: Desk, stored: bool) -> Non
     desk.call("note_dropped", run_id=runs[1])
     assert desk.row(runs[0])["dropped_at"]
     assert desk.row(runs[1])["dropped_at"] is None, "its user does not have it yet"
+
+
+def test_a_clock_that_stepped_back_silences_nobody(desk: Desk) -> None:
+    assert desk.call("take_turn", lanes=[lane("a", gap=1, at_most=2)]) == 0
+    desk.write("update onetake.lanes set calls = array(select c + interval '1 hour' from unnest(calls) c)")
+    assert desk.call("take_turn", lanes=[lane("a", gap=1, at_most=2)]) == 0
+    assert desk.call("take_turn", lanes=[lane("a", gap=1, at_most=2)]) > 0
+
+
+def test_a_lane_that_is_removed_while_it_is_asked_for_is_made_again(desk: Desk) -> None:
+    """Somebody sweeps idle lanes between the insert and the lock: simulated by a sweep that is not committed yet."""
+    desk.call("take_turn", lanes=[lane("a")])
+    with psycopg.connect(desk.dsn) as sweeping, ThreadPoolExecutor(1) as threads:
+        sweeping.execute("delete from onetake.lanes")
+        asking = threads.submit(desk.call, "take_turn", lanes=[lane("a"), lane("b")])
+        time.sleep(0.3)
+        sweeping.commit()
+        assert asking.result(timeout=5) == 0
+
+
+def test_a_sweep_of_idle_lanes_passes_over_those_in_use(desk: Desk) -> None:
+    desk.call("take_turn", lanes=[lane("old")])
+    desk.write("update onetake.lanes set used_at = used_at - interval '25 hours'")
+    with psycopg.connect(desk.dsn) as using:
+        using.execute("select from onetake.lanes for update")
+        desk.call("silence_lane", lane="new", seconds=1)
+    assert desk.one("select count(*) from onetake.lanes") == 2
