@@ -30,7 +30,9 @@ def path_of(url: str) -> str:
     return urlsplit(url).path or "/"
 
 
-def make_app(bot: Bot, feed: Feed, url: str, secret: str) -> web.Application:
+def make_app(bot: Bot, feed: Feed, url: str, secret: str, app: web.Application | None = None) -> web.Application:
+    """One of its own, or the given one with one route more."""
+
     async def update(request: web.Request) -> web.Response:
         if not secrets.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), secret.encode()):
             return web.Response(status=401)
@@ -48,21 +50,29 @@ def make_app(bot: Bot, feed: Feed, url: str, secret: str) -> web.Application:
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"ok": True})
 
-    app = web.Application(client_max_size=5_000_000)
+    if app is None:
+        app = web.Application(client_max_size=5_000_000)
+        app.router.add_get("/healthz", healthz)
     app.router.add_post(path_of(url), update)
-    app.router.add_get("/healthz", healthz)
     return app
 
 
 @asynccontextmanager
 async def serve(
-    bot: Bot, feed: Feed, url: str, secret: str, host: str, port: int, allowed_updates: Sequence[str]
+    bot: Bot,
+    feed: Feed,
+    url: str,
+    secret: str,
+    host: str,
+    port: int,
+    allowed_updates: Sequence[str],
+    app: web.Application | None = None,
 ) -> AsyncIterator[int]:
     """Listens, then tells Telegram where. Leaving the block ends intake first and waits for what is being handled.
 
     The webhook stays set: updates wait at Telegram until the next start. Raises OSError, TelegramAPIError.
     """
-    runner = web.AppRunner(make_app(bot, feed, url, secret), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    runner = web.AppRunner(make_app(bot, feed, url, secret, app), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

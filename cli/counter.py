@@ -28,6 +28,7 @@ from aiogram.exceptions import (
 from aiogram.methods import SetMyCommands
 from aiogram.types import BotCommand
 from aiogram.utils.token import TokenValidationError
+from aiohttp.web import Application
 from pydantic import SecretStr
 
 from bot import webhook
@@ -39,6 +40,7 @@ from bot.polling import Conflict, poll
 from bot.words import LANGUAGES, Words
 from cli import logs
 from cli.exits import Exit, Stop
+from cli.page import listening, page_of
 from cli.pages import clock
 from cli.programs import simulator
 from cli.simulation import missing_parts
@@ -67,7 +69,7 @@ async def serve(settings: Settings, *, worker: bool) -> None:
             await premises.desk.host.take()
         await _introduce(bot)
         front = await opened.enter_async_context(open_front(bot, back_of(premises, engine, staged, demo=demo)))
-        await _serve(front, engine, premises, staged, worker=worker)
+        await _serve(front, engine, premises, staged, worker=worker, demo=demo)
     typer.echo(f"{clock()} bot stopped; what is unfinished goes on at the next start")
 
 
@@ -180,19 +182,24 @@ def back_of(premises: Premises, engine: Engine, settings: Settings, *, demo: boo
         new_teller=premises.world.new_token,
         clip_of=partial(at_hand, world=premises.world),
         slow_seconds=settings.slow_notice_seconds,
-        shared_turns=premises.desk.host is None,
+        shared_turns=True,  # `onetake worker` speaks for this bot, too
     )
 
 
-async def _serve(front: Front, engine: Engine, premises: Premises, settings: Settings, *, worker: bool) -> None:
+async def _serve(
+    front: Front, engine: Engine, premises: Premises, settings: Settings, *, worker: bool, demo: bool
+) -> None:
     stopping = stopping_signal()
     async with AsyncExitStack() as opened:
         tasks: list[asyncio.Task[Any]] = []
         if worker:
             work = engine.work(premises.world, front.courier.tell, pace_of(settings), front.board.follow)
-            tasks.append(asyncio.create_task(alone(work, premises)))
+        else:
+            work = _nothing()  # the place of this machine is kept all the same
+        tasks.append(asyncio.create_task(alone(work, premises)))
         tasks.append(asyncio.create_task(say_changes(premises.desk.operators)))
-        intake = asyncio.create_task(_intake(front, settings, stopping))
+        page = page_of(settings, premises, engine, front, demo=demo)
+        intake = asyncio.create_task(_intake(front, settings, stopping, page, demo=demo))
         opened.push_async_callback(_stop_all, tasks)
         await asyncio.wait([intake, *tasks[:1]], return_when=asyncio.FIRST_COMPLETED)
         if stopping.is_set():
@@ -204,6 +211,10 @@ async def _serve(front: Front, engine: Engine, premises: Premises, settings: Set
             await intake
 
 
+async def _nothing() -> None:
+    await asyncio.Event().wait()
+
+
 async def _stop_all(tasks: "list[asyncio.Task[Any]]") -> None:
     for task in tasks:
         await stop(task)
@@ -212,34 +223,52 @@ async def _stop_all(tasks: "list[asyncio.Task[Any]]") -> None:
             raise error
 
 
-async def _intake(front: Front, settings: Settings, stopping: asyncio.Event) -> None:
+async def _intake(
+    front: Front, settings: Settings, stopping: asyncio.Event, page: Application | None, *, demo: bool
+) -> None:
     if settings.webhook_url is None:
-        try:
-            await poll(front.bot, front.feed, ALLOWED_UPDATES, stopping)
-        except Conflict as error:
-            raise Stop(
-                "another process polls this bot token; stop it, or use a token of its own for this one. "
-                "Nothing was lost: updates wait at Telegram",
-                Exit.ENDED_OTHERWISE,
-            ) from error
-        except TelegramUnauthorizedError:
-            raise Stop(
-                "TELEGRAM_BOT_TOKEN: Telegram takes it no more, so the bot hears nothing; set the new one. "
-                "What was accepted goes on at the next start",
-                Exit.ENDED_OTHERWISE,
-            ) from None
+        async with AsyncExitStack() as opened:
+            if page is not None:
+                await opened.enter_async_context(listening(page, settings, demo=demo))
+            await _poll(front, stopping)
         return
     assert settings.webhook_secret is not None, "the settings see to it"
     secret = settings.webhook_secret.get_secret_value()
     try:
         async with webhook.serve(
-            front.bot, front.feed, settings.webhook_url, secret, settings.http_host, settings.http_port, ALLOWED_UPDATES
+            front.bot,
+            front.feed,
+            settings.webhook_url,
+            secret,
+            settings.http_host,
+            settings.http_port,
+            ALLOWED_UPDATES,
+            page,
         ) as port:
             typer.echo(
                 f"{clock()} webhook listens on {settings.http_host}:{port}{webhook.path_of(settings.webhook_url)}"
             )
+            if page is not None:
+                typer.echo(f"{clock()} operators' page: http://{settings.http_host}:{port}/admin")
             await stopping.wait()
     except OSError as error:
         raise Stop(f"HTTP_PORT: {settings.http_port} cannot be listened on ({error.strerror or error})") from error
     except (TelegramAPIError, NotSaid) as error:
         raise Stop(f"WEBHOOK_URL: Telegram did not take it ({type(error).__name__})") from error
+
+
+async def _poll(front: Front, stopping: asyncio.Event) -> None:
+    try:
+        await poll(front.bot, front.feed, ALLOWED_UPDATES, stopping)
+    except Conflict as error:
+        raise Stop(
+            "another process polls this bot token; stop it, or use a token of its own for this one. "
+            "Nothing was lost: updates wait at Telegram",
+            Exit.ENDED_OTHERWISE,
+        ) from error
+    except TelegramUnauthorizedError:
+        raise Stop(
+            "TELEGRAM_BOT_TOKEN: Telegram takes it no more, so the bot hears nothing; set the new one. "
+            "What was accepted goes on at the next start",
+            Exit.ENDED_OTHERWISE,
+        ) from None

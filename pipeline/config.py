@@ -30,6 +30,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 YEAR_SECONDS = 366 * 86400  # no wait is longer; an endless one would be a mistake
 Seconds = Annotated[float, Field(gt=0, le=YEAR_SECONDS)]
 SecondsOrZero = Annotated[float, Field(ge=0, le=YEAR_SECONDS)]
+ADMIN_TOKEN_CHARACTERS_MIN = 16
 # For settings without a default; those with one are shown with it.
 EXAMPLES = {
     "openai_api_key": "sk-...",
@@ -44,6 +45,7 @@ EXAMPLES = {
     "provider_in_flight_max": "10",
     "provider_creates_per_minute": "30",
     "admin_ids": "1234567,7654321",
+    "admin_token": "$(openssl rand -hex 16)",
 }
 
 
@@ -188,6 +190,13 @@ class Settings(BaseModel):
         if self.webhook_url and not self.webhook_secret:
             raise ValueError("WEBHOOK_URL needs WEBHOOK_SECRET, by which Telegram's calls are recognized")
         return self
+
+    @field_validator("admin_token")
+    @classmethod
+    def _is_long(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and len(token.get_secret_value()) < ADMIN_TOKEN_CHARACTERS_MIN:
+            raise ValueError(f"must have {ADMIN_TOKEN_CHARACTERS_MIN} characters or more")
+        return token
 
     @field_validator("admin_ids")
     @classmethod

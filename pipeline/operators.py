@@ -126,6 +126,7 @@ class Stats:
     paid_calls: int
     held_microusd: int
     spent_microusd: int
+    released_microusd: int
     text_microusd: int
     budget_day_microusd: int
     budget_month_microusd: int

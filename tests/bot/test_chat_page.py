@@ -4,14 +4,7 @@ Everything runs: the bot, its database, the engine, the simulator, the page's ow
 """
 
 import asyncio
-import os
-import re
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,14 +12,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page
 
-from cli.counter import SIMULATED_PORT
+from tests.bot_process import address, bot_process, usual_port_taken
 from tests.browser import PATIENCE_SECONDS, expect, installed_browser, open_browser, open_page, take_picture
-from tests.fixtures import ROOT, Simulator
+from tests.fixtures import Simulator
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-START_SECONDS_MAX = 60.0  # a database is made first
-STOP_SECONDS_MAX = 30.0
 RETRY_MS = 3_000
 SPEED = 4  # a render of twelve seconds takes three
 OVER_THE_EDGE = """width => {
@@ -63,57 +54,11 @@ def chat(browser_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """`onetake bot` with nothing set; started only if there is a browser to look at it."""
     home = tmp_path_factory.mktemp("chat")
     log = home / "bot.log"
-    with _usual_port_taken(), _bot(home, log) as process:
-        address = _address(process, log)
-        Simulator(address.replace("/chat", "/v1")).control("POST", "/_sim/speed", {"speed": SPEED})
-        yield Chat(address, log)
+    with usual_port_taken(), bot_process(home, log) as process:
+        page = address(process, log)
+        Simulator(page.replace("/chat", "/v1")).control("POST", "/_sim/speed", {"speed": SPEED})
+        yield Chat(page, log)
     assert process.returncode == 0, log.read_text()
-
-
-@contextmanager
-def _usual_port_taken() -> Iterator[None]:
-    """So that the bot takes any free one: two that start at the same moment could both find the usual one free."""
-    try:
-        held = socket.create_server(("127.0.0.1", SIMULATED_PORT))
-    except OSError:  # taken already
-        yield
-        return
-    with held:
-        yield
-
-
-@contextmanager
-def _bot(home: Path, log: Path) -> "Iterator[subprocess.Popen[bytes]]":
-    settings = {"ONETAKE_HOME": str(home / "data"), "ONETAKE_IGNORE_ENV_FILE": "1"}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cli", "bot"],
-            cwd=ROOT,
-            env={"PATH": os.environ["PATH"], "HOME": str(home)} | settings,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _address(process: "subprocess.Popen[bytes]", log: Path) -> str:
-    """What it prints for people to open, once it also says that it is ready."""
-    give_up = time.monotonic() + START_SECONDS_MAX
-    while time.monotonic() < give_up and process.poll() is None:
-        said = log.read_text()
-        if (address := re.search(r"http\S+/chat", said)) and " ready" in said:
-            return address[0]
-        time.sleep(0.05)
-    raise AssertionError(f"the bot did not start: {log.read_text()}")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -128,6 +128,7 @@ GOOD_STATS = Stats(
     held_microusd=0,
     spent_microusd=800_000,
     text_microusd=0,
+    released_microusd=0,
     budget_day_microusd=0,
     budget_month_microusd=0,
 )

@@ -13,7 +13,7 @@ SECRETS = {
     "VIDEO_API_KEY": "sesame-3",
     "DATABASE_URL": "postgresql://u:sesame-4@db.example/onetake",
     "SUPABASE_SERVICE_ROLE_KEY": "sesame-5",
-    "ADMIN_TOKEN": "sesame-6",
+    "ADMIN_TOKEN": "sesame-6-of-sixteen-or-more",
     "WEBHOOK_SECRET": "sesame-7",
 }
 

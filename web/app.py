@@ -1,0 +1,109 @@
+"""The operators' page as one aiohttp application, for the bot's own process and loop.
+
+In       an Office, ADMIN_TOKEN
+Out      `make_app`; whoever serves it may add routes of their own (Telegram's webhook), which guard themselves
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from pipeline.road import LedgerError
+from web import changes, door, metrics, views
+from web.feed import FEED, Feed, follow
+from web.gate import Gate
+from web.office import OFFICE, Office
+from web.rendering import GATE, NEWS
+
+STATIC = Path(__file__).parent / "static"
+BODY_BYTES_MAX = 5_000_000  # an update of Telegram's; a form of ours is far smaller
+READY_SECONDS = 2.0
+SHUTDOWN_SECONDS = 5.0
+
+
+def make_app(office: Office, token: str, clock: Callable[[], float] = time.time) -> web.Application:
+    app = bare_app()
+    app[OFFICE], app[GATE], app[NEWS] = office, Gate(token, clock), {}
+    app[FEED] = Feed(office)
+    app.middlewares.extend([_demo, door.guard] if office.demo else [door.guard])
+    app.on_response_prepare.append(door.add_headers)
+    app.on_shutdown.append(_end_feeds)
+    app.add_routes([
+        web.get("/", views.home),
+        web.get("/admin/login", door.show_login),
+        web.post("/admin/login", door.log_in),
+        web.post("/admin/logout", door.log_out),
+        web.get("/admin", views.overview),
+        web.get("/admin/feed", follow),
+        web.get("/admin/runs", views.runs),
+        web.get("/admin/runs/{ref}", views.run),
+        web.get("/admin/runs/{ref}/video", views.clip),
+        web.post("/admin/runs/{ref}/found", changes.settle_found),
+        web.post("/admin/runs/{ref}/not-charged", changes.settle_not_charged),
+        web.post("/admin/runs/{ref}/cancel", changes.cancel),
+        web.post("/admin/runs/{ref}/deliver", changes.deliver),
+        web.get("/admin/doubt", views.doubt),
+        web.get("/admin/audit", views.audits),
+        web.post("/admin/audit", changes.audit_now),
+        web.get("/admin/limits", views.limits),
+        web.post("/admin/limits", changes.set_limit),
+        web.post("/admin/users", changes.set_user),
+        web.post("/admin/pause", changes.pause),
+        web.post("/admin/resume", changes.resume),
+        web.get("/admin/prompts", views.prompts),
+        web.get("/media/{ref}", views.clip),
+        web.get("/api/admin/agent/metrics", metrics.show_json),
+        web.get("/api/admin/agent/days", metrics.show_days),
+        web.get("/metrics", metrics.show_prometheus),
+        web.get("/readyz", readyz),
+        web.static("/admin/static", STATIC),
+    ])  # fmt: skip
+    return app
+
+
+def bare_app() -> web.Application:
+    """Without the page: `/healthz` alone."""
+    app = web.Application(client_max_size=BODY_BYTES_MAX)
+    app.router.add_get("/healthz", healthz)
+    return app
+
+
+async def healthz(_: web.Request) -> web.Response:
+    """The process serves."""
+    return web.json_response({"ok": True})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """The ledger answers, too."""
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            await request.app[OFFICE].operators.controls()
+    except (LedgerError, TimeoutError):
+        return web.json_response({"ready": False}, status=503)
+    return web.json_response({"ready": True})
+
+
+@web.middleware
+async def _demo(request: web.Request, handler: door.Handler) -> web.StreamResponse:
+    request["demo"] = True
+    return await handler(request)
+
+
+async def _end_feeds(app: web.Application) -> None:
+    app[FEED].closing.set()
+
+
+@asynccontextmanager
+async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
+    """Listens; the port is answered, for 0 takes any. Raises OSError."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,185 @@
+"""What operators do from the page: each change says who, is kept by the ledger, and answers with one sentence."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+
+from aiohttp import web
+
+from pipeline.amounts import MICROUSD, usd
+from pipeline.audit import audit, last_audit
+from pipeline.ledger import Cost
+from pipeline.operators import LimitNotSet
+from pipeline.records import JobSource, Run, State
+from web.office import OFFICE
+from web.rendering import say
+from web.views import found_run
+
+AUDIT_SECONDS_MAX = 60
+WORDS_MAX = 500
+NOT_SET: Mapping[str, str] = {
+    "unknown_limit": "there is no such limit",
+    "not_per_user": "that limit is for all, not for one user",
+}
+
+
+async def _words(request: web.Request, name: str) -> str:
+    return " ".join(str((await request.post()).get(name, "")).split())[:WORDS_MAX]
+
+
+async def _needs(request: web.Request, *names: str) -> str | None:
+    """The first of these that was left empty."""
+    for name in names:
+        if not await _words(request, name):
+            return name
+    return None
+
+
+async def settle_found(request: web.Request) -> web.StreamResponse:
+    """ "Found it": the provider's books show that it was made, as this job."""
+    office, who = request.app[OFFICE], request["session"].who
+    row = await found_run(request)
+    job, why = await _words(request, "job"), await _words(request, "why")
+    if await _needs(request, "job", "why", "sure"):
+        say(request, f"{row.ref} was not settled: a job id, a reason and the tick are needed.", good=False)
+        raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
+    recorded = await office.ledger.record_submission(row.run_id, job, JobSource.PERSON)
+    if recorded.recorded:
+        await office.ledger.record_event(
+            row.run_id, "settle", "found", Cost(detail={"by": who, "why": why, "job": job})
+        )
+        await office.enqueue(row.run_id)
+        say(request, f"{row.ref} is job {job}. Its price ({usd(row.price_microusd)}) counts; the video is fetched now.")
+    elif recorded.why == "owned":
+        say(
+            request, f"Job {job} belongs to another run, by the provider's own answer. Nothing was changed.", good=False
+        )
+    else:
+        say(request, f"{row.ref} is neither in doubt nor parked ({row.state}). Nothing was changed.", good=False)
+    raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
+
+
+async def settle_not_charged(request: web.Request) -> web.StreamResponse:
+    office, who = request.app[OFFICE], request["session"].who
+    row = await found_run(request)
+    if await _needs(request, "why", "sure"):
+        say(request, f"{row.ref} was not settled: a reason and the tick are needed.", good=False)
+        raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
+    settled = await office.operators.settle_not_charged(row.run_id, who, await _words(request, "why"))
+    if settled.settled:
+        await office.enqueue(row.run_id)  # its user is told
+        say(request, f"{row.ref} was not charged: {usd(row.held_microusd)} is free again, and its user is told.")
+    else:
+        say(request, f"{row.ref} is neither in doubt nor parked ({settled.state}). Nothing was changed.", good=False)
+    raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
+
+
+async def cancel(request: web.Request) -> web.StreamResponse:
+    office = request.app[OFFICE]
+    row = await found_run(request)
+    if await office.ledger.cancel(row.run_id, request["session"].who):
+        await office.enqueue(row.run_id)
+        say(request, f"{row.ref} is canceled; nothing was bought, and {usd(row.held_microusd)} is free again.")
+    else:
+        fresh = await found_run(request)
+        say(request, f"{row.ref} cannot be canceled any more: it is {fresh.state}. Nothing was changed.", good=False)
+    raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
+
+
+async def deliver(request: web.Request) -> web.StreamResponse:
+    office = request.app[OFFICE]
+    row: Run = await found_run(request)
+    if await office.watch.deliver_again(row.run_id, request["session"].who):
+        await office.enqueue(row.run_id)
+        say(request, f"{row.ref} is brought to its user again; that costs nothing.")
+    else:
+        say(request, f"There is nothing to bring: {row.ref} is {row.state}.", good=row.state is State.DELIVERED)
+    raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
+
+
+async def audit_now(request: web.Request) -> web.StreamResponse:
+    office = request.app[OFFICE]
+    last = await last_audit(office.ledger.rpc, office.shop)
+    since = last.now - timedelta(hours=24)
+    try:
+        async with asyncio.timeout(AUDIT_SECONDS_MAX):
+            found = await audit(office.ledger, office.shop, office.waits, since)
+    except TimeoutError:
+        say(request, f"The provider's list came to no end within {AUDIT_SECONDS_MAX} s. Try again later.", good=False)
+        raise web.HTTPSeeOther("/admin/audit") from None
+    if found.clean:
+        say(request, f"Clean: {found.jobs} jobs at the provider and {found.runs} runs here agree.")
+    elif not found.complete:
+        say(request, f"The provider's list is not complete ({found.why_incomplete}): nothing is proven.", good=False)
+    else:
+        say(request, f"{len(found.differences)} differences; each is named below.", good=False)
+    raise web.HTTPSeeOther("/admin/audit")
+
+
+async def pause(request: web.Request) -> web.StreamResponse:
+    why = await _words(request, "why")
+    if not why:
+        say(request, "Nothing was changed: users are shown the reason, so one is needed.", good=False)
+        raise web.HTTPSeeOther("/admin/limits")
+    await request.app[OFFICE].operators.pause(why, request["session"].who)
+    say(request, f"Paused. Users are told: {why} What was bought goes on.")
+    raise web.HTTPSeeOther("/admin/limits")
+
+
+async def resume(request: web.Request) -> web.StreamResponse:
+    await request.app[OFFICE].operators.resume(request["session"].who)
+    say(request, "Orders are taken again, and every breaker is closed.")
+    raise web.HTTPSeeOther("/admin/limits")
+
+
+async def set_limit(request: web.Request) -> web.StreamResponse:
+    key, value, user = [await _words(request, name) for name in ("key", "value", "user_id")]
+    wanted: int | str | None
+    try:
+        if user and not value:
+            wanted = None  # takes the user's own limit back
+        elif key == "rollout":
+            wanted = value
+        elif key.endswith("_microusd"):
+            wanted = int((Decimal(value) * MICROUSD).to_integral_exact())
+        else:
+            wanted = int(value)
+    except (InvalidOperation, ValueError):
+        say(request, f"{key} was not changed: {value or 'nothing'} is no number.", good=False)
+        raise web.HTTPSeeOther("/admin/limits") from None
+    answer = await request.app[OFFICE].operators.set_limit(key, wanted, request["session"].who, user or None)
+    whose = f"{key} of {user}" if user else key
+    if isinstance(answer, LimitNotSet):
+        why = NOT_SET.get(answer.why) or f"it must be {answer.allowed}"
+        say(request, f"{whose} was not changed: {why}.", good=False)
+    else:
+        say(request, f"{whose}: {_shown(key, answer.before)} before, {_shown(key, answer.after)} now.")
+    raise web.HTTPSeeOther("/admin/limits")
+
+
+def _shown(key: str, value: object) -> str:
+    if value is None:
+        return "the limit of all"
+    return usd(value) if key.endswith("_microusd") and isinstance(value, int) else str(value)
+
+
+async def set_user(request: web.Request) -> web.StreamResponse:
+    operators, who = request.app[OFFICE].operators, request["session"].who
+    user, act, why = [await _words(request, name) for name in ("user_id", "act", "why")]
+    if not user.partition(":")[2]:
+        say(request, "Nothing was changed: a user is tg:<Telegram id> or cli:<name>.", good=False)
+        raise web.HTTPSeeOther("/admin/limits")
+    match act:
+        case "block":
+            await operators.block(user, why or None, who)
+            say(request, f"{user} is blocked; what is under way goes on.")
+        case "unblock":
+            await operators.unblock(user, who)
+            say(request, f"{user} may order again.")
+        case "invite":
+            await operators.invite(user, who)
+            say(request, f"{user} is on the list of those who may order while the rollout is allowlist.")
+        case _:
+            say(request, "Nothing was changed: block, unblock or invite?", good=False)
+    raise web.HTTPSeeOther("/admin/limits")

@@ -1,0 +1,167 @@
+"""In and out: the login, what needs it, and the headers of every answer.
+
+Open to all are the login, static files, `/healthz`, `/readyz` and whatever else the process serves on the same port and
+guards by itself (Telegram's webhook). `/metrics` and `/api/` take a session or `Authorization: Bearer ADMIN_TOKEN`;
+a clip a session or a signed link. All the rest takes a session, and every change its CSRF word.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote, urlsplit
+
+from aiohttp import web
+
+from pipeline.road import LedgerError
+from web.gate import COOKIE, SESSION_SECONDS, Gate
+from web.rendering import GATE, page
+
+PAGES, API, METRICS, CLIPS = "/admin", "/api/", "/metrics", "/media/"
+OPEN = frozenset({"/admin/login", "/healthz", "/readyz"})
+STATIC = "/admin/static/"
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "media-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+WRONG_TOKEN_SECONDS = 0.5
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+log = logging.getLogger(__name__)
+
+
+def is_ours(path: str) -> bool:
+    return path == "/" or path.startswith((PAGES, API, CLIPS)) or path == METRICS
+
+
+def is_open(path: str) -> bool:
+    return path in OPEN or path.startswith(STATIC) or not is_ours(path)
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Lets in, or not. What the house raises becomes a page with one clear sentence."""
+    gate = request.app[GATE]
+    session = request["session"] = gate.session(request.cookies.get(COOKIE))
+    try:
+        if not is_open(request.path) and session is None and not _otherwise_allowed(request, gate):
+            return _kept_out(request)
+        if request.method == "POST" and is_ours(request.path):
+            await _check_own(request, gate)
+        return await handler(request)
+    except LedgerError as error:
+        log.warning("page", extra={"action": "ledger", "path": request.path, "error": str(error)})
+        return _sorry(request, 503, "The ledger did not answer just now; nothing was changed. Try again in a moment.")
+    except web.HTTPException as refused:
+        if refused.status < 400 or request.path.startswith((API, METRICS)):
+            raise
+        return _sorry(request, refused.status, refused.text or refused.reason)
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    if not is_ours(request.path):
+        return
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if not request.path.startswith(STATIC):
+        response.headers.setdefault("Cache-Control", "no-store")
+
+
+def _otherwise_allowed(request: web.Request, gate: Gate) -> bool:
+    if request.path == METRICS or request.path.startswith(API):
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or gate.wait_seconds(_address(request)):
+            return False
+        if gate.is_token(given.strip()):
+            return True
+        gate.note_wrong(_address(request))
+        return False
+    if request.path.startswith(CLIPS):
+        ref, until, signature = request.path.removeprefix(CLIPS), *map(request.query.get, ("until", "signature"))
+        return gate.is_link(ref, until or "", signature or "")
+    return False
+
+
+def _kept_out(request: web.Request) -> web.Response:
+    if request.path == METRICS or request.path.startswith(API):
+        headers = {"WWW-Authenticate": 'Bearer realm="onetake"'}
+        if wait := request.app[GATE].wait_seconds(_address(request)):
+            return web.json_response(
+                {"success": False, "error": f"too many wrong tokens; try again in {wait:.0f} s"},
+                status=429,
+                headers={"Retry-After": f"{wait:.0f}"},
+            )
+        return web.json_response(
+            {"success": False, "error": "a session, or Authorization: Bearer ADMIN_TOKEN, is needed"},
+            status=401,
+            headers=headers,
+        )
+    if request.path.startswith(CLIPS):
+        return web.Response(status=403, text="This link has ended, or is not one of ours.\n")
+    if request.method != "GET":
+        return web.Response(status=401, text="The session has ended; nothing was changed. Log in and try again.\n")
+    raise web.HTTPSeeOther(f"/admin/login?next={quote(request.path_qs)}")
+
+
+async def _check_own(request: web.Request, gate: Gate) -> None:
+    """Forms of other sites are turned away: by where they come from, and by the word that only our pages have."""
+    session = request["session"]
+    foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"
+    word = str((await request.post()).get("csrf", ""))
+    if foreign or (session is not None and not gate.is_csrf(session, word)):
+        raise web.HTTPForbidden(text="That form was not this page's own, or is too old; nothing was changed.")
+
+
+def _sorry(request: web.Request, status: int, words: str) -> web.Response:
+    if request.path.startswith((API, METRICS)):
+        return web.json_response({"success": False, "error": words}, status=status)
+    return page(request, "message.html", status, title="Not now" if status == 503 else "That did not work", words=words)
+
+
+def _address(request: web.Request) -> str:
+    """Of the peer: behind a proxy all share one, and with it the limit; a header could be made up by anybody."""
+    return request.remote or "?"
+
+
+def _next(request: web.Request) -> str:
+    wanted = request.query.get("next", "")
+    parts = urlsplit(wanted)
+    inside = wanted.startswith(PAGES) and not parts.netloc and "\\" not in wanted
+    return wanted if inside and not wanted.startswith("//") else PAGES
+
+
+async def show_login(request: web.Request) -> web.StreamResponse:
+    if request["session"] is not None:
+        raise web.HTTPSeeOther(_next(request))
+    return page(request, "login.html", wrong="", next=request.query_string)
+
+
+async def log_in(request: web.Request) -> web.StreamResponse:
+    gate, address = request.app[GATE], _address(request)
+    form = await request.post()
+    if wait := gate.wait_seconds(address):
+        words = f"Too many wrong tokens; try again in {wait:.0f} s."
+        answer = page(request, "login.html", 429, wrong=words, next=request.query_string)
+        answer.headers["Retry-After"] = f"{wait:.0f}"
+        return answer
+    if not gate.is_token(str(form.get("token", "")).strip()):
+        gate.note_wrong(address)
+        log.warning("page", extra={"action": "wrong_token", "address": address})
+        await asyncio.sleep(WRONG_TOKEN_SECONDS)
+        words = "That is not the ADMIN_TOKEN of this bot's settings."
+        return page(request, "login.html", 403, wrong=words, next=request.query_string)
+    there = web.HTTPSeeOther(_next(request))
+    secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
+    cookie = gate.open_session(str(form.get("name", "")))
+    there.set_cookie(COOKIE, cookie, max_age=SESSION_SECONDS, httponly=True, samesite="Lax", secure=secure, path="/")
+    raise there
+
+
+async def log_out(request: web.Request) -> web.StreamResponse:
+    request.app[GATE].end(request["session"])
+    there = web.HTTPSeeOther("/admin/login")
+    there.del_cookie(COOKIE, path="/")
+    raise there

@@ -1,0 +1,121 @@
+"""Who may come in: a token at the door, a signed cookie inside, a second word on every change.
+
+In       ADMIN_TOKEN
+Out      Gate: sessions, signed links, CSRF words; a throttle for wrong tokens
+Effects  none but counting. A new ADMIN_TOKEN ends every session and link, for all keys are made of it.
+
+Cookie `onetake_session`: base64(JSON {name, sid, until}) "." HMAC-SHA256. It holds no secret.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import secrets
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+COOKIE = "onetake_session"
+SESSION_SECONDS = 12 * 3600
+LINK_SECONDS = 3600
+WRONG_AT_MOST = 5  # tokens from one address in WINDOW_SECONDS; from all together, four times as many
+WINDOW_SECONDS = 60.0
+NAME_CHARACTERS_MAX = 40
+ADDRESSES_KEPT = 10_000
+
+
+@dataclass(frozen=True)
+class Session:
+    """`name` is what its operator called themself: it is kept with each change as `web:<name>`."""
+
+    name: str
+    sid: str
+    until: int
+
+    @property
+    def who(self) -> str:
+        return f"web:{self.name}"
+
+
+class Gate:
+    """`clock`: seconds since 1970, which links and cookies carry across restarts."""
+
+    def __init__(self, token: str, clock: Callable[[], float]) -> None:
+        self._token_digest = hashlib.sha256(token.encode()).digest()
+        self._key = hmac.digest(token.encode(), b"onetake sessions and links", "sha256")
+        self._clock = clock
+        self._ended: dict[str, int] = {}  # sessions that logged out, until they would have ended
+        self._wrong: dict[str, deque[float]] = {}
+        self._all_wrong: deque[float] = deque()
+
+    # -- the door
+
+    def is_token(self, given: str) -> bool:
+        """In constant time, whatever the lengths."""
+        return hmac.compare_digest(hashlib.sha256(given.encode()).digest(), self._token_digest)
+
+    def wait_seconds(self, address: str) -> float:
+        """0, or how long this address must wait before it may try a token."""
+        now = self._clock()
+        mine = self._wrong.get(address, deque())
+        return max(_over(mine, WRONG_AT_MOST, now), _over(self._all_wrong, 4 * WRONG_AT_MOST, now))
+
+    def note_wrong(self, address: str) -> None:
+        now = self._clock()
+        if len(self._wrong) >= ADDRESSES_KEPT:
+            self._wrong.clear()  # the count of all goes on
+        self._wrong.setdefault(address, deque(maxlen=WRONG_AT_MOST)).append(now)
+        self._all_wrong.append(now)
+        while self._all_wrong and self._all_wrong[0] < now - WINDOW_SECONDS:
+            self._all_wrong.popleft()
+
+    # -- sessions
+
+    def open_session(self, name: str) -> str:
+        """The cookie's value."""
+        plain = " ".join(name.split())[:NAME_CHARACTERS_MAX] or "operator"
+        session = {"name": plain, "sid": secrets.token_hex(16), "until": int(self._clock()) + SESSION_SECONDS}
+        body = base64.urlsafe_b64encode(json.dumps(session).encode()).decode()
+        return f"{body}.{self._sign('session', body)}"
+
+    def session(self, cookie: str | None) -> Session | None:
+        body, _, signature = (cookie or "").partition(".")
+        if not body or not hmac.compare_digest(signature.encode(), self._sign("session", body).encode()):
+            return None
+        try:
+            session = Session(**json.loads(base64.urlsafe_b64decode(body)))
+        except (binascii.Error, ValueError, TypeError):
+            return None
+        return session if session.until > self._clock() and session.sid not in self._ended else None
+
+    def end(self, session: Session) -> None:
+        now = self._clock()
+        self._ended = {sid: until for sid, until in self._ended.items() if until > now} | {session.sid: session.until}
+
+    def csrf(self, session: Session) -> str:
+        return self._sign("csrf", session.sid)
+
+    def is_csrf(self, session: Session, given: str) -> bool:
+        return hmac.compare_digest(given.encode(), self.csrf(session).encode())
+
+    # -- links to a clip
+
+    def sign_link(self, ref: str) -> tuple[int, str]:
+        """Until when, and the signature."""
+        until = int(self._clock()) + LINK_SECONDS
+        return until, self._sign("clip", f"{ref} {until}")
+
+    def is_link(self, ref: str, until: str, signature: str) -> bool:
+        if not until.isdecimal() or int(until[:15]) < self._clock():
+            return False
+        return hmac.compare_digest(signature.encode(), self._sign("clip", f"{ref} {until}").encode())
+
+    def _sign(self, purpose: str, words: str) -> str:
+        return hmac.digest(self._key, f"{purpose}\n{words}".encode(), "sha256").hex()
+
+
+def _over(tries: "deque[float]", at_most: int, now: float) -> float:
+    recent = [at for at in tries if at > now - WINDOW_SECONDS]
+    return recent[-at_most] + WINDOW_SECONDS - now if len(recent) >= at_most else 0.0

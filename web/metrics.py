@@ -1,0 +1,171 @@
+"""The same numbers for machines: JSON as the old agent's dashboard asked for them, and Prometheus.
+
+Names and units follow Prometheus' conventions (prometheus.io/docs/practices/naming: base units, `_total` on counters);
+labels are bounded: states, steps, outcomes and kinds of refusal, never users, refs or prompts.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from pipeline.amounts import MICROUSD
+from pipeline.records import State
+from pipeline.watch import Counted, Metrics
+from web.office import OFFICE
+
+STEPS = ("check_limits", "validate_prompt", "generate_video", "write_caption", "save_video", "deliver")
+# What of a step's events is a call of it. The others tell what became of one.
+CALLS = {
+    "generate_video": {"submitting"},
+    "save_video": {"saved"},
+    "deliver": {"delivered"},
+}
+ACCEPTED = "accepted"
+
+
+async def show_json(request: web.Request) -> web.Response:
+    """`GET /api/admin/agent/metrics`. Money in US dollars, as its names say."""
+    found = await request.app[OFFICE].watch.metrics()
+    stats = found.stats
+    metrics = {
+        "total_runs": stats.total_runs,
+        "total_videos": stats.total_videos,
+        "tool_calls": {step: _calls(found, step) for step in STEPS},
+        "cached_calls": {step: found.cached_calls.get(step, 0) for step in STEPS},
+        "duplicate_calls": stats.duplicates_blocked,
+        "paid_calls": stats.paid_calls,
+        "money_saved_usd": stats.money_saved_microusd / MICROUSD,
+        "held_usd": stats.held_microusd / MICROUSD,
+        "spent_usd": stats.spent_microusd / MICROUSD,
+        "text_usd": stats.text_microusd / MICROUSD,
+        "runs_by_state": {state.value: stats.states.get(state, 0) for state in State},
+        "requests_by_answer": dict(stats.checks),
+        "in_doubt": stats.states.get(State.UNCERTAIN, 0),
+        "parked": stats.parked,
+        "day_without_duplicate": found.clean_day.clean,
+    }
+    return web.json_response({"success": True, "metrics": metrics})
+
+
+def _calls(found: Metrics, step: str) -> int:
+    wanted = CALLS.get(step)
+    return sum(each.n for each in found.events if each.step == step and (wanted is None or each.outcome in wanted))
+
+
+async def show_days(request: web.Request) -> web.Response:
+    """`GET /api/admin/agent/days`: a month of days, for charts."""
+    seen = await request.app[OFFICE].watch.overview()
+    days = [
+        {
+            "day": each.day.isoformat(),
+            "spent_usd": each.spent_microusd / MICROUSD,
+            "held_usd": each.held_microusd / MICROUSD,
+            "videos": each.videos,
+            "rejected": each.rejected,
+            "blocked": each.blocked,
+        }
+        for each in seen.days
+    ]
+    return web.json_response({"success": True, "days": days})
+
+
+async def show_prometheus(request: web.Request) -> web.Response:
+    office = request.app[OFFICE]
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Once(list(families(await office.watch.metrics(), office.flood_waits()))))
+    return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+class _Once(Collector):
+    """Numbers that were read already."""
+
+    def __init__(self, found: list[Metric]) -> None:
+        self._found = found
+
+    def collect(self) -> Iterable[Metric]:
+        return self._found
+
+
+def families(found: Metrics, flood_waits: int) -> Iterator[Metric]:
+    stats = found.stats
+    runs = GaugeMetricFamily("onetake_runs", "Runs by state.", labels=["state"])
+    for state in State:
+        runs.add_metric([state.value], stats.states.get(state, 0))
+    yield runs
+    yield CounterMetricFamily("onetake_paid_calls", "Calls that the provider answered with a job.", stats.paid_calls)
+    requests = CounterMetricFamily("onetake_requests", "Requests by what was answered.", labels=["answer"])
+    refused = CounterMetricFamily("onetake_refusals", "Requests refused, by kind.", labels=["kind"])
+    for kind, times in sorted(stats.checks.items()):
+        requests.add_metric([kind], times)
+        if kind not in {ACCEPTED, "replayed"}:
+            refused.add_metric([kind], times)
+    yield requests
+    yield refused
+    yield CounterMetricFamily(
+        "onetake_duplicates_blocked", "Duplicate requests that bought nothing.", stats.duplicates_blocked
+    )
+    yield CounterMetricFamily(
+        "onetake_saved_usd", "What the blocked duplicates would have cost.", stats.money_saved_microusd / MICROUSD
+    )
+    yield _gauge("onetake_held_usd", "Money set aside for runs that have not ended.", stats.held_microusd / MICROUSD)
+    yield CounterMetricFamily("onetake_spent_usd", "Spent on videos.", stats.spent_microusd / MICROUSD)
+    yield CounterMetricFamily("onetake_released_usd", "Set aside and given back.", stats.released_microusd / MICROUSD)
+    yield CounterMetricFamily("onetake_text_usd", "Spent on the text model.", stats.text_microusd / MICROUSD)
+    budget = GaugeMetricFamily("onetake_budget_usd", "Budgets.", labels=["period"])
+    budget.add_metric(["day"], stats.budget_day_microusd / MICROUSD)
+    budget.add_metric(["month"], stats.budget_month_microusd / MICROUSD)
+    yield budget
+    yield _steps(found)
+    yield _durations(found)
+    yield _gauge("onetake_queue_runs", "Runs that have not ended.", found.queue.unfinished)
+    yield _gauge("onetake_queue_due_runs", "Runs that wait for a worker.", found.queue.due)
+    yield _gauge(
+        "onetake_queue_oldest_due_seconds", "How long the first of them waits.", found.queue.oldest_due_seconds
+    )
+    yield _gauge("onetake_in_doubt_runs", "Runs whose answer was lost.", stats.states.get(State.UNCERTAIN, 0))
+    yield _gauge("onetake_parked_runs", "Runs that wait for a person.", stats.parked)
+    yield _gauge("onetake_paused", "1 while buying is paused.", found.paused)
+    yield _gauge("onetake_open_breakers", "Breakers that refuse orders now.", found.breakers_open)
+    yield _gauge("onetake_day_without_duplicate", "1 if it is proven for the last day.", found.clean_day.clean)
+    if found.audit is not None:
+        yield _gauge("onetake_audit_differences", "What the last audit found.", found.audit.differences)
+        yield _gauge("onetake_audit_complete", "1 if it saw the whole list.", found.audit.complete)
+        yield _gauge("onetake_audit_timestamp_seconds", "When it was.", found.audit.at.timestamp())
+    yield CounterMetricFamily(
+        "onetake_telegram_flood_waits", "How often Telegram told this process to wait.", flood_waits
+    )
+
+
+def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, about, value=float(value))
+
+
+def _steps(found: Metrics) -> CounterMetricFamily:
+    steps = CounterMetricFamily("onetake_step_outcomes", "What came of each step.", labels=["step", "outcome"])
+    for each in found.events:
+        if each.step in STEPS and each.step != "check_limits":  # those are onetake_requests
+            steps.add_metric([each.step, each.outcome], each.n)
+    return steps
+
+
+def _durations(found: Metrics) -> HistogramMetricFamily:
+    durations = HistogramMetricFamily("onetake_step_duration_seconds", "How long steps took.", labels=["step"])
+    for step in STEPS:
+        timed = [each for each in found.events if each.step == step and each.timed and each.buckets]
+        if timed:
+            durations.add_metric([step], _buckets(timed, found.bounds_ms), sum(each.ms for each in timed) / 1000)
+    return durations
+
+
+def _buckets(timed: list[Counted], bounds_ms: tuple[int, ...]) -> list[tuple[str, float]]:
+    """Cumulative, as Prometheus wants them."""
+    names = [*(f"{bound / 1000:g}" for bound in bounds_ms), "+Inf"]
+    total, found = 0, []
+    for place, name in enumerate(names):
+        total += sum((each.buckets or ())[place] for each in timed)
+        found.append((name, float(total)))
+    return found

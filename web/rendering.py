@@ -1,0 +1,119 @@
+"""Pages out of `web/templates`: escaped by default, money and times as operators read them.
+
+In       a template's name and its values
+Out      an HTML answer; `fragment` alone for the live feed
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.amounts import lasting, usd
+from pipeline.records import State
+from web.gate import Gate, Session
+
+TEMPLATES = Path(__file__).parent / "templates"
+GATE: web.AppKey[Gate] = web.AppKey("gate", Gate)
+NEWS: web.AppKey[dict[str, list[tuple[str, str]]]] = web.AppKey("news", dict)
+NEWS_KEPT = 1000  # sessions
+
+# What a state means to an operator; the words of the ledger stay, they are what commands and scripts use.
+STATES: Mapping[State, str] = {
+    State.RESERVED: "its prompt is checked",
+    State.APPROVED: "waits for its user's tap, a place, or the end of a pause",
+    State.SUBMITTING: "the request is on its way",
+    State.UNCERTAIN: "in doubt: the provider's answer was lost",
+    State.RENDERING: "the provider is making it",
+    State.SAVED: "the video is here, its user does not have it yet",
+    State.DELIVERED: "its user has the video",
+    State.REJECTED: "the prompt was refused, nothing was bought",
+    State.CANCELED: "taken back before anything was bought",
+    State.FAILED: "came to nothing",
+}
+CAUSES: Mapping[str, str] = {
+    "duplicate": "same prompt again, while the first is made",
+    "replayed": "same request again (a second tap, a repeated update)",
+    "busy": "user already has one unfinished",
+    "cooldown": "too soon after the last one",
+    "daily_limit": "daily limit of the user",
+    "budget_exhausted": "budget used up",
+    "paused": "paused",
+    "breaker_open": "breaker open",
+    "blocked": "user blocked",
+    "not_invited": "user not let in yet",
+    "idempotency_mismatch": "key of another request",
+}
+NOT_CLEAN: Mapping[str | None, str] = {
+    "second_answer": "the provider answered one run with a second job",
+    "audit": "the audit found two paid calls for one run",
+    "not_audited": "not proven: no complete audit in the last day",
+}
+
+
+def time(at: datetime | str | None) -> Markup:
+    """UTC in the page; the page's script turns it into the viewer's zone."""
+    if at is None or at == "infinity":
+        return Markup("-")
+    if isinstance(at, str):
+        at = datetime.fromisoformat(at)
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def age(at: datetime) -> Markup:
+    """How long ago, counted on by the page's script."""
+    return Markup('<time datetime="{}" data-age>{}</time>').format(at.isoformat(), f"{at:%H:%M:%S} UTC")
+
+
+def took(ms: float | None) -> str:
+    if ms is None:
+        return ""
+    return f"{ms:.0f} ms" if ms < 1000 else f"{ms / 1000:.1f} s" if ms < 120_000 else lasting(ms / 1000)
+
+
+def share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def number(value: int) -> str:
+    return f"{value:,}".replace(",", "\u202f")
+
+
+def _environment() -> Environment:
+    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    made.filters |= {"usd": usd, "time": time, "age": age, "took": took, "lasting": lasting, "number": number}
+    made.globals |= {"share": share, "STATES": STATES, "CAUSES": CAUSES, "NOT_CLEAN": NOT_CLEAN, "State": State}
+    return made
+
+
+_PAGES = _environment()
+
+
+def fragment(name: str, values: Mapping[str, Any]) -> str:
+    return _PAGES.get_template(name).render(values)
+
+
+def page(request: web.Request, name: str, status: int = 200, **values: Any) -> web.Response:
+    """A whole page; what was said to this session since the last one is on top of it."""
+    session: Session | None = request.get("session")
+    gate = request.app[GATE]
+    common = {
+        "session": session,
+        "csrf": gate.csrf(session) if session else "",
+        "news": request.app[NEWS].pop(session.sid, []) if session else [],
+        "path": request.path,
+        "demo": request.get("demo", False),
+    }
+    return web.Response(text=fragment(name, common | values), status=status, content_type="text/html", charset="utf-8")
+
+
+def say(request: web.Request, words: str, *, good: bool = True) -> None:
+    """For the top of this session's next page."""
+    news, session = request.app[NEWS], request["session"]
+    while len(news) >= NEWS_KEPT:
+        news.pop(next(iter(news)))
+    news.setdefault(session.sid, []).append(("good" if good else "bad", words))

@@ -1,0 +1,221 @@
+"""The pages one looks at. Each reads the ledger and shows it; what changes something is in `web.changes`."""
+
+import asyncio
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiohttp import web
+
+from pipeline.audit import last_audit
+from pipeline.reconcile import request_over
+from pipeline.records import Run, State
+from pipeline.sent import Sent, sent_for
+from pipeline.watch import Filters
+from steps.front_matter import TemplateError
+from steps.list_jobs import Look, look
+from steps.videos_protocol import Job
+from web.office import OFFICE, Office
+from web.rendering import GATE, page
+
+RUNS_AT_ONCE = 50
+LIST_SECONDS = 10.0  # of patience with the provider's list
+AUDITS_SHOWN = 30
+CHANGES_SHOWN = 50
+USERS_SHOWN = 100
+IMPACT_DAYS = 30
+
+
+async def home(_: web.Request) -> web.StreamResponse:
+    raise web.HTTPSeeOther("/admin")
+
+
+async def overview(request: web.Request) -> web.Response:
+    return page(request, "overview.html", seen=await request.app[OFFICE].watch.overview())
+
+
+async def runs(request: web.Request) -> web.Response:
+    filters = Filters(**{f.name: request.query.get(f.name, "").strip() for f in fields(Filters)})
+    before = _moment(request.query.get("before"))
+    wrong = _wrong(filters)
+    found = () if wrong else await request.app[OFFICE].watch.runs(_in_utc(filters), RUNS_AT_ONCE, before)
+    shown = {name: value for name, value in asdict(filters).items() if value}
+    more = shown | {"before": found[-1].reserved_at.isoformat()} if len(found) == RUNS_AT_ONCE else None
+    return page(
+        request,
+        "runs.html",
+        filters=filters,
+        runs=found,
+        more=more,
+        wrong=wrong,
+        states=[*State],
+        models=sorted({model.name for model in request.app[OFFICE].catalogue.videos}),
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+
+
+def _wrong(filters: Filters) -> str:
+    if filters.state and filters.state not in {"open", "doubt", *State}:
+        return f"There is no state {filters.state}."
+    for text in (filters.since, filters.until):
+        if text and _moment(text) is None:
+            return f"{text} is no time; write it as 2026-11-23 or 2026-11-23T14:00."
+    return ""
+
+
+def _in_utc(filters: Filters) -> Filters:
+    """Times without a zone are UTC, like the days of the budgets."""
+    at = {name: moment for name in ("since", "until") if (moment := _moment(getattr(filters, name)))}
+    zoned = {name: moment if moment.tzinfo else moment.replace(tzinfo=UTC) for name, moment in at.items()}
+    return replace(filters, **{name: moment.isoformat() for name, moment in zoned.items()})
+
+
+async def found_run(request: web.Request) -> Run:
+    ref = request.match_info["ref"]
+    run = await request.app[OFFICE].ledger.find(ref)
+    if run is None:
+        raise web.HTTPNotFound(text=f"There is no run {ref[:40]}.")
+    return run
+
+
+async def run(request: web.Request) -> web.Response:
+    office = request.app[OFFICE]
+    row = await found_run(request)
+    if row.ref != request.match_info["ref"]:
+        raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
+    events = await office.operators.events(row.run_id)
+    until, signature = request.app[GATE].sign_link(row.ref)
+    return page(
+        request,
+        "run.html",
+        run=row,
+        events=events,
+        sent=await _sent(row, events, office),
+        order=_order(row),
+        link=f"/media/{row.ref}?until={until}&signature={signature}",
+        settles=row.state is State.UNCERTAIN or row.parked,
+        cancels=row.state in {State.RESERVED, State.APPROVED},
+        delivers=row.state is State.SAVED and row.audience.get("kind") != "terminal",
+        has_clip=row.file is not None and row.dropped_at is None,
+    )
+
+
+async def _sent(row: Run, events: Any, office: Office) -> tuple[tuple[Sent, ...], str]:
+    """The messages, and why they cannot be shown."""
+    try:
+        return await sent_for(row, events, office.ledger.rpc), ""
+    except TemplateError as error:
+        return (), str(error)
+
+
+def _order(row: Run) -> str | None:
+    """What was, or would be, sent to the provider."""
+    if row.improved_prompt is None:
+        return None
+    order = row.order()
+    body = {"model": order.model, "prompt": order.prompt, "seconds": str(order.seconds), "size": order.size}
+    return f"POST {row.base_url}/videos ({order.create_body})\n" + json.dumps(body, indent=2, ensure_ascii=False)
+
+
+async def clip(request: web.Request) -> web.StreamResponse:
+    """The video: with a session, or by a signed link that ends."""
+    row = await found_run(request)
+    try:
+        path = await request.app[OFFICE].clip_of(row)
+    except FileNotFoundError:
+        raise web.HTTPNotFound(text=f"The video of {row.ref} is not on this machine, nor in its bucket.") from None
+    headers = {"Content-Type": "video/mp4", "Content-Disposition": f'inline; filename="onetake-{row.ref}.mp4"'}
+    return web.FileResponse(path, headers=headers)
+
+
+@dataclass(frozen=True)
+class Nearby:
+    """A job of the provider's list that was made while a run's request may have been under way."""
+
+    job: Job
+    at: datetime | None
+    owned: bool
+
+
+async def doubt(request: web.Request) -> web.Response:
+    office = request.app[OFFICE]
+    rows = await office.watch.runs(Filters(state="doubt"), RUNS_AT_ONCE)
+    mine = [row for row in rows if office.shop.sells(row) and row.submitting_at is not None]
+    seen = await _list(mine, office) if mine else None
+    nearby = {row.ref: await _near(row, seen, office) for row in mine if seen is not None}
+    return page(request, "doubt.html", runs=rows, nearby=nearby, seen=seen)
+
+
+async def _list(rows: list[Run], office: Office) -> Look:
+    oldest = min(row.submitting_at for row in rows if row.submitting_at is not None) - office.waits.clock_skew
+    try:
+        async with asyncio.timeout(LIST_SECONDS):
+            return await look(office.shop.provider, back_to=oldest.timestamp())
+    except TimeoutError:
+        return Look((), False, f"no end within {LIST_SECONDS:.0f} s")
+
+
+async def _near(row: Run, seen: Look, office: Office) -> list[Nearby]:
+    assert row.submitting_at is not None, "only those that were submitted are asked about"
+    since = row.submitting_at - office.waits.clock_skew
+    until = row.submitting_at + request_over(office.waits) + office.waits.clock_skew
+    jobs = [
+        job for job in seen.jobs if job.created_at is None or since.timestamp() <= job.created_at <= until.timestamp()
+    ]
+    owned = (await office.ledger.doubts_at(row.base_url, row.key_fingerprint, [job.job_id for job in jobs])).owned
+    return [Nearby(job, _at(job.created_at), job.job_id in owned) for job in jobs]
+
+
+def _at(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
+
+
+async def audits(request: web.Request) -> web.Response:
+    office = request.app[OFFICE]
+    last = await last_audit(office.ledger.rpc, office.shop)
+    return page(
+        request,
+        "audit.html",
+        audits=await office.watch.audits(AUDITS_SHOWN),
+        last=last,
+        stale=last.complete_at is None or last.now - last.complete_at > timedelta(hours=25),
+        clean_day=(await office.watch.overview(1)).clean_day,
+    )
+
+
+async def limits(request: web.Request) -> web.Response:
+    office = request.app[OFFICE]
+    found = {limit.key: limit for limit in await office.operators.limits()}
+    return page(
+        request,
+        "limits.html",
+        limits=found,
+        controls=await office.operators.controls(),
+        users=await office.operators.users(USERS_SHOWN),
+        changes=await office.watch.changes(CHANGES_SHOWN),
+        models=office.catalogue.videos,
+        provider=office.shop.base_url,
+    )
+
+
+async def prompts(request: web.Request) -> web.Response:
+    office = request.app[OFFICE]
+    impact = await office.operators.impact(IMPACT_DAYS)
+    evals = await asyncio.to_thread(_last_evals, office)
+    return page(request, "prompts.html", impact=impact, evals=evals, days=IMPACT_DAYS)
+
+
+def _last_evals(office: Office) -> dict[str, Any] | None:
+    """What `onetake prompts eval` left, if it was run with this data folder."""
+    try:
+        found = json.loads(office.evals.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
