@@ -18,6 +18,7 @@ from bot.board import Board
 from bot.offer import Offer
 from bot.outbox import NotSaid
 from bot.replies import SOON_SECONDS
+from pipeline import journal
 from pipeline.customers import Customer, Preferences
 from pipeline.ledger import Ledger
 from pipeline.records import Run
@@ -72,6 +73,7 @@ class Orders:
         if wish.asked_price not in (None, request.price_microusd):
             request = replace(request, confirm=True)
         answer = await check_limits(request, self._ledger.rpc)
+        journal.admission(answer)
         if isinstance(answer, Refused):
             return answer
         run = await self._ledger.load(answer.run_id)

@@ -44,7 +44,7 @@ from cli.page import listening, page_of
 from cli.pages import clock
 from cli.programs import simulator
 from cli.simulation import missing_parts
-from cli.workshop import alone, pace_of, say_changes, stopping_signal
+from cli.workshop import alone, pace_of, stopping_signal
 from cli.worlds import Premises, open_world
 from pipeline.cancel import stop
 from pipeline.clips import at_hand
@@ -58,8 +58,7 @@ BATCH_SECONDS = 5.0  # for the updates that are being handled when told to stop
 
 async def serve(settings: Settings, *, worker: bool) -> None:
     """The bot, until a signal."""
-    token = settings.telegram_bot_token
-    logs.to_stderr(token.get_secret_value() if token else None)
+    logs.to_stderr(settings)
     async with AsyncExitStack() as opened:
         staged, demo = await opened.enter_async_context(_stage(settings))
         premises = await opened.enter_async_context(open_world(staged))
@@ -197,7 +196,6 @@ async def _serve(
         else:
             work = _nothing()  # the place of this machine is kept all the same
         tasks.append(asyncio.create_task(alone(work, premises)))
-        tasks.append(asyncio.create_task(say_changes(premises.desk.operators)))
         page = page_of(settings, premises, engine, front, demo=demo)
         intake = asyncio.create_task(_intake(front, settings, stopping, page, demo=demo))
         opened.push_async_callback(_stop_all, tasks)

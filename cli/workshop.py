@@ -1,14 +1,12 @@
-"""`onetake worker`: the engine, and one line per change of a run's state."""
+"""`onetake worker`: the engine, until a signal."""
 
 import asyncio
-import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID
 
 import typer
 
@@ -19,19 +17,14 @@ from cli.worlds import Premises, open_world
 from pipeline.cancel import stop
 from pipeline.config import Settings
 from pipeline.engine import Engine, Follow, Pace, Tell, open_engine
-from pipeline.operators import Operators
-from pipeline.records import Run, State
-from pipeline.road import LedgerUnavailable
+from pipeline.records import Run
 from pipeline.telling import Telling
 
-LOOK_SECONDS = 0.5
-LATEST_RUNS = 200
 TOLD_ELSEWHERE = timedelta(minutes=1)  # how long a run whose user we cannot reach is left to others
 
 
 async def work(settings: Settings) -> None:
-    token = settings.telegram_bot_token
-    logs.to_stderr(token.get_secret_value() if token else None)
+    logs.to_stderr(settings)
     async with AsyncExitStack() as opened:
         premises = await opened.enter_async_context(open_world(settings))
         engine = await opened.enter_async_context(open_engine(premises.desk.queue_dsn))
@@ -40,7 +33,7 @@ async def work(settings: Settings) -> None:
             await premises.desk.host.take()
         typer.echo(f"{clock()} worker ready: {premises.desk.name}, buys {premises.model.name}")
         working = engine.work(premises.world, audience.tell, pace_of(settings), audience.follow)
-        await _until_told_to_stop(asyncio.create_task(alone(working, premises)), premises)
+        await _until_told_to_stop(asyncio.create_task(alone(working, premises)))
         typer.echo(f"{clock()} worker stopped; what is unfinished goes on with the next one")
 
 
@@ -107,34 +100,13 @@ def stopping_signal() -> asyncio.Event:
     return stop
 
 
-async def _until_told_to_stop(working: "asyncio.Task[None]", premises: Premises) -> None:
+async def _until_told_to_stop(working: "asyncio.Task[None]") -> None:
     told = stopping_signal()
-    saying = asyncio.create_task(say_changes(premises.desk.operators))
     stopping = asyncio.create_task(told.wait())
     await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
     if told.is_set():
         typer.echo(f"{clock()} stopping; once more stops at once")
-    for task in (working, saying, stopping):
+    for task in (working, stopping):
         await stop(task)
     if not working.cancelled():
         working.result()
-
-
-async def say_changes(operators: Operators) -> None:
-    """One line whenever a run is in another state than before, whoever moved it."""
-    said: dict[UUID, State] | None = None
-    while True:
-        with contextlib.suppress(LedgerUnavailable):
-            runs = await operators.runs(LATEST_RUNS)
-            before = said or {}
-            for run in reversed(runs):
-                if said is not None and before.get(run.run_id) is not run.state:
-                    typer.echo(f"{clock()} {change_words(run, before.get(run.run_id))}")
-            said = {run.run_id: run.state for run in runs}
-        await asyncio.sleep(LOOK_SECONDS)
-
-
-def change_words(run: Run, before: State | None) -> str:
-    was = f"{before} -> " if before else ""
-    why = f" ({run.reason or run.doubt})" if run.reason or run.doubt else ""
-    return f"{run.ref} {was}{run.state}{why}"

@@ -12,7 +12,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -31,6 +31,7 @@ YEAR_SECONDS = 366 * 86400  # no wait is longer; an endless one would be a mista
 Seconds = Annotated[float, Field(gt=0, le=YEAR_SECONDS)]
 SecondsOrZero = Annotated[float, Field(ge=0, le=YEAR_SECONDS)]
 ADMIN_TOKEN_CHARACTERS_MIN = 16
+SECRET_CHARACTERS_MIN = 4  # a shorter one would blot out words that are none
 # For settings without a default; those with one are shown with it.
 EXAMPLES = {
     "openai_api_key": "sk-...",
@@ -131,6 +132,7 @@ class Settings(BaseModel):
     webhook_secret: SecretStr | None = None
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    log_format: Literal["console", "json"] = "console"
 
     poll_seconds: Seconds | None = None
     connect_timeout_seconds: Seconds = 5
@@ -251,6 +253,13 @@ class Settings(BaseModel):
             self.text_timeout_seconds,
         )
 
+    def secrets(self) -> frozenset[str]:
+        """What no log line may hold: every secret setting, and the password within DATABASE_URL."""
+        given = [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
+        if self.database_url is not None:
+            given += _passwords(self.database_url.get_secret_value())
+        return frozenset(secret for secret in given if len(secret) >= SECRET_CHARACTERS_MIN)
+
     @property
     def waits(self) -> Waits:
         def seconds(value: float) -> timedelta:
@@ -279,6 +288,12 @@ class Settings(BaseModel):
 def fingerprint(key: str) -> str:
     """Twelve hex digits that tell keys apart and give nothing away."""
     return hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
+def _passwords(dsn: str) -> list[str]:
+    """Of a connection string, as a URL or in words, percent-encoded or not."""
+    found = re.findall(r"://[^:/@]*:(.*)@", dsn) + re.findall(r"\bpassword\s*=\s*'?([^\s'&]+)", dsn)
+    return [form for password in found for form in (password, unquote(password))]
 
 
 def load_settings(environment: dict[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:

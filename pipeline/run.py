@@ -8,7 +8,7 @@ the row says is true, and the ledger decides who moves it. It reads no clock and
 
 from uuid import UUID
 
-from pipeline import clips, fence, reconcile, render, words
+from pipeline import clips, fence, journal, reconcile, render, words
 from pipeline.attendance import attended
 from pipeline.records import Run, State
 from pipeline.world import ATTEMPTS_MAX, World
@@ -17,7 +17,9 @@ from steps.check_limits import Admitted, Refused, Request, check_limits
 
 async def admit(request: Request, world: World) -> Admitted | Refused:
     """Step 1: the limits, and the money set aside. The same key is the same run, for ever."""
-    return await check_limits(request, world.ledger.rpc)
+    answer = await check_limits(request, world.ledger.rpc)
+    journal.admission(answer)
+    return answer
 
 
 async def run(run_id: UUID, world: World) -> Run | None:
@@ -33,12 +35,13 @@ async def run(run_id: UUID, world: World) -> Run | None:
         return row
     async with attended(run_id, world):
         if row.state is State.RESERVED:
-            row = await words.validate(row, world)  # step 2: validate_prompt
+            row = await journal.step("validate_prompt", row, words.validate(row, world), world)  # step 2
         if row.state is State.APPROVED:
-            row = await fence.buy_once(row, world)  # step 3: generate_video, its one POST
+            row = await journal.step("generate_video", row, fence.buy_once(row, world), world)  # step 3: its one POST
         if row.in_doubt:
-            row = await reconcile.settle(row, world)
+            row = await journal.step("reconcile", row, reconcile.settle(row, world), world)
         if row.state is State.RENDERING:
             async with words.caption_meanwhile(row, world) as caption:  # step 4: write_caption
-                row = await render.wait_and_save(row, caption, world)  # step 3, its wait; step 5: save_video
+                saving = render.wait_and_save(row, caption, world)  # step 3, its wait
+                row = await journal.step("save_video", row, saving, world)  # step 5
     return row

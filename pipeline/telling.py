@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pipeline import journal
 from pipeline.records import Run, State, read_run
 from pipeline.road import Rpc
 
@@ -46,17 +47,19 @@ class Telling:
 
     async def told(self, run: Run, *, delivered: bool = False, **detail: object) -> Run:
         """The user has heard of the run's state; with `delivered`, has the video."""
-        return read_run(
-            await self._rpc(
-                "told",
-                {
-                    "run_id": str(run.run_id),
-                    "state": run.state.value,
-                    "delivered": delivered and run.state is State.SAVED,
-                    "detail": {name: str(value) for name, value in detail.items()},
-                },
-            )
+        delivers = delivered and run.state is State.SAVED
+        row = await self._rpc(
+            "told",
+            {
+                "run_id": str(run.run_id),
+                "state": run.state.value,
+                "delivered": delivers,
+                "detail": {name: str(value) for name, value in detail.items()},
+            },
         )
+        fresh = read_run(row)
+        journal.note("deliver" if delivers else "tell", fresh)
+        return fresh
 
     async def again(self, user_id: str) -> tuple[UUID, ...]:
         """Videos that could not be brought while the bot was blocked: due again."""

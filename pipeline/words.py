@@ -8,6 +8,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 
+from pipeline import journal
 from pipeline.cancel import stop
 from pipeline.editions import versions_of
 from pipeline.ledger import Cost
@@ -108,7 +109,7 @@ async def caption_meanwhile(run: Run, world: World) -> AsyncIterator[asyncio.Tas
 
 
 async def _store_caption(run: Run, words: Caption, by: str, template: Template | None, cost: Cost, world: World) -> Run:
-    return await world.ledger.record_caption(
+    captioned = await world.ledger.record_caption(
         run.run_id,
         caption=words.text,
         hashtags=words.hashtags,
@@ -116,6 +117,8 @@ async def _store_caption(run: Run, words: Caption, by: str, template: Template |
         template=template.versions if template else {},
         cost=cost,
     )
+    journal.note("write_caption", captioned, by=captioned.caption_by, ms=cost.ms)
+    return captioned
 
 
 def _cost(run: Run, asked: Asked[object], template: Template, world: World) -> Cost:

@@ -35,7 +35,7 @@ SECRETS = re.compile(
     r"|\b\d{8,10}:[A-Za-z0-9_-]{30,}"  # a Telegram bot's token
     r"|\beyJ[A-Za-z0-9_-]{20,}"  # a JSON web token, as Supabase's keys are
     r"|\bsb_secret_\w+|\bghp_\w{20,}|\bAKIA[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY"
-    r"|(?i:bearer) (?!REDACTED|test-)[\w.-]{8,}"
+    r"|(?i:bearer) (?!REDACTED|ADMIN_TOKEN|test-)[\w.-]{8,}"
 )
 # Written in pieces, so that this file does not trip over itself.
 INDEX_ADDRESSES = re.compile(

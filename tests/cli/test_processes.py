@@ -58,17 +58,15 @@ def test_ctrl_c_leaves_the_run_to_a_worker_that_stops_gracefully(machine: Machin
     assert "Traceback" not in err
 
     worker = machine.start("worker")
-    assert worker.stdout is not None
-    lines = []
-    for line in worker.stdout:
-        lines.append(line)
-        if f"{ref} rendering -> saved" in line:
+    assert worker.stderr is not None
+    for line in worker.stderr:
+        if f"{ref} save_video: saved" in line:
             break
     worker.send_signal(signal.SIGTERM)
-    rest, problems = worker.communicate(timeout=20)
+    said, problems = worker.communicate(timeout=20)
     assert worker.returncode == 0, problems
-    assert "worker ready" in lines[0]
-    assert "worker stopped" in rest
+    assert "worker ready" in said
+    assert "worker stopped" in said
     assert machine.total_videos() == 1
     assert machine.sim.paid_calls() == 1
 
