@@ -20,11 +20,10 @@ from cli.worlds import Premises
 from pipeline.clips import at_hand
 from pipeline.config import Settings
 from pipeline.engine import Engine
+from pipeline.resources import EVALS
 from pipeline.watch import Watch
 from web.app import make_app, serve
 from web.office import Office
-
-EVALS = "evals.json"  # in ONETAKE_HOME
 
 
 def page_of(settings: Settings, premises: Premises, engine: Engine, front: Front, *, demo: bool) -> Application | None:
@@ -41,7 +40,7 @@ def page_of(settings: Settings, premises: Premises, engine: Engine, front: Front
         catalogue=premises.catalogue,
         enqueue=engine.enqueue,
         clip_of=partial(at_hand, world=premises.world),
-        evals=settings.onetake_home / EVALS,
+        evals=(settings.onetake_home.parent if demo else settings.onetake_home) / EVALS,  # a demo has a home within
         flood_waits=lambda: front.outbox.flood_waits,
         demo=demo,
     )

@@ -5,6 +5,8 @@ from pathlib import Path
 _INSTALLED = Path(__file__).parent / "_data"
 _CHECKOUT = Path(__file__).parent.parent
 
+EVALS = "evals.json"  # in ONETAKE_HOME: what `onetake prompts eval` found last, for the operators' page
+
 
 def migrations_folder() -> Path:
     return _find(_INSTALLED / "migrations", _CHECKOUT / "supabase" / "migrations")

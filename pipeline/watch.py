@@ -45,7 +45,7 @@ class InFlight:
 
 @dataclass(frozen=True)
 class StepTimes:
-    """Of the last `n` calls of a step, a thousand at most."""
+    """Of the last `n` calls of a step, a thousand at most; `whole` is from the order to the saved video."""
 
     step: str
     n: int

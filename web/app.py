@@ -17,7 +17,7 @@ from web import changes, door, metrics, views
 from web.feed import FEED, Feed, follow
 from web.gate import Gate
 from web.office import OFFICE, Office
-from web.rendering import GATE, NEWS
+from web.rendering import DEMO, GATE, NEWS
 
 STATIC = Path(__file__).parent / "static"
 BODY_BYTES_MAX = 5_000_000  # an update of Telegram's; a form of ours is far smaller
@@ -89,7 +89,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 @web.middleware
 async def _demo(request: web.Request, handler: door.Handler) -> web.StreamResponse:
-    request["demo"] = True
+    request[DEMO] = True
     return await handler(request)
 
 

@@ -13,7 +13,7 @@ from pipeline.ledger import Cost
 from pipeline.operators import LimitNotSet
 from pipeline.records import JobSource, Run, State
 from web.office import OFFICE
-from web.rendering import say
+from web.rendering import SESSION, say
 from web.views import found_run
 
 AUDIT_SECONDS_MAX = 60
@@ -38,7 +38,7 @@ async def _needs(request: web.Request, *names: str) -> str | None:
 
 async def settle_found(request: web.Request) -> web.StreamResponse:
     """ "Found it": the provider's books show that it was made, as this job."""
-    office, who = request.app[OFFICE], request["session"].who
+    office, who = request.app[OFFICE], request[SESSION].who
     row = await found_run(request)
     job, why = await _words(request, "job"), await _words(request, "why")
     if await _needs(request, "job", "why", "sure"):
@@ -61,7 +61,7 @@ async def settle_found(request: web.Request) -> web.StreamResponse:
 
 
 async def settle_not_charged(request: web.Request) -> web.StreamResponse:
-    office, who = request.app[OFFICE], request["session"].who
+    office, who = request.app[OFFICE], request[SESSION].who
     row = await found_run(request)
     if await _needs(request, "why", "sure"):
         say(request, f"{row.ref} was not settled: a reason and the tick are needed.", good=False)
@@ -78,7 +78,7 @@ async def settle_not_charged(request: web.Request) -> web.StreamResponse:
 async def cancel(request: web.Request) -> web.StreamResponse:
     office = request.app[OFFICE]
     row = await found_run(request)
-    if await office.ledger.cancel(row.run_id, request["session"].who):
+    if await office.ledger.cancel(row.run_id, request[SESSION].who):
         await office.enqueue(row.run_id)
         say(request, f"{row.ref} is canceled; nothing was bought, and {usd(row.held_microusd)} is free again.")
     else:
@@ -90,7 +90,7 @@ async def cancel(request: web.Request) -> web.StreamResponse:
 async def deliver(request: web.Request) -> web.StreamResponse:
     office = request.app[OFFICE]
     row: Run = await found_run(request)
-    if await office.watch.deliver_again(row.run_id, request["session"].who):
+    if await office.watch.deliver_again(row.run_id, request[SESSION].who):
         await office.enqueue(row.run_id)
         say(request, f"{row.ref} is brought to its user again; that costs nothing.")
     else:
@@ -122,13 +122,13 @@ async def pause(request: web.Request) -> web.StreamResponse:
     if not why:
         say(request, "Nothing was changed: users are shown the reason, so one is needed.", good=False)
         raise web.HTTPSeeOther("/admin/limits")
-    await request.app[OFFICE].operators.pause(why, request["session"].who)
+    await request.app[OFFICE].operators.pause(why, request[SESSION].who)
     say(request, f"Paused. Users are told: {why} What was bought goes on.")
     raise web.HTTPSeeOther("/admin/limits")
 
 
 async def resume(request: web.Request) -> web.StreamResponse:
-    await request.app[OFFICE].operators.resume(request["session"].who)
+    await request.app[OFFICE].operators.resume(request[SESSION].who)
     say(request, "Orders are taken again, and every breaker is closed.")
     raise web.HTTPSeeOther("/admin/limits")
 
@@ -142,13 +142,13 @@ async def set_limit(request: web.Request) -> web.StreamResponse:
         elif key == "rollout":
             wanted = value
         elif key.endswith("_microusd"):
-            wanted = int((Decimal(value) * MICROUSD).to_integral_exact())
+            wanted = _microusd(value)
         else:
             wanted = int(value)
-    except (InvalidOperation, ValueError):
+    except (InvalidOperation, ValueError, OverflowError):
         say(request, f"{key} was not changed: {value or 'nothing'} is no number.", good=False)
         raise web.HTTPSeeOther("/admin/limits") from None
-    answer = await request.app[OFFICE].operators.set_limit(key, wanted, request["session"].who, user or None)
+    answer = await request.app[OFFICE].operators.set_limit(key, wanted, request[SESSION].who, user or None)
     whose = f"{key} of {user}" if user else key
     if isinstance(answer, LimitNotSet):
         why = NOT_SET.get(answer.why) or f"it must be {answer.allowed}"
@@ -158,6 +158,14 @@ async def set_limit(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther("/admin/limits")
 
 
+def _microusd(dollars: str) -> int:
+    """Raises ValueError, also for parts of a micro-dollar."""
+    amount = Decimal(dollars) * MICROUSD
+    if amount != amount.to_integral_value():
+        raise ValueError(dollars)
+    return int(amount)
+
+
 def _shown(key: str, value: object) -> str:
     if value is None:
         return "the limit of all"
@@ -165,7 +173,7 @@ def _shown(key: str, value: object) -> str:
 
 
 async def set_user(request: web.Request) -> web.StreamResponse:
-    operators, who = request.app[OFFICE].operators, request["session"].who
+    operators, who = request.app[OFFICE].operators, request[SESSION].who
     user, act, why = [await _words(request, name) for name in ("user_id", "act", "why")]
     if not user.partition(":")[2]:
         say(request, "Nothing was changed: a user is tg:<Telegram id> or cli:<name>.", good=False)

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from pipeline.road import LedgerError
 from web.gate import COOKIE, SESSION_SECONDS, Gate
-from web.rendering import GATE, page
+from web.rendering import GATE, SESSION, page
 
 PAGES, API, METRICS, CLIPS = "/admin", "/api/", "/metrics", "/media/"
 OPEN = frozenset({"/admin/login", "/healthz", "/readyz"})
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def is_ours(path: str) -> bool:
-    return path == "/" or path.startswith((PAGES, API, CLIPS)) or path == METRICS
+    return path.startswith((PAGES, API, CLIPS)) or path == METRICS
 
 
 def is_open(path: str) -> bool:
@@ -45,7 +45,9 @@ def is_open(path: str) -> bool:
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Lets in, or not. What the house raises becomes a page with one clear sentence."""
     gate = request.app[GATE]
-    session = request["session"] = gate.session(request.cookies.get(COOKIE))
+    session = gate.session(request.cookies.get(COOKIE))
+    if session is not None:
+        request[SESSION] = session
     try:
         if not is_open(request.path) and session is None and not _otherwise_allowed(request, gate):
             return _kept_out(request)
@@ -108,7 +110,7 @@ def _kept_out(request: web.Request) -> web.Response:
 
 async def _check_own(request: web.Request, gate: Gate) -> None:
     """Forms of other sites are turned away: by where they come from, and by the word that only our pages have."""
-    session = request["session"]
+    session = request.get(SESSION)
     foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"
     word = str((await request.post()).get("csrf", ""))
     if foreign or (session is not None and not gate.is_csrf(session, word)):
@@ -134,7 +136,7 @@ def _next(request: web.Request) -> str:
 
 
 async def show_login(request: web.Request) -> web.StreamResponse:
-    if request["session"] is not None:
+    if SESSION in request:
         raise web.HTTPSeeOther(_next(request))
     return page(request, "login.html", wrong="", next=request.query_string)
 
@@ -161,7 +163,7 @@ async def log_in(request: web.Request) -> web.StreamResponse:
 
 
 async def log_out(request: web.Request) -> web.StreamResponse:
-    request.app[GATE].end(request["session"])
+    request.app[GATE].end(request[SESSION])
     there = web.HTTPSeeOther("/admin/login")
     there.del_cookie(COOKIE, path="/")
     raise there

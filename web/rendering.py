@@ -13,13 +13,15 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.amounts import lasting, usd
+from pipeline.amounts import MICROUSD, lasting, usd
 from pipeline.records import State
 from web.gate import Gate, Session
 
 TEMPLATES = Path(__file__).parent / "templates"
 GATE: web.AppKey[Gate] = web.AppKey("gate", Gate)
 NEWS: web.AppKey[dict[str, list[tuple[str, str]]]] = web.AppKey("news", dict)
+SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)  # set by the guard for whoever is inside
+DEMO: web.RequestKey[bool] = web.RequestKey("demo", bool)
 NEWS_KEPT = 1000  # sessions
 
 # What a state means to an operator; the words of the ledger stay, they are what commands and scripts use.
@@ -54,6 +56,19 @@ NOT_CLEAN: Mapping[str | None, str] = {
     "not_audited": "not proven: no complete audit in the last day",
 }
 
+STEPS: Mapping[str, str] = {
+    "validate_prompt": "check the prompt",
+    "generate_video": "order the video (the paid call)",
+    "write_caption": "write the caption",
+    "save_video": "save",
+    "whole": "from the order to the saved video",
+}
+
+
+def cents(microusd: int) -> Markup:
+    """To the cent, for large type; the exact amount is its title."""
+    return Markup('<span title="{}">${:,.2f}</span>').format(usd(microusd), microusd / MICROUSD)
+
 
 def time(at: datetime | str | None) -> Markup:
     """UTC in the page; the page's script turns it into the viewer's zone."""
@@ -79,14 +94,34 @@ def share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "-"
 
 
+def rate(part: float | None) -> str:
+    return "-" if part is None else f"{100 * part:.0f} %"
+
+
 def number(value: int) -> str:
     return f"{value:,}".replace(",", "\u202f")
 
 
 def _environment() -> Environment:
     made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    made.filters |= {"usd": usd, "time": time, "age": age, "took": took, "lasting": lasting, "number": number}
-    made.globals |= {"share": share, "STATES": STATES, "CAUSES": CAUSES, "NOT_CLEAN": NOT_CLEAN, "State": State}
+    made.filters |= {
+        "usd": usd,
+        "cents": cents,
+        "time": time,
+        "age": age,
+        "took": took,
+        "lasting": lasting,
+        "number": number,
+    }
+    made.globals |= {
+        "share": share,
+        "rate": rate,
+        "STATES": STATES,
+        "CAUSES": CAUSES,
+        "STEPS": STEPS,
+        "NOT_CLEAN": NOT_CLEAN,
+        "State": State,
+    }
     return made
 
 
@@ -99,21 +134,21 @@ def fragment(name: str, values: Mapping[str, Any]) -> str:
 
 def page(request: web.Request, name: str, status: int = 200, **values: Any) -> web.Response:
     """A whole page; what was said to this session since the last one is on top of it."""
-    session: Session | None = request.get("session")
+    session = request.get(SESSION)
     gate = request.app[GATE]
     common = {
         "session": session,
         "csrf": gate.csrf(session) if session else "",
         "news": request.app[NEWS].pop(session.sid, []) if session else [],
         "path": request.path,
-        "demo": request.get("demo", False),
+        "demo": request.get(DEMO, False),
     }
     return web.Response(text=fragment(name, common | values), status=status, content_type="text/html", charset="utf-8")
 
 
 def say(request: web.Request, words: str, *, good: bool = True) -> None:
     """For the top of this session's next page."""
-    news, session = request.app[NEWS], request["session"]
+    news, session = request.app[NEWS], request[SESSION]
     while len(news) >= NEWS_KEPT:
         news.pop(next(iter(news)))
     news.setdefault(session.sid, []).append(("good" if good else "bad", words))

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
+from pydantic import TypeAdapter
 
 from pipeline.audit import last_audit
 from pipeline.reconcile import request_over
@@ -99,6 +101,7 @@ async def run(request: web.Request) -> web.Response:
         events=events,
         sent=await _sent(row, events, office),
         order=_order(row),
+        job=request.query.get("job", ""),
         link=f"/media/{row.ref}?until={until}&signature={signature}",
         settles=row.state is State.UNCERTAIN or row.parked,
         cancels=row.state in {State.RESERVED, State.APPROVED},
@@ -212,10 +215,35 @@ async def prompts(request: web.Request) -> web.Response:
     return page(request, "prompts.html", impact=impact, evals=evals, days=IMPACT_DAYS)
 
 
-def _last_evals(office: Office) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class EvalGroup:
+    """`pass_rate` None: what answered says nothing about wording."""
+
+    cases: int
+    answered: int
+    pass_rate: float | None
+    pass_rate_before: float | None
+
+
+@dataclass(frozen=True)
+class LastEvals:
+    at: datetime
+    answered_by: tuple[str, ...]
+    pass_rate: float | None
+    groups: Mapping[str, EvalGroup]
+    stale: str | None
+
+    @property
+    def cases(self) -> int:
+        return sum(group.cases for group in self.groups.values())
+
+
+_EVALS = TypeAdapter(LastEvals)
+
+
+def _last_evals(office: Office) -> LastEvals | None:
     """What `onetake prompts eval` left, if it was run with this data folder."""
     try:
-        found = json.loads(office.evals.read_text(encoding="utf-8"))
+        return _EVALS.validate_json(office.evals.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None

@@ -2,17 +2,20 @@
 
 In       a bench, a commit to compare with
 Out      Report: groups with counts and pass rates; what answered; what failed. As a table, or JSON
-Effects  none outside of the process: recordings only
+Effects  asks nobody: recordings only; `keep_for_the_page` writes one file
 
 Answers of the simulator prove that everything is plumbed together and say nothing about wording: they are counted and
 get no pass rate. Plain code and not pydantic-evals: see prompts/README.md.
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
 
 from cli.prompts.asking import Answer, ask_case, replaying
 from cli.prompts.bench import Bench
@@ -20,6 +23,8 @@ from cli.prompts.cases import Case
 from cli.prompts.judge import failures
 from cli.prompts.survey import Entry, State, Survey, survey
 from cli.prompts.tapes import Note, Tape, Unplayable, interactions_in, version_of
+from pipeline.config import ConfigError, load_settings
+from pipeline.resources import EVALS
 from steps.catalogue import text_cost_microusd
 from steps.front_matter import TemplateError
 from steps.templates import Template
@@ -128,6 +133,18 @@ def rate(results: Sequence[Result]) -> float | None:
     """The share of answers that are as expected; None if none of them says anything about wording."""
     judged_ones = [result for result in results if result.counts]
     return sum(not result.failed for result in judged_ones) / len(judged_ones) if judged_ones else None
+
+
+def keep_for_the_page(report: Mapping[str, Any]) -> None:
+    """As `evals.json` in ONETAKE_HOME, where the operators' page looks. A folder that refuses it stops nothing."""
+    with contextlib.suppress(ConfigError, OSError):
+        kept = load_settings().onetake_home / EVALS
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        answered_by = sorted({case["by"] for case in report["cases"] if case["by"]})
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        draft = kept.with_suffix(".draft")
+        draft.write_text(json.dumps({"at": at, "answered_by": answered_by, **report}, ensure_ascii=False), "utf-8")
+        draft.replace(kept)
 
 
 def passes(side: Side) -> bool:

@@ -100,7 +100,7 @@ def eval_(
     import json
 
     from cli.prompts.bench import open_bench
-    from cli.prompts.evals import evaluate, evaluate_at, passes
+    from cli.prompts.evals import evaluate, evaluate_at, keep_for_the_page, passes
     from cli.prompts.pages import print_report, report_object
     from cli.prompts.survey import survey
 
@@ -113,8 +113,10 @@ def eval_(
         if against != "HEAD":
             raise
         before = None  # no git here: nothing to compare with
+    report = report_object(found, now, before)
+    keep_for_the_page(report)
     if as_json:
-        typer.echo(json.dumps(report_object(found, now, before), ensure_ascii=False, indent=1))
+        typer.echo(json.dumps(report, ensure_ascii=False, indent=1))
     else:
         print_report(found, now, before, against)
     raise typer.Exit(Exit.DONE if passes(now) else Exit.ENDED_OTHERWISE)

@@ -169,7 +169,13 @@ begin
                 from unnest(array['validate_prompt', 'generate_video', 'write_caption', 'save_video']) as s (step)
                 cross join lateral (select ms from onetake.events where events.step = s.step and ms is not null
                     order by event_id desc limit 1000) as e
-                group by s.step) t),
+                group by s.step
+            union all
+            select 'whole', count(*), percentile_cont(0.5) within group (order by took),
+                   percentile_cont(0.95) within group (order by took)
+                from (select 1000 * extract(epoch from saved_at - submitting_at)::double precision as took from onetake.runs
+                    where saved_at > submitting_at order by reserved_at desc limit 1000) as w
+                having count(*) > 0) t),
         'queue', onetake.queue_now(),
         'controls', public.controls(),
         'clean_day', onetake.clean_day(),
@@ -210,7 +216,7 @@ begin
             when 'model' then format('model = %L', v_value)
             when 'template' then coalesce((
                 select '(' || string_agg(format('templates @> %L::jsonb', jsonb_build_object(t.id, t.sha256)), ' or ') || ')'
-                from onetake.templates t where t.sha256 like replace(replace(lower(v_value), '%', ''), '_', '') || '%'), 'false')
+                from onetake.templates t where starts_with(t.sha256, lower(v_value))), 'false')
             else 'false' end;
     end loop;
     if p_before is not null then v_where := v_where || format(' and reserved_at < %L', p_before); end if;

@@ -64,6 +64,9 @@ EMPTIED = (
     "limits",
     "lanes",
     "hosts",
+    "audits",
+    "event_days",
+    "counted",
 )
 
 Row = dict[str, Any]
@@ -88,6 +91,7 @@ class Desk:
             for table in EMPTIED:
                 self.calls.execute(sql.SQL("delete from onetake.{}").format(sql.Identifier(table)))
             self.calls.execute("insert into onetake.control default values")
+            self.calls.execute("insert into onetake.counted (before) values ('-infinity')")
             self.calls.execute("insert into onetake.breakers (scope) values ('all')")
             self.calls.execute(
                 "insert into onetake.limits select * from jsonb_populate_recordset(null::onetake.limits, %s)",

@@ -70,8 +70,8 @@ function drawCharts() {
       width: place.clientWidth, height: 200,
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "UTC"),
       scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
-      axes: [axis, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => (name === "money" ? `$${tick}` : tick)) }],
-      series: [{ value: (_, at) => (at === null ? "" : new Date(at * 1000).toISOString().slice(0, 10)) },
+      axes: [axis, { ...axis, size: 60, incrs: name === "money" ? undefined : [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000], values: (_, ticks) => ticks.map((tick) => (name === "money" ? `$${tick.toFixed(2)}` : tick)) }],
+      series: [{ label: "Day (UTC)", value: (_, at) => (at === null ? "" : new Date(at * 1000).toISOString().slice(0, 10)) },
         ...SERIES[name].map(([, label, stroke]) => ({
           label, stroke, width: 2, points: { size: 4 },
           value: (_, v) => (v === null ? "" : name === "money" ? `$${v.toFixed(2)}` : v),

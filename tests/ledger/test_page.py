@@ -1,0 +1,134 @@
+"""What the page reads: days that are over are counted once, and the count is the same as of the events themselves."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.ledger.desk import Desk
+
+NOW = datetime.now(UTC)
+
+
+def event(desk: Desk, at: datetime, step: str = "save_video", outcome: str = "saved", **more: Any) -> None:
+    """As it would have been written then."""
+    run_id = desk.one("select run_id from onetake.runs limit 1")
+    desk.write(
+        "insert into onetake.events (at, run_id, user_id, step, outcome, ms, cost_microusd, saved_microusd)"
+        " values (%s, %s, 'cli:tests', %s, %s, %s, %s, %s)",
+        at,
+        run_id,
+        step,
+        outcome,
+        more.get("ms"),
+        more.get("cost", 0),
+        more.get("saved", 0),
+    )
+
+
+def counted(desk: Desk) -> dict[tuple[date, str, str], tuple[Any, ...]]:
+    rows = desk.rows("select * from onetake.all_counts()")
+    assert len({(row["day"], row["step"], row["outcome"]) for row in rows}) == len(rows), "a day counted twice"
+    return {
+        (row["day"], row["step"], row["outcome"]): (
+            row["n"], row["cost_microusd"], row["saved_microusd"], row["timed"], row["ms"], row["buckets"],
+        )
+        for row in rows
+    }  # fmt: skip
+
+
+def directly(desk: Desk) -> dict[tuple[date, str, str], tuple[Any, ...]]:
+    """The same by plain grouping, bucket by bucket."""
+    bounds = desk.one("select onetake.bounds_ms()")
+    found: dict[tuple[date, str, str], list[Any]] = {}
+    for row in desk.rows("select * from onetake.events"):
+        key = (row["at"].astimezone(UTC).date(), row["step"], row["outcome"])
+        kept = found.setdefault(key, [0, 0, 0, 0, 0, [0] * (len(bounds) + 1)])
+        kept[0] += 1
+        kept[1] += row["cost_microusd"]
+        kept[2] += row["saved_microusd"]
+        if row["ms"] is not None:
+            kept[3] += 1
+            kept[4] += row["ms"]
+            kept[5][sum(row["ms"] > bound for bound in bounds)] += 1
+    return {key: tuple(kept) for key, kept in found.items()}
+
+
+@pytest.fixture
+def run(desk: Desk) -> str:
+    return desk.reserved()
+
+
+def test_counted_days_and_today_are_the_events_themselves(desk: Desk, run: str) -> None:
+    midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+    for days in (0, 1, 2, 5, 40):
+        for at in (midnight - timedelta(days=days), midnight - timedelta(days=days, microseconds=1)):
+            for ms in (None, 0, 50, 51, 999, 1_800_000, 1_800_001):
+                event(desk, at, ms=ms, cost=3, saved=5)
+            event(desk, at, "check_limits", "replayed", saved=800_000)
+    expected = directly(desk)
+    assert counted(desk) == expected  # nothing counted yet
+    before = desk.call("stats")
+
+    for _ in range(3):
+        assert desk.call("stats") == before
+        assert counted(desk) == expected
+    assert desk.one("select before from onetake.counted") >= (NOW - timedelta(days=1)).date()
+    assert desk.one("select count(*) from onetake.event_days") > 0
+
+
+def test_an_event_of_today_counts_at_once_and_a_counted_day_is_not_counted_again(desk: Desk, run: str) -> None:
+    event(desk, NOW - timedelta(days=3))
+    desk.call("stats")
+    event(desk, NOW)
+    event(desk, NOW)
+    desk.call("stats")
+
+    assert counted(desk) == directly(desk)
+
+
+def test_the_day_before_is_counted_an_hour_after_it_ended(desk: Desk, run: str) -> None:
+    """Until then a transaction that began in it may still be under way."""
+    desk.call("stats")
+    before = desk.one("select before from onetake.counted")
+
+    assert before == (datetime.now(UTC) - timedelta(hours=1)).date()
+
+
+def test_two_that_count_at_once_count_once(desk: Desk, run: str) -> None:
+    event(desk, NOW - timedelta(days=3))
+    with desk.calls.transaction():
+        desk.calls.execute("select onetake.count_days()")
+        assert desk.rows("select * from onetake.event_days") == []  # not committed
+        desk.eyes.execute("select onetake.count_days()")  # does not wait, and counts nothing
+        assert desk.rows("select * from onetake.event_days") == []
+    assert counted(desk) == directly(desk)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"state": "nonsense"},
+        {"user_id": "' or true --"},
+        {"ref": "%"},
+        {"ref": "'; drop table onetake.runs; --"},
+        {"template": "'"},
+        {"model": "\\"},
+        {"unknown": "x"},
+    ],
+)
+def test_a_filter_is_a_value_and_never_sql(desk: Desk, run: str, filters: dict[str, str]) -> None:
+    assert desk.call("page_runs", filters=filters, at_most=10) == []
+    assert desk.one("select count(*) from onetake.runs") == 1
+
+
+def test_deliver_again_is_for_saved_videos_of_chats_alone(desk: Desk) -> None:
+    run_id = desk.saved()
+    for kind, brought in (("terminal", False), ("telegram", True)):
+        desk.write("update onetake.runs set audience = jsonb_build_object('kind', %s::text)", kind)
+        answer = desk.call("deliver_again", run_id=run_id, who="web:Ada")
+        assert answer == {"asked": brought, "state": "saved"}
+    assert desk.events(run_id)[-1] == ("deliver", "asked_again")
+    desk.call("told", run_id=run_id, state="saved", delivered=True, detail={})
+    assert desk.call("deliver_again", run_id=run_id, who="web:Ada") == {"asked": False, "state": "delivered"}
+    assert desk.call("deliver_again", run_id="00000000-0000-0000-0000-000000000000", who="x")["asked"] is False

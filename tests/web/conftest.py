@@ -1,0 +1,29 @@
+"""One page for each test: `site` is outside the door, `inside` has logged in as Ada."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures import Simulator
+from tests.ledger.desk import Desk, open_desk
+from tests.web.site import Site, open_site
+
+
+@pytest.fixture
+def desk(ledger_dsn: str) -> Iterator[Desk]:
+    with open_desk(ledger_dsn) as clerk:
+        clerk.unlimited()
+        yield clerk
+
+
+@pytest.fixture
+async def site(ledger_dsn: str, desk: Desk, simulator: Simulator, tmp_path: Path) -> AsyncIterator[Site]:
+    async with open_site(ledger_dsn, simulator, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def inside(site: Site) -> Site:
+    assert (await site.log_in()).status == 303
+    return site

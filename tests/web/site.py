@@ -1,0 +1,123 @@
+"""The operators' page in this process, at a fresh ledger and the simulator; a browser without a screen looks at it."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from html import unescape
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from aiohttp import ClientResponse, CookieJar
+from aiohttp.test_utils import TestClient, TestServer
+
+from pipeline.clips import at_hand
+from pipeline.engine import open_engine
+from pipeline.operators import Operators
+from pipeline.records import Run
+from pipeline.resources import EVALS, models_file
+from pipeline.run import admit, run
+from pipeline.watch import Watch
+from pipeline.world import World
+from steps.catalogue import load_catalogue
+from steps.check_limits import Admitted
+from tests.fixtures import Simulator, open_test_world, quick_waits, wish
+from web.app import make_app
+from web.office import Office
+
+TOKEN = "a-token-of-sixteen-or-more"
+
+
+@dataclass
+class Clock:
+    """Seconds since 1970, as the test wants them."""
+
+    now: float = field(default_factory=time.time)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(frozen=True)
+class Site:
+    client: "TestClient[Any, Any]"
+    world: World
+    office: Office
+    simulator: Simulator
+    clock: Clock
+
+    async def log_in(self, name: str = "Ada", token: str = TOKEN) -> ClientResponse:
+        form = {"name": name, "token": token}
+        return await self.client.post("/admin/login", data=form, allow_redirects=False)
+
+    async def read(self, path: str, **how: Any) -> str:
+        """A page's text; it must be there."""
+        answer = await self.client.get(path, **how)
+        assert answer.status == 200, (path, answer.status, await answer.text())
+        return await answer.text()
+
+    async def csrf(self, path: str = "/admin/limits") -> str:
+        found = re.search(r'name="csrf" value="([0-9a-f]{64})"', await self.read(path))
+        assert found, f"{path} has no form"
+        return found[1]
+
+    async def submit(self, path: str, **form: str) -> str:
+        """Sends a form of ours; what the next page says on top."""
+        answer = await self.client.post(path, data={"csrf": await self.csrf(), **form})
+        assert answer.status == 200, (path, answer.status)
+        return news(await answer.text())
+
+    async def order(self, prompt: str = "a paper boat in the rain", **changes: Any) -> UUID:
+        admitted = await admit(wish(self.simulator, prompt, **changes), self.world)
+        assert isinstance(admitted, Admitted), admitted
+        return admitted.run_id
+
+    async def carried(self, run_id: UUID) -> Run:
+        """Until it has ended, is parked, or five seconds have passed."""
+        give_up = time.monotonic() + 5
+        while True:
+            row = await run(run_id, self.world)
+            assert row is not None
+            if row.ended or row.parked or row.in_doubt or time.monotonic() > give_up:
+                return row
+            await asyncio.sleep(0.05)
+
+
+def news(html: str) -> str:
+    return unescape(" ".join(re.findall(r'data-testid="news">([^<]*)<', html)))
+
+
+def shown(html: str, name: str) -> str:
+    """The words of the element with this test id, without its tags."""
+    found = re.search(rf'data-testid="{name}"[^>]*>(.*?)</(?:p|span|strong|td)>', html, re.DOTALL)
+    assert found, f"no {name} on the page"
+    return unescape(re.sub(r"<[^>]+>", "", found[1])).strip()
+
+
+@asynccontextmanager
+async def open_site(
+    dsn: str, simulator: Simulator, home: Path, token: str = TOKEN, **waits: str
+) -> AsyncIterator[Site]:
+    async with AsyncExitStack() as opened:
+        world = await opened.enter_async_context(open_test_world(dsn, simulator, home, quick_waits(**waits)))
+        engine = await opened.enter_async_context(open_engine(dsn))
+        office = Office(
+            ledger=world.ledger,
+            operators=Operators(world.ledger.rpc),
+            watch=Watch(world.ledger.rpc),
+            shop=world.shop,
+            waits=world.waits,
+            catalogue=load_catalogue(models_file()),
+            enqueue=engine.enqueue,
+            clip_of=partial(at_hand, world=world),
+            evals=home / EVALS,
+            flood_waits=lambda: 3,
+        )
+        clock = Clock()
+        server = TestServer(make_app(office, token, clock))
+        client = await opened.enter_async_context(TestClient(server, cookie_jar=CookieJar(unsafe=True)))
+        yield Site(client, world, office, simulator, clock)

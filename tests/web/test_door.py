@@ -1,0 +1,281 @@
+"""Who comes in, by what, and what they are told outside. Every route is walked, so that a new one is guarded, too."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from yarl import URL
+
+from bot import webhook
+from tests.bot.recording import make_bot
+from tests.fixtures import KEY, Simulator
+from tests.web.site import TOKEN, Site, open_site
+from web.app import make_app
+from web.gate import LINK_SECONDS, SESSION_SECONDS, WINDOW_SECONDS, WRONG_AT_MOST, Gate
+
+OPEN = {"/admin/login", "/healthz", "/readyz", "/admin/static/{filename}"}
+BY_TOKEN = {"/metrics", "/api/admin/agent/metrics", "/api/admin/agent/days"}
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+def routes(site: Site) -> list[tuple[str, str]]:
+    """Method and path as it was registered, of everything that is served."""
+    app = site.client.app
+    assert app is not None
+    found = []
+    for route in app.router.routes():
+        assert route.resource is not None
+        found.append((route.method, route.resource.canonical))
+    return sorted({(method, re.sub(r"^/admin/static$", "/admin/static/{filename}", path)) for method, path in found})
+
+
+async def test_without_a_session_every_route_but_the_open_ones_gives_nothing(site: Site) -> None:
+    run_id = await site.order("a secret lighthouse")
+    row = await site.carried(run_id)
+    assert len(routes(site)) > 25
+    for method, canonical in routes(site):
+        if canonical in OPEN or canonical == "/":
+            continue
+        path = canonical.replace("{ref}", row.ref)
+        answer = await site.client.request(method, path, allow_redirects=False)
+        said = await answer.text() if method != "HEAD" else ""
+        assert answer.status in {303, 401, 403}, (method, path, answer.status)
+        if answer.status == 303:
+            assert answer.headers["Location"].startswith("/admin/login?next="), path
+        assert "lighthouse" not in said and row.ref not in said and len(said) < 200, (path, said)
+    after = await site.world.ledger.load(run_id)
+    assert after is not None and replace(after, read_at=row.read_at) == row
+
+
+async def test_nothing_of_what_is_open_tells_anything(site: Site) -> None:
+    row = await site.carried(await site.order("a secret lighthouse"))
+    for path in ("/admin/login", "/healthz", "/readyz", "/admin/static/admin.js", "/admin/static/admin.css"):
+        said = await site.read(path)
+        assert "lighthouse" not in said and row.ref not in said and TOKEN not in said
+
+    for path in ("/admin/static/%2e%2e/app.py", "/admin/static/..%2fapp.py", "/admin/static/%2Fetc%2Fpasswd"):
+        answer = await site.client.session.get(URL(site.client.make_url("/").human_repr() + path[1:], encoded=True))
+        assert "make_app" not in await answer.text() and "root:" not in await answer.text()
+    assert (await site.client.get("/admin/static/")).status in {403, 404}  # no listing
+
+
+@pytest.mark.parametrize("path", sorted(BY_TOKEN))
+async def test_metrics_take_the_token_as_bearer_and_nothing_else(site: Site, path: str) -> None:
+    assert (await site.client.get(path, headers=BEARER)).status == 200
+    for wrong in ("Bearer ", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", "Bearer " + TOKEN[:-1]):
+        answer = await site.client.get(path, headers={"Authorization": wrong})
+        assert answer.status == 401, wrong
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        assert (await answer.json())["success"] is False
+
+
+async def test_the_bearer_opens_no_page_and_no_change(site: Site) -> None:
+    assert (await site.client.get("/admin", headers=BEARER, allow_redirects=False)).status == 303
+    answer = await site.client.post("/admin/pause", headers=BEARER, data={"why": "x"}, allow_redirects=False)
+    assert answer.status == 401
+    assert not (await site.office.operators.controls()).paused
+
+
+async def test_the_cookie_is_signed_http_only_and_same_site(site: Site) -> None:
+    answer = await site.log_in()
+
+    cookie = answer.cookies["onetake_session"]
+    assert cookie["httponly"] and cookie["samesite"] == "Lax" and cookie["path"] == "/" and not cookie["secure"]
+    assert int(cookie["max-age"]) == SESSION_SECONDS
+    body, _, signature = cookie.value.partition(".")
+    for forged in (f"{body}.{'0' * 64}", f"{body}.", body, f"{body[:-4]}AAAA.{signature}", f".{signature}", "é.é"):
+        headers = {"Cookie": f"onetake_session={forged}"}
+        site.client.session.cookie_jar.clear()
+        answer = await site.client.get("/admin", headers=headers, allow_redirects=False)
+        assert answer.status == 303, forged
+
+
+async def test_behind_tls_the_cookie_is_secure(site: Site) -> None:
+    form = {"name": "Ada", "token": TOKEN}
+    headers = {"X-Forwarded-Proto": "https"}
+    answer = await site.client.post("/admin/login", data=form, headers=headers, allow_redirects=False)
+
+    assert answer.cookies["onetake_session"]["secure"]
+
+
+async def test_a_session_ends_by_log_out_by_time_and_by_a_new_token(inside: Site) -> None:
+    (kept,) = [cookie.value for cookie in inside.client.session.cookie_jar if cookie.key == "onetake_session"]
+    await inside.read("/admin")
+    await inside.client.post("/admin/logout", data={"csrf": await inside.csrf()})
+    headers = {"Cookie": f"onetake_session={kept}"}
+    assert (await inside.client.get("/admin", headers=headers, allow_redirects=False)).status == 303  # though kept
+
+    await inside.log_in()
+    inside.clock.now += SESSION_SECONDS + 1
+    assert (await inside.client.get("/admin", allow_redirects=False)).status == 303
+
+    cookie = Gate(TOKEN, inside.clock).open_session("Ada")
+    assert Gate(TOKEN, inside.clock).session(cookie) is not None  # a restart ends none
+    assert Gate(TOKEN + "-new", inside.clock).session(cookie) is None
+
+
+async def test_wrong_tokens_are_throttled_also_for_who_then_has_the_right_one(site: Site) -> None:
+    for _ in range(WRONG_AT_MOST):
+        answer = await site.log_in(token="not-this-one-either")
+        assert answer.status == 403 and "not the ADMIN_TOKEN" in await answer.text()
+    answer = await site.log_in()
+    assert answer.status == 429 and 0 < int(answer.headers["Retry-After"]) <= WINDOW_SECONDS
+    assert (await site.client.get("/metrics", headers=BEARER)).status == 429
+
+    site.clock.now += WINDOW_SECONDS + 1
+    assert (await site.log_in()).status == 303
+
+
+def test_all_addresses_together_are_throttled_too() -> None:
+    gate = Gate(TOKEN, lambda: 1000.0)
+    for number in range(4 * WRONG_AT_MOST):
+        assert gate.wait_seconds(f"10.0.0.{number}") == 0
+        gate.note_wrong(f"10.0.0.{number}")
+    assert gate.wait_seconds("10.0.1.1") == WINDOW_SECONDS
+
+
+def test_a_token_is_compared_by_its_digest_whatever_its_length() -> None:
+    gate = Gate(TOKEN, lambda: 0.0)
+
+    assert gate.is_token(TOKEN)
+    for wrong in ("", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "é" * 500, "x" * 1_000_000):
+        assert not gate.is_token(wrong)
+
+
+@pytest.mark.parametrize("form", [{}, {"csrf": ""}, {"csrf": "0" * 64}, {"csrf": "é"}])
+async def test_a_form_that_is_not_ours_changes_nothing(inside: Site, form: dict[str, str]) -> None:
+    before = await inside.office.operators.limits()
+    history = await inside.office.watch.changes(50)
+    changes = [
+        ("/admin/pause", {"why": "x"}),
+        ("/admin/limits", {"key": "cooldown_seconds", "value": "77"}),
+        ("/admin/users", {"user_id": "tg:1", "act": "block"}),
+        ("/admin/audit", {}),
+        ("/admin/logout", {}),
+    ]
+    for path, asked in changes:
+        answer = await inside.client.post(path, data=asked | form)
+        assert answer.status == 403 and "nothing was changed" in await answer.text(), path
+    assert not (await inside.office.operators.controls()).paused
+    assert await inside.office.operators.limits() == before
+    assert await inside.office.watch.changes(50) == history
+    await inside.read("/admin")  # still inside
+
+
+async def test_another_sessions_word_or_another_sites_form_is_turned_away(inside: Site) -> None:
+    gate = Gate(TOKEN, inside.clock)
+    other = gate.session(gate.open_session("Eve"))
+    assert other is not None
+    answer = await inside.client.post("/admin/pause", data={"csrf": gate.csrf(other), "why": "x"})
+    assert answer.status == 403
+
+    foreign = {"Sec-Fetch-Site": "cross-site"}
+    answer = await inside.client.post("/admin/pause", data={"csrf": await inside.csrf(), "why": "x"}, headers=foreign)
+    assert answer.status == 403
+    answer = await inside.client.post("/admin/login", data={"token": TOKEN}, headers=foreign, allow_redirects=False)
+    assert answer.status == 403
+    assert not (await inside.office.operators.controls()).paused
+
+
+async def test_every_page_forbids_scripts_of_others_frames_and_caches(inside: Site) -> None:
+    for path in ("/admin", "/admin/runs", "/admin/login", "/api/admin/agent/metrics", "/metrics", "/admin/nothing"):
+        headers = (await inside.client.get(path)).headers
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy and "script-src 'self'" in policy and "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy and headers["X-Frame-Options"] == "DENY"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cache-Control"] == "no-store"
+
+
+async def test_no_page_holds_a_script_or_a_style_of_its_own(inside: Site) -> None:
+    row = await inside.carried(await inside.order())
+    for path in ("", "/runs", f"/runs/{row.ref}", "/doubt", "/audit", "/limits", "/prompts"):
+        html = await inside.read(f"/admin{path}")
+        assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=", html), path
+        assert "http" not in "".join(re.findall(r'(?:src|href|action)="([^"]*)"', html)), path  # nothing from elsewhere
+        assert KEY not in html and TOKEN not in html
+
+
+async def test_a_clip_needs_a_session_or_a_link_that_ends(inside: Site) -> None:
+    row = await inside.carried(await inside.order())
+    html = await inside.read(f"/admin/runs/{row.ref}")
+    found = re.search(rf"/media/{row.ref}\?until=\d+&amp;signature=[0-9a-f]+", html)
+    assert found
+    link = found[0].replace("&amp;", "&")
+    answer = await inside.client.get(f"/admin/runs/{row.ref}/video")
+    assert answer.status == 200 and answer.content_type == "video/mp4"
+    assert (await answer.read())[4:8] == b"ftyp"
+
+    inside.client.session.cookie_jar.clear()
+    answer = await inside.client.get(link)
+    assert answer.status == 200 and (await answer.read())[4:8] == b"ftyp"
+    other = await inside.order("another boat", user_id="cli:other")
+    other_ref = (await inside.carried(other)).ref
+    until = re.search(r"until=(\d+)", link)
+    assert until
+    for wrong in (
+        link.replace(row.ref, other_ref),
+        link.replace(until[1], str(int(until[1]) + 9999)),
+        link[:-1] + ("0" if link[-1] != "0" else "1"),
+        f"/media/{row.ref}",
+        f"/media/{row.ref}?until=9999999999&signature=",
+        f"/media/{row.ref}?until=1e99&signature=0",
+    ):
+        assert (await inside.client.get(wrong)).status == 403, wrong
+    inside.clock.now += LINK_SECONDS + 1
+    assert (await inside.client.get(link)).status == 403
+
+
+@pytest.mark.parametrize(
+    ("wanted", "goes"),
+    [
+        ("/admin/limits", "/admin/limits"),
+        ("/admin/runs?state=open", "/admin/runs?state=open"),
+        ("https://evil.test/admin", "/admin"),
+        ("//evil.test/admin", "/admin"),
+        ("/admin\\@evil.test", "/admin"),
+        ("/\\evil.test", "/admin"),
+        ("javascript:alert(1)", "/admin"),
+        ("", "/admin"),
+    ],
+)
+async def test_after_the_login_one_stays_in_the_house(site: Site, wanted: str, goes: str) -> None:
+    form = {"name": "Ada", "token": TOKEN}
+    answer = await site.client.post("/admin/login", params={"next": wanted}, data=form, allow_redirects=False)
+
+    assert (answer.status, answer.headers["Location"]) == (303, goes)
+
+
+async def test_ready_says_no_while_the_ledger_is_away(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> None:
+    async with open_site(ledger_dsn, simulator, tmp_path) as site:
+        assert (await site.client.get("/readyz")).status == 200
+        await site.log_in()
+        with psycopg.connect(ledger_dsn, autocommit=True) as connection:
+            connection.execute("alter function public.controls() rename to controls_away")
+            try:
+                assert (await site.client.get("/readyz")).status == 503
+                answer = await site.client.get("/admin/limits")
+                assert answer.status == 503 and "nothing was changed" in await answer.text()
+                assert (await site.client.get("/healthz")).status == 200
+            finally:
+                connection.execute("alter function public.controls_away() rename to controls")
+
+
+async def test_telegrams_webhook_lives_beside_the_page_with_its_own_secret(site: Site) -> None:
+    bot, _ = make_bot()
+    heard: list[int] = []
+
+    async def feed(update: Any) -> None:
+        heard.append(update.update_id)
+
+    app = webhook.make_app(bot, feed, "https://bot.example/", "its-secret", make_app(site.office, TOKEN))
+    async with TestClient(TestServer(app)) as client:
+        assert (await client.post("/", json={"update_id": 7})).status == 401
+        answer = await client.post("/", json={"update_id": 7}, headers={webhook.SECRET_HEADER: "its-secret"})
+        assert (answer.status, heard) == (200, [7])
+        assert (await client.get("/healthz")).status == 200
+        assert (await client.get("/admin", allow_redirects=False)).status == 303

@@ -1,0 +1,199 @@
+"""The operators' page as an operator meets it, beside the chat whose orders it shows. The books are the judge."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Locator, Page
+
+from tests.bot.test_chat_page import from_bot, key, over_the_edge, say, tap_until
+from tests.bot_process import address, bot_process, usual_port_taken
+from tests.browser import expect, installed_browser, open_browser, open_page, take_picture
+from tests.fixtures import Simulator
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+TOKEN = "a-token-of-sixteen-or-more"
+SLOW = 4  # a render of twelve seconds takes three
+
+
+@dataclass(frozen=True)
+class Bot:
+    admin: str
+    chat: str
+    simulator: Simulator
+    log: Path
+
+
+@pytest.fixture(scope="module")
+def browser_path() -> str:
+    return installed_browser("the operators' page in a browser (tests/web/test_in_browser.py)")
+
+
+@pytest.fixture(scope="module")
+def bot(browser_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bot]:
+    home = tmp_path_factory.mktemp("page")
+    log = home / "bot.log"
+    with usual_port_taken(), bot_process(home, log, ADMIN_TOKEN=TOKEN, LOOK_SECONDS="600") as process:
+        chat, admin = address(process, log), address(process, log, "admin")
+        simulator = Simulator(chat.replace("/chat", "/v1"))
+        simulator.control("POST", "/_sim/speed", {"speed": SLOW})
+        yield Bot(admin, chat, simulator, log)
+    assert process.returncode == 0, log.read_text()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(browser_path: str) -> AsyncIterator[Browser]:
+    async with open_browser(browser_path) as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(bot: Bot, browser: Browser) -> AsyncIterator[Page]:
+    """Logged in."""
+    async with open_page(browser, 1280, 900) as page:
+        await page.goto(f"{bot.admin}?")
+        await log_in(page)
+        yield page
+    print(bot.log.read_text())  # pytest shows it beside a failure
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def chat(bot: Bot, browser: Browser) -> AsyncIterator[Page]:
+    async with open_page(browser, 1000, 800) as page:
+        yield page
+
+
+async def log_in(page: Page, token: str = TOKEN) -> None:
+    await page.get_by_label("Your name").fill("Ada")
+    await page.get_by_label("Token").fill(token)
+    await page.get_by_role("button", name="Log in").click()
+
+
+async def order(chat: Page, bot: Bot, person: str, prompt: str) -> None:
+    await chat.goto(f"{bot.chat}?as={person}")
+    await expect(chat.get_by_test_id(f"person-{person}")).to_have_attribute("aria-current", "true")
+    await say(chat, f"/create {prompt}")
+    await tap_until(key(chat, "Create" if person == "ben" else "Crear"), chat.get_by_test_id("toast").last)
+
+
+def number(page: Page, name: str) -> Locator:
+    return page.get_by_test_id(name)
+
+
+async def test_only_the_token_opens_the_page(bot: Bot, browser: Browser) -> None:
+    async with open_page(browser, 1280, 800) as page:
+        await page.goto(f"{bot.admin}/limits")
+        await expect(page).to_have_title("Log in · onetake")
+        await page.get_by_label("Your name").fill("Ada")
+        await page.get_by_label("Token").fill(TOKEN)
+        await page.get_by_label("Token").press("Enter")
+        await expect(page.get_by_role("heading", name="Limits and rollout")).to_be_visible()  # where one wanted to go
+        await page.get_by_role("button", name="Log out").click()
+        await expect(page).to_have_title("Log in · onetake")
+        await page.goto(bot.admin)
+        await expect(page).to_have_title("Log in · onetake")
+
+
+async def test_the_overview_follows_a_run_by_itself(bot: Bot, page: Page, chat: Page) -> None:
+    before = bot.simulator.paid_calls()
+    await expect(page.get_by_test_id("open")).to_be_visible()
+    await order(chat, bot, "ben", "a paper boat sails down a gutter in the rain")
+
+    row = page.get_by_test_id("in-flight").get_by_role("row").nth(1)
+    await expect(row).to_contain_text("rendering")
+    await expect(number(page, "held-today")).to_have_text("$0.80")
+    await expect(from_bot(chat, "Here it is")).to_be_visible()
+    await expect(number(page, "paid-calls")).to_have_text(str(before + 1))
+    await expect(number(page, "held-today")).to_have_text("$0.00")
+    assert bot.simulator.paid_calls() == before + 1
+    assert await over_the_edge(page) == []
+    await take_picture(page, "admin")
+
+    await page.goto(f"{bot.admin}/runs?state=delivered")
+    await page.get_by_test_id("runs").get_by_role("link").first.click()
+    await expect(page.get_by_test_id("state")).to_have_text("delivered")
+    await expect(page.get_by_test_id("spent")).to_have_text("$0.80")
+    await page.wait_for_function("document.querySelector('video').readyState >= 1")
+    assert await page.evaluate("document.querySelector('video').duration") > 1
+    await expect(page.get_by_test_id("events")).to_contain_text("deliver")
+    assert await over_the_edge(page) == []
+    await take_picture(page, "admin-run")
+
+
+async def test_a_run_in_doubt_is_settled_by_hand(bot: Bot, page: Page, chat: Page) -> None:
+    before = bot.simulator.creates()
+    bot.simulator.trouble("create", "made_then_drop")
+    bot.simulator.trouble("list", "status", status=503, always=True)  # so that it does not settle by itself
+    await order(chat, bot, "ana", "una cometa roja sobre el mar")
+    await expect(page.get_by_test_id("doubts")).to_contain_text("1 in doubt")
+    bot.simulator.control("DELETE", "/_sim/faults")
+    await page.get_by_role("link", name="Look into it").click()
+    case = page.get_by_test_id("doubt")
+    await expect(case).to_contain_text("nobody's")
+    assert await over_the_edge(page) == []
+    await take_picture(page, "admin-doubt")
+    job = await case.locator("td code").first.inner_text()
+    await case.get_by_role("link", name="this one").click()
+    await expect(page.get_by_label("The provider's job id")).to_have_value(job)
+    await page.get_by_label("How you know").first.fill("it is in their console")
+    await page.get_by_label(re.compile("books show this job")).check()
+    await page.get_by_role("button", name="Found it").click()
+    await expect(page.get_by_test_id("news")).to_contain_text(f"is job {job}. Its price ($0.80) counts")
+    await expect(page.get_by_test_id("events")).to_contain_text("by: web:Ada")
+    await expect(from_bot(chat, "Aquí está, abajo")).to_be_visible()
+    assert bot.simulator.creates() == before + 1
+
+
+async def test_a_pause_is_heard_in_the_chat_and_ends_by_a_click(bot: Bot, page: Page, chat: Page) -> None:
+    await page.goto(f"{bot.admin}/limits")
+    await page.get_by_label("Reason, which users see").fill("Back at 18:00, we count.")
+    await page.get_by_role("button", name="Pause").click()
+    await expect(page.get_by_test_id("news")).to_contain_text("Paused. Users are told: Back at 18:00, we count.")
+
+    await chat.goto(f"{bot.chat}?as=ben")
+    await say(chat, "/create a kite over the sea")
+    await expect(from_bot(chat, "Back at 18:00, we count.")).to_be_visible()
+
+    await page.get_by_role("button", name="Take orders again").click()
+    await expect(page.get_by_test_id("news")).to_contain_text("Orders are taken again")
+    await expect(page.get_by_test_id("changes").get_by_role("row").nth(1)).to_contain_text("web:Ada")
+
+
+async def test_a_limit_is_changed_and_its_change_is_kept(bot: Bot, page: Page) -> None:
+    await page.goto(f"{bot.admin}/limits")
+    budget = page.get_by_label("budget_day_microusd")
+    await expect(budget).to_have_value("10.00")
+    await budget.fill("12.50")
+    await budget.press("Enter")
+    await expect(page.get_by_test_id("news")).to_have_text("budget_day_microusd: $10.00 before, $12.50 now.")
+    await expect(page.get_by_test_id("changes").get_by_role("row").nth(1)).to_contain_text("12500000")
+    assert await over_the_edge(page) == []
+    await page.goto(bot.admin)
+    await expect(page.get_by_text("of $12.50")).to_be_visible()
+
+
+async def test_an_audit_on_demand_says_yes_or_no(bot: Bot, page: Page) -> None:
+    await page.goto(f"{bot.admin}/audit")
+    await page.get_by_role("button", name="Audit the last 24 hours now").click()
+    await expect(page.get_by_test_id("news")).to_contain_text(re.compile("Clean|differences"))
+    await expect(page.get_by_test_id("clean")).to_have_text("Yes")
+
+
+async def test_every_page_fits_a_phone_and_the_dark(bot: Bot, browser: Browser) -> None:
+    async with open_page(browser, 390, 844, phone=True, scale=2) as phone:
+        await phone.emulate_media(color_scheme="dark")
+        await phone.goto(bot.admin)
+        await log_in(phone)
+        for name in ("", "/runs", "/doubt", "/audit", "/limits", "/prompts"):
+            await phone.goto(f"{bot.admin}{name}")
+            await expect(phone.get_by_role("heading", level=1)).to_be_visible()
+            wide = await phone.evaluate("document.documentElement.scrollWidth")
+            assert wide <= 391, f"{name} runs over the edge of a phone: {wide}"
+            if not name:
+                await asyncio.sleep(0.3)
+                await take_picture(phone, "admin-phone")

@@ -1,0 +1,183 @@
+"""The numbers for machines: those of the ledger, of the simulator's books, of the page and of `onetake stats`."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from pipeline.amounts import MICROUSD
+from pipeline.records import State
+from pipeline.run import admit
+from tests.fixtures import PRICE_MICROUSD, Simulator, wish
+from tests.ledger.desk import Desk
+from tests.web.site import Site, shown
+from tests.web.test_pages import in_doubt
+
+JSON = "/api/admin/agent/metrics"
+
+
+async def json_metrics(site: Site) -> dict[str, Any]:
+    answer = await (await site.client.get(JSON)).json()
+    assert answer["success"] is True
+    return dict(answer["metrics"])
+
+
+async def prometheus(site: Site) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Every sample by its name and labels. The parser is Prometheus' own."""
+    text = await site.read("/metrics")
+    families = list(text_string_to_metric_families(text))
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+
+
+async def a_busy_day(site: Site, simulator: Simulator) -> None:
+    """Two videos, a rejection, three blocked duplicates (two by key, one by prompt), one in doubt, one canceled."""
+    await site.carried(await site.order("a boat"))
+    await site.carried(await site.order("a kite"))
+    await site.carried(await site.order("a fight with blood everywhere"))
+    horse = wish(simulator, "a horse", user_id="cli:horse")
+    for _ in range(3):
+        await admit(replace(horse, call_id=uuid4()), site.world)
+    await admit(replace(horse, key="cli:other", call_id=uuid4()), site.world)
+    row = await site.world.ledger.load(await site.order("a cat", user_id="cli:cat"))
+    assert row is not None
+    assert await site.world.ledger.cancel(row.run_id, "web:Ada")
+    await in_doubt(site, simulator, user_id="cli:doubt")
+
+
+async def test_the_json_metrics_agree_with_the_ledger_and_with_the_books(
+    inside: Site, simulator: Simulator, desk: Desk
+) -> None:
+    await a_busy_day(inside, simulator)
+
+    found = await json_metrics(inside)
+
+    totals = simulator.books()["totals"]
+    spent, held, text = (
+        desk.one(f"select sum({column}) from onetake.runs") / MICROUSD
+        for column in ("spent_microusd", "held_microusd", "text_microusd")
+    )
+    assert found["total_runs"] == 6 == desk.one("select count(*) from onetake.runs")
+    assert found["total_videos"] == 2
+    assert found["tool_calls"] == {
+        "check_limits": desk.one("select count(*) from onetake.events where step = 'check_limits'"),
+        "validate_prompt": 4,
+        "generate_video": 3,
+        "write_caption": 2,
+        "save_video": 2,
+        "deliver": 0,
+    }
+    assert found["tool_calls"]["check_limits"] == 9
+    assert found["tool_calls"]["generate_video"] == totals["creates"]
+    assert found["duplicate_calls"] == 3
+    assert found["cached_calls"]["check_limits"] == 2
+    assert found["paid_calls"] == 2 == totals["paid_calls"] - found["in_doubt"]
+    assert found["money_saved_usd"] == pytest.approx(3 * PRICE_MICROUSD / MICROUSD)
+    assert found["spent_usd"] == pytest.approx(float(spent)) == pytest.approx(1.6)
+    assert found["held_usd"] == pytest.approx(float(held))
+    assert found["text_usd"] == pytest.approx(float(text))
+    assert (
+        found["runs_by_state"] | {"saved": 2, "rejected": 1, "uncertain": 1, "canceled": 1, "reserved": 1}
+        == (found["runs_by_state"])
+    )
+    assert found["requests_by_answer"] == {"accepted": 6, "replayed": 2, "duplicate": 1}
+
+
+async def test_an_answer_from_the_row_counts_as_cached_for_every_step_it_saved(
+    inside: Site, simulator: Simulator
+) -> None:
+    request = wish(simulator, "a boat")
+    first = await admit(request, inside.world)
+    await inside.carried(first.run_id)  # type: ignore[union-attr]
+    before = await json_metrics(inside)
+    await admit(replace(request, call_id=uuid4()), inside.world)
+
+    after = await json_metrics(inside)
+
+    assert after["tool_calls"] == before["tool_calls"] | {"check_limits": 2}
+    assert after["cached_calls"] == {
+        "check_limits": 1, "validate_prompt": 1, "generate_video": 1, "write_caption": 1, "save_video": 1, "deliver": 0,
+    }  # fmt: skip
+    assert after["paid_calls"] == before["paid_calls"] == simulator.paid_calls() == 1
+
+
+async def test_prometheus_is_told_the_same_with_its_names_and_units(
+    inside: Site, simulator: Simulator, desk: Desk
+) -> None:
+    await a_busy_day(inside, simulator)
+    await inside.submit("/admin/audit")
+
+    found, as_json = await prometheus(inside), await json_metrics(inside)
+
+    for state in State:
+        assert found["onetake_runs", (("state", state.value),)] == as_json["runs_by_state"][state.value]
+    assert found["onetake_paid_calls_total", ()] == as_json["paid_calls"]
+    assert found["onetake_duplicates_blocked_total", ()] == as_json["duplicate_calls"]
+    assert found["onetake_saved_usd_total", ()] == pytest.approx(as_json["money_saved_usd"])
+    assert found["onetake_held_usd", ()] == pytest.approx(as_json["held_usd"])
+    assert found["onetake_spent_usd_total", ()] == pytest.approx(as_json["spent_usd"])
+    released = desk.one("select sum(released_microusd) from onetake.runs")
+    assert found["onetake_released_usd_total", ()] == pytest.approx(float(released) / MICROUSD)
+    assert found["onetake_requests_total", (("answer", "replayed"),)] == 2
+    assert found["onetake_refusals_total", (("kind", "duplicate"),)] == 1
+    assert ("onetake_refusals_total", (("kind", "accepted"),)) not in found
+    assert found["onetake_in_doubt_runs", ()] == 1
+    assert found["onetake_queue_runs", ()] == 2
+    assert found["onetake_telegram_flood_waits_total", ()] == 3
+    assert found["onetake_audit_differences", ()] == desk.one("select differences from onetake.audits")
+    assert found["onetake_step_outcomes_total", (("outcome", "saved"), ("step", "save_video"))] == 2
+
+
+async def test_histograms_count_every_timed_step_and_grow_with_their_bounds(inside: Site, desk: Desk) -> None:
+    await inside.carried(await inside.order("a boat"))
+    found = await prometheus(inside)
+
+    for step in ("validate_prompt", "generate_video", "write_caption"):
+        labels = (("step", step),)
+        timed = desk.rows("select ms from onetake.events where step = %s and ms is not null", step)
+        assert found["onetake_step_duration_seconds_count", labels] == len(timed)
+        total = sum(row["ms"] for row in timed) / 1000
+        assert found["onetake_step_duration_seconds_sum", labels] == pytest.approx(float(total))
+        bounds = {
+            float(dict(own)["le"]): value
+            for (name, own), value in found.items()
+            if name == "onetake_step_duration_seconds_bucket" and dict(own)["step"] == step
+        }
+        assert [bounds[bound] for bound in sorted(bounds)] == sorted(bounds.values())
+        for bound, value in bounds.items():
+            assert value == sum(float(row["ms"]) / 1000 <= bound for row in timed), (step, bound)
+
+
+async def test_no_label_names_a_user_a_run_or_a_prompt(inside: Site) -> None:
+    row = await inside.carried(await inside.order("a lighthouse", user_id="tg:4242"))
+    text = await inside.read("/metrics") + str(await json_metrics(inside))
+
+    for private in ("4242", row.ref, "lighthouse", str(row.run_id), row.base_url):
+        assert private not in text
+    assert set(re.findall(r"(\w+)=\"", text)) <= {"state", "answer", "kind", "period", "step", "outcome", "le"}
+
+
+async def test_the_page_the_metrics_and_the_command_say_the_same(inside: Site, simulator: Simulator) -> None:
+    await a_busy_day(inside, simulator)
+    page, as_json, stats = (
+        await inside.read("/admin"),
+        await json_metrics(inside),
+        await inside.office.operators.stats(),
+    )
+
+    assert int(shown(page, "videos")) == as_json["total_videos"] == stats.total_videos
+    assert int(shown(page, "paid-calls")) == as_json["paid_calls"] == stats.paid_calls
+    assert int(shown(page, "blocked")) == as_json["duplicate_calls"] == stats.duplicates_blocked
+    assert stats.money_saved_microusd / MICROUSD == as_json["money_saved_usd"]
+
+
+async def test_days_are_thirty_and_the_last_is_today(inside: Site) -> None:
+    await inside.carried(await inside.order())
+    answer = await (await inside.client.get("/api/admin/agent/days")).json()
+
+    assert answer["success"] and len(answer["days"]) == 30
+    assert answer["days"][-1]["day"] == datetime.now(UTC).date().isoformat()
+    assert (answer["days"][-1]["videos"], answer["days"][0]["videos"]) == (1, 0)

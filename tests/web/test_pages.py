@@ -1,0 +1,396 @@
+"""What the pages show and change. The ledger and the simulator's books are the judges of every number."""
+
+import asyncio
+import html as html_module
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from pipeline.amounts import MICROUSD, usd
+from pipeline.records import Run, State
+from pipeline.run import admit, run
+from pipeline.watch import Filters
+from tests.fixtures import PRICE_MICROUSD, Simulator, wish
+from tests.ledger.desk import Desk
+from tests.web.site import Site, news, open_site, shown
+
+IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "user_id": "tg:42"}
+
+
+async def in_doubt(site: Site, simulator: Simulator, prompt: str = "a lost kite", **changes: Any) -> Run:
+    """A run whose answer was lost, while the provider's list cannot be read."""
+    simulator.trouble("create", "made_then_drop")
+    simulator.trouble("list", "status", status=503, always=True)
+    row = await site.carried(await site.order(prompt, **changes))
+    simulator.control("DELETE", "/_sim/faults")
+    assert row.state is State.UNCERTAIN
+    return row
+
+
+# -- overview
+
+
+async def test_the_overviews_numbers_are_those_of_the_ledger_and_of_the_books(
+    inside: Site, simulator: Simulator, desk: Desk
+) -> None:
+    first = await inside.carried(await inside.order("a boat"))
+    await inside.carried(await inside.order("a kite"))
+    await inside.carried(await inside.order("a fight with blood everywhere"))
+    again = wish(simulator, "a horse")
+    for _ in range(3):  # a key that comes again is the same run
+        await admit(replace(again, call_id=uuid4()), inside.world)
+    await admit(replace(again, key="cli:other", call_id=uuid4()), inside.world)  # a duplicate
+    doubtful = await in_doubt(inside, simulator)
+    assert first.state is State.SAVED
+
+    page = await inside.read("/admin")
+
+    books = simulator.books()["totals"]
+    spent = desk.one("select spent_microusd from onetake.budgets where length(period) = 10")
+    held = desk.one("select sum(held_microusd) from onetake.runs")
+    assert shown(page, "videos") == "2" == str(desk.one("select count(*) from onetake.runs where state = 'saved'"))
+    assert shown(page, "paid-calls") == "2"  # of the books' three, one is in doubt
+    assert books["paid_calls"] == 3
+    assert shown(page, "spent-today") == shown(page, "spent-week") == shown(page, "spent-month")
+    assert shown(page, "spent-today") == f"${spent / MICROUSD:,.2f}"
+    assert spent >= 2 * PRICE_MICROUSD  # and the text model's cents
+    assert f"{usd(held)}" == usd(2 * PRICE_MICROUSD)
+    assert shown(page, "held-today") == usd(held)
+    assert shown(page, "blocked") == "3"
+    assert shown(page, "saved") == usd(3 * PRICE_MICROUSD)
+    assert "1 in doubt, 0 parked" in shown(page, "doubts")
+    assert doubtful.ref in page and "same request again" in page and "same prompt again" in page
+    assert "100.0 % succeed" in page and "1 rejected" in page
+
+
+async def test_a_day_is_clean_only_if_an_audit_has_proven_it(inside: Site, simulator: Simulator) -> None:
+    await inside.carried(await inside.order())
+    page = await inside.read("/admin")
+    assert shown(page, "clean") == "No" and "no complete audit" in page
+
+    said = await inside.submit("/admin/audit")
+    assert said == "Clean: 1 jobs at the provider and 1 runs here agree."
+    assert shown(await inside.read("/admin"), "clean") == "Yes"
+    page = await inside.read("/admin/audit")
+    assert shown(page, "clean") == "Yes" and "clean" in page
+
+    # Somebody buys the same video again with the same key, behind our back.
+    books = simulator.books()["creates"]
+    await inside.world.shop.provider.post((await the_run(inside)).order(), lambda: None)
+    assert len(simulator.books()["creates"]) == len(books) + 1
+    assert "1 differences; each is named below." in await inside.submit("/admin/audit")
+    page = await inside.read("/admin/audit")
+    assert shown(page, "clean") == "No"
+    assert (await the_run(inside)).ref in page
+
+
+async def the_run(site: Site) -> Run:
+    (row,) = await site.office.watch.runs(Filters(), 10)
+    return row
+
+
+async def test_the_feed_tells_a_viewer_of_a_new_run_and_ends_with_the_session(inside: Site) -> None:
+    answer = await inside.client.get("/admin/feed")
+    assert answer.content_type == "text/event-stream"
+    async with asyncio.timeout(10):
+        assert "Nothing is under way" in await event(answer)
+        run_id = await inside.order("a boat")
+        row = await inside.world.ledger.load(run_id)
+        assert row is not None and row.ref in await event(answer)
+    inside.clock.now += 10**6
+    async with asyncio.timeout(10):
+        assert await answer.content.read() == b""
+
+
+async def event(answer: object) -> str:
+    """The data of the next one."""
+    lines: list[str] = []
+    while (line := (await answer.content.readline()).decode().rstrip("\n")) or not lines:  # type: ignore[attr-defined]
+        lines += [line.removeprefix("data: ")] if line.startswith("data: ") else []
+    return "\n".join(lines)
+
+
+# -- runs
+
+
+async def test_runs_are_found_by_state_user_ref_time_model_and_prompt_version(inside: Site) -> None:
+    saved = await inside.carried(await inside.order("a boat", user_id="tg:1"))
+    refused = await inside.carried(await inside.order("a fight with blood everywhere", user_id="tg:2"))
+    waiting = await inside.world.ledger.load(await inside.order("a kite", user_id="tg:3"))
+    assert waiting is not None
+    all_refs = {row.ref for row in (saved, refused, waiting)}
+    version = saved.templates["write_caption"]
+
+    async def found(query: str) -> set[str]:
+        page = await inside.read(f"/admin/runs?{query}")
+        return {ref for ref in all_refs if f"/admin/runs/{ref}" in page}
+
+    assert await found("") == all_refs
+    assert await found("state=saved") == {saved.ref}
+    assert await found("state=open") == {waiting.ref}
+    assert await found("state=doubt") == set()
+    assert await found("user_id=tg:2") == {refused.ref}
+    assert await found(f"ref={saved.ref[:4].lower()}") >= {saved.ref}
+    assert await found(f"ref={saved.ref}") == {saved.ref}
+    assert await found("model=sim-1") == all_refs
+    assert await found("model=sora-2") == set()
+    assert saved.ref in await found(f"template={version[:8]}")
+    assert waiting.ref not in await found(f"template={version[:8]}")
+    assert await found("template=000000") == set()
+    assert await found("since=2020-01-01&until=2020-01-02") == set()
+    assert await found("since=2020-01-01") == all_refs
+    assert await found(f"since={waiting.reserved_at.isoformat().replace('+', '%2B')}") == {waiting.ref}
+    assert await found("user_id=tg:1&state=saved&model=sim-1") == {saved.ref}
+    assert await found("user_id=%25") == set()
+    assert await found("user_id=tg:1'%20or%20'1'='1") == set()
+    assert await found("template=%25") == set()
+    assert await found("ref=%25") == set()
+
+
+async def test_wrong_filters_say_what_is_wrong(inside: Site) -> None:
+    assert "There is no state happy." in await inside.read("/admin/runs?state=happy")
+    assert "soon is no time; write it as 2026-11-23" in await inside.read("/admin/runs?since=soon")
+    assert "Nobody has asked for a video yet." in await inside.read("/admin/runs")
+    assert "No run is like that." in await inside.read("/admin/runs?user_id=tg:9")
+    answer = await inside.client.get("/admin/runs/NOSUCH")
+    assert answer.status == 404 and "There is no run NOSUCH." in await answer.text()
+
+
+async def test_older_runs_are_on_the_next_page_none_twice_none_missing(inside: Site, desk: Desk) -> None:
+    for number in range(120):
+        await inside.order(f"boat {number}", user_id=f"cli:{number}")
+    seen: list[str] = []
+    path: str | None = "/admin/runs?model=sim-1"
+    while path:
+        page = await inside.read(path)
+        seen += [part.split('"')[0] for part in page.split('href="/admin/runs/')[1:]]
+        following = page.split('rel="next" href="')[1:]
+        path = html_module.unescape(following[0].split('"')[0]) if following else None
+
+    refs = [row["ref"] for row in desk.rows("select ref from onetake.runs order by reserved_at desc")]
+    assert seen == refs
+
+
+async def test_a_runs_page_shows_all_that_happened_and_was_sent(inside: Site, simulator: Simulator) -> None:
+    row = await inside.carried(await inside.order("a paper boat in the rain"))
+
+    page = html_module.unescape(await inside.read(f"/admin/runs/{row.ref.lower()}"))
+
+    (create,) = simulator.books()["creates"]
+    assert row.improved_prompt and row.improved_prompt in page
+    assert create["job_id"] in page
+    for step in ("check limits", "validate prompt", "generate video", "write caption", "save video"):
+        assert step in page, step
+    assert page.count("proven by its hash") == 2 and "a paper boat in the rain" in page
+    assert f"POST {row.base_url}/videos" in page and '"seconds": "8"' in page
+    assert shown(page, "spent") == "$0.80"
+    assert "Cancel it" not in page and "Found it" not in page and "Deliver again" not in page
+
+
+async def test_what_users_write_is_never_markup(inside: Site) -> None:
+    evil = "<script>alert(1)</script> {{ 7*7 }} \"'><img src=x onerror=alert(1)>"
+    row = await inside.carried(await inside.order(evil, user_id="tg:<b>"))
+    for path in ("", "/runs", f"/runs/{row.ref}", "/limits", "/doubt", f"/runs?user_id={evil}"):
+        page = await inside.read(f"/admin{path}")
+        assert "<script>alert" not in page and "<img" not in page and "<b>" not in page and "49" not in page[:500]
+
+
+# -- what can be done about a run
+
+
+async def test_a_run_in_doubt_is_found_or_not_charged_with_a_reason(inside: Site, simulator: Simulator) -> None:
+    row = await in_doubt(inside, simulator, **IN_CHAT)
+    job = simulator.books()["creates"][-1]["job_id"]
+    page = await inside.read("/admin/doubt")
+    assert row.ref in page and job in page and f"/admin/runs/{row.ref}?job={job}#settle" in page
+
+    said = await inside.submit(f"/admin/runs/{row.ref}/found", job=job, why="  ", sure="yes")
+    assert "a job id, a reason and the tick are needed" in said
+    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", why="their console is empty")
+    assert "a reason and the tick are needed" in said
+    assert (await the_run(inside)).state is State.UNCERTAIN
+
+    said = await inside.submit(f"/admin/runs/{row.ref}/found", job=job, why="their console", sure="yes")
+    assert said == f"{row.ref} is job {job}. Its price ($0.80) counts; the video is fetched now."
+    after = await inside.carried(row.run_id)
+    assert (after.state, after.job_id, after.spent_microusd) == (State.SAVED, job, PRICE_MICROUSD)
+    page = await inside.read(f"/admin/runs/{row.ref}")
+    assert "by: web:Ada" in page and "why: their console" in page
+    said = await inside.submit(f"/admin/runs/{row.ref}/found", job="video_other", why="again", sure="yes")
+    assert "neither in doubt nor parked" in said
+    assert simulator.creates() == 1
+
+
+async def test_not_charged_frees_the_money_and_a_job_of_another_run_is_not_taken(
+    inside: Site, simulator: Simulator
+) -> None:
+    other = await inside.carried(await inside.order("another"))
+    row = await in_doubt(inside, simulator, user_id="cli:two")
+    assert other.job_id
+    said = await inside.submit(f"/admin/runs/{row.ref}/found", job=other.job_id, why="I guess", sure="yes")
+    assert "belongs to another run" in said and "Nothing was changed" in said
+
+    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", why="asked them", sure="yes")
+    assert said == f"{row.ref} was not charged: $0.80 is free again, and its user is told."
+    after = await inside.world.ledger.load(row.run_id)
+    assert after is not None
+    assert (after.state, after.held_microusd, after.released_microusd) == (State.FAILED, 0, PRICE_MICROUSD)
+
+
+async def test_cancel_works_before_the_purchase_and_not_after(inside: Site, simulator: Simulator) -> None:
+    waiting = await inside.world.ledger.load(await inside.order("a kite", confirm=True, **IN_CHAT))
+    assert waiting is not None
+    assert "Cancel it" in await inside.read(f"/admin/runs/{waiting.ref}")
+    said = await inside.submit(f"/admin/runs/{waiting.ref}/cancel")
+    assert said == f"{waiting.ref} is canceled; nothing was bought, and $0.80 is free again."
+    bought = await inside.carried(await inside.order("a boat"))
+    assert "cannot be canceled any more: it is saved" in await inside.submit(f"/admin/runs/{bought.ref}/cancel")
+    assert simulator.creates() == 1
+
+
+async def test_a_video_that_did_not_arrive_is_delivered_again(inside: Site, desk: Desk) -> None:
+    row = await inside.carried(await inside.order("a boat", **IN_CHAT))
+    desk.write("update onetake.runs set told_state = state, next_look_at = 'infinity' where run_id = %s", row.run_id)
+    assert "Deliver again" in await inside.read(f"/admin/runs/{row.ref}")
+
+    said = await inside.submit(f"/admin/runs/{row.ref}/deliver")
+
+    assert said == f"{row.ref} is brought to its user again; that costs nothing."
+    assert str(row.run_id) in await inside.world.ledger.due_runs(10)
+    assert ("deliver", "asked_again") in desk.events(str(row.run_id))
+
+
+# -- limits
+
+
+async def test_every_limit_on_the_page_can_be_set_and_is_kept_with_who_and_before(inside: Site) -> None:
+    limits = {limit.key for limit in await inside.office.operators.limits()}
+    page = await inside.read("/admin/limits")
+    assert limits == {key for key in limits if f'id="limit-{key}"' in page}, "a limit is missing on the page"
+
+    said = await inside.submit("/admin/limits", key="budget_day_microusd", value="12.5")
+    assert said == "budget_day_microusd: $100,000,000.00 before, $12.50 now."
+    said = await inside.submit("/admin/limits", key="rollout", value="percent")
+    assert said == "rollout: all before, percent now."
+    last, before_it, *_ = await inside.office.watch.changes(5)
+    assert (last.key, last.who, last.before, last.after) == ("rollout", "web:Ada", "all", "percent")
+    assert (before_it.after, before_it.before) == (12_500_000, 100_000_000 * MICROUSD)
+
+
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        ({"key": "cooldown_seconds", "value": "soon"}, "cooldown_seconds was not changed: soon is no number."),
+        ({"key": "cooldown_seconds", "value": ""}, "nothing is no number"),
+        ({"key": "budget_day_microusd", "value": "NaN"}, "is no number"),
+        ({"key": "budget_day_microusd", "value": "1e400"}, "not changed"),
+        ({"key": "budget_day_microusd", "value": "0.0000001"}, "is no number"),
+        ({"key": "cooldown_seconds", "value": "-1"}, "cooldown_seconds was not changed: it must be"),
+        ({"key": "cooldown_seconds", "value": "99999999999999999999"}, "not changed"),
+        ({"key": "no_such", "value": "1"}, "no_such was not changed: there is no such limit."),
+        ({"key": "rollout", "value": "half"}, "rollout was not changed"),
+        ({"key": "budget_day_microusd", "value": "1", "user_id": "tg:1"}, "that limit is for all"),
+    ],
+)
+async def test_a_limit_that_cannot_be_is_refused_in_one_sentence(inside: Site, form: dict[str, str], says: str) -> None:
+    before = await inside.office.operators.limits()
+
+    assert says in await inside.submit("/admin/limits", **form)
+    assert await inside.office.operators.limits() == before
+
+
+async def test_one_users_limit_is_set_and_taken_back(inside: Site, desk: Desk) -> None:
+    await inside.order("a boat", user_id="tg:1")
+    said = await inside.submit("/admin/limits", key="videos_per_user_day", value="2", user_id="tg:1")
+    assert said == "videos_per_user_day of tg:1: the limit of all before, 2 now."
+    assert "videos_per_user_day = 2" in await inside.read("/admin/limits")
+    said = await inside.submit("/admin/limits", key="videos_per_user_day", value="", user_id="tg:1")
+    assert said == "videos_per_user_day of tg:1: 2 before, the limit of all now."
+
+
+async def test_a_pause_needs_the_reason_that_users_read_and_is_ended_by_a_click(inside: Site) -> None:
+    assert "users are shown the reason" in await inside.submit("/admin/pause", why=" ")
+    await inside.submit("/admin/pause", why="Back at 18:00.")
+    controls = await inside.office.operators.controls()
+    assert (controls.paused, controls.pause_reason, controls.paused_by) == (True, "Back at 18:00.", "web:Ada")
+    assert "Back at 18:00." in await inside.read("/admin")
+    await inside.submit("/admin/resume")
+    assert not (await inside.office.operators.controls()).paused
+
+
+async def test_users_are_blocked_let_in_and_named(inside: Site) -> None:
+    await inside.submit("/admin/users", user_id="tg:7", act="block", why="spam")
+    page = await inside.read("/admin/limits")
+    assert "blocked" in page and "spam" in page
+    await inside.submit("/admin/users", user_id="tg:7", act="unblock")
+    assert "may order again" not in await inside.read("/admin/limits")  # said once
+    assert "is on the list" in await inside.submit("/admin/users", user_id="tg:7", act="invite")
+    assert "a user is tg:" in await inside.submit("/admin/users", user_id="Ada", act="block")
+    assert "block, unblock or invite" in await inside.submit("/admin/users", user_id="tg:7", act="burn")
+
+
+# -- prompts
+
+
+async def test_prompts_show_the_versions_in_use_and_the_last_evals(inside: Site) -> None:
+    row = await inside.carried(await inside.order())
+    page = await inside.read("/admin/prompts")
+    for name, sha in row.templates.items():
+        assert name in page and f"template={sha[:12]}" in page
+    assert "onetake prompts eval" in page
+
+    group = {"cases": 7, "answered": 7, "pass_rate": 0.857, "pass_rate_before": None}
+    kept = {"at": "2026-11-23T10:00:00+00:00", "answered_by": ["gpt-6-luna at https://api.test"], "pass_rate": 0.857}
+    inside.office.evals.write_text(json.dumps(kept | {"groups": {"harmless": group}, "stale": ""}))
+    page = await inside.read("/admin/prompts")
+    assert "gpt-6-luna at https://api.test" in page and "86 %" in page and "plumbing" not in page
+    for broken in ("", "[]", "{", '{"at": 1}'):
+        inside.office.evals.write_text(broken)
+        assert "onetake prompts eval" in await inside.read("/admin/prompts")
+
+
+async def test_what_the_workbench_leaves_is_what_the_page_reads(inside: Site) -> None:
+    home = {"ONETAKE_HOME": str(inside.office.evals.parent), "ONETAKE_IGNORE_ENV_FILE": "1"}
+    done = await asyncio.to_thread(CliRunner().invoke, app, ["prompts", "eval"], env=home)
+    assert done.exit_code == 0, done.output
+    page = await inside.read("/admin/prompts")
+    assert "82 cases, answered by the simulator" in page and "says nothing about wording" in page
+    assert "harmless" in page
+
+
+# -- empty pages explain themselves
+
+
+async def test_empty_pages_explain_themselves(inside: Site) -> None:
+    assert "A <code>/create</code> in the chat appears here" in await inside.read("/admin")
+    assert "Nothing is in doubt" in await inside.read("/admin/doubt")
+    assert "No audit yet" in await inside.read("/admin/audit")
+    assert "Nobody has written to the bot yet" in await inside.read("/admin/limits")
+    assert "No run has used a prompt" in await inside.read("/admin/prompts")
+
+
+async def test_a_clip_that_is_gone_is_said_to_be(inside: Site) -> None:
+    row = await inside.carried(await inside.order())
+    assert row.file
+    Path(row.file).unlink()
+    answer = await inside.client.get(f"/admin/runs/{row.ref}/video")
+    assert answer.status == 404 and "is not on this machine" in await answer.text()
+    assert await run(row.run_id, inside.world) is not None
+
+
+async def test_the_list_of_a_provider_that_hangs_does_not_hold_the_page(
+    ledger_dsn: str, desk: Desk, simulator: Simulator, tmp_path: Path
+) -> None:
+    async with open_site(ledger_dsn, simulator, tmp_path) as site:
+        await site.log_in()
+        row = await in_doubt(site, simulator)
+        simulator.trouble("list", "status", status=503, always=True)
+        page = await site.read("/admin/doubt")
+        assert "could not be read to its end" in page and row.ref in page
+        assert news(page) == ""
