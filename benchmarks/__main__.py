@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 
-from benchmarks import chat, roads, runs
+from benchmarks import chat, grown, page, roads, runs
 from pipeline.embedded import open_server
 from pipeline.migrate import install_queue, migrate
 from tests.fixtures import simulator_process
@@ -62,6 +62,35 @@ def of_chats() -> list[bool]:
         ]
 
 
+def of_the_page() -> list[bool]:
+    """The operators' page, with a hundred thousand runs and a million events."""
+    with (
+        tempfile.TemporaryDirectory(prefix="onetake-bench-") as folder,
+        open_server(Path(folder)) as uri,
+        simulator_process("--render-seconds", "600") as at,
+    ):
+        dsn = database(uri, "grown")
+        grown.grow(dsn)
+        found = asyncio.run(page.measure(dsn, at, Path(folder)))
+    slowest = max(found.page_ms, key=lambda path: found.page_ms[path])
+    name = f"(g) the slowest page with {grown.RUNS:,} runs, median"
+    print(f"    {', '.join(f'{path} {ms:.0f}' for path, ms in found.page_ms.items())} ms; slowest {slowest}")
+    print(f"    the first of a day, which counts the days that are over: {found.first_ms:.0f} ms")
+    if found.read_one_by_one:
+        print(f"    without an index: {', '.join(found.read_one_by_one)}")
+    return [
+        line(name, found.page_ms[slowest], "ms", page.PAGE_MS_MAX, at_most=True),
+        line("    questions that go through a table", len(found.read_one_by_one), "", 0, at_most=True),
+        line(
+            "(h) live feed, one viewer, ten runs in flight",
+            found.feed_percent,
+            "% core",
+            page.FEED_PERCENT_MAX,
+            at_most=True,
+        ),
+    ]
+
+
 def main() -> int:
     kept = []
     with (
@@ -104,6 +133,7 @@ def main() -> int:
         roads.print_roads(uri)
     roads.print_workers()
     kept += of_chats()
+    kept += of_the_page()
     kept.append(line("onetake --help", help_seconds(), "s", HELP_SECONDS_MAX, at_most=True))
     return 0 if all(kept) else 1
 

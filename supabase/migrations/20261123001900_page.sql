@@ -257,6 +257,43 @@ begin
             from onetake.audits a order by a.id desc limit 1));
 end $$;
 
+-- What became of the runs of each version, of the last p_days days, newest version first. As before, eight times as fast:
+-- runs that were asked with the same versions are counted together, and now(), unlike clock_timestamp(), can use an index.
+create or replace function public.template_impact(p_days double precision) returns jsonb
+language sql stable security definer set search_path = '' as $$
+    with recent as materialized (
+        select templates, state, caption_by, count(*) as runs, min(reserved_at) as first_at, max(reserved_at) as last_at
+        from onetake.runs where reserved_at > now() - make_interval(secs => p_days * 86400)
+        group by templates, state, caption_by
+    ), called as materialized (
+        select r.templates, e.step, count(*) as calls, sum(e.cost_microusd) as cost_microusd,
+               sum(greatest(coalesce((e.detail ->> 'asks')::integer, 1) - 1, 0)) as reasks
+        from onetake.runs r join onetake.events e using (run_id)
+        where r.reserved_at > now() - make_interval(secs => p_days * 86400)
+            and e.at > now() - make_interval(secs => p_days * 86400)
+            and e.step = any (array(select distinct id from recent cross join lateral jsonb_object_keys(templates) as id))
+        group by r.templates, e.step
+    ), used as (
+        select t.key as id, t.value as sha256, u.*
+        from recent u cross join lateral jsonb_each_text(u.templates) as t
+    ), asked as (
+        select t.key as id, t.value as sha256, sum(c.calls) as calls, sum(c.reasks) as reasks, sum(c.cost_microusd) as cost_microusd
+        from called c cross join lateral jsonb_each_text(c.templates) as t where t.key = c.step group by t.key, t.value
+    )
+    select coalesce(jsonb_agg(to_jsonb(i) order by i.id, i.last_used_at desc), '[]') from (
+        select u.id, u.sha256, sum(u.runs) as runs,
+               coalesce(sum(u.runs) filter (where u.state in ('saved', 'delivered')), 0) as videos,
+               coalesce(sum(u.runs) filter (where u.state = 'rejected'), 0) as rejected,
+               coalesce(sum(u.runs) filter (where u.state = 'failed'), 0) as failed,
+               coalesce(sum(u.runs) filter (where u.caption_by = 'plain'), 0) as plain_captions,
+               coalesce(max(a.calls), 0) as calls, coalesce(max(a.reasks), 0) as reasks,
+               coalesce(max(a.cost_microusd), 0) as cost_microusd,
+               min(u.first_at) as first_used_at, max(u.last_at) as last_used_at
+        from used u left join asked a using (id, sha256)
+        group by u.id, u.sha256
+    ) as i;
+$$;
+
 -- Its user gets the video once more: the next worker that comes by brings it.
 create function public.deliver_again(p_run_id uuid, p_who text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -271,4 +308,4 @@ begin
     return jsonb_build_object('asked', true, 'state', r.state);
 end $$;
 
-select onetake.restrict(array['stats', 'page_overview', 'page_runs', 'page_metrics', 'deliver_again']);
+select onetake.restrict(array['stats', 'template_impact', 'page_overview', 'page_runs', 'page_metrics', 'deliver_again']);

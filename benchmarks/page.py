@@ -1,0 +1,143 @@
+"""The operators' page with a ledger that has grown: how long each page takes, whether its queries use their indexes,
+and what the live feed costs the bot's process."""
+
+import asyncio
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from aiohttp import CookieJar
+from aiohttp.test_utils import TestClient
+
+from benchmarks.runs import engine_at
+from tests.fixtures import Simulator
+from tests.web.site import Site, open_site
+from web.feed import FEED
+
+PAGE_MS_MAX = 100.0
+FEED_PERCENT_MAX = 3.0
+ASKED = 30
+IN_FLIGHT = 10
+WATCHED_SECONDS = 30.0
+QUICK_PLAN_ROWS = 20_000  # a plan that reads more rows of `runs` or `events` one by one has missed an index
+# What a page asks that could go through all runs or all events; with a filter that has few answers.
+PLANS = {
+    "the newest runs": "select * from onetake.runs order by reserved_at desc limit 50",
+    "runs in a state": "select * from onetake.runs where state = 'failed' order by reserved_at desc limit 50",
+    "runs of a user": "select * from onetake.runs where user_id = 'tg:17' order by reserved_at desc limit 50",
+    "one run by its ref": "select * from onetake.runs where ref = 'AAAAAA'",
+    "runs of a prompt version": "select * from onetake.runs where templates @> "
+    """'{"write_caption": "0000"}' order by reserved_at desc limit 50""",
+    "a run's events": "select * from onetake.events where run_id = "
+    "(select run_id from onetake.runs limit 1) order by event_id",
+    "a step's last durations": "select ms from onetake.events where step = 'save_video' and ms is not null "
+    "order by event_id desc limit 1000",
+    "events of today": "select * from onetake.count_events(now() - interval '1 day', 'infinity')",
+    "what became of a day's prompts": "select public.template_impact(1)",
+    "runs that are due": "select onetake.queue_now()",
+}
+VIEWER = """
+import sys, urllib.request
+answer = urllib.request.urlopen(urllib.request.Request(sys.argv[1], headers={"Cookie": sys.argv[2]}))
+while answer.readline():
+    pass
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Milliseconds, the median by page; `first_ms`: the first overview, which counts the days that are over."""
+
+    page_ms: dict[str, float]
+    first_ms: float
+    read_one_by_one: tuple[str, ...]
+    feed_percent: float
+
+
+async def measure(dsn: str, sim: Simulator, home: Path) -> Found:
+    slow = plans(dsn)
+    async with open_site(dsn, sim, home, POLL_SECONDS="5", LOOK_SECONDS="10", ATTEND_SECONDS="20") as site:
+        await site.log_in()
+        first = await _ms(site, "/admin")
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            ref = connection.execute("select ref from onetake.runs order by reserved_at desc limit 1").fetchone()
+        assert ref is not None
+        paths = ["", "/runs", "/runs?state=failed", "/runs?user_id=tg:17", f"/runs/{ref[0]}"]
+        paths += ["/doubt", "/audit", "/limits", "/prompts"]
+        asked = {f"/admin{path}": f"/admin{path}" for path in paths} | {"/metrics": "/metrics"}
+        pages = {name: statistics.median([await _ms(site, path) for _ in range(ASKED)]) for name, path in asked.items()}
+        feed = await feed_percent(site, dsn)
+    return Found(pages, first, slow, feed)
+
+
+async def _ms(site: Site, path: str) -> float:
+    begun = time.perf_counter()
+    await site.read(path)
+    return 1000 * (time.perf_counter() - begun)
+
+
+def plans(dsn: str) -> tuple[str, ...]:
+    """The questions whose plan goes through a large table row by row."""
+    slow = []
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for name, query in PLANS.items():
+            rows = connection.execute(f"explain (analyze, format json) {query}".encode()).fetchone()
+            assert rows is not None
+            if _reads(rows[0][0]["Plan"]) > QUICK_PLAN_ROWS:
+                slow.append(name)
+    return tuple(slow)
+
+
+def _reads(plan: dict[str, object]) -> float:
+    """Rows that sequential scans looked at."""
+    mine = 0.0
+    if plan["Node Type"] == "Seq Scan":
+        mine = float(plan["Actual Rows"]) + float(plan.get("Rows Removed by Filter", 0))  # type: ignore[arg-type]
+    return mine + sum(map(_reads, plan.get("Plans", [])))  # type: ignore[call-overload, no-any-return]
+
+
+async def feed_percent(site: Site, dsn: str) -> float:
+    """Of one core, in this process: with a viewer (a process of its own) less without, ten renders in flight."""
+    for key in ("budget_day_microusd", "budget_month_microusd"):
+        await site.office.operators.set_limit(key, 10**12, "bench")
+    async with engine_at(dsn, site.world) as (engine, _):
+        for number in range(IN_FLIGHT):
+            await engine.enqueue(await site.order(f"boat {number}", user_id=f"cli:bench-{number}"))
+        await _all_render(site)
+        without = await _burnt()
+        cookie = next(c.value for c in _jar(site.client) if c.key == "onetake_session")
+        url = str(site.client.make_url("/admin/feed"))
+        viewer = await asyncio.create_subprocess_exec(sys.executable, "-c", VIEWER, url, f"onetake_session={cookie}")
+        await asyncio.sleep(2)
+        seen = await _burnt()
+        app = site.client.app
+        assert app is not None and app[FEED].viewers == 1
+        assert viewer.returncode is None, "the viewer has gone"
+        viewer.terminate()
+        await viewer.wait()
+        await _all_render(site)
+    return 100 * (seen - without) / WATCHED_SECONDS
+
+
+def _jar(client: "TestClient[Any, Any]") -> CookieJar:
+    jar = client.session.cookie_jar
+    assert isinstance(jar, CookieJar)
+    return jar
+
+
+async def _all_render(site: Site) -> None:
+    give_up = time.monotonic() + 30
+    while (await site.office.watch.overview()).stats.states.get("rendering", 0) < IN_FLIGHT:  # type: ignore[call-overload]
+        assert time.monotonic() < give_up, "ten runs are not in flight"
+        await asyncio.sleep(0.5)
+
+
+async def _burnt() -> float:
+    """Seconds of CPU in so long."""
+    begun = time.process_time()
+    await asyncio.sleep(WATCHED_SECONDS)
+    return time.process_time() - begun
