@@ -8,12 +8,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient
 
 from benchmarks.runs import engine_at
+from pipeline.records import State
 from tests.fixtures import Simulator
 from tests.web.site import Site, open_site
 from web.feed import FEED
@@ -92,12 +94,12 @@ def plans(dsn: str) -> tuple[str, ...]:
     return tuple(slow)
 
 
-def _reads(plan: dict[str, object]) -> float:
+def _reads(plan: dict[str, Any]) -> float:
     """Rows that sequential scans looked at."""
     mine = 0.0
     if plan["Node Type"] == "Seq Scan":
-        mine = float(plan["Actual Rows"]) + float(plan.get("Rows Removed by Filter", 0))  # type: ignore[arg-type]
-    return mine + sum(map(_reads, plan.get("Plans", [])))  # type: ignore[call-overload, no-any-return]
+        mine = float(plan["Actual Rows"]) + float(plan.get("Rows Removed by Filter", 0))
+    return mine + sum(map(_reads, plan.get("Plans", [])))
 
 
 async def feed_percent(site: Site, dsn: str) -> float:
@@ -105,9 +107,10 @@ async def feed_percent(site: Site, dsn: str) -> float:
     for key in ("budget_day_microusd", "budget_month_microusd"):
         await site.office.operators.set_limit(key, 10**12, "bench")
     async with engine_at(dsn, site.world) as (engine, _):
-        for number in range(IN_FLIGHT):
-            await engine.enqueue(await site.order(f"boat {number}", user_id=f"cli:bench-{number}"))
-        await _all_render(site)
+        run_ids = [await site.order(f"boat {number}", user_id=f"cli:bench-{number}") for number in range(IN_FLIGHT)]
+        for run_id in run_ids:
+            await engine.enqueue(run_id)
+        await _all_render(site, run_ids)
         without = await _burnt()
         cookie = next(c.value for c in _jar(site.client) if c.key == "onetake_session")
         url = str(site.client.make_url("/admin/feed"))
@@ -115,11 +118,12 @@ async def feed_percent(site: Site, dsn: str) -> float:
         await asyncio.sleep(2)
         seen = await _burnt()
         app = site.client.app
-        assert app is not None and app[FEED].viewers == 1
+        assert app is not None, "the site serves"
+        assert app[FEED].viewers == 1, "nobody looks"
         assert viewer.returncode is None, "the viewer has gone"
         viewer.terminate()
         await viewer.wait()
-        await _all_render(site)
+        await _all_render(site, run_ids)
     return 100 * (seen - without) / WATCHED_SECONDS
 
 
@@ -129,9 +133,12 @@ def _jar(client: "TestClient[Any, Any]") -> CookieJar:
     return jar
 
 
-async def _all_render(site: Site) -> None:
+async def _all_render(site: Site, run_ids: list[UUID]) -> None:
     give_up = time.monotonic() + 30
-    while (await site.office.watch.overview()).stats.states.get("rendering", 0) < IN_FLIGHT:  # type: ignore[call-overload]
+    while True:
+        runs = [await site.world.ledger.load(run_id) for run_id in run_ids]
+        if all(run is not None and run.state is State.RENDERING for run in runs):
+            return
         assert time.monotonic() < give_up, "ten runs are not in flight"
         await asyncio.sleep(0.5)
 

@@ -17,9 +17,11 @@ from rich.text import Text
 from cli import sentences
 from cli.outcome import cost_words
 from pipeline.amounts import ago, usd
+from pipeline.numbers import NOT_CLEAN, cached_calls, numbers, tool_calls
 from pipeline.operators import Event, Period, Stats
 from pipeline.receipt import receipt
 from pipeline.records import Run, State
+from pipeline.watch import Metrics
 
 STATE_STYLES: Mapping[State, str] = {
     State.SAVED: "green",
@@ -138,22 +140,39 @@ def _print_timeline(events: Sequence[Event], console: Console) -> None:
     console.print(table)
 
 
-def print_stats(stats: Stats) -> None:
+def print_metrics(found: Metrics) -> None:
+    """One object: what the ledger counts, and under `metrics` what `GET /api/admin/agent/metrics` answers."""
+    shown = TypeAdapter(Stats).dump_python(found.stats, mode="json") | {"metrics": numbers(found)}
+    typer.echo(json.dumps(shown, ensure_ascii=False))
+
+
+def print_stats(found: Metrics) -> None:
     """The first line is a promise to scripts: `Total videos: N`."""
+    stats, clean = found.stats, found.clean_day
     typer.echo(f"Total videos: {stats.total_videos}")
     rows = [
         ("spent", f"{usd(stats.spent_microusd)} on videos, {usd(stats.text_microusd)} on words"),
         ("held", usd(stats.held_microusd)),
+        ("given back", usd(stats.released_microusd)),
         ("duplicates blocked", str(stats.duplicates_blocked)),
         ("money saved", usd(stats.money_saved_microusd)),
-        ("requests", str(stats.requests)),
+        ("requests", _counts_words(stats.requests, stats.checks)),
         ("paid calls", str(stats.paid_calls)),
         ("runs", _states_words(stats)),
+        ("steps done", _counts_words(None, tool_calls(found))),
+        ("steps not repeated", _counts_words(None, cached_calls(found))),
+        ("no duplicate in 24 h", "yes" if clean.clean else f"no: {NOT_CLEAN[clean.why]}"),
         ("today", _period_words(stats.today, stats.budget_day_microusd)),
         ("this month", _period_words(stats.this_month, stats.budget_month_microusd)),
     ]
     for name, words in rows:
-        typer.echo(f"{name + ':':<20}{words}")
+        typer.echo(f"{name + ':':<22}{words}")
+
+
+def _counts_words(total: int | None, parts: Mapping[str, int]) -> str:
+    """`6: 4 accepted, 2 replayed`; those that never happened are left out."""
+    words = ", ".join(f"{times} {name.replace('_', ' ')}" for name, times in parts.items() if times)
+    return ": ".join(([] if total is None else [str(total)]) + ([words] if words else [])) or "none"
 
 
 def _states_words(stats: Stats) -> str:

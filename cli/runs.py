@@ -75,16 +75,17 @@ def list_(
 def stats(as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False) -> None:
     """What was made, spent, set aside and saved."""
     from cli.desks import open_ledger
-    from cli.pages import print_object, print_stats
+    from cli.pages import print_metrics, print_stats
     from pipeline.config import load_settings
+    from pipeline.watch import Watch
 
     async def work() -> None:
         async with open_ledger(load_settings()) as desk:
-            numbers = await desk.operators.stats()
+            found = await Watch(desk.ledger.rpc).metrics()
         if as_json:
-            print_object(numbers)
+            print_metrics(found)
         else:
-            print_stats(numbers)
+            print_stats(found)
 
     run_async(work())
 

@@ -13,47 +13,17 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from pipeline.amounts import MICROUSD
+from pipeline.numbers import STEPS, numbers
 from pipeline.records import State
 from pipeline.watch import Counted, Metrics
 from web.office import OFFICE
 
-STEPS = ("check_limits", "validate_prompt", "generate_video", "write_caption", "save_video", "deliver")
-# What of a step's events is a call of it. The others tell what became of one.
-CALLS = {
-    "generate_video": {"submitting"},
-    "save_video": {"saved"},
-    "deliver": {"delivered"},
-}
 ACCEPTED = "accepted"
 
 
 async def show_json(request: web.Request) -> web.Response:
-    """`GET /api/admin/agent/metrics`. Money in US dollars, as its names say."""
-    found = await request.app[OFFICE].watch.metrics()
-    stats = found.stats
-    metrics = {
-        "total_runs": stats.total_runs,
-        "total_videos": stats.total_videos,
-        "tool_calls": {step: _calls(found, step) for step in STEPS},
-        "cached_calls": {step: found.cached_calls.get(step, 0) for step in STEPS},
-        "duplicate_calls": stats.duplicates_blocked,
-        "paid_calls": stats.paid_calls,
-        "money_saved_usd": stats.money_saved_microusd / MICROUSD,
-        "held_usd": stats.held_microusd / MICROUSD,
-        "spent_usd": stats.spent_microusd / MICROUSD,
-        "text_usd": stats.text_microusd / MICROUSD,
-        "runs_by_state": {state.value: stats.states.get(state, 0) for state in State},
-        "requests_by_answer": dict(stats.checks),
-        "in_doubt": stats.states.get(State.UNCERTAIN, 0),
-        "parked": stats.parked,
-        "day_without_duplicate": found.clean_day.clean,
-    }
-    return web.json_response({"success": True, "metrics": metrics})
-
-
-def _calls(found: Metrics, step: str) -> int:
-    wanted = CALLS.get(step)
-    return sum(each.n for each in found.events if each.step == step and (wanted is None or each.outcome in wanted))
+    """`GET /api/admin/agent/metrics`."""
+    return web.json_response({"success": True, "metrics": numbers(await request.app[OFFICE].watch.metrics())})
 
 
 async def show_days(request: web.Request) -> web.Response:

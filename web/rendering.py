@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.amounts import MICROUSD, lasting, usd
+from pipeline.numbers import NOT_CLEAN
 from pipeline.records import State
 from web.gate import Gate, Session
 
@@ -50,12 +51,6 @@ CAUSES: Mapping[str, str] = {
     "not_invited": "user not let in yet",
     "idempotency_mismatch": "key of another request",
 }
-NOT_CLEAN: Mapping[str | None, str] = {
-    "second_answer": "the provider answered one run with a second job",
-    "audit": "the audit found two paid calls for one run",
-    "not_audited": "not proven: no complete audit in the last day",
-}
-
 STEPS: Mapping[str, str] = {
     "validate_prompt": "check the prompt",
     "generate_video": "order the video (the paid call)",

@@ -46,7 +46,7 @@ def test_the_same_key_again_is_the_same_run_and_buys_nothing(onetake: Terminal) 
     assert (first.code, again.code) == (0, 0)
     assert again.object == first.object | {"state": "delivered"}, "the first was told, and so handed over"
     assert onetake.paid_calls() == 1
-    assert "duplicates blocked: 1" in onetake("stats").out
+    assert "duplicates blocked:   1" in onetake("stats").out
 
 
 def test_the_same_key_for_another_prompt_is_refused(onetake: Terminal) -> None:
@@ -162,7 +162,7 @@ def test_an_unreachable_text_model_fails_the_run_and_gives_the_money_back(onetak
     assert (said.code, said.object["state"]) == (1, "failed")
     assert "text model" in said.object["error"]
     assert "Nothing was charged" in said.object["error"]
-    assert "held:               $0.00" in onetake("stats").out
+    assert "held:                 $0.00" in onetake("stats").out
 
 
 def test_a_clear_no_of_the_provider_ends_with_1_and_nothing_charged(onetake: Terminal) -> None:
@@ -272,8 +272,8 @@ def test_a_dry_run_shows_everything_and_holds_and_buys_nothing(onetake: Terminal
     assert onetake.environment["OPENAI_API_KEY"] not in said.words
     assert onetake.paid_calls() == 0
     stats = onetake("stats").out
-    assert "requests:           0" in stats
-    assert "held:               $0.00" in stats
+    assert "requests:             0" in stats
+    assert "held:                 $0.00" in stats
 
 
 def test_a_dry_run_says_what_the_limits_would_say(onetake: Terminal) -> None:

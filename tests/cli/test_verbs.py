@@ -74,15 +74,16 @@ def test_stats_begin_with_total_videos(onetake: Terminal) -> None:
     lines = onetake("stats").out.splitlines()
 
     assert lines[0] == "Total videos: 1"
-    assert [line.split(":")[0] for line in lines[1:5]] == [
+    assert [line.split(":")[0] for line in lines[1:6]] == [
         "spent",
         "held",
+        "given back",
         "duplicates blocked",
         "money saved",
     ]
     assert "$0.80" in lines[1]
-    assert lines[3].endswith(" 1")
-    assert lines[4].endswith("$0.80")
+    assert lines[4].endswith(" 1")
+    assert lines[5].endswith("$0.80")
 
 
 def test_a_pause_refuses_and_resume_lets_in_again(onetake: Terminal) -> None:

@@ -1,8 +1,11 @@
 """The numbers for machines: those of the ledger, of the simulator's books, of the page and of `onetake stats`."""
 
+import asyncio
+import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipeline.amounts import MICROUSD
 from pipeline.records import State
 from pipeline.run import admit
+from steps.check_limits import Admitted
 from tests.fixtures import PRICE_MICROUSD, Simulator, wish
+from tests.guarantee.processes import Machine
 from tests.ledger.desk import Desk
 from tests.web.site import Site, shown
 from tests.web.test_pages import in_doubt
@@ -91,7 +96,8 @@ async def test_an_answer_from_the_row_counts_as_cached_for_every_step_it_saved(
 ) -> None:
     request = wish(simulator, "a boat")
     first = await admit(request, inside.world)
-    await inside.carried(first.run_id)  # type: ignore[union-attr]
+    assert isinstance(first, Admitted)
+    await inside.carried(first.run_id)
     before = await json_metrics(inside)
     await admit(replace(request, call_id=uuid4()), inside.world)
 
@@ -160,18 +166,22 @@ async def test_no_label_names_a_user_a_run_or_a_prompt(inside: Site) -> None:
     assert set(re.findall(r"(\w+)=\"", text)) <= {"state", "answer", "kind", "period", "step", "outcome", "le"}
 
 
-async def test_the_page_the_metrics_and_the_command_say_the_same(inside: Site, simulator: Simulator) -> None:
+async def test_the_page_the_metrics_and_the_command_say_the_same(
+    inside: Site, simulator: Simulator, ledger_dsn: str, tmp_path: Path
+) -> None:
     await a_busy_day(inside, simulator)
-    page, as_json, stats = (
-        await inside.read("/admin"),
-        await json_metrics(inside),
-        await inside.office.operators.stats(),
-    )
+    page, as_json = await inside.read("/admin"), await json_metrics(inside)
+    terminal = Machine(tmp_path, simulator, {"DATABASE_URL": ledger_dsn})
 
-    assert int(shown(page, "videos")) == as_json["total_videos"] == stats.total_videos
-    assert int(shown(page, "paid-calls")) == as_json["paid_calls"] == stats.paid_calls
-    assert int(shown(page, "blocked")) == as_json["duplicate_calls"] == stats.duplicates_blocked
-    assert stats.money_saved_microusd / MICROUSD == as_json["money_saved_usd"]
+    _, said = await asyncio.to_thread(terminal.onetake, "stats", "--json")
+    _, words = await asyncio.to_thread(terminal.onetake, "stats")
+
+    assert json.loads(said)["metrics"] == as_json
+    assert int(shown(page, "videos")) == as_json["total_videos"] == 2
+    assert int(shown(page, "paid-calls")) == as_json["paid_calls"]
+    assert int(shown(page, "blocked")) == as_json["duplicate_calls"]
+    assert re.search(r"requests: +9: (?=.*6 accepted)(?=.*2 replayed)(?=.*1 duplicate)", words)
+    assert "no: not proven: no complete audit in the last day" in words
 
 
 async def test_days_are_thirty_and_the_last_is_today(inside: Site) -> None:

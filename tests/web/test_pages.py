@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from aiohttp import ClientResponse
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -108,10 +109,10 @@ async def test_the_feed_tells_a_viewer_of_a_new_run_and_ends_with_the_session(in
         assert await answer.content.read() == b""
 
 
-async def event(answer: object) -> str:
+async def event(answer: ClientResponse) -> str:
     """The data of the next one."""
     lines: list[str] = []
-    while (line := (await answer.content.readline()).decode().rstrip("\n")) or not lines:  # type: ignore[attr-defined]
+    while (line := (await answer.content.readline()).decode().rstrip("\n")) or not lines:
         lines += [line.removeprefix("data: ")] if line.startswith("data: ") else []
     return "\n".join(lines)
 
