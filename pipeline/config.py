@@ -168,6 +168,8 @@ class Settings(BaseModel):
             raise ValueError("must begin with http:// or https://")
         if not _names_a_host(url):
             raise ValueError("names no host, or a port that is none")
+        if "?" in url or "#" in url:  # what a client puts behind it would end up in there
+            raise ValueError("has a ? or a #; it is the beginning of addresses, to which paths are added")
         return url.rstrip("/")
 
     @field_validator("openai_api_key", "video_api_key", "supabase_service_role_key")
@@ -192,6 +194,13 @@ class Settings(BaseModel):
         if self.webhook_url and not self.webhook_secret:
             raise ValueError("WEBHOOK_URL needs WEBHOOK_SECRET, by which Telegram's calls are recognized")
         return self
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _leaves_the_page_its_paths(cls, url: str | None) -> str | None:
+        if url and re.match(r"/(admin|api|media|metrics|healthz|readyz)(/|$)", urlsplit(url).path):
+            raise ValueError("its path belongs to the operators' page; choose another")
+        return url
 
     @field_validator("admin_token")
     @classmethod

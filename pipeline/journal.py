@@ -6,10 +6,10 @@ Effects  nothing else. A prompt, a caption or a name of a user is never part of 
 """
 
 import logging
+import time
 from collections.abc import Awaitable
 
 from pipeline.records import Run
-from pipeline.world import World
 from steps.check_limits import Admitted, Refused
 
 log = logging.getLogger(__name__)
@@ -20,12 +20,12 @@ def note(step: str, run: Run, **more: object) -> None:
     log.info("step", extra={name: value for name, value in said.items() if value is not None})
 
 
-async def step(name: str, before: Run, work: Awaitable[Run], world: World) -> Run:
+async def step(name: str, before: Run, work: Awaitable[Run]) -> Run:
     """Does it, and says so if the run is in another state than before. `ms` is how long it took."""
-    begun = world.boot_seconds()
+    begun = time.monotonic()
     run = await work
     if run.state is not before.state or run.parked != before.parked:
-        note(name, run, ms=round(1000 * (world.boot_seconds() - begun)), parked=run.parked or None)
+        note(name, run, ms=round(1000 * (time.monotonic() - begun)), parked=run.parked or None)
     return run
 
 

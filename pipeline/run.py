@@ -35,13 +35,13 @@ async def run(run_id: UUID, world: World) -> Run | None:
         return row
     async with attended(run_id, world):
         if row.state is State.RESERVED:
-            row = await journal.step("validate_prompt", row, words.validate(row, world), world)  # step 2
+            row = await journal.step("validate_prompt", row, words.validate(row, world))  # step 2
         if row.state is State.APPROVED:
-            row = await journal.step("generate_video", row, fence.buy_once(row, world), world)  # step 3: its one POST
+            row = await journal.step("generate_video", row, fence.buy_once(row, world))  # step 3: its one POST
         if row.in_doubt:
-            row = await journal.step("reconcile", row, reconcile.settle(row, world), world)
+            row = await journal.step("reconcile", row, reconcile.settle(row, world))
         if row.state is State.RENDERING:
             async with words.caption_meanwhile(row, world) as caption:  # step 4: write_caption
                 saving = render.wait_and_save(row, caption, world)  # step 3, its wait
-                row = await journal.step("save_video", row, saving, world)  # step 5
+                row = await journal.step("save_video", row, saving)  # step 5
     return row

@@ -6,7 +6,7 @@ Raises   Stop: file, case, and what is wrong with it
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,19 @@ def find_case(cases: tuple[Case, ...], name: str) -> Case:
     raise Stop(f"there is no case {name}{hint}")
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML keeps the last of two values of one name, in silence: a case would be gone."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        names = [name.value for name, _ in node.value]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise yaml.MarkedYAMLError(problem=f"{twice[0]} is there twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path) -> list[Case]:
     try:
-        file = CaseFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        file = CaseFile.model_validate(yaml.load(path.read_text(encoding="utf-8"), _Loader))  # noqa: S506  # a safe one
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise Stop(f"{path.name}: cannot be read ({error})") from error
     except ValidationError as error:

@@ -103,6 +103,8 @@ async def tap_until(button: Locator, appears: Locator) -> None:
             try:
                 await expect(appears).to_be_visible(timeout=RETRY_MS)
             except AssertionError:
+                for box in await button.page.locator("dialog[open]").all():  # "please wait", to be read and closed
+                    await box.get_by_role("button").click()
                 continue
             return
 

@@ -19,7 +19,7 @@ HELP_SECONDS_MAX = 0.6
 
 @pytest.fixture
 def slow_simulator() -> Iterator[Simulator]:
-    with simulator_process("--render-seconds", "4") as process:
+    with simulator_process("--render-seconds", "6") as process:
         yield process
 
 

@@ -189,3 +189,18 @@ def test_a_fingerprint_is_twelve_hex_digits_that_tell_keys_apart() -> None:
 def test_settings_do_not_change_under_a_run() -> None:
     with pytest.raises(ValueError, match="frozen"):
         read().video_seconds = 4  # type: ignore[misc]  # that is the point
+
+
+@pytest.mark.parametrize("path", ["/admin", "/admin/x", "/api/telegram", "/media/x", "/metrics", "/readyz", "/healthz"])
+def test_telegrams_calls_do_not_arrive_at_a_path_of_the_operators_page(path: str) -> None:
+    words = complaint(WEBHOOK_URL=f"https://bot.example{path}", WEBHOOK_SECRET="s")
+    assert words.startswith("WEBHOOK_URL: its path belongs to the operators' page; choose another")
+    for other in ("", "/telegram", "/administration", "/x/admin"):
+        assert read(WEBHOOK_URL=f"https://bot.example{other}", WEBHOOK_SECRET="s").webhook_url
+
+
+@pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "VIDEO_BASE_URL"])
+@pytest.mark.parametrize("url", ["https://gateway.example/v1/videos?x=", "https://gateway.example/v1#", "http://h/?"])
+def test_an_address_that_would_swallow_the_paths_behind_it_is_refused(name: str, url: str) -> None:
+    """`.../v1/videos?x=` and `/chat/completions` are a POST of /v1/videos."""
+    assert "has a ? or a #" in complaint(**{name: url})

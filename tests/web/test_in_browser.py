@@ -74,9 +74,13 @@ async def log_in(page: Page, token: str = TOKEN) -> None:
     await page.get_by_role("button", name="Log in").click()
 
 
-async def order(chat: Page, bot: Bot, person: str, prompt: str) -> None:
+async def open_chat(chat: Page, bot: Bot, person: str) -> None:
     await chat.goto(f"{bot.chat}?as={person}")
     await expect(chat.get_by_test_id(f"person-{person}")).to_have_attribute("aria-current", "true")
+
+
+async def order(chat: Page, bot: Bot, person: str, prompt: str) -> None:
+    await open_chat(chat, bot, person)
     await say(chat, f"/create {prompt}")
     await tap_until(key(chat, "Create" if person == "ben" else "Crear"), chat.get_by_test_id("toast").last)
 
@@ -155,11 +159,12 @@ async def test_a_pause_is_heard_in_the_chat_and_ends_by_a_click(bot: Bot, page: 
     await page.get_by_role("button", name="Pause").click()
     await expect(page.get_by_test_id("news")).to_contain_text("Paused. Users are told: Back at 18:00, we count.")
 
-    await chat.goto(f"{bot.chat}?as=ben")
-    await say(chat, "/create a kite over the sea")
-    await expect(from_bot(chat, "Back at 18:00, we count.")).to_be_visible()
-
-    await page.get_by_role("button", name="Take orders again").click()
+    try:
+        await open_chat(chat, bot, "ben")
+        await say(chat, "/create a kite over the sea")
+        await expect(from_bot(chat, "Back at 18:00, we count.")).to_be_visible()
+    finally:  # whoever is next wants to order
+        await page.get_by_role("button", name="Take orders again").click()
     await expect(page.get_by_test_id("news")).to_contain_text("Orders are taken again")
     await expect(page.get_by_test_id("changes").get_by_role("row").nth(1)).to_contain_text("web:Ada")
 
