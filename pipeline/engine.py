@@ -59,8 +59,11 @@ class Engine:
         self._app = app
 
     async def enqueue(self, run_id: UUID | str) -> None:
-        """Sees that the run has a job waiting; one that waits already is enough."""
-        job = self._app.configure_task(TASK, queue=QUEUE, queueing_lock=str(run_id))
+        """Sees that the run has a job waiting; one that waits already is enough.
+
+        It waits for one that works: two at once buy nothing twice, but they would both ask for the caption.
+        """
+        job = self._app.configure_task(TASK, queue=QUEUE, lock=str(run_id), queueing_lock=str(run_id))
         with contextlib.suppress(AlreadyEnqueued):
             await job.defer_async(run_id=str(run_id))
 

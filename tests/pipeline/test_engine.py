@@ -81,6 +81,21 @@ async def test_a_worker_carries_an_enqueued_run_to_its_end(ledger_dsn: str, worl
     assert simulator.creates() == 1
 
 
+async def test_a_run_that_is_asked_for_again_and_again_is_worked_on_by_one_at_a_time(
+    ledger_dsn: str, world: World, simulator: Simulator
+) -> None:
+    """Every tap of an impatient user is a job; two at once would both ask for the caption, and both fetch the clip."""
+    simulator.trouble("chat", "slow", seconds=0.3, always=True)
+    async with working(ledger_dsn, world) as engine, working(ledger_dsn, world):
+        run_id = await admitted(world, simulator)
+        while (row := await world.ledger.load(run_id)) and not row.ended:
+            await engine.enqueue(run_id)
+            await asyncio.sleep(0.02)
+
+    assert simulator.books()["chat_calls"] == 2
+    assert simulator.creates() == 1
+
+
 async def test_a_reserved_run_without_a_job_is_found_by_the_sweep(
     ledger_dsn: str, world: World, simulator: Simulator
 ) -> None:
