@@ -11,13 +11,10 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from typing import Any
 
 import typer
 from aiogram import Bot
-from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import (
     ClientDecodeError,
     TelegramAPIError,
@@ -27,13 +24,11 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import SetMyCommands
 from aiogram.types import BotCommand
-from aiogram.utils.token import TokenValidationError
 from aiohttp.web import Application
 from pydantic import SecretStr
 
 from bot import webhook
-from bot.front import ALLOWED_UPDATES, Back, Front, open_front
-from bot.offer import Offer
+from bot.front import ALLOWED_UPDATES, Front, open_front
 from bot.outbox import NotSaid
 from bot.pages import COMMANDS
 from bot.polling import Conflict, poll
@@ -44,10 +39,10 @@ from cli.page import listening, page_of
 from cli.pages import clock
 from cli.programs import simulator
 from cli.simulation import missing_parts
+from cli.telegram import back_of, open_bot
 from cli.workshop import alone, pace_of, stopping_signal
 from cli.worlds import Premises, open_world
 from pipeline.cancel import stop
-from pipeline.clips import at_hand
 from pipeline.config import Settings
 from pipeline.engine import Engine, open_engine
 
@@ -127,20 +122,6 @@ def _free_port(wanted: int) -> int:
     return wanted
 
 
-@asynccontextmanager
-async def open_bot(settings: Settings) -> AsyncIterator[Bot]:
-    assert settings.telegram_bot_token is not None, "whoever opens a bot has its token"
-    session = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_base))
-    try:
-        bot = Bot(settings.telegram_bot_token.get_secret_value(), session=session)
-    except TokenValidationError:
-        raise Stop("TELEGRAM_BOT_TOKEN: is not a bot token, such as 123456:ABC... from @BotFather") from None
-    try:
-        yield bot
-    finally:
-        await session.close()
-
-
 async def _introduce(bot: Bot) -> None:
     """Asks Telegram who we are, and tells it the commands in each language."""
     try:
@@ -157,32 +138,6 @@ async def _introduce(bot: Bot) -> None:
         with contextlib.suppress(TelegramAPIError):  # a menu that is missing stops nobody
             await bot(SetMyCommands(commands=commands, language_code=None if language == "en" else language))
     typer.echo(f"{clock()} bot @{me.username} ready")
-
-
-def back_of(premises: Premises, engine: Engine, settings: Settings, *, demo: bool = False) -> Back:
-    """The house behind the bot."""
-    video = settings.video
-    offer = Offer(
-        model=premises.model,
-        base_url=video.base_url,
-        key_fingerprint=video.fingerprint,
-        create_body=video.create_body or premises.model.create_body,
-        seconds=settings.video_seconds,
-        size=settings.video_size,
-        demo=demo,
-    )
-    return Back(
-        ledger=premises.desk.ledger,
-        operators=premises.desk.operators,
-        shop=premises.world.shop,
-        offer=offer,
-        enqueue=engine.enqueue,
-        admins=settings.admins,
-        new_teller=premises.world.new_token,
-        clip_of=partial(at_hand, world=premises.world),
-        slow_seconds=settings.slow_notice_seconds,
-        shared_turns=True,  # `onetake worker` speaks for this bot, too
-    )
 
 
 async def _serve(

@@ -52,7 +52,7 @@ async def open_audience(settings: Settings, premises: Premises, engine: Engine) 
         yield Audience(_nobody_in_chats(Telling(premises.desk.ledger.rpc)), nullcontext)
         return
     from bot.front import open_front
-    from cli.counter import back_of, open_bot
+    from cli.telegram import back_of, open_bot
 
     async with open_bot(settings) as bot, open_front(bot, back_of(premises, engine, settings), alarms=False) as front:
         yield Audience(front.courier.tell, front.board.follow)

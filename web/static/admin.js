@@ -44,7 +44,11 @@ function follow(live) {
   const source = new EventSource(live.dataset.feed);
   source.addEventListener("live", (event) => take(live, event.data));
   source.addEventListener("open", () => { word.textContent = "live"; word.classList.remove("lost"); });
-  source.addEventListener("error", () => { word.textContent = "no answer, trying again"; word.classList.add("lost"); });
+  source.addEventListener("error", () => {
+    const ended = source.readyState === EventSource.CLOSED; // the session is over, or another page answered
+    word.textContent = ended ? "ended: reload the page" : "no answer, trying again";
+    word.classList.add("lost");
+  });
   addEventListener("pagehide", () => source.close());
 }
 
