@@ -17,8 +17,9 @@ from rich.text import Text
 from cli import sentences
 from cli.outcome import cost_words
 from pipeline.amounts import ago, usd
-from pipeline.numbers import NOT_CLEAN, cached_calls, numbers, tool_calls
+from pipeline.numbers import cached_calls, numbers, tool_calls
 from pipeline.operators import Event, Period, Stats
+from pipeline.operators_words import NOT_CLEAN
 from pipeline.receipt import receipt
 from pipeline.records import Run, State
 from pipeline.watch import Metrics

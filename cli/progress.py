@@ -6,8 +6,8 @@ What is shown is what the ledger says, so that it is right whoever carries the r
 from dataclasses import dataclass
 from enum import Enum
 
-from cli.sentences import doubt
 from pipeline.amounts import short, usd
+from pipeline.operators_words import doubt_words
 from pipeline.records import Run, State
 
 
@@ -90,7 +90,7 @@ def _video(run: Run, estimate: Estimate | None) -> Line:  # noqa: PLR0911 - one 
             return Line("video", Mark.NOW, "one request to the provider")
         case State.UNCERTAIN:
             waited = short(run.age(run.uncertain_at).total_seconds())
-            return Line("video", Mark.NOW, f"in doubt: {doubt(run)}; searching its list", waited)
+            return Line("video", Mark.NOW, f"in doubt: {doubt_words(run)}; searching its list", waited)
         case State.FAILED if run.improved_prompt is not None:
             return Line("video", Mark.NOT, "failed")
     return Line("video", Mark.LATER)

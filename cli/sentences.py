@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from pipeline.amounts import lasting, reopening, usd
+from pipeline.operators_words import doubt_words
 from pipeline.records import Run, State
 from steps.check_limits import PromptProblem, RefusalKind, Refused
 
@@ -77,16 +78,6 @@ FAILURES: Mapping[str, tuple[str, str]] = {
         "Try again in a few minutes.",
     ),
     "gave_up": ("five attempts came to nothing", "Look at `onetake show` for what happened, then try again."),
-}
-
-# Why the provider's answer is not known.
-DOUBTS: Mapping[str, str] = {
-    "lost": "the connection broke before the answer came",
-    "unreadable": "the provider's answer could not be read",
-    "rate_limited": "the provider said 'too many requests', which may come after the work began",
-    "process_died": "the process that asked ended before the answer came",
-    "job_owned_by_another_run": "the provider answered with the job of another run",
-    "job_was_another_runs": "the job it had found turned out to be another run's",
 }
 
 
@@ -208,13 +199,13 @@ def in_doubt(run: Run) -> str:
         )
     if run.state is State.UNCERTAIN and not run.parked:
         return (
-            f"Run {run.ref} is in doubt: {doubt(run)}. {held} {see}. The provider's list is searched while "
+            f"Run {run.ref} is in doubt: {doubt_words(run)}. {held} {see}. The provider's list is searched while "
             f"`onetake worker` runs; decide before that only with the provider's books before you: "
             f"`onetake settle {run.ref} --job ID` or `onetake settle {run.ref} --not-charged`."
         )
     if run.state is State.UNCERTAIN:
         return (
-            f"Run {run.ref} is in doubt: {doubt(run)}. {held} {see}, look into the provider's books, "
+            f"Run {run.ref} is in doubt: {doubt_words(run)}. {held} {see}, look into the provider's books, "
             f"and decide: `onetake settle {run.ref} --job ID` or `onetake settle {run.ref} --not-charged`."
         )
     if run.parked:
@@ -241,13 +232,6 @@ def left_to_others(ref: str | None, key: str) -> str:
     if ref is None:
         return f"Find out with {again}; the same key is never bought twice."
     return f"Run {ref} goes on when `onetake worker` or {again} runs. It is never bought twice."
-
-
-def doubt(run: Run) -> str:
-    word = run.doubt or "lost"
-    if word.startswith("http_"):
-        return f"the provider answered HTTP {word.removeprefix('http_')}, which does not say if it was made"
-    return DOUBTS.get(word, word.replace("_", " "))
 
 
 def _sentence(words: str) -> str:

@@ -4,7 +4,6 @@ In       Metrics, as the ledger counts them
 Out      JSON-ready values; money in US dollars, as the names say
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from pipeline.amounts import MICROUSD
@@ -17,14 +16,6 @@ CALLS = {
     "generate_video": {"submitting"},
     "save_video": {"saved"},
     "deliver": {"delivered"},
-}
-
-
-# Why it is not said that the last day was without a duplicate.
-NOT_CLEAN: Mapping[str | None, str] = {
-    "second_answer": "the provider answered one run with a second job",
-    "audit": "the audit found two paid calls for one run",
-    "not_audited": "not proven: no complete audit in the last day",
 }
 
 

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.amounts import MICROUSD, lasting, usd
-from pipeline.numbers import NOT_CLEAN
+from pipeline.operators_words import NOT_CLEAN, doubt_words
 from pipeline.records import State
 from web.gate import Gate, Session
 
@@ -105,6 +105,7 @@ def _environment() -> Environment:
         "time": time,
         "age": age,
         "took": took,
+        "why": doubt_words,
         "lasting": lasting,
         "number": number,
     }

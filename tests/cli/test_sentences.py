@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli import sentences
+from pipeline.operators_words import DOUBTS
 from pipeline.records import ENDED, Run, State
 from steps.ask_model import TextModelError
 from steps.check_limits import PromptProblem, RefusalKind, Refused
@@ -128,10 +129,10 @@ def test_every_doubt_in_the_code_has_a_sentence() -> None:
     found = doubts_in_the_code()
 
     assert {"process_died", "lost", "job_was_another_runs"} <= found
-    assert found - set(sentences.DOUBTS) == set()
+    assert found - set(DOUBTS) == set()
 
 
-@pytest.mark.parametrize("word", [*sentences.DOUBTS, "http_503", "something_new"])
+@pytest.mark.parametrize("word", [*DOUBTS, "http_503", "something_new"])
 def test_a_run_in_doubt_says_what_is_held_that_it_is_not_bought_twice_and_the_two_commands(word: str) -> None:
     words = sentences.in_doubt(run_in(State.UNCERTAIN, doubt=word))
 

@@ -26,6 +26,7 @@ from cli import sentences
 from pipeline.embedded import open_server
 from pipeline.migrate import install_queue, migrate
 from pipeline.operators import LimitSet, Operators
+from pipeline.operators_words import DOUBTS
 from pipeline.reconcile import request_over
 from pipeline.records import Run, State
 from pipeline.road_psycopg import open_road
@@ -192,7 +193,7 @@ def words_for(behaviour: Behaviour, wanted: Expected) -> tuple[str, ...]:
             happened, todo = sentences.FAILURES[wanted.reason or ""]
             return happened, "Nothing was charged.", todo
     doubt = behaviour.says.partition(":")[2]
-    happened = sentences.DOUBTS.get(doubt) or f"answered HTTP {doubt.removeprefix('http_')}"
+    happened = DOUBTS.get(doubt) or f"answered HTTP {doubt.removeprefix('http_')}"
     return happened, "$0.80 stays set aside", "will not be bought a second time", "--job ID", "--not-charged"
 
 

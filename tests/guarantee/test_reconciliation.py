@@ -12,6 +12,7 @@ from cli import sentences
 from pipeline import words
 from pipeline.audit import Kind, audit, last_audit
 from pipeline.operators import Operators
+from pipeline.operators_words import DOUBTS
 from pipeline.records import JobSource, Run, State
 from pipeline.run import admit, run
 from pipeline.world import World
@@ -167,7 +168,7 @@ async def test_a_real_answer_takes_the_job_from_a_run_that_merely_adopted_it(
     robbed = await world.ledger.load(guesser.run_id)
     assert robbed is not None
     assert (robbed.state, robbed.job_id, robbed.held_microusd) == (State.UNCERTAIN, None, PRICE_MICROUSD)
-    assert sentences.DOUBTS["job_was_another_runs"] in sentences.in_doubt(robbed)
+    assert DOUBTS["job_was_another_runs"] in sentences.in_doubt(robbed)
     assert (await settled(owner, world)).spent_microusd == PRICE_MICROUSD
 
 

@@ -111,12 +111,12 @@ async def test_the_overview_follows_a_run_by_itself(bot: Bot, page: Page, chat: 
     row = page.get_by_test_id("in-flight").get_by_role("row").nth(1)
     await expect(row).to_contain_text("rendering")
     await expect(number(page, "held-today")).to_have_text("$0.80")
+    await take_picture(page, "admin")
     await expect(from_bot(chat, "Here it is")).to_be_visible()
     await expect(number(page, "paid-calls")).to_have_text(str(before + 1))
     await expect(number(page, "held-today")).to_have_text("$0.00")
     assert bot.simulator.paid_calls() == before + 1
     assert await over_the_edge(page) == []
-    await take_picture(page, "admin")
 
     await page.goto(f"{bot.admin}/runs?state=delivered")
     await page.get_by_test_id("runs").get_by_role("link").first.click()
