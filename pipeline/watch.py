@@ -55,7 +55,7 @@ class StepTimes:
 
 @dataclass(frozen=True)
 class Queue:
-    """Runs that have not ended, and those of them that wait for a worker."""
+    """Runs that have not ended, and those of them that have waited for a worker for 15 seconds or longer."""
 
     unfinished: int
     due: int

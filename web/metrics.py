@@ -92,7 +92,9 @@ def families(found: Metrics, flood_waits: int) -> Iterator[Metric]:
     yield _steps(found)
     yield _durations(found)
     yield _gauge("onetake_queue_runs", "Runs that have not ended.", found.queue.unfinished)
-    yield _gauge("onetake_queue_due_runs", "Runs that wait for a worker.", found.queue.due)
+    yield _gauge(
+        "onetake_queue_due_runs", "Runs that have waited for a worker for 15 seconds or longer.", found.queue.due
+    )
     yield _gauge(
         "onetake_queue_oldest_due_seconds", "How long the first of them waits.", found.queue.oldest_due_seconds
     )

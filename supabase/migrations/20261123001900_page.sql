@@ -132,15 +132,17 @@ language sql stable set search_path = '' as $$
         else jsonb_build_object('clean', true, 'why', null) end;
 $$;
 
--- Runs that have not ended, and those that wait for a worker.
+-- Runs that have not ended, and those that wait for a worker: due for longer than one that works on a run lets it look
+-- (ATTEND_SECONDS is twice 10 s by default).
 create function onetake.queue_now() returns jsonb
 language sql stable set search_path = '' as $$
     select jsonb_build_object(
         'unfinished', count(*),
-        'due', count(*) filter (where coalesce(next_look_at, state_since) <= clock_timestamp()),
-        'oldest_due_seconds', coalesce(extract(epoch from clock_timestamp() - min(coalesce(next_look_at, state_since))
-            filter (where coalesce(next_look_at, state_since) <= clock_timestamp())), 0))
-        from onetake.runs where state in ('reserved', 'approved', 'submitting', 'uncertain', 'rendering');
+        'due', count(*) filter (where late),
+        'oldest_due_seconds', coalesce(extract(epoch from clock_timestamp() - min(due_at) filter (where late)), 0))
+        from (select due_at, due_at <= clock_timestamp() - interval '15 seconds' as late
+              from (select coalesce(next_look_at, state_since) as due_at from onetake.runs
+                    where state in ('reserved', 'approved', 'submitting', 'uncertain', 'rendering')) as u) as q;
 $$;
 
 -- All that the overview shows.

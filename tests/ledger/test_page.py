@@ -132,3 +132,19 @@ def test_deliver_again_is_for_saved_videos_of_chats_alone(desk: Desk) -> None:
     desk.call("told", run_id=run_id, state="saved", delivered=True, detail={})
     assert desk.call("deliver_again", run_id=run_id, who="web:Ada") == {"asked": False, "state": "delivered"}
     assert desk.call("deliver_again", run_id="00000000-0000-0000-0000-000000000000", who="x")["asked"] is False
+
+
+def test_a_run_waits_for_a_worker_once_it_is_due_and_nobody_looks(desk: Desk) -> None:
+    def queue() -> tuple[int, int]:
+        found = desk.call("page_overview", days=1)["queue"]
+        return found["unfinished"], found["due"]
+
+    run_id = desk.reserved()
+    assert queue() == (1, 0)  # somebody will have it in a moment
+    desk.age(run_id, 16)
+    assert queue() == (1, 1)
+    assert desk.call("page_overview", days=1)["queue"]["oldest_due_seconds"] == pytest.approx(16, abs=2)
+    desk.call("attend", run_id=run_id, attend_seconds=20, progress=None)
+    assert queue() == (1, 0)
+    desk.call("cancel_run", run_id=run_id, by="cli:tests", reason="canceled")
+    assert queue() == (0, 0)

@@ -1,6 +1,7 @@
 """The operators' page as an operator meets it, beside the chat whose orders it shows. The books are the judge."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from playwright.async_api import Browser, Locator, Page
 
 from tests.bot.test_chat_page import from_bot, key, over_the_edge, say, tap_until
 from tests.bot_process import address, bot_process, usual_port_taken
-from tests.browser import expect, installed_browser, open_browser, open_page, take_picture
+from tests.browser import PATIENCE_SECONDS, expect, installed_browser, open_browser, open_page, take_picture
 from tests.fixtures import Simulator
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -81,8 +82,13 @@ async def open_chat(chat: Page, bot: Bot, person: str) -> None:
 
 async def order(chat: Page, bot: Bot, person: str, prompt: str) -> None:
     await open_chat(chat, bot, person)
-    await say(chat, f"/create {prompt}")
-    await tap_until(key(chat, "Create" if person == "ben" else "Crear"), chat.get_by_test_id("toast").last)
+    create = key(chat, "Create" if person == "ben" else "Crear")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await create.is_visible():  # the bot asks for ten seconds between two requests
+            await say(chat, f"/create {prompt}")
+            with contextlib.suppress(AssertionError):
+                await expect(create).to_be_visible(timeout=5_000)
+    await tap_until(create, chat.get_by_test_id("toast").last)
 
 
 def number(page: Page, name: str) -> Locator:
@@ -111,15 +117,18 @@ async def test_the_overview_follows_a_run_by_itself(bot: Bot, page: Page, chat: 
     row = page.get_by_test_id("in-flight").get_by_role("row").nth(1)
     await expect(row).to_contain_text("rendering")
     await expect(number(page, "held-today")).to_have_text("$0.80")
-    await take_picture(page, "admin")
     await expect(from_bot(chat, "Here it is")).to_be_visible()
     await expect(number(page, "paid-calls")).to_have_text(str(before + 1))
     await expect(number(page, "held-today")).to_have_text("$0.00")
     assert bot.simulator.paid_calls() == before + 1
     assert await over_the_edge(page) == []
+    await order(chat, bot, "ana", "un barco de papel bajo la lluvia")
+    await expect(row).to_contain_text("rendering")
+    await take_picture(page, "admin")
+    await expect(from_bot(chat, "Aquí está, abajo")).to_be_visible()
 
     await page.goto(f"{bot.admin}/runs?state=delivered")
-    await page.get_by_test_id("runs").get_by_role("link").first.click()
+    await page.get_by_test_id("runs").get_by_role("link").last.click()
     await expect(page.get_by_test_id("state")).to_have_text("delivered")
     await expect(page.get_by_test_id("spent")).to_have_text("$0.80")
     await page.wait_for_function("document.querySelector('video').readyState >= 1")
@@ -133,9 +142,11 @@ async def test_a_run_in_doubt_is_settled_by_hand(bot: Bot, page: Page, chat: Pag
     before = bot.simulator.creates()
     bot.simulator.trouble("create", "made_then_drop")
     bot.simulator.trouble("list", "status", status=503, always=True)  # so that it does not settle by itself
-    await order(chat, bot, "ana", "una cometa roja sobre el mar")
-    await expect(page.get_by_test_id("doubts")).to_contain_text("1 in doubt")
-    bot.simulator.control("DELETE", "/_sim/faults")
+    try:
+        await order(chat, bot, "ana", "una cometa roja sobre el mar")
+        await expect(page.get_by_test_id("doubts")).to_contain_text("1 in doubt")
+    finally:
+        bot.simulator.control("DELETE", "/_sim/faults")
     await page.get_by_role("link", name="Look into it").click()
     case = page.get_by_test_id("doubt")
     await expect(case).to_contain_text("nobody's")
