@@ -24,7 +24,6 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import SetMyCommands
 from aiogram.types import BotCommand
-from aiohttp.web import Application
 from pydantic import SecretStr
 
 from bot import webhook
@@ -35,7 +34,7 @@ from bot.polling import Conflict, poll
 from bot.words import LANGUAGES, Words
 from cli import logs
 from cli.exits import Exit, Stop
-from cli.page import listening, page_of
+from cli.page import Page, listening, page_of
 from cli.pages import clock
 from cli.programs import simulator
 from cli.simulation import missing_parts
@@ -176,9 +175,7 @@ async def _stop_all(tasks: "list[asyncio.Task[Any]]") -> None:
             raise error
 
 
-async def _intake(
-    front: Front, settings: Settings, stopping: asyncio.Event, page: Application | None, *, demo: bool
-) -> None:
+async def _intake(front: Front, settings: Settings, stopping: asyncio.Event, page: Page | None, *, demo: bool) -> None:
     if settings.webhook_url is None:
         async with AsyncExitStack() as opened:
             if page is not None:
@@ -196,13 +193,13 @@ async def _intake(
             settings.http_host,
             settings.http_port,
             ALLOWED_UPDATES,
-            page,
+            page.app if page is not None else None,
         ) as port:
             typer.echo(
                 f"{clock()} webhook listens on {settings.http_host}:{port}{webhook.path_of(settings.webhook_url)}"
             )
             if page is not None:
-                typer.echo(f"{clock()} operators' page: http://{settings.http_host}:{port}/admin")
+                page.say(f"http://{settings.http_host}:{port}")
             await stopping.wait()
     except OSError as error:
         raise Stop(f"HTTP_PORT: {settings.http_port} cannot be listened on ({error.strerror or error})") from error

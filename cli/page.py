@@ -1,13 +1,14 @@
 """The operators' page in the bot's process: whether there is one, what it is given, and where it listens.
 
 In       Settings, the premises, the engine, the front
-Out      `page_of`: the application, or None without ADMIN_TOKEN; `listening`: it serves for as long as the block lasts
+Out      `page_of`: the page, or None without ADMIN_TOKEN; `listening`: it serves for as long as the block lasts
 Raises   Stop: the port is taken
 """
 
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import typer
@@ -26,8 +27,22 @@ from web.app import make_app, serve
 from web.office import Office
 
 
-def page_of(settings: Settings, premises: Premises, engine: Engine, front: Front, *, demo: bool) -> Application | None:
-    """A demo makes up a token, and says it: whoever starts it should see the page, too."""
+@dataclass(frozen=True)
+class Page:
+    """`made_up`: the token of a demo, to be said: whoever starts one should see the page, too."""
+
+    app: Application
+    made_up: str | None
+
+    def say(self, address: str) -> None:
+        if self.made_up is None:
+            typer.echo(f"{clock()} operators' page: {address}/admin")
+        else:
+            typer.echo(f"\n    look at it as an operator:     {address}/admin")
+            typer.echo(f"    with the token                 {self.made_up}\n")
+
+
+def page_of(settings: Settings, premises: Premises, engine: Engine, front: Front, *, demo: bool) -> Page | None:
     token = settings.admin_token.get_secret_value() if settings.admin_token else None
     if token is None and not demo:
         return None
@@ -44,22 +59,20 @@ def page_of(settings: Settings, premises: Premises, engine: Engine, front: Front
         flood_waits=lambda: front.outbox.flood_waits,
         demo=demo,
     )
-    if token is None:
-        token = secrets.token_urlsafe(18)
-        typer.echo(f"{clock()} the operators' page of this demo takes the token {token}")
-    return make_app(office, token)
+    made_up = secrets.token_urlsafe(18) if token is None else None
+    return Page(make_app(office, token or made_up or ""), made_up)
 
 
 @asynccontextmanager
-async def listening(app: Application, settings: Settings, *, demo: bool) -> AsyncIterator[None]:
+async def listening(page: Page, settings: Settings, *, demo: bool) -> AsyncIterator[None]:
     """At HTTP_HOST and HTTP_PORT; a demo takes any port if that one is taken."""
     async with AsyncExitStack() as opened:
         try:
-            port = await opened.enter_async_context(serve(app, settings.http_host, settings.http_port))
+            port = await opened.enter_async_context(serve(page.app, settings.http_host, settings.http_port))
         except OSError as error:
             if not demo:
                 why = error.strerror or error
                 raise Stop(f"HTTP_PORT: {settings.http_port} cannot be listened on ({why})") from error
-            port = await opened.enter_async_context(serve(app, settings.http_host, 0))
-        typer.echo(f"{clock()} operators' page: http://{settings.http_host}:{port}/admin")
+            port = await opened.enter_async_context(serve(page.app, settings.http_host, 0))
+        page.say(f"http://{settings.http_host}:{port}")
         yield

@@ -162,7 +162,7 @@ def print_stats(found: Metrics) -> None:
         ("runs", _states_words(stats)),
         ("steps done", _counts_words(None, tool_calls(found))),
         ("steps not repeated", _counts_words(None, cached_calls(found))),
-        ("no duplicate in 24 h", "yes" if clean.clean else f"no: {NOT_CLEAN[clean.why]}"),
+        ("24 h, no duplicate", "yes" if clean.clean else NOT_CLEAN[clean.why]),
         ("today", _period_words(stats.today, stats.budget_day_microusd)),
         ("this month", _period_words(stats.this_month, stats.budget_month_microusd)),
     ]

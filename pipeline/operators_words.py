@@ -16,8 +16,8 @@ DOUBTS: Mapping[str, str] = {
 
 # Why it is not said that the last day was without a duplicate.
 NOT_CLEAN: Mapping[str | None, str] = {
-    "second_answer": "the provider answered one run with a second job",
-    "audit": "the audit found two paid calls for one run",
+    "second_answer": "no: the provider answered one run with a second job",
+    "audit": "no: the audit found two paid calls for one run",
     "not_audited": "not proven: no complete audit in the last day",
 }
 

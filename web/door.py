@@ -153,7 +153,7 @@ async def log_in(request: web.Request) -> web.StreamResponse:
         gate.note_wrong(address)
         log.warning("page", extra={"action": "wrong_token", "address": address})
         await asyncio.sleep(WRONG_TOKEN_SECONDS)
-        words = "That is not the ADMIN_TOKEN of this bot's settings."
+        words = "That is not the token of this bot."
         return page(request, "login.html", 403, wrong=words, next=request.query_string)
     there = web.HTTPSeeOther(_next(request))
     secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
