@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import procrastinate
@@ -21,7 +22,7 @@ from procrastinate.jobs import Status
 from procrastinate.worker import Worker
 
 from pipeline.audit import audit_if_due
-from pipeline.cancel import Heed, stop
+from pipeline.cancel import PATIENCE_SECONDS, Heed, stop
 from pipeline.fence import replay_answers
 from pipeline.records import Run
 from pipeline.road import LedgerRefused, LedgerUnavailable
@@ -94,7 +95,7 @@ class Engine:
         """A worker ends when it was pruned as dead or the database was gone for a minute: it begins again."""
         falls, heed = 0, Heed()
         while True:
-            worker = Worker(
+            worker = Steadfast(
                 self._app,
                 queues=[QUEUE],
                 concurrency=pace.concurrency,
@@ -186,6 +187,27 @@ class Engine:
             if not swept:
                 raise
             log.info("sweep", extra={"action": "sweep_was_slow"})  # somebody may have swept beside us: no harm
+
+
+class Steadfast(Worker):
+    """A worker that ends when it is told to.
+
+    procrastinate (3.10) cancels its side tasks and its jobs once, and waits for them; a database call may swallow that
+    once (`pipeline/cancel.py`): a heartbeat that went on for ever kept a worker without a seat from beginning anew.
+    """
+
+    async def _shutdown(self, side_tasks: "list[asyncio.Task[Any]]") -> None:
+        for task in side_tasks:
+            await stop(task)
+        await super()._shutdown(side_tasks)
+
+    async def _abort_running_jobs(self) -> None:
+        aborting = asyncio.create_task(super()._abort_running_jobs())  # type: ignore[no-untyped-call]  # as it comes
+        while not aborting.done():
+            await asyncio.wait([aborting], timeout=PATIENCE_SECONDS)
+            for task in list(self._running_jobs):
+                task.cancel()
+        await aborting
 
 
 async def _audit(world: World) -> None:

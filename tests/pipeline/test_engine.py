@@ -262,3 +262,43 @@ async def test_what_fails_in_a_sweep_is_not_hidden_by_a_lock_that_ended(
     async with open_engine(ledger_dsn) as slow:
         with pytest.raises((LookupError, psycopg.Error)):
             await sweep(slow)
+
+
+async def test_a_worker_ends_though_a_database_call_swallowed_the_word(
+    ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a pool of Python 3.11 does: the heartbeat and a job go on as if nobody had canceled them."""
+    swallowed: list[str] = []
+
+    async def deaf(who: str) -> None:
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                swallowed.append(who)
+                if swallowed.count(who) > 1:
+                    raise
+
+    async with open_engine(ledger_dsn) as engine:
+        app = engine._app  # its queue, with a task of the test's own
+        monkeypatch.setattr(app.job_manager, "update_heartbeat", lambda _: deaf("heartbeat"))
+
+        @app.task(name="deaf", queue="runs")
+        async def job() -> None:
+            await deaf("job")
+
+        await job.defer_async()
+        worker = engine_module.Steadfast(
+            app, queues=["runs"], wait=True, install_signal_handlers=False, update_heartbeat_interval=0.01,
+            shutdown_graceful_timeout=0.1,
+        )  # fmt: skip
+        running = asyncio.create_task(worker.run())  # type: ignore[no-untyped-call]  # procrastinate leaves it without
+        async with asyncio.timeout(15):
+            while not worker._running_jobs:  # nothing else says that it has begun
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
+            worker.stop()  # type: ignore[no-untyped-call]  # procrastinate leaves it without
+            await running
+
+    assert {"heartbeat", "job"} <= set(swallowed)
+    assert worker.worker_id is None
