@@ -35,6 +35,8 @@ TASK = "advance"
 DUE_AT_MOST = 200  # runs one sweep hands out
 SWEEP_LOCK = 0x0E7A_4B5  # an advisory lock: one sweep at a time for all workers
 SWEEP_LOCK_MS = 4_000  # a sweep takes some milliseconds, or a few seconds with hundreds of runs
+# A connection whose other side is gone without a word: libpq's names; seconds, and one in milliseconds.
+GIVE_UP_SILENCE = {"connect_timeout": 10, "tcp_user_timeout": 20_000, "keepalives_idle": 10, "keepalives_interval": 5}
 RESTART_SECONDS = (0.5, 1.0, 2.0, 5.0)  # how long to wait before a worker that fell over is started again
 
 log = logging.getLogger(__name__)
@@ -190,11 +192,24 @@ class Engine:
 
 
 class Steadfast(Worker):
-    """A worker that ends when it is told to.
+    """A worker that ends when it is told to, and when its heartbeat has ended.
 
     procrastinate (3.10) cancels its side tasks and its jobs once, and waits for them; a database call may swallow that
     once (`pipeline/cancel.py`): a heartbeat that went on for ever kept a worker without a seat from beginning anew.
     """
+
+    async def _monitor_side_tasks(self, side_tasks: "list[asyncio.Task[Any]]") -> None:
+        """Stops the worker when a side task fails, so that it begins again with all of them.
+
+        procrastinate's own looks no further than the first that ends (its issue 1597), and the one for periodic jobs,
+        of which there are none, ends at once: a heartbeat that failed once was the last, and the worker worked on.
+        """
+        ended, _ = await asyncio.wait(side_tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in ended:
+            if not task.cancelled() and (error := task.exception()):
+                extra = {"action": "side_task_failed", "task": task.get_name(), "error": str(error)}
+                log.warning("worker", extra=extra)
+        self.stop()  # type: ignore[no-untyped-call]  # procrastinate leaves it without
 
     async def _shutdown(self, side_tasks: "list[asyncio.Task[Any]]") -> None:
         for task in side_tasks:
@@ -225,7 +240,7 @@ async def open_engine(queue_dsn: str, pool_max: int = 10) -> AsyncIterator[Engin
         conninfo=queue_dsn,
         min_size=1,
         max_size=pool_max,
-        kwargs={"prepare_threshold": None},
+        kwargs={"prepare_threshold": None} | GIVE_UP_SILENCE,
         configure=_in_the_queues_schema,
     )
     app = procrastinate.App(connector=connector)

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import psycopg
 import psycopg_pool
 import pytest
 from procrastinate.exceptions import ConnectorException
+from procrastinate.manager import JobManager
 from procrastinate.worker import Worker
 
 from pipeline import engine as engine_module
@@ -25,6 +28,7 @@ from pipeline.world import World
 from steps.check_limits import Admitted
 from steps.videos_protocol import Answer
 from tests.fixtures import Simulator, open_test_world, wish
+from tests.tcp import over_tcp
 
 PACE = Pace(concurrency=20, heartbeat_seconds=0.2, stalled_seconds=1, sweep_seconds=0.2)
 
@@ -200,6 +204,37 @@ async def test_a_worker_told_to_stop_while_the_database_is_away_does_not_begin_a
     async with working(ledger_dsn, world):
         await asyncio.sleep(0.2)
     assert began == 1
+
+
+async def test_a_heartbeat_that_fails_once_is_not_the_last(
+    ledger_dsn: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker without one loses its jobs to others and works on: it begins again instead."""
+    beats: list[int] = []
+    beat = JobManager.update_heartbeat
+
+    async def failing_once(self: JobManager, seat: int) -> None:
+        beats.append(seat)
+        if len(beats) == 1:
+            raise ConnectorException
+        await beat(self, seat)
+
+    monkeypatch.setattr(JobManager, "update_heartbeat", failing_once)
+    monkeypatch.setattr("pipeline.engine.RESTART_SECONDS", (0.01,))
+    async with working(ledger_dsn, world):
+        await eventually(lambda: len(beats) > 2)
+    assert beats[1] != beats[0], "a seat of its own"
+
+
+async def test_a_silent_line_to_the_queue_is_given_up(ledger_dsn: str) -> None:
+    with over_tcp(ledger_dsn) as far:
+        async with open_engine(far) as engine:
+            pool = engine._app.connector.pool  # type: ignore[attr-defined]  # the connector is psycopg's
+            async with pool.connection() as connection:
+                line = socket.socket(fileno=os.dup(connection.fileno()))
+        with line:
+            assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
+            assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
 
 
 async def test_a_kept_answer_that_does_not_fit_keeps_no_other_waiting(world: World, simulator: Simulator) -> None:
