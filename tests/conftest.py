@@ -1,6 +1,7 @@
 """For every test: no network beyond this machine, and cassettes in `cassettes/`, which mirrors `tests/`."""
 
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -14,11 +15,13 @@ THIS_MACHINE = [r"127\.0\.0\.1$", r"::1$", r"/"]  # the last: Unix sockets
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Temporary folders of this run alone.
+    """Temporary folders of this run alone, and a Ctrl-C that works also when the suite runs in the background.
 
     The usual parent is closed again by every session that starts, to root too; and then the embedded server,
     which runs as a user of its own, is cut off from its data.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell's `&`; what we start inherits it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="onetake-tests-")
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
