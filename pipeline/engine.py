@@ -8,6 +8,7 @@ The queue lives in a schema of its own (`queue`), which no API exposes.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ SWEEP_LOCK_MS = 4_000  # a sweep takes some milliseconds, or a few seconds with 
 # A connection whose other side is gone without a word: libpq's names; seconds, and one in milliseconds.
 GIVE_UP_SILENCE = {"connect_timeout": 10, "tcp_user_timeout": 20_000, "keepalives_idle": 10, "keepalives_interval": 5}
 RESTART_SECONDS = (0.5, 1.0, 2.0, 5.0)  # how long to wait before a worker that fell over is started again
+HEALTHY_SECONDS = 60.0  # one that ran so long falls for the first time again
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +112,7 @@ class Engine:
                 stalled_worker_timeout=pace.stalled_seconds,
             )
             watch = asyncio.create_task(self._end_without_a_seat(worker, pace))
+            began = time.monotonic()
             try:
                 await worker.run()  # type: ignore[no-untyped-call]  # procrastinate leaves it without
             except (ConnectorException, OSError) as error:
@@ -117,6 +120,7 @@ class Engine:
                 log.warning("worker", extra={"action": "worker_fell", "error": str(error)})
             finally:
                 await stop(watch)
+            falls = 0 if time.monotonic() - began > HEALTHY_SECONDS else falls
             await asyncio.sleep(RESTART_SECONDS[min(falls, len(RESTART_SECONDS) - 1)])
             falls += 1
 

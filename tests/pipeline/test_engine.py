@@ -226,6 +226,27 @@ async def test_a_heartbeat_that_fails_once_is_not_the_last(
     assert beats[1] != beats[0], "a seat of its own"
 
 
+async def test_a_worker_that_was_well_for_long_begins_again_at_once(
+    ledger_dsn: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[float] = []
+
+    async def run_worker(_: Worker) -> None:
+        began.append(asyncio.get_running_loop().time())
+        raise ConnectorException
+
+    monkeypatch.setattr(Worker, "run", run_worker)
+    monkeypatch.setattr("pipeline.engine.RESTART_SECONDS", (0.01, 60))
+    monkeypatch.setattr("pipeline.engine.HEALTHY_SECONDS", -1.0)
+    async with working(ledger_dsn, world):
+        await eventually(lambda: len(began) > 3)
+    monkeypatch.setattr("pipeline.engine.HEALTHY_SECONDS", 60.0)
+    began.clear()
+    async with working(ledger_dsn, world):
+        await asyncio.sleep(0.5)
+    assert len(began) == 2, "the second fall in a row waits longer"
+
+
 async def test_a_silent_line_to_the_queue_is_given_up(ledger_dsn: str) -> None:
     with over_tcp(ledger_dsn) as far:
         async with open_engine(far) as engine:
