@@ -101,7 +101,7 @@ def answer_to(messages: list[reading.Message], schema: Mapping[str, Any]) -> Any
     if names >= _VERDICT:
         said: object = writing.verdict(text, language, fitting.enum_inside(schema, "reasons"))
     elif names >= _CAPTION:
-        said = writing.caption(text, language)
+        said = writing.caption(text, language, reading.unwanted(messages))
     else:
         said = fitting.MISSING
     return fitting.fit(said, schema)

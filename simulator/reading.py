@@ -1,7 +1,7 @@
 """What a text request is about, whatever its template calls its sections. Pure.
 
 In       chat messages
-Out      the user's text, found by its fence wherever it stands, and the language to answer in
+Out      the user's text, found by its fence wherever it stands, the language to answer in, and words that were minded
 """
 
 import re
@@ -29,6 +29,7 @@ _ENGLISH = re.compile(
     r"\b(?:the|a|an|of|with|and|in|on|over|under|at|by|from|to|is|are|its|his|her|through|near)\b",
     re.IGNORECASE,
 )
+_NOT_USED = re.compile(r"\bwords are not used: ([^\n\[\]]+)")
 
 
 def texts(messages: Sequence[Message]) -> list[tuple[str, str]]:
@@ -56,6 +57,12 @@ def language(messages: Sequence[Message]) -> str:
             if (role == "user") is wanted and (named := _named(text)) is not None:
                 return named
     return detected(user_text(messages))
+
+
+def unwanted(messages: Sequence[Message]) -> tuple[str, ...]:
+    """Words that the last message says an answer had and should not have."""
+    found = _NOT_USED.search(texts(messages)[-1][1])
+    return tuple(word.strip() for word in found[1].split(",")) if found else ()
 
 
 def detected(text: str) -> str:

@@ -145,11 +145,12 @@ def verdict(text: str, language: str, policy_names: Sequence[object] = ()) -> di
     }
 
 
-def caption(text: str, language: str) -> dict[str, Any]:
-    """The answer to a request for a caption."""
+def caption(text: str, language: str, unwanted: Sequence[str] = ()) -> dict[str, Any]:
+    """The answer to a request for a caption: in other words, if some are unwanted."""
     words = _CAPTIONS[language]
     shown = words[_number(text) % len(words)].format(title=title(text))
-    return {"text": shown, "hashtags": hashtags(text, language)}
+    tags = [tag for tag in hashtags(text, language) if tag == _without(tag, unwanted)]
+    return {"text": _without(shown, unwanted), "hashtags": tags}
 
 
 def improved(text: str, language: str, limit: int = IMPROVED_CHARACTERS_MAX) -> str:
@@ -186,6 +187,12 @@ def hashtags(text: str, language: str) -> list[str]:
     named = _CATEGORY_NAMES_ES[subject] if language == "es" else subject
     topic = [] if subject == "other" else [f"#{named}"]
     return list(dict.fromkeys([*own, *topic, *_COMMON_TAGS[language]]))[:HASHTAGS]
+
+
+def _without(text: str, words: Sequence[str]) -> str:
+    for word in words:
+        text = re.sub(rf"\b{re.escape(word)}\b", "", text, flags=re.IGNORECASE)
+    return " ".join(text.split()) if words else text
 
 
 def _number(text: str) -> int:

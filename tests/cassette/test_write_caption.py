@@ -22,7 +22,7 @@ async def test_an_english_caption_fits_and_speaks_of_the_clip(talk: Talk) -> Non
     assert all(tag.startswith("#") and tag[1:].isalnum() for tag in caption.hashtags)
     assert units(joined(caption.text, caption.hashtags)) <= CAPTION_UNITS_MAX
     assert 0 < talk.text_cost(asked.tokens_in, asked.tokens_out) < 10_000
-    (sent,) = talk.requests()
+    sent, *_ = talk.requests()  # a word that the brand bans makes a second one
     assert BOAT.improved_prompt in sent["messages"][-1]["content"]
     assert "language: en" in sent["messages"][0]["content"].splitlines()
 

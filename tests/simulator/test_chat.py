@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from simulator import policy, reading, writing
+from simulator import chat, policy, reading, writing
 from tests.simulator.conftest import Provider
 
 AREAS = ["sexual", "minors", "violence", "hate", "self_harm", "weapons", "real_person", "other"]
@@ -144,6 +144,18 @@ async def test_a_caption_speaks_the_language_and_has_three_to_eight_hashtags(
     assert 3 <= len(set(caption["hashtags"])) == len(caption["hashtags"]) <= 8
     assert tag in caption["hashtags"]
     assert len(caption["text"] + "\n\n" + " ".join(caption["hashtags"])) <= 1024
+
+
+def test_a_caption_leaves_out_the_words_that_were_minded() -> None:
+    """As models do when an answer comes back to them; the first one is as before."""
+    first = [{"role": "system", "content": "language: es"}, {"role": "user", "content": fenced("Barco bajo la Lluvia")}]
+    assert "Lluvia" in chat.answer_to(first, CAPTION)["text"]
+    minded = [*first, {"role": "user", "content": "Value error, these words are not used: lluvia, cine [type=x]"}]
+    again = chat.answer_to(minded, CAPTION)
+    assert again["text"].startswith("Barco bajo la")
+    assert "lluvia" not in str(again).lower()
+    assert "#cine" not in again["hashtags"]
+    assert len(again["hashtags"]) >= 3
 
 
 def test_words_inside_the_fence_do_not_choose_the_language() -> None:
