@@ -23,6 +23,13 @@ REQUIRED_HASHTAGS_MAX = 4  # of the eight that a caption may have
 HASHTAG = re.compile(r"#\w{1,40}")
 
 
+class Notes(dict[str, str]):
+    """Notes per language: one that is missing is named as what it is, not as a name that Jinja lacks."""
+
+    def __missing__(self, language: str) -> str:
+        raise TemplateError(f"{BRAND_FILE}: has no notes for {language}; add a section ## {language}")
+
+
 @dataclass(frozen=True)
 class Brand:
     """`notes`: what else holds in a language, by its code. `sha256` of the file's bytes is its identity."""
@@ -60,7 +67,7 @@ def read_brand(raw: bytes) -> Brand:
         raise TemplateError(f"{BRAND_FILE}: {', '.join(wrong)} is no hashtag; letters, digits, _ and a # before")
     if len(tags) > REQUIRED_HASHTAGS_MAX:
         raise TemplateError(f"{BRAND_FILE}: at most {REQUIRED_HASHTAGS_MAX} required hashtags; a caption has eight")
-    notes = {name: text.strip() for name, text in sections(BRAND_FILE, body).items()}
+    notes = Notes({name: text.strip() for name, text in sections(BRAND_FILE, body).items()})
     return Brand(hashlib.sha256(raw).hexdigest(), front["name"].strip(), front["tone"].strip(), words, tags, notes, raw)
 
 

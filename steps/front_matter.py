@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 FRONT_AND_BODY = re.compile(r"\A---\n(.*?)\n---\n(.*)\Z", re.DOTALL)
+FRONT_STARTS = 2  # the line of the file that the front matter begins on
 HEADING = re.compile(r"^## +(\w+) *$", re.MULTILINE)
 
 
@@ -40,12 +41,23 @@ def table(name: str, text: str, known: Set[str]) -> dict[str, Any]:
     try:
         front = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise TemplateError(f"{name}: front matter is not YAML ({error})") from error
+        line, words = yaml_mistake(error)
+        raise TemplateError(f"{name}, line {line + FRONT_STARTS}: the front matter is not YAML: {words}") from error
     if not isinstance(front, dict):
         raise TemplateError(f"{name}: front matter is not a table of names")
     if unknown := set(front) - known:
         raise TemplateError(f"{name}: front matter does not know {', '.join(sorted(map(str, unknown)))}")
     return front
+
+
+def yaml_mistake(error: yaml.YAMLError) -> tuple[int, str]:
+    """The line, counted from 0, and what is wrong there. A bracket that is never closed is found lines later."""
+    mark, words = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
+    context = getattr(error, "context", None) or ""
+    if "flow" in context:
+        mark = getattr(error, "context_mark", None) or mark
+        words = f"{context.removeprefix('while ')}, {words}; is a bracket or a quote never closed?"
+    return (mark.line if mark else 0), words
 
 
 def sections(name: str, body: str) -> dict[str, str]:

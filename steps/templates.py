@@ -194,7 +194,7 @@ def _parse(path: Path, text: str, raw: bytes, brand: Brand) -> Template:
     front = _front_matter(path, front_text)
     sections = _sections(path, body)
     try:
-        used = _check_syntax(path, sections, set(front["inputs"]))
+        used = _check_syntax(path, text, sections, set(front["inputs"]))
         return Template(
             id=front["id"],
             sha256=hashlib.sha256(raw).hexdigest(),
@@ -247,14 +247,15 @@ def _sections(path: Path, body: str) -> dict[str, str]:
     return sections
 
 
-def _check_syntax(path: Path, sections: Mapping[str, str], names: set[str]) -> set[str]:
-    """The names that are used."""
+def _check_syntax(path: Path, text: str, sections: Mapping[str, str], names: set[str]) -> set[str]:
+    """The names that are used. `text`: the whole file, for its lines."""
     used: set[str] = set()
     for section, body in sections.items():
         try:
             variables = find_undeclared_variables(environment().parse(body))  # it knows filters, too
         except TemplateSyntaxError as error:
-            where = f"{path.name}, section {section}, line {error.lineno}"
+            line = text.count("\n", 0, text.index(body)) + error.lineno
+            where = f"{path.name}, line {line}, section {section}"
             raise TemplateError(f"{where}: {error.message}") from error
         if unknown := variables - names - GIVEN_NAMES:
             raise TemplateError(f"{path.name}, section {section}: {', '.join(sorted(unknown))} is no input")

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cli.prompts.bench import Bench
+from cli.prompts.cases import misfits, read_cases
 from cli.prompts.linting import body, front
-from cli.prompts.linting.draft import SECRETS, Draft, Problem, near
-from cli.prompts.linting.front import LANGUAGES
-from steps.brand import BRAND_FILE, NO_BRAND, Brand, banned_in, load_brand
+from cli.prompts.linting.draft import Draft, Problem, near
+from cli.prompts.linting.voice import brand_problems
+from steps.brand import BRAND_FILE, Brand
 from steps.contracts import CONTRACTS
 from steps.front_matter import TemplateError
 from steps.templates import Contract, load_template
@@ -25,10 +26,11 @@ RULES = (*front.RULES, *body.RULES)
 
 def lint(bench: Bench, text_models: Iterable[str] = ()) -> list[Problem]:
     """All problems of a folder, in the order of files and lines."""
-    brand, found = _brand(bench.prompts / BRAND_FILE)
+    brand, found = brand_problems(bench.prompts / BRAND_FILE)
     for template_id, contract in CONTRACTS.items():
         path = bench.prompts / f"{template_id}.md"
         found += _file(path, contract, brand, frozenset(text_models))
+    found += _cases(bench)
     for path in sorted(bench.prompts.glob("*.md")):
         if path.stem not in CONTRACTS and path.name not in {BRAND_FILE, "README.md"}:
             hint = near(path.stem, CONTRACTS)
@@ -51,25 +53,13 @@ def _file(path: Path, contract: Contract, brand: Brand, text_models: frozenset[s
     return found
 
 
-def _brand(path: Path) -> tuple[Brand, list[Problem]]:
-    try:
-        brand = load_brand(path)
-    except TemplateError as error:
-        return NO_BRAND, [Problem(BRAND_FILE, 1, "brand", str(error).removeprefix(f"{BRAND_FILE}: "))]
-    if brand == NO_BRAND:
-        return brand, []
-    found = [
-        Problem(BRAND_FILE, 1, "brand-language", f"has no notes for {language}; add a section ## {language}")
-        for language in LANGUAGES
-        if language not in brand.notes
-    ]
-    lines = brand.text.decode().splitlines()
-    for number, line in enumerate(lines, 1):
-        if line.startswith("banned_words"):
-            continue
-        if banned := banned_in(line, brand.banned_words):
-            words = f"uses its own banned word {', '.join(banned)}; the model would copy it"
-            found.append(Problem(BRAND_FILE, number, "brand-banned", words, False))
-        if SECRETS.search(line):
-            found.append(Problem(BRAND_FILE, number, "secret", "looks like a secret; remove it and revoke it"))
-    return brand, found
+def _cases(bench: Bench) -> list[Problem]:
+    cases, mistakes = read_cases(bench.prompts / "cases")
+    for template_id in CONTRACTS:
+        try:
+            template = bench.template(template_id)
+        except TemplateError:
+            continue  # named already
+        of_it = [case for case in cases if case.template == template_id]
+        mistakes += [mistake for case in of_it for mistake in misfits(case, template)]
+    return [Problem(f"cases/{each.file}", each.line, "case", f"{each.words}; mend this case") for each in mistakes]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cli.prompts.bench import Bench, catalogue
-from cli.prompts.cases import Case, load_cases
+from cli.prompts.cases import Case, load_cases, misfits, stop_at
 from cli.prompts.tapes import Shelf, usage, version_of
 from steps.brand import BRAND_ID
 from steps.catalogue import Catalogue, text_cost_microusd
@@ -95,18 +95,22 @@ class Survey:
 
     def words(self) -> str | None:
         """The one sentence about all of it; None if nothing is stale."""
-        stale = len(self.stale) + len(self.stale_tests)
-        if not stale and not self.renamed:
+        new = sum(entry.state is State.MISSING for entry in self.stale)
+        stale = len(self.stale) - new + len(self.stale_tests)
+        if not stale and not new and not self.renamed:
             return None
-        changes = "; ".join(self._changes()) or "cases were added or changed"
-        many = f"{len(self.entries) + len(self.tests)} recordings"
-        if not stale:
-            return f"{changes}: {len(self.renamed)} of {many} need a new name; `{AGAIN}` gives it, with no call"
-        verb = "is" if stale == 1 else "are"
-        return (
-            f"{changes}: {stale} of {many} {verb} stale; `{AGAIN}` would make {calls_words(self.calls)}, "
-            f"{usd_words(self.microusd())}"
-        )
+        many = f"{len(self.entries) - new + len(self.tests)} recordings"
+        said = []
+        if stale:
+            changes = "; ".join(self._changes()) or "cases were changed"
+            said.append(f"{changes}: {stale} of {many} {'is' if stale == 1 else 'are'} stale")
+        if new:
+            said.append(f"{new} new case{' has' if new == 1 else 's have'} no recording")
+        if said:
+            price = f"{calls_words(self.calls)}, {usd_words(self.microusd())}"
+            return f"{'; '.join(said)}; `{AGAIN}` would make {price}"
+        changes = "; ".join(self._changes())
+        return f"{changes}: {len(self.renamed)} of {many} need a new name; `{AGAIN}` gives it, with no call"
 
     def _changes(self) -> list[str]:
         """`validate_prompt.md changed 3f9a1c -> 88b0e2`, file by file."""
@@ -127,6 +131,7 @@ def survey(bench: Bench, only: Iterable[str] = CONTRACTS) -> Survey:
     templates = {template_id: bench.template(template_id) for template_id in only}
     shelf, books = Shelf(bench.recordings), catalogue()
     cases = [case for case in load_cases(bench.prompts / "cases") if case.template in templates]
+    stop_at([mistake for case in cases for mistake in misfits(case, templates[case.template])])
     earlier: dict[tuple[str, str], str] = {}
     for key in sorted(shelf.notes, key=lambda key: shelf.notes[key].at):
         template_id, _, name = key.split("/")

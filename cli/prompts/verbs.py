@@ -1,10 +1,13 @@
 """`onetake prompts ...`: the verbs. Each imports what is heavy inside itself."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.exits import Exit, Stop, run_async
+
+if TYPE_CHECKING:
+    from cli.prompts.bench import Bench
 
 TemplateName = Annotated[
     str, typer.Argument(metavar="TEMPLATE", help="validate_prompt or write_caption.", show_default=False)
@@ -21,7 +24,10 @@ prompts = typer.Typer(
 def lint(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Everything that is wrong with the templates, with line and remedy. 1 if there is an error."""
+    """Every mistake in templates, brand and cases.
+
+    With file, line and remedy, and what a call costs. Exit code 1 if there is an error.
+    """
     from dataclasses import asdict
 
     from cli.pages import print_lines
@@ -38,7 +44,9 @@ def lint(
         for problem in problems:
             typer.echo(str(problem))
         print_prices(bench, books)
-        typer.echo(f"{errors} errors, {len(problems) - errors} warnings" if problems else "nothing wrong")
+        counts = ((errors, "error"), (len(problems) - errors, "warning"))
+        many = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts)
+        typer.echo(many if problems else "nothing wrong")
     raise typer.Exit(Exit.ENDED_OTHERWISE if errors else Exit.DONE)
 
 
@@ -51,7 +59,10 @@ def show(
     ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="The JSON schema of the answer, too.")] = False,
 ) -> None:
-    """The messages that are sent for a case; without one, for the inputs' examples."""
+    """The messages that are sent.
+
+    For a case; without one, for the inputs' examples. With --diff, word by word against a commit.
+    """
     import json
 
     from cli.prompts.bench import known, open_bench
@@ -85,7 +96,11 @@ def try_(
     ] = None,
     live: Annotated[bool, typer.Option("--live", help="Ask the model at OPENAI_BASE_URL; costs what it says.")] = False,
 ) -> None:
-    """One answer, with its cost: from the recording, or asked now with --live."""
+    """One answer, with its cost.
+
+    From the recording, which asks nobody; with --live the model at OPENAI_BASE_URL is asked now: OpenAI's with
+    OPENAI_API_KEY, or a server of your own, which needs no key.
+    """
     from cli.prompts.trying import try_case
 
     raise typer.Exit(try_case(template, case, given or [], live=live))
@@ -95,13 +110,18 @@ def try_(
 def eval_(
     against: Annotated[str, typer.Option(metavar="REV", help="The commit of the column `before`.")] = "HEAD",
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+    by_case: Annotated[bool, typer.Option("--cases", help="A line for each case.")] = False,
 ) -> None:
-    """Every case's recorded answer against what is expected. 1 if one is wrong, stale or missing."""
+    """Recorded answers against what is expected.
+
+    Offline. Exit code 1 if an answer is wrong, or if a recording is stale or missing, those of tests/ included; answers
+    of the simulator are never wrong. The operators' page shows the last table (evals.json in ONETAKE_HOME).
+    """
     import json
 
     from cli.prompts.bench import open_bench
     from cli.prompts.evals import evaluate, evaluate_at, keep_for_the_page, passes
-    from cli.prompts.pages import print_report, report_object
+    from cli.prompts.pages import print_cases, print_report, report_object
     from cli.prompts.survey import survey
 
     bench = open_bench()
@@ -117,16 +137,21 @@ def eval_(
     keep_for_the_page(report)
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False, indent=1))
+    elif by_case:
+        print_cases(now)
     else:
         print_report(found, now, before, against)
-    raise typer.Exit(Exit.DONE if passes(now) else Exit.ENDED_OTHERWISE)
+    raise typer.Exit(Exit.DONE if passes(now, found) else Exit.ENDED_OTHERWISE)
 
 
 @prompts.command()
 def diff(
     revision: Annotated[str, typer.Argument(metavar="[REV]", help="The commit to compare with.")] = "HEAD",
 ) -> None:
-    """Two versions over all cases: verdicts that changed, captions side by side."""
+    """What changed since a commit, answer by answer.
+
+    Verdicts that changed, captions side by side; from the recordings of both.
+    """
     from cli.prompts.bench import open_bench
     from cli.prompts.evals import evaluate, evaluate_at
     from cli.prompts.pages import print_diff
@@ -144,7 +169,11 @@ def record(
     stale: Annotated[bool, typer.Option("--stale", help="Only what an edit has made stale.")] = False,
     live: Annotated[bool, typer.Option("--live", help="At OPENAI_BASE_URL, after the price was typed.")] = False,
 ) -> None:
-    """Record the cases' answers again: at the simulator, or with --live. The price comes first."""
+    """Record answers again; the price comes first.
+
+    At the simulator, which costs nothing, or with --live at OPENAI_BASE_URL. Recordings of tests/ are always made at
+    the simulator.
+    """
     from cli.prompts.bench import open_bench
     from cli.prompts.recording import record as work
 
@@ -156,7 +185,10 @@ def impact(
     days: Annotated[float, typer.Option(min=0, help="How far back.")] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """What became of the runs of each version: success, rejections, cost, answers asked for again. From the ledger."""
+    """What became of each version's runs.
+
+    From the ledger: videos, rejections, cost, answers asked for again.
+    """
     from dataclasses import asdict
 
     from cli.desks import open_ledger
@@ -164,16 +196,28 @@ def impact(
     from cli.prompts.bench import open_bench
     from cli.prompts.pages import print_impact
     from pipeline.config import load_settings
-    from steps.contracts import CONTRACTS
 
     async def work() -> None:
         async with open_ledger(load_settings()) as desk:
             lines = await desk.operators.impact(days)
-        bench = open_bench()
-        now = {name: sha for each in CONTRACTS for name, sha in bench.template(each).versions.items()}
+        now = _in_use(open_bench())
         if as_json:
             print_lines([asdict(line) for line in lines])
         else:
             print_impact(lines, days, now)
 
     run_async(work())
+
+
+def _in_use(bench: "Bench") -> dict[str, str]:
+    """The versions of the templates in the folder. One that is broken is said, and takes nothing from what was."""
+    from steps.contracts import CONTRACTS
+    from steps.front_matter import TemplateError
+
+    now: dict[str, str] = {}
+    for template_id in CONTRACTS:
+        try:
+            now |= bench.template(template_id).versions
+        except TemplateError as error:
+            typer.echo(f"onetake: {error}; a bot keeps the version before it", err=True)
+    return now

@@ -102,7 +102,7 @@ def test_line_ends_and_a_byte_order_mark_of_another_system_are_read(tmp_path: Pa
         ("{{ language }}", "{{ language.__class__ }}", "unsafe"),
         ("{{ language }}", "{{ fenced.__globals__ }}", "unsafe"),
         ("{{ language }}", "{{ '{0.__class__}'.format(language) }}", "unsafe"),
-        ("{{ language }}", "{{ language | uper }}", "section system, line 2: No filter named 'uper'"),
+        ("{{ language }}", "{{ language | uper }}", "greet.md, line 13, section system: No filter named 'uper'"),
         ("{{ language }}", "{{ 1 if language is nice }}", "No test named 'nice'"),
         ("{{ language }}", "{{ 7 // 0 }}", "division"),
         ("{{ language }}", "{{ language.encode('klingon') }}", "klingon"),

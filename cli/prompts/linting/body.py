@@ -6,12 +6,14 @@ from typing import Any
 
 from jinja2 import TemplateSyntaxError, nodes
 
-from cli.prompts.linting.draft import SECRETS, Draft, Found, near
+from cli.prompts.linting.draft import SECRETS, Draft, Found, near, nearest
 from steps.brand import BRAND_FILE, BRAND_ID, NO_BRAND, Brand
 from steps.templates import FENCE_CLOSE, FENCE_OPEN, GIVEN_NAMES, ROLES, environment
 
 TOKENS_MAX = 2_000  # of one section: past this, models begin to overlook rules
 CHARACTERS_PER_TOKEN = 4
+UNKNOWN_TAG = re.compile(r"unknown tag '(\w+)'")
+TAGS = ("if", "elif", "else", "endif", "for", "endfor", "set", "endset", "filter", "endfilter", "with", "endwith")
 
 
 def sections(draft: Draft) -> Found:
@@ -32,7 +34,9 @@ def syntax(draft: Draft) -> Found:
             environment().parse(text)
             environment().from_string(text)
         except TemplateSyntaxError as error:
-            words = f"{error.message} in ## {name}; Jinja is {{{{ name }}}} and {{% if ... %}}"
+            tag = UNKNOWN_TAG.search(error.message or "")
+            meant = near(tag[1], TAGS) if tag else ""
+            words = f"{error.message} in ## {name}{meant or '; Jinja is {{ name }} and {% if ... %}'}"
             yield draft.problem(line + error.lineno - 1, "syntax", words)
 
 
@@ -46,8 +50,10 @@ def undeclared(draft: Draft) -> Found:
 
 def unused(draft: Draft) -> Found:
     whole = len(draft.trees) == len(draft.sections)  # one that cannot be read may use it
-    for name in sorted(set(draft.inputs) - draft.used) if draft.sections and whole else ():
-        words = f"`{name}` is never used; write {{{{ {name} }}}} where it belongs"
+    misspelt = {nearest(name, draft.inputs) for name in draft.used - set(draft.inputs) - GIVEN_NAMES}
+    for name in sorted(set(draft.inputs) - draft.used - misspelt) if draft.sections and whole else ():
+        free = name in _free(draft)
+        words = f"`{name}` is never used; write {{{{ {f'fenced({name})' if free else name} }}}} where it belongs"
         yield draft.problem(draft.input_line(name), "unused", words)
 
 
@@ -96,7 +102,7 @@ def brand_names(draft: Draft) -> Found:
 
 def fence(draft: Draft) -> Found:
     """Free text is printed inside `fenced(...)` and nowhere else."""
-    free = {name for name, spec in draft.inputs.items() if spec.get("type") == "str" and not spec.get("values")}
+    free = _free(draft)
     for start, tree in draft.trees:
         for output in tree.find_all(nodes.Output):
             for part in output.nodes:
@@ -104,6 +110,11 @@ def fence(draft: Draft) -> Found:
                     if name in free:
                         words = f"`{name}` is what users wrote, outside its fence; write {{{{ fenced({name}) }}}}"
                         yield draft.problem(start + part.lineno - 1, "fence", words)
+
+
+def _free(draft: Draft) -> set[str]:
+    """Inputs that hold what users or models wrote."""
+    return {name for name, spec in draft.inputs.items() if spec.get("type") == "str" and not spec.get("values")}
 
 
 def _bare(node: nodes.Node) -> Iterator[str]:

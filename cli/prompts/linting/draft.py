@@ -120,6 +120,11 @@ class Draft:
         return self.line_of(rf"\b{re.escape(key)}\s*:", start - 1) if key and start > 1 else start
 
 
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that somebody may have meant."""
+    return next(iter(difflib.get_close_matches(word, list(known), 1, 0.6)), None)
+
+
 def near(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), 1, 0.6)
-    return f"; did you mean `{near[0]}`?" if near else ""
+    meant = nearest(word, known)
+    return f"; did you mean `{meant}`?" if meant else ""

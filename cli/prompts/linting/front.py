@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from cli.prompts.linting.draft import Draft, Found, near
-from steps.front_matter import FRONT_AND_BODY
+from steps.front_matter import FRONT_AND_BODY, FRONT_STARTS, yaml_mistake
 from steps.templates import FRONT_NAMES, INPUT_NAMES, INPUT_TYPES, SETTINGS, Input
 
 LANGUAGES = ("es", "en")  # what the bot speaks
@@ -22,9 +22,8 @@ def front(draft: Draft) -> Found:
         if not isinstance(yaml.safe_load(draft.parts[0]), dict):
             yield draft.problem(2, "front-matter", "is not a table of names; write `name: value` lines")
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or "is not YAML"
-        yield draft.problem((mark.line if mark else 0) + 2, "front-matter", f"is not YAML: {what}; mend this line")
+        line, what = yaml_mistake(error)
+        yield draft.problem(line + FRONT_STARTS, "front-matter", f"is not YAML: {what}; mend this line")
 
 
 def names(draft: Draft) -> Found:
@@ -88,7 +87,9 @@ def _bounds(draft: Draft, name: str, spec: Mapping[str, Any]) -> Found:
 def contract(draft: Draft) -> Found:
     for name in sorted(set(draft.inputs) - draft.contract.inputs):
         hint = near(name, draft.contract.inputs - set(draft.inputs))
-        words = f"the step does not give `{name}`{hint}; it gives {', '.join(sorted(draft.contract.inputs))}"
+        given = ", ".join(sorted(draft.contract.inputs))
+        meant = hint or "; remove it (a new input needs Python)"
+        words = f"the step does not give `{name}`{meant}; it gives {given}"
         yield draft.problem(draft.input_line(name), "contract", words)
     for name in sorted(draft.contract.inputs - set(draft.inputs)) if draft.inputs else ():
         yield draft.problem(draft.name_line("inputs"), "contract", f"the step gives `{name}`; declare it under inputs")

@@ -74,7 +74,10 @@ MISTAKES = [
     ("input-values", ("values: [es, en]", "values: [es, no]"), 11, "want quotes"),
     ("example", ("    example: Un barco\n", ""), 5, "has no example"),
     ("example", ("example: nature", "example: space"), 10, "is none of nature, city"),
+    ("front-matter", ("  category: {type: str, values: [nature, city], example: nature}",
+                      "  category: {type: str, values: [nature, city], example: nature"), 10, "never closed"),
     ("contract", ("category:", "categori:"), 10, "did you mean `category`?"),
+    ("contract", ("  category:", "  mood: {type: int, min: 1, max: 2, example: 1}\n  category:"), 10, "remove it"),
     ("contract", ("  category: {type: str, values: [nature, city], example: nature}\n", ""), 4, "gives `category`"),
     ("output-model", ("output: CaptionDraft", "output: Caption"), 12, "write output: CaptionDraft"),
     ("output-field", ("`hashtags`: some.", "And some tags."), 18, "`hashtags` shall be"),
@@ -88,9 +91,11 @@ MISTAKES = [
     ("section", ("## system", "## user"), 24, "stands there twice"),
     ("syntax", ("{{ category }}", "{{ category }"), 22, "Jinja is"),
     ("syntax", ("{{ category }}", "{{ category | uper }}"), 22, "No filter named 'uper'"),
+    ("syntax", ("{{ category }}", "{% if category %}x{% endfi %}"), 22, "did you mean `endif`?"),
     ("undeclared", ("{{ category }}", "{{ categorry }}"), 22, "did you mean `category`?"),
     ("undeclared", ("{{ category }}", "{{ category }} {{ mood }}"), 22, "declare it under inputs"),
-    ("unused", ("{{ category }}", "subject"), 10, "`category` is never used"),
+    ("unused", ("{{ category }}", "subject"), 10, "`category` is never used; write {{ category }}"),
+    ("unused", ("title ~ improved_prompt", "title"), 9, "write {{ fenced(improved_prompt) }}"),
     ("mistyped", ("{{ category }}", "{{ category }}{% if language == 'sp' %}x{% endif %}"), 22, "never 'sp'"),
     ("mistyped", ("{{ category }}", "{{ category }}{{ 'x' if language in ['es', 'eng'] }}"), 22, "did you mean `en`?"),
     ("brand-name", ("brand.tone", "brand.tune"), 21, "did you mean `tone`?"),
@@ -113,6 +118,85 @@ def test_a_mistake_is_named_at_its_line_with_what_to_do(
     found = [problem for problem in lint(bench, MODELS) if problem.rule == rule]
     assert any(problem.line == line and words in problem.words for problem in found), said(bench)
     assert all(problem.file == "write_caption.md" for problem in found)
+
+
+def test_a_misspelt_name_is_one_mistake(bench: Bench) -> None:
+    (bench.prompts / "write_caption.md").write_text(CAPTION.replace("{{ category }}", "{{ categry }}"))
+    [only] = said(bench)
+    assert "[undeclared]" in only
+
+
+def test_a_mistake_in_the_brand_is_at_its_line(bench: Bench) -> None:
+    path = bench.prompts / "brand.md"
+    lines = path.read_text().splitlines()
+    place = next(number for number, line in enumerate(lines, 1) if line.startswith("tone:"))
+    path.write_text(path.read_text().replace("tone:", "tonee:", 1))
+    assert f"prompts/brand.md:{place}: error [brand] does not know tonee; did you mean `tone`?" in said(bench)
+    path.write_text(path.read_text().replace("tonee:", "tone: [", 1))
+    assert any(f"brand.md:{place}: error [brand] is not YAML" in each for each in said(bench)), said(bench)
+
+
+def test_a_language_that_the_brand_lacks_is_named_and_not_jinjas_words(bench: Bench) -> None:
+    path = bench.prompts / "brand.md"
+    path.write_text(path.read_text().replace("## en", "## de", 1))
+    assert not any("has no attribute" in each for each in said(bench)), said(bench)
+    with pytest.raises(TemplateError, match=r"brand\.md: has no notes for en; add a section ## en"):
+        bench.template("write_caption")
+
+
+CASES = """template: write_caption
+group: mine
+cases:
+  good:
+    input: {title: Un barco, improved_prompt: A boat, category: nature, language: es}
+    expect: {hashtags: {min: 4}}
+  bad:
+    input: {title: Un barco, improved_prompt: A boat, category: nature, language: es}
+    expect: {text: {max_length: 300}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "words"),
+    [
+        (("  bad:", "  good:"), 7, "good is there twice"),
+        (("  bad:", "  Bad:"), 7, "small letters"),
+        (("expect: {text", "expect: {txt"), 7, "txt is no field of CaptionDraft; it has text, hashtags"),
+        (("{max_length: 300}", "{max_lenght: 300}"), 7, "max_lenght: extra inputs are not permitted"),
+        (("expect: {text: {max_length: 300}}", "expect: {hashtags: true}"), 7, "hashtags can never be true"),
+        (("category: nature, language: es}\n    expect: {text", "category: space, language: es}\n    expect: {text"),
+         7, "bad: the input category is none of nature, city"),
+        (("template: write_caption", "template: caption"), 1, "template caption does not exist"),
+        (("{max_length: 300}}", "{max_length: 300}"), 9, "is not YAML"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_case_is_named_with_file_line_and_case(
+    change: tuple[str, str], line: int, words: str, bench: Bench
+) -> None:
+    assert change[0] in CASES
+    (bench.prompts / "cases").mkdir()
+    (bench.prompts / "cases" / "mine.yaml").write_text(CASES.replace(*change, 1))
+    [only] = said(bench)
+    assert only.startswith(f"prompts/cases/mine.yaml:{line}: error [case] ")
+    assert words in only
+    told = onetake("prompts", "eval", cwd=bench.root)
+    assert told.returncode == 2
+    assert f"prompts/cases/mine.yaml:{line}: " in told.stderr
+    assert words in told.stderr
+
+
+def test_all_mistakes_of_all_cases_are_named_at_once(bench: Bench) -> None:
+    (bench.prompts / "cases").mkdir()
+    broken = CASES.replace("category: nature", "category: space")
+    (bench.prompts / "cases" / "mine.yaml").write_text(broken)
+    (bench.prompts / "cases" / "yours.yaml").write_text(CASES.replace("expect: {text", "expect: {txt"))
+    assert [line.partition(": error")[0] for line in said(bench)] == [
+        "prompts/cases/mine.yaml:4",
+        "prompts/cases/mine.yaml:7",
+        "prompts/cases/yours.yaml:4",
+        "prompts/cases/yours.yaml:7",
+    ]
+    assert "more: `onetake prompts lint` names them" in onetake("prompts", "eval", cwd=bench.root).stderr
 
 
 def test_there_are_at_least_fifteen_kinds() -> None:
