@@ -45,6 +45,11 @@ class Result:
     microusd: int = 0
 
     @property
+    def fits(self) -> bool:
+        """Whether there is an answer, and it is of the right shape."""
+        return self.answer is not None and self.answer.fields is not None
+
+    @property
     def counts(self) -> bool:
         """Whether it says anything about wording."""
         return self.failed is not None and not self.simulated
@@ -147,9 +152,9 @@ def keep_for_the_page(report: Mapping[str, Any]) -> None:
         draft.replace(kept)
 
 
-def passes(side: Side) -> bool:
-    """Every case has a recording that fits, and every real answer is as expected."""
-    return all(
-        result.state is State.FRESH and result.failed is not None and (result.simulated or not result.failed)
+def passes(side: Side, found: Survey) -> bool:
+    """Nothing is stale, every case has an answer of the right shape, and every real one is as expected."""
+    return not found.words() and all(
+        result.state is State.FRESH and result.fits and (result.simulated or not result.failed)
         for result in side.results
     )

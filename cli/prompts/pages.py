@@ -1,6 +1,7 @@
 """The workbench's tables and texts, printed. Nothing here decides anything."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,19 +11,20 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.prompts.asking import Answer
-from cli.prompts.evals import PLUMBING, Result, Side, groups_of, rate
-from cli.prompts.survey import SHOWN_CHARACTERS, State, Survey, usd_words
+from cli.prompts.evals import PLUMBING, Result, Side, groups_of, passes, rate
+from cli.prompts.survey import SHOWN_CHARACTERS, Survey, usd_words
 from cli.prompts.words_diff import changed_lines, colored, diff_words, plain
 from pipeline.operators import Impact
 from steps.templates import Message
 
 WIDTH = 120  # where nobody looks through a terminal
+IMPACT_WIDTH = 110  # below, a version takes two lines
 FAILURES_MAX = 20
 
 
 def console() -> Console:
     out = Console(highlight=False)
-    if not out.is_terminal:
+    if not out.is_terminal and "COLUMNS" not in os.environ:
         out.width = WIDTH
     return out
 
@@ -71,7 +73,7 @@ def print_answer(answer: Answer, by: str, microusd: int, failed: Sequence[str]) 
     asked = "" if answer.asks == 1 else f", asked {answer.asks} times"
     took = f", {answer.ms / 1000:.1f} s" if answer.ms else ""
     out.print(Text(f"{answer.tokens_in} tokens in, {answer.tokens_out} out, {usd_words(microusd)}{took}{asked}", "dim"))
-    out.print(Text(f"answered by {by}" + (f": {PLUMBING}" if answer.simulated else ""), "dim"))
+    out.print(Text(f"answered by {by}" + (f": {PLUMBING}" if answer.simulated else ""), "dim"), soft_wrap=True)
     for words in failed if not answer.simulated else ():
         out.print(Text(f"not as expected: {words}", "red"))
 
@@ -88,9 +90,9 @@ def print_report(found: Survey, now: Side, before: Side | None, revision: str) -
     made = table("group", "cases", "answered", "before", "now", right=("cases", "answered", "before", "now"))
     old = groups_of(before.results) if before else {}
     for name, results in groups_of(now.results).items():
-        answered = sum(result.failed is not None for result in results)
+        answered = sum(result.fits for result in results)
         made.add_row(name, str(len(results)), str(answered), _rate(old.get(name, [])), _rate(results))
-    made.add_row("all", str(len(now.results)), str(sum(r.failed is not None for r in now.results)),
+    made.add_row("all", str(len(now.results)), str(sum(result.fits for result in now.results)),
                  _rate(before.results if before else []), _rate(now.results))  # fmt: skip
     out.print(made)
     if before:
@@ -117,14 +119,28 @@ def _print_who(now: Side, out: Console) -> None:
     for (who, simulated), count in by.items():
         words = f"{count} answered by {who}" + (f": {PLUMBING}" if simulated else "")
         out.print(Text(words, "yellow" if simulated else "dim"))
+    if others := sum(bool(result.failed) and result.simulated and result.fits for result in now.results):
+        words = f"{others} of the simulator's are not as expected, which counts for nothing; eval --cases names them"
+        out.print(Text(words, "dim"))
 
 
 def _print_failures(now: Side, out: Console) -> None:
-    wrong = [result for result in now.results if result.failed and (result.counts or result.state is not State.FRESH)]
+    wrong = [result for result in now.results if result.failed and (result.counts or not result.fits)]
     for result in wrong[:FAILURES_MAX]:
         out.print(Text(f"✗ {result.case.group}/{result.case.name}: {'; '.join(result.failed or ())}", "red"))
     if len(wrong) > FAILURES_MAX:
-        out.print(Text(f"and {len(wrong) - FAILURES_MAX} more; --json names them all", "red"))
+        out.print(Text(f"and {len(wrong) - FAILURES_MAX} more; `onetake prompts eval --cases` names them all", "red"))
+
+
+def print_cases(now: Side) -> None:
+    """A line for each case, and what is not as expected."""
+    out = console()
+    made = table("case", "group", "recording", "not as expected")
+    for result in now.results:
+        words = "; ".join(result.failed or ()) if result.failed is not None else "no answer"
+        marked = f"{words} (the simulator's: counts for nothing)" if result.simulated and result.failed else words
+        made.add_row(result.case.name, result.case.group, result.state.value, marked or "-")
+    out.print(made)
 
 
 def _rate(results: Sequence[Result]) -> str:
@@ -137,11 +153,12 @@ def report_object(found: Survey, now: Side, before: Side | None) -> dict[str, An
     return {
         "versions": dict(now.versions),
         "versions_before": dict(before.versions) if before else None,
+        "passes": passes(now, found),
         "pass_rate": rate(now.results),
         "groups": {
             name: {
                 "cases": len(results),
-                "answered": sum(result.failed is not None for result in results),
+                "answered": sum(result.fits for result in results),
                 "pass_rate": rate(results),
                 "pass_rate_before": rate(old.get(name, [])),
             }
@@ -172,7 +189,9 @@ def report_object(found: Survey, now: Side, before: Side | None) -> dict[str, An
 def print_diff(now: Side, before: Side, revision: str) -> None:
     out = console()
     out.print(Text(f"before: {short(before.versions)} ({revision})\nnow:    {short(now.versions)}", "dim"))
-    pairs = [(b, n) for b, n in zip(before.results, now.results, strict=True) if b.answer and n.answer]
+    # One that was never recorded is only counted; one whose recording gives no answer is shown, with why.
+    recorded = [(b, n) for b, n in zip(before.results, now.results, strict=True) if None not in (b.failed, n.failed)]
+    pairs = [(b, n) for b, n in recorded if b.answer or n.answer]
     changed = [(b, n) for b, n in pairs if _fields(b) != _fields(n)]
     verdicts = table("case", "before", "now")
     captions = table("case", "caption before", "caption now")
@@ -200,6 +219,8 @@ def _fields(result: Result) -> Mapping[str, Any]:
 
 def _verdict(result: Result) -> str:
     fields = _fields(result)
+    if not fields:
+        return _no_answer(result)
     if fields.get("allowed") and not fields.get("reasons"):
         return "allowed"
     return "refused: " + ", ".join(fields.get("reasons") or ["?"])
@@ -207,21 +228,31 @@ def _verdict(result: Result) -> str:
 
 def _caption(result: Result) -> str:
     fields = _fields(result)
+    if not fields:
+        return _no_answer(result)
     return f"{fields.get('text', '')}\n{' '.join(fields.get('hashtags') or ())}"
+
+
+def _no_answer(result: Result) -> str:
+    return f"no answer: {'; '.join(result.failed or ())}"
 
 
 def print_impact(lines: Sequence[Impact], days: float, now: Mapping[str, str]) -> None:
     if not lines:
         typer.echo(f"no runs in the last {days:g} days")
         return
-    numbers = ("runs", "videos", "rejected", "failed", "plain", "asked again", "cost a run")
-    made = table("version", "", *numbers, "last used (UTC)", right=numbers)
+    out = console()
+    wide = out.width >= IMPACT_WIDTH
+    numbers = ("runs", "videos", "rejected", "failed", "plain", "re-asks", "$ a run")
+    made = table("version", *numbers, "last used (UTC)", right=numbers)
+    made.padding = (0, 2 if wide else 1, 0, 0)
+    made.columns[0].no_wrap = True
     for line in lines:
         asked_again = f"{line.reasks / line.calls:.0%}" if line.calls else "-"
-        cost = f"${line.cost_microusd / line.runs / 1e6:.5f}" if line.calls else "-"
-        used = "in use" if now.get(line.id) == line.sha256 else ""
+        cost = f"{line.cost_microusd / line.runs / 1e6:.5f}" if line.calls else "-"
+        used = ", in use" if now.get(line.id) == line.sha256 else ""
+        version = f"{line.id}{' ' if wide else chr(10)}{line.sha256[:SHOWN_CHARACTERS]}{used}"
         counts = (line.runs, line.videos, line.rejected, line.failed, line.plain_captions)
-        made.add_row(f"{line.id} {line.sha256[:SHOWN_CHARACTERS]}", used, *map(str, counts), asked_again, cost,
-                     f"{line.last_used_at:%Y-%m-%d %H:%M}")  # fmt: skip
-    console().print(made)
-    typer.echo("plain: a caption from the title, since the model gave none that fits; asked again: of all calls")
+        made.add_row(version, *map(str, counts), asked_again, cost, f"{line.last_used_at:%m-%d %H:%M}")
+    out.print(made)
+    typer.echo("plain: a caption from the title, since the model gave none that fits; re-asks: of all calls")

@@ -6,6 +6,7 @@ Effects  chat completions; files in `cassettes/`
 """
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import typer
@@ -21,9 +23,12 @@ from cli.exits import Exit, Stop
 from cli.prompts.asking import Endpoint, ask_case
 from cli.prompts.bench import Bench
 from cli.prompts.survey import Entry, State, Survey, calls_words, cost_of, fingerprint, survey, usd_words
-from cli.prompts.tapes import Tape
+from cli.prompts.tapes import Tape, interactions_in
+from steps.brand import BRAND_FILE, banned_in
 
 AT_ONCE = 8
+FAILED_MAX = 5  # lines of tests that failed
+LOOK = "git add -N cassettes && git diff cassettes"  # new files, too
 SIMULATED_AS = "gpt-6-luna"  # the simulator answers to any name; prices are this model's
 
 
@@ -35,21 +40,25 @@ def record(bench: Bench, *, stale: bool, live: bool) -> Exit:
     if not wanted and not found.renamed and not found.unused and not tests:
         typer.echo(f"Nothing is stale: {len(found.entries)} cases are as they were recorded.")
         return Exit.DONE
-    _say_price(found, wanted, live)
+    _say_price(found, wanted, live, sum(each.calls for each in found.stale_tests))
     with_answers, failed = asyncio.run(_record_all(found, wanted, live))
     _tidy(found)
     found.shelf.save_notes()
     _say_done(found, with_answers, failed)
-    code = _record_tests(bench, tests) if tests else 0
+    code = _record_tests(found, bench, tests) if tests else 0
     return Exit.ENDED_OTHERWISE if failed or code else Exit.DONE
 
 
-def _say_price(found: Survey, wanted: Sequence[Entry], live: bool) -> None:
-    if not wanted:
-        return
-    calls, price = calls_words(sum(entry.calls for entry in wanted)), usd_words(cost_of(wanted, found.catalogue))
+def _say_price(found: Survey, wanted: Sequence[Entry], live: bool, of_tests: int) -> None:
+    """`of_tests`: calls of the recordings of `tests/`, which the simulator always answers."""
+    asked = sum(entry.calls for entry in wanted)
     if not live:
-        typer.echo(f"{calls} to the simulator: nothing to pay ({price} at {SIMULATED_AS}).")
+        if not asked + of_tests:
+            return
+        price = usd_words(cost_of([*wanted, *found.stale_tests], found.catalogue))
+        parts = f", {asked} for cases and {of_tests} for tests/" if asked and of_tests else ""
+        calls = f"{calls_words(asked + of_tests)} to the simulator{parts}"
+        typer.echo(f"{calls}: nothing to pay ({price} at {SIMULATED_AS}).")
         real = [entry for entry in wanted if entry.old and not found.shelf.notes[entry.old].simulated]
         if real:
             typer.echo(
@@ -57,6 +66,11 @@ def _say_price(found: Survey, wanted: Sequence[Entry], live: bool) -> None:
                 "to ask the model again: onetake prompts record --live"
             )
         return
+    if of_tests:
+        typer.echo(f"{calls_words(of_tests)} for tests/ to the simulator: nothing to pay.")
+    if not wanted:
+        return
+    calls, price = calls_words(asked), usd_words(cost_of(wanted, found.catalogue))
     cents = -(-cost_of(wanted, found.catalogue) * 2 // 10_000)  # each may be asked twice
     most = f"{cents // 100}.{cents % 100:02}"
     typer.echo(f"{calls} to {_settings().base_url}, {price}, at most ${most}.")
@@ -120,12 +134,12 @@ def _say_done(found: Survey, recorded: int, failed: Sequence[str]) -> None:
     said = [f"{recorded} recorded"]
     said += [f"{len(found.renamed)} renamed, since they ask the same as before"] if found.renamed else []
     said += [f"{len(found.unused)} removed, since no case uses them"] if found.unused else []
-    typer.echo(f"{'; '.join(said)}. Look at them: git diff cassettes/")
+    typer.echo(f"{'; '.join(said)}. Look at them: {LOOK}")
     for words in failed:
         typer.echo(f"not recorded: {words}", err=True)
 
 
-def _record_tests(bench: Bench, names: set[str]) -> int:
+def _record_tests(found: Survey, bench: Bench, names: set[str]) -> int:
     """The recordings of `tests/` that the edit touches, file by file, against the simulator."""
     files = [f"tests/cassette/{name}.py" for name in sorted(names)]
     typer.echo(f"recording {', '.join(files)} against the simulator")
@@ -140,8 +154,29 @@ def _record_tests(bench: Bench, names: set[str]) -> int:
         check=False,
     )
     if done.returncode:
-        typer.echo(done.stdout + done.stderr, err=True)
+        typer.echo(_why_tests_failed(found, bench, files, done.stdout + done.stderr), err=True)
     return done.returncode
+
+
+def _why_tests_failed(found: Survey, bench: Bench, files: Sequence[str], printed: str) -> str:
+    """In some lines what pytest says in hundreds, and the likeliest reason."""
+    words = "With these prompts the simulator's answers are not what the tests expect"
+    kept = "the recordings of tests/ are as they were before, and nothing was paid"
+    lines = [f"not recorded: {', '.join(files)}. {words}; {kept}."]
+    lines += [f"  {line}" for line in printed.splitlines() if line.startswith(("FAILED", "ERROR"))][:FAILED_MAX]
+    words_banned = {word for template in found.templates.values() for word in template.brand.banned_words}
+    asked = " ".join(
+        json.loads(each["request"]["body"])["messages"][-1]["content"]
+        for file in files
+        for path in (bench.root / "cassettes" / "cassette" / Path(file).stem).glob("*.yaml")
+        for each in interactions_in(path.read_text(encoding="utf-8"))
+        if each["request"]["uri"].endswith("/chat/completions")
+    )
+    if banned := banned_in(asked, sorted(words_banned)):
+        remedy = "ban another word, or change the word in tests/cassette/conversation.py"
+        lines.append(f"  {BRAND_FILE} bans {', '.join(banned)}, of which these tests speak: {remedy}")
+    lines.append(f"  all that was printed: {Path(sys.executable).name} -m tests.record {' '.join(files)}")
+    return "\n".join(lines)
 
 
 @asynccontextmanager

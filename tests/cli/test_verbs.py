@@ -59,11 +59,15 @@ def test_a_run_names_its_prompts_and_shows_what_was_sent_word_by_word(onetake: T
     sent = onetake("show", ref, "--messages", **NO_PROVIDER).out
     assert sent.count("exactly as it was sent") == 2
     assert "<<<user_text\na red kite {{ 7*7 }}\nuser_text>>>" in sent
-    impact = onetake("prompts", "impact", **NO_PROVIDER).out
+    impact = onetake("prompts", "impact", COLUMNS="120", **NO_PROVIDER).out
     assert "validate_prompt " in impact
-    assert "in use" in impact
     [line] = [line for line in impact.splitlines() if line.startswith("write_caption")]
-    assert line.split()[4:10] == ["1", "1", "0", "0", "0", "0%"]
+    assert line.split()[2:10] == ["in", "use", "1", "1", "0", "0", "0", "0%"]
+    narrow = onetake("prompts", "impact", **NO_PROVIDER).out.splitlines()
+    assert max(len(line) for line in narrow[:-1]) <= 80
+    [place] = [place for place, line in enumerate(narrow) if line.startswith("write_caption")]
+    assert narrow[place].split()[1:7] == ["1", "1", "0", "0", "0", "0%"]
+    assert narrow[place + 1].strip().endswith("in use")
     assert onetake("prompts", "impact", "--days", "0", **NO_PROVIDER).out == "no runs in the last 0 days\n"
 
 

@@ -40,7 +40,7 @@ group: captions
 cases:
   caption_es:
     input: {title: Un barco de papel, improved_prompt: A paper boat drifts., category: nature, language: es}
-    expect: {text: {language: es, max_length: 300}, hashtags: {min: 4, max: 8, must_contain: ["#onetake"]}}
+    expect: {text: {language: es, max_length: 300}, hashtags: {min: 4, max: 8}}
 """,
 }
 
@@ -117,6 +117,18 @@ def test_an_edit_of_a_comment_asks_nobody(bench: Bench, capsys: pytest.CaptureFi
     assert Shelf(bench.recordings).read(new) == kept.read(new) or kept.read(old) is None
 
 
+def test_a_new_case_is_not_blamed_on_an_edit(bench: Bench) -> None:
+    path = bench.prompts / "cases" / "harmless.yaml"
+    boat = "\n".join(CASES["harmless"].splitlines()[4:7])
+    path.write_text(f"{CASES['harmless']}{boat.replace('boat_es', 'cat_es').replace('barco', 'gato')}\n")
+    words = str(survey(bench).words())
+    assert words.startswith("1 new case has no recording; `onetake prompts record --stale` would make 1 call, about $0")
+    edit(bench, "brand.md", "tone: ", "tone: dry, ")
+    words = str(survey(bench).words())
+    assert words.startswith("brand.md changed ")
+    assert ": 1 of 3 recordings is stale; 1 new case has no recording; " in words
+
+
 def test_a_changed_case_is_stale_and_a_removed_one_leaves(bench: Bench) -> None:
     path = bench.prompts / "cases" / "harmless.yaml"
     path.write_text(path.read_text().replace("un barco de papel", "dos barcos de papel"))
@@ -143,7 +155,7 @@ def test_answers_of_the_simulator_get_no_pass_rate(bench: Bench) -> None:
     assert [result.failed for result in side.results] == [(), (), ()]
     assert all(result.simulated for result in side.results)
     assert rate(side.results) is None
-    assert passes(side)
+    assert passes(side, survey(bench))
     shown = onetake("prompts", "eval", cwd=bench.root)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "3 answered by the simulator: plumbing only, says nothing about wording" in shown.stdout
@@ -173,6 +185,37 @@ def test_a_real_answer_that_is_wrong_fails_and_is_named(bench: Bench) -> None:
     assert told["groups"]["harmless"]["pass_rate"] == 0.5
     [case] = [case for case in told["cases"] if case["name"] == "fight_en"]
     assert case["failed"] == ["reasons: violence is missing from hate"]
+
+
+def test_a_real_answer_that_never_fitted_is_no_answer(bench: Bench) -> None:
+    as_if_real(bench)
+    commit(bench, "real")
+    as_if_real(bench, '\\"reasons\\": [\\"violence\\"]', '\\"reasons\\": [\\"war\\"]')
+    told = json.loads(onetake("prompts", "eval", "--json", cwd=bench.root).stdout)
+    assert not told["passes"]
+    assert told["groups"]["harmless"]["answered"] == 1
+    shown = onetake("prompts", "eval", cwd=bench.root)
+    assert shown.returncode == 1
+    assert "✗ harmless/fight_en: " in shown.stdout
+    changed = onetake("prompts", "diff", cwd=bench.root)
+    assert "no answer: " in changed.stdout
+
+
+def test_what_the_simulator_gets_wrong_is_shown_by_case_and_fails_nothing(bench: Bench) -> None:
+    edit(bench, "cases/harmless.yaml", "must_contain: [barco]", "must_contain: [submarino]")
+    shown = onetake("prompts", "eval", cwd=bench.root)
+    assert shown.returncode == 0, shown.stdout
+    assert "1 of the simulator's are not as expected, which counts for nothing; eval --cases names them" in shown.stdout
+    by_case = onetake("prompts", "eval", "--cases", cwd=bench.root).stdout
+    assert "title: lacks “submarino” (the simulator's: counts for nothing)" in " ".join(by_case.split())
+    assert "fight_en" in by_case
+
+
+def test_a_table_is_as_wide_as_it_is_told(bench: Bench) -> None:
+    edit(bench, "validate_prompt.md", "You check", "You gently check")
+    for command in ("eval", "diff"):
+        shown = onetake("prompts", command, cwd=bench.root, COLUMNS="80").stdout.splitlines()
+        assert max(len(line) for line in shown if "would make" not in line) <= 80
 
 
 def test_eval_and_diff_compare_with_a_commit(bench: Bench) -> None:
@@ -212,6 +255,7 @@ def test_try_answers_from_the_recording_and_says_what_to_do_without_one(bench: B
     assert shown.returncode == 0
     assert "hashtags" in shown.stdout
     assert "tokens in" in shown.stdout
+    assert "nobody was asked now, and nothing paid" in shown.stdout
     assert "plumbing only" in shown.stdout
     edit(bench, "brand.md", "tone: ", "tone: dry, ")
     stale = onetake("prompts", "try", "write_caption", "--case", "caption_es", cwd=bench.root)
@@ -261,7 +305,7 @@ async def test_vcr_itself_replays_a_recorded_case(bench: Bench) -> None:
         (("seconds: 8", "second: 8"), "inputs are language, prompt, seconds"),
         (("allowed: true", "alowed: true"), "alowed is no field of Verdict"),
         (("must_contain", "must_contains"), "must_contains"),
-        (("group: harmless", "group: [a"), "cannot be read"),
+        (("group: harmless", "group: [a"), "harmless.yaml:3: is not YAML"),
     ],
 )
 def test_a_case_with_a_mistake_is_named(bench: Bench, change: tuple[str, str], words: str) -> None:
@@ -289,8 +333,9 @@ def test_our_own_cases_cover_every_group_in_both_languages() -> None:
 
 
 def test_evals_of_all_our_cases_pass_offline() -> None:
-    side = evaluate(Bench(prompts_folder()))
-    assert passes(side), [result.case.name for result in side.results if result.state is not State.FRESH]
+    bench = Bench(prompts_folder())
+    side = evaluate(bench)
+    assert passes(side, survey(bench)), [result.case.name for result in side.results if result.state is not State.FRESH]
 
 
 def test_recordings_are_yaml_that_anybody_reads(bench: Bench) -> None:
