@@ -10,7 +10,7 @@ FIND_PYTHON = for p in $(PYTHONS); do $$p -c '$(FITS)' && $$p -c '$(VENV)' && ec
 PYTHON ?= $(eval PYTHON := $$(shell $$(FIND_PYTHON)))$(PYTHON)
 ARGS ?=
 SEEDS ?= 20
-# Half of the suite's time is waiting, on purpose: three processes keep two cores busy.
+# Half of the suite's time is waiting, on purpose: four processes keep two cores busy.
 JOBS ?= 4
 # The path is part of the name: a virtual environment that was copied elsewhere still runs the old place's code.
 STAMP := .venv/.installed-$(shell printf '%s' '$(CURDIR)' | cksum | cut -d' ' -f1)
