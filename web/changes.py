@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from aiohttp import web
 
@@ -18,6 +18,7 @@ from web.views import found_run
 
 AUDIT_SECONDS_MAX = 60
 WORDS_MAX = 500
+MICROUSD_MAX = 2**63
 NOT_SET: Mapping[str, str] = {
     "unknown_limit": "there is no such limit",
     "not_per_user": "that limit is for all, not for one user",
@@ -145,7 +146,7 @@ async def set_limit(request: web.Request) -> web.StreamResponse:
             wanted = _microusd(value)
         else:
             wanted = int(value)
-    except (InvalidOperation, ValueError, OverflowError):
+    except (ArithmeticError, ValueError):  # decimal's errors are of both kinds
         say(request, f"{key} was not changed: {value or 'nothing'} is no number.", good=False)
         raise web.HTTPSeeOther("/admin/limits") from None
     answer = await request.app[OFFICE].operators.set_limit(key, wanted, request[SESSION].who, user or None)
@@ -159,9 +160,9 @@ async def set_limit(request: web.Request) -> web.StreamResponse:
 
 
 def _microusd(dollars: str) -> int:
-    """Raises ValueError, also for parts of a micro-dollar."""
+    """Raises ValueError, also for parts of a micro-dollar and for more than the ledger's numbers hold."""
     amount = Decimal(dollars) * MICROUSD
-    if amount != amount.to_integral_value():
+    if not abs(amount) < MICROUSD_MAX or amount != amount.to_integral_value():
         raise ValueError(dollars)
     return int(amount)
 
