@@ -212,7 +212,7 @@ async def prompts(request: web.Request) -> web.Response:
     office = request.app[OFFICE]
     impact = await office.operators.impact(IMPACT_DAYS)
     evals = await asyncio.to_thread(_last_evals, office)
-    return page(request, "prompts.html", impact=impact, evals=evals, days=IMPACT_DAYS)
+    return page(request, "prompts.html", impact=impact, evals=evals, days=IMPACT_DAYS, home=office.evals.parent)
 
 
 @dataclass(frozen=True)
