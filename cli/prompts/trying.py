@@ -38,8 +38,8 @@ def try_case(template_id: str, case_name: str | None, given: list[str], *, live:
     result = asyncio.run(judged(case, template, Tape(kept), note, found))
     if result.answer is None:
         raise Stop(f"{case.name}: {'; '.join(result.failed or ())}", Exit.ENDED_OTHERWISE)
-    by = f"{result.by}, recorded {note.at}; nobody was asked now, and nothing paid"
-    print_answer(result.answer, by, result.microusd, result.failed or ())
+    print_answer(result.answer, f"{result.by}, recorded {note.at}", result.microusd, result.failed or ())
+    typer.echo("from the recording: nobody was asked now, and nothing paid")
     return Exit.DONE if result.answer.fields is not None else Exit.ENDED_OTHERWISE
 
 
