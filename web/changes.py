@@ -26,7 +26,7 @@ NOT_SET: Mapping[str, str] = {
 
 
 async def _words(request: web.Request, name: str) -> str:
-    return " ".join(str((await request.post()).get(name, "")).split())[:WORDS_MAX]
+    return " ".join(str((await request.post()).get(name, "")).replace("\0", " ").split())[:WORDS_MAX]
 
 
 async def _needs(request: web.Request, *names: str) -> str | None:

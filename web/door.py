@@ -6,13 +6,14 @@ a clip a session or a signed link. All the rest takes a session, and every chang
 """
 
 import asyncio
+import errno
 import logging
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
-from pipeline.road import LedgerError
+from pipeline.road import LedgerError, LedgerRefused
 from web.gate import COOKIE, SESSION_SECONDS, Gate
 from web.rendering import GATE, SESSION, page
 
@@ -44,23 +45,36 @@ def is_open(path: str) -> bool:
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Lets in, or not. What the house raises becomes a page with one clear sentence."""
-    gate = request.app[GATE]
-    session = gate.session(request.cookies.get(COOKIE))
-    if session is not None:
-        request[SESSION] = session
     try:
-        if not is_open(request.path) and session is None and not _otherwise_allowed(request, gate):
-            return _kept_out(request)
-        if request.method == "POST" and is_ours(request.path):
-            await _check_own(request, gate)
-        return await handler(request)
+        return await _let_in(request, handler)
+    except LedgerRefused as error:
+        log.warning("page", extra={"action": "ledger_refused", "path": request.path, "error": str(error)})
+        return _sorry(request, 400, "The ledger did not take that; nothing was changed.")
     except LedgerError as error:
         log.warning("page", extra={"action": "ledger", "path": request.path, "error": str(error)})
         return _sorry(request, 503, "The ledger did not answer just now; nothing was changed. Try again in a moment.")
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return _sorry(request, 404, "There is no such file.")
     except web.HTTPException as refused:
         if refused.status < 400 or request.path.startswith((API, METRICS)):
             raise
         return _sorry(request, refused.status, refused.text or refused.reason)
+
+
+async def _let_in(request: web.Request, handler: Handler) -> web.StreamResponse:
+    gate = request.app[GATE]
+    session = gate.session(request.cookies.get(COOKIE))
+    if session is not None:
+        request[SESSION] = session
+    if any("\0" in text for text in (request.path, *request.query.values())):  # PostgreSQL has no text with it
+        raise web.HTTPBadRequest(text="That address holds a character that no name has.")
+    if not is_open(request.path) and session is None and not _otherwise_allowed(request, gate):
+        return _kept_out(request)
+    if request.method == "POST" and is_ours(request.path):
+        await _check_own(request, gate)
+    return await handler(request)
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -57,9 +57,11 @@ async def runs(request: web.Request) -> web.Response:
 
 
 def _moment(text: str | None) -> datetime | None:
+    """In UTC, as are times without a zone, like the days of the budgets. None for what is no time."""
     try:
-        return datetime.fromisoformat(text) if text else None
-    except ValueError:
+        moment = datetime.fromisoformat(text or "")
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # the second: a zone can lead out of the calendar
         return None
 
 
@@ -73,10 +75,8 @@ def _wrong(filters: Filters) -> str:
 
 
 def _in_utc(filters: Filters) -> Filters:
-    """Times without a zone are UTC, like the days of the budgets."""
     at = {name: moment for name in ("since", "until") if (moment := _moment(getattr(filters, name)))}
-    zoned = {name: moment if moment.tzinfo else moment.replace(tzinfo=UTC) for name, moment in at.items()}
-    return replace(filters, **{name: moment.isoformat() for name, moment in zoned.items()})
+    return replace(filters, **{name: moment.isoformat() for name, moment in at.items()})
 
 
 async def found_run(request: web.Request) -> Run:

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from yarl import URL
 
 from bot import webhook
 from tests.bot.recording import make_bot
@@ -257,6 +258,34 @@ async def test_after_the_login_one_stays_in_the_house(site: Site, wanted: str, g
     answer = await site.client.post("/admin/login", params={"next": wanted}, data=form, allow_redirects=False)
 
     assert (answer.status, answer.headers["Location"]) == (303, goes)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/admin/runs?ref=%00",
+        "/admin/runs?user_id=tg:%00",
+        "/admin/runs/%00",
+        "/admin/runs/%ED%A0%80",
+        "/admin/runs?until=9999-12-31T23:59:59-23:59",
+        "/admin/runs?before=0001-01-01T00:00:00%2B23:59",
+        "/media/%00",
+        f"/admin/static/{'9' * 400}",
+        f"/admin/{'a' * 7000}",
+        "/api/admin/agent/days?days=%00",
+    ],
+)
+async def test_no_address_makes_the_page_fall_or_blame_the_ledger(inside: Site, path: str) -> None:
+    answer = await inside.client.get(URL(path, encoded=True))
+
+    assert answer.status in {200, 400, 403, 404}, await answer.text()
+    assert "did not answer" not in await answer.text()
+
+
+async def test_a_word_that_the_ledger_has_no_letter_for_is_read_without_it(inside: Site) -> None:
+    assert "a b is no number" in await inside.submit("/admin/limits", key="cooldown_seconds", value="a\0b")
+    await inside.submit("/admin/pause", why="back\0soon")
+    assert (await inside.office.operators.controls()).pause_reason == "back soon"
 
 
 async def test_ready_says_no_while_the_ledger_is_away(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> None:
