@@ -21,7 +21,7 @@ from bot.words import N_, Words, code
 from pipeline.amounts import lasting
 from pipeline.ledger import Ledger
 from pipeline.operators import Controls, LimitNotSet, Operators, Stats
-from pipeline.records import JobSource, Run, State
+from pipeline.records import Run, State
 
 IN_DOUBT_SHOWN = 5
 LIMIT_NOT_SET: Mapping[str, str] = {
@@ -198,7 +198,7 @@ async def _found(office: Office, arguments: list[str]) -> Markup:
     run = await office.ledger.find(arguments[0])
     if run is None:
         return words("There is no run {ref}. Nothing was changed.", ref=arguments[0])
-    recorded = await office.ledger.record_submission(run.run_id, arguments[1], JobSource.PERSON)
+    recorded = await office.operators.settle_found(run.run_id, arguments[1], office.who)
     if recorded.recorded:
         await office.enqueue(run.run_id)
         return words(

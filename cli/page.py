@@ -53,7 +53,7 @@ def page_of(settings: Settings, premises: Premises, engine: Engine, front: Front
         shop=premises.world.shop,
         waits=settings.waits,
         catalogue=premises.catalogue,
-        enqueue=engine.enqueue,
+        enqueue=engine.wake,
         clip_of=partial(at_hand, world=premises.world),
         evals=(settings.onetake_home.parent if demo else settings.onetake_home) / EVALS,  # a demo has a home within
         flood_waits=lambda: front.outbox.flood_waits,

@@ -22,7 +22,7 @@ from pipeline.operators import Event, Period, Stats
 from pipeline.operators_words import NOT_CLEAN
 from pipeline.receipt import receipt
 from pipeline.records import Run, State
-from pipeline.watch import Metrics
+from pipeline.watch import CleanDay, Metrics
 
 STATE_STYLES: Mapping[State, str] = {
     State.SAVED: "green",
@@ -162,12 +162,18 @@ def print_stats(found: Metrics) -> None:
         ("runs", _states_words(stats)),
         ("steps done", _counts_words(None, tool_calls(found))),
         ("steps not repeated", _counts_words(None, cached_calls(found))),
-        ("24 h, no duplicate", "yes" if clean.clean else NOT_CLEAN[clean.why]),
+        ("24 h, no duplicate", _clean_words(clean)),
         ("today", _period_words(stats.today, stats.budget_day_microusd)),
         ("this month", _period_words(stats.this_month, stats.budget_month_microusd)),
     ]
     for name, words in rows:
         typer.echo(f"{name + ':':<22}{words}")
+
+
+def _clean_words(clean: CleanDay) -> str:
+    if not clean.clean or clean.until is None:
+        return NOT_CLEAN[clean.why]
+    return f"yes, up to the audit of {clean.until.astimezone(UTC):%m-%d %H:%M:%S} (UTC)"
 
 
 def _counts_words(total: int | None, parts: Mapping[str, int]) -> str:

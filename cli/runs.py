@@ -122,4 +122,4 @@ def settle(
         raise Stop("settle needs one of --job ID (it was made) and --not-charged (nothing was)")
     from cli.settling import settle_found, settle_not_charged
 
-    raise typer.Exit(run_async(settle_found(ref, job) if job else settle_not_charged(ref, why)))
+    raise typer.Exit(run_async(settle_found(ref, job, why) if job else settle_not_charged(ref, why)))

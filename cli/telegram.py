@@ -54,7 +54,7 @@ def back_of(premises: Premises, engine: Engine, settings: Settings, *, demo: boo
         operators=premises.desk.operators,
         shop=premises.world.shop,
         offer=offer,
-        enqueue=engine.enqueue,
+        enqueue=engine.wake,
         admins=settings.admins,
         new_teller=premises.world.new_token,
         clip_of=partial(at_hand, world=premises.world),

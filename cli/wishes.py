@@ -15,6 +15,7 @@ from uuid import uuid4
 from cli.exits import Stop
 from cli.sentences import PROMPT_PROBLEMS
 from pipeline.config import Settings
+from pipeline.operators import is_user_id
 from pipeline.resources import models_file
 from steps.catalogue import (
     Catalogue,
@@ -103,9 +104,10 @@ def user_id(user: str | None) -> str:
     """`cli:NAME` for a bare name, and whoever is logged in without one; `tg:ID` stays as it is."""
     if user is None:
         return f"cli:{login_name()}"
-    if not user.strip() or not user.isprintable():
-        raise Stop("a user is `cli:NAME`, `tg:ID`, or a bare name")
-    return user if ":" in user else f"cli:{user}"
+    full = user if ":" in user else f"cli:{user}"
+    if not is_user_id(full):
+        raise Stop(f"a user is `cli:NAME`, `tg:ID`, or a bare name, not {user}")
+    return full
 
 
 def login_name() -> str:

@@ -25,6 +25,8 @@ from steps.list_jobs import Look, look
 from steps.videos_protocol import Job, JobStatus, fits
 
 SINCE_MAX = timedelta(days=30)  # how far an automatic audit goes back after a long time without a complete one
+FIRST_SINCE = timedelta(days=1)  # how far the first one goes back; the ledger takes nothing shorter for a beginning
+AGAIN = 8  # times in the time between two, an automatic audit that was not complete is made again
 AUTOMATIC_SECONDS_MAX = 30  # the sweep waits for it
 log = logging.getLogger(__name__)
 
@@ -230,18 +232,33 @@ def _about(kind: Kind, words: str, run: Run, job_id: str | None) -> Difference:
 
 @dataclass(frozen=True)
 class Audited:
-    """When this provider was last audited, at all and completely, by the ledger's clock, which says `now`."""
+    """By the ledger's clock, which says `now`.
+
+    `until`: up to then, complete audits of this provider reach without a gap. `at`: when an audit that began there, or
+    before, was last tried; a shorter one counts for neither.
+    """
 
     at: datetime | None
-    complete_at: datetime | None
+    until: datetime | None
     now: datetime
+
+    @property
+    def next_since(self) -> datetime:
+        """Where an audit must begin to leave no gap, as far back as any goes by itself."""
+        return max(self.until or self.now - FIRST_SINCE, self.now - SINCE_MAX)
+
+    def is_due(self, every: timedelta) -> bool:
+        """A try that was not complete puts the next off by an eighth of that time only."""
+        if self.until is not None and self.now - self.until < every:
+            return False
+        return self.at is None or self.now - self.at >= every / AGAIN
 
 
 async def last_audit(rpc: Rpc, shop: Shop) -> Audited:
     answer = await rpc("last_audit_at", {"base_url": shop.base_url, "key_fingerprint": shop.key_fingerprint})
     assert isinstance(answer, dict)
-    at, complete_at = (_time(answer[name]) for name in ("at", "complete_at"))
-    return Audited(at, complete_at, datetime.fromisoformat(answer["now"]))
+    at, until = (_time(answer[name]) for name in ("at", "until"))
+    return Audited(at, until, datetime.fromisoformat(answer["now"]))
 
 
 def _time(text: str | None) -> datetime | None:
@@ -250,13 +267,16 @@ def _time(text: str | None) -> datetime | None:
 
 async def audit(ledger: Ledger, shop: Shop, waits: Waits, since: datetime) -> Audit:
     """Compares, adopts what turned up late, and stores what was found."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
     books = await _open_books(ledger, shop, waits, since)
     differences, adoptions = compare(books)
     for run_id, job_id in adoptions:
         await ledger.record_submission(run_id, job_id, JobSource.LIST)
     why = books.look.why_incomplete or ("" if books.list_shows_all else "list_hides_jobs")
     found = Audit(since, books.complete, why, len(books.look.jobs), len(books.runs), differences)
-    args: dict[str, Json] = {"since": since.isoformat(), "result": found.to_json(), "differences": len(differences)}
+    result = found.to_json() | {"took_seconds": clock() - began}  # what came meanwhile is for the next one
+    args: dict[str, Json] = {"since": since.isoformat(), "result": result, "differences": len(differences)}
     await ledger.rpc("store_audit", _provider(shop) | args)
     return found
 
@@ -282,16 +302,15 @@ def _provider(shop: Shop) -> dict[str, Json]:
 
 
 async def audit_if_due(world: World) -> Audit | None:
-    """The daily audit: from the last complete one to now. A list that does not come to an end is for next time."""
+    """The daily audit: from where complete ones end to now. A list that does not come to an end is for next time."""
     last = await last_audit(world.ledger.rpc, world.shop)
-    if last.at is not None and last.now - last.at < world.waits.audit:
+    if not last.is_due(world.waits.audit):
         return None
-    since = max(last.complete_at or last.now - world.waits.audit, last.now - SINCE_MAX)
     try:
         async with asyncio.timeout(AUTOMATIC_SECONDS_MAX):
-            found = await audit(world.ledger, world.shop, world.waits, since)
+            found = await audit(world.ledger, world.shop, world.waits, last.next_since)
     except TimeoutError:
-        found = await _store_unread(world, since)
+        found = await _store_unread(world, last.next_since)
     say = log.warning if found.differences else log.info
     say("audit", extra={"action": "audit", "complete": found.complete, "differences": len(found.differences)})
     return found

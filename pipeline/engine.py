@@ -72,6 +72,13 @@ class Engine:
         with contextlib.suppress(AlreadyEnqueued):
             await job.defer_async(run_id=str(run_id))
 
+    async def wake(self, run_id: UUID | str) -> None:
+        """As `enqueue`, for those who have changed a run already: if the queue is away, the next sweep finds it."""
+        try:
+            await self.enqueue(run_id)
+        except ConnectorException as error:
+            log.warning("queue", extra={"action": "left_to_the_sweep", "run_id": str(run_id), "error": str(error)})
+
     async def work(self, world: World, tell: Tell, pace: Pace, follow: Follow = contextlib.nullcontext) -> None:
         """Works until canceled. Waits for purchases under way before it gives up the ghost.
 

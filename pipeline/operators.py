@@ -6,6 +6,7 @@ Raises   what the road raises
 Effects  each change is recorded by the database with who, when, before and after
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,11 +16,14 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from pipeline.ledger import Recorded
 from pipeline.records import Run, State, read_run
 from pipeline.road import Json, Rpc
 from steps.check_limits import Refused
 
 Value = TypeVar("Value")
+USER_ID = re.compile(r"tg:[1-9]\d{0,18}|cli:\S[^\n]*", re.ASCII)
+USER_ID_WORDS = "a user is tg:<Telegram id> or cli:<name>"
 
 
 @dataclass(frozen=True)
@@ -136,10 +140,11 @@ class Stats:
 
 @dataclass(frozen=True)
 class Settled:
-    """`settled` is False if the run was not in doubt or parked; `state` is what it is now."""
+    """`why` not: `state` (the run was not in doubt or parked), or `changed` (it is not as it was shown any more)."""
 
     settled: bool
     state: State | None = None
+    why: str | None = None
 
 
 class Operators:
@@ -215,9 +220,16 @@ class Operators:
         """What became of the runs of each template's version; the newest version of each first."""
         return _read_all(Impact, await self._rpc("template_impact", {"days": days}))
 
-    async def settle_not_charged(self, run_id: UUID, who: str, why: str | None = None) -> Settled:
-        """A person says that nothing was charged. ("Found it" is `Ledger.record_submission` by a PERSON.)"""
-        args: dict[str, Json] = {"run_id": str(run_id), "who": who, "why": why}
+    async def settle_found(self, run_id: UUID, job_id: str, who: str, why: str | None = None) -> Recorded:
+        """A person says that the provider made this run, as this job."""
+        args: dict[str, Json] = {"run_id": str(run_id), "job_id": job_id, "who": who, "why": why}
+        return _read(Recorded, await self._rpc("settle_found", args))
+
+    async def settle_not_charged(
+        self, run_id: UUID, who: str, why: str | None = None, shown: Mapping[str, str | None] | None = None
+    ) -> Settled:
+        """A person says that nothing was charged. `shown`: the `state` and `job_id` they were looking at."""
+        args: dict[str, Json] = {"run_id": str(run_id), "who": who, "why": why, "shown": dict(shown) if shown else None}
         return _read(Settled, await self._rpc("settle_not_charged", args))
 
     async def preview(self, user_id: str, prompt_hash: str, price_microusd: int, *, again: bool) -> Refused | None:
@@ -234,6 +246,11 @@ class Operators:
 
     async def stats(self) -> Stats:
         return _read(Stats, await self._rpc("stats", {}))
+
+
+def is_user_id(text: str) -> bool:
+    """Whether anybody can have this id; a limit for another would hold for nobody."""
+    return text.isprintable() and USER_ID.fullmatch(text) is not None
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pipeline.records import Run
+from pipeline.records import Run, State
 
 # Why the provider's answer is not known.
 DOUBTS: Mapping[str, str] = {
@@ -20,6 +20,27 @@ NOT_CLEAN: Mapping[str | None, str] = {
     "audit": "no: the audit found two paid calls for one run",
     "not_audited": "not proven: no complete audit in the last day",
 }
+
+
+def why_not_found(run: Run, why: str | None, job_id: str) -> str:
+    """Why this job was not taken for the run's, whatever a person says. `why`: the ledger's word."""
+    if why == "owned":
+        return f"Job {job_id} belongs to another run, by the provider's own answer. Nothing was changed."
+    if run.parked and run.job_id:
+        return (
+            f"Run {run.ref} has job {run.job_id} by the provider's own answer; another cannot replace it. "
+            "Nothing was changed."
+        )
+    return why_not_settled(run)
+
+
+def why_not_settled(run: Run) -> str:
+    if run.state is State.SUBMITTING:
+        return f"Run {run.ref} is being bought at this moment; try again in two minutes. Nothing was changed."
+    return (
+        f"Run {run.ref} is neither in doubt nor parked, so there is nothing to settle: it is {run.state}. "
+        "Nothing was changed."
+    )
 
 
 def doubt_words(run: Run) -> str:

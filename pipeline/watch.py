@@ -64,10 +64,14 @@ class Queue:
 
 @dataclass(frozen=True)
 class CleanDay:
-    """Whether no second paid call came in the last day; `why` not: second_answer, audit, or not_audited."""
+    """Whether no second paid call came in the 24 hours before `until`, which is at most 25 hours ago.
+
+    `why` not: second_answer, audit, or not_audited.
+    """
 
     clean: bool
     why: str | None
+    until: datetime | None
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,6 @@ class Overview:
     controls: Controls
     clean_day: CleanDay
     days: tuple[Day, ...]
-    last_audit_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,12 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 from pydantic import TypeAdapter
 
-from pipeline.audit import last_audit
 from pipeline.reconcile import request_over
 from pipeline.records import Run, State
 from pipeline.sent import Sent, sent_for
@@ -181,16 +180,9 @@ def _at(seconds: float | None) -> datetime | None:
 
 
 async def audits(request: web.Request) -> web.Response:
-    office = request.app[OFFICE]
-    last = await last_audit(office.ledger.rpc, office.shop)
-    return page(
-        request,
-        "audit.html",
-        audits=await office.watch.audits(AUDITS_SHOWN),
-        last=last,
-        stale=last.complete_at is None or last.now - last.complete_at > timedelta(hours=25),
-        clean_day=(await office.watch.overview(1)).clean_day,
-    )
+    watch = request.app[OFFICE].watch
+    clean_day = (await watch.overview(1)).clean_day
+    return page(request, "audit.html", audits=await watch.audits(AUDITS_SHOWN), clean_day=clean_day)
 
 
 async def limits(request: web.Request) -> web.Response:

@@ -225,7 +225,7 @@ def back_at(
         operators=Operators(world.ledger.rpc),
         shop=world.shop,
         offer=Offer(model, world.shop.base_url, "fp", model.create_body, 8, "720x1280", demo),
-        enqueue=engine.enqueue,
+        enqueue=engine.wake,
         admins=admins,
         new_teller=world.new_token,
         clip_of=partial(at_hand, world=world),

@@ -220,7 +220,7 @@ def test_a_persons_not_charged_comes_too_late_for_a_run_whose_job_was_just_found
     run_id = desk.uncertain()
     call(first, "record_submission", run_id=run_id, job_id="job_1", source="list")
     answer = after_commit(desk, first, "settle_not_charged", run_id=run_id, who="op")
-    assert answer == {"settled": False, "state": "rendering"}
+    assert answer == {"settled": False, "state": "rendering", "why": "state"}
 
 
 def test_of_two_persons_one_settles(desk: Desk, first: psycopg.Connection[Row]) -> None:

@@ -65,6 +65,7 @@ EMPTIED = (
     "lanes",
     "hosts",
     "audits",
+    "audited",
     "event_days",
     "counted",
 )

@@ -1,14 +1,15 @@
 """What an audit makes of two books that differ. Pure, but for the last ones."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
-from pipeline.audit import Books, Kind, audit_if_due, compare
+from pipeline.audit import Audited, Books, Kind, audit, audit_if_due, compare, last_audit
 from pipeline.ledger import Doubts, Owner
 from pipeline.records import JobSource, Run, State
 from steps.list_jobs import Look
@@ -111,3 +112,45 @@ async def test_the_automatic_audit_comes_once_a_day_and_is_kept(
     assert first is not None and [difference.kind for difference in first.differences] == [Kind.JOB_WITHOUT_RUN]
     assert second is None
     assert [(each["differences"], each["result"]["complete"]) for each in kept] == [(1, True)]
+
+
+@pytest.mark.parametrize(
+    ("tried", "until", "due"),
+    [
+        (None, None, True),
+        (0.1, 0.1, False),
+        (23.9, 23.9, False),
+        (24.1, 24.1, True),
+        (0.1, None, False),  # the list could not be read: not at once again
+        (3.1, None, True),
+        (0.1, 24.1, False),
+        (3.1, 27.1, True),
+        (3.1, 4.0, False),
+    ],
+)
+def test_it_is_due_a_day_after_the_last_complete_one_and_sooner_after_one_that_was_not(
+    tried: float | None, until: float | None, due: bool
+) -> None:
+    def ago(hours: float | None) -> datetime | None:
+        return None if hours is None else NOW - timedelta(hours=hours)
+
+    assert Audited(ago(tried), ago(until), NOW).is_due(timedelta(hours=24)) is due
+
+
+async def test_a_look_at_the_last_hour_neither_puts_the_daily_one_off_nor_shortens_it(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    async with open_test_world(ledger_dsn, simulator, tmp_path) as world:
+        ledger, shop, waits = world.ledger, world.shop, world.waits
+        assert await audit_if_due(world) is not None
+        async with await psycopg.AsyncConnection.connect(ledger_dsn) as connection:
+            await connection.execute(b"update onetake.audited set tried_at = tried_at - interval '4 days',"
+                                     b" until = until - interval '4 days'")  # fmt: skip
+        before = await last_audit(ledger.rpc, shop)
+        await audit(ledger, shop, waits, before.now - timedelta(hours=1))
+
+        found = await audit_if_due(world)
+
+        assert found is not None and found.since == before.until == before.next_since
+        assert (await last_audit(ledger.rpc, shop)).now - found.since > timedelta(days=4)
+        assert await audit_if_due(world) is None

@@ -1,0 +1,181 @@
+"""What audits prove: a day is clean only if complete ones reach through it without a gap, for all who sold in it."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from tests.ledger.desk import KEY, PROVIDER, Desk
+
+MIGRATION = Path(__file__).parents[2] / "supabase" / "migrations" / "20261124000100_proof.sql"
+NOW = datetime.now(UTC)
+HOUR = timedelta(hours=1)
+DAY = 24 * HOUR
+
+
+def audited(desk: Desk, at: timedelta, back: timedelta, **changes: Any) -> None:
+    """A stored audit: when it ended, before now, and how far it went back from there."""
+    stored = {"complete": True, "base_url": PROVIDER, "took": 0, "differences": []} | changes
+    result = {"complete": stored["complete"], "took_seconds": stored["took"], "differences": stored["differences"]}
+    desk.write(
+        "with a as (insert into onetake.audits (at, base_url, key_fingerprint, since, result, differences)"
+        " values (%s, %s, %s, %s, %s, 0) returning *) select onetake.count_audit(a) from a",
+        NOW - at,
+        stored["base_url"],
+        KEY,
+        NOW - at - back,
+        Jsonb(result),
+    )
+
+
+def clean(desk: Desk) -> tuple[bool, str | None]:
+    found = desk.one("select onetake.clean_day()")
+    assert (found["until"] is not None) is found["clean"]
+    return found["clean"], found["why"]
+
+
+def until(desk: Desk) -> datetime | None:
+    found = desk.call("last_audit_at", base_url=PROVIDER, key_fingerprint=KEY)["until"]
+    return datetime.fromisoformat(found) if found else None
+
+
+NOT_PROVEN = (False, "not_audited")
+
+
+def test_a_complete_audit_of_a_day_proves_it_up_to_its_own_time(desk: Desk) -> None:
+    desk.rendering()
+    assert clean(desk) == NOT_PROVEN
+    audited(desk, 2 * HOUR, DAY + timedelta(minutes=10), took=600)
+    assert clean(desk) == (True, None)
+    assert until(desk) == NOW - 2 * HOUR - timedelta(minutes=10)  # what was made while it read is for the next one
+
+
+@pytest.mark.parametrize(
+    ("at", "back", "changes"),
+    [
+        (timedelta(), timedelta(minutes=1), {}),
+        (timedelta(), DAY - HOUR, {}),
+        (timedelta(), DAY, {"complete": False}),
+        (timedelta(), DAY, {"base_url": "https://elsewhere.test/v1"}),
+        (26 * HOUR, DAY, {}),
+    ],
+    ids=["a minute", "not quite a day", "incomplete", "of somebody else", "too long ago"],
+)
+def test_less_is_no_proof(desk: Desk, at: timedelta, back: timedelta, changes: dict[str, Any]) -> None:
+    desk.rendering()
+    audited(desk, at, back, **changes)
+    assert clean(desk) == NOT_PROVEN
+
+
+def test_everybody_who_sold_in_that_day_must_be_audited(desk: Desk) -> None:
+    desk.rendering()
+    desk.rendering("tg:2", base_url="https://other.test/v1")
+    audited(desk, HOUR, DAY)
+    assert clean(desk) == NOT_PROVEN
+    audited(desk, 3 * HOUR, DAY, base_url="https://other.test/v1")
+    assert clean(desk) == (True, None)
+    assert datetime.fromisoformat(desk.one("select onetake.clean_day() ->> 'until'")) == NOW - 3 * HOUR
+
+
+def test_who_sold_nothing_lately_needs_no_audit_and_without_any_sale_the_last_one_counts(desk: Desk) -> None:
+    desk.age(desk.rendering(base_url="https://old.test/v1"), 48 * 3600)
+    assert clean(desk) == NOT_PROVEN
+    audited(desk, HOUR, DAY)
+    assert clean(desk) == (True, None)
+
+
+def test_an_audit_that_begins_after_the_last_one_ended_leaves_a_gap_and_does_not_count(desk: Desk) -> None:
+    desk.rendering()
+    audited(desk, 5 * DAY, DAY)
+    audited(desk, 2 * HOUR, DAY)  # four days between were looked at by nobody
+    assert until(desk) == NOW - 5 * DAY
+    assert clean(desk) == NOT_PROVEN
+    audited(desk, HOUR, 5 * DAY)
+    assert until(desk) == NOW - HOUR
+    assert clean(desk) == (True, None)
+
+
+def test_short_ones_that_follow_each_other_carry_the_proof_on(desk: Desk) -> None:
+    audited(desk, 3 * HOUR, DAY)
+    audited(desk, 2 * HOUR, HOUR)
+    audited(desk, HOUR, HOUR)
+    assert until(desk) == NOW - HOUR
+    audited(desk, 4 * HOUR, DAY)  # stored late: takes nothing back
+    assert until(desk) == NOW - HOUR
+
+
+def test_one_of_thirty_days_begins_anew_after_a_longer_silence(desk: Desk) -> None:
+    audited(desk, 60 * DAY, DAY)
+    audited(desk, 2 * HOUR, 30 * DAY)
+    assert until(desk) == NOW - 2 * HOUR
+
+
+def test_only_an_audit_that_goes_on_from_the_last_one_puts_the_next_off(desk: Desk) -> None:
+    def tried() -> datetime:
+        found = desk.call("last_audit_at", base_url=PROVIDER, key_fingerprint=KEY)["at"]
+        return datetime.fromisoformat(found)
+
+    audited(desk, 2 * DAY, DAY)
+    audited(desk, HOUR, HOUR)
+    assert tried() == NOW - 2 * DAY
+    audited(desk, HOUR, 2 * DAY, complete=False)
+    assert tried() == NOW - HOUR
+    assert until(desk) == NOW - 2 * DAY
+
+
+def test_a_second_paid_call_is_never_clean(desk: Desk) -> None:
+    desk.rendering()
+    audited(desk, HOUR, DAY, differences=[{"kind": "two_paid_calls"}])
+    assert clean(desk) == (False, "audit")
+
+
+def test_audits_that_were_stored_before_are_counted_by_the_migration(desk: Desk) -> None:
+    """What it runs once over them, in their order."""
+    for at in (3 * DAY, 2 * DAY, DAY, timedelta()):
+        audited(desk, at, DAY)
+    before = desk.rows("select * from onetake.audited")
+    desk.write("delete from onetake.audited")
+    once = re.search(r"^do \$\$\n.*?^end \$\$;", MIGRATION.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert once
+    desk.write(once[0])
+    assert desk.rows("select * from onetake.audited") == before != []
+
+
+# -- what a person settles
+
+
+def test_found_is_one_piece_with_who_and_why(desk: Desk) -> None:
+    run_id = desk.in_state("uncertain")
+    answer = desk.call("settle_found", run_id=run_id, job_id="job_9", who="op", why="their console")
+    assert answer["recorded"]
+    assert desk.row(run_id)["job_id"] == "job_9"
+    assert desk.events(run_id)[-2:] == [("generate_video", "adopted"), ("settle", "found")]
+    event = desk.rows("select detail from onetake.events where step = 'settle'")[0]["detail"]
+    assert event == {"by": "op", "why": "their console", "job": "job_9"}
+
+
+def test_what_is_not_found_is_kept_as_nobodys_word(desk: Desk) -> None:
+    run_id = desk.saved()
+    assert desk.call("settle_found", run_id=run_id, job_id="job_9", who="op")["recorded"] is False
+    assert ("settle", "found") not in desk.events(run_id)
+
+
+@pytest.mark.parametrize(
+    ("shown", "settled"),
+    [
+        (None, True),
+        ({"state": "uncertain", "job_id": None}, True),
+        ({"state": "rendering", "job_id": None}, False),
+        ({"state": "uncertain", "job_id": "job_1"}, False),
+        ({}, False),
+    ],
+)
+def test_not_charged_is_taken_only_for_what_was_shown(desk: Desk, shown: dict[str, Any] | None, settled: bool) -> None:
+    run_id = desk.in_state("uncertain")
+    answer = desk.call("settle_not_charged", run_id=run_id, who="op", shown=shown)
+    assert (answer["settled"], answer["why"]) == (settled, None if settled else "changed")
+    assert desk.state(run_id) == ("failed" if settled else "uncertain")
+    assert desk.books_wrong() == []
