@@ -9,9 +9,9 @@ from aiohttp import web
 
 from pipeline.amounts import MICROUSD, usd
 from pipeline.audit import audit, last_audit
-from pipeline.ledger import Cost
-from pipeline.operators import LimitNotSet
-from pipeline.records import JobSource, Run, State
+from pipeline.operators import USER_ID_WORDS, LimitNotSet, is_user_id
+from pipeline.operators_words import why_not_found, why_not_settled
+from pipeline.records import Run, State
 from web.office import OFFICE
 from web.rendering import SESSION, say
 from web.views import found_run
@@ -26,7 +26,9 @@ NOT_SET: Mapping[str, str] = {
 
 
 async def _words(request: web.Request, name: str) -> str:
-    return " ".join(str((await request.post()).get(name, "")).replace("\0", " ").split())[:WORDS_MAX]
+    """Of one field, on one line, without what is no letter to PostgreSQL: a NUL, half of a surrogate pair."""
+    given = str((await request.post()).get(name, "")).replace("\0", " ")
+    return " ".join(given.encode(errors="replace").decode().split())[:WORDS_MAX]
 
 
 async def _needs(request: web.Request, *names: str) -> str | None:
@@ -45,19 +47,12 @@ async def settle_found(request: web.Request) -> web.StreamResponse:
     if await _needs(request, "job", "why", "sure"):
         say(request, f"{row.ref} was not settled: a job id, a reason and the tick are needed.", good=False)
         raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
-    recorded = await office.ledger.record_submission(row.run_id, job, JobSource.PERSON)
+    recorded = await office.operators.settle_found(row.run_id, job, who, why)
     if recorded.recorded:
-        await office.ledger.record_event(
-            row.run_id, "settle", "found", Cost(detail={"by": who, "why": why, "job": job})
-        )
         await office.enqueue(row.run_id)
         say(request, f"{row.ref} is job {job}. Its price ({usd(row.price_microusd)}) counts; the video is fetched now.")
-    elif recorded.why == "owned":
-        say(
-            request, f"Job {job} belongs to another run, by the provider's own answer. Nothing was changed.", good=False
-        )
     else:
-        say(request, f"{row.ref} is neither in doubt nor parked ({row.state}). Nothing was changed.", good=False)
+        say(request, why_not_found(await found_run(request), recorded.why, job), good=False)
     raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
 
 
@@ -67,12 +62,15 @@ async def settle_not_charged(request: web.Request) -> web.StreamResponse:
     if await _needs(request, "why", "sure"):
         say(request, f"{row.ref} was not settled: a reason and the tick are needed.", good=False)
         raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
-    settled = await office.operators.settle_not_charged(row.run_id, who, await _words(request, "why"))
+    shown = {"state": await _words(request, "shown_state"), "job_id": await _words(request, "shown_job") or None}
+    settled = await office.operators.settle_not_charged(row.run_id, who, await _words(request, "why"), shown)
     if settled.settled:
         await office.enqueue(row.run_id)  # its user is told
         say(request, f"{row.ref} was not charged: {usd(row.held_microusd)} is free again, and its user is told.")
+    elif settled.why == "changed":
+        say(request, f"More is known of {row.ref} than your page showed: look again. Nothing was changed.", good=False)
     else:
-        say(request, f"{row.ref} is neither in doubt nor parked ({settled.state}). Nothing was changed.", good=False)
+        say(request, why_not_settled(await found_run(request)), good=False)
     raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
 
 
@@ -102,7 +100,7 @@ async def deliver(request: web.Request) -> web.StreamResponse:
 async def audit_now(request: web.Request) -> web.StreamResponse:
     office = request.app[OFFICE]
     last = await last_audit(office.ledger.rpc, office.shop)
-    since = last.now - timedelta(hours=24)
+    since = min(last.next_since, last.now - timedelta(hours=24))
     try:
         async with asyncio.timeout(AUDIT_SECONDS_MAX):
             found = await audit(office.ledger, office.shop, office.waits, since)
@@ -136,6 +134,9 @@ async def resume(request: web.Request) -> web.StreamResponse:
 
 async def set_limit(request: web.Request) -> web.StreamResponse:
     key, value, user = [await _words(request, name) for name in ("key", "value", "user_id")]
+    if user and not is_user_id(user):
+        say(request, f"{key} was not changed: {USER_ID_WORDS}, not {user}.", good=False)
+        raise web.HTTPSeeOther("/admin/limits")
     wanted: int | str | None
     try:
         if user and not value:
@@ -176,8 +177,8 @@ def _shown(key: str, value: object) -> str:
 async def set_user(request: web.Request) -> web.StreamResponse:
     operators, who = request.app[OFFICE].operators, request[SESSION].who
     user, act, why = [await _words(request, name) for name in ("user_id", "act", "why")]
-    if not user.partition(":")[2]:
-        say(request, "Nothing was changed: a user is tg:<Telegram id> or cli:<name>.", good=False)
+    if not is_user_id(user):
+        say(request, f"Nothing was changed: {USER_ID_WORDS}, not {user or 'nobody'}.", good=False)
         raise web.HTTPSeeOther("/admin/limits")
     match act:
         case "block":

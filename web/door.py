@@ -9,7 +9,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Awaitable, Callable
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -29,6 +29,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 WRONG_TOKEN_SECONDS = 0.5
+MAYBE_DONE = "what you asked for may have been done all the same. Look before you try again."
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = logging.getLogger(__name__)
@@ -44,7 +45,10 @@ def is_open(path: str) -> bool:
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Lets in, or not. What the house raises becomes a page with one clear sentence."""
+    """Lets in, or not. What the house raises becomes a page with one clear sentence.
+
+    A ledger that did not answer may have done what it was asked for all the same.
+    """
     try:
         return await _let_in(request, handler)
     except LedgerRefused as error:
@@ -52,7 +56,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _sorry(request, 400, "The ledger did not take that; nothing was changed.")
     except LedgerError as error:
         log.warning("page", extra={"action": "ledger", "path": request.path, "error": str(error)})
-        return _sorry(request, 503, "The ledger did not answer just now; nothing was changed. Try again in a moment.")
+        done = MAYBE_DONE if request.method == "POST" else "nothing was changed. Try again in a moment."
+        return _sorry(request, 503, f"The ledger did not answer just now; {done}")
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
@@ -126,7 +131,11 @@ async def _check_own(request: web.Request, gate: Gate) -> None:
     """Forms of other sites are turned away: by where they come from, and by the word that only our pages have."""
     session = request.get(SESSION)
     foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"
-    word = str((await request.post()).get("csrf", ""))
+    try:
+        form = await request.post()  # kept: whoever asks for it again gets the same
+    except (ValueError, LookupError, TypeError, AssertionError):  # by what is wrong: the text, its encoding, a part
+        raise web.HTTPBadRequest(text="That form could not be read; nothing was changed.") from None
+    word = str(form.get("csrf", ""))
     if foreign or (session is not None and not gate.is_csrf(session, word)):
         raise web.HTTPForbidden(text="That form was not this page's own, or is too old; nothing was changed.")
 
@@ -144,15 +153,13 @@ def _address(request: web.Request) -> str:
 
 def _next(request: web.Request) -> str:
     wanted = request.query.get("next", "")
-    parts = urlsplit(wanted)
-    inside = wanted.startswith(PAGES) and not parts.netloc and "\\" not in wanted
-    return wanted if inside and not wanted.startswith("//") else PAGES
+    return wanted if wanted.startswith(PAGES) and "\\" not in wanted else PAGES
 
 
 async def show_login(request: web.Request) -> web.StreamResponse:
     if SESSION in request:
         raise web.HTTPSeeOther(_next(request))
-    return page(request, "login.html", wrong="", next=request.query_string)
+    return page(request, "login.html", wrong="", next=request.rel_url.raw_query_string)
 
 
 async def log_in(request: web.Request) -> web.StreamResponse:
@@ -160,7 +167,7 @@ async def log_in(request: web.Request) -> web.StreamResponse:
     form = await request.post()
     if wait := gate.wait_seconds(address):
         words = f"Too many wrong tokens; try again in {wait:.0f} s."
-        answer = page(request, "login.html", 429, wrong=words, next=request.query_string)
+        answer = page(request, "login.html", 429, wrong=words, next=request.rel_url.raw_query_string)
         answer.headers["Retry-After"] = f"{wait:.0f}"
         return answer
     if not gate.is_token(str(form.get("token", "")).strip()):
@@ -168,7 +175,7 @@ async def log_in(request: web.Request) -> web.StreamResponse:
         log.warning("page", extra={"action": "wrong_token", "address": address})
         await asyncio.sleep(WRONG_TOKEN_SECONDS)
         words = "That is not the token of this bot."
-        return page(request, "login.html", 403, wrong=words, next=request.query_string)
+        return page(request, "login.html", 403, wrong=words, next=request.rel_url.raw_query_string)
     there = web.HTTPSeeOther(_next(request))
     secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
     cookie = gate.open_session(str(form.get("name", "")))

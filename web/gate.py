@@ -4,7 +4,8 @@ In       ADMIN_TOKEN
 Out      Gate: sessions, signed links, CSRF words; a throttle for wrong tokens
 Effects  none but counting. A new ADMIN_TOKEN ends every session and link, for all keys are made of it.
 
-Cookie `onetake_session`: base64(JSON {name, sid, until}) "." HMAC-SHA256. It holds no secret.
+Cookie `onetake_session`: base64(JSON {name, sid, until}) "." HMAC-SHA256. It holds no secret. Logging out ends it in
+this process; after a restart a copy of it would be let in again, until its twelve hours are over.
 """
 
 import base64
@@ -54,7 +55,7 @@ class Gate:
 
     def is_token(self, given: str) -> bool:
         """In constant time, whatever the lengths."""
-        return hmac.compare_digest(hashlib.sha256(given.encode()).digest(), self._token_digest)
+        return hmac.compare_digest(hashlib.sha256(_bytes(given)).digest(), self._token_digest)
 
     def wait_seconds(self, address: str) -> float:
         """0, or how long this address must wait before it may try a token."""
@@ -75,14 +76,15 @@ class Gate:
 
     def open_session(self, name: str) -> str:
         """The cookie's value."""
-        plain = " ".join(name.split())[:NAME_CHARACTERS_MAX] or "operator"
+        printable = "".join(each if each.isprintable() else " " for each in name)
+        plain = " ".join(printable.split())[:NAME_CHARACTERS_MAX] or "operator"
         session = {"name": plain, "sid": secrets.token_hex(16), "until": int(self._clock()) + SESSION_SECONDS}
         body = base64.urlsafe_b64encode(json.dumps(session).encode()).decode()
         return f"{body}.{self._sign('session', body)}"
 
     def session(self, cookie: str | None) -> Session | None:
         body, _, signature = (cookie or "").partition(".")
-        if not body or not hmac.compare_digest(signature.encode(), self._sign("session", body).encode()):
+        if not body or not _same(signature, self._sign("session", body)):
             return None
         try:
             session = Session(**json.loads(base64.urlsafe_b64decode(body)))
@@ -98,7 +100,7 @@ class Gate:
         return self._sign("csrf", session.sid)
 
     def is_csrf(self, session: Session, given: str) -> bool:
-        return hmac.compare_digest(given.encode(), self.csrf(session).encode())
+        return _same(given, self.csrf(session))
 
     # -- links to a clip
 
@@ -110,10 +112,19 @@ class Gate:
     def is_link(self, ref: str, until: str, signature: str) -> bool:
         if not until.isdecimal() or int(until[:15]) < self._clock():
             return False
-        return hmac.compare_digest(signature.encode(), self._sign("clip", f"{ref} {until}").encode())
+        return _same(signature, self._sign("clip", f"{ref} {until}"))
 
     def _sign(self, purpose: str, words: str) -> str:
-        return hmac.digest(self._key, f"{purpose}\n{words}".encode(), "sha256").hex()
+        return hmac.digest(self._key, _bytes(f"{purpose}\n{words}"), "sha256").hex()
+
+
+def _same(given: str, right: str) -> bool:
+    return hmac.compare_digest(_bytes(given), right.encode())
+
+
+def _bytes(text: str) -> bytes:
+    """Also of what is no text: headers are read with surrogates for bytes that are no UTF-8."""
+    return text.encode(errors="surrogatepass")
 
 
 def _over(tries: "deque[float]", at_most: int, now: float) -> float:

@@ -83,7 +83,9 @@ def families(found: Metrics, flood_waits: int) -> Iterator[Metric]:
     )
     yield _gauge("onetake_held_usd", "Money set aside for runs that have not ended.", stats.held_microusd / MICROUSD)
     yield CounterMetricFamily("onetake_spent_usd", "Spent on videos.", stats.spent_microusd / MICROUSD)
-    yield CounterMetricFamily("onetake_released_usd", "Set aside and given back.", stats.released_microusd / MICROUSD)
+    yield _gauge(  # a run that had failed and is found after all takes its money back
+        "onetake_released_usd", "Set aside and given back.", stats.released_microusd / MICROUSD
+    )
     yield CounterMetricFamily("onetake_text_usd", "Spent on the text model.", stats.text_microusd / MICROUSD)
     budget = GaugeMetricFamily("onetake_budget_usd", "Budgets.", labels=["period"])
     budget.add_metric(["day"], stats.budget_day_microusd / MICROUSD)
@@ -102,7 +104,12 @@ def families(found: Metrics, flood_waits: int) -> Iterator[Metric]:
     yield _gauge("onetake_parked_runs", "Runs that wait for a person.", stats.parked)
     yield _gauge("onetake_paused", "1 while buying is paused.", found.paused)
     yield _gauge("onetake_open_breakers", "Breakers that refuse orders now.", found.breakers_open)
-    yield _gauge("onetake_day_without_duplicate", "1 if it is proven for the last day.", found.clean_day.clean)
+    yield _gauge(
+        "onetake_day_without_duplicate", "1 if it is proven for the day up to the last audit.", found.clean_day.clean
+    )
+    if found.clean_day.until is not None:
+        until = found.clean_day.until.timestamp()
+        yield _gauge("onetake_day_without_duplicate_until_timestamp_seconds", "The end of that day.", until)
     if found.audit is not None:
         yield _gauge("onetake_audit_differences", "What the last audit found.", found.audit.differences)
         yield _gauge("onetake_audit_complete", "1 if it saw the whole list.", found.audit.complete)

@@ -65,6 +65,11 @@ def cents(microusd: int) -> Markup:
     return Markup('<span title="{}">${:,.2f}</span>').format(usd(microusd), microusd / MICROUSD)
 
 
+def dollars(microusd: int) -> str:
+    """Exact, for a field to be changed: `50.00`, `0.004`."""
+    return usd(microusd).removeprefix("$").replace(",", "")
+
+
 def time(at: datetime | str | None) -> Markup:
     """UTC in the page; the page's script turns it into the viewer's zone."""
     if at is None or at == "infinity":
@@ -102,6 +107,7 @@ def _environment() -> Environment:
     made.filters |= {
         "usd": usd,
         "cents": cents,
+        "dollars": dollars,
         "time": time,
         "age": age,
         "took": took,

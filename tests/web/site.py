@@ -18,10 +18,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from pipeline.clips import at_hand
 from pipeline.engine import open_engine
 from pipeline.operators import Operators
-from pipeline.records import Run
+from pipeline.records import Run, State
 from pipeline.resources import EVALS, models_file
 from pipeline.run import admit, run
-from pipeline.watch import Watch
+from pipeline.watch import Filters, Watch
 from pipeline.world import World
 from steps.catalogue import load_catalogue
 from steps.check_limits import Admitted
@@ -87,6 +87,21 @@ class Site:
             await asyncio.sleep(0.05)
 
 
+async def in_doubt(site: Site, simulator: Simulator, prompt: str = "a lost kite", **changes: Any) -> Run:
+    """A run whose answer was lost, while the provider's list cannot be read."""
+    simulator.trouble("create", "made_then_drop")
+    simulator.trouble("list", "status", status=503, always=True)
+    row = await site.carried(await site.order(prompt, **changes))
+    simulator.control("DELETE", "/_sim/faults")
+    assert row.state is State.UNCERTAIN
+    return row
+
+
+async def the_run(site: Site) -> Run:
+    (row,) = await site.office.watch.runs(Filters(), 10)
+    return row
+
+
 def news(html: str) -> str:
     return unescape(" ".join(re.findall(r'data-testid="news">([^<]*)<', html)))
 
@@ -112,7 +127,7 @@ async def open_site(
             shop=world.shop,
             waits=world.waits,
             catalogue=load_catalogue(models_file()),
-            enqueue=engine.enqueue,
+            enqueue=engine.wake,
             clip_of=partial(at_hand, world=world),
             evals=home / EVALS,
             flood_waits=lambda: 3,

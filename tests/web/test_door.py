@@ -3,6 +3,7 @@
 import asyncio
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,55 @@ async def test_nothing_of_what_is_open_tells_anything(site: Site) -> None:
     assert (await site.client.get("/admin/static/")).status in {403, 404}  # no listing
 
 
-async def as_written(site: Site, path: str) -> str:
-    """The answer to a path that no client has tidied up."""
+async def as_written(site: Site, path: str, *headers: bytes, body: bytes | None = None) -> str:
+    """The answer to a request that no client has tidied up."""
     reader, writer = await asyncio.open_connection("127.0.0.1", site.client.port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: onetake.test\r\nConnection: close\r\n\r\n".encode())
+    first = f"{'GET' if body is None else 'POST'} {path} HTTP/1.1".encode()
+    length = b"Content-Length: %d" % len(body or b"")
+    writer.write(b"\r\n".join([first, b"Host: onetake.test", b"Connection: close", length, *headers, b"", body or b""]))
     answer = await reader.read()
     writer.close()
     return answer.decode()
+
+
+NO_TEXT = b"\xff"
+
+
+@pytest.mark.parametrize("path", ["/admin", "/healthz", "/metrics", "/admin/login"])
+@pytest.mark.parametrize("cookie", [b"aa." + NO_TEXT, NO_TEXT + b".aa", NO_TEXT])
+async def test_bytes_that_are_no_text_open_nothing_and_break_nothing(site: Site, path: str, cookie: bytes) -> None:
+    cookie_header, bearer = b"Cookie: onetake_session=" + cookie, b"Authorization: Bearer " + cookie
+    answers = {"/admin": "303", "/healthz": "200", "/metrics": "401", "/admin/login": "200"}
+    assert (await as_written(site, path, cookie_header, bearer)).split()[1] == answers[path]
+
+
+PARTS = b"multipart/form-data; boundary=x"
+PART = b'--x\r\nContent-Disposition: form-data; name="token"\r\n%s\r\n%s\r\n--x--\r\n'
+ODD_FORMS = {
+    "a byte that is no text": (b"application/x-www-form-urlencoded", b"token=" + NO_TEXT),
+    "an unknown encoding": (b"application/x-www-form-urlencoded; charset=nope", b"token=a"),
+    "half a surrogate": (b"application/x-www-form-urlencoded; charset=utf-7", b"token=+2AA-"),
+    "no boundary": (b"multipart/form-data", b"x"),
+    "a wrong boundary": (PARTS, b"nope"),
+    "a long boundary": (b"multipart/form-data; boundary=" + b"x" * 80, b"nope"),
+    "a part without a name": (PARTS, b"--x\r\n\r\nabc\r\n--x--\r\n"),
+    "a part of an unknown encoding": (PARTS, PART % (b"Content-Type: text/plain; charset=nope\r\n", b"abc")),
+    "a part that is no text": (PARTS, PART % (b"", NO_TEXT)),
+}
+
+
+@pytest.mark.parametrize("form", ODD_FORMS.values(), ids=ODD_FORMS)
+async def test_a_form_that_cannot_be_read_is_refused_as_such(site: Site, form: tuple[bytes, bytes]) -> None:
+    said = await as_written(site, "/admin/login", b"Content-Type: " + form[0], body=form[1])
+
+    status = int(said.split()[1])
+    assert (status == 400 and "could not be read; nothing was changed" in said) or status == 403, said[:200]
+
+
+def test_a_name_keeps_only_what_can_be_printed() -> None:
+    gate = Gate(TOKEN, lambda: 0.0)
+    session = gate.session(gate.open_session("\x1b[31mA\0d\u202ea \ud800"))
+    assert session is not None and session.who == "web:[31mA d a"
 
 
 @pytest.mark.parametrize("path", sorted(BY_TOKEN))
@@ -250,6 +293,10 @@ async def test_a_clip_needs_a_session_or_a_link_that_ends(inside: Site) -> None:
         ("/\\evil.test", "/admin"),
         ("javascript:alert(1)", "/admin"),
         ("", "/admin"),
+        ("//[", "/admin"),
+        ("/admin/runs?since=2026-11-23T14:00%2B01:00", "/admin/runs?since=2026-11-23T14:00%2B01:00"),
+        ("/admin/runs?model=a%26b%3Dc%25", "/admin/runs?model=a%26b%3Dc%25"),
+        ("/admin/runs/AAAAAA?job=vid%231", "/admin/runs/AAAAAA?job=vid%231"),
     ],
 )
 async def test_after_the_login_one_stays_in_the_house(site: Site, wanted: str, goes: str) -> None:
@@ -257,6 +304,19 @@ async def test_after_the_login_one_stays_in_the_house(site: Site, wanted: str, g
     answer = await site.client.post("/admin/login", params={"next": wanted}, data=form, allow_redirects=False)
 
     assert (answer.status, answer.headers["Location"]) == (303, goes)
+
+
+@pytest.mark.parametrize("query", ["since=2026-11-23T14:00%2B01:00&state=open", "model=a%26b%3D%25"])
+async def test_who_was_kept_out_comes_to_where_they_wanted(site: Site, query: str) -> None:
+    path = f"/admin/runs?{query}"
+    kept_out = await site.client.get(path, allow_redirects=False)
+    login = await site.read(kept_out.headers["Location"])
+    action = re.search(r'action="([^"]*)"', login)
+    assert action
+    form = {"name": "Ada", "token": TOKEN}
+    answer = await site.client.post(unescape(action[1]), data=form, allow_redirects=False)
+
+    assert answer.headers["Location"] == path
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,7 @@ from steps.check_limits import Admitted
 from tests.fixtures import PRICE_MICROUSD, Simulator, wish
 from tests.guarantee.processes import Machine
 from tests.ledger.desk import Desk
-from tests.web.site import Site, shown
-from tests.web.test_pages import in_doubt
+from tests.web.site import Site, in_doubt, shown
 
 JSON = "/api/admin/agent/metrics"
 
@@ -126,7 +125,7 @@ async def test_prometheus_is_told_the_same_with_its_names_and_units(
     assert found["onetake_held_usd", ()] == pytest.approx(as_json["held_usd"])
     assert found["onetake_spent_usd_total", ()] == pytest.approx(as_json["spent_usd"])
     released = desk.one("select sum(released_microusd) from onetake.runs")
-    assert found["onetake_released_usd_total", ()] == pytest.approx(float(released) / MICROUSD)
+    assert found["onetake_released_usd", ()] == pytest.approx(float(released) / MICROUSD)
     assert found["onetake_requests_total", (("answer", "replayed"),)] == 2
     assert found["onetake_refusals_total", (("kind", "duplicate"),)] == 1
     assert ("onetake_refusals_total", (("kind", "accepted"),)) not in found

@@ -5,34 +5,18 @@ import html as html_module
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-import pytest
 from aiohttp import ClientResponse
 from typer.testing import CliRunner
 
 from cli.main import app
 from pipeline.amounts import MICROUSD, usd
-from pipeline.records import Run, State
+from pipeline.records import State
 from pipeline.run import admit, run
-from pipeline.watch import Filters
 from tests.fixtures import PRICE_MICROUSD, Simulator, wish
 from tests.ledger.desk import Desk
-from tests.web.site import Site, news, open_site, shown
-
-IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "user_id": "tg:42"}
-
-
-async def in_doubt(site: Site, simulator: Simulator, prompt: str = "a lost kite", **changes: Any) -> Run:
-    """A run whose answer was lost, while the provider's list cannot be read."""
-    simulator.trouble("create", "made_then_drop")
-    simulator.trouble("list", "status", status=503, always=True)
-    row = await site.carried(await site.order(prompt, **changes))
-    simulator.control("DELETE", "/_sim/faults")
-    assert row.state is State.UNCERTAIN
-    return row
-
+from tests.web.site import Site, in_doubt, news, open_site, shown, the_run
 
 # -- overview
 
@@ -77,9 +61,13 @@ async def test_a_day_is_clean_only_if_an_audit_has_proven_it(inside: Site, simul
 
     said = await inside.submit("/admin/audit")
     assert said == "Clean: 1 jobs at the provider and 1 runs here agree."
-    assert shown(await inside.read("/admin"), "clean") == "Yes"
-    page = await inside.read("/admin/audit")
-    assert shown(page, "clean") == "Yes" and "clean" in page
+    until = (await inside.office.watch.overview(1)).clean_day.until
+    assert until is not None
+    for path in ("/admin", "/admin/audit"):
+        page = await inside.read(path)
+        assert shown(page, "clean") == "Yes" and f'up to <time datetime="{until.isoformat()}">' in page.replace(
+            "the audit of ", ""
+        )
 
     # Somebody buys the same video again with the same key, behind our back.
     books = simulator.books()["creates"]
@@ -89,11 +77,6 @@ async def test_a_day_is_clean_only_if_an_audit_has_proven_it(inside: Site, simul
     page = await inside.read("/admin/audit")
     assert shown(page, "clean") == "No"
     assert (await the_run(inside)).ref in page
-
-
-async def the_run(site: Site) -> Run:
-    (row,) = await site.office.watch.runs(Filters(), 10)
-    return row
 
 
 async def test_the_feed_tells_a_viewer_of_a_new_run_and_ends_with_the_session(inside: Site) -> None:
@@ -200,143 +183,6 @@ async def test_what_users_write_is_never_markup(inside: Site) -> None:
     for path in ("", "/runs", f"/runs/{row.ref}", "/limits", "/doubt", f"/runs?user_id={evil}"):
         page = await inside.read(f"/admin{path}")
         assert "<script>alert" not in page and "<img" not in page and "<b>" not in page and "49" not in page[:500]
-
-
-# -- what can be done about a run
-
-
-async def test_a_run_in_doubt_is_found_or_not_charged_with_a_reason(inside: Site, simulator: Simulator) -> None:
-    row = await in_doubt(inside, simulator, **IN_CHAT)
-    job = simulator.books()["creates"][-1]["job_id"]
-    page = await inside.read("/admin/doubt")
-    assert row.ref in page and job in page and f"/admin/runs/{row.ref}?job={job}#settle" in page
-
-    said = await inside.submit(f"/admin/runs/{row.ref}/found", job=job, why="  ", sure="yes")
-    assert "a job id, a reason and the tick are needed" in said
-    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", why="their console is empty")
-    assert "a reason and the tick are needed" in said
-    assert (await the_run(inside)).state is State.UNCERTAIN
-
-    said = await inside.submit(f"/admin/runs/{row.ref}/found", job=job, why="their console", sure="yes")
-    assert said == f"{row.ref} is job {job}. Its price ($0.80) counts; the video is fetched now."
-    after = await inside.carried(row.run_id)
-    assert (after.state, after.job_id, after.spent_microusd) == (State.SAVED, job, PRICE_MICROUSD)
-    page = await inside.read(f"/admin/runs/{row.ref}")
-    assert "by: web:Ada" in page and "why: their console" in page
-    said = await inside.submit(f"/admin/runs/{row.ref}/found", job="video_other", why="again", sure="yes")
-    assert "neither in doubt nor parked" in said
-    assert simulator.creates() == 1
-
-
-async def test_not_charged_frees_the_money_and_a_job_of_another_run_is_not_taken(
-    inside: Site, simulator: Simulator
-) -> None:
-    other = await inside.carried(await inside.order("another"))
-    row = await in_doubt(inside, simulator, user_id="cli:two")
-    assert other.job_id
-    said = await inside.submit(f"/admin/runs/{row.ref}/found", job=other.job_id, why="I guess", sure="yes")
-    assert "belongs to another run" in said and "Nothing was changed" in said
-
-    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", why="asked them", sure="yes")
-    assert said == f"{row.ref} was not charged: $0.80 is free again, and its user is told."
-    after = await inside.world.ledger.load(row.run_id)
-    assert after is not None
-    assert (after.state, after.held_microusd, after.released_microusd) == (State.FAILED, 0, PRICE_MICROUSD)
-
-
-async def test_cancel_works_before_the_purchase_and_not_after(inside: Site, simulator: Simulator) -> None:
-    waiting = await inside.world.ledger.load(await inside.order("a kite", confirm=True, **IN_CHAT))
-    assert waiting is not None
-    assert "Cancel it" in await inside.read(f"/admin/runs/{waiting.ref}")
-    said = await inside.submit(f"/admin/runs/{waiting.ref}/cancel")
-    assert said == f"{waiting.ref} is canceled; nothing was bought, and $0.80 is free again."
-    bought = await inside.carried(await inside.order("a boat"))
-    assert "cannot be canceled any more: it is saved" in await inside.submit(f"/admin/runs/{bought.ref}/cancel")
-    assert simulator.creates() == 1
-
-
-async def test_a_video_that_did_not_arrive_is_delivered_again(inside: Site, desk: Desk) -> None:
-    row = await inside.carried(await inside.order("a boat", **IN_CHAT))
-    desk.write("update onetake.runs set told_state = state, next_look_at = 'infinity' where run_id = %s", row.run_id)
-    assert "Deliver again" in await inside.read(f"/admin/runs/{row.ref}")
-
-    said = await inside.submit(f"/admin/runs/{row.ref}/deliver")
-
-    assert said == f"{row.ref} is brought to its user again; that costs nothing."
-    assert str(row.run_id) in await inside.world.ledger.due_runs(10)
-    assert ("deliver", "asked_again") in desk.events(str(row.run_id))
-
-
-# -- limits
-
-
-async def test_every_limit_on_the_page_can_be_set_and_is_kept_with_who_and_before(inside: Site) -> None:
-    limits = {limit.key for limit in await inside.office.operators.limits()}
-    page = await inside.read("/admin/limits")
-    assert limits == {key for key in limits if f'id="limit-{key}"' in page}, "a limit is missing on the page"
-
-    said = await inside.submit("/admin/limits", key="budget_day_microusd", value="12.5")
-    assert said == "budget_day_microusd: $100,000,000.00 before, $12.50 now."
-    said = await inside.submit("/admin/limits", key="rollout", value="percent")
-    assert said == "rollout: all before, percent now."
-    last, before_it, *_ = await inside.office.watch.changes(5)
-    assert (last.key, last.who, last.before, last.after) == ("rollout", "web:Ada", "all", "percent")
-    assert (before_it.after, before_it.before) == (12_500_000, 100_000_000 * MICROUSD)
-
-
-@pytest.mark.parametrize(
-    ("form", "says"),
-    [
-        ({"key": "cooldown_seconds", "value": "soon"}, "cooldown_seconds was not changed: soon is no number."),
-        ({"key": "cooldown_seconds", "value": ""}, "nothing is no number"),
-        ({"key": "budget_day_microusd", "value": "NaN"}, "is no number"),
-        ({"key": "budget_day_microusd", "value": "1e400"}, "is no number"),
-        ({"key": "budget_day_microusd", "value": "1e999999"}, "is no number"),
-        ({"key": "budget_day_microusd", "value": "-Infinity"}, "is no number"),
-        ({"key": "cooldown_seconds", "value": "9" * 499}, "not changed"),
-        ({"key": "budget_day_microusd", "value": "0.0000001"}, "is no number"),
-        ({"key": "cooldown_seconds", "value": "-1"}, "cooldown_seconds was not changed: it must be"),
-        ({"key": "cooldown_seconds", "value": "99999999999999999999"}, "not changed"),
-        ({"key": "no_such", "value": "1"}, "no_such was not changed: there is no such limit."),
-        ({"key": "rollout", "value": "half"}, "rollout was not changed"),
-        ({"key": "budget_day_microusd", "value": "1", "user_id": "tg:1"}, "that limit is for all"),
-    ],
-)
-async def test_a_limit_that_cannot_be_is_refused_in_one_sentence(inside: Site, form: dict[str, str], says: str) -> None:
-    before = await inside.office.operators.limits()
-
-    assert says in await inside.submit("/admin/limits", **form)
-    assert await inside.office.operators.limits() == before
-
-
-async def test_one_users_limit_is_set_and_taken_back(inside: Site, desk: Desk) -> None:
-    await inside.order("a boat", user_id="tg:1")
-    said = await inside.submit("/admin/limits", key="videos_per_user_day", value="2", user_id="tg:1")
-    assert said == "videos_per_user_day of tg:1: the limit of all before, 2 now."
-    assert "videos_per_user_day = 2" in await inside.read("/admin/limits")
-    said = await inside.submit("/admin/limits", key="videos_per_user_day", value="", user_id="tg:1")
-    assert said == "videos_per_user_day of tg:1: 2 before, the limit of all now."
-
-
-async def test_a_pause_needs_the_reason_that_users_read_and_is_ended_by_a_click(inside: Site) -> None:
-    assert "users are shown the reason" in await inside.submit("/admin/pause", why=" ")
-    await inside.submit("/admin/pause", why="Back at 18:00.")
-    controls = await inside.office.operators.controls()
-    assert (controls.paused, controls.pause_reason, controls.paused_by) == (True, "Back at 18:00.", "web:Ada")
-    assert "Back at 18:00." in await inside.read("/admin")
-    await inside.submit("/admin/resume")
-    assert not (await inside.office.operators.controls()).paused
-
-
-async def test_users_are_blocked_let_in_and_named(inside: Site) -> None:
-    await inside.submit("/admin/users", user_id="tg:7", act="block", why="spam")
-    page = await inside.read("/admin/limits")
-    assert "blocked" in page and "spam" in page
-    await inside.submit("/admin/users", user_id="tg:7", act="unblock")
-    assert "may order again" not in await inside.read("/admin/limits")  # said once
-    assert "is on the list" in await inside.submit("/admin/users", user_id="tg:7", act="invite")
-    assert "a user is tg:" in await inside.submit("/admin/users", user_id="Ada", act="block")
-    assert "block, unblock or invite" in await inside.submit("/admin/users", user_id="tg:7", act="burn")
 
 
 # -- prompts

@@ -1,0 +1,289 @@
+"""What operators change from the page: what it does, what it says, and what is kept of it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from procrastinate.exceptions import ConnectorException
+
+from pipeline.amounts import MICROUSD
+from pipeline.engine import Engine
+from pipeline.ledger import Ledger
+from pipeline.operators import Operators
+from pipeline.records import JobSource, Run, State
+from pipeline.road import Json, LedgerUnavailable
+from tests.fixtures import PRICE_MICROUSD, Simulator
+from tests.ledger.desk import Desk
+from tests.web.site import Site, in_doubt, the_run
+from web.office import OFFICE, Office
+
+IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "user_id": "tg:42"}
+
+# -- what can be done about a run
+
+
+async def test_a_run_in_doubt_is_found_or_not_charged_with_a_reason(inside: Site, simulator: Simulator) -> None:
+    row = await in_doubt(inside, simulator, **IN_CHAT)
+    job = simulator.books()["creates"][-1]["job_id"]
+    page = await inside.read("/admin/doubt")
+    assert row.ref in page and job in page and f"/admin/runs/{row.ref}?job={job}#settle" in page
+
+    said = await inside.submit(f"/admin/runs/{row.ref}/found", job=job, why="  ", sure="yes")
+    assert "a job id, a reason and the tick are needed" in said
+    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", why="their console is empty")
+    assert "a reason and the tick are needed" in said
+    assert (await the_run(inside)).state is State.UNCERTAIN
+
+    said = await inside.submit(f"/admin/runs/{row.ref}/found", job=job, why="their console", sure="yes")
+    assert said == f"{row.ref} is job {job}. Its price ($0.80) counts; the video is fetched now."
+    after = await inside.carried(row.run_id)
+    assert (after.state, after.job_id, after.spent_microusd) == (State.SAVED, job, PRICE_MICROUSD)
+    page = await inside.read(f"/admin/runs/{row.ref}")
+    assert "by: web:Ada" in page and "why: their console" in page
+    said = await inside.submit(f"/admin/runs/{row.ref}/found", job="video_other", why="again", sure="yes")
+    assert "neither in doubt nor parked, so there is nothing to settle: it is saved. Nothing was changed." in said
+    assert simulator.creates() == 1
+
+
+def seen(row: Run) -> dict[str, str]:
+    """What the page's form carries of the run it shows."""
+    return {"shown_state": row.state.value, "shown_job": row.job_id or ""}
+
+
+def fields(html: str) -> dict[str, str]:
+    """The hidden ones of the last form."""
+    return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', html))
+
+
+async def test_a_word_on_a_page_that_is_out_of_date_is_not_taken(
+    inside: Site, simulator: Simulator, desk: Desk
+) -> None:
+    row = await in_doubt(inside, simulator)
+    form = fields(await inside.read(f"/admin/runs/{row.ref}"))
+    assert (form["shown_state"], form["shown_job"]) == ("uncertain", "")
+    job = simulator.books()["creates"][-1]["job_id"]
+    await inside.world.ledger.record_submission(row.run_id, job, JobSource.LIST)
+    desk.write("update onetake.runs set parked_at = now() where run_id = %s", row.run_id)
+
+    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", why="not in their books", sure="yes", **form)
+
+    assert said == f"More is known of {row.ref} than your page showed: look again. Nothing was changed."
+    after = await the_run(inside)
+    assert (after.state, after.job_id, after.held_microusd) == (State.RENDERING, job, PRICE_MICROUSD)
+    form = fields(await inside.read("/admin/doubt"))
+    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", why="they took it back", sure="yes", **form)
+    assert "was not charged" in said
+
+
+async def test_the_providers_own_answer_is_not_replaced_by_a_persons(
+    inside: Site, simulator: Simulator, desk: Desk
+) -> None:
+    row = await in_doubt(inside, simulator)
+    await inside.world.ledger.record_submission(row.run_id, "video_x", JobSource.LIST)
+    desk.write("update onetake.runs set parked_at = now(), job_source = 'answer' where run_id = %s", row.run_id)
+
+    said = await inside.submit(f"/admin/runs/{row.ref}/found", job="video_y", why="I saw it", sure="yes")
+
+    assert said.startswith(f"Run {row.ref} has job video_x by the provider's own answer; another cannot replace it.")
+
+
+# -- what is said when something is away
+
+
+def with_office(site: Site, **changes: Any) -> None:
+    """As if the page had been opened with another office; the application is otherwise frozen by now."""
+    server: Any = site.client.server
+    server.app._state[OFFICE] = replace(site.office, **changes)
+
+
+def answers_are_lost(office: Office, *names: str) -> dict[str, Any]:
+    """These functions of the ledger do what they are asked, and the answer never comes."""
+    inner = office.ledger.rpc
+
+    async def rpc(name: str, args: Mapping[str, Json]) -> Json:
+        answer = await inner(name, args)
+        if name in names:
+            raise LedgerUnavailable("the connection broke")
+        return answer
+
+    return {"ledger": Ledger(rpc), "operators": Operators(rpc)}
+
+
+async def test_a_change_whose_answer_is_lost_is_not_said_to_have_changed_nothing(inside: Site) -> None:
+    row = await inside.world.ledger.load(await inside.order())
+    assert row is not None
+    with_office(inside, **answers_are_lost(inside.office, "cancel_run", "set_paused"))
+    for path, form in ((f"/admin/runs/{row.ref}/cancel", {}), ("/admin/pause", {"why": "fire"})):
+        answer = await inside.client.post(path, data={"csrf": await inside.csrf(), **form})
+        said = await answer.text()
+        assert answer.status == 503, path
+        assert "may have been done all the same. Look before you try again." in said and "nothing was" not in said
+
+    assert (await the_run(inside)).state is State.CANCELED
+    assert (await inside.office.operators.controls()).paused
+
+
+async def test_found_it_is_kept_with_who_and_why_or_not_at_all(inside: Site, simulator: Simulator) -> None:
+    row = await in_doubt(inside, simulator)
+    job = simulator.books()["creates"][-1]["job_id"]
+    with_office(inside, **answers_are_lost(inside.office, "record_event", "settle_found"))
+
+    form = {"csrf": await inside.csrf(), "job": job, "why": "their console", "sure": "yes"}
+    assert (await inside.client.post(f"/admin/runs/{row.ref}/found", data=form)).status == 503
+
+    last = (await inside.office.operators.events(row.run_id))[-1]
+    assert (await the_run(inside)).job_id == job
+    assert (last.step, last.outcome) == ("settle", "found")
+    assert last.detail == {"by": "web:Ada", "why": "their console", "job": job}
+
+
+async def test_a_change_stands_when_the_queue_is_away_and_the_sweep_finds_the_run(
+    inside: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = await inside.world.ledger.load(await inside.order())
+    assert row is not None
+
+    async def away(_: Engine, run_id: UUID | str) -> None:
+        raise ConnectorException(f"no connection for {run_id}")
+
+    monkeypatch.setattr(Engine, "enqueue", away)
+    said = await inside.submit(f"/admin/runs/{row.ref}/cancel")
+
+    assert said == f"{row.ref} is canceled; nothing was bought, and $0.80 is free again."
+
+
+async def test_not_charged_frees_the_money_and_a_job_of_another_run_is_not_taken(
+    inside: Site, simulator: Simulator
+) -> None:
+    other = await inside.carried(await inside.order("another"))
+    row = await in_doubt(inside, simulator, user_id="cli:two")
+    assert other.job_id
+    said = await inside.submit(f"/admin/runs/{row.ref}/found", job=other.job_id, why="I guess", sure="yes")
+    assert "belongs to another run" in said and "Nothing was changed" in said
+
+    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", why="asked them", sure="yes", **seen(row))
+    assert said == f"{row.ref} was not charged: $0.80 is free again, and its user is told."
+    after = await inside.world.ledger.load(row.run_id)
+    assert after is not None
+    assert (after.state, after.held_microusd, after.released_microusd) == (State.FAILED, 0, PRICE_MICROUSD)
+
+
+async def test_cancel_works_before_the_purchase_and_not_after(inside: Site, simulator: Simulator) -> None:
+    waiting = await inside.world.ledger.load(await inside.order("a kite", confirm=True, **IN_CHAT))
+    assert waiting is not None
+    assert "Cancel it" in await inside.read(f"/admin/runs/{waiting.ref}")
+    said = await inside.submit(f"/admin/runs/{waiting.ref}/cancel")
+    assert said == f"{waiting.ref} is canceled; nothing was bought, and $0.80 is free again."
+    bought = await inside.carried(await inside.order("a boat"))
+    assert "cannot be canceled any more: it is saved" in await inside.submit(f"/admin/runs/{bought.ref}/cancel")
+    assert simulator.creates() == 1
+
+
+async def test_a_video_that_did_not_arrive_is_delivered_again(inside: Site, desk: Desk) -> None:
+    row = await inside.carried(await inside.order("a boat", **IN_CHAT))
+    desk.write("update onetake.runs set told_state = state, next_look_at = 'infinity' where run_id = %s", row.run_id)
+    assert "Deliver again" in await inside.read(f"/admin/runs/{row.ref}")
+
+    said = await inside.submit(f"/admin/runs/{row.ref}/deliver")
+
+    assert said == f"{row.ref} is brought to its user again; that costs nothing."
+    assert str(row.run_id) in await inside.world.ledger.due_runs(10)
+    assert ("deliver", "asked_again") in desk.events(str(row.run_id))
+
+
+# -- limits
+
+
+async def test_every_limit_on_the_page_can_be_set_and_is_kept_with_who_and_before(inside: Site) -> None:
+    limits = {limit.key for limit in await inside.office.operators.limits()}
+    page = await inside.read("/admin/limits")
+    assert limits == {key for key in limits if f'id="limit-{key}"' in page}, "a limit is missing on the page"
+
+    said = await inside.submit("/admin/limits", key="budget_day_microusd", value="12.5")
+    assert said == "budget_day_microusd: $100,000,000.00 before, $12.50 now."
+    said = await inside.submit("/admin/limits", key="rollout", value="percent")
+    assert said == "rollout: all before, percent now."
+    last, before_it, *_ = await inside.office.watch.changes(5)
+    assert (last.key, last.who, last.before, last.after) == ("rollout", "web:Ada", "all", "percent")
+    assert (before_it.after, before_it.before) == (12_500_000, 100_000_000 * MICROUSD)
+
+
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        ({"key": "cooldown_seconds", "value": "soon"}, "cooldown_seconds was not changed: soon is no number."),
+        ({"key": "cooldown_seconds", "value": ""}, "nothing is no number"),
+        ({"key": "budget_day_microusd", "value": "NaN"}, "is no number"),
+        ({"key": "budget_day_microusd", "value": "1e400"}, "is no number"),
+        ({"key": "budget_day_microusd", "value": "1e999999"}, "is no number"),
+        ({"key": "budget_day_microusd", "value": "-Infinity"}, "is no number"),
+        ({"key": "cooldown_seconds", "value": "9" * 499}, "not changed"),
+        ({"key": "budget_day_microusd", "value": "0.0000001"}, "is no number"),
+        ({"key": "cooldown_seconds", "value": "-1"}, "cooldown_seconds was not changed: it must be"),
+        ({"key": "cooldown_seconds", "value": "99999999999999999999"}, "not changed"),
+        ({"key": "no_such", "value": "1"}, "no_such was not changed: there is no such limit."),
+        ({"key": "rollout", "value": "half"}, "rollout was not changed"),
+        ({"key": "budget_day_microusd", "value": "1", "user_id": "tg:1"}, "that limit is for all"),
+    ],
+)
+async def test_a_limit_that_cannot_be_is_refused_in_one_sentence(inside: Site, form: dict[str, str], says: str) -> None:
+    before = await inside.office.operators.limits()
+
+    assert says in await inside.submit("/admin/limits", **form)
+    assert await inside.office.operators.limits() == before
+
+
+async def test_one_users_limit_is_set_and_taken_back(inside: Site, desk: Desk) -> None:
+    await inside.order("a boat", user_id="tg:1")
+    said = await inside.submit("/admin/limits", key="videos_per_user_day", value="2", user_id="tg:1")
+    assert said == "videos_per_user_day of tg:1: the limit of all before, 2 now."
+    assert "videos_per_user_day = 2" in await inside.read("/admin/limits")
+    said = await inside.submit("/admin/limits", key="videos_per_user_day", value="", user_id="tg:1")
+    assert said == "videos_per_user_day of tg:1: 2 before, the limit of all now."
+
+
+async def test_a_pause_needs_the_reason_that_users_read_and_is_ended_by_a_click(inside: Site) -> None:
+    assert "users are shown the reason" in await inside.submit("/admin/pause", why=" ")
+    await inside.submit("/admin/pause", why="Back at 18:00.")
+    controls = await inside.office.operators.controls()
+    assert (controls.paused, controls.pause_reason, controls.paused_by) == (True, "Back at 18:00.", "web:Ada")
+    assert "Back at 18:00." in await inside.read("/admin")
+    await inside.submit("/admin/resume")
+    assert not (await inside.office.operators.controls()).paused
+
+
+@pytest.mark.parametrize("budget", [4_000, 1_005_000, 50_000_000, 1_234_567_890_000, 1])
+async def test_a_budget_is_shown_as_it_is_and_set_again_unchanged(inside: Site, budget: int) -> None:
+    await inside.office.operators.set_limit("budget_day_microusd", budget, "tests")
+    found = re.search(r'id="limit-budget_day_microusd"[^>]* value="([^"]*)"', await inside.read("/admin/limits"))
+    assert found
+    await inside.submit("/admin/limits", key="budget_day_microusd", value=found[1])
+
+    (limit,) = [each for each in await inside.office.operators.limits() if each.key == "budget_day_microusd"]
+    assert limit.value == budget
+
+
+@pytest.mark.parametrize(
+    "user", ["42", "TG:42", "tg:", "tg:forty", "tg: 42", "tg:042", "tg:4\u0662", "cli:", "web:Ada"]
+)
+async def test_nothing_is_set_for_somebody_whom_nobody_can_be(inside: Site, user: str) -> None:
+    for said in (
+        await inside.submit("/admin/limits", key="videos_per_user_day", value="1", user_id=user),
+        await inside.submit("/admin/users", act="block", user_id=user, why="x"),
+    ):
+        assert said.endswith(f"a user is tg:<Telegram id> or cli:<name>, not {user}.")
+    assert await inside.office.operators.users(10) == ()
+
+
+async def test_users_are_blocked_let_in_and_named(inside: Site) -> None:
+    await inside.submit("/admin/users", user_id="tg:7", act="block", why="spam")
+    page = await inside.read("/admin/limits")
+    assert "blocked" in page and "spam" in page
+    await inside.submit("/admin/users", user_id="tg:7", act="unblock")
+    assert "may order again" not in await inside.read("/admin/limits")  # said once
+    assert "is on the list" in await inside.submit("/admin/users", user_id="tg:7", act="invite")
+    assert "a user is tg:" in await inside.submit("/admin/users", user_id="Ada", act="block")
+    assert "block, unblock or invite" in await inside.submit("/admin/users", user_id="tg:7", act="burn")
