@@ -32,7 +32,7 @@ run: $(STAMP) ## the bot; without a token, in your browser with everything outsi
 	@.venv/bin/onetake bot
 
 test: $(STAMP) ## the whole suite, offline, in random order
-	@$(CLEAN) .venv/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(CLEAN) .venv/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy, strict
 	@.venv/bin/ruff check .

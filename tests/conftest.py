@@ -11,6 +11,23 @@ pytest_plugins = ["tests.fixtures", "tests.recordings", "tests.openapi"]
 
 TESTS = Path(__file__).parent
 CASSETTES = TESTS.parent / "cassettes"
+# Files that take half a minute or longer: in any order, but first, so that no worker is alone with one at the end.
+LONG = frozenset(
+    {
+        "bot/test_over_http.py",
+        "cli/prompts/test_edit_and_record.py",
+        "cli/prompts/test_readme.py",
+        "cli/prompts/test_workbench.py",
+        "cli/test_bot_process.py",
+        "cli/test_processes.py",
+        "cli/test_story.py",
+        "guarantee/test_kill9.py",
+        "guarantee/test_machines.py",
+        "guarantee/test_telegram.py",
+        "ledger/test_any_order.py",
+        "web/test_in_browser.py",
+    }
+)
 THIS_MACHINE = [r"127\.0\.0\.1$", r"::1$", r"/"]  # the last: Unix sockets
 
 
@@ -27,10 +44,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 
+@pytest.hookimpl(trylast=True)  # after they were shuffled
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("block_network") is None:
             item.add_marker(pytest.mark.block_network(allowed_hosts=THIS_MACHINE))
+    items.sort(key=lambda item: item.path.relative_to(TESTS).as_posix() not in LONG)
 
 
 @pytest.fixture(scope="module")

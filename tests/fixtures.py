@@ -1,18 +1,20 @@
 """What tests of the whole need: a real PostgreSQL, a simulator in its own process, and a world between them."""
 
 import asyncio
+import atexit
 import json
 import os
 import random
 import re
 import secrets
-import subprocess
-import sys
+import shutil
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -36,10 +38,13 @@ from steps.contracts import CONTRACTS
 from steps.provider import open_provider
 from steps.shelf import PromptShelf
 from tests.npm import Absent
+from tests.nursery import Nursery
 from tests.postgres17 import open_postgres17
 
 ROOT = Path(__file__).parent.parent
 KEY = "test-key"
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES_MIN = 8 << 30  # of which a server takes a quarter at most, mostly for its log
 PRICE_MICROUSD = 800_000  # 8 s of sim-1
 
 
@@ -75,23 +80,23 @@ class Simulator:
 
 @contextmanager
 def simulator_process(*options: str) -> Iterator[Simulator]:
-    """Starts one on a free port; ends it by its own handle."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "simulator", "--port", "0", "--tiny-clips", "--refund-failed", *options],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
+    """One on a free port."""
+    with _nursery().simulator("--port", "0", "--tiny-clips", "--refund-failed", *options) as line:
         match = re.search(r"http\S+", line)
         assert match, f"the simulator did not start: {line}"
         yield Simulator(match[0])
-    finally:
-        process.terminate()
-        process.wait(10)
-        process.stdout.close()
+
+
+@cache
+def _nursery_of(_: int) -> Nursery:
+    nursery = Nursery()
+    atexit.register(nursery.close)
+    return nursery
+
+
+def _nursery() -> Nursery:
+    """This process's own: one that was forked has its parent's modules, and must not share its pipe."""
+    return _nursery_of(os.getpid())
 
 
 @pytest.fixture
@@ -115,10 +120,20 @@ def _chosen_server(folder: Path) -> Iterator[str]:
         pytest.skip(str(why))
 
 
+@contextmanager
+def _fast_folder(elsewhere: pytest.TempPathFactory) -> Iterator[Path]:
+    """In memory where there is room: each test makes and drops a database, which a disk takes ten times as long for."""
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_BYTES_MIN:
+        yield elsewhere.mktemp("postgres")
+        return
+    with TemporaryDirectory(prefix="onetake-tests-", dir=MEMORY, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(scope="session")
 def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server for the whole run, with a migrated template that tests copy."""
-    with _chosen_server(tmp_path_factory.mktemp("postgres")) as uri:
+    with _fast_folder(tmp_path_factory) as folder, _chosen_server(folder) as uri:
         with psycopg.connect(uri, autocommit=True) as connection:
             connection.execute("create database ledger_template")
         template = psycopg.conninfo.make_conninfo(uri, dbname="ledger_template")

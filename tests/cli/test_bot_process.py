@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,11 @@ STOP_SECONDS_MAX = 10
 
 
 @pytest.fixture
-def machine(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> Machine:
+def machine(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> Iterator[Machine]:
     root = simulator.url.removesuffix("/v1")
     telegram = {"TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_API_BASE": root}
-    return Machine(tmp_path, simulator, {"DATABASE_URL": ledger_dsn} | telegram)
+    with Machine(tmp_path, simulator, {"DATABASE_URL": ledger_dsn} | telegram) as machine:
+        yield machine
 
 
 def card(ben: Person) -> int | None:

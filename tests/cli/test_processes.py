@@ -24,8 +24,10 @@ def slow_simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def machine(ledger_dsn: str, slow_simulator: Simulator, tmp_path: Path) -> Machine:
-    return Machine(tmp_path, slow_simulator, {"DATABASE_URL": ledger_dsn, "RENDER_DEADLINE_SECONDS": "60"})
+def machine(ledger_dsn: str, slow_simulator: Simulator, tmp_path: Path) -> Iterator[Machine]:
+    settings = {"DATABASE_URL": ledger_dsn, "RENDER_DEADLINE_SECONDS": "60"}
+    with Machine(tmp_path, slow_simulator, settings) as machine:
+        yield machine
 
 
 def test_help_comes_at_once() -> None:

@@ -7,18 +7,31 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.fixtures import KEY, QUICK, Simulator
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A data folder and settings; everything started on it shares the embedded database."""
+    """A data folder and settings; everything started on it shares the embedded database.
+
+    As a context it kills what still runs at its end.
+    """
 
     home: Path
     sim: Simulator
     settings: dict[str, str] = field(default_factory=dict)
+    started: "list[subprocess.Popen[str]]" = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def environment(self) -> dict[str, str]:
         quiet = {"PATH": os.environ["PATH"], "HOME": str(self.home), "ONETAKE_IGNORE_ENV_FILE": "1"}
@@ -26,7 +39,7 @@ class Machine:
         return quiet | QUICK | partners | {"ONETAKE_HOME": str(self.home)} | self.settings
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "cli", *arguments],
             env=self.environment(),
             cwd=Path(__file__).parent.parent.parent,
@@ -34,6 +47,8 @@ class Machine:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
 
     def onetake(self, *arguments: str) -> tuple[int, str]:
         """Exit code and standard output of one command."""
@@ -51,7 +66,7 @@ class Machine:
         return int(out.splitlines()[0].removeprefix("Total videos: "))
 
 
-def until(true: Any, seconds: float = 20) -> None:
+def until(true: Any, seconds: float = 60) -> None:
     """Waits for a condition, looking often."""
     give_up = time.monotonic() + seconds
     while not true():

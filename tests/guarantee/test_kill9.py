@@ -19,12 +19,10 @@ from tests.guarantee.processes import Machine, until
 def test_a_run_whose_process_is_killed_ends_saved_after_one_paid_call(
     where: str, target: str, kind: str, how: dict[str, object], simulator: Simulator, tmp_path: Path, ledger_dsn: str
 ) -> None:
-    machine = Machine(tmp_path, simulator, {"DATABASE_URL": ledger_dsn})
     simulator.trouble(target, kind, **how)
-    process = machine.start("create", "a paper boat", "--key", "k", "--json")
-    until(lambda: simulator.control("GET", "/_sim/faults")["met"].get(f"{target}:{kind}", 0) == 1)
-    process.kill()
-    process.communicate()
+    with Machine(tmp_path, simulator, {"DATABASE_URL": ledger_dsn}) as machine:
+        machine.start("create", "a paper boat", "--key", "k", "--json")
+        until(lambda: simulator.control("GET", "/_sim/faults")["met"].get(f"{target}:{kind}", 0) == 1)
 
     code, result = machine.create("--key", "k")
 
@@ -36,12 +34,10 @@ def test_a_run_whose_process_is_killed_ends_saved_after_one_paid_call(
 
 
 def test_a_killed_process_leaves_nothing_that_stops_the_next(simulator: Simulator, tmp_path: Path) -> None:
-    machine = Machine(tmp_path, simulator)
     simulator.trouble("chat", "slow_headers", seconds=3)
-    process = machine.start("create", "a paper boat", "--key", "k", "--json")
-    until(lambda: simulator.books()["chat_calls"] == 1)
-    process.kill()
-    process.communicate()
+    with Machine(tmp_path, simulator) as machine:
+        machine.start("create", "a paper boat", "--key", "k", "--json")
+        until(lambda: simulator.books()["chat_calls"] == 1)
 
     code, result = machine.create("--key", "k")
 

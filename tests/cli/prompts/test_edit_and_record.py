@@ -11,7 +11,7 @@ import pytest
 from tests.cli.prompts.program import onetake
 
 ROOT = Path(__file__).parents[3]
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".*cache", "__pycache__", "node_modules", ".onetake*")
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".*cache", "node_modules", ".onetake*")
 
 
 def cassette_tests(folder: Path, *names: str) -> "subprocess.CompletedProcess[str]":
