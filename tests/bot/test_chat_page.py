@@ -171,6 +171,7 @@ async def test_ben_is_refused_and_takes_the_rewrite_he_is_offered(chat: Chat, de
 
 async def test_a_phone_shows_everything_and_nothing_runs_over_its_edge(chat: Chat, phone: Page) -> None:
     await phone.goto(f"{chat.address}?as=ben")
+    await expect(phone.locator("#chat-about")).to_contain_text("you are Ben")  # before, a tap finds nobody who listens
     await phone.locator("#open-list").tap()
     await phone.get_by_test_id("add-person-name").fill("Chloe")
     await phone.get_by_test_id("add-person-submit").tap()
