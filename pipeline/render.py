@@ -27,7 +27,7 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no space, no quota, or 
 async def wait_and_save(run: Run, caption: asyncio.Task[Run], world: World) -> Run:
     fetched = clips.fetched_path(run, world)
     if clip := stored(fetched):  # a crash came between the file and the ledger
-        return await _settle(run, clip, caption, world)
+        return await _settle(run, clip, caption, world, world.boot_seconds())
     if not world.shop.sells(run):
         return await world.ledger.park(run.run_id, "provider_not_configured", next_look(run, world))
     ended = await _wait(run, world)
@@ -84,11 +84,12 @@ async def expected_seconds(run: Run, world: World) -> float:
 
 async def _fetch(run: Run, job: Job, fetched: Path, caption: asyncio.Task[Run], world: World) -> Run:
     draft = clips.new_draft(run.run_id, world)
+    started = world.boot_seconds()
     try:
         draft.parent.mkdir(parents=True, exist_ok=True)
         got = await generate_video.fetch(job, world.shop.provider, draft)
         if isinstance(got, Clip):
-            return await _settle(run, await asyncio.to_thread(save, draft, fetched), caption, world)
+            return await _settle(run, await asyncio.to_thread(save, draft, fetched), caption, world, started)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
@@ -119,9 +120,11 @@ async def _later(run: Run, why: str, world: World) -> Run:
     return await world.ledger.wait_until(run.run_id, fresh.read_at + FETCH_RETRY)
 
 
-async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], world: World) -> Run:
-    """The file is complete and synced; now Storage, if it is quick, and the caption; then the row may say so."""
-    started = world.boot_seconds()
+async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], world: World, started: float) -> Run:
+    """The file is complete and synced; now Storage, if it is quick, and the caption; then the row may say so.
+
+    `started`: when its fetch began, in boot seconds; what the step took counts from there.
+    """
     stored_as = await clips.upload_soon(run.run_id, clip.path, world)  # a machine that dies with its disk lost nothing
     await caption
     took_ms = int((world.boot_seconds() - started) * 1000)

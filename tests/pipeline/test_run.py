@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from pipeline.editions import Editions
+from pipeline.operators import Operators
 from pipeline.records import JobSource, Run, State
 from pipeline.run import admit, run
 from pipeline.world import World
@@ -310,6 +311,14 @@ async def test_reading_errors_while_it_renders_never_fail_a_run(world: World, si
     row = await carried(await admitted(world, simulator), world)
     assert row.state is State.SAVED
     assert simulator.creates() == 1
+
+
+async def test_saving_takes_as_long_as_the_clip_takes_to_come(world: World, simulator: Simulator) -> None:
+    simulator.trouble("content", "slow_headers", seconds=0.3)
+    row = await carried(await admitted(world, simulator), world)
+
+    (saved,) = [each for each in await Operators(world.ledger.rpc).events(row.run_id) if each.step == "save_video"]
+    assert saved.ms is not None and saved.ms >= 300
 
 
 @pytest.mark.parametrize(
