@@ -91,16 +91,19 @@ async def open_page(
     assert complaints == []
 
 
-async def take_picture(page: Page, name: str) -> None:
+async def take_picture(page: Page, name: str, *, whole: bool = False) -> None:
     """For the README, and only when asked for: a usual run changes no file of the repository.
 
-    ONETAKE_SCREENSHOTS=1 .venv/bin/python -m pytest tests/bot/test_chat_page.py -n0 -p no:randomly
+    `whole`: down to the page's end, not the window's.
+
+    ONETAKE_SCREENSHOTS=1 .venv/bin/python -m pytest tests/bot/test_chat_page.py tests/web/test_in_browser.py \
+        -n0 -p no:randomly
     """
     if os.environ.get("ONETAKE_SCREENSHOTS") != "1":
         return
     await page.mouse.move(0, 0)
     await expect(page.get_by_test_id("toast")).to_have_count(0)
-    drawn = Image.open(io.BytesIO(await page.screenshot())).convert("RGB")
+    drawn = Image.open(io.BytesIO(await page.screenshot(full_page=whole))).convert("RGB")
     path = PICTURES / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)

@@ -39,7 +39,7 @@ STATES: Mapping[State, str] = {
     State.FAILED: "came to nothing",
 }
 CAUSES: Mapping[str, str] = {
-    "duplicate": "same prompt again, while the first is made",
+    "duplicate": "same prompt again, within minutes",
     "replayed": "same request again (a second tap, a repeated update)",
     "busy": "user already has one unfinished",
     "cooldown": "too soon after the last one",

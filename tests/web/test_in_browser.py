@@ -120,11 +120,15 @@ async def test_the_overview_follows_a_run_by_itself(bot: Bot, page: Page, chat: 
     await expect(from_bot(chat, "Here it is")).to_be_visible()
     await expect(number(page, "paid-calls")).to_have_text(str(before + 1))
     await expect(number(page, "held-today")).to_have_text("$0.00")
+    await say(chat, "/create a paper boat sails down a gutter in the rain")
+    await expect(from_bot(chat, "It was not ordered again")).to_be_visible()
+    await expect(number(page, "blocked")).to_have_text("1")
+    await expect(number(page, "saved")).to_have_text("$0.80")
     assert bot.simulator.paid_calls() == before + 1
     assert await over_the_edge(page) == []
     await order(chat, bot, "ana", "un barco de papel bajo la lluvia")
     await expect(row).to_contain_text("rendering")
-    await take_picture(page, "admin")
+    await take_picture(page, "admin", whole=True)
     await expect(from_bot(chat, "Aquí está, abajo")).to_be_visible()
 
     await page.goto(f"{bot.admin}/runs?state=delivered")

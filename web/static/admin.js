@@ -53,35 +53,56 @@ function follow(live) {
 }
 
 const charts = {};
-const SERIES = {
-  money: [["spent", "Spent", "#1f5fae"], ["held", "Set aside", "#c98a1b"]],
-  counts: [["videos", "Videos", "#1d7a4c"], ["rejected", "Rejected", "#8a8f98"], ["blocked", "Blocked", "#b3261e"]],
+let days = [];
+const HALF_A_DAY = 43200;
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000];
+const money = (amount) => `$${amount.toFixed(2)}`;
+const KINDS = {
+  money: { series: [["held", "Set aside", "#c98a1b"], ["spent", "Spent", "#1f5fae"]], words: money },
+  counts: {
+    series: [["blocked", "Blocked", "#b3261e"], ["rejected", "Rejected", "#8a8f98"], ["videos", "Videos", "#1d7a4c"]],
+    words: String, incrs: WHOLE,
+  },
 };
+
+// A day is one bar: its parts lie on one another, the first named on top, so that none hides another.
+function stacked(series) {
+  return series.map((_, place) => days.map((day) => series.slice(place).reduce((sum, [key]) => sum + day[key], 0)));
+}
 
 function drawCharts() {
   const kept = document.getElementById("live-series");
   if (!kept || typeof uPlot === "undefined") return;
-  const days = JSON.parse(kept.textContent);
-  const x = days.map((each) => Date.parse(`${each.day}T00:00:00Z`) / 1000);
-  const soft = getComputedStyle(document.body).getPropertyValue("--soft");
-  const line = getComputedStyle(document.body).getPropertyValue("--line");
+  days = JSON.parse(kept.textContent);
+  const x = days.map((day) => Date.parse(`${day.day}T00:00:00Z`) / 1000);
   for (const place of document.querySelectorAll("[data-chart]")) {
-    const name = place.dataset.chart;
-    const data = [x, ...SERIES[name].map(([key]) => days.map((each) => each[key]))];
-    if (charts[name]) { charts[name].setData(data); continue; }
-    const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
-    charts[name] = new uPlot({
-      width: place.clientWidth, height: 200,
-      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "UTC"),
-      scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
-      axes: [axis, { ...axis, size: 60, incrs: name === "money" ? undefined : [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000], values: (_, ticks) => ticks.map((tick) => (name === "money" ? `$${tick.toFixed(2)}` : tick)) }],
-      series: [{ label: "Day (UTC)", value: (_, at) => (at === null ? "" : new Date(at * 1000).toISOString().slice(0, 10)) },
-        ...SERIES[name].map(([, label, stroke]) => ({
-          label, stroke, width: 2, points: { size: 4 },
-          value: (_, v) => (v === null ? "" : name === "money" ? `$${v.toFixed(2)}` : v),
-        }))],
-    }, data, place);
+    const kind = KINDS[place.dataset.chart];
+    const data = [x, ...stacked(kind.series)];
+    if (charts[place.dataset.chart]) charts[place.dataset.chart].setData(data);
+    else charts[place.dataset.chart] = new uPlot(looks(kind, place.clientWidth), data, place);
   }
+}
+
+function looks({ series, words, incrs }, width) {
+  const style = getComputedStyle(document.body);
+  const line = { stroke: style.getPropertyValue("--line"), width: 1 };
+  const axis = { stroke: style.getPropertyValue("--soft"), grid: line, ticks: line };
+  return {
+    width, height: 200,
+    tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "UTC"),
+    scales: {
+      x: { range: (_, first, last) => [first - HALF_A_DAY, last + HALF_A_DAY] },
+      y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] },
+    },
+    axes: [axis, { ...axis, size: 60, incrs, values: (_, ticks) => ticks.map(words) }],
+    series: [
+      { label: "Day (UTC)", value: (_, at) => (at === null ? "" : new Date(at * 1000).toISOString().slice(0, 10)) },
+      ...series.map(([key, label, fill]) => ({
+        label, fill, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.7, 40] }),
+        value: (_, __, ___, at) => (at === null ? "" : words(days[at][key])),
+      })),
+    ],
+  };
 }
 
 addEventListener("resize", () => {
