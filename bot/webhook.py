@@ -72,7 +72,8 @@ async def serve(
 
     The webhook stays set: updates wait at Telegram until the next start. Raises OSError, TelegramAPIError.
     """
-    runner = web.AppRunner(make_app(bot, feed, url, secret, app), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    whole = make_app(bot, feed, url, secret, app)
+    runner = web.AppRunner(whole, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, auto_decompress=False)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

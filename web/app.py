@@ -99,8 +99,11 @@ async def _end_feeds(app: web.Application) -> None:
 
 @asynccontextmanager
 async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
-    """Listens; the port is answered, for 0 takes any. Raises OSError."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    """Listens; the port is answered, for 0 takes any. Raises OSError.
+
+    Bodies are not unpacked: some hundred kilobytes from a stranger would become some hundred megabytes.
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, auto_decompress=False)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
