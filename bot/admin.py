@@ -199,6 +199,12 @@ async def _found(office: Office, arguments: list[str]) -> Markup:
     if run is None:
         return words("There is no run {ref}. Nothing was changed.", ref=arguments[0])
     recorded = await office.operators.settle_found(run.run_id, arguments[1], office.who)
+    if recorded.recorded and run.file is not None:
+        return words(
+            "{ref} is job {job}, and its video is here already. Nothing was changed.",
+            ref=run.ref,
+            job=code(arguments[1]),
+        )
     if recorded.recorded:
         await office.enqueue(run.run_id)
         return words(
@@ -208,8 +214,9 @@ async def _found(office: Office, arguments: list[str]) -> Markup:
         )
     if recorded.why == "owned":
         return words(
-            "Job {job} belongs to another run, by the provider's own answer. Nothing was changed.",
+            "Job {job} is run {ref}'s already. Nothing was changed.",
             job=code(arguments[1]),
+            ref=recorded.owner or "?",
         )
     return words(
         "{ref} is neither in doubt nor parked: {state}. Nothing was changed.",
@@ -225,6 +232,7 @@ async def _not_charged(office: Office, arguments: list[str]) -> Markup:
         return usage(words) if not arguments else words("There is no run {ref}. Nothing was changed.", ref=arguments[0])
     settled = await office.operators.settle_not_charged(run.run_id, office.who, " ".join(arguments[1:]) or None)
     if not settled.settled:
+        run = await office.ledger.find(run.ref) or run
         return words(
             "{ref} is neither in doubt nor parked: {state}. Nothing was changed.",
             ref=run.ref,

@@ -34,7 +34,7 @@ def make_app(bot: Bot, feed: Feed, url: str, secret: str, app: web.Application |
     """One of its own, or the given one with one route more."""
 
     async def update(request: web.Request) -> web.Response:
-        if not secrets.compare_digest(request.headers.get(SECRET_HEADER, "").encode(), secret.encode()):
+        if not secrets.compare_digest(_bytes(request.headers.get(SECRET_HEADER, "")), secret.encode()):
             return web.Response(status=401)
         try:
             found = Update.model_validate_json(await request.read(), context={"bot": bot})
@@ -55,6 +55,11 @@ def make_app(bot: Bot, feed: Feed, url: str, secret: str, app: web.Application |
         app.router.add_get("/healthz", healthz)
     app.router.add_post(path_of(url), update)
     return app
+
+
+def _bytes(header: str) -> bytes:
+    """Also of what is no text: headers are read with surrogates for bytes that are no UTF-8."""
+    return header.encode(errors="surrogatepass")
 
 
 @asynccontextmanager

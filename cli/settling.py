@@ -8,7 +8,7 @@ from cli.exits import Exit
 from cli.wishes import user_id
 from pipeline.amounts import usd
 from pipeline.config import load_settings
-from pipeline.operators_words import why_not_found, why_not_settled
+from pipeline.operators_words import found_words, why_not_found, why_not_settled
 
 
 async def settle_found(ref: str, job_id: str, why: str | None) -> Exit:
@@ -16,6 +16,9 @@ async def settle_found(ref: str, job_id: str, why: str | None) -> Exit:
         run = await desk.find(ref)
         recorded = await desk.operators.settle_found(run.run_id, job_id.strip(), user_id(None), why)
         run = await desk.find(run.ref)
+    if recorded.recorded and run.file is not None:
+        typer.echo(found_words(run, job_id))
+        return Exit.DONE
     if recorded.recorded:
         typer.echo(
             f"Run {run.ref} is job {run.job_id}: {sentences.STATE_WORDS[run.state]}. "
@@ -23,7 +26,7 @@ async def settle_found(ref: str, job_id: str, why: str | None) -> Exit:
             "`onetake worker` fetches its video, or the same `onetake create --key` again."
         )
         return Exit.DONE
-    typer.echo(why_not_found(run, recorded.why, job_id))
+    typer.echo(why_not_found(run, recorded, job_id))
     return Exit.ENDED_OTHERWISE
 
 

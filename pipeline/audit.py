@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 class Kind(StrEnum):
     TWO_PAID_CALLS = "two_paid_calls"
+    PERHAPS_TWO_PAID_CALLS = "perhaps_two_paid_calls"
     JOB_WITHOUT_RUN = "job_without_run"
     RUN_WITHOUT_JOB = "run_without_job"
     LATE_JOB = "late_job"
@@ -55,7 +56,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Books:
-    """Both sides of the comparison. `since` bounds it; runs and jobs a little older are there to explain others."""
+    """Both sides of the comparison. `since` bounds it.
+
+    Older runs are there if their end came since then, or has not come; older jobs to explain others, or to be theirs.
+    """
 
     runs: tuple[Run, ...]
     look: Look
@@ -92,7 +96,7 @@ class Audit:
 def compare(books: Books) -> tuple[tuple[Difference, ...], tuple[tuple[UUID, str], ...]]:
     """What differs, and which failed runs may have which job after all."""
     found = [*_of_owned_jobs(books)]
-    unexplained = [job for job in books.look.jobs if job.job_id not in books.doubts.owned and _recent(job, books)]
+    unexplained = [job for job in books.look.jobs if job.job_id not in books.doubts.owned]
     adoptions: list[tuple[UUID, str]] = []
     open_runs = _without_job(books)
     seen: set[UUID] = set()
@@ -106,7 +110,7 @@ def compare(books: Books) -> tuple[tuple[Difference, ...], tuple[tuple[UUID, str
         found += differences
         adoptions += adopted
         unexplained = [job for job in unexplained if job not in explained]
-    found += [_of_unexplained(job, books) for job in unexplained]
+    found += [_of_unexplained(job, books) for job in unexplained if _recent(job, books)]
     found += [_in_doubt(run) for run in open_runs if run.state is State.UNCERTAIN and run.parked]
     return tuple(found), tuple(adoptions)
 
@@ -204,9 +208,13 @@ def _of_group(
 
 def _of_unexplained(job: Job, books: Books) -> Difference:
     for run in books.runs:
-        if run.job_id is not None and job.prompt is not None and _in_its_window(job, run, books):
-            words = f"run {run.ref} has job {run.job_id}, and {job.job_id} is its order as well: two paid calls"
-            return _about(Kind.TWO_PAID_CALLS, words, run, job.job_id)
+        if run.job_id is None or not _in_its_window(job, run, books):
+            continue
+        if job.prompt is None:
+            words = f"no run owns job {job.job_id}, which shows no prompt: it may be a second one of run {run.ref}"
+            return _about(Kind.PERHAPS_TWO_PAID_CALLS, words, run, job.job_id)
+        words = f"run {run.ref} has job {run.job_id}, and {job.job_id} is its order as well: two paid calls"
+        return _about(Kind.TWO_PAID_CALLS, words, run, job.job_id)
     what = f"{job.model or 'a model'}, {job.seconds or '?'} s"
     return Difference(Kind.JOB_WITHOUT_RUN, f"no run owns job {job.job_id} ({what})", None, job.job_id)
 
@@ -285,7 +293,8 @@ async def _open_books(ledger: Ledger, shop: Shop, waits: Waits, since: datetime)
     """The list first: a job made after it was read is not missed by runs read later, but nothing is called missing."""
     over = request_over(waits)
     runs = await _runs_since(ledger, shop, since - waits.clock_skew - over)
-    seen = await look(shop.provider, back_to=(since - waits.clock_skew).timestamp())
+    oldest = min([since, *(run.submitting_at for run in runs if run.submitting_at is not None)])
+    seen = await look(shop.provider, back_to=(oldest - waits.clock_skew).timestamp())
     doubts = await ledger.doubts_at(shop.base_url, shop.key_fingerprint, [job.job_id for job in seen.jobs])
     shows_all = all(shop.rules_for(model).list_shows_all for model in {run.model for run in runs})
     return Books(runs, seen, doubts, since, waits.clock_skew, over, shows_all)

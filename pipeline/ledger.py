@@ -55,10 +55,14 @@ class Amended:
 
 @dataclass(frozen=True)
 class Recorded:
-    """Whether a job became a run's, and if not, why: owned, not_the_winner, state or unknown_run."""
+    """Whether a job became a run's, and if not, why: owned, not_the_winner, state or unknown_run.
+
+    `owner`: the ref of the run that has it, if it is owned.
+    """
 
     recorded: bool
     why: str | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from pipeline.amounts import usd
+from pipeline.ledger import Recorded
 from pipeline.records import Run, State
 
 # Why the provider's answer is not known.
@@ -17,15 +19,22 @@ DOUBTS: Mapping[str, str] = {
 # Why it is not said that the last day was without a duplicate.
 NOT_CLEAN: Mapping[str | None, str] = {
     "second_answer": "no: the provider answered one run with a second job",
-    "audit": "no: the audit found two paid calls for one run",
+    "audit": "no: an audit found two paid calls for one run, or a job that may be a second one",
     "not_audited": "not proven: no complete audit in the last day",
 }
 
 
-def why_not_found(run: Run, why: str | None, job_id: str) -> str:
-    """Why this job was not taken for the run's, whatever a person says. `why`: the ledger's word."""
-    if why == "owned":
-        return f"Job {job_id} belongs to another run, by the provider's own answer. Nothing was changed."
+def found_words(run: Run, job_id: str) -> str:
+    """What became of a run that a person found."""
+    if run.file is not None:
+        return f"{run.ref} is job {job_id}, and its video is here already. Nothing was changed."
+    return f"{run.ref} is job {job_id}. Its price ({usd(run.price_microusd)}) counts; the video is fetched now."
+
+
+def why_not_found(run: Run, recorded: Recorded, job_id: str) -> str:
+    """Why this job was not taken for the run's, whatever a person says."""
+    if recorded.why == "owned":
+        return f"Job {job_id} is run {recorded.owner}'s already. Nothing was changed."
     if run.parked and run.job_id:
         return (
             f"Run {run.ref} has job {run.job_id} by the provider's own answer; another cannot replace it. "
@@ -35,6 +44,9 @@ def why_not_found(run: Run, why: str | None, job_id: str) -> str:
 
 
 def why_not_settled(run: Run) -> str:
+    """It may be settled already, by this very call: one whose answer was lost is asked again."""
+    if run.reason == "not_charged":
+        return f"Run {run.ref} is settled as not charged: {usd(run.released_microusd)} is free again."
     if run.state is State.SUBMITTING:
         return f"Run {run.ref} is being bought at this moment; try again in two minutes. Nothing was changed."
     return (

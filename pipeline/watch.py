@@ -9,6 +9,7 @@ Effects  `deliver_again` makes a run due; the rest only reads (and counts the da
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,14 @@ from pydantic import TypeAdapter
 from pipeline.operators import Controls, Stats
 from pipeline.records import Run, State, read_run
 from pipeline.road import Json, Rpc
+
+
+class DeliverAgain(StrEnum):
+    """What came of asking for a video to be brought again: nothing to bring in STATE, or somebody is at it."""
+
+    ASKED = "asked"
+    STATE = "state"
+    UNDER_WAY = "under_way"
 
 
 @dataclass(frozen=True)
@@ -197,11 +206,11 @@ class Watch:
         """The latest first."""
         return _AUDITS.validate_python(await self._rpc("list_audits", {"at_most": at_most}))
 
-    async def deliver_again(self, run_id: UUID, who: str) -> bool:
-        """Of a saved video that did not arrive; False if there is nothing to bring."""
+    async def deliver_again(self, run_id: UUID, who: str) -> DeliverAgain:
+        """Of a saved video that did not arrive."""
         answer = await self._rpc("deliver_again", {"run_id": str(run_id), "who": who})
         assert isinstance(answer, dict), "deliver_again answers an object"
-        return bool(answer["asked"])
+        return DeliverAgain(answer["why"] or "asked")
 
 
 _OVERVIEW = TypeAdapter(Overview)

@@ -10,8 +10,9 @@ from aiohttp import web
 from pipeline.amounts import MICROUSD, usd
 from pipeline.audit import audit, last_audit
 from pipeline.operators import USER_ID_WORDS, LimitNotSet, is_user_id
-from pipeline.operators_words import why_not_found, why_not_settled
-from pipeline.records import Run, State
+from pipeline.operators_words import found_words, why_not_found, why_not_settled
+from pipeline.records import State
+from pipeline.watch import DeliverAgain
 from web.office import OFFICE
 from web.rendering import SESSION, say
 from web.views import found_run
@@ -50,9 +51,9 @@ async def settle_found(request: web.Request) -> web.StreamResponse:
     recorded = await office.operators.settle_found(row.run_id, job, who, why)
     if recorded.recorded:
         await office.enqueue(row.run_id)
-        say(request, f"{row.ref} is job {job}. Its price ({usd(row.price_microusd)}) counts; the video is fetched now.")
+        say(request, found_words(row, job))
     else:
-        say(request, why_not_found(await found_run(request), recorded.why, job), good=False)
+        say(request, why_not_found(await found_run(request), recorded, job), good=False)
     raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
 
 
@@ -82,18 +83,25 @@ async def cancel(request: web.Request) -> web.StreamResponse:
         say(request, f"{row.ref} is canceled; nothing was bought, and {usd(row.held_microusd)} is free again.")
     else:
         fresh = await found_run(request)
-        say(request, f"{row.ref} cannot be canceled any more: it is {fresh.state}. Nothing was changed.", good=False)
+        gone = fresh.state is State.CANCELED  # by this very call, perhaps: one whose answer was lost is asked again
+        words = "nothing was bought" if gone else "it cannot be canceled any more, and nothing was changed"
+        say(request, f"{row.ref} is {fresh.state}: {words}.", good=gone)
     raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
 
 
 async def deliver(request: web.Request) -> web.StreamResponse:
     office = request.app[OFFICE]
-    row: Run = await found_run(request)
-    if await office.watch.deliver_again(row.run_id, request[SESSION].who):
-        await office.enqueue(row.run_id)
-        say(request, f"{row.ref} is brought to its user again; that costs nothing.")
-    else:
-        say(request, f"There is nothing to bring: {row.ref} is {row.state}.", good=row.state is State.DELIVERED)
+    row = await found_run(request)
+    match await office.watch.deliver_again(row.run_id, request[SESSION].who):
+        case DeliverAgain.ASKED:
+            await office.enqueue(row.run_id)
+            say(request, f"{row.ref} is brought to its user again; that costs nothing.")
+        case DeliverAgain.UNDER_WAY:
+            say(request, f"{row.ref} is being brought at this moment; look again in a minute.")
+        case DeliverAgain.STATE:
+            fresh = await found_run(request)
+            words = f"There is nothing to bring: {row.ref} is {fresh.state}."
+            say(request, words, good=fresh.state is State.DELIVERED)
     raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
 
 
@@ -156,7 +164,8 @@ async def set_limit(request: web.Request) -> web.StreamResponse:
         why = NOT_SET.get(answer.why) or f"it must be {answer.allowed}"
         say(request, f"{whose} was not changed: {why}.", good=False)
     else:
-        say(request, f"{whose}: {_shown(key, answer.before)} before, {_shown(key, answer.after)} now.")
+        before, after = _shown(key, answer.before), _shown(key, answer.after)
+        say(request, f"{whose}: {before} before, {after} now." if before != after else f"{whose}: {after}, as before.")
     raise web.HTTPSeeOther("/admin/limits")
 
 

@@ -82,10 +82,9 @@ def families(found: Metrics, flood_waits: int) -> Iterator[Metric]:
         "onetake_saved_usd", "What the blocked duplicates would have cost.", stats.money_saved_microusd / MICROUSD
     )
     yield _gauge("onetake_held_usd", "Money set aside for runs that have not ended.", stats.held_microusd / MICROUSD)
-    yield CounterMetricFamily("onetake_spent_usd", "Spent on videos.", stats.spent_microusd / MICROUSD)
-    yield _gauge(  # a run that had failed and is found after all takes its money back
-        "onetake_released_usd", "Set aside and given back.", stats.released_microusd / MICROUSD
-    )
+    # Gauges, for both can fall: a run that had failed, or was paid and expired, and is found after all is held again.
+    yield _gauge("onetake_spent_usd", "Spent on videos.", stats.spent_microusd / MICROUSD)
+    yield _gauge("onetake_released_usd", "Set aside and given back.", stats.released_microusd / MICROUSD)
     yield CounterMetricFamily("onetake_text_usd", "Spent on the text model.", stats.text_microusd / MICROUSD)
     budget = GaugeMetricFamily("onetake_budget_usd", "Budgets.", labels=["period"])
     budget.add_metric(["day"], stats.budget_day_microusd / MICROUSD)

@@ -57,15 +57,24 @@ def test_the_rollout_is_recorded(desk: Desk) -> None:
     assert changes(desk) == [("ana", "rollout", "all", "allowlist")]
 
 
-@pytest.mark.parametrize("value", [-1, 1.5, "7", True, None, [], 10**15])
+@pytest.mark.parametrize("value", [-1, 1.5, "7", True, None, [], 31_536_001, 10**15])
 def test_a_limit_that_is_no_whole_number_is_refused_and_leaves_no_trace(desk: Desk, value: object) -> None:
     answer = set_limit(desk, "cooldown_seconds", value)
     assert (answer["set"], answer["why"], answer["allowed"]) == (
         False,
         "bad_value",
-        "a whole number, 0 or more",
+        "a whole number of seconds, 31536000 (a year) at most",
     )
     assert changes(desk) == []
+
+
+@pytest.mark.parametrize("key", [key for key in GENERAL if key.endswith("_seconds")])
+def test_the_longest_time_that_can_be_set_leads_nothing_out_of_the_calendar(desk: Desk, key: str) -> None:
+    assert set_limit(desk, key, 31_536_000)["set"]
+    desk.ask(prompt="a first")
+    assert desk.ask(prompt="a second")["kind"] in {"busy", "cooldown", "accepted"}
+    run_id = desk.submitting("tg:2")
+    assert desk.doubt(run_id)["moved"]
 
 
 @pytest.mark.parametrize(

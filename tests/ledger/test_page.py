@@ -127,11 +127,23 @@ def test_deliver_again_is_for_saved_videos_of_chats_alone(desk: Desk) -> None:
     for kind, brought in (("terminal", False), ("telegram", True)):
         desk.write("update onetake.runs set audience = jsonb_build_object('kind', %s::text)", kind)
         answer = desk.call("deliver_again", run_id=run_id, who="web:Ada")
-        assert answer == {"asked": brought, "state": "saved"}
+        assert answer == {"asked": brought, "state": "saved", "why": None if brought else "state"}
     assert desk.events(run_id)[-1] == ("deliver", "asked_again")
     desk.call("told", run_id=run_id, state="saved", delivered=True, detail={})
-    assert desk.call("deliver_again", run_id=run_id, who="web:Ada") == {"asked": False, "state": "delivered"}
+    answer = desk.call("deliver_again", run_id=run_id, who="web:Ada")
+    assert answer == {"asked": False, "state": "delivered", "why": "state"}
     assert desk.call("deliver_again", run_id="00000000-0000-0000-0000-000000000000", who="x")["asked"] is False
+
+
+def test_nobody_is_asked_to_deliver_again_what_is_being_brought_at_this_moment(desk: Desk) -> None:
+    """What comes of that would be taken for the answer to this; a telling that was put off is not waited for."""
+    run_id = desk.saved()
+    desk.call("begin_telling", run_id=run_id, state="saved", teller="courier", seconds=15.0)
+    asked = {"run_id": run_id, "who": "web:Ada"}
+    assert desk.call("deliver_again", **asked) == {"asked": False, "state": "saved", "why": "under_way"}
+    desk.call("tell_later", run_id=run_id, state="saved", at="2100-01-01T00:00:00Z")
+    assert desk.call("deliver_again", **asked)["asked"]
+    assert desk.call("begin_telling", run_id=run_id, state="saved", teller="another", seconds=15.0) is not None
 
 
 def test_a_run_waits_for_a_worker_once_it_is_due_and_nobody_looks(desk: Desk) -> None:

@@ -80,8 +80,16 @@ def test_everybody_who_sold_in_that_day_must_be_audited(desk: Desk) -> None:
     assert datetime.fromisoformat(desk.one("select onetake.clean_day() ->> 'until'")) == NOW - 3 * HOUR
 
 
+@pytest.mark.parametrize("hours", [25, 40, 48])
+def test_who_sold_in_a_day_that_ended_yesterday_must_be_audited_too(desk: Desk, hours: int) -> None:
+    """The proven day ended 24 hours ago, and so began 48 hours ago."""
+    desk.age(desk.rendering(base_url="https://old.test/v1"), hours * 3600 - 60)
+    audited(desk, 24 * HOUR, DAY)
+    assert clean(desk) == NOT_PROVEN
+
+
 def test_who_sold_nothing_lately_needs_no_audit_and_without_any_sale_the_last_one_counts(desk: Desk) -> None:
-    desk.age(desk.rendering(base_url="https://old.test/v1"), 48 * 3600)
+    desk.age(desk.rendering(base_url="https://old.test/v1"), 50 * 3600)
     assert clean(desk) == NOT_PROVEN
     audited(desk, HOUR, DAY)
     assert clean(desk) == (True, None)
@@ -126,10 +134,23 @@ def test_only_an_audit_that_goes_on_from_the_last_one_puts_the_next_off(desk: De
     assert until(desk) == NOW - 2 * DAY
 
 
-def test_a_second_paid_call_is_never_clean(desk: Desk) -> None:
+@pytest.mark.parametrize("kind", ["two_paid_calls", "perhaps_two_paid_calls"])
+@pytest.mark.parametrize("at", [HOUR, 24.5 * HOUR])
+def test_a_second_paid_call_is_never_clean(desk: Desk, kind: str, at: timedelta) -> None:
     desk.rendering()
-    audited(desk, HOUR, DAY, differences=[{"kind": "two_paid_calls"}])
+    audited(desk, at, DAY, differences=[{"kind": kind}])
     assert clean(desk) == (False, "audit")
+
+
+def test_a_second_answer_is_not_clean_for_as_long_as_its_day_is_the_proven_one(desk: Desk) -> None:
+    run_id = desk.rendering(job="job_1")
+    assert not desk.record(run_id, "job_2")["recorded"]
+    assert clean(desk) == (False, "second_answer")
+    desk.write("update onetake.events set at = at - interval '36 hours'")
+    audited(desk, 24.5 * HOUR, DAY)
+    assert clean(desk) == (False, "second_answer")
+    audited(desk, HOUR, DAY)
+    assert clean(desk) == (True, None)
 
 
 def test_audits_that_were_stored_before_are_counted_by_the_migration(desk: Desk) -> None:
@@ -179,3 +200,82 @@ def test_not_charged_is_taken_only_for_what_was_shown(desk: Desk, shown: dict[st
     assert (answer["settled"], answer["why"]) == (settled, None if settled else "changed")
     assert desk.state(run_id) == ("failed" if settled else "uncertain")
     assert desk.books_wrong() == []
+
+
+def test_found_again_of_a_video_that_is_here_is_no_news(desk: Desk) -> None:
+    run_id = desk.saved(job="job_1")
+    before = desk.events(run_id)
+    answer = desk.call("settle_found", run_id=run_id, job_id="job_1", who="op")
+    assert (answer["recorded"], answer["state"]) == (True, "saved")
+    assert desk.events(run_id) == before
+
+
+def parked(desk: Desk, job: str, source: str) -> str:
+    run_id = desk.rendering(job=job, source=source)
+    desk.call("park", run_id=run_id, why="render_deadline", next_look_at="2100-01-01T00:00:00Z")
+    return run_id
+
+
+def test_a_clip_in_hand_overrules_a_person_who_said_not_charged_while_it_was_fetched(desk: Desk) -> None:
+    run_id = parked(desk, "job_1", "answer")
+    assert desk.call("settle_not_charged", run_id=run_id, who="op")["settled"]
+    assert desk.save(run_id, "job_of_another")["state"] == "failed"
+    assert desk.save(run_id, "job_1")["state"] == "saved"
+    row = desk.row(run_id)
+    assert (row["spent_microusd"], row["reason"]) == (row["price_microusd"], None)
+    assert desk.events(run_id)[-2:] == [("generate_video", "adopted_late"), ("save_video", "saved")]
+    desk.call("raise_alerts", doubt_seconds=60.0)
+    assert desk.rows("select from onetake.alerts where kind = 'late_job'")  # the operators hear of it
+    assert desk.books_wrong() == []
+
+
+def test_only_not_charged_is_overruled_by_a_clip(desk: Desk) -> None:
+    run_id = desk.rendering(job="job_1")
+    desk.fail(run_id, "rendering", "expired", spent=True)
+    assert desk.save(run_id, "job_1")["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("source", "progress", "kept"), [("person", None, None), ("person", 40, "job_1"), ("answer", None, "job_1")]
+)
+def test_a_job_id_that_only_a_person_ever_saw_is_forgotten_with_not_charged(
+    desk: Desk, source: str, progress: int | None, kept: str | None
+) -> None:
+    """A slip of the pen would keep the run's own job from ever being found."""
+    run_id = parked(desk, "job_1", source)
+    if progress is not None:
+        desk.call("attend", run_id=run_id, attend_seconds=1.0, progress=progress)
+    assert desk.call("settle_not_charged", run_id=run_id, who="op")["settled"]
+    assert desk.row(run_id)["job_id"] == kept
+    assert desk.rows("select detail from onetake.events where step = 'settle'")[-1]["detail"]["job"] == "job_1"
+    late = desk.record(run_id, "job_2", "list")
+    assert late["recorded"] is (kept is None)
+    assert desk.books_wrong() == []
+
+
+# -- what an audit looks at
+
+
+def view(desk: Desk, back: timedelta) -> list[str]:
+    since = (datetime.now(UTC) - back).isoformat()
+    return [row["run_id"] for row in desk.call("audit_view", base_url=PROVIDER, key_fingerprint=KEY, since=since)]
+
+
+@pytest.mark.parametrize("state", ["uncertain", "rendering"])
+def test_a_run_that_was_open_at_the_last_audit_is_looked_at_again_when_it_has_ended(desk: Desk, state: str) -> None:
+    run_id = desk.in_state(state)
+    desk.write("update onetake.runs set parked_at = now() where run_id = %s", run_id)
+    desk.age(run_id, 3 * 86400)
+    assert view(desk, DAY) == [run_id]
+    assert desk.call("settle_not_charged", run_id=run_id, who="op")["settled"]
+    assert view(desk, HOUR) == [run_id]
+    desk.age(run_id, 2 * 3600)
+    assert view(desk, HOUR) == []
+    assert view(desk, 4 * DAY) == [run_id]
+
+
+def test_what_ended_before_the_audit_began_is_left_and_nothing_older_than_thirty_days_is_looked_at(desk: Desk) -> None:
+    done, old = desk.saved("tg:1"), desk.uncertain("tg:2")
+    desk.age(done, 2 * 86400)
+    desk.age(old, 31 * 86400)
+    assert view(desk, DAY) == []

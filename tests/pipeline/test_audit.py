@@ -1,5 +1,6 @@
 """What an audit makes of two books that differ. Pure, but for the last ones."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,11 +12,14 @@ import pytest
 
 from pipeline.audit import Audited, Books, Kind, audit, audit_if_due, compare, last_audit
 from pipeline.ledger import Doubts, Owner
+from pipeline.operators import Operators
 from pipeline.records import JobSource, Run, State
+from pipeline.run import admit, run
+from steps.check_limits import Admitted
 from steps.list_jobs import Look
 from steps.videos_protocol import Job, JobStatus
 from tests.cli.runs import NOW, run_in
-from tests.fixtures import Simulator, open_test_world
+from tests.fixtures import Simulator, open_test_world, wish
 
 DONE = JobStatus.COMPLETED
 
@@ -31,6 +35,15 @@ def a_run(state: State, number: int = 1, job_id: str | None = None, **changes: o
 def a_job(job_id: str = "j1", status: JobStatus = DONE, prompt: str | None = "a boat", **changes: object) -> Job:
     job = Job(job_id, status, None, prompt, "sim-1", 8, "720x1280", NOW.timestamp() + 1)
     return replace(job, **changes)  # type: ignore[arg-type]  # any field
+
+
+def yesterdays(state: State) -> Run:
+    """It was open at the last audit, and ended only now, or has not ended."""
+    return a_run(state, submitting_at=NOW - timedelta(days=1))
+
+
+def yesterdays_job(**changes: object) -> Job:
+    return a_job(created_at=(NOW - timedelta(days=1)).timestamp() + 1, **changes)
 
 
 def books(runs: list[Run], jobs: list[Job], *, complete: bool = True) -> Books:
@@ -69,6 +82,19 @@ CASES: dict[str, tuple[list[Run], list[Job], list[Kind]]] = {
     ),
     "a job from before": ([], [a_job(created_at=NOW.timestamp() - 8000)], []),
     "a job that hides its prompt": ([a_run(FAILED)], [a_job(prompt=None)], [Kind.JOB_WITHOUT_RUN]),
+    "a job that hides its prompt and may be a second one": (
+        [a_run(SAVED, job_id="j1")],
+        [a_job(), a_job("j2", prompt=None)],
+        [Kind.PERHAPS_TWO_PAID_CALLS],
+    ),
+    "one of another length": (
+        [a_run(SAVED, job_id="j1")],
+        [a_job(), a_job("j2", prompt=None, seconds=4)],
+        [Kind.JOB_WITHOUT_RUN],
+    ),
+    "an older job of a run that ended meanwhile": ([yesterdays(FAILED)], [yesterdays_job()], [Kind.LATE_JOB]),
+    "an older job of a run that is still in doubt": ([yesterdays(UNCERTAIN)], [yesterdays_job()], []),
+    "an older job of nobody's": ([yesterdays(FAILED)], [yesterdays_job(prompt="a train")], []),
 }
 
 
@@ -154,3 +180,28 @@ async def test_a_look_at_the_last_hour_neither_puts_the_daily_one_off_nor_shorte
         assert found is not None and found.since == before.until == before.next_since
         assert (await last_audit(ledger.rpc, shop)).now - found.since > timedelta(days=4)
         assert await audit_if_due(world) is None
+
+
+async def test_a_run_settled_by_hand_after_its_audit_is_held_against_the_list_once_more(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    """It was released, and the provider made and charged it: the next audit says so, though it begins later."""
+    async with open_test_world(ledger_dsn, simulator, tmp_path) as world:
+        simulator.control("POST", "/_sim/speed", {"speed": 0.001})
+        admitted = await admit(wish(simulator), world)
+        assert isinstance(admitted, Admitted)
+        waiting = asyncio.create_task(run(admitted.run_id, world))
+        while (row := await world.ledger.load(admitted.run_id)) is None or row.state is not State.RENDERING:
+            await asyncio.sleep(0.02)
+        first = await audit_if_due(world)
+        assert first is not None and first.clean
+        await world.ledger.park(row.run_id, "render_deadline", row.read_at)
+        assert (await Operators(world.ledger.rpc).settle_not_charged(row.run_id, "op")).settled
+        await waiting
+        simulator.control("POST", "/_sim/speed", {"speed": "instant"})
+        since = (await last_audit(world.ledger.rpc, world.shop)).next_since
+
+        found = await audit(world.ledger, world.shop, replace(world.waits, clock_skew=timedelta()), since)
+
+    assert row.submitting_at is not None and since > row.submitting_at
+    assert [difference.kind for difference in found.differences] == [Kind.RELEASED_BUT_MADE]

@@ -41,6 +41,8 @@ async def test_a_run_in_doubt_is_found_or_not_charged_with_a_reason(inside: Site
     assert said == f"{row.ref} is job {job}. Its price ($0.80) counts; the video is fetched now."
     after = await inside.carried(row.run_id)
     assert (after.state, after.job_id, after.spent_microusd) == (State.SAVED, job, PRICE_MICROUSD)
+    said = await inside.submit(f"/admin/runs/{row.ref}/found", job=job, why="their console", sure="yes")
+    assert said == f"{row.ref} is job {job}, and its video is here already. Nothing was changed."
     page = await inside.read(f"/admin/runs/{row.ref}")
     assert "by: web:Ada" in page and "why: their console" in page
     said = await inside.submit(f"/admin/runs/{row.ref}/found", job="video_other", why="again", sure="yes")
@@ -162,13 +164,15 @@ async def test_not_charged_frees_the_money_and_a_job_of_another_run_is_not_taken
     row = await in_doubt(inside, simulator, user_id="cli:two")
     assert other.job_id
     said = await inside.submit(f"/admin/runs/{row.ref}/found", job=other.job_id, why="I guess", sure="yes")
-    assert "belongs to another run" in said and "Nothing was changed" in said
+    assert said == f"Job {other.job_id} is run {other.ref}'s already. Nothing was changed."
 
     said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", why="asked them", sure="yes", **seen(row))
     assert said == f"{row.ref} was not charged: $0.80 is free again, and its user is told."
     after = await inside.world.ledger.load(row.run_id)
     assert after is not None
     assert (after.state, after.held_microusd, after.released_microusd) == (State.FAILED, 0, PRICE_MICROUSD)
+    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", why="asked them", sure="yes", **seen(row))
+    assert said == f"Run {row.ref} is settled as not charged: $0.80 is free again."  # whoever asked first
 
 
 async def test_cancel_works_before_the_purchase_and_not_after(inside: Site, simulator: Simulator) -> None:
@@ -178,7 +182,10 @@ async def test_cancel_works_before_the_purchase_and_not_after(inside: Site, simu
     said = await inside.submit(f"/admin/runs/{waiting.ref}/cancel")
     assert said == f"{waiting.ref} is canceled; nothing was bought, and $0.80 is free again."
     bought = await inside.carried(await inside.order("a boat"))
-    assert "cannot be canceled any more: it is saved" in await inside.submit(f"/admin/runs/{bought.ref}/cancel")
+    said = await inside.submit(f"/admin/runs/{bought.ref}/cancel")
+    assert said == f"{bought.ref} is saved: it cannot be canceled any more, and nothing was changed."
+    said = await inside.submit(f"/admin/runs/{waiting.ref}/cancel")  # as one whose answer was lost is asked again
+    assert said == f"{waiting.ref} is canceled: nothing was bought."
     assert simulator.creates() == 1
 
 

@@ -1,0 +1,170 @@
+-- What becomes of a run after it was audited is audited, too; a day's proof is of that day; and what a person says while a
+-- worker is at the same run loses neither the clip nor the word.
+
+-- Runs that may have bought something at this provider with this key since then, or whose end came since then: what was
+-- open at the last audit is looked at again. Thirty days back, as far as any audit goes (SINCE_MAX in pipeline/audit.py).
+create or replace function public.audit_view(p_base_url text, p_key_fingerprint text, p_since timestamptz) returns jsonb
+language sql security definer set search_path = '' as $$
+    select coalesce(jsonb_agg(onetake.run_json(r) order by r.submitting_at), '[]') from onetake.runs r
+    where r.base_url = p_base_url and r.key_fingerprint = p_key_fingerprint
+      and r.submitting_at >= least(p_since, clock_timestamp() - interval '30 days')
+      and (greatest(r.submitting_at, r.saved_at, r.failed_at) >= p_since
+           or r.state in ('submitting', 'uncertain', 'rendering'));
+$$;
+
+-- Whether a second paid call came in a day: {clean, why, until}. The day is the 24 hours before `until`, up to which complete
+-- audits reach; `until` may be 25 hours ago (they come once a day), so the day may begin 49 hours ago. Every provider and key
+-- that was ordered from in it must be proven, and whatever was found since it began speaks against it.
+create or replace function onetake.clean_day() returns jsonb
+language sql stable set search_path = '' as $$
+    with sold as (
+        select distinct base_url, key_fingerprint from onetake.runs where submitting_at > now() - interval '49 hours'
+    ), proven as (
+        select coalesce((select min(coalesce(a.until, '-infinity')) from sold
+                             left join onetake.audited a using (base_url, key_fingerprint)),
+                        (select max(until) from onetake.audited)) as until
+    ), day as (
+        select until, case when until > now() - interval '25 hours' then until else now() end - interval '1 day' as begins
+        from proven
+    )
+    select case
+        when exists (select from onetake.events e join onetake.runs r using (run_id)
+                where e.step = 'generate_video' and e.outcome = 'answer_ignored' and e.at > day.begins
+                  and e.detail ->> 'source' = 'answer' and r.job_id is distinct from e.detail ->> 'job_id')
+            then jsonb_build_object('clean', false, 'why', 'second_answer', 'until', null)
+        when exists (select from onetake.audits a where a.at > day.begins
+                and (a.result -> 'differences' @> '[{"kind": "two_paid_calls"}]'
+                     or a.result -> 'differences' @> '[{"kind": "perhaps_two_paid_calls"}]'))
+            then jsonb_build_object('clean', false, 'why', 'audit', 'until', null)
+        when day.until > now() - interval '25 hours'
+            then jsonb_build_object('clean', true, 'why', null, 'until', day.until)
+        else jsonb_build_object('clean', false, 'why', 'not_audited', 'until', null) end
+    from day;
+$$;
+
+-- As before; a clip in hand also proves that a person was wrong who said "not charged" while it was fetched: then it is a
+-- late adoption, and the money is taken again.
+create or replace function public.save_run(
+    p_run_id uuid, p_file text, p_file_bytes bigint, p_file_sha256 text, p_job_id text, p_ms integer default null
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare r onetake.runs;
+begin
+    r := onetake.lock_run(p_run_id);
+    if r.state = 'failed' and r.reason = 'not_charged' and r.job_id = p_job_id then
+        update onetake.runs set reason = null, detail = null where run_id = p_run_id;
+        r := onetake.move(p_run_id, 'rendering', 'held');
+        perform onetake.note(p_run_id, r.user_id, 'generate_video', 'adopted_late',
+                             jsonb_build_object('job_id', p_job_id, 'source', r.job_source));
+    end if;
+    if r.state = 'rendering' and r.job_id is not distinct from p_job_id then
+        update onetake.runs set file = p_file, file_bytes = p_file_bytes, file_sha256 = p_file_sha256, progress = 100
+            where run_id = p_run_id;
+        perform onetake.move(p_run_id, 'saved', 'spent');
+        perform onetake.note(p_run_id, r.user_id, 'save_video', 'saved', jsonb_build_object('bytes', p_file_bytes), p_ms);
+        perform onetake.tell_breaker(p_run_id, 'render', true);
+    end if;
+    return public.load_run(p_run_id);
+end $$;
+
+-- "Found it": record_submission by a person, with who that was and how they know. Of a run whose video is here already it
+-- says nothing new, and nothing is kept.
+create or replace function public.settle_found(p_run_id uuid, p_job_id text, p_who text, p_why text default null) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare v_answer jsonb := public.record_submission(p_run_id, p_job_id, 'person');
+begin
+    if (v_answer ->> 'recorded')::boolean and v_answer ->> 'state' not in ('saved', 'delivered') then
+        perform onetake.note(p_run_id, (select user_id from onetake.runs where run_id = p_run_id), 'settle', 'found',
+                             jsonb_build_object('by', p_who, 'why', p_why, 'job', p_job_id));
+    end if;
+    return v_answer;
+end $$;
+
+-- As before. A job id that a person gave and that the provider never showed is forgotten with it: a slip of the pen would
+-- keep the run's own job from ever being found. The event keeps it.
+create or replace function public.settle_not_charged(
+    p_run_id uuid, p_who text, p_why text default null, p_shown jsonb default null
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+    r onetake.runs;
+    v_slip boolean;
+begin
+    r := onetake.lock_run(p_run_id);
+    if r.run_id is null or not (r.state = 'uncertain' or (r.state = 'rendering' and r.parked_at is not null)) then
+        return jsonb_build_object('settled', false, 'state', r.state, 'why', 'state');
+    end if;
+    if p_shown <> jsonb_build_object('state', r.state, 'job_id', r.job_id) then
+        return jsonb_build_object('settled', false, 'state', r.state, 'why', 'changed');
+    end if;
+    v_slip := r.job_source = 'person' and r.progress is null;
+    update onetake.runs set reason = 'not_charged', detail = p_why,
+            job_id = case when v_slip then null else job_id end, job_source = case when v_slip then null else job_source end
+        where run_id = p_run_id;
+    perform onetake.move(p_run_id, 'failed', 'released');
+    perform onetake.note(p_run_id, r.user_id, 'settle', 'not_charged',
+        jsonb_strip_nulls(jsonb_build_object('by', p_who, 'why', p_why, 'from', r.state, 'job', r.job_id)));
+    return jsonb_build_object('settled', true, 'state', 'failed', 'why', null);
+end $$;
+
+-- As before, unless somebody is bringing it at this moment: what comes of that would be taken for the answer to this.
+-- Answers {asked, state, why}.
+create or replace function public.deliver_again(p_run_id uuid, p_who text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare r onetake.runs;
+begin
+    r := onetake.lock_run(p_run_id);
+    if r.run_id is null or r.state <> 'saved' or r.audience ->> 'kind' = 'terminal' then
+        return jsonb_build_object('asked', false, 'state', r.state, 'why', 'state');
+    end if;
+    if r.telling_until > clock_timestamp() and r.telling_state like 'saved %' and r.telling_state <> 'saved nobody' then
+        return jsonb_build_object('asked', false, 'state', r.state, 'why', 'under_way');
+    end if;
+    update onetake.runs set told_state = null, telling_until = null, next_look_at = null, attempts = 0 where run_id = p_run_id;
+    perform onetake.note(p_run_id, r.user_id, 'deliver', 'asked_again', jsonb_build_object('by', p_who));
+    return jsonb_build_object('asked', true, 'state', r.state, 'why', null);
+end $$;
+
+-- As before, and no time is longer than a year: fifteen digits of seconds lead out of the calendar, and every request with it.
+create or replace function public.set_limit(p_key text, p_value jsonb, p_who text, p_user_id text default null) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+    v_limit onetake.limits;
+    u onetake.users;
+    v_most bigint := case when p_key = 'rollout_percent' then 100 when p_key like '%\_seconds' then 31536000
+                          else 999999999999999 end;
+begin
+    select * into v_limit from onetake.limits where key = p_key for update;
+    if not found then return jsonb_build_object('set', false, 'why', 'unknown_limit'); end if;
+    if p_key = 'rollout' then
+        if p_value is null or p_value not in ('"all"', '"percent"', '"allowlist"') then
+            return jsonb_build_object('set', false, 'why', 'bad_value', 'allowed', 'all, percent or allowlist');
+        end if;
+    elsif p_value is null and p_user_id is null or p_value is not null and (case
+            when p_value::text ~ '^[0-9]{1,15}$' then p_value::text::bigint > v_most else true end) then
+        return jsonb_build_object('set', false, 'why', 'bad_value', 'allowed', case
+            when p_key = 'rollout_percent' then 'a whole number from 0 to 100'
+            when p_key like '%\_seconds' then 'a whole number of seconds, 31536000 (a year) at most'
+            else 'a whole number, 0 or more' end);
+    end if;
+    if p_user_id is null then
+        update onetake.limits set value = p_value where key = p_key;
+        perform onetake.record_change(p_who, p_key, v_limit.value, p_value);
+        return jsonb_build_object('set', true, 'before', v_limit.value, 'after', p_value);
+    end if;
+    if p_key not in ('active_runs_per_user', 'cooldown_seconds', 'videos_per_user_day', 'rejected_per_user_day') then
+        return jsonb_build_object('set', false, 'why', 'not_per_user');
+    end if;
+    insert into onetake.users (user_id) values (p_user_id) on conflict (user_id) do update set version = onetake.users.version + 1
+        returning * into u;
+    update onetake.users set limits = case when p_value is null then limits - p_key
+            else limits || jsonb_build_object(p_key, p_value) end where user_id = p_user_id;
+    perform onetake.record_change(p_who, 'user:' || p_user_id || ':' || p_key, u.limits -> p_key, p_value);
+    return jsonb_build_object('set', true, 'before', u.limits -> p_key, 'after', p_value);
+end $$;
+
+-- Those that were set before the bound came.
+update onetake.limits set value = '31536000' where key like '%\_seconds' and value::text::bigint > 31536000;
+update onetake.users set limits = limits || '{"cooldown_seconds": 31536000}' where (limits ->> 'cooldown_seconds')::bigint > 31536000;
+
+select onetake.restrict(array['audit_view', 'save_run', 'settle_found', 'settle_not_charged', 'deliver_again', 'set_limit']);
