@@ -54,7 +54,8 @@ class Choose(CallbackData, prefix="s"):
 
 
 class AdminTap(CallbackData, prefix="a"):
-    """An operator's button."""
+    """An operator's button. `shown` marks what its message told, where a tap must not go beyond that."""
 
     act: str
     ref: str = ""
+    shown: str = ""

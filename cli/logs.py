@@ -64,7 +64,13 @@ def extras_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _words(record: logging.LogRecord, extras: Mapping[str, Any]) -> str:
-    return " ".join([record.levelname, record.getMessage(), *(f"{name}={value}" for name, value in extras.items())])
+    told = (f"{name}={_on_one_line(value)}" for name, value in extras.items())
+    return " ".join([record.levelname, record.getMessage(), *told])
+
+
+def _on_one_line(value: object) -> str:
+    """What came from outside must not look like a line of ours."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(value))
 
 
 def _step_words(extras: Mapping[str, Any]) -> str:

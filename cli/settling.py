@@ -33,7 +33,8 @@ async def settle_found(ref: str, job_id: str, why: str | None) -> Exit:
 async def settle_not_charged(ref: str, why: str | None) -> Exit:
     async with open_ledger(load_settings()) as desk:
         run = await desk.find(ref)
-        settled = await desk.operators.settle_not_charged(run.run_id, user_id(None), why)
+        shown = {"state": run.state.value, "job_id": run.job_id}
+        settled = await desk.operators.settle_not_charged(run.run_id, user_id(None), why, shown)
         run = await desk.find(run.ref)
     typer.echo(sentences.ending(run) if settled.settled else why_not_settled(run))
     return Exit.DONE if settled.settled else Exit.ENDED_OTHERWISE

@@ -38,11 +38,14 @@ class Breaker:
 
 @dataclass(frozen=True)
 class Controls:
+    """`changed`: a resume was not carried out, for somebody had paused or resumed since."""
+
     paused: bool
     pause_reason: str | None = None
     paused_by: str | None = None
     paused_at: datetime | None = None
     breakers: tuple[Breaker, ...] = ()
+    changed: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,12 @@ class Operators:
     async def resume(self, who: str) -> Controls:
         """Ends a pause and closes every breaker."""
         return _read(Controls, await self._rpc("set_paused", {"paused": False, "reason": None, "who": who}))
+
+    async def resume_if(self, paused_at: datetime | None, who: str) -> Controls:
+        """Only if the pause is still the one of that time (None: there was none); else the answer is `changed`."""
+        shown: Json = {"paused_at": paused_at.isoformat() if paused_at else None}
+        args: dict[str, Json] = {"paused": False, "reason": None, "who": who, "shown": shown}
+        return _read(Controls, await self._rpc("set_paused", args))
 
     async def limits(self) -> tuple[Limit, ...]:
         return _read_all(Limit, await self._rpc("show_limits", {}))

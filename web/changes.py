@@ -15,7 +15,7 @@ from pipeline.records import State
 from pipeline.watch import DeliverAgain
 from web.office import OFFICE
 from web.rendering import SESSION, say
-from web.views import found_run
+from web.views import found_run, moment_of
 
 AUDIT_SECONDS_MAX = 60
 WORDS_MAX = 500
@@ -135,8 +135,12 @@ async def pause(request: web.Request) -> web.StreamResponse:
 
 
 async def resume(request: web.Request) -> web.StreamResponse:
-    await request.app[OFFICE].operators.resume(request[SESSION].who)
-    say(request, "Orders are taken again, and every breaker is closed.")
+    shown = moment_of(await _words(request, "shown_pause"))
+    controls = await request.app[OFFICE].operators.resume_if(shown, request[SESSION].who)
+    if controls.changed:
+        say(request, "Somebody has paused or resumed since your page was made. Nothing was changed.", good=False)
+    else:
+        say(request, "Orders are taken again, and every breaker is closed.")
     raise web.HTTPSeeOther("/admin/limits")
 
 

@@ -8,6 +8,7 @@ a clip a session or a signed link. All the rest takes a session, and every chang
 import asyncio
 import errno
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ from pipeline.road import LedgerError, LedgerRefused
 from web.gate import COOKIE, SESSION_SECONDS, Gate
 from web.rendering import GATE, SESSION, page
 
-PAGES, API, METRICS, CLIPS = "/admin", "/api/", "/metrics", "/media/"
+PAGES, API, METRICS, CLIPS = "/admin", "/api", "/metrics", "/media"
 OPEN = frozenset({"/admin/login", "/healthz", "/readyz"})
 STATIC = "/admin/static/"
 HEADERS = {
@@ -30,6 +31,7 @@ HEADERS = {
 }
 WRONG_TOKEN_SECONDS = 0.5
 FORM_BYTES_MAX = 65_536  # ours hold some hundred
+FORM_SECONDS_MAX = 10.0
 MAYBE_DONE = "what you asked for may have been done all the same. Look before you try again."
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -37,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 def is_ours(path: str) -> bool:
-    return path.startswith((PAGES, API, CLIPS)) or path == METRICS
+    return any(path == room or path.startswith(f"{room}/") for room in (PAGES, API, METRICS, CLIPS))
 
 
 def is_open(path: str) -> bool:
@@ -102,7 +104,7 @@ def _otherwise_allowed(request: web.Request, gate: Gate) -> bool:
         gate.note_wrong(_address(request))
         return False
     if request.path.startswith(CLIPS):
-        ref, until, signature = request.path.removeprefix(CLIPS), *map(request.query.get, ("until", "signature"))
+        ref, until, signature = request.path.removeprefix(f"{CLIPS}/"), *map(request.query.get, ("until", "signature"))
         return gate.is_link(ref, until or "", signature or "")
     return False
 
@@ -136,8 +138,9 @@ async def _check_own(request: web.Request, gate: Gate) -> None:
     if not _is_plain(request):
         raise unreadable
     try:
-        form = await request.post()  # kept: whoever asks for it again gets the same
-    except ValueError:  # bytes that are no text
+        async with asyncio.timeout(FORM_SECONDS_MAX):
+            form = await request.post()  # kept: whoever asks for it again gets the same
+    except (ValueError, TimeoutError):  # bytes that are no text, or that do not come
         raise unreadable from None
     word = str(form.get("csrf", ""))
     if foreign or (session is not None and not gate.is_csrf(session, word)):
@@ -167,7 +170,7 @@ def _address(request: web.Request) -> str:
 
 def _next(request: web.Request) -> str:
     wanted = request.query.get("next", "")
-    return wanted if wanted.startswith(PAGES) and "\\" not in wanted else PAGES
+    return wanted if re.match(f"{PAGES}([/?]|$)", wanted) and "\\" not in wanted else PAGES
 
 
 async def show_login(request: web.Request) -> web.StreamResponse:

@@ -38,7 +38,7 @@ async def overview(request: web.Request) -> web.Response:
 
 async def runs(request: web.Request) -> web.Response:
     filters = Filters(**{f.name: request.query.get(f.name, "").strip() for f in fields(Filters)})
-    before = _moment(request.query.get("before"))
+    before = moment_of(request.query.get("before"))
     wrong = _wrong(filters)
     found = () if wrong else await request.app[OFFICE].watch.runs(_in_utc(filters), RUNS_AT_ONCE, before)
     shown = {name: value for name, value in asdict(filters).items() if value}
@@ -55,7 +55,7 @@ async def runs(request: web.Request) -> web.Response:
     )
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment_of(text: str | None) -> datetime | None:
     """In UTC, as are times without a zone, like the days of the budgets. None for what is no time."""
     try:
         moment = datetime.fromisoformat(text or "")
@@ -68,13 +68,13 @@ def _wrong(filters: Filters) -> str:
     if filters.state and filters.state not in {"open", "doubt", *State}:
         return f"There is no state {filters.state}."
     for text in (filters.since, filters.until):
-        if text and _moment(text) is None:
+        if text and moment_of(text) is None:
             return f"{text} is no time; write it as 2026-11-23 or 2026-11-23T14:00."
     return ""
 
 
 def _in_utc(filters: Filters) -> Filters:
-    at = {name: moment for name in ("since", "until") if (moment := _moment(getattr(filters, name)))}
+    at = {name: moment for name in ("since", "until") if (moment := moment_of(getattr(filters, name)))}
     return replace(filters, **{name: moment.isoformat() for name, moment in at.items()})
 
 

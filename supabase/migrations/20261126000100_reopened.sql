@@ -2,14 +2,16 @@
 -- worker is at the same run loses neither the clip nor the word.
 
 -- Runs that may have bought something at this provider with this key since then, or whose end came since then: what was
--- open at the last audit is looked at again. Thirty days back, as far as any audit goes (SINCE_MAX in pipeline/audit.py).
+-- open at the last audit is looked at again. What failed without a job is for a day more: lists lag. Thirty days back, as
+-- far as any audit goes (SINCE_MAX in pipeline/audit.py).
 create or replace function public.audit_view(p_base_url text, p_key_fingerprint text, p_since timestamptz) returns jsonb
 language sql security definer set search_path = '' as $$
     select coalesce(jsonb_agg(onetake.run_json(r) order by r.submitting_at), '[]') from onetake.runs r
     where r.base_url = p_base_url and r.key_fingerprint = p_key_fingerprint
       and r.submitting_at >= least(p_since, clock_timestamp() - interval '30 days')
       and (greatest(r.submitting_at, r.saved_at, r.failed_at) >= p_since
-           or r.state in ('submitting', 'uncertain', 'rendering'));
+           or r.state in ('submitting', 'uncertain', 'rendering')
+           or (r.job_id is null and r.failed_at >= p_since - interval '1 day'));
 $$;
 
 -- Whether a second paid call came in a day: {clean, why, until}. The day is the 24 hours before `until`, up to which complete
@@ -125,6 +127,50 @@ begin
     return jsonb_build_object('asked', true, 'state', r.state, 'why', null);
 end $$;
 
+-- As before, and the reason is kept with the change. p_shown, {paused_at}, is what whoever resumes was looking at: a pause
+-- that somebody else made since then stays. Answers the controls, and `changed` if so.
+drop function public.set_paused(boolean, text, text);
+create function public.set_paused(p_paused boolean, p_reason text, p_who text, p_shown jsonb default null) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare v_before onetake.control;
+begin
+    select * into v_before from onetake.control for update;
+    if p_shown is not null and (p_shown ->> 'paused_at')::timestamptz is distinct from v_before.paused_at then
+        return public.controls() || '{"changed": true}';
+    end if;
+    update onetake.control set paused = p_paused, pause_reason = case when p_paused then p_reason end,
+            paused_by = case when p_paused then p_who end, paused_at = case when p_paused then clock_timestamp() end,
+            resumed_at = case when p_paused then resumed_at else clock_timestamp() end;
+    perform onetake.record_change(p_who, 'paused',
+        jsonb_strip_nulls(jsonb_build_object('paused', v_before.paused, 'reason', v_before.pause_reason)),
+        jsonb_strip_nulls(jsonb_build_object('paused', p_paused, 'reason', case when p_paused then p_reason end)));
+    if not p_paused then
+        update onetake.runs set next_look_at = null, held_back_since = null, held_back_by = null
+            where state = 'approved' and held_back_since is not null;   -- runs before breakers, as everywhere
+        update onetake.breakers set open_until = null, cause = null, failed_answers = 0, failed_renders = 0,
+                probe_run_id = null, probe_at = null;
+    end if;
+    return public.controls();
+end $$;
+
+-- As before, and the reason is kept with the change.
+create or replace function public.set_user(p_user_id text, p_blocked boolean, p_invited boolean, p_reason text, p_who text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+    v_before onetake.users;
+    u onetake.users;
+begin
+    insert into onetake.users (user_id) values (p_user_id) on conflict (user_id) do update set version = onetake.users.version + 1
+        returning * into v_before;
+    update onetake.users set blocked = coalesce(p_blocked, blocked), invited = coalesce(p_invited, invited),
+            blocked_reason = case when p_blocked then p_reason when p_blocked is null then blocked_reason end
+        where user_id = p_user_id returning * into u;
+    perform onetake.record_change(p_who, 'user:' || p_user_id,
+        jsonb_strip_nulls(jsonb_build_object('blocked', v_before.blocked, 'invited', v_before.invited, 'reason', v_before.blocked_reason)),
+        jsonb_strip_nulls(jsonb_build_object('blocked', u.blocked, 'invited', u.invited, 'reason', u.blocked_reason)));
+    return to_jsonb(u);
+end $$;
+
 -- As before, and no time is longer than a year: fifteen digits of seconds lead out of the calendar, and every request with it.
 create or replace function public.set_limit(p_key text, p_value jsonb, p_who text, p_user_id text default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -167,4 +213,5 @@ end $$;
 update onetake.limits set value = '31536000' where key like '%\_seconds' and value::text::bigint > 31536000;
 update onetake.users set limits = limits || '{"cooldown_seconds": 31536000}' where (limits ->> 'cooldown_seconds')::bigint > 31536000;
 
-select onetake.restrict(array['audit_view', 'save_run', 'settle_found', 'settle_not_charged', 'deliver_again', 'set_limit']);
+select onetake.restrict(array['audit_view', 'save_run', 'settle_found', 'settle_not_charged', 'deliver_again', 'set_paused', 'set_user',
+                              'set_limit']);

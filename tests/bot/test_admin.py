@@ -1,11 +1,13 @@
 """Operators in chat: what they see and switch, what they are told, and that nobody else can."""
 
+from datetime import timedelta
+
 from aiogram.methods import SendMessage
 
 from bot.alarms import SAYINGS, Alarms
 from pipeline.alerts import Alerts
 from pipeline.customers import Customers
-from pipeline.records import State
+from pipeline.records import JobSource, State
 from tests.bot.stage import ADMIN, Stage, labels
 from tests.fixtures import Simulator
 
@@ -59,6 +61,39 @@ async def test_not_charged_is_asked_twice_and_frees_the_money(stage: Stage, simu
     run = await stage.until_state(State.FAILED)
     assert (run.reason, run.held_microusd) == ("not_charged", 0)
     await stage.until_said("looked into it: nothing was made")
+
+
+async def test_a_yes_to_what_was_true_a_while_ago_changes_nothing(stage: Stage, simulator: Simulator) -> None:
+    """The job was found, and renders for long: its money is not free by a word on what it was before."""
+    ref = await in_doubt(stage, simulator)
+    await stage.say("/admin", user=ADMIN)
+    await stage.tap(f"Not charged · {ref}", user=ADMIN)
+    await stage.until_said("Is it certain")
+    simulator.control("POST", "/_sim/speed", {"speed": 0.0001})
+    [job] = simulator.control("GET", "/_sim/jobs")["jobs"]
+    run = await stage.only_run()
+    assert (await stage.world.ledger.record_submission(run.run_id, job["id"], JobSource.LIST)).recorded
+    await stage.world.ledger.park(run.run_id, "render_deadline", run.read_at + timedelta(hours=1))
+
+    await stage.tap("Yes, not charged", user=ADMIN)
+
+    await stage.until_said("More is known of")
+    assert (await stage.only_run()).state is State.RENDERING
+
+
+async def test_a_resume_button_lifts_only_the_pause_that_it_shows(stage: Stage) -> None:
+    await stage.say("/admin pause repairs", user=ADMIN)
+    await stage.say("/admin", user=ADMIN)
+    await stage.until_said("Paused by tg:9: repairs")
+    await stage.operators.resume("web:Bob")
+    await stage.operators.pause("the provider bills twice", "web:Bob")
+
+    await stage.tap("Resume", user=ADMIN)
+
+    await stage.until_said("Paused by web:Bob: the provider bills twice")
+    assert (await stage.operators.controls()).paused
+    await stage.tap("Resume", user=ADMIN)
+    assert not (await stage.operators.controls()).paused
 
 
 async def test_limits_rollout_and_users_are_changed_by_word(stage: Stage) -> None:

@@ -87,6 +87,12 @@ def test_a_line_of_json_is_one_object_with_its_extras(capsys: pytest.CaptureFixt
     assert said["at"].endswith("+00:00")
 
 
+def test_what_comes_from_outside_makes_no_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    to_stderr(load_settings({"LOG_FORMAT": "console"}, None))
+    logging.getLogger("web").warning("page", extra={"action": "x", "path": "/a\n14:02:11 A3E5SA saved\x1b[2J\u2028ñ"})
+    assert capsys.readouterr().err.endswith("page action=x path=/a\\n14:02:11 A3E5SA saved\\x1b[2J\\u2028ñ\n")
+
+
 async def test_a_worker_writes_one_line_for_each_step_and_none_of_the_prompt(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:

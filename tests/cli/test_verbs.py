@@ -116,7 +116,7 @@ def test_a_limit_is_changed_for_all_or_for_one_user(onetake: Terminal) -> None:
     ("arguments", "words"),
     [
         (("videos", "1"), "there is no limit videos; there are active_runs_per_user"),
-        (("cooldown_seconds", "soon"), "a whole number, 0 or more, not soon"),
+        (("cooldown_seconds", "soon"), "a whole number of seconds, 31536000 (a year) at most, not soon"),
         (("rollout", "some"), "all, percent or allowlist, not some"),
         (("budget_day_microusd", "1", "--user", "ana"), "cannot be set for one user"),
     ],

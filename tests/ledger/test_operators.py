@@ -109,7 +109,22 @@ def test_pause_and_resume_are_recorded_and_shown(desk: Desk) -> None:
     assert desk.call("controls") == shown
     shown = desk.call("set_paused", paused=False, reason=None, who="ben")
     assert {shown["paused"], shown["pause_reason"], shown["paused_by"], shown["paused_at"]} == {False, None}
-    assert changes(desk) == [("ben", "paused", True, False), ("ana", "paused", False, True)]
+    why = {"paused": True, "reason": "too dear"}
+    assert changes(desk) == [("ben", "paused", why, {"paused": False}), ("ana", "paused", {"paused": False}, why)]
+
+
+def test_a_resume_meant_for_another_pause_changes_nothing(desk: Desk) -> None:
+    def resume(paused_at: str | None) -> dict[str, Any]:
+        answer = desk.call("set_paused", paused=False, reason=None, who="ana", shown={"paused_at": paused_at})
+        return dict(answer)
+
+    first = desk.call("set_paused", paused=True, reason="too dear", who="ana")
+    assert resume(None)["changed"] and desk.call("controls")["paused"]
+    second = desk.call("set_paused", paused=True, reason="billed twice", who="ben")
+    assert resume(first["paused_at"])["changed"] and desk.call("controls")["pause_reason"] == "billed twice"
+    assert "changed" not in resume(second["paused_at"]) and not desk.call("controls")["paused"]
+    assert "changed" not in resume(None)  # closes breakers
+    assert len(changes(desk)) == 4
 
 
 def test_blocking_and_inviting_are_recorded_for_the_known_and_the_unknown(desk: Desk) -> None:
@@ -119,11 +134,11 @@ def test_blocking_and_inviting_are_recorded_for_the_known_and_the_unknown(desk: 
     desk.call("set_user", user_id="tg:1", blocked=None, invited=True, reason=None, who="ana")
     assert desk.one("select blocked_reason from onetake.users") == "spam"
     desk.call("set_user", user_id="tg:new", blocked=None, invited=True, reason=None, who="ben")
-    no, both = {"blocked": False, "invited": False}, {"blocked": True, "invited": True}
+    no, blocked = {"blocked": False, "invited": False}, {"blocked": True, "invited": False, "reason": "spam"}
     assert changes(desk) == [
         ("ben", "user:tg:new", no, {"blocked": False, "invited": True}),
-        ("ana", "user:tg:1", {"blocked": True, "invited": False}, both),
-        ("ana", "user:tg:1", no, {"blocked": True, "invited": False}),
+        ("ana", "user:tg:1", blocked, blocked | {"invited": True}),
+        ("ana", "user:tg:1", no, blocked),
     ]
 
 

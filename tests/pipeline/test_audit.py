@@ -42,8 +42,8 @@ def yesterdays(state: State) -> Run:
     return a_run(state, submitting_at=NOW - timedelta(days=1))
 
 
-def yesterdays_job(**changes: object) -> Job:
-    return a_job(created_at=(NOW - timedelta(days=1)).timestamp() + 1, **changes)
+def yesterdays_job(prompt: str = "a boat") -> Job:
+    return a_job(prompt=prompt, created_at=(NOW - timedelta(days=1)).timestamp() + 1)
 
 
 def books(runs: list[Run], jobs: list[Job], *, complete: bool = True) -> Books:

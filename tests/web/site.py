@@ -136,3 +136,14 @@ async def open_site(
         server = TestServer(make_app(office, token, clock))
         client = await opened.enter_async_context(TestClient(server, cookie_jar=CookieJar(unsafe=True)))
         yield Site(client, world, office, simulator, clock)
+
+
+async def as_written(site: Site, path: str, *headers: bytes, body: bytes | None = None) -> str:
+    """The answer to a request that no client has tidied up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.client.port)
+    first = f"{'GET' if body is None else 'POST'} {path} HTTP/1.1".encode()
+    length = b"Content-Length: %d" % len(body or b"")
+    writer.write(b"\r\n".join([first, b"Host: onetake.test", b"Connection: close", length, *headers, b"", body or b""]))
+    answer = await reader.read()
+    writer.close()
+    return answer.decode()

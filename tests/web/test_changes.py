@@ -55,6 +55,12 @@ def seen(row: Run) -> dict[str, str]:
     return {"shown_state": row.state.value, "shown_job": row.job_id or ""}
 
 
+def fields_of(html: str, action: str) -> dict[str, str]:
+    """The hidden ones of the form that goes there, but for the session's word."""
+    form = html.partition(f'action="{action}"')[2].partition("</form>")[0]
+    return {name: value for name, value in fields(form).items() if name != "csrf"}
+
+
 def fields(html: str) -> dict[str, str]:
     """The hidden ones of the last form."""
     return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', html))
@@ -258,7 +264,12 @@ async def test_a_pause_needs_the_reason_that_users_read_and_is_ended_by_a_click(
     controls = await inside.office.operators.controls()
     assert (controls.paused, controls.pause_reason, controls.paused_by) == (True, "Back at 18:00.", "web:Ada")
     assert "Back at 18:00." in await inside.read("/admin")
-    await inside.submit("/admin/resume")
+    stale = fields_of(await inside.read("/admin/limits"), "/admin/resume")
+    await inside.office.operators.pause("they bill twice", "web:Bob")
+    said = await inside.submit("/admin/resume", **stale)
+    assert said == "Somebody has paused or resumed since your page was made. Nothing was changed."
+    assert (await inside.office.operators.controls()).pause_reason == "they bill twice"
+    await inside.submit("/admin/resume", **fields_of(await inside.read("/admin/limits"), "/admin/resume"))
     assert not (await inside.office.operators.controls()).paused
 
 

@@ -1,9 +1,6 @@
 """Who comes in, by what, and what they are told outside. Every route is walked, so that a new one is guarded, too."""
 
-import asyncio
-import gzip
 import re
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -11,14 +8,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from aiohttp import ClientSession
 from aiohttp.test_utils import TestClient, TestServer
 
 from bot import webhook
+from pipeline.config import load_settings
 from tests.bot.recording import make_bot
 from tests.fixtures import KEY, Simulator
-from tests.web.site import TOKEN, Site, open_site
-from web.app import make_app, serve
+from tests.web.site import TOKEN, Site, as_written, open_site
+from web.app import make_app
 from web.gate import LINK_SECONDS, SESSION_SECONDS, WINDOW_SECONDS, WRONG_AT_MOST, Gate
 
 OPEN = {"/admin/login", "/healthz", "/readyz", "/admin/static/{filename}"}
@@ -67,17 +64,6 @@ async def test_nothing_of_what_is_open_tells_anything(site: Site) -> None:
     assert (await site.client.get("/admin/static/")).status in {403, 404}  # no listing
 
 
-async def as_written(site: Site, path: str, *headers: bytes, body: bytes | None = None) -> str:
-    """The answer to a request that no client has tidied up."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", site.client.port)
-    first = f"{'GET' if body is None else 'POST'} {path} HTTP/1.1".encode()
-    length = b"Content-Length: %d" % len(body or b"")
-    writer.write(b"\r\n".join([first, b"Host: onetake.test", b"Connection: close", length, *headers, b"", body or b""]))
-    answer = await reader.read()
-    writer.close()
-    return answer.decode()
-
-
 NO_TEXT = b"\xff"
 
 
@@ -87,45 +73,6 @@ async def test_bytes_that_are_no_text_open_nothing_and_break_nothing(site: Site,
     cookie_header, bearer = b"Cookie: onetake_session=" + cookie, b"Authorization: Bearer " + cookie
     answers = {"/admin": "303", "/healthz": "200", "/metrics": "401", "/admin/login": "200"}
     assert (await as_written(site, path, cookie_header, bearer)).split()[1] == answers[path]
-
-
-FORM = b"application/x-www-form-urlencoded"
-PART = b'--x\r\nContent-Disposition: form-data; name="token"\r\n\r\nabc\r\n--x--\r\n'
-ODD_FORMS = {
-    "a byte that is no text": (FORM, b"token=" + NO_TEXT),
-    "an unknown encoding": (FORM + b"; charset=nope", b"token=a"),
-    "an encoding that takes seconds to read": (FORM + b"; charset=punycode", b"token=" + b"a" * 60_000),
-    "half a surrogate": (FORM + b"; charset=utf-7", b"token=+2AA-"),
-    "a form of parts": (b"multipart/form-data; boundary=x", PART),
-    "no form": (b"application/octet-stream", b"token=a"),
-    "a long form": (FORM, b"token=" + b"a" * 70_000),
-}
-
-
-@pytest.mark.parametrize("form", ODD_FORMS.values(), ids=ODD_FORMS)
-async def test_a_form_that_cannot_be_read_is_refused_as_such(site: Site, form: tuple[bytes, bytes]) -> None:
-    said = await as_written(site, "/admin/login", b"Content-Type: " + form[0], body=form[1])
-
-    assert said.split()[1] == "400" and "could not be read; nothing was changed" in said, said[:200]
-
-
-async def test_a_form_that_does_not_say_how_long_it_is_is_refused(site: Site) -> None:
-    async def endless() -> AsyncIterator[bytes]:
-        yield b"token=" + b"a" * 100
-
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    answer = await site.client.post("/admin/login", data=endless(), headers=headers)
-
-    assert answer.status == 400 and "could not be read" in await answer.text()
-
-
-async def test_a_packed_form_is_not_unpacked(site: Site) -> None:
-    """291 kB of a stranger's became 300 MB, and stopped the bot for a second."""
-    async with serve(make_app(site.office, TOKEN), "127.0.0.1", 0) as port, ClientSession() as client:
-        packed = gzip.compress(b"name=Ada&token=" + TOKEN.encode())
-        headers = {"Content-Type": "application/x-www-form-urlencoded", "Content-Encoding": "gzip"}
-        async with client.post(f"http://127.0.0.1:{port}/admin/login", data=packed, headers=headers) as answer:
-            assert answer.status == 400
 
 
 def test_a_name_keeps_only_what_can_be_printed() -> None:
@@ -379,6 +326,24 @@ async def test_ready_says_no_while_the_ledger_is_away(ledger_dsn: str, simulator
                 assert (await site.client.get("/healthz")).status == 200
             finally:
                 connection.execute("alter function public.controls_away() rename to controls")
+
+
+async def test_a_webhook_may_begin_as_the_page_does_and_a_secret_that_is_no_text_is_wrong(site: Site) -> None:
+    bot, _ = make_bot()
+    heard: list[int] = []
+
+    async def feed(update: Any) -> None:
+        heard.append(update.update_id)
+
+    url = "https://bot.example/admin-hook"
+    assert load_settings({"WEBHOOK_URL": url, "WEBHOOK_SECRET": "its-secret"}, None).webhook_url == url
+    app = webhook.make_app(bot, feed, url, "its-secret", make_app(site.office, TOKEN))
+    async with TestClient(TestServer(app)) as client:
+        answer = await client.post("/admin-hook", json={"update_id": 7}, headers={webhook.SECRET_HEADER: "its-secret"})
+        assert (answer.status, heard) == (200, [7])
+        no_text = f"{webhook.SECRET_HEADER}: ".encode() + NO_TEXT
+        said = await as_written(replace(site, client=client), "/admin-hook", no_text, body=b"{}")
+        assert said.split()[1] == "401"
 
 
 async def test_telegrams_webhook_lives_beside_the_page_with_its_own_secret(site: Site) -> None:

@@ -1,0 +1,206 @@
+"""What operators can say after /admin: one function a verb, each answers with one message.
+
+In       an Office, the words that followed
+Out      `VERBS`; `usage` for what is none
+Effects  the ledger's functions for operators, each with who asked
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from bot import sentences
+from bot.ordering import Enqueue
+from bot.run_taps import receipt_text
+from bot.words import N_, Words, code
+from pipeline.ledger import Ledger
+from pipeline.operators import LimitNotSet, Operators
+
+LIMIT_NOT_SET: Mapping[str, str] = {
+    "unknown_limit": N_("there is no limit of this name"),
+    "bad_value": N_("a whole number is needed (for rollout: all, percent or allowlist)"),
+    "not_per_user": N_("this limit is for all, not for one user"),
+}
+
+
+@dataclass(frozen=True)
+class Office:
+    """What the operators' verbs use."""
+
+    who: str
+    words: Words
+    ledger: Ledger
+    operators: Operators
+    enqueue: Enqueue
+
+
+def usage(words: Words) -> Markup:
+    return words(
+        "<code>/admin</code> shows the state of things: money, doubts, switches.\n"
+        "<code>/admin pause REASON</code> stops buying; what was bought goes on. <code>/admin resume</code> ends it.\n"
+        "<code>/admin show REF</code> tells all about one video.\n"
+        "<code>/admin found REF JOB</code>: the provider's books show that it was made, as this job; "
+        "its price counts as spent and the video is fetched.\n"
+        "<code>/admin notcharged REF</code>: they show that it was not made; its price is free again.\n"
+        "<code>/admin block ID REASON</code>, <code>/admin unblock ID</code>: whether somebody may order. "
+        "<code>/admin invite ID</code> puts them on the list of those who may while the rollout is allowlist.\n"
+        "<code>/admin limits</code> lists every limit by its key; <code>/admin limit KEY VALUE</code> sets one, "
+        "<code>/admin limit KEY VALUE ID</code> for one user.\n"
+        "<code>/admin rollout all</code> (or <code>allowlist</code>, <code>percent 10</code>): who may order at all.\n"
+        "REF is a video's reference, ID a Telegram id; money is in millionths of a dollar: 800000 is $0.80."
+    )
+
+
+async def pause(office: Office, arguments: list[str]) -> Markup:
+    await office.operators.pause(" ".join(arguments) or None, office.who)
+    return office.words(
+        "⏸ Paused: nothing is bought from now on; what was bought goes on. <code>/admin resume</code> ends it."
+    )
+
+
+async def resume(office: Office, _: list[str]) -> Markup:
+    await office.operators.resume(office.who)
+    return office.words("▶ Resumed: videos can be bought again, and every breaker is closed.")
+
+
+async def found(office: Office, arguments: list[str]) -> Markup:
+    words = office.words
+    if len(arguments) != 2:
+        return usage(words)
+    run = await office.ledger.find(arguments[0])
+    if run is None:
+        return words("There is no run {ref}. Nothing was changed.", ref=arguments[0])
+    recorded = await office.operators.settle_found(run.run_id, arguments[1], office.who)
+    if recorded.recorded and run.file is not None:
+        return words(
+            "{ref} is job {job}, and its video is here already. Nothing was changed.",
+            ref=run.ref,
+            job=code(arguments[1]),
+        )
+    if recorded.recorded:
+        await office.enqueue(run.run_id)
+        return words(
+            "{ref} is job {job}. Its price counts as spent; the video is fetched now.",
+            ref=run.ref,
+            job=code(arguments[1]),
+        )
+    if recorded.why == "owned":
+        return words(
+            "Job {job} is run {ref}'s already. Nothing was changed.",
+            job=code(arguments[1]),
+            ref=recorded.owner or "?",
+        )
+    return words(
+        "{ref} is neither in doubt nor parked: {state}. Nothing was changed.",
+        ref=run.ref,
+        state=sentences.state(run, words),
+    )
+
+
+async def not_charged(office: Office, arguments: list[str]) -> Markup:
+    words = office.words
+    run = await office.ledger.find(arguments[0]) if arguments else None
+    if run is None:
+        return usage(words) if not arguments else words("There is no run {ref}. Nothing was changed.", ref=arguments[0])
+    shown = {"state": run.state.value, "job_id": run.job_id}
+    settled = await office.operators.settle_not_charged(run.run_id, office.who, " ".join(arguments[1:]) or None, shown)
+    if not settled.settled:
+        run = await office.ledger.find(run.ref) or run
+        return words(
+            "{ref} is neither in doubt nor parked: {state}. Nothing was changed.",
+            ref=run.ref,
+            state=sentences.state(run, words),
+        )
+    await office.enqueue(run.run_id)
+    return words(
+        "{ref} is settled as not charged: {held} is free again, its user is told.",
+        ref=run.ref,
+        held=words.usd(run.held_microusd),
+    )
+
+
+async def _show(office: Office, arguments: list[str]) -> Markup:
+    run = await office.ledger.find(arguments[0]) if arguments else None
+    if run is None:
+        return usage(office.words)
+    state = office.words("{state}, {who}", state=sentences.state(run, office.words), who=run.user_id)
+    return Markup("\n").join([state, receipt_text(run, office.words, demo=False)])
+
+
+async def _block(office: Office, arguments: list[str]) -> Markup:
+    if not arguments or not arguments[0].isdecimal():
+        return usage(office.words)
+    user = await office.operators.block(f"tg:{arguments[0]}", " ".join(arguments[1:]) or None, office.who)
+    return office.words("{user} is blocked. What they ordered goes on.", user=user.user_id)
+
+
+async def _unblock(office: Office, arguments: list[str]) -> Markup:
+    if not arguments or not arguments[0].isdecimal():
+        return usage(office.words)
+    user = await office.operators.unblock(f"tg:{arguments[0]}", office.who)
+    return office.words("{user} may ask again.", user=user.user_id)
+
+
+async def _invite(office: Office, arguments: list[str]) -> Markup:
+    if not arguments or not arguments[0].isdecimal():
+        return usage(office.words)
+    user = await office.operators.invite(f"tg:{arguments[0]}", office.who)
+    return office.words("{user} is invited.", user=user.user_id)
+
+
+async def _limit(office: Office, arguments: list[str]) -> Markup:
+    if not 2 <= len(arguments) <= 3:
+        return usage(office.words)
+    key, value, *user = arguments
+    wanted = None if value == "default" else int(value) if value.isdecimal() else value
+    return await _set(office, key, wanted, f"tg:{user[0]}" if user else None)
+
+
+async def _rollout(office: Office, arguments: list[str]) -> Markup:
+    if not arguments:
+        return usage(office.words)
+    if len(arguments) > 1:
+        said = await _set(
+            office, "rollout_percent", int(arguments[1]) if arguments[1].isdecimal() else arguments[1], None
+        )
+        return Markup("\n").join([said, await _set(office, "rollout", arguments[0], None)])
+    return await _set(office, "rollout", arguments[0], None)
+
+
+async def _set(office: Office, key: str, value: int | str | None, user: str | None) -> Markup:
+    answer = await office.operators.set_limit(key, value, office.who, user)
+    if isinstance(answer, LimitNotSet):
+        why = office.words(LIMIT_NOT_SET.get(answer.why, N_("the ledger did not take it")))
+        return office.words(
+            "{key} was not changed: {why}. <code>/admin limits</code> lists them all.", key=key, why=why
+        )
+    return office.words(
+        "{key}{user}: {before} → {after}.",
+        key=key,
+        user=f" ({user})" if user else "",
+        before=answer.before,
+        after=answer.after,
+    )
+
+
+async def _limits(office: Office, _: list[str]) -> Markup:
+    found = await office.operators.limits()
+    return Markup("\n").join(
+        office.words("{key} = <b>{value}</b>", key=code(each.key), value=each.value) for each in found
+    )
+
+
+VERBS: Mapping[str, Callable[[Office, list[str]], Awaitable[Markup]]] = {
+    "pause": pause,
+    "resume": resume,
+    "found": found,
+    "notcharged": not_charged,
+    "show": _show,
+    "block": _block,
+    "unblock": _unblock,
+    "invite": _invite,
+    "limit": _limit,
+    "limits": _limits,
+    "rollout": _rollout,
+}
