@@ -1,29 +1,24 @@
 """What operators do from the page: each change says who, is kept by the ledger, and answers with one sentence."""
 
 import asyncio
-from collections.abc import Mapping
 from datetime import timedelta
-from decimal import Decimal
+from urllib.parse import urlencode
 
 from aiohttp import web
 
-from pipeline.amounts import MICROUSD, usd
+from pipeline.amounts import usd
 from pipeline.audit import audit, last_audit
-from pipeline.operators import USER_ID_WORDS, LimitNotSet, is_user_id
+from pipeline.operators import USER_ID_WORDS, LimitNotSet, Operators, is_user_id
 from pipeline.operators_words import found_words, why_not_found, why_not_settled
 from pipeline.records import State
 from pipeline.watch import DeliverAgain
+from web.limit_words import NOT_SET, RAISE_TIMES_MAX, is_money, read_value, too_much_at_once, value_words
 from web.office import OFFICE
 from web.rendering import SESSION, say
 from web.views import found_run, moment_of
 
 AUDIT_SECONDS_MAX = 60
 WORDS_MAX = 500
-MICROUSD_MAX = 2**63
-NOT_SET: Mapping[str, str] = {
-    "unknown_limit": "there is no such limit",
-    "not_per_user": "that limit is for all, not for one user",
-}
 
 
 async def _words(request: web.Request, name: str) -> str:
@@ -145,46 +140,35 @@ async def resume(request: web.Request) -> web.StreamResponse:
 
 
 async def set_limit(request: web.Request) -> web.StreamResponse:
+    """What was not taken comes back to its field."""
+    operators, who = request.app[OFFICE].operators, request[SESSION].who
     key, value, user = [await _words(request, name) for name in ("key", "value", "user_id")]
-    if user and not is_user_id(user):
-        say(request, f"{key} was not changed: {USER_ID_WORDS}, not {user}.", good=False)
-        raise web.HTTPSeeOther("/admin/limits")
-    wanted: int | str | None
-    try:
-        if user and not value:
-            wanted = None  # takes the user's own limit back
-        elif key == "rollout":
-            wanted = value
-        elif key.endswith("_microusd"):
-            wanted = _microusd(value)
-        else:
-            wanted = int(value)
-    except (ArithmeticError, ValueError):  # decimal's errors are of both kinds
-        say(request, f"{key} was not changed: {value or 'nothing'} is no number.", good=False)
-        raise web.HTTPSeeOther("/admin/limits") from None
-    answer = await request.app[OFFICE].operators.set_limit(key, wanted, request[SESSION].who, user or None)
     whose = f"{key} of {user}" if user else key
-    if isinstance(answer, LimitNotSet):
-        why = NOT_SET.get(answer.why) or f"it must be {answer.allowed}"
+    try:
+        if user and not is_user_id(user):
+            raise ValueError(f"{USER_ID_WORDS}, not {user}")
+        wanted = None if user and not value else read_value(key, value)  # None takes the user's own limit back
+        if is_money(key) and isinstance(wanted, int):
+            await _check_raise(key, wanted, operators)
+        answer = await operators.set_limit(key, wanted, who, user or None)
+        if isinstance(answer, LimitNotSet):
+            raise ValueError(NOT_SET.get(answer.why) or f"it must be {answer.allowed}")
+    except ValueError as why:
         say(request, f"{whose} was not changed: {why}.", good=False)
-    else:
-        before, after = _shown(key, answer.before), _shown(key, answer.after)
-        say(request, f"{whose}: {before} before, {after} now." if before != after else f"{whose}: {after}, as before.")
+        tried = {} if user else {"tried": key, "value": value}
+        raise web.HTTPSeeOther(f"/admin/limits?{urlencode(tried)}") from None
+    before, after = value_words(key, answer.before), value_words(key, answer.after)
+    say(request, f"{whose}: {before} before, {after} now." if before != after else f"{whose}: {after}, as before.")
     raise web.HTTPSeeOther("/admin/limits")
 
 
-def _microusd(dollars: str) -> int:
-    """Raises ValueError, also for parts of a micro-dollar and for more than the ledger's numbers hold."""
-    amount = Decimal(dollars) * MICROUSD
-    if not abs(amount) < MICROUSD_MAX or amount != amount.to_integral_value():
-        raise ValueError(dollars)
-    return int(amount)
-
-
-def _shown(key: str, value: object) -> str:
-    if value is None:
-        return "the limit of all"
-    return usd(value) if key.endswith("_microusd") and isinstance(value, int) else str(value)
+async def _check_raise(key: str, wanted: int, operators: Operators) -> None:
+    present = next((limit.value for limit in await operators.limits() if limit.key == key), None)
+    if isinstance(present, int) and too_much_at_once(wanted, present):
+        raise ValueError(
+            f"{usd(wanted)} is more than {RAISE_TIMES_MAX} times the present {usd(present)}; if that is meant, "
+            f"raise it in steps, or with `onetake limits set {key} {wanted}`"
+        )
 
 
 async def set_user(request: web.Request) -> web.StreamResponse:

@@ -9,13 +9,13 @@ import asyncio
 import errno
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import quote
 
 from aiohttp import web
 
 from pipeline.road import LedgerError, LedgerRefused
-from web.gate import COOKIE, SESSION_SECONDS, Gate
+from web.gate import COOKIE, NAME_CHARACTERS_MAX, SESSION_SECONDS, Gate
 from web.rendering import GATE, SESSION, page
 
 PAGES, API, METRICS, CLIPS = "/admin", "/api", "/metrics", "/media"
@@ -176,7 +176,7 @@ def _next(request: web.Request) -> str:
 async def show_login(request: web.Request) -> web.StreamResponse:
     if SESSION in request:
         raise web.HTTPSeeOther(_next(request))
-    return page(request, "login.html", wrong="", next=request.rel_url.raw_query_string)
+    return page(request, "login.html", wrong="", given_name="", next=request.rel_url.raw_query_string)
 
 
 async def log_in(request: web.Request) -> web.StreamResponse:
@@ -184,7 +184,7 @@ async def log_in(request: web.Request) -> web.StreamResponse:
     form = await request.post()
     if wait := gate.wait_seconds(address):
         words = f"Too many wrong tokens; try again in {wait:.0f} s."
-        answer = page(request, "login.html", 429, wrong=words, next=request.rel_url.raw_query_string)
+        answer = _login_again(request, 429, words, form)
         answer.headers["Retry-After"] = f"{wait:.0f}"
         return answer
     if not gate.is_token(str(form.get("token", "")).strip()):
@@ -192,12 +192,17 @@ async def log_in(request: web.Request) -> web.StreamResponse:
         log.warning("page", extra={"action": "wrong_token", "address": address})
         await asyncio.sleep(WRONG_TOKEN_SECONDS)
         words = "That is not the token of this bot."
-        return page(request, "login.html", 403, wrong=words, next=request.rel_url.raw_query_string)
+        return _login_again(request, 403, words, form)
     there = web.HTTPSeeOther(_next(request))
     secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
     cookie = gate.open_session(str(form.get("name", "")))
     there.set_cookie(COOKIE, cookie, max_age=SESSION_SECONDS, httponly=True, samesite="Lax", secure=secure, path="/")
     raise there
+
+
+def _login_again(request: web.Request, status: int, wrong: str, form: Mapping[str, object]) -> web.Response:
+    name = str(form.get("name", ""))[:NAME_CHARACTERS_MAX]
+    return page(request, "login.html", status, wrong=wrong, given_name=name, next=request.rel_url.raw_query_string)
 
 
 async def log_out(request: web.Request) -> web.StreamResponse:

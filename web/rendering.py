@@ -16,6 +16,7 @@ from markupsafe import Markup
 from pipeline.amounts import MICROUSD, lasting, usd
 from pipeline.operators_words import NOT_CLEAN, doubt_words
 from pipeline.records import State
+from web import limit_words
 from web.gate import Gate, Session
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -40,7 +41,7 @@ STATES: Mapping[State, str] = {
 }
 CAUSES: Mapping[str, str] = {
     "duplicate": "same prompt again, within minutes",
-    "replayed": "same request again (a second tap, a repeated update)",
+    "replayed": "same request again (a repeated update, or a client that asks again)",
     "busy": "user already has one unfinished",
     "cooldown": "too soon after the last one",
     "daily_limit": "daily limit of the user",
@@ -114,6 +115,8 @@ def _environment() -> Environment:
         "why": doubt_words,
         "lasting": lasting,
         "number": number,
+        "capfirst": lambda text: text[:1].upper() + text[1:],
+        "sentence": lambda text: text if text.endswith((".", "!", "?", "…")) else f"{text}.",
     }
     made.globals |= {
         "share": share,
@@ -123,6 +126,11 @@ def _environment() -> Environment:
         "STEPS": STEPS,
         "NOT_CLEAN": NOT_CLEAN,
         "State": State,
+        "unit": limit_words.unit,
+        "is_money": limit_words.is_money,
+        "value_words": limit_words.value_words,
+        "change_words": limit_words.change_words,
+        "changed_what": limit_words.changed_what,
     }
     return made
 

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import TypeAdapter
 
+from pipeline.operators import USER_ID_WORDS, is_user_id
 from pipeline.reconcile import request_over
 from pipeline.records import Run, State
 from pipeline.sent import Sent, sent_for
@@ -67,6 +68,8 @@ def moment_of(text: str | None) -> datetime | None:
 def _wrong(filters: Filters) -> str:
     if filters.state and filters.state not in {"open", "doubt", *State}:
         return f"There is no state {filters.state}."
+    if filters.user_id and not is_user_id(filters.user_id):
+        return f"{USER_ID_WORDS[0].upper()}{USER_ID_WORDS[1:]}, not {filters.user_id}."
     for text in (filters.since, filters.until):
         if text and moment_of(text) is None:
             return f"{text} is no time; write it as 2026-11-23 or 2026-11-23T14:00."
@@ -197,6 +200,8 @@ async def limits(request: web.Request) -> web.Response:
         changes=await office.watch.changes(CHANGES_SHOWN),
         models=office.catalogue.videos,
         provider=office.shop.base_url,
+        tried=request.query.get("tried", ""),
+        tried_value=request.query.get("value", ""),
     )
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from html import unescape
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from pipeline.records import JobSource, Run, State
 from pipeline.road import Json, LedgerUnavailable
 from tests.fixtures import PRICE_MICROUSD, Simulator
 from tests.ledger.desk import Desk
-from tests.web.site import Site, in_doubt, the_run
+from tests.web.site import Site, in_doubt, news, the_run
 from web.office import OFFICE, Office
 
 IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "user_id": "tg:42"}
@@ -227,14 +228,19 @@ async def test_every_limit_on_the_page_can_be_set_and_is_kept_with_who_and_befor
 @pytest.mark.parametrize(
     ("form", "says"),
     [
-        ({"key": "cooldown_seconds", "value": "soon"}, "cooldown_seconds was not changed: soon is no number."),
-        ({"key": "cooldown_seconds", "value": ""}, "nothing is no number"),
-        ({"key": "budget_day_microusd", "value": "NaN"}, "is no number"),
-        ({"key": "budget_day_microusd", "value": "1e400"}, "is no number"),
-        ({"key": "budget_day_microusd", "value": "1e999999"}, "is no number"),
-        ({"key": "budget_day_microusd", "value": "-Infinity"}, "is no number"),
+        (
+            {"key": "cooldown_seconds", "value": "soon"},
+            "cooldown_seconds was not changed: it must be a whole number, not soon.",
+        ),
+        ({"key": "cooldown_seconds", "value": ""}, "it must be a whole number, not nothing"),
+        ({"key": "budget_day_microusd", "value": "NaN"}, "it must be dollars"),
+        ({"key": "budget_day_microusd", "value": "1e400"}, "it must be dollars"),
+        ({"key": "budget_day_microusd", "value": "1e999999"}, "it must be dollars"),
+        ({"key": "budget_day_microusd", "value": "-Infinity"}, "it must be dollars"),
+        ({"key": "cooldown_seconds", "value": "1.5"}, "it must be a whole number, not 1.5"),
+        ({"key": "budget_day_microusd", "value": "5,50"}, "it must be dollars, such as 5.50, not 5,50"),
         ({"key": "cooldown_seconds", "value": "9" * 499}, "not changed"),
-        ({"key": "budget_day_microusd", "value": "0.0000001"}, "is no number"),
+        ({"key": "budget_day_microusd", "value": "0.0000001"}, "it must be dollars"),
         ({"key": "cooldown_seconds", "value": "-1"}, "cooldown_seconds was not changed: it must be"),
         ({"key": "cooldown_seconds", "value": "99999999999999999999"}, "not changed"),
         ({"key": "no_such", "value": "1"}, "no_such was not changed: there is no such limit."),
@@ -256,6 +262,43 @@ async def test_one_users_limit_is_set_and_taken_back(inside: Site, desk: Desk) -
     assert "videos_per_user_day = 2" in await inside.read("/admin/limits")
     said = await inside.submit("/admin/limits", key="videos_per_user_day", value="", user_id="tg:1")
     assert said == "videos_per_user_day of tg:1: 2 before, the limit of all now."
+
+
+async def test_what_was_not_taken_is_still_in_its_field_beside_the_reason(inside: Site) -> None:
+    await inside.client.post(
+        "/admin/limits",
+        data={"csrf": await inside.csrf(), "key": "cooldown_seconds", "value": '1"5'},
+        allow_redirects=False,
+    )
+    html = await inside.read("/admin/limits?tried=cooldown_seconds&value=1%225")
+    assert 'value="1&#34;5" aria-invalid="true" aria-describedby="wrong" autofocus' in html
+    assert news(html) == 'cooldown_seconds was not changed: it must be a whole number, not 1"5.'
+
+
+async def test_micro_dollars_where_dollars_are_meant_are_asked_about(inside: Site) -> None:
+    """The command takes micro-dollars, the page dollars: 5000000 is five dollars there, and five millions here."""
+    await inside.submit("/admin/limits", key="budget_day_microusd", value="7.50")
+    said = await inside.submit("/admin/limits", key="budget_day_microusd", value="5000000")
+    assert "$5,000,000.00 is more than 10 times the present $7.50" in said
+    assert "`onetake limits set budget_day_microusd 5000000000000`" in said
+    said = await inside.submit("/admin/limits", key="budget_day_microusd", value="$100")
+    assert said == "budget_day_microusd: $7.50 before, $100.00 now."
+
+
+async def test_what_was_changed_is_told_in_words_with_its_reasons(inside: Site) -> None:
+    await inside.submit("/admin/limits", key="budget_day_microusd", value="7.50")
+    await inside.submit("/admin/limits", key="cooldown_seconds", value="3", user_id="tg:1")
+    await inside.submit("/admin/users", user_id="tg:1", act="block", why="Too many kites.")
+    await inside.submit("/admin/pause", why="Back at 18:00.")
+    rows = re.findall(
+        r'data-label="What">(.*?)</td>.*?"wrap">(.*?)</td>.*?"wrap">(.*?)</td>', await inside.read("/admin/limits")
+    )
+    assert [tuple(map(unescape, row)) for row in rows[:4]] == [
+        ("Buying", "orders are taken", "paused: Back at 18:00."),
+        ("tg:1", "may order", "blocked: Too many kites."),
+        ("cooldown_seconds of tg:1", "the limit of all", "3 s"),
+        ("budget_day_microusd", "$100,000,000.00", "$7.50"),
+    ]
 
 
 async def test_a_pause_needs_the_reason_that_users_read_and_is_ended_by_a_click(inside: Site) -> None:

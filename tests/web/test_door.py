@@ -308,7 +308,9 @@ async def test_no_address_makes_the_page_fall_or_blame_the_ledger(inside: Site, 
 
 
 async def test_a_word_that_the_ledger_has_no_letter_for_is_read_without_it(inside: Site) -> None:
-    assert "a b is no number" in await inside.submit("/admin/limits", key="cooldown_seconds", value="a\0b")
+    assert "it must be a whole number, not a b" in await inside.submit(
+        "/admin/limits", key="cooldown_seconds", value="a\0b"
+    )
     await inside.submit("/admin/pause", why="back\0soon")
     assert (await inside.office.operators.controls()).pause_reason == "back soon"
 
