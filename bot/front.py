@@ -85,7 +85,7 @@ async def open_front(bot: Bot, back: Back, *, alarms: bool = True, time: Time = 
     board = Board(outbox, telling, back.ledger, customers, back.shop, back.offer, back.slow_seconds)
     courier = Courier(outbox, board, telling, back.offer, back.new_teller, back.clip_of)
     replies = Replies(outbox)
-    dispatcher = _dispatcher(customers, back.admins, replies)
+    dispatcher = _dispatcher(Greeter(customers, telling, back.enqueue, back.admins), replies)
     dispatcher.workflow_data.update(
         customers=customers,
         ledger=back.ledger,
@@ -108,7 +108,7 @@ async def open_front(bot: Bot, back: Back, *, alarms: bool = True, time: Time = 
             await replies.stop()
 
 
-def _dispatcher(customers: Customers, admins: frozenset[int], replies: Replies) -> Dispatcher:
+def _dispatcher(greeter: Greeter, replies: Replies) -> Dispatcher:
     async def too_much(said: Message | CallbackQuery) -> None:
         words = Words(language_of(said.from_user.language_code if said.from_user else None))
         if isinstance(said, Message):
@@ -136,7 +136,6 @@ def _dispatcher(customers: Customers, admins: frozenset[int], replies: Replies) 
 
     dispatcher = Dispatcher(disable_fsm=True)
     dispatcher.update.outer_middleware(Throttle(too_much))
-    greeter = Greeter(customers, admins)
     dispatcher.message.outer_middleware(greeter)
     dispatcher.callback_query.outer_middleware(greeter)
     dispatcher.error.register(failed)

@@ -1,4 +1,7 @@
-"""Who is speaking, in which language: read once per update, handed to whoever answers it."""
+"""Who is speaking, in which language: read once per update, handed to whoever answers it.
+
+Effects  whoever had blocked the bot and speaks to it again is brought the videos that could not be brought
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -7,8 +10,10 @@ from aiogram import BaseMiddleware
 from aiogram.types import TelegramObject, User
 
 from bot.address import user_id
+from bot.ordering import Enqueue
 from bot.words import Words, language_of
 from pipeline.customers import Customers
+from pipeline.telling import Telling
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
@@ -16,8 +21,8 @@ Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 class Greeter(BaseMiddleware):
     """Adds `sender`, `customer` and `words`. Updates of nobody in particular are not for us."""
 
-    def __init__(self, customers: Customers, admins: frozenset[int]) -> None:
-        self._customers = customers
+    def __init__(self, customers: Customers, telling: Telling, enqueue: Enqueue, admins: frozenset[int]) -> None:
+        self._customers, self._telling, self._enqueue = customers, telling, enqueue
         self._admins = admins
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
@@ -28,4 +33,7 @@ class Greeter(BaseMiddleware):
         language = customer.preferences.language or language_of(sender.language_code)
         if sender.id in self._admins and customer.preferences.language is None:
             await self._customers.set_preference(user_id(sender.id), "language", language)  # alerts come unasked
+        if customer.unreached:
+            for run_id in await self._telling.again(user_id(sender.id)):
+                await self._enqueue(run_id)
         return await handler(event, data | {"sender": sender, "customer": customer, "words": Words(language)})

@@ -123,6 +123,12 @@ def _duplicate(refused: Refused, words: Words, now: datetime) -> Markup:
 
 
 def _busy(refused: Refused, words: Words, _: datetime) -> Markup:
+    if refused.what == "waits_for_tap":
+        return words(
+            "Your video {ref} waits for your tap on Create, in the message that shows it. "
+            "Tap there, or take it back with /cancel; then ask for another.",
+            ref=refused.of_ref,
+        )
     return words(
         "Your video {ref} is not finished yet. Wait for it before you ask for another, or see /status and /cancel.",
         ref=refused.of_ref,
@@ -259,4 +265,6 @@ STATE_WORDS: Mapping[State, str] = {
 def state(run: Run, words: Words) -> Markup:
     if run.state is State.APPROVED and run.needs_confirmation and run.confirmed_at is None:
         return words("waits for a tap on Create")
+    if run.state is State.SAVED and run.told_state is State.SAVED:
+        return words("ready, and could not be brought; it is under /videos")
     return words(STATE_WORDS[run.state])

@@ -116,8 +116,9 @@ def _duplicate(refused: Refused, now: datetime) -> str:
 
 
 def _busy(refused: Refused, _: datetime) -> str:
+    why = "waits for a tap of this user's" if refused.what == "waits_for_tap" else "of this user is not finished"
     return (
-        f"Run {refused.of_ref} of this user is not finished. {NOTHING} "
+        f"Run {refused.of_ref} {why}. {NOTHING} "
         f"Wait for it (`onetake show {refused.of_ref}`), or stop it while nothing is bought: "
         f"`onetake cancel {refused.of_ref}`."
     )

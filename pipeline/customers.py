@@ -31,8 +31,11 @@ class Preferences:
 
 @dataclass(frozen=True)
 class Customer:
+    """`unreached`: a video could not be brought, for the bot was blocked."""
+
     preferences: Preferences = field(default_factory=Preferences)
     videos: int = 0
+    unreached: bool = False
 
     @property
     def asks_first(self) -> bool:

@@ -171,6 +171,27 @@ begin
     return to_jsonb(u);
 end $$;
 
+-- As before, and whether a video could not be brought because its user had blocked the bot: whoever writes has let it in again.
+create or replace function public.customer(p_user_id text) returns jsonb
+language sql stable security definer set search_path = '' as $$
+    select jsonb_build_object(
+        'preferences', coalesce((select u.preferences from onetake.users u where u.user_id = p_user_id), '{}'),
+        'videos', (select count(*) from onetake.runs r where r.user_id = p_user_id and r.state in ('saved', 'delivered')),
+        'unreached', exists (select from onetake.runs r where r.user_id = p_user_id and r.state = 'saved' and r.told_state = 'saved'
+            and (select e.detail ->> 'why' from onetake.events e where e.run_id = r.run_id and e.step = 'tell'
+                 order by e.event_id desc limit 1) = 'Unreachable'));
+$$;
+
+-- As before; busy with a run that waits for its user's own tap says so (`what`): waiting for it would be for nothing.
+create or replace function onetake.refusal(
+    p_kind text, p_until timestamptz default null, p_of onetake.runs default null, p_reason text default null, p_what text default null
+) returns jsonb
+language sql stable set search_path = '' as $$
+    select jsonb_build_object('kind', p_kind, 'until', p_until, 'of_run_id', (p_of).run_id, 'of_ref', (p_of).ref,
+        'reason', p_reason, 'what', case when p_kind = 'busy' and (p_of).state = 'approved' and (p_of).needs_confirmation
+            and (p_of).confirmed_at is null then 'waits_for_tap' else p_what end);
+$$;
+
 -- As before, and no time is longer than a year: fifteen digits of seconds lead out of the calendar, and every request with it.
 create or replace function public.set_limit(p_key text, p_value jsonb, p_who text, p_user_id text default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -213,5 +234,5 @@ end $$;
 update onetake.limits set value = '31536000' where key like '%\_seconds' and value::text::bigint > 31536000;
 update onetake.users set limits = limits || '{"cooldown_seconds": 31536000}' where (limits ->> 'cooldown_seconds')::bigint > 31536000;
 
-select onetake.restrict(array['audit_view', 'save_run', 'settle_found', 'settle_not_charged', 'deliver_again', 'set_paused', 'set_user',
+select onetake.restrict(array['audit_view', 'customer', 'save_run', 'settle_found', 'settle_not_charged', 'deliver_again', 'set_paused', 'set_user',
                               'set_limit']);

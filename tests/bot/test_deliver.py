@@ -58,7 +58,8 @@ async def test_an_answer_that_was_lost_is_asked_for_again(stage: Stage, simulato
     assert simulator.creates() == 1
 
 
-async def test_who_blocked_the_bot_gets_the_video_on_start(stage: Stage) -> None:
+@pytest.mark.parametrize("word", ["/start", "/status", "hello again"])
+async def test_who_blocked_the_bot_gets_the_video_with_their_next_word(stage: Stage, word: str) -> None:
     stage.session.meets(SendVideo, TelegramForbiddenError(ANY, "Forbidden: bot was blocked by the user"))
     await saved(stage)
     await stage.until(lambda: stage.session.of(SendVideo))
@@ -67,7 +68,7 @@ async def test_who_blocked_the_bot_gets_the_video_on_start(stage: Stage) -> None
         return (await stage.only_run()).told_state is State.SAVED
 
     await stage.until(told)
-    await stage.say("/start")
+    await stage.say(word)
     await stage.until_state(State.DELIVERED)
     assert [message for message in stage.shown() if message.video]
 
@@ -79,6 +80,9 @@ async def test_a_video_too_large_for_telegram_is_kept_and_said(stage: Stage) -> 
     assert run.file is not None
     assert Path(run.file).exists()
     assert (await stage.only_run()).state is State.SAVED
+    await stage.say("/status")
+    await stage.until_said_plainly("ready, and could not be brought; it is under /videos")
+    assert len(stage.session.of(SendVideo)) == 1, "it would not fit this time either"
 
 
 async def test_a_deleted_card_is_not_replaced_while_it_only_waits(stage: Stage, simulator: Simulator) -> None:

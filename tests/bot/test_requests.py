@@ -105,8 +105,14 @@ async def test_the_same_wish_again_and_another_one_meanwhile_are_refused(stage: 
     await stage.say("/create a paper  BOAT in the rain")
     await stage.until_said("It was not ordered again")
     await stage.say("/create something else")
-    await stage.until_said("is not finished yet")
+    await stage.until_said("waits for your tap on Create")
     assert simulator.creates() == 0
+    simulator.control("POST", "/_sim/speed", {"speed": 0.001})
+    await stage.tap("Create")
+    await stage.until_state(State.RENDERING)
+    await stage.say("/create something else")
+    await stage.until_said("is not finished yet")
+    assert simulator.creates() == 1
 
 
 async def test_a_prompt_nobody_can_read_is_refused_before_the_ledger(stage: Stage) -> None:
