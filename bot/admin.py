@@ -17,7 +17,7 @@ from bot.ordering import Enqueue
 from bot.replies import Replies
 from bot.taps import AdminTap
 from bot.words import N_, Words, code
-from pipeline.amounts import lasting
+from pipeline.amounts import lasting, whole_cents
 from pipeline.ledger import Ledger
 from pipeline.operators import Controls, Operators, Stats
 from pipeline.records import Run, State
@@ -91,13 +91,13 @@ def _numbers(stats: Stats, words: Words) -> list[Markup]:
     today, month = stats.today, stats.this_month
     spent = words(
         "Today {spent} spent and {held} set aside, of {budget}.",
-        spent=words.usd(today.spent_microusd if today else 0),
+        spent=words.usd(whole_cents(today.spent_microusd) if today else 0),
         held=words.usd(today.held_microusd if today else 0),
         budget=words.usd(stats.budget_day_microusd),
     )
     monthly = words(
         "This month {spent} spent or set aside, of {budget}.",
-        spent=words.usd((month.spent_microusd + month.held_microusd) if month else 0),
+        spent=words.usd(whole_cents(month.spent_microusd + month.held_microusd) if month else 0),
         budget=words.usd(stats.budget_month_microusd),
     )
     saved = words(

@@ -7,11 +7,13 @@ Raises   Stop, ConfigError, CatalogueError, DatabaseUnavailable, LedgerError: on
 
 import asyncio
 import contextlib
+import fcntl
 import socket
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import IO, Any
 
 import typer
 from aiogram import Bot
@@ -77,10 +79,30 @@ async def _stage(settings: Settings) -> AsyncIterator[tuple[Settings, bool]]:
         raise Stop(f"without TELEGRAM_BOT_TOKEN and keys the simulator is needed, and it needs {missing}: make run")
     folder = settings.onetake_home / "demo"
     options = ["--render-seconds", str(RENDER_SECONDS), "--refund-failed"]
-    async with simulator(folder, options, _free_port(SIMULATED_PORT)) as root:
-        yield simulated(settings, root), True
-        if settings.telegram_bot_token is None:
-            typer.echo(f"{clock()} the simulator is stopped, too")
+    with _alone_in(folder) as sign:
+        async with simulator(folder, options, _free_port(SIMULATED_PORT)) as root:
+            print(f"{root}/chat", file=sign, flush=True)
+            yield simulated(settings, root), True
+            if settings.telegram_bot_token is None:
+                typer.echo(f"{clock()} the simulator is stopped, too")
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[IO[str]]:
+    """The open file in which a second demo reads where the first one is. Raises Stop.
+
+    Both would sell into one ledger, each with a provider of its own: an audit would call the other's orders nobody's.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "running").open("a+", encoding="utf-8") as sign:
+        try:
+            fcntl.flock(sign, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sign.seek(0)
+            where = sign.read().strip() or folder
+            raise Stop(f"a demo runs already, at {where}; end that one first, or set another ONETAKE_HOME") from None
+        sign.truncate(0)
+        yield sign
 
 
 def simulated(settings: Settings, root: str) -> Settings:

@@ -16,6 +16,11 @@ def usd(microusd: int) -> str:
     return f"{sign}${digits}"
 
 
+def whole_cents(microusd: int) -> int:
+    """Rounded, for sums that are read at a glance; fractions of a cent come from the text model."""
+    return round(microusd / CENT) * CENT
+
+
 def lasting(seconds: float) -> str:
     """`8 s`, `4 min`, `1 h 10 min`, `2 d`: two units at most."""
     whole = max(0, round(seconds))

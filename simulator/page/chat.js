@@ -30,6 +30,12 @@ const FAULTS = [
     body: { target: "render", kind: "fails" },
   },
   {
+    id: "no-list",
+    label: "Take the provider's list away",
+    what: "A lost answer stays in doubt, until this is called off.",
+    body: { target: "list", kind: "status", status: 503, always: true },
+  },
+  {
     id: "flood",
     label: "Flood wait, 5 seconds",
     what: "The messenger refuses the bot's next message.",
@@ -808,8 +814,10 @@ async function readBooks() {
 }
 
 function entryRow(create) {
-  const made = create.job_id !== null;
-  const outcome = OUTCOMES[create.outcome_sent] ?? create.outcome_sent.replaceAll("_", " ");
+  const ordered = create.job_id !== null;
+  const made = ordered && create.charged_microusd > 0;
+  const answered = OUTCOMES[create.outcome_sent] ?? create.outcome_sent.replaceAll("_", " ");
+  const outcome = ordered && !made ? "failed, not charged" : answered;
   const size = [create.seconds && `${create.seconds} s`, create.size].filter(Boolean).join(" · ");
   return make(
     "li",

@@ -1,5 +1,6 @@
 """`onetake bot` as a process: with and without a worker of its own, how it stops, and what keeps it from starting."""
 
+import fcntl
 import signal
 import subprocess
 import time
@@ -9,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.bot.chat import Person, person
+from tests.bot_process import bot_process
 from tests.cli.conftest import Terminal
 from tests.fixtures import Simulator, simulator_process
 from tests.guarantee.processes import Machine, until
 
 TOKEN = "4242:a-token-nobody-must-read"
-STOP_SECONDS_MAX = 10
+STOP_SECONDS_MAX = 10.0
 
 
 @pytest.fixture
@@ -57,6 +59,18 @@ def test_the_bot_sells_a_video_and_stops_within_ten_seconds(machine: Machine, ap
     assert "bot @onetake_bot ready" in said
     assert TOKEN not in said
     assert machine.sim.paid_calls() == 1
+
+
+def test_a_second_demo_in_the_same_folder_is_told_where_the_first_one_is(tmp_path: Path) -> None:
+    """Each would call the orders of the other nobody's, in one ledger."""
+    folder, log = tmp_path / "data" / "demo", tmp_path / "log"
+    folder.mkdir(parents=True)
+    with (folder / "running").open("w") as first:
+        print("http://127.0.0.1:8090/chat", file=first, flush=True)
+        fcntl.flock(first, fcntl.LOCK_EX)
+        with bot_process(tmp_path, log) as second:
+            assert second.wait(30) == 2
+    assert "a demo runs already, at http://127.0.0.1:8090/chat; end that one first" in log.read_text()
 
 
 def test_a_token_that_is_none_is_one_clear_line(onetake: Terminal) -> None:
