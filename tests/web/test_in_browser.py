@@ -191,7 +191,7 @@ async def test_a_limit_is_changed_and_its_change_is_kept(bot: Bot, page: Page) -
     await budget.fill("12.50")
     await budget.press("Enter")
     await expect(page.get_by_test_id("news")).to_have_text("budget_day_microusd: $10.00 before, $12.50 now.")
-    await expect(page.get_by_test_id("changes").get_by_role("row").nth(1)).to_contain_text("12500000")
+    await expect(page.get_by_test_id("changes").get_by_role("row").nth(1)).to_contain_text("$12.50")
     assert await over_the_edge(page) == []
     await page.goto(bot.admin)
     await expect(page.get_by_text("of $12.50")).to_be_visible()
