@@ -67,6 +67,8 @@ EMPTIED = (
     "audits",
     "audited",
     "event_days",
+    "prompt_days",
+    "cached_days",
     "counted",
 )
 

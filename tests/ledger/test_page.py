@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.ledger.desk import Desk
 
@@ -85,6 +86,52 @@ def test_an_event_of_today_counts_at_once_and_a_counted_day_is_not_counted_again
     desk.call("stats")
 
     assert counted(desk) == directly(desk)
+
+
+def test_calls_of_each_prompt_are_the_same_before_and_after_their_days_are_counted(desk: Desk) -> None:
+    """By the day of the call, and by the versions that its run was asked with."""
+    midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+    for version, user in (("aa", "tg:1"), ("bb", "tg:2")):
+        run_id = desk.reserved(user)
+        versions = Jsonb({"validate_prompt": version, "write_caption": "cc", "brand": "dd"})
+        desk.write("update onetake.runs set templates = %s where run_id = %s", versions, run_id)
+        for days, asks in ((0, 1), (1, 3), (2, 1), (29, 2), (40, 1)):
+            for step in ("validate_prompt", "write_caption", "save_video"):
+                desk.write(
+                    "insert into onetake.events (at, run_id, step, outcome, cost_microusd, detail)"
+                    " values (%s, %s, %s, 'x', 7, %s)",
+                    midnight - timedelta(days=days) + timedelta(seconds=1),
+                    run_id,
+                    step,
+                    Jsonb({"asks": asks}),
+                )
+    found = [desk.call("template_impact", days=30.0) for _ in range(2)]
+
+    assert found[0] == found[1]
+    assert desk.one("select sum(calls) from onetake.prompt_days") >= 12
+    lines = {(line["id"], line["sha256"]): (line["calls"], line["reasks"], line["cost_microusd"]) for line in found[0]}
+    assert lines == {
+        ("brand", "dd"): (0, 0, 0),
+        ("validate_prompt", "aa"): (4, 3, 28),
+        ("validate_prompt", "bb"): (4, 3, 28),
+        ("write_caption", "cc"): (8, 6, 56),
+    }
+
+
+def test_what_was_spared_is_the_same_before_and_after_its_day_is_counted(desk: Desk) -> None:
+    desk.age(desk.delivered(), 3 * 86400)
+    desk.write("update onetake.events set at = at - interval '3 days'")
+    event(desk, NOW - timedelta(days=3, hours=1), "check_limits", "replayed")  # before anything was there
+    event(desk, NOW - timedelta(days=2), "check_limits", "duplicate")
+    event(desk, NOW, "check_limits", "replayed")
+    found = desk.call("page_metrics")["cached_calls"]
+    at_once = desk.rows("select step, sum(n) as n from onetake.count_cached('-infinity', 'infinity') group by step")
+
+    assert desk.one("select sum(n) from onetake.cached_days") > 0
+    assert found == {row["step"]: row["n"] for row in at_once} | {"write_caption": 0}
+    assert found == dict.fromkeys(("check_limits", "validate_prompt", "generate_video", "save_video", "deliver"), 2) | {
+        "write_caption": 0
+    }
 
 
 def test_the_day_before_is_counted_an_hour_after_it_ended(desk: Desk, run: str) -> None:
