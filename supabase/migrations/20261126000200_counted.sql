@@ -146,4 +146,12 @@ begin
             from onetake.audits a order by a.id desc limit 1));
 end $$;
 
-select onetake.restrict(array['template_impact', 'page_metrics']);
+-- As before, by two indexes: a run's id as text had none, and every look for a ref went through all runs.
+create or replace function public.find_run(p_ref text) returns jsonb
+language sql security definer set search_path = '' as $$
+    select onetake.run_json(r) from onetake.runs r
+    where r.ref = upper(p_ref)
+       or r.run_id = case when p_ref ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then p_ref::uuid end;
+$$;
+
+select onetake.restrict(array['template_impact', 'page_metrics', 'find_run']);
