@@ -4,13 +4,13 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from cli.counter import SIMULATED_PORT
+from tests import warm
 from tests.fixtures import ROOT
 
 START_SECONDS_MAX = 60.0  # a database is made first
@@ -30,17 +30,11 @@ def usual_port_taken() -> Iterator[None]:
 
 
 @contextmanager
-def bot_process(home: Path, log: Path, **settings: str) -> "Iterator[subprocess.Popen[bytes]]":
+def bot_process(home: Path, log: Path, **settings: str) -> Iterator[warm.Program]:
     given = {"ONETAKE_HOME": str(home / "data"), "ONETAKE_IGNORE_ENV_FILE": "1", "HTTP_PORT": "0"} | settings
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cli", "bot"],
-            cwd=ROOT,
-            env={"PATH": os.environ["PATH"], "HOME": str(home)} | given,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        env = {"PATH": os.environ["PATH"], "HOME": str(home)} | given
+        process = warm.start("cli", "bot", env=env, cwd=ROOT, output=output)
     try:
         yield process
     finally:
@@ -52,7 +46,7 @@ def bot_process(home: Path, log: Path, **settings: str) -> "Iterator[subprocess.
             process.wait()
 
 
-def address(process: "subprocess.Popen[bytes]", log: Path, page: str = "chat") -> str:
+def address(process: warm.Program, log: Path, page: str = "chat") -> str:
     """What it prints for people to open (`chat` or `admin`), once it also says that it is ready."""
     give_up = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < give_up and process.poll() is None:

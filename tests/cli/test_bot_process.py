@@ -2,13 +2,13 @@
 
 import fcntl
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.bot.chat import Person, person
 from tests.bot_process import bot_process
 from tests.cli.conftest import Terminal
@@ -32,7 +32,7 @@ def card(ben: Person) -> int | None:
     return int(found[-1]["message_id"]) if found else None
 
 
-def stop(process: "subprocess.Popen[str]") -> tuple[str, float]:
+def stop(process: warm.Program) -> tuple[str, float]:
     begun = time.monotonic()
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=30)

@@ -10,7 +10,6 @@ import select
 import signal
 import socket
 import socketserver
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from pipeline.engine import open_engine
 from pipeline.migrate import install_queue, migrate
 from pipeline.road_psycopg import open_road
 from steps.check_limits import Admitted, check_limits
+from tests import warm
 from tests.fixtures import KEY, Simulator, simulator_process, wish
 from tests.guarantee.processes import Machine, until
 
@@ -92,7 +92,7 @@ class Line:
 class Worker:
     """`said`: its words on both of its outputs. `seat`: its first number among procrastinate's workers."""
 
-    process: "subprocess.Popen[str]"
+    process: warm.Program
     line: Line
     seat: int = 0
     said: list[str] = field(default_factory=list)

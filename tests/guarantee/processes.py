@@ -2,14 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from tests.fixtures import KEY, QUICK, Simulator
+from tests import warm
+from tests.fixtures import KEY, QUICK, ROOT, Simulator
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Machine:
     home: Path
     sim: Simulator
     settings: dict[str, str] = field(default_factory=dict)
-    started: "list[subprocess.Popen[str]]" = field(default_factory=list)
+    started: list[warm.Program] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         return self
@@ -38,15 +37,8 @@ class Machine:
         partners = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": self.sim.url, "VIDEO_MODEL": "sim-1"}
         return quiet | QUICK | partners | {"ONETAKE_HOME": str(self.home)} | self.settings
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "cli", *arguments],
-            env=self.environment(),
-            cwd=Path(__file__).parent.parent.parent,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(self, *arguments: str) -> warm.Program:
+        process = warm.start("cli", *arguments, env=self.environment(), cwd=ROOT)
         self.started.append(process)
         return process
 
@@ -55,7 +47,7 @@ class Machine:
         process = self.start(*arguments)
         out, err = process.communicate(timeout=90)
         assert "Traceback" not in err, err
-        return process.returncode, out
+        return process.wait(), out
 
     def create(self, *arguments: str) -> tuple[int, dict[str, Any]]:
         code, out = self.onetake("create", "a paper boat", "--json", *arguments)

@@ -3,11 +3,11 @@
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.cli.prompts.program import onetake
 
 ROOT = Path(__file__).parents[3]
@@ -16,9 +16,18 @@ LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".*cache", "node_modules", ".
 
 def cassette_tests(folder: Path, *names: str) -> "subprocess.CompletedProcess[str]":
     files = [f"tests/cassette/{name}.py" for name in names]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", *files]
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(folder)}
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    return warm.run(
+        "pytest",
+        "-q",
+        "-p",
+        "no:randomly",
+        "-W",
+        "ignore::pytest.PytestAssertRewriteWarning",
+        *files,
+        env=env,
+        cwd=folder,
+    )
 
 
 @pytest.fixture
