@@ -65,11 +65,11 @@ async def test_not_charged_is_asked_twice_and_frees_the_money(stage: Stage, simu
 
 async def test_a_yes_to_what_was_true_a_while_ago_changes_nothing(stage: Stage, simulator: Simulator) -> None:
     """The job was found, and renders for long: its money is not free by a word on what it was before."""
+    simulator.control("POST", "/_sim/speed", {"speed": 0.0001})
     ref = await in_doubt(stage, simulator)
     await stage.say("/admin", user=ADMIN)
     await stage.tap(f"Not charged · {ref}", user=ADMIN)
     await stage.until_said("Is it certain")
-    simulator.control("POST", "/_sim/speed", {"speed": 0.0001})
     [job] = simulator.control("GET", "/_sim/jobs")["jobs"]
     run = await stage.only_run()
     assert (await stage.world.ledger.record_submission(run.run_id, job["id"], JobSource.LIST)).recorded
