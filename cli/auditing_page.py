@@ -4,22 +4,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.amounts import usd
+from pipeline.amounts import many, usd
 from pipeline.audit import Audit, Kind
+from pipeline.operators_words import incomplete_words
 
-LOUD = frozenset({Kind.TWO_PAID_CALLS, Kind.LATE_JOB, Kind.RELEASED_BUT_MADE})
+LOUD = frozenset({Kind.TWO_PAID_CALLS, Kind.PERHAPS_TWO_PAID_CALLS, Kind.LATE_JOB, Kind.RELEASED_BUT_MADE})
 
 
 def verdict(found: Audit) -> str:
     """Never "clean" unless the list was read to its end."""
-    count = len(found.differences)
     since = found.since.strftime("%Y-%m-%d %H:%M UTC")
-    compared = f"{found.jobs} jobs at the provider against {found.runs} runs since {since}"
-    differ = "no difference" if count == 0 else "1 difference" if count == 1 else f"{count} differences"
+    compared = f"{many(found.jobs, 'job')} at the provider against {many(found.runs, 'run')} since {since}"
+    differ = many(len(found.differences), "difference") if found.differences else "no difference"
     if not found.complete:
-        why = found.why_incomplete.replace("_", " ")
-        unread = f"the provider's list could not be read to its end ({why})"
-        return f"Incomplete: {unread}; {differ} in what it showed: {compared}."
+        why = incomplete_words(found.why_incomplete)
+        return f"Incomplete, the provider's list proves nothing: {why}; {differ} in what it showed: {compared}."
     if found.clean:
         return f"Clean: {compared}."
     return f"Not clean, {differ}: {compared}."

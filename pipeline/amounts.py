@@ -1,4 +1,4 @@
-"""Money and time as a person reads them. Pure."""
+"""Money, numbers and time as a person reads them. Pure."""
 
 from datetime import datetime, timedelta
 
@@ -14,6 +14,11 @@ def usd(microusd: int) -> str:
         return f"{sign}${amount / MICROUSD:,.2f}"
     digits = f"{amount / MICROUSD:,.6f}".rstrip("0")
     return f"{sign}${digits}"
+
+
+def many(count: int, what: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def whole_cents(microusd: int) -> int:

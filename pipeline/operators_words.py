@@ -1,5 +1,6 @@
 """Words for operators that the terminal and the page both say. Pure; English."""
 
+import re
 from collections.abc import Mapping
 
 from pipeline.amounts import usd
@@ -22,6 +23,24 @@ NOT_CLEAN: Mapping[str | None, str] = {
     "audit": "no: an audit found two paid calls for one run, or a job that may be a second one",
     "not_audited": "not proven: no complete audit in the last day",
 }
+
+
+# Why a provider's list proves nothing.
+INCOMPLETE: Mapping[str, str] = {
+    "no_paging": "it does not say whether there is more",
+    "repeated_page": "it gave the same page twice",
+    "too_many_pages": "it has too many pages",
+    "list_hides_jobs": "it does not show all jobs, says models.toml",
+}
+
+
+def incomplete_words(why: str) -> str:
+    """`list_unreadable: Error code: 503 - {...}` -> `it could not be read: HTTP 503`."""
+    word, _, detail = why.partition(": ")
+    if word != "list_unreadable":
+        return INCOMPLETE.get(why, why)
+    code = re.match(r"Error code: (\d+)", detail)
+    return f"it could not be read: {f'HTTP {code[1]}' if code else detail}"
 
 
 def found_words(run: Run, job_id: str) -> str:

@@ -6,10 +6,10 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from pipeline.amounts import usd
+from pipeline.amounts import many, usd
 from pipeline.audit import audit, last_audit
 from pipeline.operators import USER_ID_WORDS, LimitNotSet, Operators, is_user_id
-from pipeline.operators_words import found_words, why_not_found, why_not_settled
+from pipeline.operators_words import found_words, incomplete_words, why_not_found, why_not_settled
 from pipeline.records import State
 from pipeline.watch import DeliverAgain
 from web.limit_words import NOT_SET, RAISE_TIMES_MAX, is_money, read_value, too_much_at_once, value_words
@@ -111,11 +111,12 @@ async def audit_now(request: web.Request) -> web.StreamResponse:
         say(request, f"The provider's list came to no end within {AUDIT_SECONDS_MAX} s. Try again later.", good=False)
         raise web.HTTPSeeOther("/admin/audit") from None
     if found.clean:
-        say(request, f"Clean: {found.jobs} jobs at the provider and {found.runs} runs here agree.")
+        say(request, f"Clean: {many(found.jobs, 'job')} at the provider and {many(found.runs, 'run')} here agree.")
     elif not found.complete:
-        say(request, f"The provider's list is not complete ({found.why_incomplete}): nothing is proven.", good=False)
+        why = incomplete_words(found.why_incomplete)
+        say(request, f"The provider's list is not complete: {why}. Nothing is proven.", good=False)
     else:
-        say(request, f"{len(found.differences)} differences; each is named below.", good=False)
+        say(request, f"{many(len(found.differences), 'difference')}; each is named below.", good=False)
     raise web.HTTPSeeOther("/admin/audit")
 
 

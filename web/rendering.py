@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.amounts import MICROUSD, lasting, usd
-from pipeline.operators_words import NOT_CLEAN, doubt_words
+from pipeline.operators_words import NOT_CLEAN, doubt_words, incomplete_words
 from pipeline.records import State
 from web import limit_words
 from web.gate import Gate, Session
@@ -113,6 +113,7 @@ def _environment() -> Environment:
         "age": age,
         "took": took,
         "why": doubt_words,
+        "incomplete": incomplete_words,
         "lasting": lasting,
         "number": number,
         "capfirst": lambda text: text[:1].upper() + text[1:],

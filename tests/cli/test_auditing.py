@@ -25,7 +25,7 @@ def test_an_audit_of_agreeing_books_is_clean(onetake: Terminal) -> None:
     said = onetake("audit")
 
     assert (said.code, said.out[:6]) == (0, "Clean:")
-    assert "1 jobs at the provider against 1 runs" in said.words
+    assert "1 job at the provider against 1 run" in said.words
     assert onetake("audit", "--since", "7d", "--json").object["clean"] is True
 
 
@@ -48,7 +48,7 @@ def test_an_audit_that_could_not_read_the_list_is_never_clean(onetake: Terminal)
     said = onetake("audit")
 
     assert said.code == 1
-    assert said.out.startswith("Incomplete: the provider's list could not be read to its end")
+    assert said.out.startswith("Incomplete, the provider's list proves nothing: it could not be read: HTTP ")
     assert onetake("audit", "--json").object["clean"] is False
 
 

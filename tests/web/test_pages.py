@@ -49,7 +49,7 @@ async def test_the_overviews_numbers_are_those_of_the_ledger_and_of_the_books(
     assert shown(page, "held-today") == usd(held)
     assert shown(page, "blocked") == "3"
     assert shown(page, "saved") == usd(3 * PRICE_MICROUSD)
-    assert "1 in doubt, 0 parked" in shown(page, "doubts")
+    assert "1 in doubt." in shown(page, "doubts")
     assert doubtful.ref in page and "same request again" in page and "same prompt again" in page
     assert "100.0 % succeed" in page and "1 rejected" in page
 
@@ -60,7 +60,7 @@ async def test_a_day_is_clean_only_if_an_audit_has_proven_it(inside: Site, simul
     assert shown(page, "clean") == "No" and "no complete audit" in page
 
     said = await inside.submit("/admin/audit")
-    assert said == "Clean: 1 jobs at the provider and 1 runs here agree."
+    assert said == "Clean: 1 job at the provider and 1 run here agree."
     until = (await inside.office.watch.overview(1)).clean_day.until
     assert until is not None
     for path in ("/admin", "/admin/audit"):
@@ -73,7 +73,7 @@ async def test_a_day_is_clean_only_if_an_audit_has_proven_it(inside: Site, simul
     books = simulator.books()["creates"]
     await inside.world.shop.provider.post((await the_run(inside)).order(), lambda: None)
     assert len(simulator.books()["creates"]) == len(books) + 1
-    assert "1 differences; each is named below." in await inside.submit("/admin/audit")
+    assert "1 difference; each is named below." in await inside.submit("/admin/audit")
     page = await inside.read("/admin/audit")
     assert shown(page, "clean") == "No"
     assert (await the_run(inside)).ref in page
