@@ -1,11 +1,13 @@
 """For every test: no network beyond this machine, and cassettes in `cassettes/`, which mirrors `tests/`."""
 
+import os
 import shutil
 import signal
 import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["tests.fixtures", "tests.recordings", "tests.openapi"]
 
@@ -28,6 +30,9 @@ LONG = frozenset(
         "web/test_in_browser.py",
     }
 )
+if not os.environ.get("CI"):  # hypothesis' own profile for CI has no deadline either: a busy machine is no bug
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
 THIS_MACHINE = [r"127\.0\.0\.1$", r"::1$", r"/"]  # the last: Unix sockets
 
 
