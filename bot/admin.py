@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from bot import sentences
 from bot.address import user_id
-from bot.admin_verbs import VERBS, Office, found, not_charged, pause, resume, usage
+from bot.admin_verbs import VERBS, Office, found, more_is_known, pause, settle_not_charged, usage
 from bot.alarms import cause
 from bot.ordering import Enqueue
 from bot.replies import Replies
@@ -191,23 +191,23 @@ async def tapped(
             return
         case "sure":
             await replies.tap(tap)
-            if _mark_of(await ledger.find(callback_data.ref)) == callback_data.shown:
-                said = await not_charged(office, [callback_data.ref])
-            else:
-                said = words(
-                    "More is known of {ref} than this message tells; look again with /admin. Nothing was changed.",
-                    ref=callback_data.ref,
-                )
+            run = await ledger.find(callback_data.ref)
+            said = (
+                await settle_not_charged(office, run)
+                if run is not None and _mark_of(run) == callback_data.shown
+                else more_is_known(office, callback_data.ref)
+            )
             await replies.rewrite(tap.message, said, None)
             return
         case "pause":
             await pause(office, [])
         case "resume":
-            if _mark((await operators.controls()).paused_at) != callback_data.shown:
+            paused_at = (await operators.controls()).paused_at
+            stale = _mark(paused_at) != callback_data.shown
+            if stale or (await operators.resume_if(paused_at, office.who)).changed:
                 await replies.tap(tap, words.plain(N_("Somebody has paused or resumed since. Nothing was changed.")))
                 await replies.rewrite(tap.message, *await overview(office))
                 return
-            await resume(office, [])
     await replies.tap(tap, words.plain(N_("Done.")) if callback_data.act != "look" else "")
     await replies.rewrite(tap.message, *await overview(office))
 

@@ -16,6 +16,7 @@ from bot.run_taps import receipt_text
 from bot.words import N_, Words, code
 from pipeline.ledger import Ledger
 from pipeline.operators import LimitNotSet, Operators
+from pipeline.records import Run
 
 LIMIT_NOT_SET: Mapping[str, str] = {
     "unknown_limit": N_("there is no limit of this name"),
@@ -103,20 +104,34 @@ async def not_charged(office: Office, arguments: list[str]) -> Markup:
     run = await office.ledger.find(arguments[0]) if arguments else None
     if run is None:
         return usage(words) if not arguments else words("There is no run {ref}. Nothing was changed.", ref=arguments[0])
+    return await settle_not_charged(office, run, " ".join(arguments[1:]) or None)
+
+
+async def settle_not_charged(office: Office, run: Run, why: str | None = None) -> Markup:
+    """Of this run as it was shown."""
+    words = office.words
     shown = {"state": run.state.value, "job_id": run.job_id}
-    settled = await office.operators.settle_not_charged(run.run_id, office.who, " ".join(arguments[1:]) or None, shown)
-    if not settled.settled:
-        run = await office.ledger.find(run.ref) or run
+    settled = await office.operators.settle_not_charged(run.run_id, office.who, why, shown)
+    fresh = await office.ledger.find(run.ref) or run
+    if settled.settled or fresh.reason == "not_charged":  # by this very call, perhaps, its first answer lost
+        await office.enqueue(run.run_id)
         return words(
-            "{ref} is neither in doubt nor parked: {state}. Nothing was changed.",
+            "{ref} is settled as not charged: {held} is free again, its user is told.",
             ref=run.ref,
-            state=sentences.state(run, words),
+            held=words.usd(run.price_microusd),
         )
-    await office.enqueue(run.run_id)
+    if settled.why == "changed":
+        return more_is_known(office, run.ref)
     return words(
-        "{ref} is settled as not charged: {held} is free again, its user is told.",
+        "{ref} is neither in doubt nor parked: {state}. Nothing was changed.",
         ref=run.ref,
-        held=words.usd(run.held_microusd),
+        state=sentences.state(fresh, words),
+    )
+
+
+def more_is_known(office: Office, ref: str) -> Markup:
+    return office.words(
+        "More is known of {ref} than this message tells; look again with /admin. Nothing was changed.", ref=ref
     )
 
 
@@ -185,9 +200,9 @@ async def _set(office: Office, key: str, value: int | str | None, user: str | No
 
 
 async def _limits(office: Office, _: list[str]) -> Markup:
-    found = await office.operators.limits()
+    limits = await office.operators.limits()
     return Markup("\n").join(
-        office.words("{key} = <b>{value}</b>", key=code(each.key), value=each.value) for each in found
+        office.words("{key} = <b>{value}</b>", key=code(each.key), value=each.value) for each in limits
     )
 
 

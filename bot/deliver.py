@@ -178,7 +178,7 @@ class Courier:
         )
 
     async def _could_not(self, run: Run, error: Exception) -> None:
-        """It is said no more by itself: a video waits for its user's next /start, or /videos."""
+        """It is said no more by itself: a video waits for its user's next word, or for /videos."""
         log.warning("tell", extra={"action": "not_reached", "run": run.ref, "error": type(error).__name__})
         fresh = await self._telling.told(run, why=type(error).__name__)
         try:

@@ -54,7 +54,7 @@ async def start(
         price=price,
     )
     await replies.to(message, with_demo(text, words, offer), examples(words), quote=False)
-    if message.from_user is not None:
+    if message.from_user is not None:  # also what could not be brought for another reason than that the bot was blocked
         for run_id in await telling.again(user_id(message.from_user.id)):
             await enqueue(run_id)
 

@@ -14,7 +14,8 @@ from pipeline.operators_words import found_words, why_not_found, why_not_settled
 async def settle_found(ref: str, job_id: str, why: str | None) -> Exit:
     async with open_ledger(load_settings()) as desk:
         run = await desk.find(ref)
-        recorded = await desk.operators.settle_found(run.run_id, job_id.strip(), user_id(None), why)
+        job_id = job_id.strip()
+        recorded = await desk.operators.settle_found(run.run_id, job_id, user_id(None), why)
         run = await desk.find(run.ref)
     if recorded.recorded and run.file is not None:
         typer.echo(found_words(run, job_id))
@@ -36,5 +37,8 @@ async def settle_not_charged(ref: str, why: str | None) -> Exit:
         shown = {"state": run.state.value, "job_id": run.job_id}
         settled = await desk.operators.settle_not_charged(run.run_id, user_id(None), why, shown)
         run = await desk.find(run.ref)
-    typer.echo(sentences.ending(run) if settled.settled else why_not_settled(run))
-    return Exit.DONE if settled.settled else Exit.ENDED_OTHERWISE
+    if settled.settled or run.reason == "not_charged":
+        typer.echo(sentences.ending(run))
+        return Exit.DONE
+    typer.echo(why_not_settled(run, settled.why))
+    return Exit.ENDED_OTHERWISE

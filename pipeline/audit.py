@@ -27,6 +27,8 @@ from steps.videos_protocol import Job, JobStatus, fits
 SINCE_MAX = timedelta(days=30)  # how far an automatic audit goes back after a long time without a complete one
 FIRST_SINCE = timedelta(days=1)  # how far the first one goes back; the ledger takes nothing shorter for a beginning
 AGAIN = 8  # times in the time between two, an automatic audit that was not complete is made again
+LATE_IN_LIST = timedelta(days=1)  # by how much a list may show a job later than it was made
+FARTHER_SECONDS_MAX = 10.0  # for what is older than the audit itself
 AUTOMATIC_SECONDS_MAX = 30  # the sweep waits for it
 log = logging.getLogger(__name__)
 
@@ -174,6 +176,8 @@ def _of_group(
     if not shown:
         return [], (), []  # any video of that length would fit: no ground to call it a failed run's
     if len(jobs) > len(runs):
+        if not any(_recent(job, books) for job in jobs):
+            return [], (), jobs  # it was said when they were made
         refs, ids = ", ".join(run.ref for run in runs), ", ".join(job.job_id for job in jobs)
         words = f"{len(jobs)} jobs ({ids}) fit the order of {len(runs)} run ({refs}): two paid calls for one run"
         surplus = (len(jobs) - len(runs)) * runs[0].price_microusd
@@ -282,7 +286,9 @@ async def audit(ledger: Ledger, shop: Shop, waits: Waits, since: datetime) -> Au
     for run_id, job_id in adoptions:
         await ledger.record_submission(run_id, job_id, JobSource.LIST)
     why = books.look.why_incomplete or ("" if books.list_shows_all else "list_hides_jobs")
-    found = Audit(since, books.complete, why, len(books.look.jobs), len(books.runs), differences)
+    jobs = sum(_recent(job, books) for job in books.look.jobs)
+    runs = sum(run.submitting_at is not None and run.submitting_at >= since for run in books.runs)
+    found = Audit(since, books.complete, why, jobs, runs, differences)
     result = found.to_json() | {"took_seconds": clock() - began}  # what came meanwhile is for the next one
     args: dict[str, Json] = {"since": since.isoformat(), "result": result, "differences": len(differences)}
     await ledger.rpc("store_audit", _provider(shop) | args)
@@ -293,11 +299,30 @@ async def _open_books(ledger: Ledger, shop: Shop, waits: Waits, since: datetime)
     """The list first: a job made after it was read is not missed by runs read later, but nothing is called missing."""
     over = request_over(waits)
     runs = await _runs_since(ledger, shop, since - waits.clock_skew - over)
-    oldest = min([since, *(run.submitting_at for run in runs if run.submitting_at is not None)])
-    seen = await look(shop.provider, back_to=(oldest - waits.clock_skew).timestamp())
+    seen = await _look_back(shop, since, runs, waits.clock_skew)
     doubts = await ledger.doubts_at(shop.base_url, shop.key_fingerprint, [job.job_id for job in seen.jobs])
     shows_all = all(shop.rules_for(model).list_shows_all for model in {run.model for run in runs})
     return Books(runs, seen, doubts, since, waits.clock_skew, over, shows_all)
+
+
+async def _look_back(shop: Shop, since: datetime, runs: Sequence[Run], skew: timedelta) -> Look:
+    """Complete if it reaches `since`; farther, to runs whose end came since then, if the list takes us there soon."""
+    seen = await look(shop.provider, back_to=(since - skew).timestamp())
+    oldest = min((run.submitting_at for run in runs if run.submitting_at and _ended_since(run, since)), default=since)
+    if oldest >= since or not seen.complete:
+        return seen
+    try:
+        async with asyncio.timeout(FARTHER_SECONDS_MAX):
+            farther = await look(shop.provider, back_to=(oldest - skew).timestamp())
+    except TimeoutError:
+        return seen
+    return farther if farther.complete else seen
+
+
+def _ended_since(run: Run, since: datetime) -> bool:
+    """Or has not ended, or failed so shortly before that its job may not have been listed yet."""
+    ended_at = run.failed_at or run.saved_at
+    return ended_at is None or ended_at >= since - LATE_IN_LIST
 
 
 async def _runs_since(ledger: Ledger, shop: Shop, since: datetime) -> tuple[Run, ...]:

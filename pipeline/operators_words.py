@@ -24,7 +24,6 @@ NOT_CLEAN: Mapping[str | None, str] = {
     "not_audited": "not proven: no complete audit in the last day",
 }
 
-
 # Why a provider's list proves nothing.
 INCOMPLETE: Mapping[str, str] = {
     "no_paging": "it does not say whether there is more",
@@ -62,10 +61,12 @@ def why_not_found(run: Run, recorded: Recorded, job_id: str) -> str:
     return why_not_settled(run)
 
 
-def why_not_settled(run: Run) -> str:
-    """It may be settled already, by this very call: one whose answer was lost is asked again."""
+def why_not_settled(run: Run, why: str | None = None) -> str:
+    """`why`: the ledger's word. It may be settled already, by this very call, asked again for its answer was lost."""
     if run.reason == "not_charged":
         return f"Run {run.ref} is settled as not charged: {usd(run.released_microusd)} is free again."
+    if why == "changed":
+        return f"More is known of {run.ref} than was shown: look again. Nothing was changed."
     if run.state is State.SUBMITTING:
         return f"Run {run.ref} is being bought at this moment; try again in two minutes. Nothing was changed."
     return (

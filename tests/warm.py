@@ -47,16 +47,17 @@ class Program:
         self.stderr = None if stderr is None else os.fdopen(stderr, encoding="utf-8")
         self.returncode: int | None = None
         while b"\n" not in self._said:
-            assert self._hear(START_SECONDS_MAX), "the process that forks programs is gone"
+            assert self._hear(START_SECONDS_MAX), "the process that forks programs does not answer"
         self.pid = int(self._said.partition(b"\n")[0])
 
     def _hear(self, seconds: float | None) -> bool:
-        """Whether it said more; nothing more comes after False."""
+        """Whether something was said in that time."""
         if not select.select([self._status], [], [], seconds)[0]:
             return False
         more = os.read(self._status, 64)
+        assert more, "whoever waits for this program is gone"
         self._said += more
-        return bool(more)
+        return True
 
     def poll(self) -> int | None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -78,7 +79,8 @@ class Program:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and nobody has told us yet
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
@@ -94,11 +96,14 @@ class Program:
             for name, pipe in (("stdout", self.stdout), ("stderr", self.stderr))
             if pipe is not None
         ]
+        give_up = None if timeout is None else time.monotonic() + timeout
         for reader in readers:
             reader.start()
         self.wait(timeout)
-        for reader in readers:
-            reader.join()
+        for reader in readers:  # a process of the program's own may keep a pipe open after it
+            reader.join(None if give_up is None else max(0.0, give_up - time.monotonic()))
+            if reader.is_alive():
+                raise subprocess.TimeoutExpired(f"program {self.pid}", timeout or 0.0)
         for pipe in (self.stdout, self.stderr):
             if pipe is not None:
                 pipe.close()
@@ -130,7 +135,12 @@ def _forker(_: int) -> socket.socket:
     clean = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()], env=clean, cwd="/"
+            [sys.executable, __file__, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env=clean,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # whoever reads ours need not wait for it
         )
     atexit.register(_close, ours, process)
     return ours

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from pipeline.amounts import many, usd
 from pipeline.audit import audit, last_audit
-from pipeline.operators import USER_ID_WORDS, LimitNotSet, Operators, is_user_id
+from pipeline.operators import USER_ID_WORDS, LimitNotSet, LimitSet, is_user_id
 from pipeline.operators_words import found_words, incomplete_words, why_not_found, why_not_settled
 from pipeline.records import State
 from pipeline.watch import DeliverAgain
@@ -63,10 +63,9 @@ async def settle_not_charged(request: web.Request) -> web.StreamResponse:
     if settled.settled:
         await office.enqueue(row.run_id)  # its user is told
         say(request, f"{row.ref} was not charged: {usd(row.held_microusd)} is free again, and its user is told.")
-    elif settled.why == "changed":
-        say(request, f"More is known of {row.ref} than your page showed: look again. Nothing was changed.", good=False)
     else:
-        say(request, why_not_settled(await found_run(request)), good=False)
+        fresh = await found_run(request)
+        say(request, why_not_settled(fresh, settled.why), good=fresh.reason == "not_charged")
     raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
 
 
@@ -142,34 +141,37 @@ async def resume(request: web.Request) -> web.StreamResponse:
 
 async def set_limit(request: web.Request) -> web.StreamResponse:
     """What was not taken comes back to its field."""
-    operators, who = request.app[OFFICE].operators, request[SESSION].who
     key, value, user = [await _words(request, name) for name in ("key", "value", "user_id")]
     whose = f"{key} of {user}" if user else key
-    try:
-        if user and not is_user_id(user):
-            raise ValueError(f"{USER_ID_WORDS}, not {user}")
-        wanted = None if user and not value else read_value(key, value)  # None takes the user's own limit back
-        if is_money(key) and isinstance(wanted, int):
-            await _check_raise(key, wanted, operators)
-        answer = await operators.set_limit(key, wanted, who, user or None)
-        if isinstance(answer, LimitNotSet):
-            raise ValueError(NOT_SET.get(answer.why) or f"it must be {answer.allowed}")
-    except ValueError as why:
-        say(request, f"{whose} was not changed: {why}.", good=False)
-        tried = {} if user else {"tried": key, "value": value}
-        raise web.HTTPSeeOther(f"/admin/limits?{urlencode(tried)}") from None
+    answer = await _try_limit(request, key, value, user)
+    if isinstance(answer, str):
+        say(request, f"{whose} was not changed: {answer}.", good=False)
+        tried = "" if user else f"?{urlencode({'tried': key, 'value': value})}"
+        raise web.HTTPSeeOther(f"/admin/limits{tried}")
     before, after = value_words(key, answer.before), value_words(key, answer.after)
     say(request, f"{whose}: {before} before, {after} now." if before != after else f"{whose}: {after}, as before.")
     raise web.HTTPSeeOther("/admin/limits")
 
 
-async def _check_raise(key: str, wanted: int, operators: Operators) -> None:
+async def _try_limit(request: web.Request, key: str, value: str, user: str) -> LimitSet | str:
+    """Why not, in words, if it was not set."""
+    operators = request.app[OFFICE].operators
+    if user and not is_user_id(user):
+        return f"{USER_ID_WORDS}, not {user}"
+    try:
+        wanted = None if user and not value else read_value(key, value)  # None takes the user's own limit back
+    except ValueError as error:
+        return str(error)
     present = next((limit.value for limit in await operators.limits() if limit.key == key), None)
-    if isinstance(present, int) and too_much_at_once(wanted, present):
-        raise ValueError(
+    if is_money(key) and isinstance(wanted, int) and isinstance(present, int) and too_much_at_once(wanted, present):
+        return (
             f"{usd(wanted)} is more than {RAISE_TIMES_MAX} times the present {usd(present)}; if that is meant, "
             f"raise it in steps, or with `onetake limits set {key} {wanted}`"
         )
+    answer = await operators.set_limit(key, wanted, request[SESSION].who, user or None)
+    if isinstance(answer, LimitNotSet):
+        return NOT_SET.get(answer.why) or f"it must be {answer.allowed}"
+    return answer
 
 
 async def set_user(request: web.Request) -> web.StreamResponse:

@@ -4,7 +4,7 @@ Raises   ValueError from `read_value`: its text says what was expected
 """
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from pipeline.amounts import MICROUSD, usd
 
@@ -43,8 +43,8 @@ def _microusd(dollars: str) -> int:
     expected = f"it must be dollars, such as 5.50, not {dollars or 'nothing'}"
     try:
         amount = Decimal(dollars.removeprefix("$")) * MICROUSD
-        whole = abs(amount) < MICROUSD_MAX and amount == amount.to_integral_value()
-    except (InvalidOperation, ArithmeticError):
+        whole = 0 <= amount < MICROUSD_MAX and amount == amount.to_integral_value()
+    except ArithmeticError:
         raise ValueError(expected) from None
     if not whole:
         raise ValueError(expected)

@@ -66,7 +66,8 @@ def families(found: Metrics, flood_waits: int) -> Iterator[Metric]:
     for state in State:
         runs.add_metric([state.value], stats.states.get(state, 0))
     yield runs
-    yield CounterMetricFamily("onetake_paid_calls", "Calls that the provider answered with a job.", stats.paid_calls)
+    # Gauges, as what was spent is below: they can fall, when a run that was paid and expired is found after all.
+    yield _gauge("onetake_paid_calls", "Calls that the provider answered with a job.", stats.paid_calls)
     requests = CounterMetricFamily("onetake_requests", "Requests by what was answered.", labels=["answer"])
     refused = CounterMetricFamily("onetake_refusals", "Requests refused, by kind.", labels=["kind"])
     for kind, times in sorted(stats.checks.items()):
@@ -82,7 +83,6 @@ def families(found: Metrics, flood_waits: int) -> Iterator[Metric]:
         "onetake_saved_usd", "What the blocked duplicates would have cost.", stats.money_saved_microusd / MICROUSD
     )
     yield _gauge("onetake_held_usd", "Money set aside for runs that have not ended.", stats.held_microusd / MICROUSD)
-    # Gauges, for both can fall: a run that had failed, or was paid and expired, and is found after all is held again.
     yield _gauge("onetake_spent_usd", "Spent on videos.", stats.spent_microusd / MICROUSD)
     yield _gauge("onetake_released_usd", "Set aside and given back.", stats.released_microusd / MICROUSD)
     yield CounterMetricFamily("onetake_text_usd", "Spent on the text model.", stats.text_microusd / MICROUSD)

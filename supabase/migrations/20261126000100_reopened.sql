@@ -2,8 +2,9 @@
 -- worker is at the same run loses neither the clip nor the word.
 
 -- Runs that may have bought something at this provider with this key since then, or whose end came since then: what was
--- open at the last audit is looked at again. What failed without a job is for a day more: lists lag. Thirty days back, as
--- far as any audit goes (SINCE_MAX in pipeline/audit.py).
+-- open at the last audit is looked at again, and for a day more what failed without a job: lists lag. And whatever a late
+-- job might be instead: failed runs that are not known to have none. Thirty days back, as far as any audit goes (SINCE_MAX in
+-- pipeline/audit.py).
 create or replace function public.audit_view(p_base_url text, p_key_fingerprint text, p_since timestamptz) returns jsonb
 language sql security definer set search_path = '' as $$
     select coalesce(jsonb_agg(onetake.run_json(r) order by r.submitting_at), '[]') from onetake.runs r
@@ -11,16 +12,16 @@ language sql security definer set search_path = '' as $$
       and r.submitting_at >= least(p_since, clock_timestamp() - interval '30 days')
       and (greatest(r.submitting_at, r.saved_at, r.failed_at) >= p_since
            or r.state in ('submitting', 'uncertain', 'rendering')
-           or (r.job_id is null and r.failed_at >= p_since - interval '1 day'));
+           or (r.job_id is null and r.state = 'failed' and r.reason in ('not_made', 'not_charged')));
 $$;
 
 -- Whether a second paid call came in a day: {clean, why, until}. The day is the 24 hours before `until`, up to which complete
--- audits reach; `until` may be 25 hours ago (they come once a day), so the day may begin 49 hours ago. Every provider and key
--- that was ordered from in it must be proven, and whatever was found since it began speaks against it.
+-- audits reach; `until` may be 25 hours ago (they come once a day). To each order of that day its own
+-- provider's audits must reach, and whatever was found since it began speaks against it.
 create or replace function onetake.clean_day() returns jsonb
 language sql stable set search_path = '' as $$
     with sold as (
-        select distinct base_url, key_fingerprint from onetake.runs where submitting_at > now() - interval '49 hours'
+        select distinct base_url, key_fingerprint from onetake.runs where submitting_at > now() - interval '25 hours'
     ), proven as (
         select coalesce((select min(coalesce(a.until, '-infinity')) from sold
                              left join onetake.audited a using (base_url, key_fingerprint)),
@@ -38,23 +39,32 @@ language sql stable set search_path = '' as $$
                 and (a.result -> 'differences' @> '[{"kind": "two_paid_calls"}]'
                      or a.result -> 'differences' @> '[{"kind": "perhaps_two_paid_calls"}]'))
             then jsonb_build_object('clean', false, 'why', 'audit', 'until', null)
-        when day.until > now() - interval '25 hours'
+        when day.until > now() - interval '25 hours' and not exists (
+                select from onetake.runs r left join onetake.audited a using (base_url, key_fingerprint)
+                where r.submitting_at > day.begins and r.submitting_at <= day.until
+                  and coalesce(a.until, '-infinity') < r.submitting_at)
             then jsonb_build_object('clean', true, 'why', null, 'until', day.until)
         else jsonb_build_object('clean', false, 'why', 'not_audited', 'until', null) end
     from day;
 $$;
 
 -- As before; a clip in hand also proves that a person was wrong who said "not charged" while it was fetched: then it is a
--- late adoption, and the money is taken again.
+-- late adoption, and the money is taken again. The job may be one that was forgotten with that word (below).
 create or replace function public.save_run(
     p_run_id uuid, p_file text, p_file_bytes bigint, p_file_sha256 text, p_job_id text, p_ms integer default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare r onetake.runs;
 begin
+    perform pg_advisory_xact_lock(hashtextextended(base_url || ' ' || p_job_id, 0)) from onetake.runs
+        where run_id = p_run_id and state = 'failed' and job_id is null;     -- as record_submission, before any row
     r := onetake.lock_run(p_run_id);
-    if r.state = 'failed' and r.reason = 'not_charged' and r.job_id = p_job_id then
-        update onetake.runs set reason = null, detail = null where run_id = p_run_id;
+    if r.state = 'failed' and r.reason = 'not_charged' and (r.job_id = p_job_id or (
+            r.job_id is null and onetake.owner_of(r.base_url, p_job_id) is null
+            and p_job_id = (select detail ->> 'job' from onetake.events where run_id = p_run_id and step = 'settle'
+                                and outcome = 'not_charged' order by event_id desc limit 1))) then
+        update onetake.runs set reason = null, detail = null, job_id = p_job_id, job_source = coalesce(job_source, 'person')
+            where run_id = p_run_id returning * into r;
         r := onetake.move(p_run_id, 'rendering', 'held');
         perform onetake.note(p_run_id, r.user_id, 'generate_video', 'adopted_late',
                              jsonb_build_object('job_id', p_job_id, 'source', r.job_source));
@@ -99,7 +109,9 @@ begin
     if p_shown <> jsonb_build_object('state', r.state, 'job_id', r.job_id) then
         return jsonb_build_object('settled', false, 'state', r.state, 'why', 'changed');
     end if;
-    v_slip := r.job_source = 'person' and r.progress is null;
+    v_slip := r.job_source = 'person' and r.progress is null and not exists (
+        select from onetake.events where run_id = p_run_id and step = 'run' and outcome = 'parked'
+            and detail ->> 'why' in ('content_unreadable', 'disk_full'));       -- those were there to be fetched
     update onetake.runs set reason = 'not_charged', detail = p_why,
             job_id = case when v_slip then null else job_id end, job_source = case when v_slip then null else job_source end
         where run_id = p_run_id;

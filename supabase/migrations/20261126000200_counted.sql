@@ -1,6 +1,6 @@
 -- What the prompts and the metrics show of days that are over is counted once, too. What a day's event says does not change
--- once the day is over: a run's versions are fixed when it is asked with them, and a time that it did not have when an event
--- came can only be later than that event.
+-- once the day is over: a run's versions are kept with its verdict, in the same breath as the call's event (a call that
+-- failed before any verdict is no version's), and a time that a run did not have when an event came can only be later.
 
 -- Calls of the text model by the day of the call and the version of the template.
 create table onetake.prompt_days (
@@ -56,6 +56,8 @@ language sql stable set search_path = '' as $$
     from onetake.counted;
 $$;
 
+-- Nobody counts meanwhile: an older version, still at work, would move the mark on and count its own table only.
+do $$ begin perform from onetake.counted for update; end $$;
 insert into onetake.prompt_days select * from onetake.count_prompts('-infinity', onetake.not_counted());
 insert into onetake.cached_days select * from onetake.count_cached('-infinity', onetake.not_counted());
 
@@ -80,7 +82,7 @@ create or replace function public.template_impact(p_days double precision) retur
 language plpgsql volatile security definer set search_path = '' as $$
 declare
     v_since timestamptz := clock_timestamp() - make_interval(secs => p_days * 86400);
-    v_whole timestamptz := date_trunc('day', v_since, 'UTC') + interval '1 day';   -- the first whole day in it
+    v_whole timestamptz := date_trunc('day', v_since, 'UTC') + interval '24 hours';   -- the first whole day in it
     v_found jsonb;
 begin
     perform onetake.count_days();
@@ -88,7 +90,7 @@ begin
         select templates, state, caption_by, count(*) as runs, min(reserved_at) as first_at, max(reserved_at) as last_at
         from onetake.runs where reserved_at > v_since group by templates, state, caption_by
     ), called as (
-        select * from onetake.count_prompts(v_since, least(v_whole, 'infinity'))
+        select * from onetake.count_prompts(v_since, v_whole)
         union all select * from onetake.prompt_days where day >= (v_whole at time zone 'UTC')::date
         union all select * from onetake.count_prompts(greatest(v_whole, onetake.not_counted()), 'infinity')
     ), asked as (

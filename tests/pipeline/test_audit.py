@@ -94,6 +94,11 @@ CASES: dict[str, tuple[list[Run], list[Job], list[Kind]]] = {
     ),
     "an older job of a run that ended meanwhile": ([yesterdays(FAILED)], [yesterdays_job()], [Kind.LATE_JOB]),
     "an older job of a run that is still in doubt": ([yesterdays(UNCERTAIN)], [yesterdays_job()], []),
+    "two older jobs of one run, which were told of then": (
+        [yesterdays(UNCERTAIN)],
+        [yesterdays_job(), replace(yesterdays_job(), job_id="j2")],
+        [],
+    ),
     "an older job of nobody's": ([yesterdays(FAILED)], [yesterdays_job(prompt="a train")], []),
 }
 
@@ -183,7 +188,7 @@ async def test_a_look_at_the_last_hour_neither_puts_the_daily_one_off_nor_shorte
 
 
 async def test_a_run_settled_by_hand_after_its_audit_is_held_against_the_list_once_more(
-    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was released, and the provider made and charged it: the next audit says so, though it begins later."""
     async with open_test_world(ledger_dsn, simulator, tmp_path) as world:
@@ -203,5 +208,9 @@ async def test_a_run_settled_by_hand_after_its_audit_is_held_against_the_list_on
 
         found = await audit(world.ledger, world.shop, replace(world.waits, clock_skew=timedelta()), since)
 
+        monkeypatch.setattr("pipeline.audit.FARTHER_SECONDS_MAX", 0.0)  # the list takes us no farther in that time
+        nearer = await audit(world.ledger, world.shop, replace(world.waits, clock_skew=timedelta()), since)
+
     assert row.submitting_at is not None and since > row.submitting_at
     assert [difference.kind for difference in found.differences] == [Kind.RELEASED_BUT_MADE]
+    assert nearer.complete

@@ -79,7 +79,7 @@ async def test_a_word_on_a_page_that_is_out_of_date_is_not_taken(
 
     said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", why="not in their books", sure="yes", **form)
 
-    assert said == f"More is known of {row.ref} than your page showed: look again. Nothing was changed."
+    assert said == f"More is known of {row.ref} than was shown: look again. Nothing was changed."
     after = await the_run(inside)
     assert (after.state, after.job_id, after.held_microusd) == (State.RENDERING, job, PRICE_MICROUSD)
     form = fields(await inside.read("/admin/doubt"))

@@ -119,7 +119,7 @@ async def test_prometheus_is_told_the_same_with_its_names_and_units(
 
     for state in State:
         assert found["onetake_runs", (("state", state.value),)] == as_json["runs_by_state"][state.value]
-    assert found["onetake_paid_calls_total", ()] == as_json["paid_calls"]
+    assert found["onetake_paid_calls", ()] == as_json["paid_calls"]
     assert found["onetake_duplicates_blocked_total", ()] == as_json["duplicate_calls"]
     assert found["onetake_saved_usd_total", ()] == pytest.approx(as_json["money_saved_usd"])
     assert found["onetake_held_usd", ()] == pytest.approx(as_json["held_usd"])
