@@ -37,8 +37,5 @@ async def settle_not_charged(ref: str, why: str | None) -> Exit:
         shown = {"state": run.state.value, "job_id": run.job_id}
         settled = await desk.operators.settle_not_charged(run.run_id, user_id(None), why, shown)
         run = await desk.find(run.ref)
-    if settled.settled or run.reason == "not_charged":
-        typer.echo(sentences.ending(run))
-        return Exit.DONE
-    typer.echo(why_not_settled(run, settled.why))
-    return Exit.ENDED_OTHERWISE
+    typer.echo(sentences.ending(run) if settled.settled else why_not_settled(run, settled.why))
+    return Exit.DONE if settled.settled else Exit.ENDED_OTHERWISE
