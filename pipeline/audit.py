@@ -301,7 +301,8 @@ async def _open_books(ledger: Ledger, shop: Shop, waits: Waits, since: datetime)
     runs = await _runs_since(ledger, shop, since - waits.clock_skew - over)
     seen = await _look_back(shop, since, runs, waits.clock_skew)
     doubts = await ledger.doubts_at(shop.base_url, shop.key_fingerprint, [job.job_id for job in seen.jobs])
-    shows_all = all(shop.rules_for(model).list_shows_all for model in {run.model for run in runs})
+    models = {run.model for run in runs if _ended_since(run, since)}  # the others are there as rivals only
+    shows_all = all(shop.rules_for(model).list_shows_all for model in models)
     return Books(runs, seen, doubts, since, waits.clock_skew, over, shows_all)
 
 
