@@ -14,7 +14,7 @@ from bot.requests import examples
 from bot.taps import Act, Page, RunTap
 from bot.words import N_, Words
 from pipeline.amounts import lasting
-from pipeline.customers import Allowance, Customer, Customers, Shelf
+from pipeline.customers import FIRST_VIDEOS, Allowance, Customer, Customers, Shelf
 from pipeline.ledger import Ledger
 from pipeline.records import Run, State
 from pipeline.telling import Telling
@@ -73,13 +73,14 @@ async def help_(message: Message, words: Words, offer: Offer, replies: Replies) 
     text = words(
         "<b>How it works</b>\n"
         "1. You send /create and a prompt. I check it and make it better; nothing is charged yet.\n"
-        "2. You see the prompt, the price and the choices, and tap Create (unless you turned that off in /settings). "
-        "That is the one order.\n"
+        "2. You see the prompt, the price and the choices, and tap Create. That is the one order. After your first {n} "
+        "videos I order at once, unless you choose otherwise in /settings.\n"
         "3. The video comes as an answer, with caption and hashtags.\n\n"
         "If an answer of the video maker gets lost, I find out what became of the order; I never order twice. "
         "Every video has a reference such as <code>A7K2QX</code>: keep it for questions. "
         "Prices are what the video maker charges the people who run this bot.\n\n"
         "{commands}",
+        n=FIRST_VIDEOS,
         commands=Markup("\n").join(lines),
     )
     await replies.to(message, with_demo(text, words, offer), quote=False)

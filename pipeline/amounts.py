@@ -21,6 +21,11 @@ def many(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
+def sentence(words: str) -> str:
+    """With its full stop."""
+    return words if words.endswith((".", "!", "?", "…")) else f"{words}."
+
+
 def whole_cents(microusd: int) -> int:
     """Rounded, for sums that are read at a glance; fractions of a cent come from the text model."""
     return round(microusd / CENT) * CENT

@@ -257,6 +257,11 @@ class Operators:
         return _read(Stats, await self._rpc("stats", {}))
 
 
+def as_user_id(text: str) -> str:
+    """`42` -> `tg:42`: what Telegram shows is a number."""
+    return f"tg:{text}" if text.isascii() and text.isdecimal() else text
+
+
 def is_user_id(text: str) -> bool:
     """Whether anybody can have this id; a limit for another would hold for nobody."""
     return text.isprintable() and USER_ID.fullmatch(text) is not None

@@ -6,9 +6,9 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from pipeline.amounts import many, usd
+from pipeline.amounts import many, sentence, usd
 from pipeline.audit import audit, last_audit
-from pipeline.operators import USER_ID_WORDS, LimitNotSet, LimitSet, is_user_id
+from pipeline.operators import USER_ID_WORDS, LimitNotSet, LimitSet, as_user_id, is_user_id
 from pipeline.operators_words import found_words, incomplete_words, why_not_found, why_not_settled
 from pipeline.records import State
 from pipeline.watch import DeliverAgain
@@ -125,7 +125,7 @@ async def pause(request: web.Request) -> web.StreamResponse:
         say(request, "Nothing was changed: users are shown the reason, so one is needed.", good=False)
         raise web.HTTPSeeOther("/admin/limits")
     await request.app[OFFICE].operators.pause(why, request[SESSION].who)
-    say(request, f"Paused. Users are told: {why} What was bought goes on.")
+    say(request, f"Paused. Users are told: {sentence(why)} What was bought goes on.")
     raise web.HTTPSeeOther("/admin/limits")
 
 
@@ -142,6 +142,7 @@ async def resume(request: web.Request) -> web.StreamResponse:
 async def set_limit(request: web.Request) -> web.StreamResponse:
     """What was not taken comes back to its field."""
     key, value, user = [await _words(request, name) for name in ("key", "value", "user_id")]
+    user = as_user_id(user)
     whose = f"{key} of {user}" if user else key
     answer = await _try_limit(request, key, value, user)
     if isinstance(answer, str):
@@ -177,6 +178,7 @@ async def _try_limit(request: web.Request, key: str, value: str, user: str) -> L
 async def set_user(request: web.Request) -> web.StreamResponse:
     operators, who = request.app[OFFICE].operators, request[SESSION].who
     user, act, why = [await _words(request, name) for name in ("user_id", "act", "why")]
+    user = as_user_id(user)
     if not is_user_id(user):
         say(request, f"Nothing was changed: {USER_ID_WORDS}, not {user or 'nobody'}.", good=False)
         raise web.HTTPSeeOther("/admin/limits")

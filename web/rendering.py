@@ -13,7 +13,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.amounts import MICROUSD, lasting, usd
+from pipeline.amounts import MICROUSD, lasting, sentence, usd
 from pipeline.operators_words import NOT_CLEAN, doubt_words, incomplete_words
 from pipeline.records import State
 from web import limit_words
@@ -117,7 +117,7 @@ def _environment() -> Environment:
         "lasting": lasting,
         "number": number,
         "capfirst": lambda text: text[:1].upper() + text[1:],
-        "sentence": lambda text: text if text.endswith((".", "!", "?", "…")) else f"{text}.",
+        "sentence": sentence,
     }
     made.globals |= {
         "share": share,

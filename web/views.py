@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import TypeAdapter
 
-from pipeline.operators import USER_ID_WORDS, is_user_id
+from pipeline.operators import USER_ID_WORDS, as_user_id, is_user_id
 from pipeline.reconcile import request_over
 from pipeline.records import Run, State
 from pipeline.sent import Sent, sent_for
@@ -39,6 +39,7 @@ async def overview(request: web.Request) -> web.Response:
 
 async def runs(request: web.Request) -> web.Response:
     filters = Filters(**{f.name: request.query.get(f.name, "").strip() for f in fields(Filters)})
+    filters = replace(filters, user_id=as_user_id(filters.user_id))
     before = moment_of(request.query.get("before"))
     wrong = _wrong(filters)
     found = () if wrong else await request.app[OFFICE].watch.runs(_in_utc(filters), RUNS_AT_ONCE, before)

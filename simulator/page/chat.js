@@ -830,7 +830,7 @@ function entryRow(create) {
       make("strong", {}, dollars.format(create.charged_microusd / 1e6)),
     ),
     make("p", { className: "prompt", dir: "auto", title: create.prompt ?? "" }, create.prompt ?? "no prompt"),
-    make("p", { className: "hint" }, size),
+    make("p", { className: "hint" }, size, ordered ? ` · ${create.job_id}` : ""),
   );
 }
 
