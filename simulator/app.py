@@ -71,4 +71,6 @@ async def serve(host: str = "127.0.0.1", port: int = 0, settings: Settings | Non
 
 
 async def _close_books(app: web.Application) -> None:
+    for repeat in app[WORLD].repeats:
+        repeat.cancel()
     app[WORLD].books.close()

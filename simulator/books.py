@@ -62,6 +62,14 @@ class Create:
     content_type: str
 
 
+@dataclass(slots=True)
+class FileFetch:
+    """One request for a clip at its own URL, where the client must not send its key."""
+
+    job_id: str
+    authorization: bool
+
+
 class Books:
     """Entries and jobs, in memory and, if asked, in an append-only file."""
 
@@ -71,6 +79,7 @@ class Books:
         self.jobs: dict[str, Job] = {}
         self.chat_calls = 0
         self.reads = 0
+        self.files: list[FileFetch] = []
         self._order: list[Job] = []
         self._file = None
         if path is not None:
@@ -95,6 +104,11 @@ class Books:
         """Count one text call."""
         self._append({"chat": 1})
         self.chat_calls += 1
+
+    def record_file(self, fetch: FileFetch) -> None:
+        """Enter a request for a clip's own URL."""
+        self._append({"file": asdict(fetch)})
+        self.files.append(fetch)
 
     def job(self, job_id: str) -> Job | None:
         """A job that was made and not deleted."""
@@ -121,6 +135,9 @@ class Books:
             "charged_microusd": sum(self.charged(create, now) for create in paid),
             "distinct_prompts": len({create.prompt for create in paid}),
             "foreign_jobs": sum(job.owner != "client" for job in self.jobs.values()),
+            "repeated_by_proxy": sum(job.owner == "proxy" for job in self.jobs.values()),
+            "files": len(self.files),
+            "files_with_authorization": sum(fetch.authorization for fetch in self.files),
         }
         shown = [asdict(c) | {"charged_microusd": self.charged(c, now)} for c in self.creates] if entries else []
         return {"creates": shown, "totals": totals, "chat_calls": self.chat_calls, "reads": self.reads}
@@ -145,6 +162,8 @@ class Books:
             self.chat_calls += line.get("chat", 0)
             if line.get("create"):
                 self.creates.append(Create(**line["create"]))
+            if line.get("file"):
+                self.files.append(FileFetch(**line["file"]))
             if line.get("job"):
                 self._replay_job(Job(**line["job"]))
 

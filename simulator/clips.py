@@ -40,7 +40,8 @@ class ClipShelf:
         """The clip of a job."""
         if self._tiny:
             # One picture for all, yet no two files alike: a mixed-up download must show.
-            return await self._rendered("onetake", TINY_SECONDS, TINY_SIZE) + _free_box(job_id.encode())
+            small = await self._rendered("onetake", TINY_SECONDS, TINY_SIZE)
+            return _labelled(small, seconds, size) + _free_box(job_id.encode())
         return await self._rendered(prompt, seconds, size)
 
     async def _rendered(self, prompt: str, seconds: int, size: str) -> bytes:
@@ -135,6 +136,16 @@ def _font(letter: int) -> Any:
         return ImageFont.truetype("DejaVuSans.ttf", letter)
     except OSError:
         return ImageFont.load_default(letter)
+
+
+def _labelled(clip: bytes, seconds: int, size: str) -> bytes:
+    """The same clip with the ordered length and size in its headers, which is what a buyer looks at."""
+    labelled = bytearray(clip)
+    film, track = clip.rindex(b"mvhd") + 4, clip.rindex(b"tkhd") + 4
+    (scale,) = struct.unpack_from(">I", clip, film + 12)
+    struct.pack_into(">I", labelled, film + 16, seconds * scale)
+    struct.pack_into(">II", labelled, track + 76, *(min(int(side), 0xFFFF) << 16 for side in size.split("x")))
+    return bytes(labelled)
 
 
 def _free_box(payload: bytes) -> bytes:

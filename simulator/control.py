@@ -13,13 +13,15 @@ from aiohttp import web
 
 from simulator import jobs
 from simulator.books import Job
-from simulator.creating import make_job
-from simulator.errors import json_answer, refusal
+from simulator.errors import REFUSALS, json_answer, refusal
 from simulator.faults import Fault
+from simulator.lies import habits_of
+from simulator.making import make_job
 from simulator.orders import Order
 from simulator.settings import INSTANT, Habits, parse_speed
 from simulator.world import WORLD, World
 
+_TRUTHFUL = Habits()
 _FAULT_WORDS = ("target", "kind", "times", "skip", "always")
 
 
@@ -35,6 +37,8 @@ def add_control(app: web.Application) -> None:
     app.router.add_post("/_sim/clock", clock)
     app.router.add_post("/_sim/speed", speed)
     app.router.add_post("/_sim/habits", habits)
+    app.router.add_delete("/_sim/habits", usual_habits)
+    app.router.add_post("/_sim/restart", restart)
 
 
 async def health(request: web.Request) -> web.Response:
@@ -61,7 +65,7 @@ async def arm(request: web.Request) -> web.Response:
         if "rates" in body:
             box.seed(body.get("seed"), {target: float(rate) for target, rate in body["rates"].items()})
         else:
-            box.arm(_fault(body))
+            box.arm(_checked(_fault(body)))
     except (ValueError, TypeError, AttributeError) as wrong:
         return refusal(400, str(wrong))
     return json_answer(box.as_json())
@@ -95,7 +99,8 @@ async def foreign_job(request: web.Request) -> web.Response:
         age_seconds = -float(body.get("created_at_offset", 0))
     except (ValueError, TypeError) as wrong:
         return refusal(400, str(wrong))
-    job = make_job(world, order, owner=str(body.get("by", "somebody else")), age_seconds=age_seconds)
+    owner, job_id = str(body.get("by", "somebody else")), body.get("id")
+    job = make_job(world, order, owner=owner, age_seconds=age_seconds, job_id=job_id and str(job_id))
     world.books.record_job(job)
     return json_answer(_job_json(world, job))
 
@@ -132,7 +137,25 @@ async def habits(request: web.Request) -> web.Response:
     known = {field.name for field in dataclasses.fields(Habits)}
     if unknown := sorted(set(body) - known):
         return refusal(400, f"unknown habits {', '.join(unknown)}; known: {', '.join(sorted(known))}")
-    world.habits = dataclasses.replace(world.habits, **body)
+    try:
+        world.habits = dataclasses.replace(world.habits, **body)
+    except (ValueError, TypeError) as wrong:
+        return refusal(400, str(wrong))
+    return json_answer(_state(world))
+
+
+async def usual_habits(request: web.Request) -> web.Response:
+    """The habits that the simulator was started with."""
+    world = request.app[WORLD]
+    world.habits = world.settings.habits
+    return json_answer(_state(world))
+
+
+async def restart(request: web.Request) -> web.Response:
+    """Forget every job so far, in the list or, with {"are_404": true}, altogether; the books remember."""
+    world = request.app[WORLD]
+    lost = bool((await _body(request)).get("are_404", False))
+    world.habits = dataclasses.replace(world.habits, forgotten_before=world.now(), forgotten_are_404=lost)
     return json_answer(_state(world))
 
 
@@ -148,9 +171,17 @@ def _fault(body: dict[str, Any]) -> Fault:
     )
 
 
+def _checked(fault: Fault) -> Fault:
+    """The fault, if its parameters mean something; found out now rather than in the middle of a request."""
+    Habits(**habits_of(fault))
+    if fault.kind == "refused" and (name := fault.text("name", next(iter(REFUSALS)))) not in REFUSALS:
+        raise ValueError(f"unknown refusal {name!r}; known: {', '.join(REFUSALS)}")
+    return fault
+
+
 def _job_json(world: World, job: Job) -> dict[str, Any]:
-    shown = jobs.view(job, world.now(), Habits(), world.settings.expires_after_seconds)
-    return shown | {"owner": job.owner, "fate": job.fate, "deleted": job.deleted}
+    shown = jobs.view(job, world.now(), _TRUTHFUL, world.settings.expires_after_seconds)
+    return shown | {"owner": job.owner, "fate": job.fate, "deleted": job.deleted, "made_at": job.made_at}
 
 
 def _state(world: World) -> dict[str, Any]:

@@ -6,22 +6,21 @@ Effects  the books hold the request, its job and its price before one byte of an
 """
 
 import asyncio
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from simulator import jobs, wire
+from simulator import wire
 from simulator.books import Create, Job
 from simulator.doors import bearer, fingerprint, turned_away
-from simulator.errors import error_body, json_answer, refusal
+from simulator.errors import error_body, json_answer, refusal, refused_as
 from simulator.faults import Fault
+from simulator.making import make_failed_job, make_job
+from simulator.neighbours import join, repeat, repeat_later
 from simulator.orders import Order, read_fields, read_order
+from simulator.showing import answer_about, habits_now
 from simulator.world import WORLD, World
-
-RENDER_FAILS = ("render-fails", "render-falla")
-RENDER_STUCK = ("render-stuck", "render-atascado")
 
 _WIRE_KIND: Mapping[str, str] = {
     "made_then_drop": "drop",
@@ -31,7 +30,7 @@ _WIRE_KIND: Mapping[str, str] = {
     "made_late": "hang",
     "garbage_json": "garbage",
 }
-_NOT_MADE = frozenset({"drop_before", "timeout_before", "status", "error_body"})
+_NOT_MADE = frozenset({"drop_before", "timeout_before", "status", "error_body", "refused"})
 """Kinds that make no job unless the fault says `made: true`; all others make one."""
 
 
@@ -58,70 +57,76 @@ async def create(request: web.Request) -> web.StreamResponse:
     fault = world.faults.next("create")
     if fault is None:
         job = _enter_made(world, arrival, order, "created")
-        return json_answer(_view(world, job))
+        return answer_about(request, job, "create", world.habits)
     return await _troubled(request, world, arrival, order, fault)
-
-
-def make_job(world: World, order: Order, *, owner: str = "client", age_seconds: float = 0.0) -> Job:
-    """A new job, not yet in the books. Its fate is decided by words in the prompt or by a render fault."""
-    made_at = world.now() - age_seconds
-    job = Job(
-        id=f"video_{uuid.uuid4().hex}",
-        prompt=order.prompt,
-        model=order.model,
-        seconds=order.seconds,
-        size=order.size,
-        made_at=made_at,
-        created_at=int(made_at + world.skew_seconds),
-        started_at=made_at,
-        ready_at=made_at,
-        work_seconds=world.settings.render_seconds,
-        owner=owner,
-    )
-    _decide_fate(job, world.faults.next("render") if owner == "client" else None)
-    job.ready_at = made_at + job.work_seconds / world.speed
-    return job
-
-
-def _decide_fate(job: Job, fault: Fault | None) -> None:
-    prompt = job.prompt.lower()
-    if any(word in prompt for word in RENDER_FAILS):
-        job.fate = "fails"
-    elif any(word in prompt for word in RENDER_STUCK):
-        job.fate = "stuck"
-    match fault:
-        case Fault(kind="fails"):
-            job.fate = "fails"
-            job.error_code = fault.text("code", job.error_code)
-            job.error_message = fault.text("message", job.error_message)
-        case Fault(kind="stuck"):
-            job.fate = "stuck"
-        case Fault(kind="unknown_status"):
-            job.fate, job.status_word = "unknown_status", fault.text("status", job.status_word)
-        case Fault(kind="slow"):
-            job.work_seconds *= fault.number("factor", 3.0)
-        case _:
-            pass
 
 
 async def _troubled(
     request: web.Request, world: World, arrival: _Arrival, order: Order, fault: Fault
 ) -> web.StreamResponse:
-    made = fault.flag("made", fault.kind not in _NOT_MADE)
     if fault.kind == "made_late":
         # The client may be long gone: the job is made all the same, as behind a slow gateway.
         await asyncio.sleep(fault.number("after", 1.0))
-    if made:
-        answer = json_answer(_view(world, _enter_made(world, arrival, order, fault.kind)))
-    else:
-        _enter(world, arrival, _fields(order), None, outcome=fault.kind)
+    job = _enter_troubled(world, arrival, order, fault)
+    if fault.kind == "repeated_by_proxy":
+        job = await _repeated(world, order, fault, job)
+    if job is None:
         answer = json_answer(error_body("The simulated provider failed.", kind="server_error"), 500)
-    if fault.kind == "id_missing":
-        return json_answer({"object": "video", "status": "queued", "created_at": int(world.now())})
-    if fault.kind == "error_body":
-        return json_answer(error_body("Upstream error, please try again.", kind="server_error"))
-    on_the_wire = Fault(fault.target, _WIRE_KIND.get(fault.kind, fault.kind), params=fault.params)
+    else:
+        answer = answer_about(request, job, "create", habits_now(world, fault))
+    if (other := _other_answer(world, fault)) is not None:
+        return other
+    kind = "status" if fault.flag("lost", False) else _WIRE_KIND.get(fault.kind, fault.kind)
+    on_the_wire = Fault(fault.target, kind, params=fault.params)
     return await wire.misbehave(request, on_the_wire, answer, world.settings.hang_seconds)
+
+
+def _enter_troubled(world: World, arrival: _Arrival, order: Order, fault: Fault) -> Job | None:
+    if not fault.flag("made", fault.kind not in _NOT_MADE):
+        _enter(world, arrival, _fields(order), None, outcome=fault.kind)
+        return None
+    if fault.kind != "failed_job":
+        return _enter_made(world, arrival, order, fault.kind)
+    job = make_failed_job(world, order, fault)
+    _enter(world, arrival, _fields(order), job, outcome=fault.kind, charged_microusd=order.price_microusd)
+    if fault.flag("forgotten", False):
+        job.deleted = True
+        world.books.record_job(job)
+    return job
+
+
+async def _repeated(world: World, order: Order, fault: Fault, first: Job | None) -> Job | None:
+    """A proxy retries the POST; the client is answered with the first job or with the second."""
+    after = fault.number("after", 1.0)
+    if fault.text("answer", "first") == "second":
+        return await repeat(world, order, after)
+    repeat_later(world, order, after)
+    return first
+
+
+def _other_answer(world: World, fault: Fault) -> web.Response | None:
+    """Answers to a create that do not show its job."""
+    match fault.kind:
+        case "id_missing":
+            return json_answer({"object": "video", "status": "queued", "created_at": int(world.now())})
+        case "error_body":
+            return json_answer(error_body("Upstream error, please try again.", kind="server_error"))
+        case "refused":
+            return refused_as(fault.text("name", "content_policy_violation"))
+        case "gateway_retried":
+            return _after_retries(fault)
+        case _:
+            return None
+
+
+def _after_retries(fault: Fault) -> web.Response:
+    """A gateway's refusal after its own retries, one of which made a job."""
+    headers = {
+        "x-litellm-attempted-retries": str(int(fault.number("retries", 2))),
+        "x-litellm-attempted-fallbacks": str(int(fault.number("fallbacks", 0))),
+    }
+    words = {"error": {"message": "litellm.BadRequestError: invalid request", "type": None, "code": "400"}}
+    return json_answer(words, int(fault.number("status", 400)), headers)
 
 
 def _order(fields: Mapping[str, str] | None, world: World, content_type: str) -> Order | web.Response:
@@ -135,6 +140,7 @@ def _order(fields: Mapping[str, str] | None, world: World, content_type: str) ->
 def _enter_made(world: World, arrival: _Arrival, order: Order, outcome: str) -> Job:
     job = make_job(world, order)
     _enter(world, arrival, _fields(order), job, outcome=outcome, charged_microusd=order.price_microusd)
+    join(world, order, world.habits.neighbours)
     return job
 
 
@@ -165,7 +171,3 @@ def _enter(
 
 def _fields(order: Order) -> Mapping[str, str]:
     return {"prompt": order.prompt, "model": order.model, "seconds": str(order.seconds), "size": order.size}
-
-
-def _view(world: World, job: Job) -> dict[str, object]:
-    return jobs.view(job, world.now(), world.habits, world.settings.expires_after_seconds)

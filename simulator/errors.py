@@ -6,11 +6,68 @@ from typing import Any
 
 from aiohttp import web
 
+REFUSALS: Mapping[str, tuple[int, Any]] = {
+    "budget_exceeded": (
+        429,
+        {
+            "error": {
+                "message": "Budget has been exceeded! Current cost: 10.2, Max budget: 10.0",
+                "type": "budget_exceeded",
+                "param": None,
+                "code": "budget_exceeded",
+            }
+        },
+    ),
+    "content_policy_violation": (
+        422,
+        {
+            "detail": [
+                {
+                    "loc": ["body", "prompt"],
+                    "msg": "The content could not be processed because it was flagged by a content checker.",
+                    "type": "content_policy_violation",
+                }
+            ]
+        },
+    ),
+    "sensitive_content": (
+        400,
+        {
+            "error": {
+                "code": "InputTextSensitiveContentDetected",
+                "message": "The request failed because the input text may contain sensitive information.",
+                "param": "",
+                "type": "BadRequest",
+            }
+        },
+    ),
+    "moderation": (
+        403,
+        {
+            "error": {
+                "code": 403,
+                "message": "The prompt requires moderation and was flagged for violence.",
+                "metadata": {"reasons": ["violence"]},
+            }
+        },
+    ),
+}
+"""Refusals of other vendors, by the name that a fault uses: status and body."""
+
 
 def json_answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """A JSON answer; compact, because benchmarks count every microsecond."""
-    raw = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    try:
+        raw = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        # A lone surrogate exists in JSON only as an escape.
+        raw = json.dumps(body, separators=(",", ":")).encode()
     return web.Response(body=raw, status=status, content_type="application/json", headers=headers)
+
+
+def whole_text(text: object) -> bytes:
+    """Text as bytes, lone surrogates included, as some servers really send them."""
+    return str(text).encode(errors="surrogatepass")
 
 
 def error_body(
@@ -32,11 +89,20 @@ def refusal(
     return json_answer(error_body(message, kind=kind, code=code, param=param), status)
 
 
-def status_answer(status: int, retry_after: object = None, body: object = None) -> web.Response:
+def refused_as(name: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """The refusal of an order in another vendor's words."""
+    status, body = REFUSALS[name]
+    return json_answer(body, status, headers)
+
+
+def status_answer(
+    status: int, retry_after: object = None, body: object = None, headers: Mapping[str, str] | None = None
+) -> web.Response:
     """The answer of a fault that only names a status."""
-    headers = None if retry_after is None else {"Retry-After": str(retry_after)}
+    headers = dict(headers or {}) | ({} if retry_after is None else {"Retry-After": str(retry_after)})
     kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
     words = f"The simulated provider was told to answer {status}."
     if isinstance(body, str):
-        return web.Response(text=body, status=status, headers=headers)
+        plain = {"Content-Type": "text/plain; charset=utf-8"}
+        return web.Response(body=whole_text(body), status=status, headers=plain | headers)
     return json_answer(body if body is not None else error_body(words, kind=kind), status, headers)

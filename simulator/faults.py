@@ -1,7 +1,7 @@
 """Trouble on demand: armed by a control call, or drawn from a seed.
 
-In       a target, asked once per request: `create`, `retrieve`, `list`, `content`, `chat`, `render`, `telegram`,
-         `rest`, `storage`
+In       a target, asked once per request: `create`, `retrieve`, `list`, `content`, `file`, `chat`, `render`,
+         `telegram`, `rest`, `storage`
 Out      the fault this request meets, or None
 Raises   ValueError for a target, kind or number that does not exist, saying which do
 
@@ -14,89 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-Params = Mapping[str, Any]
-
-WIRE = ("status", "drop", "hang", "garbage", "half_answer", "slow", "slow_headers", "redirect")
-
-KINDS: Mapping[str, tuple[str, ...]] = {
-    "create": (
-        "made_then_drop",
-        "made_then_timeout",
-        "made_late",
-        "drop_before",
-        "timeout_before",
-        "half_answer",
-        "status",
-        "garbage_json",
-        "id_missing",
-        "error_body",
-        "slow_headers",
-        "slow",
-        "redirect",
-    ),
-    "retrieve": (*WIRE, "unknown_status"),
-    "list": (*WIRE, "repeated_page", "no_prompt", "missing_job", "shifted", "skipped"),
-    "content": (*WIRE, "expired", "truncated", "not_mp4"),
-    "chat": (*WIRE, "refusal", "invalid_json", "wrong_schema", "cut_short"),
-    "render": ("fails", "stuck", "unknown_status", "slow"),
-    "telegram": (
-        "flood",
-        "done_then_drop",
-        "drop_before",
-        "hang",
-        "status",
-        "conflict",
-        "slow",
-        "forget_offset",
-        "half_answer",
-        "garbage",
-    ),
-    "rest": (*WIRE, "drop_before", "done_then_drop"),
-    "storage": (*WIRE, "drop_before", "done_then_drop"),
-}
-
-_READ_TROUBLE: tuple[tuple[str, Params], ...] = (
-    ("status", {"status": 500}),
-    ("status", {"status": 429, "retry_after": 1}),
-    ("drop", {}),
-    ("half_answer", {}),
-    ("garbage", {}),
-    ("slow_headers", {"seconds": 0.3}),
-)
-
-SEEDED: Mapping[str, tuple[tuple[str, Params], ...]] = {
-    "create": (
-        ("made_then_drop", {}),
-        ("made_then_timeout", {}),
-        ("drop_before", {}),
-        ("half_answer", {}),
-        ("status", {"status": 500, "made": True}),
-        ("status", {"status": 500, "made": False}),
-        ("status", {"status": 429, "made": False, "retry_after": 1}),
-        ("garbage_json", {}),
-        ("id_missing", {}),
-        ("slow_headers", {"seconds": 0.3}),
-        ("redirect", {}),
-    ),
-    "retrieve": _READ_TROUBLE,
-    "list": (*_READ_TROUBLE, ("repeated_page", {}), ("shifted", {})),
-    "content": (*_READ_TROUBLE, ("truncated", {}), ("not_mp4", {})),
-    "chat": (*_READ_TROUBLE, ("refusal", {}), ("invalid_json", {}), ("wrong_schema", {})),
-    "render": (("fails", {}), ("slow", {})),
-    "telegram": (
-        ("flood", {"retry_after": 1}),
-        ("done_then_drop", {}),
-        ("drop_before", {}),
-        ("status", {"status": 500}),
-        ("status", {"status": 502}),
-        ("slow", {"seconds": 0.3}),
-        ("forget_offset", {}),
-        ("half_answer", {}),
-        ("garbage", {}),
-    ),
-    "rest": (*_READ_TROUBLE, ("drop_before", {}), ("done_then_drop", {})),
-    "storage": (*_READ_TROUBLE, ("drop_before", {}), ("done_then_drop", {})),
-}
+from simulator.kinds import KINDS, SEEDED, Params
 
 
 @dataclass(slots=True)

@@ -4,22 +4,29 @@ In       limit, order, after
 Out      a page of `video` objects
 """
 
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from aiohttp import web
 
-from simulator import jobs, wire
+from simulator import jobs, lies, neighbours, wire
+from simulator.bodies import with_bom
 from simulator.books import Job
-from simulator.creating import make_job
 from simulator.doors import turned_away
 from simulator.errors import json_answer, refusal
 from simulator.faults import Fault
-from simulator.orders import Order
+from simulator.settings import Habits
+from simulator.showing import habits_now, meant, shown
 from simulator.world import WORLD, World
 
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 100
+
+_MORE: Mapping[str, bool | None] = {"null": None, "always": True, "never": False}
+_NOTHING = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ async def list_videos(request: web.Request) -> web.StreamResponse:
     if isinstance(query, web.Response):
         return query
     fault = world.faults.next("list")
-    answer = _page(world, query, fault)
+    answer = _page(request, query, fault, habits_now(world, fault))
     if fault is None:
         return answer
     return await wire.misbehave(request, fault, answer, world.settings.hang_seconds)
@@ -57,55 +64,88 @@ def _query(request: web.Request) -> _Query | web.Response:
     return _Query(int(limit), order == "desc", request.query.get("after"))
 
 
-def _page(world: World, query: _Query, fault: Fault | None) -> web.Response:
+def _page(request: web.Request, query: _Query, fault: Fault | None, habits: Habits) -> web.Response:
+    world = request.app[WORLD]
     kind = "" if fault is None else fault.kind
-    listed = _listed(world, query, fault if kind == "missing_job" else None)
-    start = _start(listed, query)
+    if fault is not None and kind == "foreign":
+        neighbours.arrive(world, int(fault.number("count", 1)), neighbours.foreign_order(world, fault))
+    listed = _listed(world, query, habits, fault if kind == "missing_job" else None)
+    start = _start(world, listed, query)
     if start is None:
         return refusal(400, f"No video with id '{query.after}'.", code="invalid_value", param="after")
     if fault is not None and kind == "shifted":
         # A server that pages by offset: jobs that arrive meanwhile push known ones onto the next page.
-        _arrive(world, int(fault.number("count", 1)))
-        listed = _listed(world, query, None)
+        neighbours.arrive(world, int(fault.number("count", 1)))
+        listed = _listed(world, query, habits, None)
     if fault is not None and kind == "skipped":
         start += int(fault.number("count", 1)) if query.after else 0
     if kind == "repeated_page":
         start = 0
-    page = listed[start : start + query.limit]
-    more = start + query.limit < len(listed) or kind == "repeated_page"
-    return json_answer(_as_json(world, page, more, hide_prompts=kind == "no_prompt"))
+    limit = query.limit if habits.page_size is None else min(query.limit, habits.page_size)
+    page = listed[start : start + limit]
+    more = start + limit < len(listed) or kind == "repeated_page"
+    answer = json_answer(_as_json(request, page, more, habits))
+    return with_bom(answer) if habits.bom else answer
 
 
-def _listed(world: World, query: _Query, missing: Fault | None) -> list[Job]:
-    listed = world.books.ordered()
+def _listed(world: World, query: _Query, habits: Habits, missing: Fault | None) -> list[Job]:
+    now = world.now()
+    listed = [job for job in world.books.ordered() if _visible(job, habits, now)]
     if missing is not None and listed:
         hidden = missing.text("job_id", listed[-1].id)
         listed = [job for job in listed if job.id != hidden]
-    return listed[::-1] if query.newest_first else listed
+    match habits.list_order:
+        case "shuffled":
+            return sorted(listed, key=_spread)
+        case "oldest_first":
+            return listed
+        case "newest_first":
+            return listed[::-1]
+        case _:
+            return listed[::-1] if query.newest_first else listed
 
 
-def _start(listed: list[Job], query: _Query) -> int | None:
+def _visible(job: Job, habits: Habits, now: float) -> bool:
+    """Whether this server lists a job, going by its age, its status and the share that is listed."""
+    seen_at = now - habits.list_age_seconds
+    late = habits.list_age_seconds + habits.list_lag_seconds
+    if job.made_at < habits.forgotten_before or (late and job.made_at > now - late):
+        return False
+    if habits.list_hides and jobs.status_of(job, seen_at) in habits.list_hides:
+        return False
+    return habits.list_share >= 1 or _spread(job) < habits.list_share
+
+
+def _spread(job: Job) -> float:
+    """A stable pseudo-random number from 0 to 1 for a job."""
+    return zlib.crc32(job.id.encode(errors="surrogatepass")) / 2**32
+
+
+def _start(world: World, listed: list[Job], query: _Query) -> int | None:
     if query.after is None:
         return 0
-    return next((place + 1 for place, job in enumerate(listed) if job.id == query.after), None)
+    after = meant(world, query.after)
+    wanted = query.after if after is None else after.id
+    return next((place + 1 for place, job in enumerate(listed) if job.id == wanted), None)
 
 
-def _arrive(world: World, count: int) -> None:
-    for number in range(count):
-        order = Order(f"somebody else's video {number}", next(iter(world.settings.models)), 4, "720x1280", 0)
-        world.books.record_job(make_job(world, order, owner="somebody else"))
-
-
-def _as_json(world: World, page: list[Job], more: bool, *, hide_prompts: bool) -> dict[str, Any]:
-    now, expires = world.now(), world.settings.expires_after_seconds
-    data = [jobs.view(job, now, world.habits, expires) for job in page]
-    if hide_prompts:
-        for video in data:
-            video.pop("prompt", None)
-    return {
+def _as_json(request: web.Request, page: list[Job], more: bool, habits: Habits) -> dict[str, Any]:
+    seen_at = request.app[WORLD].now() - habits.list_age_seconds
+    data: list[Any] = [shown(request, job, "list", habits, at=seen_at) for job in page]
+    first, last = (data[0].get("id"), data[-1].get("id")) if data else (None, None)
+    body = {
         "object": "list",
-        "data": data,
-        "first_id": page[0].id if page else None,
-        "last_id": page[-1].id if page else None,
-        "has_more": more,
+        "data": _with_odd_rows(data, habits.odd_rows),
+        "first_id": first,
+        "last_id": last,
+        "has_more": _MORE.get(habits.has_more, more),
     }
+    if habits.has_more == "missing":
+        del body["has_more"]
+    return body
+
+
+def _with_odd_rows(data: list[Any], names: Sequence[str]) -> list[Any]:
+    """The rows with an odd one after each, until the odd ones run out."""
+    pairs = zip_longest(data, (lies.ODD_ROWS[name] for name in names), fillvalue=_NOTHING)
+    return [row for pair in pairs for row in pair if row is not _NOTHING]

@@ -5,9 +5,10 @@ Out      frozen dataclasses; `Habits` may be replaced while running, the rest st
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 INSTANT = math.inf
 """The speed at which every render is finished the moment it is asked for."""
@@ -33,9 +34,45 @@ MODELS: Mapping[str, Model] = {
 }
 
 
+ANSWERS = ("create", "retrieve", "list")
+DATE_WORDS = ("zero", "negative", "hour_one", "a_year_ago", "hours_behind", "hours_ahead", "milliseconds")
+DATE_SHAPES = ("text", "digits", "null", "missing")
+
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "lies_in": ANSWERS,
+    "created_at": (*DATE_WORDS, *DATE_SHAPES),
+    "completed_at": (*DATE_WORDS, *DATE_SHAPES),
+    "expires_at": (*DATE_WORDS, *DATE_SHAPES),
+    "prompt_rewrite": ("upper", "cinematic"),
+    "poison": ("nul", "surrogate"),
+    "poisoned": ("prompt", "model", "status", "error"),
+    "envelope": ("data", "code", "code_task", "code_lone", "task", "lone_task", "output"),
+    "list_order": ("oldest_first", "newest_first", "shuffled"),
+    "has_more": ("missing", "null", "always", "never"),
+    "odd_rows": ("integer_id", "no_id", "null", "string", "nested", "nul_id", "surrogate_id"),
+    "neighbours": ("other", "same", "similar"),
+    "clip_url": ("url", "video_url", "output", "data"),
+    "clip_lie": (
+        "empty",
+        "ftyp_only",
+        "no_moov",
+        "trailing_garbage",
+        "box_overrun",
+        "html",
+        "json_error",
+        "webm",
+        "quicktime",
+    ),
+}
+"""The words allowed in a habit. A test compares them with the tables that implement them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How answers of this server differ from the published protocol, as gateways' answers do."""
+    """How a server differs from the published protocol, all the time. `README.md` explains every field.
+
+    Raises   ValueError for a word that its field does not know
+    """
 
     sparse: bool = False
     null_prompts: bool = False
@@ -44,6 +81,56 @@ class Habits:
     strange_ids: bool = False
     model_prefix: str = ""
     unknown_models: bool = False
+
+    # What a job shows. `lies_in` names the answers that this block applies to.
+    lies_in: Sequence[str] = ANSWERS
+    created_at: str = ""
+    completed_at: str = ""
+    expires_at: str = ""
+    dates_shift_seconds: float = 0.0
+    dates_drift_seconds: float = 0.0
+    status_words: Mapping[str, Any] = field(default_factory=dict)
+    shown: Mapping[str, Any] = field(default_factory=dict)
+    hidden: Sequence[str] = ()
+    prompt_characters: int | None = None
+    prompt_ellipsis: str = ""
+    prompt_rewrite: str = ""
+    poison: str = ""
+    poisoned: Sequence[str] = ("prompt", "model", "status", "error")
+
+    # How an answer about one job looks.
+    aliased_ids: bool = False
+    envelope: str = ""
+    bom: bool = False
+    failed_status: int | None = None
+    failed_looks: int = 0
+
+    # The list.
+    forgotten_before: float = 0.0
+    forgotten_are_404: bool = False
+    list_share: float = 1.0
+    list_hides: Sequence[str] = ()
+    list_lag_seconds: float = 0.0
+    list_age_seconds: float = 0.0
+    list_order: str = ""
+    has_more: str = ""
+    page_size: int | None = None
+    odd_rows: Sequence[str] = ()
+    neighbours: str = ""
+
+    # The clip.
+    clip_url: str = ""
+    content_status: int | None = None
+    clip_lie: str = ""
+    clip_404s: int = 0
+    clip_steps: int = 1
+
+    def __post_init__(self) -> None:
+        for name, known in WORDS.items():
+            value = getattr(self, name)
+            said = {value} if isinstance(value, str) else set(value)
+            if unknown := said - {"", *known}:
+                raise ValueError(f"unknown {name} {', '.join(sorted(unknown))}; known: {', '.join(known)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,13 @@ import struct
 
 from aiohttp import web
 
+from simulator.bodies import BODIES, body_of
 from simulator.errors import status_answer
 from simulator.faults import Fault
 
 HANG_CHECK_SECONDS = 0.02
 SLOW_CHUNKS = 10
+ENDLESS_BYTES, ENDLESS_CHUNK = 50_000_000, b" " * 65_536
 
 
 def drop(request: web.Request) -> web.Response:
@@ -48,6 +50,42 @@ async def cut(request: web.Request, answer: web.Response, share: float = 0.5) ->
     return stream
 
 
+async def cut_chunked(request: web.Request, answer: web.Response, share: float = 0.5) -> web.StreamResponse:
+    """Send a part in chunks, of unknown length, and close before the last one."""
+    body = body_of(answer)
+    stream = await _chunked(request, answer)
+    await stream.write(body[: int(len(body) * share)])
+    if request.transport is not None:
+        request.transport.close()
+    return stream
+
+
+async def cut_clean(
+    request: web.Request, answer: web.Response, share: float = 0.5, framing: str = "chunked"
+) -> web.StreamResponse:
+    """Send a part in a transfer that looks complete: by its chunks, its length, or its closed connection."""
+    body = body_of(answer)
+    part = body[: int(len(body) * share)]
+    if framing == "length":
+        return web.Response(body=part, status=answer.status, content_type=answer.content_type)
+    if framing == "close":
+        return _closed_after(request, answer, part)
+    stream = await _chunked(request, answer)
+    await stream.write(part)
+    await stream.write_eof()
+    return stream
+
+
+async def endless(request: web.Request, answer: web.Response, size: int) -> web.StreamResponse:
+    """Send the answer and then `size` bytes of blanks, without announcing a length."""
+    stream = await _chunked(request, answer)
+    await stream.write(body_of(answer))
+    for _ in range(0, size, len(ENDLESS_CHUNK)):
+        await stream.write(ENDLESS_CHUNK)
+    await stream.write_eof()
+    return stream
+
+
 async def trickle(request: web.Request, answer: web.Response, seconds: float) -> web.StreamResponse:
     """Send the headers at once and the body drop by drop."""
     body = body_of(answer)
@@ -60,11 +98,6 @@ async def trickle(request: web.Request, answer: web.Response, seconds: float) ->
     return stream
 
 
-def garbage() -> web.Response:
-    """A 200 that promises JSON and is not."""
-    return web.Response(body=b"<html><body>upstream said ok</body></html>", content_type="application/json")
-
-
 async def misbehave(
     request: web.Request, fault: Fault, answer: web.Response, hang_seconds: float
 ) -> web.StreamResponse:
@@ -74,13 +107,15 @@ async def misbehave(
             return drop(request)
         case "hang":
             return await hang(request, fault.number("seconds", hang_seconds))
-        case "garbage":
-            return garbage()
         case "half_answer":
             return await cut(request, answer)
+        case "cut_chunked" | "cut_clean" | "endless":
+            return await _of_no_length(request, fault, answer)
         case "status":
             status = int(fault.number("status", 500))
-            return status_answer(status, fault.params.get("retry_after"), fault.params.get("body"))
+            return status_answer(
+                status, fault.params.get("retry_after"), fault.params.get("body"), fault.params.get("headers")
+            )
         case "slow":
             return await trickle(request, answer, fault.number("seconds", 1.0))
         case "slow_headers":
@@ -90,13 +125,38 @@ async def misbehave(
             location = fault.text("location", str(request.rel_url))
             return web.Response(status=int(fault.number("status", 307)), headers={"Location": location})
         case _:
-            return answer
+            return BODIES.get(fault.kind, _unchanged)(fault, answer)
 
 
-def body_of(answer: web.Response) -> bytes:
-    """The bytes of an answer that was built whole."""
-    assert isinstance(answer.body, bytes)
-    return answer.body
+def _unchanged(_: Fault, answer: web.Response) -> web.Response:
+    return answer
+
+
+async def _of_no_length(request: web.Request, fault: Fault, answer: web.Response) -> web.StreamResponse:
+    share = fault.number("share", 0.5)
+    if fault.kind == "cut_chunked":
+        return await cut_chunked(request, answer, share)
+    if fault.kind == "cut_clean":
+        return await cut_clean(request, answer, share, fault.text("framing", "chunked"))
+    return await endless(request, answer, int(fault.number("bytes", ENDLESS_BYTES)))
+
+
+def _closed_after(request: web.Request, answer: web.Response, part: bytes) -> web.Response:
+    transport = request.transport
+    if transport is not None:
+        head = f"HTTP/1.1 {answer.status} OK\r\nContent-Type: {answer.content_type}\r\nConnection: close\r\n\r\n"
+        # Written by hand because aiohttp always uses chunks for an HTTP/1.1 body of unknown length.
+        transport.write(head.encode() + part)
+        transport.close()
+    return web.Response()
+
+
+async def _chunked(request: web.Request, answer: web.Response) -> web.StreamResponse:
+    stream = web.StreamResponse(status=answer.status)
+    stream.content_type = answer.content_type
+    stream.enable_chunked_encoding()
+    await stream.prepare(request)
+    return stream
 
 
 async def _opened(request: web.Request, answer: web.Response) -> web.StreamResponse:

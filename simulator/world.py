@@ -4,8 +4,10 @@ In       settings
 Out      one `World`, kept under `WORLD` in the aiohttp application
 """
 
+import asyncio
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -17,7 +19,11 @@ from simulator.settings import Habits, Settings
 
 @dataclass(slots=True)
 class World:
-    """The state of one simulated outside world."""
+    """The state of one simulated outside world.
+
+    `looks` and `fetches` count reads per job, for habits that change after some;
+    `repeats` are pending proxy retries.
+    """
 
     settings: Settings
     books: Books
@@ -26,6 +32,9 @@ class World:
     habits: Habits
     speed: float
     skew_seconds: float = 0.0
+    looks: Counter[str] = field(default_factory=Counter)
+    fetches: Counter[str] = field(default_factory=Counter)
+    repeats: set[asyncio.Task[None]] = field(default_factory=set)
 
     def now(self) -> float:
         """Wall time: jobs in the books must mean the same after a restart."""

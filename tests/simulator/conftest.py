@@ -49,6 +49,23 @@ class Provider:
         status, answer = await self.ask("POST", "/_sim/faults", json={"target": target, "kind": kind, **how})
         assert status == 200, answer
 
+    async def habit(self, **habits: object) -> None:
+        """Change how this server differs from the protocol."""
+        status, answer = await self.ask("POST", "/_sim/habits", json=habits)
+        assert status == 200, answer
+
+    async def seen(self, video_id: str) -> Any:
+        """What retrieve shows."""
+        return (await self.ask("GET", f"/v1/videos/{video_id}"))[1]
+
+    async def listed(self, query: str = "") -> Any:
+        """What the list shows."""
+        return (await self.ask("GET", f"/v1/videos{query}"))[1]
+
+    async def truth(self) -> list[Any]:
+        """Every job as it really is, oldest first."""
+        return list((await self.ask("GET", "/_sim/jobs"))[1]["jobs"])
+
     async def books(self) -> Any:
         """The provider's own books."""
         return (await self.ask("GET", "/_sim/books"))[1]

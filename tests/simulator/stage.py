@@ -18,7 +18,7 @@ from simulator.telegram.state import Telegram
 from simulator.world import World
 
 TOKEN = "42:stage"
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,14 @@ class Stage:
         fault = {"target": "telegram", "kind": kind, **how}
         async with self.http.post(f"{self.root}/_sim/faults", json=fault) as answer:
             assert answer.status == 200, await answer.text()
+
+    async def until_a_poll_waits(self) -> None:
+        """Until a getUpdates has reached the simulator and waits there for news."""
+
+        async def waits() -> bool:
+            return self.telegram.bots[0].updates._waiting is not None
+
+        await until(waits)
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:

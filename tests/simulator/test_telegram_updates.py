@@ -45,11 +45,10 @@ async def test_an_offset_of_another_life_confirms_nothing(stage: Stage) -> None:
 
 async def test_a_hanging_poll_wakes_when_somebody_writes(stage: Stage) -> None:
     ana = await stage.person()
-    poll = asyncio.create_task(stage.poll(seconds=20))
-    await asyncio.sleep(0.1)
-    assert not poll.done()
+    poll = asyncio.create_task(stage.poll(seconds=50))
+    await stage.until_a_poll_waits()
     await stage.says(ana, "hello")
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(40):
         [update] = await poll
     assert update["message"]["text"] == "hello"
 
@@ -57,7 +56,7 @@ async def test_a_hanging_poll_wakes_when_somebody_writes(stage: Stage) -> None:
 async def test_of_two_polls_the_older_one_gets_the_conflict(stage: Stage) -> None:
     ana = await stage.person()
     older = asyncio.create_task(stage.bot.get_updates(timeout=20))
-    await asyncio.sleep(0.1)
+    await stage.until_a_poll_waits()
     newer = asyncio.create_task(stage.poll(seconds=20))
     with pytest.raises(TelegramConflictError, match="terminated by other getUpdates request"):
         await older
@@ -68,9 +67,9 @@ async def test_of_two_polls_the_older_one_gets_the_conflict(stage: Stage) -> Non
 async def test_what_nobody_was_there_to_take_comes_to_the_next_reader(stage: Stage) -> None:
     ana = await stage.person()
     poll = asyncio.create_task(stage.poll(seconds=20))
-    await asyncio.sleep(0.1)
+    await stage.until_a_poll_waits()
     poll.cancel()
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.5)  # the server hears that the line was cut
     said = await stage.says(ana, "hello")
     [fate] = (await stage.control("GET", "updates"))["updates"]
     assert fate["handed_out"] == []
@@ -96,7 +95,7 @@ async def test_a_confirmed_update_can_come_once_more(stage: Stage) -> None:
     await stage.poll()
     await stage.poll(offset=new + 1)
     poll = asyncio.create_task(stage.poll(offset=new + 1, seconds=20))
-    await asyncio.sleep(0.05)
+    await stage.until_a_poll_waits()
     await stage.control("POST", "redeliver", update_id=old)
     assert [update["update_id"] for update in await poll] == [old]
     assert await stage.poll(offset=old + 1) == []

@@ -146,7 +146,7 @@ async def test_the_real_webhook_server_is_understood(stage: Stage) -> None:
 
 async def test_polls_and_webhooks_exclude_each_other(stage: Stage, receiver: Receiver) -> None:
     hanging = asyncio.create_task(stage.call("getUpdates", timeout=20))
-    await asyncio.sleep(0.1)
+    await stage.until_a_poll_waits()
     await stage.bot.set_webhook(receiver.url)
     status, body = await hanging
     assert (status, body["description"]) == (409, "Conflict: terminated by setWebhook request")

@@ -1,0 +1,108 @@
+"""Clip downloads: `/content`, and a separate URL per clip, as many servers hand out.
+
+In       a job id
+Out      mp4 bytes, or whatever trouble is due
+Effects  reads are counted in the books; for a clip's own URL, also whether a key was sent
+"""
+
+from base64 import b64decode
+
+from aiohttp import web
+
+from simulator import jobs, wire
+from simulator.bodies import body_of
+from simulator.books import FileFetch, Job
+from simulator.broken_clips import BROKEN, grown
+from simulator.clips import ClipExtraMissingError
+from simulator.doors import turned_away
+from simulator.errors import refusal
+from simulator.faults import Fault
+from simulator.settings import Habits
+from simulator.showing import habits_now, meant
+from simulator.world import WORLD, World
+
+_LINK_EXPIRED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+
+
+async def content(request: web.Request) -> web.StreamResponse:
+    """The clip of a completed job."""
+    world = request.app[WORLD]
+    world.books.reads += 1
+    job = turned_away(request) or meant(world, request.match_info["video_id"])
+    if isinstance(job, web.Response):
+        return job
+    if job is None:
+        return refusal(404, f"Video '{request.match_info['video_id']}' not found.", code="video_not_found")
+    fault = world.faults.next("content")
+    habits = habits_now(world, fault)
+    if habits.content_status is not None:
+        return refusal(habits.content_status, "There is no content here.", code="not_found")
+    return await _served(request, job, fault, habits, request.query.get("variant", "video"))
+
+
+async def file(request: web.Request) -> web.StreamResponse:
+    """The clip at its own URL; needs no key."""
+    world = request.app[WORLD]
+    job = world.books.job(request.match_info["name"].removesuffix(".mp4"))
+    if job is None:
+        return web.Response(status=404)
+    world.books.record_file(FileFetch(job.id, "Authorization" in request.headers))
+    fault = world.faults.next("file")
+    return await _served(request, job, fault, habits_now(world, fault), "video")
+
+
+async def _served(
+    request: web.Request, job: Job, fault: Fault | None, habits: Habits, variant: str
+) -> web.StreamResponse:
+    world = request.app[WORLD]
+    if fault is not None and fault.kind == "expired":
+        return _gone(int(fault.number("status", 404)))
+    if fault is not None and fault.kind == "forbidden":
+        return web.Response(body=_LINK_EXPIRED, status=403, content_type="application/xml")
+    answer = await _clip(world, job, variant)
+    if answer.status == 200:
+        world.fetches[job.id] += 1
+        if world.fetches[job.id] <= habits.clip_404s:
+            return _gone(404)
+        answer = _bent(answer, habits, fault, world.fetches[job.id] - habits.clip_404s)
+    return answer if fault is None else await _troubled(request, answer, fault)
+
+
+async def _troubled(request: web.Request, answer: web.Response, fault: Fault) -> web.StreamResponse:
+    if fault.kind == "truncated":
+        return await wire.cut(request, answer, fault.number("share", 0.5))
+    if fault.kind == "not_mp4":
+        return web.Response(body=b"<html>please sign in</html>", content_type="video/mp4")
+    if fault.kind == "file":  # the provider made something else
+        return web.Response(body=b64decode(fault.text("base64", "")), content_type="video/mp4")
+    return await wire.misbehave(request, fault, answer, request.app[WORLD].settings.hang_seconds)
+
+
+def _bent(answer: web.Response, habits: Habits, fault: Fault | None, fetch: int) -> web.Response:
+    kind = fault.kind if fault is not None and fault.kind in BROKEN else habits.clip_lie
+    growing = fault is not None and fault.kind == "grows"
+    steps = int(fault.number("steps", 3)) if fault is not None and growing else habits.clip_steps
+    if kind:
+        served = BROKEN[kind](body_of(answer))
+        return web.Response(body=served.body, content_type=served.content_type)
+    return web.Response(body=grown(body_of(answer), fetch, steps), content_type=answer.content_type)
+
+
+async def _clip(world: World, job: Job, variant: str) -> web.Response:
+    now = world.now()
+    status = jobs.status_of(job, now)
+    if variant != "video":
+        return refusal(400, f"Variant '{variant}' is not made here.", code="invalid_value", param="variant")
+    if status != "completed":
+        return refusal(404, f"Video is not ready yet: it is {status}.", code="video_not_ready")
+    if jobs.expired(job, now, world.settings.expires_after_seconds):
+        return _gone(404)
+    try:
+        clip = await world.clips.clip(job.prompt, job.seconds, job.size, job.id)
+    except ClipExtraMissingError as missing:
+        return refusal(501, str(missing), kind="server_error", code="clip_extra_missing")
+    return web.Response(body=clip, content_type="video/mp4")
+
+
+def _gone(status: int) -> web.Response:
+    return refusal(status, "The content of this video has expired.", code="video_expired")

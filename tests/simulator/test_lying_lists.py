@@ -1,0 +1,177 @@
+"""Lists that forget, lag, omit or shuffle jobs, or hold other people's."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.simulator.conftest import FOX, Open, Provider
+
+
+async def _bought(provider: Provider, count: int) -> list[str]:
+    """Ids, oldest first."""
+    return [(await provider.buy(prompt=f"fox {number}"))[1]["id"] for number in range(count)]
+
+
+def _ids(page: Any) -> list[Any]:
+    return [row["id"] if isinstance(row, dict) and "id" in row else row for row in page["data"]]
+
+
+@pytest.mark.parametrize(("are_404", "status"), [(False, 200), (True, 404)])
+async def test_a_restarted_server_lists_new_jobs_only(provider: Provider, are_404: bool, status: int) -> None:
+    (old,) = await _bought(provider, 1)
+    await provider.ask("POST", "/_sim/restart", json={"are_404": are_404})
+    assert _ids(await provider.listed()) == []
+    assert (await provider.ask("GET", f"/v1/videos/{old}"))[0] == status
+    (new,) = await _bought(provider, 1)
+    assert _ids(await provider.listed()) == [new]
+    assert [job["id"] for job in await provider.truth()] == [old, new]
+
+
+async def test_a_share_of_the_jobs_may_never_be_listed(provider: Provider) -> None:
+    bought = await _bought(provider, 30)
+    await provider.habit(list_share=0.5)
+    listed = _ids(await provider.listed("?limit=100"))
+    assert 5 < len(listed) < 25
+    assert listed == _ids(await provider.listed("?limit=100"))
+    assert set(listed) < set(bought)
+
+
+async def test_running_jobs_may_be_left_out(open_provider: Open) -> None:
+    async with open_provider(speed=1.0) as provider:
+        (job,) = await _bought(provider, 1)
+        await provider.habit(list_hides=["queued", "in_progress"])
+        assert _ids(await provider.listed()) == []
+        await provider.ask("POST", "/_sim/speed", json={"speed": "instant"})
+        assert _ids(await provider.listed()) == [job]
+
+
+async def test_a_job_may_appear_in_the_list_late(provider: Provider) -> None:
+    await provider.habit(list_lag_seconds=0.3)
+    (job,) = await _bought(provider, 1)
+    assert _ids(await provider.listed()) == []
+    await asyncio.sleep(0.35)
+    assert _ids(await provider.listed()) == [job]
+
+
+async def test_a_replica_may_serve_the_list_of_a_moment_ago(open_provider: Open) -> None:
+    async with open_provider(speed=100.0, render_seconds=20.0) as provider:
+        (job,) = await _bought(provider, 1)
+        await asyncio.sleep(0.25)
+        await provider.habit(list_age_seconds=0.2)
+        (new,) = await _bought(provider, 1)
+        page = await provider.listed()
+        assert [(row["id"], row["status"]) for row in page["data"]] == [(job, "in_progress")]
+        assert (await provider.seen(job))["status"] == "completed"
+        await provider.habit(list_age_seconds=0)
+        assert _ids(await provider.listed()) == [new, job]
+
+
+@pytest.mark.parametrize(("order", "asked"), [("oldest_first", "desc"), ("newest_first", "asc")])
+async def test_the_order_may_not_be_the_one_asked_for(provider: Provider, order: str, asked: str) -> None:
+    bought = await _bought(provider, 3)
+    right = _ids(await provider.listed(f"?order={asked}"))
+    await provider.habit(list_order=order)
+    assert _ids(await provider.listed(f"?order={asked}")) == right[::-1]
+    assert set(right) == set(bought)
+
+
+async def test_a_list_may_be_shuffled(provider: Provider) -> None:
+    bought = await _bought(provider, 12)
+    await provider.trouble("list", "shuffled")
+    shuffled = _ids(await provider.listed())
+    assert shuffled not in (bought, bought[::-1])
+    assert sorted(shuffled) == sorted(bought)
+    assert _ids(await provider.listed()) == bought[::-1]
+
+
+@pytest.mark.parametrize(
+    ("word", "first", "last"), [("null", None, None), ("always", True, True), ("never", False, False)]
+)
+async def test_has_more_may_be_wrong(provider: Provider, word: str, first: bool | None, last: bool | None) -> None:
+    await _bought(provider, 2)
+    await provider.habit(has_more=word)
+    assert (await provider.listed("?limit=1"))["has_more"] is first
+    assert (await provider.listed("?limit=2"))["has_more"] is last
+
+
+async def test_has_more_may_be_missing_and_pages_smaller_than_asked_for(provider: Provider) -> None:
+    bought = await _bought(provider, 7)
+    await provider.habit(has_more="missing", page_size=5)
+    page = await provider.listed("?limit=100")
+    assert ("has_more" in page, _ids(page)) == (False, bought[:1:-1])
+    assert _ids(await provider.listed(f"?limit=100&after={page['last_id']}")) == bought[1::-1]
+
+
+async def test_odd_rows_stand_between_good_ones(provider: Provider) -> None:
+    bought = await _bought(provider, 2)
+    await provider.trouble("list", "odd_rows")
+    rows = (await provider.listed())["data"]
+    assert [row["id"] for row in (rows[0], rows[2])] == bought[::-1]
+    assert [rows[1]["id"], rows[3], *rows[4:7]] == [
+        12345,
+        {"object": "video", "status": "completed", "prompt": "a job without a name"},
+        None,
+        "video_in_words",
+        [{"id": "video_inside", "status": "completed"}],
+    ]
+    assert [row["id"] for row in rows[7:]] == ["video_\x00nul", "video_\ud800half"]
+    await provider.habit(odd_rows=["null"])
+    assert _ids(await provider.listed()) == [bought[1], None, bought[0]]
+
+
+async def test_a_list_may_be_empty_or_of_an_unknown_shape_once(provider: Provider) -> None:
+    bought = await _bought(provider, 1)
+    await provider.trouble("list", "empty")
+    await provider.trouble("list", "odd_body")
+    await provider.trouble("list", "odd_body", body=[1])
+    assert (await provider.listed())["data"] == []
+    assert await provider.listed() == {"object": "list", "data": {"data": []}}
+    assert await provider.listed() == [1]
+    assert _ids(await provider.listed()) == bought
+
+
+async def test_a_list_may_be_stale_once(provider: Provider) -> None:
+    bought = await _bought(provider, 1)
+    await provider.trouble("list", "stale", seconds=30)
+    assert [_ids(await provider.listed()) for _ in range(2)] == [[], bought]
+
+
+@pytest.mark.parametrize(
+    ("how", "prompt"),
+    [({}, "somebody else's video 0"), ({"same": True}, FOX["prompt"]), ({"prompt": "a \x00 owl"}, "a \x00 owl")],
+)
+async def test_somebody_else_may_order_the_same_or_something_else(
+    provider: Provider, how: dict[str, object], prompt: str
+) -> None:
+    await provider.buy()
+    await provider.trouble("list", "foreign", **how)
+    rows = (await provider.listed())["data"]
+    assert (len(rows), rows[0]["prompt"]) == (2, prompt)
+    assert [job["owner"] for job in await provider.truth()] == ["client", "somebody else"]
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "prompt", "size"),
+    [
+        ("same", FOX["prompt"], FOX["size"]),
+        ("similar", FOX["prompt"], "1280x720"),
+        ("other", "somebody else's video 0", FOX["size"]),
+    ],
+)
+async def test_somebody_else_may_order_whenever_the_client_does(
+    provider: Provider, neighbours: str, prompt: str, size: str
+) -> None:
+    await provider.habit(neighbours=neighbours)
+    await provider.buy()
+    ours, theirs = await provider.truth()
+    assert (ours["owner"], theirs["owner"]) == ("client", "somebody else")
+    assert (theirs["prompt"], theirs["size"]) == (prompt, size)
+    totals = (await provider.books())["totals"]
+    assert (totals["paid_calls"], totals["foreign_jobs"]) == (1, 1)
+
+
+@pytest.mark.parametrize("job_id", ["video_\x00", "video_\ud800"])
+async def test_a_foreign_job_may_have_any_id(provider: Provider, job_id: str) -> None:
+    await provider.ask("POST", "/_sim/jobs", json={"id": job_id})
+    assert _ids(await provider.listed()) == [job_id]

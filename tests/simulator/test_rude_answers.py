@@ -1,0 +1,163 @@
+"""Broken bodies on any endpoint, and create answers of other vendors, gateways and proxies."""
+
+import asyncio
+import gzip
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+
+from simulator.errors import REFUSALS
+from tests.simulator.conftest import FOX, KEY, Open, Provider
+
+TARGETS = ("create", "retrieve", "list", "content", "chat")
+
+
+async def _sent(provider: Provider, target: str, *, decompress: bool = True) -> tuple[int, bytes, Any]:
+    """Status, raw body and headers of the answer that a fault on the target meets."""
+    _, video = await provider.buy() if target not in ("create", "chat") else (200, {"id": ""})
+    chat = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+    asked: dict[str, tuple[str, str, Any]] = {
+        "create": ("POST", "/v1/videos", FOX),
+        "retrieve": ("GET", f"/v1/videos/{video['id']}", None),
+        "list": ("GET", "/v1/videos", None),
+        "content": ("GET", f"/v1/videos/{video['id']}/content", None),
+        "chat": ("POST", "/v1/chat/completions", chat),
+    }
+    method, path, body = asked[target]
+    async with (
+        aiohttp.ClientSession(headers=KEY, auto_decompress=decompress) as session,
+        session.request(method, provider.root + path, json=body) as answer,
+    ):
+        return answer.status, await answer.read(), answer.headers
+
+
+@pytest.mark.parametrize("target", TARGETS)
+async def test_any_answer_may_be_a_proxys_page(provider: Provider, target: str) -> None:
+    await provider.trouble(target, "html", status=502, body="<p>\x00 \ud800</p>")
+    status, body, headers = await _sent(provider, target)
+    assert (status, body) == (502, b"<p>\x00 \xed\xa0\x80</p>")
+    assert headers["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("charset", ["zlib", "punycode"])
+async def test_any_answer_may_claim_a_charset_that_is_none(provider: Provider, target: str, charset: str) -> None:
+    await provider.trouble(target, "charset", charset=charset)
+    status, _, headers = await _sent(provider, target)
+    assert (status, headers["Content-Type"].partition("; ")[2]) == (200, f"charset={charset}")
+
+
+@pytest.mark.parametrize("target", ["create", "retrieve", "list", "chat"])
+async def test_any_json_may_begin_with_a_byte_order_mark_or_end_inside_a_character(
+    provider: Provider, target: str
+) -> None:
+    await provider.trouble(target, "bom")
+    await provider.trouble(target, "cut_utf8")
+    _, body, _ = await _sent(provider, target)
+    assert body.startswith(b"\xef\xbb\xbf{")
+    assert json.loads(body.decode("utf-8-sig"))
+    with pytest.raises(UnicodeDecodeError):
+        (await _sent(provider, target))[1].decode()
+
+
+async def test_a_body_is_cut_inside_its_own_first_character_of_many_bytes(provider: Provider) -> None:
+    await provider.trouble("create", "cut_utf8")
+    async with (
+        aiohttp.ClientSession(headers=KEY) as session,
+        session.post(f"{provider.root}/v1/videos", json=FOX | {"prompt": "niña"}) as answer,
+    ):
+        body = await answer.read()
+    assert body.endswith(b'"prompt":"ni\xc3')
+
+
+async def test_a_byte_order_mark_may_be_a_habit(provider: Provider) -> None:
+    for target in ("create", "retrieve", "list"):
+        await provider.trouble(target, "lie", habits={"bom": True})
+        _, body, _ = await _sent(provider, target)
+        assert body.startswith(b"\xef\xbb\xbf{"), target
+
+
+@pytest.mark.parametrize("target", TARGETS)
+async def test_any_answer_may_unpack_to_megabytes(provider: Provider, target: str) -> None:
+    await provider.trouble(target, "gzip_bomb", megabytes=2)
+    _, packed, headers = await _sent(provider, target, decompress=False)
+    assert headers["Content-Encoding"] == "gzip"
+    assert len(packed) < 50_000 < 2_000_000 < len(gzip.decompress(packed))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+async def test_any_answer_may_go_on_and_on(provider: Provider, target: str) -> None:
+    await provider.trouble(target, "endless", bytes=300_000)
+    _, body, headers = await _sent(provider, target)
+    assert ("Content-Length" in headers, len(body) > 300_000) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("budget_exceeded", 429, "budget_exceeded"),
+        ("content_policy_violation", 422, "content_policy_violation"),
+        ("sensitive_content", 400, "InputTextSensitiveContentDetected"),
+        ("moderation", 403, "flagged"),
+    ],
+)
+async def test_an_order_may_be_refused_in_another_vendors_words(
+    provider: Provider, name: str, status: int, words: str
+) -> None:
+    await provider.trouble("create", "refused", name=name)
+    seen, body = await provider.buy()
+    assert (seen, words in json.dumps(body)) == (status, True)
+    assert (await provider.books())["totals"]["paid_calls"] == 0
+    assert name in REFUSALS
+
+
+async def test_an_unknown_refusal_is_not_armed(provider: Provider) -> None:
+    fault = {"target": "create", "kind": "refused", "name": "mood"}
+    status, answer = await provider.ask("POST", "/_sim/faults", json=fault)
+    assert (status, "moderation" in answer["error"]["message"]) == (400, True)
+
+
+@pytest.mark.parametrize(("forgotten", "later"), [(False, 200), (True, 404)])
+async def test_a_job_may_be_made_and_failed_at_once(open_provider: Open, forgotten: bool, later: int) -> None:
+    async with open_provider(speed=1.0) as provider:
+        await provider.trouble("create", "failed_job", code="moderation_blocked", message="No.", forgotten=forgotten)
+        status, video = await provider.buy()
+        assert (status, video["status"]) == (200, "failed")
+        assert video["error"] == {"code": "moderation_blocked", "message": "No."}
+        assert (await provider.ask("GET", f"/v1/videos/{video['id']}"))[0] == later
+        (true,) = await provider.truth()
+        assert (true["fate"], true["deleted"], true["status"]) == ("fails", forgotten, "failed")
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_proxy_may_repeat_the_order_later(provider: Provider, lost: bool) -> None:
+    await provider.trouble("create", "repeated_by_proxy", after=0.2, lost=lost, status=502)
+    status, _ = await provider.buy()
+    assert (status, len(await provider.truth())) == (502 if lost else 200, 1)
+    await asyncio.sleep(0.3)
+    first, second = await provider.truth()
+    assert (first["owner"], second["owner"], second["prompt"]) == ("client", "proxy", first["prompt"])
+    totals = (await provider.books())["totals"]
+    assert (totals["creates"], totals["paid_calls"], totals["repeated_by_proxy"]) == (1, 1, 1)
+
+
+async def test_a_proxy_may_answer_with_the_job_of_its_repetition(provider: Provider) -> None:
+    await provider.trouble("create", "repeated_by_proxy", after=0.1, answer="second")
+    _, video = await provider.buy()
+    first, second = await provider.truth()
+    assert (video["id"], first["owner"]) == (second["id"], "client")
+
+
+async def test_a_gateway_may_say_no_after_its_own_tries_made_a_job(provider: Provider) -> None:
+    await provider.trouble("create", "gateway_retried")
+    status, _, headers = await provider.raw("POST", "/v1/videos", json=FOX)
+    assert (status, headers["x-litellm-attempted-retries"]) == (400, "2")
+    assert (await provider.books())["totals"]["paid_calls"] == 1
+
+
+async def test_a_status_may_carry_headers_and_half_characters(provider: Provider) -> None:
+    await provider.trouble("create", "status", status=503, body="\ud800", headers={"x-why": "tired"})
+    status, body, headers = await provider.raw("POST", "/v1/videos", json=FOX)
+    assert (status, body, headers["x-why"]) == (503, b"\xed\xa0\x80", "tired")
