@@ -8,7 +8,7 @@ Raises   CatalogueError: one sentence with what is wrong and what to do instead
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import ROUND_CEILING, Decimal
 from ipaddress import ip_address
 from pathlib import Path
@@ -41,12 +41,21 @@ class VideoModel:
     create_body: Literal["multipart", "json"] = "multipart"
     list_shows_all: bool = True
     list_echoes_prompts: bool = True
-    list_trusted: bool = False
+    start_limit_seconds: int | None = None  # a job starts within this, or not at all
+    render_limit_seconds: int | None = None  # the longest render
+    list_lag_seconds: int | None = None  # by how much a job may be listed late
     failed_renders_free: bool = False
     refuses_429_before_work: bool = False
     retired_on: date | None = None
     use_instead: str | None = None
     typical_render_seconds: int = 90
+
+    @property
+    def absent_after(self) -> timedelta | None:
+        """How long after its request a job can still turn up in the list; None unless all three parts are known."""
+        parts = (self.start_limit_seconds, self.render_limit_seconds, self.list_lag_seconds)
+        known = [part for part in parts if part is not None]
+        return timedelta(seconds=sum(known)) if len(known) == len(parts) else None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Buy one clip, then come back for it. `submit` spends and must never repeat; the rest is free and must.
 
 In       an order / a job id
-Out      Answer (raw) / Rendered, RenderFailed or StillRendering / Clip, Expired, Missing or ReadError
+Out      Answer (raw) / Rendered, SaysFailed or StillRendering / Clip, Missing or ReadError
 Raises   OSError if the disk does not take the clip
 Effects  `submit`: one POST, never repeated by this function, by the client, or by a caller
 """
@@ -10,8 +10,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from steps.provider import Gone, ReadError, VideoProvider
-from steps.videos_protocol import Answer, Job, JobStatus, Order
+from steps.clip_file import Facts
+from steps.download import Content, Gone, ReadError
+from steps.provider import VideoProvider
+from steps.video_jobs import Job, JobStatus
+from steps.videos_protocol import Answer, Order
 
 POLL_SECONDS_MIN = 2.0
 POLL_SECONDS_MAX = 15.0
@@ -24,9 +27,10 @@ class Rendered:
 
 
 @dataclass(frozen=True)
-class RenderFailed:
-    """The provider itself says that it failed; `detail` are its words."""
+class SaysFailed:
+    """The job itself says that it failed; `detail` are its words. One look is not enough to end anything."""
 
+    job: Job
     detail: str
 
 
@@ -37,21 +41,20 @@ class StillRendering:
 
 @dataclass(frozen=True)
 class Clip:
+    """A whole clip on this machine; `facts`: what its file says of itself."""
+
     path: Path
     bytes: int
     sha256: str
-
-
-@dataclass(frozen=True)
-class Expired:
-    """The provider made the clip and no longer has it."""
-
-    detail: str
+    facts: Facts
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A 404 for the content of a job that has ended well: not there yet, or not there any more."""
+    """The provider has no content for this job, not yet or not any more; `detail` are its words."""
+
+    status: int = 404
+    detail: str = ""
 
 
 async def submit(order: Order, provider: VideoProvider, before_send: Callable[[], None]) -> Answer:
@@ -80,15 +83,17 @@ async def wait(
     deadline_seconds: float,
     poll_seconds: float | None,
     attend_seconds: float,
-    alive: Callable[[int | None], Awaitable[None]],
+    alive: Callable[[Job | None], Awaitable[None]],
     clock: Callable[[], float],
     sleep: Callable[[float], Awaitable[None]],
     jitter: Callable[[], float],
-) -> Rendered | RenderFailed | StillRendering:
+    failing_words: str | None = None,
+) -> Rendered | SaysFailed | StillRendering:
     """Looks until the render ends or `deadline_seconds` from now have passed; looks at least once.
 
-    `alive(progress)` is called after every look and at least every `attend_seconds`. A look that fails is
-    repeated: no error on reading a job ever fails a run.
+    `alive(job)` is called after every look and at least every `attend_seconds`. A look that fails is
+    repeated: no error on reading a job ever fails a run, nor does a body that does not name the job.
+    `failing_words`: what an earlier look said about its failure; "not found" now agrees with it.
     """
     begun, first, unread = clock(), True, 0
     while True:
@@ -100,20 +105,30 @@ async def wait(
         seen = await provider.job(job_id)
         unread = 0 if isinstance(seen, Job) else unread + 1
         if isinstance(seen, Job):
-            match seen.status:
-                case JobStatus.COMPLETED | JobStatus.EXPIRED:
-                    return Rendered(seen)
-                case JobStatus.FAILED:
-                    return RenderFailed(seen.error or "the provider gave no reason")
-        await alive(seen.progress if isinstance(seen, Job) else None)
+            if seen.status is JobStatus.COMPLETED:
+                return Rendered(seen)
+            if detail := failure_of(seen):
+                return SaysFailed(seen, detail)
+        elif failing_words and seen.status in {404, 410}:
+            return SaysFailed(Job(job_id, JobStatus.FAILED), failing_words)
+        await alive(seen if isinstance(seen, Job) else None)
         if clock() - begun >= deadline_seconds:
             return StillRendering()
+
+
+def failure_of(job: Job) -> str | None:
+    """Why a job that names itself says that it failed or expired; None if it says anything else."""
+    if not job.named:
+        return None
+    if job.status is JobStatus.FAILED or job.gave_up:
+        return job.error or "the provider gave no reason"
+    return "the provider says that the clip has expired" if job.status is JobStatus.EXPIRED else None
 
 
 async def _sleep_attended(
     seconds: float,
     attend_seconds: float,
-    alive: Callable[[int | None], Awaitable[None]],
+    alive: Callable[[Job | None], Awaitable[None]],
     sleep: Callable[[float], Awaitable[None]],
 ) -> None:
     while seconds > attend_seconds:
@@ -123,17 +138,16 @@ async def _sleep_attended(
     await sleep(seconds)
 
 
-async def fetch(job: Job, provider: VideoProvider, into: Path) -> Clip | Expired | Missing | ReadError:
-    """Brings the clip of a job that has ended well to a temporary file."""
-    if job.status is JobStatus.EXPIRED:
-        return Expired("the provider says that the clip has expired")
+async def fetch(job: Job, provider: VideoProvider, into: Path) -> Clip | Missing | ReadError:
+    """Brings the clip of a job to a temporary file, whatever the job says of itself: the clip is the proof."""
     got = await provider.content(job.job_id, into)
+    if isinstance(got, Gone) and job.url is not None:
+        elsewhere = await provider.content_at(job.url, into)
+        got = got if isinstance(elsewhere, Gone) else elsewhere
     match got:
-        case Gone(status=404):
-            return Missing()
-        case Gone(status=status):
-            return Expired(f"the provider no longer has the clip (HTTP {status})")
+        case Gone(status=status, detail=detail):
+            return Missing(status, detail)
         case ReadError():
             return got
-        case _:
-            return Clip(into, got.bytes, got.sha256)
+        case Content():
+            return Clip(into, got.bytes, got.sha256, got.facts)

@@ -6,56 +6,42 @@ reads; a failure to read is a value, and repeating it is free.
 """
 
 import asyncio
-import hashlib
-import os
+import logging
 import ssl
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 import httpx2
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, omit
 
+from steps.bounded_body import bound_body
 from steps.certificates import trusted
-from steps.videos_protocol import Answer, Fault, Job, Order, Page, read_job, read_page
+from steps.clip_url import fetch_url, is_local
+from steps.download import Content, Gone, ReadError, download
+from steps.video_jobs import Job, Page, read_job, read_page, storable
+from steps.videos_protocol import Answer, Fault, Order
 
 # OpenAI's own endpoint is gone; the protocol is what gateways speak.
 warnings.filterwarnings("ignore", message="The Sora API is scheduled", category=DeprecationWarning)
 
 PAGE_JOBS = 100
-CHUNK_BYTES = 1 << 16
 CONTENT_SECONDS_MAX = 600.0  # fifty megabytes over a poor line; a server that drips must not keep a run for ever
 KEY_CHARACTERS_MIN = 12  # shorter than any real key
+WORDS_SHOWN_MAX = 200
+UNPACKED = {"Accept-Encoding": "identity"}
+# LiteLLM repeats a failed request by itself (measured with 1.108: two further POSTs). This header switches that off,
+# and these tell how many it sent all the same.
+NO_GATEWAY_RETRIES = {"x-litellm-num-retries": "0"}
+GATEWAY_ATTEMPTS = ("x-litellm-attempted-retries", "x-litellm-attempted-fallbacks")
+KEY_PART_CHARACTERS = 6  # words that are bounded may end inside a key
 
 
 class TooLate(Exception):
     """The submit deadline has passed: nothing is sent."""
-
-
-@dataclass(frozen=True)
-class ReadError:
-    """A read that did not work; `status` None means no answer at all."""
-
-    status: int | None
-    detail: str
-
-
-@dataclass(frozen=True)
-class Content:
-    """A clip that arrived whole and is synced to disk."""
-
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Gone:
-    """The provider says that the content is not, or no longer, there."""
-
-    status: int
 
 
 @asynccontextmanager
@@ -63,12 +49,20 @@ async def open_provider(
     base_url: str, api_key: str, *, connect_seconds: float = 5, request_seconds: float = 60
 ) -> AsyncIterator["VideoProvider"]:
     """The provider at this base URL with this key; closes its connections on the way out."""
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # at INFO it logs addresses, and a signed link is a key
     timeout = httpx2.Timeout(request_seconds, connect=connect_seconds)
     tls = trusted()
     # A proxy from the environment may carry TLS, which it can only tunnel. A plain request it could repeat or
     # answer itself, and plain HTTP is spoken to servers of one's own: those are called directly.
     trust_env = base_url.lower().startswith("https:")
-    async with httpx2.AsyncClient(timeout=timeout, follow_redirects=False, verify=tls, trust_env=trust_env) as http:
+    async with httpx2.AsyncClient(
+        timeout=timeout,
+        follow_redirects=False,
+        verify=tls,
+        trust_env=trust_env,
+        headers=UNPACKED,
+        event_hooks={"response": [bound_body]},
+    ) as http:
         sdk = AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout, http_client=http)
         yield VideoProvider(sdk, timeout, tls, trust_env)
 
@@ -104,7 +98,8 @@ class VideoProvider:
             verify=self._tls,
             trust_env=self._trust_env,
             limits=httpx2.Limits(max_keepalive_connections=0),
-            event_hooks={"request": [on_send]},
+            headers=UNPACKED,
+            event_hooks={"request": [on_send], "response": [bound_body]},
         ) as once:
             try:
                 async with asyncio.timeout(self._total_seconds):
@@ -119,7 +114,7 @@ class VideoProvider:
         return answer
 
     async def _create(self, sdk: AsyncOpenAI, order: Order) -> Answer:
-        headers = {"Idempotency-Key": order.run_id}
+        headers = {"Idempotency-Key": order.run_id} | NO_GATEWAY_RETRIES
         if order.create_body == "json":
             headers["Content-Type"] = "application/json"
         try:
@@ -132,19 +127,27 @@ class VideoProvider:
                 extra_headers=headers,
             )
         except APIStatusError as error:
-            return Answer(error.status_code, self._without_key(_body_of(error.response)))
+            return self._answer(error.response)
         except APIConnectionError as error:
             return Answer(None, repr(error.__cause__ or error), _fault(error.__cause__))
-        return Answer(raw.status_code, raw.http_response.text)
+        return self._answer(raw.http_response)
+
+    def _answer(self, response: httpx2.Response) -> Answer:
+        body = self._without_key(_body_of(response))
+        return Answer(response.status_code, body, attempts=_gateway_attempts(response.headers))
 
     async def job(self, job_id: str) -> Job | ReadError:
+        """The job of this id. One in an error's body counts if it names the job: vLLM-Omni shows a failed one so."""
         try:
             async with asyncio.timeout(self._total_seconds):
                 raw = await self._sdk.videos.with_raw_response.retrieve(job_id)
+        except APIStatusError as error:
+            job = read_job(_body_of(error.response), job_id)
+            return job if job is not None and job.named else self._read_error(error)
         except (APIError, TimeoutError, ValueError) as error:
             return self._read_error(error)
-        job = read_job(raw.http_response.text, job_id)
-        return job or ReadError(raw.status_code, "the answer shows no job")
+        body = _body_of(raw.http_response)
+        return read_job(body, job_id) or ReadError(raw.status_code, self._without_key(not_ours(body)))
 
     async def page(self, after: str | None = None) -> Page | ReadError:
         """One page of the provider's list, newest first."""
@@ -153,11 +156,11 @@ class VideoProvider:
                 raw = await self._sdk.videos.with_raw_response.list(after=after or omit, limit=PAGE_JOBS, order="desc")
         except (APIError, TimeoutError, ValueError) as error:
             return self._read_error(error)
-        page = read_page(raw.http_response.text)
+        page = read_page(_body_of(raw.http_response))
         return page or ReadError(raw.status_code, "the answer is not a list of jobs")
 
     async def content(self, job_id: str, into: Path) -> Content | Gone | ReadError:
-        """Streams the clip into a file, synced. Raises OSError if the disk does not take it."""
+        """Streams the clip into a file, synced; only a whole one is Content. Raises OSError if the disk refuses it."""
         url = f"{str(self._sdk.base_url).rstrip('/')}/videos/{quote(job_id, safe='')}/content"
         headers = {"Authorization": f"Bearer {self._sdk.api_key}"}
         async with httpx2.AsyncClient(
@@ -165,14 +168,22 @@ class VideoProvider:
         ) as http:
             # httpx drops Authorization when a redirect leaves the host, as links to storage do.
             try:
-                async with asyncio.timeout(CONTENT_SECONDS_MAX), http.stream("GET", url, headers=headers) as response:
-                    if response.status_code in {404, 410}:
-                        return Gone(response.status_code)
-                    if response.status_code != 200:
-                        return ReadError(response.status_code, f"HTTP {response.status_code}")
-                    return await _store(response, into)
+                async with asyncio.timeout(CONTENT_SECONDS_MAX):
+                    got = await download(http, url, into, headers=headers, extensions={})
             except (httpx2.HTTPError, TimeoutError, ValueError) as error:
                 return self._read_error(error)
+        if isinstance(got, httpx2.Response):
+            return ReadError(got.status_code, f"HTTP {got.status_code}")
+        return got if isinstance(got, Content) else replace(got, detail=self._without_key(got.detail))
+
+    async def content_at(self, url: str, into: Path) -> Content | Gone | ReadError:
+        """The clip at an address that a job names, fetched without our key. Raises OSError as `content` does."""
+        try:
+            async with asyncio.timeout(CONTENT_SECONDS_MAX):
+                local = await is_local(str(self._sdk.base_url))
+                return await fetch_url(url, into, local=local, patience=self._timeout, tls=self._tls)
+        except TimeoutError as error:
+            return self._read_error(error)
 
     def _read_error(self, error: Exception) -> ReadError:
         if isinstance(error, TimeoutError):
@@ -186,25 +197,11 @@ class VideoProvider:
     def _without_key(self, words: str) -> str:
         """Some gateways repeat the key they refuse. A short one is made up, and is part of other words."""
         key = self._sdk.api_key
-        return words.replace(key, "[key]") if len(key) >= KEY_CHARACTERS_MIN else words
-
-
-async def _store(response: httpx2.Response, into: Path) -> Content | ReadError:
-    digest, count, head = hashlib.sha256(), 0, b""
-    with into.open("wb") as file:
-        async for chunk in response.aiter_bytes(CHUNK_BYTES):
-            head = head or chunk[:12]
-            digest.update(chunk)
-            count += len(chunk)
-            file.write(chunk)
-        file.flush()
-        await asyncio.to_thread(os.fsync, file.fileno())
-    promised = response.headers.get("content-length")
-    if promised is not None and "content-encoding" not in response.headers and int(promised) != count:
-        return ReadError(200, f"{count} of {promised} bytes arrived")
-    if head[4:8] != b"ftyp":
-        return ReadError(200, "what arrived is not an MP4")
-    return Content(count, digest.hexdigest())
+        if len(key) < KEY_CHARACTERS_MIN:
+            return words
+        words = words.replace(key, "[key]")
+        cut = next((n for n in range(len(key) - 1, KEY_PART_CHARACTERS - 1, -1) if words.endswith(key[:n])), 0)
+        return f"{words[: len(words) - cut]}[key]" if cut else words
 
 
 # All of them before a byte of the request has left. A failing proxy is not among them: it may be any proxy.
@@ -224,8 +221,20 @@ def _fault(cause: BaseException | None) -> Fault:
     return Fault.LOST
 
 
+def not_ours(body: str) -> str:
+    """What to tell of a 200 that does not name the job."""
+    return f"the answer does not name the job: {storable(body, WORDS_SHOWN_MAX)}"
+
+
 def _body_of(response: httpx2.Response) -> str:
+    """As UTF-8, whatever charset the header names: some make the decoder fail, and JSON has no other."""
     try:
-        return response.text
-    except httpx2.HTTPError:
+        return response.content.decode(errors="replace")
+    except (httpx2.HTTPError, httpx2.StreamError):
         return ""
+
+
+def _gateway_attempts(headers: httpx2.Headers) -> int:
+    """How many further requests a gateway sent for this one, by its own word."""
+    counts = (headers.get(name, "0").strip() for name in GATEWAY_ATTEMPTS)
+    return sum(int(count) if count.isdecimal() else 1 for count in counts)

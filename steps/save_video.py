@@ -1,7 +1,7 @@
 """Put a complete clip where it stays. Saving twice is saving once.
 
 In       a temporary file on the same file system, synced by whoever wrote it
-Out      Clip: the final path, its length and sha256
+Out      Clip: the final path, its length and sha256, and what the file says of itself
 Raises   OSError: the disk does not take it; the final name then does not exist, or holds a complete clip
 Effects  one rename, synced with its folder
 """
@@ -11,7 +11,9 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
+from steps.clip_file import NotAClip, read_clip
 from steps.generate_video import Clip
 
 
@@ -30,11 +32,14 @@ def save(draft: Path, target: Path) -> Clip:
 
 
 def stored(target: Path) -> Clip | None:
-    """The clip under its final name, if there is one; only complete files ever get that name."""
+    """The clip under this name; None if there is none, or a file that is not a whole one."""
     try:
+        facts = read_clip(target, transfer_complete=True)  # it got the name because it was
+        if isinstance(facts, NotAClip):
+            return None
         with target.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
-            return Clip(target, file.tell(), digest.hexdigest())
+            return Clip(target, file.tell(), digest.hexdigest(), facts)
     except FileNotFoundError:
         return None
 
@@ -44,3 +49,19 @@ def free_bytes(folder: Path) -> int:
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
+
+
+def probe_folder(folder: Path) -> None:
+    """Writes, syncs, renames and removes a small file. Raises OSError if the folder does not take one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".{uuid4().hex}.probe"
+    try:
+        with draft.open("wb") as file:
+            file.write(b"probe")
+            file.flush()
+            os.fsync(file.fileno())
+        renamed = draft.with_suffix(".probed")
+        draft.rename(renamed)
+        renamed.unlink()
+    finally:
+        draft.unlink(missing_ok=True)

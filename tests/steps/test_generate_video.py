@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,26 +10,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steps.clip_file import Facts, Kind
+from steps.download import ReadError
 from steps.generate_video import (
     POLL_SECONDS_MAX,
     POLL_SECONDS_MIN,
     Clip,
-    Expired,
     Missing,
     Rendered,
-    RenderFailed,
+    SaysFailed,
     StillRendering,
     fetch,
     poll_delay,
     submit,
     wait,
 )
-from steps.provider import ReadError, VideoProvider, open_provider
-from steps.videos_protocol import Answer, Job, JobStatus, Order
+from steps.provider import VideoProvider, open_provider
+from steps.video_jobs import Job, JobStatus
+from steps.videos_protocol import Answer, Order
+from tests.steps.media import mp4
 from tests.steps.scripted import Reply, Server, answer, in_turn, scripted
 
 DONE = Job("v", JobStatus.COMPLETED)
-MP4 = b"\0\0\0\x18ftypmp42" + b"x" * 1000
+MP4 = mp4()
 
 
 @dataclass
@@ -48,8 +51,8 @@ class Clockwork:
         self.slept.append(seconds)
         self.now += seconds
 
-    async def alive(self, progress: int | None) -> None:
-        self.signs_of_life.append(progress)
+    async def alive(self, job: Job | None) -> None:
+        self.signs_of_life.append(job.progress if job else None)
         self.alive_at.append(self.now)
 
 
@@ -71,7 +74,8 @@ async def waited(
     elapsed: float = 0,
     deadline: float = 600,
     poll: float | None = None,
-) -> Rendered | RenderFailed | StillRendering:
+    failing: str | None = None,
+) -> Rendered | SaysFailed | StillRendering:
     return await wait(
         "v",
         provider,
@@ -84,6 +88,7 @@ async def waited(
         clock=time.clock,
         sleep=time.sleep,
         jitter=lambda: 0.5,
+        failing_words=failing,
     )
 
 
@@ -139,11 +144,44 @@ async def test_no_error_on_reading_a_job_ends_a_wait() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_failed_render_ends_in_the_providers_words() -> None:
+async def test_a_failed_render_is_told_in_the_providers_words() -> None:
     failed = job("failed", error={"code": "moderation", "message": "the frame was refused"})
-    async with partner(failed, job("failed")) as (_, provider):
-        assert await waited(provider, Clockwork()) == RenderFailed("the frame was refused")
-        assert await waited(provider, Clockwork()) == RenderFailed("the provider gave no reason")
+    gave_up = job("expired", progress=40)
+    async with partner(failed, job("failed"), gave_up, job("expired")) as (_, provider):
+        details = [await waited(provider, Clockwork()) for _ in range(4)]
+    assert [each.detail for each in details if isinstance(each, SaysFailed)] == [
+        "the frame was refused",
+        "the provider gave no reason",
+        "the provider gave no reason",
+        "the provider says that the clip has expired",
+    ]
+
+
+@pytest.mark.asyncio
+async def test_only_a_body_that_names_the_job_says_that_it_failed() -> None:
+    busy = answer(200, {"status": "error", "message": "upstream busy"})
+    other = answer(200, {"id": "w", "status": "failed"})
+    async with partner(busy, other, answer(500, {"status": "failed"}), job("completed")) as (server, provider):
+        assert await waited(provider, Clockwork()) == Rendered(DONE)
+    assert len(server.seen) == 4
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [422, 500])
+async def test_a_job_in_the_body_of_an_error_is_read(status: int) -> None:
+    """vLLM-Omni shows a failed job so."""
+    async with partner(answer(status, {"id": "v", "status": "failed", "error": {"message": "oom"}})) as (_, provider):
+        ended = await waited(provider, Clockwork())
+    assert isinstance(ended, SaysFailed) and ended.detail == "oom"
+
+
+@pytest.mark.asyncio
+async def test_not_found_agrees_with_an_earlier_failure_and_with_nothing_else() -> None:
+    async with partner(answer(404), job("completed")) as (_, provider):
+        assert await waited(provider, Clockwork()) == Rendered(DONE)
+    async with partner(answer(404)) as (_, provider):
+        ended = await waited(provider, Clockwork(), failing="the frame was refused")
+    assert isinstance(ended, SaysFailed) and ended.detail == "the frame was refused"
 
 
 @pytest.mark.asyncio
@@ -182,23 +220,13 @@ async def test_an_interval_from_the_settings_is_kept() -> None:
 
 
 @pytest.mark.asyncio
-async def test_an_expired_job_was_made_and_its_clip_is_not_asked_for(tmp_path: Path) -> None:
-    async with partner(job("expired")) as (server, provider):
-        ended = await waited(provider, Clockwork())
-        assert isinstance(ended, Rendered)
-        assert isinstance(await fetch(ended.job, provider, tmp_path / "c"), Expired)
-    assert len(server.seen) == 1
-
-
-@pytest.mark.asyncio
 async def test_what_a_fetch_can_bring(tmp_path: Path) -> None:
     into = tmp_path / "clip.part"
     async with partner(answer(200, MP4), answer(404), answer(410), answer(500)) as (_, provider):
         clip = await fetch(DONE, provider, into)
         assert isinstance(clip, Clip)
-        assert (clip.path, clip.bytes) == (into, len(MP4))
-        assert await fetch(DONE, provider, into) == Missing()
-        assert isinstance(await fetch(DONE, provider, into), Expired)
+        assert (clip.path, clip.bytes, clip.facts) == (into, len(MP4), Facts(Kind.MP4, 720, 1280, 8.0))
+        assert [await fetch(DONE, provider, into) for _ in range(2)] == [Missing(404, ""), Missing(410, "")]
         assert isinstance(await fetch(DONE, provider, into), ReadError)
 
 
@@ -208,3 +236,29 @@ async def test_submit_sends_one_order() -> None:
     async with partner(answer(500)) as (server, provider):
         assert await submit(order, provider, lambda: None) == Answer(500, "")
     assert len(server.seen) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_clip_that_is_not_at_content_is_fetched_from_the_address_in_the_job(tmp_path: Path) -> None:
+    async with scripted(in_turn(answer(200, MP4))) as storage, partner(answer(404)) as (_, provider):
+        clip = await fetch(replace(DONE, url=f"http://127.0.0.1:{storage.port}/v.mp4"), provider, tmp_path / "c")
+    assert isinstance(clip, Clip)
+    assert "authorization" not in storage.seen[0].headers
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("at_content", "at_url", "outcome"),
+    [
+        (answer(404, {"error": {"message": "no such video"}}), answer(410), Missing(404, "no such video")),
+        (answer(404), answer(503), ReadError(503, "HTTP 503")),
+        (answer(500), answer(200, MP4), ReadError(500, "HTTP 500")),
+    ],
+    ids=["absent in both", "address out of order", "content only postponed"],
+)
+async def test_an_address_is_asked_only_if_the_content_is_absent(
+    at_content: Reply, at_url: Reply, outcome: Missing | ReadError, tmp_path: Path
+) -> None:
+    async with scripted(in_turn(at_url)) as storage, partner(at_content) as (_, provider):
+        job = replace(DONE, url=f"http://127.0.0.1:{storage.port}/v.mp4")
+        assert await fetch(job, provider, tmp_path / "c") == outcome

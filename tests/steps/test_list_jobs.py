@@ -45,6 +45,13 @@ async def looked(replies: Sequence[Reply], back_to: float = 100, pages_max: int 
             id="oldest first: read to the end",
         ),
         pytest.param(
+            [page(("b", 50), ("a", 300), ("c", 40), has_more=True), page(("d", 200), has_more=False)],
+            True,
+            "",
+            "bacd",
+            id="in no order: read to the end",
+        ),
+        pytest.param(
             [page(("a", None), ("b", 50), has_more=True), answer(500)],
             False,
             "list_unreadable",
@@ -67,13 +74,20 @@ async def looked(replies: Sequence[Reply], back_to: float = 100, pages_max: int 
             "a",
             id="the same page again",
         ),
+        pytest.param(
+            [answer(200, {"data": [{"status": "queued"}, {"id": "a"}], "has_more": False})],
+            True,
+            "",
+            "a",
+            id="an unreadable row beside a job",
+        ),
         pytest.param([page(has_more=True)], False, "repeated_page", "", id="an empty page that promises more"),
         pytest.param(
             [answer(200, {"data": [{"status": "queued"}]})],
             False,
-            "list_unreadable",
+            "no_paging",
             "",
-            id="an unreadable row",
+            id="an unreadable row and no word on what follows",
         ),
     ],
 )

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from steps.clip_file import Facts, Kind
 from steps.generate_video import Clip
 from steps.save_video import free_bytes, save, stored
+from tests.steps.media import mp4
+
+CLIP = mp4()
 
 
-def draft(folder: Path, name: str, content: bytes = b"a clip") -> Path:
+def draft(folder: Path, name: str, content: bytes = CLIP) -> Path:
     path = folder / name
     path.write_bytes(content)
     return path
@@ -18,7 +22,7 @@ def draft(folder: Path, name: str, content: bytes = b"a clip") -> Path:
 def test_saving_moves_the_draft_and_tells_length_and_hash(tmp_path: Path) -> None:
     target = tmp_path / "run.mp4"
     clip = save(draft(tmp_path, ".part"), target)
-    assert clip == Clip(target, 6, hashlib.sha256(b"a clip").hexdigest())
+    assert clip == Clip(target, len(CLIP), hashlib.sha256(CLIP).hexdigest(), Facts(Kind.MP4, 720, 1280, 8.0))
     assert [path.name for path in tmp_path.iterdir()] == ["run.mp4"]
 
 
@@ -37,6 +41,10 @@ def test_a_draft_that_cannot_be_moved_leaves_no_clip(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         save(draft(tmp_path, ".part"), tmp_path / "no folder" / "run.mp4")
     assert stored(tmp_path / "no folder" / "run.mp4") is None
+
+
+def test_a_file_that_is_not_whole_is_no_stored_clip(tmp_path: Path) -> None:
+    assert stored(draft(tmp_path, "run.mp4", CLIP[:-1])) is None
 
 
 def test_free_space_is_known_before_the_folder_exists(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the provider's words mean, row by row."""
 
+import base64
 import json
 from dataclasses import replace
 from typing import Any
@@ -8,23 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.videos_protocol import (
-    Answer,
-    ClearNo,
-    Fault,
-    Job,
-    JobStatus,
-    Made,
-    Order,
-    Unclear,
-    fits,
-    read_answer,
-    read_job,
-    read_page,
-)
+from steps.video_jobs import Job, JobStatus, read_job, read_page, same_job
+from steps.videos_protocol import Answer, ClearNo, Fault, Made, Order, Unclear, read_answer
 
 ORDER = Order("run-1", "a paper boat", "sora-2", 8, "720x1280", "multipart")
-JOB = Job("video_1", JobStatus.QUEUED, None, "a paper boat", "sora-2", 8, "720x1280", 1000.0)
 ERROR = json.dumps({"error": {"message": "no such thing", "code": "nope"}})
 MODERATION = json.dumps({"error": {"message": "blocked by our moderation system", "code": "moderation_blocked"}})
 CLEAR_NO = {
@@ -282,21 +270,104 @@ def test_a_creation_time_in_thousandths_is_the_same_moment(unit: float) -> None:
     assert job.created_at == pytest.approx(1.79e9)
 
 
-def test_the_id_that_was_asked_for_stays_ours() -> None:
-    """LiteLLM shows another id on retrieve, which does not work for the content."""
-    seen = read_job('{"id": "another", "status": "completed"}', "video_1")
+def packed(video_id: str, model: str) -> str:
+    text = f"litellm:custom_llm_provider:openai;model_id:{model};video_id:{video_id}"
+    return "video_" + base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "named"),
+    [
+        # the job itself, also in the usual envelopes and words
+        ('{"id": "video_1", "status": "failed"}', JobStatus.FAILED, True),
+        ('{"task_id": "video_1", "task_status": "succeed"}', JobStatus.COMPLETED, True),
+        ('{"code": 0, "data": {"task_id": "video_1", "status": "FAILURE"}}', JobStatus.FAILED, True),
+        ('{"data": {"id": "video_1", "status": " Completed "}}', JobStatus.COMPLETED, True),
+        ('\ufeff{"id": "video_1", "status": "ready"}', JobStatus.COMPLETED, True),
+        ('{"id": "video_1", "status": 2}', JobStatus.UNKNOWN, True),
+        ('{"id": "other", "video_id": "video_1", "status": "failed"}', JobStatus.FAILED, True),
+        # no id: it may lead to the clip, and ends nothing
+        ('{"status": "completed"}', JobStatus.COMPLETED, False),
+        ('{"status": "error", "message": "upstream busy"}', JobStatus.FAILED, False),
+        ('{"task_status": "succeed"}', JobStatus.COMPLETED, False),
+        ('{"code": 0, "data": {"status": "failed"}}', JobStatus.FAILED, False),
+    ],
+)
+def test_a_body_ends_a_run_only_if_it_names_the_job(body: str, status: JobStatus, named: bool) -> None:
+    seen = read_job(body, "video_1")
     assert seen is not None
-    assert seen.job_id == "video_1"
-    assert read_job('{"status": "completed"}', "video_1") is not None
-    assert read_job('{"error": {"message": "try later"}}', "video_1") is None
-    assert read_job("{}", "video_1") is None
+    assert (seen.job_id, seen.status, seen.named) == ("video_1", status, named)
 
 
-def test_a_list_with_an_unreadable_row_is_no_list() -> None:
-    assert read_page('{"data": [{"id": "a"}, {"status": "queued"}]}') is None
-    assert read_page('{"data": [{"id": "a"}, 7]}') is None
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"id": "another", "status": "completed"}',
+        '{"error": {"message": "try later"}}',
+        '{"error": {"message": "try later"}, "status": "failed"}',
+        '{"code": 500, "data": {"id": "video_1", "status": "failed"}}',
+        "{}",
+        "<html>busy</html>",
+        "[]",
+    ],
+)
+def test_a_body_that_names_another_job_or_an_error_is_a_failed_read(body: str) -> None:
+    assert read_job(body, "video_1") is None
+
+
+def test_litellm_packs_the_same_id_anew_in_each_answer() -> None:
+    one, other = packed("video_1", "a"), packed("video_1", "b")
+    assert one != other and same_job(one, other) and same_job("video_1", one)
+    assert not same_job(one, packed("video_2", "a"))
+    seen = read_job(json.dumps({"id": other, "status": "failed"}), one)
+    assert seen is not None and (seen.job_id, seen.named) == (one, True)
+
+
+@pytest.mark.parametrize(
+    ("row", "odd"), [({"status": "queued"}, 1), ({"id": 12345}, 1), (7, 1), (None, 1), ("x", 1), ({"id": "b"}, 0)]
+)
+def test_an_odd_row_hides_no_other(row: object, odd: int) -> None:
+    page = read_page(json.dumps({"data": [{"id": "a"}, row]}))
+    assert page is not None
+    assert (page.jobs[0].job_id, len(page.jobs), page.odd_rows) == ("a", 2 - odd, odd)
+
+
+def test_what_is_no_list_is_none() -> None:
     assert read_page('{"data": null}') is None
     assert read_page("[]") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (400, '{"error": {"code": "InputTextSensitiveContentDetected"}}', "prompt_refused"),
+        (422, '{"detail": [{"type": "content_policy_violation", "msg": "no"}]}', "prompt_refused"),
+        (403, '{"error": {"message": "Content violates our moderation rules"}}', "prompt_refused"),
+        (401, '{"error": {"message": "moderation is for paying customers"}}', "unauthorized"),
+        (403, '{"error": {"message": "this key may not"}}', "forbidden"),
+    ],
+)
+def test_a_refused_prompt_is_no_fault_of_the_operator(status: int, body: str, reason: str) -> None:
+    assert reason_of(Answer(status, body)) == (ClearNo, reason)
+
+
+def test_a_no_after_a_gateways_own_attempts_is_unclear() -> None:
+    assert reason_of(Answer(400, ERROR, attempts=1)) == (Unclear, "gateway_retried")
+    assert reason_of(Answer(200, '{"id": "video_1"}', attempts=2)) == (Made, "video_1")
+
+
+@pytest.mark.parametrize(
+    ("fields", "gave_up"),
+    [
+        ({"progress": 40}, True),
+        ({"error": {"message": "timed out"}}, True),
+        ({"progress": 100}, False),
+        ({}, False),
+    ],
+)
+def test_a_job_that_expired_before_it_was_done_was_not_made(fields: dict[str, Any], gave_up: bool) -> None:
+    job = read_job(json.dumps({"id": "v", "status": "expired"} | fields))
+    assert job is not None and job.gave_up is gave_up
 
 
 def test_a_page_says_where_the_next_one_begins() -> None:
@@ -306,44 +377,3 @@ def test_a_page_says_where_the_next_one_begins() -> None:
     empty = read_page('{"data": []}')
     assert empty is not None
     assert (empty.has_more, empty.last_id) == (None, None)
-
-
-def fits_order(**changes: Any) -> bool:
-    return fits(replace(JOB, **changes), ORDER, not_before=880, not_after=1200)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"prompt": None, "model": None, "seconds": None, "size": None, "created_at": None},
-        {"prompt": " a paper\r\nboat\n"},
-        {"model": "openai/sora-2"},
-        {"model": "sora-2-2025-12-08"},
-        {"model": "SORA-2"},
-        {"size": "720X1280"},
-        {"size": "720*1280"},
-        {"size": "720p"},
-        {"size": "9:16"},
-        {"created_at": 880.0},
-        {"created_at": 1200.0},
-    ],
-)
-def test_what_is_not_shown_or_an_alias_is_not_different(changes: dict[str, Any]) -> None:
-    assert fits_order(**changes)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"prompt": "a paper boat."},
-        {"prompt": "A paper boat"},
-        {"model": "veo-3.1"},
-        {"seconds": 4},
-        {"size": "1280x720"},
-        {"created_at": 879.9},
-        {"created_at": 1200.1},
-    ],
-)
-def test_one_shown_difference_is_another_job(changes: dict[str, Any]) -> None:
-    assert not fits_order(**changes)

@@ -1,0 +1,109 @@
+"""What a media file is, by its own structure: a whole clip, or why not. Reads headers only, never the whole file.
+
+In       a file, and whether its transfer is known to have ended where the server ended it
+Out      Facts: container, width, height, length. NotAClip: why not, with the first words if it is text
+Raises   OSError if the file cannot be read
+Effects  none
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from steps import iso_file, webm_file
+from steps.media import Broken
+
+HEAD_BYTES = 200
+WORDS_CHARACTERS_MAX = 200
+SECONDS_APART_MAX = 1.0  # a frame more or less, or sound that ends after the picture, is what was ordered
+RATIO_APART_MAX = 0.02  # encoders round a side to a multiple of 16
+
+
+class Kind(StrEnum):
+    """The container; also the file's extension."""
+
+    MP4 = "mp4"
+    MOV = "mov"
+    WEBM = "webm"
+
+    @property
+    def content_type(self) -> str:
+        return {"mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm"}[self.value]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the file says of itself; None where it does not say. Width and height as shown, after rotation."""
+
+    kind: Kind
+    width: int | None = None
+    height: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class NotAClip:
+    """`why` in a few words for the operator."""
+
+    why: str
+
+
+def read_clip(path: Path, *, transfer_complete: bool) -> Facts | NotAClip:
+    """Judges the file. `transfer_complete` matters for containers that do not state their own length."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        head = file.read(HEAD_BYTES)
+        try:
+            if head.startswith(webm_file.MAGIC):
+                found = webm_file.read(file, size, transfer_complete=transfer_complete)
+                return Facts(Kind.WEBM, found.width, found.height, found.seconds)
+            if head[4:8] in iso_file.FIRST:
+                brand, found = iso_file.read(file, size, transfer_complete=transfer_complete)
+                kind = Kind.MOV if brand in {None, iso_file.QUICKTIME} else Kind.MP4
+                return Facts(kind, found.width, found.height, found.seconds)
+        except Broken as broken:
+            return NotAClip(str(broken))
+    return NotAClip(f"not a video; it begins: {words_in(head)}" if words_in(head) else f"not a video ({size} bytes)")
+
+
+def kind_of(path: Path) -> Kind:
+    """The container of a file that is kept already; MP4 if it cannot be read as anything else."""
+    with suppress(OSError):
+        found = read_clip(path, transfer_complete=True)
+        if isinstance(found, Facts):
+            return found.kind
+    return Kind.MP4
+
+
+def words_in(head: bytes) -> str:
+    """The text that these bytes are, on one line and harmless to store; empty if they are no text."""
+    text = head[:HEAD_BYTES].decode("utf-8", errors="ignore")
+    if not text or b"\0" in head or len(text.encode()) < len(head[:HEAD_BYTES]) - 3:  # the last character may be cut
+        return ""
+    return one_line(text)
+
+
+def one_line(text: str) -> str:
+    """Without control characters, halves of surrogate pairs and line ends; bounded."""
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(printable.split())[:WORDS_CHARACTERS_MAX]
+
+
+def in_words(facts: Facts) -> str:
+    """For the operator: `4 s at 1280x720`, and the container if it is no MP4."""
+    length = f"{facts.seconds:.1f}".removesuffix(".0") + " s" if facts.seconds is not None else "unknown length"
+    size = f"{facts.width}x{facts.height}" if facts.width is not None else "unknown size"
+    return f"{length} at {size}" + ("" if facts.kind is Kind.MP4 else f" ({facts.kind})")
+
+
+def as_ordered(facts: Facts, seconds: int, size: str) -> bool:
+    """Whether the clip has the ordered length and shape. What is not known does not differ."""
+    if facts.seconds is not None and abs(facts.seconds - seconds) > SECONDS_APART_MAX:
+        return False
+    width, _, height = size.partition("x")
+    if facts.width is None or facts.height is None or not (width.isdecimal() and height.isdecimal()):
+        return True
+    ordered, made = int(width) * facts.height, int(height) * facts.width
+    return abs(ordered - made) <= RATIO_APART_MAX * ordered

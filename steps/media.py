@@ -1,0 +1,28 @@
+"""What the readers of media files share: bounds, and the word for a file that breaks its own format. Pure."""
+
+import math
+from dataclasses import dataclass
+
+SIDE_PIXELS_MAX = 16_384
+SECONDS_MAX = 86_400.0
+
+
+class Broken(Exception):
+    """The file breaks its format, or ends before it should."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a file says of its pictures; None where it does not say."""
+
+    width: int | None = None
+    height: int | None = None
+    seconds: float | None = None
+
+
+def side(pixels: int) -> int | None:
+    return pixels if 0 < pixels <= SIDE_PIXELS_MAX else None
+
+
+def length(seconds: float) -> float | None:
+    return round(seconds, 3) if math.isfinite(seconds) and 0 < seconds <= SECONDS_MAX else None

@@ -1,0 +1,326 @@
+"""What a job says of itself, alone or in a list. Pure: no input, no output, no clock.
+
+The protocol is OpenAI's `/videos` as gateways and self-hosted servers speak it today, so nearly every field may be
+missing, and envelopes, words and ids differ. What follows from a job is decided elsewhere (`pipeline/evidence.py`).
+"""
+
+import base64
+import binascii
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+DETAIL_CHARACTERS_MAX = 300
+KEPT_CHARACTERS_MAX = 2000  # of an answer that somebody may have to read later
+ID_CHARACTERS_MAX = 500  # LiteLLM wraps provider and model into its ids; an index takes ten times as much
+EPOCH_SECONDS_MAX = 1e11  # the year 5138: a larger time is in milli-, micro- or nanoseconds
+ENVELOPES = ("data", "result", "video", "task", "job")  # the usual wrappers around one job
+IDS = ("id", "video_id", "task_id", "job_id")
+STATUSES = ("status", "task_status", "state")
+FINE_CODES = {"0", "200", "success", "ok", "none"}  # of an envelope; any other tells of an error
+LITELLM_ID = re.compile(r"(?:^|;)video_id:(.+)$")
+
+
+class JobStatus(StrEnum):
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    EXPIRED = "expired"  # was completed; its content is gone
+    UNKNOWN = "unknown"  # a word we do not know: it is taken for still rendering
+
+
+STATUS_WORDS = {
+    "queued": JobStatus.QUEUED,
+    "pending": JobStatus.QUEUED,
+    "submitted": JobStatus.QUEUED,
+    "in_progress": JobStatus.IN_PROGRESS,
+    "processing": JobStatus.IN_PROGRESS,
+    "running": JobStatus.IN_PROGRESS,
+    "completed": JobStatus.COMPLETED,
+    "complete": JobStatus.COMPLETED,
+    "succeeded": JobStatus.COMPLETED,
+    "succeed": JobStatus.COMPLETED,
+    "success": JobStatus.COMPLETED,
+    "finished": JobStatus.COMPLETED,
+    "ready": JobStatus.COMPLETED,
+    "done": JobStatus.COMPLETED,
+    "failed": JobStatus.FAILED,
+    "failure": JobStatus.FAILED,
+    "error": JobStatus.FAILED,
+    "cancelled": JobStatus.FAILED,
+    "canceled": JobStatus.FAILED,
+    "expired": JobStatus.EXPIRED,
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the provider shows it; None is "not shown". Times in epoch seconds.
+
+    `named`: the body names this job itself. One that does not may lead to the clip, but proves nothing.
+    `word`: the provider's own status word.
+    """
+
+    job_id: str
+    status: JobStatus
+    progress: int | None = None
+    prompt: str | None = None
+    model: str | None = None
+    seconds: int | None = None
+    size: str | None = None
+    created_at: float | None = None
+    expires_at: float | None = None
+    error: str | None = None
+    error_code: str | None = None
+    word: str | None = field(default=None, compare=False)
+    named: bool = True
+    url: str | None = field(default=None, repr=False)  # where its clip is, if not at /content; often a signed link
+
+    @property
+    def key(self) -> str:
+        """By which the ledger's jobs are compared with it; to ask for the job again, `job_id` is needed."""
+        return canonical_id(self.job_id)
+
+    @property
+    def running(self) -> bool:
+        return self.status in {JobStatus.QUEUED, JobStatus.IN_PROGRESS}
+
+    @property
+    def gave_up(self) -> bool:
+        """`expired` before it was ever done: a render that timed out, not a clip that is gone."""
+        unfinished = self.progress is not None and self.progress < 100
+        return self.status is JobStatus.EXPIRED and (unfinished or self.error is not None)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list; `has_more` None means that the provider does not say. `odd_rows` could not be read."""
+
+    jobs: tuple[Job, ...]
+    has_more: bool | None
+    last_id: str | None
+    odd_rows: int = 0
+
+
+def read_job(body: str, job_id: str | None = None) -> Job | None:
+    """The job in a body, also inside one of the usual envelopes; None if there is none.
+
+    `job_id`: the id that was asked for. A body that names another job is not about ours. One that names none may
+    lead to the clip, so it is read, but it is not `named` and ends nothing.
+    """
+    row = _job_row(_object(body))
+    if job_id is None:
+        return None if row is None or _is_error(row) else _job(row)
+    if row is None or _status(row) is None:
+        return None
+    shown = _shown_ids(row)
+    if not shown:
+        return None if row.get("error") else _job(row | {"id": job_id}, named=False)
+    if not any(same_job(each, job_id) for each in shown):
+        return None
+    return _job(row | {"id": job_id})
+
+
+def read_page(body: str) -> Page | None:
+    """The page in a body; None if it is not a list of jobs."""
+    page = _object(body)
+    rows = page.get("data")
+    if not isinstance(rows, list):
+        return None
+    jobs = tuple(job for row in rows if isinstance(row, dict) and (job := _job(row)))
+    has_more, last_id = page.get("has_more"), page.get("last_id")
+    return Page(
+        jobs,
+        has_more if isinstance(has_more, bool) else None,
+        last_id if isinstance(last_id, str) and last_id else (jobs[-1].job_id if jobs else None),
+        odd_rows=len(rows) - len(jobs),
+    )
+
+
+def same_job(shown: str, asked: str) -> bool:
+    """Whether two ids name one job. LiteLLM packs the provider's id into a longer one, anew in each answer:
+    base64 of `litellm:custom_llm_provider:...;model_id:...;video_id:...` (litellm/types/videos/utils.py).
+    """
+    return canonical_id(shown) == canonical_id(asked)
+
+
+def canonical_id(job_id: str) -> str:
+    """The same for all ids of one job; `onetake.canonical_id` in the schema says the same."""
+    packed = job_id.removeprefix("video_")
+    try:
+        text = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True).decode()
+    except (binascii.Error, ValueError):
+        return job_id
+    found = LITELLM_ID.search(text) if text.startswith("litellm:") else None
+    return found[1] if found else job_id
+
+
+def same_words(one: str, other: str) -> bool:
+    """A form turns line ends into CRLF, and servers compose characters: neither is another prompt."""
+    return _words(one) == _words(other)
+
+
+def _words(text: str) -> list[str]:
+    return unicodedata.normalize("NFC", text).split()
+
+
+def size_of(text: str) -> tuple[int, int] | None:
+    """Width and height; None for a name such as 720p or 9:16, which says nothing for sure."""
+    match = re.fullmatch(r"\s*(\d{1,5})\s*[xX*×]\s*(\d{1,5})\s*", text)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def same_model(shown: str, asked: str) -> bool:
+    """Gateways show a model with or without its vendor or a date: such an alias is unknown, not different."""
+    one, other = shown.lower(), asked.lower()
+    return one.startswith(other) or one.endswith(other) or other.startswith(one) or other.endswith(one)
+
+
+def _object(body: str) -> dict[str, Any]:
+    try:
+        value = json.loads(body.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _job_row(row: dict[str, Any]) -> dict[str, Any] | None:
+    """The object that describes the job: the body, or what one of the usual envelopes holds."""
+    if str(row.get("code", "0")).lower() not in FINE_CODES:
+        return None
+    for name in ("", *ENVELOPES):
+        inner = row.get(name) if name else row
+        if isinstance(inner, dict) and (_shown_ids(inner) or _status(inner) is not None):
+            return inner
+    return None
+
+
+def _shown_ids(row: Mapping[str, Any]) -> list[str]:
+    """Not `request_id`, which names the request."""
+    return [value for name in IDS if isinstance(value := row.get(name), str) and _is_id(value)]
+
+
+def _status(row: Mapping[str, Any]) -> str | None:
+    """The provider's own word; a number such as new-api's 2 is a word as well."""
+    for name in STATUSES:
+        value = row.get(name)
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            return storable(str(value))
+    return None
+
+
+def _job(row: dict[str, Any], *, named: bool = True) -> Job | None:
+    shown = _shown_ids(row)
+    if not shown:
+        return None
+    error, word = row.get("error"), _status(row)
+    return Job(
+        job_id=shown[0],
+        status=STATUS_WORDS.get((word or "").strip().lower(), JobStatus.UNKNOWN),
+        progress=_whole(row.get("progress")),
+        prompt=_text(row.get("prompt")),
+        model=_text(row.get("model")),
+        seconds=_whole(row.get("seconds")),
+        size=_text(row.get("size")),
+        created_at=_epoch(row.get("created_at")),
+        expires_at=_epoch(row.get("expires_at")),
+        error=error_words(json.dumps({"error": error})) if error else None,
+        error_code=_text(error.get("code")) if isinstance(error, dict) else None,
+        word=word,
+        named=named,
+        url=_clip_url(row),
+    )
+
+
+# Where gateways put the address of a finished clip: a name, and the names below it. A list stands for its first item.
+CLIP_URL_PATHS = (
+    ("url",),
+    ("video_url",),
+    ("output",),
+    ("video", "url"),
+    ("data", "url"),
+    ("result", "url"),
+    ("result", "video_url"),
+    ("content", "video_url"),
+    ("unsigned_urls",),
+)
+URL_CHARACTERS_MAX = 8_192
+
+
+def _clip_url(row: Mapping[str, Any]) -> str | None:
+    """The first http(s) address in one of the usual places. A data: URI is no address."""
+    for path in CLIP_URL_PATHS:
+        found: Any = row
+        for name in path:
+            found = _first(found.get(name)) if isinstance(found, dict) else None
+        if isinstance(found, str) and _is_web_address(found):
+            return found
+    return None
+
+
+def _first(value: object) -> object:
+    return value[0] if isinstance(value, list) and value else value
+
+
+def _is_web_address(text: str) -> bool:
+    web = text.lower().startswith(("http://", "https://"))
+    return web and len(text) <= URL_CHARACTERS_MAX and text.isprintable() and " " not in text
+
+
+def _is_error(row: Mapping[str, Any]) -> bool:
+    """An error body with a request's id in it. A job that failed has a status beside its error."""
+    return bool(row.get("error")) and _status(row) is None
+
+
+def _is_id(text: str) -> bool:
+    """What can be stored, and asked for again: a path made of dots leads elsewhere."""
+    fits = 0 < len(text) <= ID_CHARACTERS_MAX and text.isprintable() and text == text.strip()
+    return fits and text not in {".", ".."}
+
+
+def error_words(body: str) -> str:
+    """The provider's own words, in whichever of the usual shapes they come."""
+    answer = _object(body)
+    error = answer.get("error", answer.get("detail", answer.get("message", "")))
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("code") or ""
+    return storable(error if isinstance(error, str) else json.dumps(error))
+
+
+def storable(words: str, characters_max: int = DETAIL_CHARACTERS_MAX) -> str:
+    """Without what PostgreSQL cannot store and JSON can carry: NUL, and halves of surrogate pairs."""
+    kept = (c for c in words if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"})
+    return "".join(kept)[:characters_max]
+
+
+def _text(value: object) -> str | None:
+    """As shown, without what cannot be stored; bounded, since a list can be long."""
+    return storable(value, KEPT_CHARACTERS_MAX * 5) or None if isinstance(value, str) else None
+
+
+def _epoch(value: object) -> float | None:
+    """Epoch seconds, whichever thousandths of them are shown."""
+    number = _number(value)
+    if number is None or not math.isfinite(number):
+        return None
+    while number > EPOCH_SECONDS_MAX:
+        number /= 1000
+    return number
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(value)  # type: ignore[arg-type]  # anything that is not a number is not shown
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _whole(value: object) -> int | None:
+    number = _number(value)
+    return round(number) if number is not None and abs(number) < 1e9 else None

@@ -1,0 +1,131 @@
+"""The outline of a WebM or Matroska file: its header, its one segment, and what that says of the pictures.
+
+In       an open file that begins with MAGIC, and its size
+Out      Outline
+Raises   media.Broken: cut short, or of another document type
+Effects  none
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from steps.media import Broken, Outline, length, side
+
+MAGIC = b"\x1a\x45\xdf\xa3"
+ELEMENTS_MAX = 10_000  # on each level
+TEXT_BYTES_MAX = 64
+NANOSECONDS_A_TICK = 1_000_000
+
+EBML, DOCTYPE, SEGMENT, CLUSTER, VOID = 0x1A45DFA3, 0x4282, 0x18538067, 0x1F43B675, 0xEC
+INFO, TICK, DURATION = 0x1549A966, 0x2AD7B1, 0x4489
+TRACKS, TRACK, VIDEO, WIDTH, HEIGHT = 0x1654AE6B, 0xAE, 0xE0, 0xB0, 0xBA
+
+
+@dataclass(frozen=True)
+class Element:
+    """`open`: it states no length, and runs to the file's end."""
+
+    id: int
+    start: int
+    end: int
+    open: bool = False
+
+
+def read(file: BinaryIO, size: int, *, transfer_complete: bool) -> Outline:
+    """A segment without a length, as live encoders write it, counts as whole only if the transfer was."""
+    top = list(_elements(file, 0, size))
+    if not any(each.id == DOCTYPE and _bytes(file, each) in {b"webm", b"matroska"} for each in _inside(file, top[0])):
+        raise Broken("an EBML file that is no video")
+    segment = next((element for element in top if element.id == SEGMENT), None)
+    if segment is None:
+        raise Broken("cut short: it has no segment")
+    if segment.open and not transfer_complete:
+        raise Broken("its segment has no length, and the transfer may have been cut")
+    return _outline(file, segment)
+
+
+def _outline(file: BinaryIO, segment: Element) -> Outline:
+    seconds, width, height, pictures = None, None, None, False
+    for element in _elements(file, segment.start, segment.end):
+        if element.id == INFO:
+            seconds = _seconds(file, element)
+        elif element.id == TRACKS:
+            width, height = _size(file, element)
+        elif element.id == CLUSTER:
+            pictures = True
+            break  # nothing is looked for behind the first pictures
+    if not pictures:
+        raise Broken("cut short: it has no pictures (cluster)")
+    return Outline(width, height, seconds)
+
+
+def _seconds(file: BinaryIO, info: Element) -> float | None:
+    tick, ticks = NANOSECONDS_A_TICK, 0.0
+    for element in _inside(file, info):
+        data = _bytes(file, element)
+        if element.id == TICK:
+            tick = int.from_bytes(data)
+        elif element.id == DURATION and len(data) in {4, 8}:
+            (ticks,) = struct.unpack(">f" if len(data) == 4 else ">d", data)
+    return length(ticks * tick / 1e9)
+
+
+def _size(file: BinaryIO, tracks: Element) -> tuple[int | None, int | None]:
+    """Of the first track with pictures."""
+    for track in _inside(file, tracks):
+        for part in _inside(file, track) if track.id == TRACK else ():
+            if part.id == VIDEO:
+                numbers = {each.id: int.from_bytes(_bytes(file, each)) for each in _inside(file, part)}
+                found = side(numbers.get(WIDTH, 0)), side(numbers.get(HEIGHT, 0))
+                return found if all(found) else (None, None)
+    return None, None
+
+
+def _inside(file: BinaryIO, parent: Element) -> Iterator[Element]:
+    return _elements(file, parent.start, parent.end)
+
+
+def _elements(file: BinaryIO, start: int, end: int) -> Iterator[Element]:
+    """The elements between these two offsets, which they must fill exactly. Raises Broken."""
+    at = start
+    for _ in range(ELEMENTS_MAX):
+        if at == end:
+            return
+        file.seek(at)
+        header = file.read(min(12, end - at))
+        id_bytes = _width(header, 0, 4)
+        size_bytes = _width(header, id_bytes, 8)
+        head = id_bytes + size_bytes
+        if len(header) < head:
+            raise Broken(f"cut short at {at}")
+        mask = (1 << 7 * size_bytes) - 1
+        stated = int.from_bytes(header[id_bytes:head]) & mask
+        is_open = stated == mask
+        stop = end if is_open else at + head + stated
+        if stop > end:
+            raise Broken(f"cut short: {end} bytes of at least {stop}")
+        yield Element(int.from_bytes(header[:id_bytes]), at + head, stop, is_open)
+        at = stop
+    if at != end:
+        raise Broken("too many elements")
+
+
+def _width(header: bytes, at: int, at_most: int) -> int:
+    """How many bytes a number of variable length takes: one more than the zero bits before its first one."""
+    if at >= len(header):
+        raise Broken("cut short inside an element")
+    found = 9 - header[at].bit_length()
+    if found > at_most:
+        raise Broken("bytes that are no element")
+    return found
+
+
+def _bytes(file: BinaryIO, element: Element) -> bytes:
+    """The element's payload, if it is a short one."""
+    if element.end - element.start > TEXT_BYTES_MAX:
+        return b""
+    file.seek(element.start)
+    data = file.read(element.end - element.start)
+    return data.rstrip(b"\0") if element.id == DOCTYPE else data

@@ -1,0 +1,45 @@
+"""No answer is read into memory past the bound, however small it arrives."""
+
+import gzip
+import json
+
+import pytest
+
+from steps import bounded_body
+from steps.download import ReadError
+from steps.provider import open_provider
+from steps.video_jobs import Job
+from tests.steps.scripted import Reply, answer, in_turn, scripted
+
+BOUND = 1_000
+
+
+def job_of(length: int) -> bytes:
+    body = json.dumps({"id": "v", "status": "completed"}).encode()
+    return body + b" " * (length - len(body))
+
+
+def packed(body: bytes) -> Reply:
+    return answer(200, gzip.compress(body), content_encoding="gzip")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("reply", "is_read"),
+    [
+        (answer(200, job_of(BOUND)), True),
+        (answer(200, job_of(BOUND + 1)), False),
+        (packed(job_of(BOUND)), True),
+        (packed(job_of(BOUND + 1)), False),
+        (packed(job_of(1_000_000)), False),
+        (answer(200, job_of(100), content_encoding="br"), False),
+    ],
+    ids=["at the bound", "past it", "packed, at the bound", "packed, past it", "a bomb", "packed otherwise"],
+)
+async def test_an_answer_is_read_up_to_the_bound_also_when_packed(
+    reply: Reply, is_read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded_body, "BODY_BYTES_MAX", BOUND)
+    async with scripted(in_turn(reply)) as server, open_provider(server.url, "k") as provider:
+        seen = await provider.job("v")
+    assert isinstance(seen, Job if is_read else ReadError)

@@ -1,0 +1,163 @@
+"""A clip is whole if its own structure says so; what it is, is read from the file, never from its name."""
+
+import random
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steps.clip_file import Facts, Kind, NotAClip, as_ordered, kind_of, read_clip, words_in
+from tests.steps.media import TURNED, box, element, fragmented, ftyp, moov, mp4, webm
+
+UPRIGHT = Facts(Kind.MP4, 720, 1280, 8.0)
+TO_THE_END = struct.pack(">I4s", 0, b"mdat") + b"pictures"
+NESTED = b""
+for _ in range(2000):
+    NESTED = box(b"trak", NESTED)
+
+
+def read(content: bytes, folder: Path, *, complete: bool = True) -> Facts | NotAClip:
+    path = folder / "file"
+    path.write_bytes(content)
+    return read_clip(path, transfer_complete=complete)
+
+
+@pytest.mark.parametrize(
+    ("content", "facts"),
+    [
+        pytest.param(mp4(), UPRIGHT, id="index first"),
+        pytest.param(ftyp() + box(b"mdat", b"p") + moov(), UPRIGHT, id="index last"),
+        pytest.param(mp4(index=moov(version=1)), UPRIGHT, id="times of 64 bits"),
+        pytest.param(ftyp() + moov() + box(b"mdat", b"p", large=True), UPRIGHT, id="a length of 64 bits"),
+        pytest.param(ftyp() + moov() + TO_THE_END, UPRIGHT, id="to the end"),
+        pytest.param(mp4() + box(b"free", b"job_1"), UPRIGHT, id="room behind it"),
+        pytest.param(mp4(index=moov(1280, 720, matrix=TURNED)), UPRIGHT, id="turned"),
+        pytest.param(mp4(index=moov(1280, 720, 4)), Facts(Kind.MP4, 1280, 720, 4.0), id="another size"),
+        pytest.param(fragmented(), Facts(Kind.MP4, 720, 1280, 6.0), id="fragments"),
+        pytest.param(mp4(index=box(b"moov")), Facts(Kind.MP4), id="an index that says nothing"),
+        pytest.param(mp4(index=box(b"moov", b"?" * 99)), Facts(Kind.MP4), id="an index we cannot read"),
+        pytest.param(mp4(index=moov(0, 0, 0)), Facts(Kind.MP4), id="no size and no length"),
+        pytest.param(mp4(index=moov(65_535, 65_535)), Facts(Kind.MP4, seconds=8.0), id="a size that cannot be"),
+        pytest.param(mp4(index=box(b"moov", NESTED)), Facts(Kind.MP4), id="boxes in boxes"),
+        pytest.param(mp4(index=box(b"moov", box(b"trak") * 20_000)), Facts(Kind.MP4), id="boxes beside boxes"),
+        pytest.param(mp4(brand=b"qt  "), Facts(Kind.MOV, 720, 1280, 8.0), id="QuickTime"),
+        pytest.param(mp4()[len(ftyp()) :], Facts(Kind.MOV, 720, 1280, 8.0), id="old QuickTime"),
+        pytest.param(box(b"wide") + box(b"mdat", b"p") + moov(), Facts(Kind.MOV, 720, 1280, 8.0), id="older"),
+        pytest.param(webm(live=False), Facts(Kind.WEBM, 640, 360, 4.0), id="WebM"),
+        pytest.param(webm(live=True), Facts(Kind.WEBM, 640, 360, 4.0), id="live WebM"),
+        pytest.param(webm(doctype=b"matroska\0"), Facts(Kind.WEBM, 640, 360, 4.0), id="Matroska"),
+    ],
+)
+def test_what_a_whole_clip_says_of_itself(content: bytes, facts: Facts, tmp_path: Path) -> None:
+    assert read(content, tmp_path) == facts
+    assert kind_of(tmp_path / "file") is facts.kind
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "not a video (0 bytes)"),
+        (b"<html>please sign in</html>", "not a video; it begins: <html>please sign in</html>"),
+        (b'{"error": "not ready"}', 'not a video; it begins: {"error": "not ready"}'),
+        (bytes(100), "not a video (100 bytes)"),
+        (ftyp(), "cut short: it has no index (moov)"),
+        (ftyp() + moov(), "cut short: it has no pictures (mdat)"),
+        (ftyp() + moov() + box(b"mdat"), "cut short: it has no pictures (mdat)"),
+        (ftyp() + box(b"mdat", b"p"), "cut short: it has no index (moov)"),
+        (mp4() + b"\r\n", "2 bytes after its last box"),
+        (mp4() + bytes(8), "bytes that are no box at"),
+        (mp4() + b"</html> or so", "cut short: "),
+        (ftyp() + struct.pack(">I4s", 4, b"moov"), "a box of impossible length"),
+        (ftyp() + struct.pack(">I4sQ", 1, b"mdat", 15), "a box of impossible length"),
+        (ftyp() + struct.pack(">I4sQ", 1, b"mdat", 2**64 - 1), "cut short: "),
+        (box(b"styp", b"msdh") + mp4(), "not a video ("),
+        (ftyp() + box(b"free") * 100_001 + moov(), "too many boxes"),
+        (fragmented()[: -len(box(b"mdat", b"pictures"))], "its last fragment has no pictures"),
+        (element(0x1A45DFA3, element(0x4282, b"webm")), "cut short: it has no segment"),
+        (webm(doctype=b"something"), "an EBML file that is no video"),
+        (webm(live=False) + b"\0", "bytes that are no element"),
+    ],
+)
+def test_what_is_no_whole_clip_says_why(content: bytes, why: str, tmp_path: Path) -> None:
+    found = read(content, tmp_path)
+    assert isinstance(found, NotAClip)
+    assert why in found.why
+
+
+WHOLE = {
+    "index first": mp4(b"p" * 500),
+    "index last": ftyp() + box(b"mdat", b"p" * 500) + moov(),
+    "large": ftyp() + moov() + box(b"mdat", b"p" * 500, large=True),
+    "QuickTime": mp4(brand=b"qt  ")[len(ftyp()) :],
+    "WebM": webm(live=False),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_clip_that_was_cut_is_never_whole(name: str, tmp_path: Path) -> None:
+    content = WHOLE[name]
+    assert isinstance(read(content, tmp_path), Facts)
+    boundaries = [at - 4 + off for at in range(4, len(content)) if content[at : at + 4].isalpha() for off in (0, 8)]
+    cuts = {*boundaries, *random.Random(1).sample(range(len(content)), 100), *range(len(content) - 20, len(content))}
+    for cut in sorted(cut for cut in cuts if cut < len(content)):
+        for complete in (True, False):
+            assert isinstance(read(content[:cut], tmp_path, complete=complete), NotAClip), cut
+
+
+@pytest.mark.parametrize(
+    "content", [fragmented(), ftyp() + moov() + TO_THE_END, webm(live=True)], ids=["fragments", "open box", "live"]
+)
+def test_a_container_without_an_end_counts_only_if_its_transfer_ended_well(content: bytes, tmp_path: Path) -> None:
+    assert isinstance(read(content, tmp_path, complete=True), Facts)
+    assert isinstance(read(content, tmp_path, complete=False), NotAClip)
+
+
+def test_fragments_with_an_index_at_their_end_are_whole_by_themselves(tmp_path: Path) -> None:
+    assert isinstance(read(fragmented(end=box(b"mfra", bytes(8))), tmp_path, complete=False), Facts)
+
+
+STARTS = [b"", ftyp(), ftyp() + moov(), webm()[:40], webm(), b"\x1a\x45\xdf\xa3", b"\0\0\0\x01mdat"]
+
+
+@given(start=st.sampled_from(STARTS), rest=st.binary(max_size=300), complete=st.booleans())
+def test_no_bytes_raise(tmp_path_factory: pytest.TempPathFactory, start: bytes, rest: bytes, complete: bool) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    assert isinstance(read(start + rest, folder, complete=complete), Facts | NotAClip)
+
+
+@given(at=st.integers(0, len(moov()) - 1), byte=st.integers(0, 255))
+def test_no_index_raises(tmp_path_factory: pytest.TempPathFactory, at: int, byte: int) -> None:
+    broken = bytearray(moov())
+    broken[at] = byte
+    found = read(mp4(index=bytes(broken)), tmp_path_factory.getbasetemp())
+    if isinstance(found, Facts):
+        assert found.width is None or 0 < found.width <= 16_384
+        assert found.seconds is None or 0 < found.seconds <= 86_400
+
+
+@given(st.binary(max_size=400))
+def test_words_can_be_stored_and_shown(head: bytes) -> None:
+    words = words_in(head)
+    assert words.isprintable() or not words
+    assert len(words) <= 200
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "seconds", "same"),
+    [
+        (720, 1280, 8.0, True),
+        (1080, 1920, 8.5, True),
+        (720, 1264, 9.0, True),
+        (None, None, None, True),
+        (1280, 720, 8.0, False),
+        (720, 1280, 4.0, False),
+        (720, 1280, 9.1, False),
+        (1024, 1024, None, False),
+    ],
+)
+def test_another_length_or_shape_is_not_what_was_ordered(
+    width: int | None, height: int | None, seconds: float | None, same: bool
+) -> None:
+    assert as_ordered(Facts(Kind.MP4, width, height, seconds), 8, "720x1280") is same
