@@ -29,26 +29,26 @@ class AnswerFiles:
     """The folder ONETAKE_HOME/answers: one file per purchase whose answer is not yet in the ledger."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def keep(self, kept: KeptAnswer) -> None:
         """Returns once the file and its name are on the disk. Raises OSError (disk full, no rights)."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         body = json.dumps({"token": kept.token, "answer": kept.answer.to_json()})
-        draft = self._folder / f".{kept.run_id}.{os.getpid()}"
+        draft = self.folder / f".{kept.run_id}.{os.getpid()}"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(body)
             file.flush()
             os.fsync(file.fileno())
         draft.rename(self._path(kept.run_id))
-        _sync_folder(self._folder)
+        _sync_folder(self.folder)
 
     def get(self, run_id: UUID) -> KeptAnswer | None:
         return _read(self._path(run_id))
 
     def all(self) -> Iterator[KeptAnswer]:
-        for path in sorted(self._folder.glob("*.json")):
+        for path in sorted(self.folder.glob("*.json")):
             if kept := _read(path):
                 yield kept
 
@@ -57,7 +57,7 @@ class AnswerFiles:
         self._path(run_id).unlink(missing_ok=True)
 
     def _path(self, run_id: UUID) -> Path:
-        return self._folder / f"{run_id}.json"
+        return self.folder / f"{run_id}.json"
 
 
 def _read(path: Path) -> KeptAnswer | None:

@@ -9,7 +9,7 @@ Effects  makes the bucket, private, if it is missing. Putting twice is putting o
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import httpx
@@ -19,8 +19,8 @@ from supabase import AsyncClient
 from pipeline.config import ConfigError
 from pipeline.road import LedgerForbidden
 from pipeline.road_supabase import open_client
+from steps.clip_file import Kind
 
-CONTENT_TYPE = "video/mp4"
 CALL_SECONDS = 20.0
 TRANSFER_SECONDS = 120.0  # for the whole of a clip, which has at most some fifty megabytes
 MISSING, TAKEN, TOO_LARGE = "404", "409", "413"
@@ -79,7 +79,9 @@ class Bucket:
 
         async def upload() -> str:
             clips = self._client.storage.from_(self.name)
-            await _asked(clips.upload(key, source, {"content-type": CONTENT_TYPE, "upsert": "true"}), TRANSFER_SECONDS)
+            await _asked(
+                clips.upload(key, source, {"content-type": _content_type(key), "upsert": "true"}), TRANSFER_SECONDS
+            )
             return f"{self.name}/{key}"
 
         if not self._there:
@@ -118,6 +120,11 @@ class Bucket:
             if refused.status != TAKEN:
                 raise
             await self.is_there()  # another process was as quick; or somebody who made it public
+
+
+def _content_type(key: str) -> str:
+    extension = PurePosixPath(key).suffix.removeprefix(".")
+    return (Kind(extension) if extension in set(Kind) else Kind.MP4).content_type
 
 
 async def _asked(call: Awaitable[Answer], seconds: float) -> Answer:

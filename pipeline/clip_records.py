@@ -7,23 +7,32 @@ Effects  notes on the rows. Each is safe to repeat.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from pipeline.records import Run, read_run
+from pipeline.records import Run, State, read_run
 from pipeline.road import Json, Rpc
+from steps.clip_file import Facts
+
+NOT_FETCHED_MAX = 20  # a clip that grows has other words each time
 
 
 @dataclass(frozen=True)
 class ClipRecord:
-    """Of a run that has ended: its clip's sha256 (None: it has none), where it lies in Storage, if it was removed."""
+    """Of a run that has ended: its clip's sha256 (None: it has none), where it lies in Storage, if it was removed.
+
+    `job_id`: the job that the ledger knows of; a failed run's whole clip of it proves that it was made.
+    """
 
     run_id: str
     sha256: str | None
     stored: str | None
     dropped: bool
+    state: State
+    job_id: str | None
+    ended_seconds_ago: float
 
 
 class ClipRecords:
@@ -33,6 +42,17 @@ class ClipRecords:
     async def note_stored(self, run_id: UUID | str, stored: str, sha256: str) -> Run:
         """The clip lies in Storage as 'bucket/key'. Nothing is noted if the run's clip is another one."""
         return read_run(await self._rpc("note_stored", {"run_id": str(run_id), "stored": stored, "sha256": sha256}))
+
+    async def note_facts(self, run_id: UUID | str, sha256: str, facts: Facts) -> Run:
+        """What the clip's file says of itself. Nothing is noted if the run's clip is another one."""
+        args: dict[str, Json] = {"run_id": str(run_id), "sha256": sha256, "facts": asdict(facts)}
+        return read_run(await self._rpc("note_clip", args))
+
+    async def note_not_fetched(self, run_id: UUID | str, status: int | None, words: str) -> None:
+        """Why a clip could not be fetched, in the provider's words: on the run's timeline, each once."""
+        detail: dict[str, Json] = {"status": status, "words": words}
+        args: dict[str, Json] = {"run_id": str(run_id), "detail": detail, "at_most": NOT_FETCHED_MAX}
+        await self._rpc("note_not_fetched", args)
 
     async def of(self, run_ids: Sequence[str]) -> tuple[ClipRecord, ...]:
         """Those of these runs that have ended."""

@@ -2,7 +2,7 @@
 
     .<run>.<uuid>.part     being written
     .<run>.<job>.clip      complete, of this job, which may yet turn out to be another run's
-    <run>.mp4              the clip of a saved run
+    <run>.mp4              the clip of a saved run; .mov or .webm if that is what it is
 
 In       runs, and the files of their jobs
 Out      `upload_soon` and `keep`: around the commit that says `saved`; `at_hand`: the clip as a file here
@@ -14,13 +14,14 @@ import asyncio
 import hashlib
 import logging
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 from uuid import UUID, uuid4
 
 from pipeline.bucket import BucketError, BucketUnavailable
 from pipeline.clip_records import ClipRecords
 from pipeline.records import Run
 from pipeline.world import World
+from steps.clip_file import Facts, Kind, read_clip
 from steps.generate_video import Clip
 
 UPLOAD_SOON_SECONDS = 20.0  # for which a run waits for Storage before it is saved; what takes longer goes afterwards
@@ -28,28 +29,67 @@ UPLOAD_SOON_SECONDS = 20.0  # for which a run waits for Storage before it is sav
 log = logging.getLogger(__name__)
 
 
-def path_of(run_id: UUID | str, world: World) -> Path:
-    return world.media / f"{run_id}.mp4"
+def path_of(run_id: UUID | str, kind: Kind, world: World) -> Path:
+    return world.media / f"{run_id}.{kind}"
+
+
+def saved_path(run: Run, world: World) -> Path:
+    """Where the clip of a saved run lies on this machine, whichever machine saved it."""
+    return path_of(run.run_id, kind_of_run(run), world)
+
+
+def kind_of_run(run: Run) -> Kind:
+    """By the name that was recorded with the clip."""
+    extension = PurePath(run.file or "").suffix.removeprefix(".")
+    return Kind(extension) if extension in set(Kind) else Kind.MP4
+
+
+def facts_of(run: Run, path: Path | None = None) -> Facts:
+    """What the clip is, by the row; by its file if the row does not say (a crash, or an older version saved it)."""
+    if run.clip_kind is None and path is not None:
+        found = read_clip(path, transfer_complete=True)
+        if isinstance(found, Facts):
+            return found
+    kind = kind_of_run(run) if run.clip_kind is None else Kind(run.clip_kind)
+    return Facts(kind, run.clip_width, run.clip_height, run.clip_seconds)
+
+
+def files_in(media: Path) -> dict[str, Path]:
+    """The clips in the folder by their run; other people's files are none of ours."""
+    found = (path for kind in Kind for path in media.glob(f"*.{kind}"))
+    return {run_id: path for path in found if (run_id := run_of(path)) is not None}
+
+
+def run_of(path: Path) -> str | None:
+    """The run whose file this is."""
+    try:
+        return str(UUID(path.name.removeprefix(".").partition(".")[0]))
+    except ValueError:
+        return None
 
 
 def fetched_path(run: Run, world: World) -> Path:
     """The file of the run's job: named by the job too, for a late proof may give the run another one."""
     assert run.job_id is not None, f"run {run.ref} has no job"
-    job = hashlib.sha256(run.job_id.encode()).hexdigest()[:16]
-    return world.media / f".{run.run_id}.{job}.clip"
+    return world.media / clip_name(run.run_id, run.job_id)
+
+
+def clip_name(run_id: UUID | str, job_id: str) -> str:
+    """The file name of a job's complete clip, before the ledger says that it is the run's."""
+    return f".{run_id}.{hashlib.sha256(job_id.encode()).hexdigest()[:16]}.clip"
 
 
 def new_draft(run_id: UUID | str, world: World) -> Path:
     return world.media / f".{run_id}.{uuid4().hex}.part"
 
 
-async def upload_soon(run_id: UUID | str, clip: Path, world: World) -> str | None:
+async def upload_soon(run_id: UUID | str, clip: Clip, world: World) -> str | None:
     """Into the bucket: answers 'bucket/key', or None if there is none or it does not take the clip now."""
     if world.bucket is None:
         return None
     try:
         async with asyncio.timeout(UPLOAD_SOON_SECONDS):
-            return await world.bucket.put(clip, path_of(run_id, world).name)
+            return await world.bucket.put(clip.path, path_of(run_id, clip.facts.kind, world).name)
     except TimeoutError:
         log_not_uploaded(run_id, BucketUnavailable(f"not within {UPLOAD_SOON_SECONDS:.0f} s"))
     except (BucketError, OSError) as error:  # another worker here may have saved it, and given the file its name
@@ -58,11 +98,10 @@ async def upload_soon(run_id: UUID | str, clip: Path, world: World) -> str | Non
 
 
 async def keep(run: Run, clip: Clip, stored_as: str | None, world: World) -> Run:
-    """Gives the file its final name, if the row says that it is the run's; another run's is thrown away."""
+    """Gives the file its final name, if the row says that it is the run's; another's is kept for `tending` to judge."""
     if run.file_sha256 != clip.sha256:
-        clip.path.unlink(missing_ok=True)
         return run
-    _give_name(clip.path, path_of(run.run_id, world))
+    _give_name(clip.path, saved_path(run, world))
     if stored_as is not None:
         return await ClipRecords(world.ledger.rpc).note_stored(run.run_id, stored_as, clip.sha256)
     return run
@@ -75,7 +114,7 @@ async def finish(run: Run, world: World) -> bool:
     fetched = fetched_path(run, world)
     if not await asyncio.to_thread(is_clip, fetched, run.file_sha256):
         return False
-    _give_name(fetched, path_of(run.run_id, world))
+    _give_name(fetched, saved_path(run, world))
     return True
 
 
@@ -85,7 +124,7 @@ def log_not_uploaded(run_id: UUID | str, error: Exception) -> None:
 
 async def at_hand(run: Run, world: World) -> Path:
     """The clip as a file on this machine, fetched from the bucket if another machine saved it."""
-    path = path_of(run.run_id, world)
+    path = saved_path(run, world)
     for there in (Path(run.file or ""), path):
         if await asyncio.to_thread(is_clip, there, run.file_sha256):
             return there

@@ -118,6 +118,8 @@ class Settings(BaseModel):
     video_model: str | None = None
     video_create_body: Literal["multipart", "json"] | None = None
     video_usd_per_second: Annotated[Decimal, Field(gt=0)] | None = None
+    video_list_proves_absence: bool = False
+    video_key_exclusive: bool = False
     video_seconds: Annotated[int, Field(gt=0)] = 8
     video_size: Annotated[str, Field(pattern=r"^\d{2,5}x\d{2,5}$")] = "720x1280"
     database_url: SecretStr | None = None

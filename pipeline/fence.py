@@ -17,14 +17,15 @@ from datetime import timedelta
 from pydantic import ValidationError
 
 from pipeline.answers import KeptAnswer
-from pipeline.ledger import NotWon
+from pipeline.ledger import Cost, NotWon
 from pipeline.records import JobSource, Run, State
-from pipeline.road import LedgerRefused
+from pipeline.road import Json, LedgerRefused
 from pipeline.world import FREE_BYTES_MIN, World
 from steps import generate_video
 from steps.provider import TooLate
-from steps.save_video import free_bytes
-from steps.videos_protocol import ClearNo, Made, Order, Unclear, read_answer
+from steps.save_video import free_bytes, probe_folder
+from steps.video_jobs import KEPT_CHARACTERS_MAX, Job, storable
+from steps.videos_protocol import Answer, ClearNo, Made, Order, Unclear, read_answer
 
 # Reasons of a clear no that say something about the provider, not about this one request: the breaker counts them.
 PROVIDER_FAULTS = frozenset({"unauthorized", "no_credit", "forbidden", "not_found", "rate_limited", "never_connected"})
@@ -36,14 +37,30 @@ async def buy_once(run: Run, world: World) -> Run:
     """Buys the approved run's clip, unless something says no until the last moment."""
     if not world.shop.sells(run):
         return await _not_sold_here(run, world)
-    if free_bytes(world.media) < FREE_BYTES_MIN:
-        await world.ledger.fail(run.run_id, run.state, "disk_full", "less than 1 GB is free for the clip")
+    if world.answers.get(run.run_id) is not None:
+        # The ledger was restored from before this run's one request: it must not be sent again.
+        await world.ledger.fail(run.run_id, run.state, "already_sent", "an answer to this run's request is on disk")
+        return await reload(run, world)
+    if why := _cannot_be_stored(world):
+        await world.ledger.fail(run.run_id, run.state, "disk_full", why)
         return await reload(run, world)
     # Seen through from the fence on: whoever was canceled between winning and sending would leave a run in doubt.
     not_won = await world.purchases.see_through(_win_and_buy(run, world))
     if not_won is not None:
         return await _held_back(await reload(run, world), not_won, world)
     return await reload(run, world)
+
+
+def _cannot_be_stored(world: World) -> str | None:
+    """What could not be kept is not bought: the clip, or the answer that tells of it (rule 10)."""
+    if free_bytes(world.media) < FREE_BYTES_MIN:
+        return "less than 1 GB is free for the clip"
+    for folder in (world.media, world.answers.folder):
+        try:
+            probe_folder(folder)
+        except OSError as error:
+            return f"nothing can be written to the folder {folder.name} ({error.strerror})"
+    return None
 
 
 async def _win_and_buy(run: Run, world: World) -> NotWon | None:
@@ -74,21 +91,34 @@ async def _buy(run: Run, order: Order, token: str, asked_at: float, world: World
 
 async def book(kept: KeptAnswer, run: Run, world: World, ms: int | None = None) -> None:
     """Tells the ledger what an answer means, then drops its file. Safe to repeat; replayed after a crash."""
-    # What models.toml says of today's provider is no word on the one that a kept answer came from.
+    # The kept answer may come from another provider, so today's 429 rule does not apply to it.
     refuses_429 = world.shop.sells(run) and world.shop.rules_for(run.model).refuses_429_before_work
     meaning = read_answer(kept.answer, refuses_429=refuses_429)
     match meaning:
         case Made(job=job):
-            recorded = await world.ledger.record_submission(
-                kept.run_id, job.job_id, JobSource.ANSWER, token=kept.token, ms=ms
-            )
-            if recorded.why == "owned":
-                await world.ledger.mark_uncertain(kept.run_id, "job_owned_by_another_run", token=kept.token, ms=ms)
+            await _record_job(kept, job, world, ms)
         case ClearNo(reason=reason, detail=detail):
             await _fail_clearly(kept, reason, detail, world, ms)
         case Unclear(reason=reason):
-            await world.ledger.mark_uncertain(kept.run_id, reason, token=kept.token, ms=ms)
+            shown = kept_words(kept.answer)
+            await world.ledger.mark_uncertain(kept.run_id, reason, token=kept.token, ms=ms, answer=shown)
     world.answers.drop(kept.run_id)
+
+
+async def _record_job(kept: KeptAnswer, job: Job, world: World, ms: int | None) -> None:
+    recorded = await world.ledger.record_submission(kept.run_id, job.job_id, JobSource.ANSWER, token=kept.token, ms=ms)
+    if recorded.why == "owned":
+        await world.ledger.mark_uncertain(kept.run_id, "job_owned_by_another_run", token=kept.token, ms=ms)
+    if kept.answer.attempts:
+        detail = {"attempts": kept.answer.attempts}
+        await world.ledger.record_event(kept.run_id, "generate_video", "gateway_retried", Cost(detail=detail))
+    if recorded.recorded and (words := generate_video.failure_of(job)):  # the first of the two looks
+        await world.ledger.note_failing(kept.run_id, job.job_id, words, job.word)
+
+
+def kept_words(answer: Answer) -> dict[str, Json]:
+    """What a person may have to read later; the provider's key is not in it (`steps.provider` removes it)."""
+    return {"status": answer.status, "body": storable(answer.body, KEPT_CHARACTERS_MAX)}
 
 
 async def _fail_clearly(kept: KeptAnswer, reason: str, detail: str, world: World, ms: int | None) -> None:
@@ -97,6 +127,8 @@ async def _fail_clearly(kept: KeptAnswer, reason: str, detail: str, world: World
     for state in (State.SUBMITTING, State.UNCERTAIN, State.RENDERING):
         if await world.ledger.fail(kept.run_id, state, reason, detail, token=kept.token, breaker=breaker, ms=ms):
             return
+    # The run has ended otherwise: this answer ends nothing any more, and may explain what did.
+    await world.ledger.record_event(kept.run_id, "generate_video", "answer_kept", Cost(detail=kept_words(kept.answer)))
 
 
 async def replay_answers(world: World) -> None:
@@ -104,10 +136,21 @@ async def replay_answers(world: World) -> None:
     for kept in world.answers.all():
         try:
             run = await world.ledger.load(kept.run_id)
-            if run is not None:  # otherwise another ledger's answer: kept, for whoever opens that ledger again
+            if run is None:  # another ledger's answer; its file stays for whoever opens that ledger again
+                await _keep_stray(kept, "unknown_run", world)
+            elif not await world.ledger.is_winner(kept.run_id, kept.token):
+                await _keep_stray(kept, "another_token", world)
+                world.answers.drop(kept.run_id)
+            else:
                 await book(kept, run, world)
         except (LedgerRefused, ValidationError) as error:  # one that does not fit keeps no other waiting
             log.error("replay", extra={"action": "replay", "run_id": str(kept.run_id), "error": str(error)})
+
+
+async def _keep_stray(kept: KeptAnswer, why: str, world: World) -> None:
+    """It may name a job that was paid for: operators are told (rule 9)."""
+    shown = storable(kept.answer.body, KEPT_CHARACTERS_MAX)
+    await world.ledger.keep_stray_answer(kept.run_id, why, kept.answer.status, shown)
 
 
 async def _not_sold_here(run: Run, world: World) -> Run:

@@ -12,20 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from pipeline.records import JobSource, Run, State, read_run
+from pipeline.evidence import Books, read_owner
+from pipeline.records import ANY_NUMBER, JobSource, Places, Run, State, read_run
 from pipeline.road import Json, Rpc
+from steps.video_jobs import canonical_id
 from steps.videos_protocol import Order
-
-
-@dataclass(frozen=True)
-class Places:
-    """How many videos the provider takes at once, and how many orders a minute; None: as many as come."""
-
-    in_flight_max: int | None = None
-    creates_per_minute: int | None = None
-
-
-ANY_NUMBER = Places()
 
 
 @dataclass(frozen=True)
@@ -63,25 +54,6 @@ class Recorded:
     recorded: bool
     why: str | None = None
     owner: str | None = None
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Of a listed job's run: how we came to the job, what was asked, when it was sent and when the job was known."""
-
-    source: JobSource | None
-    prompt: str
-    sent_at: datetime
-    known_at: datetime
-
-
-@dataclass(frozen=True)
-class Doubts:
-    """What reconciliation needs to know of one provider and key."""
-
-    runs: tuple[Run, ...]
-    owned: Mapping[str, Owner]
-    trusted: bool
 
 
 @dataclass(frozen=True)
@@ -228,13 +200,16 @@ class Ledger:
         token: str | None = None,
         min_age: timedelta | None = None,
         ms: int | None = None,
+        answer: Mapping[str, Json] | None = None,
     ) -> bool:
+        """`answer`: what came instead of a clear one, for the run's timeline."""
         args: dict[str, Json] = {
             "run_id": str(run_id),
             "doubt": doubt,
             "token": token,
             "min_age_seconds": min_age.total_seconds() if min_age else None,
             "ms": ms,
+            "answer": dict(answer) if answer else None,
         }
         return bool(_object(await self.rpc("mark_uncertain", args))["moved"])
 
@@ -250,8 +225,13 @@ class Ledger:
         breaker: str | None = None,
         ms: int | None = None,
         job_id: str | None = None,
+        apart: timedelta | None = None,
     ) -> bool:
-        """True if this call ended the run. `job_id`: whose failure was seen, for a run that is rendering."""
+        """True if this call ended the run.
+
+        `job_id`: whose failure was seen, for a run that is rendering; the first look at it that said so must be
+        `apart` ago.
+        """
         args: dict[str, Json] = {
             "run_id": str(run_id),
             "expected": expected.value,
@@ -262,34 +242,90 @@ class Ledger:
             "breaker": breaker,
             "ms": ms,
             "job_id": job_id,
+            "apart_seconds": apart.total_seconds() if apart else None,
         }
         return bool(_object(await self.rpc("fail_run", args))["moved"])
 
-    async def doubts_at(self, base_url: str, key_fingerprint: str, job_ids: Sequence[str]) -> Doubts:
+    async def note_failing(self, run_id: UUID, job_id: str, words: str | None, provider_word: str | None = None) -> Run:
+        """A look at the job itself: why it failed or expired, or None if it says anything else."""
+        args: dict[str, Json] = {
+            "run_id": str(run_id),
+            "job_id": job_id,
+            "words": words,
+            "provider_word": provider_word,
+        }
+        return read_run(await self.rpc("note_failing", args))
+
+    async def back_to_doubt(self, run_id: UUID, job_id: str, words: str, apart: timedelta) -> Run:
+        """The job was only adopted, and failed: it says nothing about this run."""
+        args: dict[str, Json] = {
+            "run_id": str(run_id),
+            "job_id": job_id,
+            "words": words,
+            "apart_seconds": apart.total_seconds(),
+        }
+        return read_run(await self.rpc("back_to_doubt", args))
+
+    async def is_winner(self, run_id: UUID, token: str) -> bool:
+        """Whether this token won the run's fence."""
+        return bool(await self.rpc("is_winner", {"run_id": str(run_id), "token": token}))
+
+    async def keep_stray_answer(self, run_id: UUID, why: str, status: int | None, body: str) -> None:
+        """An answer that fits no run, for the operators' inbox. Kept once."""
+        args: dict[str, Json] = {"run_id": str(run_id), "why": why, "status": status, "body": body}
+        await self.rpc("keep_stray_answer", args)
+
+    async def reopen(self, run_id: UUID | str, job_id: str) -> Run:
+        """A whole clip of the failed run's job is here: it goes on. Nothing changes for any other run."""
+        return read_run(await self.rpc("reopen_run", {"run_id": str(run_id), "job_id": job_id}))
+
+    async def witnesses_near(self, run_id: UUID, near: timedelta, rivals_within: timedelta) -> Books:
+        """What the list must show of our own, asked before a look through it for this run."""
+        args: dict[str, Json] = {
+            "run_id": str(run_id),
+            "near_seconds": near.total_seconds(),
+            "rival_seconds": rivals_within.total_seconds(),
+        }
+        answer = _object(await self.rpc("witnesses_near", args))
+        witnesses = {canonical_id(job): read_owner(owner) for job, owner in answer["witnesses"].items()}
+        began = datetime.fromisoformat(answer["began"])
+        return Books((), {}, witnesses=witnesses, began=began, rivals=answer["rivals"])
+
+    async def doubts_at(self, base_url: str, key_fingerprint: str, job_keys: Sequence[str]) -> Books:
+        """The runs that may have a job and know of none, who owns the listed jobs, and what the list has shown."""
         args: dict[str, Json] = {
             "base_url": base_url,
             "key_fingerprint": key_fingerprint,
-            "job_ids": list(job_ids),
+            "job_ids": list(job_keys),
         }
         answer = _object(await self.rpc("doubts_at", args))
-        owned = {job: _owner(owner) for job, owner in answer["owned"].items()}
-        return Doubts(tuple(map(read_run, answer["runs"])), owned, answer["trusted"])
+        owned = {job: read_owner(owner) for job, owner in answer["owned"].items()}
+        since = answer["ours_since"]
+        return Books(
+            tuple(map(read_run, answer["runs"])),
+            owned,
+            running_shown=answer["running_shown"],
+            ours_since=datetime.fromisoformat(since) if since else None,
+        )
 
     async def record_look(
         self,
         run_id: UUID,
         *,
-        complete: bool,
+        counts: bool,
         candidates: int,
-        proves_list: bool,
+        running_shown: bool,
+        says: str,
         next_look_at: datetime | None,
         detail: Mapping[str, Any],
     ) -> Run:
+        """`counts`: the look shows that the run has no job there; `says`: a stable word on what it settled."""
         args: dict[str, Json] = {
             "run_id": str(run_id),
-            "complete": complete,
+            "counts": counts,
             "candidates": candidates,
-            "proves_list": proves_list,
+            "running_shown": running_shown,
+            "says": says,
             "next_look_at": _time(next_look_at),
             "detail": dict(detail),
         }
@@ -349,15 +385,6 @@ class Ledger:
 def _object(answer: Json) -> dict[str, Any]:
     assert isinstance(answer, dict), f"the ledger answered {type(answer).__name__}, not an object"
     return answer
-
-
-def _owner(row: Mapping[str, Any]) -> Owner:
-    return Owner(
-        source=JobSource(row["source"]) if row["source"] else None,
-        prompt=row["prompt"],
-        sent_at=datetime.fromisoformat(row["sent_at"]),
-        known_at=datetime.fromisoformat(row["known_at"]),
-    )
 
 
 def _run_or_none(answer: Json) -> Run | None:

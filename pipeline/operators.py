@@ -9,7 +9,7 @@ Effects  each change is recorded by the database with who, when, before and afte
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
@@ -143,11 +143,40 @@ class Stats:
 
 @dataclass(frozen=True)
 class Settled:
-    """`why` not: `state` (the run was not in doubt or parked), or `changed` (it is not as it was shown any more)."""
+    """`why` not: `state` (the run was not in doubt or parked), `changed` (it is not as it was shown any more), `early`
+    (its job may still turn up, `until` then), `bought_again` or `fetched` (it cannot be taken back any more).
+    """
 
     settled: bool
     state: State | None = None
     why: str | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class OpenDifference:
+    """What an audit found and nobody has explained yet. `subject`: the job without a run, or the run's ref."""
+
+    kind: str
+    subject: str
+    words: str
+    first_at: datetime
+    ref: str | None = None
+    job_id: str | None = None
+    microusd: int = 0
+    could_be_ours: bool = False
+
+
+@dataclass(frozen=True)
+class StrayAnswer:
+    """An answer of the provider that fits no run. `why`: another_token or unknown_run."""
+
+    at: datetime
+    why: str
+    body: str
+    status: int | None = None
+    ref: str | None = None
+    run_id: UUID | None = None
 
 
 class Operators:
@@ -229,17 +258,64 @@ class Operators:
         """What became of the runs of each template's version; the newest version of each first."""
         return _read_all(Impact, await self._rpc("template_impact", {"days": days}))
 
-    async def settle_found(self, run_id: UUID, job_id: str, who: str, why: str | None = None) -> Recorded:
-        """A person says that the provider made this run, as this job."""
-        args: dict[str, Json] = {"run_id": str(run_id), "job_id": job_id, "who": who, "why": why}
+    async def settle_found(
+        self, run_id: UUID, job_id: str, who: str, why: str | None = None, seen: Mapping[str, Any] | None = None
+    ) -> Recorded:
+        """A person says that the provider made this run, as this job.
+
+        `seen`: what the provider showed of it. `pipeline.settling` looks the job up first; call that.
+        """
+        args: dict[str, Json] = {
+            "run_id": str(run_id),
+            "job_id": job_id,
+            "who": who,
+            "why": why,
+            "seen": dict(seen) if seen else None,
+        }
         return _read(Recorded, await self._rpc("settle_found", args))
 
     async def settle_not_charged(
-        self, run_id: UUID, who: str, why: str | None = None, shown: Mapping[str, str | None] | None = None
+        self,
+        run_id: UUID,
+        who: str,
+        why: str | None = None,
+        shown: Mapping[str, str | None] | None = None,
+        *,
+        wait: timedelta = timedelta(),
+        early: bool = False,
     ) -> Settled:
-        """A person says that nothing was charged. `shown`: the `state` and `job_id` they were looking at."""
-        args: dict[str, Json] = {"run_id": str(run_id), "who": who, "why": why, "shown": dict(shown) if shown else None}
+        """A person says that nothing was charged. `shown`: the `state` and `job_id` they were looking at.
+
+        Before `wait` has passed since the order was sent, only if they insist (`early`).
+        """
+        args: dict[str, Json] = {
+            "run_id": str(run_id),
+            "who": who,
+            "why": why,
+            "shown": dict(shown) if shown else None,
+            "wait_seconds": wait.total_seconds(),
+            "early": early,
+        }
         return _read(Settled, await self._rpc("settle_not_charged", args))
+
+    async def take_back(self, run_id: UUID, who: str, why: str | None = None) -> Settled:
+        """Takes the last settlement back: the run is in doubt again, or rendering if it had a job."""
+        args: dict[str, Json] = {"run_id": str(run_id), "who": who, "why": why}
+        return _read(Settled, await self._rpc("settle_taken_back", args))
+
+    async def open_differences(self) -> tuple[OpenDifference, ...]:
+        """What audits found and neither the ledger nor a person has explained; the oldest first."""
+        return _read_all(OpenDifference, await self._rpc("open_differences", {}))
+
+    async def explain(self, subject: str, who: str, why: str) -> int:
+        """Closes every open difference about this job id or ref, for good. How many there were."""
+        answer = await self._rpc("explain_difference", {"subject": subject, "who": who, "why": why})
+        assert isinstance(answer, dict), "explain_difference answers an object"
+        return int(answer["explained"])
+
+    async def stray_answers(self, at_most: int) -> tuple[StrayAnswer, ...]:
+        """The latest first."""
+        return _read_all(StrayAnswer, await self._rpc("list_stray_answers", {"at_most": at_most}))
 
     async def preview(self, user_id: str, prompt_hash: str, price_microusd: int, *, again: bool) -> Refused | None:
         """What `reserve` would refuse now; None if nothing stands in the way. Changes nothing."""

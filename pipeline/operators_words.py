@@ -1,11 +1,17 @@
 """Words for operators that the terminal and the page both say. Pure; English."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipeline.amounts import usd
 from pipeline.ledger import Recorded
-from pipeline.records import Run, State
+from pipeline.operators import Event
+from pipeline.records import JobSource, Run, State
+from steps.video_jobs import Job, JobStatus
+
+KEPT_ANSWER_CHARACTERS_MAX = 600  # of an answer, in a page of the terminal
+SEEMS_FAILED = "It seems to have failed; checking once more. Nothing is decided yet."
 
 # Why the provider's answer is not known.
 DOUBTS: Mapping[str, str] = {
@@ -15,12 +21,33 @@ DOUBTS: Mapping[str, str] = {
     "process_died": "the process that asked ended before the answer came",
     "job_owned_by_another_run": "the provider answered with the job of another run",
     "job_was_another_runs": "the job it had found turned out to be another run's",
+    "adopted_job_failed": "the job that was found in the provider's list failed, and it may be another's",
+    "gateway_retried": "the gateway tried more than once, so its refusal may not be the only answer",
+}
+
+# What the last look through the provider's list says of a run in doubt.
+LOOKS: Mapping[str, str] = {
+    "absent": "the list does not show it; several such looks prove that it was not made",
+    "answer_named_a_job": "the provider answered with a job that another run has",
+    "not_one_job_for_each_run": "the list does not show exactly one such job for each order of it",
+    "found_but_failed": "the list shows it as failed, but does not prove that it is this order",
+    "prompts_hidden": "the list shows jobs that may be it, without their prompts",
+    "unowned_job": "the list shows a job that nobody here ordered and that may be it",
+    "list_hides_jobs": "the list does not show all jobs, says models.toml",
+    "unreadable_row": "the list has a row that cannot be read",
+    "too_early": "it may still turn up",
+    "running_never_shown": "the list has never shown a job of ours while it was rendering, so it may not show this",
+    "witness_missing": "the list lacks a job that we have",
+    "witness_changed": "the list shows a job of ours otherwise than it was ordered",
+    "list_out_of_order": "the list is not in the order in which our jobs were sent",
+    "no_witness_before": "the list shows no job of ours from before it; absence proves nothing",
+    "no_witness_after": "the list shows no job of ours from after it; the next video you buy may prove it",
 }
 
 # Why it is not said that the last day was without a duplicate.
 NOT_CLEAN: Mapping[str | None, str] = {
-    "second_answer": "no: the provider answered one run with a second job",
-    "audit": "no: an audit found two paid calls for one run, or a job that may be a second one",
+    "two_paid_calls": "no: one run has two paid calls; explain or settle the second job",
+    "unexplained_job": "not proven: a job that no run owns could be an order of ours",
     "not_audited": "not proven: no complete audit in the last day",
 }
 
@@ -30,6 +57,9 @@ INCOMPLETE: Mapping[str, str] = {
     "repeated_page": "it gave the same page twice",
     "too_many_pages": "it has too many pages",
     "list_hides_jobs": "it does not show all jobs, says models.toml",
+    "unreadable_row": "it has a row that cannot be read",
+    "list_out_of_order": "it is not in the order in which our jobs were sent",
+    "times_not_true": "it shows our jobs at times that cannot be",
 }
 
 
@@ -42,11 +72,63 @@ def incomplete_words(why: str) -> str:
     return f"it could not be read: {f'HTTP {code[1]}' if code else detail}"
 
 
-def found_words(run: Run, job_id: str) -> str:
-    """What became of a run that a person found."""
+def found_words(run: Run, job_id: str, job: Job | None) -> str:
+    """What became of a run that a person found. `job`: as the provider shows it; None if it does not."""
+    price = usd(run.price_microusd)
     if run.file is not None:
         return f"{run.ref} is job {job_id}, and its video is here already. Nothing was changed."
-    return f"{run.ref} is job {job_id}. Its price ({usd(run.price_microusd)}) counts; the video is fetched now."
+    if job is None:
+        return (
+            f"{run.ref} is job {job_id}, which the provider does not show. Its price ({price}) stays set aside until "
+            "the video is here."
+        )
+    if job.status in {JobStatus.FAILED, JobStatus.EXPIRED}:
+        return (
+            f"{run.ref} is job {job_id}, which the provider shows as {job.word or job.status.value}. Its price "
+            f"({price}) stays set aside until a second look agrees."
+        )
+    if job.status is JobStatus.COMPLETED:
+        return f"{run.ref} is job {job_id}. Its price ({price}) counts; the video is fetched now."
+    if job.running:
+        return f"{run.ref} is job {job_id}. Its price ({price}) counts; the video is fetched once it is rendered."
+    return (
+        f"{run.ref} is job {job_id}, which the provider shows as {job.word or 'nothing known'}. Its price ({price}) "
+        "stays set aside until the video is here."
+    )
+
+
+def may_take_back(run: Run, events: Sequence[Event]) -> bool:
+    """Whether the last settlement may still be undone. The ledger decides; this only hides a useless button."""
+    last = next((event.outcome for event in reversed(events) if event.step == "settle"), None)
+    if last == "not_charged":
+        return run.state is State.FAILED and run.reason == "not_charged"
+    found = run.state is State.RENDERING and run.job_source is JobSource.PERSON and run.file is None
+    return last == "found" and found
+
+
+def taken_back_words(before: Run, run: Run) -> str:
+    """`before`: the run as it was settled."""
+    again = "is set aside again" if before.state is State.FAILED else "stays set aside"
+    state = f"rendering again, as job {run.job_id}" if run.state is State.RENDERING else "in doubt again"
+    return f"The settlement is taken back: {run.ref} is {state}. {usd(run.held_microusd)} {again}."
+
+
+def why_not_taken_back(run: Run, why: str | None) -> str:
+    if why == "bought_again":
+        return f"The user of {run.ref} has ordered the same again since, so it stays settled. Nothing was changed."
+    if why == "fetched" and run.file is not None:
+        return f"The video of {run.ref} is here, so it stays settled. Nothing was changed."
+    if why == "fetched":
+        return f"Too late: more has happened to {run.ref} since, it is {run.state}. Nothing was changed."
+    return f"Nobody has settled run {run.ref}, so there is nothing to take back. Nothing was changed."
+
+
+def kept_answer_words(detail: Mapping[str, Any]) -> str:
+    """What came instead of a clear answer: `HTTP 502: <html>...`, on one line."""
+    status, body = detail.get("status"), " ".join(str(detail.get("body") or "").split())
+    words = f"HTTP {status}" if status else "no status"
+    shown = body if len(body) <= KEPT_ANSWER_CHARACTERS_MAX else f"{body[:KEPT_ANSWER_CHARACTERS_MAX]}…"
+    return f"{words}: {shown}" if shown else f"{words}, without a body"
 
 
 def why_not_found(run: Run, recorded: Recorded, job_id: str) -> str:
@@ -73,6 +155,12 @@ def why_not_settled(run: Run, why: str | None = None) -> str:
         f"Run {run.ref} is neither in doubt nor parked, so there is nothing to settle: it is {run.state}. "
         "Nothing was changed."
     )
+
+
+def look_words(run: Run) -> str:
+    """Why the last look through the provider's list settled nothing; empty before the first."""
+    says = run.look_says or ""
+    return LOOKS.get(says) or (f"the list {incomplete_words(says).removeprefix('it ')}" if says else "")
 
 
 def doubt_words(run: Run) -> str:

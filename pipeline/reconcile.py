@@ -1,17 +1,22 @@
-"""Settle a run whose answer was lost, by the provider's own books; never by asking it to make anything.
+"""Settle a run whose answer was lost, by the provider's own list; never by asking it to make anything.
 
 In       a run that is submitting or uncertain
 Out      the run afterwards: rendering (found), failed (proved never made), or still in doubt with its next look due
 Effects  reads the provider's list; free
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pipeline import doubt, fence
+from pipeline import evidence, fence
 from pipeline.config import Waits
+from pipeline.evidence import Absent, Adopt, Books, InDoubt, Patience
 from pipeline.records import JobSource, Run, State
 from pipeline.world import World
 from steps.list_jobs import Look, look
+
+# A look that proves nothing only because of this is worth repeating at the usual distance, also when parked.
+WORTH_WAITING_FOR = frozenset({"too_early", "no_witness_after"})
 
 
 async def settle(run: Run, world: World) -> Run:
@@ -43,40 +48,51 @@ async def _after_submitting(run: Run, world: World) -> Run:
 
 
 async def _look_through_list(run: Run, world: World) -> Run:
-    assert run.submitting_at is not None
-    back_to = run.submitting_at - world.waits.clock_skew
-    seen = await look(world.shop.provider, back_to=back_to.timestamp())
-    doubts = await world.ledger.doubts_at(run.base_url, run.key_fingerprint, [job.job_id for job in seen.jobs])
-    verdict = doubt.judge(run, seen, doubts, world.waits.clock_skew)
-    if isinstance(verdict, doubt.Adopt):
+    patience = patience_of(world.waits)
+    seen, books = await _read_list(run, world, patience)
+    verdict = evidence.judge(run, seen, books, world.shop.rules_for(run.model).listing, patience)
+    if isinstance(verdict, Adopt):
         for run_id, job_id in verdict.pairs:
             await world.ledger.record_submission(run_id, job_id, JobSource.LIST)
         return await fence.reload(run, world)
-    rules = world.shop.rules_for(run.model)
-    proves = doubt.proves_list(seen, doubts, world.waits.clock_skew)
+    says = verdict.why if isinstance(verdict, InDoubt) else "absent"
+    counted = replace(run, looks_complete=run.looks_complete + isinstance(verdict, Absent))
     run = await world.ledger.record_look(
         run.run_id,
-        complete=seen.complete and rules.list_shows_all,
-        candidates=verdict.candidates,
-        proves_list=proves,
-        next_look_at=next_look(run, world),
+        counts=isinstance(verdict, Absent),
+        candidates=verdict.candidates if isinstance(verdict, InDoubt) else 0,
+        running_shown=evidence.shows_running(seen, books.owned),
+        says=says,
+        next_look_at=next_look(counted, world, says),
         detail={"jobs": len(seen.jobs), "why_incomplete": seen.why_incomplete},
     )
-    return await _end_or_park(run, seen, doubts.trusted or proves or rules.list_trusted, world)
+    return await _end_or_park(run, says, world)
 
 
-async def _end_or_park(run: Run, seen: Look, trusted: bool, world: World) -> Run:
+async def _read_list(run: Run, world: World, patience: Patience) -> tuple[Look, Books]:
+    """The witnesses first, so that the look knows how far back it must reach; the owners of what it saw last."""
+    assert run.submitting_at is not None
+    asked = await world.ledger.witnesses_near(run.run_id, evidence.NEAR, patience.request_over + patience.skew)
+    must = evidence.witnesses_of(run, asked, patience.apart)
+    older = [job_id for job_id, owner in must.items() if owner.known_at <= run.submitting_at]
+    oldest = min(older, key=lambda job_id: must[job_id].sent_at, default=None)
+    back_to = (run.submitting_at - patience.skew).timestamp()
+    seen = await look(world.shop.provider, back_to=back_to, past=[oldest] if oldest else [])
+    owned = await world.ledger.doubts_at(run.base_url, run.key_fingerprint, [job.key for job in seen.jobs])
+    return seen, replace(owned, witnesses=asked.witnesses, began=asked.began, rivals=asked.rivals)
+
+
+async def _end_or_park(run: Run, says: str, world: World) -> Run:
     waits = world.waits
-    proof = doubt.proof_needed(run, waits.reconcile_looks, waits.reconcile_grace, waits.look)
-    if doubt.never_made(run, proof, trusted, request_over(waits)):
+    if evidence.never_made(run, waits.reconcile_looks, waits.reconcile_grace):
         detail = f"{run.looks_complete} complete looks through the provider's list found no such job"
         await world.ledger.fail(run.run_id, State.UNCERTAIN, "not_made", detail)
         return await fence.reload(run, world)
-    # Two looks more than the grace: the first of the looks that prove "never made" comes after the doubt began.
+    # Two looks more than the grace, for none comes exactly then. Looks that count began once the request was over.
     patience = waits.reconcile_grace + 2 * waits.look
-    if run.state is State.UNCERTAIN and run.age(run.uncertain_at) > patience and not run.parked:
-        why = seen.why_incomplete or ("no_trusted_list" if not trusted else "undecided")
-        return await world.ledger.park(run.run_id, why, next_look(run, world))
+    counting = run.looks_complete > 0 and run.age(run.submitting_at) <= request_over(waits) + patience
+    if run.state is State.UNCERTAIN and run.age(run.uncertain_at) > patience and not (run.parked or counting):
+        return await world.ledger.park(run.run_id, says, next_look(run, world, says))
     return run
 
 
@@ -85,11 +101,18 @@ def request_over(waits: Waits) -> timedelta:
     return waits.submit_deadline + waits.connect_timeout + waits.request_timeout + waits.request_slack
 
 
-def next_look(run: Run, world: World) -> datetime | None:
-    """When to look again: at the usual distance until parked, then ever more seldom, then not by itself."""
-    if run.parked_at is None:
-        return run.read_at + world.waits.look
+def patience_of(waits: Waits) -> Patience:
+    return Patience(request_over(waits), waits.look, waits.clock_skew)
+
+
+def next_look(run: Run, world: World, says: str = "") -> datetime | None:
+    """When to look again: at the usual distance until parked, then ever more seldom, then not by itself.
+
+    While looks count towards "never made", or only time is missing, the usual distance holds.
+    """
     parked_for = run.age(run.parked_at)
-    if parked_for > world.waits.parked:
+    if run.parked_at is not None and parked_for > world.waits.parked and not run.looks_complete:
         return None
+    if run.parked_at is None or run.looks_complete or (says in WORTH_WAITING_FOR and parked_for < world.waits.parked):
+        return run.read_at + world.waits.look
     return run.read_at + max(world.waits.look, parked_for / 2)

@@ -45,6 +45,17 @@ class JobSource(StrEnum):
 
 
 @dataclass(frozen=True)
+class Places:
+    """How many videos the provider takes at once, and how many orders a minute; None: as many as come."""
+
+    in_flight_max: int | None = None
+    creates_per_minute: int | None = None
+
+
+ANY_NUMBER = Places()
+
+
+@dataclass(frozen=True)
 class Run:
     """One row of the ledger. Money in micro-dollars, lengths in seconds, sizes 'WIDTHxHEIGHT'."""
 
@@ -101,6 +112,10 @@ class Run:
     file: str | None = None
     file_bytes: int | None = None
     file_sha256: str | None = None
+    clip_kind: str | None = None  # what the file says of itself, as are the next three
+    clip_width: int | None = None
+    clip_height: int | None = None
+    clip_seconds: float | None = None
     stored: str | None = None  # 'bucket/name' of the clip in Storage
     dropped_at: datetime | None = None  # its files were removed, they were old enough
     templates: Mapping[str, str] = field(default_factory=dict)
@@ -113,6 +128,12 @@ class Run:
     failed_at: datetime | None = None
     request_hash: str = ""
     place: int | None = None  # how many wait before it; only `load_runs` says
+    answered_job_id: str | None = None  # what the real answer named, even if another run owns that job
+    failing_since: datetime | None = None  # the first look at the job that called it failed or expired
+    failing_words: str | None = None
+    failed_jobs: tuple[str, ...] = ()  # adopted once, and failed: never adopted again
+    provider_word: str | None = None  # the provider's own status word, as last seen
+    look_says: str | None = None  # why the last look through the list settled nothing
 
     @property
     def ended(self) -> bool:

@@ -9,16 +9,20 @@ import asyncio
 import errno
 import os
 from datetime import timedelta
-from pathlib import Path
 
-from pipeline import clips, fence
+from pipeline import clips, evidence, fence
+from pipeline.clip_records import ClipRecords
+from pipeline.evidence import Ending
+from pipeline.ledger import Cost
 from pipeline.reconcile import next_look
 from pipeline.records import Run, State
 from pipeline.world import World
 from steps import generate_video
-from steps.generate_video import Clip, Expired, Missing, Rendered, RenderFailed, StillRendering
+from steps.clip_file import as_ordered, in_words
+from steps.download import ReadError
+from steps.generate_video import Clip, Missing, Rendered, SaysFailed, StillRendering
 from steps.save_video import save, stored
-from steps.videos_protocol import Job
+from steps.video_jobs import Job, JobStatus
 
 FETCH_RETRY = timedelta(seconds=5)
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no space, no quota, or no file that large
@@ -33,47 +37,51 @@ async def wait_and_save(run: Run, caption: asyncio.Task[Run], world: World) -> R
     ended = await _wait(run, world)
     match ended:
         case Rendered(job=job):
-            return await _fetch(run, job, fetched, caption, world)
-        case RenderFailed(detail=detail):
-            await world.ledger.fail(
-                run.run_id,
-                State.RENDERING,
-                "render_failed",
-                detail,
-                spent=run.bills_failed,
-                breaker="render",
-                job_id=run.job_id,
-            )
-            return await fence.reload(run, world)
+            return await _fetch_rendered(run, job, caption, world)
+        case SaysFailed(job=job, detail=detail):
+            return await _check_failure(run, job, detail, caption, world)
         case StillRendering():
-            fresh = await fence.reload(run, world)
-            if fresh.state is not State.RENDERING:
-                return fresh
-            return await world.ledger.park(run.run_id, "render_deadline", next_look(fresh, world))
+            return await _past_deadline(run, caption, world)
 
 
-async def _wait(run: Run, world: World) -> Rendered | RenderFailed | StillRendering:
+async def _wait(run: Run, world: World) -> Rendered | SaysFailed | StillRendering:
     """Looks until the render ends or its deadline passes; a parked run gets a single look."""
     assert run.job_id is not None
     elapsed = run.age(run.rendering_at).total_seconds()
     left = 0.0 if run.parked else max(0.0, world.waits.render_deadline.total_seconds() - elapsed)
-
-    async def alive(progress: int | None) -> None:
-        await world.ledger.attend(run.run_id, world.waits.attend, progress)
+    failing = run.failing_since is not None
 
     return await generate_video.wait(
         run.job_id,
         world.shop.provider,
-        expected_seconds=await expected_seconds(run, world),
+        expected_seconds=0.0 if failing else await expected_seconds(run, world),
         elapsed_seconds=elapsed,
         deadline_seconds=left,
         poll_seconds=world.waits.poll_seconds,
         attend_seconds=world.waits.attend.total_seconds() / 2,
-        alive=alive,
+        alive=_Watched(run, world),
         clock=world.boot_seconds,
         sleep=world.sleep,
         jitter=world.jitter,
+        failing_words=run.failing_words,
     )
+
+
+class _Watched:
+    """After each look: the run is attended, and what the job says of itself is kept if it is news."""
+
+    def __init__(self, run: Run, world: World) -> None:
+        self._run = run
+        self._world = world
+
+    async def __call__(self, job: Job | None) -> None:
+        run, world = self._run, self._world
+        await world.ledger.attend(run.run_id, world.waits.attend, job.progress if job else None)
+        if job is None or not job.named:
+            return
+        odd_word = job.word if job.status is JobStatus.UNKNOWN and job.word != run.provider_word else None
+        if run.failing_since is not None or odd_word:
+            self._run = await world.ledger.note_failing(run.run_id, job.job_id, None, odd_word)
 
 
 async def expected_seconds(run: Run, world: World) -> float:
@@ -82,42 +90,102 @@ async def expected_seconds(run: Run, world: World) -> float:
     return known if known is not None else float(world.shop.rules_for(run.model).typical_render_seconds)
 
 
-async def _fetch(run: Run, job: Job, fetched: Path, caption: asyncio.Task[Run], world: World) -> Run:
-    draft = clips.new_draft(run.run_id, world)
+async def _fetch_rendered(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run:
+    gone = _gone_for_good(run, world)
+    if run.failing_since is not None and job.named and not gone:
+        run = await world.ledger.note_failing(run.run_id, job.job_id, None)  # it says otherwise now
+    got = await _fetch(run, job, caption, world)
+    if isinstance(got, Run):
+        return got
+    if isinstance(got, Missing) and job.named and gone:
+        words = "the provider made the clip and no longer has it"
+        return await _end(await world.ledger.note_failing(run.run_id, job.job_id, words), job, words, world)
+    return await _later(run, got, world)
+
+
+async def _check_failure(run: Run, job: Job, words: str, caption: asyncio.Task[Run], world: World) -> Run:
+    """Two looks that agree, and a clip that is definitely absent, end a run (DESIGN, Evidence, rule 2)."""
+    run = await world.ledger.note_failing(run.run_id, job.job_id, words, job.word)
+    got = await _fetch(run, job, caption, world)
+    if isinstance(got, Run):
+        return got
+    if isinstance(got, ReadError):  # no word on the clip: it may be there
+        return await _later(run, got, world)
+    return await _end(run, job, words, world)
+
+
+async def _end(run: Run, job: Job, words: str, world: World) -> Run:
+    """By the second look. `expired` was made and is owed; anything else is billed only where failures are."""
+    match evidence.ending_of(run, world.waits.look):
+        case Ending.WAIT:
+            return await world.ledger.wait_until(run.run_id, run.read_at + world.waits.look)
+        case Ending.BACK_TO_DOUBT:
+            return await world.ledger.back_to_doubt(run.run_id, job.job_id, words, world.waits.look)
+        case Ending.FAIL:
+            made = job.status in {JobStatus.EXPIRED, JobStatus.COMPLETED} and not job.gave_up
+            failed = await world.ledger.fail(
+                run.run_id,
+                State.RENDERING,
+                "expired" if made else "render_failed",
+                words,
+                spent=made or run.bills_failed,
+                breaker=None if made else "render",
+                job_id=job.job_id,
+                apart=world.waits.look,
+            )
+            fresh = await fence.reload(run, world)
+            if failed or fresh.state is not State.RENDERING:
+                return fresh
+            return await world.ledger.park(run.run_id, "two_jobs", next_look(fresh, world))
+
+
+async def _past_deadline(run: Run, caption: asyncio.Task[Run], world: World) -> Run:
+    """The deadline passed without a word that we know: the clip itself is asked for before anything is parked."""
+    fresh = await fence.reload(run, world)
+    if fresh.state is not State.RENDERING or fresh.job_id is None:
+        return fresh
+    got = await _fetch(fresh, Job(fresh.job_id, JobStatus.UNKNOWN, named=False), caption, world)
+    if isinstance(got, Run):
+        return got
+    fresh = await fence.reload(fresh, world)
+    return await world.ledger.park(run.run_id, "render_deadline", next_look(fresh, world))
+
+
+async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run | Missing | ReadError:
+    """The saved run, or why there is no clip; a whole clip settles everything."""
+    draft, fetched = clips.new_draft(run.run_id, world), clips.fetched_path(run, world)
     started = world.boot_seconds()
     try:
         draft.parent.mkdir(parents=True, exist_ok=True)
         got = await generate_video.fetch(job, world.shop.provider, draft)
         if isinstance(got, Clip):
             return await _settle(run, await asyncio.to_thread(save, draft, fetched), caption, world, started)
+        return got
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
-        return await _later(run, "disk_full", world)
+        return await _later(run, ReadError(None, "disk_full"), world)
     finally:
         draft.unlink(missing_ok=True)
-    fresh = await fence.reload(run, world)
-    if isinstance(got, Missing) and _gone_for_good(fresh, job, world):
-        got = Expired("the provider made the clip and no longer has it")
-    if isinstance(got, Expired):
-        await world.ledger.fail(run.run_id, State.RENDERING, "expired", got.detail, spent=True, job_id=run.job_id)
-        return await fence.reload(run, world)
-    return await _later(run, "content_unreadable", world)
 
 
-def _gone_for_good(run: Run, job: Job, world: World) -> bool:
-    """One 404 proves nothing, storage may lag; past the job's own expiry, or parked to the end, it will not come."""
-    if job.expires_at is not None and job.expires_at > (job.created_at or 0.0):
-        return run.read_at.timestamp() > job.expires_at + world.waits.clock_skew.total_seconds()
+def _gone_for_good(run: Run, world: World) -> bool:
+    """A missing clip of a completed job proves nothing, storage may lag; after a day of looks it will not come."""
     return run.parked and run.age(run.parked_at) > world.waits.parked
 
 
-async def _later(run: Run, why: str, world: World) -> Run:
-    """The clip is there and could not be fetched or stored: again soon, parked once the deadline has passed."""
+async def _later(run: Run, got: Missing | ReadError, world: World) -> Run:
+    """The clip could not be fetched or stored: again soon, parked once the deadline has passed."""
+    if got.detail != "disk_full":
+        words = got.detail or f"HTTP {got.status}"
+        await ClipRecords(world.ledger.rpc).note_not_fetched(run.run_id, got.status, words)
     fresh = await fence.reload(run, world)
-    if fresh.age(fresh.rendering_at) > world.waits.render_deadline:
-        return await world.ledger.park(run.run_id, why, next_look(fresh, world))
-    return await world.ledger.wait_until(run.run_id, fresh.read_at + FETCH_RETRY)
+    if fresh.state is not State.RENDERING:
+        return fresh
+    if fresh.age(fresh.rendering_at) <= world.waits.render_deadline:
+        return await world.ledger.wait_until(run.run_id, fresh.read_at + FETCH_RETRY)
+    why = "disk_full" if got.detail == "disk_full" else "content_unreadable"
+    return await world.ledger.park(run.run_id, why, next_look(fresh, world))
 
 
 async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], world: World, started: float) -> Run:
@@ -125,15 +193,29 @@ async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], world: World
 
     `started`: when its fetch began, in boot seconds; what the step took counts from there.
     """
-    stored_as = await clips.upload_soon(run.run_id, clip.path, world)  # a machine that dies with its disk lost nothing
+    stored_as = await clips.upload_soon(run.run_id, clip, world)  # a machine that dies with its disk lost nothing
     await caption
+    if not clip.path.exists():  # the row must not say that there is a clip where there is none
+        return await world.ledger.wait_until(run.run_id, run.read_at)
     took_ms = int((world.boot_seconds() - started) * 1000)
     saved = await world.ledger.save(
         run.run_id,
-        os.fspath(clips.path_of(run.run_id, world)),
+        os.fspath(clips.path_of(run.run_id, clip.facts.kind, world)),
         clip.bytes,
         clip.sha256,
         job_id=run.job_id,
         ms=took_ms,
     )
-    return await clips.keep(saved, clip, stored_as, world)
+    return await _noted(await clips.keep(saved, clip, stored_as, world), clip, world)
+
+
+async def _noted(run: Run, clip: Clip, world: World) -> Run:
+    """What the clip really is, on the row; and on its timeline if that is not what was ordered."""
+    if run.file_sha256 != clip.sha256:
+        return run
+    known = run.clip_kind is not None
+    run = await ClipRecords(world.ledger.rpc).note_facts(run.run_id, clip.sha256, clip.facts)
+    if not known and not as_ordered(clip.facts, run.seconds, run.size):
+        detail = {"made": in_words(clip.facts), "ordered": f"{run.seconds} s at {run.size}"}
+        await world.ledger.record_event(run.run_id, "save_video", "not_as_ordered", Cost(detail=detail))
+    return run

@@ -43,11 +43,26 @@ class LedgerForbidden(LedgerError):
     """The key is not one that may ask the ledger; asking again changes nothing."""
 
 
+def storable(value: Json) -> Json:
+    """What PostgreSQL can keep: text without NUL and without halves of surrogate pairs, at any depth.
+
+    Providers and people may send either; this is the one place through which all of it passes.
+    """
+    if isinstance(value, str):
+        return value.replace("\0", "").encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [storable(each) for each in value]
+    if isinstance(value, dict):
+        return {str(storable(key)): storable(each) for key, each in value.items()}
+    return value
+
+
 def asking_again(rpc: Rpc, tries: int = TRIES, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> Rpc:
     """The same road, asked up to `tries` times with doubling pauses while no answer comes back."""
 
     async def patient(name: str, args: Mapping[str, Json]) -> Json:
         heed = Heed()
+        args = {key: storable(value) for key, value in args.items()}
         for turn in range(1, tries + 1):
             try:
                 answer = await rpc(name, args)

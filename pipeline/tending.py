@@ -10,14 +10,15 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
-from uuid import UUID
 
 from pipeline import clips
 from pipeline.bucket import Bucket, BucketError, BucketPublic, BucketRefused
 from pipeline.clip_records import ClipRecord, ClipRecords
+from pipeline.records import State
 from pipeline.world import World
+from steps.clip_file import kind_of
 
 TEND_SECONDS = 60.0
 AT_ONCE = 500  # runs in one question
@@ -53,20 +54,35 @@ class Tending:
             await self._drop_old()
 
     async def _finish(self) -> None:
-        """What a crash left: a clip that is its run's gets its name, another job's and old drafts go."""
-        fetched = {_run_of(path): path for path in self._world.media.glob(".*.clip")}
-        async for record in self._records_of(run_id for run_id in fetched if run_id):
-            path = fetched[record.run_id]
+        """What a crash left: a clip that is its run's gets its name, another job's and old drafts go.
+
+        A clip proves more than any word about its run, so none goes before a day has passed since the run ended.
+        """
+        fetched = [(run_id, path) for path in self._world.media.glob(".*.clip") if (run_id := clips.run_of(path))]
+        records = {each.run_id: each async for each in self._records_of({run_id for run_id, _ in fetched})}
+        for run_id, path in fetched:
+            record = records.get(run_id)
+            if record is None:
+                continue
             wanted = record.sha256 is not None and not record.dropped
             if wanted and await asyncio.to_thread(clips.is_clip, path, record.sha256):
                 with contextlib.suppress(FileNotFoundError):  # whoever saved it was as quick
-                    path.replace(clips.path_of(record.run_id, self._world))
-            else:
+                    kind = await asyncio.to_thread(kind_of, path)
+                    path.replace(clips.path_of(record.run_id, kind, self._world))
+            elif self._proves_a_job(record, path):
+                await self._world.ledger.reopen(record.run_id, str(record.job_id))
+            elif record.ended_seconds_ago > DAY_SECONDS:
                 path.unlink(missing_ok=True)
         for draft in self._world.media.glob(".*.part"):
             with contextlib.suppress(OSError):
                 if draft.stat().st_mtime < time.time() - DAY_SECONDS:
                     draft.unlink()
+
+    def _proves_a_job(self, record: ClipRecord, path: Path) -> bool:
+        """A failed run whose own job's clip lies here whole: the job was made, whoever said otherwise."""
+        if record.state is not State.FAILED or record.job_id is None:
+            return False
+        return path.name == clips.clip_name(record.run_id, record.job_id)
 
     async def _is_safe(self, bucket: Bucket) -> bool:
         """Whether the bucket is a private one, still: somebody may have changed it while we ran."""
@@ -86,13 +102,14 @@ class Tending:
         return True
 
     async def _upload_the_rest(self, bucket: Bucket) -> None:
-        here = [run_id for run_id in _runs_in(self._world.media) if run_id not in self._settled]
+        files = clips.files_in(self._world.media)
+        here = [run_id for run_id in files if run_id not in self._settled]
         refused_in_a_row = 0
         async for record in self._records_of(here):
             if record.stored is not None or record.dropped or record.sha256 is None:
                 self._settled.add(record.run_id)
                 continue
-            path = clips.path_of(record.run_id, self._world)
+            path = files[record.run_id]
             if not await asyncio.to_thread(clips.is_clip, path, record.sha256):
                 log.error("storage", extra={"action": "not_the_clip", "run_id": record.run_id})
                 continue
@@ -113,11 +130,12 @@ class Tending:
     async def _drop_old(self) -> None:
         media, bucket = self._world.media, self._world.bucket
         before = time.time() - self._world.keep_days * DAY_SECONDS
-        here = [run_id for run_id in _runs_in(media) if clips.path_of(run_id, self._world).stat().st_mtime < before]
+        files = clips.files_in(media)
+        here = [run_id for run_id, path in files.items() if path.stat().st_mtime < before]
         for run_id, stored in await self._records.to_drop(self._world.keep_days, here[:AT_ONCE], AT_ONCE):
-            clip = clips.path_of(run_id, self._world)
+            clip = files.get(run_id)
             if stored is not None and bucket is None:  # a machine without the bucket's settings
-                clip.unlink(missing_ok=True)
+                _remove(clip)
                 continue
             if stored is not None and bucket is not None:
                 try:
@@ -125,7 +143,7 @@ class Tending:
                 except BucketError as error:
                     log.warning("storage", extra={"action": "not_removed", "run_id": run_id, "error": str(error)})
                     return
-            clip.unlink(missing_ok=True)
+            _remove(clip)
             await self._records.note_dropped(run_id)
 
     async def _records_of(self, run_ids: Iterable[str]) -> AsyncIterator[ClipRecord]:
@@ -135,13 +153,6 @@ class Tending:
                 yield record
 
 
-def _run_of(path: Path) -> str | None:
-    """The run whose file this is; other people's are none of ours."""
-    try:
-        return str(UUID(path.name.removeprefix(".").partition(".")[0]))
-    except ValueError:
-        return None
-
-
-def _runs_in(media: Path) -> Iterator[str]:
-    return (run_id for path in media.glob("*.mp4") if (run_id := _run_of(path)) is not None)
+def _remove(clip: Path | None) -> None:
+    if clip is not None:
+        clip.unlink(missing_ok=True)

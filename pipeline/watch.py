@@ -75,7 +75,7 @@ class Queue:
 class CleanDay:
     """Whether no second paid call came in the 24 hours before `until`, which is at most 25 hours ago.
 
-    `why` not: second_answer, audit, or not_audited.
+    `why` not: two_paid_calls, unexplained_job, or not_audited.
     """
 
     clean: bool

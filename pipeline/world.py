@@ -14,8 +14,9 @@ from pipeline.answers import AnswerFiles
 from pipeline.bucket import Bucket
 from pipeline.config import Waits
 from pipeline.editions import Editions
-from pipeline.ledger import ANY_NUMBER, Ledger, Places
-from pipeline.records import Run
+from pipeline.evidence import ListFacts
+from pipeline.ledger import Ledger
+from pipeline.records import ANY_NUMBER, Places, Run
 from steps.ask_model import TextModelClient
 from steps.provider import VideoProvider
 
@@ -29,9 +30,8 @@ class ProviderRules:
     """What models.toml says of the provider a run was promised to."""
 
     refuses_429_before_work: bool
-    list_trusted: bool
-    list_shows_all: bool
     typical_render_seconds: int
+    listing: ListFacts = field(default_factory=ListFacts)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,6 @@ def _folder_database(postgres_uri: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def desk(session_desk: Desk) -> Desk:
+def desk(session_desk: Desk, one_day: None) -> Desk:
     session_desk.empty()
     return session_desk

@@ -1,5 +1,6 @@
 """The fence: one winner a run, and everything that can still say no at the last moment."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -144,6 +145,50 @@ def test_a_run_fails_only_from_the_state_its_caller_saw(desk: Desk) -> None:
     assert desk.fail(run_id, "uncertain", "not_made") == {"moved": True, "state": "failed"}
     row = desk.row(run_id)
     assert (row["reason"], row["released_microusd"]) == ("not_made", row["price_microusd"])
+
+
+def ended(desk: Desk, run_id: str, expected: str, reason: str, **proof: Any) -> bool:
+    """Whether `fail_run` takes this for a proof."""
+    args = {"run_id": run_id, "expected": expected, "reason": reason, "detail": ""}
+    return bool(desk.call("fail_run", **args, **proof)["moved"])
+
+
+def test_one_look_at_a_failed_job_ends_nothing(desk: Desk) -> None:
+    run_id = desk.rendering(job="job_1")
+    proof = {"job_id": "job_1", "apart_seconds": 3600.0}
+    assert not ended(desk, run_id, "rendering", "render_failed", **proof), "no look at all"
+    desk.call("note_failing", run_id=run_id, job_id="job_1", words="it failed")
+    desk.write("update onetake.runs set failing_since = failing_since - interval '3000 seconds'")
+    assert not ended(desk, run_id, "rendering", "render_failed", **proof), "the first look was too short ago"
+    desk.write("update onetake.runs set failing_since = failing_since - interval '600 seconds'")
+    assert ended(desk, run_id, "rendering", "render_failed", **proof)
+
+
+def test_a_look_that_contradicts_the_first_takes_it_back(desk: Desk) -> None:
+    run_id = desk.rendering(job="job_1")
+    desk.call("note_failing", run_id=run_id, job_id="job_1", words="it failed")
+    row = desk.call("note_failing", run_id=run_id, job_id="job_1", words=None)
+    assert (row["failing_since"], row["failing_words"]) == (None, None)
+    assert not ended(desk, run_id, "rendering", "render_failed", job_id="job_1", apart_seconds=0.0)
+
+
+def test_a_job_that_was_only_adopted_never_fails_its_run(desk: Desk) -> None:
+    run_id = desk.rendering(job="job_1", source="list")
+    assert desk.fail(run_id, "rendering", "render_failed") == {"moved": False, "state": "rendering"}
+    row = desk.call("back_to_doubt", run_id=run_id, job_id="job_1", words="it failed", apart_seconds=0.0)
+    assert (row["state"], row["job_id"], row["held_microusd"]) == ("uncertain", None, row["price_microusd"])
+    assert desk.record(run_id, "job_1", "list")["recorded"] is False, "it has been seen to fail"
+    assert desk.record(run_id, "job_2", "list")["recorded"]
+
+
+def test_a_run_in_doubt_fails_only_by_its_winners_no_or_by_looks_that_counted(desk: Desk) -> None:
+    run_id = desk.uncertain()
+    assert not ended(desk, run_id, "uncertain", "bad_request")
+    assert not ended(desk, run_id, "uncertain", "bad_request", token=OTHER_TOKEN)
+    assert not ended(desk, run_id, "uncertain", "not_made"), "no look counted"
+    desk.write("update onetake.runs set looks_complete = 5, answered_job_id = 'job_1'")
+    assert not ended(desk, run_id, "uncertain", "not_made"), "a real answer named a job"
+    assert ended(desk, run_id, "uncertain", "bad_request", token=TOKEN)
 
 
 def test_a_failed_render_that_is_billed_is_spent(desk: Desk) -> None:

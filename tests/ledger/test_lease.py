@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.ledger.desk import Desk
+from tests.ledger.desk import TOKEN, Desk
 
 
 def holder(desk: Desk) -> str | None:
@@ -30,7 +30,8 @@ def test_a_run_that_bought_nothing_gives_its_lease_back(desk: Desk, state: str) 
 @pytest.mark.parametrize("before", ["submitting", "uncertain", "rendering"])
 def test_a_run_that_fails_late_gives_its_lease_back_too(desk: Desk, before: str) -> None:
     run_id = desk.in_state(before)
-    assert desk.fail(run_id, before, token="a-token-of-the-winner")["moved"]
+    proof = {} if before == "rendering" else {"token": TOKEN}
+    assert desk.fail(run_id, before, **proof)["moved"]
     assert holder(desk) is None
 
 

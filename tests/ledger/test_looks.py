@@ -1,17 +1,20 @@
 """Looks through the provider's list: what counts as proof, whose list is trusted, who is in doubt there."""
 
-from tests.ledger.desk import STATES, Desk
+from datetime import datetime
+
+from tests.ledger.desk import STATES, TOKEN, Desk
 
 
 def look(
-    desk: Desk, run_id: str, *, complete: bool = True, candidates: int = 0, proves: bool = False
+    desk: Desk, run_id: str, *, complete: bool = True, candidates: int = 0, running: bool = False
 ) -> tuple[object, ...]:
     row = desk.call(
         "record_look",
         run_id=run_id,
-        complete=complete,
+        counts=complete,
         candidates=candidates,
-        proves_list=proves,
+        running_shown=running,
+        says="absent",
         next_look_at=None,
     )
     return row["looks_complete"], row["first_look_at"], row["last_look_at"]
@@ -36,14 +39,16 @@ def test_a_job_that_could_be_ours_begins_the_count_again(desk: Desk) -> None:
     assert look(desk, run_id)[0] == 1
 
 
-def test_a_list_is_trusted_for_its_own_provider_and_key_once_it_was_proved(desk: Desk) -> None:
+def test_whether_a_list_shows_running_jobs_is_kept_for_its_own_provider_and_key(desk: Desk) -> None:
     run_id = desk.uncertain()
     args = {"base_url": desk.row(run_id)["base_url"], "key_fingerprint": "key-fingerprint", "job_ids": []}
-    assert desk.call("doubts_at", **args)["trusted"] is False
-    look(desk, run_id, proves=True)
+    assert desk.call("doubts_at", **args)["running_shown"] is False
+    look(desk, run_id, running=True)
     look(desk, run_id)
-    assert desk.call("doubts_at", **args)["trusted"] is True
-    assert desk.call("doubts_at", **args | {"key_fingerprint": "another"})["trusted"] is False
+    assert desk.call("doubts_at", **args)["running_shown"] is True
+    assert desk.call("doubts_at", **args | {"key_fingerprint": "another"})["running_shown"] is False
+    desk.write("update onetake.providers set running_shown_at = running_shown_at - interval '31 days'")
+    assert desk.call("doubts_at", **args)["running_shown"] is False
 
 
 def test_a_run_no_longer_in_doubt_is_not_looked_for(desk: Desk) -> None:
@@ -56,17 +61,31 @@ def test_doubts_are_the_runs_that_may_own_a_job_there_and_who_owns_the_listed_on
     runs = {state: desk.in_state(state, f"tg:{state}") for state in STATES}
     not_made = desk.uncertain("tg:not_made")
     desk.fail(not_made, "uncertain", "not_made")
+    not_charged = desk.uncertain("tg:not_charged")
+    assert desk.call("settle_not_charged", run_id=not_charged, who="op")["settled"]
     old = desk.uncertain("tg:old")
     desk.fail(old, "uncertain", "not_made")
-    desk.age(old, 3 * 86_400)
+    desk.age(old, 31 * 86_400)
+    refused = desk.submitting("tg:refused")
+    desk.fail(refused, "submitting", "bad_request", token=TOKEN)
+    never_sent = desk.submitting("tg:never_sent")
+    desk.fail(never_sent, "submitting", "never_sent", token=TOKEN)
     desk.uncertain("tg:elsewhere", key_fingerprint="another")
     job = desk.row(runs["rendering"])["job_id"]
     answer = desk.call(
         "doubts_at", base_url="http://provider.test/v1", key_fingerprint="key-fingerprint", job_ids=[job, "x"]
     )
-    assert {row["run_id"] for row in answer["runs"]} == {runs["submitting"], runs["uncertain"], not_made}
+    assert {row["run_id"] for row in answer["runs"]} == {
+        runs["submitting"],
+        runs["uncertain"],
+        not_made,
+        not_charged,
+        refused,
+    }
     row = desk.row(runs["rendering"])
     owner = answer["owned"].pop(job)
-    assert (owner["run_id"], owner["source"], owner["prompt"]) == (runs["rendering"], "answer", row["improved_prompt"])
-    assert (owner["sent_at"], owner["known_at"]) == (row["submitting_at"], row["rendering_at"])
+    assert (owner["run_id"], owner["source"]) == (runs["rendering"], "answer")
+    assert owner["order"]["prompt"] == row["improved_prompt"]
+    assert (owner["sent_at"], owner["known_at"]) == (row["submitting_at"], row["answered_at"])
+    assert datetime.fromisoformat(answer["ours_since"]) <= datetime.fromisoformat(row["submitting_at"])
     assert answer["owned"] == {}

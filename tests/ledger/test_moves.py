@@ -7,7 +7,7 @@ from pipeline.road import LedgerRefused
 from tests.ledger.desk import STATES, Desk
 
 # DESIGN section 4, "The life of a run", with the one move that "The fence" adds (proof takes a job from a run
-# that merely adopted it, which goes back to `uncertain`).
+# that merely adopted it, which goes back to `uncertain`), and that of "Evidence" (a person takes "not charged" back).
 DESIGN_MOVES = {
     "reserved": {"approved", "rejected", "canceled", "failed"},
     "approved": {"submitting", "canceled", "failed"},
@@ -18,7 +18,7 @@ DESIGN_MOVES = {
     "delivered": set[str](),
     "rejected": set[str](),
     "canceled": set[str](),
-    "failed": {"rendering"},
+    "failed": {"rendering", "uncertain"},
 }
 
 
@@ -77,7 +77,7 @@ def test_a_run_cannot_be_ended_again_from_the_state_it_ended_in(desk: Desk, stat
     run_id = desk.in_state(state)
     before = desk.row(run_id)
     try:
-        moved = desk.fail(run_id, state, spent=True, token="x")["moved"]
+        moved = desk.fail(run_id, state, "not_made", spent=True)["moved"]
     except LedgerRefused as error:
         if error.code != "LG001":
             raise

@@ -18,8 +18,8 @@ DAY = 24 * HOUR
 
 def audited(desk: Desk, at: timedelta, back: timedelta, **changes: Any) -> None:
     """A stored audit: when it ended, before now, and how far it went back from there."""
-    stored = {"complete": True, "base_url": PROVIDER, "took": 0, "differences": []} | changes
-    result = {"complete": stored["complete"], "took_seconds": stored["took"], "differences": stored["differences"]}
+    stored = {"complete": True, "base_url": PROVIDER, "took": 0} | changes
+    result = {"complete": stored["complete"], "took_seconds": stored["took"], "differences": []}
     desk.write(
         "with a as (insert into onetake.audits (at, base_url, key_fingerprint, since, result, differences)"
         " values (%s, %s, %s, %s, %s, 0) returning *) select onetake.count_audit(a) from a",
@@ -138,23 +138,85 @@ def test_only_an_audit_that_goes_on_from_the_last_one_puts_the_next_off(desk: De
     assert until(desk) == NOW - 2 * DAY
 
 
-@pytest.mark.parametrize("kind", ["two_paid_calls", "perhaps_two_paid_calls"])
-@pytest.mark.parametrize("at", [HOUR, 24.5 * HOUR])
-def test_a_second_paid_call_is_never_clean(desk: Desk, kind: str, at: timedelta) -> None:
+def stored(desk: Desk, *differences: dict[str, Any], listed: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """An audit that found these differences; what is open after it."""
+    result = {"complete": True, "took_seconds": 0, "differences": [{"words": "x"} | each for each in differences]}
+    args = {"base_url": PROVIDER, "key_fingerprint": KEY, "since": (NOW - DAY).isoformat(), "listed": list(listed)}
+    kept: list[dict[str, Any]] = desk.call("store_audit", **args, result=result)["result"]["differences"]
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("difference", "why"),
+    [
+        ({"kind": "two_paid_calls", "job_id": "j2"}, "two_paid_calls"),
+        ({"kind": "perhaps_two_paid_calls", "job_id": "j2"}, "unexplained_job"),
+        ({"kind": "job_without_run", "job_id": "j2", "could_be_ours": True}, "unexplained_job"),
+        ({"kind": "job_without_run", "job_id": "j2"}, None),
+    ],
+)
+def test_a_day_is_clean_only_if_no_job_may_be_a_second_purchase(
+    desk: Desk, difference: dict[str, Any], why: str | None
+) -> None:
     desk.rendering()
-    audited(desk, at, DAY, differences=[{"kind": kind}])
-    assert clean(desk) == (False, "audit")
+    stored(desk, difference)
+    assert clean(desk) == (why is None, why)
 
 
-def test_a_second_answer_is_not_clean_for_as_long_as_its_day_is_the_proven_one(desk: Desk) -> None:
+def test_a_difference_stays_until_the_ledger_or_a_person_explains_it_and_not_because_a_list_forgot_it(
+    desk: Desk,
+) -> None:
+    second = {"kind": "two_paid_calls", "job_id": "j2", "ref": "RUNAAA"}
+    assert len(stored(desk, second)) == 1
+    assert [each["job_id"] for each in stored(desk)] == ["j2"]
+    desk.call("raise_alerts", doubt_seconds=60.0)
+    assert len(stored(desk, second)) == 1
+    desk.call("raise_alerts", doubt_seconds=60.0)
+    assert len(desk.rows("select from onetake.alerts where kind = 'two_paid_calls'")) == 1
+    assert desk.call("explain_difference", subject="j2", who="op", why="the proxy, refunded") == {"explained": 1}
+    assert stored(desk, second) == []
+    assert clean(desk)[0]
+
+
+def test_a_difference_is_closed_by_what_the_ledger_knows_and_opened_again_if_it_comes_back(desk: Desk) -> None:
+    late = {"kind": "job_without_run", "job_id": "j2", "could_be_ours": True}
+    stored(desk, late)
+    run_id = desk.uncertain()
+    desk.record(run_id, "j2", "list")
+    assert stored(desk) == []
+    assert len(stored(desk, {"kind": "run_without_job", "ref": desk.row(run_id)["ref"], "job_id": "j2"})) == 1
+    assert len(stored(desk)) == 1
+    assert stored(desk, listed=("j2",)) == []
+
+
+def test_a_second_answer_is_two_paid_calls_until_it_is_explained(desk: Desk) -> None:
     run_id = desk.rendering(job="job_1")
     assert not desk.record(run_id, "job_2")["recorded"]
-    assert clean(desk) == (False, "second_answer")
-    desk.write("update onetake.events set at = at - interval '36 hours'")
-    audited(desk, 24.5 * HOUR, DAY)
-    assert clean(desk) == (False, "second_answer")
+    assert clean(desk) == (False, "two_paid_calls")
+    assert desk.fail(run_id, "rendering", "render_failed")["moved"] is False, "the other job may have its clip"
     audited(desk, HOUR, DAY)
+    assert clean(desk) == (False, "two_paid_calls")
+    desk.call("explain_difference", subject="job_2", who="op", why="refunded")
     assert clean(desk) == (True, None)
+    assert desk.fail(run_id, "rendering", "render_failed")["moved"] is True
+
+
+def test_a_second_answer_while_in_doubt_is_two_paid_calls_and_becomes_nobodys_job(desk: Desk) -> None:
+    desk.rendering("tg:2", "a grey owl", job="job_1")
+    run_id = desk.submitting()
+    assert desk.record(run_id, "job_1")["why"] == "owned"
+    desk.doubt(run_id)
+    assert not desk.record(run_id, "job_2")["recorded"]
+    row = desk.row(run_id)
+    assert (row["state"], row["job_id"], row["answered_job_id"]) == ("uncertain", None, "job_1")
+    assert clean(desk) == (False, "two_paid_calls")
+
+
+def test_an_answer_beside_a_saved_adoption_is_two_paid_calls(desk: Desk) -> None:
+    run_id = desk.rendering(job="job_1", source="list")
+    desk.save(run_id)
+    assert not desk.record(run_id, "job_2")["recorded"]
+    assert clean(desk) == (False, "two_paid_calls")
 
 
 def test_audits_that_were_stored_before_are_counted_by_the_migration(desk: Desk) -> None:
@@ -206,6 +268,33 @@ def test_not_charged_is_taken_only_for_what_was_shown(desk: Desk, shown: dict[st
     assert desk.books_wrong() == []
 
 
+def test_not_charged_waits_until_the_job_can_no_longer_turn_up(desk: Desk) -> None:
+    run_id = desk.in_state("uncertain")
+    early = desk.call("settle_not_charged", run_id=run_id, who="op", wait_seconds=3600.0)
+    sent_at = datetime.fromisoformat(desk.row(run_id)["submitting_at"])
+    assert (early["settled"], early["why"]) == (False, "early")
+    assert datetime.fromisoformat(early["until"]) == sent_at + HOUR
+    desk.age(run_id, 3600)
+    assert desk.call("settle_not_charged", run_id=run_id, who="op", wait_seconds=3600.0)["settled"]
+
+
+def test_not_charged_is_taken_back_only_while_nothing_was_bought_in_its_place(desk: Desk) -> None:
+    desk.unlimited()
+    run_id = desk.uncertain("tg:1", "a red fox")
+    assert desk.call("settle_not_charged", run_id=run_id, who="op")["settled"]
+    desk.submitting("tg:1", "a grey owl")
+    assert desk.call("settle_taken_back", run_id=run_id, who="op") == {
+        "settled": True,
+        "state": "uncertain",
+        "why": None,
+    }
+    assert desk.call("settle_not_charged", run_id=run_id, who="op")["settled"]
+    desk.submitting("tg:1", "a red fox", again=True)
+    back = desk.call("settle_taken_back", run_id=run_id, who="op")
+    assert (back["settled"], back["state"], back["why"]) == (False, "failed", "bought_again")
+    assert desk.books_wrong() == []
+
+
 def test_found_again_of_a_video_that_is_here_is_no_news(desk: Desk) -> None:
     run_id = desk.saved(job="job_1")
     before = desk.events(run_id)
@@ -249,10 +338,14 @@ def test_a_job_that_was_there_to_be_fetched_is_no_slip_of_the_pen(desk: Desk) ->
     assert desk.row(run_id)["job_id"] == "job_1"
 
 
-def test_only_not_charged_is_overruled_by_a_clip(desk: Desk) -> None:
+@pytest.mark.parametrize(("reason", "spent"), [("render_failed", False), ("expired", True)])
+def test_a_clip_in_hand_overrules_every_failure_of_its_own_job(desk: Desk, reason: str, spent: bool) -> None:
     run_id = desk.rendering(job="job_1")
-    desk.fail(run_id, "rendering", "expired", spent=True)
-    assert desk.save(run_id, "job_1")["state"] == "failed"
+    desk.fail(run_id, "rendering", reason, spent=spent)
+    assert desk.save(run_id, "job_2")["state"] == "failed"
+    assert desk.save(run_id, "job_1")["state"] == "saved"
+    assert desk.row(run_id)["spent_microusd"] == desk.row(run_id)["price_microusd"]
+    assert desk.books_wrong() == []
 
 
 @pytest.mark.parametrize(
@@ -290,8 +383,7 @@ def test_a_run_that_was_open_at_the_last_audit_is_looked_at_again_when_it_has_en
     assert desk.call("settle_not_charged", run_id=run_id, who="op")["settled"]
     assert view(desk, HOUR) == [run_id]
     desk.age(run_id, 2 * 3600)
-    # Without a job it may be what another run's late job really is.
-    assert view(desk, HOUR) == ([] if state == "rendering" else [run_id])
+    assert view(desk, HOUR) == [run_id], "for thirty days, with its job's present state"
     assert view(desk, 5 * DAY) == [run_id]
 
 

@@ -10,16 +10,17 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from pipeline.audit import Audited, Books, Kind, audit, audit_if_due, compare, last_audit
-from pipeline.ledger import Doubts, Owner
+from pipeline.audit import Audited, audit, audit_if_due, last_audit
+from pipeline.comparison import Comparison, Kind, compare
+from pipeline.evidence import Books, Owner
 from pipeline.operators import Operators
 from pipeline.records import JobSource, Run, State
 from pipeline.run import admit, run
 from steps.check_limits import Admitted
 from steps.list_jobs import Look
-from steps.videos_protocol import Job, JobStatus
+from steps.video_jobs import Job, JobStatus
 from tests.cli.runs import NOW, run_in
-from tests.fixtures import Simulator, open_test_world, wish
+from tests.fixtures import Simulator, open_test_world, quick_waits, wish
 
 DONE = JobStatus.COMPLETED
 
@@ -46,12 +47,19 @@ def yesterdays_job(prompt: str = "a boat") -> Job:
     return a_job(prompt=prompt, created_at=(NOW - timedelta(days=1)).timestamp() + 1)
 
 
-def books(runs: list[Run], jobs: list[Job], *, complete: bool = True) -> Books:
-    owned = {run.job_id: Owner(run.job_source, "a boat", NOW, NOW) for run in runs if run.job_id}
-    doubts = Doubts(tuple(run for run in runs if run.in_doubt), owned, trusted=True)
-    since = NOW - timedelta(hours=1)
-    skew, over = timedelta(minutes=2), timedelta(seconds=80)
-    return Books(tuple(runs), Look(tuple(jobs), complete), doubts, since, skew, over, list_shows_all=True)
+def sides(runs: list[Run], jobs: list[Job], *, complete: bool = True, asked: tuple[Job, ...] = ()) -> Comparison:
+    owned = {
+        run.job_id: Owner(run.run_id, run.job_source, run.order(), run.submitting_at, run.submitting_at)
+        for run in runs
+        if run.job_id and run.submitting_at
+    }
+    without_job = tuple(run for run in runs if run.job_id is None and (run.in_doubt or run.state is State.FAILED))
+    first = min((run.submitting_at for run in runs if run.submitting_at), default=None)
+    books = Books(without_job, owned, ours_since=first)
+    since, skew = NOW - timedelta(hours=1), timedelta(minutes=2)
+    shown = {job.job_id: job for job in asked}
+    why = "" if complete else "repeated_page"
+    return Comparison(tuple(runs), Look(tuple(jobs), complete, why), books, since, skew, True, shown)
 
 
 SAVED, FAILED, UNCERTAIN = State.SAVED, State.FAILED, State.UNCERTAIN
@@ -69,37 +77,62 @@ CASES: dict[str, tuple[list[Run], list[Job], list[Kind]]] = {
         [a_job(status=JobStatus.FAILED)],
         [Kind.CHARGED_BUT_FAILED],
     ),
-    "two jobs for one order": ([a_run(SAVED, job_id="j1")], [a_job(), a_job("j2")], [Kind.TWO_PAID_CALLS]),
+    "two jobs for one order": ([a_run(SAVED, job_id="j1")], [a_job("j2"), a_job()], [Kind.TWO_PAID_CALLS]),
     "two jobs for one run in doubt": ([a_run(UNCERTAIN)], [a_job(), a_job("j2")], [Kind.TWO_PAID_CALLS]),
     "a job for a run in doubt": ([a_run(UNCERTAIN)], [a_job()], []),
     "a run in doubt that is parked": ([a_run(UNCERTAIN, parked_at=NOW)], [], [Kind.IN_DOUBT]),
     "a late job": ([a_run(FAILED)], [a_job()], [Kind.LATE_JOB]),
     "one late job, two failed runs": ([a_run(FAILED), a_run(FAILED, 2)], [a_job()], [Kind.LATE_JOB]),
-    "a job of another time": (
+    "a second job, whatever its time": (
         [a_run(SAVED, job_id="j1")],
-        [a_job(), a_job("j2", created_at=NOW.timestamp() + 900)],
-        [Kind.JOB_WITHOUT_RUN],
+        [a_job("j2", created_at=NOW.timestamp() + 900), a_job()],
+        [Kind.TWO_PAID_CALLS],
+    ),
+    "one of a date that cannot be": (
+        [a_run(SAVED, job_id="j1")],
+        [a_job("j2", created_at=-62135596800.0), a_job()],
+        [Kind.TWO_PAID_CALLS],
+    ),
+    "one listed before our first order": ([a_run(SAVED, job_id="j1")], [a_job(), a_job("j2")], []),
+    "a second job beside a typo": (
+        [a_run(State.RENDERING, job_id="nope", job_source=JobSource.PERSON)],
+        [a_job()],
+        [Kind.RUN_WITHOUT_JOB, Kind.JOB_WITHOUT_RUN],
+    ),
+    "charged, and no clip here": (
+        [a_run(FAILED, job_id="j1", spent_microusd=800_000, bills_failed=True)],
+        [a_job(status=JobStatus.EXPIRED)],
+        [Kind.CHARGED_WITHOUT_CLIP],
     ),
     "a job from before": ([], [a_job(created_at=NOW.timestamp() - 8000)], []),
     "a job that hides its prompt": ([a_run(FAILED)], [a_job(prompt=None)], [Kind.JOB_WITHOUT_RUN]),
     "a job that hides its prompt and may be a second one": (
         [a_run(SAVED, job_id="j1")],
-        [a_job(), a_job("j2", prompt=None)],
+        [a_job("j2", prompt=None), a_job()],
         [Kind.PERHAPS_TWO_PAID_CALLS],
     ),
     "one of another length": (
         [a_run(SAVED, job_id="j1")],
-        [a_job(), a_job("j2", prompt=None, seconds=4)],
+        [a_job("j2", prompt=None, seconds=4), a_job()],
         [Kind.JOB_WITHOUT_RUN],
     ),
     "an older job of a run that ended meanwhile": ([yesterdays(FAILED)], [yesterdays_job()], [Kind.LATE_JOB]),
     "an older job of a run that is still in doubt": ([yesterdays(UNCERTAIN)], [yesterdays_job()], []),
-    "two older jobs of one run, which were told of then": (
+    "two older jobs of one run in doubt": (
         [yesterdays(UNCERTAIN)],
         [yesterdays_job(), replace(yesterdays_job(), job_id="j2")],
+        [Kind.TWO_PAID_CALLS],
+    ),
+    "an older job with other words, which a list may have rewritten": (
+        [yesterdays(FAILED)],
+        [yesterdays_job(prompt="a train")],
+        [Kind.JOB_WITHOUT_RUN],
+    ),
+    "an older job of nobody's in a list that shows our words": (
+        [yesterdays(FAILED), a_run(SAVED, 2, job_id="j2")],
+        [a_job("j2"), yesterdays_job(prompt="a train")],
         [],
     ),
-    "an older job of nobody's": ([yesterdays(FAILED)], [yesterdays_job(prompt="a train")], []),
 }
 
 
@@ -107,7 +140,7 @@ CASES: dict[str, tuple[list[Run], list[Job], list[Kind]]] = {
 def test_what_differs_has_a_name(case: str) -> None:
     runs, jobs, kinds = CASES[case]
 
-    differences, _ = compare(books(runs, jobs))
+    differences, _ = compare(sides(runs, jobs))
 
     assert [difference.kind for difference in differences] == kinds
 
@@ -124,12 +157,29 @@ def test_what_differs_has_a_name(case: str) -> None:
     ],
 )
 def test_a_late_job_is_adopted_only_if_it_can_be_nothing_else(runs: list[Run], jobs: list[Job], adopted: int) -> None:
-    assert len(compare(books(runs, jobs))[1]) == adopted
-    assert compare(books(runs, jobs, complete=False))[1] == ()
+    assert len(compare(sides(runs, jobs))[1]) == adopted
+    assert compare(sides(runs, jobs, complete=False))[1] == ()
 
 
 def test_an_incomplete_list_calls_no_job_missing() -> None:
-    assert compare(books([a_run(SAVED, job_id="j1")], [], complete=False))[0] == ()
+    assert compare(sides([a_run(SAVED, job_id="j1")], [], complete=False))[0] == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, ""),
+        ({"shows_all": False}, "list_hides_jobs"),
+        ({"look": Look((), False, "no_paging")}, "no_paging"),
+        ({"look": Look((), True, odd_rows=1)}, "unreadable_row"),
+        ({"look": Look((a_job("j1"), a_job("j2")), True)}, "list_out_of_order"),
+        ({"true_times": False}, "times_not_true"),
+    ],
+)
+def test_an_audit_is_complete_only_if_its_list_shows_everything_in_order(changes: dict[str, Any], why: str) -> None:
+    newer = a_run(SAVED, 2, job_id="j2", submitting_at=NOW + timedelta(minutes=9))
+    both = sides([a_run(SAVED, job_id="j1"), newer], [a_job("j2"), a_job("j1")])
+    assert replace(both, **changes).why_incomplete == why
 
 
 async def test_the_automatic_audit_comes_once_a_day_and_is_kept(
@@ -191,7 +241,8 @@ async def test_a_run_settled_by_hand_after_its_audit_is_held_against_the_list_on
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was released, and the provider made and charged it: the next audit says so, though it begins later."""
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as world:
+    waits = quick_waits(RENDER_DEADLINE_SECONDS="5")
+    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as world:
         simulator.control("POST", "/_sim/speed", {"speed": 0.001})
         admitted = await admit(wish(simulator), world)
         assert isinstance(admitted, Admitted)

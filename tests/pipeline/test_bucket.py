@@ -65,7 +65,7 @@ def make_bucket(at: Simulator, **options: object) -> None:
         data=json.dumps({"id": NAME, "name": NAME, **options}).encode(),
         headers={"Content-Type": "application/json", "apikey": SECRET_KEY, "Authorization": f"Bearer {SECRET_KEY}"},
     )
-    with urllib.request.urlopen(request, timeout=5):
+    with urllib.request.urlopen(request, timeout=60):
         pass
 
 
@@ -118,11 +118,11 @@ async def test_two_that_make_the_bucket_at_once_both_have_it(at: Simulator, buck
 
 async def test_a_link_opens_without_a_key_until_it_ends(at: Simulator, bucket: Bucket, clip: Path) -> None:
     await bucket.put(clip, clip.name)
-    with urllib.request.urlopen(await bucket.link(clip.name, 60), timeout=5) as answer:
+    with urllib.request.urlopen(await bucket.link(clip.name, 60), timeout=60) as answer:
         assert answer.read() == CLIP
     ended = await bucket.link(clip.name, -1)
     with pytest.raises(urllib.error.HTTPError):
-        urllib.request.urlopen(ended, timeout=5)
+        urllib.request.urlopen(ended, timeout=60)
 
 
 async def test_what_is_too_large_is_refused_as_such(at: Simulator, bucket: Bucket, clip: Path) -> None:

@@ -230,7 +230,7 @@ def _wait_until_busy(address: str) -> None:
 def test_a_server_that_runs_and_does_not_answer_is_started_again_if_nobody_uses_it(
     lived_in: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postmaster, "PING_SECONDS", 2)
+    monkeypatch.setattr(postmaster, "PING_SECONDS", 5)
     monkeypatch.setattr(postmaster, "STOP_SECONDS", 1)
     with user(lived_in) as owner:
         assert is_up(owner)
@@ -245,7 +245,7 @@ def test_a_server_that_runs_and_does_not_answer_is_started_again_if_nobody_uses_
 def test_a_server_that_does_not_answer_is_not_ended_under_those_who_use_it(
     lived_in: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postmaster, "PING_SECONDS", 2)
+    monkeypatch.setattr(postmaster, "PING_SECONDS", 5)
     with user(lived_in) as other:
         assert is_up(other)
         mute = psutil.Process(server_pid(lived_in))

@@ -1,7 +1,6 @@
 """The psycopg road, over functions of its own, on a real database and a line that can be cut."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -193,13 +192,12 @@ async def test_an_answer_lost_on_the_last_try_may_have_happened_and_is_not_calle
 
 
 async def test_a_line_that_goes_dead_while_it_stays_open_is_given_up(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(road_psycopg, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(road_psycopg, "ANSWER_SECONDS", 2)
     async with open_line(dsn) as (line, far), open_road(far) as rpc:
         await rpc("say", {})
         line.dead = True
-        begun = time.monotonic()
-        assert await rpc("say", {"word": "there"}) == {"word": "there", "number": None}
-        assert time.monotonic() - begun < 5
+        async with asyncio.timeout(60):
+            assert await rpc("say", {"word": "there"}) == {"word": "there", "number": None}
 
 
 async def test_a_database_that_is_not_there_is_unavailable_within_a_bound(

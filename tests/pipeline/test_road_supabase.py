@@ -1,7 +1,6 @@
 """The REST road on a real PostgREST behind a gateway that can lose answers, over functions of its own."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -131,12 +130,11 @@ async def test_a_redirect_is_not_followed(place: SupabaseProject) -> None:
 async def test_a_line_that_goes_dead_while_it_stays_open_is_given_up(
     place: SupabaseProject, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(road_supabase, "ANSWER_SECONDS", 0.4)
-    place.gateway.trouble("rest", trouble, seconds=30)
+    monkeypatch.setattr(road_supabase, "ANSWER_SECONDS", 2)
+    place.gateway.trouble("rest", trouble, seconds=300)
     async with open_road(place.url, place.service_key) as rpc:
-        begun = time.monotonic()
-        assert await rpc("say", {"word": "there"}) == {"word": "there", "number": None}
-        assert time.monotonic() - begun < 5
+        async with asyncio.timeout(60):
+            assert await rpc("say", {"word": "there"}) == {"word": "there", "number": None}
 
 
 async def test_a_project_that_is_not_there_is_unavailable(place: SupabaseProject) -> None:

@@ -114,7 +114,8 @@ def by_hand(desk: Desk, state: str) -> str:
     desk.write("insert into onetake.users (user_id) values (%s)", asked["user_id"])
     insert = sql.SQL(
         "insert into onetake.runs (ref, day, month, state_since, reserved_at, held_microusd, {}) values"
-        " (%(ref)s, current_date, to_char(now(), 'YYYY-MM'), now(), now(), {}, {}) returning run_id::text"
+        " (%(ref)s, (now() at time zone 'UTC')::date, to_char(now() at time zone 'UTC', 'YYYY-MM'),"
+        " now(), now(), {}, {}) returning run_id::text"
     ).format(columns, PRICE, sql.SQL(", ").join(map(sql.Placeholder, asked)))
     ref = f"OLD{'ABCDEFG'[list(BY_HAND).index(state)]}22"
     found = desk.calls.execute(insert, values | {"ref": ref}).fetchone()
@@ -131,9 +132,10 @@ def by_hand(desk: Desk, state: str) -> str:
     desk.write("update onetake.runs set held_microusd = 0 where run_id = %s", run_id)
     desk.write(f"update onetake.runs set {pocket} = price_microusd where run_id = %s", run_id)
     if pocket != "released_microusd":
-        for period in ("current_date::text", "to_char(now(), 'YYYY-MM')"):
+        for form in ("YYYY-MM-DD", "YYYY-MM"):
             desk.write(
-                f"insert into onetake.budgets as b (period, {pocket}) values ({period}, %s)"
+                f"insert into onetake.budgets as b (period, {pocket})"
+                f" values (to_char(now() at time zone 'UTC', '{form}'), %s)"
                 f" on conflict (period) do update set {pocket} = b.{pocket} + excluded.{pocket}",
                 PRICE,
             )

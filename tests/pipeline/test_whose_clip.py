@@ -23,7 +23,9 @@ from pipeline.run import admit, run
 from pipeline.tending import Tending
 from pipeline.world import World
 from steps.check_limits import Admitted
-from steps.provider import Content
+from steps.clip_file import Facts, Kind
+from steps.download import Content
+from steps.generate_video import Clip
 from steps.videos_protocol import Made, read_answer
 from tests.fixtures import Simulator, open_test_world, simulator_process, wish
 from tests.project import SECRET_KEY, jwt
@@ -140,7 +142,11 @@ async def test_a_crash_with_another_jobs_clip_saves_the_right_one(
         assert hashlib.sha256((await clips.at_hand(row, world)).read_bytes()).hexdigest() == row.file_sha256
     assert at.creates() == 2
     await Tending(world).once()
-    assert not list(world.media.glob(".*")), "what was fetched for the wrong run is gone"
+    assert len(list(world.media.glob(".*"))) == 1, "what was fetched for the wrong run is kept for a day"
+    with psycopg.connect(ledger_dsn) as connection:
+        connection.execute("update onetake.runs set state_since = state_since - interval '25 hours'")
+    await Tending(world).once()
+    assert not list(world.media.glob(".*"))
 
 
 async def test_a_swap_while_a_clip_is_put_leaves_no_note_of_it(
@@ -172,9 +178,24 @@ async def bought(world: World, at: Simulator, prompt: str = "a paper boat") -> R
     return row
 
 
+async def test_a_clip_that_its_row_does_not_name_does_not_get_the_runs_file_name(
+    world: World, at: Simulator, tmp_path: Path
+) -> None:
+    row = await bought(world, at)
+    kept, other = clips.saved_path(row, world), tmp_path / "another job's"
+    before = kept.read_bytes()
+    other.write_bytes(b"clip")
+
+    clip = Clip(other, 4, hashlib.sha256(b"clip").hexdigest(), Facts(Kind.MP4))
+    assert await clips.keep(row, clip, f"{NAME}/elsewhere.mp4", world) == row
+
+    assert kept.read_bytes() == before and other.exists()
+    assert (await fresh(world, row.run_id)).stored == row.stored
+
+
 async def test_a_clip_whose_process_died_before_it_had_its_name_is_found(world: World, at: Simulator) -> None:
     row = await bought(world, at)
-    named, unnamed = clips.path_of(row.run_id, world), clips.fetched_path(row, world)
+    named, unnamed = clips.path_of(row.run_id, Kind.MP4, world), clips.fetched_path(row, world)
     named.rename(unnamed)
     assert await clips.at_hand(row, world) == named
     named.rename(unnamed)
@@ -185,7 +206,7 @@ async def test_a_clip_whose_process_died_before_it_had_its_name_is_found(world: 
 
 async def test_a_file_that_is_not_the_runs_clip_is_not_put_into_the_bucket(world: World, at: Simulator) -> None:
     row = await bought(replace(world, bucket=None), at)
-    path = clips.path_of(row.run_id, world)
+    path = clips.path_of(row.run_id, Kind.MP4, world)
     whole = path.read_bytes()
     path.write_bytes(b"left over from another machine's run")
     await Tending(world).once()
@@ -200,7 +221,7 @@ async def test_storage_that_hangs_does_not_hold_up_a_run(
 ) -> None:
     monkeypatch.setattr(pipeline.clips, "UPLOAD_SOON_SECONDS", 0.3)
     at.trouble("storage", "hang", always=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         row = await bought(world, at)
     assert row.stored is None
 

@@ -1,0 +1,373 @@
+"""What may be concluded about a run whose answer was lost, and about a job that failed. Pure.
+
+DESIGN section 4, "Evidence", has the rules; the numbers below are its numbers. In short: identity before meaning,
+two looks before anything irreversible, a clip beats every word, adoption only of what is certainly ours, and
+"never made" is a claim about one list that this very list must prove, now. When in doubt, stay in doubt.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from pipeline.records import JobSource, Run, State
+from steps.list_jobs import Look
+from steps.video_jobs import Job, JobStatus, same_model, same_words, size_of
+from steps.videos_protocol import Order
+
+NEAR = timedelta(minutes=15)  # owned jobs sent this close to a doubt must all be in the list (rule 6)
+
+
+class Shown(StrEnum):
+    """What a list may show of a request. Not its time: time is a hint (rule 7)."""
+
+    PROMPT = "prompt"
+    SECONDS = "seconds"
+    SIZE = "size"
+    MODEL = "model"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The run of a listed job: how it came to the job, what it ordered, when it was sent and its job known."""
+
+    run_id: UUID
+    source: JobSource | None
+    order: Order
+    sent_at: datetime
+    known_at: datetime
+
+    @property
+    def answered(self) -> bool:
+        return self.source is JobSource.ANSWER
+
+
+def read_owner(row: Mapping[str, Any]) -> Owner:
+    """As the ledger shows it."""
+    return Owner(
+        run_id=UUID(row["run_id"]),
+        source=JobSource(row["source"]) if row["source"] else None,
+        order=Order(**row["order"]),
+        sent_at=datetime.fromisoformat(row["sent_at"]),
+        known_at=datetime.fromisoformat(row["known_at"]),
+    )
+
+
+@dataclass(frozen=True)
+class Books:
+    """The ledger's side of a look, for one provider account. Jobs go by their keys.
+
+    `runs`: those that may have a job and know of none, failed ones included. `owned`: the listed jobs that runs own.
+    `witnesses`: jobs of real answers sent near the doubt, with the nearest before and after it. `began`: the ledger's
+    clock before the first page was asked for. `rivals`: other runs sent within `request_over` of this one.
+    """
+
+    runs: tuple[Run, ...]
+    owned: Mapping[str, Owner]
+    witnesses: Mapping[str, Owner] = field(default_factory=dict)
+    began: datetime | None = None
+    running_shown: bool = False  # the list has shown an owned job that was still rendering
+    rivals: int = 0
+    ours_since: datetime | None = None  # when the first order was sent with this key
+
+
+@dataclass(frozen=True)
+class ListFacts:
+    """What models.toml and the operator say of this account's list.
+
+    `absent_after` (T): the provider's start limit, longest render and list lag together; None if not known.
+    `absence_without_witness`: the operator says that T may replace the witnesses. `exclusive_key`: the operator says
+    that nobody else uses this key.
+    """
+
+    shows_all: bool = True
+    absent_after: timedelta | None = None
+    absence_without_witness: bool = False
+    exclusive_key: bool = False
+
+
+@dataclass(frozen=True)
+class Adopt:
+    """These jobs are these runs'."""
+
+    pairs: tuple[tuple[UUID, str], ...]
+
+
+@dataclass(frozen=True)
+class Absent:
+    """This look shows that the run has no job here: one of those that together prove "never made"."""
+
+
+@dataclass(frozen=True)
+class InDoubt:
+    """`why`: a stable word. `candidates`: jobs that could be the run's; they start the count of looks again."""
+
+    why: str
+    candidates: int = 0
+
+
+Verdict = Adopt | Absent | InDoubt
+
+
+# -- what a job shows of a request
+
+
+def differs(job: Job, order: Order) -> frozenset[Shown]:
+    """The parts that the job shows otherwise than ordered. A size such as `720p` says nothing for certain."""
+    found = set()
+    if job.prompt is not None and not same_words(job.prompt, order.prompt):
+        found.add(Shown.PROMPT)
+    if job.seconds is not None and job.seconds != order.seconds:
+        found.add(Shown.SECONDS)
+    if job.size is not None and size_of(job.size) not in {None, size_of(order.size)}:
+        found.add(Shown.SIZE)
+    if job.model is not None and not same_model(job.model, order.model):
+        found.add(Shown.MODEL)
+    return frozenset(found)
+
+
+def shows(job: Job) -> frozenset[Shown]:
+    shown = {
+        Shown.PROMPT: job.prompt is not None,
+        Shown.SECONDS: job.seconds is not None,
+        Shown.SIZE: job.size is not None and size_of(job.size) is not None,
+        Shown.MODEL: job.model is not None,
+    }
+    return frozenset(name for name, is_shown in shown.items() if is_shown)
+
+
+def is_order_of(job: Job, order: Order) -> bool:
+    """The shown prompt is ours and nothing else shown contradicts: the only ground for adopting (rule 4)."""
+    return job.prompt is not None and not differs(job, order)
+
+
+def could_be(job: Job, order: Order, faithful: frozenset[Shown]) -> bool:
+    """Whether the job may be this order's for all we know. Only what the list shows faithfully can rule it out."""
+    against = differs(job, order) & faithful
+    if Shown.PROMPT in against and _is_cut(job.prompt, order.prompt):
+        against -= {Shown.PROMPT}
+    return not against
+
+
+def _is_cut(shown: str | None, ordered: str) -> bool:
+    """A list may show the beginning of a long prompt only."""
+    begin = " ".join((shown or "").rstrip("…. ").split())
+    return bool(begin) and " ".join(ordered.split()).startswith(begin)
+
+
+def same_request(one: Order, other: Order) -> bool:
+    """The whole request is equal: such runs, and their jobs, are interchangeable among themselves."""
+    same = (one.model, one.seconds, size_of(one.size)) == (other.model, other.seconds, size_of(other.size))
+    return same and same_words(one.prompt, other.prompt)
+
+
+# -- what a list proves about itself
+
+
+def witnesses_of(run: Run, books: Books, apart: timedelta) -> dict[str, Owner]:
+    """Jobs that this list must show now: their real answers came at least `apart` before the look began."""
+    if books.began is None:
+        return {}
+    latest = books.began - apart
+    return {
+        job_id: owner
+        for job_id, owner in books.witnesses.items()
+        if owner.answered and owner.known_at <= latest and owner.run_id != run.run_id
+    }
+
+
+def faithful_fields(look: Look, owners: Mapping[str, Owner]) -> frozenset[Shown]:
+    """What every owned job in the list shows, and as ordered. Without any such job: nothing."""
+    seen = [(job, owners[job.key].order) for job in look.jobs if job.key in owners]
+    if not seen:
+        return frozenset()
+    return frozenset(Shown).intersection(*(shows(job) - differs(job, order) for job, order in seen))
+
+
+def in_order(look: Look, owners: Mapping[str, Owner]) -> bool:
+    """Whether owned jobs stand from new to old: one known before another was sent stands behind it."""
+    listed = [owners[job.key] for job in look.jobs if job.key in owners]
+    return not any(
+        newer.known_at < older.sent_at for place, newer in enumerate(listed) for older in listed[place + 1 :]
+    )
+
+
+def newer_than(look: Look, boundary: Iterable[str]) -> tuple[Job, ...]:
+    """The jobs listed before the first of `boundary`; all of them if none is listed."""
+    ids = set(boundary)
+    end = next((place for place, job in enumerate(look.jobs) if job.key in ids), len(look.jobs))
+    return look.jobs[:end]
+
+
+def shows_running(look: Look, owned: Mapping[str, Owner]) -> bool:
+    """Whether the list shows a job of ours, known by a real answer, that is still rendering."""
+    return any(job.running and (owner := owned.get(job.key)) and owner.answered for job in look.jobs)
+
+
+# -- what a look says about a run in doubt
+
+
+@dataclass(frozen=True)
+class Patience:
+    """`request_over`: after this a request of ours cannot be under way any more. `apart`: LOOK_SECONDS."""
+
+    request_over: timedelta
+    apart: timedelta
+    skew: timedelta
+
+
+def judge(run: Run, look: Look, books: Books, facts: ListFacts, patience: Patience) -> Verdict:
+    """What this look through the list says about this run in doubt."""
+    if run.answered_job_id is not None:
+        return InDoubt("answer_named_a_job")
+    if pairs := _adoptable(run, look, books):
+        return Adopt(pairs)
+    if job := _only_one_it_can_be(run, look, books, facts, patience):
+        return Adopt(((run.run_id, job.job_id),))
+    if candidates := candidates_for(run, look, books, patience):
+        return InDoubt(_why_not_adopted(run, look, candidates), len(candidates))
+    why = _why_absence_proves_nothing(run, look, books, facts, patience)
+    return InDoubt(why) if why else Absent()
+
+
+def candidates_for(run: Run, look: Look, books: Books, patience: Patience) -> tuple[Job, ...]:
+    """Unowned jobs that could be this run's, whatever their times say. Those listed before it was sent could not."""
+    must = witnesses_of(run, books, patience.apart)
+    known = {**books.owned, **must}
+    older = [job_id for job_id, owner in must.items() if run.submitting_at and owner.known_at <= run.submitting_at]
+    rows = newer_than(look, older) if in_order(look, known) else look.jobs
+    faithful = faithful_fields(look, {job_id: owner for job_id, owner in known.items() if owner.answered})
+    unowned = [job for job in rows if job.key not in books.owned]
+    return tuple(job for job in unowned if could_be(job, run.order(), faithful))
+
+
+def _adoptable(run: Run, look: Look, books: Books) -> tuple[tuple[UUID, str], ...]:
+    """Rule 4: as many unowned jobs of this whole request as runs of it without a job, and no answer still to come."""
+    runs = [each for each in _with(run, books.runs) if same_request(each.order(), run.order())]
+    jobs = [job for job in look.jobs if job.key not in books.owned and is_order_of(job, run.order())]
+    if not look.complete or len(jobs) != len(runs) or any(each.state is State.SUBMITTING for each in runs):
+        return ()
+    if any(each.answered_job_id for each in runs):
+        return ()
+    in_turn = sorted(runs, key=lambda each: (each.submitting_at or each.reserved_at, each.run_id))
+    by_age = sorted(jobs, key=lambda job: (job.created_at or 0.0, job.job_id))
+    pairs = zip(in_turn, by_age, strict=True)
+    # Rule 5: a job found in a list may save a run and never fails it, so one that failed is left to a person.
+    return tuple((each.run_id, job.job_id) for each, job in pairs if not has_failed(job, each))
+
+
+def has_failed(job: Job, run: Run) -> bool:
+    """By the list's word, or by what this run saw of it before."""
+    return job.status in {JobStatus.FAILED, JobStatus.EXPIRED} or job.key in run.failed_jobs
+
+
+def _only_one_it_can_be(run: Run, look: Look, books: Books, facts: ListFacts, patience: Patience) -> Job | None:
+    """Rule 4's exception, for a key that nobody else uses: the one unowned job and the one run, at a true time."""
+    unowned = candidates_for(run, look, books, patience)
+    alone = not books.rivals and run.state is State.UNCERTAIN
+    if not (facts.exclusive_key and look.complete and not look.odd_rows and alone and len(unowned) == 1):
+        return None
+    job, times = unowned[0], witnesses_of(run, books, patience.apart)
+    seen = [each for each in look.jobs if each.key in times]
+    if not seen or not all(at_its_time(each, times[each.key], patience.skew) for each in seen):
+        return None
+    if job.prompt is not None or differs(job, run.order()) or has_failed(job, run) or job.created_at is None:
+        return None
+    assert run.submitting_at is not None
+    first, last = run.submitting_at - patience.skew, run.submitting_at + patience.request_over + patience.skew
+    return job if first.timestamp() <= job.created_at <= last.timestamp() else None
+
+
+def at_its_time(job: Job, owner: Owner, skew: timedelta) -> bool:
+    """Whether the list shows this job of ours at a time that the ledger agrees with."""
+    first, last = (owner.sent_at - skew).timestamp(), (owner.known_at + skew).timestamp()
+    return job.created_at is not None and first <= job.created_at <= last
+
+
+def _with(run: Run, runs: Sequence[Run]) -> list[Run]:
+    return [run, *(each for each in runs if each.run_id != run.run_id and each.improved_prompt is not None)]
+
+
+def _why_not_adopted(run: Run, look: Look, candidates: Sequence[Job]) -> str:
+    ours = [job for job in candidates if is_order_of(job, run.order())]
+    if not ours:
+        return "prompts_hidden" if any(job.prompt is None for job in candidates) else "unowned_job"
+    if not look.complete:
+        return look.why_incomplete
+    if all(has_failed(job, run) for job in ours):
+        return "found_but_failed"
+    return "not_one_job_for_each_run"
+
+
+def _why_absence_proves_nothing(run: Run, look: Look, books: Books, facts: ListFacts, patience: Patience) -> str | None:
+    """Rule 6, for a list in which nothing could be this run's; None if the look counts."""
+    if not facts.shows_all:
+        return "list_hides_jobs"
+    if not look.complete:
+        return look.why_incomplete
+    if look.odd_rows:
+        return "unreadable_row"
+    if too_early(run, facts, patience):
+        return "too_early"
+    running = books.running_shown or shows_running(look, books.owned)
+    return _why_not_witnessed(run, look, books, facts, patience, running=running)
+
+
+def too_early(run: Run, facts: ListFacts, patience: Patience) -> bool:
+    """Whether the job may still be on its way into the list."""
+    assert run.submitting_at is not None
+    waits_for = patience.request_over
+    if facts.absent_after is not None:
+        waits_for = max(waits_for, facts.absent_after)
+    return run.age(run.submitting_at) <= waits_for
+
+
+def _why_not_witnessed(
+    run: Run, look: Look, books: Books, facts: ListFacts, patience: Patience, *, running: bool
+) -> str | None:
+    must = witnesses_of(run, books, patience.apart)
+    listed = {job.key: job for job in look.jobs}
+    replaced = facts.absent_after is not None and facts.absence_without_witness
+    sent_at = run.submitting_at
+    assert sent_at is not None
+    checks = {
+        "witness_missing": all(job_id in listed for job_id in must),
+        "witness_changed": not any(differs(listed[each], must[each].order) for each in must if each in listed),
+        "list_out_of_order": in_order(look, {**books.owned, **must}),
+        "running_never_shown": facts.absent_after is not None or running,
+        "no_witness_before": replaced or any(owner.known_at <= sent_at for owner in must.values()),
+        "no_witness_after": replaced or any(owner.sent_at > sent_at for owner in must.values()),
+    }
+    return next((why for why, holds in checks.items() if not holds), None)
+
+
+def never_made(run: Run, looks: int, over: timedelta) -> bool:
+    """Whether the looks that counted so far prove it."""
+    return (
+        run.state is State.UNCERTAIN
+        and run.answered_job_id is None
+        and run.looks_complete >= looks
+        and run.first_look_at is not None
+        and run.last_look_at is not None
+        and run.last_look_at - run.first_look_at >= over
+    )
+
+
+# -- what may end a run that has a job
+
+
+class Ending(StrEnum):
+    """What two looks at the job itself, and the absence of its clip, lead to (rules 2 and 5)."""
+
+    WAIT = "wait"
+    FAIL = "fail"
+    BACK_TO_DOUBT = "back_to_doubt"
+
+
+def ending_of(run: Run, apart: timedelta) -> Ending:
+    """For a run whose job was just seen as failed, with its clip definitely absent."""
+    if run.failing_since is None or run.age(run.failing_since) < apart:
+        return Ending.WAIT
+    return Ending.BACK_TO_DOUBT if run.job_source is JobSource.LIST else Ending.FAIL

@@ -1,0 +1,187 @@
+"""What the provider really made: kept under its own extension, measured, and told if it is not what was ordered."""
+
+import os
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from pipeline import clips
+from pipeline.bucket import Bucket, open_bucket
+from pipeline.ledger import Ledger
+from pipeline.operators import Operators
+from pipeline.records import Run, State
+from pipeline.road import Json, LedgerUnavailable
+from pipeline.run import admit, run
+from pipeline.tending import Tending
+from pipeline.world import World
+from steps.check_limits import Admitted
+from steps.clip_file import Facts, Kind
+from tests.fixtures import Simulator, open_test_world, simulator_process, wish
+from tests.project import SECRET_KEY, jwt
+from tests.steps.media import moov, mp4, webm
+
+NAME = "onetake"
+MOV = mp4(brand=b"qt  ")
+SHORT = mp4(index=moov(1280, 720, 4))
+
+
+@pytest.fixture
+def at() -> Iterator[Simulator]:
+    with simulator_process("--speed", "instant", f"--supabase-key={SECRET_KEY}={jwt('service_role')}") as process:
+        yield process
+
+
+@pytest.fixture
+async def bucket(at: Simulator) -> AsyncIterator[Bucket]:
+    async with open_bucket(at.url.removesuffix("/v1"), SECRET_KEY, NAME) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def world(at: Simulator, ledger_dsn: str, tmp_path: Path) -> AsyncIterator[World]:
+    async with open_test_world(ledger_dsn, at, tmp_path) as opened:
+        yield opened
+
+
+async def bought(world: World, at: Simulator) -> Run:
+    admitted = await admit(wish(at), world)
+    assert isinstance(admitted, Admitted), admitted
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        row = await run(admitted.run_id, world)
+        assert row is not None
+        if row.ended:
+            assert row.state is State.SAVED
+            return row
+    raise AssertionError("not saved")
+
+
+async def odd(world: World, row: Run) -> list[Mapping[str, Any]]:
+    events = await Operators(world.ledger.rpc).events(row.run_id)
+    return [event.detail for event in events if (event.step, event.outcome) == ("save_video", "not_as_ordered")]
+
+
+@pytest.mark.parametrize(
+    ("file", "facts", "as_ordered"),
+    [
+        (mp4(), Facts(Kind.MP4, 720, 1280, 8.0), True),
+        (mp4(index=moov(0, 0, 0)), Facts(Kind.MP4), True),
+        (SHORT, Facts(Kind.MP4, 1280, 720, 4.0), False),
+        (MOV, Facts(Kind.MOV, 720, 1280, 8.0), True),
+        (webm(), Facts(Kind.WEBM, 640, 360, 4.0), False),
+    ],
+    ids=["as ordered", "says nothing", "shorter and wider", "QuickTime", "WebM"],
+)
+async def test_a_run_keeps_what_its_clip_really_is(
+    world: World, at: Simulator, file: bytes, facts: Facts, as_ordered: bool
+) -> None:
+    at.makes(file)
+    row = await bought(world, at)
+    assert row.file == os.fspath(world.media / f"{row.run_id}.{facts.kind}")
+    assert (await clips.at_hand(row, world)).read_bytes() == file
+    assert Facts(Kind(row.clip_kind or ""), row.clip_width, row.clip_height, row.clip_seconds) == facts
+    told = await odd(world, row)
+    assert bool(told) is not as_ordered
+    assert len(told) <= 1
+
+
+async def test_the_timeline_says_what_was_made_and_what_was_ordered(world: World, at: Simulator) -> None:
+    at.makes(SHORT)
+    [detail] = await odd(world, await bought(world, at))
+    assert detail == {"made": "4 s at 1280x720", "ordered": "8 s at 720x1280"}
+
+
+@pytest.mark.parametrize("file", [mp4()[:32], mp4()[:-1], b"", b"{}", bytes(4000)])
+async def test_what_is_no_whole_clip_is_fetched_again(world: World, at: Simulator, file: bytes) -> None:
+    at.makes(file)
+    row = await bought(world, at)
+    assert row.file is not None
+    assert Path(row.file).stat().st_size > 500
+    assert at.creates() == 1
+
+
+async def test_why_a_clip_could_not_be_fetched_is_on_the_timeline_once(world: World, at: Simulator) -> None:
+    at.trouble("content", "status", status=503, times=2)
+    at.makes(b"<html>please sign in\0</html>")
+    at.makes(b"<html>please wait</html>")
+    at.makes(b"<html>please wait</html>")
+    row = await bought(world, at)
+    events = await Operators(world.ledger.rpc).events(row.run_id)
+    told = [event.detail for event in events if event.outcome == "not_fetched"]
+    assert [detail["status"] for detail in told] == [503, 200, 200]
+    assert told[2]["words"] == "not a video; it begins: <html>please wait</html>"
+
+
+async def test_a_crash_before_the_facts_were_noted_loses_only_their_place_on_the_row(
+    world: World, at: Simulator
+) -> None:
+    real = world.ledger.rpc
+
+    async def rpc(name: str, args: Mapping[str, Json]) -> Json:
+        if name == "note_clip":
+            raise LedgerUnavailable("the process died here")
+        return await real(name, args)
+
+    at.makes(MOV)
+    with pytest.raises(LedgerUnavailable):
+        await bought(replace(world, ledger=Ledger(rpc)), at)
+    [path] = world.media.glob("*.mov")
+    row = await world.ledger.load(path.stem)
+    assert row is not None
+    assert (row.state, row.clip_kind) == (State.SAVED, None)
+    assert clips.facts_of(row, await clips.at_hand(row, world)) == Facts(Kind.MOV, 720, 1280, 8.0)
+
+
+async def test_facts_of_another_jobs_clip_are_not_noted(world: World, at: Simulator) -> None:
+    row = await bought(world, at)
+    facts = {"kind": "mov", "width": 1, "height": 1, "seconds": 1.0}
+    await world.ledger.rpc("note_clip", {"run_id": str(row.run_id), "sha256": "f" * 64, "facts": facts})
+    assert replace(await fresh(world, row), read_at=row.read_at) == row
+
+
+async def fresh(world: World, row: Run) -> Run:
+    found = await world.ledger.load(row.run_id)
+    assert found is not None
+    return found
+
+
+async def test_a_clip_that_is_no_mp4_goes_to_the_bucket_and_comes_back(
+    world: World, at: Simulator, bucket: Bucket
+) -> None:
+    at.makes(webm())
+    row = await bought(world, at)
+    with_bucket = replace(world, bucket=bucket)
+    await Tending(with_bucket).once()
+    name = f"{row.run_id}.webm"
+    assert (await fresh(world, row)).stored == f"{NAME}/{name}"
+    there = at.control("GET", "/_sim/supabase")["buckets"][NAME]["objects"]
+    assert there[name]["content_type"] == "video/webm"
+    (world.media / name).unlink()
+    assert (await clips.at_hand(await fresh(world, row), with_bucket)).name == name
+
+
+async def test_a_clip_that_is_no_mp4_is_dropped_when_it_is_old(world: World, at: Simulator, ledger_dsn: str) -> None:
+    at.makes(webm())
+    row = await bought(world, at)
+    assert row.file is not None
+    long_ago = time.time() - 8 * 86_400
+    os.utime(row.file, (long_ago, long_ago))
+    with psycopg.connect(ledger_dsn, autocommit=True) as connection:
+        connection.execute("update onetake.runs set state = 'delivered', saved_at = saved_at - interval '8 days'")
+    await Tending(replace(world, keep_days=7)).once()
+    assert not Path(row.file).exists()
+    assert (await fresh(world, row)).dropped_at is not None
+
+
+async def test_a_crash_before_its_name_leaves_a_clip_that_gets_the_right_one(world: World, at: Simulator) -> None:
+    at.makes(webm())
+    row = await bought(world, at)
+    assert row.file is not None
+    Path(row.file).replace(clips.fetched_path(row, world))
+    await Tending(world).once()
+    assert Path(row.file).exists()

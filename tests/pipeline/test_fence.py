@@ -1,0 +1,160 @@
+"""What an answer leads to, whoever books it and whenever: at once, after a crash, or in a restored ledger."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from pipeline import fence, words
+from pipeline.answers import KeptAnswer
+from pipeline.ledger import Ledger, Won
+from pipeline.operators import Operators
+from pipeline.records import JobSource, Run, State
+from pipeline.road import Json
+from pipeline.run import admit, run
+from pipeline.world import World
+from steps.check_limits import Admitted
+from steps.videos_protocol import Answer
+from tests.fixtures import Simulator, open_test_world, quick_waits, wish
+
+MADE = Answer(200, '{"id": "video_1", "status": "queued"}')
+REFUSED = Answer(400, '{"error": {"message": "no such size"}}')
+
+
+@pytest.fixture
+async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[World]:
+    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits()) as world:
+        yield world
+
+
+async def approved(world: World, at: Simulator, user: str = "cli:a") -> Run:
+    answer = await admit(wish(at, f"a boat of {user}", user_id=user), world)
+    assert isinstance(answer, Admitted), answer
+    row = await fresh(world, answer)
+    assert (await words.validate(row, world)).state is State.APPROVED
+    return await fresh(world, row)
+
+
+async def sent(world: World, at: Simulator, user: str = "cli:a") -> tuple[Run, str]:
+    """A run whose request may have left, and its winner's token."""
+    row, token = await approved(world, at, user), uuid4().hex
+    assert isinstance(await world.ledger.begin_submission(row.run_id, token), Won)
+    return await fresh(world, row), token
+
+
+async def fresh(world: World, row: Run | Admitted) -> Run:
+    found = await world.ledger.load(row.run_id)
+    assert found is not None
+    return found
+
+
+async def test_time_spent_waiting_for_the_fence_counts_against_the_submit_deadline(
+    world: World, simulator: Simulator
+) -> None:
+    now, real = [0.0], world.ledger.rpc
+
+    async def slow(name: str, args: Mapping[str, Json]) -> Json:
+        answer = await real(name, args)
+        now[0] += 60 if name == "begin_submission" else 0
+        return answer
+
+    row = await approved(world, simulator)
+    ended = await run(row.run_id, replace(world, ledger=Ledger(slow), boot_seconds=lambda: now[0]))
+
+    assert ended is not None and (ended.state, ended.reason) == (State.FAILED, "never_sent")
+    assert simulator.creates() == 0
+
+
+async def test_the_configured_providers_rule_for_429_does_not_apply_to_another_providers_answer(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    async with open_test_world(ledger_dsn, simulator, tmp_path, refuses_429_before_work=True) as world:
+        elsewhere = replace(world, shop=replace(world.shop, key_fingerprint="another"))
+        row, token = await sent(world, simulator)
+        await fence.book(KeptAnswer(row.run_id, token, Answer(429, "{}")), row, elsewhere)
+        unclear = await fresh(world, row)
+        row, token = await sent(world, simulator, "cli:b")
+        await fence.book(KeptAnswer(row.run_id, token, Answer(429, "{}")), row, world)
+        refused = await fresh(world, row)
+
+    assert (unclear.state, unclear.doubt) == (State.UNCERTAIN, "rate_limited")
+    assert (refused.state, refused.reason) == (State.FAILED, "rate_limited")
+
+
+async def test_an_answer_that_names_another_runs_job_leaves_the_run_in_doubt(
+    world: World, simulator: Simulator
+) -> None:
+    owner, token = await sent(world, simulator, "cli:a")
+    await fence.book(KeptAnswer(owner.run_id, token, MADE), owner, world)
+    other, token = await sent(world, simulator, "cli:b")
+    await fence.book(KeptAnswer(other.run_id, token, MADE), other, world)
+
+    other = await fresh(world, other)
+    assert (other.state, other.doubt, other.job_id) == (State.UNCERTAIN, "job_owned_by_another_run", None)
+    assert other.answered_job_id == "video_1"
+    assert (await fresh(world, owner)).job_id == "video_1"
+
+
+@pytest.mark.parametrize("meanwhile", ["submitting", "uncertain", "adopted"])
+async def test_a_clear_no_ends_the_run_whatever_was_believed_meanwhile(
+    world: World, simulator: Simulator, meanwhile: str
+) -> None:
+    row, token = await sent(world, simulator)
+    if meanwhile != "submitting":
+        await world.ledger.mark_uncertain(row.run_id, "lost", token=token)
+    if meanwhile == "adopted":
+        assert (await world.ledger.record_submission(row.run_id, "video_9", JobSource.LIST)).recorded
+
+    await fence.book(KeptAnswer(row.run_id, token, REFUSED), row, world)
+
+    row = await fresh(world, row)
+    assert (row.state, row.reason, row.job_id, row.held_microusd) == (State.FAILED, "bad_request", None, 0)
+
+
+async def test_an_unclear_answer_is_kept_on_the_timeline(world: World, simulator: Simulator) -> None:
+    row, token = await sent(world, simulator)
+    await fence.book(KeptAnswer(row.run_id, token, Answer(502, "upstream\0 busy")), row, world)
+
+    events = await Operators(world.ledger.rpc).events(row.run_id)
+    kept = [event.detail for event in events if event.outcome == "answer_kept"]
+    assert kept == [{"status": 502, "body": "upstream busy"}]
+
+
+@pytest.mark.parametrize(("known", "why"), [(True, "another_token"), (False, "unknown_run")])
+async def test_a_kept_answer_that_fits_no_run_goes_to_the_operators(
+    world: World, simulator: Simulator, known: bool, why: str
+) -> None:
+    row, _ = await sent(world, simulator)
+    stray = KeptAnswer(row.run_id if known else uuid4(), "t" * 32, MADE)
+    world.answers.keep(stray)
+
+    await fence.replay_answers(world)
+
+    [told] = await Operators(world.ledger.rpc).stray_answers(9)
+    assert (told.why, told.status, told.body) == (why, 200, MADE.body)
+    assert (world.answers.get(stray.run_id) is None) is known, "another ledger's answer stays on disk"
+    assert (await fresh(world, row)).state is State.SUBMITTING
+
+
+async def test_a_run_whose_answer_is_on_disk_is_not_sent_again_after_its_ledger_was_restored(
+    world: World, simulator: Simulator
+) -> None:
+    row = await approved(world, simulator)
+    world.answers.keep(KeptAnswer(row.run_id, "t" * 32, MADE))
+
+    ended = await run(row.run_id, world)
+
+    assert ended is not None and (ended.state, ended.reason) == (State.FAILED, "already_sent")
+    assert simulator.creates() == 0
+
+
+async def test_nothing_is_bought_that_the_media_folder_cannot_take(world: World, simulator: Simulator) -> None:
+    row = await approved(world, simulator)
+    world.media.write_bytes(b"a file where the folder should be")
+
+    ended = await run(row.run_id, world)
+
+    assert ended is not None and (ended.state, ended.reason) == (State.FAILED, "disk_full")
+    assert simulator.creates() == 0

@@ -1,0 +1,17 @@
+"""What passes on every road to the ledger."""
+
+from collections.abc import Mapping
+
+from pipeline.road import Json, asking_again
+
+
+async def test_what_postgresql_cannot_keep_is_taken_out_at_any_depth() -> None:
+    sent: dict[str, Json] = {}
+
+    async def rpc(name: str, args: Mapping[str, Json]) -> Json:
+        sent.update(args)
+        return name
+
+    shown: dict[str, Json] = {"words": "n\0ul", "detail": {"k\0ey": ["half \ud800", 7, None, {"deep": "\0"}]}}
+    assert await asking_again(rpc)("note", shown) == "note"
+    assert sent == {"words": "nul", "detail": {"key": ["half ?", 7, None, {"deep": ""}]}}
