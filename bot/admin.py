@@ -11,14 +11,14 @@ from markupsafe import Markup
 
 from bot import sentences
 from bot.address import user_id
-from bot.admin_verbs import VERBS, Office, found, more_is_known, pause, settle_not_charged, usage
+from bot.admin_verbs import VERBS, pause, usage
 from bot.alarms import cause
-from bot.ordering import Enqueue
+from bot.office import Desk, Office
 from bot.replies import Replies
+from bot.settle_verbs import more_is_known, not_charged
 from bot.taps import AdminTap
 from bot.words import N_, Words, code
 from pipeline.amounts import lasting, whole_cents
-from pipeline.ledger import Ledger
 from pipeline.operators import Controls, Operators, Stats
 from pipeline.records import Run, State
 
@@ -40,12 +40,10 @@ async def admin(
     command: CommandObject,
     words: Words,
     sender: User,
-    ledger: Ledger,
-    operators: Operators,
-    enqueue: Enqueue,
+    desk: Desk,
     replies: Replies,
 ) -> None:
-    office = Office(user_id(sender.id), words, ledger, operators, enqueue)
+    office = Office(user_id(sender.id), words, desk)
     verb, *arguments = (command.args or "").split()[:40] or [""]
     if not verb:
         await replies.to(message, *await overview(office))
@@ -159,19 +157,17 @@ async def tapped(
     tap: CallbackQuery,
     callback_data: AdminTap,
     words: Words,
-    ledger: Ledger,
-    operators: Operators,
-    enqueue: Enqueue,
+    desk: Desk,
     replies: Replies,
 ) -> None:
     assert tap.message is not None, "the filter asked for one"
-    office = Office(user_id(tap.from_user.id), words, ledger, operators, enqueue)
+    office = Office(user_id(tap.from_user.id), words, desk)
     match callback_data.act:
         case "found":
             await replies.tap(tap)
             question = words(
-                "🔖 Answer with the provider's job id of {ref}; its price then counts as spent. "
-                "Nothing is changed until then.",
+                "🔖 Answer with the provider's job id of {ref}. It is looked up there first; "
+                "nothing is changed until then.",
                 ref=code(callback_data.ref),
             )
             await replies.to(
@@ -185,26 +181,26 @@ async def tapped(
                 "its money becomes free, and its user is told that nothing was made.",
                 ref=code(callback_data.ref),
             )
-            mark = _mark_of(await ledger.find(callback_data.ref))
+            mark = _mark_of(await desk.ledger.find(callback_data.ref))
             yes = _button(words, N_("🚫 Yes, not charged · {ref}"), "sure", callback_data.ref, mark)
             await replies.to(tap.message, question, InlineKeyboardMarkup(inline_keyboard=[[yes]]))
             return
         case "sure":
             await replies.tap(tap)
-            run = await ledger.find(callback_data.ref)
+            run = await desk.ledger.find(callback_data.ref)
             said = (
-                await settle_not_charged(office, run)
+                await not_charged(office, run)
                 if run is not None and _mark_of(run) == callback_data.shown
-                else more_is_known(office, callback_data.ref)
+                else more_is_known(words, callback_data.ref)
             )
             await replies.rewrite(tap.message, said, None)
             return
         case "pause":
             await pause(office, [])
         case "resume":
-            paused_at = (await operators.controls()).paused_at
+            paused_at = (await desk.operators.controls()).paused_at
             stale = _mark(paused_at) != callback_data.shown
-            if stale or (await operators.resume_if(paused_at, office.who)).changed:
+            if stale or (await desk.operators.resume_if(paused_at, office.who)).changed:
                 await replies.tap(tap, words.plain(N_("Somebody has paused or resumed since. Nothing was changed.")))
                 await replies.rewrite(tap.message, *await overview(office))
                 return
@@ -217,9 +213,7 @@ async def job_id(
     bot: Bot,
     words: Words,
     sender: User,
-    ledger: Ledger,
-    operators: Operators,
-    enqueue: Enqueue,
+    desk: Desk,
     replies: Replies,
 ) -> None:
     """The answer to "which job is it?"."""
@@ -227,8 +221,8 @@ async def job_id(
     ref = re.search(r"\b[A-Z2-7]{6}\b", asked.text or "") if asked else None
     if asked is None or asked.from_user is None or asked.from_user.id != bot.id or ref is None:
         return
-    office = Office(user_id(sender.id), words, ledger, operators, enqueue)
-    await replies.to(message, await found(office, [ref.group(), *(message.text or "").split()]))
+    office = Office(user_id(sender.id), words, desk)
+    await replies.to(message, await VERBS["found"](office, [ref.group(), *(message.text or "").split()[:40]]))
 
 
 def make_router() -> Router:

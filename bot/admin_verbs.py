@@ -6,17 +6,15 @@ Effects  the ledger's functions for operators, each with who asked
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from bot import sentences
-from bot.ordering import Enqueue
+from bot.office import Office
 from bot.run_taps import receipt_text
+from bot.settle_verbs import DESPITE, EARLY, UNSEEN, found, no_such_run, not_charged, take_back
 from bot.words import N_, Words, code
-from pipeline.ledger import Ledger
-from pipeline.operators import LimitNotSet, Operators
-from pipeline.records import Run
+from pipeline.operators import LimitNotSet
 
 LIMIT_NOT_SET: Mapping[str, str] = {
     "unknown_limit": N_("there is no limit of this name"),
@@ -25,25 +23,16 @@ LIMIT_NOT_SET: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Office:
-    """What the operators' verbs use."""
-
-    who: str
-    words: Words
-    ledger: Ledger
-    operators: Operators
-    enqueue: Enqueue
-
-
 def usage(words: Words) -> Markup:
     return words(
         "<code>/admin</code> shows the state of things: money, doubts, switches.\n"
         "<code>/admin pause REASON</code> stops buying; what was bought goes on. <code>/admin resume</code> ends it.\n"
         "<code>/admin show REF</code> tells all about one video.\n"
-        "<code>/admin found REF JOB</code>: the provider's books show that it was made, as this job; "
-        "its price counts as spent and the video is fetched.\n"
-        "<code>/admin notcharged REF</code>: they show that it was not made; its price is free again.\n"
+        "<code>/admin found REF JOB</code>: the provider's books show that it was made, as this job. The job is looked "
+        "up there first; to insist, add <code>unseen REASON</code> or <code>despite REASON</code>.\n"
+        "<code>/admin notcharged REF</code>: they show that it was not made; its price is free again. While it may "
+        "still turn up, add <code>early REASON</code>.\n"
+        "<code>/admin takeback REF</code> undoes the last of these two.\n"
         "<code>/admin block ID REASON</code>, <code>/admin unblock ID</code>: whether somebody may order. "
         "<code>/admin invite ID</code> puts them on the list of those who may while the rollout is allowlist.\n"
         "<code>/admin limits</code> lists every limit by its key; <code>/admin limit KEY VALUE</code> sets one, "
@@ -65,74 +54,31 @@ async def resume(office: Office, _: list[str]) -> Markup:
     return office.words("▶ Resumed: videos can be bought again, and every breaker is closed.")
 
 
-async def found(office: Office, arguments: list[str]) -> Markup:
-    words = office.words
-    if len(arguments) != 2:
-        return usage(words)
-    run = await office.ledger.find(arguments[0])
-    if run is None:
-        return words("There is no run {ref}. Nothing was changed.", ref=arguments[0])
-    recorded = await office.operators.settle_found(run.run_id, arguments[1], office.who)
-    if recorded.recorded and run.file is not None:
-        return words(
-            "{ref} is job {job}, and its video is here already. Nothing was changed.",
-            ref=run.ref,
-            job=code(arguments[1]),
-        )
-    if recorded.recorded:
-        await office.enqueue(run.run_id)
-        return words(
-            "{ref} is job {job}. Its price counts as spent; the video is fetched now.",
-            ref=run.ref,
-            job=code(arguments[1]),
-        )
-    if recorded.why == "owned":
-        return words(
-            "Job {job} is run {ref}'s already. Nothing was changed.",
-            job=code(arguments[1]),
-            ref=recorded.owner or "?",
-        )
-    return words(
-        "{ref} is neither in doubt nor parked: {state}. Nothing was changed.",
-        ref=run.ref,
-        state=sentences.state(run, words),
-    )
+async def _found(office: Office, arguments: list[str]) -> Markup:
+    """REF JOB, and to insist: unseen or despite, with a reason."""
+    if len(arguments) < 2:
+        return usage(office.words)
+    ref, job_id, *insists = arguments
+    word = insists[0].lower() if insists else None
+    if word not in {None, UNSEEN, DESPITE}:
+        return usage(office.words)
+    return await found(office, ref, job_id, word, " ".join(insists[1:]) or None)
 
 
-async def not_charged(office: Office, arguments: list[str]) -> Markup:
-    words = office.words
+async def _not_charged(office: Office, arguments: list[str]) -> Markup:
+    """REF, and a reason if there is one; after `early` there must be one."""
     run = await office.ledger.find(arguments[0]) if arguments else None
     if run is None:
-        return usage(words) if not arguments else words("There is no run {ref}. Nothing was changed.", ref=arguments[0])
-    return await settle_not_charged(office, run, " ".join(arguments[1:]) or None)
+        return no_such_run(office.words, arguments[0]) if arguments else usage(office.words)
+    early = arguments[1:2] != [] and arguments[1].lower() == EARLY
+    why = " ".join(arguments[2 if early else 1 :]) or None
+    return await not_charged(office, run, why, early=early)
 
 
-async def settle_not_charged(office: Office, run: Run, why: str | None = None) -> Markup:
-    """Of this run as it was shown."""
-    words = office.words
-    shown = {"state": run.state.value, "job_id": run.job_id}
-    settled = await office.operators.settle_not_charged(run.run_id, office.who, why, shown)
-    fresh = await office.ledger.find(run.ref) or run
-    if settled.settled or fresh.reason == "not_charged":  # by this very call, perhaps, its first answer lost
-        await office.enqueue(run.run_id)
-        return words(
-            "{ref} is settled as not charged: {held} is free again, its user is told.",
-            ref=run.ref,
-            held=words.usd(run.price_microusd),
-        )
-    if settled.why == "changed":
-        return more_is_known(office, run.ref)
-    return words(
-        "{ref} is neither in doubt nor parked: {state}. Nothing was changed.",
-        ref=run.ref,
-        state=sentences.state(fresh, words),
-    )
-
-
-def more_is_known(office: Office, ref: str) -> Markup:
-    return office.words(
-        "More is known of {ref} than this message tells; look again with /admin. Nothing was changed.", ref=ref
-    )
+async def _take_back(office: Office, arguments: list[str]) -> Markup:
+    if not arguments:
+        return usage(office.words)
+    return await take_back(office, arguments[0], " ".join(arguments[1:]) or None)
 
 
 async def _show(office: Office, arguments: list[str]) -> Markup:
@@ -209,8 +155,9 @@ async def _limits(office: Office, _: list[str]) -> Markup:
 VERBS: Mapping[str, Callable[[Office, list[str]], Awaitable[Markup]]] = {
     "pause": pause,
     "resume": resume,
-    "found": found,
-    "notcharged": not_charged,
+    "found": _found,
+    "notcharged": _not_charged,
+    "takeback": _take_back,
     "show": _show,
     "block": _block,
     "unblock": _unblock,

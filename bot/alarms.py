@@ -11,7 +11,7 @@ from bot.address import user_id
 from bot.outbox import NotSaid, Outbox
 from bot.replies import compose
 from bot.sentences import FAILURES, NOTHING, UNKNOWN_FAILURE
-from bot.words import N_, Words
+from bot.words import N_, Words, code
 from pipeline.alerts import Alert, Alerts
 from pipeline.customers import Customers
 from pipeline.road import LedgerError
@@ -63,11 +63,27 @@ def _late_job(alert: Alert, words: Words) -> Markup:
 
 def _two_paid_calls(alert: Alert, words: Words) -> Markup:
     return words(
-        "🚨 The provider was paid twice for one run, which must never happen: {what}. Stop with "
+        "🚨 The provider was paid twice for {ref}, which must never happen: job {job} is one more. Stop with "
         "<code>/admin pause</code> and look into the provider's books. "
-        "Something between us and the provider may repeat requests.",
-        what=" ".join(filter(None, (alert.detail.get("ref"), alert.detail.get("words")))).rstrip("."),
+        "Something between us and the provider may repeat requests. Once it is explained: {command}.",
+        **_told(alert, words),
     )
+
+
+def _perhaps_two_paid_calls(alert: Alert, words: Words) -> Markup:
+    return words(
+        "⚠️ Possibly two paid calls for {ref}: no run owns job {job}, which shows no prompt and may be a second one of "
+        "it. Look into the provider's books. Once it is explained: {command}.",
+        **_told(alert, words),
+    )
+
+
+def _told(alert: Alert, words: Words) -> dict[str, object]:
+    """The run and the job of a difference, and how to close it."""
+    ref, job_id = alert.detail.get("ref"), alert.detail.get("job_id")
+    fetch = f"/admin found {ref or '?'} {job_id or '?'}"
+    command = words.plain(N_('onetake audit --explain {subject} --why "REASON"'), subject=job_id or ref or "?")
+    return {"ref": ref or "?", "job": code(job_id or "?"), "command": code(command), "fetch": code(fetch)}
 
 
 def _budget(alert: Alert, words: Words) -> Markup:
@@ -129,14 +145,40 @@ def _our_side(alert: Alert, words: Words) -> Markup:
     )
 
 
+# A difference between the provider's books and ours, by its kind.
+DIFFERENCES: Mapping[str, str] = {
+    "job_without_run": N_("no run owns the provider's job {job}"),
+    "run_without_job": N_("{ref} has job {job}, which the provider does not show"),
+    "released_but_made": N_(
+        "{ref} failed and its money was released, but the provider shows its job {job} as made; {fetch} fetches it"
+    ),
+    "charged_but_failed": N_("{ref} was charged, but the provider shows its job {job} as failed, which is not billed"),
+    "charged_without_clip": N_("{ref} was charged, and its video is not here"),
+    "not_as_ordered": N_("job {job} of {ref} has another length or size than ordered"),
+}
+UNKNOWN_DIFFERENCE = N_("the two differ on {ref}, job {job}")
+
+
 def _audit(alert: Alert, words: Words) -> Markup:
-    return words.count(
-        "📒 The audit found {n} difference between the provider's books and the ledger: {first}. "
-        "Run <code>onetake audit</code>.",
-        "📒 The audit found {n} differences between the provider's books and the ledger; the first: "
-        "{first}. Run <code>onetake audit</code>.",
-        int(alert.detail["differences"]),
-        first=str(alert.detail.get("words") or "").rstrip("."),
+    told = _told(alert, words)
+    amount = int(alert.detail.get("microusd") or 0)
+    return words(
+        "📒 The audit found a difference between the provider's books and the ledger: {what}{amount}. "
+        "<code>onetake audit</code> lists all that are open. Once it is explained: {command}.",
+        what=words(DIFFERENCES.get(str(alert.detail.get("kind")), UNKNOWN_DIFFERENCE), **told),
+        amount=f" ({words.usd(amount)})" if amount else "",
+        command=told["command"],
+    )
+
+
+def _stray_answer(alert: Alert, words: Words) -> Markup:
+    ref = alert.detail.get("ref")
+    said = " ".join(str(alert.detail.get("words") or "").split())
+    return words(
+        "📨 An answer of the provider that fits no run was kept{ref}. It may name a job that was paid for: look for it "
+        "in the provider's books{said}. The operators' page shows it whole under Audit.",
+        ref=words(" (it came for {ref})", ref=ref) if ref else "",
+        said=words(" (“{said}”)", said=said[:DETAIL_CHARACTERS_MAX]) if said else "",
     )
 
 
@@ -162,12 +204,14 @@ SAYINGS: Mapping[str, Callable[[Alert, Words], Markup]] = {
     "parked": _parked,
     "late_job": _late_job,
     "two_paid_calls": _two_paid_calls,
+    "perhaps_two_paid_calls": _perhaps_two_paid_calls,
     "budget": _budget,
     "failure_rate": _failure_rate,
     "breaker": _breaker,
     "model_gone": _model_gone,
     "our_side": _our_side,
     "audit": _audit,
+    "stray_answer": _stray_answer,
     "template": _template,
     "storage": _storage,
 }

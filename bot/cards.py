@@ -17,6 +17,7 @@ from bot.words import N_, Words, tame
 from pipeline.amounts import lasting
 from pipeline.estimate import Expected
 from pipeline.records import Run, State
+from steps.clip_file import Facts
 from steps.write_caption import CAPTION_UNITS_MAX, units
 
 QUOTE_CHARACTERS_MAX = 900
@@ -193,6 +194,8 @@ def _rendering(run: Run, words: Words, scene: Scene) -> _Page:
 
 def _elapsed(run: Run, words: Words, scene: Scene) -> Markup:
     """Time and an honest estimate; a share only where the provider gives one."""
+    if run.failing_since is not None:
+        return words("🔎 It seems to have failed; checking once more. Nothing is decided yet.")
     elapsed = run.age(run.rendering_at).total_seconds()
     shown = lasting(TICK_SECONDS * (elapsed // TICK_SECONDS)) if elapsed >= TICK_SECONDS else ""
     share = words(" {n} %.", n=run.progress) if run.progress else ""
@@ -284,11 +287,12 @@ _PAGES = {
 }
 
 
-def caption(run: Run, words: Words, *, demo: bool) -> Markup:
+def caption(run: Run, words: Words, *, demo: bool, facts: Facts | None = None) -> Markup:
     """The video's own words: caption and hashtags, at most 1024 UTF-16 units as Telegram counts them."""
     tags = " ".join(run.hashtags or ())
+    odd = sentences.not_as_ordered(run, facts, words) if facts else ""
     note = words.plain("Demo: simulated, nothing was really charged.") if demo else ""
-    tail = "\n\n".join(part for part in (tags, note) if part)
+    tail = "\n\n".join(part for part in (tags, odd, note) if part)
     body = tame(run.caption or run.title or "")
     room = CAPTION_UNITS_MAX - units(tail) - 2
     while units(body) > room:

@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from aiogram.exceptions import TelegramAPIError
-from aiogram.methods import SendVideo
+from aiogram.methods import SendDocument, SendVideo
 from aiogram.types import FSInputFile, Message
 
 from bot.address import Address, address_of
@@ -39,9 +39,11 @@ from bot.replies import compose, reply_parameters
 from bot.sentences import failure
 from bot.words import Words
 from pipeline.cancel import stop
+from pipeline.clips import facts_of
 from pipeline.records import Run, State
 from pipeline.road import LedgerUnavailable
 from pipeline.telling import Telling
+from steps.clip_file import Kind
 
 TELLING_SECONDS = 15.0  # nobody else tells meanwhile; prolonged while we are at it
 AGAIN = timedelta(seconds=5)  # after an answer of Telegram's was lost
@@ -160,21 +162,38 @@ class Courier:
             await self._telling.told(run, delivered=True, message_id=sent.message_id)
             self._board.touch(run.run_id)
 
-    async def _video(self, run: Run, address: Address, reply_to: int | None) -> SendVideo:
+    async def _video(self, run: Run, address: Address, reply_to: int | None) -> SendVideo | SendDocument:
         words = Words(address.language)
+        path = await self._clip_of(run) if address.file_id is None else None
+        facts = await asyncio.to_thread(facts_of, run, path)
+        file = FSInputFile(path, filename=f"onetake-{run.ref}.{facts.kind}") if path else str(address.file_id)
+        text = caption(run, words, demo=self._offer.demo, facts=facts)
+        reply = reply_parameters(reply_to or address.message_id)
+        buttons = under_video(run, words, take=1)
+        if facts.kind is not Kind.MP4:  # Telegram plays MP4 only; the others arrive as files
+            return SendDocument(
+                chat_id=address.chat_id,
+                document=file,
+                caption=text,
+                parse_mode="HTML",
+                disable_content_type_detection=True,  # else its file id may be a video's, which is no document's
+                reply_parameters=reply,
+                message_thread_id=address.thread_id,
+                reply_markup=buttons,
+            )
         width, height = dimensions(run.size)
         return SendVideo(
             chat_id=address.chat_id,
-            video=address.file_id or FSInputFile(await self._clip_of(run), filename=f"onetake-{run.ref}.mp4"),
-            caption=caption(run, words, demo=self._offer.demo),
+            video=file,
+            caption=text,
             parse_mode="HTML",
-            width=width,
-            height=height,
-            duration=run.seconds,
+            width=facts.width or width,
+            height=facts.height or height,
+            duration=max(1, round(facts.seconds or run.seconds)),
             supports_streaming=True,
-            reply_parameters=reply_parameters(reply_to or address.message_id),
+            reply_parameters=reply,
             message_thread_id=address.thread_id,
-            reply_markup=under_video(run, words, take=1),
+            reply_markup=buttons,
         )
 
     async def _could_not(self, run: Run, error: Exception) -> None:

@@ -21,6 +21,7 @@ from bot.deliver import Courier
 from bot.greeter import Greeter
 from bot.meter import Meter
 from bot.offer import Offer
+from bot.office import Desk
 from bot.ordering import Enqueue, Orders
 from bot.outbox import Outbox, Time
 from bot.replies import Replies
@@ -29,6 +30,7 @@ from bot.throttle import Throttle
 from bot.words import N_, Words, language_of
 from pipeline.alerts import Alerts
 from pipeline.background import Background
+from pipeline.config import Waits
 from pipeline.customers import Customers
 from pipeline.ledger import Ledger
 from pipeline.operators import Operators
@@ -67,6 +69,7 @@ class Back:
     ledger: Ledger
     operators: Operators
     shop: Shop
+    waits: Waits
     offer: Offer
     enqueue: Enqueue
     admins: frozenset[int]
@@ -97,6 +100,7 @@ async def open_front(bot: Bot, back: Back, *, alarms: bool = True, time: Time = 
         telling=telling,
         replies=replies,
         admins=back.admins,
+        desk=Desk(back.ledger, back.operators, back.enqueue, back.shop, back.waits),
     )
     beside = [board.keep()]
     if alarms:

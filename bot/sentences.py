@@ -14,6 +14,7 @@ from pipeline.amounts import lasting
 from pipeline.ledger import Amended
 from pipeline.records import Run, State
 from steps.check_limits import PromptProblem, RefusalKind, Refused
+from steps.clip_file import Facts, as_ordered
 
 NOTHING = N_("Nothing was charged.")
 NOTHING_FOR_THIS = N_("Nothing was charged for this one.")  # the other one may cost something
@@ -57,7 +58,8 @@ FAILURES: Mapping[str, tuple[str, str]] = {
             "Try again makes another video, at its price."
         ),
     ),
-    "disk_full": (N_("There is no room left for videos on our machine."), OPERATOR),
+    "disk_full": (N_("Our machine cannot store a video right now."), OPERATOR),
+    "already_sent": (N_("Your video was already ordered once, and our records were restored from a backup."), OPERATOR),
     "not_sold_here": (N_("The bot's account at the video maker was changed before this was ordered."), TRY_AGAIN),
     "paused": (N_("Making videos is paused, and the pause took too long."), N_("Tap Try again later.")),
     "breaker_open": (
@@ -248,6 +250,25 @@ def late(run: Run, words: Words) -> Markup:
     )
 
 
+def not_as_ordered(run: Run, facts: Facts, words: Words) -> str:
+    """What the provider made instead of the order; empty if the clip is what was ordered."""
+    if as_ordered(facts, run.seconds, run.size):
+        return ""
+    made = f"{facts.seconds:.1f}".removesuffix(".0") if facts.seconds is not None else None
+    shape = f"{facts.width}x{facts.height}" if facts.width is not None and facts.height is not None else None
+    if made is None:
+        return words.plain("The provider made {shape} instead of {size}.", shape=shape, size=run.size)
+    if shape is None:
+        return words.plain("The provider made {made} s instead of {seconds} s.", made=made, seconds=run.seconds)
+    return words.plain(
+        "The provider made {made} s at {shape} instead of {seconds} s at {size}.",
+        made=made,
+        shape=shape,
+        seconds=run.seconds,
+        size=run.size,
+    )
+
+
 STATE_WORDS: Mapping[State, str] = {
     State.RESERVED: N_("the prompt is being checked"),
     State.APPROVED: N_("about to be ordered"),
@@ -267,4 +288,6 @@ def state(run: Run, words: Words) -> Markup:
         return words("waits for a tap on Create")
     if run.state is State.SAVED and run.told_state is State.SAVED:
         return words("ready, and could not be brought; it is under /videos")
+    if run.state is State.RENDERING and run.failing_since is not None:
+        return words("it seems to have failed; we are checking once more")
     return words(STATE_WORDS[run.state])

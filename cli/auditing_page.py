@@ -1,11 +1,14 @@
 """What an audit found, for a person: one sentence, and a table of what differs."""
 
+from datetime import UTC, datetime
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.amounts import many, usd
-from pipeline.audit import Audit, Kind
+from pipeline.audit import Audit
+from pipeline.comparison import Difference, Kind
 from pipeline.operators_words import incomplete_words
 
 LOUD = frozenset({Kind.TWO_PAID_CALLS, Kind.PERHAPS_TWO_PAID_CALLS, Kind.LATE_JOB, Kind.RELEASED_BUT_MADE})
@@ -24,7 +27,8 @@ def verdict(found: Audit) -> str:
     return f"Not clean, {differ}: {compared}."
 
 
-def print_audit(found: Audit) -> None:
+def print_audit(found: Audit, began: datetime) -> None:
+    """`began`: what an earlier audit found is shown with the time since when it is open."""
     console = Console(highlight=False, markup=False)
     if found.differences:
         table = Table(box=None, pad_edge=False)
@@ -33,6 +37,15 @@ def print_audit(found: Audit) -> None:
         for each in found.differences:
             style = "bold red" if each.kind in LOUD else ""
             amount = usd(each.microusd) if each.microusd else "-"
-            table.add_row(Text(each.kind.replace("_", " "), style), each.ref or "-", amount, each.words)
+            table.add_row(Text(each.kind.replace("_", " "), style), each.ref or "-", amount, _words(each, began))
         console.print(table)
     console.print(verdict(found), soft_wrap=True)
+    if found.differences:
+        console.print(
+            '`onetake audit --explain JOB_ID (or REF) --why "..."` closes what you can explain.', soft_wrap=True
+        )
+
+
+def _words(each: Difference, began: datetime) -> str:
+    first = datetime.fromisoformat(each.first_at).astimezone(UTC) if each.first_at else began
+    return f"{each.words} (since {first:%Y-%m-%d %H:%M} UTC)" if first < began else each.words

@@ -89,6 +89,17 @@ def _model(model: VideoModel, base_url: str, settings: Settings) -> Iterator[Fin
         )
     if not model.list_shows_all:
         yield Finding("video", Health.NOTE, "this endpoint has no complete list: a lost answer needs `onetake settle`")
+    if settings.video_list_proves_absence and (model.absent_after is None or not model.list_shows_all):
+        words = (
+            "VIDEO_LIST_PROVES_ABSENCE has no effect: models.toml lacks start_limit_seconds, render_limit_seconds or "
+            "list_lag_seconds of this model, or says that its list does not show every job"
+        )
+        yield Finding("video", Health.NOTE, words)
+    if settings.video_key_exclusive:
+        words = (
+            "VIDEO_KEY_EXCLUSIVE is set: if anybody else uses this key, a lost answer may take their video for yours"
+        )
+        yield Finding("video", Health.NOTE, words)
 
 
 def _text(settings: Settings) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ Effects  those of the run; `told` is recorded after the words were printed, so t
 
 import contextlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ from pipeline.run import admit
 from pipeline.world import World
 from steps.check_limits import Admitted, Refused, Request
 
+log = logging.getLogger(__name__)
+
 
 class Session:
     """Keeps what Ctrl-C needs to know: the request, and the run as it was last seen."""
@@ -42,6 +45,7 @@ class Session:
         self._as_json = as_json
         self._asked = False
         self._seen: Run | None = None
+        self._ref: str | None = None  # once the request was accepted
         self._console = Console(stderr=as_json, highlight=False)
 
     async def create(self) -> Exit:
@@ -50,6 +54,11 @@ class Session:
                 return await self._create(premises.world)
             except LedgerUnavailable as error:
                 return self._lost_ledger(error)
+            except Exception as error:  # whatever it was: what was accepted is neither "failed" nor "wrong usage"
+                if self._ref is None:
+                    raise
+                log.exception("create", extra={"action": "create_broke", "run": self._ref})
+                return self._broke(error)
 
     async def _create(self, world: World) -> Exit:
         self._asked = True
@@ -57,6 +66,7 @@ class Session:
         self._ready()
         if isinstance(answer, Refused):
             return self._refused(answer)
+        self._ref = answer.ref
         run = await self._carry(answer, world)
         return await self._tell(run, world)
 
@@ -130,6 +140,12 @@ class Session:
         self._print_object(of_run(self._seen, words) if self._seen else Outcome(error=words))
         return Exit.IN_DOUBT
 
+    def _broke(self, error: Exception) -> Exit:
+        words = f"Run {self._ref} was accepted, and this command broke: {error!r}. {self._how_to_go_on()}"
+        self._say(words, "yellow")
+        self._print_object(of_run(self._seen, words) if self._seen else Outcome(ref=self._ref, error=words))
+        return Exit.IN_DOUBT
+
     def left(self, code: Exit) -> Exit:
         """Stopped by a person: says who goes on."""
         self._ready()
@@ -146,7 +162,7 @@ class Session:
         return code
 
     def _how_to_go_on(self) -> str:
-        return sentences.left_to_others(self._seen.ref if self._seen else None, self._request.key.removeprefix("cli:"))
+        return sentences.left_to_others(self._ref, self._request.key.removeprefix("cli:"))
 
     def _show_video(self, run: Run) -> None:
         say = self._console.print

@@ -17,12 +17,14 @@ from rich.text import Text
 from cli import sentences
 from cli.outcome import cost_words
 from pipeline.amounts import ago, usd
+from pipeline.clips import facts_of
 from pipeline.numbers import cached_calls, numbers, tool_calls
 from pipeline.operators import Event, Period, Stats
-from pipeline.operators_words import NOT_CLEAN
+from pipeline.operators_words import NOT_CLEAN, SEEMS_FAILED, kept_answer_words, look_words
 from pipeline.receipt import receipt
 from pipeline.records import Run, State
 from pipeline.watch import CleanDay, Metrics
+from steps.clip_file import in_words
 
 STATE_STYLES: Mapping[State, str] = {
     State.SAVED: "green",
@@ -32,6 +34,9 @@ STATE_STYLES: Mapping[State, str] = {
     State.CANCELED: "dim",
     State.UNCERTAIN: "bold yellow",
 }
+
+
+KEPT_ANSWER = "answer_kept"  # what the provider sent instead of a clear answer
 
 
 def print_object(value: Any, events: Sequence[Event] = ()) -> None:
@@ -95,7 +100,7 @@ def print_run(run: Run, events: Sequence[Event]) -> None:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, value in _facts(run):
+    for name, value in _facts(run, events):
         grid.add_row(name, Text(value))
     console.print(grid)
     console.print()
@@ -105,10 +110,12 @@ def print_run(run: Run, events: Sequence[Event]) -> None:
 def _open_words(run: Run) -> str:
     if run.in_doubt or run.parked:
         return sentences.in_doubt(run)
+    if run.state is State.RENDERING and run.failing_since is not None:
+        return f"{SEEMS_FAILED} {usd(run.held_microusd)} stays set aside."
     return f"Not finished: {sentences.STATE_WORDS[run.state]}. {usd(run.held_microusd)} is set aside."
 
 
-def _facts(run: Run) -> list[tuple[str, str]]:
+def _facts(run: Run, events: Sequence[Event]) -> list[tuple[str, str]]:
     facts = [
         ("user", run.user_id),
         ("key", run.request_key),
@@ -121,11 +128,25 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("price", usd(run.price_microusd)),
         ("cost", cost_words(run)),
         ("job", f"{run.job_id} (by {run.job_source})" if run.job_id else None),
+        ("provider says", _provider_says(run)),
+        ("last look", look_words(run) if run.in_doubt else None),
+        *(("kept answer", kept_answer_words(event.detail)) for event in events if event.outcome == KEPT_ANSWER),
         ("file", run.file),
+        ("clip", in_words(facts_of(run)) if run.clip_kind else None),
         ("prompts", ", ".join(f"{name} {sha256[:6]}" for name, sha256 in sorted(run.templates.items()))),
         ("run id", str(run.run_id)),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def _provider_says(run: Run) -> str:
+    """Its own word for the job's state, and what it said of a failure."""
+    return ": ".join(dict.fromkeys(part for part in (run.provider_word, run.failing_words) if part))
+
+
+def _outcome(event: Event) -> str:
+    status = event.detail.get("status")
+    return f"{event.outcome} (HTTP {status})" if event.outcome == KEPT_ANSWER and status else event.outcome
 
 
 def _print_timeline(events: Sequence[Event], console: Console) -> None:
@@ -137,7 +158,7 @@ def _print_timeline(events: Sequence[Event], console: Console) -> None:
     for event in events:
         took = f"{event.ms / 1000:.1f} s" if event.ms else ""
         cost = usd(event.cost_microusd) if event.cost_microusd else ""
-        table.add_row(event.at.astimezone(UTC).strftime("%m-%d %H:%M:%S"), event.step, event.outcome, took, cost)
+        table.add_row(event.at.astimezone(UTC).strftime("%m-%d %H:%M:%S"), event.step, _outcome(event), took, cost)
     console.print(table)
 
 

@@ -1,7 +1,7 @@
 """`onetake check --provider`: what would become of a lost answer here? Asks the free endpoints; never sends a POST.
 
-In       the video endpoint, and whether models.toml says that its list shows all jobs
-Out      findings; the first says in one sentence whether a lost answer heals by itself or needs a person
+In       the video endpoint, and what models.toml and the operator say of its list
+Out      findings; the first two say what becomes of a lost answer whose video was made, and of one that was not
 Effects  two GET requests: the list, and a job that does not exist
 """
 
@@ -14,9 +14,11 @@ import httpx2
 from cli.checkup import Finding, Health
 from cli.exits import run_async
 from cli.wishes import choose
+from pipeline.amounts import lasting
 from pipeline.config import ConfigError, Settings, VideoEndpoint
-from steps.catalogue import CatalogueError, VideoModel
-from steps.videos_protocol import Page, read_page
+from pipeline.evidence import ListFacts
+from steps.catalogue import CatalogueError
+from steps.video_jobs import Page, read_page
 
 LITELLM = "x-litellm-"
 JOBS = 100
@@ -40,44 +42,83 @@ def probe(settings: Settings) -> list[Finding]:
         _, model = choose(settings)
     except (ConfigError, CatalogueError):
         return []
-    return findings(*run_async(_ask(endpoint)), model)
+    facts = ListFacts(
+        shows_all=model.list_shows_all,
+        absent_after=model.absent_after,
+        absence_without_witness=settings.video_list_proves_absence,
+        exclusive_key=settings.video_key_exclusive,
+    )
+    return findings(*run_async(_ask(endpoint)), facts)
 
 
-def findings(listed: Heard, unknown: Heard, model: VideoModel) -> list[Finding]:
-    return [_verdict(listed, model), *_unknown_id(unknown), *_proxy((*listed.headers, *unknown.headers))]
+def findings(listed: Heard, unknown: Heard, facts: ListFacts) -> list[Finding]:
+    return [*_lost_answer(listed, facts), *_unknown_id(unknown), *_proxy((*listed.headers, *unknown.headers))]
 
 
-def _verdict(listed: Heard, model: VideoModel) -> Finding:
+def _lost_answer(listed: Heard, facts: ListFacts) -> Iterator[Finding]:
+    """What becomes of one: if its job was made, and if it was not."""
     if listed.status is None:
         words = f"cannot be reached ({listed.why}), so what becomes of a lost answer here is not known"
-        return Finding(ABOUT, Health.BAD, words)
+        yield Finding(ABOUT, Health.BAD, words)
+        return
     if listed.status in {401, 403}:
         words = f"does not accept the key (HTTP {listed.status}), so what becomes of a lost answer here is not known"
-        return Finding(ABOUT, Health.BAD, words)
+        yield Finding(ABOUT, Health.BAD, words)
+        return
     page = read_page(listed.body) if listed.status == 200 else None
     if page is None:
         words = f"a lost answer here needs a person: there is no list of jobs to look through (HTTP {listed.status})"
-        return Finding(ABOUT, Health.NOTE, words)
-    if not model.list_shows_all:
-        words = "a lost answer here needs a person: models.toml says that the list does not show every job"
-        return Finding(ABOUT, Health.NOTE, words)
-    return _of_page(page)
+        yield Finding(ABOUT, Health.NOTE, words)
+        return
+    yield _made(page, facts)
+    yield _never_made(page, facts)
 
 
-def _of_page(page: Page) -> Finding:
+def _made(page: Page, facts: ListFacts) -> Finding:
+    """A job that was made is adopted by its prompt, or, where the operator says so, for being the only one."""
     if not page.jobs:
         words = (
-            "a lost answer here should heal by itself, but the list is still empty: "
-            "whether it echoes prompts shows with the first video"
+            "a lost answer whose video was made should heal by itself, but the list is still empty: "
+            "whether it shows prompts is seen with the first video"
         )
         return Finding(ABOUT, Health.NOTE, words)
-    if not all(job.prompt for job in page.jobs):
-        words = "a lost answer here needs a person: the list hides prompts, so it never proves that nothing was made"
+    if all(job.prompt for job in page.jobs):
+        words = "a lost answer whose video was made heals by itself: the list shows prompts, so the job is recognized"
+        return Finding(ABOUT, Health.GOOD, words)
+    if facts.exclusive_key:
+        words = (
+            "a lost answer whose video was made heals by itself only if it is the one order of its time: "
+            "the list hides prompts, and VIDEO_KEY_EXCLUSIVE says that nobody else uses this key"
+        )
         return Finding(ABOUT, Health.NOTE, words)
+    words = (
+        "a lost answer whose video was made needs a person: the list hides prompts, so the job is only proposed "
+        "(if nobody else uses this key, VIDEO_KEY_EXCLUSIVE=true lets it be adopted when it is the only one)"
+    )
+    return Finding(ABOUT, Health.NOTE, words)
+
+
+def _never_made(page: Page, facts: ListFacts) -> Finding:
+    """Absence is a claim about the list: proven by jobs of ours around it, or by time where the operator says so."""
+    cannot = "that a video was never made needs a person:"
+    if not facts.shows_all:
+        return Finding(ABOUT, Health.NOTE, f"{cannot} models.toml says that the list does not show every job")
+    if page.odd_rows:
+        return Finding(ABOUT, Health.NOTE, f"{cannot} the list has rows that cannot be read")
     if page.has_more is None and any(job.created_at is None for job in page.jobs):
-        words = "a lost answer here needs a person: the list says neither when its jobs were made nor where it ends"
-        return Finding(ABOUT, Health.NOTE, words)
-    return Finding(ABOUT, Health.GOOD, "a lost answer here heals by itself: the list can be read and echoes prompts")
+        return Finding(ABOUT, Health.NOTE, f"{cannot} the list says neither when its jobs were made nor where it ends")
+    if facts.absence_without_witness and facts.absent_after is not None:
+        after = lasting(facts.absent_after.total_seconds())
+        words = (
+            f"that a video was never made is proven when the list does not show it for {after} and several looks: "
+            "models.toml has the limits, and VIDEO_LIST_PROVES_ABSENCE is set"
+        )
+        return Finding(ABOUT, Health.GOOD, words)
+    words = (
+        "that a video was never made is proven only between two purchases of yours that the list shows, one before "
+        "and one after it; until then it stays in doubt"
+    )
+    return Finding(ABOUT, Health.NOTE, words)
 
 
 def _unknown_id(unknown: Heard) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from pipeline.amounts import short, usd
-from pipeline.operators_words import doubt_words
+from pipeline.operators_words import SEEMS_FAILED, doubt_words
 from pipeline.records import Run, State
 
 
@@ -98,6 +98,8 @@ def _video(run: Run, estimate: Estimate | None) -> Line:  # noqa: PLR0911 - one 
 
 def _rendering(run: Run, estimate: Estimate | None) -> Line:
     elapsed = run.age(run.rendering_at).total_seconds()
+    if run.failing_since is not None:
+        return Line("video", Mark.NOW, SEEMS_FAILED, short(elapsed))
     parts = [short(elapsed)]
     if estimate is not None:
         if elapsed <= estimate.seconds * 1.2:

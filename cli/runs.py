@@ -115,11 +115,41 @@ def settle(
     ref: Ref,
     job: Annotated[str | None, typer.Option(metavar="ID", help="It was made: the provider's job id.")] = None,
     not_charged: Annotated[bool, typer.Option("--not-charged", help="Nothing was charged.")] = False,
+    take_back: Annotated[bool, typer.Option("--take-back", help="Undo the last settlement.")] = False,
     why: Annotated[str | None, typer.Option(help="Kept in the timeline.")] = None,
+    unseen: Annotated[
+        bool, typer.Option("--unseen", help="With --job and --why: although the provider does not show it.")
+    ] = False,
+    despite: Annotated[bool, typer.Option("--despite", help="With --job: although it differs from the order.")] = False,
+    early: Annotated[
+        bool, typer.Option("--early", help="With --not-charged and --why: although it may still turn up.")
+    ] = False,
 ) -> None:
-    """Decide a run in doubt, after a look into the provider's books."""
-    if (job is None) is not not_charged:
-        raise Stop("settle needs one of --job ID (it was made) and --not-charged (nothing was)")
-    from cli.settling import settle_found, settle_not_charged
+    """Decide a run in doubt, after a look into the provider's books.
 
-    raise typer.Exit(run_async(settle_found(ref, job, why) if job else settle_not_charged(ref, why)))
+    A job is looked up at the provider first. Exit 1 if nothing was changed.
+    """
+    _check_settle(job, why, not_charged=not_charged, take_back=take_back, unseen=unseen, despite=despite, early=early)
+    from cli import settling
+
+    if job is not None:
+        raise typer.Exit(run_async(settling.settle_found(ref, job, why, unseen=unseen, despite=despite)))
+    if not_charged:
+        raise typer.Exit(run_async(settling.settle_not_charged(ref, why, early=early)))
+    raise typer.Exit(run_async(settling.take_back(ref, why)))
+
+
+def _check_settle(
+    job: str | None, why: str | None, *, not_charged: bool, take_back: bool, unseen: bool, despite: bool, early: bool
+) -> None:
+    """Raises Stop."""
+    if [job is not None, not_charged, take_back].count(True) != 1:
+        raise Stop(
+            "settle needs one of --job ID (it was made), --not-charged (nothing was), --take-back (undo the last one)"
+        )
+    if (unseen or despite) and job is None:
+        raise Stop("--unseen and --despite go with --job ID")
+    if early and not not_charged:
+        raise Stop("--early goes with --not-charged")
+    if (unseen or early) and not (why or "").strip():
+        raise Stop(f"{'--unseen' if unseen else '--early'} needs --why: how you know")

@@ -67,7 +67,14 @@ FAILURES: Mapping[str, tuple[str, str]] = {
         "the provider finished it but no longer has the file",
         "Ask the provider for it by the job id.",
     ),
-    "disk_full": ("there was no room for the video on this machine", "Free at least 1 GB, then try again."),
+    "disk_full": (
+        "the video could not be stored on this machine",
+        "Free at least 1 GB and make ONETAKE_HOME writable, then try again.",
+    ),
+    "already_sent": (
+        "its request was sent before the ledger was restored from a backup",
+        "Look into the provider's books; `onetake show` has what it answered.",
+    ),
     "not_sold_here": (
         "VIDEO_BASE_URL or its key was changed before it was ordered, and no worker has the old ones",
         "Try again.",

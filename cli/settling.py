@@ -1,41 +1,72 @@
-"""A person's word on a run in doubt: its job was found, or nothing was charged."""
+"""A person's word on a run in doubt: its job was found, nothing was charged, or the last word is taken back."""
 
 import typer
 
 from cli import sentences
 from cli.desks import open_ledger
-from cli.exits import Exit
+from cli.exits import Exit, Stop
 from cli.wishes import user_id
-from pipeline.amounts import usd
+from cli.worlds import open_shop_if_set
+from pipeline import settling
 from pipeline.config import load_settings
-from pipeline.operators_words import found_words, why_not_found, why_not_settled
+from pipeline.operators_words import (
+    found_words,
+    taken_back_words,
+    why_not_found,
+    why_not_settled,
+    why_not_taken_back,
+)
+from pipeline.settling import Contradicts, NotSeen
+
+CERTAIN = 'Check the id; if you are certain, add --unseen --why "...".'
+DESPITE = "Add --despite if it is this order all the same."
+EARLY = 'If the provider\'s books show that it was not made, add --early --why "...".'
+FETCHES = "`onetake worker` fetches its video, or the same `onetake create --key` again."
 
 
-async def settle_found(ref: str, job_id: str, why: str | None) -> Exit:
-    async with open_ledger(load_settings()) as desk:
+async def settle_found(ref: str, job_id: str, why: str | None, *, unseen: bool, despite: bool) -> Exit:
+    settings, job_id = load_settings(), job_id.strip()
+    if not job_id:
+        raise Stop("--job: the provider's job id, not an empty one")
+    async with open_ledger(settings) as desk, open_shop_if_set(settings) as shop:
         run = await desk.find(ref)
-        job_id = job_id.strip()
-        recorded = await desk.operators.settle_found(run.run_id, job_id, user_id(None), why)
-        run = await desk.find(run.ref)
-    if recorded.recorded and run.file is not None:
-        typer.echo(found_words(run, job_id))
-        return Exit.DONE
-    if recorded.recorded:
-        typer.echo(
-            f"Run {run.ref} is job {run.job_id}: {sentences.STATE_WORDS[run.state]}. "
-            f"{usd(run.price_microusd)} counts for it. "
-            "`onetake worker` fetches its video, or the same `onetake create --key` again."
+        found = await settling.settle_found(
+            run, job_id, user_id(None), why, desk.operators, shop, unseen=unseen, despite=despite
         )
+        run = await desk.find(run.ref)
+    if isinstance(found, NotSeen):
+        typer.echo(f"{settling.not_seen_words(found)} {CERTAIN}")
+    elif isinstance(found, Contradicts):
+        typer.echo(f"{settling.contradiction_words(run, found)} {DESPITE}")
+    elif not found.recorded.recorded:
+        typer.echo(why_not_found(run, found.recorded, job_id))
+    else:
+        words = found_words(run, job_id, found.job)
+        typer.echo(words if run.file is not None else f"{words} {FETCHES}")
         return Exit.DONE
-    typer.echo(why_not_found(run, recorded, job_id))
     return Exit.ENDED_OTHERWISE
 
 
-async def settle_not_charged(ref: str, why: str | None) -> Exit:
-    async with open_ledger(load_settings()) as desk:
+async def settle_not_charged(ref: str, why: str | None, *, early: bool) -> Exit:
+    settings = load_settings()
+    async with open_ledger(settings) as desk, open_shop_if_set(settings) as shop:
         run = await desk.find(ref)
-        shown = {"state": run.state.value, "job_id": run.job_id}
-        settled = await desk.operators.settle_not_charged(run.run_id, user_id(None), why, shown)
+        settled = await settling.settle_not_charged(
+            run, user_id(None), why, desk.operators, shop, settings.waits, early=early
+        )
         run = await desk.find(run.ref)
-    typer.echo(sentences.ending(run) if settled.settled else why_not_settled(run, settled.why))
+    if settled.settled:
+        typer.echo(sentences.ending(run))
+        return Exit.DONE
+    early_words = f"{settling.early_words(run, settled.until)} {EARLY}"
+    typer.echo(early_words if settled.why == "early" else why_not_settled(run, settled.why))
+    return Exit.ENDED_OTHERWISE
+
+
+async def take_back(ref: str, why: str | None) -> Exit:
+    async with open_ledger(load_settings()) as desk:
+        before = await desk.find(ref)
+        settled = await desk.operators.take_back(before.run_id, user_id(None), why)
+        run = await desk.find(before.ref)
+    typer.echo(taken_back_words(before, run) if settled.settled else why_not_taken_back(run, settled.why))
     return Exit.DONE if settled.settled else Exit.ENDED_OTHERWISE

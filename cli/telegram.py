@@ -53,6 +53,7 @@ def back_of(premises: Premises, engine: Engine, settings: Settings, *, demo: boo
         ledger=premises.desk.ledger,
         operators=premises.desk.operators,
         shop=premises.world.shop,
+        waits=premises.world.waits,
         offer=offer,
         enqueue=engine.wake,
         admins=settings.admins,

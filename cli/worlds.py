@@ -19,12 +19,13 @@ from cli.wishes import choose
 from pipeline.answers import AnswerFiles
 from pipeline.bucket import Bucket, BucketError, BucketPublic, open_bucket
 from pipeline.clock import boot_seconds
-from pipeline.config import Settings
+from pipeline.config import ConfigError, Settings
 from pipeline.editions import Editions
-from pipeline.ledger import Places
+from pipeline.evidence import ListFacts
+from pipeline.records import Places
 from pipeline.world import ProviderRules, Shop, TextDesk, World
 from steps.ask_model import open_text_model
-from steps.catalogue import Catalogue, VideoModel, find_model, text_cost_microusd
+from steps.catalogue import Catalogue, CatalogueError, VideoModel, find_model, text_cost_microusd
 from steps.contracts import CONTRACTS
 from steps.front_matter import TemplateError
 from steps.provider import open_provider
@@ -82,7 +83,7 @@ async def open_shop(settings: Settings, catalogue: Catalogue, model: VideoModel)
 
     def rules_for(name: str) -> ProviderRules:
         listed = model if name == model.name else find_model(catalogue, name, video.base_url)
-        return rules(listed or model)
+        return rules(listed or model, settings)
 
     async with open_provider(
         video.base_url,
@@ -94,12 +95,29 @@ async def open_shop(settings: Settings, catalogue: Catalogue, model: VideoModel)
         yield Shop(provider, video.base_url, video.fingerprint, rules_for, places)
 
 
-def rules(model: VideoModel) -> ProviderRules:
+@asynccontextmanager
+async def open_shop_if_set(settings: Settings) -> AsyncIterator[Shop | None]:
+    """None if the settings name no provider: a run can be settled without one."""
+    try:
+        _ = settings.video
+        catalogue, model = choose(settings)
+    except (ConfigError, CatalogueError):
+        yield None
+        return
+    async with open_shop(settings, catalogue, model) as shop:
+        yield shop
+
+
+def rules(model: VideoModel, settings: Settings) -> ProviderRules:
     return ProviderRules(
         refuses_429_before_work=model.refuses_429_before_work,
-        list_trusted=model.list_trusted,
-        list_shows_all=model.list_shows_all,
         typical_render_seconds=model.typical_render_seconds,
+        listing=ListFacts(
+            shows_all=model.list_shows_all,
+            absent_after=model.absent_after,
+            absence_without_witness=settings.video_list_proves_absence,
+            exclusive_key=settings.video_key_exclusive,
+        ),
     )
 
 

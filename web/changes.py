@@ -2,15 +2,25 @@
 
 import asyncio
 from datetime import timedelta
+from typing import NoReturn
 from urllib.parse import urlencode
 
 from aiohttp import web
 
+from pipeline import settling
 from pipeline.amounts import many, sentence, usd
 from pipeline.audit import audit, last_audit
 from pipeline.operators import USER_ID_WORDS, LimitNotSet, LimitSet, as_user_id, is_user_id
-from pipeline.operators_words import found_words, incomplete_words, why_not_found, why_not_settled
-from pipeline.records import State
+from pipeline.operators_words import (
+    found_words,
+    incomplete_words,
+    taken_back_words,
+    why_not_found,
+    why_not_settled,
+    why_not_taken_back,
+)
+from pipeline.records import Run, State
+from pipeline.settling import Contradicts, NotSeen
 from pipeline.watch import DeliverAgain
 from web.limit_words import NOT_SET, RAISE_TIMES_MAX, is_money, read_value, too_much_at_once, value_words
 from web.office import OFFICE
@@ -19,6 +29,11 @@ from web.views import found_run, moment_of
 
 AUDIT_SECONDS_MAX = 60
 WORDS_MAX = 500
+TICK_UNSEEN = "Check the id; if you are certain, tick “The provider does not show it, I am certain”."
+TICK_DESPITE = "If it is this order all the same, tick “Take it although it differs”."
+TICK_EARLY = (
+    "If the provider's books show that it was not made, tick “It is early, I have checked the provider's books”."
+)
 
 
 async def _words(request: web.Request, name: str) -> str:
@@ -43,13 +58,26 @@ async def settle_found(request: web.Request) -> web.StreamResponse:
     if await _needs(request, "job", "why", "sure"):
         say(request, f"{row.ref} was not settled: a job id, a reason and the tick are needed.", good=False)
         raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
-    recorded = await office.operators.settle_found(row.run_id, job, who, why)
-    if recorded.recorded:
+    unseen, despite = bool(await _words(request, "unseen")), bool(await _words(request, "despite"))
+    found = await settling.settle_found(
+        row, job, who, why, office.operators, office.shop, unseen=unseen, despite=despite
+    )
+    if isinstance(found, NotSeen):
+        _insist(request, row, job, f"{settling.not_seen_words(found)} {TICK_UNSEEN}")
+    if isinstance(found, Contradicts):
+        _insist(request, row, job, f"{settling.contradiction_words(row, found)} {TICK_DESPITE}")
+    if found.recorded.recorded:
         await office.enqueue(row.run_id)
-        say(request, found_words(row, job))
+        say(request, found_words(row, job, found.job))
     else:
-        say(request, why_not_found(await found_run(request), recorded, job), good=False)
+        say(request, why_not_found(await found_run(request), found.recorded, job), good=False)
     raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
+
+
+def _insist(request: web.Request, row: Run, job: str, words: str) -> NoReturn:
+    """Back to the form, with the job id still in it."""
+    say(request, words, good=False)
+    raise web.HTTPSeeOther(f"/admin/runs/{row.ref}?{urlencode({'job': job})}#settle")
 
 
 async def settle_not_charged(request: web.Request) -> web.StreamResponse:
@@ -59,13 +87,35 @@ async def settle_not_charged(request: web.Request) -> web.StreamResponse:
         say(request, f"{row.ref} was not settled: a reason and the tick are needed.", good=False)
         raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
     shown = {"state": await _words(request, "shown_state"), "job_id": await _words(request, "shown_job") or None}
-    settled = await office.operators.settle_not_charged(row.run_id, who, await _words(request, "why"), shown)
-    if settled.settled:
+    early, why = bool(await _words(request, "early")), await _words(request, "why")
+    settled = await settling.settle_not_charged(
+        row, who, why, office.operators, office.shop, office.waits, shown=shown, early=early
+    )
+    if settled.why == "early":
+        say(request, f"{settling.early_words(row, settled.until)} {TICK_EARLY}", good=False)
+    elif settled.settled:
         await office.enqueue(row.run_id)  # its user is told
         say(request, f"{row.ref} was not charged: {usd(row.held_microusd)} is free again, and its user is told.")
     else:
         fresh = await found_run(request)
         say(request, why_not_settled(fresh, settled.why), good=fresh.reason == "not_charged")
+    raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
+
+
+async def take_back(request: web.Request) -> web.StreamResponse:
+    """The last settlement."""
+    office = request.app[OFFICE]
+    row = await found_run(request)
+    if await _needs(request, "why"):
+        say(request, f"{row.ref} stays as it is: a reason is needed.", good=False)
+        raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
+    settled = await office.operators.take_back(row.run_id, request[SESSION].who, await _words(request, "why"))
+    fresh = await found_run(request)
+    if settled.settled:
+        await office.enqueue(row.run_id)
+        say(request, taken_back_words(row, fresh))
+    else:
+        say(request, why_not_taken_back(fresh, settled.why), good=False)
     raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
 
 
@@ -116,6 +166,20 @@ async def audit_now(request: web.Request) -> web.StreamResponse:
         say(request, f"The provider's list is not complete: {why}. Nothing is proven.", good=False)
     else:
         say(request, f"{many(len(found.differences), 'difference')}; each is named below.", good=False)
+    raise web.HTTPSeeOther("/admin/audit")
+
+
+async def explain(request: web.Request) -> web.StreamResponse:
+    """Closes what is open about one job or run, for good."""
+    subject, why = await _words(request, "subject"), await _words(request, "why")
+    if not subject or not why:
+        say(request, "Nothing was changed: an explanation is needed.", good=False)
+        raise web.HTTPSeeOther("/admin/audit")
+    closed = await request.app[OFFICE].operators.explain(subject, request[SESSION].who, why)
+    if closed:
+        say(request, f"Explained: {many(closed, 'difference')} about {subject} closed, for good.")
+    else:
+        say(request, f"No difference about {subject} is open. Nothing was changed.", good=False)
     raise web.HTTPSeeOther("/admin/audit")
 
 

@@ -70,6 +70,8 @@ def change_words(key: str, value: object) -> str:
     if key == "paused":
         paused, why = (value.get("paused"), value.get("reason")) if isinstance(value, dict) else (value, None)
         return (f"paused: {why}" if why else "paused") if paused else "orders are taken"
+    if key.startswith("difference:"):
+        return f"explained: {value}" if value else "open"
     if isinstance(value, dict):
         said = [word for word in ("blocked", "invited") if value.get(word)]
         return (", ".join(said) or "may order") + (f": {value['reason']}" if value.get("reason") else "")
@@ -80,6 +82,8 @@ def changed_what(key: str) -> str:
     """`paused` -> `Buying`; `user:tg:42:cooldown_seconds` -> `cooldown_seconds of tg:42`."""
     if key == "paused":
         return "Buying"
+    if key.startswith("difference:"):
+        return f"Difference {key.removeprefix('difference:')}"
     if not key.startswith("user:"):
         return key
     kind, number, *limit = key.removeprefix("user:").split(":")

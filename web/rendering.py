@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.amounts import MICROUSD, lasting, sentence, usd
-from pipeline.operators_words import NOT_CLEAN, doubt_words, incomplete_words
+from pipeline.operators_words import NOT_CLEAN, SEEMS_FAILED, doubt_words, incomplete_words, look_words
 from pipeline.records import State
 from web import limit_words
 from web.gate import Gate, Session
@@ -38,6 +38,22 @@ STATES: Mapping[State, str] = {
     State.REJECTED: "the prompt was refused, nothing was bought",
     State.CANCELED: "taken back before anything was bought",
     State.FAILED: "came to nothing",
+}
+DIFFERENCES: Mapping[str, str] = {
+    "two_paid_calls": "two paid calls",
+    "perhaps_two_paid_calls": "perhaps two paid calls",
+    "job_without_run": "a job without a run",
+    "run_without_job": "a run without its job",
+    "late_job": "a job that turned up late",
+    "released_but_made": "released, but made",
+    "charged_but_failed": "charged, but failed",
+    "charged_without_clip": "charged, without a video",
+    "not_as_ordered": "not as ordered",
+    "in_doubt": "in doubt",
+}
+STRAYS: Mapping[str, str] = {
+    "another_token": "it answers a request that this ledger has no record of sending",
+    "unknown_run": "this ledger does not know its run",
 }
 CAUSES: Mapping[str, str] = {
     "duplicate": "same prompt again, within minutes",
@@ -114,6 +130,7 @@ def _environment() -> Environment:
         "took": took,
         "why": doubt_words,
         "incomplete": incomplete_words,
+        "look": look_words,
         "lasting": lasting,
         "number": number,
         "capfirst": lambda text: text[:1].upper() + text[1:],
@@ -126,6 +143,9 @@ def _environment() -> Environment:
         "CAUSES": CAUSES,
         "STEPS": STEPS,
         "NOT_CLEAN": NOT_CLEAN,
+        "SEEMS_FAILED": SEEMS_FAILED,
+        "DIFFERENCES": DIFFERENCES,
+        "STRAYS": STRAYS,
         "State": State,
         "unit": limit_words.unit,
         "is_money": limit_words.is_money,

@@ -10,20 +10,23 @@ from typing import Any
 from aiohttp import web
 from pydantic import TypeAdapter
 
+from pipeline.clips import kind_of_run
 from pipeline.operators import USER_ID_WORDS, as_user_id, is_user_id
+from pipeline.operators_words import may_take_back
 from pipeline.reconcile import request_over
 from pipeline.records import Run, State
 from pipeline.sent import Sent, sent_for
 from pipeline.watch import Filters
 from steps.front_matter import TemplateError
 from steps.list_jobs import Look, look
-from steps.videos_protocol import Job
+from steps.video_jobs import Job
 from web.office import OFFICE, Office
 from web.rendering import GATE, page
 
 RUNS_AT_ONCE = 50
 LIST_SECONDS = 10.0  # of patience with the provider's list
 AUDITS_SHOWN = 30
+STRAYS_SHOWN = 30
 CHANGES_SHOWN = 50
 USERS_SHOWN = 100
 IMPACT_DAYS = 30
@@ -107,6 +110,7 @@ async def run(request: web.Request) -> web.Response:
         job=request.query.get("job", ""),
         link=f"/media/{row.ref}?until={until}&signature={signature}",
         settles=row.state is State.UNCERTAIN or row.parked,
+        takes_back=may_take_back(row, events),
         cancels=row.state in {State.RESERVED, State.APPROVED},
         delivers=row.state is State.SAVED and row.audience.get("kind") != "terminal",
         has_clip=row.file is not None and row.dropped_at is None,
@@ -137,7 +141,9 @@ async def clip(request: web.Request) -> web.StreamResponse:
         path = await request.app[OFFICE].clip_of(row)
     except FileNotFoundError:
         raise web.HTTPNotFound(text=f"The video of {row.ref} is not on this machine, nor in its bucket.") from None
-    headers = {"Content-Type": "video/mp4", "Content-Disposition": f'inline; filename="onetake-{row.ref}.mp4"'}
+    kind = kind_of_run(row)
+    name = f"onetake-{row.ref}.{kind}"
+    headers = {"Content-Type": kind.content_type, "Content-Disposition": f'inline; filename="{name}"'}
     return web.FileResponse(path, headers=headers)
 
 
@@ -175,8 +181,8 @@ async def _near(row: Run, seen: Look, office: Office) -> list[Nearby]:
     jobs = [
         job for job in seen.jobs if job.created_at is None or since.timestamp() <= job.created_at <= until.timestamp()
     ]
-    owned = (await office.ledger.doubts_at(row.base_url, row.key_fingerprint, [job.job_id for job in jobs])).owned
-    return [Nearby(job, _at(job.created_at), job.job_id in owned) for job in jobs]
+    owned = (await office.ledger.doubts_at(row.base_url, row.key_fingerprint, [job.key for job in jobs])).owned
+    return [Nearby(job, _at(job.created_at), job.key in owned) for job in jobs]
 
 
 def _at(seconds: float | None) -> datetime | None:
@@ -184,9 +190,15 @@ def _at(seconds: float | None) -> datetime | None:
 
 
 async def audits(request: web.Request) -> web.Response:
-    watch = request.app[OFFICE].watch
-    clean_day = (await watch.overview(1)).clean_day
-    return page(request, "audit.html", audits=await watch.audits(AUDITS_SHOWN), clean_day=clean_day)
+    watch, operators = request.app[OFFICE].watch, request.app[OFFICE].operators
+    return page(
+        request,
+        "audit.html",
+        audits=await watch.audits(AUDITS_SHOWN),
+        clean_day=(await watch.overview(1)).clean_day,
+        differences=await operators.open_differences(),
+        strays=await operators.stray_answers(STRAYS_SHOWN),
+    )
 
 
 async def limits(request: web.Request) -> web.Response:

@@ -25,7 +25,7 @@ from tests.fixtures import Simulator, open_test_world
 
 TOKEN = "4242:test"
 SECRET = "a-secret-of-the-test"
-PATIENCE_SECONDS = 25.0
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

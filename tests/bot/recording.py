@@ -14,11 +14,12 @@ from aiogram.methods import (
     EditMessageReplyMarkup,
     EditMessageText,
     GetMe,
+    SendDocument,
     SendMessage,
     SendVideo,
     TelegramMethod,
 )
-from aiogram.types import Chat, InlineKeyboardMarkup, Message, User, Video
+from aiogram.types import Chat, Document, InlineKeyboardMarkup, Message, User, Video
 
 BOT_ID = 4242
 TOKEN = f"{BOT_ID}:test"
@@ -55,11 +56,14 @@ class Recording(BaseSession):
             case SendVideo():
                 video = Video(file_id=f"file-{len(self.calls)}", file_unique_id="u", width=1, height=1, duration=1)
                 return self._keep(bot, method, caption=str(method.caption or ""), video=video)
+            case SendDocument():
+                document = Document(file_id=f"file-{len(self.calls)}", file_unique_id="u")
+                return self._keep(bot, method, caption=str(method.caption or ""), document=document)
             case EditMessageText() | EditMessageReplyMarkup():
                 return self._edit(bot, method)
         return True
 
-    def _keep(self, bot: Bot, method: SendMessage | SendVideo, **content: Any) -> Message:
+    def _keep(self, bot: Bot, method: SendMessage | SendVideo | SendDocument, **content: Any) -> Message:
         reply = method.reply_parameters.message_id if method.reply_parameters else None
         message = Message(
             message_id=next(self._ids),

@@ -2,12 +2,14 @@
 
 import asyncio
 import itertools
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,12 @@ from aiogram.types import CallbackQuery, Chat, InlineKeyboardButton, InlineKeybo
 from bot.front import Back, Front, open_front
 from bot.offer import Offer
 from bot.outbox import Time
+from bot.words import WORD_JOINER
 from pipeline.cancel import stop
 from pipeline.clips import at_hand
 from pipeline.engine import Engine, Pace, open_engine
-from pipeline.ledger import ANY_NUMBER, Places
 from pipeline.operators import Operators
-from pipeline.records import Run, State
+from pipeline.records import ANY_NUMBER, Places, Run, State
 from pipeline.resources import models_file
 from pipeline.world import World
 from steps.catalogue import find_model, load_catalogue
@@ -30,8 +32,8 @@ from tests.bot.recording import Recording, make_bot
 from tests.fixtures import Simulator, open_test_world, quick_waits
 
 # A busy machine holds a process up for a second or two: that must not look like a worker that died.
-PACE = Pace(concurrency=50, heartbeat_seconds=0.2, stalled_seconds=4, sweep_seconds=0.2)
-PATIENCE_SECONDS = 15.0
+PACE = Pace(concurrency=50, heartbeat_seconds=0.2, stalled_seconds=30, sweep_seconds=0.2)
+PATIENCE_SECONDS = 60.0
 ADMIN = 9
 HASTE = 10.0  # ten seconds of the chats' budgets pass in one
 
@@ -101,12 +103,23 @@ class Stage:
         return message
 
     async def tap(self, button: str, user: int = 1, *, on: Message | None = None, language: str = "en") -> None:
-        """A button whose label contains these words, on the last message that has it or on the given one."""
-        found = [message for message in ([self.now(on)] if on else self.shown()) if label_of(message, button)]
-        assert found, f"no button {button!r}; there are {[labels(message) for message in self.shown()]}"
-        data = label_of(found[-1], button)
+        """A button whose label contains these words, on the last message that has it or on the given one.
+
+        A run may be in a state a moment before its card shows the buttons of that state: waits for them.
+        """
+
+        def found() -> list[Message]:
+            return [message for message in ([self.now(on)] if on else self.shown()) if label_of(message, button)]
+
+        try:
+            await self.until(found)
+        except TimeoutError:
+            there = [labels(message) for message in self.shown()]
+            raise AssertionError(f"no button {button!r}; there are {there}") from None
+        message = found()[-1]
+        data = label_of(message, button)
         assert data is not None
-        await self.press(data, found[-1], user, language=language)
+        await self.press(data, message, user, language=language)
 
     async def press(self, data: str, on: Message, user: int = 1, *, language: str = "en") -> None:
         tapped = CallbackQuery(
@@ -160,13 +173,19 @@ class Stage:
                     return runs[number]
                 await asyncio.sleep(0.03)
 
-    async def until_said_plainly(self, words: str) -> None:
-        """The same, whatever invisible signs stand between the letters."""
-        await self.until(lambda: any(words in text.replace("\u2060", "") for text in self.texts()))
+    async def until_said_plainly(self, words: str) -> Message:
+        """The same, without markup and whatever invisible signs stand between the letters."""
+        await self.until(lambda: any(words in plain(text) for text in self.texts()))
+        return [message for message in self.shown() if words in plain(message.text or message.caption or "")][-1]
 
     async def until_said(self, words: str) -> Message:
         await self.until(lambda: any(words in text for text in self.texts()))
         return [message for message in self.shown() if words in (message.text or message.caption or "")][-1]
+
+
+def plain(html: str) -> str:
+    """As a reader sees it."""
+    return unescape(re.sub(r"<[^>]+>", "", html)).replace(WORD_JOINER, "")
 
 
 def person(user: int, language: str = "en") -> User:
@@ -225,6 +244,7 @@ def back_at(
         ledger=world.ledger,
         operators=Operators(world.ledger.rpc),
         shop=world.shop,
+        waits=world.waits,
         offer=Offer(model, world.shop.base_url, "fp", model.create_body, 8, "720x1280", demo),
         enqueue=engine.wake,
         admins=admins,

@@ -1,15 +1,27 @@
 """Operators in chat: what they see and switch, what they are told, and that nobody else can."""
 
-from datetime import timedelta
+import re
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
+import psycopg
+import pytest
 from aiogram.methods import SendMessage
+from aiogram.types import Message
 
 from bot.alarms import SAYINGS, Alarms
-from pipeline.alerts import Alerts
+from bot.words import Words
+from pipeline.alerts import Alert, Alerts
+from pipeline.audit import audit
+from pipeline.comparison import Kind
 from pipeline.customers import Customers
 from pipeline.records import JobSource, State
-from tests.bot.stage import ADMIN, Stage, labels
+from tests.bot.stage import ADMIN, Stage, labels, plain
 from tests.fixtures import Simulator
+
+
+def plainly(message: Message) -> str:
+    return plain(message.text or "")
 
 
 async def in_doubt(stage: Stage, simulator: Simulator) -> str:
@@ -24,6 +36,11 @@ async def in_doubt(stage: Stage, simulator: Simulator) -> str:
 async def test_nobody_else_has_an_admin_page(stage: Stage) -> None:
     await stage.say("/admin pause", user=2)
     await stage.until_said("do not know this command")
+    assert not (await stage.operators.controls()).paused
+
+
+async def test_an_operator_has_no_admin_page_in_a_group(stage: Stage) -> None:
+    await stage.say("/admin pause", user=ADMIN, chat=-5)
     assert not (await stage.operators.controls()).paused
 
 
@@ -46,9 +63,70 @@ async def test_an_operator_says_which_job_it_was(stage: Stage, simulator: Simula
     await stage.tap(f"Found it · {ref}", user=ADMIN)
     question = await stage.until_said("provider's job id")
     await stage.say(job["id"], user=ADMIN, reply_to=question)
-    await stage.until_said(f"{ref} is job")
+    await stage.until_said_plainly(f"{ref} is job {job['id']}. Its price counts as spent")
     run = await stage.until_state(State.DELIVERED)
     assert run.job_id == job["id"]
+
+
+def long_ago(stage: Stage) -> None:
+    """The request left so long ago that its job cannot turn up any more."""
+    with psycopg.connect(stage.dsn, autocommit=True) as connection:
+        connection.execute("update onetake.runs set submitting_at = submitting_at - interval '1 hour'")
+
+
+async def test_a_typo_in_the_job_is_refused_and_changes_nothing(stage: Stage, simulator: Simulator) -> None:
+    ref = await in_doubt(stage, simulator)
+    await stage.say(f"/admin found {ref} video_nope", user=ADMIN)
+    said = await stage.until_said_plainly("The provider does not know a job video_nope. Nothing was changed.")
+    assert f"send /admin found {ref} video_nope unseen REASON" in plainly(said)
+    run = await stage.only_run()
+    assert (run.state, run.job_id) == (State.UNCERTAIN, None)
+    await stage.say(f"/admin found {ref} video_nope unseen", user=ADMIN)
+    await stage.until_said_plainly("How do you know?")
+    assert (await stage.only_run()).job_id is None
+
+
+async def test_an_unseen_job_is_taken_with_a_reason_and_its_user_is_not_busy(
+    stage: Stage, simulator: Simulator
+) -> None:
+    ref = await in_doubt(stage, simulator)
+    await stage.say(f"/admin found {ref} video_nope unseen their support wrote it", user=ADMIN)
+    said = await stage.until_said_plainly("which the provider does not show. Its price stays set aside")
+    assert "counts" not in plainly(said)
+    await stage.operators.set_limit("cooldown_seconds", 0, "test")
+    simulator.control("DELETE", "/_sim/faults")
+    await stage.say("/create a red kite over the sea")
+    await stage.until_said("I would make this")
+    assert len(await stage.runs()) == 2, "the user is not busy"
+
+
+async def test_a_job_that_differs_is_shown_and_taken_only_despite_that(stage: Stage, simulator: Simulator) -> None:
+    ref = await in_doubt(stage, simulator)
+    job = simulator.control("POST", "/_sim/jobs", {"prompt": "somebody else's"})["id"]
+    await stage.say(f"/admin found {ref} {job}", user=ADMIN, language="es")
+    said = await stage.until_said_plainly(f"El proveedor muestra el trabajo {job} con")
+    assert "otro prompt" in plainly(said) and f"/admin found {ref} {job} despite MOTIVO" in plainly(said)
+    assert (await stage.only_run()).job_id is None
+    await stage.say(f"/admin found {ref} {job} despite our proxy rewrites prompts", user=ADMIN)
+    await stage.until_said_plainly(f"{ref} es el trabajo {job}. Su precio cuenta como gastado")
+    assert (await stage.only_run()).job_id == job
+
+
+async def test_a_settlement_is_taken_back_by_word(stage: Stage, simulator: Simulator) -> None:
+    ref = await in_doubt(stage, simulator)
+    await stage.say(f"/admin takeback {ref}", user=ADMIN)
+    await stage.until_said_plainly("so there is nothing to take back")
+    await stage.say(f"/admin notcharged {ref} early I misread it", user=ADMIN)
+    await stage.until_said("is settled as not charged")
+    await stage.say(f"/admin takeback {ref} it is there after all", user=ADMIN)
+    await stage.until_said_plainly(f"{ref} is in doubt again. $0.80 is set aside.")
+    assert (await stage.only_run()).state is State.UNCERTAIN
+    await stage.say(f"/admin found {ref} video_nope unseen a guess", user=ADMIN)
+    await stage.until_said_plainly("which the provider does not show")
+    assert (await stage.only_run()).job_id == "video_nope"
+    await stage.say(f"/admin takeback {ref}", user=ADMIN)
+    run = await stage.until_state(State.UNCERTAIN)
+    assert run.job_id is None
 
 
 async def test_not_charged_is_asked_twice_and_frees_the_money(stage: Stage, simulator: Simulator) -> None:
@@ -58,9 +136,28 @@ async def test_not_charged_is_asked_twice_and_frees_the_money(stage: Stage, simu
     await stage.until_said("Is it certain")
     assert (await stage.only_run()).state is State.UNCERTAIN
     await stage.tap("Yes, not charged", user=ADMIN)
+    await stage.until_said_plainly(f"The order of {ref} may still turn up at the provider until 20")
+    assert (await stage.only_run()).state is State.UNCERTAIN
+    long_ago(stage)
+    await stage.say("/admin", user=ADMIN)
+    await stage.tap(f"Not charged · {ref}", user=ADMIN)
+    await stage.until_said("Is it certain")
+    await stage.tap("Yes, not charged", user=ADMIN)
     run = await stage.until_state(State.FAILED)
     assert (run.reason, run.held_microusd) == ("not_charged", 0)
     await stage.until_said("looked into it: nothing was made")
+
+
+async def test_not_charged_early_needs_its_word_and_a_reason(stage: Stage, simulator: Simulator) -> None:
+    ref = await in_doubt(stage, simulator)
+    await stage.say(f"/admin notcharged {ref} not in their console", user=ADMIN)
+    said = await stage.until_said_plainly("may still turn up at the provider")
+    assert f"send /admin notcharged {ref} early REASON" in plainly(said)
+    await stage.say(f"/admin notcharged {ref} early", user=ADMIN)
+    await stage.until_said_plainly("How do you know?")
+    assert (await stage.only_run()).state is State.UNCERTAIN
+    await stage.say(f"/admin notcharged {ref} early their support wrote it", user=ADMIN)
+    assert (await stage.until_state(State.FAILED)).reason == "not_charged"
 
 
 async def test_a_yes_to_what_was_true_a_while_ago_changes_nothing(stage: Stage, simulator: Simulator) -> None:
@@ -106,6 +203,9 @@ async def test_limits_rollout_and_users_are_changed_by_word(stage: Stage) -> Non
         "limit nonsense 3": "no limit of this name",
         "limits": "budget_day_microusd",
         "found": "/admin found REF JOB",
+        "found AAAAAA video_1 perhaps": "/admin found REF JOB",
+        "takeback": "/admin takeback REF",
+        "takeback AAAAAA": "There is no run AAAAAA",
         "dance": "/admin pause REASON",
         "show AAAAAA": "/admin found REF JOB",
     }.items():
@@ -142,4 +242,49 @@ async def test_what_only_operators_can_mend_reaches_them(stage: Stage, simulator
 
 async def test_every_kind_of_alert_of_the_schema_has_its_words(stage: Stage) -> None:
     kinds = {"in_doubt", "parked", "late_job", "two_paid_calls", "budget", "failure_rate", "breaker", "model_gone"}
+    kinds |= {"perhaps_two_paid_calls", "stray_answer"}
     assert kinds | {"our_side", "audit", "template", "storage"} == set(SAYINGS)
+
+
+async def test_each_difference_is_told_once(stage: Stage, simulator: Simulator) -> None:
+    world = stage.world
+    await stage.say("/create a paper boat in the rain")
+    await stage.until_said("I would make this")
+    await stage.tap("Create")
+    await stage.until_state(State.DELIVERED)
+    jobs = [simulator.control("POST", "/_sim/jobs", {"prompt": prompt})["id"] for prompt in ("one", "two")]
+
+    for _ in range(2):
+        found = await audit(world.ledger, world.shop, world.waits, datetime.now(UTC) - timedelta(days=1))
+    assert {each.job_id for each in found.differences} == set(jobs)
+
+    said = [plain(text) for text in await alarmed(stage)]
+    assert sorted(job for job in jobs for text in said if f"no run owns the provider's job {job}" in text) == sorted(
+        jobs
+    )
+    assert len(said) == 2 and all("onetake audit --explain video_" in text for text in said)
+    await audit(world.ledger, world.shop, world.waits, datetime.now(UTC) - timedelta(days=1))
+    assert await alarmed(stage) == []
+
+
+async def test_a_kept_answer_that_fits_no_run_is_told_once(stage: Stage) -> None:
+    await stage.world.ledger.keep_stray_answer(uuid4(), "unknown_run", 200, '{"id": "video_lost"}')
+
+    [said] = await alarmed(stage)
+    assert "fits no run was kept. It may name a job that was paid for" in said and "video_lost" in said
+    assert await alarmed(stage) == []
+
+
+@pytest.mark.parametrize("kind", [*sorted(set(Kind) - {Kind.IN_DOUBT, Kind.LATE_JOB}), "of tomorrow"])
+def test_a_difference_is_told_in_the_operators_language_alone(kind: str) -> None:
+    """The ledger's words are English; a sentence is made of its kind, run, job and amount instead."""
+    detail = {"kind": kind, "ref": "A7K2QX", "job_id": "video_9", "words": "the ledger's English", "microusd": 800_000}
+    alert = Alert("k", kind if kind in SAYINGS else "audit", datetime.now(UTC), detail)
+
+    english, spanish = (plain(SAYINGS[alert.kind](alert, Words(language))) for language in ("en", "es"))
+
+    assert "--explain video_9" in english and "the ledger's English" not in english
+    assert "video_9" in spanish and "MOTIVO" in spanish
+    found = re.findall(r"(?i)\b(the|job|run|was|shows|which|not|and)\b", spanish.replace("onetake audit", ""))
+    assert found == []
+    assert "US$0.80" in spanish or alert.kind != "audit"

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from aiogram.methods import SendMessage, SendVideo
 
-from pipeline.ledger import Places
-from pipeline.records import State
+from pipeline.records import Places, State
 from pipeline.road import LedgerUnavailable
 from tests.bot.stage import Stage, labels, open_stage
 from tests.fixtures import Simulator, simulator_process

@@ -14,12 +14,14 @@ from aiogram.exceptions import (
     TelegramNetworkError,
     TelegramRetryAfter,
 )
-from aiogram.methods import EditMessageText, SendMessage, SendVideo
+from aiogram.methods import EditMessageText, SendDocument, SendMessage, SendVideo
 from aiogram.types import FSInputFile
 
+from bot.address import Address, address_of
 from pipeline.records import Run, State
 from tests.bot.stage import Stage
 from tests.fixtures import Simulator
+from tests.steps.media import moov, mp4, webm
 
 ANY = SendMessage(chat_id=1, text="x")
 
@@ -205,3 +207,50 @@ async def _age(stage: Stage, run: Run, seconds: float) -> None:
             " told_state = null, next_look_at = clock_timestamp() + interval '1 hour' where run_id = %s",
             (seconds, run.run_id),
         )
+
+
+async def test_a_video_is_announced_with_the_size_and_length_of_its_file(stage: Stage, simulator: Simulator) -> None:
+    simulator.makes(mp4(index=moov(1280, 720, 4)))
+    run = await saved(stage)
+    await stage.until_state(State.DELIVERED)
+    [video] = stage.session.of(SendVideo)
+    assert (video.width, video.height, video.duration) == (1280, 720, 4)
+    assert "The provider made 4 s at 1280x720 instead of 8 s at 720x1280." in video.caption
+    assert video.video.filename == f"onetake-{run.ref}.mp4"
+
+
+async def test_a_video_as_ordered_comes_without_a_word_on_its_size(stage: Stage) -> None:
+    await saved(stage)
+    await stage.until_state(State.DELIVERED)
+    [video] = stage.session.of(SendVideo)
+    assert (video.width, video.height, video.duration) == (720, 1280, 8)
+    assert "The provider made" not in video.caption
+
+
+async def test_a_clip_that_telegram_cannot_play_comes_as_a_file(stage: Stage, simulator: Simulator) -> None:
+    simulator.makes(webm())
+    run = await saved(stage)
+    delivered = await stage.until_state(State.DELIVERED)
+    [document] = stage.session.of(SendDocument)
+    assert document.document.filename == f"onetake-{run.ref}.webm"
+    assert run.caption is not None
+    assert run.caption in document.caption
+    assert document.reply_markup is not None
+    assert stage.session.of(SendVideo) == []
+    again = await stage.front.courier.send(delivered, address_of(delivered) or raised())
+    assert again.document is not None
+    assert stage.session.of(SendDocument)[1].document == delivered.audience["file_id"]
+
+
+def raised() -> Address:
+    raise AssertionError("it has an address")
+
+
+async def test_a_file_that_telegram_refuses_is_kept_and_said(stage: Stage, simulator: Simulator) -> None:
+    simulator.makes(webm())
+    stage.session.meets(SendDocument, TelegramEntityTooLarge(ANY, "Request Entity Too Large"))
+    run = await saved(stage)
+    await stage.until_said("could not bring it")
+    assert run.file is not None
+    assert Path(run.file).suffix == ".webm"
+    assert Path(run.file).exists()

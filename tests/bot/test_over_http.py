@@ -30,7 +30,7 @@ def pending(simulator: Simulator) -> list[dict[str, Any]]:
 
 
 async def until_none_is_pending(simulator: Simulator) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while await asyncio.to_thread(pending, simulator):
             await asyncio.sleep(0.1)
 
@@ -113,7 +113,7 @@ async def test_a_stopped_poll_handles_what_was_handed_out_and_confirms_it(
         ben.say("/create a paper boat in the rain")
         await ben.until("Create ·")
         started = asyncio.get_running_loop().time()
-    assert asyncio.get_running_loop().time() - started < 10
+    assert asyncio.get_running_loop().time() - started < 20  # the long poll alone would take 25 seconds
     assert pending(simulator) == []
 
 
@@ -132,7 +132,7 @@ async def test_two_hundred_users_at_once_each_get_their_card_within_the_limits(
         await house.world.ledger.rpc("set_limit", {"key": "budget_day_microusd", "value": 10**12, "who": "test"})
         await house.world.ledger.rpc("set_limit", {"key": "budget_month_microusd", "value": 10**12, "who": "test"})
         await asyncio.to_thread(lambda: [each.say("/create a paper boat in the rain") for each in people])
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while sum(call["method"] == "sendMessage" and bool(call["ok"]) for call in calls(strict)) < 200:
                 await asyncio.sleep(0.5)
         assert len(await house.runs()) == 200

@@ -43,10 +43,10 @@ def update(number: int, chat: int = 1) -> Update:
 async def run_until(source: Source, feed: Any, done: asyncio.Event) -> None:
     stopping = asyncio.Event()
     task = asyncio.create_task(poll(Bot(TOKEN, session=source), feed, ["message"], stopping))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await done.wait()
     stopping.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await task
 
 

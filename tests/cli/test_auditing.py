@@ -1,15 +1,21 @@
 """`onetake audit` and `onetake check --provider`, at a simulator whose books say that neither buys."""
 
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from cli.probe import Heard, findings
-from steps.catalogue import VideoModel
+from pipeline.evidence import ListFacts
 from tests.cli.conftest import Terminal
 from tests.fixtures import Simulator, simulator_process
 
-HEALS, PERSON = "heals by itself", "needs a person"
+HEALS, PERSON = "whose video was made heals by itself", "needs a person"
+MADE, NEVER = "a lost answer whose video was made", "that a video was never made"
+LISTED = '{"object": "list", "data": [%s], "has_more": false, "last_id": null}'
+JOB = '{"id": "video_1", "status": "completed", "created_at": 1, "prompt": "%s"}'
+T = timedelta(minutes=30)
 
 
 @pytest.fixture
@@ -39,6 +45,25 @@ def test_a_job_that_no_run_owns_is_a_difference(onetake: Terminal) -> None:
     assert f"no run owns job {job['id']}" in said.words and "Not clean, 1 difference" in said.words
     (found,) = onetake("audit", "--json").object["differences"]
     assert (found["kind"], found["job_id"], found["ref"]) == ("job_without_run", job["id"], None)
+
+
+def test_a_difference_stays_open_until_a_person_explains_it(onetake: Terminal) -> None:
+    onetake.create("a red kite")
+    job = onetake.sim.control("POST", "/_sim/jobs", {"prompt": "somebody else's"})["id"]
+    first = onetake("audit", COLUMNS="200")
+    assert "(since 20" not in first.words and "--explain JOB_ID" in first.words
+
+    again = onetake("audit", COLUMNS="200")
+    assert again.code == 1 and f"no run owns job {job}" in again.words and "(since 20" in again.words
+    [found] = onetake("audit", "--json").object["differences"]
+    assert found["first_at"] and found["could_be_ours"] is False
+
+    assert onetake("audit", "--explain", job).code == 2
+    assert onetake("audit", "--why", "a test").code == 2
+    closed = onetake("audit", "--explain", job, "--why", "a colleague's test", OPENAI_API_KEY="", VIDEO_MODEL="")
+    assert (closed.code, closed.out) == (0, f"Explained: 1 difference about {job} closed, for good.\n")
+    assert onetake("audit", "--explain", job, "--why", "again").code == 1
+    assert onetake("audit").code == 0
 
 
 def test_an_audit_that_could_not_read_the_list_is_never_clean(onetake: Terminal) -> None:
@@ -77,7 +102,30 @@ def test_the_check_of_a_provider_says_what_a_lost_answer_would_become_and_buys_n
 
 
 def test_litellm_is_warned_about() -> None:
-    model = VideoModel("m", None, 1, (), (), "here")
-    words = [f.words for f in findings(Heard(400, "", ("x-litellm-version",)), Heard(500), model)]
+    words = [f.words for f in findings(Heard(400, "", ("x-litellm-version",)), Heard(500), ListFacts())]
 
     assert len(words) == 3 and PERSON in words[0] and "HTTP 500" in words[1] and "num_retries: 0" in words[2]
+
+
+def said_of(listed: str, **facts: Any) -> tuple[str, str]:
+    """Of a made job, and of one that was never made."""
+    made, never = (each.words for each in findings(Heard(200, listed), Heard(404), ListFacts(**facts)))
+    assert made.startswith(MADE) and never.startswith(NEVER)
+    return made, never
+
+
+def test_a_shown_prompt_heals_a_made_job_but_absence_needs_purchases_around_it_or_time_and_a_setting() -> None:
+    listed = LISTED % JOB % "a boat"
+
+    made, never = said_of(listed)
+    assert HEALS in made and "only between two purchases of yours that the list shows" in never
+    assert said_of(listed, absent_after=T)[1] == never == said_of(listed, absence_without_witness=True)[1]
+    assert "for 30 min" in said_of(listed, absent_after=T, absence_without_witness=True)[1]
+    assert PERSON in said_of(listed, shows_all=False, absent_after=T, absence_without_witness=True)[1]
+
+
+def test_hidden_prompts_need_a_person_unless_the_key_is_nobody_elses() -> None:
+    listed = LISTED % JOB % ""
+
+    assert PERSON in said_of(listed)[0] and "VIDEO_KEY_EXCLUSIVE=true" in said_of(listed)[0]
+    assert HEALS in said_of(listed, exclusive_key=True)[0] and "only if" in said_of(listed, exclusive_key=True)[0]

@@ -205,7 +205,17 @@ def test_a_run_in_doubt_ends_with_4_says_what_is_held_and_a_person_settles_it(on
     ):
         assert words in said.object["error"]
 
-    settled = onetake("settle", ref, "--not-charged", "--why", "asked support")
+    early = onetake("settle", ref, "--not-charged", "--why", "asked support")
+    assert early.code == 1
+    assert f"The order of {ref} may still turn up at the provider until 20" in early.words
+    assert (
+        'Nothing was changed. If the provider\'s books show that it was not made, add --early --why "...".'
+        in early.words
+    )
+    assert onetake("show", ref, "--json").object["state"] == "uncertain"
+    assert onetake("settle", ref, "--not-charged", "--early").code == 2
+
+    settled = onetake("settle", ref, "--not-charged", "--early", "--why", "asked support")
     assert settled.code == 0
     assert "Nothing was charged" in settled.words
     assert onetake("settle", ref, "--not-charged").code == 1
@@ -221,9 +231,94 @@ def test_a_person_who_finds_the_job_gets_the_video_by_the_same_key(onetake: Term
 
     settled = onetake("settle", ref, "--job", job)
     assert (settled.code, job in settled.out) == (0, True)
+    assert "Its price ($0.80) counts" in settled.out
     said = onetake.create("a boat", "--key", "doubtful")
     assert (said.code, said.object["provider_job_id"]) == (0, job)
     assert onetake.paid_calls() == 1
+
+
+def doubtful(onetake: Terminal) -> str:
+    """The ref of a run whose answer was lost, and whose provider's list stays unreadable."""
+    onetake("limits", "set", "cooldown_seconds", "0")
+    onetake.sim.trouble("create", "made_then_drop")
+    onetake.sim.trouble("list", "status", status=400, always=True)
+    said = onetake.create("a boat", "--key", "doubtful")
+    assert (said.code, said.object["state"]) == (4, "uncertain")
+    return str(said.object["ref"])
+
+
+def test_an_id_that_the_provider_does_not_know_is_refused_and_changes_nothing(onetake: Terminal) -> None:
+    ref = doubtful(onetake)
+    before = onetake("show", ref, "--json").object
+
+    said = onetake("settle", ref, "--job", "video_nope")
+
+    assert said.code == 1
+    assert said.out == (
+        "The provider does not know a job video_nope. Nothing was changed. "
+        'Check the id; if you are certain, add --unseen --why "...".\n'
+    )
+    after = onetake("show", ref, "--json").object
+    assert {**after, "read_at": None} == {**before, "read_at": None}
+    assert onetake("settle", ref, "--job", "video_nope", "--unseen").code == 2
+
+
+def test_an_unseen_job_is_taken_by_a_persons_word_and_keeps_nobody_waiting(onetake: Terminal) -> None:
+    ref = doubtful(onetake)
+
+    said = onetake("settle", ref, "--job", "video_nope", "--unseen", "--why", "support says so")
+
+    assert said.code == 0
+    assert f"{ref} is job video_nope, which the provider does not show." in said.out
+    assert "Its price ($0.80) stays set aside until the video is here." in said.out and "counts" not in said.out
+    onetake.sim.control("DELETE", "/_sim/faults")
+    assert onetake.create("another boat").code == 0  # the user is not busy
+    kinds = [each["kind"] for each in onetake("audit", "--json").object["differences"] if each["ref"] == ref]
+    assert "two_paid_calls" not in kinds
+
+
+def test_a_job_that_differs_from_the_order_is_taken_only_despite_that(onetake: Terminal) -> None:
+    ref = doubtful(onetake)
+    job = onetake.sim.control("POST", "/_sim/jobs", {"prompt": "somebody else's"})["id"]
+
+    said = onetake("settle", ref, "--job", job)
+    assert said.code == 1
+    assert f"The provider shows job {job} with" in said.out and "another prompt" in said.out
+    assert said.out.endswith("Nothing was changed. Add --despite if it is this order all the same.\n")
+
+    said = onetake("settle", ref, "--job", job, "--despite", "--why", "our proxy rewrites prompts")
+    assert said.code == 0 and f"{ref} is job {job}" in said.out
+
+
+def test_a_settlement_is_taken_back_either_way_until_something_came_of_it(onetake: Terminal) -> None:
+    ref = doubtful(onetake)
+    nothing = onetake("settle", ref, "--take-back")
+    assert (nothing.code, "so there is nothing to take back" in nothing.out) == (1, True)
+
+    onetake("settle", ref, "--not-charged", "--early", "--why", "misread")
+    said = onetake("settle", ref, "--take-back", "--why", "it is there after all")
+    assert said.code == 0
+    assert said.out == f"The settlement is taken back: {ref} is in doubt again. $0.80 is set aside again.\n"
+    onetake("settle", ref, "--job", "video_nope", "--unseen", "--why", "a guess")
+    said = onetake("settle", ref, "--take-back")
+    assert said.out == f"The settlement is taken back: {ref} is in doubt again. $0.80 stays set aside.\n"
+
+    onetake("settle", ref, "--not-charged", "--early", "--why", "not in their console")
+    assert onetake.create("a boat", "--key", "anew", "--again").code in {0, 4}
+    said = onetake("settle", ref, "--take-back")
+    assert said.code == 1 and "has ordered the same again since" in said.out
+
+
+def test_a_run_in_doubt_shows_the_kept_answer_and_what_the_list_says(onetake: Terminal) -> None:
+    onetake.sim.trouble("create", "status", status=502, made=True)
+    onetake.sim.trouble("list", "status", status=400, always=True)
+    ref = onetake.create("a boat", "--key", "doubtful").object["ref"]
+
+    shown = onetake("show", ref, COLUMNS="160").out
+
+    assert "kept answer" in shown and "HTTP 502" in shown.partition("kept answer")[2]
+    assert "answer_kept (HTTP 502)" in shown
+    assert "last look" in shown and "the list could not be read: HTTP 400" in shown
 
 
 def test_a_stuck_render_past_its_deadline_ends_with_4(onetake: Terminal) -> None:

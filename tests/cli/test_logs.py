@@ -108,7 +108,7 @@ async def test_a_worker_writes_one_line_for_each_step_and_none_of_the_prompt(
         if lines[-1].get("state") == "saved":
             break
     worker.send_signal(signal.SIGTERM)
-    _, rest = worker.communicate(timeout=20)
+    _, rest = worker.communicate(timeout=60)
 
     said = [each for each in lines if each["event"] == "step"]
     steps = {(each["action"], each["state"]) for each in said}

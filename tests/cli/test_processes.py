@@ -2,10 +2,10 @@
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,11 +33,17 @@ def machine(ledger_dsn: str, slow_simulator: Simulator, tmp_path: Path) -> Itera
 def test_help_comes_at_once() -> None:
     took = []
     for _ in range(3):
-        begun = time.monotonic()
+        before = _children_seconds()
         subprocess.run([sys.executable, "-m", "cli", "--help"], cwd=ROOT, check=True, capture_output=True)
-        took.append(time.monotonic() - begun)
+        took.append(_children_seconds() - before)
 
     assert min(took) < HELP_SECONDS_MAX
+
+
+def _children_seconds() -> float:
+    """Processor time of the children that have ended: a busy machine does not lengthen it as it does the clock's."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -52,7 +58,7 @@ def test_ctrl_c_leaves_the_run_to_a_worker_that_stops_gracefully(machine: Machin
     create = machine.start("create", "a red kite", "--key", "k", "--json")
     until(lambda: machine.sim.paid_calls() == 1)
     create.send_signal(signal.SIGINT)
-    out, err = create.communicate(timeout=20)
+    out, err = create.communicate(timeout=60)
     ref = re.findall(r'"ref": "(\w{6})"', out)[0]
 
     assert create.returncode == 130
@@ -65,7 +71,7 @@ def test_ctrl_c_leaves_the_run_to_a_worker_that_stops_gracefully(machine: Machin
         if f"{ref} save_video: saved" in line:
             break
     worker.send_signal(signal.SIGTERM)
-    said, problems = worker.communicate(timeout=20)
+    said, problems = worker.communicate(timeout=60)
     assert worker.returncode == 0, problems
     assert "worker ready" in said
     assert "worker stopped" in said
@@ -77,7 +83,7 @@ def test_sigterm_ends_a_create_cleanly(machine: Machine) -> None:
     create = machine.start("create", "a red kite", "--key", "k")
     until(lambda: machine.sim.paid_calls() == 1)
     create.send_signal(signal.SIGTERM)
-    _, err = create.communicate(timeout=20)
+    _, err = create.communicate(timeout=60)
 
     assert (create.returncode, "Traceback" in err) == (143, False)
     assert machine.sim.paid_calls() == 1
@@ -94,5 +100,5 @@ def test_the_simulator_says_where_it_is_and_ends_when_told(tmp_path: Path) -> No
     assert process.stdout is not None
     assert re.match(r"simulator listening on http://127\.0\.0\.1:\d+/v1", process.stdout.readline())
     process.terminate()
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert process.returncode == 0

@@ -50,6 +50,12 @@ def test_the_estimate_says_where_it_comes_from_and_gives_way_when_it_was_wrong()
     assert "30 %" in lines_of(told, USUAL)[2].ticking
 
 
+def test_a_first_look_that_says_failed_decides_nothing() -> None:
+    failing = run_in(State.RENDERING, improved_prompt="x", failing_since=NOW, failing_words="content policy")
+
+    assert lines_of(failing, USUAL)[2].words == "It seems to have failed; checking once more. Nothing is decided yet."
+
+
 def test_a_run_held_back_says_why() -> None:
     held = run_in(State.APPROVED, improved_prompt="x", held_back_by="paused", held_back_since=NOW)
 

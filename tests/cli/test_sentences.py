@@ -68,9 +68,11 @@ def reasons_in_the_code() -> set[str]:
     words = set(CLEAR_NO.values()) | {"prompt_refused", "rate_limited"}
     words |= {Fault.NEVER_SENT.value, Fault.NEVER_CONNECTED.value}
     words |= {kind.reason for kind in TextModelError.__subclasses__()}
-    fails = re.compile(r"(?:ledger\.fail\(|fail_run\()[^)]*?State\.\w+,\s*\"(\w+)\"", re.DOTALL)
+    fails = re.compile(
+        r"(?:ledger\.fail\(|fail_run\()[^)]*?State\.\w+,\s*\"(\w+)\"(?:\s+if \w+ else \"(\w+)\")?", re.DOTALL
+    )
     for file in (ROOT / "pipeline").glob("*.py"):
-        words |= set(fails.findall(file.read_text()))
+        words |= {word for either in fails.findall(file.read_text()) for word in either if word}
     for file in (ROOT / "supabase" / "migrations").glob("*.sql"):
         words |= set(re.findall(r"set reason = '(\w+)'", file.read_text()))
     return words | {"disk_full", "paused", "breaker_open"}

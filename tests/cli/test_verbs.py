@@ -149,12 +149,38 @@ def test_cancel_and_settle_refuse_a_run_that_is_over(onetake: Terminal) -> None:
     assert "Nothing was changed" in settled.out
 
 
-@pytest.mark.parametrize("arguments", [(), ("--job", "x", "--not-charged")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--job", "x", "--not-charged"),
+        ("--not-charged", "--take-back"),
+        ("--not-charged", "--despite"),
+        ("--take-back", "--unseen"),
+    ],
+)
 def test_settle_needs_exactly_one_verdict(onetake: Terminal, arguments: tuple[str, ...]) -> None:
     said = onetake("settle", "A7K2QX", *arguments)
 
     assert said.code == 2
     assert "--job ID" in said.err
+
+
+@pytest.mark.parametrize("arguments", [("--job", "x", "--unseen"), ("--not-charged", "--early", "--why", " ")])
+def test_to_insist_needs_a_reason(onetake: Terminal, arguments: tuple[str, ...]) -> None:
+    said = onetake("settle", "A7K2QX", *arguments)
+
+    assert said.code == 2
+    assert "needs --why: how you know" in said.err
+
+
+def test_settling_needs_no_provider_but_then_nothing_is_looked_up(onetake: Terminal) -> None:
+    ref = onetake.create("a red kite").object["ref"]
+
+    said = onetake("settle", ref, "--job", "video_1", **NO_PROVIDER)
+
+    assert said.code == 1
+    assert "are not the ones configured here, so the job cannot be looked up. Nothing was changed." in said.words
 
 
 def test_an_unmigrated_database_is_one_line_that_names_the_command(onetake: Terminal, postgres_uri: str) -> None:

@@ -30,6 +30,7 @@ from web.app import make_app
 from web.office import Office
 
 TOKEN = "a-token-of-sixteen-or-more"
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass
@@ -77,8 +78,8 @@ class Site:
         return admitted.run_id
 
     async def carried(self, run_id: UUID) -> Run:
-        """Until it has ended, is parked, or five seconds have passed."""
-        give_up = time.monotonic() + 5
+        """Until it has ended, is parked, or patience is at its end."""
+        give_up = time.monotonic() + PATIENCE_SECONDS
         while True:
             row = await run(run_id, self.world)
             assert row is not None
@@ -100,6 +101,11 @@ async def in_doubt(site: Site, simulator: Simulator, prompt: str = "a lost kite"
 async def the_run(site: Site) -> Run:
     (row,) = await site.office.watch.runs(Filters(), 10)
     return row
+
+
+def seen(row: Run) -> dict[str, str]:
+    """What the page's form carries of the run it shows."""
+    return {"shown_state": row.state.value, "shown_job": row.job_id or ""}
 
 
 def news(html: str) -> str:

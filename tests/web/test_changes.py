@@ -14,11 +14,11 @@ from pipeline.amounts import MICROUSD
 from pipeline.engine import Engine
 from pipeline.ledger import Ledger
 from pipeline.operators import Operators
-from pipeline.records import JobSource, Run, State
+from pipeline.records import JobSource, State
 from pipeline.road import Json, LedgerUnavailable
 from tests.fixtures import PRICE_MICROUSD, Simulator
 from tests.ledger.desk import Desk
-from tests.web.site import Site, in_doubt, news, the_run
+from tests.web.site import Site, in_doubt, news, seen, the_run
 from web.office import OFFICE, Office
 
 IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "user_id": "tg:42"}
@@ -46,14 +46,9 @@ async def test_a_run_in_doubt_is_found_or_not_charged_with_a_reason(inside: Site
     assert said == f"{row.ref} is job {job}, and its video is here already. Nothing was changed."
     page = await inside.read(f"/admin/runs/{row.ref}")
     assert "by: web:Ada" in page and "why: their console" in page
-    said = await inside.submit(f"/admin/runs/{row.ref}/found", job="video_other", why="again", sure="yes")
+    said = await inside.submit(f"/admin/runs/{row.ref}/found", job="video_other", why="again", sure="yes", unseen="yes")
     assert "neither in doubt nor parked, so there is nothing to settle: it is saved. Nothing was changed." in said
     assert simulator.creates() == 1
-
-
-def seen(row: Run) -> dict[str, str]:
-    """What the page's form carries of the run it shows."""
-    return {"shown_state": row.state.value, "shown_job": row.job_id or ""}
 
 
 def fields_of(html: str, action: str) -> dict[str, str]:
@@ -77,13 +72,17 @@ async def test_a_word_on_a_page_that_is_out_of_date_is_not_taken(
     await inside.world.ledger.record_submission(row.run_id, job, JobSource.LIST)
     desk.write("update onetake.runs set parked_at = now() where run_id = %s", row.run_id)
 
-    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", why="not in their books", sure="yes", **form)
+    said = await inside.submit(
+        f"/admin/runs/{row.ref}/not-charged", why="not in their books", sure="yes", early="yes", **form
+    )
 
     assert said == f"More is known of {row.ref} than was shown: look again. Nothing was changed."
     after = await the_run(inside)
     assert (after.state, after.job_id, after.held_microusd) == (State.RENDERING, job, PRICE_MICROUSD)
     form = fields(await inside.read("/admin/doubt"))
-    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", why="they took it back", sure="yes", **form)
+    said = await inside.submit(
+        f"/admin/runs/{row.ref}/not-charged", why="they took it back", sure="yes", early="yes", **form
+    )
     assert "was not charged" in said
 
 
@@ -94,7 +93,7 @@ async def test_the_providers_own_answer_is_not_replaced_by_a_persons(
     await inside.world.ledger.record_submission(row.run_id, "video_x", JobSource.LIST)
     desk.write("update onetake.runs set parked_at = now(), job_source = 'answer' where run_id = %s", row.run_id)
 
-    said = await inside.submit(f"/admin/runs/{row.ref}/found", job="video_y", why="I saw it", sure="yes")
+    said = await inside.submit(f"/admin/runs/{row.ref}/found", job="video_y", why="I saw it", sure="yes", unseen="yes")
 
     assert said.startswith(f"Run {row.ref} has job video_x by the provider's own answer; another cannot replace it.")
 
@@ -146,7 +145,9 @@ async def test_found_it_is_kept_with_who_and_why_or_not_at_all(inside: Site, sim
     last = (await inside.office.operators.events(row.run_id))[-1]
     assert (await the_run(inside)).job_id == job
     assert (last.step, last.outcome) == ("settle", "found")
-    assert last.detail == {"by": "web:Ada", "why": "their console", "job": job}
+    seen = last.detail["seen"]
+    assert last.detail == {"by": "web:Ada", "why": "their console", "job": job, "seen": seen}
+    assert seen["status"] in {"queued", "in_progress", "completed"}
 
 
 async def test_a_change_stands_when_the_queue_is_away_and_the_sweep_finds_the_run(
@@ -170,15 +171,23 @@ async def test_not_charged_frees_the_money_and_a_job_of_another_run_is_not_taken
     other = await inside.carried(await inside.order("another"))
     row = await in_doubt(inside, simulator, user_id="cli:two")
     assert other.job_id
-    said = await inside.submit(f"/admin/runs/{row.ref}/found", job=other.job_id, why="I guess", sure="yes")
+    said = await inside.submit(
+        f"/admin/runs/{row.ref}/found", job=other.job_id, why="I guess", sure="yes", despite="yes"
+    )
     assert said == f"Job {other.job_id} is run {other.ref}'s already. Nothing was changed."
 
-    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", why="asked them", sure="yes", **seen(row))
+    asked = {"why": "asked them", "sure": "yes", **seen(row)}
+    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", **asked)
+    assert said.startswith(f"The order of {row.ref} may still turn up at the provider until 20")
+    assert said.endswith("tick “It is early, I have checked the provider's books”.")
+    after = await inside.world.ledger.load(row.run_id)
+    assert after is not None and after.state is State.UNCERTAIN
+    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", **asked, early="yes")
     assert said == f"{row.ref} was not charged: $0.80 is free again, and its user is told."
     after = await inside.world.ledger.load(row.run_id)
     assert after is not None
     assert (after.state, after.held_microusd, after.released_microusd) == (State.FAILED, 0, PRICE_MICROUSD)
-    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", why="asked them", sure="yes", **seen(row))
+    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", **asked)
     assert said == f"Run {row.ref} is settled as not charged: $0.80 is free again."  # whoever asked first
 
 

@@ -14,6 +14,7 @@ from bot import webhook
 from pipeline.config import load_settings
 from tests.bot.recording import make_bot
 from tests.fixtures import KEY, Simulator
+from tests.steps.media import webm
 from tests.web.site import TOKEN, Site, as_written, open_site
 from web.app import make_app
 from web.gate import LINK_SECONDS, SESSION_SECONDS, WINDOW_SECONDS, WRONG_AT_MOST, Gate
@@ -173,6 +174,7 @@ async def test_a_form_that_is_not_ours_changes_nothing(inside: Site, form: dict[
         ("/admin/limits", {"key": "cooldown_seconds", "value": "77"}),
         ("/admin/users", {"user_id": "tg:1", "act": "block"}),
         ("/admin/audit", {}),
+        ("/admin/audit/explain", {"subject": "video_1", "why": "x"}),
         ("/admin/logout", {}),
     ]
     for path, asked in changes:
@@ -216,6 +218,14 @@ async def test_no_page_holds_a_script_or_a_style_of_its_own(inside: Site) -> Non
         assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=", html), path
         assert "http" not in "".join(re.findall(r'(?:src|href|action)="([^"]*)"', html)), path  # nothing from elsewhere
         assert KEY not in html and TOKEN not in html
+
+
+async def test_a_clip_is_served_as_what_it_is(inside: Site) -> None:
+    inside.simulator.makes(webm())
+    row = await inside.carried(await inside.order())
+    answer = await inside.client.get(f"/admin/runs/{row.ref}/video")
+    assert (answer.status, answer.content_type, await answer.read()) == (200, "video/webm", webm())
+    assert f'filename="onetake-{row.ref}.webm"' in answer.headers["Content-Disposition"]
 
 
 async def test_a_clip_needs_a_session_or_a_link_that_ends(inside: Site) -> None:

@@ -161,6 +161,7 @@ async def test_a_run_in_doubt_is_settled_by_hand(bot: Bot, page: Page, chat: Pag
     await expect(page.get_by_label("The provider's job id")).to_have_value(job)
     await page.get_by_label("How you know").first.fill("it is in their console")
     await page.get_by_label(re.compile("books show this job")).check()
+    assert await over_the_edge(page) == []
     await page.get_by_role("button", name="Found it").click()
     await expect(page.get_by_test_id("news")).to_contain_text(f"is job {job}. Its price ($0.80) counts")
     await expect(page.get_by_test_id("events")).to_contain_text("by: web:Ada")
@@ -209,6 +210,11 @@ async def test_every_page_fits_a_phone_and_the_dark(bot: Bot, browser: Browser) 
         await phone.emulate_media(color_scheme="dark")
         await phone.goto(bot.admin)
         await log_in(phone)
+        elsewhen = {"prompt": "somebody else's", "created_at_offset": 3600}  # near no order of the other tests
+        bot.simulator.control("POST", "/_sim/jobs", elsewhen)
+        await phone.goto(f"{bot.admin}/audit")
+        await phone.get_by_role("button", name="Audit now").click()
+        await expect(phone.get_by_test_id("differences")).to_contain_text("A job without a run")
         for name in ("", "/runs", "/doubt", "/audit", "/limits", "/prompts"):
             await phone.goto(f"{bot.admin}{name}")
             await expect(phone.get_by_role("heading", level=1)).to_be_visible()
@@ -217,3 +223,8 @@ async def test_every_page_fits_a_phone_and_the_dark(bot: Bot, browser: Browser) 
             if not name:
                 await asyncio.sleep(0.3)
                 await take_picture(phone, "admin-phone")
+        await phone.goto(f"{bot.admin}/audit")
+        await phone.get_by_label("What it is").fill("a colleague's test")
+        await phone.get_by_role("button", name="Explain").click()
+        await expect(phone.get_by_test_id("news")).to_contain_text("Explained: 1 difference")
+        await expect(phone.get_by_test_id("no-differences")).to_be_visible()

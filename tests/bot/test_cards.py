@@ -1,0 +1,39 @@
+"""What a chat reads of a job that one look called failed: nothing is decided yet."""
+
+import pytest
+
+from bot import sentences
+from bot.cards import Scene, card
+from bot.offer import Offer
+from bot.words import Words
+from pipeline.records import State
+from steps.catalogue import VideoModel
+from tests.bot.stage import plain
+from tests.cli.runs import NOW, run_in
+
+OFFER = Offer(VideoModel("sim-1", None, 100_000, (8,), (), "here"), "http://x/v1", "fp", "json", 8, "720x1280")
+
+
+@pytest.mark.parametrize(
+    ("language", "on_the_card", "in_a_list"),
+    [
+        (
+            "en",
+            "It seems to have failed; checking once more. Nothing is decided yet.",
+            "it seems to have failed; we are checking once more",
+        ),
+        (
+            "es",
+            "Parece que falló; lo comprobamos una vez más. Todavía no hay nada decidido.",
+            "parece que falló; lo comprobamos una vez más",
+        ),
+    ],
+)
+def test_a_first_look_that_says_failed_decides_nothing(language: str, on_the_card: str, in_a_list: str) -> None:
+    run = run_in(State.RENDERING, improved_prompt="a boat", failing_since=NOW, failing_words="content policy")
+    words = Words(language)
+
+    said = plain(card(run, words, Scene(OFFER)).text)
+
+    assert on_the_card in said and "0.80" in said and "content policy" not in said
+    assert sentences.state(run, words) == in_a_list

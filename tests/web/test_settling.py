@@ -1,0 +1,89 @@
+"""A person's word on the page: looked up first, insisted on by a tick, taken back, and what is left to explain."""
+
+from typing import Any
+
+from tests.fixtures import Simulator
+from tests.web.site import Site, in_doubt, seen, the_run
+
+IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "user_id": "tg:42"}
+
+
+async def test_a_typo_is_refused_and_an_unseen_job_needs_its_tick(inside: Site, simulator: Simulator) -> None:
+    row = await in_doubt(inside, simulator, **IN_CHAT)
+    form = {"job": "video_nope", "why": "a guess", "sure": "yes"}
+
+    said = await inside.submit(f"/admin/runs/{row.ref}/found", **form)
+    assert said.startswith("The provider does not know a job video_nope. Nothing was changed. Check the id;")
+    assert (await the_run(inside)).job_id is None
+
+    said = await inside.submit(f"/admin/runs/{row.ref}/found", **form, unseen="yes")
+    assert said == (
+        f"{row.ref} is job video_nope, which the provider does not show. "
+        "Its price ($0.80) stays set aside until the video is here."
+    )
+    await inside.order("another video", **IN_CHAT)  # the user is not busy
+    said = await inside.submit("/admin/audit")
+    [open_] = [each for each in await inside.office.operators.open_differences() if each.ref == row.ref]
+    assert open_.kind not in {"two_paid_calls", "perhaps_two_paid_calls"}
+
+
+async def test_a_job_that_differs_needs_its_tick(inside: Site, simulator: Simulator) -> None:
+    row = await in_doubt(inside, simulator)
+    job = simulator.control("POST", "/_sim/jobs", {"prompt": "somebody else's"})["id"]
+    form = {"job": job, "why": "our proxy rewrites prompts", "sure": "yes"}
+
+    said = await inside.submit(f"/admin/runs/{row.ref}/found", **form)
+    assert said.startswith(f"The provider shows job {job} with") and "tick “Take it although it differs”" in said
+    assert (await the_run(inside)).job_id is None
+    assert f"{row.ref} is job {job}." in await inside.submit(f"/admin/runs/{row.ref}/found", **form, despite="yes")
+
+
+async def test_a_settlement_is_taken_back_while_nothing_came_of_it(inside: Site, simulator: Simulator) -> None:
+    row = await in_doubt(inside, simulator)
+    path = f"/admin/runs/{row.ref}"
+    assert "Take it back" not in await inside.read(path)
+    await inside.submit(f"{path}/not-charged", why="misread", sure="yes", early="yes", **seen(row))
+    assert "Take it back" in await inside.read(path)
+    assert await inside.submit(f"{path}/take-back") == f"{row.ref} stays as it is: a reason is needed."
+
+    said = await inside.submit(f"{path}/take-back", why="it is there")
+    assert said == f"The settlement is taken back: {row.ref} is in doubt again. $0.80 is set aside again."
+    await inside.submit(f"{path}/found", job="video_nope", why="a guess", sure="yes", unseen="yes")
+    said = await inside.submit(f"{path}/take-back", why="a slip")
+    assert said == f"The settlement is taken back: {row.ref} is in doubt again. $0.80 stays set aside."
+    assert "Take it back" not in await inside.read(path)
+    assert "more has happened" in await inside.submit(f"{path}/take-back", why="again")
+
+
+async def test_open_differences_are_listed_until_a_person_explains_them(inside: Site, simulator: Simulator) -> None:
+    row = await inside.carried(await inside.order())
+    job = simulator.control("POST", "/_sim/jobs", {"prompt": "somebody else's"})["id"]
+    assert 'data-testid="no-differences"' in await inside.read("/admin/audit")
+    await inside.submit("/admin/audit")
+    await inside.world.ledger.keep_stray_answer(row.run_id, "another_token", 200, '{"id": "<video_lost>"}')
+    page = await inside.read("/admin/audit")
+    assert "A job without a run" in page and job in page and 'name="subject"' in page
+    assert "&lt;video_lost&gt;" in page and "no record of sending" in page
+
+    assert "an explanation is needed" in await inside.submit("/admin/audit/explain", subject=job, why=" ")
+    said = await inside.submit("/admin/audit/explain", subject=job, why="a colleague's test")
+    assert said == f"Explained: 1 difference about {job} closed, for good."
+    page = await inside.read("/admin/audit")
+    assert 'data-testid="no-differences"' in page
+    said = await inside.submit("/admin/audit/explain", subject=job, why="again")
+    assert said == f"No difference about {job} is open. Nothing was changed."
+    change = (await inside.office.watch.changes(1))[0]
+    assert (change.who, change.key, change.after) == ("web:Ada", f"difference:{job}", "a colleague's test")
+    page = await inside.read("/admin/limits")
+    assert f"Difference {job}" in page and "explained: a colleague" in page
+
+
+async def test_what_came_instead_of_an_answer_is_on_the_runs_page(inside: Site, simulator: Simulator) -> None:
+    simulator.trouble("create", "status", status=502, made=True)
+    simulator.trouble("list", "status", status=503, always=True)
+    row = await inside.carried(await inside.order("a lost kite"))
+    await inside.carried(row.run_id)
+    page = await inside.read(f"/admin/runs/{row.ref}")
+    assert "What came: HTTP 502" in page
+    assert "The last look: the list could not be read: HTTP 503." in page
+    assert "The last look: the list could not be read: HTTP 503." in await inside.read("/admin/doubt")
