@@ -36,7 +36,7 @@ from simulator.faults import Fault
 from simulator.settings import INSTANT, Habits, Settings
 from steps.check_limits import Admitted
 from steps.provider import open_provider
-from tests.fixtures import KEY, PRICE_MICROUSD, Simulator, open_test_world, quick_waits, wish
+from tests.fixtures import KEY, PRICE_MICROUSD, PROVES_ABSENCE, Simulator, open_test_world, quick_waits, wish
 from tests.steps.test_videos_protocol import CLEAR_NO
 
 AT_ONCE = 12
@@ -120,6 +120,22 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour("200 without an id", "id_missing", "?:unreadable", True),
     Behaviour("200 with an error", "error_body", "?:unreadable"),
     Behaviour("200 with an error, made", "error_body", "?:unreadable", True, {"made": True}),
+    *(
+        Behaviour(f"200 in another envelope: {envelope}", "enveloped", "made", True, {"envelope": envelope})
+        for envelope in ("data", "code", "code_task", "code_lone", "task", "lone_task")
+    ),
+    Behaviour("200 after a byte order mark", "bom", "made", True),
+    Behaviour("200 in a charset that nobody has", "charset", "made", True),
+    Behaviour("200 cut within a character", "cut_utf8", "?:unreadable", True),
+    Behaviour("200 with a web page", "html", "?:unreadable", True),
+    Behaviour("200 without an id, upstream busy", "idless", "?:unreadable", True),
+    Behaviour("200 that unpacks to fifty megabytes", "gzip_bomb", "?:lost", True, {"megabytes": 50}),
+    Behaviour("200 without end", "endless", "?:lost", True, {"bytes": 20_000_000}),
+    Behaviour("422, the prompt is refused", "refused", "no:prompt_refused", how={"name": "content_policy_violation"}),
+    Behaviour("400, the prompt is refused", "refused", "no:prompt_refused", how={"name": "sensitive_content"}),
+    Behaviour("403, the prompt is refused", "refused", "no:prompt_refused", how={"name": "moderation"}),
+    Behaviour("429, the budget is used", "refused", "?:rate_limited", how={"name": "budget_exceeded"}),
+    Behaviour("400 after a gateway's own tries, made", "gateway_retried", "?:gateway_retried", True),
 )
 SHORT = (
     *("200 with a job", "HTTP 400", "connection refused", "HTTP 429", "HTTP 500, made", "redirect 307, made"),
@@ -140,7 +156,7 @@ def expected(behaviour: Behaviour, listing: Listing) -> Expected:
         return Expected(State.FAILED, word)
     if says == "made":
         return Expected(State.SAVED)
-    if behaviour.made and listing is not Listing.NONE:
+    if behaviour.made and listing is Listing.TRUSTED:  # a list without prompts proposes, and a person decides
         return Expected(State.SAVED)
     if not behaviour.made and listing is Listing.TRUSTED:
         return Expected(State.FAILED, "not_made")
@@ -205,7 +221,9 @@ async def play(behaviour: Behaviour, listing: Listing, dsn: str, home: Path) -> 
         Listing.NONE: Habits(no_list_status=404),
     }[listing]
     settings = Settings(speed=INSTANT, tiny_clips=True, habits=habits)
-    rules = {"list_trusted": listing is Listing.TRUSTED, "refuses_429_before_work": behaviour.refuses_429}
+    rules: dict[str, Any] = {"refuses_429_before_work": behaviour.refuses_429}
+    if listing is Listing.TRUSTED:
+        rules |= PROVES_ABSENCE
     async with serve(settings=settings) as running:
         sim = Simulator(running.base_url)
         if behaviour.kind not in {"", "closed"}:

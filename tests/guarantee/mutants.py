@@ -20,12 +20,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Queue
 
-from tests.guarantee.protections import MUTANTS, Mutant
+from tests.guarantee.mutant import Mutant
+from tests.guarantee.protections import MUTANTS
 
 ROOT = Path(__file__).parent.parent.parent
 COPIES = 2  # as many mutants at a time as a small machine has cores
 TESTS_SECONDS_MAX = 180
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+DEFINES = re.compile(r"^create (?:or replace )?(?:unique )?(?:function|index) ([\w.]+)", re.MULTILINE)
 PROBE = "import pathlib, pipeline.fence, tests; print(pathlib.Path(pipeline.fence.__file__).parent.parent)"
 
 
@@ -82,15 +84,25 @@ def prepare(copy: Path) -> None:
 
 
 def check_list(mutants: Sequence[Mutant]) -> list[str]:
-    """What is wrong with the table itself; empty if every edit fits exactly one place."""
+    """What is wrong with the table itself; empty if every edit fits exactly one place, of code that still runs."""
     wrong = []
     for mutant in mutants:
-        times = (ROOT / mutant.file).read_text(encoding="utf-8").count(mutant.old)
-        if times != 1:
-            wrong.append(f"{mutant.name}: its text occurs {times} times in {mutant.file}, not once")
+        before, *after = (ROOT / mutant.file).read_text(encoding="utf-8").split(mutant.old)
+        if len(after) != 1:
+            wrong.append(f"{mutant.name}: its text occurs {len(after)} times in {mutant.file}, not once")
+        elif dead := _replaced_by(ROOT / mutant.file, (DEFINES.findall(before + mutant.old) or [""])[-1]):
+            wrong.append(f"{mutant.name}: {dead} defines what it changes anew, so this text never runs")
     if len({mutant.name for mutant in mutants}) != len(mutants):
         wrong.append("two mutants have one name")
     return wrong
+
+
+def _replaced_by(file: Path, defined: str) -> str | None:
+    """The later migration that creates the same function or index again."""
+    if file.suffix != ".sql" or not defined:
+        return None
+    later = (path for path in sorted(file.parent.glob("*.sql")) if path.name > file.name)
+    return next((path.name for path in later if defined in DEFINES.findall(path.read_text(encoding="utf-8"))), None)
 
 
 def try_mutant(mutant: Mutant, copy: Path) -> Verdict:

@@ -4,27 +4,21 @@ Data only; `tests.guarantee.mutants` applies them one at a time to a copy of the
 occur exactly once in its file, so this list cannot rot unnoticed.
 """
 
-from dataclasses import dataclass
+from tests.guarantee.mutant import Mutant
+from tests.guarantee.protections_evidence import EVIDENCE_MUTANTS
+from tests.guarantee.protections_records import RECORDS_MUTANTS
 
 PROVIDER = "tests/steps/test_provider.py::"
 PROTECTIONS = "tests/guarantee/test_protections.py::"
+RULES = "tests/pipeline/test_evidence.py::"
 RUN = "tests/pipeline/test_run.py::"
 FENCE = "tests/ledger/test_fence.py::"
 RESERVE = "tests/ledger/test_reserve.py::"
 ADOPTION = "tests/ledger/test_adoption.py::"
 SQL = "supabase/migrations/20261123000"
+EVIDENCE = "supabase/migrations/20261129000100_evidence.sql"
 TAPS = "supabase/migrations/20261123001400_taps.sql"
 MACHINES = "supabase/migrations/20261123001300_machines.sql"
-
-
-@dataclass(frozen=True)
-class Mutant:
-    name: str
-    removes: str  # the protection, in words
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
 
 
 MUTANTS = (
@@ -153,10 +147,10 @@ MUTANTS = (
     Mutant(
         "unexplained",
         "a job that nobody explains speaks against `never made`",
-        "pipeline/doubt.py",
-        "        return StillInDoubt(len(unexplained(run, others, unowned, skew)))",
-        "        return StillInDoubt(0)",
-        ("tests/pipeline/test_doubt.py::test_a_job_of_its_time_that_nobody_explains_speaks_against_never_made",),
+        "pipeline/evidence.py",
+        "    if candidates := candidates_for(run, look, books, patience):\n",
+        "    if (candidates := candidates_for(run, look, books, patience)) and False:\n",
+        (RULES + "test_each_look_says_one_thing",),
     ),
     Mutant(
         "one_404",
@@ -164,7 +158,7 @@ MUTANTS = (
         "pipeline/render.py",
         "    return run.parked and run.age(run.parked_at) > world.waits.parked",
         "    return True",
-        (RUN + "test_one_404_on_the_content_of_a_late_render_does_not_end_it",),
+        (RUN + "test_content_that_is_missing_for_less_than_the_parking_does_not_end_a_completed_render",),
     ),
     Mutant(
         "sweep_goes_on",
@@ -177,7 +171,7 @@ MUTANTS = (
     Mutant(
         "unique_job",
         "job ids are unique in the database",
-        SQL + "100_tables.sql",
+        EVIDENCE,
         "create unique index runs_job on",
         "create index runs_job on",
         (PROTECTIONS + "test_the_database_itself_refuses_one_job_to_two_runs",),
@@ -185,7 +179,7 @@ MUTANTS = (
     Mutant(
         "owner_check",
         "a job that another run owns is not recorded",
-        SQL + "400_fence.sql",
+        EVIDENCE,
         "    if v_owner is not null and v_owner <> p_run_id then",
         "    if false then",
         (ADOPTION + "test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
@@ -193,7 +187,7 @@ MUTANTS = (
     Mutant(
         "precedence",
         "a real answer takes its job from a run that merely adopted it",
-        SQL + "400_fence.sql",
+        EVIDENCE,
         "        if p_source <> 'answer' or v_owner_source = 'answer' then",
         "        if true then",
         (ADOPTION + "test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
@@ -201,55 +195,55 @@ MUTANTS = (
     Mutant(
         "guess_over_proof",
         "a guess does not take a job that a real answer gave",
-        SQL + "400_fence.sql",
+        EVIDENCE,
         "        if p_source <> 'answer' or v_owner_source = 'answer' then",
         "        if false then",
         (ADOPTION + "test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
     ),
     Mutant(
-        "trust",
-        "only a trusted list proves that nothing was made",
-        "pipeline/doubt.py",
-        "        trusted\n        and run.state is State.UNCERTAIN",
-        "        run.state is State.UNCERTAIN",
-        (PROTECTIONS + "test_never_made_needs_every_part_of_its_proof",),
+        "witness_missing",
+        "a list that lacks a job of ours proves nothing (rule 6)",
+        "pipeline/evidence.py",
+        "all(job_id in listed for job_id in must)",
+        "True",
+        (RULES + "test_each_look_says_one_thing",),
     ),
     Mutant(
         "looks",
         "it takes five looks",
-        "pipeline/doubt.py",
-        "        and run.looks_complete >= proof.looks\n",
+        "pipeline/evidence.py",
+        "        and run.looks_complete >= looks\n",
         "",
         (PROTECTIONS + "test_never_made_needs_every_part_of_its_proof",),
     ),
     Mutant(
         "looks_span",
         "the looks span the grace",
-        "pipeline/doubt.py",
-        "        and run.last_look_at - run.first_look_at >= proof.over\n",
+        "pipeline/evidence.py",
+        "        and run.last_look_at - run.first_look_at >= over\n",
         "",
         (PROTECTIONS + "test_never_made_needs_every_part_of_its_proof",),
     ),
     Mutant(
         "complete_looks",
         "a look that was not complete proves nothing",
-        "pipeline/reconcile.py",
-        "        complete=seen.complete and rules.list_shows_all,",
-        "        complete=True,",
+        "pipeline/evidence.py",
+        "    if not look.complete:\n        return look.why_incomplete\n    if look.odd_rows:",
+        "    if look.odd_rows:",
         (PROTECTIONS + "test_a_list_that_cannot_be_read_never_proves_that_nothing_was_made",),
     ),
     Mutant(
         "two_for_one",
         "exactly as many fitting jobs as runs in doubt, or nothing is adopted",
-        "pipeline/doubt.py",
-        "    settled = len(runs) == len(jobs) and ",
-        "    settled = ",
+        "pipeline/evidence.py",
+        "    if not look.complete or len(jobs) != len(runs) or any(",
+        "    runs, jobs = runs[: len(jobs)], jobs[: len(runs)]\n    if not look.complete or not jobs or any(",
         (PROTECTIONS + "test_two_jobs_for_one_run_in_doubt_are_not_chosen_between",),
     ),
     Mutant(
         "min_age",
         "nobody calls an answer lost while the request may be under way",
-        SQL + "400_fence.sql",
+        EVIDENCE,
         "    if r.token is distinct from p_token and (p_min_age_seconds is null",
         "    if false and (p_min_age_seconds is null",
         (FENCE + "test_others_may_call_an_answer_lost_only_when_no_request_can_be_under_way",),
@@ -257,9 +251,9 @@ MUTANTS = (
     Mutant(
         "fail_token",
         "only the winner ends a submitting run",
-        SQL + "400_fence.sql",
-        "        when 'submitting' then r.token = p_token",
-        "        when 'submitting' then true",
+        EVIDENCE,
+        "        when p_token is not null then r.token = p_token\n",
+        "        when p_token is not null then (r.token = p_token or r.state = 'submitting')\n",
         (FENCE + "test_only_the_winner_ends_a_submitting_run",),
     ),
     Mutant(
@@ -384,4 +378,6 @@ MUTANTS = (
         "    if True:",
         ("tests/bot/test_stale_buttons.py::test_try_again_of_a_run_that_was_delivered_after_all_buys_nothing",),
     ),
+    *EVIDENCE_MUTANTS,
+    *RECORDS_MUTANTS,
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures import Simulator
+from tests.fixtures import SOON_OVER, Simulator
 from tests.guarantee.processes import Machine, until
 
 
@@ -20,7 +20,7 @@ def test_a_run_whose_process_is_killed_ends_saved_after_one_paid_call(
     where: str, target: str, kind: str, how: dict[str, object], simulator: Simulator, tmp_path: Path, ledger_dsn: str
 ) -> None:
     simulator.trouble(target, kind, **how)
-    with Machine(tmp_path, simulator, {"DATABASE_URL": ledger_dsn}) as machine:
+    with Machine(tmp_path, simulator, SOON_OVER | {"DATABASE_URL": ledger_dsn}) as machine:
         machine.start("create", "a paper boat", "--key", "k", "--json")
         until(lambda: simulator.control("GET", "/_sim/faults")["met"].get(f"{target}:{kind}", 0) == 1)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -10,7 +11,8 @@ import pytest
 
 from cli import sentences
 from pipeline import words
-from pipeline.audit import Kind, audit, last_audit
+from pipeline.audit import audit, last_audit
+from pipeline.comparison import Kind
 from pipeline.operators import Operators
 from pipeline.operators_words import DOUBTS
 from pipeline.records import JobSource, Run, State
@@ -18,7 +20,7 @@ from pipeline.run import admit, run
 from pipeline.world import World
 from steps.check_limits import Admitted
 from steps.list_jobs import look
-from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, wish
+from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, request_ended, wish
 from tests.pipeline.test_run import carried
 
 
@@ -40,15 +42,20 @@ async def bought(world: World, sim: Simulator, prompt: str = "a paper boat", use
     return row
 
 
-async def settled(run_id: UUID, world: World, seconds: float = 10) -> Run:
+async def settled(run_id: UUID, world: World, seconds: float = 60) -> Run:
     """Carried on even when parked: looks go on."""
     async with asyncio.timeout(seconds):
         while True:
-            row = await run(run_id, world)
+            row = await run(run_id, request_ended(world))
             assert row is not None
             if row.ended:
                 return row
             await asyncio.sleep(0.1)
+
+
+async def looked(run_id: UUID, world: World, seconds: float = 60) -> Run:
+    """Carried on until it ends or is parked, its request having ended."""
+    return await carried(run_id, request_ended(world), seconds=seconds)
 
 
 async def lost(world: World, sim: Simulator, prompt: str = "a paper boat", user: str = "cli:a", **how: object) -> Run:
@@ -71,38 +78,111 @@ async def audited(world: World) -> list[Kind]:
     return [difference.kind for difference in found.differences]
 
 
-async def test_a_list_is_trusted_once_it_has_shown_a_job_of_ours_with_its_prompt(
+@asynccontextmanager
+async def rendering_after(world: World, sim: Simulator) -> AsyncIterator[UUID]:
+    """A later purchase of ours whose job the list shows while it renders: what a list must show to prove anything."""
+    sim.control("POST", "/_sim/speed", {"speed": 0.001})
+    run_id = await asked(world, sim, "a grey owl", "cli:after")
+    waiting = asyncio.create_task(carried(run_id, world))
+    while (row := await world.ledger.load(run_id)) is None or row.state is not State.RENDERING:
+        await asyncio.sleep(0.02)
+    try:
+        yield run_id
+    finally:
+        sim.control("POST", "/_sim/speed", {"speed": "instant"})
+        await waiting
+
+
+async def test_a_list_that_shows_our_jobs_around_a_doubt_proves_that_nothing_was_made(
     world: World, simulator: Simulator
 ) -> None:
     await bought(world, simulator, "a lantern", "cli:before")
-
     row = await lost(world, simulator, kind="drop_before")
-    row = await settled(row.run_id, world)
+    async with rendering_after(world, simulator):
+        row = await settled(row.run_id, world)
 
     assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "not_made", PRICE_MICROUSD)
     assert row.looks_complete >= 5
 
 
-async def test_a_list_that_hides_the_prompt_of_our_job_is_not_trusted(world: World, simulator: Simulator) -> None:
-    simulator.control("POST", "/_sim/habits", {"null_prompts": True})
+@pytest.mark.parametrize(
+    ("habits", "says"),
+    [
+        ({"list_share": 0.0}, "witness_missing"),
+        ({"list_hides": ["completed", "in_progress", "queued"]}, "witness_missing"),
+        ({"list_order": "oldest_first"}, "list_out_of_order"),
+        ({"odd_rows": ["integer_id"]}, "unreadable_row"),
+    ],
+)
+async def test_a_list_that_lacks_or_changes_what_we_know_proves_nothing(
+    world: World, simulator: Simulator, habits: dict[str, object], says: str
+) -> None:
     await bought(world, simulator, "a lantern", "cli:before")
-
-    row = await carried((await lost(world, simulator, kind="drop_before")).run_id, world)
+    row = await lost(world, simulator, kind="drop_before")
+    async with rendering_after(world, simulator):
+        simulator.control("POST", "/_sim/habits", habits)
+        row = await looked(row.run_id, world)
 
     assert row.state is State.UNCERTAIN and row.parked and row.held_microusd == PRICE_MICROUSD
+    assert (row.look_says, row.looks_complete) == (says, 0)
+
+
+async def test_a_restarted_provider_with_an_empty_list_proves_nothing(world: World, simulator: Simulator) -> None:
+    await bought(world, simulator, "a lantern", "cli:before")
+    row = await lost(world, simulator)
+    simulator.control("POST", "/_sim/restart", {"are_404": True})
+
+    row = await looked(row.run_id, world)
+
+    assert (row.state, row.look_says, row.held_microusd) == (State.UNCERTAIN, "witness_missing", PRICE_MICROUSD)
+
+
+@pytest.mark.parametrize("shift", [-600, 28_800, -28_800])
+async def test_a_job_with_this_very_prompt_is_found_whatever_its_time_says(
+    world: World, simulator: Simulator, shift: int
+) -> None:
+    simulator.control("POST", "/_sim/clock", {"skew_seconds": shift})
+    await bought(world, simulator, "a lantern", "cli:before")
+
+    row = await settled((await lost(world, simulator)).run_id, world)
+
+    assert (row.state, row.job_source) == (State.SAVED, JobSource.LIST)
+
+
+async def test_a_list_without_prompts_gives_nobody_anothers_clip(world: World, simulator: Simulator) -> None:
+    simulator.control("POST", "/_sim/habits", {"null_prompts": True})
+    rows = [await lost(world, simulator, f"wish {n}", f"cli:{n}") for n in range(3)]
+    simulator.control("POST", "/_sim/jobs", {"prompt": "somebody else's", "seconds": 8})
+
+    rows = [await looked(row.run_id, world) for row in rows]
+
+    assert [(row.state, row.job_id, row.look_says) for row in rows] == [(State.UNCERTAIN, None, "prompts_hidden")] * 3
 
 
 async def test_looks_that_were_not_complete_prove_nothing(world: World, simulator: Simulator) -> None:
     await bought(world, simulator, "a lantern", "cli:before")
     row = await lost(world, simulator, kind="drop_before")
-    simulator.trouble("list", "repeated_page", always=True)
+    async with rendering_after(world, simulator):
+        simulator.trouble("list", "status", status=500, always=True)
+        row = await looked(row.run_id, world)
+        row = await looked(row.run_id, world)
+        assert row.state is State.UNCERTAIN and row.looks_complete == 0 and row.parked
 
-    row = await carried(row.run_id, world)
-    row = await carried(row.run_id, world)
-    assert row.state is State.UNCERTAIN and row.looks_complete == 0 and row.parked
+        simulator.control("DELETE", "/_sim/faults")
+        assert (await settled(row.run_id, world)).reason == "not_made"
 
-    simulator.control("DELETE", "/_sim/faults")
-    assert (await settled(row.run_id, world)).reason == "not_made"
+
+async def test_the_next_purchase_wakes_a_parked_doubt_that_lacked_a_witness(world: World, simulator: Simulator) -> None:
+    await bought(world, simulator, "a lantern", "cli:before")
+    row = await lost(world, simulator, kind="drop_before")
+    row = await looked(row.run_id, world)
+    assert row.parked and row.look_says == "running_never_shown"
+    await world.ledger.wait_until(row.run_id, None)
+
+    async with rendering_after(world, simulator):
+        woken = await world.ledger.load(row.run_id)
+        assert woken is not None and woken.next_look_at is None
+        assert (await settled(row.run_id, world)).reason == "not_made"
 
 
 async def test_two_runs_in_doubt_for_the_same_prompt_adopt_one_job_each(world: World, simulator: Simulator) -> None:
@@ -119,7 +199,7 @@ async def test_with_one_job_for_two_runs_in_doubt_nobody_guesses(world: World, s
     one = await lost(world, simulator, user="cli:a")
     other = await lost(world, simulator, user="cli:b", kind="drop_before")
 
-    rows = [await carried(each.run_id, world, seconds=3) for each in (one, other)]
+    rows = [await looked(each.run_id, world, seconds=3) for each in (one, other)]
 
     assert [(row.state, row.job_id) for row in rows] == [(State.UNCERTAIN, None)] * 2
     assert sum(row.held_microusd for row in rows) == 2 * PRICE_MICROUSD

@@ -24,7 +24,7 @@ from tests.guarantee.crash.cases import own_copy
 from tests.guarantee.crash.doors import End
 from tests.guarantee.forks import begin_simulator, end
 
-CASE_SECONDS_MAX = 40.0
+CASE_SECONDS_MAX = 120.0
 LOOK_SECONDS = 0.1
 QUIET_SECONDS = 0.8  # all is over if it stays so for this long: the last points come after the last fact
 LAST_WORD_SECONDS = 4.0  # if no card says how it ended: it may still be waiting for its turn

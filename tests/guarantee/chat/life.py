@@ -28,7 +28,7 @@ from pipeline.cancel import stop
 from pipeline.engine import Pace, open_engine
 from tests.bot.chat import TOKEN
 from tests.bot.stage import back_at
-from tests.fixtures import Simulator, open_test_world, quick_waits
+from tests.fixtures import PROVES_ABSENCE, Simulator, open_test_world, quick_waits
 from tests.guarantee.chat.doors import ChatDoors
 from tests.guarantee.crash.doors import End
 
@@ -112,7 +112,7 @@ async def live(house: House, place: Place) -> None:
     async with AsyncExitStack() as opened:
         opened.push_async_callback(session.close)
         world = await opened.enter_async_context(
-            open_test_world(place.dsn, place.sim, house.home, WAITS, list_trusted=True)
+            open_test_world(place.dsn, place.sim, house.home, WAITS, **PROVES_ABSENCE)
         )
         engine = await opened.enter_async_context(open_engine(place.dsn, pool_max=4))
         bot = Bot(TOKEN, session=session)

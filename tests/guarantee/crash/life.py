@@ -24,10 +24,10 @@ from pipeline.road import LedgerUnavailable
 from pipeline.run import admit, run
 from pipeline.world import World
 from steps.check_limits import Admitted, Request
-from tests.fixtures import Simulator, open_test_world, quick_waits, wish
+from tests.fixtures import PROVES_ABSENCE, SOON_OVER, Simulator, open_test_world, quick_waits, wish
 from tests.guarantee.crash.doors import Doors, End
 
-LIFE_SECONDS = 20.0
+LIFE_SECONDS = 60.0
 # Nobody else is to be kept away from a run of the matrix, and a word more or less would make its points differ.
 UNATTENDED = {"ATTEND_SECONDS": "60"}
 PACE = Pace(concurrency=2, heartbeat_seconds=0.1, stalled_seconds=0.5, sweep_seconds=0.15)
@@ -43,7 +43,7 @@ class Place:
 
     @property
     def waits(self) -> Waits:
-        return quick_waits() if self.worker else quick_waits(**UNATTENDED)
+        return quick_waits(**SOON_OVER) if self.worker else quick_waits(**SOON_OVER | UNATTENDED)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _quieten(stderr: Path) -> None:
 
 async def live(subject: Subject, place: Place) -> None:
     """What happens to a request that reached us, from the beginning and after every crash."""
-    async with open_test_world(place.dsn, place.sim, subject.home, place.waits, list_trusted=True) as world:
+    async with open_test_world(place.dsn, place.sim, subject.home, place.waits, **PROVES_ABSENCE) as world:
         await replay_answers(world)
         admitted = await admit(replace(subject.request, call_id=uuid4()), world)
         assert isinstance(admitted, Admitted), admitted

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from steps.video_jobs import canonical_id
 from tests.guarantee.storm.crew import Place
 from tests.guarantee.storm.plan import Ask
 from tests.ledger.desk import BOOKS
@@ -58,6 +59,7 @@ def check(place: Place, promised: Mapping[str, str]) -> list[str]:
         *_ends(seen),
         *_one_take_each(seen, place),
         *_clips(seen),
+        *_words(seen),
     ]
 
 
@@ -102,7 +104,7 @@ def _purchases(seen: Seen) -> Iterator[str]:
 
 def _paid_jobs(seen: Seen) -> Iterator[str]:
     """Every paid job is somebody's, or some run with the same order is in plain doubt with its money held."""
-    owners = {row["job_id"]: row for row in seen.runs.values() if row["job_id"]}
+    owners = {canonical_id(row["job_id"]): row for row in seen.runs.values() if row["job_id"]}
     for job_id, row in owners.items():
         if job_id not in seen.jobs:
             yield f"run {row['ref']} owns {job_id}, which the provider never made"
@@ -118,7 +120,9 @@ def _paid_jobs(seen: Seen) -> Iterator[str]:
     doubts = Counter(
         row["improved_prompt"]
         for row in seen.runs.values()
-        if row["state"] in {"submitting", "uncertain"} and row["held_microusd"]
+        if (row["state"] in {"submitting", "uncertain"} and row["held_microusd"])
+        # Proof took its job, and it keeps the clip: of the same words, and paid for by the job that nobody has now.
+        or (row["state"] in {"saved", "delivered"} and row["job_id"] is None)
     )
     for prompt, count in Counter(create["prompt"] for create in nobodys).items():
         if count > doubts[prompt]:
@@ -172,5 +176,25 @@ def _clips(seen: Seen) -> Iterator[str]:
         content = path.read_bytes() if path.exists() else b""
         if (len(content), hashlib.sha256(content).hexdigest()) != (row["file_bytes"], row["file_sha256"]):
             yield f"run {row['ref']}: the saved clip is not what the row says"
-        elif row["job_id"] and row["job_id"].encode() not in content:
+        elif row["job_id"] and canonical_id(row["job_id"]).encode() not in content:
             yield f"run {row['ref']}: the saved clip is another job's"
+
+
+def _words(seen: Seen) -> Iterator[str]:
+    """Asked from outside: does each user have the clip of his own words, and is nobody told that nothing was charged
+    while the books hold his job?
+    """
+    owned = {canonical_id(row["job_id"]) for row in seen.runs.values() if row["job_id"]}
+    for row in seen.runs.values():
+        job = seen.jobs.get(canonical_id(row["job_id"])) if row["job_id"] else None
+        if row["state"] in {"saved", "delivered"} and job and job["prompt"] != row["improved_prompt"]:
+            yield f"run {row['ref']} asked for {row['improved_prompt']!r} and has the clip of {job['prompt']!r}"
+    for create in seen.creates:
+        failed = seen.runs.get(create["key"] or "")
+        if failed is None or create["job_id"] is None or create["job_id"] in owned:
+            continue
+        if failed["state"] == "failed" and failed["released_microusd"]:
+            yield (
+                f"run {failed['ref']} failed ({failed['reason']}), nothing was charged for it, and the provider made "
+                f"{create['job_id']} for its request"
+            )

@@ -90,7 +90,7 @@ def provider(chosen: Plan, clips: Path) -> Settings:
         refund_failed=True,
         tiny_clips=True,
         clip_folder=clips,
-        habits=Habits(no_list_status=400 if chosen.no_list else None, null_prompts=chosen.hides_prompts),
+        habits=Habits(**chosen.habits),
     )
 
 

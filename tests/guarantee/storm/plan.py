@@ -7,10 +7,13 @@ Out      a Plan: the provider's habits and fault rates, the limits, and who does
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 from tests.fixtures import PRICE_MICROUSD
 
 STORM_SECONDS = 1.2
+LONGEST_SECONDS = 2.0  # a slow render, and a list that shows it late
 WORKERS = 3
 PROMPTS = (
     "a paper boat in the rain",
@@ -71,9 +74,10 @@ class Plan:
     seed: int
     rates: Mapping[str, float]
     limits: Mapping[str, int]
-    rules: Mapping[str, bool]  # what models.toml would say of this provider
-    no_list: bool
-    hides_prompts: bool
+    rules: Mapping[str, Any]  # what models.toml and the operator would say of this provider
+    habits: Mapping[str, Any]  # how this provider differs from the protocol, lies included
+    foreign: str  # somebody else uses the key: "" or how much like ours their orders are
+    restarts_at: float | None  # when the provider forgets its list
     skew_seconds: float
     render_seconds: float
     tell_fails: float
@@ -87,6 +91,8 @@ def plan(seed: int) -> Plan:
     actions += [(dice.uniform(0.1, STORM_SECONDS), Cancel(dice.randrange(100))) for _ in range(dice.randint(0, 3))]
     actions += [(dice.uniform(0.2, STORM_SECONDS), Confirm(dice.randrange(100))) for _ in range(dice.randint(2, 6))]
     rough = dice.random()
+    habits = _habits(dice)
+    restarts_at = dice.uniform(0.3, STORM_SECONDS) if dice.random() < 0.08 else None
     return Plan(
         seed=seed,
         rates={target: round(dice.uniform(0, most) * rough, 3) for target, most in RATES_MAX.items()},
@@ -99,14 +105,78 @@ def plan(seed: int) -> Plan:
             "breaker_failures": dice.choice((3, 5, 1000)),
             "breaker_user_submissions": dice.choice((2, 3, 1000)),
         },
-        rules={"list_trusted": dice.random() < 0.6, "refuses_429_before_work": False},
-        no_list=dice.random() < 0.08,
-        hides_prompts=dice.random() < 0.1,
-        skew_seconds=dice.choice((0, 0, 0, -60, 60)),
+        rules=_rules(dice, habits, restarts_at),
+        habits=habits,
+        foreign=dice.choice(("same", "similar", "other")) if dice.random() < 0.15 else "",
+        restarts_at=restarts_at,
+        skew_seconds=dice.choice((0, 0, 0, -60, 60, -600, 28_800)),
         render_seconds=dice.choice((0.01, 0.1, 0.4)),
         tell_fails=dice.choice((0.0, 0.0, 0.3)),
         actions=tuple(sorted(actions, key=lambda each: each[0])),
     )
+
+
+def _rules(dice: random.Random, habits: Mapping[str, Any], restarts_at: float | None) -> dict[str, Any]:
+    """In half of the seeds the provider's limits are known: T covers the longest render, and a list that lags.
+
+    In half of those the operator relies on them alone, which nobody may do where the list forgets or hides jobs.
+    """
+    rules: dict[str, Any] = {"refuses_429_before_work": False}
+    if dice.random() < 0.5:
+        rules["absent_after"] = timedelta(seconds=LONGEST_SECONDS)
+        forgets = restarts_at is not None or habits.keys() & {"list_share", "list_hides", "has_more"}
+        rules["absence_without_witness"] = dice.random() < 0.5 and not forgets
+    return rules
+
+
+# Standing lies of providers, proxies and gateways. Most seeds have one or none, some have several at once.
+LIES: tuple[Mapping[str, Any], ...] = (
+    {"no_list_status": 400},
+    {"null_prompts": True},
+    {"prompt_characters": 9, "prompt_ellipsis": "..."},
+    {"prompt_rewrite": "upper"},
+    {"prompt_rewrite": "cinematic"},
+    {"created_at": "zero"},
+    {"created_at": "negative"},
+    {"created_at": "hours_ahead"},
+    {"created_at": "hours_behind"},
+    {"created_at": "milliseconds"},
+    {"created_at": "null"},
+    {"expires_at": "hour_one", "completed_at": "a_year_ago"},
+    {"dates_drift_seconds": 30},
+    {"list_share": 0.6},
+    {"list_hides": ["queued", "in_progress"]},
+    {"list_lag_seconds": 0.3},
+    {"list_age_seconds": 0.3},
+    {"list_order": "oldest_first"},
+    {"list_order": "shuffled"},
+    {"has_more": "never"},
+    {"has_more": "missing"},
+    {"page_size": 3},
+    {"odd_rows": ["integer_id", "null"]},
+    {"odd_rows": ["nul_id", "surrogate_id"]},
+    {"poison": "nul"},
+    {"poison": "surrogate"},
+    {"envelope": "code"},
+    {"envelope": "task"},
+    {"bom": True},
+    {"aliased_ids": True},
+    {"failed_status": 422},
+    {"failed_looks": 1},
+    {"status_words": {"completed": "finished", "failed": "FAILURE"}},
+    {"status_words": {"completed": "abracadabra"}},
+    {"clip_404s": 2},
+    {"clip_steps": 3},
+    {"clip_url": "url", "content_status": 404},
+    {"shown": {"seconds": "4"}, "lies_in": ["list"]},
+)
+
+
+def _habits(dice: random.Random) -> dict[str, Any]:
+    habits: dict[str, Any] = {}
+    for _ in range(dice.choice((0, 0, 1, 1, 1, 2, 3))):
+        habits |= dice.choice(LIES)
+    return habits
 
 
 def _asks(dice: random.Random, users: list[str]) -> list[tuple[float, Action]]:

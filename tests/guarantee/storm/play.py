@@ -25,7 +25,7 @@ from tests.guarantee.storm.crew import Place, begin_client, begin_worker, provid
 from tests.guarantee.storm.plan import WORKERS, Ask, Cancel, Confirm, Freeze, Kill, Pause, Plan, plan
 from tests.ledger.desk import Row, call, connect
 
-CALM_SECONDS = 20.0
+CALM_SECONDS = 60.0
 SETTLE_SECONDS = 0.05  # for what a stopped process had already asked of the database
 RESTLESS = """
     select count(*) as n from onetake.runs where
@@ -76,7 +76,7 @@ def play(chosen: Plan, server: str, folder: Path, clips: Path) -> Told:
 
 def rehearse(server: str, folder: Path, clips: Path) -> None:
     """What all seeds have in common, done once before anything is forked."""
-    calm = replace(plan(0), rates={}, no_list=False, hides_prompts=False, render_seconds=0.01)
+    calm = replace(plan(0), rates={}, habits={}, foreign="", restarts_at=None, render_seconds=0.01)
     (folder / "told").mkdir(parents=True)
     with fresh_database(server, f"storm_{os.getpid()}_rehearsal") as dsn:
         simulator, sim = begin_simulator(provider(calm, clips), folder / "simulator.said")
@@ -105,6 +105,8 @@ class Play:
             assert call(self.door, "set_limit", key=key, value=Jsonb(value), who="storm", user_id=None)["set"]
         sim.control("POST", "/_sim/clock", {"skew_seconds": chosen.skew_seconds})
         sim.control("POST", "/_sim/faults", {"seed": chosen.seed, "rates": dict(chosen.rates)})
+        if chosen.foreign:
+            sim.control("POST", "/_sim/habits", {"neighbours": chosen.foreign})
         try:
             for number in range(WORKERS):
                 self._hire(number)
@@ -119,6 +121,8 @@ class Play:
     def _storm(self) -> None:
         began = time.monotonic()
         self.due = list(self.place.plan.actions)
+        if self.place.plan.restarts_at is not None:
+            self.due.append((self.place.plan.restarts_at, _Restart()))
         while self.due:
             self.due.sort(key=lambda each: each[0])
             at, action = self.due.pop(0)
@@ -159,6 +163,8 @@ class Play:
                 self.due.append((at + seconds, _Wake(number, pid)))
             case _Hire(number=number):
                 self._hire(number)
+            case _Restart():
+                self.place.sim.control("POST", "/_sim/restart", {"are_404": False})
             case _Wake(number=number, pid=pid) if self.workers.get(number) == pid:
                 os.kill(pid, signal.SIGCONT)
             case _End(pid=pid) if pid in self.clients:
@@ -233,6 +239,11 @@ class Play:
         assert row is not None
         self.told.runs, self.told.parked = row["runs"], row["parked"]
         self.told.creates = self.place.sim.creates()
+
+
+@dataclass(frozen=True)
+class _Restart:
+    """The provider's list begins anew."""
 
 
 @dataclass(frozen=True)
