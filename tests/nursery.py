@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 ROOT = Path(__file__).parent.parent
-END_SECONDS = 10
+END_SECONDS = 60
 
 
 class Nursery:

@@ -22,7 +22,7 @@ from tests.npm import Absent
 from tests.ports import free_port
 from tests.postgres17 import plain_user
 
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 USUAL_PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"))
 
 

