@@ -8,11 +8,13 @@ from typing import Any
 from uuid import uuid4
 
 from steps.ask_model import Answered, Asked
-from steps.provider import Content
+from steps.clip_file import Facts, Kind
+from steps.download import Content
 from steps.templates import Message
-from steps.videos_protocol import Answer, Job, JobStatus, Order, Page
+from steps.video_jobs import Job, JobStatus, Page
+from steps.videos_protocol import Answer, Order
 
-CLIP = b"\0\0\0\x18ftypisom\0\0\0\0isomiso2"
+CLIP = b"\0\0\0\x18ftypisom\0\0\0\0isomiso2\0\0\0\x08moov\0\0\0\x0cmdatclip"
 ANSWERS: dict[str, dict[str, Any]] = {
     "Verdict": {
         "allowed": True,
@@ -43,7 +45,7 @@ class InstantProvider:
 
     async def content(self, job_id: str, into: Path) -> Content:
         into.write_bytes(CLIP)
-        return Content(len(CLIP), hashlib.sha256(CLIP).hexdigest())
+        return Content(len(CLIP), hashlib.sha256(CLIP).hexdigest(), Facts(Kind.MP4))
 
 
 class InstantTextModel:
