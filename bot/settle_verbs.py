@@ -14,10 +14,10 @@ from bot import sentences
 from bot.office import Office
 from bot.words import N_, Words, code
 from pipeline import settling
-from pipeline.evidence import Shown
 from pipeline.ledger import Recorded
 from pipeline.records import Run, State
 from pipeline.settling import Contradicts, NotSeen, Unseen
+from steps.shown import Shown
 from steps.video_jobs import Job, JobStatus
 
 UNSEEN, DESPITE, EARLY = "unseen", "despite", "early"

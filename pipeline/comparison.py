@@ -12,9 +12,10 @@ from uuid import UUID
 
 from pipeline import evidence
 from pipeline.amounts import many
-from pipeline.evidence import Books, Owner, Shown
+from pipeline.evidence import Books, Owner
 from pipeline.records import JobSource, Run, State
 from steps.list_jobs import Look
+from steps.shown import Shown, could_be, differs, is_order_of, same_request, shows_words_of
 from steps.video_jobs import Job, JobStatus, canonical_id
 
 
@@ -90,12 +91,13 @@ def compare(both: Comparison) -> tuple[tuple[Difference, ...], tuple[tuple[UUID,
     unowned = _unowned_in_scope(both)
     adoptions: list[tuple[UUID, str]] = []
     for members in _by_request(open_runs):
-        jobs = [job for job in unowned if evidence.is_order_of(job, members[0].order())]
+        jobs = [job for job in unowned if is_order_of(job, members[0].order())]
         differences, adopted, explained = _of_request(members, jobs, both)
         found += differences
         adoptions += adopted
         unowned = [job for job in unowned if job not in explained]
     faithful = evidence.faithful_fields(both.look, both.answered)
+    unowned += _ours_by_their_words(both)
     found += [each for job in unowned if (each := _of_unexplained(job, open_runs, faithful, both))]
     found += [_in_doubt(run) for run in open_runs if run.state is State.UNCERTAIN and run.parked]
     return tuple(found), tuple(adoptions)
@@ -113,10 +115,18 @@ def _unowned_in_scope(both: Comparison) -> list[Job]:
     return [job for job in rows if job.key not in both.books.owned]
 
 
+def _ours_by_their_words(both: Comparison) -> list[Job]:
+    """Jobs that stand behind our first order and show the very words of one: told, and never adopted."""
+    in_scope = {job.key for job in _unowned_in_scope(both)}
+    orders = [run.order() for run in (*both.runs, *both.books.runs) if run.improved_prompt is not None]
+    left = [job for job in both.look.jobs if job.key not in in_scope and job.key not in both.books.owned]
+    return [job for job in left if any(shows_words_of(job, order) for order in orders)]
+
+
 def _by_request(runs: Sequence[Run]) -> Iterator[list[Run]]:
     left = list(runs)
     while left:
-        same = [run for run in left if evidence.same_request(run.order(), left[0].order())]
+        same = [run for run in left if same_request(run.order(), left[0].order())]
         yield same
         left = [run for run in left if run not in same]
 
@@ -154,7 +164,7 @@ def _amount(run: Run, job: Job) -> Difference | None:
 
 def _order(run: Run, job: Job) -> Difference | None:
     """Length and size only: they make the price. What a list does not show is unknown, not different."""
-    if not evidence.differs(job, run.order()) & {Shown.SECONDS, Shown.SIZE}:
+    if not differs(job, run.order()) & {Shown.SECONDS, Shown.SIZE}:
         return None
     made = f"{job.seconds or '?'} s at {job.size or '?'}"
     words = f"run {run.ref} ordered {run.seconds} s at {run.size}, and its job is {made}"
@@ -209,21 +219,21 @@ def _of_unexplained(
 ) -> Difference | None:
     owners = [run for run in both.runs if run.job_id is not None and run.improved_prompt is not None]
     for run in owners:
-        if evidence.is_order_of(job, run.order()) and _exists(run, both):
+        if is_order_of(job, run.order()) and _exists(run, both):
             words = f"run {run.ref} has job {run.job_id}, and {job.job_id} is its order as well: two paid calls"
             return _about(Kind.TWO_PAID_CALLS, words, run, job.job_id)
-    could_be = [run for run in (*open_runs, *owners) if evidence.could_be(job, run.order(), faithful)]
-    if job.prompt is None and (seconds := [run for run in could_be if run.job_id and _exists(run, both)]):
+    maybe = [run for run in (*open_runs, *owners) if could_be(job, run.order(), faithful)]
+    if job.prompt is None and (seconds := [run for run in maybe if run.job_id and _exists(run, both)]):
         run = min(seconds, key=lambda run: _distance(job, run))
         words = f"no run owns job {job.job_id}, which shows no prompt: it may be a second one of run {run.ref}"
         return _about(Kind.PERHAPS_TWO_PAID_CALLS, words, run, job.job_id)
     old = job.created_at is not None and job.created_at < (both.since - both.skew).timestamp()
-    if old and not could_be:
+    if old and not maybe:
         return None  # somebody else's, and of an earlier audit
     what = f"{job.model or 'a model'}, {job.seconds or '?'} s"
-    maybe = f"; it may be the order of run {could_be[0].ref}" if could_be else ""
-    words = f"no run owns job {job.job_id} ({what}){maybe}"
-    return Difference(Kind.JOB_WITHOUT_RUN, words, None, job.job_id, could_be_ours=bool(could_be))
+    perhaps = f"; it may be the order of run {maybe[0].ref}" if maybe else ""
+    words = f"no run owns job {job.job_id} ({what}){perhaps}"
+    return Difference(Kind.JOB_WITHOUT_RUN, words, None, job.job_id, could_be_ours=bool(maybe))
 
 
 def _exists(run: Run, both: Comparison) -> bool:

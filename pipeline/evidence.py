@@ -14,30 +14,26 @@ from uuid import UUID
 
 from pipeline.records import JobSource, Run, State
 from steps.list_jobs import Look
-from steps.video_jobs import Job, JobStatus, same_model, same_words, size_of
+from steps.shown import Shown, could_be, differs, is_order_of, same_request, shows, shows_words_of
+from steps.video_jobs import Job, JobStatus
 from steps.videos_protocol import Order
 
 NEAR = timedelta(minutes=15)  # owned jobs sent this close to a doubt must all be in the list (rule 6)
 
 
-class Shown(StrEnum):
-    """What a list may show of a request. Not its time: time is a hint (rule 7)."""
-
-    PROMPT = "prompt"
-    SECONDS = "seconds"
-    SIZE = "size"
-    MODEL = "model"
-
-
 @dataclass(frozen=True)
 class Owner:
-    """The run of a listed job: how it came to the job, what it ordered, when it was sent and its job known."""
+    """The run of a listed job: how it came to the job, what it ordered, when it was sent and its job known.
+
+    `saved`: it has its clip.
+    """
 
     run_id: UUID
     source: JobSource | None
     order: Order
     sent_at: datetime
     known_at: datetime
+    saved: bool = False
 
     @property
     def answered(self) -> bool:
@@ -52,6 +48,7 @@ def read_owner(row: Mapping[str, Any]) -> Owner:
         order=Order(**row["order"]),
         sent_at=datetime.fromisoformat(row["sent_at"]),
         known_at=datetime.fromisoformat(row["known_at"]),
+        saved=row["saved"],
     )
 
 
@@ -109,58 +106,6 @@ class InDoubt:
 
 
 Verdict = Adopt | Absent | InDoubt
-
-
-# -- what a job shows of a request
-
-
-def differs(job: Job, order: Order) -> frozenset[Shown]:
-    """The parts that the job shows otherwise than ordered. A size such as `720p` says nothing for certain."""
-    found = set()
-    if job.prompt is not None and not same_words(job.prompt, order.prompt):
-        found.add(Shown.PROMPT)
-    if job.seconds is not None and job.seconds != order.seconds:
-        found.add(Shown.SECONDS)
-    if job.size is not None and size_of(job.size) not in {None, size_of(order.size)}:
-        found.add(Shown.SIZE)
-    if job.model is not None and not same_model(job.model, order.model):
-        found.add(Shown.MODEL)
-    return frozenset(found)
-
-
-def shows(job: Job) -> frozenset[Shown]:
-    shown = {
-        Shown.PROMPT: job.prompt is not None,
-        Shown.SECONDS: job.seconds is not None,
-        Shown.SIZE: job.size is not None and size_of(job.size) is not None,
-        Shown.MODEL: job.model is not None,
-    }
-    return frozenset(name for name, is_shown in shown.items() if is_shown)
-
-
-def is_order_of(job: Job, order: Order) -> bool:
-    """The shown prompt is ours and nothing else shown contradicts: the only ground for adopting (rule 4)."""
-    return job.prompt is not None and not differs(job, order)
-
-
-def could_be(job: Job, order: Order, faithful: frozenset[Shown]) -> bool:
-    """Whether the job may be this order's for all we know. Only what the list shows faithfully can rule it out."""
-    against = differs(job, order) & faithful
-    if Shown.PROMPT in against and _is_cut(job.prompt, order.prompt):
-        against -= {Shown.PROMPT}
-    return not against
-
-
-def _is_cut(shown: str | None, ordered: str) -> bool:
-    """A list may show the beginning of a long prompt only."""
-    begin = " ".join((shown or "").rstrip("…. ").split())
-    return bool(begin) and " ".join(ordered.split()).startswith(begin)
-
-
-def same_request(one: Order, other: Order) -> bool:
-    """The whole request is equal: such runs, and their jobs, are interchangeable among themselves."""
-    same = (one.model, one.seconds, size_of(one.size)) == (other.model, other.seconds, size_of(other.size))
-    return same and same_words(one.prompt, other.prompt)
 
 
 # -- what a list proves about itself
@@ -222,7 +167,7 @@ def judge(run: Run, look: Look, books: Books, facts: ListFacts, patience: Patien
     """What this look through the list says about this run in doubt."""
     if run.answered_job_id is not None:
         return InDoubt("answer_named_a_job")
-    if pairs := _adoptable(run, look, books):
+    if pairs := _adoptable(run, look, books, patience):
         return Adopt(pairs)
     if job := _only_one_it_can_be(run, look, books, facts, patience):
         return Adopt(((run.run_id, job.job_id),))
@@ -233,29 +178,50 @@ def judge(run: Run, look: Look, books: Books, facts: ListFacts, patience: Patien
 
 
 def candidates_for(run: Run, look: Look, books: Books, patience: Patience) -> tuple[Job, ...]:
-    """Unowned jobs that could be this run's, whatever their times say. Those listed before it was sent could not."""
-    must = witnesses_of(run, books, patience.apart)
-    known = {**books.owned, **must}
-    older = [job_id for job_id, owner in must.items() if run.submitting_at and owner.known_at <= run.submitting_at]
-    rows = newer_than(look, older) if in_order(look, known) else look.jobs
+    """Unowned jobs that could be this run's. One listed before it was sent could not, unless it shows our words."""
+    order, before = run.order(), listed_before(run, look, books, patience)
+    known = {**books.owned, **witnesses_of(run, books, patience.apart)}
     faithful = faithful_fields(look, {job_id: owner for job_id, owner in known.items() if owner.answered})
-    unowned = [job for job in rows if job.key not in books.owned]
-    return tuple(job for job in unowned if could_be(job, run.order(), faithful))
+    unowned = [job for job in look.jobs if job.key not in books.owned and could_be(job, order, faithful)]
+    return tuple(job for job in unowned if job.key not in before or shows_words_of(job, order))
 
 
-def _adoptable(run: Run, look: Look, books: Books) -> tuple[tuple[UUID, str], ...]:
+def listed_before(run: Run, look: Look, books: Books, patience: Patience) -> frozenset[str]:
+    """Keys of the jobs that were made before this run was sent: by the list's order and by its times.
+
+    Neither is enough alone: a list may be ordered by something else, and any time may be wrong. Both count only where
+    every job of ours in the list bears them out.
+    """
+    assert run.submitting_at is not None
+    must = witnesses_of(run, books, patience.apart)
+    known = {job_id: owner for job_id, owner in {**books.owned, **must}.items() if owner.answered}
+    ours = [job for job in look.jobs if job.key in known]
+    if not in_order(look, known) or not all(at_its_time(job, known[job.key], patience.skew) for job in ours):
+        return frozenset()
+    older = [job_id for job_id, owner in must.items() if owner.known_at <= run.submitting_at]
+    behind = look.jobs[len(newer_than(look, older)) :]
+    sent = (run.submitting_at - patience.skew).timestamp()
+    return frozenset(job.key for job in behind if job.created_at is not None and job.created_at < sent)
+
+
+def _adoptable(run: Run, look: Look, books: Books, patience: Patience) -> tuple[tuple[UUID, str], ...]:
     """Rule 4: as many unowned jobs of this whole request as runs of it without a job, and no answer still to come."""
     runs = [each for each in _with(run, books.runs) if same_request(each.order(), run.order())]
-    jobs = [job for job in look.jobs if job.key not in books.owned and is_order_of(job, run.order())]
+    taken = books.owned.keys() | listed_before(min(runs, key=_sent), look, books, patience)
+    jobs = [job for job in look.jobs if job.key not in taken and is_order_of(job, run.order())]
     if not look.complete or len(jobs) != len(runs) or any(each.state is State.SUBMITTING for each in runs):
         return ()
     if any(each.answered_job_id for each in runs):
         return ()
-    in_turn = sorted(runs, key=lambda each: (each.submitting_at or each.reserved_at, each.run_id))
+    in_turn = sorted(runs, key=lambda each: (_sent(each), each.run_id))
     by_age = sorted(jobs, key=lambda job: (job.created_at or 0.0, job.job_id))
     pairs = zip(in_turn, by_age, strict=True)
     # Rule 5: a job found in a list may save a run and never fails it, so one that failed is left to a person.
     return tuple((each.run_id, job.job_id) for each, job in pairs if not has_failed(job, each))
+
+
+def _sent(run: Run) -> datetime:
+    return run.submitting_at or run.reserved_at
 
 
 def has_failed(job: Job, run: Run) -> bool:
@@ -328,19 +294,28 @@ def _why_not_witnessed(
     run: Run, look: Look, books: Books, facts: ListFacts, patience: Patience, *, running: bool
 ) -> str | None:
     must = witnesses_of(run, books, patience.apart)
+    known = {**books.owned, **must}
     listed = {job.key: job for job in look.jobs}
+    ours = [(job, owner) for job in look.jobs if (owner := known.get(job.key)) and owner.answered]
     replaced = facts.absent_after is not None and facts.absence_without_witness
+    alike = [owner for owner in must.values() if owner.order.model == run.model]  # a list may show one model only
     sent_at = run.submitting_at
     assert sent_at is not None
     checks = {
         "witness_missing": all(job_id in listed for job_id in must),
-        "witness_changed": not any(differs(listed[each], must[each].order) for each in must if each in listed),
-        "list_out_of_order": in_order(look, {**books.owned, **must}),
+        "witness_changed": not any(_is_another(job, owner, patience.skew) for job, owner in ours),
+        "list_out_of_order": in_order(look, known),
         "running_never_shown": facts.absent_after is not None or running,
-        "no_witness_before": replaced or any(owner.known_at <= sent_at for owner in must.values()),
-        "no_witness_after": replaced or any(owner.sent_at > sent_at for owner in must.values()),
+        "no_witness_before": replaced or any(owner.known_at <= sent_at for owner in alike),
+        "no_witness_after": replaced or any(owner.sent_at > sent_at for owner in alike),
     }
     return next((why for why, holds in checks.items() if not holds), None)
+
+
+def _is_another(job: Job, owner: Owner, skew: timedelta) -> bool:
+    """Whether the row shows another job than the one its owner knew by this id: a server may count anew."""
+    later = job.created_at is not None and job.created_at > (owner.known_at + skew).timestamp()
+    return bool(differs(job, owner.order)) or later or (owner.saved and job.running)
 
 
 def never_made(run: Run, looks: int, over: timedelta) -> bool:

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from pipeline import evidence
 from pipeline.config import Waits
-from pipeline.evidence import Shown
 from pipeline.ledger import Recorded
 from pipeline.operators import Operators, Settled
 from pipeline.reconcile import request_over
 from pipeline.records import Run
 from pipeline.world import Shop
 from steps.download import ReadError
+from steps.shown import Shown, differs
 from steps.video_jobs import Job
 
 
@@ -70,7 +69,7 @@ async def look_up(run: Run, job_id: str, shop: Shop | None) -> Job | NotSeen | C
         return NotSeen(Unseen.UNREAD, f"the job could not be looked up ({seen.detail})", seen.detail)
     if not seen.named:
         return NotSeen(Unseen.UNNAMED, f"the provider's answer does not name the job {job_id}")
-    parts = evidence.differs(seen, run.order()) if run.improved_prompt is not None else frozenset()
+    parts = differs(seen, run.order()) if run.improved_prompt is not None else frozenset()
     return Contradicts(seen, parts) if parts else seen
 
 

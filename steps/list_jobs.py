@@ -1,8 +1,11 @@
-"""Look through the provider's list, newest first, back to a known job or a moment. Free.
+"""Look through the provider's list, newest first, past a known job or a moment, or to its end. Free.
 
-In       a provider; `past`: keys of jobs at which the look may stop; `back_to`: epoch seconds at which it may stop if
-         there are none, by the list's own times, which are a hint
-Out      Look: the jobs, and whether every page back to there was read, with no error or repeated page
+In       a provider; `past`: keys of jobs past which the look may stop; `back_to`: epoch seconds past which it may stop
+         if there are none, by the list's own times, which are a hint
+Out      Look: the jobs, and whether every page past there was read, with no error or repeated page
+
+A list that is in another order than it seems to be shows a known job and keeps a newer one for a later page. So a look
+goes on for PAGES_BEYOND pages: a list of less than a thousand rows is always read to its end.
 """
 
 from collections.abc import Collection
@@ -10,14 +13,18 @@ from dataclasses import dataclass
 
 from steps.download import ReadError
 from steps.provider import VideoProvider
-from steps.video_jobs import Job
+from steps.video_jobs import Job, Page
 
 PAGES_MAX = 50
+PAGES_BEYOND = 10
 
 
 @dataclass(frozen=True)
 class Look:
-    """`odd_rows`: rows that could not be read. The jobs beside them count, absence does not."""
+    """`odd_rows`: rows that could not be read, or that show one job in two ways.
+
+    The jobs beside them count, absence does not.
+    """
 
     jobs: tuple[Job, ...]
     complete: bool
@@ -31,32 +38,66 @@ async def look(
     back_to: float | None = None,
     past: Collection[str] = (),
     pages_max: int = PAGES_MAX,
+    pages_beyond: int = PAGES_BEYOND,
 ) -> Look:
-    jobs: dict[str, Job] = {}
-    odd_rows = 0
-    after: str | None = None
-
-    def seen(why_incomplete: str = "") -> Look:
-        return Look(tuple(jobs.values()), not why_incomplete, why_incomplete, odd_rows)
-
+    reading = _Reading(past, back_to, pages_beyond)
     for _ in range(pages_max):
-        page = await provider.page(after)
+        page = await provider.page(reading.after)
         if isinstance(page, ReadError):
-            return seen(f"list_unreadable: {page.detail}"[:200])
-        odd_rows += page.odd_rows
-        new = [job for job in page.jobs if job.job_id not in jobs]
-        if not new and (page.jobs or page.has_more):
-            return seen("repeated_page")
-        jobs |= {job.job_id: job for job in new}
+            return reading.ended(f"list_unreadable: {page.detail}"[:200])
+        end = reading.turn(page)
+        if end is not None:
+            return reading.ended(end)
+    return reading.ended("too_many_pages")
+
+
+class _Reading:
+    """What was read so far. `beyond`: pages since the one that reached far enough; None before."""
+
+    def __init__(self, past: Collection[str], back_to: float | None, pages_beyond: int) -> None:
+        self._past = past
+        self._back_to = back_to
+        self._pages_beyond = pages_beyond
+        self._jobs: dict[str, Job] = {}
+        self._odd_rows = 0
+        self._beyond: int | None = None
+        self.after: str | None = None
+
+    def ended(self, why_incomplete: str) -> Look:
+        return Look(tuple(self._jobs.values()), not why_incomplete, why_incomplete, self._odd_rows)
+
+    def turn(self, page: Page) -> str | None:
+        """Takes a page. None: the next one is needed; otherwise why the look is incomplete, empty if it is complete."""
+        news = self._take(page)
+        if page.flaw:
+            return page.flaw
         empty = not page.jobs and not page.odd_rows
         if page.has_more is False or (empty and page.has_more is None):
-            return seen()
-        if _reaches(tuple(jobs.values()), page.jobs, past, back_to):
-            return seen()
-        if page.has_more is None:
-            return seen("no_paging")
-        after = page.last_id
-    return seen("too_many_pages")
+            return ""
+        if not news:
+            return self._nothing_new(page)
+        if self._beyond is not None:
+            self._beyond += 1
+        elif _reaches(tuple(self._jobs.values()), page.jobs, self._past, self._back_to):
+            self._beyond = 0
+        self.after = page.last_id
+        return "" if self._beyond == self._pages_beyond else None
+
+    def _take(self, page: Page) -> dict[str, Job]:
+        news: dict[str, Job] = {}
+        self._odd_rows += page.odd_rows
+        for job in page.jobs:
+            known = self._jobs.get(job.job_id) or news.setdefault(job.job_id, job)
+            if not known.shows_same_order(job):  # one of the two is another job
+                self._odd_rows += 1
+        self._jobs |= news
+        return news
+
+    def _nothing_new(self, page: Page) -> str:
+        if page.has_more:
+            return "repeated_page"
+        # It gives its one page whatever is asked for: whole, as far as anybody can say, if that reaches far enough.
+        return "no_paging" if self._beyond is None else ""
 
 
 def _reaches(seen: tuple[Job, ...], jobs: tuple[Job, ...], past: Collection[str], back_to: float | None) -> bool:

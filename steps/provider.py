@@ -156,6 +156,8 @@ class VideoProvider:
                 raw = await self._sdk.videos.with_raw_response.list(after=after or omit, limit=PAGE_JOBS, order="desc")
         except (APIError, TimeoutError, ValueError) as error:
             return self._read_error(error)
+        if raw.status_code != 200:  # a part (206), or what a cache or a proxy made of it (203)
+            return ReadError(raw.status_code, f"HTTP {raw.status_code} is not a whole list")
         page = read_page(_body_of(raw.http_response))
         return page or ReadError(raw.status_code, "the answer is not a list of jobs")
 

@@ -23,6 +23,39 @@ ENVELOPES = ("data", "result", "video", "task", "job")  # the usual wrappers aro
 IDS = ("id", "video_id", "task_id", "job_id")
 STATUSES = ("status", "task_status", "state")
 FINE_CODES = {"0", "200", "success", "ok", "none"}  # of an envelope; any other tells of an error
+ORDER_FIELDS = ("prompt", "model", "seconds", "size", "created_at")  # what does not change while a job is rendered
+# What a page of a list holds beside its rows. Anything else that says something makes a page doubtful: gateways add
+# `error` or `partial` to rows that are not all there.
+PAGE_NAMES = frozenset(
+    {
+        *(
+            "object",
+            "data",
+            "has_more",
+            "first_id",
+            "last_id",
+            "next",
+            "next_page",
+            "next_cursor",
+            "cursor",
+            "previous",
+        ),
+        *(
+            "total",
+            "total_count",
+            "count",
+            "limit",
+            "page",
+            "page_size",
+            "total_pages",
+            "offset",
+            "order",
+            "after",
+            "before",
+        ),
+        *("created", "model", "id", "request_id"),
+    }
+)
 LITELLM_ID = re.compile(r"(?:^|;)video_id:(.+)$")
 
 
@@ -91,6 +124,11 @@ class Job:
     def running(self) -> bool:
         return self.status in {JobStatus.QUEUED, JobStatus.IN_PROGRESS}
 
+    def shows_same_order(self, other: "Job") -> bool:
+        """Whether two rows of one id show one order; what either hides differs in nothing."""
+        both = ((getattr(self, name), getattr(other, name)) for name in ORDER_FIELDS)
+        return all(one == two or one is None or two is None for one, two in both)
+
     @property
     def gave_up(self) -> bool:
         """`expired` before it was ever done: a render that timed out, not a clip that is gone."""
@@ -100,12 +138,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a list; `has_more` None means that the provider does not say. `odd_rows` could not be read."""
+    """One page of a list; `has_more` None means that the provider does not say. `odd_rows` could not be read.
+
+    `flaw`: a stable word for why rows may be missing between this page's and the next's; empty if nothing says so.
+    """
 
     jobs: tuple[Job, ...]
     has_more: bool | None
     last_id: str | None
     odd_rows: int = 0
+    flaw: str = ""
 
 
 def read_job(body: str, job_id: str | None = None) -> Job | None:
@@ -135,12 +177,31 @@ def read_page(body: str) -> Page | None:
         return None
     jobs = tuple(job for row in rows if isinstance(row, dict) and (job := _job(row)))
     has_more, last_id = page.get("has_more"), page.get("last_id")
+    own_last = jobs[-1].job_id if jobs else None
     return Page(
         jobs,
         has_more if isinstance(has_more, bool) else None,
-        last_id if isinstance(last_id, str) and last_id else (jobs[-1].job_id if jobs else None),
+        last_id if isinstance(last_id, str) and last_id else own_last,
         odd_rows=len(rows) - len(jobs),
+        flaw=_flaw(page, rows),
     )
+
+
+def _flaw(page: Mapping[str, Any], rows: list[Any]) -> str:
+    fine = {name for name in ("code", "status", "message", "msg", "success") if _is_fine(page.get(name))}
+    if more := sorted(name for name, value in page.items() if value and name not in PAGE_NAMES | fine):
+        return f"list_says_more: {storable(', '.join(more), 100)}"
+    last_id = page.get("last_id")
+    last = rows[-1] if rows else None
+    if isinstance(last_id, str) and last_id and isinstance(last, dict):
+        shown = _shown_ids(last)
+        if shown and not any(same_job(each, last_id) for each in shown):
+            return "last_id_is_not_the_last_row"
+    return ""
+
+
+def _is_fine(value: object) -> bool:
+    return value is True or str(value).lower() in FINE_CODES
 
 
 def same_job(shown: str, asked: str) -> bool:
@@ -159,27 +220,6 @@ def canonical_id(job_id: str) -> str:
         return job_id
     found = LITELLM_ID.search(text) if text.startswith("litellm:") else None
     return found[1] if found else job_id
-
-
-def same_words(one: str, other: str) -> bool:
-    """A form turns line ends into CRLF, and servers compose characters: neither is another prompt."""
-    return _words(one) == _words(other)
-
-
-def _words(text: str) -> list[str]:
-    return unicodedata.normalize("NFC", text).split()
-
-
-def size_of(text: str) -> tuple[int, int] | None:
-    """Width and height; None for a name such as 720p or 9:16, which says nothing for sure."""
-    match = re.fullmatch(r"\s*(\d{1,5})\s*[xX*×]\s*(\d{1,5})\s*", text)
-    return (int(match[1]), int(match[2])) if match else None
-
-
-def same_model(shown: str, asked: str) -> bool:
-    """Gateways show a model with or without its vendor or a date: such an alias is unknown, not different."""
-    one, other = shown.lower(), asked.lower()
-    return one.startswith(other) or one.endswith(other) or other.startswith(one) or other.endswith(one)
 
 
 def _object(body: str) -> dict[str, Any]:

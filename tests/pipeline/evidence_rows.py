@@ -58,5 +58,7 @@ def job(name: str = "video_1", **changes: Any) -> Job:
     return replace(shown, **changes)
 
 
-def owner(n: int, sent: timedelta, source: JobSource | None = JobSource.ANSWER, **order: Any) -> Owner:
-    return Owner(UUID(int=n), source, replace(ORDER, **order), NOON + sent, NOON + sent + 2 * SECOND)
+def owner(
+    n: int, sent: timedelta, source: JobSource | None = JobSource.ANSWER, *, saved: bool = False, **order: Any
+) -> Owner:
+    return Owner(UUID(int=n), source, replace(ORDER, **order), NOON + sent, NOON + sent + 2 * SECOND, saved)

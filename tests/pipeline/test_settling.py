@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.evidence import Shown
 from pipeline.operators import Operators
 from pipeline.records import State
 from pipeline.settling import Contradicts, Found, NotSeen, Unseen, settle_found
 from pipeline.world import World
+from steps.shown import Shown
 from tests.fixtures import Simulator, open_test_world, quick_waits
 from tests.pipeline.test_fence import fresh, sent
 

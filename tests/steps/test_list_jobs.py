@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from steps.list_jobs import Look, look
+from steps.list_jobs import PAGES_BEYOND, Look, look
 from steps.provider import open_provider
 from tests.steps.scripted import Reply, answer, in_turn, scripted
 
@@ -14,6 +14,15 @@ def page(*jobs: tuple[str, float | None], has_more: bool | None = None) -> Reply
     rows = [{"id": name, "created_at": at} for name, at in jobs]
     body: dict[str, Any] = {"object": "list", "data": rows}
     return answer(200, body if has_more is None else body | {"has_more": has_more})
+
+
+LISTS_THAT_SAY_MORE: list[tuple[dict[str, Any], str]] = [
+    ({"error": {"message": "shard 2 timed out"}}, "list_says_more: error"),
+    ({"partial": True}, "list_says_more: partial"),
+    ({"code": 206}, "list_says_more: code"),
+    ({"warnings": ["one region is away"]}, "list_says_more: warnings"),
+    ({"last_id": "z"}, "last_id_is_not_the_last_row"),
+]
 
 
 async def looked(replies: Sequence[Reply], back_to: float = 100, pages_max: int = 50) -> tuple[Look, int]:
@@ -36,7 +45,39 @@ async def looked(replies: Sequence[Reply], back_to: float = 100, pages_max: int 
             "ab",
             id="two pages",
         ),
-        pytest.param([page(("a", 300), ("b", 99), has_more=True)], True, "", "ab", id="back past the moment"),
+        pytest.param(
+            [page(("a", 300), ("b", 99), has_more=True), page(("c", 98), has_more=False)],
+            True,
+            "",
+            "abc",
+            id="back past the moment, and on to the end",
+        ),
+        pytest.param(
+            [page(("a", 300), ("b", 99), has_more=True)], False, "repeated_page", "ab", id="more, and never shown"
+        ),
+        pytest.param([page(("a", 300), ("b", 99))], True, "", "ab", id="one page, whatever is asked for"),
+        pytest.param([page(("a", 300)), page()], True, "", "a", id="no word on more, and an empty page after it"),
+        pytest.param(
+            [page(("a", 300), ("b", 99), has_more=True), page(("v", 200), has_more=False)],
+            True,
+            "",
+            "abv",
+            id="a newer job behind the page that reached back far enough",
+        ),
+        *[
+            pytest.param(
+                [answer(200, {"data": [{"id": "a"}], "has_more": False} | more)], False, why, "a", id=f"rows and {more}"
+            )
+            for more, why in LISTS_THAT_SAY_MORE
+        ],
+        pytest.param(
+            [answer(200, {"object": "list", "data": [{"id": "a"}], "error": None, "code": 0, "last_id": "a"}), page()],
+            True,
+            "",
+            "a",
+            id="rows and words that say nothing",
+        ),
+        pytest.param([answer(206, {"data": [{"id": "a"}], "has_more": False})], False, "list_unreadable", "", id="206"),
         pytest.param(
             [page(("b", 99), ("a", 300), has_more=True), page(("c", 400), has_more=False)],
             True,
@@ -99,6 +140,27 @@ async def test_a_look_is_complete_only_if_every_page_was_read(
     assert seen.why_incomplete.startswith(why)
     assert (seen.why_incomplete == "") is complete
     assert [job.job_id for job in seen.jobs] == list(names)
+
+
+@pytest.mark.asyncio
+async def test_a_list_is_read_on_behind_a_known_job_but_not_for_ever() -> None:
+    pages = [page((f"j{n}", 1000 - n), has_more=True) for n in range(30)]
+    async with scripted(in_turn(*pages)) as server, open_provider(server.url, "k") as provider:
+        seen = await look(provider, past=["j2"])
+    assert (seen.complete, len(server.seen)) == (True, 3 + PAGES_BEYOND)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("other", ["prompt", "created_at"])
+async def test_one_id_that_shows_two_orders_is_an_odd_row(other: str) -> None:
+    rows = [{"id": "a", "prompt": "a fox", "created_at": 5}, {"id": "a", "prompt": "a fox", "created_at": 5}]
+    once, again = rows[0], rows[1] | {other: {"prompt": "an owl", "created_at": 9}[other]}
+    for pages in ([[once, again]], [[once, {"id": "b"}], [again, {"id": "c"}]]):
+        replies = [answer(200, {"data": data, "has_more": data is not pages[-1]}) for data in pages]
+        seen, _ = await looked(replies)
+        assert seen.odd_rows == 1
+    seen, _ = await looked([answer(200, {"data": rows, "has_more": False})])
+    assert seen.odd_rows == 0
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,110 @@
+"""What a job shows of the order it came from, held against one of ours. Pure.
+
+What is not shown, or only by a name, is unknown and differs in nothing. What follows is decided in
+`pipeline/evidence.py`.
+"""
+
+import html
+import re
+import unicodedata
+from enum import StrEnum
+
+from steps.video_jobs import Job
+from steps.videos_protocol import Order
+
+WORDS_TO_TELL = 3  # a prompt of fewer words may be what a censor left of another
+
+
+class Shown(StrEnum):
+    """What a list may show of a request. Not its time: time is a hint (rule 7)."""
+
+    PROMPT = "prompt"
+    SECONDS = "seconds"
+    SIZE = "size"
+    MODEL = "model"
+
+
+def differs(job: Job, order: Order) -> frozenset[Shown]:
+    """The parts that the job shows otherwise than ordered. A size such as `720p` says nothing for certain."""
+    found = set()
+    if job.prompt is not None and not same_words(job.prompt, order.prompt):
+        found.add(Shown.PROMPT)
+    if job.seconds is not None and job.seconds != order.seconds:
+        found.add(Shown.SECONDS)
+    if job.size is not None and size_of(job.size) not in {None, size_of(order.size)}:
+        found.add(Shown.SIZE)
+    if job.model is not None and not same_model(job.model, order.model):
+        found.add(Shown.MODEL)
+    return frozenset(found)
+
+
+def shows(job: Job) -> frozenset[Shown]:
+    shown = {
+        Shown.PROMPT: job.prompt is not None,
+        Shown.SECONDS: job.seconds is not None,
+        Shown.SIZE: job.size is not None and size_of(job.size) is not None,
+        Shown.MODEL: job.model is not None,
+    }
+    return frozenset(name for name, is_shown in shown.items() if is_shown)
+
+
+def is_order_of(job: Job, order: Order) -> bool:
+    """The shown prompt is ours and nothing else shown contradicts: the only ground for adopting (rule 4)."""
+    return job.prompt is not None and not differs(job, order)
+
+
+def could_be(job: Job, order: Order, faithful: frozenset[Shown]) -> bool:
+    """Whether the job may be this order's for all we know. Only what the list shows faithfully can rule it out.
+
+    A shown prompt that may be ours is never ruled out, whatever else is shown beside it.
+    """
+    against = differs(job, order) & faithful
+    if job.prompt is not None and not other_words(job.prompt, order.prompt):
+        return True
+    return not against
+
+
+def shows_words_of(job: Job, order: Order) -> bool:
+    return job.prompt is not None and same_words(job.prompt, order.prompt)
+
+
+def same_request(one: Order, other: Order) -> bool:
+    """The whole request is equal: such runs, and their jobs, are interchangeable among themselves."""
+    same = (one.model, one.seconds, size_of(one.size)) == (other.model, other.seconds, size_of(other.size))
+    return same and same_words(one.prompt, other.prompt)
+
+
+def same_words(one: str, other: str) -> bool:
+    """A form turns line ends into CRLF, and servers compose characters: neither is another prompt."""
+    return _words(one) == _words(other)
+
+
+def _words(text: str) -> list[str]:
+    return unicodedata.normalize("NFC", text).split()
+
+
+def other_words(shown: str, ordered: str) -> bool:
+    """Whether a shown prompt plainly speaks of something else than the ordered one.
+
+    Servers escape, strip, compose, cut, censor and embellish, mostly where a prompt is not plain ASCII. Of its plain
+    words, half are shown if it is ours; a prompt with too few to tell may be.
+    """
+    plain, words = {word for word in _lower_words(ordered) if word.isascii()}, _lower_words(shown)
+    fewer = min(len(plain), len(words))
+    return fewer >= WORDS_TO_TELL and 2 * len(plain & words) < fewer
+
+
+def _lower_words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", html.unescape(html.unescape(text)).casefold()))
+
+
+def size_of(text: str) -> tuple[int, int] | None:
+    """Width and height; None for a name such as 720p or 9:16, which says nothing for sure."""
+    match = re.fullmatch(r"\s*(\d{1,5})\s*[xX*×]\s*(\d{1,5})\s*", text)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def same_model(shown: str, asked: str) -> bool:
+    """Gateways show a model with or without its vendor or a date: such an alias is unknown, not different."""
+    one, other = shown.lower(), asked.lower()
+    return one.startswith(other) or one.endswith(other) or other.startswith(one) or other.endswith(one)

@@ -1,0 +1,53 @@
+"""What a job shows of the order it came from."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from steps.shown import Shown, could_be, differs, same_request
+from tests.pipeline.evidence_rows import ORDER, job
+
+FOREIGN = job("foreign", prompt="somebody else's castle")
+HIDDEN = job(prompt=None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "different"),
+    [
+        ({}, set()),
+        ({"prompt": None, "model": None, "seconds": None, "size": None, "created_at": None}, set()),
+        ({"prompt": " a paper\r\nboat\n"}, set()),
+        ({"model": "vendor/sim-1"}, set()),
+        ({"model": "SIM-1"}, set()),
+        ({"size": "720X1280"}, set()),
+        ({"size": "720p"}, set()),
+        ({"size": "9:16"}, set()),
+        ({"created_at": 0.0}, set()),
+        ({"prompt": "a paper boat."}, {Shown.PROMPT}),
+        ({"prompt": "A paper boat"}, {Shown.PROMPT}),
+        ({"model": "veo-3.1"}, {Shown.MODEL}),
+        ({"seconds": 4}, {Shown.SECONDS}),
+        ({"size": "1280x720"}, {Shown.SIZE}),
+    ],
+)
+def test_what_is_not_shown_or_an_alias_is_not_different(changes: dict[str, Any], different: set[Shown]) -> None:
+    assert differs(job(**changes), ORDER) == different
+
+
+def test_only_what_a_list_shows_faithfully_rules_a_job_out() -> None:
+    everything = frozenset(Shown)
+    assert could_be(FOREIGN, ORDER, frozenset())
+    assert not could_be(FOREIGN, ORDER, everything)
+    assert could_be(job(prompt="a paper"), ORDER, everything)
+    assert could_be(job(prompt="a paper..."), ORDER, everything)
+    assert could_be(job(prompt="..."), ORDER, everything)
+    assert could_be(job(prompt="a paper boat!", seconds=4), ORDER, everything)
+    assert could_be(HIDDEN, ORDER, everything)
+    assert not could_be(replace(HIDDEN, seconds=4), ORDER, everything)
+
+
+@pytest.mark.parametrize("change", [{"prompt": "another"}, {"model": "m"}, {"seconds": 4}, {"size": "1280x720"}])
+def test_a_request_is_the_same_only_as_a_whole(change: dict[str, Any]) -> None:
+    assert same_request(ORDER, replace(ORDER, run_id="another", size="720X1280"))
+    assert not same_request(ORDER, replace(ORDER, **change))
