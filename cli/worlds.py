@@ -114,6 +114,7 @@ def rules(model: VideoModel, settings: Settings) -> ProviderRules:
         typical_render_seconds=model.typical_render_seconds,
         listing=ListFacts(
             shows_all=model.list_shows_all,
+            echoes_prompts=model.list_echoes_prompts,
             absent_after=model.absent_after,
             absence_without_witness=settings.video_list_proves_absence,
             exclusive_key=settings.video_key_exclusive,

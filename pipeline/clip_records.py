@@ -54,6 +54,11 @@ class ClipRecords:
         args: dict[str, Json] = {"run_id": str(run_id), "detail": detail, "at_most": NOT_FETCHED_MAX}
         await self._rpc("note_not_fetched", args)
 
+    async def same_clip_as(self, run_id: UUID, sha256: str) -> str | None:
+        """The ref of a run of another request whose clip is this very file."""
+        ref = await self._rpc("same_clip_as", {"run_id": str(run_id), "sha256": sha256})
+        return ref if isinstance(ref, str) else None
+
     async def of(self, run_ids: Sequence[str]) -> tuple[ClipRecord, ...]:
         """Those of these runs that have ended."""
         return _RECORDS.validate_python(await self._rpc("clips_of", {"run_ids": list(run_ids)}))

@@ -72,14 +72,16 @@ class Books:
 
 @dataclass(frozen=True)
 class ListFacts:
-    """What models.toml and the operator say of this account's list.
+    """What models.toml and the operator say of this account's jobs and their list.
 
+    `echoes_prompts`: a job that shows a prompt shows the ordered one, as far as anybody can tell.
     `absent_after` (T): the provider's start limit, longest render and list lag together; None if not known.
     `absence_without_witness`: the operator says that T may replace the witnesses. `exclusive_key`: the operator says
     that nobody else uses this key.
     """
 
     shows_all: bool = True
+    echoes_prompts: bool = True
     absent_after: timedelta | None = None
     absence_without_witness: bool = False
     exclusive_key: bool = False

@@ -15,16 +15,18 @@ from pipeline.clip_records import ClipRecords
 from pipeline.evidence import Ending
 from pipeline.ledger import Cost
 from pipeline.reconcile import next_look
-from pipeline.records import Run, State
+from pipeline.records import JobSource, Run, State
 from pipeline.world import World
 from steps import generate_video
 from steps.clip_file import as_ordered, in_words
 from steps.download import ReadError
 from steps.generate_video import Clip, Missing, Rendered, SaysFailed, StillRendering
 from steps.save_video import save, stored
+from steps.shown import other_words
 from steps.video_jobs import Job, JobStatus
 
 FETCH_RETRY = timedelta(seconds=5)
+OWN_WORDS_SHARE = 0.8  # two of our own prompts share the words for camera, light and sound
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no space, no quota, or no file that large
 
 
@@ -152,7 +154,9 @@ async def _past_deadline(run: Run, caption: asyncio.Task[Run], world: World) -> 
 
 
 async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run | Missing | ReadError:
-    """The saved run, or why there is no clip; a whole clip settles everything."""
+    """The saved run, or why there is no clip; a whole clip of this run's own job settles everything."""
+    if why := _not_ours(run, job, world):
+        return ReadError(None, why)
     draft, fetched = clips.new_draft(run.run_id, world), clips.fetched_path(run, world)
     started = world.boot_seconds()
     try:
@@ -167,6 +171,20 @@ async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -
         return await _later(run, ReadError(None, "disk_full"), world)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _not_ours(run: Run, job: Job, world: World) -> str | None:
+    """Why the job cannot be this run's, going by the prompt that it shows itself; None if nothing speaks against it.
+
+    Answers get swapped and ids mistaken: a job with plainly other words is fetched only where a person says so.
+    """
+    echoes = world.shop.rules_for(run.model).listing.echoes_prompts
+    if run.job_source is JobSource.PERSON or not (echoes and job.named and job.prompt):
+        return None
+    if not other_words(job.prompt, run.order().prompt, OWN_WORDS_SHARE):
+        return None
+    despite = f"`onetake settle {run.ref} --job {job.job_id} --despite` fetches it all the same"
+    return f"the provider shows job {job.job_id} with another prompt than ordered; {despite}"
 
 
 def _gone_for_good(run: Run, world: World) -> bool:
@@ -193,6 +211,11 @@ async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], world: World
 
     `started`: when its fetch began, in boot seconds; what the step took counts from there.
     """
+    records = ClipRecords(world.ledger.rpc)
+    if twin := await records.same_clip_as(run.run_id, clip.sha256):
+        clip.path.unlink(missing_ok=True)
+        words = f"the provider sent the clip of run {twin}, whose order was another"
+        return await _later(run, ReadError(None, words), world)
     stored_as = await clips.upload_soon(run.run_id, clip, world)  # a machine that dies with its disk lost nothing
     await caption
     if not clip.path.exists():  # the row must not say that there is a clip where there is none

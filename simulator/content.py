@@ -59,6 +59,8 @@ async def _served(
         return _gone(int(fault.number("status", 404)))
     if fault is not None and fault.kind == "forbidden":
         return web.Response(body=_LINK_EXPIRED, status=403, content_type="application/xml")
+    if fault is not None and fault.kind == "of_job":
+        job = world.books.job(fault.text("job_id", "")) or job
     answer = await _clip(world, job, variant)
     if answer.status == 200:
         world.fetches[job.id] += 1

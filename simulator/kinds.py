@@ -56,7 +56,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "odd_rows",
         "odd_body",
     ),
-    "content": (*RUDE, *CLIPS, "file"),
+    "content": (*RUDE, *CLIPS, "file", "of_job"),
     "file": (*RUDE, *CLIPS),
     "chat": (*RUDE, "refusal", "invalid_json", "wrong_schema", "cut_short"),
     "render": ("fails", "stuck", "unknown_status", "slow"),

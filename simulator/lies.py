@@ -6,6 +6,8 @@ Out      the object as shown, and the envelope around it
 
 import base64
 import binascii
+import html
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -36,6 +38,11 @@ _DATES: Mapping[str, Callable[[int], Any]] = {
 _REWRITES: Mapping[str, Callable[[str], str]] = {
     "upper": str.upper,
     "cinematic": lambda prompt: f"A cinematic shot: {prompt}",
+    "escaped": html.escape,
+    "ascii": lambda prompt: prompt.encode("ascii", "ignore").decode(),
+    "middle": lambda prompt: f"{prompt[: len(prompt) // 3]} … {prompt[-(len(prompt) // 3) :]}",
+    "redacted": lambda prompt: "[redacted]" if not prompt.isascii() else prompt,
+    "composed": lambda prompt: unicodedata.normalize("NFKC", prompt),
 }
 _POISONS: Mapping[str, str] = {"nul": "\x00", "surrogate": "\ud800"}
 

@@ -84,7 +84,7 @@ def _page(request: web.Request, query: _Query, fault: Fault | None, habits: Habi
     limit = query.limit if habits.page_size is None else min(query.limit, habits.page_size)
     page = listed[start : start + limit]
     more = start + limit < len(listed) or kind == "repeated_page"
-    answer = json_answer(_as_json(request, page, more, habits))
+    answer = json_answer(_as_json(request, page, more, habits), habits.list_status)
     return with_bom(answer) if habits.bom else answer
 
 
@@ -94,9 +94,14 @@ def _listed(world: World, query: _Query, habits: Habits, missing: Fault | None) 
     if missing is not None and listed:
         hidden = missing.text("job_id", listed[-1].id)
         listed = [job for job in listed if job.id != hidden]
+    if habits.list_first:  # as a list that is ordered by the last change
+        changed = [job for name in habits.list_first for job in listed if job.id == name]
+        return [*changed, *(job for job in listed[::-1] if job.id not in habits.list_first)]
     match habits.list_order:
         case "shuffled":
             return sorted(listed, key=_spread)
+        case "shards":  # one half after the other, each newest first
+            return sorted(listed, key=lambda job: (_spread(job) >= 0.5, job.place), reverse=True)
         case "oldest_first":
             return listed
         case "newest_first":
@@ -110,6 +115,8 @@ def _visible(job: Job, habits: Habits, now: float) -> bool:
     seen_at = now - habits.list_age_seconds
     late = habits.list_age_seconds + habits.list_lag_seconds
     if job.made_at < habits.forgotten_before or (late and job.made_at > now - late):
+        return False
+    if habits.list_models and job.model not in habits.list_models:
         return False
     if habits.list_hides and jobs.status_of(job, seen_at) in habits.list_hides:
         return False
@@ -132,13 +139,17 @@ def _start(world: World, listed: list[Job], query: _Query) -> int | None:
 def _as_json(request: web.Request, page: list[Job], more: bool, habits: Habits) -> dict[str, Any]:
     seen_at = request.app[WORLD].now() - habits.list_age_seconds
     data: list[Any] = [shown(request, job, "list", habits, at=seen_at) for job in page]
+    if habits.prompts_shifted:  # each row shows the prompt of the next one
+        prompts = [row.get("prompt") for row in data]
+        data = [row | {"prompt": prompt} for row, prompt in zip(data, prompts[1:] + prompts[:1], strict=True)]
     first, last = (data[0].get("id"), data[-1].get("id")) if data else (None, None)
-    body = {
+    body: dict[str, Any] = {
         "object": "list",
         "data": _with_odd_rows(data, habits.odd_rows),
         "first_id": first,
         "last_id": last,
         "has_more": _MORE.get(habits.has_more, more),
+        **habits.list_says,
     }
     if habits.has_more == "missing":
         del body["has_more"]

@@ -43,11 +43,11 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "created_at": (*DATE_WORDS, *DATE_SHAPES),
     "completed_at": (*DATE_WORDS, *DATE_SHAPES),
     "expires_at": (*DATE_WORDS, *DATE_SHAPES),
-    "prompt_rewrite": ("upper", "cinematic"),
+    "prompt_rewrite": ("upper", "cinematic", "escaped", "ascii", "middle", "redacted", "composed"),
     "poison": ("nul", "surrogate"),
     "poisoned": ("prompt", "model", "status", "error"),
     "envelope": ("data", "code", "code_task", "code_lone", "task", "lone_task", "output"),
-    "list_order": ("oldest_first", "newest_first", "shuffled"),
+    "list_order": ("oldest_first", "newest_first", "shuffled", "shards"),
     "has_more": ("missing", "null", "always", "never"),
     "odd_rows": ("integer_id", "no_id", "null", "string", "nested", "nul_id", "surrogate_id"),
     "neighbours": ("other", "same", "similar"),
@@ -116,6 +116,12 @@ class Habits:
     has_more: str = ""
     page_size: int | None = None
     odd_rows: Sequence[str] = ()
+    list_says: Mapping[str, Any] = field(default_factory=dict)
+    list_status: int = 200
+    list_models: Sequence[str] = ()
+    list_first: Sequence[str] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    prompts_shifted: bool = False
     neighbours: str = ""
 
     # The clip.

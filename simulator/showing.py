@@ -69,6 +69,8 @@ def meant(world: World, shown_id: str) -> Job | None:
 
 
 def _shown_id(job: Job, where: str, habits: Habits) -> str:
+    if where in habits.lies_in and job.id in habits.renamed:
+        return habits.renamed[job.id]
     if habits.aliased_ids:
         # LiteLLM includes the model in the id it returns from create; retrieve and list requests name no model.
         return lies.alias(job.id, job.model if where == "create" else "")

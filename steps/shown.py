@@ -83,15 +83,15 @@ def _words(text: str) -> list[str]:
     return unicodedata.normalize("NFC", text).split()
 
 
-def other_words(shown: str, ordered: str) -> bool:
+def other_words(shown: str, ordered: str, share: float = 0.5) -> bool:
     """Whether a shown prompt plainly speaks of something else than the ordered one.
 
     Servers escape, strip, compose, cut, censor and embellish, mostly where a prompt is not plain ASCII. Of its plain
-    words, half are shown if it is ours; a prompt with too few to tell may be.
+    words, `share` are shown if it is ours; a prompt with too few to tell may be.
     """
     plain, words = {word for word in _lower_words(ordered) if word.isascii()}, _lower_words(shown)
     fewer = min(len(plain), len(words))
-    return fewer >= WORDS_TO_TELL and 2 * len(plain & words) < fewer
+    return fewer >= WORDS_TO_TELL and len(plain & words) < share * fewer
 
 
 def _lower_words(text: str) -> set[str]:

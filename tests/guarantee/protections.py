@@ -6,6 +6,7 @@ occur exactly once in its file, so this list cannot rot unnoticed.
 
 from tests.guarantee.mutant import Mutant
 from tests.guarantee.protections_evidence import EVIDENCE_MUTANTS
+from tests.guarantee.protections_lies import LIE_MUTANTS
 from tests.guarantee.protections_records import RECORDS_MUTANTS
 
 PROVIDER = "tests/steps/test_provider.py::"
@@ -379,5 +380,6 @@ MUTANTS = (
         ("tests/bot/test_stale_buttons.py::test_try_again_of_a_run_that_was_delivered_after_all_buys_nothing",),
     ),
     *EVIDENCE_MUTANTS,
+    *LIE_MUTANTS,
     *RECORDS_MUTANTS,
 )

@@ -4,6 +4,7 @@ from tests.guarantee.mutant import Mutant
 
 PROVIDER = "tests/steps/test_provider.py::"
 RULES = "tests/pipeline/test_evidence.py::"
+SHOWN = "tests/steps/test_shown.py::"
 PROTOCOL = "tests/steps/test_videos_protocol.py::"
 LOOKS = "tests/ledger/test_looks.py::"
 PROOF = "tests/ledger/test_proof.py::"
@@ -126,7 +127,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "hidden_prompt",
         "a job that hides its prompt is nobody's by its prompt",
-        "pipeline/evidence.py",
+        "steps/shown.py",
         "    return job.prompt is not None and not differs(job, order)",
         "    return not differs(job, order)",
         (RULES + "test_each_look_says_one_thing",),
@@ -134,10 +135,10 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "whole_request",
         "only the whole request makes two runs interchangeable",
-        "pipeline/evidence.py",
+        "steps/shown.py",
         "    return same and same_words(one.prompt, other.prompt)",
         "    return same_words(one.prompt, other.prompt)",
-        (RULES + "test_a_request_is_the_same_only_as_a_whole",),
+        (SHOWN + "test_a_request_is_the_same_only_as_a_whole",),
     ),
     Mutant(
         "still_submitting",
@@ -209,7 +210,7 @@ EVIDENCE_MUTANTS = (
         "list_in_order",
         "a list out of order proves nothing",
         "pipeline/evidence.py",
-        '"list_out_of_order": in_order(look, {**books.owned, **must}),',
+        '"list_out_of_order": in_order(look, known),',
         '"list_out_of_order": True,',
         (RULES + "test_each_look_says_one_thing",),
     ),
@@ -249,7 +250,7 @@ EVIDENCE_MUTANTS = (
         "witness_after",
         "a quiet account stays in doubt: a purchase after it must be in the list",
         "pipeline/evidence.py",
-        '"no_witness_after": replaced or any(owner.sent_at > sent_at for owner in must.values()),',
+        '"no_witness_after": replaced or any(owner.sent_at > sent_at for owner in alike),',
         '"no_witness_after": True,',
         (RULES + "test_each_look_says_one_thing",),
     ),

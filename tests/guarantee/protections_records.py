@@ -77,9 +77,10 @@ RECORDS_MUTANTS = (
         "time_rules_out",
         "no job is left out of a look because of its time",
         "pipeline/evidence.py",
-        "    unowned = [job for job in rows if job.key not in books.owned]\n",
+        "could_be(job, order, faithful)]\n",
+        "could_be(job, order, faithful)]\n"
         "    since = run.submitting_at.timestamp() if run.submitting_at else 0\n"
-        "    unowned = [job for job in rows if job.key not in books.owned and (job.created_at or 0) >= since]\n",
+        "    unowned = [job for job in unowned if (job.created_at or 0) >= since]\n",
         (RULES + "test_each_look_says_one_thing",),
     ),
     Mutant(

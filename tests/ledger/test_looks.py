@@ -51,6 +51,40 @@ def test_whether_a_list_shows_running_jobs_is_kept_for_its_own_provider_and_key(
     assert desk.call("doubts_at", **args)["running_shown"] is False
 
 
+def test_the_nearest_of_its_own_model_are_witnesses_too(desk: Desk) -> None:
+    """A gateway's list may be that of one model: jobs of another say nothing of it."""
+    desk.unlimited()
+    doubt = desk.uncertain("tg:doubt", model="veo")
+    around = {"veo": 7200, "sim-1": 3600}
+    placed: dict[tuple[str, int], str] = {}
+    for model, seconds in around.items():
+        for side in (-1, 1):
+            run_id = desk.rendering(f"tg:{model}{side}", model=model)
+            desk.write(
+                "update onetake.runs set submitting_at = d.submitting_at + %s * interval '1 second',"
+                " answered_at = d.submitting_at + %s * interval '1 second'"
+                " from (select submitting_at from onetake.runs where run_id = %s) d where run_id = %s",
+                side * seconds,
+                side * seconds,
+                doubt,
+                run_id,
+            )
+            placed[model, side] = run_id
+    found = desk.call("witnesses_near", run_id=doubt, near_seconds=900, rival_seconds=60)["witnesses"]
+    assert {owner["run_id"] for owner in found.values()} == set(placed.values())
+
+
+def test_a_parked_doubt_waits_for_the_first_order_of_its_own_model(desk: Desk) -> None:
+    desk.unlimited()
+    doubt = desk.uncertain("tg:doubt", model="veo")
+    desk.call("park", run_id=doubt, why="no_witness_after", next_look_at=None)
+    waits = desk.row(doubt)["next_look_at"]
+    desk.rendering("tg:1", model="sim-1")
+    assert desk.row(doubt)["next_look_at"] == waits is not None
+    desk.rendering("tg:2", model="veo")
+    assert desk.row(doubt)["next_look_at"] is None
+
+
 def test_a_run_no_longer_in_doubt_is_not_looked_for(desk: Desk) -> None:
     run_id = desk.rendering()
     assert look(desk, run_id)[0] == 0

@@ -93,7 +93,7 @@ CASES: dict[str, tuple[list[Run], list[Job], list[Kind]]] = {
         [a_job("j2", created_at=-62135596800.0), a_job()],
         [Kind.TWO_PAID_CALLS],
     ),
-    "one listed before our first order": ([a_run(SAVED, job_id="j1")], [a_job(), a_job("j2")], []),
+    "one listed before our first order": ([a_run(SAVED, job_id="j1")], [a_job(), a_job("j2", prompt="a train")], []),
     "a second job beside a typo": (
         [a_run(State.RENDERING, job_id="nope", job_source=JobSource.PERSON)],
         [a_job()],
@@ -129,8 +129,11 @@ CASES: dict[str, tuple[list[Run], list[Job], list[Kind]]] = {
         [Kind.JOB_WITHOUT_RUN],
     ),
     "an older job of nobody's in a list that shows our words": (
-        [yesterdays(FAILED), a_run(SAVED, 2, job_id="j2")],
-        [a_job("j2"), yesterdays_job(prompt="a train")],
+        [
+            replace(yesterdays(FAILED), improved_prompt="a red boat"),
+            a_run(SAVED, 2, job_id="j2", improved_prompt="a red boat"),
+        ],
+        [a_job("j2", prompt="a red boat"), yesterdays_job(prompt="one black train")],
         [],
     ),
 }
@@ -159,6 +162,16 @@ def test_what_differs_has_a_name(case: str) -> None:
 def test_a_late_job_is_adopted_only_if_it_can_be_nothing_else(runs: list[Run], jobs: list[Job], adopted: int) -> None:
     assert len(compare(sides(runs, jobs))[1]) == adopted
     assert compare(sides(runs, jobs, complete=False))[1] == ()
+
+
+def test_our_very_words_behind_our_first_order_are_told() -> None:
+    """A list in another order hides a second paid call there. Told, and adopted for nobody."""
+    differences, _ = compare(sides([a_run(SAVED, job_id="j1")], [a_job(), a_job("j2")]))
+    assert [(each.kind, each.job_id) for each in differences] == [(Kind.TWO_PAID_CALLS, "j2")]
+    runs = [a_run(SAVED, job_id="j1"), a_run(FAILED, 2, improved_prompt="a train")]
+    differences, adoptions = compare(sides(runs, [a_job(), a_job("j2", prompt="a train")]))
+    assert [(each.kind, each.could_be_ours) for each in differences] == [(Kind.JOB_WITHOUT_RUN, True)]
+    assert adoptions == ()
 
 
 def test_an_incomplete_list_calls_no_job_missing() -> None:

@@ -175,3 +175,61 @@ async def test_somebody_else_may_order_whenever_the_client_does(
 async def test_a_foreign_job_may_have_any_id(provider: Provider, job_id: str) -> None:
     await provider.ask("POST", "/_sim/jobs", json={"id": job_id})
     assert _ids(await provider.listed()) == [job_id]
+
+
+async def test_a_list_may_be_ordered_by_the_last_change_or_come_from_two_halves(provider: Provider) -> None:
+    bought = await _bought(provider, 12)
+    await provider.habit(list_first=[bought[2], bought[0]], page_size=5)
+    assert _ids(await provider.listed()) == [bought[2], bought[0], *bought[:8:-1]]
+    await provider.habit(list_first=[], page_size=None, list_order="shards")
+    shards = _ids(await provider.listed())
+    assert sorted(shards) == sorted(bought)
+    falls = [at for at in range(1, 12) if bought.index(shards[at]) > bought.index(shards[at - 1])]
+    assert len(falls) == 1, "newest first, and once more newest first"
+
+
+async def test_a_list_may_hold_one_model_only_and_say_that_it_is_a_part(provider: Provider) -> None:
+    (fox,) = await _bought(provider, 1)
+    await provider.buy(model="sim-1-pro")
+    await provider.habit(list_models=["sim-1"], list_says={"partial": True, "last_id": "video_x"}, list_status=206)
+    status, page = await provider.ask("GET", "/v1/videos")
+    assert (status, _ids(page), page["partial"], page["last_id"]) == (206, [fox], True, "video_x")
+
+
+async def test_ids_may_be_given_anew_and_prompts_stand_one_row_off(provider: Provider) -> None:
+    bought = await _bought(provider, 3)
+    await provider.habit(renamed={bought[2]: bought[0]}, prompts_shifted=True, lies_in=["list"])
+    rows = (await provider.listed())["data"]
+    assert [(row["id"], row["prompt"]) for row in rows] == [
+        (bought[0], "fox 1"),
+        (bought[1], "fox 0"),
+        (bought[0], "fox 2"),
+    ]
+    assert (await provider.seen(bought[2]))["prompt"] == "fox 2"
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "shown"),
+    [
+        ("escaped", "a &lt;b&gt;ﬁne&lt;/b&gt; fox 🦊 runs"),
+        ("ascii", "a <b>ne</b> fox  runs"),
+        ("composed", "a <b>fine</b> fox 🦊 runs"),
+        ("middle", "a <b>ﬁ … 🦊 runs"),
+        ("redacted", "[redacted]"),
+    ],
+)
+async def test_prompts_may_be_altered_where_they_are_not_plain(provider: Provider, rewrite: str, shown: str) -> None:
+    await provider.buy(prompt="a plain fox")
+    await provider.buy(prompt="a <b>ﬁne</b> fox 🦊 runs")
+    await provider.habit(prompt_rewrite=rewrite)
+    odd, plain = (row["prompt"] for row in (await provider.listed())["data"])
+    assert odd == shown
+    assert rewrite == "middle" or plain == "a plain fox"
+
+
+async def test_content_may_be_another_jobs(provider: Provider) -> None:
+    one, other = await _bought(provider, 2)
+    path = "/v1/videos/{}/content"
+    clips = [(await provider.raw("GET", path.format(each)))[1] for each in (one, other)]
+    await provider.trouble("content", "of_job", job_id=one)
+    assert (await provider.raw("GET", path.format(other)))[1] == clips[0] != clips[1]

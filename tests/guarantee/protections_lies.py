@@ -1,0 +1,147 @@
+"""What lists and jobs told in an attack on rules 3, 4 and 6: each lie needs the line that sees through it."""
+
+from tests.guarantee.mutant import Mutant
+
+RULES = "tests/pipeline/test_evidence.py::"
+PAGES = "tests/steps/test_list_jobs.py::"
+LIES = "tests/guarantee/test_lying_lists.py::"
+EACH_LOOK = (RULES + "test_each_look_says_one_thing",)
+
+LIE_MUTANTS = (
+    Mutant(
+        "read_on",
+        "a look goes on behind a known job: a list may keep a newer one for later",
+        "steps/list_jobs.py",
+        '        return "" if self._beyond == self._pages_beyond else None\n',
+        '        return "" if self._beyond is not None else None\n',
+        (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
+    ),
+    Mutant(
+        "page_flaw",
+        "a page that says more than rows is no whole page",
+        "steps/list_jobs.py",
+        "        if page.flaw:\n            return page.flaw\n",
+        "",
+        (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
+    ),
+    Mutant(
+        "whole_list_status",
+        "only HTTP 200 is a whole list",
+        "steps/provider.py",
+        "        if raw.status_code != 200:  # a part",
+        "        if raw.status_code > 299:  # a part",
+        (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
+    ),
+    Mutant(
+        "one_id_two_orders",
+        "an id that shows two orders hides a job",
+        "steps/list_jobs.py",
+        "            if not known.shows_same_order(job):",
+        "            if False:",
+        (PAGES + "test_one_id_that_shows_two_orders_is_an_odd_row",),
+    ),
+    Mutant(
+        "older_by_order_alone",
+        "a job counts as older only where its own time says so as well",
+        "pipeline/evidence.py",
+        "for job in behind if job.created_at is not None and job.created_at < sent)",
+        "for job in behind)",
+        EACH_LOOK,
+    ),
+    Mutant(
+        "older_by_false_times",
+        "times count only where those of our own jobs are true",
+        "pipeline/evidence.py",
+        " or not all(at_its_time(job, known[job.key], patience.skew) for job in ours):",
+        ":",
+        EACH_LOOK,
+    ),
+    Mutant(
+        "our_words_ruled_out",
+        "a prompt that may be ours is never ruled out by what stands beside it",
+        "steps/shown.py",
+        "    if job.prompt is not None and not other_words(job.prompt, order.prompt):\n        return True\n",
+        "",
+        EACH_LOOK,
+    ),
+    Mutant(
+        "our_words_older",
+        "our very words, however old they seem, are never absence",
+        "pipeline/evidence.py",
+        "if job.key not in before or shows_words_of(job, order))",
+        "if job.key not in before)",
+        EACH_LOOK,
+    ),
+    Mutant(
+        "older_adopted",
+        "a job of somebody's from before the order is not adopted for having its words",
+        "pipeline/evidence.py",
+        "    taken = books.owned.keys() | listed_before(min(runs, key=_sent), look, books, patience)\n",
+        "    taken = books.owned.keys()\n",
+        EACH_LOOK,
+    ),
+    Mutant(
+        "id_made_anew",
+        "a job under an id of ours that was made after we knew it is another",
+        "pipeline/evidence.py",
+        "or later or (owner.saved and job.running)",
+        "or (owner.saved and job.running)",
+        EACH_LOOK,
+    ),
+    Mutant(
+        "id_rendering_again",
+        "a job under an id whose clip we have, and that is rendering, is another",
+        "pipeline/evidence.py",
+        "or later or (owner.saved and job.running)",
+        "or later",
+        EACH_LOOK,
+    ),
+    Mutant(
+        "witness_of_its_model",
+        "a list of one model says nothing of another",
+        "pipeline/evidence.py",
+        "for owner in must.values() if owner.order.model == run.model]",
+        "for owner in must.values()]",
+        EACH_LOOK,
+    ),
+    Mutant(
+        "nearest_of_its_model",
+        "the witnesses asked for are of the run's own model, too",
+        "supabase/migrations/20261129000400_alike.sql",
+        "where not s.after and s.model = me.model",
+        "where not s.after",
+        ("tests/ledger/test_looks.py::test_the_nearest_of_its_own_model_are_witnesses_too",),
+    ),
+    Mutant(
+        "woken_by_its_model",
+        "a parked doubt is woken by the first order of its own model, which may be its witness",
+        "supabase/migrations/20261129000400_alike.sql",
+        "and d.model = r.model and d.state = 'uncertain'",
+        "and d.state = 'uncertain'",
+        ("tests/ledger/test_looks.py::test_a_parked_doubt_waits_for_the_first_order_of_its_own_model",),
+    ),
+    Mutant(
+        "own_words",
+        "a job that shows another prompt is fetched for nobody",
+        "pipeline/render.py",
+        "    if why := _not_ours(run, job, world):\n        return ReadError(None, why)\n",
+        "",
+        (LIES + "test_a_job_that_shows_other_words_is_fetched_only_where_a_person_says_so",),
+    ),
+    Mutant(
+        "one_file_two_orders",
+        "the very file of another order is nobody else's clip",
+        "pipeline/render.py",
+        "    if twin := await records.same_clip_as(run.run_id, clip.sha256):",
+        "    if twin := None:",
+        (LIES + "test_one_file_for_two_orders_of_different_words_is_the_first_ones_alone",),
+    ),
+    Mutant(
+        "words_behind_the_first_order",
+        "our words behind our first order are told",
+        "pipeline/comparison.py",
+        "    unowned += _ours_by_their_words(both)\n",
+        "",
+        ("tests/pipeline/test_audit.py::test_our_very_words_behind_our_first_order_are_told",),
+    ),
+)

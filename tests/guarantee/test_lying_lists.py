@@ -1,0 +1,181 @@
+"""Lists that lie about one paid job, over HTTP: it is never proved unmade, and nobody gets another's clip."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from pipeline.audit import audit, last_audit
+from pipeline.operators import Operators
+from pipeline.records import Run, State
+from pipeline.run import admit, run
+from pipeline.settling import settle_found
+from pipeline.world import World
+from steps.check_limits import Admitted
+from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, wish
+from tests.guarantee.test_reconciliation import bought, looked, rendering_after
+from tests.pipeline.test_run import carried
+
+ODD_PROMPT = "a <b>paper</b> boat & 猫 drift down a quiet river of ﬁne stars 🚤"
+
+
+@pytest.fixture
+async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[World]:
+    async with open_test_world(ledger_dsn, simulator, tmp_path) as opened:
+        yield opened
+
+
+async def lost(world: World, sim: Simulator, prompt: str, model: str) -> Run:
+    """A paid job whose answer was lost, and which no list was asked for yet."""
+    sim.trouble("list", "status", status=500, times=1)
+    sim.trouble("create", "made_then_drop")
+    request = replace(wish(sim, prompt, user_id="cli:victim"), model=model)
+    admitted = await admit(request, world)
+    assert isinstance(admitted, Admitted), admitted
+    row = await run(admitted.run_id, world)
+    assert row is not None and row.state is State.UNCERTAIN, row
+    return row
+
+
+# What the list does, given the ids of a job sold long ago, the one before the victim, the victim, and the one after it.
+Lie = Callable[[str, str, str, str], Mapping[str, Any]]
+HIDE = "hide"  # these jobs are missing from the list, and nothing else says so
+LIES: dict[str, Lie] = {
+    "keeps it for its second page": lambda old, before, victim, after: {"list_first": [after, before], "page_size": 2},
+    "is ordered by the last change, and hides prompts": lambda old, before, victim, after: {
+        "list_first": [after, before],
+        "null_prompts": True,
+    },
+    "is one half after the other": lambda *_: {"list_order": "shards", "page_size": 1},
+    "came with an error beside its rows": lambda old, before, victim, after: {
+        HIDE: victim,
+        "list_says": {"error": {"message": "shard 2 timed out"}},
+    },
+    "calls itself partial": lambda old, before, victim, after: {HIDE: victim, "list_says": {"partial": True}},
+    "is a part, by its status": lambda old, before, victim, after: {HIDE: victim, "list_status": 206},
+    "skips it with its cursor": lambda old, before, victim, after: {"list_says": {"last_id": victim}, "page_size": 1},
+    "gives its id anew": lambda old, before, victim, after: {
+        HIDE: old,
+        "renamed": {victim: old},
+        "null_prompts": True,
+    },
+    **{
+        f"shows its prompt {rewrite}": lambda *_, rewrite=rewrite: {"prompt_rewrite": rewrite, "lies_in": ["list"]}
+        for rewrite in ("escaped", "ascii", "middle", "redacted", "composed")
+    },
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_no_list_proves_a_paid_job_unmade_that_is_there(world: World, simulator: Simulator, lie: str) -> None:
+    row = await _after_the_lie(world, simulator, LIES[lie], ODD_PROMPT)
+    await _nothing_is_lost(row, world, simulator)
+
+
+async def test_a_list_of_one_model_says_nothing_of_another(world: World, simulator: Simulator) -> None:
+    row = await _after_the_lie(
+        world, simulator, lambda *_: {"list_models": ["sim-1"]}, "a paper boat", model="sim-1-pro"
+    )
+    assert (row.state, row.look_says) == (State.UNCERTAIN, "no_witness_before")
+
+
+async def _after_the_lie(world: World, sim: Simulator, lie: Lie, prompt: str, model: str = "sim-1") -> Run:
+    old = await bought(world, sim, "a lighthouse", "cli:old")
+    before = await bought(world, sim, "a lantern", "cli:before")
+    row = await lost(world, sim, prompt, model)
+    victim = next(job["id"] for job in _jobs(sim) if job["id"] not in {old.job_id, before.job_id})
+    async with rendering_after(world, sim) as later:
+        after = await world.ledger.load(later)
+        assert after is not None and old.job_id and before.job_id and after.job_id
+        habits = dict(lie(old.job_id, before.job_id, victim, after.job_id))
+        if hidden := habits.pop(HIDE, None):
+            sim.trouble("list", "missing_job", job_id=hidden, always=True)
+        sim.control("POST", "/_sim/habits", habits)
+        return await looked(row.run_id, world)
+
+
+async def _nothing_is_lost(row: Run, world: World, sim: Simulator) -> None:
+    """The run has its own clip, or is in doubt; and then no audit is complete and clean."""
+    if row.state is State.SAVED:
+        assert row.job_id == next(job["id"] for job in _jobs(sim) if job["prompt"] == row.improved_prompt)
+        return
+    assert (row.state, row.held_microusd) == (State.UNCERTAIN, PRICE_MICROUSD)
+    assert row.looks_complete == 0
+    now = (await last_audit(world.ledger.rpc, world.shop)).now
+    found = await audit(world.ledger, world.shop, world.waits, now - world.waits.audit)
+    assert not found.clean
+
+
+def _jobs(sim: Simulator) -> list[Any]:
+    return list(sim.control("GET", "/_sim/jobs")["jobs"])
+
+
+# -- whose clip it is
+
+
+async def test_a_list_whose_prompts_are_one_row_off_gives_nobody_anothers_clip(
+    world: World, simulator: Simulator
+) -> None:
+    row = await _after_the_lie(
+        world, simulator, lambda *_: {"prompts_shifted": True, "lies_in": ["list"]}, "a paper boat"
+    )
+    assert row.state is not State.FAILED
+    assert row.file is None
+
+
+async def _crossed(world: World, sim: Simulator) -> tuple[UUID, str, str]:
+    """A run whose answer named somebody else's job; that job, and the run's own."""
+    theirs = await bought(world, sim, "a lantern on a hill", "cli:before")
+    assert theirs.job_id is not None
+    sim.control("POST", "/_sim/jobs", {"prompt": "a stranger's castle at noon", "seconds": 8})
+    stranger = _jobs(sim)[-1]["id"]
+    sim.trouble("create", "other_id", id=stranger)
+    admitted = await admit(wish(sim, "a paper boat", user_id="cli:victim"), world)
+    assert isinstance(admitted, Admitted), admitted
+    return admitted.run_id, stranger, theirs.job_id
+
+
+async def test_a_job_that_shows_other_words_is_fetched_only_where_a_person_says_so(
+    world: World, simulator: Simulator
+) -> None:
+    run_id, stranger, _ = await _crossed(world, simulator)
+    late = replace(world, waits=replace(world.waits, render_deadline=world.waits.look))
+    row = await carried(run_id, late)
+    assert (row.state, row.parked, row.file, row.job_id) == (State.RENDERING, True, None, stranger)
+    operators = Operators(world.ledger.rpc)
+    said = [event.detail for event in await operators.events(run_id) if event.outcome == "not_fetched"]
+    assert any("another prompt" in str(detail) for detail in said), said
+
+    await settle_found(row, stranger, "cli:op", "it is the one", operators, world.shop, despite=True)
+    row = await carried(run_id, late)
+    assert (row.state, row.job_id) == (State.SAVED, stranger)
+
+
+async def test_where_prompts_are_rewritten_by_the_provider_its_job_is_fetched(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    simulator.control("POST", "/_sim/habits", {"shown": {"prompt": "un barco pequeño cruza el mar en calma"}})
+    async with open_test_world(ledger_dsn, simulator, tmp_path, echoes_prompts=False) as world:
+        await bought(world, simulator)
+
+
+async def test_one_file_for_two_orders_of_different_words_is_the_first_ones_alone(
+    world: World, simulator: Simulator
+) -> None:
+    first = await bought(world, simulator, "a lantern on a hill", "cli:before")
+    simulator.trouble("content", "of_job", job_id=first.job_id, always=True)
+    admitted = await admit(wish(simulator, "a paper boat", user_id="cli:victim"), world)
+    assert isinstance(admitted, Admitted), admitted
+    late = replace(world, waits=replace(world.waits, render_deadline=world.waits.look))
+    row = await carried(admitted.run_id, late)
+    assert (row.state, row.parked, row.file) == (State.RENDERING, True, None)
+
+    simulator.control("DELETE", "/_sim/faults")
+    async with asyncio.timeout(60):
+        while row.state is not State.SAVED:
+            row = await carried(admitted.run_id, late)
+    assert row.file_sha256 != first.file_sha256
