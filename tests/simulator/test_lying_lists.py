@@ -214,7 +214,7 @@ async def test_ids_may_be_given_anew_and_prompts_stand_one_row_off(provider: Pro
         ("escaped", "a &lt;b&gt;ﬁne&lt;/b&gt; fox 🦊 runs"),
         ("ascii", "a <b>ne</b> fox  runs"),
         ("composed", "a <b>fine</b> fox 🦊 runs"),
-        ("middle", "a <b>ﬁ … 🦊 runs"),
+        ("middle", "a <b>ﬁn …  🦊 runs"),
         ("redacted", "[redacted]"),
     ],
 )
