@@ -21,7 +21,7 @@ DOUBTS: Mapping[str, str] = {
     "process_died": "the process that asked ended before the answer came",
     "job_owned_by_another_run": "the provider answered with the job of another run",
     "job_was_another_runs": "the job it had found turned out to be another run's",
-    "adopted_job_failed": "the job that was found in the provider's list failed, and it may be another's",
+    "adopted_job_failed": "the job found in the provider's list failed or shows another prompt: it may be another's",
     "gateway_retried": "the gateway tried more than once, so its refusal may not be the only answer",
 }
 

@@ -93,6 +93,9 @@ async def expected_seconds(run: Run, world: World) -> float:
 
 
 async def _fetch_rendered(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run:
+    if run.job_source is JobSource.LIST and (why := _not_ours(run, job, world)):  # the list had shown our words with it
+        run = await world.ledger.note_failing(run.run_id, job.job_id, why)
+        return await _end(run, job, why, world)
     gone = _gone_for_good(run, world)
     if run.failing_since is not None and job.named and not gone:
         run = await world.ledger.note_failing(run.run_id, job.job_id, None)  # it says otherwise now

@@ -129,6 +129,14 @@ LIE_MUTANTS = (
         (LIES + "test_a_job_that_shows_other_words_is_fetched_only_where_a_person_says_so",),
     ),
     Mutant(
+        "found_with_other_words",
+        "a job found by its prompt that shows another one itself is given back",
+        "pipeline/render.py",
+        "    if run.job_source is JobSource.LIST and (why := _not_ours(run, job, world)):",
+        "    if why := None:",
+        (LIES + "test_a_list_whose_prompts_are_one_row_off_gives_nobody_anothers_clip",),
+    ),
+    Mutant(
         "one_file_two_orders",
         "the very file of another order is nobody else's clip",
         "pipeline/render.py",

@@ -120,11 +120,23 @@ def _jobs(sim: Simulator) -> list[Any]:
 async def test_a_list_whose_prompts_are_one_row_off_gives_nobody_anothers_clip(
     world: World, simulator: Simulator
 ) -> None:
-    row = await _after_the_lie(
-        world, simulator, lambda *_: {"prompts_shifted": True, "lies_in": ["list"]}, "a paper boat"
-    )
-    assert row.state is not State.FAILED
-    assert row.file is None
+    await bought(world, simulator, "a lantern", "cli:before")
+    row = await lost(world, simulator, "a paper boat", "sim-1")
+    victim = _jobs(simulator)[-1]["id"]
+    simulator.control("POST", "/_sim/jobs", {"prompt": "a stranger's castle at noon", "seconds": 8})
+    stranger = _jobs(simulator)[-1]["id"]
+    simulator.control("POST", "/_sim/habits", {"prompts_shifted": True, "lies_in": ["list"]})
+    async with asyncio.timeout(60):  # the stranger's row shows our words
+        while stranger not in row.failed_jobs:
+            row = await looked(row.run_id, world)
+            assert row.file is None
+    assert (row.state, row.job_id, row.held_microusd) == (State.UNCERTAIN, None, PRICE_MICROUSD)
+
+    simulator.control("DELETE", "/_sim/habits")
+    async with asyncio.timeout(60):
+        while row.state is not State.SAVED:
+            row = await looked(row.run_id, world)
+    assert row.job_id == victim
 
 
 async def _crossed(world: World, sim: Simulator) -> tuple[UUID, str, str]:
