@@ -18,7 +18,7 @@ from pipeline.reconcile import next_look
 from pipeline.records import Run, State
 from pipeline.world import World
 from steps import generate_video
-from steps.clip_file import as_ordered, in_words
+from steps.clip_file import as_ordered, in_words, is_shorter
 from steps.download import ReadError
 from steps.generate_video import Clip, Missing, Rendered, SaysFailed, StillRendering
 from steps.save_video import save, stored
@@ -40,8 +40,8 @@ async def wait_and_save(run: Run, caption: asyncio.Task[Run], world: World) -> R
             return await _fetch_rendered(run, job, caption, world)
         case SaysFailed(job=job, detail=detail):
             return await _check_failure(run, job, detail, caption, world)
-        case StillRendering():
-            return await _past_deadline(run, caption, world)
+        case StillRendering(job=job):
+            return await _past_deadline(run, job, caption, world)
 
 
 async def _wait(run: Run, world: World) -> Rendered | SaysFailed | StillRendering:
@@ -139,12 +139,14 @@ async def _end(run: Run, job: Job, words: str, world: World) -> Run:
             return await world.ledger.park(run.run_id, "two_jobs", next_look(fresh, world))
 
 
-async def _past_deadline(run: Run, caption: asyncio.Task[Run], world: World) -> Run:
-    """The deadline passed without a word that we know: the clip itself is asked for before anything is parked."""
+async def _past_deadline(run: Run, job: Job | None, caption: asyncio.Task[Run], world: World) -> Run:
+    """The deadline passed without a word that ends it: the clip itself is asked for before anything is parked."""
     fresh = await fence.reload(run, world)
     if fresh.state is not State.RENDERING or fresh.job_id is None:
         return fresh
-    got = await _fetch(fresh, Job(fresh.job_id, JobStatus.UNKNOWN, named=False), caption, world)
+    if job is None or job.job_id != fresh.job_id:
+        job = Job(fresh.job_id, JobStatus.UNKNOWN, named=False)
+    got = await _fetch(fresh, job, caption, world)
     if isinstance(got, Run):
         return got
     fresh = await fence.reload(fresh, world)
@@ -152,12 +154,14 @@ async def _past_deadline(run: Run, caption: asyncio.Task[Run], world: World) -> 
 
 
 async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run | Missing | ReadError:
-    """The saved run, or why there is no clip; a whole clip settles everything."""
+    """The saved run, or why there is no clip; a whole clip settles everything, unless it is a preview."""
     draft, fetched = clips.new_draft(run.run_id, world), clips.fetched_path(run, world)
     started = world.boot_seconds()
     try:
         draft.parent.mkdir(parents=True, exist_ok=True)
         got = await generate_video.fetch(job, world.shop.provider, draft)
+        if isinstance(got, Clip) and _is_preview(run, job, got):
+            return await _refuse_preview(run, got, world)
         if isinstance(got, Clip):
             return await _settle(run, await asyncio.to_thread(save, draft, fetched), caption, world, started)
         return got
@@ -167,6 +171,17 @@ async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -
         return await _later(run, ReadError(None, "disk_full"), world)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _is_preview(run: Run, job: Job, clip: Clip) -> bool:
+    """Some servers serve a shorter clip while the job renders, and the job itself says that it still does."""
+    return job.running and job.named and is_shorter(clip.facts, run.seconds)
+
+
+async def _refuse_preview(run: Run, clip: Clip, world: World) -> ReadError:
+    words = f"a clip of {in_words(clip.facts)}, while the job still renders {run.seconds} s"
+    await ClipRecords(world.ledger.rpc).note_not_fetched(run.run_id, 200, words)
+    return ReadError(200, words)
 
 
 def _gone_for_good(run: Run, world: World) -> bool:
