@@ -7,6 +7,9 @@ Effects  makes the bucket, private, if it is missing. Putting twice is putting o
 """
 
 import asyncio
+import hashlib
+import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path, PurePosixPath
@@ -20,6 +23,7 @@ from pipeline.config import ConfigError
 from pipeline.road import LedgerForbidden
 from pipeline.road_supabase import open_client
 from steps.clip_file import Kind
+from steps.download import CHUNK_BYTES, CLIP_BYTES_MAX
 
 CALL_SECONDS = 20.0
 TRANSFER_SECONDS = 120.0  # for the whole of a clip, which has at most some fifty megabytes
@@ -88,10 +92,28 @@ class Bucket:
             await self.prepare()
         return await self._in_its_bucket(upload)
 
-    async def get(self, stored: str) -> bytes:
-        """The clip at 'bucket/key': its bucket may have had another name than ours."""
-        bucket, _, key = stored.partition("/")
-        return await _asked(self._client.storage.from_(bucket).download(key), TRANSFER_SECONDS)
+    async def get(self, stored: str, into: Path) -> str:
+        """Brings the clip at 'bucket/key' to a synced file; answers its sha256. Its bucket may have another name."""
+        return await _asked(self._download(stored, into), TRANSFER_SECONDS)
+
+    async def _download(self, stored: str, into: Path) -> str:
+        """Storage's own client would hold the whole clip in memory."""
+        options = self._client.options
+        assert options.httpx_client is not None, "open_client gives the client its connections"
+        url = str(self._client.storage_url.joinpath("object", *stored.split("/")))
+        async with options.httpx_client.stream("GET", url, headers=options.headers) as answer:
+            if answer.status_code != 200:
+                raise _refusal(answer.status_code, await answer.aread())
+            digest = hashlib.sha256()
+            with into.open("wb") as file:
+                async for chunk in answer.aiter_bytes(CHUNK_BYTES):
+                    if file.tell() + len(chunk) > CLIP_BYTES_MAX:
+                        raise StorageApiError("more bytes than any clip has", "too large", int(TOO_LARGE))
+                    digest.update(chunk)
+                    file.write(chunk)
+                file.flush()
+                await asyncio.to_thread(os.fsync, file.fileno())  # else a power cut leaves an empty file
+        return digest.hexdigest()
 
     async def link(self, key: str, seconds: int) -> str:
         """An address at which anybody may watch the clip for so long."""
@@ -125,6 +147,15 @@ class Bucket:
 def _content_type(key: str) -> str:
     extension = PurePosixPath(key).suffix.removeprefix(".")
     return (Kind(extension) if extension in set(Kind) else Kind.MP4).content_type
+
+
+def _refusal(status: int, body: bytes) -> StorageApiError:
+    """Most errors travel as a 400 with the real status in the body."""
+    try:
+        said = json.loads(body)
+        return StorageApiError(said["message"], said["error"], said["statusCode"])
+    except (ValueError, LookupError, TypeError):
+        return StorageApiError(f"HTTP {status}", "no reason given", status)
 
 
 async def _asked(call: Awaitable[Answer], seconds: float) -> Answer:

@@ -11,13 +11,13 @@ Effects  uploads, downloads, renames; notes on the row
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
-import os
 from pathlib import Path, PurePath
 from uuid import UUID, uuid4
 
-from pipeline.bucket import BucketError, BucketUnavailable
+from pipeline.bucket import Bucket, BucketError, BucketUnavailable
 from pipeline.clip_records import ClipRecords
 from pipeline.records import Run
 from pipeline.world import World
@@ -132,20 +132,26 @@ async def at_hand(run: Run, world: World) -> Path:
         return path
     if world.bucket is None or run.file_sha256 is None or run.dropped_at is not None:
         raise FileNotFoundError(run.file)
+    return await _from_bucket(run, world.bucket, path, world)
+
+
+async def _from_bucket(run: Run, bucket: Bucket, path: Path, world: World) -> Path:
+    """Raises FileNotFoundError if it cannot be had, or is not the run's."""
+    draft = new_draft(run.run_id, world)
     try:
-        body = await world.bucket.get(run.stored or f"{world.bucket.name}/{path.name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if await bucket.get(run.stored or f"{bucket.name}/{path.name}", draft) == run.file_sha256:
+            draft.replace(path)
+            return path
+        log.error("storage", extra={"action": "not_the_clip", "run": run.ref})
     except BucketError as error:
         log.warning("storage", extra={"action": "not_fetched", "run": run.ref, "error": str(error)})
-        raise FileNotFoundError(run.file) from error
-    if hashlib.sha256(body).hexdigest() != run.file_sha256:
-        log.error("storage", extra={"action": "not_the_clip", "run": run.ref})
-        raise FileNotFoundError(run.file)
-    try:
-        await asyncio.to_thread(_write, path, new_draft(run.run_id, world), body)
     except OSError as error:  # the disk is full, say; another machine may have room
         log.error("storage", extra={"action": "not_written", "run": run.ref, "error": str(error)})
-        raise FileNotFoundError(run.file) from error
-    return path
+    finally:
+        with contextlib.suppress(OSError):  # where no folder could be made, there is no draft
+            draft.unlink()
+    raise FileNotFoundError(run.file)
 
 
 def is_clip(path: Path, sha256: str | None) -> bool:
@@ -164,15 +170,3 @@ def _give_name(fetched: Path, path: Path) -> None:
     except FileNotFoundError:  # somebody was as quick
         if not path.exists():
             raise
-
-
-def _write(path: Path, draft: Path, body: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with draft.open("wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut leaves an empty file under the final name
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from pipeline.reconcile import next_look
 from pipeline.records import JobSource, Run, State
 from pipeline.world import World
 from steps import generate_video
-from steps.clip_file import as_ordered, in_words
+from steps.clip_file import as_ordered, in_words, is_shorter
 from steps.download import ReadError
 from steps.generate_video import Clip, Missing, Rendered, SaysFailed, StillRendering
 from steps.save_video import save, stored
@@ -42,8 +42,8 @@ async def wait_and_save(run: Run, caption: asyncio.Task[Run], world: World) -> R
             return await _fetch_rendered(run, job, caption, world)
         case SaysFailed(job=job, detail=detail):
             return await _check_failure(run, job, detail, caption, world)
-        case StillRendering():
-            return await _past_deadline(run, caption, world)
+        case StillRendering(job=job):
+            return await _past_deadline(run, job, caption, world)
 
 
 async def _wait(run: Run, world: World) -> Rendered | SaysFailed | StillRendering:
@@ -144,12 +144,14 @@ async def _end(run: Run, job: Job, words: str, world: World) -> Run:
             return await world.ledger.park(run.run_id, "two_jobs", next_look(fresh, world))
 
 
-async def _past_deadline(run: Run, caption: asyncio.Task[Run], world: World) -> Run:
-    """The deadline passed without a word that we know: the clip itself is asked for before anything is parked."""
+async def _past_deadline(run: Run, job: Job | None, caption: asyncio.Task[Run], world: World) -> Run:
+    """The deadline passed without a word that ends it: the clip itself is asked for before anything is parked."""
     fresh = await fence.reload(run, world)
     if fresh.state is not State.RENDERING or fresh.job_id is None:
         return fresh
-    got = await _fetch(fresh, Job(fresh.job_id, JobStatus.UNKNOWN, named=False), caption, world)
+    if job is None or job.job_id != fresh.job_id:
+        job = Job(fresh.job_id, JobStatus.UNKNOWN, named=False)
+    got = await _fetch(fresh, job, caption, world)
     if isinstance(got, Run):
         return got
     fresh = await fence.reload(fresh, world)
@@ -157,7 +159,7 @@ async def _past_deadline(run: Run, caption: asyncio.Task[Run], world: World) -> 
 
 
 async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run | Missing | ReadError:
-    """The saved run, or why there is no clip; a whole clip of this run's own job settles everything."""
+    """The saved run, or why there is no clip; a whole clip of its job settles everything, unless it is a preview."""
     if why := _not_ours(run, job, world):
         return ReadError(None, why)
     draft, fetched = clips.new_draft(run.run_id, world), clips.fetched_path(run, world)
@@ -165,6 +167,8 @@ async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -
     try:
         draft.parent.mkdir(parents=True, exist_ok=True)
         got = await generate_video.fetch(job, world.shop.provider, draft)
+        if isinstance(got, Clip) and _is_preview(run, job, got):
+            return await _refuse_preview(run, got, world)
         if isinstance(got, Clip):
             return await _settle(run, await asyncio.to_thread(save, draft, fetched), caption, world, started)
         return got
@@ -188,6 +192,17 @@ def _not_ours(run: Run, job: Job, world: World) -> str | None:
         return None
     despite = f"`onetake settle {run.ref} --job {job.job_id} --despite` fetches it all the same"
     return f"the provider shows job {job.job_id} with another prompt than ordered; {despite}"
+
+
+def _is_preview(run: Run, job: Job, clip: Clip) -> bool:
+    """Some servers serve a shorter clip while the job renders, and the job itself says that it still does."""
+    return job.running and job.named and is_shorter(clip.facts, run.seconds)
+
+
+async def _refuse_preview(run: Run, clip: Clip, world: World) -> ReadError:
+    words = f"a clip of {in_words(clip.facts)}, while the job still renders {run.seconds} s"
+    await ClipRecords(world.ledger.rpc).note_not_fetched(run.run_id, 200, words)
+    return ReadError(200, words)
 
 
 def _gone_for_good(run: Run, world: World) -> bool:

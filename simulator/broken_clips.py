@@ -54,6 +54,44 @@ def _quicktime(clip: bytes) -> Served:
     return Served(head + b"qt  " * brands + clip[end:], "video/quicktime")
 
 
+def _pictures(clip: bytes) -> tuple[int, int]:
+    """Where the box of pictures (mdat) begins and ends."""
+    return next((start, end) for kind, start, end in boxes(clip) if kind == b"mdat")
+
+
+def _open_mdat_cut(clip: bytes) -> Served:
+    """The box of pictures says that it runs to the file's end, which comes after half of them."""
+    start, end = _pictures(clip)
+    return Served(clip[:start] + struct.pack(">I4s", 0, b"mdat") + clip[start + 8 : (start + end) // 2])
+
+
+def _one_byte_mdat(clip: bytes) -> Served:
+    """Of all pictures that the index lists there is one byte."""
+    start, end = _pictures(clip)
+    return Served(clip[:start] + struct.pack(">I4s", 9, b"mdat") + clip[start + 8 : start + 9] + clip[end:])
+
+
+def _fragment_lost(clip: bytes) -> Served:
+    """The index announces fragments that make the clip twice as long; none follows."""
+    start, end = next((start, end) for kind, start, end in boxes(clip) if kind == b"moov")
+    film = clip.index(b"mvhd", start) + 4
+    (ticks,) = struct.unpack_from(">I", clip, film + 16)
+    promise = struct.pack(">I4sII", 16, b"mehd", 0, 2 * ticks)
+    usual = struct.pack(">I4sIIIIII", 32, b"trex", 0, 1, 1, 0, 0, 0)
+    announced = struct.pack(">I4s", 8 + len(promise) + len(usual), b"mvex") + promise + usual
+    index = struct.pack(">I", end - start + len(announced)) + clip[start + 4 : end]
+    return Served(clip[:start] + _moved(index, len(announced)) + announced + clip[end:])
+
+
+def _moved(index: bytes, by: int) -> bytes:
+    """An index whose pictures lie further back."""
+    moved, table = bytearray(index), index.index(b"stco") + 8
+    (count,) = struct.unpack_from(">I", index, table)
+    for at in range(table + 4, table + 4 + 4 * count, 4):
+        struct.pack_into(">I", moved, at, struct.unpack_from(">I", index, at)[0] + by)
+    return bytes(moved)
+
+
 BROKEN: Mapping[str, Callable[[bytes], Served]] = {
     "empty": lambda _: Served(b""),
     "ftyp_only": lambda _: Served(FTYP_ONLY),
@@ -64,6 +102,9 @@ BROKEN: Mapping[str, Callable[[bytes], Served]] = {
     "json_error": lambda _: Served(_JSON_ERROR, "application/json"),
     "webm": lambda clip: Served(_EBML_WEBM + bytes(len(clip)), "video/webm"),
     "quicktime": _quicktime,
+    "open_mdat_cut": _open_mdat_cut,
+    "one_byte_mdat": _one_byte_mdat,
+    "fragment_lost": _fragment_lost,
 }
 
 

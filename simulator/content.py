@@ -61,7 +61,7 @@ async def _served(
         return web.Response(body=_LINK_EXPIRED, status=403, content_type="application/xml")
     if fault is not None and fault.kind == "of_job":
         job = world.books.job(fault.text("job_id", "")) or job
-    answer = await _clip(world, job, variant)
+    answer = await _clip(world, job, variant, habits.preview_seconds)
     if answer.status == 200:
         world.fetches[job.id] += 1
         if world.fetches[job.id] <= habits.clip_404s:
@@ -90,17 +90,20 @@ def _bent(answer: web.Response, habits: Habits, fault: Fault | None, fetch: int)
     return web.Response(body=grown(body_of(answer), fetch, steps), content_type=answer.content_type)
 
 
-async def _clip(world: World, job: Job, variant: str) -> web.Response:
+async def _clip(world: World, job: Job, variant: str, preview_seconds: int) -> web.Response:
     now = world.now()
     status = jobs.status_of(job, now)
     if variant != "video":
         return refusal(400, f"Variant '{variant}' is not made here.", code="invalid_value", param="variant")
-    if status != "completed":
+    seconds = job.seconds
+    if preview_seconds and status not in {"completed", "failed"}:
+        seconds = preview_seconds
+    elif status != "completed":
         return refusal(404, f"Video is not ready yet: it is {status}.", code="video_not_ready")
-    if jobs.expired(job, now, world.settings.expires_after_seconds):
+    elif jobs.expired(job, now, world.settings.expires_after_seconds):
         return _gone(404)
     try:
-        clip = await world.clips.clip(job.prompt, job.seconds, job.size, job.id)
+        clip = await world.clips.clip(job.prompt, seconds, job.size, job.id)
     except ClipExtraMissingError as missing:
         return refusal(501, str(missing), kind="server_error", code="clip_extra_missing")
     return web.Response(body=clip, content_type="video/mp4")

@@ -113,6 +113,9 @@ _CLIP_TROUBLE: tuple[tuple[str, Params], ...] = (
     ("box_overrun", {}),
     ("html", {}),
     ("json_error", {}),
+    ("open_mdat_cut", {}),
+    ("one_byte_mdat", {}),
+    ("fragment_lost", {}),
     ("gzip_bomb", {"megabytes": 20}),
 )
 

@@ -62,6 +62,9 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         "json_error",
         "webm",
         "quicktime",
+        "open_mdat_cut",
+        "one_byte_mdat",
+        "fragment_lost",
     ),
 }
 """The words allowed in a habit. A test compares them with the tables that implement them."""
@@ -130,6 +133,7 @@ class Habits:
     clip_lie: str = ""
     clip_404s: int = 0
     clip_steps: int = 1
+    preview_seconds: int = 0
 
     def __post_init__(self) -> None:
         for name, known in WORDS.items():

@@ -100,10 +100,15 @@ def in_words(facts: Facts) -> str:
 
 def as_ordered(facts: Facts, seconds: int, size: str) -> bool:
     """Whether the clip has the ordered length and shape. What is not known does not differ."""
-    if facts.seconds is not None and abs(facts.seconds - seconds) > SECONDS_APART_MAX:
+    if is_shorter(facts, seconds) or (facts.seconds is not None and facts.seconds - seconds > SECONDS_APART_MAX):
         return False
     width, _, height = size.partition("x")
     if facts.width is None or facts.height is None or not (width.isdecimal() and height.isdecimal()):
         return True
     ordered, made = int(width) * facts.height, int(height) * facts.width
     return abs(ordered - made) <= RATIO_APART_MAX * ordered
+
+
+def is_shorter(facts: Facts, seconds: int) -> bool:
+    """Whether the clip is known to be shorter than the ordered length."""
+    return facts.seconds is not None and seconds - facts.seconds > SECONDS_APART_MAX

@@ -50,12 +50,19 @@ async def is_local(base_url: str, resolve: Resolve = resolve) -> bool:
 
 
 async def fetch_url(
-    url: str, into: Path, *, local: bool, patience: httpx2.Timeout, tls: ssl.SSLContext, resolve: Resolve = resolve
+    url: str,
+    into: Path,
+    *,
+    local: bool,
+    patience: httpx2.Timeout,
+    tls: ssl.SSLContext,
+    resolve: Resolve = resolve,
+    redirects: int = REDIRECTS_MAX,
 ) -> Content | Gone | ReadError:
-    """The clip at `url`. `local`: addresses of our own network will do."""
+    """The clip at `url`, or so many redirects further. `local`: addresses of our own network will do."""
     try:
         next_url = httpx2.URL(url)
-        for _ in range(REDIRECTS_MAX + 1):
+        for _ in range(redirects + 1):
             got = await _get(next_url, into, local, patience, tls, resolve)
             if not isinstance(got, httpx2.Response):
                 return got if isinstance(got, Content) else replace(got, detail=_without_query(got.detail, next_url))
@@ -66,6 +73,10 @@ async def fetch_url(
         return ReadError(None, f"the clip's address: {type(error).__name__}")
     except (ValueError, httpx2.InvalidURL):
         return ReadError(None, "the clip's address cannot be read")
+    return leads_on()
+
+
+def leads_on() -> ReadError:
     return ReadError(None, f"the clip's address leads on more than {REDIRECTS_MAX} times")
 
 

@@ -18,6 +18,7 @@ from steps.videos_protocol import Answer, Order
 
 POLL_SECONDS_MIN = 2.0
 POLL_SECONDS_MAX = 15.0
+NOT_IMPLEMENTED = frozenset({405, 501})
 POLL_SHARE = 0.1  # of what the render should take: ten looks over its expected length
 
 
@@ -36,7 +37,9 @@ class SaysFailed:
 
 @dataclass(frozen=True)
 class StillRendering:
-    """The deadline passed; the job may yet end well."""
+    """The deadline passed; the job may yet end well. `job`: as the last look showed it, None if that failed."""
+
+    job: Job | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ async def wait(
             return SaysFailed(Job(job_id, JobStatus.FAILED), failing_words)
         await alive(seen if isinstance(seen, Job) else None)
         if clock() - begun >= deadline_seconds:
-            return StillRendering()
+            return StillRendering(seen if isinstance(seen, Job) else None)
 
 
 def failure_of(job: Job) -> str | None:
@@ -141,7 +144,7 @@ async def _sleep_attended(
 async def fetch(job: Job, provider: VideoProvider, into: Path) -> Clip | Missing | ReadError:
     """Brings the clip of a job to a temporary file, whatever the job says of itself: the clip is the proof."""
     got = await provider.content(job.job_id, into)
-    if isinstance(got, Gone) and job.url is not None:
+    if job.url is not None and _is_not_at_content(got):
         elsewhere = await provider.content_at(job.url, into)
         got = got if isinstance(elsewhere, Gone) else elsewhere
     match got:
@@ -151,3 +154,8 @@ async def fetch(job: Job, provider: VideoProvider, into: Path) -> Clip | Missing
             return got
         case Content():
             return Clip(into, got.bytes, got.sha256, got.facts)
+
+
+def _is_not_at_content(got: Content | Gone | ReadError) -> bool:
+    """Absent there, or the server has no such route: then the clip may be at the address that the job names."""
+    return isinstance(got, Gone) or (isinstance(got, ReadError) and got.status in NOT_IMPLEMENTED)

@@ -20,7 +20,7 @@ from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, om
 
 from steps.bounded_body import bound_body
 from steps.certificates import trusted
-from steps.clip_url import fetch_url, is_local
+from steps.clip_url import REDIRECTS_MAX, fetch_url, is_local, leads_on
 from steps.download import Content, Gone, ReadError, download
 from steps.video_jobs import Job, Page, read_job, read_page, storable
 from steps.videos_protocol import Answer, Fault, Order
@@ -164,26 +164,37 @@ class VideoProvider:
     async def content(self, job_id: str, into: Path) -> Content | Gone | ReadError:
         """Streams the clip into a file, synced; only a whole one is Content. Raises OSError if the disk refuses it."""
         url = f"{str(self._sdk.base_url).rstrip('/')}/videos/{quote(job_id, safe='')}/content"
-        headers = {"Authorization": f"Bearer {self._sdk.api_key}"}
-        async with httpx2.AsyncClient(
-            timeout=self._timeout, follow_redirects=True, verify=self._tls, trust_env=self._trust_env
-        ) as http:
-            # httpx drops Authorization when a redirect leaves the host, as links to storage do.
-            try:
-                async with asyncio.timeout(CONTENT_SECONDS_MAX):
-                    got = await download(http, url, into, headers=headers, extensions={})
-            except (httpx2.HTTPError, TimeoutError, ValueError) as error:
-                return self._read_error(error)
-        if isinstance(got, httpx2.Response):
-            return ReadError(got.status_code, f"HTTP {got.status_code}")
+        try:
+            async with asyncio.timeout(CONTENT_SECONDS_MAX):
+                got = await self._follow(httpx2.URL(url), into)
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, ValueError) as error:
+            return self._read_error(error)
         return got if isinstance(got, Content) else replace(got, detail=self._without_key(got.detail))
+
+    async def _follow(self, url: httpx2.URL, into: Path) -> Content | Gone | ReadError:
+        """Redirects of the provider's own server are followed with the key; any other address is checked first."""
+        home, headers = url, {"Authorization": f"Bearer {self._sdk.api_key}"}
+        async with httpx2.AsyncClient(
+            timeout=self._timeout, follow_redirects=False, verify=self._tls, trust_env=self._trust_env
+        ) as http:
+            for left in reversed(range(REDIRECTS_MAX + 1)):
+                got = await download(http, str(url), into, headers=headers, extensions={})
+                if not isinstance(got, httpx2.Response):
+                    return got
+                url = url.join(got.headers["location"])
+                if not _same_server(url, home):
+                    return await self._fetch_elsewhere(str(url), into, left - 1)
+        return leads_on()
+
+    async def _fetch_elsewhere(self, url: str, into: Path, redirects: int) -> Content | Gone | ReadError:
+        local = await is_local(str(self._sdk.base_url))
+        return await fetch_url(url, into, local=local, patience=self._timeout, tls=self._tls, redirects=redirects)
 
     async def content_at(self, url: str, into: Path) -> Content | Gone | ReadError:
         """The clip at an address that a job names, fetched without our key. Raises OSError as `content` does."""
         try:
             async with asyncio.timeout(CONTENT_SECONDS_MAX):
-                local = await is_local(str(self._sdk.base_url))
-                return await fetch_url(url, into, local=local, patience=self._timeout, tls=self._tls)
+                return await self._fetch_elsewhere(url, into, REDIRECTS_MAX)
         except TimeoutError as error:
             return self._read_error(error)
 
@@ -221,6 +232,14 @@ def _fault(cause: BaseException | None) -> Fault:
     if isinstance(cause, NEVER_CONNECTED):
         return Fault.NEVER_CONNECTED
     return Fault.LOST
+
+
+def _same_server(url: httpx2.URL, home: httpx2.URL) -> bool:
+    """The same scheme, host and port, or the same host's usual way from plain HTTP to TLS."""
+    if (url.scheme, url.host, url.port) == (home.scheme, home.host, home.port):
+        return True
+    upgraded = (home.scheme, url.scheme) == ("http", "https") and (home.port, url.port) == (None, None)
+    return upgraded and url.host == home.host
 
 
 def not_ours(body: str) -> str:

@@ -10,6 +10,8 @@ LOOKS = "tests/ledger/test_looks.py::"
 PROOF = "tests/ledger/test_proof.py::"
 RUN = "tests/pipeline/test_run.py::"
 RENDER = "tests/pipeline/test_render.py::"
+TABLES = "tests/steps/test_iso_tables.py::"
+FRAGMENTS = "tests/steps/test_iso_fragments.py::"
 FENCE = "tests/ledger/test_fence.py::"
 EVIDENCE = "supabase/migrations/20261129000100_evidence.sql"
 
@@ -102,10 +104,82 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "whole",
         "a clip is whole only if its boxes end where the file ends",
-        "steps/iso_file.py",
+        "steps/iso_boxes.py",
         "    if stop > end:\n        raise Broken(",
         "    if stop > end and kind != b'mdat':\n        raise Broken(",
         ("tests/steps/test_clip_file.py::test_what_is_no_whole_clip_says_why",),
+    ),
+    Mutant(
+        "preview",
+        "a shorter clip of a job that still renders is not its clip",
+        "pipeline/render.py",
+        "        if isinstance(got, Clip) and _is_preview(run, job, got):",
+        "        if False:",
+        (RENDER + "test_a_preview_of_a_job_that_still_renders_is_not_its_clip",),
+    ),
+    Mutant(
+        "preview_by_name",
+        "only a body that names the job makes its content a preview",
+        "pipeline/render.py",
+        "    return job.running and job.named and is_shorter",
+        "    return job.running and is_shorter",
+        (RENDER + "test_without_a_word_on_the_job_its_content_is_the_clip",),
+    ),
+    Mutant(
+        "last_look",
+        "past the deadline only the last look says whether the job still renders",
+        "steps/generate_video.py",
+        "            return StillRendering(seen if isinstance(seen, Job) else None)",
+        "            return StillRendering(Job(job_id, JobStatus.IN_PROGRESS))",
+        (RENDER + "test_without_a_word_on_the_job_its_content_is_the_clip",),
+    ),
+    Mutant(
+        "samples_there",
+        "a clip is whole only if the samples that its index lists are in the file",
+        "steps/iso_file.py",
+        "    if missing := fragments.missing or missing_samples(file, size, top, moov):",
+        "    if missing := fragments.missing:",
+        (TABLES + "test_a_cut_that_an_open_box_hides_is_found_by_the_index",),
+    ),
+    Mutant(
+        "samples_in_mdat",
+        "samples of a clip lie in its boxes of pictures, not in what pads the file",
+        "steps/iso_tables.py",
+        "        if not any(box.start <= first and end <= box.end for box in data):",
+        "        if False:",
+        (TABLES + "test_pictures_of_one_byte_are_not_what_the_index_lists",),
+    ),
+    Mutant(
+        "open_index",
+        "an index that runs to the end of the file is cut if a box in it is",
+        "steps/iso_file.py",
+        "    if moov.open:",
+        "    if False:",
+        (TABLES + "test_an_index_that_runs_to_the_end_of_the_file_is_cut_if_a_box_in_it_is",),
+    ),
+    Mutant(
+        "promised_length",
+        "a film in fragments has the length that its header promises",
+        "steps/iso_fragments.py",
+        "    missing = promised - seconds > SECONDS_APART_MAX\n",
+        "    missing = False\n",
+        (FRAGMENTS + "test_a_film_without_its_last_fragments_is_not_whole",),
+    ),
+    Mutant(
+        "fragment_bytes",
+        "a fragment has the bytes that its samples have",
+        "steps/iso_fragments.py",
+        "        if needed > present:",
+        "        if False:",
+        (FRAGMENTS + "test_a_fragment_with_fewer_bytes_than_its_samples_have_is_cut",),
+    ),
+    Mutant(
+        "segment_index",
+        "a file has the bytes that its segment index counts",
+        "steps/iso_fragments.py",
+        "(end := _indexed(file, box)) > size:",
+        "(end := _indexed(file, box)) < 0:",
+        (FRAGMENTS + "test_a_film_whose_segment_index_counts_more_bytes_is_cut",),
     ),
     Mutant(
         "named_by_hash",

@@ -271,11 +271,45 @@ RECORDS_MUTANTS = (
         "key_to_address",
         "an address that a job names does not get the provider's key",
         "steps/provider.py",
-        "                local = await is_local(str(self._sdk.base_url))\n"
-        "                return await fetch_url(url, into, local=local, patience=self._timeout, tls=self._tls)",
+        "                return await self._fetch_elsewhere(url, into, REDIRECTS_MAX)",
         '                headers = {"Authorization": f"Bearer {self._sdk.api_key}"}\n'
         "                async with httpx2.AsyncClient(timeout=self._timeout) as http:\n"
         "                    return await download(http, url, into, headers=headers, extensions={})",
         (VIDEO + "test_a_clip_that_is_not_at_content_is_fetched_from_the_address_in_the_job",),
+    ),
+    Mutant(
+        "redirect_checked",
+        "content that leads to another server is fetched as an address that a job names",
+        "steps/provider.py",
+        "                if not _same_server(url, home):",
+        "                if False:",
+        (
+            "tests/steps/test_download.py::test_a_redirect_to_an_address_that_is_not_allowed_is_not_followed",
+            "tests/steps/test_download.py::test_a_clip_is_followed_to_its_storage_without_the_key",
+        ),
+    ),
+    Mutant(
+        "redirects_together",
+        "redirects at the provider and elsewhere have one limit",
+        "steps/provider.py",
+        "self._fetch_elsewhere(str(url), into, left - 1)",
+        "self._fetch_elsewhere(str(url), into, REDIRECTS_MAX)",
+        ("tests/steps/test_download.py::test_redirects_at_home_and_elsewhere_are_five_together",),
+    ),
+    Mutant(
+        "no_content_route",
+        "a server without a route for content is asked at the address that its job names",
+        "steps/generate_video.py",
+        " or (isinstance(got, ReadError) and got.status in NOT_IMPLEMENTED)",
+        "",
+        (VIDEO + "test_a_clip_that_is_not_at_content_is_fetched_from_the_address_in_the_job",),
+    ),
+    Mutant(
+        "bucket_hash",
+        "what comes from the bucket is the run's clip only if its hash is",
+        "pipeline/clips.py",
+        'f"{bucket.name}/{path.name}", draft) == run.file_sha256:',
+        'f"{bucket.name}/{path.name}", draft):',
+        ("tests/pipeline/test_bucket.py::test_a_clip_that_cannot_be_had_is_not_found",),
     ),
 )

@@ -1,6 +1,8 @@
 """Clips in Storage, against the simulator's, which follows the public API: interrupted, repeated, refused, full."""
 
+import hashlib
 import json
+import tracemalloc
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -23,6 +25,7 @@ from tests.fixtures import Simulator, open_test_world, simulator_process, wish
 from tests.project import SECRET_KEY, jwt
 
 CLIP = b"a clip of some bytes" * 50
+LARGE_BYTES = 20_000_000
 NAME = "onetake"
 
 
@@ -69,6 +72,14 @@ def make_bucket(at: Simulator, **options: object) -> None:
         pass
 
 
+async def fetched(bucket: Bucket, clip: Path) -> bytes:
+    """What the bucket has under the clip's name; its hash is checked."""
+    draft = clip.with_suffix(".part")
+    sha256 = await bucket.get(f"{NAME}/{clip.name}", draft)
+    assert sha256 == hashlib.sha256(draft.read_bytes()).hexdigest()
+    return draft.read_bytes()
+
+
 async def bought(world: World, at: Simulator, prompt: str = "a paper boat in the rain") -> Run:
     answer = await admit(wish(at, prompt), world)
     assert isinstance(answer, Admitted), answer
@@ -85,7 +96,7 @@ async def test_a_missing_bucket_is_made_private(at: Simulator, bucket: Bucket, c
     assert await bucket.put(clip, clip.name) == f"{NAME}/{clip.name}"
     assert stored(at)["public"] is False
     assert stored(at)["objects"][clip.name]["content_type"] == "video/mp4"
-    assert await bucket.get(f"{NAME}/{clip.name}") == CLIP
+    assert await fetched(bucket, clip) == CLIP
 
 
 async def test_a_public_bucket_is_refused(at: Simulator, bucket: Bucket) -> None:
@@ -113,7 +124,7 @@ async def test_two_that_make_the_bucket_at_once_both_have_it(at: Simulator, buck
         await bucket.prepare()
         await other._make()
         await other.put(clip, clip.name)
-    assert await bucket.get(f"{NAME}/{clip.name}") == CLIP
+    assert await fetched(bucket, clip) == CLIP
 
 
 async def test_a_link_opens_without_a_key_until_it_ends(at: Simulator, bucket: Bucket, clip: Path) -> None:
@@ -132,10 +143,10 @@ async def test_what_is_too_large_is_refused_as_such(at: Simulator, bucket: Bucke
     assert refused.value.status == "413"
 
 
-async def test_what_is_not_there_is_missing_and_removed_already(bucket: Bucket) -> None:
+async def test_what_is_not_there_is_missing_and_removed_already(bucket: Bucket, tmp_path: Path) -> None:
     await bucket.prepare()
     with pytest.raises(BucketRefused) as refused:
-        await bucket.get(f"{NAME}/nothing.mp4")
+        await bucket.get(f"{NAME}/nothing.mp4", tmp_path / "clip.part")
     assert refused.value.status == "404"
     await bucket.remove(f"{NAME}/nothing.mp4")
 
@@ -157,7 +168,7 @@ async def test_an_upload_that_was_interrupted_is_put_again(
     with pytest.raises(BucketUnavailable):
         await bucket.put(clip, clip.name)
     await bucket.put(clip, clip.name)
-    assert await bucket.get(f"{NAME}/{clip.name}") == CLIP
+    assert await fetched(bucket, clip) == CLIP
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -166,6 +177,29 @@ async def test_storage_that_cannot_now_is_unavailable(at: Simulator, bucket: Buc
     at.trouble("storage", "status", status=status)
     with pytest.raises(BucketUnavailable):
         await bucket.put(clip, clip.name)
+
+
+async def test_a_large_clip_is_never_in_memory_as_a_whole(bucket: Bucket, clip: Path) -> None:
+    clip.write_bytes(bytes(LARGE_BYTES))
+    await bucket.put(clip, clip.name)
+    tracemalloc.start()
+    await bucket.get(f"{NAME}/{clip.name}", clip.with_suffix(".part"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert clip.with_suffix(".part").stat().st_size == LARGE_BYTES
+    assert peak < LARGE_BYTES / 4
+
+
+async def test_a_transfer_that_breaks_off_or_does_not_end_is_no_clip(
+    at: Simulator, bucket: Bucket, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bucket.put(clip, clip.name)
+    at.trouble("storage", "half_answer")
+    with pytest.raises(BucketUnavailable):
+        await fetched(bucket, clip)
+    monkeypatch.setattr("pipeline.bucket.CLIP_BYTES_MAX", len(CLIP) - 1)
+    with pytest.raises(BucketRefused, match="more bytes than any clip has"):
+        await fetched(bucket, clip)
 
 
 # -- a run's clip

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.records import State
+from pipeline.operators import Operators
+from pipeline.records import Run, State
 from pipeline.run import run
 from pipeline.world import World
 from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits
@@ -42,3 +43,86 @@ async def test_a_job_that_says_it_failed_ends_no_run_while_its_clip_cannot_be_as
         row = await run(run_id, world)
 
     assert row is not None and row.state is State.SAVED
+
+
+# -- at the deadline
+
+
+DEADLINE = quick_waits(RENDER_DEADLINE_SECONDS="0.3")
+PREVIEW_SECONDS = 4  # of the eight that were ordered
+
+
+async def at_the_deadline(dsn: str, simulator: Simulator, home: Path, **habits: object) -> Run:
+    """A run whose job still renders, at a server that has content for it all the same."""
+    simulator.control("POST", "/_sim/speed", {"speed": 1})
+    simulator.control("POST", "/_sim/habits", {"preview_seconds": PREVIEW_SECONDS, **habits})
+    async with open_test_world(dsn, simulator, home, DEADLINE) as world:
+        return await carried(await admitted(world, simulator), world)
+
+
+async def test_a_preview_of_a_job_that_still_renders_is_not_its_clip(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    parked = await at_the_deadline(ledger_dsn, simulator, tmp_path)
+    assert (parked.state, parked.parked, parked.file) == (State.RENDERING, True, None)
+
+    async with open_test_world(ledger_dsn, simulator, tmp_path, DEADLINE) as world:
+        events = await Operators(world.ledger.rpc).events(parked.run_id)
+        assert [event.detail["why"] for event in events if event.outcome == "parked"] == ["render_deadline"]
+        told = [event.detail["words"] for event in events if event.outcome == "not_fetched"]
+        assert told == ["a clip of 4 s at 720x1280, while the job still renders 8 s"]
+        assert not list(world.media.glob(".*")), "neither draft nor clip is left"
+        simulator.control("POST", "/_sim/speed", {"speed": "instant"})
+        row = await run(parked.run_id, world)
+
+    assert row is not None and (row.state, row.clip_seconds) == (State.SAVED, 8.0)
+
+
+async def test_a_whole_clip_of_a_job_that_never_says_that_it_is_done_is_saved(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    row = await at_the_deadline(ledger_dsn, simulator, tmp_path, preview_seconds=8)
+    assert (row.state, row.clip_seconds) == (State.SAVED, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        ("unknown_status", {"status": "cooking"}),
+        ("idless", {"body": {"status": "in_progress"}}),
+        ("status", {"status": 503}),
+    ],
+    ids=["an unknown word", "without a name", "unreadable"],
+)
+async def test_without_a_word_on_the_job_its_content_is_the_clip(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path, kind: str, how: dict[str, object]
+) -> None:
+    simulator.trouble("retrieve", kind, always=True, **how)
+    row = await at_the_deadline(ledger_dsn, simulator, tmp_path)
+    assert (row.state, row.clip_seconds) == (State.SAVED, float(PREVIEW_SECONDS))
+
+
+# -- where the clip is
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_server_without_content_is_asked_at_the_address_in_the_job(
+    world: World, simulator: Simulator, status: int
+) -> None:
+    simulator.control("POST", "/_sim/habits", {"clip_url": "url", "content_status": status})
+    row = await carried(await admitted(world, simulator), world)
+    assert row.state is State.SAVED
+    assert simulator.books()["totals"]["files_with_authorization"] == 0
+
+
+async def test_content_that_leads_to_what_only_this_machine_reaches_is_not_followed(
+    world: World, simulator: Simulator
+) -> None:
+    """The way to the same simulator by an address that means nobody; then by its own."""
+    port = simulator.url.rpartition(":")[2].partition("/")[0]
+    simulator.trouble("content", "redirect", location=f"http://0.0.0.0:{port}/_sim/files/a.mp4")
+    row = await carried(await admitted(world, simulator), world)
+    events = await Operators(world.ledger.rpc).events(row.run_id)
+    told = [event.detail["words"] for event in events if event.outcome == "not_fetched"]
+    assert row.state is State.SAVED
+    assert told == ["the clip's host 0.0.0.0 is not on the public network"]

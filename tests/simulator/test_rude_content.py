@@ -56,6 +56,9 @@ def _boxes(body: bytes) -> list[bytes]:
         ("json_error", "application/json", lambda body, _: "error" in body),
         ("webm", "video/webm", lambda body, _: body.startswith(b"\x1a\x45\xdf\xa3")),
         ("quicktime", "video/quicktime", lambda body, clip: body[8:12] == b"qt  " and len(body) == len(clip)),
+        ("open_mdat_cut", "video/mp4", lambda body, clip: b"\0\0\0\0mdat" in body and len(body) < len(clip)),
+        ("one_byte_mdat", "video/mp4", lambda body, clip: b"\0\0\0\x09mdat" in body and _boxes(body) == _boxes(clip)),
+        ("fragment_lost", "video/mp4", lambda body, clip: b"mehd" in body and _boxes(body) == _boxes(clip)),
     ],
 )
 async def test_a_clip_may_be_broken_or_something_else_once_or_always(
@@ -142,3 +145,14 @@ async def test_a_running_job_has_no_link_yet(open_provider: Open) -> None:
     async with open_provider(speed=1.0) as provider:
         await provider.habit(clip_url="url")
         assert "url" not in (await provider.buy())[1]
+
+
+async def test_a_job_that_still_renders_may_have_a_preview(open_provider: Open) -> None:
+    async with open_provider(speed=1.0) as provider:
+        await provider.habit(preview_seconds=2)
+        _, video = await provider.buy()
+        status, clip = await provider.ask("GET", f"/v1/videos/{video['id']}/content")
+        assert (status, video["status"]) == (200, "queued")
+        film = clip.index(b"mvhd") + 16
+        scale, ticks = struct.unpack_from(">II", clip, film)
+        assert ticks == 2 * scale

@@ -10,7 +10,7 @@ import pytest
 from steps.clip_file import Facts, Kind
 from steps.download import Content, Gone, ReadError
 from tests.steps.media import mp4, webm
-from tests.steps.scripted import Reply, answer, in_turn, scripted
+from tests.steps.scripted import Reply, Seen, answer, in_turn, scripted
 from tests.steps.test_provider import KEY, partner
 
 MP4 = mp4(bytes(range(256)) * 1000)
@@ -101,6 +101,47 @@ async def test_a_clip_that_is_moved_on_the_same_host_is_fetched_with_the_key(tmp
         got = await provider.content("video_1", tmp_path / "clip.part")
     assert isinstance(got, Content)
     assert server.seen[1].headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.asyncio
+async def test_a_redirect_to_an_address_that_is_not_allowed_is_not_followed(tmp_path: Path) -> None:
+    """A provider of our own network may send us to a server there; never to what only this machine can reach."""
+    async with scripted(in_turn(answer(200, MP4))) as inside:
+        away = answer(302, "", location=f"http://0.0.0.0:{inside.port}/signed?x=1")
+        async with partner(in_turn(away)) as (_, provider):
+            got = await provider.content("video_1", tmp_path / "clip.part")
+    assert got == ReadError(None, "the clip's host 0.0.0.0 is not on the public network")
+    assert inside.seen == []
+
+
+@pytest.mark.asyncio
+async def test_the_key_does_not_come_back_with_a_redirect_from_elsewhere(tmp_path: Path) -> None:
+    """Not even to the provider: whoever sends us there chose the address."""
+    answers: dict[str, Reply] = {"/v1/chosen": answer(200, MP4)}
+
+    def reply(seen: Seen) -> Reply:
+        return answers[seen.path]
+
+    async with scripted(reply) as storage, partner(reply) as (server, provider):
+        answers["/v.mp4"] = answer(302, "", location=f"{server.url}/chosen")
+        answers["/v1/videos/v/content"] = answer(302, "", location=f"http://127.0.0.1:{storage.port}/v.mp4")
+        assert isinstance(await provider.content("v", tmp_path / "clip.part"), Content)
+    assert ["authorization" in seen.headers for seen in server.seen] == [True, False]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("at_home", "elsewhere"), [(5, 0), (0, 5), (2, 3)])
+async def test_redirects_at_home_and_elsewhere_are_five_together(at_home: int, elsewhere: int, tmp_path: Path) -> None:
+    more = answer(302, "", location="/next")
+    for one_more in (0, 1):
+        last = [more] * (elsewhere + one_more - 1) if elsewhere else []
+        async with scripted(in_turn(*last, answer(200, MP4))) as storage:
+            away = answer(302, "", location=f"http://127.0.0.1:{storage.port}/v.mp4")
+            home = [more] * at_home + ([away] if elsewhere else [more] * one_more)
+            async with partner(in_turn(*home, answer(200, MP4))) as (_, provider):
+                got = await provider.content("video_1", tmp_path / "clip.part")
+        assert isinstance(got, Content) is not bool(one_more), got
+    assert got == ReadError(None, "the clip's address leads on more than 5 times")
 
 
 @pytest.mark.asyncio

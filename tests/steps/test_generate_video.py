@@ -188,7 +188,7 @@ async def test_not_found_agrees_with_an_earlier_failure_and_with_nothing_else() 
 async def test_past_the_deadline_it_is_still_rendering() -> None:
     time = Clockwork()
     async with partner(job("in_progress")) as (_, provider):
-        assert await waited(provider, time, deadline=100) == StillRendering()
+        assert await waited(provider, time, deadline=100) == StillRendering(Job("v", JobStatus.IN_PROGRESS))
     assert time.now == pytest.approx(100)
 
 
@@ -196,8 +196,14 @@ async def test_past_the_deadline_it_is_still_rendering() -> None:
 async def test_with_no_time_left_it_looks_once() -> None:
     time = Clockwork()
     async with partner(job("in_progress")) as (server, provider):
-        assert await waited(provider, time, deadline=0) == StillRendering()
+        assert await waited(provider, time, deadline=0) == StillRendering(Job("v", JobStatus.IN_PROGRESS))
     assert (time.slept, len(server.seen)) == ([], 1)
+
+
+@pytest.mark.asyncio
+async def test_past_the_deadline_only_the_last_look_counts() -> None:
+    async with partner(job("in_progress"), answer(500)) as (_, provider):
+        assert await waited(provider, Clockwork(), deadline=100) == StillRendering(None)
 
 
 @pytest.mark.asyncio
@@ -239,8 +245,11 @@ async def test_submit_sends_one_order() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_clip_that_is_not_at_content_is_fetched_from_the_address_in_the_job(tmp_path: Path) -> None:
-    async with scripted(in_turn(answer(200, MP4))) as storage, partner(answer(404)) as (_, provider):
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_clip_that_is_not_at_content_is_fetched_from_the_address_in_the_job(
+    status: int, tmp_path: Path
+) -> None:
+    async with scripted(in_turn(answer(200, MP4))) as storage, partner(answer(status)) as (_, provider):
         clip = await fetch(replace(DONE, url=f"http://127.0.0.1:{storage.port}/v.mp4"), provider, tmp_path / "c")
     assert isinstance(clip, Clip)
     assert "authorization" not in storage.seen[0].headers
@@ -253,8 +262,9 @@ async def test_a_clip_that_is_not_at_content_is_fetched_from_the_address_in_the_
         (answer(404, {"error": {"message": "no such video"}}), answer(410), Missing(404, "no such video")),
         (answer(404), answer(503), ReadError(503, "HTTP 503")),
         (answer(500), answer(200, MP4), ReadError(500, "HTTP 500")),
+        (answer(501), answer(404), ReadError(501, "HTTP 501")),
     ],
-    ids=["absent in both", "address out of order", "content only postponed"],
+    ids=["absent in both", "address out of order", "content only postponed", "not served, and absent"],
 )
 async def test_an_address_is_asked_only_if_the_content_is_absent(
     at_content: Reply, at_url: Reply, outcome: Missing | ReadError, tmp_path: Path

@@ -1,0 +1,105 @@
+"""Whether the samples that an index (moov) lists are in the file: an index that comes first outlives a cut.
+
+In       an open file, its size, its boxes at the top, the index
+Out      why samples are missing; empty if none is known to be
+Raises   nothing: a track whose tables are not read here (too large, of another kind, elsewhere) proves nothing
+Effects  none
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import BinaryIO
+
+from steps.iso_boxes import Box, find, inside, number, numbers, tracks
+from steps.media import Broken
+
+CHUNKS_MAX = 2_000_000  # of one track: nine hours of chunks of one frame
+ONE_BYTE = 1  # as the size of every sample, QuickTime's way to say that the sound's description has the real one
+
+
+def missing_samples(file: BinaryIO, size: int, top: Sequence[Box], moov: Box) -> str:
+    """The end of every track must lie in a box of pictures (mdat)."""
+    data = [box for box in top if box.type == b"mdat"]
+    for first, end in _last_chunks(file, moov):
+        if end > size:
+            return f"cut short: {size} bytes of at least {end}, by its index (moov)"
+        if not any(box.start <= first and end <= box.end for box in data):
+            return f"its index (moov) has samples outside of its pictures (mdat), up to byte {end}"
+    return ""
+
+
+def _last_chunks(file: BinaryIO, moov: Box) -> list[tuple[int, int]]:
+    """Where the last chunk of each track begins and ends."""
+    found = []
+    with suppress(Broken):
+        for track in tracks(file, moov):
+            with suppress(Broken):
+                found += _last_chunk(file, track)
+    return found
+
+
+def _last_chunk(file: BinaryIO, track: Box) -> list[tuple[int, int]]:
+    """Of one track; empty if it has no samples, or has them in another file."""
+    media = find(file, track, b"mdia", b"minf")
+    table = find(file, media, b"stbl") if media else None
+    if media is None or table is None or _is_elsewhere(file, media):
+        return []
+    parts = {box.type: box for box in inside(file, table)}
+    sizes, runs = parts.get(b"stsz", parts.get(b"stz2")), parts.get(b"stsc")
+    offsets = parts.get(b"stco", parts.get(b"co64"))
+    if sizes is None or runs is None or offsets is None or not number(file, sizes, 8):
+        return []
+    chunk, first = _highest(file, offsets)
+    return [(first, first + _chunk_bytes(file, sizes, runs, chunk))]
+
+
+def _is_elsewhere(file: BinaryIO, media: Box) -> bool:
+    """Whether a reference names another file than this one."""
+    references = find(file, media, b"dinf", b"dref")
+    if references is None:
+        return False
+    entries = Box(b"dref", references.start + 8, references.end)
+    return any(not number(file, box, 0) & 1 for box in inside(file, entries))
+
+
+def _highest(file: BinaryIO, offsets: Box) -> tuple[int, int]:
+    """Number, from 1, and offset of the chunk that lies last in the file. Raises Broken if there is none."""
+    count = number(file, offsets, 4)
+    if not 0 < count <= CHUNKS_MAX:
+        raise Broken("no chunks, or too many")
+    before, found = 0, (0, -1)
+    for block in numbers(file, offsets, 8, count, "Q" if offsets.type == b"co64" else "I"):
+        if (highest := max(block)) > found[1]:
+            found = before + block.index(highest) + 1, highest
+        before += len(block)
+    return found
+
+
+def _chunk_bytes(file: BinaryIO, sizes: Box, runs: Box, chunk: int) -> int:
+    """At least so many; sizes that are packed (stz2) are not read."""
+    count = number(file, runs, 4)
+    if sizes.type == b"stz2" or count > CHUNKS_MAX:
+        return 0
+    blocks = numbers(file, runs, 8, 3 * count)
+    before, samples = _samples(((row[0], row[1]) for block in blocks for row in _rows(block)), chunk)
+    samples = min(samples, max(0, number(file, sizes, 8) - before))
+    if uniform := number(file, sizes, 4):
+        return 0 if uniform == ONE_BYTE else samples * uniform
+    return sum(sum(block) for block in numbers(file, sizes, 12 + 4 * before, samples))
+
+
+def _rows(block: Sequence[int]) -> Iterable[Sequence[int]]:
+    return (block[at : at + 3] for at in range(0, len(block), 3))
+
+
+def _samples(runs: Iterable[tuple[int, int]], chunk: int) -> tuple[int, int]:
+    """How many samples come before this chunk, and how many it has. `runs`: from which chunk on each has how many."""
+    before, since, each = 0, 1, 0
+    for first, per_chunk in runs:
+        if first > chunk:
+            break
+        if first < since:
+            raise Broken("chunks out of order")
+        before += (first - since) * each
+        since, each = first, per_chunk
+    return before + (chunk - since) * each, each

@@ -1,0 +1,143 @@
+"""A film in fragments is whole only if it has the length and the bytes that its own headers promise."""
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from steps.clip_file import Facts, NotAClip, read_clip
+from tests.steps.media import box
+from tests.steps.tables import fragment, full, in_fragments, mvex, stco, stsc, trak, uniform
+from tests.steps.test_iso_tables import encoded, read
+
+SECOND = fragment()
+USUAL = {"ticks": 500, "size": 100}
+BARE_RUN = full(b"trun", struct.pack(">I", 2))
+
+
+@pytest.mark.parametrize("version", [0, 1])
+@pytest.mark.parametrize("end", [b"", box(b"mfra", bytes(8))], ids=["open end", "an index at the end"])
+def test_a_film_without_its_last_fragments_is_not_whole(version: int, end: bytes, tmp_path: Path) -> None:
+    promise = mvex(4000, version=version)
+    whole = read(in_fragments(promise, *[SECOND] * 4, end), tmp_path)
+    assert isinstance(whole, Facts) and whole.seconds == 4.0
+    for left in (1, 2, 3):
+        found = read(in_fragments(promise, *[SECOND] * left, end), tmp_path)
+        why = f"cut short: {left}.0 s of the 4.0 s that its header (mehd) promises"
+        assert found == NotAClip(why)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        SECOND,
+        fragment(run=BARE_RUN),
+        fragment(run=BARE_RUN, head=full(b"tfhd", struct.pack(">III", 1, 500, 100), 0x18)),
+        fragment(run=BARE_RUN, head=full(b"tfhd", struct.pack(">IQIII", 1, 0, 1, 500, 100), 0x1B)),
+        fragment(run=full(b"trun", struct.pack(">IiIIIIIII", 2, 0, 0, 100, 0, 0, 100, 0, 0), 0xE05)),
+    ],
+    ids=["by sample", "by track", "by fragment", "with every field", "sizes alone"],
+)
+def test_lengths_may_be_stated_in_many_ways(piece: bytes, tmp_path: Path) -> None:
+    assert isinstance(read(in_fragments(mvex(3000, **USUAL), *[piece] * 3), tmp_path), Facts)
+    assert isinstance(read(in_fragments(mvex(3000, **USUAL), *[piece] * 2), tmp_path), NotAClip)
+
+
+def test_a_frame_more_or_less_is_not_a_fragment(tmp_path: Path) -> None:
+    for promised in (1000, 1200, 2250):
+        assert isinstance(read(in_fragments(mvex(promised), SECOND, SECOND), tmp_path), Facts)
+
+
+def test_samples_in_the_index_count_too(tmp_path: Path) -> None:
+    times = full(b"stts", struct.pack(">III", 1, 4, 500))
+    content = in_fragments(mvex(3000), SECOND, tables=[times])
+    found = read(content, tmp_path)
+    assert isinstance(found, Facts) and found.seconds == 3.0
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        fragment(held=199),
+        fragment(held=1),
+        fragment(run=BARE_RUN, held=150),
+        fragment(head=full(b"tfhd", struct.pack(">IQ", 1, 1 << 40), 1), held=150),
+    ],
+)
+def test_a_fragment_with_fewer_bytes_than_its_samples_have_is_cut(piece: bytes, tmp_path: Path) -> None:
+    found = read(in_fragments(mvex(None, **USUAL), SECOND, piece), tmp_path)
+    assert isinstance(found, NotAClip)
+    assert "cut short: the fragment at" in found.why
+
+
+def test_a_last_fragment_with_an_open_end_is_whole_only_with_its_last_byte(tmp_path: Path) -> None:
+    last = SECOND.replace(struct.pack(">I4s", 208, b"mdat"), struct.pack(">I4s", 0, b"mdat"))
+    assert isinstance(read(in_fragments(mvex(None), SECOND, last), tmp_path), Facts)
+    assert isinstance(read(in_fragments(mvex(None), SECOND, last[:-1]), tmp_path), NotAClip)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        box(b"moof", full(b"mfhd", bytes(4))) + box(b"mdat", b"p"),
+        fragment(run=box(b"trun", b"?"), held=9),
+        fragment(run=full(b"trun", struct.pack(">I", 1000), 0x300), held=9),
+        fragment(head=b"", held=9),
+        fragment(head=full(b"tfhd", struct.pack(">IQ", 1, 0), 1), held=9),
+    ],
+    ids=["no track", "a short run", "a run cut inside", "no head", "pictures before it"],
+)
+def test_fragments_that_cannot_be_read_refuse_nothing(piece: bytes, tmp_path: Path) -> None:
+    promised = None if b"tfhd" in piece else 9000
+    assert isinstance(read(in_fragments(mvex(promised), piece), tmp_path), Facts)
+
+
+def test_a_track_of_the_index_must_lie_in_the_file_though_fragments_follow(tmp_path: Path) -> None:
+    tables = [uniform(100, 2), stsc((1, 2)), stco(9_999_999)]
+    assert isinstance(read(in_fragments(mvex(None), SECOND, tables=tables), tmp_path), NotAClip)
+
+
+# -- films as encoders really write them
+
+
+def promising(content: bytes, seconds: float) -> bytes:
+    """The same film with a promise (mehd) in its index; the fragments' own offsets are relative."""
+    scale = 1000
+    promise = full(b"mehd", struct.pack(">I", round(seconds * scale)))
+    at = content.index(b"mvex") - 4
+    grown = bytearray(content)
+    grown[at + 8 : at + 8] = promise
+    for box_at in (at, content.index(b"moov") - 4):
+        struct.pack_into(">I", grown, box_at, struct.unpack_from(">I", content, box_at)[0] + len(promise))
+    return bytes(grown)
+
+
+@pytest.mark.parametrize("flags", ["", "+dash", "+cmaf", "+separate_moof"])
+def test_a_real_film_that_lost_a_fragment_is_not_whole(flags: str, tmp_path: Path) -> None:
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof" + flags}
+    content = promising(encoded(tmp_path / "film", "mp4", options, 4), 4.0)
+    assert isinstance(read(content, tmp_path), Facts)
+    moofs = [at - 4 for at in range(len(content)) if content[at : at + 4] == b"moof"]
+    for cut in moofs[1:]:
+        if isinstance(found := read(content[:cut], tmp_path), Facts):
+            assert flags == "+separate_moof" and cut == moofs[-1], found  # the sound of the last second
+
+
+def test_a_film_whose_segment_index_counts_more_bytes_is_cut(tmp_path: Path) -> None:
+    content = encoded(tmp_path / "film", "mp4", {"movflags": "frag_keyframe+empty_moov+dash+global_sidx"}, 4)
+    moofs = [at - 4 for at in range(len(content)) if content[at : at + 4] == b"moof"]
+    for cut in moofs[1:]:
+        found = read(content[:cut], tmp_path)
+        assert isinstance(found, NotAClip) and "by its segment index (sidx)" in found.why
+
+
+def test_many_fragments_are_read_quickly(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(in_fragments(mvex(10_000_000), *[SECOND] * 10_000))
+    found = read_clip(path, transfer_complete=True)
+    assert isinstance(found, Facts) and found.seconds == 10_000.0
+
+
+def test_a_film_that_announces_fragments_and_has_none_is_judged_by_its_index(tmp_path: Path) -> None:
+    content = in_fragments(mvex(0), box(b"mdat", b"pictures"), tables=[trak()])
+    assert isinstance(read(content, tmp_path), Facts)
