@@ -25,4 +25,5 @@ def side(pixels: int) -> int | None:
 
 
 def length(seconds: float) -> float | None:
-    return round(seconds, 3) if math.isfinite(seconds) and 0 < seconds <= SECONDS_MAX else None
+    """To the millisecond; None for one that no film has."""
+    return round(seconds, 3) if math.isfinite(seconds) and 0.0005 < seconds <= SECONDS_MAX else None

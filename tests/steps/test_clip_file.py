@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steps.clip_file import Facts, Kind, NotAClip, as_ordered, kind_of, read_clip, words_in
@@ -128,6 +128,7 @@ def test_no_bytes_raise(tmp_path_factory: pytest.TempPathFactory, start: bytes, 
 
 
 @given(at=st.integers(0, len(moov()) - 1), byte=st.integers(0, 255))
+@example(at=28, byte=1)  # a film of a part of a millisecond
 def test_no_index_raises(tmp_path_factory: pytest.TempPathFactory, at: int, byte: int) -> None:
     broken = bytearray(moov())
     broken[at] = byte
