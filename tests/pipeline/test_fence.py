@@ -22,6 +22,8 @@ from tests.fixtures import Simulator, open_test_world, quick_waits, wish
 MADE = Answer(200, '{"id": "video_1", "status": "queued"}')
 REFUSED = Answer(400, '{"error": {"message": "no such size"}}')
 
+BUSY = Answer(429, '{"error": {"message": "slow down"}}')
+
 
 @pytest.fixture
 async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[World]:
@@ -73,10 +75,10 @@ async def test_the_configured_providers_rule_for_429_does_not_apply_to_another_p
     async with open_test_world(ledger_dsn, simulator, tmp_path, refuses_429_before_work=True) as world:
         elsewhere = replace(world, shop=replace(world.shop, key_fingerprint="another"))
         row, token = await sent(world, simulator)
-        await fence.book(KeptAnswer(row.run_id, token, Answer(429, "{}")), row, elsewhere)
+        await fence.book(KeptAnswer(row.run_id, token, BUSY), row, elsewhere)
         unclear = await fresh(world, row)
         row, token = await sent(world, simulator, "cli:b")
-        await fence.book(KeptAnswer(row.run_id, token, Answer(429, "{}")), row, world)
+        await fence.book(KeptAnswer(row.run_id, token, BUSY), row, world)
         refused = await fresh(world, row)
 
     assert (unclear.state, unclear.doubt) == (State.UNCERTAIN, "rate_limited")
