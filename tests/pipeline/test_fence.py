@@ -115,6 +115,24 @@ async def test_a_clear_no_ends_the_run_whatever_was_believed_meanwhile(
     assert (row.state, row.reason, row.job_id, row.held_microusd) == (State.FAILED, "bad_request", None, 0)
 
 
+async def test_an_error_with_an_id_takes_no_job_from_a_run_that_found_one_meanwhile(
+    world: World, simulator: Simulator
+) -> None:
+    """It may name its request only: no second paid call, and the job stays."""
+    row, token = await sent(world, simulator)
+    await world.ledger.mark_uncertain(row.run_id, "lost", token=token)
+    assert (await world.ledger.record_submission(row.run_id, "video_9", JobSource.LIST)).recorded
+    bare = Answer(200, '{"id": "req_9", "status": "error", "error": {"message": "busy"}}')
+
+    await fence.book(KeptAnswer(row.run_id, token, bare), row, world)
+
+    row = await fresh(world, row)
+    assert (row.state, row.job_id, row.job_source) == (State.RENDERING, "video_9", JobSource.LIST)
+    events = await Operators(world.ledger.rpc).events(row.run_id)
+    assert [event.detail["body"] for event in events if event.outcome == "answer_kept"] == [bare.body]
+    assert await world.ledger.rpc("open_differences", {}) == []
+
+
 async def test_an_unclear_answer_is_kept_on_the_timeline(world: World, simulator: Simulator) -> None:
     row, token = await sent(world, simulator)
     await fence.book(KeptAnswer(row.run_id, token, Answer(502, "upstream\0 busy")), row, world)
