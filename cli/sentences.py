@@ -218,6 +218,12 @@ def in_doubt(run: Run) -> str:
         )
     if run.parked:
         took = lasting(run.age(run.rendering_at).total_seconds())
+        if run.look_says == "job_unknown":
+            return (
+                f"Run {run.ref} has no video after {took}: the provider's answer named {run.job_id}, but the provider "
+                f"does not know it. {held} {see}, look into the provider's books, and decide: "
+                f"`onetake settle {run.ref} --job ID` or `onetake settle {run.ref} --not-charged`."
+            )
         return (
             f"Run {run.ref} has no video after {took}. {held} {see}. If `onetake check` finds another key, another "
             f"provider or a full disk, mend that first: the video may be ready. `onetake settle {run.ref} --job "

@@ -164,7 +164,7 @@ async def _ask_for(job_ids: Sequence[str], shop: Shop) -> dict[str, Job]:
         async with asyncio.timeout(FARTHER_SECONDS_MAX):
             for job_id in job_ids:
                 job = await shop.provider.job(job_id)
-                if isinstance(job, Job) and job.named:
+                if isinstance(job, Job) and job.exists:
                     asked[job.key] = job
     return asked
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from pipeline import evidence
 from pipeline.amounts import many
 from pipeline.evidence import Books, Owner
-from pipeline.records import JobSource, Run, State
+from pipeline.records import Run, State
 from steps.list_jobs import Look
 from steps.shown import Shown, could_be, differs, is_order_of, same_request, shows_words_of
 from steps.video_jobs import Job, JobStatus, canonical_id
@@ -237,8 +237,8 @@ def _of_unexplained(
 
 
 def _exists(run: Run, both: Comparison) -> bool:
-    """Whether the run's own job is more than a person's word: only two jobs that exist are two paid calls."""
-    if run.job_source is not JobSource.PERSON or run.progress is not None or run.file is not None:
+    """Whether the run's own job is more than an id that somebody named: only jobs that exist are two paid calls."""
+    if run.job_exists:
         return True
     assert run.job_id is not None
     key = canonical_id(run.job_id)

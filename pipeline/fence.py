@@ -23,8 +23,9 @@ from pipeline.road import Json, LedgerRefused
 from pipeline.world import FREE_BYTES_MIN, World
 from steps import generate_video
 from steps.provider import TooLate
+from steps.provider_words import storable
 from steps.save_video import free_bytes, probe_folder
-from steps.video_jobs import KEPT_CHARACTERS_MAX, Job, storable
+from steps.video_jobs import KEPT_CHARACTERS_MAX, Job, JobStatus, same_job
 from steps.videos_protocol import Answer, ClearNo, Made, Order, Unclear, read_answer
 
 # Reasons of a clear no that say something about the provider, not about this one request: the breaker counts them.
@@ -93,7 +94,7 @@ async def book(kept: KeptAnswer, run: Run, world: World, ms: int | None = None) 
     """Tells the ledger what an answer means, then drops its file. Safe to repeat; replayed after a crash."""
     # The kept answer may come from another provider, so today's 429 rule does not apply to it.
     refuses_429 = world.shop.sells(run) and world.shop.rules_for(run.model).refuses_429_before_work
-    meaning = read_answer(kept.answer, refuses_429=refuses_429)
+    meaning = read_answer(kept.answer, refuses_429=refuses_429, our_key=str(kept.run_id))
     match meaning:
         case Made(job=job):
             await _record_job(kept, job, world, ms)
@@ -106,6 +107,10 @@ async def book(kept: KeptAnswer, run: Run, world: World, ms: int | None = None) 
 
 
 async def _record_job(kept: KeptAnswer, job: Job, world: World, ms: int | None) -> None:
+    if await _found_otherwise(kept, job, world):
+        detail = kept_words(kept.answer)
+        await world.ledger.record_event(kept.run_id, "generate_video", "answer_kept", Cost(detail=detail))
+        return
     recorded = await world.ledger.record_submission(kept.run_id, job.job_id, JobSource.ANSWER, token=kept.token, ms=ms)
     if recorded.why == "owned":
         await world.ledger.mark_uncertain(kept.run_id, "job_owned_by_another_run", token=kept.token, ms=ms)
@@ -113,7 +118,15 @@ async def _record_job(kept: KeptAnswer, job: Job, world: World, ms: int | None) 
         detail = {"attempts": kept.answer.attempts}
         await world.ledger.record_event(kept.run_id, "generate_video", "gateway_retried", Cost(detail=detail))
     if recorded.recorded and (words := generate_video.failure_of(job)):  # the first of the two looks
-        await world.ledger.note_failing(kept.run_id, job.job_id, words, job.word)
+        await world.ledger.note_failing(kept.run_id, job.job_id, words, job.word, seen=False)
+
+
+async def _found_otherwise(kept: KeptAnswer, job: Job, world: World) -> bool:
+    """An error with an id may name its request only: it takes no other job from a run that found one meanwhile."""
+    if job.described or job.status is not JobStatus.FAILED:
+        return False
+    run = await world.ledger.load(kept.run_id)
+    return run is not None and run.job_id is not None and not same_job(run.job_id, job.job_id)
 
 
 def kept_words(answer: Answer) -> dict[str, Json]:

@@ -93,11 +93,13 @@ class Ledger:
             )
         )
 
-    async def attend(self, run_id: UUID, attend: timedelta, progress: int | None = None) -> None:
-        await self.rpc(
-            "attend",
-            {"run_id": str(run_id), "attend_seconds": attend.total_seconds(), "progress": progress},
-        )
+    async def attend(
+        self, run_id: UUID, attend: timedelta, progress: int | None = None, job_id: str | None = None
+    ) -> None:
+        """`job_id`: the job that a look has just shown, and did not call failed."""
+        seconds = attend.total_seconds()
+        args: dict[str, Json] = {"run_id": str(run_id), "attend_seconds": seconds, "progress": progress}
+        await self.rpc("attend", args | {"job_id": job_id})
 
     async def wait_until(self, run_id: UUID, at: datetime | None) -> Run:
         return read_run(await self.rpc("wait_until", {"run_id": str(run_id), "at": _time(at)}))
@@ -246,15 +248,12 @@ class Ledger:
         }
         return bool(_object(await self.rpc("fail_run", args))["moved"])
 
-    async def note_failing(self, run_id: UUID, job_id: str, words: str | None, provider_word: str | None = None) -> Run:
-        """A look at the job itself: why it failed or expired, or None if it says anything else."""
-        args: dict[str, Json] = {
-            "run_id": str(run_id),
-            "job_id": job_id,
-            "words": words,
-            "provider_word": provider_word,
-        }
-        return read_run(await self.rpc("note_failing", args))
+    async def note_failing(
+        self, run_id: UUID, job_id: str, words: str | None, word: str | None = None, *, seen: bool
+    ) -> Run:
+        """Why a job failed or expired, or None if it says anything else. `seen`: at its own address (rule 2)."""
+        job: dict[str, Json] = {"run_id": str(run_id), "job_id": job_id, "words": words}
+        return read_run(await self.rpc("note_failing", job | {"provider_word": word, "seen": seen}))
 
     async def back_to_doubt(self, run_id: UUID, job_id: str, words: str, apart: timedelta) -> Run:
         """The job was only adopted, and failed: it says nothing about this run."""

@@ -22,6 +22,9 @@ DOUBTS: Mapping[str, str] = {
     "job_owned_by_another_run": "the provider answered with the job of another run",
     "job_was_another_runs": "the job it had found turned out to be another run's",
     "adopted_job_failed": "the job found in the provider's list failed or shows another prompt: it may be another's",
+    "refusal_names_a_job": "the provider refused with an answer that names a job, so it may have been made",
+    "refusal_unreadable": "the refusal is not the provider's own error, so it may be a proxy's and the video made",
+    "echoes_our_key": "the provider answered with our own request key instead of a job",
     "gateway_retried": "the gateway tried more than once, so its refusal may not be the only answer",
 }
 

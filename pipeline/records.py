@@ -133,7 +133,8 @@ class Run:
     failing_words: str | None = None
     failed_jobs: tuple[str, ...] = ()  # adopted once, and failed: never adopted again
     provider_word: str | None = None  # the provider's own status word, as last seen
-    look_says: str | None = None  # why the last look through the list settled nothing
+    look_says: str | None = None  # why the last look, through the list or at a parked job, settled nothing
+    job_seen_at: datetime | None = None  # the last look at the job's own address that showed this job
 
     @property
     def ended(self) -> bool:
@@ -142,6 +143,18 @@ class Run:
     @property
     def parked(self) -> bool:
         return self.parked_at is not None and self.state in {State.UNCERTAIN, State.RENDERING}
+
+    @property
+    def job_exists(self) -> bool:
+        """Whether its job is more than an id in an answer, or a person's word: the provider has shown it itself."""
+        shown = self.job_seen_at is not None or self.progress is not None or self.file is not None
+        return self.job_id is not None and (shown or self.job_source is JobSource.LIST)
+
+    @property
+    def failure_shown(self) -> bool:
+        """Whether the failure was shown at the job's own address, and not merely by the answer that named it."""
+        since, seen = self.failing_since, self.job_seen_at
+        return since is not None and seen is not None and seen >= since
 
     @property
     def in_doubt(self) -> bool:

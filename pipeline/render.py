@@ -42,8 +42,8 @@ async def wait_and_save(run: Run, caption: asyncio.Task[Run], world: World) -> R
             return await _fetch_rendered(run, job, caption, world)
         case SaysFailed(job=job, detail=detail):
             return await _check_failure(run, job, detail, caption, world)
-        case StillRendering(job=job):
-            return await _past_deadline(run, job, caption, world)
+        case StillRendering(job=job, not_found=not_found):
+            return await _past_deadline(run, job, caption, world, not_found=not_found)
 
 
 async def _wait(run: Run, world: World) -> Rendered | SaysFailed | StillRendering:
@@ -65,7 +65,7 @@ async def _wait(run: Run, world: World) -> Rendered | SaysFailed | StillRenderin
         clock=world.boot_seconds,
         sleep=world.sleep,
         jitter=world.jitter,
-        failing_words=run.failing_words,
+        failing_words=run.failing_words if run.failure_shown else None,
     )
 
 
@@ -78,12 +78,13 @@ class _Watched:
 
     async def __call__(self, job: Job | None) -> None:
         run, world = self._run, self._world
-        await world.ledger.attend(run.run_id, world.waits.attend, job.progress if job else None)
-        if job is None or not job.named:
-            return
+        seen = job.job_id if job and job.exists else None
+        await world.ledger.attend(run.run_id, world.waits.attend, job.progress if job else None, seen)
+        if job is None or not job.named or job.status in {JobStatus.FAILED, JobStatus.EXPIRED}:
+            return  # an echo of the id that was asked for says of the job neither that it failed nor that it did not
         odd_word = job.word if job.status is JobStatus.UNKNOWN and job.word != run.provider_word else None
         if run.failing_since is not None or odd_word:
-            self._run = await world.ledger.note_failing(run.run_id, job.job_id, None, odd_word)
+            self._run = await world.ledger.note_failing(run.run_id, job.job_id, None, odd_word, seen=job.exists)
 
 
 async def expected_seconds(run: Run, world: World) -> float:
@@ -94,23 +95,26 @@ async def expected_seconds(run: Run, world: World) -> float:
 
 async def _fetch_rendered(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run:
     if run.job_source is JobSource.LIST and (why := _not_ours(run, job, world)):  # the list had shown our words with it
-        run = await world.ledger.note_failing(run.run_id, job.job_id, why)
+        run = await world.ledger.note_failing(run.run_id, job.job_id, why, seen=True)
         return await _end(run, job, why, world)
     gone = _gone_for_good(run, world)
     if run.failing_since is not None and job.named and not gone:
-        run = await world.ledger.note_failing(run.run_id, job.job_id, None)  # it says otherwise now
+        run = await world.ledger.note_failing(run.run_id, job.job_id, None, seen=True)  # it says otherwise now
     got = await _fetch(run, job, caption, world)
     if isinstance(got, Run):
         return got
-    if isinstance(got, Missing) and job.named and gone:
+    if isinstance(got, Missing) and job.named and job.described and gone:
         words = "the provider made the clip and no longer has it"
-        return await _end(await world.ledger.note_failing(run.run_id, job.job_id, words), job, words, world)
+        return await _end(await world.ledger.note_failing(run.run_id, job.job_id, words, seen=True), job, words, world)
     return await _later(run, got, world)
 
 
 async def _check_failure(run: Run, job: Job, words: str, caption: asyncio.Task[Run], world: World) -> Run:
-    """Two looks that agree, and a clip that is definitely absent, end a run (DESIGN, Evidence, rule 2)."""
-    run = await world.ledger.note_failing(run.run_id, job.job_id, words, job.word)
+    """Two looks that agree, and a clip that is definitely absent, end a run (DESIGN, Evidence, rule 2).
+
+    A job that was not found has been seen by an earlier look, or it would not be asked about here.
+    """
+    run = await world.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)
     got = await _fetch(run, job, caption, world)
     if isinstance(got, Run):
         return got
@@ -144,7 +148,9 @@ async def _end(run: Run, job: Job, words: str, world: World) -> Run:
             return await world.ledger.park(run.run_id, "two_jobs", next_look(fresh, world))
 
 
-async def _past_deadline(run: Run, job: Job | None, caption: asyncio.Task[Run], world: World) -> Run:
+async def _past_deadline(
+    run: Run, job: Job | None, caption: asyncio.Task[Run], world: World, *, not_found: bool
+) -> Run:
     """The deadline passed without a word that ends it: the clip itself is asked for before anything is parked."""
     fresh = await fence.reload(run, world)
     if fresh.state is not State.RENDERING or fresh.job_id is None:
@@ -155,7 +161,8 @@ async def _past_deadline(run: Run, job: Job | None, caption: asyncio.Task[Run], 
     if isinstance(got, Run):
         return got
     fresh = await fence.reload(fresh, world)
-    return await world.ledger.park(run.run_id, "render_deadline", next_look(fresh, world))
+    why = "job_unknown" if not_found and not fresh.job_exists else "render_deadline"
+    return await world.ledger.park(run.run_id, why, next_look(fresh, world))
 
 
 async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run | Missing | ReadError:

@@ -5,7 +5,9 @@ Out      what is sent in its place
 """
 
 import gzip
+import json
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -75,9 +77,27 @@ def not_found(_: Fault, __: web.Response) -> web.Response:
 
 
 def job_in_error(fault: Fault, answer: web.Response) -> web.Response:
-    """The job, under the status of an error."""
-    answer.set_status(int(fault.number("status", 422)))
+    """The job, under the status of an error; with a `word`, that is its status."""
+    status = int(fault.number("status", 422))
+    if "word" in fault.params:
+        return json_answer(_shown(answer) | {"status": fault.params["word"]}, status)
+    answer.set_status(status)
     return answer
+
+
+def echo(fault: Fault, answer: web.Response) -> web.Response:
+    """A gateway's error that echoes the id it was asked for, and knows nothing of the job."""
+    shown = _shown(answer)
+    asked = shown.get("id") or shown.get("task_id")
+    words = {"message": "upstream request failed", "type": "upstream_error"}
+    status = int(fault.number("status", 200))
+    return json_answer({"id": asked, "status": fault.text("word", "error"), "error": words}, status)
+
+
+def _shown(answer: web.Response) -> dict[str, Any]:
+    body = json.loads(body_of(answer).removeprefix(BOM))
+    assert isinstance(body, dict)
+    return body
 
 
 def garbage(_: Fault, __: web.Response) -> web.Response:
@@ -96,6 +116,7 @@ BODIES: Mapping[str, Callable[[Fault, web.Response], web.Response]] = {
     "odd_body": odd_body,
     "not_found": not_found,
     "job_in_error": job_in_error,
+    "echo": echo,
 }
 
 

@@ -74,7 +74,7 @@ async def _troubled(
         answer = json_answer(error_body("The simulated provider failed.", kind="server_error"), 500)
     else:
         answer = answer_about(request, job, "create", habits_now(world, fault))
-    if (other := _other_answer(world, fault)) is not None:
+    if (other := _other_answer(world, fault, arrival.key or "")) is not None:
         return other
     kind = "status" if fault.flag("lost", False) else _WIRE_KIND.get(fault.kind, fault.kind)
     on_the_wire = Fault(fault.target, kind, params=fault.params)
@@ -104,19 +104,26 @@ async def _repeated(world: World, order: Order, fault: Fault, first: Job | None)
     return first
 
 
-def _other_answer(world: World, fault: Fault) -> web.Response | None:
+def _other_answer(world: World, fault: Fault, key: str) -> web.Response | None:
     """Answers to a create that do not show its job."""
     match fault.kind:
         case "id_missing":
             return json_answer({"object": "video", "status": "queued", "created_at": int(world.now())})
         case "error_body":
             return json_answer(error_body("Upstream error, please try again.", kind="server_error"))
+        case "echoes_key":
+            return json_answer({"id": _written(key, fault.text("form", "")), "object": "video", "status": "queued"})
         case "refused":
             return refused_as(fault.text("name", "content_policy_violation"))
         case "gateway_retried":
             return _after_retries(fault)
         case _:
             return None
+
+
+def _written(key: str, form: str) -> str:
+    """The client's key as another server may write a UUID."""
+    return {"upper": key.upper(), "bare": key.replace("-", "")}.get(form, key)
 
 
 def _after_retries(fault: Fault) -> web.Response:

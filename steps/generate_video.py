@@ -16,6 +16,7 @@ from steps.provider import VideoProvider
 from steps.video_jobs import Job, JobStatus
 from steps.videos_protocol import Answer, Order
 
+GONE = {404, 410}
 POLL_SECONDS_MIN = 2.0
 POLL_SECONDS_MAX = 15.0
 NOT_IMPLEMENTED = frozenset({405, 501})
@@ -37,9 +38,13 @@ class SaysFailed:
 
 @dataclass(frozen=True)
 class StillRendering:
-    """The deadline passed; the job may yet end well. `job`: as the last look showed it, None if that failed."""
+    """The deadline passed; the job may yet end well. `job`: as the last look showed it, None if that failed.
+
+    `not_found`: the last look did not find it.
+    """
 
     job: Job | None = None
+    not_found: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,8 +100,8 @@ async def wait(
     """Looks until the render ends or `deadline_seconds` from now have passed; looks at least once.
 
     `alive(job)` is called after every look and at least every `attend_seconds`. A look that fails is
-    repeated: no error on reading a job ever fails a run, nor does a body that does not name the job.
-    `failing_words`: what an earlier look said about its failure; "not found" now agrees with it.
+    repeated: no error on reading a job ever fails a run, nor does a body that does not describe the job.
+    `failing_words`: what an earlier look at the job's own address said of its failure; "not found" agrees with it.
     """
     begun, first, unread = clock(), True, 0
     while True:
@@ -112,16 +117,21 @@ async def wait(
                 return Rendered(seen)
             if detail := failure_of(seen):
                 return SaysFailed(seen, detail)
-        elif failing_words and seen.status in {404, 410}:
+        elif failing_words and seen.status in GONE:
             return SaysFailed(Job(job_id, JobStatus.FAILED), failing_words)
         await alive(seen if isinstance(seen, Job) else None)
         if clock() - begun >= deadline_seconds:
-            return StillRendering(seen if isinstance(seen, Job) else None)
+            if isinstance(seen, Job):
+                return StillRendering(seen)
+            return StillRendering(not_found=seen.status in GONE)
 
 
 def failure_of(job: Job) -> str | None:
-    """Why a job that names itself says that it failed or expired; None if it says anything else."""
-    if not job.named:
+    """Why a job says that it failed or expired; None if it says anything else.
+
+    Only a body that names and describes the job counts: a gateway's error may echo the id it was asked for (rule 1).
+    """
+    if not (job.named and job.described):
         return None
     if job.status is JobStatus.FAILED or job.gave_up:
         return job.error or "the provider gave no reason"

@@ -22,7 +22,8 @@ from steps.bounded_body import bound_body
 from steps.certificates import trusted
 from steps.clip_url import REDIRECTS_MAX, fetch_url, is_local, leads_on
 from steps.download import Content, Gone, ReadError, download
-from steps.video_jobs import Job, Page, read_job, read_page, storable
+from steps.provider_words import storable
+from steps.video_jobs import Job, Page, read_job, read_page
 from steps.videos_protocol import Answer, Fault, Order
 
 # OpenAI's own endpoint is gone; the protocol is what gateways speak.

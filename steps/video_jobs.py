@@ -9,53 +9,30 @@ import binascii
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-DETAIL_CHARACTERS_MAX = 300
+from steps.provider_words import FINE_CODES, error_words, json_object, storable
+
 KEPT_CHARACTERS_MAX = 2000  # of an answer that somebody may have to read later
 ID_CHARACTERS_MAX = 500  # LiteLLM wraps provider and model into its ids; an index takes ten times as much
 EPOCH_SECONDS_MAX = 1e11  # the year 5138: a larger time is in milli-, micro- or nanoseconds
 ENVELOPES = ("data", "result", "video", "task", "job")  # the usual wrappers around one job
-IDS = ("id", "video_id", "task_id", "job_id")
+OTHER_IDS = ("video_id", "task_id", "job_id")  # they name a job by their very name
+IDS = ("id", *OTHER_IDS)
+ERROR_ENVELOPES = ("error", "detail", "output")  # where a refusal may hold the job that it is about
 STATUSES = ("status", "task_status", "state")
-FINE_CODES = {"0", "200", "success", "ok", "none"}  # of an envelope; any other tells of an error
 ORDER_FIELDS = ("prompt", "model", "seconds", "size", "created_at")  # what does not change while a job is rendered
+# What only a job has: a body that shows none of it may merely echo the id that it was asked for.
+JOB_FIELDS = ("created_at", "model", "prompt", "seconds", "size", "progress", "completed_at", "expires_at")
 # What a page of a list holds beside its rows. Anything else that says something makes a page doubtful: gateways add
 # `error` or `partial` to rows that are not all there.
-PAGE_NAMES = frozenset(
-    {
-        *(
-            "object",
-            "data",
-            "has_more",
-            "first_id",
-            "last_id",
-            "next",
-            "next_page",
-            "next_cursor",
-            "cursor",
-            "previous",
-        ),
-        *(
-            "total",
-            "total_count",
-            "count",
-            "limit",
-            "page",
-            "page_size",
-            "total_pages",
-            "offset",
-            "order",
-            "after",
-            "before",
-        ),
-        *("created", "model", "id", "request_id"),
-    }
-)
+PAGE_ROWS = {"object", "data", "has_more", "first_id", "last_id", "created", "model", "id", "request_id"}
+PAGE_LINKS = {"next", "next_page", "next_cursor", "cursor", "previous", "after", "before", "order", "offset"}
+PAGE_COUNTS = {"total", "total_count", "count", "limit", "page", "page_size", "total_pages"}
+PAGE_NAMES = PAGE_ROWS | PAGE_LINKS | PAGE_COUNTS
 LITELLM_ID = re.compile(r"(?:^|;)video_id:(.+)$")
 
 
@@ -97,6 +74,7 @@ class Job:
     """A job as the provider shows it; None is "not shown". Times in epoch seconds.
 
     `named`: the body names this job itself. One that does not may lead to the clip, but proves nothing.
+    `described`: beside id, status and error it shows something that only a job has; a gateway's error may echo our id.
     `word`: the provider's own status word.
     """
 
@@ -113,6 +91,7 @@ class Job:
     error_code: str | None = None
     word: str | None = field(default=None, compare=False)
     named: bool = True
+    described: bool = field(default=False, compare=False)
     url: str | None = field(default=None, repr=False)  # where its clip is, if not at /content; often a signed link
 
     @property
@@ -128,6 +107,11 @@ class Job:
         """Whether two rows of one id show one order; what either hides differs in nothing."""
         both = ((getattr(self, name), getattr(other, name)) for name in ORDER_FIELDS)
         return all(one == two or one is None or two is None for one, two in both)
+
+    @property
+    def exists(self) -> bool:
+        """Whether this body shows that there is such a job: it describes it, or calls it under way or done (rule 2)."""
+        return self.named and (self.described or self.running or self.status is JobStatus.COMPLETED)
 
     @property
     def gave_up(self) -> bool:
@@ -156,22 +140,48 @@ def read_job(body: str, job_id: str | None = None) -> Job | None:
     `job_id`: the id that was asked for. A body that names another job is not about ours. One that names none may
     lead to the clip, so it is read, but it is not `named` and ends nothing.
     """
-    row = _job_row(_object(body))
+    row = _job_row(json_object(body))
     if job_id is None:
         return None if row is None or _is_error(row) else _job(row)
     if row is None or _status(row) is None:
         return None
+    if row.get("id") not in (None, ""):
+        return _job(row | {"id": job_id}) if _names(row["id"], job_id) else None
     shown = _shown_ids(row)
     if not shown:
         return None if row.get("error") else _job(row | {"id": job_id}, named=False)
-    if not any(same_job(each, job_id) for each in shown):
-        return None
-    return _job(row | {"id": job_id})
+    ours = [_names(each, job_id) for each in shown]
+    return _job(row | {"id": job_id}, named=all(ours)) if any(ours) else None
+
+
+def read_job_in_refusal(body: str, status: int) -> Job | None:
+    """The job that the refusal of a create names; None if it names none.
+
+    It names one by an id beside a status or beside anything else that only a job has, or by an id that is a job's by
+    its name. An `id` beside nothing but an error is the request's, and the answer's HTTP status is no job's status.
+    """
+    refusal = json_object(body)
+    for name in ("", *ENVELOPES, *ERROR_ENVELOPES):
+        row = refusal.get(name) if name else refusal
+        if isinstance(row, dict) and _shown_ids(row) and _is_of_job(row, status):
+            return _job(row)
+    return None
+
+
+def _is_of_job(row: Mapping[str, Any], http_status: int) -> bool:
+    word = _status(row)
+    has_status = word is not None and word.strip() not in {"", str(http_status)}
+    has_job_id = any(_is_text_id(row.get(name)) for name in OTHER_IDS)
+    return has_status or has_job_id or _is_described(row)
+
+
+def _names(shown: object, job_id: str) -> bool:
+    return isinstance(shown, str) and same_job(shown, job_id)
 
 
 def read_page(body: str) -> Page | None:
     """The page in a body; None if it is not a list of jobs."""
-    page = _object(body)
+    page = json_object(body)
     rows = page.get("data")
     if not isinstance(rows, list):
         return None
@@ -222,14 +232,6 @@ def canonical_id(job_id: str) -> str:
     return found[1] if found else job_id
 
 
-def _object(body: str) -> dict[str, Any]:
-    try:
-        value = json.loads(body.removeprefix("\ufeff"))
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def _job_row(row: dict[str, Any]) -> dict[str, Any] | None:
     """The object that describes the job: the body, or what one of the usual envelopes holds."""
     if str(row.get("code", "0")).lower() not in FINE_CODES:
@@ -243,7 +245,14 @@ def _job_row(row: dict[str, Any]) -> dict[str, Any] | None:
 
 def _shown_ids(row: Mapping[str, Any]) -> list[str]:
     """Not `request_id`, which names the request."""
-    return [value for name in IDS if isinstance(value := row.get(name), str) and _is_id(value)]
+    return [row[name] for name in IDS if _is_text_id(row.get(name))]
+
+
+def _is_described(row: Mapping[str, Any]) -> bool:
+    """Whether a job's object shows something that only a job has (rule 1)."""
+    kind = row.get("object")
+    is_video = isinstance(kind, str) and kind.lower().split(".")[0] == "video"
+    return is_video or any(row.get(name) not in (None, "", [], {}) for name in JOB_FIELDS)
 
 
 def _status(row: Mapping[str, Any]) -> str | None:
@@ -274,6 +283,7 @@ def _job(row: dict[str, Any], *, named: bool = True) -> Job | None:
         error_code=_text(error.get("code")) if isinstance(error, dict) else None,
         word=word,
         named=named,
+        described=_is_described(row),
         url=_clip_url(row),
     )
 
@@ -318,25 +328,12 @@ def _is_error(row: Mapping[str, Any]) -> bool:
     return bool(row.get("error")) and _status(row) is None
 
 
-def _is_id(text: str) -> bool:
+def _is_text_id(text: object) -> bool:
     """What can be stored, and asked for again: a path made of dots leads elsewhere."""
+    if not isinstance(text, str):
+        return False
     fits = 0 < len(text) <= ID_CHARACTERS_MAX and text.isprintable() and text == text.strip()
     return fits and text not in {".", ".."}
-
-
-def error_words(body: str) -> str:
-    """The provider's own words, in whichever of the usual shapes they come."""
-    answer = _object(body)
-    error = answer.get("error", answer.get("detail", answer.get("message", "")))
-    if isinstance(error, dict):
-        error = error.get("message") or error.get("code") or ""
-    return storable(error if isinstance(error, str) else json.dumps(error))
-
-
-def storable(words: str, characters_max: int = DETAIL_CHARACTERS_MAX) -> str:
-    """Without what PostgreSQL cannot store and JSON can carry: NUL, and halves of surrogate pairs."""
-    kept = (c for c in words if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"})
-    return "".join(kept)[:characters_max]
 
 
 def _text(value: object) -> str | None:

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from steps.video_jobs import Job, error_words, read_job, storable
+from steps.provider_words import error_words, is_error_form, storable
+from steps.video_jobs import Job, JobStatus, read_job, read_job_in_refusal
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Made:
 
 @dataclass(frozen=True)
 class ClearNo:
-    """Nothing was made and nothing is owed. `reason` is a stable word, `detail` the provider's own."""
+    """The provider itself refused: nothing was made, nothing is owed. `reason`: a stable word, `detail`: its own."""
 
     reason: str
     detail: str
@@ -96,7 +97,8 @@ class Unclear:
     detail: str
 
 
-# Statuses by which a server says that it did not take the request. Every status that is not here is unclear.
+# Statuses by which a server says that it did not take the request, if its body is an error in one of the usual forms.
+# Every status that is not here is unclear.
 CLEAR_NO = {
     400: "bad_request",
     401: "unauthorized",
@@ -112,27 +114,57 @@ CONTENT_REFUSALS = {400, 403, 422}
 REFUSAL_WORDS = ("moderation", "contentpolicy", "contentviolation", "safety", "sentinel", "sensitivecontent", "nsfw")
 
 
-def read_answer(answer: Answer, *, refuses_429: bool) -> Made | ClearNo | Unclear:
-    """What the answer to the one paid call means. `refuses_429`: here a 429 comes before any work."""
+# A refusal with one of these may name somebody else's job: the one that it conflicts with, or that is in its way.
+NAMES_OTHERS = {409, 429}
+
+
+def read_answer(answer: Answer, *, refuses_429: bool, our_key: str = "") -> Made | ClearNo | Unclear:
+    """What the answer to the one paid call means.
+
+    `refuses_429`: here a 429 comes before any work. `our_key`: the Idempotency-Key that was sent; it is no job's id.
+    """
     if answer.fault in {Fault.NEVER_SENT, Fault.NEVER_CONNECTED}:
         return ClearNo(answer.fault.value, storable(answer.body))
     if answer.fault is not None or answer.status is None:
         return Unclear("lost", storable(answer.body))
-    if 200 <= answer.status < 300:
-        job = read_job(answer.body)
+    made = 200 <= answer.status < 300
+    job = read_job(answer.body) if made else read_job_in_refusal(answer.body, answer.status)
+    if job and our_key and _letters(job.key) == _letters(our_key):
+        return Unclear("echoes_our_key", storable(answer.body))
+    if made:
         return Made(job) if job else Unclear("unreadable", storable(answer.body))
+    if job and answer.status >= 400:
+        return _read_job_refused(answer, answer.status, job)
     return _read_refusal(answer, answer.status, refuses_429)
 
 
+def _read_job_refused(answer: Answer, status: int, job: Job) -> Made | Unclear:
+    """An error that names a job refuses nothing: the job exists, unless its status does not say so (rule 1)."""
+    exists = job.running or job.status is JobStatus.COMPLETED
+    if exists and status not in NAMES_OTHERS:
+        return Made(job)
+    return Unclear("refusal_names_a_job", _detail(answer, status))
+
+
 def _read_refusal(answer: Answer, status: int, refuses_429: bool) -> ClearNo | Unclear:
-    detail = error_words(answer.body) or f"HTTP {status}"
+    detail = _detail(answer, status)
     if answer.attempts:  # the refusal may be that of a second try, and the first one was made
         return Unclear("gateway_retried", detail)
-    if reason := CLEAR_NO.get(status):
-        return ClearNo("prompt_refused" if _refuses_content(answer) else reason, detail)
-    if status == 429:
-        return ClearNo("rate_limited", detail) if refuses_429 else Unclear("rate_limited", detail)
-    return Unclear(f"http_{status}", detail)
+    reason = CLEAR_NO.get(status) or ("rate_limited" if status == 429 and refuses_429 else None)
+    if reason is None:
+        return Unclear("rate_limited" if status == 429 else f"http_{status}", detail)
+    if not is_error_form(answer.body):  # a proxy's page may hide the answer of a provider that made the job (rule 2)
+        return Unclear("refusal_unreadable", detail)
+    return ClearNo("prompt_refused" if _refuses_content(answer) else reason, detail)
+
+
+def _detail(answer: Answer, status: int) -> str:
+    return error_words(answer.body) or f"HTTP {status}"
+
+
+def _letters(text: str) -> str:
+    """An id without the dashes, braces and case in which one UUID is written in several ways."""
+    return re.sub(r"[^0-9a-z]", "", text.lower().removeprefix("urn:uuid:"))
 
 
 def _refuses_content(answer: Answer) -> bool:

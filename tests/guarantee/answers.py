@@ -136,10 +136,38 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour("403, the prompt is refused", "refused", "no:prompt_refused", how={"name": "moderation"}),
     Behaviour("429, the budget is used", "refused", "?:rate_limited", how={"name": "budget_exceeded"}),
     Behaviour("400 after a gateway's own tries, made", "gateway_retried", "?:gateway_retried", True),
+    *(
+        Behaviour(f"{status} with the job in it", "job_in_error", "made", True, {"status": status})
+        for status in (400, 403, 500)
+    ),
+    *(
+        Behaviour(f"{status}, its job {word}", "job_in_error", "?:refusal_names_a_job", True, {"status": status} | said)
+        for status, word in ((400, "failed"), (422, "error"), (503, "lost"), (409, "queued"))
+        for said in ({"word": word},)
+    ),
+    *(
+        Behaviour(
+            f"{status} with a proxy's page", "html", "?:refusal_unreadable", made, {"status": status, "made": made}
+        )
+        for status, made in ((403, True), (404, True), (401, False))
+    ),
+    *(
+        Behaviour(f"{status} and {text}, made", "status", "?:refusal_unreadable", True, {"status": status} | how)
+        for status, text, body in ((400, "nothing else", ""), (413, "plain text", "too large"), (422, "no words", "{}"))
+        for how in ({"made": True, "body": body},)
+    ),
+    Behaviour(
+        "429 with a proxy's page", "html", "?:refusal_unreadable", how={"status": 429, "made": False}, refuses_429=True
+    ),
+    *(
+        Behaviour(f"200 with our own key{form and ', ' + form}", "echoes_key", "?:echoes_our_key", True, {"form": form})
+        for form in ("", "upper", "bare")
+    ),
 )
 SHORT = (
     *("200 with a job", "HTTP 400", "connection refused", "HTTP 429", "HTTP 500, made", "redirect 307, made"),
     *("timeout after creation", "reset before creation", "half an answer", "200 with an error"),
+    *("400 with the job in it", "403 with a proxy's page", "200 with our own key"),
 )
 
 

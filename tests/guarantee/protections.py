@@ -5,6 +5,7 @@ occur exactly once in its file, so this list cannot rot unnoticed.
 """
 
 from tests.guarantee.mutant import Mutant
+from tests.guarantee.protections_answers import ANSWERS_MUTANTS
 from tests.guarantee.protections_evidence import EVIDENCE_MUTANTS
 from tests.guarantee.protections_lies import LIE_MUTANTS
 from tests.guarantee.protections_records import RECORDS_MUTANTS
@@ -18,6 +19,7 @@ RESERVE = "tests/ledger/test_reserve.py::"
 ADOPTION = "tests/ledger/test_adoption.py::"
 SQL = "supabase/migrations/20261123000"
 EVIDENCE = "supabase/migrations/20261129000100_evidence.sql"
+SEEN = "supabase/migrations/20261129000300_seen_jobs.sql"
 TAPS = "supabase/migrations/20261123001400_taps.sql"
 MACHINES = "supabase/migrations/20261123001300_machines.sql"
 
@@ -180,7 +182,7 @@ MUTANTS = (
     Mutant(
         "owner_check",
         "a job that another run owns is not recorded",
-        EVIDENCE,
+        SEEN,
         "    if v_owner is not null and v_owner <> p_run_id then",
         "    if false then",
         (ADOPTION + "test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
@@ -188,7 +190,7 @@ MUTANTS = (
     Mutant(
         "precedence",
         "a real answer takes its job from a run that merely adopted it",
-        EVIDENCE,
+        SEEN,
         "        if p_source <> 'answer' or v_owner_source = 'answer' then",
         "        if true then",
         (ADOPTION + "test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
@@ -196,7 +198,7 @@ MUTANTS = (
     Mutant(
         "guess_over_proof",
         "a guess does not take a job that a real answer gave",
-        EVIDENCE,
+        SEEN,
         "        if p_source <> 'answer' or v_owner_source = 'answer' then",
         "        if false then",
         (ADOPTION + "test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
@@ -252,7 +254,7 @@ MUTANTS = (
     Mutant(
         "fail_token",
         "only the winner ends a submitting run",
-        EVIDENCE,
+        SEEN,
         "        when p_token is not null then r.token = p_token\n",
         "        when p_token is not null then (r.token = p_token or r.state = 'submitting')\n",
         (FENCE + "test_only_the_winner_ends_a_submitting_run",),
@@ -379,6 +381,7 @@ MUTANTS = (
         "    if True:",
         ("tests/bot/test_stale_buttons.py::test_try_again_of_a_run_that_was_delivered_after_all_buys_nothing",),
     ),
+    *ANSWERS_MUTANTS,
     *EVIDENCE_MUTANTS,
     *LIE_MUTANTS,
     *RECORDS_MUTANTS,

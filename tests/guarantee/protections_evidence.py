@@ -14,6 +14,7 @@ TABLES = "tests/steps/test_iso_tables.py::"
 FRAGMENTS = "tests/steps/test_iso_fragments.py::"
 FENCE = "tests/ledger/test_fence.py::"
 EVIDENCE = "supabase/migrations/20261129000100_evidence.sql"
+SEEN = "supabase/migrations/20261129000300_seen_jobs.sql"
 
 EVIDENCE_MUTANTS = (
     # -- rule 1: identity before meaning
@@ -21,16 +22,16 @@ EVIDENCE_MUTANTS = (
         "other_job",
         "a body that names another job is a failed read",
         "steps/video_jobs.py",
-        "    if not any(same_job(each, job_id) for each in shown):\n        return None\n",
-        "",
+        "named=all(ours)) if any(ours) else None",
+        "named=all(ours))",
         (PROTOCOL + "test_a_body_that_names_another_job_or_an_error_is_a_failed_read",),
     ),
     Mutant(
         "no_name",
         "a body without an id says of no job that it failed",
         "steps/generate_video.py",
-        "    if not job.named:\n        return None\n",
-        "",
+        "    if not (job.named and job.described):",
+        "    if not job.described:",
         ("tests/steps/test_generate_video.py::test_only_a_body_that_names_the_job_says_that_it_failed",),
     ),
     Mutant(
@@ -53,7 +54,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "two_looks_sql",
         "the ledger itself wants a first look that is old enough",
-        EVIDENCE,
+        SEEN,
         "            and r.failing_since <= clock_timestamp() - make_interval(secs => p_apart_seconds)\n",
         "",
         (FENCE + "test_one_look_at_a_failed_job_ends_nothing",),
@@ -61,9 +62,9 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "failing_undone",
         "a job that says otherwise at the next look takes its first failing look back",
-        EVIDENCE,
-        "case when p_words is not null then coalesce(failing_since, clock_timestamp()) end\n",
-        "coalesce(failing_since, clock_timestamp())\n",
+        SEEN,
+        "case when p_words is not null then coalesce(failing_since, v_now) end,\n",
+        "coalesce(failing_since, v_now),\n",
         (FENCE + "test_a_look_that_contradicts_the_first_takes_it_back",),
     ),
     Mutant(
@@ -87,9 +88,9 @@ EVIDENCE_MUTANTS = (
         "content_first",
         "the clip is asked for before a job's word that it failed is believed",
         "pipeline/render.py",
-        "    run = await world.ledger.note_failing(run.run_id, job.job_id, words, job.word)\n"
+        "    run = await world.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)\n"
         "    got = await _fetch(run, job, caption, world)\n",
-        "    run = await world.ledger.note_failing(run.run_id, job.job_id, words, job.word)\n"
+        "    run = await world.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)\n"
         "    got: Run | Missing | ReadError = Missing()\n",
         (RENDER + "test_a_job_that_says_it_failed_is_saved_if_its_clip_is_there",),
     ),
@@ -250,7 +251,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "failed_again",
         "a job that this run saw fail is not adopted again",
-        EVIDENCE,
+        SEEN,
         "       or (p_source = 'list' and r.failed_jobs ? onetake.canonical_id(p_job_id)) then",
         "       then",
         (FENCE + "test_a_job_that_was_only_adopted_never_fails_its_run",),
@@ -266,7 +267,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "guess_fails_sql",
         "the ledger itself fails no run by a job that was only adopted",
-        EVIDENCE,
+        SEEN,
         "        when r.state = 'rendering' then r.job_id = p_job_id and r.job_source <> 'list' and not",
         "        when r.state = 'rendering' then r.job_id = p_job_id and not",
         (FENCE + "test_a_job_that_was_only_adopted_never_fails_its_run",),
@@ -347,7 +348,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "doubt_needs_proof",
         "the ledger itself ends no run in doubt without looks that counted",
-        EVIDENCE,
+        SEEN,
         "then p_reason = 'not_made' and r.looks_complete > 0 and r.answered_job_id is null\n",
         "then p_reason is not null\n",
         (FENCE + "test_a_run_in_doubt_fails_only_by_its_winners_no_or_by_looks_that_counted",),
@@ -355,7 +356,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "doubt_token",
         "only the winner's no ends a run in doubt",
-        EVIDENCE,
+        SEEN,
         "        when p_token is not null then r.token = p_token\n",
         "        when p_token is not null then (r.token = p_token or r.state = 'uncertain')\n",
         (FENCE + "test_a_run_in_doubt_fails_only_by_its_winners_no_or_by_looks_that_counted",),

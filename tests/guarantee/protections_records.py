@@ -8,6 +8,7 @@ AUDIT = "tests/pipeline/test_audit.py::"
 PROTOCOL = "tests/steps/test_videos_protocol.py::"
 PROOF = "tests/ledger/test_proof.py::"
 EVIDENCE = "supabase/migrations/20261129000100_evidence.sql"
+SEEN = "supabase/migrations/20261129000300_seen_jobs.sql"
 RECONCILE = "tests/pipeline/test_reconcile.py::"
 SETTLING = "tests/pipeline/test_settling.py::"
 VIDEO = "tests/steps/test_generate_video.py::"
@@ -96,7 +97,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "second_id",
         "a second id under one token overwrites nothing",
-        EVIDENCE,
+        SEEN,
         "        if onetake.canonical_id(coalesce(r.answered_job_id, p_job_id)) <> onetake.canonical_id(p_job_id) then",
         "        if false then",
         (PROOF + "test_a_second_answer_while_in_doubt_is_two_paid_calls_and_becomes_nobodys_job",),
@@ -104,7 +105,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "two_jobs",
         "a run with two jobs does not fail until each is explained",
-        EVIDENCE,
+        SEEN,
         "    select exists (select from onetake.differences d where d.ref = r.ref and d.closed_at is null\n",
         "    select exists (select from onetake.differences d where false\n",
         (PROOF + "test_a_second_answer_is_two_paid_calls_until_it_is_explained",),

@@ -251,6 +251,11 @@ class Desk:
         assert answer["recorded"], answer
         return run_id
 
+    def see(self, run_id: str) -> None:
+        """The provider shows the run's job at its own address."""
+        job_id = self.row(run_id)["job_id"]
+        self.call("attend", run_id=run_id, attend_seconds=1.0, job_id=job_id)
+
     def save(self, run_id: str, job_id: str | None = None) -> Row:
         """Saves the clip of the run's present job, or of the one named."""
         job = job_id or self.call("load_run", run_id=run_id)["job_id"]
@@ -271,7 +276,7 @@ class Desk:
         """With the proof that the ledger asks for, unless the caller brings a token."""
         if expected == "rendering" and "token" not in more:
             job_id = more.setdefault("job_id", self.call("load_run", run_id=run_id)["job_id"])
-            self.call("note_failing", run_id=run_id, job_id=job_id, words="it failed")
+            self.call("note_failing", run_id=run_id, job_id=job_id, words="it failed", seen=True)
             more.setdefault("apart_seconds", 0.0)
         if expected == "uncertain" and reason == "not_made":
             self.write("update onetake.runs set looks_complete = 5 where run_id = %s", run_id)

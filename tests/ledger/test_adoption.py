@@ -14,7 +14,7 @@ SOURCES = ("answer", "list", "person")
 SITUATIONS = (
     *("reserved", "approved", "submitting", "uncertain", "saved", "delivered", "rejected", "canceled"),
     *("rendering by answer", "rendering by list", "rendering by person"),
-    *("parked by answer", "parked by list"),
+    *("parked by answer", "parked by list", "unseen by answer"),
     *("failed before", "failed without job", "failed by list", "failed by answer"),
 )
 WITHOUT_TOKEN = {"reserved", "approved", "rejected", "canceled", "failed before"}
@@ -33,8 +33,10 @@ def bring(desk: Desk, situation: str, user: str) -> str:
     match situation.split():
         case ["rendering", "by", source]:
             return desk.rendering(user, source=source)
-        case ["parked", "by", source]:
+        case ["parked" | "unseen" as seen, "by", source]:
             run_id = desk.rendering(user, source=source)
+            if seen == "parked":
+                desk.see(run_id)
             desk.call("park", run_id=run_id, why="", next_look_at=None)
             return run_id
         case ["failed", "before"]:
@@ -60,7 +62,7 @@ def expected(situation: str, source: str, owner: str) -> str:
     if source == "answer" and situation in WITHOUT_TOKEN:
         return "not_the_winner"
     if owner == "itself":
-        if state in {"rendering", "parked", "saved", "delivered"}:
+        if state in {"rendering", "parked", "unseen", "saved", "delivered"}:
             return "replayed"
         if source == by == "answer":
             return "replayed"
@@ -70,7 +72,9 @@ def expected(situation: str, source: str, owner: str) -> str:
         or situation == "failed without job"
         or (state in {"rendering", "parked"} and by != "answer"),
         "list": situation in {"uncertain", "failed without job"},
-        "person": state == "uncertain" or state.startswith("failed") or (state == "parked" and by != "answer"),
+        "person": state in {"uncertain", "unseen"}
+        or state.startswith("failed")
+        or (state == "parked" and by != "answer"),
     }
     if not accepted[source] or situation == "failed before":
         return "state"

@@ -157,7 +157,7 @@ def test_one_look_at_a_failed_job_ends_nothing(desk: Desk) -> None:
     run_id = desk.rendering(job="job_1")
     proof = {"job_id": "job_1", "apart_seconds": 3600.0}
     assert not ended(desk, run_id, "rendering", "render_failed", **proof), "no look at all"
-    desk.call("note_failing", run_id=run_id, job_id="job_1", words="it failed")
+    desk.call("note_failing", run_id=run_id, job_id="job_1", words="it failed", seen=True)
     desk.write("update onetake.runs set failing_since = failing_since - interval '3000 seconds'")
     assert not ended(desk, run_id, "rendering", "render_failed", **proof), "the first look was too short ago"
     desk.write("update onetake.runs set failing_since = failing_since - interval '600 seconds'")

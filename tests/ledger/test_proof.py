@@ -191,6 +191,7 @@ def test_a_difference_is_closed_by_what_the_ledger_knows_and_opened_again_if_it_
 
 def test_a_second_answer_is_two_paid_calls_until_it_is_explained(desk: Desk) -> None:
     run_id = desk.rendering(job="job_1")
+    desk.see(run_id)
     assert not desk.record(run_id, "job_2")["recorded"]
     assert clean(desk) == (False, "two_paid_calls")
     assert desk.fail(run_id, "rendering", "render_failed")["moved"] is False, "the other job may have its clip"
@@ -202,7 +203,7 @@ def test_a_second_answer_is_two_paid_calls_until_it_is_explained(desk: Desk) -> 
 
 
 def test_a_second_answer_while_in_doubt_is_two_paid_calls_and_becomes_nobodys_job(desk: Desk) -> None:
-    desk.rendering("tg:2", "a grey owl", job="job_1")
+    desk.see(desk.rendering("tg:2", "a grey owl", job="job_1"))
     run_id = desk.submitting()
     assert desk.record(run_id, "job_1")["why"] == "owned"
     desk.doubt(run_id)

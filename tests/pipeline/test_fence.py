@@ -22,6 +22,8 @@ from tests.fixtures import Simulator, open_test_world, quick_waits, wish
 MADE = Answer(200, '{"id": "video_1", "status": "queued"}')
 REFUSED = Answer(400, '{"error": {"message": "no such size"}}')
 
+BUSY = Answer(429, '{"error": {"message": "slow down"}}')
+
 
 @pytest.fixture
 async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[World]:
@@ -73,10 +75,10 @@ async def test_the_configured_providers_rule_for_429_does_not_apply_to_another_p
     async with open_test_world(ledger_dsn, simulator, tmp_path, refuses_429_before_work=True) as world:
         elsewhere = replace(world, shop=replace(world.shop, key_fingerprint="another"))
         row, token = await sent(world, simulator)
-        await fence.book(KeptAnswer(row.run_id, token, Answer(429, "{}")), row, elsewhere)
+        await fence.book(KeptAnswer(row.run_id, token, BUSY), row, elsewhere)
         unclear = await fresh(world, row)
         row, token = await sent(world, simulator, "cli:b")
-        await fence.book(KeptAnswer(row.run_id, token, Answer(429, "{}")), row, world)
+        await fence.book(KeptAnswer(row.run_id, token, BUSY), row, world)
         refused = await fresh(world, row)
 
     assert (unclear.state, unclear.doubt) == (State.UNCERTAIN, "rate_limited")
@@ -111,6 +113,24 @@ async def test_a_clear_no_ends_the_run_whatever_was_believed_meanwhile(
 
     row = await fresh(world, row)
     assert (row.state, row.reason, row.job_id, row.held_microusd) == (State.FAILED, "bad_request", None, 0)
+
+
+async def test_an_error_with_an_id_takes_no_job_from_a_run_that_found_one_meanwhile(
+    world: World, simulator: Simulator
+) -> None:
+    """It may name its request only: no second paid call, and the job stays."""
+    row, token = await sent(world, simulator)
+    await world.ledger.mark_uncertain(row.run_id, "lost", token=token)
+    assert (await world.ledger.record_submission(row.run_id, "video_9", JobSource.LIST)).recorded
+    bare = Answer(200, '{"id": "req_9", "status": "error", "error": {"message": "busy"}}')
+
+    await fence.book(KeptAnswer(row.run_id, token, bare), row, world)
+
+    row = await fresh(world, row)
+    assert (row.state, row.job_id, row.job_source) == (State.RENDERING, "video_9", JobSource.LIST)
+    events = await Operators(world.ledger.rpc).events(row.run_id)
+    assert [event.detail["body"] for event in events if event.outcome == "answer_kept"] == [bare.body]
+    assert await world.ledger.rpc("open_differences", {}) == []
 
 
 async def test_an_unclear_answer_is_kept_on_the_timeline(world: World, simulator: Simulator) -> None:

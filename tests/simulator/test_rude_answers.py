@@ -157,6 +157,30 @@ async def test_a_gateway_may_say_no_after_its_own_tries_made_a_job(provider: Pro
     assert (await provider.books())["totals"]["paid_calls"] == 1
 
 
+@pytest.mark.parametrize(("how", "shown"), [({}, "completed"), ({"word": "failed"}, "failed")])
+async def test_a_refusal_may_be_the_job_that_was_made(provider: Provider, how: dict[str, str], shown: str) -> None:
+    await provider.trouble("create", "job_in_error", status=400, **how)
+    status, video = await provider.buy()
+    (true,) = await provider.truth()
+    assert (status, video["id"], video["status"]) == (400, true["id"], shown)
+
+
+@pytest.mark.parametrize("form", ["", "upper", "bare"])
+async def test_an_answer_may_name_the_clients_key_as_its_job(provider: Provider, form: str) -> None:
+    key = "0d9c4b1e-7a43-4d0e-9f0b-2f0f4a3b5c6d"
+    await provider.trouble("create", "echoes_key", form=form)
+    _, body, _ = await provider.raw("POST", "/v1/videos", json=FOX, headers={"Idempotency-Key": key})
+    assert body["id"] == {"upper": key.upper(), "bare": key.replace("-", "")}.get(form, key)
+    assert (await provider.books())["totals"]["paid_calls"] == 1
+
+
+async def test_a_gateways_error_may_echo_the_id_it_was_asked_for(provider: Provider) -> None:
+    _, video = await provider.buy()
+    await provider.trouble("retrieve", "echo")
+    echo = await provider.seen(video["id"])
+    assert sorted(echo) == ["error", "id", "status"] and (echo["id"], echo["status"]) == (video["id"], "error")
+
+
 async def test_a_status_may_carry_headers_and_half_characters(provider: Provider) -> None:
     await provider.trouble("create", "status", status=503, body="\ud800", headers={"x-why": "tired"})
     status, body, headers = await provider.raw("POST", "/v1/videos", json=FOX)

@@ -63,7 +63,7 @@ async def partner(*replies: Reply) -> AsyncIterator[tuple[Server, VideoProvider]
 
 
 def job(status: str, **more: object) -> Reply:
-    return answer(200, {"id": "v", "status": status, **more})
+    return answer(200, {"id": "v", "object": "video", "status": status, **more})
 
 
 async def waited(
@@ -167,10 +167,20 @@ async def test_only_a_body_that_names_the_job_says_that_it_failed() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("word", ["error", "failed", "expired"])
+async def test_an_error_that_echoes_the_id_it_was_asked_for_does_not_say_that_the_job_failed(word: str) -> None:
+    echo = answer(200, {"id": "v", "status": word, "error": {"message": "upstream request failed"}})
+    async with partner(echo, echo, echo, job("completed")) as (server, provider):
+        assert await waited(provider, Clockwork()) == Rendered(DONE)
+    assert len(server.seen) == 4
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("status", [422, 500])
 async def test_a_job_in_the_body_of_an_error_is_read(status: int) -> None:
     """vLLM-Omni shows a failed job so."""
-    async with partner(answer(status, {"id": "v", "status": "failed", "error": {"message": "oom"}})) as (_, provider):
+    body = {"id": "v", "model": "wan", "status": "failed", "error": {"message": "oom"}, "created_at": 1790000000}
+    async with partner(answer(status, body)) as (_, provider):
         ended = await waited(provider, Clockwork())
     assert isinstance(ended, SaysFailed) and ended.detail == "oom"
 
@@ -182,6 +192,15 @@ async def test_not_found_agrees_with_an_earlier_failure_and_with_nothing_else() 
     async with partner(answer(404)) as (_, provider):
         ended = await waited(provider, Clockwork(), failing="the frame was refused")
     assert isinstance(ended, SaysFailed) and ended.detail == "the frame was refused"
+
+
+@pytest.mark.asyncio
+async def test_past_the_deadline_a_job_that_the_last_look_did_not_find_is_told_from_one_that_renders() -> None:
+    for reply, not_found in ((answer(404), True), (answer(410), True), (answer(500), False), (job("queued"), False)):
+        async with partner(reply) as (_, provider):
+            ended = await waited(provider, Clockwork(), deadline=0)
+            assert isinstance(ended, StillRendering)
+            assert ended.not_found is not_found
 
 
 @pytest.mark.asyncio

@@ -63,7 +63,7 @@ def reason_of(answer: Answer, *, refuses_429: bool = False) -> tuple[type, str]:
         (Answer(200, "[" * 200_000), Unclear, "unreadable"),
         # a clear no
         *[(Answer(status, ERROR), ClearNo, word) for status, word in CLEAR_NO.items()],
-        *[(Answer(status, ""), ClearNo, word) for status, word in CLEAR_NO.items()],
+        *[(Answer(status, ""), Unclear, "refusal_unreadable") for status in CLEAR_NO],
         (Answer(400, MODERATION), ClearNo, "prompt_refused"),
         (Answer(400, '{"error": {"code": "content_policy_violation"}}'), ClearNo, "prompt_refused"),
         # the connection was never made, or nothing was sent
@@ -91,11 +91,11 @@ def test_each_answer_means_one_thing(answer: Answer, meaning: type, word: str) -
 
 
 def test_every_status_is_made_or_a_listed_no_or_unclear() -> None:
-    body = '{"id": "video_1"}'
+    body = '{"id": "video_1", "error": {"message": "no"}, "progress": null}'
     for status in range(100, 600):
         meaning, word = reason_of(Answer(status, body))
         if 200 <= status < 300:
-            assert (meaning, word) == (Made, "video_1")
+            assert (meaning, word) == (Unclear, "unreadable")
         elif status in CLEAR_NO:
             assert (meaning, word) == (ClearNo, CLEAR_NO[status])
         else:
@@ -117,7 +117,10 @@ def test_a_429_is_a_no_only_where_the_provider_refuses_before_work() -> None:
         ('{"detail": [{"loc": ["body", "size"]}]}', '[{"loc": ["body", "size"]}]'),
         ('{"message": "words"}', "words"),
         ('{"error": {"message": "nul \\u0000 and half \\ud83d"}}', "nul  and half "),
-        ("not json", "HTTP 400"),
+        ('{"errors": [{"title": "bad size"}]}', '[{"title": "bad size"}]'),
+        ('{"error": null, "msg": "words"}', "words"),
+        ('{"error_message": "words"}', "words"),
+        ('{"error": {}, "code": "invalid_size"}', "invalid_size"),
         (json.dumps({"error": "x" * 1000}), "x" * 300),
     ],
 )
@@ -285,7 +288,9 @@ def packed(video_id: str, model: str) -> str:
         ('{"data": {"id": "video_1", "status": " Completed "}}', JobStatus.COMPLETED, True),
         ('\ufeff{"id": "video_1", "status": "ready"}', JobStatus.COMPLETED, True),
         ('{"id": "video_1", "status": 2}', JobStatus.UNKNOWN, True),
-        ('{"id": "other", "video_id": "video_1", "status": "failed"}', JobStatus.FAILED, True),
+        ('{"id": "video_1", "video_id": "upstream_7", "status": "failed"}', JobStatus.FAILED, True),
+        ('{"id": null, "video_id": "video_1", "status": "failed"}', JobStatus.FAILED, True),
+        ('{"task_id": "video_1", "video_id": "upstream_7", "status": "completed"}', JobStatus.COMPLETED, False),
         # no id: it may lead to the clip, and ends nothing
         ('{"status": "completed"}', JobStatus.COMPLETED, False),
         ('{"status": "error", "message": "upstream busy"}', JobStatus.FAILED, False),
@@ -303,6 +308,10 @@ def test_a_body_ends_a_run_only_if_it_names_the_job(body: str, status: JobStatus
     "body",
     [
         '{"id": "another", "status": "completed"}',
+        '{"id": "another", "video_id": "video_1", "status": "failed"}',
+        '{"id": 17, "video_id": "video_1", "status": "failed"}',
+        '{"video_id": "another", "status": "failed"}',
+        '{"id": "another", "data": {"id": "video_1", "status": "failed"}}',
         '{"error": {"message": "try later"}}',
         '{"error": {"message": "try later"}, "status": "failed"}',
         '{"code": 500, "data": {"id": "video_1", "status": "failed"}}',
@@ -321,6 +330,8 @@ def test_litellm_packs_the_same_id_anew_in_each_answer() -> None:
     assert not same_job(one, packed("video_2", "a"))
     seen = read_job(json.dumps({"id": other, "status": "failed"}), one)
     assert seen is not None and (seen.job_id, seen.named) == (one, True)
+    foreign = {"id": packed("video_2", "a"), "video_id": "video_1", "status": "failed"}
+    assert read_job(json.dumps(foreign), one) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""What a provider says in words: the JSON of its answers, its errors, and what of them can be kept. Pure."""
+
+import json
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+DETAIL_CHARACTERS_MAX = 300
+FINE_CODES = {"0", "200", "success", "ok", "none"}  # of an envelope; any other tells of an error
+# Where an error says what it is, the usual place first.
+ERROR_FIELDS = ("error", "errors", "detail", "message", "msg", "error_message", "code")
+NOTHING: tuple[object, ...] = (None, "", [], {}, False)
+
+
+def json_object(body: str) -> dict[str, Any]:
+    """The object in a body; an empty one if there is none. A byte order mark is no part of it."""
+    try:
+        value = json.loads(body.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def error_words(body: str) -> str:
+    """The provider's own words, in whichever of the usual shapes they come."""
+    error = _said_error(json_object(body))
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("code") or ""
+    return storable(error if isinstance(error, str) else json.dumps(error))
+
+
+def is_error_form(body: str) -> bool:
+    """Whether a body is a provider's error: a JSON object that says something in one of the usual fields.
+
+    A proxy's page, plain text and an empty body are not: whoever sent them may stand before a job that was made.
+    """
+    return _said_error(json_object(body)) != ""
+
+
+def _said_error(answer: Mapping[str, Any]) -> object:
+    """What the first of the usual fields says; an empty text if none says anything."""
+    return next((answer[name] for name in ERROR_FIELDS if _says_something(answer.get(name))), "")
+
+
+def _says_something(value: object) -> bool:
+    """Not `null`, `{}`, `false`, nor a code or word by which an envelope calls itself fine."""
+    if isinstance(value, dict | list):
+        return any(each not in NOTHING for each in (value.values() if isinstance(value, dict) else value))
+    if isinstance(value, bool) or value is None:
+        return False
+    return str(value).strip().lower() not in FINE_CODES | {""}
+
+
+def storable(words: str, characters_max: int = DETAIL_CHARACTERS_MAX) -> str:
+    """Without what PostgreSQL cannot store and JSON can carry: NUL, and halves of surrogate pairs."""
+    kept = (c for c in words if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"})
+    return "".join(kept)[:characters_max]

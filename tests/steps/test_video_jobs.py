@@ -1,0 +1,66 @@
+"""What of a job's body describes it, and what may be an echo of the id that was asked for (rule 1)."""
+
+import json
+from typing import Any
+
+import pytest
+
+from steps.generate_video import failure_of
+from steps.video_jobs import read_job
+
+ECHO = {"id": "v", "status": "failed", "error": {"message": "upstream request failed"}}
+
+
+@pytest.mark.parametrize(
+    ("shown", "described"),
+    [
+        ({}, False),
+        ({"object": "video"}, True),
+        ({"object": "video.generation"}, True),
+        ({"object": "Video"}, True),
+        ({"object": "error"}, False),
+        ({"object": "videos"}, False),
+        ({"object": None, "model": None, "prompt": "", "created_at": None}, False),
+        ({"created_at": 1_790_000_000}, True),
+        ({"created_at": "2026-11-01T00:00:00Z"}, True),
+        ({"model": "sora-2"}, True),
+        ({"prompt": "a paper boat"}, True),
+        ({"seconds": "8"}, True),
+        ({"size": "720x1280"}, True),
+        ({"progress": 0}, True),
+        ({"completed_at": 1_790_000_000}, True),
+        ({"expires_at": 1_790_000_000}, True),
+        ({"request_id": "req_9", "trace_id": "t", "message": "x", "code": 0}, False),
+    ],
+)
+def test_a_failure_counts_only_from_a_body_that_describes_the_job(shown: dict[str, Any], described: bool) -> None:
+    for body in (ECHO | shown, {"code": 0, "data": ECHO | shown}, ECHO | shown | {"status": "expired"}):
+        job = read_job(json.dumps(body), "v")
+        assert job is not None and job.named
+        assert job.described is described
+        assert (failure_of(job) is not None) is described
+
+
+def test_a_body_that_describes_the_job_in_another_object_does_not_describe_ours() -> None:
+    job = read_job(json.dumps(ECHO | {"request": {"model": "sora-2", "seconds": 8}}), "v")
+    assert job is not None and not job.described
+
+
+@pytest.mark.parametrize(
+    ("body", "exists"),
+    [
+        ({"id": "v", "status": "queued"}, True),
+        ({"id": "v", "status": "completed"}, True),
+        ({"id": "v", "status": "failed"}, False),
+        ({"id": "v", "status": "post_processing"}, False),
+        ({"id": "v", "status": "post_processing", "progress": 0}, True),
+        ({"id": "v", "object": "video", "status": "failed"}, True),
+        ({"object": "video", "status": "queued"}, False),
+    ],
+)
+def test_a_job_exists_if_it_is_described_or_called_under_way_or_done_under_its_own_id(
+    body: dict[str, Any], exists: bool
+) -> None:
+    job = read_job(json.dumps(body), "v")
+    assert job is not None
+    assert job.exists is exists
