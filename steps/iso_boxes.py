@@ -17,7 +17,7 @@ from typing import BinaryIO
 from steps.media import Broken, Cut
 
 HEADER_BYTES, LARGE_HEADER_BYTES = 8, 16
-CHILDREN_MAX = 10_000  # of one box; more are not read
+PARTS_MAX = 1_000  # of one box; more are not read
 TRACKS_MAX = 64
 INDEX_BYTES_MAX = 64_000_000  # a hundred times what an hour of video needs
 BLOCK_NUMBERS = 12_000  # at a time; rows of 1, 2, 3 or 4 numbers fit without a rest
@@ -81,7 +81,7 @@ def is_large(file: BinaryIO, box: Box) -> bool:
 
 
 def inside(file: BinaryIO, parent: Box) -> Iterator[Box]:
-    return boxes(file, parent.start, parent.end, CHILDREN_MAX)
+    return boxes(file, parent.start, parent.end, PARTS_MAX)
 
 
 def tracks(file: BinaryIO, moov: Box) -> list[Box]:

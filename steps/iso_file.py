@@ -14,12 +14,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import BinaryIO
 
-from steps.iso_boxes import CHILDREN_MAX, Box, boxes, inside, is_large, payload
+from steps.iso_boxes import Box, boxes, inside, is_large, payload
 from steps.iso_fragments import read_fragments
 from steps.iso_tables import missing_samples
 from steps.media import SIDE_PIXELS_MAX, Broken, Outline, check_end, length, side
 
 BOXES_MAX = 100_000  # at the top: an hour of one-second fragments has 7,200
+CHILDREN_MAX = 10_000  # in the index, all levels together
 FIRST = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})  # QuickTime is older than `ftyp`
 QUICKTIME = b"qt  "
 NOT_KNOWN = (2**32 - 1, 2**64 - 1)  # a length that the header leaves open
