@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO
 
-from steps.media import Broken
+from steps.media import Broken, Cut
 
 HEADER_BYTES, LARGE_HEADER_BYTES = 8, 16
-CHILDREN_MAX = 10_000  # of one box; more are not read
+PARTS_MAX = 1_000  # of one box; more are not read
 TRACKS_MAX = 64
 INDEX_BYTES_MAX = 64_000_000  # a hundred times what an hour of video needs
 BLOCK_NUMBERS = 12_000  # at a time; rows of 1, 2, 3 or 4 numbers fit without a rest
@@ -57,13 +57,13 @@ def _box(file: BinaryIO, at: int, end: int) -> Box:
     head = HEADER_BYTES
     if stated == 1:
         if len(header) < LARGE_HEADER_BYTES:
-            raise Broken(f"cut short inside a box at {at}")
+            raise Cut(f"cut short inside a box at {at}")
         head, stated = LARGE_HEADER_BYTES, struct.unpack(">Q", header[HEADER_BYTES:])[0]
     stop = at + stated if stated else end
     if stop < at + head:
         raise Broken(f"a box of impossible length at {at}")
     if stop > end:
-        raise Broken(f"cut short: {end} bytes of at least {stop}")
+        raise Cut(f"cut short: {end} bytes of at least {stop}")
     return Box(kind, at + head, stop, open=stated == 0)
 
 
@@ -81,7 +81,7 @@ def is_large(file: BinaryIO, box: Box) -> bool:
 
 
 def inside(file: BinaryIO, parent: Box) -> Iterator[Box]:
-    return boxes(file, parent.start, parent.end, CHILDREN_MAX)
+    return boxes(file, parent.start, parent.end, PARTS_MAX)
 
 
 def tracks(file: BinaryIO, moov: Box) -> list[Box]:

@@ -14,12 +14,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import BinaryIO
 
-from steps.iso_boxes import CHILDREN_MAX, Box, boxes, is_large, payload
+from steps.iso_boxes import Box, boxes, inside, is_large, payload
 from steps.iso_fragments import read_fragments
 from steps.iso_tables import missing_samples
-from steps.media import SIDE_PIXELS_MAX, Broken, Outline, length, side
+from steps.media import SIDE_PIXELS_MAX, Broken, Outline, check_end, length, side
 
 BOXES_MAX = 100_000  # at the top: an hour of one-second fragments has 7,200
+CHILDREN_MAX = 10_000  # in the index, all levels together
 FIRST = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})  # QuickTime is older than `ftyp`
 QUICKTIME = b"qt  "
 NOT_KNOWN = (2**32 - 1, 2**64 - 1)  # a length that the header leaves open
@@ -32,8 +33,8 @@ def read(file: BinaryIO, size: int, *, transfer_complete: bool) -> tuple[bytes |
     ftyp = next((box for box in top if box.type == b"ftyp"), None)
     brand = payload(file, ftyp, 4) if ftyp else None
     moov = next(box for box in top if box.type == b"moov")
-    if moov.open:  # it ends with the file, so a box in it that runs on was cut
-        list(boxes(file, moov.start, moov.end, CHILDREN_MAX))
+    if moov.open:
+        check_end(inside(file, moov))
     fragments = read_fragments(file, size, top, moov)
     if missing := fragments.missing or missing_samples(file, size, top, moov):
         raise Broken(missing)
@@ -68,10 +69,10 @@ def _outline(file: BinaryIO, moov: Box) -> Outline:
         if part.type == b"mvhd":
             ticks, scale = _duration(file, part)
         elif part.type in {b"trak", b"mvex"}:
-            inside = list(boxes(file, part.start, part.end, left))
-            left -= len(inside)
-            sizes += [_shown(file, box) for box in inside if box.type == b"tkhd"]
-            fragments_ticks += sum(_fragments(file, box) for box in inside if box.type == b"mehd")
+            children = list(boxes(file, part.start, part.end, left))
+            left -= len(children)
+            sizes += [_shown(file, box) for box in children if box.type == b"tkhd"]
+            fragments_ticks += sum(_fragments(file, box) for box in children if box.type == b"mehd")
     width, height = (side(pixels) for pixels in max(sizes, key=lambda both: both[0] * both[1]))
     seconds = length((ticks or fragments_ticks) / scale) if scale else None
     return Outline(width, height, seconds) if width and height else Outline(seconds=seconds)

@@ -1,6 +1,7 @@
 """What the readers of media files share: bounds, and the word for a file that breaks its own format. Pure."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 SIDE_PIXELS_MAX = 16_384
@@ -9,6 +10,10 @@ SECONDS_MAX = 86_400.0
 
 class Broken(Exception):
     """The file breaks its format, or ends before it should."""
+
+
+class Cut(Broken):
+    """Something in the file ends past the file's end."""
 
 
 @dataclass(frozen=True)
@@ -27,3 +32,14 @@ def side(pixels: int) -> int | None:
 def length(seconds: float) -> float | None:
     """To the millisecond; None for one that no film has."""
     return round(seconds, 3) if math.isfinite(seconds) and 0.0005 < seconds <= SECONDS_MAX else None
+
+
+def check_end(parts: Iterable[object]) -> None:
+    """Walks through what runs to the end of the file. Raises Cut; a part that cannot be read proves nothing."""
+    try:
+        for _ in parts:
+            pass
+    except Cut:
+        raise
+    except Broken:
+        return

@@ -202,6 +202,8 @@ class VideoProvider:
     def _read_error(self, error: Exception) -> ReadError:
         if isinstance(error, TimeoutError):
             return ReadError(None, "no whole answer in time")  # the client's own timeouts begin anew with every byte
+        if isinstance(error, httpx2.InvalidURL):
+            return ReadError(None, "the clip's address cannot be read")
         if isinstance(error, ValueError):  # an id or a key that no request can carry; its words would show the key
             return ReadError(None, f"{type(error).__name__} in the request")
         if isinstance(error, APIStatusError):

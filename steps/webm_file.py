@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from steps.media import Broken, Outline, length, side
+from steps.media import Broken, Cut, Outline, check_end, length, side
 
 MAGIC = b"\x1a\x45\xdf\xa3"
 ELEMENTS_MAX = 10_000  # on each level
@@ -43,7 +43,10 @@ def read(file: BinaryIO, size: int, *, transfer_complete: bool) -> Outline:
         raise Broken("cut short: it has no segment")
     if segment.open and not transfer_complete:
         raise Broken("its segment has no length, and the transfer may have been cut")
-    return _outline(file, segment)
+    outline = _outline(file, segment)
+    if segment.open:
+        check_end(_inside(file, segment))
+    return outline
 
 
 def _outline(file: BinaryIO, segment: Element) -> Outline:
@@ -99,13 +102,13 @@ def _elements(file: BinaryIO, start: int, end: int) -> Iterator[Element]:
         size_bytes = _width(header, id_bytes, 8)
         head = id_bytes + size_bytes
         if len(header) < head:
-            raise Broken(f"cut short at {at}")
+            raise Cut(f"cut short at {at}")
         mask = (1 << 7 * size_bytes) - 1
         stated = int.from_bytes(header[id_bytes:head]) & mask
         is_open = stated == mask
         stop = end if is_open else at + head + stated
         if stop > end:
-            raise Broken(f"cut short: {end} bytes of at least {stop}")
+            raise Cut(f"cut short: {end} bytes of at least {stop}")
         yield Element(int.from_bytes(header[:id_bytes]), at + head, stop, is_open)
         at = stop
     if at != end:
@@ -115,7 +118,7 @@ def _elements(file: BinaryIO, start: int, end: int) -> Iterator[Element]:
 def _width(header: bytes, at: int, at_most: int) -> int:
     """How many bytes a number of variable length takes: one more than the zero bits before its first one."""
     if at >= len(header):
-        raise Broken("cut short inside an element")
+        raise Cut("cut short inside an element")
     found = 9 - header[at].bit_length()
     if found > at_most:
         raise Broken("bytes that are no element")

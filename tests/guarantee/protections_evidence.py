@@ -106,8 +106,8 @@ EVIDENCE_MUTANTS = (
         "whole",
         "a clip is whole only if its boxes end where the file ends",
         "steps/iso_boxes.py",
-        "    if stop > end:\n        raise Broken(",
-        "    if stop > end and kind != b'mdat':\n        raise Broken(",
+        "    if stop > end:\n        raise Cut(",
+        "    if stop > end and kind != b'mdat':\n        raise Cut(",
         ("tests/steps/test_clip_file.py::test_what_is_no_whole_clip_says_why",),
     ),
     Mutant(
@@ -157,6 +157,14 @@ EVIDENCE_MUTANTS = (
         "    if moov.open:",
         "    if False:",
         (TABLES + "test_an_index_that_runs_to_the_end_of_the_file_is_cut_if_a_box_in_it_is",),
+    ),
+    Mutant(
+        "live_clusters",
+        "a live clip is cut if one of its clusters is",
+        "steps/webm_file.py",
+        "    if segment.open:\n        check_end",
+        "    if False:\n        check_end",
+        ("tests/steps/test_clip_file.py::test_a_live_clip_is_cut_if_one_of_its_clusters_is",),
     ),
     Mutant(
         "promised_length",

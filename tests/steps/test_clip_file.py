@@ -162,3 +162,14 @@ def test_another_length_or_shape_is_not_what_was_ordered(
     width: int | None, height: int | None, seconds: float | None, same: bool
 ) -> None:
     assert as_ordered(Facts(Kind.MP4, width, height, seconds), 8, "720x1280") is same
+
+
+def test_a_live_clip_is_cut_if_one_of_its_clusters_is(tmp_path: Path) -> None:
+    """Its segment states no length; the parts in it do."""
+    cluster = element(0x1F43B675, b"p" * 50)
+    content = webm(live=True) + cluster * 3
+    assert isinstance(read(content, tmp_path), Facts)
+    assert isinstance(read(content + b"\0", tmp_path), Facts), "what cannot be read proves nothing"
+    for left in (1, 30, len(cluster) - 1):
+        found = read(content[: left - len(cluster)], tmp_path)
+        assert isinstance(found, NotAClip) and found.why.startswith("cut short"), left

@@ -23,6 +23,7 @@ async def test_a_clip_behind_a_redirect_to_nowhere_can_be_fetched_again(location
     async with partner(in_turn(answer(302, "", location=location))) as (_, provider):
         got = await provider.content("v", tmp_path / "clip.part")
     assert isinstance(got, ReadError)
+    assert got.detail.startswith("the clip's ")
 
 
 @pytest.mark.asyncio
