@@ -69,6 +69,9 @@ async def look_up(run: Run, job_id: str, shop: Shop | None) -> Job | NotSeen | C
         return NotSeen(Unseen.UNREAD, f"the job could not be looked up ({seen.detail})", seen.detail)
     if not seen.named:
         return NotSeen(Unseen.UNNAMED, f"the provider's answer does not name the job {job_id}")
+    if not seen.exists:  # a gateway's error repeats whatever id it was asked for
+        words = f"the provider's answer repeats the id {job_id} and shows no job ({seen.error or seen.word})"
+        return NotSeen(Unseen.UNNAMED, words)
     parts = differs(seen, run.order()) if run.improved_prompt is not None else frozenset()
     return Contradicts(seen, parts) if parts else seen
 

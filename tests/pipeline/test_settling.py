@@ -38,3 +38,17 @@ async def test_a_job_that_a_person_names_is_taken_only_as_the_provider_shows_it_
     assert isinstance(insisted, Found) and insisted.recorded.recorded
     row = await fresh(world, row)
     assert (row.state, row.job_id) == (State.RENDERING, other)
+
+
+async def test_an_error_that_repeats_the_id_shows_no_job_to_a_person(world: World, simulator: Simulator) -> None:
+    row, token = await sent(world, simulator)
+    await world.ledger.mark_uncertain(row.run_id, "lost", token=token)
+    operators, row = Operators(world.ledger.rpc), await fresh(world, row)
+    job = simulator.control("POST", "/_sim/jobs", {"prompt": row.improved_prompt, "seconds": row.seconds})["id"]
+    simulator.trouble("retrieve", "echo")
+
+    echo = await settle_found(row, job, "op", None, operators, world.shop)
+    assert isinstance(echo, NotSeen) and echo.why is Unseen.UNNAMED
+    assert "upstream request failed" in echo.words
+    shown = await settle_found(row, job, "op", None, operators, world.shop)
+    assert isinstance(shown, Found) and shown.recorded.recorded
