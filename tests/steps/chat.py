@@ -31,7 +31,7 @@ def completion(content: Any, *, refusal: str | None = None, finish: str = "stop"
 
 @asynccontextmanager
 async def text_model(*replies: Reply) -> AsyncIterator[tuple[Server, TextModelClient]]:
-    async with scripted(in_turn(*replies)) as server, open_text_model(server.url, KEY, 2) as client:
+    async with scripted(in_turn(*replies)) as server, open_text_model(server.url, KEY, 60) as client:
         yield server, client
 
 

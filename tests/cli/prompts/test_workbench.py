@@ -290,7 +290,7 @@ async def test_vcr_itself_replays_a_recorded_case(bench: Bench) -> None:
     found = survey(bench)
     [entry] = [entry for entry in found.entries if entry.case.name == "boat_es"]
     with open_cassette(found.shelf.path(entry.key)) as cassette:
-        async with open_text_model(REPLAY_URL, "test-key", 5) as client:
+        async with open_text_model(REPLAY_URL, "test-key", 60) as client:
             prompt, template = str(entry.case.input["prompt"]), found.templates["validate_prompt"]
             brief, _ = await validate_prompt(prompt, "es", 8, template, client, "gpt-6-luna")
         assert isinstance(brief, Brief)
