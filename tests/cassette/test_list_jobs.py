@@ -26,7 +26,9 @@ async def test_a_list_over_two_pages_shows_every_job_newest_first(talk: Talk, mo
                 *talk.shape,
                 "multipart",
             )
-            made = read_answer(await provider.post(order, lambda: None), refuses_429=False)
+            answer = await provider.post(order, lambda: None)
+            assert answer.status == 200
+            made = read_answer(answer, refuses_429=False)
             assert isinstance(made, Made)
             assert made.job.status.value in {"queued", "in_progress"}
             assert (made.job.prompt, made.job.model, made.job.seconds, made.job.size) == (

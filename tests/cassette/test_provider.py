@@ -145,7 +145,9 @@ async def test_sparse_answers_are_enough_to_come_back_for_the_clip(talk: Talk, t
     wanted = order(talk)
     try:
         async with open_provider(talk.video_url, talk.video_key) as provider:
-            read = read_answer(await buy(talk, provider, wanted), refuses_429=False)
+            answer = await buy(talk, provider, wanted)
+            assert answer.status == 200
+            read = read_answer(answer, refuses_429=False)
             assert isinstance(read, Made)
             assert (read.job.prompt, read.job.seconds, read.job.size) == (None, None, None)
             look = await provider.job(read.job.job_id)

@@ -160,10 +160,12 @@ async def test_a_failed_render_is_told_in_the_providers_words() -> None:
 @pytest.mark.asyncio
 async def test_only_a_body_that_names_the_job_says_that_it_failed() -> None:
     busy = answer(200, {"status": "error", "message": "upstream busy"})
-    other = answer(200, {"id": "w", "status": "failed"})
-    async with partner(busy, other, answer(500, {"status": "failed"}), job("completed")) as (server, provider):
+    nameless = answer(200, {"object": "video", "model": "wan", "status": "failed"})
+    other = answer(200, {"id": "w", "object": "video", "status": "failed"})
+    errors = [busy, nameless, other, answer(500, {"object": "video", "status": "failed"})]
+    async with partner(*errors, job("completed")) as (server, provider):
         assert await waited(provider, Clockwork()) == Rendered(DONE)
-    assert len(server.seen) == 4
+    assert len(server.seen) == 5
 
 
 @pytest.mark.asyncio
