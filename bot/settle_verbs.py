@@ -161,7 +161,28 @@ async def not_charged(office: Office, run: Run, why: str | None = None, *, early
         )
     if settled.why == "changed":
         return more_is_known(words, run.ref)
+    if settled.why == "shown":
+        return _shown(run, settled.shown, words)
     return _early(run, settled.until, words) if settled.why == "early" else _not_open(fresh, words)
+
+
+def _shown(run: Run, status: str | None, words: Words) -> Markup:
+    insist = _early_command(words, run)
+    if status is None:
+        return words(
+            "The provider's list shows a job that may be the order of {ref}. Nothing was changed. If the provider's "
+            "books show that it is another's, send {command}.",
+            ref=run.ref,
+            command=insist,
+        )
+    return words(
+        "The provider shows job {job} of {ref} as {status}. Nothing was changed. If its books show that it is not "
+        "charged, send {command}.",
+        job=code(run.job_id or ""),
+        ref=run.ref,
+        status=status,
+        command=insist,
+    )
 
 
 def _early(run: Run, until: datetime | None, words: Words) -> Markup:

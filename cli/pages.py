@@ -20,7 +20,14 @@ from pipeline.amounts import ago, usd
 from pipeline.clips import facts_of
 from pipeline.numbers import cached_calls, numbers, tool_calls
 from pipeline.operators import Event, Period, Stats
-from pipeline.operators_words import NOT_CLEAN, SEEMS_FAILED, kept_answer_words, look_words
+from pipeline.operators_words import (
+    NOT_CLEAN,
+    SEEMS_FAILED,
+    kept_answer_words,
+    look_words,
+    proposed_words,
+    unfetched_words,
+)
 from pipeline.receipt import receipt
 from pipeline.records import Run, State
 from pipeline.watch import CleanDay, Metrics
@@ -129,7 +136,9 @@ def _facts(run: Run, events: Sequence[Event]) -> list[tuple[str, str]]:
         ("cost", cost_words(run)),
         ("job", f"{run.job_id} (by {run.job_source})" if run.job_id else None),
         ("provider says", _provider_says(run)),
-        ("last look", look_words(run) if run.in_doubt else None),
+        ("last look", look_words(run) if run.in_doubt or run.parked else None),
+        ("may be job", proposed_words(events) if run.in_doubt else None),
+        ("not fetched", unfetched_words(events) if run.file is None else None),
         *(("kept answer", kept_answer_words(event.detail)) for event in events if event.outcome == KEPT_ANSWER),
         ("file", run.file),
         ("clip", in_words(facts_of(run)) if run.clip_kind else None),

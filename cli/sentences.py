@@ -217,19 +217,30 @@ def in_doubt(run: Run) -> str:
             f"and decide: `onetake settle {run.ref} --job ID` or `onetake settle {run.ref} --not-charged`."
         )
     if run.parked:
-        took = lasting(run.age(run.rendering_at).total_seconds())
-        if run.look_says == "job_unknown":
-            return (
-                f"Run {run.ref} has no video after {took}: the provider's answer named {run.job_id}, but the provider "
-                f"does not know it. {held} {see}, look into the provider's books, and decide: "
-                f"`onetake settle {run.ref} --job ID` or `onetake settle {run.ref} --not-charged`."
-            )
-        return (
-            f"Run {run.ref} has no video after {took}. {held} {see}. If `onetake check` finds another key, another "
-            f"provider or a full disk, mend that first: the video may be ready. `onetake settle {run.ref} --job "
-            f"{run.job_id}` looks for it again, `onetake settle {run.ref} --not-charged` gives it up."
-        )
+        return _parked(run, held, see)
     return f"Run {run.ref} waits: {STATE_WORDS[run.state]}. {held} {see}."
+
+
+def _parked(run: Run, held: str, see: str) -> str:
+    """A run whose job came to no end in time."""
+    late = f"Run {run.ref} has no video after {lasting(run.age(run.rendering_at).total_seconds())}"
+    if run.look_says == "job_unknown":
+        return (
+            f"{late}: the provider's answer named {run.job_id}, but the provider does not know it. {held} {see}, look "
+            f"into the provider's books, and decide: `onetake settle {run.ref} --job ID` or `onetake settle {run.ref} "
+            "--not-charged`."
+        )
+    if run.look_says == "job_gone":
+        return (
+            f"{late}: the provider does not know its job {run.job_id} any more; it may have lost it. {held} {see}, "
+            f"look into the provider's books, and decide: `onetake settle {run.ref} --not-charged`, or `onetake settle "
+            f"{run.ref} --job {run.job_id}` to look once more."
+        )
+    return (
+        f"{late}. {held} {see}. If `onetake check` finds another key, another provider or a full disk, mend that "
+        f"first: the video may be ready. `onetake settle {run.ref} --job {run.job_id}` looks for it again, "
+        f"`onetake settle {run.ref} --not-charged` gives it up."
+    )
 
 
 def other_provider(run: Run, base_url: str) -> str:

@@ -58,8 +58,8 @@ async def settle_not_charged(ref: str, why: str | None, *, early: bool) -> Exit:
     if settled.settled:
         typer.echo(sentences.ending(run))
         return Exit.DONE
-    early_words = f"{settling.early_words(run, settled.until)} {EARLY}"
-    typer.echo(early_words if settled.why == "early" else why_not_settled(run, settled.why))
+    early_words = f"{settling.early_words(run, settled)} {EARLY}"
+    typer.echo(early_words if settled.why in settling.NOT_YET else why_not_settled(run, settled.why))
     return Exit.ENDED_OTHERWISE
 
 

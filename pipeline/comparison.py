@@ -223,7 +223,8 @@ def _of_unexplained(
             words = f"run {run.ref} has job {run.job_id}, and {job.job_id} is its order as well: two paid calls"
             return _about(Kind.TWO_PAID_CALLS, words, run, job.job_id)
     maybe = [run for run in (*open_runs, *owners) if could_be(job, run.order(), faithful)]
-    if job.prompt is None and (seconds := [run for run in maybe if run.job_id and _exists(run, both)]):
+    doubts = [run for run in maybe if run.job_id is None]
+    if job.prompt is None and not doubts and (seconds := [run for run in maybe if run.job_id and _exists(run, both)]):
         run = min(seconds, key=lambda run: _distance(job, run))
         words = f"no run owns job {job.job_id}, which shows no prompt: it may be a second one of run {run.ref}"
         return _about(Kind.PERHAPS_TWO_PAID_CALLS, words, run, job.job_id)
@@ -231,7 +232,8 @@ def _of_unexplained(
     if old and not maybe:
         return None  # somebody else's, and of an earlier audit
     what = f"{job.model or 'a model'}, {job.seconds or '?'} s"
-    perhaps = f"; it may be the order of run {maybe[0].ref}" if maybe else ""
+    nearest = min(doubts or maybe, key=lambda run: _distance(job, run), default=None)
+    perhaps = f"; it may be the order of run {nearest.ref}" if nearest else ""
     words = f"no run owns job {job.job_id} ({what}){perhaps}"
     return Difference(Kind.JOB_WITHOUT_RUN, words, None, job.job_id, could_be_ours=bool(maybe))
 

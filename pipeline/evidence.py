@@ -101,10 +101,10 @@ class Absent:
 
 @dataclass(frozen=True)
 class InDoubt:
-    """`why`: a stable word. `candidates`: jobs that could be the run's; they start the count of looks again."""
+    """`why`: a stable word. `candidates`: ids of jobs that could be the run's; they start the count of looks again."""
 
     why: str
-    candidates: int = 0
+    candidates: tuple[str, ...] = ()
 
 
 Verdict = Adopt | Absent | InDoubt
@@ -174,7 +174,7 @@ def judge(run: Run, look: Look, books: Books, facts: ListFacts, patience: Patien
     if job := _only_one_it_can_be(run, look, books, facts, patience):
         return Adopt(((run.run_id, job.job_id),))
     if candidates := candidates_for(run, look, books, patience):
-        return InDoubt(_why_not_adopted(run, look, candidates), len(candidates))
+        return InDoubt(_why_not_adopted(run, look, candidates), tuple(job.job_id for job in candidates))
     why = _why_absence_proves_nothing(run, look, books, facts, patience)
     return InDoubt(why) if why else Absent()
 

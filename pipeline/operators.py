@@ -144,13 +144,15 @@ class Stats:
 @dataclass(frozen=True)
 class Settled:
     """`why` not: `state` (the run was not in doubt or parked), `changed` (it is not as it was shown any more), `early`
-    (its job may still turn up, `until` then), `bought_again` or `fetched` (it cannot be taken back any more).
+    (its job may still turn up, `until` then), `shown` (the provider shows its own job, as `shown`, or one that may be),
+    `bought_again` or `fetched` (it cannot be taken back any more).
     """
 
     settled: bool
     state: State | None = None
     why: str | None = None
     until: datetime | None = None
+    shown: str | None = None
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,18 @@ LOOKS: Mapping[str, str] = {
     "no_witness_after": "the list shows no job of ours from after it; the next video you buy may prove it",
 }
 
+# What the last look at the job of a parked run says.
+PARKED: Mapping[str, str] = {
+    "job_unknown": "the provider does not know the job that its answer named",
+    "job_gone": "the provider does not know the job any more",
+    "job_unreadable": "the job cannot be read",
+    "render_deadline": "the job is rendering still",
+    "content_unreadable": "the video cannot be fetched",
+    "two_jobs": "the job failed, and a second one of this order is unexplained",
+    "provider_not_configured": "it was ordered from another provider or key than the settings name",
+    "disk_full": "the disk is full",
+}
+
 # Why it is not said that the last day was without a duplicate.
 NOT_CLEAN: Mapping[str | None, str] = {
     "two_paid_calls": "no: one run has two paid calls; explain or settle the second job",
@@ -62,6 +74,7 @@ INCOMPLETE: Mapping[str, str] = {
     "list_hides_jobs": "it does not show all jobs, says models.toml",
     "unreadable_row": "it has a row that cannot be read",
     "list_out_of_order": "it is not in the order in which our jobs were sent",
+    "last_id_is_not_the_last_row": "its pages do not follow on each other",
     "times_not_true": "it shows our jobs at times that cannot be",
 }
 
@@ -69,6 +82,8 @@ INCOMPLETE: Mapping[str, str] = {
 def incomplete_words(why: str) -> str:
     """`list_unreadable: Error code: 503 - {...}` -> `it could not be read: HTTP 503`."""
     word, _, detail = why.partition(": ")
+    if word == "list_says_more":
+        return f"it came with `{detail}` beside its rows, so it may not be whole"
     if word != "list_unreadable":
         return INCOMPLETE.get(why, why)
     code = re.match(r"Error code: (\d+)", detail)
@@ -160,9 +175,26 @@ def why_not_settled(run: Run, why: str | None = None) -> str:
     )
 
 
+def proposed_words(events: Sequence[Event]) -> str:
+    """Ids of the jobs that the last look through the list showed and that may be the run's; empty if there are none."""
+    last = next((event for event in reversed(events) if "proposed" in event.detail), None)
+    return ", ".join(last.detail["proposed"]) if last is not None else ""
+
+
+def unfetched_words(events: Sequence[Event]) -> str:
+    """What the provider last said instead of giving the video or the job; empty if it never refused."""
+    last = next((event for event in reversed(events) if event.outcome == "not_fetched"), None)
+    if last is None:
+        return ""
+    status, words = last.detail.get("status"), str(last.detail.get("words") or "")
+    return f"HTTP {status}: {words}" if status and str(status) not in words else words
+
+
 def look_words(run: Run) -> str:
-    """Why the last look through the provider's list settled nothing; empty before the first."""
+    """Why the last look, through the list or at a parked run's job, settled nothing; empty before the first."""
     says = run.look_says or ""
+    if run.state is State.RENDERING:
+        return PARKED.get(says, "") if run.parked else ""
     return LOOKS.get(says) or (f"the list {incomplete_words(says).removeprefix('it ')}" if says else "")
 
 

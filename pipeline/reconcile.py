@@ -16,6 +16,7 @@ from pipeline.world import World
 from steps.list_jobs import Look, look
 
 # A look that proves nothing only because of this is worth repeating at the usual distance, also when parked.
+PROPOSED_MAX = 5  # ids of jobs that a person is shown to choose from
 WORTH_WAITING_FOR = frozenset({"too_early", "no_witness_after"})
 
 
@@ -55,16 +56,20 @@ async def _look_through_list(run: Run, world: World) -> Run:
         for run_id, job_id in verdict.pairs:
             await world.ledger.record_submission(run_id, job_id, JobSource.LIST)
         return await fence.reload(run, world)
-    says = verdict.why if isinstance(verdict, InDoubt) else "absent"
+    says, candidates = (verdict.why, verdict.candidates) if isinstance(verdict, InDoubt) else ("absent", ())
     counted = replace(run, looks_complete=run.looks_complete + isinstance(verdict, Absent))
     run = await world.ledger.record_look(
         run.run_id,
         counts=isinstance(verdict, Absent),
-        candidates=verdict.candidates if isinstance(verdict, InDoubt) else 0,
+        candidates=len(candidates),
         running_shown=evidence.shows_running(seen, books.owned),
         says=says,
         next_look_at=next_look(counted, world, says),
-        detail={"jobs": len(seen.jobs), "why_incomplete": seen.why_incomplete},
+        detail={
+            "jobs": len(seen.jobs),
+            "why_incomplete": seen.why_incomplete,
+            "proposed": list(candidates[:PROPOSED_MAX]),
+        },
     )
     return await _end_or_park(run, says, world)
 

@@ -42,8 +42,8 @@ async def wait_and_save(run: Run, caption: asyncio.Task[Run], world: World) -> R
             return await _fetch_rendered(run, job, caption, world)
         case SaysFailed(job=job, detail=detail):
             return await _check_failure(run, job, detail, caption, world)
-        case StillRendering(job=job, not_found=not_found):
-            return await _past_deadline(run, job, caption, world, not_found=not_found)
+        case StillRendering():
+            return await _past_deadline(run, ended, caption, world)
 
 
 async def _wait(run: Run, world: World) -> Rendered | SaysFailed | StillRendering:
@@ -148,21 +148,27 @@ async def _end(run: Run, job: Job, words: str, world: World) -> Run:
             return await world.ledger.park(run.run_id, "two_jobs", next_look(fresh, world))
 
 
-async def _past_deadline(
-    run: Run, job: Job | None, caption: asyncio.Task[Run], world: World, *, not_found: bool
-) -> Run:
+async def _past_deadline(run: Run, last: StillRendering, caption: asyncio.Task[Run], world: World) -> Run:
     """The deadline passed without a word that ends it: the clip itself is asked for before anything is parked."""
     fresh = await fence.reload(run, world)
     if fresh.state is not State.RENDERING or fresh.job_id is None:
         return fresh
+    job = last.job
     if job is None or job.job_id != fresh.job_id:
         job = Job(fresh.job_id, JobStatus.UNKNOWN, named=False)
     got = await _fetch(fresh, job, caption, world)
     if isinstance(got, Run):
         return got
     fresh = await fence.reload(fresh, world)
-    why = "job_unknown" if not_found and not fresh.job_exists else "render_deadline"
-    return await world.ledger.park(run.run_id, why, next_look(fresh, world))
+    if last.error is not None:
+        await ClipRecords(world.ledger.rpc).note_not_fetched(run.run_id, last.error.status, last.error.detail)
+    return await world.ledger.park(run.run_id, _why_no_end(fresh, last), next_look(fresh, world))
+
+
+def _why_no_end(run: Run, last: StillRendering) -> str:
+    if last.not_found:
+        return "job_gone" if run.job_exists else "job_unknown"
+    return "render_deadline" if last.error is None else "job_unreadable"
 
 
 async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run | Missing | ReadError:

@@ -8,7 +8,7 @@ Effects  one look at the job, free; then one function of the ledger, which keeps
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 
 from pipeline.config import Waits
@@ -18,8 +18,13 @@ from pipeline.reconcile import request_over
 from pipeline.records import Run
 from pipeline.world import Shop
 from steps.download import ReadError
+from steps.generate_video import failure_of
 from steps.shown import Shown, differs
 from steps.video_jobs import Job
+
+# Words of a last look that showed a job which may be the run's.
+SHOWS_A_JOB = frozenset({"prompts_hidden", "unowned_job", "not_one_job_for_each_run", "found_but_failed"})
+NOT_YET = frozenset({"early", "shown"})  # why "not charged" needs a person to insist
 
 
 class Unseen(StrEnum):
@@ -109,13 +114,27 @@ async def settle_not_charged(
     shown: Mapping[str, str | None] | None = None,
     early: bool = False,
 ) -> Settled:
-    """ "Not charged", of the run as it was shown. If that is too early, the answer says until when.
+    """ "Not charged", of the run as it was shown, unless the provider shows a job; if that is too early, until when.
 
     `shown`: the state and job_id that the person saw, if that was not this very run.
     """
     shown = shown or {"state": run.state.value, "job_id": run.job_id}
+    if not early and (still := await _still_shown(run, shop)):
+        return still
     wait = may_turn_up_for(run, shop, waits)
     return await operators.settle_not_charged(run.run_id, who, why, shown, wait=wait, early=early)
+
+
+async def _still_shown(run: Run, shop: Shop | None) -> Settled | None:
+    """What speaks against "not charged": the run's own job is there, or the last look showed one that may be it."""
+    if run.job_id is None:
+        return Settled(False, run.state, "shown") if run.look_says in SHOWS_A_JOB else None
+    if shop is None or not shop.sells(run):
+        return None
+    seen = await shop.provider.job(run.job_id)
+    if isinstance(seen, ReadError) or not seen.exists or failure_of(seen):
+        return None
+    return Settled(False, run.state, "shown", shown=seen.word or seen.status.value)
 
 
 def may_turn_up_for(run: Run, shop: Shop | None, waits: Waits) -> timedelta:
@@ -129,9 +148,13 @@ def not_seen_words(seen: NotSeen) -> str:
     return f"{seen.words[0].upper()}{seen.words[1:]}. Nothing was changed."
 
 
-def early_words(run: Run, until: datetime | None) -> str:
-    """Why "not charged" would be early."""
-    when = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
+def early_words(run: Run, settled: Settled) -> str:
+    """Why "not charged" would be early, or against what the provider shows."""
+    if settled.why == "shown" and run.job_id is None:
+        return f"The provider's list shows a job that may be the order of {run.ref}. Nothing was changed."
+    if settled.why == "shown":
+        return f"The provider shows job {run.job_id} of {run.ref} as {settled.shown}. Nothing was changed."
+    when = f" until {settled.until:%Y-%m-%d %H:%M} UTC" if settled.until else ""
     return (
         f"The order of {run.ref} may still turn up at the provider{when}: it may be rendering, or not be listed yet. "
         "Nothing was changed."

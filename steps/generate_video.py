@@ -38,13 +38,14 @@ class SaysFailed:
 
 @dataclass(frozen=True)
 class StillRendering:
-    """The deadline passed; the job may yet end well. `job`: as the last look showed it, None if that failed.
-
-    `not_found`: the last look did not find it.
-    """
+    """The deadline passed; the job may yet end well. `job`: as the last look showed it, or `error` why it did not."""
 
     job: Job | None = None
-    not_found: bool = False
+    error: ReadError | None = None
+
+    @property
+    def not_found(self) -> bool:
+        return self.error is not None and self.error.status in GONE
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ async def wait(
         if clock() - begun >= deadline_seconds:
             if isinstance(seen, Job):
                 return StillRendering(seen)
-            return StillRendering(not_found=seen.status in GONE)
+            return StillRendering(error=seen)
 
 
 def failure_of(job: Job) -> str | None:

@@ -91,8 +91,8 @@ async def settle_not_charged(request: web.Request) -> web.StreamResponse:
     settled = await settling.settle_not_charged(
         row, who, why, office.operators, office.shop, office.waits, shown=shown, early=early
     )
-    if settled.why == "early":
-        say(request, f"{settling.early_words(row, settled.until)} {TICK_EARLY}", good=False)
+    if settled.why in settling.NOT_YET:
+        say(request, f"{settling.early_words(row, settled)} {TICK_EARLY}", good=False)
     elif settled.settled:
         await office.enqueue(row.run_id)  # its user is told
         say(request, f"{row.ref} was not charged: {usd(row.held_microusd)} is free again, and its user is told.")

@@ -111,6 +111,11 @@ CASES: dict[str, tuple[list[Run], list[Job], list[Kind]]] = {
         [a_job("j2", prompt=None), a_job()],
         [Kind.PERHAPS_TWO_PAID_CALLS],
     ),
+    "a job that hides its prompt, beside a run in doubt": (
+        [a_run(SAVED, job_id="j1"), a_run(UNCERTAIN, 2)],
+        [a_job("j2", prompt=None), a_job()],
+        [Kind.JOB_WITHOUT_RUN],
+    ),
     "one of another length": (
         [a_run(SAVED, job_id="j1")],
         [a_job("j2", prompt=None, seconds=4), a_job()],
@@ -172,6 +177,12 @@ def test_our_very_words_behind_our_first_order_are_told() -> None:
     differences, adoptions = compare(sides(runs, [a_job(), a_job("j2", prompt="a train")]))
     assert [(each.kind, each.could_be_ours) for each in differences] == [(Kind.JOB_WITHOUT_RUN, True)]
     assert adoptions == ()
+
+
+def test_a_job_that_hides_its_prompt_is_held_against_the_run_in_doubt_first() -> None:
+    runs = [a_run(SAVED, job_id="j1"), a_run(UNCERTAIN, 2, improved_prompt="a train")]
+    (difference,) = compare(sides(runs, [a_job("j2", prompt=None), a_job()]))[0]
+    assert "it may be the order of run RUN002" in difference.words
 
 
 def test_an_incomplete_list_calls_no_job_missing() -> None:

@@ -1,13 +1,24 @@
 """A person's word on a run in doubt is held against what the provider shows before the ledger takes it."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from pipeline.config import Waits
 from pipeline.operators import Operators
-from pipeline.records import State
-from pipeline.settling import Contradicts, Found, NotSeen, Unseen, settle_found
+from pipeline.records import JobSource, State
+from pipeline.settling import (
+    Contradicts,
+    Found,
+    NotSeen,
+    Unseen,
+    early_words,
+    settle_found,
+    settle_not_charged,
+)
 from pipeline.world import World
 from steps.shown import Shown
 from tests.fixtures import Simulator, open_test_world, quick_waits
@@ -52,3 +63,48 @@ async def test_an_error_that_repeats_the_id_shows_no_job_to_a_person(world: Worl
     assert "upstream request failed" in echo.words
     shown = await settle_found(row, job, "op", None, operators, world.shop)
     assert isinstance(shown, Found) and shown.recorded.recorded
+
+
+async def test_not_charged_is_not_taken_of_a_job_that_the_provider_shows(world: World, simulator: Simulator) -> None:
+    """Even long after it could have turned up: a render may take longer than anybody waits for it."""
+    row, token = await sent(world, simulator)
+    job = simulator.control("POST", "/_sim/jobs", {"prompt": row.improved_prompt, "seconds": row.seconds})["id"]
+    await world.ledger.record_submission(row.run_id, job, JobSource.ANSWER, token=token)
+    await world.ledger.park(row.run_id, "render_deadline", None)
+    operators, row, waits = Operators(world.ledger.rpc), await fresh(world, row), _over(world)
+
+    settled = await settle_not_charged(row, "op", "gone", operators, world.shop, waits)
+    assert (settled.settled, settled.why, settled.shown) == (False, "shown", "completed")
+    assert f"shows job {job} of {row.ref} as completed" in early_words(row, settled)
+    assert (await fresh(world, row)).state is State.RENDERING
+
+    simulator.trouble("retrieve", "not_found", always=True)
+    settled = await settle_not_charged(row, "op", "gone", operators, world.shop, waits)
+    assert settled.settled
+
+
+@pytest.mark.parametrize(
+    ("says", "taken"), [("prompts_hidden", False), ("unowned_job", False), ("witness_missing", True), ("absent", True)]
+)
+async def test_not_charged_is_not_taken_while_the_list_shows_a_job_that_may_be_it(
+    world: World, simulator: Simulator, says: str, taken: bool
+) -> None:
+    row, token = await sent(world, simulator)
+    await world.ledger.mark_uncertain(row.run_id, "lost", token=token)
+    await world.ledger.record_look(
+        row.run_id, counts=False, candidates=0, running_shown=False, says=says, next_look_at=None, detail={}
+    )
+    operators, row, waits = Operators(world.ledger.rpc), await fresh(world, row), _over(world)
+
+    settled = await settle_not_charged(row, "op", "their books", operators, world.shop, waits)
+    assert (settled.settled, settled.why) == (taken, None if taken else "shown")
+    assert taken or "a job that may be the order of" in early_words(row, settled)
+    insisted = await settle_not_charged(row, "op", "it is another's", operators, world.shop, waits, early=True)
+    assert insisted.settled is not taken, "settled by the first, or by insisting"
+
+
+def _over(world: World) -> Waits:
+    """Nothing can turn up any more."""
+    now = timedelta()
+    waits = replace(world.waits, submit_deadline=now, connect_timeout=now, request_timeout=now)
+    return replace(waits, request_slack=now, render_deadline=now)

@@ -91,7 +91,9 @@ async def test_the_providers_own_answer_is_not_replaced_by_a_persons(
 ) -> None:
     row = await in_doubt(inside, simulator)
     await inside.world.ledger.record_submission(row.run_id, "video_x", JobSource.LIST)
-    desk.write("update onetake.runs set parked_at = now(), job_source = 'answer' where run_id = %s", row.run_id)
+    desk.write(
+        "update onetake.runs set parked_at = now(), job_source = 'answer', progress = 7 where run_id = %s", row.run_id
+    )
 
     said = await inside.submit(f"/admin/runs/{row.ref}/found", job="video_y", why="I saw it", sure="yes", unseen="yes")
 
