@@ -6,6 +6,7 @@ Raises   what the road raises
 Effects  notes on the rows. Each is safe to repeat.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from uuid import UUID
@@ -57,6 +58,12 @@ class ClipRecords:
     async def same_clip_as(self, run_id: UUID, sha256: str) -> str | None:
         """The ref of a run of another request whose clip is this very file."""
         ref = await self._rpc("same_clip_as", {"run_id": str(run_id), "sha256": sha256})
+        return ref if isinstance(ref, str) else None
+
+    async def prompt_of_another(self, run_id: UUID, prompt: str) -> str | None:
+        """The ref of a run here that ordered these very words, blanks and composition aside."""
+        words = " ".join(unicodedata.normalize("NFC", prompt).split())
+        ref = await self._rpc("prompt_of_another", {"run_id": str(run_id), "words": words})
         return ref if isinstance(ref, str) else None
 
     async def of(self, run_ids: Sequence[str]) -> tuple[ClipRecord, ...]:

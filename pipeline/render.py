@@ -22,11 +22,10 @@ from steps.clip_file import as_ordered, in_words, is_shorter
 from steps.download import ReadError
 from steps.generate_video import Clip, Missing, Rendered, SaysFailed, StillRendering
 from steps.save_video import save, stored
-from steps.shown import other_words
+from steps.shown import same_words, swapped_words
 from steps.video_jobs import Job, JobStatus
 
 FETCH_RETRY = timedelta(seconds=5)
-OWN_WORDS_SHARE = 0.8  # two of our own prompts share the words for camera, light and sound
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no space, no quota, or no file that large
 
 
@@ -94,7 +93,9 @@ async def expected_seconds(run: Run, world: World) -> float:
 
 
 async def _fetch_rendered(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run:
-    if run.job_source is JobSource.LIST and (why := _not_ours(run, job, world)):  # the list had shown our words with it
+    if run.job_source is JobSource.LIST and (
+        why := await _not_ours(run, job, world)
+    ):  # the list had shown our words with it
         run = await world.ledger.note_failing(run.run_id, job.job_id, why, seen=True)
         return await _end(run, job, why, world)
     gone = _gone_for_good(run, world)
@@ -173,7 +174,7 @@ def _why_no_end(run: Run, last: StillRendering) -> str:
 
 async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run | Missing | ReadError:
     """The saved run, or why there is no clip; a whole clip of its job settles everything, unless it is a preview."""
-    if why := _not_ours(run, job, world):
+    if why := await _not_ours(run, job, world):
         return ReadError(None, why)
     draft, fetched = clips.new_draft(run.run_id, world), clips.fetched_path(run, world)
     started = world.boot_seconds()
@@ -193,7 +194,7 @@ async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -
         draft.unlink(missing_ok=True)
 
 
-def _not_ours(run: Run, job: Job, world: World) -> str | None:
+async def _not_ours(run: Run, job: Job, world: World) -> str | None:
     """Why the job cannot be this run's, going by the prompt that it shows itself; None if nothing speaks against it.
 
     Answers get swapped and ids mistaken: a job with plainly other words is fetched only where a person says so.
@@ -201,7 +202,11 @@ def _not_ours(run: Run, job: Job, world: World) -> str | None:
     echoes = world.shop.rules_for(run.model).listing.echoes_prompts
     if run.job_source is JobSource.PERSON or not (echoes and job.named and job.prompt):
         return None
-    if not other_words(job.prompt, run.order().prompt, OWN_WORDS_SHARE):
+    ordered = run.order().prompt
+    if same_words(job.prompt, ordered):
+        return None
+    records = ClipRecords(world.ledger.rpc)
+    if not swapped_words(job.prompt, ordered) and await records.prompt_of_another(run.run_id, job.prompt) is None:
         return None
     despite = f"`onetake settle {run.ref} --job {job.job_id} --despite` fetches it all the same"
     return f"the provider shows job {job.job_id} with another prompt than ordered; {despite}"
@@ -242,11 +247,8 @@ async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], world: World
 
     `started`: when its fetch began, in boot seconds; what the step took counts from there.
     """
-    records = ClipRecords(world.ledger.rpc)
-    if twin := await records.same_clip_as(run.run_id, clip.sha256):
-        clip.path.unlink(missing_ok=True)
-        words = f"the provider sent the clip of run {twin}, whose order was another"
-        return await _later(run, ReadError(None, words), world)
+    if twin := await ClipRecords(world.ledger.rpc).same_clip_as(run.run_id, clip.sha256):
+        return await _anothers_clip(run, clip, twin, world)
     stored_as = await clips.upload_soon(run.run_id, clip, world)  # a machine that dies with its disk lost nothing
     await caption
     if not clip.path.exists():  # the row must not say that there is a clip where there is none
@@ -260,7 +262,16 @@ async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], world: World
         job_id=run.job_id,
         ms=took_ms,
     )
+    twin = await ClipRecords(world.ledger.rpc).same_clip_as(run.run_id, clip.sha256) if saved.file is None else None
+    if twin:  # two were given one clip at the same moment: the ledger let the first one have it
+        return await _anothers_clip(saved, clip, twin, world)
     return await _noted(await clips.keep(saved, clip, stored_as, world), clip, world)
+
+
+async def _anothers_clip(run: Run, clip: Clip, twin: str, world: World) -> Run:
+    clip.path.unlink(missing_ok=True)
+    words = f"the provider sent the clip of run {twin}, whose order was another"
+    return await _later(run, ReadError(None, words), world)
 
 
 async def _noted(run: Run, clip: Clip, world: World) -> Run:

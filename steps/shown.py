@@ -12,6 +12,9 @@ from enum import StrEnum
 from steps.video_jobs import Job
 from steps.videos_protocol import Order
 
+STRANGE_WORDS = 2  # all of them other ones
+SWAPPED_WORDS = 3
+CENSORS = {"redacted", "hidden", "removed", "censored", "moderated", "filtered", "withheld", "blocked"}
 WORDS_TO_TELL = 3  # a prompt of fewer words may be what a censor left of another
 
 
@@ -83,15 +86,31 @@ def _words(text: str) -> list[str]:
     return unicodedata.normalize("NFC", text).split()
 
 
-def other_words(shown: str, ordered: str, share: float = 0.5) -> bool:
+def other_words(shown: str, ordered: str) -> bool:
     """Whether a shown prompt plainly speaks of something else than the ordered one.
 
     Servers escape, strip, compose, cut, censor and embellish, mostly where a prompt is not plain ASCII. Of its plain
-    words, `share` are shown if it is ours; a prompt with too few to tell may be.
+    words, half are shown if it is ours; a prompt with too few to tell may be.
     """
-    plain, words = {word for word in _lower_words(ordered) if word.isascii()}, _lower_words(shown)
+    plain, words = _plain(ordered), _lower_words(shown)
     fewer = min(len(plain), len(words))
-    return fewer >= WORDS_TO_TELL and len(plain & words) < share * fewer
+    return fewer >= WORDS_TO_TELL and 2 * len(plain & words) < fewer
+
+
+def swapped_words(shown: str, ordered: str) -> bool:
+    """Whether a shown prompt has words of another one in place of the ordered one's.
+
+    What is only cut, censored or embellished lacks words or has more of them, not both; prompts of one house share the
+    words for camera and light. Words that are not plain ASCII tell nothing: servers break them.
+    """
+    one, other = _plain(ordered), _plain(shown)
+    if one and not one & other and len(other) >= STRANGE_WORDS and not other & CENSORS:
+        return True
+    return min(len(one - other), len(other - one)) >= SWAPPED_WORDS
+
+
+def _plain(text: str) -> set[str]:
+    return {word for word in _lower_words(text) if word.isascii()}
 
 
 def _lower_words(text: str) -> set[str]:

@@ -31,4 +31,36 @@ begin
     return v_answer;
 end $$;
 
-select onetake.restrict(array['same_clip_as', 'settle_found']);
+-- The ref of another run at the same provider and key that ordered these very words (NFC, single blanks); null: none did.
+create function public.prompt_of_another(p_run_id uuid, p_words text) returns jsonb
+language sql stable security definer set search_path = '' as $$
+    select to_jsonb((select o.ref from onetake.runs o, onetake.runs r
+        where r.run_id = p_run_id and o.run_id <> r.run_id and o.base_url = r.base_url and o.key_fingerprint = r.key_fingerprint
+          and o.submitting_at > r.submitting_at - interval '30 days'
+          and btrim(regexp_replace(normalize(o.improved_prompt), '\s+', ' ', 'g')) = p_words
+        order by o.submitting_at desc limit 1));
+$$;
+
+-- As before; and of two runs of different requests that come with one file at the same moment, the first one has it.
+create or replace function public.save_run(
+    p_run_id uuid, p_file text, p_file_bytes bigint, p_file_sha256 text, p_job_id text, p_ms integer default null
+) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare r onetake.runs;
+begin
+    perform pg_advisory_xact_lock(hashtextextended(p_file_sha256, 1));
+    if public.same_clip_as(p_run_id, p_file_sha256) is not null then return public.load_run(p_run_id); end if;
+    r := onetake.reopen(p_run_id, p_job_id);
+    if r.run_id is null then r := onetake.lock_run(p_run_id); end if;
+    if r.state = 'rendering' and r.job_id is not distinct from p_job_id then
+        update onetake.runs set file = p_file, file_bytes = p_file_bytes, file_sha256 = p_file_sha256, progress = 100,
+                failing_since = null, failing_words = null
+            where run_id = p_run_id;
+        perform onetake.move(p_run_id, 'saved', 'spent');
+        perform onetake.note(p_run_id, r.user_id, 'save_video', 'saved', jsonb_build_object('bytes', p_file_bytes), p_ms);
+        perform onetake.tell_breaker(p_run_id, 'render', true);
+    end if;
+    return public.load_run(p_run_id);
+end $$;
+
+select onetake.restrict(array['same_clip_as', 'settle_found', 'prompt_of_another', 'save_run']);

@@ -191,3 +191,26 @@ async def test_one_file_for_two_orders_of_different_words_is_the_first_ones_alon
         while row.state is not State.SAVED:
             row = await carried(admitted.run_id, late)
     assert row.file_sha256 != first.file_sha256
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("a red fox walks", "a grey owl sleeps"), ("рыжая лиса на снегу", "серая сова в лесу"), ("a kite", "a boat")],
+)
+async def test_two_whose_answers_were_exchanged_get_no_clip_of_the_other(
+    world: World, simulator: Simulator, one: str, other: str
+) -> None:
+    """Their prompts share the house's words for camera, light and sound; each job shows the other's whole prompt."""
+    simulator.trouble("create", "made_then_drop")
+    first = await admit(wish(simulator, one, user_id="cli:one"), world)
+    assert isinstance(first, Admitted)
+    row = await run(first.run_id, world)
+    assert row is not None
+    theirs = _jobs(simulator)[-1]["id"]
+    simulator.trouble("create", "other_id", id=theirs)
+    second = await admit(wish(simulator, other, user_id="cli:two"), world)
+    assert isinstance(second, Admitted)
+    late = replace(world, waits=replace(world.waits, render_deadline=world.waits.look))
+
+    row = await carried(second.run_id, late)
+    assert (row.state, row.parked, row.file) == (State.RENDERING, True, None)

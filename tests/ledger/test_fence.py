@@ -196,3 +196,27 @@ def test_a_failed_render_that_is_billed_is_spent(desk: Desk) -> None:
     desk.fail(run_id, "rendering", "render_failed", spent=True, breaker="render")
     assert desk.row(run_id)["spent_microusd"] == desk.row(run_id)["price_microusd"]
     assert desk.books_wrong() == []
+
+
+def test_one_file_is_not_saved_for_two_orders_of_different_words(desk: Desk) -> None:
+    """A cache gave two users one clip at the same moment: neither had it before, so only the ledger can tell."""
+    desk.unlimited()
+    first, twin, other = (desk.rendering(f"tg:{n}") for n in range(3))
+    desk.write("update onetake.runs set improved_prompt = 'an owl' where run_id = %s", other)
+    assert desk.save(first)["state"] == "saved"
+    assert desk.save(other)["state"] == "rendering"
+    assert desk.call("same_clip_as", run_id=other, sha256="f") == desk.row(first)["ref"]
+    assert desk.save(twin)["state"] == "saved", "equal orders may come with equal files"
+    desk.write("update onetake.runs set job_source = 'person' where run_id = %s", other)
+    assert desk.save(other)["state"] == "saved", "a person has said that it is this run's"
+
+
+def test_the_run_that_ordered_these_very_words_is_found_by_them(desk: Desk) -> None:
+    desk.unlimited()
+    one, other = desk.rendering("tg:1"), desk.rendering("tg:2")
+    words = "сова в лесу — e\u0301t\u00e9"
+    desk.write("update onetake.runs set improved_prompt = %s where run_id = %s", f" {words}\n", other)
+    asked = {"run_id": one, "words": "сова в лесу — été"}
+    assert desk.call("prompt_of_another", **asked) == desk.row(other)["ref"]
+    assert desk.call("prompt_of_another", **asked | {"run_id": other}) is None
+    assert desk.call("prompt_of_another", **asked | {"words": "сова в лесу"}) is None

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from steps.shown import Shown, could_be, differs, same_request
+from steps.shown import Shown, could_be, differs, same_request, swapped_words
 from tests.pipeline.evidence_rows import ORDER, job
 
 FOREIGN = job("foreign", prompt="somebody else's castle")
@@ -51,3 +51,33 @@ def test_only_what_a_list_shows_faithfully_rules_a_job_out() -> None:
 def test_a_request_is_the_same_only_as_a_whole(change: dict[str, Any]) -> None:
     assert same_request(ORDER, replace(ORDER, run_id="another", size="720X1280"))
     assert not same_request(ORDER, replace(ORDER, **change))
+
+
+STYLE = "Camera: slow dolly in. Light: golden hour, soft haze. Motion: drifts gently. Sound: distant waves."
+
+
+@pytest.mark.parametrize(
+    ("shown", "swapped"),
+    [
+        (f"A paper boat in the rain. {STYLE}", False),
+        (f"A red fox walks over snow at night. {STYLE}", True),
+        (f"A red kite. {STYLE}", False),  # too little to tell; whether it is ours is asked of the ledger
+        ("A paper boat in the…", False),
+        (f"A cinematic masterpiece, 35 mm, high detail: a paper boat in the rain. {STYLE}", False),
+        ("A paper [removed] in the [removed]", False),
+        ("naked woman", True),
+        ("[redacted]", False),
+        ("content removed", False),
+        ("", False),
+        ("Um barco de papel na chuva. Câmera: aproximação lenta.", True),
+    ],
+)
+def test_words_are_swapped_where_some_lack_and_others_stand_for_them(shown: str, swapped: bool) -> None:
+    assert swapped_words(shown, f"A paper boat in the rain. {STYLE}") is swapped
+
+
+def test_words_that_servers_break_are_not_swapped() -> None:
+    ordered = "un pingüino pequeño cruza la montaña más fría 🐧"
+    broken = "un ping?ino peque?o cruza la monta?a m?s fr?a"
+    assert not swapped_words(broken, ordered)
+    assert not swapped_words("бумажный кораблик под дождём", "рыжая лиса на снегу"), "no plain word to tell by"
