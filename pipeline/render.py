@@ -93,9 +93,8 @@ async def expected_seconds(run: Run, world: World) -> float:
 
 
 async def _fetch_rendered(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run:
-    if run.job_source is JobSource.LIST and (
-        why := await _not_ours(run, job, world)
-    ):  # the list had shown our words with it
+    # The list had shown our words with it.
+    if run.job_source is JobSource.LIST and (why := await _not_ours(run, job, world)):
         run = await world.ledger.note_failing(run.run_id, job.job_id, why, seen=True)
         return await _end(run, job, why, world)
     gone = _gone_for_good(run, world)
@@ -247,8 +246,6 @@ async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], world: World
 
     `started`: when its fetch began, in boot seconds; what the step took counts from there.
     """
-    if twin := await ClipRecords(world.ledger.rpc).same_clip_as(run.run_id, clip.sha256):
-        return await _anothers_clip(run, clip, twin, world)
     stored_as = await clips.upload_soon(run.run_id, clip, world)  # a machine that dies with its disk lost nothing
     await caption
     if not clip.path.exists():  # the row must not say that there is a clip where there is none
@@ -263,7 +260,7 @@ async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], world: World
         ms=took_ms,
     )
     twin = await ClipRecords(world.ledger.rpc).same_clip_as(run.run_id, clip.sha256) if saved.file is None else None
-    if twin:  # two were given one clip at the same moment: the ledger let the first one have it
+    if twin:  # the ledger lets the first one have it
         return await _anothers_clip(saved, clip, twin, world)
     return await _noted(await clips.keep(saved, clip, stored_as, world), clip, world)
 
