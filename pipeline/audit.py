@@ -67,12 +67,16 @@ class Audited:
 
     @property
     def next_since(self) -> datetime:
-        """Where an audit must begin to leave no gap, as far back as any goes by itself."""
-        return max(self.until or self.now - FIRST_SINCE, self.now - SINCE_MAX)
+        """Where an audit must begin to leave no gap, as far back as any goes by itself.
+
+        An `until` that has not come yet was told by a clock that ran ahead: it is no moment to begin at.
+        """
+        until = self.now - FIRST_SINCE if self.until is None or self.until > self.now else self.until
+        return max(until, self.now - SINCE_MAX)
 
     def is_due(self, every: timedelta) -> bool:
         """A try that was not complete puts the next off by an eighth of that time only."""
-        if self.until is not None and self.now - self.until < every:
+        if self.until is not None and timedelta() <= self.now - self.until < every:
             return False
         return self.at is None or self.now - self.at >= every / AGAIN
 

@@ -106,13 +106,21 @@ def compare(both: Comparison) -> tuple[tuple[Difference, ...], tuple[tuple[UUID,
 def _unowned_in_scope(both: Comparison) -> list[Job]:
     """Jobs that nobody owns, but for those listed before our first order, or before the audit begins.
 
-    By the order of the list, which owned jobs prove, and not by the times that it shows.
+    By the order of the list, which owned jobs prove, and, where the list shows any times, by the job's own as well.
     """
     begins = max(both.since, both.books.ours_since or both.since)
     before = [job_id for job_id, owner in both.answered.items() if owner.sent_at <= begins]
     ordered = evidence.in_order(both.look, both.answered)
     rows = evidence.newer_than(both.look, before) if ordered else both.look.jobs
-    return [job for job in rows if job.key not in both.books.owned]
+    in_front = {job.key for job in rows}
+    dated = any(evidence.is_time(job.created_at) for job in both.look.jobs)
+    unowned = [job for job in both.look.jobs if job.key not in both.books.owned]
+    return [job for job in unowned if job.key in in_front or (dated and not _is_from_before(job, begins, both.skew))]
+
+
+def _is_from_before(job: Job, moment: datetime, skew: timedelta) -> bool:
+    dated = job.created_at is not None and evidence.is_time(job.created_at)
+    return dated and (job.created_at or 0.0) < (moment - skew).timestamp()
 
 
 def _ours_by_their_words(both: Comparison) -> list[Job]:
@@ -219,7 +227,14 @@ def _of_unexplained(
 ) -> Difference | None:
     owners = [run for run in both.runs if run.job_id is not None and run.improved_prompt is not None]
     for run in owners:
-        if is_order_of(job, run.order()) and _exists(run, both):
+        if not is_order_of(job, run.order()) or not _exists(run, both):
+            continue
+        if not _is_listed(run, both):
+            words = (
+                f"no run owns job {job.job_id}, which is the order of run {run.ref} and may be its job by another name"
+            )
+            return Difference(Kind.JOB_WITHOUT_RUN, words, None, job.job_id, could_be_ours=True)
+        if not _is_from_before(job, run.submitting_at or run.reserved_at, both.skew):
             words = f"run {run.ref} has job {run.job_id}, and {job.job_id} is its order as well: two paid calls"
             return _about(Kind.TWO_PAID_CALLS, words, run, job.job_id)
     maybe = [run for run in (*open_runs, *owners) if could_be(job, run.order(), faithful)]
@@ -236,6 +251,13 @@ def _of_unexplained(
     perhaps = f"; it may be the order of run {nearest.ref}" if nearest else ""
     words = f"no run owns job {job.job_id} ({what}){perhaps}"
     return Difference(Kind.JOB_WITHOUT_RUN, words, None, job.job_id, could_be_ours=bool(maybe))
+
+
+def _is_listed(run: Run, both: Comparison) -> bool:
+    """Whether the list, which shows this other job, shows the run's own too: gateways have two names for one job."""
+    assert run.job_id is not None
+    key = canonical_id(run.job_id)
+    return key in both.asked or any(job.key == key for job in both.look.jobs)
 
 
 def _exists(run: Run, both: Comparison) -> bool:

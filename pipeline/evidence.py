@@ -14,10 +14,11 @@ from uuid import UUID
 
 from pipeline.records import JobSource, Run, State
 from steps.list_jobs import Look
-from steps.shown import Shown, could_be, differs, is_order_of, same_request, shows, shows_words_of
+from steps.shown import Shown, adds_words, could_be, differs, is_order_of, same_request, shows, shows_words_of
 from steps.video_jobs import Job, JobStatus
 from steps.videos_protocol import Order
 
+TIMES_BEGIN = 1_577_836_800.0  # 2020: no such server is older
 NEAR = timedelta(minutes=15)  # owned jobs sent this close to a doubt must all be in the list (rule 6)
 
 
@@ -65,7 +66,7 @@ class Books:
     owned: Mapping[str, Owner]
     witnesses: Mapping[str, Owner] = field(default_factory=dict)
     began: datetime | None = None
-    running_shown: bool = False  # the list has shown an owned job that was still rendering
+    running_shown_at: datetime | None = None  # when the list last showed an owned job that was still rendering
     rivals: int = 0
     ours_since: datetime | None = None  # when the first order was sent with this key
 
@@ -174,7 +175,7 @@ def judge(run: Run, look: Look, books: Books, facts: ListFacts, patience: Patien
     if job := _only_one_it_can_be(run, look, books, facts, patience):
         return Adopt(((run.run_id, job.job_id),))
     if candidates := candidates_for(run, look, books, patience):
-        return InDoubt(_why_not_adopted(run, look, candidates), tuple(job.job_id for job in candidates))
+        return InDoubt(_why_not_adopted(run, look, candidates), tuple(sorted(job.job_id for job in candidates)))
     why = _why_absence_proves_nothing(run, look, books, facts, patience)
     return InDoubt(why) if why else Absent()
 
@@ -184,8 +185,16 @@ def candidates_for(run: Run, look: Look, books: Books, patience: Patience) -> tu
     order, before = run.order(), listed_before(run, look, books, patience)
     known = {**books.owned, **witnesses_of(run, books, patience.apart)}
     faithful = faithful_fields(look, {job_id: owner for job_id, owner in known.items() if owner.answered})
-    unowned = [job for job in look.jobs if job.key not in books.owned and could_be(job, order, faithful)]
-    return tuple(job for job in unowned if job.key not in before or shows_words_of(job, order))
+    free = [job for job in look.jobs if job.key not in books.owned and could_be(job, order, faithful)]
+    taken = [job for job in look.jobs if _is_taken_by_mistake(job, order, books.owned.get(job.key))]
+    return tuple(job for job in (*free, *taken) if job.key not in before or shows_words_of(job, order))
+
+
+def _is_taken_by_mistake(job: Job, order: Order, owner: Owner | None) -> bool:
+    """A person, or a list for the length of a look, may give a run another's job: its words tell whose it is."""
+    if owner is None or owner.answered:
+        return False
+    return shows_words_of(job, order) and not shows_words_of(job, owner.order)
 
 
 def listed_before(run: Run, look: Look, books: Books, patience: Patience) -> frozenset[str]:
@@ -203,7 +212,8 @@ def listed_before(run: Run, look: Look, books: Books, patience: Patience) -> fro
     older = [job_id for job_id, owner in must.items() if owner.known_at <= run.submitting_at]
     behind = look.jobs[len(newer_than(look, older)) :]
     sent = (run.submitting_at - patience.skew).timestamp()
-    return frozenset(job.key for job in behind if job.created_at is not None and job.created_at < sent)
+    dated = [job for job in behind if is_time(job.created_at) and not job.running]
+    return frozenset(job.key for job in dated if job.created_at is not None and job.created_at < sent)
 
 
 def _adoptable(run: Run, look: Look, books: Books, patience: Patience) -> tuple[tuple[UUID, str], ...]:
@@ -213,13 +223,24 @@ def _adoptable(run: Run, look: Look, books: Books, patience: Patience) -> tuple[
     jobs = [job for job in look.jobs if job.key not in taken and is_order_of(job, run.order())]
     if not look.complete or len(jobs) != len(runs) or any(each.state is State.SUBMITTING for each in runs):
         return ()
-    if any(each.answered_job_id for each in runs):
+    if any(each.answered_job_id for each in runs) or _shows_other_words(look, books):
         return ()
     in_turn = sorted(runs, key=lambda each: (_sent(each), each.run_id))
     by_age = sorted(jobs, key=lambda job: (job.created_at or 0.0, job.job_id))
     pairs = zip(in_turn, by_age, strict=True)
     # Rule 5: a job found in a list may save a run and never fails it, so one that failed is left to a person.
     return tuple((each.run_id, job.job_id) for each, job in pairs if not has_failed(job, each))
+
+
+def _shows_other_words(look: Look, books: Books) -> bool:
+    """Whether a job of ours by a real answer stands beside words that it was not ordered with: then so may any."""
+    ours = [(job, owner) for job in look.jobs if (owner := books.owned.get(job.key)) and owner.answered]
+    return any(job.prompt is not None and adds_words(job.prompt, owner.order.prompt) for job, owner in ours)
+
+
+def is_time(at: float | None) -> bool:
+    """Whether this is a moment at all: servers send zero, or the year 1, for "not yet"."""
+    return at is not None and at >= TIMES_BEGIN
 
 
 def _sent(run: Run) -> datetime:
@@ -279,7 +300,9 @@ def _why_absence_proves_nothing(run: Run, look: Look, books: Books, facts: ListF
         return "unreadable_row"
     if too_early(run, facts, patience):
         return "too_early"
-    running = books.running_shown or shows_running(look, books.owned)
+    assert run.submitting_at is not None
+    since = books.running_shown_at is not None and books.running_shown_at >= run.submitting_at
+    running = since or shows_running(look, books.owned)
     return _why_not_witnessed(run, look, books, facts, patience, running=running)
 
 

@@ -303,7 +303,7 @@ class Ledger:
         return Books(
             tuple(map(read_run, answer["runs"])),
             owned,
-            running_shown=answer["running_shown"],
+            running_shown_at=datetime.fromisoformat(shown) if (shown := answer["running_shown_at"]) else None,
             ours_since=datetime.fromisoformat(since) if since else None,
         )
 

@@ -5,18 +5,21 @@ In       a provider; `past`: keys of jobs past which the look may stop; `back_to
 Out      Look: the jobs, and whether every page past there was read, with no error or repeated page
 
 A list that is in another order than it seems to be shows a known job and keeps a newer one for a later page. So a look
-goes on for PAGES_BEYOND pages: a list of less than a thousand rows is always read to its end.
+goes on for ROWS_BEYOND rows, and to the end where a row is newer than the one before it: a list of less than a thousand
+rows is always read whole.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 
 from steps.download import ReadError
 from steps.provider import VideoProvider
 from steps.video_jobs import Job, Page
 
 PAGES_MAX = 50
-PAGES_BEYOND = 10
+ROWS_BEYOND = 1000
+SAME_MOMENT_SECONDS = 1.0  # jobs of one moment may stand in any order
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,9 @@ async def look(
     back_to: float | None = None,
     past: Collection[str] = (),
     pages_max: int = PAGES_MAX,
-    pages_beyond: int = PAGES_BEYOND,
+    rows_beyond: int = ROWS_BEYOND,
 ) -> Look:
-    reading = _Reading(past, back_to, pages_beyond)
+    reading = _Reading(past, back_to, rows_beyond)
     for _ in range(pages_max):
         page = await provider.page(reading.after)
         if isinstance(page, ReadError):
@@ -52,15 +55,17 @@ async def look(
 
 
 class _Reading:
-    """What was read so far. `beyond`: pages since the one that reached far enough; None before."""
+    """What was read so far. `beyond`: rows since the page that reached far enough; None before."""
 
-    def __init__(self, past: Collection[str], back_to: float | None, pages_beyond: int) -> None:
+    def __init__(self, past: Collection[str], back_to: float | None, rows_beyond: int) -> None:
         self._past = past
         self._back_to = back_to
-        self._pages_beyond = pages_beyond
+        self._rows_beyond = rows_beyond
         self._jobs: dict[str, Job] = {}
         self._odd_rows = 0
         self._beyond: int | None = None
+        self._pages = 0
+        self._more_promised = False
         self.after: str | None = None
 
     def ended(self, why_incomplete: str) -> Look:
@@ -69,19 +74,33 @@ class _Reading:
     def turn(self, page: Page) -> str | None:
         """Takes a page. None: the next one is needed; otherwise why the look is incomplete, empty if it is complete."""
         news = self._take(page)
+        self._pages += 1
         if page.flaw:
             return page.flaw
         empty = not page.jobs and not page.odd_rows
         if page.has_more is False or (empty and page.has_more is None):
-            return ""
+            return self._at_its_end(page, empty=empty)
         if not news:
             return self._nothing_new(page)
-        if self._beyond is not None:
-            self._beyond += 1
-        elif _reaches(tuple(self._jobs.values()), page.jobs, self._past, self._back_to):
+        if not self._is_newest_first():
+            self._beyond = None
+        elif self._beyond is not None:
+            self._beyond += len(news)
+        elif _reaches(page.jobs, self._past, self._back_to):
             self._beyond = 0
-        self.after = page.last_id
-        return "" if self._beyond == self._pages_beyond else None
+        self.after, self._more_promised = page.last_id, page.has_more is True
+        return "" if self._beyond is not None and self._beyond >= self._rows_beyond else None
+
+    def _at_its_end(self, page: Page, *, empty: bool) -> str:
+        """The list says that this is all: by its own count, and without a page that it had promised."""
+        if empty and self._more_promised:
+            return "empty_page_after_more"
+        rows = len(self._jobs) + self._odd_rows
+        return "fewer_rows_than_it_says" if page.total > rows or page.pages > self._pages else ""
+
+    def _is_newest_first(self) -> bool:
+        times = [job.created_at for job in self._jobs.values() if job.created_at is not None]
+        return all(later <= earlier + SAME_MOMENT_SECONDS for earlier, later in pairwise(times))
 
     def _take(self, page: Page) -> dict[str, Job]:
         news: dict[str, Job] = {}
@@ -90,6 +109,9 @@ class _Reading:
             known = self._jobs.get(job.job_id) or news.setdefault(job.job_id, job)
             if not known.shows_same_order(job):  # one of the two is another job
                 self._odd_rows += 1
+        names: dict[str, str] = {job.key: job.job_id for job in self._jobs.values()}
+        # Two servers behind a gateway may count alike: ids that differ in the gateway's part only may be two jobs.
+        self._odd_rows += sum(names.setdefault(job.key, job.job_id) != job.job_id for job in news.values())
         self._jobs |= news
         return news
 
@@ -100,15 +122,10 @@ class _Reading:
         return "no_paging" if self._beyond is None else ""
 
 
-def _reaches(seen: tuple[Job, ...], jobs: tuple[Job, ...], past: Collection[str], back_to: float | None) -> bool:
-    """Whether a page holds one of the known jobs; without any, whether its oldest is older than the moment.
-
-    A list that gives old jobs first would be read no farther than its first page: where its times grow, it goes on.
-    """
+def _reaches(jobs: tuple[Job, ...], past: Collection[str], back_to: float | None) -> bool:
+    """Whether a page holds one of the known jobs; without any, whether its oldest is older than the moment."""
     if past:
-        shown = [job.created_at for job in seen if job.created_at is not None]
-        grows = len(shown) > 1 and shown == sorted(shown) and shown[0] < shown[-1]
-        return any(job.key in past for job in jobs) and not grows
+        return any(job.key in past for job in jobs)
     times = [job.created_at for job in jobs if job.created_at is not None]
     if back_to is None or not times or len(times) < len(jobs):
         return False

@@ -109,6 +109,11 @@ def swapped_words(shown: str, ordered: str) -> bool:
     return min(len(one - other), len(other - one)) >= SWAPPED_WORDS
 
 
+def adds_words(shown: str, ordered: str) -> bool:
+    """Whether a shown prompt has plain words that were not ordered: it is more than cut, escaped or censored."""
+    return bool(_plain(shown) - _plain(ordered) - CENSORS)
+
+
 def _plain(text: str) -> set[str]:
     return {word for word in _lower_words(text) if word.isascii()}
 

@@ -32,6 +32,8 @@ JOB_FIELDS = ("created_at", "model", "prompt", "seconds", "size", "progress", "c
 PAGE_ROWS = {"object", "data", "has_more", "first_id", "last_id", "created", "model", "id", "request_id"}
 PAGE_LINKS = {"next", "next_page", "next_cursor", "cursor", "previous", "after", "before", "order", "offset"}
 PAGE_COUNTS = {"total", "total_count", "count", "limit", "page", "page_size", "total_pages"}
+PAGE_TOTALS = ("total", "total_count")
+PAGE_NEXT = ("next", "next_page", "next_cursor")
 PAGE_NAMES = PAGE_ROWS | PAGE_LINKS | PAGE_COUNTS
 LITELLM_ID = re.compile(r"(?:^|;)video_id:(.+)$")
 
@@ -125,6 +127,7 @@ class Page:
     """One page of a list; `has_more` None means that the provider does not say. `odd_rows` could not be read.
 
     `flaw`: a stable word for why rows may be missing between this page's and the next's; empty if nothing says so.
+    `total`, `pages`: how many rows and pages there are, where the page says it.
     """
 
     jobs: tuple[Job, ...]
@@ -132,6 +135,8 @@ class Page:
     last_id: str | None
     odd_rows: int = 0
     flaw: str = ""
+    total: int = 0
+    pages: int = 0
 
 
 def read_job(body: str, job_id: str | None = None) -> Job | None:
@@ -194,6 +199,8 @@ def read_page(body: str) -> Page | None:
         last_id if isinstance(last_id, str) and last_id else own_last,
         odd_rows=len(rows) - len(jobs),
         flaw=_flaw(page, rows),
+        total=max(_whole(page.get(name)) or 0 for name in PAGE_TOTALS),
+        pages=_whole(page.get("total_pages")) or 0,
     )
 
 
@@ -201,6 +208,8 @@ def _flaw(page: Mapping[str, Any], rows: list[Any]) -> str:
     fine = {name for name in ("code", "status", "message", "msg", "success") if _is_fine(page.get(name))}
     if more := sorted(name for name, value in page.items() if value and name not in PAGE_NAMES | fine):
         return f"list_says_more: {storable(', '.join(more), 100)}"
+    if page.get("has_more") is not True and any(page.get(name) for name in PAGE_NEXT):
+        return "list_goes_on"
     last_id = page.get("last_id")
     last = rows[-1] if rows else None
     if isinstance(last_id, str) and last_id and isinstance(last, dict):

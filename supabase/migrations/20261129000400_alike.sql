@@ -52,3 +52,29 @@ language sql volatile set search_path = '' as $$
               and o.model = d.model and o.job_source = 'answer' and o.submitting_at > d.submitting_at and o.run_id <> r.run_id)
         for update skip locked);                      -- somebody is at it: no waiting here, with budgets locked
 $$;
+
+-- As before, and when its list last showed a job of ours while it was rendering: before a doubt that says nothing of it.
+create or replace function public.doubts_at(p_base_url text, p_key_fingerprint text, p_job_ids jsonb) returns jsonb
+language sql security definer set search_path = '' as $$
+    select jsonb_build_object(
+        'runs', coalesce((select jsonb_agg(onetake.run_json(r) order by r.submitting_at) from (
+            (select * from onetake.runs where base_url = p_base_url and key_fingerprint = p_key_fingerprint
+                and job_id is null and state in ('submitting', 'uncertain'))
+            union all
+            (select * from onetake.runs where base_url = p_base_url and key_fingerprint = p_key_fingerprint
+                and job_id is null and state in ('saved', 'delivered')        -- proof took the job whose clip it has
+                and submitting_at > clock_timestamp() - interval '30 days')
+            union all
+            (select * from onetake.runs where base_url = p_base_url and key_fingerprint = p_key_fingerprint
+                and job_id is null and state = 'failed' and reason not in ('never_sent', 'never_connected')
+                and submitting_at > clock_timestamp() - interval '30 days'
+                order by submitting_at desc limit 1000)) as r), '[]'),
+        'owned', coalesce((select jsonb_object_agg(k.key, onetake.owner_json(r))
+            from jsonb_array_elements_text(p_job_ids) as k (key) join onetake.runs r
+                on r.base_url = p_base_url and r.job_id is not null and onetake.canonical_id(r.job_id) = k.key), '{}'),
+        'trusted', false,                             -- for an older version of the program: nothing is proven to it
+        'running_shown', exists (select from onetake.providers where base_url = p_base_url
+            and key_fingerprint = p_key_fingerprint and running_shown_at > clock_timestamp() - interval '30 days'),
+        'running_shown_at', (select running_shown_at from onetake.providers where base_url = p_base_url and key_fingerprint = p_key_fingerprint),
+        'ours_since', (select min(submitting_at) from onetake.runs where base_url = p_base_url and key_fingerprint = p_key_fingerprint));
+$$;

@@ -88,9 +88,10 @@ RECORDS_MUTANTS = (
         "time_rules_out_audit",
         "no job is left out of an audit because of its time",
         "pipeline/comparison.py",
-        "    return [job for job in rows if job.key not in both.books.owned]\n",
+        "    unowned = [job for job in both.look.jobs if job.key not in both.books.owned]\n",
         "    since = both.since.timestamp()\n"
-        "    return [job for job in rows if job.key not in both.books.owned and (job.created_at or 0) >= since]\n",
+        "    unowned = [job for job in both.look.jobs if job.key not in both.books.owned]\n"
+        "    unowned = [job for job in unowned if (job.created_at or 0) >= since]\n",
         (AUDIT + "test_what_differs_has_a_name",),
     ),
     # -- rule 8: two jobs for one run

@@ -58,6 +58,11 @@ LIES: dict[str, Lie] = {
     "calls itself partial": lambda old, before, victim, after: {HIDE: victim, "list_says": {"partial": True}},
     "is a part, by its status": lambda old, before, victim, after: {HIDE: victim, "list_status": 206},
     "skips it with its cursor": lambda old, before, victim, after: {"list_says": {"last_id": victim}, "page_size": 1},
+    "shows prompts one row off": lambda *_: {"prompts_shifted": True, "lies_in": ["list"]},
+    "counts one more than it shows": lambda old, before, victim, after: {
+        HIDE: victim,
+        "list_says": {"total": 4},
+    },
     "gives its id anew": lambda old, before, victim, after: {
         HIDE: old,
         "renamed": {victim: old},
@@ -117,15 +122,14 @@ def _jobs(sim: Simulator) -> list[Any]:
 # -- whose clip it is
 
 
-async def test_a_list_whose_prompts_are_one_row_off_gives_nobody_anothers_clip(
-    world: World, simulator: Simulator
-) -> None:
+async def test_a_list_that_swaps_two_jobs_gives_nobody_anothers_clip(world: World, simulator: Simulator) -> None:
     await bought(world, simulator, "a lantern", "cli:before")
     row = await lost(world, simulator, "a paper boat", "sim-1")
     victim = _jobs(simulator)[-1]["id"]
     simulator.control("POST", "/_sim/jobs", {"prompt": "a stranger's castle at noon", "seconds": 8})
     stranger = _jobs(simulator)[-1]["id"]
-    simulator.control("POST", "/_sim/habits", {"prompts_shifted": True, "lies_in": ["list"]})
+    swapped = {victim: stranger, stranger: victim}
+    simulator.control("POST", "/_sim/habits", {"renamed": swapped, "lies_in": ["list"]})
     async with asyncio.timeout(60):  # the stranger's row shows our words
         while stranger not in row.failed_jobs:
             row = await looked(row.run_id, world)

@@ -45,7 +45,9 @@ def test_whether_a_list_shows_running_jobs_is_kept_for_its_own_provider_and_key(
     assert desk.call("doubts_at", **args)["running_shown"] is False
     look(desk, run_id, running=True)
     look(desk, run_id)
-    assert desk.call("doubts_at", **args)["running_shown"] is True
+    answer = desk.call("doubts_at", **args)
+    assert answer["running_shown"] is True
+    assert answer["running_shown_at"] > desk.row(run_id)["submitting_at"]
     assert desk.call("doubts_at", **args | {"key_fingerprint": "another"})["running_shown"] is False
     desk.write("update onetake.providers set running_shown_at = running_shown_at - interval '31 days'")
     assert desk.call("doubts_at", **args)["running_shown"] is False

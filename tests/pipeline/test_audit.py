@@ -93,7 +93,11 @@ CASES: dict[str, tuple[list[Run], list[Job], list[Kind]]] = {
         [a_job("j2", created_at=-62135596800.0), a_job()],
         [Kind.TWO_PAID_CALLS],
     ),
-    "one listed before our first order": ([a_run(SAVED, job_id="j1")], [a_job(), a_job("j2", prompt="a train")], []),
+    "one listed before our first order": (
+        [a_run(SAVED, job_id="j1")],
+        [a_job(), a_job("j2", prompt="a train", created_at=NOW.timestamp() - 7200)],
+        [],
+    ),
     "a second job beside a typo": (
         [a_run(State.RENDERING, job_id="nope", job_source=JobSource.PERSON)],
         [a_job()],
@@ -115,6 +119,31 @@ CASES: dict[str, tuple[list[Run], list[Job], list[Kind]]] = {
         [a_run(SAVED, job_id="j1"), a_run(UNCERTAIN, 2)],
         [a_job("j2", prompt=None), a_job()],
         [Kind.JOB_WITHOUT_RUN],
+    ),
+    "a second job that hides its prompt, listed behind our first order": (
+        [a_run(SAVED, job_id="j1")],
+        [a_job(), a_job("j2", prompt=None)],
+        [Kind.PERHAPS_TWO_PAID_CALLS],
+    ),
+    "one without a time there": (
+        [a_run(SAVED, job_id="j1")],
+        [a_job(), a_job("j2", prompt=None, created_at=0.0)],
+        [Kind.PERHAPS_TWO_PAID_CALLS],
+    ),
+    "one from before our first order there": (
+        [a_run(SAVED, job_id="j1")],
+        [a_job(), a_job("j2", prompt=None, created_at=NOW.timestamp() - 7200)],
+        [],
+    ),
+    "somebody's job with our words from a week before": (
+        [a_run(SAVED, job_id="j1")],
+        [a_job(), a_job("j2", created_at=NOW.timestamp() - 7 * 86_400)],
+        [Kind.JOB_WITHOUT_RUN],
+    ),
+    "one job by two names": (
+        [a_run(SAVED, job_id="task_1")],
+        [a_job("video_1")],
+        [Kind.RUN_WITHOUT_JOB, Kind.JOB_WITHOUT_RUN],
     ),
     "one of another length": (
         [a_run(SAVED, job_id="j1")],
@@ -174,7 +203,9 @@ def test_our_very_words_behind_our_first_order_are_told() -> None:
     differences, _ = compare(sides([a_run(SAVED, job_id="j1")], [a_job(), a_job("j2")]))
     assert [(each.kind, each.job_id) for each in differences] == [(Kind.TWO_PAID_CALLS, "j2")]
     runs = [a_run(SAVED, job_id="j1"), a_run(FAILED, 2, improved_prompt="a train")]
-    differences, adoptions = compare(sides(runs, [a_job(), a_job("j2", prompt="a train")]))
+    differences, adoptions = compare(
+        sides(runs, [a_job(), a_job("j2", prompt="a train", created_at=NOW.timestamp() - 7200)])
+    )
     assert [(each.kind, each.could_be_ours) for each in differences] == [(Kind.JOB_WITHOUT_RUN, True)]
     assert adoptions == ()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -56,7 +56,7 @@ class Case:
     facts: ListFacts = field(default_factory=ListFacts)
     complete: bool = True
     odd_rows: int = 0
-    running_shown: bool = True
+    running_shown_at: datetime | None = NOON + MINUTE
     rivals: int = 0
 
     def judged(self) -> Verdict:
@@ -66,7 +66,7 @@ class Case:
             {**owned, **self.owned},
             self.witnesses,
             began=self.run.read_at,
-            running_shown=self.running_shown,
+            running_shown_at=self.running_shown_at,
             rivals=self.rivals,
         )
         why = "" if self.complete else "list_unreadable: HTTP 500"
@@ -77,6 +77,7 @@ class Case:
 HIDDEN = job(prompt=None)
 EARLIER = replace(HIDDEN, created_at=NOON.timestamp() - 3600)
 HOUR = 60 * MINUTE
+GIVEN = owner(7, SECOND, JobSource.PERSON, prompt="a green train")
 VEO = replace(BEFORE, order=replace(BEFORE.order, model="veo"))
 ALONE = ListFacts(exclusive_key=True)
 T_RULES = ListFacts(absent_after=5 * MINUTE, absence_without_witness=True)
@@ -162,14 +163,17 @@ CASES: dict[str, Case] = {
     "an incomplete look proves nothing": Case(6, (NEWER, OLDER), "list_unreadable: HTTP 500", complete=False),
     "a row that cannot be read": Case(6, (NEWER, OLDER), "unreadable_row", odd_rows=1),
     "a list that hides jobs": Case(6, (NEWER, OLDER), "list_hides_jobs", facts=ListFacts(shows_all=False)),
-    "a list that never showed a running job": Case(6, (NEWER, OLDER), "running_never_shown", running_shown=False),
+    "a list that never showed a running job": Case(6, (NEWER, OLDER), "running_never_shown", running_shown_at=None),
+    "one that showed running jobs before it was sent, and perhaps no more": Case(
+        6, (NEWER, OLDER), "running_never_shown", running_shown_at=NOON - SECOND
+    ),
     "one that shows a running job now": Case(
-        6, (replace(NEWER, status=JobStatus.IN_PROGRESS), OLDER), Absent, running_shown=False
+        6, (replace(NEWER, status=JobStatus.IN_PROGRESS), OLDER), Absent, running_shown_at=None
     ),
     "before the request is over": Case(6, (NEWER, OLDER), "too_early", run=run(submitting_at=NOON + 10 * MINUTE)),
     "before T": Case(6, (NEWER, OLDER), "too_early", facts=ListFacts(absent_after=12 * MINUTE)),
     "after T, with witnesses": Case(
-        6, (NEWER, OLDER), Absent, facts=ListFacts(absent_after=5 * MINUTE), running_shown=False
+        6, (NEWER, OLDER), Absent, facts=ListFacts(absent_after=5 * MINUTE), running_shown_at=None
     ),
     "T alone replaces no witness": Case(
         6, (), "no_witness_before", facts=ListFacts(absent_after=5 * MINUTE), witnesses={}
@@ -187,6 +191,21 @@ CASES: dict[str, Case] = {
         6, (FOREIGN,), "unowned_job", facts=T_RULES, witnesses={}
     ),
     "a job listed before it was sent": Case(6, (NEWER, OLDER, EARLIER), Absent),
+    "one that stands there, dated before there were such servers": Case(
+        6, (NEWER, OLDER, replace(EARLIER, created_at=0.0)), "prompts_hidden"
+    ),
+    "one that stands there, and renders still": Case(
+        6, (NEWER, OLDER, replace(EARLIER, status=JobStatus.QUEUED)), "prompts_hidden"
+    ),
+    "a job with our words that a person gave to another run": Case(
+        6, (NEWER, job(), OLDER), "not_one_job_for_each_run", owned={"video_1": GIVEN}
+    ),
+    "one that is that run's by its words": Case(
+        6, (NEWER, job(), OLDER), Absent, owned={"video_1": replace(GIVEN, order=run().order())}
+    ),
+    "our words in a list that shows a job of ours with others": Case(
+        4, (replace(NEWER, prompt="a stranger's castle"), job(), OLDER), "not_one_job_for_each_run"
+    ),
     "one that stands there and shows a later time": Case(6, (NEWER, OLDER, HIDDEN), "prompts_hidden"),
     "one that stands there and shows no time": Case(
         6, (NEWER, OLDER, replace(EARLIER, created_at=None)), "prompts_hidden"

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from steps.list_jobs import PAGES_BEYOND, Look, look
+from simulator.lies import alias
+from steps.list_jobs import Look, look
 from steps.provider import open_provider
 from tests.steps.scripted import Reply, answer, in_turn, scripted
 
@@ -22,6 +23,9 @@ LISTS_THAT_SAY_MORE: list[tuple[dict[str, Any], str]] = [
     ({"code": 206}, "list_says_more: code"),
     ({"warnings": ["one region is away"]}, "list_says_more: warnings"),
     ({"last_id": "z"}, "last_id_is_not_the_last_row"),
+    ({"next_cursor": "c2"}, "list_goes_on"),
+    ({"total": 3}, "fewer_rows_than_it_says"),
+    ({"total_pages": 2}, "fewer_rows_than_it_says"),
 ]
 
 
@@ -109,6 +113,13 @@ async def looked(replies: Sequence[Reply], back_to: float = 100, pages_max: int 
             id="error on page two",
         ),
         pytest.param(
+            [page(("a", 300), has_more=True), page(has_more=False)],
+            False,
+            "empty_page_after_more",
+            "a",
+            id="a page that was promised and is empty",
+        ),
+        pytest.param(
             [page(("a", 300), has_more=True), page(("a", 300), has_more=True)],
             False,
             "repeated_page",
@@ -146,8 +157,18 @@ async def test_a_look_is_complete_only_if_every_page_was_read(
 async def test_a_list_is_read_on_behind_a_known_job_but_not_for_ever() -> None:
     pages = [page((f"j{n}", 1000 - n), has_more=True) for n in range(30)]
     async with scripted(in_turn(*pages)) as server, open_provider(server.url, "k") as provider:
-        seen = await look(provider, past=["j2"])
-    assert (seen.complete, len(server.seen)) == (True, 3 + PAGES_BEYOND)
+        seen = await look(provider, past=["j2"], rows_beyond=10)
+    assert (seen.complete, len(server.seen)) == (True, 3 + 10)
+
+
+@pytest.mark.asyncio
+async def test_a_row_newer_than_the_one_before_it_means_reading_to_the_end() -> None:
+    """A known job that changed last stands in front; what is newer than it may stand anywhere behind it."""
+    times = [2000, 500, *range(1500, 1480, -1)]
+    pages = [page((f"j{n}", at), has_more=n < len(times) - 1) for n, at in enumerate(times)]
+    async with scripted(in_turn(*pages)) as server, open_provider(server.url, "k") as provider:
+        seen = await look(provider, past=["j1"], rows_beyond=3)
+    assert (seen.complete, len(server.seen)) == (True, len(times))
 
 
 @pytest.mark.asyncio
@@ -168,3 +189,10 @@ async def test_a_list_without_end_is_given_up_as_incomplete() -> None:
     pages = [page((f"j{n}", 1000 - n), has_more=True) for n in range(9)]
     seen, asked = await looked(pages, pages_max=5)
     assert (seen.complete, seen.why_incomplete, asked) == (False, "too_many_pages", 5)
+
+
+@pytest.mark.asyncio
+async def test_two_ids_that_a_gateway_packed_around_one_may_be_two_jobs() -> None:
+    rows = [{"id": alias("video_7", model)} for model in ("east", "west")]
+    seen, _ = await looked([answer(200, {"data": rows, "has_more": False})])
+    assert (len(seen.jobs), seen.odd_rows) == (2, 1)
