@@ -78,7 +78,7 @@ class Audited:
         """A try that was not complete puts the next off by an eighth of that time only."""
         if self.until is not None and timedelta() <= self.now - self.until < every:
             return False
-        return self.at is None or self.now - self.at >= every / AGAIN
+        return self.at is None or self.at > self.now or self.now - self.at >= every / AGAIN
 
 
 async def last_audit(rpc: Rpc, shop: Shop) -> Audited:

@@ -273,6 +273,15 @@ def test_it_is_due_a_day_after_the_last_complete_one_and_sooner_after_one_that_w
     assert Audited(ago(tried), ago(until), NOW).is_due(timedelta(hours=24)) is due
 
 
+def test_an_audit_whose_clock_ran_ahead_is_made_again_from_a_day_ago() -> None:
+    """The host's clock was an hour ahead and was put right: nobody has looked at that hour yet."""
+    ahead = Audited(NOW + timedelta(minutes=59), NOW + timedelta(hours=1), NOW)
+    assert ahead.next_since == NOW - timedelta(days=1)
+    assert ahead.is_due(timedelta(hours=24))
+    assert replace(ahead, at=NOW - timedelta(hours=4)).is_due(timedelta(hours=24))
+    assert Audited(NOW, NOW - timedelta(hours=2), NOW).next_since == NOW - timedelta(hours=2)
+
+
 async def test_a_look_at_the_last_hour_neither_puts_the_daily_one_off_nor_shortens_it(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
