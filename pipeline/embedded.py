@@ -2,6 +2,7 @@
 
 Who is using it is told by a shared file lock, which the system drops with its process, so a `kill -9` neither keeps
 the server running for ever nor stops it under somebody's feet. Starting and stopping happen under an exclusive lock.
+A folder that a network carries to two machines carries the locks too, and not the server: the second one is refused.
 (The library's own count of users is a list of pids, from which nobody takes the killed ones.)
 
 Run as root, the server itself runs as the user `pgserver`, and the folders above the data are opened to everybody
@@ -10,6 +11,7 @@ for it (chmod go+rx), up to `/`: on a shared machine run onetake as a user of it
 
 import fcntl
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,10 +99,22 @@ def _ready(data: Path, users: IO[bytes]) -> str:
 
 def _start_again(data: Path, users: IO[bytes]) -> str:
     """Nothing answers. A server that runs all the same is ended first, unless others may still work with it."""
-    if postmaster.running(data) and not _nobody_else(users):
+    used = not _nobody_else(users)
+    machine = data.parent / "postgres.machine"
+    if used and machine.exists() and machine.read_text() != _this_machine():
+        raise postmaster.StartFailed("another machine uses this folder; each needs an ONETAKE_HOME of its own")
+    if used and postmaster.running(data):
         raise postmaster.StartFailed("it runs, others use it, and it does not answer")
     postmaster.stop(data)
-    return postmaster.start(data)
+    address = postmaster.start(data)
+    machine.write_text(_this_machine())
+    return address
+
+
+def _this_machine() -> str:
+    """By its name and since its last start; two containers of one host have two names."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{socket.gethostname()} {boot.read_text().strip() if boot.exists() else ''}"
 
 
 def _database(address: str) -> str:

@@ -218,6 +218,14 @@ LIE_MUTANTS = (
         (LIES + "test_a_list_that_swaps_two_jobs_gives_nobody_anothers_clip",),
     ),
     Mutant(
+        "one_machine",
+        "a folder that another machine uses is not served twice",
+        "pipeline/embedded.py",
+        "    if used and machine.exists() and machine.read_text() != _this_machine():",
+        "    if False:",
+        ("tests/pipeline/test_embedded.py::test_a_folder_that_another_machine_uses_is_not_served_twice",),
+    ),
+    Mutant(
         "swapped_words",
         "a job that shows words in place of ours is another order's",
         "steps/shown.py",
