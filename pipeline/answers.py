@@ -9,6 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -55,6 +56,13 @@ class AnswerFiles:
     def drop(self, run_id: UUID) -> None:
         """The ledger has it."""
         self._path(run_id).unlink(missing_ok=True)
+
+    def drop_drafts(self, before: float) -> None:
+        """What a full disk left half written before that time. An answer that was kept has another name."""
+        for draft in self.folder.glob(".*.*"):
+            with suppress(OSError):
+                if draft.suffix[1:].isdecimal() and draft.stat().st_mtime < before:
+                    draft.unlink()
 
     def _path(self, run_id: UUID) -> Path:
         return self.folder / f"{run_id}.json"

@@ -18,7 +18,7 @@ from pipeline.reconcile import next_look
 from pipeline.records import JobSource, Run, State
 from pipeline.world import World
 from steps import generate_video
-from steps.clip_file import as_ordered, in_words, is_shorter
+from steps.clip_file import as_ordered, in_words, is_much_smaller, is_shorter
 from steps.download import ReadError
 from steps.generate_video import Clip, Missing, Rendered, SaysFailed, StillRendering
 from steps.save_video import save, stored
@@ -180,7 +180,7 @@ async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -
     try:
         draft.parent.mkdir(parents=True, exist_ok=True)
         got = await generate_video.fetch(job, world.shop.provider, draft)
-        if isinstance(got, Clip) and _is_preview(run, job, got):
+        if isinstance(got, Clip) and _is_preview(run, job, got, world):
             return await _refuse_preview(run, got, world)
         if isinstance(got, Clip):
             return await _settle(run, await asyncio.to_thread(save, draft, fetched), caption, world, started)
@@ -211,13 +211,19 @@ async def _not_ours(run: Run, job: Job, world: World) -> str | None:
     return f"the provider shows job {job.job_id} with another prompt than ordered; {despite}"
 
 
-def _is_preview(run: Run, job: Job, clip: Clip) -> bool:
-    """Some servers serve a shorter clip while the job renders, and the job itself says that it still does."""
-    return job.running and job.named and is_shorter(clip.facts, run.seconds)
+def _is_preview(run: Run, job: Job, clip: Clip, world: World) -> bool:
+    """Some servers serve a shorter or smaller clip while the job renders.
+
+    A shorter one is the clip once the job has ended by its own last word, or after a day without that word.
+    """
+    if job.status in {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.EXPIRED} or _gone_for_good(run, world):
+        return False
+    return is_shorter(clip.facts, run.seconds) or (job.running and is_much_smaller(clip.facts, run.size))
 
 
 async def _refuse_preview(run: Run, clip: Clip, world: World) -> ReadError:
-    words = f"a clip of {in_words(clip.facts)}, while the job still renders {run.seconds} s"
+    ordered = f"{run.seconds} s at {run.size}"
+    words = f"a clip of {in_words(clip.facts)}, while the job does not say that {ordered} are done"
     await ClipRecords(world.ledger.rpc).note_not_fetched(run.run_id, 200, words)
     return ReadError(200, words)
 

@@ -48,6 +48,7 @@ class Tending:
     async def once(self) -> None:
         """One round. Raises what the road raises."""
         await self._finish()
+        self._world.answers.drop_drafts(time.time() - DAY_SECONDS)
         if (bucket := self._world.bucket) is not None and await self._is_safe(bucket):
             await self._upload_the_rest(bucket)
         if self._world.keep_days:

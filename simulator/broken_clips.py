@@ -92,6 +92,19 @@ def _moved(index: bytes, by: int) -> bytes:
     return bytes(moved)
 
 
+def _zeros(clip: bytes) -> Served:
+    """A file of the final size whose download is under way: two thirds of the pictures are still zeros."""
+    start, end = _pictures(clip)
+    there = start + 8 + (end - start - 8) // 3
+    return Served(clip[:there] + bytes(end - there) + clip[end:])
+
+
+def _sound_alone(clip: bytes) -> Served:
+    """Its one track says that it is sound."""
+    start, end = next((start, end) for kind, start, end in boxes(clip) if kind == b"moov")
+    return Served(clip[:start] + clip[start:end].replace(b"vide", b"soun") + clip[end:])
+
+
 BROKEN: Mapping[str, Callable[[bytes], Served]] = {
     "empty": lambda _: Served(b""),
     "ftyp_only": lambda _: Served(FTYP_ONLY),
@@ -105,6 +118,8 @@ BROKEN: Mapping[str, Callable[[bytes], Served]] = {
     "open_mdat_cut": _open_mdat_cut,
     "one_byte_mdat": _one_byte_mdat,
     "fragment_lost": _fragment_lost,
+    "zeros": _zeros,
+    "sound_alone": _sound_alone,
 }
 
 

@@ -118,6 +118,8 @@ _CLIP_TROUBLE: tuple[tuple[str, Params], ...] = (
     ("open_mdat_cut", {}),
     ("one_byte_mdat", {}),
     ("fragment_lost", {}),
+    ("zeros", {}),
+    ("sound_alone", {}),
     ("gzip_bomb", {"megabytes": 20}),
 )
 

@@ -65,6 +65,8 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         "open_mdat_cut",
         "one_byte_mdat",
         "fragment_lost",
+        "zeros",
+        "sound_alone",
     ),
 }
 """The words allowed in a habit. A test compares them with the tables that implement them."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from steps import iso_file, webm_file
 from steps.media import Broken
+from steps.provider_words import without_links
 
 HEAD_BYTES = 200
 WORDS_CHARACTERS_MAX = 200
@@ -86,9 +87,9 @@ def words_in(head: bytes) -> str:
 
 
 def one_line(text: str) -> str:
-    """Without control characters, halves of surrogate pairs and line ends; bounded."""
+    """Without control characters, halves of surrogate pairs, line ends and what opens a link; bounded."""
     printable = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(printable.split())[:WORDS_CHARACTERS_MAX]
+    return without_links(" ".join(printable.split()))[:WORDS_CHARACTERS_MAX]
 
 
 def in_words(facts: Facts) -> str:
@@ -112,3 +113,11 @@ def as_ordered(facts: Facts, seconds: int, size: str) -> bool:
 def is_shorter(facts: Facts, seconds: int) -> bool:
     """Whether the clip is known to be shorter than the ordered length."""
     return facts.seconds is not None and seconds - facts.seconds > SECONDS_APART_MAX
+
+
+def is_much_smaller(facts: Facts, size: str) -> bool:
+    """Whether the clip's shorter side is known to be less than half of the ordered one."""
+    sides = [int(side) for side in size.split("x") if side.isdecimal()]
+    if facts.width is None or facts.height is None or not sides:
+        return False
+    return 2 * min(facts.width, facts.height) < min(sides)

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx2
 
@@ -23,6 +24,7 @@ ADDRESSES_MAX = 4  # tried in turn, of one name
 URL_CHARACTERS_MAX = 8_192
 DNS_SECONDS = 10.0
 SECRET_CHARACTERS_MIN = 6
+PATH_SECRET_CHARACTERS_MIN = 16  # shorter parts of a path are names, such as `videos`
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -65,7 +67,7 @@ async def fetch_url(
         for _ in range(redirects + 1):
             got = await _get(next_url, into, local, patience, tls, resolve)
             if not isinstance(got, httpx2.Response):
-                return got if isinstance(got, Content) else replace(got, detail=_without_query(got.detail, next_url))
+                return got if isinstance(got, Content) else replace(got, detail=without_address(got.detail, next_url))
             next_url = next_url.join(got.headers["location"])
     except Refused as refused:
         return ReadError(None, str(refused))
@@ -98,12 +100,14 @@ async def _get(
         return await download(http, _pinned(url, addresses[-1]), into, headers=headers, extensions=extensions)
 
 
-def _without_query(words: str, url: httpx2.URL) -> str:
-    """A server that repeats the address it was asked for repeats its signature, too."""
-    secrets = (url.query.decode("ascii", "replace"), *(value for _, value in url.params.multi_items()))
-    for secret in sorted(set(secrets), key=len, reverse=True):
-        if len(secret) >= SECRET_CHARACTERS_MIN:
-            words = words.replace(secret, "[signature]")
+def without_address(words: str, url: httpx2.URL) -> str:
+    """A server that repeats the address it was asked for repeats its signature, too: in the query, or in the path."""
+    query = (url.query.decode("ascii", "replace"), *(value for _, value in url.params.multi_items()))
+    path = (part for part in (url.path, quote(url.path, safe="/")) for part in part.split("/"))
+    secrets = {secret for secret in query if len(secret) >= SECRET_CHARACTERS_MIN}
+    secrets |= {part for part in path if len(part) >= PATH_SECRET_CHARACTERS_MIN}
+    for secret in sorted(secrets, key=len, reverse=True):
+        words = words.replace(secret, "[signature]")
     return words
 
 

@@ -10,20 +10,25 @@ import asyncio
 import hashlib
 import json
 import os
-import zlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 
 from steps.clip_file import Facts, NotAClip, one_line, read_clip, words_in
+from steps.unpacked import TooMuch, Unreadable, unpacked
 
 CHUNK_BYTES = 1 << 16
 CLIP_BYTES_MAX = 2_000_000_000  # what Telegram's own server takes at most; also of what a compressed body unpacks to
 REFUSAL_BYTES_MAX = 4_096
 # Statuses by which a server says that it has no such content; all others may be different the next time.
 ABSENT = frozenset({400, 404, 409, 410, 422})
+WITH_A_BODY = frozenset({200, 203})
+PARTIAL = 206
+WHOLE_RANGE = re.compile(r"bytes\s+0-(?P<last>[0-9]{1,18})/(?P<count>[0-9]{1,18})")
 
 
 @dataclass(frozen=True)
@@ -51,14 +56,6 @@ class Gone:
     detail: str = ""
 
 
-class TooMuch(Exception):
-    """More bytes than any clip has."""
-
-
-class Unreadable(Exception):
-    """A body that does not unpack."""
-
-
 async def download(
     http: httpx2.AsyncClient, url: str, into: Path, *, headers: Mapping[str, str], extensions: Mapping[str, str]
 ) -> Content | Gone | ReadError | httpx2.Response:
@@ -68,7 +65,7 @@ async def download(
     async with http.stream("GET", url, headers=asked, extensions=dict(extensions)) as response:
         if response.has_redirect_location:
             return response
-        if response.status_code == 200:
+        if _is_whole(response):
             return await _store(response, into)
         words = await _refusal(response)
         if response.status_code in ABSENT:
@@ -76,31 +73,34 @@ async def download(
         return ReadError(response.status_code, words or f"HTTP {response.status_code}")
 
 
+def _is_whole(response: httpx2.Response) -> bool:
+    """Whether this is a body to judge: 203 is what a proxy made of a 200, and a 206 may be a part that is all of it."""
+    if response.status_code == PARTIAL:
+        part = WHOLE_RANGE.fullmatch(response.headers.get("content-range", "").strip().lower())
+        return part is not None and int(part["last"]) + 1 == int(part["count"])
+    return response.status_code in WITH_A_BODY
+
+
 async def _store(response: httpx2.Response, into: Path) -> Content | ReadError:
     promised = response.headers.get("content-length", "")
     if promised.isdecimal() and int(promised) > CLIP_BYTES_MAX:
-        return ReadError(200, f"{promised} bytes, more than any clip has")
+        return ReadError(response.status_code, f"{promised} bytes, more than any clip has")
     try:
-        unpack = _Unpacked(response.headers.get("content-encoding", ""))
         digest, count = hashlib.sha256(), 0
         with into.open("wb") as file:
-            async for packed in response.aiter_raw(CHUNK_BYTES):
-                for chunk in unpack(packed):
-                    count += len(chunk)
-                    if count > CLIP_BYTES_MAX:
-                        raise TooMuch
-                    digest.update(chunk)
-                    file.write(chunk)
+            async for chunk in unpacked(response.aiter_raw(CHUNK_BYTES), CLIP_BYTES_MAX):
+                count += len(chunk)
+                digest.update(chunk)
+                file.write(chunk)
             file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
-        unpack.end()
     except TooMuch:
-        return ReadError(200, f"more than {CLIP_BYTES_MAX} bytes, more than any clip has")
+        return ReadError(response.status_code, f"more than {CLIP_BYTES_MAX} bytes, more than any clip has")
     except Unreadable as error:
-        return ReadError(200, str(error))
+        return ReadError(response.status_code, str(error))
     found = await asyncio.to_thread(read_clip, into, transfer_complete=_has_end(response))
     if isinstance(found, NotAClip):
-        return ReadError(200, found.why)
+        return ReadError(response.status_code, found.why)
     return Content(count, digest.hexdigest(), found)
 
 
@@ -110,41 +110,14 @@ def _has_end(response: httpx2.Response) -> bool:
     return framed or response.http_version not in {"HTTP/1.0", "HTTP/1.1"}
 
 
-class _Unpacked:
-    """Chunks as they were before Content-Encoding, never more than CHUNK_BYTES at a time."""
-
-    def __init__(self, encoding: str) -> None:
-        name = encoding.strip().lower()
-        if name not in {"", "identity", "gzip", "x-gzip", "deflate"}:
-            raise Unreadable(f"packed as {one_line(name)[:40]}, which was not asked for")
-        either_header = 32 + zlib.MAX_WBITS
-        self._zlib = None if name in {"", "identity"} else zlib.decompressobj(either_header)
-
-    def __call__(self, packed: bytes) -> Iterator[bytes]:
-        if self._zlib is None:
-            yield packed
-            return
-        try:
-            while packed:
-                yield self._zlib.decompress(packed, CHUNK_BYTES)
-                packed = self._zlib.unconsumed_tail
-        except zlib.error:
-            raise Unreadable("its packing is broken") from None
-
-    def end(self) -> None:
-        if self._zlib is not None and not self._zlib.eof:
-            raise Unreadable("cut short inside its packing")
-
-
 async def _refusal(response: httpx2.Response) -> str:
     """The server's own words, in whichever of the usual shapes they come; empty if there are none to read."""
-    if response.headers.get("content-encoding", "identity") != "identity":
-        return ""
     body = b""
-    async for chunk in response.aiter_raw(CHUNK_BYTES):
-        body += chunk[: REFUSAL_BYTES_MAX - len(body)]
-        if len(body) >= REFUSAL_BYTES_MAX:
-            break
+    with suppress(TooMuch, Unreadable):
+        async for chunk in unpacked(response.aiter_raw(CHUNK_BYTES), CLIP_BYTES_MAX):
+            body += chunk[: REFUSAL_BYTES_MAX - len(body)]
+            if len(body) >= REFUSAL_BYTES_MAX:
+                break
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):

@@ -6,20 +6,23 @@ Raises   OSError if the disk does not take the clip
 Effects  `submit`: one POST, never repeated by this function, by the client, or by a caller
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from steps.clip_file import Facts
 from steps.download import Content, Gone, ReadError
 from steps.provider import VideoProvider
-from steps.video_jobs import Job, JobStatus
+from steps.video_jobs import URLS_MAX, Job, JobStatus, clip_urls_in, is_picture
 from steps.videos_protocol import Answer, Order
 
 GONE = {404, 410}
 POLL_SECONDS_MIN = 2.0
 POLL_SECONDS_MAX = 15.0
 NOT_IMPLEMENTED = frozenset({405, 501})
+ANSWERED = frozenset({200, 203, 206})
+ANSWER_BYTES_MAX = 100_000
 POLL_SHARE = 0.1  # of what the render should take: ten looks over its expected length
 
 
@@ -155,9 +158,9 @@ async def _sleep_attended(
 async def fetch(job: Job, provider: VideoProvider, into: Path) -> Clip | Missing | ReadError:
     """Brings the clip of a job to a temporary file, whatever the job says of itself: the clip is the proof."""
     got = await provider.content(job.job_id, into)
-    if job.url is not None and _is_not_at_content(got):
-        elsewhere = await provider.content_at(job.url, into)
-        got = got if isinstance(elsewhere, Gone) else elsewhere
+    if _may_be_elsewhere(got):
+        named = clip_urls_in(await asyncio.to_thread(_text_in, into), job.job_id)
+        got = await _fetch_elsewhere((*named, *job.urls), got, provider, into)
     match got:
         case Gone(status=status, detail=detail):
             return Missing(status, detail)
@@ -167,6 +170,29 @@ async def fetch(job: Job, provider: VideoProvider, into: Path) -> Clip | Missing
             return Clip(into, got.bytes, got.sha256, got.facts)
 
 
-def _is_not_at_content(got: Content | Gone | ReadError) -> bool:
-    """Absent there, or the server has no such route: then the clip may be at the address that the job names."""
-    return isinstance(got, Gone) or (isinstance(got, ReadError) and got.status in NOT_IMPLEMENTED)
+def _may_be_elsewhere(got: Content | Gone | ReadError) -> bool:
+    """Absent there, no such route, or something else than a clip: a page, or JSON that says where it is."""
+    return isinstance(got, Gone) or (isinstance(got, ReadError) and got.status in NOT_IMPLEMENTED | ANSWERED)
+
+
+def _text_in(path: Path) -> str:
+    """What came instead of a clip, if it is short enough to be an answer that leads to one."""
+    try:
+        small = path.stat().st_size <= ANSWER_BYTES_MAX
+        return path.read_bytes().decode(errors="replace") if small else ""
+    except FileNotFoundError:
+        return ""
+
+
+async def _fetch_elsewhere(
+    urls: Sequence[str], got: Content | Gone | ReadError, provider: VideoProvider, into: Path
+) -> Content | Gone | ReadError:
+    """The clip at the first of these addresses that has it; else the first word that it may come later, or `got`."""
+    later: ReadError | None = None
+    for url in list(dict.fromkeys(urls))[:URLS_MAX]:
+        found = await provider.content_at(url, into)
+        if isinstance(found, Content):
+            return found
+        if isinstance(found, ReadError) and not is_picture(url):
+            later = later or found
+    return later or got

@@ -99,6 +99,12 @@ def find(file: BinaryIO, parent: Box, *path: bytes) -> Box | None:
     return found
 
 
+def handler(file: BinaryIO, track: Box) -> bytes | None:
+    """What kind of track it says it is: `vide`, `soun`, ...; None if it does not say."""
+    says = find(file, track, b"mdia", b"hdlr")
+    return payload(file, says, 12)[8:] if says else None
+
+
 def number(file: BinaryIO, box: Box, at: int, width: int = 4) -> int:
     """The number that stands `at` bytes into the payload."""
     return int.from_bytes(payload(file, box, at + width)[at:])

@@ -1,7 +1,7 @@
 """The outline of an MP4 or QuickTime file: its boxes, which must fill it exactly, and what its index (moov) says.
 
 A cut is proved by a box that ends past the file's end, or by samples that the index lists and the file does not have
-(`steps/iso_tables.py`, `steps/iso_fragments.py`). What cannot be read proves nothing.
+(`steps/iso_tables.py`, `steps/iso_fragments.py`, `steps/iso_pictures.py`). What cannot be read proves nothing.
 
 In       an open file and its size
 Out      Outline
@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from steps.iso_boxes import Box, boxes, inside, is_large, payload
 from steps.iso_fragments import read_fragments
+from steps.iso_pictures import missing_pictures
 from steps.iso_tables import missing_samples
 from steps.media import SIDE_PIXELS_MAX, Broken, Outline, check_end, length, side
 
@@ -36,7 +37,8 @@ def read(file: BinaryIO, size: int, *, transfer_complete: bool) -> tuple[bytes |
     if moov.open:
         check_end(inside(file, moov))
     fragments = read_fragments(file, size, top, moov)
-    if missing := fragments.missing or missing_samples(file, size, top, moov):
+    missing = fragments.missing or missing_samples(file, size, top, moov) or missing_pictures(file, moov)
+    if missing:
         raise Broken(missing)
     with suppress(Broken):  # an index that players may read and we do not: the clip is whole all the same
         outline = _outline(file, moov)

@@ -1,13 +1,14 @@
 """Whether the samples that an index (moov) lists are in the file: an index that comes first outlives a cut.
 
 In       an open file, its size, its boxes at the top, the index
-Out      why samples are missing; empty if none is known to be
+Out      why samples are missing; empty if none is known to be. Where some of a track's samples are
 Raises   nothing: a track whose tables are not read here (too large, of another kind, elsewhere) proves nothing
 Effects  none
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from steps.iso_boxes import Box, find, inside, number, numbers, tracks
@@ -39,18 +40,46 @@ def _last_chunks(file: BinaryIO, moov: Box) -> list[tuple[int, int]]:
 
 
 def _last_chunk(file: BinaryIO, track: Box) -> list[tuple[int, int]]:
-    """Of one track; empty if it has no samples, or has them in another file."""
+    tables = _tables(file, track)
+    if tables is None:
+        return []
+    chunk, first = _highest(file, tables.offsets)
+    return [(first, first + _chunk_bytes(file, tables, chunk))]
+
+
+def some_samples(file: BinaryIO, track: Box) -> Iterator[tuple[int, int]]:
+    """Offset and bytes of the first and the last sample of the first, the middle and the last chunk."""
+    tables = _tables(file, track)
+    if tables is None or tables.sizes.type == b"stz2":
+        return
+    count = number(file, tables.offsets, 4)
+    for chunk in sorted({1, (count + 1) // 2, count}) if 0 < count <= CHUNKS_MAX else ():
+        before, samples = _span(file, tables, chunk)
+        if samples:
+            start, last = _offset(file, tables.offsets, chunk), _sample_bytes(file, tables.sizes, before + samples - 1)
+            yield start, _sample_bytes(file, tables.sizes, before)
+            yield start + _chunk_bytes(file, tables, chunk) - last, last
+
+
+@dataclass(frozen=True)
+class _Tables:
+    sizes: Box
+    runs: Box
+    offsets: Box
+
+
+def _tables(file: BinaryIO, track: Box) -> _Tables | None:
+    """Of one track; None if it has no samples, or has them in another file."""
     media = find(file, track, b"mdia", b"minf")
     table = find(file, media, b"stbl") if media else None
     if media is None or table is None or _is_elsewhere(file, media):
-        return []
+        return None
     parts = {box.type: box for box in inside(file, table)}
     sizes, runs = parts.get(b"stsz", parts.get(b"stz2")), parts.get(b"stsc")
     offsets = parts.get(b"stco", parts.get(b"co64"))
     if sizes is None or runs is None or offsets is None or not number(file, sizes, 8):
-        return []
-    chunk, first = _highest(file, offsets)
-    return [(first, first + _chunk_bytes(file, sizes, runs, chunk))]
+        return None
+    return _Tables(sizes, runs, offsets)
 
 
 def _is_elsewhere(file: BinaryIO, media: Box) -> bool:
@@ -75,17 +104,34 @@ def _highest(file: BinaryIO, offsets: Box) -> tuple[int, int]:
     return found
 
 
-def _chunk_bytes(file: BinaryIO, sizes: Box, runs: Box, chunk: int) -> int:
+def _offset(file: BinaryIO, offsets: Box, chunk: int) -> int:
+    width = 8 if offsets.type == b"co64" else 4
+    return number(file, offsets, 8 + width * (chunk - 1), width)
+
+
+def _chunk_bytes(file: BinaryIO, tables: _Tables, chunk: int) -> int:
     """At least so many; sizes that are packed (stz2) are not read."""
-    count = number(file, runs, 4)
-    if sizes.type == b"stz2" or count > CHUNKS_MAX:
+    sizes = tables.sizes
+    if sizes.type == b"stz2":
         return 0
-    blocks = numbers(file, runs, 8, 3 * count)
-    before, samples = _samples(((row[0], row[1]) for block in blocks for row in _rows(block)), chunk)
-    samples = min(samples, max(0, number(file, sizes, 8) - before))
+    before, samples = _span(file, tables, chunk)
     if uniform := number(file, sizes, 4):
         return 0 if uniform == ONE_BYTE else samples * uniform
     return sum(sum(block) for block in numbers(file, sizes, 12 + 4 * before, samples))
+
+
+def _sample_bytes(file: BinaryIO, sizes: Box, sample: int) -> int:
+    return number(file, sizes, 4) or number(file, sizes, 12 + 4 * sample)
+
+
+def _span(file: BinaryIO, tables: _Tables, chunk: int) -> tuple[int, int]:
+    """How many samples come before this chunk, and how many it has by the tables."""
+    count = number(file, tables.runs, 4)
+    if count > CHUNKS_MAX:
+        return 0, 0
+    blocks = numbers(file, tables.runs, 8, 3 * count)
+    before, samples = _samples(((row[0], row[1]) for block in blocks for row in _rows(block)), chunk)
+    return before, min(samples, max(0, number(file, tables.sizes, 8) - before))
 
 
 def _rows(block: Sequence[int]) -> Iterable[Sequence[int]]:

@@ -22,7 +22,7 @@ from steps.bounded_body import bound_body
 from steps.certificates import trusted
 from steps.clip_url import REDIRECTS_MAX, fetch_url, is_local, leads_on
 from steps.download import Content, Gone, ReadError, download
-from steps.provider_words import storable
+from steps.provider_words import storable, without_links
 from steps.video_jobs import Job, Page, read_job, read_page
 from steps.videos_protocol import Answer, Fault, Order
 
@@ -130,7 +130,7 @@ class VideoProvider:
         except APIStatusError as error:
             return self._answer(error.response)
         except APIConnectionError as error:
-            return Answer(None, repr(error.__cause__ or error), _fault(error.__cause__))
+            return Answer(None, self._shown(error), _fault(error.__cause__))
         return self._answer(raw.http_response)
 
     def _answer(self, response: httpx2.Response) -> Answer:
@@ -207,8 +207,16 @@ class VideoProvider:
         if isinstance(error, ValueError):  # an id or a key that no request can carry; its words would show the key
             return ReadError(None, f"{type(error).__name__} in the request")
         if isinstance(error, APIStatusError):
-            return ReadError(error.status_code, self._without_key(error.message))
-        return ReadError(None, repr(error.__cause__ or error))
+            return ReadError(error.status_code, self._without_key(without_links(error.message)))
+        return ReadError(None, self._shown(error))
+
+    def _shown(self, error: BaseException) -> str:
+        """For people. Words on an answer's headers repeat them, and a proxy may echo ours there, the key among them."""
+        if isinstance(error, APIError):
+            error = error.__cause__ or error
+        if isinstance(error, httpx2.ProtocolError | httpx2.ProxyError):
+            return type(error).__name__
+        return self._without_key(without_links(repr(error.__cause__ or error)))
 
     def _without_key(self, words: str) -> str:
         """Some gateways repeat the key they refuse. A short one is made up, and is part of other words."""
@@ -247,7 +255,7 @@ def _same_server(url: httpx2.URL, home: httpx2.URL) -> bool:
 
 def not_ours(body: str) -> str:
     """What to tell of a 200 that does not name the job."""
-    return f"the answer does not name the job: {storable(body, WORDS_SHOWN_MAX)}"
+    return f"the answer does not name the job: {storable(without_links(body), WORDS_SHOWN_MAX)}"
 
 
 def _body_of(response: httpx2.Response) -> str:

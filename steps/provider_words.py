@@ -1,6 +1,7 @@
 """What a provider says in words: the JSON of its answers, its errors, and what of them can be kept. Pure."""
 
 import json
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,11 @@ DETAIL_CHARACTERS_MAX = 300
 FINE_CODES = {"0", "200", "success", "ok", "none"}  # of an envelope; any other tells of an error
 # Where an error says what it is, the usual place first.
 ERROR_FIELDS = ("error", "errors", "detail", "message", "msg", "error_message", "code")
+# A signature may stand in a link's query or fragment, in its path, or before its host; or by its own name.
+LINK_USER = re.compile(r"(?<=//)[^\s/@\"'<>]+@")
+LINK_QUERY = re.compile(r"(?<=[?#])(?=[^\s\"'<>]*=|[^\s\"'<>]{16})[^\s\"'<>]+")
+LINK_PART = re.compile(r"(?<!://)(?<=/)[^\s\"'<>/?#\\]{16,}")
+SIGNED = re.compile(r"(?i)\b((?:signature|credential|security-token|access_token|sig|token)(?:=|%3d))[^\s&\"'<>]+")
 NOTHING: tuple[object, ...] = (None, "", [], {}, False)
 
 
@@ -26,7 +32,7 @@ def error_words(body: str) -> str:
     error = _said_error(json_object(body))
     if isinstance(error, dict):
         error = error.get("message") or error.get("code") or ""
-    return storable(error if isinstance(error, str) else json.dumps(error))
+    return storable(without_links(error if isinstance(error, str) else json.dumps(error)))
 
 
 def is_error_form(body: str) -> bool:
@@ -49,6 +55,13 @@ def _says_something(value: object) -> bool:
     if isinstance(value, bool) or value is None:
         return False
     return str(value).strip().lower() not in FINE_CODES | {""}
+
+
+def without_links(words: str) -> str:
+    """Links without what opens them; a signed one is a key to whatever it leads to."""
+    for secret in (LINK_USER, LINK_QUERY, LINK_PART):
+        words = secret.sub("[...]", words)
+    return SIGNED.sub(r"\1[...]", words)
 
 
 def storable(words: str, characters_max: int = DETAIL_CHARACTERS_MAX) -> str:

@@ -9,7 +9,7 @@ import binascii
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -94,7 +94,7 @@ class Job:
     word: str | None = field(default=None, compare=False)
     named: bool = True
     described: bool = field(default=False, compare=False)
-    url: str | None = field(default=None, repr=False)  # where its clip is, if not at /content; often a signed link
+    urls: tuple[str, ...] = field(default=(), repr=False)  # where its clip may be, if not at /content; often signed
 
     @property
     def key(self) -> str:
@@ -293,11 +293,11 @@ def _job(row: dict[str, Any], *, named: bool = True) -> Job | None:
         word=word,
         named=named,
         described=_is_described(row),
-        url=_clip_url(row),
+        urls=_clip_urls(row),
     )
 
 
-# Where gateways put the address of a finished clip: a name, and the names below it. A list stands for its first item.
+# Where gateways put the address of a finished clip: a name, and the names below it. Of a list, every item may be it.
 CLIP_URL_PATHS = (
     ("url",),
     ("video_url",),
@@ -310,21 +310,41 @@ CLIP_URL_PATHS = (
     ("unsigned_urls",),
 )
 URL_CHARACTERS_MAX = 8_192
+URLS_MAX = 6  # of one job, each of which may take as long as a clip does
+LIST_ITEMS_MAX = 20
+PICTURE_NAMES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
 
 
-def _clip_url(row: Mapping[str, Any]) -> str | None:
-    """The first http(s) address in one of the usual places. A data: URI is no address."""
-    for path in CLIP_URL_PATHS:
-        found: Any = row
-        for name in path:
-            found = _first(found.get(name)) if isinstance(found, dict) else None
-        if isinstance(found, str) and _is_web_address(found):
-            return found
-    return None
+def clip_urls_in(body: str, job_id: str) -> tuple[str, ...]:
+    """Where a body that came instead of a clip says that it is; nowhere if it names another job (rule 1)."""
+    row = json_object(body)
+    inner = _job_row(row) or row
+    shown = _shown_ids(inner)
+    if shown and not any(_names(each, job_id) for each in shown):
+        return ()
+    return tuple(dict.fromkeys((*_clip_urls(inner), *_clip_urls(row))))
 
 
-def _first(value: object) -> object:
-    return value[0] if isinstance(value, list) and value else value
+def _clip_urls(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The http(s) addresses in the usual places, pictures last. A data: URI is no address."""
+    places = (value for path in CLIP_URL_PATHS for value in _at(row, path))
+    found = dict.fromkeys(value for value in places if isinstance(value, str) and _is_web_address(value))
+    return tuple(sorted(found, key=is_picture)[:URLS_MAX])
+
+
+def _at(value: object, path: Sequence[str]) -> Iterator[object]:
+    if isinstance(value, list):
+        for each in value[:LIST_ITEMS_MAX]:
+            yield from _at(each, path) if isinstance(each, dict) or not path else ()
+    elif not path:
+        yield value
+    elif isinstance(value, dict):
+        yield from _at(value.get(path[0]), path[1:])
+
+
+def is_picture(url: str) -> bool:
+    """By its name: a thumbnail beside the clip."""
+    return url.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0].lower().endswith(PICTURE_NAMES)
 
 
 def _is_web_address(text: str) -> bool:

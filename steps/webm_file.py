@@ -21,6 +21,7 @@ NANOSECONDS_A_TICK = 1_000_000
 EBML, DOCTYPE, SEGMENT, CLUSTER, VOID = 0x1A45DFA3, 0x4282, 0x18538067, 0x1F43B675, 0xEC
 INFO, TICK, DURATION = 0x1549A966, 0x2AD7B1, 0x4489
 TRACKS, TRACK, VIDEO, WIDTH, HEIGHT = 0x1654AE6B, 0xAE, 0xE0, 0xB0, 0xBA
+TYPE, SOUND, SUBTITLES = 0x83, 2, 17
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,18 @@ def _seconds(file: BinaryIO, info: Element) -> float | None:
 
 
 def _size(file: BinaryIO, tracks: Element) -> tuple[int | None, int | None]:
-    """Of the first track with pictures."""
+    """Of the first track with pictures. Raises Broken if every track is something else."""
+    types = []
     for track in _inside(file, tracks):
         for part in _inside(file, track) if track.id == TRACK else ():
-            if part.id == VIDEO:
+            if part.id == TYPE:
+                types.append(int.from_bytes(_bytes(file, part)))
+            elif part.id == VIDEO:
                 numbers = {each.id: int.from_bytes(_bytes(file, each)) for each in _inside(file, part)}
                 found = side(numbers.get(WIDTH, 0)), side(numbers.get(HEIGHT, 0))
                 return found if all(found) else (None, None)
+    if types and all(each in {SOUND, SUBTITLES} for each in types):
+        raise Broken("it has a sound track and no pictures")
     return None, None
 
 

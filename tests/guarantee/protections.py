@@ -6,6 +6,7 @@ occur exactly once in its file, so this list cannot rot unnoticed.
 
 from tests.guarantee.mutant import Mutant
 from tests.guarantee.protections_answers import ANSWERS_MUTANTS
+from tests.guarantee.protections_content import CONTENT_MUTANTS
 from tests.guarantee.protections_evidence import EVIDENCE_MUTANTS
 from tests.guarantee.protections_lies import LIE_MUTANTS
 from tests.guarantee.protections_records import RECORDS_MUTANTS
@@ -382,6 +383,7 @@ MUTANTS = (
         ("tests/bot/test_stale_buttons.py::test_try_again_of_a_run_that_was_delivered_after_all_buys_nothing",),
     ),
     *ANSWERS_MUTANTS,
+    *CONTENT_MUTANTS,
     *EVIDENCE_MUTANTS,
     *LIE_MUTANTS,
     *RECORDS_MUTANTS,

@@ -114,17 +114,9 @@ EVIDENCE_MUTANTS = (
         "preview",
         "a shorter clip of a job that still renders is not its clip",
         "pipeline/render.py",
-        "        if isinstance(got, Clip) and _is_preview(run, job, got):",
+        "        if isinstance(got, Clip) and _is_preview(run, job, got, world):",
         "        if False:",
         (RENDER + "test_a_preview_of_a_job_that_still_renders_is_not_its_clip",),
-    ),
-    Mutant(
-        "preview_by_name",
-        "only a body that names the job makes its content a preview",
-        "pipeline/render.py",
-        "    return job.running and job.named and is_shorter",
-        "    return job.running and is_shorter",
-        (RENDER + "test_without_a_word_on_the_job_its_content_is_the_clip",),
     ),
     Mutant(
         "last_look",

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -149,4 +150,19 @@ def test_files_that_are_not_ours_are_passed_over(folder: Path) -> None:
     (folder / "notes.json").write_text('{"token": "t", "answer": {"status": 200, "body": ""}}')
     (folder / "README").write_text("")
     (folder / f"{uuid4()}.json").mkdir()
+    assert list(files.all()) == [kept]
+
+
+def test_only_what_a_full_disk_left_half_written_is_removed_and_only_when_it_is_old(folder: Path) -> None:
+    files, kept = AnswerFiles(folder), kept_answer()
+    files.drop_drafts(time.time())
+    files.keep(kept)
+    old, young = folder / f".{uuid4()}.4711", folder / f".{uuid4()}.4712"
+    for path in (old, young, folder / ".probe", folder / "notes.1"):
+        path.write_text("{")
+    for path in folder.iterdir():
+        os.utime(path, (1, 1) if path != young else None)
+    files.drop_drafts(time.time() - 60)
+    assert not old.exists() and young.exists()
+    assert (folder / ".probe").exists() and (folder / "notes.1").exists()
     assert list(files.all()) == [kept]

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from pipeline.run import run
 from pipeline.world import World
 from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits
 from tests.pipeline.test_run import admitted, carried
+from tests.steps.media import moov, mp4
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ async def test_a_preview_of_a_job_that_still_renders_is_not_its_clip(
         events = await Operators(world.ledger.rpc).events(parked.run_id)
         assert [event.detail["why"] for event in events if event.outcome == "parked"] == ["render_deadline"]
         told = [event.detail["words"] for event in events if event.outcome == "not_fetched"]
-        assert told == ["a clip of 4 s at 720x1280, while the job still renders 8 s"]
+        assert told == ["a clip of 4 s at 720x1280, while the job does not say that 8 s at 720x1280 are done"]
         assert not list(world.media.glob(".*")), "neither draft nor clip is left"
         simulator.control("POST", "/_sim/speed", {"speed": "instant"})
         row = await run(parked.run_id, world)
@@ -85,7 +88,7 @@ async def test_a_whole_clip_of_a_job_that_never_says_that_it_is_done_is_saved(
     assert (row.state, row.clip_seconds) == (State.SAVED, 8.0)
 
 
-@pytest.mark.parametrize(
+NO_WORD = pytest.mark.parametrize(
     ("kind", "how"),
     [
         ("unknown_status", {"status": "cooking"}),
@@ -94,12 +97,48 @@ async def test_a_whole_clip_of_a_job_that_never_says_that_it_is_done_is_saved(
     ],
     ids=["an unknown word", "without a name", "unreadable"],
 )
-async def test_without_a_word_on_the_job_its_content_is_the_clip(
+
+
+@NO_WORD
+async def test_without_a_word_on_the_job_content_of_the_ordered_length_is_the_clip(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, kind: str, how: dict[str, object]
 ) -> None:
     simulator.trouble("retrieve", kind, always=True, **how)
-    row = await at_the_deadline(ledger_dsn, simulator, tmp_path)
-    assert (row.state, row.clip_seconds) == (State.SAVED, float(PREVIEW_SECONDS))
+    row = await at_the_deadline(ledger_dsn, simulator, tmp_path, preview_seconds=8)
+    assert (row.state, row.clip_seconds) == (State.SAVED, 8.0)
+
+
+@NO_WORD
+async def test_without_a_word_on_the_job_a_shorter_clip_is_its_clip_only_after_a_day(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path, kind: str, how: dict[str, object]
+) -> None:
+    simulator.trouble("retrieve", kind, always=True, **how)
+    parked = await at_the_deadline(ledger_dsn, simulator, tmp_path)
+    assert (parked.state, parked.parked, parked.file) == (State.RENDERING, True, None)
+
+    a_day_later = replace(DEADLINE, parked=timedelta())
+    async with open_test_world(ledger_dsn, simulator, tmp_path, a_day_later) as world:
+        row = await run(parked.run_id, world)
+    assert row is not None and (row.state, row.clip_seconds) == (State.SAVED, float(PREVIEW_SECONDS))
+
+
+async def test_a_shorter_clip_of_a_job_that_says_that_it_is_done_is_its_clip(
+    world: World, simulator: Simulator
+) -> None:
+    simulator.makes(mp4(index=moov(720, 1280, 4)))
+    row = await carried(await admitted(world, simulator), world)
+    assert (row.state, row.clip_seconds) == (State.SAVED, 4.0)
+
+
+async def test_a_draft_of_full_length_of_a_job_that_still_renders_is_not_its_clip(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    simulator.makes(mp4(index=moov(90, 160, 8)))
+    parked = await at_the_deadline(ledger_dsn, simulator, tmp_path, preview_seconds=8)
+    assert (parked.state, parked.parked, parked.file) == (State.RENDERING, True, None)
+    async with open_test_world(ledger_dsn, simulator, tmp_path, DEADLINE) as world:
+        row = await run(parked.run_id, world)
+    assert row is not None and (row.state, row.clip_width) == (State.SAVED, 720)
 
 
 # -- where the clip is

@@ -59,6 +59,8 @@ def _boxes(body: bytes) -> list[bytes]:
         ("open_mdat_cut", "video/mp4", lambda body, clip: b"\0\0\0\0mdat" in body and len(body) < len(clip)),
         ("one_byte_mdat", "video/mp4", lambda body, clip: b"\0\0\0\x09mdat" in body and _boxes(body) == _boxes(clip)),
         ("fragment_lost", "video/mp4", lambda body, clip: b"mehd" in body and _boxes(body) == _boxes(clip)),
+        ("zeros", "video/mp4", lambda body, clip: bytes(500) in body and len(body) == len(clip)),
+        ("sound_alone", "video/mp4", lambda body, clip: b"soun" in body and _boxes(body) == _boxes(clip)),
     ],
 )
 async def test_a_clip_may_be_broken_or_something_else_once_or_always(

@@ -52,9 +52,16 @@ def element(identity: int, payload: bytes = b"", *, size: int | None = None) -> 
     return name + (stated | 1 << 56).to_bytes(8) + payload
 
 
-def webm(*, live: bool = True, doctype: bytes = b"webm") -> bytes:
-    """`live`: the segment does not state its length."""
+def heard(kind: bytes) -> bytes:
+    """A track that says only of what kind it is."""
+    return box(b"trak", box(b"mdia", box(b"hdlr", bytes(8) + kind + bytes(13))))
+
+
+def webm(*, live: bool = True, doctype: bytes = b"webm", track: bytes | None = None) -> bytes:
+    """`live`: the segment does not state its length. `track`: what its one track says, if no usual things."""
     info = element(0x1549A966, element(0x2AD7B1, (1_000_000).to_bytes(3)) + element(0x4489, struct.pack(">d", 4000.0)))
     video = element(0xE0, element(0xB0, (640).to_bytes(2)) + element(0xBA, (360).to_bytes(2)))
-    body = info + element(0x1654AE6B, element(0xAE, video)) + element(0x1F43B675, b"pictures")
+    body = (
+        info + element(0x1654AE6B, element(0xAE, video if track is None else track)) + element(0x1F43B675, b"pictures")
+    )
     return element(0x1A45DFA3, element(0x4282, doctype)) + element(0x18538067, body, size=UNKNOWN if live else None)

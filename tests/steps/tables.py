@@ -19,7 +19,10 @@ def trak(*tables: bytes, self_contained: bool = True, number: int = 1, handler: 
     reference = full(b"dref", struct.pack(">I", 1) + full(b"url ", b"", int(self_contained)))
     media = box(b"minf", box(b"dinf", reference) + box(b"stbl", b"".join(tables)))
     header = full(b"mdhd", struct.pack(">IIII", 0, 0, SCALE, 0) + bytes(4))
-    return box(b"trak", full(b"tkhd", struct.pack(">III", 0, 0, number) + bytes(68)) + box(b"mdia", header + media))
+    says = full(b"hdlr", bytes(4) + handler + bytes(13)) if handler else b""
+    return box(
+        b"trak", full(b"tkhd", struct.pack(">III", 0, 0, number) + bytes(68)) + box(b"mdia", header + says + media)
+    )
 
 
 def stsz(sizes: Sequence[int]) -> bytes:

@@ -32,9 +32,17 @@ def packed(body: bytes) -> Reply:
         (packed(job_of(BOUND)), True),
         (packed(job_of(BOUND + 1)), False),
         (packed(job_of(1_000_000)), False),
-        (answer(200, job_of(100), content_encoding="br"), False),
+        (answer(200, job_of(100), content_encoding="aws-chunked"), True),
+        (answer(200, job_of(100), content_encoding="gzip"), True),
+        (answer(200, gzip.compress(job_of(99)[:40]) + gzip.compress(job_of(99)[40:])), True),
+        (answer(200, gzip.compress(job_of(100)) + b"\r\n"), True),
+        (answer(200, gzip.compress(b"") * 1_000), False),
+        (answer(200, b"\x1f\x8b\x08" + bytes(99), content_encoding="gzip"), False),
     ],
-    ids=["at the bound", "past it", "packed, at the bound", "packed, past it", "a bomb", "packed otherwise"],
+    ids=[
+        *("at the bound", "past it", "packed, at the bound", "packed, past it", "a bomb", "the object store's word"),
+        *("unpacked already", "two members", "a line end behind it", "members of nothing", "broken"),
+    ],
 )
 async def test_an_answer_is_read_up_to_the_bound_also_when_packed(
     reply: Reply, is_read: bool, monkeypatch: pytest.MonkeyPatch

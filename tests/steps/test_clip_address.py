@@ -4,16 +4,24 @@ import json
 
 import pytest
 
-from steps.video_jobs import read_job
+from steps.video_jobs import clip_urls_in, read_job
 
 
 @pytest.mark.parametrize(
-    ("more", "url"),
+    ("more", "urls"),
     [
         ({"url": "https://cdn.example/v.mp4?X=1"}, "https://cdn.example/v.mp4?X=1"),
         ({"video_url": "http://cdn.example/v"}, "http://cdn.example/v"),
         ({"output": "https://cdn.example/v"}, "https://cdn.example/v"),
-        ({"output": ["https://cdn.example/v", "https://cdn.example/w"]}, "https://cdn.example/v"),
+        (
+            {"output": ["https://cdn.example/t.jpg?a", "https://cdn.example/v", "https://cdn.example/w", [["x"]]]},
+            ("https://cdn.example/v", "https://cdn.example/w", "https://cdn.example/t.jpg?a"),
+        ),
+        (
+            {"output": [f"https://cdn.example/{n}" for n in range(99)]},
+            tuple(f"https://cdn.example/{n}" for n in range(6)),
+        ),
+        ({"url": "https://cdn.example/v", "video_url": "https://cdn.example/v"}, "https://cdn.example/v"),
         ({"video": {"url": "https://cdn.example/v"}}, "https://cdn.example/v"),
         ({"data": [{"url": "https://cdn.example/v"}]}, "https://cdn.example/v"),
         ({"result": {"url": "https://cdn.example/v"}}, "https://cdn.example/v"),
@@ -28,8 +36,28 @@ from steps.video_jobs import read_job
         ({"url": 7, "output": [], "video": None, "data": [[]], "result": "none", "unsigned_urls": [None]}, None),
     ],
 )
-def test_a_job_may_say_where_its_clip_is(more: dict[str, object], url: str | None) -> None:
+def test_a_job_may_say_where_its_clip_is(more: dict[str, object], urls: str | tuple[str, ...] | None) -> None:
     job = read_job(json.dumps({"id": "v", "status": "completed", **more}))
     assert job is not None
-    assert job.url == url
+    assert job.urls == (urls if isinstance(urls, tuple) else (urls,) if urls else ())
     assert "cdn.example" not in repr(job)
+
+
+URL = "https://cdn.example/v"
+
+
+@pytest.mark.parametrize(
+    ("body", "urls"),
+    [
+        ({"url": URL, "expires_in": 3600}, (URL,)),
+        ({"data": [{"url": URL}]}, (URL,)),
+        ({"id": "v", "status": "completed", "video": {"url": URL}}, (URL,)),
+        ({"data": {"task_id": "v", "url": URL}}, (URL,)),
+        ({"id": "w", "url": URL}, ()),
+        ({"data": {"id": "w", "url": URL}}, ()),
+        ({"error": "not ready"}, ()),
+        ([URL], ()),
+    ],
+)
+def test_what_came_instead_of_a_clip_may_lead_to_it_unless_it_names_another_job(body: object, urls: object) -> None:
+    assert clip_urls_in(json.dumps(body), "v") == urls

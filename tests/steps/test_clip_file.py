@@ -8,9 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from steps.clip_file import Facts, Kind, NotAClip, as_ordered, kind_of, read_clip, words_in
-from tests.steps.media import TURNED, box, element, fragmented, ftyp, moov, mp4, webm
+from steps.clip_file import Facts, Kind, NotAClip, as_ordered, is_much_smaller, kind_of, one_line, read_clip, words_in
+from tests.steps.media import TURNED, box, element, fragmented, ftyp, heard, moov, mp4, webm
 
+SOUND = element(0x83, b"\2")
 UPRIGHT = Facts(Kind.MP4, 720, 1280, 8.0)
 TO_THE_END = struct.pack(">I4s", 0, b"mdat") + b"pictures"
 NESTED = b""
@@ -42,6 +43,11 @@ def read(content: bytes, folder: Path, *, complete: bool = True) -> Facts | NotA
         pytest.param(mp4(index=moov(65_535, 65_535)), Facts(Kind.MP4, seconds=8.0), id="a size that cannot be"),
         pytest.param(mp4(index=box(b"moov", NESTED)), Facts(Kind.MP4), id="boxes in boxes"),
         pytest.param(mp4(index=box(b"moov", box(b"trak") * 20_000)), Facts(Kind.MP4), id="boxes beside boxes"),
+        pytest.param(
+            mp4(index=box(b"moov", heard(b"soun") + heard(b"vide"))), Facts(Kind.MP4), id="sound and pictures"
+        ),
+        pytest.param(mp4(index=box(b"moov", heard(b"soun") + box(b"trak"))), Facts(Kind.MP4), id="sound and a riddle"),
+        pytest.param(webm(track=SOUND + element(0xE0)), Facts(Kind.WEBM, None, None, 4.0), id="a track of both"),
         pytest.param(mp4(brand=b"qt  "), Facts(Kind.MOV, 720, 1280, 8.0), id="QuickTime"),
         pytest.param(mp4()[len(ftyp()) :], Facts(Kind.MOV, 720, 1280, 8.0), id="old QuickTime"),
         pytest.param(box(b"wide") + box(b"mdat", b"p") + moov(), Facts(Kind.MOV, 720, 1280, 8.0), id="older"),
@@ -78,6 +84,9 @@ def test_what_a_whole_clip_says_of_itself(content: bytes, facts: Facts, tmp_path
         (element(0x1A45DFA3, element(0x4282, b"webm")), "cut short: it has no segment"),
         (webm(doctype=b"something"), "an EBML file that is no video"),
         (webm(live=False) + b"\0", "bytes that are no element"),
+        (webm(track=SOUND), "it has a sound track and no pictures"),
+        (mp4(index=box(b"moov", heard(b"soun"))), "it has a sound track and no pictures"),
+        (mp4(index=box(b"moov", heard(b"soun") + heard(b"text"))), "it has a sound track and no pictures"),
     ],
 )
 def test_what_is_no_whole_clip_says_why(content: bytes, why: str, tmp_path: Path) -> None:
@@ -143,6 +152,35 @@ def test_words_can_be_stored_and_shown(head: bytes) -> None:
     words = words_in(head)
     assert words.isprintable() or not words
     assert len(words) <= 200
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ("see https://u:secret@cdn.example/v.mp4?X-Sig=secret&b=1 now", "see https://[...]cdn.example/v.mp4?[...] now"),
+        ("no object /signed/tok-secret-0123456789/v.mp4", "no object /signed/[...]/v.mp4"),
+        ("<a href='/b/v.mp4?X-Amz-Credential=AK/us&amp;X-Amz-Signature=secret'>", "<a href='/b/v.mp4?[...]'>"),
+        ('{"u": "https:\\/\\/cdn.example\\/tok-secret-0123456789\\/v?secret0123456789"}', None),
+        ("https://cdn.example/v#access_token=secret", "https://cdn.example/v#[...]"),
+        ("X-Amz-Signature=secret does not match", "X-Amz-Signature=[...] does not match"),
+        ("https://a-very-long-bucket.storage.example/v.mp4", "https://a-very-long-bucket.storage.example/v.mp4"),
+        (
+            "Why? HTTP/1.1 and/or the job at /v1/videos/v/content",
+            "Why? HTTP/1.1 and/or the job at /v1/videos/v/content",
+        ),
+    ],
+)
+def test_what_opens_a_link_is_no_part_of_the_words_that_are_kept(words: str, kept: str | None) -> None:
+    for shown in (one_line(words), words_in(words.encode())):
+        assert "secret" not in shown
+        assert kept is None or shown == kept
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "smaller"), [(90, 160, True), (359, 800, True), (360, 640, False), (None, None, False)]
+)
+def test_a_draft_is_less_than_half_as_wide(width: int | None, height: int | None, smaller: bool) -> None:
+    assert is_much_smaller(Facts(Kind.MP4, width, height, 8.0), "720x1280") is smaller
 
 
 @pytest.mark.parametrize(

@@ -135,13 +135,21 @@ async def test_a_redirect_to_nowhere_is_a_read_error(location: str, tmp_path: Pa
 
 
 @pytest.mark.asyncio
+async def test_the_address_is_no_part_of_the_words_whichever_part_of_it_opens_it(tmp_path: Path) -> None:
+    token = "tok-5ec4e7-5ec4e7-5ec4e7"
+    async with scripted(in_turn(answer(404, f"no object {token}, a+b or 5ec4 e75ec4"))) as server:
+        got = await fetched(f"http://127.0.0.1:{server.port}/signed/{token}/v.mp4?k=5ec4%20e75ec4", tmp_path)
+    assert got == Gone(404, "no object [signature], a+b or [signature]")
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("reply", "outcome"),
     [
         (answer(404), Gone(404)),
         (answer(403, "<Error>expired</Error>"), ReadError(403, "<Error>expired</Error>")),
         (answer(200, MP4[:-1]), ReadError(200, f"cut short: {len(MP4) - 1} bytes of at least {len(MP4)}")),
-        (answer(400, f"no /v?{SECRET} here, nor 5ec4e7"), Gone(400, "no /v?[signature] here, nor [signature]")),
+        (answer(400, f"no /v?{SECRET} here, nor 5ec4e7"), Gone(400, "no /v?[...] here, nor [signature]")),
         (answer(200, "<html>"), ReadError(200, "not a video; it begins: <html>")),
         (Reply(b""), ReadError(None, "the clip's address: RemoteProtocolError")),
     ],

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,31 @@ async def test_a_compressed_clip_is_stored_as_it_was(tmp_path: Path) -> None:
     assert got == Content(len(MP4), hashlib.sha256(MP4).hexdigest(), FACTS)
 
 
+HALF = len(MP4) // 2
+PACKED = gzip.compress(MP4)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(answer(200, MP4, content_encoding="gzip"), id="gzip is left on what was unpacked"),
+        pytest.param(answer(200, MP4, content_encoding="aws-chunked"), id="the object store's word"),
+        pytest.param(answer(200, PACKED, content_encoding="aws-chunked,gzip"), id="two words"),
+        pytest.param(answer(200, PACKED), id="packed, and nothing said"),
+        pytest.param(answer(200, zlib.compress(MP4), content_encoding="deflate"), id="zlib"),
+        pytest.param(answer(200, gzip.compress(MP4[:HALF]) + gzip.compress(MP4[HALF:])), id="two members"),
+        pytest.param(answer(200, PACKED + bytes(500)), id="padded"),
+        pytest.param(answer(203, MP4), id="handed on by a proxy"),
+        pytest.param(answer(206, MP4, content_range=f"bytes 0-{len(MP4) - 1}/{len(MP4)}"), id="a part that is all"),
+    ],
+)
+async def test_the_bytes_say_what_a_whole_clip_is_not_the_headers(reply: Reply, tmp_path: Path) -> None:
+    async with partner(in_turn(reply)) as (_, provider):
+        got = await provider.content("video_1", tmp_path / "clip.part")
+    assert got == Content(len(MP4), hashlib.sha256(MP4).hexdigest(), FACTS)
+
+
 @pytest.mark.asyncio
 async def test_a_clip_arrives_whole_with_its_hash(tmp_path: Path) -> None:
     async with partner(in_turn(answer(200, MP4, content_type="video/mp4"))) as (server, provider):
@@ -56,8 +82,12 @@ async def test_a_clip_arrives_whole_with_its_hash(tmp_path: Path) -> None:
         pytest.param(Reply(b"HTTP/1.1 200 -\r\n\r\n" + MP4[:-10]), 200, id="cut without a length"),
         pytest.param(Reply(b"HTTP/1.1 200 -\r\n\r\n" + webm()), 200, id="live, without a length"),
         pytest.param(answer(200, gzip.compress(MP4)[:-10], content_encoding="gzip"), 200, id="cut inside gzip"),
-        pytest.param(answer(200, MP4, content_encoding="gzip"), 200, id="not gzip"),
-        pytest.param(answer(200, MP4, content_encoding="br"), 200, id="packed as nobody asked"),
+        pytest.param(answer(200, gzip.compress(MP4) + bytes(100_000)), 200, id="much behind gzip"),
+        pytest.param(answer(200, b"\x1b\x3f" + bytes(999), content_encoding="br"), 200, id="packed as nobody asked"),
+        pytest.param(answer(206, MP4, content_range="bytes 0-99/300000"), 206, id="a part"),
+        pytest.param(answer(206, MP4, content_range=f"bytes 1-{len(MP4)}/{len(MP4)}"), 206, id="a later part"),
+        pytest.param(answer(206, MP4), 206, id="a part of whatever"),
+        pytest.param(answer(206, MP4[:-9], content_range=f"bytes 0-9/{10}"), 206, id="a part, called the whole"),
         pytest.param(answer(500), 500, id="broken"),
         pytest.param(answer(202), 202, id="not ready"),
         pytest.param(answer(403), 403, id="forbidden"),

@@ -224,7 +224,9 @@ async def test_with_no_time_left_it_looks_once() -> None:
 @pytest.mark.asyncio
 async def test_past_the_deadline_only_the_last_look_counts() -> None:
     async with partner(job("in_progress"), answer(500)) as (_, provider):
-        assert await waited(provider, Clockwork(), deadline=100) == StillRendering(None)
+        assert await waited(provider, Clockwork(), deadline=100) == StillRendering(
+            error=ReadError(500, "Error code: 500")
+        )
 
 
 @pytest.mark.asyncio
@@ -271,7 +273,7 @@ async def test_a_clip_that_is_not_at_content_is_fetched_from_the_address_in_the_
     status: int, tmp_path: Path
 ) -> None:
     async with scripted(in_turn(answer(200, MP4))) as storage, partner(answer(status)) as (_, provider):
-        clip = await fetch(replace(DONE, url=f"http://127.0.0.1:{storage.port}/v.mp4"), provider, tmp_path / "c")
+        clip = await fetch(replace(DONE, urls=(f"http://127.0.0.1:{storage.port}/v.mp4",)), provider, tmp_path / "c")
     assert isinstance(clip, Clip)
     assert "authorization" not in storage.seen[0].headers
 
@@ -291,5 +293,53 @@ async def test_an_address_is_asked_only_if_the_content_is_absent(
     at_content: Reply, at_url: Reply, outcome: Missing | ReadError, tmp_path: Path
 ) -> None:
     async with scripted(in_turn(at_url)) as storage, partner(at_content) as (_, provider):
-        job = replace(DONE, url=f"http://127.0.0.1:{storage.port}/v.mp4")
+        job = replace(DONE, urls=(f"http://127.0.0.1:{storage.port}/v.mp4",))
         assert await fetch(job, provider, tmp_path / "c") == outcome
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "replies",
+    [
+        pytest.param((answer(200, b"\xff\xd8 a picture"), answer(200, MP4)), id="a picture first"),
+        pytest.param((answer(410), answer(200, MP4)), id="a link that has expired first"),
+        pytest.param((answer(503), answer(200, MP4)), id="a server out of order first"),
+    ],
+)
+async def test_each_address_of_a_job_is_tried_for_its_clip(replies: tuple[Reply, ...], tmp_path: Path) -> None:
+    async with scripted(in_turn(*replies)) as storage, partner(answer(404)) as (_, provider):
+        base = f"http://127.0.0.1:{storage.port}"
+        clip = await fetch(replace(DONE, urls=(f"{base}/a", f"{base}/b")), provider, tmp_path / "c")
+    assert isinstance(clip, Clip)
+    assert [seen.path for seen in storage.seen] == ["/a", "/b"]
+
+
+@pytest.mark.asyncio
+async def test_a_thumbnail_does_not_keep_a_clip_that_is_gone_from_being_gone(tmp_path: Path) -> None:
+    async with (
+        scripted(in_turn(answer(404), answer(200, b"\xff\xd8"))) as storage,
+        partner(answer(404)) as (_, provider),
+    ):
+        base = f"http://127.0.0.1:{storage.port}"
+        got = await fetch(replace(DONE, urls=(f"{base}/a", f"{base}/b.jpg")), provider, tmp_path / "c")
+    assert isinstance(got, Missing)
+
+
+@pytest.mark.asyncio
+async def test_json_at_content_that_says_where_the_clip_is_is_followed_without_the_key(tmp_path: Path) -> None:
+    async with scripted(in_turn(answer(200, MP4))) as storage:
+        link = {"url": f"http://127.0.0.1:{storage.port}/v.mp4?sig=0123456789"}
+        async with partner(answer(200, link)) as (_, provider):
+            clip = await fetch(DONE, provider, tmp_path / "c")
+    assert isinstance(clip, Clip)
+    assert "authorization" not in storage.seen[0].headers
+
+
+@pytest.mark.asyncio
+async def test_a_link_at_content_that_leads_nowhere_is_kept_without_what_opens_it(tmp_path: Path) -> None:
+    async with scripted(in_turn(answer(404))) as storage:
+        link = {"url": f"http://127.0.0.1:{storage.port}/tok-secret0123456789/v.mp4?X-Amz-Signature=secret0123"}
+        async with partner(answer(200, link)) as (_, provider):
+            got = await fetch(DONE, provider, tmp_path / "c")
+    assert isinstance(got, ReadError)
+    assert got.detail.startswith("not a video; it begins:") and "secret" not in got.detail

@@ -76,6 +76,30 @@ def test_one_track_that_was_cut_is_enough(tmp_path: Path) -> None:
     assert isinstance(read(clip(both, bytes(650), OPEN), tmp_path), NotAClip)
 
 
+HOLES = {"first": (0, 100), "last of the first": (100, 300), "middle": (300, 420), "last": (560, 600)}
+
+
+def film(at: int) -> bytes:
+    sizes = stsz([100, 200, 60, 60, 140, 40])
+    return trak(sizes, stsc((1, 2)), stco(at, at + 300, at + 420), handler=b"vide")
+
+
+@pytest.mark.parametrize("name", HOLES)
+def test_zeros_where_a_picture_should_be_are_a_download_under_way(name: str, tmp_path: Path) -> None:
+    pictures, (start, end) = bytearray(b"p" * 600), HOLES[name]
+    assert isinstance(read(clip(film, bytes(pictures)), tmp_path), Facts)
+    pictures[start:end] = bytes(end - start)
+    found = read(clip(film, bytes(pictures)), tmp_path)
+    assert isinstance(found, NotAClip) and found.why.startswith("not all there")
+
+
+def test_silence_is_no_hole(tmp_path: Path) -> None:
+    def heard(at: int) -> bytes:
+        return trak(uniform(100, 6), stsc((1, 6)), stco(at), handler=b"soun") + film(at + 600)
+
+    assert isinstance(read(clip(heard, bytes(600) + b"p" * 600), tmp_path), Facts)
+
+
 UNREAD: dict[str, Track] = {
     "no samples": lambda _: trak(stsz([]), stsc(), stco()),
     "no samples, an offset": lambda _: trak(stsz([]), stsc((1, 1)), stco(9_999_999)),

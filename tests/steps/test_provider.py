@@ -114,7 +114,7 @@ HALF = Reply(b'HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{"id": "video_1"')
         pytest.param(Reply(b"220 mail.example ESMTP\r\n"), id="another protocol"),
         pytest.param(Reply(b"", then_hang=True), id="silence"),
         pytest.param(Reply(HALF.raw, then_hang=True), id="half, then silence"),
-        pytest.param(answer(200, MADE, content_encoding="gzip"), id="broken compression"),
+        pytest.param(answer(200, b"\x1f\x8b\x08" + bytes(99), content_encoding="gzip"), id="broken compression"),
     ],
 )
 async def test_an_answer_lost_on_the_way_is_lost_and_asked_for_once(reply: Reply) -> None:
@@ -306,6 +306,25 @@ async def test_a_server_that_drips_keeps_no_read_longer_than_its_time(
         reads = provider.job("video_1"), provider.page(), provider.content("video_1", tmp_path / "clip.part")
         got: list[object] = list(await asyncio.gather(*reads))  # a whole answer would take twenty seconds
     assert got == [ReadError(None, "no whole answer in time")] * 3
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nX-Debug: authorization=Bearer " + KEY.encode() + b"\x01\x00\r\n",
+        b"HTTP/1.1 302 -\r\nLocation: http://cdn.example/v?X-Amz-Signature=" + KEY.encode() + b"\x00\r\n",
+        b"HTTP/1.1 Bearer " + KEY.encode() + b"\r\n",
+    ],
+    ids=["echoed", "signed", "no status"],
+)
+async def test_words_on_broken_headers_are_not_kept(head: bytes, tmp_path: Path) -> None:
+    """Nor the key as a quoted text shows it, with its backslashes doubled."""
+    async with partner(in_turn(Reply(head + b"Content-Length: 0\r\n\r\n"))) as (_, provider):
+        bought = await provider.post(ORDER, lambda: None)
+        reads = [await provider.job("v"), await provider.page(), await provider.content("v", tmp_path / "c")]
+    assert (bought.status, bought.body, bought.fault) == (None, "RemoteProtocolError", Fault.LOST)
+    assert reads == [ReadError(None, "RemoteProtocolError")] * 3
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,143 @@
+"""What came instead of a clip, or around it, in an attack on fetching: each lie needs the line that sees through it."""
+
+from tests.guarantee.mutant import Mutant
+
+DOWNLOAD = "tests/steps/test_download.py::"
+ADDRESS = "tests/steps/test_clip_address.py::"
+FETCH = "tests/steps/test_generate_video.py::"
+RENDER = "tests/pipeline/test_render.py::"
+CLIP_FILE = "tests/steps/test_clip_file.py::"
+UNPACKED = "tests/steps/test_unpacked.py::"
+
+CONTENT_MUTANTS = (
+    Mutant(
+        "bytes_decide",
+        "what is packed is told by its bytes, not by a header",
+        "steps/unpacked.py",
+        "        if start.startswith((GZIP, *ZLIB)):",
+        "        if True:",
+        (DOWNLOAD + "test_the_bytes_say_what_a_whole_clip_is_not_the_headers",),
+    ),
+    Mutant(
+        "all_members",
+        "a body that is packed in several members is read to its end",
+        "steps/unpacked.py",
+        "        return member.unused_data",
+        '        return b""',
+        (UNPACKED + "test_members_are_read_in_a_row_and_what_follows_them_is_dropped",),
+    ),
+    Mutant(
+        "behind_the_packing",
+        "what follows the packing is dropped, and not for ever",
+        "steps/unpacked.py",
+        "        if self._behind > BEHIND_BYTES_MAX:",
+        "        if False:",
+        (UNPACKED + "test_what_follows_is_bounded",),
+    ),
+    Mutant(
+        "a_part",
+        "a part of a clip is not taken for all of it",
+        "steps/download.py",
+        '        return part is not None and int(part["last"]) + 1 == int(part["count"])',
+        "        return True",
+        (DOWNLOAD + "test_what_is_not_a_whole_clip_can_be_fetched_again",),
+    ),
+    Mutant(
+        "whole_part",
+        "a part that is all of a clip is judged by its boxes",
+        "steps/download.py",
+        "        if _is_whole(response):",
+        "        if response.status_code == 200:",
+        (DOWNLOAD + "test_the_bytes_say_what_a_whole_clip_is_not_the_headers",),
+    ),
+    Mutant(
+        "content_leads_on",
+        "JSON at the content's address is followed to the clip",
+        "steps/generate_video.py",
+        "got.status in NOT_IMPLEMENTED | ANSWERED)",
+        "got.status in NOT_IMPLEMENTED)",
+        (FETCH + "test_json_at_content_that_says_where_the_clip_is_is_followed_without_the_key",),
+    ),
+    Mutant(
+        "anothers_link",
+        "a body that names another job leads nowhere",
+        "steps/video_jobs.py",
+        "    if shown and not any(_names(each, job_id) for each in shown):\n        return ()\n",
+        "",
+        (ADDRESS + "test_what_came_instead_of_a_clip_may_lead_to_it_unless_it_names_another_job",),
+    ),
+    Mutant(
+        "each_address",
+        "all addresses of a job are tried for its clip",
+        "steps/generate_video.py",
+        "    for url in list(dict.fromkeys(urls))[:URLS_MAX]:",
+        "    for url in list(dict.fromkeys(urls))[:1]:",
+        (FETCH + "test_each_address_of_a_job_is_tried_for_its_clip",),
+    ),
+    Mutant(
+        "links_in_words",
+        "no word that is kept holds what opens a link",
+        "steps/clip_file.py",
+        '    return without_links(" ".join(printable.split()))[:WORDS_CHARACTERS_MAX]',
+        '    return " ".join(printable.split())[:WORDS_CHARACTERS_MAX]',
+        (CLIP_FILE + "test_what_opens_a_link_is_no_part_of_the_words_that_are_kept",),
+    ),
+    Mutant(
+        "broken_headers",
+        "words on broken headers are not kept: they may hold our key",
+        "steps/provider.py",
+        "        if isinstance(error, httpx2.ProtocolError | httpx2.ProxyError):",
+        "        if False:",
+        ("tests/steps/test_provider.py::test_words_on_broken_headers_are_not_kept",),
+    ),
+    Mutant(
+        "pictures_first_to_last",
+        "a picture that is nothing but zeros has not come yet",
+        "steps/iso_pictures.py",
+        "            if len(start) >= START_BYTES_MIN and not any(start):",
+        "            if False:",
+        ("tests/steps/test_iso_tables.py::test_zeros_where_a_picture_should_be_are_a_download_under_way",),
+    ),
+    Mutant(
+        "sound_alone",
+        "a sound track alone is no clip",
+        "steps/iso_pictures.py",
+        "        if kinds and all(kind in WITHOUT_PICTURES for _, kind in kinds):",
+        "        if False:",
+        (CLIP_FILE + "test_what_is_no_whole_clip_says_why",),
+    ),
+    Mutant(
+        "webm_sound_alone",
+        "nor is one in WebM",
+        "steps/webm_file.py",
+        "    if types and all(each in {SOUND, SUBTITLES} for each in types):",
+        "    if False:",
+        (CLIP_FILE + "test_what_is_no_whole_clip_says_why",),
+    ),
+    Mutant(
+        "preview_without_a_word",
+        "a shorter clip is not taken while no word of the job says that it is done",
+        "pipeline/render.py",
+        "    return is_shorter(clip.facts, run.seconds) or (",
+        "    return (job.running and is_shorter(clip.facts, run.seconds)) or (",
+        (RENDER + "test_without_a_word_on_the_job_a_shorter_clip_is_its_clip_only_after_a_day",),
+    ),
+    Mutant(
+        "draft_of_full_length",
+        "a clip of much less than the ordered size is not taken while its job renders",
+        "pipeline/render.py",
+        " or (job.running and is_much_smaller(clip.facts, run.size))",
+        "",
+        (RENDER + "test_a_draft_of_full_length_of_a_job_that_still_renders_is_not_its_clip",),
+    ),
+    Mutant(
+        "kept_answers_stay",
+        "tending removes drafts of answers, and no answer",
+        "pipeline/answers.py",
+        '        for draft in self.folder.glob(".*.*"):',
+        '        for draft in self.folder.glob("*.*"):',
+        (
+            "tests/pipeline/test_answers.py::test_only_what_a_full_disk_left_half_written_is_removed_and_only_when_it_is_old",
+        ),
+    ),
+)
