@@ -302,8 +302,8 @@ RECORDS_MUTANTS = (
         "no_content_route",
         "a server without a route for content is asked at the address that its job names",
         "steps/generate_video.py",
-        " or (isinstance(got, ReadError) and got.status in NOT_IMPLEMENTED)",
-        "",
+        "got.status in NOT_IMPLEMENTED | ANSWERED)",
+        "got.status in ANSWERED)",
         (VIDEO + "test_a_clip_that_is_not_at_content_is_fetched_from_the_address_in_the_job",),
     ),
     Mutant(
