@@ -94,7 +94,9 @@ async def book(kept: KeptAnswer, run: Run, world: World, ms: int | None = None) 
     """Tells the ledger what an answer means, then drops its file. Safe to repeat; replayed after a crash."""
     # The kept answer may come from another provider, so today's 429 rule does not apply to it.
     refuses_429 = world.shop.sells(run) and world.shop.rules_for(run.model).refuses_429_before_work
-    meaning = read_answer(kept.answer, refuses_429=refuses_429, our_key=str(kept.run_id))
+    meaning = read_answer(
+        kept.answer, refuses_429=refuses_429, our_key=str(kept.run_id), prompt=run.improved_prompt or ""
+    )
     match meaning:
         case Made(job=job):
             await _record_job(kept, job, world, ms)

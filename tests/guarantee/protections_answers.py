@@ -5,6 +5,7 @@ from tests.guarantee.mutant import Mutant
 PROTOCOL = "tests/steps/test_videos_protocol.py::"
 REFUSED = "tests/steps/test_refused_orders.py::"
 MISREAD = "tests/pipeline/test_misread_answers.py::"
+WORDS = "tests/steps/test_refusal_words.py::"
 SEEN_JOBS = "tests/ledger/test_seen_jobs.py::"
 SEEN = "supabase/migrations/20261129000300_seen_jobs.sql"
 
@@ -49,6 +50,62 @@ ANSWERS_MUTANTS = (
         ", our_key=str(kept.run_id))",
         ")",
         (MISREAD + "test_what_is_no_answer_of_the_provider_leaves_the_run_in_doubt_and_is_kept",),
+    ),
+    Mutant(
+        "key_used",
+        "a key that was used before proves that a first copy arrived",
+        "steps/refusal_words.py",
+        "    if KEY_USED.search(said) or",
+        "    if",
+        (WORDS + "test_a_key_that_was_used_before_proves_a_first_copy",),
+    ),
+    Mutant(
+        "key_named",
+        "a refusal that speaks of our key in unknown words is unclear",
+        "steps/refusal_words.py",
+        " or (KEY_NAMED.search(said) and not KEY_MALFORMED.search(said)):",
+        ":",
+        (WORDS + "test_a_key_that_was_used_before_proves_a_first_copy",),
+    ),
+    Mutant(
+        "lost_told",
+        "a refusal that tells of a lost answer is unclear",
+        "steps/refusal_words.py",
+        "    if LOST_ANSWER.search(said) or (",
+        "    if (",
+        (WORDS + "test_a_refusal_that_tells_of_a_lost_answer_is_unclear",),
+    ),
+    Mutant(
+        "upstream_told",
+        "a refusal that speaks of an upstream is unclear",
+        "steps/refusal_words.py",
+        " or (UPSTREAM.search(said) and not too_many and not refuses_content(said)):",
+        ":",
+        (WORDS + "test_a_refusal_that_tells_of_a_lost_answer_is_unclear",),
+    ),
+    Mutant(
+        "prompt_quoted",
+        "what a refusal quotes from the prompt is none of its own words",
+        "steps/refusal_words.py",
+        "without_prompt(plain(words), plain(prompt))",
+        "plain(words)",
+        (WORDS + "test_validation_and_content_stay_clear_nos_whatever_they_repeat",),
+    ),
+    Mutant(
+        "prompt_told",
+        "the fence says which prompt it sent",
+        "pipeline/fence.py",
+        ', prompt=run.improved_prompt or ""',
+        "",
+        (MISREAD + "test_a_refusal_that_repeats_the_prompt_is_a_clear_no_whatever_the_prompt_says",),
+    ),
+    Mutant(
+        "other_gateways",
+        "every gateway's own tries are counted",
+        "steps/provider.py",
+        '    "x-envoy-attempt-count": 1,\n',
+        "",
+        ("tests/steps/test_provider.py::test_a_gateways_own_tries_are_counted",),
     ),
     # -- rule 1: a body about the job
     Mutant(
