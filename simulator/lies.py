@@ -17,11 +17,12 @@ from simulator.settings import ANSWERS, Habits
 
 Video = dict[str, Any]
 
-EIGHT_HOURS, A_YEAR = 8 * 3600, 365 * 86_400
+EIGHT_HOURS, A_DAY, A_YEAR = 8 * 3600, 86_400, 365 * 86_400
 DATES = ("created_at", "completed_at", "expires_at")
 OTHER_ID = "video_00000000000000000000somebodyelse"
 TIMED_OUT: Mapping[str, Any] = {"code": "timeout", "message": "The render took too long."}
 FAILED: Mapping[str, Any] = {"code": "internal_error", "message": "Something went wrong."}
+ANOTHERS: Mapping[str, Any] = {"model": "sim-open", "seconds": "4", "size": "1280x720"}
 
 _DATES: Mapping[str, Callable[[int], Any]] = {
     "zero": lambda _: 0,
@@ -81,6 +82,11 @@ _OF_FAULTS: Mapping[str, Callable[[Fault], Mapping[str, Any]]] = {
             "progress": int(fault.number("progress", 40)),
             "error": fault.params.get("error", TIMED_OUT),
         }
+    },
+    "anothers": lambda fault: {
+        "shown": {**ANOTHERS, **_said(fault, "status"), **_said(fault, "error")},
+        "hidden": fault.params.get("hidden", ("prompt",)),
+        "dates_shift_seconds": -fault.number("older", A_DAY),
     },
     "no_prompt": lambda _: {"hidden": ("prompt",)},
     "empty": lambda _: {"list_share": 0.0},

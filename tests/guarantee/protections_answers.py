@@ -5,6 +5,7 @@ from tests.guarantee.mutant import Mutant
 PROTOCOL = "tests/steps/test_videos_protocol.py::"
 REFUSED = "tests/steps/test_refused_orders.py::"
 MISREAD = "tests/pipeline/test_misread_answers.py::"
+LOOKS = "tests/pipeline/test_misread_looks.py::"
 WORDS = "tests/steps/test_refusal_words.py::"
 SEEN_JOBS = "tests/ledger/test_seen_jobs.py::"
 SEEN = "supabase/migrations/20261129000300_seen_jobs.sql"
@@ -47,8 +48,8 @@ ANSWERS_MUTANTS = (
         "our_key_told",
         "the fence says which key it sent",
         "pipeline/fence.py",
-        ", our_key=str(kept.run_id))",
-        ")",
+        ", our_key=str(kept.run_id)",
+        "",
         (MISREAD + "test_what_is_no_answer_of_the_provider_leaves_the_run_in_doubt_and_is_kept",),
     ),
     Mutant(
@@ -128,8 +129,8 @@ ANSWERS_MUTANTS = (
         "echo_completed",
         "a job that is called completed and shows nothing else has not expired",
         "pipeline/render.py",
-        "job.named and job.described and gone:",
-        "job.named and gone:",
+        "job.named and job.described and gone and",
+        "job.named and gone and",
         (MISREAD + "test_a_completed_job_that_shows_nothing_else_has_not_expired_however_long_its_clip_is_missing",),
     ),
     # -- rule 2: a failure, shown at the job's own address
@@ -137,9 +138,49 @@ ANSWERS_MUTANTS = (
         "not_found_agrees",
         "`not found` agrees only with a failure that the job's own address showed",
         "pipeline/render.py",
-        "        failing_words=run.failing_words if run.failure_shown else None,",
-        "        failing_words=run.failing_words,",
+        "    return run.failure_shown and run.age(run.job_seen_at)",
+        "    return run.age(run.failing_since)",
         (MISREAD + "test_an_answer_that_names_its_request_fails_no_run_and_tells_of_no_second_call",),
+    ),
+    Mutant(
+        "not_found_late",
+        "`not found` agrees with a failure only after as long as a render may take",
+        "pipeline/render.py",
+        "    return run.failure_shown and run.age(run.job_seen_at) >= world.waits.render_deadline\n",
+        "    return run.failure_shown\n",
+        (LOOKS + "test_a_server_that_restarts_after_it_showed_a_failure_ends_nothing",),
+    ),
+    Mutant(
+        "not_ready",
+        "a clip that is called not ready is not absent",
+        "pipeline/render.py",
+        "    if not is_absent(got.status, got.detail, words):  # it may still come",
+        "    if False:  # it may still come",
+        (LOOKS + "test_a_clip_that_is_called_not_ready_is_not_absent_whatever_the_page_calls_its_job",),
+    ),
+    Mutant(
+        "another_order",
+        "a look that shows another order's job is no look at ours",
+        "pipeline/render.py",
+        "        why_another=lambda job: _another_order(run, job, world),\n",
+        "",
+        (LOOKS + "test_anothers_job_under_our_id_ends_nothing_and_its_clip_is_not_fetched",),
+    ),
+    Mutant(
+        "anothers_clip",
+        "the clip of another order's job is not fetched",
+        "pipeline/render.py",
+        "    if why := _another_order(run, job, world):\n        return ReadError(None, why)\n",
+        "",
+        (LOOKS + "test_anothers_job_under_our_id_ends_nothing_and_its_clip_is_not_fetched",),
+    ),
+    Mutant(
+        "made_before",
+        "one field shown otherwise is enough, of a job that was made before our order",
+        "pipeline/render.py",
+        "(len(parts) == 1 and not _made_before(run, job, skew)):",
+        "len(parts) == 1:",
+        (LOOKS + "test_one_field_or_an_old_time_alone_makes_no_job_anothers",),
     ),
     Mutant(
         "seen_failing",

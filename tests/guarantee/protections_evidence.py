@@ -130,7 +130,7 @@ EVIDENCE_MUTANTS = (
         "last_look",
         "past the deadline only the last look says whether the job still renders",
         "steps/generate_video.py",
-        "            return StillRendering(error=seen)",
+        "            return StillRendering(shown if isinstance(shown, Job) else None, error=seen)",
         "            return StillRendering(Job(job_id, JobStatus.IN_PROGRESS))",
         (RENDER + "test_without_a_word_on_the_job_its_content_is_the_clip",),
     ),

@@ -173,17 +173,10 @@ async def test_an_echo_between_two_looks_takes_a_failure_back_no_more_than_it_co
     assert (row.state, row.reason) == (State.FAILED, "render_failed")
 
 
-@pytest.mark.parametrize("first", ["the answer", "a look"])
-async def test_a_failed_job_fails_its_run_once_its_own_address_says_so(
-    world: World, simulator: Simulator, first: str
-) -> None:
-    if first == "the answer":
-        simulator.trouble("create", "failed_job")
-    else:
-        simulator.trouble("retrieve", "not_found", skip=1, always=True)
-    prompt = "a paper boat" if first == "the answer" else "render-fails"
+async def test_a_failed_job_fails_its_run_once_its_own_address_says_so(world: World, simulator: Simulator) -> None:
+    simulator.trouble("create", "failed_job")
 
-    row = await carried(await admitted(world, simulator, prompt), world)
+    row = await carried(await admitted(world, simulator), world)
 
     assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "render_failed", PRICE_MICROUSD)
 

@@ -224,7 +224,9 @@ async def test_with_no_time_left_it_looks_once() -> None:
 @pytest.mark.asyncio
 async def test_past_the_deadline_only_the_last_look_counts() -> None:
     async with partner(job("in_progress"), answer(500)) as (_, provider):
-        assert await waited(provider, Clockwork(), deadline=100) == StillRendering(None)
+        assert await waited(provider, Clockwork(), deadline=100) == StillRendering(
+            error=ReadError(500, "Error code: 500")
+        )
 
 
 @pytest.mark.asyncio
