@@ -128,7 +128,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour("200 with an error, made", "error_body", "?:unreadable", True, {"made": True}),
     *(
         Behaviour(f"200 in another envelope: {envelope}", "enveloped", "made", True, {"envelope": envelope})
-        for envelope in ("data", "code", "code_task", "code_lone", "task", "lone_task")
+        for envelope in ("data", "code", "code_task", "code_lone", "code_request", "task", "lone_task")
     ),
     Behaviour("200 after a byte order mark", "bom", "made", True),
     Behaviour("200 in a charset that nobody has", "charset", "made", True),

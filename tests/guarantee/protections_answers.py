@@ -5,6 +5,8 @@ from tests.guarantee.mutant import Mutant
 PROTOCOL = "tests/steps/test_videos_protocol.py::"
 REFUSED = "tests/steps/test_refused_orders.py::"
 MISREAD = "tests/pipeline/test_misread_answers.py::"
+JOBS = "tests/steps/test_video_jobs.py::"
+SERVERS = "tests/pipeline/test_any_server.py::"
 LOOKS = "tests/pipeline/test_misread_looks.py::"
 WORDS = "tests/steps/test_refusal_words.py::"
 SEEN_JOBS = "tests/ledger/test_seen_jobs.py::"
@@ -132,6 +134,46 @@ ANSWERS_MUTANTS = (
         "job.named and job.described and gone and",
         "job.named and gone and",
         (MISREAD + "test_a_completed_job_that_shows_nothing_else_has_not_expired_however_long_its_clip_is_missing",),
+    ),
+    Mutant(
+        "inner_row",
+        "an id alone is the request's where an object with an id and a status lies within",
+        "steps/video_jobs.py",
+        "            if isinstance(inner, dict) and _shown_ids(inner) and _status(inner) is not None:",
+        "            if False:",
+        (JOBS + "test_an_object_with_an_id_and_a_status_is_the_job_and_not_an_id_alone",),
+    ),
+    Mutant(
+        "several_ids",
+        "an answer with several ids is kept",
+        "pipeline/fence.py",
+        "    if len(ids_shown(kept.answer.body)) > 1:",
+        "    if False:",
+        (SERVERS + "test_an_answer_with_several_ids_is_kept",),
+    ),
+    Mutant(
+        "integer_ids",
+        "a number is a job's id",
+        "steps/video_jobs.py",
+        "    if isinstance(value, int) and not isinstance(value, bool) and value > 0:",
+        "    if False:",
+        (SERVERS + "test_whichever_id_of_a_job_the_answer_named_its_run_is_found_in_the_list",),
+    ),
+    Mutant(
+        "any_id",
+        "a listed job is its run's by any of its ids",
+        "pipeline/audit.py",
+        "    seen = evidence.known_by_their_runs(seen, books.owned)\n",
+        "",
+        (SERVERS + "test_whichever_id_of_a_job_the_answer_named_its_run_is_found_in_the_list",),
+    ),
+    Mutant(
+        "id_claimed",
+        "a row that names an owned job which has its own row is another job",
+        "pipeline/evidence.py",
+        " and key not in own and beside[key] == 1]",
+        "]",
+        ("tests/pipeline/test_evidence.py::test_a_job_is_known_by_any_of_its_ids_that_nothing_else_claims",),
     ),
     # -- rule 2: a failure, shown at the job's own address
     Mutant(
