@@ -119,7 +119,8 @@ async def _both_sides(ledger: Ledger, shop: Shop, waits: Waits, since: datetime)
     """The list first: a job made after it was read is not missed by runs read later, but nothing is called missing."""
     runs = await _runs_since(ledger, shop, since - waits.clock_skew - request_over(waits))
     seen, past = await _look_back(ledger, shop, since, runs, waits.clock_skew)
-    books = await ledger.doubts_at(shop.base_url, shop.key_fingerprint, [job.key for job in seen.jobs])
+    books = await ledger.doubts_at(shop.base_url, shop.key_fingerprint, seen.keys)
+    seen = evidence.known_by_their_runs(seen, books.owned)
     listed = {job.key for job in seen.jobs}
     failed = [run.job_id for run in runs if run.state is State.FAILED and run.job_id]
     unlisted = [job_id for job_id in failed if canonical_id(job_id) not in listed]

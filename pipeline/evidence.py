@@ -5,8 +5,9 @@ two looks before anything irreversible, a clip beats every word, adoption only o
 "never made" is a claim about one list that this very list must prove, now. When in doubt, stay in doubt.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -140,6 +141,22 @@ def in_order(look: Look, owners: Mapping[str, Owner]) -> bool:
     return not any(
         newer.known_at < older.sent_at for place, newer in enumerate(listed) for older in listed[place + 1 :]
     )
+
+
+def known_by_their_runs(look: Look, owned: Mapping[str, Owner]) -> Look:
+    """The same look, with each job under the id by which its run knows it: some servers answer an order with one of a
+    job's ids and list it by another, with the first beside it. A row that names an owned job which has a row of its
+    own, or which another row names as well, or that shows another order, is no such row.
+    """
+    own = {job.key for job in look.jobs}
+    beside = Counter(key for job in look.jobs for key in job.keys[1:])
+
+    def renamed(job: Job) -> Job:
+        found = [key for key in job.keys[1:] if key in owned and key not in own and beside[key] == 1]
+        fits = job.key not in owned and len(found) == 1 and not differs(job, owned[found[0]].order)
+        return replace(job, job_id=found[0], also=()) if fits else job
+
+    return replace(look, jobs=tuple(map(renamed, look.jobs)))
 
 
 def newer_than(look: Look, boundary: Iterable[str]) -> tuple[Job, ...]:

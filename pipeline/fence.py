@@ -25,7 +25,7 @@ from steps import generate_video
 from steps.provider import TooLate
 from steps.provider_words import storable
 from steps.save_video import free_bytes, probe_folder
-from steps.video_jobs import KEPT_CHARACTERS_MAX, Job, JobStatus, same_job
+from steps.video_jobs import KEPT_CHARACTERS_MAX, Job, JobStatus, ids_shown, same_job
 from steps.videos_protocol import Answer, ClearNo, Made, Order, Unclear, read_answer
 
 # Reasons of a clear no that say something about the provider, not about this one request: the breaker counts them.
@@ -94,7 +94,9 @@ async def book(kept: KeptAnswer, run: Run, world: World, ms: int | None = None) 
     """Tells the ledger what an answer means, then drops its file. Safe to repeat; replayed after a crash."""
     # The kept answer may come from another provider, so today's 429 rule does not apply to it.
     refuses_429 = world.shop.sells(run) and world.shop.rules_for(run.model).refuses_429_before_work
-    meaning = read_answer(kept.answer, refuses_429=refuses_429, our_key=str(kept.run_id))
+    meaning = read_answer(
+        kept.answer, refuses_429=refuses_429, our_key=str(kept.run_id), prompt=run.improved_prompt or ""
+    )
     match meaning:
         case Made(job=job):
             await _record_job(kept, job, world, ms)
@@ -111,6 +113,10 @@ async def _record_job(kept: KeptAnswer, job: Job, world: World, ms: int | None) 
         detail = kept_words(kept.answer)
         await world.ledger.record_event(kept.run_id, "generate_video", "answer_kept", Cost(detail=detail))
         return
+    if len(ids_shown(kept.answer.body)) > 1:  # a person may have to know the others (rule 9)
+        await world.ledger.record_event(
+            kept.run_id, "generate_video", "answer_kept", Cost(detail=kept_words(kept.answer))
+        )
     recorded = await world.ledger.record_submission(kept.run_id, job.job_id, JobSource.ANSWER, token=kept.token, ms=ms)
     if recorded.why == "owned":
         await world.ledger.mark_uncertain(kept.run_id, "job_owned_by_another_run", token=kept.token, ms=ms)

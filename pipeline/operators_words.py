@@ -25,6 +25,8 @@ DOUBTS: Mapping[str, str] = {
     "refusal_names_a_job": "the provider refused with an answer that names a job, so it may have been made",
     "refusal_unreadable": "the refusal is not the provider's own error, so it may be a proxy's and the video made",
     "echoes_our_key": "the provider answered with our own request key instead of a job",
+    "key_used_before": "the provider says that it had this request before, so a first copy of it had arrived",
+    "refusal_of_a_lost_answer": "the refusal itself tells of a lost answer further on, so the video may have been made",
     "gateway_retried": "the gateway tried more than once, so its refusal may not be the only answer",
 }
 

@@ -83,7 +83,8 @@ async def _read_list(run: Run, world: World, patience: Patience) -> tuple[Look, 
     oldest = min(older, key=lambda job_id: must[job_id].sent_at, default=None)
     back_to = (run.submitting_at - patience.skew).timestamp()
     seen = await look(world.shop.provider, back_to=back_to, past=[oldest] if oldest else [])
-    owned = await world.ledger.doubts_at(run.base_url, run.key_fingerprint, [job.key for job in seen.jobs])
+    owned = await world.ledger.doubts_at(run.base_url, run.key_fingerprint, seen.keys)
+    seen = evidence.known_by_their_runs(seen, owned.owned)
     return seen, replace(owned, witnesses=asked.witnesses, began=asked.began, rivals=asked.rivals)
 
 

@@ -18,14 +18,16 @@ from pipeline.reconcile import next_look
 from pipeline.records import JobSource, Run, State
 from pipeline.world import World
 from steps import generate_video
+from steps.absence import is_absent
 from steps.clip_file import as_ordered, in_words, is_much_smaller, is_shorter
 from steps.download import ReadError
 from steps.generate_video import Clip, Missing, Rendered, SaysFailed, StillRendering
 from steps.save_video import save, stored
-from steps.shown import same_words, swapped_words
+from steps.shown import far_from, same_words, swapped_words
 from steps.video_jobs import Job, JobStatus
 
 FETCH_RETRY = timedelta(seconds=5)
+PLACEHOLDER_TIME = timedelta(days=30)  # a job made so long before its order shows no true time
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no space, no quota, or no file that large
 
 
@@ -64,8 +66,14 @@ async def _wait(run: Run, world: World) -> Rendered | SaysFailed | StillRenderin
         clock=world.boot_seconds,
         sleep=world.sleep,
         jitter=world.jitter,
-        failing_words=run.failing_words if run.failure_shown else None,
+        failing_words=run.failing_words if _failed_long_ago(run, world) else None,
+        why_another=lambda job: _another_order(run, job, world),
     )
+
+
+def _failed_long_ago(run: Run, world: World) -> bool:
+    """Whether "not found" may agree with a failure (rule 2): a server that restarts shows one, then loads its books."""
+    return run.failure_shown and run.age(run.job_seen_at) >= world.waits.render_deadline
 
 
 class _Watched:
@@ -103,8 +111,8 @@ async def _fetch_rendered(run: Run, job: Job, caption: asyncio.Task[Run], world:
     got = await _fetch(run, job, caption, world)
     if isinstance(got, Run):
         return got
-    if isinstance(got, Missing) and job.named and job.described and gone:
-        words = "the provider made the clip and no longer has it"
+    words = "the provider made the clip and no longer has it"
+    if isinstance(got, Missing) and job.named and job.described and gone and is_absent(got.status, got.detail, words):
         return await _end(await world.ledger.note_failing(run.run_id, job.job_id, words, seen=True), job, words, world)
     return await _later(run, got, world)
 
@@ -120,12 +128,15 @@ async def _check_failure(run: Run, job: Job, words: str, caption: asyncio.Task[R
         return got
     if isinstance(got, ReadError):  # no word on the clip: it may be there
         return await _later(run, got, world)
+    if not is_absent(got.status, got.detail, words):  # it may still come
+        return await _later(run, got, world)
     return await _end(run, job, words, world)
 
 
 async def _end(run: Run, job: Job, words: str, world: World) -> Run:
     """By the second look. `expired` was made and is owed; anything else is billed only where failures are."""
-    match evidence.ending_of(run, world.waits.look):
+    apart = world.waits.look if job.exists else world.waits.render_deadline  # a job that was not found agrees late
+    match evidence.ending_of(run, apart):
         case Ending.WAIT:
             return await world.ledger.wait_until(run.run_id, run.read_at + world.waits.look)
         case Ending.BACK_TO_DOUBT:
@@ -140,7 +151,7 @@ async def _end(run: Run, job: Job, words: str, world: World) -> Run:
                 spent=made or run.bills_failed,
                 breaker=None if made else "render",
                 job_id=job.job_id,
-                apart=world.waits.look,
+                apart=apart,
             )
             fresh = await fence.reload(run, world)
             if failed or fresh.state is not State.RENDERING:
@@ -174,6 +185,8 @@ def _why_no_end(run: Run, last: StillRendering) -> str:
 async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run | Missing | ReadError:
     """The saved run, or why there is no clip; a whole clip of its job settles everything, unless it is a preview."""
     if why := await _not_ours(run, job, world):
+        return ReadError(None, why)
+    if why := _another_order(run, job, world):
         return ReadError(None, why)
     draft, fetched = clips.new_draft(run.run_id, world), clips.fetched_path(run, world)
     started = world.boot_seconds()
@@ -209,6 +222,30 @@ async def _not_ours(run: Run, job: Job, world: World) -> str | None:
         return None
     despite = f"`onetake settle {run.ref} --job {job.job_id} --despite` fetches it all the same"
     return f"the provider shows job {job.job_id} with another prompt than ordered; {despite}"
+
+
+def _another_order(run: Run, job: Job, world: World) -> str | None:
+    """Why the job under our id is another order's; None if it may be ours. Ids that are counters, one per replica,
+    name several: a look at such a job ends nothing, and its clip is not fetched.
+
+    Any server may show one field otherwise, but not two; nor one, of a job that was made before our order was sent.
+    """
+    order, skew = run.order(), world.waits.clock_skew
+    if run.job_source is JobSource.PERSON or not job.named or (job.prompt and same_words(job.prompt, order.prompt)):
+        return None
+    parts = far_from(job, order)
+    if not parts or (len(parts) == 1 and not _made_before(run, job, skew)):
+        return None
+    despite = f"`onetake settle {run.ref} --job {job.job_id} --despite` fetches it all the same"
+    return f"the provider shows job {job.job_id} with another {' and '.join(sorted(parts))} than ordered; {despite}"
+
+
+def _made_before(run: Run, job: Job, skew: timedelta) -> bool:
+    """By the time that the job shows, unless that is a mere placeholder."""
+    if run.submitting_at is None or job.created_at is None:
+        return False
+    sent = run.submitting_at - skew
+    return (sent - PLACEHOLDER_TIME).timestamp() < job.created_at < sent.timestamp()
 
 
 def _is_preview(run: Run, job: Job, clip: Clip, world: World) -> bool:

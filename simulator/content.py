@@ -15,7 +15,7 @@ from simulator.books import FileFetch, Job
 from simulator.broken_clips import BROKEN, grown
 from simulator.clips import ClipExtraMissingError
 from simulator.doors import turned_away
-from simulator.errors import refusal
+from simulator.errors import json_answer, refusal
 from simulator.faults import Fault
 from simulator.settings import Habits
 from simulator.showing import habits_now, meant
@@ -93,6 +93,9 @@ def _bent(answer: web.Response, habits: Habits, fault: Fault | None, fetch: int)
 async def _clip(world: World, job: Job, variant: str, preview_seconds: int) -> web.Response:
     now = world.now()
     status = jobs.status_of(job, now)
+    if status == "failed" and world.habits.failed_status:
+        shown = jobs.view(job, now, world.habits, world.settings.expires_after_seconds)
+        return json_answer(shown, world.habits.failed_status)
     if variant != "video":
         return refusal(400, f"Variant '{variant}' is not made here.", code="invalid_value", param="variant")
     seconds = job.seconds

@@ -128,10 +128,11 @@ def _written(key: str, form: str) -> str:
 
 def _after_retries(fault: Fault) -> web.Response:
     """A gateway's refusal after its own retries, one of which made a job."""
-    headers = {
+    litellm = {
         "x-litellm-attempted-retries": str(int(fault.number("retries", 2))),
         "x-litellm-attempted-fallbacks": str(int(fault.number("fallbacks", 0))),
     }
+    headers = fault.params.get("headers", litellm)
     words = {"error": {"message": "litellm.BadRequestError: invalid request", "type": None, "code": "400"}}
     return json_answer(words, int(fault.number("status", 400)), headers)
 

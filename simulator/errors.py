@@ -51,6 +51,19 @@ REFUSALS: Mapping[str, tuple[int, Any]] = {
             }
         },
     ),
+    "idempotency_key_reuse": (
+        422,
+        {
+            "error": {
+                "code": "idempotency_key_reuse",
+                "message": "Idempotency-Key was already used by another request; list your jobs to find it.",
+            }
+        },
+    ),
+    "lost_answer": (
+        400,
+        {"detail": "HTTPSConnectionPool(host='api.upstream.ai', port=443): Read timed out. (read timeout=30)"},
+    ),
 }
 """Refusals of other vendors, by the name that a fault uses: status and body."""
 

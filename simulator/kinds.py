@@ -14,7 +14,7 @@ Params = Mapping[str, Any]
 WIRE = ("status", "drop", "hang", "garbage", "half_answer", "slow", "slow_headers", "redirect")
 BODIES = ("bom", "html", "charset", "cut_utf8", "gzip_bomb", "cut_chunked", "cut_clean", "endless")
 RUDE = (*WIRE, *BODIES)
-JOB_LIES = ("lie", "enveloped", "unknown_status", "other_id", "shows_failed", "shows_expired")
+JOB_LIES = ("lie", "enveloped", "unknown_status", "other_id", "anothers", "shows_failed", "shows_expired")
 CLIPS = ("expired", "truncated", "not_mp4", "grows", "forbidden", "lie", *WORDS["clip_lie"])
 
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -161,6 +161,8 @@ SEEDED: Mapping[str, tuple[tuple[str, Params], ...]] = {
         ("idless", {"body": {"status": "failed", "error": {"message": "not you"}}}),
         ("other_id", {"status": "failed"}),
         ("echo", {}),
+        ("anothers", {}),
+        ("anothers", {"status": "failed"}),
         ("not_found", {}),
         ("not_found", {}),
         ("shows_failed", {}),

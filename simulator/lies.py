@@ -8,6 +8,7 @@ import base64
 import binascii
 import html
 import unicodedata
+import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -17,11 +18,12 @@ from simulator.settings import ANSWERS, Habits
 
 Video = dict[str, Any]
 
-EIGHT_HOURS, A_YEAR = 8 * 3600, 365 * 86_400
+EIGHT_HOURS, A_DAY, A_YEAR = 8 * 3600, 86_400, 365 * 86_400
 DATES = ("created_at", "completed_at", "expires_at")
 OTHER_ID = "video_00000000000000000000somebodyelse"
 TIMED_OUT: Mapping[str, Any] = {"code": "timeout", "message": "The render took too long."}
 FAILED: Mapping[str, Any] = {"code": "internal_error", "message": "Something went wrong."}
+ANOTHERS: Mapping[str, Any] = {"model": "sim-open", "seconds": "4", "size": "1280x720"}
 
 _DATES: Mapping[str, Callable[[int], Any]] = {
     "zero": lambda _: 0,
@@ -51,6 +53,12 @@ _ENVELOPES: Mapping[str, Callable[[Video], Video]] = {
     "code": lambda video: {"code": 0, "message": "success", "data": video},
     "code_task": lambda video: {"code": 0, "message": "success", "data": _task_named(video)},
     "code_lone": lambda video: {"code": 0, "message": "success", "data": {"task_id": video.get("id")}},
+    "code_request": lambda video: {
+        "id": "req-77",
+        "code": 0,
+        "message": "success",
+        "data": {"task_id": video.get("id"), "task_status": video.get("status")},
+    },
     "task": lambda video: {"task_id": video.get("id"), "task_status": video.get("status")},
     "lone_task": lambda video: {"task_id": video.get("id")},
     "output": lambda video: {
@@ -81,6 +89,11 @@ _OF_FAULTS: Mapping[str, Callable[[Fault], Mapping[str, Any]]] = {
             "progress": int(fault.number("progress", 40)),
             "error": fault.params.get("error", TIMED_OUT),
         }
+    },
+    "anothers": lambda fault: {
+        "shown": {**ANOTHERS, **_said(fault, "status"), **_said(fault, "error")},
+        "hidden": fault.params.get("hidden", ("prompt",)),
+        "dates_shift_seconds": -fault.number("older", A_DAY),
     },
     "no_prompt": lambda _: {"hidden": ("prompt",)},
     "empty": lambda _: {"list_share": 0.0},
@@ -127,6 +140,16 @@ def alias(job_id: str, model: str) -> str:
     """A job id in LiteLLM's format: the provider's id with routing data, in base64."""
     packed = f"litellm:custom_llm_provider:openai;model_id:{model};video_id:{job_id}"
     return "video_" + base64.b64encode(packed.encode()).decode()
+
+
+def task_id(job_id: str) -> str:
+    """The id of a gateway's own for this job."""
+    return f"task_{job_id[-12:]}"
+
+
+def number(job_id: str) -> int:
+    """The id of a job at a server that counts."""
+    return zlib.crc32(job_id.encode()) + 1
 
 
 def unaliased(shown: str) -> str | None:

@@ -46,7 +46,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "prompt_rewrite": ("upper", "cinematic", "escaped", "ascii", "middle", "redacted", "composed"),
     "poison": ("nul", "surrogate"),
     "poisoned": ("prompt", "model", "status", "error"),
-    "envelope": ("data", "code", "code_task", "code_lone", "task", "lone_task", "output"),
+    "envelope": ("data", "code", "code_task", "code_lone", "code_request", "task", "lone_task", "output"),
     "list_order": ("oldest_first", "newest_first", "shuffled", "shards"),
     "has_more": ("missing", "null", "always", "never"),
     "odd_rows": ("integer_id", "no_id", "null", "string", "nested", "nul_id", "surrogate_id"),
@@ -105,6 +105,8 @@ class Habits:
 
     # How an answer about one job looks.
     aliased_ids: bool = False
+    task_ids: bool = False
+    integer_ids: bool = False
     envelope: str = ""
     bom: bool = False
     failed_status: int | None = None

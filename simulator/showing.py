@@ -32,6 +32,8 @@ def shown(
     now = world.now() if at is None else at
     video = jobs.view(job, now, habits, world.settings.expires_after_seconds)
     video["id"] = _shown_id(job, where, habits)
+    if habits.task_ids:
+        video["task_id"] = lies.task_id(job.id)
     if anew and video["status"] == "completed" and habits.failed_looks:
         world.looks[job.id] += 1
         if world.looks[job.id] <= habits.failed_looks:
@@ -46,6 +48,8 @@ def shown(
 def answer_about(request: web.Request, job: Job, where: str, habits: Habits) -> web.Response:
     """The answer of create and retrieve."""
     video = shown(request, job, where, habits, anew=where == "retrieve")
+    if habits.task_ids and where == "create":
+        return json_answer({name: video[name] for name in ("task_id", "status")})
     # A failed job has an error, whatever word this server has for "failed".
     failed = where == "retrieve" and video.get("error") is not None
     status = habits.failed_status if failed and habits.failed_status else 200
@@ -60,7 +64,7 @@ def clip_url(request: web.Request, job: Job) -> str:
 
 def meant(world: World, shown_id: str) -> Job | None:
     """The job with this id or alias, unless the server has forgotten it."""
-    job = world.books.job(shown_id)
+    job = world.books.job(shown_id) or _by_other_id(world, shown_id)
     inside = lies.unaliased(shown_id) if job is None else None
     job = job if inside is None else world.books.job(inside)
     if job is not None and world.habits.forgotten_are_404 and job.made_at < world.habits.forgotten_before:
@@ -68,7 +72,16 @@ def meant(world: World, shown_id: str) -> Job | None:
     return job
 
 
-def _shown_id(job: Job, where: str, habits: Habits) -> str:
+def _by_other_id(world: World, shown_id: str) -> Job | None:
+    if not (world.habits.task_ids or world.habits.integer_ids):
+        return None
+    named = (job for job in world.books.ordered() if shown_id in {lies.task_id(job.id), str(lies.number(job.id))})
+    return next(named, None)
+
+
+def _shown_id(job: Job, where: str, habits: Habits) -> str | int:
+    if habits.integer_ids:
+        return lies.number(job.id)
     if where in habits.lies_in and job.id in habits.renamed:
         return habits.renamed[job.id]
     if habits.aliased_ids:

@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from steps.absence import GONE
 from steps.clip_file import Facts
 from steps.download import Content, Gone, ReadError
 from steps.provider import VideoProvider
 from steps.video_jobs import URLS_MAX, Job, JobStatus, clip_urls_in, is_picture
 from steps.videos_protocol import Answer, Order
 
-GONE = {404, 410}
+HTTP_OK = 200
 POLL_SECONDS_MIN = 2.0
 POLL_SECONDS_MAX = 15.0
 NOT_IMPLEMENTED = frozenset({405, 501})
@@ -41,7 +42,10 @@ class SaysFailed:
 
 @dataclass(frozen=True)
 class StillRendering:
-    """The deadline passed; the job may yet end well. `job`: as the last look showed it, or `error` why it did not."""
+    """The deadline passed; the job may yet end well. `job`: as the last look showed it, or `error` why it did not.
+
+    Both, if it showed another order's.
+    """
 
     job: Job | None = None
     error: ReadError | None = None
@@ -100,12 +104,14 @@ async def wait(
     sleep: Callable[[float], Awaitable[None]],
     jitter: Callable[[], float],
     failing_words: str | None = None,
+    why_another: Callable[[Job], str | None] = lambda _: None,
 ) -> Rendered | SaysFailed | StillRendering:
     """Looks until the render ends or `deadline_seconds` from now have passed; looks at least once.
 
     `alive(job)` is called after every look and at least every `attend_seconds`. A look that fails is
     repeated: no error on reading a job ever fails a run, nor does a body that does not describe the job.
-    `failing_words`: what an earlier look at the job's own address said of its failure; "not found" agrees with it.
+    `failing_words`: what an earlier look at the job's own address said of its failure, if that is so long ago that
+    "not found" agrees with it. `why_another`: why what is shown cannot be this job; such a look has read nothing.
     """
     begun, first, unread = clock(), True, 0
     while True:
@@ -114,7 +120,9 @@ async def wait(
             delay = poll_seconds or poll_delay(expected_seconds, elapsed_seconds + waited, jitter(), unread)
             await _sleep_attended(min(delay, max(0.0, deadline_seconds - waited)), attend_seconds, alive, sleep)
         first = False
-        seen = await provider.job(job_id)
+        shown = seen = await provider.job(job_id)
+        if isinstance(shown, Job) and (why := why_another(shown)):
+            seen = ReadError(HTTP_OK, why)
         unread = 0 if isinstance(seen, Job) else unread + 1
         if isinstance(seen, Job):
             if seen.status is JobStatus.COMPLETED:
@@ -127,7 +135,7 @@ async def wait(
         if clock() - begun >= deadline_seconds:
             if isinstance(seen, Job):
                 return StillRendering(seen)
-            return StillRendering(error=seen)
+            return StillRendering(shown if isinstance(shown, Job) else None, error=seen)
 
 
 def failure_of(job: Job) -> str | None:

@@ -34,6 +34,11 @@ class Look:
     why_incomplete: str = ""
     odd_rows: int = 0
 
+    @property
+    def keys(self) -> list[str]:
+        """By any of which runs may know the jobs."""
+        return list(dict.fromkeys(key for job in self.jobs for key in job.keys))
+
 
 async def look(
     provider: VideoProvider,

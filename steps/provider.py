@@ -34,10 +34,18 @@ CONTENT_SECONDS_MAX = 600.0  # fifty megabytes over a poor line; a server that d
 KEY_CHARACTERS_MIN = 12  # shorter than any real key
 WORDS_SHOWN_MAX = 200
 UNPACKED = {"Accept-Encoding": "identity"}
-# LiteLLM repeats a failed request by itself (measured with 1.108: two further POSTs). This header switches that off,
-# and these tell how many it sent all the same.
+# LiteLLM repeats a failed request by itself (measured with 1.108: two further POSTs). This header switches that off.
 NO_GATEWAY_RETRIES = {"x-litellm-num-retries": "0"}
-GATEWAY_ATTEMPTS = ("x-litellm-attempted-retries", "x-litellm-attempted-fallbacks")
+# Headers in which gateways tell how many requests they sent for ours, and what they say if it was the only one.
+GATEWAY_ATTEMPTS = {
+    "x-litellm-attempted-retries": 0,
+    "x-litellm-attempted-fallbacks": 0,
+    "x-portkey-retry-attempt-count": 0,
+    "ngrok-aig-attempts": 1,
+    "x-envoy-attempt-count": 1,
+    "cf-aig-step": 0,
+}
+COUNT_DIGITS_MAX = 9
 KEY_PART_CHARACTERS = 6  # words that are bounded may end inside a key
 
 
@@ -268,5 +276,9 @@ def _body_of(response: httpx2.Response) -> str:
 
 def _gateway_attempts(headers: httpx2.Headers) -> int:
     """How many further requests a gateway sent for this one, by its own word."""
-    counts = (headers.get(name, "0").strip() for name in GATEWAY_ATTEMPTS)
-    return sum(int(count) if count.isdecimal() else 1 for count in counts)
+    told = ((headers[name].strip(), only) for name, only in GATEWAY_ATTEMPTS.items() if name in headers)
+    return sum(max(0, int(count) - only) if _is_count(count) else 1 for count, only in told)
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) <= COUNT_DIGITS_MAX

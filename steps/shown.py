@@ -14,6 +14,8 @@ from steps.videos_protocol import Order
 
 STRANGE_WORDS = 2  # all of them other ones
 SWAPPED_WORDS = 3
+SECONDS_ROUNDED = 2
+SIDE_ROUNDED = 0.15  # SGLang makes 704x1280 of 720x1280
 CENSORS = {"redacted", "hidden", "removed", "censored", "moderated", "filtered", "withheld", "blocked"}
 WORDS_TO_TELL = 3  # a prompt of fewer words may be what a censor left of another
 
@@ -39,6 +41,19 @@ def differs(job: Job, order: Order) -> frozenset[Shown]:
     if job.model is not None and not same_model(job.model, order.model):
         found.add(Shown.MODEL)
     return frozenset(found)
+
+
+def far_from(job: Job, order: Order) -> frozenset[Shown]:
+    """The parts that no server would make of this order. Self-hosted models round lengths and sides."""
+    parts = set(differs(job, order))
+    if job.seconds is not None and abs(job.seconds - order.seconds) <= SECONDS_ROUNDED:
+        parts.discard(Shown.SECONDS)
+    shown, ordered = size_of(job.size or ""), size_of(order.size)
+    if shown and ordered and all(abs(one - two) <= SIDE_ROUNDED * two for one, two in zip(shown, ordered, strict=True)):
+        parts.discard(Shown.SIZE)
+    if job.prompt is not None and not other_words(job.prompt, order.prompt):  # rewritten, perhaps
+        parts.discard(Shown.PROMPT)
+    return frozenset(parts)
 
 
 def shows(job: Job) -> frozenset[Shown]:

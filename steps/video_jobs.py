@@ -94,12 +94,18 @@ class Job:
     word: str | None = field(default=None, compare=False)
     named: bool = True
     described: bool = field(default=False, compare=False)
+    also: tuple[str, ...] = field(default=(), compare=False)  # other ids that it shows
     urls: tuple[str, ...] = field(default=(), repr=False)  # where its clip may be, if not at /content; often signed
 
     @property
     def key(self) -> str:
         """By which the ledger's jobs are compared with it; to ask for the job again, `job_id` is needed."""
         return canonical_id(self.job_id)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """By any of which a run may know it, the job's own first."""
+        return tuple(dict.fromkeys((self.key, *map(canonical_id, self.also))))
 
     @property
     def running(self) -> bool:
@@ -145,7 +151,7 @@ def read_job(body: str, job_id: str | None = None) -> Job | None:
     `job_id`: the id that was asked for. A body that names another job is not about ours. One that names none may
     lead to the clip, so it is read, but it is not `named` and ends nothing.
     """
-    row = _job_row(json_object(body))
+    row = _job_row(json_object(body), asked=job_id is not None)
     if job_id is None:
         return None if row is None or _is_error(row) else _job(row)
     if row is None or _status(row) is None:
@@ -176,12 +182,13 @@ def read_job_in_refusal(body: str, status: int) -> Job | None:
 def _is_of_job(row: Mapping[str, Any], http_status: int) -> bool:
     word = _status(row)
     has_status = word is not None and word.strip() not in {"", str(http_status)}
-    has_job_id = any(_is_text_id(row.get(name)) for name in OTHER_IDS)
+    has_job_id = any(_id(row.get(name)) for name in OTHER_IDS)
     return has_status or has_job_id or _is_described(row)
 
 
 def _names(shown: object, job_id: str) -> bool:
-    return isinstance(shown, str) and same_job(shown, job_id)
+    text = shown if isinstance(shown, str) else _id(shown)
+    return text is not None and same_job(text, job_id)
 
 
 def read_page(body: str) -> Page | None:
@@ -191,12 +198,12 @@ def read_page(body: str) -> Page | None:
     if not isinstance(rows, list):
         return None
     jobs = tuple(job for row in rows if isinstance(row, dict) and (job := _job(row)))
-    has_more, last_id = page.get("has_more"), page.get("last_id")
+    has_more = page.get("has_more")
     own_last = jobs[-1].job_id if jobs else None
     return Page(
         jobs,
         has_more if isinstance(has_more, bool) else None,
-        last_id if isinstance(last_id, str) and last_id else own_last,
+        _last_id(page) or own_last,
         odd_rows=len(rows) - len(jobs),
         flaw=_flaw(page, rows),
         total=max(_whole(page.get(name)) or 0 for name in PAGE_TOTALS),
@@ -210,13 +217,17 @@ def _flaw(page: Mapping[str, Any], rows: list[Any]) -> str:
         return f"list_says_more: {storable(', '.join(more), 100)}"
     if page.get("has_more") is not True and any(page.get(name) for name in PAGE_NEXT):
         return "list_goes_on"
-    last_id = page.get("last_id")
-    last = rows[-1] if rows else None
-    if isinstance(last_id, str) and last_id and isinstance(last, dict):
+    last_id, last = _last_id(page), rows[-1] if rows else None
+    if last_id and isinstance(last, dict):
         shown = _shown_ids(last)
         if shown and not any(same_job(each, last_id) for each in shown):
             return "last_id_is_not_the_last_row"
     return ""
+
+
+def _last_id(page: Mapping[str, Any]) -> str | None:
+    last_id = page.get("last_id")
+    return last_id if isinstance(last_id, str) else _id(last_id)
 
 
 def _is_fine(value: object) -> bool:
@@ -241,10 +252,18 @@ def canonical_id(job_id: str) -> str:
     return found[1] if found else job_id
 
 
-def _job_row(row: dict[str, Any]) -> dict[str, Any] | None:
-    """The object that describes the job: the body, or what one of the usual envelopes holds."""
+def _job_row(row: dict[str, Any], *, asked: bool) -> dict[str, Any] | None:
+    """The object that describes the job: the body, or what one of the usual envelopes holds.
+
+    An id without a status may be the request's, where an object with both lies within. Where a job was `asked` for,
+    only an envelope's `code` tells that from the id of another job.
+    """
     if str(row.get("code", "0")).lower() not in FINE_CODES:
         return None
+    if _status(row) is None and (not asked or "code" in row):
+        for inner in map(row.get, ENVELOPES):
+            if isinstance(inner, dict) and _shown_ids(inner) and _status(inner) is not None:
+                return inner
     for name in ("", *ENVELOPES):
         inner = row.get(name) if name else row
         if isinstance(inner, dict) and (_shown_ids(inner) or _status(inner) is not None):
@@ -252,9 +271,16 @@ def _job_row(row: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+def ids_shown(body: str) -> frozenset[str]:
+    """All that a body calls a job's id, in itself and in its envelopes; of one job there may be several."""
+    answer = json_object(body)
+    rows = [answer, *(row for row in map(answer.get, ENVELOPES) if isinstance(row, dict))]
+    return frozenset(canonical_id(each) for row in rows for each in _shown_ids(row))
+
+
 def _shown_ids(row: Mapping[str, Any]) -> list[str]:
     """Not `request_id`, which names the request."""
-    return [row[name] for name in IDS if _is_text_id(row.get(name))]
+    return [text for name in IDS if (text := _id(row.get(name)))]
 
 
 def _is_described(row: Mapping[str, Any]) -> bool:
@@ -293,6 +319,7 @@ def _job(row: dict[str, Any], *, named: bool = True) -> Job | None:
         word=word,
         named=named,
         described=_is_described(row),
+        also=tuple(shown[1:]),
         urls=_clip_urls(row),
     )
 
@@ -318,7 +345,7 @@ PICTURE_NAMES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
 def clip_urls_in(body: str, job_id: str) -> tuple[str, ...]:
     """Where a body that came instead of a clip says that it is; nowhere if it names another job (rule 1)."""
     row = json_object(body)
-    inner = _job_row(row) or row
+    inner = _job_row(row, asked=True) or row
     shown = _shown_ids(inner)
     if shown and not any(_names(each, job_id) for each in shown):
         return ()
@@ -357,12 +384,14 @@ def _is_error(row: Mapping[str, Any]) -> bool:
     return bool(row.get("error")) and _status(row) is None
 
 
-def _is_text_id(text: object) -> bool:
-    """What can be stored, and asked for again: a path made of dots leads elsewhere."""
-    if not isinstance(text, str):
-        return False
-    fits = 0 < len(text) <= ID_CHARACTERS_MAX and text.isprintable() and text == text.strip()
-    return fits and text not in {".", ".."}
+def _id(value: object) -> str | None:
+    """What can be stored, and asked for again: a path made of dots leads elsewhere. Numbers count from one."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        value = str(value)
+    if not isinstance(value, str):
+        return None
+    fits = 0 < len(value) <= ID_CHARACTERS_MAX and value.isprintable() and value == value.strip()
+    return value if fits and value not in {".", ".."} else None
 
 
 def _text(value: object) -> str | None:

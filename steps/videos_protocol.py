@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from steps.provider_words import error_words, is_error_form, storable
+from steps.refusal_words import refuses_content, why_unclear
 from steps.video_jobs import Job, JobStatus, read_job, read_job_in_refusal
 
 
@@ -109,19 +110,16 @@ CLEAR_NO = {
     415: "bad_request",
     422: "bad_request",
 }
-# A refusal of the prompt comes with one of these statuses and one of these words (letters only, lower case).
-CONTENT_REFUSALS = {400, 403, 422}
-REFUSAL_WORDS = ("moderation", "contentpolicy", "contentviolation", "safety", "sentinel", "sensitivecontent", "nsfw")
-
-
+CONTENT_REFUSALS = {400, 403, 422}  # a refusal of the prompt comes with one of these
 # A refusal with one of these may name somebody else's job: the one that it conflicts with, or that is in its way.
 NAMES_OTHERS = {409, 429}
 
 
-def read_answer(answer: Answer, *, refuses_429: bool, our_key: str = "") -> Made | ClearNo | Unclear:
+def read_answer(answer: Answer, *, refuses_429: bool, our_key: str = "", prompt: str = "") -> Made | ClearNo | Unclear:
     """What the answer to the one paid call means.
 
     `refuses_429`: here a 429 comes before any work. `our_key`: the Idempotency-Key that was sent; it is no job's id.
+    `prompt`: what was ordered; a refusal may repeat it.
     """
     if answer.fault in {Fault.NEVER_SENT, Fault.NEVER_CONNECTED}:
         return ClearNo(answer.fault.value, storable(answer.body))
@@ -135,7 +133,7 @@ def read_answer(answer: Answer, *, refuses_429: bool, our_key: str = "") -> Made
         return Made(job) if job else Unclear("unreadable", storable(answer.body))
     if job and answer.status >= 400:
         return _read_job_refused(answer, answer.status, job)
-    return _read_refusal(answer, answer.status, refuses_429)
+    return _read_refusal(answer, answer.status, refuses_429, prompt)
 
 
 def _read_job_refused(answer: Answer, status: int, job: Job) -> Made | Unclear:
@@ -146,7 +144,7 @@ def _read_job_refused(answer: Answer, status: int, job: Job) -> Made | Unclear:
     return Unclear("refusal_names_a_job", _detail(answer, status))
 
 
-def _read_refusal(answer: Answer, status: int, refuses_429: bool) -> ClearNo | Unclear:
+def _read_refusal(answer: Answer, status: int, refuses_429: bool, prompt: str) -> ClearNo | Unclear:
     detail = _detail(answer, status)
     if answer.attempts:  # the refusal may be that of a second try, and the first one was made
         return Unclear("gateway_retried", detail)
@@ -155,7 +153,10 @@ def _read_refusal(answer: Answer, status: int, refuses_429: bool) -> ClearNo | U
         return Unclear("rate_limited" if status == 429 else f"http_{status}", detail)
     if not is_error_form(answer.body):  # a proxy's page may hide the answer of a provider that made the job (rule 2)
         return Unclear("refusal_unreadable", detail)
-    return ClearNo("prompt_refused" if _refuses_content(answer) else reason, detail)
+    if why := why_unclear(answer.body, prompt, too_many=status == 429):
+        return Unclear(why, detail)
+    refuses_prompt = status in CONTENT_REFUSALS and refuses_content(answer.body)
+    return ClearNo("prompt_refused" if refuses_prompt else reason, detail)
 
 
 def _detail(answer: Answer, status: int) -> str:
@@ -165,8 +166,3 @@ def _detail(answer: Answer, status: int) -> str:
 def _letters(text: str) -> str:
     """An id without the dashes, braces and case in which one UUID is written in several ways."""
     return re.sub(r"[^0-9a-z]", "", text.lower().removeprefix("urn:uuid:"))
-
-
-def _refuses_content(answer: Answer) -> bool:
-    letters = re.sub(r"[^a-z]", "", answer.body.lower())
-    return answer.status in CONTENT_REFUSALS and any(word in letters for word in REFUSAL_WORDS)

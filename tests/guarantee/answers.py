@@ -88,6 +88,12 @@ def _status(status: int, says: str, *, made: bool = False, **how: Any) -> Behavi
 
 UNCLEAR = (300, 304, 405, 406, 408, 409, 410, 418, 423, 425, 451, 499, 500, 501, 502, 503, 504, 507, 520, 524, 529)
 MADE_ALL_THE_SAME = (408, 409, 425, 500, 502, 503, 504)
+KEY_USED = {"name": "idempotency_key_reuse", "made": True}
+LOST_ANSWER = {"name": "lost_answer", "made": True}
+GATEWAYS = (
+    *(("x-envoy-attempt-count", "2"), ("x-portkey-retry-attempt-count", "1")),
+    *(("Ngrok-AIG-Attempts", "3"), ("cf-aig-step", "1"), ("cf-aig-step", "fallback")),
+)
 
 BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour("200 with a job", "", "made", True),
@@ -122,7 +128,7 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour("200 with an error, made", "error_body", "?:unreadable", True, {"made": True}),
     *(
         Behaviour(f"200 in another envelope: {envelope}", "enveloped", "made", True, {"envelope": envelope})
-        for envelope in ("data", "code", "code_task", "code_lone", "task", "lone_task")
+        for envelope in ("data", "code", "code_task", "code_lone", "code_request", "task", "lone_task")
     ),
     Behaviour("200 after a byte order mark", "bom", "made", True),
     Behaviour("200 in a charset that nobody has", "charset", "made", True),
@@ -135,7 +141,14 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour("400, the prompt is refused", "refused", "no:prompt_refused", how={"name": "sensitive_content"}),
     Behaviour("403, the prompt is refused", "refused", "no:prompt_refused", how={"name": "moderation"}),
     Behaviour("429, the budget is used", "refused", "?:rate_limited", how={"name": "budget_exceeded"}),
+    Behaviour("422, our key was used before, made", "refused", "?:key_used_before", True, KEY_USED),
+    Behaviour("400 that tells of a lost answer, made", "refused", "?:refusal_of_a_lost_answer", True, LOST_ANSWER),
     Behaviour("400 after a gateway's own tries, made", "gateway_retried", "?:gateway_retried", True),
+    *(
+        Behaviour(f"400 with {name}: {tries}, made", "gateway_retried", "?:gateway_retried", True, how)
+        for name, tries in GATEWAYS
+        for how in ({"headers": {name: tries}},)
+    ),
     *(
         Behaviour(f"{status} with the job in it", "job_in_error", "made", True, {"status": status})
         for status in (400, 403, 500)

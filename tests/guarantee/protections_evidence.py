@@ -71,8 +71,10 @@ EVIDENCE_MUTANTS = (
         "postponed",
         "a run does not fail while its content can only not be asked for",
         "pipeline/render.py",
-        "    if isinstance(got, ReadError):  # no word on the clip",
-        "    if False:  # no word on the clip",
+        "    if isinstance(got, ReadError):  # no word on the clip: it may be there\n"
+        "        return await _later(run, got, world)\n"
+        "    if not is_absent(",
+        "    if isinstance(got, Missing) and not is_absent(",
         (RENDER + "test_a_job_that_says_it_failed_ends_no_run_while_its_clip_cannot_be_asked_for",),
     ),
     Mutant(
@@ -122,7 +124,7 @@ EVIDENCE_MUTANTS = (
         "last_look",
         "past the deadline only the last look says whether the job still renders",
         "steps/generate_video.py",
-        "            return StillRendering(error=seen)",
+        "            return StillRendering(shown if isinstance(shown, Job) else None, error=seen)",
         "            return StillRendering(Job(job_id, JobStatus.IN_PROGRESS))",
         (RENDER + "test_without_a_word_on_the_job_its_content_is_the_clip",),
     ),

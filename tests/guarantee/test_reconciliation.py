@@ -111,7 +111,7 @@ async def test_a_list_that_shows_our_jobs_around_a_doubt_proves_that_nothing_was
         ({"list_share": 0.0}, "witness_missing"),
         ({"list_hides": ["completed", "in_progress", "queued"]}, "witness_missing"),
         ({"list_order": "oldest_first"}, "list_out_of_order"),
-        ({"odd_rows": ["integer_id"]}, "unreadable_row"),
+        ({"odd_rows": ["nul_id"]}, "unreadable_row"),
     ],
 )
 async def test_a_list_that_lacks_or_changes_what_we_know_proves_nothing(

@@ -1,13 +1,19 @@
 """A run at servers that speak the protocol each in their own way."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from pipeline.audit import audit
+from pipeline.operators import Operators
 from pipeline.records import State
+from pipeline.settling import Found, settle_found
 from pipeline.world import World
+from simulator import lies
 from tests.fixtures import Simulator, open_test_world, quick_waits
+from tests.pipeline.test_misread_answers import kept_bodies
 from tests.pipeline.test_run import admitted, carried
 
 
@@ -25,6 +31,8 @@ async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncI
         ({"no_list_status": 404}, "multipart"),
         ({"json_only": True}, "json"),
         ({"model_prefix": "openai/"}, "json"),
+        ({"integer_ids": True}, "multipart"),
+        ({"envelope": "code_request"}, "multipart"),
     ],
 )
 async def test_any_server_that_speaks_the_protocol_will_do(
@@ -46,3 +54,38 @@ async def test_where_every_answer_shows_another_id_the_clip_is_asked_for_when_th
         row = await carried(await admitted(world, simulator), world)
     assert row.state is State.SAVED
     assert simulator.paid_calls() == 1
+
+
+@pytest.mark.parametrize("habits", [{"integer_ids": True}, {"task_ids": True}], ids=str)
+async def test_whichever_id_of_a_job_the_answer_named_its_run_is_found_in_the_list(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path, habits: dict[str, object]
+) -> None:
+    simulator.control("POST", "/_sim/habits", habits)
+    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as world:
+        for prompt in ("a paper boat", "a grey owl"):
+            row = await carried(await admitted(world, simulator, prompt, user_id=f"cli:{prompt}"), world)
+            assert row.state is State.SAVED
+        found = await audit(world.ledger, world.shop, world.waits, row.reserved_at - timedelta(hours=1))
+    assert (found.complete, found.differences) == (True, ())
+
+
+async def test_an_answer_with_several_ids_is_kept(world: World, simulator: Simulator) -> None:
+    simulator.trouble("create", "enveloped", envelope="code_request")
+    row = await carried(await admitted(world, simulator), world)
+    [job] = simulator.control("GET", "/_sim/jobs")["jobs"]
+    assert (row.state, row.job_id) == (State.SAVED, job["id"])
+    assert any("req-77" in body for body in await kept_bodies(row, world))
+
+
+async def test_a_number_is_a_jobs_id_for_a_person_too(world: World, simulator: Simulator) -> None:
+    simulator.control("POST", "/_sim/habits", {"integer_ids": True, "no_list_status": 404})
+    simulator.trouble("create", "made_then_drop")
+    row = await carried(await admitted(world, simulator), world)
+    assert (row.state, row.parked) == (State.UNCERTAIN, True)
+    [job] = simulator.control("GET", "/_sim/jobs")["jobs"]
+
+    number = str(lies.number(job["id"]))
+    found = await settle_found(row, number, "op", "their console", Operators(world.ledger.rpc), world.shop)
+    assert isinstance(found, Found) and found.recorded.recorded
+    row = await carried(row.run_id, world)
+    assert (row.state, row.job_id) == (State.SAVED, number)

@@ -23,6 +23,7 @@ from pipeline.evidence import (
     faithful_fields,
     in_order,
     judge,
+    known_by_their_runs,
     never_made,
 )
 from pipeline.records import JobSource, Run, State
@@ -342,6 +343,18 @@ def test_in_a_list_out_of_order_no_job_is_older_for_standing_behind() -> None:
     books = Books((run(),), {}, WITNESSES, began=run().read_at)
     assert candidates_for(run(), Look((NEWER, OLDER, EARLIER), True), books, PATIENCE) == ()
     assert candidates_for(run(), Look((OLDER, NEWER, EARLIER), True), books, PATIENCE) != ()
+
+
+def test_a_job_is_known_by_any_of_its_ids_that_nothing_else_claims() -> None:
+    owned, shown = {"t1": owner(1, SECOND)}, job("v1", also=("t1", "x"))
+
+    def keys(*jobs: Job) -> list[str]:
+        return [each.key for each in known_by_their_runs(Look(jobs, True), owned).jobs]
+
+    assert keys(shown, job("v2")) == ["t1", "v2"]
+    assert keys(shown, job("t1")) == ["v1", "t1"]  # a remix names its source
+    assert keys(shown, job("v2", also=("t1",))) == ["v1", "v2"]
+    assert keys(replace(shown, seconds=4)) == ["v1"]
 
 
 # -- how many looks prove it

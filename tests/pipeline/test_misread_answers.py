@@ -65,6 +65,8 @@ async def test_a_refusal_that_is_the_job_itself_is_that_job(world: World, simula
         ("html", {"status": 400, "made": True}, "refusal_unreadable"),
         ("status", {"status": 404, "body": "", "made": True}, "refusal_unreadable"),
         ("status", {"status": 413, "body": "too large", "made": True}, "refusal_unreadable"),
+        ("refused", {"name": "idempotency_key_reuse", "made": True}, "key_used_before"),
+        ("refused", {"name": "lost_answer", "made": True}, "refusal_of_a_lost_answer"),
         ("echoes_key", {}, "echoes_our_key"),
         ("echoes_key", {"form": "upper"}, "echoes_our_key"),
         ("echoes_key", {"form": "bare"}, "echoes_our_key"),
@@ -82,6 +84,18 @@ async def test_what_is_no_answer_of_the_provider_leaves_the_run_in_doubt_and_is_
     assert row.held_microusd == PRICE_MICROUSD
     assert len(await kept_bodies(row, world)) == 1
     assert (simulator.creates(), simulator.paid_calls()) == (1, 1)
+
+
+async def test_a_refusal_that_repeats_the_prompt_is_a_clear_no_whatever_the_prompt_says(
+    world: World, simulator: Simulator
+) -> None:
+    prompt = "a duplicate request in neon, a bad gateway of bronze, the upstream salmon"
+    words = {"error": {"message": f"size is not supported for '{prompt}'", "type": "invalid_request_error"}}
+    simulator.trouble("create", "status", status=400, body=words)
+
+    row = await carried(await admitted(world, simulator, prompt), world)
+
+    assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "bad_request", PRICE_MICROUSD)
 
 
 async def test_our_own_key_in_the_answer_is_not_looked_up_and_the_job_is_found_in_the_list(
@@ -159,17 +173,10 @@ async def test_an_echo_between_two_looks_takes_a_failure_back_no_more_than_it_co
     assert (row.state, row.reason) == (State.FAILED, "render_failed")
 
 
-@pytest.mark.parametrize("first", ["the answer", "a look"])
-async def test_a_failed_job_fails_its_run_once_its_own_address_says_so(
-    world: World, simulator: Simulator, first: str
-) -> None:
-    if first == "the answer":
-        simulator.trouble("create", "failed_job")
-    else:
-        simulator.trouble("retrieve", "not_found", skip=1, always=True)
-    prompt = "a paper boat" if first == "the answer" else "render-fails"
+async def test_a_failed_job_fails_its_run_once_its_own_address_says_so(world: World, simulator: Simulator) -> None:
+    simulator.trouble("create", "failed_job")
 
-    row = await carried(await admitted(world, simulator, prompt), world)
+    row = await carried(await admitted(world, simulator), world)
 
     assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "render_failed", PRICE_MICROUSD)
 

@@ -101,6 +101,8 @@ async def test_any_answer_may_go_on_and_on(provider: Provider, target: str) -> N
         ("content_policy_violation", 422, "content_policy_violation"),
         ("sensitive_content", 400, "InputTextSensitiveContentDetected"),
         ("moderation", 403, "flagged"),
+        ("idempotency_key_reuse", 422, "already used"),
+        ("lost_answer", 400, "timed out"),
     ],
 )
 async def test_an_order_may_be_refused_in_another_vendors_words(
@@ -154,7 +156,10 @@ async def test_a_gateway_may_say_no_after_its_own_tries_made_a_job(provider: Pro
     await provider.trouble("create", "gateway_retried")
     status, _, headers = await provider.raw("POST", "/v1/videos", json=FOX)
     assert (status, headers["x-litellm-attempted-retries"]) == (400, "2")
-    assert (await provider.books())["totals"]["paid_calls"] == 1
+    await provider.trouble("create", "gateway_retried", headers={"x-envoy-attempt-count": "2"})
+    status, _, headers = await provider.raw("POST", "/v1/videos", json=FOX)
+    assert (status, headers["x-envoy-attempt-count"]) == (400, "2")
+    assert (await provider.books())["totals"]["paid_calls"] == 2
 
 
 @pytest.mark.parametrize(("how", "shown"), [({}, "completed"), ({"word": "failed"}, "failed")])

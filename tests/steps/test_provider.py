@@ -339,3 +339,29 @@ async def test_an_id_or_a_key_that_no_request_can_carry_is_a_read_error_without_
     async with partner(in_turn(answer(200, MADE))) as (server, provider):
         assert await provider.job("..") == ReadError(None, "ValueError in the request")
     assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "attempts"),
+    [
+        ("x-litellm-attempted-retries", "2", 2),
+        ("x-litellm-attempted-fallbacks", "1", 1),
+        ("x-portkey-retry-attempt-count", "0", 0),
+        ("x-portkey-retry-attempt-count", "1", 1),
+        ("x-portkey-retry-attempt-count", "-1", 1),
+        ("Ngrok-AIG-Attempts", "1", 0),
+        ("Ngrok-AIG-Attempts", "3", 2),
+        ("x-envoy-attempt-count", "1", 0),
+        ("x-envoy-attempt-count", "2", 1),
+        ("x-envoy-attempt-count", "0", 0),
+        ("x-envoy-attempt-count", "9" * 5000, 1),
+        ("cf-aig-step", "0", 0),
+        ("cf-aig-step", "1", 1),
+        ("cf-aig-step", "fallback", 1),
+        ("cf-aig-step", "", 1),
+        ("x-other-attempts", "7", 0),
+    ],
+)
+async def test_a_gateways_own_tries_are_counted(name: str, told: str, attempts: int) -> None:
+    async with partner(in_turn(answer(400, {"error": {"message": "no"}}, **{name: told}))) as (_, provider):
+        assert (await provider.post(ORDER, go)).attempts == attempts

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from steps.shown import Shown, could_be, differs, same_request, swapped_words
+from steps.shown import Shown, could_be, differs, far_from, same_request, swapped_words
 from tests.pipeline.evidence_rows import ORDER, job
 
 FOREIGN = job("foreign", prompt="somebody else's castle")
@@ -81,3 +81,16 @@ def test_words_that_servers_break_are_not_swapped() -> None:
     broken = "un ping?ino peque?o cruza la monta?a m?s fr?a"
     assert not swapped_words(broken, ordered)
     assert not swapped_words("бумажный кораблик под дождём", "рыжая лиса на снегу"), "no plain word to tell by"
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"seconds": 9, "size": "704x1280"}, set()),
+        ({"seconds": 4, "size": "1280x720"}, {Shown.SECONDS, Shown.SIZE}),
+        ({"prompt": "Cinematic: a paper boat", "model": "veo"}, {Shown.MODEL}),
+        ({"prompt": None, "seconds": None, "size": None}, set()),
+    ],
+)
+def test_what_a_server_rounds_is_not_another_order(changes: dict[str, Any], parts: set[Shown]) -> None:
+    assert far_from(job(**changes), ORDER) == parts

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from steps.generate_video import failure_of
-from steps.video_jobs import read_job
+from steps.video_jobs import ids_shown, read_job
 
 ECHO = {"id": "v", "status": "failed", "error": {"message": "upstream request failed"}}
 
@@ -64,3 +64,37 @@ def test_a_job_exists_if_it_is_described_or_called_under_way_or_done_under_its_o
     job = read_job(json.dumps(body), "v")
     assert job is not None
     assert job.exists is exists
+
+
+INNER = {"task_id": "job_1", "task_status": "submitted"}
+
+
+@pytest.mark.parametrize(
+    ("body", "job_id"),
+    [
+        ({"id": "req-77", "code": 0, "data": INNER}, "job_1"),
+        ({"id": "req-77", "data": INNER}, "job_1"),
+        ({"id": 1, "jsonrpc": "2.0", "result": {"id": "job_1", "status": "queued"}}, "job_1"),
+        ({"id": "job_2", "status": "queued", "data": INNER}, "job_2"),
+        ({"id": "job_2", "data": {"task_id": "job_1"}}, "job_2"),
+        ({"id": "job_2", "data": {"status": "queued"}}, "job_2"),
+        ({"id": 70001, "status": "queued"}, "70001"),
+    ],
+    ids=json.dumps,
+)
+def test_an_object_with_an_id_and_a_status_is_the_job_and_not_an_id_alone(body: dict[str, Any], job_id: str) -> None:
+    job = read_job(json.dumps(body))
+    assert job is not None and job.job_id == job_id
+
+
+def test_an_envelopes_own_id_stands_in_the_way_of_no_look() -> None:
+    for inner in (INNER, {"id": "job_1", "status": "queued"}):
+        job = read_job(json.dumps({"id": "req-78", "code": 0, "data": inner}), "job_1")
+        assert job is not None and job.named
+    assert read_job(json.dumps({"id": "job_2", "data": INNER}), "job_1") is None
+
+
+def test_all_ids_of_an_answer_are_told() -> None:
+    assert ids_shown(json.dumps({"id": "req-77", "code": 0, "data": INNER})) == {"req-77", "job_1"}
+    assert ids_shown(json.dumps({"id": "job_1", "task_id": "job_1"})) == {"job_1"}
+    assert ids_shown("<html>") == frozenset()

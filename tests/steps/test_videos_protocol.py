@@ -53,7 +53,10 @@ def reason_of(answer: Answer, *, refuses_429: bool = False) -> tuple[type, str]:
         (Answer(200, '{"id": ".."}'), Unclear, "unreadable"),
         (Answer(200, '{"id": "."}'), Unclear, "unreadable"),
         (Answer(200, '{"id": null}'), Unclear, "unreadable"),
-        (Answer(200, '{"id": 17}'), Unclear, "unreadable"),
+        (Answer(200, '{"id": 17}'), Made, "17"),
+        (Answer(200, '{"id": 0}'), Unclear, "unreadable"),
+        (Answer(200, '{"id": true}'), Unclear, "unreadable"),
+        (Answer(200, '{"id": 1.5}'), Unclear, "unreadable"),
         (Answer(200, '{"id": "v\\u0000"}'), Unclear, "unreadable"),
         (Answer(200, '{"id": "v\\ud800"}'), Unclear, "unreadable"),
         (Answer(200, json.dumps({"id": "v" * 501})), Unclear, "unreadable"),
@@ -335,7 +338,8 @@ def test_litellm_packs_the_same_id_anew_in_each_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "odd"), [({"status": "queued"}, 1), ({"id": 12345}, 1), (7, 1), (None, 1), ("x", 1), ({"id": "b"}, 0)]
+    ("row", "odd"),
+    [({"status": "queued"}, 1), ({"id": 12345}, 0), ({"id": False}, 1), (7, 1), (None, 1), ("x", 1), ({"id": "b"}, 0)],
 )
 def test_an_odd_row_hides_no_other(row: object, odd: int) -> None:
     page = read_page(json.dumps({"data": [{"id": "a"}, row]}))

@@ -1,0 +1,27 @@
+"""Whether a refusal to give a clip says that there is none, or only that there is none yet. Pure.
+
+A page that calls a job failed may be about a try that is being repeated; the clip's own address then says so (rule 2).
+"""
+
+import re
+
+from steps.refusal_words import plain
+
+GONE = frozenset({404, 410})  # these mean it without a word; 400, 409 and 422 only in words
+WORK = r"(?:rendering|processing|generating|running)"
+UNDER_WAY = re.compile(
+    rf"\bin ?progress\b|(?<!while )\b{WORK}\b(?! (?:has )?(?:fail|error|time))|\bqueued?\b|\bpending\b"
+    r"|\bretry|\bretried\b|\btry again\b"
+)
+NOT_YET = re.compile(r"\bnot (?:\w+ )?(?:ready|finished|complete|completed|done|available)\b|\byet\b|\bunfinished\b")
+FAILED = re.compile(r"\bfail|\bexpired?\b|\bcancell?ed\b|\bdeleted\b")
+NONE = re.compile(r"\bnot found\b|\bno (?:\w+ )?(?:content|video|file|job|task)\b|\bnot exist\b|\bgone\b|\bno longer\b")
+
+
+def is_absent(status: int, words: str, failure: str) -> bool:
+    """`words`: the refusal's own. `failure`: what the job's page says of it; a refusal that repeats that agrees."""
+    said = plain(words)
+    if UNDER_WAY.search(said) or (NOT_YET.search(said) and not FAILED.search(said)):
+        return False
+    repeats = bool(said) and said in plain(failure)
+    return status in GONE or repeats or bool(FAILED.search(said) or NONE.search(said))

@@ -1,0 +1,84 @@
+"""Refusals that say, in their own words, that a request of ours had arrived before or that an answer was lost. Pure.
+
+In       the body of a refusal, and the order's prompt, which may be repeated in it and proves nothing
+Out      why the refusal is unclear, as a stable word; None if nothing in it speaks against a clear no
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from steps.provider_words import json_object
+
+# Where an error says what it is. Not `input`, `loc` or `param`: they repeat what we sent.
+SAID_IN = {
+    *("error", "errors", "detail", "details", "message", "msg", "error_message", "error_description", "code", "type"),
+    *("title", "reason", "status", "cause", "raw", "description"),
+}
+ECHO_WORDS = 5  # so many words in a row that the prompt has as well are the prompt's
+# Our key is used once: that it was used before proves that a first copy of the request arrived.
+KEY_USED = re.compile(
+    r"\balready (?:been )?(?:used|processed|submitted|received|handled|in progress|in use|being processed|exists?)\b"
+    r"|\bduplicated? (?:request|submission|order|task|job|idempoten\w+)|\brequest (?:is )?(?:still )?in progress\b"
+    r"|\bin progress request\b|\b(?:key|request) re ?use"
+)
+KEY_NAMED = re.compile(r"\bidempoten")
+KEY_MALFORMED = re.compile(r"\b(?:invalid|malformed|must be|required|missing|too long|unsupported|not supported)\b")
+LOST_ANSWER = re.compile(
+    r"time ?d? ?out|\bdeadline exceeded\b|\bdisconnect|\beof\b|\bbad gateway\b|\bbroken pipe\b|\bsocket hang ?up\b"
+    r"|\beconn|\bconn(?:ection)? ?(?:was |is )?(?:forcibly )?(?:reset|aborted|refused|closed|lost|broken|error)"
+    r"|\bclosed (?:the )?connection\b|\bremote protocol error\b|\bincomplete ?read\b"
+    r"|\b(?:service|server|gateway|backend) (?:is )?(?:temporarily |currently )?unavailable\b"
+)
+# A gateway that speaks of its upstream may have asked it; one that passes on a refusal of the prompt has its no.
+UPSTREAM = re.compile(r"\bupstream")
+# A refusal of the prompt has one of these words (letters only, lower case).
+REFUSES_CONTENT = ("moderation", "contentpolicy", "contentviolation", "safety", "sentinel", "sensitivecontent", "nsfw")
+
+
+def why_unclear(body: str, prompt: str, *, too_many: bool) -> str | None:
+    """`too_many`: the provider says that there were too many requests, and here that comes before any work."""
+    said = " ".join(without_prompt(plain(words), plain(prompt)) for words in _said(json_object(body)))
+    if KEY_USED.search(said) or (KEY_NAMED.search(said) and not KEY_MALFORMED.search(said)):
+        return "key_used_before"
+    if LOST_ANSWER.search(said) or (UPSTREAM.search(said) and not too_many and not refuses_content(said)):
+        return "refusal_of_a_lost_answer"
+    return None
+
+
+def refuses_content(text: str) -> bool:
+    letters = re.sub(r"[^a-z]", "", text.lower())
+    return any(word in letters for word in REFUSES_CONTENT)
+
+
+def plain(text: str) -> str:
+    """Lower case words with single spaces: `ReadTimeout`, `read_timeout` and `Read timeout.` are the same."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+    return " ".join(re.findall(r"[^\W_]+", apart.lower()))
+
+
+def without_prompt(said: str, prompt: str) -> str:
+    """Plain words without those that are quoted from the prompt, which may be quoted in part."""
+    words, ours = said.split(), prompt.split()
+    length = min(ECHO_WORDS, len(ours))
+    quotes = {tuple(ours[at : at + length]) for at in range(len(ours) - length + 1)} if length else set()
+    quoted = {
+        at + each
+        for at in range(len(words) - length + 1)
+        if tuple(words[at : at + length]) in quotes
+        for each in range(length)
+    }
+    return " ".join(word for at, word in enumerate(words) if at not in quoted)
+
+
+def _said(answer: dict[str, Any]) -> Iterator[str]:
+    """What the error's own fields say, at any depth."""
+    left: list[tuple[object, bool]] = [(answer, False)]
+    while left:
+        value, is_said = left.pop(0)
+        if isinstance(value, str) and is_said:
+            yield value
+        elif isinstance(value, list):
+            left += [(each, is_said) for each in value]
+        elif isinstance(value, dict):
+            left += [(each, name.lower() in SAID_IN) for name, each in value.items()]

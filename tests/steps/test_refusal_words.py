@@ -1,0 +1,117 @@
+"""A refusal whose own words tell of a first copy, or of a lost answer, is no clear no (rule 2)."""
+
+import json
+from typing import Any
+
+import pytest
+
+from steps.videos_protocol import Answer, ClearNo, Unclear, read_answer
+
+PROMPT = (
+    "A clock tower: its hands have timed out, upstream salmon jump, the connection reset by peer. Duplicate request"
+)
+
+
+def reason(body: dict[str, Any], status: int = 400, prompt: str = PROMPT, *, refuses_429: bool = False) -> str:
+    meaning = read_answer(Answer(status, json.dumps(body)), refuses_429=refuses_429, prompt=prompt)
+    assert isinstance(meaning, ClearNo | Unclear)
+    return meaning.reason if isinstance(meaning, Unclear) else f"no:{meaning.reason}"
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "idempotency_key_reuse"},
+        {"code": "IdempotencyKeyReuse", "message": "see our docs"},
+        {
+            "type": "idempotency_error",
+            "message": "Use it with the parameters of its first use only",
+        },
+        {"message": "Duplicate request"},
+        {"message": "Request already in progress"},
+        {"message": "A request with this key is still in progress", "code": "idempotency_conflict"},
+        {"message": "This request id has already been used."},
+        {"message": "A task with the same id already exists", "code": 1102},
+        {"message": "Invalid Idempotency-Key: already used"},
+    ],
+    ids=json.dumps,
+)
+def test_a_key_that_was_used_before_proves_a_first_copy(error: dict[str, Any], status: int) -> None:
+    assert reason({"error": error}, status) == "key_used_before"
+
+
+@pytest.mark.parametrize("message", ["Idempotency-Key must be a UUID", "Invalid idempotency key", "key is too long"])
+def test_a_key_that_is_merely_malformed_is_a_clear_no(message: str) -> None:
+    assert reason({"error": {"message": message}}) == "no:bad_request"
+
+
+LOST = (
+    {"detail": "HTTPSConnectionPool(host='api.x.ai', port=443): Read timed out. (read timeout=30)"},
+    {"error": {"message": "Request timeout", "type": "invalid_request_error"}},
+    {"error": {"message": "no answer", "type": "ReadTimeout"}},
+    {"error": {"message": "no answer", "code": "gateway_timeout"}},
+    {"error": {"message": "rpc error: context deadline exceeded"}},
+    {"error": {"status": "DEADLINE_EXCEEDED", "message": "no"}},
+    {"message": "read tcp 10.0.0.1:443: connection reset by peer"},
+    {"message": "('Connection aborted.', RemoteDisconnected('Remote end closed connection without response'))"},
+    {"message": "dial tcp: connect: connection refused"},
+    {"msg": "Server disconnected without sending a response."},
+    {"error": 'Post "https://api.x.ai/v1/videos": EOF'},
+    {"error": {"message": "unexpected_eof"}},
+    {"error": {"code": "ECONNRESET", "message": "fetch failed"}},
+    {"error": {"message": "socket hang up"}},
+    {"error": {"message": "502 Bad Gateway"}},
+    {"error": {"message": "upstream error", "type": "upstream_error"}},
+    {"errors": [{"title": "Service Unavailable"}]},
+    {
+        "error": {
+            "message": "Provider returned error",
+            "metadata": {"raw": '{"error": "Service is temporarily unavailable"}'},
+        }
+    },
+    {"error": {"message": f"the request for '{PROMPT}' timed out"}},
+    {"error": {"message": f"upstream error on '{PROMPT}'"}},
+    {"error": {"message": "moderation timed out", "code": "moderation_timeout"}},
+)
+
+
+@pytest.mark.parametrize("body", LOST, ids=json.dumps)
+@pytest.mark.parametrize("status", [400, 403, 404, 422])
+def test_a_refusal_that_tells_of_a_lost_answer_is_unclear(body: dict[str, Any], status: int) -> None:
+    assert reason(body, status) == "refusal_of_a_lost_answer"
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        ({"error": {"message": f"bad size for '{PROMPT}'"}}, "bad_request"),
+        ({"error": {"message": f"bad size for '{PROMPT[:60]}...'"}}, "bad_request"),
+        ({"error": {"message": f"bad size: {PROMPT.upper()}"}}, "bad_request"),
+        (
+            {"detail": [{"loc": ["body", "timeout"], "msg": "Extra inputs are not permitted", "input": "timed out"}]},
+            "bad_request",
+        ),
+        ({"error": {"message": "Invalid value for size", "param": "upstream"}}, "bad_request"),
+        ({"error": {"message": "model not available in this region"}}, "bad_request"),
+        (
+            {"error": {"message": "against our content policy", "type": "upstream_error"}},
+            "prompt_refused",
+        ),
+        ({"error": {"message": "Geoffrey is a sensitive content"}}, "prompt_refused"),
+    ],
+    ids=str,
+)
+def test_validation_and_content_stay_clear_nos_whatever_they_repeat(body: dict[str, Any], wanted: str) -> None:
+    assert reason(body) == f"no:{wanted}"
+
+
+def test_a_prompt_of_few_words_hides_nothing_else() -> None:
+    assert reason({"error": {"message": "bad prompt 'timeout'"}}, prompt="timeout") == "no:bad_request"
+    assert reason({"error": {"message": "the gateway read timed out"}}, prompt="a boat") == "refusal_of_a_lost_answer"
+
+
+def test_too_many_requests_further_on_were_refused_but_a_lost_answer_was_not() -> None:
+    limited = {"error": {"message": "the model is rate-limited upstream"}}
+    assert reason(limited, 429, refuses_429=True) == "no:rate_limited"
+    assert reason({"error": {"message": "timed out"}}, 429, refuses_429=True) == "refusal_of_a_lost_answer"
