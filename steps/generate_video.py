@@ -14,8 +14,9 @@ from pathlib import Path
 from steps.absence import GONE
 from steps.clip_file import Facts
 from steps.download import Content, Gone, ReadError
+from steps.job_links import URLS_MAX, is_picture
 from steps.provider import VideoProvider
-from steps.video_jobs import URLS_MAX, Job, JobStatus, clip_urls_in, is_picture
+from steps.video_jobs import Job, JobStatus, clip_urls_in
 from steps.videos_protocol import Answer, Order
 
 HTTP_OK = 200

@@ -9,11 +9,12 @@ import binascii
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from steps.job_links import clip_urls
 from steps.provider_words import FINE_CODES, error_words, json_object, storable
 
 KEPT_CHARACTERS_MAX = 2000  # of an answer that somebody may have to read later
@@ -320,26 +321,8 @@ def _job(row: dict[str, Any], *, named: bool = True) -> Job | None:
         named=named,
         described=_is_described(row),
         also=tuple(shown[1:]),
-        urls=_clip_urls(row),
+        urls=clip_urls(row),
     )
-
-
-# Where gateways put the address of a finished clip: a name, and the names below it. Of a list, every item may be it.
-CLIP_URL_PATHS = (
-    ("url",),
-    ("video_url",),
-    ("output",),
-    ("video", "url"),
-    ("data", "url"),
-    ("result", "url"),
-    ("result", "video_url"),
-    ("content", "video_url"),
-    ("unsigned_urls",),
-)
-URL_CHARACTERS_MAX = 8_192
-URLS_MAX = 6  # of one job, each of which may take as long as a clip does
-LIST_ITEMS_MAX = 20
-PICTURE_NAMES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
 
 
 def clip_urls_in(body: str, job_id: str) -> tuple[str, ...]:
@@ -349,34 +332,7 @@ def clip_urls_in(body: str, job_id: str) -> tuple[str, ...]:
     shown = _shown_ids(inner)
     if shown and not any(_names(each, job_id) for each in shown):
         return ()
-    return tuple(dict.fromkeys((*_clip_urls(inner), *_clip_urls(row))))
-
-
-def _clip_urls(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The http(s) addresses in the usual places, pictures last. A data: URI is no address."""
-    places = (value for path in CLIP_URL_PATHS for value in _at(row, path))
-    found = dict.fromkeys(value for value in places if isinstance(value, str) and _is_web_address(value))
-    return tuple(sorted(found, key=is_picture)[:URLS_MAX])
-
-
-def _at(value: object, path: Sequence[str]) -> Iterator[object]:
-    if isinstance(value, list):
-        for each in value[:LIST_ITEMS_MAX]:
-            yield from _at(each, path) if isinstance(each, dict) or not path else ()
-    elif not path:
-        yield value
-    elif isinstance(value, dict):
-        yield from _at(value.get(path[0]), path[1:])
-
-
-def is_picture(url: str) -> bool:
-    """By its name: a thumbnail beside the clip."""
-    return url.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0].lower().endswith(PICTURE_NAMES)
-
-
-def _is_web_address(text: str) -> bool:
-    web = text.lower().startswith(("http://", "https://"))
-    return web and len(text) <= URL_CHARACTERS_MAX and text.isprintable() and " " not in text
+    return tuple(dict.fromkeys((*clip_urls(inner), *clip_urls(row))))
 
 
 def _is_error(row: Mapping[str, Any]) -> bool:
