@@ -12,6 +12,7 @@ from enum import StrEnum
 from steps.video_jobs import Job
 from steps.videos_protocol import Order
 
+PLAIN = re.compile(r"[A-Za-z0-9\s.,:;!?()/-]*")  # which no server has a reason to alter
 STRANGE_WORDS = 2  # all of them other ones
 SWAPPED_WORDS = 3
 SECONDS_ROUNDED = 2
@@ -104,12 +105,17 @@ def _words(text: str) -> list[str]:
 def other_words(shown: str, ordered: str) -> bool:
     """Whether a shown prompt plainly speaks of something else than the ordered one.
 
-    Servers escape, strip, compose, cut, censor and embellish, mostly where a prompt is not plain ASCII. Of its plain
-    words, half are shown if it is ours; a prompt with too few to tell may be.
+    Servers cut, censor and embellish: then one has all words of the other. Where a prompt is not plain ASCII, they
+    escape, strip and compose as well: of its plain words, half are shown if it is ours. One with too few words to tell
+    may be ours.
     """
     plain, words = _plain(ordered), _lower_words(shown)
     fewer = min(len(plain), len(words))
-    return fewer >= WORDS_TO_TELL and 2 * len(plain & words) < fewer
+    if fewer < WORDS_TO_TELL or words & CENSORS:
+        return False
+    if PLAIN.fullmatch(ordered) and PLAIN.fullmatch(shown):
+        return not (plain <= words or words <= plain)
+    return 2 * len(plain & words) < fewer
 
 
 def swapped_words(shown: str, ordered: str) -> bool:

@@ -107,7 +107,6 @@ CASES: dict[str, Case] = {
     "six hidden jobs for six runs are six guesses": Case(
         4, (HIDDEN, job("b", prompt=None)), "prompts_hidden", others=(TWIN,)
     ),
-    "the prompt is cut": Case(4, (NEWER, job(prompt="a paper…"), OLDER), "unowned_job"),
     "the prompt is rewritten": Case(
         4, (NEWER, job(prompt="A cinematic paper boat"), OLDER), "unowned_job", witnesses={}
     ),
@@ -284,8 +283,7 @@ def test_each_look_says_one_thing(name: str) -> None:
 
 
 def test_whatever_could_be_the_runs_starts_the_count_again() -> None:
-    for case in CASES.values():
-        verdict = case.judged()
+    for verdict in (case.judged() for case in CASES.values()):
         if isinstance(verdict, InDoubt) and verdict.why in {"prompts_hidden", "unowned_job", "found_but_failed"}:
             assert verdict.candidates != ()
         if isinstance(verdict, InDoubt) and verdict.why.startswith(("no_witness", "witness", "too_early")):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from steps.shown import Shown, could_be, differs, far_from, same_request, swapped_words
+from steps.shown import Shown, could_be, differs, far_from, other_words, same_request, swapped_words
 from tests.pipeline.evidence_rows import ORDER, job
 
 FOREIGN = job("foreign", prompt="somebody else's castle")
@@ -81,6 +81,22 @@ def test_words_that_servers_break_are_not_swapped() -> None:
     broken = "un ping?ino peque?o cruza la monta?a m?s fr?a"
     assert not swapped_words(broken, ordered)
     assert not swapped_words("бумажный кораблик под дождём", "рыжая лиса на снегу"), "no plain word to tell by"
+
+
+@pytest.mark.parametrize(
+    ("shown", "other"),
+    [
+        ("a paper boat on lake 8", True),  # one house, one form
+        ("a paper boat on lake", False),
+        ("cinematic: a paper boat on lake 7, 35 mm", False),
+        ("a paper … lake 7", False),
+        ("[redacted]", False),
+        ("a removed boat on a hidden lake", False),
+        ("a red fox at dawn", True),
+    ],
+)
+def test_plain_words_are_anothers_unless_one_has_all_of_the_other(shown: str, other: bool) -> None:
+    assert other_words(shown, "a paper boat on lake 7") is other
 
 
 @pytest.mark.parametrize(
