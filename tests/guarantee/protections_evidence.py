@@ -99,7 +99,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "clip_in_hand",
         "a clip in hand overrules every failure of its own job",
-        EVIDENCE,
+        "supabase/migrations/20261129000500_whose_clip.sql",
         "    r := onetake.reopen(p_run_id, p_job_id);\n    if r.run_id is null then",
         "    if true then",
         (PROOF + "test_a_clip_in_hand_overrules_every_failure_of_its_own_job",),
@@ -228,7 +228,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "failed_rivals",
         "a run that failed after its POST may own a listed job as well",
-        EVIDENCE,
+        "supabase/migrations/20261129000400_alike.sql",
         "reason not in ('never_sent', 'never_connected')\n                and submitting_at",
         "reason not in ('never_sent', 'never_connected', 'not_charged')\n                and submitting_at",
         (LOOKS + "test_doubts_are_the_runs_that_may_own_a_job_there_and_who_owns_the_listed_ones",),

@@ -256,10 +256,10 @@ class Desk:
         job_id = self.row(run_id)["job_id"]
         self.call("attend", run_id=run_id, attend_seconds=1.0, job_id=job_id)
 
-    def save(self, run_id: str, job_id: str | None = None) -> Row:
+    def save(self, run_id: str, job_id: str | None = None, sha256: str = "f") -> Row:
         """Saves the clip of the run's present job, or of the one named."""
         job = job_id or self.call("load_run", run_id=run_id)["job_id"]
-        file = {"file": f"/m/{run_id}.mp4", "file_bytes": 9, "file_sha256": "f"}
+        file = {"file": f"/m/{run_id}.mp4", "file_bytes": 9, "file_sha256": sha256}
         return dict(self.call("save_run", run_id=run_id, job_id=job, **file))
 
     def saved(self, user: str = "tg:1", prompt: str = "a red fox", **changes: Any) -> str:
