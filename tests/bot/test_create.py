@@ -88,11 +88,13 @@ async def test_a_run_without_a_place_at_the_provider_says_so_and_goes_on_by_itse
     with simulator_process("--render-seconds", "2") as sim:
         places = Places(in_flight_max=1)
         async with open_stage(ledger_dsn, sim, tmp_path, RENDER_DEADLINE_SECONDS="60", places=places) as stage:
+            sim.control("POST", "/_sim/speed", {"speed": 0.001})  # the first one renders until the others have waited
             for user in (1, 2, 3):
                 await stage.say(f"/create a paper boat number {user}", user=user)
                 card = await stage.until_said(f"boat number {user}")
                 await stage.tap("Create", user=user, on=card)
             await stage.until_said("Waiting for a free place at the video maker")
+            sim.control("POST", "/_sim/speed", {"speed": 1})
             for number in range(3):
                 await stage.until_state(State.DELIVERED, number=number)
             assert sim.paid_calls() == 3
