@@ -216,11 +216,7 @@ async def test_two_whose_answers_were_exchanged_get_no_clip_of_the_other(
     world: World, simulator: Simulator, one: str, other: str
 ) -> None:
     """Their prompts share the house's words for camera, light and sound; each job shows the other's whole prompt."""
-    simulator.trouble("create", "made_then_drop")
-    first = await admit(wish(simulator, one, user_id="cli:one"), world)
-    assert isinstance(first, Admitted)
-    row = await run(first.run_id, world)
-    assert row is not None
+    await lost(world, simulator, one, "sim-1")
     theirs = _jobs(simulator)[-1]["id"]
     simulator.trouble("create", "other_id", id=theirs)
     second = await admit(wish(simulator, other, user_id="cli:two"), world)
