@@ -6,7 +6,6 @@ Raises   what the road raises
 Effects  notes on the rows. Each is safe to repeat.
 """
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from uuid import UUID
@@ -16,6 +15,7 @@ from pydantic import TypeAdapter
 from pipeline.records import Run, State, read_run
 from pipeline.road import Json, Rpc
 from steps.clip_file import Facts
+from steps.shown import normal_words
 
 NOT_FETCHED_MAX = 20  # a clip that grows has other words each time
 
@@ -62,8 +62,7 @@ class ClipRecords:
 
     async def prompt_of_another(self, run_id: UUID, prompt: str) -> str | None:
         """The ref of a run here that ordered these very words, blanks and composition aside."""
-        words = " ".join(unicodedata.normalize("NFC", prompt).split())
-        ref = await self._rpc("prompt_of_another", {"run_id": str(run_id), "words": words})
+        ref = await self._rpc("prompt_of_another", {"run_id": str(run_id), "words": normal_words(prompt)})
         return ref if isinstance(ref, str) else None
 
     async def of(self, run_ids: Sequence[str]) -> tuple[ClipRecord, ...]:

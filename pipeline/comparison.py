@@ -113,14 +113,10 @@ def _unowned_in_scope(both: Comparison) -> list[Job]:
     ordered = evidence.in_order(both.look, both.answered)
     rows = evidence.newer_than(both.look, before) if ordered else both.look.jobs
     in_front = {job.key for job in rows}
+    begins_shown = begins - both.skew
     dated = any(evidence.is_time(job.created_at) for job in both.look.jobs)
     unowned = [job for job in both.look.jobs if job.key not in both.books.owned]
-    return [job for job in unowned if job.key in in_front or (dated and not _is_from_before(job, begins, both.skew))]
-
-
-def _is_from_before(job: Job, moment: datetime, skew: timedelta) -> bool:
-    dated = job.created_at is not None and evidence.is_time(job.created_at)
-    return dated and (job.created_at or 0.0) < (moment - skew).timestamp()
+    return [job for job in unowned if job.key in in_front or (dated and not evidence.dated_before(job, begins_shown))]
 
 
 def _ours_by_their_words(both: Comparison) -> list[Job]:
@@ -234,7 +230,7 @@ def _of_unexplained(
                 f"no run owns job {job.job_id}, which is the order of run {run.ref} and may be its job by another name"
             )
             return Difference(Kind.JOB_WITHOUT_RUN, words, None, job.job_id, could_be_ours=True)
-        if not _is_from_before(job, run.submitting_at or run.reserved_at, both.skew):
+        if not evidence.dated_before(job, (run.submitting_at or run.reserved_at) - both.skew):
             words = f"run {run.ref} has job {run.job_id}, and {job.job_id} is its order as well: two paid calls"
             return _about(Kind.TWO_PAID_CALLS, words, run, job.job_id)
     maybe = [run for run in (*open_runs, *owners) if could_be(job, run.order(), faithful)]
@@ -262,11 +258,7 @@ def _is_listed(run: Run, both: Comparison) -> bool:
 
 def _exists(run: Run, both: Comparison) -> bool:
     """Whether the run's own job is more than an id that somebody named: only jobs that exist are two paid calls."""
-    if run.job_exists:
-        return True
-    assert run.job_id is not None
-    key = canonical_id(run.job_id)
-    return key in both.asked or any(job.key == key for job in both.look.jobs)
+    return run.job_exists or _is_listed(run, both)
 
 
 def _distance(job: Job, run: Run) -> float:

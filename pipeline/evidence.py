@@ -228,9 +228,8 @@ def listed_before(run: Run, look: Look, books: Books, patience: Patience) -> fro
         return frozenset()
     older = [job_id for job_id, owner in must.items() if owner.known_at <= run.submitting_at]
     behind = look.jobs[len(newer_than(look, older)) :]
-    sent = (run.submitting_at - patience.skew).timestamp()
-    dated = [job for job in behind if is_time(job.created_at) and not job.running]
-    return frozenset(job.key for job in dated if job.created_at is not None and job.created_at < sent)
+    sent = run.submitting_at - patience.skew
+    return frozenset(job.key for job in behind if dated_before(job, sent) and not job.running)
 
 
 def _adoptable(run: Run, look: Look, books: Books, patience: Patience) -> tuple[tuple[UUID, str], ...]:
@@ -258,6 +257,11 @@ def _shows_other_words(look: Look, books: Books) -> bool:
 def is_time(at: float | None) -> bool:
     """Whether this is a moment at all: servers send zero, or the year 1, for "not yet"."""
     return at is not None and at >= TIMES_BEGIN
+
+
+def dated_before(job: Job, moment: datetime) -> bool:
+    """Whether the job shows a time, and an earlier one."""
+    return job.created_at is not None and TIMES_BEGIN <= job.created_at < moment.timestamp()
 
 
 def _sent(run: Run) -> datetime:

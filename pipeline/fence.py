@@ -110,13 +110,10 @@ async def book(kept: KeptAnswer, run: Run, world: World, ms: int | None = None) 
 
 async def _record_job(kept: KeptAnswer, job: Job, world: World, ms: int | None) -> None:
     if await _found_otherwise(kept, job, world):
-        detail = kept_words(kept.answer)
-        await world.ledger.record_event(kept.run_id, "generate_video", "answer_kept", Cost(detail=detail))
+        await _keep_on_timeline(kept, world)
         return
     if len(ids_shown(kept.answer.body)) > 1:  # a person may have to know the others (rule 9)
-        await world.ledger.record_event(
-            kept.run_id, "generate_video", "answer_kept", Cost(detail=kept_words(kept.answer))
-        )
+        await _keep_on_timeline(kept, world)
     recorded = await world.ledger.record_submission(kept.run_id, job.job_id, JobSource.ANSWER, token=kept.token, ms=ms)
     if recorded.why == "owned":
         await world.ledger.mark_uncertain(kept.run_id, "job_owned_by_another_run", token=kept.token, ms=ms)
@@ -135,6 +132,10 @@ async def _found_otherwise(kept: KeptAnswer, job: Job, world: World) -> bool:
     return run is not None and run.job_id is not None and not same_job(run.job_id, job.job_id)
 
 
+async def _keep_on_timeline(kept: KeptAnswer, world: World) -> None:
+    await world.ledger.record_event(kept.run_id, "generate_video", "answer_kept", Cost(detail=kept_words(kept.answer)))
+
+
 def kept_words(answer: Answer) -> dict[str, Json]:
     """What a person may have to read later; the provider's key is not in it (`steps.provider` removes it)."""
     return {"status": answer.status, "body": storable(answer.body, KEPT_CHARACTERS_MAX)}
@@ -147,7 +148,7 @@ async def _fail_clearly(kept: KeptAnswer, reason: str, detail: str, world: World
         if await world.ledger.fail(kept.run_id, state, reason, detail, token=kept.token, breaker=breaker, ms=ms):
             return
     # The run has ended otherwise: this answer ends nothing any more, and may explain what did.
-    await world.ledger.record_event(kept.run_id, "generate_video", "answer_kept", Cost(detail=kept_words(kept.answer)))
+    await _keep_on_timeline(kept, world)
 
 
 async def replay_answers(world: World) -> None:

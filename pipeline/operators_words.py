@@ -25,7 +25,7 @@ DOUBTS: Mapping[str, str] = {
     "refusal_names_a_job": "the provider refused with an answer that names a job, so it may have been made",
     "refusal_unreadable": "the refusal is not the provider's own error, so it may be a proxy's and the video made",
     "echoes_our_key": "the provider answered with our own request key instead of a job",
-    "key_used_before": "the provider says that it had this request before, so a first copy of it had arrived",
+    "key_used_before": "the provider says it already has this request, so a first copy must have arrived",
     "refusal_of_a_lost_answer": "the refusal itself tells of a lost answer further on, so the video may have been made",
     "gateway_retried": "the gateway tried more than once, so its refusal may not be the only answer",
 }
@@ -54,7 +54,7 @@ PARKED: Mapping[str, str] = {
     "job_unknown": "the provider does not know the job that its answer named",
     "job_gone": "the provider does not know the job any more",
     "job_unreadable": "the job cannot be read",
-    "render_deadline": "the job is rendering still",
+    "render_deadline": "the job is still rendering",
     "content_unreadable": "the video cannot be fetched",
     "two_jobs": "the job failed, and a second one of this order is unexplained",
     "provider_not_configured": "it was ordered from another provider or key than the settings name",
@@ -76,7 +76,10 @@ INCOMPLETE: Mapping[str, str] = {
     "list_hides_jobs": "it does not show all jobs, says models.toml",
     "unreadable_row": "it has a row that cannot be read",
     "list_out_of_order": "it is not in the order in which our jobs were sent",
-    "last_id_is_not_the_last_row": "its pages do not follow on each other",
+    "last_id_is_not_the_last_row": "its pages do not follow on from each other",
+    "list_goes_on": "it names a next page and does not say that there is more",
+    "fewer_rows_than_it_says": "it shows fewer jobs than it says there are",
+    "empty_page_after_more": "a page that it promised was empty",
     "times_not_true": "it shows our jobs at times that cannot be",
 }
 

@@ -23,7 +23,7 @@ from steps.clip_file import as_ordered, in_words, is_much_smaller, is_shorter
 from steps.download import ReadError
 from steps.generate_video import Clip, Missing, Rendered, SaysFailed, StillRendering
 from steps.save_video import save, stored
-from steps.shown import far_from, same_words, swapped_words
+from steps.shown import Shown, far_from, same_words, swapped_words
 from steps.video_jobs import Job, JobStatus
 
 FETCH_RETRY = timedelta(seconds=5)
@@ -220,8 +220,7 @@ async def _not_ours(run: Run, job: Job, world: World) -> str | None:
     records = ClipRecords(world.ledger.rpc)
     if not swapped_words(job.prompt, ordered) and await records.prompt_of_another(run.run_id, job.prompt) is None:
         return None
-    despite = f"`onetake settle {run.ref} --job {job.job_id} --despite` fetches it all the same"
-    return f"the provider shows job {job.job_id} with another prompt than ordered; {despite}"
+    return _shown_otherwise(run, job, Shown.PROMPT)
 
 
 def _another_order(run: Run, job: Job, world: World) -> str | None:
@@ -234,10 +233,16 @@ def _another_order(run: Run, job: Job, world: World) -> str | None:
     if run.job_source is JobSource.PERSON or not job.named or (job.prompt and same_words(job.prompt, order.prompt)):
         return None
     parts = far_from(job, order)
+    if not world.shop.rules_for(run.model).listing.echoes_prompts:
+        parts -= {Shown.PROMPT}
     if not parts or (len(parts) == 1 and not _made_before(run, job, skew)):
         return None
+    return _shown_otherwise(run, job, *sorted(parts))
+
+
+def _shown_otherwise(run: Run, job: Job, *parts: Shown) -> str:
     despite = f"`onetake settle {run.ref} --job {job.job_id} --despite` fetches it all the same"
-    return f"the provider shows job {job.job_id} with another {' and '.join(sorted(parts))} than ordered; {despite}"
+    return f"the provider shows job {job.job_id} with another {' and '.join(parts)} than ordered; {despite}"
 
 
 def _made_before(run: Run, job: Job, skew: timedelta) -> bool:
@@ -260,7 +265,7 @@ def _is_preview(run: Run, job: Job, clip: Clip, world: World) -> bool:
 
 async def _refuse_preview(run: Run, clip: Clip, world: World) -> ReadError:
     ordered = f"{run.seconds} s at {run.size}"
-    words = f"a clip of {in_words(clip.facts)}, while the job does not say that {ordered} are done"
+    words = f"a clip of {in_words(clip.facts)}, and the job has not said that the ordered {ordered} are done"
     await ClipRecords(world.ledger.rpc).note_not_fetched(run.run_id, 200, words)
     return ReadError(200, words)
 

@@ -95,11 +95,12 @@ def same_request(one: Order, other: Order) -> bool:
 
 def same_words(one: str, other: str) -> bool:
     """A form turns line ends into CRLF, and servers compose characters: neither is another prompt."""
-    return _words(one) == _words(other)
+    return normal_words(one) == normal_words(other)
 
 
-def _words(text: str) -> list[str]:
-    return unicodedata.normalize("NFC", text).split()
+def normal_words(text: str) -> str:
+    """Composed (NFC), with single blanks; `onetake.prompt_of_another` compares the same form."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def other_words(shown: str, ordered: str) -> bool:

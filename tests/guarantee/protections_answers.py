@@ -261,8 +261,8 @@ ANSWERS_MUTANTS = (
         "second_exists",
         "an audit counts no id that was never seen as the first of two paid calls",
         "pipeline/comparison.py",
-        "    if run.job_exists:\n",
-        "    if True:\n",
+        "    return run.job_exists or _is_listed(run, both)",
+        "    return True",
         (MISREAD + "test_an_answer_that_names_its_request_fails_no_run_and_tells_of_no_second_call",),
     ),
     Mutant(

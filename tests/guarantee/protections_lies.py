@@ -36,16 +36,16 @@ LIE_MUTANTS = (
         "placeholder_times",
         "zero and the year 1 are no times",
         "pipeline/evidence.py",
-        "    return at is not None and at >= TIMES_BEGIN",
-        "    return at is not None",
+        " and TIMES_BEGIN <= job.created_at < moment.timestamp()",
+        " and job.created_at < moment.timestamp()",
         EACH_LOOK,
     ),
     Mutant(
         "renders_still",
         "a job that renders still was not made before",
         "pipeline/evidence.py",
-        "if is_time(job.created_at) and not job.running]",
-        "if is_time(job.created_at)]",
+        "if dated_before(job, sent) and not job.running)",
+        "if dated_before(job, sent))",
         EACH_LOOK,
     ),
     Mutant(
@@ -124,9 +124,8 @@ LIE_MUTANTS = (
         "older_by_order_alone",
         "a job counts as older only where its own time says so as well",
         "pipeline/evidence.py",
-        "    dated = [job for job in behind if is_time(job.created_at) and not job.running]\n"
-        "    return frozenset(job.key for job in dated if job.created_at is not None and job.created_at < sent)",
-        "    return frozenset(job.key for job in behind)",
+        "for job in behind if dated_before(job, sent) and not job.running)",
+        "for job in behind)",
         EACH_LOOK,
     ),
     Mutant(
@@ -239,7 +238,7 @@ LIE_MUTANTS = (
         "pipeline/render.py",
         " and await records.prompt_of_another(run.run_id, job.prompt) is None:",
         ":",
-        (LIES + "test_two_whose_answers_were_exchanged_get_no_clip_of_the_other",),
+        (LIES + "test_two_runs_whose_answers_were_swapped_do_not_get_each_others_clips",),
     ),
     Mutant(
         "one_file_at_once",
@@ -255,7 +254,7 @@ LIE_MUTANTS = (
         "pipeline/render.py",
         "    if twin:  # the ledger",
         "    if False:  # the ledger",
-        (LIES + "test_one_file_for_two_orders_of_different_words_is_the_first_ones_alone",),
+        (LIES + "test_one_file_is_not_saved_for_two_different_orders",),
     ),
     Mutant(
         "words_behind_the_first_order",

@@ -175,14 +175,13 @@ async def test_a_job_that_shows_other_words_is_fetched_only_where_a_person_says_
 async def test_where_prompts_are_rewritten_by_the_provider_its_job_is_fetched(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    simulator.control("POST", "/_sim/habits", {"shown": {"prompt": "un barco pequeño cruza el mar en calma"}})
+    rewritten = {"prompt": "un barco pequeño cruza el mar en calma", "model": "the-gateways-own-name"}
+    simulator.control("POST", "/_sim/habits", {"shown": rewritten})
     async with open_test_world(ledger_dsn, simulator, tmp_path, echoes_prompts=False) as world:
         await bought(world, simulator)
 
 
-async def test_one_file_for_two_orders_of_different_words_is_the_first_ones_alone(
-    world: World, simulator: Simulator
-) -> None:
+async def test_one_file_is_not_saved_for_two_different_orders(world: World, simulator: Simulator) -> None:
     first = await bought(world, simulator, "a lantern on a hill", "cli:before")
     simulator.trouble("content", "of_job", job_id=first.job_id, always=True)
     admitted = await admit(wish(simulator, "a paper boat", user_id="cli:victim"), world)
@@ -212,7 +211,7 @@ def _alike(one: str, other: str) -> str:
         ("a kite", _alike("a kite", "a boat")),
     ],
 )
-async def test_two_whose_answers_were_exchanged_get_no_clip_of_the_other(
+async def test_two_runs_whose_answers_were_swapped_do_not_get_each_others_clips(
     world: World, simulator: Simulator, one: str, other: str
 ) -> None:
     """Their prompts share the house's words for camera, light and sound; each job shows the other's whole prompt."""

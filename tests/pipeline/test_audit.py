@@ -1,6 +1,8 @@
 """What an audit makes of two books that differ. Pure, but for the last ones."""
 
 import asyncio
+import inspect
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,8 +16,10 @@ from pipeline.audit import Audited, audit, audit_if_due, last_audit
 from pipeline.comparison import Comparison, Kind, compare
 from pipeline.evidence import Books, Owner
 from pipeline.operators import Operators
+from pipeline.operators_words import incomplete_words
 from pipeline.records import JobSource, Run, State
 from pipeline.run import admit, run
+from steps import list_jobs, video_jobs
 from steps.check_limits import Admitted
 from steps.list_jobs import Look
 from steps.video_jobs import Job, JobStatus
@@ -329,3 +333,13 @@ async def test_a_run_settled_by_hand_after_its_audit_is_held_against_the_list_on
     assert row.submitting_at is not None and since > row.submitting_at
     assert [difference.kind for difference in found.differences] == [Kind.RELEASED_BUT_MADE]
     assert nearer.complete
+
+
+def test_every_reason_why_a_list_proves_nothing_has_its_words() -> None:
+    """An operator reads them; a stable word is for scripts."""
+    sources = (inspect.getsource(list_jobs), inspect.getsource(video_jobs._flaw), inspect.getsource(Comparison))
+    whys = {why for source in sources for why in re.findall(r'"([a-z]+(?:_[a-z]+)+)"', source)} - {"video_jobs"}
+    known = {"no_paging", "list_goes_on", "fewer_rows_than_it_says", "empty_page_after_more", "times_not_true"}
+    assert known <= whys
+    fields = {"last_id", "has_more", "total_pages"}
+    assert {why for why in whys - fields if incomplete_words(why) == why} == set()
