@@ -232,7 +232,7 @@ def _parked(run: Run, held: str, see: str) -> str:
         )
     if run.look_says == "job_gone":
         return (
-            f"{late}: the provider does not know its job {run.job_id} any more; it may have lost it. {held} {see}, "
+            f"{late}: the provider no longer knows its job {run.job_id} and may have lost it. {held} {see}, "
             f"look into the provider's books, and decide: `onetake settle {run.ref} --not-charged`, or `onetake settle "
             f"{run.ref} --job {run.job_id}` to look once more."
         )

@@ -226,9 +226,7 @@ def _of_unexplained(
         if not is_order_of(job, run.order()) or not _exists(run, both):
             continue
         if not _is_listed(run, both):
-            words = (
-                f"no run owns job {job.job_id}, which is the order of run {run.ref} and may be its job by another name"
-            )
+            words = f"no run owns job {job.job_id}, which matches run {run.ref} and may be its job under another id"
             return Difference(Kind.JOB_WITHOUT_RUN, words, None, job.job_id, could_be_ours=True)
         if not evidence.dated_before(job, (run.submitting_at or run.reserved_at) - both.skew):
             words = f"run {run.ref} has job {run.job_id}, and {job.job_id} is its order as well: two paid calls"

@@ -2,7 +2,7 @@
 
 Who is using it is told by a shared file lock, which the system drops with its process, so a `kill -9` neither keeps
 the server running for ever nor stops it under somebody's feet. Starting and stopping happen under an exclusive lock.
-A folder that a network carries to two machines carries the locks too, and not the server: the second one is refused.
+On a network folder the locks are shared between machines and the server is not: a second machine is refused.
 (The library's own count of users is a list of pids, from which nobody takes the killed ones.)
 
 Run as root, the server itself runs as the user `pgserver`, and the folders above the data are opened to everybody
@@ -102,7 +102,7 @@ def _start_again(data: Path, users: IO[bytes]) -> str:
     used = not _nobody_else(users)
     machine = data.parent / "postgres.machine"
     if used and machine.exists() and machine.read_text() != _this_machine():
-        raise postmaster.StartFailed("another machine uses this folder; each needs an ONETAKE_HOME of its own")
+        raise postmaster.StartFailed("another machine is using this folder; give each machine its own ONETAKE_HOME")
     if used and postmaster.running(data):
         raise postmaster.StartFailed("it runs, others use it, and it does not answer")
     postmaster.stop(data)

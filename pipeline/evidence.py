@@ -208,17 +208,16 @@ def candidates_for(run: Run, look: Look, books: Books, patience: Patience) -> tu
 
 
 def _is_taken_by_mistake(job: Job, order: Order, owner: Owner | None) -> bool:
-    """A person, or a list for the length of a look, may give a run another's job: its words tell whose it is."""
+    """Whether another run holds the job by mistake (a person's or a list's) although it shows this order's prompt."""
     if owner is None or owner.answered:
         return False
     return shows_words_of(job, order) and not shows_words_of(job, owner.order)
 
 
 def listed_before(run: Run, look: Look, books: Books, patience: Patience) -> frozenset[str]:
-    """Keys of the jobs that were made before this run was sent: by the list's order and by its times.
+    """Keys of the jobs made before this run was sent, by both their position in the list and their own time.
 
-    Neither is enough alone: a list may be ordered by something else, and any time may be wrong. Both count only where
-    every job of ours in the list bears them out.
+    Either alone may be wrong. Both count only if every job of ours in the list has the right position and time.
     """
     assert run.submitting_at is not None
     must = witnesses_of(run, books, patience.apart)
@@ -249,13 +248,13 @@ def _adoptable(run: Run, look: Look, books: Books, patience: Patience) -> tuple[
 
 
 def _shows_other_words(look: Look, books: Books) -> bool:
-    """Whether a job of ours by a real answer stands beside words that it was not ordered with: then so may any."""
+    """Whether the list shows any job of ours with words that were not ordered; its prompts are then unreliable."""
     ours = [(job, owner) for job in look.jobs if (owner := books.owned.get(job.key)) and owner.answered]
     return any(job.prompt is not None and adds_words(job.prompt, owner.order.prompt) for job, owner in ours)
 
 
 def is_time(at: float | None) -> bool:
-    """Whether this is a moment at all: servers send zero, or the year 1, for "not yet"."""
+    """Whether this is a real time: some servers send zero or the year 1 for "not yet"."""
     return at is not None and at >= TIMES_BEGIN
 
 
@@ -359,7 +358,7 @@ def _why_not_witnessed(
 
 
 def _is_another(job: Job, owner: Owner, skew: timedelta) -> bool:
-    """Whether the row shows another job than the one its owner knew by this id: a server may count anew."""
+    """Whether this id now shows a different job than its owner's: a server may have restarted its numbering."""
     later = job.created_at is not None and job.created_at > (owner.known_at + skew).timestamp()
     return bool(differs(job, owner.order)) or later or (owner.saved and job.running)
 

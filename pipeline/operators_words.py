@@ -21,12 +21,12 @@ DOUBTS: Mapping[str, str] = {
     "process_died": "the process that asked ended before the answer came",
     "job_owned_by_another_run": "the provider answered with the job of another run",
     "job_was_another_runs": "the job it had found turned out to be another run's",
-    "adopted_job_failed": "the job found in the provider's list failed or shows another prompt: it may be another's",
-    "refusal_names_a_job": "the provider refused with an answer that names a job, so it may have been made",
-    "refusal_unreadable": "the refusal is not the provider's own error, so it may be a proxy's and the video made",
-    "echoes_our_key": "the provider answered with our own request key instead of a job",
-    "key_used_before": "the provider says it already has this request, so a first copy must have arrived",
-    "refusal_of_a_lost_answer": "the refusal itself tells of a lost answer further on, so the video may have been made",
+    "adopted_job_failed": "the job found in the list failed or shows another prompt; it may belong to another run",
+    "refusal_names_a_job": "the refusal names a job, so the video may have been made",
+    "refusal_unreadable": "the refusal may come from a proxy and not from the provider, so the video may exist",
+    "echoes_our_key": "the provider returned our own request key instead of a job id",
+    "key_used_before": "the provider already has this request, so an earlier copy of it must have arrived",
+    "refusal_of_a_lost_answer": "the refusal reports a timeout or lost connection upstream, so the video may exist",
     "gateway_retried": "the gateway tried more than once, so its refusal may not be the only answer",
 }
 
@@ -51,13 +51,13 @@ LOOKS: Mapping[str, str] = {
 
 # What the last look at the job of a parked run says.
 PARKED: Mapping[str, str] = {
-    "job_unknown": "the provider does not know the job that its answer named",
-    "job_gone": "the provider does not know the job any more",
+    "job_unknown": "the provider does not know the job id that it returned",
+    "job_gone": "the provider no longer knows the job",
     "job_unreadable": "the job cannot be read",
     "render_deadline": "the job is still rendering",
     "content_unreadable": "the video cannot be fetched",
-    "two_jobs": "the job failed, and a second one of this order is unexplained",
-    "provider_not_configured": "it was ordered from another provider or key than the settings name",
+    "two_jobs": "the job failed, and a second job for the same order is unexplained",
+    "provider_not_configured": "the provider or key it was ordered from is not configured now",
     "disk_full": "the disk is full",
 }
 
@@ -78,8 +78,8 @@ INCOMPLETE: Mapping[str, str] = {
     "list_out_of_order": "it is not in the order in which our jobs were sent",
     "last_id_is_not_the_last_row": "its pages do not follow on from each other",
     "list_goes_on": "it names a next page and does not say that there is more",
-    "fewer_rows_than_it_says": "it shows fewer jobs than it says there are",
-    "empty_page_after_more": "a page that it promised was empty",
+    "fewer_rows_than_it_says": "it lists fewer jobs than it says it has",
+    "empty_page_after_more": "it promised a page that was empty",
     "times_not_true": "it shows our jobs at times that cannot be",
 }
 
@@ -88,7 +88,7 @@ def incomplete_words(why: str) -> str:
     """`list_unreadable: Error code: 503 - {...}` -> `it could not be read: HTTP 503`."""
     word, _, detail = why.partition(": ")
     if word == "list_says_more":
-        return f"it came with `{detail}` beside its rows, so it may not be whole"
+        return f"it also returned `{detail}`, so it may be incomplete"
     if word != "list_unreadable":
         return INCOMPLETE.get(why, why)
     code = re.match(r"Error code: (\d+)", detail)

@@ -207,9 +207,9 @@ async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -
 
 
 async def _not_ours(run: Run, job: Job, world: World) -> str | None:
-    """Why the job cannot be this run's, going by the prompt that it shows itself; None if nothing speaks against it.
+    """Why the job's own prompt shows that it is not this run's; None if the prompt fits.
 
-    Answers get swapped and ids mistaken: a job with plainly other words is fetched only where a person says so.
+    Responses get swapped and ids mixed up: a job with a clearly different prompt is fetched only if a person insists.
     """
     echoes = world.shop.rules_for(run.model).listing.echoes_prompts
     if run.job_source is JobSource.PERSON or not (echoes and job.named and job.prompt):
@@ -241,7 +241,7 @@ def _another_order(run: Run, job: Job, world: World) -> str | None:
 
 
 def _shown_otherwise(run: Run, job: Job, *parts: Shown) -> str:
-    despite = f"`onetake settle {run.ref} --job {job.job_id} --despite` fetches it all the same"
+    despite = f"to fetch it anyway: `onetake settle {run.ref} --job {job.job_id} --despite`"
     return f"the provider shows job {job.job_id} with another {' and '.join(parts)} than ordered; {despite}"
 
 
@@ -265,7 +265,7 @@ def _is_preview(run: Run, job: Job, clip: Clip, world: World) -> bool:
 
 async def _refuse_preview(run: Run, clip: Clip, world: World) -> ReadError:
     ordered = f"{run.seconds} s at {run.size}"
-    words = f"a clip of {in_words(clip.facts)}, and the job has not said that the ordered {ordered} are done"
+    words = f"got a clip of {in_words(clip.facts)}, but the job does not report the ordered {ordered} as done"
     await ClipRecords(world.ledger.rpc).note_not_fetched(run.run_id, 200, words)
     return ReadError(200, words)
 
@@ -315,7 +315,7 @@ async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], world: World
 
 async def _anothers_clip(run: Run, clip: Clip, twin: str, world: World) -> Run:
     clip.path.unlink(missing_ok=True)
-    words = f"the provider sent the clip of run {twin}, whose order was another"
+    words = f"the provider sent the same file as for run {twin}, which ordered something else"
     return await _later(run, ReadError(None, words), world)
 
 

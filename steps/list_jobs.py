@@ -4,9 +4,9 @@ In       a provider; `past`: keys of jobs past which the look may stop; `back_to
          if there are none, by the list's own times, which are a hint
 Out      Look: the jobs, and whether every page past there was read, with no error or repeated page
 
-A list that is in another order than it seems to be shows a known job and keeps a newer one for a later page. So a look
-goes on for ROWS_BEYOND rows, and to the end where a row is newer than the one before it: a list of less than a thousand
-rows is always read whole.
+A list that is not really sorted may show a known job first and a newer one pages later. So a look continues for
+ROWS_BEYOND rows past the known job, and to the end of the list if any row is newer than the one before it. A list of
+fewer than a thousand rows is always read completely.
 """
 
 from collections.abc import Collection
@@ -24,9 +24,9 @@ SAME_MOMENT_SECONDS = 1.0  # jobs of one moment may stand in any order
 
 @dataclass(frozen=True)
 class Look:
-    """`odd_rows`: rows that could not be read, or that show one job in two ways.
+    """`odd_rows`: rows that could not be read, or that contradict another row of the same id.
 
-    The jobs beside them count, absence does not.
+    With any of them, the listed jobs still count, but the absence of a job proves nothing.
     """
 
     jobs: tuple[Job, ...]
@@ -97,7 +97,7 @@ class _Reading:
         return "" if self._beyond is not None and self._beyond >= self._rows_beyond else None
 
     def _at_its_end(self, page: Page, *, empty: bool) -> str:
-        """The list says that this is all: by its own count, and without a page that it had promised."""
+        """The list says that this was the last page; its own totals and promises must agree."""
         if empty and self._more_promised:
             return "empty_page_after_more"
         rows = len(self._jobs) + self._odd_rows
@@ -115,7 +115,7 @@ class _Reading:
             if not known.shows_same_order(job):  # one of the two is another job
                 self._odd_rows += 1
         names: dict[str, str] = {job.key: job.job_id for job in self._jobs.values()}
-        # Two servers behind a gateway may count alike: ids that differ in the gateway's part only may be two jobs.
+        # Two servers behind one gateway may use the same numbers, so two packed ids with one inner id may be two jobs.
         self._odd_rows += sum(names.setdefault(job.key, job.job_id) != job.job_id for job in news.values())
         self._jobs |= news
         return news
@@ -123,7 +123,7 @@ class _Reading:
     def _nothing_new(self, page: Page) -> str:
         if page.has_more:
             return "repeated_page"
-        # It gives its one page whatever is asked for: whole, as far as anybody can say, if that reaches far enough.
+        # The server ignores `after` and always returns this page; that is the whole list if it reaches far enough.
         return "no_paging" if self._beyond is None else ""
 
 

@@ -1,7 +1,7 @@
-"""What a job shows of the order it came from, held against one of ours. Pure.
+"""Compares what the provider shows of a job with one of our orders. Pure.
 
-What is not shown, or only by a name, is unknown and differs in nothing. What follows is decided in
-`pipeline/evidence.py`.
+A field that is missing, or shown only by a name, counts as unknown, not as different. `pipeline/evidence.py` decides
+what follows from a difference.
 """
 
 import html
@@ -12,13 +12,13 @@ from enum import StrEnum
 from steps.video_jobs import Job
 from steps.videos_protocol import Order
 
-PLAIN = re.compile(r"[A-Za-z0-9\s.,:;!?()/-]*")  # which no server has a reason to alter
-STRANGE_WORDS = 2  # all of them other ones
+PLAIN = re.compile(r"[A-Za-z0-9\s.,:;!?()/-]*")  # characters that servers leave alone
+STRANGE_WORDS = 2  # this many words, none of them ordered, are another prompt
 SWAPPED_WORDS = 3
 SECONDS_ROUNDED = 2
 SIDE_ROUNDED = 0.15  # SGLang makes 704x1280 of 720x1280
 CENSORS = {"redacted", "hidden", "removed", "censored", "moderated", "filtered", "withheld", "blocked"}
-WORDS_TO_TELL = 3  # a prompt of fewer words may be what a censor left of another
+WORDS_TO_TELL = 3  # a shorter prompt may be what a censor left
 
 
 class Shown(StrEnum):
@@ -45,7 +45,7 @@ def differs(job: Job, order: Order) -> frozenset[Shown]:
 
 
 def far_from(job: Job, order: Order) -> frozenset[Shown]:
-    """The parts that no server would make of this order. Self-hosted models round lengths and sides."""
+    """The fields that differ by more than rounding: self-hosted models round lengths and sides."""
     parts = set(differs(job, order))
     if job.seconds is not None and abs(job.seconds - order.seconds) <= SECONDS_ROUNDED:
         parts.discard(Shown.SECONDS)
@@ -73,9 +73,9 @@ def is_order_of(job: Job, order: Order) -> bool:
 
 
 def could_be(job: Job, order: Order, faithful: frozenset[Shown]) -> bool:
-    """Whether the job may be this order's for all we know. Only what the list shows faithfully can rule it out.
+    """Whether the job could be this order's. Only fields that the list shows faithfully can rule it out.
 
-    A shown prompt that may be ours is never ruled out, whatever else is shown beside it.
+    If the prompt could be ours, no other field rules the job out.
     """
     against = differs(job, order) & faithful
     if job.prompt is not None and not other_words(job.prompt, order.prompt):
@@ -94,7 +94,7 @@ def same_request(one: Order, other: Order) -> bool:
 
 
 def same_words(one: str, other: str) -> bool:
-    """A form turns line ends into CRLF, and servers compose characters: neither is another prompt."""
+    """Line ends and Unicode composition do not make another prompt: forms and servers change both."""
     return normal_words(one) == normal_words(other)
 
 
@@ -104,11 +104,11 @@ def normal_words(text: str) -> str:
 
 
 def other_words(shown: str, ordered: str) -> bool:
-    """Whether a shown prompt plainly speaks of something else than the ordered one.
+    """Whether the shown prompt is clearly not the ordered one.
 
-    Servers cut, censor and embellish: then one has all words of the other. Where a prompt is not plain ASCII, they
-    escape, strip and compose as well: of its plain words, half are shown if it is ours. One with too few words to tell
-    may be ours.
+    Servers cut, censor and extend prompts; then one prompt contains all words of the other. Prompts that are not plain
+    ASCII are also escaped, stripped and normalized; half of their ASCII words must match. A prompt with too few words
+    to compare could be ours.
     """
     plain, words = _plain(ordered), _lower_words(shown)
     fewer = min(len(plain), len(words))
@@ -120,10 +120,10 @@ def other_words(shown: str, ordered: str) -> bool:
 
 
 def swapped_words(shown: str, ordered: str) -> bool:
-    """Whether a shown prompt has words of another one in place of the ordered one's.
+    """Whether the shown prompt replaces words of the ordered one.
 
-    What is only cut, censored or embellished lacks words or has more of them, not both; prompts of one house share the
-    words for camera and light. Words that are not plain ASCII tell nothing: servers break them.
+    A prompt that is cut, censored or extended either lacks words or adds some, not both. Counting replaced words, and
+    not shared ones, works for prompts that share a style section. Non-ASCII words are ignored: servers garble them.
     """
     one, other = _plain(ordered), _plain(shown)
     if one and not one & other and len(other) >= STRANGE_WORDS and not other & CENSORS:
@@ -132,7 +132,7 @@ def swapped_words(shown: str, ordered: str) -> bool:
 
 
 def adds_words(shown: str, ordered: str) -> bool:
-    """Whether a shown prompt has plain words that were not ordered: it is more than cut, escaped or censored."""
+    """Whether the shown prompt has ASCII words that were not ordered, so it is not merely cut or censored."""
     return bool(_plain(shown) - _plain(ordered) - CENSORS)
 
 

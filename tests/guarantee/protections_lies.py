@@ -102,7 +102,7 @@ LIE_MUTANTS = (
         "steps/list_jobs.py",
         "        if not self._is_newest_first():\n            self._beyond = None\n        elif",
         "        if",
-        (PAGES + "test_a_row_newer_than_the_one_before_it_means_reading_to_the_end",),
+        (PAGES + "test_an_unsorted_list_is_read_to_its_end",),
     ),
     Mutant(
         "packed_alike",
@@ -110,7 +110,7 @@ LIE_MUTANTS = (
         "steps/list_jobs.py",
         "        self._odd_rows += sum(names.setdefault(job.key, job.job_id) != job.job_id for job in news.values())\n",
         "",
-        (PAGES + "test_two_ids_that_a_gateway_packed_around_one_may_be_two_jobs",),
+        (PAGES + "test_two_packed_ids_with_one_inner_id_may_be_two_jobs",),
     ),
     Mutant(
         "one_id_two_orders",
@@ -118,7 +118,7 @@ LIE_MUTANTS = (
         "steps/list_jobs.py",
         "            if not known.shows_same_order(job):",
         "            if False:",
-        (PAGES + "test_one_id_that_shows_two_orders_is_an_odd_row",),
+        (PAGES + "test_one_id_with_two_different_orders_is_an_odd_row",),
     ),
     Mutant(
         "older_by_order_alone",
@@ -190,7 +190,7 @@ LIE_MUTANTS = (
         "supabase/migrations/20261129000400_alike.sql",
         "where not s.after and s.model = me.model",
         "where not s.after",
-        ("tests/ledger/test_looks.py::test_the_nearest_of_its_own_model_are_witnesses_too",),
+        ("tests/ledger/test_looks.py::test_witnesses_include_the_nearest_jobs_of_the_same_model",),
     ),
     Mutant(
         "woken_by_its_model",
@@ -198,7 +198,7 @@ LIE_MUTANTS = (
         "supabase/migrations/20261129000400_alike.sql",
         "and d.model = r.model and d.state = 'uncertain'",
         "and d.state = 'uncertain'",
-        ("tests/ledger/test_looks.py::test_a_parked_doubt_waits_for_the_first_order_of_its_own_model",),
+        ("tests/ledger/test_looks.py::test_only_an_order_of_the_same_model_wakes_a_parked_doubt",),
     ),
     Mutant(
         "own_words",
@@ -206,7 +206,7 @@ LIE_MUTANTS = (
         "pipeline/render.py",
         "    if why := await _not_ours(run, job, world):\n        return ReadError(None, why)\n",
         "",
-        (LIES + "test_a_job_that_shows_other_words_is_fetched_only_where_a_person_says_so",),
+        (LIES + "test_a_job_with_another_prompt_is_fetched_only_if_a_person_insists",),
     ),
     Mutant(
         "found_with_other_words",
@@ -214,7 +214,7 @@ LIE_MUTANTS = (
         "pipeline/render.py",
         "    if run.job_source is JobSource.LIST and (why := await _not_ours(run, job, world)):",
         "    if why := None:",
-        (LIES + "test_a_list_that_swaps_two_jobs_gives_nobody_anothers_clip",),
+        (LIES + "test_a_list_that_swaps_two_ids_delivers_no_wrong_clip",),
     ),
     Mutant(
         "one_machine",
@@ -222,7 +222,7 @@ LIE_MUTANTS = (
         "pipeline/embedded.py",
         "    if used and machine.exists() and machine.read_text() != _this_machine():",
         "    if False:",
-        ("tests/pipeline/test_embedded.py::test_a_folder_that_another_machine_uses_is_not_served_twice",),
+        ("tests/pipeline/test_embedded.py::test_a_folder_in_use_by_another_machine_is_refused",),
     ),
     Mutant(
         "swapped_words",
@@ -230,7 +230,7 @@ LIE_MUTANTS = (
         "steps/shown.py",
         "    return min(len(one - other), len(other - one)) >= SWAPPED_WORDS",
         "    return False",
-        ("tests/steps/test_shown.py::test_words_are_swapped_where_some_lack_and_others_stand_for_them",),
+        ("tests/steps/test_shown.py::test_swapped_words_finds_replaced_words",),
     ),
     Mutant(
         "prompt_of_another",
@@ -262,6 +262,6 @@ LIE_MUTANTS = (
         "pipeline/comparison.py",
         "    unowned += _ours_by_their_words(both)\n",
         "",
-        ("tests/pipeline/test_audit.py::test_our_very_words_behind_our_first_order_are_told",),
+        ("tests/pipeline/test_audit.py::test_our_exact_prompt_before_our_first_order_is_reported",),
     ),
 )

@@ -77,12 +77,12 @@ LIES: dict[str, Lie] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-async def test_no_list_proves_a_paid_job_unmade_that_is_there(world: World, simulator: Simulator, lie: str) -> None:
+async def test_no_lying_list_proves_a_paid_job_unmade(world: World, simulator: Simulator, lie: str) -> None:
     row = await _after_the_lie(world, simulator, LIES[lie], ODD_PROMPT)
     await _nothing_is_lost(row, world, simulator)
 
 
-async def test_a_list_of_one_model_says_nothing_of_another(world: World, simulator: Simulator) -> None:
+async def test_a_list_of_one_model_proves_nothing_about_another(world: World, simulator: Simulator) -> None:
     row = await _after_the_lie(
         world, simulator, lambda *_: {"list_models": ["sim-1"]}, "a paper boat", model="sim-1-pro"
     )
@@ -123,7 +123,7 @@ def _jobs(sim: Simulator) -> list[Any]:
 # -- whose clip it is
 
 
-async def test_a_list_that_swaps_two_jobs_gives_nobody_anothers_clip(world: World, simulator: Simulator) -> None:
+async def test_a_list_that_swaps_two_ids_delivers_no_wrong_clip(world: World, simulator: Simulator) -> None:
     await bought(world, simulator, "a lantern", "cli:before")
     row = await lost(world, simulator, "a paper boat", "sim-1")
     victim = _jobs(simulator)[-1]["id"]
@@ -156,7 +156,7 @@ async def _crossed(world: World, sim: Simulator) -> tuple[UUID, str, str]:
     return admitted.run_id, stranger, theirs.job_id
 
 
-async def test_a_job_that_shows_other_words_is_fetched_only_where_a_person_says_so(
+async def test_a_job_with_another_prompt_is_fetched_only_if_a_person_insists(
     world: World, simulator: Simulator
 ) -> None:
     run_id, stranger, _ = await _crossed(world, simulator)
@@ -172,7 +172,7 @@ async def test_a_job_that_shows_other_words_is_fetched_only_where_a_person_says_
     assert (row.state, row.job_id) == (State.SAVED, stranger)
 
 
-async def test_where_prompts_are_rewritten_by_the_provider_its_job_is_fetched(
+async def test_a_provider_that_rewrites_prompts_still_delivers(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     rewritten = {"prompt": "un barco pequeño cruza el mar en calma", "model": "the-gateways-own-name"}

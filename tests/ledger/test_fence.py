@@ -211,7 +211,7 @@ def test_one_file_is_not_saved_for_two_orders_of_different_words(desk: Desk) -> 
     assert desk.save(other)["state"] == "saved", "a person has said that it is this run's"
 
 
-def test_the_run_that_ordered_these_very_words_is_found_by_them(desk: Desk) -> None:
+def test_prompt_of_another_ignores_blanks_and_composition(desk: Desk) -> None:
     desk.unlimited()
     one, other = desk.rendering("tg:1"), desk.rendering("tg:2")
     words = "сова в лесу — e\u0301t\u00e9"

@@ -53,7 +53,7 @@ def test_whether_a_list_shows_running_jobs_is_kept_for_its_own_provider_and_key(
     assert desk.call("doubts_at", **args)["running_shown"] is False
 
 
-def test_the_nearest_of_its_own_model_are_witnesses_too(desk: Desk) -> None:
+def test_witnesses_include_the_nearest_jobs_of_the_same_model(desk: Desk) -> None:
     """A gateway's list may be that of one model: jobs of another say nothing of it."""
     desk.unlimited()
     doubt = desk.uncertain("tg:doubt", model="veo")
@@ -76,7 +76,7 @@ def test_the_nearest_of_its_own_model_are_witnesses_too(desk: Desk) -> None:
     assert {owner["run_id"] for owner in found.values()} == set(placed.values())
 
 
-def test_a_parked_doubt_waits_for_the_first_order_of_its_own_model(desk: Desk) -> None:
+def test_only_an_order_of_the_same_model_wakes_a_parked_doubt(desk: Desk) -> None:
     desk.unlimited()
     doubt = desk.uncertain("tg:doubt", model="veo")
     desk.call("park", run_id=doubt, why="no_witness_after", next_look_at=None)

@@ -202,7 +202,7 @@ def test_a_late_job_is_adopted_only_if_it_can_be_nothing_else(runs: list[Run], j
     assert compare(sides(runs, jobs, complete=False))[1] == ()
 
 
-def test_our_very_words_behind_our_first_order_are_told() -> None:
+def test_our_exact_prompt_before_our_first_order_is_reported() -> None:
     """A list in another order hides a second paid call there. Told, and adopted for nobody."""
     differences, _ = compare(sides([a_run(SAVED, job_id="j1")], [a_job(), a_job("j2")]))
     assert [(each.kind, each.job_id) for each in differences] == [(Kind.TWO_PAID_CALLS, "j2")]
@@ -214,7 +214,7 @@ def test_our_very_words_behind_our_first_order_are_told() -> None:
     assert adoptions == ()
 
 
-def test_a_job_that_hides_its_prompt_is_held_against_the_run_in_doubt_first() -> None:
+def test_a_job_without_a_prompt_is_matched_to_the_run_in_doubt_first() -> None:
     runs = [a_run(SAVED, job_id="j1"), a_run(UNCERTAIN, 2, improved_prompt="a train")]
     (difference,) = compare(sides(runs, [a_job("j2", prompt=None), a_job()]))[0]
     assert "it may be the order of run RUN002" in difference.words
@@ -277,7 +277,7 @@ def test_it_is_due_a_day_after_the_last_complete_one_and_sooner_after_one_that_w
     assert Audited(ago(tried), ago(until), NOW).is_due(timedelta(hours=24)) is due
 
 
-def test_an_audit_whose_clock_ran_ahead_is_made_again_from_a_day_ago() -> None:
+def test_an_audit_dated_in_the_future_is_repeated_from_a_day_ago() -> None:
     """The host's clock was an hour ahead and was put right: nobody has looked at that hour yet."""
     ahead = Audited(NOW + timedelta(minutes=59), NOW + timedelta(hours=1), NOW)
     assert ahead.next_since == NOW - timedelta(days=1)
@@ -335,7 +335,7 @@ async def test_a_run_settled_by_hand_after_its_audit_is_held_against_the_list_on
     assert nearer.complete
 
 
-def test_every_reason_why_a_list_proves_nothing_has_its_words() -> None:
+def test_every_incomplete_reason_has_a_sentence() -> None:
     """An operator reads them; a stable word is for scripts."""
     sources = (inspect.getsource(list_jobs), inspect.getsource(video_jobs._flaw), inspect.getsource(Comparison))
     whys = {why for source in sources for why in re.findall(r'"([a-z]+(?:_[a-z]+)+)"', source)} - {"video_jobs"}

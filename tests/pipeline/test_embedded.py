@@ -194,13 +194,13 @@ def test_a_server_that_was_killed_is_started_again_for_the_next(lived_in: Path) 
         leave(other)
 
 
-def test_a_folder_that_another_machine_uses_is_not_served_twice(lived_in: Path) -> None:
+def test_a_folder_in_use_by_another_machine_is_refused(lived_in: Path) -> None:
     """Over a network folder its processes hold the lock, and its server is not to be seen from here."""
     with open_server(lived_in):
         os.kill(server_pid(lived_in), 9)
         before = (lived_in / "postgres.machine").read_text()
         (lived_in / "postgres.machine").write_text("another-machine 1b9d")
-        with pytest.raises(DatabaseUnavailable, match="another machine uses this folder"), open_server(lived_in):
+        with pytest.raises(DatabaseUnavailable, match="another machine is using this folder"), open_server(lived_in):
             pass
         (lived_in / "postgres.machine").write_text(before)
         with open_server(lived_in) as dsn:

@@ -73,7 +73,9 @@ async def test_a_preview_of_a_job_that_still_renders_is_not_its_clip(
         events = await Operators(world.ledger.rpc).events(parked.run_id)
         assert [event.detail["why"] for event in events if event.outcome == "parked"] == ["render_deadline"]
         told = [event.detail["words"] for event in events if event.outcome == "not_fetched"]
-        assert told == ["a clip of 4 s at 720x1280, and the job has not said that the ordered 8 s at 720x1280 are done"]
+        assert told == [
+            "got a clip of 4 s at 720x1280, but the job does not report the ordered 8 s at 720x1280 as done"
+        ]
         assert not list(world.media.glob(".*")), "neither draft nor clip is left"
         simulator.control("POST", "/_sim/speed", {"speed": "instant"})
         row = await run(parked.run_id, world)

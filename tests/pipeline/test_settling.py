@@ -65,7 +65,7 @@ async def test_an_error_that_repeats_the_id_shows_no_job_to_a_person(world: Worl
     assert isinstance(shown, Found) and shown.recorded.recorded
 
 
-async def test_not_charged_is_not_taken_of_a_job_that_the_provider_shows(world: World, simulator: Simulator) -> None:
+async def test_not_charged_is_refused_while_the_provider_shows_the_job(world: World, simulator: Simulator) -> None:
     """Even long after it could have turned up: a render may take longer than anybody waits for it."""
     row, token = await sent(world, simulator)
     job = simulator.control("POST", "/_sim/jobs", {"prompt": row.improved_prompt, "seconds": row.seconds})["id"]
@@ -86,7 +86,7 @@ async def test_not_charged_is_not_taken_of_a_job_that_the_provider_shows(world: 
 @pytest.mark.parametrize(
     ("says", "taken"), [("prompts_hidden", False), ("unowned_job", False), ("witness_missing", True), ("absent", True)]
 )
-async def test_not_charged_is_not_taken_while_the_list_shows_a_job_that_may_be_it(
+async def test_not_charged_is_refused_while_the_list_shows_a_candidate(
     world: World, simulator: Simulator, says: str, taken: bool
 ) -> None:
     row, token = await sent(world, simulator)

@@ -154,7 +154,7 @@ async def test_a_look_is_complete_only_if_every_page_was_read(
 
 
 @pytest.mark.asyncio
-async def test_a_list_is_read_on_behind_a_known_job_but_not_for_ever() -> None:
+async def test_a_look_reads_past_a_known_job_up_to_a_limit() -> None:
     pages = [page((f"j{n}", 1000 - n), has_more=True) for n in range(30)]
     async with scripted(in_turn(*pages)) as server, open_provider(server.url, "k") as provider:
         seen = await look(provider, past=["j2"], rows_beyond=10)
@@ -162,7 +162,7 @@ async def test_a_list_is_read_on_behind_a_known_job_but_not_for_ever() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_row_newer_than_the_one_before_it_means_reading_to_the_end() -> None:
+async def test_an_unsorted_list_is_read_to_its_end() -> None:
     """A known job that changed last stands in front; what is newer than it may stand anywhere behind it."""
     times = [2000, 500, *range(1500, 1480, -1)]
     pages = [page((f"j{n}", at), has_more=n < len(times) - 1) for n, at in enumerate(times)]
@@ -173,7 +173,7 @@ async def test_a_row_newer_than_the_one_before_it_means_reading_to_the_end() -> 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("other", ["prompt", "created_at"])
-async def test_one_id_that_shows_two_orders_is_an_odd_row(other: str) -> None:
+async def test_one_id_with_two_different_orders_is_an_odd_row(other: str) -> None:
     rows = [{"id": "a", "prompt": "a fox", "created_at": 5}, {"id": "a", "prompt": "a fox", "created_at": 5}]
     once, again = rows[0], rows[1] | {other: {"prompt": "an owl", "created_at": 9}[other]}
     for pages in ([[once, again]], [[once, {"id": "b"}], [again, {"id": "c"}]]):
@@ -192,7 +192,7 @@ async def test_a_list_without_end_is_given_up_as_incomplete() -> None:
 
 
 @pytest.mark.asyncio
-async def test_two_ids_that_a_gateway_packed_around_one_may_be_two_jobs() -> None:
+async def test_two_packed_ids_with_one_inner_id_may_be_two_jobs() -> None:
     rows = [{"id": alias("video_7", model)} for model in ("east", "west")]
     seen, _ = await looked([answer(200, {"data": rows, "has_more": False})])
     assert (len(seen.jobs), seen.odd_rows) == (2, 1)

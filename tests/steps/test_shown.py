@@ -72,11 +72,11 @@ STYLE = "Camera: slow dolly in. Light: golden hour, soft haze. Motion: drifts ge
         ("Um barco de papel na chuva. Câmera: aproximação lenta.", True),
     ],
 )
-def test_words_are_swapped_where_some_lack_and_others_stand_for_them(shown: str, swapped: bool) -> None:
+def test_swapped_words_finds_replaced_words(shown: str, swapped: bool) -> None:
     assert swapped_words(shown, f"A paper boat in the rain. {STYLE}") is swapped
 
 
-def test_words_that_servers_break_are_not_swapped() -> None:
+def test_swapped_words_ignores_words_that_servers_garble() -> None:
     ordered = "un pingüino pequeño cruza la montaña más fría 🐧"
     broken = "un ping?ino peque?o cruza la monta?a m?s fr?a"
     assert not swapped_words(broken, ordered)
@@ -95,7 +95,7 @@ def test_words_that_servers_break_are_not_swapped() -> None:
         ("a red fox at dawn", True),
     ],
 )
-def test_plain_words_are_anothers_unless_one_has_all_of_the_other(shown: str, other: bool) -> None:
+def test_plain_prompts_differ_unless_one_contains_the_other(shown: str, other: bool) -> None:
     assert other_words(shown, "a paper boat on lake 7") is other
 
 
@@ -108,5 +108,5 @@ def test_plain_words_are_anothers_unless_one_has_all_of_the_other(shown: str, ot
         ({"prompt": None, "seconds": None, "size": None}, set()),
     ],
 )
-def test_what_a_server_rounds_is_not_another_order(changes: dict[str, Any], parts: set[Shown]) -> None:
+def test_a_rounded_length_or_size_is_not_another_order(changes: dict[str, Any], parts: set[Shown]) -> None:
     assert far_from(job(**changes), ORDER) == parts
