@@ -17,7 +17,6 @@ from pipeline import evidence
 from pipeline.comparison import Comparison, Difference, Kind, compare
 from pipeline.config import Waits
 from pipeline.ledger import Ledger
-from pipeline.reconcile import request_over
 from pipeline.records import JobSource, Run, State, read_run
 from pipeline.road import Json, Rpc
 from pipeline.world import Shop, World
@@ -117,7 +116,7 @@ async def _store(ledger: Ledger, shop: Shop, found: Audit, took_seconds: float, 
 
 async def _both_sides(ledger: Ledger, shop: Shop, waits: Waits, since: datetime) -> Comparison:
     """The list first: a job made after it was read is not missed by runs read later, but nothing is called missing."""
-    runs = await _runs_since(ledger, shop, since - waits.clock_skew - request_over(waits))
+    runs = await _runs_since(ledger, shop, since - waits.clock_skew - waits.request_over)
     seen, past = await _look_back(ledger, shop, since, runs, waits.clock_skew)
     books = await ledger.doubts_at(shop.base_url, shop.key_fingerprint, seen.keys)
     seen = evidence.known_by_their_runs(seen, books.owned)

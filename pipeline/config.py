@@ -102,6 +102,11 @@ class Waits:
     pause_patience: timedelta
     poll_seconds: float | None  # None: adapted to what renders take
 
+    @property
+    def request_over(self) -> timedelta:
+        """How long after the fence was passed a request with these deadlines can still be under way."""
+        return self.submit_deadline + self.connect_timeout + self.request_timeout + self.request_slack
+
 
 class Settings(BaseModel):
     """All settings by their names, in lower case."""

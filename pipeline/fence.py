@@ -67,7 +67,7 @@ def _cannot_be_stored(world: World) -> str | None:
 async def _win_and_buy(run: Run, world: World) -> NotWon | None:
     token = world.new_token()
     asked_at = world.boot_seconds()
-    fence = await world.ledger.begin_submission(run.run_id, token, world.shop.places)
+    fence = await world.ledger.begin_submission(run.run_id, token, world.shop.places, world.waits.request_over)
     if isinstance(fence, NotWon):
         return fence
     await _buy(run, fence.order, token, asked_at, world)

@@ -171,8 +171,13 @@ class Ledger:
         answer = await self.rpc("cancel_run", {"run_id": str(run_id), "by": by, "reason": reason})
         return bool(_object(answer)["canceled"])
 
-    async def begin_submission(self, run_id: UUID, token: str, places: Places = ANY_NUMBER) -> Won | NotWon:
+    async def begin_submission(
+        self, run_id: UUID, token: str, places: Places = ANY_NUMBER, request: timedelta | None = None
+    ) -> Won | NotWon:
+        """`request`: how long the winner's request may take; no other machine treats it as over before that."""
         args: dict[str, Json] = {"run_id": str(run_id), "token": token}
+        if request is not None:
+            args["request_seconds"] = request.total_seconds()
         if places != ANY_NUMBER:
             args |= {"in_flight_max": places.in_flight_max, "creates_per_minute": places.creates_per_minute}
         answer = _object(await self.rpc("begin_submission", args))

@@ -41,7 +41,7 @@ async def _left_to_others(run: Run, world: World) -> Run:
 async def _after_submitting(run: Run, world: World) -> Run:
     """Somebody's request may be under way. Once it cannot be any more, its answer is lost."""
     assert run.submitting_at is not None
-    over = request_over(world.waits)
+    over = request_over(run, world.waits)
     if run.age(run.submitting_at) > over:
         await world.ledger.mark_uncertain(run.run_id, "process_died", min_age=over)
         return await fence.reload(run, world)
@@ -49,7 +49,7 @@ async def _after_submitting(run: Run, world: World) -> Run:
 
 
 async def _look_through_list(run: Run, world: World) -> Run:
-    patience = patience_of(world.waits)
+    patience = patience_of(run, world.waits)
     seen, books = await _read_list(run, world, patience)
     verdict = evidence.judge(run, seen, books, world.shop.rules_for(run.model).listing, patience)
     if isinstance(verdict, Adopt):
@@ -96,19 +96,19 @@ async def _end_or_park(run: Run, says: str, world: World) -> Run:
         return await fence.reload(run, world)
     # Two looks more than the grace, for none comes exactly then. Looks that count began once the request was over.
     patience = waits.reconcile_grace + 2 * waits.look
-    counting = run.looks_complete > 0 and run.age(run.submitting_at) <= request_over(waits) + patience
+    counting = run.looks_complete > 0 and run.age(run.submitting_at) <= request_over(run, waits) + patience
     if run.state is State.UNCERTAIN and run.age(run.uncertain_at) > patience and not (run.parked or counting):
         return await world.ledger.park(run.run_id, says, next_look(run, world, says))
     return run
 
 
-def request_over(waits: Waits) -> timedelta:
-    """How long after the fence was passed the request can still be under way."""
-    return waits.submit_deadline + waits.connect_timeout + waits.request_timeout + waits.request_slack
+def request_over(run: Run, waits: Waits) -> timedelta:
+    """How long after the fence the run's request can be under way, also from a machine with longer deadlines."""
+    return max(waits.request_over, timedelta(seconds=run.request_seconds or 0))
 
 
-def patience_of(waits: Waits) -> Patience:
-    return Patience(request_over(waits), waits.look, waits.clock_skew)
+def patience_of(run: Run, waits: Waits) -> Patience:
+    return Patience(request_over(run, waits), waits.look, waits.clock_skew)
 
 
 def next_look(run: Run, world: World, says: str = "") -> datetime | None:

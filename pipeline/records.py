@@ -134,6 +134,7 @@ class Run:
     failed_jobs: tuple[str, ...] = ()  # adopted once, and failed: never adopted again
     provider_word: str | None = None  # the provider's own status word, as last seen
     look_says: str | None = None  # why the last look, through the list or at a parked job, settled nothing
+    request_seconds: float | None = None  # how long its request may be under way, as its sender said
     job_seen_at: datetime | None = None  # the last look at the job's own address that showed this job
 
     @property

@@ -140,7 +140,8 @@ async def _still_shown(run: Run, shop: Shop | None) -> Settled | None:
 def may_turn_up_for(run: Run, shop: Shop | None, waits: Waits) -> timedelta:
     """How long after its request the job may still turn up: the provider's own limits, or our deadline for a render."""
     known = shop.rules_for(run.model).listing.absent_after if shop is not None and shop.sells(run) else None
-    return max(known, request_over(waits)) if known is not None else request_over(waits) + waits.render_deadline
+    over = request_over(run, waits)
+    return max(known, over) if known is not None else over + waits.render_deadline
 
 
 def not_seen_words(seen: NotSeen) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 import psycopg
 import pytest
@@ -203,10 +204,20 @@ def quick_waits(**changes: str) -> Waits:
     return load_settings(QUICK | changes, None).waits
 
 
-def request_ended(world: World) -> World:
-    """The same world for a test that has seen its request end: nothing has to wait for the request's deadlines."""
+_DATABASES: WeakKeyDictionary[Ledger, str] = WeakKeyDictionary()  # of each test world's ledger
+
+
+def without_deadlines(world: World) -> World:
+    """The same world on a machine whose own requests are over at once."""
     now = timedelta()
     return replace(world, waits=replace(world.waits, submit_deadline=now, connect_timeout=now, request_timeout=now))
+
+
+def request_ended(world: World) -> World:
+    """The same world for a test that has seen its request end: nothing has to wait for the request's deadlines."""
+    with psycopg.connect(_DATABASES[world.ledger], autocommit=True) as connection:
+        connection.execute("update onetake.runs set request_seconds = null where request_seconds is not null")
+    return without_deadlines(world)
 
 
 @asynccontextmanager
@@ -231,8 +242,10 @@ async def open_test_world(
         ) as provider,
         open_text_model(sim.url, KEY, 60) as text,
     ):
+        ledger = Ledger(rpc)
+        _DATABASES[ledger] = dsn
         yield World(
-            ledger=Ledger(rpc),
+            ledger=ledger,
             shop=Shop(provider, sim.url, "fp", lambda _: ProviderRules(**told)),
             text=TextDesk(text, "gpt-6-luna", lambda name, i, o: text_cost_microusd(catalogue, name, i, o)),
             prompts=Editions(PromptShelf(prompts_folder(), contracts=CONTRACTS), rpc),

@@ -177,7 +177,7 @@ async def _list(rows: list[Run], office: Office) -> Look:
 async def _near(row: Run, seen: Look, office: Office) -> list[Nearby]:
     assert row.submitting_at is not None, "only those that were submitted are asked about"
     since = row.submitting_at - office.waits.clock_skew
-    until = row.submitting_at + request_over(office.waits) + office.waits.clock_skew
+    until = row.submitting_at + request_over(row, office.waits) + office.waits.clock_skew
     jobs = [
         job for job in seen.jobs if job.created_at is None or since.timestamp() <= job.created_at <= until.timestamp()
     ]

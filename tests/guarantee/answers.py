@@ -27,7 +27,6 @@ from pipeline.embedded import open_server
 from pipeline.migrate import install_queue, migrate
 from pipeline.operators import LimitSet, Operators
 from pipeline.operators_words import DOUBTS
-from pipeline.reconcile import request_over
 from pipeline.records import Run, State
 from pipeline.road_psycopg import open_road
 from pipeline.run import admit, run
@@ -295,7 +294,7 @@ async def play(behaviour: Behaviour, listing: Listing, dsn: str, home: Path) -> 
 
 def at_rest(row: Run, wanted: Expected) -> bool:
     """Parked, and past the time in which a list could have proved anything. Parked alone is no end: looks go on."""
-    proved = request_over(WAITS) + WAITS.reconcile_grace
+    proved = WAITS.request_over + WAITS.reconcile_grace
     return wanted.state is State.UNCERTAIN and row.parked and row.age(row.submitting_at) > proved
 
 

@@ -22,7 +22,7 @@ SQL = "supabase/migrations/20261123000"
 EVIDENCE = "supabase/migrations/20261129000100_evidence.sql"
 SEEN = "supabase/migrations/20261129000300_seen_jobs.sql"
 TAPS = "supabase/migrations/20261123001400_taps.sql"
-MACHINES = "supabase/migrations/20261123001300_machines.sql"
+SUBMISSION = "supabase/migrations/20261129000600_request_seconds.sql"
 
 
 MUTANTS = (
@@ -53,7 +53,7 @@ MUTANTS = (
     Mutant(
         "fence",
         "begin_submission compares the state before it sets it",
-        MACHINES,
+        SUBMISSION,
         "    if r.state <> 'approved' then\n        return jsonb_build_object('won', false, 'refused', 'state'",
         "    if false then\n        return jsonb_build_object('won', false, 'refused', 'state'",
         (FENCE + "test_the_winner_hears_what_is_sent_from_the_row_and_is_the_only_one",),
@@ -61,7 +61,7 @@ MUTANTS = (
     Mutant(
         "token",
         "only the token that won hears `won` again",
-        MACHINES,
+        SUBMISSION,
         "    if r.state = 'submitting' and r.token = p_token then",
         "    if r.state = 'submitting' then",
         (FENCE + "test_the_winner_hears_what_is_sent_from_the_row_and_is_the_only_one",),
@@ -263,7 +263,7 @@ MUTANTS = (
     Mutant(
         "pause",
         "the kill switch works until the last moment",
-        MACHINES,
+        SUBMISSION,
         "    if v_control.paused then",
         "    if false then",
         (FENCE + "test_a_pause_holds_an_approved_run_back_and_its_end_lets_it_through",),
@@ -271,7 +271,7 @@ MUTANTS = (
     Mutant(
         "breaker",
         "the breaker works until the last moment",
-        MACHINES,
+        SUBMISSION,
         "    if v_until is not null then\n        perform onetake.hold_back",
         "    if false then\n        perform onetake.hold_back",
         ("tests/ledger/test_breaker.py::test_the_fourth_submission_of_a_user_in_a_minute_opens_his_breaker",),
@@ -361,7 +361,7 @@ MUTANTS = (
     Mutant(
         "places",
         "the provider's places are counted for all machines together",
-        MACHINES,
+        SUBMISSION,
         "    if (p_in_flight_max is not null or p_creates_per_minute is not null)\n",
         "    if false\n",
         ("tests/ledger/test_places.py::test_no_more_are_in_flight_than_the_provider_takes",),

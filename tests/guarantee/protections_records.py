@@ -20,8 +20,10 @@ RECORDS_MUTANTS = (
         "the submit deadline counts from before the fence was asked",
         "pipeline/fence.py",
         "    asked_at = world.boot_seconds()\n"
-        "    fence = await world.ledger.begin_submission(run.run_id, token, world.shop.places)\n",
-        "    fence = await world.ledger.begin_submission(run.run_id, token, world.shop.places)\n"
+        "    fence = await world.ledger.begin_submission("
+        "run.run_id, token, world.shop.places, world.waits.request_over)\n",
+        "    fence = await world.ledger.begin_submission("
+        "run.run_id, token, world.shop.places, world.waits.request_over)\n"
         "    asked_at = world.boot_seconds()\n",
         (ANSWERS + "test_time_spent_waiting_for_the_fence_counts_against_the_submit_deadline",),
     ),
@@ -68,10 +70,18 @@ RECORDS_MUTANTS = (
     Mutant(
         "request_over",
         "a request is over only after its timeout and a slack",
-        "pipeline/reconcile.py",
-        "    return waits.submit_deadline + waits.connect_timeout + waits.request_timeout + waits.request_slack",
-        "    return waits.submit_deadline + waits.connect_timeout",
+        "pipeline/config.py",
+        "        return self.submit_deadline + self.connect_timeout + self.request_timeout + self.request_slack",
+        "        return self.submit_deadline + self.connect_timeout",
         (RECONCILE + "test_a_request_is_over_once_connecting_answering_and_a_slack_have_all_run_out",),
+    ),
+    Mutant(
+        "request_of_another_machine",
+        "a request is not over before the deadlines of the machine that sent it",
+        "pipeline/reconcile.py",
+        "    return max(waits.request_over, timedelta(seconds=run.request_seconds or 0))",
+        "    return waits.request_over",
+        (ANSWERS + "test_a_machine_with_shorter_deadlines_waits_as_long_as_the_sender_may",),
     ),
     # -- rule 7: time is a hint
     Mutant(

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,7 +18,7 @@ from pipeline.run import admit, run
 from pipeline.world import World
 from steps.check_limits import Admitted
 from steps.videos_protocol import Answer
-from tests.fixtures import Simulator, open_test_world, quick_waits, wish
+from tests.fixtures import Simulator, open_test_world, quick_waits, wish, without_deadlines
 
 MADE = Answer(200, '{"id": "video_1", "status": "queued"}')
 REFUSED = Answer(400, '{"error": {"message": "no such size"}}')
@@ -50,6 +51,18 @@ async def fresh(world: World, row: Run | Admitted) -> Run:
     found = await world.ledger.load(row.run_id)
     assert found is not None
     return found
+
+
+async def test_a_machine_with_shorter_deadlines_waits_as_long_as_the_sender_may(
+    world: World, simulator: Simulator
+) -> None:
+    row, token = await approved(world, simulator), uuid4().hex
+    assert isinstance(await world.ledger.begin_submission(row.run_id, token, request=timedelta(hours=1)), Won)
+
+    left = await run(row.run_id, without_deadlines(world))
+
+    assert left is not None and left.state is State.SUBMITTING
+    assert left.submitting_at is not None and left.next_look_at == left.submitting_at + timedelta(hours=1)
 
 
 async def test_time_spent_waiting_for_the_fence_counts_against_the_submit_deadline(

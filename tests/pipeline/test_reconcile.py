@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-from pipeline.reconcile import request_over
 from tests.fixtures import quick_waits
 
 
@@ -13,4 +12,4 @@ def test_a_request_is_over_once_connecting_answering_and_a_slack_have_all_run_ou
         REQUEST_TIMEOUT_SECONDS="60",
         REQUEST_SLACK_SECONDS="3",
     )
-    assert request_over(waits) == timedelta(seconds=78)
+    assert waits.request_over == timedelta(seconds=78)
