@@ -160,9 +160,10 @@ def test_only_what_a_full_disk_left_half_written_is_removed_and_only_when_it_is_
     old, young = folder / f".{uuid4()}.4711", folder / f".{uuid4()}.4712"
     for path in (old, young, folder / ".probe", folder / "notes.1"):
         path.write_text("{")
+    now = time.time()
     for path in folder.iterdir():
-        os.utime(path, (1, 1) if path != young else None)
-    files.drop_drafts(time.time() - 60)
+        os.utime(path, (1, 1) if path != young else (now, now))
+    files.drop_drafts(now - 60)
     assert not old.exists() and young.exists()
     assert (folder / ".probe").exists() and (folder / "notes.1").exists()
     assert list(files.all()) == [kept]
