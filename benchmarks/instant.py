@@ -10,8 +10,9 @@ from uuid import uuid4
 from steps.ask_model import Answered, Asked
 from steps.clip_file import Facts, Kind
 from steps.download import Content
+from steps.list_page import Page
 from steps.templates import Message
-from steps.video_jobs import Job, JobStatus, Page
+from steps.video_jobs import Job, JobStatus
 from steps.videos_protocol import Answer, Order
 
 CLIP = b"\0\0\0\x18ftypisom\0\0\0\0isomiso2\0\0\0\x08moov\0\0\0\x0cmdatclip"

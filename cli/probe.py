@@ -18,7 +18,7 @@ from pipeline.amounts import lasting
 from pipeline.config import ConfigError, Settings, VideoEndpoint
 from pipeline.evidence import ListFacts
 from steps.catalogue import CatalogueError
-from steps.video_jobs import Page, read_page
+from steps.list_page import Page, read_page
 
 LITELLM = "x-litellm-"
 JOBS = 100

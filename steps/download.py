@@ -28,6 +28,7 @@ REFUSAL_BYTES_MAX = 4_096
 ABSENT = frozenset({400, 404, 409, 410, 422})
 WITH_A_BODY = frozenset({200, 203})
 PARTIAL = 206
+FROM_A_CACHE = "a cache gave this answer, and it may be old"
 WHOLE_RANGE = re.compile(r"bytes\s+0-(?P<last>[0-9]{1,18})/(?P<count>[0-9]{1,18})")
 
 
@@ -68,9 +69,16 @@ async def download(
         if _is_whole(response):
             return await _store(response, into)
         words = await _refusal(response)
+        if is_cached(response.headers):
+            return ReadError(response.status_code, FROM_A_CACHE)
         if response.status_code in ABSENT:
             return Gone(response.status_code, words)
         return ReadError(response.status_code, words or f"HTTP {response.status_code}")
+
+
+def is_cached(headers: Mapping[str, str]) -> bool:
+    """Whether a cache gave this answer (RFC 9111, `Age`): two such are one look at the provider, not two (rule 2)."""
+    return headers.get("age", "").strip() not in {"", "0"}
 
 
 def _is_whole(response: httpx2.Response) -> bool:

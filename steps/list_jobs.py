@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from steps.download import ReadError
+from steps.list_page import Page
 from steps.provider import VideoProvider
-from steps.video_jobs import Job, Page
+from steps.video_jobs import Job
 
 PAGES_MAX = 50
 ROWS_BEYOND = 1000
@@ -71,6 +72,7 @@ class _Reading:
         self._beyond: int | None = None
         self._pages = 0
         self._more_promised = False
+        self._overlap: str | None = None  # the key of the row with which the next page must begin
         self.after: str | None = None
 
     def ended(self, why_incomplete: str) -> Look:
@@ -82,7 +84,9 @@ class _Reading:
         self._pages += 1
         if page.flaw:
             return page.flaw
-        empty = not page.jobs and not page.odd_rows
+        if news and self._overlap and page.jobs[0].key != self._overlap:
+            return "pages_leave_a_gap"
+        empty = not page.odd_rows and [job.key for job in page.jobs] in ([], [self._overlap])
         if page.has_more is False or (empty and page.has_more is None):
             return self._at_its_end(page, empty=empty)
         if not news:
@@ -93,8 +97,18 @@ class _Reading:
             self._beyond += len(news)
         elif _reaches(page.jobs, self._past, self._back_to):
             self._beyond = 0
-        self.after, self._more_promised = page.last_id, page.has_more is True
+        self._more_promised = page.has_more is True
+        self._turn_to_next(page)
         return "" if self._beyond is not None and self._beyond >= self._rows_beyond else None
+
+    def _turn_to_next(self, page: Page) -> None:
+        """Pages overlap by a row. A server that pages by its rows' second skips those of the same second, and the row
+        that should come first shows it.
+        """
+        if len(page.jobs) > 1:
+            self.after, self._overlap = page.jobs[-2].job_id, page.jobs[-1].key
+        else:
+            self.after, self._overlap = page.last_id, None
 
     def _at_its_end(self, page: Page, *, empty: bool) -> str:
         """The list says that this was the last page; its own totals and promises must agree."""
@@ -111,8 +125,10 @@ class _Reading:
         news: dict[str, Job] = {}
         self._odd_rows += page.odd_rows
         for job in page.jobs:
-            known = self._jobs.get(job.job_id) or news.setdefault(job.job_id, job)
-            if not known.shows_same_order(job):  # one of the two is another job
+            known = self._jobs.get(job.job_id) or news.get(job.job_id)
+            if known is None:
+                news[job.job_id] = job
+            elif job.job_id in news or not known.shows_same_order(job):  # one of the two is another job
                 self._odd_rows += 1
         names: dict[str, str] = {job.key: job.job_id for job in self._jobs.values()}
         # Two servers behind one gateway may use the same numbers, so two packed ids with one inner id may be two jobs.

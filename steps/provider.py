@@ -21,15 +21,19 @@ from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, om
 from steps.bounded_body import bound_body
 from steps.certificates import trusted
 from steps.clip_url import REDIRECTS_MAX, fetch_url, is_local, leads_on
-from steps.download import Content, Gone, ReadError, download
+from steps.download import FROM_A_CACHE, Content, Gone, ReadError, download, is_cached
+from steps.list_page import Page, read_page
 from steps.provider_words import storable, without_links
-from steps.video_jobs import Job, Page, read_job, read_page
+from steps.video_jobs import Job, JobStatus, read_job
 from steps.videos_protocol import Answer, Fault, Order
 
 # OpenAI's own endpoint is gone; the protocol is what gateways speak.
 warnings.filterwarnings("ignore", message="The Sora API is scheduled", category=DeprecationWarning)
 
 PAGE_JOBS = 100
+LIMIT_REFUSED = {400, 422}
+ENDED_BADLY = {JobStatus.FAILED, JobStatus.EXPIRED}
+NOT_CACHED = {"Cache-Control": "no-cache"}
 CONTENT_SECONDS_MAX = 600.0  # fifty megabytes over a poor line; a server that drips must not keep a run for ever
 KEY_CHARACTERS_MIN = 12  # shorter than any real key
 WORDS_SHOWN_MAX = 200
@@ -143,31 +147,44 @@ class VideoProvider:
 
     def _answer(self, response: httpx2.Response) -> Answer:
         body = self._without_key(_body_of(response))
-        return Answer(response.status_code, body, attempts=_gateway_attempts(response.headers))
+        location = self._without_key(_path_of(response.headers.get("location", "")))
+        return Answer(response.status_code, body, None, _gateway_attempts(response.headers), location)
 
     async def job(self, job_id: str) -> Job | ReadError:
         """The job of this id. One in an error's body counts if it names the job: vLLM-Omni shows a failed one so."""
         try:
             async with asyncio.timeout(self._total_seconds):
-                raw = await self._sdk.videos.with_raw_response.retrieve(job_id)
+                raw = await self._sdk.videos.with_raw_response.retrieve(job_id, extra_headers=NOT_CACHED)
         except APIStatusError as error:
             job = read_job(_body_of(error.response), job_id)
-            return job if job is not None and job.named else self._read_error(error)
+            response, shown = error.response, job if job is not None and job.named else self._read_error(error)
         except (APIError, TimeoutError, ValueError) as error:
             return self._read_error(error)
-        body = _body_of(raw.http_response)
-        return read_job(body, job_id) or ReadError(raw.status_code, self._without_key(not_ours(body)))
+        else:
+            response, body = raw.http_response, _body_of(raw.http_response)
+            shown = read_job(body, job_id) or ReadError(raw.status_code, self._without_key(not_ours(body)))
+        if isinstance(shown, Job) and shown.status in ENDED_BADLY and is_cached(response.headers):
+            return ReadError(response.status_code, FROM_A_CACHE)
+        return shown
 
     async def page(self, after: str | None = None) -> Page | ReadError:
         """One page of the provider's list, newest first."""
+        got = await self._page(after, PAGE_JOBS)
+        if isinstance(got, ReadError) and got.status in LIMIT_REFUSED:  # some allow fewer rows a page, and say so here
+            got = await self._page(after, None)
+        return got
+
+    async def _page(self, after: str | None, limit: int | None) -> Page | ReadError:
         try:
             async with asyncio.timeout(self._total_seconds):
-                raw = await self._sdk.videos.with_raw_response.list(after=after or omit, limit=PAGE_JOBS, order="desc")
+                raw = await self._sdk.videos.with_raw_response.list(
+                    after=after or omit, limit=limit or omit, order="desc", extra_headers=NOT_CACHED
+                )
         except (APIError, TimeoutError, ValueError) as error:
             return self._read_error(error)
         if raw.status_code != 200:  # a part (206), or what a cache or a proxy made of it (203)
             return ReadError(raw.status_code, f"HTTP {raw.status_code} is not a whole list")
-        page = read_page(_body_of(raw.http_response))
+        page = read_page(_body_of(raw.http_response), {k.lower(): v for k, v in raw.http_response.headers.items()})
         return page or ReadError(raw.status_code, "the answer is not a list of jobs")
 
     async def content(self, job_id: str, into: Path) -> Content | Gone | ReadError:
@@ -271,6 +288,14 @@ def _body_of(response: httpx2.Response) -> str:
     try:
         return response.content.decode(errors="replace")
     except (httpx2.HTTPError, httpx2.StreamError):
+        return ""
+
+
+def _path_of(location: str) -> str:
+    """Without what follows it, which may be a signature."""
+    try:
+        return storable(httpx2.URL(location).path) if location else ""
+    except httpx2.InvalidURL:
         return ""
 
 

@@ -19,12 +19,22 @@ NOTHING: tuple[object, ...] = (None, "", [], {}, False)
 
 
 def json_object(body: str) -> dict[str, Any]:
-    """The object in a body; an empty one if there is none. A byte order mark is no part of it."""
+    """The object in a body; an empty one if there is none. A byte order mark is no part of it.
+
+    An object that has two members of one name is unreadable, unless they are equal: parsers keep one of them.
+    """
     try:
-        value = json.loads(body.removeprefix("\ufeff"))
+        value = json.loads(body.removeprefix("\ufeff"), object_pairs_hook=_without_doubles)
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _without_doubles(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members) and any(found[name] != value for name, value in members):
+        raise ValueError("two members of one name")
+    return found
 
 
 def error_words(body: str) -> str:

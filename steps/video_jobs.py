@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -23,19 +24,13 @@ EPOCH_SECONDS_MAX = 1e11  # the year 5138: a larger time is in milli-, micro- or
 ENVELOPES = ("data", "result", "video", "task", "job")  # the usual wrappers around one job
 OTHER_IDS = ("video_id", "task_id", "job_id")  # they name a job by their very name
 IDS = ("id", *OTHER_IDS)
+PROGRESS_DONE = 100
+DELETED = re.compile(r"\bexpire|\bdeleted\b|\bretention\b|\bno longer (?:available|stored|exists)\b")
 ERROR_ENVELOPES = ("error", "detail", "output")  # where a refusal may hold the job that it is about
 STATUSES = ("status", "task_status", "state")
 ORDER_FIELDS = ("prompt", "model", "seconds", "size", "created_at")  # what does not change while a job is rendered
 # What only a job has: a body that shows none of it may merely echo the id that it was asked for.
 JOB_FIELDS = ("created_at", "model", "prompt", "seconds", "size", "progress", "completed_at", "expires_at")
-# What a page of a list holds beside its rows. Anything else that says something makes a page doubtful: gateways add
-# `error` or `partial` to rows that are not all there.
-PAGE_ROWS = {"object", "data", "has_more", "first_id", "last_id", "created", "model", "id", "request_id"}
-PAGE_LINKS = {"next", "next_page", "next_cursor", "cursor", "previous", "after", "before", "order", "offset"}
-PAGE_COUNTS = {"total", "total_count", "count", "limit", "page", "page_size", "total_pages"}
-PAGE_TOTALS = ("total", "total_count")
-PAGE_NEXT = ("next", "next_page", "next_cursor")
-PAGE_NAMES = PAGE_ROWS | PAGE_LINKS | PAGE_COUNTS
 LITELLM_ID = re.compile(r"(?:^|;)video_id:(.+)$")
 
 
@@ -96,6 +91,7 @@ class Job:
     named: bool = True
     described: bool = field(default=False, compare=False)
     also: tuple[str, ...] = field(default=(), compare=False)  # other ids that it shows
+    done_at: float | None = field(default=None, compare=False)
     urls: tuple[str, ...] = field(default=(), repr=False)  # where its clip may be, if not at /content; often signed
 
     @property
@@ -125,25 +121,20 @@ class Job:
     @property
     def gave_up(self) -> bool:
         """`expired` before it was ever done: a render that timed out, not a clip that is gone."""
-        unfinished = self.progress is not None and self.progress < 100
-        return self.status is JobStatus.EXPIRED and (unfinished or self.error is not None)
+        said_so = self.progress is not None or self.error is not None
+        return self.status is JobStatus.EXPIRED and not self.was_done and said_so
 
+    @property
+    def is_gone(self) -> bool:
+        """The clip was made, and the provider has deleted it since: it is owed."""
+        if self.status is JobStatus.EXPIRED:
+            return not self.gave_up
+        return self.status is JobStatus.FAILED and self.was_done and bool(DELETED.search((self.error or "").lower()))
 
-@dataclass(frozen=True)
-class Page:
-    """One page of a list; `has_more` None means that the provider does not say. `odd_rows` could not be read.
-
-    `flaw`: a stable word for why rows may be missing between this page's and the next's; empty if nothing says so.
-    `total`, `pages`: how many rows and pages there are, where the page says it.
-    """
-
-    jobs: tuple[Job, ...]
-    has_more: bool | None
-    last_id: str | None
-    odd_rows: int = 0
-    flaw: str = ""
-    total: int = 0
-    pages: int = 0
+    @property
+    def was_done(self) -> bool:
+        """Whether it shows that its render once ended well, whatever its status is now."""
+        return self.done_at is not None if self.progress is None else self.progress >= PROGRESS_DONE
 
 
 def read_job(body: str, job_id: str | None = None) -> Job | None:
@@ -152,18 +143,19 @@ def read_job(body: str, job_id: str | None = None) -> Job | None:
     `job_id`: the id that was asked for. A body that names another job is not about ours. One that names none may
     lead to the clip, so it is read, but it is not `named` and ends nothing.
     """
-    row = _job_row(json_object(body), asked=job_id is not None)
+    answer = json_object(body)
+    row = _job_row(answer if job_id is None else _row_of(answer, job_id), asked=job_id is not None)
     if job_id is None:
-        return None if row is None or _is_error(row) else _job(row)
+        return None if row is None or _is_error(row) else job_of(row)
     if row is None or _status(row) is None:
         return None
     if row.get("id") not in (None, ""):
-        return _job(row | {"id": job_id}) if _names(row["id"], job_id) else None
-    shown = _shown_ids(row)
+        return job_of(row | {"id": job_id}) if _names(row["id"], job_id) else None
+    shown = shown_ids(row)
     if not shown:
-        return None if row.get("error") else _job(row | {"id": job_id}, named=False)
+        return None if row.get("error") else job_of(row | {"id": job_id}, named=False)
     ours = [_names(each, job_id) for each in shown]
-    return _job(row | {"id": job_id}, named=all(ours)) if any(ours) else None
+    return job_of(row | {"id": job_id}, named=all(ours)) if any(ours) else None
 
 
 def read_job_in_refusal(body: str, status: int) -> Job | None:
@@ -175,64 +167,39 @@ def read_job_in_refusal(body: str, status: int) -> Job | None:
     refusal = json_object(body)
     for name in ("", *ENVELOPES, *ERROR_ENVELOPES):
         row = refusal.get(name) if name else refusal
-        if isinstance(row, dict) and _shown_ids(row) and _is_of_job(row, status):
-            return _job(row)
+        if isinstance(row, dict) and shown_ids(row) and _is_of_job(row, status):
+            return job_of(row)
     return None
+
+
+def names_job_within(refusal: str) -> bool:
+    """Whether a refusal shows a job anywhere in it: an id that is a job's by its name, or beside the status of a job.
+
+    Unlike `read_job_in_refusal` it does not say that the job is ours: an account or a model may lie as deep.
+    """
+    left: list[object] = [json_object(refusal)]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            word = (_status(value) or "").strip().lower()
+            if any(id_of(value.get(name)) for name in OTHER_IDS) or (id_of(value.get("id")) and word in STATUS_WORDS):
+                return True
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+    return False
 
 
 def _is_of_job(row: Mapping[str, Any], http_status: int) -> bool:
     word = _status(row)
     has_status = word is not None and word.strip() not in {"", str(http_status)}
-    has_job_id = any(_id(row.get(name)) for name in OTHER_IDS)
+    has_job_id = any(id_of(row.get(name)) for name in OTHER_IDS)
     return has_status or has_job_id or _is_described(row)
 
 
 def _names(shown: object, job_id: str) -> bool:
-    text = shown if isinstance(shown, str) else _id(shown)
+    text = shown if isinstance(shown, str) else id_of(shown)
     return text is not None and same_job(text, job_id)
-
-
-def read_page(body: str) -> Page | None:
-    """The page in a body; None if it is not a list of jobs."""
-    page = json_object(body)
-    rows = page.get("data")
-    if not isinstance(rows, list):
-        return None
-    jobs = tuple(job for row in rows if isinstance(row, dict) and (job := _job(row)))
-    has_more = page.get("has_more")
-    own_last = jobs[-1].job_id if jobs else None
-    return Page(
-        jobs,
-        has_more if isinstance(has_more, bool) else None,
-        _last_id(page) or own_last,
-        odd_rows=len(rows) - len(jobs),
-        flaw=_flaw(page, rows),
-        total=max(_whole(page.get(name)) or 0 for name in PAGE_TOTALS),
-        pages=_whole(page.get("total_pages")) or 0,
-    )
-
-
-def _flaw(page: Mapping[str, Any], rows: list[Any]) -> str:
-    fine = {name for name in ("code", "status", "message", "msg", "success") if _is_fine(page.get(name))}
-    if more := sorted(name for name, value in page.items() if value and name not in PAGE_NAMES | fine):
-        return f"list_says_more: {storable(', '.join(more), 100)}"
-    if page.get("has_more") is not True and any(page.get(name) for name in PAGE_NEXT):
-        return "list_goes_on"
-    last_id, last = _last_id(page), rows[-1] if rows else None
-    if last_id and isinstance(last, dict):
-        shown = _shown_ids(last)
-        if shown and not any(same_job(each, last_id) for each in shown):
-            return "last_id_is_not_the_last_row"
-    return ""
-
-
-def _last_id(page: Mapping[str, Any]) -> str | None:
-    last_id = page.get("last_id")
-    return last_id if isinstance(last_id, str) else _id(last_id)
-
-
-def _is_fine(value: object) -> bool:
-    return value is True or str(value).lower() in FINE_CODES
 
 
 def same_job(shown: str, asked: str) -> bool:
@@ -261,27 +228,40 @@ def _job_row(row: dict[str, Any], *, asked: bool) -> dict[str, Any] | None:
     """
     if str(row.get("code", "0")).lower() not in FINE_CODES:
         return None
-    if _status(row) is None and (not asked or "code" in row):
+    if not shown_ids(row) or (_status(row) is None and (not asked or "code" in row)):
         for inner in map(row.get, ENVELOPES):
-            if isinstance(inner, dict) and _shown_ids(inner) and _status(inner) is not None:
+            if isinstance(inner, dict) and shown_ids(inner) and _status(inner) is not None:
                 return inner
     for name in ("", *ENVELOPES):
         inner = row.get(name) if name else row
-        if isinstance(inner, dict) and (_shown_ids(inner) or _status(inner) is not None):
+        if isinstance(inner, dict) and (shown_ids(inner) or _status(inner) is not None):
             return inner
     return None
+
+
+def _row_of(answer: dict[str, Any], job_id: str) -> dict[str, Any]:
+    """The body itself, or, of a list of jobs that came instead of ours, the row that names it: the other rows lead to
+    other people's clips.
+    """
+    rows = answer.get("data")
+    if shown_ids(answer) or not isinstance(rows, list):
+        return answer
+    jobs = [row for row in rows if isinstance(row, dict) and shown_ids(row)]
+    jobs = [row for row in jobs if _status(row) is not None or _is_described(row)]
+    ours = (row for row in jobs if any(_names(shown, job_id) for shown in shown_ids(row)))
+    return next(ours, {} if jobs else answer)
 
 
 def ids_shown(body: str) -> frozenset[str]:
     """All that a body calls a job's id, in itself and in its envelopes; of one job there may be several."""
     answer = json_object(body)
     rows = [answer, *(row for row in map(answer.get, ENVELOPES) if isinstance(row, dict))]
-    return frozenset(canonical_id(each) for row in rows for each in _shown_ids(row))
+    return frozenset(canonical_id(each) for row in rows for each in shown_ids(row))
 
 
-def _shown_ids(row: Mapping[str, Any]) -> list[str]:
+def shown_ids(row: Mapping[str, Any]) -> list[str]:
     """Not `request_id`, which names the request."""
-    return [text for name in IDS if (text := _id(row.get(name)))]
+    return [text for name in IDS if (text := id_of(row.get(name)))]
 
 
 def _is_described(row: Mapping[str, Any]) -> bool:
@@ -300,21 +280,22 @@ def _status(row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _job(row: dict[str, Any], *, named: bool = True) -> Job | None:
-    shown = _shown_ids(row)
+def job_of(row: dict[str, Any], *, named: bool = True) -> Job | None:
+    shown = shown_ids(row)
     if not shown:
         return None
     error, word = row.get("error"), _status(row)
     return Job(
         job_id=shown[0],
         status=STATUS_WORDS.get((word or "").strip().lower(), JobStatus.UNKNOWN),
-        progress=_whole(row.get("progress")),
+        progress=whole(row.get("progress")),
         prompt=_text(row.get("prompt")),
         model=_text(row.get("model")),
-        seconds=_whole(row.get("seconds")),
+        seconds=whole(row.get("seconds")),
         size=_text(row.get("size")),
         created_at=_epoch(row.get("created_at")),
         expires_at=_epoch(row.get("expires_at")),
+        done_at=_epoch(row.get("completed_at")),
         error=error_words(json.dumps({"error": error})) if error else None,
         error_code=_text(error.get("code")) if isinstance(error, dict) else None,
         word=word,
@@ -327,9 +308,9 @@ def _job(row: dict[str, Any], *, named: bool = True) -> Job | None:
 
 def clip_urls_in(body: str, job_id: str) -> tuple[str, ...]:
     """Where a body that came instead of a clip says that it is; nowhere if it names another job (rule 1)."""
-    row = json_object(body)
+    row = _row_of(json_object(body), job_id)
     inner = _job_row(row, asked=True) or row
-    shown = _shown_ids(inner)
+    shown = shown_ids(inner)
     if shown and not any(_names(each, job_id) for each in shown):
         return ()
     return tuple(dict.fromkeys((*clip_urls(inner), *clip_urls(row))))
@@ -340,7 +321,7 @@ def _is_error(row: Mapping[str, Any]) -> bool:
     return bool(row.get("error")) and _status(row) is None
 
 
-def _id(value: object) -> str | None:
+def id_of(value: object) -> str | None:
     """What can be stored, and asked for again: a path made of dots leads elsewhere. Numbers count from one."""
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         value = str(value)
@@ -356,13 +337,21 @@ def _text(value: object) -> str | None:
 
 
 def _epoch(value: object) -> float | None:
-    """Epoch seconds, whichever thousandths of them are shown."""
-    number = _number(value)
+    """Epoch seconds, whichever thousandths of them are shown; or a date with its zone, as ISO 8601 writes it."""
+    number = _seconds_of_date(value) if isinstance(value, str) and "-" in value[1:] else _number(value)
     if number is None or not math.isfinite(number):
         return None
     while number > EPOCH_SECONDS_MAX:
         number /= 1000
     return number
+
+
+def _seconds_of_date(text: str) -> float | None:
+    try:
+        date = datetime.fromisoformat(text)
+        return date.timestamp() if date.tzinfo is not None else None  # without a zone it may be hours off
+    except (ValueError, OverflowError):
+        return None
 
 
 def _number(value: object) -> float | None:
@@ -372,6 +361,6 @@ def _number(value: object) -> float | None:
         return None
 
 
-def _whole(value: object) -> int | None:
+def whole(value: object) -> int | None:
     number = _number(value)
     return round(number) if number is not None and abs(number) < 1e9 else None

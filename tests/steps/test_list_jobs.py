@@ -50,7 +50,7 @@ async def looked(replies: Sequence[Reply], back_to: float = 100, pages_max: int 
             id="two pages",
         ),
         pytest.param(
-            [page(("a", 300), ("b", 99), has_more=True), page(("c", 98), has_more=False)],
+            [page(("a", 300), ("b", 99), has_more=True), page(("b", 99), ("c", 98), has_more=False)],
             True,
             "",
             "abc",
@@ -62,7 +62,7 @@ async def looked(replies: Sequence[Reply], back_to: float = 100, pages_max: int 
         pytest.param([page(("a", 300), ("b", 99))], True, "", "ab", id="one page, whatever is asked for"),
         pytest.param([page(("a", 300)), page()], True, "", "a", id="no word on more, and an empty page after it"),
         pytest.param(
-            [page(("a", 300), ("b", 99), has_more=True), page(("v", 200), has_more=False)],
+            [page(("a", 300), ("b", 99), has_more=True), page(("b", 99), ("v", 200), has_more=False)],
             True,
             "",
             "abv",
@@ -83,14 +83,14 @@ async def looked(replies: Sequence[Reply], back_to: float = 100, pages_max: int 
         ),
         pytest.param([answer(206, {"data": [{"id": "a"}], "has_more": False})], False, "list_unreadable", "", id="206"),
         pytest.param(
-            [page(("b", 99), ("a", 300), has_more=True), page(("c", 400), has_more=False)],
+            [page(("b", 99), ("a", 300), has_more=True), page(("a", 300), ("c", 400), has_more=False)],
             True,
             "",
             "bac",
             id="oldest first: read to the end",
         ),
         pytest.param(
-            [page(("b", 50), ("a", 300), ("c", 40), has_more=True), page(("d", 200), has_more=False)],
+            [page(("b", 50), ("a", 300), ("c", 40), has_more=True), page(("c", 40), ("d", 200), has_more=False)],
             True,
             "",
             "bacd",
@@ -102,6 +102,20 @@ async def looked(replies: Sequence[Reply], back_to: float = 100, pages_max: int 
             "list_unreadable",
             "ab",
             id="a job without a time hides how far the page goes",
+        ),
+        pytest.param(
+            [page(("a", 300), ("b", 99), has_more=True), page(("d", 80), has_more=False)],
+            False,
+            "pages_leave_a_gap",
+            "abd",
+            id="a page that does not begin where the one before it ended",
+        ),
+        pytest.param(
+            [page(("a", 300), ("b", 99), has_more=True), page(("b", 99))],
+            False,
+            "empty_page_after_more",
+            "ab",
+            id="a page with nothing but the row that it was to begin with",
         ),
         pytest.param([page(("a", 200))], False, "no_paging", "a", id="no word on whether there is more"),
         pytest.param([answer(400, {"error": "no list here"})], False, "list_unreadable", "", id="no list"),
@@ -180,8 +194,16 @@ async def test_one_id_with_two_different_orders_is_an_odd_row(other: str) -> Non
         replies = [answer(200, {"data": data, "has_more": data is not pages[-1]}) for data in pages]
         seen, _ = await looked(replies)
         assert seen.odd_rows == 1
+    both = [answer(200, {"data": [row], "has_more": more}) for row, more in zip(rows, (True, False), strict=True)]
+    assert (await looked(both))[0].odd_rows == 0, "pages may overlap"
+
+
+@pytest.mark.asyncio
+async def test_one_id_twice_in_a_page_is_an_odd_row() -> None:
+    """Two replicas that count alike, behind one list: a second row may be another job."""
+    rows = [{"id": "2"}, {"id": "1"}, {"id": "1"}]
     seen, _ = await looked([answer(200, {"data": rows, "has_more": False})])
-    assert seen.odd_rows == 0
+    assert ([job.job_id for job in seen.jobs], seen.odd_rows) == (["2", "1"], 1)
 
 
 @pytest.mark.asyncio

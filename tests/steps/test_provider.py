@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from steps.download import ReadError
+from steps.download import FROM_A_CACHE, ReadError
+from steps.list_page import Page
 from steps.provider import TooLate, VideoProvider, open_provider
-from steps.video_jobs import Job, JobStatus, Page
+from steps.video_jobs import Job, JobStatus
 from steps.videos_protocol import Answer, Fault, Order
 from tests.steps.scripted import Reply, Script, Seen, Server, answer, in_turn, scripted
 
@@ -365,3 +366,25 @@ async def test_an_id_or_a_key_that_no_request_can_carry_is_a_read_error_without_
 async def test_a_gateways_own_tries_are_counted(name: str, told: str, attempts: int) -> None:
     async with partner(in_turn(answer(400, {"error": {"message": "no"}}, **{name: told}))) as (_, provider):
         assert (await provider.post(ORDER, go)).attempts == attempts
+
+
+@pytest.mark.asyncio
+async def test_a_failure_that_a_cache_shows_is_not_a_look_at_the_provider() -> None:
+    failed = {"id": "video_1", "object": "video", "status": "failed"}
+    replies = [answer(200, failed, age="17"), answer(422, failed, age="17"), answer(200, failed, age="0")]
+    replies.append(answer(200, failed | {"status": "queued"}, age="17"))
+    async with partner(in_turn(*replies)) as (server, provider):
+        shown = [await provider.job("video_1") for _ in replies]
+    assert shown[:2] == [ReadError(200, FROM_A_CACHE), ReadError(422, FROM_A_CACHE)]
+    assert [each.status for each in shown[2:] if isinstance(each, Job)] == [JobStatus.FAILED, JobStatus.QUEUED]
+    assert {seen.headers["cache-control"] for seen in server.seen} == {"no-cache"}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_list_that_refuses_our_page_size_is_asked_for_its_own(status: int) -> None:
+    refused = answer(status, {"error": {"message": "limit must be at most 50"}})
+    async with partner(in_turn(refused, answer(200, {"data": [MADE], "has_more": False}))) as (server, provider):
+        page = await provider.page()
+    assert isinstance(page, Page) and [job.job_id for job in page.jobs] == ["video_1"]
+    assert [("limit=" in seen.path) for seen in server.seen] == [True, False]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from steps.generate_video import failure_of
-from steps.video_jobs import ids_shown, read_job
+from steps.video_jobs import JobStatus, clip_urls_in, ids_shown, read_job
 
 ECHO = {"id": "v", "status": "failed", "error": {"message": "upstream request failed"}}
 
@@ -98,3 +98,68 @@ def test_all_ids_of_an_answer_are_told() -> None:
     assert ids_shown(json.dumps({"id": "req-77", "code": 0, "data": INNER})) == {"req-77", "job_1"}
     assert ids_shown(json.dumps({"id": "job_1", "task_id": "job_1"})) == {"job_1"}
     assert ids_shown("<html>") == frozenset()
+
+
+ROWS = [
+    {"id": "other", "status": "completed", "url": "https://example.org/other.mp4"},
+    {"id": "v", "status": "in_progress", "url": "https://example.org/v.mp4"},
+]
+
+
+@pytest.mark.parametrize("around", [{"object": "list"}, {"code": 0, "status": "success"}], ids=str)
+def test_of_a_list_that_came_instead_of_a_job_only_its_own_row_counts(around: dict[str, Any]) -> None:
+    """A gateway that loses the end of a path answers the list."""
+    body = json.dumps(around | {"data": ROWS})
+    job = read_job(body, "v")
+    assert job is not None and (job.status, job.named) == (JobStatus.IN_PROGRESS, True)
+    assert read_job(body, "w") is None
+    assert clip_urls_in(body, "v") == ("https://example.org/v.mp4",)
+    assert clip_urls_in(body, "w") == ()
+
+
+def test_an_answers_own_status_is_not_its_jobs() -> None:
+    def jsend(**job: object) -> str:
+        return json.dumps({"status": "success", "data": job})
+
+    made = read_job(jsend(id="v", status="queued"))
+    assert made is not None and (made.job_id, made.status) == ("v", JobStatus.QUEUED)
+    shown = read_job(jsend(id="v", status="in_progress"), "v")
+    assert shown is not None and shown.status is JobStatus.IN_PROGRESS
+    assert read_job(jsend(id="other", status="completed", url="https://example.org/o.mp4"), "v") is None
+
+
+@pytest.mark.parametrize(
+    ("shown", "is_gone"),
+    [
+        ({"status": "expired"}, True),
+        ({"status": "expired", "progress": 100, "error": {"code": "video_expired"}}, True),
+        ({"status": "expired", "completed_at": 1_790_000_000, "error": {"code": "video_expired"}}, True),
+        ({"status": "expired", "progress": 40, "completed_at": 1_790_000_000}, False),
+        ({"status": "expired", "error": {"message": "the render took too long"}}, False),
+        ({"status": "failed", "progress": 100, "error": "the asset has expired and was deleted"}, True),
+        ({"status": "failed", "completed_at": 1_790_000_000, "error": "past its retention"}, True),
+        ({"status": "failed", "progress": 100, "error": "out of memory"}, False),
+        ({"status": "failed", "progress": 40, "error": "your session expired"}, False),
+        ({"status": "completed", "progress": 100}, False),
+    ],
+    ids=str,
+)
+def test_a_clip_that_was_made_and_deleted_since_is_owed(shown: dict[str, Any], is_gone: bool) -> None:
+    job = read_job(json.dumps({"id": "v"} | shown))
+    assert job is not None and job.is_gone is is_gone
+
+
+@pytest.mark.parametrize(
+    ("shown", "seconds"),
+    [
+        ("2026-11-01T00:00:00Z", 1_793_491_200.0),
+        ("2026-11-01T08:00:00+08:00", 1_793_491_200.0),
+        ("2026-11-01T00:00:00", None),
+        ("1793491200", 1_793_491_200.0),
+        ("-5", -5.0),
+        ("yester-day", None),
+    ],
+)
+def test_a_date_counts_with_its_zone_only(shown: str, seconds: float | None) -> None:
+    job = read_job(json.dumps({"id": "v", "created_at": shown}))
+    assert job is not None and job.created_at == seconds

@@ -1,0 +1,62 @@
+"""What a page of a list says of rows that it does not show, in its body and in the headers around it."""
+
+import json
+
+import pytest
+
+from steps.list_page import Page, read_page
+
+ROWS = {"data": [{"id": "a"}, {"id": "b"}], "has_more": False}
+
+
+def page(headers: dict[str, str] | None = None, **more: object) -> Page:
+    found = read_page(json.dumps(ROWS | more), headers)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("headers", "flaw"),
+    [
+        ({"link": '<https://api.example.org/v1/videos?page=2>; rel="next"'}, "list_goes_on"),
+        ({"link": "<?page=2>; rel=next, <?page=9>; rel=last"}, "list_goes_on"),
+        ({"link": "</docs>; rel=nextcloud, </v1/videos>; rel=prev"}, ""),
+        ({"warning": '199 gateway "shard 2 timed out"'}, "list_says_more: its headers"),
+        ({"warning": '299 - "Deprecated API"'}, ""),
+        ({"x-partial-results": "true"}, "list_says_more: its headers"),
+        ({"x-partial-results": "false", "accept-ranges": "bytes"}, ""),
+        ({"age": "17"}, "list_from_a_cache"),
+        ({"age": "0"}, ""),
+    ],
+)
+def test_headers_that_tell_of_missing_rows_make_a_page_doubtful(headers: dict[str, str], flaw: str) -> None:
+    assert page(headers).flaw == flaw
+
+
+def test_a_link_to_the_next_page_beside_a_promise_of_more_is_no_flaw() -> None:
+    assert page({"link": "<?page=2>; rel=next"}, has_more=True).flaw == ""
+
+
+@pytest.mark.parametrize(
+    "headers", [{"x-total-count": "3"}, {"x-total": "3"}, {"content-range": "items 0-1/3"}, {"content-range": "1-2/3"}]
+)
+def test_a_count_in_the_headers_is_the_lists(headers: dict[str, str]) -> None:
+    assert page(headers).total == 3
+    assert page(dict.fromkeys(headers, "many")).total == 0
+
+
+@pytest.mark.parametrize("name", ["pagination", "paging", "meta"])
+def test_counts_and_links_may_stand_in_an_object_of_their_own(name: str) -> None:
+    bare = {"data": ROWS["data"]}
+    found = read_page(json.dumps(bare | {name: {"total": 3, "has_more": True}}))
+    assert found is not None and (found.total, found.has_more, found.flaw) == (3, True, "")
+    found = read_page(json.dumps(bare | {name: {"next_cursor": "x"}}))
+    assert found is not None and found.flaw == "list_goes_on"
+    found = read_page(json.dumps(bare | {name: {"shards_failed": 1}}))
+    assert found is not None and found.flaw == "list_says_more: shards_failed"
+
+
+def test_two_members_of_one_name_make_a_page_unreadable_unless_they_are_equal() -> None:
+    """A gateway that joins the pages of two shards; a parser keeps the last."""
+    assert read_page('{"data": [{"id": "a"}], "has_more": false, "data": [{"id": "b"}]}') is None
+    assert read_page('{"object": "list", "data": [{"id": "a"}], "object": "list"}') is not None
