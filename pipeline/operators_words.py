@@ -26,6 +26,7 @@ DOUBTS: Mapping[str, str] = {
     "refusal_unreadable": "the refusal may come from a proxy and not from the provider, so the video may exist",
     "echoes_our_key": "the provider returned our own request key instead of a job id",
     "key_used_before": "the provider already has this request, so an earlier copy of it must have arrived",
+    "refusal_after_the_job": "the refusal is about a job or an answer, so the video may exist",
     "refusal_of_a_lost_answer": "the refusal reports a timeout or lost connection upstream, so the video may exist",
     "gateway_retried": "the gateway tried more than once, so its refusal may not be the only answer",
 }
@@ -78,9 +79,12 @@ INCOMPLETE: Mapping[str, str] = {
     "list_out_of_order": "it is not in the order in which our jobs were sent",
     "last_id_is_not_the_last_row": "its pages do not follow on from each other",
     "list_goes_on": "it names a next page and does not say that there is more",
+    "list_from_a_cache": "a cache between here and the provider gave an older copy of it",
+    "pages_leave_a_gap": "a page does not begin where the one before it ended",
     "fewer_rows_than_it_says": "it lists fewer jobs than it says it has",
     "empty_page_after_more": "it promised a page that was empty",
     "times_not_true": "it shows our jobs at times that cannot be",
+    "order_not_shown": "it shows no times, and too few jobs of ours to tell which end is the new one",
 }
 
 
@@ -150,6 +154,8 @@ def kept_answer_words(detail: Mapping[str, Any]) -> str:
     """What came instead of a clear answer: `HTTP 502: <html>...`, on one line."""
     status, body = detail.get("status"), " ".join(str(detail.get("body") or "").split())
     words = f"HTTP {status}" if status else "no status"
+    if location := detail.get("location"):
+        words += f", made at {location}"
     shown = body if len(body) <= KEPT_ANSWER_CHARACTERS_MAX else f"{body[:KEPT_ANSWER_CHARACTERS_MAX]}…"
     return f"{words}: {shown}" if shown else f"{words}, without a body"
 

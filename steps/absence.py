@@ -5,7 +5,7 @@ A page that calls a job failed may be about a try that is being repeated; the cl
 
 import re
 
-from steps.refusal_words import plain
+from steps.refusal_words import LOST_ANSWER, UPSTREAM, plain
 
 GONE = frozenset({404, 410})  # these mean it without a word; 400, 409 and 422 only in words
 WORK = r"(?:rendering|processing|generating|running)"
@@ -16,6 +16,23 @@ UNDER_WAY = re.compile(
 NOT_YET = re.compile(r"\bnot (?:\w+ )?(?:ready|finished|complete|completed|done|available)\b|\byet\b|\bunfinished\b")
 FAILED = re.compile(r"\bfail|\bexpired?\b|\bcancell?ed\b|\bdeleted\b")
 NONE = re.compile(r"\bnot found\b|\bno (?:\w+ )?(?:content|video|file|job|task)\b|\bnot exist\b|\bgone\b|\bno longer\b")
+
+# "Please try again" is no promise.
+REPEATED = re.compile(
+    r"\bre ?queued?\b|\bretrying\b|\b(?:will|being|to) (?:be )?(?:retried|retry|repeated|restarted|rescheduled)\b"
+)
+NOT_FOUND = re.compile(r"\b(?:not|t) (?:found|exist)\b")
+
+
+def will_be_repeated(failure: str) -> bool:
+    """Whether a job's own words on its failure say that it will be tried again."""
+    return bool(REPEATED.search(plain(failure)))
+
+
+def is_about_reading(failure: str) -> bool:
+    """Whether they are about looking the job up: a gateway may put its own error into a job's form."""
+    said = plain(failure)
+    return bool(NOT_FOUND.search(said) or LOST_ANSWER.search(said) or UPSTREAM.search(said))
 
 
 def is_absent(status: int, words: str, failure: str) -> bool:

@@ -30,6 +30,17 @@ LOST_ANSWER = re.compile(
     r"|\bclosed (?:the )?connection\b|\bremote protocol error\b|\bincomplete ?read\b"
     r"|\b(?:service|server|gateway|backend) (?:is )?(?:temporarily |currently )?unavailable\b"
 )
+# A create that looks for a job, or that judges an answer, came after the request that made the job.
+JOB_SOUGHT = re.compile(
+    r"\b(?:video|task|job|generation)\b(?: \S+){0,6}? (?:not|t)(?: be)? (?:found|exists?)\b"
+    r"|\bno such (?:video|task|job|generation)\b"
+)
+NAMES_MODEL = re.compile(r"\bmodel\b")  # "the model video-1 does not exist" is said of the request
+ANSWER_JUDGED = re.compile(
+    r"\bresponse (?:validation|body|object|from|was|is|could|did|does|failed|missing)\b"
+    r"|\b(?:parse|parsing|validat\w+|decod\w+|read|reading|process|processing|invalid|unexpected|malformed|empty|bad"
+    r"|provider|backend)(?: \S+){0,3} response\b(?! format)|\bvalidation errors? for (?:\S+ )?(?:video|task|job)\b"
+)
 # A gateway that speaks of its upstream may have asked it; one that passes on a refusal of the prompt has its no.
 UPSTREAM = re.compile(r"\bupstream")
 # A refusal of the prompt has one of these words (letters only, lower case).
@@ -38,12 +49,22 @@ REFUSES_CONTENT = ("moderation", "contentpolicy", "contentviolation", "safety", 
 
 def why_unclear(body: str, prompt: str, *, too_many: bool) -> str | None:
     """`too_many`: the provider says that there were too many requests, and here that comes before any work."""
-    said = " ".join(without_prompt(plain(words), plain(prompt)) for words in _said(json_object(body)))
+    answer = json_object(body)
+    said = " ".join(without_prompt(plain(words), plain(prompt)) for words in _said(answer))
     if KEY_USED.search(said) or (KEY_NAMED.search(said) and not KEY_MALFORMED.search(said)):
         return "key_used_before"
     if LOST_ANSWER.search(said) or (UPSTREAM.search(said) and not too_many and not refuses_content(said)):
         return "refusal_of_a_lost_answer"
-    return None
+    return "refusal_after_the_job" if _came_after_the_job(answer, said) else None
+
+
+def _came_after_the_job(answer: dict[str, Any], said: str) -> bool:
+    """FastAPI, which many gateways are made with, names the part of the exchange that it finds wrong in `loc`."""
+    details = answer.get("detail")
+    places = [each.get("loc") for each in details if isinstance(each, dict)] if isinstance(details, list) else []
+    of_answer = any(isinstance(place, list) and place[:1] == ["response"] for place in places)
+    sought = JOB_SOUGHT.search(said) and not NAMES_MODEL.search(said)
+    return of_answer or bool(sought or ANSWER_JUDGED.search(said))
 
 
 def refuses_content(text: str) -> bool:

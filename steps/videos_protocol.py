@@ -14,7 +14,7 @@ from typing import Any
 
 from steps.provider_words import error_words, is_error_form, storable
 from steps.refusal_words import refuses_content, why_unclear
-from steps.video_jobs import Job, JobStatus, read_job, read_job_in_refusal
+from steps.video_jobs import Job, JobStatus, names_job_within, read_job, read_job_in_refusal
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,15 @@ class Fault(StrEnum):
 class Answer:
     """The raw answer to a create request: a status with a body, or the fault that stands for both.
 
-    `attempts`: further requests that a gateway says it sent for ours (retries and fallbacks).
+    `attempts`: further requests that a gateway says it sent for ours (retries and fallbacks). `location`: the path of
+    what was made, where a header names it; a person may find the job by it.
     """
 
     status: int | None
     body: str
     fault: Fault | None = None
     attempts: int = 0
+    location: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -70,9 +72,12 @@ class Answer:
     def from_json(cls, kept: Mapping[str, Any]) -> "Answer":
         """Raises what a damaged file can be wrong by: KeyError, TypeError, ValueError."""
         status, body, fault, attempts = kept["status"], kept["body"], kept.get("fault"), kept.get("attempts", 0)
-        if not isinstance(status, int | None) or not isinstance(body, str) or not isinstance(attempts, int):
+        location = kept.get("location", "")
+        if not isinstance(status, int | None) or not isinstance(attempts, int):
             raise TypeError("not an answer")
-        return cls(status, body, Fault(fault) if fault else None, attempts)
+        if not isinstance(body, str) or not isinstance(location, str):
+            raise TypeError("not an answer")
+        return cls(status, body, Fault(fault) if fault else None, attempts, location)
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,8 @@ def _read_refusal(answer: Answer, status: int, refuses_429: bool, prompt: str) -
         return Unclear("rate_limited" if status == 429 else f"http_{status}", detail)
     if not is_error_form(answer.body):  # a proxy's page may hide the answer of a provider that made the job (rule 2)
         return Unclear("refusal_unreadable", detail)
+    if names_job_within(answer.body):
+        return Unclear("refusal_names_a_job", detail)
     if why := why_unclear(answer.body, prompt, too_many=status == 429):
         return Unclear(why, detail)
     refuses_prompt = status in CONTENT_REFUSALS and refuses_content(answer.body)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from steps.absence import is_absent
+from steps.absence import is_about_reading, is_absent, will_be_repeated
 
 FAILURE = "CUDA out of memory"
 
@@ -36,3 +36,33 @@ FAILURE = "CUDA out of memory"
 )
 def test_only_words_or_statuses_that_mean_it_say_that_a_clip_is_absent(status: int, words: str, absent: bool) -> None:
     assert is_absent(status, words, FAILURE) is absent
+
+
+@pytest.mark.parametrize(
+    ("words", "again"),
+    [
+        ("Worker died (attempt 1 of 3); the job was requeued and will be retried", True),
+        ("re-queued after a crash", True),
+        ("retrying on another node", True),
+        ("will retry in 30 s", True),
+        ("Something went wrong, please try again", False),
+        ("failed after 3 retries", False),
+    ],
+)
+def test_a_failure_that_promises_another_try_is_no_end(words: str, again: bool) -> None:
+    assert will_be_repeated(words) is again
+
+
+@pytest.mark.parametrize(
+    ("words", "of_reading"),
+    [
+        ("Video not found", True),
+        ("job does not exist", True),
+        ("upstream connect error", True),
+        ("Read timed out. (read timeout=30)", True),
+        ("CUDA out of memory", False),
+        ("the prompt was refused", False),
+    ],
+)
+def test_a_failure_to_look_a_job_up_is_told_from_the_jobs_own(words: str, of_reading: bool) -> None:
+    assert is_about_reading(words) is of_reading

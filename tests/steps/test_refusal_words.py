@@ -115,3 +115,48 @@ def test_too_many_requests_further_on_were_refused_but_a_lost_answer_was_not() -
     limited = {"error": {"message": "the model is rate-limited upstream"}}
     assert reason(limited, 429, refuses_429=True) == "no:rate_limited"
     assert reason({"error": {"message": "timed out"}}, 429, refuses_429=True) == "refusal_of_a_lost_answer"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, {"error": {"code": "video_not_found", "message": "Video 'video_4711' not found."}}),
+        (400, {"code": "task_not_exist", "message": "task_not_exist"}),
+        (400, {"error": {"message": "No such job: 17"}}),
+        (400, {"error": "The generation abc doesn't exist"}),
+        (422, {"detail": [{"loc": ["response", "created_at"], "msg": "Field required", "type": "missing"}]}),
+        (400, {"error": {"message": "Failed to parse provider response: 1 validation error for VideoObject"}}),
+        (400, {"error": {"type": "ResponseValidationError", "message": "see our log"}}),
+    ],
+    ids=str,
+)
+def test_a_refusal_about_a_job_or_an_answer_came_after_the_request(status: int, body: dict[str, Any]) -> None:
+    assert reason(body, status) == "refusal_after_the_job"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "wanted"),
+    [
+        (404, {"error": {"message": "The model `video-1` does not exist"}}, "not_found"),
+        (404, {"detail": "Not Found"}, "not_found"),
+        (400, {"error": {"message": "Invalid value for response_format"}}, "bad_request"),
+        (422, {"detail": [{"loc": ["body", "size"], "msg": "not a size"}]}, "bad_request"),
+    ],
+    ids=str,
+)
+def test_a_refusal_about_the_request_is_a_clear_no(status: int, body: dict[str, Any], wanted: str) -> None:
+    assert reason(body, status) == f"no:{wanted}"
+
+
+@pytest.mark.parametrize(
+    ("within", "wanted"),
+    [
+        ({"metadata": {"job_id": "j_1"}}, "refusal_names_a_job"),
+        ({"metadata": {"videos": [{"id": "v_1", "status": "queued"}]}}, "refusal_names_a_job"),
+        ({"account": {"id": "acc_1", "status": "suspended"}}, "no:no_credit"),
+        ({"models": [{"id": "sim-1", "object": "model"}]}, "no:no_credit"),
+    ],
+    ids=str,
+)
+def test_a_job_that_a_refusal_names_at_any_depth_may_be_ours(within: dict[str, Any], wanted: str) -> None:
+    assert reason({"error": {"message": "Limit reached", **within}}, 402) == wanted
