@@ -60,6 +60,11 @@ class ClipRecords:
         ref = await self._rpc("same_clip_as", {"run_id": str(run_id), "sha256": sha256})
         return ref if isinstance(ref, str) else None
 
+    async def note_shown_otherwise(self, run_id: UUID, job_id: str, parts: Sequence[str]) -> None:
+        """What the answer to the order showed of its job otherwise than ordered."""
+        args: dict[str, Json] = {"run_id": str(run_id), "job_id": job_id, "parts": list(parts)}
+        await self._rpc("note_shown_otherwise", args)
+
     async def prompt_of_another(self, run_id: UUID, prompt: str) -> str | None:
         """The ref of a run here that ordered these very words, blanks and composition aside."""
         ref = await self._rpc("prompt_of_another", {"run_id": str(run_id), "words": normal_words(prompt)})

@@ -17,6 +17,7 @@ from datetime import timedelta
 from pydantic import ValidationError
 
 from pipeline.answers import KeptAnswer
+from pipeline.clip_records import ClipRecords
 from pipeline.ledger import Cost, NotWon
 from pipeline.records import JobSource, Run, State
 from pipeline.road import Json, LedgerRefused
@@ -25,6 +26,7 @@ from steps import generate_video
 from steps.provider import TooLate
 from steps.provider_words import storable
 from steps.save_video import free_bytes, probe_folder
+from steps.shown import Shown, far_from
 from steps.video_jobs import KEPT_CHARACTERS_MAX, Job, JobStatus, ids_shown, same_job
 from steps.videos_protocol import Answer, ClearNo, Made, Order, Unclear, read_answer
 
@@ -99,7 +101,7 @@ async def book(kept: KeptAnswer, run: Run, world: World, ms: int | None = None) 
     )
     match meaning:
         case Made(job=job):
-            await _record_job(kept, job, world, ms)
+            await _record_job(kept, run, job, world, ms)
         case ClearNo(reason=reason, detail=detail):
             await _fail_clearly(kept, reason, detail, world, ms)
         case Unclear(reason=reason):
@@ -108,7 +110,7 @@ async def book(kept: KeptAnswer, run: Run, world: World, ms: int | None = None) 
     world.answers.drop(kept.run_id)
 
 
-async def _record_job(kept: KeptAnswer, job: Job, world: World, ms: int | None) -> None:
+async def _record_job(kept: KeptAnswer, run: Run, job: Job, world: World, ms: int | None) -> None:
     if await _found_otherwise(kept, job, world):
         await _keep_on_timeline(kept, world)
         return
@@ -120,6 +122,8 @@ async def _record_job(kept: KeptAnswer, job: Job, world: World, ms: int | None) 
     if kept.answer.attempts:
         detail = {"attempts": kept.answer.attempts}
         await world.ledger.record_event(kept.run_id, "generate_video", "gateway_retried", Cost(detail=detail))
+    if recorded.recorded and (parts := far_from(job, run.order()) - {Shown.PROMPT}):
+        await ClipRecords(world.ledger.rpc).note_shown_otherwise(kept.run_id, job.job_id, sorted(parts))
     if recorded.recorded and (words := generate_video.failure_of(job)):  # the first of the two looks
         await world.ledger.note_failing(kept.run_id, job.job_id, words, job.word, seen=False)
 
@@ -138,7 +142,8 @@ async def _keep_on_timeline(kept: KeptAnswer, world: World) -> None:
 
 def kept_words(answer: Answer) -> dict[str, Json]:
     """What a person may have to read later; the provider's key is not in it (`steps.provider` removes it)."""
-    return {"status": answer.status, "body": storable(answer.body, KEPT_CHARACTERS_MAX)}
+    kept: dict[str, Json] = {"status": answer.status, "body": storable(answer.body, KEPT_CHARACTERS_MAX)}
+    return kept | ({"location": answer.location} if answer.location else {})
 
 
 async def _fail_clearly(kept: KeptAnswer, reason: str, detail: str, world: World, ms: int | None) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import errno
 import os
 from datetime import timedelta
+from functools import partial
 
 from pipeline import clips, evidence, fence
 from pipeline.clip_records import ClipRecords
@@ -16,18 +17,17 @@ from pipeline.evidence import Ending
 from pipeline.ledger import Cost
 from pipeline.reconcile import next_look
 from pipeline.records import JobSource, Run, State
+from pipeline.whose_clip import another_order, gone_for_good, not_ours, why_not_taken
 from pipeline.world import World
 from steps import generate_video
-from steps.absence import is_absent
-from steps.clip_file import as_ordered, in_words, is_much_smaller, is_shorter
+from steps.absence import is_about_reading, is_absent, will_be_repeated
+from steps.clip_file import as_ordered, in_words
 from steps.download import ReadError
 from steps.generate_video import Clip, Missing, Rendered, SaysFailed, StillRendering
 from steps.save_video import save, stored
-from steps.shown import Shown, far_from, same_words, swapped_words
 from steps.video_jobs import Job, JobStatus
 
 FETCH_RETRY = timedelta(seconds=5)
-PLACEHOLDER_TIME = timedelta(days=30)  # a job made so long before its order shows no true time
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no space, no quota, or no file that large
 
 
@@ -67,7 +67,7 @@ async def _wait(run: Run, world: World) -> Rendered | SaysFailed | StillRenderin
         sleep=world.sleep,
         jitter=world.jitter,
         failing_words=run.failing_words if _failed_long_ago(run, world) else None,
-        why_another=lambda job: _another_order(run, job, world),
+        why_another=lambda job: another_order(run, job, world),
     )
 
 
@@ -102,10 +102,10 @@ async def expected_seconds(run: Run, world: World) -> float:
 
 async def _fetch_rendered(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run:
     # The list had shown our words with it.
-    if run.job_source is JobSource.LIST and (why := await _not_ours(run, job, world)):
+    if run.job_source is JobSource.LIST and (why := await not_ours(run, job, world)):
         run = await world.ledger.note_failing(run.run_id, job.job_id, why, seen=True)
         return await _end(run, job, why, world)
-    gone = _gone_for_good(run, world)
+    gone = gone_for_good(run, world.waits.parked)
     if run.failing_since is not None and job.named and not gone:
         run = await world.ledger.note_failing(run.run_id, job.job_id, None, seen=True)  # it says otherwise now
     got = await _fetch(run, job, caption, world)
@@ -122,6 +122,8 @@ async def _check_failure(run: Run, job: Job, words: str, caption: asyncio.Task[R
 
     A job that was not found has been seen by an earlier look, or it would not be asked about here.
     """
+    if will_be_repeated(words):
+        return await _later(run, ReadError(200, words), world)
     run = await world.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)
     got = await _fetch(run, job, caption, world)
     if isinstance(got, Run):
@@ -135,14 +137,15 @@ async def _check_failure(run: Run, job: Job, words: str, caption: asyncio.Task[R
 
 async def _end(run: Run, job: Job, words: str, world: World) -> Run:
     """By the second look. `expired` was made and is owed; anything else is billed only where failures are."""
-    apart = world.waits.look if job.exists else world.waits.render_deadline  # a job that was not found agrees late
+    certain = job.exists and not is_about_reading(words)
+    apart = world.waits.look if certain else world.waits.render_deadline  # a job that was not found agrees late
     match evidence.ending_of(run, apart):
         case Ending.WAIT:
             return await world.ledger.wait_until(run.run_id, run.read_at + world.waits.look)
         case Ending.BACK_TO_DOUBT:
             return await world.ledger.back_to_doubt(run.run_id, job.job_id, words, world.waits.look)
         case Ending.FAIL:
-            made = job.status in {JobStatus.EXPIRED, JobStatus.COMPLETED} and not job.gave_up
+            made = job.is_gone or job.status is JobStatus.COMPLETED
             failed = await world.ledger.fail(
                 run.run_id,
                 State.RENDERING,
@@ -184,17 +187,18 @@ def _why_no_end(run: Run, last: StillRendering) -> str:
 
 async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run | Missing | ReadError:
     """The saved run, or why there is no clip; a whole clip of its job settles everything, unless it is a preview."""
-    if why := await _not_ours(run, job, world):
+    if why := await not_ours(run, job, world):
         return ReadError(None, why)
-    if why := _another_order(run, job, world):
+    if why := another_order(run, job, world):
         return ReadError(None, why)
     draft, fetched = clips.new_draft(run.run_id, world), clips.fetched_path(run, world)
     started = world.boot_seconds()
     try:
         draft.parent.mkdir(parents=True, exist_ok=True)
-        got = await generate_video.fetch(job, world.shop.provider, draft)
-        if isinstance(got, Clip) and _is_preview(run, job, got, world):
-            return await _refuse_preview(run, got, world)
+        ordered = partial(as_ordered, seconds=run.seconds, size=run.size)
+        got = await generate_video.fetch(job, world.shop.provider, draft, ordered)
+        if isinstance(got, Clip) and (why := why_not_taken(run, job, got.facts, world.waits.parked)):
+            return await _refuse_clip(run, got, why, world)
         if isinstance(got, Clip):
             return await _settle(run, await asyncio.to_thread(save, draft, fetched), caption, world, started)
         return got
@@ -206,73 +210,11 @@ async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -
         draft.unlink(missing_ok=True)
 
 
-async def _not_ours(run: Run, job: Job, world: World) -> str | None:
-    """Why the job's own prompt shows that it is not this run's; None if the prompt fits.
-
-    Responses get swapped and ids mixed up: a job with a clearly different prompt is fetched only if a person insists.
-    """
-    echoes = world.shop.rules_for(run.model).listing.echoes_prompts
-    if run.job_source is JobSource.PERSON or not (echoes and job.named and job.prompt):
-        return None
-    ordered = run.order().prompt
-    if same_words(job.prompt, ordered):
-        return None
-    records = ClipRecords(world.ledger.rpc)
-    if not swapped_words(job.prompt, ordered) and await records.prompt_of_another(run.run_id, job.prompt) is None:
-        return None
-    return _shown_otherwise(run, job, Shown.PROMPT)
-
-
-def _another_order(run: Run, job: Job, world: World) -> str | None:
-    """Why the job under our id is another order's; None if it may be ours. Ids that are counters, one per replica,
-    name several: a look at such a job ends nothing, and its clip is not fetched.
-
-    Any server may show one field otherwise, but not two; nor one, of a job that was made before our order was sent.
-    """
-    order, skew = run.order(), world.waits.clock_skew
-    if run.job_source is JobSource.PERSON or not job.named or (job.prompt and same_words(job.prompt, order.prompt)):
-        return None
-    parts = far_from(job, order)
-    if not world.shop.rules_for(run.model).listing.echoes_prompts:
-        parts -= {Shown.PROMPT}
-    if not parts or (len(parts) == 1 and not _made_before(run, job, skew)):
-        return None
-    return _shown_otherwise(run, job, *sorted(parts))
-
-
-def _shown_otherwise(run: Run, job: Job, *parts: Shown) -> str:
-    despite = f"to fetch it anyway: `onetake settle {run.ref} --job {job.job_id} --despite`"
-    return f"the provider shows job {job.job_id} with another {' and '.join(parts)} than ordered; {despite}"
-
-
-def _made_before(run: Run, job: Job, skew: timedelta) -> bool:
-    """By the time that the job shows, unless that is a mere placeholder."""
-    if run.submitting_at is None or job.created_at is None:
-        return False
-    sent = run.submitting_at - skew
-    return (sent - PLACEHOLDER_TIME).timestamp() < job.created_at < sent.timestamp()
-
-
-def _is_preview(run: Run, job: Job, clip: Clip, world: World) -> bool:
-    """Some servers serve a shorter or smaller clip while the job renders.
-
-    A shorter one is the clip once the job has ended by its own last word, or after a day without that word.
-    """
-    if job.status in {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.EXPIRED} or _gone_for_good(run, world):
-        return False
-    return is_shorter(clip.facts, run.seconds) or (job.running and is_much_smaller(clip.facts, run.size))
-
-
-async def _refuse_preview(run: Run, clip: Clip, world: World) -> ReadError:
+async def _refuse_clip(run: Run, clip: Clip, why: str, world: World) -> ReadError:
     ordered = f"{run.seconds} s at {run.size}"
-    words = f"got a clip of {in_words(clip.facts)}, but the job does not report the ordered {ordered} as done"
+    words = f"got a clip of {in_words(clip.facts)} for the ordered {ordered}, {why}"
     await ClipRecords(world.ledger.rpc).note_not_fetched(run.run_id, 200, words)
     return ReadError(200, words)
-
-
-def _gone_for_good(run: Run, world: World) -> bool:
-    """A missing clip of a completed job proves nothing, storage may lag; after a day of looks it will not come."""
-    return run.parked and run.age(run.parked_at) > world.waits.parked
 
 
 async def _later(run: Run, got: Missing | ReadError, world: World) -> Run:

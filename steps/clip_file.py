@@ -35,12 +35,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Facts:
-    """What the file says of itself; None where it does not say. Width and height as shown, after rotation."""
+    """What the file says of itself; None where it does not say. Width and height as shown, after rotation.
+
+    `ends`: a cut at any place would show. A file in fragments or clusters may have been cut between two of them.
+    """
 
     kind: Kind
     width: int | None = None
     height: int | None = None
     seconds: float | None = None
+    ends: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,11 @@ def read_clip(path: Path, *, transfer_complete: bool) -> Facts | NotAClip:
         try:
             if head.startswith(webm_file.MAGIC):
                 found = webm_file.read(file, size, transfer_complete=transfer_complete)
-                return Facts(Kind.WEBM, found.width, found.height, found.seconds)
+                return Facts(Kind.WEBM, found.width, found.height, found.seconds, found.ends)
             if head[4:8] in iso_file.FIRST:
                 brand, found = iso_file.read(file, size, transfer_complete=transfer_complete)
                 kind = Kind.MOV if brand in {None, iso_file.QUICKTIME} else Kind.MP4
-                return Facts(kind, found.width, found.height, found.seconds)
+                return Facts(kind, found.width, found.height, found.seconds, found.ends)
         except Broken as broken:
             return NotAClip(str(broken))
     return NotAClip(f"not a video; it begins: {words_in(head)}" if words_in(head) else f"not a video ({size} bytes)")
@@ -101,8 +105,15 @@ def in_words(facts: Facts) -> str:
 
 def as_ordered(facts: Facts, seconds: int, size: str) -> bool:
     """Whether the clip has the ordered length and shape. What is not known does not differ."""
-    if is_shorter(facts, seconds) or (facts.seconds is not None and facts.seconds - seconds > SECONDS_APART_MAX):
-        return False
+    return not (is_shorter(facts, seconds) or is_longer(facts, seconds)) and has_shape(facts, size)
+
+
+def is_longer(facts: Facts, seconds: int) -> bool:
+    return facts.seconds is not None and facts.seconds - seconds > SECONDS_APART_MAX
+
+
+def has_shape(facts: Facts, size: str) -> bool:
+    """Whether the clip has the ordered ratio of width to height, as far as both are known."""
     width, _, height = size.partition("x")
     if facts.width is None or facts.height is None or not (width.isdecimal() and height.isdecimal()):
         return True

@@ -164,12 +164,17 @@ async def _sleep_attended(
     await sleep(seconds)
 
 
-async def fetch(job: Job, provider: VideoProvider, into: Path) -> Clip | Missing | ReadError:
-    """Brings the clip of a job to a temporary file, whatever the job says of itself: the clip is the proof."""
+async def fetch(
+    job: Job, provider: VideoProvider, into: Path, fits: Callable[[Facts], bool] = lambda _: True
+) -> Clip | Missing | ReadError:
+    """Brings the clip of a job to a temporary file, whatever the job says of itself: the clip is the proof.
+
+    `fits`: which of several files at several addresses is wanted; a preview may stand beside the clip.
+    """
     got = await provider.content(job.job_id, into)
     if _may_be_elsewhere(got):
         named = clip_urls_in(await asyncio.to_thread(_text_in, into), job.job_id)
-        got = await _fetch_elsewhere((*named, *job.urls), got, provider, into)
+        got = await _fetch_elsewhere((*named, *job.urls), got, provider, into, fits)
     match got:
         case Gone(status=status, detail=detail):
             return Missing(status, detail)
@@ -194,14 +199,23 @@ def _text_in(path: Path) -> str:
 
 
 async def _fetch_elsewhere(
-    urls: Sequence[str], got: Content | Gone | ReadError, provider: VideoProvider, into: Path
+    urls: Sequence[str],
+    got: Content | Gone | ReadError,
+    provider: VideoProvider,
+    into: Path,
+    fits: Callable[[Facts], bool],
 ) -> Content | Gone | ReadError:
-    """The clip at the first of these addresses that has it; else the first word that it may come later, or `got`."""
+    """The first clip at these addresses that fits, or any; else the first word that it may come later, or `got`."""
     later: ReadError | None = None
+    unfit: list[str] = []
     for url in list(dict.fromkeys(urls))[:URLS_MAX]:
         found = await provider.content_at(url, into)
-        if isinstance(found, Content):
+        if isinstance(found, Content) and fits(found.facts):
             return found
+        if isinstance(found, Content):
+            unfit.append(url)
         if isinstance(found, ReadError) and not is_picture(url):
             later = later or found
+    if later is None and unfit:
+        return await provider.content_at(unfit[0], into)
     return later or got

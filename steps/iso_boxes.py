@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO
 
-from steps.media import Broken, Cut
+from steps.media import Broken, Cut, is_padding
 
 HEADER_BYTES, LARGE_HEADER_BYTES = 8, 16
 PARTS_MAX = 1_000  # of one box; more are not read
@@ -33,11 +33,11 @@ class Box:
     open: bool = False
 
 
-def boxes(file: BinaryIO, start: int, end: int, at_most: int) -> Iterator[Box]:
-    """The boxes between these two offsets, which they must fill exactly. Raises Broken."""
+def boxes(file: BinaryIO, start: int, end: int, at_most: int, *, padding_max: int = 0) -> Iterator[Box]:
+    """The boxes between these two offsets, which they must fill, but for some padding. Raises Broken."""
     at = start
     for _ in range(at_most):
-        if at == end:
+        if at == end or (start < at and end - at <= padding_max and is_padding(file, at, end)):
             return
         box = _box(file, at, end)
         yield box

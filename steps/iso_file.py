@@ -18,7 +18,7 @@ from steps.iso_boxes import Box, boxes, inside, is_large, payload
 from steps.iso_fragments import read_fragments
 from steps.iso_pictures import missing_pictures
 from steps.iso_tables import missing_samples
-from steps.media import SIDE_PIXELS_MAX, Broken, Outline, check_end, length, side
+from steps.media import PADDING_BYTES_MAX, SIDE_PIXELS_MAX, Broken, Outline, check_end, length, side
 
 BOXES_MAX = 100_000  # at the top: an hour of one-second fragments has 7,200
 CHILDREN_MAX = 10_000  # in the index, all levels together
@@ -29,7 +29,7 @@ NOT_KNOWN = (2**32 - 1, 2**64 - 1)  # a length that the header leaves open
 
 def read(file: BinaryIO, size: int, *, transfer_complete: bool) -> tuple[bytes | None, Outline]:
     """The major brand, None if it has none, and the outline."""
-    top = list(boxes(file, 0, size, BOXES_MAX))
+    top = list(boxes(file, 0, size, BOXES_MAX, padding_max=PADDING_BYTES_MAX))
     _check_whole(top, transfer_complete)
     ftyp = next((box for box in top if box.type == b"ftyp"), None)
     brand = payload(file, ftyp, 4) if ftyp else None
@@ -37,13 +37,15 @@ def read(file: BinaryIO, size: int, *, transfer_complete: bool) -> tuple[bytes |
     if moov.open:
         check_end(inside(file, moov))
     fragments = read_fragments(file, size, top, moov)
-    missing = fragments.missing or missing_samples(file, size, top, moov) or missing_pictures(file, moov)
+    missing = fragments.missing or missing_samples(file, size, top, moov) or missing_pictures(file, top, moov)
     if missing:
         raise Broken(missing)
+    ends = fragments.ends or any(box.type == b"mfra" for box in top)
     with suppress(Broken):  # an index that players may read and we do not: the clip is whole all the same
         outline = _outline(file, moov)
-        return brand, outline if fragments.seconds is None else replace(outline, seconds=length(fragments.seconds))
-    return brand, Outline()
+        seconds = outline.seconds if fragments.seconds is None else length(fragments.seconds)
+        return brand, replace(outline, seconds=seconds, ends=ends)
+    return brand, Outline(ends=ends)
 
 
 def _check_whole(top: list[Box], transfer_complete: bool) -> None:

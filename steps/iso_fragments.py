@@ -8,7 +8,7 @@ Effects  none
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import mul
 from typing import BinaryIO
 
@@ -25,10 +25,14 @@ COLUMNS = (EACH_DURATION, EACH_SIZE, 0x400, 0x800)
 
 @dataclass(frozen=True)
 class Fragments:
-    """`seconds`: of the longest track, None if that cannot be read. `missing`: why; empty if nothing is."""
+    """`seconds`: of the longest track, None if that cannot be read. `missing`: why; empty if nothing is.
+
+    `ends`: the header or a segment index says where the film ends.
+    """
 
     seconds: float | None = None
     missing: str = ""
+    ends: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,15 @@ def read_fragments(file: BinaryIO, size: int, top: Sequence[Box], moov: Box) -> 
         return Fragments(missing=missing)
     with suppress(Broken):
         if (extends := find(file, moov, b"mvex")) is not None:
-            return _judged(file, top, moov, extends)
+            found = _judged(file, top, moov, extends)
+            return replace(found, ends=find(file, extends, b"mehd") is not None or _is_indexed_whole(file, top))
     return Fragments()
+
+
+def _is_indexed_whole(file: BinaryIO, top: Sequence[Box]) -> bool:
+    """Whether one index lists all that follows; where each fragment has its own, the last one may be missing."""
+    indexes = [box for box in top if box.type == b"sidx"]
+    return len(indexes) == 1 and _indexed(file, indexes[0]) >= max(box.end for box in top if box.type == b"mdat")
 
 
 def _beyond_the_end(file: BinaryIO, size: int, top: Sequence[Box]) -> str:

@@ -15,6 +15,8 @@ from steps.iso_boxes import Box, find, inside, number, numbers, tracks
 from steps.media import Broken
 
 CHUNKS_MAX = 2_000_000  # of one track: nine hours of chunks of one frame
+PLACES_MAX = 100
+SAMPLES_MAX = 500  # of one of these chunks
 ONE_BYTE = 1  # as the size of every sample, QuickTime's way to say that the sound's description has the real one
 
 
@@ -48,17 +50,22 @@ def _last_chunk(file: BinaryIO, track: Box) -> list[tuple[int, int]]:
 
 
 def some_samples(file: BinaryIO, track: Box) -> Iterator[tuple[int, int]]:
-    """Offset and bytes of the first and the last sample of the first, the middle and the last chunk."""
+    """Offset and bytes of the samples of some chunks, spread evenly over the track, and of its last one."""
     tables = _tables(file, track)
     if tables is None or tables.sizes.type == b"stz2":
         return
     count = number(file, tables.offsets, 4)
-    for chunk in sorted({1, (count + 1) // 2, count}) if 0 < count <= CHUNKS_MAX else ():
+    spread = {1 + round(place * (count - 1) / PLACES_MAX) for place in range(PLACES_MAX + 1)}
+    for chunk in sorted(spread) if 0 < count <= CHUNKS_MAX else ():
         before, samples = _span(file, tables, chunk)
-        if samples:
-            start, last = _offset(file, tables.offsets, chunk), _sample_bytes(file, tables.sizes, before + samples - 1)
-            yield start, _sample_bytes(file, tables.sizes, before)
-            yield start + _chunk_bytes(file, tables, chunk) - last, last
+        at = _offset(file, tables.offsets, chunk)
+        for sample in range(before, before + min(samples, SAMPLES_MAX)):
+            size = _sample_bytes(file, tables.sizes, sample)
+            yield at, size
+            at += size
+        if samples > SAMPLES_MAX:
+            last = _sample_bytes(file, tables.sizes, before + samples - 1)
+            yield _offset(file, tables.offsets, chunk) + _chunk_bytes(file, tables, chunk) - last, last
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
-"""What the readers of media files share: bounds, and the word for a file that breaks its own format. Pure."""
+"""What the readers of media files share: bounds, and the word for a file that breaks its own format."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import BinaryIO
 
 SIDE_PIXELS_MAX = 16_384
 SECONDS_MAX = 86_400.0
+PADDING_BYTES_MAX = 4_096  # zeros or line ends behind the last part: a disk's blocks, a script's echo
 
 
 class Broken(Exception):
@@ -18,11 +20,12 @@ class Cut(Broken):
 
 @dataclass(frozen=True)
 class Outline:
-    """What a file says of its pictures; None where it does not say."""
+    """What a file says of its pictures; None where it does not say. `ends`: a cut at any place would show."""
 
     width: int | None = None
     height: int | None = None
     seconds: float | None = None
+    ends: bool = True
 
 
 def side(pixels: int) -> int | None:
@@ -32,6 +35,11 @@ def side(pixels: int) -> int | None:
 def length(seconds: float) -> float | None:
     """To the millisecond; None for one that no film has."""
     return round(seconds, 3) if math.isfinite(seconds) and 0.0005 < seconds <= SECONDS_MAX else None
+
+
+def is_padding(file: BinaryIO, at: int, end: int) -> bool:
+    file.seek(at)
+    return not file.read(end - at).strip(b"\0\r\n")
 
 
 def check_end(parts: Iterable[object]) -> None:

@@ -8,19 +8,22 @@ Effects  none
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from steps.media import Broken, Cut, Outline, check_end, length, side
+from steps.media import PADDING_BYTES_MAX, Broken, Cut, Outline, check_end, is_padding, length, side
 
 MAGIC = b"\x1a\x45\xdf\xa3"
 ELEMENTS_MAX = 10_000  # on each level
 TEXT_BYTES_MAX = 64
 NANOSECONDS_A_TICK = 1_000_000
+BLOCK_HEAD_BYTES = 16
+SECONDS_APART_MAX = 1.0  # the last picture lasts for a while, and sound may end before it
 
 EBML, DOCTYPE, SEGMENT, CLUSTER, VOID = 0x1A45DFA3, 0x4282, 0x18538067, 0x1F43B675, 0xEC
 INFO, TICK, DURATION = 0x1549A966, 0x2AD7B1, 0x4489
 TRACKS, TRACK, VIDEO, WIDTH, HEIGHT = 0x1654AE6B, 0xAE, 0xE0, 0xB0, 0xBA
+TIMECODE, SIMPLE_BLOCK, BLOCK_GROUP, BLOCK = 0xE7, 0xA3, 0xA0, 0xA1
 TYPE, SOUND, SUBTITLES = 0x83, 2, 17
 
 
@@ -36,7 +39,7 @@ class Element:
 
 def read(file: BinaryIO, size: int, *, transfer_complete: bool) -> Outline:
     """A segment without a length, as live encoders write it, counts as whole only if the transfer was."""
-    top = list(_elements(file, 0, size))
+    top = list(_elements(file, 0, size, padding_max=PADDING_BYTES_MAX))
     if not any(each.id == DOCTYPE and _bytes(file, each) in {b"webm", b"matroska"} for each in _inside(file, top[0])):
         raise Broken("an EBML file that is no video")
     segment = next((element for element in top if element.id == SEGMENT), None)
@@ -47,25 +50,64 @@ def read(file: BinaryIO, size: int, *, transfer_complete: bool) -> Outline:
     outline = _outline(file, segment)
     if segment.open:
         check_end(_inside(file, segment))
-    return outline
+    return replace(outline, ends=not segment.open)
 
 
 def _outline(file: BinaryIO, segment: Element) -> Outline:
-    seconds, width, height, pictures = None, None, None, False
+    seconds, tick, width, height, last = None, NANOSECONDS_A_TICK, None, None, None
     for element in _elements(file, segment.start, segment.end):
         if element.id == INFO:
-            seconds = _seconds(file, element)
+            seconds, tick = _seconds(file, element)
         elif element.id == TRACKS:
             width, height = _size(file, element)
         elif element.id == CLUSTER:
-            pictures = True
-            break  # nothing is looked for behind the first pictures
-    if not pictures:
+            last = _last_ticks(file, element.start, segment.end)
+            break
+    if last is None:
         raise Broken("cut short: it has no pictures (cluster)")
-    return Outline(width, height, seconds)
+    shown = last * tick / 1e9  # when the last picture or sound begins
+    if seconds is not None and seconds - shown > SECONDS_APART_MAX:
+        raise Broken(f"cut short: {shown:.1f} s of the {seconds:.1f} s that its header promises")
+    return Outline(width, height, seconds if seconds is not None else length(shown))
 
 
-def _seconds(file: BinaryIO, info: Element) -> float | None:
+def _last_ticks(file: BinaryIO, start: int, end: int) -> int:
+    """When the last block of all clusters begins. Raises Broken if a block begins with nothing but zeros."""
+    begins = last = 0
+    for part in _in_clusters(file, start, end):
+        if part.id == TIMECODE:
+            begins = int.from_bytes(_bytes(file, part))
+        blocks = (part,) if part.id == SIMPLE_BLOCK else _inside(file, part) if part.id == BLOCK_GROUP else ()
+        for block in blocks:
+            if block.id in {SIMPLE_BLOCK, BLOCK}:
+                last = max(last, begins + _after_begin(file, block))
+    return last
+
+
+def _in_clusters(file: BinaryIO, start: int, end: int) -> Iterator[Element]:
+    """What stands in the clusters from here on, as one row: one that states no length seems to hold those behind it."""
+    at: int | None = start
+    while at is not None:
+        parts, at = _elements(file, at, end, padding_max=PADDING_BYTES_MAX), None
+        for part in parts:
+            if part.id == CLUSTER:
+                at = part.start
+                break
+            yield part
+
+
+def _after_begin(file: BinaryIO, block: Element) -> int:
+    """Ticks from its cluster's begin: two bytes with a sign, behind the number of its track."""
+    file.seek(block.start)
+    head = file.read(min(BLOCK_HEAD_BYTES, block.end - block.start))
+    if len(head) == BLOCK_HEAD_BYTES and not any(head):
+        raise Broken(f"not all there: zeros where a picture should be, at byte {block.start}")
+    at = _width(head, 0, 8)
+    return int.from_bytes(head[at : at + 2], signed=True)
+
+
+def _seconds(file: BinaryIO, info: Element) -> tuple[float | None, int]:
+    """What the header says, and the nanoseconds of a tick."""
     tick, ticks = NANOSECONDS_A_TICK, 0.0
     for element in _inside(file, info):
         data = _bytes(file, element)
@@ -73,7 +115,7 @@ def _seconds(file: BinaryIO, info: Element) -> float | None:
             tick = int.from_bytes(data)
         elif element.id == DURATION and len(data) in {4, 8}:
             (ticks,) = struct.unpack(">f" if len(data) == 4 else ">d", data)
-    return length(ticks * tick / 1e9)
+    return length(ticks * tick / 1e9), tick
 
 
 def _size(file: BinaryIO, tracks: Element) -> tuple[int | None, int | None]:
@@ -96,11 +138,11 @@ def _inside(file: BinaryIO, parent: Element) -> Iterator[Element]:
     return _elements(file, parent.start, parent.end)
 
 
-def _elements(file: BinaryIO, start: int, end: int) -> Iterator[Element]:
-    """The elements between these two offsets, which they must fill exactly. Raises Broken."""
+def _elements(file: BinaryIO, start: int, end: int, *, padding_max: int = 0) -> Iterator[Element]:
+    """The elements between these two offsets, which they must fill, but for some padding. Raises Broken."""
     at = start
     for _ in range(ELEMENTS_MAX):
-        if at == end:
+        if at == end or (start < at and end - at <= padding_max and is_padding(file, at, end)):
             return
         file.seek(at)
         header = file.read(min(12, end - at))

@@ -210,6 +210,7 @@ async def _age(stage: Stage, run: Run, seconds: float) -> None:
 
 
 async def test_a_video_is_announced_with_the_size_and_length_of_its_file(stage: Stage, simulator: Simulator) -> None:
+    simulator.control("POST", "/_sim/habits", {"shown": {"seconds": "4", "size": "1280x720"}})
     simulator.makes(mp4(index=moov(1280, 720, 4)))
     run = await saved(stage)
     await stage.until_state(State.DELIVERED)

@@ -27,7 +27,8 @@ from tests.steps.media import moov, mp4, webm
 
 NAME = "onetake"
 MOV = mp4(brand=b"qt  ")
-SHORT = mp4(index=moov(1280, 720, 4))
+SHORT = mp4(index=moov(720, 1280, 4))
+SHORT_AND_WIDE = mp4(index=moov(1280, 720, 4))
 
 
 @pytest.fixture
@@ -71,11 +72,11 @@ async def odd(world: World, row: Run) -> list[Mapping[str, Any]]:
     [
         (mp4(), Facts(Kind.MP4, 720, 1280, 8.0), True),
         (mp4(index=moov(0, 0, 0)), Facts(Kind.MP4), True),
-        (SHORT, Facts(Kind.MP4, 1280, 720, 4.0), False),
+        (SHORT, Facts(Kind.MP4, 720, 1280, 4.0), False),
         (MOV, Facts(Kind.MOV, 720, 1280, 8.0), True),
-        (webm(), Facts(Kind.WEBM, 640, 360, 4.0), False),
+        (webm(), Facts(Kind.WEBM, 360, 640, 4.0), False),
     ],
-    ids=["as ordered", "says nothing", "shorter and wider", "QuickTime", "WebM"],
+    ids=["as ordered", "says nothing", "shorter", "QuickTime", "WebM"],
 )
 async def test_a_run_keeps_what_its_clip_really_is(
     world: World, at: Simulator, file: bytes, facts: Facts, as_ordered: bool
@@ -93,7 +94,7 @@ async def test_a_run_keeps_what_its_clip_really_is(
 async def test_the_timeline_says_what_was_made_and_what_was_ordered(world: World, at: Simulator) -> None:
     at.makes(SHORT)
     [detail] = await odd(world, await bought(world, at))
-    assert detail == {"made": "4 s at 1280x720", "ordered": "8 s at 720x1280"}
+    assert detail == {"made": "4 s at 720x1280", "ordered": "8 s at 720x1280"}
 
 
 @pytest.mark.parametrize("file", [mp4()[:32], mp4()[:-1], b"", b"{}", bytes(4000)])
@@ -105,7 +106,7 @@ async def test_what_is_no_whole_clip_is_fetched_again(world: World, at: Simulato
     assert at.creates() == 1
 
 
-@pytest.mark.parametrize("lie", ["open_mdat_cut", "one_byte_mdat", "fragment_lost", "zeros", "sound_alone"])
+@pytest.mark.parametrize("lie", ["open_mdat_cut", "one_byte_mdat", "fragment_lost", "zeros", "hole", "sound_alone"])
 async def test_half_a_clip_whose_boxes_add_up_is_fetched_again(world: World, at: Simulator, lie: str) -> None:
     at.trouble("content", lie, times=2)
     row = await bought(world, at)
@@ -196,3 +197,23 @@ async def test_a_crash_before_its_name_leaves_a_clip_that_gets_the_right_one(wor
     Path(row.file).replace(clips.fetched_path(row, world))
     await Tending(world).once()
     assert Path(row.file).exists()
+
+
+async def test_a_whole_clip_with_padding_behind_it_is_the_clip(world: World, at: Simulator) -> None:
+    at.trouble("content", "padded", always=True)
+    assert (await bought(world, at)).clip_seconds == 8.0
+
+
+async def test_of_several_addresses_the_one_with_the_ordered_clip_is_taken(world: World, at: Simulator) -> None:
+    at.control("POST", "/_sim/habits", {"clip_url": "previews", "content_status": 404})
+    row = await bought(world, at)
+    assert row.clip_seconds == 8.0
+    assert await odd(world, row) == []
+
+
+async def test_an_envelopes_status_is_not_the_jobs(ledger_dsn: str, tmp_path: Path) -> None:
+    """The envelope says `success` while the job renders, and the content is a preview until then."""
+    with simulator_process("--render-seconds", "1") as at:
+        at.control("POST", "/_sim/habits", {"envelope": "jsend", "preview_seconds": 2})
+        async with open_test_world(ledger_dsn, at, tmp_path) as world:
+            assert (await bought(world, at)).clip_seconds == 8.0

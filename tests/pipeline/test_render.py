@@ -74,7 +74,7 @@ async def test_a_preview_of_a_job_that_still_renders_is_not_its_clip(
         assert [event.detail["why"] for event in events if event.outcome == "parked"] == ["render_deadline"]
         told = [event.detail["words"] for event in events if event.outcome == "not_fetched"]
         assert told == [
-            "got a clip of 4 s at 720x1280, but the job does not report the ordered 8 s at 720x1280 as done"
+            "got a clip of 4 s at 720x1280 for the ordered 8 s at 720x1280, but the job does not report it as done"
         ]
         assert not list(world.media.glob(".*")), "neither draft nor clip is left"
         simulator.control("POST", "/_sim/speed", {"speed": "instant"})

@@ -57,11 +57,26 @@ def heard(kind: bytes) -> bytes:
     return box(b"trak", box(b"mdia", box(b"hdlr", bytes(8) + kind + bytes(13))))
 
 
-def webm(*, live: bool = True, doctype: bytes = b"webm", track: bytes | None = None) -> bytes:
-    """`live`: the segment does not state its length. `track`: what its one track says, if no usual things."""
-    info = element(0x1549A966, element(0x2AD7B1, (1_000_000).to_bytes(3)) + element(0x4489, struct.pack(">d", 4000.0)))
-    video = element(0xE0, element(0xB0, (640).to_bytes(2)) + element(0xBA, (360).to_bytes(2)))
-    body = (
-        info + element(0x1654AE6B, element(0xAE, video if track is None else track)) + element(0x1F43B675, b"pictures")
-    )
+def cluster(milliseconds: int, pictures: bytes = b"pictures that are long", *, size: int | None = None) -> bytes:
+    """One picture, which begins at this time. `size`: what it states, if not its own."""
+    block = element(0xA3, b"\x81\0\0\x80" + pictures)
+    return element(0x1F43B675, element(0xE7, milliseconds.to_bytes(2)) + block, size=size)
+
+
+def webm(
+    *,
+    live: bool = False,
+    doctype: bytes = b"webm",
+    track: bytes | None = None,
+    seconds: float | None = 4,
+    cluster_size: int | None = None,
+) -> bytes:
+    """Four seconds. `live`: the segment does not state its length. `seconds`: what the header says.
+    `track`: what its one track says, if no usual things. `cluster_size`: what its one cluster states.
+    """
+    said = b"" if seconds is None else element(0x4489, struct.pack(">d", seconds * 1000))
+    info = element(0x1549A966, element(0x2AD7B1, (1_000_000).to_bytes(3)) + said)
+    video = element(0xE0, element(0xB0, (360).to_bytes(2)) + element(0xBA, (640).to_bytes(2)))
+    tracks = element(0x1654AE6B, element(0xAE, video if track is None else track))
+    body = info + tracks + cluster(3960, size=cluster_size)
     return element(0x1A45DFA3, element(0x4282, doctype)) + element(0x18538067, body, size=UNKNOWN if live else None)

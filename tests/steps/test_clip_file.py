@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steps.clip_file import Facts, Kind, NotAClip, as_ordered, is_much_smaller, kind_of, one_line, read_clip, words_in
-from tests.steps.media import TURNED, box, element, fragmented, ftyp, heard, moov, mp4, webm
+from tests.steps.media import TURNED, UNKNOWN, box, cluster, element, fragmented, ftyp, heard, moov, mp4, webm
 
 SOUND = element(0x83, b"\2")
 UPRIGHT = Facts(Kind.MP4, 720, 1280, 8.0)
@@ -50,10 +50,25 @@ def read(content: bytes, folder: Path, *, complete: bool = True) -> Facts | NotA
         pytest.param(webm(track=SOUND + element(0xE0)), Facts(Kind.WEBM, None, None, 4.0), id="a track of both"),
         pytest.param(mp4(brand=b"qt  "), Facts(Kind.MOV, 720, 1280, 8.0), id="QuickTime"),
         pytest.param(mp4()[len(ftyp()) :], Facts(Kind.MOV, 720, 1280, 8.0), id="old QuickTime"),
+        pytest.param(mp4() + b"\r\n", UPRIGHT, id="a line end behind it"),
+        pytest.param(mp4() + bytes(500), UPRIGHT, id="a block's rest behind it"),
+        pytest.param(webm(live=False) + bytes(500), Facts(Kind.WEBM, 360, 640, 4.0), id="WebM and a block's rest"),
         pytest.param(box(b"wide") + box(b"mdat", b"p") + moov(), Facts(Kind.MOV, 720, 1280, 8.0), id="older"),
-        pytest.param(webm(live=False), Facts(Kind.WEBM, 640, 360, 4.0), id="WebM"),
-        pytest.param(webm(live=True), Facts(Kind.WEBM, 640, 360, 4.0), id="live WebM"),
-        pytest.param(webm(doctype=b"matroska\0"), Facts(Kind.WEBM, 640, 360, 4.0), id="Matroska"),
+        pytest.param(webm(live=False), Facts(Kind.WEBM, 360, 640, 4.0), id="WebM"),
+        pytest.param(
+            webm(live=True, seconds=None) + cluster(7960),
+            Facts(Kind.WEBM, 360, 640, 7.96, ends=False),
+            id="by its last picture",
+        ),
+        pytest.param(
+            webm(live=True, seconds=None, cluster_size=UNKNOWN)
+            + cluster(5000, size=UNKNOWN)
+            + cluster(7960, size=UNKNOWN),
+            Facts(Kind.WEBM, 360, 640, 7.96, ends=False),
+            id="clusters without a length",
+        ),
+        pytest.param(webm(live=True), Facts(Kind.WEBM, 360, 640, 4.0, ends=False), id="live WebM"),
+        pytest.param(webm(doctype=b"matroska\0", live=False), Facts(Kind.WEBM, 360, 640, 4.0), id="Matroska"),
     ],
 )
 def test_what_a_whole_clip_says_of_itself(content: bytes, facts: Facts, tmp_path: Path) -> None:
@@ -72,8 +87,9 @@ def test_what_a_whole_clip_says_of_itself(content: bytes, facts: Facts, tmp_path
         (ftyp() + moov(), "cut short: it has no pictures (mdat)"),
         (ftyp() + moov() + box(b"mdat"), "cut short: it has no pictures (mdat)"),
         (ftyp() + box(b"mdat", b"p"), "cut short: it has no index (moov)"),
-        (mp4() + b"\r\n", "2 bytes after its last box"),
-        (mp4() + bytes(8), "bytes that are no box at"),
+        (mp4() + b"\r\n.", "3 bytes after its last box"),
+        (mp4() + bytes(8) + b"pictures", "bytes that are no box at"),
+        (mp4() + bytes(5000), "bytes that are no box at"),
         (mp4() + b"</html> or so", "cut short: "),
         (ftyp() + struct.pack(">I4s", 4, b"moov"), "a box of impossible length"),
         (ftyp() + struct.pack(">I4sQ", 1, b"mdat", 15), "a box of impossible length"),
@@ -83,7 +99,14 @@ def test_what_a_whole_clip_says_of_itself(content: bytes, facts: Facts, tmp_path
         (fragmented()[: -len(box(b"mdat", b"pictures"))], "its last fragment has no pictures"),
         (element(0x1A45DFA3, element(0x4282, b"webm")), "cut short: it has no segment"),
         (webm(doctype=b"something"), "an EBML file that is no video"),
-        (webm(live=False) + b"\0", "bytes that are no element"),
+        (webm(live=False) + b"\0.", "bytes that are no element"),
+        (webm(seconds=8), "cut short: 4.0 s of the 8.0 s that its header promises"),
+        (webm(live=False, seconds=8), "cut short: 4.0 s of the 8.0 s that its header promises"),
+        (webm(live=True) + bytes(9000) + cluster(8000), "bytes that are no element"),
+        (
+            webm(live=True) + element(0x1F43B675, element(0xA3, bytes(40))),
+            "not all there: zeros where a picture should be",
+        ),
         (webm(track=SOUND), "it has a sound track and no pictures"),
         (mp4(index=box(b"moov", heard(b"soun"))), "it has a sound track and no pictures"),
         (mp4(index=box(b"moov", heard(b"soun") + heard(b"text"))), "it has a sound track and no pictures"),
@@ -204,10 +227,10 @@ def test_another_length_or_shape_is_not_what_was_ordered(
 
 def test_a_live_clip_is_cut_if_one_of_its_clusters_is(tmp_path: Path) -> None:
     """Its segment states no length; the parts in it do."""
-    cluster = element(0x1F43B675, b"p" * 50)
-    content = webm(live=True) + cluster * 3
+    last = cluster(4000)
+    content = webm(live=True) + last * 3
     assert isinstance(read(content, tmp_path), Facts)
     assert isinstance(read(content + b"\0", tmp_path), Facts), "what cannot be read proves nothing"
-    for left in (1, 30, len(cluster) - 1):
-        found = read(content[: left - len(cluster)], tmp_path)
+    for left in (1, 30, len(last) - 1):
+        found = read(content[: left - len(last)], tmp_path)
         assert isinstance(found, NotAClip) and found.why.startswith("cut short"), left

@@ -97,6 +97,38 @@ def test_a_track_of_the_index_must_lie_in_the_file_though_fragments_follow(tmp_p
     assert isinstance(read(in_fragments(mvex(None), SECOND, tables=tables), tmp_path), NotAClip)
 
 
+def sidx(first: int, following: int) -> bytes:
+    """An index of one segment: the bytes that follow it, from `first` on."""
+    return full(b"sidx", struct.pack(">IIIIHHIII", 1, 1000, 0, first, 0, 1, following, 4000, 0))
+
+
+@pytest.mark.parametrize(
+    ("content", "ends"),
+    [
+        (in_fragments(mvex(None), SECOND, SECOND), False),
+        (in_fragments(mvex(2000), SECOND, SECOND), True),
+        (in_fragments(mvex(None), SECOND, SECOND, box(b"mfra", bytes(8))), True),
+        (in_fragments(mvex(None), sidx(0, 2 * len(SECOND)), SECOND, SECOND), True),
+        (in_fragments(mvex(None), sidx(0, len(SECOND)), SECOND, SECOND), False),
+        (in_fragments(mvex(None), sidx(0, len(SECOND)), SECOND, sidx(0, len(SECOND)), SECOND), False),
+    ],
+    ids=["nothing", "a promise", "an index behind it", "one index", "an index of some", "an index each"],
+)
+def test_a_film_that_may_have_been_cut_between_fragments_says_so(content: bytes, ends: bool, tmp_path: Path) -> None:
+    found = read(content, tmp_path)
+    assert isinstance(found, Facts) and found.ends is ends
+
+
+def test_a_hole_in_the_pictures_of_a_fragment_is_found(tmp_path: Path) -> None:
+    run = full(b"trun", struct.pack(">III", 1, 1000, 300_000), 0x300)
+    whole = fragment(run=run, held=300_000)[:-300_000] + b"pic" * 100_000
+    assert isinstance(read(in_fragments(mvex(1000), whole), tmp_path), Facts)
+    start = len(whole) - 200_000
+    holed = whole[:start] + bytes(60_000) + whole[start + 60_000 :]
+    found = read(in_fragments(mvex(1000), holed), tmp_path)
+    assert isinstance(found, NotAClip) and "not all there: zeros among its pictures" in found.why
+
+
 # -- films as encoders really write them
 
 
