@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipeline import evidence
+from pipeline import witnesses
 from pipeline.comparison import Comparison, Difference, Kind, compare
 from pipeline.config import Waits
 from pipeline.ledger import Ledger
@@ -119,14 +119,14 @@ async def _both_sides(ledger: Ledger, shop: Shop, waits: Waits, since: datetime)
     runs = await _runs_since(ledger, shop, since - waits.clock_skew - waits.request_over)
     seen, past = await _look_back(ledger, shop, since, runs, waits.clock_skew)
     books = await ledger.doubts_at(shop.base_url, shop.key_fingerprint, seen.keys)
-    seen = evidence.known_by_their_runs(seen, books.owned)
+    seen = witnesses.known_by_their_runs(seen, books.owned)
     listed = {job.key for job in seen.jobs}
     failed = [run.job_id for run in runs if run.state is State.FAILED and run.job_id]
     unlisted = [job_id for job_id in failed if canonical_id(job_id) not in listed]
     models = {run.model for run in runs if _ended_since(run, since)}  # the others are there as rivals only
     shows_all = all(shop.rules_for(model).listing.shows_all for model in models)
     true_times = past or all(
-        evidence.at_its_time(job, owner, waits.clock_skew)
+        witnesses.at_its_time(job, owner, waits.clock_skew)
         for job in seen.jobs
         if (owner := books.owned.get(job.key)) and owner.answered
     )

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from pipeline import evidence
+from pipeline import witnesses
 from pipeline.amounts import many
-from pipeline.evidence import Books, Owner
 from pipeline.records import Run, State
+from pipeline.witnesses import Books, Owner
 from steps.list_jobs import Look
-from steps.shown import Shown, could_be, differs, is_order_of, same_request, shows_words_of
+from steps.shown import Shown, could_be, differs, is_order_of, same_request, shows_unlike_words, shows_words_of
 from steps.video_jobs import Job, JobStatus, canonical_id
 
 
@@ -79,9 +79,21 @@ class Comparison:
             return self.look.why_incomplete
         if self.look.odd_rows:
             return "unreadable_row"
-        if not evidence.in_order(self.look, self.answered):
+        if not witnesses.in_order(self.look, self.answered):
             return "list_out_of_order"
-        return "" if self.true_times else "times_not_true"
+        if not self.true_times:
+            return "times_not_true"
+        return "" if self.is_dated() or self._shows_its_order() else "order_not_shown"
+
+    def is_dated(self) -> bool:
+        return any(witnesses.is_time(job.created_at) for job in self.look.jobs)
+
+    def _shows_its_order(self) -> bool:
+        """Whether two owned jobs, one known before the other was sent, show which end of the list is the new one."""
+        listed = [self.answered[job.key] for job in self.look.jobs if job.key in self.answered]
+        return len(listed) == len(self.look.jobs) or any(
+            older.known_at < newer.sent_at for place, newer in enumerate(listed) for older in listed[place + 1 :]
+        )
 
 
 def compare(both: Comparison) -> tuple[tuple[Difference, ...], tuple[tuple[UUID, str], ...]]:
@@ -96,7 +108,7 @@ def compare(both: Comparison) -> tuple[tuple[Difference, ...], tuple[tuple[UUID,
         found += differences
         adoptions += adopted
         unowned = [job for job in unowned if job not in explained]
-    faithful = evidence.faithful_fields(both.look, both.answered)
+    faithful = witnesses.faithful_fields(both.look, both.answered)
     unowned += _ours_by_their_words(both)
     found += [each for job in unowned if (each := _of_unexplained(job, open_runs, faithful, both))]
     found += [_in_doubt(run) for run in open_runs if run.state is State.UNCERTAIN and run.parked]
@@ -110,13 +122,22 @@ def _unowned_in_scope(both: Comparison) -> list[Job]:
     """
     begins = max(both.since, both.books.ours_since or both.since)
     before = [job_id for job_id, owner in both.answered.items() if owner.sent_at <= begins]
-    ordered = evidence.in_order(both.look, both.answered)
-    rows = evidence.newer_than(both.look, before) if ordered else both.look.jobs
+    ordered = witnesses.in_order(both.look, both.answered)
+    rows = witnesses.newer_than(both.look, before) if ordered else both.look.jobs
     in_front = {job.key for job in rows}
     begins_shown = begins - both.skew
-    dated = any(evidence.is_time(job.created_at) for job in both.look.jobs)
+    dated = both.is_dated()
     unowned = [job for job in both.look.jobs if job.key not in both.books.owned]
-    return [job for job in unowned if job.key in in_front or (dated and not evidence.dated_before(job, begins_shown))]
+    return [job for job in unowned if job.key in in_front or (dated and not witnesses.dated_before(job, begins_shown))]
+
+
+def _in_front_of_ours(both: Comparison) -> frozenset[str]:
+    """Keys of the jobs listed before one of ours of this audit: their own times may be another clock's."""
+    if not witnesses.in_order(both.look, both.answered):
+        return frozenset()
+    ours = {key for key, owner in both.answered.items() if owner.sent_at >= both.since}
+    last = max((place for place, job in enumerate(both.look.jobs) if job.key in ours), default=0)
+    return frozenset(job.key for job in both.look.jobs[:last])
 
 
 def _ours_by_their_words(both: Comparison) -> list[Job]:
@@ -153,14 +174,14 @@ def _of_runs(both: Comparison) -> list[Difference]:
 
 
 def _amount(run: Run, job: Job) -> Difference | None:
-    made = job.status is JobStatus.COMPLETED or (job.status is JobStatus.EXPIRED and not job.gave_up)
+    made = job.status is JobStatus.COMPLETED or job.is_gone
     if run.state is State.FAILED and not run.spent_microusd and made:
         words = (
             f"run {run.ref} failed and its money was released, but the provider shows its job as {job.status}: "
             f"`onetake settle {run.ref} --job {job.job_id}` fetches it"
         )
         return _about(Kind.RELEASED_BUT_MADE, words, run, job.job_id)
-    if run.spent_microusd and job.status is JobStatus.FAILED and not run.bills_failed:
+    if run.spent_microusd and job.status is JobStatus.FAILED and not job.is_gone and not run.bills_failed:
         words = f"run {run.ref} was charged, but the provider shows its job as failed, which it does not bill"
         return _about(Kind.CHARGED_BUT_FAILED, words, run, job.job_id)
     return None
@@ -228,17 +249,18 @@ def _of_unexplained(
         if not _is_listed(run, both):
             words = f"no run owns job {job.job_id}, which matches run {run.ref} and may be its job under another id"
             return Difference(Kind.JOB_WITHOUT_RUN, words, None, job.job_id, could_be_ours=True)
-        if not evidence.dated_before(job, (run.submitting_at or run.reserved_at) - both.skew):
+        if not witnesses.dated_before(job, (run.submitting_at or run.reserved_at) - both.skew):
             words = f"run {run.ref} has job {run.job_id}, and {job.job_id} is its order as well: two paid calls"
             return _about(Kind.TWO_PAID_CALLS, words, run, job.job_id)
-    maybe = [run for run in (*open_runs, *owners) if could_be(job, run.order(), faithful)]
+    orders = [(run, run.order()) for run in (*open_runs, *owners)]
+    maybe = [run for run, order in orders if could_be(job, order, faithful) and not shows_unlike_words(job, order)]
     doubts = [run for run in maybe if run.job_id is None]
     if job.prompt is None and not doubts and (seconds := [run for run in maybe if run.job_id and _exists(run, both)]):
         run = min(seconds, key=lambda run: _distance(job, run))
         words = f"no run owns job {job.job_id}, which shows no prompt: it may be a second one of run {run.ref}"
         return _about(Kind.PERHAPS_TWO_PAID_CALLS, words, run, job.job_id)
-    old = job.created_at is not None and job.created_at < (both.since - both.skew).timestamp()
-    if old and not maybe:
+    old = witnesses.dated_before(job, both.since - both.skew)
+    if old and not maybe and job.key not in _in_front_of_ours(both):
         return None  # somebody else's, and of an earlier audit
     what = f"{job.model or 'a model'}, {job.seconds or '?'} s"
     nearest = min(doubts or maybe, key=lambda run: _distance(job, run), default=None)

@@ -5,71 +5,28 @@ two looks before anything irreversible, a clip beats every word, adoption only o
 "never made" is a claim about one list that this very list must prove, now. When in doubt, stay in doubt.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from pipeline.records import JobSource, Run, State
+from pipeline.witnesses import (
+    Books,
+    Owner,
+    at_its_time,
+    dated_before,
+    faithful_fields,
+    in_order,
+    newer_than,
+    shows_running,
+    witnesses_of,
+)
 from steps.list_jobs import Look
-from steps.shown import Shown, adds_words, could_be, differs, is_order_of, same_request, shows, shows_words_of
+from steps.shown import adds_words, could_be, differs, is_order_of, same_request, shows_words_of
 from steps.video_jobs import Job, JobStatus
 from steps.videos_protocol import Order
-
-TIMES_BEGIN = 1_577_836_800.0  # 2020: no such server is older
-NEAR = timedelta(minutes=15)  # owned jobs sent this close to a doubt must all be in the list (rule 6)
-
-
-@dataclass(frozen=True)
-class Owner:
-    """The run of a listed job: how it came to the job, what it ordered, when it was sent and its job known.
-
-    `saved`: it has its clip.
-    """
-
-    run_id: UUID
-    source: JobSource | None
-    order: Order
-    sent_at: datetime
-    known_at: datetime
-    saved: bool = False
-
-    @property
-    def answered(self) -> bool:
-        return self.source is JobSource.ANSWER
-
-
-def read_owner(row: Mapping[str, Any]) -> Owner:
-    """As the ledger shows it."""
-    return Owner(
-        run_id=UUID(row["run_id"]),
-        source=JobSource(row["source"]) if row["source"] else None,
-        order=Order(**row["order"]),
-        sent_at=datetime.fromisoformat(row["sent_at"]),
-        known_at=datetime.fromisoformat(row["known_at"]),
-        saved=row["saved"],
-    )
-
-
-@dataclass(frozen=True)
-class Books:
-    """The ledger's side of a look, for one provider account. Jobs go by their keys.
-
-    `runs`: those that may have a job and know of none, failed ones included. `owned`: the listed jobs that runs own.
-    `witnesses`: jobs of real answers sent near the doubt, with the nearest before and after it. `began`: the ledger's
-    clock before the first page was asked for. `rivals`: other runs sent within `request_over` of this one.
-    """
-
-    runs: tuple[Run, ...]
-    owned: Mapping[str, Owner]
-    witnesses: Mapping[str, Owner] = field(default_factory=dict)
-    began: datetime | None = None
-    running_shown_at: datetime | None = None  # when the list last showed an owned job that was still rendering
-    rivals: int = 0
-    ours_since: datetime | None = None  # when the first order was sent with this key
 
 
 @dataclass(frozen=True)
@@ -112,65 +69,6 @@ class InDoubt:
 Verdict = Adopt | Absent | InDoubt
 
 
-# -- what a list proves about itself
-
-
-def witnesses_of(run: Run, books: Books, apart: timedelta) -> dict[str, Owner]:
-    """Jobs that this list must show now: their real answers came at least `apart` before the look began."""
-    if books.began is None:
-        return {}
-    latest = books.began - apart
-    return {
-        job_id: owner
-        for job_id, owner in books.witnesses.items()
-        if owner.answered and owner.known_at <= latest and owner.run_id != run.run_id
-    }
-
-
-def faithful_fields(look: Look, owners: Mapping[str, Owner]) -> frozenset[Shown]:
-    """What every owned job in the list shows, and as ordered. Without any such job: nothing."""
-    seen = [(job, owners[job.key].order) for job in look.jobs if job.key in owners]
-    if not seen:
-        return frozenset()
-    return frozenset(Shown).intersection(*(shows(job) - differs(job, order) for job, order in seen))
-
-
-def in_order(look: Look, owners: Mapping[str, Owner]) -> bool:
-    """Whether owned jobs stand from new to old: one known before another was sent stands behind it."""
-    listed = [owners[job.key] for job in look.jobs if job.key in owners]
-    return not any(
-        newer.known_at < older.sent_at for place, newer in enumerate(listed) for older in listed[place + 1 :]
-    )
-
-
-def known_by_their_runs(look: Look, owned: Mapping[str, Owner]) -> Look:
-    """The same look, with each job under the id by which its run knows it: some servers answer an order with one of a
-    job's ids and list it by another, with the first beside it. A row that names an owned job which has a row of its
-    own, or which another row names as well, or that shows another order, is no such row.
-    """
-    own = {job.key for job in look.jobs}
-    beside = Counter(key for job in look.jobs for key in job.keys[1:])
-
-    def renamed(job: Job) -> Job:
-        found = [key for key in job.keys[1:] if key in owned and key not in own and beside[key] == 1]
-        fits = job.key not in owned and len(found) == 1 and not differs(job, owned[found[0]].order)
-        return replace(job, job_id=found[0], also=()) if fits else job
-
-    return replace(look, jobs=tuple(map(renamed, look.jobs)))
-
-
-def newer_than(look: Look, boundary: Iterable[str]) -> tuple[Job, ...]:
-    """The jobs listed before the first of `boundary`; all of them if none is listed."""
-    ids = set(boundary)
-    end = next((place for place, job in enumerate(look.jobs) if job.key in ids), len(look.jobs))
-    return look.jobs[:end]
-
-
-def shows_running(look: Look, owned: Mapping[str, Owner]) -> bool:
-    """Whether the list shows a job of ours, known by a real answer, that is still rendering."""
-    return any(job.running and (owner := owned.get(job.key)) and owner.answered for job in look.jobs)
-
-
 # -- what a look says about a run in doubt
 
 
@@ -202,7 +100,7 @@ def candidates_for(run: Run, look: Look, books: Books, patience: Patience) -> tu
     order, before = run.order(), listed_before(run, look, books, patience)
     known = {**books.owned, **witnesses_of(run, books, patience.apart)}
     faithful = faithful_fields(look, {job_id: owner for job_id, owner in known.items() if owner.answered})
-    free = [job for job in look.jobs if job.key not in books.owned and could_be(job, order, faithful)]
+    free = [job for job in look.jobs if job.key not in known and could_be(job, order, faithful)]
     taken = [job for job in look.jobs if _is_taken_by_mistake(job, order, books.owned.get(job.key))]
     return tuple(job for job in (*free, *taken) if job.key not in before or shows_words_of(job, order))
 
@@ -220,22 +118,38 @@ def listed_before(run: Run, look: Look, books: Books, patience: Patience) -> fro
     Either alone may be wrong. Both count only if every job of ours in the list has the right position and time.
     """
     assert run.submitting_at is not None
-    must = witnesses_of(run, books, patience.apart)
-    known = {job_id: owner for job_id, owner in {**books.owned, **must}.items() if owner.answered}
+    known = _answered(run, books, patience)
     ours = [job for job in look.jobs if job.key in known]
-    if not in_order(look, known) or not all(at_its_time(job, known[job.key], patience.skew) for job in ours):
+    if not all(at_its_time(job, known[job.key], patience.skew) for job in ours):
         return frozenset()
-    older = [job_id for job_id, owner in must.items() if owner.known_at <= run.submitting_at]
-    behind = look.jobs[len(newer_than(look, older)) :]
     sent = run.submitting_at - patience.skew
+    behind = _behind_an_older_one(run, look, books, patience)
     return frozenset(job.key for job in behind if dated_before(job, sent) and not job.running)
+
+
+def _behind_an_older_one(run: Run, look: Look, books: Books, patience: Patience) -> tuple[Job, ...]:
+    """The jobs from the first witness on that was known before this run was sent; none in a list out of order."""
+    assert run.submitting_at is not None
+    if not in_order(look, _answered(run, books, patience)):
+        return ()
+    must = witnesses_of(run, books, patience.apart)
+    older = [job_id for job_id, owner in must.items() if owner.known_at <= run.submitting_at]
+    return look.jobs[len(newer_than(look, older)) :]
+
+
+def _answered(run: Run, books: Books, patience: Patience) -> dict[str, Owner]:
+    known = {**books.owned, **witnesses_of(run, books, patience.apart)}
+    return {job_id: owner for job_id, owner in known.items() if owner.answered}
 
 
 def _adoptable(run: Run, look: Look, books: Books, patience: Patience) -> tuple[tuple[UUID, str], ...]:
     """Rule 4: as many unowned jobs of this whole request as runs of it without a job, and no answer still to come."""
     runs = [each for each in _with(run, books.runs) if same_request(each.order(), run.order())]
-    taken = books.owned.keys() | listed_before(min(runs, key=_sent), look, books, patience)
+    first = min(runs, key=_sent)
+    taken = books.owned.keys() | listed_before(first, look, books, patience)
     jobs = [job for job in look.jobs if job.key not in taken and is_order_of(job, run.order())]
+    if _may_be_renamed(jobs, first, look, books, patience):
+        return ()
     if not look.complete or len(jobs) != len(runs) or any(each.state is State.SUBMITTING for each in runs):
         return ()
     if any(each.answered_job_id for each in runs) or _shows_other_words(look, books):
@@ -247,20 +161,20 @@ def _adoptable(run: Run, look: Look, books: Books, patience: Patience) -> tuple[
     return tuple((each.run_id, job.job_id) for each, job in pairs if not has_failed(job, each))
 
 
+def _may_be_renamed(jobs: Sequence[Job], first: Run, look: Look, books: Books, patience: Patience) -> bool:
+    """Whether one of these unowned jobs may be an owned one of the same request under another id, as some servers list
+    a job by another id once it is done: an owned one is not listed, or an unowned one stands among older jobs.
+    """
+    listed = {job.key for job in look.jobs}
+    twins = {key for key, owner in books.witnesses.items() if same_request(owner.order, first.order())}
+    older = {job.key for job in _behind_an_older_one(first, look, books, patience)}
+    return not twins <= listed or any(job.key in older for job in jobs)
+
+
 def _shows_other_words(look: Look, books: Books) -> bool:
     """Whether the list shows any job of ours with words that were not ordered; its prompts are then unreliable."""
     ours = [(job, owner) for job in look.jobs if (owner := books.owned.get(job.key)) and owner.answered]
     return any(job.prompt is not None and adds_words(job.prompt, owner.order.prompt) for job, owner in ours)
-
-
-def is_time(at: float | None) -> bool:
-    """Whether this is a real time: some servers send zero or the year 1 for "not yet"."""
-    return at is not None and at >= TIMES_BEGIN
-
-
-def dated_before(job: Job, moment: datetime) -> bool:
-    """Whether the job shows a time, and an earlier one."""
-    return job.created_at is not None and TIMES_BEGIN <= job.created_at < moment.timestamp()
 
 
 def _sent(run: Run) -> datetime:
@@ -287,12 +201,6 @@ def _only_one_it_can_be(run: Run, look: Look, books: Books, facts: ListFacts, pa
     assert run.submitting_at is not None
     first, last = run.submitting_at - patience.skew, run.submitting_at + patience.request_over + patience.skew
     return job if first.timestamp() <= job.created_at <= last.timestamp() else None
-
-
-def at_its_time(job: Job, owner: Owner, skew: timedelta) -> bool:
-    """Whether the list shows this job of ours at a time that the ledger agrees with."""
-    first, last = (owner.sent_at - skew).timestamp(), (owner.known_at + skew).timestamp()
-    return job.created_at is not None and first <= job.created_at <= last
 
 
 def _with(run: Run, runs: Sequence[Run]) -> list[Run]:

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from pipeline.evidence import Books, read_owner
 from pipeline.records import ANY_NUMBER, JobSource, Places, Run, State, read_run
 from pipeline.road import Json, Rpc
+from pipeline.witnesses import Books, read_owner
 from steps.video_jobs import canonical_id
 from steps.videos_protocol import Order
 
@@ -291,17 +291,12 @@ class Ledger:
             "rival_seconds": rivals_within.total_seconds(),
         }
         answer = _object(await self.rpc("witnesses_near", args))
-        witnesses = {canonical_id(job): read_owner(owner) for job, owner in answer["witnesses"].items()}
-        began = datetime.fromisoformat(answer["began"])
-        return Books((), {}, witnesses=witnesses, began=began, rivals=answer["rivals"])
+        shown = {canonical_id(job): read_owner(owner) for job, owner in answer["witnesses"].items()}
+        return Books((), {}, shown, began=datetime.fromisoformat(answer["began"]), rivals=answer["rivals"])
 
     async def doubts_at(self, base_url: str, key_fingerprint: str, job_keys: Sequence[str]) -> Books:
         """The runs that may have a job and know of none, who owns the listed jobs, and what the list has shown."""
-        args: dict[str, Json] = {
-            "base_url": base_url,
-            "key_fingerprint": key_fingerprint,
-            "job_ids": list(job_keys),
-        }
+        args: dict[str, Json] = {"base_url": base_url, "key_fingerprint": key_fingerprint, "job_ids": list(job_keys)}
         answer = _object(await self.rpc("doubts_at", args))
         owned = {job: read_owner(owner) for job, owner in answer["owned"].items()}
         since = answer["ours_since"]

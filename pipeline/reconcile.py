@@ -8,10 +8,11 @@ Effects  reads the provider's list; free
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pipeline import evidence, fence
+from pipeline import evidence, fence, witnesses
 from pipeline.config import Waits
-from pipeline.evidence import Absent, Adopt, Books, InDoubt, Patience
+from pipeline.evidence import Absent, Adopt, InDoubt, Patience
 from pipeline.records import JobSource, Run, State
+from pipeline.witnesses import Books
 from pipeline.world import World
 from steps.list_jobs import Look, look
 
@@ -62,7 +63,7 @@ async def _look_through_list(run: Run, world: World) -> Run:
         run.run_id,
         counts=isinstance(verdict, Absent),
         candidates=len(candidates),
-        running_shown=evidence.shows_running(seen, books.owned),
+        running_shown=witnesses.shows_running(seen, books.owned),
         says=says,
         next_look_at=next_look(counted, world, says),
         detail={
@@ -77,14 +78,14 @@ async def _look_through_list(run: Run, world: World) -> Run:
 async def _read_list(run: Run, world: World, patience: Patience) -> tuple[Look, Books]:
     """The witnesses first, so that the look knows how far back it must reach; the owners of what it saw last."""
     assert run.submitting_at is not None
-    asked = await world.ledger.witnesses_near(run.run_id, evidence.NEAR, patience.request_over + patience.skew)
-    must = evidence.witnesses_of(run, asked, patience.apart)
+    asked = await world.ledger.witnesses_near(run.run_id, witnesses.NEAR, patience.request_over + patience.skew)
+    must = witnesses.witnesses_of(run, asked, patience.apart)
     older = [job_id for job_id, owner in must.items() if owner.known_at <= run.submitting_at]
     oldest = min(older, key=lambda job_id: must[job_id].sent_at, default=None)
     back_to = (run.submitting_at - patience.skew).timestamp()
     seen = await look(world.shop.provider, back_to=back_to, past=[oldest] if oldest else [])
     owned = await world.ledger.doubts_at(run.base_url, run.key_fingerprint, seen.keys)
-    seen = evidence.known_by_their_runs(seen, owned.owned)
+    seen = witnesses.known_by_their_runs(seen, owned.owned)
     return seen, replace(owned, witnesses=asked.witnesses, began=asked.began, rivals=asked.rivals)
 
 

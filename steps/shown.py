@@ -75,12 +75,16 @@ def is_order_of(job: Job, order: Order) -> bool:
 def could_be(job: Job, order: Order, faithful: frozenset[Shown]) -> bool:
     """Whether the job could be this order's. Only fields that the list shows faithfully can rule it out.
 
-    If the prompt could be ours, no other field rules the job out.
+    The prompt never does: gateways cut, translate and censor some prompts and leave others alone. If the prompt could
+    be ours, no other field rules the job out either.
     """
-    against = differs(job, order) & faithful
-    if job.prompt is not None and not other_words(job.prompt, order.prompt):
+    if job.prompt is not None and not unlike(job.prompt, order.prompt):
         return True
-    return not against
+    return not (differs(job, order) - {Shown.PROMPT}) & faithful
+
+
+def shows_unlike_words(job: Job, order: Order) -> bool:
+    return job.prompt is not None and unlike(job.prompt, order.prompt)
 
 
 def shows_words_of(job: Job, order: Order) -> bool:
@@ -104,19 +108,26 @@ def normal_words(text: str) -> str:
 
 
 def other_words(shown: str, ordered: str) -> bool:
-    """Whether the shown prompt is clearly not the ordered one.
+    """Whether the shown prompt differs by more than a cut at a word's end, a censored word, or an addition.
 
-    Servers cut, censor and extend prompts; then one prompt contains all words of the other. Prompts that are not plain
-    ASCII are also escaped, stripped and normalized; half of their ASCII words must match. A prompt with too few words
-    to compare could be ours.
+    Prompts that are not plain ASCII are also escaped, stripped and normalized; half of their ASCII words must match.
     """
     plain, words = _plain(ordered), _lower_words(shown)
-    fewer = min(len(plain), len(words))
-    if fewer < WORDS_TO_TELL or words & CENSORS:
+    if min(len(plain), len(words)) < WORDS_TO_TELL or words & CENSORS:
         return False
     if PLAIN.fullmatch(ordered) and PLAIN.fullmatch(shown):
         return not (plain <= words or words <= plain)
-    return 2 * len(plain & words) < fewer
+    return unlike(shown, ordered)
+
+
+def unlike(shown: str, ordered: str) -> bool:
+    """Whether the shown prompt has less than half of the ordered one's ASCII words, or the other way round.
+
+    Servers cut prompts inside a word, escape them and replace words. One with too few words to compare could be ours.
+    """
+    plain, words = _plain(ordered), _lower_words(shown)
+    fewer = min(len(plain), len(words))
+    return fewer >= WORDS_TO_TELL and not words & CENSORS and 2 * len(plain & words) < fewer
 
 
 def swapped_words(shown: str, ordered: str) -> bool:

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from pipeline.evidence import Owner, Patience
+from pipeline.evidence import Patience
 from pipeline.records import JobSource, Run, State
+from pipeline.witnesses import Owner
 from steps.video_jobs import Job, JobStatus
 from steps.videos_protocol import Order
 
@@ -62,3 +63,13 @@ def owner(
     n: int, sent: timedelta, source: JobSource | None = JobSource.ANSWER, *, saved: bool = False, **order: Any
 ) -> Owner:
     return Owner(UUID(int=n), source, replace(ORDER, **order), NOON + sent, NOON + sent + 2 * SECOND, saved)
+
+
+# Two purchases of ours around the doubt: what a list must show before its silence means anything.
+BEFORE, AFTER = owner(90, -5 * MINUTE, prompt="a red fox"), owner(91, 5 * MINUTE, prompt="a grey owl")
+OLDER = job("older", prompt="a red fox", created_at=BEFORE.sent_at.timestamp())
+NEWER = job("newer", prompt="a grey owl", created_at=AFTER.sent_at.timestamp())
+WITNESSES = {"older": BEFORE, "newer": AFTER}
+FOREIGN = job("foreign", prompt="somebody else's castle")
+HIDDEN = job(prompt=None)
+EARLIER = replace(HIDDEN, created_at=NOON.timestamp() - 3600)

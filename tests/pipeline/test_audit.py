@@ -14,12 +14,12 @@ import pytest
 
 from pipeline.audit import Audited, audit, audit_if_due, last_audit
 from pipeline.comparison import Comparison, Kind, compare
-from pipeline.evidence import Books, Owner
 from pipeline.operators import Operators
 from pipeline.operators_words import incomplete_words
 from pipeline.records import JobSource, Run, State
 from pipeline.run import admit, run
-from steps import list_jobs, video_jobs
+from pipeline.witnesses import Books, Owner
+from steps import list_jobs, list_page
 from steps.check_limits import Admitted
 from steps.list_jobs import Look
 from steps.video_jobs import Job, JobStatus
@@ -66,6 +66,8 @@ def sides(runs: list[Run], jobs: list[Job], *, complete: bool = True, asked: tup
     return Comparison(tuple(runs), Look(tuple(jobs), complete, why), books, since, skew, True, shown)
 
 
+BOAT = "a red boat on a lake"
+OLD_CASTLE = a_job("x", prompt="one grey castle in fog", seconds=12, created_at=NOW.timestamp() - 3 * 86_400)
 SAVED, FAILED, UNCERTAIN = State.SAVED, State.FAILED, State.UNCERTAIN
 CASES: dict[str, tuple[list[Run], list[Job], list[Kind]]] = {
     "books that agree": ([a_run(SAVED, job_id="j1")], [a_job()], []),
@@ -148,6 +150,16 @@ CASES: dict[str, tuple[list[Run], list[Job], list[Kind]]] = {
         [a_run(SAVED, job_id="task_1")],
         [a_job("video_1")],
         [Kind.RUN_WITHOUT_JOB, Kind.JOB_WITHOUT_RUN],
+    ),
+    "one from days before, by its time alone": (
+        [a_run(SAVED, job_id="j1", improved_prompt=BOAT)],
+        [OLD_CASTLE, a_job(prompt=BOAT)],
+        [Kind.JOB_WITHOUT_RUN],
+    ),
+    "one from days before, by its place as well": (
+        [a_run(SAVED, job_id="j1", improved_prompt=BOAT)],
+        [a_job(prompt=BOAT), OLD_CASTLE],
+        [],
     ),
     "one of another length": (
         [a_run(SAVED, job_id="j1")],
@@ -233,6 +245,8 @@ def test_an_incomplete_list_calls_no_job_missing() -> None:
         ({"look": Look((), True, odd_rows=1)}, "unreadable_row"),
         ({"look": Look((a_job("j1"), a_job("j2")), True)}, "list_out_of_order"),
         ({"true_times": False}, "times_not_true"),
+        ({"look": Look((a_job("j2", created_at=None), a_job("x", created_at=None)), True)}, "order_not_shown"),
+        ({"look": Look((a_job("j2", created_at=None), a_job("j1", created_at=0.0)), True)}, ""),
     ],
 )
 def test_an_audit_is_complete_only_if_its_list_shows_everything_in_order(changes: dict[str, Any], why: str) -> None:
@@ -337,7 +351,12 @@ async def test_a_run_settled_by_hand_after_its_audit_is_held_against_the_list_on
 
 def test_every_incomplete_reason_has_a_sentence() -> None:
     """An operator reads them; a stable word is for scripts."""
-    sources = (inspect.getsource(list_jobs), inspect.getsource(video_jobs._flaw), inspect.getsource(Comparison))
+    sources = (
+        inspect.getsource(list_jobs),
+        inspect.getsource(list_page._flaw),
+        inspect.getsource(list_page._flaw_in),
+        inspect.getsource(Comparison),
+    )
     whys = {why for source in sources for why in re.findall(r'"([a-z]+(?:_[a-z]+)+)"', source)} - {"video_jobs"}
     known = {"no_paging", "list_goes_on", "fewer_rows_than_it_says", "empty_page_after_more", "times_not_true"}
     assert known <= whys

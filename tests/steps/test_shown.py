@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from steps.shown import Shown, could_be, differs, far_from, other_words, same_request, swapped_words
+from steps.shown import Shown, could_be, differs, far_from, other_words, same_request, swapped_words, unlike
 from tests.pipeline.evidence_rows import ORDER, job
 
 FOREIGN = job("foreign", prompt="somebody else's castle")
@@ -38,7 +38,9 @@ def test_what_is_not_shown_or_an_alias_is_not_different(changes: dict[str, Any],
 def test_only_what_a_list_shows_faithfully_rules_a_job_out() -> None:
     everything = frozenset(Shown)
     assert could_be(FOREIGN, ORDER, frozenset())
-    assert not could_be(FOREIGN, ORDER, everything)
+    assert could_be(FOREIGN, ORDER, everything), "it may be ours, translated"
+    assert could_be(replace(FOREIGN, seconds=4), ORDER, everything - {Shown.SECONDS})
+    assert not could_be(replace(FOREIGN, seconds=4), ORDER, everything)
     assert could_be(job(prompt="a paper"), ORDER, everything)
     assert could_be(job(prompt="a paper..."), ORDER, everything)
     assert could_be(job(prompt="..."), ORDER, everything)
@@ -97,6 +99,22 @@ def test_swapped_words_ignores_words_that_servers_garble() -> None:
 )
 def test_plain_prompts_differ_unless_one_contains_the_other(shown: str, other: bool) -> None:
     assert other_words(shown, "a paper boat on lake 7") is other
+
+
+@pytest.mark.parametrize(
+    ("shown", "far"),
+    [
+        ("a paper boat on lak", False),
+        ("a paper boat on lake 8", False),
+        ("a brick boat on lake 7", False),
+        ("un barco de papel en el lago 7", True),
+        ("a red fox at dawn", True),
+        ("fox", False),  # too little to tell
+        ("[redacted] fox at dawn", False),
+    ],
+)
+def test_words_are_unlike_if_less_than_half_of_them_match(shown: str, far: bool) -> None:
+    assert unlike(shown, "a paper boat on lake 7") is far
 
 
 @pytest.mark.parametrize(
