@@ -99,6 +99,13 @@ def _zeros(clip: bytes) -> Served:
     return Served(clip[:there] + bytes(end - there) + clip[end:])
 
 
+def _hole(clip: bytes) -> Served:
+    """As a parallel download leaves it: zeros in the middle of the pictures, and all that is around them."""
+    start, end = _pictures(clip)
+    third = (end - start - 8) // 3
+    return Served(clip[: start + 8 + third] + bytes(third) + clip[start + 8 + 2 * third :])
+
+
 def _sound_alone(clip: bytes) -> Served:
     """Its one track says that it is sound."""
     start, end = next((start, end) for kind, start, end in boxes(clip) if kind == b"moov")
@@ -120,6 +127,8 @@ BROKEN: Mapping[str, Callable[[bytes], Served]] = {
     "fragment_lost": _fragment_lost,
     "zeros": _zeros,
     "sound_alone": _sound_alone,
+    "hole": _hole,
+    "padded": lambda clip: Served(clip + bytes(-len(clip) % 512 or 512)),
 }
 
 

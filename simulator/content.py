@@ -18,7 +18,7 @@ from simulator.doors import turned_away
 from simulator.errors import json_answer, refusal
 from simulator.faults import Fault
 from simulator.settings import Habits
-from simulator.showing import habits_now, meant
+from simulator.showing import habits_now, listing_instead, meant
 from simulator.world import WORLD, World
 
 _LINK_EXPIRED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
@@ -48,7 +48,12 @@ async def file(request: web.Request) -> web.StreamResponse:
         return web.Response(status=404)
     world.books.record_file(FileFetch(job.id, "Authorization" in request.headers))
     fault = world.faults.next("file")
-    return await _served(request, job, fault, habits_now(world, fault), "video")
+    habits = habits_now(world, fault)
+    if preview := request.query.get("preview"):
+        return web.Response(
+            body=await world.clips.clip(job.prompt, int(preview), job.size, job.id), content_type="video/mp4"
+        )
+    return await _served(request, job, fault, habits, "video")
 
 
 async def _served(
@@ -59,6 +64,8 @@ async def _served(
         return _gone(int(fault.number("status", 404)))
     if fault is not None and fault.kind == "forbidden":
         return web.Response(body=_LINK_EXPIRED, status=403, content_type="application/xml")
+    if fault is not None and fault.kind == "list_instead":
+        return listing_instead(request, habits)
     if fault is not None and fault.kind == "of_job":
         job = world.books.job(fault.text("job_id", "")) or job
     answer = await _clip(world, job, variant, habits.preview_seconds)

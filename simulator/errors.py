@@ -60,6 +60,15 @@ REFUSALS: Mapping[str, tuple[int, Any]] = {
             }
         },
     ),
+    "job_not_found": (404, {"error": {"code": "video_not_found", "message": "Video 'video_4711' not found."}}),
+    "response_invalid": (
+        422,
+        {"detail": [{"loc": ["response", "created_at"], "msg": "Field required", "type": "missing"}]},
+    ),
+    "deep_job": (
+        402,
+        {"error": {"message": "Limit reached", "metadata": {"video": {"id": "v_1", "status": "queued"}}}},
+    ),
     "lost_answer": (
         400,
         {"detail": "HTTPSConnectionPool(host='api.upstream.ai', port=443): Read timed out. (read timeout=30)"},

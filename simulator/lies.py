@@ -7,6 +7,7 @@ Out      the object as shown, and the envelope around it
 import base64
 import binascii
 import html
+import re
 import unicodedata
 import zlib
 from collections.abc import Callable, Mapping
@@ -45,6 +46,8 @@ _REWRITES: Mapping[str, Callable[[str], str]] = {
     "middle": lambda prompt: f"{prompt[: len(prompt) // 3]} … {prompt[-(len(prompt) // 3) :]}",
     "redacted": lambda prompt: "[redacted]" if not prompt.isascii() else prompt,
     "composed": lambda prompt: unicodedata.normalize("NFKC", prompt),
+    "swapped": lambda prompt: re.sub(r"\bpaper\b", "brick", prompt),
+    "translated": lambda prompt: prompt if prompt.isascii() else " ".join(word[::-1] for word in prompt.split()),
 }
 _POISONS: Mapping[str, str] = {"nul": "\x00", "surrogate": "\ud800"}
 
@@ -59,6 +62,7 @@ _ENVELOPES: Mapping[str, Callable[[Video], Video]] = {
         "message": "success",
         "data": {"task_id": video.get("id"), "task_status": video.get("status")},
     },
+    "jsend": lambda video: {"status": "success", "data": video},
     "task": lambda video: {"task_id": video.get("id"), "task_status": video.get("status")},
     "lone_task": lambda video: {"task_id": video.get("id")},
     "output": lambda video: {
@@ -128,7 +132,10 @@ def bent(video: Video, habits: Habits, drift_seconds: float) -> Video:
 def add_url(video: Video, where: str, url: str) -> None:
     """Add the clip's URL to a job, in the field that servers without `/content` use."""
     shapes: Mapping[str, Any] = {"url": url, "video_url": url, "output": [url], "data": [{"url": url}]}
-    video[where] = shapes[where]
+    if where == "previews":  # the shorter one first
+        video["output"] = [f"{url}&preview=2", url]
+    else:
+        video[where] = shapes[where]
 
 
 def enveloped(video: Video, envelope: str) -> Video:

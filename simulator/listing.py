@@ -19,7 +19,7 @@ from simulator.doors import turned_away
 from simulator.errors import json_answer, refusal
 from simulator.faults import Fault
 from simulator.settings import Habits
-from simulator.showing import habits_now, meant, shown
+from simulator.showing import aged, habits_now, meant, shown
 from simulator.world import WORLD, World
 
 LIMIT_DEFAULT = 20
@@ -81,10 +81,13 @@ def _page(request: web.Request, query: _Query, fault: Fault | None, habits: Habi
         start += int(fault.number("count", 1)) if query.after else 0
     if kind == "repeated_page":
         start = 0
+    if habits.cursor_by_second and start:
+        start += _of_the_same_second(listed, start)
     limit = query.limit if habits.page_size is None else min(query.limit, habits.page_size)
     page = listed[start : start + limit]
     more = start + limit < len(listed) or kind == "repeated_page"
-    answer = json_answer(_as_json(request, page, more, habits), habits.list_status)
+    headers = {**habits.list_headers, **(aged(habits) or {})}
+    answer = json_answer(_as_json(request, page, more, habits), habits.list_status, headers)
     return with_bom(answer) if habits.bom else answer
 
 
@@ -134,6 +137,12 @@ def _start(world: World, listed: list[Job], query: _Query) -> int | None:
     after = meant(world, query.after)
     wanted = query.after if after is None else after.id
     return next((place + 1 for place, job in enumerate(listed) if job.id == wanted), None)
+
+
+def _of_the_same_second(listed: list[Job], start: int) -> int:
+    """How many jobs from `start` on a server leaves out that asks for those of an earlier second than its cursor's."""
+    cursor = int(listed[start - 1].made_at)
+    return next((place for place, job in enumerate(listed[start:]) if int(job.made_at) < cursor), len(listed) - start)
 
 
 def _as_json(request: web.Request, page: list[Job], more: bool, habits: Habits) -> dict[str, Any]:

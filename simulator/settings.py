@@ -43,15 +43,25 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "created_at": (*DATE_WORDS, *DATE_SHAPES),
     "completed_at": (*DATE_WORDS, *DATE_SHAPES),
     "expires_at": (*DATE_WORDS, *DATE_SHAPES),
-    "prompt_rewrite": ("upper", "cinematic", "escaped", "ascii", "middle", "redacted", "composed"),
+    "prompt_rewrite": (
+        "upper",
+        "cinematic",
+        "escaped",
+        "ascii",
+        "middle",
+        "redacted",
+        "composed",
+        "swapped",
+        "translated",
+    ),
     "poison": ("nul", "surrogate"),
     "poisoned": ("prompt", "model", "status", "error"),
-    "envelope": ("data", "code", "code_task", "code_lone", "code_request", "task", "lone_task", "output"),
+    "envelope": ("data", "code", "code_task", "code_lone", "code_request", "task", "lone_task", "output", "jsend"),
     "list_order": ("oldest_first", "newest_first", "shuffled", "shards"),
     "has_more": ("missing", "null", "always", "never"),
     "odd_rows": ("integer_id", "no_id", "null", "string", "nested", "nul_id", "surrogate_id"),
     "neighbours": ("other", "same", "similar"),
-    "clip_url": ("url", "video_url", "output", "data"),
+    "clip_url": ("url", "video_url", "output", "data", "previews"),
     "clip_lie": (
         "empty",
         "ftyp_only",
@@ -67,6 +77,8 @@ WORDS: Mapping[str, tuple[str, ...]] = {
         "fragment_lost",
         "zeros",
         "sound_alone",
+        "hole",
+        "padded",
     ),
 }
 """The words allowed in a habit. A test compares them with the tables that implement them."""
@@ -108,6 +120,7 @@ class Habits:
     task_ids: bool = False
     integer_ids: bool = False
     envelope: str = ""
+    cache_age: int = 0
     bom: bool = False
     failed_status: int | None = None
     failed_looks: int = 0
@@ -125,6 +138,9 @@ class Habits:
     odd_rows: Sequence[str] = ()
     list_says: Mapping[str, Any] = field(default_factory=dict)
     list_status: int = 200
+    list_headers: Mapping[str, str] = field(default_factory=dict)
+    cursor_by_second: bool = False
+    asset_ids: bool = False
     list_models: Sequence[str] = ()
     list_first: Sequence[str] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)

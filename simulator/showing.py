@@ -31,7 +31,7 @@ def shown(
     world = request.app[WORLD]
     now = world.now() if at is None else at
     video = jobs.view(job, now, habits, world.settings.expires_after_seconds)
-    video["id"] = _shown_id(job, where, habits)
+    video["id"] = _shown_id(job, where, habits, now)
     if habits.task_ids:
         video["task_id"] = lies.task_id(job.id)
     if anew and video["status"] == "completed" and habits.failed_looks:
@@ -53,8 +53,20 @@ def answer_about(request: web.Request, job: Job, where: str, habits: Habits) -> 
     # A failed job has an error, whatever word this server has for "failed".
     failed = where == "retrieve" and video.get("error") is not None
     status = habits.failed_status if failed and habits.failed_status else 200
-    answer = json_answer(lies.enveloped(video, habits.envelope), status)
+    answer = json_answer(lies.enveloped(video, habits.envelope), status, aged(habits))
     return with_bom(answer) if habits.bom else answer
+
+
+def aged(habits: Habits) -> dict[str, str] | None:
+    """The header with which a cache tells how old its answer is."""
+    return {"Age": str(habits.cache_age)} if habits.cache_age else None
+
+
+def listing_instead(request: web.Request, habits: Habits) -> web.Response:
+    """The list where one job or its clip was asked for, as a gateway answers that loses the end of a path."""
+    listed = request.app[WORLD].books.ordered()[::-1]
+    rows = [shown(request, job, "list", habits) | {"url": clip_url(request, job)} for job in listed]
+    return json_answer({"code": 0, "status": "success", "data": rows})
 
 
 def clip_url(request: web.Request, job: Job) -> str:
@@ -79,9 +91,11 @@ def _by_other_id(world: World, shown_id: str) -> Job | None:
     return next(named, None)
 
 
-def _shown_id(job: Job, where: str, habits: Habits) -> str | int:
+def _shown_id(job: Job, where: str, habits: Habits, now: float) -> str | int:
     if habits.integer_ids:
         return lies.number(job.id)
+    if habits.asset_ids and where == "list" and jobs.status_of(job, now) == "completed":
+        return f"asset_{job.id.removeprefix('video_')}"
     if where in habits.lies_in and job.id in habits.renamed:
         return habits.renamed[job.id]
     if habits.aliased_ids:

@@ -14,7 +14,7 @@ from simulator.creating import create
 from simulator.doors import turned_away
 from simulator.errors import json_answer, refusal
 from simulator.listing import list_videos
-from simulator.showing import answer_about, habits_now, meant
+from simulator.showing import answer_about, habits_now, listing_instead, meant
 from simulator.world import WORLD, World
 
 
@@ -36,7 +36,10 @@ async def retrieve(request: web.Request) -> web.StreamResponse:
     if isinstance(job, web.Response):
         return job
     fault = world.faults.next("retrieve")
-    answer = answer_about(request, job, "retrieve", habits_now(world, fault))
+    habits = habits_now(world, fault)
+    if fault is not None and fault.kind == "list_instead":
+        return listing_instead(request, habits)
+    answer = answer_about(request, job, "retrieve", habits)
     if fault is None:
         return answer
     return await wire.misbehave(request, fault, answer, world.settings.hang_seconds)

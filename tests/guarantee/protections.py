@@ -8,6 +8,7 @@ from tests.guarantee.mutant import Mutant
 from tests.guarantee.protections_answers import ANSWERS_MUTANTS
 from tests.guarantee.protections_content import CONTENT_MUTANTS
 from tests.guarantee.protections_evidence import EVIDENCE_MUTANTS
+from tests.guarantee.protections_gateways import GATEWAY_MUTANTS
 from tests.guarantee.protections_lies import LIE_MUTANTS
 from tests.guarantee.protections_records import RECORDS_MUTANTS
 
@@ -159,8 +160,8 @@ MUTANTS = (
     Mutant(
         "one_404",
         "one 404 on a clip does not end a paid run",
-        "pipeline/render.py",
-        "    return run.parked and run.age(run.parked_at) > world.waits.parked",
+        "pipeline/whose_clip.py",
+        "    return run.parked and run.age(run.parked_at) > parked",
         "    return True",
         (RUN + "test_content_that_is_missing_for_less_than_the_parking_does_not_end_a_completed_render",),
     ),
@@ -385,6 +386,7 @@ MUTANTS = (
     *ANSWERS_MUTANTS,
     *CONTENT_MUTANTS,
     *EVIDENCE_MUTANTS,
+    *GATEWAY_MUTANTS,
     *LIE_MUTANTS,
     *RECORDS_MUTANTS,
 )

@@ -38,8 +38,8 @@ EVIDENCE_MUTANTS = (
         "job_in_error",
         "a body in a 4xx or 5xx counts only if it names the job",
         "steps/provider.py",
-        "            return job if job is not None and job.named else self._read_error(error)",
-        "            return job if job is not None else self._read_error(error)",
+        "job if job is not None and job.named else",
+        "job if job is not None else",
         (PROVIDER + "test_a_job_in_the_body_of_an_error_counts_only_if_it_names_the_job",),
     ),
     # -- rule 2: what cannot be taken back needs two looks, and the clip absent
@@ -80,8 +80,8 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "gone_at_once",
         "content of a completed job that is missing for less than the parking ends nothing",
-        "pipeline/render.py",
-        "    return run.parked and run.age(run.parked_at) > world.waits.parked",
+        "pipeline/whose_clip.py",
+        "    return run.parked and run.age(run.parked_at) > parked",
         "    return run.parked",
         (RUN + "test_content_that_is_missing_for_less_than_the_parking_does_not_end_a_completed_render",),
     ),
@@ -116,8 +116,8 @@ EVIDENCE_MUTANTS = (
         "preview",
         "a shorter clip of a job that still renders is not its clip",
         "pipeline/render.py",
-        "        if isinstance(got, Clip) and _is_preview(run, job, got, world):",
-        "        if False:",
+        "        if isinstance(got, Clip) and (why := why_not_taken(run, job, got.facts, world.waits.parked)):",
+        "        if why := None:",
         (RENDER + "test_a_preview_of_a_job_that_still_renders_is_not_its_clip",),
     ),
     Mutant(
@@ -318,7 +318,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "fresh_witness",
         "an answer that came just before the look is no witness yet",
-        "pipeline/evidence.py",
+        "pipeline/witnesses.py",
         "        if owner.answered and owner.known_at <= latest and",
         "        if owner.answered and",
         (RULES + "test_each_look_says_one_thing",),

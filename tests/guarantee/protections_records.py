@@ -217,7 +217,7 @@ RECORDS_MUTANTS = (
         "audit_in_order",
         "an audit of a list out of order is not complete",
         "pipeline/comparison.py",
-        '        if not evidence.in_order(self.look, self.answered):\n            return "list_out_of_order"\n',
+        '        if not witnesses.in_order(self.look, self.answered):\n            return "list_out_of_order"\n',
         "",
         (AUDIT + "test_an_audit_is_complete_only_if_its_list_shows_everything_in_order",),
     ),

@@ -58,6 +58,19 @@ LIES: dict[str, Lie] = {
     },
     "calls itself partial": lambda old, before, victim, after: {HIDE: victim, "list_says": {"partial": True}},
     "is a part, by its status": lambda old, before, victim, after: {HIDE: victim, "list_status": 206},
+    "names a next page in its headers": lambda old, before, victim, after: {
+        HIDE: victim,
+        "list_headers": {"Link": "</v1/videos?page=2>; rel=next"},
+    },
+    "counts one more in its headers": lambda old, before, victim, after: {
+        HIDE: victim,
+        "list_headers": {"X-Total-Count": "4"},
+    },
+    "warns in its headers": lambda old, before, victim, after: {
+        HIDE: victim,
+        "list_headers": {"Warning": '199 gateway "shard 2 timed out"'},
+    },
+    "is an older copy": lambda old, before, victim, after: {HIDE: victim, "cache_age": 30},
     "skips it with its cursor": lambda old, before, victim, after: {"list_says": {"last_id": victim}, "page_size": 1},
     "shows prompts one row off": lambda *_: {"prompts_shifted": True, "lies_in": ["list"]},
     "counts one more than it shows": lambda old, before, victim, after: {
@@ -71,7 +84,7 @@ LIES: dict[str, Lie] = {
     },
     **{
         f"shows its prompt {rewrite}": lambda *_, rewrite=rewrite: {"prompt_rewrite": rewrite, "lies_in": ["list"]}
-        for rewrite in ("escaped", "ascii", "middle", "redacted", "composed")
+        for rewrite in ("escaped", "ascii", "middle", "redacted", "composed", "swapped", "translated")
     },
 }
 
@@ -224,3 +237,20 @@ async def test_two_runs_whose_answers_were_swapped_do_not_get_each_others_clips(
 
     row = await carried(second.run_id, late)
     assert (row.state, row.parked, row.file) == (State.RENDERING, True, None)
+
+
+@pytest.mark.parametrize("created_at", ["", "missing"])
+async def test_a_job_that_is_listed_by_another_id_is_nobody_elses(
+    world: World, simulator: Simulator, created_at: str
+) -> None:
+    """Done jobs are listed as assets, and a second user orders the very words of the first; his request never left."""
+    simulator.control("POST", "/_sim/habits", {"asset_ids": True, "created_at": created_at})
+    first = await bought(world, simulator, "a paper boat", "cli:one")
+    simulator.trouble("create", "drop_before")
+    second = await admit(wish(simulator, "a paper boat", user_id="cli:two"), world)
+    assert isinstance(second, Admitted)
+    await run(second.run_id, world)
+    async with rendering_after(world, simulator):
+        row = await looked(second.run_id, world)
+    assert (row.state, row.job_id, row.held_microusd) == (State.UNCERTAIN, None, PRICE_MICROUSD)
+    assert first.file is not None

@@ -86,6 +86,19 @@ async def test_what_is_no_answer_of_the_provider_leaves_the_run_in_doubt_and_is_
     assert (simulator.creates(), simulator.paid_calls()) == (1, 1)
 
 
+async def test_the_place_that_an_answer_names_is_kept_for_a_person(world: World, simulator: Simulator) -> None:
+    simulator.control("POST", "/_sim/habits", {"no_list_status": 404})
+    headers = {"Location": "/v1/videos/video_77?signature=abc"}
+    simulator.trouble("create", "status", status=202, body="", headers=headers, made=True)
+
+    row = await carried(await admitted(world, simulator), world)
+
+    assert (row.state, row.doubt) == (State.UNCERTAIN, "unreadable")
+    events = await Operators(world.ledger.rpc).events(row.run_id)
+    kept = [event.detail for event in events if event.outcome == "answer_kept"]
+    assert kept == [{"status": 202, "body": "", "location": "/v1/videos/video_77"}]
+
+
 async def test_a_refusal_that_repeats_the_prompt_is_a_clear_no_whatever_the_prompt_says(
     world: World, simulator: Simulator
 ) -> None:

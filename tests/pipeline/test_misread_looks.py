@@ -3,12 +3,16 @@
 Played over real HTTP, from the order to the end; the simulator's books say what was made.
 """
 
+import hashlib
+import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.audit import audit
+from pipeline.comparison import Kind
 from pipeline.operators import Operators
 from pipeline.records import Run, State
 from pipeline.settling import Found, settle_found
@@ -144,6 +148,9 @@ async def test_anothers_job_is_fetched_where_a_person_says_so(world: World, simu
     assert row.state is State.SAVED
 
 
+BARE = {"hidden": ["prompt"], "lies_in": ["retrieve"]}
+
+
 @pytest.mark.parametrize(
     ("lie", "state"),
     [
@@ -152,8 +159,8 @@ async def test_anothers_job_is_fetched_where_a_person_says_so(world: World, simu
         ({"created_at": "hours_behind"}, State.SAVED),
         ({"prompt_rewrite": "cinematic", "created_at": "hours_behind"}, State.SAVED),
         ({"shown": {"seconds": "4", "size": "1280x720"}}, State.SAVED),  # with our own prompt
-        ({"shown": {"model": "veo-9"}, "created_at": "hours_behind", "hidden": ["prompt"]}, State.RENDERING),
-        ({"shown": {"seconds": "4", "size": "1280x720"}, "hidden": ["prompt"]}, State.RENDERING),
+        ({"shown": {"model": "veo-9"}, "created_at": "hours_behind", **BARE}, State.RENDERING),
+        ({"shown": {"seconds": "4", "size": "1280x720"}, **BARE}, State.RENDERING),
     ],
     ids=str,
 )
@@ -163,3 +170,101 @@ async def test_one_field_or_an_old_time_alone_makes_no_job_anothers(
     simulator.control("POST", "/_sim/habits", lie)
     row = await carried(await admitted(world, simulator), world)
     assert (row.state, row.parked) == (state, state is State.RENDERING)
+
+
+async def test_a_failure_that_only_a_cache_repeats_ends_nothing(world: World, simulator: Simulator) -> None:
+    simulator.control("POST", "/_sim/habits", {"cache_age": 9})
+    simulator.trouble("retrieve", "shows_failed", always=True)
+    simulator.trouble("content", "expired", always=True)
+    run_id = await admitted(world, simulator)
+
+    row = await resting(run_id, world)
+    assert (row.state, row.failing_since, row.held_microusd) == (State.RENDERING, None, PRICE_MICROUSD)
+    simulator.control("DELETE", "/_sim/faults")
+    simulator.control("DELETE", "/_sim/habits")
+
+    row = await resting(run_id, world, looks=2)
+    assert (row.state, row.spent_microusd) == (State.SAVED, PRICE_MICROUSD)
+
+
+async def test_a_failure_that_promises_another_try_ends_nothing(world: World, simulator: Simulator) -> None:
+    words = {"message": "Worker died (attempt 1 of 3); the job was requeued and will be retried"}
+    simulator.trouble("retrieve", "shows_failed", error=words, always=True)
+    simulator.trouble("content", "status", status=404, body=said("Video not found"), always=True)
+    run_id = await admitted(world, simulator)
+
+    row = await resting(run_id, world)
+    assert (row.state, row.failing_since) == (State.RENDERING, None)
+    simulator.control("DELETE", "/_sim/faults")
+
+    row = await resting(run_id, world, looks=2)
+    assert (row.state, row.spent_microusd) == (State.SAVED, PRICE_MICROUSD)
+
+
+async def test_a_gateways_own_error_in_a_jobs_form_ends_a_run_only_after_a_renders_time(
+    world: World, simulator: Simulator
+) -> None:
+    simulator.trouble("retrieve", "shows_failed", error={"message": "Video not found"}, always=True)
+    simulator.trouble("content", "status", status=404, body=said("Video not found"), always=True)
+    run_id = await admitted(world, simulator)
+
+    row = await resting(run_id, world, looks=3)
+    assert row.state is State.RENDERING
+    row = await resting(run_id, world, looks=12)
+    assert (row.state, row.reason) == (State.FAILED, "render_failed")
+    assert row.failed_at is not None and row.failing_since is not None
+    assert row.failed_at - row.failing_since >= world.waits.render_deadline
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"status": "expired", "progress": 100, "error": {"code": "video_expired", "message": "deleted after 24 h"}},
+        {"status": "failed", "progress": 100, "error": {"message": "the asset has expired and was deleted"}},
+    ],
+    ids=str,
+)
+async def test_a_clip_that_was_made_and_deleted_since_is_charged_and_told(
+    world: World, simulator: Simulator, shown: dict[str, Any]
+) -> None:
+    simulator.control("POST", "/_sim/habits", {"shown": shown})
+    simulator.trouble("content", "expired", status=410, always=True)
+
+    row = await carried(await admitted(world, simulator), world)
+
+    assert (row.state, row.reason, row.spent_microusd) == (State.FAILED, "expired", PRICE_MICROUSD)
+    found = await audit(world.ledger, world.shop, world.waits, row.reserved_at)
+    assert [each.kind for each in found.differences] == [Kind.CHARGED_WITHOUT_CLIP]
+
+
+@pytest.mark.parametrize("target", ["retrieve", "content"])
+async def test_a_list_instead_of_the_job_or_its_clip_leads_to_nobody_elses(
+    world: World, simulator: Simulator, target: str
+) -> None:
+    run_id = await admitted(world, simulator)
+    simulator.trouble(target, "list_instead", always=True)
+    if target == "retrieve":
+        simulator.trouble("content", "expired", always=True)
+    simulator.control("POST", "/_sim/jobs", {"prompt": "a stranger's castle", "seconds": 8})
+
+    row = await resting(run_id, world)
+
+    assert row.state is State.SAVED and row.job_id is not None
+    with urllib.request.urlopen(f"{simulator.url.removesuffix('/v1')}/_sim/files/{row.job_id}.mp4") as file:
+        assert hashlib.sha256(file.read()).hexdigest() == row.file_sha256
+
+
+ALIAS = {"model": "Wan-AI/Wan2.2-T2V-A14B", "size": "480x832"}
+
+
+@pytest.mark.parametrize(("lies_in", "saved"), [(["create", "retrieve"], True), (["retrieve"], False)])
+async def test_what_the_answer_to_the_order_showed_otherwise_is_no_sign_of_anothers_job(
+    world: World, simulator: Simulator, lies_in: list[str], saved: bool
+) -> None:
+    """A gateway shows the upstream's model and the size it really makes, and no prompt."""
+    simulator.control("POST", "/_sim/habits", {"shown": ALIAS, "hidden": ["prompt"], "lies_in": lies_in})
+
+    row = await resting(await admitted(world, simulator), world)
+
+    assert (row.state is State.SAVED) is saved
+    assert row.shown_otherwise == (("model", "size") if saved else ())
