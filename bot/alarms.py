@@ -191,6 +191,14 @@ def _template(alert: Alert, words: Words) -> Markup:
     )
 
 
+def _unreadable_update(alert: Alert, words: Words) -> Markup:
+    return words(
+        "✉️ A message to the bot could not be read and was skipped ({what}); its sender got no answer. All others are "
+        "answered, and nothing was charged. The log has each such message of today; an upgrade of onetake may read it.",
+        what=str(alert.detail.get("words") or ""),
+    )
+
+
 def _storage(alert: Alert, words: Words) -> Markup:
     return words(
         "🗄️ Storage did not take a video: {what}. It is kept on the machine that made it and tried again every minute; "
@@ -213,6 +221,7 @@ SAYINGS: Mapping[str, Callable[[Alert, Words], Markup]] = {
     "audit": _audit,
     "stray_answer": _stray_answer,
     "template": _template,
+    "unreadable_update": _unreadable_update,
     "storage": _storage,
 }
 

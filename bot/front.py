@@ -19,6 +19,7 @@ from bot.alarms import Alarms
 from bot.board import Board
 from bot.deliver import Courier
 from bot.greeter import Greeter
+from bot.incoming import Incoming
 from bot.meter import Meter
 from bot.offer import Offer
 from bot.office import Desk
@@ -53,6 +54,7 @@ class Front:
     board: Board
     courier: Courier
     outbox: Outbox
+    incoming: Incoming
 
     async def feed(self, update: Update) -> None:
         """Handles one update to its end."""
@@ -107,7 +109,7 @@ async def open_front(bot: Bot, back: Back, *, alarms: bool = True, time: Time = 
         beside.append(Alarms(outbox, Alerts(rpc), customers, back.admins).keep())
     async with Background(*beside):
         try:
-            yield Front(bot, dispatcher, board, courier, outbox)
+            yield Front(bot, dispatcher, board, courier, outbox, Incoming(bot, rpc))
         finally:
             await replies.stop()
 

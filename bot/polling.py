@@ -7,8 +7,8 @@ chats are handled at once, those of one chat in their order, and the next batch 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from aiogram import Bot
 from aiogram.exceptions import (
@@ -19,9 +19,10 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
     TelegramServerError,
 )
-from aiogram.methods import DeleteWebhook, GetUpdates
+from aiogram.methods import DeleteWebhook
 from aiogram.types import Update
 
+from bot.incoming import GetRawUpdates
 from pipeline.road import LedgerUnavailable
 
 POLL_SECONDS = 25
@@ -33,6 +34,7 @@ CONFLICT_SECONDS_MAX = 30.0  # so long a predecessor may take to stop
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
+Read = Callable[[Mapping[str, Any]], Awaitable[Update | None]]
 Feed = Callable[[Update], Awaitable[None]]
 
 
@@ -40,24 +42,27 @@ class Conflict(Exception):
     """Another process polls this token."""
 
 
-async def poll(bot: Bot, feed: Feed, allowed_updates: Sequence[str], stopping: asyncio.Event) -> None:
-    """Until `stopping`: what was handed out by then is handled and confirmed. Raises Conflict."""
+async def poll(bot: Bot, read: Read, feed: Feed, allowed_updates: Sequence[str], stopping: asyncio.Event) -> None:
+    """Until `stopping`: what was handed out by then is handled and confirmed, or skipped by `read`. Raises Conflict."""
     await _patiently(lambda: bot(DeleteWebhook(drop_pending_updates=False)), stopping)
     offset: int | None = None
     while not stopping.is_set():
-        updates = await _next(bot, offset, allowed_updates, stopping)
-        if updates:
-            await _handle(updates, feed)
-            offset = updates[-1].update_id + 1
+        batch = await _next(bot, offset, allowed_updates, stopping)
+        updates = [update for raw in batch if (update := await read(raw)) is not None]
+        await _handle(updates, feed)
+        if batch:
+            offset = int(batch[-1]["update_id"]) + 1
     if offset is not None:
         await _confirm(bot, offset)
 
 
-async def _next(bot: Bot, offset: int | None, allowed: Sequence[str], stopping: asyncio.Event) -> list[Update]:
+async def _next(
+    bot: Bot, offset: int | None, allowed: Sequence[str], stopping: asyncio.Event
+) -> Sequence[Mapping[str, Any]]:
     """The next batch; empty when told to stop."""
 
-    async def ask() -> list[Update]:
-        method = GetUpdates(offset=offset, limit=BATCH, timeout=POLL_SECONDS, allowed_updates=list(allowed))
+    async def ask() -> Sequence[Mapping[str, Any]]:
+        method = GetRawUpdates(offset=offset, limit=BATCH, timeout=POLL_SECONDS, allowed_updates=list(allowed))
         return await bot(method, request_timeout=POLL_SECONDS + ANSWER_SECONDS)
 
     return await _patiently(ask, stopping) or []
@@ -130,4 +135,4 @@ def _chat(update: Update) -> int:
 async def _confirm(bot: Bot, offset: int) -> None:
     """What was handled is confirmed at once, so that the next process need not hear it again."""
     with contextlib.suppress(TelegramAPIError, ClientDecodeError):
-        await bot(GetUpdates(offset=offset, limit=1, timeout=0), request_timeout=5)
+        await bot(GetRawUpdates(offset=offset, limit=1, timeout=0), request_timeout=5)

@@ -209,6 +209,7 @@ async def _intake(front: Front, settings: Settings, stopping: asyncio.Event, pag
     try:
         async with webhook.serve(
             front.bot,
+            front.incoming.read,
             front.feed,
             settings.webhook_url,
             secret,
@@ -231,7 +232,7 @@ async def _intake(front: Front, settings: Settings, stopping: asyncio.Event, pag
 
 async def _poll(front: Front, stopping: asyncio.Event) -> None:
     try:
-        await poll(front.bot, front.feed, ALLOWED_UPDATES, stopping)
+        await poll(front.bot, front.incoming.read, front.feed, ALLOWED_UPDATES, stopping)
     except Conflict as error:
         raise Stop(
             "another process polls this bot token; stop it, or use a token of its own for this one. "

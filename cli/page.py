@@ -57,6 +57,7 @@ def page_of(settings: Settings, premises: Premises, engine: Engine, front: Front
         clip_of=partial(at_hand, world=premises.world),
         evals=(settings.onetake_home.parent if demo else settings.onetake_home) / EVALS,  # a demo has a home within
         flood_waits=lambda: front.outbox.flood_waits,
+        unreadable_updates=lambda: front.incoming.unreadable,
         demo=demo,
     )
     made_up = secrets.token_urlsafe(18) if token is None else None

@@ -31,6 +31,7 @@ CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 15
 ANSWER_SECONDS = 20  # the server keeps to STATEMENT_SECONDS; a line that went dead keeps to nothing
 POOL_WAIT_SECONDS = 10
+CLIENT_SIDE = "22000"  # SQLSTATE of a data exception that has no code of its own
 
 
 @asynccontextmanager
@@ -104,4 +105,6 @@ def _translated(name: str, error: psycopg.Error) -> Exception:
         return LedgerNotMigrated(f"this database has no ledger function {name}: run `onetake db migrate`")
     if code.startswith(REFUSING_CLASSES):
         return LedgerRefused(code, words)
+    if not code and isinstance(error, psycopg.DataError | psycopg.ProgrammingError):
+        return LedgerRefused(CLIENT_SIDE, words)  # psycopg itself cannot send these data; asking again changes nothing
     return LedgerUnavailable(f"the database did not answer: {words}")

@@ -80,13 +80,13 @@ async def healthz(_: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """The ledger answers, too."""
+    """The ledger answers, too. A message to the bot that could not be read stops nobody, and is told here."""
     try:
         async with asyncio.timeout(READY_SECONDS):
             await request.app[OFFICE].operators.controls()
     except (LedgerError, TimeoutError):
         return web.json_response({"ready": False}, status=503)
-    return web.json_response({"ready": True})
+    return web.json_response({"ready": True, "unreadable_updates": request.app[OFFICE].unreadable_updates()})
 
 
 @web.middleware

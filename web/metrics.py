@@ -46,7 +46,9 @@ async def show_days(request: web.Request) -> web.Response:
 async def show_prometheus(request: web.Request) -> web.Response:
     office = request.app[OFFICE]
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Once(list(families(await office.watch.metrics(), office.flood_waits()))))
+    registry.register(
+        _Once(list(families(await office.watch.metrics(), office.flood_waits(), office.unreadable_updates())))
+    )
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
@@ -60,7 +62,7 @@ class _Once(Collector):
         return self._found
 
 
-def families(found: Metrics, flood_waits: int) -> Iterator[Metric]:
+def families(found: Metrics, flood_waits: int, unreadable_updates: int) -> Iterator[Metric]:
     stats = found.stats
     runs = GaugeMetricFamily("onetake_runs", "Runs by state.", labels=["state"])
     for state in State:
@@ -115,6 +117,9 @@ def families(found: Metrics, flood_waits: int) -> Iterator[Metric]:
         yield _gauge("onetake_audit_timestamp_seconds", "When it was.", found.audit.at.timestamp())
     yield CounterMetricFamily(
         "onetake_telegram_flood_waits", "How often Telegram told this process to wait.", flood_waits
+    )
+    yield CounterMetricFamily(
+        "onetake_telegram_unreadable_updates", "Updates that this process could not read.", unreadable_updates
     )
 
 

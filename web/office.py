@@ -20,7 +20,8 @@ from steps.catalogue import Catalogue
 class Office:
     """`clip_of` raises FileNotFoundError; `evals`: where `onetake prompts eval` leaves its last result.
 
-    `flood_waits`: how often Telegram told this process to wait. `demo`: everything outside is simulated.
+    `flood_waits`: how often Telegram told this process to wait. `unreadable_updates`: how many of its updates this
+    process could not read. `demo`: everything outside is simulated.
     """
 
     ledger: Ledger
@@ -33,6 +34,7 @@ class Office:
     clip_of: Callable[[Run], Awaitable[Path]]
     evals: Path
     flood_waits: Callable[[], int]
+    unreadable_updates: Callable[[], int]
     demo: bool = False
 
 

@@ -91,7 +91,7 @@ Intake = Callable[[Front], contextlib.AbstractAsyncContextManager[Any]]
 @asynccontextmanager
 async def polling(front: Front) -> AsyncIterator[None]:
     stopping = asyncio.Event()
-    task = asyncio.create_task(poll(front.bot, front.feed, ALLOWED_UPDATES, stopping))
+    task = asyncio.create_task(poll(front.bot, front.incoming.read, front.feed, ALLOWED_UPDATES, stopping))
     try:
         yield
     finally:
@@ -102,7 +102,8 @@ async def polling(front: Front) -> AsyncIterator[None]:
 @asynccontextmanager
 async def hooked(front: Front, port: int) -> AsyncIterator[None]:
     url = f"http://127.0.0.1:{port}/telegram"
-    async with webhook.serve(front.bot, front.feed, url, SECRET, "127.0.0.1", port, ALLOWED_UPDATES):
+    read, feed = front.incoming.read, front.feed
+    async with webhook.serve(front.bot, read, feed, url, SECRET, "127.0.0.1", port, ALLOWED_UPDATES):
         yield
 
 

@@ -186,6 +186,23 @@ GATEWAY_MUTANTS = (
         "",
         (LOOKS + "test_what_the_answer_to_the_order_showed_otherwise_is_no_sign_of_anothers_job",),
     ),
+    # -- one bad item never stops the others
+    Mutant(
+        "one_update",
+        "an update that cannot be read keeps no other waiting",
+        "bot/incoming.py",
+        "        except ValidationError as error:",
+        "        except RecursionError as error:",
+        ("tests/bot/test_polling.py::test_one_update_that_cannot_be_read_keeps_no_other_waiting",),
+    ),
+    Mutant(
+        "client_side_data",
+        "data that psycopg itself cannot send are a refusal",
+        "pipeline/road_psycopg.py",
+        "    if not code and isinstance(error, psycopg.DataError | psycopg.ProgrammingError):",
+        "    if False:",
+        ("tests/pipeline/test_road_psycopg.py::test_data_that_psycopg_itself_cannot_send_are_a_refusal",),
+    ),
     # -- the file
     Mutant(
         "no_end",

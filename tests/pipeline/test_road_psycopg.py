@@ -133,6 +133,14 @@ async def test_a_refusal_keeps_its_code(dsn: str) -> None:
         assert await rpc("say", {}), "the road is still open after a refusal"
 
 
+async def test_data_that_psycopg_itself_cannot_send_are_a_refusal(dsn: str) -> None:
+    """Its own errors have no code; one taken for a database that is away would be asked again for ever."""
+    async with open_road(dsn) as rpc:
+        with pytest.raises(LedgerRefused) as refused:
+            await rpc("say", {"word": frozenset()})  # type: ignore[dict-item]  # the point of this test
+    assert refused.value.code.startswith("22")
+
+
 async def test_a_deadlock_is_no_refusal_but_asked_again(dsn: str) -> None:
     async with open_road(dsn, tries=1) as rpc:
         with pytest.raises(LedgerUnavailable):

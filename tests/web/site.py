@@ -137,6 +137,7 @@ async def open_site(
             clip_of=partial(at_hand, world=world),
             evals=home / EVALS,
             flood_waits=lambda: 3,
+            unreadable_updates=lambda: 2,
         )
         clock = Clock()
         server = TestServer(make_app(office, token, clock))

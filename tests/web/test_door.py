@@ -11,6 +11,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from bot import webhook
+from bot.incoming import Incoming
 from pipeline.config import load_settings
 from tests.bot.recording import make_bot
 from tests.fixtures import KEY, Simulator
@@ -349,7 +350,8 @@ async def test_a_webhook_may_begin_as_the_page_does_and_a_secret_that_is_no_text
 
     url = "https://bot.example/admin-hook"
     assert load_settings({"WEBHOOK_URL": url, "WEBHOOK_SECRET": "its-secret"}, None).webhook_url == url
-    app = webhook.make_app(bot, feed, url, "its-secret", make_app(site.office, TOKEN))
+    read = Incoming(bot, site.office.ledger.rpc).read
+    app = webhook.make_app(read, feed, url, "its-secret", make_app(site.office, TOKEN))
     async with TestClient(TestServer(app)) as client:
         answer = await client.post("/admin-hook", json={"update_id": 7}, headers={webhook.SECRET_HEADER: "its-secret"})
         assert (answer.status, heard) == (200, [7])
@@ -365,7 +367,8 @@ async def test_telegrams_webhook_lives_beside_the_page_with_its_own_secret(site:
     async def feed(update: Any) -> None:
         heard.append(update.update_id)
 
-    app = webhook.make_app(bot, feed, "https://bot.example/", "its-secret", make_app(site.office, TOKEN))
+    read = Incoming(bot, site.office.ledger.rpc).read
+    app = webhook.make_app(read, feed, "https://bot.example/", "its-secret", make_app(site.office, TOKEN))
     async with TestClient(TestServer(app)) as client:
         assert (await client.post("/", json={"update_id": 7})).status == 401
         answer = await client.post("/", json={"update_id": 7}, headers={webhook.SECRET_HEADER: "its-secret"})

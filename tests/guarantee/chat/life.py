@@ -122,4 +122,4 @@ async def live(house: House, place: Place) -> None:
         opened.push_async_callback(stop, work)
         stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-        await poll(front.bot, front.feed, ALLOWED_UPDATES, stopping)
+        await poll(front.bot, front.incoming.read, front.feed, ALLOWED_UPDATES, stopping)
