@@ -24,6 +24,7 @@ from steps.absence import is_about_reading, is_absent, will_be_repeated
 from steps.clip_file import as_ordered, in_words
 from steps.download import ReadError
 from steps.generate_video import Clip, Missing, Rendered, SaysFailed, StillRendering
+from steps.refusal_words import refuses_content
 from steps.save_video import save, stored
 from steps.video_jobs import Job, JobStatus
 
@@ -146,13 +147,16 @@ async def _end(run: Run, job: Job, words: str, world: World) -> Run:
             return await world.ledger.back_to_doubt(run.run_id, job.job_id, words, world.waits.look)
         case Ending.FAIL:
             made = job.is_gone or job.status is JobStatus.COMPLETED
+            refused = not made and refuses_content(
+                f"{job.error_code or ''} {words}"
+            )  # a fault of nobody's: say it anew
             failed = await world.ledger.fail(
                 run.run_id,
                 State.RENDERING,
-                "expired" if made else "render_failed",
+                "expired" if made else "prompt_refused" if refused else "render_failed",
                 words,
                 spent=made or run.bills_failed,
-                breaker=None if made else "render",
+                breaker=None if made or refused else "render",
                 job_id=job.job_id,
                 apart=apart,
             )

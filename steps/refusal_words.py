@@ -44,7 +44,11 @@ ANSWER_JUDGED = re.compile(
 # A gateway that speaks of its upstream may have asked it; one that passes on a refusal of the prompt has its no.
 UPSTREAM = re.compile(r"\bupstream")
 # A refusal of the prompt has one of these words (letters only, lower case).
-REFUSES_CONTENT = ("moderation", "contentpolicy", "contentviolation", "safety", "sentinel", "sensitivecontent", "nsfw")
+REFUSES_CONTENT = (
+    *("moderation", "moderated", "contentpolic", "contentviolation", "contentfilter", "contentguideline", "safety"),
+    *("sentinel", "sensitivecontent", "nsfw", "usagepolic", "policyviolation", "prohibitedcontent", "inappropriate"),
+    *("communityguideline", "responsibleai", "datainspection", "riskcontrol", "flaggedas", "flaggedby", "flaggedfor"),
+)
 
 
 def why_unclear(body: str, prompt: str, *, too_many: bool) -> str | None:

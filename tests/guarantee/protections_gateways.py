@@ -203,6 +203,16 @@ GATEWAY_MUTANTS = (
         "    if False:",
         ("tests/pipeline/test_road_psycopg.py::test_data_that_psycopg_itself_cannot_send_are_a_refusal",),
     ),
+    Mutant(
+        "refused_by_its_content",
+        "a job that failed for its content does not count towards everybody's breaker",
+        "pipeline/render.py",
+        '                breaker=None if made or refused else "render",\n',
+        '                breaker=None if made else "render",\n',
+        (
+            "tests/pipeline/test_run.py::test_a_job_that_failed_for_its_content_is_a_refused_prompt_and_no_fault_of_the_provider",
+        ),
+    ),
     # -- the file
     Mutant(
         "no_end",

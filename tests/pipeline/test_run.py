@@ -184,6 +184,27 @@ async def test_a_render_that_fails_is_released_or_spent_as_the_provider_bills(
     assert (billed.reason, billed.spent_microusd) == ("render_failed", PRICE_MICROUSD)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "moderation_blocked", "message": "Your request was blocked."},
+        {"code": "1301", "message": "Failure to pass the risk control system"},
+        {"code": "OutputVideoSensitiveContentDetected", "message": "see our rules"},
+    ],
+    ids=str,
+)
+async def test_a_job_that_failed_for_its_content_is_a_refused_prompt_and_no_fault_of_the_provider(
+    world: World, simulator: Simulator, error: dict[str, str]
+) -> None:
+    simulator.trouble("retrieve", "shows_failed", error=error, always=True)
+    simulator.trouble("content", "expired", always=True)
+    for user in range(6):  # so many failures of the provider would stop ordering for all
+        row = await carried(await admitted(world, simulator, f"boat {user}", user_id=f"cli:{user}"), world)
+        assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "prompt_refused", PRICE_MICROUSD)
+    simulator.control("DELETE", "/_sim/faults")
+    assert (await carried(await admitted(world, simulator, "a kite", user_id="cli:a"), world)).state is State.SAVED
+
+
 async def test_a_render_past_its_deadline_is_parked_with_the_money_held_and_saved_when_it_comes(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
