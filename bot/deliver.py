@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from aiogram.exceptions import TelegramAPIError
+from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramNotFound
 from aiogram.methods import SendDocument, SendVideo
 from aiogram.types import FSInputFile, Message
 
@@ -147,10 +147,10 @@ class Courier:
                 if address.thread_id is None:
                     raise
                 address = replace(address, thread_id=None)  # to the chat, rather than nowhere
-            except NoFile:
+            except (NoFile, TelegramBadRequest, TelegramNotFound):
                 if address.file_id is None:
                     raise
-                address = replace(address, file_id=None)
+                address = replace(address, file_id=None)  # whatever is wrong with it, the file itself is here
 
     async def send_again(self, run: Run, address: Address) -> None:
         """From the history. One that never arrived has arrived now."""

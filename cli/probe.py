@@ -18,6 +18,7 @@ from pipeline.amounts import lasting
 from pipeline.config import ConfigError, Settings, VideoEndpoint
 from pipeline.evidence import ListFacts
 from steps.catalogue import CatalogueError
+from steps.certificates import trusted
 from steps.list_page import Page, read_page
 
 LITELLM = "x-litellm-"
@@ -142,7 +143,7 @@ async def _ask(endpoint: VideoEndpoint) -> tuple[Heard, Heard]:
     trust_env = endpoint.base_url.lower().startswith("https:")  # as the purchase itself does
     headers = {"Authorization": f"Bearer {endpoint.api_key}"}
     async with httpx2.AsyncClient(
-        timeout=timeout, follow_redirects=False, trust_env=trust_env, headers=headers
+        timeout=timeout, follow_redirects=False, trust_env=trust_env, headers=headers, verify=trusted()
     ) as http:
         listed = await _get(http, f"{endpoint.base_url}/videos?limit={JOBS}&order=desc")
         unknown = await _get(http, f"{endpoint.base_url}/videos/video_{uuid4().hex}")

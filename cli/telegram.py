@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from aiogram import Bot
-from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.utils.token import TokenValidationError
 
 from bot.front import Back
 from bot.offer import Offer
+from bot.session import Session
 from cli.exits import Stop
 from cli.worlds import Premises
 from pipeline.clips import at_hand
@@ -26,7 +26,7 @@ from pipeline.engine import Engine
 @asynccontextmanager
 async def open_bot(settings: Settings) -> AsyncIterator[Bot]:
     assert settings.telegram_bot_token is not None, "whoever opens a bot has its token"
-    session = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_base))
+    session = Session(api=TelegramAPIServer.from_base(settings.telegram_api_base))
     try:
         bot = Bot(settings.telegram_bot_token.get_secret_value(), session=session)
     except TokenValidationError:

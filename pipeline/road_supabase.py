@@ -27,6 +27,7 @@ from pipeline.road import (
     Rpc,
     asking_again,
 )
+from steps.certificates import trusted
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 20.0  # for the whole of a call, however slowly its answer drips
@@ -47,7 +48,9 @@ async def open_client(url: str, key: str) -> AsyncIterator[AsyncClient]:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every call's address
     timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
     watch = {"response": [_watch]}
-    async with httpx.AsyncClient(timeout=timeout, follow_redirects=False, event_hooks=watch) as connections:
+    async with httpx.AsyncClient(
+        timeout=timeout, follow_redirects=False, event_hooks=watch, verify=trusted()
+    ) as connections:
         options = AsyncClientOptions(auto_refresh_token=False, persist_session=False, httpx_client=connections)
         try:
             client = await acreate_client(url, key, options)

@@ -17,7 +17,7 @@ from simulator.telegram.journal import Call
 from simulator.telegram.methods import METHODS, Method, begin, perform, refused_call
 from simulator.telegram.refusals import Refused
 from simulator.telegram.state import TELEGRAM, Bot, Telegram
-from simulator.telegram.trouble import UNDONE, forgetful, meets, refusal_of
+from simulator.telegram.trouble import BENT, UNDONE, forgetful, meets, refusal_of
 from simulator.world import WORLD
 
 
@@ -68,7 +68,10 @@ async def _in_trouble(
         return _answer(refused_call(call, refused))
     if fault.kind == "forget_offset":
         args = forgetful(args)
-    answer = _answer(await perform(telegram, bot, method, args, call, lambda: _gone(request)))
+    body = await perform(telegram, bot, method, args, call, lambda: _gone(request))
+    if fault.kind in BENT:
+        return _answer(BENT[fault.kind](body))
+    answer = _answer(body)
     if fault.kind == "done_then_drop":
         return wire.drop(request)
     return await wire.misbehave(request, fault, answer, hang_seconds)

@@ -4,8 +4,11 @@ In       the fault a call meets
 Out      which calls it may meet, and what becomes of the answer
 Effects  may reset the connection, before the call is carried out or after
 
-`done_then_drop`, `half_answer`, `garbage` and `slow` carry the call out; the others do not.
+`done_then_drop`, `half_answer`, `garbage`, `slow`, `html` and the bent answers carry the call out; the others do not.
 """
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from simulator.faults import Fault
 from simulator.telegram.arguments import Args, whole
@@ -14,7 +17,8 @@ from simulator.telegram.state import Bot
 from simulator.telegram.updates import OTHER_POLL
 
 FLOOD_SECONDS = 5
-POLLS_ONLY = frozenset({"forget_offset", "conflict"})
+Body = dict[str, Any]
+POLLS_ONLY = frozenset({"forget_offset", "conflict", "broken_update"})
 UNDONE = frozenset({"drop_before", "hang"})
 
 _STATUS_WORDS = {
@@ -23,6 +27,39 @@ _STATUS_WORDS = {
     404: "Not Found",
     500: "Internal Server Error",
     502: "Bad Gateway",
+}
+
+
+def _undecodable(body: Body) -> Body:
+    """What a client of another age cannot read: a part that is shown without what its type demands."""
+    result = body.get("result")
+    odd = {"forward_origin": {"type": "hidden_user", "date": 1_422_450_181}}
+    return body | {"result": result | odd} if isinstance(result, dict) else body
+
+
+def _animation(body: Body) -> Body:
+    """A silent video, which Telegram shows as an animation; its file id is no video's afterwards."""
+    result = body.get("result")
+    if not isinstance(result, dict) or "video" not in result:
+        return body
+    video = result["video"]
+    shown = {name: value for name, value in result.items() if name != "video"}
+    return body | {"result": shown | {"animation": video | {"file_id": f"CgAC{video['file_id'][4:]}"}}}
+
+
+def _broken_update(body: Body) -> Body:
+    """The first message of a batch lacks what its type demands."""
+    updates = body.get("result")
+    if not isinstance(updates, list) or not updates or "message" not in updates[0]:
+        return body
+    broken = updates[0] | {"message": _undecodable({"result": updates[0]["message"]})["result"]}
+    return body | {"result": [broken, *updates[1:]]}
+
+
+BENT: Mapping[str, Callable[[Body], Body]] = {
+    "undecodable": _undecodable,
+    "animation": _animation,
+    "broken_update": _broken_update,
 }
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from aiogram import Bot
-from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
 from bot import webhook
 from bot.front import ALLOWED_UPDATES, Front, open_front
 from bot.polling import poll
+from bot.session import Session
 from pipeline.cancel import stop
 from pipeline.engine import open_engine
 from pipeline.operators import Operators
@@ -110,7 +110,7 @@ async def hooked(front: Front, port: int) -> AsyncIterator[None]:
 @asynccontextmanager
 async def open_house(dsn: str, simulator: Simulator, home: Path, intake: Intake = polling) -> AsyncIterator[House]:
     """The bot at work, Telegram over HTTP."""
-    session = AiohttpSession(api=TelegramAPIServer.from_base(simulator.url.removesuffix("/v1")))
+    session = Session(api=TelegramAPIServer.from_base(simulator.url.removesuffix("/v1")))
     bot = Bot(TOKEN, session=session)
     async with AsyncExitStack() as opened:
         opened.push_async_callback(session.close)

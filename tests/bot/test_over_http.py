@@ -11,6 +11,7 @@ import pytest
 from aiogram.exceptions import TelegramConflictError
 from aiogram.methods import GetUpdates
 
+from bot.address import address_of
 from pipeline.records import State
 from tests.bot.chat import Intake, calls, hooked, open_house, person, polling
 from tests.fixtures import Simulator
@@ -146,3 +147,52 @@ def most_in(simulator: Simulator, seconds: float) -> int:
     """The most visible calls within any such window."""
     times = [call["at"] for call in calls(simulator) if call["method"] in VISIBLE]
     return max((sum(1 for at in times if start <= at < start + seconds) for start in times), default=0)
+
+
+async def test_a_message_that_cannot_be_read_keeps_nobody_waiting(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    ben, ana = person(simulator), person(simulator, "Ana")
+    simulator.trouble("telegram", "broken_update", times=1)
+    ben.say("hello from a client of another age")
+    ana.say("/create a kite over the sea")
+    async with open_house(ledger_dsn, simulator, tmp_path, polling) as house:
+        await ana.until("Create ·")
+        await until_none_is_pending(simulator)
+        assert house.front.incoming.unreadable == 1
+
+
+@pytest.mark.parametrize("kind", ["undecodable", "animation"])
+async def test_a_video_that_telegram_took_is_not_sent_again(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path, kind: str
+) -> None:
+    """Telegram said ok. What it showed of the message could not be read, or is an animation with an id of its own."""
+    ben = person(simulator)
+    simulator.trouble("telegram", kind, method="sendVideo", times=1)
+    async with open_house(ledger_dsn, simulator, tmp_path) as house:
+        await ben.create("a paper boat in the rain")
+        await ben.until("Here it is")
+        [run] = await house.runs()
+        async with asyncio.timeout(60):
+            while run.state is not State.DELIVERED:
+                await asyncio.sleep(0.1)
+                [run] = await house.runs()
+        assert sum(call["method"] == "sendVideo" for call in calls(simulator)) == 1
+        # The id of an animation is no video's: when the video is asked for again, its file is sent.
+        address = address_of(run)
+        assert address is not None and address.file_id is not None
+        await house.front.courier.send_again(run, address)
+        assert len(ben.videos()) == 2
+
+
+async def test_a_proxys_page_for_a_large_file_is_not_answered_by_uploading_it_for_ever(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    ben = person(simulator)
+    simulator.trouble("telegram", "html", method="sendVideo", status=413, always=True)
+    async with open_house(ledger_dsn, simulator, tmp_path) as house:
+        await ben.create("a paper boat in the rain")
+        await ben.until("could not bring it")
+        [run] = await house.runs()
+    assert run.state is State.SAVED
+    assert sum(call["method"] == "sendVideo" for call in calls(simulator)) == 1

@@ -213,6 +213,30 @@ GATEWAY_MUTANTS = (
             "tests/pipeline/test_run.py::test_a_job_that_failed_for_its_content_is_a_refused_prompt_and_no_fault_of_the_provider",
         ),
     ),
+    Mutant(
+        "ok_believed",
+        "a video that Telegram took is not sent again because its answer cannot be decoded",
+        "bot/session.py",
+        "            if not done or not HTTPStatus",
+        "            if True or not HTTPStatus",
+        ("tests/bot/test_over_http.py::test_a_video_that_telegram_took_is_not_sent_again",),
+    ),
+    Mutant(
+        "refused_file_id",
+        "whatever Telegram says of a file id, the file itself is sent",
+        "bot/deliver.py",
+        "            except (NoFile, TelegramBadRequest, TelegramNotFound):",
+        "            except NoFile:",
+        ("tests/bot/test_deliver.py", "tests/bot/test_over_http.py::test_a_video_that_telegram_took_is_not_sent_again"),
+    ),
+    Mutant(
+        "too_large_for_a_proxy",
+        "a proxy's 413 is the end of an upload, not the start of the next",
+        "bot/session.py",
+        "            if status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:",
+        "            if False:",
+        ("tests/bot/test_over_http.py::test_a_proxys_page_for_a_large_file_is_not_answered_by_uploading_it_for_ever",),
+    ),
     # -- the file
     Mutant(
         "no_end",

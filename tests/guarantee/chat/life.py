@@ -18,12 +18,12 @@ from unittest import mock
 from uuid import uuid4
 
 from aiogram import Bot
-from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
 from bot import board, deliver, meter, outbox, polling
 from bot.front import ALLOWED_UPDATES, open_front
 from bot.polling import poll
+from bot.session import Session
 from pipeline.cancel import stop
 from pipeline.engine import Pace, open_engine
 from tests.bot.chat import TOKEN
@@ -108,7 +108,7 @@ def begin(house: House, place: Place, life: int, end: End | None = None) -> int:
 
 async def live(house: House, place: Place) -> None:
     """What `onetake bot` is, without its greeting: it answers, and it works."""
-    session = AiohttpSession(api=TelegramAPIServer.from_base(place.sim.url.removesuffix("/v1")))
+    session = Session(api=TelegramAPIServer.from_base(place.sim.url.removesuffix("/v1")))
     async with AsyncExitStack() as opened:
         opened.push_async_callback(session.close)
         world = await opened.enter_async_context(
