@@ -19,8 +19,10 @@ NONE = re.compile(r"\bnot found\b|\bno (?:\w+ )?(?:content|video|file|job|task)\
 
 # "Please try again" is no promise.
 REPEATED = re.compile(
-    r"\bre ?queued?\b|\bretrying\b|\b(?:will|being|to) (?:be )?(?:retried|retry|repeated|restarted|rescheduled)\b"
+    r"\bre ?queued?\b|\bretrying\b|\b(?:will|being|to) (?:be )?(?:retried|retry|repeated|restarted|resubmitted)\b"
+    r"|\bpreempted\b|\bresum(?:e|es|ed|ing)\b|\breschedul|\b(?:on|to) another (?:node|worker|region|machine|gpu)\b"
 )
+TURNED_AWAY = re.compile(r"\btoo many requests\b|\brate limit|\bunauthori[sz]ed\b|\bapi key\b|\bforbidden\b")
 NOT_FOUND = re.compile(r"\b(?:not|t) (?:found|exist)\b")
 
 
@@ -32,7 +34,7 @@ def will_be_repeated(failure: str) -> bool:
 def is_about_reading(failure: str) -> bool:
     """Whether they are about looking the job up: a gateway may put its own error into a job's form."""
     said = plain(failure)
-    return bool(NOT_FOUND.search(said) or LOST_ANSWER.search(said) or UPSTREAM.search(said))
+    return any(pattern.search(said) for pattern in (NOT_FOUND, LOST_ANSWER, UPSTREAM, TURNED_AWAY))
 
 
 def is_absent(status: int, words: str, failure: str) -> bool:

@@ -28,6 +28,8 @@ REFUSAL_BYTES_MAX = 4_096
 ABSENT = frozenset({400, 404, 409, 410, 422})
 WITH_A_BODY = frozenset({200, 203})
 PARTIAL = 206
+CACHE_SAYS = ("x-cache", "x-cache-status", "x-proxy-cache", "cf-cache-status", "cache-status")  # nginx, CDNs, RFC 9211
+CACHE_HIT = re.compile(r"\b(?:hit|stale|updating)\b")
 FROM_A_CACHE = "a cache gave this answer, and it may be old"
 WHOLE_RANGE = re.compile(r"bytes\s+0-(?P<last>[0-9]{1,18})/(?P<count>[0-9]{1,18})")
 
@@ -78,7 +80,8 @@ async def download(
 
 def is_cached(headers: Mapping[str, str]) -> bool:
     """Whether a cache gave this answer (RFC 9111, `Age`): two such are one look at the provider, not two (rule 2)."""
-    return headers.get("age", "").strip() not in {"", "0"}
+    told = " ".join(headers.get(name, "") for name in CACHE_SAYS).lower()
+    return headers.get("age", "").strip() not in {"", "0"} or bool(CACHE_HIT.search(told))
 
 
 def _is_whole(response: httpx2.Response) -> bool:

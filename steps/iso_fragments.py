@@ -85,8 +85,11 @@ def _judged(file: BinaryIO, top: Sequence[Box], moov: Box, extends: Box) -> Frag
     fragments = _with_pictures(top)
     if sum(moof.end - moof.start for moof, _ in fragments) > FRAGMENTS_BYTES_MAX:
         return Fragments()
+    ends: dict[int, int] = {}
     for moof, present in fragments:
         needed = 0
+        if missing := _gap(file, moof, defaults, scale, ends):
+            return Fragments(missing=missing)
         for track, held in _held(file, moof, defaults):
             ticks[track] = ticks.get(track, 0) + held.ticks
             needed += held.bytes
@@ -94,6 +97,24 @@ def _judged(file: BinaryIO, top: Sequence[Box], moov: Box, extends: Box) -> Frag
             return Fragments(missing=f"cut short: the fragment at {moof.start} has {present} bytes of {needed}")
     seconds = max((ticks[track] / scale[track] for track in ticks if scale.get(track)), default=0.0)
     return Fragments(seconds or None, _shorter(file, moov, extends, seconds))
+
+
+def _gap(
+    file: BinaryIO, moof: Box, defaults: Mapping[int, _Held], scale: Mapping[int, int], ends: dict[int, int]
+) -> str:
+    """Whether this fragment begins (tfdt) later than the one before it ended: a fragment between them is missing."""
+    for traf in (box for box in inside(file, moof) if box.type == b"traf"):
+        head, begin = find(file, traf, b"tfhd"), find(file, traf, b"tfdt")
+        if head is None or begin is None:
+            continue
+        track = number(file, head, 4)
+        at = number(file, begin, 4, 8 if is_large(file, begin) else 4)
+        if track in ends and at - ends[track] > SECONDS_APART_MAX * scale.get(track, 1):
+            gap = (at - ends[track]) / scale.get(track, 1)
+            return f"not all there: {gap:.1f} s are missing before the fragment at {moof.start}"
+        usual = _usual(file, head, _flags(file, head), defaults.get(track, _Held()))
+        ends[track] = at + sum(_run(file, box, usual).ticks for box in inside(file, traf) if box.type == b"trun")
+    return ""
 
 
 def _shorter(file: BinaryIO, moov: Box, extends: Box, seconds: float) -> str:

@@ -9,6 +9,7 @@ ROWS_BEYOND rows past the known job, and to the end of the list if any row is ne
 fewer than a thousand rows is always read completely.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
@@ -72,10 +73,13 @@ class _Reading:
         self._beyond: int | None = None
         self._pages = 0
         self._more_promised = False
+        self._cannot_overlap = False
         self._overlap: str | None = None  # the key of the row with which the next page must begin
         self.after: str | None = None
 
     def ended(self, why_incomplete: str) -> Look:
+        if self._cannot_overlap:
+            why_incomplete = why_incomplete or "pages_of_one_row"
         return Look(tuple(self._jobs.values()), not why_incomplete, why_incomplete, self._odd_rows)
 
     def turn(self, page: Page) -> str | None:
@@ -84,7 +88,8 @@ class _Reading:
         self._pages += 1
         if page.flaw:
             return page.flaw
-        if news and self._overlap and page.jobs[0].key != self._overlap:
+        self._cannot_overlap |= self._pages == 1 and page.has_more is True and len(page.jobs) == 1
+        if news and self._overlap and self._overlap not in {job.key for job in page.jobs}:
             return "pages_leave_a_gap"
         empty = not page.odd_rows and [job.key for job in page.jobs] in ([], [self._overlap])
         if page.has_more is False or (empty and page.has_more is None):
@@ -124,12 +129,14 @@ class _Reading:
     def _take(self, page: Page) -> dict[str, Job]:
         news: dict[str, Job] = {}
         self._odd_rows += page.odd_rows
+        on_page = Counter(job.job_id for job in page.jobs)
         for job in page.jobs:
-            known = self._jobs.get(job.job_id) or news.get(job.job_id)
+            known = self._jobs.get(job.job_id)
             if known is None:
                 news[job.job_id] = job
-            elif job.job_id in news or not known.shows_same_order(job):  # one of the two is another job
+            elif not known.shows_same_order(job):  # one of the two is another job
                 self._odd_rows += 1
+        self._odd_rows += sum(times - 1 for times in on_page.values())  # so may be one id twice in a page
         names: dict[str, str] = {job.key: job.job_id for job in self._jobs.values()}
         # Two servers behind one gateway may use the same numbers, so two packed ids with one inner id may be two jobs.
         self._odd_rows += sum(names.setdefault(job.key, job.job_id) != job.job_id for job in news.values())
@@ -140,7 +147,7 @@ class _Reading:
         if page.has_more:
             return "repeated_page"
         # The server ignores `after` and always returns this page; that is the whole list if it reaches far enough.
-        return "no_paging" if self._beyond is None else ""
+        return "no_paging" if self._beyond is None or page.full else ""
 
 
 def _reaches(jobs: tuple[Job, ...], past: Collection[str], back_to: float | None) -> bool:

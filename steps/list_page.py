@@ -14,9 +14,10 @@ from steps.video_jobs import Job, id_of, job_of, same_job, shown_ids, whole
 PAGE_ROWS = {"object", "data", "has_more", "first_id", "last_id", "created", "model", "id", "request_id"}
 PAGE_LINKS = {"next", "next_page", "next_cursor", "cursor", "previous", "after", "before", "order", "offset"}
 PAGE_COUNTS = {"total", "total_count", "count", "limit", "page", "page_size", "total_pages"}
-PAGE_TOTALS = ("total", "total_count")
+PAGE_TOTALS = ("total", "total_count", "count")
 HEADER_TOTALS = ("x-total-count", "x-total", "content-range")
-PAGE_NEXT = ("next", "next_page", "next_cursor")
+PAGE_NEXT = ("next", "next_page", "next_cursor", "cursor")
+YES_WORDS, NO = {"1", "true", "yes"}, {"0", "false", "no"}  # some send `has_more` so
 NO_WORDS = {"", "0", "false", "no", "none"}
 PAGE_NOTES = ("pagination", "paging", "meta")  # where some put the links and counts
 PAGE_NAMES = PAGE_ROWS | PAGE_LINKS | PAGE_COUNTS
@@ -27,7 +28,8 @@ class Page:
     """One page of a list; `has_more` None means that the provider does not say. `odd_rows` could not be read.
 
     `flaw`: a stable word for why rows may be missing between this page's and the next's; empty if nothing says so.
-    `total`, `pages`: how many rows and pages there are, where the page says it.
+    `total`, `pages`: how many rows and pages there are, where the page says it. `full`: it has as many rows as it says
+    that a page has at most, so there may be more.
     """
 
     jobs: tuple[Job, ...]
@@ -37,6 +39,7 @@ class Page:
     flaw: str = ""
     total: int = 0
     pages: int = 0
+    full: bool = False
 
 
 def read_page(body: str, headers: Mapping[str, str] | None = None) -> Page | None:
@@ -46,18 +49,30 @@ def read_page(body: str, headers: Mapping[str, str] | None = None) -> Page | Non
     if not isinstance(rows, list):
         return None
     headers = headers or {}
-    jobs = tuple(job for row in rows if isinstance(row, dict) and (job := job_of(row)))
-    has_more = page.get("has_more")
+    jobs = tuple(job for row in rows if isinstance(row, dict) and not _holds_jobs(row) and (job := job_of(row)))
+    has_more = _yes_or_no(page.get("has_more"))
     own_last = jobs[-1].job_id if jobs else None
     return Page(
         jobs,
-        has_more if isinstance(has_more, bool) else None,
+        has_more,
         _last_id(page) or own_last,
         odd_rows=len(rows) - len(jobs),
         flaw=_flaw(page, rows) or _flaw_in(headers, more=has_more is True),
         total=max(whole(told) or 0 for told in (*map(page.get, PAGE_TOTALS), *_totals_in(headers))),
-        pages=whole(page.get("total_pages")) or 0,
+        pages=max(whole(told) or 0 for told in (page.get("total_pages"), headers.get("x-total-pages"))),
+        full=any(0 < (whole(page.get(name)) or 0) <= len(rows) for name in ("limit", "page_size")),
     )
+
+
+def _holds_jobs(row: Mapping[str, Any]) -> bool:
+    """Whether a row groups jobs, such as the generations of a session: they are not read, and nothing is proved."""
+    lists = (value for value in row.values() if isinstance(value, list))
+    return any(isinstance(each, dict) and shown_ids(each) for value in lists for each in value)
+
+
+def _yes_or_no(value: object) -> bool | None:
+    word = str(value).lower()
+    return True if word in YES_WORDS else False if word in NO else None
 
 
 def _with_its_notes(page: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +87,10 @@ def _flaw_in(headers: Mapping[str, str], *, more: bool) -> str:
         return "list_from_a_cache"
     if not more and re.search(r"""rel\s*=\s*["']?next\b""", headers.get("link", "").lower()):
         return "list_goes_on"
-    warned = "warning" in headers and "deprecat" not in headers["warning"].lower()
+    if not more and headers.get("x-next-page", "").strip() not in {"", "0"}:
+        return "list_goes_on"
+    warning = headers.get("warning", "").lower()
+    warned = warning and "deprecat" not in warning and not warning.startswith("214")  # a proxy compressed it
     partial = any("partial" in name and value.strip().lower() not in NO_WORDS for name, value in headers.items())
     return "list_says_more: its headers" if warned or partial else ""
 
@@ -85,7 +103,7 @@ def _flaw(page: Mapping[str, Any], rows: list[Any]) -> str:
     fine = {name for name in ("code", "status", "message", "msg", "success") if _is_fine(page.get(name))}
     if more := sorted(name for name, value in page.items() if value and name not in PAGE_NAMES | fine):
         return f"list_says_more: {storable(', '.join(more), 100)}"
-    if page.get("has_more") is not True and any(page.get(name) for name in PAGE_NEXT):
+    if _yes_or_no(page.get("has_more")) is not True and any(page.get(name) for name in PAGE_NEXT):
         return "list_goes_on"
     last_id, last = _last_id(page), rows[-1] if rows else None
     if last_id and isinstance(last, dict):

@@ -30,16 +30,29 @@ LOST_ANSWER = re.compile(
     r"|\bclosed (?:the )?connection\b|\bremote protocol error\b|\bincomplete ?read\b"
     r"|\b(?:service|server|gateway|backend) (?:is )?(?:temporarily |currently )?unavailable\b"
 )
-# A create that looks for a job, or that judges an answer, came after the request that made the job.
-JOB_SOUGHT = re.compile(
-    r"\b(?:video|task|job|generation)\b(?: \S+){0,6}? (?:not|t)(?: be)? (?:found|exists?)\b"
-    r"|\bno such (?:video|task|job|generation)\b"
-)
+# A create that looks for a job, judges or stores an answer, or breaks inside, came after the request that made the job.
+JOB = r"(?:video|task|job|generation|prediction|record|result|output)"
+JOB_SOUGHT = re.compile(rf"\b{JOB}\b(?: \S+){{0,6}}? (?:not|t)(?: be)? (?:found|exists?)\b|\bno such {JOB}\b")
 NAMES_MODEL = re.compile(r"\bmodel\b")  # "the model video-1 does not exist" is said of the request
+JOB_BEGUN = re.compile(
+    rf"\b{JOB} (?:was|has been|is) (?:already )?(?:submitted|accepted|created|started|queued)\b"
+    r"|\bgenerated (?:video|clip|file)\b|\bwaiting for (?:the )?(?:result|video|job|task)\b"
+)
 ANSWER_JUDGED = re.compile(
-    r"\bresponse (?:validation|body|object|from|was|is|could|did|does|failed|missing)\b"
+    r"\bresponse (?:validation|body|payload|object|from|was|is|could|did|does|failed|missing)\b"
     r"|\b(?:parse|parsing|validat\w+|decod\w+|read|reading|process|processing|invalid|unexpected|malformed|empty|bad"
-    r"|provider|backend)(?: \S+){0,3} response\b(?! format)|\bvalidation errors? for (?:\S+ )?(?:video|task|job)\b"
+    r"|provider|backend)(?: \S+){0,3} response\b(?! format)|\bvalidation errors? for\b|\bunmarshal"
+    r"|\bexpecting value line 1 column 1\b|\bunexpected end of json\b|\bunable to get json\b|\bcontext cancell?ed\b"
+)
+HTML_PARSED = re.compile(r"(?i)unexpected token\W{0,4}[<\u2039]")  # what came from the provider was a page
+STORED = re.compile(
+    r"\bviolates (?:row|foreign|unique|check|not null)\b|\bforeign key\b|\bduplicate key\b|\bunique constraint\b"
+    r"|\b(?:insert|save) task failed\b|\binsert (?:\S+ ){0,2}failed\b"
+    r"|\bfailed to (?:insert|save|store|persist|record)\b"
+)
+BROKE_INSIDE = re.compile(
+    r"\bnone ?type\b|\bobject has no attribute\b|\b(?:key|index|type|attribute) error\b|\btraceback\b"
+    r"|\bnull pointer\b|\bcannot read propert|\bundefined is not\b"
 )
 # A gateway that speaks of its upstream may have asked it; one that passes on a refusal of the prompt has its no.
 UPSTREAM = re.compile(r"\bupstream")
@@ -59,7 +72,7 @@ def why_unclear(body: str, prompt: str, *, too_many: bool) -> str | None:
         return "key_used_before"
     if LOST_ANSWER.search(said) or (UPSTREAM.search(said) and not too_many and not refuses_content(said)):
         return "refusal_of_a_lost_answer"
-    return "refusal_after_the_job" if _came_after_the_job(answer, said) else None
+    return "refusal_after_the_job" if _came_after_the_job(answer, said) or HTML_PARSED.search(body) else None
 
 
 def _came_after_the_job(answer: dict[str, Any], said: str) -> bool:
@@ -68,7 +81,8 @@ def _came_after_the_job(answer: dict[str, Any], said: str) -> bool:
     places = [each.get("loc") for each in details if isinstance(each, dict)] if isinstance(details, list) else []
     of_answer = any(isinstance(place, list) and place[:1] == ["response"] for place in places)
     sought = JOB_SOUGHT.search(said) and not NAMES_MODEL.search(said)
-    return of_answer or bool(sought or ANSWER_JUDGED.search(said))
+    patterns = (JOB_BEGUN, ANSWER_JUDGED, STORED, BROKE_INSIDE)
+    return of_answer or bool(sought) or any(pattern.search(said) for pattern in patterns)
 
 
 def refuses_content(text: str) -> bool:

@@ -80,7 +80,7 @@ def could_be(job: Job, order: Order, faithful: frozenset[Shown]) -> bool:
     """
     if job.prompt is not None and not unlike(job.prompt, order.prompt):
         return True
-    return not (differs(job, order) - {Shown.PROMPT}) & faithful
+    return not (far_from(job, order) - {Shown.PROMPT}) & faithful
 
 
 def shows_unlike_words(job: Job, order: Order) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 
 from steps.job_links import clip_urls
 from steps.provider_words import FINE_CODES, error_words, json_object, storable
+from steps.refusal_words import refuses_content
 
 KEPT_CHARACTERS_MAX = 2000  # of an answer that somebody may have to read later
 ID_CHARACTERS_MAX = 500  # LiteLLM wraps provider and model into its ids; an index takes ten times as much
@@ -25,7 +26,9 @@ ENVELOPES = ("data", "result", "video", "task", "job")  # the usual wrappers aro
 OTHER_IDS = ("video_id", "task_id", "job_id")  # they name a job by their very name
 IDS = ("id", *OTHER_IDS)
 PROGRESS_DONE = 100
-DELETED = re.compile(r"\bexpire|\bdeleted\b|\bretention\b|\bno longer (?:available|stored|exists)\b")
+TIMES_APART_MAX = 2.0
+DELETED = re.compile(r"\bexpire|\bdeleted\b|\bpurged\b|\bretention\b|\bno longer (?:available|stored|exists)\b")
+LISTS = (*ENVELOPES, "content", "output", "videos", "items", "results", "jobs", "generations")  # where rows may stand
 ERROR_ENVELOPES = ("error", "detail", "output")  # where a refusal may hold the job that it is about
 STATUSES = ("status", "task_status", "state")
 ORDER_FIELDS = ("prompt", "model", "seconds", "size", "created_at")  # what does not change while a job is rendered
@@ -111,7 +114,7 @@ class Job:
     def shows_same_order(self, other: "Job") -> bool:
         """Whether two rows of one id show one order; what either hides differs in nothing."""
         both = ((getattr(self, name), getattr(other, name)) for name in ORDER_FIELDS)
-        return all(one == two or one is None or two is None for one, two in both)
+        return all(one == two or one is None or two is None or _nearly(one, two) for one, two in both)
 
     @property
     def exists(self) -> bool:
@@ -129,12 +132,19 @@ class Job:
         """The clip was made, and the provider has deleted it since: it is owed."""
         if self.status is JobStatus.EXPIRED:
             return not self.gave_up
-        return self.status is JobStatus.FAILED and self.was_done and bool(DELETED.search((self.error or "").lower()))
+        if (
+            self.status is not JobStatus.FAILED
+            or not self.was_done
+            or refuses_content(f"{self.error_code} {self.error}")
+        ):
+            return False
+        at_its_end = (self.progress or 0) >= PROGRESS_DONE and self.done_at is not None
+        return at_its_end or bool(DELETED.search((self.error or "").lower()))
 
     @property
     def was_done(self) -> bool:
         """Whether it shows that its render once ended well, whatever its status is now."""
-        return self.done_at is not None if self.progress is None else self.progress >= PROGRESS_DONE
+        return self.done_at is not None or (self.progress or 0) >= PROGRESS_DONE
 
 
 def read_job(body: str, job_id: str | None = None) -> Job | None:
@@ -197,6 +207,11 @@ def _is_of_job(row: Mapping[str, Any], http_status: int) -> bool:
     return has_status or has_job_id or _is_described(row)
 
 
+def _nearly(one: object, two: object) -> bool:
+    """Times that a server counts back from now, in whole seconds."""
+    return isinstance(one, float) and isinstance(two, float) and abs(one - two) <= TIMES_APART_MAX
+
+
 def _names(shown: object, job_id: str) -> bool:
     text = shown if isinstance(shown, str) else id_of(shown)
     return text is not None and same_job(text, job_id)
@@ -243,13 +258,21 @@ def _row_of(answer: dict[str, Any], job_id: str) -> dict[str, Any]:
     """The body itself, or, of a list of jobs that came instead of ours, the row that names it: the other rows lead to
     other people's clips.
     """
-    rows = answer.get("data")
-    if shown_ids(answer) or not isinstance(rows, list):
+    if shown_ids(answer):
         return answer
-    jobs = [row for row in rows if isinstance(row, dict) and shown_ids(row)]
-    jobs = [row for row in jobs if _status(row) is not None or _is_described(row)]
-    ours = (row for row in jobs if any(_names(shown, job_id) for shown in shown_ids(row)))
-    return next(ours, {} if jobs else answer)
+    for name in LISTS:
+        rows = answer.get(name)
+        jobs = [row for row in rows if isinstance(row, dict) and _is_a_jobs(row)] if isinstance(rows, list) else []
+        if jobs:
+            ours = (row for row in jobs if any(_names(shown, job_id) for shown in shown_ids(row)))
+            return next(ours, {})
+    return answer
+
+
+def _is_a_jobs(row: Mapping[str, Any]) -> bool:
+    """Not a file of one job, which has an address and no name."""
+    named = any(name == "id" or name.endswith("_id") for name in row)
+    return named or _status(row) is not None or _text(row.get("prompt")) is not None
 
 
 def ids_shown(body: str) -> frozenset[str]:
@@ -288,7 +311,7 @@ def job_of(row: dict[str, Any], *, named: bool = True) -> Job | None:
     return Job(
         job_id=shown[0],
         status=STATUS_WORDS.get((word or "").strip().lower(), JobStatus.UNKNOWN),
-        progress=whole(row.get("progress")),
+        progress=_percent(row.get("progress")),
         prompt=_text(row.get("prompt")),
         model=_text(row.get("model")),
         seconds=whole(row.get("seconds")),
@@ -359,6 +382,11 @@ def _number(value: object) -> float | None:
         return float(value)  # type: ignore[arg-type]  # anything that is not a number is not shown
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _percent(value: object) -> int | None:
+    """Some count from 0 to 1, and write it as such."""
+    return round(100 * value) if isinstance(value, float) and 0 <= value <= 1 else whole(value)
 
 
 def whole(value: object) -> int | None:

@@ -6,6 +6,7 @@ Raises   media.Broken: cut short, or of another document type
 Effects  none
 """
 
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ ELEMENTS_MAX = 10_000  # on each level
 TEXT_BYTES_MAX = 64
 NANOSECONDS_A_TICK = 1_000_000
 BLOCK_HEAD_BYTES = 16
+GAP_SECONDS_MAX = 2.0  # in a stream without a length: a cluster is missing
 SECONDS_APART_MAX = 1.0  # the last picture lasts for a while, and sound may end before it
 
 EBML, DOCTYPE, SEGMENT, CLUSTER, VOID = 0x1A45DFA3, 0x4282, 0x18538067, 0x1F43B675, 0xEC
@@ -61,7 +63,8 @@ def _outline(file: BinaryIO, segment: Element) -> Outline:
         elif element.id == TRACKS:
             width, height = _size(file, element)
         elif element.id == CLUSTER:
-            last = _last_ticks(file, element.start, segment.end)
+            gap_max = GAP_SECONDS_MAX * 1e9 / tick if segment.open else math.inf
+            last = _last_ticks(file, element.start, segment.end, gap_max)
             break
     if last is None:
         raise Broken("cut short: it has no pictures (cluster)")
@@ -71,8 +74,8 @@ def _outline(file: BinaryIO, segment: Element) -> Outline:
     return Outline(width, height, seconds if seconds is not None else length(shown))
 
 
-def _last_ticks(file: BinaryIO, start: int, end: int) -> int:
-    """When the last block of all clusters begins. Raises Broken if a block begins with nothing but zeros."""
+def _last_ticks(file: BinaryIO, start: int, end: int, gap_max: float) -> int:
+    """When the last block of all clusters begins. Raises Broken for zeros in a block's place, and for a gap."""
     begins = last = 0
     for part in _in_clusters(file, start, end):
         if part.id == TIMECODE:
@@ -80,7 +83,10 @@ def _last_ticks(file: BinaryIO, start: int, end: int) -> int:
         blocks = (part,) if part.id == SIMPLE_BLOCK else _inside(file, part) if part.id == BLOCK_GROUP else ()
         for block in blocks:
             if block.id in {SIMPLE_BLOCK, BLOCK}:
-                last = max(last, begins + _after_begin(file, block))
+                at = begins + _after_begin(file, block)
+                if at - last > gap_max:
+                    raise Broken(f"not all there: nothing between its ticks {last} and {at}")
+                last = max(last, at)
     return last
 
 

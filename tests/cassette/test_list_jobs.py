@@ -44,3 +44,7 @@ async def test_a_list_over_two_pages_shows_every_job_newest_first(talk: Talk, mo
     pages = [request.query for request in talk.cassette.requests if request.method == "GET"]
     assert [dict(page).get("after") for page in pages] == [None, bought[2].job_id], "pages overlap by a row"
     assert [answer["last_id"] for answer in talk.answers()[3:]] == [bought[1].job_id, bought[0].job_id]
+    first, second = (answer["data"] for answer in talk.answers()[3:])
+    facts = ("id", "prompt", "model", "seconds", "size", "created_at")
+    assert [second[0][fact] for fact in facts] == [first[-1][fact] for fact in facts]
+    assert {row["status"] for row in (*first, *second)} <= {"queued", "in_progress"}

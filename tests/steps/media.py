@@ -78,5 +78,6 @@ def webm(
     info = element(0x1549A966, element(0x2AD7B1, (1_000_000).to_bytes(3)) + said)
     video = element(0xE0, element(0xB0, (360).to_bytes(2)) + element(0xBA, (640).to_bytes(2)))
     tracks = element(0x1654AE6B, element(0xAE, video if track is None else track))
-    body = info + tracks + cluster(3960, size=cluster_size)
+    clusters = b"".join(cluster(at, size=cluster_size) for at in (0, 1000, 2000, 3000, 3960))
+    body = info + tracks + clusters
     return element(0x1A45DFA3, element(0x4282, doctype)) + element(0x18538067, body, size=UNKNOWN if live else None)

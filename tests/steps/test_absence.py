@@ -45,6 +45,7 @@ def test_only_words_or_statuses_that_mean_it_say_that_a_clip_is_absent(status: i
         ("re-queued after a crash", True),
         ("retrying on another node", True),
         ("will retry in 30 s", True),
+        ("Instance preempted (attempt 1/3), resuming on another node", True),
         ("Something went wrong, please try again", False),
         ("failed after 3 retries", False),
     ],

@@ -56,15 +56,15 @@ def read(content: bytes, folder: Path, *, complete: bool = True) -> Facts | NotA
         pytest.param(box(b"wide") + box(b"mdat", b"p") + moov(), Facts(Kind.MOV, 720, 1280, 8.0), id="older"),
         pytest.param(webm(live=False), Facts(Kind.WEBM, 360, 640, 4.0), id="WebM"),
         pytest.param(
-            webm(live=True, seconds=None) + cluster(7960),
+            webm(live=True, seconds=None) + b"".join(map(cluster, (5000, 6000, 7960))),
             Facts(Kind.WEBM, 360, 640, 7.96, ends=False),
             id="by its last picture",
         ),
         pytest.param(
             webm(live=True, seconds=None, cluster_size=UNKNOWN)
-            + cluster(5000, size=UNKNOWN)
-            + cluster(7960, size=UNKNOWN),
-            Facts(Kind.WEBM, 360, 640, 7.96, ends=False),
+            + cluster(5900, size=UNKNOWN)
+            + cluster(7800, size=UNKNOWN),
+            Facts(Kind.WEBM, 360, 640, 7.8, ends=False),
             id="clusters without a length",
         ),
         pytest.param(webm(live=True), Facts(Kind.WEBM, 360, 640, 4.0, ends=False), id="live WebM"),
@@ -102,6 +102,7 @@ def test_what_a_whole_clip_says_of_itself(content: bytes, facts: Facts, tmp_path
         (webm(live=False) + b"\0.", "bytes that are no element"),
         (webm(seconds=8), "cut short: 4.0 s of the 8.0 s that its header promises"),
         (webm(live=False, seconds=8), "cut short: 4.0 s of the 8.0 s that its header promises"),
+        (webm(live=True, seconds=None) + cluster(7960), "not all there: nothing between its ticks 3960 and 7960"),
         (webm(live=True) + bytes(9000) + cluster(8000), "bytes that are no element"),
         (
             webm(live=True) + element(0x1F43B675, element(0xA3, bytes(40))),

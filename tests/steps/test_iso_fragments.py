@@ -119,6 +119,18 @@ def test_a_film_that_may_have_been_cut_between_fragments_says_so(content: bytes,
     assert isinstance(found, Facts) and found.ends is ends
 
 
+def begun(at_ms: int) -> bytes:
+    """A second of pictures that says when it begins (tfdt)."""
+    return fragment(head=full(b"tfhd", struct.pack(">I", 1), 0x20000) + full(b"tfdt", struct.pack(">I", at_ms)))
+
+
+def test_a_fragment_that_is_missing_between_two_others_is_missed(tmp_path: Path) -> None:
+    end = box(b"mfra", bytes(8))
+    assert isinstance(read(in_fragments(mvex(None), begun(0), begun(1000), begun(2000), end), tmp_path), Facts)
+    found = read(in_fragments(mvex(None), begun(0), begun(2000), end), tmp_path)
+    assert isinstance(found, NotAClip) and "not all there: 1.0 s are missing before the fragment" in found.why
+
+
 def test_a_hole_in_the_pictures_of_a_fragment_is_found(tmp_path: Path) -> None:
     run = full(b"trun", struct.pack(">III", 1, 1000, 300_000), 0x300)
     whole = fragment(run=run, held=300_000)[:-300_000] + b"pic" * 100_000

@@ -1,6 +1,7 @@
 """A look through the provider's list is complete only if it proves to be."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -43,11 +44,25 @@ async def looked(replies: Sequence[Reply], back_to: float = 100, pages_max: int 
         pytest.param([page()], True, "", "", id="an empty list that says nothing of more"),
         pytest.param([page(("a", 200), has_more=False)], True, "", "a", id="one page, the last"),
         pytest.param(
-            [page(("a", 300), has_more=True), page(("b", 200), has_more=False)],
+            [page(("a", 300), ("b", 200), has_more=True), page(("b", 200), ("c", 150), has_more=False)],
             True,
             "",
-            "ab",
+            "abc",
             id="two pages",
+        ),
+        pytest.param(
+            [page(("a", 300), ("b", 200), has_more=True), page(("a", 300), ("b", 201), ("c", 150), has_more=False)],
+            True,
+            "",
+            "abc",
+            id="the row it was asked to begin after comes again, and times are counted back from now",
+        ),
+        pytest.param(
+            [page(("a", 300), has_more=True), page(("b", 200), has_more=False)],
+            False,
+            "pages_of_one_row",
+            "ab",
+            id="pages that cannot overlap",
         ),
         pytest.param(
             [page(("a", 300), ("b", 99), has_more=True), page(("b", 99), ("c", 98), has_more=False)],
@@ -169,20 +184,21 @@ async def test_a_look_is_complete_only_if_every_page_was_read(
 
 @pytest.mark.asyncio
 async def test_a_look_reads_past_a_known_job_up_to_a_limit() -> None:
-    pages = [page((f"j{n}", 1000 - n), has_more=True) for n in range(30)]
+    pages = [page((f"j{n}", 1000 - n), (f"j{n + 1}", 999 - n), has_more=True) for n in range(30)]
     async with scripted(in_turn(*pages)) as server, open_provider(server.url, "k") as provider:
         seen = await look(provider, past=["j2"], rows_beyond=10)
-    assert (seen.complete, len(server.seen)) == (True, 3 + 10)
+    assert (seen.complete, len(server.seen)) == (True, 2 + 10)
 
 
 @pytest.mark.asyncio
 async def test_an_unsorted_list_is_read_to_its_end() -> None:
     """A known job that changed last stands in front; what is newer than it may stand anywhere behind it."""
     times = [2000, 500, *range(1500, 1480, -1)]
-    pages = [page((f"j{n}", at), has_more=n < len(times) - 1) for n, at in enumerate(times)]
+    rows = [(f"j{n}", at) for n, at in enumerate(times)]
+    pages = [page(*pair, has_more=pair[1] != rows[-1]) for pair in pairwise(rows)]
     async with scripted(in_turn(*pages)) as server, open_provider(server.url, "k") as provider:
         seen = await look(provider, past=["j1"], rows_beyond=3)
-    assert (seen.complete, len(server.seen)) == (True, len(times))
+    assert (seen.complete, len(server.seen)) == (True, len(times) - 1)
 
 
 @pytest.mark.asyncio
@@ -204,11 +220,14 @@ async def test_one_id_twice_in_a_page_is_an_odd_row() -> None:
     rows = [{"id": "2"}, {"id": "1"}, {"id": "1"}]
     seen, _ = await looked([answer(200, {"data": rows, "has_more": False})])
     assert ([job.job_id for job in seen.jobs], seen.odd_rows) == (["2", "1"], 1)
+    pages = [answer(200, {"data": data, "has_more": more}) for data, more in ((rows[:2], True), (rows[1:], False))]
+    seen, _ = await looked(pages)
+    assert ([job.job_id for job in seen.jobs], seen.odd_rows) == (["2", "1"], 1), "also if one of them overlaps"
 
 
 @pytest.mark.asyncio
 async def test_a_list_without_end_is_given_up_as_incomplete() -> None:
-    pages = [page((f"j{n}", 1000 - n), has_more=True) for n in range(9)]
+    pages = [page((f"j{n}", 1000 - n), (f"j{n + 1}", 999 - n), has_more=True) for n in range(9)]
     seen, asked = await looked(pages, pages_max=5)
     assert (seen.complete, seen.why_incomplete, asked) == (False, "too_many_pages", 5)
 

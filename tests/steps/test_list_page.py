@@ -25,6 +25,10 @@ def page(headers: dict[str, str] | None = None, **more: object) -> Page:
         ({"warning": '299 - "Deprecated API"'}, ""),
         ({"x-partial-results": "true"}, "list_says_more: its headers"),
         ({"x-partial-results": "false", "accept-ranges": "bytes"}, ""),
+        ({"warning": '214 proxy "Transformation Applied"'}, ""),
+        ({"x-next-page": "2"}, "list_goes_on"),
+        ({"x-cache": "HIT, MISS"}, "list_from_a_cache"),
+        ({"cf-cache-status": "DYNAMIC"}, ""),
         ({"age": "17"}, "list_from_a_cache"),
         ({"age": "0"}, ""),
     ],
@@ -60,3 +64,35 @@ def test_two_members_of_one_name_make_a_page_unreadable_unless_they_are_equal() 
     """A gateway that joins the pages of two shards; a parser keeps the last."""
     assert read_page('{"data": [{"id": "a"}], "has_more": false, "data": [{"id": "b"}]}') is None
     assert read_page('{"object": "list", "data": [{"id": "a"}], "object": "list"}') is not None
+
+
+@pytest.mark.parametrize(("word", "more"), [(1, True), ("true", True), ("no", False), (0, False), (None, None)])
+def test_a_promise_of_more_may_be_a_number_or_a_word(word: object, more: bool | None) -> None:
+    assert page(has_more=word).has_more is more
+
+
+@pytest.mark.parametrize(
+    ("said", "total", "full", "flaw"),
+    [
+        ({"count": 3}, 3, False, ""),
+        ({"cursor": "c2"}, 0, False, "list_goes_on"),
+        ({"limit": 2}, 0, True, ""),
+        ({"limit": 100}, 0, False, ""),
+        ({"page_size": 2}, 0, True, ""),
+    ],
+    ids=str,
+)
+def test_counts_and_limits_tell_of_more(said: dict[str, object], total: int, full: bool, flaw: str) -> None:
+    found = read_page(json.dumps(ROWS | said))
+    assert found is not None
+    assert (found.total, found.full, found.flaw) == (total, full, flaw)
+
+
+def test_a_row_that_groups_jobs_is_odd() -> None:
+    rows = [
+        {"id": "a"},
+        {"id": "b", "generations": [{"id": "c"}]},
+        {"id": "d", "tags": ["x"], "output": [{"url": "u"}]},
+    ]
+    found = read_page(json.dumps({"data": rows, "has_more": False}))
+    assert found is not None and ([job.job_id for job in found.jobs], found.odd_rows) == (["a", "d"], 1)

@@ -107,14 +107,22 @@ ROWS = [
 
 
 @pytest.mark.parametrize("around", [{"object": "list"}, {"code": 0, "status": "success"}], ids=str)
-def test_of_a_list_that_came_instead_of_a_job_only_its_own_row_counts(around: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", ["data", "result", "videos"])
+def test_of_a_list_that_came_instead_of_a_job_only_its_own_row_counts(around: dict[str, Any], name: str) -> None:
     """A gateway that loses the end of a path answers the list."""
-    body = json.dumps(around | {"data": ROWS})
+    body = json.dumps(around | {name: ROWS})
     job = read_job(body, "v")
     assert job is not None and (job.status, job.named) == (JobStatus.IN_PROGRESS, True)
     assert read_job(body, "w") is None
     assert clip_urls_in(body, "v") == ("https://example.org/v.mp4",)
     assert clip_urls_in(body, "w") == ()
+
+
+def test_rows_with_ids_of_another_name_lead_to_nobodys_clip() -> None:
+    rows = [{"generation_id": n, "url": f"https://example.org/{n}.mp4"} for n in ("a", "b")]
+    assert clip_urls_in(json.dumps({"data": rows}), "v") == ()
+    files = [{"url": "https://example.org/v.mp4", "size": "720x1280"}]
+    assert clip_urls_in(json.dumps({"data": files}), "v") == ("https://example.org/v.mp4",)
 
 
 def test_an_answers_own_status_is_not_its_jobs() -> None:
@@ -134,11 +142,15 @@ def test_an_answers_own_status_is_not_its_jobs() -> None:
         ({"status": "expired"}, True),
         ({"status": "expired", "progress": 100, "error": {"code": "video_expired"}}, True),
         ({"status": "expired", "completed_at": 1_790_000_000, "error": {"code": "video_expired"}}, True),
-        ({"status": "expired", "progress": 40, "completed_at": 1_790_000_000}, False),
+        ({"status": "expired", "progress": 0, "completed_at": 1_790_000_000}, True),
         ({"status": "expired", "error": {"message": "the render took too long"}}, False),
         ({"status": "failed", "progress": 100, "error": "the asset has expired and was deleted"}, True),
         ({"status": "failed", "completed_at": 1_790_000_000, "error": "past its retention"}, True),
         ({"status": "failed", "progress": 100, "error": "out of memory"}, False),
+        ({"status": "failed", "progress": 100, "completed_at": 1, "error": "Asset gone (TTL)"}, True),
+        ({"status": "failed", "progress": 100, "completed_at": 1, "error": "blocked by moderation"}, False),
+        ({"status": "expired", "progress": 1.0, "error": {"code": "gone"}}, True),
+        ({"status": "expired", "progress": 0.4, "error": {"code": "timeout"}}, False),
         ({"status": "failed", "progress": 40, "error": "your session expired"}, False),
         ({"status": "completed", "progress": 100}, False),
     ],
