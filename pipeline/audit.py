@@ -131,7 +131,13 @@ async def _both_sides(ledger: Ledger, shop: Shop, waits: Waits, since: datetime)
         if (owner := books.owned.get(job.key)) and owner.answered
     )
     asked = await _ask_for(unlisted[-ASKED_MAX:], shop)
-    return Comparison(runs, seen, books, since, waits.clock_skew, shows_all, asked, true_times)
+    older = await _known_before(ledger, shop, since)
+    reaches = not older or any(key in older for key in seen.keys) or _shows_older(seen, since)
+    return Comparison(runs, seen, books, since, waits.clock_skew, shows_all, asked, true_times, reaches)
+
+
+def _shows_older(seen: Look, since: datetime) -> bool:
+    return any(witnesses.dated_before(job, since) for job in seen.jobs)
 
 
 async def _look_back(

@@ -60,6 +60,10 @@ class ClipRecords:
         ref = await self._rpc("same_clip_as", {"run_id": str(run_id), "sha256": sha256})
         return ref if isinstance(ref, str) else None
 
+    async def note_done(self, run_id: UUID, job_id: str) -> Run:
+        """Its job's own address called the job completed: whatever is said later, it was made."""
+        return read_run(await self._rpc("note_done", {"run_id": str(run_id), "job_id": job_id}))
+
     async def note_shown_otherwise(self, run_id: UUID, job_id: str, parts: Sequence[str]) -> None:
         """What the answer to the order showed of its job otherwise than ordered."""
         args: dict[str, Json] = {"run_id": str(run_id), "job_id": job_id, "parts": list(parts)}

@@ -65,6 +65,7 @@ class Comparison:
     shows_all: bool
     asked: Mapping[str, Job] = field(default_factory=dict)
     true_times: bool = True  # or the look went back to a known job
+    reaches_back: bool = True  # it shows something from before `since`, or nothing of ours was there
 
     @property
     def answered(self) -> dict[str, Owner]:
@@ -73,20 +74,24 @@ class Comparison:
     @property
     def why_incomplete(self) -> str:
         """A stable word; empty if the list was read whole, in order, back to where the audit begins."""
-        if not self.shows_all:
-            return "list_hides_jobs"
-        if not self.look.complete:
-            return self.look.why_incomplete
-        if self.look.odd_rows:
-            return "unreadable_row"
-        if not witnesses.in_order(self.look, self.answered):
-            return "list_out_of_order"
-        if not self.true_times:
-            return "times_not_true"
-        return "" if self.is_dated() or self._shows_its_order() else "order_not_shown"
+        checks = {
+            "list_hides_jobs": self.shows_all,
+            self.look.why_incomplete: self.look.complete,
+            "unreadable_row": not self.look.odd_rows,
+            "list_out_of_order": witnesses.in_order(self.look, self.answered),
+            "times_not_true": self.true_times,
+            "older_job_not_listed": self.reaches_back,
+            "order_not_shown": self.is_dated() or self._shows_its_order(),
+        }
+        return next((why for why, holds in checks.items() if not holds), "")
 
     def is_dated(self) -> bool:
         return any(witnesses.is_time(job.created_at) for job in self.look.jobs)
+
+    def shows_our_times(self) -> bool:
+        """Whether all our jobs stand there at times that the ledger agrees with."""
+        listed = [(job, self.answered[job.key]) for job in self.look.jobs if job.key in self.answered]
+        return all(witnesses.at_its_time(job, owner, self.skew) for job, owner in listed)
 
     def _shows_its_order(self) -> bool:
         """Whether two owned jobs, one known before the other was sent, show which end of the list is the new one."""
@@ -259,7 +264,7 @@ def _of_unexplained(
         run = min(seconds, key=lambda run: _distance(job, run))
         words = f"no run owns job {job.job_id}, which shows no prompt: it may be a second one of run {run.ref}"
         return _about(Kind.PERHAPS_TWO_PAID_CALLS, words, run, job.job_id)
-    old = witnesses.dated_before(job, both.since - both.skew)
+    old = both.shows_our_times() and witnesses.dated_before(job, both.since - both.skew)
     if old and not maybe and job.key not in _in_front_of_ours(both):
         return None  # somebody else's, and of an earlier audit
     what = f"{job.model or 'a model'}, {job.seconds or '?'} s"

@@ -148,6 +148,8 @@ def _adoptable(run: Run, look: Look, books: Books, patience: Patience) -> tuple[
     first = min(runs, key=_sent)
     taken = books.owned.keys() | listed_before(first, look, books, patience)
     jobs = [job for job in look.jobs if job.key not in taken and is_order_of(job, run.order())]
+    if any(job.key in books.explained or _is_older_by_itself(job, first, look, books, patience) for job in jobs):
+        return ()
     if _may_be_renamed(jobs, first, look, books, patience):
         return ()
     if not look.complete or len(jobs) != len(runs) or any(each.state is State.SUBMITTING for each in runs):
@@ -161,14 +163,20 @@ def _adoptable(run: Run, look: Look, books: Books, patience: Patience) -> tuple[
     return tuple((each.run_id, job.job_id) for each, job in pairs if not has_failed(job, each))
 
 
+def _is_older_by_itself(job: Job, first: Run, look: Look, books: Books, patience: Patience) -> bool:
+    """Whether it is dated before the order, in a list without a job of ours that shows how true its times are."""
+    known = _answered(first, books, patience)
+    return not any(each.key in known for each in look.jobs) and dated_before(job, _sent(first) - patience.skew)
+
+
 def _may_be_renamed(jobs: Sequence[Job], first: Run, look: Look, books: Books, patience: Patience) -> bool:
     """Whether one of these unowned jobs may be an owned one of the same request under another id, as some servers list
-    a job by another id once it is done: an owned one is not listed, or an unowned one stands among older jobs.
+    a job by another id once it is done: a job of ours is not listed, or an unowned one stands among older jobs.
     """
     listed = {job.key for job in look.jobs}
-    twins = {key for key, owner in books.witnesses.items() if same_request(owner.order, first.order())}
+    ours = witnesses_of(first, books, patience.apart)
     older = {job.key for job in _behind_an_older_one(first, look, books, patience)}
-    return not twins <= listed or any(job.key in older for job in jobs)
+    return not ours.keys() <= listed or any(job.key in older for job in jobs)
 
 
 def _shows_other_words(look: Look, books: Books) -> bool:

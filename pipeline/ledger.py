@@ -305,6 +305,7 @@ class Ledger:
             owned,
             running_shown_at=datetime.fromisoformat(shown) if (shown := answer["running_shown_at"]) else None,
             ours_since=datetime.fromisoformat(since) if since else None,
+            explained=frozenset(map(canonical_id, answer.get("explained", ()))),
         )
 
     async def record_look(

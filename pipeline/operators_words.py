@@ -55,6 +55,8 @@ PARKED: Mapping[str, str] = {
     "job_unknown": "the provider does not know the job id that it returned",
     "job_gone": "the provider no longer knows the job",
     "job_unreadable": "the job cannot be read",
+    "job_shown_otherwise": "the provider shows the job with other values than ordered; "
+    "`onetake settle REF --job ID --despite` fetches it all the same",
     "render_deadline": "the job is still rendering",
     "content_unreadable": "the video cannot be fetched",
     "two_jobs": "the job failed, and a second job for the same order is unexplained",
@@ -80,6 +82,8 @@ INCOMPLETE: Mapping[str, str] = {
     "last_id_is_not_the_last_row": "its pages do not follow on from each other",
     "list_goes_on": "it names a next page and does not say that there is more",
     "list_from_a_cache": "a cache between here and the provider gave an older copy of it",
+    "pages_of_one_row": "its pages have one row each, so a gap between them would not show",
+    "older_job_not_listed": "it shows nothing from before this audit begins, so it may have lost more",
     "pages_leave_a_gap": "a page does not begin where the one before it ended",
     "fewer_rows_than_it_says": "it lists fewer jobs than it says it has",
     "empty_page_after_more": "it promised a page that was empty",

@@ -132,6 +132,7 @@ class Run:
     failing_since: datetime | None = None  # the first look at the job that called it failed or expired
     failing_words: str | None = None
     failed_jobs: tuple[str, ...] = ()  # adopted once, and failed: never adopted again
+    done_seen_at: datetime | None = None  # the first look at the job's own address that called this job completed
     shown_otherwise: tuple[str, ...] = ()  # what the answer to its order already showed otherwise than ordered
     provider_word: str | None = None  # the provider's own status word, as last seen
     look_says: str | None = None  # why the last look, through the list or at a parked job, settled nothing

@@ -107,6 +107,8 @@ async def _fetch_rendered(run: Run, job: Job, caption: asyncio.Task[Run], world:
         run = await world.ledger.note_failing(run.run_id, job.job_id, why, seen=True)
         return await _end(run, job, why, world)
     gone = gone_for_good(run, world.waits.parked)
+    if job.named and job.described and run.done_seen_at is None:
+        run = await ClipRecords(world.ledger.rpc).note_done(run.run_id, job.job_id)
     if run.failing_since is not None and job.named and not gone:
         run = await world.ledger.note_failing(run.run_id, job.job_id, None, seen=True)  # it says otherwise now
     got = await _fetch(run, job, caption, world)
@@ -123,7 +125,7 @@ async def _check_failure(run: Run, job: Job, words: str, caption: asyncio.Task[R
 
     A job that was not found has been seen by an earlier look, or it would not be asked about here.
     """
-    if will_be_repeated(words):
+    if will_be_repeated(words) or is_about_reading(words):
         return await _later(run, ReadError(200, words), world)
     run = await world.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)
     got = await _fetch(run, job, caption, world)
@@ -138,15 +140,14 @@ async def _check_failure(run: Run, job: Job, words: str, caption: asyncio.Task[R
 
 async def _end(run: Run, job: Job, words: str, world: World) -> Run:
     """By the second look. `expired` was made and is owed; anything else is billed only where failures are."""
-    certain = job.exists and not is_about_reading(words)
-    apart = world.waits.look if certain else world.waits.render_deadline  # a job that was not found agrees late
+    apart = world.waits.look if job.exists else world.waits.render_deadline  # a job that was not found agrees late
     match evidence.ending_of(run, apart):
         case Ending.WAIT:
             return await world.ledger.wait_until(run.run_id, run.read_at + world.waits.look)
         case Ending.BACK_TO_DOUBT:
             return await world.ledger.back_to_doubt(run.run_id, job.job_id, words, world.waits.look)
         case Ending.FAIL:
-            made = job.is_gone or job.status is JobStatus.COMPLETED
+            made = job.is_gone or job.status is JobStatus.COMPLETED or run.done_seen_at is not None
             refused = not made and refuses_content(
                 f"{job.error_code or ''} {words}"
             )  # a fault of nobody's: say it anew
@@ -186,7 +187,9 @@ async def _past_deadline(run: Run, last: StillRendering, caption: asyncio.Task[R
 def _why_no_end(run: Run, last: StillRendering) -> str:
     if last.not_found:
         return "job_gone" if run.job_exists else "job_unknown"
-    return "render_deadline" if last.error is None else "job_unreadable"
+    if last.error is None:
+        return "render_deadline"
+    return "job_unreadable" if last.job is None else "job_shown_otherwise"
 
 
 async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run | Missing | ReadError:

@@ -82,6 +82,7 @@ def why_not_taken(run: Run, job: Job, facts: Facts, parked: timedelta) -> str | 
     if shorter and not facts.ends:
         return "and a cut would not show in this format"
     other = (shorter or is_longer(facts, run.seconds)) and not has_shape(facts, run.size)
+    other |= shorter and is_much_smaller(facts, run.size)  # a preview, while the page already says that it is done
     as_job_says = job.seconds == run.seconds and size_of(job.size or "") == size_of(run.size)
     return "and the job shows what was ordered" if other and as_job_says else None
 

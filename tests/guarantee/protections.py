@@ -330,8 +330,9 @@ MUTANTS = (
         "confirm_after_handling",
         "an update is confirmed only once it was handled",
         "bot/polling.py",
-        "            await _handle(updates, feed)\n",
-        "            await _confirm(bot, updates[-1].update_id + 1)\n            await _handle(updates, feed)\n",
+        "        await _handle(updates, feed)\n",
+        '        await _confirm(bot, int(batch[-1]["update_id"]) + 1 if batch else 0)\n'
+        "        await _handle(updates, feed)\n",
         ("tests/bot/test_polling.py::test_an_update_is_handled_again_until_the_ledger_takes_it",),
     ),
     Mutant(

@@ -116,8 +116,8 @@ LIE_MUTANTS = (
         "one_id_two_orders",
         "an id that shows two orders hides a job",
         "steps/list_jobs.py",
-        "in news or not known.shows_same_order(job):",
-        "in news:",
+        "            elif not known.shows_same_order(job):",
+        "            elif False:",
         (PAGES + "test_one_id_with_two_different_orders_is_an_odd_row",),
     ),
     Mutant(

@@ -245,6 +245,7 @@ def test_an_incomplete_list_calls_no_job_missing() -> None:
         ({"look": Look((), True, odd_rows=1)}, "unreadable_row"),
         ({"look": Look((a_job("j1"), a_job("j2")), True)}, "list_out_of_order"),
         ({"true_times": False}, "times_not_true"),
+        ({"reaches_back": False}, "older_job_not_listed"),
         ({"look": Look((a_job("j2", created_at=None), a_job("x", created_at=None)), True)}, "order_not_shown"),
         ({"look": Look((a_job("j2", created_at=None), a_job("j1", created_at=0.0)), True)}, ""),
     ],

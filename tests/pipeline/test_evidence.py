@@ -64,6 +64,7 @@ class Case:
     odd_rows: int = 0
     running_shown_at: datetime | None = NOON + MINUTE
     rivals: int = 0
+    explained: frozenset[str] = frozenset()
 
     def judged(self) -> Verdict:
         owned = {name: each for name, each in self.witnesses.items() if any(j.job_id == name for j in self.jobs)}
@@ -74,6 +75,7 @@ class Case:
             began=self.run.read_at,
             running_shown_at=self.running_shown_at,
             rivals=self.rivals,
+            explained=self.explained,
         )
         why = "" if self.complete else "list_unreadable: HTTP 500"
         look = Look(self.jobs, self.complete, why, self.odd_rows)
@@ -91,7 +93,7 @@ CASES: dict[str, Case] = {
     # rule 4: what may be adopted
     "the shown prompt is ours": Case(4, (NEWER, job(), OLDER), ("video_1",)),
     "also in a list with a row that cannot be read": Case(4, (NEWER, job(), OLDER), ("video_1",), odd_rows=1),
-    "two runs of one request and two jobs": Case(4, (job(), job("b")), ("b", "video_1"), others=(TWIN,)),
+    "two runs of one request and two jobs": Case(4, (NEWER, job(), job("b"), OLDER), ("b", "video_1"), others=(TWIN,)),
     "two runs, one job": Case(4, (NEWER, job(), OLDER), "not_one_job_for_each_run", others=(TWIN,)),
     "one run, two jobs": Case(4, (NEWER, job(), job("b"), OLDER), "not_one_job_for_each_run"),
     "a run that failed after its POST may own the job, too": Case(
@@ -101,10 +103,10 @@ CASES: dict[str, Case] = {
         4, (job(), job("b")), "not_one_job_for_each_run", others=(replace(TWIN, state=State.SUBMITTING),)
     ),
     "a run of another request holds nothing up": Case(
-        4, (job(),), ("video_1",), others=(run(2, improved_prompt="a red kite", state=State.SUBMITTING),)
+        4, (NEWER, job(), OLDER), ("video_1",), others=(run(2, improved_prompt="a red kite", state=State.SUBMITTING),)
     ),
     "another length of the same prompt is another request": Case(
-        4, (job(),), ("video_1",), others=(run(2, seconds=4, state=State.SUBMITTING),)
+        4, (NEWER, job(), OLDER), ("video_1",), others=(run(2, seconds=4, state=State.SUBMITTING),)
     ),
     "the prompt is hidden": Case(4, (NEWER, HIDDEN, OLDER), "prompts_hidden"),
     "six hidden jobs for six runs are six guesses": Case(
@@ -194,10 +196,16 @@ CASES: dict[str, Case] = {
     ),
     "a twin of ours is listed": Case(
         4,
-        (job(), job("twin"), OLDER),
+        (NEWER, job(), job("twin"), OLDER),
         ("video_1",),
         witnesses=WITNESSES | {"twin": owner(92, -MINUTE)},
         owned={"twin": owner(92, -MINUTE)},
+    ),
+    "a job that a person has explained is adopted by nobody": Case(
+        4, (NEWER, job(), OLDER), "not_one_job_for_each_run", explained=frozenset({"video_1"})
+    ),
+    "an older job of our words, and nothing of ours to tell how true its time is": Case(
+        4, (job(created_at=NOON.timestamp() - 36_000),), "not_one_job_for_each_run", witnesses={}
     ),
     "a job of our words behind an older one of ours": Case(
         4, (NEWER, OLDER, job(created_at=None)), "not_one_job_for_each_run"

@@ -201,19 +201,18 @@ async def test_a_failure_that_promises_another_try_ends_nothing(world: World, si
     assert (row.state, row.spent_microusd) == (State.SAVED, PRICE_MICROUSD)
 
 
-async def test_a_gateways_own_error_in_a_jobs_form_ends_a_run_only_after_a_renders_time(
-    world: World, simulator: Simulator
-) -> None:
-    simulator.trouble("retrieve", "shows_failed", error={"message": "Video not found"}, always=True)
+@pytest.mark.parametrize("words", ["Video not found", "429 Too Many Requests", "401 Unauthorized: invalid api key"])
+async def test_a_gateways_own_error_in_a_jobs_form_ends_no_run(world: World, simulator: Simulator, words: str) -> None:
+    simulator.trouble("retrieve", "shows_failed", error={"message": words}, always=True)
     simulator.trouble("content", "status", status=404, body=said("Video not found"), always=True)
     run_id = await admitted(world, simulator)
 
-    row = await resting(run_id, world, looks=3)
-    assert row.state is State.RENDERING
-    row = await resting(run_id, world, looks=12)
-    assert (row.state, row.reason) == (State.FAILED, "render_failed")
-    assert row.failed_at is not None and row.failing_since is not None
-    assert row.failed_at - row.failing_since >= world.waits.render_deadline
+    row = await resting(run_id, world, looks=14)
+    assert (row.state, row.parked, row.held_microusd) == (State.RENDERING, True, PRICE_MICROUSD)
+    simulator.control("DELETE", "/_sim/faults")
+
+    row = await resting(run_id, world, looks=2)
+    assert (row.state, row.spent_microusd) == (State.SAVED, PRICE_MICROUSD)
 
 
 @pytest.mark.parametrize(
@@ -268,3 +267,19 @@ async def test_what_the_answer_to_the_order_showed_otherwise_is_no_sign_of_anoth
 
     assert (row.state is State.SAVED) is saved
     assert row.shown_otherwise == (("model", "size") if saved else ())
+
+
+async def test_a_job_that_was_seen_completed_was_made_whatever_is_said_later(
+    world: World, simulator: Simulator
+) -> None:
+    """Its content cannot be read; then the server restarts and calls the job failed."""
+    simulator.trouble("content", "status", status=503, always=True)
+    run_id = await admitted(world, simulator)
+    row = await resting(run_id, world, looks=2)
+    assert row.state is State.RENDERING and row.done_seen_at is not None
+
+    simulator.control("DELETE", "/_sim/faults")
+    simulator.trouble("retrieve", "shows_failed", error={"message": "interrupted"}, always=True)
+    simulator.trouble("content", "expired", always=True)
+    row = await resting(run_id, world, looks=8)
+    assert (row.state, row.reason, row.spent_microusd) == (State.FAILED, "expired", PRICE_MICROUSD)

@@ -28,6 +28,8 @@ UNSAID = job(seconds=None, size=None)
         (ENDLESS, DONE, {"job_source": JobSource.PERSON}, True),
         (ENDLESS, DONE, {"parked_at": NOON - 2 * PARKED, "state": State.RENDERING}, True),
         (OTHER, DONE, {}, False),
+        (Facts(Kind.MP4, 320, 568, 2.0), DONE, {}, False),
+        (Facts(Kind.MP4, 320, 568, 8.0), DONE, {}, True),
         (OTHER, UNSAID, {}, True),
         (OTHER, job(seconds=4, size="1280x720"), {}, True),
         (replace(OTHER, seconds=8.0), DONE, {}, True),

@@ -155,8 +155,6 @@ LIES: tuple[Mapping[str, Any], ...] = (
     {"list_says": {"error": {"message": "one shard is away"}}},
     {"list_headers": {"Warning": '199 - "shard 2 is away"'}, "list_share": 0.6},
     {"cursor_by_second": True, "page_size": 3},
-    {"asset_ids": True},
-    {"asset_ids": True, "created_at": "missing"},
     {"envelope": "jsend"},
     {"clip_url": "previews", "content_status": 404},
     {"list_status": 206, "list_share": 0.6},
