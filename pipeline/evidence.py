@@ -113,9 +113,10 @@ def _is_taken_by_mistake(job: Job, order: Order, owner: Owner | None) -> bool:
 
 
 def listed_before(run: Run, look: Look, books: Books, patience: Patience) -> frozenset[str]:
-    """Keys of the jobs made before this run was sent, by both their position in the list and their own time.
+    """Keys of the jobs made before this run was sent: we had seen them in the list, and position and time agree.
 
-    Either alone may be wrong. Both count only if every job of ours in the list has the right position and time.
+    A list sorted by time makes one wrong clock look like two reasons. Position and time count only if every job of ours
+    in the list has the right ones.
     """
     assert run.submitting_at is not None
     known = _answered(run, books, patience)
@@ -124,7 +125,8 @@ def listed_before(run: Run, look: Look, books: Books, patience: Patience) -> fro
         return frozenset()
     sent = run.submitting_at - patience.skew
     behind = _behind_an_older_one(run, look, books, patience)
-    return frozenset(job.key for job in behind if dated_before(job, sent) and not job.running)
+    seen = {key for key, at in books.first_seen.items() if at < run.submitting_at}
+    return frozenset(job.key for job in behind if job.key in seen and dated_before(job, sent) and not job.running)
 
 
 def _behind_an_older_one(run: Run, look: Look, books: Books, patience: Patience) -> tuple[Job, ...]:

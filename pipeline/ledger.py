@@ -306,6 +306,7 @@ class Ledger:
             running_shown_at=datetime.fromisoformat(shown) if (shown := answer["running_shown_at"]) else None,
             ours_since=datetime.fromisoformat(since) if since else None,
             explained=frozenset(map(canonical_id, answer.get("explained", ()))),
+            first_seen={key: datetime.fromisoformat(at) for key, at in answer.get("first_seen", {}).items()},
         )
 
     async def record_look(

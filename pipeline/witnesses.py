@@ -66,6 +66,7 @@ class Books:
     began: datetime | None = None
     running_shown_at: datetime | None = None  # when the list last showed an owned job that was still rendering
     rivals: int = 0
+    first_seen: Mapping[str, datetime] = field(default_factory=dict)  # when each listed job was first seen in this list
     explained: frozenset[str] = frozenset()  # listed jobs of which a person said that they are nobody's here
     ours_since: datetime | None = None  # when the first order was sent with this key
 

@@ -1,7 +1,33 @@
+-- When each job was first seen in the provider's list: before an order was sent is before, whatever its place and its time
+-- there say, which one wrong clock makes wrong together.
+create table onetake.listed_jobs (
+    base_url        text not null,
+    key_fingerprint text not null,
+    job_key         text not null,
+    first_seen_at   timestamptz not null default clock_timestamp(),
+    last_seen_at    timestamptz not null default clock_timestamp(),
+    primary key (base_url, key_fingerprint, job_key)
+);
+create index listed_jobs_last on onetake.listed_jobs (last_seen_at);
+alter table onetake.listed_jobs enable row level security;
+
+create function onetake.note_listed(p_base_url text, p_key_fingerprint text, p_job_ids jsonb) returns void
+language sql volatile set search_path = '' as $$
+    insert into onetake.listed_jobs (base_url, key_fingerprint, job_key)
+        select distinct p_base_url, p_key_fingerprint, value from jsonb_array_elements_text(p_job_ids)
+        on conflict (base_url, key_fingerprint, job_key) do update set last_seen_at = clock_timestamp()
+            where listed_jobs.last_seen_at < clock_timestamp() - interval '1 hour';
+    delete from onetake.listed_jobs where last_seen_at < clock_timestamp() - interval '60 days';
+$$;
+
 -- As before; a key that replaces another is usually of the same account, so `ours_since` goes by the provider alone.
 create or replace function public.doubts_at(p_base_url text, p_key_fingerprint text, p_job_ids jsonb) returns jsonb
-language sql security definer set search_path = '' as $$
+language sql volatile security definer set search_path = '' as $$
+    select onetake.note_listed(p_base_url, p_key_fingerprint, p_job_ids);
     select jsonb_build_object(
+        'first_seen', coalesce((select jsonb_object_agg(l.job_key, l.first_seen_at) from onetake.listed_jobs l
+            where l.base_url = p_base_url and l.key_fingerprint = p_key_fingerprint
+              and l.job_key in (select value from jsonb_array_elements_text(p_job_ids))), '{}'),
         'runs', coalesce((select jsonb_agg(onetake.run_json(r) order by r.submitting_at) from (
             (select * from onetake.runs where base_url = p_base_url and key_fingerprint = p_key_fingerprint
                 and job_id is null and state in ('submitting', 'uncertain'))

@@ -46,6 +46,14 @@ GATEWAY_MUTANTS = (
         "        self._odd_rows += 0",
         (PAGES + "test_one_id_twice_in_a_page_is_an_odd_row",),
     ),
+    Mutant(
+        "seen_before",
+        "a job is older only if it was seen in the list before the order was sent",
+        "pipeline/evidence.py",
+        "job.key in seen and dated_before",
+        "dated_before",
+        EACH_LOOK,
+    ),
     # -- what a list says of rows that it does not show
     Mutant(
         "pages_overlap",

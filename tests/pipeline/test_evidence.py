@@ -65,6 +65,7 @@ class Case:
     running_shown_at: datetime | None = NOON + MINUTE
     rivals: int = 0
     explained: frozenset[str] = frozenset()
+    seen_since: datetime | None = NOON - 60 * MINUTE  # when all these jobs were first seen in the list
 
     def judged(self) -> Verdict:
         owned = {name: each for name, each in self.witnesses.items() if any(j.job_id == name for j in self.jobs)}
@@ -76,6 +77,7 @@ class Case:
             running_shown_at=self.running_shown_at,
             rivals=self.rivals,
             explained=self.explained,
+            first_seen={each.key: self.seen_since for each in self.jobs} if self.seen_since else {},
         )
         why = "" if self.complete else "list_unreadable: HTTP 500"
         look = Look(self.jobs, self.complete, why, self.odd_rows)
@@ -217,6 +219,10 @@ CASES: dict[str, Case] = {
         6, (FOREIGN,), "unowned_job", facts=T_RULES, witnesses={}
     ),
     "a job listed before it was sent": Case(6, (NEWER, OLDER, EARLIER), Absent),
+    "one that stands there with such a time, and was never seen before": Case(
+        6, (NEWER, OLDER, EARLIER), "prompts_hidden", seen_since=None
+    ),
+    "or was first seen after it was sent": Case(6, (NEWER, OLDER, EARLIER), "prompts_hidden", seen_since=NOON + MINUTE),
     "one that stands there, dated before there were such servers": Case(
         6, (NEWER, OLDER, replace(EARLIER, created_at=0.0)), "prompts_hidden"
     ),

@@ -8,6 +8,7 @@ from steps.list_jobs import Look
 from steps.shown import Shown
 from steps.video_jobs import Job
 from tests.pipeline.evidence_rows import (
+    BEFORE,
     EARLIER,
     FOREIGN,
     MINUTE,
@@ -37,7 +38,8 @@ def test_jobs_that_were_under_way_together_may_stand_in_any_order() -> None:
 
 
 def test_in_a_list_out_of_order_no_job_is_older_for_standing_behind() -> None:
-    books = Books((run(),), WITNESSES, WITNESSES, began=run().read_at)
+    seen = {each.key: BEFORE.sent_at for each in (NEWER, OLDER, EARLIER)}
+    books = Books((run(),), WITNESSES, WITNESSES, began=run().read_at, first_seen=seen)
     assert candidates_for(run(), Look((NEWER, OLDER, EARLIER), True), books, PATIENCE) == ()
     assert candidates_for(run(), Look((OLDER, NEWER, EARLIER), True), books, PATIENCE) != ()
 
