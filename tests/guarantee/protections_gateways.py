@@ -47,7 +47,7 @@ GATEWAY_MUTANTS = (
         (PAGES + "test_one_id_twice_in_a_page_is_an_odd_row",),
     ),
     Mutant(
-        "seen_before",
+        "seen_in_the_list",
         "a job is older only if it was seen in the list before the order was sent",
         "pipeline/evidence.py",
         "job.key in seen and dated_before",
