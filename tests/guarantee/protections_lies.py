@@ -44,8 +44,8 @@ LIE_MUTANTS = (
         "renders_still",
         "a job that renders still was not made before",
         "pipeline/evidence.py",
-        "if dated_before(job, sent) and not job.running)",
-        "if dated_before(job, sent))",
+        "and dated_before(job, sent) and not job.running)",
+        "and dated_before(job, sent))",
         EACH_LOOK,
     ),
     Mutant(
@@ -124,8 +124,8 @@ LIE_MUTANTS = (
         "older_by_order_alone",
         "a job counts as older only where its own time says so as well",
         "pipeline/evidence.py",
-        "for job in behind if dated_before(job, sent) and not job.running)",
-        "for job in behind)",
+        "if job.key in seen and dated_before(job, sent) and not job.running)",
+        "if job.key in seen)",
         EACH_LOOK,
     ),
     Mutant(
