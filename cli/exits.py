@@ -88,5 +88,15 @@ def run_async(work: Coroutine[Any, Any, Value]) -> Value:
             if stopped:
                 raise Terminated from None
             raise
+        finally:
+            await _end_the_rest()
 
     return asyncio.run(guarded())
+
+
+async def _end_the_rest() -> None:
+    """Tasks that outlive the work: psycopg's pool may swallow one cancellation, and `asyncio.run` gives one only."""
+    from pipeline.cancel import stop
+
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*map(stop, left))
