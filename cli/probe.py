@@ -24,6 +24,7 @@ from steps.list_page import Page, read_page
 LITELLM = "x-litellm-"
 JOBS = 100
 ABOUT = "provider"
+WEB_PAGE = ("<!doctype html", "<html")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,19 @@ def probe(settings: Settings) -> list[Finding]:
 
 
 def findings(listed: Heard, unknown: Heard, facts: ListFacts) -> list[Finding]:
+    if wrong := _is_no_api(listed, unknown):
+        return [Finding(ABOUT, Health.BAD, wrong)]
     return [*_lost_answer(listed, facts), *_unknown_id(unknown), *_proxy((*listed.headers, *unknown.headers))]
+
+
+def _is_no_api(listed: Heard, unknown: Heard) -> str | None:
+    """What answers there instead of a video API; None if nothing speaks against one."""
+    if any(each.body.lstrip().lower().startswith(WEB_PAGE) for each in (listed, unknown)):
+        return "answers with a web page where an API was expected (is /v1 missing in VIDEO_BASE_URL?)"
+    same = listed.status if listed.status == unknown.status else None
+    if same is not None and same not in {401, 403, 404}:
+        return f"answers HTTP {same} to everything, so no job could be looked up and every order would stay in doubt"
+    return None
 
 
 def _lost_answer(listed: Heard, facts: ListFacts) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cli.checkup import Health
 from cli.probe import Heard, findings
 from pipeline.evidence import ListFacts
 from tests.cli.conftest import Terminal
@@ -105,6 +106,21 @@ def test_litellm_is_warned_about() -> None:
     words = [f.words for f in findings(Heard(400, "", ("x-litellm-version",)), Heard(500), ListFacts())]
 
     assert len(words) == 3 and PERSON in words[0] and "HTTP 500" in words[1] and "num_retries: 0" in words[2]
+
+
+@pytest.mark.parametrize(
+    ("listed", "unknown", "words"),
+    [
+        (Heard(200, "<!DOCTYPE html><html>one-api</html>"), Heard(200, "<!DOCTYPE html>"), "is /v1 missing"),
+        (Heard(404, " <html>not found</html>"), Heard(404), "is /v1 missing"),
+        (Heard(409, '{"error": "disabled with two API servers"}'), Heard(409), "answers HTTP 409 to everything"),
+        (Heard(200, '{"ok": true}'), Heard(200, '{"ok": true}'), "answers HTTP 200 to everything"),
+        (Heard(500), Heard(500), "answers HTTP 500 to everything"),
+    ],
+)
+def test_what_is_no_video_api_is_not_called_ready(listed: Heard, unknown: Heard, words: str) -> None:
+    [found] = findings(listed, unknown, ListFacts())
+    assert found.health is Health.BAD and words in found.words
 
 
 def said_of(listed: str, **facts: Any) -> tuple[str, str]:
