@@ -47,8 +47,8 @@ MUTANTS = (
         "send_counter",
         "a transport that goes off once, whatever the SDK above it does",
         "steps/provider.py",
-        "            assert sends == 1, f",
-        "            assert sends >= 1, f",
+        "            if sends > 1:  # not an assert",
+        "            if False:  # not an assert",
         (PROTECTIONS + "test_an_sdk_that_retries_all_the_same_sends_once",),
     ),
     Mutant(

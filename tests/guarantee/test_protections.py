@@ -5,7 +5,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +25,7 @@ from pipeline.run import admit, run
 from pipeline.world import World
 from steps.check_limits import Admitted
 from steps.provider import open_provider
-from steps.videos_protocol import Order
+from steps.videos_protocol import Fault, Order
 from tests.fixtures import KEY, PROVES_ABSENCE, Simulator, open_test_world, quick_waits, wish
 from tests.guarantee.mutants import check_list
 from tests.guarantee.protections import MUTANTS
@@ -82,9 +81,9 @@ async def test_an_sdk_that_retries_all_the_same_sends_once(monkeypatch: pytest.M
     order = Order("run-1", "a paper boat", "sim-1", 8, "720x1280", "multipart")
     broken = answer(500, {"error": {"message": "no"}}, retry_after="0")
     async with scripted(in_turn(broken)) as server, open_provider(server.url, KEY) as provider:
-        with suppress(AssertionError):
-            await provider.post(order, lambda: None)
+        got = await provider.post(order, lambda: None)
     assert len(server.seen) == 1
+    assert got.fault is Fault.LOST, "the first copy may have been made"
 
 
 async def test_a_winner_that_wakes_after_the_deadline_sends_nothing(world: World, simulator: Simulator) -> None:
