@@ -23,6 +23,10 @@ EXAMPLES = (
     N_("A hot-air balloon drifts over misty mountains at sunrise, seen from a drone"),
 )
 EXAMPLE_NAMES = (N_("🚤 Paper boat"), N_("🐈 Baking cat"), N_("🎈 Balloon"))
+ONLY_WORDS = N_(
+    "I cannot use pictures or other files yet: the video would be made from your words alone. "
+    "Nothing is ordered until you tap Create."
+)
 QUESTION_SIGN = "✏️"  # every question of ours that asks for a prompt begins with it
 private = F.chat.type == ChatType.PRIVATE
 
@@ -62,7 +66,11 @@ async def order(
         )
         return
     key = request_key(bot.id, message.chat.id, message.message_id)
+    beside = message.text is None  # the prompt is a caption, of something that would be left out
+    asks_first = asks_first or beside
     wish = Wish(prompt, user_id(message.from_user.id), key, address_here(message, bot.id, words), asks_first=asks_first)
+    if beside:
+        await replies.to(message, words(ONLY_WORDS))
     answer = await orders.place(wish, customer)
     await say_answer(message, answer, words, replies)
 

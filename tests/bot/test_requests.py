@@ -121,6 +121,19 @@ async def test_a_prompt_nobody_can_read_is_refused_before_the_ledger(stage: Stag
     assert await stage.runs() == ()
 
 
+async def test_a_picture_with_a_prompt_gets_a_sentence_and_a_question_and_orders_nothing(
+    stage: Stage, simulator: Simulator
+) -> None:
+    await stage.world.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": "never"})
+    words = {"text": None, "caption": "/create this cat in the sea", "photo": [PHOTO]}
+    await stage.feed(message=stage.message("").model_copy(update=words))
+    await stage.until_said("made from your words alone")
+    run = await stage.until_state(State.APPROVED)
+    await stage.until(lambda: any("Create ·" in label for label in labels(stage.shown()[-1])))
+    assert (run.prompt, run.needs_confirmation, run.confirmed_at) == ("this cat in the sea", True, None)
+    assert simulator.creates() == 0
+
+
 async def test_unknown_commands_and_pictures_are_answered(stage: Stage) -> None:
     await stage.say("/frobnicate")
     await stage.until_said("do not know this command")
