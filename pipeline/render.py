@@ -154,7 +154,7 @@ async def _end(run: Run, job: Job, words: str, world: World) -> Run:
             failed = await world.ledger.fail(
                 run.run_id,
                 State.RENDERING,
-                "expired" if made else "prompt_refused" if refused else "render_failed",
+                "expired" if made else "render_failed" if not refused else "prompt_refused",
                 words,
                 spent=made or run.bills_failed,
                 breaker=None if made or refused else "render",
