@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from uuid import UUID
 
 from pipeline import witnesses
@@ -85,6 +86,17 @@ class Comparison:
         }
         return next((why for why, holds in checks.items() if not holds), "")
 
+    @cached_property
+    def came_late(self) -> frozenset[str]:
+        """Keys of the jobs that are new to the list and stand among those seen in it before: a part of it was away.
+
+        Rows that stand behind all of those are only read for the first time.
+        """
+        first = self.books.first_seen
+        last = max((n for n, job in enumerate(self.look.jobs) if _is_before(first.get(job.key), self.since)), default=0)
+        now = self.since + self.skew  # the audit before this one saw jobs a little after it began
+        return frozenset(job.key for job in self.look.jobs[:last] if _is_before(now, first.get(job.key)))
+
     def is_dated(self) -> bool:
         return any(witnesses.is_time(job.created_at) for job in self.look.jobs)
 
@@ -133,7 +145,12 @@ def _unowned_in_scope(both: Comparison) -> list[Job]:
     begins_shown = begins - both.skew
     dated = both.is_dated()
     unowned = [job for job in both.look.jobs if job.key not in both.books.owned]
+    in_front |= both.came_late
     return [job for job in unowned if job.key in in_front or (dated and not witnesses.dated_before(job, begins_shown))]
+
+
+def _is_before(one: datetime | None, other: datetime | None) -> bool:
+    return one is not None and other is not None and one < other
 
 
 def _in_front_of_ours(both: Comparison) -> frozenset[str]:
@@ -265,7 +282,7 @@ def _of_unexplained(
         words = f"no run owns job {job.job_id}, which shows no prompt: it may be a second one of run {run.ref}"
         return _about(Kind.PERHAPS_TWO_PAID_CALLS, words, run, job.job_id)
     old = both.shows_our_times() and witnesses.dated_before(job, both.since - both.skew)
-    if old and not maybe and job.key not in _in_front_of_ours(both):
+    if old and not maybe and job.key not in _in_front_of_ours(both) | both.came_late:
         return None  # somebody else's, and of an earlier audit
     what = f"{job.model or 'a model'}, {job.seconds or '?'} s"
     nearest = min(doubts or maybe, key=lambda run: _distance(job, run), default=None)

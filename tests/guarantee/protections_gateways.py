@@ -112,6 +112,14 @@ GATEWAY_MUTANTS = (
         "True",
         (PIPELINE + "test_audit.py::test_an_audit_is_complete_only_if_its_list_shows_everything_in_order",),
     ),
+    Mutant(
+        "came_late",
+        "a job that was missing from the list is told when it is back",
+        "pipeline/comparison.py",
+        "_in_front_of_ours(both) | both.came_late:",
+        "_in_front_of_ours(both):",
+        (PIPELINE + "test_audit.py::test_a_job_that_was_missing_from_the_list_is_told_when_it_is_back",),
+    ),
     # -- refusals
     Mutant(
         "after_the_job",

@@ -256,6 +256,23 @@ def test_an_audit_is_complete_only_if_its_list_shows_everything_in_order(changes
     assert replace(both, **changes).why_incomplete == why
 
 
+def test_a_job_that_was_missing_from_the_list_is_told_when_it_is_back() -> None:
+    """A part of the list was away when its day was audited. What is only read for the first time is not late."""
+    yesterday = replace(OLD_CASTLE, job_id="late")
+    newer = a_run(SAVED, 2, job_id="j2", improved_prompt=BOAT, submitting_at=NOW)
+    both = sides([newer], [a_job("j2", prompt=BOAT), yesterday, a_job("old", prompt="one", seconds=12), OLD_CASTLE])
+    day = timedelta(days=1)
+
+    def told(**first_seen: datetime) -> list[str | None]:
+        books = replace(both.books, first_seen=first_seen)
+        return [each.job_id for each in compare(replace(both, books=books))[0] if each.job_id in {"late", "x"}]
+
+    assert told() == []
+    assert told(j2=NOW, late=NOW, old=NOW - day, x=NOW) == ["late"]
+    assert told(j2=NOW, late=NOW - day, old=NOW - day, x=NOW - day) == []
+    assert told(j2=NOW, late=NOW, old=NOW, x=NOW) == []
+
+
 async def test_the_automatic_audit_comes_once_a_day_and_is_kept(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
