@@ -100,8 +100,8 @@ GATEWAY_MUTANTS = (
         "in_front_of_ours",
         "a job listed before one of ours is not left out for its time",
         "pipeline/comparison.py",
-        " and job.key not in _in_front_of_ours(both):",
-        ":",
+        "_in_front_of_ours(both) | both.came_late:",
+        "both.came_late:",
         DIFFERENCES,
     ),
     Mutant(
