@@ -17,7 +17,7 @@ from steps.check_limits import PromptProblem, RefusalKind, Refused
 from steps.clip_file import Facts, as_ordered
 
 NOTHING = N_("Nothing was charged.")
-NOTHING_FOR_THIS = N_("Nothing was charged for this one.")  # the other one may cost something
+NOTHING_FOR_THIS = N_("This request was not charged.")  # the other one may cost something
 TRY_AGAIN = N_("Tap Try again for a new attempt.")
 SAY_DIFFERENTLY = N_("Say it differently and send it again with /create.")
 CHANGE_IT = N_("Tap Change and say it differently.")
