@@ -111,7 +111,7 @@ def _paid_jobs(seen: Seen) -> Iterator[str]:
     nobodys: list[Row] = []
     for create in seen.creates:
         owner = owners.get(create["job_id"])
-        if create["job_id"] and owner is None:
+        if create["job_id"] and owner is None and not _has_its_copy(seen, create):
             nobodys.append(create)
         elif owner is not None and owner["state"] == "failed":
             fate = seen.jobs[create["job_id"]]["fate"]
@@ -128,6 +128,13 @@ def _paid_jobs(seen: Seen) -> Iterator[str]:
         if count > doubts[prompt]:
             makers = [_named(seen, create) for create in nobodys if create["prompt"] == prompt]
             yield f"{count} paid jobs are nobody's, and {doubts[prompt]} runs in doubt could own them: {makers}"
+
+
+def _has_its_copy(seen: Seen, create: Row) -> bool:
+    """Whether a proxy repeated the order and its run has the second job, of the same words: the audit tells of two."""
+    row = seen.runs.get(create["key"])
+    own = seen.jobs.get(row["job_id"]) if row is not None and row["job_id"] else None
+    return create["outcome_sent"] == "repeated_by_proxy" and own is not None and own["owner"] == "proxy"
 
 
 def _named(seen: Seen, create: Row) -> str:
