@@ -125,15 +125,11 @@ async def _both_sides(ledger: Ledger, shop: Shop, waits: Waits, since: datetime)
     unlisted = [job_id for job_id in failed if canonical_id(job_id) not in listed]
     models = {run.model for run in runs if _ended_since(run, since)}  # the others are there as rivals only
     shows_all = all(shop.rules_for(model).listing.shows_all for model in models)
-    true_times = past or all(
-        witnesses.at_its_time(job, owner, waits.clock_skew)
-        for job in seen.jobs
-        if (owner := books.owned.get(job.key)) and owner.answered
-    )
     asked = await _ask_for(unlisted[-ASKED_MAX:], shop)
     older = await _known_before(ledger, shop, since)
     reaches = not older or any(key in older for key in seen.keys) or _shows_older(seen, since)
-    return Comparison(runs, seen, books, since, waits.clock_skew, shows_all, asked, true_times, reaches)
+    both = Comparison(runs, seen, books, since, waits.clock_skew, shows_all, asked, reaches_back=reaches)
+    return replace(both, true_times=past or both.shows_our_times)
 
 
 def _shows_older(seen: Look, since: datetime) -> bool:

@@ -97,9 +97,19 @@ class Comparison:
         now = self.since + self.skew  # the audit before this one saw jobs a little after it began
         return frozenset(job.key for job in self.look.jobs[:last] if _is_before(now, first.get(job.key)))
 
+    @cached_property
+    def in_front_of_ours(self) -> frozenset[str]:
+        """Keys of the jobs listed before one of ours of this audit: their own times may be another clock's."""
+        if not witnesses.in_order(self.look, self.answered):
+            return frozenset()
+        ours = {key for key, owner in self.answered.items() if owner.sent_at >= self.since}
+        last = max((place for place, job in enumerate(self.look.jobs) if job.key in ours), default=0)
+        return frozenset(job.key for job in self.look.jobs[:last])
+
     def is_dated(self) -> bool:
         return any(witnesses.is_time(job.created_at) for job in self.look.jobs)
 
+    @cached_property
     def shows_our_times(self) -> bool:
         """Whether all our jobs stand there at times that the ledger agrees with."""
         listed = [(job, self.answered[job.key]) for job in self.look.jobs if job.key in self.answered]
@@ -151,15 +161,6 @@ def _unowned_in_scope(both: Comparison) -> list[Job]:
 
 def _is_before(one: datetime | None, other: datetime | None) -> bool:
     return one is not None and other is not None and one < other
-
-
-def _in_front_of_ours(both: Comparison) -> frozenset[str]:
-    """Keys of the jobs listed before one of ours of this audit: their own times may be another clock's."""
-    if not witnesses.in_order(both.look, both.answered):
-        return frozenset()
-    ours = {key for key, owner in both.answered.items() if owner.sent_at >= both.since}
-    last = max((place for place, job in enumerate(both.look.jobs) if job.key in ours), default=0)
-    return frozenset(job.key for job in both.look.jobs[:last])
 
 
 def _ours_by_their_words(both: Comparison) -> list[Job]:
@@ -281,8 +282,8 @@ def _of_unexplained(
         run = min(seconds, key=lambda run: _distance(job, run))
         words = f"no run owns job {job.job_id}, which shows no prompt: it may be a second one of run {run.ref}"
         return _about(Kind.PERHAPS_TWO_PAID_CALLS, words, run, job.job_id)
-    old = both.shows_our_times() and witnesses.dated_before(job, both.since - both.skew)
-    if old and not maybe and job.key not in _in_front_of_ours(both) | both.came_late:
+    old = both.shows_our_times and witnesses.dated_before(job, both.since - both.skew)
+    if old and not maybe and job.key not in both.in_front_of_ours | both.came_late:
         return None  # somebody else's, and of an earlier audit
     what = f"{job.model or 'a model'}, {job.seconds or '?'} s"
     nearest = min(doubts or maybe, key=lambda run: _distance(job, run), default=None)

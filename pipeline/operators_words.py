@@ -84,7 +84,7 @@ INCOMPLETE: Mapping[str, str] = {
     "list_from_a_cache": "a cache between here and the provider gave an older copy of it",
     "pages_of_one_row": "its pages have one row each, so a gap between them would not show",
     "older_job_not_listed": "it shows nothing from before this audit begins, so it may have lost more",
-    "pages_leave_a_gap": "a page does not begin where the one before it ended",
+    "pages_leave_a_gap": "a page lacks the last job of the one before it",
     "fewer_rows_than_it_says": "it lists fewer jobs than it says it has",
     "empty_page_after_more": "it promised a page that was empty",
     "times_not_true": "it shows our jobs at times that cannot be",

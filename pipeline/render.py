@@ -125,12 +125,14 @@ async def _check_failure(run: Run, job: Job, words: str, caption: asyncio.Task[R
 
     A job that was not found has been seen by an earlier look, or it would not be asked about here.
     """
-    if will_be_repeated(words) or is_about_reading(words):
-        return await _later(run, ReadError(200, words), world)
-    run = await world.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)
+    unsure = will_be_repeated(words) or (is_about_reading(words) and not refuses_content(words))
+    if not unsure:
+        run = await world.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)
     got = await _fetch(run, job, caption, world)
     if isinstance(got, Run):
         return got
+    if unsure:  # no word of the job's own on its end
+        return await _later(run, ReadError(got.status, words), world)
     if isinstance(got, ReadError):  # no word on the clip: it may be there
         return await _later(run, got, world)
     if not is_absent(got.status, got.detail, words):  # it may still come
@@ -148,9 +150,7 @@ async def _end(run: Run, job: Job, words: str, world: World) -> Run:
             return await world.ledger.back_to_doubt(run.run_id, job.job_id, words, world.waits.look)
         case Ending.FAIL:
             made = job.is_gone or job.status is JobStatus.COMPLETED or run.done_seen_at is not None
-            refused = not made and refuses_content(
-                f"{job.error_code or ''} {words}"
-            )  # a fault of nobody's: say it anew
+            refused = not made and refuses_content(f"{job.error_code or ''} {words}")
             failed = await world.ledger.fail(
                 run.run_id,
                 State.RENDERING,

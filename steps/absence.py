@@ -5,7 +5,7 @@ A page that calls a job failed may be about a try that is being repeated; the cl
 
 import re
 
-from steps.refusal_words import LOST_ANSWER, UPSTREAM, plain
+from steps.refusal_words import UPSTREAM, plain
 
 GONE = frozenset({404, 410})  # these mean it without a word; 400, 409 and 422 only in words
 WORK = r"(?:rendering|processing|generating|running)"
@@ -22,7 +22,13 @@ REPEATED = re.compile(
     r"\bre ?queued?\b|\bretrying\b|\b(?:will|being|to) (?:be )?(?:retried|retry|repeated|restarted|resubmitted)\b"
     r"|\bpreempted\b|\bresum(?:e|es|ed|ing)\b|\breschedul|\b(?:on|to) another (?:node|worker|region|machine|gpu)\b"
 )
-TURNED_AWAY = re.compile(r"\btoo many requests\b|\brate limit|\bunauthori[sz]ed\b|\bapi key\b|\bforbidden\b")
+# A render may time out, too: only a time-out of a reader is not the job's.
+READ_FAILED = re.compile(
+    r"\b(?:read|connect|connection|gateway|request|response|pool) time ?d? ?out\b|\bbad gateway\b"
+    r"|\bconnection (?:was )?(?:reset|aborted|refused|closed|lost|error)\b"
+    r"|\b(?:service|server|gateway|backend) (?:is )?(?:temporarily )?unavailable\b"
+)
+TURNED_AWAY = re.compile(r"\btoo many requests\b|\brate limit|\bunauthori[sz]ed\b|\bapi key\b|\b403 forbidden\b")
 NOT_FOUND = re.compile(r"\b(?:not|t) (?:found|exist)\b")
 
 
@@ -34,7 +40,7 @@ def will_be_repeated(failure: str) -> bool:
 def is_about_reading(failure: str) -> bool:
     """Whether they are about looking the job up: a gateway may put its own error into a job's form."""
     said = plain(failure)
-    return any(pattern.search(said) for pattern in (NOT_FOUND, LOST_ANSWER, UPSTREAM, TURNED_AWAY))
+    return any(pattern.search(said) for pattern in (NOT_FOUND, READ_FAILED, UPSTREAM, TURNED_AWAY))
 
 
 def is_absent(status: int, words: str, failure: str) -> bool:

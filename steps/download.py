@@ -18,6 +18,7 @@ from pathlib import Path
 
 import httpx2
 
+from steps.caches import FROM_A_CACHE, is_cached
 from steps.clip_file import Facts, NotAClip, one_line, read_clip, words_in
 from steps.unpacked import TooMuch, Unreadable, unpacked
 
@@ -28,9 +29,6 @@ REFUSAL_BYTES_MAX = 4_096
 ABSENT = frozenset({400, 404, 409, 410, 422})
 WITH_A_BODY = frozenset({200, 203})
 PARTIAL = 206
-CACHE_SAYS = ("x-cache", "x-cache-status", "x-proxy-cache", "cf-cache-status", "cache-status")  # nginx, CDNs, RFC 9211
-CACHE_HIT = re.compile(r"\b(?:hit|stale|updating)\b")
-FROM_A_CACHE = "a cache gave this answer, and it may be old"
 WHOLE_RANGE = re.compile(r"bytes\s+0-(?P<last>[0-9]{1,18})/(?P<count>[0-9]{1,18})")
 
 
@@ -76,12 +74,6 @@ async def download(
         if response.status_code in ABSENT:
             return Gone(response.status_code, words)
         return ReadError(response.status_code, words or f"HTTP {response.status_code}")
-
-
-def is_cached(headers: Mapping[str, str]) -> bool:
-    """Whether a cache gave this answer (RFC 9111, `Age`): two such are one look at the provider, not two (rule 2)."""
-    told = " ".join(headers.get(name, "") for name in CACHE_SAYS).lower()
-    return headers.get("age", "").strip() not in {"", "0"} or bool(CACHE_HIT.search(told))
 
 
 def _is_whole(response: httpx2.Response) -> bool:

@@ -36,8 +36,12 @@ def missing_pictures(file: BinaryIO, top: Sequence[Box], moov: Box) -> str:
         for track, kind in kinds:
             if kind == PICTURES and (at := _hole(file, track)) is not None:
                 return f"not all there: no picture where its index (moov) has one, at byte {at}"
-        silent = any(kind == b"soun" and _is_uncompressed(file, track) for track, kind in kinds)
-        if not silent and any(box.type == b"moof" for box in top) and (at := _hole_in_fragments(file, top)) is not None:
+        raw_sound = any(kind == b"soun" and _is_uncompressed(file, track) for track, kind in kinds)
+        if (
+            not raw_sound
+            and any(box.type == b"moof" for box in top)
+            and (at := _hole_in_fragments(file, top)) is not None
+        ):
             return f"not all there: zeros among its pictures (mdat), at byte {at}"
     return ""
 

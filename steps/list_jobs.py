@@ -74,7 +74,7 @@ class _Reading:
         self._pages = 0
         self._more_promised = False
         self._cannot_overlap = False
-        self._overlap: str | None = None  # the key of the row with which the next page must begin
+        self._overlap: str | None = None  # the key of a row that the next page must show again
         self.after: str | None = None
 
     def ended(self, why_incomplete: str) -> Look:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from steps.download import is_cached
+from steps.caches import is_cached
 from steps.provider_words import FINE_CODES, json_object, storable
 from steps.video_jobs import Job, id_of, job_of, same_job, shown_ids, whole
 
@@ -17,8 +17,7 @@ PAGE_COUNTS = {"total", "total_count", "count", "limit", "page", "page_size", "t
 PAGE_TOTALS = ("total", "total_count", "count")
 HEADER_TOTALS = ("x-total-count", "x-total", "content-range")
 PAGE_NEXT = ("next", "next_page", "next_cursor", "cursor")
-YES_WORDS, NO = {"1", "true", "yes"}, {"0", "false", "no"}  # some send `has_more` so
-NO_WORDS = {"", "0", "false", "no", "none"}
+YES, NO = {"1", "true", "yes"}, {"0", "false", "no"}  # some send `has_more` so
 PAGE_NOTES = ("pagination", "paging", "meta")  # where some put the links and counts
 PAGE_NAMES = PAGE_ROWS | PAGE_LINKS | PAGE_COUNTS
 
@@ -72,7 +71,7 @@ def _holds_jobs(row: Mapping[str, Any]) -> bool:
 
 def _yes_or_no(value: object) -> bool | None:
     word = str(value).lower()
-    return True if word in YES_WORDS else False if word in NO else None
+    return True if word in YES else False if word in NO else None
 
 
 def _with_its_notes(page: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +90,9 @@ def _flaw_in(headers: Mapping[str, str], *, more: bool) -> str:
         return "list_goes_on"
     warning = headers.get("warning", "").lower()
     warned = warning and "deprecat" not in warning and not warning.startswith("214")  # a proxy compressed it
-    partial = any("partial" in name and value.strip().lower() not in NO_WORDS for name, value in headers.items())
+    partial = any(
+        "partial" in name and value.strip().lower() not in NO | {"", "none"} for name, value in headers.items()
+    )
     return "list_says_more: its headers" if warned or partial else ""
 
 

@@ -38,6 +38,7 @@ def length(seconds: float) -> float | None:
 
 
 def is_padding(file: BinaryIO, at: int, end: int) -> bool:
+    """Whether nothing but zeros and line ends stands between these two offsets."""
     file.seek(at)
     return not file.read(end - at).strip(b"\0\r\n")
 

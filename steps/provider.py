@@ -19,9 +19,10 @@ import httpx2
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, omit
 
 from steps.bounded_body import bound_body
+from steps.caches import FROM_A_CACHE, is_cached
 from steps.certificates import trusted
 from steps.clip_url import REDIRECTS_MAX, fetch_url, is_local, leads_on
-from steps.download import FROM_A_CACHE, Content, Gone, ReadError, download, is_cached
+from steps.download import Content, Gone, ReadError, download
 from steps.list_page import Page, read_page
 from steps.provider_words import storable, without_links
 from steps.video_jobs import Job, JobStatus, read_job

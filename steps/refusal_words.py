@@ -41,17 +41,22 @@ JOB_BEGUN = re.compile(
 ANSWER_JUDGED = re.compile(
     r"\bresponse (?:validation|body|payload|object|from|was|is|could|did|does|failed|missing)\b"
     r"|\b(?:parse|parsing|validat\w+|decod\w+|read|reading|process|processing|invalid|unexpected|malformed|empty|bad"
-    r"|provider|backend)(?: \S+){0,3} response\b(?! format)|\bvalidation errors? for\b|\bunmarshal"
+    r"|provider|backend)(?: \S+){0,3} response\b(?! format)|\bunmarshal"
     r"|\bexpecting value line 1 column 1\b|\bunexpected end of json\b|\bunable to get json\b|\bcontext cancell?ed\b"
 )
-HTML_PARSED = re.compile(r"(?i)unexpected token\W{0,4}[<\u2039]")  # what came from the provider was a page
+# As written: a page came where JSON was expected; a Python exception by its name ("key error" may be about our key);
+# pydantic names the model that did not fit, which may be that of our request.
+AS_WRITTEN = re.compile(
+    r"[Uu]nexpected token\W{0,4}[<\u2039]|\b(?:Key|Index|Type|Attribute)Error\b"
+    r"|[Vv]alidation errors? for (?!\w*(?:Request|Params|Input)\b)"
+)
 STORED = re.compile(
     r"\bviolates (?:row|foreign|unique|check|not null)\b|\bforeign key\b|\bduplicate key\b|\bunique constraint\b"
     r"|\b(?:insert|save) task failed\b|\binsert (?:\S+ ){0,2}failed\b"
     r"|\bfailed to (?:insert|save|store|persist|record)\b"
 )
 BROKE_INSIDE = re.compile(
-    r"\bnone ?type\b|\bobject has no attribute\b|\b(?:key|index|type|attribute) error\b|\btraceback\b"
+    r"\bnone ?type\b|\bobject has no attribute\b|\btraceback\b"
     r"|\bnull pointer\b|\bcannot read propert|\bundefined is not\b"
 )
 # A gateway that speaks of its upstream may have asked it; one that passes on a refusal of the prompt has its no.
@@ -72,7 +77,7 @@ def why_unclear(body: str, prompt: str, *, too_many: bool) -> str | None:
         return "key_used_before"
     if LOST_ANSWER.search(said) or (UPSTREAM.search(said) and not too_many and not refuses_content(said)):
         return "refusal_of_a_lost_answer"
-    return "refusal_after_the_job" if _came_after_the_job(answer, said) or HTML_PARSED.search(body) else None
+    return "refusal_after_the_job" if _came_after_the_job(answer, said) or AS_WRITTEN.search(body) else None
 
 
 def _came_after_the_job(answer: dict[str, Any], said: str) -> bool:

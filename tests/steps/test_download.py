@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from steps.caches import FROM_A_CACHE
 from steps.clip_file import Facts, Kind
-from steps.download import FROM_A_CACHE, Content, Gone, ReadError
+from steps.download import Content, Gone, ReadError
 from tests.steps.media import mp4, webm
 from tests.steps.scripted import Reply, Seen, answer, in_turn, scripted
 from tests.steps.test_provider import KEY, partner

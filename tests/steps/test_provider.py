@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from steps.download import FROM_A_CACHE, ReadError
+from steps.caches import FROM_A_CACHE
+from steps.download import ReadError
 from steps.list_page import Page
 from steps.provider import TooLate, VideoProvider, open_provider
 from steps.video_jobs import Job, JobStatus

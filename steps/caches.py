@@ -1,0 +1,17 @@
+"""Whether an answer comes from a cache. Pure.
+
+Two answers of one cache are one look at the provider, not two (rule 2), and an old list proves nothing (rule 6).
+"""
+
+import re
+from collections.abc import Mapping
+
+CACHE_SAYS = ("x-cache", "x-cache-status", "x-proxy-cache", "cf-cache-status", "cache-status")  # nginx, CDNs, RFC 9211
+CACHE_HIT = re.compile(r"\b(?:hit|stale|updating)\b")
+FROM_A_CACHE = "a cache gave this answer, and it may be old"
+
+
+def is_cached(headers: Mapping[str, str]) -> bool:
+    """By `Age` (RFC 9111), or by what the cache says of itself. Header names in lower case."""
+    told = " ".join(headers.get(name, "") for name in CACHE_SAYS).lower()
+    return headers.get("age", "").strip() not in {"", "0"} or bool(CACHE_HIT.search(told))
