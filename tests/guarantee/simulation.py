@@ -33,7 +33,13 @@ from tests.guarantee.storm.play import Told, play, rehearse
 
 REPORT_EVERY = 50
 # Processes are killed here, never the server: what it would lose in a power cut does not matter.
-FAST = ("synchronous_commit = off", "fsync = off", "full_page_writes = off", "autovacuum = off")
+SETTINGS = (
+    "synchronous_commit = off",
+    "fsync = off",
+    "full_page_writes = off",
+    "autovacuum = off",
+    "max_connections = 400",  # a lane takes some twenty; 100 are too few for five of them
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,11 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if chosen.server:
             return _all(chosen, chosen.server, folder)
-        with open_server(folder) as server:
-            with psycopg.connect(server, autocommit=True) as connection:
-                for setting in FAST:
-                    connection.execute(f"alter system set {setting}".encode())
-                connection.execute("select pg_reload_conf()")
+        with open_server(folder) as server, psycopg.connect(server, autocommit=True) as connection:
+            for setting in SETTINGS:
+                connection.execute(f"alter system set {setting}".encode())
+        with open_server(folder) as server:  # started again: not every setting can change while it runs
             return _all(chosen, server, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
