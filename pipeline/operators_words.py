@@ -28,6 +28,8 @@ DOUBTS: Mapping[str, str] = {
     "key_used_before": "the provider already has this request, so an earlier copy of it must have arrived",
     "refusal_after_the_job": "the refusal is about a job or an answer, so the video may exist",
     "refusal_of_a_lost_answer": "the refusal reports a timeout or lost connection upstream, so the video may exist",
+    "refusal_of_nothing": "the refusal does not say what it refuses, so the video may exist",
+    "answer_from_a_cache": "a cache gave an older answer, so nobody knows what became of this request",
     "gateway_retried": "the gateway tried more than once, so its refusal may not be the only answer",
 }
 

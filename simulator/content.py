@@ -18,10 +18,12 @@ from simulator.doors import turned_away
 from simulator.errors import json_answer, refusal
 from simulator.faults import Fault
 from simulator.settings import Habits
-from simulator.showing import habits_now, listing_instead, meant
+from simulator.showing import clip_url, habits_now, listing_instead, meant
 from simulator.world import WORLD, World
 
 _LINK_EXPIRED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+
+_TWO_PROOFS = b"<?xml version='1.0'?><Error><Message>Only one auth mechanism allowed</Message></Error>"
 
 
 async def content(request: web.Request) -> web.StreamResponse:
@@ -35,14 +37,18 @@ async def content(request: web.Request) -> web.StreamResponse:
         return refusal(404, f"Video '{request.match_info['video_id']}' not found.", code="video_not_found")
     fault = world.faults.next("content")
     habits = habits_now(world, fault)
+    if habits.clip_signed and jobs.status_of(job, world.now()) == "completed":
+        return web.Response(status=302, headers={"Location": f"{clip_url(request, job)}?signed=here"})
     if habits.content_status is not None:
         return refusal(habits.content_status, "There is no content here.", code="not_found")
     return await _served(request, job, fault, habits, request.query.get("variant", "video"))
 
 
 async def file(request: web.Request) -> web.StreamResponse:
-    """The clip at its own URL; needs no key."""
+    """The clip at its own URL; needs no key, and a signed one takes none (S3: one way to prove oneself at a time)."""
     world = request.app[WORLD]
+    if "signed" in request.query and "Authorization" in request.headers:
+        return web.Response(body=_TWO_PROOFS, status=400, content_type="application/xml")
     job = world.books.job(request.match_info["name"].removesuffix(".mp4"))
     if job is None:
         return web.Response(status=404)

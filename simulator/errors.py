@@ -60,6 +60,7 @@ REFUSALS: Mapping[str, tuple[int, Any]] = {
             }
         },
     ),
+    "broken_inside": (400, {"error": {"message": "'id'", "type": "invalid_request_error", "code": "bad_request"}}),
     "job_not_found": (404, {"error": {"code": "video_not_found", "message": "Video 'video_4711' not found."}}),
     "response_invalid": (
         422,
@@ -123,7 +124,7 @@ def status_answer(
     """The answer of a fault that only names a status."""
     headers = dict(headers or {}) | ({} if retry_after is None else {"Retry-After": str(retry_after)})
     kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
-    words = f"The simulated provider was told to answer {status}."
+    words = f"This request is refused: the account of the simulated provider was told to answer {status}."
     if isinstance(body, str):
         plain = {"Content-Type": "text/plain; charset=utf-8"}
         return web.Response(body=whole_text(body), status=status, headers=plain | headers)

@@ -121,6 +121,7 @@ class Habits:
     integer_ids: bool = False
     envelope: str = ""
     cache_age: int = 0
+    answer_headers: Mapping[str, str] = field(default_factory=dict)
     bom: bool = False
     failed_status: int | None = None
     failed_looks: int = 0
@@ -149,6 +150,7 @@ class Habits:
 
     # The clip.
     clip_url: str = ""
+    clip_signed: bool = False
     content_status: int | None = None
     clip_lie: str = ""
     clip_404s: int = 0

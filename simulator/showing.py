@@ -58,8 +58,9 @@ def answer_about(request: web.Request, job: Job, where: str, habits: Habits) -> 
 
 
 def aged(habits: Habits) -> dict[str, str] | None:
-    """The header with which a cache tells how old its answer is."""
-    return {"Age": str(habits.cache_age)} if habits.cache_age else None
+    """The headers with which a cache tells that its answer is old."""
+    age = {"Age": str(habits.cache_age)} if habits.cache_age else {}
+    return {**habits.answer_headers, **age} or None
 
 
 def listing_instead(request: web.Request, habits: Habits) -> web.Response:

@@ -20,6 +20,7 @@ NONE = re.compile(r"\bnot found\b|\bno (?:\w+ )?(?:content|video|file|job|task)\
 # "Please try again" is no promise.
 REPEATED = re.compile(
     r"\bre ?queued?\b|\bretrying\b|\b(?:will|being|to) (?:be )?(?:retried|retry|repeated|restarted|resubmitted)\b"
+    r"|自动重试|正在重试"
     r"|\bpreempted\b|\bresum(?:e|es|ed|ing)\b|\breschedul|\b(?:on|to) another (?:node|worker|region|machine|gpu)\b"
 )
 # A render may time out, too: only a time-out of a reader is not the job's.
@@ -27,6 +28,8 @@ READ_FAILED = re.compile(
     r"\b(?:read|connect|connection|gateway|request|response|pool) time ?d? ?out\b|\bbad gateway\b"
     r"|\bconnection (?:was )?(?:reset|aborted|refused|closed|lost|error)\b"
     r"|\b(?:service|server|gateway|backend) (?:is )?(?:temporarily )?unavailable\b"
+    r"|\bi o timeout\b|^eof$|\bunexpected eof\b|\bfetch failed\b|\bpremature close\b|\bcontext deadline exceeded\b"
+    r"|查询(?:任务)?失败|上游|время ожидания шлюза"
 )
 TURNED_AWAY = re.compile(r"\btoo many requests\b|\brate limit|\bunauthori[sz]ed\b|\bapi key\b|\b403 forbidden\b")
 NOT_FOUND = re.compile(r"\b(?:not|t) (?:found|exist)\b")

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from steps.caches import is_cached
+from steps.json_numbers import whole
 from steps.provider_words import FINE_CODES, json_object, storable
-from steps.video_jobs import Job, id_of, job_of, same_job, shown_ids, whole
+from steps.video_jobs import Job, id_of, job_of, same_job, shown_ids
 
 # What a page of a list holds beside its rows. Anything else that says something makes a page doubtful: gateways add
 # `error` or `partial` to rows that are not all there.

@@ -53,12 +53,31 @@ AS_WRITTEN = re.compile(
 STORED = re.compile(
     r"\bviolates (?:row|foreign|unique|check|not null)\b|\bforeign key\b|\bduplicate key\b|\bunique constraint\b"
     r"|\b(?:insert|save) task failed\b|\binsert (?:\S+ ){0,2}failed\b"
-    r"|\bfailed to (?:insert|save|store|persist|record)\b"
+    r"|\bfailed to (?:insert|save|store|persist|record)\b|\bfor (?:table|relation|sequence)\b"
 )
 BROKE_INSIDE = re.compile(
     r"\bnone ?type\b|\bobject has no attribute\b|\btraceback\b"
     r"|\bnull pointer\b|\bcannot read propert|\bundefined is not\b"
 )
+# A job that a refusal names may be the one in our way, a colleague's, and not the one that was just made.
+IN_OUR_WAY = re.compile(
+    r"\bconcurren|\bat a time\b|\balready (?:have|has|running|generating|rendering|active)\b|\bin parallel\b"
+    r"|\banother (?:video|task|job|generation|request)\b|\bwait (?:for|until)\b|\btoo many\b|\bmaximum (?:number )?of\b"
+)
+# What a server can refuse before it works: what we sent, who we are, what we may, where we asked.
+OF_THE_REQUEST = re.compile(
+    r"\b(?:prompt|model|size|seconds?|duration|resolution|dimensions?|width|height|aspect|parameters?|params?|arguments?"
+    r"|inputs?|image|reference|header|multipart|form data|content type|request body|json body|invalid json"
+    r"|invalid value|unsupported value|malformed request)\b"
+)
+OF_US = re.compile(
+    r"\b(?:key|token|auth\w*|unauthori[sz]ed|credentials?|permissions?|access|forbidden|denied|account|user"
+    r"|organi[sz]ation|project|subscription|plan|tier|credits?|balance|quota|billing|payment|funds?|insufficient"
+    r"|limits?|limited|region|country|suspended|disabled|blocked|banned|verif\w+)\b"
+)
+OF_THE_PLACE = re.compile(r"^not found$|\b(?:route|endpoint|path|url|method|cannot post)\b")
+# Said of any refusal; it names nothing.
+SAYS_NOTHING = {"invalid request error", "invalid request", "bad request", "bad request error", "error", "api error"}
 # A gateway that speaks of its upstream may have asked it; one that passes on a refusal of the prompt has its no.
 UPSTREAM = re.compile(r"\bupstream")
 # A refusal of the prompt has one of these words (letters only, lower case).
@@ -80,10 +99,40 @@ def why_unclear(body: str, prompt: str, *, too_many: bool) -> str | None:
     return "refusal_after_the_job" if _came_after_the_job(answer, said) or AS_WRITTEN.search(body) else None
 
 
+def says_what(body: str, prompt: str) -> bool:
+    """Whether the refusal says what is refused: our request, our account, the place that was asked, or the prompt.
+
+    One that only reports an error ("'id'", "database is locked") may come from a server that broke after it had made
+    the job. What such words can be has no end, so the list is of what a refusal can be about.
+    """
+    answer = json_object(body)
+    if any(_is_ours(each) for each in (answer, answer.get("error"), *_details(answer)) if isinstance(each, dict)):
+        return True
+    said = [without_prompt(plain(words), plain(prompt)) for words in _said(answer)]
+    said = [words for words in said if words not in SAYS_NOTHING]
+    patterns = (OF_THE_REQUEST, OF_US, OF_THE_PLACE)
+    return any(pattern.search(words) for words in said for pattern in patterns) or refuses_content(" ".join(said))
+
+
+def _is_ours(error: dict[str, Any]) -> bool:
+    """By OpenAI's `param`, or by FastAPI's `loc`: the part of the request that is wrong."""
+    place = error.get("loc")
+    return bool(error.get("param")) or (isinstance(place, list) and place[:1] in (["body"], ["query"], ["header"]))
+
+
+def _details(answer: dict[str, Any]) -> list[Any]:
+    details = answer.get("detail")
+    return details if isinstance(details, list) else []
+
+
+def tells_of_another(body: str) -> bool:
+    """Whether the job that a refusal names may be the one that is in our way."""
+    return bool(IN_OUR_WAY.search(" ".join(map(plain, _said(json_object(body))))))
+
+
 def _came_after_the_job(answer: dict[str, Any], said: str) -> bool:
     """FastAPI, which many gateways are made with, names the part of the exchange that it finds wrong in `loc`."""
-    details = answer.get("detail")
-    places = [each.get("loc") for each in details if isinstance(each, dict)] if isinstance(details, list) else []
+    places = [each.get("loc") for each in _details(answer) if isinstance(each, dict)]
     of_answer = any(isinstance(place, list) and place[:1] == ["response"] for place in places)
     sought = JOB_SOUGHT.search(said) and not NAMES_MODEL.search(said)
     patterns = (JOB_BEGUN, ANSWER_JUDGED, STORED, BROKE_INSIDE)

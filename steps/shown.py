@@ -158,7 +158,7 @@ def _lower_words(text: str) -> set[str]:
 def size_of(text: str) -> tuple[int, int] | None:
     """Width and height; None for a name such as 720p or 9:16, which says nothing for sure."""
     match = re.fullmatch(r"\s*(\d{1,5})\s*[xX*×]\s*(\d{1,5})\s*", text)
-    return (int(match[1]), int(match[2])) if match else None
+    return (int(match[1]), int(match[2])) if match and int(match[1]) and int(match[2]) else None
 
 
 def same_model(shown: str, asked: str) -> bool:

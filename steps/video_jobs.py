@@ -7,27 +7,29 @@ missing, and envelopes, words and ids differ. What follows from a job is decided
 import base64
 import binascii
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from steps.job_links import clip_urls
+from steps.json_numbers import epoch, percent, whole
 from steps.provider_words import FINE_CODES, error_words, json_object, storable
 from steps.refusal_words import refuses_content
 
 KEPT_CHARACTERS_MAX = 2000  # of an answer that somebody may have to read later
 ID_CHARACTERS_MAX = 500  # LiteLLM wraps provider and model into its ids; an index takes ten times as much
-EPOCH_SECONDS_MAX = 1e11  # the year 5138: a larger time is in milli-, micro- or nanoseconds
 ENVELOPES = ("data", "result", "video", "task", "job")  # the usual wrappers around one job
 OTHER_IDS = ("video_id", "task_id", "job_id")  # they name a job by their very name
 IDS = ("id", *OTHER_IDS)
 PROGRESS_DONE = 100
+TRIED_AGAIN = ("will_retry", "retrying", "next_retry_at")
 TIMES_APART_MAX = 2.0
-DELETED = re.compile(r"\bexpire|\bdeleted\b|\bpurged\b|\bretention\b|\bno longer (?:available|stored|exists)\b")
+DELETED = re.compile(
+    r"\bexpire|\bdeleted\b|\bpurged\b|\bretention\b|\bno longer (?:available|stored|exists)\b"
+    r"|\b(?:file|clip|video|output) (?:was |has been )?(?:removed|evicted|archived|cleaned up)\b"
+)
 LISTS = (*ENVELOPES, "content", "output", "videos", "items", "results", "jobs", "generations")  # where rows may stand
 ERROR_ENVELOPES = ("error", "detail", "output")  # where a refusal may hold the job that it is about
 STATUSES = ("status", "task_status", "state")
@@ -124,7 +126,8 @@ class Job:
     @property
     def gave_up(self) -> bool:
         """`expired` before it was ever done: a render that timed out, not a clip that is gone."""
-        said_so = self.progress is not None or self.error is not None
+        # 1 may be all of it: JavaScript writes 1.0 so.
+        said_so = (self.progress is not None and self.progress != 1) or self.error is not None
         return self.status is JobStatus.EXPIRED and not self.was_done and said_so
 
     @property
@@ -308,17 +311,20 @@ def job_of(row: dict[str, Any], *, named: bool = True) -> Job | None:
     if not shown:
         return None
     error, word = row.get("error"), _status(row)
+    status = STATUS_WORDS.get((word or "").strip().lower(), JobStatus.UNKNOWN)
+    if status is JobStatus.FAILED and (_is_tried_again(row) or (isinstance(error, dict) and _is_tried_again(error))):
+        status = JobStatus.UNKNOWN  # one try of several failed
     return Job(
         job_id=shown[0],
-        status=STATUS_WORDS.get((word or "").strip().lower(), JobStatus.UNKNOWN),
-        progress=_percent(row.get("progress")),
+        status=status,
+        progress=percent(row.get("progress")),
         prompt=_text(row.get("prompt")),
         model=_text(row.get("model")),
-        seconds=whole(row.get("seconds")),
+        seconds=max(whole(row.get("seconds")) or 0, 0) or None,  # zero and -1: not known yet
         size=_text(row.get("size")),
-        created_at=_epoch(row.get("created_at")),
-        expires_at=_epoch(row.get("expires_at")),
-        done_at=_epoch(row.get("completed_at")),
+        created_at=epoch(row.get("created_at")),
+        expires_at=epoch(row.get("expires_at")),
+        done_at=epoch(row.get("completed_at"), any_zone=True),  # that there is one
         error=error_words(json.dumps({"error": error})) if error else None,
         error_code=_text(error.get("code")) if isinstance(error, dict) else None,
         word=word,
@@ -327,6 +333,11 @@ def job_of(row: dict[str, Any], *, named: bool = True) -> Job | None:
         also=tuple(shown[1:]),
         urls=clip_urls(row),
     )
+
+
+def _is_tried_again(row: Mapping[str, Any]) -> bool:
+    """By its fields, whatever its words: BullMQ, Celery and their like count tries."""
+    return any(row.get(name) not in (None, "", 0, False) for name in TRIED_AGAIN)
 
 
 def clip_urls_in(body: str, job_id: str) -> tuple[str, ...]:
@@ -357,38 +368,3 @@ def id_of(value: object) -> str | None:
 def _text(value: object) -> str | None:
     """As shown, without what cannot be stored; bounded, since a list can be long."""
     return storable(value, KEPT_CHARACTERS_MAX * 5) or None if isinstance(value, str) else None
-
-
-def _epoch(value: object) -> float | None:
-    """Epoch seconds, whichever thousandths of them are shown; or a date with its zone, as ISO 8601 writes it."""
-    number = _seconds_of_date(value) if isinstance(value, str) and "-" in value[1:] else _number(value)
-    if number is None or not math.isfinite(number):
-        return None
-    while number > EPOCH_SECONDS_MAX:
-        number /= 1000
-    return number
-
-
-def _seconds_of_date(text: str) -> float | None:
-    try:
-        date = datetime.fromisoformat(text)
-        return date.timestamp() if date.tzinfo is not None else None  # without a zone it may be hours off
-    except (ValueError, OverflowError):
-        return None
-
-
-def _number(value: object) -> float | None:
-    try:
-        return float(value)  # type: ignore[arg-type]  # anything that is not a number is not shown
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _percent(value: object) -> int | None:
-    """Some count from 0 to 1, and write it as such."""
-    return round(100 * value) if isinstance(value, float) and 0 <= value <= 1 else whole(value)
-
-
-def whole(value: object) -> int | None:
-    number = _number(value)
-    return round(number) if number is not None and abs(number) < 1e9 else None

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from steps.provider_words import error_words, is_error_form, storable
-from steps.refusal_words import refuses_content, why_unclear
+from steps.refusal_words import refuses_content, says_what, tells_of_another, why_unclear
 from steps.video_jobs import Job, JobStatus, names_job_within, read_job, read_job_in_refusal
 
 
@@ -64,6 +64,7 @@ class Answer:
     fault: Fault | None = None
     attempts: int = 0
     location: str = ""
+    cached: bool = False  # it is an older request's answer, by its own headers
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -77,7 +78,7 @@ class Answer:
             raise TypeError("not an answer")
         if not isinstance(body, str) or not isinstance(location, str):
             raise TypeError("not an answer")
-        return cls(status, body, Fault(fault) if fault else None, attempts, location)
+        return cls(status, body, Fault(fault) if fault else None, attempts, location, kept.get("cached") is True)
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ CLEAR_NO = {
     415: "bad_request",
     422: "bad_request",
 }
+NEEDS_WORDS = {400, 403, 404, 422}  # the others say by themselves what is wrong
 CONTENT_REFUSALS = {400, 403, 422}  # a refusal of the prompt comes with one of these
 # A refusal with one of these may name somebody else's job: the one that it conflicts with, or that is in its way.
 NAMES_OTHERS = {409, 429}
@@ -135,35 +137,47 @@ def read_answer(answer: Answer, *, refuses_429: bool, our_key: str = "", prompt:
     if job and our_key and _letters(job.key) == _letters(our_key):
         return Unclear("echoes_our_key", storable(answer.body))
     if made:
-        return Made(job) if job else Unclear("unreadable", storable(answer.body))
+        return _read_made(answer, job)
     if job and answer.status >= 400:
         return _read_job_refused(answer, answer.status, job)
     return _read_refusal(answer, answer.status, refuses_429, prompt)
 
 
+def _read_made(answer: Answer, job: Job | None) -> Made | Unclear:
+    if answer.cached:  # another request made what it names
+        return Unclear("answer_from_a_cache", storable(answer.body))
+    return Made(job) if job else Unclear("unreadable", storable(answer.body))
+
+
 def _read_job_refused(answer: Answer, status: int, job: Job) -> Made | Unclear:
     """An error that names a job refuses nothing: the job exists, unless its status does not say so (rule 1)."""
     exists = job.running or job.status is JobStatus.COMPLETED
-    if exists and status not in NAMES_OTHERS:
+    if exists and status not in NAMES_OTHERS and not tells_of_another(answer.body):
         return Made(job)
     return Unclear("refusal_names_a_job", _detail(answer, status))
 
 
 def _read_refusal(answer: Answer, status: int, refuses_429: bool, prompt: str) -> ClearNo | Unclear:
     detail = _detail(answer, status)
+    reason = CLEAR_NO.get(status) or ("rate_limited" if status == 429 and refuses_429 else None)
     if answer.attempts:  # the refusal may be that of a second try, and the first one was made
         return Unclear("gateway_retried", detail)
-    reason = CLEAR_NO.get(status) or ("rate_limited" if status == 429 and refuses_429 else None)
     if reason is None:
         return Unclear("rate_limited" if status == 429 else f"http_{status}", detail)
-    if not is_error_form(answer.body):  # a proxy's page may hide the answer of a provider that made the job (rule 2)
-        return Unclear("refusal_unreadable", detail)
-    if names_job_within(answer.body):
-        return Unclear("refusal_names_a_job", detail)
-    if why := why_unclear(answer.body, prompt, too_many=status == 429):
+    if why := _why_no_clear_no(answer.body, status, prompt):
         return Unclear(why, detail)
     refuses_prompt = status in CONTENT_REFUSALS and refuses_content(answer.body)
     return ClearNo("prompt_refused" if refuses_prompt else reason, detail)
+
+
+def _why_no_clear_no(body: str, status: int, prompt: str) -> str | None:
+    if not is_error_form(body):  # a proxy's page may hide the answer of a provider that made the job (rule 2)
+        return "refusal_unreadable"
+    if names_job_within(body):
+        return "refusal_names_a_job"
+    if why := why_unclear(body, prompt, too_many=status == 429):
+        return why
+    return "refusal_of_nothing" if status in NEEDS_WORDS and not says_what(body, prompt) else None
 
 
 def _detail(answer: Answer, status: int) -> str:

@@ -141,6 +141,13 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     Behaviour("403, the prompt is refused", "refused", "no:prompt_refused", how={"name": "moderation"}),
     Behaviour("429, the budget is used", "refused", "?:rate_limited", how={"name": "budget_exceeded"}),
     Behaviour("422, our key was used before, made", "refused", "?:key_used_before", True, KEY_USED),
+    Behaviour(
+        "400 of a server that broke inside, made",
+        "refused",
+        "?:refusal_of_nothing",
+        True,
+        {"name": "broken_inside", "made": True},
+    ),
     Behaviour("400 that tells of a lost answer, made", "refused", "?:refusal_of_a_lost_answer", True, LOST_ANSWER),
     Behaviour("400 after a gateway's own tries, made", "gateway_retried", "?:gateway_retried", True),
     *(
@@ -278,7 +285,8 @@ async def play(behaviour: Behaviour, listing: Listing, dsn: str, home: Path) -> 
                 shop = replace(shop, provider=nobody, base_url=CLOSED)
             world = replace(opened, shop=shop)
             bought_at = {"base_url": shop.base_url, "key_fingerprint": name}
-            asked = wish(sim, "a paper boat", user_id=f"cli:{name}", **bought_at)
+            # Words of its own: to the ledger, cells are providers that may be one, and equal orders block each other.
+            asked = wish(sim, f"a paper boat, {name}", user_id=f"cli:{name}", **bought_at)
             admitted = await admit(asked, world)
             assert isinstance(admitted, Admitted), admitted
             wanted, until = expected(behaviour, listing), time.monotonic() + CELL_SECONDS_MAX

@@ -45,6 +45,7 @@ def test_only_words_or_statuses_that_mean_it_say_that_a_clip_is_absent(status: i
         ("re-queued after a crash", True),
         ("retrying on another node", True),
         ("will retry in 30 s", True),
+        ("任务失败，正在自动重试", True),
         ("Instance preempted (attempt 1/3), resuming on another node", True),
         ("Something went wrong, please try again", False),
         ("failed after 3 retries", False),
@@ -62,6 +63,12 @@ def test_a_failure_that_promises_another_try_is_no_end(words: str, again: bool) 
         ("upstream connect error", True),
         ("Read timed out. (read timeout=30)", True),
         ("403 Forbidden", True),
+        *((words, True) for words in ("i/o timeout", "EOF", "fetch failed", "Premature close")),
+        *(
+            (words, True)
+            for words in ("context deadline exceeded", "查询任务失败：上游超时", "任务查询失败，请稍后重试")
+        ),
+        ("превышено время ожидания шлюза", True),
         ("generation timed out", False),
         ("the prompt has forbidden words", False),
         ("CUDA out of memory", False),

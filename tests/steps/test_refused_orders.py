@@ -16,7 +16,7 @@ NAMES_NO_JOB: tuple[dict[str, Any], ...] = (
     {"error": ERROR},
     {"id": "req_9", "error": ERROR},
     {"request_id": "req_9", "status": "error", "error": ERROR},
-    {"id": "req_9", "status": 400, "error": "Bad Request"},
+    {"id": "req_9", "status": 400, "error": "Bad size"},
     {"id": "req_9", "object": "error", "error": ERROR},
     {"id": "", "task_id": "", "status": "failed", "error": ERROR},
     {"id": "req_9", "errors": [{"id": "e1", "status": "422", "title": "bad size"}]},
@@ -76,9 +76,19 @@ def test_a_refusal_that_is_not_in_an_error_form_of_a_provider_is_unclear(status:
 @pytest.mark.parametrize(
     "body",
     [
-        *('{"error": "no"}', '{"error": {"code": 17}}', '{"errors": [{"title": "no"}]}', '{"detail": "no"}'),
-        *('{"message": "no"}', '{"msg": "no"}', '{"error_message": "no"}', '{"code": "invalid"}', '{"code": 1004}'),
-        *('\ufeff{"error": {"message": "no"}}', '{"error": null, "detail": [{"msg": "no"}]}'),
+        *(
+            '{"error": "bad size"}',
+            '{"error": {"code": "bad_size"}}',
+            '{"errors": [{"title": "bad size"}]}',
+            '{"detail": "bad size"}',
+        ),
+        *(
+            '{"message": "bad size"}',
+            '{"msg": "bad size"}',
+            '{"error_message": "bad size"}',
+            '{"code": "invalid_size"}',
+        ),
+        *('\ufeff{"error": {"message": "bad size"}}', '{"error": null, "detail": [{"msg": "bad size"}]}'),
     ],
 )
 def test_each_usual_form_of_an_error_is_a_providers_own(body: str) -> None:

@@ -23,6 +23,7 @@ HIDDEN = job(prompt=None)
         ({"size": "720X1280"}, set()),
         ({"size": "720p"}, set()),
         ({"size": "9:16"}, set()),
+        ({"size": "0x0"}, set()),  # not known yet
         ({"created_at": 0.0}, set()),
         ({"prompt": "a paper boat."}, {Shown.PROMPT}),
         ({"prompt": "A paper boat"}, {Shown.PROMPT}),

@@ -150,6 +150,13 @@ def test_an_answers_own_status_is_not_its_jobs() -> None:
         ({"status": "failed", "progress": 100, "completed_at": 1, "error": "Asset gone (TTL)"}, True),
         ({"status": "failed", "progress": 100, "completed_at": 1, "error": "blocked by moderation"}, False),
         ({"status": "expired", "progress": 1.0, "error": {"code": "gone"}}, True),
+        ({"status": "expired", "progress": 1}, True),  # JavaScript's 1.0
+        ({"status": "expired", "progress": "1.0"}, True),
+        ({"status": "expired", "progress": "100%", "error": {"code": "expired"}}, True),
+        ({"status": "expired", "progress": "40 %", "error": {"code": "timeout"}}, False),
+        ({"status": "expired", "completed_at": "2026-11-29T10:00:00.123456", "error": {"code": "expired"}}, True),
+        ({"status": "failed", "completed_at": "2026-11-29 10:00:00", "error": "deleted after its retention"}, True),
+        ({"status": "failed", "progress": 100, "error": "output file removed by the cleanup job"}, True),
         ({"status": "expired", "progress": 0.4, "error": {"code": "timeout"}}, False),
         ({"status": "failed", "progress": 40, "error": "your session expired"}, False),
         ({"status": "completed", "progress": 100}, False),
@@ -159,6 +166,33 @@ def test_an_answers_own_status_is_not_its_jobs() -> None:
 def test_a_clip_that_was_made_and_deleted_since_is_owed(shown: dict[str, Any], is_gone: bool) -> None:
     job = read_job(json.dumps({"id": "v"} | shown))
     assert job is not None and job.is_gone is is_gone
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"next_retry_at": 1_999_999_999},
+        {"will_retry": True},
+        {"retrying": True},
+        {"error": {"code": "worker_oom", "will_retry": True}},
+    ],
+    ids=str,
+)
+def test_a_failure_whose_fields_promise_another_try_is_no_failure(fields: dict[str, Any]) -> None:
+    job = read_job(json.dumps({"id": "v", "status": "failed", "error": {"code": "worker_oom"}} | fields))
+    assert job is not None and job.status is JobStatus.UNKNOWN
+
+
+@pytest.mark.parametrize("fields", [{"will_retry": False}, {"next_retry_at": None}, {"retrying": 0}], ids=str)
+def test_a_failure_whose_fields_promise_none_is_one(fields: dict[str, Any]) -> None:
+    job = read_job(json.dumps({"id": "v", "status": "failed", "error": {"code": "worker_oom"}} | fields))
+    assert job is not None and job.status is JobStatus.FAILED
+
+
+@pytest.mark.parametrize("zero", [0, "0", -1, "-1", 0.0])
+def test_a_length_of_zero_is_not_known_yet(zero: object) -> None:
+    job = read_job(json.dumps({"id": "v", "status": "queued", "seconds": zero}))
+    assert job is not None and job.seconds is None
 
 
 @pytest.mark.parametrize(

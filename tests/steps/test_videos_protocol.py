@@ -14,7 +14,7 @@ from steps.video_jobs import Job, JobStatus, read_job, same_job
 from steps.videos_protocol import Answer, ClearNo, Fault, Made, Order, Unclear, read_answer
 
 ORDER = Order("run-1", "a paper boat", "sora-2", 8, "720x1280", "multipart")
-ERROR = json.dumps({"error": {"message": "no such thing", "code": "nope"}})
+ERROR = json.dumps({"error": {"message": "no such size", "code": "nope"}})
 MODERATION = json.dumps({"error": {"message": "blocked by our moderation system", "code": "moderation_blocked"}})
 CLEAR_NO = {
     400: "bad_request",
@@ -95,7 +95,7 @@ def test_each_answer_means_one_thing(answer: Answer, meaning: type, word: str) -
 
 
 def test_every_status_is_made_or_a_listed_no_or_unclear() -> None:
-    body = '{"id": "video_1", "error": {"message": "no"}, "progress": null}'
+    body = '{"id": "video_1", "error": {"message": "bad size"}, "progress": null}'
     for status in range(100, 600):
         meaning, word = reason_of(Answer(status, body))
         if 200 <= status < 300:
@@ -115,17 +115,17 @@ def test_a_429_is_a_no_only_where_the_provider_refuses_before_work() -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (ERROR, "no such thing"),
-        ('{"error": "plain"}', "plain"),
-        ('{"error": {"code": "only_code"}}', "only_code"),
+        (ERROR, "no such size"),
+        ('{"error": "bad size"}', "bad size"),
+        ('{"error": {"code": "size_unknown"}}', "size_unknown"),
         ('{"detail": [{"loc": ["body", "size"]}]}', '[{"loc": ["body", "size"]}]'),
-        ('{"message": "words"}', "words"),
-        ('{"error": {"message": "nul \\u0000 and half \\ud83d"}}', "nul  and half "),
+        ('{"message": "bad size"}', "bad size"),
+        ('{"error": {"message": "size nul \\u0000 and half \\ud83d"}}', "size nul  and half "),
         ('{"errors": [{"title": "bad size"}]}', '[{"title": "bad size"}]'),
-        ('{"error": null, "msg": "words"}', "words"),
-        ('{"error_message": "words"}', "words"),
+        ('{"error": null, "msg": "bad size"}', "bad size"),
+        ('{"error_message": "bad size"}', "bad size"),
         ('{"error": {}, "code": "invalid_size"}', "invalid_size"),
-        (json.dumps({"error": "x" * 1000}), "x" * 300),
+        (json.dumps({"error": "size " + "x" * 1000}), "size " + "x" * 295),
     ],
 )
 def test_a_refusal_keeps_the_providers_own_words(body: str, words: str) -> None:
