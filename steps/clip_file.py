@@ -70,6 +70,13 @@ def read_clip(path: Path, *, transfer_complete: bool) -> Facts | NotAClip:
                 return Facts(kind, found.width, found.height, found.seconds, found.ends)
         except Broken as broken:
             return NotAClip(str(broken))
+        except (
+            ArithmeticError,
+            LookupError,
+            ValueError,
+        ) as error:
+            # Whatever a file holds, it must not stop its run for ever.
+            return NotAClip(f"damaged: it cannot be read ({type(error).__name__})")
     return NotAClip(f"not a video; it begins: {words_in(head)}" if words_in(head) else f"not a video ({size} bytes)")
 
 

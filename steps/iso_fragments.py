@@ -108,6 +108,8 @@ def _gap(
         if head is None or begin is None:
             continue
         track = number(file, head, 4)
+        if not scale.get(track, 1):  # ticks of no length tell no time
+            continue
         at = number(file, begin, 4, 8 if is_large(file, begin) else 4)
         if track in ends and at - ends[track] > SECONDS_APART_MAX * scale.get(track, 1):
             gap = (at - ends[track]) / scale.get(track, 1)

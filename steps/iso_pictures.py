@@ -10,6 +10,7 @@ Effects  none
 
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import BinaryIO
 
 from steps.iso_boxes import Box, find, handler, tracks
@@ -36,6 +37,8 @@ def missing_pictures(file: BinaryIO, top: Sequence[Box], moov: Box) -> str:
         for track, kind in kinds:
             if kind == PICTURES and (at := _hole(file, track)) is not None:
                 return f"not all there: no picture where its index (moov) has one, at byte {at}"
+            if kind == PICTURES and len(kinds) == 1 and (at := _no_chain_in_fragments(file, top, track)) is not None:
+                return f"not all there: bytes of another place among its pictures (mdat), at byte {at}"
         raw_sound = any(kind == b"soun" and _is_uncompressed(file, track) for track, kind in kinds)
         if (
             not raw_sound
@@ -54,6 +57,17 @@ def _hole_in_fragments(file: BinaryIO, top: Sequence[Box]) -> int | None:
                 file.seek(at)
                 if not any(file.read(HOLE_BYTES)):
                     return at
+    return None
+
+
+def _no_chain_in_fragments(file: BinaryIO, top: Sequence[Box], track: Box) -> int | None:
+    """Where the fragments of a film without sound do not hold units that fill them."""
+    prefix = _prefix_bytes(file, track)
+    for before, box in pairwise(top):
+        if prefix and (before.type, box.type) == (b"moof", b"mdat") and box.end - box.start <= SAMPLE_BYTES_MAX:
+            file.seek(box.start)
+            if not _is_chain(file.read(box.end - box.start), prefix):
+                return box.start
     return None
 
 

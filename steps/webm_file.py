@@ -118,7 +118,7 @@ def _seconds(file: BinaryIO, info: Element) -> tuple[float | None, int]:
     for element in _inside(file, info):
         data = _bytes(file, element)
         if element.id == TICK:
-            tick = int.from_bytes(data)
+            tick = int.from_bytes(data) or NANOSECONDS_A_TICK  # an empty element has the default value (RFC 8794)
         elif element.id == DURATION and len(data) in {4, 8}:
             (ticks,) = struct.unpack(">f" if len(data) == 4 else ">d", data)
     return length(ticks * tick / 1e9), tick

@@ -70,12 +70,14 @@ def webm(
     track: bytes | None = None,
     seconds: float | None = 4,
     cluster_size: int | None = None,
+    tick: bytes = (1_000_000).to_bytes(3),
 ) -> bytes:
     """Four seconds. `live`: the segment does not state its length. `seconds`: what the header says.
     `track`: what its one track says, if no usual things. `cluster_size`: what its one cluster states.
+    `tick`: nanoseconds, as the header has them.
     """
     said = b"" if seconds is None else element(0x4489, struct.pack(">d", seconds * 1000))
-    info = element(0x1549A966, element(0x2AD7B1, (1_000_000).to_bytes(3)) + said)
+    info = element(0x1549A966, element(0x2AD7B1, tick) + said)
     video = element(0xE0, element(0xB0, (360).to_bytes(2)) + element(0xBA, (640).to_bytes(2)))
     tracks = element(0x1654AE6B, element(0xAE, video if track is None else track))
     clusters = b"".join(cluster(at, size=cluster_size) for at in (0, 1000, 2000, 3000, 3960))

@@ -67,6 +67,8 @@ def read(content: bytes, folder: Path, *, complete: bool = True) -> Facts | NotA
             Facts(Kind.WEBM, 360, 640, 7.8, ends=False),
             id="clusters without a length",
         ),
+        pytest.param(webm(live=True, tick=b""), Facts(Kind.WEBM, 360, 640, 4.0, ends=False), id="no tick"),
+        pytest.param(webm(live=True, tick=bytes(3)), Facts(Kind.WEBM, 360, 640, 4.0, ends=False), id="tick of zero"),
         pytest.param(webm(live=True), Facts(Kind.WEBM, 360, 640, 4.0, ends=False), id="live WebM"),
         pytest.param(webm(doctype=b"matroska\0", live=False), Facts(Kind.WEBM, 360, 640, 4.0), id="Matroska"),
     ],

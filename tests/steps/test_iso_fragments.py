@@ -7,7 +7,7 @@ import pytest
 
 from steps.clip_file import Facts, NotAClip, read_clip
 from tests.steps.media import box
-from tests.steps.tables import fragment, full, in_fragments, mvex, stco, stsc, trak, uniform
+from tests.steps.tables import SCALE, fragment, full, in_fragments, mvex, stco, stsc, trak, uniform
 from tests.steps.test_iso_tables import encoded, read
 
 SECOND = fragment()
@@ -185,3 +185,22 @@ def test_many_fragments_are_read_quickly(tmp_path: Path) -> None:
 def test_a_film_that_announces_fragments_and_has_none_is_judged_by_its_index(tmp_path: Path) -> None:
     content = in_fragments(mvex(0), box(b"mdat", b"pictures"), tables=[trak()])
     assert isinstance(read(content, tmp_path), Facts)
+
+
+def test_a_fragment_that_repeats_its_first_half_is_not_whole(tmp_path: Path) -> None:
+    """As a download leaves it that was resumed at the wrong place; each box still has its length."""
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    content = encoded(tmp_path / "film", "mp4", options, 4, sound=False)
+    assert isinstance(read(content, tmp_path), Facts)
+    data = bytearray(content)
+    at = data.index(b"mdat")
+    half = (int.from_bytes(data[at - 4 : at]) - 8) // 2
+    data[at + 4 + half : at + 4 + 2 * half] = data[at + 4 : at + 4 + half]
+    found = read(bytes(data), tmp_path)
+    assert isinstance(found, NotAClip) and "bytes of another place among its pictures" in found.why
+
+
+def test_a_track_whose_ticks_have_no_length_refuses_nothing(tmp_path: Path) -> None:
+    content = in_fragments(mvex(None), begun(0), begun(2000), box(b"mfra", bytes(8)))
+    no_ticks = content.replace(struct.pack(">IIII", 0, 0, SCALE, 0), bytes(16))
+    assert no_ticks != content and isinstance(read(no_ticks, tmp_path), Facts)
