@@ -237,8 +237,12 @@ def _of_request(
         ]
         return found, (), jobs
     waiting = any(run.state is State.SUBMITTING or run.answered_job_id for run in runs)
-    if len(jobs) == len(runs) and both.look.complete and not waiting and all(_is_made(job) for job in jobs):
-        in_turn = sorted(runs, key=lambda run: (run.submitting_at or run.reserved_at, run.run_id))
+    waiting |= any(same_request(each.order(), runs[0].order()) for each in both.books.elsewhere)
+    in_turn = sorted(runs, key=lambda run: (run.submitting_at or run.reserved_at, run.run_id))
+    first_sent = in_turn[0].submitting_at or in_turn[0].reserved_at
+    older = both.shows_our_times and any(witnesses.dated_before(job, first_sent - both.skew) for job in jobs)
+    sure = both.look.complete and not waiting and not older
+    if len(jobs) == len(runs) and sure and all(_is_made(job) for job in jobs):
         late = [(run, job) for run, job in zip(in_turn, by_age, strict=True) if run.state is State.FAILED]
         words = "run {} had failed, and its job {} was made after all"
         found = [_about(Kind.LATE_JOB, words.format(run.ref, job.job_id), run, job.job_id) for run, job in late]

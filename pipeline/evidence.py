@@ -158,6 +158,8 @@ def _adoptable(run: Run, look: Look, books: Books, patience: Patience) -> tuple[
         return ()
     if any(each.answered_job_id for each in runs) or _shows_other_words(look, books):
         return ()
+    if any(same_request(each.order(), run.order()) for each in books.elsewhere):
+        return ()
     in_turn = sorted(runs, key=lambda each: (_sent(each), each.run_id))
     by_age = sorted(jobs, key=lambda job: (job.created_at or 0.0, job.job_id))
     pairs = zip(in_turn, by_age, strict=True)
@@ -166,9 +168,11 @@ def _adoptable(run: Run, look: Look, books: Books, patience: Patience) -> tuple[
 
 
 def _is_older_by_itself(job: Job, first: Run, look: Look, books: Books, patience: Patience) -> bool:
-    """Whether it is dated before the order, in a list without a job of ours that shows how true its times are."""
+    """Whether it is dated before the order, in a list that shows no job of ours at another time than its own."""
     known = _answered(first, books, patience)
-    return not any(each.key in known for each in look.jobs) and dated_before(job, _sent(first) - patience.skew)
+    ours = (each for each in look.jobs if each.key in known)
+    true_times = all(at_its_time(each, known[each.key], patience.skew) for each in ours)
+    return true_times and dated_before(job, _sent(first) - patience.skew)
 
 
 def _may_be_renamed(jobs: Sequence[Job], first: Run, look: Look, books: Books, patience: Patience) -> bool:

@@ -306,6 +306,9 @@ class Ledger:
             running_shown_at=datetime.fromisoformat(shown) if (shown := answer["running_shown_at"]) else None,
             ours_since=datetime.fromisoformat(since) if since else None,
             explained=frozenset(map(canonical_id, answer.get("explained", ()))),
+            elsewhere=tuple(
+                run for run in map(read_run, answer.get("elsewhere", ())) if run.improved_prompt is not None
+            ),
             first_seen={key: datetime.fromisoformat(at) for key, at in answer.get("first_seen", {}).items()},
         )
 

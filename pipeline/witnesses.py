@@ -55,7 +55,8 @@ def read_owner(row: Mapping[str, Any]) -> Owner:
 class Books:
     """The ledger's side of a look, for one provider account. Jobs go by their keys.
 
-    `runs`: those that may have a job and know of none, failed ones included. `owned`: the listed jobs that runs own.
+    `runs`: those that may have a job and know of none, failed ones included; `elsewhere`: such runs of other keys and
+    addresses, which may be other names of this account. `owned`: the listed jobs that runs own.
     `witnesses`: jobs of real answers sent near the doubt, with the nearest before and after it. `began`: the ledger's
     clock before the first page was asked for. `rivals`: other runs sent within `request_over` of this one.
     """
@@ -69,6 +70,7 @@ class Books:
     first_seen: Mapping[str, datetime] = field(default_factory=dict)  # when each listed job was first seen in this list
     explained: frozenset[str] = frozenset()  # listed jobs of which a person said that they are nobody's here
     ours_since: datetime | None = None  # when the first order was sent with this key
+    elsewhere: tuple[Run, ...] = ()
 
 
 def witnesses_of(run: Run, books: Books, apart: timedelta) -> dict[str, Owner]:
