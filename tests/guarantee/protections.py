@@ -8,6 +8,7 @@ from tests.guarantee.mutant import Mutant
 from tests.guarantee.protections_answers import ANSWERS_MUTANTS
 from tests.guarantee.protections_content import CONTENT_MUTANTS
 from tests.guarantee.protections_evidence import EVIDENCE_MUTANTS
+from tests.guarantee.protections_further import FURTHER_MUTANTS
 from tests.guarantee.protections_gateways import GATEWAY_MUTANTS
 from tests.guarantee.protections_lies import LIE_MUTANTS
 from tests.guarantee.protections_records import RECORDS_MUTANTS
@@ -388,6 +389,7 @@ MUTANTS = (
     *CONTENT_MUTANTS,
     *EVIDENCE_MUTANTS,
     *GATEWAY_MUTANTS,
+    *FURTHER_MUTANTS,
     *LIE_MUTANTS,
     *RECORDS_MUTANTS,
 )

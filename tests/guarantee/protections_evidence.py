@@ -228,9 +228,9 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "failed_rivals",
         "a run that failed after its POST may own a listed job as well",
-        "supabase/migrations/20261129000800_rotated_keys.sql",
-        "reason not in ('never_sent', 'never_connected')\n                and submitting_at",
-        "reason not in ('never_sent', 'never_connected', 'not_charged')\n                and submitting_at",
+        "supabase/migrations/20261130000110_other_names.sql",
+        "and state = 'failed' and reason not in ('never_sent', 'never_connected')",
+        "and state = 'failed' and reason not in ('never_sent', 'never_connected', 'not_charged')",
         (LOOKS + "test_doubts_are_the_runs_that_may_own_a_job_there_and_who_owns_the_listed_ones",),
     ),
     Mutant(

@@ -133,7 +133,7 @@ GATEWAY_MUTANTS = (
         "job_at_any_depth",
         "a job that a refusal names at any depth may be ours",
         "steps/videos_protocol.py",
-        "    if names_job_within(answer.body):",
+        "    if names_job_within(body):",
         "    if False:",
         (REFUSALS + "test_a_job_that_a_refusal_names_at_any_depth_may_be_ours",),
     ),

@@ -187,7 +187,7 @@ LIE_MUTANTS = (
     Mutant(
         "nearest_of_its_model",
         "the witnesses asked for are of the run's own model, too",
-        "supabase/migrations/20261129000400_alike.sql",
+        "supabase/migrations/20261130000110_other_names.sql",
         "where not s.after and s.model = me.model",
         "where not s.after",
         ("tests/ledger/test_looks.py::test_witnesses_include_the_nearest_jobs_of_the_same_model",),
