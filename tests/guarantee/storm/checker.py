@@ -184,7 +184,8 @@ def _clips(seen: Seen) -> Iterator[str]:
         left = [path, *path.parent.glob(f".{row['run_id']}.*.clip")]
         content = next((each.read_bytes() for each in left if each.exists()), b"")
         if (len(content), hashlib.sha256(content).hexdigest()) != (row["file_bytes"], row["file_sha256"]):
-            yield f"run {row['ref']}: the saved clip is not what the row says"
+            there = sorted(each.name for each in path.parent.glob(f"*{row['run_id']}*"))
+            yield f"run {row['ref']}: the saved clip is not what the row says; of {row['file_bytes']} bytes, in {there}"
         elif row["job_id"] and canonical_id(row["job_id"]).encode() not in content:
             yield f"run {row['ref']}: the saved clip is another job's"
 
