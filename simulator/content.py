@@ -38,7 +38,7 @@ async def content(request: web.Request) -> web.StreamResponse:
     fault = world.faults.next("content")
     habits = habits_now(world, fault)
     if habits.clip_signed and jobs.status_of(job, world.now()) == "completed":
-        return web.Response(status=302, headers={"Location": f"{clip_url(request, job)}?signed=here"})
+        return web.Response(status=302, headers={"Location": f"{clip_url(request, job)}&signed=here"})
     if habits.content_status is not None:
         return refusal(habits.content_status, "There is no content here.", code="not_found")
     return await _served(request, job, fault, habits, request.query.get("variant", "video"))
