@@ -12,6 +12,7 @@ from cli.wishes import choose
 from pipeline.amounts import usd
 from pipeline.config import ConfigError, Settings
 from pipeline.embedded import DatabaseUnavailable
+from pipeline.home import HERE, default_home, user_home
 from pipeline.operators import Controls
 from pipeline.road import LedgerError
 from steps.catalogue import CatalogueError, VideoModel, check_shape, price_microusd
@@ -124,6 +125,9 @@ def _home(settings: Settings) -> Iterator[Finding]:
     free = free_bytes(home) / BYTES_IN_GB
     health = Health.GOOD if free >= FREE_GB_MIN else Health.BAD
     yield Finding("home", health, f"{home}, {free:.1f} GB free" + ("" if free >= FREE_GB_MIN else "; 1 GB is needed"))
+    if home == Path.cwd() / HERE and home == default_home():
+        words = f"used because ./{HERE} exists; everywhere else, and without it, it is {user_home()}"
+        yield Finding("home", Health.NOTE, words)
 
 
 def _prompts(settings: Settings) -> Iterator[Finding]:
@@ -139,7 +143,7 @@ def _prompts(settings: Settings) -> Iterator[Finding]:
 
 def _database(settings: Settings) -> Iterator[Finding]:
     async def look() -> tuple[Controls, str]:
-        async with open_ledger(settings) as desk:
+        async with open_ledger(settings, reads=True) as desk:
             limits = {limit.key: limit.value for limit in await desk.operators.limits()}
             return await desk.operators.controls(), str(limits["rollout"])
 

@@ -80,6 +80,7 @@ async def _stage(settings: Settings) -> AsyncIterator[tuple[Settings, bool]]:
     folder = settings.onetake_home / "demo"
     options = ["--render-seconds", str(RENDER_SECONDS), "--refund-failed"]
     with _alone_in(folder) as sign:
+        typer.echo(f"{clock()} demo data is kept apart: ONETAKE_HOME={folder}")
         async with simulator(folder, options, _free_port(SIMULATED_PORT)) as root:
             print(f"{root}/chat", file=sign, flush=True)
             yield simulated(settings, root), True

@@ -44,7 +44,7 @@ def status() -> None:
     if over_rest(settings):
         found = run_async(ask())
     else:
-        with open_database(settings) as dsn, database_words(name):
+        with open_database(settings, reads=True) as dsn, database_words(name):
             found = migrations.status(dsn)
     for each in found:
         typer.echo(f"{'applied' if each.applied else 'missing':<8} {each.version} {each.name}")

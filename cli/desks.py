@@ -4,10 +4,12 @@ In       Settings
 Out      Desk: the ledger, what operators do with it, and its name
 Raises   ConfigError, DatabaseUnavailable, LedgerError, Stop: one clear sentence each
 Effects  starts the embedded server if no DATABASE_URL is set, and brings its schema up to date. With Supabase's URL and
-         key alone the ledger is the project's, over HTTPS, and only the queue is embedded.
+         key alone the ledger is the project's, over HTTPS, and only the queue is embedded. A verb that only reads
+         makes no data folder: where there is none yet, it reads an empty ledger that is gone afterwards.
 """
 
 import re
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -15,11 +17,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
+import typer
 
 from cli.exits import Stop
 from pipeline import migrate, road_psycopg
 from pipeline.config import ConfigError, Settings
-from pipeline.embedded import DatabaseUnavailable, open_server
+from pipeline.embedded import DatabaseUnavailable, is_made, open_server
+from pipeline.home import HERE, default_home, user_home
 from pipeline.host import HostLease, host_name
 from pipeline.ledger import Ledger
 from pipeline.operators import Operators
@@ -81,7 +85,7 @@ def ledger_name(settings: Settings) -> str:
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[str]:
+def open_database(settings: Settings, *, reads: bool = False) -> Iterator[str]:
     """A connection string of a database that may not be migrated yet, with connections that keep their session."""
     if settings.database_url is not None:
         dsn, name = settings.database_url.get_secret_value(), ledger_name(settings)
@@ -95,14 +99,33 @@ def open_database(settings: Settings) -> Iterator[str]:
             "or run `supabase db push`, or paste `onetake db sql` into the SQL editor"
         )
     else:
-        with open_server(settings.onetake_home) as dsn:
+        with _open_embedded(settings.onetake_home, reads=reads) as dsn:
             yield dsn
 
 
 @contextmanager
-def _open_migrated(settings: Settings) -> Iterator[str]:
+def _open_embedded(home: Path, *, reads: bool) -> Iterator[str]:
+    if reads and not is_made(home):
+        with tempfile.TemporaryDirectory(prefix="onetake-empty-") as empty, open_server(Path(empty)) as dsn:
+            yield dsn
+        return
+    if not reads and (note := home_note(home)):
+        typer.echo(f"onetake: {note}", err=True)
+    with open_server(home) as dsn:
+        yield dsn
+
+
+def home_note(home: Path) -> str | None:
+    """What should be known of the data folder: that it is new, or that it is the one beside the command."""
+    if home == Path.cwd() / HERE and home == default_home():
+        return f"the data folder is ./{HERE}, because it exists; everywhere else it is {user_home()}"
+    return None if is_made(home) else f"the data folder is {home}, made now; ONETAKE_HOME chooses another"
+
+
+@contextmanager
+def _open_migrated(settings: Settings, *, reads: bool) -> Iterator[str]:
     name = ledger_name(settings)
-    with open_database(settings) as dsn:
+    with open_database(settings, reads=reads) as dsn:
         with database_words(name):
             if settings.database_url is None:
                 migrate.migrate(dsn)
@@ -130,24 +153,25 @@ def database_words(name: str) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_ledger(settings: Settings) -> AsyncIterator[Desk]:
+async def open_ledger(settings: Settings, *, reads: bool = False) -> AsyncIterator[Desk]:
+    """`reads`: nothing is written, and so no data folder is made."""
     if over_rest(settings):
-        async with _open_over_rest(settings) as desk:
+        async with _open_over_rest(settings, reads=reads) as desk:
             yield desk
         return
-    with _open_migrated(settings) as dsn:
+    with _open_migrated(settings, reads=reads) as dsn:
         async with road_psycopg.open_road(dsn) as rpc:
             yield Desk(Ledger(rpc), Operators(rpc), dsn, ledger_name(settings))
 
 
 @asynccontextmanager
-async def _open_over_rest(settings: Settings) -> AsyncIterator[Desk]:
+async def _open_over_rest(settings: Settings, *, reads: bool) -> AsyncIterator[Desk]:
     name = ledger_name(settings)
     async with open_rest(settings) as rpc:
         if missing := [m for m in await status_over_rest(rpc) if not m.applied]:
             raise _not_migrated(name, len(missing))
-        host = HostLease(rpc, host_name(settings.onetake_home))
-        with open_server(settings.onetake_home) as dsn, database_words("the queue in ONETAKE_HOME"):
+        host = None if reads else HostLease(rpc, host_name(settings.onetake_home))
+        with _open_embedded(settings.onetake_home, reads=reads) as dsn, database_words("the queue in ONETAKE_HOME"):
             migrate.install_queue(dsn)
             yield Desk(Ledger(rpc), Operators(rpc), dsn, name, host)
 

@@ -48,7 +48,7 @@ class Rehearsed:
 
 async def rehearse(request: Request, settings: Settings, ready: Callable[[], None], *, as_json: bool) -> Exit:
     catalogue, model = choose(settings)
-    async with open_partners(settings, catalogue, model) as (_, text), open_ledger(settings) as desk:
+    async with open_partners(settings, catalogue, model) as (_, text), open_ledger(settings, reads=True) as desk:
         known = await desk.ledger.find_key(request.key)
         refused = None if known else await _limits(request, desk)
         rehearsed = Rehearsed(known, refused, await _verdict(request, text, settings.prompts))

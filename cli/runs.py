@@ -27,7 +27,7 @@ def show(
     from pipeline.sent import sent_for
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as desk:
+        async with open_ledger(load_settings(), reads=True) as desk:
             run = await desk.find(ref)
             events = await desk.operators.events(run.run_id)
             sent = await sent_for(run, events, desk.ledger.rpc) if messages else ()
@@ -61,7 +61,7 @@ def list_(
         raise Stop(f"--state: one of {', '.join(State)}, not {state}")
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as desk:
+        async with open_ledger(load_settings(), reads=True) as desk:
             wanted = State(state) if state else None
             runs = await desk.operators.runs(at_most, wanted, user_id(user) if user else None)
         if as_json:
@@ -80,7 +80,7 @@ def stats(as_json: Annotated[bool, typer.Option("--json", help="As one JSON obje
     from pipeline.watch import Watch
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as desk:
+        async with open_ledger(load_settings(), reads=True) as desk:
             found = await Watch(desk.ledger.rpc).metrics()
         if as_json:
             print_metrics(found)
@@ -98,7 +98,7 @@ def cancel(ref: Ref) -> None:
     from pipeline.config import load_settings
 
     async def work() -> Exit:
-        async with open_ledger(load_settings()) as desk:
+        async with open_ledger(load_settings(), reads=True) as desk:
             run = await desk.find(ref)
             canceled = await desk.ledger.cancel(run.run_id, user_id(None))
             run = await desk.find(run.ref)

@@ -34,7 +34,7 @@ async def serve_until_stopped(port: int, speed: str, seed: int | None) -> None:
             typer.echo(f"simulator listening on {running.base_url}")
             typer.echo("in another terminal:")
             # Whatever `.env` says: not the real provider, and not the real ledger and its budgets.
-            url, mine = running.base_url, "ONETAKE_IGNORE_ENV_FILE=1 ONETAKE_HOME=.onetake-sim DATABASE_URL="
+            url, mine = running.base_url, "ONETAKE_IGNORE_ENV_FILE=1 ONETAKE_HOME=~/.onetake-sim DATABASE_URL="
             typer.echo(f"  export {mine} OPENAI_BASE_URL={url} OPENAI_API_KEY=sim \\")
             typer.echo(f"    VIDEO_BASE_URL={url} VIDEO_API_KEY=sim VIDEO_MODEL=sim-1 VIDEO_USD_PER_SECOND=")
             typer.echo('  .venv/bin/onetake create "a paper boat in the rain"')

@@ -51,6 +51,14 @@ def open_server(home: Path) -> Iterator[str]:
                 _leave(data, users)
 
 
+def is_made(home: Path) -> bool:
+    """Whether there is a database in this folder, running or not; one that cannot be looked into counts as there."""
+    try:
+        return (home / "postgres" / "PG_VERSION").exists()
+    except OSError:
+        return True
+
+
 def _open_locks(home: Path) -> tuple[IO[bytes], IO[bytes]]:
     try:
         home.mkdir(parents=True, exist_ok=True)

@@ -106,7 +106,8 @@ def test_the_defaults_in_the_example_are_the_real_ones() -> None:
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     shown = {name.lower(): value for name, value in re.findall(r"^#([A-Z_]+)=(.+)$", text, re.MULTILINE)}
     for name, value in shown.items():
-        default = Settings.model_fields[name].default
+        field = Settings.model_fields[name]
+        default = None if field.default_factory else field.default
         assert default is None or (str(default).lower() if isinstance(default, bool) else str(default)) == value, name
 
 

@@ -198,7 +198,7 @@ def impact(
     from pipeline.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as desk:
+        async with open_ledger(load_settings(), reads=True) as desk:
             lines = await desk.operators.impact(days)
         now = _in_use(open_bench())
         if as_json:

@@ -1,0 +1,21 @@
+"""Which data folder is used when ONETAKE_HOME is not set.
+
+One per user, wherever the command runs: a key that was bought from one folder must be known in every other. A
+`./.onetake` of an earlier version is still used where it exists.
+"""
+
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+HERE = ".onetake"
+
+
+def default_home() -> Path:
+    here = Path.cwd() / HERE
+    return here if here.is_dir() else user_home()
+
+
+def user_home() -> Path:
+    """By the platform's convention: `~/.local/share/onetake`, or `~/Library/Application Support/onetake`."""
+    return user_data_path("onetake", appauthor=False)
