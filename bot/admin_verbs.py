@@ -14,11 +14,13 @@ from bot.office import Office
 from bot.run_taps import receipt_text
 from bot.settle_verbs import DESPITE, EARLY, UNSEEN, found, no_such_run, not_charged, take_back
 from bot.words import N_, Words, code
+from pipeline.limit_values import big_change, is_money, read_typed
 from pipeline.operators import LimitNotSet
 
+YES = frozenset({"yes", "sí", "si"})
 LIMIT_NOT_SET: Mapping[str, str] = {
     "unknown_limit": N_("there is no limit of this name"),
-    "bad_value": N_("a whole number is needed (for rollout: all, percent or allowlist)"),
+    "bad_value": N_("a whole number is needed, or dollars for a budget (for rollout: all, percent or allowlist)"),
     "not_per_user": N_("this limit is for all, not for one user"),
 }
 
@@ -38,7 +40,7 @@ def usage(words: Words) -> Markup:
         "<code>/admin limits</code> lists every limit by its key; <code>/admin limit KEY VALUE</code> sets one, "
         "<code>/admin limit KEY VALUE ID</code> for one user.\n"
         "<code>/admin rollout all</code> (or <code>allowlist</code>, <code>percent 10</code>): who may order at all.\n"
-        "REF is a video's reference, ID a Telegram id; money is in millionths of a dollar: 800000 is $0.80."
+        "REF is a video's reference, ID a Telegram id; money is in dollars: 5 or 5.50."
     )
 
 
@@ -111,10 +113,30 @@ async def _invite(office: Office, arguments: list[str]) -> Markup:
 
 
 async def _limit(office: Office, arguments: list[str]) -> Markup:
+    sure = arguments[-1:] != [] and arguments[-1].lower() in YES
+    arguments = arguments[:-1] if sure else arguments
     if not 2 <= len(arguments) <= 3:
         return usage(office.words)
     key, value, *user = arguments
-    wanted = None if value == "default" else int(value) if value.isdecimal() else value
+    try:
+        wanted = None if value == "default" else read_typed(key, value)
+    except ValueError:
+        return _not_set(office, key, "bad_value")
+    present = next((limit.value for limit in await office.operators.limits() if limit.key == key), None)
+    if (
+        not sure
+        and not user
+        and isinstance(wanted, int)
+        and isinstance(present, int)
+        and big_change(key, wanted, present)
+    ):
+        return office.words(
+            "{key} was not changed: it is {before}, and {after} is more than ten times away from that. Money is typed "
+            "in dollars. If that is meant, send it again with <code>yes</code> behind it.",
+            key=key,
+            before=office.words.usd(present),
+            after=office.words.usd(wanted),
+        )
     return await _set(office, key, wanted, f"tg:{user[0]}" if user else None)
 
 
@@ -132,23 +154,30 @@ async def _rollout(office: Office, arguments: list[str]) -> Markup:
 async def _set(office: Office, key: str, value: int | str | None, user: str | None) -> Markup:
     answer = await office.operators.set_limit(key, value, office.who, user)
     if isinstance(answer, LimitNotSet):
-        why = office.words(LIMIT_NOT_SET.get(answer.why, N_("the ledger did not take it")))
-        return office.words(
-            "{key} was not changed: {why}. <code>/admin limits</code> lists them all.", key=key, why=why
-        )
+        return _not_set(office, key, answer.why)
     return office.words(
         "{key}{user}: {before} → {after}.",
         key=key,
         user=f" ({user})" if user else "",
-        before=answer.before,
-        after=answer.after,
+        before=_shown(office, key, answer.before),
+        after=_shown(office, key, answer.after),
     )
+
+
+def _not_set(office: Office, key: str, why: str) -> Markup:
+    words = office.words(LIMIT_NOT_SET.get(why, N_("the ledger did not take it")))
+    return office.words("{key} was not changed: {why}. <code>/admin limits</code> lists them all.", key=key, why=words)
+
+
+def _shown(office: Office, key: str, value: int | str | None) -> int | str | None:
+    return office.words.usd(value) if is_money(key) and isinstance(value, int) else value
 
 
 async def _limits(office: Office, _: list[str]) -> Markup:
     limits = await office.operators.limits()
     return Markup("\n").join(
-        office.words("{key} = <b>{value}</b>", key=code(each.key), value=each.value) for each in limits
+        office.words("{key} = <b>{value}</b>", key=code(each.key), value=_shown(office, each.key, each.value))
+        for each in limits
     )
 
 

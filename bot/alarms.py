@@ -90,7 +90,7 @@ def _budget(alert: Alert, words: Words) -> Markup:
     return words(
         "💰 {share} % of the budget of {period} is used: {used} of {limit}. "
         "Change it with <code>/admin limit budget_day_microusd AMOUNT</code> (or <code>budget_month_microusd</code>), "
-        "in millionths of a dollar.",
+        "in dollars.",
         share=alert.detail["share"],
         period=alert.detail["period"],
         used=words.usd(alert.detail["used_microusd"]),

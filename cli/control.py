@@ -1,15 +1,20 @@
 """The operators' switches: pause, resume, limits, users. Every change is kept with who made it."""
 
-from typing import Annotated
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.exits import Stop, run_async
 
+if TYPE_CHECKING:
+    from pipeline.operators import Limit
+
 limits = typer.Typer(help="What may be bought, and how often.", invoke_without_command=True)
 users = typer.Typer(help="Who may ask.", no_args_is_help=True)
 
-UserArgument = Annotated[str, typer.Argument(metavar="USER", help="cli:NAME or tg:ID.", show_default=False)]
+UserArgument = Annotated[str, typer.Argument(metavar="USER", help="A Telegram id, or cli:NAME.", show_default=False)]
 
 
 def pause(reason: Annotated[str | None, typer.Argument(help="Shown to whoever asks.")] = None) -> None:
@@ -59,7 +64,7 @@ def show_limits() -> None:
     from pipeline.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as desk:
+        async with open_ledger(load_settings(), reads=True) as desk:
             found, controls = await desk.operators.limits(), await desk.operators.controls()
         print_limits(found, controls)
 
@@ -69,21 +74,28 @@ def show_limits() -> None:
 @limits.command("set")
 def set_limit(
     key: Annotated[str, typer.Argument(help="As `onetake limits` names it.", show_default=False)],
-    value: Annotated[str, typer.Argument(help="A whole number; money in micro-dollars.", show_default=False)],
+    value: Annotated[str, typer.Argument(help="A whole number; money in dollars: 5, 5.50.", show_default=False)],
     user: Annotated[str | None, typer.Option(help="Only for this user; the value `default` takes it back.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a budget changes more than ten times.")] = False,
 ) -> None:
     """Change one limit, for all or for one user. It holds at once."""
     from cli.desks import open_ledger
     from cli.switchboard import limit_words, set_words, why_not_set
-    from cli.wishes import user_id
+    from cli.wishes import person, user_id
     from pipeline.config import load_settings
+    from pipeline.limit_values import read_typed
     from pipeline.operators import LimitNotSet
 
-    wanted = None if user and value == "default" else (int(value) if value.isdecimal() else value)
+    try:
+        wanted = None if user and value == "default" else read_typed(key, value)
+    except ValueError as error:
+        raise Stop(f"{key} was not changed: {error}") from error
 
     async def work() -> None:
         async with open_ledger(load_settings()) as desk:
-            whose = user_id(user) if user else None
+            whose = person(user) if user else None
+            if not yes and whose is None:
+                _ask_first(key, wanted, await desk.operators.limits())
             answer = await desk.operators.set_limit(key, wanted, user_id(None), whose)
             known = [limit.key for limit in await desk.operators.limits()]
         if isinstance(answer, LimitNotSet):
@@ -91,6 +103,19 @@ def set_limit(
         typer.echo(set_words(key, answer, limit_words, whose))
 
     run_async(work())
+
+
+def _ask_first(key: str, wanted: int | str | None, limits: Sequence["Limit"]) -> None:
+    """Raises Stop, if a budget would change more than ten times and nobody says yes."""
+    from pipeline.limit_values import big_change
+
+    present = next((limit.value for limit in limits if limit.key == key), None)
+    if not (question := big_change(key, wanted, present)):
+        return
+    if not sys.stdin.isatty():
+        raise Stop(f"{key} was not changed: {question}. Money is typed in dollars; if that is meant, add --yes")
+    if not typer.confirm(f"{question}. Change it?"):
+        raise Stop(f"{key} was not changed")
 
 
 @users.command("list")
@@ -101,7 +126,7 @@ def list_users(at_most: Annotated[int, typer.Option("--limit", "-n", min=1, max=
     from pipeline.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as desk:
+        async with open_ledger(load_settings(), reads=True) as desk:
             found = await desk.operators.users(at_most)
         print_users(found, desk.name)
 
@@ -112,12 +137,12 @@ def list_users(at_most: Annotated[int, typer.Option("--limit", "-n", min=1, max=
 def block(user: UserArgument, reason: Annotated[str | None, typer.Argument(help="Shown to the user.")] = None) -> None:
     """Refuse every new request of a user; runs that exist go on."""
     from cli.desks import open_ledger
-    from cli.wishes import user_id
+    from cli.wishes import person, user_id
     from pipeline.config import load_settings
 
     async def work() -> None:
         async with open_ledger(load_settings()) as desk:
-            blocked = await desk.operators.block(user_id(user), reason, user_id(None))
+            blocked = await desk.operators.block(person(user), reason, user_id(None))
         typer.echo(f"{blocked.user_id} is blocked.")
 
     run_async(work())
@@ -127,12 +152,12 @@ def block(user: UserArgument, reason: Annotated[str | None, typer.Argument(help=
 def unblock(user: UserArgument) -> None:
     """Let a blocked user ask again."""
     from cli.desks import open_ledger
-    from cli.wishes import user_id
+    from cli.wishes import person, user_id
     from pipeline.config import load_settings
 
     async def work() -> None:
         async with open_ledger(load_settings()) as desk:
-            unblocked = await desk.operators.unblock(user_id(user), user_id(None))
+            unblocked = await desk.operators.unblock(person(user), user_id(None))
         typer.echo(f"{unblocked.user_id} may ask again.")
 
     run_async(work())
@@ -142,12 +167,12 @@ def unblock(user: UserArgument) -> None:
 def invite(user: UserArgument) -> None:
     """Let a user in while the rollout is an allowlist or a percentage."""
     from cli.desks import open_ledger
-    from cli.wishes import user_id
+    from cli.wishes import person, user_id
     from pipeline.config import load_settings
 
     async def work() -> None:
         async with open_ledger(load_settings()) as desk:
-            invited = await desk.operators.invite(user_id(user), user_id(None))
+            invited = await desk.operators.invite(person(user), user_id(None))
         typer.echo(f"{invited.user_id} is invited.")
 
     run_async(work())

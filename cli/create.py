@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, NoReturn
@@ -12,7 +13,10 @@ from cli.exits import Exit, Terminated, explain, foreseen, leave, run_async
 
 
 def create(
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What the video should show.", show_default=False)],
+    prompt: Annotated[
+        str,
+        typer.Argument(metavar="PROMPT", help="What the video should show; - reads it from stdin.", show_default=False),
+    ],
     seconds: Annotated[int | None, typer.Option(min=1, help="Length; the model's list decides.")] = None,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Such as 720x1280.")] = None,
     key: Annotated[str | None, typer.Option(help="The same key is the same run, for ever.")] = None,
@@ -32,6 +36,8 @@ def create(
         from pipeline.config import load_settings
 
         settings = load_settings()
+        if prompt == "-":
+            prompt = sys.stdin.read()
         request = to_request(Wish(prompt, seconds, size, key, user, lang, again), settings, os.environ)
         with _starting() as ready:
             if dry_run:

@@ -8,16 +8,15 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.amounts import usd
+from pipeline.limit_values import is_money
 from pipeline.operators import Breaker, Controls, Limit, LimitNotSet, LimitSet, User
 
 
 def limit_words(key: str, value: int | str | None) -> str:
-    """`$10.00 (10000000)` for money, the bare value otherwise."""
+    """`$10.00` for money, the bare value otherwise."""
     if value is None:
         return "the default"
-    if key.endswith("_microusd") and isinstance(value, int):
-        return f"{value} ({usd(value)})"
-    return str(value)
+    return usd(value) if is_money(key) and isinstance(value, int) else str(value)
 
 
 def set_words(key: str, answer: LimitSet, words: Callable[[str, int | str | None], str], user: str | None) -> str:
@@ -87,5 +86,5 @@ def _user_notes(user: User) -> str:
         notes.append(f"blocked: {user.blocked_reason}" if user.blocked_reason else "blocked")
     if user.invited:
         notes.append("invited")
-    notes += [f"{key} {value}" for key, value in user.limits.items()]
+    notes += [f"{key} {limit_words(key, value)}" for key, value in user.limits.items()]
     return ", ".join(notes)

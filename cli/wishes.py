@@ -15,7 +15,7 @@ from uuid import uuid4
 from cli.exits import Stop
 from cli.sentences import PROMPT_PROBLEMS
 from pipeline.config import Settings
-from pipeline.operators import is_user_id
+from pipeline.operators import as_user_id, is_user_id
 from pipeline.resources import models_file
 from steps.catalogue import (
     Catalogue,
@@ -108,6 +108,11 @@ def user_id(user: str | None) -> str:
     if not is_user_id(full):
         raise Stop(f"a user is `cli:NAME`, `tg:ID`, or a bare name, not {user}")
     return full
+
+
+def person(user: str) -> str:
+    """Whom an operator means: a bare number is a Telegram id, as in the chat and on the page."""
+    return user_id(as_user_id(user))
 
 
 def login_name() -> str:

@@ -10,6 +10,7 @@ from aiohttp import web
 from pipeline import settling
 from pipeline.amounts import many, sentence, usd
 from pipeline.audit import audit, last_audit
+from pipeline.limit_values import big_change, read_value
 from pipeline.operators import USER_ID_WORDS, LimitNotSet, LimitSet, as_user_id, is_user_id
 from pipeline.operators_words import (
     found_words,
@@ -22,7 +23,7 @@ from pipeline.operators_words import (
 from pipeline.records import Run, State
 from pipeline.settling import Contradicts, NotSeen
 from pipeline.watch import DeliverAgain
-from web.limit_words import NOT_SET, RAISE_TIMES_MAX, is_money, read_value, too_much_at_once, value_words
+from web.limit_words import NOT_SET, value_words
 from web.office import OFFICE
 from web.rendering import SESSION, say
 from web.views import found_run, moment_of
@@ -31,6 +32,7 @@ AUDIT_SECONDS_MAX = 60
 WORDS_MAX = 500
 TICK_UNSEEN = "Check the id; if you are certain, tick “The provider does not show it, I am certain”."
 TICK_DESPITE = "If it is this order all the same, tick “Take it although it differs”."
+TICK_SURE = "If that is meant, tick “Yes, change it this much” and set it again"
 TICK_EARLY = (
     "If the provider's books show that it was not made, tick “It is early, I have checked the provider's books”."
 )
@@ -211,7 +213,7 @@ async def set_limit(request: web.Request) -> web.StreamResponse:
     answer = await _try_limit(request, key, value, user)
     if isinstance(answer, str):
         say(request, f"{whose} was not changed: {answer}.", good=False)
-        tried = "" if user else f"?{urlencode({'tried': key, 'value': value})}"
+        tried = "" if user else f"?{urlencode({'tried': key, 'value': value, 'sure': answer.endswith(TICK_SURE)})}"
         raise web.HTTPSeeOther(f"/admin/limits{tried}")
     before, after = value_words(key, answer.before), value_words(key, answer.after)
     say(request, f"{whose}: {before} before, {after} now." if before != after else f"{whose}: {after}, as before.")
@@ -228,11 +230,8 @@ async def _try_limit(request: web.Request, key: str, value: str, user: str) -> L
     except ValueError as error:
         return str(error)
     present = next((limit.value for limit in await operators.limits() if limit.key == key), None)
-    if is_money(key) and isinstance(wanted, int) and isinstance(present, int) and too_much_at_once(wanted, present):
-        return (
-            f"{usd(wanted)} is more than {RAISE_TIMES_MAX} times the present {usd(present)}; if that is meant, "
-            f"raise it in steps, or with `onetake limits set {key} {wanted}`"
-        )
+    if not user and (question := big_change(key, wanted, present)) and not await _words(request, "sure"):
+        return f"{question}. {TICK_SURE}"
     answer = await operators.set_limit(key, wanted, request[SESSION].who, user or None)
     if isinstance(answer, LimitNotSet):
         return NOT_SET.get(answer.why) or f"it must be {answer.allowed}"

@@ -1,17 +1,10 @@
-"""Limits, and changes of them, as operators read and write them. Pure: money in dollars, times in seconds.
-
-Raises   ValueError from `read_value`: its text says what was expected
-"""
+"""Limits, and changes of them, as operators read them. Pure: money in dollars, times in seconds."""
 
 from collections.abc import Mapping
-from decimal import Decimal
 
-from pipeline.amounts import MICROUSD, usd
+from pipeline.amounts import usd
+from pipeline.limit_values import is_money
 
-MICROUSD_MAX = 2**63
-# A budget that is raised by more at once is a slip of the finger, or micro-dollars where dollars are meant.
-RAISE_TIMES_MAX = 10
-RAISE_FROM_MICROUSD = 10 * MICROUSD  # what a lower budget counts as
 UNITS: Mapping[str, tuple[str, str]] = {"_microusd": ("$", ""), "_seconds": ("", "s"), "_percent": ("", "%")}
 NOT_SET: Mapping[str, str] = {
     "unknown_limit": "there is no such limit",
@@ -19,40 +12,9 @@ NOT_SET: Mapping[str, str] = {
 }
 
 
-def is_money(key: str) -> bool:
-    return key.endswith("_microusd")
-
-
 def unit(key: str) -> tuple[str, str]:
     """What stands before and behind its number."""
     return next((around for ending, around in UNITS.items() if key.endswith(ending)), ("", ""))
-
-
-def read_value(key: str, text: str) -> int | str:
-    """What the ledger takes for it: micro-dollars, a whole number, or a word for the rollout."""
-    if key == "rollout":
-        return text
-    if is_money(key):
-        return _microusd(text)
-    if not (text.isascii() and text.removeprefix("-").isdecimal()):
-        raise ValueError(f"it must be a whole number, not {text or 'nothing'}")
-    return int(text[:20])
-
-
-def _microusd(dollars: str) -> int:
-    expected = f"it must be dollars, such as 5.50, not {dollars or 'nothing'}"
-    try:
-        amount = Decimal(dollars.removeprefix("$")) * MICROUSD
-        whole = 0 <= amount < MICROUSD_MAX and amount == amount.to_integral_value()
-    except ArithmeticError:
-        raise ValueError(expected) from None
-    if not whole:
-        raise ValueError(expected)
-    return int(amount)
-
-
-def too_much_at_once(wanted: int, present: int) -> bool:
-    return wanted > RAISE_TIMES_MAX * max(present, RAISE_FROM_MICROUSD)
 
 
 def value_words(key: str, value: object) -> str:

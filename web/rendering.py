@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.amounts import MICROUSD, lasting, sentence, usd
+from pipeline.limit_values import is_money
 from pipeline.operators_words import NOT_CLEAN, SEEMS_FAILED, doubt_words, incomplete_words, look_words
 from pipeline.records import State
 from web import limit_words
@@ -148,7 +149,7 @@ def _environment() -> Environment:
         "STRAYS": STRAYS,
         "State": State,
         "unit": limit_words.unit,
-        "is_money": limit_words.is_money,
+        "is_money": is_money,
         "value_words": limit_words.value_words,
         "change_words": limit_words.change_words,
         "changed_what": limit_words.changed_what,

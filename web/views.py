@@ -215,6 +215,7 @@ async def limits(request: web.Request) -> web.Response:
         provider=office.shop.base_url,
         tried=request.query.get("tried", ""),
         tried_value=request.query.get("value", ""),
+        sure=request.query.get("sure") == "True",
     )
 
 

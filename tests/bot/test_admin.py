@@ -193,6 +193,18 @@ async def test_a_resume_button_lifts_only_the_pause_that_it_shows(stage: Stage) 
     assert not (await stage.operators.controls()).paused
 
 
+async def test_money_is_typed_in_dollars_and_a_change_of_ten_times_asks_first(stage: Stage) -> None:
+    for words, answer in {
+        "limit budget_day_microusd 5.50 yes": "→ $5.50.",
+        "limit budget_day_microusd $6": "budget_day_microusd: $5.50 → $6.00.",
+        "limit budget_day_microusd five": "or dollars for a budget",
+        "limit budget_day_microusd 5000000": "it is $6.00, and $5,000,000.00 is more than ten times away",
+        "limit budget_day_microusd 5000000 yes": "budget_day_microusd: $6.00 → $5,000,000.00.",
+    }.items():
+        await stage.say(f"/admin {words}", user=ADMIN)
+        await stage.until_said_plainly(answer)
+
+
 async def test_limits_rollout_and_users_are_changed_by_word(stage: Stage) -> None:
     for words, answer in {
         "block 77 spam": "tg:77 is blocked",

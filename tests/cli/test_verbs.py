@@ -1,11 +1,15 @@
 """The other verbs: looking, and the operators' switches. They need no provider."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
+from cli.main import app
+from pipeline.home import user_home
 from tests.cli.conftest import Terminal
 
 NO_PROVIDER = {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": "", "VIDEO_MODEL": ""}
@@ -102,8 +106,8 @@ def test_a_pause_refuses_and_resume_lets_in_again(onetake: Terminal) -> None:
 
 
 def test_a_limit_is_changed_for_all_or_for_one_user(onetake: Terminal) -> None:
-    assert "$5.00" in onetake("limits", "set", "budget_day_microusd", "5000000").out
-    assert "5000000 ($5.00)" in onetake("limits", "show").out
+    assert "$5.00, was $10.00" in onetake("limits", "set", "budget_day_microusd", "5").out
+    assert "$5.00" in onetake("limits", "show").out
     assert "allowlist" in onetake("limits", "set", "rollout", "allowlist").out
     assert onetake.create().object["refused"] == "not_invited"
 
@@ -119,6 +123,9 @@ def test_a_limit_is_changed_for_all_or_for_one_user(onetake: Terminal) -> None:
         (("cooldown_seconds", "soon"), "a whole number of seconds, 31536000 (a year) at most, not soon"),
         (("rollout", "some"), "all, percent or allowlist, not some"),
         (("budget_day_microusd", "1", "--user", "ana"), "cannot be set for one user"),
+        (("budget_day_microusd", "five"), "it must be dollars, such as 5 or 5.50, not five"),
+        (("budget_day_microusd", "5000000"), "$5,000,000.00 is more than 10 times the present $10.00"),
+        (("budget_month_microusd", "5"), "is less than a tenth of the present"),
     ],
 )
 def test_a_limit_that_cannot_be_says_why(onetake: Terminal, arguments: tuple[str, ...], words: str) -> None:
@@ -126,6 +133,32 @@ def test_a_limit_that_cannot_be_says_why(onetake: Terminal, arguments: tuple[str
 
     assert said.code == 2
     assert words in said.err
+
+
+@pytest.mark.parametrize(("typed", "shown"), [("5", "$5.00"), ("5.50", "$5.50"), ("$5", "$5.00"), ("0", "$0.00")])
+def test_money_is_typed_in_dollars(onetake: Terminal, typed: str, shown: str) -> None:
+    assert f"budget_day_microusd: {shown}, was $10.00" in onetake("limits", "set", "budget_day_microusd", typed).out
+
+
+def test_a_budget_changes_more_than_ten_times_only_if_that_is_meant(onetake: Terminal) -> None:
+    assert onetake("limits", "set", "budget_day_microusd", "5000000").code == 2
+    assert "$10.00" in onetake("limits", "show").out
+    said = onetake("limits", "set", "budget_day_microusd", "5000000", "--yes")
+    assert "$5,000,000.00, was $10.00" in said.out
+
+
+def test_a_bare_number_is_a_telegram_user_as_in_the_chat(onetake: Terminal) -> None:
+    assert "tg:1003 is blocked" in onetake("users", "block", "1003").out
+    assert "tg:1003 may ask again" in onetake("users", "unblock", "1003").out
+    assert "tg:1003 is invited" in onetake("users", "invite", "1003").out
+    assert "for tg:1003" in onetake("limits", "set", "videos_per_user_day", "3", "--user", "1003").out
+
+
+def test_a_prompt_is_read_from_stdin(onetake: Terminal) -> None:
+    result = onetake.runner.invoke(app, ["create", "-", "--json"], env=onetake.environment, input="a boat\nin rain\n")
+    assert result.exit_code == 0, result.output
+    ref = json.loads(result.stdout.splitlines()[-1])["ref"]
+    assert json.loads(onetake("show", ref, "--json").out)["prompt"] == "a boat\nin rain"
 
 
 def test_a_blocked_user_is_refused_until_unblocked(onetake: Terminal) -> None:
@@ -272,3 +305,47 @@ def test_a_video_that_cannot_be_had_here_is_not_shown_as_if_it_could(onetake: Te
     assert again.object["file"] is None
     assert "is saved on another machine" in str(again.object["error"])
     assert "buys nothing" in str(again.object["error"])
+
+
+# -- the data folder
+
+
+@pytest.fixture
+def embedded(onetake: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Without DATABASE_URL and ONETAKE_HOME, in a folder where nothing is."""
+    monkeypatch.setenv("HOME", str(tmp_path / "ana"))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    environment = dict(onetake.environment) | {"DATABASE_URL": "", "ONETAKE_HOME": ""}
+    return replace(onetake, environment=environment)
+
+
+def test_verbs_that_read_make_no_data_folder(embedded: Terminal, tmp_path: Path) -> None:
+    assert embedded("list").code == 0
+    assert embedded("show", "A7K2QX").code == 2
+    assert embedded("check").code == 0
+    assert embedded("create", "a boat", "--dry-run").code == 0
+    assert [*(tmp_path / "here").iterdir()] == []
+    assert not user_home().exists()
+
+
+def test_a_key_bought_from_one_folder_is_known_in_every_other(
+    embedded: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = embedded.create("a boat", "--key", "k1")
+    assert f"the data folder is {user_home()}, made now" in first.err
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    second = embedded.create("a boat", "--key", "k1")
+    assert (second.object["run_id"], embedded.paid_calls()) == (first.object["run_id"], 1)
+    assert "data folder" not in second.err
+    assert str(user_home()) in embedded("check").out
+
+
+def test_a_data_folder_beside_the_command_is_used_and_said(embedded: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "here" / ".onetake").mkdir()
+    assert f"because it exists; everywhere else it is {user_home()}" in embedded.create("a boat").words
+    assert (tmp_path / "here" / ".onetake" / "postgres").is_dir()
+    assert "because ./.onetake exists" in embedded("check").words
+    assert not user_home().exists()

@@ -227,7 +227,7 @@ async def test_every_limit_on_the_page_can_be_set_and_is_kept_with_who_and_befor
     page = await inside.read("/admin/limits")
     assert limits == {key for key in limits if f'id="limit-{key}"' in page}, "a limit is missing on the page"
 
-    said = await inside.submit("/admin/limits", key="budget_day_microusd", value="12.5")
+    said = await inside.submit("/admin/limits", key="budget_day_microusd", value="12.5", sure="yes")
     assert said == "budget_day_microusd: $100,000,000.00 before, $12.50 now."
     said = await inside.submit("/admin/limits", key="rollout", value="percent")
     assert said == "rollout: all before, percent now."
@@ -249,7 +249,7 @@ async def test_every_limit_on_the_page_can_be_set_and_is_kept_with_who_and_befor
         ({"key": "budget_day_microusd", "value": "1e999999"}, "it must be dollars"),
         ({"key": "budget_day_microusd", "value": "-Infinity"}, "it must be dollars"),
         ({"key": "cooldown_seconds", "value": "1.5"}, "it must be a whole number, not 1.5"),
-        ({"key": "budget_day_microusd", "value": "5,50"}, "it must be dollars, such as 5.50, not 5,50"),
+        ({"key": "budget_day_microusd", "value": "5,50"}, "it must be dollars, such as 5 or 5.50, not 5,50"),
         ({"key": "cooldown_seconds", "value": "9" * 499}, "not changed"),
         ({"key": "budget_day_microusd", "value": "0.0000001"}, "it must be dollars"),
         ({"key": "cooldown_seconds", "value": "-1"}, "cooldown_seconds was not changed: it must be"),
@@ -286,18 +286,24 @@ async def test_what_was_not_taken_is_still_in_its_field_beside_the_reason(inside
     assert news(html) == 'cooldown_seconds was not changed: it must be a whole number, not 1"5.'
 
 
-async def test_micro_dollars_where_dollars_are_meant_are_asked_about(inside: Site) -> None:
-    """The command takes micro-dollars, the page dollars: 5000000 is five dollars there, and five millions here."""
-    await inside.submit("/admin/limits", key="budget_day_microusd", value="7.50")
+async def test_a_budget_changes_more_than_ten_times_only_with_its_tick(inside: Site) -> None:
+    await inside.submit("/admin/limits", key="budget_day_microusd", value="7.50", sure="yes")
     said = await inside.submit("/admin/limits", key="budget_day_microusd", value="5000000")
     assert "$5,000,000.00 is more than 10 times the present $7.50" in said
-    assert "`onetake limits set budget_day_microusd 5000000000000`" in said
-    said = await inside.submit("/admin/limits", key="budget_day_microusd", value="$100")
-    assert said == "budget_day_microusd: $7.50 before, $100.00 now."
+    assert "tick “Yes, change it this much”" in said
+    asked = await inside.read("/admin/limits?tried=budget_day_microusd&value=5000000&sure=True")
+    assert 'name="sure"' not in asked, "there is nothing to confirm without the question"
+    said = await inside.submit("/admin/limits", key="budget_day_microusd", value="0.5")
+    assert said.startswith("budget_day_microusd: $7.50 before")
+    await inside.submit("/admin/limits", key="budget_day_microusd", value="100")
+    said = await inside.submit("/admin/limits", key="budget_day_microusd", value="1")
+    assert "$1.00 is less than a tenth of the present $100.00" in said
+    said = await inside.submit("/admin/limits", key="budget_day_microusd", value="1", sure="yes")
+    assert said == "budget_day_microusd: $100.00 before, $1.00 now."
 
 
 async def test_what_was_changed_is_told_in_words_with_its_reasons(inside: Site) -> None:
-    await inside.submit("/admin/limits", key="budget_day_microusd", value="7.50")
+    await inside.submit("/admin/limits", key="budget_day_microusd", value="7.50", sure="yes")
     await inside.submit("/admin/limits", key="cooldown_seconds", value="3", user_id="tg:1")
     await inside.submit("/admin/users", user_id="tg:1", act="block", why="Too many kites.")
     await inside.submit("/admin/pause", why="Back at 18:00.")
