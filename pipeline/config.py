@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -24,13 +25,17 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.home import default_home
 from pipeline.resources import prompts_folder
 
 OPENAI_URL = "https://api.openai.com/v1"
 YEAR_SECONDS = 366 * 86400  # no wait is longer; an endless one would be a mistake
 Seconds = Annotated[float, Field(gt=0, le=YEAR_SECONDS)]
 SecondsOrZero = Annotated[float, Field(ge=0, le=YEAR_SECONDS)]
-ADMIN_TOKEN_CHARACTERS_MIN = 16
+TOKEN_CHARACTERS_MIN = 16  # of what opens a door of ours to whoever knows it
+# Senders that stand for many people: an anonymous admin of a group, a channel's posts, and Telegram itself.
+NOBODY_IN_PARTICULAR = frozenset({1087968824, 136817688, 777000})
+NEAR_ENOUGH = 0.85  # of difflib's ratio: OPENAI_API_KEYS is, OPENAI_API_BASE is not
 SECRET_CHARACTERS_MIN = 4  # a shorter one would blot out words that are none
 # For settings without a default; those with one are shown with it.
 EXAMPLES = {
@@ -46,6 +51,8 @@ EXAMPLES = {
     "provider_in_flight_max": "10",
     "provider_creates_per_minute": "30",
     "admin_ids": "1234567,7654321",
+    "onetake_home": "/var/lib/onetake",
+    "webhook_secret": "$(openssl rand -hex 16)",
     "admin_token": "$(openssl rand -hex 16)",
 }
 
@@ -131,7 +138,7 @@ class Settings(BaseModel):
     supabase_url: str | None = None
     supabase_service_role_key: SecretStr | None = None
     supabase_bucket: str = "onetake"
-    onetake_home: Path = Path(".onetake")
+    onetake_home: Path = Field(default_factory=default_home)
     prompts_folder: Path | None = None
     admin_ids: str = ""
     admin_token: SecretStr | None = None
@@ -175,6 +182,8 @@ class Settings(BaseModel):
             raise ValueError("must begin with http:// or https://")
         if not _names_a_host(url):
             raise ValueError("names no host, or a port that is none")
+        if "@" in urlsplit(url).netloc:
+            raise ValueError("holds a user or a password, which logs and pages would show; take them out")
         if "?" in url or "#" in url:  # what a client puts behind it would end up in there
             raise ValueError("has a ? or a #; it is the beginning of addresses, to which paths are added")
         return url.rstrip("/")
@@ -209,18 +218,28 @@ class Settings(BaseModel):
             raise ValueError("its path belongs to the operators' page; choose another")
         return url
 
-    @field_validator("admin_token")
+    @field_validator("admin_token", "webhook_secret")
     @classmethod
     def _is_long(cls, token: SecretStr | None) -> SecretStr | None:
-        if token is not None and len(token.get_secret_value()) < ADMIN_TOKEN_CHARACTERS_MIN:
-            raise ValueError(f"must have {ADMIN_TOKEN_CHARACTERS_MIN} characters or more")
+        if token is not None and len(token.get_secret_value()) < TOKEN_CHARACTERS_MIN:
+            raise ValueError(f"must have {TOKEN_CHARACTERS_MIN} characters or more, or it can be guessed")
         return token
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _suits_telegram(cls, secret: SecretStr | None) -> SecretStr | None:
+        """setWebhook, `secret_token`: https://core.telegram.org/bots/api#setwebhook"""
+        if secret is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,256}", secret.get_secret_value()):
+            raise ValueError("must be letters, digits, _ and - only, 256 at most: Telegram takes no others")
+        return secret
 
     @field_validator("admin_ids")
     @classmethod
     def _are_ids(cls, ids: str) -> str:
         if any(part.strip() and not part.strip().isdecimal() for part in ids.split(",")):
             raise ValueError("must be Telegram ids with commas")
+        for shared in NOBODY_IN_PARTICULAR & {int(part) for part in ids.split(",") if part.strip()}:
+            raise ValueError(f"{shared} is not a person: Telegram sends it for anybody who posts anonymously")
         return ids
 
     @property
@@ -316,7 +335,9 @@ def load_settings(environment: dict[str, str] | None = None, env_file: Path | No
     """The settings of this process. Raises ConfigError, one line per wrong setting."""
     values = dict(os.environ if environment is None else environment)
     if env_file is not None and values.get("ONETAKE_IGNORE_ENV_FILE") != "1":
-        values = _read_env_file(env_file) | {k: v for k, v in values.items() if v}
+        written = _read_env_file(env_file)
+        _check_names(written, env_file)
+        values = written | {k: v for k, v in values.items() if v}
     known = {name: values.get(name.upper(), "").strip() for name in Settings.model_fields}
     try:
         return Settings.model_validate({name: value for name, value in known.items() if value})
@@ -334,6 +355,18 @@ def _read_env_file(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise ConfigError(f"{path}: cannot be read ({why})") from None
+
+
+def _check_names(written: dict[str, str], path: Path) -> None:
+    """A misspelt name would count as not set, in silence. The environment is not looked at: it is everybody's."""
+    known = {name.upper() for name in Settings.model_fields}
+    lines = []
+    for name in written.keys() - known:
+        near = get_close_matches(name.upper(), known, n=1, cutoff=NEAR_ENOUGH)
+        if near and near[0] not in written:
+            lines.append(f"{name}: {path} sets it, but there is no such setting; did you mean {near[0]}?")
+    if lines:
+        raise ConfigError("\n".join(sorted(lines)))
 
 
 def _names_a_host(url: str) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import ConfigError, Settings, fingerprint, load_settings
+from pipeline.home import user_home
 
 SECRETS = {
     "TELEGRAM_BOT_TOKEN": "sesame-1",
@@ -14,7 +15,7 @@ SECRETS = {
     "DATABASE_URL": "postgresql://u:sesame-4@db.example/onetake",
     "SUPABASE_SERVICE_ROLE_KEY": "sesame-5",
     "ADMIN_TOKEN": "sesame-6-of-sixteen-or-more",
-    "WEBHOOK_SECRET": "sesame-7",
+    "WEBHOOK_SECRET": "sesame-7-of-sixteen-or-more",
 }
 
 
@@ -49,10 +50,59 @@ def test_without_any_setting_the_defaults_of_the_design_hold(tmp_path: Path) -> 
     assert waits.poll_seconds is None
 
 
-def test_the_data_folder_is_beside_where_the_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert read().onetake_home == tmp_path / ".onetake"
+def test_the_data_folder_is_the_users_wherever_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    homes = set()
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        homes.add(read().onetake_home)
+    assert homes == {user_home()}
     assert read(ONETAKE_HOME="/var/lib/onetake").onetake_home == Path("/var/lib/onetake")
+
+
+def test_a_data_folder_beside_the_command_is_still_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".onetake").mkdir()
+    assert read().onetake_home == tmp_path / ".onetake"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("OPENAI_API_KEYS", "OPENAI_API_KEY"), ("VIDEO_SECOND", "VIDEO_SECONDS"), ("admin_id", "ADMIN_IDS")],
+)
+def test_a_misspelt_setting_of_the_env_file_is_named(tmp_path: Path, name: str, meant: str) -> None:
+    path = tmp_path / ".env"
+    path.write_text(f"{name}=sesame\n")
+    with pytest.raises(ConfigError) as refused:
+        load_settings({}, path)
+    assert f"did you mean {meant}?" in str(refused.value)
+    assert "sesame" not in str(refused.value)
+
+
+def test_a_setting_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("POSTGRES_PASSWORD=x\nOPENAI_API_BASE=x\nOPENAI_API_KEY=k\nOPENAI_API_KEYS=for-another\n")
+    assert load_settings({}, path).text.api_key == "k"
+
+
+@pytest.mark.parametrize("shared", ["1087968824", "777000", "5, 136817688"])
+def test_an_operator_is_a_person(shared: str) -> None:
+    """Telegram sends these ids for anonymous admins, for itself, and for channels."""
+    assert "is not a person" in complaint(ADMIN_IDS=shared)
+
+
+@pytest.mark.parametrize(("secret", "why"), [("q7", "16 characters or more"), ("sixteen chars, no", "letters, digits")])
+def test_a_webhook_secret_that_can_be_guessed_or_sent_by_nobody_is_refused(secret: str, why: str) -> None:
+    assert why in complaint(WEBHOOK_SECRET=secret)
+
+
+@pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "VIDEO_BASE_URL", "TELEGRAM_API_BASE", "SUPABASE_URL"])
+def test_an_address_holds_no_password(name: str) -> None:
+    words = complaint(**{name: "https://u:sesame@gateway.example/v1"})
+    assert "holds a user or a password" in words
+    assert "sesame" not in words
 
 
 def test_the_env_file_is_read(env_file: Path) -> None:
@@ -108,7 +158,7 @@ def test_space_around_a_value_is_not_part_of_it() -> None:
         ("VIDEO_BASE_URL", "http://gateway.example:99999/v1", "https://gateway.example/v1"),
         ("VIDEO_BASE_URL", "http://u:pass/word@gateway.example/v1", "https://gateway.example/v1"),
         ("SUPABASE_URL", "https://[::1", "https://project.supabase.co"),
-        ("ONETAKE_HOME", "~nobody-of-that-name/x", ".onetake"),
+        ("ONETAKE_HOME", "~nobody-of-that-name/x", "/var/lib/onetake"),
     ],
 )
 def test_a_wrong_value_is_one_line_with_the_name_and_an_example(name: str, value: str, example: str) -> None:
@@ -193,10 +243,10 @@ def test_settings_do_not_change_under_a_run() -> None:
 
 @pytest.mark.parametrize("path", ["/admin", "/admin/x", "/api/telegram", "/media/x", "/metrics", "/readyz", "/healthz"])
 def test_telegrams_calls_do_not_arrive_at_a_path_of_the_operators_page(path: str) -> None:
-    words = complaint(WEBHOOK_URL=f"https://bot.example{path}", WEBHOOK_SECRET="s")
+    words = complaint(WEBHOOK_URL=f"https://bot.example{path}", WEBHOOK_SECRET="s" * 16)
     assert words.startswith("WEBHOOK_URL: its path belongs to the operators' page; choose another")
     for other in ("", "/telegram", "/administration", "/x/admin"):
-        assert read(WEBHOOK_URL=f"https://bot.example{other}", WEBHOOK_SECRET="s").webhook_url
+        assert read(WEBHOOK_URL=f"https://bot.example{other}", WEBHOOK_SECRET="s" * 16).webhook_url
 
 
 @pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "VIDEO_BASE_URL"])

@@ -349,11 +349,13 @@ async def test_a_webhook_may_begin_as_the_page_does_and_a_secret_that_is_no_text
         heard.append(update.update_id)
 
     url = "https://bot.example/admin-hook"
-    assert load_settings({"WEBHOOK_URL": url, "WEBHOOK_SECRET": "its-secret"}, None).webhook_url == url
+    assert load_settings({"WEBHOOK_URL": url, "WEBHOOK_SECRET": "its-secret-of-sixteen"}, None).webhook_url == url
     read = Incoming(bot, site.office.ledger.rpc).read
-    app = webhook.make_app(read, feed, url, "its-secret", make_app(site.office, TOKEN))
+    app = webhook.make_app(read, feed, url, "its-secret-of-sixteen", make_app(site.office, TOKEN))
     async with TestClient(TestServer(app)) as client:
-        answer = await client.post("/admin-hook", json={"update_id": 7}, headers={webhook.SECRET_HEADER: "its-secret"})
+        answer = await client.post(
+            "/admin-hook", json={"update_id": 7}, headers={webhook.SECRET_HEADER: "its-secret-of-sixteen"}
+        )
         assert (answer.status, heard) == (200, [7])
         no_text = f"{webhook.SECRET_HEADER}: ".encode() + NO_TEXT
         said = await as_written(replace(site, client=client), "/admin-hook", no_text, body=b"{}")
@@ -368,10 +370,10 @@ async def test_telegrams_webhook_lives_beside_the_page_with_its_own_secret(site:
         heard.append(update.update_id)
 
     read = Incoming(bot, site.office.ledger.rpc).read
-    app = webhook.make_app(read, feed, "https://bot.example/", "its-secret", make_app(site.office, TOKEN))
+    app = webhook.make_app(read, feed, "https://bot.example/", "its-secret-of-sixteen", make_app(site.office, TOKEN))
     async with TestClient(TestServer(app)) as client:
         assert (await client.post("/", json={"update_id": 7})).status == 401
-        answer = await client.post("/", json={"update_id": 7}, headers={webhook.SECRET_HEADER: "its-secret"})
+        answer = await client.post("/", json={"update_id": 7}, headers={webhook.SECRET_HEADER: "its-secret-of-sixteen"})
         assert (answer.status, heard) == (200, [7])
         assert (await client.get("/healthz")).status == 200
         assert (await client.get("/admin", allow_redirects=False)).status == 303
