@@ -94,12 +94,17 @@ def time(at: datetime | str | None) -> Markup:
         return Markup("-")
     if isinstance(at, str):
         at = datetime.fromisoformat(at)
-    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S} UTC")
+    return Markup('<time datetime="{}">{}</time>').format(_datetime(at), f"{at:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def age(at: datetime) -> Markup:
     """How long ago, counted on by the page's script."""
-    return Markup('<time datetime="{}" data-age>{}</time>').format(at.isoformat(), f"{at:%H:%M:%S} UTC")
+    return Markup('<time datetime="{}" data-age>{}</time>').format(_datetime(at), f"{at:%H:%M:%S} UTC")
+
+
+def _datetime(at: datetime) -> str:
+    """As HTML takes it: with three digits of a second's fraction at most."""
+    return at.isoformat(timespec="seconds")
 
 
 def took(ms: float | None) -> str:

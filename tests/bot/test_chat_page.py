@@ -15,6 +15,8 @@ from playwright.async_api import Browser, Locator, Page
 from tests.bot_process import address, bot_process, usual_port_taken
 from tests.browser import PATIENCE_SECONDS, expect, installed_browser, open_browser, open_page, take_picture
 from tests.fixtures import Simulator
+from tests.markup import axe_complaints, read_axe
+from tests.npm import Absent
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -191,6 +193,28 @@ async def test_a_phone_shows_everything_and_nothing_runs_over_its_edge(chat: Cha
     await key(phone, "Cancel").tap()
     await expect(from_bot(phone, "A lighthouse keeper waves")).to_contain_text("charged")
     await expect(key(phone, "Create")).to_have_count(0)
+
+
+@pytest.mark.node
+async def test_axe_finds_nothing_on_a_chat_in_use(chat: Chat, desktop: Page) -> None:
+    try:
+        axe = read_axe()
+    except Absent as why:
+        pytest.skip(str(why))
+    await desktop.goto(f"{chat.address}?as=ana")
+    await desktop.get_by_test_id("add-person-name").fill("Axel")
+    await desktop.get_by_test_id("add-person-submit").click()
+    await expect(desktop.locator("#chat-about")).to_contain_text("you are Axel (en)")
+    await say(desktop, "/create a snail crosses a piano")
+    await tap_until(key(desktop, "Create"), desktop.get_by_test_id("toast").last)
+    await expect(from_bot(desktop, "Here it is")).to_be_visible()
+    await expect(desktop.get_by_test_id("video").last).to_have_attribute("data-state", "ready")
+    await desktop.get_by_test_id("composer").fill("/")
+    await expect(desktop.locator("#commands")).to_be_visible()
+    found = await axe_complaints(desktop, axe)
+    await desktop.emulate_media(color_scheme="dark")
+    await desktop.get_by_test_id("composer").fill("")
+    assert found + await axe_complaints(desktop, axe) == []
 
 
 async def over_the_edge(page: Page) -> list[str]:

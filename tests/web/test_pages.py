@@ -65,7 +65,9 @@ async def test_a_day_is_clean_only_if_an_audit_has_proven_it(inside: Site, simul
     assert until is not None
     for path in ("/admin", "/admin/audit"):
         page = await inside.read(path)
-        assert shown(page, "clean") == "Yes" and f'up to <time datetime="{until.isoformat()}">' in page.replace(
+        assert shown(
+            page, "clean"
+        ) == "Yes" and f'up to <time datetime="{until.isoformat(timespec="seconds")}">' in page.replace(
             "the audit of ", ""
         )
 
