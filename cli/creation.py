@@ -6,6 +6,7 @@ Raises   what opening the world raises; once admitted, a ledger that stays away 
 Effects  those of the run; `told` is recorded after the words were printed, so telling is at least once
 """
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -30,7 +31,9 @@ from pipeline.records import Run, State
 from pipeline.road import LedgerUnavailable
 from pipeline.run import admit
 from pipeline.world import World
-from steps.check_limits import Admitted, Refused, Request
+from steps.check_limits import Admitted, RefusalKind, Refused, Request
+
+LAST_LOOK_SECONDS = 2.0  # for whoever pressed Ctrl-C
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +68,7 @@ class Session:
         answer = await admit(self._request, world)
         self._ready()
         if isinstance(answer, Refused):
-            return self._refused(answer)
+            return await self._refused(answer, world)
         self._ref = answer.ref
         run = await self._carry(answer, world)
         return await self._tell(run, world)
@@ -73,8 +76,14 @@ class Session:
     async def _carry(self, admitted: Admitted, world: World) -> Run:
         if admitted.replayed:
             self._say(f"This key has a run already: {admitted.ref}. It is not bought again.")
-        with watching(self._console) as show:
-            return await carry(admitted.run_id, world, self._remembering(show), ours=not admitted.replayed)
+        try:
+            with watching(self._console) as show:
+                return await carry(admitted.run_id, world, self._remembering(show), ours=not admitted.replayed)
+        except asyncio.CancelledError:  # by a person, who is told how it stands now
+            with contextlib.suppress(LedgerUnavailable, TimeoutError):
+                async with asyncio.timeout(LAST_LOOK_SECONDS):
+                    self._seen = await world.ledger.load(admitted.run_id)
+            raise
 
     def _remembering(self, show: Show) -> Show:
         def remember(run: Run, estimate: Estimate | None) -> None:
@@ -127,8 +136,12 @@ class Session:
         self._print_object(of_run(run, words))
         return Exit.IN_DOUBT
 
-    def _refused(self, refused: Refused) -> Exit:
-        outcome = of_refusal(refused, datetime.now(UTC))
+    async def _refused(self, refused: Refused, world: World) -> Exit:
+        busy_with = None
+        if refused.kind is RefusalKind.BUSY and refused.of_run_id:
+            with contextlib.suppress(LedgerUnavailable):  # the sentence is only less exact
+                busy_with = await world.ledger.load(refused.of_run_id)
+        outcome = of_refusal(refused, datetime.now(UTC), busy_with)
         self._say(outcome.error or "", "yellow")
         self._print_object(outcome)
         return Exit.REFUSED
@@ -162,7 +175,8 @@ class Session:
         return code
 
     def _how_to_go_on(self) -> str:
-        return sentences.left_to_others(self._ref, self._request.key.removeprefix("cli:"))
+        seen = self._seen if self._seen and not self._seen.ended else None
+        return sentences.left_to_others(self._ref, self._request.key.removeprefix("cli:"), seen)
 
     def _show_video(self, run: Run) -> None:
         say = self._console.print

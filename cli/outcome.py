@@ -35,9 +35,9 @@ class Outcome:
         return asdict(self)
 
 
-def of_refusal(refused: Refused, now: datetime) -> Outcome:
+def of_refusal(refused: Refused, now: datetime, busy_with: Run | None = None) -> Outcome:
     same = refused.of_ref if refused.kind in {"duplicate", "idempotency_mismatch"} else None
-    return Outcome(refused=refused.kind.value, duplicate_of=same, error=sentences.refusal(refused, now))
+    return Outcome(refused=refused.kind.value, duplicate_of=same, error=sentences.refusal(refused, now, busy_with))
 
 
 def of_run(run: Run, error: str | None = None) -> Outcome:

@@ -123,12 +123,33 @@ def _duplicate(refused: Refused, now: datetime) -> str:
 
 
 def _busy(refused: Refused, _: datetime) -> str:
-    why = "waits for a tap of this user's" if refused.what == "waits_for_tap" else "of this user is not finished"
+    if refused.what == "waits_for_tap":
+        return (
+            f"Run {refused.of_ref} of this user waits for a tap in the chat. {NOTHING} Ask again after that tap, or "
+            f"cancel it: `onetake cancel {refused.of_ref}`."
+        )
     return (
-        f"Run {refused.of_ref} {why}. {NOTHING} "
-        f"Wait for it (`onetake show {refused.of_ref}`), or stop it while nothing is bought: "
-        f"`onetake cancel {refused.of_ref}`."
+        f"Run {refused.of_ref} of this user is not finished. {NOTHING} {_carried_by(refused.of_ref)} "
+        f"Unless it was ordered already, `onetake cancel {refused.of_ref}` frees the way at once."
     )
+
+
+def _busy_with(run: Run) -> str:
+    """The same for a run that was looked up: no advice that it would refuse."""
+    if run.submitting_at is None:
+        return _busy(Refused(RefusalKind.BUSY, of_ref=run.ref, what=_waits_for(run)), run.read_at)
+    return (
+        f"Run {run.ref} of this user was ordered already and is not finished. {NOTHING} {_carried_by(run.ref)} "
+        f"`onetake show {run.ref}` says how far it is."
+    )
+
+
+def _waits_for(run: Run) -> str | None:
+    return "waits_for_tap" if run.state is State.APPROVED and run.needs_confirmation else None
+
+
+def _carried_by(ref: str | None) -> str:
+    return f"Ask again once it has ended: {ref} goes on only while the `onetake create` that began it or a worker runs."
 
 
 def _cooldown(refused: Refused, now: datetime) -> str:
@@ -145,7 +166,7 @@ def _budget_exhausted(refused: Refused, now: datetime) -> str:
     return (
         f"The budget of the {period} has no room for this video. {NOTHING} "
         f"It reopens{reopening(refused.until, now)}, "
-        f"or with `onetake limits set budget_{period}_microusd AMOUNT` (in millionths: 20000000 is $20)."
+        f"or with `onetake limits set budget_{period}_microusd AMOUNT` (in dollars, such as 20)."
     )
 
 
@@ -163,7 +184,10 @@ REFUSALS: Mapping[RefusalKind, Callable[[Refused, datetime], str]] = {
 }
 
 
-def refusal(refused: Refused, now: datetime) -> str:
+def refusal(refused: Refused, now: datetime, busy_with: Run | None = None) -> str:
+    """`busy_with`: the unfinished run that keeps this user busy, if it was looked up."""
+    if busy_with is not None:
+        return _busy_with(busy_with)
     return REFUSALS[refused.kind](refused, now)
 
 
@@ -203,7 +227,7 @@ def in_doubt(run: Run) -> str:
     if run.state is State.SUBMITTING:
         return (
             f"Run {run.ref} is being bought: its one request may be under way. {held} "
-            f"There is nothing to decide yet. {see} in two minutes."
+            f"There is nothing to decide yet. {see} in two minutes; `onetake worker` goes on with it."
         )
     if run.state is State.UNCERTAIN and not run.parked:
         return (
@@ -251,12 +275,26 @@ def other_provider(run: Run, base_url: str) -> str:
     )
 
 
-def left_to_others(ref: str | None, key: str) -> str:
-    """Who goes on with a run that this process leaves, or with a request that may have been accepted."""
+def left_to_others(ref: str | None, key: str, seen: Run | None = None) -> str:
+    """What becomes of a run that this process leaves, and of its money; or of a request that may have been accepted.
+
+    `seen`: the run as it was last seen, a moment ago.
+    """
     again = f"the same command with `--key {key}`"
     if ref is None:
         return f"Find out with {again}; the same key is never bought twice."
-    return f"Run {ref} goes on when `onetake worker` or {again} runs. It is never bought twice."
+    money = f"{_set_aside(seen)} " if seen else ""
+    return f"{money}Run {ref} goes on when `onetake worker` or {again} runs. It is never bought twice."
+
+
+def _set_aside(run: Run) -> str:
+    held = f"{usd(run.held_microusd)} is set aside"
+    match run.state:
+        case State.RESERVED | State.APPROVED:  # or ordered since
+            return f"{held}; unless the video was ordered in this moment, `onetake cancel {run.ref}` frees it."
+        case State.SUBMITTING | State.UNCERTAIN:
+            return f"{held} until it is known whether the provider made the video."
+    return f"{held} until the video is saved: the provider is making it."
 
 
 def _sentence(words: str) -> str:

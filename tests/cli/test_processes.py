@@ -63,7 +63,12 @@ def test_ctrl_c_leaves_the_run_to_a_worker_that_stops_gracefully(machine: Machin
 
     assert create.returncode == 130
     assert f"Run {ref} goes on when `onetake worker`" in " ".join(err.split())
+    assert "$0.80 is set aside until" in " ".join(err.split())
     assert "Traceback" not in err
+
+    other, _ = machine.start("create", "another kite", "--json").communicate(timeout=60)
+    assert f"Run {ref} of this user was ordered already" in other
+    assert "onetake cancel" not in other and "or a worker runs" in other
 
     worker = machine.start("worker")
     assert worker.stderr is not None

@@ -175,6 +175,48 @@ def test_leaving_a_run_says_who_goes_on_with_it() -> None:
     assert "--key monday" in sentences.left_to_others(None, "monday")
 
 
+@pytest.mark.parametrize(
+    ("state", "money", "may_cancel"),
+    [
+        (State.RESERVED, "$0.80 is set aside; unless", True),
+        (State.APPROVED, "$0.80 is set aside; unless", True),
+        (State.SUBMITTING, "$0.80 is set aside until it is known whether", False),
+        (State.UNCERTAIN, "$0.80 is set aside until it is known whether", False),
+        (State.RENDERING, "$0.80 is set aside until the video is saved", False),
+    ],
+)
+def test_leaving_a_run_says_what_is_set_aside_and_how_it_gets_free(state: State, money: str, may_cancel: bool) -> None:
+    words = sentences.left_to_others("A7K2QX", "monday", run_in(state))
+
+    assert words.startswith(money) and "A7K2QX goes on when `onetake worker`" in words
+    assert ("onetake cancel A7K2QX" in words) is may_cancel
+
+
+@pytest.mark.parametrize("state", [State.SUBMITTING, State.UNCERTAIN, State.RENDERING])
+def test_whoever_is_busy_with_an_ordered_run_is_not_told_to_cancel_it(state: State) -> None:
+    refused = Refused(RefusalKind.BUSY, of_ref="A7K2QX")
+
+    ordered = sentences.refusal(refused, NOW, run_in(state, submitting_at=NOW))
+    waiting = sentences.refusal(refused, NOW, run_in(State.RESERVED))
+
+    assert "ordered already" in ordered and "cancel" not in ordered and "Nothing was charged." in ordered
+    assert "onetake cancel A7K2QX" in waiting and "or a worker runs" in waiting
+
+
+def test_a_run_that_waits_for_a_tap_goes_on_by_that_tap_and_by_nothing_else() -> None:
+    waiting = run_in(State.APPROVED, needs_confirmation=True)
+
+    words = sentences.refusal(Refused(RefusalKind.BUSY, of_ref="A7K2QX"), NOW, waiting)
+
+    assert "waits for a tap in the chat" in words and "worker" not in words and "onetake cancel A7K2QX" in words
+
+
+def test_money_is_named_in_dollars_where_it_is_typed_in_dollars() -> None:
+    words = sentences.refusal(Refused(RefusalKind.BUDGET_EXHAUSTED, NOW), NOW)
+
+    assert "in dollars" in words and "million" not in words
+
+
 def test_a_run_of_another_provider_names_both() -> None:
     run: Run = run_in(State.APPROVED)
 

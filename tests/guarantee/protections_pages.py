@@ -1,0 +1,24 @@
+"""Protections of what people read at the terminal and on the operators' page: advice that is possible, money named."""
+
+from tests.guarantee.mutant import Mutant
+
+SENTENCES = "tests/cli/test_sentences.py::"
+
+PAGES_MUTANTS = (
+    Mutant(
+        "left_money",
+        "whoever leaves a run with Ctrl-C is told what is set aside and how it gets free",
+        "cli/sentences.py",
+        '    money = f"{_set_aside(seen)} " if seen else ""',
+        '    money = ""',
+        (SENTENCES + "test_leaving_a_run_says_what_is_set_aside_and_how_it_gets_free",),
+    ),
+    Mutant(
+        "busy_with_ordered",
+        "nobody is told to cancel a run that was ordered already",
+        "cli/sentences.py",
+        "    if run.submitting_at is None:\n        return _busy(",
+        "    if run.ref:\n        return _busy(",
+        (SENTENCES + "test_whoever_is_busy_with_an_ordered_run_is_not_told_to_cancel_it",),
+    ),
+)
