@@ -66,6 +66,13 @@ PARKED: Mapping[str, str] = {
     "disk_full": "the disk is full",
 }
 
+# Why a video could not be brought to its user; the ledger keeps the name of the error.
+NOT_DELIVERED: Mapping[str, str] = {
+    "Unreachable": "its user has blocked the bot, or the chat is gone",
+    "TooLarge": "Telegram does not accept a file of this size",
+    "FileNotFoundError": "its file is neither on a machine of the bot's nor in its bucket",
+}
+
 # Why it is not said that the last day was without a duplicate.
 NOT_CLEAN: Mapping[str | None, str] = {
     "two_paid_calls": "no: one run has two paid calls; explain or settle the second job",
@@ -221,3 +228,20 @@ def doubt_words(run: Run) -> str:
     if word.startswith("http_"):
         return f"the provider answered HTTP {word.removeprefix('http_')}, which does not say if it was made"
     return DOUBTS.get(word, word.replace("_", " "))
+
+
+def delivery_words(run: Run, events: Sequence[Event]) -> str:
+    """What came of the last attempt to bring a video; empty if nobody asked for another and none came to nothing."""
+    asked = next(
+        (event for event in reversed(events) if (event.step, event.outcome) == ("deliver", "asked_again")), None
+    )
+    if run.state is State.DELIVERED:
+        return "Delivered: its user has the video." if asked else ""
+    if run.state is not State.SAVED or run.audience.get("kind") == "terminal":
+        return ""
+    if run.told_state is State.SAVED:
+        last = next((event for event in reversed(events) if event.step == "tell" and event.outcome == "saved"), None)
+        why = str(last.detail.get("why", "")) if last else ""
+        words = NOT_DELIVERED.get(why, f"Telegram refused it ({why})" if why else "no reason was kept")
+        return f"It could not be delivered: {words}. The video stays here, and nothing more is charged."
+    return "Delivery is under way; it is tried again for half an hour if Telegram does not take it." if asked else ""

@@ -1,6 +1,7 @@
 """What operators do from the page: each change says who, is kept by the ledger, and answers with one sentence."""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from typing import NoReturn
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ from pipeline.audit import audit, last_audit
 from pipeline.limit_values import big_change, read_value
 from pipeline.operators import USER_ID_WORDS, LimitNotSet, LimitSet, as_user_id, is_user_id
 from pipeline.operators_words import (
+    delivery_words,
     found_words,
     incomplete_words,
     taken_back_words,
@@ -24,11 +26,13 @@ from pipeline.records import Run, State
 from pipeline.settling import Contradicts, NotSeen
 from pipeline.watch import DeliverAgain
 from web.limit_words import NOT_SET, value_words
-from web.office import OFFICE
+from web.office import OFFICE, Office
 from web.rendering import SESSION, say
 from web.views import found_run, moment_of
 
 AUDIT_SECONDS_MAX = 60
+DELIVERY_SECONDS_MAX = 5.0  # that whoever asked waits for the outcome; the run's page says it afterwards
+DELIVERY_LOOK_SECONDS = 0.2
 WORDS_MAX = 500
 TICK_UNSEEN = "Check the id; if you are certain, tick “The provider does not show it, I am certain”."
 TICK_DESPITE = "If it is this order all the same, tick “Take it although it differs”."
@@ -141,14 +145,27 @@ async def deliver(request: web.Request) -> web.StreamResponse:
     match await office.watch.deliver_again(row.run_id, request[SESSION].who):
         case DeliverAgain.ASKED:
             await office.enqueue(row.run_id)
-            say(request, f"{row.ref} is brought to its user again; that costs nothing.")
+            fresh = await _until_told(row, office)
+            words = delivery_words(fresh, await office.operators.events(row.run_id))
+            say(request, f"{row.ref}: {words}", good=fresh.told_state is not State.SAVED)
         case DeliverAgain.UNDER_WAY:
-            say(request, f"{row.ref} is being brought at this moment; look again in a minute.")
+            say(request, f"{row.ref} is being delivered at this moment; look again in a minute.")
         case DeliverAgain.STATE:
             fresh = await found_run(request)
-            words = f"There is nothing to bring: {row.ref} is {fresh.state}."
+            words = f"There is nothing to deliver: {row.ref} is {fresh.state}."
             say(request, words, good=fresh.state is State.DELIVERED)
     raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
+
+
+async def _until_told(row: Run, office: Office) -> Run:
+    """The run once the delivery has come to something, or after a few seconds."""
+    fresh = row
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DELIVERY_SECONDS_MAX):
+            while fresh.told_state is not fresh.state or fresh is row:
+                fresh = await office.ledger.load(row.run_id) or row
+                await asyncio.sleep(DELIVERY_LOOK_SECONDS)
+    return fresh
 
 
 async def audit_now(request: web.Request) -> web.StreamResponse:

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from pipeline.clips import kind_of_run
 from pipeline.operators import USER_ID_WORDS, as_user_id, is_user_id
-from pipeline.operators_words import may_take_back
+from pipeline.operators_words import delivery_words, may_take_back
 from pipeline.reconcile import request_over
 from pipeline.records import Run, State
 from pipeline.sent import Sent, sent_for
@@ -113,6 +113,7 @@ async def run(request: web.Request) -> web.Response:
         takes_back=may_take_back(row, events),
         cancels=row.state in {State.RESERVED, State.APPROVED},
         delivers=row.state is State.SAVED and row.audience.get("kind") != "terminal",
+        delivery=delivery_words(row, events),
         has_clip=row.file is not None and row.dropped_at is None,
     )
 

@@ -3,6 +3,7 @@
 from tests.guarantee.mutant import Mutant
 
 SENTENCES = "tests/cli/test_sentences.py::"
+CHANGES = "tests/web/test_changes.py::"
 
 PAGES_MUTANTS = (
     Mutant(
@@ -20,5 +21,21 @@ PAGES_MUTANTS = (
         "    if run.submitting_at is None:\n        return _busy(",
         "    if run.ref:\n        return _busy(",
         (SENTENCES + "test_whoever_is_busy_with_an_ordered_run_is_not_told_to_cancel_it",),
+    ),
+    Mutant(
+        "delivery_outcome",
+        "whoever asks for a delivery is told what came of it, not only that it was asked for",
+        "web/changes.py",
+        "            fresh = await _until_told(row, office)\n",
+        "            fresh = row\n",
+        (CHANGES + "test_whoever_asks_for_a_delivery_is_told_what_came_of_it",),
+    ),
+    Mutant(
+        "delivery_reason",
+        "the page of a run says why its video could not be delivered",
+        "pipeline/operators_words.py",
+        '        why = str(last.detail.get("why", "")) if last else ""\n',
+        '        why = ""\n',
+        (CHANGES + "test_a_video_that_could_not_be_delivered_says_why_before_anybody_asks",),
     ),
 )
