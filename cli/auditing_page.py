@@ -1,9 +1,9 @@
-"""What an audit found, for a person: one sentence, and a table of what differs."""
+"""What an audit found, for a person: one sentence, and what differs."""
 
 from datetime import UTC, datetime
 
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from pipeline.amounts import many, usd
@@ -12,6 +12,7 @@ from pipeline.comparison import Difference, Kind
 from pipeline.operators_words import incomplete_words
 
 LOUD = frozenset({Kind.TWO_PAID_CALLS, Kind.PERHAPS_TWO_PAID_CALLS, Kind.LATE_JOB, Kind.RELEASED_BUT_MADE})
+EXPLAIN = '`onetake audit --explain JOB_ID (or REF) --why "..."` closes what you can explain.'
 
 
 def verdict(found: Audit) -> str:
@@ -27,23 +28,26 @@ def verdict(found: Audit) -> str:
     return f"Not clean, {differ}: {compared}."
 
 
-def print_audit(found: Audit, began: datetime) -> None:
-    """`began`: what an earlier audit found is shown with the time since when it is open."""
-    console = Console(highlight=False, markup=False)
+def print_audit(found: Audit, began: datetime, console: Console | None = None) -> None:
+    """`began`: what an earlier audit found is shown with the time since when it is open.
+
+    Fits any width: a line of columns for each difference, its words below. What is piped is not broken into lines.
+    """
+    console = console or Console(highlight=False, markup=False)
+    piped = not console.is_terminal
+    for each in found.differences:
+        console.print(_heading(each), soft_wrap=piped)
+        words = _words(each, began)
+        console.print(f"  {words}" if piped else Padding(words, (0, 0, 0, 2), expand=False), soft_wrap=piped)
+    console.print(verdict(found), soft_wrap=piped)
     if found.differences:
-        table = Table(box=None, pad_edge=False)
-        for column in ("what", "run", "amount", "in words"):
-            table.add_column(column, overflow="fold", justify="right" if column == "amount" else "left")
-        for each in found.differences:
-            style = "bold red" if each.kind in LOUD else ""
-            amount = usd(each.microusd) if each.microusd else "-"
-            table.add_row(Text(each.kind.replace("_", " "), style), each.ref or "-", amount, _words(each, began))
-        console.print(table)
-    console.print(verdict(found), soft_wrap=True)
-    if found.differences:
-        console.print(
-            '`onetake audit --explain JOB_ID (or REF) --why "..."` closes what you can explain.', soft_wrap=True
-        )
+        console.print(EXPLAIN, soft_wrap=piped)
+
+
+def _heading(difference: Difference) -> Text:
+    style = "bold red" if difference.kind in LOUD else "bold"
+    parts = [f"run {difference.ref}" if difference.ref else "", usd(difference.microusd) if difference.microusd else ""]
+    return Text.assemble((difference.kind.replace("_", " "), style), "".join(f", {part}" for part in parts if part))
 
 
 def _words(each: Difference, began: datetime) -> str:

@@ -1,13 +1,18 @@
 """`onetake audit` and `onetake check --provider`, at a simulator whose books say that neither buys."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from cli.auditing_page import EXPLAIN, print_audit
 from cli.checkup import Health
 from cli.probe import Heard, findings
+from pipeline.audit import Audit
+from pipeline.comparison import Difference, Kind
 from pipeline.evidence import ListFacts
 from tests.cli.conftest import Terminal
 from tests.fixtures import Simulator, simulator_process
@@ -17,6 +22,27 @@ MADE, NEVER = "a lost answer whose video was made", "that a video was never made
 LISTED = '{"object": "list", "data": [%s], "has_more": false, "last_id": null}'
 JOB = '{"id": "video_1", "status": "completed", "created_at": 1, "prompt": "%s"}'
 T = timedelta(minutes=30)
+BEGAN = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
+FOUND = Audit(
+    complete=True,
+    why_incomplete="",
+    since=BEGAN - timedelta(days=1),
+    jobs=3,
+    runs=2,
+    differences=(
+        Difference(
+            Kind.JOB_WITHOUT_RUN,
+            f"no run owns job video_{'a1' * 20} (sim-1, 8 s); it may be the order of run A7K2QX",
+            job_id=f"video_{'a1' * 20}",
+            microusd=800_000,
+            could_be_ours=True,
+            first_at="2026-11-22T09:00:00+00:00",
+        ),
+        Difference(
+            Kind.TWO_PAID_CALLS, "run A7K2QX has job video_1, and video_2 is its order as well", "A7K2QX", "video_2"
+        ),
+    ),
+)
 
 
 @pytest.fixture
@@ -24,6 +50,33 @@ def folder_simulator() -> Iterator[Simulator]:
     """One of its own: an audit sees every job that anybody made with the key."""
     with simulator_process("--speed", "instant") as process:
         yield process
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_what_an_audit_found_fits_the_terminal_with_whole_words(width: int) -> None:
+    console = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
+
+    print_audit(FOUND, BEGAN, console)
+
+    assert isinstance(console.file, StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    words = " ".join(" ".join(lines).split())
+    for each in FOUND.differences:
+        assert each.words in words, "no word is broken"
+    assert "job without run, $0.80" in lines and "two paid calls, run A7K2QX" in lines
+    assert "(since 2026-11-22 09:00 UTC)" in words
+    assert EXPLAIN in words and words.count("Not clean, 2 differences") == 1
+
+
+def test_what_an_audit_found_is_not_broken_into_lines_when_it_is_piped() -> None:
+    console = Console(file=StringIO(), width=80)
+
+    print_audit(FOUND, BEGAN, console)
+
+    assert isinstance(console.file, StringIO)
+    assert f"  {FOUND.differences[1].words}" in console.file.getvalue().splitlines()
+    assert EXPLAIN in console.file.getvalue().splitlines()
 
 
 def test_an_audit_of_agreeing_books_is_clean(onetake: Terminal) -> None:

@@ -38,4 +38,12 @@ PAGES_MUTANTS = (
         '        why = ""\n',
         (CHANGES + "test_a_video_that_could_not_be_delivered_says_why_before_anybody_asks",),
     ),
+    Mutant(
+        "audit_words_wrap",
+        "what an audit found is read in whole words, whatever the terminal's width",
+        "cli/auditing_page.py",
+        "else Padding(words, (0, 0, 0, 2), expand=False), soft_wrap=piped)",
+        'else f"  {words}", soft_wrap=True)',
+        ("tests/cli/test_auditing.py::test_what_an_audit_found_fits_the_terminal_with_whole_words",),
+    ),
 )
