@@ -16,7 +16,10 @@ def check(
 
     Exit 2 if a video could not be bought with these settings.
     """
+    from rich.text import Text
+
     from cli.checkup import Health, examine
+    from cli.columns import print_columns
     from pipeline.config import ConfigError, load_settings
 
     try:
@@ -31,9 +34,9 @@ def check(
 
         findings += probe(settings)
     signs = {Health.GOOD: ("✓", "green"), Health.NOTE: ("!", "yellow"), Health.BAD: ("✗", "red")}
-    for finding in findings:
-        sign, colour = signs[finding.health]
-        typer.echo(f"{typer.style(sign, fg=colour)} {finding.about:<10} {finding.words}")
+    print_columns(
+        (Text.assemble(signs[finding.health], f" {finding.about:<10} "), finding.words) for finding in findings
+    )
     bad = sum(finding.health is Health.BAD for finding in findings)
     things = "thing is" if bad == 1 else "things are"
     typer.echo(f"\n{bad} {things} missing or wrong; nothing can be bought yet" if bad else "\nready to buy")

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import sentences
+from cli.columns import NARROW, print_columns, room_beside
 from cli.outcome import cost_words
 from pipeline.amounts import ago, usd
 from pipeline.clips import facts_of
@@ -43,6 +44,7 @@ STATE_STYLES: Mapping[State, str] = {
 }
 
 
+GAP = 2  # between columns
 KEPT_ANSWER = "answer_kept"  # what the provider sent instead of a clear answer
 
 
@@ -60,8 +62,7 @@ def print_receipt(run: Run, *, as_json: bool) -> None:
         typer.echo(json.dumps(dict(facts), ensure_ascii=False))
         return
     width = max(len(label) for label, _ in facts)
-    for label, value in facts:
-        typer.echo(f"{label:<{width}}  {value}")
+    print_columns((Text(f"{label:<{width}}  "), value) for label, value in facts)
 
 
 def print_lines(objects: Sequence[Mapping[str, object]]) -> None:
@@ -69,36 +70,35 @@ def print_lines(objects: Sequence[Mapping[str, object]]) -> None:
         typer.echo(json.dumps(each, ensure_ascii=False))
 
 
-def print_runs(runs: Sequence[Run], ledger: str) -> None:
+def print_runs(runs: Sequence[Run], ledger: str, console: Console | None = None) -> None:
     if not runs:
         typer.echo(f"no runs in {ledger}")
         return
-    console = Console(highlight=False)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    for name in ("ref", "state", "age"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("cost", justify="right", no_wrap=True)
-    table.add_column("title or prompt", overflow="ellipsis" if console.is_terminal else "fold", no_wrap=True)
-    for run in runs:
-        state = f"{run.state}{' (parked)' if run.parked else ''}"
-        cost = usd(run.spent_microusd) if run.spent_microusd else f"({usd(run.held_microusd)})"
-        title = " ".join((run.title or run.prompt).split())[:120]
-        style = STATE_STYLES.get(run.state, "cyan")
-        age = ago(run.reserved_at, run.read_at)
-        table.add_row(
-            run.ref,
-            Text(state, style),
-            age,
-            cost if run.held_microusd or run.spent_microusd else "-",
-            Text(title),
-        )
+    console = console or Console(highlight=False)
     if not console.is_terminal:
         console.width = 240
+    table = Table(box=None, padding=(0, GAP, 0, 0), header_style="dim", pad_edge=False)
+    cells = [("ref", "state", "age", "cost"), *map(_cells, runs)]
+    for name in cells[0]:
+        table.add_column(name, justify="right" if name == "cost" else "left", no_wrap=True)
+    room = room_beside(cells, GAP, console.width)
+    table.add_column("title or prompt"[:room], no_wrap=True)
+    for run, (ref, state, age, cost) in zip(runs, cells[1:], strict=True):
+        title = " ".join((run.title or run.prompt).split())[:120]
+        shown = title if len(title) <= room else f"{title[: room - 1]}…"
+        table.add_row(ref, Text(state, STATE_STYLES.get(run.state, "cyan")), age, cost, Text(shown))
     console.print(table)
 
 
-def print_run(run: Run, events: Sequence[Event]) -> None:
-    console = Console(highlight=False)
+def _cells(run: Run) -> tuple[str, str, str, str]:
+    state = f"{run.state}{' (parked)' if run.parked else ''}"
+    cost = usd(run.spent_microusd) if run.spent_microusd else f"({usd(run.held_microusd)})"
+    held_or_spent = run.held_microusd or run.spent_microusd
+    return run.ref, state, ago(run.reserved_at, run.read_at), cost if held_or_spent else "-"
+
+
+def print_run(run: Run, events: Sequence[Event], console: Console | None = None) -> None:
+    console = console or Console(highlight=False)
     style = STATE_STYLES.get(run.state, "cyan")
     console.print(Text.assemble((f"run {run.ref}  ", "bold"), (f"{run.state}", style)))
     words = sentences.ending(run) if run.ended else _open_words(run)
@@ -159,15 +159,18 @@ def _outcome(event: Event) -> str:
 
 
 def _print_timeline(events: Sequence[Event], console: Console) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    for name in ("time (UTC)", "step", "outcome"):
+    narrow = console.is_terminal and console.width < NARROW
+    table = Table(box=None, padding=(0, 1 if narrow else GAP, 0, 0), header_style="dim", pad_edge=False)
+    for name in ("time (UTC)", "step"):
         table.add_column(name, no_wrap=True)
+    table.add_column("outcome", overflow="fold")
     for name in ("took", "cost"):
         table.add_column(name, justify="right", no_wrap=True)
     for event in events:
-        took = f"{event.ms / 1000:.1f} s" if event.ms else ""
+        took = "" if not event.ms else f"{event.ms} ms" if event.ms < 1000 else f"{event.ms / 1000:.1f} s"
         cost = usd(event.cost_microusd) if event.cost_microusd else ""
-        table.add_row(event.at.astimezone(UTC).strftime("%m-%d %H:%M:%S"), event.step, _outcome(event), took, cost)
+        at = event.at.astimezone(UTC).strftime("%H:%M:%S" if narrow else "%m-%d %H:%M:%S")
+        table.add_row(at, event.step, _outcome(event), took, cost)
     console.print(table)
 
 
@@ -196,8 +199,7 @@ def print_stats(found: Metrics) -> None:
         ("today", _period_words(stats.today, stats.budget_day_microusd)),
         ("this month", _period_words(stats.this_month, stats.budget_month_microusd)),
     ]
-    for name, words in rows:
-        typer.echo(f"{name + ':':<22}{words}")
+    print_columns((Text(f"{name + ':':<22}"), words) for name, words in rows)
 
 
 def _clean_words(clean: CleanDay) -> str:
