@@ -207,5 +207,5 @@ async def audit_if_due(world: World) -> Audit | None:
 
 
 async def _store_unread(world: World, since: datetime) -> Audit:
-    unread = Audit(since, False, f"no end within {AUTOMATIC_SECONDS_MAX} s", 0, 0, ())
+    unread = Audit(since, False, f"reading it timed out after {AUTOMATIC_SECONDS_MAX} s", 0, 0, ())
     return await _store(world.ledger, world.shop, unread, 0.0, [])

@@ -176,7 +176,7 @@ async def audit_now(request: web.Request) -> web.StreamResponse:
         async with asyncio.timeout(AUDIT_SECONDS_MAX):
             found = await audit(office.ledger, office.shop, office.waits, since)
     except TimeoutError:
-        say(request, f"The provider's list came to no end within {AUDIT_SECONDS_MAX} s. Try again later.", good=False)
+        say(request, f"Timed out reading the provider's list after {AUDIT_SECONDS_MAX} s. Try again later.", good=False)
         raise web.HTTPSeeOther("/admin/audit") from None
     if found.clean:
         say(request, f"Clean: {many(found.jobs, 'job')} at the provider and {many(found.runs, 'run')} here agree.")
@@ -208,7 +208,7 @@ async def pause(request: web.Request) -> web.StreamResponse:
         say(request, "Nothing was changed: users are shown the reason, so one is needed.", good=False)
         raise web.HTTPSeeOther("/admin/limits")
     await request.app[OFFICE].operators.pause(why, request[SESSION].who)
-    say(request, f"Paused. Users are told: {sentence(why)} What was bought goes on.")
+    say(request, f"Paused. Users are told: {sentence(why)} Videos already ordered are still delivered.")
     raise web.HTTPSeeOther("/admin/limits")
 
 
@@ -216,9 +216,13 @@ async def resume(request: web.Request) -> web.StreamResponse:
     shown = moment_of(await _words(request, "shown_pause"))
     controls = await request.app[OFFICE].operators.resume_if(shown, request[SESSION].who)
     if controls.changed:
-        say(request, "Somebody has paused or resumed since your page was made. Nothing was changed.", good=False)
+        say(
+            request,
+            "Somebody has paused or resumed orders since this page was loaded. Nothing was changed.",
+            good=False,
+        )
     else:
-        say(request, "Orders are taken again, and every breaker is closed.")
+        say(request, "Orders are accepted again, and every breaker is closed.")
     raise web.HTTPSeeOther("/admin/limits")
 
 
@@ -265,13 +269,13 @@ async def set_user(request: web.Request) -> web.StreamResponse:
     match act:
         case "block":
             await operators.block(user, why or None, who)
-            say(request, f"{user} is blocked; what is under way goes on.")
+            say(request, f"{user} is blocked; videos already ordered are still delivered.")
         case "unblock":
             await operators.unblock(user, who)
             say(request, f"{user} may order again.")
         case "invite":
             await operators.invite(user, who)
-            say(request, f"{user} is on the list of those who may order while the rollout is allowlist.")
+            say(request, f"{user} is invited, and may order while the rollout is allowlist.")
         case _:
             say(request, "Nothing was changed: block, unblock or invite?", good=False)
     raise web.HTTPSeeOther("/admin/limits")

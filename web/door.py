@@ -77,7 +77,7 @@ async def _let_in(request: web.Request, handler: Handler) -> web.StreamResponse:
     if session is not None:
         request[SESSION] = session
     if any("\0" in text for text in (request.path, *request.query.values())):  # PostgreSQL has no text with it
-        raise web.HTTPBadRequest(text="That address holds a character that no name has.")
+        raise web.HTTPBadRequest(text="This address contains an invalid character.")
     if not is_open(request.path) and session is None and not _otherwise_allowed(request, gate):
         return _kept_out(request)
     if request.method == "POST" and is_ours(request.path):
@@ -124,7 +124,7 @@ def _kept_out(request: web.Request) -> web.Response:
             headers=headers,
         )
     if request.path.startswith(CLIPS):
-        return web.Response(status=403, text="This link has ended, or is not one of ours.\n")
+        return web.Response(status=403, text="This link has expired, or is not valid.\n")
     if request.method != "GET":
         return web.Response(status=401, text="The session has ended; nothing was changed. Log in and try again.\n")
     raise web.HTTPSeeOther(f"/admin/login?next={quote(request.path_qs)}")
@@ -144,7 +144,7 @@ async def _check_own(request: web.Request, gate: Gate) -> None:
         raise unreadable from None
     word = str(form.get("csrf", ""))
     if foreign or (session is not None and not gate.is_csrf(session, word)):
-        raise web.HTTPForbidden(text="That form was not this page's own, or is too old; nothing was changed.")
+        raise web.HTTPForbidden(text="That form came from another page, or is too old; nothing was changed.")
 
 
 def _is_plain(request: web.Request) -> bool:

@@ -47,7 +47,7 @@ async def follow(request: web.Request) -> web.StreamResponse:
     """Until the viewer goes, the session ends or the process does."""
     feed = request.app[FEED]
     if feed.viewers >= VIEWERS_MAX:
-        return web.Response(status=503, text="Too many look already.\n", headers={"Retry-After": "60"})
+        return web.Response(status=503, text="Too many pages are open already.\n", headers={"Retry-After": "60"})
     answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     await answer.prepare(request)
     feed.viewers += 1

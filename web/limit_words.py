@@ -20,7 +20,7 @@ def unit(key: str) -> tuple[str, str]:
 def value_words(key: str, value: object) -> str:
     """Of a limit; None is one that a user does not have."""
     if value is None:
-        return "the limit of all"
+        return "the default"
     if is_money(key) and isinstance(value, int):
         return usd(value)
     before, behind = unit(key)
@@ -31,7 +31,7 @@ def change_words(key: str, value: object) -> str:
     """One side of a change as it was kept: of a limit, of a user's limit, of a user, of the pause."""
     if key == "paused":
         paused, why = (value.get("paused"), value.get("reason")) if isinstance(value, dict) else (value, None)
-        return (f"paused: {why}" if why else "paused") if paused else "orders are taken"
+        return (f"paused: {why}" if why else "paused") if paused else "accepting orders"
     if key.startswith("difference:"):
         return f"explained: {value}" if value else "open"
     if isinstance(value, dict):
@@ -41,9 +41,9 @@ def change_words(key: str, value: object) -> str:
 
 
 def changed_what(key: str) -> str:
-    """`paused` -> `Buying`; `user:tg:42:cooldown_seconds` -> `cooldown_seconds of tg:42`."""
+    """`paused` -> `Orders`; `user:tg:42:cooldown_seconds` -> `cooldown_seconds of tg:42`."""
     if key == "paused":
-        return "Buying"
+        return "Orders"
     if key.startswith("difference:"):
         return f"Difference {key.removeprefix('difference:')}"
     if not key.startswith("user:"):

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pipeline.amounts import MICROUSD, lasting, sentence, usd
 from pipeline.limit_values import is_money
@@ -26,19 +26,21 @@ NEWS: web.AppKey[dict[str, list[tuple[str, str]]]] = web.AppKey("news", dict)
 SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)  # set by the guard for whoever is inside
 DEMO: web.RequestKey[bool] = web.RequestKey("demo", bool)
 NEWS_KEPT = 1000  # sessions
+NOT_SHOWN = frozenset({"versions", "messages"})  # of an event; they have a place of their own
+REPEATED_CHARACTERS_MIN = 20  # numbers may be equal; sentences are not said twice
 
 # What a state means to an operator; the words of the ledger stay, they are what commands and scripts use.
 STATES: Mapping[State, str] = {
-    State.RESERVED: "its prompt is checked",
-    State.APPROVED: "waits for its user's tap, a place, or the end of a pause",
-    State.SUBMITTING: "the request is on its way",
+    State.RESERVED: "its prompt is being checked",
+    State.APPROVED: "waiting for its user's tap, a free slot or the end of a pause",
+    State.SUBMITTING: "the order is being sent",
     State.UNCERTAIN: "in doubt: the provider's answer was lost",
-    State.RENDERING: "the provider is making it",
-    State.SAVED: "the video is here, its user does not have it yet",
-    State.DELIVERED: "its user has the video",
-    State.REJECTED: "the prompt was refused, nothing was bought",
-    State.CANCELED: "taken back before anything was bought",
-    State.FAILED: "came to nothing",
+    State.RENDERING: "the provider is rendering it",
+    State.SAVED: "saved, and not delivered to its user yet",
+    State.DELIVERED: "delivered to its user",
+    State.REJECTED: "the prompt was rejected, nothing was bought",
+    State.CANCELED: "canceled before anything was bought",
+    State.FAILED: "ended without a video",
 }
 DIFFERENCES: Mapping[str, str] = {
     "two_paid_calls": "two paid calls",
@@ -58,23 +60,23 @@ STRAYS: Mapping[str, str] = {
 }
 CAUSES: Mapping[str, str] = {
     "duplicate": "same prompt again, within minutes",
-    "replayed": "same request again (a repeated update, or a client that asks again)",
-    "busy": "user already has one unfinished",
+    "replayed": "same request again (a repeated update or a client's retry)",
+    "busy": "user already has an unfinished video",
     "cooldown": "too soon after the last one",
     "daily_limit": "daily limit of the user",
     "budget_exhausted": "budget used up",
     "paused": "paused",
     "breaker_open": "breaker open",
     "blocked": "user blocked",
-    "not_invited": "user not let in yet",
-    "idempotency_mismatch": "key of another request",
+    "not_invited": "user not invited",
+    "idempotency_mismatch": "key already used for another request",
 }
 STEPS: Mapping[str, str] = {
     "validate_prompt": "check the prompt",
     "generate_video": "order the video (the paid call)",
     "write_caption": "write the caption",
     "save_video": "save",
-    "whole": "from the order to the saved video",
+    "whole": "whole run, from order to saved video",
 }
 
 
@@ -105,6 +107,30 @@ def age(at: datetime) -> Markup:
 def _datetime(at: datetime) -> str:
     """As HTML takes it: with three digits of a second's fraction at most."""
     return at.isoformat(timespec="seconds")
+
+
+def linked(words: str, ref: str | None) -> Markup:
+    """The words, with the run's reference in them as a link to its page."""
+    link = Markup('<a href="/admin/runs/{ref}"><code>{ref}</code></a>').format(ref=ref)
+    return escape(words).replace(ref, link) if ref else escape(words)
+
+
+def details(detail: Mapping[str, object]) -> list[tuple[str, str]]:
+    """What is worth reading of an event: nothing empty, nothing twice, nothing as Python writes it."""
+    shown: dict[str, str] = {}
+    for name, value in detail.items():
+        if name in NOT_SHOWN or value in (None, "", [], {}):
+            continue
+        words = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        words = incomplete_words(words) if words.startswith("list_unreadable") else words
+        if words not in shown.values() or len(words) < REPEATED_CHARACTERS_MIN:
+            shown[name.replace("_", " ")] = words
+    return list(shown.items())
+
+
+def breakable(key: str) -> Markup:
+    """A name that a narrow page breaks at its underscores."""
+    return Markup("_<wbr>").join(key.split("_"))
 
 
 def took(ms: float | None) -> str:
@@ -139,6 +165,9 @@ def _environment() -> Environment:
         "look": look_words,
         "lasting": lasting,
         "number": number,
+        "linked": linked,
+        "details": details,
+        "breakable": breakable,
         "capfirst": lambda text: text[:1].upper() + text[1:],
         "sentence": sentence,
     }

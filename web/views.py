@@ -172,7 +172,7 @@ async def _list(rows: list[Run], office: Office) -> Look:
         async with asyncio.timeout(LIST_SECONDS):
             return await look(office.shop.provider, back_to=oldest.timestamp())
     except TimeoutError:
-        return Look((), False, f"no end within {LIST_SECONDS:.0f} s")
+        return Look((), False, f"reading it timed out after {LIST_SECONDS:.0f} s")
 
 
 async def _near(row: Run, seen: Look, office: Office) -> list[Nearby]:

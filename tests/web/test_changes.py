@@ -312,10 +312,10 @@ async def test_a_limit_that_cannot_be_is_refused_in_one_sentence(inside: Site, f
 async def test_one_users_limit_is_set_and_taken_back(inside: Site, desk: Desk) -> None:
     await inside.order("a boat", user_id="tg:1")
     said = await inside.submit("/admin/limits", key="videos_per_user_day", value="2", user_id="tg:1")
-    assert said == "videos_per_user_day of tg:1: the limit of all before, 2 now."
+    assert said == "videos_per_user_day of tg:1: the default before, 2 now."
     assert "videos_per_user_day = 2" in await inside.read("/admin/limits")
     said = await inside.submit("/admin/limits", key="videos_per_user_day", value="", user_id="tg:1")
-    assert said == "videos_per_user_day of tg:1: 2 before, the limit of all now."
+    assert said == "videos_per_user_day of tg:1: 2 before, the default now."
 
 
 async def test_what_was_not_taken_is_still_in_its_field_beside_the_reason(inside: Site) -> None:
@@ -354,9 +354,9 @@ async def test_what_was_changed_is_told_in_words_with_its_reasons(inside: Site) 
         r'data-label="What">(.*?)</td>.*?"wrap">(.*?)</td>.*?"wrap">(.*?)</td>', await inside.read("/admin/limits")
     )
     assert [tuple(map(unescape, row)) for row in rows[:4]] == [
-        ("Buying", "orders are taken", "paused: Back at 18:00."),
+        ("Orders", "accepting orders", "paused: Back at 18:00."),
         ("tg:1", "may order", "blocked: Too many kites."),
-        ("cooldown_seconds of tg:1", "the limit of all", "3 s"),
+        ("cooldown_seconds of tg:1", "the default", "3 s"),
         ("budget_day_microusd", "$100,000,000.00", "$7.50"),
     ]
 
@@ -370,7 +370,7 @@ async def test_a_pause_needs_the_reason_that_users_read_and_is_ended_by_a_click(
     stale = fields_of(await inside.read("/admin/limits"), "/admin/resume")
     await inside.office.operators.pause("they bill twice", "web:Bob")
     said = await inside.submit("/admin/resume", **stale)
-    assert said == "Somebody has paused or resumed since your page was made. Nothing was changed."
+    assert said == "Somebody has paused or resumed orders since this page was loaded. Nothing was changed."
     assert (await inside.office.operators.controls()).pause_reason == "they bill twice"
     await inside.submit("/admin/resume", **fields_of(await inside.read("/admin/limits"), "/admin/resume"))
     assert not (await inside.office.operators.controls()).paused
@@ -405,6 +405,6 @@ async def test_users_are_blocked_let_in_and_named(inside: Site) -> None:
     assert "blocked" in page and "spam" in page
     await inside.submit("/admin/users", user_id="tg:7", act="unblock")
     assert "may order again" not in await inside.read("/admin/limits")  # said once
-    assert "is on the list" in await inside.submit("/admin/users", user_id="tg:7", act="invite")
+    assert "is invited, and may order" in await inside.submit("/admin/users", user_id="tg:7", act="invite")
     assert "a user is tg:" in await inside.submit("/admin/users", user_id="Ada", act="block")
     assert "block, unblock or invite" in await inside.submit("/admin/users", user_id="tg:7", act="burn")

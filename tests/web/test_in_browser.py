@@ -171,7 +171,7 @@ async def test_a_run_in_doubt_is_settled_by_hand(bot: Bot, page: Page, chat: Pag
 
 async def test_a_pause_is_heard_in_the_chat_and_ends_by_a_click(bot: Bot, page: Page, chat: Page) -> None:
     await page.goto(f"{bot.admin}/limits")
-    await page.get_by_label("Reason, which users see").fill("Back at 18:00, we count.")
+    await page.get_by_label("Reason, shown to users").fill("Back at 18:00, we count.")
     await page.get_by_role("button", name="Pause").click()
     await expect(page.get_by_test_id("news")).to_contain_text("Paused. Users are told: Back at 18:00, we count.")
 
@@ -180,8 +180,8 @@ async def test_a_pause_is_heard_in_the_chat_and_ends_by_a_click(bot: Bot, page: 
         await say(chat, "/create a kite over the sea")
         await expect(from_bot(chat, "Back at 18:00, we count.")).to_be_visible()
     finally:  # whoever is next wants to order
-        await page.get_by_role("button", name="Take orders again").click()
-    await expect(page.get_by_test_id("news")).to_contain_text("Orders are taken again")
+        await page.get_by_role("button", name="Resume orders").click()
+    await expect(page.get_by_test_id("news")).to_contain_text("Orders are accepted again")
     await expect(page.get_by_test_id("changes").get_by_role("row").nth(1)).to_contain_text("web:Ada")
 
 
@@ -224,7 +224,7 @@ async def test_every_page_fits_a_phone_and_the_dark(bot: Bot, browser: Browser) 
                 await asyncio.sleep(0.3)
                 await take_picture(phone, "admin-phone")
         await phone.goto(f"{bot.admin}/audit")
-        await phone.get_by_label("What it is").fill("a colleague's test")
+        await phone.get_by_label("Explanation").fill("a colleague's test")
         await phone.get_by_role("button", name="Explain").click()
         await expect(phone.get_by_test_id("news")).to_contain_text("Explained: 1 difference")
         await expect(phone.get_by_test_id("no-differences")).to_be_visible()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 from playwright.async_api import Page, Response
 
-from tests.browser import PATIENCE_MS, installed_browser, open_browser
+from tests.browser import PATIENCE_MS, expect, installed_browser, open_browser
 from tests.fixtures import Simulator
 from tests.ledger.desk import Desk
 from tests.markup import axe_complaints, html_complaints, open_vnu, read_axe
@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.node]
 
 IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "user_id": "tg:42"}
 LOOKS: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 1280), ("dark", 390))
+FITS = """[...document.querySelector("[aria-invalid]").form.querySelectorAll("label, div, button")]
+    .every(one => one.scrollWidth <= one.clientWidth && one.getBoundingClientRect().right <= innerWidth)"""
 PAGES = ("", "/runs", "/doubt", "/audit", "/limits", "/prompts")
 
 
@@ -107,6 +109,8 @@ async def test_every_page_is_valid_html_and_axe_finds_nothing(
         await checker.open(f"full{path.replace('/', '_').replace('?', '_')}", path)
     await checker.try_limit("limit_wrong", "cooldown_seconds", "soon")
     await checker.try_limit("limit_far", "budget_day_microusd", "5000")
+    assert await checker.page.evaluate(FITS), "the form that asks once more runs over a phone's edge"
+    await expect(checker.page.get_by_label("Yes, change it this much")).to_be_visible()
     await checker.try_limit("limit_set", "cooldown_seconds", "11")
     await site.office.operators.resume("web:Ada")
     await checker.open("resumed", "")

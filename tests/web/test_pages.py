@@ -85,7 +85,7 @@ async def test_the_feed_tells_a_viewer_of_a_new_run_and_ends_with_the_session(in
     answer = await inside.client.get("/admin/feed")
     assert answer.content_type == "text/event-stream"
     async with asyncio.timeout(60):
-        assert "Nothing is under way" in await event(answer)
+        assert "Nothing is in flight" in await event(answer)
         run_id = await inside.order("a boat")
         row = await inside.world.ledger.load(run_id)
         assert row is not None and row.ref in await event(answer)
@@ -142,8 +142,8 @@ async def test_runs_are_found_by_state_user_ref_time_model_and_prompt_version(in
 async def test_wrong_filters_say_what_is_wrong(inside: Site) -> None:
     assert "There is no state happy." in await inside.read("/admin/runs?state=happy")
     assert "soon is no time; write it as 2026-11-23" in await inside.read("/admin/runs?since=soon")
-    assert "Nobody has asked for a video yet." in await inside.read("/admin/runs")
-    assert "No run is like that." in await inside.read("/admin/runs?user_id=tg:9")
+    assert "No requests yet." in await inside.read("/admin/runs")
+    assert "No runs match." in await inside.read("/admin/runs?user_id=tg:9")
     answer = await inside.client.get("/admin/runs/NOSUCH")
     assert answer.status == 404 and "There is no run NOSUCH." in await answer.text()
 
@@ -223,7 +223,7 @@ async def test_empty_pages_explain_themselves(inside: Site) -> None:
     assert "A <code>/create</code> in the chat appears here" in await inside.read("/admin")
     assert "Nothing is in doubt" in await inside.read("/admin/doubt")
     assert "No audit yet" in await inside.read("/admin/audit")
-    assert "Nobody has written to the bot yet" in await inside.read("/admin/limits")
+    assert "No users yet" in await inside.read("/admin/limits")
     assert "No run has used a prompt" in await inside.read("/admin/prompts")
 
 

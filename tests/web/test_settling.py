@@ -1,5 +1,6 @@
 """A person's word on the page: looked up first, insisted on by a tick, taken back, and what is left to explain."""
 
+import re
 from typing import Any
 
 from tests.fixtures import Simulator
@@ -87,3 +88,19 @@ async def test_what_came_instead_of_an_answer_is_on_the_runs_page(inside: Site, 
     assert "What came: HTTP 502" in page
     assert "The last look: the list could not be read: HTTP 503." in page
     assert "The last look: the list could not be read: HTTP 503." in await inside.read("/admin/doubt")
+
+
+async def test_a_runs_timeline_reads_as_words_and_not_as_python(inside: Site, simulator: Simulator) -> None:
+    row = await in_doubt(inside, simulator)
+    await inside.carried(row.run_id)
+    page = await inside.read(f"/admin/runs/{row.ref}")
+    assert "look incomplete" in page and "proposed:" not in page and "[]" not in page and "None" not in page
+
+
+async def test_a_difference_names_its_run_once_and_links_it(inside: Site, simulator: Simulator) -> None:
+    row = await inside.carried(await inside.order())
+    await inside.world.shop.provider.post(row.order(), lambda: None)  # the same video again, behind our back
+    await inside.submit("/admin/audit")
+    (listed,) = re.findall(r"<li>(.*?)</li>", await inside.read("/admin/audit"))
+    assert listed.count(f'<a href="/admin/runs/{row.ref}"><code>{row.ref}</code></a>') == 1
+    assert len(re.findall(rf"\b{row.ref}\b", re.sub("<[^>]+>", "", listed))) == 1
