@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from pipeline.operators import Limit
 
 limits = typer.Typer(help="What may be bought, and how often.", invoke_without_command=True)
-users = typer.Typer(help="Who may ask.", no_args_is_help=True)
+users = typer.Typer(help="Who may order.", no_args_is_help=True)
 
 UserArgument = Annotated[str, typer.Argument(metavar="USER", help="A Telegram id, or cli:NAME.", show_default=False)]
 
 
-def pause(reason: Annotated[str | None, typer.Argument(help="Shown to whoever asks.")] = None) -> None:
+def pause(reason: Annotated[str | None, typer.Argument(help="Shown to users.")] = None) -> None:
     """The kill switch: nothing is bought until `onetake resume`."""
     from cli.desks import open_ledger
     from cli.wishes import user_id
@@ -75,10 +75,10 @@ def show_limits() -> None:
 def set_limit(
     key: Annotated[str, typer.Argument(help="As `onetake limits` names it.", show_default=False)],
     value: Annotated[str, typer.Argument(help="A whole number; money in dollars: 5, 5.50.", show_default=False)],
-    user: Annotated[str | None, typer.Option(help="Only for this user; the value `default` takes it back.")] = None,
+    user: Annotated[str | None, typer.Option(help="Only for this user; the value `default` removes it.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a budget changes more than ten times.")] = False,
 ) -> None:
-    """Change one limit, for all or for one user. It holds at once."""
+    """Change one limit, for all or for one user. It applies at once."""
     from cli.desks import open_ledger
     from cli.switchboard import limit_words, set_words, why_not_set
     from cli.wishes import person, user_id
@@ -120,7 +120,7 @@ def _ask_first(key: str, wanted: int | str | None, limits: Sequence["Limit"]) ->
 
 @users.command("list")
 def list_users(at_most: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000)] = 100) -> None:
-    """Everybody who ever asked."""
+    """All users who ever sent a request."""
     from cli.desks import open_ledger
     from cli.switchboard import print_users
     from pipeline.config import load_settings
@@ -135,7 +135,7 @@ def list_users(at_most: Annotated[int, typer.Option("--limit", "-n", min=1, max=
 
 @users.command("block")
 def block(user: UserArgument, reason: Annotated[str | None, typer.Argument(help="Shown to the user.")] = None) -> None:
-    """Refuse every new request of a user; runs that exist go on."""
+    """Refuse every new request of a user; unfinished runs continue."""
     from cli.desks import open_ledger
     from cli.wishes import person, user_id
     from pipeline.config import load_settings
@@ -150,7 +150,7 @@ def block(user: UserArgument, reason: Annotated[str | None, typer.Argument(help=
 
 @users.command("unblock")
 def unblock(user: UserArgument) -> None:
-    """Let a blocked user ask again."""
+    """Let a blocked user order again."""
     from cli.desks import open_ledger
     from cli.wishes import person, user_id
     from pipeline.config import load_settings
@@ -165,7 +165,7 @@ def unblock(user: UserArgument) -> None:
 
 @users.command("invite")
 def invite(user: UserArgument) -> None:
-    """Let a user in while the rollout is an allowlist or a percentage."""
+    """Let a user order while the rollout is an allowlist or a percentage."""
     from cli.desks import open_ledger
     from cli.wishes import person, user_id
     from pipeline.config import load_settings

@@ -4,12 +4,12 @@ import typer
 
 from cli.exits import Exit
 
-db = typer.Typer(help="The ledger's database: bring it up to date, look, or paste.", no_args_is_help=True)
+db = typer.Typer(help="The ledger's database: migrate it, see its migrations, print them.", no_args_is_help=True)
 
 
 @db.command("migrate")
 def migrate() -> None:
-    """Apply what is missing. Doing it again changes nothing."""
+    """Apply the missing migrations. Running it again changes nothing."""
     from cli.desks import database_words, ledger_name, open_database
     from pipeline import migrate as migrations
     from pipeline.config import load_settings

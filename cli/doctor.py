@@ -12,7 +12,7 @@ def check(
         bool, typer.Option("--provider", help="Ask the provider's free endpoints, too: does a lost answer heal here?")
     ] = False,
 ) -> None:
-    """Look at the settings, the data folder and the database. Buys nothing; without --provider, asks nobody outside.
+    """Check the settings, the data folder and the database. Buys nothing; contacts no provider without --provider.
 
     Exit 2 if a video could not be bought with these settings.
     """

@@ -67,8 +67,8 @@ def exit_code(run: Run) -> Exit:
 
 
 def cost_words(run: Run) -> str:
-    """`$0.80 (8 s at $0.10/s), and $0.0004 for words`."""
+    """`$0.80 (8 s at $0.10/s), and $0.0004 for the text model`."""
     words = usd(run.spent_microusd)
     if run.spent_microusd and run.price_microusd % run.seconds == 0:
         words += f" ({run.seconds} s at {usd(run.price_microusd // run.seconds)}/s)"
-    return f"{words}, and {usd(run.text_microusd)} for words" if run.text_microusd else words
+    return f"{words}, and {usd(run.text_microusd)} for the text model" if run.text_microusd else words

@@ -185,7 +185,7 @@ def print_stats(found: Metrics) -> None:
     stats, clean = found.stats, found.clean_day
     typer.echo(f"Total videos: {stats.total_videos}")
     rows = [
-        ("spent", f"{usd(stats.spent_microusd)} on videos, {usd(stats.text_microusd)} on words"),
+        ("spent", f"{usd(stats.spent_microusd)} on videos, {usd(stats.text_microusd)} on the text model"),
         ("held", usd(stats.held_microusd)),
         ("given back", usd(stats.released_microusd)),
         ("duplicates blocked", str(stats.duplicates_blocked)),

@@ -73,7 +73,7 @@ def list_(
 
 
 def stats(as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False) -> None:
-    """What was made, spent, set aside and saved."""
+    """Videos made; money spent, set aside and saved."""
     from cli.desks import open_ledger
     from cli.pages import print_metrics, print_stats
     from pipeline.config import load_settings
@@ -91,7 +91,7 @@ def stats(as_json: Annotated[bool, typer.Option("--json", help="As one JSON obje
 
 
 def cancel(ref: Ref) -> None:
-    """Take a run back while nothing has been bought."""
+    """Cancel a run before its video is ordered."""
     from cli import sentences
     from cli.desks import open_ledger
     from cli.wishes import user_id
@@ -125,7 +125,7 @@ def settle(
         bool, typer.Option("--early", help="With --not-charged and --why: although it may still turn up.")
     ] = False,
 ) -> None:
-    """Decide a run in doubt, after a look into the provider's books.
+    """Settle a run in doubt, after checking the provider's books.
 
     A job is looked up at the provider first. Exit 1 if nothing was changed.
     """

@@ -84,7 +84,7 @@ FAILURES: Mapping[str, tuple[str, str]] = {
         "too much went wrong at the provider, so buying was stopped",
         "Try again in a few minutes.",
     ),
-    "gave_up": ("five attempts came to nothing", "Look at `onetake show` for what happened, then try again."),
+    "gave_up": ("five attempts failed", "Look at `onetake show` for what happened, then try again."),
 }
 
 

@@ -8,9 +8,9 @@ from cli.exits import Stop, run_async
 
 
 def worker() -> None:
-    """Carry runs that nobody is watching. Start as many as you like.
+    """Process queued runs. Start as many as you like.
 
-    SIGTERM or Ctrl-C stops it gracefully: a purchase under way is seen through.
+    SIGTERM or Ctrl-C stops it gracefully: it waits for a purchase under way.
     A second one stops it at once.
     """
     from cli.workshop import work
@@ -21,12 +21,13 @@ def worker() -> None:
 
 def bot(
     worker: Annotated[
-        bool, typer.Option("--worker/--no-worker", help="Carry runs here, too; not where `onetake worker` does.")
+        bool,
+        typer.Option("--worker/--no-worker", help="Process runs here, too; not needed where `onetake worker` runs."),
     ] = True,
 ) -> None:
-    """The Telegram bot. Without TELEGRAM_BOT_TOKEN: the real bot in your browser, everything outside simulated.
+    """The Telegram bot. Without TELEGRAM_BOT_TOKEN: the real bot in your browser, with everything outside simulated.
 
-    SIGTERM or Ctrl-C stops it gracefully: intake first, a purchase under way is seen through.
+    SIGTERM or Ctrl-C stops it gracefully: it takes no more messages and waits for a purchase under way.
     A second one stops it at once.
     """
     from cli.counter import serve
@@ -37,10 +38,10 @@ def bot(
 
 def simulate(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8090,
-    speed: Annotated[str, typer.Option(help="How much faster than life: a number, or `instant`.")] = "1",
+    speed: Annotated[str, typer.Option(help="How much faster than real time: a number, or `instant`.")] = "1",
     seed: Annotated[int | None, typer.Option(help="Draws trouble from this seed.")] = None,
 ) -> None:
-    """The simulated provider and text model, with books of their own. Costs nothing."""
+    """A simulated provider and text model that count what they sell. Costs nothing."""
     from cli.simulation import missing_parts, serve_until_stopped
 
     if missing := missing_parts():

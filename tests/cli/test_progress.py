@@ -122,7 +122,7 @@ def test_times_are_written_as_a_person_says_them() -> None:
 def test_the_cost_names_seconds_and_words() -> None:
     saved = run_in(State.SAVED, text_microusd=231)
 
-    assert cost_words(saved) == "$0.80 (8 s at $0.10/s), and $0.000231 for words"
+    assert cost_words(saved) == "$0.80 (8 s at $0.10/s), and $0.000231 for the text model"
     assert cost_words(run_in(State.FAILED)) == "$0.00"
 
 
