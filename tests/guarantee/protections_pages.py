@@ -3,7 +3,7 @@
 from tests.guarantee.mutant import Mutant
 
 SENTENCES = "tests/cli/test_sentences.py::"
-CHANGES = "tests/web/test_changes.py::"
+DELIVERING = "tests/web/test_delivering.py::"
 
 PAGES_MUTANTS = (
     Mutant(
@@ -28,7 +28,7 @@ PAGES_MUTANTS = (
         "web/changes.py",
         "            fresh = await _until_told(row, office)\n",
         "            fresh = row\n",
-        (CHANGES + "test_whoever_asks_for_a_delivery_is_told_what_came_of_it",),
+        (DELIVERING + "test_whoever_asks_for_a_delivery_is_told_what_came_of_it",),
     ),
     Mutant(
         "delivery_reason",
@@ -36,7 +36,7 @@ PAGES_MUTANTS = (
         "pipeline/operators_words.py",
         '        why = str(last.detail.get("why", "")) if last else ""\n',
         '        why = ""\n',
-        (CHANGES + "test_a_video_that_could_not_be_delivered_says_why_before_anybody_asks",),
+        (DELIVERING + "test_a_video_that_could_not_be_delivered_says_why_before_anybody_asks",),
     ),
     Mutant(
         "audit_words_wrap",

@@ -1,6 +1,5 @@
 """What operators change from the page: what it does, what it says, and what is kept of it."""
 
-import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,11 +16,9 @@ from pipeline.ledger import Ledger
 from pipeline.operators import Operators
 from pipeline.records import JobSource, State
 from pipeline.road import Json, LedgerUnavailable
-from pipeline.telling import Telling
 from tests.fixtures import PRICE_MICROUSD, Simulator
 from tests.ledger.desk import Desk
-from tests.web.site import Site, in_doubt, news, seen, shown, the_run
-from web import changes
+from tests.web.site import Site, in_doubt, news, seen, the_run
 from web.office import OFFICE, Office
 
 IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "user_id": "tg:42"}
@@ -208,58 +205,6 @@ async def test_cancel_works_before_the_purchase_and_not_after(inside: Site, simu
     said = await inside.submit(f"/admin/runs/{waiting.ref}/cancel")  # as one whose answer was lost is asked again
     assert said == f"{waiting.ref} is canceled: nothing was bought."
     assert simulator.creates() == 1
-
-
-async def test_a_video_that_did_not_arrive_is_delivered_again(
-    inside: Site, desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(changes, "DELIVERY_SECONDS_MAX", 0.1)  # nobody delivers here
-    row = await inside.carried(await inside.order("a boat", **IN_CHAT))
-    desk.write("update onetake.runs set told_state = state, next_look_at = 'infinity' where run_id = %s", row.run_id)
-    assert "Deliver again" in await inside.read(f"/admin/runs/{row.ref}")
-
-    said = await inside.submit(f"/admin/runs/{row.ref}/deliver")
-
-    assert said.startswith(f"{row.ref}: Delivery is under way")
-    assert shown(await inside.read(f"/admin/runs/{row.ref}"), "delivery").startswith("Delivery is under way")
-    assert str(row.run_id) in await inside.world.ledger.due_runs(10)
-    assert ("deliver", "asked_again") in desk.events(str(row.run_id))
-
-
-@pytest.mark.parametrize(
-    ("outcome", "says"),
-    [
-        ({"delivered": True}, "Delivered: its user has the video."),
-        ({"why": "Unreachable"}, "It could not be delivered: its user has blocked the bot, or the chat is gone."),
-        ({"why": "TooLarge"}, "It could not be delivered: Telegram does not accept a file of this size."),
-        ({"why": "TelegramBadRequest"}, "It could not be delivered: Telegram refused it (TelegramBadRequest)."),
-    ],
-)
-async def test_whoever_asks_for_a_delivery_is_told_what_came_of_it(
-    inside: Site, outcome: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(changes, "DELIVERY_SECONDS_MAX", 60.0)
-    telling = Telling(inside.world.ledger.rpc)
-    row = await inside.carried(await inside.order("a boat", **IN_CHAT))
-    await telling.told(row, why="Unreachable")
-
-    async def deliver() -> None:
-        while (run := await inside.world.ledger.load(row.run_id)) is None or run.told_state is not None:
-            await asyncio.sleep(0.05)
-        await telling.told(run, **outcome)
-
-    said, _ = await asyncio.gather(inside.submit(f"/admin/runs/{row.ref}/deliver"), deliver())
-
-    assert said.startswith(f"{row.ref}: {says}")
-    assert shown(await inside.read(f"/admin/runs/{row.ref}"), "delivery").startswith(says)
-
-
-async def test_a_video_that_could_not_be_delivered_says_why_before_anybody_asks(inside: Site) -> None:
-    row = await inside.carried(await inside.order("a boat", **IN_CHAT))
-    assert 'data-testid="delivery"' not in await inside.read(f"/admin/runs/{row.ref}")
-    await Telling(inside.world.ledger.rpc).told(row, why="Unreachable")
-    page = await inside.read(f"/admin/runs/{row.ref}")
-    assert "blocked the bot" in shown(page, "delivery") and "The video stays here" in shown(page, "delivery")
 
 
 # -- limits
