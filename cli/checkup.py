@@ -174,7 +174,7 @@ def _storage(settings: Settings) -> Iterator[Finding]:
     except (ConfigError, BucketError, LedgerError) as error:
         yield Finding("storage", Health.BAD, str(error))
         return
-    words = "private" if there else "not there yet; it is made, private, at the first start"
+    words = "private" if there else "not there yet; it is created, private, at the first start"
     kept = f"kept {settings.media_keep_days:g} days" if settings.media_keep_days else "kept for ever"
     yield Finding("storage", Health.GOOD, f"bucket {project.bucket}, {words}; clips are {kept}")
 

@@ -26,7 +26,7 @@ def pause(reason: Annotated[str | None, typer.Argument(help="Shown to users.")] 
     async def work() -> None:
         async with open_ledger(load_settings()) as desk:
             await desk.operators.pause(reason, user_id(None))
-        typer.echo("Paused: nothing is bought from now on. What has been bought goes on rendering.")
+        typer.echo("Paused: nothing is bought from now on. Videos already ordered are still finished.")
         typer.echo("`onetake resume` ends it.")
 
     run_async(work())
@@ -43,9 +43,9 @@ def resume() -> None:
             before = await desk.operators.controls()
             await desk.operators.resume(user_id(None))
         if before.paused or before.breakers:
-            typer.echo("Resumed: buying is possible again.")
+            typer.echo("Resumed: orders are accepted again.")
         else:
-            typer.echo("Nothing was paused; buying is possible.")
+            typer.echo("Nothing was paused; orders are accepted.")
 
     run_async(work())
 
@@ -158,7 +158,7 @@ def unblock(user: UserArgument) -> None:
     async def work() -> None:
         async with open_ledger(load_settings()) as desk:
             unblocked = await desk.operators.unblock(person(user), user_id(None))
-        typer.echo(f"{unblocked.user_id} may ask again.")
+        typer.echo(f"{unblocked.user_id} may order again.")
 
     run_async(work())
 

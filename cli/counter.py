@@ -65,7 +65,7 @@ async def serve(settings: Settings, *, worker: bool) -> None:
         await _introduce(bot)
         front = await opened.enter_async_context(open_front(bot, back_of(premises, engine, staged, demo=demo)))
         await _serve(front, engine, premises, staged, worker=worker, demo=demo)
-    typer.echo(f"{clock()} bot stopped; what is unfinished goes on at the next start")
+    typer.echo(f"{clock()} bot stopped; unfinished runs continue at the next start")
 
 
 @asynccontextmanager
@@ -101,7 +101,7 @@ def _alone_in(folder: Path) -> Iterator[IO[str]]:
         except BlockingIOError:
             sign.seek(0)
             where = sign.read().strip() or folder
-            raise Stop(f"a demo runs already, at {where}; end that one first, or set another ONETAKE_HOME") from None
+            raise Stop(f"a demo is already running at {where}; stop it first, or set another ONETAKE_HOME") from None
         sign.truncate(0)
         yield sign
 
@@ -149,7 +149,7 @@ async def _introduce(bot: Bot) -> None:
     try:
         me = await bot.me()
     except (TelegramUnauthorizedError, TelegramNotFound):
-        raise Stop("TELEGRAM_BOT_TOKEN: Telegram does not know this token; take it anew from @BotFather") from None
+        raise Stop("TELEGRAM_BOT_TOKEN: Telegram does not know this token; get a new one from @BotFather") from None
     except TelegramNetworkError as error:
         raise Stop(f"TELEGRAM_API_BASE: Telegram could not be reached ({type(error).__name__}); try again") from None
     except ClientDecodeError:
@@ -178,7 +178,7 @@ async def _serve(
         opened.push_async_callback(_stop_all, tasks)
         await asyncio.wait([intake, *tasks[:1]], return_when=asyncio.FIRST_COMPLETED)
         if stopping.is_set():
-            typer.echo(f"{clock()} stopping; once more stops at once")
+            typer.echo(f"{clock()} stopping; a second Ctrl-C or SIGTERM stops at once")
         stopping.set()
         await asyncio.wait([intake], timeout=BATCH_SECONDS)
         await stop(intake)
@@ -228,7 +228,7 @@ async def _intake(front: Front, settings: Settings, stopping: asyncio.Event, pag
     except OSError as error:
         raise Stop(f"HTTP_PORT: {settings.http_port} cannot be listened on ({error.strerror or error})") from error
     except (TelegramAPIError, NotSaid) as error:
-        raise Stop(f"WEBHOOK_URL: Telegram did not take it ({type(error).__name__})") from error
+        raise Stop(f"WEBHOOK_URL: Telegram did not accept it ({type(error).__name__})") from error
 
 
 async def _poll(front: Front, stopping: asyncio.Event) -> None:
@@ -242,7 +242,7 @@ async def _poll(front: Front, stopping: asyncio.Event) -> None:
         ) from error
     except TelegramUnauthorizedError:
         raise Stop(
-            "TELEGRAM_BOT_TOKEN: Telegram takes it no more, so the bot hears nothing; set the new one. "
+            "TELEGRAM_BOT_TOKEN: Telegram no longer accepts it, so the bot receives nothing; set the new one. "
             "What was accepted goes on at the next start",
             Exit.ENDED_OTHERWISE,
         ) from None

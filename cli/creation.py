@@ -75,7 +75,7 @@ class Session:
 
     async def _carry(self, admitted: Admitted, world: World) -> Run:
         if admitted.replayed:
-            self._say(f"This key has a run already: {admitted.ref}. It is not bought again.")
+            self._say(f"This key already has a run: {admitted.ref}. It is not bought again.")
         try:
             with watching(self._console) as show:
                 return await carry(admitted.run_id, world, self._remembering(show), ours=not admitted.replayed)
@@ -148,13 +148,13 @@ class Session:
 
     def _lost_ledger(self, error: LedgerUnavailable) -> Exit:
         self._ready()
-        words = f"The ledger is away: {error}. {self._how_to_go_on()}"
+        words = f"The ledger cannot be reached: {error}. {self._how_to_go_on()}"
         self._say(words, "yellow")
         self._print_object(of_run(self._seen, words) if self._seen else Outcome(error=words))
         return Exit.IN_DOUBT
 
     def _broke(self, error: Exception) -> Exit:
-        words = f"Run {self._ref} was accepted, and this command broke: {error!r}. {self._how_to_go_on()}"
+        words = f"Run {self._ref} was accepted, and this command failed: {error!r}. {self._how_to_go_on()}"
         self._say(words, "yellow")
         self._print_object(of_run(self._seen, words) if self._seen else Outcome(ref=self._ref, error=words))
         return Exit.IN_DOUBT
@@ -169,7 +169,7 @@ class Session:
         elif self._asked:
             words = f"Stopped; the request may have been accepted. {self._how_to_go_on()}"
         else:
-            words = f"Stopped before anything was asked for. {sentences.NOTHING}"
+            words = f"Stopped before anything was requested. {sentences.NOTHING}"
         self._say(words, "yellow")
         self._print_object(of_run(self._seen, words) if self._seen else Outcome(error=words))
         return code

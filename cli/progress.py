@@ -81,8 +81,8 @@ def _video(run: Run, estimate: Estimate | None) -> Line:  # noqa: PLR0911 - one 
         case State.APPROVED if run.held_back_by:
             why = {
                 "paused": "buying is paused",
-                "breaker_open": "too much went wrong lately",
-                "no_place": "no free place at the provider",
+                "breaker_open": "too many failures lately",
+                "no_place": "no free slot at the provider",
             }
             waited = short(run.age(run.held_back_since).total_seconds())
             return Line("video", Mark.NOW, f"waits: {why.get(run.held_back_by, run.held_back_by)}", waited)

@@ -44,7 +44,7 @@ def control_words(controls: Controls) -> list[str]:
     if controls.paused:
         why = f": {controls.pause_reason}" if controls.pause_reason else ""
         words.insert(0, f"paused by {controls.paused_by}{why}")
-    return words or ["buying is possible: not paused, no breaker open"]
+    return words or ["accepting orders: not paused, no breaker open"]
 
 
 def print_limits(limits: Sequence[Limit], controls: Controls) -> None:

@@ -34,7 +34,7 @@ async def work(settings: Settings) -> None:
         typer.echo(f"{clock()} worker ready: {premises.desk.name}, buys {premises.model.name}")
         working = engine.work(premises.world, audience.tell, pace_of(settings), audience.follow)
         await _until_told_to_stop(asyncio.create_task(alone(working, premises)))
-        typer.echo(f"{clock()} worker stopped; what is unfinished goes on with the next one")
+        typer.echo(f"{clock()} worker stopped; unfinished runs continue with the next one")
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ async def _until_told_to_stop(working: "asyncio.Task[None]") -> None:
     stopping = asyncio.create_task(told.wait())
     await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
     if told.is_set():
-        typer.echo(f"{clock()} stopping; once more stops at once")
+        typer.echo(f"{clock()} stopping; a second Ctrl-C or SIGTERM stops at once")
     for task in (working, stopping):
         await stop(task)
     if not working.cancelled():

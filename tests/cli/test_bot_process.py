@@ -70,7 +70,7 @@ def test_a_second_demo_in_the_same_folder_is_told_where_the_first_one_is(tmp_pat
         fcntl.flock(first, fcntl.LOCK_EX)
         with bot_process(tmp_path, log) as second:
             assert second.wait(30) == 2
-    assert "a demo runs already, at http://127.0.0.1:8090/chat; end that one first" in log.read_text()
+    assert "a demo is already running at http://127.0.0.1:8090/chat; stop it first" in log.read_text()
 
 
 def test_a_token_that_is_none_is_one_clear_line(onetake: Terminal) -> None:

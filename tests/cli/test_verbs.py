@@ -149,7 +149,7 @@ def test_a_budget_changes_more_than_ten_times_only_if_that_is_meant(onetake: Ter
 
 def test_a_bare_number_is_a_telegram_user_as_in_the_chat(onetake: Terminal) -> None:
     assert "tg:1003 is blocked" in onetake("users", "block", "1003").out
-    assert "tg:1003 may ask again" in onetake("users", "unblock", "1003").out
+    assert "tg:1003 may order again" in onetake("users", "unblock", "1003").out
     assert "tg:1003 is invited" in onetake("users", "invite", "1003").out
     assert "for tg:1003" in onetake("limits", "set", "videos_per_user_day", "3", "--user", "1003").out
 
