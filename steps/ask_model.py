@@ -2,29 +2,38 @@
 
 In       a template's messages and a pydantic model of the answer
 Out      Asked: the value, tokens, milliseconds, and how often it was asked (at most twice: once more with
-         what was wrong with the first answer)
+         what was wrong with the first answer; and once more for each form of answer that the endpoint refuses)
 Raises   TextModelUnreachable, TextModelRefused, TextModelUnusable, each with the tokens it cost
-Effects  one or two chat completions; nothing is stored
+Effects  one or two chat completions, at most two more that are refused; nothing is stored
 
 Never `context=`: with it, instructor renders every message as a Jinja template, user text included.
 """
 
 import asyncio
 import logging
+import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from steps.certificates import trusted
 from steps.templates import Message, Template, digest
+from steps.wrapped_json import find_answer
 
 REASKS_MAX = 1  # instructor counts retries: one more call, carrying what was wrong with the first answer
 
 CONNECTIONS_MAX = 1000  # as the SDK's own client; httpx2's 100 would make the hundred-and-first run wait
+
+# By these words an endpoint refuses the form that the answer is asked for in, with one of these statuses.
+FORM_REFUSED = frozenset({400, 404, 415, 422, 501})
+NAMES_FORM = re.compile(
+    r"response[_ .]?format|json[_ ]?schema|json[_ ]?object|structured[_ ]output|guided[_ ]json", re.I
+)
 
 Answered = TypeVar("Answered", bound=BaseModel)
 Value_co = TypeVar("Value_co", covariant=True)
@@ -107,13 +116,20 @@ async def open_text_model(
     async with AsyncOpenAI(
         base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout_seconds, http_client=http
     ) as sdk:
-        model = instructor.from_openai(sdk, mode=instructor.Mode.JSON_SCHEMA)
-        yield _InstructorClient(model, timeout_seconds * (REASKS_MAX + 1))
+        modes = (instructor.Mode.JSON_SCHEMA, instructor.Mode.JSON, instructor.Mode.MD_JSON)
+        forms = [instructor.from_openai(sdk, mode=mode) for mode in modes]
+        yield _InstructorClient(forms, timeout_seconds * (REASKS_MAX + 1))
 
 
 class _InstructorClient:
-    def __init__(self, client: Any, total_seconds: float) -> None:
-        self._client = client
+    """Asks for a schema, or, where the endpoint refuses that, for any JSON object, or for no form at all.
+
+    What is refused once is not asked for again: the refused request costs time at each question.
+    """
+
+    def __init__(self, forms: Sequence[Any], total_seconds: float) -> None:
+        self._forms = forms
+        self._form = 0
         self._total_seconds = total_seconds
 
     async def answer(
@@ -126,16 +142,11 @@ class _InstructorClient:
         hooks = Hooks()
         hooks.on("completion:kwargs", spent.on_ask)
         hooks.on("completion:response", spent.on_completion)
+        hooks.on("completion:response", partial(_unwrap, output=output, asked=[each["content"] for each in messages]))
+        asking = {"response_model": output, "model": model, "max_retries": REASKS_MAX, "hooks": hooks, **settings}
         try:
             async with asyncio.timeout(self._total_seconds):
-                value, _ = await self._client.create_with_completion(
-                    response_model=output,
-                    messages=[dict(message) for message in messages],
-                    model=model,
-                    max_retries=REASKS_MAX,
-                    hooks=hooks,
-                    **settings,
-                )
+                value = await self._ask(messages, asking)
         except TimeoutError as error:  # the client's own timeouts begin anew with every byte of a slow answer
             raise TextModelUnreachable("the text model did not answer in time", **spent.as_arguments()) from error
         except InstructorRetryException as error:
@@ -144,6 +155,54 @@ class _InstructorClient:
             raise TextModelUnusable("the text model's answer was cut off", **spent.as_arguments()) from error
         ms = int((time.monotonic() - begun) * 1000)
         return Asked(value, spent.tokens_in, spent.tokens_out, spent.asks, ms)
+
+    async def _ask(self, messages: Sequence[Message], asking: dict[str, Any]) -> Any:
+        """With the form that the endpoint is known to take, and with less as long as it refuses that."""
+        from instructor.core import InstructorRetryException
+
+        for form in range(self._form, len(self._forms)):
+            copies = [dict(message) for message in messages]
+            try:
+                value, _ = await self._forms[form].create_with_completion(messages=copies, **asking)
+            except InstructorRetryException as error:
+                if form + 1 == len(self._forms) or not _refuses_form(error):
+                    raise
+                self._form = max(self._form, form + 1)
+            else:
+                return value
+        raise AssertionError("the last form either answers or raises")
+
+
+def _unwrap(completion: Any, output: type[BaseModel], asked: Sequence[str]) -> None:
+    """Puts the object that was asked for where instructor looks for it, if the model wrapped it in something."""
+    choices = getattr(completion, "choices", None) or []
+    message = getattr(choices[0], "message", None) if choices else None
+    if message is None or getattr(message, "refusal", None) or _fits(message.content, output):
+        return
+    found = find_answer([*_texts_of(message)], output, asked)
+    if found is not None:
+        message.content, message.tool_calls = found, None
+
+
+def _fits(content: object, output: type[BaseModel]) -> bool:
+    try:
+        output.model_validate_json(content if isinstance(content, str) else "", strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+def _texts_of(message: Any) -> Iterator[str]:
+    """The content, which may come in parts, and what the model gave to a tool that it does not have."""
+    content = message.content
+    for part in content if isinstance(content, list) else [content]:
+        text = part.get("text") if isinstance(part, dict) else part
+        if isinstance(text, str):
+            yield text
+    for call in getattr(message, "tool_calls", None) or []:
+        arguments = getattr(getattr(call, "function", None), "arguments", None)
+        if isinstance(arguments, str):
+            yield arguments
 
 
 class _Spent:
@@ -170,10 +229,7 @@ def _named(error: Any, so_far: _Spent) -> TextModelError:
     """What instructor's one exception stands for: no connection, a refusal, or answers that never fit."""
     from openai import APIConnectionError, APIStatusError, AuthenticationError
 
-    spent = so_far.as_arguments()
-    cause = error.__cause__
-    while cause is not None and not isinstance(cause, APIConnectionError | APIStatusError):
-        cause = cause.__cause__
+    spent, cause = so_far.as_arguments(), _cause(error)
     if isinstance(cause, AuthenticationError):
         return TextModelUnreachable("the text model does not accept OPENAI_API_KEY", **spent)
     if isinstance(cause, APIStatusError):
@@ -183,6 +239,27 @@ def _named(error: Any, so_far: _Spent) -> TextModelError:
     if refusal := _refusal(error.last_completion):
         return TextModelRefused(f"the text model declined: {refusal}", **spent)
     return TextModelUnusable("the text model's answers never fitted what was asked for", **spent)
+
+
+def _refuses_form(error: Any) -> bool:
+    from openai import APIStatusError
+
+    cause = _cause(error)
+    return (
+        isinstance(cause, APIStatusError)
+        and cause.status_code in FORM_REFUSED
+        and NAMES_FORM.search(cause.response.content.decode(errors="replace")) is not None
+    )
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """The SDK's error behind instructor's."""
+    from openai import APIConnectionError, APIStatusError
+
+    cause = error.__cause__
+    while cause is not None and not isinstance(cause, APIConnectionError | APIStatusError):
+        cause = cause.__cause__
+    return cause
 
 
 def _refusal(completion: Any) -> str | None:

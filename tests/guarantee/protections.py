@@ -11,6 +11,7 @@ from tests.guarantee.protections_evidence import EVIDENCE_MUTANTS
 from tests.guarantee.protections_further import FURTHER_MUTANTS
 from tests.guarantee.protections_gateways import GATEWAY_MUTANTS
 from tests.guarantee.protections_lies import LIE_MUTANTS
+from tests.guarantee.protections_models import MODELS_MUTANTS
 from tests.guarantee.protections_pages import PAGES_MUTANTS
 from tests.guarantee.protections_records import RECORDS_MUTANTS
 
@@ -393,5 +394,6 @@ MUTANTS = (
     *FURTHER_MUTANTS,
     *LIE_MUTANTS,
     *PAGES_MUTANTS,
+    *MODELS_MUTANTS,
     *RECORDS_MUTANTS,
 )

@@ -19,7 +19,7 @@ from steps.ask_model import (
 )
 from steps.templates import Template, load_template
 from tests.steps.chat import KEY, completion, messages_of, text_model
-from tests.steps.scripted import Reply, answer, in_turn, scripted
+from tests.steps.scripted import Reply, Server, answer, in_turn, scripted
 
 TEMPLATE = """---
 id: number
@@ -71,6 +71,52 @@ async def test_a_wrong_answer_goes_back_once_with_what_was_wrong(tmp_path: Path)
         asked = await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
     assert (asked.value.value, asked.tokens_in, asked.tokens_out, asked.asks) == (7, 200, 40, 2)
     assert "integer" in json.dumps(messages_of(server, 1))
+
+
+REFUSED_SCHEMA = answer(400, {"error": {"message": "This response_format type is unavailable now"}})
+REFUSED_OBJECT = answer(
+    422, {"detail": [{"loc": ["body", "response_format"], "msg": "Extra inputs are not permitted"}]}
+)
+
+
+def form_of(server: Server, ask: int) -> str | None:
+    form = json.loads(server.seen[ask].body).get("response_format")
+    return form["type"] if form else None
+
+
+@pytest.mark.asyncio
+async def test_an_endpoint_without_json_schema_is_asked_with_less_and_not_again_with_more(tmp_path: Path) -> None:
+    fenced = completion('```json\n{"value": 7}\n```')
+    async with text_model(REFUSED_SCHEMA, REFUSED_OBJECT, fenced) as (server, client):
+        asked = await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
+        again = await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
+    assert [form_of(server, at) for at in range(4)] == ["json_schema", "json_object", None, None]
+    assert (asked.value.value, asked.asks, again.value.value, again.asks) == (7, 3, 7, 1)
+    assert '\\"value\\"' in server.seen[1].body.decode(), "without a schema, the message says what is wanted"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(answer(400, {"error": {"message": "Unknown model"}}), id="about something else"),
+        pytest.param(answer(500, {"error": {"message": "response_format crashed"}}), id="a broken server"),
+        pytest.param(answer(401, {"error": {"message": "response_format"}}), id="a wrong key"),
+    ],
+)
+async def test_only_a_refusal_of_the_form_is_asked_again_with_less(refusal: Reply, tmp_path: Path) -> None:
+    async with text_model(refusal, GOOD) as (server, client):
+        with pytest.raises(TextModelUnreachable):
+            await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
+    assert len(server.seen) == 1
+
+
+@pytest.mark.asyncio
+async def test_an_endpoint_that_refuses_every_form_is_asked_three_times(tmp_path: Path) -> None:
+    async with text_model(REFUSED_SCHEMA) as (server, client):
+        with pytest.raises(TextModelUnreachable, match="HTTP 400") as caught:
+            await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
+    assert (caught.value.asks, len(server.seen)) == (3, 3)
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,118 @@
+"""Find the object that a text model answered with, however it wrapped it. Pure.
+
+In       the texts of an answer, the model of what was asked for, and the texts of what was asked
+Out      the one object that fits the schema's shape, mended and as JSON; None if there is none, or more than one
+
+What is mended leaves no doubt: case, spaces, a region behind a language, "true" for true, a key too many. Whether the
+object then keeps to the contract is checked afterwards, as strictly as ever.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+TEXT_CHARACTERS_MAX = 100_000
+OBJECTS_TRIED_MAX = 100  # braces in one text; prose has a few
+DEPTH_MAX = 4
+THOUGHT_ENDS = ("</think>", "</thinking>", "</thought>", "</reasoning>")
+TRUTHS = {"true": True, "false": False}
+LANGUAGES = {"english": "en", "inglés": "en", "spanish": "es", "español": "es", "castellano": "es"}
+DECODER = json.JSONDecoder(strict=False)  # a line break inside a text is forgiven
+
+Schema = Mapping[str, Any]
+
+
+def find_answer(texts: Sequence[str], output: type[BaseModel], asked: Sequence[str]) -> str | None:
+    """An object that stands in `asked` is a quotation of it and answers nothing: a user may have written a verdict.
+
+    Two objects that differ are none: which of them is meant would be a guess.
+    """
+    schema = output.model_json_schema()
+    quoted = list(_answers_in(asked, schema))
+    found = [each for each in _answers_in(map(_without_thoughts, texts), schema) if each not in quoted]
+    return json.dumps(found[0]) if found and all(each == found[0] for each in found) else None
+
+
+def _answers_in(texts: Iterable[str], schema: Schema) -> Iterator[dict[str, Any]]:
+    for text in texts:
+        for value in _objects(text):
+            yield from _shaped(value, schema, DEPTH_MAX)
+
+
+def _without_thoughts(text: str) -> str:
+    """What follows the last thought; some servers cut off its opening mark."""
+    end = max((text.rfind(mark) + len(mark) for mark in THOUGHT_ENDS if mark in text), default=0)
+    return text[end:]
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The outermost JSON objects in a text."""
+    text, at = text[:TEXT_CHARACTERS_MAX], 0
+    for _ in range(OBJECTS_TRIED_MAX):
+        at = text.find("{", at)
+        if at < 0:
+            return
+        try:
+            value, at = DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            at += 1
+        else:
+            yield value
+
+
+def _shaped(value: object, schema: Schema, depth: int) -> Iterator[dict[str, Any]]:
+    """The value itself if it has all that is required, else those within it that have."""
+    if isinstance(value, dict):
+        mended = _mend_object(value, schema)
+        if all(name in mended for name in schema.get("required", ())):
+            yield mended
+            return
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inner if depth else ():
+        yield from _shaped(each, schema, depth - 1)
+
+
+def _mend_object(value: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """With the keys of the schema and no others; one that may be null may be missing."""
+    named = {_plain(key): each for key, each in value.items()} | dict(value)
+    mended = {}
+    for name, field in schema.get("properties", {}).items():
+        if name in named:
+            mended[name] = _mend(named[name], field, schema)
+        elif _may_be_null(field):
+            mended[name] = None
+    return mended
+
+
+def _mend(value: object, field: Schema, schema: Schema) -> object:
+    if "$ref" in field:
+        field = schema["$defs"][field["$ref"].rsplit("/", 1)[-1]]
+    match field.get("type"):
+        case "boolean" if isinstance(value, str):
+            return TRUTHS.get(_plain(value), value)
+        case "array":
+            items = [] if value is None else value if isinstance(value, list) else [value]
+            return [_mend(item, field.get("items", {}), schema) for item in items]
+        case "string" if value is None:
+            return ""
+        case "string" if isinstance(value, str) and "enum" in field:
+            return _one_of(value, field["enum"])
+    return value
+
+
+def _one_of(value: str, words: Sequence[str]) -> str:
+    plain = _plain(value)
+    language = LANGUAGES.get(plain, plain.split("_")[0])
+    if plain not in words and len(language) == len("en") and language in words:
+        return language
+    return plain if plain in words else value
+
+
+def _may_be_null(field: Schema) -> bool:
+    return any(each.get("type") == "null" for each in field.get("anyOf", ()))
+
+
+def _plain(text: str) -> str:
+    return text.strip().casefold().replace("-", "_").replace(" ", "_")
