@@ -197,7 +197,7 @@ def _of_runs(both: Comparison) -> list[Difference]:
 
 
 def _amount(run: Run, job: Job) -> Difference | None:
-    made = job.status is JobStatus.COMPLETED or job.is_gone
+    made = (job.status is JobStatus.COMPLETED and not job.kept_back) or job.is_gone
     if run.state is State.FAILED and not run.spent_microusd and made:
         words = (
             f"run {run.ref} failed and its money was released, but the provider shows its job as {job.status}: "

@@ -115,6 +115,8 @@ async def _fetch_rendered(run: Run, job: Job, caption: asyncio.Task[Run], world:
     if isinstance(got, Run):
         return got
     words = "the provider made the clip and no longer has it"
+    if isinstance(got, Missing) and job.refuses_content(got.detail, run.order().prompt):
+        words = got.detail
     if isinstance(got, Missing) and job.named and job.described and gone and is_absent(got.status, got.detail, words):
         return await _end(await world.ledger.note_failing(run.run_id, job.job_id, words, seen=True), job, words, world)
     return await _later(run, got, world)
@@ -149,12 +151,14 @@ async def _end(run: Run, job: Job, words: str, world: World) -> Run:
         case Ending.BACK_TO_DOUBT:
             return await world.ledger.back_to_doubt(run.run_id, job.job_id, words, world.waits.look)
         case Ending.FAIL:
-            made = job.is_gone or job.status is JobStatus.COMPLETED or run.done_seen_at is not None
-            refused = not made and refuses_content(f"{job.error_code or ''} {words}")
+            refused = job.refuses_content(words, run.order().prompt)
+            done = not refused if job.status is JobStatus.COMPLETED else run.done_seen_at is not None
+            made = job.is_gone or done
+            reason = "expired" if made else "prompt_refused" if refused else "render_failed"
             failed = await world.ledger.fail(
                 run.run_id,
                 State.RENDERING,
-                "expired" if made else "render_failed" if not refused else "prompt_refused",
+                reason,
                 words,
                 spent=made or run.bills_failed,
                 breaker=None if made or refused else "render",

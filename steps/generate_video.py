@@ -126,10 +126,10 @@ async def wait(
             seen = ReadError(HTTP_OK, why)
         unread = 0 if isinstance(seen, Job) else unread + 1
         if isinstance(seen, Job):
-            if seen.status is JobStatus.COMPLETED:
-                return Rendered(seen)
             if detail := failure_of(seen):
                 return SaysFailed(seen, detail)
+            if seen.status is JobStatus.COMPLETED:
+                return Rendered(seen)
         elif failing_words and seen.status in GONE:
             return SaysFailed(Job(job_id, JobStatus.FAILED), failing_words)
         await alive(seen if isinstance(seen, Job) else None)
@@ -140,7 +140,7 @@ async def wait(
 
 
 def failure_of(job: Job) -> str | None:
-    """Why a job says that it failed or expired; None if it says anything else.
+    """Why a job says that it failed, expired, or has no clip for its content; None if it says anything else.
 
     Only a body that names and describes the job counts: a gateway's error may echo the id it was asked for (rule 1).
     """
@@ -148,6 +148,8 @@ def failure_of(job: Job) -> str | None:
         return None
     if job.status is JobStatus.FAILED or job.gave_up:
         return job.error or "the provider gave no reason"
+    if job.kept_back:
+        return job.kept_back
     return "the provider says that the clip has expired" if job.status is JobStatus.EXPIRED else None
 
 

@@ -10,6 +10,7 @@ DETAIL_CHARACTERS_MAX = 300
 FINE_CODES = {"0", "200", "success", "ok", "none"}  # of an envelope; any other tells of an error
 # Where an error says what it is, the usual place first.
 ERROR_FIELDS = ("error", "errors", "detail", "message", "msg", "error_message", "code")
+ERROR_PARTS = ("message", "code", "reason", "type")  # of an error that is an object, the plainest first
 # A signature may stand in a link's query or fragment, in its path, or before its host; or by its own name.
 LINK_USER = re.compile(r"(?<=//)[^\s/@\"'<>]+@")
 LINK_QUERY = re.compile(r"(?<=[?#])(?=[^\s\"'<>]*=|[^\s\"'<>]{16})[^\s\"'<>]+")
@@ -41,7 +42,7 @@ def error_words(body: str) -> str:
     """The provider's own words, in whichever of the usual shapes they come."""
     error = _said_error(json_object(body))
     if isinstance(error, dict):
-        error = error.get("message") or error.get("code") or ""
+        error = next((error[name] for name in ERROR_PARTS if error.get(name)), "")
     return storable(without_links(error if isinstance(error, str) else json.dumps(error)))
 
 
@@ -55,10 +56,10 @@ def is_error_form(body: str) -> bool:
 
 def _said_error(answer: Mapping[str, Any]) -> object:
     """What the first of the usual fields says; an empty text if none says anything."""
-    return next((answer[name] for name in ERROR_FIELDS if _says_something(answer.get(name))), "")
+    return next((answer[name] for name in ERROR_FIELDS if says_something(answer.get(name))), "")
 
 
-def _says_something(value: object) -> bool:
+def says_something(value: object) -> bool:
     """Not `null`, `{}`, `false`, nor a code or word by which an envelope calls itself fine."""
     if isinstance(value, dict | list):
         return any(each not in NOTHING for each in (value.values() if isinstance(value, dict) else value))

@@ -100,7 +100,7 @@ def why_unclear(body: str, prompt: str, *, too_many: bool) -> str | None:
 
 
 def says_what(body: str, prompt: str) -> bool:
-    """Whether the refusal says what is refused: our request, our account, the place that was asked, or the prompt.
+    """Whether the refusal says what is refused: our request, our account, or the place that was asked.
 
     One that only reports an error ("'id'", "database is locked") may come from a server that broke after it had made
     the job. What such words can be has no end, so the list is of what a refusal can be about.
@@ -110,8 +110,7 @@ def says_what(body: str, prompt: str) -> bool:
         return True
     said = [without_prompt(plain(words), plain(prompt)) for words in _said(answer)]
     said = [words for words in said if words not in SAYS_NOTHING]
-    patterns = (OF_THE_REQUEST, OF_US, OF_THE_PLACE)
-    return any(pattern.search(words) for words in said for pattern in patterns) or refuses_content(" ".join(said))
+    return any(pattern.search(words) for words in said for pattern in (OF_THE_REQUEST, OF_US, OF_THE_PLACE))
 
 
 def _is_ours(error: dict[str, Any]) -> bool:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from steps.content_words import speaks_of_content
+from steps.job_failure import code_of, is_of_content, plain_status, reason_of, words_kept_back
 from steps.job_links import clip_urls
 from steps.json_numbers import epoch, percent, whole
 from steps.provider_words import FINE_CODES, error_words, json_object, storable
-from steps.refusal_words import refuses_content
 
 KEPT_CHARACTERS_MAX = 2000  # of an answer that somebody may have to read later
 ID_CHARACTERS_MAX = 500  # LiteLLM wraps provider and model into its ids; an index takes ten times as much
@@ -78,7 +79,7 @@ class Job:
 
     `named`: the body names this job itself. One that does not may lead to the clip, but proves nothing.
     `described`: beside id, status and error it shows something that only a job has; a gateway's error may echo our id.
-    `word`: the provider's own status word.
+    `word`: the provider's own status word. `kept_back`: by which words a completed job has no clip, for its content.
     """
 
     job_id: str
@@ -95,6 +96,7 @@ class Job:
     word: str | None = field(default=None, compare=False)
     named: bool = True
     described: bool = field(default=False, compare=False)
+    kept_back: str | None = field(default=None, compare=False)
     also: tuple[str, ...] = field(default=(), compare=False)  # other ids that it shows
     done_at: float | None = field(default=None, compare=False)
     urls: tuple[str, ...] = field(default=(), repr=False)  # where its clip may be, if not at /content; often signed
@@ -135,14 +137,14 @@ class Job:
         """The clip was made, and the provider has deleted it since: it is owed."""
         if self.status is JobStatus.EXPIRED:
             return not self.gave_up
-        if (
-            self.status is not JobStatus.FAILED
-            or not self.was_done
-            or refuses_content(f"{self.error_code} {self.error}")
-        ):
+        if self.status is not JobStatus.FAILED or not self.was_done or self.refuses_content(self.error or ""):
             return False
         at_its_end = (self.progress or 0) >= PROGRESS_DONE and self.done_at is not None
         return at_its_end or bool(DELETED.search((self.error or "").lower()))
+
+    def refuses_content(self, words: str, prompt: str = "") -> bool:
+        """Whether it ended for what it would have shown. `words`: on its end; they may quote the `prompt`."""
+        return any(speaks_of_content(each, prompt) for each in (self.error_code or "", words))
 
     @property
     def was_done(self) -> bool:
@@ -310,8 +312,9 @@ def job_of(row: dict[str, Any], *, named: bool = True) -> Job | None:
     shown = shown_ids(row)
     if not shown:
         return None
-    error, word = row.get("error"), _status(row)
-    status = STATUS_WORDS.get((word or "").strip().lower(), JobStatus.UNKNOWN)
+    word = _status(row)
+    status = JobStatus.FAILED if is_of_content(word) else STATUS_WORDS.get(plain_status(word), JobStatus.UNKNOWN)
+    error = reason_of(row, word) if status is JobStatus.FAILED else row.get("error")
     if status is JobStatus.FAILED and (_is_tried_again(row) or (isinstance(error, dict) and _is_tried_again(error))):
         status = JobStatus.UNKNOWN  # one try of several failed
     return Job(
@@ -326,10 +329,11 @@ def job_of(row: dict[str, Any], *, named: bool = True) -> Job | None:
         expires_at=epoch(row.get("expires_at")),
         done_at=epoch(row.get("completed_at"), any_zone=True),  # that there is one
         error=error_words(json.dumps({"error": error})) if error else None,
-        error_code=_text(error.get("code")) if isinstance(error, dict) else None,
+        error_code=code_of(error),
         word=word,
         named=named,
         described=_is_described(row),
+        kept_back=words_kept_back(row) if status is JobStatus.COMPLETED else None,
         also=tuple(shown[1:]),
         urls=clip_urls(row),
     )

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from steps.content_words import blocks_content, refuses_key, said_in, speaks_of_content
 from steps.provider_words import error_words, is_error_form, storable
-from steps.refusal_words import refuses_content, says_what, tells_of_another, why_unclear
+from steps.refusal_words import says_what, tells_of_another, why_unclear
 from steps.video_jobs import Job, JobStatus, names_job_within, read_job, read_job_in_refusal
 
 
@@ -118,6 +119,8 @@ CLEAR_NO = {
 }
 NEEDS_WORDS = {400, 403, 404, 422}  # the others say by themselves what is wrong
 CONTENT_REFUSALS = {400, 403, 422}  # a refusal of the prompt comes with one of these
+# Or with one of these, which mean something else unless the provider plainly says so: credit, a conflict, the law.
+CONTENT_REFUSALS_IN_WORDS = {402, 409, 451}
 # A refusal with one of these may name somebody else's job: the one that it conflicts with, or that is in its way.
 NAMES_OTHERS = {409, 429}
 
@@ -162,22 +165,34 @@ def _read_refusal(answer: Answer, status: int, refuses_429: bool, prompt: str) -
     reason = CLEAR_NO.get(status) or ("rate_limited" if status == 429 and refuses_429 else None)
     if answer.attempts:  # the refusal may be that of a second try, and the first one was made
         return Unclear("gateway_retried", detail)
+    said = said_in(answer.body, prompt)
+    if status in CONTENT_REFUSALS_IN_WORDS and blocks_content(said):
+        reason = "prompt_refused"
     if reason is None:
         return Unclear("rate_limited" if status == 429 else f"http_{status}", detail)
-    if why := _why_no_clear_no(answer.body, status, prompt):
+    if why := _why_no_clear_no(answer.body, status, prompt, said):
         return Unclear(why, detail)
-    refuses_prompt = status in CONTENT_REFUSALS and refuses_content(answer.body)
-    return ClearNo("prompt_refused" if refuses_prompt else reason, detail)
+    return ClearNo(_why_refused(status, reason, said), detail)
 
 
-def _why_no_clear_no(body: str, status: int, prompt: str) -> str | None:
+def _why_refused(status: int, reason: str, said: str) -> str:
+    """A refused key is one in whatever words: it stops all orders, not this prompt."""
+    if status not in CONTENT_REFUSALS:
+        return reason
+    if refuses_key(said):
+        return "forbidden" if reason == "forbidden" else "unauthorized"
+    return "prompt_refused" if speaks_of_content(said) else reason
+
+
+def _why_no_clear_no(body: str, status: int, prompt: str, said: str) -> str | None:
     if not is_error_form(body):  # a proxy's page may hide the answer of a provider that made the job (rule 2)
         return "refusal_unreadable"
     if names_job_within(body):
         return "refusal_names_a_job"
     if why := why_unclear(body, prompt, too_many=status == 429):
         return why
-    return "refusal_of_nothing" if status in NEEDS_WORDS and not says_what(body, prompt) else None
+    says = status not in NEEDS_WORDS or says_what(body, prompt) or speaks_of_content(said)
+    return None if says else "refusal_of_nothing"
 
 
 def _detail(answer: Answer, status: int) -> str:

@@ -14,8 +14,8 @@ FURTHER_MUTANTS = (
         "says_what",
         "a refusal is a clear no only if it says what it refuses",
         "steps/videos_protocol.py",
-        "if status in NEEDS_WORDS and not says_what(body, prompt) else None",
-        "if False else None",
+        "    says = status not in NEEDS_WORDS or says_what",
+        "    says = True or says_what",
         (REFUSALS + "test_a_refusal_that_does_not_say_what_it_refuses_is_unclear",),
     ),
     Mutant(

@@ -4,6 +4,8 @@ from tests.guarantee.mutant import Mutant
 
 WRAPPED = "tests/steps/test_wrapped_json.py::"
 ASK = "tests/steps/test_ask_model.py::"
+REFUSALS = "tests/steps/test_refusal_words.py::"
+RUN = "tests/pipeline/test_run.py::"
 
 MODELS_MUTANTS = (
     Mutant(
@@ -37,5 +39,45 @@ MODELS_MUTANTS = (
         "                self._form = max(self._form, form + 1)\n",
         "",
         (ASK + "test_an_endpoint_without_json_schema_is_asked_with_less_and_not_again_with_more",),
+    ),
+    Mutant(
+        "content_in_plain_words",
+        "a status that is no clear no needs plain words to be a refusal of content",
+        "steps/videos_protocol.py",
+        " and blocks_content(said):",
+        ":",
+        (REFUSALS + "test_another_status_needs_plain_words_to_be_a_refusal_of_content",),
+    ),
+    Mutant(
+        "content_of_another",
+        "a refusal that is about an earlier request is none of this one",
+        "steps/content_words.py",
+        " and not NOT_OF_THIS.search(said)",
+        "",
+        (REFUSALS + "test_another_status_needs_plain_words_to_be_a_refusal_of_content",),
+    ),
+    Mutant(
+        "key_before_content",
+        "a refused key is one, whatever policies its refusal names",
+        "steps/videos_protocol.py",
+        "    if refuses_key(said):",
+        "    if False:",
+        (REFUSALS + "test_a_refused_key_is_one_in_whatever_words",),
+    ),
+    Mutant(
+        "kept_back",
+        "a completed job whose clip is kept back for its content is released",
+        "steps/generate_video.py",
+        "    if job.kept_back:",
+        "    if False:",
+        (RUN + "test_a_job_refused_for_its_content_in_other_words_is_released_and_nobodys_fault",),
+    ),
+    Mutant(
+        "withheld_is_not_made",
+        "a clip that is withheld for its content does not count as made",
+        "pipeline/render.py",
+        "done = not refused if job.status",
+        "done = True if job.status",
+        (RUN + "test_a_clip_that_is_withheld_for_its_content_is_not_paid_for",),
     ),
 )

@@ -192,7 +192,7 @@ def test_the_ledgers_own_denial_is_about_an_answer() -> None:
     ids=str,
 )
 def test_a_refusal_that_says_what_it_refuses_is_a_clear_no(error: dict[str, Any]) -> None:
-    assert reason({"error": error}) == "no:bad_request"
+    assert reason({"error": error}).startswith("no:")
 
 
 @pytest.mark.parametrize(
@@ -217,6 +217,92 @@ def test_a_refusal_that_says_what_it_refuses_is_a_clear_no(error: dict[str, Any]
 )
 def test_a_refusal_about_the_request_is_a_clear_no(status: int, body: dict[str, Any], wanted: str) -> None:
     assert reason(body, status) == f"no:{wanted}"
+
+
+@pytest.mark.parametrize("status", [400, 403, 422])
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "This request violates our policies"},
+        {"message": "The prompt contains prohibited words"},
+        {"code": "invalid_prompt", "message": "Contains blocked terms"},
+        {"message": "Potentially unsafe content"},
+        {"message": "The prompt names a real person"},
+        {"message": "Copyrighted character"},
+        {"message": "Prompt not allowed"},
+        {"message": "We found nudity in your request"},
+        {"message": "Please try a different prompt"},
+        {"code": "InputTextSensitiveContentDetected"},
+        {"message": "El contenido de la solicitud infringe las normas"},
+        {"code": 1301, "message": "\u5185\u5bb9\u8fdd\u89c4"},
+        {"message": "Rejected by our safety system. Repeated violations may lead to account suspension."},
+    ],
+    ids=json.dumps,
+)
+def test_content_is_refused_in_many_words(error: dict[str, Any], status: int) -> None:
+    assert reason({"error": error}, status) == "no:prompt_refused"
+
+
+@pytest.mark.parametrize("status", [402, 409, 451])
+@pytest.mark.parametrize(
+    ("error", "means"),
+    [
+        ({"code": "content_policy_violation"}, "refused"),
+        ({"message": "The prompt was rejected by our safety system"}, "refused"),
+        ({"code": "moderation_blocked", "message": "no"}, "refused"),
+        ({"message": "Your prompt violates our usage policies"}, "refused"),
+        ({"message": "no"}, "as its status"),
+        ({"message": "An earlier request was blocked by our safety system"}, "as its status"),
+        ({"message": "Content policy violation check is still pending"}, "as its status"),
+        ({"message": "Insufficient balance, see our usage policies"}, "as its status"),
+        ({"message": "moderation"}, "as its status"),
+    ],
+    ids=str,
+)
+def test_another_status_needs_plain_words_to_be_a_refusal_of_content(
+    error: dict[str, Any], means: str, status: int
+) -> None:
+    as_its_status = {402: "no:no_credit", 409: "http_409", 451: "http_451"}[status]
+    assert reason({"error": error}, status) == ("no:prompt_refused" if means == "refused" else as_its_status)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "wanted"),
+    [
+        (200, {"error": {"code": "content_policy_violation"}}, "unreadable"),
+        (200, {"data": [], "message": "content filtered"}, "unreadable"),
+        (500, {"error": {"code": "content_policy_violation"}}, "http_500"),
+        (409, {"error": {"code": "content_policy_violation"}, "job_id": "j_1"}, "refusal_names_a_job"),
+        (409, {"error": {"message": "blocked by our safety system; duplicate request"}}, "key_used_before"),
+        (451, {"error": {"message": "blocked by our safety system: read timed out"}}, "refusal_of_a_lost_answer"),
+        (400, {"error": {"message": "upstream error: potentially unsafe content"}}, "refusal_of_a_lost_answer"),
+    ],
+    ids=str,
+)
+def test_words_on_content_end_no_doubt_about_a_job(status: int, body: dict[str, Any], wanted: str) -> None:
+    assert reason(body, status) == wanted
+
+
+@pytest.mark.parametrize("status", [400, 403, 422])
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "invalid_api_key", "message": "Incorrect API key; see our usage policies"},
+        {"status": "INVALID_ARGUMENT", "message": "API key not valid. Read our content policy."},
+        {"message": "Your account has been suspended for violating our usage policies"},
+        {"type": "authentication_error", "message": "moderation"},
+        {"message": "Your API key has no permission; see the safety guidelines"},
+    ],
+    ids=json.dumps,
+)
+def test_a_refused_key_is_one_in_whatever_words(error: dict[str, Any], status: int) -> None:
+    assert reason({"error": error}, status) == ("no:forbidden" if status == 403 else "no:unauthorized")
+
+
+def test_words_that_the_prompt_has_as_well_are_no_refusal_of_it() -> None:
+    prompt = "A nude marble statue in a museum, sexual violence against all policies"
+    assert reason({"error": {"message": f"bad size for '{prompt}'"}}, 400, prompt) == "no:bad_request"
+    assert reason({"error": {"message": f"bad size for '{prompt}'"}}, 400, "a boat") == "no:prompt_refused"
 
 
 @pytest.mark.parametrize(

@@ -209,3 +209,38 @@ def test_a_length_of_zero_is_not_known_yet(zero: object) -> None:
 def test_a_date_counts_with_its_zone_only(shown: str, seconds: float | None) -> None:
     job = read_job(json.dumps({"id": "v", "created_at": shown}))
     assert job is not None and job.created_at == seconds
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        ({"status": "failed", "failure_reason": "blocked by moderation"}, "blocked by moderation"),
+        ({"status": "failed", "error": None, "fail_reason": "out of memory"}, "out of memory"),
+        ({"status": "failed", "incomplete_details": {"reason": "content_filter"}}, "content_filter"),
+        ({"status": "failed", "error": {"type": "content_policy_violation"}}, "content_policy_violation"),
+        ({"task_status": "failed", "task_status_msg": "risk control"}, "risk control"),
+        ({"status": "rejected"}, "rejected"),
+        ({"status": "Content Moderated"}, "Content Moderated"),
+        ({"status": "blocked", "error": {"message": "nudity"}}, "nudity"),
+        ({"status": "content-filtered", "message": "see our rules"}, "see our rules"),
+        ({"status": "failed"}, "the provider gave no reason"),
+        ({"status": "completed", "data": [], "rai_media_filtered_reasons": ["violence"]}, "violence"),
+        ({"status": "completed", "output": [], "nsfw": True}, "nsfw"),
+        ({"status": "completed", "error": {"code": "content_filtered"}}, "content_filtered"),
+        # a clip may be there, or what is said is not said of content
+        ({"status": "completed", "output": [], "nsfw": False}, None),
+        ({"status": "completed", "nsfw": True}, None),
+        ({"status": "completed", "output": ["https://example.org/v.mp4"], "nsfw": True}, None),
+        ({"status": "completed", "data": [], "message": "success"}, None),
+        ({"status": "completed", "data": [], "prompt": "nudity", "warning": "slow: nudity"}, None),
+        ({"status": "completed", "error": {"code": "thumbnail_failed"}}, None),
+        ({"status": "reviewing"}, None),
+        ({"status": "in_progress", "moderation": {"status": "blocked"}}, None),
+    ],
+    ids=str,
+)
+def test_a_job_may_say_in_many_places_why_there_is_no_clip(shown: dict[str, Any], words: str | None) -> None:
+    job = read_job(json.dumps({"id": "v", "object": "video"} | shown), "v")
+    assert job is not None
+    said = failure_of(job)
+    assert (said is None) if words is None else (said is not None and words in said)
