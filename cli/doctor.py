@@ -1,4 +1,4 @@
-"""`onetake check`: is everything set so that a video could be bought? Never prints a secret, never buys."""
+"""`onetake check`: is everything set so that a video could be bought? Never prints a secret, never buys a video."""
 
 from typing import Annotated
 
@@ -9,10 +9,15 @@ from cli.exits import Exit
 
 def check(
     provider: Annotated[
-        bool, typer.Option("--provider", help="Ask the provider's free endpoints, too: does a lost answer heal here?")
+        bool,
+        typer.Option(
+            "--provider",
+            help="Ask the provider's free endpoints, too: does a lost answer heal here? "
+            "And ask the text model once, for a fraction of a cent.",
+        ),
     ] = False,
 ) -> None:
-    """Check the settings, the data folder and the database. Buys nothing; contacts no provider without --provider.
+    """Check the settings, the data folder and the database. Buys no video; contacts nobody without --provider.
 
     Exit 2 if a video could not be bought with these settings.
     """
@@ -31,8 +36,12 @@ def check(
     findings = examine(settings)
     if provider:
         from cli.probe import probe
+        from cli.text_probe import announcement, probe_text
 
         findings += probe(settings)
+        if words := announcement(settings):
+            typer.echo(words)
+        findings += probe_text(settings)
     signs = {Health.GOOD: ("✓", "green"), Health.NOTE: ("!", "yellow"), Health.BAD: ("✗", "red")}
     print_columns(
         (Text.assemble(signs[finding.health], f" {finding.about:<10} "), finding.words) for finding in findings

@@ -2,11 +2,12 @@
 
 In       the video endpoint, and what models.toml and the operator say of its list
 Out      findings; the first two say what becomes of a lost answer whose video was made, and of one that was not
-Effects  two GET requests: the list, and a job that does not exist
+Effects  two GET requests: the list, and a job that does not exist; a third at /v1 if neither is known
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx2
@@ -54,7 +55,10 @@ def probe(settings: Settings) -> list[Finding]:
     return findings(*run_async(_ask(endpoint)), facts)
 
 
-def findings(listed: Heard, unknown: Heard, facts: ListFacts) -> list[Finding]:
+def findings(listed: Heard, unknown: Heard, below: Heard | None, facts: ListFacts) -> list[Finding]:
+    """`below`: what /v1 under the base URL answers, if that was asked."""
+    if below is not None and below.status in {200, 401, 403} and not _is_page(below):
+        return [Finding(ABOUT, Health.BAD, "the API begins at /v1 here: add it to VIDEO_BASE_URL")]
     if wrong := _is_no_api(listed, unknown):
         return [Finding(ABOUT, Health.BAD, wrong)]
     return [*_lost_answer(listed, facts), *_unknown_id(unknown), *_proxy((*listed.headers, *unknown.headers))]
@@ -62,12 +66,16 @@ def findings(listed: Heard, unknown: Heard, facts: ListFacts) -> list[Finding]:
 
 def _is_no_api(listed: Heard, unknown: Heard) -> str | None:
     """What answers there instead of a video API; None if nothing speaks against one."""
-    if any(each.body.lstrip().lower().startswith(WEB_PAGE) for each in (listed, unknown)):
+    if any(map(_is_page, (listed, unknown))):
         return "answers with a web page where an API was expected (is /v1 missing in VIDEO_BASE_URL?)"
     same = listed.status if listed.status == unknown.status else None
     if same is not None and same not in {401, 403, 404}:
         return f"answers HTTP {same} to everything, so no job could be looked up and every order would stay in doubt"
     return None
+
+
+def _is_page(heard: Heard) -> bool:
+    return heard.body.lstrip("\ufeff \t\r\n").lower().startswith(WEB_PAGE)
 
 
 def _lost_answer(listed: Heard, facts: ListFacts) -> Iterator[Finding]:
@@ -151,7 +159,7 @@ def _proxy(headers: tuple[str, ...]) -> Iterator[Finding]:
         yield Finding(ABOUT, Health.NOTE, words)
 
 
-async def _ask(endpoint: VideoEndpoint) -> tuple[Heard, Heard]:
+async def _ask(endpoint: VideoEndpoint) -> tuple[Heard, Heard, Heard | None]:
     timeout = httpx2.Timeout(endpoint.request_seconds, connect=endpoint.connect_seconds)
     trust_env = endpoint.base_url.lower().startswith("https:")  # as the purchase itself does
     headers = {"Authorization": f"Bearer {endpoint.api_key}"}
@@ -160,7 +168,9 @@ async def _ask(endpoint: VideoEndpoint) -> tuple[Heard, Heard]:
     ) as http:
         listed = await _get(http, f"{endpoint.base_url}/videos?limit={JOBS}&order=desc")
         unknown = await _get(http, f"{endpoint.base_url}/videos/video_{uuid4().hex}")
-    return listed, unknown
+        nowhere = {listed.status, unknown.status} == {404} and "/v1" not in urlsplit(endpoint.base_url).path
+        below = await _get(http, f"{endpoint.base_url}/v1/videos?limit=1") if nowhere else None
+    return listed, unknown, below
 
 
 async def _get(http: httpx2.AsyncClient, url: str) -> Heard:
@@ -168,4 +178,5 @@ async def _get(http: httpx2.AsyncClient, url: str) -> Heard:
         answer = await http.get(url)
     except (httpx2.HTTPError, ValueError) as error:  # ValueError: a key that no header can carry
         return Heard(None, why=type(error).__name__)
-    return Heard(answer.status_code, answer.text, tuple(answer.headers))
+    # Not `answer.text`: the charset that a header names may make the decoder fail.
+    return Heard(answer.status_code, answer.content.decode(errors="replace"), tuple(answer.headers))

@@ -29,6 +29,12 @@ REASKS_MAX = 1  # instructor counts retries: one more call, carrying what was wr
 
 CONNECTIONS_MAX = 1000  # as the SDK's own client; httpx2's 100 would make the hundred-and-first run wait
 
+NO_SUCH_PATH = "is /v1 missing in OPENAI_BASE_URL, or is there no such LLM_MODEL?"
+STATUS_WORDS = {
+    401: "the text model does not accept OPENAI_API_KEY",
+    404: f"the text model answered HTTP 404 ({NO_SUCH_PATH})",
+    405: f"the text model answered HTTP 405 ({NO_SUCH_PATH})",
+}
 # By these words an endpoint refuses the form that the answer is asked for in, with one of these statuses.
 FORM_REFUSED = frozenset({400, 404, 415, 422, 501})
 NAMES_FORM = re.compile(
@@ -227,15 +233,17 @@ class _Spent:
 
 def _named(error: Any, so_far: _Spent) -> TextModelError:
     """What instructor's one exception stands for: no connection, a refusal, or answers that never fit."""
-    from openai import APIConnectionError, APIStatusError, AuthenticationError
+    from openai import APIConnectionError, APIStatusError
 
     spent, cause = so_far.as_arguments(), _cause(error)
-    if isinstance(cause, AuthenticationError):
-        return TextModelUnreachable("the text model does not accept OPENAI_API_KEY", **spent)
     if isinstance(cause, APIStatusError):
-        return TextModelUnreachable(f"the text model answered HTTP {cause.status_code}", **spent)
+        words = STATUS_WORDS.get(cause.status_code, f"the text model answered HTTP {cause.status_code}")
+        return TextModelUnreachable(words, **spent)
     if isinstance(cause, APIConnectionError):
         return TextModelUnreachable("the text model cannot be reached", **spent)
+    if isinstance(error.last_completion, str):  # what the SDK makes of an answer that is no JSON
+        words = "a web page answers where the text model was expected (is /v1 missing in OPENAI_BASE_URL?)"
+        return TextModelUnusable(words, **spent)
     if refusal := _refusal(error.last_completion):
         return TextModelRefused(f"the text model declined: {refusal}", **spent)
     return TextModelUnusable("the text model's answers never fitted what was asked for", **spent)

@@ -5,17 +5,19 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
+import httpx2
 import pytest
 from rich.console import Console
 
 from cli.auditing_page import EXPLAIN, print_audit
 from cli.checkup import Health
-from cli.probe import Heard, findings
+from cli.probe import Heard, _get, findings
 from pipeline.audit import Audit
 from pipeline.comparison import Difference, Kind
 from pipeline.evidence import ListFacts
 from tests.cli.conftest import Terminal
 from tests.fixtures import Simulator, simulator_process
+from tests.steps.scripted import answer, in_turn, scripted
 
 HEALS, PERSON = "whose video was made heals by itself", "needs a person"
 MADE, NEVER = "a lost answer whose video was made", "that a video was never made"
@@ -156,7 +158,7 @@ def test_the_check_of_a_provider_says_what_a_lost_answer_would_become_and_buys_n
 
 
 def test_litellm_is_warned_about() -> None:
-    words = [f.words for f in findings(Heard(400, "", ("x-litellm-version",)), Heard(500), ListFacts())]
+    words = [f.words for f in findings(Heard(400, "", ("x-litellm-version",)), Heard(500), None, ListFacts())]
 
     assert len(words) == 3 and PERSON in words[0] and "HTTP 500" in words[1] and "num_retries: 0" in words[2]
 
@@ -172,13 +174,54 @@ def test_litellm_is_warned_about() -> None:
     ],
 )
 def test_what_is_no_video_api_is_not_called_ready(listed: Heard, unknown: Heard, words: str) -> None:
-    [found] = findings(listed, unknown, ListFacts())
+    [found] = findings(listed, unknown, None, ListFacts())
     assert found.health is Health.BAD and words in found.words
+
+
+@pytest.mark.parametrize(
+    ("below", "words"),
+    [
+        (Heard(200, LISTED % ""), "add it to VIDEO_BASE_URL"),
+        (Heard(401, '{"error": {"message": "no key"}}'), "add it to VIDEO_BASE_URL"),
+        (Heard(404, '{"detail": "Not Found"}'), "no list of jobs"),
+        (Heard(200, "<html>"), "no list of jobs"),
+        (None, "no list of jobs"),
+    ],
+)
+def test_an_api_that_begins_at_v1_is_found_there(below: Heard | None, words: str) -> None:
+    nowhere = Heard(404, '{"detail": "Not Found"}')
+    [found] = findings(nowhere, nowhere, below, ListFacts())
+    assert words in found.words and (found.health is Health.BAD) is (words == "add it to VIDEO_BASE_URL")
+
+
+def test_the_text_model_is_asked_once_after_saying_so_and_what_is_wrong_with_it_is_found(onetake: Terminal) -> None:
+    def asked() -> int:
+        return int(onetake.sim.control("GET", "/_sim/books")["chat_calls"])
+
+    before = asked()
+    fine = onetake("check", "--provider", COLUMNS="200")
+    assert (fine.code, asked() - before) == (0, 1) and "text model answers as it should ($0" in fine.words
+    assert fine.words.index("a fraction of a cent") < fine.words.index("answers as it should")
+    onetake("check")
+    assert asked() - before == 1, "without --provider, nobody is asked"
+
+    onetake.sim.trouble("chat", "invalid_json")
+    assert "only when asked 2 times" in onetake("check", "--provider", COLUMNS="200").words
+    onetake.sim.trouble("chat", "html", always=True)
+    page = onetake("check", "--provider", COLUMNS="200")
+    assert page.code == 2 and "nothing could be ordered" in page.words
+    onetake.sim.control("DELETE", "/_sim/faults")
+
+    base = onetake.sim.url.removesuffix("/v1")
+    without = onetake("check", "--provider", OPENAI_BASE_URL=base, COLUMNS="200")
+    assert without.code == 2 and "is /v1 missing in OPENAI_BASE_URL" in without.words
+    assert "add it to VIDEO_BASE_URL" in without.words
+    assert onetake.sim.creates() == 0
 
 
 def said_of(listed: str, **facts: Any) -> tuple[str, str]:
     """Of a made job, and of one that was never made."""
-    made, never = (each.words for each in findings(Heard(200, listed), Heard(404), ListFacts(**facts)))
+    made, never = (each.words for each in findings(Heard(200, listed), Heard(404), None, ListFacts(**facts)))
     assert made.startswith(MADE) and never.startswith(NEVER)
     return made, never
 
@@ -198,3 +241,11 @@ def test_hidden_prompts_need_a_person_unless_the_key_is_nobody_elses() -> None:
 
     assert PERSON in said_of(listed)[0] and "VIDEO_KEY_EXCLUSIVE=true" in said_of(listed)[0]
     assert HEALS in said_of(listed, exclusive_key=True)[0] and "only if" in said_of(listed, exclusive_key=True)[0]
+
+
+@pytest.mark.asyncio
+async def test_a_charset_that_nobody_has_does_not_stop_the_check() -> None:
+    said = answer(404, {"error": {"message": "none"}}, content_type="application/json; charset=zlib")
+    async with scripted(in_turn(said)) as server, httpx2.AsyncClient() as http:
+        heard = await _get(http, f"{server.url}/videos")
+    assert (heard.status, heard.body) == (404, '{"error": {"message": "none"}}')

@@ -5,6 +5,7 @@ from tests.guarantee.mutant import Mutant
 WRAPPED = "tests/steps/test_wrapped_json.py::"
 ASK = "tests/steps/test_ask_model.py::"
 REFUSALS = "tests/steps/test_refusal_words.py::"
+AUDITING = "tests/cli/test_auditing.py::"
 RUN = "tests/pipeline/test_run.py::"
 
 MODELS_MUTANTS = (
@@ -79,5 +80,21 @@ MODELS_MUTANTS = (
         "done = not refused if job.status",
         "done = True if job.status",
         (RUN + "test_a_clip_that_is_withheld_for_its_content_is_not_paid_for",),
+    ),
+    Mutant(
+        "v1_missing",
+        "a base URL without /v1 is not called ready",
+        "cli/probe.py",
+        "    if below is not None and below.status in {200, 401, 403} and not _is_page(below):",
+        "    if False:",
+        (AUDITING + "test_an_api_that_begins_at_v1_is_found_there",),
+    ),
+    Mutant(
+        "text_model_asked",
+        "the check of a provider asks the text model",
+        "cli/doctor.py",
+        "        findings += probe_text(settings)\n",
+        "",
+        (AUDITING + "test_the_text_model_is_asked_once_after_saying_so_and_what_is_wrong_with_it_is_found",),
     ),
 )
