@@ -10,13 +10,14 @@ from typing import Any
 
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import ClientDecodeError, TelegramEntityTooLarge
 from aiogram.methods import Response, TelegramMethod
 from aiogram.types import Message
 from aiohttp import ClientSession, TCPConnector
 from pydantic import ValidationError
 
-from steps.certificates import trusted
+from steps.certificates import proxy_for, trusted
 
 CONNECTIONS_MAX = 100
 DNS_SECONDS = 3600  # as aiogram: Telegram's name is looked up again for each call otherwise
@@ -25,11 +26,18 @@ PLACEHOLDERS: Mapping[str, Any] = {"file_unique_id": "?", "width": 1, "height": 
 
 
 class Session(AiohttpSession):
+    """With the proxy and the certificates of all our clients; aiogram's own knows none of them."""
+
+    def __init__(self, api: TelegramAPIServer) -> None:
+        super().__init__(api=api)
+        self._our_proxy = proxy_for(api.base)
+
     async def create_session(self) -> ClientSession:
-        """With HTTPS_PROXY, NO_PROXY and the certificates of all our clients; aiogram's own knows none of them."""
         if self._session is None or self._session.closed:
             self._session = ClientSession(
-                connector=TCPConnector(ssl=trusted(), limit=CONNECTIONS_MAX, ttl_dns_cache=DNS_SECONDS), trust_env=True
+                connector=TCPConnector(ssl=trusted(), limit=CONNECTIONS_MAX, ttl_dns_cache=DNS_SECONDS),
+                proxy=self._our_proxy,
+                trust_env=False,
             )
         return self._session
 

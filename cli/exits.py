@@ -43,9 +43,10 @@ def foreseen() -> tuple[type[BaseException], ...]:
     from pipeline.embedded import DatabaseUnavailable
     from pipeline.road import LedgerError
     from steps.catalogue import CatalogueError
+    from steps.certificates import ProxyUnusable
     from steps.front_matter import TemplateError
 
-    return (Stop, ConfigError, CatalogueError, TemplateError, DatabaseUnavailable, LedgerError)
+    return (Stop, ConfigError, ProxyUnusable, CatalogueError, TemplateError, DatabaseUnavailable, LedgerError)
 
 
 def explain(error: BaseException) -> tuple[str, Exit]:

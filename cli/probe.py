@@ -19,7 +19,7 @@ from pipeline.amounts import lasting
 from pipeline.config import ConfigError, Settings, VideoEndpoint
 from pipeline.evidence import ListFacts
 from steps.catalogue import CatalogueError
-from steps.certificates import trusted
+from steps.certificates import proxy_for, trusted
 from steps.list_page import Page, read_page
 
 LITELLM = "x-litellm-"
@@ -161,10 +161,14 @@ def _proxy(headers: tuple[str, ...]) -> Iterator[Finding]:
 
 async def _ask(endpoint: VideoEndpoint) -> tuple[Heard, Heard, Heard | None]:
     timeout = httpx2.Timeout(endpoint.request_seconds, connect=endpoint.connect_seconds)
-    trust_env = endpoint.base_url.lower().startswith("https:")  # as the purchase itself does
     headers = {"Authorization": f"Bearer {endpoint.api_key}"}
     async with httpx2.AsyncClient(
-        timeout=timeout, follow_redirects=False, trust_env=trust_env, headers=headers, verify=trusted()
+        timeout=timeout,
+        follow_redirects=False,
+        headers=headers,
+        verify=trusted(),
+        proxy=proxy_for(endpoint.base_url),
+        trust_env=False,
     ) as http:
         listed = await _get(http, f"{endpoint.base_url}/videos?limit={JOBS}&order=desc")
         unknown = await _get(http, f"{endpoint.base_url}/videos/video_{uuid4().hex}")

@@ -27,7 +27,7 @@ from pipeline.road import (
     Rpc,
     asking_again,
 )
-from steps.certificates import trusted
+from steps.certificates import proxy_for, trusted
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 20.0  # for the whole of a call, however slowly its answer drips
@@ -49,7 +49,12 @@ async def open_client(url: str, key: str) -> AsyncIterator[AsyncClient]:
     timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
     watch = {"response": [_watch]}
     async with httpx.AsyncClient(
-        timeout=timeout, follow_redirects=False, event_hooks=watch, verify=trusted()
+        timeout=timeout,
+        follow_redirects=False,
+        event_hooks=watch,
+        verify=trusted(),
+        proxy=proxy_for(url),
+        trust_env=False,
     ) as connections:
         options = AsyncClientOptions(auto_refresh_token=False, persist_session=False, httpx_client=connections)
         try:

@@ -21,7 +21,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from steps.certificates import trusted
+from steps.certificates import keep_quiet, proxy_for, trusted
 from steps.templates import Message, Template, digest
 from steps.wrapped_json import find_answer
 
@@ -111,13 +111,15 @@ async def open_text_model(
 
     # It logs every failure with what was asked and answered, key fragments included; ours say what happened.
     logging.getLogger("instructor").setLevel(logging.CRITICAL)
+    keep_quiet()
     http = httpx2.AsyncClient(
         timeout=timeout_seconds,
         transport=transport,
         follow_redirects=True,
         limits=httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=100),
         verify=trusted(),
-        trust_env=base_url.lower().startswith("https:"),  # plain HTTP is one's own server: no proxy in between
+        proxy=None if transport else proxy_for(base_url),
+        trust_env=False,
     )
     async with AsyncOpenAI(
         base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout_seconds, http_client=http

@@ -1,9 +1,65 @@
-"""Which certificates are trusted: the system's, read once (25 ms of CPU) and shared by every client."""
+"""What every client of this process has in common on its way out: the certificates it trusts, and its proxy.
 
+In       SSL_CERT_FILE, SSL_CERT_DIR; HTTPS_PROXY, ALL_PROXY, NO_PROXY
+Out      an SSL context, read once (25 ms of CPU) and shared; the proxy for an address
+Raises   ProxyUnusable: a proxy that no client here can speak to, such as a SOCKS one
+"""
+
+import logging
 import ssl
 from functools import cache
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+PROXY_SCHEMES = frozenset({"http", "https"})
+TALKATIVE = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
+
+
+class ProxyUnusable(Exception):
+    """Its words do not repeat the address, which may hold a password."""
 
 
 @cache
 def trusted() -> ssl.SSLContext:
-    return ssl.create_default_context()
+    """Not `ssl.create_default_context`: that one writes the session keys to SSLKEYLOGFILE, for anybody to decrypt."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_default_certs()
+    return context
+
+
+def proxy_for(address: str) -> str | None:
+    """From the environment, the same for every client; each library would read other variables of it.
+
+    A proxy can only tunnel TLS. A plain request it could repeat or answer itself, and plain HTTP is spoken to servers
+    of one's own: those are called directly.
+    """
+    url = urlsplit(address)
+    if url.scheme.lower() != "https" or proxy_bypass(url.netloc):
+        return None
+    proxies = getproxies()
+    name = next((name for name in ("https", "all") if proxies.get(name)), None)
+    return None if name is None else _checked(proxies[name], f"{name.upper()}_PROXY")
+
+
+def _checked(proxy: str, name: str) -> str:
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        url = urlsplit(proxy)
+        usable = url.scheme.lower() in PROXY_SCHEMES and bool(url.hostname) and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ProxyUnusable(
+            f"{name}: only a proxy that begins with http:// or https:// can be used (SOCKS is not spoken here); "
+            "set another one, or list the hosts to call directly in NO_PROXY"
+        )
+    return proxy
+
+
+def keep_quiet() -> None:
+    """The libraries log prompts at DEBUG and signed links at INFO, and OPENAI_LOG would switch both on.
+
+    To be called when `openai` has been imported: that is when it reads the variable.
+    """
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -90,7 +90,9 @@ async def _get(
     headers = {"Host": url.netloc.decode("ascii")}  # without the user and password that an address may carry
     extensions = {"sni_hostname": url.raw_host.decode("ascii")}
     # No proxy: it would have to be allowed addresses instead of names.
-    async with httpx2.AsyncClient(timeout=patience, follow_redirects=False, verify=tls, trust_env=False) as http:
+    async with httpx2.AsyncClient(
+        timeout=patience, follow_redirects=False, verify=tls, proxy=None, trust_env=False
+    ) as http:
         for address in addresses[:-1]:
             try:
                 pinned = _pinned(url, address)

@@ -6,7 +6,6 @@ reads; a failure to read is a value, and repeating it is free.
 """
 
 import asyncio
-import logging
 import ssl
 import warnings
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +19,7 @@ from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, om
 
 from steps.bounded_body import bound_body
 from steps.caches import FROM_A_CACHE, is_cached
-from steps.certificates import trusted
+from steps.certificates import keep_quiet, proxy_for, trusted
 from steps.clip_url import REDIRECTS_MAX, fetch_url, is_local, leads_on
 from steps.download import Content, Gone, ReadError, download
 from steps.list_page import Page, read_page
@@ -68,32 +67,31 @@ async def open_provider(
     base_url: str, api_key: str, *, connect_seconds: float = 5, request_seconds: float = 60
 ) -> AsyncIterator["VideoProvider"]:
     """The provider at this base URL with this key; closes its connections on the way out."""
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # at INFO it logs addresses, and a signed link is a key
+    keep_quiet()
     timeout = httpx2.Timeout(request_seconds, connect=connect_seconds)
     tls = trusted()
-    # A proxy from the environment may carry TLS, which it can only tunnel. A plain request it could repeat or
-    # answer itself, and plain HTTP is spoken to servers of one's own: those are called directly.
-    trust_env = base_url.lower().startswith("https:")
+    proxy = proxy_for(base_url)
     async with httpx2.AsyncClient(
         timeout=timeout,
         follow_redirects=False,
         verify=tls,
-        trust_env=trust_env,
+        proxy=proxy,
+        trust_env=False,
         headers=UNPACKED,
         event_hooks={"response": [bound_body]},
     ) as http:
         sdk = AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout, http_client=http)
-        yield VideoProvider(sdk, timeout, tls, trust_env)
+        yield VideoProvider(sdk, timeout, tls, proxy)
 
 
 class VideoProvider:
     """The four calls. Built by `open_provider`."""
 
-    def __init__(self, sdk: AsyncOpenAI, timeout: httpx2.Timeout, tls: ssl.SSLContext, trust_env: bool) -> None:
+    def __init__(self, sdk: AsyncOpenAI, timeout: httpx2.Timeout, tls: ssl.SSLContext, proxy: str | None) -> None:
         self._sdk = sdk
         self._timeout = timeout
         self._tls = tls
-        self._trust_env = trust_env
+        self._proxy = proxy
         self._total_seconds = (timeout.connect or 0) + (timeout.read or 0)
 
     async def post(self, order: Order, before_send: Callable[[], None]) -> Answer:
@@ -116,7 +114,8 @@ class VideoProvider:
             timeout=self._timeout,
             follow_redirects=False,
             verify=self._tls,
-            trust_env=self._trust_env,
+            proxy=self._proxy,
+            trust_env=False,
             limits=httpx2.Limits(max_keepalive_connections=0),
             headers=UNPACKED,
             event_hooks={"request": [on_send], "response": [bound_body]},
@@ -210,7 +209,7 @@ class VideoProvider:
         """Redirects of the provider's own server are followed with the key; any other address is checked first."""
         home, headers = url, {"Authorization": f"Bearer {self._sdk.api_key}"}
         async with httpx2.AsyncClient(
-            timeout=self._timeout, follow_redirects=False, verify=self._tls, trust_env=self._trust_env
+            timeout=self._timeout, follow_redirects=False, verify=self._tls, proxy=self._proxy, trust_env=False
         ) as http:
             for left in reversed(range(REDIRECTS_MAX + 1)):
                 got = await download(http, str(url), into, headers=headers, extensions={})

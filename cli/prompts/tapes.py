@@ -20,7 +20,7 @@ import httpx2
 import yaml
 
 from cli.prompts.secrets import KEY_IN_TEXT
-from steps.certificates import trusted
+from steps.certificates import proxy_for, trusted
 
 REPLAY_URL = "http://127.0.0.1:9/v1"  # the discard port: nothing answers there
 SIMULATOR_PRINT = "fp_simulator"  # `system_fingerprint` of every answer of our simulator
@@ -58,16 +58,19 @@ class Tape(httpx2.AsyncBaseTransport):
     problem: str | None = None  # what was wrong with a replay: the SDK makes a connection error of what is raised here
 
     def __post_init__(self) -> None:
-        self._out = httpx2.AsyncHTTPTransport(verify=trusted()) if self.recording else None
+        self._out: httpx2.AsyncHTTPTransport | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         body = await request.aread()
-        if self._out is None:
+        if not self.recording:
             try:
                 return self._play(json.loads(body))
             except Unplayable as error:
                 self.problem = str(error)
                 raise
+        if self._out is None:
+            proxy = proxy_for(str(request.url))
+            self._out = httpx2.AsyncHTTPTransport(verify=trusted(), proxy=proxy, trust_env=False)
         response = await self._out.handle_async_request(request)
         answer = await response.aread()
         self.kept.append(_kept(request, body, response, answer))

@@ -111,6 +111,15 @@ def test_wrong_usage_ends_with_2_before_anything_is_reserved(
         ({"POLL_SECONDS": "soon"}, "POLL_SECONDS"),
         ({"DATABASE_URL": "postgresql://nobody:hush@127.0.0.1:1/nothing"}, "127.0.0.1:1"),
         ({"DATABASE_URL": "what?"}, "DATABASE_URL"),
+        (
+            {
+                "HTTPS_PROXY": "socks5://u:hush@127.0.0.1:9",
+                "VIDEO_BASE_URL": "https://example.invalid/v1",
+                "VIDEO_API_KEY": "k",
+                "VIDEO_USD_PER_SECOND": "0.1",
+            },
+            "HTTPS_PROXY: only a proxy that begins with http:// or https://",
+        ),
     ],
 )
 def test_a_wrong_setting_is_one_clear_line_and_exit_2(onetake: Terminal, settings: dict[str, str], words: str) -> None:

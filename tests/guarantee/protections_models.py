@@ -6,6 +6,7 @@ WRAPPED = "tests/steps/test_wrapped_json.py::"
 ASK = "tests/steps/test_ask_model.py::"
 REFUSALS = "tests/steps/test_refusal_words.py::"
 AUDITING = "tests/cli/test_auditing.py::"
+CERTIFICATES = "tests/steps/test_certificates.py::"
 RUN = "tests/pipeline/test_run.py::"
 
 MODELS_MUTANTS = (
@@ -96,5 +97,29 @@ MODELS_MUTANTS = (
         "        findings += probe_text(settings)\n",
         "",
         (AUDITING + "test_the_text_model_is_asked_once_after_saying_so_and_what_is_wrong_with_it_is_found",),
+    ),
+    Mutant(
+        "prompts_unlogged",
+        "OPENAI_LOG=debug logs no prompt",
+        "steps/ask_model.py",
+        "    keep_quiet()\n",
+        "",
+        (ASK + "test_no_variable_makes_the_libraries_log_prompts",),
+    ),
+    Mutant(
+        "no_key_log",
+        "session keys are not written to SSLKEYLOGFILE",
+        "steps/certificates.py",
+        "    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\n",
+        "    context = ssl.create_default_context()\n",
+        (CERTIFICATES + "test_session_keys_are_written_nowhere",),
+    ),
+    Mutant(
+        "one_proxy",
+        "Telegram is called by the proxy of all other clients",
+        "bot/session.py",
+        "                proxy=self._our_proxy,\n",
+        "                proxy=None,\n",
+        ("tests/cli/test_clients.py::test_every_client_goes_by_the_proxy_of_the_environment",),
     ),
 )

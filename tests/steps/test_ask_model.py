@@ -3,6 +3,9 @@
 import asyncio
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -230,3 +233,35 @@ async def test_a_server_that_counts_no_tokens_is_answered_all_the_same(tmp_path:
     async with text_model(completion({"value": 7}, usage=None)) as (_, client):
         asked: Asked[Number] = await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
     assert (asked.value.value, asked.tokens_in, asked.tokens_out) == (7, 0, 0)
+
+
+TALK = """
+import asyncio, sys
+from steps.provider import open_provider
+from tests.steps.chat import completion, text_model
+from tests.steps.test_videos_protocol import ORDER
+
+class Number(__import__("pydantic").BaseModel):
+    value: int
+
+async def talk():
+    async with text_model(completion({"value": 7})) as (server, client):
+        await client.answer([{"role": "user", "content": "a red kite"}], Number, "m", {})
+        async with open_provider(server.url, "a-key-of-the-provider") as provider:
+            await provider.post(ORDER, lambda: None)
+
+asyncio.run(talk())
+"""
+
+
+def test_no_variable_makes_the_libraries_log_prompts() -> None:
+    talked = subprocess.run(
+        [sys.executable, "-c", TALK],
+        env=os.environ | {"OPENAI_LOG": "debug", "HTTPX_LOG_LEVEL": "trace"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert (talked.stdout, talked.stderr) == ("", "")
