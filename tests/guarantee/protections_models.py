@@ -7,7 +7,7 @@ ASK = "tests/steps/test_ask_model.py::"
 REFUSALS = "tests/steps/test_refusal_words.py::"
 AUDITING = "tests/cli/test_auditing.py::"
 CERTIFICATES = "tests/steps/test_certificates.py::"
-RUN = "tests/pipeline/test_run.py::"
+RUN = "tests/pipeline/test_refused_content.py::"
 
 MODELS_MUTANTS = (
     Mutant(

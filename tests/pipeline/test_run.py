@@ -205,37 +205,6 @@ async def test_a_job_that_failed_for_its_content_is_a_refused_prompt_and_no_faul
     assert (await carried(await admitted(world, simulator, "a kite", user_id="cli:a"), world)).state is State.SAVED
 
 
-@pytest.mark.parametrize(
-    "shown",
-    [
-        {"status": "failed", "failure_reason": "This video violates our content policy"},
-        {"status": "Content Moderated"},
-        {"status": "rejected", "error": {"message": "potentially unsafe content"}},
-        {"status": "completed", "data": [], "rai_media_filtered_reasons": ["The clip shows violence"]},
-        {"status": "completed", "output": [], "nsfw": True},
-        {"status": "completed", "error": {"code": "content_filtered", "message": "No clip"}},
-    ],
-    ids=str,
-)
-async def test_a_job_refused_for_its_content_in_other_words_is_released_and_nobodys_fault(
-    world: World, simulator: Simulator, shown: dict[str, object]
-) -> None:
-    simulator.trouble("retrieve", "lie", habits={"shown": shown}, always=True)
-    simulator.trouble("content", "expired", always=True)
-    row = await carried(await admitted(world, simulator), world)
-    assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "prompt_refused", PRICE_MICROUSD)
-    assert simulator.creates() == 1
-
-
-async def test_a_clip_that_is_there_after_all_beats_every_word_on_its_content(
-    world: World, simulator: Simulator
-) -> None:
-    shown = {"status": "completed", "output": [], "nsfw": True}
-    simulator.trouble("retrieve", "lie", habits={"shown": shown}, always=True)
-    row = await carried(await admitted(world, simulator), world)
-    assert row.state is State.SAVED
-
-
 async def test_a_render_past_its_deadline_is_parked_with_the_money_held_and_saved_when_it_comes(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
@@ -291,22 +260,6 @@ async def test_a_clip_that_stays_gone_to_the_end_of_the_parking_has_expired(
 
     assert row is not None and (row.state, row.reason) == (State.FAILED, "expired")
     assert row.spent_microusd == PRICE_MICROUSD
-
-
-async def test_a_clip_that_is_withheld_for_its_content_is_not_paid_for(
-    ledger_dsn: str, simulator: Simulator, tmp_path: Path
-) -> None:
-    said = {"error": {"message": "The clip was blocked by our safety system"}}
-    simulator.trouble("content", "status", status=404, body=said, always=True)
-    waits = quick_waits(RENDER_DEADLINE_SECONDS="0.3", PARKED_SECONDS="1")
-    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as world:
-        run_id = await admitted(world, simulator)
-        async with asyncio.timeout(60):
-            while (row := await run(run_id, world)) and not row.ended:
-                await asyncio.sleep(0.1)
-
-    assert row is not None and (row.state, row.reason) == (State.FAILED, "prompt_refused")
-    assert row.released_microusd == PRICE_MICROUSD
 
 
 async def test_a_broken_caption_template_costs_the_caption_and_not_the_clip(
