@@ -119,8 +119,8 @@ CLEAR_NO = {
 }
 NEEDS_WORDS = {400, 403, 404, 422}  # the others say by themselves what is wrong
 CONTENT_REFUSALS = {400, 403, 422}  # a refusal of the prompt comes with one of these
-# Or with one of these, which mean something else unless the provider plainly says so: credit, a conflict, the law.
-CONTENT_REFUSALS_IN_WORDS = {402, 409, 451}
+# Or with one of these, which mean something else unless the provider plainly says so: credit, the law.
+CONTENT_REFUSALS_IN_WORDS = {402, 451}
 # A refusal with one of these may name somebody else's job: the one that it conflicts with, or that is in its way.
 NAMES_OTHERS = {409, 429}
 

@@ -381,7 +381,7 @@ def test_a_dry_run_shows_everything_and_holds_and_buys_nothing(onetake: Terminal
 
 
 def test_a_dry_run_says_what_the_limits_would_say(onetake: Terminal) -> None:
-    onetake("limits", "set", "budget_day_microusd", "100000")
+    onetake("limits", "set", "budget_day_microusd", "0.10", "--yes")
     said = onetake.create("a paper boat", "--dry-run")
 
     assert (said.code, said.object["refused"]) == (3, "budget_exhausted")

@@ -25,7 +25,7 @@ SECRETS = {
     "DATABASE_URL": "postgresql://onetake:p%40ss-w@127.0.0.1:5432/ledger",
     "SUPABASE_SERVICE_ROLE_KEY": "service-role-key",
     "ADMIN_TOKEN": "admin-token-of-sixteen",
-    "WEBHOOK_SECRET": "webhook-secret",
+    "WEBHOOK_SECRET": "webhook-secret-of-sixteen",
 }
 PARTS = (*SECRETS.values(), "p%40ss-w", "p@ss-w", "123456%3AAAtelegram")
 

@@ -243,7 +243,7 @@ def test_content_is_refused_in_many_words(error: dict[str, Any], status: int) ->
     assert reason({"error": error}, status) == "no:prompt_refused"
 
 
-@pytest.mark.parametrize("status", [402, 409, 451])
+@pytest.mark.parametrize("status", [402, 451])
 @pytest.mark.parametrize(
     ("error", "means"),
     [
@@ -262,7 +262,7 @@ def test_content_is_refused_in_many_words(error: dict[str, Any], status: int) ->
 def test_another_status_needs_plain_words_to_be_a_refusal_of_content(
     error: dict[str, Any], means: str, status: int
 ) -> None:
-    as_its_status = {402: "no:no_credit", 409: "http_409", 451: "http_451"}[status]
+    as_its_status = {402: "no:no_credit", 451: "http_451"}[status]
     assert reason({"error": error}, status) == ("no:prompt_refused" if means == "refused" else as_its_status)
 
 
@@ -272,8 +272,9 @@ def test_another_status_needs_plain_words_to_be_a_refusal_of_content(
         (200, {"error": {"code": "content_policy_violation"}}, "unreadable"),
         (200, {"data": [], "message": "content filtered"}, "unreadable"),
         (500, {"error": {"code": "content_policy_violation"}}, "http_500"),
-        (409, {"error": {"code": "content_policy_violation"}, "job_id": "j_1"}, "refusal_names_a_job"),
-        (409, {"error": {"message": "blocked by our safety system; duplicate request"}}, "key_used_before"),
+        (409, {"error": {"code": "content_policy_violation"}}, "http_409"),
+        (451, {"error": {"code": "content_policy_violation"}, "job_id": "j_1"}, "refusal_names_a_job"),
+        (451, {"error": {"message": "blocked by our safety system; duplicate request"}}, "key_used_before"),
         (451, {"error": {"message": "blocked by our safety system: read timed out"}}, "refusal_of_a_lost_answer"),
         (400, {"error": {"message": "upstream error: potentially unsafe content"}}, "refusal_of_a_lost_answer"),
     ],
