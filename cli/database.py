@@ -28,8 +28,8 @@ def migrate() -> None:
 
 @db.command("status")
 def status() -> None:
-    """Which migrations are applied. Exit 1 if one is missing."""
-    from cli.desks import database_words, ledger_name, open_database, open_rest, over_rest, status_over_rest
+    """Which migrations are applied, and whether the queue is there. Exit 1 if anything is missing."""
+    from cli.desks import OLD_CACHE, database_words, ledger_name, open_database, open_rest, over_rest, status_over_rest
     from cli.exits import run_async
     from pipeline import migrate as migrations
     from pipeline.config import load_settings
@@ -42,14 +42,17 @@ def status() -> None:
             return await status_over_rest(rpc)
 
     if over_rest(settings):
-        found = run_async(ask())
+        found, queue = run_async(ask()), True  # the queue is in the data folder, and made there
     else:
         with open_database(settings, reads=True) as dsn, database_words(name):
-            found = migrations.status(dsn)
+            found, queue = migrations.status(dsn), migrations.queue_is_there(dsn)
     for each in found:
         typer.echo(f"{'applied' if each.applied else 'missing':<8} {each.version} {each.name}")
-    missing = sum(not each.applied for each in found)
-    typer.echo(f"{name}: {missing or 'nothing'} missing" + (" - run `onetake db migrate`" if missing else ""))
+    if not queue:
+        typer.echo("missing  the queue")
+    missing = sum(not each.applied for each in found) + (not queue)
+    advice = f" - run `onetake db migrate`{OLD_CACHE if over_rest(settings) else ''}" if missing else ""
+    typer.echo(f"{name}: {missing or 'nothing'} missing{advice}")
     raise typer.Exit(Exit.ENDED_OTHERWISE if missing else Exit.DONE)
 
 

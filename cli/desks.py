@@ -36,6 +36,20 @@ A_POOLER_IN_TRANSACTION_MODE = (
     "is behind a pooler in transaction mode, where the queue cannot listen and no lock holds; nothing was bought. "
     "Use the direct connection, or the pooler's session mode (Supabase: port 5432 instead of 6543)."
 )
+NO_QUEUE = (
+    "has its tables but no queue, which `supabase db push` and the pasted SQL do not make; nothing was bought. "
+    "Run `onetake db migrate`"
+)
+# Over HTTPS only: the functions may be there all the same.
+OLD_CACHE = (
+    f". If you have done that, the REST API still has the old schema in its cache: run `{migrate.RELOAD}` in the SQL "
+    "editor"
+)
+# Parameters that Prisma, node-postgres, Supabase and Vercel add to an address, and libpq refuses.
+NOT_FOR_POSTGRESQL = frozenset({
+    "connection_limit", "pgbouncer", "pool_mode", "pool_timeout", "prepared_statements", "schema", "socket_timeout",
+    "ssl", "sslaccept", "sslidentity", "sslpassword", "statement_cache_size", "supa", "uselibpqcompat", "workaround",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,14 +88,24 @@ def ledger_name(settings: Settings) -> str:
         return f"the ledger at {shown} (embedded)"
     try:
         parts = psycopg.conninfo.conninfo_to_dict(settings.database_url.get_secret_value())
-    except psycopg.ProgrammingError:
-        raise ConfigError("DATABASE_URL: is not a PostgreSQL connection string") from None
+    except psycopg.ProgrammingError as error:
+        raise ConfigError(f"DATABASE_URL: {_unreadable(str(error))}") from None
     host, port = str(parts.get("host") or "the local socket"), parts.get("port")
     if "@" in f"{host}{parts.get('dbname') or ''}" or (port is not None and not re.fullmatch(r"[\d,]+", str(port))):
         # A password with @ or / in it is read as part of the host: nothing of that may be shown.
         raise ConfigError("DATABASE_URL: cannot be read; percent-encode the password in it (@ is %40, / is %2F)")
     where = f"{host}:{port}" if port else host
     return f"the ledger {parts.get('dbname') or 'postgres'} at {where}"
+
+
+def _unreadable(words: str) -> str:
+    """What is wrong with a connection string, in libpq's words; a part of a password is never shown."""
+    named = re.search(r'invalid (?:URI query parameter|connection option):? "([^"]*)"', words)
+    if named is None:
+        return "is not a PostgreSQL connection string"
+    if named[1] in NOT_FOR_POSTGRESQL:
+        return f"remove {named[1]} from it: a parameter of other programs, which PostgreSQL does not know"
+    return "has a parameter that PostgreSQL does not know; remove it (a ? in the password is written %3F)"
 
 
 @contextmanager
@@ -132,6 +156,8 @@ def _open_migrated(settings: Settings, *, reads: bool) -> Iterator[str]:
                 migrate.install_queue(dsn)
             elif missing := [m for m in migrate.status(dsn) if not m.applied]:
                 raise _not_migrated(name, len(missing))
+            elif not migrate.queue_is_there(dsn):
+                raise LedgerNotMigrated(f"{name} {NO_QUEUE}")
         yield dsn
 
 
@@ -169,7 +195,7 @@ async def _open_over_rest(settings: Settings, *, reads: bool) -> AsyncIterator[D
     name = ledger_name(settings)
     async with open_rest(settings) as rpc:
         if missing := [m for m in await status_over_rest(rpc) if not m.applied]:
-            raise _not_migrated(name, len(missing))
+            raise LedgerNotMigrated(f"{_not_migrated(name, len(missing))}{OLD_CACHE}")
         host = None if reads else HostLease(rpc, host_name(settings.onetake_home))
         with _open_embedded(settings.onetake_home, reads=reads) as dsn, database_words("the queue in ONETAKE_HOME"):
             migrate.install_queue(dsn)

@@ -1,7 +1,8 @@
 """Bring a database to this program's schema: ordered files, one transaction each, under one lock.
 
 The history is the Supabase CLI's own table, so `supabase db push` and `onetake db migrate` agree. The queue's schema
-(procrastinate's) is installed once, under the same lock; its own installer fails the second time.
+(procrastinate's) is installed once, under the same lock; its own installer fails the second time. PostgREST is told to
+reload the schema it has cached, each time: a plain one notices no migration by itself.
 """
 
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ create table if not exists supabase_migrations.schema_migrations (
     version text primary key, statements text[], name text
 );
 """
+
+RELOAD = "notify pgrst, 'reload schema'"
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ def migrate(dsn: str) -> list[str]:
                     "insert into supabase_migrations.schema_migrations (version, statements, name) values (%s, %s, %s)",
                     (migration.version, [text], migration.name),
                 )
+        connection.execute(RELOAD)
         return [migration.version for migration in new]
 
 
@@ -80,7 +84,7 @@ def sql_for_pasting() -> str:
             "insert into supabase_migrations.schema_migrations (version, name) "  # noqa: S608 - our own files' names
             f"values ('{migration.version}', '{migration.name}') on conflict do nothing;\n"
         )
-    return "begin;\n" + "\n".join(parts) + "commit;\n"
+    return "begin;\n" + "\n".join(parts) + f"{RELOAD};\ncommit;\n"
 
 
 def install_queue(dsn: str) -> bool:
@@ -88,14 +92,24 @@ def install_queue(dsn: str) -> bool:
     from procrastinate.schema import SchemaManager
 
     with _locked(dsn) as connection:
-        there = connection.execute("select to_regclass('queue.procrastinate_jobs')").fetchone()
-        if there and there[0]:
+        if _has_queue(connection):
             return False
         with connection.transaction():
             connection.execute("create schema if not exists queue")
             connection.execute("set local search_path = queue")
             connection.execute(SchemaManager.get_schema().encode())
         return True
+
+
+def queue_is_there(dsn: str) -> bool:
+    """Whether the queue is installed: `supabase db push` and the pasted script bring the migrations alone."""
+    with _connected(dsn) as connection:
+        return _has_queue(connection)
+
+
+def _has_queue(connection: psycopg.Connection) -> bool:
+    there = connection.execute("select to_regclass('queue.procrastinate_jobs')").fetchone()
+    return bool(there and there[0])
 
 
 def _applied(connection: psycopg.Connection) -> set[str]:

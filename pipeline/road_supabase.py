@@ -16,6 +16,7 @@ from typing import cast
 import httpx
 from supabase import AsyncClient, AsyncClientOptions, PostgrestAPIError, SupabaseException, acreate_client
 
+from pipeline.migrate import RELOAD
 from pipeline.road import (
     REFUSING_CLASSES,
     TRIES,
@@ -107,7 +108,8 @@ def _translated(name: str, error: PostgrestAPIError) -> Exception:
     code, words = error.code or "", (error.message or "no reason given").strip().splitlines()[0]
     if code in MISSING:
         return LedgerNotMigrated(
-            f"this project has no ledger function {name}: run `supabase db push`, or paste `onetake db sql`"
+            f"this project has no ledger function {name}: run `supabase db push`, or paste `onetake db sql`; if you "
+            f"have done that, run `{RELOAD}` in the SQL editor, as the REST API caches the schema"
         )
     if code.startswith(REFUSING_CLASSES):
         return LedgerRefused(code, words)

@@ -105,6 +105,8 @@ def test_a_project_without_our_schema_is_told_three_ways(onetake: Terminal, empt
         assert way in bare("check").words
     status = bare("db", "status")
     assert (status.code, "missing" in status.words) == (1, True)
+    for said in (bare.create(), status, bare("check")):
+        assert "run `notify pgrst, 'reload schema'`" in said.words
     assert onetake.paid_calls() == 0
 
 

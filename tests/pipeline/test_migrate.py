@@ -121,6 +121,21 @@ def test_the_script_for_pasting_does_what_the_runner_does(empty_dsn: str) -> Non
     assert migrate(empty_dsn) == []
 
 
+def test_a_rest_api_is_told_to_read_the_schema_again(empty_dsn: str) -> None:
+    """Also if nothing is missing: then its cache is what is old."""
+    with psycopg.connect(empty_dsn, autocommit=True) as listening:
+        listening.execute("listen pgrst")
+        for bring_up_to_date in (_paste, migrate):
+            bring_up_to_date(empty_dsn)
+            told = [each.payload for each in listening.notifies(timeout=30, stop_after=1)]
+            assert told == ["reload schema"]
+
+
+def _paste(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(sql_for_pasting().encode())
+
+
 def test_pasting_the_script_twice_fails_and_changes_nothing(empty_dsn: str) -> None:
     with psycopg.connect(empty_dsn, autocommit=True) as connection:
         connection.execute(sql_for_pasting().encode())

@@ -104,7 +104,10 @@ def test_what_the_cli_pushed_is_all_there_for_onetake(dsn: str, supabase: Checko
     assert supabase(len(FILES)).push() == VERSIONS
 
     code, said = onetake(dsn, "db", "status")
-    assert (code, said.count("applied  "), "missing  " in said) == (0, len(FILES), False)
+    assert (code, said.count("applied  "), said.count("missing  ")) == (1, len(FILES), 1)
+    assert "missing  the queue" in said and "run `onetake db migrate`" in said
+    code, said = onetake(dsn, "list")
+    assert code == 2 and "no queue" in said and "Run `onetake db migrate`" in said
     code, said = onetake(dsn, "db", "migrate")
     assert code == 0 and "applied" not in said and "installed the queue" in said
     with open_desk(dsn) as desk:
