@@ -98,6 +98,17 @@ def _budget(alert: Alert, words: Words) -> Markup:
     )
 
 
+def _budget_exhausted(alert: Alert, words: Words) -> Markup:
+    return words(
+        "💰 An order was refused, nothing was charged: the budget of {period} has no room for it, {used} of {limit} is "
+        "used. Change it with <code>/admin limit budget_day_microusd AMOUNT</code> (or "
+        "<code>budget_month_microusd</code>), in dollars.",
+        period=alert.detail["period"],
+        used=words.usd(alert.detail["used_microusd"]),
+        limit=words.usd(alert.detail["limit_microusd"]),
+    )
+
+
 def _failure_rate(alert: Alert, words: Words) -> Markup:
     return words(
         "📉 {failed} of {ended} orders of the last hour failed at the provider. Their users were told. Nothing was "
@@ -214,6 +225,7 @@ SAYINGS: Mapping[str, Callable[[Alert, Words], Markup]] = {
     "two_paid_calls": _two_paid_calls,
     "perhaps_two_paid_calls": _perhaps_two_paid_calls,
     "budget": _budget,
+    "budget_exhausted": _budget_exhausted,
     "failure_rate": _failure_rate,
     "breaker": _breaker,
     "model_gone": _model_gone,

@@ -104,6 +104,11 @@ def _paused(refused: Refused, words: Words, _: datetime) -> Markup:
 
 
 def _breaker_open(refused: Refused, words: Words, now: datetime) -> Markup:
+    if refused.what == "user":
+        return words(
+            "Too many of your orders came at once or failed one after another. {reopening}",
+            reopening=reopening(words, refused.until, now),
+        )
     return words(
         "Ordering has stopped by itself, after too many orders or failures of all users together. {reopening}",
         reopening=reopening(words, refused.until, now),
@@ -146,6 +151,11 @@ def _daily_limit(refused: Refused, words: Words, now: datetime) -> Markup:
     if refused.what == "rejected_prompts":
         return words(
             "Too many of your prompts were turned down today. {reopening}",
+            reopening=reopening(words, refused.until, now),
+        )
+    if refused.what == "canceled_drafts":
+        return words(
+            "You canceled too many drafts today, or let them expire. {reopening}",
             reopening=reopening(words, refused.until, now),
         )
     return words("You have had all your videos of today. {reopening}", reopening=reopening(words, refused.until, now))

@@ -157,7 +157,9 @@ def _cooldown(refused: Refused, now: datetime) -> str:
 
 
 def _daily_limit(refused: Refused, now: datetime) -> str:
-    what = "rejected prompts" if refused.what == "rejected_prompts" else "videos"
+    what = {"rejected_prompts": "rejected prompts", "canceled_drafts": "canceled drafts"}.get(
+        refused.what or "", "videos"
+    )
     return f"This user has used up the {what} of a day (UTC). {NOTHING} It reopens{reopening(refused.until, now)}."
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from pipeline.records import ANY_NUMBER, JobSource, Places, Run, State, read_run
 from pipeline.road import Json, Rpc
@@ -299,12 +299,11 @@ class Ledger:
         args: dict[str, Json] = {"base_url": base_url, "key_fingerprint": key_fingerprint, "job_ids": list(job_keys)}
         answer = _object(await self.rpc("doubts_at", args))
         owned = {job: read_owner(owner) for job, owner in answer["owned"].items()}
-        since = answer["ours_since"]
         return Books(
             tuple(map(read_run, answer["runs"])),
             owned,
             running_shown_at=datetime.fromisoformat(shown) if (shown := answer["running_shown_at"]) else None,
-            ours_since=datetime.fromisoformat(since) if since else None,
+            ours_since=datetime.fromisoformat(since) if (since := answer["ours_since"]) else None,
             explained=frozenset(map(canonical_id, answer.get("explained", ()))),
             elsewhere=tuple(
                 run for run in map(read_run, answer.get("elsewhere", ())) if run.improved_prompt is not None
@@ -326,6 +325,7 @@ class Ledger:
         """`counts`: the look shows that the run has no job there; `says`: a stable word on what it settled."""
         args: dict[str, Json] = {
             "run_id": str(run_id),
+            "look_id": str(uuid4()),
             "counts": counts,
             "candidates": candidates,
             "running_shown": running_shown,

@@ -242,6 +242,24 @@ async def test_a_budget_is_told_once_a_share(stage: Stage) -> None:
     assert await alarmed(stage) == []
 
 
+async def test_a_budget_without_room_for_an_order_is_told_once_an_amount(stage: Stage) -> None:
+    """$0.75 of $1 is used at most: no share tells that it is used up."""
+    await stage.operators.set_limit("budget_day_microusd", 700_000, "test")
+    await stage.say("/create a paper boat in the rain")
+    await stage.until_said("may spend in a day")
+    [said] = await alarmed(stage)
+    assert "An order was refused, nothing was charged" in said
+    assert "$0.00 of $0.70 is used" in said
+    assert await alarmed(stage) == []
+
+    await stage.operators.set_limit("budget_day_microusd", 750_000, "test")
+    assert await alarmed(stage) == [], "nobody was refused since"
+    await stage.operators.set_limit("cooldown_seconds", 0, "test")
+    await stage.say("/create a wooden boat in the rain")
+    await stage.until_said("may spend in a day")
+    assert "of $0.75 is used" in (await alarmed(stage))[0]
+
+
 async def test_what_only_operators_can_mend_reaches_them(stage: Stage, simulator: Simulator) -> None:
     simulator.trouble("create", "status", status=402, made=False)
     await stage.say("/create a paper boat in the rain")
@@ -254,7 +272,7 @@ async def test_what_only_operators_can_mend_reaches_them(stage: Stage, simulator
 
 async def test_every_kind_of_alert_of_the_schema_has_its_words(stage: Stage) -> None:
     kinds = {"in_doubt", "parked", "late_job", "two_paid_calls", "budget", "failure_rate", "breaker", "model_gone"}
-    kinds |= {"perhaps_two_paid_calls", "stray_answer", "unreadable_update"}
+    kinds |= {"budget_exhausted", "perhaps_two_paid_calls", "stray_answer", "unreadable_update"}
     assert kinds | {"our_side", "audit", "template", "storage"} == set(SAYINGS)
 
 

@@ -75,6 +75,7 @@ REFUSALS = {
     "not_invited": "only invited people",
     "paused": "Making videos is paused: repairs",
     "daily_limit": "all your videos of today",
+    "canceled_drafts": "canceled too many drafts today, or let them expire. You can order again in ",
     "budget_exhausted": "may spend in a day",
 }
 
@@ -91,6 +92,8 @@ async def test_each_refusal_says_why_and_that_nothing_was_charged(stage: Stage, 
             await operators.pause("repairs", "test")
         case "daily_limit":
             await operators.set_limit("videos_per_user_day", 0, "test")
+        case "canceled_drafts":
+            await operators.set_limit("canceled_per_user_day", 0, "test")
         case "budget_exhausted":
             await operators.set_limit("budget_day_microusd", 1000, "test")
     await stage.say("/create a paper boat in the rain")

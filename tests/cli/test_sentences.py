@@ -48,10 +48,10 @@ def test_a_refusal_that_carries_nothing_else_is_still_a_sentence(kind: RefusalKi
     assert "(None)" not in sentences.refusal(Refused(kind), NOW)
 
 
-def test_rejected_prompts_of_a_day_are_named_as_such() -> None:
-    refused = Refused(RefusalKind.DAILY_LIMIT, NOW + timedelta(hours=10), what="rejected_prompts")
-
-    assert "used up the rejected prompts of a day" in sentences.refusal(refused, NOW)
+def test_rejected_prompts_and_canceled_drafts_of_a_day_are_named_as_such() -> None:
+    for what in ("rejected_prompts", "canceled_drafts"):
+        refused = Refused(RefusalKind.DAILY_LIMIT, NOW + timedelta(hours=10), what=what)
+        assert f"used up the {what.replace('_', ' ')} of a day" in sentences.refusal(refused, NOW)
     assert "at 2026-11-24 00:00 UTC (in 10 h)" in sentences.refusal(refused, NOW)
 
 

@@ -236,9 +236,7 @@ def test_an_unmigrated_database_is_one_line_that_names_the_command(onetake: Term
 
 
 @pytest.mark.parametrize("command", [("list",), ("worker",), ("bot", "--no-worker"), ("check",)], ids=" ".join)
-def test_a_missing_queue_is_named_with_its_command(
-    onetake: Terminal, empty_dsn: str, command: tuple[str, ...]
-) -> None:
+def test_a_missing_queue_is_named_with_its_command(onetake: Terminal, empty_dsn: str, command: tuple[str, ...]) -> None:
     """As `supabase db push` and the pasted SQL leave a database."""
     migrate(empty_dsn)
     settings = {"DATABASE_URL": empty_dsn, "TELEGRAM_BOT_TOKEN": f"1:{KEY}"}

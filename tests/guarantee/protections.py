@@ -13,6 +13,7 @@ from tests.guarantee.protections_gateways import GATEWAY_MUTANTS
 from tests.guarantee.protections_lies import LIE_MUTANTS
 from tests.guarantee.protections_models import MODELS_MUTANTS
 from tests.guarantee.protections_pages import PAGES_MUTANTS
+from tests.guarantee.protections_operations import OPERATIONS_MUTANTS
 from tests.guarantee.protections_records import RECORDS_MUTANTS
 
 PROVIDER = "tests/steps/test_provider.py::"
@@ -25,6 +26,7 @@ ADOPTION = "tests/ledger/test_adoption.py::"
 SQL = "supabase/migrations/20261123000"
 EVIDENCE = "supabase/migrations/20261129000100_evidence.sql"
 SEEN = "supabase/migrations/20261129000300_seen_jobs.sql"
+PEOPLE = "supabase/migrations/20261130000400_people.sql"
 TAPS = "supabase/migrations/20261123001400_taps.sql"
 SUBMISSION = "supabase/migrations/20261129000600_request_seconds.sql"
 
@@ -291,7 +293,7 @@ MUTANTS = (
     Mutant(
         "duplicate",
         "the same wish within the window is a duplicate",
-        TAPS,
+        PEOPLE,
         "    if not p_again then",
         "    if false then",
         (RESERVE + "test_the_same_wish_is_a_duplicate_for_five_minutes_and_not_a_microsecond_longer",),
@@ -395,5 +397,6 @@ MUTANTS = (
     *LIE_MUTANTS,
     *PAGES_MUTANTS,
     *MODELS_MUTANTS,
+    *OPERATIONS_MUTANTS,
     *RECORDS_MUTANTS,
 )

@@ -265,7 +265,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "told_once",
         "a difference is told once, not by every audit",
-        EVIDENCE,
+        "supabase/migrations/20261130000400_people.sql",
         "d.subject || ':' || extract(epoch from d.first_at)::bigint,",
         "d.subject || ':' || extract(epoch from d.last_at),",
         (PROOF + "test_a_difference_stays_until_the_ledger_or_a_person_explains_it_and_not_because_a_list_forgot_it",),

@@ -154,7 +154,7 @@ class Desk:
         """Wide open, for tests that are about something else."""
         for key in ("active_runs_per_user", "videos_per_user_day", "breaker_user_submissions"):
             self.limit(key, 1_000_000)
-        for key in ("breaker_all_submissions", "breaker_failures", "rejected_per_user_day"):
+        for key in ("breaker_all_submissions", "breaker_failures", "rejected_per_user_day", "canceled_per_user_day"):
             self.limit(key, 1_000_000)
         for key in ("budget_day_microusd", "budget_month_microusd"):
             self.limit(key, 10**14)

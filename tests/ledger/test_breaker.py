@@ -62,13 +62,53 @@ def test_the_fifth_provider_failure_in_a_row_opens_the_breaker(desk: Desk, how: 
     assert desk.ask("tg:6")["kind"] == "breaker_open"
 
 
-def provider_fails(desk: Desk, user: str, how: str = "unclear") -> None:
+def provider_fails(
+    desk: Desk, user: str, how: str = "unclear", *, reason: str = "rate_limited", prompt: str = "a red fox"
+) -> None:
     if how == "unclear":
-        desk.uncertain(user)
+        desk.uncertain(user, prompt)
     elif how == "refused":
-        assert desk.fail(desk.submitting(user), "submitting", "rate_limited", token=TOKEN, breaker="answer")["moved"]
+        assert desk.fail(desk.submitting(user, prompt), "submitting", reason, token=TOKEN, breaker="answer")["moved"]
     else:
-        assert desk.fail(desk.rendering(user), "rendering", "render_failed", breaker="render")["moved"]
+        assert desk.fail(desk.rendering(user, prompt), "rendering", "render_failed", breaker="render")["moved"]
+
+
+@pytest.mark.parametrize("how", ["unclear", "refused", "render"])
+def test_one_users_failures_stop_that_user_alone(desk: Desk, how: str) -> None:
+    """A prompt that the provider cannot digest, sent again and again, is no reason to stop everybody."""
+    desk.unlimited()
+    desk.limit("breaker_failures", 5)
+    for nth in range(5):
+        provider_fails(desk, "tg:1", how, reason="forbidden", prompt=f"prompt {nth}")
+    refused = desk.ask("tg:1", "one more")
+    assert (refused["kind"], refused["what"]) == ("breaker_open", "user")
+    assert desk.one("select cause from onetake.breakers where scope = 'user:tg:1'") == "failures"
+    for nth in range(4):
+        provider_fails(desk, f"tg:other{nth}", how, reason="forbidden")
+    assert desk.begin(desk.approved("tg:2"))["won"], "what that user did counts no more"
+    provider_fails(desk, "tg:3", how, reason="forbidden")
+    assert desk.ask("tg:4")["kind"] == "breaker_open"
+    assert desk.ask("tg:4")["what"] is None
+
+
+@pytest.mark.parametrize("reason", ["unauthorized", "no_credit", "not_found", "rate_limited", "never_connected"])
+def test_what_no_prompt_causes_stops_everybody_whoever_met_it(desk: Desk, reason: str) -> None:
+    desk.unlimited()
+    desk.limit("breaker_failures", 5)
+    for nth in range(5):
+        provider_fails(desk, "tg:1", "refused", reason=reason, prompt=f"prompt {nth}")
+    assert desk.ask("tg:2")["kind"] == "breaker_open"
+
+
+def test_one_users_failed_probe_leaves_its_place_to_the_next(desk: Desk) -> None:
+    """After a burst of orders nobody had failed yet; one user's failure does not stop everybody again."""
+    desk.unlimited()
+    probe, second = desk.approved("tg:1"), desk.approved("tg:2")
+    desk.write("update onetake.breakers set open_until = clock_timestamp(), cause = 'submissions' where scope = 'all'")
+    assert desk.begin(probe)["won"]
+    assert desk.begin(second)["refused"] == "breaker_open"
+    desk.doubt(probe)
+    assert desk.begin(second)["won"]
 
 
 @pytest.mark.parametrize("good", ["made", "a clear no"])

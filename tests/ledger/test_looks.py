@@ -1,7 +1,11 @@
 """Looks through the provider's list: what counts as proof, whose list is trusted, who is in doubt there."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from uuid import UUID, uuid4
 
+from pipeline.ledger import Ledger
+from pipeline.road import Json, LedgerUnavailable, asking_again
 from tests.ledger.desk import STATES, TOKEN, Desk
 
 
@@ -37,6 +41,43 @@ def test_a_job_that_could_be_ours_begins_the_count_again(desk: Desk) -> None:
     look(desk, run_id)
     assert look(desk, run_id, candidates=1)[:2] == (0, None)
     assert look(desk, run_id)[0] == 1
+
+
+def test_one_look_counts_once_however_often_it_is_told(desk: Desk) -> None:
+    """Its answer is lost, it is told again; meanwhile another machine has looked, too."""
+    run_id = desk.uncertain()
+    args: dict[str, object] = {"counts": True, "running_shown": False, "says": "absent", "next_look_at": None}
+    one, other = {"look_id": str(uuid4())}, {"look_id": str(uuid4())}
+
+    def looks(found: dict[str, str], candidates: int = 0) -> object:
+        return desk.call("record_look", run_id=run_id, candidates=candidates, **args, **found)["looks_complete"]
+
+    assert [looks(one), looks(one), looks(one)] == [1, 1, 1]
+    assert [looks(other), looks(one), looks(other)] == [2, 2, 2]
+    assert desk.events(run_id).count(("reconcile", "looked")) == 2
+    assert looks({"look_id": str(uuid4())}, candidates=1) == 0
+    assert [looks(one), looks(other)] == [0, 0]
+
+
+async def test_each_look_of_the_program_is_one_of_its_own(desk: Desk) -> None:
+    """The calls of two looks differ, and the call that is asked again does not."""
+    run_id, asked = desk.uncertain(), []
+
+    async def lost_twice(name: str, args: Mapping[str, Json]) -> Json:
+        asked.append(args["look_id"])
+        answer = desk.call(name, **args)
+        if len(asked) % 3:
+            raise LedgerUnavailable("the answer was lost")
+        return answer
+
+    ledger = Ledger(asking_again(lost_twice, first_pause_seconds=0.0))
+    for nth in (1, 2):
+        run = await ledger.record_look(
+            UUID(run_id), counts=True, candidates=0, running_shown=False, says="absent", next_look_at=None, detail={}
+        )
+        assert run.looks_complete == nth
+    assert len(asked) == 6
+    assert len(set(asked)) == 2
 
 
 def test_whether_a_list_shows_running_jobs_is_kept_for_its_own_provider_and_key(desk: Desk) -> None:

@@ -10,7 +10,7 @@ GENERAL = (
     *("cooldown_seconds", "videos_per_user_day", "rejected_per_user_day", "active_runs_per_user"),
     *("duplicate_window_seconds", "budget_day_microusd", "budget_month_microusd", "rollout_percent"),
     *("breaker_window_seconds", "breaker_user_submissions", "breaker_all_submissions", "breaker_failures"),
-    "breaker_open_seconds",
+    *("breaker_open_seconds", "canceled_per_user_day"),
 )
 
 
@@ -32,6 +32,7 @@ def test_the_limits_are_those_of_the_design(desk: Desk) -> None:
         "cooldown_seconds": 10,
         "videos_per_user_day": 10,
         "rejected_per_user_day": 30,
+        "canceled_per_user_day": 30,
         "duplicate_window_seconds": 300,
         "budget_day_microusd": 10_000_000,
         "budget_month_microusd": 100_000_000,

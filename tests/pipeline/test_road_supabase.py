@@ -75,7 +75,7 @@ async def test_a_deadlock_is_no_refusal(place: SupabaseProject) -> None:
 @pytest.mark.parametrize("name", ["never_made", "lean_on_missing"])
 async def test_a_schema_that_is_missing_or_too_old_says_what_to_run(place: SupabaseProject, name: str) -> None:
     async with open_road(place.url, place.service_key) as rpc:
-        with pytest.raises(LedgerNotMigrated, match="supabase db push.*notify pgrst, 'reload schema'"):
+        with pytest.raises(LedgerNotMigrated, match=r"supabase db push.*notify pgrst, 'reload schema'"):
             await rpc(name, {})
 
 

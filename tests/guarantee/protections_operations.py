@@ -1,0 +1,79 @@
+"""Protections of those who run the bot, and of everybody else against one user: checks, limits, disks and sockets."""
+
+from tests.guarantee.mutant import Mutant
+
+VERBS = "tests/cli/test_verbs.py::"
+LOOKS = "tests/ledger/test_looks.py::"
+BREAKER = "tests/ledger/test_breaker.py::"
+RESERVE = "tests/ledger/test_reserve.py::"
+ADMIN = "tests/bot/test_admin.py::"
+SQL = "supabase/migrations/20261130000400_people.sql"
+
+OPERATIONS_MUTANTS = (
+    Mutant(
+        "missing_queue",
+        "a database without its queue is not called ready",
+        "cli/desks.py",
+        "            elif not migrate.queue_is_there(dsn):\n",
+        "            elif False:\n",
+        (VERBS + "test_a_missing_queue_is_named_with_its_command",),
+    ),
+    Mutant(
+        "schema_cache",
+        "PostgREST reads the schema again after a migration",
+        "pipeline/migrate.py",
+        "        connection.execute(RELOAD)\n",
+        "",
+        ("tests/pipeline/test_migrate.py::test_a_rest_api_is_told_to_read_the_schema_again",),
+    ),
+    # -- one user against all others
+    Mutant(
+        "look_told_again",
+        "a look whose answer was lost counts once",
+        SQL,
+        "            where run_id = p_run_id and step = 'reconcile' and detail ->> 'look_id' = p_look_id::text) then\n",
+        "            where false) then\n",
+        (LOOKS + "test_one_look_counts_once_however_often_it_is_told",),
+    ),
+    Mutant(
+        "look_of_its_own",
+        "each look has an id of its own",
+        "pipeline/ledger.py",
+        '            "look_id": str(uuid4()),\n',
+        '            "look_id": str(run_id),\n',
+        (LOOKS + "test_each_look_of_the_program_is_one_of_its_own",),
+    ),
+    Mutant(
+        "one_users_failures",
+        "one user's failures do not stop everybody",
+        SQL,
+        "    if v_of is not null and v_before + 1 >= onetake.limit_value('breaker_failures') then\n",
+        "    v_of := null;\n    if false then\n",
+        (BREAKER + "test_one_users_failures_stop_that_user_alone",),
+    ),
+    Mutant(
+        "bad_key_stops_all",
+        "what no prompt causes stops everybody, also if one user met it",
+        SQL,
+        "            and reason in ('unauthorized', 'no_credit', 'not_found', 'rate_limited', 'never_connected'));\n",
+        "            and false);\n",
+        (BREAKER + "test_what_no_prompt_causes_stops_everybody_whoever_met_it",),
+    ),
+    Mutant(
+        "canceled_drafts",
+        "canceled drafts are counted: each prompt was checked",
+        SQL,
+        "            and r.state = 'canceled' and r.reason is distinct from 'edited')\n",
+        "            and false)\n",
+        (RESERVE + "test_the_thirtieth_canceled_draft_of_the_day_is_the_last",),
+    ),
+    # -- what operators are told
+    Mutant(
+        "budget_without_room",
+        "a budget without room for an order is told",
+        SQL,
+        "        where exists (select from onetake.events e where e.step = 'check_limits'",
+        "        where false and exists (select from onetake.events e where e.step = 'check_limits'",
+        (ADMIN + "test_a_budget_without_room_for_an_order_is_told_once_an_amount",),
+    ),
+)
