@@ -156,6 +156,15 @@ def _our_side(alert: Alert, words: Words) -> Markup:
     )
 
 
+def _not_stored(alert: Alert, words: Words) -> Markup:
+    return words(
+        "💾 The video of {ref} is paid for, and the machine that fetches it cannot store it{detail}. It is fetched "
+        "again every few seconds: make room on the disk, or let the bot write to its media folder.",
+        ref=alert.detail["ref"],
+        detail=words(" (“{said}”)", said=str(alert.detail["words"])[:DETAIL_CHARACTERS_MAX]),
+    )
+
+
 # A difference between the provider's books and ours, by its kind.
 DIFFERENCES: Mapping[str, str] = {
     "job_without_run": N_("no run owns the provider's job {job}"),
@@ -230,6 +239,7 @@ SAYINGS: Mapping[str, Callable[[Alert, Words], Markup]] = {
     "breaker": _breaker,
     "model_gone": _model_gone,
     "our_side": _our_side,
+    "not_stored": _not_stored,
     "audit": _audit,
     "stray_answer": _stray_answer,
     "template": _template,

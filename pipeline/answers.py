@@ -31,6 +31,7 @@ class AnswerFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._kept_for_good: set[UUID] = set()  # each is logged once
 
     def keep(self, kept: KeptAnswer) -> None:
         """Returns once the file and its name are on the disk. Raises OSError (disk full, no rights)."""
@@ -54,8 +55,13 @@ class AnswerFiles:
                 yield kept
 
     def drop(self, run_id: UUID) -> None:
-        """The ledger has it."""
-        self._path(run_id).unlink(missing_ok=True)
+        """The ledger has it. A folder that lets nothing go keeps the file: it is replayed, which changes nothing."""
+        try:
+            self._path(run_id).unlink(missing_ok=True)
+        except OSError as error:
+            if run_id not in self._kept_for_good:
+                log.warning("answer_file", extra={"action": "not_dropped", "run_id": str(run_id), "error": str(error)})
+            self._kept_for_good.add(run_id)
 
     def drop_drafts(self, before: float) -> None:
         """What a full disk left half written before that time. An answer that was kept has another name."""

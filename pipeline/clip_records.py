@@ -55,6 +55,10 @@ class ClipRecords:
         args: dict[str, Json] = {"run_id": str(run_id), "detail": detail, "at_most": NOT_FETCHED_MAX}
         await self._rpc("note_not_fetched", args)
 
+    async def note_not_stored(self, run_id: UUID, words: str) -> None:
+        """This machine's folder does not take the clip: on the timeline once, and news for the operators once a day."""
+        await self._rpc("note_not_stored", {"run_id": str(run_id), "words": words})
+
     async def same_clip_as(self, run_id: UUID, sha256: str) -> str | None:
         """The ref of a run of another request whose clip is this very file."""
         ref = await self._rpc("same_clip_as", {"run_id": str(run_id), "sha256": sha256})

@@ -44,9 +44,8 @@ async def buy_once(run: Run, world: World) -> Run:
         # The ledger was restored from before this run's one request: it must not be sent again.
         await world.ledger.fail(run.run_id, run.state, "already_sent", "an answer to this run's request is on disk")
         return await reload(run, world)
-    if why := _cannot_be_stored(world):
-        await world.ledger.fail(run.run_id, run.state, "disk_full", why)
-        return await reload(run, world)
+    if (checked := await check_folders(run, world)).state is not run.state:
+        return checked
     # Seen through from the fence on: whoever was canceled between winning and sending would leave a run in doubt.
     not_won = await world.purchases.see_through(_win_and_buy(run, world))
     if not_won is not None:
@@ -54,15 +53,27 @@ async def buy_once(run: Run, world: World) -> Run:
     return await reload(run, world)
 
 
+async def check_folders(run: Run, world: World) -> Run:
+    """The run, failed if this machine could not keep what it buys: the clip, or the answer that tells of it (rule 10).
+
+    Asked before the prompt is checked, which costs, and again before the purchase. It opens no breaker: that one is
+    about the provider and stops every machine, and another one's disk may be fine.
+    """
+    if why := _cannot_be_stored(world):
+        await world.ledger.fail(run.run_id, run.state, "disk_full", why)
+        return await reload(run, world)
+    return run
+
+
 def _cannot_be_stored(world: World) -> str | None:
-    """What could not be kept is not bought: the clip, or the answer that tells of it (rule 10)."""
-    if free_bytes(world.media) < FREE_BYTES_MIN:
-        return "less than 1 GB is free for the clip"
-    for folder in (world.media, world.answers.folder):
-        try:
+    folder = world.media
+    try:
+        if free_bytes(folder) < FREE_BYTES_MIN:
+            return "less than 1 GB is free for the clip"
+        for folder in (world.media, world.answers.folder):
             probe_folder(folder)
-        except OSError as error:
-            return f"nothing can be written to the folder {folder.name} ({error.strerror})"
+    except OSError as error:
+        return f"nothing can be written to the folder {folder.name} ({error.strerror})"
     return None
 
 

@@ -63,7 +63,7 @@ PARKED: Mapping[str, str] = {
     "content_unreadable": "the video cannot be fetched",
     "two_jobs": "the job failed, and a second job for the same order is unexplained",
     "provider_not_configured": "the provider or key it was ordered from is not configured now",
-    "disk_full": "the disk is full",
+    "disk_full": "the disk is full, or its folder cannot be written",
 }
 
 # Why a video could not be brought to its user; the ledger keeps the name of the error.

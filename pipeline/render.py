@@ -6,6 +6,7 @@ Effects  reads the provider, writes one file; the money is settled in the same c
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 from datetime import timedelta
@@ -29,10 +30,24 @@ from steps.save_video import save, stored
 from steps.video_jobs import Job, JobStatus
 
 FETCH_RETRY = timedelta(seconds=5)
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # no space, no quota, or no file that large
+# A folder that takes no file: no space, no quota, no file that large; read-only, forbidden, broken, or gone.
+NOT_STORABLE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ESTALE),
+}
 
 
 async def wait_and_save(run: Run, caption: asyncio.Task[Run], world: World) -> Run:
+    try:
+        return await _wait_and_save(run, caption, world)
+    except OSError as error:
+        if error.errno not in NOT_STORABLE:
+            raise
+        await ClipRecords(world.ledger.rpc).note_not_stored(run.run_id, error.strerror or str(error))
+        return await _later(run, ReadError(None, "disk_full"), world)
+
+
+async def _wait_and_save(run: Run, caption: asyncio.Task[Run], world: World) -> Run:
     fetched = clips.fetched_path(run, world)
     if clip := stored(fetched):  # a crash came between the file and the ledger
         return await _settle(run, clip, caption, world, world.boot_seconds())
@@ -213,12 +228,9 @@ async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -
         if isinstance(got, Clip):
             return await _settle(run, await asyncio.to_thread(save, draft, fetched), caption, world, started)
         return got
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        return await _later(run, ReadError(None, "disk_full"), world)
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
 
 
 async def _refuse_clip(run: Run, clip: Clip, why: str, world: World) -> ReadError:

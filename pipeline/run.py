@@ -35,6 +35,8 @@ async def run(run_id: UUID, world: World) -> Run | None:
         return row
     async with attended(run_id, world):
         if row.state is State.RESERVED:
+            row = await fence.check_folders(row, world)
+        if row.state is State.RESERVED:
             row = await journal.step("validate_prompt", row, words.validate(row, world))  # step 2
         if row.state is State.APPROVED:
             row = await journal.step("generate_video", row, fence.buy_once(row, world))  # step 3: its one POST

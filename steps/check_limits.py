@@ -13,10 +13,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
 PROMPT_CHARACTERS_MAX = 4000  # as many as a long Telegram message, and more than any model shows
+# Beside those of category Cf, what Unicode wants ignored: fillers, and selectors of a character's variation.
+FILLERS = (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0)
+SELECTORS = (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
+UNSEEN = frozenset(map(chr, (*FILLERS, *SELECTORS)))
+JOINER = "\u200d"  # between two emoji it makes a third
+TAGS, TAGGED = frozenset(map(chr, range(0xE0020, 0xE0080))), "\U0001f3f4"  # the letters of England's flag, and its pole
 
 Reserve = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 
@@ -95,14 +102,34 @@ def check_prompt(prompt: str) -> str | PromptProblem:
         return PromptProblem.TOO_LONG
     if any(unicodedata.category(c) in {"Cc", "Cs"} and c not in "\n\r\t" for c in clean):
         return PromptProblem.CONTROL_CHARACTERS
-    if all(unicodedata.category(c) in {"Cc", "Cf", "Zs", "Zl", "Zp"} for c in clean):
+    if not _visible(clean).split():
         return PromptProblem.EMPTY  # nothing but what cannot be seen, such as zero-width spaces
     return clean
 
 
 def prompt_hash(prompt: str) -> str:
-    """The same for prompts that differ only in case and white space."""
-    return hashlib.sha256(" ".join(prompt.casefold().split()).encode()).hexdigest()
+    """The same for prompts that differ only in case, white space, and characters that nobody sees."""
+    shown = unicodedata.normalize("NFC", _visible(prompt).casefold())
+    return hashlib.sha256(" ".join(shown.split()).encode()).hexdigest()
+
+
+def _visible(text: str) -> str:
+    """Without the characters that show nothing; what tells two emoji sequences apart stays, inside such a sequence."""
+    shown = [c for c in text if c not in UNSEEN and (unicodedata.category(c) != "Cf" or c == JOINER or c in TAGS)]
+    kept: list[str] = []
+    for c, following in pairwise([*shown, " "]):
+        before = kept[-1] if kept else " "
+        if c == JOINER and not (_is_picture(before) and _is_picture(following)):
+            continue
+        if c in TAGS and before not in TAGS and before != TAGGED:
+            continue
+        kept.append(c)
+    return "".join(kept)
+
+
+def _is_picture(character: str) -> bool:
+    """An emoji, or the skin tone behind one."""
+    return unicodedata.category(character) in {"So", "Sk", "Sm"}
 
 
 def request_hash(request: Request) -> str:

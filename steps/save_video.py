@@ -6,6 +6,7 @@ Raises   OSError: the disk does not take it; the final name then does not exist,
 Effects  one rename, synced with its folder
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -21,7 +22,7 @@ def save(draft: Path, target: Path) -> Clip:
     """Gives the complete file its name. A clip that has it already is replaced by its like."""
     clip = stored(draft)
     if clip is None:
-        raise FileNotFoundError(draft)
+        raise FileNotFoundError(errno.ENOENT, "the draft has gone", os.fspath(draft))
     draft.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
     try:

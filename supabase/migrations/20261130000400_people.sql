@@ -270,6 +270,21 @@ begin
     return jsonb_build_object('raised', true);
 end $$;
 
+-- A clip that was paid for cannot be stored on the machine that fetches it: noted once, told once a day.
+create function public.note_not_stored(p_run_id uuid, p_words text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare r onetake.runs := onetake.lock_run(p_run_id);
+begin
+    if r.state is distinct from 'rendering' or exists (select from onetake.events where run_id = p_run_id
+            and step = 'save_video' and outcome = 'not_stored' and detail ->> 'words' = p_words) then
+        return jsonb_build_object('recorded', false);
+    end if;
+    perform onetake.note(p_run_id, r.user_id, 'save_video', 'not_stored', jsonb_build_object('words', p_words));
+    perform onetake.raise_alert('not_stored:' || (clock_timestamp() at time zone 'UTC')::date, 'not_stored',
+                                jsonb_build_object('ref', r.ref, 'words', p_words));
+    return jsonb_build_object('recorded', true);
+end $$;
+
 -- What is given back was ordered first; what the paid calls came to, by state.
 drop index onetake.runs_by_state;
 create index runs_by_state on onetake.runs (state, reserved_at desc)
@@ -312,4 +327,4 @@ begin
         'budget_month_microusd', onetake.limit_value('budget_month_microusd'));
 end $$;
 
-select onetake.restrict(array['record_look', 'set_limit', 'raise_alerts', 'stats']);
+select onetake.restrict(array['note_not_stored', 'record_look', 'set_limit', 'raise_alerts', 'stats']);

@@ -6,6 +6,7 @@ VERBS = "tests/cli/test_verbs.py::"
 LOOKS = "tests/ledger/test_looks.py::"
 BREAKER = "tests/ledger/test_breaker.py::"
 RESERVE = "tests/ledger/test_reserve.py::"
+RUN = "tests/pipeline/test_run.py::"
 ADMIN = "tests/bot/test_admin.py::"
 SQL = "supabase/migrations/20261130000400_people.sql"
 
@@ -75,5 +76,47 @@ OPERATIONS_MUTANTS = (
         "        where exists (select from onetake.events e where e.step = 'check_limits'",
         "        where false and exists (select from onetake.events e where e.step = 'check_limits'",
         (ADMIN + "test_a_budget_without_room_for_an_order_is_told_once_an_amount",),
+    ),
+    # -- disks
+    Mutant(
+        "read_only_folder",
+        "a media folder that becomes read-only is handled like a full disk",
+        "pipeline/render.py",
+        "errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),",
+        "),",
+        (RUN + "test_a_folder_that_takes_no_clip_is_tried_again_and_told_once",),
+    ),
+    Mutant(
+        "folder_before_words",
+        "the text model is not asked for a run whose clip could not be kept",
+        "pipeline/run.py",
+        "            row = await fence.check_folders(row, world)\n",
+        "            pass\n",
+        (RUN + "test_nothing_is_asked_for_a_run_whose_clip_could_not_be_kept",),
+    ),
+    Mutant(
+        "answer_not_dropped",
+        "a folder that lets no answer file go does not end the sweep",
+        "pipeline/answers.py",
+        "        except OSError as error:\n            if run_id",
+        "        except FileNotFoundError as error:\n            if run_id",
+        ("tests/pipeline/test_answers.py::test_a_folder_that_lets_nothing_go_is_logged_once_and_keeps_the_answer",),
+    ),
+    # -- prompts
+    Mutant(
+        "unseen_characters",
+        "a character that nobody sees does not make another prompt",
+        "steps/check_limits.py",
+        "_visible(prompt).casefold()",
+        "prompt.casefold()",
+        ("tests/steps/test_check_limits.py::test_a_character_that_nobody_sees_does_not_make_another_prompt",),
+    ),
+    Mutant(
+        "emoji_sequences",
+        "emoji sequences that differ are different prompts",
+        "steps/check_limits.py",
+        "        if c == JOINER and not (_is_picture(before) and _is_picture(following)):\n",
+        "        if c == JOINER:\n",
+        ("tests/steps/test_check_limits.py::test_emoji_sequences_that_differ_are_different_prompts",),
     ),
 )

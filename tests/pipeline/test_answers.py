@@ -1,5 +1,6 @@
 """Answer files: on the disk before the ledger is told, and one damaged file never hides the others."""
 
+import errno
 import os
 import stat
 import time
@@ -54,6 +55,26 @@ def test_without_a_folder_nothing_is_kept_and_dropping_is_no_error(folder: Path)
     assert list(files.all()) == []
     assert files.get(uuid4()) is None
     files.drop(uuid4())
+
+
+def test_a_folder_that_lets_nothing_go_is_logged_once_and_keeps_the_answer(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is read-only since: the sweep that replays the answer goes on to everything else."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    files, kept = AnswerFiles(folder), kept_answer()
+    files.keep(kept)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "unlink", refuse)
+        for _ in range(3):
+            files.drop(kept.run_id)
+    assert list(files.all()) == [kept]
+    assert len([record for record in caplog.records if getattr(record, "action", "") == "not_dropped"]) == 1
+    files.drop(kept.run_id)
+    assert list(files.all()) == []
 
 
 def test_only_its_owner_reads_a_file_whatever_the_umask(folder: Path) -> None:

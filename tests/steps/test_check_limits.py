@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.words import tame
 from steps.check_limits import (
     PROMPT_CHARACTERS_MAX,
     Admitted,
@@ -45,7 +46,9 @@ REQUEST = Request(
 )
 
 
-@pytest.mark.parametrize("prompt", ["", "   ", "\n\t", "\u200b", "\u200b \u2060\ufeff"])
+@pytest.mark.parametrize(
+    "prompt", ["", "   ", "\n\t", "\u200b", "\u200b \u2060\ufeff", "\ufe0f \u200d", "\u3164", "\U000e0067\U000e007f"]
+)
 def test_a_prompt_with_nothing_to_see_is_empty(prompt: str) -> None:
     assert check_prompt(prompt) is PromptProblem.EMPTY
 
@@ -82,6 +85,43 @@ def test_a_checked_prompt_is_stable_and_can_be_stored(prompt: str) -> None:
 def test_case_and_white_space_do_not_make_another_prompt() -> None:
     assert prompt_hash("Un  Barco\n") == prompt_hash("un barco")
     assert prompt_hash("un barco") != prompt_hash("un barco rojo")
+
+
+@pytest.mark.parametrize(
+    "unseen",
+    [
+        *("\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u034f", "\u180e", "\u3164"),
+        *("\u200e", "\u202e", "\u2066", "\u2069", "\ufe0f", "\ufe00", "\U000e0100", "\U000e0067"),
+    ],
+    ids=lambda c: f"U+{ord(c):04X}",
+)
+def test_a_character_that_nobody_sees_does_not_make_another_prompt(unseen: str) -> None:
+    plain = prompt_hash("un café ❤ rojo")
+    for place in range(len("un café ❤ rojo") + 1):
+        assert prompt_hash(f"{'un café ❤ rojo'[:place]}{unseen}{'un café ❤ rojo'[place:]}") == plain
+    assert prompt_hash(f"un cafe{unseen}\u0301 ❤{unseen}{unseen} rojo") == plain
+    assert prompt_hash(f"un {unseen} café ❤ rojo") == plain
+
+
+def test_what_the_bot_itself_adds_to_a_prompt_does_not_make_another_one() -> None:
+    prompt = "@ana walks to example.com with #kites"
+    assert tame(prompt) != prompt
+    assert prompt_hash(tame(prompt)) == prompt_hash(prompt)
+
+
+def test_emoji_sequences_that_differ_are_different_prompts() -> None:
+    family, three = "👨\u200d👩\u200d👧", "👨👩👧"
+    astronaut, rocket = "👩\u200d🚀", "👩🚀"
+    dark, light = "👩🏿\u200d🚀", "👩🏻\u200d🚀"
+    england, scotland = (
+        "🏴" + "".join(chr(0xE0000 + ord(c)) for c in code) + "\U000e007f" for code in ("gbeng", "gbsct")
+    )
+    pirates = "🏴\u200d☠\ufe0f"
+    spain, italy = "🇪🇸", "🇮🇹"
+    prompts = [family, three, astronaut, rocket, dark, light, england, scotland, pirates, "🏴", spain, italy]
+    assert len({prompt_hash(prompt) for prompt in prompts}) == len(prompts)
+    assert prompt_hash(pirates) == prompt_hash(pirates.replace("\ufe0f", ""))
+    assert prompt_hash(family) == prompt_hash(family.replace("\u200d", "\u200d\u200d").replace("👩", "👩\ufe0f"))
 
 
 def test_a_key_stands_for_what_was_asked_and_not_for_todays_defaults() -> None:
