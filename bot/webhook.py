@@ -3,7 +3,9 @@
 `GET /healthz` answers 200 while the process serves, for load balancers.
 """
 
+import asyncio
 import json
+import logging
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,11 +16,15 @@ from aiogram.methods import SetWebhook
 from aiohttp import web
 
 from bot.polling import Feed, Read
+from pipeline.listening import Seldom, listening
 from pipeline.road import LedgerUnavailable
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the name of a header
 AT_ONCE = 40  # Telegram's own default
-SHUTDOWN_SECONDS = 5.0  # for updates that are being handled
+WRONG_SECRET_SECONDS = 1.0  # before a guess is answered
+WRONG_AT_ONCE = 20  # guesses that wait for their answer; more are turned away at once
+
+log = logging.getLogger(__name__)
 
 
 def path_of(url: str) -> str:
@@ -26,12 +32,34 @@ def path_of(url: str) -> str:
     return urlsplit(url).path or "/"
 
 
+class Guesses:
+    """Calls with a wrong secret: counted, logged once a minute, and answered slowly. The right one never waits."""
+
+    def __init__(self) -> None:
+        self._seldom = Seldom()
+        self._waiting = 0
+
+    async def turn_away(self, request: web.Request) -> web.Response:
+        if times := self._seldom():
+            log.warning("webhook", extra={"action": "wrong_secret", "times": times, "address": request.remote})
+        if self._waiting >= WRONG_AT_ONCE:
+            return web.Response(status=429, headers={"Retry-After": "60", "Connection": "close"})
+        self._waiting += 1
+        try:
+            await asyncio.sleep(WRONG_SECRET_SECONDS)
+        finally:
+            self._waiting -= 1
+        return web.Response(status=401)
+
+
 def make_app(read: Read, feed: Feed, url: str, secret: str, app: web.Application | None = None) -> web.Application:
     """One of its own, or the given one with one route more."""
 
+    guesses = Guesses()
+
     async def update(request: web.Request) -> web.Response:
         if not secrets.compare_digest(_bytes(request.headers.get(SECRET_HEADER, "")), secret.encode()):
-            return web.Response(status=401)
+            return await guesses.turn_away(request)
         try:
             raw = json.loads(await request.read())
         except ValueError:
@@ -76,11 +104,7 @@ async def serve(
 
     The webhook stays set: updates wait at Telegram until the next start. Raises OSError, TelegramAPIError.
     """
-    whole = make_app(read, feed, url, secret, app)
-    runner = web.AppRunner(whole, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, auto_decompress=False)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
+    async with listening(make_app(read, feed, url, secret, app), host, port) as taken:
         await bot(
             SetWebhook(
                 url=url,
@@ -90,6 +114,4 @@ async def serve(
                 drop_pending_updates=False,
             )
         )
-        yield int(runner.addresses[0][1])
-    finally:
-        await runner.cleanup()
+        yield taken

@@ -15,10 +15,10 @@ import pytest
 import typer.main
 import yaml
 
-from bot.webhook import SHUTDOWN_SECONDS
 from cli.counter import BATCH_SECONDS
 from cli.main import app
 from pipeline.config import Settings
+from pipeline.listening import SHUTDOWN_SECONDS
 from tests.test_house import PROJECT
 from tests.test_tidy import INDEX_ADDRESSES, MACHINE_PATHS, SECRETS
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from pipeline.listening import listening
 from pipeline.road import LedgerError
 from web import changes, door, metrics, views
 from web.feed import FEED, Feed, follow
@@ -22,7 +23,6 @@ from web.rendering import DEMO, GATE, NEWS
 STATIC = Path(__file__).parent / "static"
 BODY_BYTES_MAX = 5_000_000  # an update of Telegram's; a form of ours is far smaller
 READY_SECONDS = 2.0
-SHUTDOWN_SECONDS = 5.0
 
 
 def make_app(office: Office, token: str, clock: Callable[[], float] = time.time) -> web.Application:
@@ -101,14 +101,6 @@ async def _end_feeds(app: web.Application) -> None:
 
 @asynccontextmanager
 async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
-    """Listens; the port is answered, for 0 takes any. Raises OSError.
-
-    Bodies are not unpacked: some hundred kilobytes from a stranger would become some hundred megabytes.
-    """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, auto_decompress=False)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        yield int(runner.addresses[0][1])
-    finally:
-        await runner.cleanup()
+    """Listens; the port is answered, for 0 takes any. Raises OSError."""
+    async with listening(app, host, port) as taken:
+        yield taken

@@ -11,6 +11,7 @@ import pytest
 from aiogram.exceptions import TelegramConflictError
 from aiogram.methods import GetUpdates
 
+from bot import webhook
 from bot.address import address_of
 from pipeline.records import State
 from tests.bot.chat import Intake, calls, hooked, open_house, person, polling
@@ -90,6 +91,39 @@ async def test_a_wrong_secret_is_turned_away_and_health_is_open(
                 assert answer.status == 401
         async with web.get(f"http://127.0.0.1:{port}/healthz") as answer:
             assert answer.status == 200
+
+
+async def test_guessed_secrets_are_answered_slowly_logged_once_and_keep_no_update_waiting(
+    ledger_dsn: str,
+    simulator: Simulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(webhook, "WRONG_SECRET_SECONDS", 3600.0)
+    port, ben = free_port(), person(simulator)
+    async with open_house(ledger_dsn, simulator, tmp_path, partial(hooked, port=port)), aiohttp.ClientSession() as web:
+
+        async def guess(nth: int) -> int:
+            headers = {"X-Telegram-Bot-Api-Secret-Token": f"guess-{nth}"}
+            async with web.post(
+                f"http://127.0.0.1:{port}/telegram", json={"update_id": nth}, headers=headers
+            ) as answer:
+                return answer.status
+
+        guesses = [asyncio.create_task(guess(nth)) for nth in range(webhook.WRONG_AT_ONCE + 5)]
+        async with asyncio.timeout(60):
+            while sum(task.done() for task in guesses) < 5:
+                await asyncio.sleep(0.05)
+        assert [task.result() for task in guesses if task.done()] == [429] * 5
+        await ben.create("a paper boat in the rain")
+        await ben.until("Here it is")
+        assert sum(task.done() for task in guesses) == 5, "the others still wait for their answer"
+        for task in guesses:
+            task.cancel()
+        await asyncio.gather(*guesses, return_exceptions=True)
+    said = [record for record in caplog.records if getattr(record, "action", "") == "wrong_secret"]
+    assert len(said) == 1
 
 
 async def test_another_poller_is_noticed_and_a_leftover_webhook_removed_without_loss(

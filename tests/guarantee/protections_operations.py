@@ -7,6 +7,7 @@ LOOKS = "tests/ledger/test_looks.py::"
 BREAKER = "tests/ledger/test_breaker.py::"
 RESERVE = "tests/ledger/test_reserve.py::"
 RUN = "tests/pipeline/test_run.py::"
+LISTENING = "tests/pipeline/test_listening.py::"
 ADMIN = "tests/bot/test_admin.py::"
 SQL = "supabase/migrations/20261130000400_people.sql"
 
@@ -118,5 +119,40 @@ OPERATIONS_MUTANTS = (
         "        if c == JOINER and not (_is_picture(before) and _is_picture(following)):\n",
         "        if c == JOINER:\n",
         ("tests/steps/test_check_limits.py::test_emoji_sequences_that_differ_are_different_prompts",),
+    ),
+    # -- sockets
+    Mutant(
+        "header_deadline",
+        "a socket that sends no headers is closed",
+        "pipeline/listening.py",
+        "call_later(self._crowd.header_seconds, self.end)",
+        "call_later(1e9, self.end)",
+        (LISTENING + "test_headers_have_a_deadline",),
+    ),
+    Mutant(
+        "silent_crowd",
+        "one connection too many closes one that asked for nothing, and not one that did",
+        "pipeline/listening.py",
+        "next(iter(self._new), None) or next(iter(self._heard))",
+        "next(iter(self._heard), None) or next(iter(self._new))",
+        (LISTENING + "test_a_crowd_of_silent_sockets_keeps_nobody_out",),
+    ),
+    Mutant(
+        "no_descriptors",
+        "running out of descriptors is logged once",
+        "pipeline/listening.py",
+        "            if times := seldom():\n                log.error",
+        "            if times := 1:\n                log.error",
+        (LISTENING + "test_running_out_of_descriptors_is_logged_once_and_ends",),
+    ),
+    Mutant(
+        "guesses_wait",
+        "a guessed webhook secret is answered slowly",
+        "bot/webhook.py",
+        "            await asyncio.sleep(WRONG_SECRET_SECONDS)\n",
+        "            await asyncio.sleep(0)\n",
+        (
+            "tests/bot/test_over_http.py::test_guessed_secrets_are_answered_slowly_logged_once_and_keep_no_update_waiting",
+        ),
     ),
 )

@@ -1,0 +1,138 @@
+"""A server that strangers cannot exhaust: silent sockets, sockets without end, and no descriptors left."""
+
+import asyncio
+import os
+import resource
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+from aiohttp import ClientSession, web
+
+from pipeline.listening import LOG_SECONDS, Seldom, listening
+
+PATIENCE_SECONDS = 60.0
+REQUEST = b"GET /healthz HTTP/1.1\r\nHost: onetake.test\r\n\r\n"
+
+Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@asynccontextmanager
+async def house(**bounds: float) -> AsyncIterator[int]:
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="well")
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    async with listening(app, "127.0.0.1", 0, **bounds) as port:  # type: ignore[arg-type]  # one of them is an int
+        yield port
+
+
+async def call(port: int, opened: AsyncExitStack, sent: bytes = b"") -> Line:
+    """A line to the house, on which this was said so far."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    opened.callback(writer.close)
+    writer.write(sent)
+    return reader, writer
+
+
+async def hung_up(line: Line) -> bool:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        try:
+            return await line[0].read() == b""
+        except ConnectionResetError:
+            return True
+
+
+async def answered(line: Line) -> bytes:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        return (await line[0].readuntil(b"well")).split(b"\r\n")[0]
+
+
+async def is_well(port: int) -> bool:
+    url = f"http://127.0.0.1:{port}/healthz"
+    async with asyncio.timeout(PATIENCE_SECONDS), ClientSession() as client, client.get(url) as answer:
+        return answer.status == 200
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /healthz HTTP/1.1\r\n", REQUEST[:-1]], ids=["silent", "half", "one_short"])
+async def test_headers_have_a_deadline(said: bytes) -> None:
+    async with house(header_seconds=0.2) as port, AsyncExitStack() as opened:
+        assert await hung_up(await call(port, opened, said))
+
+
+async def test_headers_that_come_in_pieces_are_headers_and_later_requests_have_no_deadline() -> None:
+    async with house(header_seconds=5) as port, AsyncExitStack() as opened:
+        line = await call(port, opened)
+        for byte in REQUEST:
+            line[1].write(bytes([byte]))
+            await asyncio.sleep(0)
+        assert await answered(line) == b"HTTP/1.1 200 OK"
+        silent = await call(port, opened)
+        assert await hung_up(silent), "which takes as long as the deadline"
+        line[1].write(REQUEST)
+        assert await answered(line) == b"HTTP/1.1 200 OK"
+
+
+async def test_a_crowd_of_silent_sockets_keeps_nobody_out(caplog: pytest.LogCaptureFixture) -> None:
+    """The oldest of them makes room; whoever has asked for something stays."""
+    async with house(connections_max=20, header_seconds=3600) as port, AsyncExitStack() as opened:
+        guest = await call(port, opened, REQUEST)
+        await answered(guest)
+        crowd = [await call(port, opened) for _ in range(60)]
+        assert await is_well(port)
+        for line in crowd[:40]:
+            assert await hung_up(line)
+        guest[1].write(REQUEST)
+        assert await answered(guest) == b"HTTP/1.1 200 OK"
+        last = crowd[-1]
+        last[1].write(REQUEST)
+        assert await answered(last) == b"HTTP/1.1 200 OK"
+    full = [record for record in caplog.records if getattr(record, "action", "") == "connections_full"]
+    assert len(full) == 1
+
+
+async def test_a_crowd_that_asks_and_then_stays_keeps_nobody_out_either() -> None:
+    async with house(connections_max=20) as port, AsyncExitStack() as opened:
+        crowd = [await call(port, opened, REQUEST) for _ in range(40)]
+        assert await answered(crowd[-1]) == b"HTTP/1.1 200 OK"
+        assert await is_well(port)
+        crowd[-1][1].write(REQUEST)
+        assert await answered(crowd[-1]) == b"HTTP/1.1 200 OK"
+
+
+async def test_running_out_of_descriptors_is_logged_once_and_ends(caplog: pytest.LogCaptureFixture) -> None:
+    """asyncio looks for connections a hundred times at each attempt, and tells of each failure."""
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with house() as port, AsyncExitStack() as opened:
+        lowest = os.open(os.devnull, os.O_RDONLY)  # the next number there is
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 1, hard))
+        try:
+            line = await call(port, opened, REQUEST)  # takes the last one
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not caplog.records:
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(1.5)  # asyncio tries again after a second
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert [getattr(record, "action", record.message) for record in caplog.records] == ["no_descriptors"]
+        assert await answered(line) == b"HTTP/1.1 200 OK"
+    assert loop.get_exception_handler() is before
+
+
+async def test_other_troubles_of_the_loop_are_told_as_before(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.get_running_loop()
+    async with house():
+        loop.call_exception_handler({"message": "something else", "exception": OSError(24, "accept")})
+    assert [record.message.splitlines()[0] for record in caplog.records] == ["something else"]
+
+
+def test_what_happens_often_is_logged_once_a_minute_with_how_often() -> None:
+    now = [1000.0]
+    seldom = Seldom(lambda: now[0])
+    assert [seldom() for _ in range(5)] == [1, 0, 0, 0, 0]
+    now[0] += LOG_SECONDS
+    assert [seldom() for _ in range(2)] == [5, 0]
