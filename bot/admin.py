@@ -20,6 +20,7 @@ from bot.taps import AdminTap
 from bot.words import N_, Words, code
 from pipeline.amounts import lasting, whole_cents
 from pipeline.operators import Controls, Operators, Stats
+from pipeline.operators_words import paid_parts
 from pipeline.records import Run, State
 
 IN_DOUBT_SHOWN = 5
@@ -99,13 +100,30 @@ def _numbers(stats: Stats, words: Words) -> list[Markup]:
         budget=words.usd(stats.budget_month_microusd),
     )
     saved = words(
-        "{videos} videos from {paid} paid calls; {blocked} duplicates blocked, {saved} saved.",
-        videos=stats.total_videos,
-        paid=stats.paid_calls,
-        blocked=stats.duplicates_blocked,
+        "{duplicates}, {saved} saved.",
+        duplicates=words.count("{n} duplicate blocked", "{n} duplicates blocked", stats.duplicates_blocked),
         saved=words.usd(stats.money_saved_microusd),
     )
-    return [words("<b>onetake</b>"), spent, monthly, saved]
+    return [words("<b>onetake</b>"), spent, monthly, _paid_calls(stats, words), saved]
+
+
+def _paid_calls(stats: Stats, words: Words) -> Markup:
+    """`3 paid calls: 2 videos, 1 rendering.`"""
+    calls = words.count("{n} paid call", "{n} paid calls", stats.paid_calls)
+    parts = Markup(", ").join(_paid_part(name, times, words) for name, times in paid_parts(stats).items())
+    return (Markup("{}: {}.") if parts else Markup("{}.")).format(calls, parts)
+
+
+def _paid_part(name: str, times: int, words: Words) -> Markup:
+    match name:
+        case "made":
+            return words.count("{n} video", "{n} videos", times)
+        case "rendering":
+            return words.count("{n} rendering", "{n} rendering", times)
+        case "failed":
+            return words.count("{n} failed", "{n} failed", times)
+        case _:
+            return words.count("{n} other", "{n} others", times)
 
 
 def _controls(controls: Controls, words: Words) -> list[Markup]:

@@ -26,6 +26,7 @@ from pipeline.operators_words import (
     SEEMS_FAILED,
     kept_answer_words,
     look_words,
+    paid_words,
     proposed_words,
     unfetched_words,
 )
@@ -191,7 +192,7 @@ def print_stats(found: Metrics) -> None:
         ("duplicates blocked", str(stats.duplicates_blocked)),
         ("money saved", usd(stats.money_saved_microusd)),
         ("requests", _counts_words(stats.requests, stats.checks)),
-        ("paid calls", str(stats.paid_calls)),
+        ("paid calls", paid_words(stats)),
         ("runs", _states_words(stats)),
         ("steps done", _counts_words(None, tool_calls(found))),
         ("steps not repeated", _counts_words(None, cached_calls(found))),

@@ -139,6 +139,7 @@ class Stats:
     budget_month_microusd: int
     today: Period | None = None
     this_month: Period | None = None
+    paid_states: Mapping[State, int] = field(default_factory=dict)  # of the paid calls
 
 
 @dataclass(frozen=True)

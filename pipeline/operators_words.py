@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.amounts import usd
 from pipeline.ledger import Recorded
-from pipeline.operators import Event
+from pipeline.operators import Event, Stats
 from pipeline.records import JobSource, Run, State
 from steps.video_jobs import Job, JobStatus
 
@@ -80,6 +80,14 @@ NOT_CLEAN: Mapping[str | None, str] = {
     "not_audited": "not proven: no complete audit in the last day",
 }
 
+# What paid calls came to: one, and more.
+PAID: Mapping[str, tuple[str, str]] = {
+    "made": ("video", "videos"),
+    "rendering": ("rendering", "rendering"),
+    "failed": ("failed", "failed"),
+    "other": ("other", "others"),
+}
+
 # Why a provider's list proves nothing.
 INCOMPLETE: Mapping[str, str] = {
     "no_paging": "it does not say whether there is more",
@@ -99,6 +107,24 @@ INCOMPLETE: Mapping[str, str] = {
     "times_not_true": "it shows our jobs at times that cannot be",
     "order_not_shown": "it shows no times, and too few jobs of ours to tell which end is the new one",
 }
+
+
+def paid_parts(stats: Stats) -> dict[str, int]:
+    """What the paid calls came to, by the names in PAID; the parts add up, and those of none are left out."""
+    state = stats.paid_states
+    parts = {
+        "made": state.get(State.SAVED, 0) + state.get(State.DELIVERED, 0),
+        "rendering": state.get(State.RENDERING, 0),
+        "failed": state.get(State.FAILED, 0),
+    }
+    parts["other"] = stats.paid_calls - sum(parts.values())
+    return {name: times for name, times in parts.items() if times}
+
+
+def paid_words(stats: Stats) -> str:
+    """`3: 2 videos, 1 rendering`, behind the words "paid calls"."""
+    parts = ", ".join(f"{times:,} {PAID[name][times != 1]}" for name, times in paid_parts(stats).items())
+    return f"{stats.paid_calls:,}: {parts}" if parts else "none"
 
 
 def incomplete_words(why: str) -> str:

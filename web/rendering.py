@@ -15,7 +15,15 @@ from markupsafe import Markup, escape
 
 from pipeline.amounts import MICROUSD, lasting, sentence, usd
 from pipeline.limit_values import is_money
-from pipeline.operators_words import NOT_CLEAN, SEEMS_FAILED, doubt_words, incomplete_words, look_words
+from pipeline.operators_words import (
+    NOT_CLEAN,
+    PAID,
+    SEEMS_FAILED,
+    doubt_words,
+    incomplete_words,
+    look_words,
+    paid_parts,
+)
 from pipeline.records import State
 from web import limit_words
 from web.gate import Gate, Session
@@ -178,6 +186,8 @@ def _environment() -> Environment:
         "CAUSES": CAUSES,
         "STEPS": STEPS,
         "NOT_CLEAN": NOT_CLEAN,
+        "PAID": PAID,
+        "paid_parts": paid_parts,
         "SEEMS_FAILED": SEEMS_FAILED,
         "DIFFERENCES": DIFFERENCES,
         "STRAYS": STRAYS,

@@ -233,6 +233,20 @@ async def alarmed(stage: Stage) -> list[str]:
     return [call.text for call in stage.session.of(SendMessage)[before:] if call.chat_id == ADMIN]
 
 
+async def test_the_numbers_add_up_in_words(stage: Stage, simulator: Simulator) -> None:
+    await stage.say("/admin", user=ADMIN)
+    await stage.until_said_plainly("0 paid calls.\n0 duplicates blocked, $0.00 saved.")
+    await stage.say("/create a paper boat in the rain")
+    await stage.until_said("I would make this")
+    await stage.tap("Create")
+    await stage.until_said("Here it is")
+    await stage.say("/admin", user=ADMIN)
+    await stage.until_said_plainly("1 paid call: 1 video.\n0 duplicates blocked")
+    await Customers(stage.world.ledger.rpc).set_preference(f"tg:{ADMIN}", "language", "es")
+    await stage.say("/admin", user=ADMIN)
+    await stage.until_said_plainly("1 compra: 1 video.\n0 duplicados bloqueados, US$0.00 de ahorro.")
+
+
 async def test_a_budget_is_told_once_a_share(stage: Stage) -> None:
     await stage.operators.set_limit("budget_day_microusd", 1_000_000, "test")
     await stage.say("/create a paper boat in the rain")

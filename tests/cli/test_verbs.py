@@ -13,6 +13,7 @@ from pipeline.home import user_home
 from pipeline.migrate import migrate
 from tests.cli.conftest import Terminal
 from tests.fixtures import KEY
+from tests.ledger.desk import open_desk
 
 NO_PROVIDER = {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": "", "VIDEO_MODEL": ""}
 
@@ -94,6 +95,28 @@ def test_stats_begin_with_total_videos(onetake: Terminal) -> None:
     assert "$0.80" in lines[1]
     assert lines[4].endswith(" 1")
     assert lines[5].endswith("$0.80")
+    assert "paid calls:           1: 1 video" in lines
+
+
+def test_what_is_given_back_was_ordered_first_and_paid_calls_add_up(onetake: Terminal) -> None:
+    assert "paid calls:           none" in onetake("stats").out.splitlines()
+    made = onetake.create("a red kite", "--user", "ana")
+    assert made.object["state"] == "saved"
+    failed = onetake.create("render-fails: a blue kite", "--user", "ben")
+    assert failed.object["state"] == "failed"
+    rejected = onetake.create("a fight with blood everywhere", "--user", "eva")
+    assert rejected.object["state"] == "rejected"
+    with open_desk(onetake.environment["DATABASE_URL"]) as desk:
+        assert desk.call("cancel_run", run_id=desk.approved("cli:canceled"), by="cli:canceled")["canceled"]
+        desk.rendering("cli:renders")
+        desk.fail(desk.reserved("cli:unbought"), "reserved")
+        released = desk.one("select sum(released_microusd) from onetake.runs")
+        assert released > desk.row(failed.object["run_id"])["released_microusd"] == 800_000
+
+    said = onetake("stats")
+    assert "given back:           $0.80" in said.out.splitlines()
+    assert "paid calls:           3: 1 video, 1 rendering, 1 failed" in said.out.splitlines()
+    assert 'released_microusd": 800000' in onetake("stats", "--json").out
 
 
 def test_a_pause_refuses_and_resume_lets_in_again(onetake: Terminal) -> None:

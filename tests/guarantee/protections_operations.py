@@ -155,4 +155,13 @@ OPERATIONS_MUTANTS = (
             "tests/bot/test_over_http.py::test_guessed_secrets_are_answered_slowly_logged_once_and_keep_no_update_waiting",
         ),
     ),
+    # -- numbers
+    Mutant(
+        "given_back",
+        "what is given back was ordered first",
+        SQL,
+        " filter (where submitting_at is not null) as released",
+        " as released",
+        (VERBS + "test_what_is_given_back_was_ordered_first_and_paid_calls_add_up",),
+    ),
 )

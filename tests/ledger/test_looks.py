@@ -65,7 +65,7 @@ async def test_each_look_of_the_program_is_one_of_its_own(desk: Desk) -> None:
 
     async def lost_twice(name: str, args: Mapping[str, Json]) -> Json:
         asked.append(args["look_id"])
-        answer = desk.call(name, **args)
+        answer: Json = desk.call(name, **args)
         if len(asked) % 3:
             raise LedgerUnavailable("the answer was lost")
         return answer

@@ -41,6 +41,7 @@ async def test_the_overviews_numbers_are_those_of_the_ledger_and_of_the_books(
     held = desk.one("select sum(held_microusd) from onetake.runs")
     assert shown(page, "videos") == "2" == str(desk.one("select count(*) from onetake.runs where state = 'saved'"))
     assert shown(page, "paid-calls") == "2"  # of the books' three, one is in doubt
+    assert "</span> paid calls: 2 videos · " in page
     assert books["paid_calls"] == 3
     assert shown(page, "spent-today") == shown(page, "spent-week") == shown(page, "spent-month")
     assert shown(page, "spent-today") == f"${spent / MICROUSD:,.2f}"
