@@ -5,8 +5,8 @@ from tests.guarantee.mutant import Mutant
 VERBS = "tests/cli/test_verbs.py::"
 LOOKS = "tests/ledger/test_looks.py::"
 BREAKER = "tests/ledger/test_breaker.py::"
-RESERVE = "tests/ledger/test_reserve.py::"
-RUN = "tests/pipeline/test_run.py::"
+ORDER = "tests/ledger/test_order.py::"
+FOLDERS = "tests/pipeline/test_folders.py::"
 LISTENING = "tests/pipeline/test_listening.py::"
 ADMIN = "tests/bot/test_admin.py::"
 SQL = "supabase/migrations/20261130000400_people.sql"
@@ -18,7 +18,7 @@ OPERATIONS_MUTANTS = (
         "cli/desks.py",
         "            elif not migrate.queue_is_there(dsn):\n",
         "            elif False:\n",
-        (VERBS + "test_a_missing_queue_is_named_with_its_command",),
+        ("tests/cli/test_database.py::test_a_missing_queue_is_named_with_its_command",),
     ),
     Mutant(
         "schema_cache",
@@ -67,7 +67,7 @@ OPERATIONS_MUTANTS = (
         SQL,
         "            and r.state = 'canceled' and r.reason is distinct from 'edited')\n",
         "            and false)\n",
-        (RESERVE + "test_the_thirtieth_canceled_draft_of_the_day_is_the_last",),
+        (ORDER + "test_the_thirtieth_canceled_draft_of_the_day_is_the_last",),
     ),
     # -- what operators are told
     Mutant(
@@ -85,7 +85,7 @@ OPERATIONS_MUTANTS = (
         "pipeline/render.py",
         "errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),",
         "),",
-        (RUN + "test_a_folder_that_takes_no_clip_is_tried_again_and_told_once",),
+        (FOLDERS + "test_a_folder_that_takes_no_clip_is_tried_again_and_told_once",),
     ),
     Mutant(
         "folder_before_words",
@@ -93,7 +93,7 @@ OPERATIONS_MUTANTS = (
         "pipeline/run.py",
         "            row = await fence.check_folders(row, world)\n",
         "            pass\n",
-        (RUN + "test_nothing_is_asked_for_a_run_whose_clip_could_not_be_kept",),
+        (FOLDERS + "test_nothing_is_asked_for_a_run_whose_clip_could_not_be_kept",),
     ),
     Mutant(
         "answer_not_dropped",

@@ -179,7 +179,8 @@ def test_a_submission_that_waits_for_another_sees_the_pause_pulled_meanwhile(
 def test_a_failure_that_opens_the_breaker_shuts_it_for_a_submission_that_waits(
     desk: Desk, first: psycopg.Connection[Row]
 ) -> None:
-    desk.limit("breaker_failures", 1)
+    desk.limit("breaker_failures", 2)
+    desk.uncertain("tg:0")
     one, two = desk.submitting("tg:1"), desk.approved("tg:2")
     call(first, "mark_uncertain", run_id=one, doubt="timeout", token=TOKEN)
     answer = after_commit(desk, first, "begin_submission", run_id=two, token=OTHER_TOKEN)

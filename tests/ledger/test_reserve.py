@@ -328,31 +328,6 @@ def test_the_thirtieth_rejected_prompt_of_the_day_is_the_last(desk: Desk) -> Non
     assert desk.ask(USER, FOX)["kind"] == "accepted"
 
 
-def test_the_thirtieth_canceled_draft_of_the_day_is_the_last(desk: Desk) -> None:
-    """Nothing is charged for one, but each prompt is checked, and that costs us."""
-    desk.limit("cooldown_seconds", 0)
-    for nth in range(1, 31):
-        answer = desk.ask(USER, f"prompt {nth}", confirm=True)
-        assert answer["kind"] == "accepted", nth
-        run_id = answer["run"]["run_id"]
-        if nth % 2:
-            assert desk.call("cancel_run", run_id=run_id, by=USER)["canceled"]
-        else:
-            desk.approve(run_id, confirm_seconds=0)
-            assert desk.call("cancel_run", run_id=run_id, by="sweep", reason="not_confirmed")["canceled"]
-    answer = desk.ask(USER, FOX)
-    assert (answer["kind"], answer["what"]) == ("daily_limit", "canceled_drafts")
-    assert desk.one("select %s::timestamptz > now()", answer["until"])
-    preview = {"user_id": USER, "prompt_hash": "another", "price_microusd": 1}
-    assert desk.call("preview_reserve", **preview)["what"] == "canceled_drafts"
-    assert desk.ask("tg:2")["kind"] == "accepted"
-    desk.limit("canceled_per_user_day", 31, USER)
-    assert desk.call("preview_reserve", **preview)["kind"] == "accepted"
-    desk.limit("canceled_per_user_day", None, USER)
-    desk.write("update onetake.runs set day = day - 1")
-    assert desk.ask(USER, FOX)["kind"] == "accepted"
-
-
 def test_a_users_own_limit_counts_instead_of_the_general_one(desk: Desk) -> None:
     desk.limit("videos_per_user_day", 0, USER)
     assert desk.ask(USER)["kind"] == "daily_limit"
