@@ -12,8 +12,8 @@ from tests.guarantee.protections_further import FURTHER_MUTANTS
 from tests.guarantee.protections_gateways import GATEWAY_MUTANTS
 from tests.guarantee.protections_lies import LIE_MUTANTS
 from tests.guarantee.protections_models import MODELS_MUTANTS
-from tests.guarantee.protections_pages import PAGES_MUTANTS
 from tests.guarantee.protections_operations import OPERATIONS_MUTANTS
+from tests.guarantee.protections_pages import PAGES_MUTANTS
 from tests.guarantee.protections_records import RECORDS_MUTANTS
 
 PROVIDER = "tests/steps/test_provider.py::"
