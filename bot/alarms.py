@@ -213,8 +213,8 @@ def _template(alert: Alert, words: Words) -> Markup:
 
 def _unreadable_update(alert: Alert, words: Words) -> Markup:
     return words(
-        "✉️ A message to the bot could not be read and was skipped ({what}); its sender got no answer. All others are "
-        "answered, and nothing was charged. The log has each such message of today; an upgrade of onetake may read it.",
+        "✉️ A message to the bot was skipped ({what}); its sender may have got no answer. All others are answered, and "
+        "nothing was charged. The log has each such message of today; an upgrade of onetake may help.",
         what=str(alert.detail.get("words") or ""),
     )
 
@@ -225,6 +225,10 @@ def _storage(alert: Alert, words: Words) -> Markup:
         "nothing was lost and nothing more was charged. Look at the settings of the bucket.",
         what=str(alert.detail.get("words") or "").rstrip("."),
     )
+
+
+def _unknown(alert: Alert, words: Words) -> Markup:
+    return words("❗ An alert that this version of onetake does not know: {key}. An upgrade may.", key=alert.key)
 
 
 SAYINGS: Mapping[str, Callable[[Alert, Words], Markup]] = {
@@ -267,13 +271,21 @@ class Alarms:
         """Every new alert to every operator. One who cannot be reached does not keep it from the others."""
         for alert in await self._alerts.take():
             log.warning("alert", extra={"action": "alert", "key": alert.key})
-            reached = [await self._tell(alert, admin) for admin in sorted(self._admins)]
-            if any(reached) or not self._admins:
-                await self._alerts.told(alert)
+            try:
+                await self._tell_operators(alert)
+            except LedgerError:
+                raise
+            except Exception:  # an alert that cannot be put into words does not stop the others
+                log.exception("alert", extra={"action": "alert_failed", "key": alert.key})
+
+    async def _tell_operators(self, alert: Alert) -> None:
+        reached = [await self._tell(alert, admin) for admin in sorted(self._admins)]
+        if any(reached) or not self._admins:
+            await self._alerts.told(alert)
 
     async def _tell(self, alert: Alert, admin: int) -> bool:
         customer = await self._customers.get(user_id(admin))
-        text = SAYINGS[alert.kind](alert, Words(customer.preferences.language or "en"))
+        text = SAYINGS.get(alert.kind, _unknown)(alert, Words(customer.preferences.language or "en"))
         try:
             await self._outbox.say(compose(admin, text, None, None, None), admin)
         except (NotSaid, TelegramAPIError) as error:

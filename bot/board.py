@@ -115,7 +115,11 @@ class Board:
         rows = await self._telling.load(due)
         self._touched -= due - {row.run_id for row in rows}
         self._queued -= due - {row.run_id for row in rows if row.state is State.RESERVED and not row.attempts}
-        await asyncio.gather(*(self._refresh(row) for row in rows))
+        done = await asyncio.gather(*(self._refresh(row) for row in rows), return_exceptions=True)
+        for row, error in zip(rows, done, strict=True):
+            if isinstance(error, Exception):  # one card that cannot be drawn does not stop the others
+                log.error("cards", extra={"action": "card_failed", "run": row.ref}, exc_info=error)
+                self._touched.discard(row.run_id)
 
     async def _refresh(self, run: Run) -> None:
         address = address_of(run)

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiogram import Bot, Dispatcher
+from aiogram import Bot, Dispatcher, Router
 from aiogram.types import CallbackQuery, ErrorEvent, Message, Update
 
 from bot import admin, pages, preferences, requests, run_taps
@@ -89,8 +89,8 @@ async def open_front(bot: Bot, back: Back, *, alarms: bool = True, time: Time = 
     outbox = Outbox(bot, Meter(time.clock), time, SharedBudget(Turns(rpc), time.clock) if back.shared_turns else None)
     board = Board(outbox, telling, back.ledger, customers, back.shop, back.offer, back.slow_seconds)
     courier = Courier(outbox, board, telling, back.offer, back.new_teller, back.clip_of)
-    replies = Replies(outbox)
-    dispatcher = _dispatcher(Greeter(customers, telling, back.enqueue, back.admins), replies)
+    replies, incoming = Replies(outbox), Incoming(bot, rpc)
+    dispatcher = _dispatcher(Greeter(customers, telling, back.enqueue, back.admins), replies, incoming)
     dispatcher.workflow_data.update(
         customers=customers,
         ledger=back.ledger,
@@ -109,12 +109,12 @@ async def open_front(bot: Bot, back: Back, *, alarms: bool = True, time: Time = 
         beside.append(Alarms(outbox, Alerts(rpc), customers, back.admins).keep())
     async with Background(*beside):
         try:
-            yield Front(bot, dispatcher, board, courier, outbox, Incoming(bot, rpc))
+            yield Front(bot, dispatcher, board, courier, outbox, incoming)
         finally:
             await replies.stop()
 
 
-def _dispatcher(greeter: Greeter, replies: Replies) -> Dispatcher:
+def _dispatcher(greeter: Greeter, replies: Replies, incoming: Incoming) -> Dispatcher:
     async def too_much(said: Message | CallbackQuery) -> None:
         words = Words(language_of(said.from_user.language_code if said.from_user else None))
         if isinstance(said, Message):
@@ -128,8 +128,8 @@ def _dispatcher(greeter: Greeter, replies: Replies) -> Dispatcher:
             )
 
     async def failed(event: ErrorEvent) -> bool:
-        """The last word on an update. What the ledger did not hear comes again; the rest is a bug, and is said."""
-        if isinstance(event.exception, LedgerUnavailable):
+        """The last word on an update. What the ledger did not hear comes again, within bounds; the rest is said."""
+        if isinstance(event.exception, LedgerUnavailable) and not await incoming.gives_up(event.update):
             raise event.exception
         log.error("update", extra={"action": "update_failed"}, exc_info=event.exception)
         said = event.update.message or event.update.callback_query
@@ -147,9 +147,22 @@ def _dispatcher(greeter: Greeter, replies: Replies) -> Dispatcher:
     dispatcher.error.register(failed)
     for answers in (admin, pages, preferences, run_taps, requests):  # the last takes what nobody else understood
         dispatcher.include_router(answers.make_router())
+    dispatcher.include_router(_last_router())
     return dispatcher
 
 
+def _last_router() -> Router:
+    """Answers every tap that no other router answers."""
+    router = Router(name="unknown_taps")
+    router.callback_query.register(unknown_tap)
+    return router
+
+
+async def unknown_tap(tap: CallbackQuery, words: Words, replies: Replies) -> None:
+    await replies.tap(tap, words.plain(UNKNOWN_TAP), alert=True)
+
+
+UNKNOWN_TAP = N_("This button no longer works. Nothing was charged. Everything I can do is in /help.")
 TOO_MUCH = N_(
     "That was a lot at once; I did not read the last ones. Nothing was charged for them. Send them again in a minute."
 )

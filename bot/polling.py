@@ -7,8 +7,8 @@ chats are handled at once, those of one chat in their order, and the next batch 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from aiogram import Bot
 from aiogram.exceptions import (
@@ -22,7 +22,7 @@ from aiogram.exceptions import (
 from aiogram.methods import DeleteWebhook
 from aiogram.types import Update
 
-from bot.incoming import GetRawUpdates
+from bot.incoming import GetRawUpdates, number_of
 from pipeline.road import LedgerUnavailable
 
 POLL_SECONDS = 25
@@ -34,7 +34,7 @@ CONFLICT_SECONDS_MAX = 30.0  # so long a predecessor may take to stop
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
-Read = Callable[[Mapping[str, Any]], Awaitable[Update | None]]
+Read = Callable[[object], Awaitable[Update | None]]
 Feed = Callable[[Update], Awaitable[None]]
 
 
@@ -50,22 +50,24 @@ async def poll(bot: Bot, read: Read, feed: Feed, allowed_updates: Sequence[str],
         batch = await _next(bot, offset, allowed_updates, stopping)
         updates = [update for raw in batch if (update := await read(raw)) is not None]
         await _handle(updates, feed)
-        if batch:
-            offset = int(batch[-1]["update_id"]) + 1
+        numbers = [number for raw in batch if (number := number_of(raw)) is not None]
+        if numbers:
+            offset = max(numbers) + 1
+        elif batch:  # none of it can be confirmed, so it comes again at once
+            await _sleep(PAUSES_SECONDS[-1], stopping)
     if offset is not None:
         await _confirm(bot, offset)
 
 
-async def _next(
-    bot: Bot, offset: int | None, allowed: Sequence[str], stopping: asyncio.Event
-) -> Sequence[Mapping[str, Any]]:
-    """The next batch; empty when told to stop."""
+async def _next(bot: Bot, offset: int | None, allowed: Sequence[str], stopping: asyncio.Event) -> Sequence[object]:
+    """The next batch, as it came; empty when told to stop."""
 
-    async def ask() -> Sequence[Mapping[str, Any]]:
+    async def ask() -> object:
         method = GetRawUpdates(offset=offset, limit=BATCH, timeout=POLL_SECONDS, allowed_updates=list(allowed))
         return await bot(method, request_timeout=POLL_SECONDS + ANSWER_SECONDS)
 
-    return await _patiently(ask, stopping) or []
+    batch = await _patiently(ask, stopping)
+    return batch if isinstance(batch, list) else [] if batch is None else [batch]
 
 
 async def _patiently(ask: Callable[[], Awaitable[Answer]], stopping: asyncio.Event) -> Answer | None:

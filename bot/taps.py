@@ -1,8 +1,17 @@
-"""What buttons carry: a run's ref and what was tapped, never a price. At most 64 bytes (Telegram's rule)."""
+"""What buttons carry: a run's ref and what was tapped, never a price. At most 64 bytes (Telegram's rule).
+
+Anybody can send any data. What no button of ours carries does not match these types, so it reaches no handler.
+"""
 
 from enum import StrEnum
+from typing import Annotated
 
 from aiogram.filters.callback_data import CallbackData
+from pydantic import Field
+
+Ref = Annotated[str, Field(pattern=r"^[A-Z2-7]{6}$")]
+NoRef = Annotated[str, Field(pattern=r"^([A-Z2-7]{6})?$")]
+Number = Annotated[int, Field(ge=0, le=10**6)]
 
 
 class Act(StrEnum):
@@ -23,15 +32,15 @@ class Act(StrEnum):
 class RunTap(CallbackData, prefix="r"):
     """A button of a run. `arg`: seconds, a size, both for Create, or which take of a new run this button begins."""
 
-    ref: str
+    ref: Ref
     act: Act
-    arg: str = ""
+    arg: Annotated[str, Field(pattern=r"^[0-9x-]{0,20}$")] = ""
 
 
 class Example(CallbackData, prefix="x"):
     """One of the example prompts, by number."""
 
-    number: int
+    number: Number
 
 
 class Offer(CallbackData, prefix="o"):
@@ -43,7 +52,7 @@ class Offer(CallbackData, prefix="o"):
 class Page(CallbackData, prefix="v"):
     """A page of one's videos."""
 
-    number: int
+    number: Number
 
 
 class Choose(CallbackData, prefix="s"):
@@ -57,5 +66,5 @@ class AdminTap(CallbackData, prefix="a"):
     """An operator's button. `shown` marks what its message told, where a tap must not go beyond that."""
 
     act: str
-    ref: str = ""
+    ref: NoRef = ""
     shown: str = ""

@@ -38,8 +38,8 @@ class Throttle(BaseMiddleware):
                 self._give_back(user.id)  # the same update comes again, and must not count again
                 raise
         said = event.message or event.callback_query if isinstance(event, Update) else None
-        if said is not None and self._notices(user.id):
-            await self._notice(said)
+        if isinstance(said, CallbackQuery) or (said is not None and self._notices(user.id)):
+            await self._notice(said)  # a tap shows a waiting sign until it is answered
         return None
 
     def _admits(self, user_id: int) -> bool:

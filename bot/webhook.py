@@ -62,9 +62,9 @@ def make_app(read: Read, feed: Feed, url: str, secret: str, app: web.Application
             return await guesses.turn_away(request)
         try:
             raw = json.loads(await request.read())
-        except ValueError:
+        except (ValueError, RecursionError):
             raw = None
-        found = await read(raw if isinstance(raw, dict) else {})
+        found = await read(raw)
         if found is None:
             return web.Response(status=200)  # it would come again and again, and never be readable
         try:

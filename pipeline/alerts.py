@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from pipeline.records import each_readable
 from pipeline.road import Rpc
 
 DOUBT = timedelta(minutes=15)  # a run in doubt for longer is news
@@ -41,10 +42,12 @@ class Alerts:
     async def take(self) -> tuple[Alert, ...]:
         """What is new, oldest first; nobody else gets it for a minute."""
         await self._rpc("raise_alerts", {"doubt_seconds": self._doubt.total_seconds()})
-        return _ALERTS.validate_python(await self._rpc("take_alerts", {"seconds": TELLING_SECONDS}))
+        rows = await self._rpc("take_alerts", {"seconds": TELLING_SECONDS})
+        assert isinstance(rows, list), "take_alerts answers a list"
+        return each_readable(rows, _ALERT.validate_python, "alert")
 
     async def told(self, alert: Alert) -> None:
         await self._rpc("alert_told", {"key": alert.key})
 
 
-_ALERTS = TypeAdapter(tuple[Alert, ...])
+_ALERT = TypeAdapter(Alert)

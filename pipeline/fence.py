@@ -14,13 +14,11 @@ Effects  at most one POST in the run's whole life: whoever does not hold the win
 import logging
 from datetime import timedelta
 
-from pydantic import ValidationError
-
 from pipeline.answers import KeptAnswer
 from pipeline.clip_records import ClipRecords
 from pipeline.ledger import Cost, NotWon
 from pipeline.records import JobSource, Run, State
-from pipeline.road import Json, LedgerRefused
+from pipeline.road import Json, LedgerUnavailable
 from pipeline.world import FREE_BYTES_MIN, World
 from steps import generate_video
 from steps.provider import TooLate
@@ -179,8 +177,10 @@ async def replay_answers(world: World) -> None:
                 world.answers.drop(kept.run_id)
             else:
                 await book(kept, run, world)
-        except (LedgerRefused, ValidationError) as error:  # one that does not fit keeps no other waiting
-            log.error("replay", extra={"action": "replay", "run_id": str(kept.run_id), "error": str(error)})
+        except LedgerUnavailable:
+            raise
+        except Exception:  # an answer that does not fit stays in its file and does not stop the others
+            log.exception("replay", extra={"action": "replay", "run_id": str(kept.run_id)})
 
 
 async def _keep_stray(kept: KeptAnswer, why: str, world: World) -> None:

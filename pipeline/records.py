@@ -4,17 +4,22 @@ Everything a restart needs is here. Times are aware UTC datetimes by the databas
 clock at the moment of reading: decisions about time compare the two and never ask this machine.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from steps.videos_protocol import Order
+
+log = logging.getLogger(__name__)
+
+Row = TypeVar("Row")
 
 
 class State(StrEnum):
@@ -188,3 +193,15 @@ def _run_adapter() -> TypeAdapter[Run]:
 def read_run(row: object) -> Run:
     """Turns a row as JSON into a Run. Raises pydantic.ValidationError if ledger and program do not fit."""
     return _run_adapter().validate_python(row)
+
+
+def each_readable(rows: Iterable[object], read: Callable[[object], Row], what: str) -> tuple[Row, ...]:
+    """The rows that can be read; each of the others is logged and left out, so that it does not stop them."""
+    found = []
+    for row in rows:
+        try:
+            found.append(read(row))
+        except ValidationError as error:
+            fields = sorted({".".join(map(str, each["loc"])) for each in error.errors(include_input=False)})
+            log.error(what, extra={"action": f"{what}_unreadable", "fields": ", ".join(fields)})
+    return tuple(found)

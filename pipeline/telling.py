@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from pipeline import journal
-from pipeline.records import Run, State, read_run
+from pipeline.records import Run, State, each_readable, read_run
 from pipeline.road import Rpc
 
 
@@ -21,10 +21,13 @@ class Telling:
         self._rpc = rpc
 
     async def load(self, run_ids: Iterable[UUID]) -> tuple[Run, ...]:
-        """The rows of these runs; `place` says how many wait before one that has not begun."""
+        """The rows of these runs; `place` says how many wait before one that has not begun.
+
+        A row that cannot be read is logged and left out.
+        """
         rows = await self._rpc("load_runs", {"run_ids": [str(run_id) for run_id in run_ids]})
         assert isinstance(rows, list), "load_runs answers a list"
-        return tuple(map(read_run, rows))
+        return each_readable(rows, read_run, "run")
 
     async def note(self, run_id: UUID, more: Mapping[str, Any]) -> Run:
         """Adds to the audience: the card's message id, the video's, Telegram's file id."""

@@ -290,6 +290,21 @@ async def test_every_kind_of_alert_of_the_schema_has_its_words(stage: Stage) -> 
     assert kinds | {"our_side", "audit", "template", "storage"} == set(SAYINGS)
 
 
+async def test_one_alert_that_cannot_be_told_does_not_stop_the_others(stage: Stage) -> None:
+    with psycopg.connect(stage.dsn, autocommit=True) as connection:
+        for key, kind, detail in (
+            ("1", "in_doubt", "{}"),  # no ref
+            ("2", "of_a_later_version", "{}"),
+            ("3", "storage", "[]"),  # no object
+            ("4", "storage", '{"words": "the bucket is gone"}'),
+        ):
+            connection.execute(
+                "insert into onetake.alerts (key, kind, detail) values (%s, %s, %s::jsonb)", (key, kind, detail)
+            )
+    unknown, known = await alarmed(stage)
+    assert "does not know: 2" in unknown and "the bucket is gone" in known
+
+
 async def test_each_difference_is_told_once(stage: Stage, simulator: Simulator) -> None:
     world = stage.world
     await stage.say("/create a paper boat in the rain")

@@ -98,6 +98,24 @@ async def test_a_deleted_card_is_not_replaced_while_it_only_waits(stage: Stage, 
     assert [message for message in stage.shown() if message.video]
 
 
+@pytest.mark.parametrize(
+    "odd", ["templates = '[]'", "audience = audience - 'message_id'"], ids=["unreadable", "no_address"]
+)
+async def test_a_card_that_cannot_be_drawn_stops_no_other(stage: Stage, odd: str) -> None:
+    for user in (1, 2):
+        await stage.say("/create a paper boat in the rain", user=user)
+        await stage.until_state(State.APPROVED, number=user - 1)
+    await stage.until(lambda: sum("I would make this" in text for text in stage.texts()) == 2)
+    bad, good = await stage.runs()
+    with psycopg.connect(stage.dsn, autocommit=True) as connection:
+        connection.execute(f"update onetake.runs set {odd} where run_id = %s".encode(), (bad.run_id,))
+    stage.session.meets(EditMessageText, TelegramRetryAfter(ANY, "slow", 1))  # it must be tried once more
+    await stage.world.ledger.amend(good.run_id, 12, good.size, 1_200_000)
+    for run in (bad, good):
+        stage.front.board.touch(run.run_id)
+    await stage.until_said("12 s, vertical")
+
+
 async def test_a_purchase_in_doubt_says_so_with_its_ref(stage: Stage, simulator: Simulator) -> None:
     simulator.trouble("create", "made_then_drop")
     simulator.trouble("list", "status", status=500, always=True)

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psycopg
 import pytest
 from aiogram.exceptions import TelegramConflictError
 from aiogram.methods import GetUpdates
 
 from bot import webhook
 from bot.address import address_of
+from pipeline.alerts import Alerts
 from pipeline.records import State
 from tests.bot.chat import Intake, calls, hooked, open_house, person, polling
 from tests.fixtures import Simulator
@@ -194,6 +196,35 @@ async def test_a_message_that_cannot_be_read_keeps_nobody_waiting(
         await ana.until("Create ·")
         await until_none_is_pending(simulator)
         assert house.front.incoming.unreadable == 1
+
+
+FAILS_ON_POISON = """
+create function onetake.poisoned() returns trigger language plpgsql as $$ begin
+  if new.prompt like '%poison%' then raise exception 'out of luck' using errcode = 'XX000'; end if;
+  return new;
+end $$;
+create trigger poisoned before insert on onetake.runs for each row execute function onetake.poisoned();
+"""
+
+
+async def test_an_update_that_the_database_keeps_failing_on_is_skipped_counted_and_told(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path, intake: Intake
+) -> None:
+    with psycopg.connect(ledger_dsn, autocommit=True) as database:
+        database.execute(FAILS_ON_POISON)
+    ben, ana = person(simulator), person(simulator, "Ana")
+    async with open_house(ledger_dsn, simulator, tmp_path, intake) as house:
+        ben.say("/create a bottle of poison")
+        await ben.until("Something went wrong here")
+        ana.say("/create a kite over the sea")
+        await ana.until("Create ·")
+        ben.say("/create a kite over the mountains")
+        await ben.until("Create ·")
+        await until_none_is_pending(simulator)
+        assert house.front.incoming.unreadable == 1
+        alerts = await Alerts(house.world.ledger.rpc).take()
+        assert [alert.kind for alert in alerts] == ["unreadable_update"]
+        assert "the database failed on it" in alerts[0].detail["words"]
 
 
 @pytest.mark.parametrize("kind", ["undecodable", "animation"])

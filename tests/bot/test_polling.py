@@ -21,21 +21,24 @@ from tests.bot.recording import TOKEN, Recording
 class Source(Recording):
     """Hands out updates as Telegram does: again and again, until a greater offset comes."""
 
-    def __init__(self, *updates: Update | dict[str, Any]) -> None:
+    def __init__(self, *updates: Any) -> None:
         super().__init__()
         self.waiting = list(updates)
         self.errors: list[Exception] = []
+        self.instead: list[Any] = []
 
     async def make_request(self, bot: Bot, method: TelegramMethod[Any], timeout: int | None = None) -> Any:
         if not isinstance(method, GetRawUpdates):
             return await super().make_request(bot, method, timeout)
         if self.errors:
             raise self.errors.pop(0)
+        if self.instead:
+            return self.instead.pop(0)
         if method.offset is not None:
-            self.waiting = [update for update in self.waiting if number_of(update) >= method.offset]
+            self.waiting = [each for each in self.waiting if (number_of(each) or 0) >= method.offset]
         if not self.waiting and method.timeout:
             await asyncio.sleep(60)
-        return [update if isinstance(update, dict) else raw(update) for update in self.waiting]
+        return [raw(each) if isinstance(each, Update) else each for each in self.waiting]
 
 
 def update(number: int, chat: int = 1) -> Update:
@@ -47,8 +50,10 @@ def raw(update: Update) -> dict[str, Any]:
     return update.model_dump(mode="json", exclude_unset=True)
 
 
-def number_of(update: Update | dict[str, Any]) -> int:
-    return int(update["update_id"] if isinstance(update, dict) else update.update_id)
+def number_of(given: Any) -> int | None:
+    """None for what Telegram would have no number for: it is gone with the first confirmation."""
+    number = given.update_id if isinstance(given, Update) else given.get("update_id") if isinstance(given, dict) else 0
+    return number if isinstance(number, int) else None
 
 
 @dataclass
@@ -136,17 +141,24 @@ def broken(number: int, **message: object) -> dict[str, Any]:
     return {"update_id": number, "message": {"message_id": number, "date": 0, "chat": chat, "text": "x", **message}}
 
 
-@pytest.mark.parametrize(
-    "odd",
-    [
-        broken(2, forward_origin={"type": "hidden_user", "date": 1_422_450_181}),  # its sender_user_name is missing
-        broken(2, date="yesterday"),
-        {"update_id": 2, "message": "not an object"},
-    ],
-    ids=["no name", "a word for a date", "no message"],
-)
-async def test_one_update_that_cannot_be_read_keeps_no_other_waiting(odd: dict[str, Any]) -> None:
-    source, handled, done, told = Source(update(1), odd, update(3)), [], asyncio.Event(), Told()
+ODD = [
+    broken(2, forward_origin={"type": "hidden_user", "date": 1_422_450_181}),  # its sender_user_name is missing
+    broken(2, date="yesterday"),
+    {"update_id": 2, "message": "not an object"},
+    {"update_id": "two", "message": {}},
+    {"message": {}},
+    None,
+    "x",
+    5,
+    [],
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+@pytest.mark.parametrize("last", [False, True], ids=["between", "last"])
+async def test_one_update_that_cannot_be_read_keeps_no_other_waiting(odd: Any, last: bool) -> None:
+    batch = [update(1), update(3), odd] if last else [update(1), odd, update(3)]
+    source, handled, done, told = Source(*batch), [], asyncio.Event(), Told()
 
     async def feed(given: Update) -> None:
         handled.append(given.update_id)
@@ -158,7 +170,23 @@ async def test_one_update_that_cannot_be_read_keeps_no_other_waiting(odd: dict[s
     assert handled == [1, 3]
     assert source.waiting == [], "it does not come again"
     [(name, words)] = told.words
-    assert name == "note_unreadable_update" and words.startswith("update 2: message")
+    number = 2 if isinstance(odd, dict) and odd.get("update_id") == 2 else None
+    assert name == "note_unreadable_update" and words.startswith(f"update {number}: ")
+
+
+@pytest.mark.parametrize("answer", [[None], ["x", {}], True, {"update_id": 1}], ids=range(4))
+async def test_a_batch_that_cannot_be_confirmed_is_asked_for_again_after_a_pause(
+    monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    monkeypatch.setattr(polling, "PAUSES_SECONDS", (0.01,))
+    source, done = Source(update(1)), asyncio.Event()
+    source.instead = [answer, answer]
+
+    async def feed(given: Update) -> None:
+        done.set()
+
+    await run_until(source, feed, done)
+    assert source.instead == []
 
 
 async def test_a_batch_of_nothing_but_unreadable_updates_is_confirmed() -> None:

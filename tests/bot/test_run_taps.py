@@ -1,11 +1,12 @@
 """Buttons: whatever is tapped, how often and by whom, the ledger decides, and a tap does nothing twice."""
 
+import pytest
 from aiogram.methods import AnswerCallbackQuery, SendMessage, SendVideo
-from aiogram.types import CopyTextButton, ForceReply, Message
+from aiogram.types import CallbackQuery, CopyTextButton, ForceReply, Message
 
 from bot.taps import Act, RunTap
 from pipeline.records import Run, State
-from tests.bot.stage import Stage, buttons, label_of, labels
+from tests.bot.stage import Stage, buttons, label_of, labels, person
 from tests.fixtures import Simulator
 
 
@@ -125,6 +126,39 @@ async def test_an_unknown_ref_and_a_late_tap_are_answered(stage: Stage) -> None:
     assert "Too late to change" in alerts(stage)[-1]
     await stage.press(RunTap(ref=run.ref, act=Act.SECONDS, arg="7777").pack(), video)
     assert "can no longer be changed here" in alerts(stage)[-1]
+
+
+FORGED = [
+    "zzz",
+    "r:\0AAAAA:go:",
+    "r:aaaaaa:go:",
+    "r:AAAAAA:nope:",
+    "r:AAAAAA:go:",
+    "r:AAAAAA:len:12 s",
+    "r:AAAAAA:go:1:2",
+]
+
+
+FORGED += [f"v:{10**30}", "v:-1", "v:abc", "x:99999999", "a:pause::", "s:x", "o:2", ""]
+
+
+@pytest.mark.parametrize("data", FORGED, ids=range(len(FORGED)))
+async def test_a_tap_that_no_button_of_ours_carries_is_answered_and_reaches_no_handler(
+    stage: Stage, caplog: pytest.LogCaptureFixture, data: str
+) -> None:
+    said = await stage.say("/help")
+    await stage.press(data, said)
+    [answer] = stage.session.of(AnswerCallbackQuery)
+    if data == "r:AAAAAA:go:":  # well-formed, only that there is no such run
+        assert "no longer find this video" in answer.text
+    else:
+        assert "This button no longer works" in answer.text
+    assert "update_failed" not in [vars(record).get("action") for record in caplog.records]
+
+
+async def test_a_tap_on_a_message_that_telegram_does_not_show_is_answered(stage: Stage) -> None:
+    await stage.feed(callback_query=CallbackQuery(id="7", from_user=person(1), chat_instance="c", data="v:0"))
+    assert "no longer works" in alerts(stage)[-1]
 
 
 async def test_history_sends_again_by_file_id(stage: Stage) -> None:

@@ -6,6 +6,7 @@ occur exactly once in its file, so this list cannot rot unnoticed.
 
 from tests.guarantee.mutant import Mutant
 from tests.guarantee.protections_answers import ANSWERS_MUTANTS
+from tests.guarantee.protections_chat import CHAT_MUTANTS
 from tests.guarantee.protections_content import CONTENT_MUTANTS
 from tests.guarantee.protections_evidence import EVIDENCE_MUTANTS
 from tests.guarantee.protections_further import FURTHER_MUTANTS
@@ -336,7 +337,7 @@ MUTANTS = (
         "an update is confirmed only once it was handled",
         "bot/polling.py",
         "        await _handle(updates, feed)\n",
-        '        await _confirm(bot, int(batch[-1]["update_id"]) + 1 if batch else 0)\n'
+        "        await _confirm(bot, (number_of(batch[-1]) or 0) + 1 if batch else 0)\n"
         "        await _handle(updates, feed)\n",
         ("tests/bot/test_polling.py::test_an_update_is_handled_again_until_the_ledger_takes_it",),
     ),
@@ -390,6 +391,7 @@ MUTANTS = (
         ("tests/bot/test_stale_buttons.py::test_try_again_of_a_run_that_was_delivered_after_all_buys_nothing",),
     ),
     *ANSWERS_MUTANTS,
+    *CHAT_MUTANTS,
     *CONTENT_MUTANTS,
     *EVIDENCE_MUTANTS,
     *GATEWAY_MUTANTS,

@@ -259,13 +259,18 @@ async def test_a_silent_line_to_the_queue_is_given_up(ledger_dsn: str) -> None:
             assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
 
 
-async def test_a_kept_answer_that_does_not_fit_keeps_no_other_waiting(world: World, simulator: Simulator) -> None:
+@pytest.mark.parametrize(
+    "error", [LedgerRefused("LG001", "no such move"), KeyError("id"), OSError(30, "read-only")], ids=repr
+)
+async def test_a_kept_answer_that_does_not_fit_keeps_no_other_waiting(
+    world: World, simulator: Simulator, error: Exception
+) -> None:
     broken, good = await admitted(world, simulator, 1), await admitted(world, simulator, 2)
     load = world.ledger.load
 
     async def choosy(run_id: UUID | str) -> Run | None:
         if run_id == broken:
-            raise LedgerRefused("LG001", "no such move")
+            raise error
         return await load(run_id)
 
     for run_id in (broken, good):

@@ -1,0 +1,67 @@
+"""The chat: whatever is sent, tapped or answered there, nobody waits for ever, and nothing is bought by mistake."""
+
+from tests.guarantee.mutant import Mutant
+
+POLLING = "tests/bot/test_polling.py::"
+TAPS = "tests/bot/test_run_taps.py::"
+OVER_HTTP = "tests/bot/test_over_http.py::"
+
+CHAT_MUTANTS = (
+    # -- one bad item never stops the others
+    Mutant(
+        "no_object",
+        "an update that is no object is skipped, and what has a number is confirmed",
+        "bot/polling.py",
+        "            offset = max(numbers) + 1\n",
+        '            offset = int(batch[-1]["update_id"]) + 1\n',
+        (POLLING + "test_one_update_that_cannot_be_read_keeps_no_other_waiting",),
+    ),
+    Mutant(
+        "failing_update",
+        "an update that the database keeps failing on is skipped while the database answers",
+        "bot/incoming.py",
+        "        if tries < FAILED_TRIES_MAX:\n",
+        "        if True:\n",
+        (OVER_HTTP + "test_an_update_that_the_database_keeps_failing_on_is_skipped_counted_and_told",),
+    ),
+    Mutant(
+        "refs_at_the_door",
+        "a tap reaches the ledger only with a ref that a run could have",
+        "bot/taps.py",
+        'Ref = Annotated[str, Field(pattern=r"^[A-Z2-7]{6}$")]',
+        "Ref = str",
+        (TAPS + "test_a_tap_that_no_button_of_ours_carries_is_answered_and_reaches_no_handler",),
+    ),
+    Mutant(
+        "unknown_taps",
+        "a tap that nobody knows is answered",
+        "bot/front.py",
+        "    dispatcher.include_router(_last_router())\n",
+        "",
+        (TAPS + "test_a_tap_that_no_button_of_ours_carries_is_answered_and_reaches_no_handler",),
+    ),
+    Mutant(
+        "one_alert",
+        "an alert that cannot be told does not stop the others",
+        "bot/alarms.py",
+        "            except Exception:  # an alert",
+        "            except ZeroDivisionError:  # an alert",
+        ("tests/bot/test_admin.py::test_one_alert_that_cannot_be_told_does_not_stop_the_others",),
+    ),
+    Mutant(
+        "one_card",
+        "a card that cannot be drawn does not stop the others",
+        "bot/board.py",
+        ", return_exceptions=True)\n        for row",
+        ")\n        for row",
+        ("tests/bot/test_deliver.py::test_a_card_that_cannot_be_drawn_stops_no_other",),
+    ),
+    Mutant(
+        "one_answer_file",
+        "an answer file that does not fit does not stop the others",
+        "pipeline/fence.py",
+        "        except Exception:  # an answer",
+        "        except ZeroDivisionError:  # an answer",
+        ("tests/pipeline/test_engine.py::test_a_kept_answer_that_does_not_fit_keeps_no_other_waiting",),
+    ),
+)
