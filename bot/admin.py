@@ -188,9 +188,7 @@ async def tapped(
                 "nothing is changed until then.",
                 ref=code(callback_data.ref),
             )
-            await replies.to(
-                tap.message, question, ForceReply(selective=True, input_field_placeholder=words.plain(N_("job id")))
-            )
+            await replies.beside(tap.message, question, ForceReply(input_field_placeholder=words.plain(N_("job id"))))
             return
         case "no":
             await replies.tap(tap)

@@ -25,6 +25,7 @@ from bot.offer import Offer
 from bot.office import Desk
 from bot.ordering import Enqueue, Orders
 from bot.outbox import Outbox, Time
+from bot.questions import Questions
 from bot.replies import Replies
 from bot.shared_budget import SharedBudget
 from bot.throttle import Throttle
@@ -89,8 +90,8 @@ async def open_front(bot: Bot, back: Back, *, alarms: bool = True, time: Time = 
     outbox = Outbox(bot, Meter(time.clock), time, SharedBudget(Turns(rpc), time.clock) if back.shared_turns else None)
     board = Board(outbox, telling, back.ledger, customers, back.shop, back.offer, back.slow_seconds)
     courier = Courier(outbox, board, telling, back.offer, back.new_teller, back.clip_of)
-    replies, incoming = Replies(outbox), Incoming(bot, rpc)
-    dispatcher = _dispatcher(Greeter(customers, telling, back.enqueue, back.admins), replies, incoming)
+    replies, incoming, questions = Replies(outbox), Incoming(bot, rpc), Questions()
+    dispatcher = _dispatcher(Greeter(customers, telling, back.enqueue, back.admins, questions), replies, incoming)
     dispatcher.workflow_data.update(
         customers=customers,
         ledger=back.ledger,
@@ -101,6 +102,7 @@ async def open_front(bot: Bot, back: Back, *, alarms: bool = True, time: Time = 
         courier=courier,
         telling=telling,
         replies=replies,
+        questions=questions,
         admins=back.admins,
         desk=Desk(back.ledger, back.operators, back.enqueue, back.shop, back.waits),
     )

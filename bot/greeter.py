@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiogram import BaseMiddleware
-from aiogram.types import TelegramObject, User
+from aiogram.types import Message, TelegramObject, User
 
 from bot.address import user_id
 from bot.ordering import Enqueue
+from bot.questions import Questions
 from bot.words import Words, language_of
 from pipeline.customers import Customers
 from pipeline.telling import Telling
@@ -19,11 +20,21 @@ Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 
 class Greeter(BaseMiddleware):
-    """Adds `sender`, `customer` and `words`. Updates of nobody in particular are not for us."""
+    """Adds `sender`, `customer`, `words` and `after`: the run of a question that a message came right after.
 
-    def __init__(self, customers: Customers, telling: Telling, enqueue: Enqueue, admins: frozenset[int]) -> None:
+    Updates of nobody in particular are not for us.
+    """
+
+    def __init__(
+        self,
+        customers: Customers,
+        telling: Telling,
+        enqueue: Enqueue,
+        admins: frozenset[int],
+        questions: Questions,
+    ) -> None:
         self._customers, self._telling, self._enqueue = customers, telling, enqueue
-        self._admins = admins
+        self._admins, self._questions = admins, questions
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         sender: User | None = data.get("event_from_user")
@@ -36,4 +47,6 @@ class Greeter(BaseMiddleware):
         if customer.unreached:
             for run_id in await self._telling.again(user_id(sender.id)):
                 await self._enqueue(run_id)
-        return await handler(event, data | {"sender": sender, "customer": customer, "words": Words(language)})
+        after = self._questions.hear(event) if isinstance(event, Message) else None
+        more = {"sender": sender, "customer": customer, "words": Words(language), "after": after}
+        return await handler(event, data | more)

@@ -21,9 +21,12 @@ from bot.replies import SOON_SECONDS
 from pipeline import journal
 from pipeline.customers import Customer, Preferences
 from pipeline.ledger import Ledger
-from pipeline.records import Run
-from steps.check_limits import PromptProblem, Refused, check_limits, check_prompt
+from pipeline.records import Run, State
+from steps.check_limits import PromptProblem, RefusalKind, Refused, check_limits, check_prompt
 
+DRAFT = frozenset({State.RESERVED, State.APPROVED})
+# A new request may be refused only because the draft that it replaces is still there.
+OF_THE_DRAFT = frozenset({RefusalKind.BUSY, RefusalKind.COOLDOWN})
 Enqueue = Callable[[UUID], Awaitable[None]]
 
 
@@ -82,6 +85,20 @@ class Orders:
             await self.go_on(run)
             await self._show_card(run)
         return Placed(run, answer.replayed)
+
+    async def replace(self, ref: str, wish: Wish, customer: Customer) -> Placed | Refused | PromptProblem:
+        """In place of a draft of the same user, which stays until this one is placed."""
+        draft = await self._ledger.find(ref)
+        if draft is None or draft.user_id != wish.user or draft.state not in DRAFT:
+            return await self.place(wish, customer)
+        wish = replace(wish, asks_first=wish.asks_first or draft.needs_confirmation)
+        answer = await self.place(wish, customer)
+        if isinstance(answer, PromptProblem) or (isinstance(answer, Refused) and answer.kind not in OF_THE_DRAFT):
+            return answer
+        withdrawn = await self._ledger.cancel(draft.run_id, wish.user, "edited")
+        if withdrawn:
+            await self.go_on(draft)
+        return await self.place(wish, customer) if withdrawn and isinstance(answer, Refused) else answer
 
     async def go_on(self, run: Run) -> None:
         """Somebody should look at the run now."""

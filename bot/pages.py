@@ -53,7 +53,7 @@ async def start(
         "Tap an example, or send <code>/create</code> and what the video should show.",
         price=price,
     )
-    await replies.to(message, with_demo(text, words, offer), examples(words), quote=False)
+    await replies.beside(message, with_demo(text, words, offer), examples(words))
     if message.from_user is not None:  # also what could not be brought for another reason than that the bot was blocked
         for run_id in await telling.again(user_id(message.from_user.id)):
             await enqueue(run_id)
@@ -83,7 +83,7 @@ async def help_(message: Message, words: Words, offer: Offer, replies: Replies) 
         n=FIRST_VIDEOS,
         commands=Markup("\n").join(lines),
     )
-    await replies.to(message, with_demo(text, words, offer), quote=False)
+    await replies.beside(message, with_demo(text, words, offer))
 
 
 async def status(message: Message, words: Words, sender: User, customers: Customers, replies: Replies) -> None:

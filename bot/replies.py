@@ -47,11 +47,20 @@ class Replies:
         message: MaybeInaccessibleMessageUnion,
         text: Markup,
         markup: InlineKeyboardMarkup | ForceReply | None = None,
-        *,
-        quote: bool = True,
     ) -> None:
-        """A message to where this one came from; in groups always as a reply to it."""
-        method = compose(message.chat.id, text, markup, message.message_id if quote else None, thread_of(message))
+        """A message to where this one came from, as a reply to it."""
+        await self.beside(message, text, markup, answers=message.message_id)
+
+    async def beside(
+        self,
+        message: MaybeInaccessibleMessageUnion,
+        text: Markup,
+        markup: InlineKeyboardMarkup | ForceReply | None = None,
+        *,
+        answers: int | None = None,
+    ) -> None:
+        """A message to where this one came from, as a reply to another message or to none."""
+        method = compose(message.chat.id, text, markup, answers, thread_of(message))
         try:
             await self._outbox.say(method, message.chat.id, patience=SOON_SECONDS)
         except Later:

@@ -11,6 +11,7 @@ from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMar
 from bot import sentences
 from bot.address import Address, request_key, user_id
 from bot.ordering import Orders, Placed, Wish
+from bot.questions import answered
 from bot.replies import Replies, thread_of
 from bot.taps import Example, Offer
 from bot.words import N_, Words
@@ -27,7 +28,6 @@ ONLY_WORDS = N_(
     "I cannot use pictures or other files yet: the video would be made from your words alone. "
     "Nothing is ordered until you tap Create."
 )
-QUESTION_SIGN = "✏️"  # every question of ours that asks for a prompt begins with it
 private = F.chat.type == ChatType.PRIVATE
 
 
@@ -58,8 +58,12 @@ async def order(
     replies: Replies,
     *,
     asks_first: bool = False,
+    instead_of: str | None = None,
 ) -> None:
-    """A message that asks for a video. The same message is the same run, however often it arrives."""
+    """A message that asks for a video. The same message is the same run, however often it arrives.
+
+    `instead_of`: the ref of the run that it replaces, if that one is only a draft and its sender's.
+    """
     if message.from_user is None or message.sender_chat is not None or message.from_user.is_bot:
         await replies.to(
             message, words("I cannot tell who is asking here: write as yourself, not as a group or a channel.")
@@ -71,7 +75,9 @@ async def order(
     wish = Wish(prompt, user_id(message.from_user.id), key, address_here(message, bot.id, words), asks_first=asks_first)
     if beside:
         await replies.to(message, words(ONLY_WORDS))
-    answer = await orders.place(wish, customer)
+    answer = (
+        await orders.place(wish, customer) if instead_of is None else await orders.replace(instead_of, wish, customer)
+    )
     await say_answer(message, answer, words, replies)
 
 
@@ -161,11 +167,25 @@ def address_of_tap(tap: CallbackQuery, bot_id: int, words: Words) -> Address:
     )
 
 
-async def plain(message: Message, bot: Bot, words: Words, customer: Customer, orders: Orders, replies: Replies) -> None:
-    """An answer to our question is a prompt; other words are asked about first."""
+async def plain(
+    message: Message,
+    bot: Bot,
+    words: Words,
+    customer: Customer,
+    orders: Orders,
+    replies: Replies,
+    after: str | None = None,
+) -> None:
+    """An answer to our question is a prompt; other words are asked about first.
+
+    `after`: the run of a question that came just before; without a reply to it, the price is shown first.
+    """
     assert message.text is not None, "the filter asked for one"
-    if answers_our_question(message, bot.id):
-        await order(message, message.text, bot, words, customer, orders, replies)
+    if answer := answered(message, bot.id):
+        await order(message, message.text, bot, words, customer, orders, replies, instead_of=answer.ref)
+        return
+    if after and message.reply_to_message is None:
+        await order(message, message.text, bot, words, customer, orders, replies, asks_first=True, instead_of=after)
         return
     buttons = [
         InlineKeyboardButton(text=words.plain(N_("🎬 Yes, make it")), callback_data=Offer(yes=True).pack()),
@@ -173,13 +193,6 @@ async def plain(message: Message, bot: Bot, words: Words, customer: Customer, or
     ]
     await replies.to(
         message, words("Make this a video? Nothing is charged yet."), InlineKeyboardMarkup(inline_keyboard=[buttons])
-    )
-
-
-def answers_our_question(message: Message, bot_id: int) -> bool:
-    asked = message.reply_to_message
-    return bool(
-        asked and asked.from_user and asked.from_user.id == bot_id and (asked.text or "").startswith(QUESTION_SIGN)
     )
 
 
@@ -224,8 +237,8 @@ async def mentioned(
     """In a group only what is said to us: a mention, or the answer to our question. A yes first."""
     me = await bot.me()
     text = message.text or ""
-    if answers_our_question(message, bot.id):
-        await order(message, text, bot, words, customer, orders, replies, asks_first=True)
+    if answer := answered(message, bot.id):
+        await order(message, text, bot, words, customer, orders, replies, asks_first=True, instead_of=answer.ref)
         return
     prompt = re.sub(rf"@{re.escape(me.username or '')}\b", "", text, flags=re.IGNORECASE).strip()
     if prompt == text.strip() or text.startswith("/"):

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from aiogram import Bot, F, Router
+from aiogram.enums import ChatType
 from aiogram.types import CallbackQuery, ForceReply, InlineKeyboardMarkup
 from markupsafe import Markup
 
@@ -14,6 +15,7 @@ from bot.deliver import Courier
 from bot.offer import Offer
 from bot.ordering import Orders, Wish
 from bot.outbox import NotSaid, TooLarge
+from bot.questions import Questions
 from bot.replies import Replies
 from bot.requests import address_of_tap, order_by_tap
 from bot.taps import Act, RunTap
@@ -42,6 +44,7 @@ class Tapped:
     orders: Orders
     courier: Courier
     replies: Replies
+    questions: Questions
 
     async def say(self, sentence: str, *, alert: bool = False) -> None:
         await self.replies.tap(self.tap, self.words.plain(sentence, ref=self.run.ref), alert=alert)
@@ -59,6 +62,7 @@ async def tapped(
     orders: Orders,
     courier: Courier,
     replies: Replies,
+    questions: Questions,
 ) -> None:
     run = await ledger.find(callback_data.ref)
     if run is None:
@@ -72,7 +76,7 @@ async def tapped(
         )
         return
     all_of_it = Tapped(
-        tap, callback_data, run, bot.id, words, customer, customers, ledger, offer, orders, courier, replies
+        tap, callback_data, run, bot.id, words, customer, customers, ledger, offer, orders, courier, replies, questions
     )
     await _ACTS[callback_data.act](all_of_it)
 
@@ -125,12 +129,7 @@ async def _amend(t: Tapped, seconds: int, size: str) -> None:
 
 
 async def _cancel(t: Tapped) -> None:
-    canceled = await t.ledger.cancel(t.run.run_id, t.run.user_id)
-    await _say_canceled(t, canceled)
-
-
-async def _say_canceled(t: Tapped, canceled: bool) -> None:
-    if canceled:
+    if await t.ledger.cancel(t.run.run_id, t.run.user_id):
         await t.orders.go_on(t.run)
         await t.say(N_("Canceled. Nothing was charged."))
     elif (fresh := await t.ledger.load(t.run.run_id)) and fresh.state is State.CANCELED:
@@ -140,26 +139,45 @@ async def _say_canceled(t: Tapped, canceled: bool) -> None:
 
 
 async def _edit(t: Tapped) -> None:
-    canceled = await t.ledger.cancel(t.run.run_id, t.run.user_id, "edited")
-    fresh = await t.ledger.load(t.run.run_id)
-    if not canceled and (fresh is None or fresh.reason != "edited"):
-        await _say_canceled(t, canceled=False)
-        return
-    await t.orders.go_on(t.run)
-    await _change(t)
+    """Only asks: the draft stays until its new text is here."""
+    draft = t.run.state is State.RESERVED or (t.run.state is State.APPROVED and t.run.confirmed_at is None)
+    if draft or t.run.state is State.CANCELED:
+        await _change(t)
+    else:
+        await t.say(N_("Too late to edit: it was ordered, or has ended. See /status."), alert=True)
 
 
 async def _change(t: Tapped) -> None:
-    """Asks for other words. The answer is a message of its own, and so a wish of its own."""
+    """Asks for other words. The answer is a message of its own, and so a wish of its own.
+
+    Telegram opens the reply box only for the sender of the message that the question answers, or who is named in it.
+    """
     await t.replies.tap(t.tap)
-    assert t.tap.message is not None, "the filter asked for one"
+    message = t.tap.message
+    assert message is not None, "the filter asked for one"
+    private, own = message.chat.type == ChatType.PRIVATE, _own_message(t.run, message.chat.id)
     text = t.words(
-        "✏️ Answer this message with what the video should show instead. Nothing is charged for asking. "
-        "Your words so far, to copy: {prompt}",
+        "✏️ {ref}: write what the video should show instead, as an answer to this message. "
+        "Nothing is charged for asking. Your words so far, to copy: {prompt}",
+        ref=t.run.ref,
         prompt=code(t.run.prompt[:3000]),
     )
+    if own is None and not private:
+        text = Markup('{} <a href="tg://user?id={}">{}</a>').format(text, t.tap.from_user.id, t.tap.from_user.full_name)
+    if private:
+        t.questions.ask(message.chat.id, t.tap.from_user.id, t.run.ref)
     placeholder = t.words.plain(N_("What should the video show?"))[:PLACEHOLDER_CHARACTERS_MAX]
-    await t.replies.to(t.tap.message, text, ForceReply(selective=True, input_field_placeholder=placeholder))
+    question = ForceReply(selective=own is not None or not private, input_field_placeholder=placeholder)
+    await t.replies.beside(message, text, question, answers=own)
+
+
+def _own_message(run: Run, chat_id: int) -> int | None:
+    """The user's message in this chat that asked for the run; None if a button did."""
+    known = address_of(run)
+    if known is None or known.chat_id != chat_id:
+        return None
+    asked = run.request_key == request_key(known.bot_id, known.chat_id, known.message_id)
+    return known.message_id if asked else None
 
 
 async def _rewrite(t: Tapped) -> None:

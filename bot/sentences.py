@@ -224,10 +224,7 @@ def canceled(run: Run, words: Words) -> Markup:
     if run.reason == "not_confirmed":
         return words("You did not tap Create in time, so it was canceled. Nothing was charged. Tap Try again to go on.")
     if run.reason == "edited":
-        return words(
-            "Taken back, so that you can write it anew. Nothing was charged. Answer my question below with the "
-            "new words."
-        )
+        return words("Withdrawn: you sent a new text. Nothing was charged.")
     return words("Canceled. Nothing was charged. Tap Try again if you want it after all.")
 
 

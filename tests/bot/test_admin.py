@@ -7,7 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from aiogram.methods import SendMessage
-from aiogram.types import Message
+from aiogram.types import ForceReply, Message
 
 from bot.alarms import SAYINGS, Alarms
 from bot.words import Words
@@ -62,6 +62,8 @@ async def test_an_operator_says_which_job_it_was(stage: Stage, simulator: Simula
     await stage.say("/admin", user=ADMIN)
     await stage.tap(f"Found it · {ref}", user=ADMIN)
     question = await stage.until_said("provider's job id")
+    [asked] = [call for call in stage.session.of(SendMessage) if isinstance(call.reply_markup, ForceReply)]
+    assert asked.reply_parameters is None and not asked.reply_markup.selective, "else no reply box opens"
     await stage.say(job["id"], user=ADMIN, reply_to=question)
     await stage.until_said_plainly(f"{ref} is job {job['id']}. Its price counts as spent")
     run = await stage.until_state(State.DELIVERED)

@@ -1,5 +1,7 @@
 """Buttons: whatever is tapped, how often and by whom, the ledger decides, and a tap does nothing twice."""
 
+import asyncio
+
 import pytest
 from aiogram.methods import AnswerCallbackQuery, SendMessage, SendVideo
 from aiogram.types import CallbackQuery, CopyTextButton, ForceReply, Message
@@ -8,6 +10,8 @@ from bot.taps import Act, RunTap
 from pipeline.records import Run, State
 from tests.bot.stage import Stage, buttons, label_of, labels, person
 from tests.fixtures import Simulator
+
+GROUP = -100
 
 
 async def bought(stage: Stage, prompt: str = "a paper boat in the rain", number: int = 0) -> tuple[Run, Message]:
@@ -41,17 +45,106 @@ async def test_somebody_elses_button_does_nothing(stage: Stage) -> None:
     assert (await stage.only_run()).confirmed_at is None
 
 
-async def test_edit_sets_the_run_aside_and_the_answer_is_a_new_wish(stage: Stage) -> None:
-    await stage.say("/create a paper boat in the rain")
+def question(stage: Stage) -> SendMessage:
+    [asked] = [call for call in stage.session.of(SendMessage) if isinstance(call.reply_markup, ForceReply)]
+    assert isinstance(asked, SendMessage)
+    return asked
+
+
+def opens_the_box_of(stage: Stage, user: int) -> bool:
+    """Whether Telegram opens the reply box for this user: of a selective question, by whom it answers or names."""
+    asked = question(stage)
+    assert isinstance(asked.reply_markup, ForceReply)
+    if not asked.reply_markup.selective or f"tg://user?id={user}" in asked.text:
+        return True
+    answers = asked.reply_parameters and stage.session.messages.get(asked.reply_parameters.message_id)
+    return bool(answers and answers.from_user and answers.from_user.id == user)
+
+
+async def asked_for_another_text(stage: Stage, chat: int = 1) -> Message:
+    """A draft whose Edit was tapped; our question."""
+    await stage.say("/create a paper boat in the rain", chat=chat)
     await stage.until_said("I would make this")
     await stage.tap("Edit")
-    question = await stage.until_said("Answer this message")
-    [asked] = [call for call in stage.session.of(SendMessage) if isinstance(call.reply_markup, ForceReply)]
-    assert "<code>a paper boat in the rain</code>" in asked.text
-    await stage.until_state(State.CANCELED)
-    await stage.say("a wooden boat in the snow", reply_to=question)
+    return await stage.until_said("write what the video should show instead")
+
+
+@pytest.mark.parametrize("chat", [1, GROUP], ids=["private", "group"])
+async def test_edit_opens_the_reply_box_and_the_draft_stays_until_its_new_text_is_there(
+    stage: Stage, simulator: Simulator, chat: int
+) -> None:
+    asked = await asked_for_another_text(stage, chat)
+    assert opens_the_box_of(stage, 1)
+    assert "<code>a paper boat in the rain</code>" in question(stage).text
+    await asyncio.sleep(0.3)
+    assert (await stage.only_run()).state is State.APPROVED
+    assert label_of(stage.now(await stage.until_said("I would make this")), "Create"), "it can still be ordered"
+    answer = await stage.say("a wooden boat in the snow", chat=chat, reply_to=asked)
     run = await stage.until_state(State.APPROVED, number=1)
-    assert run.prompt == "a wooden boat in the snow"
+    assert (run.prompt, run.needs_confirmation) == ("a wooden boat in the snow", True)
+    await stage.until_said("Withdrawn: you sent a new text. Nothing was charged.")
+    old, _ = await stage.runs()
+    assert (old.state, old.reason, simulator.creates()) == (State.CANCELED, "edited", 0)
+    await stage.feed(message=answer)
+    assert len(await stage.runs()) == 2, "the same answer is the same run"
+
+
+async def test_in_private_the_next_message_is_the_new_text_and_only_the_next(stage: Stage) -> None:
+    await asked_for_another_text(stage)
+    answer = await stage.say("a wooden boat in the snow")
+    run = await stage.until_state(State.APPROVED, number=1)
+    assert (run.prompt, run.needs_confirmation) == ("a wooden boat in the snow", True)
+    assert (await stage.runs())[0].reason == "edited"
+    await stage.feed(message=answer)  # again, as after an outage
+    await stage.say("thanks")
+    await stage.until_said("Make this a video?")
+    assert len(await stage.runs()) == 2
+
+
+async def test_words_after_another_message_are_no_answer(stage: Stage) -> None:
+    await asked_for_another_text(stage)
+    await stage.say("/help")
+    await stage.say("a wooden boat in the snow")
+    await stage.until_said("Make this a video?")
+    assert (await stage.only_run()).state is State.APPROVED
+
+
+@pytest.mark.parametrize("trouble", ["too long", "paused"])
+async def test_a_new_text_that_is_refused_leaves_the_draft_as_it_was(stage: Stage, trouble: str) -> None:
+    asked = await asked_for_another_text(stage)
+    if trouble == "paused":
+        await stage.operators.pause("repairs", "test")
+    await stage.say("a boat" if trouble == "paused" else "x" * 4090, reply_to=asked)
+    await stage.until_said("repairs" if trouble == "paused" else "more than 4000 characters")
+    assert (await stage.only_run()).state is State.APPROVED
+
+
+async def test_a_draft_that_was_ordered_meanwhile_is_not_replaced(stage: Stage, simulator: Simulator) -> None:
+    asked = await asked_for_another_text(stage)
+    simulator.control("POST", "/_sim/speed", {"speed": 0.001})
+    await stage.tap("Create")
+    await stage.until_state(State.RENDERING)
+    await stage.say("a wooden boat in the snow", reply_to=asked)
+    await stage.until_said("is not finished yet")
+    assert ((await stage.only_run()).state, simulator.creates()) == (State.RENDERING, 1)
+    await stage.press(RunTap(ref=(await stage.only_run()).ref, act=Act.EDIT).pack(), asked)
+    assert "Too late to edit" in alerts(stage)[-1]
+
+
+@pytest.mark.parametrize("chat", [1, GROUP], ids=["private", "group"])
+async def test_change_opens_the_reply_box_also_below_a_run_that_a_button_began(stage: Stage, chat: int) -> None:
+    await stage.say("/create", chat=chat)
+    await stage.tap("Baking cat")
+    await stage.until_said("I would make this")
+    await stage.tap("Create")
+    await stage.until_state(State.DELIVERED)
+    await stage.tap("Change")
+    asked = await stage.until_said("write what the video should show instead")
+    assert opens_the_box_of(stage, 1)
+    await stage.operators.set_limit("cooldown_seconds", 0, "test")
+    await stage.say("a dog bakes bread", chat=chat, reply_to=asked)
+    assert (await stage.until_state(State.APPROVED, number=1)).prompt == "a dog bakes bread"
+    assert (await stage.runs())[0].state is State.DELIVERED
 
 
 async def test_again_is_one_new_priced_run_however_often_it_is_tapped(stage: Stage, simulator: Simulator) -> None:

@@ -64,4 +64,40 @@ CHAT_MUTANTS = (
         "        except ZeroDivisionError:  # an answer",
         ("tests/pipeline/test_engine.py::test_a_kept_answer_that_does_not_fit_keeps_no_other_waiting",),
     ),
+    # -- Edit and Change
+    Mutant(
+        "draft_stays",
+        "a draft stays until its new text is accepted",
+        "bot/ordering.py",
+        "        if isinstance(answer, PromptProblem) or (isinstance(answer, Refused) and answer.kind not in OF_THE_DRAFT):\n",
+        "        if False:\n",
+        (TAPS + "test_a_new_text_that_is_refused_leaves_the_draft_as_it_was",),
+    ),
+    Mutant(
+        "reply_box",
+        "the question for another text answers the user's own message, else no reply box opens",
+        "bot/run_taps.py",
+        "text, question, answers=own)",
+        "text, question, answers=message.message_id)",
+        (TAPS + "test_edit_opens_the_reply_box_and_the_draft_stays_until_its_new_text_is_there",),
+    ),
+    Mutant(
+        "next_message",
+        "in private the next message answers the question",
+        "bot/questions.py",
+        "            return question.ref\n",
+        "            return None\n",
+        (TAPS + "test_in_private_the_next_message_is_the_new_text_and_only_the_next",),
+    ),
+    Mutant(
+        "only_next_message",
+        "a message after the next one answers no question",
+        "bot/questions.py",
+        "        if question.answered_by == message.message_id:\n",
+        "        if True:\n",
+        (
+            TAPS + "test_in_private_the_next_message_is_the_new_text_and_only_the_next",
+            TAPS + "test_words_after_another_message_are_no_answer",
+        ),
+    ),
 )

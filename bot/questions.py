@@ -1,0 +1,65 @@
+"""Our questions for another text: which run each is about, and who has not answered yet.
+
+An answer is a reply to the question, which names the run; in private, also the next message after it. That one is
+remembered in this process only: after a restart, plain words are asked about first, as any others.
+"""
+
+import re
+from dataclasses import dataclass
+
+from aiogram.types import Message
+
+QUESTION_SIGN = "✏️"  # every question of ours that asks for a prompt begins with it, then with the run's ref
+ASKED_ABOUT = re.compile(rf"{QUESTION_SIGN} ([A-Z2-7]{{6}}):")
+OPEN_MAX = 10_000
+
+
+@dataclass
+class _Open:
+    """`answered_by`: the message that came next. It may come again, and is the same answer then."""
+
+    ref: str
+    answered_by: int | None = None
+
+
+class Questions:
+    def __init__(self) -> None:
+        self._open: dict[tuple[int, int], _Open] = {}
+
+    def ask(self, chat_id: int, user_id: int, ref: str) -> None:
+        """Another text for this run was asked for, in private."""
+        self._open.pop((chat_id, user_id), None)
+        self._open[chat_id, user_id] = _Open(ref)
+        if len(self._open) > OPEN_MAX:
+            del self._open[next(iter(self._open))]
+
+    def hear(self, message: Message) -> str | None:
+        """The run that this message comes right after a question about; to be called for every message."""
+        key = (message.chat.id, message.from_user.id if message.from_user else 0)
+        question = self._open.get(key)
+        if question is None:
+            return None
+        question.answered_by = question.answered_by or message.message_id
+        if question.answered_by == message.message_id:
+            return question.ref
+        del self._open[key]
+        return None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The question that a message answers; `ref` is the run it is about, unless an older version asked."""
+
+    ref: str | None
+
+
+def answered(message: Message, bot_id: int) -> Answered | None:
+    """By a reply to the question."""
+    asked = message.reply_to_message
+    if asked is None or asked.from_user is None or asked.from_user.id != bot_id:
+        return None
+    text = asked.text or ""
+    if not text.startswith(QUESTION_SIGN):
+        return None
+    found = ASKED_ABOUT.match(text)
+    return Answered(found.group(1) if found else None)
