@@ -26,6 +26,7 @@ from bot.offer import Offer
 from bot.outbox import PATIENCE_SECONDS, Gone, NotSaid, Outbox, not_modified
 from bot.replies import NO_PREVIEW, compose
 from bot.words import Words
+from pipeline.cancel import stop
 from pipeline.customers import Customers
 from pipeline.estimate import Expected, expected
 from pipeline.ledger import Ledger
@@ -36,6 +37,7 @@ from pipeline.world import Shop
 
 LOOK_SECONDS = 1.0  # between two looks at the runs that are followed
 TURN_SECONDS = 0.1  # a touched card is looked at so soon
+ORDERED = frozenset({State.SUBMITTING, State.UNCERTAIN, State.RENDERING})
 GRACE_SECONDS = 5.0  # whoever reserved a run sends its card; after this anybody may
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class _Shown:
     card: Card
     phase: tuple[object, ...]
     read_at: datetime
+    state: State
 
 
 class Board:
@@ -70,6 +73,7 @@ class Board:
         self._gone: set[UUID] = set()
         self._cards: dict[UUID, int] = {}
         self._expected: dict[UUID, Expected] = {}
+        self._saying_ordered: dict[UUID, asyncio.Task[bool]] = {}
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     @contextlib.contextmanager
@@ -93,6 +97,13 @@ class Board:
 
     async def keep(self) -> None:
         """Keeps all cards up to date, until canceled."""
+        try:
+            await self._keep()
+        finally:
+            for saying in list(self._saying_ordered.values()):
+                await stop(saying)
+
+    async def _keep(self) -> None:
         waited = 0.0
         while True:
             await asyncio.sleep(TURN_SECONDS)
@@ -128,11 +139,32 @@ class Board:
             return
         if self._card_of(run, address) is None and run.age(run.reserved_at).total_seconds() < GRACE_SECONDS:
             return
+        if self._was_just_ordered(run):
+            self._say_ordered(run, address)
+            return
         with contextlib.suppress(LedgerError):
             if await self._show(run, address, Urgency.CHANGE, 0.0):
                 self._touched.discard(run.run_id)
                 if run.ended and run.told_state is run.state:
                     self.forget(run.run_id)
+
+    def _was_just_ordered(self, run: Run) -> bool:
+        """Whether the card may still say that nothing is charged, and something is by now."""
+        shown = self._shown.get(run.run_id)
+        lies = shown is None or shown.state not in ORDERED
+        return run.state in ORDERED and lies and run.run_id not in self._gone
+
+    def _say_ordered(self, run: Run, address: Address) -> None:
+        """In the background, with the urgency and patience of an answer; the next look sees what came of it."""
+        if run.run_id not in self._saying_ordered:
+            saying = asyncio.create_task(self._show(run, address, Urgency.ANSWER, PATIENCE_SECONDS))
+            self._saying_ordered[run.run_id] = saying
+            saying.add_done_callback(lambda done: self._said_ordered(run, done))
+
+    def _said_ordered(self, run: Run, done: asyncio.Task[bool]) -> None:
+        del self._saying_ordered[run.run_id]
+        if not done.cancelled() and (error := done.exception()):
+            log.warning("card", extra={"action": "card_unsaid", "run": run.ref, "error": str(error)})
 
     async def show(self, run: Run, *, uploading: bool = False, patience: float = PATIENCE_SECONDS) -> None:
         """The card says what this run is; a new one is sent if there is none any more.
@@ -177,7 +209,7 @@ class Board:
             else:
                 ticking = shown is not None and shown.phase == phase
                 await self._edit(run, address, card_id, page, Urgency.TICK if ticking else urgency, patience)
-            self._shown[run.run_id] = _Shown(page, phase, run.read_at)
+            self._shown[run.run_id] = _Shown(page, phase, run.read_at, run.state)
 
     async def _send(self, run: Run, address: Address, page: Card, patience: float) -> None:
         method = compose(address.chat_id, page.text, page.keyboard, address.message_id, address.thread_id)

@@ -104,7 +104,10 @@ def _approved(run: Run, words: Words, scene: Scene) -> _Page:
             "If that takes more than ten minutes, I cancel it without charge, and you can try again."
         )
     else:
-        doing = words("⏳ It is ordered in a moment, one time only. Nothing is charged yet.")
+        doing = words(
+            "⏳ It is ordered in a moment, one time only. {price} is set aside, and charged when the video is made.",
+            price=words.usd(run.held_microusd),
+        )
     return Markup("\n\n").join([_quote(run, words), doing]), ((_cancel(run, words),),)
 
 

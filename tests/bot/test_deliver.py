@@ -17,7 +17,9 @@ from aiogram.exceptions import (
 from aiogram.methods import EditMessageText, SendDocument, SendMessage, SendVideo
 from aiogram.types import FSInputFile
 
+from bot import meter
 from bot.address import Address, address_of
+from pipeline.customers import Customers
 from pipeline.records import Run, State
 from tests.bot.stage import Stage
 from tests.fixtures import Simulator
@@ -96,6 +98,20 @@ async def test_a_deleted_card_is_not_replaced_while_it_only_waits(stage: Stage, 
     await stage.until_state(State.DELIVERED)
     assert len(stage.session.of(SendMessage)) == 1, "no new card for an edit that failed"
     assert [message for message in stage.shown() if message.video]
+
+
+async def test_a_card_never_says_that_nothing_is_charged_while_its_video_is_made(
+    stage: Stage, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a chat that has no calls left for news: it goes out as an answer."""
+    monkeypatch.setattr(meter, "MINUTE", 1e9)
+    monkeypatch.setattr(meter, "PRIVATE", meter.Share(answer=30, change=1, tick=1))
+    simulator.control("POST", "/_sim/speed", {"speed": 0.001})
+    await Customers(stage.world.ledger.rpc).set_preference("tg:1", "confirm", "never")
+    await stage.say("/create a paper boat in the rain")
+    await stage.until_state(State.RENDERING)
+    await stage.until_said("$0.80 is set aside")
+    assert not any("Nothing is charged yet" in text for text in stage.texts())
 
 
 @pytest.mark.parametrize(

@@ -64,13 +64,22 @@ CHAT_MUTANTS = (
         "        except ZeroDivisionError:  # an answer",
         ("tests/pipeline/test_engine.py::test_a_kept_answer_that_does_not_fit_keeps_no_other_waiting",),
     ),
+    # -- a card never lies about money
+    Mutant(
+        "ordered_said",
+        "the edit that says `ordered` is never shed",
+        "bot/board.py",
+        "        if self._was_just_ordered(run):\n",
+        "        if False:\n",
+        ("tests/bot/test_deliver.py::test_a_card_never_says_that_nothing_is_charged_while_its_video_is_made",),
+    ),
     # -- Edit and Change
     Mutant(
         "draft_stays",
         "a draft stays until its new text is accepted",
         "bot/ordering.py",
-        "        if isinstance(answer, PromptProblem) or (isinstance(answer, Refused) and answer.kind not in OF_THE_DRAFT):\n",
-        "        if False:\n",
+        "        if isinstance(answer, PromptProblem) or (isinstance(answer, Refused) and",
+        "        if False and (isinstance(answer, Refused) and",
         (TAPS + "test_a_new_text_that_is_refused_leaves_the_draft_as_it_was",),
     ),
     Mutant(
