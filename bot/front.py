@@ -97,7 +97,7 @@ async def open_front(bot: Bot, back: Back, *, alarms: bool = True, time: Time = 
         ledger=back.ledger,
         operators=back.operators,
         offer=back.offer,
-        orders=Orders(back.ledger, back.offer, back.enqueue, board),
+        orders=Orders(back.ledger, back.offer, back.enqueue, board, customers),
         enqueue=back.enqueue,
         courier=courier,
         telling=telling,

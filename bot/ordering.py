@@ -19,7 +19,7 @@ from bot.offer import Offer
 from bot.outbox import NotSaid
 from bot.replies import SOON_SECONDS
 from pipeline import journal
-from pipeline.customers import Customer, Preferences
+from pipeline.customers import Customer, Customers, Preferences
 from pipeline.ledger import Ledger
 from pipeline.records import Run, State
 from steps.check_limits import PromptProblem, RefusalKind, Refused, check_limits, check_prompt
@@ -57,8 +57,9 @@ class Wish:
 
 
 class Orders:
-    def __init__(self, ledger: Ledger, offer: Offer, enqueue: Enqueue, board: Board) -> None:
+    def __init__(self, ledger: Ledger, offer: Offer, enqueue: Enqueue, board: Board, customers: Customers) -> None:
         self._ledger, self._offer, self._enqueue, self._board = ledger, offer, enqueue, board
+        self._customers = customers
 
     async def place(self, wish: Wish, customer: Customer) -> Placed | Refused | PromptProblem:
         prompt = check_prompt(wish.prompt)
@@ -99,6 +100,10 @@ class Orders:
         if withdrawn:
             await self.go_on(draft)
         return await self.place(wish, customer) if withdrawn and isinstance(answer, Refused) else answer
+
+    async def announced(self, user: str) -> None:
+        """The user was told that later orders are not asked about."""
+        await self._customers.set_preference(user, "confirm", "first")
 
     async def go_on(self, run: Run) -> None:
         """Somebody should look at the run now."""

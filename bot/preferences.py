@@ -73,10 +73,10 @@ def settings_page(chosen: Preferences, words: Words, offer: Offer) -> tuple[Mark
         seconds=seconds,
         shape=words(SHAPES[shape_of(size)]).lower(),
         price=words.usd(offer.price(seconds, size)),
-        confirm=words(CONFIRM_NAMES[chosen.confirm]),
+        confirm=words(CONFIRM_NAMES[chosen.confirm or "first"]),
         first=FIRST_VIDEOS,
     )
-    now = {"language": words.language, "seconds": str(seconds), "size": size, "confirm": chosen.confirm}
+    now = {"language": words.language, "seconds": str(seconds), "size": size, "confirm": chosen.confirm or "first"}
     rows = [_row(key, value, words, offer) for key, value in now.items()]
     return text, InlineKeyboardMarkup(inline_keyboard=[*rows[:3], *([button] for button in rows[3])])
 

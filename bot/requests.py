@@ -6,14 +6,20 @@ from datetime import UTC, datetime
 from aiogram import Bot, F, Router
 from aiogram.enums import ChatType
 from aiogram.filters import Command, CommandObject
-from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
+from aiogram.types import (
+    CallbackQuery,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    MaybeInaccessibleMessageUnion,
+    Message,
+)
 
 from bot import sentences
 from bot.address import Address, request_key, user_id
 from bot.ordering import Orders, Placed, Wish
 from bot.questions import answered
 from bot.replies import Replies, thread_of
-from bot.taps import Example, Offer
+from bot.taps import Choose, Example, Offer
 from bot.words import N_, Words
 from pipeline.customers import Customer
 from steps.check_limits import PromptProblem, Refused
@@ -27,6 +33,10 @@ EXAMPLE_NAMES = (N_("🚤 Paper boat"), N_("🐈 Baking cat"), N_("🎈 Balloon"
 ONLY_WORDS = N_(
     "I cannot use pictures or other files yet: the video would be made from your words alone. "
     "Nothing is ordered until you tap Create."
+)
+LAST_QUESTION = N_(
+    "This is the last time I ask first: from your next video on I order at once, for the price in /limits. "
+    "Tap to go on being asked."
 )
 private = F.chat.type == ChatType.PRIVATE
 
@@ -79,6 +89,26 @@ async def order(
         await orders.place(wish, customer) if instead_of is None else await orders.replace(instead_of, wish, customer)
     )
     await say_answer(message, answer, words, replies)
+    await announce(message, answer, wish, words, customer, orders, replies)
+
+
+async def announce(
+    message: MaybeInaccessibleMessageUnion,
+    answer: Placed | Refused | PromptProblem,
+    wish: Wish,
+    words: Words,
+    customer: Customer,
+    orders: Orders,
+    replies: Replies,
+) -> None:
+    """Tells of the first order that will not be asked about, while the one before it is; once per user."""
+    if not isinstance(answer, Placed) or wish.asks_first or not customer.is_asked_last:
+        return
+    keep = InlineKeyboardButton(
+        text=words.plain(N_("🔔 Keep asking")), callback_data=Choose(key="confirm", value="always").pack()
+    )
+    await replies.to(message, words(LAST_QUESTION), InlineKeyboardMarkup(inline_keyboard=[[keep]]))
+    await orders.announced(wish.user)
 
 
 async def say_answer(
@@ -141,6 +171,8 @@ async def order_by_tap(
 ) -> Placed | None:
     """A button that asks for a video. None if it was refused, which is then said."""
     answer = await orders.place(wish, customer)
+    if tap.message is not None:
+        await announce(tap.message, answer, wish, words, customer, orders, replies)
     if isinstance(answer, Placed):
         if answer.replayed and answer.run.ended:
             return answer

@@ -21,12 +21,12 @@ FIRST_VIDEOS = 3  # as long as a user has fewer, "first" asks before it spends
 
 @dataclass(frozen=True)
 class Preferences:
-    """None and "first" are what a user has who never chose."""
+    """None is what a user has who never chose. No `confirm` means "first", and not yet told that it ends."""
 
     language: str | None = None
     seconds: int | None = None
     size: str | None = None
-    confirm: Confirm = "first"
+    confirm: Confirm | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,12 @@ class Customer:
     def asks_first(self) -> bool:
         """Whether the price is shown for a yes before anything is bought."""
         confirm = self.preferences.confirm
-        return confirm == "always" or (confirm == "first" and self.videos < FIRST_VIDEOS)
+        return confirm in (None, "always") or (confirm == "first" and self.videos < FIRST_VIDEOS)
+
+    @property
+    def is_asked_last(self) -> bool:
+        """Whether the next order is the last one that is asked about, of which its user was not told."""
+        return self.preferences.confirm is None and self.videos >= FIRST_VIDEOS
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,27 @@ async def test_after_the_first_videos_nothing_is_asked(stage: Stage) -> None:
     assert not run.needs_confirmation
 
 
+async def test_the_first_order_that_will_not_ask_is_announced_with_one_tap_to_go_on_asking(stage: Stage) -> None:
+    await unhurried(stage)
+    await stage.world.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": "never"})
+    for number in range(3):
+        await stage.say(f"/create boat number {number}")
+        await stage.until_state(State.DELIVERED, number=number)
+    await stage.world.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": None})
+    said = await stage.say("/create one more boat")
+    assert (await stage.until_state(State.APPROVED, number=3)).needs_confirmation
+    news = await stage.until_said("the last time I ask first")
+    await stage.tap("Create")
+    await stage.until_state(State.DELIVERED, number=3)
+    await stage.feed(message=said)
+    assert sum("the last time I ask first" in text for text in stage.texts()) == 1
+    await stage.say("/create a boat that is not asked about")
+    assert not (await stage.until_state(State.DELIVERED, number=4)).needs_confirmation
+    await stage.tap("Keep asking", on=news)
+    await stage.say("/create a boat that is asked about")
+    assert (await stage.until_state(State.APPROVED, number=5)).needs_confirmation
+
+
 async def test_history_has_pages(stage: Stage) -> None:
     await unhurried(stage)
     await stage.world.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": "never"})

@@ -73,6 +73,14 @@ CHAT_MUTANTS = (
         "        if False:\n",
         ("tests/bot/test_deliver.py::test_a_card_never_says_that_nothing_is_charged_while_its_video_is_made",),
     ),
+    Mutant(
+        "first_silent_order",
+        "no order goes out unasked before its user was told that orders will",
+        "pipeline/customers.py",
+        '        return confirm in (None, "always") or (confirm == "first" and self.videos < FIRST_VIDEOS)\n',
+        '        return confirm == "always" or (confirm in (None, "first") and self.videos < FIRST_VIDEOS)\n',
+        ("tests/bot/test_pages.py::test_the_first_order_that_will_not_ask_is_announced_with_one_tap_to_go_on_asking",),
+    ),
     # -- Edit and Change
     Mutant(
         "draft_stays",
