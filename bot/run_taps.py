@@ -188,6 +188,13 @@ async def _rewrite(t: Tapped) -> None:
 
 
 async def _again(t: Tapped) -> None:
+    if t.run.reason in sentences.IN_OTHER_WORDS_ONLY:  # also an old button, or one that was never there
+        said = N_(
+            "The same words would be refused again, so nothing was ordered or charged. "
+            "Tap Change and say it differently."
+        )
+        await t.say(said, alert=True)
+        return
     await _another(t, t.run.prompt, again=True)
 
 

@@ -137,7 +137,7 @@ def _busy(refused: Refused, words: Words, _: datetime) -> Markup:
             ref=refused.of_ref,
         )
     return words(
-        "Your video {ref} is not finished yet. Wait for it before you ask for another, or see /status and /cancel.",
+        "Your video {ref} is not finished yet; you can ask for another after it. /status tells how far it is.",
         ref=refused.of_ref,
     )
 

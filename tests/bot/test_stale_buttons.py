@@ -1,6 +1,7 @@
 """Buttons that are older than what they speak of: none buys at another price, another shape, or once too often."""
 
 import asyncio
+import json
 
 import pytest
 from aiogram.exceptions import TelegramRetryAfter
@@ -44,6 +45,25 @@ async def test_try_again_of_a_run_that_was_delivered_after_all_buys_nothing(stag
     await asyncio.sleep(0.5)
     assert (len(await stage.runs()), simulator.creates()) == (1, 1)
     assert alerts(stage), "it says where the video is"
+
+
+@pytest.mark.parametrize("act", [Act.RETRY, Act.AGAIN])
+async def test_what_was_refused_for_its_content_is_never_ordered_again_in_the_same_words(
+    stage: Stage, simulator: Simulator, act: Act
+) -> None:
+    await unhurried(stage)
+    refusal = {"error": {"code": "content_policy_violation", "message": "It breaks our content policy."}}
+    simulator.trouble("create", "status", status=400, body=json.dumps(refusal))
+    await stage.say("/create a paper boat in the rain")
+    run = await stage.until_state(State.FAILED)
+    assert run.reason == "prompt_refused"
+    card = await stage.until_said("refused the prompt")
+    assert labels(card) == ["✏️ Change"]
+    simulator.control("DELETE", "/_sim/faults")
+    await stage.press(RunTap(ref=run.ref, act=act, arg="1").pack(), card)
+    assert "would be refused again" in alerts(stage)[-1]
+    await asyncio.sleep(0.5)
+    assert (len(await stage.runs()), simulator.creates()) == (1, 1), "only the one that was refused"
 
 
 async def test_a_failure_said_twice_is_tried_again_once(

@@ -55,6 +55,13 @@ def test_rejected_prompts_and_canceled_drafts_of_a_day_are_named_as_such() -> No
     assert "at 2026-11-24 00:00 UTC (in 10 h)" in sentences.refusal(refused, NOW)
 
 
+@pytest.mark.parametrize("what", [None, "waits_for_tap"])
+def test_nobody_is_told_to_wait_for_a_run_that_perhaps_no_worker_goes_on_with(what: str | None) -> None:
+    words = sentences.refusal(Refused(RefusalKind.BUSY, of_ref="A7K2QX", what=what), NOW)
+    assert "Wait for it" not in words and "onetake cancel A7K2QX" in words
+    assert ("onetake worker" in words) is (what is None), "a run that waits for a tap needs no worker"
+
+
 def test_every_state_has_words() -> None:
     assert set(sentences.STATE_WORDS) == set(State)
 

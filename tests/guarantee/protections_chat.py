@@ -4,6 +4,7 @@ from tests.guarantee.mutant import Mutant
 
 POLLING = "tests/bot/test_polling.py::"
 TAPS = "tests/bot/test_run_taps.py::"
+STALE = "tests/bot/test_stale_buttons.py::"
 OVER_HTTP = "tests/bot/test_over_http.py::"
 
 CHAT_MUTANTS = (
@@ -80,6 +81,14 @@ CHAT_MUTANTS = (
         '        return confirm in (None, "always") or (confirm == "first" and self.videos < FIRST_VIDEOS)\n',
         '        return confirm == "always" or (confirm in (None, "first") and self.videos < FIRST_VIDEOS)\n',
         ("tests/bot/test_pages.py::test_the_first_order_that_will_not_ask_is_announced_with_one_tap_to_go_on_asking",),
+    ),
+    Mutant(
+        "same_words",
+        "what was refused for its content is not ordered again in the same words",
+        "bot/run_taps.py",
+        "    if t.run.reason in sentences.IN_OTHER_WORDS_ONLY:  # also",
+        "    if False:  # also",
+        (STALE + "test_what_was_refused_for_its_content_is_never_ordered_again_in_the_same_words",),
     ),
     # -- Edit and Change
     Mutant(
