@@ -227,6 +227,15 @@ def _storage(alert: Alert, words: Words) -> Markup:
     )
 
 
+def _undelivered(alert: Alert, words: Words) -> Markup:
+    return words(
+        "📭 The video of {ref} is ready and could not be brought to its user ({why}). It is kept, and its card says "
+        "that /videos shows it. <i>Deliver again</i> on the operators' page tries once more; nothing is bought for that.",
+        ref=alert.detail["ref"],
+        why=str(alert.detail.get("why") or "")[:DETAIL_CHARACTERS_MAX],
+    )
+
+
 def _unknown(alert: Alert, words: Words) -> Markup:
     return words("❗ An alert that this version of onetake does not know: {key}. An upgrade may.", key=alert.key)
 
@@ -249,6 +258,7 @@ SAYINGS: Mapping[str, Callable[[Alert, Words], Markup]] = {
     "template": _template,
     "unreadable_update": _unreadable_update,
     "storage": _storage,
+    "undelivered": _undelivered,
 }
 
 

@@ -51,6 +51,7 @@ AGAIN_LATER = timedelta(minutes=5)  # after Telegram refused for a reason we do 
 ELSEWHERE = timedelta(minutes=1)  # for the process that has the other bot's token
 ELSEWHERE_AT_MOST = timedelta(hours=6)  # after which no other machine will bring it
 REFUSED_AT_MOST = timedelta(minutes=30)
+UNANSWERED_AT_MOST = timedelta(hours=6)
 LONG = timedelta(seconds=60)  # a failure after a longer wait is said in a message of its own: edits make no sound
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,10 @@ class Courier:
             return
         except Later as wait:
             pause = timedelta(seconds=wait.seconds)
-        except Unknown:
+        except Unknown as error:
+            if run.age(run.state_since) > UNANSWERED_AT_MOST:
+                await self._could_not(run, error)
+                return
             pause = max(AGAIN, min(run.age(run.state_since), AGAIN_LATER))  # each try may have arrived
         except Moved as moved:
             await self._telling.note(run.run_id, {"chat_id": moved.chat_id, "card_id": None})
@@ -156,8 +160,9 @@ class Courier:
         """From the history. One that never arrived has arrived now."""
         sent = await self.send(run, address)
         known = address_of(run)
-        if known is not None and known.bot_id == address.bot_id and known.file_id is None:
-            await self._telling.note(run.run_id, {"video_id": sent.message_id, "file_id": file_of(sent)})
+        fresh = file_of(sent)
+        if known is not None and known.bot_id == address.bot_id and fresh not in (None, known.file_id):
+            await self._telling.note(run.run_id, {"video_id": sent.message_id, "file_id": fresh})
         if run.state is State.SAVED:
             await self._telling.told(run, delivered=True, message_id=sent.message_id)
             self._board.touch(run.run_id)
@@ -200,6 +205,8 @@ class Courier:
         """It is said no more by itself: a video waits for its user's next word, or for /videos."""
         log.warning("tell", extra={"action": "not_reached", "run": run.ref, "error": type(error).__name__})
         fresh = await self._telling.told(run, why=type(error).__name__)
+        if run.state is State.SAVED and not isinstance(error, Unreachable):  # blocking the bot is the user's own choice
+            await self._telling.undelivered(run, f"{type(error).__name__}: {error}".rstrip(": "))
         try:
             await self._board.show(fresh)  # a chat that takes no videos may take words
         except Unreachable:

@@ -30,6 +30,7 @@ from aiogram.exceptions import (
 from aiogram.methods import TelegramMethod
 
 from bot.meter import CHAT_GAP_SECONDS, Meter, Urgency, lane_of
+from bot.session import RefusedByPage
 from bot.shared_budget import SharedBudget
 
 Result = TypeVar("Result")
@@ -79,6 +80,10 @@ class Moved(NotSaid):
 
 class TooLarge(NotSaid):
     """More than Telegram takes from a bot."""
+
+
+class TurnedAway(NotSaid):
+    """Something between us and Telegram refused it, and says nothing more."""
 
 
 class Unknown(NotSaid):
@@ -157,6 +162,8 @@ class Outbox:
             raise Unreachable(str(error.message)) from error
         except TelegramEntityTooLarge as error:
             raise TooLarge from error
+        except RefusedByPage as error:
+            raise TurnedAway(error.message) from error
         except (TelegramNetworkError, TelegramServerError, ClientDecodeError) as error:
             raise Unknown(type(error).__name__) from error
         except (TelegramBadRequest, TelegramNotFound, TelegramMigrateToChat) as error:

@@ -63,6 +63,7 @@ def choices(key: str, words: Words, offer: Offer) -> Mapping[str, str]:
 
 def settings_page(chosen: Preferences, words: Words, offer: Offer) -> tuple[Markup, InlineKeyboardMarkup]:
     seconds, size = offer.length_for(chosen.seconds), offer.size_for(chosen.size)
+    confirm = chosen.confirm or "first"
     text = words(
         "<b>Settings</b>\n"
         "Language: {language}\n"
@@ -73,10 +74,10 @@ def settings_page(chosen: Preferences, words: Words, offer: Offer) -> tuple[Mark
         seconds=seconds,
         shape=words(SHAPES[shape_of(size)]).lower(),
         price=words.usd(offer.price(seconds, size)),
-        confirm=words(CONFIRM_NAMES[chosen.confirm or "first"]),
+        confirm=words(CONFIRM_NAMES[confirm]),
         first=FIRST_VIDEOS,
     )
-    now = {"language": words.language, "seconds": str(seconds), "size": size, "confirm": chosen.confirm or "first"}
+    now = {"language": words.language, "seconds": str(seconds), "size": size, "confirm": confirm}
     rows = [_row(key, value, words, offer) for key, value in now.items()]
     return text, InlineKeyboardMarkup(inline_keyboard=[*rows[:3], *([button] for button in rows[3])])
 

@@ -4,6 +4,7 @@ A call that Telegram answered with `ok: true` was carried out. A result that aio
 make it look undone: a video would be sent again and again.
 """
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -11,16 +12,16 @@ from typing import Any
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram.exceptions import ClientDecodeError, TelegramEntityTooLarge
+from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramEntityTooLarge
 from aiogram.methods import Response, TelegramMethod
 from aiogram.types import Message
 from aiohttp import ClientSession, TCPConnector
-from pydantic import ValidationError
 
 from steps.certificates import proxy_for, trusted
 
 CONNECTIONS_MAX = 100
 DNS_SECONDS = 3600  # as aiogram: Telegram's name is looked up again for each call otherwise
+UNKNOWN_ID = 0  # no message has it: an edit of it is refused, as of a message that was deleted
 FILES = ("video", "animation", "document")
 PLACEHOLDERS: Mapping[str, Any] = {"file_unique_id": "?", "width": 1, "height": 1, "duration": 1}
 
@@ -42,25 +43,52 @@ class Session(AiohttpSession):
         return self._session
 
     def check_response(self, bot: Bot, method: TelegramMethod[Any], status_code: int, content: str) -> Response[Any]:
+        succeeded = HTTPStatus.OK <= status_code <= HTTPStatus.IM_USED
         try:
-            return super().check_response(bot, method, status_code, content)
+            response = super().check_response(bot, method, status_code, content)
+            return response if response.result is not None else _carried_out(method, None, bot)
         except ClientDecodeError as error:
+            if succeeded and isinstance(error.data, dict) and error.data.get("ok") is True:
+                return _carried_out(method, error.data.get("result"), bot)
             if status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:  # a proxy's page before Telegram's own server
                 raise TelegramEntityTooLarge(method=method, message="Request Entity Too Large") from error
-            done = error.data.get("ok") is True if isinstance(error.data, dict) else False
-            if not done or not HTTPStatus.OK <= status_code <= HTTPStatus.IM_USED:
+            if HTTPStatus.BAD_REQUEST <= status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise RefusedByPage(f"HTTP {status_code}", error, error.data) from error
+            raise
+        except TelegramAPIError as error:
+            refused = _error_code(content) if succeeded else None
+            if refused is None or type(error) is not TelegramAPIError:
                 raise
-            return Response[Any].model_construct(ok=True, result=as_far_as_read(error.data.get("result"), bot))
+            return super().check_response(bot, method, refused, content)
+        except TypeError as error:  # aiogram's, of a server error without a description
+            raise ClientDecodeError("a refusal without a description", error, content) from error
 
 
-def as_far_as_read(result: object, bot: Bot) -> object:
-    """A message with its ids and its file, where the rest of it cannot be decoded; anything else as it came."""
-    if not isinstance(result, dict) or not isinstance(result.get("message_id"), int):
-        return result
-    chat = result.get("chat")
+class RefusedByPage(ClientDecodeError):
+    """A 4xx that is no answer of the Bot API: a proxy's page. The call was not carried out."""
+
+
+def _carried_out(method: TelegramMethod[Any], result: object, bot: Bot) -> Response[Any]:
+    if method.__returning__ is Message:
+        result = as_far_as_read(result, bot)
+    return Response[Any].model_construct(ok=True, result=result)
+
+
+def _error_code(content: str) -> int | None:
+    """What the Bot API says of itself in a body that came with HTTP 200."""
+    code = json.loads(content).get("error_code")
+    return code if isinstance(code, int) and code >= HTTPStatus.BAD_REQUEST else None
+
+
+def as_far_as_read(result: object, bot: Bot) -> Message:
+    """A message with its ids and its file, as far as they can be decoded. Its id is UNKNOWN_ID if it has none."""
+    result = result if isinstance(result, dict) else {}
+    chat, message_id = result.get("chat"), result.get("message_id")
     chat_id = chat.get("id") if isinstance(chat, dict) else None
+    if isinstance(message_id, str) and message_id.isdecimal():
+        message_id = int(message_id)
     message: dict[str, Any] = {
-        "message_id": result["message_id"],
+        "message_id": message_id if isinstance(message_id, int) else UNKNOWN_ID,
         "date": 0,
         "chat": {"id": chat_id if isinstance(chat_id, int) else 0, "type": "private"},
     }
@@ -68,7 +96,4 @@ def as_far_as_read(result: object, bot: Bot) -> object:
         file = result.get(name)
         if isinstance(file, dict) and isinstance(file.get("file_id"), str):
             message[name] = {**PLACEHOLDERS, "file_id": file["file_id"]}
-    try:
-        return Message.model_validate(message, context={"bot": bot})
-    except ValidationError:
-        return result
+    return Message.model_validate(message, context={"bot": bot})

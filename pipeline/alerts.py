@@ -21,8 +21,8 @@ TELLING_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Alert:
-    """`kind`: in_doubt, parked, late_job, budget, failure_rate, breaker, model_gone, our_side, template, storage or
-    unreadable_update.
+    """`kind`: in_doubt, parked, late_job, budget, failure_rate, breaker, model_gone, our_side, template, storage,
+    unreadable_update or undelivered.
 
     Of each difference that an audit found, one: two_paid_calls, perhaps_two_paid_calls or, for all other kinds, audit;
     `detail` is {kind, ref, job_id, words, microusd}. stray_answer: an answer that fits no run, {ref, why, words}.

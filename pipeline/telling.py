@@ -64,6 +64,10 @@ class Telling:
         journal.note("deliver" if delivers else "tell", fresh)
         return fresh
 
+    async def undelivered(self, run: Run, why: str) -> None:
+        """Operators must hear that a video could not be brought."""
+        await self._rpc("note_undelivered", {"run_id": str(run.run_id), "why": why})
+
     async def again(self, user_id: str) -> tuple[UUID, ...]:
         """Videos that could not be brought while the bot was blocked: due again."""
         woken = await self._rpc("tell_again", {"user_id": user_id})

@@ -37,6 +37,26 @@ def _undecodable(body: Body) -> Body:
     return body | {"result": result | odd} if isinstance(result, dict) else body
 
 
+def _no_result(_: Body) -> Body:
+    return {"ok": True}
+
+
+def _true_result(body: Body) -> Body:
+    return body | {"result": True}
+
+
+def _list_result(body: Body) -> Body:
+    return body | {"result": [body.get("result")]}
+
+
+def _text_id(body: Body) -> Body:
+    """Ids as text, as some proxies for JavaScript write them."""
+    result = body.get("result")
+    if not isinstance(result, dict):
+        return body
+    return body | {"result": _undecodable(body)["result"] | {"message_id": str(result.get("message_id"))}}
+
+
 def _animation(body: Body) -> Body:
     """A silent video, which Telegram shows as an animation; its file id is no video's afterwards."""
     result = body.get("result")
@@ -58,6 +78,10 @@ def _broken_update(body: Body) -> Body:
 
 BENT: Mapping[str, Callable[[Body], Body]] = {
     "undecodable": _undecodable,
+    "no_result": _no_result,
+    "true_result": _true_result,
+    "list_result": _list_result,
+    "text_id": _text_id,
     "animation": _animation,
     "broken_update": _broken_update,
 }

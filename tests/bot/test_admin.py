@@ -289,7 +289,7 @@ async def test_what_only_operators_can_mend_reaches_them(stage: Stage, simulator
 async def test_every_kind_of_alert_of_the_schema_has_its_words(stage: Stage) -> None:
     kinds = {"in_doubt", "parked", "late_job", "two_paid_calls", "budget", "failure_rate", "breaker", "model_gone"}
     kinds |= {"budget_exhausted", "not_stored", "perhaps_two_paid_calls", "stray_answer", "unreadable_update"}
-    assert kinds | {"our_side", "audit", "template", "storage"} == set(SAYINGS)
+    assert kinds | {"our_side", "audit", "template", "storage", "undelivered"} == set(SAYINGS)
 
 
 async def test_one_alert_that_cannot_be_told_does_not_stop_the_others(stage: Stage) -> None:

@@ -9,11 +9,20 @@ from typing import Any
 import aiohttp
 import psycopg
 import pytest
-from aiogram.exceptions import TelegramConflictError
-from aiogram.methods import GetUpdates
+from aiogram import Bot
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramAPIError,
+    TelegramBadRequest,
+    TelegramConflictError,
+    TelegramEntityTooLarge,
+    TelegramForbiddenError,
+)
+from aiogram.methods import GetUpdates, Response, SendVideo, TelegramMethod
 
 from bot import webhook
 from bot.address import address_of
+from bot.session import RefusedByPage, Session
 from pipeline.alerts import Alerts
 from pipeline.records import State
 from tests.bot.chat import Intake, calls, hooked, open_house, person, polling
@@ -227,7 +236,7 @@ async def test_an_update_that_the_database_keeps_failing_on_is_skipped_counted_a
         assert "the database failed on it" in alerts[0].detail["words"]
 
 
-@pytest.mark.parametrize("kind", ["undecodable", "animation"])
+@pytest.mark.parametrize("kind", ["undecodable", "animation", "no_result", "true_result", "list_result", "text_id"])
 async def test_a_video_that_telegram_took_is_not_sent_again(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, kind: str
 ) -> None:
@@ -243,11 +252,79 @@ async def test_a_video_that_telegram_took_is_not_sent_again(
                 await asyncio.sleep(0.1)
                 [run] = await house.runs()
         assert sum(call["method"] == "sendVideo" for call in calls(simulator)) == 1
-        # The id of an animation is no video's: when the video is asked for again, its file is sent.
+        # The id of an animation is no video's: when the video is asked for again, its file is sent, and its id kept.
         address = address_of(run)
-        assert address is not None and address.file_id is not None
+        assert address is not None
         await house.front.courier.send_again(run, address)
         assert len(ben.videos()) == 2
+        [run] = await house.runs()
+        again = address_of(run)
+        assert again is not None and again.file_id is not None
+        before = sum(call["method"] == "sendVideo" for call in calls(simulator))
+        await house.front.courier.send_again(run, again)
+        assert sum(call["method"] == "sendVideo" for call in calls(simulator)) == before + 1, "not refused first"
+
+
+@pytest.mark.parametrize("kind", ["no_result", "true_result", "list_result", "text_id"])
+async def test_a_card_that_telegram_took_is_not_sent_again(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path, kind: str
+) -> None:
+    ben = person(simulator)
+    simulator.trouble("telegram", kind, method="sendMessage", times=1)
+    async with open_house(ledger_dsn, simulator, tmp_path) as house:
+        ben.say("/create a paper boat in the rain")
+        async with asyncio.timeout(60):
+            while not (runs := await house.runs()) or runs[0].state is not State.APPROVED:
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(2)
+        assert [call["method"] for call in calls(simulator)].count("sendMessage") == 1
+
+
+def check(method: TelegramMethod[Any], status: int, content: str) -> Response[Any]:
+    session = Session()
+    return session.check_response(Bot("4242:test", session=session), method, status, content)
+
+
+VIDEO = SendVideo(chat_id=1, video="AAA")
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "error"),
+    [
+        (200, '{"ok": false, "error_code": 400, "description": "Bad Request: wrong file id"}', TelegramBadRequest),
+        (200, '{"ok": false, "error_code": 403, "description": "Forbidden: blocked"}', TelegramForbiddenError),
+        (403, "<html>Forbidden</html>", RefusedByPage),
+        (404, '{"message": "no route"}', RefusedByPage),
+        (413, "<html>Too Large</html>", TelegramEntityTooLarge),
+        (502, "<html>Bad Gateway</html>", ClientDecodeError),
+        (502, '{"ok": false}', ClientDecodeError),
+        (200, '{"ok": false}', TelegramAPIError),
+    ],
+)
+def test_a_refusal_is_read_wherever_it_stands(status: int, content: str, error: type[Exception]) -> None:
+    with pytest.raises(error) as raised:
+        check(VIDEO, status, content)
+    assert isinstance(raised.value, RefusedByPage) is (error is RefusedByPage)
+
+
+async def test_a_proxy_that_refuses_every_video_is_not_asked_for_ever_and_all_are_told(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    ben = person(simulator)
+    simulator.trouble("telegram", "html", method="sendVideo", status=403, always=True)
+    async with open_house(ledger_dsn, simulator, tmp_path) as house:
+        await ben.create("a paper boat in the rain")
+        await ben.until("Ready; uploading it now")
+        with psycopg.connect(ledger_dsn, autocommit=True) as database:  # it was so for half an hour
+            database.execute(
+                "update onetake.runs set state_since = state_since - interval '31 minutes',"
+                " next_look_at = clock_timestamp(), telling_until = null where state = 'saved'"
+            )
+        await ben.until("could not bring it")
+        alerts = await Alerts(house.world.ledger.rpc).take()
+        [run] = await house.runs()
+        assert [(alert.kind, alert.detail["ref"]) for alert in alerts] == [("undelivered", run.ref)]
+        assert run.state is State.SAVED
 
 
 async def test_a_proxys_page_for_a_large_file_is_not_answered_by_uploading_it_for_ever(

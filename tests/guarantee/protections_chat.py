@@ -90,6 +90,42 @@ CHAT_MUTANTS = (
         "    if False:  # also",
         (STALE + "test_what_was_refused_for_its_content_is_never_ordered_again_in_the_same_words",),
     ),
+    # -- what Telegram says
+    Mutant(
+        "ok_without_message",
+        "a message that Telegram took is not sent again because its answer shows none",
+        "bot/session.py",
+        "    if method.__returning__ is Message:\n",
+        "    if False:\n",
+        (
+            OVER_HTTP + "test_a_card_that_telegram_took_is_not_sent_again",
+            OVER_HTTP + "test_a_video_that_telegram_took_is_not_sent_again",
+        ),
+    ),
+    Mutant(
+        "refused_by_a_page",
+        "a proxy's refusal is asked again for half an hour, and not for ever",
+        "bot/session.py",
+        "            if HTTPStatus.BAD_REQUEST <= status_code",
+        "            if False and HTTPStatus.BAD_REQUEST <= status_code",
+        (OVER_HTTP + "test_a_refusal_is_read_wherever_it_stands",),
+    ),
+    Mutant(
+        "unanswered_for_ever",
+        "a video of which every answer is lost is not sent for ever",
+        "bot/deliver.py",
+        "            if run.age(run.state_since) > UNANSWERED_AT_MOST:\n",
+        "            if False:\n",
+        ("tests/bot/test_deliver.py::test_a_video_whose_answers_are_lost_is_sent_ever_more_seldom",),
+    ),
+    Mutant(
+        "undelivered_told",
+        "operators hear of a video that could not be brought",
+        "bot/deliver.py",
+        "        if run.state is State.SAVED and not isinstance(error, Unreachable):",
+        "        if False:",
+        (OVER_HTTP + "test_a_proxy_that_refuses_every_video_is_not_asked_for_ever_and_all_are_told",),
+    ),
     # -- Edit and Change
     Mutant(
         "draft_stays",

@@ -233,8 +233,8 @@ GATEWAY_MUTANTS = (
         "ok_believed",
         "a video that Telegram took is not sent again because its answer cannot be decoded",
         "bot/session.py",
-        "            if not done or not HTTPStatus",
-        "            if True or not HTTPStatus",
+        "            if succeeded and isinstance(error.data, dict)",
+        "            if False and isinstance(error.data, dict)",
         ("tests/bot/test_over_http.py::test_a_video_that_telegram_took_is_not_sent_again",),
     ),
     Mutant(
