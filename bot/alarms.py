@@ -230,7 +230,8 @@ def _storage(alert: Alert, words: Words) -> Markup:
 def _undelivered(alert: Alert, words: Words) -> Markup:
     return words(
         "📭 The video of {ref} is ready and could not be brought to its user ({why}). It is kept, and its card says "
-        "that /videos shows it. <i>Deliver again</i> on the operators' page tries once more; nothing is bought for that.",
+        "that /videos shows it. "
+        "<i>Deliver again</i> on the operators' page tries once more; nothing is bought for that.",
         ref=alert.detail["ref"],
         why=str(alert.detail.get("why") or "")[:DETAIL_CHARACTERS_MAX],
     )

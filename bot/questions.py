@@ -37,7 +37,7 @@ class Questions:
         """The run that this message comes right after a question about; to be called for every message."""
         key = (message.chat.id, message.from_user.id if message.from_user else 0)
         question = self._open.get(key)
-        if question is None:
+        if question is None or not (message.text or message.caption):  # a picture answers nothing
             return None
         question.answered_by = question.answered_by or message.message_id
         if question.answered_by == message.message_id:

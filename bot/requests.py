@@ -16,6 +16,7 @@ from aiogram.types import (
 
 from bot import sentences
 from bot.address import Address, request_key, user_id
+from bot.contents import SERVICE, comes_with_media
 from bot.ordering import Orders, Placed, Wish
 from bot.questions import answered
 from bot.replies import Replies, thread_of
@@ -34,6 +35,7 @@ ONLY_WORDS = N_(
     "I cannot use pictures or other files yet: the video would be made from your words alone. "
     "Nothing is ordered until you tap Create."
 )
+ONLY_TEXT = N_("I can only read text. Send /create and what the video should show.")
 LAST_QUESTION = N_(
     "This is the last time I ask first: from your next video on I order at once, for the price in /limits. "
     "Tap to go on being asked."
@@ -80,7 +82,7 @@ async def order(
         )
         return
     key = request_key(bot.id, message.chat.id, message.message_id)
-    beside = message.text is None  # the prompt is a caption, of something that would be left out
+    beside = comes_with_media(message)
     asks_first = asks_first or beside
     wish = Wish(prompt, user_id(message.from_user.id), key, address_here(message, bot.id, words), asks_first=asks_first)
     if beside:
@@ -212,13 +214,18 @@ async def plain(
 
     `after`: the run of a question that came just before; without a reply to it, the price is shown first.
     """
-    assert message.text is not None, "the filter asked for one"
+    text = message.text or message.caption or ""
     if answer := answered(message, bot.id):
-        await order(message, message.text, bot, words, customer, orders, replies, instead_of=answer.ref)
+        await order(message, text, bot, words, customer, orders, replies, instead_of=answer.ref)
         return
     if after and message.reply_to_message is None:
-        await order(message, message.text, bot, words, customer, orders, replies, asks_first=True, instead_of=after)
+        await order(message, text, bot, words, customer, orders, replies, asks_first=True, instead_of=after)
         return
+    if message.text is None:
+        await replies.to(message, words(ONLY_TEXT))
+        return
+    if comes_with_media(message):
+        await replies.to(message, words(ONLY_WORDS))
     buttons = [
         InlineKeyboardButton(text=words.plain(N_("🎬 Yes, make it")), callback_data=Offer(yes=True).pack()),
         InlineKeyboardButton(text=words.plain(N_("No")), callback_data=Offer(yes=False).pack()),
@@ -267,11 +274,20 @@ async def mentioned(
     message: Message, bot: Bot, words: Words, customer: Customer, orders: Orders, replies: Replies
 ) -> None:
     """In a group only what is said to us: a mention, or the answer to our question. A yes first."""
-    me = await bot.me()
-    text = message.text or ""
-    if answer := answered(message, bot.id):
+    text = message.text or message.caption or ""
+    answer = answered(message, bot.id)
+    if answer and not text:
+        await replies.to(message, words(ONLY_TEXT))
+    elif answer:
         await order(message, text, bot, words, customer, orders, replies, asks_first=True, instead_of=answer.ref)
-        return
+    else:
+        await _mention(message, text, bot, words, customer, orders, replies)
+
+
+async def _mention(
+    message: Message, text: str, bot: Bot, words: Words, customer: Customer, orders: Orders, replies: Replies
+) -> None:
+    me = await bot.me()
     prompt = re.sub(rf"@{re.escape(me.username or '')}\b", "", text, flags=re.IGNORECASE).strip()
     if prompt == text.strip() or text.startswith("/"):
         return
@@ -286,16 +302,8 @@ async def mentioned(
 async def unreadable(message: Message, words: Words, replies: Replies) -> None:
     if message.text and message.text.startswith("/"):
         await replies.to(message, words("I do not know this command. Everything I can do is in /help."))
-    elif message.text or message.content_type in {
-        "photo",
-        "video",
-        "voice",
-        "audio",
-        "document",
-        "sticker",
-        "animation",
-    }:
-        await replies.to(message, words("I can only read text. Send /create and what the video should show."))
+    elif message.content_type not in SERVICE:
+        await replies.to(message, words(ONLY_TEXT))
 
 
 def make_router() -> Router:
@@ -303,8 +311,8 @@ def make_router() -> Router:
     router = Router(name="requests")
     router.message.register(create, Command("create"))
     router.callback_query.register(example, Example.filter(), F.message)
-    router.message.register(plain, private, F.text, ~F.text.startswith("/"))
+    router.message.register(plain, private, F.text | F.caption, ~F.text.startswith("/"))
     router.callback_query.register(offer, Offer.filter(), F.message)
-    router.message.register(mentioned, F.text, F.chat.type.in_({ChatType.GROUP, ChatType.SUPERGROUP}))
+    router.message.register(mentioned, F.chat.type.in_({ChatType.GROUP, ChatType.SUPERGROUP}))
     router.message.register(unreadable, private)
     return router

@@ -1,14 +1,36 @@
 """What people write, in private and in groups; and what is refused, with nothing charged."""
 
-import pytest
-from aiogram.methods import SendMessage
-from aiogram.types import Chat, PhotoSize
+from datetime import UTC, datetime
+from typing import Any
 
+import pytest
+from aiogram.enums import ContentType
+from aiogram.methods import SendMessage
+from aiogram.types import (
+    Chat,
+    Contact,
+    Dice,
+    ExternalReplyInfo,
+    Game,
+    Location,
+    Message,
+    MessageAutoDeleteTimerChanged,
+    MessageOriginHiddenUser,
+    PhotoSize,
+    Poll,
+    Story,
+    Venue,
+    VideoNote,
+)
+
+from bot.contents import MEDIA, SERVICE
 from pipeline.records import State
 from tests.bot.stage import Stage, labels
 from tests.fixtures import Simulator
 
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
 GROUP = -1001
+TIMER = MessageAutoDeleteTimerChanged(message_auto_delete_time=86_400)
 PHOTO = PhotoSize(file_id="f", file_unique_id="u", width=1, height=1)
 
 
@@ -138,8 +160,102 @@ async def test_a_picture_with_a_prompt_gets_a_sentence_and_a_question_and_orders
     assert simulator.creates() == 0
 
 
-async def test_unknown_commands_and_pictures_are_answered(stage: Stage) -> None:
+async def test_unknown_commands_are_answered(stage: Stage) -> None:
     await stage.say("/frobnicate")
     await stage.until_said("do not know this command")
-    await stage.feed(message=stage.message("").model_copy(update={"text": None, "photo": [PHOTO]}))
+
+
+SENT: dict[str, Any] = {
+    "photo": [PHOTO],
+    "video_note": VideoNote(file_id="f", file_unique_id="u", length=1, duration=1),
+    "location": Location(latitude=1, longitude=1),
+    "venue": Venue(location=Location(latitude=1, longitude=1), title="t", address="a"),
+    "contact": Contact(phone_number="1", first_name="x"),
+    "dice": Dice(emoji="d", value=1),
+    "story": Story(chat=Chat(id=5, type="private"), id=1),
+    "poll": Poll(
+        id="1",
+        question="q",
+        options=[],
+        total_voter_count=0,
+        is_closed=False,
+        is_anonymous=True,
+        type="regular",
+        allows_multiple_answers=False,
+        allows_revoting=False,
+        members_only=False,
+    ),
+    "game": Game(title="t", description="d", photo=[PHOTO]),
+    "of a later client": None,
+}
+
+
+@pytest.mark.parametrize("kind", SENT)
+async def test_whatever_a_user_sends_is_answered(stage: Stage, kind: str) -> None:
+    more = {} if SENT[kind] is None else {kind: SENT[kind]}
+    await stage.feed(message=stage.message("").model_copy(update={"text": None, **more}))
     await stage.until_said("can only read text")
+    assert await stage.runs() == ()
+
+
+async def test_what_telegram_tells_of_a_chat_is_not_answered(stage: Stage) -> None:
+    pinned = {"text": None, "message_auto_delete_timer_changed": TIMER}
+    await stage.feed(message=stage.message("").model_copy(update=pinned))
+    assert stage.texts() == []
+
+
+def test_every_kind_of_content_is_sent_by_somebody_or_told_by_telegram() -> None:
+    assert set(ContentType) >= SERVICE
+    assert not SERVICE & {*SENT, *MEDIA, "text", "unknown", "any", "paid_media", "checklist", "gift"}
+
+
+def picture(stage: Stage, user: int = 1, chat: int | None = None, **more: Any) -> Message:
+    return stage.message("", user, chat=chat).model_copy(update={"text": None, "photo": [PHOTO], **more})
+
+
+@pytest.mark.parametrize("how", ["reply", "quote"])
+async def test_create_about_another_picture_gets_a_sentence_and_a_question_and_orders_nothing(
+    stage: Stage, simulator: Simulator, how: str
+) -> None:
+    await stage.world.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": "never"})
+    shown = picture(stage)
+    elsewhere = ExternalReplyInfo(origin=MessageOriginHiddenUser(date=NOW, sender_user_name="x"), photo=[PHOTO])
+    about = {"reply_to_message": shown} if how == "reply" else {"external_reply": elsewhere}
+    await stage.feed(message=stage.message("/create this cat in the sea").model_copy(update=about))
+    await stage.until_said("made from your words alone")
+    run = await stage.until_state(State.APPROVED)
+    assert (run.prompt, run.needs_confirmation, simulator.creates()) == ("this cat in the sea", True, 0)
+
+
+async def test_words_about_a_picture_are_asked_about_with_a_sentence(stage: Stage) -> None:
+    await stage.feed(message=stage.message("this in the sea").model_copy(update={"reply_to_message": picture(stage)}))
+    await stage.until_said("made from your words alone")
+    await stage.until_said("Make this a video?")
+    assert await stage.runs() == ()
+
+
+async def test_a_picture_with_a_mention_in_a_group_gets_a_sentence_and_a_question(
+    stage: Stage, simulator: Simulator
+) -> None:
+    await stage.feed(message=picture(stage, chat=GROUP, caption="look"))
+    assert stage.texts() == [], "it was not said to us"
+    await stage.feed(message=picture(stage, chat=GROUP, caption="@onetake_bot this cat in the sea"))
+    await stage.until_said("made from your words alone")
+    run = await stage.until_state(State.APPROVED)
+    assert (run.prompt, run.needs_confirmation, simulator.creates()) == ("this cat in the sea", True, 0)
+
+
+@pytest.mark.parametrize("chat", [1, GROUP], ids=["private", "group"])
+async def test_a_picture_as_the_answer_to_our_question_is_not_dropped_in_silence(stage: Stage, chat: int) -> None:
+    await stage.say("/create a paper boat in the rain", chat=chat)
+    await stage.until_state(State.APPROVED)
+    await stage.until(lambda: any("Create ·" in label for label in labels(stage.shown()[-1])))
+    await stage.tap("Edit")
+    asked = await stage.until_said("write what the video should show instead")
+    await stage.feed(message=picture(stage, chat=chat, reply_to_message=asked))
+    await stage.until_said("can only read text")
+    assert (await stage.only_run()).state is State.APPROVED
+    await stage.feed(message=picture(stage, chat=chat, reply_to_message=asked, caption="a tin boat"))
+    await stage.until_said("made from your words alone")
+    run = await stage.until_state(State.APPROVED, number=1)
+    assert (run.prompt, run.needs_confirmation) == ("a tin boat", True)

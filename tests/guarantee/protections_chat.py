@@ -4,6 +4,7 @@ from tests.guarantee.mutant import Mutant
 
 POLLING = "tests/bot/test_polling.py::"
 TAPS = "tests/bot/test_run_taps.py::"
+REQUESTS = "tests/bot/test_requests.py::"
 STALE = "tests/bot/test_stale_buttons.py::"
 OVER_HTTP = "tests/bot/test_over_http.py::"
 
@@ -125,6 +126,23 @@ CHAT_MUTANTS = (
         "        if run.state is State.SAVED and not isinstance(error, Unreachable):",
         "        if False:",
         (OVER_HTTP + "test_a_proxy_that_refuses_every_video_is_not_asked_for_ever_and_all_are_told",),
+    ),
+    # -- nothing is dropped in silence
+    Mutant(
+        "about_a_picture",
+        "words about another picture are asked about before anything is ordered",
+        "bot/contents.py",
+        "    return message.text is None or any(",
+        "    return message.text is None or False and any(",
+        (REQUESTS + "test_create_about_another_picture_gets_a_sentence_and_a_question_and_orders_nothing",),
+    ),
+    Mutant(
+        "answered_whatever",
+        "whatever a user sends is answered",
+        "bot/requests.py",
+        "    elif message.content_type not in SERVICE:",
+        '    elif message.content_type == "photo":',
+        (REQUESTS + "test_whatever_a_user_sends_is_answered",),
     ),
     # -- Edit and Change
     Mutant(

@@ -1,0 +1,68 @@
+"""What a message holds besides words: somebody sent it, or Telegram tells of the chat. Pure."""
+
+from aiogram.types import Message
+
+MEDIA = ("photo", "live_photo", "video", "animation", "document", "sticker", "voice", "audio", "video_note", "story")
+# What Telegram tells of a chat by itself. Everything else was sent by somebody, who gets an answer.
+SERVICE = frozenset(
+    [
+        "new_chat_members",
+        "left_chat_member",
+        "chat_owner_left",
+        "chat_owner_changed",
+        "new_chat_title",
+        "new_chat_photo",
+        "delete_chat_photo",
+        "group_chat_created",
+        "supergroup_chat_created",
+        "channel_chat_created",
+        "message_auto_delete_timer_changed",
+        "migrate_to_chat_id",
+        "migrate_from_chat_id",
+        "pinned_message",
+        "successful_payment",
+        "refunded_payment",
+        "users_shared",
+        "user_shared",
+        "chat_shared",
+        "connected_website",
+        "write_access_allowed",
+        "proximity_alert_triggered",
+        "boost_added",
+        "chat_background_set",
+        "checklist_tasks_done",
+        "checklist_tasks_added",
+        "direct_message_price_changed",
+        "forum_topic_created",
+        "forum_topic_edited",
+        "forum_topic_closed",
+        "forum_topic_reopened",
+        "general_forum_topic_hidden",
+        "general_forum_topic_unhidden",
+        "giveaway_created",
+        "giveaway_completed",
+        "managed_bot_created",
+        "paid_message_price_changed",
+        "poll_option_added",
+        "poll_option_deleted",
+        "suggested_post_approved",
+        "suggested_post_approval_failed",
+        "suggested_post_declined",
+        "suggested_post_paid",
+        "suggested_post_refunded",
+        "video_chat_scheduled",
+        "video_chat_started",
+        "video_chat_ended",
+        "video_chat_participants_invited",
+        "web_app_data",
+        "community_chat_added",
+        "community_chat_removed",
+        "community_chat_joined",
+    ]
+)
+
+
+def comes_with_media(message: Message) -> bool:
+    """Whether something would be left out: the prompt is a caption, or answers or quotes a picture or a file."""
+    quoted = [each for each in (message.reply_to_message, message.external_reply) if each is not None]
+    return message.text is None or any(getattr(each, kind, None) for each in quoted for kind in MEDIA)
