@@ -110,10 +110,12 @@ def _budget_exhausted(alert: Alert, words: Words) -> Markup:
 
 
 def _failure_rate(alert: Alert, words: Words) -> Markup:
-    return words(
-        "📉 {failed} of {ended} orders of the last hour failed at the provider. Their users were told. Nothing was "
-        "charged, unless your provider bills failures. <code>/admin pause</code> stops ordering.",
-        failed=alert.detail["failed"],
+    return words.count(
+        "📉 {n} of {ended} orders of the last hour failed at the provider. Its user was told. Nothing was charged, "
+        "unless your provider bills failures. <code>/admin pause</code> stops ordering.",
+        "📉 {n} of {ended} orders of the last hour failed at the provider. Their users were told. Nothing was charged, "
+        "unless your provider bills failures. <code>/admin pause</code> stops ordering.",
+        alert.detail["failed"],
         ended=alert.detail["ended"],
     )
 

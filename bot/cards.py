@@ -128,7 +128,9 @@ def _asking(run: Run, words: Words, scene: Scene) -> _Page:
         price=words.usd(run.price_microusd),
         left=left,
     )
-    wait = words("Nothing is charged until you tap Create. I wait for {time}.", time=lasting(_confirm_seconds(run)))
+    wait = words(
+        "Nothing is charged until you tap Create. You have {time} to decide.", time=lasting(_confirm_seconds(run))
+    )
     rows = (
         tuple(_length(run, words, seconds) for seconds in scene.offer.lengths),
         tuple(_shape(run, words, size) for size in scene.offer.sizes),
@@ -142,7 +144,7 @@ def _asking(run: Run, words: Words, scene: Scene) -> _Page:
         ),
         (button(words, N_("✏️ Edit"), RunTap(ref=run.ref, act=Act.EDIT)), _cancel(run, words)),
     )
-    return Markup("\n\n").join([words("I would make this:"), _quote(run, words), price, wait]), tuple(
+    return Markup("\n\n").join([words("Here's the video I'll make:"), _quote(run, words), price, wait]), tuple(
         r for r in rows if len(r)
     )
 
@@ -204,15 +206,17 @@ def _elapsed(run: Run, words: Words, scene: Scene) -> Markup:
     share = words(" {n} %.", n=run.progress) if run.progress else ""
     if elapsed > scene.slow_seconds:
         return words(
-            "🎬 Being made for {time}: longer than usual. It is on its way, just wait.{share}", time=shown, share=share
+            "🎬 Rendering for {time}, longer than usual. There is nothing you need to do.{share}",
+            time=shown,
+            share=share,
         )
     if scene.expected is None:
-        return words("🎬 Being made now.{share}", share=share)
+        return words("🎬 Rendering.{share}", share=share)
     about = lasting(scene.expected.seconds)
     if not shown:
-        return words("🎬 Being made now; it takes about {about}.{share}", about=about, share=share)
+        return words("🎬 Rendering, about {about}.{share}", about=about, share=share)
     return words(
-        "🎬 Being made for {time}; it usually takes about {about}.{share}", time=shown, about=about, share=share
+        "🎬 Rendering for {time}; it usually takes about {about}.{share}", time=shown, about=about, share=share
     )
 
 

@@ -89,12 +89,10 @@ async def help_(message: Message, words: Words, offer: Offer, replies: Replies) 
 async def status(message: Message, words: Words, sender: User, customers: Customers, replies: Replies) -> None:
     allowance = await customers.allowance(user_id(sender.id))
     if not allowance.unfinished:
-        await replies.to(
-            message, words("Nothing is being made for you just now. Send /create and what the video should show.")
-        )
+        await replies.to(message, words("You have no video in progress. Send /create and what the video should show."))
         return
     lines = [_status_line(run, words) for run in allowance.unfinished]
-    await replies.to(message, Markup("\n").join([words("<b>Being made now</b>"), *lines]))
+    await replies.to(message, Markup("\n").join([words("<b>In progress</b>"), *lines]))
 
 
 def _status_line(run: Run, words: Words) -> Markup:

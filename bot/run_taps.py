@@ -266,7 +266,7 @@ LABELS: Mapping[str, str] = {
 def receipt_text(run: Run, words: Words, *, demo: bool) -> Markup:
     lines = [
         words("{label}: {value}", label=words(LABELS.get(label, label)), value=code(value))
-        for label, value in receipt(run)
+        for label, value in receipt(run, words.usd)
     ]
     heading = words("🧾 <b>Receipt</b>")
     note = [words("<i>Demo: the video maker is simulated, nothing is really charged.</i>")] if demo else []

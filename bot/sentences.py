@@ -35,9 +35,9 @@ PROMPT_PROBLEMS: Mapping[PromptProblem, str] = {
 
 # Why a run failed: what happened, and what to do. Whether money moved is on the run itself.
 FAILURES: Mapping[str, tuple[str, str]] = {
-    "text_model_unreachable": (N_("The part that checks prompts could not be reached."), TRY_AGAIN),
-    "text_model_refused": (N_("The part that checks prompts would not judge this one."), CHANGE_IT),
-    "text_model_unusable": (N_("The part that checks prompts gave no usable answer."), TRY_AGAIN),
+    "text_model_unreachable": (N_("The prompt checker could not be reached."), TRY_AGAIN),
+    "text_model_refused": (N_("The prompt checker declined to review this prompt."), CHANGE_IT),
+    "text_model_unusable": (N_("The prompt checker gave no usable answer."), TRY_AGAIN),
     "prompt_refused": (N_("The video maker refused the prompt."), CHANGE_IT),
     "bad_request": (N_("The video maker did not accept the request."), OPERATOR),
     "unauthorized": (N_("The video maker did not accept our key."), OPERATOR),
@@ -281,7 +281,7 @@ STATE_WORDS: Mapping[State, str] = {
     State.APPROVED: N_("about to be ordered"),
     State.SUBMITTING: N_("being ordered"),
     State.UNCERTAIN: N_("we are checking whether it was made"),
-    State.RENDERING: N_("being made"),
+    State.RENDERING: N_("rendering"),
     State.SAVED: N_("ready, on its way to you"),
     State.DELIVERED: N_("delivered"),
     State.REJECTED: N_("turned down"),

@@ -129,7 +129,7 @@ async def _play(chat: Chat, desk: Desk) -> Run:
     card = await chat.until("Create")
     chat.note("taps Create, twice, as impatient people do")
     await asyncio.gather(*(chat.tap(card["message_id"], "Create") for _ in range(2)))
-    await chat.until("Being made")
+    await chat.until("Rendering")
     chat.note("Telegram delivers the first message once more, as after a lost confirmation")
     await chat.redeliver(sent["update_id"])
     chat.note("and the same wish arrives as a new message")

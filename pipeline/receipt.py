@@ -1,7 +1,10 @@
 """The receipt of a run: when its one order left, what it was, and what it cost. Pure.
 
+In       a run, and how money is written
 Out      (label, value) in order; labels are English, values are facts of the ledger, unchanged
 """
+
+from collections.abc import Callable
 
 from pipeline.amounts import usd
 from pipeline.records import Run
@@ -10,15 +13,15 @@ NONE = "-"
 TEMPLATE_CHARACTERS = 12  # of a template's sha256: as many as tell them apart
 
 
-def receipt(run: Run) -> tuple[tuple[str, str], ...]:
+def receipt(run: Run, money: Callable[[int], str] = usd) -> tuple[tuple[str, str], ...]:
     found = [
         ("reference", run.ref),
         ("order sent", f"{run.submitting_at:%Y-%m-%d %H:%M:%S} UTC" if run.submitting_at else NONE),
-        ("agreed price", usd(run.price_microusd)),
+        ("agreed price", money(run.price_microusd)),
         ("length and format", f"{run.seconds} s · {run.size} · {run.model}"),
-        ("charged", usd(run.spent_microusd)),
-        ("set aside", usd(run.held_microusd)),
-        ("text model", usd(run.text_microusd)),
+        ("charged", money(run.spent_microusd)),
+        ("set aside", money(run.held_microusd)),
+        ("text model", money(run.text_microusd)),
         ("job", run.job_id or NONE),
         ("sent with key", str(run.run_id)),
         ("request key", run.request_key),

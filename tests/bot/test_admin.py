@@ -28,7 +28,7 @@ async def in_doubt(stage: Stage, simulator: Simulator) -> str:
     simulator.trouble("create", "made_then_drop")
     simulator.trouble("list", "status", status=500, always=True)
     await stage.say("/create a paper boat in the rain")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("Create")
     return (await stage.until_state(State.UNCERTAIN)).ref
 
@@ -98,7 +98,7 @@ async def test_an_unseen_job_is_taken_with_a_reason_and_its_user_is_not_busy(
     await stage.operators.set_limit("cooldown_seconds", 0, "test")
     simulator.control("DELETE", "/_sim/faults")
     await stage.say("/create a red kite over the sea")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     assert len(await stage.runs()) == 2, "the user is not busy"
 
 
@@ -279,7 +279,7 @@ async def test_a_budget_without_room_for_an_order_is_told_once_an_amount(stage: 
 async def test_what_only_operators_can_mend_reaches_them(stage: Stage, simulator: Simulator) -> None:
     simulator.trouble("create", "status", status=402, made=False)
     await stage.say("/create a paper boat in the rain")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("Create")
     await stage.until_said("they are told")
     [said] = await alarmed(stage)
@@ -290,6 +290,24 @@ async def test_every_kind_of_alert_of_the_schema_has_its_words(stage: Stage) -> 
     kinds = {"in_doubt", "parked", "late_job", "two_paid_calls", "budget", "failure_rate", "breaker", "model_gone"}
     kinds |= {"budget_exhausted", "not_stored", "perhaps_two_paid_calls", "stray_answer", "unreadable_update"}
     assert kinds | {"our_side", "audit", "template", "storage", "undelivered"} == set(SAYINGS)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "1 video from 1 paid call; 0 duplicates blocked, $0.00 saved."),
+        ("es", "1 video con 1 compra; 0 duplicados bloqueados, US$0.00 de ahorro."),
+    ],
+)
+async def test_one_is_not_said_as_many(stage: Stage, language: str, said: str) -> None:
+    await stage.say("/create a paper boat in the rain")
+    await stage.until_said("the video I'll make")
+    await stage.tap("Create")
+    await stage.until_state(State.DELIVERED)
+    await stage.say("/admin", user=ADMIN, language=language)
+    await stage.until_said_plainly(said)
+    rate = Alert("1", "failure_rate", datetime.now(UTC), {"failed": 1, "ended": 4})
+    assert ("Its user was" if language == "en" else "Su usuario") in SAYINGS["failure_rate"](rate, Words(language))
 
 
 async def test_one_alert_that_cannot_be_told_does_not_stop_the_others(stage: Stage) -> None:
@@ -310,7 +328,7 @@ async def test_one_alert_that_cannot_be_told_does_not_stop_the_others(stage: Sta
 async def test_each_difference_is_told_once(stage: Stage, simulator: Simulator) -> None:
     world = stage.world
     await stage.say("/create a paper boat in the rain")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("Create")
     await stage.until_state(State.DELIVERED)
     jobs = [simulator.control("POST", "/_sim/jobs", {"prompt": prompt})["id"] for prompt in ("one", "two")]

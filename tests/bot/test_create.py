@@ -13,7 +13,7 @@ from tests.fixtures import Simulator, simulator_process
 
 async def test_a_prompt_becomes_a_card_then_a_price_then_a_video(stage: Stage, simulator: Simulator) -> None:
     asked = await stage.say("/create a paper boat in the rain")
-    card = await stage.until_said("I would make this")
+    card = await stage.until_said("the video I'll make")
     assert "Nothing is charged until you tap Create" in (card.text or "")
     assert "$0.80" in (card.text or "")
     assert simulator.paid_calls() == 0
@@ -32,14 +32,14 @@ async def test_a_prompt_becomes_a_card_then_a_price_then_a_video(stage: Stage, s
 async def test_the_same_update_twice_is_one_run_and_one_card(stage: Stage) -> None:
     first = await stage.say("/create a paper boat in the rain")
     await stage.say("/create a paper boat in the rain", message_id=first.message_id)
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.only_run()
     assert len(stage.session.of(SendMessage)) == 1
 
 
 async def test_tapping_create_twice_buys_once(stage: Stage, simulator: Simulator) -> None:
     await stage.say("/create a paper boat in the rain")
-    card = await stage.until_said("I would make this")
+    card = await stage.until_said("the video I'll make")
     data = next(b.callback_data for row in card.reply_markup.inline_keyboard for b in row if "Create" in b.text)  # type: ignore[union-attr]  # it has buttons
     assert data is not None
     for _ in range(3):
@@ -53,7 +53,7 @@ async def test_the_length_is_changed_before_the_purchase_and_the_price_with_it(
     stage: Stage, simulator: Simulator
 ) -> None:
     await stage.say("/create a paper boat in the rain")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("12 s")
     card = await stage.until_said("$1.20")
     assert "● 12 s" in labels(card)
@@ -78,7 +78,7 @@ async def test_an_update_the_ledger_did_not_hear_is_not_handled(stage: Stage, mo
         with pytest.raises(LedgerUnavailable):
             await stage.feed(message=message)
     await stage.feed(message=message)
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.only_run()
 
 

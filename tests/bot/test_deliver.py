@@ -30,7 +30,7 @@ ANY = SendMessage(chat_id=1, text="x")
 
 async def saved(stage: Stage, prompt: str = "a paper boat in the rain") -> Run:
     await stage.say(f"/create {prompt}")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("Create")
     return await stage.until_state(State.SAVED, State.DELIVERED)
 
@@ -91,7 +91,7 @@ async def test_a_video_too_large_for_telegram_is_kept_and_said(stage: Stage) -> 
 
 async def test_a_deleted_card_is_not_replaced_while_it_only_waits(stage: Stage, simulator: Simulator) -> None:
     await stage.say("/create a paper boat in the rain")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     gone = TelegramBadRequest(ANY, "Bad Request: message to edit not found")
     stage.session.meets(EditMessageText, *[gone] * 20)
     await stage.tap("Create")
@@ -121,7 +121,7 @@ async def test_a_card_that_cannot_be_drawn_stops_no_other(stage: Stage, odd: str
     for user in (1, 2):
         await stage.say("/create a paper boat in the rain", user=user)
         await stage.until_state(State.APPROVED, number=user - 1)
-    await stage.until(lambda: sum("I would make this" in text for text in stage.texts()) == 2)
+    await stage.until(lambda: sum("the video I'll make" in text for text in stage.texts()) == 2)
     bad, good = await stage.runs()
     with psycopg.connect(stage.dsn, autocommit=True) as connection:
         connection.execute(f"update onetake.runs set {odd} where run_id = %s".encode(), (bad.run_id,))
@@ -136,7 +136,7 @@ async def test_a_purchase_in_doubt_says_so_with_its_ref(stage: Stage, simulator:
     simulator.trouble("create", "made_then_drop")
     simulator.trouble("list", "status", status=500, always=True)
     await stage.say("/create a paper boat in the rain")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("Create")
     card = await stage.until_said("you will not be charged twice")
     run = await stage.only_run()
@@ -152,7 +152,7 @@ async def test_a_purchase_in_doubt_says_so_with_its_ref(stage: Stage, simulator:
 )
 async def test_a_card_that_cannot_be_edited_holds_up_no_video(stage: Stage, words: str) -> None:
     await stage.say("/create a paper boat in the rain")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     stage.session.meets(EditMessageText, *[TelegramBadRequest(ANY, f"Bad Request: {words}")] * 300)
     await stage.tap("Create")
     await stage.until_state(State.DELIVERED)
@@ -170,7 +170,7 @@ async def test_a_chat_that_takes_no_video_is_told_where_it_is(stage: Stage, erro
 async def test_a_video_for_a_topic_that_is_gone_comes_to_the_chat(stage: Stage) -> None:
     stage.session.meets(SendVideo, TelegramBadRequest(ANY, "Bad Request: message thread not found"))
     await stage.say("/create a paper boat in the rain", chat=-100, message_thread_id=7, is_topic_message=True)
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("Create")
     await stage.until_state(State.DELIVERED)
     assert [call.message_thread_id for call in stage.session.of(SendVideo)] == [7, None]
@@ -178,7 +178,7 @@ async def test_a_video_for_a_topic_that_is_gone_comes_to_the_chat(stage: Stage) 
 
 async def test_a_group_with_a_new_id_gets_its_video_there(stage: Stage) -> None:
     await stage.say("/create a paper boat in the rain", chat=-100)
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     stage.session.meets(SendVideo, TelegramMigrateToChat(ANY, "upgraded", -100777))
     await stage.tap("Create")
     await stage.until_state(State.DELIVERED)

@@ -38,7 +38,7 @@ async def test_limits_tell_what_is_left_and_what_it_costs(stage: Stage) -> None:
 
 async def test_status_shows_the_run_and_cancel_takes_it_back(stage: Stage) -> None:
     await stage.say("/status")
-    await stage.until_said("Nothing is being made for you")
+    await stage.until_said("no video in progress")
     await stage.say("/cancel")
     await stage.until_said("nothing to cancel")
     await stage.say("/create a paper boat in the rain")

@@ -1,6 +1,7 @@
 """Buttons: whatever is tapped, how often and by whom, the ledger decides, and a tap does nothing twice."""
 
 import asyncio
+import re
 
 import pytest
 from aiogram.methods import AnswerCallbackQuery, SendMessage, SendVideo
@@ -17,7 +18,7 @@ GROUP = -100
 async def bought(stage: Stage, prompt: str = "a paper boat in the rain", number: int = 0) -> tuple[Run, Message]:
     """A delivered video and its message."""
     await stage.say(f"/create {prompt}")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("Create")
     run = await stage.until_state(State.DELIVERED, number=number)
     await stage.until_said("Here it is, below")
@@ -30,7 +31,7 @@ def alerts(stage: Stage) -> list[str]:
 
 async def test_cancel_before_the_purchase_charges_nothing(stage: Stage, simulator: Simulator) -> None:
     await stage.say("/create a paper boat in the rain")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("Cancel")
     await stage.until_said("Canceled. Nothing was charged.")
     assert (await stage.only_run()).released_microusd == 800_000
@@ -39,7 +40,7 @@ async def test_cancel_before_the_purchase_charges_nothing(stage: Stage, simulato
 
 async def test_somebody_elses_button_does_nothing(stage: Stage) -> None:
     await stage.say("/create a paper boat in the rain")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("Create", user=2)
     assert "somebody else" in alerts(stage)[-1]
     assert (await stage.only_run()).confirmed_at is None
@@ -64,7 +65,7 @@ def opens_the_box_of(stage: Stage, user: int) -> bool:
 async def asked_for_another_text(stage: Stage, chat: int = 1) -> Message:
     """A draft whose Edit was tapped; our question."""
     await stage.say("/create a paper boat in the rain", chat=chat)
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("Edit")
     return await stage.until_said("write what the video should show instead")
 
@@ -78,7 +79,7 @@ async def test_edit_opens_the_reply_box_and_the_draft_stays_until_its_new_text_i
     assert "<code>a paper boat in the rain</code>" in question(stage).text
     await asyncio.sleep(0.3)
     assert (await stage.only_run()).state is State.APPROVED
-    assert label_of(stage.now(await stage.until_said("I would make this")), "Create"), "it can still be ordered"
+    assert label_of(stage.now(await stage.until_said("the video I'll make")), "Create"), "it can still be ordered"
     answer = await stage.say("a wooden boat in the snow", chat=chat, reply_to=asked)
     run = await stage.until_state(State.APPROVED, number=1)
     assert (run.prompt, run.needs_confirmation) == ("a wooden boat in the snow", True)
@@ -135,7 +136,7 @@ async def test_a_draft_that_was_ordered_meanwhile_is_not_replaced(stage: Stage, 
 async def test_change_opens_the_reply_box_also_below_a_run_that_a_button_began(stage: Stage, chat: int) -> None:
     await stage.say("/create", chat=chat)
     await stage.tap("Baking cat")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("Create")
     await stage.until_state(State.DELIVERED)
     await stage.tap("Change")
@@ -156,7 +157,7 @@ async def test_again_is_one_new_priced_run_however_often_it_is_tapped(stage: Sta
     for _ in range(3):
         await stage.press(data, video)
     assert len(await stage.runs()) == 2
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("Create")
     again = await stage.until_state(State.DELIVERED, number=1)
     assert again.prompt == run.prompt
@@ -186,6 +187,19 @@ async def test_a_short_caption_is_copied_by_its_button_and_a_receipt_tells_the_o
     assert all(sha256[:12] in (receipt.text or "") for sha256 in run.templates.values())
 
 
+async def test_in_spanish_every_amount_is_in_us_dollars(stage: Stage) -> None:
+    await stage.say("/create un barco de papel", language="es")
+    await stage.tap("Crear", language="es")
+    await stage.until_state(State.DELIVERED)
+    await stage.tap("Recibo", language="es")
+    receipt = await stage.until_said("Recibo")
+    assert "US$0.80" in (receipt.text or "")
+    for command in ("/start", "/help", "/videos", "/limits", "/settings"):
+        await stage.say(command, language="es")
+    shown = [text for message in stage.shown() for text in (message.text or message.caption or "", *labels(message))]
+    assert [text for text in shown if re.search(r"(?<!US)\$", text)] == []
+
+
 async def test_a_rejected_prompt_comes_with_a_rewrite_that_one_tap_uses(stage: Stage) -> None:
     await stage.say("/create a knight with a gun in a forest")
     card = await stage.until_said("This prompt was turned down")
@@ -193,13 +207,13 @@ async def test_a_rejected_prompt_comes_with_a_rewrite_that_one_tap_uses(stage: S
     await stage.until_state(State.REJECTED)
     await stage.tap("Use this")
     await stage.until_state(State.APPROVED, number=1)
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
 
 
 async def test_a_failed_render_says_so_and_try_again_is_a_new_run(stage: Stage, simulator: Simulator) -> None:
     simulator.trouble("render", "fails")
     await stage.say("/create a paper boat in the rain")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("Create")
     await stage.until_said("could not make this video")
     await stage.operators.set_limit("cooldown_seconds", 0, "test")

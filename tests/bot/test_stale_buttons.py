@@ -90,7 +90,7 @@ async def test_a_failure_said_twice_is_tried_again_once(
 
 async def test_create_says_yes_to_what_its_card_shows(stage: Stage, simulator: Simulator) -> None:
     await stage.say("/create a paper boat in the rain")
-    card = await stage.until_said("I would make this")
+    card = await stage.until_said("the video I'll make")
     stage.session.meets(EditMessageText, TelegramRetryAfter(ANY, "slow", 30))  # the card cannot follow
     await stage.tap("12 s")
     await stage.until(lambda: _is_twelve(stage))
@@ -107,7 +107,7 @@ async def _is_twelve(stage: Stage) -> bool:
 
 async def test_who_was_blocked_after_the_card_cannot_say_yes(stage: Stage, simulator: Simulator) -> None:
     await stage.say("/create a paper boat in the rain")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.operators.block("tg:1", "abuse", "test")
     await stage.tap("Create")
     assert "blocked" in alerts(stage)[-1]
@@ -125,7 +125,7 @@ async def test_chatter_in_a_group_is_asked_about_first(stage: Stage, simulator: 
 async def test_an_answer_by_somebody_who_was_not_asked_is_asked_about_first(stage: Stage) -> None:
     await unhurried(stage, "tg:2")
     await stage.say("/create a paper boat in the rain", chat=-100)
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("Edit")
     question = await stage.until_said("write what the video should show instead")
     await stage.say("lol what is this", user=2, chat=-100, reply_to=stage.now(question))
@@ -154,7 +154,7 @@ async def test_the_first_price_is_for_the_users_own_length(stage: Stage) -> None
 async def test_an_edited_prompt_counts_as_one_that_came_to_nothing(stage: Stage) -> None:
     await stage.operators.set_limit("rejected_per_user_day", 1, "test")
     await stage.say("/create a paper boat in the rain")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("Edit")
     await stage.say("a wooden boat in the snow", reply_to=await stage.until_said("write what the video should show"))
     await stage.until_state(State.CANCELED)
