@@ -170,6 +170,16 @@ async def test_ben_is_refused_and_takes_the_rewrite_he_is_offered(chat: Chat, de
     await expect(card).to_contain_text("A knight drops a paper lantern")
     await expect(card).to_contain_text("$0.80")
 
+    answering = desktop.get_by_test_id("context")
+    await key(desktop, "Edit").click()
+    await expect(answering).to_contain_text("write what the video should show instead")
+    await say(desktop, "a knight drops a tin boat into a lake at dusk")
+    await expect(from_bot(desktop, "Withdrawn: you sent a new text. Nothing was charged.")).to_be_visible()
+    await expect(from_bot(desktop, "Nothing is charged until you tap Create")).to_contain_text("tin boat")
+    await expect(answering).to_be_hidden()
+    await key(desktop, "Edit").click()  # this time of a run that Ben's own message asked for
+    await expect(answering).to_contain_text("write what the video should show instead")
+
 
 async def test_a_phone_shows_everything_and_nothing_runs_over_its_edge(chat: Chat, phone: Page) -> None:
     await phone.goto(f"{chat.address}?as=ben")

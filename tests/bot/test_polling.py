@@ -141,7 +141,7 @@ def broken(number: int, **message: object) -> dict[str, Any]:
     return {"update_id": number, "message": {"message_id": number, "date": 0, "chat": chat, "text": "x", **message}}
 
 
-ODD = [
+ODD: list[Any] = [
     broken(2, forward_origin={"type": "hidden_user", "date": 1_422_450_181}),  # its sender_user_name is missing
     broken(2, date="yesterday"),
     {"update_id": 2, "message": "not an object"},

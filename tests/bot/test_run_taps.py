@@ -58,7 +58,7 @@ def opens_the_box_of(stage: Stage, user: int) -> bool:
     assert isinstance(asked.reply_markup, ForceReply)
     if not asked.reply_markup.selective or f"tg://user?id={user}" in asked.text:
         return True
-    answers = asked.reply_parameters and stage.session.messages.get(asked.reply_parameters.message_id)
+    answers = stage.session.messages.get((asked.reply_parameters and asked.reply_parameters.message_id) or 0)
     return bool(answers and answers.from_user and answers.from_user.id == user)
 
 
