@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiogram.methods import AnswerCallbackQuery
 from aiogram.types import Update, User
 
 from bot.throttle import BURST, PER_SECOND, Throttle
@@ -46,6 +47,12 @@ async def test_one_word_about_it_and_no_run(stage: Stage) -> None:
     await asyncio.gather(*(stage.say(f"hello {number}", user=5) for number in range(30)))
     await stage.until_said("a lot at once")
     assert sum("a lot at once" in text for text in stage.texts()) == 1
+
+
+async def test_every_tap_of_a_burst_is_answered(stage: Stage) -> None:
+    said = await stage.say("/help", user=5)
+    await asyncio.gather(*(stage.press("v:0", said, user=5) for _ in range(30)))
+    assert len(stage.session.of(AnswerCallbackQuery)) == 30
 
 
 async def test_an_update_that_comes_again_because_the_ledger_was_away_counts_once() -> None:

@@ -43,6 +43,14 @@ CHAT_MUTANTS = (
         (TAPS + "test_a_tap_that_no_button_of_ours_carries_is_answered_and_reaches_no_handler",),
     ),
     Mutant(
+        "taps_of_a_burst",
+        "a tap that is one too many is answered, too",
+        "bot/throttle.py",
+        "        if isinstance(said, CallbackQuery) or (",
+        "        if (",
+        ("tests/bot/test_throttle.py::test_every_tap_of_a_burst_is_answered",),
+    ),
+    Mutant(
         "one_alert",
         "an alert that cannot be told does not stop the others",
         "bot/alarms.py",
