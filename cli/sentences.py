@@ -149,7 +149,10 @@ def _waits_for(run: Run) -> str | None:
 
 
 def _carried_by(ref: str | None) -> str:
-    return f"Ask again once it has ended: {ref} goes on only while the `onetake create` that began it or a worker runs."
+    return (
+        f"Ask again once it has ended: {ref} goes on only while the `onetake create` that began it or a worker runs "
+        "(`onetake worker` starts one)."
+    )
 
 
 def _cooldown(refused: Refused, now: datetime) -> str:

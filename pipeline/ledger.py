@@ -156,13 +156,8 @@ class Ledger:
 
     async def amend(self, run_id: UUID, seconds: int, size: str, price_microusd: int) -> Amended:
         """Another length or size, and the money set aside changed to match, before the user's yes."""
-        args: dict[str, Json] = {
-            "run_id": str(run_id),
-            "seconds": seconds,
-            "size": size,
-            "price_microusd": price_microusd,
-        }
-        answer = _object(await self.rpc("amend", args))
+        args: dict[str, Json] = {"run_id": str(run_id), "seconds": seconds, "size": size}
+        answer = _object(await self.rpc("amend", args | {"price_microusd": price_microusd}))
         refused = answer.get("refused") or {}
         return Amended(read_run(answer["run"]), refused.get("kind"), refused.get("what"))
 

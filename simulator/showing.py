@@ -53,7 +53,7 @@ def answer_about(request: web.Request, job: Job, where: str, habits: Habits) -> 
     # A failed job has an error, whatever word this server has for "failed".
     failed = where == "retrieve" and video.get("error") is not None
     status = habits.failed_status if failed and habits.failed_status else 200
-    answer = json_answer(lies.enveloped(video, habits.envelope), status, aged(habits))
+    answer = json_answer(lies.enveloped(video, habits.envelope), status, None if where == "create" else aged(habits))
     return with_bom(answer) if habits.bom else answer
 
 

@@ -239,7 +239,7 @@ async def test_the_numbers_add_up_in_words(stage: Stage, simulator: Simulator) -
     await stage.say("/admin", user=ADMIN)
     await stage.until_said_plainly("0 paid calls.\n0 duplicates blocked, $0.00 saved.")
     await stage.say("/create a paper boat in the rain")
-    await stage.until_said("I would make this")
+    await stage.until_said("the video I'll make")
     await stage.tap("Create")
     await stage.until_said("Here it is")
     await stage.say("/admin", user=ADMIN)

@@ -10,6 +10,7 @@ import aiohttp
 import psycopg
 import pytest
 from aiogram import Bot
+from aiogram.client.telegram import PRODUCTION
 from aiogram.exceptions import (
     ClientDecodeError,
     TelegramAPIError,
@@ -281,7 +282,7 @@ async def test_a_card_that_telegram_took_is_not_sent_again(
 
 
 def check(method: TelegramMethod[Any], status: int, content: str) -> Response[Any]:
-    session = Session()
+    session = Session(PRODUCTION)
     return session.check_response(Bot("4242:test", session=session), method, status, content)
 
 

@@ -80,6 +80,8 @@ def reasons_in_the_code() -> set[str]:
     )
     for file in (ROOT / "pipeline").glob("*.py"):
         words |= {word for either in fails.findall(file.read_text()) for word in either if word}
+        chosen = re.findall(r'^ +reason = (".*)$', file.read_text(), re.MULTILINE)
+        words |= set(re.findall(r'"(\w+)"', " ".join(chosen)))
     for file in (ROOT / "supabase" / "migrations").glob("*.sql"):
         words |= set(re.findall(r"set reason = '(\w+)'", file.read_text()))
     return words | {"disk_full", "paused", "breaker_open"}

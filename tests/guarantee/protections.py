@@ -359,14 +359,6 @@ MUTANTS = (
         ("tests/guarantee/test_telegram.py::test_a_bot_killed_anywhere_sells_one_video_once_and_brings_it",),
     ),
     Mutant(
-        "lost_is_not_said",
-        "a video whose answer was lost on the way is sent again",
-        "bot/deliver.py",
-        "        except Unknown:\n            pause =",
-        "        except Unknown:\n            await self._telling.told(run)\n            return\n            pause =",
-        ("tests/bot/test_deliver.py::test_an_answer_that_was_lost_is_asked_for_again",),
-    ),
-    Mutant(
         "places",
         "the provider's places are counted for all machines together",
         SUBMISSION,

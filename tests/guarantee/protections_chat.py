@@ -188,4 +188,12 @@ CHAT_MUTANTS = (
             TAPS + "test_words_after_another_message_are_no_answer",
         ),
     ),
+    Mutant(
+        "lost_is_not_said",
+        "a video whose answer was lost on the way is sent again",
+        "bot/deliver.py",
+        "            pause = max(AGAIN, min(run.age(run.state_since), AGAIN_LATER))  # each try may have arrived",
+        "            await self._telling.told(run)\n            return",
+        ("tests/bot/test_deliver.py::test_an_answer_that_was_lost_is_asked_for_again",),
+    ),
 )

@@ -42,7 +42,7 @@ async def test_a_fetch_that_always_fails_slowly_is_parked_and_told(
 
     def unwell(self: Path, target: Path) -> Path:
         if self.suffix == ".part":
-            raise OSError(errno.EIO, "input/output error")
+            raise OSError(errno.EXDEV, "cross-device link")
         return real(self, target)
 
     monkeypatch.setattr(Path, "replace", unwell)
