@@ -141,7 +141,9 @@ def _open_embedded(home: Path, *, reads: bool) -> Iterator[str]:
 
 def home_note(home: Path) -> str | None:
     """What should be known of the data folder: that it is new, or that it is the one beside the command."""
-    if home == Path.cwd() / HERE and home == default_home():
+    if home != default_home():  # somebody chose it
+        return None
+    if home == Path.cwd() / HERE:
         return f"the data folder is ./{HERE}, because it exists; everywhere else it is {user_home()}"
     return None if is_made(home) else f"the data folder is {home}, made now; ONETAKE_HOME chooses another"
 

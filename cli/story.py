@@ -61,7 +61,7 @@ class Books:
 async def tell() -> Exit:
     console = Console(highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="onetake-demo-"))
-    console.print(Text("onetake demo: one wish in a chat, sent and tapped again and again", "bold"))
+    console.print(Text("onetake demo: one request in a chat, sent and tapped repeatedly", "bold"))
     try:
         async with asyncio.timeout(DEMO_SECONDS_MAX), _stage(folder, console) as (desk, chat):
             run = await _play(chat, desk)
