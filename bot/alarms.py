@@ -13,6 +13,7 @@ from bot.replies import compose
 from bot.sentences import FAILURES, NOTHING, UNKNOWN_FAILURE
 from bot.words import N_, Words, code
 from pipeline.alerts import Alert, Alerts
+from pipeline.amounts import whole_cents
 from pipeline.customers import Customers
 from pipeline.road import LedgerError
 
@@ -93,7 +94,7 @@ def _budget(alert: Alert, words: Words) -> Markup:
         "in dollars.",
         share=alert.detail["share"],
         period=alert.detail["period"],
-        used=words.usd(alert.detail["used_microusd"]),
+        used=words.usd(whole_cents(alert.detail["used_microusd"])),
         limit=words.usd(alert.detail["limit_microusd"]),
     )
 

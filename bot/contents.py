@@ -2,7 +2,10 @@
 
 from aiogram.types import Message
 
-MEDIA = ("photo", "live_photo", "video", "animation", "document", "sticker", "voice", "audio", "video_note", "story")
+MEDIA = (
+    *("photo", "paid_media", "live_photo", "video", "animation", "document", "sticker", "voice", "audio", "video_note"),
+    "story",
+)
 # What Telegram tells of a chat by itself. Everything else was sent by somebody, who gets an answer.
 SERVICE = frozenset(
     [
@@ -65,4 +68,6 @@ SERVICE = frozenset(
 def comes_with_media(message: Message) -> bool:
     """Whether something would be left out: the prompt is a caption, or answers or quotes a picture or a file."""
     quoted = [each for each in (message.reply_to_message, message.external_reply) if each is not None]
-    return message.text is None or any(getattr(each, kind, None) for each in quoted for kind in MEDIA)
+    if message.text is None or any(entity.type == "text_link" for entity in message.entities or ()):
+        return True
+    return any(getattr(each, kind, None) for each in quoted for kind in MEDIA)

@@ -22,11 +22,9 @@ from pipeline import journal
 from pipeline.customers import Customer, Customers, Preferences
 from pipeline.ledger import Ledger
 from pipeline.records import Run, State
-from steps.check_limits import PromptProblem, RefusalKind, Refused, check_limits, check_prompt
+from steps.check_limits import PromptProblem, Refused, check_limits, check_prompt, replace_draft
 
 DRAFT = frozenset({State.RESERVED, State.APPROVED})
-# A new request may be refused only because the draft that it replaces is still there.
-OF_THE_DRAFT = frozenset({RefusalKind.BUSY, RefusalKind.COOLDOWN})
 Enqueue = Callable[[UUID], Awaitable[None]]
 
 
@@ -61,7 +59,10 @@ class Orders:
         self._ledger, self._offer, self._enqueue, self._board = ledger, offer, enqueue, board
         self._customers = customers
 
-    async def place(self, wish: Wish, customer: Customer) -> Placed | Refused | PromptProblem:
+    async def place(
+        self, wish: Wish, customer: Customer, *, instead_of: Run | None = None
+    ) -> Placed | Refused | PromptProblem:
+        """`instead_of`: a draft of the same user, withdrawn in the same step; if this one is refused, it stays."""
         prompt = check_prompt(wish.prompt)
         if isinstance(prompt, PromptProblem):
             return prompt
@@ -76,7 +77,12 @@ class Orders:
         )
         if wish.asked_price not in (None, request.price_microusd):
             request = replace(request, confirm=True)
-        answer = await check_limits(request, self._ledger.rpc)
+        rpc = self._ledger.rpc
+        answer = (
+            await check_limits(request, rpc)
+            if instead_of is None
+            else await replace_draft(instead_of.run_id, request, rpc)
+        )
         journal.admission(answer)
         if isinstance(answer, Refused):
             return answer
@@ -88,22 +94,22 @@ class Orders:
         return Placed(run, answer.replayed)
 
     async def replace(self, ref: str, wish: Wish, customer: Customer) -> Placed | Refused | PromptProblem:
-        """In place of a draft of the same user, which stays until this one is placed."""
+        """In place of a draft, which stays until this one is placed. Whatever became of it, the price comes first."""
         draft = await self._ledger.find(ref)
-        if draft is None or draft.user_id != wish.user or draft.state not in DRAFT:
+        if draft is None or draft.user_id != wish.user:
             return await self.place(wish, customer)
-        wish = replace(wish, asks_first=wish.asks_first or draft.needs_confirmation)
-        answer = await self.place(wish, customer)
-        if isinstance(answer, PromptProblem) or (isinstance(answer, Refused) and answer.kind not in OF_THE_DRAFT):
-            return answer
-        withdrawn = await self._ledger.cancel(draft.run_id, wish.user, "edited")
-        if withdrawn:
+        chosen = wish.chosen or Preferences(seconds=draft.seconds, size=draft.size)
+        wish = replace(wish, asks_first=True, chosen=chosen)
+        if draft.state not in DRAFT:
+            return await self.place(wish, customer)
+        answer = await self.place(wish, customer, instead_of=draft)
+        if isinstance(answer, Placed):
             await self.go_on(draft)
-        return await self.place(wish, customer) if withdrawn and isinstance(answer, Refused) else answer
+        return answer
 
     async def announced(self, user: str) -> None:
         """The user was told that later orders are not asked about."""
-        await self._customers.set_preference(user, "confirm", "first")
+        await self._customers.note_told_first(user)
 
     async def go_on(self, run: Run) -> None:
         """Somebody should look at the run now."""

@@ -6,6 +6,7 @@ Effects  one message, as a reply to what it answers; if its turn does not come s
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiogram.exceptions import TelegramAPIError
@@ -28,11 +29,14 @@ from aiogram.types import (
 from markupsafe import Markup
 
 from bot.outbox import Later, NotSaid, Outbox, not_modified
+from pipeline.road import LedgerError
 
 SOON_SECONDS = 0.3  # how long the next update may be kept waiting for a reply
 LATEST_SECONDS = 300.0
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 ALERT_CHARACTERS_MAX = 200  # Bot API
+
+Said = Callable[[], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +51,11 @@ class Replies:
         message: MaybeInaccessibleMessageUnion,
         text: Markup,
         markup: InlineKeyboardMarkup | ForceReply | None = None,
+        *,
+        said: Said | None = None,
     ) -> None:
-        """A message to where this one came from, as a reply to it."""
-        await self.beside(message, text, markup, answers=message.message_id)
+        """A message to where this one came from, as a reply to it. `said` is called once Telegram has taken it."""
+        await self.beside(message, text, markup, answers=message.message_id, said=said)
 
     async def beside(
         self,
@@ -58,13 +64,16 @@ class Replies:
         markup: InlineKeyboardMarkup | ForceReply | None = None,
         *,
         answers: int | None = None,
+        said: Said | None = None,
     ) -> None:
         """A message to where this one came from, as a reply to another message or to none."""
         method = compose(message.chat.id, text, markup, answers, thread_of(message))
         try:
             await self._outbox.say(method, message.chat.id, patience=SOON_SECONDS)
+            if said is not None:
+                await said()
         except Later:
-            self._later(method, message.chat.id)
+            self._later(method, message.chat.id, said)
         except (NotSaid, TelegramAPIError) as error:
             log.info("reply", extra={"action": "reply_failed", "error": type(error).__name__})
 
@@ -103,10 +112,14 @@ class Replies:
             if not not_modified(error):
                 log.info("edit", extra={"action": "edit_failed", "error": type(error).__name__})
 
-    def _later(self, method: TelegramMethod[Any], chat_id: int) -> None:
+    def _later(self, method: TelegramMethod[Any], chat_id: int, said: Said | None = None) -> None:
         async def send() -> None:
             try:
                 await self._outbox.say(method, chat_id, patience=LATEST_SECONDS)
+                if said is not None:
+                    await said()
+            except LedgerError as error:
+                log.warning("reply", extra={"action": "not_noted", "error": type(error).__name__})
             except (NotSaid, TelegramAPIError) as error:
                 if not_modified(error):
                     return

@@ -36,6 +36,7 @@ ONLY_WORDS = N_(
     "Nothing is ordered until you tap Create."
 )
 ONLY_TEXT = N_("I can only read text. Send /create and what the video should show.")
+ONLY_COMMANDS = N_("In a group I make a video only of /create and what it should show. Nothing was ordered.")
 LAST_QUESTION = N_(
     "This is the last time I ask first: from your next video on I order at once, for the price in /limits. "
     "Tap to go on being asked."
@@ -109,8 +110,8 @@ async def announce(
     keep = InlineKeyboardButton(
         text=words.plain(N_("🔔 Keep asking")), callback_data=Choose(key="confirm", value="always").pack()
     )
-    await replies.to(message, words(LAST_QUESTION), InlineKeyboardMarkup(inline_keyboard=[[keep]]))
-    await orders.announced(wish.user)
+    keyboard = InlineKeyboardMarkup(inline_keyboard=[[keep]])
+    await replies.to(message, words(LAST_QUESTION), keyboard, said=lambda: orders.announced(wish.user))
 
 
 async def say_answer(
@@ -289,7 +290,14 @@ async def _mention(
 ) -> None:
     me = await bot.me()
     prompt = re.sub(rf"@{re.escape(me.username or '')}\b", "", text, flags=re.IGNORECASE).strip()
-    if prompt == text.strip() or text.startswith("/"):
+    if text.startswith("/"):
+        if text.split(maxsplit=1)[0].lower().endswith(f"@{me.username or ''}".lower()):
+            await replies.to(message, words("I do not know this command. Everything I can do is in /help."))
+        return
+    if prompt == text.strip():
+        about = message.reply_to_message
+        if about is not None and about.from_user is not None and about.from_user.id == bot.id:
+            await replies.to(message, words(ONLY_COMMANDS))
         return
     if not prompt:
         await replies.to(

@@ -5,6 +5,7 @@ make it look undone: a video would be sent again and again.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -22,6 +23,7 @@ from steps.certificates import proxy_for, trusted
 CONNECTIONS_MAX = 100
 DNS_SECONDS = 3600  # as aiogram: Telegram's name is looked up again for each call otherwise
 UNKNOWN_ID = 0  # no message has it: an edit of it is refused, as of a message that was deleted
+SAYS_OK = re.compile(r'\ufeff?\s*\{\s*"ok"\s*:\s*true\b')
 FILES = ("video", "animation", "document")
 PLACEHOLDERS: Mapping[str, Any] = {"file_unique_id": "?", "width": 1, "height": 1, "duration": 1}
 
@@ -50,6 +52,8 @@ class Session(AiohttpSession):
         except ClientDecodeError as error:
             if succeeded and isinstance(error.data, dict) and error.data.get("ok") is True:
                 return _carried_out(method, error.data.get("result"), bot)
+            if succeeded and SAYS_OK.match(content):
+                return _carried_out(method, _first_object(content).get("result"), bot)
             if status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:  # a proxy's page before Telegram's own server
                 raise TelegramEntityTooLarge(method=method, message="Request Entity Too Large") from error
             if HTTPStatus.BAD_REQUEST <= status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -72,6 +76,14 @@ def _carried_out(method: TelegramMethod[Any], result: object, bot: Bot) -> Respo
     if method.__returning__ is Message:
         result = as_far_as_read(result, bot)
     return Response[Any].model_construct(ok=True, result=result)
+
+
+def _first_object(content: str) -> dict[str, Any]:
+    """What can be read of a body with something before or behind it, or that was cut off."""
+    try:
+        return dict(json.JSONDecoder(strict=False).raw_decode(content.lstrip("\ufeff \t\r\n"))[0])
+    except ValueError:
+        return {}
 
 
 def _error_code(content: str) -> int | None:

@@ -1,11 +1,14 @@
 """The `onetake` command. Each verb imports what is heavy inside itself, so that `--help` comes at once."""
 
+import os
 import sys
 import warnings
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+
+os.environ.pop("SSLKEYLOGFILE", None)  # libraries open it when they are imported, and write session keys to it
 
 from cli import auditing, control, create, database, demo, doctor, logs, runs, work
 from cli.exits import Exit, Terminated, foreseen, leave

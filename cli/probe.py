@@ -66,7 +66,7 @@ def findings(listed: Heard, unknown: Heard, below: Heard | None, facts: ListFact
 
 def _is_no_api(listed: Heard, unknown: Heard) -> str | None:
     """What answers there instead of a video API; None if nothing speaks against one."""
-    if any(map(_is_page, (listed, unknown))):
+    if _is_page(listed) or (_is_page(unknown) and read_page(listed.body) is None):
         return "answers with a web page where an API was expected (is /v1 missing in VIDEO_BASE_URL?)"
     same = listed.status if listed.status == unknown.status else None
     if same is not None and same not in {401, 403, 404}:

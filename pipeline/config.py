@@ -27,14 +27,15 @@ from pydantic import (
 
 from pipeline.home import default_home
 from pipeline.resources import prompts_folder
+from pipeline.setting_checks import TOKEN_CHARACTERS_MIN, can_be_guessed, names_a_host
 
 OPENAI_URL = "https://api.openai.com/v1"
 YEAR_SECONDS = 366 * 86400  # no wait is longer; an endless one would be a mistake
 Seconds = Annotated[float, Field(gt=0, le=YEAR_SECONDS)]
 SecondsOrZero = Annotated[float, Field(ge=0, le=YEAR_SECONDS)]
-TOKEN_CHARACTERS_MIN = 16  # of what opens a door of ours to whoever knows it
 # Senders that stand for many people: an anonymous admin of a group, a channel's posts, and Telegram itself.
 NOBODY_IN_PARTICULAR = frozenset({1087968824, 136817688, 777000})
+ENDPOINTS = ("/videos", "/chat/completions", "/responses", "/v1/v1")
 NEAR_ENOUGH = 0.85  # of difflib's ratio: OPENAI_API_KEYS is, OPENAI_API_BASE is not
 SECRET_CHARACTERS_MIN = 4  # a shorter one would blot out words that are none
 # For settings without a default; those with one are shown with it.
@@ -180,10 +181,12 @@ class Settings(BaseModel):
             return None
         if not url.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
-        if not _names_a_host(url):
+        if not names_a_host(url):
             raise ValueError("names no host, or a port that is none")
         if "@" in urlsplit(url).netloc:
             raise ValueError("holds a user or a password, which logs and pages would show; take them out")
+        if url.rstrip("/").endswith(ENDPOINTS):
+            raise ValueError("ends in an endpoint; give what stands before it, mostly up to /v1")
         if "?" in url or "#" in url:  # what a client puts behind it would end up in there
             raise ValueError("has a ? or a #; it is the beginning of addresses, to which paths are added")
         return url.rstrip("/")
@@ -223,6 +226,8 @@ class Settings(BaseModel):
     def _is_long(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and len(token.get_secret_value()) < TOKEN_CHARACTERS_MIN:
             raise ValueError(f"must have {TOKEN_CHARACTERS_MIN} characters or more, or it can be guessed")
+        if token is not None and can_be_guessed(token.get_secret_value()):
+            raise ValueError("can be guessed; .env runs no commands: paste what `openssl rand -hex 16` prints")
         return token
 
     @field_validator("webhook_secret")
@@ -343,6 +348,8 @@ def load_settings(environment: dict[str, str] | None = None, env_file: Path | No
         return Settings.model_validate({name: value for name, value in known.items() if value})
     except ValidationError as error:
         raise ConfigError("\n".join(_line(problem) for problem in error.errors())) from None
+    except (OSError, RuntimeError) as error:  # of the default data folder: no home, or a folder that is gone
+        raise ConfigError(f"ONETAKE_HOME: no data folder can be chosen here ({error}); set it") from error
 
 
 def _read_env_file(path: Path) -> dict[str, str]:
@@ -367,15 +374,6 @@ def _check_names(written: dict[str, str], path: Path) -> None:
             lines.append(f"{name}: {path} sets it, but there is no such setting; did you mean {near[0]}?")
     if lines:
         raise ConfigError("\n".join(sorted(lines)))
-
-
-def _names_a_host(url: str) -> bool:
-    """urlsplit's own complaints repeat the address, which may hold a password."""
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def _line(problem: Any) -> str:

@@ -96,6 +96,10 @@ class Customers:
         args: dict[str, Any] = {"user_id": user_id, "key": key, "value": value}
         return _PREFERENCES.validate_python(await self._rpc("set_preference", args))
 
+    async def note_told_first(self, user_id: str) -> None:
+        """The user was told that later orders will not be asked about. A choice of their own stands."""
+        await self._rpc("note_told_first", {"user_id": user_id})
+
     async def allowance(self, user_id: str) -> Allowance:
         return _ALLOWANCE.validate_python(await self._rpc("allowance", {"user_id": user_id}))
 

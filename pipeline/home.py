@@ -13,6 +13,8 @@ HERE = ".onetake"
 
 def default_home() -> Path:
     here = Path.cwd() / HERE
+    if here.is_symlink() and not here.is_dir():  # a disk that is not mounted: what was bought there is not known here
+        raise OSError(f"./{HERE} leads nowhere; mount it or remove it")
     return here if here.is_dir() else user_home()
 
 

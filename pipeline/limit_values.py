@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from pipeline.amounts import MICROUSD, usd
 
-MICROUSD_MAX = 2**63
+MICROUSD_MAX = 10**15  # fifteen digits, as the ledger takes
 # A budget that changes by more at once is a slip of the finger, or micro-dollars where dollars are meant.
 TIMES_MAX = 10
 SMALL_MICROUSD = 10 * MICROUSD  # what a lower budget counts as
@@ -38,7 +38,7 @@ def read_typed(key: str, text: str) -> int | str:
 def _microusd(dollars: str) -> int:
     expected = f"it must be dollars, such as 5 or 5.50, not {dollars or 'nothing'}"
     try:
-        amount = Decimal(dollars.removeprefix("$")) * MICROUSD
+        amount = Decimal(dollars.removeprefix("US").removeprefix("$")) * MICROUSD
         whole = 0 <= amount < MICROUSD_MAX and amount == amount.to_integral_value()
     except ArithmeticError:
         raise ValueError(expected) from None

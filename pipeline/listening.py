@@ -79,6 +79,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, inner: asyncio.Protocol, crowd: _Crowd) -> None:
         self._inner, self._crowd = inner, crowd
+        self._begun = False
         self._tail: bytes | None = b""  # of what was sent so far; None once the headers are complete
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -91,6 +92,8 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._tail is not None:
             sent = self._tail + data
+            sent = sent if self._begun else sent.lstrip(b"\r\n")  # blank lines before a request are none of its headers
+            self._begun = self._begun or bool(sent)
             self._tail = sent[1 - len(END_OF_HEADERS) :]
             if END_OF_HEADERS in sent:
                 self._tail = None

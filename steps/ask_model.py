@@ -21,9 +21,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from steps.certificates import keep_quiet, proxy_for, trusted
+from steps.certificates import forget_headers, keep_quiet, proxy_for, trusted
 from steps.templates import Message, Template, digest
-from steps.wrapped_json import find_answer
+from steps.wrapped_json import find_answer, holds_answer
 
 REASKS_MAX = 1  # instructor counts retries: one more call, carrying what was wrong with the first answer
 
@@ -112,6 +112,7 @@ async def open_text_model(
     # It logs every failure with what was asked and answered, key fragments included; ours say what happened.
     logging.getLogger("instructor").setLevel(logging.CRITICAL)
     keep_quiet()
+    forget_headers()
     http = httpx2.AsyncClient(
         timeout=timeout_seconds,
         transport=transport,
@@ -150,7 +151,8 @@ class _InstructorClient:
         hooks = Hooks()
         hooks.on("completion:kwargs", spent.on_ask)
         hooks.on("completion:response", spent.on_completion)
-        hooks.on("completion:response", partial(_unwrap, output=output, asked=[each["content"] for each in messages]))
+        asked = [each["content"] for each in messages if each["role"] == "user"]
+        hooks.on("completion:response", partial(_unwrap, output=output, asked=asked))
         asking = {"response_model": output, "model": model, "max_retries": REASKS_MAX, "hooks": hooks, **settings}
         try:
             async with asyncio.timeout(self._total_seconds):
@@ -185,11 +187,15 @@ def _unwrap(completion: Any, output: type[BaseModel], asked: Sequence[str]) -> N
     """Puts the object that was asked for where instructor looks for it, if the model wrapped it in something."""
     choices = getattr(completion, "choices", None) or []
     message = getattr(choices[0], "message", None) if choices else None
-    if message is None or getattr(message, "refusal", None) or _fits(message.content, output):
+    if message is None or getattr(message, "refusal", None):
         return
     found = find_answer([*_texts_of(message)], output, asked)
     if found is not None:
-        message.content, message.tool_calls = found, None
+        if not _fits(message.content, output):
+            message.content, message.tool_calls = found, None
+    elif isinstance(message.content, str) and holds_answer(message.content, output):
+        # instructor looks for an object by itself where no schema was asked for, and would take any
+        message.content = message.content.replace("{", "(").replace("}", ")")
 
 
 def _fits(content: object, output: type[BaseModel]) -> bool:

@@ -6,6 +6,7 @@ Raises   ProxyUnusable: a proxy that no client here can speak to, such as a SOCK
 """
 
 import logging
+import os
 import ssl
 from functools import cache
 from urllib.parse import urlsplit
@@ -54,6 +55,15 @@ def _checked(proxy: str, name: str) -> str:
             "set another one, or list the hosts to call directly in NO_PROXY"
         )
     return proxy
+
+
+def forget_headers() -> None:
+    """The SDK would send them to whoever is called, and one of them could replace our key.
+
+    To be called before a client of `openai` is made: that is when it reads them.
+    """
+    for name in ("OPENAI_CUSTOM_HEADERS", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        os.environ.pop(name, None)
 
 
 def keep_quiet() -> None:

@@ -19,8 +19,8 @@ from uuid import UUID
 
 PROMPT_CHARACTERS_MAX = 4000  # as many as a long Telegram message, and more than any model shows
 # Beside those of category Cf, what Unicode wants ignored: fillers, and selectors of a character's variation.
-FILLERS = (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0)
-SELECTORS = (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
+FILLERS = (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2065, 0x2800, 0x3164, 0xFFA0, *range(0xFFF0, 0xFFF9), 0xE0000)
+SELECTORS = (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0002, 0xE0020), *range(0xE0080, 0xE1000))
 UNSEEN = frozenset(map(chr, (*FILLERS, *SELECTORS)))
 JOINER = "\u200d"  # between two emoji it makes a third
 TAGS, TAGGED = frozenset(map(chr, range(0xE0020, 0xE0080))), "\U0001f3f4"  # the letters of England's flag, and its pole
@@ -140,6 +140,12 @@ def request_hash(request: Request) -> str:
 
 async def check_limits(request: Request, reserve: Reserve) -> Admitted | Refused:
     answer = await reserve("reserve", _arguments(request))
+    return read_reservation(answer)
+
+
+async def replace_draft(draft: UUID, request: Request, reserve: Reserve) -> Admitted | Refused:
+    """In place of a draft of the same user, in one step: if the request is refused, the draft stays."""
+    answer = await reserve("replace_draft", {"run_id": str(draft), "request": _arguments(request)})
     return read_reservation(answer)
 
 

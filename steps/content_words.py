@@ -16,7 +16,7 @@ CONTENT_STATUSES = frozenset({
     *("rejected", "blocked", "moderated", "filtered", "content_filtered", "content_moderated", "request_moderated"),
     *("moderation_blocked", "moderation_failed", "prompt_rejected", "content_rejected", "nsfw", "censored", "flagged"),
 })  # fmt: skip
-RULES = r"(?:polic(?:y|ies)|guidelines?|standards|terms|copyrights?|law)"
+RULES = r"(?:polic(?:y|ies)|guidelines?|guardrails?|standards|terms|copyrights?|law)"
 MATERIAL = r"(?:words?|terms?|phrases?|keywords?|content|prompts?|material|imagery)"
 SPOKEN = re.compile(
     rf"\b(?:violat\w*|breach\w*|infring\w*|against|contrary to)(?: \S+){{0,4}} {RULES}\b"
@@ -50,8 +50,10 @@ KEY_REFUSED = re.compile(
     rf"\b(?:invalid|incorrect|wrong|missing|expired|revoked|unknown|malformed|no|disabled) (?:\S+ )?{CREDENTIAL}\b"
     rf"|\b{CREDENTIAL} (?:\S+ ){{0,4}}?(?:invalid|incorrect|not valid|expired|revoked|missing|disabled)\b"
     r"|\bauthentication (?:error|failed|required)\b|\bunauthori[sz]ed\b|\bnot authenticated\b"
-    r"|\b(?:account|organi[sz]ation|project|team) (?:has been |have been |is |was )?(?:temporarily |permanently )?"
-    r"(?:suspended|disabled|deactivated|banned|terminated|locked|blocked|not verified)\b"
+    r"|\b(?:account|organi[sz]ation|project|team|access) (?:has been |have been |is |was )?"
+    r"(?:temporarily |permanently )?"
+    r"(?:suspended|disabled|deactivated|banned|terminated|locked|blocked|not verified|revoked|restricted|flagged)\b"
+    r"|\bdoes not have access\b|\bmust accept\b"
     rf"|\b{CREDENTIAL} (?:\S+ ){{0,3}}permissions?\b"
 )
 

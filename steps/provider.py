@@ -19,7 +19,7 @@ from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, om
 
 from steps.bounded_body import bound_body
 from steps.caches import FROM_A_CACHE, is_cached
-from steps.certificates import keep_quiet, proxy_for, trusted
+from steps.certificates import forget_headers, keep_quiet, proxy_for, trusted
 from steps.clip_url import REDIRECTS_MAX, fetch_url, is_local, leads_on
 from steps.download import Content, Gone, ReadError, download
 from steps.list_page import Page, read_page
@@ -68,6 +68,7 @@ async def open_provider(
 ) -> AsyncIterator["VideoProvider"]:
     """The provider at this base URL with this key; closes its connections on the way out."""
     keep_quiet()
+    forget_headers()
     timeout = httpx2.Timeout(request_seconds, connect=connect_seconds)
     tls = trusted()
     proxy = proxy_for(base_url)

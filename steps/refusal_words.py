@@ -39,7 +39,7 @@ JOB_BEGUN = re.compile(
     r"|\bgenerated (?:video|clip|file)\b|\bwaiting for (?:the )?(?:result|video|job|task)\b"
 )
 ANSWER_JUDGED = re.compile(
-    r"\bresponse (?:validation|body|payload|object|from|was|is|could|did|does|failed|missing)\b"
+    r"\bresponse (?:validation|body|payload|object|from|was(?! filtered)|is|could|did|does|failed|missing)\b"
     r"|\b(?:parse|parsing|validat\w+|decod\w+|read|reading|process|processing|invalid|unexpected|malformed|empty|bad"
     r"|provider|backend)(?: \S+){0,3} response\b(?! format)|\bunmarshal"
     r"|\bexpecting value line 1 column 1\b|\bunexpected end of json\b|\bunable to get json\b|\bcontext cancell?ed\b"

@@ -17,6 +17,8 @@ from uuid import uuid4
 from steps.clip_file import NotAClip, read_clip
 from steps.generate_video import Clip
 
+CLIP_BYTES_PROBED = 64_000_000
+
 
 def save(draft: Path, target: Path) -> Clip:
     """Gives the complete file its name. A clip that has it already is replaced by its like."""
@@ -52,14 +54,26 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def _reserve(file: int) -> None:
+    """Room for a clip: a quota, or a limit on the length of files, says so here and not after the purchase."""
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    try:
+        os.posix_fallocate(file, 0, CLIP_BYTES_PROBED)
+    except OSError as error:
+        if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:  # a file system that reserves nothing
+            raise
+
+
 def probe_folder(folder: Path) -> None:
-    """Writes, syncs, renames and removes a small file. Raises OSError if the folder does not take one."""
+    """Writes, syncs, renames and removes a file with room for a clip. Raises OSError if the folder takes none."""
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f".{uuid4().hex}.probe"
     try:
         with draft.open("wb") as file:
             file.write(b"probe")
             file.flush()
+            _reserve(file.fileno())
             os.fsync(file.fileno())
         renamed = draft.with_suffix(".probed")
         draft.rename(renamed)

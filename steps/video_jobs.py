@@ -329,7 +329,7 @@ def job_of(row: dict[str, Any], *, named: bool = True) -> Job | None:
         expires_at=epoch(row.get("expires_at")),
         done_at=epoch(row.get("completed_at"), any_zone=True),  # that there is one
         error=error_words(json.dumps({"error": error})) if error else None,
-        error_code=code_of(error),
+        error_code=code_of(error) or _text(row.get("failureCode") or row.get("failure_code")),
         word=word,
         named=named,
         described=_is_described(row),

@@ -13,8 +13,9 @@ from enum import StrEnum
 from typing import Any
 
 from steps.content_words import blocks_content, refuses_key, said_in, speaks_of_content
-from steps.provider_words import error_words, is_error_form, storable
-from steps.refusal_words import says_what, tells_of_another, why_unclear
+from steps.job_failure import code_of
+from steps.provider_words import error_words, is_error_form, json_object, storable
+from steps.refusal_words import refuses_content, says_what, tells_of_another, why_unclear
 from steps.video_jobs import Job, JobStatus, names_job_within, read_job, read_job_in_refusal
 
 
@@ -172,13 +173,16 @@ def _read_refusal(answer: Answer, status: int, refuses_429: bool, prompt: str) -
         return Unclear("rate_limited" if status == 429 else f"http_{status}", detail)
     if why := _why_no_clear_no(answer.body, status, prompt, said):
         return Unclear(why, detail)
-    return ClearNo(_why_refused(status, reason, said), detail)
+    return ClearNo(_why_refused(status, reason, said, answer.body), detail)
 
 
-def _why_refused(status: int, reason: str, said: str) -> str:
-    """A refused key is one in whatever words: it stops all orders, not this prompt."""
+def _why_refused(status: int, reason: str, said: str, body: str) -> str:
+    """A refused key is one in whatever words: it stops all orders, not this prompt. A code is plainer than words."""
     if status not in CONTENT_REFUSALS:
         return reason
+    code = (code_of(json_object(body).get("error")) or "").replace("_", " ")
+    if refuses_content(code) and not refuses_key(code):
+        return "prompt_refused"
     if refuses_key(said):
         return "forbidden" if reason == "forbidden" else "unauthorized"
     return "prompt_refused" if speaks_of_content(said) else reason

@@ -8,6 +8,7 @@ object then keeps to the contract is checked afterwards, as strictly as ever.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,9 @@ from pydantic import BaseModel
 TEXT_CHARACTERS_MAX = 100_000
 OBJECTS_TRIED_MAX = 100  # braces in one text; prose has a few
 DEPTH_MAX = 4
-THOUGHT_ENDS = ("</think>", "</thinking>", "</thought>", "</reasoning>")
+THOUGHTS = r"(?:think|thinking|thought|reasoning)"
+THOUGHT_ENDS = re.compile(rf"</{THOUGHTS}>|\[/{THOUGHTS}\]|<\|channel\|>final<\|message\|>", re.IGNORECASE)
+THOUGHT_BEGINS = re.compile(rf"<{THOUGHTS}>|\[{THOUGHTS}\]|<\|channel\|>analysis", re.IGNORECASE)
 TRUTHS = {"true": True, "false": False}
 LANGUAGES = {"english": "en", "inglés": "en", "spanish": "es", "español": "es", "castellano": "es"}
 DECODER = json.JSONDecoder(strict=False)  # a line break inside a text is forgiven
@@ -30,9 +33,48 @@ def find_answer(texts: Sequence[str], output: type[BaseModel], asked: Sequence[s
     Two objects that differ are none: which of them is meant would be a guess.
     """
     schema = output.model_json_schema()
-    quoted = list(_answers_in(asked, schema))
-    found = [each for each in _answers_in(map(_without_thoughts, texts), schema) if each not in quoted]
-    return json.dumps(found[0]) if found and all(each == found[0] for each in found) else None
+    texts = [*map(_without_thoughts, texts)]
+    found = [each for each in _answers_in(texts, schema) if not is_quoted(each, schema, asked)]
+    if not found or any(each != found[0] for each in found) or _is_doubted(found[0], texts, schema):
+        return None
+    return json.dumps(found[0])
+
+
+def _is_doubted(answer: Mapping[str, Any], texts: Sequence[str], schema: Schema) -> bool:
+    """Whether a yes stands beside another word on the same question, or has words behind it that may take it back."""
+    key = next(iter(schema.get("required", ())), "")
+    if answer.get(key) is not True:
+        return False
+    inside = (each for text in texts for value in _objects(text) for each in _all_within(value))
+    words = [value for each in inside for name, value in each.items() if _plain(name) == key]
+    behind = any(re.search(r"[^\W_]", text[text.rfind("}") + 1 :]) for text in texts if "}" in text)
+    return behind or any(TRUTHS.get(_plain(str(word)), word) is not True for word in words)
+
+
+def _all_within(value: object) -> Iterator[dict[str, Any]]:
+    """Every object in it, itself included."""
+    if isinstance(value, dict):
+        yield value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inner:
+        yield from _all_within(each)
+
+
+def holds_answer(text: str, output: type[BaseModel]) -> bool:
+    """Whether a laxer search than ours would find one in it: a quotation, a thought, one of two that differ."""
+    return any(True for _ in _answers_in([text], output.model_json_schema()))
+
+
+def is_quoted(answer: Mapping[str, Any], schema: Schema, asked: Sequence[str]) -> bool:
+    """Whether a text that was asked holds every key and every text of it, in whatever notation or nesting."""
+    parts = {*schema.get("required", ()), *(each for each in answer.values() if isinstance(each, str))}
+    words = [_words(part) for part in parts]
+    return any(all(f" {each} " in f" {said} " for each in words if each) for said in map(_words, asked))
+
+
+def _words(text: str) -> str:
+    text = re.sub(r"\\+u([0-9a-fA-F]{4})|\\+[nrt]", lambda found: chr(int(found[1] or "20", 16)), text)
+    return " ".join(re.findall(r"[^\W_]+", text.casefold()))
 
 
 def _answers_in(texts: Iterable[str], schema: Schema) -> Iterator[dict[str, Any]]:
@@ -42,9 +84,10 @@ def _answers_in(texts: Iterable[str], schema: Schema) -> Iterator[dict[str, Any]
 
 
 def _without_thoughts(text: str) -> str:
-    """What follows the last thought; some servers cut off its opening mark."""
-    end = max((text.rfind(mark) + len(mark) for mark in THOUGHT_ENDS if mark in text), default=0)
-    return text[end:]
+    """What follows the last thought; some servers cut off its opening mark, and one without an end is all thought."""
+    text = text[max((found.end() for found in THOUGHT_ENDS.finditer(text)), default=0) :]
+    begun = THOUGHT_BEGINS.search(text)
+    return text[: begun.start()] if begun else text
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:

@@ -59,6 +59,8 @@ begin
         select user_id into v_of from onetake.runs where run_id = p_run_id and not (p_kind = 'answer' and state = 'failed'
             and reason in ('unauthorized', 'no_credit', 'not_found', 'rate_limited', 'never_connected'));
         if v_before > 0 and v_of is distinct from (case p_kind when 'answer' then b.answers_failed_of else b.renders_failed_of end) then
+            -- Those of one user alone bring nobody else nearer to the end: from here on they count as one.
+            if (case p_kind when 'answer' then b.answers_failed_of else b.renders_failed_of end) is not null then v_before := 1; end if;
             v_of := null;
         end if;
     end if;
@@ -152,7 +154,8 @@ begin
     end if;
     -- Both had the text model asked, and nothing came of it.
     if (select count(*) from onetake.runs r where r.user_id = u.user_id and r.day = v_today
-            and (r.state = 'rejected' or (r.state = 'canceled' and r.reason = 'edited')))
+            and (r.state = 'rejected' or (r.state = 'canceled' and r.reason = 'edited')
+                 or (r.state = 'failed' and r.reason = 'prompt_refused')))    -- the provider refused it, not the text model
        >= onetake.limit_value('rejected_per_user_day', u.limits) then
         return onetake.refusal('daily_limit', v_tomorrow, p_what => 'rejected_prompts');
     end if;

@@ -287,6 +287,23 @@ def check(method: TelegramMethod[Any], status: int, content: str) -> Response[An
 
 
 VIDEO = SendVideo(chat_id=1, video="AAA")
+SENT = '{"ok": true, "result": {"message_id": 7, "date": 1, "chat": {"id": 1, "type": "private"}}}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        SENT + "\n<!-- x -->",
+        "\ufeff" + SENT,
+        SENT + SENT,
+        SENT.replace('"date": 1', '"date": 1, "caption": "a\x01b"'),
+        SENT[:30],
+        SENT.replace('"date": 1', '"date": ' + "9" * 5000),
+    ],
+    ids=["comment", "mark", "twice", "control", "cut", "digits"],
+)
+def test_ok_is_believed_however_the_rest_is_written(content: str) -> None:
+    assert check(VIDEO, 200, content).ok
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.customers import Customers
 from pipeline.records import State
 from tests.bot.stage import Stage, labels, open_stage
 from tests.fixtures import Simulator
@@ -101,6 +102,19 @@ async def test_the_first_order_that_will_not_ask_is_announced_with_one_tap_to_go
     await stage.tap("Keep asking", on=news)
     await stage.say("/create a boat that is asked about")
     assert (await stage.until_state(State.APPROVED, number=5)).needs_confirmation
+
+
+async def test_the_announcement_counts_once_it_was_said_and_never_over_a_choice(stage: Stage) -> None:
+    customers = Customers(stage.world.ledger.rpc)
+    await customers.note_told_first("tg:1")  # nobody yet
+    await stage.say("/start")
+    await stage.until(lambda: bool(stage.texts()))
+    await customers.set_preference("tg:1", "confirm", "always")
+    await customers.note_told_first("tg:1")
+    assert (await customers.get("tg:1")).preferences.confirm == "always"
+    await customers.set_preference("tg:1", "confirm", None)
+    await customers.note_told_first("tg:1")
+    assert (await customers.get("tg:1")).preferences.confirm == "first"
 
 
 async def test_history_has_pages(stage: Stage) -> None:

@@ -15,6 +15,7 @@ from aiogram.types import (
     Location,
     Message,
     MessageAutoDeleteTimerChanged,
+    MessageEntity,
     MessageOriginHiddenUser,
     PhotoSize,
     Poll,
@@ -211,6 +212,25 @@ def test_every_kind_of_content_is_sent_by_somebody_or_told_by_telegram() -> None
 
 def picture(stage: Stage, user: int = 1, chat: int | None = None, **more: Any) -> Message:
     return stage.message("", user, chat=chat).model_copy(update={"text": None, "photo": [PHOTO], **more})
+
+
+async def test_create_with_an_address_under_its_words_is_asked_about(stage: Stage, simulator: Simulator) -> None:
+    await stage.world.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": "never"})
+    link = MessageEntity(type="text_link", offset=8, length=8, url="https://example.com/cat.jpg")
+    await stage.feed(message=stage.message("/create this cat in the sea").model_copy(update={"entities": [link]}))
+    await stage.until_said("made from your words alone")
+    run = await stage.until_state(State.APPROVED)
+    assert (run.needs_confirmation, simulator.creates()) == (True, 0)
+
+
+async def test_in_a_group_what_is_said_to_us_is_answered(stage: Stage) -> None:
+    me = await stage.bot.me()
+    await stage.say(f"/frobnicate@{me.username} please", chat=GROUP)
+    await stage.until_said("I do not know this command")
+    await stage.say("/create a paper boat in the rain", chat=GROUP)
+    card = await stage.until_said("the video I'll make")
+    await stage.say("make it red please", chat=GROUP, reply_to=card)
+    await stage.until_said("In a group I make a video only of /create")
 
 
 @pytest.mark.parametrize("how", ["reply", "quote"])

@@ -120,6 +120,43 @@ async def test_a_new_text_that_is_refused_leaves_the_draft_as_it_was(stage: Stag
     assert (await stage.only_run()).state is State.APPROVED
 
 
+@pytest.mark.parametrize("limit", ["rejected_per_user_day", "budget_day_microusd"])
+async def test_a_limit_that_refuses_the_new_text_leaves_the_draft(stage: Stage, limit: str) -> None:
+    asked = await asked_for_another_text(stage)
+    await stage.operators.set_limit(limit, 1, "test")
+    await stage.say("a wooden boat in the snow", reply_to=asked)
+    await stage.until(
+        lambda: len(stage.texts()) > 0 and any("turned down" in t or "used up" in t for t in stage.texts())
+    )
+    run = await stage.only_run()
+    assert (run.state, run.reason) == (State.APPROVED, None)
+    assert label_of(stage.now(await stage.until_said("the video I'll make")), "Create")
+
+
+async def test_edit_keeps_the_length_and_the_format(stage: Stage) -> None:
+    await stage.say("/create a paper boat in the rain")
+    await stage.until_said("the video I'll make")
+    await stage.tap("12 s")
+    await stage.until_said("12 s, vertical")
+    await stage.tap("Edit")
+    asked = await stage.until_said("write what the video should show instead")
+    await stage.say("a wooden boat in the snow", reply_to=asked)
+    assert (await stage.until_state(State.APPROVED, number=1)).seconds == 12
+
+
+async def test_the_answer_to_edit_shows_its_price_also_after_the_draft_was_delivered(
+    stage: Stage, simulator: Simulator
+) -> None:
+    asked = await asked_for_another_text(stage)
+    await stage.tap("Create")
+    await stage.until_state(State.DELIVERED)
+    await stage.world.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": "never"})
+    await stage.operators.set_limit("cooldown_seconds", 0, "test")
+    await stage.say("a wooden boat in the snow", reply_to=asked)
+    assert (await stage.until_state(State.APPROVED, number=1)).needs_confirmation
+    assert simulator.creates() == 1
+
+
 async def test_a_draft_that_was_ordered_meanwhile_is_not_replaced(stage: Stage, simulator: Simulator) -> None:
     asked = await asked_for_another_text(stage)
     simulator.control("POST", "/_sim/speed", {"speed": 0.001})

@@ -152,12 +152,13 @@ async def test_the_first_price_is_for_the_users_own_length(stage: Stage) -> None
 
 
 async def test_an_edited_prompt_counts_as_one_that_came_to_nothing(stage: Stage) -> None:
-    await stage.operators.set_limit("rejected_per_user_day", 1, "test")
+    await stage.operators.set_limit("rejected_per_user_day", 2, "test")
     await stage.say("/create a paper boat in the rain")
     await stage.until_said("the video I'll make")
     await stage.tap("Edit")
     await stage.say("a wooden boat in the snow", reply_to=await stage.until_said("write what the video should show"))
-    await stage.until_state(State.CANCELED)
-    await stage.say("/cancel")
-    await stage.say("/create a tin boat in the fog")
+    await stage.until_state(State.APPROVED, number=1)
+    ref = (await stage.runs())[1].ref
+    await stage.press(RunTap(ref=ref, act=Act.EDIT).pack(), await stage.until_said("the video I'll make"))
+    await stage.say("a tin boat in the fog", reply_to=await stage.until_said(f"{ref}:"))
     await stage.until_said("Too many of your prompts were turned down today")

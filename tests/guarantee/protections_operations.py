@@ -164,4 +164,30 @@ OPERATIONS_MUTANTS = (
         " as released",
         (VERBS + "test_what_is_given_back_was_ordered_first_and_paid_calls_add_up",),
     ),
+    Mutant(
+        "one_for_one_user",
+        "failures of one user count as one for everybody else",
+        "supabase/migrations/20261130000400_people.sql",
+        "end) is not null then v_before := 1; end if;",
+        "end) is not null then null; end if;",
+        ("tests/ledger/test_breaker.py::test_one_users_failures_bring_nobody_else_nearer_to_a_stop",),
+    ),
+    Mutant(
+        "room_reserved",
+        "room for a clip is reserved before anything is bought",
+        "steps/save_video.py",
+        "            _reserve(file.fileno())\n",
+        "",
+        (
+            "tests/pipeline/test_folders.py::test_a_folder_that_takes_small_files_only_is_found_before_anything_is_bought",
+        ),
+    ),
+    Mutant(
+        "blank_lines",
+        "blank lines before a request are none of its headers",
+        "pipeline/listening.py",
+        'sent if self._begun else sent.lstrip(b"\\r\\n")',
+        "sent",
+        ("tests/pipeline/test_listening.py::test_headers_have_a_deadline",),
+    ),
 )

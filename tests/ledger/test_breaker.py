@@ -91,6 +91,18 @@ def test_one_users_failures_stop_that_user_alone(desk: Desk, how: str) -> None:
     assert desk.ask("tg:4")["what"] is None
 
 
+def test_one_users_failures_bring_nobody_else_nearer_to_a_stop(desk: Desk) -> None:
+    desk.unlimited()
+    desk.limit("breaker_failures", 5)
+    for nth in range(4):
+        provider_fails(desk, "tg:1", prompt=f"prompt {nth}")
+    provider_fails(desk, "tg:2")
+    assert desk.ask("tg:3")["kind"] == "accepted"
+    for nth in range(3):
+        provider_fails(desk, f"tg:other{nth}")
+    assert desk.ask("tg:4")["kind"] == "breaker_open"
+
+
 @pytest.mark.parametrize("reason", ["unauthorized", "no_credit", "not_found", "rate_limited", "never_connected"])
 def test_what_no_prompt_causes_stops_everybody_whoever_met_it(desk: Desk, reason: str) -> None:
     desk.unlimited()

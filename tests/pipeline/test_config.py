@@ -93,9 +93,30 @@ def test_an_operator_is_a_person(shared: str) -> None:
     assert "is not a person" in complaint(ADMIN_IDS=shared)
 
 
-@pytest.mark.parametrize(("secret", "why"), [("q7", "16 characters or more"), ("sixteen chars, no", "letters, digits")])
+@pytest.mark.parametrize(
+    ("secret", "why"),
+    [
+        ("q7", "16 characters or more"),
+        ("a" * 20, "can be guessed"),
+        ("$(openssl rand -hex 16)", "can be guessed"),
+        ("sixteen chars, no", "letters, digits"),
+    ],
+)
 def test_a_webhook_secret_that_can_be_guessed_or_sent_by_nobody_is_refused(secret: str, why: str) -> None:
     assert why in complaint(WEBHOOK_SECRET=secret)
+
+
+def test_a_data_folder_that_leads_nowhere_is_not_another_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".onetake").symlink_to(tmp_path / "a disk that is not mounted")
+    assert "leads nowhere" in complaint()
+
+
+@pytest.mark.parametrize("path", ["/v1/videos", "/v1/chat/completions", "/v1/v1", "/v1/videos/"])
+def test_an_address_stops_before_its_endpoints(path: str) -> None:
+    assert "ends in an endpoint" in complaint(VIDEO_BASE_URL=f"https://gateway.example{path}")
 
 
 @pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "VIDEO_BASE_URL", "TELEGRAM_API_BASE", "SUPABASE_URL"])
@@ -243,10 +264,10 @@ def test_settings_do_not_change_under_a_run() -> None:
 
 @pytest.mark.parametrize("path", ["/admin", "/admin/x", "/api/telegram", "/media/x", "/metrics", "/readyz", "/healthz"])
 def test_telegrams_calls_do_not_arrive_at_a_path_of_the_operators_page(path: str) -> None:
-    words = complaint(WEBHOOK_URL=f"https://bot.example{path}", WEBHOOK_SECRET="s" * 16)
+    words = complaint(WEBHOOK_URL=f"https://bot.example{path}", WEBHOOK_SECRET="a-secret-of-many")
     assert words.startswith("WEBHOOK_URL: its path belongs to the operators' page; choose another")
     for other in ("", "/telegram", "/administration", "/x/admin"):
-        assert read(WEBHOOK_URL=f"https://bot.example{other}", WEBHOOK_SECRET="s" * 16).webhook_url
+        assert read(WEBHOOK_URL=f"https://bot.example{other}", WEBHOOK_SECRET="a-secret-of-many").webhook_url
 
 
 @pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "VIDEO_BASE_URL"])

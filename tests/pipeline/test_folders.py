@@ -29,6 +29,9 @@ async def test_a_full_disk_leaves_no_half_file_and_the_clip_is_saved_when_there_
     world: World, simulator: Simulator
 ) -> None:
     run_id = await admitted(world, simulator)
+    simulator.trouble("content", "status", status=500, times=1)
+    row = await run(run_id, world)  # bought while there was room
+    assert row is not None and row.state is State.RENDERING
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
@@ -105,6 +108,20 @@ async def test_nothing_is_asked_for_a_run_whose_clip_could_not_be_kept(world: Wo
 
     assert (row.state, row.reason, row.text_microusd) == (State.FAILED, "disk_full", 0)
     assert simulator.creates() == 0
+
+
+async def test_a_folder_that_takes_small_files_only_is_found_before_anything_is_bought(
+    world: World, simulator: Simulator
+) -> None:
+    """As under a quota, or a limit on the length of files."""
+    run_id = await admitted(world, simulator)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        row = await carried(run_id, world)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (row.state, row.reason, simulator.creates()) == (State.FAILED, "disk_full", 0)
 
 
 async def test_too_little_room_for_a_clip_fails_the_run_before_anything_is_bought(

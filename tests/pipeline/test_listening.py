@@ -55,7 +55,11 @@ async def is_well(port: int) -> bool:
         return answer.status == 200
 
 
-@pytest.mark.parametrize("said", [b"", b"GET /healthz HTTP/1.1\r\n", REQUEST[:-1]], ids=["silent", "half", "one_short"])
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"\r\n\r\n", b"GET /healthz HTTP/1.1\r\n", REQUEST[:-1]],
+    ids=["silent", "blank", "half", "one_short"],
+)
 async def test_headers_have_a_deadline(said: bytes) -> None:
     async with house(header_seconds=0.2) as port, AsyncExitStack() as opened:
         assert await hung_up(await call(port, opened, said))

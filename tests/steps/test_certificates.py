@@ -4,8 +4,9 @@ import ssl
 from pathlib import Path
 
 import pytest
+from openai import AsyncOpenAI
 
-from steps.certificates import ProxyUnusable, proxy_for, trusted
+from steps.certificates import ProxyUnusable, forget_headers, proxy_for, trusted
 
 HOST = "https://api.example.org/v1"
 NAMES = [f"{name}_proxy" for name in ("http", "https", "all", "no")]
@@ -16,6 +17,14 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_no_header_of_the_environment_goes_to_whoever_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_CUSTOM_HEADERS", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, "X-Api-Key: theirs")
+    forget_headers()
+    client = AsyncOpenAI(api_key="ours", base_url=HOST)
+    assert "theirs" not in str(client.default_headers)
 
 
 def test_session_keys_are_written_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -91,7 +91,21 @@ def test_case_and_white_space_do_not_make_another_prompt() -> None:
     "unseen",
     [
         *("\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u034f", "\u180e", "\u3164"),
-        *("\u200e", "\u202e", "\u2066", "\u2069", "\ufe0f", "\ufe00", "\U000e0100", "\U000e0067"),
+        *(
+            "\u2065",
+            "\u2800",
+            "\ufff0",
+            "\U000e0002",
+            "\U000e0080",
+            "\u200e",
+            "\u202e",
+            "\u2066",
+            "\u2069",
+            "\ufe0f",
+            "\ufe00",
+            "\U000e0100",
+            "\U000e0067",
+        ),
     ],
     ids=lambda c: f"U+{ord(c):04X}",
 )

@@ -1,0 +1,21 @@
+"""What single settings must be like. Pure."""
+
+import re
+from urllib.parse import urlsplit
+
+TOKEN_CHARACTERS_MIN = 16  # of what opens a door of ours to whoever knows it
+
+
+def can_be_guessed(token: str) -> bool:
+    """A command that nobody ran, a placeholder, or a few characters again and again."""
+    few = len(set(token)) < TOKEN_CHARACTERS_MIN // 2
+    return few or "$(" in token or re.search(r"changeme|password|your_|1234567890", token, re.IGNORECASE) is not None
+
+
+def names_a_host(url: str) -> bool:
+    """urlsplit's own complaints repeat the address, which may hold a password."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
