@@ -35,6 +35,10 @@ ONLY_WORDS = N_(
     "I cannot use pictures or other files yet: the video would be made from your words alone. "
     "Nothing is ordered until you tap Create."
 )
+ABOUT_OURS = N_(
+    "I cannot see the video you answer: this one would be made from your words alone. Tap Change below that video to "
+    "start from its text. Nothing is ordered until you tap Create."
+)
 ONLY_TEXT = N_("I can only read text. Send /create and what the video should show.")
 ONLY_COMMANDS = N_("In a group I make a video only of /create and what it should show. Nothing was ordered.")
 LAST_QUESTION = N_(
@@ -87,7 +91,9 @@ async def order(
     asks_first = asks_first or beside
     wish = Wish(prompt, user_id(message.from_user.id), key, address_here(message, bot.id, words), asks_first=asks_first)
     if beside:
-        await replies.to(message, words(ONLY_WORDS))
+        about = message.reply_to_message
+        ours = about is not None and about.from_user is not None and about.from_user.id == bot.id
+        await replies.to(message, words(ABOUT_OURS if ours else ONLY_WORDS))
     answer = (
         await orders.place(wish, customer) if instead_of is None else await orders.replace(instead_of, wish, customer)
     )

@@ -223,6 +223,15 @@ async def test_create_with_an_address_under_its_words_is_asked_about(stage: Stag
     assert (run.needs_confirmation, simulator.creates()) == (True, 0)
 
 
+async def test_words_about_our_own_video_are_not_taken_for_a_picture_of_theirs(stage: Stage) -> None:
+    me = await stage.bot.me()
+    ours = picture(stage, chat=GROUP).model_copy(update={"from_user": me})
+    said = stage.message(f"@{me.username} the same with three boats", chat=GROUP)
+    await stage.feed(message=said.model_copy(update={"reply_to_message": ours}))
+    await stage.until_said("I cannot see the video you answer")
+    assert (await stage.until_state(State.APPROVED)).needs_confirmation
+
+
 async def test_in_a_group_what_is_said_to_us_is_answered(stage: Stage) -> None:
     me = await stage.bot.me()
     await stage.say(f"/frobnicate@{me.username} please", chat=GROUP)
