@@ -145,8 +145,7 @@ async def check_limits(request: Request, reserve: Reserve) -> Admitted | Refused
 
 async def replace_draft(draft: UUID, request: Request, reserve: Reserve) -> Admitted | Refused:
     """In place of a draft of the same user, in one step: if the request is refused, the draft stays."""
-    answer = await reserve("replace_draft", {"run_id": str(draft), "request": _arguments(request)})
-    return read_reservation(answer)
+    return read_reservation(await reserve("replace_draft", {"run_id": str(draft), "request": _arguments(request)}))
 
 
 def read_reservation(answer: Mapping[str, Any]) -> Admitted | Refused:
