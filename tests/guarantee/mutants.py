@@ -95,9 +95,16 @@ def check_list(mutants: Sequence[Mutant]) -> list[str]:
             wrong.append(f"{mutant.name}: its text occurs {len(after)} times in {mutant.file}, not once")
         elif dead := _replaced_by(ROOT / mutant.file, (DEFINES.findall(before + mutant.old) or [""])[-1]):
             wrong.append(f"{mutant.name}: {dead} defines what it changes anew, so this text never runs")
+        wrong += [f"{mutant.name}: there is no {test}" for test in mutant.tests if not _is_there(test)]
     if len({mutant.name for mutant in mutants}) != len(mutants):
         wrong.append("two mutants have one name")
     return wrong
+
+
+def _is_there(test: str) -> bool:
+    file, _, name = test.partition("::")
+    defined = f"def {name.partition('[')[0]}(" if name else ""
+    return (ROOT / file).is_file() and defined in (ROOT / file).read_text(encoding="utf-8")
 
 
 def _replaced_by(file: Path, defined: str) -> str | None:

@@ -173,7 +173,7 @@ ANSWERS_MUTANTS = (
         "pipeline/witnesses.py",
         " and key not in own and beside[key] == 1]",
         "]",
-        ("tests/pipeline/test_evidence.py::test_a_job_is_known_by_any_of_its_ids_that_nothing_else_claims",),
+        ("tests/pipeline/test_witnesses.py::test_a_job_is_known_by_any_of_its_ids_that_nothing_else_claims",),
     ),
     # -- rule 2: a failure, shown at the job's own address
     Mutant(
