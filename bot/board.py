@@ -108,45 +108,48 @@ class Board:
         while True:
             await asyncio.sleep(TURN_SECONDS)
             waited += TURN_SECONDS
-            due = set(self._touched)
+            touched = set(self._touched)
+            due = set(touched)
             if waited >= LOOK_SECONDS:
                 due |= set(self._followed) | self._queued
                 waited = 0.0
             if not due:
                 continue
+            self._touched -= touched  # a touch during the look counts again: the row may have been read before it
             try:
-                await self._look(due)
+                await self._look(due, touched)
             except LedgerError as error:
                 log.warning("cards", extra={"action": "cards_unread", "error": str(error)})
+                self._touched |= touched
             except Exception:  # whatever it is, cards that stand still for ever would leave everybody waiting
                 log.exception("cards", extra={"action": "cards_failed"})
-                self._touched -= due
 
-    async def _look(self, due: set[UUID]) -> None:
+    async def _look(self, due: set[UUID], touched: set[UUID]) -> None:
         rows = await self._telling.load(due)
-        self._touched -= due - {row.run_id for row in rows}
         self._queued -= due - {row.run_id for row in rows if row.state is State.RESERVED and not row.attempts}
         done = await asyncio.gather(*(self._refresh(row) for row in rows), return_exceptions=True)
         for row, error in zip(rows, done, strict=True):
+            if error is False and row.run_id in touched:
+                self._touched.add(row.run_id)
             if isinstance(error, Exception):  # one card that cannot be drawn does not stop the others
                 log.error("cards", extra={"action": "card_failed", "run": row.ref}, exc_info=error)
-                self._touched.discard(row.run_id)
 
-    async def _refresh(self, run: Run) -> None:
+    async def _refresh(self, run: Run) -> bool:
+        """False if the card does not say it yet."""
         address = address_of(run)
         if address is None or address.bot_id != self._outbox.bot.id:
-            self._touched.discard(run.run_id)
-            return
+            return True
         if self._card_of(run, address) is None and run.age(run.reserved_at).total_seconds() < GRACE_SECONDS:
-            return
+            return False
         if self._was_just_ordered(run):
             self._say_ordered(run, address)
-            return
+            return False
         with contextlib.suppress(LedgerError):
             if await self._show(run, address, Urgency.CHANGE, 0.0):
-                self._touched.discard(run.run_id)
                 if run.ended and run.told_state is run.state:
                     self.forget(run.run_id)
+                return True
+        return False
 
     def _was_just_ordered(self, run: Run) -> bool:
         """Whether the card may still say that nothing is charged, and something is by now."""
