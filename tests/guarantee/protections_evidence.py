@@ -126,7 +126,7 @@ EVIDENCE_MUTANTS = (
         "steps/generate_video.py",
         "            return StillRendering(shown if isinstance(shown, Job) else None, error=seen)",
         "            return StillRendering(Job(job_id, JobStatus.IN_PROGRESS))",
-        (RENDER + "test_without_a_word_on_the_job_content_of_the_ordered_length_is_the_clip",),
+        ("tests/steps/test_generate_video.py::test_past_the_deadline_only_the_last_look_counts",),
     ),
     Mutant(
         "samples_there",
