@@ -216,9 +216,8 @@ async def test_axe_finds_nothing_on_a_chat_in_use(chat: Chat, desktop: Page) -> 
     await desktop.get_by_test_id("add-person-submit").click()
     await expect(desktop.locator("#chat-about")).to_contain_text("you are Axel (en)")
     await say(desktop, "/create a snail crosses a piano")
-    await tap_until(key(desktop, "Create"), desktop.get_by_test_id("toast").last)
-    await expect(from_bot(desktop, "Here it is")).to_be_visible()
-    await expect(desktop.get_by_test_id("video").last).to_have_attribute("data-state", "ready")
+    # Nothing is bought: the books are the whole module's, and another test counts in them.
+    await expect(from_bot(desktop, "Here's the video I'll make")).to_be_visible()
     await desktop.get_by_test_id("composer").fill("/")
     await expect(desktop.locator("#commands")).to_be_visible()
     found = await axe_complaints(desktop, axe)
