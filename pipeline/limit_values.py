@@ -19,13 +19,10 @@ def is_money(key: str) -> bool:
 
 def read_value(key: str, text: str) -> int | str:
     """What the ledger takes for it: micro-dollars, a whole number, or a word for the rollout."""
-    if key == "rollout":
-        return text
-    if is_money(key):
-        return _microusd(text)
-    if not (text.isascii() and text.removeprefix("-").isdecimal()):
+    value = read_typed(key, text)
+    if isinstance(value, str) and key != "rollout":
         raise ValueError(f"it must be a whole number, not {text or 'nothing'}")
-    return int(text[:20])
+    return value
 
 
 def read_typed(key: str, text: str) -> int | str:
