@@ -132,7 +132,7 @@ async def _play(chat: Chat, desk: Desk) -> Run:
     await chat.until("Rendering")
     chat.note("Telegram delivers the first message once more, as after a lost confirmation")
     await chat.redeliver(sent["update_id"])
-    chat.note("and the same wish arrives as a new message")
+    chat.note("and the same request arrives as a new message")
     await chat.say(f"/create {PROMPT}")
     await chat.until("It was not ordered again")
     await chat.until("Here it is")
