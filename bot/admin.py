@@ -28,12 +28,14 @@ JOB_QUESTION_SIGN = "🔖"  # our question for a job id begins with it
 
 
 class IsAdmin(BaseFilter):
-    """By the sender's id, in a private chat: in a group the buttons would stand open."""
+    """By the sender's id."""
 
     async def __call__(self, event: Message | CallbackQuery, admins: frozenset[int]) -> bool:
-        message = event if isinstance(event, Message) else event.message
-        private = message is not None and message.chat.type == ChatType.PRIVATE
-        return private and event.from_user is not None and event.from_user.id in admins
+        return event.from_user is not None and event.from_user.id in admins
+
+
+async def elsewhere(message: Message, words: Words, replies: Replies) -> None:
+    await replies.to(message, words("Only in our private chat: what /admin shows is not for a group. Nothing changed."))
 
 
 async def admin(
@@ -244,9 +246,11 @@ async def job_id(
 def make_router() -> Router:
     """What is answered here, in the order in which it is asked."""
     router = Router(name="admin")
+    private = F.chat.type == ChatType.PRIVATE
     router.message.filter(IsAdmin())
-    router.callback_query.filter(IsAdmin())
-    router.message.register(admin, Command("admin"))
+    router.callback_query.filter(IsAdmin(), F.message.chat.type == ChatType.PRIVATE)
+    router.message.register(admin, Command("admin"), private)
+    router.message.register(elsewhere, Command("admin"))  # in a group the buttons would stand open
     router.callback_query.register(tapped, AdminTap.filter(), F.message)
-    router.message.register(job_id, F.text, F.reply_to_message.text.startswith(JOB_QUESTION_SIGN))
+    router.message.register(job_id, private, F.text, F.reply_to_message.text.startswith(JOB_QUESTION_SIGN))
     return router

@@ -43,7 +43,7 @@ from pipeline.turns import Turns
 from pipeline.world import Shop
 
 REAL_TIME = Time()
-ALLOWED_UPDATES = ["message", "callback_query"]  # an edited message is not a new request
+ALLOWED_UPDATES = ["message", "edited_message", "callback_query"]
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,8 @@ def _dispatcher(greeter: Greeter, replies: Replies, incoming: Incoming) -> Dispa
         if isinstance(event.exception, LedgerUnavailable) and not await incoming.gives_up(event.update):
             raise event.exception
         log.error("update", extra={"action": "update_failed"}, exc_info=event.exception)
-        said = event.update.message or event.update.callback_query
+        update = event.update
+        said = update.message or update.edited_message or update.callback_query
         words = Words(language_of(said.from_user.language_code if said and said.from_user else None))
         if isinstance(said, Message):
             await replies.to(said, words(WENT_WRONG))
@@ -145,6 +146,7 @@ def _dispatcher(greeter: Greeter, replies: Replies, incoming: Incoming) -> Dispa
     dispatcher = Dispatcher(disable_fsm=True)
     dispatcher.update.outer_middleware(Throttle(too_much))
     dispatcher.message.outer_middleware(greeter)
+    dispatcher.edited_message.outer_middleware(greeter)
     dispatcher.callback_query.outer_middleware(greeter)
     dispatcher.error.register(failed)
     for answers in (admin, pages, preferences, run_taps, requests):  # the last takes what nobody else understood

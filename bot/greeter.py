@@ -10,6 +10,7 @@ from aiogram import BaseMiddleware
 from aiogram.types import Message, TelegramObject, User
 
 from bot.address import user_id
+from bot.albums import Albums
 from bot.ordering import Enqueue
 from bot.questions import Questions
 from bot.words import Words, language_of
@@ -22,7 +23,7 @@ Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 class Greeter(BaseMiddleware):
     """Adds `sender`, `customer`, `words` and `after`: the run of a question that a message came right after.
 
-    Updates of nobody in particular are not for us.
+    Updates of nobody in particular are not for us, nor are further pictures of an album.
     """
 
     def __init__(
@@ -34,11 +35,11 @@ class Greeter(BaseMiddleware):
         questions: Questions,
     ) -> None:
         self._customers, self._telling, self._enqueue = customers, telling, enqueue
-        self._admins, self._questions = admins, questions
+        self._admins, self._questions, self._albums = admins, questions, Albums()
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         sender: User | None = data.get("event_from_user")
-        if sender is None:
+        if sender is None or (isinstance(event, Message) and self._albums.is_one_more(event)):
             return None
         customer = await self._customers.get(user_id(sender.id))
         language = customer.preferences.language or language_of(sender.language_code)
@@ -47,6 +48,6 @@ class Greeter(BaseMiddleware):
         if customer.unreached:
             for run_id in await self._telling.again(user_id(sender.id)):
                 await self._enqueue(run_id)
-        after = self._questions.hear(event) if isinstance(event, Message) else None
+        after = self._questions.hear(event) if isinstance(event, Message) and event.edit_date is None else None
         more = {"sender": sender, "customer": customer, "words": Words(language), "after": after}
         return await handler(event, data | more)

@@ -41,6 +41,10 @@ ABOUT_OURS = N_(
 )
 ONLY_TEXT = N_("I can only read text. Send /create and what the video should show.")
 ONLY_COMMANDS = N_("In a group I make a video only of /create and what it should show. Nothing was ordered.")
+READ_ONCE = N_(
+    "I read each message once, when it arrives: this edit changes nothing and costs nothing. "
+    "To change a video, tap Edit or Change below it; for another one, send a new message."
+)
 LAST_QUESTION = N_(
     "This is the last time I ask first: from your next video on I order at once, for the price in /limits. "
     "Tap to go on being asked."
@@ -313,6 +317,11 @@ async def _mention(
     await order(message, prompt, bot, words, customer, orders, replies, asks_first=True)
 
 
+async def edited(message: Message, words: Words, replies: Replies) -> None:
+    """A message is read once. Only what could have been a request is worth a word when it changes."""
+    await replies.to(message, words(READ_ONCE))
+
+
 async def unreadable(message: Message, words: Words, replies: Replies) -> None:
     if message.text and message.text.startswith("/"):
         await replies.to(message, words("I do not know this command. Everything I can do is in /help."))
@@ -329,4 +338,6 @@ def make_router() -> Router:
     router.callback_query.register(offer, Offer.filter(), F.message)
     router.message.register(mentioned, F.chat.type.in_({ChatType.GROUP, ChatType.SUPERGROUP}))
     router.message.register(unreadable, private)
+    router.edited_message.register(edited, Command("create"))
+    router.edited_message.register(edited, private, F.text | F.caption, ~F.text.startswith("/"))
     return router

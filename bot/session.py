@@ -13,7 +13,7 @@ from typing import Any
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramEntityTooLarge
+from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramEntityTooLarge, TelegramRetryAfter
 from aiogram.methods import Response, TelegramMethod
 from aiogram.types import Message
 from aiohttp import ClientSession, TCPConnector
@@ -22,6 +22,7 @@ from steps.certificates import proxy_for, trusted
 
 CONNECTIONS_MAX = 100
 DNS_SECONDS = 3600  # as aiogram: Telegram's name is looked up again for each call otherwise
+UNTOLD_WAIT_SECONDS = 5  # after a 429 that does not say how long
 UNKNOWN_ID = 0  # no message has it: an edit of it is refused, as of a message that was deleted
 SAYS_OK = re.compile(r'\ufeff?\s*\{\s*"ok"\s*:\s*true\b')
 FILES = ("video", "animation", "document")
@@ -61,6 +62,7 @@ class Session(AiohttpSession):
             raise
         except TelegramAPIError as error:
             refused = _error_code(content) if succeeded else None
+            _check_flood(error, refused or status_code)
             if refused is None or type(error) is not TelegramAPIError:
                 raise
             return super().check_response(bot, method, refused, content)
@@ -70,6 +72,11 @@ class Session(AiohttpSession):
 
 class RefusedByPage(ClientDecodeError):
     """A 4xx that is no answer of the Bot API: a proxy's page. The call was not carried out."""
+
+
+def _check_flood(error: TelegramAPIError, status_code: int) -> None:
+    if type(error) is TelegramAPIError and status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        raise TelegramRetryAfter(error.method, error.message, UNTOLD_WAIT_SECONDS) from error
 
 
 def _carried_out(method: TelegramMethod[Any], result: object, bot: Bot) -> Response[Any]:

@@ -40,7 +40,10 @@ async def test_nobody_else_has_an_admin_page(stage: Stage) -> None:
 
 
 async def test_an_operator_has_no_admin_page_in_a_group(stage: Stage) -> None:
+    await stage.say("/admin pause", chat=-5)
+    assert stage.texts() == [], "for everybody else it does not exist"
     await stage.say("/admin pause", user=ADMIN, chat=-5)
+    await stage.until_said("Only in our private chat")
     assert not (await stage.operators.controls()).paused
 
 

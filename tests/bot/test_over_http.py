@@ -18,6 +18,7 @@ from aiogram.exceptions import (
     TelegramConflictError,
     TelegramEntityTooLarge,
     TelegramForbiddenError,
+    TelegramRetryAfter,
 )
 from aiogram.methods import GetUpdates, Response, SendVideo, TelegramMethod
 
@@ -311,6 +312,8 @@ def test_ok_is_believed_however_the_rest_is_written(content: str) -> None:
     [
         (200, '{"ok": false, "error_code": 400, "description": "Bad Request: wrong file id"}', TelegramBadRequest),
         (200, '{"ok": false, "error_code": 403, "description": "Forbidden: blocked"}', TelegramForbiddenError),
+        (429, '{"ok": false, "error_code": 429, "description": "Too Many Requests"}', TelegramRetryAfter),
+        (200, '{"ok": false, "error_code": 429, "description": "Too Many Requests"}', TelegramRetryAfter),
         (403, "<html>Forbidden</html>", RefusedByPage),
         (404, '{"message": "no route"}', RefusedByPage),
         (413, "<html>Too Large</html>", TelegramEntityTooLarge),

@@ -63,10 +63,25 @@ async def test_plain_words_that_were_not_meant_make_nothing(stage: Stage) -> Non
 
 
 async def test_an_edited_message_is_not_a_new_request(stage: Stage) -> None:
-    edited = stage.message("/create a paper boat in the rain")
-    await stage.feed(edited_message=edited)
+    for text, chat in (("/create a paper boat in the rain", GROUP), ("a tin boat", 1), ("/create a tin boat", 1)):
+        await stage.feed(edited_message=stage.message(text, chat=chat, edit_date=1))
+    await stage.until(lambda: sum("this edit changes nothing" in text for text in stage.texts()) == 3)
+    for text, chat in (("a paper boat", GROUP), ("/help", 1)):
+        await stage.feed(edited_message=stage.message(text, chat=chat, edit_date=1))
+    assert len(stage.texts()) == 3, "no word on what was no request"
     assert await stage.runs() == ()
-    assert stage.session.of(SendMessage) == []
+
+
+async def test_an_edited_message_is_no_answer_to_our_question(stage: Stage) -> None:
+    await stage.say("/create a paper boat in the rain")
+    await stage.until_state(State.APPROVED)
+    await stage.until(lambda: any("Create ·" in label for label in labels(stage.shown()[-1])))
+    await stage.tap("Edit")
+    await stage.until_said("write what the video should show instead")
+    await stage.feed(edited_message=stage.message("a tin boat", edit_date=1))
+    await stage.until_said("this edit changes nothing and costs nothing")
+    await stage.say("a boat of glass")
+    assert (await stage.until_state(State.APPROVED, number=1)).prompt == "a boat of glass"
 
 
 async def test_in_a_group_a_command_and_a_mention_are_wishes_of_their_sender(stage: Stage) -> None:
@@ -288,3 +303,13 @@ async def test_a_picture_as_the_answer_to_our_question_is_not_dropped_in_silence
     await stage.until_said("made from your words alone")
     run = await stage.until_state(State.APPROVED, number=1)
     assert (run.prompt, run.needs_confirmation) == ("a tin boat", True)
+
+
+async def test_an_album_is_answered_once_and_its_caption_counts(stage: Stage) -> None:
+    for number in range(3):
+        caption = "/create a tin boat" if number == 2 else None
+        await stage.feed(message=picture(stage, caption=caption, media_group_id="7"))
+    await stage.until_said("made from your words alone")
+    assert sum("can only read text" in text for text in stage.texts()) == 1
+    await stage.feed(message=picture(stage, media_group_id="8"))
+    await stage.until(lambda: sum("can only read text" in text for text in stage.texts()) == 2)

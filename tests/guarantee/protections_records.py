@@ -200,8 +200,8 @@ RECORDS_MUTANTS = (
         "admin_in_group",
         "operators have no buttons in a group, where others could tap them",
         "bot/admin.py",
-        "        return private and event.from_user is not None",
-        "        return event.from_user is not None",
+        '    router.message.register(admin, Command("admin"), private)\n',
+        '    router.message.register(admin, Command("admin"))\n',
         ("tests/bot/test_admin.py::test_an_operator_has_no_admin_page_in_a_group",),
     ),
     # -- rule 12: the audit trusts nobody
