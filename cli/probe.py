@@ -21,11 +21,12 @@ from pipeline.evidence import ListFacts
 from steps.catalogue import CatalogueError
 from steps.certificates import proxy_for, trusted
 from steps.list_page import Page, read_page
+from steps.provider_words import json_object
 
 LITELLM = "x-litellm-"
 JOBS = 100
 ABOUT = "provider"
-WEB_PAGE = ("<!doctype html", "<html")
+WEB_PAGE = ("<!doctype html", "<html", "<?xml", "<error")  # object stores answer in XML
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ def _is_no_api(listed: Heard, unknown: Heard) -> str | None:
     if _is_page(listed) or (_is_page(unknown) and read_page(listed.body) is None):
         return "answers with a web page where an API was expected (is /v1 missing in VIDEO_BASE_URL?)"
     same = listed.status if listed.status == unknown.status else None
+    if same == 404 and not any(json_object(each.body) for each in (listed, unknown)):
+        return "answers HTTP 404 to everything, and not as an API does: is the path of VIDEO_BASE_URL right?"
     if same is not None and same not in {401, 403, 404}:
         return f"answers HTTP {same} to everything, so no job could be looked up and every order would stay in doubt"
     return None

@@ -13,7 +13,9 @@ from steps.provider_words import says_something, storable, without_links
 REASONS = (
     *("failure_reason", "failureReason", "fail_reason", "failReason", "failure", "error_message", "errorMessage"),
     *("incomplete_details", "task_status_msg", "status_message", "reason", "message", "msg", "detail"),
+    *("errors", "last_error", "base_resp", "status_reason", "status_detail", "error_details", "details"),
 )
+INNER = ("innererror", "inner_error", "details", "cause")  # what a general error says more exactly
 RESULTS = ("data", "output", "outputs", "result", "results", "videos", "generations", "content", "items")
 KEPT_BACK = re.compile(r"nsfw|filter|moderat|flagged|blocked|censor|reason|error|message|warning")
 
@@ -22,8 +24,15 @@ def reason_of(row: Mapping[str, Any], word: str | None) -> object:
     """Why a failed job failed, as it stands there; a status `word` may be all that it says."""
     if row.get("error"):
         return row["error"]
-    said = (row[name] for name in REASONS if says_something(row.get(name)))
-    return next(said, word if is_of_content(word) else None)
+    said = (_first(row.get(name)) for name in REASONS)
+    return next((each for each in said if says_something(each)), word if is_of_content(word) else None)
+
+
+def _first(said: object) -> object:
+    """Of several errors the first; of MiniMax's `base_resp` its words."""
+    if isinstance(said, list):
+        return next((each for each in said if says_something(each)), None)
+    return said.get("status_msg", said) if isinstance(said, dict) else said
 
 
 def is_of_content(word: str | None) -> bool:
@@ -35,10 +44,12 @@ def plain_status(word: str | None) -> str:
 
 
 def code_of(error: object) -> str | None:
-    """What an error is called, in the fields that hold a word for it."""
+    """What an error is called, in the fields that hold a word for it, its own and those of what lies within."""
     if not isinstance(error, dict):
         return None
-    named = (error.get(name) for name in ("code", "type", "reason"))
+    within = (_first(error.get(name)) for name in INNER)
+    told = (error, *(each for each in within if isinstance(each, dict)))
+    named = (each.get(name) for each in told for name in ("code", "type", "reason"))
     return storable(" ".join(each for each in named if isinstance(each, str))) or None
 
 

@@ -168,6 +168,9 @@ def test_litellm_is_warned_about() -> None:
     [
         (Heard(200, "<!DOCTYPE html><html>one-api</html>"), Heard(200, "<!DOCTYPE html>"), "is /v1 missing"),
         (Heard(404, " <html>not found</html>"), Heard(404), "is /v1 missing"),
+        (Heard(404, "404 page not found"), Heard(404, "404 page not found"), "is the path of VIDEO_BASE_URL right?"),
+        (Heard(404, '<?xml version="1.0"?><Error>'), Heard(404, "<Error/>"), "with a web page"),
+        (Heard(403, "<Error><Code>AccessDenied</Code></Error>"), Heard(403, "<Error/>"), "with a web page"),
         (Heard(409, '{"error": "disabled with two API servers"}'), Heard(409), "answers HTTP 409 to everything"),
         (Heard(200, '{"ok": true}'), Heard(200, '{"ok": true}'), "answers HTTP 200 to everything"),
         (Heard(500), Heard(500), "answers HTTP 500 to everything"),

@@ -91,6 +91,22 @@ MODELS_MUTANTS = (
         (AUDITING + "test_an_api_that_begins_at_v1_is_found_there",),
     ),
     Mutant(
+        "no_api_at_all",
+        "an address where everything is a 404 in no JSON is not called ready",
+        "cli/probe.py",
+        "    if same == 404 and not any(",
+        "    if False and not any(",
+        (AUDITING + "test_what_is_no_video_api_is_not_called_ready",),
+    ),
+    Mutant(
+        "inner_errors",
+        "a failed job may say in an inner error that it refused the content",
+        "steps/job_failure.py",
+        "    told = (error, *(each for each in within if isinstance(each, dict)))\n",
+        "    told = (error,)\n",
+        (RUN + "test_a_job_refused_for_its_content_in_other_words_is_released_and_nobodys_fault",),
+    ),
+    Mutant(
         "text_model_asked",
         "the check of a provider asks the text model",
         "cli/doctor.py",

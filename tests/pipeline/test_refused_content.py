@@ -24,6 +24,9 @@ async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncI
     [
         {"status": "failed", "failure_reason": "This video violates our content policy"},
         {"status": "Content Moderated"},
+        {"status": "failed", "errors": [{"code": "content_policy_violation", "message": "No"}]},
+        {"status": "failed", "error": {"message": "Stopped", "innererror": {"code": "content_policy_violation"}}},
+        {"status": "failed", "base_resp": {"status_code": 1026, "status_msg": "the prompt has sensitive content"}},
         {"status": "rejected", "error": {"message": "potentially unsafe content"}},
         {"status": "completed", "data": [], "rai_media_filtered_reasons": ["The clip shows violence"]},
         {"status": "completed", "output": [], "nsfw": True},
