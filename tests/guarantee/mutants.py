@@ -24,8 +24,8 @@ from tests.guarantee.mutant import Mutant
 from tests.guarantee.protections import MUTANTS
 
 ROOT = Path(__file__).parent.parent.parent
-COPIES = 2  # as many mutants at a time as a small machine has cores
-TESTS_SECONDS_MAX = 180
+COPIES = 5  # a test that misses its protection mostly waits
+TESTS_SECONDS_MAX = 300
 ALL_TESTS_SECONDS_MAX = 1800  # once, without any mutant
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 DEFINES = re.compile(r"^create (?:or replace )?(?:unique )?(?:function|index) ([\w.]+)", re.MULTILINE)
@@ -70,11 +70,10 @@ def python(copy: Path, *arguments: str, seconds: float = TESTS_SECONDS_MAX) -> s
     )
 
 
-def pytest(copy: Path, tests: Sequence[str], seconds: float = TESTS_SECONDS_MAX) -> tuple[int, str]:
+def pytest(copy: Path, tests: Sequence[str], *more: str, seconds: float = TESTS_SECONDS_MAX) -> tuple[int, str]:
+    options = ("-x", "-q", "-p", "no:randomly", "--tb=line", "-rfE", *more)
     try:
-        done = python(
-            copy, "-m", "pytest", "-x", "-q", "-p", "no:randomly", "--tb=line", "-rfE", *tests, seconds=seconds
-        )
+        done = python(copy, "-m", "pytest", *options, *tests, seconds=seconds)
     except subprocess.TimeoutExpired:
         return 1, f"FAILED {tests[0]} (still waiting after {seconds} s)"
     return done.returncode, done.stdout + done.stderr
@@ -150,7 +149,7 @@ def hunt(mutants: Sequence[Mutant]) -> tuple[list[Verdict], list[str]]:
             copies.put(copy)
         every_test = sorted({test for mutant in mutants for test in mutant.tests})
         unspoiled = copies.get()
-        code, out = pytest(unspoiled, every_test, ALL_TESTS_SECONDS_MAX)
+        code, out = pytest(unspoiled, every_test, "-n", "4", "--dist", "loadfile", seconds=ALL_TESTS_SECONDS_MAX)
         copies.put(unspoiled)
         if code != 0:
             return [], [f"without any mutant: {found}" for found in FAILED.findall(out)] or [out[-2000:]]
