@@ -20,7 +20,7 @@ KEPT := HOME PATH USER LOGNAME TERM COLORTERM NO_COLOR COLUMNS LANG LC_ALL LC_CT
 CLEAN := env -i ONETAKE_IGNORE_ENV_FILE=1 $(foreach name,$(KEPT),$${$(name)+"$(name)=$$$(name)"})
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint format record bench guarantee mutants machines simulate-faults lock clean
+.PHONY: help demo run test lint format record bench guarantee mutants machines simulate-faults lock migration clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -65,6 +65,9 @@ simulate-faults: $(STAMP) ## random users, faults, crashes and freezes; SEEDS=n
 lock: ## resolve the pins again (needs uv); ARGS=--upgrade for newer ones
 	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
 		--no-header --no-annotate $(ARGS) pyproject.toml -o requirements.lock
+
+migration: $(STAMP) ## the next migration from what changed in supabase/schemas; NAME=words_of_the_change
+	@$(CLEAN) .venv/bin/python -m tests.schema $(NAME)
 
 clean: ## forget the virtual environment and the caches
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -58,7 +58,6 @@ class Allowance:
     next_month: datetime
     videos_today: int
     videos_per_day: int
-    rejected_today: int
     rejected_per_day: int
     active_at_once: int
     cooldown_seconds: int

@@ -1,4 +1,4 @@
-"""The ledger, typed: each method is one SQL function of `supabase/migrations`, asked through one callable.
+"""The ledger, typed: each method is one SQL function of `supabase/schemas`, asked through one callable.
 
 In       `rpc(name, args) -> json`, one of the two roads; arguments are named as in the SQL, without their `p_`
 Out      frozen values; a refusal is a value

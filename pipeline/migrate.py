@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 
 from pipeline.resources import migrations_folder
+from pipeline.road import LedgerNotMigrated
 
 MIGRATION_LOCK = 0x0E7A_4B1
 HISTORY = """
@@ -22,6 +23,8 @@ create table if not exists supabase_migrations.schema_migrations (
 );
 """
 
+# The first of the files that were squashed into today's first migration, before anything was released.
+UNRELEASED = "20261123000100"
 RELOAD = "notify pgrst, 'reload schema'"
 
 
@@ -46,10 +49,14 @@ def migrations() -> list[Migration]:
 
 
 def migrate(dsn: str) -> list[str]:
-    """Applies what is missing and returns the versions applied. Raises psycopg.Error; a failed file leaves no trace."""
+    """Applies what is missing and returns the versions applied. A failed file leaves no trace.
+
+    Raises psycopg.Error, and LedgerNotMigrated: the database was made by an unreleased version.
+    """
     with _locked(dsn) as connection:
         connection.execute(HISTORY)
         done = _applied(connection)
+        compared(done)
         new = [migration for migration in migrations() if migration.version not in done]
         for migration in new:
             text = migration.path.read_text(encoding="utf-8")
@@ -71,7 +78,12 @@ def status(dsn: str) -> list[MigrationStatus]:
 
 
 def compared(done: set[str]) -> list[MigrationStatus]:
-    """Our migrations beside the versions that a database has."""
+    """Our migrations beside the versions that a database has. Raises LedgerNotMigrated for an unreleased version's."""
+    if UNRELEASED in done:
+        raise LedgerNotMigrated(
+            "this database was made by an unreleased version of onetake and cannot be upgraded; nothing was changed, "
+            "nothing was bought. Use an empty database, or set ONETAKE_HOME to a new folder"
+        )
     return [MigrationStatus(m.version, m.name, m.version in done) for m in migrations()]
 
 

@@ -105,7 +105,6 @@ class Run:
     job_id: str | None = None
     job_source: JobSource | None = None
     progress: int | None = None
-    provider_error: str | None = None
     doubt: str | None = None
     first_look_at: datetime | None = None
     last_look_at: datetime | None = None

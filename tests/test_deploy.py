@@ -334,9 +334,10 @@ def test_a_migration_takes_nothing_away_that_an_older_version_uses(path: Path) -
 
 def no_more_callable(text: str) -> Iterator[str]:
     """Functions in `public` that are dropped and do not come back, in the same file, callable as before."""
+    text = text.replace("timestamp with time zone", "timestamptz").replace("double precision", "float8")
     for name, types in re.findall(r"\bdrop function (?:if exists )?public\.(\w+)\s*\(([^)]*)\)", text):
         before = [kind.strip().split()[-1] for kind in types.split(",") if kind.strip()]
-        again = re.search(rf"\bcreate function public\.{name}\s*\(([^)]*)\)", text)
+        again = re.search(rf"\bcreate (?:or replace )?function public\.{name}\s*\(([^)]*)\)", text)
         now = [argument.split() for argument in again[1].split(",") if argument.strip()] if again else []
         kept = [argument[1] for argument in now[: len(before)]] == before
         if again is None or not kept or not all("default" in argument for argument in now[len(before) :]):
@@ -348,3 +349,5 @@ def test_a_function_that_is_no_more_callable_as_before_would_be_noticed() -> Non
     assert list(no_more_callable(drop)) == ["f"]
     assert list(no_more_callable(drop + "create function public.f(p_a uuid, p_b text, p_c integer) ...")) == ["f"]
     assert list(no_more_callable(drop + "create function public.f(p_a uuid, p_b text, p_c int default null)")) == []
+    drop = "drop function public.f(uuid,timestamp with time zone,double precision);\n"
+    assert list(no_more_callable(drop + "create or replace function public.f(p uuid, p timestamptz, p float8)")) == []

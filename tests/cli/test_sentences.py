@@ -82,7 +82,7 @@ def reasons_in_the_code() -> set[str]:
         words |= {word for either in fails.findall(file.read_text()) for word in either if word}
         chosen = re.findall(r'^ +reason = (".*)$', file.read_text(), re.MULTILINE)
         words |= set(re.findall(r'"(\w+)"', " ".join(chosen)))
-    for file in (ROOT / "supabase" / "migrations").glob("*.sql"):
+    for file in (ROOT / "supabase" / "schemas").glob("*.sql"):
         words |= set(re.findall(r"set reason = '(\w+)'", file.read_text()))
     return words | {"disk_full", "paused", "breaker_open"}
 
@@ -131,7 +131,7 @@ def doubts_in_the_code() -> set[str]:
     for file in (ROOT / "pipeline").glob("*.py"):
         words |= set(re.findall(r"mark_uncertain\(\s*[\w.]+,\s*\"(\w+)\"", file.read_text()))
     words |= set(re.findall(r"Unclear\(\"(\w+)\"", (ROOT / "steps" / "videos_protocol.py").read_text()))
-    for file in (ROOT / "supabase" / "migrations").glob("*.sql"):
+    for file in (ROOT / "supabase" / "schemas").glob("*.sql"):
         words |= set(re.findall(r"doubt = '(\w+)'", file.read_text()))
     return words
 

@@ -24,12 +24,6 @@ RUN = "tests/pipeline/test_run.py::"
 FENCE = "tests/ledger/test_fence.py::"
 RESERVE = "tests/ledger/test_reserve.py::"
 ADOPTION = "tests/ledger/test_adoption.py::"
-SQL = "supabase/migrations/20261123000"
-EVIDENCE = "supabase/migrations/20261129000100_evidence.sql"
-SEEN = "supabase/migrations/20261129000300_seen_jobs.sql"
-PEOPLE = "supabase/migrations/20261130000400_people.sql"
-TAPS = "supabase/migrations/20261123001400_taps.sql"
-SUBMISSION = "supabase/migrations/20261129000600_request_seconds.sql"
 
 
 MUTANTS = (
@@ -60,7 +54,7 @@ MUTANTS = (
     Mutant(
         "fence",
         "begin_submission compares the state before it sets it",
-        SUBMISSION,
+        "supabase/schemas/06_submission.sql",
         "    if r.state <> 'approved' then\n        return jsonb_build_object('won', false, 'refused', 'state'",
         "    if false then\n        return jsonb_build_object('won', false, 'refused', 'state'",
         (FENCE + "test_the_winner_hears_what_is_sent_from_the_row_and_is_the_only_one",),
@@ -68,7 +62,7 @@ MUTANTS = (
     Mutant(
         "token",
         "only the token that won hears `won` again",
-        SUBMISSION,
+        "supabase/schemas/06_submission.sql",
         "    if r.state = 'submitting' and r.token = p_token then",
         "    if r.state = 'submitting' then",
         (FENCE + "test_the_winner_hears_what_is_sent_from_the_row_and_is_the_only_one",),
@@ -182,7 +176,7 @@ MUTANTS = (
     Mutant(
         "unique_job",
         "job ids are unique in the database",
-        EVIDENCE,
+        "supabase/schemas/01_tables_runs.sql",
         "create unique index runs_job on",
         "create index runs_job on",
         (PROTECTIONS + "test_the_database_itself_refuses_one_job_to_two_runs",),
@@ -190,7 +184,7 @@ MUTANTS = (
     Mutant(
         "owner_check",
         "a job that another run owns is not recorded",
-        SEEN,
+        "supabase/schemas/05_jobs.sql",
         "    if v_owner is not null and v_owner <> p_run_id then",
         "    if false then",
         (ADOPTION + "test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
@@ -198,7 +192,7 @@ MUTANTS = (
     Mutant(
         "precedence",
         "a real answer takes its job from a run that merely adopted it",
-        SEEN,
+        "supabase/schemas/05_jobs.sql",
         "        if p_source <> 'answer' or v_owner_source = 'answer' then",
         "        if true then",
         (ADOPTION + "test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
@@ -206,7 +200,7 @@ MUTANTS = (
     Mutant(
         "guess_over_proof",
         "a guess does not take a job that a real answer gave",
-        SEEN,
+        "supabase/schemas/05_jobs.sql",
         "        if p_source <> 'answer' or v_owner_source = 'answer' then",
         "        if false then",
         (ADOPTION + "test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
@@ -254,7 +248,7 @@ MUTANTS = (
     Mutant(
         "min_age",
         "nobody calls an answer lost while the request may be under way",
-        EVIDENCE,
+        "supabase/schemas/06_submission.sql",
         "    if r.token is distinct from p_token and (p_min_age_seconds is null",
         "    if false and (p_min_age_seconds is null",
         (FENCE + "test_others_may_call_an_answer_lost_only_when_no_request_can_be_under_way",),
@@ -262,7 +256,7 @@ MUTANTS = (
     Mutant(
         "fail_token",
         "only the winner ends a submitting run",
-        SEEN,
+        "supabase/schemas/06_submission.sql",
         "        when p_token is not null then r.token = p_token\n",
         "        when p_token is not null then (r.token = p_token or r.state = 'submitting')\n",
         (FENCE + "test_only_the_winner_ends_a_submitting_run",),
@@ -270,7 +264,7 @@ MUTANTS = (
     Mutant(
         "pause",
         "the kill switch works until the last moment",
-        SUBMISSION,
+        "supabase/schemas/06_submission.sql",
         "    if v_control.paused then",
         "    if false then",
         (FENCE + "test_a_pause_holds_an_approved_run_back_and_its_end_lets_it_through",),
@@ -278,7 +272,7 @@ MUTANTS = (
     Mutant(
         "breaker",
         "the breaker works until the last moment",
-        SUBMISSION,
+        "supabase/schemas/06_submission.sql",
         "    if v_until is not null then\n        perform onetake.hold_back",
         "    if false then\n        perform onetake.hold_back",
         ("tests/ledger/test_breaker.py::test_the_fourth_submission_of_a_user_in_a_minute_opens_his_breaker",),
@@ -286,7 +280,7 @@ MUTANTS = (
     Mutant(
         "idempotency",
         "the same key is the same run",
-        SQL + "300_reserve.sql",
+        "supabase/schemas/04_reserve.sql",
         "    if v_answer is not null then return v_answer; end if;\n\n    v_answer := onetake.first_refusal",
         "\n    v_answer := onetake.first_refusal",
         (RESERVE + "test_a_known_key_is_the_same_run_even_while_everything_says_no",),
@@ -294,7 +288,7 @@ MUTANTS = (
     Mutant(
         "duplicate",
         "the same wish within the window is a duplicate",
-        PEOPLE,
+        "supabase/schemas/04_reserve.sql",
         "    if not p_again then",
         "    if false then",
         (RESERVE + "test_the_same_wish_is_a_duplicate_for_five_minutes_and_not_a_microsecond_longer",),
@@ -302,7 +296,7 @@ MUTANTS = (
     Mutant(
         "lease",
         "a lease that holds is not taken, though the check before it were gone",
-        SQL + "300_reserve.sql",
+        "supabase/schemas/04_reserve.sql",
         "        where p_again or l.expires_at <= v_now;",
         "        where true;",
         (PROTECTIONS + "test_the_lease_says_no_though_the_check_before_it_is_gone",),
@@ -310,7 +304,7 @@ MUTANTS = (
     Mutant(
         "user_mutex",
         "writing the user's row makes one request of a user wait for the other",
-        SQL + "300_reserve.sql",
+        "supabase/schemas/04_reserve.sql",
         "        on conflict (user_id) do update set version = onetake.users.version + 1\n        returning * into u;",
         "        on conflict (user_id) do nothing;\n    select * into u from onetake.users where user_id = p_user_id;",
         (PROTECTIONS + "test_two_wishes_of_a_known_user_at_the_same_moment_are_one_run",),
@@ -318,7 +312,7 @@ MUTANTS = (
     Mutant(
         "budget",
         "the budget is taken by a conditional update",
-        SQL + "300_reserve.sql",
+        "supabase/schemas/04_reserve.sql",
         "        where period = v_day and held_microusd + spent_microusd + p_price"
         " <= onetake.limit_value('budget_day_microusd');",
         "        where period = v_day;",
@@ -361,7 +355,7 @@ MUTANTS = (
     Mutant(
         "places",
         "the provider's places are counted for all machines together",
-        SUBMISSION,
+        "supabase/schemas/06_submission.sql",
         "    if (p_in_flight_max is not null or p_creates_per_minute is not null)\n",
         "    if false\n",
         ("tests/ledger/test_places.py::test_no_more_are_in_flight_than_the_provider_takes",),
@@ -369,7 +363,7 @@ MUTANTS = (
     Mutant(
         "meant",
         "a tap on Create is a yes to what its card shows",
-        TAPS,
+        "supabase/schemas/08_runs.sql",
         "       and r.seconds = coalesce(p_seconds, r.seconds) and r.size = coalesce(p_size, r.size)\n",
         "",
         ("tests/bot/test_stale_buttons.py::test_create_says_yes_to_what_its_card_shows",),

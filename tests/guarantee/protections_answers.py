@@ -10,7 +10,6 @@ SERVERS = "tests/pipeline/test_any_server.py::"
 LOOKS = "tests/pipeline/test_misread_looks.py::"
 WORDS = "tests/steps/test_refusal_words.py::"
 SEEN_JOBS = "tests/ledger/test_seen_jobs.py::"
-SEEN = "supabase/migrations/20261129000300_seen_jobs.sql"
 
 ANSWERS_MUTANTS = (
     # -- a refusal that is none
@@ -227,7 +226,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "seen_failing",
         "the ledger itself fails no run by a job whose own address never showed a failure",
-        SEEN,
+        "supabase/schemas/06_submission.sql",
         "            and r.job_seen_at >= r.failing_since\n",
         "",
         (SEEN_JOBS + "test_a_failure_counts_only_once_it_was_shown_at_the_jobs_own_address",),
@@ -235,7 +234,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "seen_before",
         "a job that was seen before it was said to fail was not seen failing",
-        SEEN,
+        "supabase/schemas/06_submission.sql",
         "            and r.job_seen_at >= r.failing_since\n",
         "            and r.job_seen_at is not null\n",
         (SEEN_JOBS + "test_a_job_that_was_seen_before_it_was_said_to_fail_has_not_been_seen_failing",),
@@ -243,7 +242,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "seen_otherwise",
         "a look that shows the job otherwise takes its failure back, whoever looks",
-        SEEN,
+        "supabase/schemas/08_runs.sql",
         "            failing_since = case when r.job_id = p_job_id then null else failing_since end,\n",
         "",
         (SEEN_JOBS + "test_a_look_that_shows_the_job_otherwise_takes_its_failure_back",),
@@ -251,7 +250,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "another_seen",
         "another job of a run has not been seen yet",
-        SEEN,
+        "supabase/schemas/03_state_machine.sql",
         "    new.job_seen_at := null;\n",
         "",
         (SEEN_JOBS + "test_another_job_of_a_run_has_not_been_seen",),
@@ -268,7 +267,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "second_exists_sql",
         "the ledger counts no id that was never seen as the first of two paid calls",
-        SEEN,
+        "supabase/schemas/05_jobs.sql",
         "        when onetake.job_exists(r.base_url, p_job_id) then",
         "        when true then",
         (SEEN_JOBS + "test_a_second_answer_beside_an_id_that_was_never_seen_is_nobodys_job_and_no_second_paid_call",),
@@ -276,7 +275,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "second_kept",
         "a second job that an audit finds, too, still blocks the failure of its run",
-        SEEN,
+        "supabase/schemas/05_jobs.sql",
         "ref = coalesce(excluded.ref, d.ref)",
         "ref = excluded.ref",
         (SEEN_JOBS + "test_a_second_answer_beside_an_id_that_was_never_seen_is_nobodys_job_and_no_second_paid_call",),
@@ -292,7 +291,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "replaced_unseen",
         "a person replaces only a job that the provider has never shown",
-        SEEN,
+        "supabase/schemas/05_jobs.sql",
         "or not onetake.job_exists(r.base_url, r.job_id))",
         "or true)",
         ("tests/ledger/test_adoption.py::test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
@@ -300,7 +299,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "replayed_over",
         "a replayed answer overrules no person",
-        SEEN,
+        "supabase/schemas/05_jobs.sql",
         "    if v_answered is not null and r.state",
         "    if false and r.state",
         (SEEN_JOBS + "test_a_person_replaces_a_job_that_the_provider_has_never_shown_and_no_replay_brings_it_back",),

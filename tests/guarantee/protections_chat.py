@@ -156,7 +156,7 @@ CHAT_MUTANTS = (
     Mutant(
         "draft_stays",
         "a draft stays until its new text is accepted",
-        "supabase/migrations/20261130000300_chat.sql",
+        "supabase/schemas/08_runs.sql",
         "            raise exception 'the new request is refused' using errcode = 'LG009';",
         "            null;",
         (TAPS + "test_a_new_text_that_is_refused_leaves_the_draft_as_it_was",),
@@ -207,7 +207,7 @@ CHAT_MUTANTS = (
     Mutant(
         "own_choice",
         "the note that somebody was told never overwrites their own choice",
-        "supabase/migrations/20261130000300_chat.sql",
+        "supabase/schemas/11_users.sql",
         "where user_id = p_user_id and not preferences ? 'confirm';",
         "where user_id = p_user_id;",
         ("tests/bot/test_pages.py::test_the_announcement_counts_once_it_was_said_and_never_over_a_choice",),

@@ -13,8 +13,6 @@ RENDER = "tests/pipeline/test_render.py::"
 TABLES = "tests/steps/test_iso_tables.py::"
 FRAGMENTS = "tests/steps/test_iso_fragments.py::"
 FENCE = "tests/ledger/test_fence.py::"
-EVIDENCE = "supabase/migrations/20261129000100_evidence.sql"
-SEEN = "supabase/migrations/20261129000300_seen_jobs.sql"
 
 EVIDENCE_MUTANTS = (
     # -- rule 1: identity before meaning
@@ -54,7 +52,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "two_looks_sql",
         "the ledger itself wants a first look that is old enough",
-        SEEN,
+        "supabase/schemas/06_submission.sql",
         "            and r.failing_since <= clock_timestamp() - make_interval(secs => p_apart_seconds)\n",
         "",
         (FENCE + "test_one_look_at_a_failed_job_ends_nothing",),
@@ -62,7 +60,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "failing_undone",
         "a job that says otherwise at the next look takes its first failing look back",
-        SEEN,
+        "supabase/schemas/09_clips.sql",
         "case when p_words is not null then coalesce(failing_since, v_now) end,\n",
         "coalesce(failing_since, v_now),\n",
         (FENCE + "test_a_look_that_contradicts_the_first_takes_it_back",),
@@ -99,7 +97,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "clip_in_hand",
         "a clip in hand overrules every failure of its own job",
-        "supabase/migrations/20261129000500_whose_clip.sql",
+        "supabase/schemas/09_clips.sql",
         "    r := onetake.reopen(p_run_id, p_job_id);\n    if r.run_id is null then",
         "    if true then",
         (PROOF + "test_a_clip_in_hand_overrules_every_failure_of_its_own_job",),
@@ -228,7 +226,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "failed_rivals",
         "a run that failed after its POST may own a listed job as well",
-        "supabase/migrations/20261130000110_other_names.sql",
+        "supabase/schemas/07_reconcile.sql",
         "and state = 'failed' and reason not in ('never_sent', 'never_connected')",
         "and state = 'failed' and reason not in ('never_sent', 'never_connected', 'not_charged')",
         (LOOKS + "test_doubts_are_the_runs_that_may_own_a_job_there_and_who_owns_the_listed_ones",),
@@ -253,7 +251,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "failed_again",
         "a job that this run saw fail is not adopted again",
-        SEEN,
+        "supabase/schemas/05_jobs.sql",
         "       or (p_source = 'list' and r.failed_jobs ? onetake.canonical_id(p_job_id)) then",
         "       then",
         (FENCE + "test_a_job_that_was_only_adopted_never_fails_its_run",),
@@ -269,7 +267,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "guess_fails_sql",
         "the ledger itself fails no run by a job that was only adopted",
-        SEEN,
+        "supabase/schemas/06_submission.sql",
         "        when r.state = 'rendering' then r.job_id = p_job_id and r.job_source <> 'list' and not",
         "        when r.state = 'rendering' then r.job_id = p_job_id and not",
         (FENCE + "test_a_job_that_was_only_adopted_never_fails_its_run",),
@@ -350,7 +348,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "doubt_needs_proof",
         "the ledger itself ends no run in doubt without looks that counted",
-        SEEN,
+        "supabase/schemas/06_submission.sql",
         "then p_reason = 'not_made' and r.looks_complete > 0 and r.answered_job_id is null\n",
         "then p_reason is not null\n",
         (FENCE + "test_a_run_in_doubt_fails_only_by_its_winners_no_or_by_looks_that_counted",),
@@ -358,7 +356,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "doubt_token",
         "only the winner's no ends a run in doubt",
-        SEEN,
+        "supabase/schemas/06_submission.sql",
         "        when p_token is not null then r.token = p_token\n",
         "        when p_token is not null then (r.token = p_token or r.state = 'uncertain')\n",
         (FENCE + "test_a_run_in_doubt_fails_only_by_its_winners_no_or_by_looks_that_counted",),

@@ -7,7 +7,6 @@ ANSWERS = "tests/guarantee/test_lying_answers.py::"
 NAMES = "tests/guarantee/test_other_names.py::"
 JOBS = "tests/steps/test_video_jobs.py::"
 FRAGMENTS = "tests/steps/test_iso_fragments.py::"
-SQL = "supabase/migrations/20261130000110_other_names.sql"
 
 FURTHER_MUTANTS = (
     Mutant(
@@ -149,7 +148,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "rivals_of_all_keys",
         "an exclusive key that was replaced is not alone",
-        SQL,
+        "supabase/schemas/07_reconcile.sql",
         "from onetake.runs o, me where o.run_id <> me.run_id and o.submitting_at\n",
         "from others o, me where o.run_id <> me.run_id and o.submitting_at\n",
         (NAMES + "test_an_exclusive_key_that_was_replaced_is_not_alone",),
@@ -157,7 +156,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "other_addresses",
         "a job that a run owns under another address of the server is nobody else's",
-        SQL,
+        "supabase/schemas/07_reconcile.sql",
         "select job_id from onetake.runs where base_url <> p_base_url and job_id is not null",
         "select job_id from onetake.runs where false",
         (NAMES + "test_a_server_with_two_addresses_sells_no_job_twice",),

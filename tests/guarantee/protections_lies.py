@@ -187,7 +187,7 @@ LIE_MUTANTS = (
     Mutant(
         "nearest_of_its_model",
         "the witnesses asked for are of the run's own model, too",
-        "supabase/migrations/20261130000110_other_names.sql",
+        "supabase/schemas/07_reconcile.sql",
         "where not s.after and s.model = me.model",
         "where not s.after",
         ("tests/ledger/test_looks.py::test_witnesses_include_the_nearest_jobs_of_the_same_model",),
@@ -195,7 +195,7 @@ LIE_MUTANTS = (
     Mutant(
         "woken_by_its_model",
         "a parked doubt is woken by the first order of its own model, which may be its witness",
-        "supabase/migrations/20261129000400_alike.sql",
+        "supabase/schemas/05_jobs.sql",
         "and d.model = r.model and d.state = 'uncertain'",
         "and d.state = 'uncertain'",
         ("tests/ledger/test_looks.py::test_only_an_order_of_the_same_model_wakes_a_parked_doubt",),
@@ -243,7 +243,7 @@ LIE_MUTANTS = (
     Mutant(
         "one_file_at_once",
         "of two orders that come with one file at the same moment the first has it",
-        "supabase/migrations/20261129000500_whose_clip.sql",
+        "supabase/schemas/09_clips.sql",
         "    if public.same_clip_as(p_run_id, p_file_sha256) is not null then",
         "    if false then",
         ("tests/ledger/test_fence.py::test_one_file_is_not_saved_for_two_orders_of_different_words",),

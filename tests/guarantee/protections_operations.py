@@ -9,7 +9,6 @@ ORDER = "tests/ledger/test_order.py::"
 FOLDERS = "tests/pipeline/test_folders.py::"
 LISTENING = "tests/pipeline/test_listening.py::"
 ADMIN = "tests/bot/test_admin.py::"
-SQL = "supabase/migrations/20261130000400_people.sql"
 
 OPERATIONS_MUTANTS = (
     Mutant(
@@ -32,7 +31,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "look_told_again",
         "a look whose answer was lost counts once",
-        SQL,
+        "supabase/schemas/07_reconcile.sql",
         "            where run_id = p_run_id and step = 'reconcile' and detail ->> 'look_id' = p_look_id::text) then\n",
         "            where false) then\n",
         (LOOKS + "test_one_look_counts_once_however_often_it_is_told",),
@@ -48,7 +47,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "one_users_failures",
         "one user's failures do not stop everybody",
-        SQL,
+        "supabase/schemas/03_state_machine.sql",
         "    if v_of is not null and v_before + 1 >= onetake.limit_value('breaker_failures') then\n",
         "    v_of := null;\n    if false then\n",
         (BREAKER + "test_one_users_failures_stop_that_user_alone",),
@@ -56,7 +55,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "bad_key_stops_all",
         "what no prompt causes stops everybody, also if one user met it",
-        SQL,
+        "supabase/schemas/03_state_machine.sql",
         "            and reason in ('unauthorized', 'no_credit', 'not_found', 'rate_limited', 'never_connected'));\n",
         "            and false);\n",
         (BREAKER + "test_what_no_prompt_causes_stops_everybody_whoever_met_it",),
@@ -64,7 +63,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "canceled_drafts",
         "canceled drafts are counted: each prompt was checked",
-        SQL,
+        "supabase/schemas/04_reserve.sql",
         "            and r.state = 'canceled' and r.reason is distinct from 'edited')\n",
         "            and false)\n",
         (ORDER + "test_the_thirtieth_canceled_draft_of_the_day_is_the_last",),
@@ -73,7 +72,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "budget_without_room",
         "a budget without room for an order is told",
-        SQL,
+        "supabase/schemas/12_operators.sql",
         "        where exists (select from onetake.events e where e.step = 'check_limits'",
         "        where false and exists (select from onetake.events e where e.step = 'check_limits'",
         (ADMIN + "test_a_budget_without_room_for_an_order_is_told_once_an_amount",),
@@ -159,7 +158,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "given_back",
         "what is given back was ordered first",
-        SQL,
+        "supabase/schemas/15_reporting.sql",
         " filter (where submitting_at is not null) as released",
         " as released",
         (VERBS + "test_what_is_given_back_was_ordered_first_and_paid_calls_add_up",),
@@ -167,7 +166,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "one_for_one_user",
         "failures of one user count as one for everybody else",
-        "supabase/migrations/20261130000400_people.sql",
+        "supabase/schemas/03_state_machine.sql",
         "end) is not null then v_before := 1; end if;",
         "end) is not null then null; end if;",
         ("tests/ledger/test_breaker.py::test_one_users_failures_bring_nobody_else_nearer_to_a_stop",),

@@ -7,8 +7,6 @@ RULES = "tests/pipeline/test_evidence.py::"
 AUDIT = "tests/pipeline/test_audit.py::"
 PROTOCOL = "tests/steps/test_videos_protocol.py::"
 PROOF = "tests/ledger/test_proof.py::"
-EVIDENCE = "supabase/migrations/20261129000100_evidence.sql"
-SEEN = "supabase/migrations/20261129000300_seen_jobs.sql"
 RECONCILE = "tests/pipeline/test_reconcile.py::"
 SETTLING = "tests/pipeline/test_settling.py::"
 VIDEO = "tests/steps/test_generate_video.py::"
@@ -108,7 +106,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "second_id",
         "a second id under one token overwrites nothing",
-        SEEN,
+        "supabase/schemas/05_jobs.sql",
         "        if onetake.canonical_id(coalesce(r.answered_job_id, p_job_id)) <> onetake.canonical_id(p_job_id) then",
         "        if false then",
         (PROOF + "test_a_second_answer_while_in_doubt_is_two_paid_calls_and_becomes_nobodys_job",),
@@ -116,7 +114,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "two_jobs",
         "a run with two jobs does not fail until each is explained",
-        SEEN,
+        "supabase/schemas/05_jobs.sql",
         "    select exists (select from onetake.differences d where d.ref = r.ref and d.closed_at is null\n",
         "    select exists (select from onetake.differences d where false\n",
         (PROOF + "test_a_second_answer_is_two_paid_calls_until_it_is_explained",),
@@ -183,7 +181,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "early",
         "`not charged` waits until the job can no longer turn up",
-        EVIDENCE,
+        "supabase/schemas/13_settling.sql",
         "    if not p_early and clock_timestamp() <",
         "    if false and clock_timestamp() <",
         (PROOF + "test_not_charged_waits_until_the_job_can_no_longer_turn_up",),
@@ -191,7 +189,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "bought_again",
         "`not charged` is not taken back once something was bought in its place",
-        EVIDENCE,
+        "supabase/schemas/13_settling.sql",
         "and o.run_id <> r.run_id and o.reserved_at > r.failed_at\n",
         "and false\n",
         (PROOF + "test_not_charged_is_taken_back_only_while_nothing_was_bought_in_its_place",),
@@ -240,7 +238,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "audited_thirty_days",
         "a run that failed after its POST stays in the audit for thirty days",
-        EVIDENCE,
+        "supabase/schemas/14_audit.sql",
         "           or r.state in ('submitting', 'uncertain', 'rendering')\n"
         "           or (r.state = 'failed' and r.reason not in ('never_sent', 'never_connected')));",
         "           or r.state in ('submitting', 'uncertain', 'rendering'));",
@@ -249,7 +247,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "could_be_ours",
         "a day with an unowned job that could be an order of ours is not proven",
-        EVIDENCE,
+        "supabase/schemas/14_audit.sql",
         "(kind = 'perhaps_two_paid_calls' or could_be_ours))",
         "kind = 'perhaps_two_paid_calls')",
         (PROOF + "test_a_day_is_clean_only_if_no_job_may_be_a_second_purchase",),
@@ -257,7 +255,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "forgotten_difference",
         "a difference stays open though the list forgets its job",
-        EVIDENCE,
+        "supabase/schemas/14_audit.sql",
         "          and onetake.is_explained(d, p_listed);",
         "          and (onetake.is_explained(d, p_listed) or not p_listed ? d.job_id);",
         (PROOF + "test_a_difference_stays_until_the_ledger_or_a_person_explains_it_and_not_because_a_list_forgot_it",),
@@ -265,7 +263,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "told_once",
         "a difference is told once, not by every audit",
-        "supabase/migrations/20261130000400_people.sql",
+        "supabase/schemas/12_operators.sql",
         "d.subject || ':' || extract(epoch from d.first_at)::bigint,",
         "d.subject || ':' || extract(epoch from d.last_at),",
         (PROOF + "test_a_difference_stays_until_the_ledger_or_a_person_explains_it_and_not_because_a_list_forgot_it",),

@@ -1,8 +1,6 @@
 """What audits prove: a day is clean only if complete ones reach through it without a gap, for all who sold in it."""
 
-import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +8,6 @@ from psycopg.types.json import Jsonb
 
 from tests.ledger.desk import KEY, PROVIDER, Desk
 
-MIGRATION = Path(__file__).parents[2] / "supabase" / "migrations" / "20261124000100_proof.sql"
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
 DAY = 24 * HOUR
@@ -218,18 +215,6 @@ def test_an_answer_beside_a_saved_adoption_is_two_paid_calls(desk: Desk) -> None
     desk.save(run_id)
     assert not desk.record(run_id, "job_2")["recorded"]
     assert clean(desk) == (False, "two_paid_calls")
-
-
-def test_audits_that_were_stored_before_are_counted_by_the_migration(desk: Desk) -> None:
-    """What it runs once over them, in their order."""
-    for at in (3 * DAY, 2 * DAY, DAY, timedelta()):
-        audited(desk, at, DAY)
-    before = desk.rows("select * from onetake.audited")
-    desk.write("delete from onetake.audited")
-    once = re.search(r"^do \$\$\n.*?^end \$\$;", MIGRATION.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert once
-    desk.write(once[0])
-    assert desk.rows("select * from onetake.audited") == before != []
 
 
 # -- what a person settles

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import migrate as runner
 from pipeline.migrate import install_queue, migrate, migrations, sql_for_pasting, status
+from pipeline.road import LedgerNotMigrated
 
 
 @pytest.fixture
@@ -164,3 +165,15 @@ def test_a_runner_that_dies_holding_the_lock_leaves_it_to_the_next(empty_dsn: st
         assert not waiting.done()
         dead.close()
         assert len(waiting.result(10)) == 2
+
+
+def test_a_database_of_an_unreleased_version_is_refused_in_one_sentence_and_left_alone(empty_dsn: str) -> None:
+    with psycopg.connect(empty_dsn, autocommit=True) as connection:
+        connection.execute(runner.HISTORY)
+        connection.execute("insert into supabase_migrations.schema_migrations (version) values ('20261123000100')")
+    for verb in (migrate, status):
+        with pytest.raises(
+            LedgerNotMigrated, match=r"made by an unreleased version .* nothing was bought\. Use an empty"
+        ):
+            verb(empty_dsn)
+    assert tables(empty_dsn) == [] and rows(empty_dsn, "select 1 from pg_namespace where nspname = 'onetake'") == []

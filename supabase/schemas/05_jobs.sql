@@ -1,21 +1,13 @@
--- An id that an answer names may be a request's and not a job's: only what the provider has shown at the job's own address
--- is known to exist. Such a job's failure may end its run (DESIGN section 4, "Evidence", rule 2), and only jobs that exist
--- can be two paid calls (rule 8).
+-- Orders, and which job belongs to which run.
 
-alter table onetake.runs add column job_seen_at timestamptz;   -- last look at the job's own address that showed this job
+-- The run that owns a job; null if none does.
+create function onetake.owner_of(p_base_url text, p_job_id text) returns uuid
+language sql stable set search_path = '' as $$
+    select run_id from onetake.runs where base_url = p_base_url and job_id is not null
+        and onetake.canonical_id(job_id) = onetake.canonical_id(p_job_id);
+$$;
 
--- Another job has not been seen yet.
-create function onetake.forget_seen() returns trigger
-language plpgsql set search_path = '' as $$
-begin
-    new.job_seen_at := null;
-    return new;
-end $$;
-
-create trigger forget_seen before update of job_id on onetake.runs
-    for each row when (old.job_id is distinct from new.job_id) execute function onetake.forget_seen();
-
--- Whether the provider has shown that there is this job: at its own address, in its list, or by its clip.
+-- Whether the provider has shown that this job exists: at its own address, in its list, or by its clip.
 create function onetake.job_exists(p_base_url text, p_job_id text) returns boolean
 language sql stable set search_path = '' as $$
     select exists (select from onetake.runs where base_url = p_base_url and job_id is not null
@@ -23,70 +15,32 @@ language sql stable set search_path = '' as $$
         and (job_seen_at is not null or progress is not null or file is not null or job_source = 'list'));
 $$;
 
--- The run is being worked on. p_job_id: the job that this look showed, and did not call failed: that takes an earlier
--- failing look back.
-drop function public.attend(uuid, float8, integer);
-create function public.attend(
-    p_run_id uuid, p_attend_seconds float8, p_progress integer default null, p_job_id text default null
-) returns jsonb
-language sql security definer set search_path = '' as $$
-    update onetake.runs r set next_look_at = clock_timestamp() + make_interval(secs => p_attend_seconds),
-            progress = coalesce(p_progress, progress),
-            attempts = case when r.state = 'rendering' and p_progress is not null then 1 else attempts end,
-            job_seen_at = case when r.job_id = p_job_id then clock_timestamp() else job_seen_at end,
-            failing_since = case when r.job_id = p_job_id then null else failing_since end,
-            failing_words = case when r.job_id = p_job_id then null else failing_words end
-        where r.run_id = p_run_id and r.state in ('reserved', 'approved', 'submitting', 'rendering')
-        returning onetake.run_json(r);
-$$;
-
--- A look at the job itself: p_words if it says that it failed or expired, null if it says anything else. The first such
--- look is kept; a contradiction takes it back. p_seen: the job was seen at its own address; the create answer does not
--- show that it exists, and "not found" even less. Answers the run.
-drop function public.note_failing(uuid, text, text, text);
-create function public.note_failing(
-    p_run_id uuid, p_job_id text, p_words text, p_provider_word text default null, p_seen boolean default false
-) returns jsonb
-language plpgsql security definer set search_path = '' as $$
-declare
-    r onetake.runs;
-    v_now timestamptz;
-begin
-    r := onetake.lock_run(p_run_id);
-    v_now := clock_timestamp();                       -- not before the lock: whoever held it may have looked since
-    if r.state is distinct from 'rendering' or r.job_id is distinct from p_job_id then return onetake.run_json(r); end if;
-    if p_words is not null and r.failing_since is null then
-        perform onetake.note(p_run_id, r.user_id, 'generate_video', 'failing', jsonb_build_object('words', p_words));
-    end if;
-    update onetake.runs set failing_words = p_words, provider_word = coalesce(p_provider_word, provider_word),
-            failing_since = case when p_words is not null then coalesce(failing_since, v_now) end,
-            job_seen_at = case when p_seen then v_now else job_seen_at end
-        where run_id = p_run_id returning * into r;
-    return onetake.run_json(r);
-end $$;
-
--- What proves that this run failed. Before the fence: nothing was sent. With a token: the winner's clear no, or never
--- sent; a run that merely adopted a job loses it. In doubt: looks that counted, and no answer that named a job. Rendering:
--- the job said so p_apart_seconds ago, and since then at its own address; it is not a guess, and no second job is unexplained.
-create or replace function onetake.failure_is_proved(
-    r onetake.runs, p_token text, p_reason text, p_job_id text, p_apart_seconds double precision
-) returns boolean
+-- Whether two jobs may have been paid for one run: nothing fails such a run until each job is explained.
+create function onetake.has_two_jobs(r onetake.runs) returns boolean
 language sql stable set search_path = '' as $$
-    select coalesce(case
-        when r.state in ('reserved', 'approved') then true
-        when p_token is not null then r.token = p_token
-            and (r.state in ('submitting', 'uncertain') or r.state = 'rendering' and r.job_source is distinct from 'answer')
-        when r.state = 'uncertain' then p_reason = 'not_made' and r.looks_complete > 0 and r.answered_job_id is null
-            and not onetake.has_two_jobs(r)
-        when r.state = 'rendering' then r.job_id = p_job_id and r.job_source <> 'list' and not onetake.has_two_jobs(r)
-            and r.failing_since <= clock_timestamp() - make_interval(secs => p_apart_seconds)
-            and r.job_seen_at >= r.failing_since
-        else false end, false);
+    select exists (select from onetake.differences d where d.ref = r.ref and d.closed_at is null
+                     and d.kind in ('two_paid_calls', 'perhaps_two_paid_calls', 'job_without_run'));
 $$;
 
--- Opens a difference, or says that it is still there. One that a person has explained stays closed, and what is known of
--- its run is not forgotten.
-create or replace function onetake.open_difference(p_base_url text, p_key_fingerprint text, p_found jsonb) returns void
+-- The order to send. It comes from the run alone, never from today's settings.
+create function onetake.order_json(r onetake.runs) returns jsonb
+language sql immutable set search_path = '' as $$
+    select jsonb_build_object('run_id', r.run_id, 'prompt', r.improved_prompt, 'model', r.model, 'seconds', r.seconds,
+                              'size', r.size, 'create_body', r.create_body);
+$$;
+
+-- A run as evidence for the list: a list must show jobs of the same model before its silence proves anything (a gateway's
+-- list may cover one deployment), and a row that contradicts our clip is another job under an old id.
+create function onetake.owner_json(r onetake.runs) returns jsonb
+language sql immutable set search_path = '' as $$
+    select jsonb_build_object('run_id', r.run_id, 'source', r.job_source, 'prompt', r.improved_prompt, 'order', onetake.order_json(r),
+        'sent_at', r.submitting_at, 'known_at', coalesce(r.answered_at, r.rendering_at, r.state_since),
+        'saved', r.state in ('saved', 'delivered'));
+$$;
+
+-- Opens a difference, or notes that it is still there. One that a person explained stays closed, and what is known of its
+-- run is kept.
+create function onetake.open_difference(p_base_url text, p_key_fingerprint text, p_found jsonb) returns void
 language sql volatile set search_path = '' as $$
     insert into onetake.differences as d (base_url, key_fingerprint, kind, subject, ref, job_id, words, microusd, could_be_ours)
         values (p_base_url, p_key_fingerprint, p_found ->> 'kind',
@@ -101,8 +55,8 @@ language sql volatile set search_path = '' as $$
         where d.closed_by is null or d.closed_by = 'ledger';
 $$;
 
--- The provider answered for a run with a job beside the one it has: two paid calls, if the first one is known to exist.
-create or replace function onetake.open_second_job(r onetake.runs, p_job_id text, p_second text) returns void
+-- Records a second job that the provider named for one run: two paid calls, if the first job is known to exist.
+create function onetake.open_second_job(r onetake.runs, p_job_id text, p_second text) returns void
 language sql volatile set search_path = '' as $$
     select onetake.open_difference(r.base_url, r.key_fingerprint, jsonb_build_object(
         'ref', r.ref, 'job_id', p_second, 'microusd', r.price_microusd) || case
@@ -112,20 +66,49 @@ language sql volatile set search_path = '' as $$
             'the provider answered for run %s with job %s, which it has never shown, and with job %s', r.ref, p_job_id, p_second)) end);
 $$;
 
--- Whether two jobs may have been paid for one run (rule 8): nothing fails such a run until each job is explained.
-create or replace function onetake.has_two_jobs(r onetake.runs) returns boolean
-language sql stable set search_path = '' as $$
-    select exists (select from onetake.differences d where d.ref = r.ref and d.closed_at is null
-                     and d.kind in ('two_paid_calls', 'perhaps_two_paid_calls', 'job_without_run'));
+-- Makes older doubts of the same model due now: this answered order may be the witness that their lists lacked.
+create function onetake.wake_doubts(r onetake.runs) returns void
+language sql volatile set search_path = '' as $$
+    update onetake.runs set next_look_at = null where run_id in (
+        select d.run_id from onetake.runs d
+        where d.base_url = r.base_url and d.key_fingerprint = r.key_fingerprint and d.model = r.model and d.state = 'uncertain'
+          and d.parked_at is not null and d.submitting_at < r.submitting_at
+          and d.submitting_at > clock_timestamp() - interval '30 days'
+          and not exists (select from onetake.runs o where o.base_url = d.base_url and o.key_fingerprint = d.key_fingerprint
+              and o.model = d.model and o.job_source = 'answer' and o.submitting_at > d.submitting_at and o.run_id <> r.run_id)
+        for update skip locked);                      -- somebody is at it: no waiting here, with budgets locked
 $$;
 
--- The provider's job is this run's. p_source: 'answer' (the real answer to our POST, proved by the token),
--- 'list' (found in the provider's books) or 'person'. Proof beats a guess:
+-- Takes a job from a run that only adopted it. Both had the same order, so if the new owner had adopted another such job,
+-- the two swap; otherwise an unsaved run is in doubt again. A saved clip stays where it is. A run that failed by the job
+-- it loses, and gets its own instead, continues: its own clip did not fail.
+create function onetake.take_job(p_from uuid, p_instead text, p_by uuid) returns void
+language plpgsql set search_path = '' as $$
+declare
+    v_from onetake.runs;
+begin
+    update onetake.runs set job_id = p_instead where run_id = p_from returning * into v_from;
+    if p_instead is null and v_from.state = 'rendering' then
+        update onetake.runs set doubt = 'job_was_another_runs', looks_complete = 0, first_look_at = null, last_look_at = null,
+                progress = null, job_source = null
+            where run_id = p_from;
+        perform onetake.move(p_from, 'uncertain', 'held');
+    elsif p_instead is not null and v_from.state = 'failed' then
+        update onetake.runs set reason = null, detail = null, progress = null where run_id = p_from;
+        perform onetake.move(p_from, 'rendering', 'held');
+        perform onetake.note(p_from, v_from.user_id, 'generate_video', 'adopted_late',
+                             jsonb_build_object('job_id', p_instead, 'source', v_from.job_source));
+    end if;
+    perform onetake.note(p_from, v_from.user_id, 'reconcile', 'job_taken', jsonb_build_object('by', p_by, 'instead', p_instead));
+end $$;
+
+-- Records that a job belongs to a run. p_source: 'answer' (the real answer to our POST, proved by the token), 'list'
+-- (found in the provider's list) or 'person'. Proof beats a guess:
 --   answer   from submitting, uncertain, failed, and from a rendering that was only adopted
 --   list     from uncertain and failed, if no other run owns the job and this run has not seen it fail
---   person   as list, and from a parked rendering that was only adopted, or whose job the provider has never shown
--- A second id by a real answer is kept as a difference: possibly two paid calls. Answers {recorded, state, why}.
-create or replace function public.record_submission(
+--   person   as list, and from a parked rendering that was only adopted, or whose job the provider never showed
+-- A second id in a real answer is kept as a difference: possibly two paid calls. Answers {recorded, state, why}.
+create function public.record_submission(
     p_run_id uuid, p_job_id text, p_source text, p_token text default null, p_ms integer default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -209,7 +192,7 @@ begin
 
     v_was_failed := r.state = 'failed';
     update onetake.runs set job_id = p_job_id, job_source = p_source, progress = null, doubt = null,
-            reason = null, detail = null, provider_error = null, failing_since = null, failing_words = null,
+            reason = null, detail = null, failing_since = null, failing_words = null,
             provider_word = null, look_says = null
         where run_id = p_run_id;
     if r.state <> 'rendering' then
@@ -229,22 +212,11 @@ begin
     return jsonb_build_object('recorded', true, 'state', 'rendering', 'late', v_was_failed);
 end $$;
 
--- Money held, lease kept, the user no longer busy, the operator told. `look_says` of a rendering run: why the last look
--- at its job settled nothing.
-create or replace function public.park(p_run_id uuid, p_why text, p_next_look_at timestamptz) returns jsonb
-language plpgsql security definer set search_path = '' as $$
-declare r onetake.runs;
-begin
-    r := onetake.lock_run(p_run_id);
-    if r.state not in ('uncertain', 'rendering') then return onetake.run_json(r); end if;
-    if r.parked_at is null then
-        perform onetake.note(p_run_id, r.user_id, 'run', 'parked', jsonb_build_object('why', p_why));
-    end if;
-    update onetake.runs set parked_at = coalesce(parked_at, clock_timestamp()), attempts = 0,
-            next_look_at = coalesce(p_next_look_at, 'infinity'),
-            look_says = case when r.state = 'rendering' then p_why else look_says end
-        where run_id = p_run_id returning * into r;
-    return onetake.run_json(r);
-end $$;
-
-select onetake.restrict(array['attend', 'note_failing', 'record_submission', 'park']);
+-- Notes which parts of the order the answer already showed differently, such as the model's real name: the same on a later
+-- page is no sign of another job.
+create function public.note_shown_otherwise(p_run_id uuid, p_job_id text, p_parts jsonb) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+    update onetake.runs set shown_otherwise = array(select jsonb_array_elements_text(p_parts))
+        where run_id = p_run_id and job_id = p_job_id and job_source = 'answer';
+    select null::jsonb;
+$$;

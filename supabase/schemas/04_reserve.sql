@@ -1,18 +1,16 @@
--- reserve: the one door. One transaction decides every limit and sets the money aside; refusals are answers.
---
--- Race-free at READ COMMITTED: writing the user's row is a mutex, every check is a later statement and so sees
--- all that was committed before the mutex was ours, and the budget is a conditional UPDATE, last.
--- First match wins, in the order of the code below. Idempotent on p_key; p_call_id tells a caller's own repeat
--- (its answer was lost) from the same key arriving again, which counts as a blocked duplicate.
+-- Reserving a run: every limit is decided here, in one transaction under the user's mutex.
 
+-- A refusal as JSON. `what` says that the run in the way waits for its user's own tap: waiting for it would not help.
 create function onetake.refusal(
     p_kind text, p_until timestamptz default null, p_of onetake.runs default null, p_reason text default null, p_what text default null
 ) returns jsonb
 language sql stable set search_path = '' as $$
     select jsonb_build_object('kind', p_kind, 'until', p_until, 'of_run_id', (p_of).run_id, 'of_ref', (p_of).ref,
-                              'reason', p_reason, 'what', p_what);
+        'reason', p_reason, 'what', case when p_kind = 'busy' and (p_of).state = 'approved' and (p_of).needs_confirmation
+            and (p_of).confirmed_at is null then 'waits_for_tap' else p_what end);
 $$;
 
+-- A new ref: six characters without 0, 1, 8 and 9, not in use.
 create function onetake.new_ref() returns text
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -28,6 +26,7 @@ begin
     return v_ref;
 end $$;
 
+-- Whether the rollout lets this user in.
 create function onetake.is_invited(u onetake.users) returns boolean
 language sql stable set search_path = '' as $$
     select case (select value #>> '{}' from onetake.limits where key = 'rollout')
@@ -38,17 +37,20 @@ language sql stable set search_path = '' as $$
         else u.invited end;
 $$;
 
+-- Whether a run in this state keeps its user busy. A parked run does not.
 create function onetake.is_active(p_state text, p_parked_at timestamptz) returns boolean
 language sql immutable set search_path = '' as $$
     select p_state in ('reserved', 'approved', 'submitting') or (p_state in ('uncertain', 'rendering') and p_parked_at is null);
 $$;
 
--- The checks between "blocked" and "daily_limit", read under the user's mutex. Null: nothing stands in the way.
+-- The first limit that refuses this request, in a fixed order; null if none does. `what` of an open breaker: 'user' if it
+-- is this user's own.
 create function onetake.first_refusal(u onetake.users, p_prompt_hash text, p_again boolean, p_now timestamptz) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
     v_control onetake.control;
     v_until timestamptz;
+    v_own timestamptz;
     v_of onetake.runs;
     v_lease_until timestamptz;
     v_tomorrow timestamptz := (date_trunc('day', p_now at time zone 'UTC') + interval '1 day') at time zone 'UTC';
@@ -60,8 +62,11 @@ begin
     select * into v_control from onetake.control;
     if v_control.paused then return onetake.refusal('paused', p_reason => v_control.pause_reason); end if;
 
-    v_until := greatest(onetake.breaker_until('all', null), onetake.breaker_until('user:' || u.user_id, null));
-    if v_until is not null then return onetake.refusal('breaker_open', v_until); end if;
+    v_until := onetake.breaker_until('all', null);
+    v_own := onetake.breaker_until('user:' || u.user_id, null);
+    if coalesce(v_until, v_own) is not null then
+        return onetake.refusal('breaker_open', greatest(v_until, v_own), p_what => case when v_until is null then 'user' end);
+    end if;
 
     if not p_again then
         -- The lease's run while the lease holds, and any other unfinished take: an older one may outlive the lease.
@@ -86,9 +91,10 @@ begin
         return onetake.refusal('busy', null, v_of);
     end if;
 
-    -- A rejected prompt does not slow its user down: its safe rewrite can be tapped at once.
+    -- A rejected prompt does not slow its user down: its safe rewrite can be tapped at once. Nor does one that was set
+    -- aside to be written anew.
     select max(r.reserved_at) + make_interval(secs => onetake.limit_value('cooldown_seconds', u.limits)) into v_until
-        from onetake.runs r where r.user_id = u.user_id and r.state <> 'rejected';
+        from onetake.runs r where r.user_id = u.user_id and r.state <> 'rejected' and r.reason is distinct from 'edited';
     if v_until > p_now then return onetake.refusal('cooldown', v_until); end if;
 
     if (select count(*) from onetake.runs r where r.user_id = u.user_id and r.day = v_today
@@ -96,14 +102,23 @@ begin
        >= onetake.limit_value('videos_per_user_day', u.limits) then
         return onetake.refusal('daily_limit', v_tomorrow, p_what => 'videos');
     end if;
-    if (select count(*) from onetake.runs r where r.user_id = u.user_id and r.day = v_today and r.state = 'rejected')
+    -- Both had the text model asked, and nothing came of it.
+    if (select count(*) from onetake.runs r where r.user_id = u.user_id and r.day = v_today
+            and (r.state = 'rejected' or (r.state = 'canceled' and r.reason = 'edited')
+                 or (r.state = 'failed' and r.reason = 'prompt_refused')))    -- the provider refused it, not the text model
        >= onetake.limit_value('rejected_per_user_day', u.limits) then
         return onetake.refusal('daily_limit', v_tomorrow, p_what => 'rejected_prompts');
+    end if;
+    -- So did these: nothing was charged, but each prompt was checked. Those set aside by Edit are counted above.
+    if (select count(*) from onetake.runs r where r.user_id = u.user_id and r.day = v_today
+            and r.state = 'canceled' and r.reason is distinct from 'edited')
+       >= onetake.limit_value('canceled_per_user_day', u.limits) then
+        return onetake.refusal('daily_limit', v_tomorrow, p_what => 'canceled_drafts');
     end if;
     return null;
 end $$;
 
--- Sets the money aside in the day's and the month's budget, or says which of them is exhausted and until when.
+-- Sets the money aside in the day's and the month's budget, or says which one is exhausted and until when.
 create function onetake.take_budget(p_price bigint, p_now timestamptz) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -126,7 +141,24 @@ begin
     return null;
 end $$;
 
--- The answer for a key that is known: the run it stands for, or a mismatch.
+-- Which budget of a run's own day and month lacks room for p_more, read under their locks; null: there is room.
+create function onetake.room_in_budgets(p_day date, p_month text, p_more bigint) returns jsonb
+language plpgsql set search_path = '' as $$
+declare b onetake.budgets;
+begin
+    select * into b from onetake.budgets where period = p_day::text for update;
+    if b.held_microusd + b.spent_microusd + p_more > onetake.limit_value('budget_day_microusd') then
+        return onetake.refusal('budget_exhausted', (p_day + 1)::timestamp at time zone 'UTC', p_what => 'day');
+    end if;
+    select * into b from onetake.budgets where period = p_month for update;
+    if b.held_microusd + b.spent_microusd + p_more > onetake.limit_value('budget_month_microusd') then
+        return onetake.refusal('budget_exhausted',
+            (date_trunc('month', p_day::timestamp) + interval '1 month') at time zone 'UTC', p_what => 'month');
+    end if;
+    return null;
+end $$;
+
+-- The answer for a known key: its run, or a mismatch.
 create function onetake.replay(p_key text, p_request_hash text, p_call_id uuid) returns jsonb
 language plpgsql set search_path = '' as $$
 declare r onetake.runs;
@@ -145,7 +177,7 @@ begin
     return jsonb_build_object('kind', 'accepted', 'replayed', r.call_id <> p_call_id, 'run', onetake.run_json(r));
 end $$;
 
--- Answers {kind: 'accepted', replayed, run} or {kind: <refusal>, until, of_run_id, of_ref, reason, what}.
+-- Reserves a run. Answers {kind: 'accepted', replayed, run} or {kind: <refusal>, until, of_run_id, of_ref, reason, what}.
 create function public.reserve(
     p_key text, p_call_id uuid, p_request_hash text, p_user_id text, p_audience jsonb, p_language text,
     p_prompt text, p_prompt_hash text, p_model text, p_seconds integer, p_size text, p_create_body text,
@@ -204,4 +236,40 @@ exception when unique_violation then
     v_answer := onetake.replay(p_key, p_request_hash, p_call_id);
     if v_answer is null then raise; end if;
     return v_answer;
+end $$;
+
+-- What `reserve` would answer now, without changing anything (dry run). It runs the same checks without the user's mutex,
+-- so the answer holds for this moment only.
+create function public.preview_reserve(
+    p_user_id text, p_prompt_hash text, p_price_microusd bigint, p_again boolean default false
+) returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+    u onetake.users;
+    v_now timestamptz := clock_timestamp();
+    v_utc timestamp := v_now at time zone 'UTC';
+    v_refused jsonb;
+    v_day bigint;
+    v_month bigint;
+begin
+    select * into u from onetake.users where user_id = p_user_id;
+    if not found then
+        u.user_id := p_user_id;
+        u.blocked := false;
+        u.invited := false;
+        u.limits := '{}';
+    end if;
+    v_refused := onetake.first_refusal(u, p_prompt_hash, p_again, v_now);
+    if v_refused is not null then return v_refused; end if;
+
+    select coalesce(sum(held_microusd + spent_microusd) filter (where period = v_utc::date::text), 0),
+           coalesce(sum(held_microusd + spent_microusd) filter (where period = to_char(v_utc, 'YYYY-MM')), 0)
+        into v_day, v_month from onetake.budgets;
+    if v_day + p_price_microusd > onetake.limit_value('budget_day_microusd') then
+        return onetake.refusal('budget_exhausted', (date_trunc('day', v_utc) + interval '1 day') at time zone 'UTC', p_what => 'day');
+    end if;
+    if v_month + p_price_microusd > onetake.limit_value('budget_month_microusd') then
+        return onetake.refusal('budget_exhausted', (date_trunc('month', v_utc) + interval '1 month') at time zone 'UTC', p_what => 'month');
+    end if;
+    return jsonb_build_object('kind', 'accepted');
 end $$;

@@ -1,25 +1,65 @@
--- The rest of a run's life: verdict, confirmation, attempts, waiting, result, telling. Every function compares
--- the state it expects with the state there is, and the first stored result wins.
+-- The steps of a run that cost no video money: loading, attempts, waiting, verdict, confirmation, caption. Each function
+-- compares the expected state with the actual one, and the first stored result wins.
 
+-- A run; null if there is none.
 create function public.load_run(p_run_id uuid) returns jsonb
 language sql security definer set search_path = '' as $$
     select onetake.run_json(r) from onetake.runs r where r.run_id = p_run_id;
 $$;
 
-create function public.find_run(p_ref text) returns jsonb
+-- These runs, each with `place`: how many wait before it for a first attempt or for a slot at the provider (null: it waits
+-- for neither).
+create function public.load_runs(p_run_ids jsonb) returns jsonb
 language sql security definer set search_path = '' as $$
-    select onetake.run_json(r) from onetake.runs r where r.ref = upper(p_ref) or r.run_id::text = lower(p_ref);
+    select coalesce(jsonb_agg(onetake.run_json(r) || jsonb_build_object('place', case
+        when r.state = 'reserved' and r.attempts = 0 then (select count(*) from onetake.runs o
+            where o.state = 'reserved' and o.attempts = 0 and o.reserved_at < r.reserved_at)
+        when r.state = 'approved' and r.held_back_by = 'no_place' then onetake.waiting_before(r, clock_timestamp()) end)), '[]')
+    from onetake.runs r where r.run_id in (select value::uuid from jsonb_array_elements_text(p_run_ids));
 $$;
 
+-- A run by its ref or its id; each has an index.
+create function public.find_run(p_ref text) returns jsonb
+language sql security definer set search_path = '' as $$
+    select onetake.run_json(r) from onetake.runs r
+    where r.ref = upper(p_ref)
+       or r.run_id = case when p_ref ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then p_ref::uuid end;
+$$;
+
+-- A run by its request key.
 create function public.find_key(p_key text) returns jsonb
 language sql security definer set search_path = '' as $$
     select onetake.run_json(r) from onetake.runs r where r.request_key = p_key;
 $$;
 
--- One attempt begins: counted before the work, so that work which kills its process is counted too; only of a run
--- that is due, so that company at a run somebody works on does not count. The run is not due for others for
--- p_attend_seconds; whoever works on it says so again and again (`attend`). Past p_attempts_max
--- without progress a run that cannot have paid fails, and a later one is parked. Answers the run.
+-- The runs a worker should look at now: unfinished and due. A terminal learns how its run ended by asking.
+create function public.due_runs(p_at_most integer) returns jsonb
+language sql security definer set search_path = '' as $$
+    select coalesce(jsonb_agg(jsonb_build_object('run_id', run_id, 'ref', ref, 'state', state)), '[]') from (
+        (select run_id, ref, state, next_look_at from onetake.runs
+            where state in ('reserved', 'approved', 'submitting', 'uncertain', 'rendering')
+              and (next_look_at is null or next_look_at <= clock_timestamp())
+            order by next_look_at nulls first limit p_at_most)
+        union all
+        (select run_id, ref, state, next_look_at from onetake.runs
+            where state in ('saved', 'delivered', 'rejected', 'canceled', 'failed') and told_state is distinct from state
+              and audience ->> 'kind' <> 'terminal'
+              and (next_look_at is null or next_look_at <= clock_timestamp())
+            order by next_look_at nulls first limit p_at_most)
+        union all
+        -- It waits for its user's tap, and nobody has asked for it: whoever should have died on the way.
+        (select run_id, ref, state, next_look_at from onetake.runs
+            where state = 'approved' and needs_confirmation and confirmed_at is null and told_state is distinct from state
+              and audience ->> 'kind' <> 'terminal' and next_look_at > clock_timestamp()
+              and state_since < clock_timestamp() - interval '10 seconds'
+              and (telling_until is null or telling_until <= clock_timestamp())
+            limit p_at_most)
+    ) as due;
+$$;
+
+-- Starts an attempt on a due run. It is counted before the work, so an attempt that kills its process counts too. The run
+-- is not due for anybody else for p_attend_seconds; the worker renews that with `attend`. Past p_attempts_max without
+-- progress, a run that cannot have paid fails; a later one is parked. Answers the run.
 create function public.start_attempt(p_run_id uuid, p_attempts_max integer, p_attend_seconds double precision) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -48,24 +88,31 @@ begin
     return onetake.run_json(r);
 end $$;
 
--- "Somebody is working on it": moves the next look on, and keeps the provider's progress for whoever watches.
--- A look at a render that came back is progress; before the purchase only a move is.
-create function public.attend(p_run_id uuid, p_attend_seconds double precision, p_progress integer default null) returns jsonb
+-- The heartbeat of a worker. p_job_id: the job that this look showed, and did not call failed: it withdraws an earlier
+-- failing look.
+create function public.attend(
+    p_run_id uuid, p_attend_seconds float8, p_progress integer default null, p_job_id text default null
+) returns jsonb
 language sql security definer set search_path = '' as $$
     update onetake.runs r set next_look_at = clock_timestamp() + make_interval(secs => p_attend_seconds),
-            progress = coalesce(p_progress, progress), attempts = case r.state when 'rendering' then 1 else attempts end
+            progress = coalesce(p_progress, progress),
+            attempts = case when r.state = 'rendering' and p_progress is not null then 1 else attempts end,
+            job_seen_at = case when r.job_id = p_job_id then clock_timestamp() else job_seen_at end,
+            failing_since = case when r.job_id = p_job_id then null else failing_since end,
+            failing_words = case when r.job_id = p_job_id then null else failing_words end
         where r.run_id = p_run_id and r.state in ('reserved', 'approved', 'submitting', 'rendering')
         returning onetake.run_json(r);
 $$;
 
--- Nothing to do for a while: the attempt did its work and ends here. Null p_at: not by itself any more.
+-- Ends an attempt and makes the run due at p_at. Null p_at: never by itself.
 create function public.wait_until(p_run_id uuid, p_at timestamptz) returns jsonb
 language sql security definer set search_path = '' as $$
     update onetake.runs r set next_look_at = coalesce(p_at, 'infinity'), attempts = 0
         where r.run_id = p_run_id returning onetake.run_json(r);
 $$;
 
--- Money held, lease kept, the user no longer busy, the operator told.
+-- Parks a run: money held, lease kept, its user no longer busy, operators alerted. `look_says` of a rendering run: why the
+-- last look at its job settled nothing.
 create function public.park(p_run_id uuid, p_why text, p_next_look_at timestamptz) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare r onetake.runs;
@@ -76,7 +123,8 @@ begin
         perform onetake.note(p_run_id, r.user_id, 'run', 'parked', jsonb_build_object('why', p_why));
     end if;
     update onetake.runs set parked_at = coalesce(parked_at, clock_timestamp()), attempts = 0,
-            next_look_at = coalesce(p_next_look_at, 'infinity')
+            next_look_at = coalesce(p_next_look_at, 'infinity'),
+            look_says = case when r.state = 'rendering' then p_why else look_says end
         where run_id = p_run_id returning * into r;
     return onetake.run_json(r);
 end $$;
@@ -104,6 +152,7 @@ begin
     return public.load_run(p_run_id);
 end $$;
 
+-- reserved -> rejected, with the reasons. Answers the run as it is.
 create function public.reject(
     p_run_id uuid, p_reasons jsonb, p_explanation text, p_safe_rewrite text, p_template jsonb,
     p_cost_microusd bigint, p_ms integer, p_detail jsonb default '{}'
@@ -124,21 +173,24 @@ begin
     return public.load_run(p_run_id);
 end $$;
 
--- The user's tap. Idempotent; too late after confirm_until.
-create function public.confirm(p_run_id uuid) returns jsonb
+-- The user's tap, for this length and size if given, not for what the run has become since. Idempotent; refused after
+-- confirm_until, and for a user who was blocked since.
+create function public.confirm(p_run_id uuid, p_seconds integer default null, p_size text default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare r onetake.runs;
 begin
     r := onetake.lock_run(p_run_id);
-    if r.state = 'approved' and r.needs_confirmation and r.confirmed_at is null and r.confirm_until > clock_timestamp() then
+    if r.state = 'approved' and r.needs_confirmation and r.confirmed_at is null and r.confirm_until > clock_timestamp()
+       and r.seconds = coalesce(p_seconds, r.seconds) and r.size = coalesce(p_size, r.size)
+       and not exists (select from onetake.users u where u.user_id = r.user_id and u.blocked) then
         update onetake.runs set confirmed_at = clock_timestamp(), next_look_at = null, attempts = 0 where run_id = p_run_id;
         perform onetake.note(p_run_id, r.user_id, 'confirm', 'confirmed');
     end if;
     return public.load_run(p_run_id);
 end $$;
 
--- Another length or size before the user's tap, with the money set aside changed to match. The hold grows only
--- within the budgets. Answers {amended, run} or {amended: false, refused: {...}}.
+-- Changes length or size before the user's tap, and the money set aside with it. The hold grows only within the budgets.
+-- Answers {amended, run} or {amended: false, refused: {...}}.
 create function public.amend(p_run_id uuid, p_seconds integer, p_size text, p_price_microusd bigint) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -167,24 +219,7 @@ begin
     return jsonb_build_object('amended', true, 'run', public.load_run(p_run_id));
 end $$;
 
--- Which budget of a run's own day and month has no room for p_more, seen under their locks; null: there is room.
-create function onetake.room_in_budgets(p_day date, p_month text, p_more bigint) returns jsonb
-language plpgsql set search_path = '' as $$
-declare b onetake.budgets;
-begin
-    select * into b from onetake.budgets where period = p_day::text for update;
-    if b.held_microusd + b.spent_microusd + p_more > onetake.limit_value('budget_day_microusd') then
-        return onetake.refusal('budget_exhausted', (p_day + 1)::timestamp at time zone 'UTC', p_what => 'day');
-    end if;
-    select * into b from onetake.budgets where period = p_month for update;
-    if b.held_microusd + b.spent_microusd + p_more > onetake.limit_value('budget_month_microusd') then
-        return onetake.refusal('budget_exhausted',
-            (date_trunc('month', p_day::timestamp) + interval '1 month') at time zone 'UTC', p_what => 'month');
-    end if;
-    return null;
-end $$;
-
--- Ends a run before any request: by its user or an operator, or because nobody confirmed it in time.
+-- Cancels a run before any request: by its user, by an operator, or because nobody confirmed it in time.
 create function public.cancel_run(p_run_id uuid, p_by text, p_reason text default 'canceled') returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare r onetake.runs;
@@ -202,6 +237,30 @@ begin
     return jsonb_build_object('canceled', true, 'state', 'canceled');
 end $$;
 
+-- Reserves a new request in place of a draft of the same user; the draft stays if the new one is refused.
+create function public.replace_draft(p_run_id uuid, p_request jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare v_answer jsonb;
+begin
+    begin
+        perform public.cancel_run(run_id, user_id, 'edited') from onetake.runs
+            where run_id = p_run_id and user_id = p_request ->> 'user_id';
+        v_answer := public.reserve(
+            p_request ->> 'key', (p_request ->> 'call_id')::uuid, p_request ->> 'request_hash', p_request ->> 'user_id',
+            p_request -> 'audience', p_request ->> 'language', p_request ->> 'prompt', p_request ->> 'prompt_hash',
+            p_request ->> 'model', (p_request ->> 'seconds')::integer, p_request ->> 'size', p_request ->> 'create_body',
+            (p_request ->> 'price_microusd')::bigint, (p_request ->> 'bills_failed')::boolean, p_request ->> 'base_url',
+            p_request ->> 'key_fingerprint', (p_request ->> 'confirm')::boolean, (p_request ->> 'again')::boolean);
+        if v_answer ->> 'kind' <> 'accepted' then
+            raise exception 'the new request is refused' using errcode = 'LG009';
+        end if;
+    exception when sqlstate 'LG009' then              -- the withdrawal is undone; the answer says why
+        null;
+    end;
+    return v_answer;
+end $$;
+
+-- Stores the caption and the hashtags; the first ones win.
 create function public.record_caption(
     p_run_id uuid, p_caption text, p_hashtags jsonb, p_by text, p_template jsonb, p_cost_microusd bigint, p_ms integer,
     p_detail jsonb default '{}'
@@ -218,43 +277,7 @@ begin
     return public.load_run(p_run_id);
 end $$;
 
--- rendering -> saved: the file is complete and synced before this is called. The money is spent. A clip of another
--- job than the run now has (proof has overruled an adoption meanwhile) is not its clip.
-create function public.save_run(
-    p_run_id uuid, p_file text, p_file_bytes bigint, p_file_sha256 text, p_job_id text, p_ms integer default null
-) returns jsonb
-language plpgsql security definer set search_path = '' as $$
-declare r onetake.runs;
-begin
-    r := onetake.lock_run(p_run_id);
-    if r.state = 'rendering' and r.job_id is not distinct from p_job_id then
-        update onetake.runs set file = p_file, file_bytes = p_file_bytes, file_sha256 = p_file_sha256, progress = 100
-            where run_id = p_run_id;
-        perform onetake.move(p_run_id, 'saved', 'spent');
-        perform onetake.note(p_run_id, r.user_id, 'save_video', 'saved', jsonb_build_object('bytes', p_file_bytes), p_ms);
-        perform onetake.tell_breaker(p_run_id, 'render', true);
-    end if;
-    return public.load_run(p_run_id);
-end $$;
-
--- The user has heard of p_state; with p_state 'saved' and p_delivered, the user has the video.
-create function public.told(p_run_id uuid, p_state text, p_delivered boolean default false, p_detail jsonb default '{}') returns jsonb
-language plpgsql security definer set search_path = '' as $$
-declare r onetake.runs;
-begin
-    r := onetake.lock_run(p_run_id);
-    if p_delivered and r.state = 'saved' then
-        perform onetake.move(p_run_id, 'delivered', 'spent');
-        update onetake.runs set told_state = 'delivered' where run_id = p_run_id;
-        perform onetake.note(p_run_id, r.user_id, 'deliver', 'delivered', p_detail);
-    elsif r.state = p_state and r.told_state is distinct from p_state then
-        update onetake.runs set told_state = p_state where run_id = p_run_id;
-        perform onetake.note(p_run_id, r.user_id, 'tell', p_state, p_detail);
-    end if;
-    return public.load_run(p_run_id);
-end $$;
-
--- One step's outcome, for the timeline and the metrics.
+-- Adds the outcome of a step, for the timeline and the metrics.
 create function public.record_event(
     p_run_id uuid, p_step text, p_outcome text, p_ms integer default null, p_cost_microusd bigint default 0, p_detail jsonb default '{}'
 ) returns jsonb
@@ -266,30 +289,3 @@ begin
     perform onetake.book_text(p_run_id, p_cost_microusd);
     return jsonb_build_object('recorded', true);
 end $$;
-
--- The runs a worker should look at now: unfinished and due. A terminal hears of its end when it asks.
-create function public.due_runs(p_at_most integer) returns jsonb
-language sql security definer set search_path = '' as $$
-    select coalesce(jsonb_agg(jsonb_build_object('run_id', run_id, 'ref', ref, 'state', state)), '[]') from (
-        (select run_id, ref, state, next_look_at from onetake.runs
-            where state in ('reserved', 'approved', 'submitting', 'uncertain', 'rendering')
-              and (next_look_at is null or next_look_at <= clock_timestamp())
-            order by next_look_at nulls first limit p_at_most)
-        union all
-        (select run_id, ref, state, next_look_at from onetake.runs
-            where state in ('saved', 'delivered', 'rejected', 'canceled', 'failed') and told_state is distinct from state
-              and audience ->> 'kind' <> 'terminal'
-              and (next_look_at is null or next_look_at <= clock_timestamp())
-            order by next_look_at nulls first limit p_at_most)
-    ) as due;
-$$;
-
--- How long renders of a model took lately, in seconds: the median and the count behind it.
-create function public.render_history(p_base_url text, p_model text, p_seconds integer) returns jsonb
-language sql security definer set search_path = '' as $$
-    select jsonb_build_object('count', count(*), 'median_seconds', percentile_cont(0.5) within group (order by took)) from (
-        select extract(epoch from saved_at - rendering_at) as took from onetake.runs
-            where base_url = p_base_url and model = p_model and seconds = p_seconds and saved_at is not null
-            order by reserved_at desc limit 20
-    ) as lately;
-$$;

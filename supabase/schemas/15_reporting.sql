@@ -1,40 +1,19 @@
--- What the operators' page and the metrics read: quick with a hundred thousand runs and a million events.
+-- Numbers: statistics, the operators' page, metrics. Past days are counted once, so that these stay quick.
 
-create index runs_by_state on onetake.runs (state, reserved_at desc)
-    include (held_microusd, spent_microusd, released_microusd, text_microusd, parked_at);
-create index runs_by_model on onetake.runs (model, reserved_at desc);
-create index runs_by_template on onetake.runs using gin (templates jsonb_path_ops);
-create index events_at on onetake.events (at);
-create index events_timed on onetake.events (step, event_id desc) where ms is not null;
-
--- The events of days that are over, counted once. `buckets`: how many took up to each of onetake.bounds_ms(), and longer.
-create table onetake.event_days (
-    day            date not null,
-    step           text not null,
-    outcome        text not null,
-    n              bigint not null,
-    cost_microusd  numeric not null,
-    saved_microusd numeric not null,
-    timed          bigint not null,                   -- of n, those whose duration is known
-    ms             numeric not null,
-    buckets        bigint[] not null,
-    primary key (day, step, outcome)
-);
-create table onetake.counted (
-    only_row boolean primary key default true check (only_row),
-    before   date not null                            -- days before this one are in event_days
-);
-insert into onetake.counted (before) values ('-infinity');
-alter table onetake.event_days enable row level security;
-alter table onetake.counted enable row level security;
-
--- Upper bounds of the histograms of durations, in milliseconds.
+-- Upper bounds of the duration histograms, in milliseconds.
 create function onetake.bounds_ms() returns integer[]
 language sql immutable set search_path = '' as $$
     select array[50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 300000, 600000, 1800000];
 $$;
 
--- Events from p_since on, by day, step and outcome, as they are now.
+-- The first moment (UTC) that is not counted yet.
+create function onetake.not_counted() returns timestamptz
+language sql stable set search_path = '' as $$
+    select case when before = '-infinity' then '-infinity'::timestamptz else before::timestamp at time zone 'UTC' end
+    from onetake.counted;
+$$;
+
+-- Events of a time span by day, step and outcome.
 create function onetake.count_events(p_since timestamptz, p_before timestamptz) returns setof onetake.event_days
 language sql stable set search_path = '' as $$
     with found as (
@@ -53,23 +32,53 @@ language sql stable set search_path = '' as $$
     from bucketed o group by day, step, outcome;
 $$;
 
--- Counts the days that ended more than an hour ago: no transaction of theirs is under way any more, and an answer that is
--- asked for again (which may change its event) comes within seconds.
+-- Text model calls of a time span by day and template version.
+create function onetake.count_prompts(p_since timestamptz, p_before timestamptz) returns setof onetake.prompt_days
+language sql stable set search_path = '' as $$
+    select day, step, sha256, count(*), sum(greatest(coalesce(asks, 1) - 1, 0)), sum(cost_microusd)
+    from (select (e.at at time zone 'UTC')::date as day, e.step, (e.detail ->> 'asks')::integer as asks, e.cost_microusd,
+                 -- one by one: a join, planned for more events than there are, goes through all runs
+                 (select r.templates ->> e.step from onetake.runs r where r.run_id = e.run_id) as sha256
+          from onetake.events e
+          where e.at >= p_since and e.at < p_before and e.step in ('validate_prompt', 'write_caption')) as asked
+    where sha256 is not null
+    group by day, step, sha256;
+$$;
+
+-- Requests of a time span that a run had already answered, by day and skipped step.
+create function onetake.count_cached(p_since timestamptz, p_before timestamptz) returns setof onetake.cached_days
+language sql stable set search_path = '' as $$
+    select (e.at at time zone 'UTC')::date, s.step, count(*)
+    from onetake.events e join onetake.runs r using (run_id)
+    cross join lateral (values
+        ('check_limits', e.outcome = 'replayed'),
+        ('validate_prompt', coalesce(r.approved_at, r.rejected_at) < e.at),
+        ('generate_video', r.submitting_at < e.at),
+        ('write_caption', r.caption is not null and r.saved_at < e.at),
+        ('save_video', r.saved_at < e.at),
+        ('deliver', r.delivered_at < e.at)) as s (step, spared)
+    where e.at >= p_since and e.at < p_before and e.step = 'check_limits' and e.outcome in ('replayed', 'duplicate') and s.spared
+    group by 1, 2;
+$$;
+
+-- Counts the days that are over, once.
 create function onetake.count_days() returns void
 language plpgsql volatile set search_path = '' as $$
 declare
-    v_from date;
-    v_to date := ((clock_timestamp() - interval '1 hour') at time zone 'UTC')::date;
+    v_from timestamptz;
+    v_day date := ((clock_timestamp() - interval '1 hour') at time zone 'UTC')::date;
+    v_to timestamptz := v_day::timestamp at time zone 'UTC';
 begin
-    select before into v_from from onetake.counted where before < v_to for update skip locked;
+    perform from onetake.counted where before < v_day for update skip locked;
     if not found then return; end if;
-    insert into onetake.event_days select * from onetake.count_events(
-        case when v_from = '-infinity' then '-infinity'::timestamptz else v_from::timestamp at time zone 'UTC' end,
-        v_to::timestamp at time zone 'UTC');
-    update onetake.counted set before = v_to;
+    v_from := onetake.not_counted();
+    insert into onetake.event_days select * from onetake.count_events(v_from, v_to);
+    insert into onetake.prompt_days select * from onetake.count_prompts(v_from, v_to);
+    insert into onetake.cached_days select * from onetake.count_cached(v_from, v_to);
+    update onetake.counted set before = v_day;
 end $$;
 
--- All events, by day, step and outcome: what was counted, and the rest as it is now.
+-- All events by day, step and outcome: past days as counted, the rest as it is now.
 create function onetake.all_counts() returns setof onetake.event_days
 language sql stable set search_path = '' as $$
     select * from onetake.event_days
@@ -79,8 +88,21 @@ language sql stable set search_path = '' as $$
         'infinity') as c;
 $$;
 
--- The numbers of `onetake stats`. Money in micro-dollars.
-create or replace function public.stats() returns jsonb
+-- Runs that have not ended, and those that wait for a worker: due for longer than a worker leaves a run between two
+-- heartbeats (ATTEND_SECONDS is twice 10 s by default).
+create function onetake.queue_now() returns jsonb
+language sql stable set search_path = '' as $$
+    select jsonb_build_object(
+        'unfinished', count(*),
+        'due', count(*) filter (where late),
+        'oldest_due_seconds', coalesce(extract(epoch from clock_timestamp() - min(due_at) filter (where late)), 0))
+        from (select due_at, due_at <= clock_timestamp() - interval '15 seconds' as late
+              from (select coalesce(next_look_at, state_since) as due_at from onetake.runs
+                    where state in ('reserved', 'approved', 'submitting', 'uncertain', 'rendering')) as u) as q;
+$$;
+
+-- Money, videos, paid calls and blocked duplicates, today, this month and in all.
+create function public.stats() returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
     v_utc timestamp := clock_timestamp() at time zone 'UTC';
@@ -97,7 +119,7 @@ begin
         'released_microusd', coalesce(sum(released), 0), 'text_microusd', coalesce(sum(text_model), 0))
         into v_runs from (
             select state, count(*) as n, count(parked_at) as parked, sum(held_microusd) as held, sum(spent_microusd) as spent,
-                   sum(released_microusd) as released, sum(text_microusd) as text_model
+                   sum(released_microusd) filter (where submitting_at is not null) as released, sum(text_microusd) as text_model
             from onetake.runs group by state) as s;
     select jsonb_build_object(
         'requests', coalesce(sum(times), 0),
@@ -109,43 +131,15 @@ begin
             from onetake.all_counts() where step = 'check_limits' group by outcome) as c;
     return v_runs || v_checks || jsonb_build_object(
         'paid_calls', (select count(*) from onetake.runs where job_id is not null),
+        'paid_states', (select coalesce(jsonb_object_agg(state, n), '{}')
+            from (select state, count(*) as n from onetake.runs where job_id is not null group by state) as p),
         'today', (select to_jsonb(b) from onetake.budgets b where period = v_utc::date::text),
         'this_month', (select to_jsonb(b) from onetake.budgets b where period = to_char(v_utc, 'YYYY-MM')),
         'budget_day_microusd', onetake.limit_value('budget_day_microusd'),
         'budget_month_microusd', onetake.limit_value('budget_month_microusd'));
 end $$;
 
--- Whether a second paid call came in the last day: {clean, why}. Clean needs proof: a complete audit of that day.
-create function onetake.clean_day() returns jsonb
-language sql stable set search_path = '' as $$
-    select case
-        when exists (select from onetake.events e join onetake.runs r using (run_id)
-                where e.step = 'generate_video' and e.outcome = 'answer_ignored' and e.at > clock_timestamp() - interval '1 day'
-                  and e.detail ->> 'source' = 'answer' and r.job_id is distinct from e.detail ->> 'job_id')
-            then jsonb_build_object('clean', false, 'why', 'second_answer')
-        when exists (select from onetake.audits a where a.at > clock_timestamp() - interval '1 day'
-                and a.result -> 'differences' @> '[{"kind": "two_paid_calls"}]')
-            then jsonb_build_object('clean', false, 'why', 'audit')
-        when not exists (select from onetake.audits a where a.at > clock_timestamp() - interval '25 hours'
-                and (a.result ->> 'complete')::boolean)
-            then jsonb_build_object('clean', false, 'why', 'not_audited')
-        else jsonb_build_object('clean', true, 'why', null) end;
-$$;
-
--- Runs that have not ended, and those that wait for a worker: due for longer than one that works on a run lets it look
--- (ATTEND_SECONDS is twice 10 s by default).
-create function onetake.queue_now() returns jsonb
-language sql stable set search_path = '' as $$
-    select jsonb_build_object(
-        'unfinished', count(*),
-        'due', count(*) filter (where late),
-        'oldest_due_seconds', coalesce(extract(epoch from clock_timestamp() - min(due_at) filter (where late)), 0))
-        from (select due_at, due_at <= clock_timestamp() - interval '15 seconds' as late
-              from (select coalesce(next_look_at, state_since) as due_at from onetake.runs
-                    where state in ('reserved', 'approved', 'submitting', 'uncertain', 'rendering')) as u) as q;
-$$;
-
--- All that the overview shows.
+-- Everything that the overview page shows.
 create function public.page_overview(p_days integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -194,9 +188,8 @@ begin
                 group by g.day) d));
 end $$;
 
--- Runs, the newest first, from before p_before on. p_filters: {state, user_id, ref, since, until, model, template}, any
--- of them; `state` may be "doubt" (what a person may settle) or "open" (not ended); `ref` and `template` (a sha256) may be
--- beginnings.
+-- Runs, newest first, up to p_before. p_filters: any of {state, user_id, ref, since, until, model, template}; `state` may be
+-- "doubt" (a person may settle it) or "open" (not ended); `ref` and `template` (a sha256) may be prefixes.
 create function public.page_runs(p_filters jsonb, p_at_most integer, p_before timestamptz default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -227,30 +220,31 @@ begin
     return v_found;
 end $$;
 
--- What `GET /metrics` and the JSON metrics show. `cached_calls`: for each step, how often a request was answered by what
--- a run already had, instead of a new call.
+-- Everything that the metrics show; each event is counted once.
 create function public.page_metrics() returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = '' as $$
+declare v_stats jsonb := public.stats();                -- counts the days that are over
 begin
     return jsonb_build_object(
-        'stats', public.stats(),
+        'stats', v_stats,
         'bounds_ms', to_jsonb(onetake.bounds_ms()),
-        'events', (select coalesce(jsonb_agg(to_jsonb(x) order by x.step, x.outcome), '[]') from (
-            select step, outcome, sum(n) as n, sum(cost_microusd) as cost_microusd, sum(saved_microusd) as saved_microusd,
-                   sum(timed) as timed, sum(ms) as ms,
-                   (select jsonb_agg(total order by i) from (
-                        select i, sum(b) as total from onetake.all_counts() d, unnest(d.buckets) with ordinality as u (b, i)
-                        where d.step = a.step and d.outcome = a.outcome and d.timed > 0 group by i) z) as buckets
-            from onetake.all_counts() a group by step, outcome) x),
-        'cached_calls', (select jsonb_build_object(
-                'check_limits', count(*) filter (where e.outcome = 'replayed'),
-                'validate_prompt', count(*) filter (where coalesce(r.approved_at, r.rejected_at) < e.at),
-                'generate_video', count(*) filter (where r.submitting_at < e.at),
-                'write_caption', count(*) filter (where r.caption is not null and r.saved_at < e.at),
-                'save_video', count(*) filter (where r.saved_at < e.at),
-                'deliver', count(*) filter (where r.delivered_at < e.at))
-            from onetake.events e join onetake.runs r using (run_id)
-            where e.step = 'check_limits' and e.outcome in ('replayed', 'duplicate')),
+        'events', (
+            with counted as materialized (select * from onetake.all_counts())
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.step, x.outcome), '[]') from (
+                select step, outcome, sum(n) as n, sum(cost_microusd) as cost_microusd, sum(saved_microusd) as saved_microusd,
+                       sum(timed) as timed, sum(ms) as ms,
+                       (select jsonb_agg(total order by i) from (
+                            select i, sum(b) as total from counted d, unnest(d.buckets) with ordinality as u (b, i)
+                            where d.step = a.step and d.outcome = a.outcome and d.timed > 0 group by i) z) as buckets
+                from counted a group by step, outcome) x),
+        'cached_calls', (
+            select jsonb_object_agg(s.step, coalesce(c.n, 0))
+            from unnest(array['check_limits', 'validate_prompt', 'generate_video', 'write_caption', 'save_video', 'deliver']) as s (step)
+            left join (
+                select step, sum(n) as n from (
+                    select * from onetake.cached_days
+                    union all select * from onetake.count_cached(onetake.not_counted(), 'infinity')) as d
+                group by step) as c using (step)),
         'queue', onetake.queue_now(),
         'clean_day', onetake.clean_day(),
         'breakers_open', (select count(*) from onetake.breakers where open_until > clock_timestamp()),
@@ -259,30 +253,30 @@ begin
             from onetake.audits a order by a.id desc limit 1));
 end $$;
 
--- What became of the runs of each version, of the last p_days days, newest version first. As before, eight times as fast:
--- runs that were asked with the same versions are counted together, and now(), unlike clock_timestamp(), can use an index.
-create or replace function public.template_impact(p_days double precision) returns jsonb
-language sql stable security definer set search_path = '' as $$
+-- Runs and text model calls by template version, in the last p_days days.
+create function public.template_impact(p_days double precision) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+    v_since timestamptz := clock_timestamp() - make_interval(secs => p_days * 86400);
+    v_whole timestamptz := date_trunc('day', v_since, 'UTC') + interval '24 hours';   -- the first whole day in it
+    v_found jsonb;
+begin
+    perform onetake.count_days();
     with recent as materialized (
         select templates, state, caption_by, count(*) as runs, min(reserved_at) as first_at, max(reserved_at) as last_at
-        from onetake.runs where reserved_at > now() - make_interval(secs => p_days * 86400)
-        group by templates, state, caption_by
-    ), called as materialized (
-        select r.templates, e.step, count(*) as calls, sum(e.cost_microusd) as cost_microusd,
-               sum(greatest(coalesce((e.detail ->> 'asks')::integer, 1) - 1, 0)) as reasks
-        from onetake.runs r join onetake.events e using (run_id)
-        where r.reserved_at > now() - make_interval(secs => p_days * 86400)
-            and e.at > now() - make_interval(secs => p_days * 86400)
-            and e.step = any (array(select distinct id from recent cross join lateral jsonb_object_keys(templates) as id))
-        group by r.templates, e.step
+        from onetake.runs where reserved_at > v_since group by templates, state, caption_by
+    ), called as (
+        select * from onetake.count_prompts(v_since, v_whole)
+        union all select * from onetake.prompt_days where day >= (v_whole at time zone 'UTC')::date
+        union all select * from onetake.count_prompts(greatest(v_whole, onetake.not_counted()), 'infinity')
+    ), asked as (
+        select id, sha256, sum(calls) as calls, sum(reasks) as reasks, sum(cost_microusd) as cost_microusd
+        from called group by id, sha256
     ), used as (
         select t.key as id, t.value as sha256, u.*
         from recent u cross join lateral jsonb_each_text(u.templates) as t
-    ), asked as (
-        select t.key as id, t.value as sha256, sum(c.calls) as calls, sum(c.reasks) as reasks, sum(c.cost_microusd) as cost_microusd
-        from called c cross join lateral jsonb_each_text(c.templates) as t where t.key = c.step group by t.key, t.value
     )
-    select coalesce(jsonb_agg(to_jsonb(i) order by i.id, i.last_used_at desc), '[]') from (
+    select coalesce(jsonb_agg(to_jsonb(i) order by i.id, i.last_used_at desc), '[]') into v_found from (
         select u.id, u.sha256, sum(u.runs) as runs,
                coalesce(sum(u.runs) filter (where u.state in ('saved', 'delivered')), 0) as videos,
                coalesce(sum(u.runs) filter (where u.state = 'rejected'), 0) as rejected,
@@ -294,20 +288,5 @@ language sql stable security definer set search_path = '' as $$
         from used u left join asked a using (id, sha256)
         group by u.id, u.sha256
     ) as i;
-$$;
-
--- Its user gets the video once more: the next worker that comes by brings it.
-create function public.deliver_again(p_run_id uuid, p_who text) returns jsonb
-language plpgsql security definer set search_path = '' as $$
-declare r onetake.runs;
-begin
-    r := onetake.lock_run(p_run_id);
-    if r.run_id is null or r.state <> 'saved' or r.audience ->> 'kind' = 'terminal' then
-        return jsonb_build_object('asked', false, 'state', r.state);
-    end if;
-    update onetake.runs set told_state = null, next_look_at = null, attempts = 0 where run_id = p_run_id;
-    perform onetake.note(p_run_id, r.user_id, 'deliver', 'asked_again', jsonb_build_object('by', p_who));
-    return jsonb_build_object('asked', true, 'state', r.state);
+    return v_found;
 end $$;
-
-select onetake.restrict(array['stats', 'template_impact', 'page_overview', 'page_runs', 'page_metrics', 'deliver_again']);
