@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 
 from benchmarks import chat, grown, page, roads, runs
-from pipeline.embedded import open_server
-from pipeline.migrate import install_queue, migrate
+from pipeline.ledger.migrate import install_queue, migrate
+from pipeline.postgres.embedded import open_server
 from tests.fixtures import simulator_process
 
 HELP_SECONDS_MAX = 0.6

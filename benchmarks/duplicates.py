@@ -21,13 +21,13 @@ from uuid import UUID, uuid4
 import psycopg
 
 from benchmarks.loop import CONTENDERS, PROMPT, REQUEST, Contender, Shopper, Stall
-from pipeline.embedded import open_server
-from pipeline.migrate import install_queue, migrate
-from pipeline.records import Run
+from pipeline.context import World
+from pipeline.ledger.migrate import install_queue, migrate
+from pipeline.ledger.records import Run
+from pipeline.postgres.embedded import open_server
 from pipeline.run import admit, run
-from pipeline.world import World
 from simulator.app import Running, serve
-from simulator.faults import Fault
+from simulator.faults.arming import Fault
 from simulator.settings import INSTANT, Settings
 from steps.check_limits import Admitted
 from tests.fixtures import Simulator, open_test_world, quick_waits, wish

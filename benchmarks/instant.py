@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from steps.ask_model import Answered, Asked
-from steps.clip_file import Facts, Kind
-from steps.download import Content
-from steps.list_page import Page
-from steps.templates import Message
-from steps.video_jobs import Job, JobStatus
-from steps.videos_protocol import Answer, Order
+from media.clip_file import Facts, Kind
+from providers.download import Content
+from providers.openai_videos.jobs import Job, JobStatus
+from providers.openai_videos.list_page import Page
+from providers.openai_videos.protocol import Answer, Order
+from steps.text_model.ask_model import Answered, Asked
+from steps.text_model.templates import Message
 
 CLIP = b"\0\0\0\x18ftypisom\0\0\0\0isomiso2\0\0\0\x08moov\0\0\0\x0cmdatclip"
 ANSWERS: dict[str, dict[str, Any]] = {

@@ -10,8 +10,8 @@ import time
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from pipeline import road_psycopg, road_supabase
-from pipeline.road import Rpc
+from pipeline.ledger import transport_psycopg, transport_rest
+from pipeline.ledger.transport import Rpc
 from tests.guarantee.fleet import open_fleet
 from tests.npm import Absent
 from tests.project import open_project, project_database
@@ -46,11 +46,11 @@ async def _measured(road: AbstractAsyncContextManager[Rpc]) -> tuple[float, floa
 
 def print_roads(server: str) -> None:
     with project_database(server) as dsn:
-        direct = asyncio.run(_measured(road_psycopg.open_road(dsn)))
+        direct = asyncio.run(_measured(transport_psycopg.open_road(dsn)))
         print(f"(e) psycopg: {direct[0]:.0f} calls/s one at a time, {direct[1]:.0f} with {AT_ONCE} at once")
         try:
             with open_project(dsn) as project:
-                rest = asyncio.run(_measured(road_supabase.open_road(project.url, project.service_key)))
+                rest = asyncio.run(_measured(transport_rest.open_road(project.url, project.service_key)))
         except Absent as why:
             print(f"    the REST road was left out: {why}")
             return

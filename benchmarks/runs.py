@@ -14,13 +14,13 @@ from typing import cast
 import psycopg
 
 from benchmarks.instant import InstantProvider, InstantTextModel
-from pipeline.cancel import stop
-from pipeline.engine import Engine, Pace, open_engine
-from pipeline.records import Run, State
+from pipeline.cancellation import stop
+from pipeline.context import World
+from pipeline.ledger.records import Run, State
 from pipeline.run import admit
-from pipeline.world import World
+from pipeline.worker import Engine, Pace, open_engine
+from providers.transport import VideoProvider
 from steps.check_limits import Admitted
-from steps.provider import VideoProvider
 from tests.fixtures import Simulator, open_test_world, quick_waits, wish
 
 PACE = Pace(concurrency=100, heartbeat_seconds=5, stalled_seconds=30, sweep_seconds=5)

@@ -18,19 +18,19 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from cli import sentences
-from cli.carry import carry
-from cli.display import Show, watching
-from cli.exits import Exit
-from cli.outcome import Outcome, cost_words, exit_code, of_refusal, of_run
-from cli.progress import Estimate
-from cli.worlds import open_world
-from pipeline.clips import at_hand
-from pipeline.config import Settings
-from pipeline.records import Run, State
-from pipeline.road import LedgerUnavailable
+from app.context import open_world
+from app.exits import Exit
+from cli.drive_run import carry
+from cli.output import sentences
+from cli.output.display import Show, watching
+from cli.output.outcome import Outcome, cost_words, exit_code, of_refusal, of_run
+from cli.output.progress import Estimate
+from pipeline.clips.storage import at_hand
+from pipeline.context import World
+from pipeline.ledger.records import Run, State
+from pipeline.ledger.transport import LedgerUnavailable
 from pipeline.run import admit
-from pipeline.world import World
+from pipeline.settings.config import Settings
 from steps.check_limits import Admitted, RefusalKind, Refused, Request
 
 LAST_LOOK_SECONDS = 2.0  # for whoever pressed Ctrl-C

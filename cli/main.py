@@ -10,9 +10,10 @@ from typer.core import TyperGroup
 
 os.environ.pop("SSLKEYLOGFILE", None)  # libraries open it when they are imported, and write session keys to it
 
-from cli import auditing, control, create, database, demo, doctor, logs, runs, work
-from cli.exits import Exit, Terminated, foreseen, leave
-from cli.prompts.verbs import prompts
+from app.exits import Exit, Terminated, foreseen, leave
+from cli.commands import audit, check, control, create, database, demo, runs, work
+from cli.commands.prompts import prompts
+from cli.output import logs
 
 
 class Onetake(TyperGroup):
@@ -49,8 +50,8 @@ app.command("bot")(work.bot)
 app.command("worker")(work.worker)
 app.add_typer(prompts, name="prompts")
 app.add_typer(database.db, name="db")
-app.command("check")(doctor.check)
-app.command("audit")(auditing.audit)
+app.command("check")(check.check)
+app.command("audit")(audit.audit)
 app.command("simulate")(work.simulate)
 app.command("demo")(demo.demo)
 

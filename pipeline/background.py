@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any
 
-from pipeline.cancel import stop
+from pipeline.cancellation import stop
 
 
 class Background:

@@ -1,4 +1,4 @@
-"""The one clock of this machine that matters: seconds since boot, counting suspension.
+"""Seconds since boot, counting suspension: the clock for deadlines. And the time of day, for people.
 
 A process that was frozen between asking for the fence and sending must notice, even if the machine slept, so the
 submit deadline is measured on it. Linux has CLOCK_BOOTTIME; macOS's CLOCK_MONOTONIC counts sleep as well.
@@ -6,6 +6,7 @@ submit deadline is measured on it. Linux has CLOCK_BOOTTIME; macOS's CLOCK_MONOT
 
 import sys
 import time
+from datetime import UTC, datetime
 
 
 def boot_seconds() -> float:
@@ -15,3 +16,8 @@ def boot_seconds() -> float:
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
+
+
+def time_of_day() -> str:
+    """HH:MM:SS in UTC, for lines on a terminal."""
+    return datetime.now(UTC).strftime("%H:%M:%S")

@@ -8,17 +8,20 @@ the row says is true, and the ledger decides who moves it. It reads no clock and
 
 from uuid import UUID
 
-from pipeline import clips, fence, journal, reconcile, render, words
-from pipeline.attendance import attended
-from pipeline.records import Run, State
-from pipeline.world import ATTEMPTS_MAX, World
+from pipeline import run_log
+from pipeline.clips import render, storage
+from pipeline.context import ATTEMPTS_MAX, World
+from pipeline.heartbeat import attended
+from pipeline.ledger.records import Run, State
+from pipeline.prompts import llm_steps
+from pipeline.purchase import reconcile, submission
 from steps.check_limits import Admitted, Refused, Request, check_limits
 
 
 async def admit(request: Request, world: World) -> Admitted | Refused:
     """Step 1: the limits, and the money set aside. The same key is the same run, for ever."""
     answer = await check_limits(request, world.ledger.rpc)
-    journal.admission(answer)
+    run_log.admission(answer)
     return answer
 
 
@@ -31,19 +34,19 @@ async def run(run_id: UUID, world: World) -> Run | None:
     if row is None:
         return None
     if row.ended:
-        await clips.finish(row, world)
+        await storage.finish(row, world)
         return row
     async with attended(run_id, world):
         if row.state is State.RESERVED:
-            row = await fence.check_folders(row, world)
+            row = await submission.check_folders(row, world)
         if row.state is State.RESERVED:
-            row = await journal.step("validate_prompt", row, words.validate(row, world))  # step 2
+            row = await run_log.step("validate_prompt", row, llm_steps.validate(row, world))  # step 2
         if row.state is State.APPROVED:
-            row = await journal.step("generate_video", row, fence.buy_once(row, world))  # step 3: its one POST
+            row = await run_log.step("generate_video", row, submission.buy_once(row, world))  # step 3: its one POST
         if row.in_doubt:
-            row = await journal.step("reconcile", row, reconcile.settle(row, world))
+            row = await run_log.step("reconcile", row, reconcile.settle(row, world))
         if row.state is State.RENDERING:
-            async with words.caption_meanwhile(row, world) as caption:  # step 4: write_caption
+            async with llm_steps.caption_meanwhile(row, world) as caption:  # step 4: write_caption
                 saving = render.wait_and_save(row, caption, world)  # step 3, its wait
-                row = await journal.step("save_video", row, saving)  # step 5
+                row = await run_log.step("save_video", row, saving)  # step 5
     return row

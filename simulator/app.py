@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from simulator.chat import add_chat
 from simulator.control import add_control
 from simulator.settings import Settings
+from simulator.state import WORLD, World, open_world
 from simulator.supabase.mounting import add_supabase
+from simulator.telegram.control.page import add_page
 from simulator.telegram.mounting import add_telegram
-from simulator.telegram.page import add_page
 from simulator.telegram.state import TELEGRAM, Telegram
-from simulator.videos import add_videos
-from simulator.world import WORLD, World, open_world
+from simulator.text_model.chat import add_chat
+from simulator.videos.routes import add_videos
 
 BODY_BYTES_MAX = 20_000_000
 SHUTDOWN_SECONDS = 0.2

@@ -11,15 +11,15 @@ from typing import Any
 
 from aiohttp import web
 
-from simulator import jobs
-from simulator.books import Job
-from simulator.errors import REFUSALS, json_answer, refusal
-from simulator.faults import Fault
-from simulator.lies import habits_of
-from simulator.making import make_job
-from simulator.orders import Order
+from simulator.faults.arming import Fault
 from simulator.settings import INSTANT, Habits, parse_speed
-from simulator.world import WORLD, World
+from simulator.state import WORLD, World
+from simulator.videos import jobs
+from simulator.videos.books import Job
+from simulator.videos.errors import REFUSALS, json_answer, refusal
+from simulator.videos.lies import habits_of
+from simulator.videos.making import make_job
+from simulator.videos.orders import Order
 
 _TRUTHFUL = Habits()
 _FAULT_WORDS = ("target", "kind", "times", "skip", "always")

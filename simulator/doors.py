@@ -4,8 +4,8 @@ import hashlib
 
 from aiohttp import web
 
-from simulator.errors import refusal
-from simulator.world import WORLD
+from simulator.state import WORLD
+from simulator.videos.errors import refusal
 
 FINGERPRINT_CHARACTERS = 12
 

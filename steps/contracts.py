@@ -3,6 +3,6 @@
 from collections.abc import Mapping
 
 from steps import validate_prompt, write_caption
-from steps.templates import Contract
+from steps.text_model.templates import Contract
 
 CONTRACTS: Mapping[str, Contract] = {each.id: each for each in (validate_prompt.CONTRACT, write_caption.CONTRACT)}

@@ -11,13 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from steps.absence import GONE
-from steps.clip_file import Facts
-from steps.download import Content, Gone, ReadError
-from steps.job_links import URLS_MAX, is_picture
-from steps.provider import VideoProvider
-from steps.video_jobs import Job, JobStatus, clip_urls_in
-from steps.videos_protocol import Answer, Order
+from media.clip_file import Facts
+from providers.download import Content, Gone, ReadError
+from providers.openai_videos.job_links import URLS_MAX, is_picture
+from providers.openai_videos.jobs import Job, JobStatus, clip_urls_in
+from providers.openai_videos.missing_clip import GONE
+from providers.openai_videos.protocol import Answer, Order
+from providers.transport import VideoProvider
 
 HTTP_OK = 200
 POLL_SECONDS_MIN = 2.0

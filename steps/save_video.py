@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from steps.clip_file import NotAClip, read_clip
+from media.clip_file import NotAClip, read_clip
 from steps.generate_video import Clip
 
 CLIP_BYTES_PROBED = 64_000_000

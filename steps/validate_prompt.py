@@ -13,8 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from steps.ask_model import Asked, TextModelClient, ask
-from steps.templates import Contract, Template
+from steps.text_model.ask_model import Asked, TextModelClient, ask
+from steps.text_model.templates import Contract, Template
 
 TITLE_CHARACTERS_MAX = 80
 IMPROVED_CHARACTERS_MAX = 2000

@@ -13,9 +13,9 @@ from functools import cache
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
-from steps.ask_model import Asked, TextModelClient, ask
-from steps.brand import NO_BRAND, Brand, banned_in
-from steps.templates import Contract, Template
+from steps.text_model.ask_model import Asked, TextModelClient, ask
+from steps.text_model.brand import NO_BRAND, Brand, banned_in
+from steps.text_model.templates import Contract, Template
 from steps.validate_prompt import Brief, without_controls
 
 CAPTION_UNITS_MAX = 1024  # UTF-16 code units, as Telegram counts, hashtags included

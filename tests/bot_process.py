@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli.counter import SIMULATED_PORT
+from cli.commands.run_bot import SIMULATED_PORT
 from tests import warm
 from tests.fixtures import ROOT
 

@@ -25,23 +25,23 @@ from weakref import WeakKeyDictionary
 import psycopg
 import pytest
 
-from pipeline.answers import AnswerFiles
 from pipeline.clock import boot_seconds
-from pipeline.config import Waits, load_settings
-from pipeline.editions import Editions
-from pipeline.embedded import open_server
-from pipeline.evidence import ListFacts
-from pipeline.ledger import Ledger
-from pipeline.migrate import install_queue, migrate
-from pipeline.resources import models_file, prompts_folder
-from pipeline.road_psycopg import open_road
-from pipeline.world import ProviderRules, Shop, TextDesk, World
-from steps.ask_model import open_text_model
-from steps.catalogue import find_model, load_catalogue, text_cost_microusd
+from pipeline.context import ProviderRules, Shop, TextDesk, World
+from pipeline.ledger.client import Ledger
+from pipeline.ledger.migrate import install_queue, migrate
+from pipeline.ledger.transport_psycopg import open_road
+from pipeline.postgres.embedded import open_server
+from pipeline.prompts.versions import Editions
+from pipeline.purchase.answer_files import AnswerFiles
+from pipeline.purchase.evidence import ListFacts
+from pipeline.settings.config import Waits, load_settings
+from pipeline.settings.resources import models_file, prompts_folder
+from providers.catalogue import find_model, load_catalogue, text_cost_microusd
+from providers.transport import open_provider
 from steps.check_limits import Request
 from steps.contracts import CONTRACTS
-from steps.provider import open_provider
-from steps.shelf import PromptShelf
+from steps.text_model.ask_model import open_text_model
+from steps.text_model.prompt_store import PromptShelf
 from tests.npm import Absent
 from tests.nursery import Nursery
 from tests.postgres17 import open_postgres17

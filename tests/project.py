@@ -20,7 +20,7 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
-from pipeline.migrate import install_queue, migrate
+from pipeline.ledger.migrate import install_queue, migrate
 from tests.fixtures import Simulator, simulator_process
 from tests.npm import fetched
 from tests.ports import free_port

@@ -20,13 +20,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
-from cli.prompts.tapes import interactions_in, usage
-from pipeline.config import ConfigError, Settings, load_settings
-from pipeline.embedded import open_server
-from pipeline.resources import models_file, prompts_folder
-from steps.catalogue import CatalogueError, choose_model, load_catalogue, price_microusd, text_cost_microusd
+from evals.recordings import interactions_in, usage
+from pipeline.postgres.embedded import open_server
+from pipeline.settings.config import ConfigError, Settings, load_settings
+from pipeline.settings.resources import models_file, prompts_folder
+from providers.catalogue import CatalogueError, choose_model, load_catalogue, price_microusd, text_cost_microusd
 from steps.contracts import CONTRACTS
-from steps.templates import load_template
+from steps.text_model.templates import load_template
 from tests.cassette.conversation import NOTE, TEST_KEY, listed, shape_of
 from tests.npm import Absent
 from tests.project import open_project, project_database

@@ -125,7 +125,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or not NAME.fullmatch(arguments[0]):
         print("make migration NAME=words_of_the_change: letters, digits and _ only")
         return 2
-    from pipeline.embedded import open_server
+    from pipeline.postgres.embedded import open_server
 
     with tempfile.TemporaryDirectory(prefix="onetake-migration-") as home, open_server(Path(home)) as dsn:
         made, wanted = (_database(dsn, folder) for folder in (MIGRATIONS, SCHEMAS))

@@ -15,10 +15,10 @@ import pytest
 import typer.main
 import yaml
 
-from cli.counter import BATCH_SECONDS
+from cli.commands.run_bot import BATCH_SECONDS
 from cli.main import app
-from pipeline.config import Settings
-from pipeline.listening import SHUTDOWN_SECONDS
+from net.http_server import SHUTDOWN_SECONDS
+from pipeline.settings.config import Settings
 from tests.test_house import PROJECT
 from tests.test_tidy import INDEX_ADDRESSES, MACHINE_PATHS, SECRETS
 

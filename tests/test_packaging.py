@@ -61,7 +61,7 @@ def test_the_wheel_carries_prompts_migrations_and_models_and_no_supabase_of_its_
 
 def test_the_installed_code_is_the_wheels_own(installed: Path, tmp_path: Path) -> None:
     where = run(
-        str(installed / "python"), "-c", "import pipeline.resources as r; print(r.__file__, r.models_file())",
+        str(installed / "python"), "-c", "import pipeline.settings.resources as r; print(r.__file__, r.models_file())",
         cwd=tmp_path,
     )  # fmt: skip
     code, models = where.split()

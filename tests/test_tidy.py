@@ -13,23 +13,28 @@ from pathlib import Path
 
 import pytest
 
-from cli.prompts.tapes import Shelf
+from evals.recordings import Shelf
 from tests.cassette.scrubbing import KEPT_REQUEST_HEADERS, KEPT_RESPONSE_HEADERS
 
 ROOT = Path(__file__).parent.parent
 CASSETTES = ROOT / "cassettes"
-FOLDERS = ("pipeline", "steps", "bot", "web", "cli", "simulator")
 LINES_MAX = 400
 TINY_CLIP_BYTES_MAX, CASSETTE_BYTES_MAX = 2_000, 60_000
 
 MAY_IMPORT = {
-    "cli": {"bot", "web", "simulator", "pipeline", "steps"},
-    "bot": {"pipeline", "steps"},
-    "web": {"pipeline", "steps"},
-    "pipeline": {"steps"},
-    "steps": set[str](),
+    "cli": {"evals", "app", "bot", "web", "simulator", "pipeline", "steps", "providers", "media", "net"},
+    "evals": {"app", "simulator", "pipeline", "steps", "providers", "net"},
+    "app": {"bot", "web", "simulator", "pipeline", "steps", "providers", "net"},
+    "bot": {"pipeline", "steps", "providers", "media", "net"},
+    "web": {"pipeline", "steps", "providers", "media", "net"},
+    "pipeline": {"steps", "providers", "media", "net"},
+    "steps": {"providers", "media", "net"},
+    "providers": {"media", "net"},
+    "media": {"net"},
+    "net": set[str](),
     "simulator": set[str](),
 }
+FOLDERS = tuple(MAY_IMPORT)
 SECRETS = re.compile(
     r"\bsk-(?=[\w-]*\d)[\w-]{16,}"  # OpenAI and its imitators
     r"|\b\d{8,10}:[A-Za-z0-9_-]{30,}"  # a Telegram bot's token
@@ -122,6 +127,14 @@ def test_cassette_tests_import_nothing_of_the_simulator() -> None:
     assert wrong == []
 
 
+def test_every_path_in_the_architecture_page_exists_and_every_room_is_on_it() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = {name.rstrip("/") for name in re.findall(r"`([a-z_.]+(?:/[\w.*-]+)*/?)`", page) if "/" in name}
+    assert len(named) > len(FOLDERS)
+    assert [name for name in sorted(named) if not list(ROOT.glob(name)) and not list(ROOT.glob(f"*/{name}"))] == []
+    assert {folder for folder in FOLDERS if folder not in named} == set()
+
+
 def test_nothing_is_left_for_later() -> None:
     assert found(LEFTOVER, texts()) == []
 
@@ -163,19 +176,19 @@ def test_every_recorded_case_is_as_it_was_recorded_and_its_origin_is_known() -> 
 def test_the_prompt_workbench_cannot_reach_what_buys() -> None:
     """By import, in any module it loads itself; the simulator it starts is a server of its own."""
     buying = {
-        "steps.provider",
+        "providers.transport",
         "steps.generate_video",
-        "pipeline.fence",
+        "pipeline.purchase.submission",
         "pipeline.run",
-        "pipeline.world",
-        "cli.worlds",
+        "pipeline.context",
+        "app.context",
     }
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {module}"
         for path, text in sources().items()
-        if path.is_relative_to(ROOT / "cli" / "prompts")
+        if path.is_relative_to(ROOT / "evals")
         for line, module in imported(text)
-        if module in buying | {"cli.worlds", "cli.workshop", "cli.carry"}
+        if module in buying | {"app.context", "cli.commands.run_worker", "cli.drive_run"}
     ]
     assert wrong == []
 

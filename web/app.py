@@ -12,8 +12,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from pipeline.listening import listening
-from pipeline.road import LedgerError
+from net.http_server import listening
+from pipeline.ledger.transport import LedgerError
 from web import changes, door, metrics, views
 from web.feed import FEED, Feed, follow
 from web.gate import Gate

@@ -8,12 +8,11 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from pipeline import settling
-from pipeline.amounts import many, sentence, usd
-from pipeline.audit import audit, last_audit
-from pipeline.limit_values import big_change, read_value
-from pipeline.operators import USER_ID_WORDS, LimitNotSet, LimitSet, as_user_id, is_user_id
-from pipeline.operators_words import (
+from pipeline.formatting import many, sentence, usd
+from pipeline.ledger.dashboard import DeliverAgain
+from pipeline.ledger.operators import USER_ID_WORDS, LimitNotSet, LimitSet, as_user_id, is_user_id
+from pipeline.ledger.records import Run, State
+from pipeline.operator_text import (
     delivery_words,
     found_words,
     incomplete_words,
@@ -22,9 +21,10 @@ from pipeline.operators_words import (
     why_not_settled,
     why_not_taken_back,
 )
-from pipeline.records import Run, State
-from pipeline.settling import Contradicts, NotSeen
-from pipeline.watch import DeliverAgain
+from pipeline.purchase import settling
+from pipeline.purchase.audit import audit, last_audit
+from pipeline.purchase.settling import Contradicts, NotSeen
+from pipeline.settings.limit_values import big_change, read_value
 from web.limit_words import NOT_SET, value_words
 from web.office import OFFICE, Office
 from web.rendering import SESSION, say

@@ -9,7 +9,7 @@ import time
 
 from aiohttp import web
 
-from pipeline.road import LedgerError
+from pipeline.ledger.transport import LedgerError
 from web.gate import COOKIE
 from web.office import Office
 from web.rendering import GATE, fragment

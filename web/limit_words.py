@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from pipeline.amounts import usd
-from pipeline.limit_values import is_money
+from pipeline.formatting import usd
+from pipeline.settings.limit_values import is_money
 
 UNITS: Mapping[str, tuple[str, str]] = {"_microusd": ("$", ""), "_seconds": ("", "s"), "_percent": ("", "%")}
 NOT_SET: Mapping[str, str] = {

@@ -12,10 +12,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from pipeline.amounts import MICROUSD
-from pipeline.numbers import STEPS, numbers
-from pipeline.records import State
-from pipeline.watch import Counted, Metrics
+from pipeline.formatting import MICROUSD
+from pipeline.ledger.dashboard import Counted, Metrics
+from pipeline.ledger.metrics import STEPS, numbers
+from pipeline.ledger.records import State
 from web.office import OFFICE
 
 ACCEPTED = "accepted"

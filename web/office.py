@@ -7,13 +7,13 @@ from uuid import UUID
 
 from aiohttp import web
 
-from pipeline.config import Waits
-from pipeline.ledger import Ledger
-from pipeline.operators import Operators
-from pipeline.records import Run
-from pipeline.watch import Watch
-from pipeline.world import Shop
-from steps.catalogue import Catalogue
+from pipeline.context import Shop
+from pipeline.ledger.client import Ledger
+from pipeline.ledger.dashboard import Watch
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import Run
+from pipeline.settings.config import Waits
+from providers.catalogue import Catalogue
 
 
 @dataclass(frozen=True)

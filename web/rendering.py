@@ -13,18 +13,10 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from pipeline.amounts import MICROUSD, lasting, sentence, usd
-from pipeline.limit_values import is_money
-from pipeline.operators_words import (
-    NOT_CLEAN,
-    PAID,
-    SEEMS_FAILED,
-    doubt_words,
-    incomplete_words,
-    look_words,
-    paid_parts,
-)
-from pipeline.records import State
+from pipeline.formatting import MICROUSD, lasting, sentence, usd
+from pipeline.ledger.records import State
+from pipeline.operator_text import NOT_CLEAN, PAID, SEEMS_FAILED, doubt_words, incomplete_words, look_words, paid_parts
+from pipeline.settings.limit_values import is_money
 from web import limit_words
 from web.gate import Gate, Session
 

@@ -10,16 +10,16 @@ from typing import Any
 from aiohttp import web
 from pydantic import TypeAdapter
 
-from pipeline.clips import kind_of_run
-from pipeline.operators import USER_ID_WORDS, as_user_id, is_user_id
-from pipeline.operators_words import delivery_words, may_take_back
-from pipeline.reconcile import request_over
-from pipeline.records import Run, State
-from pipeline.sent import Sent, sent_for
-from pipeline.watch import Filters
-from steps.front_matter import TemplateError
-from steps.list_jobs import Look, look
-from steps.video_jobs import Job
+from pipeline.clips.storage import kind_of_run
+from pipeline.ledger.dashboard import Filters
+from pipeline.ledger.operators import USER_ID_WORDS, as_user_id, is_user_id
+from pipeline.ledger.records import Run, State
+from pipeline.operator_text import delivery_words, may_take_back
+from pipeline.prompts.sent import Sent, sent_for
+from pipeline.purchase.reconcile import request_over
+from providers.openai_videos.jobs import Job
+from providers.openai_videos.list_jobs import Look, look
+from steps.text_model.front_matter import TemplateError
 from web.office import OFFICE, Office
 from web.rendering import GATE, page
 

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import ClientError, ClientSession, web
 
-from simulator.errors import json_answer
-from simulator.faults import Fault
+from simulator.faults.arming import Fault
+from simulator.faults.wire import drop, misbehave
+from simulator.state import WORLD
 from simulator.supabase.state import PROJECT
-from simulator.wire import drop, misbehave
-from simulator.world import WORLD
+from simulator.videos.errors import json_answer
 
 SESSION = web.AppKey("postgrest_session", ClientSession)
 PASSED_ON = ("Content-Type", "Prefer", "Accept", "Accept-Profile", "Content-Profile")

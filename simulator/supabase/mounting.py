@@ -6,10 +6,10 @@ Effects  mounts; a session to PostgREST is opened and closed with the server
 
 from aiohttp import web
 
-from simulator.errors import json_answer
+from simulator.state import WORLD
 from simulator.supabase import gateway, storage
 from simulator.supabase.state import PROJECT, Project
-from simulator.world import WORLD
+from simulator.videos.errors import json_answer
 
 
 def add_supabase(app: web.Application) -> None:

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 from aiohttp import BodyPartReader, web
 
-from simulator.errors import json_answer
 from simulator.supabase.gateway import jwt_of, turned_away, with_trouble
 from simulator.supabase.state import PROJECT, Bucket, Project, Stored
+from simulator.videos.errors import json_answer
 
 
 class Refused(Exception):

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.telegram.entities import Entity
-from simulator.telegram.keyboards import Markup
+from simulator.telegram.api.keyboards import Markup
+from simulator.telegram.text.entities import Entity
 
 Shown = dict[str, Any]
 

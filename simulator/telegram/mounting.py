@@ -6,9 +6,10 @@ Effects  mounts; when the server stops, polls, pages and webhooks are let go
 
 from aiohttp import web
 
-from simulator.telegram import control, door, watching
+from simulator.state import WORLD
+from simulator.telegram.api import routes
+from simulator.telegram.control import inspect, people
 from simulator.telegram.state import TELEGRAM, Telegram
-from simulator.world import WORLD
 
 CONTROL = "/_sim/telegram"
 
@@ -19,24 +20,24 @@ def add_telegram(app: web.Application) -> None:
     app.on_shutdown.append(_let_go)
     get, post = app.router.add_get, app.router.add_post
     for add in (get, post):
-        add("/bot{token:[^/]+}/{method}", door.call_method)
-    get("/file/bot{token:[^/]+}/{path:.+}", door.download)
-    get(f"{CONTROL}/people", watching.people)
-    post(f"{CONTROL}/people", control.add_person)
-    post(f"{CONTROL}/groups", control.add_group)
-    post(f"{CONTROL}/messages", control.write)
-    post(f"{CONTROL}/edits", control.edit)
-    post(f"{CONTROL}/taps", control.tap_button)
-    post(f"{CONTROL}/redeliver", control.redeliver)
-    post(f"{CONTROL}/block", control.block)
-    post(f"{CONTROL}/limits", control.limits)
-    get(f"{CONTROL}/chats", watching.chats)
-    get(f"{CONTROL}/chats/{{chat_id}}", watching.chat)
-    get(f"{CONTROL}/updates", watching.updates)
-    get(f"{CONTROL}/calls", watching.calls)
-    get(f"{CONTROL}/answers", watching.answers)
-    get(f"{CONTROL}/events", watching.events)
-    get(f"{CONTROL}/files/{{file_id}}", watching.film)
+        add("/bot{token:[^/]+}/{method}", routes.call_method)
+    get("/file/bot{token:[^/]+}/{path:.+}", routes.download)
+    get(f"{CONTROL}/people", inspect.people)
+    post(f"{CONTROL}/people", people.add_person)
+    post(f"{CONTROL}/groups", people.add_group)
+    post(f"{CONTROL}/messages", people.write)
+    post(f"{CONTROL}/edits", people.edit)
+    post(f"{CONTROL}/taps", people.tap_button)
+    post(f"{CONTROL}/redeliver", people.redeliver)
+    post(f"{CONTROL}/block", people.block)
+    post(f"{CONTROL}/limits", people.limits)
+    get(f"{CONTROL}/chats", inspect.chats)
+    get(f"{CONTROL}/chats/{{chat_id}}", inspect.chat)
+    get(f"{CONTROL}/updates", inspect.updates)
+    get(f"{CONTROL}/calls", inspect.calls)
+    get(f"{CONTROL}/answers", inspect.answers)
+    get(f"{CONTROL}/events", inspect.events)
+    get(f"{CONTROL}/files/{{file_id}}", inspect.film)
 
 
 async def _let_go(app: web.Application) -> None:

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from simulator.settings import Settings
+from simulator.telegram.api.flood_limits import FloodControl
+from simulator.telegram.api.refusals import Refused
+from simulator.telegram.api.updates import UpdateQueue
+from simulator.telegram.api.webhook import Webhook
 from simulator.telegram.chats import Chat, Message, User, Video
-from simulator.telegram.events import Listeners
-from simulator.telegram.journal import Journal
-from simulator.telegram.limits import FloodControl
-from simulator.telegram.refusals import Refused
-from simulator.telegram.showing import view
-from simulator.telegram.updates import UpdateQueue
-from simulator.telegram.webhook import Webhook
+from simulator.telegram.control.events import Listeners
+from simulator.telegram.control.journal import Journal
+from simulator.telegram.control.views import view
 
 USERNAME = "onetake_bot"
 BOT_NAME = "onetake"

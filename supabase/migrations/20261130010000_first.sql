@@ -1393,7 +1393,7 @@ language sql security definer set search_path = '' as $$
 $$;
 
 -- Lost answers: what the provider's job list proves about a run in doubt. The rules: docs/design.md, "Evidence";
--- `pipeline/evidence.py` holds the pure half of them.
+-- `pipeline/purchase/evidence.py` holds the pure half of them.
 
 -- Notes when each job of a list was first and last seen.
 create function onetake.note_listed(p_base_url text, p_key_fingerprint text, p_job_ids jsonb) returns void
@@ -2635,7 +2635,7 @@ language sql stable set search_path = '' as $$
 $$;
 
 -- Extends the proved time by an audit that saw every job made before it began to read. The first one must reach back a
--- day; later ones to the end of the last, or thirty days (SINCE_MAX in pipeline/audit.py).
+-- day; later ones to the end of the last, or thirty days (SINCE_MAX in pipeline/purchase/audit.py).
 create function onetake.count_audit(a onetake.audits) returns void
 language plpgsql volatile set search_path = '' as $$
 declare

@@ -1,5 +1,5 @@
 -- Lost answers: what the provider's job list proves about a run in doubt. The rules: docs/design.md, "Evidence";
--- `pipeline/evidence.py` holds the pure half of them.
+-- `pipeline/purchase/evidence.py` holds the pure half of them.
 
 -- Notes when each job of a list was first and last seen.
 create function onetake.note_listed(p_base_url text, p_key_fingerprint text, p_job_ids jsonb) returns void

@@ -15,7 +15,7 @@ language sql stable set search_path = '' as $$
 $$;
 
 -- Extends the proved time by an audit that saw every job made before it began to read. The first one must reach back a
--- day; later ones to the end of the last, or thirty days (SINCE_MAX in pipeline/audit.py).
+-- day; later ones to the end of the last, or thirty days (SINCE_MAX in pipeline/purchase/audit.py).
 create function onetake.count_audit(a onetake.audits) returns void
 language plpgsql volatile set search_path = '' as $$
 declare

@@ -11,15 +11,15 @@ from typing import Any
 from aiogram import Bot
 from aiogram.client.telegram import TelegramAPIServer
 
-from bot import webhook
-from bot.front import ALLOWED_UPDATES, Front, open_front
-from bot.polling import poll
-from bot.session import Session
-from pipeline.cancel import stop
-from pipeline.engine import open_engine
-from pipeline.operators import Operators
-from pipeline.records import Run
-from pipeline.world import World
+from bot.app import ALLOWED_UPDATES, Front, open_front
+from bot.transport import webhook
+from bot.transport.polling import poll
+from bot.transport.session import Session
+from pipeline.cancellation import stop
+from pipeline.context import World
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import Run
+from pipeline.worker import open_engine
 from tests.bot.stage import PACE, back_at
 from tests.fixtures import Simulator, open_test_world
 

@@ -16,18 +16,18 @@ from typing import Any
 from aiogram import Bot
 from aiogram.types import CallbackQuery, Chat, InlineKeyboardButton, InlineKeyboardMarkup, Message, Update, User
 
-from bot.front import Back, Front, open_front
-from bot.offer import Offer
-from bot.outbox import Time
-from bot.words import WORD_JOINER
-from pipeline.cancel import stop
-from pipeline.clips import at_hand
-from pipeline.engine import Engine, Pace, open_engine
-from pipeline.operators import Operators
-from pipeline.records import ANY_NUMBER, Places, Run, State
-from pipeline.resources import models_file
-from pipeline.world import World
-from steps.catalogue import find_model, load_catalogue
+from bot.app import Back, Front, open_front
+from bot.requests.for_sale import Offer
+from bot.translations import WORD_JOINER
+from bot.transport.client import Time
+from pipeline.cancellation import stop
+from pipeline.clips.storage import at_hand
+from pipeline.context import World
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import ANY_NUMBER, Places, Run, State
+from pipeline.settings.resources import models_file
+from pipeline.worker import Engine, Pace, open_engine
+from providers.catalogue import find_model, load_catalogue
 from tests.bot.recording import Recording, make_bot
 from tests.fixtures import Simulator, open_test_world, quick_waits
 

@@ -9,13 +9,13 @@ import pytest
 from aiogram.methods import SendMessage
 from aiogram.types import ForceReply, Message
 
-from bot.alarms import SAYINGS, Alarms
-from bot.words import Words
-from pipeline.alerts import Alert, Alerts
-from pipeline.audit import audit
-from pipeline.comparison import Kind
-from pipeline.customers import Customers
-from pipeline.records import JobSource, State
+from bot.admin.alerts import SAYINGS, Alarms
+from bot.translations import Words
+from pipeline.ledger.alerts import Alert, Alerts
+from pipeline.ledger.records import JobSource, State
+from pipeline.ledger.users import Customers
+from pipeline.purchase.audit import audit
+from pipeline.purchase.comparison import Kind
 from tests.bot.stage import ADMIN, Stage, labels, plain
 from tests.fixtures import Simulator
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from bot import sentences
-from bot.cards import Scene, card
-from bot.offer import Offer
-from bot.words import Words
-from pipeline.records import State
-from steps.catalogue import VideoModel
+from bot import messages
+from bot.delivery.cards import Scene, card
+from bot.requests.for_sale import Offer
+from bot.translations import Words
+from pipeline.ledger.records import State
+from providers.catalogue import VideoModel
 from tests.bot.stage import plain
 from tests.cli.runs import NOW, run_in
 
@@ -36,4 +36,4 @@ def test_a_first_look_that_says_failed_decides_nothing(language: str, on_the_car
     said = plain(card(run, words, Scene(OFFER)).text)
 
     assert on_the_card in said and "0.80" in said and "content policy" not in said
-    assert sentences.state(run, words) == in_a_list
+    assert messages.state(run, words) == in_a_list

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from aiogram.methods import SendMessage, SendVideo
 
-from pipeline.records import Places, State
-from pipeline.road import LedgerUnavailable
+from pipeline.ledger.records import Places, State
+from pipeline.ledger.transport import LedgerUnavailable
 from tests.bot.stage import Stage, labels, open_stage
 from tests.fixtures import Simulator, simulator_process
 

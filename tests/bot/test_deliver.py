@@ -17,10 +17,10 @@ from aiogram.exceptions import (
 from aiogram.methods import EditMessageText, SendDocument, SendMessage, SendVideo
 from aiogram.types import FSInputFile
 
-from bot import meter
-from bot.address import Address, address_of
-from pipeline.customers import Customers
-from pipeline.records import Run, State
+from bot.delivery.address import Address, address_of
+from bot.transport import rate_limiter
+from pipeline.ledger.records import Run, State
+from pipeline.ledger.users import Customers
 from tests.bot.stage import Stage
 from tests.fixtures import Simulator
 from tests.steps.media import moov, mp4, webm
@@ -104,8 +104,8 @@ async def test_a_card_never_says_that_nothing_is_charged_while_its_video_is_made
     stage: Stage, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a chat that has no calls left for news: it goes out as an answer."""
-    monkeypatch.setattr(meter, "MINUTE", 1e9)
-    monkeypatch.setattr(meter, "PRIVATE", meter.Share(answer=30, change=1, tick=1))
+    monkeypatch.setattr(rate_limiter, "MINUTE", 1e9)
+    monkeypatch.setattr(rate_limiter, "PRIVATE", rate_limiter.Share(answer=30, change=1, tick=1))
     simulator.control("POST", "/_sim/speed", {"speed": 0.001})
     await Customers(stage.world.ledger.rpc).set_preference("tg:1", "confirm", "never")
     await stage.say("/create a paper boat in the rain")

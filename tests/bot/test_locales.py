@@ -25,9 +25,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from bot import cards, preferences, requests, sentences
-from bot.replies import ALERT_CHARACTERS_MAX
-from bot.words import LANGUAGES, LOCALES, WORD_JOINER, Words, code, language_of
+from bot import messages, settings
+from bot.delivery import cards
+from bot.requests import create
+from bot.translations import LANGUAGES, LOCALES, WORD_JOINER, Words, code, language_of
+from bot.transport.replies import ALERT_CHARACTERS_MAX
 from steps.check_limits import PromptProblem, RefusalKind, Refused
 
 BOT = Path(__file__).parent.parent.parent / "bot"
@@ -156,7 +158,7 @@ def test_spain_and_america_read_the_same_video() -> None:
 
 def on_buttons() -> set[str]:
     """The English of every button."""
-    found = {*requests.EXAMPLE_NAMES, *cards.SHAPES.values(), *preferences.CONFIRM_NAMES.values()}
+    found = {*create.EXAMPLE_NAMES, *cards.SHAPES.values(), *settings.CONFIRM_NAMES.values()}
     for file in BOT.glob("*.py"):
         for call in calls_of(ast.parse(file.read_text(encoding="utf-8")), BUTTON_CALLS):
             found |= {
@@ -177,7 +179,7 @@ def calls_of(tree: ast.AST, names: set[str]) -> Iterator[ast.Call]:
 
 def filled(text: str) -> str:
     """With values about as long as they get."""
-    longest_state = max(map(in_spanish, sentences.STATE_WORDS.values()), key=len)
+    longest_state = max(map(in_spanish, messages.STATE_WORDS.values()), key=len)
     values = {"mark": "● ", "n": "12", "state": longest_state}
     return text.format_map({name: values.get(name, "$12.00") for name in fields(text)})
 
@@ -209,10 +211,10 @@ def test_every_refusal_fits_an_alert_to_its_last_word(words: Words) -> None:
         (None, "the provider is down"),
     )
     said = [
-        sentences.refusal(Refused(kind, until, of_ref="A7K2QX", reason=reason, what=what), words, NOON)
+        messages.refusal(Refused(kind, until, of_ref="A7K2QX", reason=reason, what=what), words, NOON)
         for kind, until, what, reason in variants
     ]
-    said += [sentences.prompt_problem(problem, words) for problem in PromptProblem]
+    said += [messages.prompt_problem(problem, words) for problem in PromptProblem]
     none((text for text in said if len(text.striptags()) > ALERT_CHARACTERS_MAX), "too long")
 
 

@@ -2,7 +2,16 @@
 
 import random
 
-from bot.meter import ALL, ALL_GAP_SECONDS, ALL_PER_SECOND, CHAT_GAP_SECONDS, GROUP, PRIVATE, Meter, Urgency
+from bot.transport.rate_limiter import (
+    ALL,
+    ALL_GAP_SECONDS,
+    ALL_PER_SECOND,
+    CHAT_GAP_SECONDS,
+    GROUP,
+    PRIVATE,
+    Meter,
+    Urgency,
+)
 
 
 class Clock:

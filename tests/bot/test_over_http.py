@@ -22,11 +22,11 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import GetUpdates, Response, SendVideo, TelegramMethod
 
-from bot import webhook
-from bot.address import address_of
-from bot.session import RefusedByPage, Session
-from pipeline.alerts import Alerts
-from pipeline.records import State
+from bot.delivery.address import address_of
+from bot.transport import webhook
+from bot.transport.session import RefusedByPage, Session
+from pipeline.ledger.alerts import Alerts
+from pipeline.ledger.records import State
 from tests.bot.chat import Intake, calls, hooked, open_house, person, polling
 from tests.fixtures import Simulator
 from tests.ports import free_port

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.customers import Customers
-from pipeline.records import State
+from pipeline.ledger.records import State
+from pipeline.ledger.users import Customers
 from tests.bot.stage import Stage, labels, open_stage
 from tests.fixtures import Simulator
 

@@ -11,10 +11,10 @@ from aiogram.exceptions import TelegramConflictError, TelegramNetworkError
 from aiogram.methods import GetUpdates, TelegramMethod
 from aiogram.types import Update
 
-from bot import polling
-from bot.incoming import GetRawUpdates, Incoming
-from bot.polling import Conflict, poll
-from pipeline.road import Json, LedgerUnavailable
+from bot.transport import polling
+from bot.transport.polling import Conflict, poll
+from bot.transport.updates import GetRawUpdates, Incoming
+from pipeline.ledger.transport import Json, LedgerUnavailable
 from tests.bot.recording import TOKEN, Recording
 
 

@@ -24,8 +24,8 @@ from aiogram.types import (
     VideoNote,
 )
 
-from bot.contents import MEDIA, SERVICE
-from pipeline.records import State
+from bot.requests.contents import MEDIA, SERVICE
+from pipeline.ledger.records import State
 from tests.bot.stage import Stage, labels
 from tests.fixtures import Simulator
 

@@ -7,8 +7,8 @@ import pytest
 from aiogram.methods import AnswerCallbackQuery, SendMessage, SendVideo
 from aiogram.types import CallbackQuery, CopyTextButton, ForceReply, Message
 
-from bot.taps import Act, RunTap
-from pipeline.records import Run, State
+from bot.callback_data import Act, RunTap
+from pipeline.ledger.records import Run, State
 from tests.bot.stage import Stage, buttons, label_of, labels, person
 from tests.fixtures import Simulator
 

@@ -10,12 +10,12 @@ from aiogram.exceptions import TelegramRetryAfter
 from aiogram.methods import SendMessage
 from aiogram.types import Message
 
-from bot.meter import ALL_GAP_SECONDS, CHAT_GAP_SECONDS, Meter, Urgency
-from bot.outbox import Later, Outbox, Time
-from bot.shared_budget import AT_ONCE, SharedBudget
-from pipeline.road import Json, LedgerUnavailable, Rpc
-from pipeline.road_psycopg import open_road
-from pipeline.turns import Turns
+from bot.transport.client import Later, Outbox, Time
+from bot.transport.rate_limiter import ALL_GAP_SECONDS, CHAT_GAP_SECONDS, Meter, Urgency
+from bot.transport.shared_rate_limit import AT_ONCE, SharedBudget
+from pipeline.ledger.rate_limits import Turns
+from pipeline.ledger.transport import Json, LedgerUnavailable, Rpc
+from pipeline.ledger.transport_psycopg import open_road
 from tests.bot.recording import make_bot
 
 

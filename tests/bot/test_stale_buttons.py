@@ -8,11 +8,11 @@ from aiogram.exceptions import TelegramRetryAfter
 from aiogram.methods import EditMessageText, SendMessage
 from aiogram.types import Message
 
-from bot import deliver
-from bot.offer import Offer
-from bot.taps import Act, RunTap
-from pipeline.customers import Customers
-from pipeline.records import State
+from bot.callback_data import Act, RunTap
+from bot.delivery import delivery
+from bot.requests.for_sale import Offer
+from pipeline.ledger.records import State
+from pipeline.ledger.users import Customers
 from tests.bot.stage import Stage, labels
 from tests.bot.test_run_taps import alerts, bought
 from tests.fixtures import Simulator
@@ -69,7 +69,7 @@ async def test_what_was_refused_for_its_content_is_never_ordered_again_in_the_sa
 async def test_a_failure_said_twice_is_tried_again_once(
     stage: Stage, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliver, "LONG", -deliver.LONG)  # every failure is said aloud, besides on its card
+    monkeypatch.setattr(delivery, "LONG", -delivery.LONG)  # every failure is said aloud, besides on its card
     await unhurried(stage)
     simulator.trouble("render", "fails")
     await stage.say("/create a paper boat in the rain")

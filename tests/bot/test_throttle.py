@@ -7,8 +7,8 @@ import pytest
 from aiogram.methods import AnswerCallbackQuery
 from aiogram.types import Update, User
 
-from bot.throttle import BURST, PER_SECOND, Throttle
-from pipeline.road import LedgerUnavailable
+from bot.transport.throttle import BURST, PER_SECOND, Throttle
+from pipeline.ledger.transport import LedgerUnavailable
 from tests.bot.stage import Stage
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.resources import models_file, prompts_folder
-from steps.catalogue import VideoModel, load_catalogue, text_cost_microusd
-from steps.templates import Template, load_template
+from pipeline.settings.resources import models_file, prompts_folder
+from providers.catalogue import VideoModel, load_catalogue, text_cost_microusd
+from steps.text_model.templates import Template, load_template
 from steps.validate_prompt import Brief
 from tests.cassette.scrubbing import REPLAY_URL, TINY_CLIP, read_body
 

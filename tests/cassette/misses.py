@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cli.exits import Stop
-from cli.prompts.bench import Bench
-from cli.prompts.survey import survey
-from steps.front_matter import TemplateError
+from app.exits import Stop
+from evals.staleness import survey
+from evals.workbench import Bench
+from steps.text_model.front_matter import TemplateError
 from tests.cassette.scrubbing import read_body, scrub_request
 
 ROOT = Path(__file__).parents[2]

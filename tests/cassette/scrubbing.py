@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cli.prompts.secrets import KEY_IN_TEXT
+from evals.secrets import KEY_IN_TEXT
 
 REPLAY_URL = "http://127.0.0.1:9/v1"  # the discard port: nothing answers there
 TINY_CLIP = Path(__file__).parents[2] / "cassettes" / "tiny.mp4"

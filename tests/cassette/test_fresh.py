@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.prompts.bench import Bench
-from cli.prompts.survey import survey
+from evals.staleness import survey
+from evals.workbench import Bench
 
 ROOT = Path(__file__).parents[2]
 

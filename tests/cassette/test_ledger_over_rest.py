@@ -8,10 +8,10 @@ from uuid import UUID
 
 import pytest
 
-from pipeline.ledger import Cost, Ledger, NotWon, Won
-from pipeline.records import JobSource, State
-from pipeline.road import LedgerForbidden, LedgerNotMigrated, LedgerRefused
-from pipeline.road_supabase import open_road
+from pipeline.ledger.client import Cost, Ledger, NotWon, Won
+from pipeline.ledger.records import JobSource, State
+from pipeline.ledger.transport import LedgerForbidden, LedgerNotMigrated, LedgerRefused
+from pipeline.ledger.transport_rest import open_road
 from steps.check_limits import Admitted, RefusalKind, Refused, Request, check_limits
 from tests.cassette.conversation import TEST_KEY
 from tests.cassette.scrubbing import REPLAY_URL

@@ -2,11 +2,11 @@
 
 import pytest
 
-import steps.provider
-from steps.catalogue import price_microusd
-from steps.list_jobs import look
-from steps.provider import open_provider
-from steps.videos_protocol import Made, Order, read_answer
+from providers import transport
+from providers.catalogue import price_microusd
+from providers.openai_videos.list_jobs import look
+from providers.openai_videos.protocol import Made, Order, read_answer
+from providers.transport import open_provider
 from tests.cassette.conversation import Talk
 
 pytestmark = [pytest.mark.vcr, pytest.mark.simulator_only]
@@ -15,7 +15,7 @@ PROMPTS = ("a paper boat", "a paper plane", "a paper crane")
 
 
 async def test_a_list_over_two_pages_shows_every_job_newest_first(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps.provider, "PAGE_JOBS", 2)
+    monkeypatch.setattr(transport, "PAGE_JOBS", 2)
     bought = []
     async with open_provider(talk.video_url, talk.video_key) as provider:
         for place, prompt in enumerate(PROMPTS):

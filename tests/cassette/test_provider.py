@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from steps.catalogue import price_microusd
-from steps.download import ReadError
+from providers.catalogue import price_microusd
+from providers.download import ReadError
+from providers.openai_videos.jobs import Job, JobStatus
+from providers.openai_videos.protocol import Answer, ClearNo, Made, Order, read_answer
+from providers.transport import VideoProvider, open_provider
 from steps.generate_video import Clip, fetch
-from steps.provider import VideoProvider, open_provider
-from steps.video_jobs import Job, JobStatus
-from steps.videos_protocol import Answer, ClearNo, Made, Order, read_answer
 from tests.cassette.conversation import Talk
 
 pytestmark = pytest.mark.vcr

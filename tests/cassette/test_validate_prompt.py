@@ -2,7 +2,7 @@
 
 import pytest
 
-from steps.ask_model import Asked, TextModelRefused, TextModelUnusable, open_text_model
+from steps.text_model.ask_model import Asked, TextModelRefused, TextModelUnusable, open_text_model
 from steps.validate_prompt import Brief, Rejected, Verdict, validate_prompt
 from tests.cassette.conversation import Talk, template
 

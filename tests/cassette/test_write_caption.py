@@ -2,7 +2,7 @@
 
 import pytest
 
-from steps.ask_model import Asked, open_text_model
+from steps.text_model.ask_model import Asked, open_text_model
 from steps.validate_prompt import Brief
 from steps.write_caption import CAPTION_UNITS_MAX, Caption, CaptionDraft, joined, units, write_caption
 from tests.cassette.conversation import BARCO, BOAT, Talk, template

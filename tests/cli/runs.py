@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from pipeline.records import Run, State
+from pipeline.ledger.records import Run, State
 
 NOW = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 PRICE = 800_000

@@ -9,12 +9,12 @@ import httpx2
 import pytest
 from rich.console import Console
 
-from cli.auditing_page import EXPLAIN, print_audit
-from cli.checkup import Health
-from cli.probe import Heard, _get, findings
-from pipeline.audit import Audit
-from pipeline.comparison import Difference, Kind
-from pipeline.evidence import ListFacts
+from cli.checks.diagnostics import Health
+from cli.checks.provider_probe import Heard, _get, findings
+from cli.output.audit_page import EXPLAIN, print_audit
+from pipeline.purchase.audit import Audit
+from pipeline.purchase.comparison import Difference, Kind
+from pipeline.purchase.evidence import ListFacts
 from tests.cli.conftest import Terminal
 from tests.fixtures import Simulator, simulator_process
 from tests.steps.scripted import answer, in_turn, scripted

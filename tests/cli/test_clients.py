@@ -10,14 +10,14 @@ import pytest
 from aiogram import Bot
 from aiogram.client.telegram import TelegramAPIServer
 
-from bot.session import Session
-from cli.probe import _ask
-from cli.prompts.tapes import Tape
-from pipeline.config import VideoEndpoint
-from pipeline.road import LedgerUnavailable
-from pipeline.road_supabase import open_road
-from steps.ask_model import TextModelError, ask, open_text_model
-from steps.provider import open_provider
+from bot.transport.session import Session
+from cli.checks.provider_probe import _ask
+from evals.recordings import Tape
+from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.ledger.transport_rest import open_road
+from pipeline.settings.config import VideoEndpoint
+from providers.transport import open_provider
+from steps.text_model.ask_model import TextModelError, ask, open_text_model
 from steps.validate_prompt import Verdict
 from tests.fixtures import ROOT
 from tests.steps.chat import SHELF

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.outcome import Outcome
+from cli.output.outcome import Outcome
 from tests.cli.conftest import Terminal
 
 KEYS = (

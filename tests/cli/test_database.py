@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.migrate import migrate
+from pipeline.ledger.migrate import migrate
 from tests.cli.conftest import Terminal
 from tests.fixtures import KEY
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from cli.exits import run_async
+from app.exits import run_async
 
 
 def test_a_task_that_swallows_a_cancellation_does_not_keep_the_process() -> None:

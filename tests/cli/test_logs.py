@@ -11,9 +11,9 @@ from typing import get_args
 import pytest
 from pydantic import SecretStr
 
-from cli.logs import to_stderr
-from pipeline.config import Settings, fingerprint, load_settings
+from cli.output.logs import to_stderr
 from pipeline.run import admit
+from pipeline.settings.config import Settings, fingerprint, load_settings
 from steps.check_limits import Admitted
 from tests.fixtures import KEY, Simulator, open_test_world, wish
 from tests.guarantee.processes import Machine

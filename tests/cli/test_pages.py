@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from cli.columns import print_columns
-from cli.pages import print_run, print_runs
-from pipeline.operators import Event
-from pipeline.records import State
+from cli.output.columns import print_columns
+from cli.output.pages import print_run, print_runs
+from pipeline.ledger.operators import Event
+from pipeline.ledger.records import State
 from tests.cli.runs import NOW, run_in
 
 WIDTHS = pytest.mark.parametrize("width", [60, 80, 120])

@@ -6,11 +6,11 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from cli.display import watching
-from cli.outcome import cost_words, exit_code
-from cli.progress import Estimate, Mark, heading, lines_of
-from pipeline.amounts import ago, lasting, reopening, short, usd
-from pipeline.records import Run, State
+from cli.output.display import watching
+from cli.output.outcome import cost_words, exit_code
+from cli.output.progress import Estimate, Mark, heading, lines_of
+from pipeline.formatting import ago, lasting, reopening, short, usd
+from pipeline.ledger.records import Run, State
 from tests.cli.runs import NOW, run_in
 
 USUAL = Estimate(40, "by models.toml")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cli import sentences
-from pipeline.operators_words import DOUBTS
-from pipeline.records import ENDED, Run, State
-from steps.ask_model import TextModelError
+from cli.output import sentences
+from pipeline.ledger.records import ENDED, Run, State
+from pipeline.operator_text import DOUBTS
+from providers.openai_videos.protocol import CLEAR_NO, Fault
 from steps.check_limits import PromptProblem, RefusalKind, Refused
-from steps.videos_protocol import CLEAR_NO, Fault
+from steps.text_model.ask_model import TextModelError
 from tests.cli.runs import NOW, run_in
 
 ROOT = Path(__file__).parent.parent.parent

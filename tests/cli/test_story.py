@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.story import Books, disagreements, surroundings
-from pipeline.operators import Stats
+from cli.demo_script import Books, disagreements, surroundings
+from pipeline.ledger.operators import Stats
 from tests.fixtures import ROOT
 
 # Takes the fence's promise away in every process of the demo: each purchase is sent twice.

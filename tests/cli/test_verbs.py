@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from cli.main import app
-from pipeline.home import user_home
+from pipeline.settings.data_folder import user_home
 from tests.cli.conftest import Terminal
 from tests.ledger.desk import open_desk
 

@@ -4,8 +4,8 @@ import getpass
 
 import pytest
 
-from cli.exits import Stop
-from cli.wishes import language, request_key, user_id
+from app.exits import Stop
+from cli.request_parsing import language, request_key, user_id
 
 
 def test_without_a_key_every_command_is_a_request_of_its_own() -> None:

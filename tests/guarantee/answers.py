@@ -22,19 +22,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cli import sentences
-from pipeline.embedded import open_server
-from pipeline.migrate import install_queue, migrate
-from pipeline.operators import LimitSet, Operators
-from pipeline.operators_words import DOUBTS
-from pipeline.records import Run, State
-from pipeline.road_psycopg import open_road
+from cli.output import sentences
+from pipeline.ledger.migrate import install_queue, migrate
+from pipeline.ledger.operators import LimitSet, Operators
+from pipeline.ledger.records import Run, State
+from pipeline.ledger.transport_psycopg import open_road
+from pipeline.operator_text import DOUBTS
+from pipeline.postgres.embedded import open_server
 from pipeline.run import admit, run
+from providers.transport import open_provider
 from simulator.app import serve
-from simulator.faults import Fault
+from simulator.faults.arming import Fault
 from simulator.settings import INSTANT, Habits, Settings
 from steps.check_limits import Admitted
-from steps.provider import open_provider
 from tests.fixtures import KEY, PRICE_MICROUSD, PROVES_ABSENCE, Simulator, open_test_world, quick_waits, wish
 from tests.steps.test_videos_protocol import CLEAR_NO
 

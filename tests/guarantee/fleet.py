@@ -22,11 +22,11 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
-from pipeline.config import fingerprint
-from pipeline.embedded import open_server
-from pipeline.engine import open_engine
-from pipeline.migrate import install_queue, migrate
-from pipeline.road_psycopg import open_road
+from pipeline.ledger.migrate import install_queue, migrate
+from pipeline.ledger.transport_psycopg import open_road
+from pipeline.postgres.embedded import open_server
+from pipeline.settings.config import fingerprint
+from pipeline.worker import open_engine
 from steps.check_limits import Admitted, check_limits
 from tests import warm
 from tests.fixtures import KEY, Simulator, simulator_process, wish

@@ -22,8 +22,8 @@ from signal import SIGSTOP
 
 import psycopg
 
-from pipeline.embedded import open_server
-from pipeline.migrate import install_queue, migrate
+from pipeline.ledger.migrate import install_queue, migrate
+from pipeline.postgres.embedded import open_server
 from tests.fixtures import Simulator, simulator_process
 from tests.guarantee.crash import database, known
 from tests.guarantee.crash.cases import MUST_STRIKE, Case, Result, killed_at, play

@@ -29,7 +29,7 @@ COPIES = 5  # a test that misses its protection mostly waits
 TESTS_SECONDS_MAX = 300
 ALL_TESTS_SECONDS_MAX = 1800  # once, without any mutant
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
-PROBE = "import pathlib, pipeline.fence, tests; print(pathlib.Path(pipeline.fence.__file__).parent.parent)"
+PROBE = "import pathlib, pipeline, tests; print(pathlib.Path(pipeline.__file__).parent.parent)"
 
 
 @dataclass(frozen=True)

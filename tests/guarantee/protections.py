@@ -30,7 +30,7 @@ MUTANTS = (
     Mutant(
         "sdk_retries",
         "the SDK sends the paid request without retries",
-        "steps/provider.py",
+        "providers/transport.py",
         "self._sdk.with_options(max_retries=0, http_client=once)",
         "self._sdk.with_options(max_retries=2, http_client=once)",
         (PROVIDER + "test_no_status_makes_the_client_send_again",),
@@ -38,7 +38,7 @@ MUTANTS = (
     Mutant(
         "redirects",
         "the paid request follows no redirect",
-        "steps/provider.py",
+        "providers/transport.py",
         "            follow_redirects=False,\n            verify=self._tls,",
         "            follow_redirects=True,\n            verify=self._tls,",
         (PROVIDER + "test_a_redirect_is_an_answer_and_is_not_followed",),
@@ -46,7 +46,7 @@ MUTANTS = (
     Mutant(
         "send_counter",
         "a transport that goes off once, whatever the SDK above it does",
-        "steps/provider.py",
+        "providers/transport.py",
         "            if sends > 1:  # not an assert",
         "            if False:  # not an assert",
         (PROTECTIONS + "test_an_sdk_that_retries_all_the_same_sends_once",),
@@ -70,7 +70,7 @@ MUTANTS = (
     Mutant(
         "submit_deadline",
         "a process that was frozen after winning the fence does not send",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         "        if world.boot_seconds() - asked_at > world.waits.submit_deadline.total_seconds():",
         "        if asked_at < 0:",
         (PROTECTIONS + "test_a_winner_that_wakes_after_the_deadline_sends_nothing",),
@@ -78,7 +78,7 @@ MUTANTS = (
     Mutant(
         "last_line",
         "the deadline is looked at again once the connection stands",
-        "steps/provider.py",
+        "providers/transport.py",
         "                before_send()  # again: connecting may have taken longer than was left",
         "                pass",
         (PROVIDER + "test_too_late_sends_not_one_byte_even_if_the_time_ran_out_while_connecting",),
@@ -86,7 +86,7 @@ MUTANTS = (
     Mutant(
         "answer_file",
         "the answer is on disk before the ledger is told",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         "        world.answers.keep(kept)",
         "        pass",
         (PROTECTIONS + "test_an_answer_that_the_ledger_did_not_hear_is_on_disk_and_replayed",),
@@ -94,7 +94,7 @@ MUTANTS = (
     Mutant(
         "replay_at_start",
         "answers on disk are told to the ledger at start-up",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         "            await book(kept, run, world)\n",
         "            pass\n",
         (PROTECTIONS + "test_an_answer_that_the_ledger_did_not_hear_is_on_disk_and_replayed",),
@@ -102,7 +102,7 @@ MUTANTS = (
     Mutant(
         "replay_in_doubt",
         "a run in doubt first looks for its answer on disk",
-        "pipeline/reconcile.py",
+        "pipeline/purchase/reconcile.py",
         "    if kept := world.answers.get(run.run_id):",
         "    if (kept := world.answers.get(run.run_id)) and False:",
         (PROTECTIONS + "test_a_run_in_doubt_first_looks_for_its_answer_on_disk",),
@@ -110,7 +110,7 @@ MUTANTS = (
     Mutant(
         "unclear_is_no_no",
         "a 500 is not taken for a clear no",
-        "steps/videos_protocol.py",
+        "providers/openai_videos/protocol.py",
         '    422: "bad_request",\n',
         '    422: "bad_request",\n    500: "bad_request",\n',
         (RUN + "test_a_lost_answer_is_found_in_the_list_and_never_bought_again",),
@@ -118,7 +118,7 @@ MUTANTS = (
     Mutant(
         "second_post",
         "a lost answer is not asked for with a second POST",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         "    answer = await generate_video.submit(order, world.shop.provider, check_deadline)",
         "    answer = await generate_video.submit(order, world.shop.provider, check_deadline)\n"
         "    if answer.fault is not None:\n"
@@ -128,7 +128,7 @@ MUTANTS = (
     Mutant(
         "purchase_shield",
         "canceling a caller does not cancel his purchase",
-        "pipeline/world.py",
+        "pipeline/context.py",
         "        return await asyncio.shield(task)",
         "        return await task",
         (PROTECTIONS + "test_a_purchase_outlives_its_canceled_caller",),
@@ -136,7 +136,7 @@ MUTANTS = (
     Mutant(
         "heed",
         "a cancellation that a database call swallows is heeded all the same",
-        "pipeline/road.py",
+        "pipeline/ledger/transport.py",
         "            except LedgerUnavailable:\n                heed.check()",
         "            except LedgerUnavailable:",
         ("tests/pipeline/test_cancel.py::test_a_call_that_swallows_the_cancellation_does_not_keep_its_caller",),
@@ -144,7 +144,7 @@ MUTANTS = (
     Mutant(
         "seen_through",
         "whoever wins the fence is not canceled before he has sent",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         "await world.purchases.see_through(_win_and_buy(run, world))",
         "await _win_and_buy(run, world)",
         (PROTECTIONS + "test_a_caller_canceled_while_the_fence_lets_it_through_leaves_no_doubt",),
@@ -152,7 +152,7 @@ MUTANTS = (
     Mutant(
         "unexplained",
         "a job that nobody explains speaks against `never made`",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "    if candidates := candidates_for(run, look, books, patience):\n",
         "    if (candidates := candidates_for(run, look, books, patience)) and False:\n",
         (RULES + "test_each_look_says_one_thing",),
@@ -160,7 +160,7 @@ MUTANTS = (
     Mutant(
         "one_404",
         "one 404 on a clip does not end a paid run",
-        "pipeline/whose_clip.py",
+        "pipeline/clips/ownership.py",
         "    return run.parked and run.age(run.parked_at) > parked",
         "    return True",
         (RUN + "test_content_that_is_missing_for_less_than_the_parking_does_not_end_a_completed_render",),
@@ -168,7 +168,7 @@ MUTANTS = (
     Mutant(
         "sweep_goes_on",
         "a sweep that fails goes on at the next turn",
-        "pipeline/engine.py",
+        "pipeline/worker.py",
         "            except Exception:  # whatever",
         "            except EOFError:  # whatever",
         ("tests/pipeline/test_engine.py::test_a_sweep_that_fails_goes_on_at_the_next_turn",),
@@ -208,7 +208,7 @@ MUTANTS = (
     Mutant(
         "witness_missing",
         "a list that lacks a job of ours proves nothing (rule 6)",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "all(job_id in listed for job_id in must)",
         "True",
         (RULES + "test_each_look_says_one_thing",),
@@ -216,7 +216,7 @@ MUTANTS = (
     Mutant(
         "looks",
         "it takes five looks",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "        and run.looks_complete >= looks\n",
         "",
         (PROTECTIONS + "test_never_made_needs_every_part_of_its_proof",),
@@ -224,7 +224,7 @@ MUTANTS = (
     Mutant(
         "looks_span",
         "the looks span the grace",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "        and run.last_look_at - run.first_look_at >= over\n",
         "",
         (PROTECTIONS + "test_never_made_needs_every_part_of_its_proof",),
@@ -232,7 +232,7 @@ MUTANTS = (
     Mutant(
         "complete_looks",
         "a look that was not complete proves nothing",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "    if not look.complete:\n        return look.why_incomplete\n    if look.odd_rows:",
         "    if look.odd_rows:",
         (PROTECTIONS + "test_a_list_that_cannot_be_read_never_proves_that_nothing_was_made",),
@@ -240,7 +240,7 @@ MUTANTS = (
     Mutant(
         "two_for_one",
         "exactly as many fitting jobs as runs in doubt, or nothing is adopted",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "    if not look.complete or len(jobs) != len(runs) or any(",
         "    runs, jobs = runs[: len(jobs)], jobs[: len(runs)]\n    if not look.complete or not jobs or any(",
         (PROTECTIONS + "test_two_jobs_for_one_run_in_doubt_are_not_chosen_between",),
@@ -321,7 +321,7 @@ MUTANTS = (
     Mutant(
         "own_provider",
         "a run is settled only against its own provider and key",
-        "pipeline/reconcile.py",
+        "pipeline/purchase/reconcile.py",
         "    if not world.shop.sells(run):\n        return await _left_to_others(run, world)",
         "",
         (PROTECTIONS + "test_a_run_in_doubt_is_not_looked_for_at_another_provider",),
@@ -329,7 +329,7 @@ MUTANTS = (
     Mutant(
         "confirm_after_handling",
         "an update is confirmed only once it was handled",
-        "bot/polling.py",
+        "bot/transport/polling.py",
         "        await _handle(updates, feed)\n",
         "        await _confirm(bot, (number_of(batch[-1]) or 0) + 1 if batch else 0)\n"
         "        await _handle(updates, feed)\n",
@@ -338,7 +338,7 @@ MUTANTS = (
     Mutant(
         "key_of_a_message",
         "a message that comes again is the same wish",
-        "bot/address.py",
+        "bot/delivery/address.py",
         '    return ":".join(map(str, ("tg", bot_id, chat_id, message_id, *tap)))',
         '    return ":".join(map(str, ("tg", bot_id, chat_id, message_id, *tap, __import__("uuid").uuid4())))',
         ("tests/bot/test_create.py::test_the_same_update_twice_is_one_run_and_one_card",),
@@ -346,7 +346,7 @@ MUTANTS = (
     Mutant(
         "brought_before_told",
         "a video counts as delivered only once Telegram has it",
-        "bot/deliver.py",
+        "bot/delivery/delivery.py",
         "        sent = await self.send(run, address)\n        file_id",
         "        await self._telling.told(run, delivered=True)\n"
         "        sent = await self.send(run, address)\n        file_id",
@@ -371,7 +371,7 @@ MUTANTS = (
     Mutant(
         "retry_of_nothing",
         "Try again is only for what came to nothing",
-        "bot/run_taps.py",
+        "bot/requests/run_buttons.py",
         "    if t.run.state in {State.FAILED, State.CANCELED}:",
         "    if True:",
         ("tests/bot/test_stale_buttons.py::test_try_again_of_a_run_that_was_delivered_after_all_buys_nothing",),

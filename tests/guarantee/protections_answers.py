@@ -16,7 +16,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "refusal_names_job",
         "a refusal that names a job is no clear no",
-        "steps/videos_protocol.py",
+        "providers/openai_videos/protocol.py",
         "    job = read_job(answer.body) if made else read_job_in_refusal(answer.body, answer.status)\n",
         "    job = read_job(answer.body) if made else None\n",
         (REFUSED + "test_a_refusal_that_names_a_job_refuses_nothing",),
@@ -24,7 +24,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "conflict",
         "the job that a conflict names may be somebody else's",
-        "steps/videos_protocol.py",
+        "providers/openai_videos/protocol.py",
         "    if exists and status not in NAMES_OTHERS and not tells_of_another(answer.body):",
         "    if exists and not tells_of_another(answer.body):",
         (REFUSED + "test_a_conflict_may_name_the_job_of_somebody_else",),
@@ -32,7 +32,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "proxy_page",
         "a refusal counts only in an error form of a provider",
-        "steps/videos_protocol.py",
+        "providers/openai_videos/protocol.py",
         "    if not is_error_form(body):",
         "    if False:",
         (REFUSED + "test_a_refusal_that_is_not_in_an_error_form_of_a_provider_is_unclear",),
@@ -40,7 +40,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "our_key",
         "our own key is no job's id",
-        "steps/videos_protocol.py",
+        "providers/openai_videos/protocol.py",
         "    if job and our_key and",
         "    if False and job and",
         (REFUSED + "test_our_own_key_is_no_job",),
@@ -48,7 +48,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "our_key_told",
         "the fence says which key it sent",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         ", our_key=str(kept.run_id)",
         "",
         (MISREAD + "test_what_is_no_answer_of_the_provider_leaves_the_run_in_doubt_and_is_kept",),
@@ -56,7 +56,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "key_used",
         "a key that was used before proves that a first copy arrived",
-        "steps/refusal_words.py",
+        "providers/refusals.py",
         "    if KEY_USED.search(said) or",
         "    if",
         (WORDS + "test_a_key_that_was_used_before_proves_a_first_copy",),
@@ -64,7 +64,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "key_named",
         "a refusal that speaks of our key in unknown words is unclear",
-        "steps/refusal_words.py",
+        "providers/refusals.py",
         " or (KEY_NAMED.search(said) and not KEY_MALFORMED.search(said)):",
         ":",
         (WORDS + "test_a_key_that_was_used_before_proves_a_first_copy",),
@@ -72,7 +72,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "lost_told",
         "a refusal that tells of a lost answer is unclear",
-        "steps/refusal_words.py",
+        "providers/refusals.py",
         "    if LOST_ANSWER.search(said) or (",
         "    if (",
         (WORDS + "test_a_refusal_that_tells_of_a_lost_answer_is_unclear",),
@@ -80,7 +80,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "upstream_told",
         "a refusal that speaks of an upstream is unclear",
-        "steps/refusal_words.py",
+        "providers/refusals.py",
         " or (UPSTREAM.search(said) and not too_many and not refuses_content(said)):",
         ":",
         (WORDS + "test_a_refusal_that_tells_of_a_lost_answer_is_unclear",),
@@ -88,7 +88,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "prompt_quoted",
         "what a refusal quotes from the prompt is none of its own words",
-        "steps/refusal_words.py",
+        "providers/refusals.py",
         'said = " ".join(without_prompt(plain(words), plain(prompt)) for words in _said(answer))',
         'said = " ".join(plain(words) for words in _said(answer))',
         (WORDS + "test_validation_and_content_stay_clear_nos_whatever_they_repeat",),
@@ -96,7 +96,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "prompt_told",
         "the fence says which prompt it sent",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         ', prompt=run.improved_prompt or ""',
         "",
         (MISREAD + "test_a_refusal_that_repeats_the_prompt_is_a_clear_no_whatever_the_prompt_says",),
@@ -104,7 +104,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "other_gateways",
         "every gateway's own tries are counted",
-        "steps/provider.py",
+        "providers/transport.py",
         '    "x-envoy-attempt-count": 1,\n',
         "",
         ("tests/steps/test_provider.py::test_a_gateways_own_tries_are_counted",),
@@ -113,7 +113,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "id_first",
         "where a body has an `id`, no other field makes it our job's",
-        "steps/video_jobs.py",
+        "providers/openai_videos/jobs.py",
         '    if row.get("id") not in (None, ""):\n',
         '    if row.get("id") == job_id:\n',
         (PROTOCOL + "test_a_body_that_names_another_job_or_an_error_is_a_failed_read",),
@@ -129,7 +129,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "echo_completed",
         "a job that is called completed and shows nothing else has not expired",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         "job.named and job.described and gone and",
         "job.named and gone and",
         (MISREAD + "test_a_completed_job_that_shows_nothing_else_has_not_expired_however_long_its_clip_is_missing",),
@@ -137,7 +137,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "inner_row",
         "an id alone is the request's where an object with an id and a status lies within",
-        "steps/video_jobs.py",
+        "providers/openai_videos/jobs.py",
         "            if isinstance(inner, dict) and shown_ids(inner) and _status(inner) is not None:",
         "            if False:",
         (JOBS + "test_an_object_with_an_id_and_a_status_is_the_job_and_not_an_id_alone",),
@@ -145,7 +145,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "several_ids",
         "an answer with several ids is kept",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         "    if len(ids_shown(kept.answer.body)) > 1:",
         "    if False:",
         (SERVERS + "test_an_answer_with_several_ids_is_kept",),
@@ -153,7 +153,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "integer_ids",
         "a number is a job's id",
-        "steps/video_jobs.py",
+        "providers/openai_videos/jobs.py",
         "    if isinstance(value, int) and not isinstance(value, bool) and value > 0:",
         "    if False:",
         (SERVERS + "test_whichever_id_of_a_job_the_answer_named_its_run_is_found_in_the_list",),
@@ -161,15 +161,15 @@ ANSWERS_MUTANTS = (
     Mutant(
         "any_id",
         "a listed job is its run's by any of its ids",
-        "pipeline/audit.py",
-        "    seen = witnesses.known_by_their_runs(seen, books.owned)\n",
+        "pipeline/purchase/audit.py",
+        "    seen = matching.known_by_their_runs(seen, books.owned)\n",
         "",
         (SERVERS + "test_whichever_id_of_a_job_the_answer_named_its_run_is_found_in_the_list",),
     ),
     Mutant(
         "id_claimed",
         "a row that names an owned job which has its own row is another job",
-        "pipeline/witnesses.py",
+        "pipeline/purchase/matching.py",
         " and key not in own and beside[key] == 1]",
         "]",
         ("tests/pipeline/test_witnesses.py::test_a_job_is_known_by_any_of_its_ids_that_nothing_else_claims",),
@@ -178,7 +178,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "not_found_agrees",
         "`not found` agrees only with a failure that the job's own address showed",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         "    return run.failure_shown and run.age(run.job_seen_at)",
         "    return run.age(run.failing_since)",
         (MISREAD + "test_an_answer_that_names_its_request_fails_no_run_and_tells_of_no_second_call",),
@@ -186,7 +186,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "not_found_late",
         "`not found` agrees with a failure only after as long as a render may take",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         "    return run.failure_shown and run.age(run.job_seen_at) >= world.waits.render_deadline\n",
         "    return run.failure_shown\n",
         (LOOKS + "test_a_server_that_restarts_after_it_showed_a_failure_ends_nothing",),
@@ -194,7 +194,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "not_ready",
         "a clip that is called not ready is not absent",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         "    if not is_absent(got.status, got.detail, words):  # it may still come",
         "    if False:  # it may still come",
         (LOOKS + "test_a_clip_that_is_called_not_ready_is_not_absent_whatever_the_page_calls_its_job",),
@@ -202,7 +202,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "another_order",
         "a look that shows another order's job is no look at ours",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         "        why_another=lambda job: another_order(run, job, world),\n",
         "",
         (LOOKS + "test_anothers_job_under_our_id_ends_nothing_and_its_clip_is_not_fetched",),
@@ -210,7 +210,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "anothers_clip",
         "the clip of another order's job is not fetched",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         "    if why := another_order(run, job, world):\n        return ReadError(None, why)\n",
         "",
         (LOOKS + "test_anothers_job_under_our_id_ends_nothing_and_its_clip_is_not_fetched",),
@@ -218,7 +218,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "made_before",
         "one field shown otherwise is enough, of a job that was made before our order",
-        "pipeline/whose_clip.py",
+        "pipeline/clips/ownership.py",
         "(len(parts) == 1 and not _made_before(run, job, skew)):",
         "len(parts) == 1:",
         (LOOKS + "test_one_field_or_an_old_time_alone_makes_no_job_anothers",),
@@ -259,7 +259,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "second_exists",
         "an audit counts no id that was never seen as the first of two paid calls",
-        "pipeline/comparison.py",
+        "pipeline/purchase/comparison.py",
         "    return run.job_exists or _is_listed(run, both)",
         "    return True",
         (MISREAD + "test_an_answer_that_names_its_request_fails_no_run_and_tells_of_no_second_call",),
@@ -283,7 +283,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "found_otherwise",
         "an error with an id takes no job from a run that found one meanwhile",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         "    if await _found_otherwise(kept, job, world):",
         "    if False:",
         ("tests/pipeline/test_fence.py::test_an_error_with_an_id_takes_no_job_from_a_run_that_found_one_meanwhile",),

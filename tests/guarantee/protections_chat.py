@@ -13,7 +13,7 @@ CHAT_MUTANTS = (
     Mutant(
         "no_object",
         "an update that is no object is skipped, and what has a number is confirmed",
-        "bot/polling.py",
+        "bot/transport/polling.py",
         "            offset = max(numbers) + 1\n",
         '            offset = int(batch[-1]["update_id"]) + 1\n',
         (POLLING + "test_one_update_that_cannot_be_read_keeps_no_other_waiting",),
@@ -21,7 +21,7 @@ CHAT_MUTANTS = (
     Mutant(
         "failing_update",
         "an update that the database keeps failing on is skipped while the database answers",
-        "bot/incoming.py",
+        "bot/transport/updates.py",
         "        if tries < FAILED_TRIES_MAX:\n",
         "        if True:\n",
         (OVER_HTTP + "test_an_update_that_the_database_keeps_failing_on_is_skipped_counted_and_told",),
@@ -29,7 +29,7 @@ CHAT_MUTANTS = (
     Mutant(
         "refs_at_the_door",
         "a tap reaches the ledger only with a ref that a run could have",
-        "bot/taps.py",
+        "bot/callback_data.py",
         'Ref = Annotated[str, Field(pattern=r"^[A-Z2-7]{6}$")]',
         "Ref = str",
         (TAPS + "test_a_tap_that_no_button_of_ours_carries_is_answered_and_reaches_no_handler",),
@@ -37,7 +37,7 @@ CHAT_MUTANTS = (
     Mutant(
         "unknown_taps",
         "a tap that nobody knows is answered",
-        "bot/front.py",
+        "bot/app.py",
         "    dispatcher.include_router(_last_router())\n",
         "",
         (TAPS + "test_a_tap_that_no_button_of_ours_carries_is_answered_and_reaches_no_handler",),
@@ -45,7 +45,7 @@ CHAT_MUTANTS = (
     Mutant(
         "taps_of_a_burst",
         "a tap that is one too many is answered, too",
-        "bot/throttle.py",
+        "bot/transport/throttle.py",
         "        if isinstance(said, CallbackQuery) or (",
         "        if (",
         ("tests/bot/test_throttle.py::test_every_tap_of_a_burst_is_answered",),
@@ -53,7 +53,7 @@ CHAT_MUTANTS = (
     Mutant(
         "one_alert",
         "an alert that cannot be told does not stop the others",
-        "bot/alarms.py",
+        "bot/admin/alerts.py",
         "            except Exception:  # an alert",
         "            except ZeroDivisionError:  # an alert",
         ("tests/bot/test_admin.py::test_one_alert_that_cannot_be_told_does_not_stop_the_others",),
@@ -61,7 +61,7 @@ CHAT_MUTANTS = (
     Mutant(
         "one_card",
         "a card that cannot be drawn does not stop the others",
-        "bot/board.py",
+        "bot/delivery/progress_cards.py",
         ", return_exceptions=True)\n        for row",
         ")\n        for row",
         ("tests/bot/test_deliver.py::test_a_card_that_cannot_be_drawn_stops_no_other",),
@@ -69,7 +69,7 @@ CHAT_MUTANTS = (
     Mutant(
         "one_answer_file",
         "an answer file that does not fit does not stop the others",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         "        except Exception:  # an answer",
         "        except ZeroDivisionError:  # an answer",
         ("tests/pipeline/test_engine.py::test_a_kept_answer_that_does_not_fit_keeps_no_other_waiting",),
@@ -78,7 +78,7 @@ CHAT_MUTANTS = (
     Mutant(
         "ordered_said",
         "the edit that says `ordered` is never shed",
-        "bot/board.py",
+        "bot/delivery/progress_cards.py",
         "        if self._was_just_ordered(run):\n",
         "        if False:\n",
         ("tests/bot/test_deliver.py::test_a_card_never_says_that_nothing_is_charged_while_its_video_is_made",),
@@ -86,7 +86,7 @@ CHAT_MUTANTS = (
     Mutant(
         "first_silent_order",
         "no order goes out unasked before its user was told that orders will",
-        "pipeline/customers.py",
+        "pipeline/ledger/users.py",
         '        return confirm in (None, "always") or (confirm == "first" and self.videos < FIRST_VIDEOS)\n',
         '        return confirm == "always" or (confirm in (None, "first") and self.videos < FIRST_VIDEOS)\n',
         ("tests/bot/test_pages.py::test_the_first_order_that_will_not_ask_is_announced_with_one_tap_to_go_on_asking",),
@@ -94,8 +94,8 @@ CHAT_MUTANTS = (
     Mutant(
         "same_words",
         "what was refused for its content is not ordered again in the same words",
-        "bot/run_taps.py",
-        "    if t.run.reason in sentences.IN_OTHER_WORDS_ONLY:  # also",
+        "bot/requests/run_buttons.py",
+        "    if t.run.reason in messages.IN_OTHER_WORDS_ONLY:  # also",
         "    if False:  # also",
         (STALE + "test_what_was_refused_for_its_content_is_never_ordered_again_in_the_same_words",),
     ),
@@ -103,7 +103,7 @@ CHAT_MUTANTS = (
     Mutant(
         "ok_without_message",
         "a message that Telegram took is not sent again because its answer shows none",
-        "bot/session.py",
+        "bot/transport/session.py",
         "    if method.__returning__ is Message:\n",
         "    if False:\n",
         (
@@ -114,7 +114,7 @@ CHAT_MUTANTS = (
     Mutant(
         "refused_by_a_page",
         "a proxy's refusal is asked again for half an hour, and not for ever",
-        "bot/session.py",
+        "bot/transport/session.py",
         "            if HTTPStatus.BAD_REQUEST <= status_code",
         "            if False and HTTPStatus.BAD_REQUEST <= status_code",
         (OVER_HTTP + "test_a_refusal_is_read_wherever_it_stands",),
@@ -122,7 +122,7 @@ CHAT_MUTANTS = (
     Mutant(
         "unanswered_for_ever",
         "a video of which every answer is lost is not sent for ever",
-        "bot/deliver.py",
+        "bot/delivery/delivery.py",
         "            if run.age(run.state_since) > UNANSWERED_AT_MOST:\n",
         "            if False:\n",
         ("tests/bot/test_deliver.py::test_a_video_whose_answers_are_lost_is_sent_ever_more_seldom",),
@@ -130,7 +130,7 @@ CHAT_MUTANTS = (
     Mutant(
         "undelivered_told",
         "operators hear of a video that could not be brought",
-        "bot/deliver.py",
+        "bot/delivery/delivery.py",
         "        if run.state is State.SAVED and not isinstance(error, Unreachable):",
         "        if False:",
         (OVER_HTTP + "test_a_proxy_that_refuses_every_video_is_not_asked_for_ever_and_all_are_told",),
@@ -139,7 +139,7 @@ CHAT_MUTANTS = (
     Mutant(
         "about_a_picture",
         "words about another picture are asked about before anything is ordered",
-        "bot/contents.py",
+        "bot/requests/contents.py",
         "    return any(getattr(each, kind, None) for each in quoted for kind in MEDIA)",
         "    return False",
         (REQUESTS + "test_create_about_another_picture_gets_a_sentence_and_a_question_and_orders_nothing",),
@@ -147,7 +147,7 @@ CHAT_MUTANTS = (
     Mutant(
         "answered_whatever",
         "whatever a user sends is answered",
-        "bot/requests.py",
+        "bot/requests/create.py",
         "    elif message.content_type not in SERVICE:",
         '    elif message.content_type == "photo":',
         (REQUESTS + "test_whatever_a_user_sends_is_answered",),
@@ -164,7 +164,7 @@ CHAT_MUTANTS = (
     Mutant(
         "reply_box",
         "the question for another text answers the user's own message, else no reply box opens",
-        "bot/run_taps.py",
+        "bot/requests/run_buttons.py",
         "text, question, answers=own)",
         "text, question, answers=message.message_id)",
         (TAPS + "test_edit_opens_the_reply_box_and_the_draft_stays_until_its_new_text_is_there",),
@@ -172,7 +172,7 @@ CHAT_MUTANTS = (
     Mutant(
         "next_message",
         "in private the next message answers the question",
-        "bot/questions.py",
+        "bot/requests/questions.py",
         "            return question.ref\n",
         "            return None\n",
         (TAPS + "test_in_private_the_next_message_is_the_new_text_and_only_the_next",),
@@ -180,7 +180,7 @@ CHAT_MUTANTS = (
     Mutant(
         "only_next_message",
         "a message after the next one answers no question",
-        "bot/questions.py",
+        "bot/requests/questions.py",
         "        if question.answered_by == message.message_id:\n",
         "        if True:\n",
         (
@@ -191,7 +191,7 @@ CHAT_MUTANTS = (
     Mutant(
         "lost_is_not_said",
         "a video whose answer was lost on the way is sent again",
-        "bot/deliver.py",
+        "bot/delivery/delivery.py",
         "            pause = max(AGAIN, min(run.age(run.state_since), AGAIN_LATER))  # each try may have arrived",
         "            await self._telling.told(run)\n            return",
         ("tests/bot/test_deliver.py::test_an_answer_that_was_lost_is_asked_for_again",),
@@ -199,7 +199,7 @@ CHAT_MUTANTS = (
     Mutant(
         "price_of_the_new_text",
         "what replaces a draft shows its price first, whatever became of the draft",
-        "bot/ordering.py",
+        "bot/requests/ordering.py",
         "        wish = replace(wish, asks_first=True, chosen=chosen)",
         "        wish = replace(wish, chosen=chosen)",
         (TAPS + "test_the_answer_to_edit_shows_its_price_also_after_the_draft_was_delivered",),
@@ -215,7 +215,7 @@ CHAT_MUTANTS = (
     Mutant(
         "ok_with_more",
         "ok is believed however the rest is written",
-        "bot/session.py",
+        "bot/transport/session.py",
         "            if succeeded and SAYS_OK.match(content):",
         "            if False:",
         ("tests/bot/test_over_http.py::test_ok_is_believed_however_the_rest_is_written",),
@@ -223,7 +223,7 @@ CHAT_MUTANTS = (
     Mutant(
         "address_under_words",
         "an address under the words is asked about",
-        "bot/contents.py",
+        "bot/requests/contents.py",
         'any(entity.type == "text_link" for entity in message.entities or ())',
         "False",
         (REQUESTS + "test_create_with_an_address_under_its_words_is_asked_about",),
@@ -231,7 +231,7 @@ CHAT_MUTANTS = (
     Mutant(
         "edited",
         "an edited message is no answer to our question",
-        "bot/greeter.py",
+        "bot/user_middleware.py",
         " and event.edit_date is None",
         "",
         (REQUESTS + "test_an_edited_message_is_no_answer_to_our_question",),
@@ -239,7 +239,7 @@ CHAT_MUTANTS = (
     Mutant(
         "edits_heard",
         "whoever edits a request hears that the edit changes nothing",
-        "bot/front.py",
+        "bot/app.py",
         "    dispatcher.edited_message.outer_middleware(greeter)\n",
         "",
         (REQUESTS + "test_an_edited_message_is_not_a_new_request",),
@@ -247,7 +247,7 @@ CHAT_MUTANTS = (
     Mutant(
         "albums",
         "an album is answered once",
-        "bot/albums.py",
+        "bot/requests/albums.py",
         "        return first != message.message_id and not message.caption\n",
         "        return False\n",
         (REQUESTS + "test_an_album_is_answered_once_and_its_caption_counts",),
@@ -255,7 +255,7 @@ CHAT_MUTANTS = (
     Mutant(
         "untold_wait",
         "a flood wait without a number is waited for, too",
-        "bot/session.py",
+        "bot/transport/session.py",
         "            _check_flood(error, refused or status_code)\n",
         "",
         (OVER_HTTP + "test_a_refusal_is_read_wherever_it_stands",),

@@ -13,7 +13,7 @@ CONTENT_MUTANTS = (
     Mutant(
         "bytes_decide",
         "what is packed is told by its bytes, not by a header",
-        "steps/unpacked.py",
+        "net/unpacked.py",
         "        if start.startswith((GZIP, *ZLIB)):",
         "        if True:",
         (DOWNLOAD + "test_the_bytes_say_what_a_whole_clip_is_not_the_headers",),
@@ -21,7 +21,7 @@ CONTENT_MUTANTS = (
     Mutant(
         "all_members",
         "a body that is packed in several members is read to its end",
-        "steps/unpacked.py",
+        "net/unpacked.py",
         "        return member.unused_data",
         '        return b""',
         (UNPACKED + "test_members_are_read_in_a_row_and_what_follows_them_is_dropped",),
@@ -29,7 +29,7 @@ CONTENT_MUTANTS = (
     Mutant(
         "behind_the_packing",
         "what follows the packing is dropped, and not for ever",
-        "steps/unpacked.py",
+        "net/unpacked.py",
         "        if self._behind > BEHIND_BYTES_MAX:",
         "        if False:",
         (UNPACKED + "test_what_follows_is_bounded",),
@@ -37,7 +37,7 @@ CONTENT_MUTANTS = (
     Mutant(
         "a_part",
         "a part of a clip is not taken for all of it",
-        "steps/download.py",
+        "providers/download.py",
         '        return part is not None and int(part["last"]) + 1 == int(part["count"])',
         "        return True",
         (DOWNLOAD + "test_what_is_not_a_whole_clip_can_be_fetched_again",),
@@ -45,7 +45,7 @@ CONTENT_MUTANTS = (
     Mutant(
         "whole_part",
         "a part that is all of a clip is judged by its boxes",
-        "steps/download.py",
+        "providers/download.py",
         "        if _is_whole(response):",
         "        if response.status_code == 200:",
         (DOWNLOAD + "test_the_bytes_say_what_a_whole_clip_is_not_the_headers",),
@@ -61,7 +61,7 @@ CONTENT_MUTANTS = (
     Mutant(
         "anothers_link",
         "a body that names another job leads nowhere",
-        "steps/video_jobs.py",
+        "providers/openai_videos/jobs.py",
         "    if shown and not any(_names(each, job_id) for each in shown):\n        return ()\n",
         "",
         (ADDRESS + "test_what_came_instead_of_a_clip_may_lead_to_it_unless_it_names_another_job",),
@@ -77,7 +77,7 @@ CONTENT_MUTANTS = (
     Mutant(
         "links_in_words",
         "no word that is kept holds what opens a link",
-        "steps/clip_file.py",
+        "media/clip_file.py",
         '    return without_links(" ".join(printable.split()))[:WORDS_CHARACTERS_MAX]',
         '    return " ".join(printable.split())[:WORDS_CHARACTERS_MAX]',
         (CLIP_FILE + "test_what_opens_a_link_is_no_part_of_the_words_that_are_kept",),
@@ -85,7 +85,7 @@ CONTENT_MUTANTS = (
     Mutant(
         "broken_headers",
         "words on broken headers are not kept: they may hold our key",
-        "steps/provider.py",
+        "providers/transport.py",
         "        if isinstance(error, httpx2.ProtocolError | httpx2.ProxyError):",
         "        if False:",
         ("tests/steps/test_provider.py::test_words_on_broken_headers_are_not_kept",),
@@ -93,7 +93,7 @@ CONTENT_MUTANTS = (
     Mutant(
         "pictures_first_to_last",
         "a picture that is nothing but zeros has not come yet",
-        "steps/iso_pictures.py",
+        "media/iso_pictures.py",
         "            if len(sample) >= START_BYTES_MIN and not any(sample[:START_BYTES]):",
         "            if False:",
         ("tests/steps/test_iso_tables.py::test_zeros_where_a_picture_should_be_are_a_download_under_way",),
@@ -101,7 +101,7 @@ CONTENT_MUTANTS = (
     Mutant(
         "sound_alone",
         "a sound track alone is no clip",
-        "steps/iso_pictures.py",
+        "media/iso_pictures.py",
         "        if kinds and all(kind in WITHOUT_PICTURES for _, kind in kinds):",
         "        if False:",
         (CLIP_FILE + "test_what_is_no_whole_clip_says_why",),
@@ -109,7 +109,7 @@ CONTENT_MUTANTS = (
     Mutant(
         "webm_sound_alone",
         "nor is one in WebM",
-        "steps/webm_file.py",
+        "media/webm_file.py",
         "    if types and all(each in {SOUND, SUBTITLES} for each in types):",
         "    if False:",
         (CLIP_FILE + "test_what_is_no_whole_clip_says_why",),
@@ -117,7 +117,7 @@ CONTENT_MUTANTS = (
     Mutant(
         "preview_without_a_word",
         "a shorter clip is not taken while no word of the job says that it is done",
-        "pipeline/whose_clip.py",
+        "pipeline/clips/ownership.py",
         "not in ENDED and (shorter or ",
         "not in ENDED and ((job.running and shorter) or ",
         (RENDER + "test_without_a_word_on_the_job_a_shorter_clip_is_its_clip_only_after_a_day",),
@@ -125,7 +125,7 @@ CONTENT_MUTANTS = (
     Mutant(
         "draft_of_full_length",
         "a clip of much less than the ordered size is not taken while its job renders",
-        "pipeline/whose_clip.py",
+        "pipeline/clips/ownership.py",
         " or (job.running and is_much_smaller(facts, run.size))",
         "",
         (RENDER + "test_a_draft_of_full_length_of_a_job_that_still_renders_is_not_its_clip",),
@@ -133,7 +133,7 @@ CONTENT_MUTANTS = (
     Mutant(
         "kept_answers_stay",
         "tending removes drafts of answers, and no answer",
-        "pipeline/answers.py",
+        "pipeline/purchase/answer_files.py",
         '        for draft in self.folder.glob(".*.*"):',
         '        for draft in self.folder.glob("*.*"):',
         (

@@ -19,7 +19,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "other_job",
         "a body that names another job is a failed read",
-        "steps/video_jobs.py",
+        "providers/openai_videos/jobs.py",
         "named=all(ours)) if any(ours) else None",
         "named=all(ours))",
         (PROTOCOL + "test_a_body_that_names_another_job_or_an_error_is_a_failed_read",),
@@ -35,7 +35,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "job_in_error",
         "a body in a 4xx or 5xx counts only if it names the job",
-        "steps/provider.py",
+        "providers/transport.py",
         "job if job is not None and job.named else",
         "job if job is not None else",
         (PROVIDER + "test_a_job_in_the_body_of_an_error_counts_only_if_it_names_the_job",),
@@ -44,7 +44,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "two_looks",
         "one look at a failed job ends no run",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "    if run.failing_since is None or run.age(run.failing_since) < apart:",
         "    if run.failing_since is None:",
         (RULES + "test_two_looks_apart_end_a_run_and_a_guess_never_does",),
@@ -68,7 +68,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "postponed",
         "a run does not fail while its content can only not be asked for",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         "    if isinstance(got, ReadError):  # no word on the clip: it may be there\n"
         "        return await _later(run, got, world)\n"
         "    if not is_absent(",
@@ -78,7 +78,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "gone_at_once",
         "content of a completed job that is missing for less than the parking ends nothing",
-        "pipeline/whose_clip.py",
+        "pipeline/clips/ownership.py",
         "    return run.parked and run.age(run.parked_at) > parked",
         "    return run.parked",
         (RUN + "test_content_that_is_missing_for_less_than_the_parking_does_not_end_a_completed_render",),
@@ -87,7 +87,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "content_first",
         "the clip is asked for before a job's word that it failed is believed",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         "    run = await world.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)\n"
         "    got = await _fetch(run, job, caption, world)\n",
         "    run = await world.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)\n"
@@ -105,7 +105,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "whole",
         "a clip is whole only if its boxes end where the file ends",
-        "steps/iso_boxes.py",
+        "media/iso_boxes.py",
         "    if stop > end:\n        raise Cut(",
         "    if stop > end and kind != b'mdat':\n        raise Cut(",
         ("tests/steps/test_clip_file.py::test_what_is_no_whole_clip_says_why",),
@@ -113,7 +113,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "preview",
         "a shorter clip of a job that still renders is not its clip",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         "        if isinstance(got, Clip) and (why := why_not_taken(run, job, got.facts, world.waits.parked)):",
         "        if why := None:",
         (RENDER + "test_a_preview_of_a_job_that_still_renders_is_not_its_clip",),
@@ -129,7 +129,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "samples_there",
         "a clip is whole only if the samples that its index lists are in the file",
-        "steps/iso_file.py",
+        "media/iso_file.py",
         "fragments.missing or missing_samples(file, size, top, moov) or",
         "fragments.missing or",
         (TABLES + "test_a_cut_that_an_open_box_hides_is_found_by_the_index",),
@@ -137,7 +137,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "samples_in_mdat",
         "samples of a clip lie in its boxes of pictures, not in what pads the file",
-        "steps/iso_tables.py",
+        "media/iso_tables.py",
         "        if not any(box.start <= first and end <= box.end for box in data):",
         "        if False:",
         (TABLES + "test_pictures_of_one_byte_are_not_what_the_index_lists",),
@@ -145,7 +145,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "open_index",
         "an index that runs to the end of the file is cut if a box in it is",
-        "steps/iso_file.py",
+        "media/iso_file.py",
         "    if moov.open:",
         "    if False:",
         (TABLES + "test_an_index_that_runs_to_the_end_of_the_file_is_cut_if_a_box_in_it_is",),
@@ -153,7 +153,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "live_clusters",
         "a live clip is cut if one of its clusters is",
-        "steps/webm_file.py",
+        "media/webm_file.py",
         "    if segment.open:\n        check_end",
         "    if False:\n        check_end",
         ("tests/steps/test_clip_file.py::test_a_live_clip_is_cut_if_one_of_its_clusters_is",),
@@ -161,7 +161,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "promised_length",
         "a film in fragments has the length that its header promises",
-        "steps/iso_fragments.py",
+        "media/iso_fragments.py",
         "    missing = promised - seconds > SECONDS_APART_MAX\n",
         "    missing = False\n",
         (FRAGMENTS + "test_a_film_without_its_last_fragments_is_not_whole",),
@@ -169,7 +169,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "fragment_bytes",
         "a fragment has the bytes that its samples have",
-        "steps/iso_fragments.py",
+        "media/iso_fragments.py",
         "        if needed > present:",
         "        if False:",
         (FRAGMENTS + "test_a_fragment_with_fewer_bytes_than_its_samples_have_is_cut",),
@@ -177,7 +177,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "segment_index",
         "a file has the bytes that its segment index counts",
-        "steps/iso_fragments.py",
+        "media/iso_fragments.py",
         "(end := _indexed(file, box)) > size:",
         "(end := _indexed(file, box)) < 0:",
         (FRAGMENTS + "test_a_film_whose_segment_index_counts_more_bytes_is_cut",),
@@ -185,7 +185,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "named_by_hash",
         "only the clip that the row names gets the run's file name",
-        "pipeline/clips.py",
+        "pipeline/clips/storage.py",
         "    if run.file_sha256 != clip.sha256:\n        return run\n    _give_name",
         "    _give_name",
         ("tests/pipeline/test_whose_clip.py::test_a_clip_that_its_row_does_not_name_does_not_get_the_runs_file_name",),
@@ -193,7 +193,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "tidied_at_once",
         "what was fetched for a run is kept for a day after it ended",
-        "pipeline/tending.py",
+        "pipeline/clips/maintenance.py",
         "            elif record.ended_seconds_ago > DAY_SECONDS:",
         "            else:",
         ("tests/pipeline/test_whose_clip.py::test_a_crash_with_another_jobs_clip_saves_the_right_one",),
@@ -202,7 +202,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "hidden_prompt",
         "a job that hides its prompt is nobody's by its prompt",
-        "steps/shown.py",
+        "providers/openai_videos/order_match.py",
         "    return job.prompt is not None and not differs(job, order)",
         "    return not differs(job, order)",
         (RULES + "test_each_look_says_one_thing",),
@@ -210,7 +210,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "whole_request",
         "only the whole request makes two runs interchangeable",
-        "steps/shown.py",
+        "providers/openai_videos/order_match.py",
         "    return same and same_words(one.prompt, other.prompt)",
         "    return same_words(one.prompt, other.prompt)",
         (SHOWN + "test_a_request_is_the_same_only_as_a_whole",),
@@ -218,7 +218,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "still_submitting",
         "nothing is adopted while a run of the same request still waits for its answer",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         " or any(each.state is State.SUBMITTING for each in runs):",
         ":",
         (RULES + "test_each_look_says_one_thing",),
@@ -234,7 +234,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "exclusive_key",
         "the only job is adopted without its prompt only where nobody else uses the key",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "    if not (facts.exclusive_key and look.complete",
         "    if not (look.complete",
         (RULES + "test_each_look_says_one_thing",),
@@ -243,7 +243,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "failed_adopted",
         "a job that failed is not adopted",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "for each, job in pairs if not has_failed(job, each))",
         "for each, job in pairs)",
         (RULES + "test_each_look_says_one_thing",),
@@ -259,7 +259,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "guess_fails",
         "an adopted job that fails brings its run back into doubt",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "    return Ending.BACK_TO_DOUBT if run.job_source is JobSource.LIST else Ending.FAIL",
         "    return Ending.FAIL",
         (RULES + "test_two_looks_apart_end_a_run_and_a_guess_never_does",),
@@ -276,7 +276,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "too_early",
         "no look counts while the job may still be on its way into the list",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         '    if too_early(run, facts, patience):\n        return "too_early"\n',
         "",
         (RULES + "test_each_look_says_one_thing",),
@@ -284,7 +284,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "list_in_order",
         "a list out of order proves nothing",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         '"list_out_of_order": in_order(look, known),',
         '"list_out_of_order": True,',
         (RULES + "test_each_look_says_one_thing",),
@@ -292,7 +292,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "look_in_order",
         "a look ends at a moment only on a page that stands in order",
-        "steps/list_jobs.py",
+        "providers/openai_videos/list_jobs.py",
         "    return times == sorted(times, reverse=True) and times[-1] < back_to",
         "    return times[-1] < back_to",
         ("tests/steps/test_list_jobs.py::test_a_look_is_complete_only_if_every_page_was_read",),
@@ -300,7 +300,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "odd_rows",
         "a list with a row that cannot be read proves nothing",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         '    if look.odd_rows:\n        return "unreadable_row"\n',
         "",
         (RULES + "test_each_look_says_one_thing",),
@@ -308,7 +308,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "running_shown",
         "without T, the list must have shown a running job of ours",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         '"running_never_shown": facts.absent_after is not None or running,',
         '"running_never_shown": True,',
         (RULES + "test_each_look_says_one_thing",),
@@ -316,7 +316,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "fresh_witness",
         "an answer that came just before the look is no witness yet",
-        "pipeline/witnesses.py",
+        "pipeline/purchase/matching.py",
         "        if owner.answered and owner.known_at <= latest and",
         "        if owner.answered and",
         (RULES + "test_each_look_says_one_thing",),
@@ -324,7 +324,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "witness_after",
         "a quiet account stays in doubt: a purchase after it must be in the list",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         '"no_witness_after": replaced or any(owner.sent_at > sent_at for owner in alike),',
         '"no_witness_after": True,',
         (RULES + "test_each_look_says_one_thing",),
@@ -332,7 +332,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "answered_job",
         "a real answer that named a job forbids `never made`",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "        and run.answered_job_id is None\n        and run.looks_complete",
         "        and run.looks_complete",
         (RULES + "test_never_made_is_proved_by_five_looks_over_the_grace",),
@@ -340,7 +340,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "answered_job_look",
         "no list is asked for a run whose real answer named a job",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         '    if run.answered_job_id is not None:\n        return InDoubt("answer_named_a_job")\n',
         "",
         (RULES + "test_each_look_says_one_thing",),

@@ -12,7 +12,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "says_what",
         "a refusal is a clear no only if it says what it refuses",
-        "steps/videos_protocol.py",
+        "providers/openai_videos/protocol.py",
         "    says = status not in NEEDS_WORDS or says_what",
         "    says = True or says_what",
         (REFUSALS + "test_a_refusal_that_does_not_say_what_it_refuses_is_unclear",),
@@ -20,7 +20,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "in_our_way",
         "the job that a refusal names may be a colleague's",
-        "steps/videos_protocol.py",
+        "providers/openai_videos/protocol.py",
         "    if exists and status not in NAMES_OTHERS and not tells_of_another(answer.body):",
         "    if exists and status not in NAMES_OTHERS:",
         (ANSWERS + "test_a_job_that_is_in_our_way_is_not_ours",),
@@ -28,7 +28,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "cached_answer",
         "what a cache answers to the order, another request made",
-        "steps/videos_protocol.py",
+        "providers/openai_videos/protocol.py",
         "    if answer.cached:  # another",
         "    if False:  # another",
         (ANSWERS + "test_an_answer_from_a_gateways_cache_names_another_requests_job",),
@@ -36,7 +36,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "caches_of_all_makes",
         "a cache's hit is read however it is written",
-        "steps/caches.py",
+        "net/caching.py",
         r'CACHE_HIT = re.compile(r"(?<![a-z])(?:hit|stale|updating)(?![a-z])")',
         r'CACHE_HIT = re.compile(r"\b(?:hit|stale|updating)\b")',
         (ANSWERS + "test_two_looks_at_one_cached_failure_are_one_look",),
@@ -44,7 +44,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "signed_link",
         "a signed link on the provider's own host is asked without the key as well",
-        "steps/provider.py",
+        "providers/transport.py",
         "                if url != home and url.query and isinstance",
         "                if False and isinstance",
         (ANSWERS + "test_a_signed_link_on_the_same_host_is_followed_without_the_key",),
@@ -52,7 +52,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "tried_again",
         "a failure whose fields promise another try ends nothing",
-        "steps/video_jobs.py",
+        "providers/openai_videos/jobs.py",
         '    return any(row.get(name) not in (None, "", 0, False) for name in TRIED_AGAIN)',
         "    return False",
         (ANSWERS + "test_a_gateways_own_trouble_in_a_jobs_form_ends_nothing",),
@@ -60,7 +60,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "gateways_words",
         "a gateway's own failing read in a job's form ends nothing",
-        "steps/absence.py",
+        "providers/openai_videos/missing_clip.py",
         r'    r"|\bi o timeout\b|^eof$',
         r'    r"|^eof$',
         ("tests/steps/test_absence.py::test_a_failure_to_look_a_job_up_is_told_from_the_jobs_own",),
@@ -68,7 +68,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "all_of_it",
         "1 may be all of a render",
-        "steps/video_jobs.py",
+        "providers/openai_videos/jobs.py",
         "(self.progress is not None and self.progress != 1)",
         "self.progress is not None",
         (JOBS + "test_a_clip_that_was_made_and_deleted_since_is_owed",),
@@ -76,7 +76,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "done_at_any_zone",
         "a time of completion without a zone says that it was completed",
-        "steps/video_jobs.py",
+        "providers/openai_videos/jobs.py",
         'done_at=epoch(row.get("completed_at"), any_zone=True)',
         'done_at=epoch(row.get("completed_at"))',
         (JOBS + "test_a_clip_that_was_made_and_deleted_since_is_owed",),
@@ -84,7 +84,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "length_of_zero",
         "a length of zero is not known yet",
-        "steps/video_jobs.py",
+        "providers/openai_videos/jobs.py",
         'seconds=max(whole(row.get("seconds")) or 0, 0) or None',
         'seconds=whole(row.get("seconds"))',
         (JOBS + "test_a_length_of_zero_is_not_known_yet",),
@@ -92,7 +92,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "size_of_zero",
         "a size of zero is not known yet",
-        "steps/shown.py",
+        "providers/openai_videos/order_match.py",
         "if match and int(match[1]) and int(match[2]) else None",
         "if match else None",
         ("tests/steps/test_shown.py::test_what_is_not_shown_or_an_alias_is_not_different",),
@@ -100,7 +100,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "no_tick",
         "a WebM file without a tick has the usual one",
-        "steps/webm_file.py",
+        "media/webm_file.py",
         "int.from_bytes(data) or NANOSECONDS_A_TICK",
         "int.from_bytes(data) or 1",
         ("tests/steps/test_clip_file.py::test_what_a_whole_clip_says_of_itself",),
@@ -108,7 +108,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "repeated_half",
         "the pictures of a fragment form one chain",
-        "steps/iso_pictures.py",
+        "media/iso_pictures.py",
         "            if not _is_chain(file.read(box.end - box.start), prefix):",
         "            if False:",
         (FRAGMENTS + "test_a_fragment_that_repeats_its_first_half_is_not_whole",),
@@ -116,7 +116,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "other_keys",
         "an equal order in doubt under another key may own the listed job",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "    if any(same_request(each.order(), run.order()) for each in books.elsewhere):",
         "    if False:",
         (NAMES + "test_a_new_key_does_not_get_the_job_of_an_order_under_the_old_one",),
@@ -124,7 +124,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "other_keys_in_audits",
         "so it may for an audit",
-        "pipeline/comparison.py",
+        "pipeline/purchase/comparison.py",
         "    waiting |= any(same_request(each.order(), runs[0].order()) for each in both.books.elsewhere)\n",
         "",
         (NAMES + "test_an_audit_does_not_give_it_away_either",),
@@ -132,7 +132,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "older_in_audits",
         "an audit gives nobody a job from before his order",
-        "pipeline/comparison.py",
+        "pipeline/purchase/comparison.py",
         "    sure = both.look.complete and not waiting and not older",
         "    sure = both.look.complete and not waiting",
         (NAMES + "test_a_restored_ledger_adopts_no_job_from_before_its_order",),
@@ -140,7 +140,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "older_with_witness",
         "a job of ours at its own time proves the list's times; it does not excuse an older job",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "    return true_times and dated_before(",
         "    return not any(each.key in known for each in look.jobs) and dated_before(",
         (NAMES + "test_a_colleagues_older_order_of_the_same_words_is_not_adopted",),
@@ -164,7 +164,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "one_adds_users",
         "for root, one process at a time adds the system user",
-        "pipeline/postmaster.py",
+        "pipeline/postgres/server.py",
         "        fcntl.flock(folder, fcntl.LOCK_EX)  # of the folder",
         "        pass  # of the folder",
         ("tests/pipeline/test_postmaster.py::test_only_one_process_at_a_time_adds_the_system_user_of_root",),

@@ -17,7 +17,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "prompt_rules_out",
         "another prompt rules no job out: gateways cut, translate and censor some of them",
-        "steps/shown.py",
+        "providers/openai_videos/order_match.py",
         "    return not (far_from(job, order) - {Shown.PROMPT}) & faithful",
         "    return not differs(job, order) & faithful",
         EACH_LOOK,
@@ -25,7 +25,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "twin_not_listed",
         "nothing is adopted while an equal order's own job is not listed: it may be listed by another id",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "    return not ours.keys() <= listed or ",
         "    return ",
         EACH_LOOK,
@@ -33,7 +33,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "behind_an_older_one",
         "nothing is adopted that stands behind a job from before the order",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         " or any(job.key in older for job in jobs)",
         "",
         EACH_LOOK,
@@ -41,7 +41,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "twice_in_a_page",
         "one id twice in a page may be two jobs",
-        "steps/list_jobs.py",
+        "providers/openai_videos/list_jobs.py",
         "        self._odd_rows += sum(times - 1 for times in on_page.values())",
         "        self._odd_rows += 0",
         (PAGES + "test_one_id_twice_in_a_page_is_an_odd_row",),
@@ -49,7 +49,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "seen_in_the_list",
         "a job is older only if it was seen in the list before the order was sent",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "job.key in seen and dated_before",
         "dated_before",
         EACH_LOOK,
@@ -58,7 +58,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "pages_overlap",
         "a page begins where the one before it ended",
-        "steps/list_jobs.py",
+        "providers/openai_videos/list_jobs.py",
         "        if news and self._overlap and self._overlap not in {job.key for job in page.jobs}:",
         "        if False:",
         (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
@@ -66,7 +66,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "headers_of_a_page",
         "headers that tell of missing rows make a page doubtful",
-        "steps/list_page.py",
+        "providers/openai_videos/list_page.py",
         " or _flaw_in(headers, more=has_more is True)",
         "",
         (PAGE + "test_headers_that_tell_of_missing_rows_make_a_page_doubtful",),
@@ -74,7 +74,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "list_from_a_cache",
         "an older copy of a list proves nothing",
-        "steps/list_page.py",
+        "providers/openai_videos/list_page.py",
         "    if is_cached(headers):",
         "    if False:",
         (PAGE + "test_headers_that_tell_of_missing_rows_make_a_page_doubtful",),
@@ -82,7 +82,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "count_in_headers",
         "a count in the headers is the list's",
-        "steps/list_page.py",
+        "providers/openai_videos/list_page.py",
         "(*map(page.get, PAGE_TOTALS), *_totals_in(headers))",
         "map(page.get, PAGE_TOTALS)",
         (PAGE + "test_a_count_in_the_headers_is_the_lists",),
@@ -90,7 +90,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "double_members",
         "an object with two members of one name is unreadable",
-        "steps/provider_words.py",
+        "net/error_text.py",
         ", object_pairs_hook=_without_doubles",
         "",
         (PAGE + "test_two_members_of_one_name_make_a_page_unreadable_unless_they_are_equal",),
@@ -99,7 +99,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "in_front_of_ours",
         "a job listed before one of ours is not left out for its time",
-        "pipeline/comparison.py",
+        "pipeline/purchase/comparison.py",
         "both.in_front_of_ours | both.came_late:",
         "both.came_late:",
         DIFFERENCES,
@@ -107,7 +107,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "order_not_shown",
         "a list without times must show which end is the new one",
-        "pipeline/comparison.py",
+        "pipeline/purchase/comparison.py",
         "self.is_dated() or self._shows_its_order()",
         "True",
         (PIPELINE + "test_audit.py::test_an_audit_is_complete_only_if_its_list_shows_everything_in_order",),
@@ -115,7 +115,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "came_late",
         "a job that was missing from the list is told when it is back",
-        "pipeline/comparison.py",
+        "pipeline/purchase/comparison.py",
         "both.in_front_of_ours | both.came_late:",
         "both.in_front_of_ours:",
         (PIPELINE + "test_audit.py::test_a_job_that_was_missing_from_the_list_is_told_when_it_is_back",),
@@ -124,7 +124,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "after_the_job",
         "a refusal about a job or an answer came after the request",
-        "steps/refusal_words.py",
+        "providers/refusals.py",
         "_came_after_the_job(answer, said) or AS_WRITTEN",
         "AS_WRITTEN",
         (REFUSALS + "test_a_refusal_about_a_job_or_an_answer_came_after_the_request",),
@@ -132,7 +132,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "job_at_any_depth",
         "a job that a refusal names at any depth may be ours",
-        "steps/videos_protocol.py",
+        "providers/openai_videos/protocol.py",
         "    if names_job_within(body):",
         "    if False:",
         (REFUSALS + "test_a_job_that_a_refusal_names_at_any_depth_may_be_ours",),
@@ -141,7 +141,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "rows_of_others",
         "of a list that came instead of a job only its own row counts",
-        "steps/video_jobs.py",
+        "providers/openai_videos/jobs.py",
         "            return next(ours, {})",
         "            return answer",
         (JOBS + "test_of_a_list_that_came_instead_of_a_job_only_its_own_row_counts",),
@@ -149,7 +149,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "envelopes_status",
         "an answer's own status is not its job's",
-        "steps/video_jobs.py",
+        "providers/openai_videos/jobs.py",
         "    if not shown_ids(row) or (_status",
         "    if (_status",
         (JOBS + "test_an_answers_own_status_is_not_its_jobs",),
@@ -157,7 +157,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "deleted_since",
         "a clip that was made and deleted since is owed",
-        "steps/video_jobs.py",
+        "providers/openai_videos/jobs.py",
         "        return self.status is JobStatus.EXPIRED and not self.was_done and said_so",
         "        return self.status is JobStatus.EXPIRED and said_so",
         (JOBS + "test_a_clip_that_was_made_and_deleted_since_is_owed",),
@@ -165,7 +165,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "cached_failure",
         "a failure that a cache shows is no look at the provider",
-        "steps/provider.py",
+        "providers/transport.py",
         "        if isinstance(shown, Job) and shown.status in ENDED_BADLY and is_cached(response.headers):",
         "        if False:",
         (LOOKS + "test_a_failure_that_only_a_cache_repeats_ends_nothing",),
@@ -173,7 +173,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "cached_absence",
         "an absence that a cache tells of is not the server's word",
-        "steps/download.py",
+        "providers/download.py",
         "        if is_cached(response.headers):",
         "        if False:",
         (STEPS + "test_download.py::test_an_absence_that_a_cache_tells_of_is_not_the_servers_word",),
@@ -181,7 +181,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "another_try",
         "a failure that promises another try is no end",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         "    unsure = will_be_repeated(words) or (is_about_reading",
         "    unsure = (is_about_reading",
         (LOOKS + "test_a_failure_that_promises_another_try_ends_nothing",),
@@ -189,7 +189,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "failure_to_look",
         "a gateway's own error in a job's form ends no run",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         " or (is_about_reading(words) and not refuses_content(words))",
         "",
         (LOOKS + "test_a_gateways_own_error_in_a_jobs_form_ends_no_run",),
@@ -197,7 +197,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "shown_by_the_answer",
         "what the answer to an order showed otherwise is no sign of another's job",
-        "pipeline/whose_clip.py",
+        "pipeline/clips/ownership.py",
         " - set(map(Shown, run.shown_otherwise))",
         "",
         (LOOKS + "test_what_the_answer_to_the_order_showed_otherwise_is_no_sign_of_anothers_job",),
@@ -206,7 +206,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "one_update",
         "an update that cannot be read keeps no other waiting",
-        "bot/incoming.py",
+        "bot/transport/updates.py",
         "        except (TypeError, ValueError, RecursionError) as error:",
         "        except ZeroDivisionError as error:",
         ("tests/bot/test_polling.py::test_one_update_that_cannot_be_read_keeps_no_other_waiting",),
@@ -214,7 +214,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "client_side_data",
         "data that psycopg itself cannot send are a refusal",
-        "pipeline/road_psycopg.py",
+        "pipeline/ledger/transport_psycopg.py",
         "    if not code and isinstance(error, psycopg.DataError | psycopg.ProgrammingError):",
         "    if False:",
         ("tests/pipeline/test_road_psycopg.py::test_data_that_psycopg_itself_cannot_send_are_a_refusal",),
@@ -222,7 +222,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "refused_by_its_content",
         "a job that failed for its content does not count towards everybody's breaker",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         '                breaker=None if made or refused else "render",\n',
         '                breaker=None if made else "render",\n',
         (
@@ -232,7 +232,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "ok_believed",
         "a video that Telegram took is not sent again because its answer cannot be decoded",
-        "bot/session.py",
+        "bot/transport/session.py",
         "            if succeeded and isinstance(error.data, dict)",
         "            if False and isinstance(error.data, dict)",
         ("tests/bot/test_over_http.py::test_a_video_that_telegram_took_is_not_sent_again",),
@@ -240,7 +240,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "refused_file_id",
         "whatever Telegram says of a file id, the file itself is sent",
-        "bot/deliver.py",
+        "bot/delivery/delivery.py",
         "            except (NoFile, TelegramBadRequest, TelegramNotFound):",
         "            except NoFile:",
         ("tests/bot/test_deliver.py", "tests/bot/test_over_http.py::test_a_video_that_telegram_took_is_not_sent_again"),
@@ -248,7 +248,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "too_large_for_a_proxy",
         "a proxy's 413 is the end of an upload, not the start of the next",
-        "bot/session.py",
+        "bot/transport/session.py",
         "            if status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:",
         "            if False:",
         ("tests/bot/test_over_http.py::test_a_proxys_page_for_a_large_file_is_not_answered_by_uploading_it_for_ever",),
@@ -257,7 +257,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "no_end",
         "a shorter file in which no cut would show waits for a person",
-        "pipeline/whose_clip.py",
+        "pipeline/clips/ownership.py",
         "    if shorter and not facts.ends:",
         "    if False:",
         (PIPELINE + "test_what_is_taken.py",),
@@ -265,7 +265,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "two_against_the_page",
         "a file of another length and shape than its job shows waits for a person",
-        "pipeline/whose_clip.py",
+        "pipeline/clips/ownership.py",
         " if other and as_job_says else None",
         " if False else None",
         (PIPELINE + "test_what_is_taken.py",),
@@ -281,7 +281,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "last_picture",
         "a WebM that ends before the length of its header is cut",
-        "steps/webm_file.py",
+        "media/webm_file.py",
         "    if seconds is not None and seconds - shown > SECONDS_APART_MAX:",
         "    if False:",
         (CLIPS + "test_what_is_no_whole_clip_says_why",),
@@ -289,7 +289,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "hole_in_a_block",
         "a WebM with zeros where a picture should be is not all there",
-        "steps/webm_file.py",
+        "media/webm_file.py",
         "    if len(head) == BLOCK_HEAD_BYTES and not any(head):",
         "    if False:",
         (CLIPS + "test_what_is_no_whole_clip_says_why",),
@@ -297,7 +297,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "hole_in_a_fragment",
         "a fragment with zeros among its pictures is not all there",
-        "steps/iso_pictures.py",
+        "media/iso_pictures.py",
         "                if not any(file.read(HOLE_BYTES)):",
         "                if False:",
         (STEPS + "test_iso_fragments.py::test_a_hole_in_the_pictures_of_a_fragment_is_found",),
@@ -305,7 +305,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "every_sample",
         "zeros in the middle of a chunk are found as well",
-        "steps/iso_tables.py",
+        "media/iso_tables.py",
         "        for sample in range(before, before + min(samples, SAMPLES_MAX)):",
         "        for sample in range(before, before + min(samples, 1)):",
         (PIPELINE + "test_clip_facts.py::test_half_a_clip_whose_boxes_add_up_is_fetched_again",),

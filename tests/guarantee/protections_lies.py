@@ -11,7 +11,7 @@ LIE_MUTANTS = (
     Mutant(
         "read_on",
         "a look goes on behind a known job: a list may keep a newer one for later",
-        "steps/list_jobs.py",
+        "providers/openai_videos/list_jobs.py",
         "self._beyond >= self._rows_beyond else None\n",
         "self._beyond >= 0 else None\n",
         (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
@@ -19,7 +19,7 @@ LIE_MUTANTS = (
     Mutant(
         "page_flaw",
         "a page that says more than rows is no whole page",
-        "steps/list_jobs.py",
+        "providers/openai_videos/list_jobs.py",
         "        if page.flaw:\n            return page.flaw\n",
         "",
         (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
@@ -27,7 +27,7 @@ LIE_MUTANTS = (
     Mutant(
         "whole_list_status",
         "only HTTP 200 is a whole list",
-        "steps/provider.py",
+        "providers/transport.py",
         "        if raw.status_code != 200:  # a part",
         "        if raw.status_code > 299:  # a part",
         (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
@@ -35,7 +35,7 @@ LIE_MUTANTS = (
     Mutant(
         "placeholder_times",
         "zero and the year 1 are no times",
-        "pipeline/witnesses.py",
+        "pipeline/purchase/matching.py",
         " and TIMES_BEGIN <= job.created_at < moment.timestamp()",
         " and job.created_at < moment.timestamp()",
         EACH_LOOK,
@@ -43,7 +43,7 @@ LIE_MUTANTS = (
     Mutant(
         "renders_still",
         "a job that renders still was not made before",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "and dated_before(job, sent) and not job.running)",
         "and dated_before(job, sent))",
         EACH_LOOK,
@@ -51,7 +51,7 @@ LIE_MUTANTS = (
     Mutant(
         "taken_by_mistake",
         "a job that a person gave away may be the one whose words it shows",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "    return tuple(job for job in (*free, *taken) if",
         "    return tuple(job for job in free if",
         EACH_LOOK,
@@ -59,7 +59,7 @@ LIE_MUTANTS = (
     Mutant(
         "others_words_beside_ours",
         "nothing is adopted from a list that shows a job of ours with other words",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         " or _shows_other_words(look, books):",
         ":",
         EACH_LOOK,
@@ -67,7 +67,7 @@ LIE_MUTANTS = (
     Mutant(
         "running_since",
         "that the list showed running jobs before a doubt says nothing of it",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         " and books.running_shown_at >= run.submitting_at\n",
         "\n",
         EACH_LOOK,
@@ -75,7 +75,7 @@ LIE_MUTANTS = (
     Mutant(
         "goes_on",
         "a page that names a next one is not the last",
-        "steps/list_page.py",
+        "providers/openai_videos/list_page.py",
         "is not True and any(page.get(name) for name in PAGE_NEXT):",
         "is not True and False:",
         (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
@@ -83,7 +83,7 @@ LIE_MUTANTS = (
     Mutant(
         "its_own_count",
         "a list that counts more rows than it shows is not whole",
-        "steps/list_jobs.py",
+        "providers/openai_videos/list_jobs.py",
         '        return "fewer_rows_than_it_says" if page.total > rows or page.pages > self._pages else ""\n',
         '        return ""\n',
         (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
@@ -91,7 +91,7 @@ LIE_MUTANTS = (
     Mutant(
         "promised_page",
         "a promised page that is empty is missing",
-        "steps/list_jobs.py",
+        "providers/openai_videos/list_jobs.py",
         "        if empty and self._more_promised:",
         "        if False:",
         (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
@@ -99,7 +99,7 @@ LIE_MUTANTS = (
     Mutant(
         "newer_behind",
         "where a row is newer than the one before it, any may be: the list is read to its end",
-        "steps/list_jobs.py",
+        "providers/openai_videos/list_jobs.py",
         "        if not self._is_newest_first():\n            self._beyond = None\n        elif",
         "        if",
         (PAGES + "test_an_unsorted_list_is_read_to_its_end",),
@@ -107,7 +107,7 @@ LIE_MUTANTS = (
     Mutant(
         "packed_alike",
         "two packed ids around one may be two jobs",
-        "steps/list_jobs.py",
+        "providers/openai_videos/list_jobs.py",
         "        self._odd_rows += sum(names.setdefault(job.key, job.job_id) != job.job_id for job in news.values())\n",
         "",
         (PAGES + "test_two_packed_ids_with_one_inner_id_may_be_two_jobs",),
@@ -115,7 +115,7 @@ LIE_MUTANTS = (
     Mutant(
         "one_id_two_orders",
         "an id that shows two orders hides a job",
-        "steps/list_jobs.py",
+        "providers/openai_videos/list_jobs.py",
         "            elif not known.shows_same_order(job):",
         "            elif False:",
         (PAGES + "test_one_id_with_two_different_orders_is_an_odd_row",),
@@ -123,7 +123,7 @@ LIE_MUTANTS = (
     Mutant(
         "older_by_order_alone",
         "a job counts as older only where its own time says so as well",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "if job.key in seen and dated_before(job, sent) and not job.running)",
         "if job.key in seen)",
         EACH_LOOK,
@@ -131,7 +131,7 @@ LIE_MUTANTS = (
     Mutant(
         "older_by_false_times",
         "times count only where those of our own jobs are true",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "    if not all(at_its_time(job, known[job.key], patience.skew) for job in ours):",
         "    if False:",
         EACH_LOOK,
@@ -139,7 +139,7 @@ LIE_MUTANTS = (
     Mutant(
         "our_words_ruled_out",
         "a prompt that may be ours is never ruled out by what stands beside it",
-        "steps/shown.py",
+        "providers/openai_videos/order_match.py",
         "    if job.prompt is not None and not unlike(job.prompt, order.prompt):\n        return True\n",
         "",
         EACH_LOOK,
@@ -147,7 +147,7 @@ LIE_MUTANTS = (
     Mutant(
         "our_words_older",
         "our very words, however old they seem, are never absence",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "if job.key not in before or shows_words_of(job, order))",
         "if job.key not in before)",
         EACH_LOOK,
@@ -155,7 +155,7 @@ LIE_MUTANTS = (
     Mutant(
         "older_adopted",
         "a job of somebody's from before the order is not adopted for having its words",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "    taken = books.owned.keys() | listed_before(first, look, books, patience)\n",
         "    taken = books.owned.keys()\n",
         EACH_LOOK,
@@ -163,7 +163,7 @@ LIE_MUTANTS = (
     Mutant(
         "id_made_anew",
         "a job under an id of ours that was made after we knew it is another",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "or later or (owner.saved and job.running)",
         "or (owner.saved and job.running)",
         EACH_LOOK,
@@ -171,7 +171,7 @@ LIE_MUTANTS = (
     Mutant(
         "id_rendering_again",
         "a job under an id whose clip we have, and that is rendering, is another",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "or later or (owner.saved and job.running)",
         "or later",
         EACH_LOOK,
@@ -179,7 +179,7 @@ LIE_MUTANTS = (
     Mutant(
         "witness_of_its_model",
         "a list of one model says nothing of another",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "for owner in must.values() if owner.order.model == run.model]",
         "for owner in must.values()]",
         EACH_LOOK,
@@ -203,7 +203,7 @@ LIE_MUTANTS = (
     Mutant(
         "own_words",
         "a job that shows another prompt is fetched for nobody",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         "    if why := await not_ours(run, job, world):\n        return ReadError(None, why)\n",
         "",
         (LIES + "test_a_job_with_another_prompt_is_fetched_only_if_a_person_insists",),
@@ -211,7 +211,7 @@ LIE_MUTANTS = (
     Mutant(
         "found_with_other_words",
         "a job found by its prompt that shows another one itself is given back",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         "    if run.job_source is JobSource.LIST and (why := await not_ours(run, job, world)):",
         "    if why := None:",
         (LIES + "test_a_list_that_swaps_two_ids_delivers_no_wrong_clip",),
@@ -219,7 +219,7 @@ LIE_MUTANTS = (
     Mutant(
         "one_machine",
         "a folder that another machine uses is not served twice",
-        "pipeline/embedded.py",
+        "pipeline/postgres/embedded.py",
         "    if used and machine.exists() and machine.read_text() != _this_machine():",
         "    if False:",
         ("tests/pipeline/test_embedded.py::test_a_folder_in_use_by_another_machine_is_refused",),
@@ -227,7 +227,7 @@ LIE_MUTANTS = (
     Mutant(
         "swapped_words",
         "a job that shows words in place of ours is another order's",
-        "steps/shown.py",
+        "providers/openai_videos/order_match.py",
         "    return min(len(one - other), len(other - one)) >= SWAPPED_WORDS",
         "    return False",
         ("tests/steps/test_shown.py::test_swapped_words_finds_replaced_words",),
@@ -235,7 +235,7 @@ LIE_MUTANTS = (
     Mutant(
         "prompt_of_another",
         "a job that shows another run's very prompt is that run's",
-        "pipeline/whose_clip.py",
+        "pipeline/clips/ownership.py",
         " and await records.prompt_of_another(run.run_id, job.prompt) is None:",
         ":",
         (LIES + "test_two_runs_whose_answers_were_swapped_do_not_get_each_others_clips",),
@@ -251,7 +251,7 @@ LIE_MUTANTS = (
     Mutant(
         "one_file_two_orders",
         "the very file of another order is nobody else's clip",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         "    if twin:  # the ledger",
         "    if False:  # the ledger",
         (LIES + "test_one_file_is_not_saved_for_two_different_orders",),
@@ -259,7 +259,7 @@ LIE_MUTANTS = (
     Mutant(
         "words_behind_the_first_order",
         "our words behind our first order are told",
-        "pipeline/comparison.py",
+        "pipeline/purchase/comparison.py",
         "    unowned += _ours_by_their_words(both)\n",
         "",
         ("tests/pipeline/test_audit.py::test_our_exact_prompt_before_our_first_order_is_reported",),

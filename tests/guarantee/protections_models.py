@@ -13,7 +13,7 @@ MODELS_MUTANTS = (
     Mutant(
         "quoted_verdict",
         "a verdict that a user wrote, and the model quotes, is not the model's",
-        "steps/wrapped_json.py",
+        "steps/text_model/wrapped_json.py",
         " if not is_quoted(each, schema, asked)]",
         "]",
         (WRAPPED + "test_an_object_that_may_not_be_the_answer_is_not_taken",),
@@ -21,7 +21,7 @@ MODELS_MUTANTS = (
     Mutant(
         "one_answer",
         "of two answers that differ none is taken",
-        "steps/wrapped_json.py",
+        "steps/text_model/wrapped_json.py",
         "    if not found or any(each != found[0] for each in found) or",
         "    if not found or",
         (WRAPPED + "test_an_object_that_may_not_be_the_answer_is_not_taken",),
@@ -29,7 +29,7 @@ MODELS_MUTANTS = (
     Mutant(
         "form_refused",
         "only a refusal of the answer's form is asked again with less",
-        "steps/ask_model.py",
+        "steps/text_model/ask_model.py",
         "        and cause.status_code in FORM_REFUSED\n",
         "",
         (ASK + "test_only_a_refusal_of_the_form_is_asked_again_with_less",),
@@ -37,7 +37,7 @@ MODELS_MUTANTS = (
     Mutant(
         "form_remembered",
         "a form that the endpoint refused once is not asked for again",
-        "steps/ask_model.py",
+        "steps/text_model/ask_model.py",
         "                self._form = max(self._form, form + 1)\n",
         "",
         (ASK + "test_an_endpoint_without_json_schema_is_asked_with_less_and_not_again_with_more",),
@@ -45,7 +45,7 @@ MODELS_MUTANTS = (
     Mutant(
         "content_in_plain_words",
         "a status that is no clear no needs plain words to be a refusal of content",
-        "steps/videos_protocol.py",
+        "providers/openai_videos/protocol.py",
         " and blocks_content(said):",
         ":",
         (REFUSALS + "test_another_status_needs_plain_words_to_be_a_refusal_of_content",),
@@ -53,7 +53,7 @@ MODELS_MUTANTS = (
     Mutant(
         "content_of_another",
         "a refusal that is about an earlier request is none of this one",
-        "steps/content_words.py",
+        "providers/content_refusals.py",
         " and not NOT_OF_THIS.search(said)",
         "",
         (REFUSALS + "test_another_status_needs_plain_words_to_be_a_refusal_of_content",),
@@ -61,7 +61,7 @@ MODELS_MUTANTS = (
     Mutant(
         "key_before_content",
         "a refused key is one, whatever policies its refusal names",
-        "steps/videos_protocol.py",
+        "providers/openai_videos/protocol.py",
         "    if refuses_key(said):",
         "    if False:",
         (REFUSALS + "test_a_refused_key_is_one_in_whatever_words",),
@@ -77,7 +77,7 @@ MODELS_MUTANTS = (
     Mutant(
         "withheld_is_not_made",
         "a clip that is withheld for its content does not count as made",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         "done = not refused if job.status",
         "done = True if job.status",
         (RUN + "test_a_clip_that_is_withheld_for_its_content_is_not_paid_for",),
@@ -85,7 +85,7 @@ MODELS_MUTANTS = (
     Mutant(
         "v1_missing",
         "a base URL without /v1 is not called ready",
-        "cli/probe.py",
+        "cli/checks/provider_probe.py",
         "    if below is not None and below.status in {200, 401, 403} and not _is_page(below):",
         "    if False:",
         (AUDITING + "test_an_api_that_begins_at_v1_is_found_there",),
@@ -93,7 +93,7 @@ MODELS_MUTANTS = (
     Mutant(
         "no_api_at_all",
         "an address where everything is a 404 in no JSON is not called ready",
-        "cli/probe.py",
+        "cli/checks/provider_probe.py",
         "    if same == 404 and not any(",
         "    if False and not any(",
         (AUDITING + "test_what_is_no_video_api_is_not_called_ready",),
@@ -101,7 +101,7 @@ MODELS_MUTANTS = (
     Mutant(
         "inner_errors",
         "a failed job may say in an inner error that it refused the content",
-        "steps/job_failure.py",
+        "providers/openai_videos/job_failure.py",
         "    told = (error, *(each for each in within if isinstance(each, dict)))\n",
         "    told = (error,)\n",
         (RUN + "test_a_job_refused_for_its_content_in_other_words_is_released_and_nobodys_fault",),
@@ -109,7 +109,7 @@ MODELS_MUTANTS = (
     Mutant(
         "text_model_asked",
         "the check of a provider asks the text model",
-        "cli/doctor.py",
+        "cli/commands/check.py",
         "        findings += probe_text(settings)\n",
         "",
         (AUDITING + "test_the_text_model_is_asked_once_after_saying_so_and_what_is_wrong_with_it_is_found",),
@@ -117,7 +117,7 @@ MODELS_MUTANTS = (
     Mutant(
         "prompts_unlogged",
         "OPENAI_LOG=debug logs no prompt",
-        "steps/ask_model.py",
+        "steps/text_model/ask_model.py",
         "    keep_quiet()\n",
         "",
         (ASK + "test_no_variable_makes_the_libraries_log_prompts",),
@@ -125,7 +125,7 @@ MODELS_MUTANTS = (
     Mutant(
         "no_key_log",
         "session keys are not written to SSLKEYLOGFILE",
-        "steps/certificates.py",
+        "net/certificates.py",
         "    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\n",
         "    context = ssl.create_default_context()\n",
         (CERTIFICATES + "test_session_keys_are_written_nowhere",),
@@ -133,7 +133,7 @@ MODELS_MUTANTS = (
     Mutant(
         "one_proxy",
         "Telegram is called by the proxy of all other clients",
-        "bot/session.py",
+        "bot/transport/session.py",
         "                proxy=self._our_proxy,\n",
         "                proxy=None,\n",
         ("tests/cli/test_clients.py::test_every_client_goes_by_the_proxy_of_the_environment",),
@@ -141,7 +141,7 @@ MODELS_MUTANTS = (
     Mutant(
         "yes_taken_back",
         "a yes that may be taken back is asked for again",
-        "steps/wrapped_json.py",
+        "steps/text_model/wrapped_json.py",
         " or _is_doubted(found[0], texts, schema):",
         ":",
         (WRAPPED + "test_a_yes_that_may_be_taken_back_is_asked_for_again",),
@@ -149,7 +149,7 @@ MODELS_MUTANTS = (
     Mutant(
         "laxer_search",
         "instructor finds no object of its own in what was not taken",
-        "steps/ask_model.py",
+        "steps/text_model/ask_model.py",
         "    elif isinstance(message.content, str) and holds_answer(message.content, output):",
         "    elif False:",
         (WRAPPED + "test_no_laxer_search_finds_one_where_no_form_is_taken",),
@@ -157,7 +157,7 @@ MODELS_MUTANTS = (
     Mutant(
         "headers_forgotten",
         "no header of the environment goes to whoever is called",
-        "steps/certificates.py",
+        "net/certificates.py",
         "        os.environ.pop(name, None)",
         "        pass",
         ("tests/steps/test_certificates.py::test_no_header_of_the_environment_goes_to_whoever_is_called",),

@@ -14,7 +14,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "missing_queue",
         "a database without its queue is not called ready",
-        "cli/desks.py",
+        "app/ledger_session.py",
         "            elif not migrate.queue_is_there(dsn):\n",
         "            elif False:\n",
         ("tests/cli/test_database.py::test_a_missing_queue_is_named_with_its_command",),
@@ -22,7 +22,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "schema_cache",
         "PostgREST reads the schema again after a migration",
-        "pipeline/migrate.py",
+        "pipeline/ledger/migrate.py",
         "        connection.execute(RELOAD)\n",
         "",
         ("tests/pipeline/test_migrate.py::test_a_rest_api_is_told_to_read_the_schema_again",),
@@ -39,7 +39,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "look_of_its_own",
         "each look has an id of its own",
-        "pipeline/ledger.py",
+        "pipeline/ledger/client.py",
         '            "look_id": str(uuid4()),\n',
         '            "look_id": str(run_id),\n',
         (LOOKS + "test_each_look_of_the_program_is_one_of_its_own",),
@@ -81,7 +81,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "read_only_folder",
         "a media folder that becomes read-only is handled like a full disk",
-        "pipeline/render.py",
+        "pipeline/clips/render.py",
         "errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),",
         "),",
         (FOLDERS + "test_a_folder_that_takes_no_clip_is_tried_again_and_told_once",),
@@ -90,14 +90,14 @@ OPERATIONS_MUTANTS = (
         "folder_before_words",
         "the text model is not asked for a run whose clip could not be kept",
         "pipeline/run.py",
-        "            row = await fence.check_folders(row, world)\n",
+        "            row = await submission.check_folders(row, world)\n",
         "            pass\n",
         (FOLDERS + "test_nothing_is_asked_for_a_run_whose_clip_could_not_be_kept",),
     ),
     Mutant(
         "answer_not_dropped",
         "a folder that lets no answer file go does not end the sweep",
-        "pipeline/answers.py",
+        "pipeline/purchase/answer_files.py",
         "        except OSError as error:\n            if run_id",
         "        except FileNotFoundError as error:\n            if run_id",
         ("tests/pipeline/test_answers.py::test_a_folder_that_lets_nothing_go_is_logged_once_and_keeps_the_answer",),
@@ -123,7 +123,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "header_deadline",
         "a socket that sends no headers is closed",
-        "pipeline/listening.py",
+        "net/http_server.py",
         "call_later(self._crowd.header_seconds, self.end)",
         "call_later(1e9, self.end)",
         (LISTENING + "test_headers_have_a_deadline",),
@@ -131,7 +131,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "silent_crowd",
         "one connection too many closes one that asked for nothing, and not one that did",
-        "pipeline/listening.py",
+        "net/http_server.py",
         "next(iter(self._new), None) or next(iter(self._heard))",
         "next(iter(self._heard), None) or next(iter(self._new))",
         (LISTENING + "test_a_crowd_of_silent_sockets_keeps_nobody_out",),
@@ -139,7 +139,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "no_descriptors",
         "running out of descriptors is logged once",
-        "pipeline/listening.py",
+        "net/http_server.py",
         "            if times := seldom():\n                log.error",
         "            if times := 1:\n                log.error",
         (LISTENING + "test_running_out_of_descriptors_is_logged_once_and_ends",),
@@ -147,7 +147,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "guesses_wait",
         "a guessed webhook secret is answered slowly",
-        "bot/webhook.py",
+        "bot/transport/webhook.py",
         "            await asyncio.sleep(WRONG_SECRET_SECONDS)\n",
         "            await asyncio.sleep(0)\n",
         (
@@ -184,7 +184,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "blank_lines",
         "blank lines before a request are none of its headers",
-        "pipeline/listening.py",
+        "net/http_server.py",
         'sent if self._begun else sent.lstrip(b"\\r\\n")',
         "sent",
         ("tests/pipeline/test_listening.py::test_headers_have_a_deadline",),

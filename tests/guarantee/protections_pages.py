@@ -9,7 +9,7 @@ PAGES_MUTANTS = (
     Mutant(
         "left_money",
         "whoever leaves a run with Ctrl-C is told what is set aside and how it gets free",
-        "cli/sentences.py",
+        "cli/output/sentences.py",
         '    money = f"{_set_aside(seen)} " if seen else ""',
         '    money = ""',
         (SENTENCES + "test_leaving_a_run_says_what_is_set_aside_and_how_it_gets_free",),
@@ -17,7 +17,7 @@ PAGES_MUTANTS = (
     Mutant(
         "busy_with_ordered",
         "nobody is told to cancel a run that was ordered already",
-        "cli/sentences.py",
+        "cli/output/sentences.py",
         "    if run.submitting_at is None:\n        return _busy(",
         "    if run.ref:\n        return _busy(",
         (SENTENCES + "test_whoever_is_busy_with_an_ordered_run_is_not_told_to_cancel_it",),
@@ -33,7 +33,7 @@ PAGES_MUTANTS = (
     Mutant(
         "delivery_reason",
         "the page of a run says why its video could not be delivered",
-        "pipeline/operators_words.py",
+        "pipeline/operator_text.py",
         '        why = str(last.detail.get("why", "")) if last else ""\n',
         '        why = ""\n',
         (DELIVERING + "test_a_video_that_could_not_be_delivered_says_why_before_anybody_asks",),
@@ -41,7 +41,7 @@ PAGES_MUTANTS = (
     Mutant(
         "audit_words_wrap",
         "what an audit found is read in whole words, whatever the terminal's width",
-        "cli/auditing_page.py",
+        "cli/output/audit_page.py",
         "else Padding(words, (0, 0, 0, 2), expand=False), soft_wrap=piped)",
         'else f"  {words}", soft_wrap=True)',
         ("tests/cli/test_auditing.py::test_what_an_audit_found_fits_the_terminal_with_whole_words",),

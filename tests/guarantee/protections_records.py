@@ -16,7 +16,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "asked_at",
         "the submit deadline counts from before the fence was asked",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         "    asked_at = world.boot_seconds()\n"
         "    fence = await world.ledger.begin_submission("
         "run.run_id, token, world.shop.places, world.waits.request_over)\n",
@@ -28,7 +28,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "already_sent",
         "a run whose answer is on disk is not sent again",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         "    if world.answers.get(run.run_id) is not None:",
         "    if False:",
         (ANSWERS + "test_a_run_whose_answer_is_on_disk_is_not_sent_again_after_its_ledger_was_restored",),
@@ -36,7 +36,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "own_429",
         "the configured provider's rule for 429 does not apply to another provider's answer",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         "    refuses_429 = world.shop.sells(run) and world.shop",
         "    refuses_429 = world.shop",
         (ANSWERS + "test_the_configured_providers_rule_for_429_does_not_apply_to_another_providers_answer",),
@@ -44,7 +44,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "owned_job",
         "an answer that names another run's job leaves the run in doubt",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         '    if recorded.why == "owned":',
         "    if False:",
         (ANSWERS + "test_an_answer_that_names_another_runs_job_leaves_the_run_in_doubt",),
@@ -52,7 +52,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "late_no",
         "a clear no ends the run also after it was called uncertain, or adopted a job",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         "    for state in (State.SUBMITTING, State.UNCERTAIN, State.RENDERING):",
         "    for state in (State.SUBMITTING,):",
         (ANSWERS + "test_a_clear_no_ends_the_run_whatever_was_believed_meanwhile",),
@@ -60,7 +60,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "gateway_retried",
         "a no after a gateway's own attempts is unclear",
-        "steps/videos_protocol.py",
+        "providers/openai_videos/protocol.py",
         "    if answer.attempts:  # the refusal",
         "    if False:  # the refusal",
         (PROTOCOL + "test_a_no_after_a_gateways_own_attempts_is_unclear",),
@@ -68,7 +68,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "request_over",
         "a request is over only after its timeout and a slack",
-        "pipeline/config.py",
+        "pipeline/settings/config.py",
         "        return self.submit_deadline + self.connect_timeout + self.request_timeout + self.request_slack",
         "        return self.submit_deadline + self.connect_timeout",
         (RECONCILE + "test_a_request_is_over_once_connecting_answering_and_a_slack_have_all_run_out",),
@@ -76,7 +76,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "request_of_another_machine",
         "a request is not over before the deadlines of the machine that sent it",
-        "pipeline/reconcile.py",
+        "pipeline/purchase/reconcile.py",
         "    return max(waits.request_over, timedelta(seconds=run.request_seconds or 0))",
         "    return waits.request_over",
         (ANSWERS + "test_a_machine_with_shorter_deadlines_waits_as_long_as_the_sender_may",),
@@ -85,7 +85,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "time_rules_out",
         "no job is left out of a look because of its time",
-        "pipeline/evidence.py",
+        "pipeline/purchase/evidence.py",
         "could_be(job, order, faithful)]\n",
         "could_be(job, order, faithful)]\n"
         "    since = run.submitting_at.timestamp() if run.submitting_at else 0\n"
@@ -95,7 +95,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "time_rules_out_audit",
         "no job is left out of an audit because of its time",
-        "pipeline/comparison.py",
+        "pipeline/purchase/comparison.py",
         "    unowned = [job for job in both.look.jobs if job.key not in both.books.owned]\n",
         "    since = both.since.timestamp()\n"
         "    unowned = [job for job in both.look.jobs if job.key not in both.books.owned]\n"
@@ -123,7 +123,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "stray",
         "a kept answer with another token reaches the operators",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         '                await _keep_stray(kept, "another_token", world)\n',
         "",
         (ANSWERS + "test_a_kept_answer_that_fits_no_run_goes_to_the_operators",),
@@ -131,7 +131,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "unclear_kept",
         "an unclear answer stays on the run's timeline",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         "token=kept.token, ms=ms, answer=shown)",
         "token=kept.token, ms=ms)",
         (ANSWERS + "test_an_unclear_answer_is_kept_on_the_timeline",),
@@ -139,7 +139,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "storable",
         "what PostgreSQL cannot keep is taken out of all that goes to the ledger",
-        "pipeline/road.py",
+        "pipeline/ledger/transport.py",
         "        args = {key: storable(value) for key, value in args.items()}\n",
         "",
         ("tests/pipeline/test_road.py::test_what_postgresql_cannot_keep_is_taken_out_at_any_depth",),
@@ -147,7 +147,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "body_bound",
         "no answer is read into memory past a bound",
-        "steps/unpacked.py",
+        "net/unpacked.py",
         "            if read > bytes_max:",
         "            if False:",
         ("tests/steps/test_bounded_body.py::test_an_answer_is_read_up_to_the_bound_also_when_packed",),
@@ -156,7 +156,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "probe",
         "what a folder cannot take is not bought",
-        "pipeline/fence.py",
+        "pipeline/purchase/submission.py",
         "            probe_folder(folder)\n",
         "            pass\n",
         (ANSWERS + "test_nothing_is_bought_that_the_media_folder_cannot_take",),
@@ -165,7 +165,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "found_unseen",
         "a job that a person names is looked up",
-        "pipeline/settling.py",
+        "pipeline/purchase/settling.py",
         "    if isinstance(seen, NotSeen) and not unseen:\n",
         "    if False:\n",
         (SETTLING + "test_a_job_that_a_person_names_is_taken_only_as_the_provider_shows_it_or_by_insisting",),
@@ -173,7 +173,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "found_differs",
         "a job that differs from the order is taken only despite that",
-        "pipeline/settling.py",
+        "pipeline/purchase/settling.py",
         "    if isinstance(seen, Contradicts) and not despite:\n",
         "    if False:\n",
         (SETTLING + "test_a_job_that_a_person_names_is_taken_only_as_the_provider_shows_it_or_by_insisting",),
@@ -197,7 +197,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "admin_in_group",
         "operators have no buttons in a group, where others could tap them",
-        "bot/admin.py",
+        "bot/admin/panel.py",
         '    router.message.register(admin, Command("admin"), private)\n',
         '    router.message.register(admin, Command("admin"))\n',
         ("tests/bot/test_admin.py::test_an_operator_has_no_admin_page_in_a_group",),
@@ -206,7 +206,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "audit_shows_all",
         "an audit of a list that hides jobs is not complete",
-        "pipeline/comparison.py",
+        "pipeline/purchase/comparison.py",
         '"list_hides_jobs": self.shows_all',
         '"list_hides_jobs": True',
         (AUDIT + "test_an_audit_is_complete_only_if_its_list_shows_everything_in_order",),
@@ -214,15 +214,15 @@ RECORDS_MUTANTS = (
     Mutant(
         "audit_in_order",
         "an audit of a list out of order is not complete",
-        "pipeline/comparison.py",
-        'witnesses.in_order(self.look, self.answered),\n            "times',
+        "pipeline/purchase/comparison.py",
+        'matching.in_order(self.look, self.answered),\n            "times',
         'True,\n            "times',
         (AUDIT + "test_an_audit_is_complete_only_if_its_list_shows_everything_in_order",),
     ),
     Mutant(
         "audit_odd_rows",
         "an audit of a list with a row that cannot be read is not complete",
-        "pipeline/comparison.py",
+        "pipeline/purchase/comparison.py",
         '"unreadable_row": not self.look.odd_rows',
         '"unreadable_row": True',
         (AUDIT + "test_an_audit_is_complete_only_if_its_list_shows_everything_in_order",),
@@ -230,7 +230,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "charged_without_clip",
         "money spent without a clip here is a difference",
-        "pipeline/comparison.py",
+        "pipeline/purchase/comparison.py",
         "        if run.spent_microusd and run.file is None and run.state is State.FAILED:",
         "        if False:",
         (AUDIT + "test_what_differs_has_a_name",),
@@ -272,7 +272,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "private_address",
         "no address of our own network is fetched from",
-        "steps/clip_url.py",
+        "providers/clip_url.py",
         "        if not (is_public(address) or (local and is_private(address))):",
         "        if False:",
         ("tests/steps/test_clip_url.py::test_an_address_that_is_not_public_is_not_asked",),
@@ -280,7 +280,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "key_to_address",
         "an address that a job names does not get the provider's key",
-        "steps/provider.py",
+        "providers/transport.py",
         "                return await self._fetch_elsewhere(url, into, REDIRECTS_MAX)",
         '                headers = {"Authorization": f"Bearer {self._sdk.api_key}"}\n'
         "                async with httpx2.AsyncClient(timeout=self._timeout) as http:\n"
@@ -290,7 +290,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "redirect_checked",
         "content that leads to another server is fetched as an address that a job names",
-        "steps/provider.py",
+        "providers/transport.py",
         "                if not _same_server(url, home):",
         "                if False:",
         (
@@ -301,7 +301,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "redirects_together",
         "redirects at the provider and elsewhere have one limit",
-        "steps/provider.py",
+        "providers/transport.py",
         "self._fetch_elsewhere(str(url), into, left - 1)",
         "self._fetch_elsewhere(str(url), into, REDIRECTS_MAX)",
         ("tests/steps/test_download.py::test_redirects_at_home_and_elsewhere_are_five_together",),
@@ -317,7 +317,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "bucket_hash",
         "what comes from the bucket is the run's clip only if its hash is",
-        "pipeline/clips.py",
+        "pipeline/clips/storage.py",
         'f"{bucket.name}/{path.name}", draft) == run.file_sha256:',
         'f"{bucket.name}/{path.name}", draft):',
         ("tests/pipeline/test_bucket.py::test_a_clip_that_cannot_be_had_is_not_found",),

@@ -25,8 +25,8 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from pipeline.embedded import open_server
-from pipeline.migrate import install_queue, migrate
+from pipeline.ledger.migrate import install_queue, migrate
+from pipeline.postgres.embedded import open_server
 from tests.guarantee.storm.crew import shorten_waits
 from tests.guarantee.storm.plan import plan
 from tests.guarantee.storm.play import Told, play, rehearse

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.records import State
+from pipeline.context import World
+from pipeline.ledger.records import State
 from pipeline.run import run
-from pipeline.world import World
 from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits
 from tests.pipeline.test_run import admitted, carried
 

@@ -9,13 +9,13 @@ from uuid import UUID
 
 import pytest
 
-from pipeline.audit import audit, last_audit
-from pipeline.operators import Operators
-from pipeline.records import Run, State
+from pipeline.context import World
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import Run, State
+from pipeline.purchase.audit import audit, last_audit
+from pipeline.purchase.settling import settle_found
 from pipeline.run import admit, run
-from pipeline.settling import settle_found
-from pipeline.world import World
-from simulator.writing import improved
+from simulator.text_model.writing import improved
 from steps.check_limits import Admitted
 from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, wish
 from tests.guarantee.test_reconciliation import bought, looked, rendering_after

@@ -10,12 +10,12 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from pipeline.audit import Audit, audit, last_audit
-from pipeline.operators import Operators
-from pipeline.records import Run, State
+from pipeline.context import World
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import Run, State
+from pipeline.purchase.audit import Audit, audit, last_audit
 from pipeline.run import admit, run
-from pipeline.world import World
-from simulator.writing import improved
+from simulator.text_model.writing import improved
 from steps.check_limits import Admitted
 from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits, request_ended, wish
 from tests.pipeline.test_run import carried

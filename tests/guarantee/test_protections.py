@@ -16,16 +16,16 @@ import pytest
 from openai import AsyncOpenAI
 from psycopg.rows import dict_row
 
-from pipeline import evidence
-from pipeline.fence import replay_answers
-from pipeline.ledger import Ledger, Won
-from pipeline.records import JobSource, Run, State
-from pipeline.road import LedgerRefused
+from pipeline.context import World
+from pipeline.ledger.client import Ledger, Won
+from pipeline.ledger.records import JobSource, Run, State
+from pipeline.ledger.transport import LedgerRefused
+from pipeline.purchase import evidence
+from pipeline.purchase.submission import replay_answers
 from pipeline.run import admit, run
-from pipeline.world import World
+from providers.openai_videos.protocol import Fault, Order
+from providers.transport import open_provider
 from steps.check_limits import Admitted
-from steps.provider import open_provider
-from steps.videos_protocol import Fault, Order
 from tests.fixtures import KEY, PROVES_ABSENCE, Simulator, open_test_world, quick_waits, wish
 from tests.guarantee.mutants import check_list
 from tests.guarantee.protections import MUTANTS

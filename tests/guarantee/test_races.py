@@ -11,10 +11,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from pipeline.cancel import stop
-from pipeline.engine import Pace, open_engine
-from pipeline.records import Run, State
+from pipeline.cancellation import stop
+from pipeline.ledger.records import Run, State
 from pipeline.run import admit, run
+from pipeline.worker import Pace, open_engine
 from steps.check_limits import Admitted
 from tests.fixtures import Simulator, open_test_world, wish
 from tests.guarantee.races import PROCESSES, deadlocks, flat, race

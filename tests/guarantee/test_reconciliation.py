@@ -9,17 +9,17 @@ from uuid import UUID
 
 import pytest
 
-from cli import sentences
-from pipeline import words
-from pipeline.audit import audit, last_audit
-from pipeline.comparison import Kind
-from pipeline.operators import Operators
-from pipeline.operators_words import DOUBTS
-from pipeline.records import JobSource, Run, State
+from cli.output import sentences
+from pipeline.context import World
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import JobSource, Run, State
+from pipeline.operator_text import DOUBTS
+from pipeline.prompts import llm_steps
+from pipeline.purchase.audit import audit, last_audit
+from pipeline.purchase.comparison import Kind
 from pipeline.run import admit, run
-from pipeline.world import World
+from providers.openai_videos.list_jobs import look
 from steps.check_limits import Admitted
-from steps.list_jobs import look
 from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, request_ended, wish
 from tests.pipeline.test_run import carried
 
@@ -240,7 +240,7 @@ async def test_a_real_answer_takes_the_job_from_a_run_that_merely_adopted_it(
     owner = await asked(world, simulator, "a train", "cli:b")
     token = "the token of the one that was answered"
     row = await world.ledger.load(owner)
-    assert row is not None and (await words.validate(row, world)).state is State.APPROVED
+    assert row is not None and (await llm_steps.validate(row, world)).state is State.APPROVED
     await world.ledger.begin_submission(owner, token)
     recorded = await world.ledger.record_submission(owner, job, JobSource.ANSWER, token=token)
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from pipeline import road_supabase
+from pipeline.ledger import transport_rest
 from tests.ledger.desk import Desk, open_desk
 from tests.npm import Absent
 from tests.project import SupabaseProject, open_project, project_database
@@ -37,7 +37,7 @@ def session_desk(request: pytest.FixtureRequest, postgres_uri: str) -> Iterator[
             yield opened.enter_context(open_desk(opened.enter_context(_folder_database(postgres_uri))))
         else:
             project: SupabaseProject = request.getfixturevalue("project")
-            road = road_supabase.open_road(project.url, project.service_key, tries=1)
+            road = transport_rest.open_road(project.url, project.service_key, tries=1)
             desk = opened.enter_context(open_desk(project.dsn, road))
             yield desk
             desk.empty()  # the project stays: a desk opened there once more takes its limits for those of the design

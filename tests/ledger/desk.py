@@ -16,8 +16,8 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from pipeline import road_psycopg
-from pipeline.road import Rpc
+from pipeline.ledger import transport_psycopg
+from pipeline.ledger.transport import Rpc
 from tests.ledger.roads import Road, travelled
 
 PRICE = 800_000
@@ -335,7 +335,7 @@ BOOKS = """
 @contextmanager
 def open_desk(dsn: str, road: AbstractAsyncContextManager[Rpc] | None = None) -> Iterator[Desk]:
     """A clerk at a migrated database; by psycopg unless another road is given."""
-    with travelled(road or road_psycopg.open_road(dsn, tries=1)) as opened, connect(dsn) as connection:
+    with travelled(road or transport_psycopg.open_road(dsn, tries=1)) as opened, connect(dsn) as connection:
         clerk = Desk(dsn, opened, connection.execute("select key, value, about from onetake.limits").fetchall())
         try:
             yield clerk

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any
 
-from pipeline.road import Rpc
+from pipeline.ledger.transport import Rpc
 
 ANSWER_SECONDS = 60.0
 

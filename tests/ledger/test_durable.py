@@ -7,10 +7,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pipeline.embedded import open_server
-from pipeline.ledger import Cost
-from pipeline.migrate import migrate
-from pipeline.records import State
+from pipeline.ledger.client import Cost
+from pipeline.ledger.migrate import migrate
+from pipeline.ledger.records import State
+from pipeline.postgres.embedded import open_server
 from pipeline.run import admit
 from steps.check_limits import Admitted
 from tests.fixtures import Simulator, open_test_world, wish

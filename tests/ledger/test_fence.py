@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from pipeline.road import LedgerRefused
+from pipeline.ledger.transport import LedgerRefused
 from tests.ledger.desk import OTHER_TOKEN, STATES, TOKEN, Desk
 
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from pipeline.migrate import migrate
+from pipeline.ledger.migrate import migrate
 from tests.project import ANOTHERS_KEY, SupabaseProject, jwt, project_database
 
 pytestmark = pytest.mark.node

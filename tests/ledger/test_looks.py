@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from pipeline.ledger import Ledger
-from pipeline.road import Json, LedgerUnavailable, asking_again
+from pipeline.ledger.client import Ledger
+from pipeline.ledger.transport import Json, LedgerUnavailable, asking_again
 from tests.ledger.desk import STATES, TOKEN, Desk
 
 

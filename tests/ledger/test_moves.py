@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from pipeline.road import LedgerRefused
+from pipeline.ledger.transport import LedgerRefused
 from tests.ledger.desk import STATES, Desk
 
 # DESIGN section 4, "The life of a run", with the one move that "The fence" adds (proof takes a job from a run

@@ -13,7 +13,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from pipeline.road import LedgerError
+from pipeline.ledger.transport import LedgerError
 from tests.ledger.desk import OTHER_TOKEN, PRICE, TOKEN, Desk, Row, call, request
 
 PATIENCE_SECONDS = 60.0

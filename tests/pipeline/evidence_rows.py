@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from pipeline.evidence import Patience
-from pipeline.records import JobSource, Run, State
-from pipeline.witnesses import Owner
-from steps.video_jobs import Job, JobStatus
-from steps.videos_protocol import Order
+from pipeline.ledger.records import JobSource, Run, State
+from pipeline.purchase.evidence import Patience
+from pipeline.purchase.matching import Owner
+from providers.openai_videos.jobs import Job, JobStatus
+from providers.openai_videos.protocol import Order
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

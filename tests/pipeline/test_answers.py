@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.answers import AnswerFiles, KeptAnswer
-from steps.videos_protocol import Answer, Fault
+from pipeline.purchase.answer_files import AnswerFiles, KeptAnswer
+from providers.openai_videos.protocol import Answer, Fault
 
 MADE = Answer(200, '{"id": "video_1"}')
 

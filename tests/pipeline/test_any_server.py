@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audit import audit
-from pipeline.operators import Operators
-from pipeline.records import State
-from pipeline.settling import Found, settle_found
-from pipeline.world import World
-from simulator import lies
+from pipeline.context import World
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import State
+from pipeline.purchase.audit import audit
+from pipeline.purchase.settling import Found, settle_found
+from simulator.videos import lies
 from tests.fixtures import Simulator, open_test_world, quick_waits
 from tests.pipeline.test_misread_answers import kept_bodies
 from tests.pipeline.test_run import admitted, carried

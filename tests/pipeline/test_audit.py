@@ -12,17 +12,17 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from pipeline.audit import Audited, audit, audit_if_due, last_audit
-from pipeline.comparison import Comparison, Kind, compare
-from pipeline.operators import Operators
-from pipeline.operators_words import incomplete_words
-from pipeline.records import JobSource, Run, State
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import JobSource, Run, State
+from pipeline.operator_text import incomplete_words
+from pipeline.purchase.audit import Audited, audit, audit_if_due, last_audit
+from pipeline.purchase.comparison import Comparison, Kind, compare
+from pipeline.purchase.matching import Books, Owner
 from pipeline.run import admit, run
-from pipeline.witnesses import Books, Owner
-from steps import list_jobs, list_page
+from providers.openai_videos import list_jobs, list_page
+from providers.openai_videos.jobs import Job, JobStatus
+from providers.openai_videos.list_jobs import Look
 from steps.check_limits import Admitted
-from steps.list_jobs import Look
-from steps.video_jobs import Job, JobStatus
 from tests.cli.runs import NOW, run_in
 from tests.fixtures import Simulator, open_test_world, quick_waits, wish
 
@@ -359,7 +359,9 @@ async def test_a_run_settled_by_hand_after_its_audit_is_held_against_the_list_on
 
         found = await audit(world.ledger, world.shop, replace(world.waits, clock_skew=timedelta()), since)
 
-        monkeypatch.setattr("pipeline.audit.FARTHER_SECONDS_MAX", 0.0)  # the list takes us no farther in that time
+        monkeypatch.setattr(
+            "pipeline.purchase.audit.FARTHER_SECONDS_MAX", 0.0
+        )  # the list takes us no farther in that time
         nearer = await audit(world.ledger, world.shop, replace(world.waits, clock_skew=timedelta()), since)
 
     assert row.submitting_at is not None and since > row.submitting_at

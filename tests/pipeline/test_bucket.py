@@ -14,12 +14,12 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from pipeline import clips
-from pipeline.bucket import Bucket, BucketPublic, BucketRefused, BucketUnavailable, open_bucket
-from pipeline.records import Run, State
+from pipeline.clips import storage
+from pipeline.clips.bucket import Bucket, BucketPublic, BucketRefused, BucketUnavailable, open_bucket
+from pipeline.clips.maintenance import Tending
+from pipeline.context import World
+from pipeline.ledger.records import Run, State
 from pipeline.run import admit, run
-from pipeline.tending import Tending
-from pipeline.world import World
 from steps.check_limits import Admitted
 from tests.fixtures import Simulator, open_test_world, simulator_process, wish
 from tests.project import SECRET_KEY, jwt
@@ -197,7 +197,7 @@ async def test_a_transfer_that_breaks_off_or_does_not_end_is_no_clip(
     at.trouble("storage", "half_answer")
     with pytest.raises(BucketUnavailable):
         await fetched(bucket, clip)
-    monkeypatch.setattr("pipeline.bucket.CLIP_BYTES_MAX", len(CLIP) - 1)
+    monkeypatch.setattr("pipeline.clips.bucket.CLIP_BYTES_MAX", len(CLIP) - 1)
     with pytest.raises(BucketRefused, match="more bytes than any clip has"):
         await fetched(bucket, clip)
 
@@ -251,7 +251,7 @@ async def test_another_machine_gets_the_clip_from_the_bucket(world: World, at: S
     assert row.file is not None
     elsewhere = replace(world, media=tmp_path / "another machine")
     there = replace(row, file="/on/the/first/machine.mp4")
-    path = await clips.at_hand(there, elsewhere)
+    path = await storage.at_hand(there, elsewhere)
     assert path.parent == elsewhere.media
     assert path.read_bytes() == Path(row.file).read_bytes()
     assert [each.name for each in elsewhere.media.iterdir()] == [path.name], "no draft is left"
@@ -271,7 +271,7 @@ async def test_a_clip_that_cannot_be_had_is_not_found(world: World, at: Simulato
     else:
         elsewhere.media.write_bytes(b"a file where the folder should be")
     with pytest.raises(FileNotFoundError):
-        await clips.at_hand(row, elsewhere)
+        await storage.at_hand(row, elsewhere)
 
 
 async def test_only_old_delivered_clips_are_removed_from_both_places(
@@ -338,7 +338,7 @@ async def test_a_file_that_is_not_the_runs_clip_is_not_delivered_as_it(world: Wo
     whole = path.read_bytes()
     for wrong in (b"", b"another run's clip"):
         path.write_bytes(wrong)
-        assert (await clips.at_hand(row, world)).read_bytes() == whole
+        assert (await storage.at_hand(row, world)).read_bytes() == whole
 
 
 async def test_a_machine_without_the_bucket_leaves_what_lies_there_to_others(

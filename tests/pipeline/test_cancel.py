@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from pipeline.cancel import stop
-from pipeline.road import Json, LedgerUnavailable, asking_again
+from pipeline.cancellation import stop
+from pipeline.ledger.transport import Json, LedgerUnavailable, asking_again
 
 
 @pytest.mark.parametrize("instead", [None, LedgerUnavailable("the line broke")], ids=["value", "error"])
@@ -53,7 +53,7 @@ async def test_what_a_canceled_caller_still_asks_on_its_way_out_is_answered() ->
 
 
 async def test_a_loop_that_swallows_one_cancellation_is_canceled_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.cancel.PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("pipeline.cancellation.PATIENCE_SECONDS", 0.01)
     turns = 0
 
     async def loop() -> None:

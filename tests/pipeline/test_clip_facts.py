@@ -10,17 +10,17 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline import clips
-from pipeline.bucket import Bucket, open_bucket
-from pipeline.ledger import Ledger
-from pipeline.operators import Operators
-from pipeline.records import Run, State
-from pipeline.road import Json, LedgerUnavailable
+from media.clip_file import Facts, Kind
+from pipeline.clips import storage
+from pipeline.clips.bucket import Bucket, open_bucket
+from pipeline.clips.maintenance import Tending
+from pipeline.context import World
+from pipeline.ledger.client import Ledger
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import Run, State
+from pipeline.ledger.transport import Json, LedgerUnavailable
 from pipeline.run import admit, run
-from pipeline.tending import Tending
-from pipeline.world import World
 from steps.check_limits import Admitted
-from steps.clip_file import Facts, Kind
 from tests.fixtures import Simulator, open_test_world, simulator_process, wish
 from tests.project import SECRET_KEY, jwt
 from tests.steps.media import moov, mp4, webm
@@ -84,7 +84,7 @@ async def test_a_run_keeps_what_its_clip_really_is(
     at.makes(file)
     row = await bought(world, at)
     assert row.file == os.fspath(world.media / f"{row.run_id}.{facts.kind}")
-    assert (await clips.at_hand(row, world)).read_bytes() == file
+    assert (await storage.at_hand(row, world)).read_bytes() == file
     assert Facts(Kind(row.clip_kind or ""), row.clip_width, row.clip_height, row.clip_seconds) == facts
     told = await odd(world, row)
     assert bool(told) is not as_ordered
@@ -146,7 +146,7 @@ async def test_a_crash_before_the_facts_were_noted_loses_only_their_place_on_the
     row = await world.ledger.load(path.stem)
     assert row is not None
     assert (row.state, row.clip_kind) == (State.SAVED, None)
-    assert clips.facts_of(row, await clips.at_hand(row, world)) == Facts(Kind.MOV, 720, 1280, 8.0)
+    assert storage.facts_of(row, await storage.at_hand(row, world)) == Facts(Kind.MOV, 720, 1280, 8.0)
 
 
 async def test_facts_of_another_jobs_clip_are_not_noted(world: World, at: Simulator) -> None:
@@ -174,7 +174,7 @@ async def test_a_clip_that_is_no_mp4_goes_to_the_bucket_and_comes_back(
     there = at.control("GET", "/_sim/supabase")["buckets"][NAME]["objects"]
     assert there[name]["content_type"] == "video/webm"
     (world.media / name).unlink()
-    assert (await clips.at_hand(await fresh(world, row), with_bucket)).name == name
+    assert (await storage.at_hand(await fresh(world, row), with_bucket)).name == name
 
 
 async def test_a_clip_that_is_no_mp4_is_dropped_when_it_is_old(world: World, at: Simulator, ledger_dsn: str) -> None:
@@ -194,7 +194,7 @@ async def test_a_crash_before_its_name_leaves_a_clip_that_gets_the_right_one(wor
     at.makes(webm())
     row = await bought(world, at)
     assert row.file is not None
-    Path(row.file).replace(clips.fetched_path(row, world))
+    Path(row.file).replace(storage.fetched_path(row, world))
     await Tending(world).once()
     assert Path(row.file).exists()
 

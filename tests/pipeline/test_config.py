@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import ConfigError, Settings, fingerprint, load_settings
-from pipeline.home import user_home
+from pipeline.settings.config import ConfigError, Settings, fingerprint, load_settings
+from pipeline.settings.data_folder import user_home
 
 SECRETS = {
     "TELEGRAM_BOT_TOKEN": "sesame-1",

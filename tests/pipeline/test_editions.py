@@ -8,19 +8,19 @@ from uuid import UUID
 
 import pytest
 
-from pipeline import words
-from pipeline.alerts import Alerts
-from pipeline.editions import Editions, recall
-from pipeline.operators import Operators
-from pipeline.records import State
-from pipeline.resources import prompts_folder
+from pipeline.context import World
+from pipeline.ledger.alerts import Alerts
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import State
+from pipeline.prompts import llm_steps
+from pipeline.prompts.sent import sent_for
+from pipeline.prompts.versions import Editions, recall
 from pipeline.run import admit, run
-from pipeline.sent import sent_for
-from pipeline.world import World
+from pipeline.settings.resources import prompts_folder
 from steps.check_limits import Admitted
 from steps.contracts import CONTRACTS
-from steps.front_matter import TemplateError
-from steps.shelf import PromptShelf
+from steps.text_model.front_matter import TemplateError
+from steps.text_model.prompt_store import PromptShelf
 from tests.fixtures import Simulator, open_test_world, wish
 
 
@@ -52,7 +52,7 @@ async def approved(world: World, simulator: Simulator) -> UUID:
     assert isinstance(answer, Admitted)
     row = await world.ledger.start_attempt(answer.run_id, 5, world.waits.attend)
     assert row is not None
-    assert (await words.validate(row, world)).state is State.APPROVED
+    assert (await llm_steps.validate(row, world)).state is State.APPROVED
     return answer.run_id
 
 

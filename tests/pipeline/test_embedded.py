@@ -14,14 +14,14 @@ import psutil
 import psycopg
 import pytest
 
-from pipeline import postmaster
-from pipeline.embedded import DatabaseUnavailable, open_server
+from pipeline.postgres import server
+from pipeline.postgres.embedded import DatabaseUnavailable, open_server
 
 ROOT = Path(__file__).parent.parent.parent
 USE_IT = """
 import sys
 from pathlib import Path
-from pipeline.embedded import open_server
+from pipeline.postgres.embedded import open_server
 with open_server(Path(sys.argv[1])):
     print("up", flush=True)
     sys.stdin.read()
@@ -47,7 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lived_in(made: Path) -> Iterator[Path]:
     """The same, with nothing running over it before and after."""
     yield made
-    assert postmaster.running(data_of(made)) is None, "a server was left running"
+    assert server.running(data_of(made)) is None, "a server was left running"
     (data_of(made) / "postmaster.pid").unlink(missing_ok=True)
 
 
@@ -56,7 +56,7 @@ def data_of(home: Path) -> Path:
 
 
 def server_pid(home: Path) -> int:
-    process = postmaster.running(data_of(home))
+    process = server.running(data_of(home))
     assert process is not None
     return process.pid
 
@@ -124,7 +124,7 @@ def test_the_last_who_leaves_stops_it_and_the_first_does_not(lived_in: Path) -> 
         leave(first)
         assert server_pid(lived_in) == pid
         leave(second)
-    assert postmaster.running(data_of(lived_in)) is None
+    assert server.running(data_of(lived_in)) is None
 
 
 def test_two_uses_in_one_process_share_it_too(lived_in: Path) -> None:
@@ -140,7 +140,7 @@ def test_processes_that_start_at_the_same_moment_on_an_empty_folder_share_one_se
         assert servers(home) == [server_pid(home)]
         for process in (one, two, three):
             leave(process)
-    assert postmaster.running(data_of(home)) is None
+    assert server.running(data_of(home)) is None
 
 
 def test_after_kill_9_of_its_owner_the_next_attaches_and_stops_it_when_leaving(lived_in: Path) -> None:
@@ -153,7 +153,7 @@ def test_after_kill_9_of_its_owner_the_next_attaches_and_stops_it_when_leaving(l
     with open_server(lived_in) as dsn:
         assert works(dsn)
         assert server_pid(lived_in) == pid
-    assert postmaster.running(data_of(lived_in)) is None
+    assert server.running(data_of(lived_in)) is None
 
 
 def test_kill_9_of_one_user_does_not_stop_it_for_the_other(lived_in: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_stale_pid_file_does_not_keep_it_from_starting(lived_in: Path, whose: 
     rest = f"{data}\n1700000000\n5432\n{data}\n\n  1234567         0\nready   \n"
     (data / "postmaster.pid").write_text(
         {
-            "nobody's": f"{postmaster.NOBODY}\n{rest}",
+            "nobody's": f"{server.NOBODY}\n{rest}",
             "this process's": f"{os.getpid()}\n{rest}",
             "a truncated file": f"{os.getpid()}\n",
             "an empty file": "",
@@ -214,7 +214,7 @@ def test_it_waits_for_sessions_of_a_killed_server_that_still_write(lived_in: Pat
     """Two servers' sessions over the same files would destroy them."""
     with user(lived_in) as other:
         assert is_up(other)
-        address = postmaster.answering(data_of(lived_in))
+        address = server.answering(data_of(lived_in))
         assert address is not None
         busy = threading.Thread(target=_busy, args=(address, 2))
         begun = time.monotonic()
@@ -246,8 +246,8 @@ def _wait_until_busy(address: str) -> None:
 def test_a_server_that_runs_and_does_not_answer_is_started_again_if_nobody_uses_it(
     lived_in: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postmaster, "PING_SECONDS", 5)
-    monkeypatch.setattr(postmaster, "STOP_SECONDS", 1)
+    monkeypatch.setattr(server, "PING_SECONDS", 5)
+    monkeypatch.setattr(server, "STOP_SECONDS", 1)
     with user(lived_in) as owner:
         assert is_up(owner)
     owner.wait()
@@ -261,7 +261,7 @@ def test_a_server_that_runs_and_does_not_answer_is_started_again_if_nobody_uses_
 def test_a_server_that_does_not_answer_is_not_ended_under_those_who_use_it(
     lived_in: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postmaster, "PING_SECONDS", 5)
+    monkeypatch.setattr(server, "PING_SECONDS", 5)
     with user(lived_in) as other:
         assert is_up(other)
         mute = psutil.Process(server_pid(lived_in))
@@ -321,8 +321,8 @@ def test_a_folder_deleted_under_its_server_starts_empty(home: Path) -> None:
 def test_a_copy_of_a_folder_does_not_lead_to_the_server_of_the_original(lived_in: Path, tmp_path: Path) -> None:
     with open_server(lived_in):
         shutil.copy(data_of(lived_in) / "postmaster.pid", tmp_path)
-        assert postmaster.answering(tmp_path) is None
-        assert postmaster.running(tmp_path) is None
+        assert server.answering(tmp_path) is None
+        assert server.running(tmp_path) is None
 
 
 def test_a_home_that_cannot_be_one_says_so_and_what_to_do(tmp_path: Path) -> None:

@@ -16,17 +16,17 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.manager import JobManager
 from procrastinate.worker import Worker
 
-from pipeline import engine as engine_module
-from pipeline.answers import KeptAnswer
-from pipeline.cancel import stop
-from pipeline.engine import Engine, Pace, open_engine
-from pipeline.fence import replay_answers
-from pipeline.records import Run, State
-from pipeline.road import LedgerRefused
+from pipeline import worker as engine_module
+from pipeline.cancellation import stop
+from pipeline.context import World
+from pipeline.ledger.records import Run, State
+from pipeline.ledger.transport import LedgerRefused
+from pipeline.purchase.answer_files import KeptAnswer
+from pipeline.purchase.submission import replay_answers
 from pipeline.run import admit
-from pipeline.world import World
+from pipeline.worker import Engine, Pace, open_engine
+from providers.openai_videos.protocol import Answer
 from steps.check_limits import Admitted
-from steps.videos_protocol import Answer
 from tests.fixtures import Simulator, open_test_world, wish
 from tests.tcp import over_tcp
 
@@ -201,7 +201,7 @@ async def test_a_worker_told_to_stop_while_the_database_is_away_does_not_begin_a
             raise ConnectorException
 
     monkeypatch.setattr(Worker, "run", run_worker)
-    monkeypatch.setattr("pipeline.engine.RESTART_SECONDS", (0.01,))
+    monkeypatch.setattr("pipeline.worker.RESTART_SECONDS", (0.01,))
     async with working(ledger_dsn, world):
         await asyncio.sleep(0.2)
     assert began == 1
@@ -221,7 +221,7 @@ async def test_a_heartbeat_that_fails_once_is_not_the_last(
         await beat(self, seat)
 
     monkeypatch.setattr(JobManager, "update_heartbeat", failing_once)
-    monkeypatch.setattr("pipeline.engine.RESTART_SECONDS", (0.01,))
+    monkeypatch.setattr("pipeline.worker.RESTART_SECONDS", (0.01,))
     async with working(ledger_dsn, world):
         await eventually(lambda: len(beats) > 2)
     assert beats[1] != beats[0], "a seat of its own"
@@ -237,11 +237,11 @@ async def test_a_worker_that_was_well_for_long_begins_again_at_once(
         raise ConnectorException
 
     monkeypatch.setattr(Worker, "run", run_worker)
-    monkeypatch.setattr("pipeline.engine.RESTART_SECONDS", (0.01, 60))
-    monkeypatch.setattr("pipeline.engine.HEALTHY_SECONDS", -1.0)
+    monkeypatch.setattr("pipeline.worker.RESTART_SECONDS", (0.01, 60))
+    monkeypatch.setattr("pipeline.worker.HEALTHY_SECONDS", -1.0)
     async with working(ledger_dsn, world):
         await eventually(lambda: len(began) > 3)
-    monkeypatch.setattr("pipeline.engine.HEALTHY_SECONDS", 60.0)
+    monkeypatch.setattr("pipeline.worker.HEALTHY_SECONDS", 60.0)
     began.clear()
     async with working(ledger_dsn, world):
         await asyncio.sleep(0.5)

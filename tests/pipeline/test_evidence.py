@@ -9,22 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.evidence import (
-    Absent,
-    Adopt,
-    Ending,
-    InDoubt,
-    ListFacts,
-    Verdict,
-    ending_of,
-    judge,
-    never_made,
-)
-from pipeline.records import JobSource, Run, State
-from pipeline.witnesses import Books, Owner
-from steps.list_jobs import Look
-from steps.shown import is_order_of
-from steps.video_jobs import Job, JobStatus
+from pipeline.ledger.records import JobSource, Run, State
+from pipeline.purchase.evidence import Absent, Adopt, Ending, InDoubt, ListFacts, Verdict, ending_of, judge, never_made
+from pipeline.purchase.matching import Books, Owner
+from providers.openai_videos.jobs import Job, JobStatus
+from providers.openai_videos.list_jobs import Look
+from providers.openai_videos.order_match import is_order_of
 from tests.pipeline.evidence_rows import (
     AFTER,
     BEFORE,

@@ -8,16 +8,17 @@ from uuid import uuid4
 
 import pytest
 
-from pipeline import fence, words
-from pipeline.answers import KeptAnswer
-from pipeline.ledger import Ledger, Won
-from pipeline.operators import Operators
-from pipeline.records import JobSource, Run, State
-from pipeline.road import Json
+from pipeline.context import World
+from pipeline.ledger.client import Ledger, Won
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import JobSource, Run, State
+from pipeline.ledger.transport import Json
+from pipeline.prompts import llm_steps
+from pipeline.purchase import submission
+from pipeline.purchase.answer_files import KeptAnswer
 from pipeline.run import admit, run
-from pipeline.world import World
+from providers.openai_videos.protocol import Answer
 from steps.check_limits import Admitted
-from steps.videos_protocol import Answer
 from tests.fixtures import Simulator, open_test_world, quick_waits, wish, without_deadlines
 
 MADE = Answer(200, '{"id": "video_1", "status": "queued"}')
@@ -36,7 +37,7 @@ async def approved(world: World, at: Simulator, user: str = "cli:a") -> Run:
     answer = await admit(wish(at, f"a boat of {user}", user_id=user), world)
     assert isinstance(answer, Admitted), answer
     row = await fresh(world, answer)
-    assert (await words.validate(row, world)).state is State.APPROVED
+    assert (await llm_steps.validate(row, world)).state is State.APPROVED
     return await fresh(world, row)
 
 
@@ -88,10 +89,10 @@ async def test_the_configured_providers_rule_for_429_does_not_apply_to_another_p
     async with open_test_world(ledger_dsn, simulator, tmp_path, refuses_429_before_work=True) as world:
         elsewhere = replace(world, shop=replace(world.shop, key_fingerprint="another"))
         row, token = await sent(world, simulator)
-        await fence.book(KeptAnswer(row.run_id, token, BUSY), row, elsewhere)
+        await submission.book(KeptAnswer(row.run_id, token, BUSY), row, elsewhere)
         unclear = await fresh(world, row)
         row, token = await sent(world, simulator, "cli:b")
-        await fence.book(KeptAnswer(row.run_id, token, BUSY), row, world)
+        await submission.book(KeptAnswer(row.run_id, token, BUSY), row, world)
         refused = await fresh(world, row)
 
     assert (unclear.state, unclear.doubt) == (State.UNCERTAIN, "rate_limited")
@@ -102,9 +103,9 @@ async def test_an_answer_that_names_another_runs_job_leaves_the_run_in_doubt(
     world: World, simulator: Simulator
 ) -> None:
     owner, token = await sent(world, simulator, "cli:a")
-    await fence.book(KeptAnswer(owner.run_id, token, MADE), owner, world)
+    await submission.book(KeptAnswer(owner.run_id, token, MADE), owner, world)
     other, token = await sent(world, simulator, "cli:b")
-    await fence.book(KeptAnswer(other.run_id, token, MADE), other, world)
+    await submission.book(KeptAnswer(other.run_id, token, MADE), other, world)
 
     other = await fresh(world, other)
     assert (other.state, other.doubt, other.job_id) == (State.UNCERTAIN, "job_owned_by_another_run", None)
@@ -122,7 +123,7 @@ async def test_a_clear_no_ends_the_run_whatever_was_believed_meanwhile(
     if meanwhile == "adopted":
         assert (await world.ledger.record_submission(row.run_id, "video_9", JobSource.LIST)).recorded
 
-    await fence.book(KeptAnswer(row.run_id, token, REFUSED), row, world)
+    await submission.book(KeptAnswer(row.run_id, token, REFUSED), row, world)
 
     row = await fresh(world, row)
     assert (row.state, row.reason, row.job_id, row.held_microusd) == (State.FAILED, "bad_request", None, 0)
@@ -137,7 +138,7 @@ async def test_an_error_with_an_id_takes_no_job_from_a_run_that_found_one_meanwh
     assert (await world.ledger.record_submission(row.run_id, "video_9", JobSource.LIST)).recorded
     bare = Answer(200, '{"id": "req_9", "status": "error", "error": {"message": "busy"}}')
 
-    await fence.book(KeptAnswer(row.run_id, token, bare), row, world)
+    await submission.book(KeptAnswer(row.run_id, token, bare), row, world)
 
     row = await fresh(world, row)
     assert (row.state, row.job_id, row.job_source) == (State.RENDERING, "video_9", JobSource.LIST)
@@ -148,7 +149,7 @@ async def test_an_error_with_an_id_takes_no_job_from_a_run_that_found_one_meanwh
 
 async def test_an_unclear_answer_is_kept_on_the_timeline(world: World, simulator: Simulator) -> None:
     row, token = await sent(world, simulator)
-    await fence.book(KeptAnswer(row.run_id, token, Answer(502, "upstream\0 busy")), row, world)
+    await submission.book(KeptAnswer(row.run_id, token, Answer(502, "upstream\0 busy")), row, world)
 
     events = await Operators(world.ledger.rpc).events(row.run_id)
     kept = [event.detail for event in events if event.outcome == "answer_kept"]
@@ -163,7 +164,7 @@ async def test_a_kept_answer_that_fits_no_run_goes_to_the_operators(
     stray = KeptAnswer(row.run_id if known else uuid4(), "t" * 32, MADE)
     world.answers.keep(stray)
 
-    await fence.replay_answers(world)
+    await submission.replay_answers(world)
 
     [told] = await Operators(world.ledger.rpc).stray_answers(9)
     assert (told.why, told.status, told.body) == (why, 200, MADE.body)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.alerts import Alerts
-from pipeline.operators import Operators
-from pipeline.records import State
+from pipeline.context import World
+from pipeline.ledger.alerts import Alerts
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import State
 from pipeline.run import run
-from pipeline.world import World
 from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits
 from tests.pipeline.test_run import admitted, carried
 

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from aiohttp import ClientSession, web
 
-from pipeline.listening import LOG_SECONDS, Seldom, listening
+from net.http_server import LOG_SECONDS, Seldom, listening
 
 PATIENCE_SECONDS = 60.0
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: onetake.test\r\n\r\n"

@@ -7,9 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline import migrate as runner
-from pipeline.migrate import install_queue, migrate, migrations, sql_for_pasting, status
-from pipeline.road import LedgerNotMigrated
+from pipeline.ledger import migrate as runner
+from pipeline.ledger.migrate import install_queue, migrate, migrations, sql_for_pasting, status
+from pipeline.ledger.transport import LedgerNotMigrated
 
 
 @pytest.fixture

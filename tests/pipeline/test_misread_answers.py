@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from cli import sentences
-from pipeline.audit import audit
-from pipeline.operators import Operators
-from pipeline.records import JobSource, Run, State
+from cli.output import sentences
+from pipeline.context import World
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import JobSource, Run, State
+from pipeline.purchase.audit import audit
+from pipeline.purchase.settling import Found, settle_found
 from pipeline.run import run
-from pipeline.settling import Found, settle_found
-from pipeline.world import World
 from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits
 from tests.pipeline.test_run import admitted, carried
 

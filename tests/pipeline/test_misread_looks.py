@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.audit import audit
-from pipeline.comparison import Kind
-from pipeline.operators import Operators
-from pipeline.records import Run, State
-from pipeline.settling import Found, settle_found
-from pipeline.world import World
+from pipeline.context import World
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import Run, State
+from pipeline.purchase.audit import audit
+from pipeline.purchase.comparison import Kind
+from pipeline.purchase.settling import Found, settle_found
 from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits
 from tests.pipeline.test_misread_answers import resting
 from tests.pipeline.test_run import admitted, carried

@@ -11,9 +11,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from pipeline.records import State
+from pipeline.context import ATTEMPTS_MAX, World
+from pipeline.ledger.records import State
 from pipeline.run import admit, run
-from pipeline.world import ATTEMPTS_MAX, World
 from steps.check_limits import Admitted
 from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, wish
 

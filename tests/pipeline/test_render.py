@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.operators import Operators
-from pipeline.records import Run, State
+from pipeline.context import World
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import Run, State
 from pipeline.run import run
-from pipeline.world import World
 from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits
 from tests.pipeline.test_run import admitted, carried
 from tests.steps.media import moov, mp4

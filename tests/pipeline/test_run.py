@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from pipeline.editions import Editions
-from pipeline.operators import Operators
-from pipeline.records import JobSource, Run, State
+from pipeline.context import World
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import JobSource, Run, State
+from pipeline.prompts.versions import Editions
 from pipeline.run import admit, run
-from pipeline.world import World
 from steps.check_limits import Admitted, RefusalKind, Refused
-from steps.shelf import PromptShelf
+from steps.text_model.prompt_store import PromptShelf
 from tests.fixtures import (
     PRICE_MICROUSD,
     PROVES_ABSENCE,

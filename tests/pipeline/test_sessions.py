@@ -9,12 +9,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pipeline.cancel import stop
-from pipeline.engine import Pace, open_engine
-from pipeline.records import Run, State
-from pipeline.road_psycopg import STATEMENT_SECONDS, open_road
+from pipeline.cancellation import stop
+from pipeline.ledger.records import Run, State
+from pipeline.ledger.transport_psycopg import STATEMENT_SECONDS, open_road
+from pipeline.postgres.sessions import keeps_sessions
 from pipeline.run import admit
-from pipeline.sessions import keeps_sessions
+from pipeline.worker import Pace, open_engine
 from steps.check_limits import Admitted
 from tests.fixtures import Simulator, open_test_world, wish
 from tests.guarantee.processes import Machine
@@ -82,7 +82,7 @@ def test_a_pooler_in_transaction_mode_does_not(ledger_dsn: str, settings: dict[s
 def test_a_busy_pooler_in_transaction_mode_does_not_either(
     ledger_dsn: str, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.sessions.HEARING_SECONDS", 1)
+    monkeypatch.setattr("pipeline.postgres.sessions.HEARING_SECONDS", 1)
     with pooled(ledger_dsn, "transaction", **settings) as through, a_crowd(through):
         assert [keeps_sessions(through) for _ in range(5)] == [False] * 5
 
@@ -91,9 +91,9 @@ def test_a_pooler_that_seems_to_give_everybody_a_process_of_his_own_is_found_out
     ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The chance that a crowd gives only sometimes: each of the two was lent the same process twice."""
-    monkeypatch.setattr("pipeline.sessions._backend", id)
+    monkeypatch.setattr("pipeline.postgres.sessions._backend", id)
     with monkeypatch.context() as soon, pooled(ledger_dsn, "transaction") as through:
-        soon.setattr("pipeline.sessions.HEARING_SECONDS", 0.5)
+        soon.setattr("pipeline.postgres.sessions.HEARING_SECONDS", 0.5)
         assert not keeps_sessions(through)
     assert keeps_sessions(ledger_dsn)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import Waits
-from pipeline.operators import Operators
-from pipeline.records import JobSource, State
-from pipeline.settling import (
+from pipeline.context import World
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import JobSource, State
+from pipeline.purchase.settling import (
     Contradicts,
     Found,
     NotSeen,
@@ -19,8 +19,8 @@ from pipeline.settling import (
     settle_found,
     settle_not_charged,
 )
-from pipeline.world import World
-from steps.shown import Shown
+from pipeline.settings.config import Waits
+from providers.openai_videos.order_match import Shown
 from tests.fixtures import Simulator, open_test_world, quick_waits
 from tests.pipeline.test_fence import fresh, sent
 

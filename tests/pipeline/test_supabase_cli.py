@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from pipeline import migrate as runner
-from pipeline.migrate import migrate, migrations, status
-from pipeline.resources import migrations_folder
+from pipeline.ledger import migrate as runner
+from pipeline.ledger.migrate import migrate, migrations, status
+from pipeline.settings.resources import migrations_folder
 from tests.fixtures import ROOT
 from tests.ledger.desk import open_desk
 from tests.npm import Absent

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pipeline import migrate as runner
-from pipeline.migrate import install_queue, migrate, migrations
+from pipeline.ledger import migrate as runner
+from pipeline.ledger.migrate import install_queue, migrate, migrations
 from tests.ledger.desk import PRICE, STATES, Desk, Row, connect, open_desk
 
 EVERY = migrations()

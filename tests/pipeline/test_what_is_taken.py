@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.records import JobSource, State
-from pipeline.whose_clip import why_not_taken
-from steps.clip_file import Facts, Kind
-from steps.video_jobs import Job, JobStatus
+from media.clip_file import Facts, Kind
+from pipeline.clips.ownership import why_not_taken
+from pipeline.ledger.records import JobSource, State
+from providers.openai_videos.jobs import Job, JobStatus
 from tests.pipeline.evidence_rows import NOON, job, run
 
 PARKED = timedelta(days=1)

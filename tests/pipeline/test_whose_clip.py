@@ -12,21 +12,20 @@ from uuid import UUID
 import psycopg
 import pytest
 
-import pipeline.clips
-from pipeline import clips
-from pipeline.bucket import Bucket, open_bucket
-from pipeline.ledger import Ledger, Won
-from pipeline.records import JobSource, Run, State
-from pipeline.road import Json, LedgerUnavailable
-from pipeline.road_supabase import open_client
+from media.clip_file import Facts, Kind
+from pipeline.clips import storage
+from pipeline.clips.bucket import Bucket, open_bucket
+from pipeline.clips.maintenance import Tending
+from pipeline.context import World
+from pipeline.ledger.client import Ledger, Won
+from pipeline.ledger.records import JobSource, Run, State
+from pipeline.ledger.transport import Json, LedgerUnavailable
+from pipeline.ledger.transport_rest import open_client
 from pipeline.run import admit, run
-from pipeline.tending import Tending
-from pipeline.world import World
+from providers.download import Content
+from providers.openai_videos.protocol import Made, read_answer
 from steps.check_limits import Admitted
-from steps.clip_file import Facts, Kind
-from steps.download import Content
 from steps.generate_video import Clip
-from steps.videos_protocol import Made, read_answer
 from tests.fixtures import Simulator, open_test_world, simulator_process, wish
 from tests.project import SECRET_KEY, jwt
 
@@ -139,7 +138,7 @@ async def test_a_crash_with_another_jobs_clip_saves_the_right_one(
         row = await fresh(world, each.run_id)
         assert (row.state, row.job_id) == (State.SAVED, each.job_id)
         assert row.file_sha256 == await sha256_of(world, each.job_id, tmp_path)
-        assert hashlib.sha256((await clips.at_hand(row, world)).read_bytes()).hexdigest() == row.file_sha256
+        assert hashlib.sha256((await storage.at_hand(row, world)).read_bytes()).hexdigest() == row.file_sha256
     assert at.creates() == 2
     await Tending(world).once()
     assert len(list(world.media.glob(".*"))) == 1, "what was fetched for the wrong run is kept for a day"
@@ -166,7 +165,7 @@ async def test_a_swap_while_a_clip_is_put_leaves_no_note_of_it(
     row = await fresh(world, one.run_id)
     assert row.stored == f"{NAME}/{one.run_id}.mp4"
     elsewhere = replace(world, media=tmp_path / "another machine")
-    assert clips.is_clip(await clips.at_hand(row, elsewhere), row.file_sha256)
+    assert storage.is_clip(await storage.at_hand(row, elsewhere), row.file_sha256)
 
 
 async def bought(world: World, at: Simulator, prompt: str = "a paper boat") -> Run:
@@ -182,12 +181,12 @@ async def test_a_clip_that_its_row_does_not_name_does_not_get_the_runs_file_name
     world: World, at: Simulator, tmp_path: Path
 ) -> None:
     row = await bought(world, at)
-    kept, other = clips.saved_path(row, world), tmp_path / "another job's"
+    kept, other = storage.saved_path(row, world), tmp_path / "another job's"
     before = kept.read_bytes()
     other.write_bytes(b"clip")
 
     clip = Clip(other, 4, hashlib.sha256(b"clip").hexdigest(), Facts(Kind.MP4))
-    assert await clips.keep(row, clip, f"{NAME}/elsewhere.mp4", world) == row
+    assert await storage.keep(row, clip, f"{NAME}/elsewhere.mp4", world) == row
 
     assert kept.read_bytes() == before and other.exists()
     assert (await fresh(world, row.run_id)).stored == row.stored
@@ -195,9 +194,9 @@ async def test_a_clip_that_its_row_does_not_name_does_not_get_the_runs_file_name
 
 async def test_a_clip_whose_process_died_before_it_had_its_name_is_found(world: World, at: Simulator) -> None:
     row = await bought(world, at)
-    named, unnamed = clips.path_of(row.run_id, Kind.MP4, world), clips.fetched_path(row, world)
+    named, unnamed = storage.path_of(row.run_id, Kind.MP4, world), storage.fetched_path(row, world)
     named.rename(unnamed)
-    assert await clips.at_hand(row, world) == named
+    assert await storage.at_hand(row, world) == named
     named.rename(unnamed)
     await Tending(world).once()
     assert named.is_file()
@@ -206,7 +205,7 @@ async def test_a_clip_whose_process_died_before_it_had_its_name_is_found(world: 
 
 async def test_a_file_that_is_not_the_runs_clip_is_not_put_into_the_bucket(world: World, at: Simulator) -> None:
     row = await bought(replace(world, bucket=None), at)
-    path = clips.path_of(row.run_id, Kind.MP4, world)
+    path = storage.path_of(row.run_id, Kind.MP4, world)
     whole = path.read_bytes()
     path.write_bytes(b"left over from another machine's run")
     await Tending(world).once()
@@ -219,7 +218,7 @@ async def test_a_file_that_is_not_the_runs_clip_is_not_put_into_the_bucket(world
 async def test_storage_that_hangs_does_not_hold_up_a_run(
     world: World, at: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline.clips, "UPLOAD_SOON_SECONDS", 0.3)
+    monkeypatch.setattr(storage, "UPLOAD_SOON_SECONDS", 0.3)
     at.trouble("storage", "hang", always=True)
     async with asyncio.timeout(60):
         row = await bought(world, at)
@@ -230,7 +229,7 @@ async def test_clips_stay_at_hand_when_the_bucket_has_another_name(world: World,
     row = await bought(world, at)
     async with opened(at, "renamed") as renamed:
         elsewhere = replace(world, media=tmp_path / "another machine", bucket=renamed)
-        assert clips.is_clip(await clips.at_hand(row, elsewhere), row.file_sha256)
+        assert storage.is_clip(await storage.at_hand(row, elsewhere), row.file_sha256)
         await world.ledger.told(row.run_id, State.SAVED, delivered=True)
         await Tending(replace(elsewhere, keep_days=1e-9)).once()
     assert (await fresh(world, row.run_id)).dropped_at is not None

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from pipeline.evidence import candidates_for
-from pipeline.witnesses import Books, faithful_fields, in_order, known_by_their_runs
-from steps.list_jobs import Look
-from steps.shown import Shown
-from steps.video_jobs import Job
+from pipeline.purchase.evidence import candidates_for
+from pipeline.purchase.matching import Books, faithful_fields, in_order, known_by_their_runs
+from providers.openai_videos.jobs import Job
+from providers.openai_videos.list_jobs import Look
+from providers.openai_videos.order_match import Shown
 from tests.pipeline.evidence_rows import (
     BEFORE,
     EARLIER,

@@ -10,7 +10,7 @@ import pytest
 
 from simulator.app import serve
 from simulator.settings import INSTANT, Settings
-from simulator.world import World
+from simulator.state import World
 from tests.simulator.stage import Stage, open_stage
 
 FOX = {"prompt": "a red fox in the rain", "model": "sim-1", "seconds": "8", "size": "720x1280"}

@@ -14,8 +14,8 @@ from aiogram.client.telegram import TelegramAPIServer
 
 from simulator.app import serve
 from simulator.settings import Settings
+from simulator.state import World
 from simulator.telegram.state import Telegram
-from simulator.world import World
 
 TOKEN = "42:stage"
 PATIENCE_SECONDS = 60.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from simulator.books import Books
+from simulator.videos.books import Books
 from tests.simulator.conftest import FOX, Open, Provider
 
 ROOT = Path(__file__).parents[2]

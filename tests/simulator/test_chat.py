@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from simulator import chat, policy, reading, writing
+from simulator.text_model import chat, policy, reading, writing
 from tests.simulator.conftest import Provider
 
 AREAS = ["sexual", "minors", "violence", "hate", "self_harm", "weapons", "real_person", "other"]

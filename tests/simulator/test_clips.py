@@ -8,7 +8,7 @@ from typing import Any
 import av
 import pytest
 
-from simulator import clips
+from simulator.videos import clips
 from tests.simulator.conftest import Open
 
 

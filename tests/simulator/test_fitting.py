@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from openapi_schema_validator import OAS31Validator
 
-from simulator.fitting import MISSING, fit
+from simulator.text_model.fitting import MISSING, fit
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     "nothing said": {},

@@ -7,10 +7,10 @@ import aiohttp
 import pytest
 
 import simulator
-from simulator.faults import Fault, FaultBox
-from simulator.kinds import KINDS, SEEDED
-from simulator.lies import habits_of
+from simulator.faults.arming import Fault, FaultBox
+from simulator.faults.kinds import KINDS, SEEDED
 from simulator.settings import Habits
+from simulator.videos.lies import habits_of
 from tests.simulator.conftest import Open
 
 README = (Path(simulator.__file__).parent / "README.md").read_text(encoding="utf-8")

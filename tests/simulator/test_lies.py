@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from simulator import broken_clips, lies
+from simulator.faults import broken_clips
 from simulator.settings import WORDS, Habits
+from simulator.videos import lies
 from tests.simulator.conftest import FOX, Open, Provider
 
 HOUR = 3600

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from simulator.errors import REFUSALS
+from simulator.videos.errors import REFUSALS
 from tests.simulator.conftest import FOX, KEY, Open, Provider
 
 TARGETS = ("create", "retrieve", "list", "content", "chat")

@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from simulator import broken_clips
+from simulator.faults import broken_clips
 from tests.simulator.conftest import Open, Provider
 
 

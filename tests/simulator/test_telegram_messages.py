@@ -16,7 +16,7 @@ from aiogram.types import (
     ReplyParameters,
 )
 
-from simulator.telegram.methods import METHODS
+from simulator.telegram.api.methods import METHODS
 from tests.simulator.stage import TOKEN, Stage, keyboard, open_stage
 
 UNCHANGED = (

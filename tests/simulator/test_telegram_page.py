@@ -14,7 +14,7 @@ from aiogram.types import BufferedInputFile
 from simulator.__main__ import _parser, settings_from
 from simulator.app import serve
 from simulator.settings import Settings
-from simulator.telegram.page import FOLDER
+from simulator.telegram.control.page import FOLDER
 from tests.simulator.stage import TOKEN, Stage, keyboard
 
 Heard = list[tuple[str, Any]]

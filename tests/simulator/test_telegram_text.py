@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.telegram.entities import Entity, finished, piece, units
-from simulator.telegram.markup import parse_html
-from simulator.telegram.refusals import Refused
-from simulator.telegram.showing import html_of
+from simulator.telegram.api.refusals import Refused
+from simulator.telegram.control.views import html_of
+from simulator.telegram.text.entities import Entity, finished, piece, units
+from simulator.telegram.text.markup import parse_html
 
 
 def _read(text: str) -> tuple[str, list[tuple[str, str]]]:

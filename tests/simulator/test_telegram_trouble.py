@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 from aiogram.exceptions import TelegramNetworkError, TelegramRetryAfter
 
-from simulator.faults import FaultBox
-from simulator.telegram.limits import FloodControl
+from simulator.faults.arming import FaultBox
+from simulator.telegram.api.flood_limits import FloodControl
 from tests.simulator.stage import Stage, open_stage
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from simulator.books import Job
-from simulator.jobs import progress_of, status_of
+from simulator.videos.books import Job
+from simulator.videos.jobs import progress_of, status_of
 from tests.simulator.conftest import FOX, Open, Provider
 
 

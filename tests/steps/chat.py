@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from steps.ask_model import TextModelClient, open_text_model
-from steps.shelf import PromptShelf
+from steps.text_model.ask_model import TextModelClient, open_text_model
+from steps.text_model.prompt_store import PromptShelf
 from tests.steps.scripted import Reply, Server, answer, in_turn, scripted
 
 KEY = "sk-the-text-models-key"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from steps.absence import is_about_reading, is_absent, will_be_repeated
+from providers.openai_videos.missing_clip import is_about_reading, is_absent, will_be_repeated
 
 FAILURE = "CUDA out of memory"
 

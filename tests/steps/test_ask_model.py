@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from steps.ask_model import (
+from steps.text_model.ask_model import (
     Asked,
     TextModelError,
     TextModelRefused,
@@ -20,7 +20,7 @@ from steps.ask_model import (
     ask,
     open_text_model,
 )
-from steps.templates import Template, load_template
+from steps.text_model.templates import Template, load_template
 from tests.steps.chat import KEY, completion, messages_of, text_model
 from tests.steps.scripted import Reply, Server, answer, in_turn, scripted
 
@@ -237,7 +237,7 @@ async def test_a_server_that_counts_no_tokens_is_answered_all_the_same(tmp_path:
 
 TALK = """
 import asyncio, sys
-from steps.provider import open_provider
+from providers.transport import open_provider
 from tests.steps.chat import completion, text_model
 from tests.steps.test_videos_protocol import ORDER
 

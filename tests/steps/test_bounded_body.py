@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from steps import bounded_body
-from steps.download import ReadError
-from steps.provider import open_provider
-from steps.video_jobs import Job
+from net import bounded_body
+from providers.download import ReadError
+from providers.openai_videos.jobs import Job
+from providers.transport import open_provider
 from tests.steps.scripted import Reply, answer, in_turn, scripted
 
 BOUND = 1_000

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from steps.ask_model import TextModelUnusable
-from steps.brand import NO_BRAND, Brand, banned_in, load_brand, read_brand
-from steps.front_matter import TemplateError
-from steps.templates import Template, read_template
+from steps.text_model.ask_model import TextModelUnusable
+from steps.text_model.brand import NO_BRAND, Brand, banned_in, load_brand, read_brand
+from steps.text_model.front_matter import TemplateError
+from steps.text_model.templates import Template, read_template
 from steps.validate_prompt import Brief
 from steps.write_caption import (
     CAPTION_UNITS_MAX,

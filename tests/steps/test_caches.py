@@ -2,7 +2,7 @@
 
 import pytest
 
-from steps.caches import is_cached
+from net.caching import is_cached
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from steps.catalogue import (
+from providers.catalogue import (
     Catalogue,
     CatalogueError,
     VideoModel,

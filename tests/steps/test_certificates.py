@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from openai import AsyncOpenAI
 
-from steps.certificates import ProxyUnusable, forget_headers, proxy_for, trusted
+from net.certificates import ProxyUnusable, forget_headers, proxy_for, trusted
 
 HOST = "https://api.example.org/v1"
 NAMES = [f"{name}_proxy" for name in ("http", "https", "all", "no")]

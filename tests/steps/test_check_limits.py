@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.words import tame
+from bot.translations import tame
 from steps.check_limits import (
     PROMPT_CHARACTERS_MAX,
     Admitted,

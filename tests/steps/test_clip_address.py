@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from steps.video_jobs import clip_urls_in, read_job
+from providers.openai_videos.jobs import clip_urls_in, read_job
 
 
 @pytest.mark.parametrize(

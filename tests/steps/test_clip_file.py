@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from steps.clip_file import Facts, Kind, NotAClip, as_ordered, is_much_smaller, kind_of, one_line, read_clip, words_in
+from media.clip_file import Facts, Kind, NotAClip, as_ordered, is_much_smaller, kind_of, one_line, read_clip, words_in
 from tests.steps.media import TURNED, UNKNOWN, box, cluster, element, fragmented, ftyp, heard, moov, mp4, webm
 
 SOUND = element(0x83, b"\2")

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from steps.clip_url import Resolve, fetch_url, is_local, is_private, is_public
-from steps.download import Content, Gone, ReadError
+from providers.clip_url import Resolve, fetch_url, is_local, is_private, is_public
+from providers.download import Content, Gone, ReadError
 from tests.steps.media import mp4
 from tests.steps.scripted import Reply, answer, in_turn, scripted
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from steps.caches import FROM_A_CACHE
-from steps.clip_file import Facts, Kind
-from steps.download import Content, Gone, ReadError
+from media.clip_file import Facts, Kind
+from net.caching import FROM_A_CACHE
+from providers.download import Content, Gone, ReadError
 from tests.steps.media import mp4, webm
 from tests.steps.scripted import Reply, Seen, answer, in_turn, scripted
 from tests.steps.test_provider import KEY, partner
@@ -208,7 +208,7 @@ async def test_a_clip_is_asked_for_unpacked(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_no_body_is_stored_past_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("steps.download.CLIP_BYTES_MAX", 300_000)
+    monkeypatch.setattr("providers.download.CLIP_BYTES_MAX", 300_000)
     into, bomb = tmp_path / "clip.part", gzip.compress(bytes(50_000_000))
     endless = Reply(b"HTTP/1.1 200 -\r\n\r\n" + bytes(1_000_000))
     replies = answer(200, bomb, content_encoding="gzip"), endless, answer(200, bytes(300_001))

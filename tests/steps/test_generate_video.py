@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.clip_file import Facts, Kind
-from steps.download import ReadError
+from media.clip_file import Facts, Kind
+from providers.download import ReadError
+from providers.openai_videos.jobs import Job, JobStatus
+from providers.openai_videos.protocol import Answer, Order
+from providers.transport import VideoProvider, open_provider
 from steps.generate_video import (
     POLL_SECONDS_MAX,
     POLL_SECONDS_MIN,
@@ -25,9 +28,6 @@ from steps.generate_video import (
     submit,
     wait,
 )
-from steps.provider import VideoProvider, open_provider
-from steps.video_jobs import Job, JobStatus
-from steps.videos_protocol import Answer, Order
 from tests.steps.media import mp4
 from tests.steps.scripted import Reply, Server, answer, in_turn, scripted
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from steps.clip_file import Facts, NotAClip, read_clip
+from media.clip_file import Facts, NotAClip, read_clip
 from tests.steps.media import box
 from tests.steps.tables import SCALE, fragment, full, in_fragments, mvex, stco, stsc, trak, uniform
 from tests.steps.test_iso_tables import encoded, read

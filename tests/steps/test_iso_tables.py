@@ -13,7 +13,7 @@ import av
 import pytest
 from PIL import Image
 
-from steps.clip_file import Facts, NotAClip, read_clip
+from media.clip_file import Facts, NotAClip, read_clip
 from tests.steps.media import box, ftyp, moov
 from tests.steps.tables import co64, data_at, progressive, stco, stsc, stsz, trak, uniform
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from simulator.lies import alias
-from steps.list_jobs import Look, look
-from steps.provider import open_provider
+from providers.openai_videos.list_jobs import Look, look
+from providers.transport import open_provider
+from simulator.videos.lies import alias
 from tests.steps.scripted import Reply, answer, in_turn, scripted
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from steps.list_page import Page, read_page
+from providers.openai_videos.list_page import Page, read_page
 
 ROWS = {"data": [{"id": "a"}, {"id": "b"}], "has_more": False}
 

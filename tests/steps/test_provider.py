@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from steps.caches import FROM_A_CACHE
-from steps.download import ReadError
-from steps.list_page import Page
-from steps.provider import TooLate, VideoProvider, open_provider
-from steps.video_jobs import Job, JobStatus
-from steps.videos_protocol import Answer, Fault, Order
+from net.caching import FROM_A_CACHE
+from providers.download import ReadError
+from providers.openai_videos.jobs import Job, JobStatus
+from providers.openai_videos.list_page import Page
+from providers.openai_videos.protocol import Answer, Fault, Order
+from providers.transport import TooLate, VideoProvider, open_provider
 from tests.steps.scripted import Reply, Script, Seen, Server, answer, in_turn, scripted
 
 KEY = "sk-a-key-of-some-length"
@@ -299,7 +299,7 @@ async def test_a_page_is_asked_for_newest_first_and_after_the_last_id() -> None:
 async def test_a_server_that_drips_keeps_no_read_longer_than_its_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steps.provider.CONTENT_SECONDS_MAX", 4)
+    monkeypatch.setattr("providers.transport.CONTENT_SECONDS_MAX", 4)
     drip = Reply(answer(200, MADE).raw, drip=0.15)
     async with (
         scripted(in_turn(drip)) as server,

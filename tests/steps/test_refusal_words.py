@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from steps.videos_protocol import Answer, ClearNo, Unclear, read_answer
+from providers.openai_videos.protocol import Answer, ClearNo, Unclear, read_answer
 
 PROMPT = (
     "A clock tower: its hands have timed out, upstream salmon jump, the connection reset by peer. Duplicate request"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from steps.videos_protocol import Answer, ClearNo, Made, Unclear, read_answer
+from providers.openai_videos.protocol import Answer, ClearNo, Made, Unclear, read_answer
 from tests.steps.test_videos_protocol import CLEAR_NO, packed, reason_of
 
 ERROR = {"message": "no such size", "code": "invalid_size"}

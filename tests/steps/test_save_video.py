@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from steps.clip_file import Facts, Kind
+from media.clip_file import Facts, Kind
 from steps.generate_video import Clip
 from steps.save_video import free_bytes, save, stored
 from tests.steps.media import mp4

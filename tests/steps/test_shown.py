@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from steps.shown import Shown, could_be, differs, far_from, other_words, same_request, swapped_words, unlike
+from providers.openai_videos.order_match import (
+    Shown,
+    could_be,
+    differs,
+    far_from,
+    other_words,
+    same_request,
+    swapped_words,
+    unlike,
+)
 from tests.pipeline.evidence_rows import ORDER, job
 
 FOREIGN = job("foreign", prompt="somebody else's castle")

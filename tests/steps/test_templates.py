@@ -9,15 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.front_matter import TemplateError
-from steps.shelf import PromptShelf
-from steps.templates import (
-    FENCE_CLOSE,
-    FENCE_OPEN,
-    Template,
-    fenced,
-    load_template,
-)
+from steps.text_model.front_matter import TemplateError
+from steps.text_model.prompt_store import PromptShelf
+from steps.text_model.templates import FENCE_CLOSE, FENCE_OPEN, Template, fenced, load_template
 
 PROMPTS = Path(__file__).parents[2] / "prompts"
 GOOD = """---

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from steps import unpacked
-from steps.unpacked import BEHIND_BYTES_MAX, TooMuch, Unreadable
+from net import unpacked
+from net.unpacked import BEHIND_BYTES_MAX, TooMuch, Unreadable
 
 BODY = bytes(range(256)) * 40
 AMPLE = 100_000_000

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from steps.ask_model import TextModelRefused, TextModelUnusable
-from steps.templates import load_template
+from steps.text_model.ask_model import TextModelRefused, TextModelUnusable
+from steps.text_model.templates import load_template
 from steps.validate_prompt import Brief, Category, PolicyArea, Rejected, Verdict, decide, validate_prompt
 from tests.steps.chat import SHELF, completion, messages_of, text_model
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.list_page import read_page
-from steps.video_jobs import Job, JobStatus, read_job, same_job
-from steps.videos_protocol import Answer, ClearNo, Fault, Made, Order, Unclear, read_answer
+from providers.openai_videos.jobs import Job, JobStatus, read_job, same_job
+from providers.openai_videos.list_page import read_page
+from providers.openai_videos.protocol import Answer, ClearNo, Fault, Made, Order, Unclear, read_answer
 
 ORDER = Order("run-1", "a paper boat", "sora-2", 8, "720x1280", "multipart")
 ERROR = json.dumps({"error": {"message": "no such size", "code": "nope"}})

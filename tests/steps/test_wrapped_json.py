@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from steps.ask_model import TextModelUnusable
+from steps.text_model.ask_model import TextModelUnusable
+from steps.text_model.wrapped_json import find_answer
 from steps.validate_prompt import Brief, Rejected, Verdict, validate_prompt
-from steps.wrapped_json import find_answer
 from steps.write_caption import CaptionDraft, write_caption
 from tests.steps.chat import SHELF, completion, text_model
 from tests.steps.scripted import Reply, answer

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from steps.ask_model import TextModelUnusable
+from steps.text_model.ask_model import TextModelUnusable
 from steps.validate_prompt import Brief
 from steps.write_caption import (
     CAPTION_UNITS_MAX,

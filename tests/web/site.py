@@ -15,15 +15,15 @@ from uuid import UUID
 from aiohttp import ClientResponse, CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 
-from pipeline.clips import at_hand
-from pipeline.engine import open_engine
-from pipeline.operators import Operators
-from pipeline.records import Run, State
-from pipeline.resources import EVALS, models_file
+from pipeline.clips.storage import at_hand
+from pipeline.context import World
+from pipeline.ledger.dashboard import Filters, Watch
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import Run, State
 from pipeline.run import admit, run
-from pipeline.watch import Filters, Watch
-from pipeline.world import World
-from steps.catalogue import load_catalogue
+from pipeline.settings.resources import EVALS, models_file
+from pipeline.worker import open_engine
+from providers.catalogue import load_catalogue
 from steps.check_limits import Admitted
 from tests.fixtures import Simulator, open_test_world, quick_waits, wish
 from web.app import make_app

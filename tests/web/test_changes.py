@@ -10,12 +10,12 @@ from uuid import UUID
 import pytest
 from procrastinate.exceptions import ConnectorException
 
-from pipeline.amounts import MICROUSD
-from pipeline.engine import Engine
-from pipeline.ledger import Ledger
-from pipeline.operators import Operators
-from pipeline.records import JobSource, State
-from pipeline.road import Json, LedgerUnavailable
+from pipeline.formatting import MICROUSD
+from pipeline.ledger.client import Ledger
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import JobSource, State
+from pipeline.ledger.transport import Json, LedgerUnavailable
+from pipeline.worker import Engine
 from tests.fixtures import PRICE_MICROUSD, Simulator
 from tests.ledger.desk import Desk
 from tests.web.site import Site, in_doubt, news, seen, the_run

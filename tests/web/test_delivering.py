@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.telling import Telling
+from pipeline.ledger.notifications import Telling
 from tests.ledger.desk import Desk
 from tests.web.site import Site, shown
 from web import changes

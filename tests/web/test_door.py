@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from bot import webhook
-from bot.incoming import Incoming
-from pipeline.config import load_settings
+from bot.transport import webhook
+from bot.transport.updates import Incoming
+from pipeline.settings.config import load_settings
 from tests.bot.recording import make_bot
 from tests.fixtures import KEY, Simulator
 from tests.steps.media import webm

@@ -12,8 +12,8 @@ from uuid import uuid4
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline.amounts import MICROUSD
-from pipeline.records import State
+from pipeline.formatting import MICROUSD
+from pipeline.ledger.records import State
 from pipeline.run import admit
 from steps.check_limits import Admitted
 from tests.fixtures import PRICE_MICROUSD, Simulator, wish

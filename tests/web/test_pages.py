@@ -11,8 +11,8 @@ from aiohttp import ClientResponse
 from typer.testing import CliRunner
 
 from cli.main import app
-from pipeline.amounts import MICROUSD, usd
-from pipeline.records import State
+from pipeline.formatting import MICROUSD, usd
+from pipeline.ledger.records import State
 from pipeline.run import admit, run
 from tests.fixtures import PRICE_MICROUSD, Simulator, wish
 from tests.ledger.desk import Desk

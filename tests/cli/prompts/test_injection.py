@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from cli.prompts.cases import Case, load_cases
-from pipeline.resources import prompts_folder
-from steps.ask_model import ask
-from steps.brand import load_brand
+from evals.cases import Case, load_cases
+from pipeline.settings.resources import prompts_folder
 from steps.contracts import CONTRACTS
-from steps.templates import FENCE_CLOSE, FENCE_OPEN, fenced, load_template
+from steps.text_model.ask_model import ask
+from steps.text_model.brand import load_brand
+from steps.text_model.templates import FENCE_CLOSE, FENCE_OPEN, fenced, load_template
 from tests.steps.chat import completion, messages_of, text_model
 
 ATTACKS = [case for case in load_cases(prompts_folder() / "cases") if "injection" in case.group]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from cli.prompts.cases import Check
-from cli.prompts.judge import failures, language_of
+from evals.cases import Check
+from evals.judge import failures, language_of
 
 ANSWER: dict[str, Any] = {
     "allowed": True,

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from cli.prompts.bench import Bench
-from cli.prompts.lint import lint
-from pipeline.resources import prompts_folder
+from evals.lint import lint
+from evals.workbench import Bench
+from pipeline.settings.resources import prompts_folder
 from steps.contracts import CONTRACTS
-from steps.front_matter import TemplateError
-from steps.shelf import PromptShelf
+from steps.text_model.front_matter import TemplateError
+from steps.text_model.prompt_store import PromptShelf
 from tests.cli.prompts.program import onetake
 
 CAPTION = """---
@@ -255,9 +255,18 @@ def test_the_command_says_it_all_and_what_a_call_costs(bench: Bench) -> None:
 
 
 def test_linting_imports_nothing_that_is_slow_or_buys() -> None:
-    heavy = {"openai", "instructor", "aiogram", "supabase", "httpx2", "steps.provider", "pipeline.fence", "av"}
+    heavy = {
+        "openai",
+        "instructor",
+        "aiogram",
+        "supabase",
+        "httpx2",
+        "providers.transport",
+        "pipeline.purchase.submission",
+        "av",
+    }
     program = (
-        "import sys; from cli.prompts.bench import open_bench, catalogue; from cli.prompts.lint import lint;"
+        "import sys; from evals.workbench import open_bench, catalogue; from evals.lint import lint;"
         f"lint(open_bench()); print(sorted(set(sys.modules) & {heavy!r}))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli.prompts.bench import Bench
-from cli.prompts.cases import load_cases
-from cli.prompts.evals import evaluate, passes, rate
-from cli.prompts.recording import record
-from cli.prompts.survey import State, survey
-from cli.prompts.tapes import REPLAY_URL, Shelf, interactions_in
-from pipeline.resources import prompts_folder
-from steps.ask_model import open_text_model
+from evals.cases import load_cases
+from evals.evaluate import evaluate, passes, rate
+from evals.recording import record
+from evals.recordings import REPLAY_URL, Shelf, interactions_in
+from evals.staleness import State, survey
+from evals.workbench import Bench
+from pipeline.settings.resources import prompts_folder
 from steps.contracts import CONTRACTS
+from steps.text_model.ask_model import open_text_model
 from steps.validate_prompt import Brief, validate_prompt
 from tests.cli.prompts.program import onetake
 from tests.recordings import open_cassette

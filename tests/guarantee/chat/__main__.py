@@ -19,8 +19,8 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from pipeline.embedded import open_server
-from pipeline.migrate import install_queue, migrate
+from pipeline.ledger.migrate import install_queue, migrate
+from pipeline.postgres.embedded import open_server
 from tests.guarantee.chat import plan
 from tests.guarantee.chat.cases import Case, Result, own_simulator, play, until_over
 from tests.guarantee.chat.life import hasten, live, new_house

@@ -20,12 +20,13 @@ from uuid import uuid4
 from aiogram import Bot
 from aiogram.client.telegram import TelegramAPIServer
 
-from bot import board, deliver, meter, outbox, polling
-from bot.front import ALLOWED_UPDATES, open_front
-from bot.polling import poll
-from bot.session import Session
-from pipeline.cancel import stop
-from pipeline.engine import Pace, open_engine
+from bot.app import ALLOWED_UPDATES, open_front
+from bot.delivery import delivery, progress_cards
+from bot.transport import client, polling, rate_limiter
+from bot.transport.polling import poll
+from bot.transport.session import Session
+from pipeline.cancellation import stop
+from pipeline.worker import Pace, open_engine
 from tests.bot.chat import TOKEN
 from tests.bot.stage import back_at
 from tests.fixtures import PROVES_ABSENCE, Simulator, open_test_world, quick_waits
@@ -37,12 +38,12 @@ PACE = Pace(concurrency=4, heartbeat_seconds=0.2, stalled_seconds=0.8, sweep_sec
 WAITS = quick_waits(SUBMIT_DEADLINE_SECONDS="2", CONNECT_TIMEOUT_SECONDS="2", REQUEST_TIMEOUT_SECONDS="1.5")
 # The bot's own waits: as in life, but shorter.
 QUICKER = (
-    (meter, "CHAT_GAP_SECONDS", 0.05),
-    (outbox, "CHAT_GAP_SECONDS", 0.05),
-    (board, "LOOK_SECONDS", 0.2),
-    (board, "GRACE_SECONDS", 1.0),
-    (deliver, "AGAIN", timedelta(seconds=0.3)),
-    (deliver, "AGAIN_LATER", timedelta(seconds=1)),
+    (rate_limiter, "CHAT_GAP_SECONDS", 0.05),
+    (client, "CHAT_GAP_SECONDS", 0.05),
+    (progress_cards, "LOOK_SECONDS", 0.2),
+    (progress_cards, "GRACE_SECONDS", 1.0),
+    (delivery, "AGAIN", timedelta(seconds=0.3)),
+    (delivery, "AGAIN_LATER", timedelta(seconds=1)),
     (polling, "PAUSES_SECONDS", (0.2,)),
 )
 
@@ -82,7 +83,7 @@ def hasten(telling_seconds: float) -> None:
 
     As in life, a dead teller's lease must outlast its worker's job by far: the next worker finds the lease taken.
     """
-    for module, name, value in (*QUICKER, (deliver, "TELLING_SECONDS", telling_seconds)):
+    for module, name, value in (*QUICKER, (delivery, "TELLING_SECONDS", telling_seconds)):
         mock.patch.object(module, name, value).start()
 
 

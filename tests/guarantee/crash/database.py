@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import postmaster
-from pipeline.embedded import open_server
-from pipeline.migrate import migrate
+from pipeline.ledger.migrate import migrate
+from pipeline.postgres import server
+from pipeline.postgres.embedded import open_server
 from tests.fixtures import simulator_process
 from tests.guarantee.crash.cases import Case, Result, complaint, with_the_database_killed
 from tests.guarantee.crash.doors import End
@@ -46,10 +46,10 @@ def _killed_at(home: Path, at: str) -> Result:
 
         def start() -> None:
             until = time.monotonic() + 20
-            while postmaster.running(home / "postgres"):
+            while server.running(home / "postgres"):
                 assert time.monotonic() < until, "the killed server still runs"
                 time.sleep(0.05)
-            assert postmaster.start(home / "postgres")
+            assert server.start(home / "postgres")
 
         wrong = with_the_database_killed(subject, place, at, kill, start)
         facts = judge(subject, place, 2, woken=True)

@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
-from pipeline.cancel import stop
-from pipeline.config import Waits
-from pipeline.engine import Pace, open_engine
-from pipeline.fence import replay_answers
-from pipeline.records import Run
-from pipeline.road import LedgerUnavailable
+from pipeline.cancellation import stop
+from pipeline.context import World
+from pipeline.ledger.records import Run
+from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.purchase.submission import replay_answers
 from pipeline.run import admit, run
-from pipeline.world import World
+from pipeline.settings.config import Waits
+from pipeline.worker import Pace, open_engine
 from steps.check_limits import Admitted, Request
 from tests.fixtures import PROVES_ABSENCE, SOON_OVER, Simulator, open_test_world, quick_waits, wish
 from tests.guarantee.crash.doors import Doors, End

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from steps.video_jobs import canonical_id
+from providers.openai_videos.jobs import canonical_id
 from tests.guarantee.storm.crew import Place
 from tests.guarantee.storm.plan import Ask
 from tests.ledger.desk import BOOKS

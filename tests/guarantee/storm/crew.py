@@ -16,14 +16,17 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
-from pipeline import engine, fence, render, words
-from pipeline.config import Waits
-from pipeline.engine import Pace, open_engine
-from pipeline.fence import replay_answers
-from pipeline.records import Run, State
-from pipeline.road import LedgerUnavailable
+from pipeline import worker
+from pipeline.clips import render
+from pipeline.context import World
+from pipeline.ledger.records import Run, State
+from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.prompts import llm_steps
+from pipeline.purchase import submission
+from pipeline.purchase.submission import replay_answers
 from pipeline.run import admit, run
-from pipeline.world import World
+from pipeline.settings.config import Waits
+from pipeline.worker import Pace, open_engine
 from simulator.settings import Habits, Settings
 from steps.check_limits import Admitted, Request
 from tests.fixtures import Simulator, open_test_world, quick_waits, wish
@@ -62,10 +65,10 @@ class Place:
 
 def shorten_waits() -> None:
     """The waits that have no setting. Before anything is forked."""
-    fence.HELD_BACK_RETRY = timedelta(seconds=0.1)
+    submission.HELD_BACK_RETRY = timedelta(seconds=0.1)
     render.FETCH_RETRY = timedelta(seconds=0.1)
-    words.RETRY_SECONDS = 0.05
-    engine.RESTART_SECONDS = (0.1, 0.1, 0.1, 0.1)
+    llm_steps.RETRY_SECONDS = 0.05
+    worker.RESTART_SECONDS = (0.1, 0.1, 0.1, 0.1)
 
 
 def waits() -> Waits:

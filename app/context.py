@@ -1,0 +1,160 @@
+"""Builds the world that a run needs, from the settings, and hands out its parts.
+
+In       Settings
+Out      `open_world`: ledger, provider, text model, prompts; `open_partners` alone for a dry run
+Raises   ConfigError, CatalogueError, DatabaseUnavailable, LedgerError: one clear sentence each
+Effects  those of `open_ledger`. Importing this loads the SDKs, which takes a second: only inside a command.
+"""
+
+import random
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import typer
+
+from app.ledger_session import Desk, open_ledger
+from app.model_choice import choose_from_settings
+from pipeline.clips.bucket import Bucket, BucketError, BucketPublic, open_bucket
+from pipeline.clock import boot_seconds
+from pipeline.context import ProviderRules, Shop, TextDesk, World
+from pipeline.ledger.records import Places
+from pipeline.prompts.versions import Editions
+from pipeline.purchase.answer_files import AnswerFiles
+from pipeline.purchase.evidence import ListFacts
+from pipeline.settings.config import ConfigError, Settings
+from providers.catalogue import Catalogue, CatalogueError, VideoModel, find_model, text_cost_microusd
+from providers.transport import open_provider
+from steps.contracts import CONTRACTS
+from steps.text_model.ask_model import open_text_model
+from steps.text_model.front_matter import TemplateError
+from steps.text_model.prompt_store import PromptShelf
+
+
+@dataclass(frozen=True)
+class Premises:
+    """A desk and the world around it."""
+
+    desk: Desk
+    world: World
+    catalogue: Catalogue
+    model: VideoModel
+    settings: Settings
+
+
+@asynccontextmanager
+async def open_world(settings: Settings) -> AsyncIterator[Premises]:
+    """All of it. On the way out it waits for purchases under way: nothing ever cancels one."""
+    catalogue, model = choose_from_settings(settings)
+    async with (
+        open_partners(settings, catalogue, model) as (shop, text),
+        open_ledger(settings) as desk,
+        _open_bucket(settings) as bucket,
+    ):
+        world = _world(settings, desk, shop, text, bucket)
+        try:
+            yield Premises(desk, world, catalogue, model, settings)
+        finally:
+            await world.purchases.all_done()
+
+
+@asynccontextmanager
+async def open_partners(
+    settings: Settings, catalogue: Catalogue, model: VideoModel
+) -> AsyncIterator[tuple[Shop, TextDesk]]:
+    """The two outside partners: who sells videos, and who judges prompts."""
+    text = settings.text
+
+    def cost(name: str, tokens_in: int, tokens_out: int) -> int:
+        return text_cost_microusd(catalogue, name, tokens_in, tokens_out)
+
+    async with (
+        open_shop(settings, catalogue, model) as shop,
+        open_text_model(text.base_url, text.api_key, text.timeout_seconds) as client,
+    ):
+        yield shop, TextDesk(client, text.model, cost)
+
+
+@asynccontextmanager
+async def open_shop(settings: Settings, catalogue: Catalogue, model: VideoModel) -> AsyncIterator[Shop]:
+    """Who sells videos, alone: enough for an audit."""
+    video = settings.video
+
+    def rules_for(name: str) -> ProviderRules:
+        listed = model if name == model.name else find_model(catalogue, name, video.base_url)
+        return rules(listed or model, settings)
+
+    async with open_provider(
+        video.base_url,
+        video.api_key,
+        connect_seconds=video.connect_seconds,
+        request_seconds=video.request_seconds,
+    ) as provider:
+        places = Places(settings.provider_in_flight_max, settings.provider_creates_per_minute)
+        yield Shop(provider, video.base_url, video.fingerprint, rules_for, places)
+
+
+@asynccontextmanager
+async def open_shop_if_set(settings: Settings) -> AsyncIterator[Shop | None]:
+    """None if the settings name no provider: a run can be settled without one."""
+    try:
+        _ = settings.video
+        catalogue, model = choose_from_settings(settings)
+    except (ConfigError, CatalogueError):
+        yield None
+        return
+    async with open_shop(settings, catalogue, model) as shop:
+        yield shop
+
+
+def rules(model: VideoModel, settings: Settings) -> ProviderRules:
+    return ProviderRules(
+        refuses_429_before_work=model.refuses_429_before_work,
+        typical_render_seconds=model.typical_render_seconds,
+        listing=ListFacts(
+            shows_all=model.list_shows_all,
+            echoes_prompts=model.list_echoes_prompts,
+            absent_after=model.absent_after,
+            absence_without_witness=settings.video_list_proves_absence,
+            exclusive_key=settings.video_key_exclusive,
+        ),
+    )
+
+
+@asynccontextmanager
+async def _open_bucket(settings: Settings) -> AsyncIterator[Bucket | None]:
+    """Raises BucketPublic. That Storage is away is no reason not to begin: clips wait in their folder."""
+    project = settings.supabase
+    if project is None:
+        yield None
+        return
+    async with open_bucket(project.url, project.key, project.bucket) as bucket:
+        try:
+            await bucket.prepare()
+        except BucketPublic:
+            raise
+        except BucketError as error:
+            typer.echo(f"onetake: clips stay in ONETAKE_HOME until Storage can be had: {error}", err=True)
+        yield bucket
+
+
+def _world(settings: Settings, desk: Desk, shop: Shop, text: TextDesk, bucket: Bucket | None) -> World:
+    return World(
+        ledger=desk.ledger,
+        shop=shop,
+        text=text,
+        prompts=Editions(PromptShelf(settings.prompts, _say_broken, CONTRACTS), desk.ledger.rpc),
+        answers=AnswerFiles(settings.onetake_home / "answers"),
+        media=settings.onetake_home / "media",
+        waits=settings.waits,
+        boot_seconds=boot_seconds,
+        new_token=lambda: secrets.token_hex(16),
+        jitter=random.random,
+        bucket=bucket,
+        keep_days=settings.media_keep_days,
+    )
+
+
+def _say_broken(error: TemplateError) -> None:
+    typer.echo(f"onetake: {error}; the last good version is used", err=True)

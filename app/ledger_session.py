@@ -1,0 +1,225 @@
+"""Opens the ledger, and only the ledger: what `list`, `stats`, `show` and the operators' verbs need.
+
+In       Settings
+Out      Desk: the ledger, what operators do with it, and its name
+Raises   ConfigError, DatabaseUnavailable, LedgerError, Stop: one clear sentence each
+Effects  starts the embedded server if no DATABASE_URL is set, and brings its schema up to date. With Supabase's URL and
+         key alone the ledger is the project's, over HTTPS, and only the queue is embedded. A verb that only reads
+         makes no data folder: where there is none yet, it reads an empty ledger that is gone afterwards.
+"""
+
+import re
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import typer
+
+from app.exits import Stop
+from pipeline.ledger import migrate, transport_psycopg
+from pipeline.ledger.client import Ledger
+from pipeline.ledger.host_lease import HostLease, host_name
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import Run
+from pipeline.ledger.transport import LedgerNotMigrated, Rpc
+from pipeline.postgres.embedded import DatabaseUnavailable, is_made, open_server
+from pipeline.postgres.sessions import keeps_sessions
+from pipeline.settings.config import ConfigError, Settings
+from pipeline.settings.data_folder import HERE, default_home, user_home
+
+# After the ledger's name. Even a migration would go wrong there: its lock would stay with the pooler, for ever.
+A_POOLER_IN_TRANSACTION_MODE = (
+    "is behind a pooler in transaction mode, where the queue cannot listen and no lock holds; nothing was bought. "
+    "Use the direct connection, or the pooler's session mode (Supabase: port 5432 instead of 6543)."
+)
+NO_QUEUE = (
+    "has its tables but no queue, which `supabase db push` and the pasted SQL do not make; nothing was bought. "
+    "Run `onetake db migrate`"
+)
+# Over HTTPS only: the functions may be there all the same.
+OLD_CACHE = (
+    f". If you have done that, the REST API still has the old schema in its cache: run `{migrate.RELOAD}` in the SQL "
+    "editor"
+)
+# Parameters that Prisma, node-postgres, Supabase and Vercel add to an address, and libpq refuses.
+NOT_FOR_POSTGRESQL = frozenset({
+    "connection_limit", "pgbouncer", "pool_mode", "pool_timeout", "prepared_statements", "schema", "socket_timeout",
+    "ssl", "sslaccept", "sslidentity", "sslpassword", "statement_cache_size", "supa", "uselibpqcompat", "workaround",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The ledger, opened. `name` says which one, for every "not found"; `queue_dsn` is where the engine's queue is.
+
+    `host`: the lease that this machine needs to work, where the queue is its own and so only one machine may.
+    """
+
+    ledger: Ledger
+    operators: Operators
+    queue_dsn: str
+    name: str
+    host: HostLease | None = None
+
+    async def find(self, ref: str) -> Run:
+        run = await self.ledger.find(ref)
+        if run is None:
+            raise Stop(f"no run {ref} in {self.name}")
+        return run
+
+
+def over_rest(settings: Settings) -> bool:
+    """Whether the ledger is a Supabase project's, reached by its URL and key."""
+    return settings.database_url is None and settings.supabase is not None
+
+
+def ledger_name(settings: Settings) -> str:
+    """Which ledger these settings mean; never a password."""
+    if settings.database_url is None:
+        if settings.supabase_url is not None:
+            return f"the ledger of {urlsplit(settings.supabase_url).hostname} (Supabase, over HTTPS)"
+        home = settings.onetake_home
+        here = Path.cwd()
+        shown = f"./{home.relative_to(here)}" if home.is_relative_to(here) else str(home)
+        return f"the ledger at {shown} (embedded)"
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(settings.database_url.get_secret_value())
+    except psycopg.ProgrammingError as error:
+        raise ConfigError(f"DATABASE_URL: {_unreadable(str(error))}") from None
+    host, port = str(parts.get("host") or "the local socket"), parts.get("port")
+    if "@" in f"{host}{parts.get('dbname') or ''}" or (port is not None and not re.fullmatch(r"[\d,]+", str(port))):
+        # A password with @ or / in it is read as part of the host: nothing of that may be shown.
+        raise ConfigError("DATABASE_URL: cannot be read; percent-encode the password in it (@ is %40, / is %2F)")
+    where = f"{host}:{port}" if port else host
+    return f"the ledger {parts.get('dbname') or 'postgres'} at {where}"
+
+
+def _unreadable(words: str) -> str:
+    """What is wrong with a connection string, in libpq's words; a part of a password is never shown."""
+    named = re.search(r'invalid (?:URI query parameter|connection option):? "([^"]*)"', words)
+    if named is None:
+        return "is not a PostgreSQL connection string"
+    if named[1] in NOT_FOR_POSTGRESQL:
+        return f"remove {named[1]} from it: a parameter of other programs, which PostgreSQL does not know"
+    return "has a parameter that PostgreSQL does not know; remove it (a ? in the password is written %3F)"
+
+
+@contextmanager
+def open_database(settings: Settings, *, reads: bool = False) -> Iterator[str]:
+    """A connection string of a database that may not be migrated yet, with connections that keep their session."""
+    if settings.database_url is not None:
+        dsn, name = settings.database_url.get_secret_value(), ledger_name(settings)
+        with database_words(name):
+            if not keeps_sessions(dsn):
+                raise ConfigError(f"DATABASE_URL: {name} {A_POOLER_IN_TRANSACTION_MODE}")
+        yield dsn
+    elif over_rest(settings):
+        raise ConfigError(
+            "DATABASE_URL: tables cannot be made over HTTPS; set the project's connection string for this command, "
+            "or run `supabase db push`, or paste `onetake db sql` into the SQL editor"
+        )
+    else:
+        with _open_embedded(settings.onetake_home, reads=reads) as dsn:
+            yield dsn
+
+
+@contextmanager
+def _open_embedded(home: Path, *, reads: bool) -> Iterator[str]:
+    if reads and not is_made(home):
+        with tempfile.TemporaryDirectory(prefix="onetake-empty-") as empty, open_server(Path(empty)) as dsn:
+            yield dsn
+        return
+    if not reads and (note := home_note(home)):
+        typer.echo(f"onetake: {note}", err=True)
+    with open_server(home) as dsn:
+        yield dsn
+
+
+def home_note(home: Path) -> str | None:
+    """What should be known of the data folder: that it is new, or that it is the one beside the command."""
+    if home != default_home():  # somebody chose it
+        return None
+    if home == Path.cwd() / HERE:
+        return f"the data folder is ./{HERE}, because it exists; everywhere else it is {user_home()}"
+    return None if is_made(home) else f"the data folder is {home}, made now; ONETAKE_HOME chooses another"
+
+
+@contextmanager
+def _open_migrated(settings: Settings, *, reads: bool) -> Iterator[str]:
+    name = ledger_name(settings)
+    with open_database(settings, reads=reads) as dsn:
+        with database_words(name):
+            if settings.database_url is None:
+                migrate.migrate(dsn)
+                migrate.install_queue(dsn)
+            elif missing := [m for m in migrate.status(dsn) if not m.applied]:
+                raise _not_migrated(name, len(missing))
+            elif not migrate.queue_is_there(dsn):
+                raise LedgerNotMigrated(f"{name} {NO_QUEUE}")
+        yield dsn
+
+
+def _not_migrated(name: str, missing: int) -> LedgerNotMigrated:
+    return LedgerNotMigrated(
+        f"{name} lacks {missing} migrations; nothing was bought. Run `onetake db migrate` (it needs DATABASE_URL) or "
+        "`supabase db push`, or paste `onetake db sql` into the SQL editor"
+    )
+
+
+@contextmanager
+def database_words(name: str) -> Iterator[None]:
+    """Turns psycopg's errors into one line that names the ledger."""
+    try:
+        yield
+    except psycopg.Error as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DatabaseUnavailable(f"{name} cannot be used ({first}); nothing was bought") from error
+
+
+@asynccontextmanager
+async def open_ledger(settings: Settings, *, reads: bool = False) -> AsyncIterator[Desk]:
+    """`reads`: nothing is written, and so no data folder is made."""
+    if over_rest(settings):
+        async with _open_over_rest(settings, reads=reads) as desk:
+            yield desk
+        return
+    with _open_migrated(settings, reads=reads) as dsn:
+        async with transport_psycopg.open_road(dsn) as rpc:
+            yield Desk(Ledger(rpc), Operators(rpc), dsn, ledger_name(settings))
+
+
+@asynccontextmanager
+async def _open_over_rest(settings: Settings, *, reads: bool) -> AsyncIterator[Desk]:
+    name = ledger_name(settings)
+    async with open_rest(settings) as rpc:
+        if missing := [m for m in await status_over_rest(rpc) if not m.applied]:
+            raise LedgerNotMigrated(f"{_not_migrated(name, len(missing))}{OLD_CACHE}")
+        host = None if reads else HostLease(rpc, host_name(settings.onetake_home))
+        with _open_embedded(settings.onetake_home, reads=reads) as dsn, database_words("the queue in ONETAKE_HOME"):
+            migrate.install_queue(dsn)
+            yield Desk(Ledger(rpc), Operators(rpc), dsn, name, host)
+
+
+@asynccontextmanager
+async def open_rest(settings: Settings) -> AsyncIterator[Rpc]:
+    """The road over HTTPS; the project's schema may be older."""
+    from pipeline.ledger import transport_rest  # half a second of imports that the other road does not need
+
+    project = settings.supabase
+    assert project is not None, "whoever comes over HTTPS has a project"
+    async with transport_rest.open_road(project.url, project.key) as rpc:
+        yield rpc
+
+
+async def status_over_rest(rpc: Rpc) -> list[migrate.MigrationStatus]:
+    """Which migrations the project has."""
+    try:
+        applied = await rpc("applied_migrations", {})
+    except LedgerNotMigrated:  # it has not even the one that says so
+        applied = []
+    assert isinstance(applied, list), "applied_migrations answers a list"
+    return migrate.compared(set(applied))

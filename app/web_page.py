@@ -1,0 +1,79 @@
+"""The operators' page in the bot's process: whether there is one, what it is given, and where it listens.
+
+In       Settings, the premises, the engine, the front
+Out      `page_of`: the page, or None without ADMIN_TOKEN; `listening`: it serves for as long as the block lasts
+Raises   Stop: the port is taken
+"""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import typer
+from aiohttp.web import Application
+
+from app.context import Premises
+from app.exits import Stop
+from bot.app import Front
+from pipeline.clips.storage import at_hand
+from pipeline.clock import time_of_day
+from pipeline.ledger.dashboard import Watch
+from pipeline.settings.config import Settings
+from pipeline.settings.resources import EVALS
+from pipeline.worker import Engine
+from web.app import make_app, serve
+from web.office import Office
+
+
+@dataclass(frozen=True)
+class Page:
+    """`made_up`: the token of a demo, to be said: whoever starts one should see the page, too."""
+
+    app: Application
+    made_up: str | None
+
+    def say(self, address: str) -> None:
+        if self.made_up is None:
+            typer.echo(f"{time_of_day()} operators' page: {address}/admin")
+        else:
+            typer.echo(f"\n    look at it as an operator:     {address}/admin")
+            typer.echo(f"    with the token                 {self.made_up}\n")
+
+
+def page_of(settings: Settings, premises: Premises, engine: Engine, front: Front, *, demo: bool) -> Page | None:
+    token = settings.admin_token.get_secret_value() if settings.admin_token else None
+    if token is None and not demo:
+        return None
+    office = Office(
+        ledger=premises.desk.ledger,
+        operators=premises.desk.operators,
+        watch=Watch(premises.desk.ledger.rpc),
+        shop=premises.world.shop,
+        waits=settings.waits,
+        catalogue=premises.catalogue,
+        enqueue=engine.wake,
+        clip_of=partial(at_hand, world=premises.world),
+        evals=(settings.onetake_home.parent if demo else settings.onetake_home) / EVALS,  # a demo has a home within
+        flood_waits=lambda: front.outbox.flood_waits,
+        unreadable_updates=lambda: front.incoming.unreadable,
+        demo=demo,
+    )
+    made_up = secrets.token_urlsafe(18) if token is None else None
+    return Page(make_app(office, token or made_up or ""), made_up)
+
+
+@asynccontextmanager
+async def listening(page: Page, settings: Settings, *, demo: bool) -> AsyncIterator[None]:
+    """At HTTP_HOST and HTTP_PORT; a demo takes any port if that one is taken."""
+    async with AsyncExitStack() as opened:
+        try:
+            port = await opened.enter_async_context(serve(page.app, settings.http_host, settings.http_port))
+        except OSError as error:
+            if not demo:
+                why = error.strerror or error
+                raise Stop(f"HTTP_PORT: {settings.http_port} cannot be listened on ({why})") from error
+            port = await opened.enter_async_context(serve(page.app, settings.http_host, 0))
+        page.say(f"http://{settings.http_host}:{port}")
+        yield

@@ -1,0 +1,1 @@
+"""Operators in chat: /admin, settling, alerts."""

@@ -1,0 +1,256 @@
+"""Operators in chat: what is spent and in doubt, and the switches. For all but ADMIN_IDS it does not exist."""
+
+import re
+from hashlib import sha256
+
+from aiogram import Bot, F, Router
+from aiogram.enums import ChatType
+from aiogram.filters import BaseFilter, Command, CommandObject
+from aiogram.types import CallbackQuery, ForceReply, InlineKeyboardButton, InlineKeyboardMarkup, Message, User
+from markupsafe import Markup
+
+from bot import messages
+from bot.admin.alerts import cause
+from bot.admin.context import Desk, Office
+from bot.admin.settle import more_is_known, not_charged
+from bot.admin.verbs import VERBS, pause, usage
+from bot.callback_data import AdminTap
+from bot.delivery.address import user_id
+from bot.translations import N_, Words, code
+from bot.transport.replies import Replies
+from pipeline.formatting import lasting, whole_cents
+from pipeline.ledger.operators import Controls, Operators, Stats
+from pipeline.ledger.records import Run, State
+from pipeline.operator_text import paid_parts
+
+IN_DOUBT_SHOWN = 5
+JOB_QUESTION_SIGN = "🔖"  # our question for a job id begins with it
+
+
+class IsAdmin(BaseFilter):
+    """By the sender's id."""
+
+    async def __call__(self, event: Message | CallbackQuery, admins: frozenset[int]) -> bool:
+        return event.from_user is not None and event.from_user.id in admins
+
+
+async def elsewhere(message: Message, words: Words, replies: Replies) -> None:
+    await replies.to(message, words("Only in our private chat: what /admin shows is not for a group. Nothing changed."))
+
+
+async def admin(
+    message: Message,
+    command: CommandObject,
+    words: Words,
+    sender: User,
+    desk: Desk,
+    replies: Replies,
+) -> None:
+    office = Office(user_id(sender.id), words, desk)
+    verb, *arguments = (command.args or "").split()[:40] or [""]
+    if not verb:
+        await replies.to(message, *await overview(office))
+        return
+    act = VERBS.get(verb.lower())
+    if act is None:
+        await replies.to(message, usage(words))
+        return
+    await replies.to(message, await act(office, arguments))
+
+
+async def overview(office: Office) -> tuple[Markup, InlineKeyboardMarkup]:
+    words = office.words
+    stats, controls = await office.operators.stats(), await office.operators.controls()
+    doubts = await in_doubt(office.operators)
+    text = Markup("\n").join([*_numbers(stats, words), *_controls(controls, words), *_doubt_lines(doubts, words)])
+    rows = [
+        [
+            _button(words, N_("✅ Found it · {ref}"), "found", run.ref),
+            _button(words, N_("🚫 Not charged · {ref}"), "no", run.ref),
+        ]
+        for run in doubts
+    ]
+    switch = (
+        _button(words, N_("▶ Resume"), "resume", shown=_mark(controls.paused_at))
+        if controls.paused or controls.breakers
+        else _button(words, N_("⏸ Pause"), "pause")
+    )
+    rows.append([switch, _button(words, N_("🔄 Refresh"), "look")])
+    return text, InlineKeyboardMarkup(inline_keyboard=rows)
+
+
+async def in_doubt(operators: Operators) -> list[Run]:
+    """Runs a person may decide: uncertain, or parked while rendering."""
+    found = [
+        *await operators.runs(IN_DOUBT_SHOWN, State.UNCERTAIN),
+        *(run for run in await operators.runs(IN_DOUBT_SHOWN * 10, State.RENDERING) if run.parked),
+    ]
+    return found[:IN_DOUBT_SHOWN]
+
+
+def _numbers(stats: Stats, words: Words) -> list[Markup]:
+    today, month = stats.today, stats.this_month
+    spent = words(
+        "Today {spent} spent and {held} set aside, of {budget}.",
+        spent=words.usd(whole_cents(today.spent_microusd) if today else 0),
+        held=words.usd(today.held_microusd if today else 0),
+        budget=words.usd(stats.budget_day_microusd),
+    )
+    monthly = words(
+        "This month {spent} spent or set aside, of {budget}.",
+        spent=words.usd(whole_cents(month.spent_microusd + month.held_microusd) if month else 0),
+        budget=words.usd(stats.budget_month_microusd),
+    )
+    saved = words(
+        "{duplicates}, {saved} saved.",
+        duplicates=words.count("{n} duplicate blocked", "{n} duplicates blocked", stats.duplicates_blocked),
+        saved=words.usd(stats.money_saved_microusd),
+    )
+    return [words("<b>onetake</b>"), spent, monthly, _paid_calls(stats, words), saved]
+
+
+def _paid_calls(stats: Stats, words: Words) -> Markup:
+    """`3 paid calls: 2 videos, 1 rendering.`"""
+    calls = words.count("{n} paid call", "{n} paid calls", stats.paid_calls)
+    parts = Markup(", ").join(_paid_part(name, times, words) for name, times in paid_parts(stats).items())
+    return (Markup("{}: {}.") if parts else Markup("{}.")).format(calls, parts)
+
+
+def _paid_part(name: str, times: int, words: Words) -> Markup:
+    match name:
+        case "made":
+            return words.count("{n} video", "{n} videos", times)
+        case "rendering":
+            return words.count("{n} rendering", "{n} rendering", times)
+        case "failed":
+            return words.count("{n} failed", "{n} failed", times)
+        case _:
+            return words.count("{n} other", "{n} others", times)
+
+
+def _controls(controls: Controls, words: Words) -> list[Markup]:
+    lines = []
+    if controls.paused:
+        why = controls.pause_reason or words("no reason given")
+        lines.append(words("⏸ Paused by {who}: {why}.", who=controls.paused_by, why=why))
+    lines += [
+        words(
+            "⚡ Ordering has stopped by itself for {scope}: {cause}.", scope=each.scope, cause=cause(each.cause, words)
+        )
+        for each in controls.breakers
+    ]
+    return lines
+
+
+def _doubt_lines(doubts: list[Run], words: Words) -> list[Markup]:
+    if not doubts:
+        return [words("Nothing is in doubt.")]
+    return [words("<b>In doubt</b>")] + [
+        words(
+            "<code>{ref}</code> {who}: {state}, for {time}, {held} set aside. {prompt}",
+            ref=run.ref,
+            who=run.user_id,
+            state=messages.state(run, words),
+            time=lasting(run.age(run.submitting_at).total_seconds()),
+            held=words.usd(run.held_microusd),
+            prompt=run.prompt[:80],
+        )
+        for run in doubts
+    ]
+
+
+def _button(words: Words, sentence: str, act: str, ref: str = "", shown: str = "") -> InlineKeyboardButton:
+    """`shown`: the mark of what its message tells; a tap on one that is out of date changes nothing."""
+    tap = AdminTap(act=act, ref=ref, shown=shown)
+    return InlineKeyboardButton(text=words.plain(sentence, ref=ref), callback_data=tap.pack())
+
+
+def _mark(*told: object) -> str:
+    return sha256(repr(told).encode()).hexdigest()[:12]
+
+
+def _mark_of(run: Run | None) -> str:
+    return _mark(run.state.value, run.job_id) if run is not None else ""
+
+
+async def tapped(
+    tap: CallbackQuery,
+    callback_data: AdminTap,
+    words: Words,
+    desk: Desk,
+    replies: Replies,
+) -> None:
+    assert tap.message is not None, "the filter asked for one"
+    office = Office(user_id(tap.from_user.id), words, desk)
+    match callback_data.act:
+        case "found":
+            await replies.tap(tap)
+            question = words(
+                "🔖 Answer with the provider's job id of {ref}. It is looked up there first; "
+                "nothing is changed until then.",
+                ref=code(callback_data.ref),
+            )
+            await replies.beside(tap.message, question, ForceReply(input_field_placeholder=words.plain(N_("job id"))))
+            return
+        case "no":
+            await replies.tap(tap)
+            question = words(
+                "Is it certain that {ref} was not charged? Look into the provider's books first: "
+                "its money becomes free, and its user is told that nothing was made.",
+                ref=code(callback_data.ref),
+            )
+            mark = _mark_of(await desk.ledger.find(callback_data.ref))
+            yes = _button(words, N_("🚫 Yes, not charged · {ref}"), "sure", callback_data.ref, mark)
+            await replies.to(tap.message, question, InlineKeyboardMarkup(inline_keyboard=[[yes]]))
+            return
+        case "sure":
+            await replies.tap(tap)
+            run = await desk.ledger.find(callback_data.ref)
+            said = (
+                await not_charged(office, run)
+                if run is not None and _mark_of(run) == callback_data.shown
+                else more_is_known(words, callback_data.ref)
+            )
+            await replies.rewrite(tap.message, said, None)
+            return
+        case "pause":
+            await pause(office, [])
+        case "resume":
+            paused_at = (await desk.operators.controls()).paused_at
+            stale = _mark(paused_at) != callback_data.shown
+            if stale or (await desk.operators.resume_if(paused_at, office.who)).changed:
+                await replies.tap(tap, words.plain(N_("Somebody has paused or resumed since. Nothing was changed.")))
+                await replies.rewrite(tap.message, *await overview(office))
+                return
+    await replies.tap(tap, words.plain(N_("Done.")) if callback_data.act != "look" else "")
+    await replies.rewrite(tap.message, *await overview(office))
+
+
+async def job_id(
+    message: Message,
+    bot: Bot,
+    words: Words,
+    sender: User,
+    desk: Desk,
+    replies: Replies,
+) -> None:
+    """The answer to "which job is it?"."""
+    asked = message.reply_to_message
+    ref = re.search(r"\b[A-Z2-7]{6}\b", asked.text or "") if asked else None
+    if asked is None or asked.from_user is None or asked.from_user.id != bot.id or ref is None:
+        return
+    office = Office(user_id(sender.id), words, desk)
+    await replies.to(message, await VERBS["found"](office, [ref.group(), *(message.text or "").split()[:40]]))
+
+
+def make_router() -> Router:
+    """What is answered here, in the order in which it is asked."""
+    router = Router(name="admin")
+    private = F.chat.type == ChatType.PRIVATE
+    router.message.filter(IsAdmin())
+    router.callback_query.filter(IsAdmin(), F.message.chat.type == ChatType.PRIVATE)
+    router.message.register(admin, Command("admin"), private)
+    router.message.register(elsewhere, Command("admin"))  # in a group the buttons would stand open
+    router.callback_query.register(tapped, AdminTap.filter(), F.message)
+    router.message.register(job_id, private, F.text, F.reply_to_message.text.startswith(JOB_QUESTION_SIGN))
+    return router

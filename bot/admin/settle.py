@@ -1,0 +1,245 @@
+"""A person's word on a run in doubt, in chat: found, not charged, taken back.
+
+In       an Office, the words that followed the verb
+Out      one message: what became of it, or what to send to insist
+Effects  one look at the job at the provider, free; the ledger's functions, each with who asked
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from markupsafe import Markup
+
+from bot import messages
+from bot.admin.context import Office
+from bot.translations import N_, Words, code
+from pipeline.ledger.client import Recorded
+from pipeline.ledger.records import Run, State
+from pipeline.purchase import settling
+from pipeline.purchase.settling import Contradicts, NotSeen, Unseen
+from providers.openai_videos.jobs import Job, JobStatus
+from providers.openai_videos.order_match import Shown
+
+UNSEEN, DESPITE, EARLY = "unseen", "despite", "early"
+NOT_SEEN: Mapping[Unseen, str] = {
+    Unseen.UNKNOWN: N_("The provider does not know a job {job}."),
+    Unseen.UNREAD: N_("Job {job} could not be looked up at the provider."),
+    Unseen.UNNAMED: N_("The provider's answer does not name job {job}."),
+    Unseen.NOT_SOLD_HERE: N_(
+        "{ref} was ordered from a provider, or with a key, that is not configured here, so job {job} cannot be "
+        "looked up."
+    ),
+}
+
+
+async def found(office: Office, ref: str, job_id: str, insists: str | None, why: str | None) -> Markup:
+    """`insists`: unseen or despite, with a reason."""
+    words = office.words
+    run = await office.ledger.find(ref)
+    if run is None:
+        return no_such_run(words, ref)
+    if insists and not why:
+        return _needs_a_reason(words, _found_command(words, insists, run, job_id))
+    answer = await settling.settle_found(
+        run,
+        job_id,
+        office.who,
+        why,
+        office.operators,
+        office.desk.shop,
+        unseen=insists == UNSEEN,
+        despite=insists == DESPITE,
+    )
+    if isinstance(answer, NotSeen):
+        return words(
+            "{what} Nothing was changed. Check the id; if you are certain, send {command}.",
+            what=words(NOT_SEEN[answer.why], ref=run.ref, job=code(job_id)),
+            command=_found_command(words, UNSEEN, run, job_id),
+        )
+    if isinstance(answer, Contradicts):
+        return words(
+            "The provider shows job {job} with {parts}. Nothing was changed. If it is this order all the same, "
+            "send {command}.",
+            job=code(job_id),
+            parts=_differences(run, answer, words),
+            command=_found_command(words, DESPITE, run, job_id),
+        )
+    if not answer.recorded.recorded:
+        return _why_not_found(run, answer.recorded, job_id, words)
+    if run.file is None:
+        await office.desk.enqueue(run.run_id)
+    return _found(run, job_id, answer.job, words)
+
+
+def _found_command(words: Words, insists: str, run: Run, job_id: str) -> Markup:
+    sentence = {
+        UNSEEN: N_("/admin found {ref} {job} unseen REASON"),
+        DESPITE: N_("/admin found {ref} {job} despite REASON"),
+    }
+    return code(words.plain(sentence[insists], ref=run.ref, job=job_id))
+
+
+def _needs_a_reason(words: Words, command: Markup) -> Markup:
+    return words("How do you know? Send {command}. Nothing was changed.", command=command)
+
+
+def no_such_run(words: Words, ref: str) -> Markup:
+    return words("There is no run {ref}. Nothing was changed.", ref=ref)
+
+
+def _differences(run: Run, seen: Contradicts, words: Words) -> Markup:
+    job, order = seen.job, run.order()
+    sentence = {
+        Shown.SECONDS: words("{shown} s instead of {ordered} s", shown=job.seconds, ordered=order.seconds),
+        Shown.SIZE: words("{shown} instead of {ordered}", shown=job.size, ordered=order.size),
+        Shown.MODEL: words("the model {shown} instead of {ordered}", shown=job.model, ordered=order.model),
+        Shown.PROMPT: words("another prompt"),
+    }
+    return Markup(", ").join(said for part, said in sentence.items() if part in seen.parts)
+
+
+def _found(run: Run, job_id: str, job: Job | None, words: Words) -> Markup:
+    """What it means for the money: only a job that the provider shows as made, or being made, counts."""
+    told = {"ref": run.ref, "job": code(job_id)}
+    if run.file is not None:
+        return words("{ref} is job {job}, and its video is here already. Nothing was changed.", **told)
+    if job is None:
+        return words(
+            "{ref} is job {job}, which the provider does not show. Its price stays set aside until the video is here.",
+            **told,
+        )
+    if job.status is JobStatus.COMPLETED:
+        return words("{ref} is job {job}. Its price counts as spent; the video is fetched now.", **told)
+    if job.running:
+        return words("{ref} is job {job}. Its price counts as spent; the video is fetched once it is ready.", **told)
+    if job.status is JobStatus.UNKNOWN:
+        return words(
+            "{ref} is job {job}, which the provider shows as “{word}”. Its price stays set aside until the video is "
+            "here.",
+            word=job.word or "?",
+            **told,
+        )
+    return words(
+        "{ref} is job {job}, which the provider shows as failed. Its price stays set aside until a second look agrees.",
+        **told,
+    )
+
+
+def _why_not_found(run: Run, recorded: Recorded, job_id: str, words: Words) -> Markup:
+    if recorded.why == "owned":
+        return words(
+            "Job {job} is run {ref}'s already. Nothing was changed.",
+            job=code(job_id),
+            ref=recorded.owner or "?",
+        )
+    return _not_open(run, words)
+
+
+def _not_open(run: Run, words: Words) -> Markup:
+    return words(
+        "{ref} is neither in doubt nor parked: {state}. Nothing was changed.",
+        ref=run.ref,
+        state=messages.state(run, words),
+    )
+
+
+async def not_charged(office: Office, run: Run, why: str | None = None, *, early: bool = False) -> Markup:
+    """Of this run as it was shown."""
+    words = office.words
+    if early and not why:
+        return _needs_a_reason(words, _early_command(words, run))
+    settled = await settling.settle_not_charged(
+        run, office.who, why, office.operators, office.desk.shop, office.desk.waits, early=early
+    )
+    fresh = await office.ledger.find(run.ref) or run
+    if settled.settled or fresh.reason == "not_charged":  # by this very call, perhaps, its first answer lost
+        await office.desk.enqueue(run.run_id)
+        return words(
+            "{ref} is settled as not charged: {held} is free again, its user is told.",
+            ref=run.ref,
+            held=words.usd(run.price_microusd),
+        )
+    if settled.why == "changed":
+        return more_is_known(words, run.ref)
+    if settled.why == "shown":
+        return _shown(run, settled.shown, words)
+    return _early(run, settled.until, words) if settled.why == "early" else _not_open(fresh, words)
+
+
+def _shown(run: Run, status: str | None, words: Words) -> Markup:
+    insist = _early_command(words, run)
+    if status is None:
+        return words(
+            "The provider's list shows a job that may be the order of {ref}. Nothing was changed. If the provider's "
+            "books show that it is another's, send {command}.",
+            ref=run.ref,
+            command=insist,
+        )
+    return words(
+        "The provider shows job {job} of {ref} as {status}. Nothing was changed. If its books show that it is not "
+        "charged, send {command}.",
+        job=code(run.job_id or ""),
+        ref=run.ref,
+        status=status,
+        command=insist,
+    )
+
+
+def _early(run: Run, until: datetime | None, words: Words) -> Markup:
+    when = words(" until {time} UTC", time=f"{until.astimezone(UTC):%Y-%m-%d %H:%M}") if until else ""
+    return words(
+        "The order of {ref} may still turn up at the provider{until}. Nothing was changed. If the provider's books "
+        "show that it was not made, send {command}.",
+        ref=run.ref,
+        until=when,
+        command=_early_command(words, run),
+    )
+
+
+def _early_command(words: Words, run: Run) -> Markup:
+    return code(words.plain(N_("/admin notcharged {ref} early REASON"), ref=run.ref))
+
+
+def more_is_known(words: Words, ref: str) -> Markup:
+    return words(
+        "More is known of {ref} than this message tells; look again with /admin. Nothing was changed.", ref=ref
+    )
+
+
+async def take_back(office: Office, ref: str, why: str | None) -> Markup:
+    """The last settlement."""
+    words = office.words
+    run = await office.ledger.find(ref)
+    if run is None:
+        return no_such_run(words, ref)
+    settled = await office.operators.take_back(run.run_id, office.who, why)
+    fresh = await office.ledger.find(run.ref) or run
+    if not settled.settled:
+        return _why_not_taken_back(fresh, settled.why, words)
+    await office.desk.enqueue(run.run_id)
+    told = {"ref": run.ref, "held": words.usd(fresh.held_microusd)}
+    if fresh.state is State.RENDERING:
+        return words(
+            "The settlement is taken back: {ref} is being made again, as job {job}. {held} is set aside.",
+            job=code(fresh.job_id or "?"),
+            **told,
+        )
+    return words("The settlement is taken back: {ref} is in doubt again. {held} is set aside.", **told)
+
+
+def _why_not_taken_back(run: Run, why: str | None, words: Words) -> Markup:
+    if why == "bought_again":
+        return words(
+            "The user of {ref} has ordered the same again since, so it stays settled. Nothing was changed.",
+            ref=run.ref,
+        )
+    if why == "fetched":
+        return words(
+            "Too late: more has happened to {ref} since, so it stays settled ({state}). Nothing was changed.",
+            ref=run.ref,
+            state=messages.state(run, words),
+        )
+    return words(
+        "Nobody has settled {ref}, so there is nothing to take back. Nothing was changed.",
+        ref=run.ref,
+    )

@@ -1,0 +1,197 @@
+"""What operators can say after /admin: one function a verb, each answers with one message.
+
+In       an Office, the words that followed
+Out      `VERBS`; `usage` for what is none
+Effects  the ledger's functions for operators, each with who asked
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from markupsafe import Markup
+
+from bot import messages
+from bot.admin.context import Office
+from bot.admin.settle import DESPITE, EARLY, UNSEEN, found, no_such_run, not_charged, take_back
+from bot.requests.run_buttons import receipt_text
+from bot.translations import N_, Words, code
+from pipeline.ledger.operators import LimitNotSet
+from pipeline.settings.limit_values import big_change, is_money, read_typed
+
+YES = frozenset({"yes", "sí", "si"})
+LIMIT_NOT_SET: Mapping[str, str] = {
+    "unknown_limit": N_("there is no limit of this name"),
+    "bad_value": N_("a whole number is needed, or dollars for a budget (for rollout: all, percent or allowlist)"),
+    "not_per_user": N_("this limit is for all, not for one user"),
+}
+
+
+def usage(words: Words) -> Markup:
+    return words(
+        "<code>/admin</code> shows the state of things: money, doubts, switches.\n"
+        "<code>/admin pause REASON</code> stops buying; what was bought goes on. <code>/admin resume</code> ends it.\n"
+        "<code>/admin show REF</code> tells all about one video.\n"
+        "<code>/admin found REF JOB</code>: the provider's books show that it was made, as this job. The job is looked "
+        "up there first; to insist, add <code>unseen REASON</code> or <code>despite REASON</code>.\n"
+        "<code>/admin notcharged REF</code>: they show that it was not made; its price is free again. While it may "
+        "still turn up, add <code>early REASON</code>.\n"
+        "<code>/admin takeback REF</code> undoes the last of these two.\n"
+        "<code>/admin block ID REASON</code>, <code>/admin unblock ID</code>: whether somebody may order. "
+        "<code>/admin invite ID</code> puts them on the list of those who may while the rollout is allowlist.\n"
+        "<code>/admin limits</code> lists every limit by its key; <code>/admin limit KEY VALUE</code> sets one, "
+        "<code>/admin limit KEY VALUE ID</code> for one user.\n"
+        "<code>/admin rollout all</code> (or <code>allowlist</code>, <code>percent 10</code>): who may order at all.\n"
+        "REF is a video's reference, ID a Telegram id; money is in dollars: 5 or 5.50."
+    )
+
+
+async def pause(office: Office, arguments: list[str]) -> Markup:
+    await office.operators.pause(" ".join(arguments) or None, office.who)
+    return office.words(
+        "⏸ Paused: nothing is bought from now on; what was bought goes on. <code>/admin resume</code> ends it."
+    )
+
+
+async def resume(office: Office, _: list[str]) -> Markup:
+    await office.operators.resume(office.who)
+    return office.words("▶ Resumed: videos can be bought again, and every breaker is closed.")
+
+
+async def _found(office: Office, arguments: list[str]) -> Markup:
+    """REF JOB, and to insist: unseen or despite, with a reason."""
+    if len(arguments) < 2:
+        return usage(office.words)
+    ref, job_id, *insists = arguments
+    word = insists[0].lower() if insists else None
+    if word not in {None, UNSEEN, DESPITE}:
+        return usage(office.words)
+    return await found(office, ref, job_id, word, " ".join(insists[1:]) or None)
+
+
+async def _not_charged(office: Office, arguments: list[str]) -> Markup:
+    """REF, and a reason if there is one; after `early` there must be one."""
+    run = await office.ledger.find(arguments[0]) if arguments else None
+    if run is None:
+        return no_such_run(office.words, arguments[0]) if arguments else usage(office.words)
+    early = arguments[1:2] != [] and arguments[1].lower() == EARLY
+    why = " ".join(arguments[2 if early else 1 :]) or None
+    return await not_charged(office, run, why, early=early)
+
+
+async def _take_back(office: Office, arguments: list[str]) -> Markup:
+    if not arguments:
+        return usage(office.words)
+    return await take_back(office, arguments[0], " ".join(arguments[1:]) or None)
+
+
+async def _show(office: Office, arguments: list[str]) -> Markup:
+    run = await office.ledger.find(arguments[0]) if arguments else None
+    if run is None:
+        return usage(office.words)
+    state = office.words("{state}, {who}", state=messages.state(run, office.words), who=run.user_id)
+    return Markup("\n").join([state, receipt_text(run, office.words, demo=False)])
+
+
+async def _block(office: Office, arguments: list[str]) -> Markup:
+    if not arguments or not arguments[0].isdecimal():
+        return usage(office.words)
+    user = await office.operators.block(f"tg:{arguments[0]}", " ".join(arguments[1:]) or None, office.who)
+    return office.words("{user} is blocked. What they ordered goes on.", user=user.user_id)
+
+
+async def _unblock(office: Office, arguments: list[str]) -> Markup:
+    if not arguments or not arguments[0].isdecimal():
+        return usage(office.words)
+    user = await office.operators.unblock(f"tg:{arguments[0]}", office.who)
+    return office.words("{user} may ask again.", user=user.user_id)
+
+
+async def _invite(office: Office, arguments: list[str]) -> Markup:
+    if not arguments or not arguments[0].isdecimal():
+        return usage(office.words)
+    user = await office.operators.invite(f"tg:{arguments[0]}", office.who)
+    return office.words("{user} is invited.", user=user.user_id)
+
+
+async def _limit(office: Office, arguments: list[str]) -> Markup:
+    sure = arguments[-1:] != [] and arguments[-1].lower() in YES
+    arguments = arguments[:-1] if sure else arguments
+    if not 2 <= len(arguments) <= 3:
+        return usage(office.words)
+    key, value, *user = arguments
+    try:
+        wanted = None if value == "default" else read_typed(key, value)
+    except ValueError:
+        return _not_set(office, key, "bad_value")
+    present = next((limit.value for limit in await office.operators.limits() if limit.key == key), None)
+    if (
+        not sure
+        and not user
+        and isinstance(wanted, int)
+        and isinstance(present, int)
+        and big_change(key, wanted, present)
+    ):
+        return office.words(
+            "{key} was not changed: it is {before}, and {after} is more than ten times away from that. Money is typed "
+            "in dollars. If that is meant, send it again with <code>yes</code> behind it.",
+            key=key,
+            before=office.words.usd(present),
+            after=office.words.usd(wanted),
+        )
+    return await _set(office, key, wanted, f"tg:{user[0]}" if user else None)
+
+
+async def _rollout(office: Office, arguments: list[str]) -> Markup:
+    if not arguments:
+        return usage(office.words)
+    if len(arguments) > 1:
+        said = await _set(
+            office, "rollout_percent", int(arguments[1]) if arguments[1].isdecimal() else arguments[1], None
+        )
+        return Markup("\n").join([said, await _set(office, "rollout", arguments[0], None)])
+    return await _set(office, "rollout", arguments[0], None)
+
+
+async def _set(office: Office, key: str, value: int | str | None, user: str | None) -> Markup:
+    answer = await office.operators.set_limit(key, value, office.who, user)
+    if isinstance(answer, LimitNotSet):
+        return _not_set(office, key, answer.why)
+    return office.words(
+        "{key}{user}: {before} → {after}.",
+        key=key,
+        user=f" ({user})" if user else "",
+        before=_shown(office, key, answer.before),
+        after=_shown(office, key, answer.after),
+    )
+
+
+def _not_set(office: Office, key: str, why: str) -> Markup:
+    words = office.words(LIMIT_NOT_SET.get(why, N_("the ledger did not take it")))
+    return office.words("{key} was not changed: {why}. <code>/admin limits</code> lists them all.", key=key, why=words)
+
+
+def _shown(office: Office, key: str, value: int | str | None) -> int | str | None:
+    return office.words.usd(value) if is_money(key) and isinstance(value, int) else value
+
+
+async def _limits(office: Office, _: list[str]) -> Markup:
+    limits = await office.operators.limits()
+    return Markup("\n").join(
+        office.words("{key} = <b>{value}</b>", key=code(each.key), value=_shown(office, each.key, each.value))
+        for each in limits
+    )
+
+
+VERBS: Mapping[str, Callable[[Office, list[str]], Awaitable[Markup]]] = {
+    "pause": pause,
+    "resume": resume,
+    "found": _found,
+    "notcharged": _not_charged,
+    "takeback": _take_back,
+    "show": _show,
+    "block": _block,
+    "unblock": _unblock,
+    "invite": _invite,
+    "limit": _limit,
+    "limits": _limits,
+    "rollout": _rollout,
+}

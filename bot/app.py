@@ -1,0 +1,183 @@
+"""The bot, put together: its parts, its routers, and one way in for updates, whichever way they come.
+
+In       a Bot, the ledger's parts, what is for sale, and a way to enqueue runs
+Out      Front: `feed` handles one update; `courier.tell` and `board.follow` are for the engine
+Raises   `feed` raises LedgerUnavailable: the update was not handled and must come again
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiogram import Bot, Dispatcher, Router
+from aiogram.types import CallbackQuery, ErrorEvent, Message, Update
+
+from bot import info_pages, settings
+from bot.admin import panel
+from bot.admin.alerts import Alarms
+from bot.admin.context import Desk
+from bot.delivery.delivery import Courier
+from bot.delivery.progress_cards import Board
+from bot.requests import create, run_buttons
+from bot.requests.for_sale import Offer
+from bot.requests.ordering import Enqueue, Orders
+from bot.requests.questions import Questions
+from bot.translations import N_, Words, language_of
+from bot.transport.client import Outbox, Time
+from bot.transport.rate_limiter import Meter
+from bot.transport.replies import Replies
+from bot.transport.shared_rate_limit import SharedBudget
+from bot.transport.throttle import Throttle
+from bot.transport.updates import Incoming
+from bot.user_middleware import Greeter
+from pipeline.background import Background
+from pipeline.context import Shop
+from pipeline.ledger.alerts import Alerts
+from pipeline.ledger.client import Ledger
+from pipeline.ledger.notifications import Telling
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.rate_limits import Turns
+from pipeline.ledger.records import Run
+from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.ledger.users import Customers
+from pipeline.settings.config import Waits
+
+REAL_TIME = Time()
+ALLOWED_UPDATES = ["message", "edited_message", "callback_query"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Front:
+    bot: Bot
+    dispatcher: Dispatcher
+    board: Board
+    courier: Courier
+    outbox: Outbox
+    incoming: Incoming
+
+    async def feed(self, update: Update) -> None:
+        """Handles one update to its end."""
+        await self.dispatcher.feed_update(self.bot, update)
+
+
+@dataclass(frozen=True)
+class Back:
+    """What the bot needs of the house behind it.
+
+    `slow_seconds`: after so long a render is called slow. `shared_turns`: other processes speak for this bot, too.
+    """
+
+    ledger: Ledger
+    operators: Operators
+    shop: Shop
+    waits: Waits
+    offer: Offer
+    enqueue: Enqueue
+    admins: frozenset[int]
+    new_teller: Callable[[], str]
+    clip_of: Callable[[Run], Awaitable[Path]]
+    slow_seconds: float
+    shared_turns: bool = False
+
+
+@asynccontextmanager
+async def open_front(bot: Bot, back: Back, *, alarms: bool = True, time: Time = REAL_TIME) -> AsyncIterator[Front]:
+    """Cards are kept as long as this is open, and alerts told, by one process of them all."""
+    rpc = back.ledger.rpc
+    customers, telling = Customers(rpc), Telling(rpc)
+    outbox = Outbox(bot, Meter(time.clock), time, SharedBudget(Turns(rpc), time.clock) if back.shared_turns else None)
+    board = Board(outbox, telling, back.ledger, customers, back.shop, back.offer, back.slow_seconds)
+    courier = Courier(outbox, board, telling, back.offer, back.new_teller, back.clip_of)
+    replies, incoming, questions = Replies(outbox), Incoming(bot, rpc), Questions()
+    dispatcher = _dispatcher(Greeter(customers, telling, back.enqueue, back.admins, questions), replies, incoming)
+    dispatcher.workflow_data.update(
+        customers=customers,
+        ledger=back.ledger,
+        operators=back.operators,
+        offer=back.offer,
+        orders=Orders(back.ledger, back.offer, back.enqueue, board, customers),
+        enqueue=back.enqueue,
+        courier=courier,
+        telling=telling,
+        replies=replies,
+        questions=questions,
+        admins=back.admins,
+        desk=Desk(back.ledger, back.operators, back.enqueue, back.shop, back.waits),
+    )
+    beside = [board.keep()]
+    if alarms:
+        beside.append(Alarms(outbox, Alerts(rpc), customers, back.admins).keep())
+    async with Background(*beside):
+        try:
+            yield Front(bot, dispatcher, board, courier, outbox, incoming)
+        finally:
+            await replies.stop()
+
+
+def _dispatcher(greeter: Greeter, replies: Replies, incoming: Incoming) -> Dispatcher:
+    async def too_much(said: Message | CallbackQuery) -> None:
+        words = Words(language_of(said.from_user.language_code if said.from_user else None))
+        if isinstance(said, Message):
+            await replies.to(
+                said,
+                words(TOO_MUCH),
+            )
+        else:
+            await replies.tap(
+                said, words.plain(N_("That was a lot at once. This tap did nothing; try again in a minute."))
+            )
+
+    async def failed(event: ErrorEvent) -> bool:
+        """The last word on an update. What the ledger did not hear comes again, within bounds; the rest is said."""
+        if isinstance(event.exception, LedgerUnavailable) and not await incoming.gives_up(event.update):
+            raise event.exception
+        log.error("update", extra={"action": "update_failed"}, exc_info=event.exception)
+        update = event.update
+        said = update.message or update.edited_message or update.callback_query
+        words = Words(language_of(said.from_user.language_code if said and said.from_user else None))
+        if isinstance(said, Message):
+            await replies.to(said, words(WENT_WRONG))
+        elif said is not None:
+            await replies.tap(said, words.plain(WENT_WRONG), alert=True)
+        return True
+
+    dispatcher = Dispatcher(disable_fsm=True)
+    dispatcher.update.outer_middleware(Throttle(too_much))
+    dispatcher.message.outer_middleware(greeter)
+    dispatcher.edited_message.outer_middleware(greeter)
+    dispatcher.callback_query.outer_middleware(greeter)
+    dispatcher.error.register(failed)
+    for answers in (
+        panel,
+        info_pages,
+        settings,
+        run_buttons,
+        create,
+    ):  # the last takes what nobody else understood
+        dispatcher.include_router(answers.make_router())
+    dispatcher.include_router(_last_router())
+    return dispatcher
+
+
+def _last_router() -> Router:
+    """Answers every tap that no other router answers."""
+    router = Router(name="unknown_taps")
+    router.callback_query.register(unknown_tap)
+    return router
+
+
+async def unknown_tap(tap: CallbackQuery, words: Words, replies: Replies) -> None:
+    await replies.tap(tap, words.plain(UNKNOWN_TAP), alert=True)
+
+
+UNKNOWN_TAP = N_("This button no longer works. Nothing was charged. Everything I can do is in /help.")
+TOO_MUCH = N_(
+    "That was a lot at once; I did not read the last ones. Nothing was charged for them. Send them again in a minute."
+)
+WENT_WRONG = N_(
+    "Something went wrong here. Look at /status: if your video is not there, send it again. Nothing is charged twice."
+)

@@ -1,0 +1,1 @@
+"""What a run's user gets: the card, the video."""

@@ -1,0 +1,49 @@
+"""Where a run's user is told: the `audience` of a run that began in Telegram."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.ledger.records import Run
+
+KIND = "telegram"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Message ids are of this chat; `message_id` is what the video answers; `language` is the user's own."""
+
+    bot_id: int
+    chat_id: int
+    message_id: int
+    language: str
+    private: bool = True
+    thread_id: int | None = None
+    card_id: int | None = None
+    video_id: int | None = None
+    file_id: str | None = None
+
+    def to_audience(self) -> dict[str, Any]:
+        known = {name: value for name, value in asdict(self).items() if value is not None}
+        return {"kind": KIND} | known
+
+
+def address_of(run: Run) -> Address | None:
+    """None for a run that nobody in Telegram asked for."""
+    return read_address(run.audience)
+
+
+def read_address(audience: Mapping[str, Any]) -> Address | None:
+    if audience.get("kind") != KIND:
+        return None
+    return Address(**{name: value for name, value in audience.items() if name in Address.__dataclass_fields__})
+
+
+def user_id(telegram_id: int) -> str:
+    """As the ledger names a Telegram user."""
+    return f"tg:{telegram_id}"
+
+
+def request_key(bot_id: int, chat_id: int, message_id: int, *tap: str | int) -> str:
+    """`tg:<bot_id>:<chat_id>:<message_id>`, and for a button `...:<action>:<take>`: the same wish, the same key."""
+    return ":".join(map(str, ("tg", bot_id, chat_id, message_id, *tap)))

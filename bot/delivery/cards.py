@@ -1,0 +1,333 @@
+"""The one card of a run, and what comes with its video: from the row to text and buttons. Pure.
+
+In       a run as the ledger has it, and what the card needs to know besides
+Out      Card: HTML of at most 4096 characters, rows of buttons
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiogram.types import CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup
+from markupsafe import Markup
+
+from bot import messages
+from bot.callback_data import Act, RunTap
+from bot.requests.for_sale import Offer, shape_of
+from bot.translations import N_, Words, tame
+from media.clip_file import Facts
+from pipeline.formatting import lasting
+from pipeline.ledger.records import Run, State
+from pipeline.purchase.estimate import Expected
+from steps.write_caption import CAPTION_UNITS_MAX, units
+
+QUOTE_CHARACTERS_MAX = 900
+TICK_SECONDS = 15.0  # how often a card that only waits is edited; each edit counts against the chat's budget
+COPY_CHARACTERS_MAX = 256  # what a button may copy (Bot API)
+SHAPES = {"vertical": N_("Vertical"), "horizontal": N_("Horizontal"), "square": N_("Square")}
+SHAPE_SIGNS = {"vertical": "↕", "horizontal": "↔", "square": "◻"}
+
+Rows = Sequence[Sequence[InlineKeyboardButton]]
+
+
+@dataclass(frozen=True)
+class Card:
+    text: Markup
+    rows: tuple[tuple[InlineKeyboardButton, ...], ...] = ()
+
+    @property
+    def keyboard(self) -> InlineKeyboardMarkup | None:
+        return keyboard(self.rows)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a card shows besides its run. `videos_left` and `day_left_microusd` only matter before the purchase."""
+
+    offer: Offer
+    expected: Expected | None = None
+    slow_seconds: float = 180.0
+    uploading: bool = False
+    videos_left: int | None = None
+    take: int = 1
+
+
+def keyboard(rows: Rows) -> InlineKeyboardMarkup | None:
+    return InlineKeyboardMarkup(inline_keyboard=[list(row) for row in rows]) if rows else None
+
+
+def button(words: Words, sentence: str, tap: RunTap, **values: object) -> InlineKeyboardButton:
+    return InlineKeyboardButton(text=words.plain(sentence, **values), callback_data=tap.pack())
+
+
+def card(run: Run, words: Words, scene: Scene) -> Card:
+    """What the run's card says now."""
+    body, rows = _PAGES[run.state](run, words, scene)
+    parts = [_heading(run, words), body]
+    if scene.offer.demo:
+        parts.append(words("<i>Demo: the video maker is simulated, nothing is really charged.</i>"))
+    return Card(Markup("\n\n").join(parts), rows)
+
+
+def _heading(run: Run, words: Words) -> Markup:
+    title = words("<b>{title}</b>", title=run.title) if run.title else words("<b>Your video</b>")
+    return words("{title} · <code>{ref}</code>", title=title, ref=run.ref)
+
+
+_Page = tuple[Markup, tuple[tuple[InlineKeyboardButton, ...], ...]]
+
+
+def _reserved(run: Run, words: Words, _: Scene) -> _Page:
+    doing = words("⏳ Checking your prompt. Nothing is charged yet.")
+    if run.place:
+        doing = words.count(
+            "⏳ {n} request is before yours. Nothing is charged yet.",
+            "⏳ {n} requests are before yours. Nothing is charged yet.",
+            run.place,
+        )
+    return doing, ((button(words, N_("Cancel"), RunTap(ref=run.ref, act=Act.CANCEL)),),)
+
+
+def _approved(run: Run, words: Words, scene: Scene) -> _Page:
+    if run.needs_confirmation and run.confirmed_at is None:
+        return _asking(run, words, scene)
+    if run.held_back_by == "no_place":
+        doing = words("⏳ Waiting for a free place at the video maker. Nothing is charged yet.")
+        if run.place:
+            doing = words.count(
+                "⏳ Waiting for a free place at the video maker; {n} request is before yours. Nothing is charged yet.",
+                "⏳ Waiting for a free place at the video maker; {n} are before yours. Nothing is charged yet.",
+                run.place,
+            )
+    elif run.held_back_by:
+        doing = words(
+            "⏳ Ordering is stopped at this moment; nothing is charged. Yours goes on by itself when ordering reopens. "
+            "If that takes more than ten minutes, I cancel it without charge, and you can try again."
+        )
+    else:
+        doing = words(
+            "⏳ It is ordered in a moment, one time only. {price} is set aside, and charged when the video is made.",
+            price=words.usd(run.held_microusd),
+        )
+    return Markup("\n\n").join([_quote(run, words), doing]), ((_cancel(run, words),),)
+
+
+def _asking(run: Run, words: Words, scene: Scene) -> _Page:
+    """The price and the choices, before anything is spent."""
+    left = ""
+    if scene.videos_left is not None:
+        left = words.count(
+            "This is your last video of today.",
+            "You have {n} videos left today, this one included.",
+            max(1, scene.videos_left),
+        )
+    price = words(
+        "{seconds} s, {shape} ({size}): <b>{price}</b>. {left}",
+        seconds=run.seconds,
+        shape=words(SHAPES[shape_of(run.size)]).lower(),
+        size=run.size,
+        price=words.usd(run.price_microusd),
+        left=left,
+    )
+    wait = words(
+        "Nothing is charged until you tap Create. You have {time} to decide.", time=lasting(_confirm_seconds(run))
+    )
+    rows = (
+        tuple(_length(run, words, seconds) for seconds in scene.offer.lengths),
+        tuple(_shape(run, words, size) for size in scene.offer.sizes),
+        (
+            button(
+                words,
+                N_("✅ Create · {price}"),
+                RunTap(ref=run.ref, act=Act.CREATE, arg=f"{run.seconds}-{run.size}"),
+                price=words.usd(run.price_microusd),
+            ),
+        ),
+        (button(words, N_("✏️ Edit"), RunTap(ref=run.ref, act=Act.EDIT)), _cancel(run, words)),
+    )
+    return Markup("\n\n").join([words("Here's the video I'll make:"), _quote(run, words), price, wait]), tuple(
+        r for r in rows if len(r)
+    )
+
+
+def _confirm_seconds(run: Run) -> float:
+    """The whole wait, not what is left of it: the card is not edited for the passing of time."""
+    if run.confirm_until is None or run.approved_at is None:
+        return 0.0
+    return (run.confirm_until - run.approved_at).total_seconds()
+
+
+def _length(run: Run, words: Words, seconds: int) -> InlineKeyboardButton:
+    mark = "● " if seconds == run.seconds else ""
+    return button(
+        words, N_("{mark}{n} s"), RunTap(ref=run.ref, act=Act.SECONDS, arg=str(seconds)), mark=mark, n=seconds
+    )
+
+
+def _shape(run: Run, words: Words, size: str) -> InlineKeyboardButton:
+    shape = shape_of(size)
+    mark = "● " if shape == shape_of(run.size) else ""
+    name = words.plain(SHAPES[shape])
+    return button(
+        words,
+        "{mark}{sign} {name}",
+        RunTap(ref=run.ref, act=Act.SIZE, arg=size),
+        mark=mark,
+        sign=SHAPE_SIGNS[shape],
+        name=name,
+    )
+
+
+def _submitting(run: Run, words: Words, _: Scene) -> _Page:
+    doing = words(
+        "⏳ Ordering it now, one time only. {price} is set aside, and charged when the video is made.",
+        price=words.usd(run.held_microusd),
+    )
+    return Markup("\n\n").join([_quote(run, words), doing]), ()
+
+
+def _uncertain(run: Run, words: Words, _: Scene) -> _Page:
+    return words("🔎 {what}", what=messages.doubt(run, words)), ()
+
+
+def _rendering(run: Run, words: Words, scene: Scene) -> _Page:
+    if run.parked:
+        return words("🕰 {what}", what=messages.late(run, words)), ()
+    parts = [_quote(run, words), _elapsed(run, words, scene)]
+    parts.append(words("Ordered once. {price} is set aside until it is ready.", price=words.usd(run.held_microusd)))
+    return Markup("\n\n").join(parts), ()
+
+
+def _elapsed(run: Run, words: Words, scene: Scene) -> Markup:
+    """Time and an honest estimate; a share only where the provider gives one."""
+    if run.failing_since is not None:
+        return words("🔎 It seems to have failed; checking once more. Nothing is decided yet.")
+    elapsed = run.age(run.rendering_at).total_seconds()
+    shown = lasting(TICK_SECONDS * (elapsed // TICK_SECONDS)) if elapsed >= TICK_SECONDS else ""
+    share = words(" {n} %.", n=run.progress) if run.progress else ""
+    if elapsed > scene.slow_seconds:
+        return words(
+            "🎬 Rendering for {time}, longer than usual. There is nothing you need to do.{share}",
+            time=shown,
+            share=share,
+        )
+    if scene.expected is None:
+        return words("🎬 Rendering.{share}", share=share)
+    about = lasting(scene.expected.seconds)
+    if not shown:
+        return words("🎬 Rendering, about {about}.{share}", about=about, share=share)
+    return words(
+        "🎬 Rendering for {time}; it usually takes about {about}.{share}", time=shown, about=about, share=share
+    )
+
+
+def _saved(run: Run, words: Words, _: Scene) -> _Page:
+    if run.told_state is run.state:
+        return words(
+            "Your video is ready, but I could not bring it here. {money} It is kept: open /videos to see it.",
+            money=messages.money(run, words),
+        ), ()
+    return words("📤 Ready; uploading it now. {money}", money=messages.money(run, words)), ()
+
+
+def _delivered(run: Run, words: Words, _: Scene) -> _Page:
+    return words(
+        "✅ Here it is, below. {money} Keep {ref} for questions.", money=messages.money(run, words), ref=run.ref
+    ), ()
+
+
+def _rejected(run: Run, words: Words, scene: Scene) -> _Page:
+    why = words(
+        "🚫 This prompt was turned down. The reason: {why}. {money}",
+        why=_short(run.detail or "").rstrip(".") or words("it breaks the rules"),
+        money=words(messages.NOTHING),
+    )
+    if not run.safe_rewrite:
+        return words("{what} {todo}", what=why, todo=words(messages.SAY_DIFFERENTLY)), ()
+    offer = words("This would pass. Tap Use this, or send your own with /create:")
+    rewrite = RunTap(ref=run.ref, act=Act.REWRITE, arg=str(scene.take))
+    return (
+        Markup("\n\n").join([why, offer, words("<blockquote>{text}</blockquote>", text=_short(run.safe_rewrite))]),
+        ((button(words, N_("Use this · {price}"), rewrite, price=words.usd(run.price_microusd)),),),
+    )
+
+
+def _canceled(run: Run, words: Words, scene: Scene) -> _Page:
+    rows = () if run.reason == "edited" else _retry(run, words, scene)
+    return messages.canceled(run, words), rows
+
+
+def _failed(run: Run, words: Words, scene: Scene) -> _Page:
+    return words("❌ {what}", what=messages.failure(run, words)), _retry(run, words, scene)
+
+
+def _retry(run: Run, words: Words, scene: Scene) -> tuple[tuple[InlineKeyboardButton, ...], ...]:
+    change = button(words, N_("✏️ Change"), RunTap(ref=run.ref, act=Act.CHANGE))
+    if run.reason in messages.IN_OTHER_WORDS_ONLY:
+        return ((change,),)
+    tap = RunTap(ref=run.ref, act=Act.RETRY, arg=str(scene.take))
+    return ((button(words, N_("🔁 Try again · {price}"), tap, price=words.usd(run.price_microusd)), change),)
+
+
+def _cancel(run: Run, words: Words) -> InlineKeyboardButton:
+    return button(words, N_("Cancel"), RunTap(ref=run.ref, act=Act.CANCEL))
+
+
+def _quote(run: Run, words: Words) -> Markup:
+    return words("<blockquote expandable>{prompt}</blockquote>", prompt=_short(run.improved_prompt or run.prompt))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= QUOTE_CHARACTERS_MAX else f"{text[:QUOTE_CHARACTERS_MAX]}…"
+
+
+_PAGES = {
+    State.RESERVED: _reserved,
+    State.APPROVED: _approved,
+    State.SUBMITTING: _submitting,
+    State.UNCERTAIN: _uncertain,
+    State.RENDERING: _rendering,
+    State.SAVED: _saved,
+    State.DELIVERED: _delivered,
+    State.REJECTED: _rejected,
+    State.CANCELED: _canceled,
+    State.FAILED: _failed,
+}
+
+
+def caption(run: Run, words: Words, *, demo: bool, facts: Facts | None = None) -> Markup:
+    """The video's own words: caption and hashtags, at most 1024 UTF-16 units as Telegram counts them."""
+    tags = " ".join(run.hashtags or ())
+    odd = messages.not_as_ordered(run, facts, words) if facts else ""
+    note = words.plain("Demo: simulated, nothing was really charged.") if demo else ""
+    tail = "\n\n".join(part for part in (tags, odd, note) if part)
+    body = tame(run.caption or run.title or "")
+    room = CAPTION_UNITS_MAX - units(tail) - 2
+    while units(body) > room:
+        body = f"{body[: len(body) - (units(body) - room) - 1].rstrip()}…"
+    return Markup("{}\n\n{}").format(body, tail) if tail else Markup("{}").format(body)
+
+
+def under_video(run: Run, words: Words, take: int) -> InlineKeyboardMarkup:
+    """The buttons of a delivered video."""
+    again = RunTap(ref=run.ref, act=Act.AGAIN, arg=str(take))
+    rows = (
+        (
+            button(words, N_("🔁 Again · {price}"), again, price=words.usd(run.price_microusd)),
+            button(words, N_("✏️ Change"), RunTap(ref=run.ref, act=Act.CHANGE)),
+        ),
+        (_copy(run, words), button(words, N_("🧾 Receipt"), RunTap(ref=run.ref, act=Act.RECEIPT))),
+    )
+    return InlineKeyboardMarkup(inline_keyboard=[list(row) for row in rows])
+
+
+def _copy(run: Run, words: Words) -> InlineKeyboardButton:
+    """Copies by itself what is short enough for it; longer captions come as a message to be copied by a tap."""
+    text = caption_text(run)
+    if len(text) <= COPY_CHARACTERS_MAX:
+        return InlineKeyboardButton(text=words.plain(N_("📋 Copy caption")), copy_text=CopyTextButton(text=text))
+    return button(words, N_("📋 Copy caption"), RunTap(ref=run.ref, act=Act.COPY))
+
+
+def caption_text(run: Run) -> str:
+    """Caption and hashtags, to be posted elsewhere."""
+    return "\n\n".join(part for part in (run.caption or run.title or "", " ".join(run.hashtags or ())) if part)

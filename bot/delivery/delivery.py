@@ -1,0 +1,235 @@
+"""Brings a run's news to its user: the card's last word, and the video. At least once, and it cannot fail a run.
+
+In       a run whose present state was not told yet (the engine's `tell`)
+Out      the ledger knows that it was told; or when to try again; or that the user cannot be reached
+Effects  messages. One process at a time tells a state; one that dies in mid-telling is followed by another
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramNotFound
+from aiogram.methods import SendDocument, SendVideo
+from aiogram.types import FSInputFile, Message
+
+from bot.delivery.address import Address, address_of
+from bot.delivery.cards import Scene, caption, card, under_video
+from bot.delivery.progress_cards import Board
+from bot.messages import failure
+from bot.requests.for_sale import Offer, dimensions
+from bot.translations import Words
+from bot.transport.client import (
+    UPLOAD_SECONDS,
+    Gone,
+    Later,
+    Moved,
+    NoFile,
+    NoThread,
+    NotSaid,
+    Outbox,
+    TooLarge,
+    Unknown,
+    Unreachable,
+)
+from bot.transport.replies import compose, reply_parameters
+from media.clip_file import Kind
+from pipeline.cancellation import stop
+from pipeline.clips.storage import facts_of
+from pipeline.ledger.notifications import Telling
+from pipeline.ledger.records import Run, State
+from pipeline.ledger.transport import LedgerUnavailable
+
+TELLING_SECONDS = 15.0  # nobody else tells meanwhile; prolonged while we are at it
+AGAIN = timedelta(seconds=5)  # after an answer of Telegram's was lost
+AGAIN_LATER = timedelta(minutes=5)  # after Telegram refused for a reason we do not know
+ELSEWHERE = timedelta(minutes=1)  # for the process that has the other bot's token
+ELSEWHERE_AT_MOST = timedelta(hours=6)  # after which no other machine will bring it
+REFUSED_AT_MOST = timedelta(minutes=30)
+UNANSWERED_AT_MOST = timedelta(hours=6)
+LONG = timedelta(seconds=60)  # a failure after a longer wait is said in a message of its own: edits make no sound
+
+log = logging.getLogger(__name__)
+
+
+class Courier:
+    def __init__(
+        self,
+        outbox: Outbox,
+        board: Board,
+        telling: Telling,
+        offer: Offer,
+        new_teller: Callable[[], str],
+        clip_of: Callable[[Run], Awaitable[Path]],
+    ) -> None:
+        self._outbox, self._board, self._telling, self._offer = outbox, board, telling, offer
+        self._new_teller, self._clip_of = new_teller, clip_of
+        self._clock = time.monotonic
+
+    async def tell(self, run: Run) -> None:
+        """For the engine. Raises only what the road raises; the engine then asks again."""
+        address = address_of(run)
+        if address is None:
+            return
+        if address.bot_id != self._outbox.bot.id:
+            await self._telling.later(run, run.read_at + ELSEWHERE)
+            return
+        teller = self._new_teller()
+        mine = await self._telling.begin(run, teller, TELLING_SECONDS)
+        if mine is None:
+            return
+        async with self._prolonged(mine, teller):
+            await self._tell(mine, address_of(mine) or address)
+
+    async def _tell(self, run: Run, address: Address) -> None:
+        began = self._clock()
+        try:
+            if run.state is State.SAVED:
+                await self._bring(run, address)
+            else:
+                await self._say(run, address)
+            return
+        except Later as wait:
+            pause = timedelta(seconds=wait.seconds)
+        except Unknown as error:
+            if run.age(run.state_since) > UNANSWERED_AT_MOST:
+                await self._could_not(run, error)
+                return
+            pause = max(AGAIN, min(run.age(run.state_since), AGAIN_LATER))  # each try may have arrived
+        except Moved as moved:
+            await self._telling.note(run.run_id, {"chat_id": moved.chat_id, "card_id": None})
+            pause = timedelta(0)
+        except FileNotFoundError as error:
+            if run.age(run.state_since) > ELSEWHERE_AT_MOST:
+                await self._could_not(run, error)
+                return
+            pause = ELSEWHERE  # another machine may have the clip
+        except (NotSaid, TelegramAPIError) as error:
+            lasting = isinstance(error, Unreachable | TooLarge)
+            if lasting or run.age(run.state_since) > REFUSED_AT_MOST:
+                await self._could_not(run, error)
+                return
+            log.error("tell", extra={"action": "tell_refused", "run": run.ref, "error": str(error)})
+            pause = AGAIN_LATER
+        await self._telling.later(run, run.read_at + timedelta(seconds=self._clock() - began) + pause)
+
+    async def _say(self, run: Run, address: Address) -> None:
+        """The card says it; and a failure after a long wait makes a sound."""
+        with contextlib.suppress(Gone):
+            await self._board.show(run)
+        if run.state is State.FAILED and run.age(run.reserved_at) > LONG:
+            words = Words(address.language)
+            text = words("❌ {ref}: {what}", ref=run.ref, what=failure(run, words))
+            buttons = card(run, words, Scene(self._offer)).keyboard
+            method = compose(address.chat_id, text, buttons, address.message_id, address.thread_id)
+            await self._outbox.say(method, address.chat_id)
+        await self._telling.told(run)
+        if run.ended:
+            self._board.forget(run.run_id)
+
+    async def _bring(self, run: Run, address: Address) -> None:
+        with contextlib.suppress(NotSaid, TelegramAPIError):  # the card is only a card
+            await self._board.show(run, uploading=True)
+        sent = await self.send(run, address)
+        file_id = file_of(sent)
+        await self._telling.note(run.run_id, {"video_id": sent.message_id, "file_id": file_id})
+        fresh = await self._telling.told(run, delivered=True, message_id=sent.message_id)
+        self._board.touch(fresh.run_id)
+
+    async def send(self, run: Run, address: Address, reply_to: int | None = None) -> Message:
+        """The video, by Telegram's file id if it has one, else from our file. Raises FileNotFoundError, NotSaid."""
+        while True:
+            method = await self._video(run, address, reply_to)
+            try:
+                return await self._outbox.say(method, address.chat_id, answer_seconds=UPLOAD_SECONDS)
+            except NoThread:
+                if address.thread_id is None:
+                    raise
+                address = replace(address, thread_id=None)  # to the chat, rather than nowhere
+            except (NoFile, TelegramBadRequest, TelegramNotFound):
+                if address.file_id is None:
+                    raise
+                address = replace(address, file_id=None)  # whatever is wrong with it, the file itself is here
+
+    async def send_again(self, run: Run, address: Address) -> None:
+        """From the history. One that never arrived has arrived now."""
+        sent = await self.send(run, address)
+        known = address_of(run)
+        fresh = file_of(sent)
+        if known is not None and known.bot_id == address.bot_id and fresh not in (None, known.file_id):
+            await self._telling.note(run.run_id, {"video_id": sent.message_id, "file_id": fresh})
+        if run.state is State.SAVED:
+            await self._telling.told(run, delivered=True, message_id=sent.message_id)
+            self._board.touch(run.run_id)
+
+    async def _video(self, run: Run, address: Address, reply_to: int | None) -> SendVideo | SendDocument:
+        words = Words(address.language)
+        path = await self._clip_of(run) if address.file_id is None else None
+        facts = await asyncio.to_thread(facts_of, run, path)
+        file = FSInputFile(path, filename=f"onetake-{run.ref}.{facts.kind}") if path else str(address.file_id)
+        text = caption(run, words, demo=self._offer.demo, facts=facts)
+        reply = reply_parameters(reply_to or address.message_id)
+        buttons = under_video(run, words, take=1)
+        if facts.kind is not Kind.MP4:  # Telegram plays MP4 only; the others arrive as files
+            return SendDocument(
+                chat_id=address.chat_id,
+                document=file,
+                caption=text,
+                parse_mode="HTML",
+                disable_content_type_detection=True,  # else its file id may be a video's, which is no document's
+                reply_parameters=reply,
+                message_thread_id=address.thread_id,
+                reply_markup=buttons,
+            )
+        width, height = dimensions(run.size)
+        return SendVideo(
+            chat_id=address.chat_id,
+            video=file,
+            caption=text,
+            parse_mode="HTML",
+            width=facts.width or width,
+            height=facts.height or height,
+            duration=max(1, round(facts.seconds or run.seconds)),
+            supports_streaming=True,
+            reply_parameters=reply,
+            message_thread_id=address.thread_id,
+            reply_markup=buttons,
+        )
+
+    async def _could_not(self, run: Run, error: Exception) -> None:
+        """It is said no more by itself: a video waits for its user's next word, or for /videos."""
+        log.warning("tell", extra={"action": "not_reached", "run": run.ref, "error": type(error).__name__})
+        fresh = await self._telling.told(run, why=type(error).__name__)
+        if run.state is State.SAVED and not isinstance(error, Unreachable):  # blocking the bot is the user's own choice
+            await self._telling.undelivered(run, f"{type(error).__name__}: {error}".rstrip(": "))
+        try:
+            await self._board.show(fresh)  # a chat that takes no videos may take words
+        except Unreachable:
+            self._board.forget(run.run_id)
+        except (NotSaid, TelegramAPIError):
+            self._board.touch(run.run_id)
+
+    @contextlib.asynccontextmanager
+    async def _prolonged(self, run: Run, teller: str) -> AsyncIterator[None]:
+        async def again() -> None:
+            while True:
+                await asyncio.sleep(TELLING_SECONDS / 3)
+                with contextlib.suppress(LedgerUnavailable):
+                    await self._telling.begin(run, teller, TELLING_SECONDS)
+
+        prolonging = asyncio.create_task(again())
+        try:
+            yield
+        finally:
+            await stop(prolonging)
+
+
+def file_of(sent: Message) -> str | None:
+    """Telegram turns a silent clip into an animation now and then."""
+    found = sent.video or sent.animation or sent.document
+    return found.file_id if found else None

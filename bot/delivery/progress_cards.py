@@ -1,0 +1,275 @@
+"""The cards: one message per run, edited as the ledger says, within what Telegram takes.
+
+In       run ids: those that are worked on here (`follow`), and those somebody has just changed (`touch`)
+Out      the card of each says what is true, sooner or later; `show` waits until it does
+Effects  one message per run, then edits; the card's message id is kept on the row
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from aiogram.exceptions import TelegramAPIError
+from aiogram.methods import EditMessageText
+
+from bot.delivery.address import Address, address_of
+from bot.delivery.cards import Card, Scene, card
+from bot.requests.for_sale import Offer
+from bot.translations import Words
+from bot.transport.client import PATIENCE_SECONDS, Gone, NotSaid, Outbox, not_modified
+from bot.transport.rate_limiter import Urgency
+from bot.transport.replies import NO_PREVIEW, compose
+from pipeline.cancellation import stop
+from pipeline.context import Shop
+from pipeline.ledger.client import Ledger
+from pipeline.ledger.notifications import Telling
+from pipeline.ledger.records import Run, State
+from pipeline.ledger.transport import LedgerError
+from pipeline.ledger.users import Customers
+from pipeline.purchase.estimate import Expected, expected
+
+LOOK_SECONDS = 1.0  # between two looks at the runs that are followed
+TURN_SECONDS = 0.1  # a touched card is looked at so soon
+ORDERED = frozenset({State.SUBMITTING, State.UNCERTAIN, State.RENDERING})
+GRACE_SECONDS = 5.0  # whoever reserved a run sends its card; after this anybody may
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a card said last, and of which moment."""
+
+    card: Card
+    phase: tuple[object, ...]
+    read_at: datetime
+    state: State
+
+
+class Board:
+    def __init__(
+        self,
+        outbox: Outbox,
+        telling: Telling,
+        ledger: Ledger,
+        customers: Customers,
+        shop: Shop,
+        offer: Offer,
+        slow_seconds: float,
+    ) -> None:
+        self._outbox, self._telling, self._ledger, self._customers = outbox, telling, ledger, customers
+        self._shop, self._offer, self._slow_seconds = shop, offer, slow_seconds
+        self._followed: Counter[UUID] = Counter()
+        self._touched: set[UUID] = set()
+        self._queued: set[UUID] = set()
+        self._shown: dict[UUID, _Shown] = {}
+        self._gone: set[UUID] = set()
+        self._cards: dict[UUID, int] = {}
+        self._expected: dict[UUID, Expected] = {}
+        self._saying_ordered: dict[UUID, asyncio.Task[bool]] = {}
+        self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+
+    @contextlib.contextmanager
+    def follow(self, run_id: UUID) -> Iterator[None]:
+        """The run is worked on here: its card is kept up to date meanwhile."""
+        self._followed[run_id] += 1
+        try:
+            yield
+        finally:
+            self._followed[run_id] -= 1
+            if not self._followed[run_id]:
+                del self._followed[run_id]
+
+    def touch(self, run_id: UUID) -> None:
+        """Something about the run has changed."""
+        self._touched.add(run_id)
+
+    def queue(self, run_id: UUID) -> None:
+        """The run was just reserved: its place is shown until its first attempt."""
+        self._queued.add(run_id)
+
+    async def keep(self) -> None:
+        """Keeps all cards up to date, until canceled."""
+        try:
+            await self._keep()
+        finally:
+            for saying in list(self._saying_ordered.values()):
+                await stop(saying)
+
+    async def _keep(self) -> None:
+        waited = 0.0
+        while True:
+            await asyncio.sleep(TURN_SECONDS)
+            waited += TURN_SECONDS
+            touched = set(self._touched)
+            due = set(touched)
+            if waited >= LOOK_SECONDS:
+                due |= set(self._followed) | self._queued
+                waited = 0.0
+            if not due:
+                continue
+            self._touched -= touched  # a touch during the look counts again: the row may have been read before it
+            try:
+                await self._look(due, touched)
+            except LedgerError as error:
+                log.warning("cards", extra={"action": "cards_unread", "error": str(error)})
+                self._touched |= touched
+            except Exception:  # whatever it is, cards that stand still for ever would leave everybody waiting
+                log.exception("cards", extra={"action": "cards_failed"})
+
+    async def _look(self, due: set[UUID], touched: set[UUID]) -> None:
+        rows = await self._telling.load(due)
+        self._queued -= due - {row.run_id for row in rows if row.state is State.RESERVED and not row.attempts}
+        done = await asyncio.gather(*(self._refresh(row) for row in rows), return_exceptions=True)
+        for row, error in zip(rows, done, strict=True):
+            if error is False and row.run_id in touched:
+                self._touched.add(row.run_id)
+            if isinstance(error, Exception):  # one card that cannot be drawn does not stop the others
+                log.error("cards", extra={"action": "card_failed", "run": row.ref}, exc_info=error)
+
+    async def _refresh(self, run: Run) -> bool:
+        """False if the card does not say it yet."""
+        address = address_of(run)
+        if address is None or address.bot_id != self._outbox.bot.id:
+            return True
+        if self._card_of(run, address) is None and run.age(run.reserved_at).total_seconds() < GRACE_SECONDS:
+            return False
+        if self._was_just_ordered(run):
+            self._say_ordered(run, address)
+            return False
+        with contextlib.suppress(LedgerError):
+            if await self._show(run, address, Urgency.CHANGE, 0.0):
+                if run.ended and run.told_state is run.state:
+                    self.forget(run.run_id)
+                return True
+        return False
+
+    def _was_just_ordered(self, run: Run) -> bool:
+        """Whether the card may still say that nothing is charged, and something is by now."""
+        shown = self._shown.get(run.run_id)
+        lies = shown is None or shown.state not in ORDERED
+        return run.state in ORDERED and lies and run.run_id not in self._gone
+
+    def _say_ordered(self, run: Run, address: Address) -> None:
+        """In the background, with the urgency and patience of an answer; the next look sees what came of it."""
+        if run.run_id not in self._saying_ordered:
+            saying = asyncio.create_task(self._show(run, address, Urgency.ANSWER, PATIENCE_SECONDS))
+            self._saying_ordered[run.run_id] = saying
+            saying.add_done_callback(lambda done: self._said_ordered(run, done))
+
+    def _said_ordered(self, run: Run, done: asyncio.Task[bool]) -> None:
+        del self._saying_ordered[run.run_id]
+        if not done.cancelled() and (error := done.exception()):
+            log.warning("card", extra={"action": "card_unsaid", "run": run.ref, "error": str(error)})
+
+    async def show(self, run: Run, *, uploading: bool = False, patience: float = PATIENCE_SECONDS) -> None:
+        """The card says what this run is; a new one is sent if there is none any more.
+
+        Raises NotSaid if it could not be said, and what the road raises.
+        """
+        address = address_of(run)
+        assert address is not None, f"run {run.ref} is nobody's in Telegram"
+        await self._say(run, address, Urgency.CHANGE if uploading else Urgency.ANSWER, patience)
+
+    async def _show(self, run: Run, address: Address, urgency: Urgency, patience: float) -> bool:
+        """True if the card says it, or never will."""
+        try:
+            await self._say(run, address, urgency, patience)
+        except Gone:
+            return True
+        except NotSaid:
+            return False
+        except TelegramAPIError as error:
+            log.warning("card", extra={"action": "card_refused", "run": run.ref, "error": error.message})
+            return True
+        return True
+
+    async def _say(self, run: Run, address: Address, urgency: Urgency, patience: float) -> None:
+        lock = self._locks.get(run.run_id)
+        if lock is None:
+            lock = self._locks[run.run_id] = asyncio.Lock()
+        async with lock:
+            shown = self._shown.get(run.run_id)
+            if shown is not None and shown.read_at > run.read_at:
+                return
+            page, phase = card(run, _words(address.language), await self._scene(run)), _phase(run)
+            if shown is not None and shown.card == page:
+                return
+            card_id = self._card_of(run, address)
+            if card_id is None:
+                await self._send(run, address, page, patience)
+            elif run.run_id in self._gone:
+                if urgency is not Urgency.ANSWER:
+                    raise Gone
+                await self._send(run, address, page, patience)
+            else:
+                ticking = shown is not None and shown.phase == phase
+                await self._edit(run, address, card_id, page, Urgency.TICK if ticking else urgency, patience)
+            self._shown[run.run_id] = _Shown(page, phase, run.read_at, run.state)
+
+    async def _send(self, run: Run, address: Address, page: Card, patience: float) -> None:
+        method = compose(address.chat_id, page.text, page.keyboard, address.message_id, address.thread_id)
+        sent = await self._outbox.say(method, address.chat_id, patience=patience)
+        self._cards[run.run_id] = sent.message_id
+        self._gone.discard(run.run_id)
+        await self._telling.note(run.run_id, {"card_id": sent.message_id})
+
+    async def _edit(
+        self, run: Run, address: Address, card_id: int, page: Card, urgency: Urgency, patience: float
+    ) -> None:
+        method = EditMessageText(
+            chat_id=address.chat_id,
+            message_id=card_id,
+            text=page.text,
+            parse_mode="HTML",
+            reply_markup=page.keyboard,
+            link_preview_options=NO_PREVIEW,
+        )
+        try:
+            await self._outbox.say(method, address.chat_id, urgency, patience=patience)
+        except Gone:
+            self._gone.add(run.run_id)
+            raise
+        except TelegramAPIError as error:
+            if not not_modified(error):
+                raise
+
+    def _card_of(self, run: Run, address: Address) -> int | None:
+        return self._cards.get(run.run_id, address.card_id)
+
+    def forget(self, run_id: UUID) -> None:
+        """The run has ended and its user knows."""
+        for kept in (self._shown, self._cards, self._expected):
+            kept.pop(run_id, None)
+        self._gone.discard(run_id)
+
+    async def _scene(self, run: Run) -> Scene:
+        left = None
+        if run.state is State.APPROVED and run.needs_confirmation and run.confirmed_at is None:
+            allowance = await self._customers.allowance(run.user_id)
+            left = allowance.videos_left + 1  # this one is counted among today's already
+        known = await self._expect(run) if run.state is State.RENDERING else None
+        return Scene(self._offer, known, self._slow_seconds, videos_left=left)
+
+    async def _expect(self, run: Run) -> Expected:
+        """What was expected when the run was first looked at: an estimate that wanders is none."""
+        if run.run_id not in self._expected:
+            self._expected[run.run_id] = await expected(run, self._ledger, self._shop)
+        return self._expected[run.run_id]
+
+
+def _phase(run: Run) -> tuple[object, ...]:
+    """What makes a card new, not only older."""
+    return (run.state, run.held_back_by, run.parked, run.confirmed_at, run.seconds, run.size, run.place)
+
+
+@cache
+def _words(language: str) -> Words:
+    return Words(language)

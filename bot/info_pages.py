@@ -1,0 +1,267 @@
+"""What people ask the bot about itself and themselves: /start, /help, /videos, /status, /limits, /cancel."""
+
+from aiogram import F, Router
+from aiogram.filters import Command, CommandStart
+from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message, User
+from markupsafe import Markup, escape
+
+from bot import messages
+from bot.callback_data import Act, Page, RunTap
+from bot.delivery.address import user_id
+from bot.requests.create import examples
+from bot.requests.for_sale import Offer
+from bot.requests.ordering import Enqueue, Orders
+from bot.translations import N_, Words
+from bot.transport.replies import Replies
+from pipeline.formatting import lasting
+from pipeline.ledger.client import Ledger
+from pipeline.ledger.notifications import Telling
+from pipeline.ledger.records import Run, State
+from pipeline.ledger.users import FIRST_VIDEOS, Allowance, Customer, Customers, Shelf
+
+PAGE_VIDEOS = 5
+TITLE_CHARACTERS_MAX = 48
+
+# For Telegram's menu, in every language.
+COMMANDS = (
+    ("create", N_("make a video: /create a paper boat in the rain")),
+    ("videos", N_("your videos, to see again")),
+    ("status", N_("what is being made just now")),
+    ("limits", N_("what you may still do today, and what it costs")),
+    ("settings", N_("language, length, format, asking before charging")),
+    ("cancel", N_("take back what is not ordered yet")),
+    ("help", N_("how this works")),
+)
+
+
+async def start(
+    message: Message,
+    words: Words,
+    customer: Customer,
+    offer: Offer,
+    telling: Telling,
+    enqueue: Enqueue,
+    replies: Replies,
+) -> None:
+    likes = customer.preferences
+    price = words.usd(offer.price(offer.length_for(likes.seconds), offer.size_for(likes.size)))
+    text = words(
+        "Hello! Describe a scene, and I make a short video of it, with a caption to post.\n\n"
+        "One request buys one video, never two. {price} is what the video maker charges the people who run this bot. "
+        "At first I show the price and wait until you tap Create; "
+        "/settings changes that.\n\n"
+        "Tap an example, or send <code>/create</code> and what the video should show.",
+        price=price,
+    )
+    await replies.beside(message, with_demo(text, words, offer), examples(words))
+    if message.from_user is not None:  # also what could not be brought for another reason than that the bot was blocked
+        for run_id in await telling.again(user_id(message.from_user.id)):
+            await enqueue(run_id)
+
+
+def with_demo(text: Markup, words: Words, offer: Offer) -> Markup:
+    if not offer.demo:
+        return text
+    return Markup("\n\n").join([text, words("<i>Demo: the video maker is simulated, nothing is really charged.</i>")])
+
+
+async def help_(message: Message, words: Words, offer: Offer, replies: Replies) -> None:
+    lines = [
+        words("{command}: {about}", command=escape(f"/{name}"), about=escape(words.plain(about)))
+        for name, about in COMMANDS
+    ]
+    text = words(
+        "<b>How it works</b>\n"
+        "1. You send /create and a prompt. I check it and make it better; nothing is charged yet.\n"
+        "2. You see the prompt, the price and the choices, and tap Create. That is the one order. After your first {n} "
+        "videos I order at once, unless you choose otherwise in /settings.\n"
+        "3. The video comes as an answer, with caption and hashtags.\n\n"
+        "If an answer of the video maker gets lost, I find out what became of the order; I never order twice. "
+        "Every video has a reference such as <code>A7K2QX</code>: keep it for questions. "
+        "Prices are what the video maker charges the people who run this bot.\n\n"
+        "{commands}",
+        n=FIRST_VIDEOS,
+        commands=Markup("\n").join(lines),
+    )
+    await replies.beside(message, with_demo(text, words, offer))
+
+
+async def status(message: Message, words: Words, sender: User, customers: Customers, replies: Replies) -> None:
+    allowance = await customers.allowance(user_id(sender.id))
+    if not allowance.unfinished:
+        await replies.to(message, words("You have no video in progress. Send /create and what the video should show."))
+        return
+    lines = [_status_line(run, words) for run in allowance.unfinished]
+    await replies.to(message, Markup("\n").join([words("<b>In progress</b>"), *lines]))
+
+
+def _status_line(run: Run, words: Words) -> Markup:
+    money = (
+        words("{price} set aside", price=words.usd(run.held_microusd))
+        if run.held_microusd
+        else words("{price} charged", price=words.usd(run.spent_microusd))
+    )
+    return words(
+        "<code>{ref}</code> {title}: {state}, for {time}; {money}.",
+        ref=run.ref,
+        title=_title(run),
+        state=messages.state(run, words),
+        time=lasting(run.age(run.state_since).total_seconds()),
+        money=money,
+    )
+
+
+def _title(run: Run) -> str:
+    title = run.title or run.prompt
+    return title if len(title) <= TITLE_CHARACTERS_MAX else f"{title[: TITLE_CHARACTERS_MAX - 1]}…"
+
+
+async def limits(
+    message: Message,
+    words: Words,
+    sender: User,
+    customers: Customers,
+    offer: Offer,
+    customer: Customer,
+    replies: Replies,
+) -> None:
+    allowance = await customers.allowance(user_id(sender.id))
+    await replies.to(message, with_demo(limits_text(allowance, customer, words, offer), words, offer))
+
+
+def limits_text(allowance: Allowance, customer: Customer, words: Words, offer: Offer) -> Markup:
+    seconds, size = offer.length_for(customer.preferences.seconds), offer.size_for(customer.preferences.size)
+    price = offer.price(seconds, size)
+    tomorrow = lasting((allowance.tomorrow - allowance.now).total_seconds())
+    lines = [
+        words("<b>Today</b>"),
+        *_in_the_way(allowance, price, words),
+        words.count(
+            "{n} video left of {all}; resets in {time}.",
+            "{n} videos left of {all}; resets in {time}.",
+            allowance.videos_left,
+            all=allowance.videos_per_day,
+            time=tomorrow,
+        ),
+        words("One video of {seconds} s ({size}) costs {price}.", seconds=seconds, size=size, price=words.usd(price)),
+        words.count(
+            "{n} video is made at a time, with {pause} s between two requests.",
+            "{n} videos are made at a time, with {pause} s between two requests.",
+            allowance.active_at_once,
+            pause=allowance.cooldown_seconds,
+        ),
+    ]
+    return Markup("\n").join(lines)
+
+
+def _in_the_way(allowance: Allowance, price: int, words: Words) -> list[Markup]:
+    """What would refuse a request just now."""
+    found = []
+    if allowance.blocked:
+        found.append(words("You cannot order videos here at present."))
+    if not allowance.invited:
+        found.append(words("So far only invited people can order videos here."))
+    if allowance.paused:
+        why = words(": {reason}", reason=allowance.pause_reason.rstrip(".")) if allowance.pause_reason else ""
+        found.append(words("Making videos is paused at present{why}. Until that ends nothing can be ordered.", why=why))
+    if allowance.day_left_microusd < price:
+        left = lasting((allowance.tomorrow - allowance.now).total_seconds())
+        found.append(
+            words("The bot's budget of today is used up; nobody can order until it resets, in {time}.", time=left)
+        )
+    if allowance.month_left_microusd < price:
+        left = lasting((allowance.next_month - allowance.now).total_seconds())
+        found.append(
+            words(
+                "The bot's budget of this month is used up; nobody can order until it resets, in {time}.",
+                time=left,
+            )
+        )
+    return found
+
+
+async def cancel(
+    message: Message, words: Words, sender: User, customers: Customers, ledger: Ledger, orders: Orders, replies: Replies
+) -> None:
+    """Takes back what was not ordered yet; says so of what cannot be."""
+    who = user_id(sender.id)
+    said = []
+    for run in (await customers.allowance(who)).unfinished:
+        if await ledger.cancel(run.run_id, who):
+            await orders.go_on(run)
+            said.append(words("{ref} is canceled. Nothing was charged.", ref=run.ref))
+        elif run.state is not State.SAVED:
+            said.append(
+                words(
+                    "{ref} was ordered already and cannot be taken back. I will write here what becomes of it.",
+                    ref=run.ref,
+                )
+            )
+    if not said:
+        said.append(words("There is nothing to cancel. Nothing was charged."))
+    await replies.to(message, Markup("\n").join(said))
+
+
+async def videos(message: Message, words: Words, sender: User, customers: Customers, replies: Replies) -> None:
+    shelf = await customers.videos(user_id(sender.id), PAGE_VIDEOS, 0)
+    await replies.to(message, *videos_page(shelf, 0, words))
+
+
+async def turn_page(
+    tap: CallbackQuery, callback_data: Page, words: Words, customers: Customers, replies: Replies
+) -> None:
+    number = max(0, callback_data.number)
+    shelf = await customers.videos(user_id(tap.from_user.id), PAGE_VIDEOS, number * PAGE_VIDEOS)
+    await replies.tap(tap)
+    assert tap.message is not None, "the filter asked for one"
+    await replies.rewrite(tap.message, *videos_page(shelf, number, words))
+
+
+def videos_page(shelf: Shelf, number: int, words: Words) -> tuple[Markup, InlineKeyboardMarkup | None]:
+    if not shelf.total:
+        return words("You have no videos yet. Send /create and what the first one should show."), None
+    first = number * PAGE_VIDEOS
+    heading = words.count(
+        "<b>{n} video</b>; tap its number to see it again, for free.",
+        "<b>{n} videos</b>; tap a number to see one again, for free.",
+        shelf.total,
+    )
+    lines = [
+        words(
+            "{number}. <b>{title}</b> · <code>{ref}</code> · {day} · {price}",
+            number=first + place,
+            title=_title(run),
+            ref=run.ref,
+            day=f"{run.reserved_at:%Y-%m-%d}",
+            price=words.usd(run.spent_microusd),
+        )
+        for place, run in enumerate(shelf.runs, 1)
+    ]
+    numbers = [
+        InlineKeyboardButton(text=str(first + place), callback_data=RunTap(ref=run.ref, act=Act.RESEND).pack())
+        for place, run in enumerate(shelf.runs, 1)
+    ]
+    turns = []
+    if number:
+        turns.append(
+            InlineKeyboardButton(text=words.plain(N_("◀ Newer")), callback_data=Page(number=number - 1).pack())
+        )
+    if first + PAGE_VIDEOS < shelf.total:
+        turns.append(
+            InlineKeyboardButton(text=words.plain(N_("Older ▶")), callback_data=Page(number=number + 1).pack())
+        )
+    keyboard = InlineKeyboardMarkup(inline_keyboard=[row for row in (numbers, turns) if row])
+    return Markup("\n").join([heading, *lines]), keyboard
+
+
+def make_router() -> Router:
+    """What is answered here, in the order in which it is asked."""
+    router = Router(name="pages")
+    router.message.register(start, CommandStart())
+    router.message.register(help_, Command("help"))
+    router.message.register(status, Command("status"))
+    router.message.register(limits, Command("limits"))
+    router.message.register(cancel, Command("cancel"))
+    router.message.register(videos, Command("videos"))
+    router.callback_query.register(turn_page, Page.filter(), F.message)
+    return router

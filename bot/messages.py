@@ -1,0 +1,300 @@
+"""What a chat reads when a request was refused, or a run ended or is in doubt. Pure.
+
+Each says what happened, whether anything was charged, what to do, and when it reopens. A word of the ledger that this
+page does not know is said in general terms, never shown raw.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from markupsafe import Markup
+
+from bot.translations import N_, Words
+from media.clip_file import Facts, as_ordered
+from pipeline.formatting import lasting
+from pipeline.ledger.client import Amended
+from pipeline.ledger.records import Run, State
+from steps.check_limits import PromptProblem, RefusalKind, Refused
+
+NOTHING = N_("Nothing was charged.")
+NOTHING_FOR_THIS = N_("This request was not charged.")  # the other one may cost something
+TRY_AGAIN = N_("Tap Try again for a new attempt.")
+SAY_DIFFERENTLY = N_("Say it differently and send it again with /create.")
+CHANGE_IT = N_("Tap Change and say it differently.")
+FEWER_WORDS = N_("Tap Change and say it in fewer words.")
+OPERATOR = N_("Only the people who run this bot can fix this, and they are told. Please try later.")
+REASON_CHARACTERS_MAX = 50  # a refusal must fit an alert of 200
+
+PROMPT_PROBLEMS: Mapping[PromptProblem, str] = {
+    PromptProblem.EMPTY: N_("I could not read any words in that. Send /create and what the video should show."),
+    PromptProblem.TOO_LONG: N_("That prompt has more than 4000 characters, which is too long. Send a shorter one."),
+    PromptProblem.CONTROL_CHARACTERS: N_(
+        "That prompt holds invisible characters, perhaps from copying. Type it again and send it with /create."
+    ),
+}
+
+# Why a run failed: what happened, and what to do. Whether money moved is on the run itself.
+FAILURES: Mapping[str, tuple[str, str]] = {
+    "text_model_unreachable": (N_("The prompt checker could not be reached."), TRY_AGAIN),
+    "text_model_refused": (N_("The prompt checker declined to review this prompt."), CHANGE_IT),
+    "text_model_unusable": (N_("The prompt checker gave no usable answer."), TRY_AGAIN),
+    "prompt_refused": (N_("The video maker refused the prompt."), CHANGE_IT),
+    "bad_request": (N_("The video maker did not accept the request."), OPERATOR),
+    "unauthorized": (N_("The video maker did not accept our key."), OPERATOR),
+    "no_credit": (N_("Our account at the video maker is empty."), OPERATOR),
+    "forbidden": (N_("Our key may not make videos there."), OPERATOR),
+    "not_found": (N_("The video maker does not know this model any more."), OPERATOR),
+    "too_large": (N_("The request was too large for the video maker."), FEWER_WORDS),
+    "rate_limited": (N_("The video maker has too much to do just now."), N_("Tap Try again in a few minutes.")),
+    "never_connected": (N_("The video maker could not be reached."), N_("Tap Try again in a few minutes.")),
+    "never_sent": (N_("Our machine was too slow, so this was never ordered."), TRY_AGAIN),
+    "not_made": (N_("The answer got lost, and the video maker's records show that nothing was made."), TRY_AGAIN),
+    "not_charged": (N_("The people who run this bot looked into it: nothing was made."), TRY_AGAIN),
+    "render_failed": (N_("The video maker could not make this video."), N_("Tap Try again, or say it differently.")),
+    "expired": (
+        N_("The video was made, but the video maker no longer has its file, so I cannot bring it."),
+        N_(
+            "The people who run this bot are told, and know whether it can be paid back. "
+            "Try again makes another video, at its price."
+        ),
+    ),
+    "disk_full": (N_("Our machine cannot store a video right now."), OPERATOR),
+    "already_sent": (N_("Your video was already ordered once, and our records were restored from a backup."), OPERATOR),
+    "not_sold_here": (N_("The bot's account at the video maker was changed before this was ordered."), TRY_AGAIN),
+    "paused": (N_("Making videos is paused, and the pause took too long."), N_("Tap Try again later.")),
+    "breaker_open": (
+        N_("Too much went wrong at the video maker, so ordering is stopped for now."),
+        N_("Tap Try again in a few minutes."),
+    ),
+    "gave_up": (N_("I tried five times and could not get as far as ordering it."), TRY_AGAIN),
+}
+UNKNOWN_FAILURE = (N_("It could not be finished."), TRY_AGAIN)
+# The same words would come to the same end.
+IN_OTHER_WORDS_ONLY = frozenset(reason for reason, (_, todo) in FAILURES.items() if todo in {CHANGE_IT, FEWER_WORDS})
+
+
+def reopening(words: Words, until: datetime | None, now: datetime) -> Markup:
+    """When it opens again, as a time from now: right in every time zone."""
+    if until is None:
+        return words("You can order again when the people who run this bot allow it.")
+    return words("You can order again in {time}.", time=lasting(max(1.0, (until - now).total_seconds())))
+
+
+def _mismatch(_: Refused, words: Words, __: datetime) -> Markup:
+    return words("This button or message has made another video already. Send a new /create for something else.")
+
+
+def _blocked(refused: Refused, words: Words, _: datetime) -> Markup:
+    why = words(" ({reason})", reason=refused.reason[:REASON_CHARACTERS_MAX]) if refused.reason else ""
+    return words("You cannot order videos here: the people who run this bot have blocked you{why}.", why=why)
+
+
+def _not_invited(_: Refused, words: Words, __: datetime) -> Markup:
+    return words(
+        "So far only invited people can order videos here. We are opening step by step; try again another day."
+    )
+
+
+def _paused(refused: Refused, words: Words, _: datetime) -> Markup:
+    why = words(": {reason}", reason=refused.reason[:REASON_CHARACTERS_MAX].rstrip(".")) if refused.reason else ""
+    return words(
+        "Making videos is paused{why}. Look at /limits now and then, and send it again when the pause is over.",
+        why=why,
+    )
+
+
+def _breaker_open(refused: Refused, words: Words, now: datetime) -> Markup:
+    if refused.what == "user":
+        return words(
+            "Too many of your orders came at once or failed one after another. {reopening}",
+            reopening=reopening(words, refused.until, now),
+        )
+    return words(
+        "Ordering has stopped by itself, after too many orders or failures of all users together. {reopening}",
+        reopening=reopening(words, refused.until, now),
+    )
+
+
+def _duplicate(refused: Refused, words: Words, now: datetime) -> Markup:
+    if refused.until is None:
+        return words(
+            "You asked for the same just now: it is {ref}, still on its way. It was not ordered again. See /status.",
+            ref=refused.of_ref,
+        )
+    return words(
+        "You asked for the same a moment ago: it is {ref}. It was not ordered again. "
+        "For another take tap Again below that video, or send it again in {time}.",
+        ref=refused.of_ref,
+        time=lasting(max(1.0, (refused.until - now).total_seconds())),
+    )
+
+
+def _busy(refused: Refused, words: Words, _: datetime) -> Markup:
+    if refused.what == "waits_for_tap":
+        return words(
+            "Your video {ref} waits for your tap on Create, in the message that shows it. "
+            "Tap there, or take it back with /cancel; then ask for another.",
+            ref=refused.of_ref,
+        )
+    return words(
+        "Your video {ref} is not finished yet; you can ask for another after it. /status tells how far it is.",
+        ref=refused.of_ref,
+    )
+
+
+def _cooldown(refused: Refused, words: Words, now: datetime) -> Markup:
+    left = max(1.0, (refused.until - now).total_seconds()) if refused.until else 1.0
+    return words("That was a little fast. Send it again in {time}.", time=lasting(left))
+
+
+def _daily_limit(refused: Refused, words: Words, now: datetime) -> Markup:
+    if refused.what == "rejected_prompts":
+        return words(
+            "Too many of your prompts were turned down today. {reopening}",
+            reopening=reopening(words, refused.until, now),
+        )
+    if refused.what == "canceled_drafts":
+        return words(
+            "You canceled too many drafts today, or let them expire. {reopening}",
+            reopening=reopening(words, refused.until, now),
+        )
+    return words("You have had all your videos of today. {reopening}", reopening=reopening(words, refused.until, now))
+
+
+def _budget_exhausted(refused: Refused, words: Words, now: datetime) -> Markup:
+    if refused.what == "month":
+        return words(
+            "What this bot may spend in a month, for all users together, is used up. {reopening}",
+            reopening=reopening(words, refused.until, now),
+        )
+    return words(
+        "What this bot may spend in a day, for all users together, is used up. {reopening}",
+        reopening=reopening(words, refused.until, now),
+    )
+
+
+REFUSALS: Mapping[RefusalKind, Callable[[Refused, Words, datetime], Markup]] = {
+    RefusalKind.IDEMPOTENCY_MISMATCH: _mismatch,
+    RefusalKind.BLOCKED: _blocked,
+    RefusalKind.NOT_INVITED: _not_invited,
+    RefusalKind.PAUSED: _paused,
+    RefusalKind.BREAKER_OPEN: _breaker_open,
+    RefusalKind.DUPLICATE: _duplicate,
+    RefusalKind.BUSY: _busy,
+    RefusalKind.COOLDOWN: _cooldown,
+    RefusalKind.DAILY_LIMIT: _daily_limit,
+    RefusalKind.BUDGET_EXHAUSTED: _budget_exhausted,
+}
+
+
+OF_ANOTHER = frozenset({RefusalKind.IDEMPOTENCY_MISMATCH, RefusalKind.DUPLICATE, RefusalKind.BUSY})
+
+
+def refusal(refused: Refused, words: Words, now: datetime) -> Markup:
+    money = NOTHING_FOR_THIS if refused.kind in OF_ANOTHER else NOTHING
+    return words("{what} {money}", what=REFUSALS[refused.kind](refused, words, now), money=words(money))
+
+
+def prompt_problem(problem: PromptProblem, words: Words) -> Markup:
+    return words("{what} {money}", what=words(PROMPT_PROBLEMS[problem]), money=words(NOTHING))
+
+
+def not_amended(amended: Amended, words: Words) -> str:
+    """Why the other length or format was not taken; plain, for an alert."""
+    if amended.refused == "budget_exhausted":
+        return words.plain(
+            "There is no room for that price in the budget left. It stays as it was; nothing was charged."
+        )
+    return words.plain("Too late to change this one: it was ordered or has ended. Nothing was changed.")
+
+
+def money(run: Run, words: Words) -> Markup:
+    """Whether money moved for an ended run."""
+    if run.spent_microusd:
+        return words("{price} was charged.", price=words.usd(run.spent_microusd))
+    return words(NOTHING)
+
+
+def failure(run: Run, words: Words) -> Markup:
+    happened, todo = FAILURES.get(run.reason or "", UNKNOWN_FAILURE)
+    return words("{happened} {money} {todo}", happened=words(happened), money=money(run, words), todo=words(todo))
+
+
+def canceled(run: Run, words: Words) -> Markup:
+    if run.reason == "not_confirmed":
+        return words("You did not tap Create in time, so it was canceled. Nothing was charged. Tap Try again to go on.")
+    if run.reason == "edited":
+        return words("Withdrawn: you sent a new text. Nothing was charged.")
+    return words("Canceled. Nothing was charged. Tap Try again if you want it after all.")
+
+
+def doubt(run: Run, words: Words) -> Markup:
+    """A purchase of which nobody knows whether it was made."""
+    if run.parked:
+        return words(
+            "The video maker's answer got lost, and its records do not show whether it was made. The people "
+            "who run this bot are told and look into it. {price} stays set aside; you will not be charged twice. There "
+            "is nothing to do; I will write here. Ref {ref}.",
+            price=words.usd(run.held_microusd),
+            ref=run.ref,
+        )
+    return words(
+        "The video maker's answer got lost. We are checking whether it was made; you will not be charged twice. "
+        "{price} stays set aside meanwhile. There is nothing to do; I will write here. Ref {ref}.",
+        price=words.usd(run.held_microusd),
+        ref=run.ref,
+    )
+
+
+def late(run: Run, words: Words) -> Markup:
+    """A render far past its time, looked at ever more seldom."""
+    return words(
+        "This takes far longer than it should. It was ordered once and will not be ordered again; if the video "
+        "turns up, you get it here. {price} stays set aside until it does, or until it is certain that none was "
+        "made. There is nothing to do. Ref {ref}.",
+        price=words.usd(run.held_microusd),
+        ref=run.ref,
+    )
+
+
+def not_as_ordered(run: Run, facts: Facts, words: Words) -> str:
+    """What the provider made instead of the order; empty if the clip is what was ordered."""
+    if as_ordered(facts, run.seconds, run.size):
+        return ""
+    made = f"{facts.seconds:.1f}".removesuffix(".0") if facts.seconds is not None else None
+    shape = f"{facts.width}x{facts.height}" if facts.width is not None and facts.height is not None else None
+    if made is None:
+        return words.plain("The provider made {shape} instead of {size}.", shape=shape, size=run.size)
+    if shape is None:
+        return words.plain("The provider made {made} s instead of {seconds} s.", made=made, seconds=run.seconds)
+    return words.plain(
+        "The provider made {made} s at {shape} instead of {seconds} s at {size}.",
+        made=made,
+        shape=shape,
+        seconds=run.seconds,
+        size=run.size,
+    )
+
+
+STATE_WORDS: Mapping[State, str] = {
+    State.RESERVED: N_("the prompt is being checked"),
+    State.APPROVED: N_("about to be ordered"),
+    State.SUBMITTING: N_("being ordered"),
+    State.UNCERTAIN: N_("we are checking whether it was made"),
+    State.RENDERING: N_("rendering"),
+    State.SAVED: N_("ready, on its way to you"),
+    State.DELIVERED: N_("delivered"),
+    State.REJECTED: N_("turned down"),
+    State.CANCELED: N_("canceled"),
+    State.FAILED: N_("ended without a video"),
+}
+
+
+def state(run: Run, words: Words) -> Markup:
+    if run.state is State.APPROVED and run.needs_confirmation and run.confirmed_at is None:
+        return words("waits for a tap on Create")
+    if run.state is State.SAVED and run.told_state is State.SAVED:
+        return words("ready, and could not be brought; it is under /videos")
+    if run.state is State.RENDERING and run.failing_since is not None:
+        return words("it seems to have failed; we are checking once more")
+    return words(STATE_WORDS[run.state])

@@ -1,0 +1,1 @@
+"""From a message or a button to a run."""

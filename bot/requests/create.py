@@ -1,0 +1,343 @@
+"""What people write: /create, a mention, an answer to our question, or plain words that may become a video."""
+
+import re
+from datetime import UTC, datetime
+
+from aiogram import Bot, F, Router
+from aiogram.enums import ChatType
+from aiogram.filters import Command, CommandObject
+from aiogram.types import (
+    CallbackQuery,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    MaybeInaccessibleMessageUnion,
+    Message,
+)
+
+from bot import messages
+from bot.callback_data import Choose, Example, Offer
+from bot.delivery.address import Address, request_key, user_id
+from bot.requests.contents import SERVICE, comes_with_media
+from bot.requests.ordering import Orders, Placed, Wish
+from bot.requests.questions import answered
+from bot.translations import N_, Words
+from bot.transport.replies import Replies, thread_of
+from pipeline.ledger.users import Customer
+from steps.check_limits import PromptProblem, Refused
+
+EXAMPLES = (
+    N_("A paper boat sails down a rainy street at dusk, reflections of neon on the water"),
+    N_("A cat in a tiny apron kneads bread in a sunny kitchen, flour in the air"),
+    N_("A hot-air balloon drifts over misty mountains at sunrise, seen from a drone"),
+)
+EXAMPLE_NAMES = (N_("🚤 Paper boat"), N_("🐈 Baking cat"), N_("🎈 Balloon"))
+ONLY_WORDS = N_(
+    "I cannot use pictures or other files yet: the video would be made from your words alone. "
+    "Nothing is ordered until you tap Create."
+)
+ABOUT_OURS = N_(
+    "I cannot see the video you answer: this one would be made from your words alone. Tap Change below that video to "
+    "start from its text. Nothing is ordered until you tap Create."
+)
+ONLY_TEXT = N_("I can only read text. Send /create and what the video should show.")
+ONLY_COMMANDS = N_("In a group I make a video only of /create and what it should show. Nothing was ordered.")
+READ_ONCE = N_(
+    "I read each message once, when it arrives: this edit changes nothing and costs nothing. "
+    "To change a video, tap Edit or Change below it; for another one, send a new message."
+)
+LAST_QUESTION = N_(
+    "This is the last time I ask first: from your next video on I order at once, for the price in /limits. "
+    "Tap to go on being asked."
+)
+private = F.chat.type == ChatType.PRIVATE
+
+
+async def create(
+    message: Message,
+    command: CommandObject,
+    bot: Bot,
+    words: Words,
+    customer: Customer,
+    orders: Orders,
+    replies: Replies,
+) -> None:
+    if command.args is None or not command.args.strip():
+        await replies.to(
+            message, words("Write what the video should show after /create, or tap an example."), examples(words)
+        )
+        return
+    await order(message, command.args, bot, words, customer, orders, replies)
+
+
+async def order(
+    message: Message,
+    prompt: str,
+    bot: Bot,
+    words: Words,
+    customer: Customer,
+    orders: Orders,
+    replies: Replies,
+    *,
+    asks_first: bool = False,
+    instead_of: str | None = None,
+) -> None:
+    """A message that asks for a video. The same message is the same run, however often it arrives.
+
+    `instead_of`: the ref of the run that it replaces, if that one is only a draft and its sender's.
+    """
+    if message.from_user is None or message.sender_chat is not None or message.from_user.is_bot:
+        await replies.to(
+            message, words("I cannot tell who is asking here: write as yourself, not as a group or a channel.")
+        )
+        return
+    key = request_key(bot.id, message.chat.id, message.message_id)
+    beside = comes_with_media(message)
+    asks_first = asks_first or beside
+    wish = Wish(prompt, user_id(message.from_user.id), key, address_here(message, bot.id, words), asks_first=asks_first)
+    if beside:
+        about = message.reply_to_message
+        ours = about is not None and about.from_user is not None and about.from_user.id == bot.id
+        await replies.to(message, words(ABOUT_OURS if ours else ONLY_WORDS))
+    answer = (
+        await orders.place(wish, customer) if instead_of is None else await orders.replace(instead_of, wish, customer)
+    )
+    await say_answer(message, answer, words, replies)
+    await announce(message, answer, wish, words, customer, orders, replies)
+
+
+async def announce(
+    message: MaybeInaccessibleMessageUnion,
+    answer: Placed | Refused | PromptProblem,
+    wish: Wish,
+    words: Words,
+    customer: Customer,
+    orders: Orders,
+    replies: Replies,
+) -> None:
+    """Tells of the first order that will not be asked about, while the one before it is; once per user."""
+    if not isinstance(answer, Placed) or wish.asks_first or not customer.is_asked_last:
+        return
+    keep = InlineKeyboardButton(
+        text=words.plain(N_("🔔 Keep asking")), callback_data=Choose(key="confirm", value="always").pack()
+    )
+    keyboard = InlineKeyboardMarkup(inline_keyboard=[[keep]])
+    await replies.to(message, words(LAST_QUESTION), keyboard, said=lambda: orders.announced(wish.user))
+
+
+async def say_answer(
+    message: Message, answer: Placed | Refused | PromptProblem, words: Words, replies: Replies
+) -> None:
+    match answer:
+        case Refused():
+            await replies.to(message, messages.refusal(answer, words, datetime.now(UTC)))
+        case PromptProblem():
+            await replies.to(message, messages.prompt_problem(answer, words))
+
+
+def address_here(message: Message, bot_id: int, words: Words) -> Address:
+    return Address(
+        bot_id=bot_id,
+        chat_id=message.chat.id,
+        message_id=message.message_id,
+        language=words.language,
+        private=message.chat.type == ChatType.PRIVATE,
+        thread_id=thread_of(message),
+    )
+
+
+def examples(words: Words) -> InlineKeyboardMarkup:
+    return InlineKeyboardMarkup(
+        inline_keyboard=[
+            [InlineKeyboardButton(text=words.plain(name), callback_data=Example(number=number).pack())]
+            for number, name in enumerate(EXAMPLE_NAMES)
+        ]
+    )
+
+
+async def example(
+    tap: CallbackQuery,
+    callback_data: Example,
+    bot: Bot,
+    words: Words,
+    customer: Customer,
+    orders: Orders,
+    replies: Replies,
+) -> None:
+    assert tap.message is not None, "the filter asked for one"
+    if not 0 <= callback_data.number < len(EXAMPLES):
+        await replies.tap(tap)
+        return
+    prompt = words.plain(EXAMPLES[callback_data.number])
+    key = request_key(bot.id, tap.message.chat.id, tap.message.message_id, f"example{callback_data.number}", 1)
+    wish = Wish(prompt, user_id(tap.from_user.id), key, address_of_tap(tap, bot.id, words))
+    placed = await order_by_tap(tap, wish, words, customer, orders, replies)
+    if placed is not None and placed.replayed and placed.run.ended:
+        said = N_(
+            "This button has started {ref} already. Send /create to see the examples again; "
+            "nothing was charged for this tap."
+        )
+        await replies.tap(tap, words.plain(said, ref=placed.run.ref), alert=True)
+
+
+async def order_by_tap(
+    tap: CallbackQuery, wish: Wish, words: Words, customer: Customer, orders: Orders, replies: Replies
+) -> Placed | None:
+    """A button that asks for a video. None if it was refused, which is then said."""
+    answer = await orders.place(wish, customer)
+    if tap.message is not None:
+        await announce(tap.message, answer, wish, words, customer, orders, replies)
+    if isinstance(answer, Placed):
+        if answer.replayed and answer.run.ended:
+            return answer
+        await replies.tap(tap, words.plain(N_("On its way already.")) if answer.replayed else "")
+        return answer
+    if isinstance(answer, Refused):
+        said = messages.refusal(answer, words, datetime.now(UTC))
+    else:
+        said = messages.prompt_problem(answer, words)
+    await replies.tap(tap, said.striptags(), alert=True)
+    return None
+
+
+def address_of_tap(tap: CallbackQuery, bot_id: int, words: Words) -> Address:
+    message = tap.message
+    assert message is not None, "a button stands below a message"
+    return Address(
+        bot_id=bot_id,
+        chat_id=message.chat.id,
+        message_id=message.message_id,
+        language=words.language,
+        private=message.chat.type == ChatType.PRIVATE,
+        thread_id=thread_of(message),
+    )
+
+
+async def plain(
+    message: Message,
+    bot: Bot,
+    words: Words,
+    customer: Customer,
+    orders: Orders,
+    replies: Replies,
+    after: str | None = None,
+) -> None:
+    """An answer to our question is a prompt; other words are asked about first.
+
+    `after`: the run of a question that came just before; without a reply to it, the price is shown first.
+    """
+    text = message.text or message.caption or ""
+    if answer := answered(message, bot.id):
+        await order(message, text, bot, words, customer, orders, replies, instead_of=answer.ref)
+        return
+    if after and message.reply_to_message is None:
+        await order(message, text, bot, words, customer, orders, replies, asks_first=True, instead_of=after)
+        return
+    if message.text is None:
+        await replies.to(message, words(ONLY_TEXT))
+        return
+    if comes_with_media(message):
+        await replies.to(message, words(ONLY_WORDS))
+    buttons = [
+        InlineKeyboardButton(text=words.plain(N_("🎬 Yes, make it")), callback_data=Offer(yes=True).pack()),
+        InlineKeyboardButton(text=words.plain(N_("No")), callback_data=Offer(yes=False).pack()),
+    ]
+    await replies.to(
+        message, words("Make this a video? Nothing is charged yet."), InlineKeyboardMarkup(inline_keyboard=[buttons])
+    )
+
+
+async def offer(
+    tap: CallbackQuery,
+    callback_data: Offer,
+    bot: Bot,
+    words: Words,
+    customer: Customer,
+    orders: Orders,
+    replies: Replies,
+) -> None:
+    asked = tap.message
+    if not isinstance(asked, Message) or asked.reply_to_message is None or not asked.reply_to_message.text:
+        await replies.tap(
+            tap, words.plain(N_("I no longer have what you wrote. Send it again with /create.")), alert=True
+        )
+        return
+    if not callback_data.yes:
+        await replies.tap(tap)
+        await replies.rewrite(asked, words("All right. Nothing was made, nothing was charged."), None)
+        return
+    said = asked.reply_to_message
+    if said.from_user is None or said.from_user.id != tap.from_user.id:
+        await replies.tap(tap, words.plain(N_("Somebody else wrote this. Send your own with /create.")), alert=True)
+        return
+    key = request_key(bot.id, said.chat.id, said.message_id)  # the same wish, however often the question was asked
+    wish = Wish(said.text or "", user_id(tap.from_user.id), key, address_here(said, bot.id, words))
+    placed = await order_by_tap(tap, wish, words, customer, orders, replies)
+    if placed is not None:
+        await replies.tap(tap)
+        await replies.rewrite(
+            asked,
+            words("All right, I am on it: {ref}. Its card says what happens and what it costs.", ref=placed.run.ref),
+            None,
+        )
+
+
+async def mentioned(
+    message: Message, bot: Bot, words: Words, customer: Customer, orders: Orders, replies: Replies
+) -> None:
+    """In a group only what is said to us: a mention, or the answer to our question. A yes first."""
+    text = message.text or message.caption or ""
+    answer = answered(message, bot.id)
+    if answer and not text:
+        await replies.to(message, words(ONLY_TEXT))
+    elif answer:
+        await order(message, text, bot, words, customer, orders, replies, asks_first=True, instead_of=answer.ref)
+    else:
+        await _mention(message, text, bot, words, customer, orders, replies)
+
+
+async def _mention(
+    message: Message, text: str, bot: Bot, words: Words, customer: Customer, orders: Orders, replies: Replies
+) -> None:
+    me = await bot.me()
+    prompt = re.sub(rf"@{re.escape(me.username or '')}\b", "", text, flags=re.IGNORECASE).strip()
+    if text.startswith("/"):
+        if text.split(maxsplit=1)[0].lower().endswith(f"@{me.username or ''}".lower()):
+            await replies.to(message, words("I do not know this command. Everything I can do is in /help."))
+        return
+    if prompt == text.strip():
+        about = message.reply_to_message
+        if about is not None and about.from_user is not None and about.from_user.id == bot.id:
+            await replies.to(message, words(ONLY_COMMANDS))
+        return
+    if not prompt:
+        await replies.to(
+            message, words("Write what the video should show after /create, or tap an example."), examples(words)
+        )
+        return
+    await order(message, prompt, bot, words, customer, orders, replies, asks_first=True)
+
+
+async def edited(message: Message, words: Words, replies: Replies) -> None:
+    """A message is read once. Only what could have been a request is worth a word when it changes."""
+    await replies.to(message, words(READ_ONCE))
+
+
+async def unreadable(message: Message, words: Words, replies: Replies) -> None:
+    if message.text and message.text.startswith("/"):
+        await replies.to(message, words("I do not know this command. Everything I can do is in /help."))
+    elif message.content_type not in SERVICE:
+        await replies.to(message, words(ONLY_TEXT))
+
+
+def make_router() -> Router:
+    """What is answered here, in the order in which it is asked."""
+    router = Router(name="requests")
+    router.message.register(create, Command("create"))
+    router.callback_query.register(example, Example.filter(), F.message)
+    router.message.register(plain, private, F.text | F.caption, ~F.text.startswith("/"))
+    router.callback_query.register(offer, Offer.filter(), F.message)
+    router.message.register(mentioned, F.chat.type.in_({ChatType.GROUP, ChatType.SUPERGROUP}))
+    router.message.register(unreadable, private)
+    router.edited_message.register(edited, Command("create"))
+    router.edited_message.register(edited, private, F.text | F.caption, ~F.text.startswith("/"))
+    return router

@@ -1,0 +1,105 @@
+"""What is for sale here: the model, its lengths and formats, at what price. Users choose, the catalogue prices."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from pipeline.ledger.users import Preferences
+from providers.catalogue import VideoModel, price_microusd
+from steps.check_limits import Request
+
+UNLISTED_SECONDS = (4, 8, 12)
+UNLISTED_SIZES = ("720x1280", "1280x720")
+CHOICES_MAX = 4  # buttons in a row
+
+
+@dataclass(frozen=True)
+class Offer:
+    """`demo`: the provider is the simulator, and everything said about money says so."""
+
+    model: VideoModel
+    base_url: str
+    key_fingerprint: str
+    create_body: str
+    seconds: int
+    size: str
+    demo: bool = False
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return (self.model.seconds or UNLISTED_SECONDS)[:CHOICES_MAX]
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """The first of each shape: the buttons say vertical, horizontal, square."""
+        shapes: dict[str, str] = {}
+        for size in (self.size, *(self.model.sizes or UNLISTED_SIZES)):
+            if not self.model.sizes or size in self.model.sizes:
+                shapes.setdefault(shape_of(size), size)
+        order = ("vertical", "horizontal", "square")
+        return tuple(shapes[shape] for shape in order if shape in shapes)
+
+    def sells(self, seconds: int, size: str) -> bool:
+        lengths = self.model.seconds or UNLISTED_SECONDS
+        return seconds in lengths and size in (self.model.sizes or (*UNLISTED_SIZES, self.size))
+
+    def length_for(self, wanted: int | None) -> int:
+        """The wanted length, or the usual one, or the nearest that can be made."""
+        wanted = wanted or self.seconds
+        return min(self.model.seconds or (wanted,), key=lambda seconds: (abs(seconds - wanted), seconds))
+
+    def size_for(self, wanted: str | None) -> str:
+        for size in (wanted, self.size):
+            if size and (not self.model.sizes or size in self.model.sizes):
+                return size
+        return self.model.sizes[0]
+
+    def price(self, seconds: int, size: str) -> int:
+        """Micro-dollars."""
+        return price_microusd(self.model, seconds, size)
+
+    def request(
+        self,
+        prompt: str,
+        user: str,
+        key: str,
+        audience: Mapping[str, Any],
+        *,
+        chosen: Preferences,
+        confirm: bool,
+        again: bool = False,
+    ) -> Request:
+        """Everything `reserve` wants to know of one wish."""
+        seconds, size = self.length_for(chosen.seconds), self.size_for(chosen.size)
+        return Request(
+            key=key,
+            call_id=uuid4(),
+            user_id=user,
+            prompt=prompt,
+            language=str(audience["language"]),
+            audience=audience,
+            model=self.model.name,
+            seconds=seconds,
+            size=size,
+            asked_seconds=None,
+            asked_size=None,
+            create_body=self.create_body,
+            price_microusd=self.price(seconds, size),
+            bills_failed=not self.model.failed_renders_free,
+            base_url=self.base_url,
+            key_fingerprint=self.key_fingerprint,
+            confirm=confirm,
+            again=again,
+        )
+
+
+def shape_of(size: str) -> str:
+    """vertical, horizontal or square, from WIDTHxHEIGHT."""
+    width, height = dimensions(size)
+    return "square" if width == height else "vertical" if width < height else "horizontal"
+
+
+def dimensions(size: str) -> tuple[int, int]:
+    width, _, height = size.partition("x")
+    return int(width), int(height)

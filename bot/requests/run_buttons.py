@@ -1,0 +1,328 @@
+"""The buttons of a run. Whatever is tapped, how often, by whom: the ledger decides, and a tap does nothing twice."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+from aiogram import Bot, F, Router
+from aiogram.enums import ChatType
+from aiogram.types import CallbackQuery, ForceReply, InlineKeyboardMarkup
+from markupsafe import Markup
+
+from bot import messages
+from bot.callback_data import Act, RunTap
+from bot.delivery.address import address_of, request_key, user_id
+from bot.delivery.cards import Scene, caption_text, card, under_video
+from bot.delivery.delivery import Courier
+from bot.requests.create import address_of_tap, order_by_tap
+from bot.requests.for_sale import Offer
+from bot.requests.ordering import Orders, Wish
+from bot.requests.questions import Questions
+from bot.translations import N_, Words, code
+from bot.transport.client import NotSaid, TooLarge
+from bot.transport.replies import Replies
+from pipeline.ledger.client import Ledger
+from pipeline.ledger.records import Run, State
+from pipeline.ledger.users import Customer, Customers, Preferences
+from pipeline.purchase.receipt import receipt
+
+PLACEHOLDER_CHARACTERS_MAX = 64  # Bot API
+
+
+@dataclass(frozen=True)
+class Tapped:
+    """A tap by the run's own user, and all that an answer may need."""
+
+    tap: CallbackQuery
+    data: RunTap
+    run: Run
+    bot_id: int
+    words: Words
+    customer: Customer
+    customers: Customers
+    ledger: Ledger
+    offer: Offer
+    orders: Orders
+    courier: Courier
+    replies: Replies
+    questions: Questions
+
+    async def say(self, sentence: str, *, alert: bool = False) -> None:
+        await self.replies.tap(self.tap, self.words.plain(sentence, ref=self.run.ref), alert=alert)
+
+
+async def tapped(
+    tap: CallbackQuery,
+    callback_data: RunTap,
+    bot: Bot,
+    words: Words,
+    customer: Customer,
+    customers: Customers,
+    ledger: Ledger,
+    offer: Offer,
+    orders: Orders,
+    courier: Courier,
+    replies: Replies,
+    questions: Questions,
+) -> None:
+    run = await ledger.find(callback_data.ref)
+    if run is None:
+        await replies.tap(
+            tap, words.plain(N_("I no longer find this video. Nothing was charged for this tap.")), alert=True
+        )
+        return
+    if run.user_id != user_id(tap.from_user.id):
+        await replies.tap(
+            tap, words.plain(N_("This is somebody else's video. Send your own with /create.")), alert=True
+        )
+        return
+    all_of_it = Tapped(
+        tap, callback_data, run, bot.id, words, customer, customers, ledger, offer, orders, courier, replies, questions
+    )
+    await _ACTS[callback_data.act](all_of_it)
+
+
+async def _create(t: Tapped) -> None:
+    seconds, _, size = t.data.arg.partition("-")
+    meant = (int(seconds), size) if seconds.isdecimal() and size else (t.run.seconds, t.run.size)
+    fresh = await t.ledger.confirm(t.run.run_id, *meant)
+    await t.orders.go_on(fresh)
+    if fresh.confirmed_at is not None:
+        await t.say(N_("It is ordered once, however often you tap."))
+    elif fresh.state is State.APPROVED and (fresh.seconds, fresh.size) != meant:
+        await t.say(
+            N_("Nothing was ordered: length or format have changed meanwhile. Look at the new price and tap again."),
+            alert=True,
+        )
+    elif fresh.state is State.APPROVED and (await t.customers.allowance(t.run.user_id)).blocked:
+        await t.say(
+            N_("The people who run this bot have blocked you, so this is not ordered. Nothing was charged."), alert=True
+        )
+    elif fresh.state is State.APPROVED:
+        await t.say(
+            N_("Too late: the time to tap this button is over. Nothing was charged; send /create again."), alert=True
+        )
+    else:
+        await t.replies.tap(t.tap, messages.state(fresh, t.words).striptags())
+
+
+async def _seconds(t: Tapped) -> None:
+    await _amend(t, int(t.data.arg) if t.data.arg.isdecimal() else 0, t.run.size)
+
+
+async def _size(t: Tapped) -> None:
+    await _amend(t, t.run.seconds, t.data.arg)
+
+
+async def _amend(t: Tapped, seconds: int, size: str) -> None:
+    here = (t.offer.model.name, t.offer.base_url, t.offer.key_fingerprint)
+    if here != (t.run.model, t.run.base_url, t.run.key_fingerprint) or not t.offer.sells(seconds, size):
+        await t.say(
+            N_("This can no longer be changed here. Cancel it and send it again; nothing was charged."), alert=True
+        )
+        return
+    amended = await t.ledger.amend(t.run.run_id, seconds, size, t.offer.price(seconds, size))
+    await t.orders.go_on(amended.run)
+    if amended.refused:
+        await t.replies.tap(t.tap, messages.not_amended(amended, t.words), alert=True)
+    else:
+        await t.replies.tap(t.tap)
+
+
+async def _cancel(t: Tapped) -> None:
+    if await t.ledger.cancel(t.run.run_id, t.run.user_id):
+        await t.orders.go_on(t.run)
+        await t.say(N_("Canceled. Nothing was charged."))
+    elif (fresh := await t.ledger.load(t.run.run_id)) and fresh.state is State.CANCELED:
+        await t.say(N_("It is canceled already. Nothing was charged."))
+    else:
+        await t.say(N_("Too late to cancel: it was ordered, or has ended. See /status."), alert=True)
+
+
+async def _edit(t: Tapped) -> None:
+    """Only asks: the draft stays until its new text is here."""
+    draft = t.run.state is State.RESERVED or (t.run.state is State.APPROVED and t.run.confirmed_at is None)
+    if draft or t.run.state is State.CANCELED:
+        await _change(t)
+    else:
+        await t.say(N_("Too late to edit: it was ordered, or has ended. See /status."), alert=True)
+
+
+async def _change(t: Tapped) -> None:
+    """Asks for other words. The answer is a message of its own, and so a wish of its own.
+
+    Telegram opens the reply box only for the sender of the message that the question answers, or who is named in it.
+    """
+    await t.replies.tap(t.tap)
+    message = t.tap.message
+    assert message is not None, "the filter asked for one"
+    private, own = message.chat.type == ChatType.PRIVATE, _own_message(t.run, message.chat.id)
+    text = t.words(
+        "✏️ {ref}: write what the video should show instead, as an answer to this message. "
+        "Nothing is charged for asking. Your words so far, to copy: {prompt}",
+        ref=t.run.ref,
+        prompt=code(t.run.prompt[:3000]),
+    )
+    if own is None and not private:
+        text = Markup('{} <a href="tg://user?id={}">{}</a>').format(text, t.tap.from_user.id, t.tap.from_user.full_name)
+    if private:
+        t.questions.ask(message.chat.id, t.tap.from_user.id, t.run.ref)
+    placeholder = t.words.plain(N_("What should the video show?"))[:PLACEHOLDER_CHARACTERS_MAX]
+    question = ForceReply(selective=own is not None or not private, input_field_placeholder=placeholder)
+    await t.replies.beside(message, text, question, answers=own)
+
+
+def _own_message(run: Run, chat_id: int) -> int | None:
+    """The user's message in this chat that asked for the run; None if a button did."""
+    known = address_of(run)
+    if known is None or known.chat_id != chat_id:
+        return None
+    asked = run.request_key == request_key(known.bot_id, known.chat_id, known.message_id)
+    return known.message_id if asked else None
+
+
+async def _rewrite(t: Tapped) -> None:
+    if not t.run.safe_rewrite or t.run.state is not State.REJECTED:
+        await t.replies.tap(t.tap)
+        return
+    await _another(t, t.run.safe_rewrite, again=False)
+
+
+async def _again(t: Tapped) -> None:
+    if t.run.reason in messages.IN_OTHER_WORDS_ONLY:  # also an old button, or one that was never there
+        said = N_(
+            "The same words would be refused again, so nothing was ordered or charged. "
+            "Tap Change and say it differently."
+        )
+        await t.say(said, alert=True)
+        return
+    await _another(t, t.run.prompt, again=True)
+
+
+async def _retry(t: Tapped) -> None:
+    """Only of what came to nothing: a run that was found after all is no reason to buy another."""
+    if t.run.state in {State.FAILED, State.CANCELED}:
+        await _again(t)
+    else:
+        await t.replies.tap(t.tap, messages.state(t.run, t.words).striptags(), alert=True)
+
+
+async def _another(t: Tapped, prompt: str, *, again: bool) -> None:
+    """A new run from a button. One tap counted twice is one run; once that has ended, the button begins another."""
+    message = t.tap.message
+    assert message is not None, "the filter asked for one"
+    take = int(t.data.arg) if t.data.arg.isdecimal() else 1
+    key = request_key(t.bot_id, message.chat.id, _place_of(t, message.message_id), t.data.act.value, take)
+    address = address_of_tap(t.tap, t.bot_id, t.words)
+    chosen = Preferences(seconds=t.run.seconds, size=t.run.size)
+    wish = Wish(prompt, t.run.user_id, key, address, chosen, again, asked_price=t.run.price_microusd)
+    placed = await order_by_tap(t.tap, wish, t.words, t.customer, t.orders, t.replies)
+    if placed is not None and placed.replayed and placed.run.ended:
+        said = t.words.plain(
+            N_("This button has already started {ref} ({state}). Tap it once more to start another, for {price}."),
+            ref=placed.run.ref,
+            state=messages.state(placed.run, t.words).striptags(),
+            price=t.words.usd(t.run.price_microusd),
+        )
+        await t.replies.tap(t.tap, said, alert=True)
+        await t.replies.rebutton(message, _buttons(t, take + 1))
+
+
+def _place_of(t: Tapped, message_id: int) -> int:
+    """The message that the button counts as standing on: a failure is said twice, on the card and aloud, and is one."""
+    known = address_of(t.run)
+    if t.data.act is Act.RETRY and known is not None and known.bot_id == t.bot_id and known.card_id is not None:
+        return known.card_id
+    return message_id
+
+
+def _buttons(t: Tapped, take: int) -> InlineKeyboardMarkup | None:
+    if t.data.act is Act.AGAIN:
+        return under_video(t.run, t.words, take)
+    return card(t.run, t.words, Scene(t.offer, take=take)).keyboard
+
+
+async def _copy(t: Tapped) -> None:
+    await t.replies.tap(t.tap)
+    assert t.tap.message is not None, "the filter asked for one"
+    await t.replies.to(t.tap.message, code(caption_text(t.run)))
+
+
+LABELS: Mapping[str, str] = {
+    "reference": N_("reference"),
+    "order sent": N_("order sent"),
+    "agreed price": N_("agreed price"),
+    "length and format": N_("length and format"),
+    "charged": N_("charged"),
+    "set aside": N_("set aside"),
+    "text model": N_("checking the text, paid by us"),
+    "job": N_("job at the video maker"),
+    "sent with key": N_("id of the call"),
+    "request key": N_("id of the request"),
+    "request hash": N_("request hash"),
+    "templates": N_("templates"),
+}
+
+
+def receipt_text(run: Run, words: Words, *, demo: bool) -> Markup:
+    lines = [
+        words("{label}: {value}", label=words(LABELS.get(label, label)), value=code(value))
+        for label, value in receipt(run, words.usd)
+    ]
+    heading = words("🧾 <b>Receipt</b>")
+    note = [words("<i>Demo: the video maker is simulated, nothing is really charged.</i>")] if demo else []
+    return Markup("\n").join([heading, *lines, *note])
+
+
+async def _receipt(t: Tapped) -> None:
+    await t.replies.tap(t.tap)
+    assert t.tap.message is not None, "the filter asked for one"
+    await t.replies.to(t.tap.message, receipt_text(t.run, t.words, demo=t.offer.demo))
+
+
+async def _resend(t: Tapped) -> None:
+    """From one's own history, by Telegram's file id: free."""
+    known = address_of(t.run)
+    address = replace(
+        address_of_tap(t.tap, t.bot_id, t.words), file_id=known.file_id if known and known.bot_id == t.bot_id else None
+    )
+    try:
+        await t.courier.send_again(t.run, address)
+    except FileNotFoundError:
+        await t.say(
+            N_("The file of {ref} is no longer here, so I cannot send it again. Nothing was charged for trying."),
+            alert=True,
+        )
+    except TooLarge:
+        await t.say(
+            N_("{ref} is larger than Telegram takes from a bot, so I cannot send it. Nothing was charged for trying."),
+            alert=True,
+        )
+    except NotSaid:
+        await t.say(
+            N_("I could not send it just now. Tap again in a minute; nothing was charged for trying."), alert=True
+        )
+    else:
+        await t.replies.tap(t.tap)
+
+
+_ACTS: Mapping[Act, Callable[[Tapped], Awaitable[None]]] = {
+    Act.CREATE: _create,
+    Act.SECONDS: _seconds,
+    Act.SIZE: _size,
+    Act.EDIT: _edit,
+    Act.CANCEL: _cancel,
+    Act.REWRITE: _rewrite,
+    Act.RETRY: _retry,
+    Act.AGAIN: _again,
+    Act.CHANGE: _change,
+    Act.COPY: _copy,
+    Act.RECEIPT: _receipt,
+    Act.RESEND: _resend,
+}
+
+
+def make_router() -> Router:
+    """What is answered here, in the order in which it is asked."""
+    router = Router(name="run_taps")
+    router.callback_query.register(tapped, RunTap.filter(), F.message)
+    return router

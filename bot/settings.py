@@ -1,0 +1,99 @@
+"""/settings: language, length, format, and whether the price is shown for a yes before anything is charged."""
+
+from collections.abc import Mapping
+
+from aiogram import F, Router
+from aiogram.filters import Command
+from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
+from markupsafe import Markup
+
+from bot.callback_data import Choose
+from bot.delivery.address import user_id
+from bot.delivery.cards import SHAPES
+from bot.requests.for_sale import Offer, shape_of
+from bot.translations import LANGUAGES, N_, Words
+from bot.transport.replies import Replies
+from pipeline.ledger.users import FIRST_VIDEOS, Customer, Customers, Preferences
+
+LANGUAGE_NAMES: Mapping[str, str] = {"en": "English", "es": "Español"}
+CONFIRM_NAMES: Mapping[str, str] = {
+    "first": N_("for my first videos"),
+    "always": N_("always"),
+    "never": N_("never: order at once"),
+}
+
+
+async def settings(message: Message, words: Words, customer: Customer, offer: Offer, replies: Replies) -> None:
+    await replies.to(message, *settings_page(customer.preferences, words, offer))
+
+
+async def choose(
+    tap: CallbackQuery,
+    callback_data: Choose,
+    words: Words,
+    customers: Customers,
+    offer: Offer,
+    replies: Replies,
+) -> None:
+    assert tap.message is not None, "the filter asked for one"
+    key, value = callback_data.key, callback_data.value
+    if value not in choices(key, words, offer):
+        await replies.tap(tap)
+        return
+    stored = int(value) if key == "seconds" else value
+    chosen = await customers.set_preference(user_id(tap.from_user.id), key, stored)
+    now = Words(chosen.language or words.language)
+    await replies.tap(tap, now.plain(N_("Saved.")))
+    await replies.rewrite(tap.message, *settings_page(chosen, now, offer))
+
+
+def choices(key: str, words: Words, offer: Offer) -> Mapping[str, str]:
+    """Values and what their buttons say."""
+    match key:
+        case "language":
+            return {code: LANGUAGE_NAMES[code] for code in LANGUAGES}
+        case "seconds":
+            return {str(seconds): words.plain(N_("{n} s"), n=seconds) for seconds in offer.lengths}
+        case "size":
+            return {size: words.plain(SHAPES[shape_of(size)]) for size in offer.sizes}
+        case "confirm":
+            return {value: words.plain(name) for value, name in CONFIRM_NAMES.items()}
+    return {}
+
+
+def settings_page(chosen: Preferences, words: Words, offer: Offer) -> tuple[Markup, InlineKeyboardMarkup]:
+    seconds, size = offer.length_for(chosen.seconds), offer.size_for(chosen.size)
+    confirm = chosen.confirm or "first"
+    text = words(
+        "<b>Settings</b>\n"
+        "Language: {language}\n"
+        "Length and format: {seconds} s, {shape}, {price} a video\n"
+        "Show the price and ask before charging: {confirm}\n\n"
+        "“For my first videos” means the first {first}; after those I order at once. Nothing here is charged.",
+        language=LANGUAGE_NAMES[words.language],
+        seconds=seconds,
+        shape=words(SHAPES[shape_of(size)]).lower(),
+        price=words.usd(offer.price(seconds, size)),
+        confirm=words(CONFIRM_NAMES[confirm]),
+        first=FIRST_VIDEOS,
+    )
+    now = {"language": words.language, "seconds": str(seconds), "size": size, "confirm": confirm}
+    rows = [_row(key, value, words, offer) for key, value in now.items()]
+    return text, InlineKeyboardMarkup(inline_keyboard=[*rows[:3], *([button] for button in rows[3])])
+
+
+def _row(key: str, now: str, words: Words, offer: Offer) -> list[InlineKeyboardButton]:
+    return [
+        InlineKeyboardButton(
+            text=f"● {name}" if value == now else name, callback_data=Choose(key=key, value=value).pack()
+        )
+        for value, name in choices(key, words, offer).items()
+    ]
+
+
+def make_router() -> Router:
+    """What is answered here, in the order in which it is asked."""
+    router = Router(name="preferences")
+    router.message.register(settings, Command("settings"))
+    router.callback_query.register(choose, Choose.filter(), F.message)
+    return router

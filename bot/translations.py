@@ -1,0 +1,84 @@
+"""Everything the bot says: one English sentence, translated, then filled in, every value made harmless.
+
+In       a sentence with {fields}, and values; the catalogues `locales/<language>/LC_MESSAGES/bot.po`
+Out      Markup: HTML as Telegram reads it; or plain text for buttons
+Effects  none; the catalogues are read once
+"""
+
+import gettext
+import re
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from markupsafe import Markup, escape
+
+from pipeline.formatting import usd
+
+LANGUAGES = ("en", "es")  # English is what the code is written in
+LOCALES = Path(__file__).parent / "locales"
+# After these Telegram finds a mention, a command or a link; the joiner is invisible.
+WORD_JOINER = "\u2060"
+TELLTALE = re.compile(r"[@＠](?=\w)|(?<![\w/])/(?=\w)|://(?=\S)|(?<=[^\s\d])[.．。](?=\w)|(?<=\d)\.(?=[^\W\d]|\d+\.\d)")
+
+
+def N_(sentence: str) -> str:  # noqa: N802 - gettext's own name for it
+    """Marks a sentence for the catalogue; it is translated where it is said."""
+    return sentence
+
+
+def language_of(code: str | None) -> str:
+    """The language for an app's language code, such as `es-419`: Spanish for Spanish, English for all others."""
+    return "es" if (code or "").lower().partition("-")[0] == "es" else "en"
+
+
+def tame(text: str) -> str:
+    """A user's or a model's words, in which Telegram finds no mention, command or link."""
+    return TELLTALE.sub(lambda found: found.group() + WORD_JOINER, text)
+
+
+def code(text: str) -> Markup:
+    """To be copied by a tap, exactly as it is: inside `code` Telegram looks for nothing."""
+    return Markup("<code>{}</code>").format(text)
+
+
+class Words:
+    """One language. Called with a sentence, it answers HTML; every value but Markup is tamed and escaped."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language if language in LANGUAGES else "en"
+        self._catalogue = _catalogue(self.language)
+
+    def __call__(self, sentence: str, **values: object) -> Markup:
+        return _filled(self._catalogue.gettext(sentence), values)
+
+    def count(self, one: str, many: str, number: int, **values: object) -> Markup:
+        """The sentence for this number, which is `{n}` in it."""
+        return _filled(self._catalogue.ngettext(one, many, number), {**values, "n": number})
+
+    def plain(self, sentence: str, **values: object) -> str:
+        """For a button or an alert, which know no markup."""
+        return self._catalogue.gettext(sentence).format(**values)
+
+    def usd(self, microusd: int) -> str:
+        """`$0.80`; in Spanish `US$0.80`, for in most of America `$` alone is the reader's own peso."""
+        return usd(microusd) if self.language == "en" else usd(microusd).replace("$", "US$")
+
+
+def _filled(sentence: str, values: dict[str, object]) -> Markup:
+    safe = {name: value if isinstance(value, Markup) else escape(tame(str(value))) for name, value in values.items()}
+    return Markup(sentence).format(**safe)  # noqa: S704 - the sentence is the catalogue's own
+
+
+@cache
+def _catalogue(language: str) -> gettext.NullTranslations:
+    if language == "en":
+        return gettext.NullTranslations()
+    with (LOCALES / language / "LC_MESSAGES" / "bot.po").open("rb") as source:
+        catalogue = read_po(source, locale=language)
+    compiled = BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)

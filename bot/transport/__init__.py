@@ -1,0 +1,1 @@
+"""How the bot reaches Telegram and Telegram reaches it: calls, rate limits, polling, webhook."""

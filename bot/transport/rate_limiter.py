@@ -1,0 +1,125 @@
+"""How many calls Telegram takes from a bot, and which of ours go first. Pure but for the clock it is given.
+
+Telegram's own words (core.telegram.org/bots/faq): about one message a second in a chat, 20 a minute in a group, 30 a
+second in all. Edits and chat actions count. Bots with 8 to 12 visible calls a minute in a chat were banned for hours
+when nothing was metered, so edits stop well below that.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from pipeline.ledger.rate_limits import Lane
+
+MINUTE = 60.0
+CHAT_GAP_SECONDS = 1.05
+ALL_PER_SECOND = 25  # of 30: what leaves evenly arrives in bunches
+ALL_GAP_SECONDS = 0.035  # so that a second's calls never leave at once
+CHATS_KEPT = 10_000
+
+
+class Urgency(IntEnum):
+    """What waits for its turn, and what is dropped when there is none."""
+
+    ANSWER = 0  # somebody waits for it, or a video: it waits for its turn
+    CHANGE = 1  # the card says something new: tried again later
+    TICK = 2  # only the time has passed
+
+
+@dataclass(frozen=True)
+class Share:
+    """Visible calls a minute in one chat up to which each urgency is let through."""
+
+    answer: int
+    change: int
+    tick: int
+
+    def of(self, urgency: Urgency) -> int:
+        return (self.answer, self.change, self.tick)[urgency]
+
+
+PRIVATE = Share(answer=30, change=10, tick=6)
+GROUP = Share(answer=18, change=9, tick=4)
+ALL = Share(answer=ALL_PER_SECOND, change=18, tick=12)
+
+
+@dataclass
+class _Lane:
+    """One chat: when calls were made in the last minute, and until when Telegram told us to be silent."""
+
+    calls: deque[float] = field(default_factory=deque)
+    silent_until: float = 0.0
+
+
+class Meter:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lanes: dict[int, _Lane] = {}
+        self._all: deque[float] = deque()
+        self._silent_until = 0.0
+
+    def wait_for(self, chat_id: int, urgency: Urgency) -> float:
+        """Seconds until a call of this urgency may be made in this chat; 0 is now."""
+        now = self._clock()
+        lane = self._lanes.get(chat_id, _Lane())
+        _forget(lane.calls, now - MINUTE)
+        _forget(self._all, now - 1.0)
+        share = PRIVATE if chat_id > 0 else GROUP
+        waits = [lane.silent_until - now, self._silent_until - now]
+        if lane.calls:
+            waits.append(lane.calls[-1] + CHAT_GAP_SECONDS - now)
+        waits.append(_room(lane.calls, share.of(urgency), MINUTE, now))
+        if self._all:
+            waits.append(self._all[-1] + ALL_GAP_SECONDS - now)
+        waits.append(_room(self._all, ALL.of(urgency), 1.0, now))
+        return max(0.0, *waits)
+
+    @staticmethod
+    def lanes(bot_id: int, chat_id: int, urgency: Urgency) -> tuple[Lane, Lane]:
+        """The same limits, for a budget that several processes share."""
+        share = PRIVATE if chat_id > 0 else GROUP
+        return (
+            Lane(lane_of(bot_id, chat_id), share.of(urgency), MINUTE, CHAT_GAP_SECONDS),
+            Lane(lane_of(bot_id, None), ALL.of(urgency), 1.0, ALL_GAP_SECONDS),
+        )
+
+    def count(self, chat_id: int) -> None:
+        """A call is made now."""
+        now = self._clock()
+        if chat_id not in self._lanes and len(self._lanes) >= CHATS_KEPT:
+            self._drop_idle(now)
+        self._lanes.setdefault(chat_id, _Lane()).calls.append(now)
+        self._all.append(now)
+
+    def silence(self, chat_id: int | None, seconds: float) -> None:
+        """Telegram said "retry after": for this chat, or (None) for all."""
+        until = self._clock() + seconds
+        if chat_id is None:
+            self._silent_until = max(self._silent_until, until)
+        else:
+            lane = self._lanes.setdefault(chat_id, _Lane())
+            lane.silent_until = max(lane.silent_until, until)
+
+    def _drop_idle(self, now: float) -> None:
+        for chat_id, lane in list(self._lanes.items()):
+            _forget(lane.calls, now - MINUTE)
+            if not lane.calls and lane.silent_until <= now:
+                del self._lanes[chat_id]
+
+
+def lane_of(bot_id: int, chat_id: int | None) -> str:
+    """The name of a chat's lane, or of all of a bot's calls."""
+    return f"tg:{bot_id}" if chat_id is None else f"tg:{bot_id}:{chat_id}"
+
+
+def _forget(calls: deque[float], before: float) -> None:
+    while calls and calls[0] <= before:
+        calls.popleft()
+
+
+def _room(calls: deque[float], at_most: int, window: float, now: float) -> float:
+    """How long until fewer than `at_most` calls lie within the window."""
+    if len(calls) < at_most:
+        return 0.0
+    return calls[len(calls) - at_most] + window - now

@@ -1,0 +1,88 @@
+"""Decodes what Telegram sends, update by update. One that cannot be read or handled is skipped, counted and told.
+
+Telegram's clients and aiogram's types are of different ages, so an update may lack a field that a type demands.
+A batch that is decoded as a whole keeps every user waiting for that one update, for ever.
+"""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from aiogram import Bot
+from aiogram.methods import TelegramMethod
+from aiogram.types import Update
+from pydantic import ValidationError
+
+from pipeline.ledger.transport import LedgerError, Rpc
+
+WORDS_MAX = 200
+FAILED_TRIES_MAX = 3
+FAILED_KEPT = 1000
+UPDATE_IDS = 2**53
+
+log = logging.getLogger(__name__)
+
+
+class GetRawUpdates(TelegramMethod[list[dict[str, Any]]]):
+    """`getUpdates`, its updates as they came."""
+
+    __returning__ = list[dict[str, Any]]
+    __api_method__ = "getUpdates"
+
+    offset: int | None = None
+    limit: int | None = None
+    timeout: int | None = None
+    allowed_updates: list[str] | None = None
+
+
+class Incoming:
+    """`unreadable`: how many updates this process skipped, unreadable or refused by the ledger again and again."""
+
+    def __init__(self, bot: Bot, rpc: Rpc) -> None:
+        self._bot, self._rpc = bot, rpc
+        self.unreadable = 0
+        self._failed: dict[int, int] = {}  # tries of updates that failed while the ledger answered
+
+    async def read(self, raw: object) -> Update | None:
+        try:
+            return Update.model_validate(raw, context={"bot": self._bot})
+        except (TypeError, ValueError, RecursionError) as error:
+            await self._skip(number_of(raw), _places(error))
+            return None
+
+    async def gives_up(self, update: Update) -> bool:
+        """Whether to skip an update that the ledger did not take: it answers, only this update keeps failing."""
+        try:
+            await self._rpc("controls", {})
+        except LedgerError:
+            return False
+        tries = self._failed.pop(update.update_id, 0) + 1
+        if tries < FAILED_TRIES_MAX:
+            self._failed[update.update_id] = tries  # at the end: the oldest come first
+            if len(self._failed) > FAILED_KEPT:
+                del self._failed[next(iter(self._failed))]
+            return False
+        await self._skip(update.update_id, f"the database failed on it {tries} times")
+        return True
+
+    async def _skip(self, number: int | None, words: str) -> None:
+        """Operators hear of it once a day. The words name the fields, not what was written in them."""
+        self.unreadable += 1
+        words = words[:WORDS_MAX]
+        log.error("update", extra={"action": "update_skipped", "update_id": number, "why": words})
+        with suppress(LedgerError):  # it is in the log, and the updates after it must not wait
+            await self._rpc("note_unreadable_update", {"words": f"update {number}: {words}"})
+
+
+def _places(error: Exception) -> str:
+    """The fields that could not be read."""
+    if not isinstance(error, ValidationError):
+        return type(error).__name__
+    return ", ".join(sorted({".".join(map(str, each["loc"][:4])) for each in error.errors(include_input=False)}))
+
+
+def number_of(raw: object) -> int | None:
+    """The id of an update as it came; None if it has none that Telegram could have given."""
+    number = raw.get("update_id") if isinstance(raw, Mapping) else None
+    return number if isinstance(number, int) and 0 < number < UPDATE_IDS else None

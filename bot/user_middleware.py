@@ -1,0 +1,53 @@
+"""Who is speaking, in which language: read once per update, handed to whoever answers it.
+
+Effects  whoever had blocked the bot and speaks to it again is brought the videos that could not be brought
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiogram import BaseMiddleware
+from aiogram.types import Message, TelegramObject, User
+
+from bot.delivery.address import user_id
+from bot.requests.albums import Albums
+from bot.requests.ordering import Enqueue
+from bot.requests.questions import Questions
+from bot.translations import Words, language_of
+from pipeline.ledger.notifications import Telling
+from pipeline.ledger.users import Customers
+
+Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
+
+
+class Greeter(BaseMiddleware):
+    """Adds `sender`, `customer`, `words` and `after`: the run of a question that a message came right after.
+
+    Updates of nobody in particular are not for us, nor are further pictures of an album.
+    """
+
+    def __init__(
+        self,
+        customers: Customers,
+        telling: Telling,
+        enqueue: Enqueue,
+        admins: frozenset[int],
+        questions: Questions,
+    ) -> None:
+        self._customers, self._telling, self._enqueue = customers, telling, enqueue
+        self._admins, self._questions, self._albums = admins, questions, Albums()
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        sender: User | None = data.get("event_from_user")
+        if sender is None or (isinstance(event, Message) and self._albums.is_one_more(event)):
+            return None
+        customer = await self._customers.get(user_id(sender.id))
+        language = customer.preferences.language or language_of(sender.language_code)
+        if sender.id in self._admins and customer.preferences.language is None:
+            await self._customers.set_preference(user_id(sender.id), "language", language)  # alerts come unasked
+        if customer.unreached:
+            for run_id in await self._telling.again(user_id(sender.id)):
+                await self._enqueue(run_id)
+        after = self._questions.hear(event) if isinstance(event, Message) and event.edit_date is None else None
+        more = {"sender": sender, "customer": customer, "words": Words(language), "after": after}
+        return await handler(event, data | more)

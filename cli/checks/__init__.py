@@ -1,0 +1,1 @@
+"""`onetake check`: what is looked at, part by part."""

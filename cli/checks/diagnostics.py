@@ -1,0 +1,193 @@
+"""What the configuration doctor looks at: each part by itself, so that one wrong setting hides no other."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from app.exits import Stop, run_async
+from app.ledger_session import ledger_name, open_ledger
+from app.model_choice import choose_from_settings
+from pipeline.formatting import usd
+from pipeline.ledger.operators import Controls
+from pipeline.ledger.transport import LedgerError
+from pipeline.postgres.embedded import DatabaseUnavailable
+from pipeline.settings.config import ConfigError, Settings
+from pipeline.settings.data_folder import HERE, default_home, user_home
+from providers.catalogue import CatalogueError, VideoModel, check_shape, price_microusd
+from steps.contracts import CONTRACTS
+from steps.text_model.front_matter import TemplateError
+from steps.text_model.prompt_store import PromptShelf
+
+FREE_GB_MIN = 1
+BYTES_IN_GB = 1_000_000_000
+
+
+class Health(Enum):
+    GOOD = "good"
+    NOTE = "note"
+    BAD = "bad"
+
+
+@dataclass(frozen=True)
+class Finding:
+    about: str
+    health: Health
+    words: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    return [
+        *_settings(),
+        *_video(settings),
+        *_text(settings),
+        *_home(settings),
+        *_prompts(settings),
+        *_database(settings),
+        *_storage(settings),
+    ]
+
+
+def _settings() -> Iterator[Finding]:
+    found = "from .env and the environment" if Path(".env").is_file() else "from the environment (there is no .env)"
+    yield Finding("settings", Health.GOOD, f"read {found}")
+
+
+def _video(settings: Settings) -> Iterator[Finding]:
+    try:
+        endpoint = settings.video
+        yield Finding("video key", Health.GOOD, f"set (fingerprint {endpoint.fingerprint})")
+    except ConfigError as error:
+        yield Finding("video key", Health.BAD, str(error))
+    try:
+        _, model = choose_from_settings(settings)
+    except CatalogueError as error:
+        yield Finding("video", Health.BAD, str(error))
+        return
+    base_url = settings.video_base_url or settings.openai_base_url
+    yield from _model(model, base_url, settings)
+
+
+def _model(model: VideoModel, base_url: str, settings: Settings) -> Iterator[Finding]:
+    seconds, size = settings.video_seconds, settings.video_size
+    try:
+        check_shape(model, seconds, size)
+    except CatalogueError as error:
+        yield Finding(
+            "video",
+            Health.NOTE,
+            f"the usual length or size does not fit: {error}; set VIDEO_SECONDS, VIDEO_SIZE",
+        )
+    else:
+        price = usd(price_microusd(model, seconds, size))
+        yield Finding("video", Health.GOOD, f"{model.name} at {base_url}; {price} for {seconds} s at {size}")
+    if urlsplit(base_url).hostname not in {"127.0.0.1", "localhost"} or model.name != "sim-1":
+        yield Finding(
+            "video",
+            Health.NOTE,
+            "a proxy behind this address may repeat a purchase by itself (LiteLLM: set num_retries: 0)",
+        )
+    if not model.list_shows_all:
+        yield Finding("video", Health.NOTE, "this endpoint has no complete list: a lost answer needs `onetake settle`")
+    if settings.video_list_proves_absence and (model.absent_after is None or not model.list_shows_all):
+        words = (
+            "VIDEO_LIST_PROVES_ABSENCE has no effect: models.toml lacks start_limit_seconds, render_limit_seconds or "
+            "list_lag_seconds of this model, or says that its list does not show every job"
+        )
+        yield Finding("video", Health.NOTE, words)
+    if settings.video_key_exclusive:
+        words = (
+            "VIDEO_KEY_EXCLUSIVE is set: if anybody else uses this key, a lost answer may take their video for yours"
+        )
+        yield Finding("video", Health.NOTE, words)
+
+
+def _text(settings: Settings) -> Iterator[Finding]:
+    try:
+        text = settings.text
+    except ConfigError as error:
+        yield Finding("text", Health.BAD, str(error))
+    else:
+        yield Finding("text", Health.GOOD, f"{text.model} at {text.base_url}; key set")
+
+
+def _home(settings: Settings) -> Iterator[Finding]:
+    import os
+
+    from steps.save_video import free_bytes
+
+    home = settings.onetake_home
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        yield Finding("home", Health.BAD, f"ONETAKE_HOME: {home} cannot be written")
+        return
+    free = free_bytes(home) / BYTES_IN_GB
+    health = Health.GOOD if free >= FREE_GB_MIN else Health.BAD
+    yield Finding("home", health, f"{home}, {free:.1f} GB free" + ("" if free >= FREE_GB_MIN else "; 1 GB is needed"))
+    if home == Path.cwd() / HERE and home == default_home():
+        words = f"used because ./{HERE} exists; everywhere else, and without it, it is {user_home()}"
+        yield Finding("home", Health.NOTE, words)
+
+
+def _prompts(settings: Settings) -> Iterator[Finding]:
+    shelf = PromptShelf(settings.prompts, contracts=CONTRACTS)
+    for name in CONTRACTS:
+        try:
+            shelf.get(name)
+        except TemplateError as error:
+            yield Finding("prompts", Health.BAD, str(error))
+            return
+    yield Finding("prompts", Health.GOOD, f"{len(CONTRACTS)} templates in {settings.prompts}")
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    async def look() -> tuple[Controls, str]:
+        async with open_ledger(settings, reads=True) as desk:
+            limits = {limit.key: limit.value for limit in await desk.operators.limits()}
+            return await desk.operators.controls(), str(limits["rollout"])
+
+    try:
+        controls, rollout = run_async(look())
+    except (ConfigError, DatabaseUnavailable, LedgerError, Stop) as error:
+        yield Finding("database", Health.BAD, str(error))
+        return
+    yield Finding("database", Health.GOOD, f"{ledger_name(settings)}, up to date")
+    yield from _telegram(settings, rollout)
+    if controls.paused:
+        why = f" ({controls.pause_reason})" if controls.pause_reason else ""
+        yield Finding("control", Health.NOTE, f"buying is paused{why}; `onetake resume` ends it")
+
+
+def _storage(settings: Settings) -> Iterator[Finding]:
+    project = settings.supabase
+    if project is None:
+        return
+    from pipeline.clips.bucket import BucketError, open_bucket  # only where there is a project: it loads supabase
+
+    async def look() -> bool:
+        async with open_bucket(project.url, project.key, project.bucket) as bucket:
+            return await bucket.is_there()
+
+    try:
+        there = run_async(look())
+    except (ConfigError, BucketError, LedgerError) as error:
+        yield Finding("storage", Health.BAD, str(error))
+        return
+    words = "private" if there else "not there yet; it is created, private, at the first start"
+    kept = f"kept {settings.media_keep_days:g} days" if settings.media_keep_days else "kept for ever"
+    yield Finding("storage", Health.GOOD, f"bucket {project.bucket}, {words}; clips are {kept}")
+
+
+def _telegram(settings: Settings, rollout: str) -> Iterator[Finding]:
+    if settings.telegram_bot_token is None:
+        yield Finding("telegram", Health.NOTE, "no TELEGRAM_BOT_TOKEN: `onetake bot` runs in a browser, all simulated")
+        return
+    how = f"webhook {settings.webhook_url}" if settings.webhook_url else "polling"
+    yield Finding("telegram", Health.GOOD, f"token set, {how}, rollout {rollout}, {len(settings.admins)} operators")
+    if rollout == "all" and not settings.admins:
+        words = (
+            "everybody may order and nobody is told of trouble: set ADMIN_IDS, or "
+            "`onetake limits set rollout allowlist`"
+        )
+        yield Finding("telegram", Health.NOTE, words)

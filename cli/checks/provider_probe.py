@@ -1,0 +1,189 @@
+"""`onetake check --provider`: what would become of a lost answer here? Asks the free endpoints; never sends a POST.
+
+In       the video endpoint, and what models.toml and the operator say of its list
+Out      findings; the first two say what becomes of a lost answer whose video was made, and of one that was not
+Effects  two GET requests: the list, and a job that does not exist; a third at /v1 if neither is known
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx2
+
+from app.exits import run_async
+from app.model_choice import choose_from_settings
+from cli.checks.diagnostics import Finding, Health
+from net.certificates import proxy_for, trusted
+from net.error_text import json_object
+from pipeline.formatting import lasting
+from pipeline.purchase.evidence import ListFacts
+from pipeline.settings.config import ConfigError, Settings, VideoEndpoint
+from providers.catalogue import CatalogueError
+from providers.openai_videos.list_page import Page, read_page
+
+LITELLM = "x-litellm-"
+JOBS = 100
+ABOUT = "provider"
+WEB_PAGE = ("<!doctype html", "<html", "<?xml", "<error")  # object stores answer in XML
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One answer to a GET; `status` None: none came."""
+
+    status: int | None
+    body: str = ""
+    headers: tuple[str, ...] = ()
+    why: str = ""
+
+
+def probe(settings: Settings) -> list[Finding]:
+    """Nothing if the settings name no provider: `examine` has said so."""
+    try:
+        endpoint = settings.video
+        _, model = choose_from_settings(settings)
+    except (ConfigError, CatalogueError):
+        return []
+    facts = ListFacts(
+        shows_all=model.list_shows_all,
+        echoes_prompts=model.list_echoes_prompts,
+        absent_after=model.absent_after,
+        absence_without_witness=settings.video_list_proves_absence,
+        exclusive_key=settings.video_key_exclusive,
+    )
+    return findings(*run_async(_ask(endpoint)), facts)
+
+
+def findings(listed: Heard, unknown: Heard, below: Heard | None, facts: ListFacts) -> list[Finding]:
+    """`below`: what /v1 under the base URL answers, if that was asked."""
+    if below is not None and below.status in {200, 401, 403} and not _is_page(below):
+        return [Finding(ABOUT, Health.BAD, "the API begins at /v1 here: add it to VIDEO_BASE_URL")]
+    if wrong := _is_no_api(listed, unknown):
+        return [Finding(ABOUT, Health.BAD, wrong)]
+    return [*_lost_answer(listed, facts), *_unknown_id(unknown), *_proxy((*listed.headers, *unknown.headers))]
+
+
+def _is_no_api(listed: Heard, unknown: Heard) -> str | None:
+    """What answers there instead of a video API; None if nothing speaks against one."""
+    if _is_page(listed) or (_is_page(unknown) and read_page(listed.body) is None):
+        return "answers with a web page where an API was expected (is /v1 missing in VIDEO_BASE_URL?)"
+    same = listed.status if listed.status == unknown.status else None
+    if same == 404 and not any(json_object(each.body) for each in (listed, unknown)):
+        return "answers HTTP 404 to everything, and not as an API does: is the path of VIDEO_BASE_URL right?"
+    if same is not None and same not in {401, 403, 404}:
+        return f"answers HTTP {same} to everything, so no job could be looked up and every order would stay in doubt"
+    return None
+
+
+def _is_page(heard: Heard) -> bool:
+    return heard.body.lstrip("\ufeff \t\r\n").lower().startswith(WEB_PAGE)
+
+
+def _lost_answer(listed: Heard, facts: ListFacts) -> Iterator[Finding]:
+    """What becomes of one: if its job was made, and if it was not."""
+    if listed.status is None:
+        words = f"cannot be reached ({listed.why}), so what becomes of a lost answer here is not known"
+        yield Finding(ABOUT, Health.BAD, words)
+        return
+    if listed.status in {401, 403}:
+        words = f"does not accept the key (HTTP {listed.status}), so what becomes of a lost answer here is not known"
+        yield Finding(ABOUT, Health.BAD, words)
+        return
+    page = read_page(listed.body) if listed.status == 200 else None
+    if page is None:
+        words = f"a lost answer here needs a person: there is no list of jobs to look through (HTTP {listed.status})"
+        yield Finding(ABOUT, Health.NOTE, words)
+        return
+    yield _made(page, facts)
+    yield _never_made(page, facts)
+
+
+def _made(page: Page, facts: ListFacts) -> Finding:
+    """A job that was made is adopted by its prompt, or, where the operator says so, for being the only one."""
+    if not page.jobs:
+        words = (
+            "a lost answer whose video was made should heal by itself, but the list is still empty: "
+            "whether it shows prompts is seen with the first video"
+        )
+        return Finding(ABOUT, Health.NOTE, words)
+    if all(job.prompt for job in page.jobs):
+        words = "a lost answer whose video was made heals by itself: the list shows prompts, so the job is recognized"
+        return Finding(ABOUT, Health.GOOD, words)
+    if facts.exclusive_key:
+        words = (
+            "a lost answer whose video was made heals by itself only if it is the one order of its time: "
+            "the list hides prompts, and VIDEO_KEY_EXCLUSIVE says that nobody else uses this key"
+        )
+        return Finding(ABOUT, Health.NOTE, words)
+    words = (
+        "a lost answer whose video was made needs a person: the list hides prompts, so the job is only proposed "
+        "(if nobody else uses this key, VIDEO_KEY_EXCLUSIVE=true lets it be adopted when it is the only one)"
+    )
+    return Finding(ABOUT, Health.NOTE, words)
+
+
+def _never_made(page: Page, facts: ListFacts) -> Finding:
+    """Absence is a claim about the list: proven by jobs of ours around it, or by time where the operator says so."""
+    cannot = "that a video was never made needs a person:"
+    if not facts.shows_all:
+        return Finding(ABOUT, Health.NOTE, f"{cannot} models.toml says that the list does not show every job")
+    if page.odd_rows:
+        return Finding(ABOUT, Health.NOTE, f"{cannot} the list has rows that cannot be read")
+    if page.has_more is None and any(job.created_at is None for job in page.jobs):
+        return Finding(ABOUT, Health.NOTE, f"{cannot} the list says neither when its jobs were made nor where it ends")
+    if facts.absence_without_witness and facts.absent_after is not None:
+        after = lasting(facts.absent_after.total_seconds())
+        words = (
+            f"that a video was never made is proven when the list does not show it for {after} and several looks: "
+            "models.toml has the limits, and VIDEO_LIST_PROVES_ABSENCE is set"
+        )
+        return Finding(ABOUT, Health.GOOD, words)
+    words = (
+        "that a video was never made is proven only between two purchases of yours that the list shows, one before "
+        "and one after it; until then it stays in doubt"
+    )
+    return Finding(ABOUT, Health.NOTE, words)
+
+
+def _unknown_id(unknown: Heard) -> Iterator[Finding]:
+    if unknown.status is not None and unknown.status not in {400, 401, 403, 404, 410}:
+        words = f"answers HTTP {unknown.status} for a job that does not exist; no answer to a read is taken as proof"
+        yield Finding(ABOUT, Health.NOTE, words)
+
+
+def _proxy(headers: tuple[str, ...]) -> Iterator[Finding]:
+    if any(name.lower().startswith(LITELLM) for name in headers):
+        words = (
+            "LiteLLM answers here: by default it repeats a failed purchase twice by itself; set `num_retries: 0` "
+            "there, or one request may be three paid calls"
+        )
+        yield Finding(ABOUT, Health.NOTE, words)
+
+
+async def _ask(endpoint: VideoEndpoint) -> tuple[Heard, Heard, Heard | None]:
+    timeout = httpx2.Timeout(endpoint.request_seconds, connect=endpoint.connect_seconds)
+    headers = {"Authorization": f"Bearer {endpoint.api_key}"}
+    async with httpx2.AsyncClient(
+        timeout=timeout,
+        follow_redirects=False,
+        headers=headers,
+        verify=trusted(),
+        proxy=proxy_for(endpoint.base_url),
+        trust_env=False,
+    ) as http:
+        listed = await _get(http, f"{endpoint.base_url}/videos?limit={JOBS}&order=desc")
+        unknown = await _get(http, f"{endpoint.base_url}/videos/video_{uuid4().hex}")
+        nowhere = {listed.status, unknown.status} == {404} and "/v1" not in urlsplit(endpoint.base_url).path
+        below = await _get(http, f"{endpoint.base_url}/v1/videos?limit=1") if nowhere else None
+    return listed, unknown, below
+
+
+async def _get(http: httpx2.AsyncClient, url: str) -> Heard:
+    try:
+        answer = await http.get(url)
+    except (httpx2.HTTPError, ValueError) as error:  # ValueError: a key that no header can carry
+        return Heard(None, why=type(error).__name__)
+    # Not `answer.text`: the charset that a header names may make the decoder fail.
+    return Heard(answer.status_code, answer.content.decode(errors="replace"), tuple(answer.headers))

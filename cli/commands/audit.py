@@ -1,0 +1,89 @@
+"""`onetake audit`: do the provider's books and ours agree? Adopts what turned up late, closes what is explained."""
+
+import re
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.exits import Exit, Stop, run_async
+
+if TYPE_CHECKING:
+    from pipeline.purchase.audit import Audit
+
+UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+SINCE_MAX = timedelta(days=366)
+
+
+def audit(
+    since: Annotated[str, typer.Option(help="How far back: 90m, 24h or 7d.")] = "24h",
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+    subject: Annotated[
+        str | None,
+        typer.Option("--explain", metavar="SUBJECT", help="Close what is open about this job id or REF instead."),
+    ] = None,
+    why: Annotated[str | None, typer.Option(help="With --explain: the explanation, which is kept.")] = None,
+) -> None:
+    """Compare the provider's jobs with the ledger, in both directions. Buys nothing.
+
+    Lists all differences that are open, also those of earlier audits. Exit 1 on any, and when the provider's list could
+    not be read to its end.
+    """
+    if subject is not None or why is not None:
+        raise typer.Exit(_explained(subject, why))
+    back = read_back(since)
+    from cli.output.audit_page import print_audit
+    from cli.output.pages import print_object
+
+    found, began = run_async(_audit(back))
+    if as_json:
+        print_object(found.to_json())
+    else:
+        print_audit(found, began)
+    raise typer.Exit(Exit.DONE if found.clean else Exit.ENDED_OTHERWISE)
+
+
+def _explained(subject: str | None, why: str | None) -> Exit:
+    """Closes what is open about a job or a run. Asks no provider."""
+    asked, reason = (subject or "").strip(), (why or "").strip()
+    if not asked or not reason:
+        raise Stop('an explanation needs both: --explain JOB_ID (or REF) --why "..."')
+    from app.ledger_session import open_ledger
+    from cli.request_parsing import user_id
+    from pipeline.formatting import many
+    from pipeline.settings.config import load_settings
+
+    async def work() -> int:
+        async with open_ledger(load_settings()) as desk:
+            return await desk.operators.explain(asked, user_id(None), reason)
+
+    closed = run_async(work())
+    if closed:
+        typer.echo(f"Explained: {many(closed, 'difference')} about {asked} closed, for good.")
+        return Exit.DONE
+    typer.echo(f"No difference about {asked} is open. Nothing was changed.")
+    return Exit.ENDED_OTHERWISE
+
+
+def read_back(text: str) -> timedelta:
+    """`24h` as a length of time."""
+    match = re.fullmatch(r"\s*(\d{1,6})\s*([mhd])\s*", text.lower())
+    back = int(match[1]) * UNITS[match[2]] if match else timedelta()
+    if not timedelta() < back <= SINCE_MAX:
+        raise Stop(f"--since: a length of time such as 90m, 24h or 7d, at most 366d, not {text}")
+    return back
+
+
+async def _audit(back: timedelta) -> "tuple[Audit, datetime]":
+    """And when it began, by the ledger's clock."""
+    from app.context import open_shop
+    from app.ledger_session import open_ledger
+    from app.model_choice import choose_from_settings
+    from pipeline.purchase.audit import audit, last_audit
+    from pipeline.settings.config import load_settings
+
+    settings = load_settings()
+    catalogue, model = choose_from_settings(settings)
+    async with open_shop(settings, catalogue, model) as shop, open_ledger(settings) as desk:
+        now = (await last_audit(desk.ledger.rpc, shop)).now
+        return await audit(desk.ledger, shop, settings.waits, now - back), now

@@ -1,0 +1,52 @@
+"""`onetake check`: is everything set so that a video could be bought? Never prints a secret, never buys a video."""
+
+from typing import Annotated
+
+import typer
+
+from app.exits import Exit
+
+
+def check(
+    provider: Annotated[
+        bool,
+        typer.Option(
+            "--provider",
+            help="Ask the provider's free endpoints, too: does a lost answer heal here? "
+            "And ask the text model once, for a fraction of a cent.",
+        ),
+    ] = False,
+) -> None:
+    """Check the settings, the data folder and the database. Buys no video; contacts nobody without --provider.
+
+    Exit 2 if a video could not be bought with these settings.
+    """
+    from rich.text import Text
+
+    from cli.checks.diagnostics import Health, examine
+    from cli.output.columns import print_columns
+    from pipeline.settings.config import ConfigError, load_settings
+
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            typer.secho(f"✗ {'settings':<10} {line}", fg="red")
+        raise typer.Exit(Exit.USAGE) from None
+    findings = examine(settings)
+    if provider:
+        from cli.checks.provider_probe import probe
+        from cli.checks.text_probe import announcement, probe_text
+
+        findings += probe(settings)
+        if words := announcement(settings):
+            typer.echo(words)
+        findings += probe_text(settings)
+    signs = {Health.GOOD: ("✓", "green"), Health.NOTE: ("!", "yellow"), Health.BAD: ("✗", "red")}
+    print_columns(
+        (Text.assemble(signs[finding.health], f" {finding.about:<10} "), finding.words) for finding in findings
+    )
+    bad = sum(finding.health is Health.BAD for finding in findings)
+    things = "thing is" if bad == 1 else "things are"
+    typer.echo(f"\n{bad} {things} missing or wrong; nothing can be bought yet" if bad else "\nready to buy")
+    raise typer.Exit(Exit.USAGE if bad else Exit.DONE)

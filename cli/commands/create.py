@@ -1,0 +1,80 @@
+"""`onetake create`: one request, one video."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, NoReturn
+
+import typer
+
+from app.exits import Exit, Terminated, explain, foreseen, leave, run_async
+
+
+def create(
+    prompt: Annotated[
+        str,
+        typer.Argument(metavar="PROMPT", help="What the video should show; - reads it from stdin.", show_default=False),
+    ],
+    seconds: Annotated[int | None, typer.Option(min=1, help="Length; the model's list decides.")] = None,
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="Such as 720x1280.")] = None,
+    key: Annotated[str | None, typer.Option(help="The same key is the same run, for ever.")] = None,
+    user: Annotated[str | None, typer.Option(help="Whose limits count; you without it.")] = None,
+    lang: Annotated[str | None, typer.Option(metavar="es|en", help="Of title and caption.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Another take of the same prompt, on purpose.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show everything, hold and buy nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")] = False,
+) -> None:
+    """Buy one video, and watch it come.
+
+    Exit codes: 0 saved, 1 ended otherwise, 2 wrong usage or settings,
+    3 refused, 4 in doubt, 130 Ctrl-C.
+    """
+    try:
+        from cli.request_parsing import Wish, to_request
+        from pipeline.settings.config import load_settings
+
+        settings = load_settings()
+        if prompt == "-":
+            prompt = sys.stdin.read()
+        request = to_request(Wish(prompt, seconds, size, key, user, lang, again), settings, os.environ)
+        with _starting() as ready:
+            if dry_run:
+                from cli.dry_run import rehearse
+
+                raise typer.Exit(run_async(rehearse(request, settings, ready, as_json=as_json)))
+            from cli.creation import Session
+
+            session = Session(request, settings, ready, as_json=as_json)
+            try:
+                code = run_async(session.create())
+            except KeyboardInterrupt:
+                code = session.left(Exit.CTRL_C)
+            except Terminated:
+                code = session.left(Exit.TERMINATED)
+    except foreseen() as error:
+        _leave(error, as_json)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _starting() -> Iterator[Callable[[], None]]:
+    """A sign of life while libraries load and the database starts; what is yielded ends it."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda: None
+        return
+    with console.status("starting") as status:
+        yield status.stop
+
+
+def _leave(error: BaseException, as_json: bool) -> NoReturn:
+    """A script that asked for an object gets one, whatever went wrong."""
+    if as_json:
+        from cli.output.outcome import Outcome
+
+        typer.echo(json.dumps(Outcome(error=explain(error)[0]).as_object(), ensure_ascii=False))
+    leave(error)

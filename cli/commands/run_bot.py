@@ -1,0 +1,248 @@
+"""`onetake bot`: Telegram in front, the engine behind, in one process. Without a token or keys, the simulator outside.
+
+In       Settings
+Out      runs until told to stop: intake ends first, what is under way is left to be resumed
+Raises   Stop, ConfigError, CatalogueError, DatabaseUnavailable, LedgerError: one clear sentence each
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import typer
+from aiogram import Bot
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramAPIError,
+    TelegramNetworkError,
+    TelegramNotFound,
+    TelegramUnauthorizedError,
+)
+from aiogram.methods import SetMyCommands
+from aiogram.types import BotCommand
+from pydantic import SecretStr
+
+from app.context import Premises, open_world
+from app.exits import Exit, Stop
+from app.programs import simulator
+from app.telegram import back_of, open_bot
+from app.web_page import Page, listening, page_of
+from bot.app import ALLOWED_UPDATES, Front, open_front
+from bot.info_pages import COMMANDS
+from bot.translations import LANGUAGES, Words
+from bot.transport import webhook
+from bot.transport.client import NotSaid
+from bot.transport.polling import Conflict, poll
+from cli.commands.run_worker import alone, pace_of, stopping_signal
+from cli.commands.simulation import missing_parts
+from cli.output import logs
+from pipeline.cancellation import stop
+from pipeline.clock import time_of_day
+from pipeline.settings.config import Settings
+from pipeline.worker import Engine, open_engine
+
+SIMULATED_PORT = 8090
+RENDER_SECONDS = 12.0  # of the simulated provider: long enough to be watched
+BATCH_SECONDS = 5.0  # for the updates that are being handled when told to stop
+
+
+async def serve(settings: Settings, *, worker: bool) -> None:
+    """The bot, until a signal."""
+    logs.to_stderr(settings)
+    async with AsyncExitStack() as opened:
+        staged, demo = await opened.enter_async_context(_stage(settings))
+        premises = await opened.enter_async_context(open_world(staged))
+        engine = await opened.enter_async_context(open_engine(premises.desk.queue_dsn))
+        bot = await opened.enter_async_context(open_bot(staged))
+        if premises.desk.host is not None:
+            await premises.desk.host.take()
+        await _introduce(bot)
+        front = await opened.enter_async_context(open_front(bot, back_of(premises, engine, staged, demo=demo)))
+        await _serve(front, engine, premises, staged, worker=worker, demo=demo)
+    typer.echo(f"{time_of_day()} bot stopped; unfinished runs continue at the next start")
+
+
+@asynccontextmanager
+async def _stage(settings: Settings) -> AsyncIterator[tuple[Settings, bool]]:
+    """The settings to run with, and whether they are a demo: what is missing outside is simulated."""
+    bare = settings.openai_api_key is None and settings.video_api_key is None
+    if settings.telegram_bot_token is not None and not bare:
+        yield settings, False
+        return
+    if missing := missing_parts():
+        raise Stop(f"without TELEGRAM_BOT_TOKEN and keys the simulator is needed, and it needs {missing}: make run")
+    folder = settings.onetake_home / "demo"
+    options = ["--render-seconds", str(RENDER_SECONDS), "--refund-failed"]
+    with _alone_in(folder) as sign:
+        typer.echo(f"{time_of_day()} demo data is kept apart: ONETAKE_HOME={folder}")
+        async with simulator(folder, options, _free_port(SIMULATED_PORT)) as root:
+            print(f"{root}/chat", file=sign, flush=True)
+            yield simulated(settings, root), True
+            if settings.telegram_bot_token is None:
+                typer.echo(f"{time_of_day()} the simulator is stopped, too")
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[IO[str]]:
+    """The open file in which a second demo reads where the first one is. Raises Stop.
+
+    Both would sell into one ledger, each with a provider of its own: an audit would call the other's orders nobody's.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "running").open("a+", encoding="utf-8") as sign:
+        try:
+            fcntl.flock(sign, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sign.seek(0)
+            where = sign.read().strip() or folder
+            raise Stop(f"a demo is already running at {where}; stop it first, or set another ONETAKE_HOME") from None
+        sign.truncate(0)
+        yield sign
+
+
+def simulated(settings: Settings, root: str) -> Settings:
+    """The provider and the text model simulated, with a ledger of their own; Telegram, too, if there is no token."""
+    changes: dict[str, Any] = {
+        "openai_api_key": SecretStr("simulated"),
+        "openai_base_url": f"{root}/v1",
+        "video_api_key": None,
+        "video_base_url": None,
+        "video_model": "sim-1",
+        "video_usd_per_second": None,
+        "video_create_body": None,
+        "database_url": None,
+        "supabase_url": None,
+        "supabase_service_role_key": None,
+        "onetake_home": settings.onetake_home / "demo",
+        "poll_seconds": settings.poll_seconds or 1.0,
+    }
+    if settings.telegram_bot_token is None:
+        # A number that no start before had: message ids begin anew, and a key of old must not come again.
+        token = SecretStr(f"{int(time.time())}:simulated")
+        changes |= {"telegram_bot_token": token, "telegram_api_base": root, "webhook_url": None, "webhook_secret": None}
+        typer.echo(f"{time_of_day()} no TELEGRAM_BOT_TOKEN: everything outside is simulated, nothing is really charged")
+        typer.echo(f"\n    talk to the bot in a browser:  {root}/chat\n")
+    else:
+        typer.echo(f"{time_of_day()} no provider keys: videos are simulated, nothing is really charged")
+    return settings.model_copy(update=changes)
+
+
+def _free_port(wanted: int) -> int:
+    """The wanted one, or 0 (any) if it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            return 0
+    return wanted
+
+
+async def _introduce(bot: Bot) -> None:
+    """Asks Telegram who we are, and tells it the commands in each language."""
+    try:
+        me = await bot.me()
+    except (TelegramUnauthorizedError, TelegramNotFound):
+        raise Stop("TELEGRAM_BOT_TOKEN: Telegram does not know this token; get a new one from @BotFather") from None
+    except TelegramNetworkError as error:
+        raise Stop(f"TELEGRAM_API_BASE: Telegram could not be reached ({type(error).__name__}); try again") from None
+    except ClientDecodeError:
+        raise Stop("TELEGRAM_API_BASE: what answers there is not Telegram's Bot API") from None
+    for language in LANGUAGES:
+        words = Words(language)
+        commands = [BotCommand(command=name, description=words.plain(about)) for name, about in COMMANDS]
+        with contextlib.suppress(TelegramAPIError):  # a menu that is missing stops nobody
+            await bot(SetMyCommands(commands=commands, language_code=None if language == "en" else language))
+    typer.echo(f"{time_of_day()} bot @{me.username} ready")
+
+
+async def _serve(
+    front: Front, engine: Engine, premises: Premises, settings: Settings, *, worker: bool, demo: bool
+) -> None:
+    stopping = stopping_signal()
+    async with AsyncExitStack() as opened:
+        tasks: list[asyncio.Task[Any]] = []
+        if worker:
+            work = engine.work(premises.world, front.courier.tell, pace_of(settings), front.board.follow)
+        else:
+            work = _nothing()  # the place of this machine is kept all the same
+        tasks.append(asyncio.create_task(alone(work, premises)))
+        page = page_of(settings, premises, engine, front, demo=demo)
+        intake = asyncio.create_task(_intake(front, settings, stopping, page, demo=demo))
+        opened.push_async_callback(_stop_all, tasks)
+        await asyncio.wait([intake, *tasks[:1]], return_when=asyncio.FIRST_COMPLETED)
+        if stopping.is_set():
+            typer.echo(f"{time_of_day()} stopping; a second Ctrl-C or SIGTERM stops at once")
+        stopping.set()
+        await asyncio.wait([intake], timeout=BATCH_SECONDS)
+        await stop(intake)
+        if not intake.cancelled():
+            await intake
+
+
+async def _nothing() -> None:
+    await asyncio.Event().wait()
+
+
+async def _stop_all(tasks: "list[asyncio.Task[Any]]") -> None:
+    for task in tasks:
+        await stop(task)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+
+async def _intake(front: Front, settings: Settings, stopping: asyncio.Event, page: Page | None, *, demo: bool) -> None:
+    if settings.webhook_url is None:
+        async with AsyncExitStack() as opened:
+            if page is not None:
+                await opened.enter_async_context(listening(page, settings, demo=demo))
+            await _poll(front, stopping)
+        return
+    assert settings.webhook_secret is not None, "the settings see to it"
+    secret = settings.webhook_secret.get_secret_value()
+    try:
+        async with webhook.serve(
+            front.bot,
+            front.incoming.read,
+            front.feed,
+            settings.webhook_url,
+            secret,
+            settings.http_host,
+            settings.http_port,
+            ALLOWED_UPDATES,
+            page.app if page is not None else None,
+        ) as port:
+            typer.echo(
+                f"{time_of_day()} webhook listens on {settings.http_host}:{port}{webhook.path_of(settings.webhook_url)}"
+            )
+            if page is not None:
+                page.say(f"http://{settings.http_host}:{port}")
+            await stopping.wait()
+    except OSError as error:
+        raise Stop(f"HTTP_PORT: {settings.http_port} cannot be listened on ({error.strerror or error})") from error
+    except (TelegramAPIError, NotSaid) as error:
+        raise Stop(f"WEBHOOK_URL: Telegram did not accept it ({type(error).__name__})") from error
+
+
+async def _poll(front: Front, stopping: asyncio.Event) -> None:
+    try:
+        await poll(front.bot, front.incoming.read, front.feed, ALLOWED_UPDATES, stopping)
+    except Conflict as error:
+        raise Stop(
+            "another process polls this bot token; stop it, or use a token of its own for this one. "
+            "Nothing was lost: updates wait at Telegram",
+            Exit.ENDED_OTHERWISE,
+        ) from error
+    except TelegramUnauthorizedError:
+        raise Stop(
+            "TELEGRAM_BOT_TOKEN: Telegram no longer accepts it, so the bot receives nothing; set the new one. "
+            "What was accepted goes on at the next start",
+            Exit.ENDED_OTHERWISE,
+        ) from None

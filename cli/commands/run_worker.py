@@ -1,0 +1,112 @@
+"""`onetake worker`: the engine, until a signal."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+
+import typer
+
+from app.context import Premises, open_world
+from app.exits import Exit
+from cli.output import logs
+from pipeline.cancellation import stop
+from pipeline.clock import time_of_day
+from pipeline.ledger.notifications import Telling
+from pipeline.ledger.records import Run
+from pipeline.settings.config import Settings
+from pipeline.worker import Engine, Follow, Pace, Tell, open_engine
+
+TOLD_ELSEWHERE = timedelta(minutes=1)  # how long a run whose user we cannot reach is left to others
+
+
+async def work(settings: Settings) -> None:
+    logs.to_stderr(settings)
+    async with AsyncExitStack() as opened:
+        premises = await opened.enter_async_context(open_world(settings))
+        engine = await opened.enter_async_context(open_engine(premises.desk.queue_dsn))
+        audience = await opened.enter_async_context(open_audience(settings, premises, engine))
+        if premises.desk.host is not None:
+            await premises.desk.host.take()
+        typer.echo(f"{time_of_day()} worker ready: {premises.desk.name}, buys {premises.model.name}")
+        working = engine.work(premises.world, audience.tell, pace_of(settings), audience.follow)
+        await _until_told_to_stop(asyncio.create_task(alone(working, premises)))
+        typer.echo(f"{time_of_day()} worker stopped; unfinished runs continue with the next one")
+
+
+@dataclass(frozen=True)
+class Audience:
+    """How the users of runs hear of them, and how their progress is shown."""
+
+    tell: Tell
+    follow: Follow
+
+
+@asynccontextmanager
+async def open_audience(settings: Settings, premises: Premises, engine: Engine) -> AsyncIterator[Audience]:
+    """With a bot token, the chats; a terminal hears of its run from the command that watches it."""
+    if settings.telegram_bot_token is None:
+        yield Audience(_nobody_in_chats(Telling(premises.desk.ledger.rpc)), nullcontext)
+        return
+    from app.telegram import back_of, open_bot
+    from bot.app import open_front
+
+    async with open_bot(settings) as bot, open_front(bot, back_of(premises, engine, settings), alarms=False) as front:
+        yield Audience(front.courier.tell, front.board.follow)
+
+
+async def alone(work: Coroutine[object, object, None], premises: Premises) -> None:
+    """The work; where only one machine may, for as long as this is the one. Raises HostTaken."""
+    if premises.desk.host is None:
+        await work
+    else:
+        await premises.desk.host.hold(work)
+
+
+def _nobody_in_chats(telling: Telling) -> Tell:
+    async def tell(run: Run) -> None:
+        if run.audience.get("kind") != "terminal":  # somebody with the bot's token will
+            await telling.later(run, run.read_at + TOLD_ELSEWHERE)
+
+    return tell
+
+
+def pace_of(settings: Settings) -> Pace:
+    return Pace(
+        concurrency=settings.worker_concurrency,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        stalled_seconds=settings.stalled_seconds,
+        sweep_seconds=settings.sweep_seconds,
+    )
+
+
+def stopping_signal() -> asyncio.Event:
+    """Set by the first SIGTERM or Ctrl-C; a second one ends the process at once."""
+    stop = asyncio.Event()
+    told = 0
+
+    def on_signal() -> None:
+        nonlocal told
+        told += 1
+        if told > 1:
+            os._exit(Exit.TERMINATED)  # at once; the system gives back locks and connections
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    return stop
+
+
+async def _until_told_to_stop(working: "asyncio.Task[None]") -> None:
+    told = stopping_signal()
+    stopping = asyncio.create_task(told.wait())
+    await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if told.is_set():
+        typer.echo(f"{time_of_day()} stopping; a second Ctrl-C or SIGTERM stops at once")
+    for task in (working, stopping):
+        await stop(task)
+    if not working.cancelled():
+        working.result()

@@ -1,0 +1,66 @@
+"""A person's word on a run in doubt: its job was found, nothing was charged, or the last word is taken back."""
+
+import typer
+
+from app.context import open_shop_if_set
+from app.exits import Exit, Stop
+from app.ledger_session import open_ledger
+from cli.output import sentences
+from cli.request_parsing import user_id
+from pipeline.operator_text import found_words, taken_back_words, why_not_found, why_not_settled, why_not_taken_back
+from pipeline.purchase import settling
+from pipeline.purchase.settling import Contradicts, NotSeen
+from pipeline.settings.config import load_settings
+
+CERTAIN = 'Check the id; if you are certain, add --unseen --why "...".'
+DESPITE = "Add --despite if it is this order all the same."
+EARLY = 'If the provider\'s books show that it was not made, add --early --why "...".'
+FETCHES = "`onetake worker` fetches its video, or the same `onetake create --key` again."
+
+
+async def settle_found(ref: str, job_id: str, why: str | None, *, unseen: bool, despite: bool) -> Exit:
+    settings, job_id = load_settings(), job_id.strip()
+    if not job_id:
+        raise Stop("--job: the provider's job id, not an empty one")
+    async with open_ledger(settings) as desk, open_shop_if_set(settings) as shop:
+        run = await desk.find(ref)
+        found = await settling.settle_found(
+            run, job_id, user_id(None), why, desk.operators, shop, unseen=unseen, despite=despite
+        )
+        run = await desk.find(run.ref)
+    if isinstance(found, NotSeen):
+        typer.echo(f"{settling.not_seen_words(found)} {CERTAIN}")
+    elif isinstance(found, Contradicts):
+        typer.echo(f"{settling.contradiction_words(run, found)} {DESPITE}")
+    elif not found.recorded.recorded:
+        typer.echo(why_not_found(run, found.recorded, job_id))
+    else:
+        words = found_words(run, job_id, found.job)
+        typer.echo(words if run.file is not None else f"{words} {FETCHES}")
+        return Exit.DONE
+    return Exit.ENDED_OTHERWISE
+
+
+async def settle_not_charged(ref: str, why: str | None, *, early: bool) -> Exit:
+    settings = load_settings()
+    async with open_ledger(settings) as desk, open_shop_if_set(settings) as shop:
+        run = await desk.find(ref)
+        settled = await settling.settle_not_charged(
+            run, user_id(None), why, desk.operators, shop, settings.waits, early=early
+        )
+        run = await desk.find(run.ref)
+    if settled.settled:
+        typer.echo(sentences.ending(run))
+        return Exit.DONE
+    early_words = f"{settling.early_words(run, settled)} {EARLY}"
+    typer.echo(early_words if settled.why in settling.NOT_YET else why_not_settled(run, settled.why))
+    return Exit.ENDED_OTHERWISE
+
+
+async def take_back(ref: str, why: str | None) -> Exit:
+    async with open_ledger(load_settings()) as desk:
+        before = await desk.find(ref)
+        settled = await desk.operators.take_back(before.run_id, user_id(None), why)
+        run = await desk.find(before.ref)
+    typer.echo(taken_back_words(before, run) if settled.settled else why_not_taken_back(run, settled.why))
+    return Exit.DONE if settled.settled else Exit.ENDED_OTHERWISE

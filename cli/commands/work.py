@@ -1,0 +1,49 @@
+"""Processes that stay: the worker, and the simulator."""
+
+from typing import Annotated
+
+import typer
+
+from app.exits import Stop, run_async
+
+
+def worker() -> None:
+    """Process queued runs. Start as many as you like.
+
+    SIGTERM or Ctrl-C stops it gracefully: it waits for a purchase under way.
+    A second one stops it at once.
+    """
+    from cli.commands.run_worker import work
+    from pipeline.settings.config import load_settings
+
+    run_async(work(load_settings()))
+
+
+def bot(
+    worker: Annotated[
+        bool,
+        typer.Option("--worker/--no-worker", help="Process runs here, too; not needed where `onetake worker` runs."),
+    ] = True,
+) -> None:
+    """The Telegram bot. Without TELEGRAM_BOT_TOKEN: the real bot in your browser, with everything outside simulated.
+
+    SIGTERM or Ctrl-C stops it gracefully: it takes no more messages and waits for a purchase under way.
+    A second one stops it at once.
+    """
+    from cli.commands.run_bot import serve
+    from pipeline.settings.config import load_settings
+
+    run_async(serve(load_settings(), worker=worker))
+
+
+def simulate(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8090,
+    speed: Annotated[str, typer.Option(help="How much faster than real time: a number, or `instant`.")] = "1",
+    seed: Annotated[int | None, typer.Option(help="Draws trouble from this seed.")] = None,
+) -> None:
+    """A simulated provider and text model that count what they sell. Costs nothing."""
+    from cli.commands.simulation import missing_parts, serve_until_stopped
+
+    if missing := missing_parts():
+        raise Stop(f"the simulator needs {missing}: pip install 'onetake[sim]'")
+    run_async(serve_until_stopped(port, speed, seed))

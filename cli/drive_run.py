@@ -1,0 +1,117 @@
+"""Carries one run to its end in this process, and shows the ledger's word on it meanwhile.
+
+In       a run that was admitted, the world, and a function that shows it
+Out      the run: ended, parked, or waiting for a provider that is not configured here
+Raises   LedgerError if the ledger stays away for longer than a minute
+Effects  those of `pipeline.run.run`, called whenever the run is due; a worker elsewhere may carry it as well
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from cli.output.progress import Estimate
+from pipeline.cancellation import stop
+from pipeline.context import World
+from pipeline.ledger.records import Run, State
+from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.purchase.estimate import expected
+from pipeline.run import run as carry_on
+
+LOOK_SECONDS = 0.3
+LEDGER_PATIENCE_SECONDS = 60.0
+# Whoever attached to a run that another process has just reserved leaves it the first step.
+COURTESY_SECONDS = 1.0
+
+Show = Callable[[Run, Estimate | None], None]
+
+
+async def carry(run_id: UUID, world: World, show: Show, *, ours: bool) -> Run:
+    """`ours`: this process has just reserved the run; otherwise somebody else may be carrying it."""
+    watcher = _Watcher(world, show)
+    row = await watcher.look(run_id)
+    turn = 0
+    while not row.ended:
+        if (turn == 0 and (ours or row.parked)) or await _left_alone(watcher, row):
+            row = await _carried(watcher, run_id)
+            turn += 1
+            if row.parked or _stuck(row) or _elsewhere(row, world):
+                break
+        else:
+            await asyncio.sleep(LOOK_SECONDS)
+            row = await watcher.look(run_id)
+    return row
+
+
+async def _left_alone(watcher: "_Watcher", row: Run) -> bool:
+    """Whether the run is due and stays so for a moment: many may watch one run, and one of them is enough."""
+    just_reserved = row.state is State.RESERVED and row.age(row.state_since).total_seconds() < COURTESY_SECONDS
+    if just_reserved or not _due(row):
+        return False
+    await asyncio.sleep(watcher.world.jitter() * COURTESY_SECONDS)
+    return _due(await watcher.look(row.run_id))
+
+
+async def _carried(watcher: "_Watcher", run_id: UUID) -> Run:
+    """One attempt at the run, watched."""
+    attempt = asyncio.create_task(carry_on(run_id, watcher.world))
+    try:
+        while not attempt.done():
+            await asyncio.wait([attempt], timeout=LOOK_SECONDS)
+            if not attempt.done():
+                await watcher.look(run_id)
+        with contextlib.suppress(LedgerUnavailable):
+            await attempt
+    finally:
+        await stop(attempt)
+    return await watcher.look(run_id)
+
+
+class _Watcher:
+    """Reads the run and shows it; waits for a ledger that is away, up to a bound."""
+
+    def __init__(self, world: World, show: Show) -> None:
+        self.world = world
+        self._show = show
+        self._estimate: Estimate | None = None
+
+    async def look(self, run_id: UUID) -> Run:
+        row = await self._patiently(run_id)
+        if self._estimate is None:
+            with contextlib.suppress(LedgerUnavailable):
+                self._estimate = await estimate_for(row, self.world)
+        self._show(row, self._estimate)
+        return row
+
+    async def _patiently(self, run_id: UUID) -> Run:
+        gone_since = self.world.boot_seconds()
+        while True:
+            try:
+                row = await self.world.ledger.load(run_id)
+                assert row is not None, f"run {run_id} has left the ledger"
+                return row
+            except LedgerUnavailable:
+                if self.world.boot_seconds() - gone_since > LEDGER_PATIENCE_SECONDS:
+                    raise
+                await asyncio.sleep(LOOK_SECONDS)
+
+
+async def estimate_for(row: Run, world: World) -> Estimate:
+    known = await expected(row, world.ledger, world.shop)
+    return Estimate(known.seconds, "as it took lately" if known.from_history else "by models.toml")
+
+
+def _due(row: Run) -> bool:
+    at = row.next_look_at
+    return at is None or (isinstance(at, datetime) and at <= row.read_at)
+
+
+def _stuck(row: Run) -> bool:
+    """Nobody looks at it by itself any more."""
+    return not row.ended and isinstance(row.next_look_at, str)
+
+
+def _elsewhere(row: Run, world: World) -> bool:
+    return row.state is State.APPROVED and not world.shop.sells(row)

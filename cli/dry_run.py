@@ -1,0 +1,169 @@
+"""`onetake create --dry-run`: everything but the purchase, and nothing is held, bought or written.
+
+In       a Request, and the settings
+Out      0 it would be bought, 1 the prompt would not pass or could not be judged, 3 the limits refuse
+Effects  reads the ledger; one question to the text model (cents, not booked: there is no run to book it on)
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.context import open_partners
+from app.exits import Exit
+from app.ledger_session import Desk, open_ledger
+from app.model_choice import choose_from_settings
+from cli.output import sentences
+from cli.output.outcome import Outcome
+from pipeline.context import TextDesk
+from pipeline.formatting import MICROUSD, usd
+from pipeline.ledger.records import Run
+from pipeline.settings.config import Settings
+from providers.openai_videos.protocol import Order
+from steps.check_limits import Refused, Request, prompt_hash
+from steps.contracts import CONTRACTS
+from steps.text_model.ask_model import TextModelError
+from steps.text_model.prompt_store import PromptShelf
+from steps.validate_prompt import Brief, Rejected, validate_prompt
+
+RUN_ID_TO_BE = "(the run's id)"
+PIPED_WIDTH = 10_000
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What would happen: the key's run if it has one, what the limits say, what the text model says."""
+
+    known: Run | None
+    refused: Refused | None
+    verdict: Brief | Rejected | TextModelError
+
+
+async def rehearse(request: Request, settings: Settings, ready: Callable[[], None], *, as_json: bool) -> Exit:
+    catalogue, model = choose_from_settings(settings)
+    async with open_partners(settings, catalogue, model) as (_, text), open_ledger(settings, reads=True) as desk:
+        known = await desk.ledger.find_key(request.key)
+        refused = None if known else await _limits(request, desk)
+        rehearsed = Rehearsed(known, refused, await _verdict(request, text, settings.prompts))
+    ready()
+    _print(request, rehearsed, Console(stderr=as_json, highlight=False))
+    if as_json:
+        typer.echo(json.dumps(_object(request, rehearsed), ensure_ascii=False))
+    if rehearsed.refused:
+        return Exit.REFUSED
+    return Exit.DONE if isinstance(rehearsed.verdict, Brief) else Exit.ENDED_OTHERWISE
+
+
+async def _limits(request: Request, desk: Desk) -> Refused | None:
+    return await desk.operators.preview(
+        request.user_id, prompt_hash(request.prompt), request.price_microusd, again=request.again
+    )
+
+
+async def _verdict(request: Request, text: TextDesk, prompts: Path) -> Brief | Rejected | TextModelError:
+    template = PromptShelf(prompts, contracts=CONTRACTS).get("validate_prompt")
+    try:
+        verdict, _ = await validate_prompt(
+            request.prompt, request.language, request.seconds, template, text.client, text.model
+        )
+    except TextModelError as error:
+        return error
+    return verdict
+
+
+def http_request(request: Request, prompt: str) -> dict[str, object]:
+    """What would be sent, once; the key is left out."""
+    order = Order(RUN_ID_TO_BE, prompt, request.model, request.seconds, request.size, request.create_body)
+    kind = "application/json" if request.create_body == "json" else "multipart/form-data"
+    return {
+        "method": "POST",
+        "url": f"{request.base_url}/videos",
+        "headers": {
+            "Authorization": "Bearer (hidden)",
+            "Content-Type": kind,
+            "Idempotency-Key": order.run_id,
+        },
+        "body": order.fields(),
+    }
+
+
+def limits_words(request: Request, rehearsed: Rehearsed) -> str:
+    if rehearsed.known:
+        known = rehearsed.known
+        return f"this key is run {known.ref} ({known.state}); it would be shown, not bought again"
+    if rehearsed.refused:
+        return sentences.refusal(rehearsed.refused, datetime.now(UTC))
+    return f"{request.user_id} would be let in; {usd(request.price_microusd)} would be set aside"
+
+
+def verdict_words(verdict: Brief | Rejected | TextModelError) -> tuple[str, str]:
+    """In a word, and what there is to say about it."""
+    match verdict:
+        case Brief():
+            return "passed", f'"{verdict.title}" ({verdict.category}, {verdict.language})'
+        case Rejected():
+            rewrite = f' This would pass: "{verdict.safe_rewrite}"' if verdict.safe_rewrite else ""
+            return "refused", f"{verdict.explanation}{rewrite}"
+        case _:
+            return "unknown", str(verdict)
+
+
+def _print(request: Request, rehearsed: Rehearsed, console: Console) -> None:
+    word, about = verdict_words(rehearsed.verdict)
+    rows = [("limits", limits_words(request, rehearsed)), ("prompt", f"{word}: {about}")]
+    if isinstance(rehearsed.verdict, Brief):
+        rows.append(("improved", rehearsed.verdict.improved_prompt))
+    rows.append(("price", f"{usd(request.price_microusd)} for {request.seconds} s of {request.model}, {request.size}"))
+    sent = http_request(request, _prompt_of(request, rehearsed))
+    rows.append(("request", f"{sent['method']} {sent['url']}"))
+    for part in ("headers", "body"):
+        fields = sent[part]
+        assert isinstance(fields, dict)
+        rows += [("", f"{name}: {value}") for name, value in fields.items()]
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, words in rows:
+        table.add_row(name, Text(words))
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH  # what is piped is not broken into lines
+    console.print(Text("dry run: nothing is held, nothing is bought", "bold cyan"))
+    console.print(table)
+
+
+def _prompt_of(request: Request, rehearsed: Rehearsed) -> str:
+    verdict = rehearsed.verdict
+    return verdict.improved_prompt if isinstance(verdict, Brief) else request.prompt
+
+
+def _object(request: Request, rehearsed: Rehearsed) -> dict[str, object]:
+    """The object of `create`, and under `dry_run` what only a dry run knows."""
+    verdict, refused, known = rehearsed.verdict, rehearsed.refused, rehearsed.known
+    error = sentences.refusal(refused, datetime.now(UTC)) if refused else None
+    if error is None and not isinstance(verdict, Brief):
+        error = verdict_words(verdict)[1]
+    outcome = Outcome(
+        ref=known.ref if known else None,
+        run_id=str(known.run_id) if known else None,
+        refused=refused.kind.value if refused else None,
+        duplicate_of=refused.of_ref if refused else None,
+        title=verdict.title if isinstance(verdict, Brief) else None,
+        seconds=request.seconds,
+        size=request.size,
+        error=error,
+    )
+    return outcome.as_object() | {
+        "dry_run": {
+            "verdict": verdict_words(verdict)[0],
+            "improved_prompt": verdict.improved_prompt if isinstance(verdict, Brief) else None,
+            "price_usd": request.price_microusd / MICROUSD,
+            "request": http_request(request, _prompt_of(request, rehearsed)),
+        }
+    }

@@ -1,0 +1,307 @@
+"""What a person at the terminal reads when a run was refused, ended or is in doubt. Pure.
+
+Each says what happened, whether money was spent, and what to do.
+Words that the ledger keeps and this page does not know are shown as they are, never hidden.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from pipeline.formatting import lasting, reopening, usd
+from pipeline.ledger.records import Run, State
+from pipeline.operator_text import doubt_words
+from steps.check_limits import PromptProblem, RefusalKind, Refused
+
+NOTHING = "Nothing was charged."
+
+STATE_WORDS: Mapping[State, str] = {
+    State.RESERVED: "the money is set aside, the prompt is being checked",
+    State.APPROVED: "the prompt has passed, the video is about to be bought",
+    State.SUBMITTING: "the video is being bought",
+    State.UNCERTAIN: "the provider's answer was lost; its own list is being searched",
+    State.RENDERING: "the provider is rendering",
+    State.SAVED: "the video is saved",
+    State.DELIVERED: "the video is saved and handed over",
+    State.REJECTED: "the prompt was refused",
+    State.CANCELED: "canceled before anything was bought",
+    State.FAILED: "ended without a video",
+}
+
+PROMPT_PROBLEMS: Mapping[PromptProblem, str] = {
+    PromptProblem.EMPTY: "The prompt is empty; say what the video should show.",
+    PromptProblem.TOO_LONG: "The prompt has more than 4000 characters; shorten it.",
+    PromptProblem.CONTROL_CHARACTERS: "The prompt contains control characters; remove them.",
+}
+
+# Why a run failed: what happened, and what to do. Whether money was spent is on the run itself.
+FAILURES: Mapping[str, tuple[str, str]] = {
+    "text_model_unreachable": (
+        "the text model, which checks prompts, could not be reached",
+        "Try again later, or look at OPENAI_BASE_URL, OPENAI_API_KEY and LLM_MODEL with `onetake check`.",
+    ),
+    "text_model_refused": (
+        "the text model would not judge this prompt",
+        "Say it differently and send it again.",
+    ),
+    "text_model_unusable": (
+        "the text model never gave an answer that could be used",
+        "Try again, or choose another LLM_MODEL.",
+    ),
+    "prompt_refused": ("the provider refused the prompt", "Say it differently and send it again."),
+    "bad_request": ("the provider did not accept the request", "Look at `onetake create --dry-run`."),
+    "unauthorized": ("the provider did not accept the key", "Set a valid VIDEO_API_KEY."),
+    "no_credit": ("the account at the provider has no credit", "Top it up, then try again."),
+    "forbidden": ("the key may not do this at the provider", "Use a key that may make videos."),
+    "not_found": (
+        "the provider does not know this address or model",
+        "Look at VIDEO_BASE_URL and VIDEO_MODEL.",
+    ),
+    "too_large": ("the request was too large for the provider", "Shorten the prompt."),
+    "rate_limited": ("the provider has too many requests just now", "Try again in a few minutes."),
+    "never_connected": ("the provider could not be reached", "Look at VIDEO_BASE_URL, then try again."),
+    "never_sent": ("this machine was too slow, so nothing was sent", "Try again."),
+    "not_made": ("the answer was lost, and the provider's list proves that nothing was made", "Try again."),
+    "not_charged": ("a person found that the provider charged nothing", "Try again if you still want it."),
+    "render_failed": ("the provider could not render it", "Try again, or say it differently."),
+    "expired": (
+        "the provider finished it but no longer has the file",
+        "Ask the provider for it by the job id.",
+    ),
+    "disk_full": (
+        "the video could not be stored on this machine",
+        "Free at least 1 GB and make ONETAKE_HOME writable, then try again.",
+    ),
+    "already_sent": (
+        "its request was sent before the ledger was restored from a backup",
+        "Look into the provider's books; `onetake show` has what it answered.",
+    ),
+    "not_sold_here": (
+        "VIDEO_BASE_URL or its key was changed before it was ordered, and no worker has the old ones",
+        "Try again.",
+    ),
+    "paused": ("buying stayed paused for too long", "Try again once `onetake resume` was called."),
+    "breaker_open": (
+        "too much went wrong at the provider, so buying was stopped",
+        "Try again in a few minutes.",
+    ),
+    "gave_up": ("five attempts failed", "Look at `onetake show` for what happened, then try again."),
+}
+
+
+def _mismatch(refused: Refused, _: datetime) -> str:
+    return (
+        f"This key belongs to run {refused.of_ref}, which asked for something else. {NOTHING} "
+        "Repeat that request exactly, or use a new --key."
+    )
+
+
+def _blocked(refused: Refused, _: datetime) -> str:
+    why = f" ({refused.reason})" if refused.reason else ""
+    return f"This user is blocked{why}. {NOTHING} An operator lifts it with `onetake users unblock USER`."
+
+
+def _not_invited(_: Refused, __: datetime) -> str:
+    return f"Only invited users may ask now. {NOTHING} An operator lets you in: `onetake users invite USER`."
+
+
+def _paused(refused: Refused, _: datetime) -> str:
+    why = f" ({refused.reason})" if refused.reason else ""
+    return f"Buying is paused{why}. {NOTHING} It reopens with `onetake resume`."
+
+
+def _breaker_open(refused: Refused, now: datetime) -> str:
+    return (
+        "Buying has stopped by itself: too many submissions, or too many failures at the provider. "
+        f"{NOTHING} It reopens{reopening(refused.until, now)}, or at once with `onetake resume`."
+    )
+
+
+def _duplicate(refused: Refused, now: datetime) -> str:
+    same = f"This is the same prompt as run {refused.of_ref}, so it was not bought again. {NOTHING} "
+    wait = f"after that{reopening(refused.until, now)}" if refused.until else "once that one has ended"
+    return f"{same}See it with `onetake show {refused.of_ref}`; ask again {wait}, or at once with --again."
+
+
+def _busy(refused: Refused, _: datetime) -> str:
+    if refused.what == "waits_for_tap":
+        return (
+            f"Run {refused.of_ref} of this user waits for a tap in the chat. {NOTHING} Ask again after that tap, or "
+            f"cancel it: `onetake cancel {refused.of_ref}`."
+        )
+    return (
+        f"Run {refused.of_ref} of this user is not finished. {NOTHING} {_carried_by(refused.of_ref)} "
+        f"Unless it was ordered already, `onetake cancel {refused.of_ref}` frees the way at once."
+    )
+
+
+def _busy_with(run: Run) -> str:
+    """The same for a run that was looked up: no advice that it would refuse."""
+    if run.submitting_at is None:
+        return _busy(Refused(RefusalKind.BUSY, of_ref=run.ref, what=_waits_for(run)), run.read_at)
+    return (
+        f"Run {run.ref} of this user was ordered already and is not finished. {NOTHING} {_carried_by(run.ref)} "
+        f"`onetake show {run.ref}` says how far it is."
+    )
+
+
+def _waits_for(run: Run) -> str | None:
+    return "waits_for_tap" if run.state is State.APPROVED and run.needs_confirmation else None
+
+
+def _carried_by(ref: str | None) -> str:
+    return (
+        f"Ask again once it has ended: {ref} goes on only while the `onetake create` that began it or a worker runs "
+        "(`onetake worker` starts one)."
+    )
+
+
+def _cooldown(refused: Refused, now: datetime) -> str:
+    return f"That was too soon after the last request. {NOTHING} Try again{reopening(refused.until, now)}."
+
+
+def _daily_limit(refused: Refused, now: datetime) -> str:
+    what = {"rejected_prompts": "rejected prompts", "canceled_drafts": "canceled drafts"}.get(
+        refused.what or "", "videos"
+    )
+    return f"This user has used up the {what} of a day (UTC). {NOTHING} It reopens{reopening(refused.until, now)}."
+
+
+def _budget_exhausted(refused: Refused, now: datetime) -> str:
+    period = refused.what or "day"
+    return (
+        f"The budget of the {period} has no room for this video. {NOTHING} "
+        f"It reopens{reopening(refused.until, now)}, "
+        f"or with `onetake limits set budget_{period}_microusd AMOUNT` (in dollars, such as 20)."
+    )
+
+
+REFUSALS: Mapping[RefusalKind, Callable[[Refused, datetime], str]] = {
+    RefusalKind.IDEMPOTENCY_MISMATCH: _mismatch,
+    RefusalKind.BLOCKED: _blocked,
+    RefusalKind.NOT_INVITED: _not_invited,
+    RefusalKind.PAUSED: _paused,
+    RefusalKind.BREAKER_OPEN: _breaker_open,
+    RefusalKind.DUPLICATE: _duplicate,
+    RefusalKind.BUSY: _busy,
+    RefusalKind.COOLDOWN: _cooldown,
+    RefusalKind.DAILY_LIMIT: _daily_limit,
+    RefusalKind.BUDGET_EXHAUSTED: _budget_exhausted,
+}
+
+
+def refusal(refused: Refused, now: datetime, busy_with: Run | None = None) -> str:
+    """`busy_with`: the unfinished run that keeps this user busy, if it was looked up."""
+    if busy_with is not None:
+        return _busy_with(busy_with)
+    return REFUSALS[refused.kind](refused, now)
+
+
+def ending(run: Run) -> str:
+    """How an ended run ended."""
+    match run.state:
+        case State.SAVED | State.DELIVERED:
+            return f"Run {run.ref} is saved: {run.file}. {usd(run.spent_microusd)} was charged."
+        case State.REJECTED:
+            return _rejected(run)
+        case State.CANCELED:
+            why = "nobody confirmed it in time" if run.reason == "not_confirmed" else "it was taken back"
+            return f"Run {run.ref} was canceled: {why}. {NOTHING}"
+        case State.FAILED:
+            return _failed(run)
+    return f"Run {run.ref} has not ended: {STATE_WORDS[run.state]}. {usd(run.held_microusd)} is set aside."
+
+
+def _rejected(run: Run) -> str:
+    why = _sentence(run.detail or "It breaks the rules.")
+    rewrite = f' This would pass: "{run.safe_rewrite}"' if run.safe_rewrite else " Say it differently."
+    return f"The prompt of run {run.ref} was refused. {why} {NOTHING}{rewrite}"
+
+
+def _failed(run: Run) -> str:
+    reason = run.reason or "no reason was kept"
+    happened, todo = FAILURES.get(reason, (reason.replace("_", " "), f"Look at `onetake show {run.ref}`."))
+    told = f" ({run.detail.strip().rstrip('.')})" if run.detail else ""
+    money = f"{usd(run.spent_microusd)} was charged." if run.spent_microusd else NOTHING
+    return f"Run {run.ref} failed: {happened}{told}. {money} {todo}"
+
+
+def in_doubt(run: Run) -> str:
+    """What an unfinished run that nobody can finish now leaves open."""
+    held = f"{usd(run.held_microusd)} stays set aside, and it will not be bought a second time."
+    see = f"See `onetake show {run.ref}`"
+    if run.state is State.SUBMITTING:
+        return (
+            f"Run {run.ref} is being bought: its one request may be under way. {held} "
+            f"There is nothing to decide yet. {see} in two minutes; `onetake worker` goes on with it."
+        )
+    if run.state is State.UNCERTAIN and not run.parked:
+        return (
+            f"Run {run.ref} is in doubt: {doubt_words(run)}. {held} {see}. The provider's list is searched while "
+            f"`onetake worker` runs; decide before that only with the provider's books before you: "
+            f"`onetake settle {run.ref} --job ID` or `onetake settle {run.ref} --not-charged`."
+        )
+    if run.state is State.UNCERTAIN:
+        return (
+            f"Run {run.ref} is in doubt: {doubt_words(run)}. {held} {see}, look into the provider's books, "
+            f"and decide: `onetake settle {run.ref} --job ID` or `onetake settle {run.ref} --not-charged`."
+        )
+    if run.parked:
+        return _parked(run, held, see)
+    return f"Run {run.ref} waits: {STATE_WORDS[run.state]}. {held} {see}."
+
+
+def _parked(run: Run, held: str, see: str) -> str:
+    """A run whose job came to no end in time."""
+    late = f"Run {run.ref} has no video after {lasting(run.age(run.rendering_at).total_seconds())}"
+    if run.look_says == "job_unknown":
+        return (
+            f"{late}: the provider's answer named {run.job_id}, but the provider does not know it. {held} {see}, look "
+            f"into the provider's books, and decide: `onetake settle {run.ref} --job ID` or `onetake settle {run.ref} "
+            "--not-charged`."
+        )
+    if run.look_says == "job_gone":
+        return (
+            f"{late}: the provider no longer knows its job {run.job_id} and may have lost it. {held} {see}, "
+            f"look into the provider's books, and decide: `onetake settle {run.ref} --not-charged`, or `onetake settle "
+            f"{run.ref} --job {run.job_id}` to look once more."
+        )
+    return (
+        f"{late}. {held} {see}. If `onetake check` finds another key, another provider or a full disk, mend that "
+        f"first: the video may be ready. `onetake settle {run.ref} --job {run.job_id}` looks for it again, "
+        f"`onetake settle {run.ref} --not-charged` gives it up."
+    )
+
+
+def other_provider(run: Run, base_url: str) -> str:
+    """A run that was promised to another provider or key than the configured one."""
+    return (
+        f"Run {run.ref} was promised to another provider or key ({run.base_url}) than the settings name "
+        f"now ({base_url}). {usd(run.held_microusd)} stays set aside; it goes on once they are back."
+    )
+
+
+def left_to_others(ref: str | None, key: str, seen: Run | None = None) -> str:
+    """What becomes of a run that this process leaves, and of its money; or of a request that may have been accepted.
+
+    `seen`: the run as it was last seen, a moment ago.
+    """
+    again = f"the same command with `--key {key}`"
+    if ref is None:
+        return f"Find out with {again}; the same key is never bought twice."
+    money = f"{_set_aside(seen)} " if seen else ""
+    return f"{money}Run {ref} goes on when `onetake worker` or {again} runs. It is never bought twice."
+
+
+def _set_aside(run: Run) -> str:
+    held = f"{usd(run.held_microusd)} is set aside"
+    match run.state:
+        case State.RESERVED | State.APPROVED:  # or ordered since
+            return f"{held}; unless the video was ordered in this moment, `onetake cancel {run.ref}` frees it."
+        case State.SUBMITTING | State.UNCERTAIN:
+            return f"{held} until it is known whether the provider made the video."
+    return f"{held} until the video is saved: the provider is making it."
+
+
+def _sentence(words: str) -> str:
+    stripped = words.strip()
+    return stripped if stripped.endswith((".", "!", "?")) else f"{stripped}."

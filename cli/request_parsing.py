@@ -1,0 +1,110 @@
+"""From what was typed to a Request: every check that needs no ledger, so that wrong usage ends early.
+
+In       the options of `create`, and the settings
+Out      Wish, and from it the Request; what is bought and at what price is fixed here
+Raises   Stop, ConfigError, CatalogueError: one clear line with what is allowed
+"""
+
+import getpass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import uuid4
+
+from app.exits import Stop
+from app.model_choice import choose_from_settings
+from cli.output.sentences import PROMPT_PROBLEMS
+from pipeline.ledger.operators import as_user_id, is_user_id
+from pipeline.settings.config import Settings
+from providers.catalogue import (
+    check_shape,
+    price_microusd,
+)
+from steps.check_limits import PromptProblem, Request, check_prompt
+
+LANGUAGES = ("es", "en")
+KEY_CHARACTERS_MAX = 200
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for; None is left to us."""
+
+    prompt: str
+    seconds: int | None
+    size: str | None
+    key: str | None
+    user: str | None
+    language: str | None
+    again: bool
+
+
+def to_request(wish: Wish, settings: Settings, environment: Mapping[str, str]) -> Request:
+    prompt = check_prompt(wish.prompt)
+    if isinstance(prompt, PromptProblem):
+        raise Stop(PROMPT_PROBLEMS[prompt])
+    _, model = choose_from_settings(settings)
+    seconds = wish.seconds or settings.video_seconds
+    size = wish.size or settings.video_size
+    check_shape(model, seconds, size)
+    video = settings.video
+    return Request(
+        key=request_key(wish.key),
+        call_id=uuid4(),
+        user_id=user_id(wish.user),
+        prompt=prompt,
+        language=language(wish.language, environment),
+        audience={"kind": "terminal"},
+        model=model.name,
+        seconds=seconds,
+        size=size,
+        asked_seconds=wish.seconds,
+        asked_size=wish.size,
+        create_body=settings.video.create_body or model.create_body,
+        price_microusd=price_microusd(model, seconds, size),
+        bills_failed=not model.failed_renders_free,
+        base_url=video.base_url,
+        key_fingerprint=video.fingerprint,
+        again=wish.again,
+    )
+
+
+def request_key(key: str | None) -> str:
+    """`cli:K`; without a key every command is a request of its own."""
+    if key is None:
+        return f"cli:{uuid4()}"
+    if not key.strip() or len(key) > KEY_CHARACTERS_MAX or not key.isprintable():
+        raise Stop(f"--key: 1 to {KEY_CHARACTERS_MAX} printable characters")
+    return f"cli:{key}"
+
+
+def user_id(user: str | None) -> str:
+    """`cli:NAME` for a bare name, and whoever is logged in without one; `tg:ID` stays as it is."""
+    if user is None:
+        return f"cli:{login_name()}"
+    full = user if ":" in user else f"cli:{user}"
+    if not is_user_id(full):
+        raise Stop(f"a user is `cli:NAME`, `tg:ID`, or a bare name, not {user}")
+    return full
+
+
+def person(user: str) -> str:
+    """Whom an operator means: a bare number is a Telegram id, as in the chat and on the page."""
+    return user_id(as_user_id(user))
+
+
+def login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())  # a container's user that has a number and no name
+
+
+def language(asked: str | None, environment: Mapping[str, str]) -> str:
+    """As asked, or as the terminal speaks: Spanish for es*, English otherwise."""
+    if asked is not None:
+        if asked not in LANGUAGES:
+            raise Stop(f"--lang: {' or '.join(LANGUAGES)}, not {asked}")
+        return asked
+    spoken = environment.get("LC_ALL") or environment.get("LC_MESSAGES") or environment.get("LANG") or ""
+    return "es" if spoken.lower().startswith("es") else "en"

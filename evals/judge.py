@@ -1,0 +1,102 @@
+"""What is wrong with an answer, by a case's expectations. Pure.
+
+In       a case's `expect`, an answer's fields
+Out      one line for each thing that is not as expected
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evals.cases import Check
+
+# Small words that only one of the two languages has: enough to tell them apart in a sentence.
+SMALL_WORDS = {
+    "es": frozenset(
+        re.findall(r"\w+", "el la los las un una unos del al que y en con por para su es se lo como más sin sobre muy")
+    ),
+    "en": frozenset(
+        re.findall(r"\w+", "the a an of and in on with for to is its it as at by from this that over very")
+    ),
+}
+
+
+def failures(expect: Mapping[str, Any], answer: Mapping[str, Any]) -> list[str]:
+    """Nothing, if all is as it should be."""
+    return [
+        f"{name}: {words}" for name, wanted in expect.items() for words in _field(wanted, answer.get(name)) if words
+    ]
+
+
+def language_of(text: str) -> str | None:
+    """'es' or 'en' by its small words and letters; None if neither shows."""
+    words = re.findall(r"\w+", text.casefold())
+    scores = {language: sum(word in small for word in words) for language, small in SMALL_WORDS.items()}
+    scores["es"] += len(re.findall(r"[ñ¿¡áéíóú]", text.casefold()))
+    if scores["es"] == scores["en"]:
+        return None
+    return max(scores, key=lambda language: scores[language])
+
+
+def _field(wanted: Any, got: Any) -> list[str]:
+    if isinstance(wanted, Check):
+        return _checked(wanted, got)
+    if isinstance(wanted, list):
+        return _listed(wanted, got)
+    return [] if got == wanted else [f"{_shown(got)}, expected {_shown(wanted)}"]
+
+
+def _listed(wanted: list[str], got: Any) -> list[str]:
+    there = list(got or [])
+    if not wanted:
+        return [f"{', '.join(there)}, expected none"] if there else []
+    missing = [word for word in wanted if word not in there]
+    return [f"{', '.join(missing)} is missing from {_shown(there)}"] if missing else []
+
+
+def _checked(check: Check, got: Any) -> list[str]:
+    if got is None:
+        return ["nothing, expected something"]
+    text = " ".join(got) if isinstance(got, list) else str(got)
+    return [*_size(check, got, text), *_language(check, text), *_words(check, text)]
+
+
+def _size(check: Check, got: Any, text: str) -> list[str]:
+    found = []
+    for least, most, size, unit in (
+        (check.min_length, check.max_length, len(text), "characters"),
+        (check.min, check.max, len(got) if isinstance(got, Sequence) and not isinstance(got, str) else 1, "items"),
+    ):
+        if least is not None and size < least:
+            found.append(f"{size} {unit}, at least {least} expected")
+        if most is not None and size > most:
+            found.append(f"{size} {unit}, at most {most} expected")
+    return found
+
+
+def _language(check: Check, text: str) -> list[str]:
+    found = language_of(text)
+    return (
+        [f"reads as {found}, expected {check.language}"]
+        if check.language and found not in {check.language, None}
+        else []
+    )
+
+
+def _words(check: Check, text: str) -> list[str]:
+    plain = _plain(text)
+    missing = [words for words in check.must_contain if not any(_plain(word) in plain for word in words.split("|"))]
+    there = [word for words in check.must_not_contain for word in words.split("|") if _plain(word) in plain]
+    return [*(f"lacks “{words}”" for words in missing), *(f"has “{word}”" for word in there)]
+
+
+def _plain(text: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return {True: "true", False: "false", None: "null"}.get(value, str(value)) if not isinstance(value, str) else value

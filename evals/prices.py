@@ -1,0 +1,30 @@
+"""What a call of each template costs, printed: tokens counted roughly, at the prices of models.toml."""
+
+import typer
+
+from evals.workbench import Bench
+from providers.catalogue import Catalogue, text_cost_microusd
+from steps.contracts import CONTRACTS
+from steps.text_model.front_matter import TemplateError
+
+CHARACTERS_PER_TOKEN = 4
+SCHEMA_TOKENS = 150  # what goes along with every question: the shape of the answer
+TOKENS_OUT = 220  # an answer, as they are recorded
+DEFAULT_MODEL = "gpt-6-luna"
+
+
+def print_prices(bench: Bench, books: Catalogue) -> None:
+    """One line for each template that can be used."""
+    for template_id in CONTRACTS:
+        try:
+            template = bench.template(template_id)
+        except TemplateError:
+            continue
+        examples = {name: spec.example for name, spec in template.inputs.items()}
+        tokens = sum(len(each["content"]) for each in template.render(**examples)) // CHARACTERS_PER_TOKEN
+        model = template.model or DEFAULT_MODEL
+        cost = text_cost_microusd(books, model, tokens + SCHEMA_TOKENS, TOKENS_OUT)
+        typer.echo(
+            f"{template_id}: about {tokens} tokens and {SCHEMA_TOKENS} for the answer's shape, "
+            f"${cost / 1e6:.5f} a call at {model}"
+        )

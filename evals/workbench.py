@@ -1,0 +1,106 @@
+"""Where the workbench finds things: templates, cases, recordings; of this checkout, or of an earlier commit.
+
+In       the working folder, or PROMPTS_FOLDER
+Out      Bench: templates by id, the case files, the folder of recordings
+Raises   Stop, TemplateError
+Effects  reads files; `git show` for earlier versions
+"""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.exits import Stop
+from pipeline.settings.resources import models_file, prompts_folder
+from providers.catalogue import Catalogue, load_catalogue
+from steps.contracts import CONTRACTS
+from steps.text_model.brand import BRAND_FILE, NO_BRAND, read_brand
+from steps.text_model.templates import Template, load_template, read_template
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One folder of prompts, with the recordings beside it."""
+
+    prompts: Path
+
+    @property
+    def root(self) -> Path:
+        return self.prompts.parent
+
+    @property
+    def recordings(self) -> Path:
+        return self.root / "cassettes" / "prompts"
+
+    @property
+    def test_notes(self) -> Path:
+        """What the recordings of `tests/` were made with."""
+        return self.root / "cassettes" / "recorded.json"
+
+    @property
+    def test_recorder(self) -> Path:
+        """The program that records those; only in a checkout."""
+        return self.root / "tests" / "record.py"
+
+    def template(self, template_id: str) -> Template:
+        """As it is now. Raises TemplateError."""
+        return load_template(self.prompts / f"{known(template_id)}.md", CONTRACTS[template_id])
+
+    def template_at(self, template_id: str, revision: str) -> Template:
+        """As it was in a commit. Raises Stop where there is none, TemplateError if it was broken then."""
+        name = f"{known(template_id)}.md"
+        raw = self.show(revision, self.prompts / name)
+        if raw is None:
+            raise Stop(f"prompts/{name} is not in the commit {revision}")
+        brand = self.show(revision, self.prompts / BRAND_FILE)
+        return read_template(name, raw, read_brand(brand) if brand else NO_BRAND)
+
+    def show(self, revision: str, path: Path) -> bytes | None:
+        """A file as it was in a commit; None if it was not there. Raises Stop without git or such a commit."""
+        self._git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", wanting=revision)
+        shown = self._run("show", f"{revision}:./{path.relative_to(self.root).as_posix()}")
+        return shown.stdout if shown.returncode == 0 else None
+
+    def files_at(self, revision: str, folder: Path) -> tuple[str, ...]:
+        """Paths below a folder, from the root, as they were in a commit."""
+        listed = self._git(
+            "ls-tree", "-r", "--name-only", revision, f"./{folder.relative_to(self.root).as_posix()}/", wanting=revision
+        )
+        return tuple(listed.decode().splitlines())
+
+    def _git(self, *arguments: str, wanting: str) -> bytes:
+        done = self._run(*arguments)
+        if done.returncode != 0:
+            raise Stop(f"there is no commit {wanting} in {self.root}; earlier versions come from git")
+        return done.stdout
+
+    def _run(self, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
+        try:
+            return subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, check=False)  # noqa: S603, S607  # git, with our arguments
+        except OSError as error:
+            raise Stop(f"git cannot be run ({error.strerror}); earlier versions come from it") from error
+
+
+def open_bench() -> Bench:
+    """PROMPTS_FOLDER, or `prompts/` here, or the project's own."""
+    named, here = os.environ.get("PROMPTS_FOLDER"), Path("prompts")
+    if named:
+        folder = Path(named).expanduser()
+    else:
+        folder = here if any((here / f"{name}.md").exists() for name in CONTRACTS) else prompts_folder()
+    if not folder.is_dir():
+        raise Stop(f"PROMPTS_FOLDER: {folder} is no folder")
+    return Bench(folder.resolve())
+
+
+def known(template_id: str) -> str:
+    """The id, also if it was given as a file's name. Raises Stop."""
+    name = Path(template_id).name.removesuffix(".md")
+    if name not in CONTRACTS:
+        raise Stop(f"there is no template {template_id}; there are {', '.join(CONTRACTS)}")
+    return name
+
+
+def catalogue() -> Catalogue:
+    return load_catalogue(models_file())

@@ -1,0 +1,1 @@
+"""Media files read by their own structure: a whole clip or not. Pure but for the file."""

@@ -1,0 +1,182 @@
+"""A private bucket of Supabase Storage, for clips.
+
+In       the project's client and the bucket's name
+Out      `put` answers 'bucket/key'; `get` and `remove` take that, `link` the key
+Raises   BucketPublic; BucketRefused (asking again changes nothing), BucketUnavailable (it may have happened)
+Effects  makes the bucket, private, if it is missing. Putting twice is putting once: the same key is replaced.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+import httpx
+from storage3.exceptions import StorageApiError
+from supabase import AsyncClient
+
+from media.clip_file import Kind
+from pipeline.ledger.transport import LedgerForbidden
+from pipeline.ledger.transport_rest import open_client
+from pipeline.settings.config import ConfigError
+from providers.download import CHUNK_BYTES, CLIP_BYTES_MAX
+
+CALL_SECONDS = 20.0
+TRANSFER_SECONDS = 120.0  # for the whole of a clip, which has at most some fifty megabytes
+MISSING, TAKEN, TOO_LARGE = "404", "409", "413"
+
+Answer = TypeVar("Answer")
+
+
+class BucketError(Exception):
+    """Something between us and the bucket."""
+
+
+class BucketUnavailable(BucketError):
+    """Storage did not answer, or could not do it now."""
+
+
+class BucketRefused(BucketError):
+    """Storage says no: `status` as in HTTP, 404 no such object, 413 more than the bucket takes."""
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(f"{message} ({status})")
+        self.status = status
+
+
+class BucketPublic(BucketError, ConfigError):
+    """Anybody who guesses a name could watch its clips."""
+
+
+class Bucket:
+    def __init__(self, client: AsyncClient, name: str) -> None:
+        self._client, self.name = client, name
+        self._there = False
+
+    async def prepare(self) -> None:
+        """The bucket, made if it is missing. Raises BucketPublic, BucketError; then nothing is put into it any more."""
+        self._there = False
+        if not await self.is_there():
+            await self._make()
+        self._there = True
+
+    async def is_there(self) -> bool:
+        """Whether there is such a bucket, a private one. Raises BucketPublic, BucketError."""
+        try:
+            found = await _asked(self._client.storage.get_bucket(self.name), CALL_SECONDS)
+        except BucketRefused as refused:
+            if refused.status != MISSING:
+                raise
+            return False
+        if found.public:
+            raise BucketPublic(
+                f"SUPABASE_BUCKET: the bucket {self.name} is public; make it private, or name another one"
+            )
+        return True
+
+    async def put(self, source: Path, key: str) -> str:
+        """Uploads the clip; answers 'bucket/key'."""
+
+        async def upload() -> str:
+            clips = self._client.storage.from_(self.name)
+            await _asked(
+                clips.upload(key, source, {"content-type": _content_type(key), "upsert": "true"}), TRANSFER_SECONDS
+            )
+            return f"{self.name}/{key}"
+
+        if not self._there:
+            await self.prepare()
+        return await self._in_its_bucket(upload)
+
+    async def get(self, stored: str, into: Path) -> str:
+        """Brings the clip at 'bucket/key' to a synced file; answers its sha256. Its bucket may have another name."""
+        return await _asked(self._download(stored, into), TRANSFER_SECONDS)
+
+    async def _download(self, stored: str, into: Path) -> str:
+        """Storage's own client would hold the whole clip in memory."""
+        options = self._client.options
+        assert options.httpx_client is not None, "open_client gives the client its connections"
+        url = str(self._client.storage_url.joinpath("object", *stored.split("/")))
+        async with options.httpx_client.stream("GET", url, headers=options.headers) as answer:
+            if answer.status_code != 200:
+                raise _refusal(answer.status_code, await answer.aread())
+            digest = hashlib.sha256()
+            with into.open("wb") as file:
+                async for chunk in answer.aiter_bytes(CHUNK_BYTES):
+                    if file.tell() + len(chunk) > CLIP_BYTES_MAX:
+                        raise StorageApiError("more bytes than any clip has", "too large", int(TOO_LARGE))
+                    digest.update(chunk)
+                    file.write(chunk)
+                file.flush()
+                await asyncio.to_thread(os.fsync, file.fileno())  # else a power cut leaves an empty file
+        return digest.hexdigest()
+
+    async def link(self, key: str, seconds: int) -> str:
+        """An address at which anybody may watch the clip for so long."""
+        signed = await _asked(self._client.storage.from_(self.name).create_signed_url(key, seconds), CALL_SECONDS)
+        return str(signed["signedUrl"])
+
+    async def remove(self, stored: str) -> None:
+        """The clip at 'bucket/key'. What is not there was removed already."""
+        bucket, _, key = stored.partition("/")
+        await _asked(self._client.storage.from_(bucket).remove([key]), CALL_SECONDS)
+
+    async def _in_its_bucket(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Once more in a bucket made anew, if somebody removed it while we ran."""
+        try:
+            return await call()
+        except BucketRefused as refused:
+            if refused.status != MISSING:
+                raise
+        await self._make()
+        return await call()
+
+    async def _make(self) -> None:
+        try:
+            await _asked(self._client.storage.create_bucket(self.name, options={"public": False}), CALL_SECONDS)
+        except BucketRefused as refused:
+            if refused.status != TAKEN:
+                raise
+            await self.is_there()  # another process was as quick; or somebody who made it public
+
+
+def _content_type(key: str) -> str:
+    extension = PurePosixPath(key).suffix.removeprefix(".")
+    return (Kind(extension) if extension in set(Kind) else Kind.MP4).content_type
+
+
+def _refusal(status: int, body: bytes) -> StorageApiError:
+    """Most errors travel as a 400 with the real status in the body."""
+    try:
+        said = json.loads(body)
+        return StorageApiError(said["message"], said["error"], said["statusCode"])
+    except (ValueError, LookupError, TypeError):
+        return StorageApiError(f"HTTP {status}", "no reason given", status)
+
+
+async def _asked(call: Awaitable[Answer], seconds: float) -> Answer:
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except TimeoutError as error:
+        raise BucketUnavailable(f"Storage did not answer within {seconds:.0f} s") from error
+    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:  # the last three: a yes without its content
+        raise BucketUnavailable(f"Storage did not answer: {type(error).__name__}") from error
+    except LedgerForbidden as error:
+        raise BucketRefused("403", str(error)) from error
+    except StorageApiError as error:
+        status = str(error.status)
+        if status.startswith("5") or status == "429":
+            raise BucketUnavailable(f"Storage could not: {error.message} ({status})") from error
+        raise BucketRefused(status, error.message) from error
+
+
+@asynccontextmanager
+async def open_bucket(url: str, key: str, name: str) -> AsyncIterator[Bucket]:
+    """The bucket, which may not be there yet."""
+    async with open_client(url, key) as client:
+        yield Bucket(client, name)

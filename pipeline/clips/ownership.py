@@ -1,0 +1,92 @@
+"""Whether a job, or the file that came for it, is this run's. What is not is neither saved nor taken for its end.
+
+In       a run, and its job as the provider shows it, or a whole file that came for that job
+Out      why it is not taken, in words for operators; None if it is
+Effects  `not_ours` reads the ledger
+"""
+
+from datetime import timedelta
+
+from media.clip_file import Facts, has_shape, is_longer, is_much_smaller, is_shorter
+from pipeline.context import World
+from pipeline.ledger.clip_records import ClipRecords
+from pipeline.ledger.records import JobSource, Run
+from providers.openai_videos.jobs import Job, JobStatus
+from providers.openai_videos.order_match import Shown, far_from, same_words, size_of, swapped_words
+
+PLACEHOLDER_TIME = timedelta(days=30)  # a job made so long before its order shows no true time
+ENDED = {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.EXPIRED}
+
+
+async def not_ours(run: Run, job: Job, world: World) -> str | None:
+    """Why the job's own prompt shows that it is not this run's; None if the prompt fits.
+
+    Responses get swapped and ids mixed up: a job with a clearly different prompt is fetched only if a person insists.
+    """
+    echoes = world.shop.rules_for(run.model).listing.echoes_prompts
+    if run.job_source is JobSource.PERSON or not (echoes and job.named and job.prompt):
+        return None
+    ordered = run.order().prompt
+    if same_words(job.prompt, ordered):
+        return None
+    records = ClipRecords(world.ledger.rpc)
+    if not swapped_words(job.prompt, ordered) and await records.prompt_of_another(run.run_id, job.prompt) is None:
+        return None
+    return _shown_otherwise(run, job, Shown.PROMPT)
+
+
+def another_order(run: Run, job: Job, world: World) -> str | None:
+    """Why the job under our id is another order's; None if it may be ours. Ids that are counters, one per replica,
+    name several: a look at such a job ends nothing, and its clip is not fetched.
+
+    Any server may show one field otherwise, and those of its answer to the order, but no two more; nor one, of a job
+    that was made before our order was sent.
+    """
+    order, skew = run.order(), world.waits.clock_skew
+    if run.job_source is JobSource.PERSON or not job.named or (job.prompt and same_words(job.prompt, order.prompt)):
+        return None
+    parts = far_from(job, order) - set(map(Shown, run.shown_otherwise))
+    if not world.shop.rules_for(run.model).listing.echoes_prompts:
+        parts -= {Shown.PROMPT}
+    if not parts or (len(parts) == 1 and not _made_before(run, job, skew)):
+        return None
+    return _shown_otherwise(run, job, *sorted(parts))
+
+
+def _shown_otherwise(run: Run, job: Job, *parts: Shown) -> str:
+    despite = f"to fetch it anyway: `onetake settle {run.ref} --job {job.job_id} --despite`"
+    return f"the provider shows job {job.job_id} with another {' and '.join(parts)} than ordered; {despite}"
+
+
+def _made_before(run: Run, job: Job, skew: timedelta) -> bool:
+    """By the time that the job shows, unless that is a mere placeholder."""
+    if run.submitting_at is None or job.created_at is None:
+        return False
+    sent = run.submitting_at - skew
+    return (sent - PLACEHOLDER_TIME).timestamp() < job.created_at < sent.timestamp()
+
+
+def why_not_taken(run: Run, job: Job, facts: Facts, parked: timedelta) -> str | None:
+    """Why a whole file may be less than the clip, or another order's; None if it is taken.
+
+    Some servers serve a shorter or smaller clip while the job renders. A shorter one is the clip once the job has
+    ended by its own last word, or after a day without that word; one that shows no cut, only then or for a person.
+    """
+    shorter = is_shorter(facts, run.seconds)
+    if gone_for_good(run, parked):
+        return None
+    if job.status not in ENDED and (shorter or (job.running and is_much_smaller(facts, run.size))):
+        return "but the job does not report it as done"
+    if run.job_source is JobSource.PERSON:
+        return None
+    if shorter and not facts.ends:
+        return "and a cut would not show in this format"
+    other = (shorter or is_longer(facts, run.seconds)) and not has_shape(facts, run.size)
+    other |= shorter and is_much_smaller(facts, run.size)  # a preview, while the page already says that it is done
+    as_job_says = job.seconds == run.seconds and size_of(job.size or "") == size_of(run.size)
+    return "and the job shows what was ordered" if other and as_job_says else None
+
+
+def gone_for_good(run: Run, parked: timedelta) -> bool:
+    """A missing clip of a completed job proves nothing, storage may lag; after a day of looks it will not come."""
+    return run.parked and run.age(run.parked_at) > parked

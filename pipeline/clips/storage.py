@@ -1,0 +1,172 @@
+"""Where clips lie: in this machine's folder, and in a bucket of Storage, if one is configured.
+
+    .<run>.<uuid>.part     being written
+    .<run>.<job>.clip      complete, of this job, which may yet turn out to be another run's
+    <run>.mp4              the clip of a saved run; .mov or .webm if that is what it is
+
+In       runs, and the files of their jobs
+Out      `upload_soon` and `keep`: around the commit that says `saved`; `at_hand`: the clip as a file here
+Raises   `at_hand`: FileNotFoundError. An upload that fails is tried again by `maintenance`: it holds up no run.
+Effects  uploads, downloads, renames; notes on the row
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+from pathlib import Path, PurePath
+from uuid import UUID, uuid4
+
+from media.clip_file import Facts, Kind, read_clip
+from pipeline.clips.bucket import Bucket, BucketError, BucketUnavailable
+from pipeline.context import World
+from pipeline.ledger.clip_records import ClipRecords
+from pipeline.ledger.records import Run
+from steps.generate_video import Clip
+
+UPLOAD_SOON_SECONDS = 20.0  # for which a run waits for Storage before it is saved; what takes longer goes afterwards
+
+log = logging.getLogger(__name__)
+
+
+def path_of(run_id: UUID | str, kind: Kind, world: World) -> Path:
+    return world.media / f"{run_id}.{kind}"
+
+
+def saved_path(run: Run, world: World) -> Path:
+    """Where the clip of a saved run lies on this machine, whichever machine saved it."""
+    return path_of(run.run_id, kind_of_run(run), world)
+
+
+def kind_of_run(run: Run) -> Kind:
+    """By the name that was recorded with the clip."""
+    extension = PurePath(run.file or "").suffix.removeprefix(".")
+    return Kind(extension) if extension in set(Kind) else Kind.MP4
+
+
+def facts_of(run: Run, path: Path | None = None) -> Facts:
+    """What the clip is, by the row; by its file if the row does not say (a crash, or an older version saved it)."""
+    if run.clip_kind is None and path is not None:
+        found = read_clip(path, transfer_complete=True)
+        if isinstance(found, Facts):
+            return found
+    kind = kind_of_run(run) if run.clip_kind is None else Kind(run.clip_kind)
+    return Facts(kind, run.clip_width, run.clip_height, run.clip_seconds)
+
+
+def files_in(media: Path) -> dict[str, Path]:
+    """The clips in the folder by their run; other people's files are none of ours."""
+    found = (path for kind in Kind for path in media.glob(f"*.{kind}"))
+    return {run_id: path for path in found if (run_id := run_of(path)) is not None}
+
+
+def run_of(path: Path) -> str | None:
+    """The run whose file this is."""
+    try:
+        return str(UUID(path.name.removeprefix(".").partition(".")[0]))
+    except ValueError:
+        return None
+
+
+def fetched_path(run: Run, world: World) -> Path:
+    """The file of the run's job: named by the job too, for a late proof may give the run another one."""
+    assert run.job_id is not None, f"run {run.ref} has no job"
+    return world.media / clip_name(run.run_id, run.job_id)
+
+
+def clip_name(run_id: UUID | str, job_id: str) -> str:
+    """The file name of a job's complete clip, before the ledger says that it is the run's."""
+    return f".{run_id}.{hashlib.sha256(job_id.encode()).hexdigest()[:16]}.clip"
+
+
+def new_draft(run_id: UUID | str, world: World) -> Path:
+    return world.media / f".{run_id}.{uuid4().hex}.part"
+
+
+async def upload_soon(run_id: UUID | str, clip: Clip, world: World) -> str | None:
+    """Into the bucket: answers 'bucket/key', or None if there is none or it does not take the clip now."""
+    if world.bucket is None:
+        return None
+    try:
+        async with asyncio.timeout(UPLOAD_SOON_SECONDS):
+            return await world.bucket.put(clip.path, path_of(run_id, clip.facts.kind, world).name)
+    except TimeoutError:
+        log_not_uploaded(run_id, BucketUnavailable(f"not within {UPLOAD_SOON_SECONDS:.0f} s"))
+    except (BucketError, OSError) as error:  # another worker here may have saved it, and given the file its name
+        log_not_uploaded(run_id, error)
+    return None
+
+
+async def keep(run: Run, clip: Clip, stored_as: str | None, world: World) -> Run:
+    """Gives the file its final name, if the row says that it is the run's; another's is kept for `tending` to judge."""
+    if run.file_sha256 != clip.sha256:
+        return run
+    _give_name(clip.path, saved_path(run, world))
+    if stored_as is not None:
+        return await ClipRecords(world.ledger.rpc).note_stored(run.run_id, stored_as, clip.sha256)
+    return run
+
+
+async def finish(run: Run, world: World) -> bool:
+    """Gives the clip of a saved run its name, if a crash came before that."""
+    if run.job_id is None or run.file_sha256 is None:
+        return False
+    fetched = fetched_path(run, world)
+    if not await asyncio.to_thread(is_clip, fetched, run.file_sha256):
+        return False
+    _give_name(fetched, saved_path(run, world))
+    return True
+
+
+def log_not_uploaded(run_id: UUID | str, error: Exception) -> None:
+    log.warning("storage", extra={"action": "not_uploaded", "run_id": str(run_id), "error": str(error)})
+
+
+async def at_hand(run: Run, world: World) -> Path:
+    """The clip as a file on this machine, fetched from the bucket if another machine saved it."""
+    path = saved_path(run, world)
+    for there in (Path(run.file or ""), path):
+        if await asyncio.to_thread(is_clip, there, run.file_sha256):
+            return there
+    if await finish(run, world):
+        return path
+    if world.bucket is None or run.file_sha256 is None or run.dropped_at is not None:
+        raise FileNotFoundError(run.file)
+    return await _from_bucket(run, world.bucket, path, world)
+
+
+async def _from_bucket(run: Run, bucket: Bucket, path: Path, world: World) -> Path:
+    """Raises FileNotFoundError if it cannot be had, or is not the run's."""
+    draft = new_draft(run.run_id, world)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if await bucket.get(run.stored or f"{bucket.name}/{path.name}", draft) == run.file_sha256:
+            draft.replace(path)
+            return path
+        log.error("storage", extra={"action": "not_the_clip", "run": run.ref})
+    except BucketError as error:
+        log.warning("storage", extra={"action": "not_fetched", "run": run.ref, "error": str(error)})
+    except OSError as error:  # the disk is full, say; another machine may have room
+        log.error("storage", extra={"action": "not_written", "run": run.ref, "error": str(error)})
+    finally:
+        with contextlib.suppress(OSError):  # where no folder could be made, there is no draft
+            draft.unlink()
+    raise FileNotFoundError(run.file)
+
+
+def is_clip(path: Path, sha256: str | None) -> bool:
+    """There, and what the row says: a file of this name may be cut short, or come from elsewhere."""
+    try:
+        with path.open("rb") as file:
+            return sha256 is None or hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
+
+
+def _give_name(fetched: Path, path: Path) -> None:
+    """Not synced: whichever name a power cut leaves, `at_hand` finds the clip under it."""
+    try:
+        fetched.replace(path)
+    except FileNotFoundError:  # somebody was as quick
+        if not path.exists():
+            raise

@@ -1,0 +1,93 @@
+"""The handles a run needs, built once at the entry point and handed down.
+
+`run`, the fence and reconciliation take the whole World because between them they use all of it; a step gets only
+its one handle. Clocks, randomness and sleeping are here too, so that nothing below reaches for its own.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipeline.clips.bucket import Bucket
+from pipeline.ledger.client import Ledger
+from pipeline.ledger.records import ANY_NUMBER, Places, Run
+from pipeline.prompts.versions import Editions
+from pipeline.purchase.answer_files import AnswerFiles
+from pipeline.purchase.evidence import ListFacts
+from pipeline.settings.config import Waits
+from providers.transport import VideoProvider
+from steps.text_model.ask_model import TextModelClient
+
+Outcome = TypeVar("Outcome")
+ATTEMPTS_MAX = 5
+FREE_BYTES_MIN = 1_000_000_000  # under this a run fails before it buys what it could not store
+
+
+@dataclass(frozen=True)
+class ProviderRules:
+    """What models.toml says of the provider a run was promised to."""
+
+    refuses_429_before_work: bool
+    typical_render_seconds: int
+    listing: ListFacts = field(default_factory=ListFacts)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """One provider and key. Runs promised to another are left to whoever has that one configured."""
+
+    provider: VideoProvider
+    base_url: str
+    key_fingerprint: str
+    rules_for: Callable[[str], ProviderRules]  # by model name
+    places: Places = ANY_NUMBER
+
+    def sells(self, run: Run) -> bool:
+        return (run.base_url, run.key_fingerprint) == (self.base_url, self.key_fingerprint)
+
+
+@dataclass(frozen=True)
+class TextDesk:
+    """The text model: who is asked, under which name, and what tokens cost."""
+
+    client: TextModelClient
+    model: str
+    cost_microusd: Callable[[str, int, int], int]  # model, tokens in, tokens out
+
+
+class Purchases:
+    """Requests that may have left. A graceful stop waits for them; nothing ever cancels one."""
+
+    def __init__(self) -> None:
+        self._under_way: set[asyncio.Future[Any]] = set()
+
+    async def see_through(self, purchase: Awaitable[Outcome]) -> Outcome:
+        """Awaits the purchase; if the caller is canceled, the purchase goes on by itself."""
+        task = asyncio.ensure_future(purchase)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def all_done(self) -> None:
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+
+@dataclass(frozen=True)
+class World:
+    ledger: Ledger
+    shop: Shop
+    text: TextDesk
+    prompts: Editions
+    answers: AnswerFiles
+    media: Path
+    waits: Waits
+    boot_seconds: Callable[[], float]
+    new_token: Callable[[], str]
+    jitter: Callable[[], float]  # 0..1
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    purchases: Purchases = field(default_factory=Purchases)
+    bucket: Bucket | None = None  # where clips are kept besides `media`
+    keep_days: float = 0  # after which a delivered clip is removed; 0: never

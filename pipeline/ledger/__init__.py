@@ -1,0 +1,1 @@
+"""The ledger in the database: its client, its two transports, typed records, migrations."""

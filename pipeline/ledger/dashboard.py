@@ -1,0 +1,219 @@
+"""What those who watch the business see: the overview, runs by filters, the numbers behind the metrics, past changes.
+
+In       `rpc(name, args) -> json`, the same callable the ledger has
+Out      frozen values; money in micro-dollars, durations in milliseconds
+Raises   what the road raises
+Effects  `deliver_again` makes a run due; the rest only reads (and counts the days that are over)
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from pipeline.ledger.operators import Controls, Stats
+from pipeline.ledger.records import Run, State, read_run
+from pipeline.ledger.transport import Json, Rpc
+
+
+class DeliverAgain(StrEnum):
+    """What came of asking for a video to be brought again: nothing to bring in STATE, or somebody is at it."""
+
+    ASKED = "asked"
+    STATE = "state"
+    UNDER_WAY = "under_way"
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """Requests that bought nothing, by cause; `saved_microusd`: what blocked duplicates would have cost."""
+
+    outcome: str
+    times: int
+    saved_microusd: int
+
+
+@dataclass(frozen=True)
+class InFlight:
+    ref: str
+    user_id: str
+    state: State
+    state_since: datetime
+    reserved_at: datetime
+    held_microusd: int
+    model: str
+    seconds: int
+    progress: int | None = None
+    parked_at: datetime | None = None
+    held_back_by: str | None = None
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """Of the last `n` calls of a step, a thousand at most; `whole` is from the order to the saved video."""
+
+    step: str
+    n: int
+    p50_ms: float
+    p95_ms: float
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Runs that have not ended, and those of them that have waited for a worker for 15 seconds or longer."""
+
+    unfinished: int
+    due: int
+    oldest_due_seconds: float
+
+
+@dataclass(frozen=True)
+class CleanDay:
+    """Whether no second paid call came in the 24 hours before `until`, which is at most 25 hours ago.
+
+    `why` not: two_paid_calls, unexplained_job, or not_audited.
+    """
+
+    clean: bool
+    why: str | None
+    until: datetime | None
+
+
+@dataclass(frozen=True)
+class Day:
+    day: date
+    spent_microusd: int
+    held_microusd: int
+    videos: int
+    rejected: int
+    blocked: int
+
+
+@dataclass(frozen=True)
+class Overview:
+    now: datetime
+    stats: Stats
+    week_spent_microusd: int
+    blocked: tuple[Blocked, ...]
+    in_flight: tuple[InFlight, ...]
+    steps: tuple[StepTimes, ...]
+    queue: Queue
+    controls: Controls
+    clean_day: CleanDay
+    days: tuple[Day, ...]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Any of them. `state` may be `open` or `doubt`, too; `ref` and `template` (a sha256) may be beginnings."""
+
+    state: str = ""
+    user_id: str = ""
+    ref: str = ""
+    since: str = ""
+    until: str = ""
+    model: str = ""
+    template: str = ""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """All events of one step with one outcome. `buckets`: how many took up to each bound, the last one longer."""
+
+    step: str
+    outcome: str
+    n: int
+    cost_microusd: int
+    saved_microusd: int
+    timed: int
+    ms: int
+    buckets: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class LastAudit:
+    at: datetime
+    complete: bool
+    differences: int
+
+
+@dataclass(frozen=True)
+class Metrics:
+    stats: Stats
+    bounds_ms: tuple[int, ...]
+    events: tuple[Counted, ...]
+    cached_calls: Mapping[str, int]
+    queue: Queue
+    clean_day: CleanDay
+    breakers_open: int
+    paused: bool
+    audit: LastAudit | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """Who changed what: a limit, `paused`, or `user:<id>`."""
+
+    at: datetime
+    who: str
+    key: str
+    before: Any = None
+    after: Any = None
+
+
+@dataclass(frozen=True)
+class StoredAudit:
+    """`result` is `pipeline.purchase.audit.Audit.to_json()`."""
+
+    id: int
+    at: datetime
+    base_url: str
+    since: datetime
+    differences: int
+    result: Mapping[str, Any]
+
+
+class Watch:
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+
+    async def overview(self, days: int = 30) -> Overview:
+        return _OVERVIEW.validate_python(await self._rpc("page_overview", {"days": days}))
+
+    async def runs(self, filters: Filters, at_most: int, before: datetime | None = None) -> tuple[Run, ...]:
+        """The newest first; `before`: those reserved earlier."""
+        args: dict[str, Json] = {
+            "filters": asdict(filters),
+            "at_most": at_most,
+            "before": before.isoformat() if before else None,
+        }
+        rows = await self._rpc("page_runs", args)
+        assert isinstance(rows, list), "page_runs answers a list"
+        return tuple(map(read_run, rows))
+
+    async def metrics(self) -> Metrics:
+        return _METRICS.validate_python(await self._rpc("page_metrics", {}))
+
+    async def changes(self, at_most: int) -> tuple[Change, ...]:
+        """The latest first."""
+        return _CHANGES.validate_python(await self._rpc("limit_history", {"at_most": at_most}))
+
+    async def audits(self, at_most: int) -> tuple[StoredAudit, ...]:
+        """The latest first."""
+        return _AUDITS.validate_python(await self._rpc("list_audits", {"at_most": at_most}))
+
+    async def deliver_again(self, run_id: UUID, who: str) -> DeliverAgain:
+        """Of a saved video that did not arrive."""
+        answer = await self._rpc("deliver_again", {"run_id": str(run_id), "who": who})
+        assert isinstance(answer, dict), "deliver_again answers an object"
+        return DeliverAgain(answer["why"] or "asked")
+
+
+_OVERVIEW = TypeAdapter(Overview)
+_METRICS = TypeAdapter(Metrics)
+_CHANGES = TypeAdapter(tuple[Change, ...])
+_AUDITS = TypeAdapter(tuple[StoredAudit, ...])

@@ -1,0 +1,80 @@
+"""One machine at a time, where the queue is this machine's own: a lease in the ledger.
+
+In       `rpc(name, args) -> json`, and this machine's name, kept in ONETAKE_HOME
+Out      HostLease: `take` it before work begins, `hold` it while work goes on
+Raises   HostTaken: another machine has it
+Effects  the one row of `onetake.hosts`. Losing it stops the work; that nothing is bought twice is the fence's doing.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Coroutine
+from datetime import datetime
+from pathlib import Path
+
+from pipeline.cancellation import stop
+from pipeline.ledger.transport import LedgerError, Rpc
+from pipeline.settings.config import ConfigError
+
+LEASE_SECONDS = 20.0
+log = logging.getLogger(__name__)
+
+
+class HostTaken(ConfigError):
+    """Another machine works on this ledger, and only one may."""
+
+
+class HostLease:
+    def __init__(self, rpc: Rpc, host: str, lease_seconds: float = LEASE_SECONDS) -> None:
+        self._rpc, self._host, self._lease_seconds = rpc, host, lease_seconds
+
+    async def take(self) -> None:
+        """Takes or prolongs it. Raises HostTaken."""
+        answer = await self._rpc("take_host", {"host": self._host, "seconds": self._lease_seconds})
+        assert isinstance(answer, dict), "take_host answers an object"
+        if not answer["mine"]:
+            until = datetime.fromisoformat(answer["until"])
+            other, seconds = answer["host"].partition(" ")[0], self._lease_seconds
+            raise HostTaken(
+                f"{other} works on this ledger (until {until:%H:%M:%S} UTC, if it stops now), and without DATABASE_URL "
+                "only one machine may; nothing was bought here. Stop the other one and try again "
+                f"in {seconds:.0f} s, or set DATABASE_URL on both"
+            )
+
+    async def hold(self, work: Coroutine[object, object, None]) -> None:
+        """The work, for as long as the lease is ours. Raises HostTaken when it is not any more."""
+        working, keeping = asyncio.ensure_future(work), asyncio.ensure_future(self._keep())
+        try:
+            done, _ = await asyncio.wait({working, keeping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await stop(keeping)
+            await stop(working)
+        for task in done:
+            task.result()
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease_seconds / 4)
+            try:
+                await self.take()
+            except LedgerError as error:  # it may be over in a moment, and nothing can be bought meanwhile
+                log.warning("host", extra={"action": "lease_not_prolonged", "error": str(error)})
+
+
+def host_name(home: Path) -> str:
+    """'<host> <random word>': a name of this data folder's own, made at the first start."""
+    kept = home / "host"
+    home.mkdir(parents=True, exist_ok=True)
+    with kept.open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # one of two that begin at once
+        file.seek(0)
+        if not (name := file.read().strip()):  # new, or a power cut came before it was written
+            name = f"{socket.gethostname()} {secrets.token_hex(8)}"
+            file.write(name)
+            file.flush()
+            os.fsync(file.fileno())
+        return name

@@ -1,0 +1,360 @@
+"""What operators do and see: the kill switch, limits, users, lists, numbers, and settling what is in doubt.
+
+In       `rpc(name, args) -> json`, the same callable the ledger has
+Out      frozen values; a change that is not allowed is a value, too
+Raises   what the road raises
+Effects  each change is recorded by the database with who, when, before and after
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from pipeline.ledger.client import Recorded
+from pipeline.ledger.records import Run, State, read_run
+from pipeline.ledger.transport import Json, Rpc
+from steps.check_limits import Refused
+
+Value = TypeVar("Value")
+USER_ID = re.compile(r"tg:[1-9]\d{0,18}|cli:\S[^\n]*", re.ASCII)
+USER_ID_WORDS = "a user is tg:<Telegram id> or cli:<name>"
+
+
+@dataclass(frozen=True)
+class Breaker:
+    """An open breaker: `scope` is "all" or "user:<user_id>"; half open, it lets one run through."""
+
+    scope: str
+    open_until: datetime
+    half_open: bool
+    cause: str | None = None
+
+
+@dataclass(frozen=True)
+class Controls:
+    """`changed`: a resume was not carried out, for somebody had paused or resumed since."""
+
+    paused: bool
+    pause_reason: str | None = None
+    paused_by: str | None = None
+    paused_at: datetime | None = None
+    breakers: tuple[Breaker, ...] = ()
+    changed: bool = False
+
+
+@dataclass(frozen=True)
+class Limit:
+    key: str
+    value: int | str
+    about: str
+
+
+@dataclass(frozen=True)
+class LimitSet:
+    before: int | str | None
+    after: int | str | None
+
+
+@dataclass(frozen=True)
+class LimitNotSet:
+    """`why` is unknown_limit, bad_value (then `allowed` says what is) or not_per_user."""
+
+    why: str
+    allowed: str | None = None
+
+
+@dataclass(frozen=True)
+class User:
+    user_id: str
+    blocked: bool
+    invited: bool
+    created_at: datetime
+    blocked_reason: str | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+    videos: int = 0
+    spent_microusd: int = 0
+
+
+@dataclass(frozen=True)
+class Event:
+    """One step's outcome in a run's timeline."""
+
+    at: datetime
+    step: str
+    outcome: str
+    ms: int | None = None
+    cost_microusd: int = 0
+    saved_microusd: int = 0
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Impact:
+    """The runs that used one version of a template (or the brand). `reasks`: answers that did not fit at first."""
+
+    id: str
+    sha256: str
+    runs: int
+    videos: int
+    rejected: int
+    failed: int
+    plain_captions: int
+    calls: int
+    reasks: int
+    cost_microusd: int
+    first_used_at: datetime
+    last_used_at: datetime
+
+
+@dataclass(frozen=True)
+class Period:
+    """What one day or month has set aside and spent."""
+
+    held_microusd: int = 0
+    spent_microusd: int = 0
+
+
+@dataclass(frozen=True)
+class Stats:
+    total_videos: int
+    total_runs: int
+    states: Mapping[State, int]
+    parked: int
+    requests: int
+    checks: Mapping[str, int]  # how often `reserve` answered what
+    duplicates_blocked: int
+    money_saved_microusd: int
+    paid_calls: int
+    held_microusd: int
+    spent_microusd: int
+    released_microusd: int
+    text_microusd: int
+    budget_day_microusd: int
+    budget_month_microusd: int
+    today: Period | None = None
+    this_month: Period | None = None
+    paid_states: Mapping[State, int] = field(default_factory=dict)  # of the paid calls
+
+
+@dataclass(frozen=True)
+class Settled:
+    """`why` not: `state` (the run was not in doubt or parked), `changed` (it is not as it was shown any more), `early`
+    (its job may still turn up, `until` then), `shown` (the provider shows its own job, as `shown`, or one that may be),
+    `bought_again` or `fetched` (it cannot be taken back any more).
+    """
+
+    settled: bool
+    state: State | None = None
+    why: str | None = None
+    until: datetime | None = None
+    shown: str | None = None
+
+
+@dataclass(frozen=True)
+class OpenDifference:
+    """What an audit found and nobody has explained yet. `subject`: the job without a run, or the run's ref."""
+
+    kind: str
+    subject: str
+    words: str
+    first_at: datetime
+    ref: str | None = None
+    job_id: str | None = None
+    microusd: int = 0
+    could_be_ours: bool = False
+
+
+@dataclass(frozen=True)
+class StrayAnswer:
+    """An answer of the provider that fits no run. `why`: another_token or unknown_run."""
+
+    at: datetime
+    why: str
+    body: str
+    status: int | None = None
+    ref: str | None = None
+    run_id: UUID | None = None
+
+
+class Operators:
+    """One method per SQL function of `*_operators.sql`; `who` is kept with every change."""
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+
+    async def controls(self) -> Controls:
+        return _read(Controls, await self._rpc("controls", {}))
+
+    async def pause(self, reason: str | None, who: str) -> Controls:
+        return _read(Controls, await self._rpc("set_paused", {"paused": True, "reason": reason, "who": who}))
+
+    async def resume(self, who: str) -> Controls:
+        """Ends a pause and closes every breaker."""
+        return _read(Controls, await self._rpc("set_paused", {"paused": False, "reason": None, "who": who}))
+
+    async def resume_if(self, paused_at: datetime | None, who: str) -> Controls:
+        """Only if the pause is still the one of that time (None: there was none); else the answer is `changed`."""
+        shown: Json = {"paused_at": paused_at.isoformat() if paused_at else None}
+        args: dict[str, Json] = {"paused": False, "reason": None, "who": who, "shown": shown}
+        return _read(Controls, await self._rpc("set_paused", args))
+
+    async def limits(self) -> tuple[Limit, ...]:
+        return _read_all(Limit, await self._rpc("show_limits", {}))
+
+    async def set_limit(
+        self, key: str, value: int | str | None, who: str, user_id: str | None = None
+    ) -> LimitSet | LimitNotSet:
+        """For all, or for one user; None takes one user's override back."""
+        args: dict[str, Json] = {"key": key, "value": value, "who": who, "user_id": user_id}
+        answer = await self._rpc("set_limit", args)
+        assert isinstance(answer, dict), "set_limit answers an object"
+        return _read(LimitSet, answer) if answer["set"] else _read(LimitNotSet, answer)
+
+    async def users(self, at_most: int) -> tuple[User, ...]:
+        return _read_all(User, await self._rpc("list_users", {"at_most": at_most}))
+
+    async def block(self, user_id: str, reason: str | None, who: str) -> User:
+        return await self._set_user(user_id, who, blocked=True, reason=reason)
+
+    async def unblock(self, user_id: str, who: str) -> User:
+        return await self._set_user(user_id, who, blocked=False)
+
+    async def invite(self, user_id: str, who: str) -> User:
+        return await self._set_user(user_id, who, invited=True)
+
+    async def _set_user(
+        self,
+        user_id: str,
+        who: str,
+        *,
+        blocked: bool | None = None,
+        invited: bool | None = None,
+        reason: str | None = None,
+    ) -> User:
+        args: dict[str, Json] = {
+            "user_id": user_id,
+            "blocked": blocked,
+            "invited": invited,
+            "reason": reason,
+            "who": who,
+        }
+        return _read(User, await self._rpc("set_user", args))
+
+    async def runs(self, at_most: int, state: State | None = None, user_id: str | None = None) -> tuple[Run, ...]:
+        """The newest first."""
+        args: dict[str, Json] = {"at_most": at_most, "state": state and state.value, "user_id": user_id}
+        rows = await self._rpc("list_runs", args)
+        assert isinstance(rows, list), "list_runs answers a list"
+        return tuple(map(read_run, rows))
+
+    async def events(self, run_id: UUID) -> tuple[Event, ...]:
+        """The run's timeline, oldest first."""
+        return _read_all(Event, await self._rpc("run_events", {"run_id": str(run_id)}))
+
+    async def impact(self, days: float) -> tuple[Impact, ...]:
+        """What became of the runs of each template's version; the newest version of each first."""
+        return _read_all(Impact, await self._rpc("template_impact", {"days": days}))
+
+    async def settle_found(
+        self, run_id: UUID, job_id: str, who: str, why: str | None = None, seen: Mapping[str, Any] | None = None
+    ) -> Recorded:
+        """A person says that the provider made this run, as this job.
+
+        `seen`: what the provider showed of it. `pipeline.purchase.settling` looks the job up first; call that.
+        """
+        args: dict[str, Json] = {
+            "run_id": str(run_id),
+            "job_id": job_id,
+            "who": who,
+            "why": why,
+            "seen": dict(seen) if seen else None,
+        }
+        return _read(Recorded, await self._rpc("settle_found", args))
+
+    async def settle_not_charged(
+        self,
+        run_id: UUID,
+        who: str,
+        why: str | None = None,
+        shown: Mapping[str, str | None] | None = None,
+        *,
+        wait: timedelta = timedelta(),
+        early: bool = False,
+    ) -> Settled:
+        """A person says that nothing was charged. `shown`: the `state` and `job_id` they were looking at.
+
+        Before `wait` has passed since the order was sent, only if they insist (`early`).
+        """
+        args: dict[str, Json] = {
+            "run_id": str(run_id),
+            "who": who,
+            "why": why,
+            "shown": dict(shown) if shown else None,
+            "wait_seconds": wait.total_seconds(),
+            "early": early,
+        }
+        return _read(Settled, await self._rpc("settle_not_charged", args))
+
+    async def take_back(self, run_id: UUID, who: str, why: str | None = None) -> Settled:
+        """Takes the last settlement back: the run is in doubt again, or rendering if it had a job."""
+        args: dict[str, Json] = {"run_id": str(run_id), "who": who, "why": why}
+        return _read(Settled, await self._rpc("settle_taken_back", args))
+
+    async def open_differences(self) -> tuple[OpenDifference, ...]:
+        """What audits found and neither the ledger nor a person has explained; the oldest first."""
+        return _read_all(OpenDifference, await self._rpc("open_differences", {}))
+
+    async def explain(self, subject: str, who: str, why: str) -> int:
+        """Closes every open difference about this job id or ref, for good. How many there were."""
+        answer = await self._rpc("explain_difference", {"subject": subject, "who": who, "why": why})
+        assert isinstance(answer, dict), "explain_difference answers an object"
+        return int(answer["explained"])
+
+    async def stray_answers(self, at_most: int) -> tuple[StrayAnswer, ...]:
+        """The latest first."""
+        return _read_all(StrayAnswer, await self._rpc("list_stray_answers", {"at_most": at_most}))
+
+    async def preview(self, user_id: str, prompt_hash: str, price_microusd: int, *, again: bool) -> Refused | None:
+        """What `reserve` would refuse now; None if nothing stands in the way. Changes nothing."""
+        args: dict[str, Json] = {
+            "user_id": user_id,
+            "prompt_hash": prompt_hash,
+            "price_microusd": price_microusd,
+            "again": again,
+        }
+        answer = await self._rpc("preview_reserve", args)
+        assert isinstance(answer, dict), "preview_reserve answers an object"
+        return None if answer["kind"] == "accepted" else _read(Refused, answer)
+
+    async def stats(self) -> Stats:
+        return _read(Stats, await self._rpc("stats", {}))
+
+
+def as_user_id(text: str) -> str:
+    """`42` -> `tg:42`: what Telegram shows is a number."""
+    return f"tg:{text}" if text.isascii() and text.isdecimal() else text
+
+
+def is_user_id(text: str) -> bool:
+    """Whether anybody can have this id; a limit for another would hold for nobody."""
+    return text.isprintable() and USER_ID.fullmatch(text) is not None
+
+
+@cache
+def _adapter(kind: object) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _read(kind: type[Value], answer: Json) -> Value:
+    value: Value = _adapter(kind).validate_python(answer)  # type: ignore[arg-type]  # a class is hashable
+    return value
+
+
+def _read_all(kind: type[Value], answer: Json) -> tuple[Value, ...]:
+    return tuple(_read(kind, each) for each in answer) if isinstance(answer, list) else ()

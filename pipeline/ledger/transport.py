@@ -1,0 +1,79 @@
+"""The road to the ledger: one callable, `rpc(name, args) -> json`, and what can happen on the way.
+
+There are two roads, psycopg and Supabase's REST, with the same answers and the same errors. Every function of the
+ledger may be asked again with the same run, key or token, so a lost answer is simply asked for again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+
+from pipeline.cancellation import Heed
+
+Json: TypeAlias = dict[str, Any] | list[Any] | str | int | float | bool | None
+Rpc: TypeAlias = Callable[[str, Mapping[str, Json]], Awaitable[Json]]
+
+TRIES = 5
+FIRST_PAUSE_SECONDS = 0.2
+# A refusal carries one of our own codes, or says that the data do not fit; anything else is the way, not the answer.
+REFUSING_CLASSES = ("LG", "22", "23", "42", "P0")
+
+
+class LedgerError(Exception):
+    """Something between us and the ledger."""
+
+
+class LedgerUnavailable(LedgerError):
+    """The ledger did not answer; what was asked may or may not have happened."""
+
+
+class LedgerRefused(LedgerError):
+    """The ledger says no: `code` is the SQLSTATE, LG001 an illegal move."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+
+
+class LedgerNotMigrated(LedgerError):
+    """The schema is missing or older than this program."""
+
+
+class LedgerForbidden(LedgerError):
+    """The key is not one that may ask the ledger; asking again changes nothing."""
+
+
+def storable(value: Json) -> Json:
+    """What PostgreSQL can keep: text without NUL and without halves of surrogate pairs, at any depth.
+
+    Providers and people may send either; this is the one place through which all of it passes.
+    """
+    if isinstance(value, str):
+        return value.replace("\0", "").encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [storable(each) for each in value]
+    if isinstance(value, dict):
+        return {str(storable(key)): storable(each) for key, each in value.items()}
+    return value
+
+
+def asking_again(rpc: Rpc, tries: int = TRIES, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> Rpc:
+    """The same road, asked up to `tries` times with doubling pauses while no answer comes back."""
+
+    async def patient(name: str, args: Mapping[str, Json]) -> Json:
+        heed = Heed()
+        args = {key: storable(value) for key, value in args.items()}
+        for turn in range(1, tries + 1):
+            try:
+                answer = await rpc(name, args)
+            except LedgerUnavailable:
+                heed.check()
+                if turn == tries:
+                    raise
+                await asyncio.sleep(first_pause_seconds * 2 ** (turn - 1))
+            else:
+                heed.check()
+                return answer
+        raise AssertionError("at least one try")
+
+    return patient

@@ -1,0 +1,110 @@
+"""The first road: psycopg to any PostgreSQL, embedded, one's own, or Supabase's.
+
+In       a connection string
+Out      `rpc`: select public.<name>(p_key => value, ...)
+Raises   LedgerUnavailable, LedgerRefused, LedgerNotMigrated
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from pipeline.ledger.transport import (
+    REFUSING_CLASSES,
+    TRIES,
+    Json,
+    LedgerNotMigrated,
+    LedgerRefused,
+    LedgerUnavailable,
+    Rpc,
+    asking_again,
+)
+
+CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 15
+ANSWER_SECONDS = 20  # the server keeps to STATEMENT_SECONDS; a line that went dead keeps to nothing
+POOL_WAIT_SECONDS = 10
+CLIENT_SIDE = "22000"  # SQLSTATE of a data exception that has no code of its own
+
+
+@asynccontextmanager
+async def open_road(dsn: str, *, pool_max: int = 10, tries: int = TRIES) -> AsyncIterator[Rpc]:
+    """Yields the callable; closes its connections on the way out."""
+    pool = AsyncConnectionPool(
+        dsn,
+        min_size=1,
+        max_size=pool_max,
+        timeout=POOL_WAIT_SECONDS,
+        open=False,
+        kwargs={
+            "autocommit": True,
+            "prepare_threshold": None,  # poolers in transaction mode lose prepared statements
+            "connect_timeout": CONNECT_SECONDS,
+        },
+        configure=_bounded,
+    )
+    async with pool:
+        yield asking_again(_rpc_over(pool), tries)
+
+
+async def _bounded(connection: psycopg.AsyncConnection) -> None:
+    """Not by `options` of the connection string: a pooler in session mode refuses those (pgbouncer)."""
+    await connection.execute(f"set statement_timeout = {STATEMENT_SECONDS * 1000}".encode())
+
+
+def _rpc_over(pool: "AsyncConnectionPool[psycopg.AsyncConnection]") -> Rpc:
+    async def rpc(name: str, args: Mapping[str, Json]) -> Json:
+        assert re.fullmatch(r"[a-z_]+", name), f"not a function of the ledger: {name}"
+        values = {key: Jsonb(value) if _is_json(key, value) else value for key, value in args.items()}
+        try:
+            async with pool.connection() as connection, asyncio.timeout(ANSWER_SECONDS):
+                cursor = await connection.execute(_call(name, tuple(args)), values)
+                row = await cursor.fetchone()
+        except PoolTimeout as error:
+            raise LedgerUnavailable(f"the database did not answer within {POOL_WAIT_SECONDS} s") from error
+        except TimeoutError as error:
+            raise LedgerUnavailable(f"the database did not answer within {ANSWER_SECONDS} s") from error
+        except psycopg.OperationalError as error:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await pool.check()  # what broke one connection has often broken the others, too
+            raise _translated(name, error) from error
+        except psycopg.Error as error:
+            raise _translated(name, error) from error
+        assert row is not None, f"{name} returned no row"
+        answer: Json = row[0]
+        return answer
+
+    return rpc
+
+
+def _is_json(key: str, value: Json) -> bool:
+    """Objects and lists are; and `value`, of a limit: a number or a word, but JSON to its function."""
+    return isinstance(value, dict | list) or (key == "value" and value is not None)
+
+
+@lru_cache(maxsize=256)
+def _call(name: str, keys: tuple[str, ...]) -> bytes:
+    arguments = sql.SQL(", ").join(
+        sql.SQL("{} => {}").format(sql.Identifier(f"p_{key}"), sql.Placeholder(key)) for key in keys
+    )
+    return sql.SQL("select {}({})").format(sql.Identifier("public", name), arguments).as_bytes()
+
+
+def _translated(name: str, error: psycopg.Error) -> Exception:
+    code = error.sqlstate or ""
+    words = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if code in {"42883", "3F000", "42P01"}:
+        return LedgerNotMigrated(f"this database has no ledger function {name}: run `onetake db migrate`")
+    if code.startswith(REFUSING_CLASSES):
+        return LedgerRefused(code, words)
+    if not code and isinstance(error, psycopg.DataError | psycopg.ProgrammingError):
+        return LedgerRefused(CLIENT_SIDE, words)  # psycopg itself cannot send these data; asking again changes nothing
+    return LedgerUnavailable(f"the database did not answer: {words}")

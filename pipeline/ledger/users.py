@@ -1,0 +1,114 @@
+"""What a user chose, may still do, and has: over the same callable as the ledger.
+
+In       `rpc(name, args) -> json`, and user ids such as `tg:1001`
+Out      frozen values; money in micro-dollars, times by the database's clock
+Raises   what the road raises
+Effects  only `set_preference` changes anything
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from pipeline.ledger.records import Run
+from pipeline.ledger.transport import Rpc
+
+Confirm = Literal["first", "always", "never"]
+FIRST_VIDEOS = 3  # as long as a user has fewer, "first" asks before it spends
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """None is what a user has who never chose. No `confirm` means "first", and not yet told that it ends."""
+
+    language: str | None = None
+    seconds: int | None = None
+    size: str | None = None
+    confirm: Confirm | None = None
+
+
+@dataclass(frozen=True)
+class Customer:
+    """`unreached`: a video could not be brought, for the bot was blocked."""
+
+    preferences: Preferences = field(default_factory=Preferences)
+    videos: int = 0
+    unreached: bool = False
+
+    @property
+    def asks_first(self) -> bool:
+        """Whether the price is shown for a yes before anything is bought."""
+        confirm = self.preferences.confirm
+        return confirm in (None, "always") or (confirm == "first" and self.videos < FIRST_VIDEOS)
+
+    @property
+    def is_asked_last(self) -> bool:
+        """Whether the next order is the last one that is asked about, of which its user was not told."""
+        return self.preferences.confirm is None and self.videos >= FIRST_VIDEOS
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a user may still do today (UTC), and what stands in the way."""
+
+    now: datetime
+    tomorrow: datetime
+    next_month: datetime
+    videos_today: int
+    videos_per_day: int
+    rejected_per_day: int
+    active_at_once: int
+    cooldown_seconds: int
+    day_left_microusd: int
+    month_left_microusd: int
+    blocked: bool
+    invited: bool
+    paused: bool
+    blocked_reason: str | None = None
+    pause_reason: str | None = None
+    unfinished: tuple[Run, ...] = ()
+
+    @property
+    def videos_left(self) -> int:
+        return max(0, self.videos_per_day - self.videos_today)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One page of a user's videos, newest first, and how many there are in all."""
+
+    total: int
+    runs: tuple[Run, ...]
+
+
+class Customers:
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+
+    async def get(self, user_id: str) -> Customer:
+        return _CUSTOMER.validate_python(await self._rpc("customer", {"user_id": user_id}))
+
+    async def set_preference(self, user_id: str, key: str, value: str | int | None) -> Preferences:
+        """`key` is a field of Preferences; None takes the choice back."""
+        args: dict[str, Any] = {"user_id": user_id, "key": key, "value": value}
+        return _PREFERENCES.validate_python(await self._rpc("set_preference", args))
+
+    async def note_told_first(self, user_id: str) -> None:
+        """The user was told that later orders will not be asked about. A choice of their own stands."""
+        await self._rpc("note_told_first", {"user_id": user_id})
+
+    async def allowance(self, user_id: str) -> Allowance:
+        return _ALLOWANCE.validate_python(await self._rpc("allowance", {"user_id": user_id}))
+
+    async def videos(self, user_id: str, at_most: int, skip: int) -> Shelf:
+        return _SHELF.validate_python(
+            await self._rpc("user_videos", {"user_id": user_id, "at_most": at_most, "skip": skip})
+        )
+
+
+_CUSTOMER = TypeAdapter(Customer)
+_PREFERENCES = TypeAdapter(Preferences)
+_ALLOWANCE = TypeAdapter(Allowance)
+_SHELF = TypeAdapter(Shelf)

@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL, and what a database's connections are like."""

@@ -1,0 +1,143 @@
+"""The embedded PostgreSQL of one data folder: started by the first who needs it, stopped by the last who leaves.
+
+Who is using it is told by a shared file lock, which the system drops with its process, so a `kill -9` neither keeps
+the server running for ever nor stops it under somebody's feet. Starting and stopping happen under an exclusive lock.
+On a network folder the locks are shared between machines and the server is not: a second machine is refused.
+(The library's own count of users is a list of pids, from which nobody takes the killed ones.)
+
+Run as root, the server itself runs as the user `pgserver`, and the folders above the data are opened to everybody
+for it (chmod go+rx), up to `/`: on a shared machine run onetake as a user of its own.
+"""
+
+import fcntl
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import psycopg
+
+from pipeline.postgres import server
+
+DATABASE = "onetake"
+ROOM_BYTES_MIN = 100_000_000  # a new database takes some 60 MB
+
+_threads = threading.Lock()  # file locks hold between processes; this one between the threads of one
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be used; the message says which, why, and what to do."""
+
+
+@contextmanager
+def open_server(home: Path) -> Iterator[str]:
+    """Yields a connection string of the database `onetake` in `home/postgres`.
+
+    Raises DatabaseUnavailable: the folder is not writable, the disk is full, the server does not start.
+    """
+    data = (home / "postgres").resolve()
+    users, lock = _open_locks(home)
+    with users, lock:
+        try:
+            with _alone(lock):
+                dsn = _ready(data, users)
+                fcntl.flock(users, fcntl.LOCK_SH)
+            yield dsn
+        finally:
+            with _alone(lock):
+                _leave(data, users)
+
+
+def is_made(home: Path) -> bool:
+    """Whether there is a database in this folder, running or not; one that cannot be looked into counts as there."""
+    try:
+        return (home / "postgres" / "PG_VERSION").exists()
+    except OSError:
+        return True
+
+
+def _open_locks(home: Path) -> tuple[IO[bytes], IO[bytes]]:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        return (home / "postgres.users").open("a+b"), (home / "postgres.lock").open("a+b")
+    except OSError as error:
+        raise DatabaseUnavailable(
+            f"the data folder {home} cannot be used ({error.strerror}); nothing was bought. "
+            "Choose another with ONETAKE_HOME."
+        ) from error
+
+
+@contextmanager
+def _alone(lock: IO[bytes]) -> Iterator[None]:
+    with _threads:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+def _leave(data: Path, users: IO[bytes]) -> None:
+    """Gives the shared lock back; whoever can then have it alone was the last, and stops the server."""
+    fcntl.flock(users, fcntl.LOCK_UN)
+    if _nobody_else(users):
+        server.stop(data)
+
+
+def _nobody_else(users: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _ready(data: Path, users: IO[bytes]) -> str:
+    try:
+        address = server.answering(data)
+        if address is None:
+            address = _start_again(data, users)
+        return _database(address)
+    except (server.StartFailed, OSError, psycopg.Error) as error:
+        raise _unavailable(data, str(error)) from error
+
+
+def _start_again(data: Path, users: IO[bytes]) -> str:
+    """Nothing answers. A server that runs all the same is ended first, unless others may still work with it."""
+    used = not _nobody_else(users)
+    machine = data.parent / "postgres.machine"
+    if used and machine.exists() and machine.read_text() != _this_machine():
+        raise server.StartFailed("another machine is using this folder; give each machine its own ONETAKE_HOME")
+    if used and server.running(data):
+        raise server.StartFailed("it runs, others use it, and it does not answer")
+    server.stop(data)
+    address = server.start(data)
+    machine.write_text(_this_machine())
+    return address
+
+
+def _this_machine() -> str:
+    """By its name and since its last start; two containers of one host have two names."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{socket.gethostname()} {boot.read_text().strip() if boot.exists() else ''}"
+
+
+def _database(address: str) -> str:
+    """Makes sure of our database. Raises psycopg.Error."""
+    with psycopg.connect(address, autocommit=True, connect_timeout=server.PING_SECONDS) as connection:
+        if not connection.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone():
+            connection.execute(f"create database {DATABASE} encoding 'UTF8' template template0")
+    return psycopg.conninfo.make_conninfo(address, dbname=DATABASE)
+
+
+def _unavailable(data: Path, why: str) -> DatabaseUnavailable:
+    room = os.statvfs(data.parent)
+    hint = f"Its log would be {data / 'log'}."
+    if room.f_bavail * room.f_frsize < ROOM_BYTES_MIN:
+        hint = "The disk is full."
+    return DatabaseUnavailable(
+        f"the embedded database in {data} does not start ({why.strip()}); nothing was bought. {hint}"
+    )

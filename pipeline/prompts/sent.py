@@ -1,0 +1,47 @@
+"""What the text model was sent for a run, word by word: rendered again from the kept versions, and proven by a hash.
+
+In       a run, its events, the ledger's template texts
+Out      Sent: the messages of one step; `proven` if they have the sha256 that was noted when they were sent
+Raises   TemplateError; what the road raises
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.ledger.operators import Event
+from pipeline.ledger.records import Run
+from pipeline.ledger.transport import Rpc
+from pipeline.prompts.llm_steps import brief_of
+from pipeline.prompts.versions import recall
+from steps import validate_prompt, write_caption
+from steps.text_model.templates import Message, digest
+
+
+@dataclass(frozen=True)
+class Sent:
+    """`versions`: file -> sha256. `asks`: how often it was asked; a second ask carried what was wrong before."""
+
+    step: str
+    versions: Mapping[str, str]
+    messages: Sequence[Message]
+    asks: int
+    proven: bool
+
+
+async def sent_for(run: Run, events: Sequence[Event], rpc: Rpc) -> tuple[Sent, ...]:
+    """One for each step that asked, by its last call that counted."""
+    calls = {event.step: event for event in events if "messages" in event.detail}
+    return tuple([await _sent(run, step, event, rpc) for step, event in calls.items()])
+
+
+async def _sent(run: Run, step: str, event: Event, rpc: Rpc) -> Sent:
+    versions: Mapping[str, str] = event.detail["versions"]
+    template = await recall(step, versions, rpc)
+    messages = template.render(**_inputs(run, step, event))
+    return Sent(step, versions, messages, int(event.detail["asks"]), digest(messages) == event.detail["messages"])
+
+
+def _inputs(run: Run, step: str, event: Event) -> dict[str, object]:
+    if step == validate_prompt.CONTRACT.id:  # the length may have been changed since
+        return validate_prompt.inputs(run.prompt, run.language, int(event.detail["seconds"]))
+    return write_caption.inputs(brief_of(run), run.language)

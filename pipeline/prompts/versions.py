@@ -1,0 +1,89 @@
+"""Which version of each prompt a run is asked with: the ones in use when it began, to its end.
+
+In       the shelf of prompts, a run
+Out      templates; the versions that go into the run's row
+Raises   TemplateError, and what the ledger raises
+Effects  keeps each version's text in the ledger, once; tells operators of a broken edit, once
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Mapping
+
+from pipeline.ledger.records import Run
+from pipeline.ledger.transport import Rpc
+from steps.contracts import CONTRACTS
+from steps.text_model.brand import BRAND_ID, NO_BRAND, read_brand
+from steps.text_model.front_matter import TemplateError
+from steps.text_model.prompt_store import PromptShelf
+from steps.text_model.templates import Template, read_template
+
+
+class Editions:
+    """The prompts of one folder, and the ledger that remembers their versions."""
+
+    def __init__(self, shelf: PromptShelf, rpc: Rpc) -> None:
+        self._shelf, self._rpc = shelf, rpc
+        self._kept: set[str] = set()
+        self._told: set[str] = set()
+
+    async def present(self, needed: str) -> dict[str, Template]:
+        """Every step's template as it is now, by id; a run that begins takes all of them, with their texts kept.
+
+        Raises TemplateError if `needed` cannot be used; the others are left out then.
+        """
+        templates = {needed: self._shelf.get(needed)}
+        for template_id in CONTRACTS:
+            with contextlib.suppress(TemplateError):
+                templates[template_id] = self._shelf.get(template_id)
+        for template in templates.values():
+            await self._keep(template)
+        return templates
+
+    async def of(self, run: Run, template_id: str) -> Template:
+        """The run's own version; today's, for a run that began before versions were kept."""
+        if template_id not in run.templates:
+            return self._shelf.get(template_id)
+        known = self._shelf.version(template_id, run.templates)
+        if known is None:
+            known = await recall(template_id, run.templates, self._rpc)
+            self._shelf.keep(known)
+        return known
+
+    async def tell_broken(self) -> None:
+        """Looks at the folder, and tells operators of edits that cannot be used."""
+        for template_id in CONTRACTS:
+            try:
+                self._shelf.get(template_id)
+            except TemplateError as error:
+                self._shelf.broken[template_id] = error
+        for template_id, why in self._shelf.broken.items():
+            edit = hashlib.sha256(f"{template_id} {why}".encode()).hexdigest()[:12]
+            if edit not in self._told:
+                await self._rpc("template_broken", {"id": template_id, "edit": edit, "words": str(why)})
+                self._told.add(edit)
+
+    async def _keep(self, template: Template) -> None:
+        texts = {template.id: template.text, BRAND_ID: template.brand.text}
+        for name, sha256 in template.versions.items():
+            if sha256 not in self._kept:
+                body = texts[name].decode()
+                await self._rpc("keep_template", {"sha256": sha256, "id": name, "body": body})
+                self._kept.add(sha256)
+
+
+def versions_of(templates: Mapping[str, Template]) -> dict[str, str]:
+    """Template id, or 'brand' -> sha256: what goes into a run's row."""
+    return {name: sha256 for template in templates.values() for name, sha256 in template.versions.items()}
+
+
+async def recall(template_id: str, versions: Mapping[str, str], rpc: Rpc) -> Template:
+    """A version from the ledger, with the brand it spoke of. Raises TemplateError if it is not there."""
+    texts = {name: await rpc("template_text", {"sha256": versions[name]}) for name in versions}
+    body = texts.get(template_id)
+    if not isinstance(body, str):
+        raise TemplateError(f"{template_id}: version {versions.get(template_id, '?')[:6]} is not in the ledger")
+    brand = texts.get(BRAND_ID)
+    return read_template(
+        f"{template_id}.md", body.encode(), read_brand(brand.encode()) if isinstance(brand, str) else NO_BRAND
+    )

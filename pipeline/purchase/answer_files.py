@@ -1,0 +1,95 @@
+"""Answer files: the provider's raw answer to a purchase, on disk before the ledger is told.
+
+Between the answer's arrival and the commit that records it stands a moment in which only this process knows the
+job id. The file bridges it: written and synced first, replayed until the ledger has it, then removed.
+It also carries the fence's token, the proof that this answer belongs to the run's own request.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from providers.openai_videos.protocol import Answer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class KeptAnswer:
+    run_id: UUID
+    token: str
+    answer: Answer
+
+
+class AnswerFiles:
+    """The folder ONETAKE_HOME/answers: one file per purchase whose answer is not yet in the ledger."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._kept_for_good: set[UUID] = set()  # each is logged once
+
+    def keep(self, kept: KeptAnswer) -> None:
+        """Returns once the file and its name are on the disk. Raises OSError (disk full, no rights)."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        body = json.dumps({"token": kept.token, "answer": kept.answer.to_json()})
+        draft = self.folder / f".{kept.run_id}.{os.getpid()}"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(self._path(kept.run_id))
+        _sync_folder(self.folder)
+
+    def get(self, run_id: UUID) -> KeptAnswer | None:
+        return _read(self._path(run_id))
+
+    def all(self) -> Iterator[KeptAnswer]:
+        for path in sorted(self.folder.glob("*.json")):
+            if kept := _read(path):
+                yield kept
+
+    def drop(self, run_id: UUID) -> None:
+        """The ledger has it. A folder that lets nothing go keeps the file: it is replayed, which changes nothing."""
+        try:
+            self._path(run_id).unlink(missing_ok=True)
+        except OSError as error:
+            if run_id not in self._kept_for_good:
+                log.warning("answer_file", extra={"action": "not_dropped", "run_id": str(run_id), "error": str(error)})
+            self._kept_for_good.add(run_id)
+
+    def drop_drafts(self, before: float) -> None:
+        """What a full disk left half written before that time. An answer that was kept has another name."""
+        for draft in self.folder.glob(".*.*"):
+            with suppress(OSError):
+                if draft.suffix[1:].isdecimal() and draft.stat().st_mtime < before:
+                    draft.unlink()
+
+    def _path(self, run_id: UUID) -> Path:
+        return self.folder / f"{run_id}.json"
+
+
+def _read(path: Path) -> KeptAnswer | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return KeptAnswer(UUID(path.stem), content["token"], Answer.from_json(content["answer"]))
+    except FileNotFoundError:
+        return None  # another process has just recorded it
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        # One damaged file must not keep the others from the ledger. It stays where it is, for a person; its run is
+        # settled by the provider's books, as if the answer had been lost.
+        log.error("answer_file", extra={"action": "answer_file", "file": path.name, "error": repr(error)})
+        return None
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

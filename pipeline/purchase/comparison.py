@@ -1,0 +1,330 @@
+"""What differs between the provider's books and the ledger's, in both directions, and the amounts. Pure.
+
+In       Comparison: runs, a look through the provider's list, and who owns what
+Out      differences in words, and which failed runs have which job after all
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from uuid import UUID
+
+from pipeline.formatting import many
+from pipeline.ledger.records import Run, State
+from pipeline.purchase import matching
+from pipeline.purchase.matching import Books, Owner
+from providers.openai_videos.jobs import Job, JobStatus, canonical_id
+from providers.openai_videos.list_jobs import Look
+from providers.openai_videos.order_match import (
+    Shown,
+    could_be,
+    differs,
+    is_order_of,
+    same_request,
+    shows_unlike_words,
+    shows_words_of,
+)
+
+
+class Kind(StrEnum):
+    TWO_PAID_CALLS = "two_paid_calls"
+    PERHAPS_TWO_PAID_CALLS = "perhaps_two_paid_calls"
+    JOB_WITHOUT_RUN = "job_without_run"
+    RUN_WITHOUT_JOB = "run_without_job"
+    LATE_JOB = "late_job"
+    RELEASED_BUT_MADE = "released_but_made"
+    CHARGED_BUT_FAILED = "charged_but_failed"
+    CHARGED_WITHOUT_CLIP = "charged_without_clip"
+    NOT_AS_ORDERED = "not_as_ordered"
+    IN_DOUBT = "in_doubt"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing on which the two books do not agree. `microusd`: what the ledger's price for it would be.
+
+    `could_be_ours`: a job that no run owns and that could be an order of ours: while it is not explained, nobody can
+    say that nothing was bought twice. `first_at`: when an audit found it first, ISO 8601.
+    """
+
+    kind: Kind
+    words: str
+    ref: str | None = None
+    job_id: str | None = None
+    microusd: int = 0
+    could_be_ours: bool = False
+    first_at: str | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both sides. `since` bounds it by the ledger's times; what the list's own times say leaves no job out.
+
+    `runs`: sent or ended since then, still open, or failed after their request was sent. `asked`: what the provider
+    says of jobs that the list does not show.
+    """
+
+    runs: tuple[Run, ...]
+    look: Look
+    books: Books
+    since: datetime
+    skew: timedelta
+    shows_all: bool
+    asked: Mapping[str, Job] = field(default_factory=dict)
+    true_times: bool = True  # or the look went back to a known job
+    reaches_back: bool = True  # it shows something from before `since`, or nothing of ours was there
+
+    @property
+    def answered(self) -> dict[str, Owner]:
+        return {job_id: owner for job_id, owner in self.books.owned.items() if owner.answered}
+
+    @property
+    def why_incomplete(self) -> str:
+        """A stable word; empty if the list was read whole, in order, back to where the audit begins."""
+        checks = {
+            "list_hides_jobs": self.shows_all,
+            self.look.why_incomplete: self.look.complete,
+            "unreadable_row": not self.look.odd_rows,
+            "list_out_of_order": matching.in_order(self.look, self.answered),
+            "times_not_true": self.true_times,
+            "older_job_not_listed": self.reaches_back,
+            "order_not_shown": self.is_dated() or self._shows_its_order(),
+        }
+        return next((why for why, holds in checks.items() if not holds), "")
+
+    @cached_property
+    def came_late(self) -> frozenset[str]:
+        """Keys of the jobs that are new to the list and stand among those seen in it before: a part of it was away.
+
+        Rows that stand behind all of those are only read for the first time.
+        """
+        first = self.books.first_seen
+        last = max((n for n, job in enumerate(self.look.jobs) if _is_before(first.get(job.key), self.since)), default=0)
+        now = self.since + self.skew  # the audit before this one saw jobs a little after it began
+        return frozenset(job.key for job in self.look.jobs[:last] if _is_before(now, first.get(job.key)))
+
+    @cached_property
+    def in_front_of_ours(self) -> frozenset[str]:
+        """Keys of the jobs listed before one of ours of this audit: their own times may be another clock's."""
+        if not matching.in_order(self.look, self.answered):
+            return frozenset()
+        ours = {key for key, owner in self.answered.items() if owner.sent_at >= self.since}
+        last = max((place for place, job in enumerate(self.look.jobs) if job.key in ours), default=0)
+        return frozenset(job.key for job in self.look.jobs[:last])
+
+    def is_dated(self) -> bool:
+        return any(matching.is_time(job.created_at) for job in self.look.jobs)
+
+    @cached_property
+    def shows_our_times(self) -> bool:
+        """Whether all our jobs stand there at times that the ledger agrees with."""
+        listed = [(job, self.answered[job.key]) for job in self.look.jobs if job.key in self.answered]
+        return all(matching.at_its_time(job, owner, self.skew) for job, owner in listed)
+
+    def _shows_its_order(self) -> bool:
+        """Whether two owned jobs, one known before the other was sent, show which end of the list is the new one."""
+        listed = [self.answered[job.key] for job in self.look.jobs if job.key in self.answered]
+        return len(listed) == len(self.look.jobs) or any(
+            older.known_at < newer.sent_at for place, newer in enumerate(listed) for older in listed[place + 1 :]
+        )
+
+
+def compare(both: Comparison) -> tuple[tuple[Difference, ...], tuple[tuple[UUID, str], ...]]:
+    """What differs, and which failed runs have which job after all."""
+    found = [*_of_runs(both)]
+    open_runs = [run for run in both.books.runs if run.improved_prompt is not None]
+    unowned = _unowned_in_scope(both)
+    adoptions: list[tuple[UUID, str]] = []
+    for members in _by_request(open_runs):
+        jobs = [job for job in unowned if is_order_of(job, members[0].order())]
+        differences, adopted, explained = _of_request(members, jobs, both)
+        found += differences
+        adoptions += adopted
+        unowned = [job for job in unowned if job not in explained]
+    faithful = matching.faithful_fields(both.look, both.answered)
+    unowned += _ours_by_their_words(both)
+    found += [each for job in unowned if (each := _of_unexplained(job, open_runs, faithful, both))]
+    found += [_in_doubt(run) for run in open_runs if run.state is State.UNCERTAIN and run.parked]
+    return tuple(found), tuple(adoptions)
+
+
+def _unowned_in_scope(both: Comparison) -> list[Job]:
+    """Jobs that nobody owns, but for those listed before our first order, or before the audit begins.
+
+    By the order of the list, which owned jobs prove, and, where the list shows any times, by the job's own as well.
+    """
+    begins = max(both.since, both.books.ours_since or both.since)
+    before = [job_id for job_id, owner in both.answered.items() if owner.sent_at <= begins]
+    ordered = matching.in_order(both.look, both.answered)
+    rows = matching.newer_than(both.look, before) if ordered else both.look.jobs
+    in_front = {job.key for job in rows}
+    begins_shown = begins - both.skew
+    dated = both.is_dated()
+    unowned = [job for job in both.look.jobs if job.key not in both.books.owned]
+    in_front |= both.came_late
+    return [job for job in unowned if job.key in in_front or (dated and not matching.dated_before(job, begins_shown))]
+
+
+def _is_before(one: datetime | None, other: datetime | None) -> bool:
+    return one is not None and other is not None and one < other
+
+
+def _ours_by_their_words(both: Comparison) -> list[Job]:
+    """Jobs that stand behind our first order and show the very words of one: told, and never adopted."""
+    in_scope = {job.key for job in _unowned_in_scope(both)}
+    orders = [run.order() for run in (*both.runs, *both.books.runs) if run.improved_prompt is not None]
+    left = [job for job in both.look.jobs if job.key not in in_scope and job.key not in both.books.owned]
+    return [job for job in left if any(shows_words_of(job, order) for order in orders)]
+
+
+def _by_request(runs: Sequence[Run]) -> Iterator[list[Run]]:
+    left = list(runs)
+    while left:
+        same = [run for run in left if same_request(run.order(), left[0].order())]
+        yield same
+        left = [run for run in left if run not in same]
+
+
+def _of_runs(both: Comparison) -> list[Difference]:
+    listed = {**both.asked, **{job.key: job for job in both.look.jobs}}
+    found = []
+    for run in both.runs:
+        if run.spent_microusd and run.file is None and run.state is State.FAILED:
+            words = f"run {run.ref} was charged and has no clip here ({run.detail or run.reason})"
+            found.append(_about(Kind.CHARGED_WITHOUT_CLIP, words, run, run.job_id))
+        if run.job_id is None:
+            continue
+        if job := listed.get(canonical_id(run.job_id)):
+            found += [difference for difference in (_amount(run, job), _order(run, job)) if difference]
+        elif not both.why_incomplete and run.submitting_at is not None and run.submitting_at >= both.since:
+            words = f"run {run.ref} has job {run.job_id}, which the provider does not show"
+            found.append(_about(Kind.RUN_WITHOUT_JOB, words, run, run.job_id))
+    return found
+
+
+def _amount(run: Run, job: Job) -> Difference | None:
+    made = (job.status is JobStatus.COMPLETED and not job.kept_back) or job.is_gone
+    if run.state is State.FAILED and not run.spent_microusd and made:
+        words = (
+            f"run {run.ref} failed and its money was released, but the provider shows its job as {job.status}: "
+            f"`onetake settle {run.ref} --job {job.job_id}` fetches it"
+        )
+        return _about(Kind.RELEASED_BUT_MADE, words, run, job.job_id)
+    if run.spent_microusd and job.status is JobStatus.FAILED and not job.is_gone and not run.bills_failed:
+        words = f"run {run.ref} was charged, but the provider shows its job as failed, which it does not bill"
+        return _about(Kind.CHARGED_BUT_FAILED, words, run, job.job_id)
+    return None
+
+
+def _order(run: Run, job: Job) -> Difference | None:
+    """Length and size only: they make the price. What a list does not show is unknown, not different."""
+    if not differs(job, run.order()) & {Shown.SECONDS, Shown.SIZE}:
+        return None
+    made = f"{job.seconds or '?'} s at {job.size or '?'}"
+    words = f"run {run.ref} ordered {run.seconds} s at {run.size}, and its job is {made}"
+    return _about(Kind.NOT_AS_ORDERED, words, run, job.job_id)
+
+
+def _of_request(
+    runs: list[Run], jobs: list[Job], both: Comparison
+) -> tuple[list[Difference], tuple[tuple[UUID, str], ...], list[Job]]:
+    """Runs without a job and unowned jobs of one whole request: differences, adoptions, and the jobs now explained."""
+    served = (State.SAVED, State.DELIVERED)  # by the clip of a job that turned out to be an equal order's
+    if len(jobs) <= sum(run.in_doubt or run.state in served for run in runs):
+        return [], (), jobs  # reconciliation's
+    by_age = sorted(jobs, key=lambda job: (job.created_at or 0.0, job.job_id))
+    if len(jobs) > len(runs):
+        refs = ", ".join(run.ref for run in runs)
+        fit = f"{len(jobs)} jobs fit the order of {many(len(runs), 'run')} ({refs})"
+        surplus = by_age[len(runs) :]
+        found = [
+            _about(Kind.TWO_PAID_CALLS, f"{fit}, and {job.job_id} is one more: two paid calls", runs[0], job.job_id)
+            for job in surplus
+        ]
+        return found, (), jobs
+    waiting = any(run.state is State.SUBMITTING or run.answered_job_id for run in runs)
+    waiting |= any(same_request(each.order(), runs[0].order()) for each in both.books.elsewhere)
+    in_turn = sorted(runs, key=lambda run: (run.submitting_at or run.reserved_at, run.run_id))
+    first_sent = in_turn[0].submitting_at or in_turn[0].reserved_at
+    older = both.shows_our_times and any(matching.dated_before(job, first_sent - both.skew) for job in jobs)
+    sure = both.look.complete and not waiting and not older
+    if len(jobs) == len(runs) and sure and all(_is_made(job) for job in jobs):
+        late = [(run, job) for run, job in zip(in_turn, by_age, strict=True) if run.state is State.FAILED]
+        words = "run {} had failed, and its job {} was made after all"
+        found = [_about(Kind.LATE_JOB, words.format(run.ref, job.job_id), run, job.job_id) for run, job in late]
+        return found, tuple((run.run_id, job.job_id) for run, job in late), jobs
+    refs = " or ".join(run.ref for run in runs)
+    unclear = "job {} ({}) may be the failed run {}'s; too unclear to adopt"
+    return (
+        [
+            replace(
+                _about(Kind.LATE_JOB, unclear.format(job.job_id, job.status, refs), runs[0], job.job_id),
+                could_be_ours=True,
+            )
+            for job in jobs
+        ],
+        (),
+        jobs,
+    )
+
+
+def _is_made(job: Job) -> bool:
+    return job.status is JobStatus.COMPLETED
+
+
+def _of_unexplained(
+    job: Job, open_runs: Sequence[Run], faithful: frozenset[Shown], both: Comparison
+) -> Difference | None:
+    owners = [run for run in both.runs if run.job_id is not None and run.improved_prompt is not None]
+    for run in owners:
+        if not is_order_of(job, run.order()) or not _exists(run, both):
+            continue
+        if not _is_listed(run, both):
+            words = f"no run owns job {job.job_id}, which matches run {run.ref} and may be its job under another id"
+            return Difference(Kind.JOB_WITHOUT_RUN, words, None, job.job_id, could_be_ours=True)
+        if not matching.dated_before(job, (run.submitting_at or run.reserved_at) - both.skew):
+            words = f"run {run.ref} has job {run.job_id}, and {job.job_id} is its order as well: two paid calls"
+            return _about(Kind.TWO_PAID_CALLS, words, run, job.job_id)
+    orders = [(run, run.order()) for run in (*open_runs, *owners)]
+    maybe = [run for run, order in orders if could_be(job, order, faithful) and not shows_unlike_words(job, order)]
+    doubts = [run for run in maybe if run.job_id is None]
+    if job.prompt is None and not doubts and (seconds := [run for run in maybe if run.job_id and _exists(run, both)]):
+        run = min(seconds, key=lambda run: _distance(job, run))
+        words = f"no run owns job {job.job_id}, which shows no prompt: it may be a second one of run {run.ref}"
+        return _about(Kind.PERHAPS_TWO_PAID_CALLS, words, run, job.job_id)
+    old = both.shows_our_times and matching.dated_before(job, both.since - both.skew)
+    if old and not maybe and job.key not in both.in_front_of_ours | both.came_late:
+        return None  # somebody else's, and of an earlier audit
+    what = f"{job.model or 'a model'}, {job.seconds or '?'} s"
+    nearest = min(doubts or maybe, key=lambda run: _distance(job, run), default=None)
+    perhaps = f"; it may be the order of run {nearest.ref}" if nearest else ""
+    words = f"no run owns job {job.job_id} ({what}){perhaps}"
+    return Difference(Kind.JOB_WITHOUT_RUN, words, None, job.job_id, could_be_ours=bool(maybe))
+
+
+def _is_listed(run: Run, both: Comparison) -> bool:
+    """Whether the list, which shows this other job, shows the run's own too: gateways have two names for one job."""
+    assert run.job_id is not None
+    key = canonical_id(run.job_id)
+    return key in both.asked or any(job.key == key for job in both.look.jobs)
+
+
+def _exists(run: Run, both: Comparison) -> bool:
+    """Whether the run's own job is more than an id that somebody named: only jobs that exist are two paid calls."""
+    return run.job_exists or _is_listed(run, both)
+
+
+def _distance(job: Job, run: Run) -> float:
+    """By their times, which only order the candidates."""
+    sent = (run.submitting_at or run.reserved_at).timestamp()
+    return abs((job.created_at or sent) - sent)
+
+
+def _in_doubt(run: Run) -> Difference:
+    return _about(Kind.IN_DOUBT, f"run {run.ref} is in doubt until a person settles it", run, None)
+
+
+def _about(kind: Kind, words: str, run: Run, job_id: str | None) -> Difference:
+    return Difference(kind, words, run.ref, job_id, run.price_microusd)

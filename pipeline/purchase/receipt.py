@@ -1,0 +1,34 @@
+"""The receipt of a run: when its one order left, what it was, and what it cost. Pure.
+
+In       a run, and how money is written
+Out      (label, value) in order; labels are English, values are facts of the ledger, unchanged
+"""
+
+from collections.abc import Callable
+
+from pipeline.formatting import usd
+from pipeline.ledger.records import Run
+
+NONE = "-"
+TEMPLATE_CHARACTERS = 12  # of a template's sha256: as many as tell them apart
+
+
+def receipt(run: Run, money: Callable[[int], str] = usd) -> tuple[tuple[str, str], ...]:
+    found = [
+        ("reference", run.ref),
+        ("order sent", f"{run.submitting_at:%Y-%m-%d %H:%M:%S} UTC" if run.submitting_at else NONE),
+        ("agreed price", money(run.price_microusd)),
+        ("length and format", f"{run.seconds} s · {run.size} · {run.model}"),
+        ("charged", money(run.spent_microusd)),
+        ("set aside", money(run.held_microusd)),
+        ("text model", money(run.text_microusd)),
+        ("job", run.job_id or NONE),
+        ("sent with key", str(run.run_id)),
+        ("request key", run.request_key),
+        ("request hash", run.request_hash),
+        (
+            "templates",
+            ", ".join(f"{name} {sha256[:TEMPLATE_CHARACTERS]}" for name, sha256 in sorted(run.templates.items())),
+        ),
+    ]
+    return tuple((label, value) for label, value in found if value)

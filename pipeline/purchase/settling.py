@@ -1,0 +1,175 @@
+"""A person's word on a run in doubt, checked before it is taken (DESIGN section 4, "Evidence", rule 11).
+
+In       the run as the person saw it, the job id they name, and the provider account that is configured here
+Out      what the ledger made of it, or why it was not even asked: values with words for the terminal, chat and page
+Raises   what the ledger's transport raises
+Effects  one look at the job, free; then one function of the ledger, which keeps who and why
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from pipeline.context import Shop
+from pipeline.ledger.client import Recorded
+from pipeline.ledger.operators import Operators, Settled
+from pipeline.ledger.records import Run
+from pipeline.purchase.reconcile import request_over
+from pipeline.settings.config import Waits
+from providers.download import ReadError
+from providers.openai_videos.jobs import Job
+from providers.openai_videos.order_match import Shown, differs
+from steps.generate_video import failure_of
+
+# Words of a last look that showed a job which may be the run's.
+SHOWS_A_JOB = frozenset({"prompts_hidden", "unowned_job", "not_one_job_for_each_run", "found_but_failed"})
+NOT_YET = frozenset({"early", "shown"})  # why "not charged" needs a person to insist
+
+
+class Unseen(StrEnum):
+    NOT_SOLD_HERE = "not_sold_here"
+    UNKNOWN = "unknown"
+    UNREAD = "unread"
+    UNNAMED = "unnamed"
+
+
+@dataclass(frozen=True)
+class NotSeen:
+    """The provider does not know this id, or could not be asked. `words`: which of the two, for a person.
+
+    `detail`: what the provider said instead, if it said anything.
+    """
+
+    why: Unseen
+    words: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Contradicts:
+    """The provider knows the job, and shows it otherwise than ordered: shown to the person, who may insist."""
+
+    job: Job
+    parts: frozenset[Shown]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The ledger's answer. `job`: as the provider shows it; None if the person insisted without that."""
+
+    recorded: Recorded
+    job: Job | None
+
+
+async def look_up(run: Run, job_id: str, shop: Shop | None) -> Job | NotSeen | Contradicts:
+    """What the provider says of the job that a person names for this run."""
+    if shop is None or not shop.sells(run):
+        words = "its provider and key are not the ones configured here, so the job cannot be looked up"
+        return NotSeen(Unseen.NOT_SOLD_HERE, words)
+    seen = await shop.provider.job(job_id)
+    if isinstance(seen, ReadError):
+        if seen.status == 404:
+            return NotSeen(Unseen.UNKNOWN, f"the provider does not know a job {job_id}")
+        return NotSeen(Unseen.UNREAD, f"the job could not be looked up ({seen.detail})", seen.detail)
+    if not seen.named:
+        return NotSeen(Unseen.UNNAMED, f"the provider's answer does not name the job {job_id}")
+    if not seen.exists:  # a gateway's error repeats whatever id it was asked for
+        words = f"the provider's answer repeats the id {job_id} and shows no job ({seen.error or seen.word})"
+        return NotSeen(Unseen.UNNAMED, words)
+    parts = differs(seen, run.order()) if run.improved_prompt is not None else frozenset()
+    return Contradicts(seen, parts) if parts else seen
+
+
+async def settle_found(
+    run: Run,
+    job_id: str,
+    who: str,
+    why: str | None,
+    operators: Operators,
+    shop: Shop | None,
+    *,
+    unseen: bool = False,
+    despite: bool = False,
+) -> Found | NotSeen | Contradicts:
+    """ "Found it". `unseen`: take an id that the provider does not show; `despite`: one that it shows otherwise."""
+    seen = await look_up(run, job_id, shop)
+    if isinstance(seen, NotSeen) and not unseen:
+        return seen
+    if isinstance(seen, Contradicts) and not despite:
+        return seen
+    job = seen.job if isinstance(seen, Contradicts) else seen if isinstance(seen, Job) else None
+    shown = {"status": job.status.value, "word": job.word} if job else None
+    return Found(await operators.settle_found(run.run_id, job_id, who, why, shown), job)
+
+
+async def settle_not_charged(
+    run: Run,
+    who: str,
+    why: str | None,
+    operators: Operators,
+    shop: Shop | None,
+    waits: Waits,
+    *,
+    shown: Mapping[str, str | None] | None = None,
+    early: bool = False,
+) -> Settled:
+    """ "Not charged", of the run as it was shown, unless the provider shows a job; if that is too early, until when.
+
+    `shown`: the state and job_id that the person saw, if that was not this very run.
+    """
+    shown = shown or {"state": run.state.value, "job_id": run.job_id}
+    if not early and (still := await _still_shown(run, shop)):
+        return still
+    wait = may_turn_up_for(run, shop, waits)
+    return await operators.settle_not_charged(run.run_id, who, why, shown, wait=wait, early=early)
+
+
+async def _still_shown(run: Run, shop: Shop | None) -> Settled | None:
+    """What speaks against "not charged": the run's own job is there, or the last look showed one that may be it."""
+    if run.job_id is None:
+        return Settled(False, run.state, "shown") if run.look_says in SHOWS_A_JOB else None
+    if shop is None or not shop.sells(run):
+        return None
+    seen = await shop.provider.job(run.job_id)
+    if isinstance(seen, ReadError) or not seen.exists or failure_of(seen):
+        return None
+    return Settled(False, run.state, "shown", shown=seen.word or seen.status.value)
+
+
+def may_turn_up_for(run: Run, shop: Shop | None, waits: Waits) -> timedelta:
+    """How long after its request the job may still turn up: the provider's own limits, or our deadline for a render."""
+    known = shop.rules_for(run.model).listing.absent_after if shop is not None and shop.sells(run) else None
+    over = request_over(run, waits)
+    return max(known, over) if known is not None else over + waits.render_deadline
+
+
+def not_seen_words(seen: NotSeen) -> str:
+    """Why the job was not taken for the run's."""
+    return f"{seen.words[0].upper()}{seen.words[1:]}. Nothing was changed."
+
+
+def early_words(run: Run, settled: Settled) -> str:
+    """Why "not charged" would be early, or against what the provider shows."""
+    if settled.why == "shown" and run.job_id is None:
+        return f"The provider's list shows a job that may be the order of {run.ref}. Nothing was changed."
+    if settled.why == "shown":
+        return f"The provider shows job {run.job_id} of {run.ref} as {settled.shown}. Nothing was changed."
+    when = f" until {settled.until:%Y-%m-%d %H:%M} UTC" if settled.until else ""
+    return (
+        f"The order of {run.ref} may still turn up at the provider{when}: it may be rendering, or not be listed yet. "
+        "Nothing was changed."
+    )
+
+
+def contradiction_words(run: Run, seen: Contradicts) -> str:
+    """What the provider shows otherwise than this run ordered."""
+    job, order = seen.job, run.order()
+    parts = {
+        Shown.SECONDS: f"{job.seconds} s instead of {order.seconds} s",
+        Shown.SIZE: f"{job.size} instead of {order.size}",
+        Shown.MODEL: f"the model {job.model} instead of {order.model}",
+        Shown.PROMPT: "another prompt",
+    }
+    shown = ", ".join(words for part, words in parts.items() if part in seen.parts)
+    return f"The provider shows job {job.job_id} with {shown}. Nothing was changed."

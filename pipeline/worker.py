@@ -1,0 +1,270 @@
+"""What runs it: procrastinate's queue with one task, `advance`, and a sweep beside it.
+
+The queue only says who works on what; that nothing happens twice is the ledger's doing. So a job may be lost,
+doubled or run by two workers at once, and every unfinished run that is due and has no job gets one from the sweep.
+The queue lives in a schema of its own (`queue`), which no API exposes.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import procrastinate
+import psycopg
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from procrastinate.jobs import Status
+from procrastinate.worker import Worker
+
+from pipeline.cancellation import PATIENCE_SECONDS, Heed, stop
+from pipeline.clips.maintenance import Tending
+from pipeline.context import World
+from pipeline.ledger.records import Run
+from pipeline.ledger.transport import LedgerRefused, LedgerUnavailable
+from pipeline.purchase.audit import audit_if_due
+from pipeline.purchase.submission import replay_answers
+from pipeline.run import run
+
+QUEUE = "runs"
+TASK = "advance"
+DUE_AT_MOST = 200  # runs one sweep hands out
+SWEEP_LOCK = 0x0E7A_4B5  # an advisory lock: one sweep at a time for all workers
+SWEEP_LOCK_MS = 4_000  # a sweep takes some milliseconds, or a few seconds with hundreds of runs
+# A connection whose other side is gone without a word: libpq's names; seconds, and one in milliseconds.
+GIVE_UP_SILENCE = {"connect_timeout": 10, "tcp_user_timeout": 20_000, "keepalives_idle": 10, "keepalives_interval": 5}
+RESTART_SECONDS = (0.5, 1.0, 2.0, 5.0)  # how long to wait before a worker that fell over is started again
+HEALTHY_SECONDS = 60.0  # one that ran so long falls for the first time again
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[Run], Awaitable[None]]
+Follow = Callable[[UUID], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the worker breathes: seconds, and runs at once."""
+
+    concurrency: int
+    heartbeat_seconds: float
+    stalled_seconds: float
+    sweep_seconds: float
+
+
+class Engine:
+    """The queue of one database. `tell` brings a run's news to its user; it may fail and is asked again."""
+
+    def __init__(self, app: procrastinate.App) -> None:
+        self._app = app
+
+    async def enqueue(self, run_id: UUID | str) -> None:
+        """Sees that the run has a job waiting; one that waits already is enough.
+
+        It waits for one that works: two at once buy nothing twice, but they would both ask for the caption.
+        """
+        job = self._app.configure_task(TASK, queue=QUEUE, lock=str(run_id), queueing_lock=str(run_id))
+        with contextlib.suppress(AlreadyEnqueued):
+            await job.defer_async(run_id=str(run_id))
+
+    async def wake(self, run_id: UUID | str) -> None:
+        """As `enqueue`, for those who have changed a run already: if the queue is away, the next sweep finds it."""
+        try:
+            await self.enqueue(run_id)
+        except ConnectorException as error:
+            log.warning("queue", extra={"action": "left_to_the_sweep", "run_id": str(run_id), "error": str(error)})
+
+    async def work(self, world: World, tell: Tell, pace: Pace, follow: Follow = contextlib.nullcontext) -> None:
+        """Works until canceled. Waits for purchases under way before it gives up the ghost.
+
+        `follow` is entered while a run is worked on here: whoever shows its progress looks meanwhile.
+        """
+        self._app.tasks.pop(TASK, None)
+
+        async def advance(run_id: str) -> None:
+            with follow(UUID(run_id)):
+                fresh = await run(UUID(run_id), world)
+            if fresh is not None and fresh.told_state is not fresh.state:
+                await tell(fresh)
+
+        self._app.task(name=TASK, queue=QUEUE)(advance)
+        sweep = asyncio.create_task(self._sweep_forever(world, pace))
+        tending = asyncio.create_task(Tending(world).for_ever())
+        try:
+            await self._work_forever(pace)
+        finally:
+            await stop(sweep)
+            await stop(tending)
+            await world.purchases.all_done()
+
+    async def _work_forever(self, pace: Pace) -> None:
+        """A worker ends when it was pruned as dead or the database was gone for a minute: it begins again."""
+        falls, heed = 0, Heed()
+        while True:
+            worker = Steadfast(
+                self._app,
+                queues=[QUEUE],
+                concurrency=pace.concurrency,
+                wait=True,
+                install_signal_handlers=False,
+                delete_jobs="always",
+                fetch_job_polling_interval=1.0,
+                shutdown_graceful_timeout=0.5,
+                update_heartbeat_interval=pace.heartbeat_seconds,
+                stalled_worker_timeout=pace.stalled_seconds,
+            )
+            watch = asyncio.create_task(self._end_without_a_seat(worker, pace))
+            began = time.monotonic()
+            try:
+                await worker.run()  # type: ignore[no-untyped-call]  # procrastinate leaves it without
+            except (ConnectorException, OSError) as error:
+                heed.check()  # told to stop while the database was away, it ends with that error instead
+                log.warning("worker", extra={"action": "worker_fell", "error": str(error)})
+            finally:
+                await stop(watch)
+            falls = 0 if time.monotonic() - began > HEALTHY_SECONDS else falls
+            await asyncio.sleep(RESTART_SECONDS[min(falls, len(RESTART_SECONDS) - 1)])
+            falls += 1
+
+    async def _end_without_a_seat(self, worker: Worker, pace: Pace) -> None:
+        """Ends a worker that others gave up for dead: its heartbeats reach no row, which nobody else notices."""
+        while True:
+            await asyncio.sleep(pace.heartbeat_seconds)
+            seat = worker.worker_id
+            with contextlib.suppress(ConnectorException, psycopg.Error, OSError):  # asked again at the next beat
+                if seat is not None and not await self._seated(seat) and worker.worker_id == seat:
+                    log.warning("worker", extra={"action": "worker_given_up", "seat": seat})
+                    worker.stop()  # type: ignore[no-untyped-call]  # procrastinate leaves it without
+
+    async def _seated(self, seat: int) -> bool:
+        query = "select id from procrastinate_workers where id = %(seat)s"
+        return bool(await self._app.connector.execute_query_all_async(query, seat=seat))
+
+    async def _sweep_forever(self, world: World, pace: Pace) -> None:
+        while True:
+            try:
+                await replay_answers(world)
+                async with self._only_sweep() as mine:
+                    if mine:
+                        await self.sweep(world, pace)
+                        await _audit(world)
+                await world.prompts.tell_broken()
+            except (LedgerUnavailable, ConnectorException, psycopg.OperationalError, OSError) as error:
+                log.warning("sweep", extra={"action": "sweep_failed", "error": str(error)})
+            except Exception:  # whatever it is, a sweep that ends for ever would leave every lost run lost
+                log.exception("sweep", extra={"action": "sweep_failed"})
+            await asyncio.sleep(pace.sweep_seconds)
+
+    async def sweep(self, world: World, pace: Pace) -> None:
+        """Frees the jobs of dead workers, then gives every run that is due a job. One bad row stops nothing."""
+        manager = self._app.job_manager
+        for job in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=pace.stalled_seconds):
+            # Not retried: a twin may wait already, and then the two block each other. Finished and asked for anew.
+            await manager.finish_job(job, status=Status.FAILED, delete_job=True)
+            await self.enqueue(str(job.task_kwargs["run_id"]))
+        due = await world.ledger.due_runs(DUE_AT_MOST)
+        busy = await self._with_jobs(due)
+        for run_id in due:
+            if run_id not in busy:
+                await self.enqueue(run_id)
+
+    async def _with_jobs(self, run_ids: tuple[str, ...]) -> set[str]:
+        rows = await self._app.connector.execute_query_all_async(
+            "select args ->> 'run_id' as run_id from procrastinate_jobs"
+            " where status in ('todo', 'doing') and args ->> 'run_id' = any(%(run_ids)s)",
+            run_ids=list(run_ids),
+        )
+        return {row["run_id"] for row in rows}
+
+    @contextlib.asynccontextmanager
+    async def _only_sweep(self) -> AsyncIterator[bool]:
+        """A try-advisory lock held for one sweep, on one connection, so that a dead worker's lock dies with it.
+
+        One that is cut off or frozen in mid-sweep looks alive to the server, which gives its lock back after a time.
+        """
+        pool = self._app.connector.pool  # type: ignore[attr-defined]  # the connector is psycopg's
+        swept = False
+        try:
+            async with pool.connection() as connection, connection.transaction():
+                await connection.execute(f"set local idle_in_transaction_session_timeout = {SWEEP_LOCK_MS}".encode())
+                cursor = await connection.execute("select pg_try_advisory_xact_lock(%s)", (SWEEP_LOCK,))
+                row = await cursor.fetchone()
+                yield bool(row and row[0])
+                swept = True
+        except psycopg.errors.IdleInTransactionSessionTimeout:
+            if not swept:
+                raise
+            log.info("sweep", extra={"action": "sweep_was_slow"})  # somebody may have swept beside us: no harm
+
+
+class Steadfast(Worker):
+    """A worker that ends when it is told to, and when its heartbeat has ended.
+
+    procrastinate (3.10) cancels its side tasks and its jobs once, and waits for them; a database call may swallow that
+    once (`cancellation.py`): a heartbeat that went on for ever kept a worker without a seat from beginning anew.
+    """
+
+    async def _monitor_side_tasks(self, side_tasks: "list[asyncio.Task[Any]]") -> None:
+        """Stops the worker when a side task fails, so that it begins again with all of them.
+
+        procrastinate's own looks no further than the first that ends (its issue 1597), and the one for periodic jobs,
+        of which there are none, ends at once: a heartbeat that failed once was the last, and the worker worked on.
+        """
+        ended, _ = await asyncio.wait(side_tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in ended:
+            if not task.cancelled() and (error := task.exception()):
+                extra = {"action": "side_task_failed", "task": task.get_name(), "error": str(error)}
+                log.warning("worker", extra=extra)
+        self.stop()  # type: ignore[no-untyped-call]  # procrastinate leaves it without
+
+    async def _shutdown(self, side_tasks: "list[asyncio.Task[Any]]") -> None:
+        for task in side_tasks:
+            await stop(task)
+        await super()._shutdown(side_tasks)
+
+    async def _abort_running_jobs(self) -> None:
+        aborting = asyncio.create_task(super()._abort_running_jobs())  # type: ignore[no-untyped-call]  # as it comes
+        while not aborting.done():
+            await asyncio.wait([aborting], timeout=PATIENCE_SECONDS)
+            for task in list(self._running_jobs):
+                task.cancel()
+        await aborting
+
+
+async def _audit(world: World) -> None:
+    """An audit that the ledger does not take is no reason to stop sweeping."""
+    try:
+        await audit_if_due(world)
+    except LedgerRefused as error:
+        log.warning("audit", extra={"action": "audit_refused", "error": str(error)})
+
+
+@contextlib.asynccontextmanager
+async def open_engine(queue_dsn: str, pool_max: int = 10) -> AsyncIterator[Engine]:
+    """The queue at this database. It needs a direct or session connection: it listens and locks."""
+    connector = procrastinate.PsycopgConnector(
+        conninfo=queue_dsn,
+        min_size=1,
+        max_size=pool_max,
+        kwargs={"prepare_threshold": None} | GIVE_UP_SILENCE,
+        configure=_in_the_queues_schema,
+    )
+    app = procrastinate.App(connector=connector)
+    async with app.open_async():
+        yield Engine(app)
+
+
+async def _in_the_queues_schema(connection: psycopg.AsyncConnection) -> None:
+    """Not by `options` of the connection string: a pooler in session mode refuses those (pgbouncer)."""
+    await connection.execute("set search_path = queue")
+    await connection.commit()
+
+
+def longest_wait(pace: Pace) -> timedelta:
+    """How long after a worker's death its runs may wait for another: the heartbeat's timeout and one sweep."""
+    return timedelta(seconds=pace.stalled_seconds + pace.heartbeat_seconds + pace.sweep_seconds)

@@ -1,0 +1,1 @@
+"""Video providers: their protocols as pure functions, one shared transport, and the catalogue of what can be bought."""

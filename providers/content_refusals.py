@@ -1,0 +1,76 @@
+"""How a provider says that it refuses what was asked for, or the key that asked. Pure.
+
+`speaks_of_content` only names the reason of what has ended: it may be generous, and hears many words and languages.
+`blocks_content` decides whether a refusal is a clear no where its status alone is none: it wants a whole sentence.
+`refuses_key` comes before both: a page that sends away a key may speak of its policies.
+"""
+
+import json
+import re
+
+from net.error_text import json_object
+from providers.refusals import plain, refuses_content, without_prompt
+
+# By these status words a job ended for what it shows, if it says nothing else of its end.
+CONTENT_STATUSES = frozenset({
+    *("rejected", "blocked", "moderated", "filtered", "content_filtered", "content_moderated", "request_moderated"),
+    *("moderation_blocked", "moderation_failed", "prompt_rejected", "content_rejected", "nsfw", "censored", "flagged"),
+})  # fmt: skip
+RULES = r"(?:polic(?:y|ies)|guidelines?|guardrails?|standards|terms|copyrights?|law)"
+MATERIAL = r"(?:words?|terms?|phrases?|keywords?|content|prompts?|material|imagery)"
+SPOKEN = re.compile(
+    rf"\b(?:violat\w*|breach\w*|infring\w*|against|contrary to)(?: \S+){{0,4}} {RULES}\b"
+    rf"|\b(?:prohibited|forbidden|blocked|banned|disallowed|restricted|sensitive|unsafe|harmful|explicit|offensive|adult)"
+    rf" (?:\S+ )?{MATERIAL}\b|\bpotentially (?:unsafe|harmful|sensitive)\b"
+    r"|\b(?:real|public|identifiable|famous) (?:person|people|persons|individuals?|figures?)\b|\bcelebrit|\bdeepfake"
+    r"|\bcopyrighted\b|\bnud(?:e|ity)\b|\bsexual|\bpornograph|\bgore\b|\bhate(?:ful)? speech\b|\bself harm\b"
+    r"|\b(?:prompt|content|input) (?:\S+ ){0,3}(?:not (?:be )?(?:allowed|permitted)|rejected|blocked|refused|flagged"
+    r"|filtered|moderated|censored)\b|\b(?:different|another) prompt\b"
+    r"|\b(?:rephrase|reword|revise|rewrite|change|modify) (?:your|the) prompt\b|\bcontent filter|\bfiltered reasons?\b"
+    r"|\b(?:contenido|prompt|texto|solicitud)(?: \S+){0,6} (?:infring|viol[ae]|incumpl|inapropiad|prohibid|sensible"
+    r"|no permitid|rechazad|bloquead)|\bpolíticas? de (?:contenido|uso)\b|\bnormas de (?:la comunidad|contenido)\b"
+    r"|违规|违禁|敏感|不合规|审核|涉政|色情|暴力"
+)
+BLOCKED = re.compile(
+    r"\bcontent (?:policy|guidelines?) violation\b|\bmoderation (?:blocked|failed|rejected|refused)\b"
+    r"|\bcontent (?:was |is |has been )?(?:blocked|filtered|refused|rejected|moderated)\b|\bprohibited content\b"
+    r"|\bsensitive content detected\b"
+    r"|\b(?:rejected|blocked|refused|flagged) (?:by|for|due to|because of|as)(?: \S+){0,4}"
+    r" (?:moderation|safety|policy|policies|guidelines)\b"
+    r"|\b(?:violates|violated|violating|violation of|against)(?: \S+){0,3}"
+    r" (?:content|usage|safety|community|use)(?: \S+)? (?:policy|policies|guidelines|rules)\b"
+)
+# Of a first copy that is being looked at, or of a bill: no refusal of what this one asks for.
+NOT_OF_THIS = re.compile(
+    r"\b(?:pending|queued|in progress|in review|under review|being (?:reviewed|checked|processed)"
+    r"|still|earlier|previous|already|balance|credits?|quota|billing|payment|insufficient)\b"
+)
+CREDENTIAL = r"(?:api ?keys?|access tokens?|secret keys?|credentials|bearer tokens?)"
+KEY_REFUSED = re.compile(
+    rf"\b(?:invalid|incorrect|wrong|missing|expired|revoked|unknown|malformed|no|disabled) (?:\S+ )?{CREDENTIAL}\b"
+    rf"|\b{CREDENTIAL} (?:\S+ ){{0,4}}?(?:invalid|incorrect|not valid|expired|revoked|missing|disabled)\b"
+    r"|\bauthentication (?:error|failed|required)\b|\bunauthori[sz]ed\b|\bnot authenticated\b"
+    r"|\b(?:account|organi[sz]ation|project|team|access) (?:has been |have been |is |was )?"
+    r"(?:temporarily |permanently )?"
+    r"(?:suspended|disabled|deactivated|banned|terminated|locked|blocked|not verified|revoked|restricted|flagged)\b"
+    r"|\bdoes not have access\b|\bmust accept\b"
+    rf"|\b{CREDENTIAL} (?:\S+ ){{0,3}}permissions?\b"
+)
+
+
+def said_in(body: str, prompt: str) -> str:
+    """Everything in a refusal as plain words, without those that it quotes from the prompt."""
+    return without_prompt(plain(json.dumps(json_object(body), ensure_ascii=False)), plain(prompt))
+
+
+def speaks_of_content(words: str, prompt: str = "") -> bool:
+    said = without_prompt(plain(words), plain(prompt))
+    return refuses_content(said) or SPOKEN.search(said) is not None or said.replace(" ", "_") in CONTENT_STATUSES
+
+
+def blocks_content(said: str) -> bool:
+    return BLOCKED.search(said) is not None and not NOT_OF_THIS.search(said)
+
+
+def refuses_key(said: str) -> bool:
+    return KEY_REFUSED.search(said) is not None

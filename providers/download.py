@@ -1,0 +1,136 @@
+"""Bring a clip over HTTP to a file: bounded, synced, and judged by its structure.
+
+In       a client, the address, a file to write to
+Out      Content: a whole clip. Gone: the server says that there is none. ReadError: anything else; ask again later
+Raises   what httpx2 raises; OSError if the disk does not take it
+Effects  one GET; redirects are the client's affair
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from media.clip_file import Facts, NotAClip, one_line, read_clip, words_in
+from net.caching import FROM_A_CACHE, is_cached
+from net.unpacked import TooMuch, Unreadable, unpacked
+
+CHUNK_BYTES = 1 << 16
+CLIP_BYTES_MAX = 2_000_000_000  # what Telegram's own server takes at most; also of what a compressed body unpacks to
+REFUSAL_BYTES_MAX = 4_096
+# Statuses by which a server says that it has no such content; all others may be different the next time.
+ABSENT = frozenset({400, 404, 409, 410, 422})
+WITH_A_BODY = frozenset({200, 203})
+PARTIAL = 206
+WHOLE_RANGE = re.compile(r"bytes\s+0-(?P<last>[0-9]{1,18})/(?P<count>[0-9]{1,18})")
+
+
+@dataclass(frozen=True)
+class ReadError:
+    """A read that did not work; `status` None means no answer at all."""
+
+    status: int | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """A whole clip, synced to disk, and what it is."""
+
+    bytes: int
+    sha256: str
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Gone:
+    """The server says that the content is not, or no longer, there; `detail` are its words."""
+
+    status: int
+    detail: str = ""
+
+
+async def download(
+    http: httpx2.AsyncClient, url: str, into: Path, *, headers: Mapping[str, str], extensions: Mapping[str, str]
+) -> Content | Gone | ReadError | httpx2.Response:
+    """The clip at this address. A redirect that the client does not follow comes back as the response, closed."""
+    # A clip is compressed already; what comes packed all the same is unpacked here, within bounds.
+    asked = {"Accept-Encoding": "identity", **headers}
+    async with http.stream("GET", url, headers=asked, extensions=dict(extensions)) as response:
+        if response.has_redirect_location:
+            return response
+        if _is_whole(response):
+            return await _store(response, into)
+        words = await _refusal(response)
+        if is_cached(response.headers):
+            return ReadError(response.status_code, FROM_A_CACHE)
+        if response.status_code in ABSENT:
+            return Gone(response.status_code, words)
+        return ReadError(response.status_code, words or f"HTTP {response.status_code}")
+
+
+def _is_whole(response: httpx2.Response) -> bool:
+    """Whether this is a body to judge: 203 is what a proxy made of a 200, and a 206 may be a part that is all of it."""
+    if response.status_code == PARTIAL:
+        part = WHOLE_RANGE.fullmatch(response.headers.get("content-range", "").strip().lower())
+        return part is not None and int(part["last"]) + 1 == int(part["count"])
+    return response.status_code in WITH_A_BODY
+
+
+async def _store(response: httpx2.Response, into: Path) -> Content | ReadError:
+    promised = response.headers.get("content-length", "")
+    if promised.isdecimal() and int(promised) > CLIP_BYTES_MAX:
+        return ReadError(response.status_code, f"{promised} bytes, more than any clip has")
+    try:
+        digest, count = hashlib.sha256(), 0
+        with into.open("wb") as file:
+            async for chunk in unpacked(response.aiter_raw(CHUNK_BYTES), CLIP_BYTES_MAX):
+                count += len(chunk)
+                digest.update(chunk)
+                file.write(chunk)
+            file.flush()
+            await asyncio.to_thread(os.fsync, file.fileno())
+    except TooMuch:
+        return ReadError(response.status_code, f"more than {CLIP_BYTES_MAX} bytes, more than any clip has")
+    except Unreadable as error:
+        return ReadError(response.status_code, str(error))
+    found = await asyncio.to_thread(read_clip, into, transfer_complete=_has_end(response))
+    if isinstance(found, NotAClip):
+        return ReadError(response.status_code, found.why)
+    return Content(count, digest.hexdigest(), found)
+
+
+def _has_end(response: httpx2.Response) -> bool:
+    """Whether the end of the body could be told from a connection that broke. The client checks what was promised."""
+    framed = "content-length" in response.headers or "transfer-encoding" in response.headers
+    return framed or response.http_version not in {"HTTP/1.0", "HTTP/1.1"}
+
+
+async def _refusal(response: httpx2.Response) -> str:
+    """The server's own words, in whichever of the usual shapes they come; empty if there are none to read."""
+    body = b""
+    with suppress(TooMuch, Unreadable):
+        async for chunk in unpacked(response.aiter_raw(CHUNK_BYTES), CLIP_BYTES_MAX):
+            body += chunk[: REFUSAL_BYTES_MAX - len(body)]
+            if len(body) >= REFUSAL_BYTES_MAX:
+                break
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return words_in(body)
+    for name in ("error", "detail", "message", "code"):  # {"error": {"message": ...}} and its relatives
+        if isinstance(said, dict) and said.get(name):
+            said = said[name] if name != "error" or not isinstance(said[name], dict) else _message(said[name])
+            break
+    return one_line(said if isinstance(said, str) else json.dumps(said))
+
+
+def _message(error: Mapping[str, object]) -> object:
+    return error.get("message") or error.get("code") or error

@@ -1,0 +1,1 @@
+"""The OpenAI Videos protocol: requests as data, answers as values. Pure."""

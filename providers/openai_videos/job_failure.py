@@ -1,0 +1,70 @@
+"""Where a job says why there is no clip: servers have a dozen places for it. Pure."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from net.error_text import says_something, storable, without_links
+from providers.content_refusals import CONTENT_STATUSES, speaks_of_content
+from providers.openai_videos.job_links import clip_urls
+
+# Where a failed job says why, if not in `error`.
+REASONS = (
+    *("failure_reason", "failureReason", "fail_reason", "failReason", "failure", "error_message", "errorMessage"),
+    *("incomplete_details", "task_status_msg", "status_message", "reason", "message", "msg", "detail"),
+    *("errors", "last_error", "base_resp", "status_reason", "status_detail", "error_details", "details"),
+)
+INNER = ("innererror", "inner_error", "details", "cause")  # what a general error says more exactly
+RESULTS = ("data", "output", "outputs", "result", "results", "videos", "generations", "content", "items")
+KEPT_BACK = re.compile(r"nsfw|filter|moderat|flagged|blocked|censor|reason|error|message|warning")
+
+
+def reason_of(row: Mapping[str, Any], word: str | None) -> object:
+    """Why a failed job failed, as it stands there; a status `word` may be all that it says."""
+    if row.get("error"):
+        return row["error"]
+    said = (_first(row.get(name)) for name in REASONS)
+    return next((each for each in said if says_something(each)), word if is_of_content(word) else None)
+
+
+def _first(said: object) -> object:
+    """Of several errors the first; of MiniMax's `base_resp` its words."""
+    if isinstance(said, list):
+        return next((each for each in said if says_something(each)), None)
+    return said.get("status_msg", said) if isinstance(said, dict) else said
+
+
+def is_of_content(word: str | None) -> bool:
+    return plain_status(word) in CONTENT_STATUSES
+
+
+def plain_status(word: str | None) -> str:
+    return re.sub(r"[\s-]+", "_", (word or "").strip().lower())
+
+
+def code_of(error: object) -> str | None:
+    """What an error is called, in the fields that hold a word for it, its own and those of what lies within."""
+    if not isinstance(error, dict):
+        return None
+    within = (_first(error.get(name)) for name in INNER)
+    told = (error, *(each for each in within if isinstance(each, dict)))
+    named = (each.get(name) for each in told for name in ("code", "type", "reason"))
+    return storable(" ".join(each for each in named if isinstance(each, str))) or None
+
+
+def words_kept_back(row: Mapping[str, Any]) -> str | None:
+    """By which words a completed job has no clip, for what it shows; None if it may have one.
+
+    It may have one unless it names no address, and has an error or shows an empty result.
+    """
+    empty = row.get("error") or any(name in row and row[name] in ([], {}) for name in RESULTS)
+    if not empty or clip_urls(dict(row)):
+        return None
+    said = [
+        value if isinstance(value, str) else f"{name}: {json.dumps(value, ensure_ascii=False)}"
+        for name, value in row.items()
+        if KEPT_BACK.search(name.lower()) and (value is True or says_something(value))
+    ]
+    words, prompt = storable(without_links("; ".join(said))), row.get("prompt")
+    return words if speaks_of_content(words, prompt if isinstance(prompt, str) else "") else None

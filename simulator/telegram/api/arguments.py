@@ -1,0 +1,161 @@
+"""What a method was called with: query, JSON, urlencoded form or multipart, all read into one shape.
+
+In       a request, or the multipart body of a webhook's answer
+Out      `Args`: plain fields, JSON objects (which arrive as strings in forms), uploaded files
+Raises   Refused for a body that cannot be read, or that is larger than an upload may be
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from simulator.telegram.api.refusals import Refused, bad_request
+
+CHUNK_BYTES = 65_536
+TOO_LARGE = "Request Entity Too Large"
+
+_TRUE = frozenset({"true", "yes", "1"})
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as it came in a multipart body."""
+
+    name: str
+    content_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Args:
+    """The arguments of one call. Odd values read as missing, as Telegram reads them."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    uploads: Mapping[str, Upload] = field(default_factory=dict)
+
+    def text(self, name: str) -> str:
+        """A text without what no message may hold; empty when missing."""
+        value = self.fields.get(name)
+        if value is None:
+            return ""
+        plain = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        return cleaned(plain)
+
+    def integer(self, name: str, default: int = 0) -> int:
+        """A whole number."""
+        return whole(self.fields.get(name), default)
+
+    def flag(self, name: str) -> bool:
+        """A yes or no."""
+        return str(self.fields.get(name, "")).lower() in _TRUE
+
+    def structure(self, name: str, what: str) -> Any:
+        """An object or array, whether it came as JSON or as a string that holds JSON; None when missing."""
+        value = self.fields.get(name)
+        if not isinstance(value, str):
+            return value
+        if not value.strip():
+            return None
+        try:
+            return mended(json.loads(value))
+        except (ValueError, RecursionError):
+            raise bad_request(f"can't parse {what} JSON object") from None
+
+    def upload(self, name: str) -> Upload | str:
+        """A file sent along, directly or as `attach://part`; else the text, a file_id or an address."""
+        if name in self.uploads:
+            return self.uploads[name]
+        value = self.text(name)
+        return self.uploads.get(value.removeprefix("attach://"), value) if value.startswith("attach://") else value
+
+
+def whole(value: object, default: int = 0) -> int:
+    """A whole number from whatever it was written as."""
+    try:
+        return int(value)  # type: ignore[call-overload, no-any-return]  # whatever int() does not take raises
+    except (ValueError, TypeError, OverflowError):
+        return default
+
+
+def cleaned(text: str) -> str:
+    """Without carriage returns and control characters."""
+    return _CONTROL.sub(" ", text.replace("\r", ""))
+
+
+def mended(value: Any) -> Any:
+    """Strings of a JSON value without lone surrogates: no later answer could be encoded."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [mended(each) for each in value]
+    if isinstance(value, dict):
+        return {mended(name): mended(each) for name, each in value.items()}
+    return value
+
+
+async def read_args(request: web.Request, upload_bytes_max: int) -> Args:
+    """Read a request to its end."""
+    fields: dict[str, Any] = dict(request.query)
+    if request.content_type.startswith("multipart/"):
+        sent = await read_parts(request.headers, request.content, upload_bytes_max)
+        return Args(fields | dict(sent.fields), sent.uploads)
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise Refused(413, TOO_LARGE) from None
+    if body and request.content_type == "application/json":
+        return Args(fields | json_fields(body))
+    if request.content_type == "application/x-www-form-urlencoded":
+        return Args(fields | dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)))
+    return Args(fields)
+
+
+def json_fields(body: bytes) -> dict[str, Any]:
+    """The fields of a JSON object."""
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise bad_request("can't parse JSON object")
+    mending: dict[str, Any] = mended(fields)
+    return mending
+
+
+async def read_parts(headers: Mapping[str, str], content: StreamReader, upload_bytes_max: int) -> Args:
+    """Read a multipart body to its end, also when it is too large: a sender still sending would miss the answer."""
+    fields: dict[str, Any] = {}
+    uploads: dict[str, Upload] = {}
+    left = upload_bytes_max
+    try:
+        reader = MultipartReader(headers, content)
+        while isinstance(part := await reader.next(), BodyPartReader):
+            sent = await _content(part, max(left, 0))
+            left -= len(sent)
+            if part.filename is None:
+                fields[part.name or ""] = sent.decode("utf-8", "replace")
+            else:
+                kind = part.headers.get("Content-Type", "application/octet-stream")
+                uploads[part.name or ""] = Upload(part.filename, kind, sent)
+    except (ValueError, AssertionError, KeyError, HttpProcessingError):
+        raise bad_request("can't parse multipart body") from None
+    if left < 0:
+        raise Refused(413, TOO_LARGE)
+    return Args(fields, uploads)
+
+
+async def _content(part: BodyPartReader, bytes_max: int) -> bytes:
+    """The bytes of a part; of one that is too large, one more than allowed."""
+    kept = bytearray()
+    while not part.at_eof():
+        chunk = await part.read_chunk(CHUNK_BYTES)
+        if len(kept) <= bytes_max:
+            kept += chunk
+    return bytes(kept[: bytes_max + 1])

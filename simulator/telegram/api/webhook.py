@@ -1,0 +1,128 @@
+"""Updates pushed to a bot's address, in order per chat, again and again until it answers 2xx.
+
+In       a bot's queue of updates, and where to send them
+Out      POSTs; what the bot's answers call is handed to `execute`
+Effects  one task per chat that has something to send; stopped by `stop`
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
+
+from simulator.telegram.api.arguments import Args, json_fields, read_parts
+from simulator.telegram.api.refusals import Refused
+from simulator.telegram.api.updates import Update, UpdateQueue
+
+CONNECTIONS_DEFAULT, CONNECTIONS_MAX = 40, 100
+FIRST_PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.2, 5.0
+ANSWER_SECONDS_MAX = 60.0
+TOKEN_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the name of a header
+
+Execute = Callable[[Args], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where updates go."""
+
+    url: str
+    secret: str
+    connections_max: int
+
+
+class Webhook:
+    """The sender of one bot."""
+
+    def __init__(self, address: Address, updates: UpdateQueue, execute: Execute, upload_bytes_max: int) -> None:
+        self.address = address
+        self.last_error: tuple[int, str] | None = None
+        self._updates = updates
+        self._execute = execute
+        self._upload_bytes_max = upload_bytes_max
+        self._lanes: dict[int, deque[Update]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(address.connections_max)
+        self._session = ClientSession(timeout=ClientTimeout(total=ANSWER_SECONDS_MAX))
+
+    def start(self) -> None:
+        """Send what waits, and from now on what comes."""
+        for update in [*self._updates.pending.values(), *self._updates.again]:
+            self._line_up(update)
+        self._updates.again.clear()
+        self._updates.on_new = self._line_up
+
+    async def stop(self) -> None:
+        """Send nothing more; what was not confirmed stays in the queue."""
+        if self._updates.on_new == self._line_up:
+            self._updates.on_new = None
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._session.close()
+
+    def info(self) -> dict[str, Any]:
+        """What getWebhookInfo says of it."""
+        shown: dict[str, Any] = {"url": self.address.url, "max_connections": self.address.connections_max}
+        if self.last_error is not None:
+            shown["last_error_date"], shown["last_error_message"] = self.last_error
+        return shown
+
+    def _line_up(self, update: Update) -> None:
+        lane = self._lanes.get(update.chat_id)
+        if lane is not None:
+            lane.append(update)
+            return
+        self._lanes[update.chat_id] = deque([update])
+        task = asyncio.get_running_loop().create_task(self._send_lane(update.chat_id))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send_lane(self, chat_id: int) -> None:
+        lane = self._lanes[chat_id]
+        pause = FIRST_PAUSE_SECONDS
+        while lane:
+            called = await self._send(lane[0])
+            if called is None:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, PAUSE_SECONDS_MAX)
+                continue
+            self._updates.confirm(lane.popleft())
+            pause = FIRST_PAUSE_SECONDS
+            if called.text("method"):
+                await self._execute(called)
+        del self._lanes[chat_id]
+
+    async def _send(self, update: Update) -> Args | None:
+        """Send once: what the answer calls (mostly nothing), or None for no good answer."""
+        headers = {TOKEN_HEADER: self.address.secret} if self.address.secret else {}
+        async with self._places:
+            try:
+                told = update.hand_out()
+                async with self._session.post(self.address.url, json=told, headers=headers) as answer:
+                    if 200 <= answer.status < 300:
+                        return await self._called(answer)
+                    self._note(f"Wrong response from the webhook: {answer.status} {answer.reason}")
+            except TimeoutError:
+                self._note("Read timeout expired")
+            except (ClientError, OSError, ValueError) as trouble:
+                self._note(f"Connection failed: {type(trouble).__name__}")
+        return None
+
+    async def _called(self, answer: ClientResponse) -> Args:
+        """The method call in an answer; an answer that holds none is as good."""
+        try:
+            if answer.content_type.startswith("multipart/"):
+                return await read_parts(answer.headers, answer.content, self._upload_bytes_max)
+            body = await answer.read()
+            return Args(json_fields(body)) if body.lstrip().startswith(b"{") else Args()
+        except (Refused, ClientError):
+            return Args()
+
+    def _note(self, words: str) -> None:
+        self.last_error = int(time.time()), words

@@ -1,0 +1,1 @@
+"""People, the test's own calls, and the chat page."""

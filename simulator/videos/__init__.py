@@ -1,0 +1,1 @@
+"""The simulated video provider: its API, its jobs, its books."""

@@ -1,0 +1,69 @@
+"""Makes jobs and decides how they end.
+
+In       an order, who ordered it, how long ago
+Out      `Job`, not yet in the books
+Effects  the client's own jobs use up render faults
+"""
+
+import uuid
+
+from simulator.faults.arming import Fault
+from simulator.state import World
+from simulator.videos.books import Job
+from simulator.videos.orders import Order
+
+RENDER_FAILS = ("render-fails", "render-falla")
+RENDER_STUCK = ("render-stuck", "render-atascado")
+
+
+def make_job(
+    world: World, order: Order, *, owner: str = "client", age_seconds: float = 0.0, job_id: str | None = None
+) -> Job:
+    """A new job. Its fate is decided by words in the prompt or by a render fault."""
+    made_at = world.now() - age_seconds
+    job = Job(
+        id=job_id or f"video_{uuid.uuid4().hex}",
+        prompt=order.prompt,
+        model=order.model,
+        seconds=order.seconds,
+        size=order.size,
+        made_at=made_at,
+        created_at=int(made_at + world.skew_seconds),
+        started_at=made_at,
+        ready_at=made_at,
+        work_seconds=world.settings.render_seconds,
+        owner=owner,
+    )
+    _decide_fate(job, world.faults.next("render") if owner == "client" else None)
+    job.ready_at = made_at + job.work_seconds / world.speed
+    return job
+
+
+def make_failed_job(world: World, order: Order, fault: Fault) -> Job:
+    """A job that has failed by the time its create is answered."""
+    job = make_job(world, order)
+    job.fate, job.ready_at = "fails", job.made_at
+    job.error_code = fault.text("code", job.error_code)
+    job.error_message = fault.text("message", job.error_message)
+    return job
+
+
+def _decide_fate(job: Job, fault: Fault | None) -> None:
+    prompt = job.prompt.lower()
+    if any(word in prompt for word in RENDER_FAILS):
+        job.fate = "fails"
+    elif any(word in prompt for word in RENDER_STUCK):
+        job.fate = "stuck"
+    match fault:
+        case Fault(kind="fails"):
+            job.fate = "fails"
+            job.error_code = fault.text("code", job.error_code)
+            job.error_message = fault.text("message", job.error_message)
+        case Fault(kind="stuck"):
+            job.fate = "stuck"
+        case Fault(kind="unknown_status"):
+            job.fate, job.status_word = "unknown_status", fault.text("status", job.status_word)
+        case Fault(kind="slow"):
+            job.work_seconds *= fault.number("factor", 3.0)
+        case _:
+            pass

@@ -1,0 +1,69 @@
+"""Jobs on the same key that the client did not order: other people's, and a proxy's retries.
+
+In       the order they resemble
+Effects  enters jobs into the books with their owner; these jobs really exist
+"""
+
+import asyncio
+import dataclasses
+
+from simulator.faults.arming import Fault
+from simulator.state import World
+from simulator.videos.books import Job
+from simulator.videos.making import make_job
+from simulator.videos.orders import Order
+
+SOMEBODY = "somebody else"
+PROXY = "proxy"
+
+
+def arrive(world: World, count: int, order: Order | None = None) -> None:
+    """Enter `count` jobs of somebody else."""
+    for number in range(count):
+        wanted = order or _order(world, f"somebody else's video {number}")
+        world.books.record_job(make_job(world, wanted, owner=SOMEBODY))
+
+
+def foreign_order(world: World, fault: Fault) -> Order | None:
+    """The order of a foreign job: the client's last one if `same`, else one with the given prompt."""
+    ours = [job for job in world.books.ordered() if job.owner == "client"]
+    if fault.flag("same", False) and ours:
+        last = ours[-1]
+        return Order(last.prompt, last.model, last.seconds, last.size, 0)
+    return _order(world, fault.text("prompt", "")) if "prompt" in fault.params else None
+
+
+def join(world: World, order: Order, neighbour: str) -> None:
+    """Enter a foreign job next to the client's order, if the habit asks for one."""
+    match neighbour:
+        case "same":
+            arrive(world, 1, order)
+        case "similar":
+            arrive(world, 1, dataclasses.replace(order, size="1280x720" if order.size == "720x1280" else "720x1280"))
+        case "other":
+            arrive(world, 1)
+        case _:
+            pass
+
+
+async def repeat(world: World, order: Order, after: float) -> Job:
+    """Enter the job that a proxy's retry of the client's request makes."""
+    await asyncio.sleep(after)
+    job = make_job(world, order, owner=PROXY)
+    world.books.record_job(job)
+    return job
+
+
+def repeat_later(world: World, order: Order, after: float) -> None:
+    """Do that in the background, after the client was answered."""
+    task = asyncio.create_task(_repeat(world, order, after))
+    world.repeats.add(task)
+    task.add_done_callback(world.repeats.discard)
+
+
+async def _repeat(world: World, order: Order, after: float) -> None:
+    await repeat(world, order, after)
+
+
+def _order(world: World, prompt: str) -> Order:
+    return Order(prompt, next(iter(world.settings.models)), 4, "720x1280", 0)

@@ -1,0 +1,64 @@
+"""Mounts the video doors, and holds those that read or delete one job, as the OpenAI Videos protocol has them.
+
+In       a job id
+Out      `video` objects, or whatever trouble is due
+Effects  reads are counted in the books; delete hides a finished job
+"""
+
+from aiohttp import web
+
+from simulator.doors import turned_away
+from simulator.faults import wire
+from simulator.state import WORLD, World
+from simulator.videos import jobs
+from simulator.videos.books import Job
+from simulator.videos.content import content, file
+from simulator.videos.create import create
+from simulator.videos.errors import json_answer, refusal
+from simulator.videos.list_jobs import list_videos
+from simulator.videos.views import answer_about, habits_now, listing_instead, meant
+
+
+def add_videos(app: web.Application) -> None:
+    """Mount the video doors."""
+    app.router.add_post("/v1/videos", create)
+    app.router.add_get("/v1/videos", list_videos)
+    app.router.add_get("/v1/videos/{video_id}", retrieve)
+    app.router.add_get("/v1/videos/{video_id}/content", content)
+    app.router.add_delete("/v1/videos/{video_id}", delete)
+    app.router.add_get("/_sim/files/{name}", file)
+
+
+async def retrieve(request: web.Request) -> web.StreamResponse:
+    """How a job is doing."""
+    world = request.app[WORLD]
+    world.books.reads += 1
+    job = turned_away(request) or _job(request, world)
+    if isinstance(job, web.Response):
+        return job
+    fault = world.faults.next("retrieve")
+    habits = habits_now(world, fault)
+    if fault is not None and fault.kind == "list_instead":
+        return listing_instead(request, habits)
+    answer = answer_about(request, job, "retrieve", habits)
+    if fault is None:
+        return answer
+    return await wire.misbehave(request, fault, answer, world.settings.hang_seconds)
+
+
+async def delete(request: web.Request) -> web.StreamResponse:
+    """Forget a finished job; its charge stays in the books."""
+    world = request.app[WORLD]
+    job = turned_away(request) or _job(request, world)
+    if isinstance(job, web.Response):
+        return job
+    if jobs.status_of(job, world.now()) not in ("completed", "failed"):
+        return refusal(400, "Only completed or failed videos can be deleted.", code="video_not_finished")
+    job.deleted = True
+    world.books.record_job(job)
+    return json_answer({"id": job.id, "object": "video.deleted", "deleted": True})
+
+
+def _job(request: web.Request, world: World) -> Job | web.Response:
+    video_id = request.match_info["video_id"]
+    return meant(world, video_id) or refusal(404, f"Video '{video_id}' not found.", code="video_not_found")

@@ -1,0 +1,111 @@
+"""How a job is shown to the client: the true view, changed by the server's habits.
+
+In       a request, a job from the books, the habits of this one answer
+Out      the JSON of the job, or the whole answer about it; and the job that a shown id means
+"""
+
+import dataclasses
+from typing import Any
+
+from aiohttp import web
+
+from simulator.faults.arming import Fault
+from simulator.faults.bodies import with_bom
+from simulator.settings import Habits
+from simulator.state import WORLD, World
+from simulator.videos import jobs, lies
+from simulator.videos.books import Job
+from simulator.videos.errors import json_answer
+
+
+def habits_now(world: World, fault: Fault | None) -> Habits:
+    """The server's habits for one request, changed by its fault."""
+    changed = lies.habits_of(fault)
+    return dataclasses.replace(world.habits, **changed) if changed else world.habits
+
+
+def shown(
+    request: web.Request, job: Job, where: str, habits: Habits, *, at: float | None = None, anew: bool = False
+) -> dict[str, Any]:
+    """A job as the answer `where` shows it, with its state `at` a given time; `anew` counts towards `failed_looks`."""
+    world = request.app[WORLD]
+    now = world.now() if at is None else at
+    video = jobs.view(job, now, habits, world.settings.expires_after_seconds)
+    video["id"] = _shown_id(job, where, habits, now)
+    if habits.task_ids:
+        video["task_id"] = lies.task_id(job.id)
+    if anew and video["status"] == "completed" and habits.failed_looks:
+        world.looks[job.id] += 1
+        if world.looks[job.id] <= habits.failed_looks:
+            video |= {"status": "failed", "error": dict(lies.FAILED)}
+    if habits.clip_url and video["status"] == "completed":
+        lies.add_url(video, habits.clip_url, clip_url(request, job))
+    if where not in habits.lies_in:
+        return video
+    return lies.bent(video, habits, habits.dates_drift_seconds * _answers(world))
+
+
+def answer_about(request: web.Request, job: Job, where: str, habits: Habits) -> web.Response:
+    """The answer of create and retrieve."""
+    video = shown(request, job, where, habits, anew=where == "retrieve")
+    if habits.task_ids and where == "create":
+        return json_answer({name: video[name] for name in ("task_id", "status")})
+    # A failed job has an error, whatever word this server has for "failed".
+    failed = where == "retrieve" and video.get("error") is not None
+    status = habits.failed_status if failed and habits.failed_status else 200
+    answer = json_answer(lies.enveloped(video, habits.envelope), status, None if where == "create" else aged(habits))
+    return with_bom(answer) if habits.bom else answer
+
+
+def aged(habits: Habits) -> dict[str, str] | None:
+    """The headers with which a cache tells that its answer is old."""
+    age = {"Age": str(habits.cache_age)} if habits.cache_age else {}
+    return {**habits.answer_headers, **age} or None
+
+
+def listing_instead(request: web.Request, habits: Habits) -> web.Response:
+    """The list where one job or its clip was asked for, as a gateway answers that loses the end of a path."""
+    listed = request.app[WORLD].books.ordered()[::-1]
+    rows = [shown(request, job, "list", habits) | {"url": clip_url(request, job)} for job in listed]
+    return json_answer({"code": 0, "status": "success", "data": rows})
+
+
+def clip_url(request: web.Request, job: Job) -> str:
+    """A signed link to the clip, at this simulator."""
+    return f"{request.scheme}://{request.host}/_sim/files/{job.id}.mp4?signature={job.id[-8:]}"
+
+
+def meant(world: World, shown_id: str) -> Job | None:
+    """The job with this id or alias, unless the server has forgotten it."""
+    job = world.books.job(shown_id) or _by_other_id(world, shown_id)
+    inside = lies.unaliased(shown_id) if job is None else None
+    job = job if inside is None else world.books.job(inside)
+    if job is not None and world.habits.forgotten_are_404 and job.made_at < world.habits.forgotten_before:
+        return None
+    return job
+
+
+def _by_other_id(world: World, shown_id: str) -> Job | None:
+    if not (world.habits.task_ids or world.habits.integer_ids):
+        return None
+    named = (job for job in world.books.ordered() if shown_id in {lies.task_id(job.id), str(lies.number(job.id))})
+    return next(named, None)
+
+
+def _shown_id(job: Job, where: str, habits: Habits, now: float) -> str | int:
+    if habits.integer_ids:
+        return lies.number(job.id)
+    if habits.asset_ids and where == "list" and jobs.status_of(job, now) == "completed":
+        return f"asset_{job.id.removeprefix('video_')}"
+    if where in habits.lies_in and job.id in habits.renamed:
+        return habits.renamed[job.id]
+    if habits.aliased_ids:
+        # LiteLLM includes the model in the id it returns from create; retrieve and list requests name no model.
+        return lies.alias(job.id, job.model if where == "create" else "")
+    if habits.strange_ids and where == "retrieve":
+        return f"gw_{job.id.removeprefix('video_')}"
+    return job.id
+
+
+def _answers(world: World) -> int:
+    return world.books.reads + len(world.books.creates)

@@ -1,0 +1,1 @@
+"""The text model: prompt templates in, checked values out."""
