@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 import typer
 
-from app.ledger_session import Desk, open_ledger
+from app.ledger_session import LedgerSession, open_ledger
 from app.model_choice import choose_from_settings
 from pipeline.clips.bucket import Bucket, BucketError, BucketPublic, open_bucket
 from pipeline.clock import boot_seconds
-from pipeline.context import ProviderRules, Shop, TextDesk, World
+from pipeline.context import ProviderAccount, ProviderRules, RunContext, TextModel
 from pipeline.ledger.records import Places
-from pipeline.prompts.versions import Editions
+from pipeline.prompts.versions import PromptVersions
 from pipeline.purchase.answer_files import AnswerFiles
 from pipeline.purchase.evidence import ListFacts
 from pipeline.settings.config import ConfigError, Settings
@@ -29,40 +29,40 @@ from providers.transport import open_provider
 from steps.contracts import CONTRACTS
 from steps.text_model.ask_model import open_text_model
 from steps.text_model.front_matter import TemplateError
-from steps.text_model.prompt_store import PromptShelf
+from steps.text_model.prompt_store import PromptStore
 
 
 @dataclass(frozen=True)
-class Premises:
+class App:
     """A desk and the world around it."""
 
-    desk: Desk
-    world: World
+    session: LedgerSession
+    context: RunContext
     catalogue: Catalogue
     model: VideoModel
     settings: Settings
 
 
 @asynccontextmanager
-async def open_world(settings: Settings) -> AsyncIterator[Premises]:
+async def open_world(settings: Settings) -> AsyncIterator[App]:
     """All of it. On the way out it waits for purchases under way: nothing ever cancels one."""
     catalogue, model = choose_from_settings(settings)
     async with (
-        open_partners(settings, catalogue, model) as (shop, text),
-        open_ledger(settings) as desk,
+        open_partners(settings, catalogue, model) as (account, text),
+        open_ledger(settings) as session,
         _open_bucket(settings) as bucket,
     ):
-        world = _world(settings, desk, shop, text, bucket)
+        context = _world(settings, session, account, text, bucket)
         try:
-            yield Premises(desk, world, catalogue, model, settings)
+            yield App(session, context, catalogue, model, settings)
         finally:
-            await world.purchases.all_done()
+            await context.purchases.all_done()
 
 
 @asynccontextmanager
 async def open_partners(
     settings: Settings, catalogue: Catalogue, model: VideoModel
-) -> AsyncIterator[tuple[Shop, TextDesk]]:
+) -> AsyncIterator[tuple[ProviderAccount, TextModel]]:
     """The two outside partners: who sells videos, and who judges prompts."""
     text = settings.text
 
@@ -70,14 +70,14 @@ async def open_partners(
         return text_cost_microusd(catalogue, name, tokens_in, tokens_out)
 
     async with (
-        open_shop(settings, catalogue, model) as shop,
+        open_shop(settings, catalogue, model) as account,
         open_text_model(text.base_url, text.api_key, text.timeout_seconds) as client,
     ):
-        yield shop, TextDesk(client, text.model, cost)
+        yield account, TextModel(client, text.model, cost)
 
 
 @asynccontextmanager
-async def open_shop(settings: Settings, catalogue: Catalogue, model: VideoModel) -> AsyncIterator[Shop]:
+async def open_shop(settings: Settings, catalogue: Catalogue, model: VideoModel) -> AsyncIterator[ProviderAccount]:
     """Who sells videos, alone: enough for an audit."""
     video = settings.video
 
@@ -92,11 +92,11 @@ async def open_shop(settings: Settings, catalogue: Catalogue, model: VideoModel)
         request_seconds=video.request_seconds,
     ) as provider:
         places = Places(settings.provider_in_flight_max, settings.provider_creates_per_minute)
-        yield Shop(provider, video.base_url, video.fingerprint, rules_for, places)
+        yield ProviderAccount(provider, video.base_url, video.fingerprint, rules_for, places)
 
 
 @asynccontextmanager
-async def open_shop_if_set(settings: Settings) -> AsyncIterator[Shop | None]:
+async def open_shop_if_set(settings: Settings) -> AsyncIterator[ProviderAccount | None]:
     """None if the settings name no provider: a run can be settled without one."""
     try:
         _ = settings.video
@@ -104,8 +104,8 @@ async def open_shop_if_set(settings: Settings) -> AsyncIterator[Shop | None]:
     except (ConfigError, CatalogueError):
         yield None
         return
-    async with open_shop(settings, catalogue, model) as shop:
-        yield shop
+    async with open_shop(settings, catalogue, model) as account:
+        yield account
 
 
 def rules(model: VideoModel, settings: Settings) -> ProviderRules:
@@ -139,12 +139,14 @@ async def _open_bucket(settings: Settings) -> AsyncIterator[Bucket | None]:
         yield bucket
 
 
-def _world(settings: Settings, desk: Desk, shop: Shop, text: TextDesk, bucket: Bucket | None) -> World:
-    return World(
-        ledger=desk.ledger,
-        shop=shop,
+def _world(
+    settings: Settings, session: LedgerSession, account: ProviderAccount, text: TextModel, bucket: Bucket | None
+) -> RunContext:
+    return RunContext(
+        ledger=session.ledger,
+        account=account,
         text=text,
-        prompts=Editions(PromptShelf(settings.prompts, _say_broken, CONTRACTS), desk.ledger.rpc),
+        prompts=PromptVersions(PromptStore(settings.prompts, _say_broken, CONTRACTS), session.ledger.rpc),
         answers=AnswerFiles(settings.onetake_home / "answers"),
         media=settings.onetake_home / "media",
         waits=settings.waits,

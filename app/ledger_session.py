@@ -25,7 +25,7 @@ from pipeline.ledger.client import Ledger
 from pipeline.ledger.host_lease import HostLease, host_name
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import Run
-from pipeline.ledger.transport import LedgerNotMigrated, Rpc
+from pipeline.ledger.transport import LedgerCall, LedgerNotMigrated
 from pipeline.postgres.embedded import DatabaseUnavailable, is_made, open_server
 from pipeline.postgres.sessions import keeps_sessions
 from pipeline.settings.config import ConfigError, Settings
@@ -53,7 +53,7 @@ NOT_FOR_POSTGRESQL = frozenset({
 
 
 @dataclass(frozen=True)
-class Desk:
+class LedgerSession:
     """The ledger, opened. `name` says which one, for every "not found"; `queue_dsn` is where the engine's queue is.
 
     `host`: the lease that this machine needs to work, where the queue is its own and so only one machine may.
@@ -181,19 +181,19 @@ def database_words(name: str) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_ledger(settings: Settings, *, reads: bool = False) -> AsyncIterator[Desk]:
+async def open_ledger(settings: Settings, *, reads: bool = False) -> AsyncIterator[LedgerSession]:
     """`reads`: nothing is written, and so no data folder is made."""
     if over_rest(settings):
-        async with _open_over_rest(settings, reads=reads) as desk:
-            yield desk
+        async with _open_over_rest(settings, reads=reads) as session:
+            yield session
         return
     with _open_migrated(settings, reads=reads) as dsn:
         async with transport_psycopg.open_road(dsn) as rpc:
-            yield Desk(Ledger(rpc), Operators(rpc), dsn, ledger_name(settings))
+            yield LedgerSession(Ledger(rpc), Operators(rpc), dsn, ledger_name(settings))
 
 
 @asynccontextmanager
-async def _open_over_rest(settings: Settings, *, reads: bool) -> AsyncIterator[Desk]:
+async def _open_over_rest(settings: Settings, *, reads: bool) -> AsyncIterator[LedgerSession]:
     name = ledger_name(settings)
     async with open_rest(settings) as rpc:
         if missing := [m for m in await status_over_rest(rpc) if not m.applied]:
@@ -201,11 +201,11 @@ async def _open_over_rest(settings: Settings, *, reads: bool) -> AsyncIterator[D
         host = None if reads else HostLease(rpc, host_name(settings.onetake_home))
         with _open_embedded(settings.onetake_home, reads=reads) as dsn, database_words("the queue in ONETAKE_HOME"):
             migrate.install_queue(dsn)
-            yield Desk(Ledger(rpc), Operators(rpc), dsn, name, host)
+            yield LedgerSession(Ledger(rpc), Operators(rpc), dsn, name, host)
 
 
 @asynccontextmanager
-async def open_rest(settings: Settings) -> AsyncIterator[Rpc]:
+async def open_rest(settings: Settings) -> AsyncIterator[LedgerCall]:
     """The road over HTTPS; the project's schema may be older."""
     from pipeline.ledger import transport_rest  # half a second of imports that the other road does not need
 
@@ -215,7 +215,7 @@ async def open_rest(settings: Settings) -> AsyncIterator[Rpc]:
         yield rpc
 
 
-async def status_over_rest(rpc: Rpc) -> list[migrate.MigrationStatus]:
+async def status_over_rest(rpc: LedgerCall) -> list[migrate.MigrationStatus]:
     """Which migrations the project has."""
     try:
         applied = await rpc("applied_migrations", {})

@@ -13,11 +13,11 @@ from aiogram import Bot
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.utils.token import TokenValidationError
 
-from app.context import Premises
+from app.context import App
 from app.exits import Stop
-from bot.app import Back
-from bot.requests.for_sale import Offer
-from bot.transport.session import Session
+from bot.app import BotDependencies
+from bot.requests.for_sale import ForSale
+from bot.transport.session import TelegramSession
 from pipeline.clips.storage import at_hand
 from pipeline.settings.config import Settings
 from pipeline.worker import Engine
@@ -26,7 +26,7 @@ from pipeline.worker import Engine
 @asynccontextmanager
 async def open_bot(settings: Settings) -> AsyncIterator[Bot]:
     assert settings.telegram_bot_token is not None, "whoever opens a bot has its token"
-    session = Session(api=TelegramAPIServer.from_base(settings.telegram_api_base))
+    session = TelegramSession(api=TelegramAPIServer.from_base(settings.telegram_api_base))
     try:
         bot = Bot(settings.telegram_bot_token.get_secret_value(), session=session)
     except TokenValidationError:
@@ -37,28 +37,28 @@ async def open_bot(settings: Settings) -> AsyncIterator[Bot]:
         await session.close()
 
 
-def back_of(premises: Premises, engine: Engine, settings: Settings, *, demo: bool = False) -> Back:
+def back_of(built: App, engine: Engine, settings: Settings, *, demo: bool = False) -> BotDependencies:
     """The house behind the bot."""
     video = settings.video
-    offer = Offer(
-        model=premises.model,
+    for_sale = ForSale(
+        model=built.model,
         base_url=video.base_url,
         key_fingerprint=video.fingerprint,
-        create_body=video.create_body or premises.model.create_body,
+        create_body=video.create_body or built.model.create_body,
         seconds=settings.video_seconds,
         size=settings.video_size,
         demo=demo,
     )
-    return Back(
-        ledger=premises.desk.ledger,
-        operators=premises.desk.operators,
-        shop=premises.world.shop,
-        waits=premises.world.waits,
-        offer=offer,
+    return BotDependencies(
+        ledger=built.session.ledger,
+        operators=built.session.operators,
+        account=built.context.account,
+        waits=built.context.waits,
+        for_sale=for_sale,
         enqueue=engine.wake,
         admins=settings.admins,
-        new_teller=premises.world.new_token,
-        clip_of=partial(at_hand, world=premises.world),
+        new_teller=built.context.new_token,
+        clip_of=partial(at_hand, context=built.context),
         slow_seconds=settings.slow_notice_seconds,
         shared_turns=True,  # `onetake worker` speaks for this bot, too
     )

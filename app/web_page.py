@@ -14,21 +14,21 @@ from functools import partial
 import typer
 from aiohttp.web import Application
 
-from app.context import Premises
+from app.context import App
 from app.exits import Stop
-from bot.app import Front
+from bot.app import BotApp
 from pipeline.clips.storage import at_hand
 from pipeline.clock import time_of_day
-from pipeline.ledger.dashboard import Watch
+from pipeline.ledger.dashboard import Dashboard
 from pipeline.settings.config import Settings
 from pipeline.settings.resources import EVALS
 from pipeline.worker import Engine
 from web.app import make_app, serve
-from web.office import Office
+from web.context import WebContext
 
 
 @dataclass(frozen=True)
-class Page:
+class WebPage:
     """`made_up`: the token of a demo, to be said: whoever starts one should see the page, too."""
 
     app: Application
@@ -42,30 +42,30 @@ class Page:
             typer.echo(f"    with the token                 {self.made_up}\n")
 
 
-def page_of(settings: Settings, premises: Premises, engine: Engine, front: Front, *, demo: bool) -> Page | None:
+def page_of(settings: Settings, built: App, engine: Engine, bot_app: BotApp, *, demo: bool) -> WebPage | None:
     token = settings.admin_token.get_secret_value() if settings.admin_token else None
     if token is None and not demo:
         return None
-    office = Office(
-        ledger=premises.desk.ledger,
-        operators=premises.desk.operators,
-        watch=Watch(premises.desk.ledger.rpc),
-        shop=premises.world.shop,
+    admin_context = WebContext(
+        ledger=built.session.ledger,
+        operators=built.session.operators,
+        dashboard=Dashboard(built.session.ledger.rpc),
+        account=built.context.account,
         waits=settings.waits,
-        catalogue=premises.catalogue,
+        catalogue=built.catalogue,
         enqueue=engine.wake,
-        clip_of=partial(at_hand, world=premises.world),
+        clip_of=partial(at_hand, context=built.context),
         evals=(settings.onetake_home.parent if demo else settings.onetake_home) / EVALS,  # a demo has a home within
-        flood_waits=lambda: front.outbox.flood_waits,
-        unreadable_updates=lambda: front.incoming.unreadable,
+        flood_waits=lambda: bot_app.client.flood_waits,
+        unreadable_updates=lambda: bot_app.incoming.unreadable,
         demo=demo,
     )
     made_up = secrets.token_urlsafe(18) if token is None else None
-    return Page(make_app(office, token or made_up or ""), made_up)
+    return WebPage(make_app(admin_context, token or made_up or ""), made_up)
 
 
 @asynccontextmanager
-async def listening(page: Page, settings: Settings, *, demo: bool) -> AsyncIterator[None]:
+async def listening(page: WebPage, settings: Settings, *, demo: bool) -> AsyncIterator[None]:
     """At HTTP_HOST and HTTP_PORT; a demo takes any port if that one is taken."""
     async with AsyncExitStack() as opened:
         try:

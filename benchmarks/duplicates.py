@@ -21,7 +21,7 @@ from uuid import UUID, uuid4
 import psycopg
 
 from benchmarks.loop import CONTENDERS, PROMPT, REQUEST, Contender, Shopper, Stall
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.migrate import install_queue, migrate
 from pipeline.ledger.records import Run
 from pipeline.postgres.embedded import open_server
@@ -30,7 +30,7 @@ from simulator.app import Running, serve
 from simulator.faults.arming import Fault
 from simulator.settings import INSTANT, Settings
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_world, quick_waits, wish
+from tests.fixtures import Simulator, open_test_world, order_request, quick_waits
 from tests.guarantee.processes import Machine
 
 CELLS_AT_ONCE = 16
@@ -85,17 +85,17 @@ async def provider(case: Case) -> AsyncIterator[Running]:
     settings = Settings(speed=INSTANT, tiny_clips=True, hang_seconds=HANG_SECONDS)
     async with serve(settings=settings) as running:
         if case.kind:
-            running.world.faults.arm(Fault("create", case.kind, case.times, params=case.params))
+            running.state.faults.arm(Fault("create", case.kind, case.times, params=case.params))
         yield running
 
 
 def judged(who: str, case: Case, at: Running, given: Sequence[str]) -> Cell:
-    paid = [create.job_id for create in at.world.books.creates if create.job_id is not None]
+    paid = [create.job_id for create in at.state.books.creates if create.job_id is not None]
     return Cell(who, case.name, len(paid), len(set(paid) - set(given)))
 
 
 async def until_made(at: Running) -> None:
-    while not at.world.books.creates:  # noqa: ASYNC110 - the books ring no bell
+    while not at.state.books.creates:  # noqa: ASYNC110 - the books ring no bell
         await asyncio.sleep(0.01)
 
 
@@ -126,24 +126,24 @@ async def contest_onetake(case: Case, disk: Path, dsn: str) -> Cell:
             given = await killed_process(at, Machine(disk, sim, {"DATABASE_URL": dsn} | UNHURRIED))
         else:
             waits = quick_waits(**UNHURRIED)
-            async with open_test_world(dsn, sim, disk, waits) as world:
+            async with open_test_world(dsn, sim, disk, waits) as context:
 
                 async def shopper() -> list[str]:
-                    asked = wish(sim, PROMPT, key=REQUEST, call_id=uuid4())
-                    admitted = await admit(asked, world)
+                    asked = order_request(sim, PROMPT, key=REQUEST, call_id=uuid4())
+                    admitted = await admit(asked, context)
                     assert isinstance(admitted, Admitted), admitted
-                    row = await carried(admitted.run_id, world)
+                    row = await driven(admitted.run_id, context)
                     return [row.job_id] if row.file and row.job_id else []
 
                 given = await arrivals(shopper, case)
         return judged(ONETAKE, case, at, given)
 
 
-async def carried(run_id: UUID, world: World) -> Run:
+async def driven(run_id: UUID, context: RunContext) -> Run:
     """As a worker would."""
     until = time.monotonic() + CARRY_SECONDS_MAX
     while True:
-        row = await run(run_id, world)
+        row = await run(run_id, context)
         assert row is not None
         if row.ended or time.monotonic() > until:
             return row

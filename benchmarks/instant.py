@@ -10,7 +10,7 @@ from uuid import uuid4
 from media.clip_file import Facts, Kind
 from providers.download import Content
 from providers.openai_videos.jobs import Job, JobStatus
-from providers.openai_videos.list_page import Page
+from providers.openai_videos.list_page import ListPage
 from providers.openai_videos.protocol import Answer, Order
 from steps.text_model.ask_model import Answered, Asked
 from steps.text_model.templates import Message
@@ -41,8 +41,8 @@ class InstantProvider:
     async def job(self, job_id: str) -> Job:
         return Job(job_id, JobStatus.COMPLETED)
 
-    async def page(self, after: str | None = None) -> Page:
-        return Page((), has_more=False, last_id=None)
+    async def page(self, after: str | None = None) -> ListPage:
+        return ListPage((), has_more=False, last_id=None)
 
     async def content(self, job_id: str, into: Path) -> Content:
         into.write_bytes(CLIP)

@@ -108,8 +108,8 @@ def _read_one_by_one(connection: "psycopg.Connection[Any]") -> int:
 async def feed_percent(site: Site, dsn: str) -> float:
     """Of one core, in this process: with a viewer (a process of its own) less without, ten renders in flight."""
     for key in ("budget_day_microusd", "budget_month_microusd"):
-        await site.office.operators.set_limit(key, 10**12, "bench")
-    async with engine_at(dsn, site.world) as (engine, _):
+        await site.admin_context.operators.set_limit(key, 10**12, "bench")
+    async with engine_at(dsn, site.context) as (engine, _):
         run_ids = [await site.order(f"boat {number}", user_id=f"cli:bench-{number}") for number in range(IN_FLIGHT)]
         for run_id in run_ids:
             await engine.enqueue(run_id)
@@ -139,7 +139,7 @@ def _jar(client: "TestClient[Any, Any]") -> CookieJar:
 async def _all_render(site: Site, run_ids: list[UUID]) -> None:
     give_up = time.monotonic() + 30
     while True:
-        runs = [await site.world.ledger.load(run_id) for run_id in run_ids]
+        runs = [await site.context.ledger.load(run_id) for run_id in run_ids]
         if all(run is not None and run.state is State.RENDERING for run in runs):
             return
         assert time.monotonic() < give_up, "ten runs are not in flight"

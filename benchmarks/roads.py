@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from pipeline.ledger import transport_psycopg, transport_rest
-from pipeline.ledger.transport import Rpc
+from pipeline.ledger.transport import LedgerCall
 from tests.guarantee.fleet import open_fleet
 from tests.npm import Absent
 from tests.project import open_project, project_database
@@ -21,7 +21,7 @@ AT_ONCE = 20
 RUNS = 120
 
 
-async def calls_per_second(rpc: Rpc) -> tuple[float, float]:
+async def calls_per_second(rpc: LedgerCall) -> tuple[float, float]:
     """One after the other, and twenty at once: a read of the controls."""
     for _ in range(AT_ONCE):
         await rpc("controls", {})
@@ -39,7 +39,7 @@ async def calls_per_second(rpc: Rpc) -> tuple[float, float]:
     return alone, CALLS / (time.perf_counter() - began)
 
 
-async def _measured(road: AbstractAsyncContextManager[Rpc]) -> tuple[float, float]:
+async def _measured(road: AbstractAsyncContextManager[LedgerCall]) -> tuple[float, float]:
     async with road as rpc:
         return await calls_per_second(rpc)
 

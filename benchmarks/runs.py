@@ -15,13 +15,13 @@ import psycopg
 
 from benchmarks.instant import InstantProvider, InstantTextModel
 from pipeline.cancellation import stop
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.records import Run, State
 from pipeline.run import admit
 from pipeline.worker import Engine, Pace, open_engine
 from providers.transport import VideoProvider
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_world, quick_waits, wish
+from tests.fixtures import Simulator, open_test_world, order_request, quick_waits
 
 PACE = Pace(concurrency=100, heartbeat_seconds=5, stalled_seconds=30, sweep_seconds=5)
 OWN_TIME_MS_MAX = 30.0
@@ -51,19 +51,19 @@ class Arrivals:
 
 
 @contextlib.asynccontextmanager
-async def engine_at(dsn: str, world: World) -> AsyncIterator[tuple[Engine, Arrivals]]:
+async def engine_at(dsn: str, context: RunContext) -> AsyncIterator[tuple[Engine, Arrivals]]:
     arrivals = Arrivals()
     async with open_engine(dsn) as engine:
-        work = asyncio.create_task(engine.work(world, arrivals.tell, PACE))
+        work = asyncio.create_task(engine.work(context, arrivals.tell, PACE))
         try:
             yield engine, arrivals
         finally:
             await stop(work)
 
 
-async def one_run(number: str, world: World, engine: Engine, arrivals: Arrivals, at: Simulator) -> None:
-    request = wish(at, f"boat {number}", user_id=f"cli:{number}", audience={"kind": "benchmark"})
-    answer = await admit(request, world)
+async def one_run(number: str, context: RunContext, engine: Engine, arrivals: Arrivals, at: Simulator) -> None:
+    request = order_request(at, f"boat {number}", user_id=f"cli:{number}", audience={"kind": "benchmark"})
+    answer = await admit(request, context)
     assert isinstance(answer, Admitted), answer
     arrived = arrivals.expect(answer.run_id)
     await engine.enqueue(answer.run_id)
@@ -71,22 +71,22 @@ async def one_run(number: str, world: World, engine: Engine, arrivals: Arrivals,
     assert run.state is State.SAVED, run
 
 
-async def measure(dsn: str, world: World, at: Simulator, *, alone: int, together: int, name: str = "") -> Speed:
+async def measure(dsn: str, context: RunContext, at: Simulator, *, alone: int, together: int, name: str = "") -> Speed:
     lift_limits(dsn)
-    async with engine_at(dsn, world) as (engine, arrivals):
+    async with engine_at(dsn, context) as (engine, arrivals):
         for number in range(5):
-            await one_run(f"{name}warm-{number}", world, engine, arrivals, at)
+            await one_run(f"{name}warm-{number}", context, engine, arrivals, at)
         times = []
         for number in range(alone):
             begun = time.perf_counter()
-            await one_run(f"alone-{number}", world, engine, arrivals, at)
+            await one_run(f"alone-{number}", context, engine, arrivals, at)
             times.append((time.perf_counter() - begun) * 1000)
         begun = time.perf_counter()
         places = asyncio.Semaphore(100)
 
         async def placed(number: int) -> None:
             async with places:
-                await one_run(f"{name}together-{number}", world, engine, arrivals, at)
+                await one_run(f"{name}together-{number}", context, engine, arrivals, at)
 
         await asyncio.gather(*map(placed, range(together)))
         return Speed(statistics.median(times or [0.0]), together / (time.perf_counter() - begun))
@@ -103,12 +103,12 @@ async def in_process(dsn: str, at: Simulator, home: Path) -> Speed:
     async with open_test_world(
         dsn, at, home, quick_waits(POLL_SECONDS="0.001", ATTEND_SECONDS="15", SUBMIT_DEADLINE_SECONDS="10")
     ) as real:
-        world = replace(
+        context = replace(
             real,
-            shop=replace(real.shop, provider=cast(VideoProvider, InstantProvider())),
+            account=replace(real.account, provider=cast(VideoProvider, InstantProvider())),
             text=replace(real.text, client=InstantTextModel()),
         )
-        return await measure(dsn, world, at, alone=100, together=500)
+        return await measure(dsn, context, at, alone=100, together=500)
 
 
 async def over_http(dsn: str, at: Simulator, home: Path) -> tuple[Speed, str]:
@@ -116,12 +116,12 @@ async def over_http(dsn: str, at: Simulator, home: Path) -> tuple[Speed, str]:
     waits = quick_waits(
         POLL_SECONDS="0.01", ATTEND_SECONDS="15", SUBMIT_DEADLINE_SECONDS="10", REQUEST_TIMEOUT_SECONDS="10"
     )
-    async with open_test_world(dsn, at, home, waits) as world:
-        speed = await measure(dsn, world, at, alone=20, together=200)
+    async with open_test_world(dsn, at, home, waits) as context:
+        speed = await measure(dsn, context, at, alone=20, together=200)
         profile = cProfile.Profile()
         profile.enable()
         try:
-            await measure(dsn, world, at, alone=0, together=60, name="profiled")
+            await measure(dsn, context, at, alone=0, together=60, name="profiled")
         finally:
             profile.disable()
     return speed, shares(profile)

@@ -16,29 +16,29 @@ from aiogram.types import CallbackQuery, ErrorEvent, Message, Update
 
 from bot import info_pages, settings
 from bot.admin import panel
-from bot.admin.alerts import Alarms
-from bot.admin.context import Desk
-from bot.delivery.delivery import Courier
-from bot.delivery.progress_cards import Board
+from bot.admin.alerts import OperatorAlerts
+from bot.admin.context import AdminTools
+from bot.delivery.delivery import Delivery
+from bot.delivery.progress_cards import ProgressCards
 from bot.requests import create, run_buttons
-from bot.requests.for_sale import Offer
+from bot.requests.for_sale import ForSale
 from bot.requests.ordering import Enqueue, Orders
 from bot.requests.questions import Questions
 from bot.translations import N_, Words, language_of
-from bot.transport.client import Outbox, Time
-from bot.transport.rate_limiter import Meter
+from bot.transport.client import TelegramClient, Time
+from bot.transport.rate_limiter import RateLimiter
 from bot.transport.replies import Replies
-from bot.transport.shared_rate_limit import SharedBudget
+from bot.transport.shared_rate_limit import SharedRateLimit
 from bot.transport.throttle import Throttle
 from bot.transport.updates import Incoming
-from bot.user_middleware import Greeter
+from bot.user_middleware import UserMiddleware
 from pipeline.background import Background
-from pipeline.context import Shop
+from pipeline.context import ProviderAccount
 from pipeline.ledger.alerts import Alerts
 from pipeline.ledger.client import Ledger
-from pipeline.ledger.notifications import Telling
+from pipeline.ledger.notifications import Notifications
 from pipeline.ledger.operators import Operators
-from pipeline.ledger.rate_limits import Turns
+from pipeline.ledger.rate_limits import RateLimits
 from pipeline.ledger.records import Run
 from pipeline.ledger.transport import LedgerUnavailable
 from pipeline.ledger.users import Customers
@@ -51,12 +51,12 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Front:
+class BotApp:
     bot: Bot
     dispatcher: Dispatcher
-    board: Board
-    courier: Courier
-    outbox: Outbox
+    cards: ProgressCards
+    delivery: Delivery
+    client: TelegramClient
     incoming: Incoming
 
     async def feed(self, update: Update) -> None:
@@ -65,7 +65,7 @@ class Front:
 
 
 @dataclass(frozen=True)
-class Back:
+class BotDependencies:
     """What the bot needs of the house behind it.
 
     `slow_seconds`: after so long a render is called slow. `shared_turns`: other processes speak for this bot, too.
@@ -73,9 +73,9 @@ class Back:
 
     ledger: Ledger
     operators: Operators
-    shop: Shop
+    account: ProviderAccount
     waits: Waits
-    offer: Offer
+    for_sale: ForSale
     enqueue: Enqueue
     admins: frozenset[int]
     new_teller: Callable[[], str]
@@ -85,40 +85,63 @@ class Back:
 
 
 @asynccontextmanager
-async def open_front(bot: Bot, back: Back, *, alarms: bool = True, time: Time = REAL_TIME) -> AsyncIterator[Front]:
+async def open_front(
+    bot: Bot, dependencies: BotDependencies, *, alarms: bool = True, time: Time = REAL_TIME
+) -> AsyncIterator[BotApp]:
     """Cards are kept as long as this is open, and alerts told, by one process of them all."""
-    rpc = back.ledger.rpc
-    customers, telling = Customers(rpc), Telling(rpc)
-    outbox = Outbox(bot, Meter(time.clock), time, SharedBudget(Turns(rpc), time.clock) if back.shared_turns else None)
-    board = Board(outbox, telling, back.ledger, customers, back.shop, back.offer, back.slow_seconds)
-    courier = Courier(outbox, board, telling, back.offer, back.new_teller, back.clip_of)
-    replies, incoming, questions = Replies(outbox), Incoming(bot, rpc), Questions()
-    dispatcher = _dispatcher(Greeter(customers, telling, back.enqueue, back.admins, questions), replies, incoming)
+    rpc = dependencies.ledger.rpc
+    customers, notifications = Customers(rpc), Notifications(rpc)
+    client = TelegramClient(
+        bot,
+        RateLimiter(time.clock),
+        time,
+        SharedRateLimit(RateLimits(rpc), time.clock) if dependencies.shared_turns else None,
+    )
+    cards = ProgressCards(
+        client,
+        notifications,
+        dependencies.ledger,
+        customers,
+        dependencies.account,
+        dependencies.for_sale,
+        dependencies.slow_seconds,
+    )
+    delivery = Delivery(
+        client, cards, notifications, dependencies.for_sale, dependencies.new_teller, dependencies.clip_of
+    )
+    replies, incoming, questions = Replies(client), Incoming(bot, rpc), Questions()
+    dispatcher = _dispatcher(
+        UserMiddleware(customers, notifications, dependencies.enqueue, dependencies.admins, questions),
+        replies,
+        incoming,
+    )
     dispatcher.workflow_data.update(
         customers=customers,
-        ledger=back.ledger,
-        operators=back.operators,
-        offer=back.offer,
-        orders=Orders(back.ledger, back.offer, back.enqueue, board, customers),
-        enqueue=back.enqueue,
-        courier=courier,
-        telling=telling,
+        ledger=dependencies.ledger,
+        operators=dependencies.operators,
+        for_sale=dependencies.for_sale,
+        orders=Orders(dependencies.ledger, dependencies.for_sale, dependencies.enqueue, cards, customers),
+        enqueue=dependencies.enqueue,
+        delivery=delivery,
+        notifications=notifications,
         replies=replies,
         questions=questions,
-        admins=back.admins,
-        desk=Desk(back.ledger, back.operators, back.enqueue, back.shop, back.waits),
+        admins=dependencies.admins,
+        tools=AdminTools(
+            dependencies.ledger, dependencies.operators, dependencies.enqueue, dependencies.account, dependencies.waits
+        ),
     )
-    beside = [board.keep()]
+    beside = [cards.keep()]
     if alarms:
-        beside.append(Alarms(outbox, Alerts(rpc), customers, back.admins).keep())
+        beside.append(OperatorAlerts(client, Alerts(rpc), customers, dependencies.admins).keep())
     async with Background(*beside):
         try:
-            yield Front(bot, dispatcher, board, courier, outbox, incoming)
+            yield BotApp(bot, dispatcher, cards, delivery, client, incoming)
         finally:
             await replies.stop()
 
 
-def _dispatcher(greeter: Greeter, replies: Replies, incoming: Incoming) -> Dispatcher:
+def _dispatcher(greeter: UserMiddleware, replies: Replies, incoming: Incoming) -> Dispatcher:
     async def too_much(said: Message | CallbackQuery) -> None:
         words = Words(language_of(said.from_user.language_code if said.from_user else None))
         if isinstance(said, Message):

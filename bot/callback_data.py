@@ -43,13 +43,13 @@ class Example(CallbackData, prefix="x"):
     number: Number
 
 
-class Offer(CallbackData, prefix="o"):
+class OfferAnswer(CallbackData, prefix="o"):
     """Make this a video? Yes or no; the prompt is the message that the offer answers."""
 
     yes: bool
 
 
-class Page(CallbackData, prefix="v"):
+class VideosPage(CallbackData, prefix="v"):
     """A page of one's videos."""
 
     number: Number

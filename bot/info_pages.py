@@ -6,18 +6,18 @@ from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMar
 from markupsafe import Markup, escape
 
 from bot import messages
-from bot.callback_data import Act, Page, RunTap
+from bot.callback_data import Act, RunTap, VideosPage
 from bot.delivery.address import user_id
 from bot.requests.create import examples
-from bot.requests.for_sale import Offer
+from bot.requests.for_sale import ForSale
 from bot.requests.ordering import Enqueue, Orders
 from bot.translations import N_, Words
 from bot.transport.replies import Replies
 from pipeline.formatting import lasting
 from pipeline.ledger.client import Ledger
-from pipeline.ledger.notifications import Telling
+from pipeline.ledger.notifications import Notifications
 from pipeline.ledger.records import Run, State
-from pipeline.ledger.users import FIRST_VIDEOS, Allowance, Customer, Customers, Shelf
+from pipeline.ledger.users import FIRST_VIDEOS, Allowance, Customer, Customers, UserVideos
 
 PAGE_VIDEOS = 5
 TITLE_CHARACTERS_MAX = 48
@@ -38,13 +38,13 @@ async def start(
     message: Message,
     words: Words,
     customer: Customer,
-    offer: Offer,
-    telling: Telling,
+    for_sale: ForSale,
+    notifications: Notifications,
     enqueue: Enqueue,
     replies: Replies,
 ) -> None:
     likes = customer.preferences
-    price = words.usd(offer.price(offer.length_for(likes.seconds), offer.size_for(likes.size)))
+    price = words.usd(for_sale.price(for_sale.length_for(likes.seconds), for_sale.size_for(likes.size)))
     text = words(
         "Hello! Describe a scene, and I make a short video of it, with a caption to post.\n\n"
         "One request buys one video, never two. {price} is what the video maker charges the people who run this bot. "
@@ -53,19 +53,19 @@ async def start(
         "Tap an example, or send <code>/create</code> and what the video should show.",
         price=price,
     )
-    await replies.beside(message, with_demo(text, words, offer), examples(words))
+    await replies.beside(message, with_demo(text, words, for_sale), examples(words))
     if message.from_user is not None:  # also what could not be brought for another reason than that the bot was blocked
-        for run_id in await telling.again(user_id(message.from_user.id)):
+        for run_id in await notifications.again(user_id(message.from_user.id)):
             await enqueue(run_id)
 
 
-def with_demo(text: Markup, words: Words, offer: Offer) -> Markup:
-    if not offer.demo:
+def with_demo(text: Markup, words: Words, for_sale: ForSale) -> Markup:
+    if not for_sale.demo:
         return text
     return Markup("\n\n").join([text, words("<i>Demo: the video maker is simulated, nothing is really charged.</i>")])
 
 
-async def help_(message: Message, words: Words, offer: Offer, replies: Replies) -> None:
+async def help_(message: Message, words: Words, for_sale: ForSale, replies: Replies) -> None:
     lines = [
         words("{command}: {about}", command=escape(f"/{name}"), about=escape(words.plain(about)))
         for name, about in COMMANDS
@@ -83,7 +83,7 @@ async def help_(message: Message, words: Words, offer: Offer, replies: Replies) 
         n=FIRST_VIDEOS,
         commands=Markup("\n").join(lines),
     )
-    await replies.beside(message, with_demo(text, words, offer))
+    await replies.beside(message, with_demo(text, words, for_sale))
 
 
 async def status(message: Message, words: Words, sender: User, customers: Customers, replies: Replies) -> None:
@@ -121,17 +121,17 @@ async def limits(
     words: Words,
     sender: User,
     customers: Customers,
-    offer: Offer,
+    for_sale: ForSale,
     customer: Customer,
     replies: Replies,
 ) -> None:
     allowance = await customers.allowance(user_id(sender.id))
-    await replies.to(message, with_demo(limits_text(allowance, customer, words, offer), words, offer))
+    await replies.to(message, with_demo(limits_text(allowance, customer, words, for_sale), words, for_sale))
 
 
-def limits_text(allowance: Allowance, customer: Customer, words: Words, offer: Offer) -> Markup:
-    seconds, size = offer.length_for(customer.preferences.seconds), offer.size_for(customer.preferences.size)
-    price = offer.price(seconds, size)
+def limits_text(allowance: Allowance, customer: Customer, words: Words, for_sale: ForSale) -> Markup:
+    seconds, size = for_sale.length_for(customer.preferences.seconds), for_sale.size_for(customer.preferences.size)
+    price = for_sale.price(seconds, size)
     tomorrow = lasting((allowance.tomorrow - allowance.now).total_seconds())
     lines = [
         words("<b>Today</b>"),
@@ -203,28 +203,28 @@ async def cancel(
 
 
 async def videos(message: Message, words: Words, sender: User, customers: Customers, replies: Replies) -> None:
-    shelf = await customers.videos(user_id(sender.id), PAGE_VIDEOS, 0)
-    await replies.to(message, *videos_page(shelf, 0, words))
+    videos = await customers.videos(user_id(sender.id), PAGE_VIDEOS, 0)
+    await replies.to(message, *videos_page(videos, 0, words))
 
 
 async def turn_page(
-    tap: CallbackQuery, callback_data: Page, words: Words, customers: Customers, replies: Replies
+    tap: CallbackQuery, callback_data: VideosPage, words: Words, customers: Customers, replies: Replies
 ) -> None:
     number = max(0, callback_data.number)
-    shelf = await customers.videos(user_id(tap.from_user.id), PAGE_VIDEOS, number * PAGE_VIDEOS)
+    videos = await customers.videos(user_id(tap.from_user.id), PAGE_VIDEOS, number * PAGE_VIDEOS)
     await replies.tap(tap)
     assert tap.message is not None, "the filter asked for one"
-    await replies.rewrite(tap.message, *videos_page(shelf, number, words))
+    await replies.rewrite(tap.message, *videos_page(videos, number, words))
 
 
-def videos_page(shelf: Shelf, number: int, words: Words) -> tuple[Markup, InlineKeyboardMarkup | None]:
-    if not shelf.total:
+def videos_page(videos: UserVideos, number: int, words: Words) -> tuple[Markup, InlineKeyboardMarkup | None]:
+    if not videos.total:
         return words("You have no videos yet. Send /create and what the first one should show."), None
     first = number * PAGE_VIDEOS
     heading = words.count(
         "<b>{n} video</b>; tap its number to see it again, for free.",
         "<b>{n} videos</b>; tap a number to see one again, for free.",
-        shelf.total,
+        videos.total,
     )
     lines = [
         words(
@@ -235,20 +235,20 @@ def videos_page(shelf: Shelf, number: int, words: Words) -> tuple[Markup, Inline
             day=f"{run.reserved_at:%Y-%m-%d}",
             price=words.usd(run.spent_microusd),
         )
-        for place, run in enumerate(shelf.runs, 1)
+        for place, run in enumerate(videos.runs, 1)
     ]
     numbers = [
         InlineKeyboardButton(text=str(first + place), callback_data=RunTap(ref=run.ref, act=Act.RESEND).pack())
-        for place, run in enumerate(shelf.runs, 1)
+        for place, run in enumerate(videos.runs, 1)
     ]
     turns = []
     if number:
         turns.append(
-            InlineKeyboardButton(text=words.plain(N_("◀ Newer")), callback_data=Page(number=number - 1).pack())
+            InlineKeyboardButton(text=words.plain(N_("◀ Newer")), callback_data=VideosPage(number=number - 1).pack())
         )
-    if first + PAGE_VIDEOS < shelf.total:
+    if first + PAGE_VIDEOS < videos.total:
         turns.append(
-            InlineKeyboardButton(text=words.plain(N_("Older ▶")), callback_data=Page(number=number + 1).pack())
+            InlineKeyboardButton(text=words.plain(N_("Older ▶")), callback_data=VideosPage(number=number + 1).pack())
         )
     keyboard = InlineKeyboardMarkup(inline_keyboard=[row for row in (numbers, turns) if row])
     return Markup("\n").join([heading, *lines]), keyboard
@@ -263,5 +263,5 @@ def make_router() -> Router:
     router.message.register(limits, Command("limits"))
     router.message.register(cancel, Command("cancel"))
     router.message.register(videos, Command("videos"))
-    router.callback_query.register(turn_page, Page.filter(), F.message)
+    router.callback_query.register(turn_page, VideosPage.filter(), F.message)
     return router

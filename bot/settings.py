@@ -10,7 +10,7 @@ from markupsafe import Markup
 from bot.callback_data import Choose
 from bot.delivery.address import user_id
 from bot.delivery.cards import SHAPES
-from bot.requests.for_sale import Offer, shape_of
+from bot.requests.for_sale import ForSale, shape_of
 from bot.translations import LANGUAGES, N_, Words
 from bot.transport.replies import Replies
 from pipeline.ledger.users import FIRST_VIDEOS, Customer, Customers, Preferences
@@ -23,8 +23,8 @@ CONFIRM_NAMES: Mapping[str, str] = {
 }
 
 
-async def settings(message: Message, words: Words, customer: Customer, offer: Offer, replies: Replies) -> None:
-    await replies.to(message, *settings_page(customer.preferences, words, offer))
+async def settings(message: Message, words: Words, customer: Customer, for_sale: ForSale, replies: Replies) -> None:
+    await replies.to(message, *settings_page(customer.preferences, words, for_sale))
 
 
 async def choose(
@@ -32,37 +32,37 @@ async def choose(
     callback_data: Choose,
     words: Words,
     customers: Customers,
-    offer: Offer,
+    for_sale: ForSale,
     replies: Replies,
 ) -> None:
     assert tap.message is not None, "the filter asked for one"
     key, value = callback_data.key, callback_data.value
-    if value not in choices(key, words, offer):
+    if value not in choices(key, words, for_sale):
         await replies.tap(tap)
         return
     stored = int(value) if key == "seconds" else value
     chosen = await customers.set_preference(user_id(tap.from_user.id), key, stored)
     now = Words(chosen.language or words.language)
     await replies.tap(tap, now.plain(N_("Saved.")))
-    await replies.rewrite(tap.message, *settings_page(chosen, now, offer))
+    await replies.rewrite(tap.message, *settings_page(chosen, now, for_sale))
 
 
-def choices(key: str, words: Words, offer: Offer) -> Mapping[str, str]:
+def choices(key: str, words: Words, for_sale: ForSale) -> Mapping[str, str]:
     """Values and what their buttons say."""
     match key:
         case "language":
             return {code: LANGUAGE_NAMES[code] for code in LANGUAGES}
         case "seconds":
-            return {str(seconds): words.plain(N_("{n} s"), n=seconds) for seconds in offer.lengths}
+            return {str(seconds): words.plain(N_("{n} s"), n=seconds) for seconds in for_sale.lengths}
         case "size":
-            return {size: words.plain(SHAPES[shape_of(size)]) for size in offer.sizes}
+            return {size: words.plain(SHAPES[shape_of(size)]) for size in for_sale.sizes}
         case "confirm":
             return {value: words.plain(name) for value, name in CONFIRM_NAMES.items()}
     return {}
 
 
-def settings_page(chosen: Preferences, words: Words, offer: Offer) -> tuple[Markup, InlineKeyboardMarkup]:
-    seconds, size = offer.length_for(chosen.seconds), offer.size_for(chosen.size)
+def settings_page(chosen: Preferences, words: Words, for_sale: ForSale) -> tuple[Markup, InlineKeyboardMarkup]:
+    seconds, size = for_sale.length_for(chosen.seconds), for_sale.size_for(chosen.size)
     confirm = chosen.confirm or "first"
     text = words(
         "<b>Settings</b>\n"
@@ -73,21 +73,21 @@ def settings_page(chosen: Preferences, words: Words, offer: Offer) -> tuple[Mark
         language=LANGUAGE_NAMES[words.language],
         seconds=seconds,
         shape=words(SHAPES[shape_of(size)]).lower(),
-        price=words.usd(offer.price(seconds, size)),
+        price=words.usd(for_sale.price(seconds, size)),
         confirm=words(CONFIRM_NAMES[confirm]),
         first=FIRST_VIDEOS,
     )
     now = {"language": words.language, "seconds": str(seconds), "size": size, "confirm": confirm}
-    rows = [_row(key, value, words, offer) for key, value in now.items()]
+    rows = [_row(key, value, words, for_sale) for key, value in now.items()]
     return text, InlineKeyboardMarkup(inline_keyboard=[*rows[:3], *([button] for button in rows[3])])
 
 
-def _row(key: str, now: str, words: Words, offer: Offer) -> list[InlineKeyboardButton]:
+def _row(key: str, now: str, words: Words, for_sale: ForSale) -> list[InlineKeyboardButton]:
     return [
         InlineKeyboardButton(
             text=f"● {name}" if value == now else name, callback_data=Choose(key=key, value=value).pack()
         )
-        for value, name in choices(key, words, offer).items()
+        for value, name in choices(key, words, for_sale).items()
     ]
 
 

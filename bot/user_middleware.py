@@ -14,13 +14,13 @@ from bot.requests.albums import Albums
 from bot.requests.ordering import Enqueue
 from bot.requests.questions import Questions
 from bot.translations import Words, language_of
-from pipeline.ledger.notifications import Telling
+from pipeline.ledger.notifications import Notifications
 from pipeline.ledger.users import Customers
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 
-class Greeter(BaseMiddleware):
+class UserMiddleware(BaseMiddleware):
     """Adds `sender`, `customer`, `words` and `after`: the run of a question that a message came right after.
 
     Updates of nobody in particular are not for us, nor are further pictures of an album.
@@ -29,12 +29,12 @@ class Greeter(BaseMiddleware):
     def __init__(
         self,
         customers: Customers,
-        telling: Telling,
+        notifications: Notifications,
         enqueue: Enqueue,
         admins: frozenset[int],
         questions: Questions,
     ) -> None:
-        self._customers, self._telling, self._enqueue = customers, telling, enqueue
+        self._customers, self._telling, self._enqueue = customers, notifications, enqueue
         self._admins, self._questions, self._albums = admins, questions, Albums()
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:

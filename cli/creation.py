@@ -20,13 +20,13 @@ from rich.text import Text
 
 from app.context import open_world
 from app.exits import Exit
-from cli.drive_run import carry
+from cli.drive_run import drive
 from cli.output import sentences
 from cli.output.display import Show, watching
 from cli.output.outcome import Outcome, cost_words, exit_code, of_refusal, of_run
 from cli.output.progress import Estimate
 from pipeline.clips.storage import at_hand
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.records import Run, State
 from pipeline.ledger.transport import LedgerUnavailable
 from pipeline.run import admit
@@ -38,7 +38,7 @@ LAST_LOOK_SECONDS = 2.0  # for whoever pressed Ctrl-C
 log = logging.getLogger(__name__)
 
 
-class Session:
+class CreateSession:
     """Keeps what Ctrl-C needs to know: the request, and the run as it was last seen."""
 
     def __init__(self, request: Request, settings: Settings, ready: Callable[[], None], *, as_json: bool) -> None:
@@ -52,9 +52,9 @@ class Session:
         self._console = Console(stderr=as_json, highlight=False)
 
     async def create(self) -> Exit:
-        async with open_world(self._settings) as premises:
+        async with open_world(self._settings) as built:
             try:
-                return await self._create(premises.world)
+                return await self._create(built.context)
             except LedgerUnavailable as error:
                 return self._lost_ledger(error)
             except Exception as error:  # whatever it was: what was accepted is neither "failed" nor "wrong usage"
@@ -63,26 +63,26 @@ class Session:
                 log.exception("create", extra={"action": "create_broke", "run": self._ref})
                 return self._broke(error)
 
-    async def _create(self, world: World) -> Exit:
+    async def _create(self, context: RunContext) -> Exit:
         self._asked = True
-        answer = await admit(self._request, world)
+        answer = await admit(self._request, context)
         self._ready()
         if isinstance(answer, Refused):
-            return await self._refused(answer, world)
+            return await self._refused(answer, context)
         self._ref = answer.ref
-        run = await self._carry(answer, world)
-        return await self._tell(run, world)
+        run = await self._carry(answer, context)
+        return await self._tell(run, context)
 
-    async def _carry(self, admitted: Admitted, world: World) -> Run:
+    async def _carry(self, admitted: Admitted, context: RunContext) -> Run:
         if admitted.replayed:
             self._say(f"This key already has a run: {admitted.ref}. It is not bought again.")
         try:
             with watching(self._console) as show:
-                return await carry(admitted.run_id, world, self._remembering(show), ours=not admitted.replayed)
+                return await drive(admitted.run_id, context, self._remembering(show), ours=not admitted.replayed)
         except asyncio.CancelledError:  # by a person, who is told how it stands now
             with contextlib.suppress(LedgerUnavailable, TimeoutError):
                 async with asyncio.timeout(LAST_LOOK_SECONDS):
-                    self._seen = await world.ledger.load(admitted.run_id)
+                    self._seen = await context.ledger.load(admitted.run_id)
             raise
 
     def _remembering(self, show: Show) -> Show:
@@ -92,31 +92,31 @@ class Session:
 
         return remember
 
-    async def _tell(self, run: Run, world: World) -> Exit:
+    async def _tell(self, run: Run, context: RunContext) -> Exit:
         if run.state in {State.SAVED, State.DELIVERED}:
-            here = await self._brought(run, world)
+            here = await self._brought(run, context)
             if here is None:
                 return self._elsewhere(run)
             run = replace(run, file=here)
             self._show_video(run)
         elif run.ended:
             self._say(sentences.ending(run), "red" if run.state is State.FAILED else "yellow")
-        elif run.state is State.APPROVED and not world.shop.sells(run):
-            return self._waits_elsewhere(run, world)
+        elif run.state is State.APPROVED and not context.account.matches(run):
+            return self._waits_elsewhere(run, context)
         else:
             self._say(sentences.in_doubt(run), "yellow")
         self._print_object(of_run(run))
         if run.ended and run.told_state is not run.state:
             with contextlib.suppress(LedgerUnavailable):  # it was told; the ledger hears of it the next time
-                await world.ledger.told(run.run_id, run.state, delivered=run.state is State.SAVED)
+                await context.ledger.told(run.run_id, run.state, delivered=run.state is State.SAVED)
         return exit_code(run)
 
-    async def _brought(self, run: Run, world: World) -> str | None:
+    async def _brought(self, run: Run, context: RunContext) -> str | None:
         """The clip on this machine, fetched if another one saved it; its path as text."""
         if run.dropped_at is not None:
             return run.file
         try:
-            return str(await at_hand(run, world))
+            return str(await at_hand(run, context))
         except FileNotFoundError:
             return None
 
@@ -130,17 +130,17 @@ class Session:
         self._print_object(of_run(replace(run, file=None), words))
         return Exit.IN_DOUBT
 
-    def _waits_elsewhere(self, run: Run, world: World) -> Exit:
-        words = sentences.other_provider(run, world.shop.base_url)
+    def _waits_elsewhere(self, run: Run, context: RunContext) -> Exit:
+        words = sentences.other_provider(run, context.account.base_url)
         self._say(words, "yellow")
         self._print_object(of_run(run, words))
         return Exit.IN_DOUBT
 
-    async def _refused(self, refused: Refused, world: World) -> Exit:
+    async def _refused(self, refused: Refused, context: RunContext) -> Exit:
         busy_with = None
         if refused.kind is RefusalKind.BUSY and refused.of_run_id:
             with contextlib.suppress(LedgerUnavailable):  # the sentence is only less exact
-                busy_with = await world.ledger.load(refused.of_run_id)
+                busy_with = await context.ledger.load(refused.of_run_id)
         outcome = of_refusal(refused, datetime.now(UTC), busy_with)
         self._say(outcome.error or "", "yellow")
         self._print_object(outcome)

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from app.exits import Exit, Stop
-from app.ledger_session import Desk, open_ledger
+from app.ledger_session import LedgerSession, open_ledger
 from app.programs import START_SECONDS_MAX, program, simulator
 from cli.output.transcript import Transcript
 from pipeline.formatting import usd
@@ -51,7 +51,7 @@ KEPT_VARIABLES = (
 
 
 @dataclass(frozen=True)
-class Books:
+class SimulatorCounts:
     """The provider's: how many create requests made a job, and what they cost."""
 
     paid_calls: int
@@ -63,9 +63,9 @@ async def tell() -> Exit:
     folder = Path(tempfile.mkdtemp(prefix="onetake-demo-"))
     console.print(Text("onetake demo: one request in a chat, sent and tapped repeatedly", "bold"))
     try:
-        async with asyncio.timeout(DEMO_SECONDS_MAX), _stage(folder, console) as (desk, chat):
-            run = await _play(chat, desk)
-            books, stats = await _books(chat.root), await desk.operators.stats()
+        async with asyncio.timeout(DEMO_SECONDS_MAX), _stage(folder, console) as (session, chat):
+            run = await _play(chat, session)
+            books, stats = await _books(chat.root), await session.operators.stats()
     except TimeoutError:
         raise Stop(
             f"the demo did not end within {DEMO_SECONDS_MAX:.0f} s; its data are in {folder}",
@@ -124,7 +124,7 @@ class Chat:
             await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _play(chat: Chat, desk: Desk) -> Run:
+async def _play(chat: Chat, session: LedgerSession) -> Run:
     sent = await chat.say(f"/create {PROMPT}")
     card = await chat.until("Create")
     chat.note("taps Create, twice, as impatient people do")
@@ -136,22 +136,22 @@ async def _play(chat: Chat, desk: Desk) -> Run:
     await chat.say(f"/create {PROMPT}")
     await chat.until("It was not ordered again")
     await chat.until("Here it is")
-    return await _told(desk)
+    return await _told(session)
 
 
-async def _told(desk: Desk) -> Run:
+async def _told(session: LedgerSession) -> Run:
     """The run, once the redelivered message has been heard, too."""
-    stats = await desk.operators.stats()
+    stats = await session.operators.stats()
     while stats.requests < REQUESTS:
         await asyncio.sleep(LOOK_SECONDS)
-        stats = await desk.operators.stats()
-    [run] = await desk.operators.runs(1)
+        stats = await session.operators.stats()
+    [run] = await session.operators.runs(1)
     assert run.state is State.DELIVERED, f"the card said so, the ledger says {run.state}"
     return run
 
 
 @asynccontextmanager
-async def _stage(folder: Path, console: Console) -> AsyncIterator[tuple[Desk, Chat]]:
+async def _stage(folder: Path, console: Console) -> AsyncIterator[tuple[LedgerSession, Chat]]:
     """The world outside, database and bot, running; put away in the opposite order."""
     async with AsyncExitStack() as opened:
         options = ["--render-seconds", str(_render_seconds(console))]
@@ -159,13 +159,13 @@ async def _stage(folder: Path, console: Console) -> AsyncIterator[tuple[Desk, Ch
         console.print(Text.assemble(("outside    ", "dim"), f"simulated: Telegram and the provider, {root}"))
         environment = surroundings(os.environ, folder, root)
         settings = load_settings(environment, env_file=None)
-        desk = await opened.enter_async_context(open_ledger(settings))
+        session = await opened.enter_async_context(open_ledger(settings))
         console.print(Text.assemble(("database   ", "dim"), "PostgreSQL, embedded"))
         await opened.enter_async_context(program("cli", ["bot"], environment, folder / "bot.log"))
         console.print(Text.assemble(("bot        ", "dim"), "the real one, in a process of its own"))
         console.print()
         person = await ask(root, "people", {"name": NAME, "language_code": "en"})
-        yield desk, Chat(root, person["id"], console)
+        yield session, Chat(root, person["id"], console)
 
 
 def surroundings(outer: Mapping[str, str], folder: Path, root: str) -> dict[str, str]:
@@ -201,16 +201,16 @@ async def ask(root: str, what: str, body: Mapping[str, object] | None = None) ->
     return await asyncio.to_thread(call)
 
 
-async def _books(root: str) -> Books:
-    def read() -> Books:
+async def _books(root: str) -> SimulatorCounts:
+    def read() -> SimulatorCounts:
         with urllib.request.urlopen(f"{root}/_sim/books?entries=0", timeout=5) as answer:  # noqa: S310 - our own
             totals = json.load(answer)["totals"]
-        return Books(totals["paid_calls"], totals["charged_microusd"])
+        return SimulatorCounts(totals["paid_calls"], totals["charged_microusd"])
 
     return await asyncio.to_thread(read)
 
 
-async def _old_loop(folder: Path) -> Books:
+async def _old_loop(folder: Path) -> SimulatorCounts:
     """The same prompt, asked for once, in the loop that onetake replaced; its provider's books."""
     own = folder / "old-loop"
     own.mkdir()
@@ -227,14 +227,14 @@ async def _old_loop(folder: Path) -> Books:
         return await _books(root)
 
 
-def comparison(old_loop: Books, onetake: Books) -> str:
+def comparison(old_loop: SimulatorCounts, onetake: SimulatorCounts) -> str:
     return (
         f"old loop: {old_loop.paid_calls} paid calls, {usd(old_loop.charged_microusd)};"
         f" onetake: {onetake.paid_calls}, {usd(onetake.charged_microusd)}"
     )
 
 
-def disagreements(books: Books, stats: Stats, file: Path | None) -> list[str]:
+def disagreements(books: SimulatorCounts, stats: Stats, file: Path | None) -> list[str]:
     """What is wrong between the provider's books and the ledger; empty if all is well."""
     problems = []
     if books.paid_calls != 1:
@@ -252,7 +252,7 @@ def disagreements(books: Books, stats: Stats, file: Path | None) -> list[str]:
     return problems
 
 
-def _say_summary(run: Run, books: Books, stats: Stats, folder: Path, console: Console) -> None:
+def _say_summary(run: Run, books: SimulatorCounts, stats: Stats, folder: Path, console: Console) -> None:
     per_second = usd(run.price_microusd // run.seconds)
     console.print()
     rows = [

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from cli.output.progress import Estimate
 from pipeline.cancellation import stop
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.records import Run, State
 from pipeline.ledger.transport import LedgerUnavailable
 from pipeline.purchase.estimate import expected
@@ -28,16 +28,16 @@ COURTESY_SECONDS = 1.0
 Show = Callable[[Run, Estimate | None], None]
 
 
-async def carry(run_id: UUID, world: World, show: Show, *, ours: bool) -> Run:
+async def drive(run_id: UUID, context: RunContext, show: Show, *, ours: bool) -> Run:
     """`ours`: this process has just reserved the run; otherwise somebody else may be carrying it."""
-    watcher = _Watcher(world, show)
+    watcher = _Watcher(context, show)
     row = await watcher.look(run_id)
     turn = 0
     while not row.ended:
         if (turn == 0 and (ours or row.parked)) or await _left_alone(watcher, row):
             row = await _carried(watcher, run_id)
             turn += 1
-            if row.parked or _stuck(row) or _elsewhere(row, world):
+            if row.parked or _stuck(row) or _elsewhere(row, context):
                 break
         else:
             await asyncio.sleep(LOOK_SECONDS)
@@ -50,13 +50,13 @@ async def _left_alone(watcher: "_Watcher", row: Run) -> bool:
     just_reserved = row.state is State.RESERVED and row.age(row.state_since).total_seconds() < COURTESY_SECONDS
     if just_reserved or not _due(row):
         return False
-    await asyncio.sleep(watcher.world.jitter() * COURTESY_SECONDS)
+    await asyncio.sleep(watcher.context.jitter() * COURTESY_SECONDS)
     return _due(await watcher.look(row.run_id))
 
 
 async def _carried(watcher: "_Watcher", run_id: UUID) -> Run:
     """One attempt at the run, watched."""
-    attempt = asyncio.create_task(carry_on(run_id, watcher.world))
+    attempt = asyncio.create_task(carry_on(run_id, watcher.context))
     try:
         while not attempt.done():
             await asyncio.wait([attempt], timeout=LOOK_SECONDS)
@@ -72,8 +72,8 @@ async def _carried(watcher: "_Watcher", run_id: UUID) -> Run:
 class _Watcher:
     """Reads the run and shows it; waits for a ledger that is away, up to a bound."""
 
-    def __init__(self, world: World, show: Show) -> None:
-        self.world = world
+    def __init__(self, context: RunContext, show: Show) -> None:
+        self.context = context
         self._show = show
         self._estimate: Estimate | None = None
 
@@ -81,25 +81,25 @@ class _Watcher:
         row = await self._patiently(run_id)
         if self._estimate is None:
             with contextlib.suppress(LedgerUnavailable):
-                self._estimate = await estimate_for(row, self.world)
+                self._estimate = await estimate_for(row, self.context)
         self._show(row, self._estimate)
         return row
 
     async def _patiently(self, run_id: UUID) -> Run:
-        gone_since = self.world.boot_seconds()
+        gone_since = self.context.boot_seconds()
         while True:
             try:
-                row = await self.world.ledger.load(run_id)
+                row = await self.context.ledger.load(run_id)
                 assert row is not None, f"run {run_id} has left the ledger"
                 return row
             except LedgerUnavailable:
-                if self.world.boot_seconds() - gone_since > LEDGER_PATIENCE_SECONDS:
+                if self.context.boot_seconds() - gone_since > LEDGER_PATIENCE_SECONDS:
                     raise
                 await asyncio.sleep(LOOK_SECONDS)
 
 
-async def estimate_for(row: Run, world: World) -> Estimate:
-    known = await expected(row, world.ledger, world.shop)
+async def estimate_for(row: Run, context: RunContext) -> Estimate:
+    known = await expected(row, context.ledger, context.account)
     return Estimate(known.seconds, "as it took lately" if known.from_history else "by models.toml")
 
 
@@ -113,5 +113,5 @@ def _stuck(row: Run) -> bool:
     return not row.ended and isinstance(row.next_look_at, str)
 
 
-def _elsewhere(row: Run, world: World) -> bool:
-    return row.state is State.APPROVED and not world.shop.sells(row)
+def _elsewhere(row: Run, context: RunContext) -> bool:
+    return row.state is State.APPROVED and not context.account.matches(row)

@@ -18,11 +18,11 @@ from rich.text import Text
 
 from app.context import open_partners
 from app.exits import Exit
-from app.ledger_session import Desk, open_ledger
+from app.ledger_session import LedgerSession, open_ledger
 from app.model_choice import choose_from_settings
 from cli.output import sentences
 from cli.output.outcome import Outcome
-from pipeline.context import TextDesk
+from pipeline.context import TextModel
 from pipeline.formatting import MICROUSD, usd
 from pipeline.ledger.records import Run
 from pipeline.settings.config import Settings
@@ -30,7 +30,7 @@ from providers.openai_videos.protocol import Order
 from steps.check_limits import Refused, Request, prompt_hash
 from steps.contracts import CONTRACTS
 from steps.text_model.ask_model import TextModelError
-from steps.text_model.prompt_store import PromptShelf
+from steps.text_model.prompt_store import PromptStore
 from steps.validate_prompt import Brief, Rejected, validate_prompt
 
 RUN_ID_TO_BE = "(the run's id)"
@@ -48,9 +48,9 @@ class Rehearsed:
 
 async def rehearse(request: Request, settings: Settings, ready: Callable[[], None], *, as_json: bool) -> Exit:
     catalogue, model = choose_from_settings(settings)
-    async with open_partners(settings, catalogue, model) as (_, text), open_ledger(settings, reads=True) as desk:
-        known = await desk.ledger.find_key(request.key)
-        refused = None if known else await _limits(request, desk)
+    async with open_partners(settings, catalogue, model) as (_, text), open_ledger(settings, reads=True) as session:
+        known = await session.ledger.find_key(request.key)
+        refused = None if known else await _limits(request, session)
         rehearsed = Rehearsed(known, refused, await _verdict(request, text, settings.prompts))
     ready()
     _print(request, rehearsed, Console(stderr=as_json, highlight=False))
@@ -61,14 +61,14 @@ async def rehearse(request: Request, settings: Settings, ready: Callable[[], Non
     return Exit.DONE if isinstance(rehearsed.verdict, Brief) else Exit.ENDED_OTHERWISE
 
 
-async def _limits(request: Request, desk: Desk) -> Refused | None:
-    return await desk.operators.preview(
+async def _limits(request: Request, session: LedgerSession) -> Refused | None:
+    return await session.operators.preview(
         request.user_id, prompt_hash(request.prompt), request.price_microusd, again=request.again
     )
 
 
-async def _verdict(request: Request, text: TextDesk, prompts: Path) -> Brief | Rejected | TextModelError:
-    template = PromptShelf(prompts, contracts=CONTRACTS).get("validate_prompt")
+async def _verdict(request: Request, text: TextModel, prompts: Path) -> Brief | Rejected | TextModelError:
+    template = PromptStore(prompts, contracts=CONTRACTS).get("validate_prompt")
     try:
         verdict, _ = await validate_prompt(
             request.prompt, request.language, request.seconds, template, text.client, text.model

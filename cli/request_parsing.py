@@ -27,7 +27,7 @@ KEY_CHARACTERS_MAX = 200
 
 
 @dataclass(frozen=True)
-class Wish:
+class CreateOptions:
     """What was asked for; None is left to us."""
 
     prompt: str
@@ -39,33 +39,33 @@ class Wish:
     again: bool
 
 
-def to_request(wish: Wish, settings: Settings, environment: Mapping[str, str]) -> Request:
-    prompt = check_prompt(wish.prompt)
+def to_request(order_request: CreateOptions, settings: Settings, environment: Mapping[str, str]) -> Request:
+    prompt = check_prompt(order_request.prompt)
     if isinstance(prompt, PromptProblem):
         raise Stop(PROMPT_PROBLEMS[prompt])
     _, model = choose_from_settings(settings)
-    seconds = wish.seconds or settings.video_seconds
-    size = wish.size or settings.video_size
+    seconds = order_request.seconds or settings.video_seconds
+    size = order_request.size or settings.video_size
     check_shape(model, seconds, size)
     video = settings.video
     return Request(
-        key=request_key(wish.key),
+        key=request_key(order_request.key),
         call_id=uuid4(),
-        user_id=user_id(wish.user),
+        user_id=user_id(order_request.user),
         prompt=prompt,
-        language=language(wish.language, environment),
+        language=language(order_request.language, environment),
         audience={"kind": "terminal"},
         model=model.name,
         seconds=seconds,
         size=size,
-        asked_seconds=wish.seconds,
-        asked_size=wish.size,
+        asked_seconds=order_request.seconds,
+        asked_size=order_request.size,
         create_body=settings.video.create_body or model.create_body,
         price_microusd=price_microusd(model, seconds, size),
         bills_failed=not model.failed_renders_free,
         base_url=video.base_url,
         key_fingerprint=video.fingerprint,
-        again=wish.again,
+        again=order_request.again,
     )
 
 

@@ -93,7 +93,7 @@ async def _replay_all(found: Survey) -> tuple[Result, ...]:
 async def _result(entry: Entry, found: Survey) -> Result:
     if entry.state not in {State.FRESH, State.RENAMED} or entry.old is None:
         return Result(entry.case, entry.state, None, None, "", simulated=False)
-    kept, note = found.shelf.read(entry.old), found.shelf.notes[entry.old]
+    kept, note = found.store.read(entry.old), found.store.notes[entry.old]
     assert kept is not None
     return await judged(entry.case, found.templates[entry.case.template], Tape(kept), note, found)
 

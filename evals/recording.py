@@ -43,7 +43,7 @@ def record(bench: Bench, *, stale: bool, live: bool) -> Exit:
     _say_price(found, wanted, live, sum(each.calls for each in found.stale_tests))
     with_answers, failed = asyncio.run(_record_all(found, wanted, live))
     _tidy(found)
-    found.shelf.save_notes()
+    found.store.save_notes()
     _say_done(found, with_answers, failed)
     code = _record_tests(found, bench, tests) if tests else 0
     return Exit.ENDED_OTHERWISE if failed or code else Exit.DONE
@@ -59,7 +59,7 @@ def _say_price(found: Survey, wanted: Sequence[Entry], live: bool, of_tests: int
         parts = f", {asked} for cases and {of_tests} for tests/" if asked and of_tests else ""
         calls = f"{calls_words(asked + of_tests)} to the simulator{parts}"
         typer.echo(f"{calls}: nothing to pay ({price} at {SIMULATED_AS}).")
-        real = [entry for entry in wanted if entry.old and not found.shelf.notes[entry.old].simulated]
+        real = [entry for entry in wanted if entry.old and not found.store.notes[entry.old].simulated]
         if real:
             typer.echo(
                 f"{len(real)} of them replace answers of a real model by the simulator's; "
@@ -110,9 +110,9 @@ async def _record_one(found: Survey, entry: Entry, where: Endpoint) -> str | Non
         "request": fingerprint(template, entry.case.input),
         "ms": answer.ms,
     }
-    found.shelf.write(entry.key, tape.kept, note)
+    found.store.write(entry.key, tape.kept, note)
     if entry.old and entry.old != entry.key:
-        found.shelf.remove(entry.old)
+        found.store.remove(entry.old)
     return None
 
 
@@ -120,14 +120,14 @@ def _tidy(found: Survey) -> None:
     """New names for what asks the same as before, and an end to what nothing asks for."""
     for entry in found.renamed:
         assert entry.old is not None
-        kept = found.shelf.read(entry.old)
+        kept = found.store.read(entry.old)
         assert kept is not None
-        note = asdict(found.shelf.notes[entry.old]) | {"versions": found.templates[entry.case.template].versions}
+        note = asdict(found.store.notes[entry.old]) | {"versions": found.templates[entry.case.template].versions}
         del note["sha256"]
-        found.shelf.write(entry.key, kept, note)
-        found.shelf.remove(entry.old)
+        found.store.write(entry.key, kept, note)
+        found.store.remove(entry.old)
     for key in found.unused:
-        found.shelf.remove(key)
+        found.store.remove(key)
 
 
 def _say_done(found: Survey, recorded: int, failed: Sequence[str]) -> None:

@@ -71,7 +71,7 @@ class Survey:
     tests: tuple[TestEntry, ...]
     unused: tuple[str, ...]
     catalogue: Catalogue
-    shelf: Shelf
+    store: Shelf
 
     @property
     def stale(self) -> tuple[Entry, ...]:
@@ -116,7 +116,7 @@ class Survey:
         """`validate_prompt.md changed 3f9a1c -> 88b0e2`, file by file."""
         now = {name: sha for template in self.templates.values() for name, sha in template.versions.items()}
         made_with: list[Mapping[str, str]] = [entry.versions for entry in self.stale_tests]
-        made_with += [self.shelf.notes[entry.old].versions for entry in (*self.stale, *self.renamed) if entry.old]
+        made_with += [self.store.notes[entry.old].versions for entry in (*self.stale, *self.renamed) if entry.old]
         before: dict[str, str] = {}
         for versions in made_with:
             before |= {name: sha for name, sha in versions.items() if now.get(name) != sha}
@@ -129,17 +129,17 @@ class Survey:
 def survey(bench: Bench, only: Iterable[str] = CONTRACTS) -> Survey:
     """Raises TemplateError, Stop."""
     templates = {template_id: bench.template(template_id) for template_id in only}
-    shelf, books = Shelf(bench.recordings), catalogue()
+    store, books = Shelf(bench.recordings), catalogue()
     cases = [case for case in load_cases(bench.prompts / "cases") if case.template in templates]
     stop_at([mistake for case in cases for mistake in misfits(case, templates[case.template])])
     earlier: dict[tuple[str, str], str] = {}
-    for key in sorted(shelf.notes, key=lambda key: shelf.notes[key].at):
+    for key in sorted(store.notes, key=lambda key: store.notes[key].at):
         template_id, _, name = key.split("/")
         earlier[template_id, name] = key
-    entries = tuple(_entry(case, templates[case.template], shelf, earlier) for case in cases)
+    entries = tuple(_entry(case, templates[case.template], store, earlier) for case in cases)
     used = {entry.key for entry in entries} | {entry.old for entry in entries}
-    unused = tuple(key for key in sorted(shelf.notes) if key not in used and key.split("/")[0] in templates)
-    return Survey(templates, entries, _tests(bench, templates), unused, books, shelf)
+    unused = tuple(key for key in sorted(store.notes) if key not in used and key.split("/")[0] in templates)
+    return Survey(templates, entries, _tests(bench, templates), unused, books, store)
 
 
 def fingerprint(template: Template, given: Mapping[str, object]) -> str:
@@ -149,20 +149,20 @@ def fingerprint(template: Template, given: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _entry(case: Case, template: Template, shelf: Shelf, earlier: Mapping[tuple[str, str], str]) -> Entry:
+def _entry(case: Case, template: Template, store: Shelf, earlier: Mapping[tuple[str, str], str]) -> Entry:
     key = f"{template.id}/{version_of(template.versions)}/{case.name}"
     asked = fingerprint(template, case.input)
     old = earlier.get((template.id, case.name))
-    kept = shelf.read(key if key in shelf.notes else old) if old else None
+    kept = store.read(key if key in store.notes else old) if old else None
     if old is None or kept is None:
         guess = sum(len(message["content"]) for message in template.render(**case.input)) // CHARACTERS_PER_TOKEN
         return Entry(case, key, State.MISSING, None, 1, guess, TOKENS_OUT_GUESS, DEFAULT_MODEL)
     tokens_in, tokens_out = usage(kept)
-    found = Entry(case, key, State.STALE, old, len(kept), tokens_in, tokens_out, shelf.notes[old].model)
-    if key in shelf.notes:
-        fresh = shelf.notes[key].request == asked
-        return replace(found, old=key, state=State.FRESH if fresh else State.STALE, model=shelf.notes[key].model)
-    return replace(found, state=State.RENAMED) if shelf.notes[old].request == asked else found
+    found = Entry(case, key, State.STALE, old, len(kept), tokens_in, tokens_out, store.notes[old].model)
+    if key in store.notes:
+        fresh = store.notes[key].request == asked
+        return replace(found, old=key, state=State.FRESH if fresh else State.STALE, model=store.notes[key].model)
+    return replace(found, state=State.RENAMED) if store.notes[old].request == asked else found
 
 
 def _tests(bench: Bench, templates: Mapping[str, Template]) -> tuple[TestEntry, ...]:

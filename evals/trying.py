@@ -33,7 +33,7 @@ def try_case(template_id: str, case_name: str | None, given: list[str], *, live:
             f"{case.name} is {entry.state}: `onetake prompts record --stale` records it, --live asks the model now",
             Exit.ENDED_OTHERWISE,
         )
-    kept, note = found.shelf.read(entry.old), found.shelf.notes[entry.old]
+    kept, note = found.store.read(entry.old), found.store.notes[entry.old]
     assert kept is not None
     result = asyncio.run(judged(case, template, Tape(kept), note, found))
     if result.answer is None:

@@ -19,7 +19,7 @@ async def stop(task: "asyncio.Task[Any]") -> None:
         task.exception()  # seen: asyncio need not complain of it
 
 
-class Heed:
+class CancellationGuard:
     """Notes how often the present task was canceled, to say later whether it was again."""
 
     def __init__(self) -> None:

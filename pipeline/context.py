@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pipeline.clips.bucket import Bucket
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.records import ANY_NUMBER, Places, Run
-from pipeline.prompts.versions import Editions
+from pipeline.prompts.versions import PromptVersions
 from pipeline.purchase.answer_files import AnswerFiles
 from pipeline.purchase.evidence import ListFacts
 from pipeline.settings.config import Waits
@@ -35,7 +35,7 @@ class ProviderRules:
 
 
 @dataclass(frozen=True)
-class Shop:
+class ProviderAccount:
     """One provider and key. Runs promised to another are left to whoever has that one configured."""
 
     provider: VideoProvider
@@ -44,12 +44,12 @@ class Shop:
     rules_for: Callable[[str], ProviderRules]  # by model name
     places: Places = ANY_NUMBER
 
-    def sells(self, run: Run) -> bool:
+    def matches(self, run: Run) -> bool:
         return (run.base_url, run.key_fingerprint) == (self.base_url, self.key_fingerprint)
 
 
 @dataclass(frozen=True)
-class TextDesk:
+class TextModel:
     """The text model: who is asked, under which name, and what tokens cost."""
 
     client: TextModelClient
@@ -76,11 +76,11 @@ class Purchases:
 
 
 @dataclass(frozen=True)
-class World:
+class RunContext:
     ledger: Ledger
-    shop: Shop
-    text: TextDesk
-    prompts: Editions
+    account: ProviderAccount
+    text: TextModel
+    prompts: PromptVersions
     answers: AnswerFiles
     media: Path
     waits: Waits

@@ -10,21 +10,21 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from pipeline.cancellation import stop
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.transport import LedgerUnavailable
 
 log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
-async def attended(run_id: UUID, world: World) -> AsyncIterator[None]:
+async def attended(run_id: UUID, context: RunContext) -> AsyncIterator[None]:
     """Says "somebody is working on it" twice in the time for which each word holds."""
 
     async def say_so() -> None:
         while True:
-            await asyncio.sleep(world.waits.attend.total_seconds() / 2)
+            await asyncio.sleep(context.waits.heartbeat.total_seconds() / 2)
             try:
-                await world.ledger.attend(run_id, world.waits.attend)
+                await context.ledger.heartbeat(run_id, context.waits.heartbeat)
             except LedgerUnavailable as error:
                 log.warning("attend", extra={"action": "attend", "run_id": str(run_id), "error": str(error)})
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pipeline import run_log
 from pipeline.clips import render, storage
-from pipeline.context import ATTEMPTS_MAX, World
+from pipeline.context import ATTEMPTS_MAX, RunContext
 from pipeline.heartbeat import attended
 from pipeline.ledger.records import Run, State
 from pipeline.prompts import llm_steps
@@ -18,35 +18,35 @@ from pipeline.purchase import reconcile, submission
 from steps.check_limits import Admitted, Refused, Request, check_limits
 
 
-async def admit(request: Request, world: World) -> Admitted | Refused:
+async def admit(request: Request, context: RunContext) -> Admitted | Refused:
     """Step 1: the limits, and the money set aside. The same key is the same run, for ever."""
-    answer = await check_limits(request, world.ledger.rpc)
+    answer = await check_limits(request, context.ledger.rpc)
     run_log.admission(answer)
     return answer
 
 
-async def run(run_id: UUID, world: World) -> Run | None:
+async def run(run_id: UUID, context: RunContext) -> Run | None:
     """Carries an admitted run as far as it goes now. None if the ledger does not know it.
 
     Comes back with a run that has ended, or one that waits: its `next_look_at` says until when.
     """
-    row = await world.ledger.start_attempt(run_id, ATTEMPTS_MAX, world.waits.attend)
+    row = await context.ledger.start_attempt(run_id, ATTEMPTS_MAX, context.waits.heartbeat)
     if row is None:
         return None
     if row.ended:
-        await storage.finish(row, world)
+        await storage.finish(row, context)
         return row
-    async with attended(run_id, world):
+    async with attended(run_id, context):
         if row.state is State.RESERVED:
-            row = await submission.check_folders(row, world)
+            row = await submission.check_folders(row, context)
         if row.state is State.RESERVED:
-            row = await run_log.step("validate_prompt", row, llm_steps.validate(row, world))  # step 2
+            row = await run_log.step("validate_prompt", row, llm_steps.validate(row, context))  # step 2
         if row.state is State.APPROVED:
-            row = await run_log.step("generate_video", row, submission.buy_once(row, world))  # step 3: its one POST
+            row = await run_log.step("generate_video", row, submission.buy_once(row, context))  # step 3: its one POST
         if row.in_doubt:
-            row = await run_log.step("reconcile", row, reconcile.settle(row, world))
+            row = await run_log.step("reconcile", row, reconcile.settle(row, context))
         if row.state is State.RENDERING:
-            async with llm_steps.caption_meanwhile(row, world) as caption:  # step 4: write_caption
-                saving = render.wait_and_save(row, caption, world)  # step 3, its wait
+            async with llm_steps.caption_meanwhile(row, context) as caption:  # step 4: write_caption
+                saving = render.wait_and_save(row, caption, context)  # step 3, its wait
                 row = await run_log.step("save_video", row, saving)  # step 5
     return row

@@ -22,9 +22,9 @@ from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Status
 from procrastinate.worker import Worker
 
-from pipeline.cancellation import PATIENCE_SECONDS, Heed, stop
-from pipeline.clips.maintenance import Tending
-from pipeline.context import World
+from pipeline.cancellation import PATIENCE_SECONDS, CancellationGuard, stop
+from pipeline.clips.maintenance import ClipMaintenance
+from pipeline.context import RunContext
 from pipeline.ledger.records import Run
 from pipeline.ledger.transport import LedgerRefused, LedgerUnavailable
 from pipeline.purchase.audit import audit_if_due
@@ -79,7 +79,7 @@ class Engine:
         except ConnectorException as error:
             log.warning("queue", extra={"action": "left_to_the_sweep", "run_id": str(run_id), "error": str(error)})
 
-    async def work(self, world: World, tell: Tell, pace: Pace, follow: Follow = contextlib.nullcontext) -> None:
+    async def work(self, context: RunContext, tell: Tell, pace: Pace, follow: Follow = contextlib.nullcontext) -> None:
         """Works until canceled. Waits for purchases under way before it gives up the ghost.
 
         `follow` is entered while a run is worked on here: whoever shows its progress looks meanwhile.
@@ -88,25 +88,25 @@ class Engine:
 
         async def advance(run_id: str) -> None:
             with follow(UUID(run_id)):
-                fresh = await run(UUID(run_id), world)
+                fresh = await run(UUID(run_id), context)
             if fresh is not None and fresh.told_state is not fresh.state:
                 await tell(fresh)
 
         self._app.task(name=TASK, queue=QUEUE)(advance)
-        sweep = asyncio.create_task(self._sweep_forever(world, pace))
-        tending = asyncio.create_task(Tending(world).for_ever())
+        sweep = asyncio.create_task(self._sweep_forever(context, pace))
+        maintenance = asyncio.create_task(ClipMaintenance(context).for_ever())
         try:
             await self._work_forever(pace)
         finally:
             await stop(sweep)
-            await stop(tending)
-            await world.purchases.all_done()
+            await stop(maintenance)
+            await context.purchases.all_done()
 
     async def _work_forever(self, pace: Pace) -> None:
         """A worker ends when it was pruned as dead or the database was gone for a minute: it begins again."""
-        falls, heed = 0, Heed()
+        falls, heed = 0, CancellationGuard()
         while True:
-            worker = Steadfast(
+            worker = ReliableWorker(
                 self._app,
                 queues=[QUEUE],
                 concurrency=pace.concurrency,
@@ -118,7 +118,7 @@ class Engine:
                 update_heartbeat_interval=pace.heartbeat_seconds,
                 stalled_worker_timeout=pace.stalled_seconds,
             )
-            watch = asyncio.create_task(self._end_without_a_seat(worker, pace))
+            watching = asyncio.create_task(self._end_unregistered(worker, pace))
             began = time.monotonic()
             try:
                 await worker.run()  # type: ignore[no-untyped-call]  # procrastinate leaves it without
@@ -126,48 +126,48 @@ class Engine:
                 heed.check()  # told to stop while the database was away, it ends with that error instead
                 log.warning("worker", extra={"action": "worker_fell", "error": str(error)})
             finally:
-                await stop(watch)
+                await stop(watching)
             falls = 0 if time.monotonic() - began > HEALTHY_SECONDS else falls
             await asyncio.sleep(RESTART_SECONDS[min(falls, len(RESTART_SECONDS) - 1)])
             falls += 1
 
-    async def _end_without_a_seat(self, worker: Worker, pace: Pace) -> None:
+    async def _end_unregistered(self, worker: Worker, pace: Pace) -> None:
         """Ends a worker that others gave up for dead: its heartbeats reach no row, which nobody else notices."""
         while True:
             await asyncio.sleep(pace.heartbeat_seconds)
-            seat = worker.worker_id
+            worker_id = worker.worker_id
             with contextlib.suppress(ConnectorException, psycopg.Error, OSError):  # asked again at the next beat
-                if seat is not None and not await self._seated(seat) and worker.worker_id == seat:
-                    log.warning("worker", extra={"action": "worker_given_up", "seat": seat})
+                if worker_id is not None and not await self._is_registered(worker_id) and worker.worker_id == worker_id:
+                    log.warning("worker", extra={"action": "worker_given_up", "worker_id": worker_id})
                     worker.stop()  # type: ignore[no-untyped-call]  # procrastinate leaves it without
 
-    async def _seated(self, seat: int) -> bool:
-        query = "select id from procrastinate_workers where id = %(seat)s"
-        return bool(await self._app.connector.execute_query_all_async(query, seat=seat))
+    async def _is_registered(self, worker_id: int) -> bool:
+        query = "select id from procrastinate_workers where id = %(worker_id)s"
+        return bool(await self._app.connector.execute_query_all_async(query, worker_id=worker_id))
 
-    async def _sweep_forever(self, world: World, pace: Pace) -> None:
+    async def _sweep_forever(self, context: RunContext, pace: Pace) -> None:
         while True:
             try:
-                await replay_answers(world)
+                await replay_answers(context)
                 async with self._only_sweep() as mine:
                     if mine:
-                        await self.sweep(world, pace)
-                        await _audit(world)
-                await world.prompts.tell_broken()
+                        await self.sweep(context, pace)
+                        await _audit(context)
+                await context.prompts.tell_broken()
             except (LedgerUnavailable, ConnectorException, psycopg.OperationalError, OSError) as error:
                 log.warning("sweep", extra={"action": "sweep_failed", "error": str(error)})
             except Exception:  # whatever it is, a sweep that ends for ever would leave every lost run lost
                 log.exception("sweep", extra={"action": "sweep_failed"})
             await asyncio.sleep(pace.sweep_seconds)
 
-    async def sweep(self, world: World, pace: Pace) -> None:
+    async def sweep(self, context: RunContext, pace: Pace) -> None:
         """Frees the jobs of dead workers, then gives every run that is due a job. One bad row stops nothing."""
         manager = self._app.job_manager
         for job in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=pace.stalled_seconds):
             # Not retried: a twin may wait already, and then the two block each other. Finished and asked for anew.
             await manager.finish_job(job, status=Status.FAILED, delete_job=True)
             await self.enqueue(str(job.task_kwargs["run_id"]))
-        due = await world.ledger.due_runs(DUE_AT_MOST)
+        due = await context.ledger.due_runs(DUE_AT_MOST)
         busy = await self._with_jobs(due)
         for run_id in due:
             if run_id not in busy:
@@ -202,11 +202,11 @@ class Engine:
             log.info("sweep", extra={"action": "sweep_was_slow"})  # somebody may have swept beside us: no harm
 
 
-class Steadfast(Worker):
+class ReliableWorker(Worker):
     """A worker that ends when it is told to, and when its heartbeat has ended.
 
     procrastinate (3.10) cancels its side tasks and its jobs once, and waits for them; a database call may swallow that
-    once (`cancellation.py`): a heartbeat that went on for ever kept a worker without a seat from beginning anew.
+    once (`cancellation.py`): a heartbeat that went on for ever kept an unregistered worker from restarting.
     """
 
     async def _monitor_side_tasks(self, side_tasks: "list[asyncio.Task[Any]]") -> None:
@@ -236,10 +236,10 @@ class Steadfast(Worker):
         await aborting
 
 
-async def _audit(world: World) -> None:
+async def _audit(context: RunContext) -> None:
     """An audit that the ledger does not take is no reason to stop sweeping."""
     try:
-        await audit_if_due(world)
+        await audit_if_due(context)
     except LedgerRefused as error:
         log.warning("audit", extra={"action": "audit_refused", "error": str(error)})
 

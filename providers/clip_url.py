@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from providers.download import Content, Gone, ReadError, download
+from providers.download import ClipGone, Content, ReadError, download
 
 REDIRECTS_MAX = 5
 ADDRESSES_MAX = 4  # tried in turn, of one name
@@ -60,7 +60,7 @@ async def fetch_url(
     tls: ssl.SSLContext,
     resolve: Resolve = resolve,
     redirects: int = REDIRECTS_MAX,
-) -> Content | Gone | ReadError:
+) -> Content | ClipGone | ReadError:
     """The clip at `url`, or so many redirects further. `local`: addresses of our own network will do."""
     try:
         next_url = httpx2.URL(url)
@@ -84,7 +84,7 @@ def leads_on() -> ReadError:
 
 async def _get(
     url: httpx2.URL, into: Path, local: bool, patience: httpx2.Timeout, tls: ssl.SSLContext, resolve: Resolve
-) -> Content | Gone | ReadError | httpx2.Response:
+) -> Content | ClipGone | ReadError | httpx2.Response:
     """One hop. Connects to what was checked: a name that is resolved twice may have two answers."""
     addresses = await _checked(url, local, resolve)
     headers = {"Host": url.netloc.decode("ascii")}  # without the user and password that an address may carry

@@ -50,7 +50,7 @@ class Content:
 
 
 @dataclass(frozen=True)
-class Gone:
+class ClipGone:
     """The server says that the content is not, or no longer, there; `detail` are its words."""
 
     status: int
@@ -59,7 +59,7 @@ class Gone:
 
 async def download(
     http: httpx2.AsyncClient, url: str, into: Path, *, headers: Mapping[str, str], extensions: Mapping[str, str]
-) -> Content | Gone | ReadError | httpx2.Response:
+) -> Content | ClipGone | ReadError | httpx2.Response:
     """The clip at this address. A redirect that the client does not follow comes back as the response, closed."""
     # A clip is compressed already; what comes packed all the same is unpacked here, within bounds.
     asked = {"Accept-Encoding": "identity", **headers}
@@ -72,7 +72,7 @@ async def download(
         if is_cached(response.headers):
             return ReadError(response.status_code, FROM_A_CACHE)
         if response.status_code in ABSENT:
-            return Gone(response.status_code, words)
+            return ClipGone(response.status_code, words)
         return ReadError(response.status_code, words or f"HTTP {response.status_code}")
 
 

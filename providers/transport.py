@@ -22,9 +22,9 @@ from net.caching import FROM_A_CACHE, is_cached
 from net.certificates import forget_headers, keep_quiet, proxy_for, trusted
 from net.error_text import storable, without_links
 from providers.clip_url import REDIRECTS_MAX, fetch_url, is_local, leads_on
-from providers.download import Content, Gone, ReadError, download
+from providers.download import ClipGone, Content, ReadError, download
 from providers.openai_videos.jobs import Job, JobStatus, read_job
-from providers.openai_videos.list_page import Page, read_page
+from providers.openai_videos.list_page import ListPage, read_page
 from providers.openai_videos.protocol import Answer, Fault, Order
 
 # OpenAI's own endpoint is gone; the protocol is what gateways speak.
@@ -176,14 +176,14 @@ class VideoProvider:
             return ReadError(response.status_code, FROM_A_CACHE)
         return shown
 
-    async def page(self, after: str | None = None) -> Page | ReadError:
+    async def page(self, after: str | None = None) -> ListPage | ReadError:
         """One page of the provider's list, newest first."""
         got = await self._page(after, PAGE_JOBS)
         if isinstance(got, ReadError) and got.status in LIMIT_REFUSED:  # some allow fewer rows a page, and say so here
             got = await self._page(after, None)
         return got
 
-    async def _page(self, after: str | None, limit: int | None) -> Page | ReadError:
+    async def _page(self, after: str | None, limit: int | None) -> ListPage | ReadError:
         try:
             async with asyncio.timeout(self._total_seconds):
                 raw = await self._sdk.videos.with_raw_response.list(
@@ -196,7 +196,7 @@ class VideoProvider:
         page = read_page(_body_of(raw.http_response), {k.lower(): v for k, v in raw.http_response.headers.items()})
         return page or ReadError(raw.status_code, "the answer is not a list of jobs")
 
-    async def content(self, job_id: str, into: Path) -> Content | Gone | ReadError:
+    async def content(self, job_id: str, into: Path) -> Content | ClipGone | ReadError:
         """Streams the clip into a file, synced; only a whole one is Content. Raises OSError if the disk refuses it."""
         url = f"{str(self._sdk.base_url).rstrip('/')}/videos/{quote(job_id, safe='')}/content"
         try:
@@ -206,7 +206,7 @@ class VideoProvider:
             return self._read_error(error)
         return got if isinstance(got, Content) else replace(got, detail=self._without_key(got.detail))
 
-    async def _follow(self, url: httpx2.URL, into: Path) -> Content | Gone | ReadError:
+    async def _follow(self, url: httpx2.URL, into: Path) -> Content | ClipGone | ReadError:
         """Redirects of the provider's own server are followed with the key; any other address is checked first."""
         home, headers = url, {"Authorization": f"Bearer {self._sdk.api_key}"}
         async with httpx2.AsyncClient(
@@ -214,7 +214,12 @@ class VideoProvider:
         ) as http:
             for left in reversed(range(REDIRECTS_MAX + 1)):
                 got = await download(http, str(url), into, headers=headers, extensions={})
-                if url != home and url.query and isinstance(got, Gone | ReadError) and got.status in SIGNED_REFUSALS:
+                if (
+                    url != home
+                    and url.query
+                    and isinstance(got, ClipGone | ReadError)
+                    and got.status in SIGNED_REFUSALS
+                ):
                     # A signed link of the same server (MinIO behind one host): it takes no key beside its signature.
                     got = await download(http, str(url), into, headers={}, extensions={})
                 if not isinstance(got, httpx2.Response):
@@ -224,11 +229,11 @@ class VideoProvider:
                     return await self._fetch_elsewhere(str(url), into, left - 1)
         return leads_on()
 
-    async def _fetch_elsewhere(self, url: str, into: Path, redirects: int) -> Content | Gone | ReadError:
+    async def _fetch_elsewhere(self, url: str, into: Path, redirects: int) -> Content | ClipGone | ReadError:
         local = await is_local(str(self._sdk.base_url))
         return await fetch_url(url, into, local=local, patience=self._timeout, tls=self._tls, redirects=redirects)
 
-    async def content_at(self, url: str, into: Path) -> Content | Gone | ReadError:
+    async def content_at(self, url: str, into: Path) -> Content | ClipGone | ReadError:
         """The clip at an address that a job names, fetched without our key. Raises OSError as `content` does."""
         try:
             async with asyncio.timeout(CONTENT_SECONDS_MAX):

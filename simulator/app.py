@@ -13,7 +13,7 @@ from aiohttp import web
 
 from simulator.control import add_control
 from simulator.settings import Settings
-from simulator.state import WORLD, World, open_world
+from simulator.state import WORLD, SimulatorState, open_world
 from simulator.supabase.mounting import add_supabase
 from simulator.telegram.control.page import add_page
 from simulator.telegram.mounting import add_telegram
@@ -32,7 +32,7 @@ class Running:
 
     root: str
     port: int
-    world: World
+    state: SimulatorState
     telegram: Telegram
 
     @property

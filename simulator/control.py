@@ -13,7 +13,7 @@ from aiohttp import web
 
 from simulator.faults.arming import Fault
 from simulator.settings import INSTANT, Habits, parse_speed
-from simulator.state import WORLD, World
+from simulator.state import WORLD, SimulatorState
 from simulator.videos import jobs
 from simulator.videos.books import Job
 from simulator.videos.errors import REFUSALS, json_answer, refusal
@@ -80,18 +80,18 @@ async def calm(request: web.Request) -> web.Response:
 
 async def all_jobs(request: web.Request) -> web.Response:
     """Every job, deleted ones too, with owner and fate."""
-    world = request.app[WORLD]
-    return json_answer({"jobs": [_job_json(world, job) for job in world.books.jobs.values()]})
+    state = request.app[WORLD]
+    return json_answer({"jobs": [_job_json(state, job) for job in state.books.jobs.values()]})
 
 
 async def foreign_job(request: web.Request) -> web.Response:
     """A job that somebody else ordered with the same key."""
-    world = request.app[WORLD]
+    state = request.app[WORLD]
     body = await _body(request)
     try:
         order = Order(
             prompt=str(body.get("prompt", "somebody else's video")),
-            model=str(body.get("model", next(iter(world.settings.models)))),
+            model=str(body.get("model", next(iter(state.settings.models)))),
             seconds=int(body.get("seconds", 4)),
             size=str(body.get("size", "720x1280")),
             price_microusd=0,
@@ -100,63 +100,63 @@ async def foreign_job(request: web.Request) -> web.Response:
     except (ValueError, TypeError) as wrong:
         return refusal(400, str(wrong))
     owner, job_id = str(body.get("by", "somebody else")), body.get("id")
-    job = make_job(world, order, owner=owner, age_seconds=age_seconds, job_id=job_id and str(job_id))
-    world.books.record_job(job)
-    return json_answer(_job_json(world, job))
+    job = make_job(state, order, owner=owner, age_seconds=age_seconds, job_id=job_id and str(job_id))
+    state.books.record_job(job)
+    return json_answer(_job_json(state, job))
 
 
 async def clock(request: web.Request) -> web.Response:
     """Let the provider's clock run ahead or behind."""
-    world = request.app[WORLD]
+    state = request.app[WORLD]
     try:
-        world.skew_seconds = float((await _body(request)).get("skew_seconds", 0))
+        state.skew_seconds = float((await _body(request)).get("skew_seconds", 0))
     except (ValueError, TypeError) as wrong:
         return refusal(400, str(wrong))
-    return json_answer(_state(world))
+    return json_answer(_state(state))
 
 
 async def speed(request: web.Request) -> web.Response:
     """Change the pace, of running renders too."""
-    world = request.app[WORLD]
+    state = request.app[WORLD]
     try:
-        world.speed = parse_speed((await _body(request)).get("speed", 1))
+        state.speed = parse_speed((await _body(request)).get("speed", 1))
     except (ValueError, TypeError) as wrong:
         return refusal(400, str(wrong))
-    now = world.now()
-    for job in world.books.jobs.values():
+    now = state.now()
+    for job in state.books.jobs.values():
         if now < job.ready_at:
-            jobs.retime(job, now, world.speed)
-            world.books.record_job(job)
-    return json_answer(_state(world))
+            jobs.retime(job, now, state.speed)
+            state.books.record_job(job)
+    return json_answer(_state(state))
 
 
 async def habits(request: web.Request) -> web.Response:
     """Change how answers differ from the protocol; fields not named stay."""
-    world = request.app[WORLD]
+    state = request.app[WORLD]
     body = await _body(request)
     known = {field.name for field in dataclasses.fields(Habits)}
     if unknown := sorted(set(body) - known):
         return refusal(400, f"unknown habits {', '.join(unknown)}; known: {', '.join(sorted(known))}")
     try:
-        world.habits = dataclasses.replace(world.habits, **body)
+        state.habits = dataclasses.replace(state.habits, **body)
     except (ValueError, TypeError) as wrong:
         return refusal(400, str(wrong))
-    return json_answer(_state(world))
+    return json_answer(_state(state))
 
 
 async def usual_habits(request: web.Request) -> web.Response:
     """The habits that the simulator was started with."""
-    world = request.app[WORLD]
-    world.habits = world.settings.habits
-    return json_answer(_state(world))
+    state = request.app[WORLD]
+    state.habits = state.settings.habits
+    return json_answer(_state(state))
 
 
 async def restart(request: web.Request) -> web.Response:
     """Forget every job so far, in the list or, with {"are_404": true}, altogether; the books remember."""
-    world = request.app[WORLD]
+    state = request.app[WORLD]
     lost = bool((await _body(request)).get("are_404", False))
-    world.habits = dataclasses.replace(world.habits, forgotten_before=world.now(), forgotten_are_404=lost)
-    return json_answer(_state(world))
+    state.habits = dataclasses.replace(state.habits, forgotten_before=state.now(), forgotten_are_404=lost)
+    return json_answer(_state(state))
 
 
 def _fault(body: dict[str, Any]) -> Fault:
@@ -179,14 +179,14 @@ def _checked(fault: Fault) -> Fault:
     return fault
 
 
-def _job_json(world: World, job: Job) -> dict[str, Any]:
-    shown = jobs.view(job, world.now(), _TRUTHFUL, world.settings.expires_after_seconds)
+def _job_json(state: SimulatorState, job: Job) -> dict[str, Any]:
+    shown = jobs.view(job, state.now(), _TRUTHFUL, state.settings.expires_after_seconds)
     return shown | {"owner": job.owner, "fate": job.fate, "deleted": job.deleted, "made_at": job.made_at}
 
 
-def _state(world: World) -> dict[str, Any]:
-    pace = "instant" if world.speed == INSTANT else world.speed
-    return {"speed": pace, "skew_seconds": world.skew_seconds, "habits": dataclasses.asdict(world.habits)}
+def _state(state: SimulatorState) -> dict[str, Any]:
+    pace = "instant" if state.speed == INSTANT else state.speed
+    return {"speed": pace, "skew_seconds": state.skew_seconds, "habits": dataclasses.asdict(state.habits)}
 
 
 async def _body(request: web.Request) -> dict[str, Any]:

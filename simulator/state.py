@@ -1,7 +1,7 @@
 """What the doors of one simulator share: books, faults, clips, pace and habits.
 
 In       settings
-Out      one `World`, kept under `WORLD` in the aiohttp application
+Out      one `SimulatorState`, kept under `WORLD` in the aiohttp application
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from simulator.videos.clips import ClipShelf
 
 
 @dataclass(slots=True)
-class World:
+class SimulatorState:
     """The state of one simulated outside world.
 
     `looks` and `fetches` count reads per job, for habits that change after some;
@@ -41,12 +41,12 @@ class World:
         return time.time()
 
 
-WORLD = web.AppKey("world", World)
+WORLD = web.AppKey("world", SimulatorState)
 
 
-def open_world(settings: Settings) -> World:
+def open_world(settings: Settings) -> SimulatorState:
     """Build the world; with a books path, what was there before the restart is there again."""
-    return World(
+    return SimulatorState(
         settings=settings,
         books=Books(settings.books_path, refund_failed=settings.refund_failed),
         faults=FaultBox(settings.seed, settings.fault_rates),

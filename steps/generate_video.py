@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from media.clip_file import Facts
-from providers.download import Content, Gone, ReadError
+from providers.download import ClipGone, Content, ReadError
 from providers.openai_videos.job_links import URLS_MAX, is_picture
 from providers.openai_videos.jobs import Job, JobStatus, clip_urls_in
 from providers.openai_videos.missing_clip import GONE
@@ -178,7 +178,7 @@ async def fetch(
         named = clip_urls_in(await asyncio.to_thread(_text_in, into), job.job_id)
         got = await _fetch_elsewhere((*named, *job.urls), got, provider, into, fits)
     match got:
-        case Gone(status=status, detail=detail):
+        case ClipGone(status=status, detail=detail):
             return Missing(status, detail)
         case ReadError():
             return got
@@ -186,9 +186,9 @@ async def fetch(
             return Clip(into, got.bytes, got.sha256, got.facts)
 
 
-def _may_be_elsewhere(got: Content | Gone | ReadError) -> bool:
+def _may_be_elsewhere(got: Content | ClipGone | ReadError) -> bool:
     """Absent there, no such route, or something else than a clip: a page, or JSON that says where it is."""
-    return isinstance(got, Gone) or (isinstance(got, ReadError) and got.status in NOT_IMPLEMENTED | ANSWERED)
+    return isinstance(got, ClipGone) or (isinstance(got, ReadError) and got.status in NOT_IMPLEMENTED | ANSWERED)
 
 
 def _text_in(path: Path) -> str:
@@ -202,11 +202,11 @@ def _text_in(path: Path) -> str:
 
 async def _fetch_elsewhere(
     urls: Sequence[str],
-    got: Content | Gone | ReadError,
+    got: Content | ClipGone | ReadError,
     provider: VideoProvider,
     into: Path,
     fits: Callable[[Facts], bool],
-) -> Content | Gone | ReadError:
+) -> Content | ClipGone | ReadError:
     """The first clip at these addresses that fits, or any; else the first word that it may come later, or `got`."""
     later: ReadError | None = None
     unfit: list[str] = []

@@ -26,12 +26,12 @@ import psycopg
 import pytest
 
 from pipeline.clock import boot_seconds
-from pipeline.context import ProviderRules, Shop, TextDesk, World
+from pipeline.context import ProviderAccount, ProviderRules, RunContext, TextModel
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.migrate import install_queue, migrate
 from pipeline.ledger.transport_psycopg import open_road
 from pipeline.postgres.embedded import open_server
-from pipeline.prompts.versions import Editions
+from pipeline.prompts.versions import PromptVersions
 from pipeline.purchase.answer_files import AnswerFiles
 from pipeline.purchase.evidence import ListFacts
 from pipeline.settings.config import Waits, load_settings
@@ -41,7 +41,7 @@ from providers.transport import open_provider
 from steps.check_limits import Request
 from steps.contracts import CONTRACTS
 from steps.text_model.ask_model import open_text_model
-from steps.text_model.prompt_store import PromptShelf
+from steps.text_model.prompt_store import PromptStore
 from tests.npm import Absent
 from tests.nursery import Nursery
 from tests.postgres17 import open_postgres17
@@ -207,23 +207,23 @@ def quick_waits(**changes: str) -> Waits:
 _DATABASES: WeakKeyDictionary[Ledger, str] = WeakKeyDictionary()  # of each test world's ledger
 
 
-def without_deadlines(world: World) -> World:
+def without_deadlines(context: RunContext) -> RunContext:
     """The same world on a machine whose own requests are over at once."""
     now = timedelta()
-    return replace(world, waits=replace(world.waits, submit_deadline=now, connect_timeout=now, request_timeout=now))
+    return replace(context, waits=replace(context.waits, submit_deadline=now, connect_timeout=now, request_timeout=now))
 
 
-def request_ended(world: World) -> World:
+def request_ended(context: RunContext) -> RunContext:
     """The same world for a test that has seen its request end: nothing has to wait for the request's deadlines."""
-    with psycopg.connect(_DATABASES[world.ledger], autocommit=True) as connection:
+    with psycopg.connect(_DATABASES[context.ledger], autocommit=True) as connection:
         connection.execute("update onetake.runs set request_seconds = null where request_seconds is not null")
-    return without_deadlines(world)
+    return without_deadlines(context)
 
 
 @asynccontextmanager
 async def open_test_world(
     dsn: str, sim: Simulator, home: Path, waits: Waits | None = None, **rules: Any
-) -> AsyncIterator[World]:
+) -> AsyncIterator[RunContext]:
     """The real world of a run, at the simulator."""
     catalogue = load_catalogue(models_file())
     model = find_model(catalogue, "sim-1", sim.url)
@@ -244,11 +244,11 @@ async def open_test_world(
     ):
         ledger = Ledger(rpc)
         _DATABASES[ledger] = dsn
-        yield World(
+        yield RunContext(
             ledger=ledger,
-            shop=Shop(provider, sim.url, "fp", lambda _: ProviderRules(**told)),
-            text=TextDesk(text, "gpt-6-luna", lambda name, i, o: text_cost_microusd(catalogue, name, i, o)),
-            prompts=Editions(PromptShelf(prompts_folder(), contracts=CONTRACTS), rpc),
+            account=ProviderAccount(provider, sim.url, "fp", lambda _: ProviderRules(**told)),
+            text=TextModel(text, "gpt-6-luna", lambda name, i, o: text_cost_microusd(catalogue, name, i, o)),
+            prompts=PromptVersions(PromptStore(prompts_folder(), contracts=CONTRACTS), rpc),
             answers=AnswerFiles(home / "answers"),
             media=home / "media",
             waits=waits,
@@ -264,7 +264,7 @@ PROVES_ABSENCE: dict[str, Any] = {"absent_after": timedelta(seconds=0), "absence
 Wish = Callable[..., Request]
 
 
-def wish(sim: Simulator, prompt: str = "a paper boat in the rain", **changes: Any) -> Request:
+def order_request(sim: Simulator, prompt: str = "a paper boat in the rain", **changes: Any) -> Request:
     """A request for 8 seconds of sim-1 at the simulator."""
     request = Request(
         key=f"cli:{uuid4()}",

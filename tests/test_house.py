@@ -73,8 +73,8 @@ def test_what_tests_import_is_declared() -> None:
 
 
 def test_the_wheel_carries_every_package() -> None:
-    carried = set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
-    assert packages() - NOT_SHIPPED == carried
+    driven = set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+    assert packages() - NOT_SHIPPED == driven
 
 
 def test_the_lock_fulfils_every_declared_requirement() -> None:

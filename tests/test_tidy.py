@@ -167,10 +167,10 @@ def test_every_cassette_is_as_it_was_recorded_and_its_origin_is_known() -> None:
 
 
 def test_every_recorded_case_is_as_it_was_recorded_and_its_origin_is_known() -> None:
-    shelf = Shelf(CASSETTES / "prompts")
-    assert shelf.notes
-    assert shelf.edited() == [], "edited by hand; record again instead: onetake prompts record --stale"
-    assert all(note.against and note.at and note.model for note in shelf.notes.values())
+    store = Shelf(CASSETTES / "prompts")
+    assert store.notes
+    assert store.edited() == [], "edited by hand; record again instead: onetake prompts record --stale"
+    assert all(note.against and note.at and note.model for note in store.notes.values())
 
 
 def test_the_prompt_workbench_cannot_reach_what_buys() -> None:

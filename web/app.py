@@ -15,9 +15,9 @@ from aiohttp import web
 from net.http_server import listening
 from pipeline.ledger.transport import LedgerError
 from web import changes, door, metrics, views
+from web.context import OFFICE, WebContext
 from web.feed import FEED, Feed, follow
 from web.gate import Gate
-from web.office import OFFICE, Office
 from web.rendering import DEMO, GATE, NEWS
 
 STATIC = Path(__file__).parent / "static"
@@ -25,11 +25,11 @@ BODY_BYTES_MAX = 5_000_000  # an update of Telegram's; a form of ours is far sma
 READY_SECONDS = 2.0
 
 
-def make_app(office: Office, token: str, clock: Callable[[], float] = time.time) -> web.Application:
+def make_app(admin_context: WebContext, token: str, clock: Callable[[], float] = time.time) -> web.Application:
     app = bare_app()
-    app[OFFICE], app[GATE], app[NEWS] = office, Gate(token, clock), {}
-    app[FEED] = Feed(office)
-    app.middlewares.extend([_demo, door.guard] if office.demo else [door.guard])
+    app[OFFICE], app[GATE], app[NEWS] = admin_context, Gate(token, clock), {}
+    app[FEED] = Feed(admin_context)
+    app.middlewares.extend([_demo, door.guard] if admin_context.demo else [door.guard])
     app.on_response_prepare.append(door.add_headers)
     app.on_shutdown.append(_end_feeds)
     app.add_routes([

@@ -25,8 +25,8 @@ from pipeline.purchase import settling
 from pipeline.purchase.audit import audit, last_audit
 from pipeline.purchase.settling import Contradicts, NotSeen
 from pipeline.settings.limit_values import big_change, read_value
+from web.context import OFFICE, WebContext
 from web.limit_words import NOT_SET, value_words
-from web.office import OFFICE, Office
 from web.rendering import SESSION, say
 from web.views import found_run, moment_of
 
@@ -58,7 +58,7 @@ async def _needs(request: web.Request, *names: str) -> str | None:
 
 async def settle_found(request: web.Request) -> web.StreamResponse:
     """ "Found it": the provider's books show that it was made, as this job."""
-    office, who = request.app[OFFICE], request[SESSION].who
+    admin_context, who = request.app[OFFICE], request[SESSION].who
     row = await found_run(request)
     job, why = await _words(request, "job"), await _words(request, "why")
     if await _needs(request, "job", "why", "sure"):
@@ -66,14 +66,14 @@ async def settle_found(request: web.Request) -> web.StreamResponse:
         raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
     unseen, despite = bool(await _words(request, "unseen")), bool(await _words(request, "despite"))
     found = await settling.settle_found(
-        row, job, who, why, office.operators, office.shop, unseen=unseen, despite=despite
+        row, job, who, why, admin_context.operators, admin_context.account, unseen=unseen, despite=despite
     )
     if isinstance(found, NotSeen):
         _insist(request, row, job, f"{settling.not_seen_words(found)} {TICK_UNSEEN}")
     if isinstance(found, Contradicts):
         _insist(request, row, job, f"{settling.contradiction_words(row, found)} {TICK_DESPITE}")
     if found.recorded.recorded:
-        await office.enqueue(row.run_id)
+        await admin_context.enqueue(row.run_id)
         say(request, found_words(row, job, found.job))
     else:
         say(request, why_not_found(await found_run(request), found.recorded, job), good=False)
@@ -87,7 +87,7 @@ def _insist(request: web.Request, row: Run, job: str, words: str) -> NoReturn:
 
 
 async def settle_not_charged(request: web.Request) -> web.StreamResponse:
-    office, who = request.app[OFFICE], request[SESSION].who
+    admin_context, who = request.app[OFFICE], request[SESSION].who
     row = await found_run(request)
     if await _needs(request, "why", "sure"):
         say(request, f"{row.ref} was not settled: a reason and the tick are needed.", good=False)
@@ -95,12 +95,12 @@ async def settle_not_charged(request: web.Request) -> web.StreamResponse:
     shown = {"state": await _words(request, "shown_state"), "job_id": await _words(request, "shown_job") or None}
     early, why = bool(await _words(request, "early")), await _words(request, "why")
     settled = await settling.settle_not_charged(
-        row, who, why, office.operators, office.shop, office.waits, shown=shown, early=early
+        row, who, why, admin_context.operators, admin_context.account, admin_context.waits, shown=shown, early=early
     )
     if settled.why in settling.NOT_YET:
         say(request, f"{settling.early_words(row, settled)} {TICK_EARLY}", good=False)
     elif settled.settled:
-        await office.enqueue(row.run_id)  # its user is told
+        await admin_context.enqueue(row.run_id)  # its user is told
         say(request, f"{row.ref} was not charged: {usd(row.held_microusd)} is free again, and its user is told.")
     else:
         fresh = await found_run(request)
@@ -110,15 +110,15 @@ async def settle_not_charged(request: web.Request) -> web.StreamResponse:
 
 async def take_back(request: web.Request) -> web.StreamResponse:
     """The last settlement."""
-    office = request.app[OFFICE]
+    admin_context = request.app[OFFICE]
     row = await found_run(request)
     if await _needs(request, "why"):
         say(request, f"{row.ref} stays as it is: a reason is needed.", good=False)
         raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
-    settled = await office.operators.take_back(row.run_id, request[SESSION].who, await _words(request, "why"))
+    settled = await admin_context.operators.take_back(row.run_id, request[SESSION].who, await _words(request, "why"))
     fresh = await found_run(request)
     if settled.settled:
-        await office.enqueue(row.run_id)
+        await admin_context.enqueue(row.run_id)
         say(request, taken_back_words(row, fresh))
     else:
         say(request, why_not_taken_back(fresh, settled.why), good=False)
@@ -126,10 +126,10 @@ async def take_back(request: web.Request) -> web.StreamResponse:
 
 
 async def cancel(request: web.Request) -> web.StreamResponse:
-    office = request.app[OFFICE]
+    admin_context = request.app[OFFICE]
     row = await found_run(request)
-    if await office.ledger.cancel(row.run_id, request[SESSION].who):
-        await office.enqueue(row.run_id)
+    if await admin_context.ledger.cancel(row.run_id, request[SESSION].who):
+        await admin_context.enqueue(row.run_id)
         say(request, f"{row.ref} is canceled; nothing was bought, and {usd(row.held_microusd)} is free again.")
     else:
         fresh = await found_run(request)
@@ -140,13 +140,13 @@ async def cancel(request: web.Request) -> web.StreamResponse:
 
 
 async def deliver(request: web.Request) -> web.StreamResponse:
-    office = request.app[OFFICE]
+    admin_context = request.app[OFFICE]
     row = await found_run(request)
-    match await office.watch.deliver_again(row.run_id, request[SESSION].who):
+    match await admin_context.dashboard.deliver_again(row.run_id, request[SESSION].who):
         case DeliverAgain.ASKED:
-            await office.enqueue(row.run_id)
-            fresh = await _until_told(row, office)
-            words = delivery_words(fresh, await office.operators.events(row.run_id))
+            await admin_context.enqueue(row.run_id)
+            fresh = await _until_told(row, admin_context)
+            words = delivery_words(fresh, await admin_context.operators.events(row.run_id))
             say(request, f"{row.ref}: {words}", good=fresh.told_state is not State.SAVED)
         case DeliverAgain.UNDER_WAY:
             say(request, f"{row.ref} is being delivered at this moment; look again in a minute.")
@@ -157,24 +157,24 @@ async def deliver(request: web.Request) -> web.StreamResponse:
     raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
 
 
-async def _until_told(row: Run, office: Office) -> Run:
+async def _until_told(row: Run, admin_context: WebContext) -> Run:
     """The run once the delivery has come to something, or after a few seconds."""
     fresh = row
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DELIVERY_SECONDS_MAX):
             while fresh.told_state is not fresh.state or fresh is row:
-                fresh = await office.ledger.load(row.run_id) or row
+                fresh = await admin_context.ledger.load(row.run_id) or row
                 await asyncio.sleep(DELIVERY_LOOK_SECONDS)
     return fresh
 
 
 async def audit_now(request: web.Request) -> web.StreamResponse:
-    office = request.app[OFFICE]
-    last = await last_audit(office.ledger.rpc, office.shop)
+    admin_context = request.app[OFFICE]
+    last = await last_audit(admin_context.ledger.rpc, admin_context.account)
     since = min(last.next_since, last.now - timedelta(hours=24))
     try:
         async with asyncio.timeout(AUDIT_SECONDS_MAX):
-            found = await audit(office.ledger, office.shop, office.waits, since)
+            found = await audit(admin_context.ledger, admin_context.account, admin_context.waits, since)
     except TimeoutError:
         say(request, f"Timed out reading the provider's list after {AUDIT_SECONDS_MAX} s. Try again later.", good=False)
         raise web.HTTPSeeOther("/admin/audit") from None

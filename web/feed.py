@@ -10,8 +10,8 @@ import time
 from aiohttp import web
 
 from pipeline.ledger.transport import LedgerError
+from web.context import WebContext
 from web.gate import COOKIE
-from web.office import Office
 from web.rendering import GATE, fragment
 
 PAUSE_SECONDS = 2.0
@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 class Feed:
     """What all viewers share: the last rendering, and when it was made."""
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
+    def __init__(self, admin_context: WebContext) -> None:
+        self._office = admin_context
         self._lock = asyncio.Lock()
         self._made_at = float("-inf")
         self._live = ""
@@ -35,7 +35,7 @@ class Feed:
     async def live(self) -> str:
         async with self._lock:
             if time.monotonic() - self._made_at > PAUSE_SECONDS / 2:
-                self._live = fragment("live.html", {"seen": await self._office.watch.overview()})
+                self._live = fragment("live.html", {"seen": await self._office.dashboard.overview()})
                 self._made_at = time.monotonic()
             return self._live
 

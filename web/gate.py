@@ -28,7 +28,7 @@ ADDRESSES_KEPT = 10_000
 
 
 @dataclass(frozen=True)
-class Session:
+class LoginSession:
     """`name` is what its operator called themself: it is kept with each change as `web:<name>`."""
 
     name: str
@@ -82,24 +82,24 @@ class Gate:
         body = base64.urlsafe_b64encode(json.dumps(session).encode()).decode()
         return f"{body}.{self._sign('session', body)}"
 
-    def session(self, cookie: str | None) -> Session | None:
+    def session(self, cookie: str | None) -> LoginSession | None:
         body, _, signature = (cookie or "").partition(".")
         if not body or not _same(signature, self._sign("session", body)):
             return None
         try:
-            session = Session(**json.loads(base64.urlsafe_b64decode(body)))
+            session = LoginSession(**json.loads(base64.urlsafe_b64decode(body)))
         except (binascii.Error, ValueError, TypeError):
             return None
         return session if session.until > self._clock() and session.sid not in self._ended else None
 
-    def end(self, session: Session) -> None:
+    def end(self, session: LoginSession) -> None:
         now = self._clock()
         self._ended = {sid: until for sid, until in self._ended.items() if until > now} | {session.sid: session.until}
 
-    def csrf(self, session: Session) -> str:
+    def csrf(self, session: LoginSession) -> str:
         return self._sign("csrf", session.sid)
 
-    def is_csrf(self, session: Session, given: str) -> bool:
+    def is_csrf(self, session: LoginSession, given: str) -> bool:
         return _same(given, self.csrf(session))
 
     # -- links to a clip

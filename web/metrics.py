@@ -16,19 +16,19 @@ from pipeline.formatting import MICROUSD
 from pipeline.ledger.dashboard import Counted, Metrics
 from pipeline.ledger.metrics import STEPS, numbers
 from pipeline.ledger.records import State
-from web.office import OFFICE
+from web.context import OFFICE
 
 ACCEPTED = "accepted"
 
 
 async def show_json(request: web.Request) -> web.Response:
     """`GET /api/admin/agent/metrics`."""
-    return web.json_response({"success": True, "metrics": numbers(await request.app[OFFICE].watch.metrics())})
+    return web.json_response({"success": True, "metrics": numbers(await request.app[OFFICE].dashboard.metrics())})
 
 
 async def show_days(request: web.Request) -> web.Response:
     """`GET /api/admin/agent/days`: a month of days, for charts."""
-    seen = await request.app[OFFICE].watch.overview()
+    seen = await request.app[OFFICE].dashboard.overview()
     days = [
         {
             "day": each.day.isoformat(),
@@ -44,10 +44,18 @@ async def show_days(request: web.Request) -> web.Response:
 
 
 async def show_prometheus(request: web.Request) -> web.Response:
-    office = request.app[OFFICE]
+    admin_context = request.app[OFFICE]
     registry = CollectorRegistry(auto_describe=False)
     registry.register(
-        _Once(list(families(await office.watch.metrics(), office.flood_waits(), office.unreadable_updates())))
+        _Once(
+            list(
+                families(
+                    await admin_context.dashboard.metrics(),
+                    admin_context.flood_waits(),
+                    admin_context.unreadable_updates(),
+                )
+            )
+        )
     )
     return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -18,12 +18,14 @@ from pipeline.ledger.records import State
 from pipeline.operator_text import NOT_CLEAN, PAID, SEEMS_FAILED, doubt_words, incomplete_words, look_words, paid_parts
 from pipeline.settings.limit_values import is_money
 from web import limit_words
-from web.gate import Gate, Session
+from web.gate import Gate, LoginSession
 
 TEMPLATES = Path(__file__).parent / "templates"
 GATE: web.AppKey[Gate] = web.AppKey("gate", Gate)
 NEWS: web.AppKey[dict[str, list[tuple[str, str]]]] = web.AppKey("news", dict)
-SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)  # set by the guard for whoever is inside
+SESSION: web.RequestKey[LoginSession] = web.RequestKey(
+    "session", LoginSession
+)  # set by the guard for whoever is inside
 DEMO: web.RequestKey[bool] = web.RequestKey("demo", bool)
 NEWS_KEPT = 1000  # sessions
 NOT_SHOWN = frozenset({"versions", "messages"})  # of an event; they have a place of their own

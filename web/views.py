@@ -20,7 +20,7 @@ from pipeline.purchase.reconcile import request_over
 from providers.openai_videos.jobs import Job
 from providers.openai_videos.list_jobs import Look, look
 from steps.text_model.front_matter import TemplateError
-from web.office import OFFICE, Office
+from web.context import OFFICE, WebContext
 from web.rendering import GATE, page
 
 RUNS_AT_ONCE = 50
@@ -37,7 +37,7 @@ async def home(_: web.Request) -> web.StreamResponse:
 
 
 async def overview(request: web.Request) -> web.Response:
-    return page(request, "overview.html", seen=await request.app[OFFICE].watch.overview())
+    return page(request, "overview.html", seen=await request.app[OFFICE].dashboard.overview())
 
 
 async def runs(request: web.Request) -> web.Response:
@@ -45,7 +45,7 @@ async def runs(request: web.Request) -> web.Response:
     filters = replace(filters, user_id=as_user_id(filters.user_id))
     before = moment_of(request.query.get("before"))
     wrong = _wrong(filters)
-    found = () if wrong else await request.app[OFFICE].watch.runs(_in_utc(filters), RUNS_AT_ONCE, before)
+    found = () if wrong else await request.app[OFFICE].dashboard.runs(_in_utc(filters), RUNS_AT_ONCE, before)
     shown = {name: value for name, value in asdict(filters).items() if value}
     more = shown | {"before": found[-1].reserved_at.isoformat()} if len(found) == RUNS_AT_ONCE else None
     return page(
@@ -94,18 +94,18 @@ async def found_run(request: web.Request) -> Run:
 
 
 async def run(request: web.Request) -> web.Response:
-    office = request.app[OFFICE]
+    admin_context = request.app[OFFICE]
     row = await found_run(request)
     if row.ref != request.match_info["ref"]:
         raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
-    events = await office.operators.events(row.run_id)
+    events = await admin_context.operators.events(row.run_id)
     until, signature = request.app[GATE].sign_link(row.ref)
     return page(
         request,
         "run.html",
         run=row,
         events=events,
-        sent=await _sent(row, events, office),
+        sent=await _sent(row, events, admin_context),
         order=_order(row),
         job=request.query.get("job", ""),
         link=f"/media/{row.ref}?until={until}&signature={signature}",
@@ -118,10 +118,10 @@ async def run(request: web.Request) -> web.Response:
     )
 
 
-async def _sent(row: Run, events: Any, office: Office) -> tuple[tuple[Sent, ...], str]:
+async def _sent(row: Run, events: Any, admin_context: WebContext) -> tuple[tuple[Sent, ...], str]:
     """The messages, and why they cannot be shown."""
     try:
-        return await sent_for(row, events, office.ledger.rpc), ""
+        return await sent_for(row, events, admin_context.ledger.rpc), ""
     except TemplateError as error:
         return (), str(error)
 
@@ -158,31 +158,31 @@ class Nearby:
 
 
 async def doubt(request: web.Request) -> web.Response:
-    office = request.app[OFFICE]
-    rows = await office.watch.runs(Filters(state="doubt"), RUNS_AT_ONCE)
-    mine = [row for row in rows if office.shop.sells(row) and row.submitting_at is not None]
-    seen = await _list(mine, office) if mine else None
-    nearby = {row.ref: await _near(row, seen, office) for row in mine if seen is not None}
+    admin_context = request.app[OFFICE]
+    rows = await admin_context.dashboard.runs(Filters(state="doubt"), RUNS_AT_ONCE)
+    mine = [row for row in rows if admin_context.account.matches(row) and row.submitting_at is not None]
+    seen = await _list(mine, admin_context) if mine else None
+    nearby = {row.ref: await _near(row, seen, admin_context) for row in mine if seen is not None}
     return page(request, "doubt.html", runs=rows, nearby=nearby, seen=seen)
 
 
-async def _list(rows: list[Run], office: Office) -> Look:
-    oldest = min(row.submitting_at for row in rows if row.submitting_at is not None) - office.waits.clock_skew
+async def _list(rows: list[Run], admin_context: WebContext) -> Look:
+    oldest = min(row.submitting_at for row in rows if row.submitting_at is not None) - admin_context.waits.clock_skew
     try:
         async with asyncio.timeout(LIST_SECONDS):
-            return await look(office.shop.provider, back_to=oldest.timestamp())
+            return await look(admin_context.account.provider, back_to=oldest.timestamp())
     except TimeoutError:
         return Look((), False, f"reading it timed out after {LIST_SECONDS:.0f} s")
 
 
-async def _near(row: Run, seen: Look, office: Office) -> list[Nearby]:
+async def _near(row: Run, seen: Look, admin_context: WebContext) -> list[Nearby]:
     assert row.submitting_at is not None, "only those that were submitted are asked about"
-    since = row.submitting_at - office.waits.clock_skew
-    until = row.submitting_at + request_over(row, office.waits) + office.waits.clock_skew
+    since = row.submitting_at - admin_context.waits.clock_skew
+    until = row.submitting_at + request_over(row, admin_context.waits) + admin_context.waits.clock_skew
     jobs = [
         job for job in seen.jobs if job.created_at is None or since.timestamp() <= job.created_at <= until.timestamp()
     ]
-    owned = (await office.ledger.doubts_at(row.base_url, row.key_fingerprint, [job.key for job in jobs])).owned
+    owned = (await admin_context.ledger.doubts_at(row.base_url, row.key_fingerprint, [job.key for job in jobs])).owned
     return [Nearby(job, _at(job.created_at), job.key in owned) for job in jobs]
 
 
@@ -191,29 +191,29 @@ def _at(seconds: float | None) -> datetime | None:
 
 
 async def audits(request: web.Request) -> web.Response:
-    watch, operators = request.app[OFFICE].watch, request.app[OFFICE].operators
+    dashboard, operators = request.app[OFFICE].dashboard, request.app[OFFICE].operators
     return page(
         request,
         "audit.html",
-        audits=await watch.audits(AUDITS_SHOWN),
-        clean_day=(await watch.overview(1)).clean_day,
+        audits=await dashboard.audits(AUDITS_SHOWN),
+        clean_day=(await dashboard.overview(1)).clean_day,
         differences=await operators.open_differences(),
         strays=await operators.stray_answers(STRAYS_SHOWN),
     )
 
 
 async def limits(request: web.Request) -> web.Response:
-    office = request.app[OFFICE]
-    found = {limit.key: limit for limit in await office.operators.limits()}
+    admin_context = request.app[OFFICE]
+    found = {limit.key: limit for limit in await admin_context.operators.limits()}
     return page(
         request,
         "limits.html",
         limits=found,
-        controls=await office.operators.controls(),
-        users=await office.operators.users(USERS_SHOWN),
-        changes=await office.watch.changes(CHANGES_SHOWN),
-        models=office.catalogue.videos,
-        provider=office.shop.base_url,
+        controls=await admin_context.operators.controls(),
+        users=await admin_context.operators.users(USERS_SHOWN),
+        changes=await admin_context.dashboard.changes(CHANGES_SHOWN),
+        models=admin_context.catalogue.videos,
+        provider=admin_context.account.base_url,
         tried=request.query.get("tried", ""),
         tried_value=request.query.get("value", ""),
         sure=request.query.get("sure") == "True",
@@ -221,10 +221,10 @@ async def limits(request: web.Request) -> web.Response:
 
 
 async def prompts(request: web.Request) -> web.Response:
-    office = request.app[OFFICE]
-    impact = await office.operators.impact(IMPACT_DAYS)
-    evals = await asyncio.to_thread(_last_evals, office)
-    return page(request, "prompts.html", impact=impact, evals=evals, days=IMPACT_DAYS, home=office.evals.parent)
+    admin_context = request.app[OFFICE]
+    impact = await admin_context.operators.impact(IMPACT_DAYS)
+    evals = await asyncio.to_thread(_last_evals, admin_context)
+    return page(request, "prompts.html", impact=impact, evals=evals, days=IMPACT_DAYS, home=admin_context.evals.parent)
 
 
 @dataclass(frozen=True)
@@ -253,9 +253,9 @@ class LastEvals:
 _EVALS = TypeAdapter(LastEvals)
 
 
-def _last_evals(office: Office) -> LastEvals | None:
+def _last_evals(admin_context: WebContext) -> LastEvals | None:
     """What `onetake prompts eval` left, if it was run with this data folder."""
     try:
-        return _EVALS.validate_json(office.evals.read_text(encoding="utf-8"))
+        return _EVALS.validate_json(admin_context.evals.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None

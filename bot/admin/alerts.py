@@ -10,7 +10,7 @@ from markupsafe import Markup
 from bot.delivery.address import user_id
 from bot.messages import FAILURES, NOTHING, UNKNOWN_FAILURE
 from bot.translations import N_, Words, code
-from bot.transport.client import NotSaid, Outbox
+from bot.transport.client import SendError, TelegramClient
 from bot.transport.replies import compose
 from pipeline.formatting import whole_cents
 from pipeline.ledger.alerts import Alert, Alerts
@@ -266,9 +266,9 @@ SAYINGS: Mapping[str, Callable[[Alert, Words], Markup]] = {
 }
 
 
-class Alarms:
-    def __init__(self, outbox: Outbox, alerts: Alerts, customers: Customers, admins: frozenset[int]) -> None:
-        self._outbox, self._alerts, self._customers, self._admins = outbox, alerts, customers, admins
+class OperatorAlerts:
+    def __init__(self, client: TelegramClient, alerts: Alerts, customers: Customers, admins: frozenset[int]) -> None:
+        self._outbox, self._alerts, self._customers, self._admins = client, alerts, customers, admins
 
     async def keep(self, look_seconds: float = LOOK_SECONDS) -> None:
         """Until canceled."""
@@ -302,7 +302,7 @@ class Alarms:
         text = SAYINGS.get(alert.kind, _unknown)(alert, Words(customer.preferences.language or "en"))
         try:
             await self._outbox.say(compose(admin, text, None, None, None), admin)
-        except (NotSaid, TelegramAPIError) as error:
+        except (SendError, TelegramAPIError) as error:
             log.warning("alert", extra={"action": "alert_unsaid", "key": alert.key, "error": type(error).__name__})
             return False
         return True

@@ -4,35 +4,35 @@ from dataclasses import dataclass
 
 from bot.requests.ordering import Enqueue
 from bot.translations import Words
-from pipeline.context import Shop
+from pipeline.context import ProviderAccount
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.operators import Operators
 from pipeline.settings.config import Waits
 
 
 @dataclass(frozen=True)
-class Desk:
+class AdminTools:
     """The same for every operator."""
 
     ledger: Ledger
     operators: Operators
     enqueue: Enqueue
-    shop: Shop
+    account: ProviderAccount
     waits: Waits
 
 
 @dataclass(frozen=True)
-class Office:
+class AdminContext:
     """One operator at the desk: who asks, and in which language."""
 
     who: str
     words: Words
-    desk: Desk
+    tools: AdminTools
 
     @property
     def ledger(self) -> Ledger:
-        return self.desk.ledger
+        return self.tools.ledger
 
     @property
     def operators(self) -> Operators:
-        return self.desk.operators
+        return self.tools.operators

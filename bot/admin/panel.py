@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from bot import messages
 from bot.admin.alerts import cause
-from bot.admin.context import Desk, Office
+from bot.admin.context import AdminContext, AdminTools
 from bot.admin.settle import more_is_known, not_charged
 from bot.admin.verbs import VERBS, pause, usage
 from bot.callback_data import AdminTap
@@ -43,25 +43,25 @@ async def admin(
     command: CommandObject,
     words: Words,
     sender: User,
-    desk: Desk,
+    tools: AdminTools,
     replies: Replies,
 ) -> None:
-    office = Office(user_id(sender.id), words, desk)
+    admin_context = AdminContext(user_id(sender.id), words, tools)
     verb, *arguments = (command.args or "").split()[:40] or [""]
     if not verb:
-        await replies.to(message, *await overview(office))
+        await replies.to(message, *await overview(admin_context))
         return
     act = VERBS.get(verb.lower())
     if act is None:
         await replies.to(message, usage(words))
         return
-    await replies.to(message, await act(office, arguments))
+    await replies.to(message, await act(admin_context, arguments))
 
 
-async def overview(office: Office) -> tuple[Markup, InlineKeyboardMarkup]:
-    words = office.words
-    stats, controls = await office.operators.stats(), await office.operators.controls()
-    doubts = await in_doubt(office.operators)
+async def overview(admin_context: AdminContext) -> tuple[Markup, InlineKeyboardMarkup]:
+    words = admin_context.words
+    stats, controls = await admin_context.operators.stats(), await admin_context.operators.controls()
+    doubts = await in_doubt(admin_context.operators)
     text = Markup("\n").join([*_numbers(stats, words), *_controls(controls, words), *_doubt_lines(doubts, words)])
     rows = [
         [
@@ -177,11 +177,11 @@ async def tapped(
     tap: CallbackQuery,
     callback_data: AdminTap,
     words: Words,
-    desk: Desk,
+    tools: AdminTools,
     replies: Replies,
 ) -> None:
     assert tap.message is not None, "the filter asked for one"
-    office = Office(user_id(tap.from_user.id), words, desk)
+    admin_context = AdminContext(user_id(tap.from_user.id), words, tools)
     match callback_data.act:
         case "found":
             await replies.tap(tap)
@@ -199,31 +199,31 @@ async def tapped(
                 "its money becomes free, and its user is told that nothing was made.",
                 ref=code(callback_data.ref),
             )
-            mark = _mark_of(await desk.ledger.find(callback_data.ref))
+            mark = _mark_of(await tools.ledger.find(callback_data.ref))
             yes = _button(words, N_("🚫 Yes, not charged · {ref}"), "sure", callback_data.ref, mark)
             await replies.to(tap.message, question, InlineKeyboardMarkup(inline_keyboard=[[yes]]))
             return
         case "sure":
             await replies.tap(tap)
-            run = await desk.ledger.find(callback_data.ref)
+            run = await tools.ledger.find(callback_data.ref)
             said = (
-                await not_charged(office, run)
+                await not_charged(admin_context, run)
                 if run is not None and _mark_of(run) == callback_data.shown
                 else more_is_known(words, callback_data.ref)
             )
             await replies.rewrite(tap.message, said, None)
             return
         case "pause":
-            await pause(office, [])
+            await pause(admin_context, [])
         case "resume":
-            paused_at = (await desk.operators.controls()).paused_at
+            paused_at = (await tools.operators.controls()).paused_at
             stale = _mark(paused_at) != callback_data.shown
-            if stale or (await desk.operators.resume_if(paused_at, office.who)).changed:
+            if stale or (await tools.operators.resume_if(paused_at, admin_context.who)).changed:
                 await replies.tap(tap, words.plain(N_("Somebody has paused or resumed since. Nothing was changed.")))
-                await replies.rewrite(tap.message, *await overview(office))
+                await replies.rewrite(tap.message, *await overview(admin_context))
                 return
     await replies.tap(tap, words.plain(N_("Done.")) if callback_data.act != "look" else "")
-    await replies.rewrite(tap.message, *await overview(office))
+    await replies.rewrite(tap.message, *await overview(admin_context))
 
 
 async def job_id(
@@ -231,7 +231,7 @@ async def job_id(
     bot: Bot,
     words: Words,
     sender: User,
-    desk: Desk,
+    tools: AdminTools,
     replies: Replies,
 ) -> None:
     """The answer to "which job is it?"."""
@@ -239,8 +239,8 @@ async def job_id(
     ref = re.search(r"\b[A-Z2-7]{6}\b", asked.text or "") if asked else None
     if asked is None or asked.from_user is None or asked.from_user.id != bot.id or ref is None:
         return
-    office = Office(user_id(sender.id), words, desk)
-    await replies.to(message, await VERBS["found"](office, [ref.group(), *(message.text or "").split()[:40]]))
+    admin_context = AdminContext(user_id(sender.id), words, tools)
+    await replies.to(message, await VERBS["found"](admin_context, [ref.group(), *(message.text or "").split()[:40]]))
 
 
 def make_router() -> Router:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from markupsafe import Markup
 
 from bot import messages
-from bot.admin.context import Office
+from bot.admin.context import AdminContext
 from bot.translations import N_, Words, code
 from pipeline.ledger.client import Recorded
 from pipeline.ledger.records import Run, State
@@ -32,10 +32,10 @@ NOT_SEEN: Mapping[Unseen, str] = {
 }
 
 
-async def found(office: Office, ref: str, job_id: str, insists: str | None, why: str | None) -> Markup:
+async def found(admin_context: AdminContext, ref: str, job_id: str, insists: str | None, why: str | None) -> Markup:
     """`insists`: unseen or despite, with a reason."""
-    words = office.words
-    run = await office.ledger.find(ref)
+    words = admin_context.words
+    run = await admin_context.ledger.find(ref)
     if run is None:
         return no_such_run(words, ref)
     if insists and not why:
@@ -43,10 +43,10 @@ async def found(office: Office, ref: str, job_id: str, insists: str | None, why:
     answer = await settling.settle_found(
         run,
         job_id,
-        office.who,
+        admin_context.who,
         why,
-        office.operators,
-        office.desk.shop,
+        admin_context.operators,
+        admin_context.tools.account,
         unseen=insists == UNSEEN,
         despite=insists == DESPITE,
     )
@@ -67,7 +67,7 @@ async def found(office: Office, ref: str, job_id: str, insists: str | None, why:
     if not answer.recorded.recorded:
         return _why_not_found(run, answer.recorded, job_id, words)
     if run.file is None:
-        await office.desk.enqueue(run.run_id)
+        await admin_context.tools.enqueue(run.run_id)
     return _found(run, job_id, answer.job, words)
 
 
@@ -143,17 +143,23 @@ def _not_open(run: Run, words: Words) -> Markup:
     )
 
 
-async def not_charged(office: Office, run: Run, why: str | None = None, *, early: bool = False) -> Markup:
+async def not_charged(admin_context: AdminContext, run: Run, why: str | None = None, *, early: bool = False) -> Markup:
     """Of this run as it was shown."""
-    words = office.words
+    words = admin_context.words
     if early and not why:
         return _needs_a_reason(words, _early_command(words, run))
     settled = await settling.settle_not_charged(
-        run, office.who, why, office.operators, office.desk.shop, office.desk.waits, early=early
+        run,
+        admin_context.who,
+        why,
+        admin_context.operators,
+        admin_context.tools.account,
+        admin_context.tools.waits,
+        early=early,
     )
-    fresh = await office.ledger.find(run.ref) or run
+    fresh = await admin_context.ledger.find(run.ref) or run
     if settled.settled or fresh.reason == "not_charged":  # by this very call, perhaps, its first answer lost
-        await office.desk.enqueue(run.run_id)
+        await admin_context.tools.enqueue(run.run_id)
         return words(
             "{ref} is settled as not charged: {held} is free again, its user is told.",
             ref=run.ref,
@@ -206,17 +212,17 @@ def more_is_known(words: Words, ref: str) -> Markup:
     )
 
 
-async def take_back(office: Office, ref: str, why: str | None) -> Markup:
+async def take_back(admin_context: AdminContext, ref: str, why: str | None) -> Markup:
     """The last settlement."""
-    words = office.words
-    run = await office.ledger.find(ref)
+    words = admin_context.words
+    run = await admin_context.ledger.find(ref)
     if run is None:
         return no_such_run(words, ref)
-    settled = await office.operators.take_back(run.run_id, office.who, why)
-    fresh = await office.ledger.find(run.ref) or run
+    settled = await admin_context.operators.take_back(run.run_id, admin_context.who, why)
+    fresh = await admin_context.ledger.find(run.ref) or run
     if not settled.settled:
         return _why_not_taken_back(fresh, settled.why, words)
-    await office.desk.enqueue(run.run_id)
+    await admin_context.tools.enqueue(run.run_id)
     told = {"ref": run.ref, "held": words.usd(fresh.held_microusd)}
     if fresh.state is State.RENDERING:
         return words(

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from markupsafe import Markup
 
 from bot import messages
-from bot.admin.context import Office
+from bot.admin.context import AdminContext
 from bot.admin.settle import DESPITE, EARLY, UNSEEN, found, no_such_run, not_charged, take_back
 from bot.requests.run_buttons import receipt_text
 from bot.translations import N_, Words, code
@@ -44,85 +44,85 @@ def usage(words: Words) -> Markup:
     )
 
 
-async def pause(office: Office, arguments: list[str]) -> Markup:
-    await office.operators.pause(" ".join(arguments) or None, office.who)
-    return office.words(
+async def pause(admin_context: AdminContext, arguments: list[str]) -> Markup:
+    await admin_context.operators.pause(" ".join(arguments) or None, admin_context.who)
+    return admin_context.words(
         "⏸ Paused: nothing is bought from now on; what was bought goes on. <code>/admin resume</code> ends it."
     )
 
 
-async def resume(office: Office, _: list[str]) -> Markup:
-    await office.operators.resume(office.who)
-    return office.words("▶ Resumed: videos can be bought again, and every breaker is closed.")
+async def resume(admin_context: AdminContext, _: list[str]) -> Markup:
+    await admin_context.operators.resume(admin_context.who)
+    return admin_context.words("▶ Resumed: videos can be bought again, and every breaker is closed.")
 
 
-async def _found(office: Office, arguments: list[str]) -> Markup:
+async def _found(admin_context: AdminContext, arguments: list[str]) -> Markup:
     """REF JOB, and to insist: unseen or despite, with a reason."""
     if len(arguments) < 2:
-        return usage(office.words)
+        return usage(admin_context.words)
     ref, job_id, *insists = arguments
     word = insists[0].lower() if insists else None
     if word not in {None, UNSEEN, DESPITE}:
-        return usage(office.words)
-    return await found(office, ref, job_id, word, " ".join(insists[1:]) or None)
+        return usage(admin_context.words)
+    return await found(admin_context, ref, job_id, word, " ".join(insists[1:]) or None)
 
 
-async def _not_charged(office: Office, arguments: list[str]) -> Markup:
+async def _not_charged(admin_context: AdminContext, arguments: list[str]) -> Markup:
     """REF, and a reason if there is one; after `early` there must be one."""
-    run = await office.ledger.find(arguments[0]) if arguments else None
+    run = await admin_context.ledger.find(arguments[0]) if arguments else None
     if run is None:
-        return no_such_run(office.words, arguments[0]) if arguments else usage(office.words)
+        return no_such_run(admin_context.words, arguments[0]) if arguments else usage(admin_context.words)
     early = arguments[1:2] != [] and arguments[1].lower() == EARLY
     why = " ".join(arguments[2 if early else 1 :]) or None
-    return await not_charged(office, run, why, early=early)
+    return await not_charged(admin_context, run, why, early=early)
 
 
-async def _take_back(office: Office, arguments: list[str]) -> Markup:
+async def _take_back(admin_context: AdminContext, arguments: list[str]) -> Markup:
     if not arguments:
-        return usage(office.words)
-    return await take_back(office, arguments[0], " ".join(arguments[1:]) or None)
+        return usage(admin_context.words)
+    return await take_back(admin_context, arguments[0], " ".join(arguments[1:]) or None)
 
 
-async def _show(office: Office, arguments: list[str]) -> Markup:
-    run = await office.ledger.find(arguments[0]) if arguments else None
+async def _show(admin_context: AdminContext, arguments: list[str]) -> Markup:
+    run = await admin_context.ledger.find(arguments[0]) if arguments else None
     if run is None:
-        return usage(office.words)
-    state = office.words("{state}, {who}", state=messages.state(run, office.words), who=run.user_id)
-    return Markup("\n").join([state, receipt_text(run, office.words, demo=False)])
+        return usage(admin_context.words)
+    state = admin_context.words("{state}, {who}", state=messages.state(run, admin_context.words), who=run.user_id)
+    return Markup("\n").join([state, receipt_text(run, admin_context.words, demo=False)])
 
 
-async def _block(office: Office, arguments: list[str]) -> Markup:
+async def _block(admin_context: AdminContext, arguments: list[str]) -> Markup:
     if not arguments or not arguments[0].isdecimal():
-        return usage(office.words)
-    user = await office.operators.block(f"tg:{arguments[0]}", " ".join(arguments[1:]) or None, office.who)
-    return office.words("{user} is blocked. What they ordered goes on.", user=user.user_id)
+        return usage(admin_context.words)
+    user = await admin_context.operators.block(f"tg:{arguments[0]}", " ".join(arguments[1:]) or None, admin_context.who)
+    return admin_context.words("{user} is blocked. What they ordered goes on.", user=user.user_id)
 
 
-async def _unblock(office: Office, arguments: list[str]) -> Markup:
+async def _unblock(admin_context: AdminContext, arguments: list[str]) -> Markup:
     if not arguments or not arguments[0].isdecimal():
-        return usage(office.words)
-    user = await office.operators.unblock(f"tg:{arguments[0]}", office.who)
-    return office.words("{user} may ask again.", user=user.user_id)
+        return usage(admin_context.words)
+    user = await admin_context.operators.unblock(f"tg:{arguments[0]}", admin_context.who)
+    return admin_context.words("{user} may ask again.", user=user.user_id)
 
 
-async def _invite(office: Office, arguments: list[str]) -> Markup:
+async def _invite(admin_context: AdminContext, arguments: list[str]) -> Markup:
     if not arguments or not arguments[0].isdecimal():
-        return usage(office.words)
-    user = await office.operators.invite(f"tg:{arguments[0]}", office.who)
-    return office.words("{user} is invited.", user=user.user_id)
+        return usage(admin_context.words)
+    user = await admin_context.operators.invite(f"tg:{arguments[0]}", admin_context.who)
+    return admin_context.words("{user} is invited.", user=user.user_id)
 
 
-async def _limit(office: Office, arguments: list[str]) -> Markup:
+async def _limit(admin_context: AdminContext, arguments: list[str]) -> Markup:
     sure = arguments[-1:] != [] and arguments[-1].lower() in YES
     arguments = arguments[:-1] if sure else arguments
     if not 2 <= len(arguments) <= 3:
-        return usage(office.words)
+        return usage(admin_context.words)
     key, value, *user = arguments
     try:
         wanted = None if value == "default" else read_typed(key, value)
     except ValueError:
-        return _not_set(office, key, "bad_value")
-    present = next((limit.value for limit in await office.operators.limits() if limit.key == key), None)
+        return _not_set(admin_context, key, "bad_value")
+    present = next((limit.value for limit in await admin_context.operators.limits() if limit.key == key), None)
     if (
         not sure
         and not user
@@ -130,58 +130,62 @@ async def _limit(office: Office, arguments: list[str]) -> Markup:
         and isinstance(present, int)
         and big_change(key, wanted, present)
     ):
-        return office.words(
+        return admin_context.words(
             "{key} was not changed: it is {before}, and {after} is more than ten times away from that. Money is typed "
             "in dollars. If that is meant, send it again with <code>yes</code> behind it.",
             key=key,
-            before=office.words.usd(present),
-            after=office.words.usd(wanted),
+            before=admin_context.words.usd(present),
+            after=admin_context.words.usd(wanted),
         )
-    return await _set(office, key, wanted, f"tg:{user[0]}" if user else None)
+    return await _set(admin_context, key, wanted, f"tg:{user[0]}" if user else None)
 
 
-async def _rollout(office: Office, arguments: list[str]) -> Markup:
+async def _rollout(admin_context: AdminContext, arguments: list[str]) -> Markup:
     if not arguments:
-        return usage(office.words)
+        return usage(admin_context.words)
     if len(arguments) > 1:
         said = await _set(
-            office, "rollout_percent", int(arguments[1]) if arguments[1].isdecimal() else arguments[1], None
+            admin_context, "rollout_percent", int(arguments[1]) if arguments[1].isdecimal() else arguments[1], None
         )
-        return Markup("\n").join([said, await _set(office, "rollout", arguments[0], None)])
-    return await _set(office, "rollout", arguments[0], None)
+        return Markup("\n").join([said, await _set(admin_context, "rollout", arguments[0], None)])
+    return await _set(admin_context, "rollout", arguments[0], None)
 
 
-async def _set(office: Office, key: str, value: int | str | None, user: str | None) -> Markup:
-    answer = await office.operators.set_limit(key, value, office.who, user)
+async def _set(admin_context: AdminContext, key: str, value: int | str | None, user: str | None) -> Markup:
+    answer = await admin_context.operators.set_limit(key, value, admin_context.who, user)
     if isinstance(answer, LimitNotSet):
-        return _not_set(office, key, answer.why)
-    return office.words(
+        return _not_set(admin_context, key, answer.why)
+    return admin_context.words(
         "{key}{user}: {before} → {after}.",
         key=key,
         user=f" ({user})" if user else "",
-        before=_shown(office, key, answer.before),
-        after=_shown(office, key, answer.after),
+        before=_shown(admin_context, key, answer.before),
+        after=_shown(admin_context, key, answer.after),
     )
 
 
-def _not_set(office: Office, key: str, why: str) -> Markup:
-    words = office.words(LIMIT_NOT_SET.get(why, N_("the ledger did not take it")))
-    return office.words("{key} was not changed: {why}. <code>/admin limits</code> lists them all.", key=key, why=words)
+def _not_set(admin_context: AdminContext, key: str, why: str) -> Markup:
+    words = admin_context.words(LIMIT_NOT_SET.get(why, N_("the ledger did not take it")))
+    return admin_context.words(
+        "{key} was not changed: {why}. <code>/admin limits</code> lists them all.", key=key, why=words
+    )
 
 
-def _shown(office: Office, key: str, value: int | str | None) -> int | str | None:
-    return office.words.usd(value) if is_money(key) and isinstance(value, int) else value
+def _shown(admin_context: AdminContext, key: str, value: int | str | None) -> int | str | None:
+    return admin_context.words.usd(value) if is_money(key) and isinstance(value, int) else value
 
 
-async def _limits(office: Office, _: list[str]) -> Markup:
-    limits = await office.operators.limits()
+async def _limits(admin_context: AdminContext, _: list[str]) -> Markup:
+    limits = await admin_context.operators.limits()
     return Markup("\n").join(
-        office.words("{key} = <b>{value}</b>", key=code(each.key), value=_shown(office, each.key, each.value))
+        admin_context.words(
+            "{key} = <b>{value}</b>", key=code(each.key), value=_shown(admin_context, each.key, each.value)
+        )
         for each in limits
     )
 
 
-VERBS: Mapping[str, Callable[[Office, list[str]], Awaitable[Markup]]] = {
+VERBS: Mapping[str, Callable[[AdminContext, list[str]], Awaitable[Markup]]] = {
     "pause": pause,
     "resume": resume,
     "found": _found,

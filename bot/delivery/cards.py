@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from bot import messages
 from bot.callback_data import Act, RunTap
-from bot.requests.for_sale import Offer, shape_of
+from bot.requests.for_sale import ForSale, shape_of
 from bot.translations import N_, Words, tame
 from media.clip_file import Facts
 from pipeline.formatting import lasting
@@ -43,7 +43,7 @@ class Card:
 class Scene:
     """What a card shows besides its run. `videos_left` and `day_left_microusd` only matter before the purchase."""
 
-    offer: Offer
+    for_sale: ForSale
     expected: Expected | None = None
     slow_seconds: float = 180.0
     uploading: bool = False
@@ -63,7 +63,7 @@ def card(run: Run, words: Words, scene: Scene) -> Card:
     """What the run's card says now."""
     body, rows = _PAGES[run.state](run, words, scene)
     parts = [_heading(run, words), body]
-    if scene.offer.demo:
+    if scene.for_sale.demo:
         parts.append(words("<i>Demo: the video maker is simulated, nothing is really charged.</i>"))
     return Card(Markup("\n\n").join(parts), rows)
 
@@ -132,8 +132,8 @@ def _asking(run: Run, words: Words, scene: Scene) -> _Page:
         "Nothing is charged until you tap Create. You have {time} to decide.", time=lasting(_confirm_seconds(run))
     )
     rows = (
-        tuple(_length(run, words, seconds) for seconds in scene.offer.lengths),
-        tuple(_shape(run, words, size) for size in scene.offer.sizes),
+        tuple(_length(run, words, seconds) for seconds in scene.for_sale.lengths),
+        tuple(_shape(run, words, size) for size in scene.for_sale.sizes),
         (
             button(
                 words,
@@ -243,10 +243,10 @@ def _rejected(run: Run, words: Words, scene: Scene) -> _Page:
     )
     if not run.safe_rewrite:
         return words("{what} {todo}", what=why, todo=words(messages.SAY_DIFFERENTLY)), ()
-    offer = words("This would pass. Tap Use this, or send your own with /create:")
+    for_sale = words("This would pass. Tap Use this, or send your own with /create:")
     rewrite = RunTap(ref=run.ref, act=Act.REWRITE, arg=str(scene.take))
     return (
-        Markup("\n\n").join([why, offer, words("<blockquote>{text}</blockquote>", text=_short(run.safe_rewrite))]),
+        Markup("\n\n").join([why, for_sale, words("<blockquote>{text}</blockquote>", text=_short(run.safe_rewrite))]),
         ((button(words, N_("Use this · {price}"), rewrite, price=words.usd(run.price_microusd)),),),
     )
 

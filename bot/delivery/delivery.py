@@ -20,19 +20,19 @@ from aiogram.types import FSInputFile, Message
 
 from bot.delivery.address import Address, address_of
 from bot.delivery.cards import Scene, caption, card, under_video
-from bot.delivery.progress_cards import Board
+from bot.delivery.progress_cards import ProgressCards
 from bot.messages import failure
-from bot.requests.for_sale import Offer, dimensions
+from bot.requests.for_sale import ForSale, dimensions
 from bot.translations import Words
 from bot.transport.client import (
     UPLOAD_SECONDS,
-    Gone,
-    Later,
+    MessageDeleted,
     Moved,
     NoFile,
     NoThread,
-    NotSaid,
-    Outbox,
+    RateLimited,
+    SendError,
+    TelegramClient,
     TooLarge,
     Unknown,
     Unreachable,
@@ -41,7 +41,7 @@ from bot.transport.replies import compose, reply_parameters
 from media.clip_file import Kind
 from pipeline.cancellation import stop
 from pipeline.clips.storage import facts_of
-from pipeline.ledger.notifications import Telling
+from pipeline.ledger.notifications import Notifications
 from pipeline.ledger.records import Run, State
 from pipeline.ledger.transport import LedgerUnavailable
 
@@ -57,17 +57,17 @@ LONG = timedelta(seconds=60)  # a failure after a longer wait is said in a messa
 log = logging.getLogger(__name__)
 
 
-class Courier:
+class Delivery:
     def __init__(
         self,
-        outbox: Outbox,
-        board: Board,
-        telling: Telling,
-        offer: Offer,
+        client: TelegramClient,
+        cards: ProgressCards,
+        notifications: Notifications,
+        for_sale: ForSale,
         new_teller: Callable[[], str],
         clip_of: Callable[[Run], Awaitable[Path]],
     ) -> None:
-        self._outbox, self._board, self._telling, self._offer = outbox, board, telling, offer
+        self._outbox, self._board, self._telling, self._offer = client, cards, notifications, for_sale
         self._new_teller, self._clip_of = new_teller, clip_of
         self._clock = time.monotonic
 
@@ -94,7 +94,7 @@ class Courier:
             else:
                 await self._say(run, address)
             return
-        except Later as wait:
+        except RateLimited as wait:
             pause = timedelta(seconds=wait.seconds)
         except Unknown as error:
             if run.age(run.state_since) > UNANSWERED_AT_MOST:
@@ -109,7 +109,7 @@ class Courier:
                 await self._could_not(run, error)
                 return
             pause = ELSEWHERE  # another machine may have the clip
-        except (NotSaid, TelegramAPIError) as error:
+        except (SendError, TelegramAPIError) as error:
             lasting = isinstance(error, Unreachable | TooLarge)
             if lasting or run.age(run.state_since) > REFUSED_AT_MOST:
                 await self._could_not(run, error)
@@ -120,7 +120,7 @@ class Courier:
 
     async def _say(self, run: Run, address: Address) -> None:
         """The card says it; and a failure after a long wait makes a sound."""
-        with contextlib.suppress(Gone):
+        with contextlib.suppress(MessageDeleted):
             await self._board.show(run)
         if run.state is State.FAILED and run.age(run.reserved_at) > LONG:
             words = Words(address.language)
@@ -133,7 +133,7 @@ class Courier:
             self._board.forget(run.run_id)
 
     async def _bring(self, run: Run, address: Address) -> None:
-        with contextlib.suppress(NotSaid, TelegramAPIError):  # the card is only a card
+        with contextlib.suppress(SendError, TelegramAPIError):  # the card is only a card
             await self._board.show(run, uploading=True)
         sent = await self.send(run, address)
         file_id = file_of(sent)
@@ -211,7 +211,7 @@ class Courier:
             await self._board.show(fresh)  # a chat that takes no videos may take words
         except Unreachable:
             self._board.forget(run.run_id)
-        except (NotSaid, TelegramAPIError):
+        except (SendError, TelegramAPIError):
             self._board.touch(run.run_id)
 
     @contextlib.asynccontextmanager

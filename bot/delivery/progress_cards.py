@@ -21,15 +21,15 @@ from aiogram.methods import EditMessageText
 
 from bot.delivery.address import Address, address_of
 from bot.delivery.cards import Card, Scene, card
-from bot.requests.for_sale import Offer
+from bot.requests.for_sale import ForSale
 from bot.translations import Words
-from bot.transport.client import PATIENCE_SECONDS, Gone, NotSaid, Outbox, not_modified
+from bot.transport.client import PATIENCE_SECONDS, MessageDeleted, SendError, TelegramClient, not_modified
 from bot.transport.rate_limiter import Urgency
 from bot.transport.replies import NO_PREVIEW, compose
 from pipeline.cancellation import stop
-from pipeline.context import Shop
+from pipeline.context import ProviderAccount
 from pipeline.ledger.client import Ledger
-from pipeline.ledger.notifications import Telling
+from pipeline.ledger.notifications import Notifications
 from pipeline.ledger.records import Run, State
 from pipeline.ledger.transport import LedgerError
 from pipeline.ledger.users import Customers
@@ -53,19 +53,19 @@ class _Shown:
     state: State
 
 
-class Board:
+class ProgressCards:
     def __init__(
         self,
-        outbox: Outbox,
-        telling: Telling,
+        client: TelegramClient,
+        notifications: Notifications,
         ledger: Ledger,
         customers: Customers,
-        shop: Shop,
-        offer: Offer,
+        account: ProviderAccount,
+        for_sale: ForSale,
         slow_seconds: float,
     ) -> None:
-        self._outbox, self._telling, self._ledger, self._customers = outbox, telling, ledger, customers
-        self._shop, self._offer, self._slow_seconds = shop, offer, slow_seconds
+        self._outbox, self._telling, self._ledger, self._customers = client, notifications, ledger, customers
+        self._shop, self._offer, self._slow_seconds = account, for_sale, slow_seconds
         self._followed: Counter[UUID] = Counter()
         self._touched: set[UUID] = set()
         self._queued: set[UUID] = set()
@@ -182,9 +182,9 @@ class Board:
         """True if the card says it, or never will."""
         try:
             await self._say(run, address, urgency, patience)
-        except Gone:
+        except MessageDeleted:
             return True
-        except NotSaid:
+        except SendError:
             return False
         except TelegramAPIError as error:
             log.warning("card", extra={"action": "card_refused", "run": run.ref, "error": error.message})
@@ -207,7 +207,7 @@ class Board:
                 await self._send(run, address, page, patience)
             elif run.run_id in self._gone:
                 if urgency is not Urgency.ANSWER:
-                    raise Gone
+                    raise MessageDeleted
                 await self._send(run, address, page, patience)
             else:
                 ticking = shown is not None and shown.phase == phase
@@ -234,7 +234,7 @@ class Board:
         )
         try:
             await self._outbox.say(method, address.chat_id, urgency, patience=patience)
-        except Gone:
+        except MessageDeleted:
             self._gone.add(run.run_id)
             raise
         except TelegramAPIError as error:

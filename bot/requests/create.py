@@ -15,10 +15,10 @@ from aiogram.types import (
 )
 
 from bot import messages
-from bot.callback_data import Choose, Example, Offer
+from bot.callback_data import Choose, Example, OfferAnswer
 from bot.delivery.address import Address, request_key, user_id
 from bot.requests.contents import SERVICE, comes_with_media
-from bot.requests.ordering import Orders, Placed, Wish
+from bot.requests.ordering import OrderRequest, Orders, Placed
 from bot.requests.questions import answered
 from bot.translations import N_, Words
 from bot.transport.replies import Replies, thread_of
@@ -93,35 +93,39 @@ async def order(
     key = request_key(bot.id, message.chat.id, message.message_id)
     beside = comes_with_media(message)
     asks_first = asks_first or beside
-    wish = Wish(prompt, user_id(message.from_user.id), key, address_here(message, bot.id, words), asks_first=asks_first)
+    order_request = OrderRequest(
+        prompt, user_id(message.from_user.id), key, address_here(message, bot.id, words), asks_first=asks_first
+    )
     if beside:
         about = message.reply_to_message
         ours = about is not None and about.from_user is not None and about.from_user.id == bot.id
         await replies.to(message, words(ABOUT_OURS if ours else ONLY_WORDS))
     answer = (
-        await orders.place(wish, customer) if instead_of is None else await orders.replace(instead_of, wish, customer)
+        await orders.place(order_request, customer)
+        if instead_of is None
+        else await orders.replace(instead_of, order_request, customer)
     )
     await say_answer(message, answer, words, replies)
-    await announce(message, answer, wish, words, customer, orders, replies)
+    await announce(message, answer, order_request, words, customer, orders, replies)
 
 
 async def announce(
     message: MaybeInaccessibleMessageUnion,
     answer: Placed | Refused | PromptProblem,
-    wish: Wish,
+    order_request: OrderRequest,
     words: Words,
     customer: Customer,
     orders: Orders,
     replies: Replies,
 ) -> None:
     """Tells of the first order that will not be asked about, while the one before it is; once per user."""
-    if not isinstance(answer, Placed) or wish.asks_first or not customer.is_asked_last:
+    if not isinstance(answer, Placed) or order_request.asks_first or not customer.is_asked_last:
         return
     keep = InlineKeyboardButton(
         text=words.plain(N_("🔔 Keep asking")), callback_data=Choose(key="confirm", value="always").pack()
     )
     keyboard = InlineKeyboardMarkup(inline_keyboard=[[keep]])
-    await replies.to(message, words(LAST_QUESTION), keyboard, said=lambda: orders.announced(wish.user))
+    await replies.to(message, words(LAST_QUESTION), keyboard, said=lambda: orders.announced(order_request.user))
 
 
 async def say_answer(
@@ -169,8 +173,8 @@ async def example(
         return
     prompt = words.plain(EXAMPLES[callback_data.number])
     key = request_key(bot.id, tap.message.chat.id, tap.message.message_id, f"example{callback_data.number}", 1)
-    wish = Wish(prompt, user_id(tap.from_user.id), key, address_of_tap(tap, bot.id, words))
-    placed = await order_by_tap(tap, wish, words, customer, orders, replies)
+    order_request = OrderRequest(prompt, user_id(tap.from_user.id), key, address_of_tap(tap, bot.id, words))
+    placed = await order_by_tap(tap, order_request, words, customer, orders, replies)
     if placed is not None and placed.replayed and placed.run.ended:
         said = N_(
             "This button has started {ref} already. Send /create to see the examples again; "
@@ -180,12 +184,12 @@ async def example(
 
 
 async def order_by_tap(
-    tap: CallbackQuery, wish: Wish, words: Words, customer: Customer, orders: Orders, replies: Replies
+    tap: CallbackQuery, order_request: OrderRequest, words: Words, customer: Customer, orders: Orders, replies: Replies
 ) -> Placed | None:
     """A button that asks for a video. None if it was refused, which is then said."""
-    answer = await orders.place(wish, customer)
+    answer = await orders.place(order_request, customer)
     if tap.message is not None:
-        await announce(tap.message, answer, wish, words, customer, orders, replies)
+        await announce(tap.message, answer, order_request, words, customer, orders, replies)
     if isinstance(answer, Placed):
         if answer.replayed and answer.run.ended:
             return answer
@@ -238,17 +242,17 @@ async def plain(
     if comes_with_media(message):
         await replies.to(message, words(ONLY_WORDS))
     buttons = [
-        InlineKeyboardButton(text=words.plain(N_("🎬 Yes, make it")), callback_data=Offer(yes=True).pack()),
-        InlineKeyboardButton(text=words.plain(N_("No")), callback_data=Offer(yes=False).pack()),
+        InlineKeyboardButton(text=words.plain(N_("🎬 Yes, make it")), callback_data=OfferAnswer(yes=True).pack()),
+        InlineKeyboardButton(text=words.plain(N_("No")), callback_data=OfferAnswer(yes=False).pack()),
     ]
     await replies.to(
         message, words("Make this a video? Nothing is charged yet."), InlineKeyboardMarkup(inline_keyboard=[buttons])
     )
 
 
-async def offer(
+async def for_sale(
     tap: CallbackQuery,
-    callback_data: Offer,
+    callback_data: OfferAnswer,
     bot: Bot,
     words: Words,
     customer: Customer,
@@ -270,8 +274,8 @@ async def offer(
         await replies.tap(tap, words.plain(N_("Somebody else wrote this. Send your own with /create.")), alert=True)
         return
     key = request_key(bot.id, said.chat.id, said.message_id)  # the same wish, however often the question was asked
-    wish = Wish(said.text or "", user_id(tap.from_user.id), key, address_here(said, bot.id, words))
-    placed = await order_by_tap(tap, wish, words, customer, orders, replies)
+    order_request = OrderRequest(said.text or "", user_id(tap.from_user.id), key, address_here(said, bot.id, words))
+    placed = await order_by_tap(tap, order_request, words, customer, orders, replies)
     if placed is not None:
         await replies.tap(tap)
         await replies.rewrite(
@@ -335,7 +339,7 @@ def make_router() -> Router:
     router.message.register(create, Command("create"))
     router.callback_query.register(example, Example.filter(), F.message)
     router.message.register(plain, private, F.text | F.caption, ~F.text.startswith("/"))
-    router.callback_query.register(offer, Offer.filter(), F.message)
+    router.callback_query.register(for_sale, OfferAnswer.filter(), F.message)
     router.message.register(mentioned, F.chat.type.in_({ChatType.GROUP, ChatType.SUPERGROUP}))
     router.message.register(unreadable, private)
     router.edited_message.register(edited, Command("create"))

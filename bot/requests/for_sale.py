@@ -15,7 +15,7 @@ CHOICES_MAX = 4  # buttons in a row
 
 
 @dataclass(frozen=True)
-class Offer:
+class ForSale:
     """`demo`: the provider is the simulator, and everything said about money says so."""
 
     model: VideoModel
@@ -40,7 +40,7 @@ class Offer:
         order = ("vertical", "horizontal", "square")
         return tuple(shapes[shape] for shape in order if shape in shapes)
 
-    def sells(self, seconds: int, size: str) -> bool:
+    def matches(self, seconds: int, size: str) -> bool:
         lengths = self.model.seconds or UNLISTED_SECONDS
         return seconds in lengths and size in (self.model.sizes or (*UNLISTED_SIZES, self.size))
 

@@ -14,9 +14,9 @@ from uuid import UUID
 from aiogram.exceptions import TelegramAPIError
 
 from bot.delivery.address import Address, address_of
-from bot.delivery.progress_cards import Board
-from bot.requests.for_sale import Offer
-from bot.transport.client import NotSaid
+from bot.delivery.progress_cards import ProgressCards
+from bot.requests.for_sale import ForSale
+from bot.transport.client import SendError
 from bot.transport.replies import SOON_SECONDS
 from pipeline import run_log
 from pipeline.ledger.client import Ledger
@@ -37,7 +37,7 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Wish:
+class OrderRequest:
     """`user` is the ledger's name for them; `chosen` overrides their usual length and format.
 
     `asks_first`: the price is shown for a yes, whatever they prefer. `asked_price`: what the button said, in
@@ -55,27 +55,29 @@ class Wish:
 
 
 class Orders:
-    def __init__(self, ledger: Ledger, offer: Offer, enqueue: Enqueue, board: Board, customers: Customers) -> None:
-        self._ledger, self._offer, self._enqueue, self._board = ledger, offer, enqueue, board
+    def __init__(
+        self, ledger: Ledger, for_sale: ForSale, enqueue: Enqueue, cards: ProgressCards, customers: Customers
+    ) -> None:
+        self._ledger, self._offer, self._enqueue, self._board = ledger, for_sale, enqueue, cards
         self._customers = customers
 
     async def place(
-        self, wish: Wish, customer: Customer, *, instead_of: Run | None = None
+        self, order_request: OrderRequest, customer: Customer, *, instead_of: Run | None = None
     ) -> Placed | Refused | PromptProblem:
         """`instead_of`: a draft of the same user, withdrawn in the same step; if this one is refused, it stays."""
-        prompt = check_prompt(wish.prompt)
+        prompt = check_prompt(order_request.prompt)
         if isinstance(prompt, PromptProblem):
             return prompt
         request = self._offer.request(
             prompt,
-            wish.user,
-            wish.key,
-            wish.address.to_audience(),
-            chosen=wish.chosen or customer.preferences,
-            confirm=customer.asks_first or wish.asks_first,
-            again=wish.again,
+            order_request.user,
+            order_request.key,
+            order_request.address.to_audience(),
+            chosen=order_request.chosen or customer.preferences,
+            confirm=customer.asks_first or order_request.asks_first,
+            again=order_request.again,
         )
-        if wish.asked_price not in (None, request.price_microusd):
+        if order_request.asked_price not in (None, request.price_microusd):
             request = replace(request, confirm=True)
         rpc = self._ledger.rpc
         answer = (
@@ -93,16 +95,18 @@ class Orders:
             await self._show_card(run)
         return Placed(run, answer.replayed)
 
-    async def replace(self, ref: str, wish: Wish, customer: Customer) -> Placed | Refused | PromptProblem:
+    async def replace(
+        self, ref: str, order_request: OrderRequest, customer: Customer
+    ) -> Placed | Refused | PromptProblem:
         """In place of a draft, which stays until this one is placed. Whatever became of it, the price comes first."""
         draft = await self._ledger.find(ref)
-        if draft is None or draft.user_id != wish.user:
-            return await self.place(wish, customer)
-        chosen = wish.chosen or Preferences(seconds=draft.seconds, size=draft.size)
-        wish = replace(wish, asks_first=True, chosen=chosen)
+        if draft is None or draft.user_id != order_request.user:
+            return await self.place(order_request, customer)
+        chosen = order_request.chosen or Preferences(seconds=draft.seconds, size=draft.size)
+        order_request = replace(order_request, asks_first=True, chosen=chosen)
         if draft.state not in DRAFT:
-            return await self.place(wish, customer)
-        answer = await self.place(wish, customer, instead_of=draft)
+            return await self.place(order_request, customer)
+        answer = await self.place(order_request, customer, instead_of=draft)
         if isinstance(answer, Placed):
             await self.go_on(draft)
         return answer
@@ -122,5 +126,5 @@ class Orders:
         address = address_of(run)
         if address is None or address.card_id is not None:
             return
-        with contextlib.suppress(NotSaid, TelegramAPIError):
+        with contextlib.suppress(SendError, TelegramAPIError):
             await self._board.show(run, patience=SOON_SECONDS)

@@ -12,13 +12,13 @@ from bot import messages
 from bot.callback_data import Act, RunTap
 from bot.delivery.address import address_of, request_key, user_id
 from bot.delivery.cards import Scene, caption_text, card, under_video
-from bot.delivery.delivery import Courier
+from bot.delivery.delivery import Delivery
 from bot.requests.create import address_of_tap, order_by_tap
-from bot.requests.for_sale import Offer
-from bot.requests.ordering import Orders, Wish
+from bot.requests.for_sale import ForSale
+from bot.requests.ordering import OrderRequest, Orders
 from bot.requests.questions import Questions
 from bot.translations import N_, Words, code
-from bot.transport.client import NotSaid, TooLarge
+from bot.transport.client import SendError, TooLarge
 from bot.transport.replies import Replies
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.records import Run, State
@@ -40,9 +40,9 @@ class Tapped:
     customer: Customer
     customers: Customers
     ledger: Ledger
-    offer: Offer
+    for_sale: ForSale
     orders: Orders
-    courier: Courier
+    delivery: Delivery
     replies: Replies
     questions: Questions
 
@@ -58,9 +58,9 @@ async def tapped(
     customer: Customer,
     customers: Customers,
     ledger: Ledger,
-    offer: Offer,
+    for_sale: ForSale,
     orders: Orders,
-    courier: Courier,
+    delivery: Delivery,
     replies: Replies,
     questions: Questions,
 ) -> None:
@@ -76,7 +76,19 @@ async def tapped(
         )
         return
     all_of_it = Tapped(
-        tap, callback_data, run, bot.id, words, customer, customers, ledger, offer, orders, courier, replies, questions
+        tap,
+        callback_data,
+        run,
+        bot.id,
+        words,
+        customer,
+        customers,
+        ledger,
+        for_sale,
+        orders,
+        delivery,
+        replies,
+        questions,
     )
     await _ACTS[callback_data.act](all_of_it)
 
@@ -114,13 +126,13 @@ async def _size(t: Tapped) -> None:
 
 
 async def _amend(t: Tapped, seconds: int, size: str) -> None:
-    here = (t.offer.model.name, t.offer.base_url, t.offer.key_fingerprint)
-    if here != (t.run.model, t.run.base_url, t.run.key_fingerprint) or not t.offer.sells(seconds, size):
+    here = (t.for_sale.model.name, t.for_sale.base_url, t.for_sale.key_fingerprint)
+    if here != (t.run.model, t.run.base_url, t.run.key_fingerprint) or not t.for_sale.matches(seconds, size):
         await t.say(
             N_("This can no longer be changed here. Cancel it and send it again; nothing was charged."), alert=True
         )
         return
-    amended = await t.ledger.amend(t.run.run_id, seconds, size, t.offer.price(seconds, size))
+    amended = await t.ledger.amend(t.run.run_id, seconds, size, t.for_sale.price(seconds, size))
     await t.orders.go_on(amended.run)
     if amended.refused:
         await t.replies.tap(t.tap, messages.not_amended(amended, t.words), alert=True)
@@ -214,8 +226,8 @@ async def _another(t: Tapped, prompt: str, *, again: bool) -> None:
     key = request_key(t.bot_id, message.chat.id, _place_of(t, message.message_id), t.data.act.value, take)
     address = address_of_tap(t.tap, t.bot_id, t.words)
     chosen = Preferences(seconds=t.run.seconds, size=t.run.size)
-    wish = Wish(prompt, t.run.user_id, key, address, chosen, again, asked_price=t.run.price_microusd)
-    placed = await order_by_tap(t.tap, wish, t.words, t.customer, t.orders, t.replies)
+    order_request = OrderRequest(prompt, t.run.user_id, key, address, chosen, again, asked_price=t.run.price_microusd)
+    placed = await order_by_tap(t.tap, order_request, t.words, t.customer, t.orders, t.replies)
     if placed is not None and placed.replayed and placed.run.ended:
         said = t.words.plain(
             N_("This button has already started {ref} ({state}). Tap it once more to start another, for {price}."),
@@ -238,7 +250,7 @@ def _place_of(t: Tapped, message_id: int) -> int:
 def _buttons(t: Tapped, take: int) -> InlineKeyboardMarkup | None:
     if t.data.act is Act.AGAIN:
         return under_video(t.run, t.words, take)
-    return card(t.run, t.words, Scene(t.offer, take=take)).keyboard
+    return card(t.run, t.words, Scene(t.for_sale, take=take)).keyboard
 
 
 async def _copy(t: Tapped) -> None:
@@ -276,7 +288,7 @@ def receipt_text(run: Run, words: Words, *, demo: bool) -> Markup:
 async def _receipt(t: Tapped) -> None:
     await t.replies.tap(t.tap)
     assert t.tap.message is not None, "the filter asked for one"
-    await t.replies.to(t.tap.message, receipt_text(t.run, t.words, demo=t.offer.demo))
+    await t.replies.to(t.tap.message, receipt_text(t.run, t.words, demo=t.for_sale.demo))
 
 
 async def _resend(t: Tapped) -> None:
@@ -286,7 +298,7 @@ async def _resend(t: Tapped) -> None:
         address_of_tap(t.tap, t.bot_id, t.words), file_id=known.file_id if known and known.bot_id == t.bot_id else None
     )
     try:
-        await t.courier.send_again(t.run, address)
+        await t.delivery.send_again(t.run, address)
     except FileNotFoundError:
         await t.say(
             N_("The file of {ref} is no longer here, so I cannot send it again. Nothing was charged for trying."),
@@ -297,7 +309,7 @@ async def _resend(t: Tapped) -> None:
             N_("{ref} is larger than Telegram takes from a bot, so I cannot send it. Nothing was charged for trying."),
             alert=True,
         )
-    except NotSaid:
+    except SendError:
         await t.say(
             N_("I could not send it just now. Tap again in a minute; nothing was charged for trying."), alert=True
         )

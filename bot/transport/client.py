@@ -29,9 +29,9 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import TelegramMethod
 
-from bot.transport.rate_limiter import CHAT_GAP_SECONDS, Meter, Urgency, lane_of
+from bot.transport.rate_limiter import CHAT_GAP_SECONDS, RateLimiter, Urgency, lane_of
 from bot.transport.session import RefusedByPage
-from bot.transport.shared_rate_limit import SharedBudget
+from bot.transport.shared_rate_limit import SharedRateLimit
 
 Result = TypeVar("Result")
 PATIENCE_SECONDS = 30.0
@@ -44,49 +44,49 @@ NO_FILE = ("file identifier", "wrong remote file", "FILE_REFERENCE", "file_id")
 UNREACHABLE = ("chat not found", "user is deactivated", "bot was kicked", "not enough rights", "have no rights to send")
 
 
-class NotSaid(Exception):
+class SendError(Exception):
     """Something was not said in a chat."""
 
 
 @dataclass
-class Later(NotSaid):
+class RateLimited(SendError):
     """There is no turn for it before so many seconds."""
 
     seconds: float
 
 
-class Unreachable(NotSaid):
+class Unreachable(SendError):
     """The user blocked the bot, or the chat is gone."""
 
 
-class Gone(NotSaid):
+class MessageDeleted(SendError):
     """The message to be edited was deleted."""
 
 
-class NoThread(NotSaid):
+class NoThread(SendError):
     """The topic that it should go to is gone or closed."""
 
 
-class NoFile(NotSaid):
+class NoFile(SendError):
     """Telegram does not know this file id, or not any more."""
 
 
 @dataclass
-class Moved(NotSaid):
+class Moved(SendError):
     """The group has another id now."""
 
     chat_id: int
 
 
-class TooLarge(NotSaid):
+class TooLarge(SendError):
     """More than Telegram takes from a bot."""
 
 
-class TurnedAway(NotSaid):
+class TurnedAway(SendError):
     """Something between us and Telegram refused it, and says nothing more."""
 
 
-class Unknown(NotSaid):
+class Unknown(SendError):
     """No answer, or none that could be read: it may have been done."""
 
 
@@ -98,12 +98,12 @@ class Time:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
-class Outbox:
+class TelegramClient:
     """Calls of one bot. Two calls in one chat never overtake each other."""
 
-    def __init__(self, bot: Bot, meter: Meter, pace: Time, shared: SharedBudget | None = None) -> None:
+    def __init__(self, bot: Bot, limiter: RateLimiter, pace: Time, shared: SharedRateLimit | None = None) -> None:
         self.bot = bot
-        self._meter, self._shared = meter, shared
+        self._meter, self._shared = limiter, shared
         self._clock, self._sleep = pace.clock, pace.sleep
         self.flood_waits = 0  # how often Telegram told us to wait
         self._lanes: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
@@ -131,7 +131,7 @@ class Outbox:
             wait = self._meter.wait_for(chat_id, urgency)
             if not wait and not granted and self._shared is not None:
                 if self._shared.crowded and self._clock() >= deadline:
-                    raise Later(CHAT_GAP_SECONDS)
+                    raise RateLimited(CHAT_GAP_SECONDS)
                 wait = await self._shared.wait_for(self._meter.lanes(self.bot.id, chat_id, urgency))
                 granted = not wait
                 wait = wait or self._meter.wait_for(chat_id, urgency)  # others may have spoken meanwhile
@@ -139,7 +139,7 @@ class Outbox:
                 self._meter.count(chat_id)
                 return
             if self._clock() + wait > deadline:
-                raise Later(wait)
+                raise RateLimited(wait)
             await self._sleep(wait)
 
     async def _silence(self, chat_id: int | None, seconds: float) -> None:
@@ -157,7 +157,7 @@ class Outbox:
         except TelegramRetryAfter as error:
             self.flood_waits += 1
             await self._silence(chat_id, error.retry_after)
-            raise Later(float(error.retry_after)) from error
+            raise RateLimited(float(error.retry_after)) from error
         except TelegramForbiddenError as error:
             raise Unreachable(str(error.message)) from error
         except TelegramEntityTooLarge as error:
@@ -174,12 +174,12 @@ class Outbox:
         """The chat's lane, if it is free soon enough: an upload may hold it for minutes."""
         lane = self._lane(chat_id)
         if lane.locked() and not patience:
-            raise Later(CHAT_GAP_SECONDS)
+            raise RateLimited(CHAT_GAP_SECONDS)
         try:
             async with asyncio.timeout(patience or None):
                 await lane.acquire()
         except TimeoutError:
-            raise Later(CHAT_GAP_SECONDS) from None
+            raise RateLimited(CHAT_GAP_SECONDS) from None
         try:
             yield
         finally:
@@ -201,7 +201,7 @@ def not_modified(error: BaseException) -> bool:
 def _meaning(error: Any) -> Exception:
     words = str(error.message)
     if any(sign in words for sign in GONE):
-        return Gone(words)
+        return MessageDeleted(words)
     if isinstance(error, TelegramMigrateToChat):
         return Moved(error.migrate_to_chat_id)
     for signs, meaning in ((NO_THREAD, NoThread), (NO_FILE, NoFile), (UNREACHABLE, Unreachable)):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from pipeline.ledger.rate_limits import Lane
+from pipeline.ledger.rate_limits import Bucket
 
 MINUTE = 60.0
 CHAT_GAP_SECONDS = 1.05
@@ -52,7 +52,7 @@ class _Lane:
     silent_until: float = 0.0
 
 
-class Meter:
+class RateLimiter:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lanes: dict[int, _Lane] = {}
@@ -76,12 +76,12 @@ class Meter:
         return max(0.0, *waits)
 
     @staticmethod
-    def lanes(bot_id: int, chat_id: int, urgency: Urgency) -> tuple[Lane, Lane]:
+    def lanes(bot_id: int, chat_id: int, urgency: Urgency) -> tuple[Bucket, Bucket]:
         """The same limits, for a budget that several processes share."""
         share = PRIVATE if chat_id > 0 else GROUP
         return (
-            Lane(lane_of(bot_id, chat_id), share.of(urgency), MINUTE, CHAT_GAP_SECONDS),
-            Lane(lane_of(bot_id, None), ALL.of(urgency), 1.0, ALL_GAP_SECONDS),
+            Bucket(lane_of(bot_id, chat_id), share.of(urgency), MINUTE, CHAT_GAP_SECONDS),
+            Bucket(lane_of(bot_id, None), ALL.of(urgency), 1.0, ALL_GAP_SECONDS),
         )
 
     def count(self, chat_id: int) -> None:

@@ -28,7 +28,7 @@ from aiogram.types import (
 )
 from markupsafe import Markup
 
-from bot.transport.client import Later, NotSaid, Outbox, not_modified
+from bot.transport.client import RateLimited, SendError, TelegramClient, not_modified
 from pipeline.ledger.transport import LedgerError
 
 SOON_SECONDS = 0.3  # how long the next update may be kept waiting for a reply
@@ -42,8 +42,8 @@ log = logging.getLogger(__name__)
 
 
 class Replies:
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+    def __init__(self, client: TelegramClient) -> None:
+        self._outbox = client
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def to(
@@ -72,9 +72,9 @@ class Replies:
             await self._outbox.say(method, message.chat.id, patience=SOON_SECONDS)
             if said is not None:
                 await said()
-        except Later:
+        except RateLimited:
             self._later(method, message.chat.id, said)
-        except (NotSaid, TelegramAPIError) as error:
+        except (SendError, TelegramAPIError) as error:
             log.info("reply", extra={"action": "reply_failed", "error": type(error).__name__})
 
     async def rewrite(
@@ -100,15 +100,15 @@ class Replies:
         shown = words if len(words) <= ALERT_CHARACTERS_MAX else f"{words[: ALERT_CHARACTERS_MAX - 1]}…"
         try:
             await self._outbox.ask(AnswerCallbackQuery(callback_query_id=tap.id, text=shown or None, show_alert=alert))
-        except (NotSaid, TelegramAPIError) as error:
+        except (SendError, TelegramAPIError) as error:
             log.info("tap", extra={"action": "tap_unanswered", "error": type(error).__name__})
 
     async def _edit(self, method: EditMessageText | EditMessageReplyMarkup, chat_id: int) -> None:
         try:
             await self._outbox.say(method, chat_id, patience=SOON_SECONDS)
-        except Later:
+        except RateLimited:
             self._later(method, chat_id)
-        except (NotSaid, TelegramAPIError) as error:
+        except (SendError, TelegramAPIError) as error:
             if not not_modified(error):
                 log.info("edit", extra={"action": "edit_failed", "error": type(error).__name__})
 
@@ -120,7 +120,7 @@ class Replies:
                     await said()
             except LedgerError as error:
                 log.warning("reply", extra={"action": "not_noted", "error": type(error).__name__})
-            except (NotSaid, TelegramAPIError) as error:
+            except (SendError, TelegramAPIError) as error:
                 if not_modified(error):
                     return
                 log.warning("reply", extra={"action": "reply_dropped", "error": type(error).__name__})

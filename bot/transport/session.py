@@ -29,7 +29,7 @@ FILES = ("video", "animation", "document")
 PLACEHOLDERS: Mapping[str, Any] = {"file_unique_id": "?", "width": 1, "height": 1, "duration": 1}
 
 
-class Session(AiohttpSession):
+class TelegramSession(AiohttpSession):
     """With the proxy and the certificates of all our clients; aiogram's own knows none of them."""
 
     def __init__(self, api: TelegramAPIServer) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from pipeline.ledger.rate_limits import Lane, Turns
+from pipeline.ledger.rate_limits import Bucket, RateLimits
 from pipeline.ledger.transport import LedgerUnavailable
 
 ANSWER_SECONDS = 2.0  # of patience with the ledger; waiting in our own line does not count
@@ -18,8 +18,8 @@ AT_ONCE = 4  # questions of one process under way
 AWAY_SECONDS = 5.0  # after which a ledger that did not answer is asked again
 
 
-class SharedBudget:
-    def __init__(self, turns: Turns, clock: Callable[[], float]) -> None:
+class SharedRateLimit:
+    def __init__(self, turns: RateLimits, clock: Callable[[], float]) -> None:
         self._turns, self._clock = turns, clock
         self._asking = asyncio.Semaphore(AT_ONCE)  # first come, first served
         self._away_until = float("-inf")
@@ -29,7 +29,7 @@ class SharedBudget:
         """Whether who asks now stands in line."""
         return self._asking.locked()
 
-    async def wait_for(self, lanes: Sequence[Lane]) -> float:
+    async def wait_for(self, lanes: Sequence[Bucket]) -> float:
         async with self._asking:
             if self._clock() < self._away_until:
                 return 0.0

@@ -14,7 +14,7 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import Update
 from pydantic import ValidationError
 
-from pipeline.ledger.transport import LedgerError, Rpc
+from pipeline.ledger.transport import LedgerCall, LedgerError
 
 WORDS_MAX = 200
 FAILED_TRIES_MAX = 3
@@ -39,7 +39,7 @@ class GetRawUpdates(TelegramMethod[list[dict[str, Any]]]):
 class Incoming:
     """`unreadable`: how many updates this process skipped, unreadable or refused by the ledger again and again."""
 
-    def __init__(self, bot: Bot, rpc: Rpc) -> None:
+    def __init__(self, bot: Bot, rpc: LedgerCall) -> None:
         self._bot, self._rpc = bot, rpc
         self.unreadable = 0
         self._failed: dict[int, int] = {}  # tries of updates that failed while the ledger answered

@@ -18,7 +18,7 @@ from pipeline.settings.data_folder import HERE, default_home, user_home
 from providers.catalogue import CatalogueError, VideoModel, check_shape, price_microusd
 from steps.contracts import CONTRACTS
 from steps.text_model.front_matter import TemplateError
-from steps.text_model.prompt_store import PromptShelf
+from steps.text_model.prompt_store import PromptStore
 
 FREE_GB_MIN = 1
 BYTES_IN_GB = 1_000_000_000
@@ -131,10 +131,10 @@ def _home(settings: Settings) -> Iterator[Finding]:
 
 
 def _prompts(settings: Settings) -> Iterator[Finding]:
-    shelf = PromptShelf(settings.prompts, contracts=CONTRACTS)
+    store = PromptStore(settings.prompts, contracts=CONTRACTS)
     for name in CONTRACTS:
         try:
-            shelf.get(name)
+            store.get(name)
         except TemplateError as error:
             yield Finding("prompts", Health.BAD, str(error))
             return
@@ -143,9 +143,9 @@ def _prompts(settings: Settings) -> Iterator[Finding]:
 
 def _database(settings: Settings) -> Iterator[Finding]:
     async def look() -> tuple[Controls, str]:
-        async with open_ledger(settings, reads=True) as desk:
-            limits = {limit.key: limit.value for limit in await desk.operators.limits()}
-            return await desk.operators.controls(), str(limits["rollout"])
+        async with open_ledger(settings, reads=True) as session:
+            limits = {limit.key: limit.value for limit in await session.operators.limits()}
+            return await session.operators.controls(), str(limits["rollout"])
 
     try:
         controls, rollout = run_async(look())

@@ -21,7 +21,7 @@ from pipeline.formatting import lasting
 from pipeline.purchase.evidence import ListFacts
 from pipeline.settings.config import ConfigError, Settings, VideoEndpoint
 from providers.catalogue import CatalogueError
-from providers.openai_videos.list_page import Page, read_page
+from providers.openai_videos.list_page import ListPage, read_page
 
 LITELLM = "x-litellm-"
 JOBS = 100
@@ -100,7 +100,7 @@ def _lost_answer(listed: Heard, facts: ListFacts) -> Iterator[Finding]:
     yield _never_made(page, facts)
 
 
-def _made(page: Page, facts: ListFacts) -> Finding:
+def _made(page: ListPage, facts: ListFacts) -> Finding:
     """A job that was made is adopted by its prompt, or, where the operator says so, for being the only one."""
     if not page.jobs:
         words = (
@@ -124,7 +124,7 @@ def _made(page: Page, facts: ListFacts) -> Finding:
     return Finding(ABOUT, Health.NOTE, words)
 
 
-def _never_made(page: Page, facts: ListFacts) -> Finding:
+def _never_made(page: ListPage, facts: ListFacts) -> Finding:
     """Absence is a claim about the list: proven by jobs of ours around it, or by time where the operator says so."""
     cannot = "that a video was never made needs a person:"
     if not facts.shows_all:

@@ -14,7 +14,7 @@ from providers.catalogue import CatalogueError, text_cost_microusd
 from steps.contracts import CONTRACTS
 from steps.text_model.ask_model import Asked, TextModelError, open_text_model
 from steps.text_model.front_matter import TemplateError
-from steps.text_model.prompt_store import PromptShelf
+from steps.text_model.prompt_store import PromptStore
 from steps.validate_prompt import Brief, Rejected, Verdict, validate_prompt
 
 ABOUT = "text model"
@@ -52,6 +52,6 @@ def probe_text(settings: Settings) -> list[Finding]:
 
 async def _ask(settings: Settings) -> tuple[Brief | Rejected, Asked[Verdict]]:
     text = settings.text
-    template = PromptShelf(settings.prompts, contracts=CONTRACTS).get("validate_prompt")
+    template = PromptStore(settings.prompts, contracts=CONTRACTS).get("validate_prompt")
     async with open_text_model(text.base_url, text.api_key, text.timeout_seconds) as client:
         return await validate_prompt(PROMPT, LANGUAGE, SECONDS, template, client, text.model)

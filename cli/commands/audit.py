@@ -54,8 +54,8 @@ def _explained(subject: str | None, why: str | None) -> Exit:
     from pipeline.settings.config import load_settings
 
     async def work() -> int:
-        async with open_ledger(load_settings()) as desk:
-            return await desk.operators.explain(asked, user_id(None), reason)
+        async with open_ledger(load_settings()) as session:
+            return await session.operators.explain(asked, user_id(None), reason)
 
     closed = run_async(work())
     if closed:
@@ -84,6 +84,6 @@ async def _audit(back: timedelta) -> "tuple[Audit, datetime]":
 
     settings = load_settings()
     catalogue, model = choose_from_settings(settings)
-    async with open_shop(settings, catalogue, model) as shop, open_ledger(settings) as desk:
-        now = (await last_audit(desk.ledger.rpc, shop)).now
-        return await audit(desk.ledger, shop, settings.waits, now - back), now
+    async with open_shop(settings, catalogue, model) as account, open_ledger(settings) as session:
+        now = (await last_audit(session.ledger.rpc, account)).now
+        return await audit(session.ledger, account, settings.waits, now - back), now

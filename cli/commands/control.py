@@ -24,8 +24,8 @@ def pause(reason: Annotated[str | None, typer.Argument(help="Shown to users.")] 
     from pipeline.settings.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as desk:
-            await desk.operators.pause(reason, user_id(None))
+        async with open_ledger(load_settings()) as session:
+            await session.operators.pause(reason, user_id(None))
         typer.echo("Paused: nothing is bought from now on. Videos already ordered are still finished.")
         typer.echo("`onetake resume` ends it.")
 
@@ -39,9 +39,9 @@ def resume() -> None:
     from pipeline.settings.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as desk:
-            before = await desk.operators.controls()
-            await desk.operators.resume(user_id(None))
+        async with open_ledger(load_settings()) as session:
+            before = await session.operators.controls()
+            await session.operators.resume(user_id(None))
         if before.paused or before.breakers:
             typer.echo("Resumed: orders are accepted again.")
         else:
@@ -64,8 +64,8 @@ def show_limits() -> None:
     from pipeline.settings.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings(), reads=True) as desk:
-            found, controls = await desk.operators.limits(), await desk.operators.controls()
+        async with open_ledger(load_settings(), reads=True) as session:
+            found, controls = await session.operators.limits(), await session.operators.controls()
         print_limits(found, controls)
 
     run_async(work())
@@ -92,12 +92,12 @@ def set_limit(
         raise Stop(f"{key} was not changed: {error}") from error
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as desk:
+        async with open_ledger(load_settings()) as session:
             whose = person(user) if user else None
             if not yes and whose is None:
-                _ask_first(key, wanted, await desk.operators.limits())
-            answer = await desk.operators.set_limit(key, wanted, user_id(None), whose)
-            known = [limit.key for limit in await desk.operators.limits()]
+                _ask_first(key, wanted, await session.operators.limits())
+            answer = await session.operators.set_limit(key, wanted, user_id(None), whose)
+            known = [limit.key for limit in await session.operators.limits()]
         if isinstance(answer, LimitNotSet):
             raise Stop(why_not_set(key, value, answer, known))
         typer.echo(set_words(key, answer, limit_words, whose))
@@ -126,9 +126,9 @@ def list_users(at_most: Annotated[int, typer.Option("--limit", "-n", min=1, max=
     from pipeline.settings.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings(), reads=True) as desk:
-            found = await desk.operators.users(at_most)
-        print_users(found, desk.name)
+        async with open_ledger(load_settings(), reads=True) as session:
+            found = await session.operators.users(at_most)
+        print_users(found, session.name)
 
     run_async(work())
 
@@ -141,8 +141,8 @@ def block(user: UserArgument, reason: Annotated[str | None, typer.Argument(help=
     from pipeline.settings.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as desk:
-            blocked = await desk.operators.block(person(user), reason, user_id(None))
+        async with open_ledger(load_settings()) as session:
+            blocked = await session.operators.block(person(user), reason, user_id(None))
         typer.echo(f"{blocked.user_id} is blocked.")
 
     run_async(work())
@@ -156,8 +156,8 @@ def unblock(user: UserArgument) -> None:
     from pipeline.settings.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as desk:
-            unblocked = await desk.operators.unblock(person(user), user_id(None))
+        async with open_ledger(load_settings()) as session:
+            unblocked = await session.operators.unblock(person(user), user_id(None))
         typer.echo(f"{unblocked.user_id} may order again.")
 
     run_async(work())
@@ -171,8 +171,8 @@ def invite(user: UserArgument) -> None:
     from pipeline.settings.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as desk:
-            invited = await desk.operators.invite(person(user), user_id(None))
+        async with open_ledger(load_settings()) as session:
+            invited = await session.operators.invite(person(user), user_id(None))
         typer.echo(f"{invited.user_id} is invited.")
 
     run_async(work())

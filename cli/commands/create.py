@@ -32,21 +32,21 @@ def create(
     3 refused, 4 in doubt, 130 Ctrl-C.
     """
     try:
-        from cli.request_parsing import Wish, to_request
+        from cli.request_parsing import CreateOptions, to_request
         from pipeline.settings.config import load_settings
 
         settings = load_settings()
         if prompt == "-":
             prompt = sys.stdin.read()
-        request = to_request(Wish(prompt, seconds, size, key, user, lang, again), settings, os.environ)
+        request = to_request(CreateOptions(prompt, seconds, size, key, user, lang, again), settings, os.environ)
         with _starting() as ready:
             if dry_run:
                 from cli.dry_run import rehearse
 
                 raise typer.Exit(run_async(rehearse(request, settings, ready, as_json=as_json)))
-            from cli.creation import Session
+            from cli.creation import CreateSession
 
-            session = Session(request, settings, ready, as_json=as_json)
+            session = CreateSession(request, settings, ready, as_json=as_json)
             try:
                 code = run_async(session.create())
             except KeyboardInterrupt:

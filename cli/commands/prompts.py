@@ -198,8 +198,8 @@ def impact(
     from pipeline.settings.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings(), reads=True) as desk:
-            lines = await desk.operators.impact(days)
+        async with open_ledger(load_settings(), reads=True) as session:
+            lines = await session.operators.impact(days)
         now = _in_use(open_bench())
         if as_json:
             print_lines([asdict(line) for line in lines])

@@ -28,16 +28,16 @@ from aiogram.methods import SetMyCommands
 from aiogram.types import BotCommand
 from pydantic import SecretStr
 
-from app.context import Premises, open_world
+from app.context import App, open_world
 from app.exits import Exit, Stop
 from app.programs import simulator
 from app.telegram import back_of, open_bot
-from app.web_page import Page, listening, page_of
-from bot.app import ALLOWED_UPDATES, Front, open_front
+from app.web_page import WebPage, listening, page_of
+from bot.app import ALLOWED_UPDATES, BotApp, open_front
 from bot.info_pages import COMMANDS
 from bot.translations import LANGUAGES, Words
 from bot.transport import webhook
-from bot.transport.client import NotSaid
+from bot.transport.client import SendError
 from bot.transport.polling import Conflict, poll
 from cli.commands.run_worker import alone, pace_of, stopping_signal
 from cli.commands.simulation import missing_parts
@@ -57,14 +57,14 @@ async def serve(settings: Settings, *, worker: bool) -> None:
     logs.to_stderr(settings)
     async with AsyncExitStack() as opened:
         staged, demo = await opened.enter_async_context(_stage(settings))
-        premises = await opened.enter_async_context(open_world(staged))
-        engine = await opened.enter_async_context(open_engine(premises.desk.queue_dsn))
+        built = await opened.enter_async_context(open_world(staged))
+        engine = await opened.enter_async_context(open_engine(built.session.queue_dsn))
         bot = await opened.enter_async_context(open_bot(staged))
-        if premises.desk.host is not None:
-            await premises.desk.host.take()
+        if built.session.host is not None:
+            await built.session.host.take()
         await _introduce(bot)
-        front = await opened.enter_async_context(open_front(bot, back_of(premises, engine, staged, demo=demo)))
-        await _serve(front, engine, premises, staged, worker=worker, demo=demo)
+        bot_app = await opened.enter_async_context(open_front(bot, back_of(built, engine, staged, demo=demo)))
+        await _serve(bot_app, engine, built, staged, worker=worker, demo=demo)
     typer.echo(f"{time_of_day()} bot stopped; unfinished runs continue at the next start")
 
 
@@ -162,19 +162,17 @@ async def _introduce(bot: Bot) -> None:
     typer.echo(f"{time_of_day()} bot @{me.username} ready")
 
 
-async def _serve(
-    front: Front, engine: Engine, premises: Premises, settings: Settings, *, worker: bool, demo: bool
-) -> None:
+async def _serve(bot_app: BotApp, engine: Engine, built: App, settings: Settings, *, worker: bool, demo: bool) -> None:
     stopping = stopping_signal()
     async with AsyncExitStack() as opened:
         tasks: list[asyncio.Task[Any]] = []
         if worker:
-            work = engine.work(premises.world, front.courier.tell, pace_of(settings), front.board.follow)
+            work = engine.work(built.context, bot_app.delivery.tell, pace_of(settings), bot_app.cards.follow)
         else:
             work = _nothing()  # the place of this machine is kept all the same
-        tasks.append(asyncio.create_task(alone(work, premises)))
-        page = page_of(settings, premises, engine, front, demo=demo)
-        intake = asyncio.create_task(_intake(front, settings, stopping, page, demo=demo))
+        tasks.append(asyncio.create_task(alone(work, built)))
+        page = page_of(settings, built, engine, bot_app, demo=demo)
+        intake = asyncio.create_task(_intake(bot_app, settings, stopping, page, demo=demo))
         opened.push_async_callback(_stop_all, tasks)
         await asyncio.wait([intake, *tasks[:1]], return_when=asyncio.FIRST_COMPLETED)
         if stopping.is_set():
@@ -198,20 +196,22 @@ async def _stop_all(tasks: "list[asyncio.Task[Any]]") -> None:
             raise error
 
 
-async def _intake(front: Front, settings: Settings, stopping: asyncio.Event, page: Page | None, *, demo: bool) -> None:
+async def _intake(
+    bot_app: BotApp, settings: Settings, stopping: asyncio.Event, page: WebPage | None, *, demo: bool
+) -> None:
     if settings.webhook_url is None:
         async with AsyncExitStack() as opened:
             if page is not None:
                 await opened.enter_async_context(listening(page, settings, demo=demo))
-            await _poll(front, stopping)
+            await _poll(bot_app, stopping)
         return
     assert settings.webhook_secret is not None, "the settings see to it"
     secret = settings.webhook_secret.get_secret_value()
     try:
         async with webhook.serve(
-            front.bot,
-            front.incoming.read,
-            front.feed,
+            bot_app.bot,
+            bot_app.incoming.read,
+            bot_app.feed,
             settings.webhook_url,
             secret,
             settings.http_host,
@@ -227,13 +227,13 @@ async def _intake(front: Front, settings: Settings, stopping: asyncio.Event, pag
             await stopping.wait()
     except OSError as error:
         raise Stop(f"HTTP_PORT: {settings.http_port} cannot be listened on ({error.strerror or error})") from error
-    except (TelegramAPIError, NotSaid) as error:
+    except (TelegramAPIError, SendError) as error:
         raise Stop(f"WEBHOOK_URL: Telegram did not accept it ({type(error).__name__})") from error
 
 
-async def _poll(front: Front, stopping: asyncio.Event) -> None:
+async def _poll(bot_app: BotApp, stopping: asyncio.Event) -> None:
     try:
-        await poll(front.bot, front.incoming.read, front.feed, ALLOWED_UPDATES, stopping)
+        await poll(bot_app.bot, bot_app.incoming.read, bot_app.feed, ALLOWED_UPDATES, stopping)
     except Conflict as error:
         raise Stop(
             "another process polls this bot token; stop it, or use a token of its own for this one. "

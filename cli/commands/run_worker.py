@@ -10,12 +10,12 @@ from datetime import timedelta
 
 import typer
 
-from app.context import Premises, open_world
+from app.context import App, open_world
 from app.exits import Exit
 from cli.output import logs
 from pipeline.cancellation import stop
 from pipeline.clock import time_of_day
-from pipeline.ledger.notifications import Telling
+from pipeline.ledger.notifications import Notifications
 from pipeline.ledger.records import Run
 from pipeline.settings.config import Settings
 from pipeline.worker import Engine, Follow, Pace, Tell, open_engine
@@ -26,14 +26,14 @@ TOLD_ELSEWHERE = timedelta(minutes=1)  # how long a run whose user we cannot rea
 async def work(settings: Settings) -> None:
     logs.to_stderr(settings)
     async with AsyncExitStack() as opened:
-        premises = await opened.enter_async_context(open_world(settings))
-        engine = await opened.enter_async_context(open_engine(premises.desk.queue_dsn))
-        audience = await opened.enter_async_context(open_audience(settings, premises, engine))
-        if premises.desk.host is not None:
-            await premises.desk.host.take()
-        typer.echo(f"{time_of_day()} worker ready: {premises.desk.name}, buys {premises.model.name}")
-        working = engine.work(premises.world, audience.tell, pace_of(settings), audience.follow)
-        await _until_told_to_stop(asyncio.create_task(alone(working, premises)))
+        built = await opened.enter_async_context(open_world(settings))
+        engine = await opened.enter_async_context(open_engine(built.session.queue_dsn))
+        audience = await opened.enter_async_context(open_audience(settings, built, engine))
+        if built.session.host is not None:
+            await built.session.host.take()
+        typer.echo(f"{time_of_day()} worker ready: {built.session.name}, buys {built.model.name}")
+        working = engine.work(built.context, audience.tell, pace_of(settings), audience.follow)
+        await _until_told_to_stop(asyncio.create_task(alone(working, built)))
         typer.echo(f"{time_of_day()} worker stopped; unfinished runs continue with the next one")
 
 
@@ -46,30 +46,30 @@ class Audience:
 
 
 @asynccontextmanager
-async def open_audience(settings: Settings, premises: Premises, engine: Engine) -> AsyncIterator[Audience]:
+async def open_audience(settings: Settings, built: App, engine: Engine) -> AsyncIterator[Audience]:
     """With a bot token, the chats; a terminal hears of its run from the command that watches it."""
     if settings.telegram_bot_token is None:
-        yield Audience(_nobody_in_chats(Telling(premises.desk.ledger.rpc)), nullcontext)
+        yield Audience(_nobody_in_chats(Notifications(built.session.ledger.rpc)), nullcontext)
         return
     from app.telegram import back_of, open_bot
     from bot.app import open_front
 
-    async with open_bot(settings) as bot, open_front(bot, back_of(premises, engine, settings), alarms=False) as front:
-        yield Audience(front.courier.tell, front.board.follow)
+    async with open_bot(settings) as bot, open_front(bot, back_of(built, engine, settings), alarms=False) as bot_app:
+        yield Audience(bot_app.delivery.tell, bot_app.cards.follow)
 
 
-async def alone(work: Coroutine[object, object, None], premises: Premises) -> None:
+async def alone(work: Coroutine[object, object, None], built: App) -> None:
     """The work; where only one machine may, for as long as this is the one. Raises HostTaken."""
-    if premises.desk.host is None:
+    if built.session.host is None:
         await work
     else:
-        await premises.desk.host.hold(work)
+        await built.session.host.hold(work)
 
 
-def _nobody_in_chats(telling: Telling) -> Tell:
+def _nobody_in_chats(notifications: Notifications) -> Tell:
     async def tell(run: Run) -> None:
         if run.audience.get("kind") != "terminal":  # somebody with the bot's token will
-            await telling.later(run, run.read_at + TOLD_ELSEWHERE)
+            await notifications.later(run, run.read_at + TOLD_ELSEWHERE)
 
     return tell
 

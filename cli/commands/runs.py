@@ -27,10 +27,10 @@ def show(
     from pipeline.settings.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings(), reads=True) as desk:
-            run = await desk.find(ref)
-            events = await desk.operators.events(run.run_id)
-            sent = await sent_for(run, events, desk.ledger.rpc) if messages else ()
+        async with open_ledger(load_settings(), reads=True) as session:
+            run = await session.find(ref)
+            events = await session.operators.events(run.run_id)
+            sent = await sent_for(run, events, session.ledger.rpc) if messages else ()
         if messages:
             print_sent(run, sent, as_json=as_json)
         elif receipt:
@@ -61,13 +61,13 @@ def list_(
         raise Stop(f"--state: one of {', '.join(State)}, not {state}")
 
     async def work() -> None:
-        async with open_ledger(load_settings(), reads=True) as desk:
+        async with open_ledger(load_settings(), reads=True) as session:
             wanted = State(state) if state else None
-            runs = await desk.operators.runs(at_most, wanted, user_id(user) if user else None)
+            runs = await session.operators.runs(at_most, wanted, user_id(user) if user else None)
         if as_json:
             print_lines([of_run(run).as_object() for run in runs])
         else:
-            print_runs(runs, desk.name)
+            print_runs(runs, session.name)
 
     run_async(work())
 
@@ -76,12 +76,12 @@ def stats(as_json: Annotated[bool, typer.Option("--json", help="As one JSON obje
     """Videos made; money spent, set aside and saved."""
     from app.ledger_session import open_ledger
     from cli.output.pages import print_metrics, print_stats
-    from pipeline.ledger.dashboard import Watch
+    from pipeline.ledger.dashboard import Dashboard
     from pipeline.settings.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings(), reads=True) as desk:
-            found = await Watch(desk.ledger.rpc).metrics()
+        async with open_ledger(load_settings(), reads=True) as session:
+            found = await Dashboard(session.ledger.rpc).metrics()
         if as_json:
             print_metrics(found)
         else:
@@ -98,10 +98,10 @@ def cancel(ref: Ref) -> None:
     from pipeline.settings.config import load_settings
 
     async def work() -> Exit:
-        async with open_ledger(load_settings(), reads=True) as desk:
-            run = await desk.find(ref)
-            canceled = await desk.ledger.cancel(run.run_id, user_id(None))
-            run = await desk.find(run.ref)
+        async with open_ledger(load_settings(), reads=True) as session:
+            run = await session.find(ref)
+            canceled = await session.ledger.cancel(run.run_id, user_id(None))
+            run = await session.find(run.ref)
         if canceled or run.ended:
             typer.echo(sentences.ending(run))
         else:

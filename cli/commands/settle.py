@@ -22,12 +22,12 @@ async def settle_found(ref: str, job_id: str, why: str | None, *, unseen: bool, 
     settings, job_id = load_settings(), job_id.strip()
     if not job_id:
         raise Stop("--job: the provider's job id, not an empty one")
-    async with open_ledger(settings) as desk, open_shop_if_set(settings) as shop:
-        run = await desk.find(ref)
+    async with open_ledger(settings) as session, open_shop_if_set(settings) as account:
+        run = await session.find(ref)
         found = await settling.settle_found(
-            run, job_id, user_id(None), why, desk.operators, shop, unseen=unseen, despite=despite
+            run, job_id, user_id(None), why, session.operators, account, unseen=unseen, despite=despite
         )
-        run = await desk.find(run.ref)
+        run = await session.find(run.ref)
     if isinstance(found, NotSeen):
         typer.echo(f"{settling.not_seen_words(found)} {CERTAIN}")
     elif isinstance(found, Contradicts):
@@ -43,12 +43,12 @@ async def settle_found(ref: str, job_id: str, why: str | None, *, unseen: bool, 
 
 async def settle_not_charged(ref: str, why: str | None, *, early: bool) -> Exit:
     settings = load_settings()
-    async with open_ledger(settings) as desk, open_shop_if_set(settings) as shop:
-        run = await desk.find(ref)
+    async with open_ledger(settings) as session, open_shop_if_set(settings) as account:
+        run = await session.find(ref)
         settled = await settling.settle_not_charged(
-            run, user_id(None), why, desk.operators, shop, settings.waits, early=early
+            run, user_id(None), why, session.operators, account, settings.waits, early=early
         )
-        run = await desk.find(run.ref)
+        run = await session.find(run.ref)
     if settled.settled:
         typer.echo(sentences.ending(run))
         return Exit.DONE
@@ -58,9 +58,9 @@ async def settle_not_charged(ref: str, why: str | None, *, early: bool) -> Exit:
 
 
 async def take_back(ref: str, why: str | None) -> Exit:
-    async with open_ledger(load_settings()) as desk:
-        before = await desk.find(ref)
-        settled = await desk.operators.take_back(before.run_id, user_id(None), why)
-        run = await desk.find(before.ref)
+    async with open_ledger(load_settings()) as session:
+        before = await session.find(ref)
+        settled = await session.operators.take_back(before.run_id, user_id(None), why)
+        run = await session.find(before.ref)
     typer.echo(taken_back_words(before, run) if settled.settled else why_not_taken_back(run, settled.why))
     return Exit.DONE if settled.settled else Exit.ENDED_OTHERWISE

@@ -1,7 +1,7 @@
 """What becomes of clips afterwards: names after a crash, uploads that did not go, and the old ones removed.
 
 In       the clips in this machine's folder
-Out      `Tending`: a round a minute
+Out      `ClipMaintenance`: a round a minute
 Raises   what the road raises
 Effects  uploads, removes, renames; notes on the row
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from media.clip_file import kind_of
 from pipeline.clips import storage
 from pipeline.clips.bucket import Bucket, BucketError, BucketPublic, BucketRefused
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.clip_records import ClipRecord, ClipRecords
 from pipeline.ledger.records import State
 
@@ -28,12 +28,12 @@ AWAY_AFTER = 3  # uploads refused one after another: Storage is away, and asked 
 log = logging.getLogger(__name__)
 
 
-class Tending:
+class ClipMaintenance:
     """Uploads what lies here and not in the bucket, and removes what its user has had for MEDIA_KEEP_DAYS."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._records = ClipRecords(world.ledger.rpc)
+    def __init__(self, context: RunContext) -> None:
+        self._world = context
+        self._records = ClipRecords(context.ledger.rpc)
         self._settled: set[str] = set()  # nothing to upload any more
 
     async def for_ever(self, pause_seconds: float = TEND_SECONDS) -> None:

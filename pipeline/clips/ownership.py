@@ -8,7 +8,7 @@ Effects  `not_ours` reads the ledger
 from datetime import timedelta
 
 from media.clip_file import Facts, has_shape, is_longer, is_much_smaller, is_shorter
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.clip_records import ClipRecords
 from pipeline.ledger.records import JobSource, Run
 from providers.openai_videos.jobs import Job, JobStatus
@@ -18,35 +18,35 @@ PLACEHOLDER_TIME = timedelta(days=30)  # a job made so long before its order sho
 ENDED = {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.EXPIRED}
 
 
-async def not_ours(run: Run, job: Job, world: World) -> str | None:
+async def not_ours(run: Run, job: Job, context: RunContext) -> str | None:
     """Why the job's own prompt shows that it is not this run's; None if the prompt fits.
 
     Responses get swapped and ids mixed up: a job with a clearly different prompt is fetched only if a person insists.
     """
-    echoes = world.shop.rules_for(run.model).listing.echoes_prompts
+    echoes = context.account.rules_for(run.model).listing.echoes_prompts
     if run.job_source is JobSource.PERSON or not (echoes and job.named and job.prompt):
         return None
     ordered = run.order().prompt
     if same_words(job.prompt, ordered):
         return None
-    records = ClipRecords(world.ledger.rpc)
+    records = ClipRecords(context.ledger.rpc)
     if not swapped_words(job.prompt, ordered) and await records.prompt_of_another(run.run_id, job.prompt) is None:
         return None
     return _shown_otherwise(run, job, Shown.PROMPT)
 
 
-def another_order(run: Run, job: Job, world: World) -> str | None:
+def another_order(run: Run, job: Job, context: RunContext) -> str | None:
     """Why the job under our id is another order's; None if it may be ours. Ids that are counters, one per replica,
     name several: a look at such a job ends nothing, and its clip is not fetched.
 
     Any server may show one field otherwise, and those of its answer to the order, but no two more; nor one, of a job
     that was made before our order was sent.
     """
-    order, skew = run.order(), world.waits.clock_skew
+    order, skew = run.order(), context.waits.clock_skew
     if run.job_source is JobSource.PERSON or not job.named or (job.prompt and same_words(job.prompt, order.prompt)):
         return None
     parts = far_from(job, order) - set(map(Shown, run.shown_otherwise))
-    if not world.shop.rules_for(run.model).listing.echoes_prompts:
+    if not context.account.rules_for(run.model).listing.echoes_prompts:
         parts -= {Shown.PROMPT}
     if not parts or (len(parts) == 1 and not _made_before(run, job, skew)):
         return None

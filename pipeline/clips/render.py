@@ -15,7 +15,7 @@ from functools import partial
 from media.clip_file import as_ordered, in_words
 from pipeline.clips import storage
 from pipeline.clips.ownership import another_order, gone_for_good, not_ours, why_not_taken
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.client import Cost
 from pipeline.ledger.clip_records import ClipRecords
 from pipeline.ledger.records import JobSource, Run, State
@@ -38,140 +38,142 @@ NOT_STORABLE = {
 }
 
 
-async def wait_and_save(run: Run, caption: asyncio.Task[Run], world: World) -> Run:
+async def wait_and_save(run: Run, caption: asyncio.Task[Run], context: RunContext) -> Run:
     try:
-        return await _wait_and_save(run, caption, world)
+        return await _wait_and_save(run, caption, context)
     except OSError as error:
         if error.errno not in NOT_STORABLE:
             raise
-        await ClipRecords(world.ledger.rpc).note_not_stored(run.run_id, error.strerror or str(error))
-        return await _later(run, ReadError(None, "disk_full"), world)
+        await ClipRecords(context.ledger.rpc).note_not_stored(run.run_id, error.strerror or str(error))
+        return await _later(run, ReadError(None, "disk_full"), context)
 
 
-async def _wait_and_save(run: Run, caption: asyncio.Task[Run], world: World) -> Run:
-    fetched = storage.fetched_path(run, world)
+async def _wait_and_save(run: Run, caption: asyncio.Task[Run], context: RunContext) -> Run:
+    fetched = storage.fetched_path(run, context)
     if clip := stored(fetched):  # a crash came between the file and the ledger
-        return await _settle(run, clip, caption, world, world.boot_seconds())
-    if not world.shop.sells(run):
-        return await world.ledger.park(run.run_id, "provider_not_configured", next_look(run, world))
-    ended = await _wait(run, world)
+        return await _settle(run, clip, caption, context, context.boot_seconds())
+    if not context.account.matches(run):
+        return await context.ledger.park(run.run_id, "provider_not_configured", next_look(run, context))
+    ended = await _wait(run, context)
     match ended:
         case Rendered(job=job):
-            return await _fetch_rendered(run, job, caption, world)
+            return await _fetch_rendered(run, job, caption, context)
         case SaysFailed(job=job, detail=detail):
-            return await _check_failure(run, job, detail, caption, world)
+            return await _check_failure(run, job, detail, caption, context)
         case StillRendering():
-            return await _past_deadline(run, ended, caption, world)
+            return await _past_deadline(run, ended, caption, context)
 
 
-async def _wait(run: Run, world: World) -> Rendered | SaysFailed | StillRendering:
+async def _wait(run: Run, context: RunContext) -> Rendered | SaysFailed | StillRendering:
     """Looks until the render ends or its deadline passes; a parked run gets a single look."""
     assert run.job_id is not None
     elapsed = run.age(run.rendering_at).total_seconds()
-    left = 0.0 if run.parked else max(0.0, world.waits.render_deadline.total_seconds() - elapsed)
+    left = 0.0 if run.parked else max(0.0, context.waits.render_deadline.total_seconds() - elapsed)
     failing = run.failing_since is not None
 
     return await generate_video.wait(
         run.job_id,
-        world.shop.provider,
-        expected_seconds=0.0 if failing else await expected_seconds(run, world),
+        context.account.provider,
+        expected_seconds=0.0 if failing else await expected_seconds(run, context),
         elapsed_seconds=elapsed,
         deadline_seconds=left,
-        poll_seconds=world.waits.poll_seconds,
-        attend_seconds=world.waits.attend.total_seconds() / 2,
-        alive=_Watched(run, world),
-        clock=world.boot_seconds,
-        sleep=world.sleep,
-        jitter=world.jitter,
-        failing_words=run.failing_words if _failed_long_ago(run, world) else None,
-        why_another=lambda job: another_order(run, job, world),
+        poll_seconds=context.waits.poll_seconds,
+        attend_seconds=context.waits.heartbeat.total_seconds() / 2,
+        alive=_Watched(run, context),
+        clock=context.boot_seconds,
+        sleep=context.sleep,
+        jitter=context.jitter,
+        failing_words=run.failing_words if _failed_long_ago(run, context) else None,
+        why_another=lambda job: another_order(run, job, context),
     )
 
 
-def _failed_long_ago(run: Run, world: World) -> bool:
+def _failed_long_ago(run: Run, context: RunContext) -> bool:
     """Whether "not found" may agree with a failure (rule 2): a server that restarts shows one, then loads its books."""
-    return run.failure_shown and run.age(run.job_seen_at) >= world.waits.render_deadline
+    return run.failure_shown and run.age(run.job_seen_at) >= context.waits.render_deadline
 
 
 class _Watched:
     """After each look: the run is attended, and what the job says of itself is kept if it is news."""
 
-    def __init__(self, run: Run, world: World) -> None:
+    def __init__(self, run: Run, context: RunContext) -> None:
         self._run = run
-        self._world = world
+        self._world = context
 
     async def __call__(self, job: Job | None) -> None:
-        run, world = self._run, self._world
+        run, context = self._run, self._world
         seen = job.job_id if job and job.exists else None
-        await world.ledger.attend(run.run_id, world.waits.attend, job.progress if job else None, seen)
+        await context.ledger.heartbeat(run.run_id, context.waits.heartbeat, job.progress if job else None, seen)
         if job is None or not job.named or job.status in {JobStatus.FAILED, JobStatus.EXPIRED}:
             return  # an echo of the id that was asked for says of the job neither that it failed nor that it did not
         odd_word = job.word if job.status is JobStatus.UNKNOWN and job.word != run.provider_word else None
         if run.failing_since is not None or odd_word:
-            self._run = await world.ledger.note_failing(run.run_id, job.job_id, None, odd_word, seen=job.exists)
+            self._run = await context.ledger.note_failing(run.run_id, job.job_id, None, odd_word, seen=job.exists)
 
 
-async def expected_seconds(run: Run, world: World) -> float:
+async def expected_seconds(run: Run, context: RunContext) -> float:
     """How long this render should take: the ledger's own history, or what models.toml says."""
-    known = await world.ledger.median_render_seconds(run.base_url, run.model, run.seconds)
-    return known if known is not None else float(world.shop.rules_for(run.model).typical_render_seconds)
+    known = await context.ledger.median_render_seconds(run.base_url, run.model, run.seconds)
+    return known if known is not None else float(context.account.rules_for(run.model).typical_render_seconds)
 
 
-async def _fetch_rendered(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run:
+async def _fetch_rendered(run: Run, job: Job, caption: asyncio.Task[Run], context: RunContext) -> Run:
     # The list had shown our words with it.
-    if run.job_source is JobSource.LIST and (why := await not_ours(run, job, world)):
-        run = await world.ledger.note_failing(run.run_id, job.job_id, why, seen=True)
-        return await _end(run, job, why, world)
-    gone = gone_for_good(run, world.waits.parked)
+    if run.job_source is JobSource.LIST and (why := await not_ours(run, job, context)):
+        run = await context.ledger.note_failing(run.run_id, job.job_id, why, seen=True)
+        return await _end(run, job, why, context)
+    gone = gone_for_good(run, context.waits.parked)
     if job.named and job.described and run.done_seen_at is None:
-        run = await ClipRecords(world.ledger.rpc).note_done(run.run_id, job.job_id)
+        run = await ClipRecords(context.ledger.rpc).note_done(run.run_id, job.job_id)
     if run.failing_since is not None and job.named and not gone:
-        run = await world.ledger.note_failing(run.run_id, job.job_id, None, seen=True)  # it says otherwise now
-    got = await _fetch(run, job, caption, world)
+        run = await context.ledger.note_failing(run.run_id, job.job_id, None, seen=True)  # it says otherwise now
+    got = await _fetch(run, job, caption, context)
     if isinstance(got, Run):
         return got
     words = "the provider made the clip and no longer has it"
     if isinstance(got, Missing) and job.refuses_content(got.detail, run.order().prompt):
         words = got.detail
     if isinstance(got, Missing) and job.named and job.described and gone and is_absent(got.status, got.detail, words):
-        return await _end(await world.ledger.note_failing(run.run_id, job.job_id, words, seen=True), job, words, world)
-    return await _later(run, got, world)
+        return await _end(
+            await context.ledger.note_failing(run.run_id, job.job_id, words, seen=True), job, words, context
+        )
+    return await _later(run, got, context)
 
 
-async def _check_failure(run: Run, job: Job, words: str, caption: asyncio.Task[Run], world: World) -> Run:
+async def _check_failure(run: Run, job: Job, words: str, caption: asyncio.Task[Run], context: RunContext) -> Run:
     """Two looks that agree, and a clip that is definitely absent, end a run (DESIGN, Evidence, rule 2).
 
     A job that was not found has been seen by an earlier look, or it would not be asked about here.
     """
     unsure = will_be_repeated(words) or (is_about_reading(words) and not refuses_content(words))
     if not unsure:
-        run = await world.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)
-    got = await _fetch(run, job, caption, world)
+        run = await context.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)
+    got = await _fetch(run, job, caption, context)
     if isinstance(got, Run):
         return got
     if unsure:  # no word of the job's own on its end
-        return await _later(run, ReadError(got.status, words), world)
+        return await _later(run, ReadError(got.status, words), context)
     if isinstance(got, ReadError):  # no word on the clip: it may be there
-        return await _later(run, got, world)
+        return await _later(run, got, context)
     if not is_absent(got.status, got.detail, words):  # it may still come
-        return await _later(run, got, world)
-    return await _end(run, job, words, world)
+        return await _later(run, got, context)
+    return await _end(run, job, words, context)
 
 
-async def _end(run: Run, job: Job, words: str, world: World) -> Run:
+async def _end(run: Run, job: Job, words: str, context: RunContext) -> Run:
     """By the second look. `expired` was made and is owed; anything else is billed only where failures are."""
-    apart = world.waits.look if job.exists else world.waits.render_deadline  # a job that was not found agrees late
+    apart = context.waits.look if job.exists else context.waits.render_deadline  # a job that was not found agrees late
     match evidence.ending_of(run, apart):
         case Ending.WAIT:
-            return await world.ledger.wait_until(run.run_id, run.read_at + world.waits.look)
+            return await context.ledger.wait_until(run.run_id, run.read_at + context.waits.look)
         case Ending.BACK_TO_DOUBT:
-            return await world.ledger.back_to_doubt(run.run_id, job.job_id, words, world.waits.look)
+            return await context.ledger.back_to_doubt(run.run_id, job.job_id, words, context.waits.look)
         case Ending.FAIL:
             refused = job.refuses_content(words, run.order().prompt)
             done = not refused if job.status is JobStatus.COMPLETED else run.done_seen_at is not None
             made = job.is_gone or done
             reason = "expired" if made else "prompt_refused" if refused else "render_failed"
-            failed = await world.ledger.fail(
+            failed = await context.ledger.fail(
                 run.run_id,
                 State.RENDERING,
                 reason,
@@ -181,27 +183,27 @@ async def _end(run: Run, job: Job, words: str, world: World) -> Run:
                 job_id=job.job_id,
                 apart=apart,
             )
-            fresh = await submission.reload(run, world)
+            fresh = await submission.reload(run, context)
             if failed or fresh.state is not State.RENDERING:
                 return fresh
-            return await world.ledger.park(run.run_id, "two_jobs", next_look(fresh, world))
+            return await context.ledger.park(run.run_id, "two_jobs", next_look(fresh, context))
 
 
-async def _past_deadline(run: Run, last: StillRendering, caption: asyncio.Task[Run], world: World) -> Run:
+async def _past_deadline(run: Run, last: StillRendering, caption: asyncio.Task[Run], context: RunContext) -> Run:
     """The deadline passed without a word that ends it: the clip itself is asked for before anything is parked."""
-    fresh = await submission.reload(run, world)
+    fresh = await submission.reload(run, context)
     if fresh.state is not State.RENDERING or fresh.job_id is None:
         return fresh
     job = last.job
     if job is None or job.job_id != fresh.job_id:
         job = Job(fresh.job_id, JobStatus.UNKNOWN, named=False)
-    got = await _fetch(fresh, job, caption, world)
+    got = await _fetch(fresh, job, caption, context)
     if isinstance(got, Run):
         return got
-    fresh = await submission.reload(fresh, world)
+    fresh = await submission.reload(fresh, context)
     if last.error is not None:
-        await ClipRecords(world.ledger.rpc).note_not_fetched(run.run_id, last.error.status, last.error.detail)
-    return await world.ledger.park(run.run_id, _why_no_end(fresh, last), next_look(fresh, world))
+        await ClipRecords(context.ledger.rpc).note_not_fetched(run.run_id, last.error.status, last.error.detail)
+    return await context.ledger.park(run.run_id, _why_no_end(fresh, last), next_look(fresh, context))
 
 
 def _why_no_end(run: Run, last: StillRendering) -> str:
@@ -212,86 +214,86 @@ def _why_no_end(run: Run, last: StillRendering) -> str:
     return "job_unreadable" if last.job is None else "job_shown_otherwise"
 
 
-async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], world: World) -> Run | Missing | ReadError:
+async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], context: RunContext) -> Run | Missing | ReadError:
     """The saved run, or why there is no clip; a whole clip of its job settles everything, unless it is a preview."""
-    if why := await not_ours(run, job, world):
+    if why := await not_ours(run, job, context):
         return ReadError(None, why)
-    if why := another_order(run, job, world):
+    if why := another_order(run, job, context):
         return ReadError(None, why)
-    draft, fetched = storage.new_draft(run.run_id, world), storage.fetched_path(run, world)
-    started = world.boot_seconds()
+    draft, fetched = storage.new_draft(run.run_id, context), storage.fetched_path(run, context)
+    started = context.boot_seconds()
     try:
         draft.parent.mkdir(parents=True, exist_ok=True)
         ordered = partial(as_ordered, seconds=run.seconds, size=run.size)
-        got = await generate_video.fetch(job, world.shop.provider, draft, ordered)
-        if isinstance(got, Clip) and (why := why_not_taken(run, job, got.facts, world.waits.parked)):
-            return await _refuse_clip(run, got, why, world)
+        got = await generate_video.fetch(job, context.account.provider, draft, ordered)
+        if isinstance(got, Clip) and (why := why_not_taken(run, job, got.facts, context.waits.parked)):
+            return await _refuse_clip(run, got, why, context)
         if isinstance(got, Clip):
-            return await _settle(run, await asyncio.to_thread(save, draft, fetched), caption, world, started)
+            return await _settle(run, await asyncio.to_thread(save, draft, fetched), caption, context, started)
         return got
     finally:
         with contextlib.suppress(OSError):
             draft.unlink()
 
 
-async def _refuse_clip(run: Run, clip: Clip, why: str, world: World) -> ReadError:
+async def _refuse_clip(run: Run, clip: Clip, why: str, context: RunContext) -> ReadError:
     ordered = f"{run.seconds} s at {run.size}"
     words = f"got a clip of {in_words(clip.facts)} for the ordered {ordered}, {why}"
-    await ClipRecords(world.ledger.rpc).note_not_fetched(run.run_id, 200, words)
+    await ClipRecords(context.ledger.rpc).note_not_fetched(run.run_id, 200, words)
     return ReadError(200, words)
 
 
-async def _later(run: Run, got: Missing | ReadError, world: World) -> Run:
+async def _later(run: Run, got: Missing | ReadError, context: RunContext) -> Run:
     """The clip could not be fetched or stored: again soon, parked once the deadline has passed."""
     if got.detail != "disk_full":
         words = got.detail or f"HTTP {got.status}"
-        await ClipRecords(world.ledger.rpc).note_not_fetched(run.run_id, got.status, words)
-    fresh = await submission.reload(run, world)
+        await ClipRecords(context.ledger.rpc).note_not_fetched(run.run_id, got.status, words)
+    fresh = await submission.reload(run, context)
     if fresh.state is not State.RENDERING:
         return fresh
-    if fresh.age(fresh.rendering_at) <= world.waits.render_deadline:
-        return await world.ledger.wait_until(run.run_id, fresh.read_at + FETCH_RETRY)
+    if fresh.age(fresh.rendering_at) <= context.waits.render_deadline:
+        return await context.ledger.wait_until(run.run_id, fresh.read_at + FETCH_RETRY)
     why = "disk_full" if got.detail == "disk_full" else "content_unreadable"
-    return await world.ledger.park(run.run_id, why, next_look(fresh, world))
+    return await context.ledger.park(run.run_id, why, next_look(fresh, context))
 
 
-async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], world: World, started: float) -> Run:
+async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], context: RunContext, started: float) -> Run:
     """The file is complete and synced; now Storage, if it is quick, and the caption; then the row may say so.
 
     `started`: when its fetch began, in boot seconds; what the step took counts from there.
     """
-    stored_as = await storage.upload_soon(run.run_id, clip, world)  # a machine that dies with its disk lost nothing
+    stored_as = await storage.upload_soon(run.run_id, clip, context)  # a machine that dies with its disk lost nothing
     await caption
     if not clip.path.exists():  # the row must not say that there is a clip where there is none
-        return await world.ledger.wait_until(run.run_id, run.read_at)
-    took_ms = int((world.boot_seconds() - started) * 1000)
-    saved = await world.ledger.save(
+        return await context.ledger.wait_until(run.run_id, run.read_at)
+    took_ms = int((context.boot_seconds() - started) * 1000)
+    saved = await context.ledger.save(
         run.run_id,
-        os.fspath(storage.path_of(run.run_id, clip.facts.kind, world)),
+        os.fspath(storage.path_of(run.run_id, clip.facts.kind, context)),
         clip.bytes,
         clip.sha256,
         job_id=run.job_id,
         ms=took_ms,
     )
-    twin = await ClipRecords(world.ledger.rpc).same_clip_as(run.run_id, clip.sha256) if saved.file is None else None
+    twin = await ClipRecords(context.ledger.rpc).same_clip_as(run.run_id, clip.sha256) if saved.file is None else None
     if twin:  # the ledger lets the first one have it
-        return await _anothers_clip(saved, clip, twin, world)
-    return await _noted(await storage.keep(saved, clip, stored_as, world), clip, world)
+        return await _anothers_clip(saved, clip, twin, context)
+    return await _noted(await storage.keep(saved, clip, stored_as, context), clip, context)
 
 
-async def _anothers_clip(run: Run, clip: Clip, twin: str, world: World) -> Run:
+async def _anothers_clip(run: Run, clip: Clip, twin: str, context: RunContext) -> Run:
     clip.path.unlink(missing_ok=True)
     words = f"the provider sent the same file as for run {twin}, which ordered something else"
-    return await _later(run, ReadError(None, words), world)
+    return await _later(run, ReadError(None, words), context)
 
 
-async def _noted(run: Run, clip: Clip, world: World) -> Run:
+async def _noted(run: Run, clip: Clip, context: RunContext) -> Run:
     """What the clip really is, on the row; and on its timeline if that is not what was ordered."""
     if run.file_sha256 != clip.sha256:
         return run
     known = run.clip_kind is not None
-    run = await ClipRecords(world.ledger.rpc).note_facts(run.run_id, clip.sha256, clip.facts)
+    run = await ClipRecords(context.ledger.rpc).note_facts(run.run_id, clip.sha256, clip.facts)
     if not known and not as_ordered(clip.facts, run.seconds, run.size):
         detail = {"made": in_words(clip.facts), "ordered": f"{run.seconds} s at {run.size}"}
-        await world.ledger.record_event(run.run_id, "save_video", "not_as_ordered", Cost(detail=detail))
+        await context.ledger.record_event(run.run_id, "save_video", "not_as_ordered", Cost(detail=detail))
     return run

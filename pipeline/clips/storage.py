@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 
 from media.clip_file import Facts, Kind, read_clip
 from pipeline.clips.bucket import Bucket, BucketError, BucketUnavailable
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.clip_records import ClipRecords
 from pipeline.ledger.records import Run
 from steps.generate_video import Clip
@@ -29,13 +29,13 @@ UPLOAD_SOON_SECONDS = 20.0  # for which a run waits for Storage before it is sav
 log = logging.getLogger(__name__)
 
 
-def path_of(run_id: UUID | str, kind: Kind, world: World) -> Path:
-    return world.media / f"{run_id}.{kind}"
+def path_of(run_id: UUID | str, kind: Kind, context: RunContext) -> Path:
+    return context.media / f"{run_id}.{kind}"
 
 
-def saved_path(run: Run, world: World) -> Path:
+def saved_path(run: Run, context: RunContext) -> Path:
     """Where the clip of a saved run lies on this machine, whichever machine saved it."""
-    return path_of(run.run_id, kind_of_run(run), world)
+    return path_of(run.run_id, kind_of_run(run), context)
 
 
 def kind_of_run(run: Run) -> Kind:
@@ -68,10 +68,10 @@ def run_of(path: Path) -> str | None:
         return None
 
 
-def fetched_path(run: Run, world: World) -> Path:
+def fetched_path(run: Run, context: RunContext) -> Path:
     """The file of the run's job: named by the job too, for a late proof may give the run another one."""
     assert run.job_id is not None, f"run {run.ref} has no job"
-    return world.media / clip_name(run.run_id, run.job_id)
+    return context.media / clip_name(run.run_id, run.job_id)
 
 
 def clip_name(run_id: UUID | str, job_id: str) -> str:
@@ -79,17 +79,17 @@ def clip_name(run_id: UUID | str, job_id: str) -> str:
     return f".{run_id}.{hashlib.sha256(job_id.encode()).hexdigest()[:16]}.clip"
 
 
-def new_draft(run_id: UUID | str, world: World) -> Path:
-    return world.media / f".{run_id}.{uuid4().hex}.part"
+def new_draft(run_id: UUID | str, context: RunContext) -> Path:
+    return context.media / f".{run_id}.{uuid4().hex}.part"
 
 
-async def upload_soon(run_id: UUID | str, clip: Clip, world: World) -> str | None:
+async def upload_soon(run_id: UUID | str, clip: Clip, context: RunContext) -> str | None:
     """Into the bucket: answers 'bucket/key', or None if there is none or it does not take the clip now."""
-    if world.bucket is None:
+    if context.bucket is None:
         return None
     try:
         async with asyncio.timeout(UPLOAD_SOON_SECONDS):
-            return await world.bucket.put(clip.path, path_of(run_id, clip.facts.kind, world).name)
+            return await context.bucket.put(clip.path, path_of(run_id, clip.facts.kind, context).name)
     except TimeoutError:
         log_not_uploaded(run_id, BucketUnavailable(f"not within {UPLOAD_SOON_SECONDS:.0f} s"))
     except (BucketError, OSError) as error:  # another worker here may have saved it, and given the file its name
@@ -97,24 +97,24 @@ async def upload_soon(run_id: UUID | str, clip: Clip, world: World) -> str | Non
     return None
 
 
-async def keep(run: Run, clip: Clip, stored_as: str | None, world: World) -> Run:
-    """Gives the file its final name, if the row says that it is the run's; another's is kept for `tending` to judge."""
+async def keep(run: Run, clip: Clip, stored_as: str | None, context: RunContext) -> Run:
+    """Gives the file its final name, if the row says it is this run's; `maintenance` judges any other."""
     if run.file_sha256 != clip.sha256:
         return run
-    _give_name(clip.path, saved_path(run, world))
+    _give_name(clip.path, saved_path(run, context))
     if stored_as is not None:
-        return await ClipRecords(world.ledger.rpc).note_stored(run.run_id, stored_as, clip.sha256)
+        return await ClipRecords(context.ledger.rpc).note_stored(run.run_id, stored_as, clip.sha256)
     return run
 
 
-async def finish(run: Run, world: World) -> bool:
+async def finish(run: Run, context: RunContext) -> bool:
     """Gives the clip of a saved run its name, if a crash came before that."""
     if run.job_id is None or run.file_sha256 is None:
         return False
-    fetched = fetched_path(run, world)
+    fetched = fetched_path(run, context)
     if not await asyncio.to_thread(is_clip, fetched, run.file_sha256):
         return False
-    _give_name(fetched, saved_path(run, world))
+    _give_name(fetched, saved_path(run, context))
     return True
 
 
@@ -122,22 +122,22 @@ def log_not_uploaded(run_id: UUID | str, error: Exception) -> None:
     log.warning("storage", extra={"action": "not_uploaded", "run_id": str(run_id), "error": str(error)})
 
 
-async def at_hand(run: Run, world: World) -> Path:
+async def at_hand(run: Run, context: RunContext) -> Path:
     """The clip as a file on this machine, fetched from the bucket if another machine saved it."""
-    path = saved_path(run, world)
+    path = saved_path(run, context)
     for there in (Path(run.file or ""), path):
         if await asyncio.to_thread(is_clip, there, run.file_sha256):
             return there
-    if await finish(run, world):
+    if await finish(run, context):
         return path
-    if world.bucket is None or run.file_sha256 is None or run.dropped_at is not None:
+    if context.bucket is None or run.file_sha256 is None or run.dropped_at is not None:
         raise FileNotFoundError(run.file)
-    return await _from_bucket(run, world.bucket, path, world)
+    return await _from_bucket(run, context.bucket, path, context)
 
 
-async def _from_bucket(run: Run, bucket: Bucket, path: Path, world: World) -> Path:
+async def _from_bucket(run: Run, bucket: Bucket, path: Path, context: RunContext) -> Path:
     """Raises FileNotFoundError if it cannot be had, or is not the run's."""
-    draft = new_draft(run.run_id, world)
+    draft = new_draft(run.run_id, context)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if await bucket.get(run.stored or f"{bucket.name}/{path.name}", draft) == run.file_sha256:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pipeline.ledger.records import each_readable
-from pipeline.ledger.transport import Rpc
+from pipeline.ledger.transport import LedgerCall
 
 DOUBT = timedelta(minutes=15)  # a run in doubt for longer is news
 TELLING_SECONDS = 60.0
@@ -35,7 +35,7 @@ class Alert:
 
 
 class Alerts:
-    def __init__(self, rpc: Rpc, doubt: timedelta = DOUBT) -> None:
+    def __init__(self, rpc: LedgerCall, doubt: timedelta = DOUBT) -> None:
         self._rpc = rpc
         self._doubt = doubt
 

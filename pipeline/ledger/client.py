@@ -13,8 +13,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from pipeline.ledger.records import ANY_NUMBER, JobSource, Places, Run, State, read_run
-from pipeline.ledger.transport import Json, Rpc
-from pipeline.purchase.matching import Books, read_owner
+from pipeline.ledger.transport import Json, LedgerCall
+from pipeline.purchase.matching import KnownJobs, read_owner
 from providers.openai_videos.jobs import canonical_id
 from providers.openai_videos.protocol import Order
 
@@ -68,7 +68,7 @@ class Cost:
 class Ledger:
     """The life of runs. What operators do is in `pipeline.ledger.operators`."""
 
-    def __init__(self, rpc: Rpc) -> None:
+    def __init__(self, rpc: LedgerCall) -> None:
         self.rpc = rpc
 
     async def load(self, run_id: UUID | str) -> Run | None:
@@ -81,23 +81,23 @@ class Ledger:
     async def find_key(self, key: str) -> Run | None:
         return _run_or_none(await self.rpc("find_key", {"key": key}))
 
-    async def start_attempt(self, run_id: UUID, attempts_max: int, attend: timedelta) -> Run | None:
+    async def start_attempt(self, run_id: UUID, attempts_max: int, heartbeat: timedelta) -> Run | None:
         return _run_or_none(
             await self.rpc(
                 "start_attempt",
                 {
                     "run_id": str(run_id),
                     "attempts_max": attempts_max,
-                    "attend_seconds": attend.total_seconds(),
+                    "attend_seconds": heartbeat.total_seconds(),
                 },
             )
         )
 
-    async def attend(
-        self, run_id: UUID, attend: timedelta, progress: int | None = None, job_id: str | None = None
+    async def heartbeat(
+        self, run_id: UUID, heartbeat: timedelta, progress: int | None = None, job_id: str | None = None
     ) -> None:
         """`job_id`: the job that a look has just shown, and did not call failed."""
-        seconds = attend.total_seconds()
+        seconds = heartbeat.total_seconds()
         args: dict[str, Json] = {"run_id": str(run_id), "attend_seconds": seconds, "progress": progress}
         await self.rpc("attend", args | {"job_id": job_id})
 
@@ -278,7 +278,7 @@ class Ledger:
         """A whole clip of the failed run's job is here: it goes on. Nothing changes for any other run."""
         return read_run(await self.rpc("reopen_run", {"run_id": str(run_id), "job_id": job_id}))
 
-    async def witnesses_near(self, run_id: UUID, near: timedelta, rivals_within: timedelta) -> Books:
+    async def witnesses_near(self, run_id: UUID, near: timedelta, rivals_within: timedelta) -> KnownJobs:
         """What the list must show of our own, asked before a look through it for this run."""
         args: dict[str, Json] = {
             "run_id": str(run_id),
@@ -287,14 +287,14 @@ class Ledger:
         }
         answer = _object(await self.rpc("witnesses_near", args))
         shown = {canonical_id(job): read_owner(owner) for job, owner in answer["witnesses"].items()}
-        return Books((), {}, shown, began=datetime.fromisoformat(answer["began"]), rivals=answer["rivals"])
+        return KnownJobs((), {}, shown, began=datetime.fromisoformat(answer["began"]), rivals=answer["rivals"])
 
-    async def doubts_at(self, base_url: str, key_fingerprint: str, job_keys: Sequence[str]) -> Books:
+    async def doubts_at(self, base_url: str, key_fingerprint: str, job_keys: Sequence[str]) -> KnownJobs:
         """The runs that may have a job and know of none, who owns the listed jobs, and what the list has shown."""
         args: dict[str, Json] = {"base_url": base_url, "key_fingerprint": key_fingerprint, "job_ids": list(job_keys)}
         answer = _object(await self.rpc("doubts_at", args))
         owned = {job: read_owner(owner) for job, owner in answer["owned"].items()}
-        return Books(
+        return KnownJobs(
             tuple(map(read_run, answer["runs"])),
             owned,
             running_shown_at=datetime.fromisoformat(shown) if (shown := answer["running_shown_at"]) else None,

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from media.clip_file import Facts
 from pipeline.ledger.records import Run, State, read_run
-from pipeline.ledger.transport import Json, Rpc
+from pipeline.ledger.transport import Json, LedgerCall
 from providers.openai_videos.order_match import normal_words
 
 NOT_FETCHED_MAX = 20  # a clip that grows has other words each time
@@ -37,7 +37,7 @@ class ClipRecord:
 
 
 class ClipRecords:
-    def __init__(self, rpc: Rpc) -> None:
+    def __init__(self, rpc: LedgerCall) -> None:
         self._rpc = rpc
 
     async def note_stored(self, run_id: UUID | str, stored: str, sha256: str) -> Run:

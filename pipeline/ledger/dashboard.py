@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from pipeline.ledger.operators import Controls, Stats
 from pipeline.ledger.records import Run, State, read_run
-from pipeline.ledger.transport import Json, Rpc
+from pipeline.ledger.transport import Json, LedgerCall
 
 
 class DeliverAgain(StrEnum):
@@ -177,8 +177,8 @@ class StoredAudit:
     result: Mapping[str, Any]
 
 
-class Watch:
-    def __init__(self, rpc: Rpc) -> None:
+class Dashboard:
+    def __init__(self, rpc: LedgerCall) -> None:
         self._rpc = rpc
 
     async def overview(self, days: int = 30) -> Overview:

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline.cancellation import stop
-from pipeline.ledger.transport import LedgerError, Rpc
+from pipeline.ledger.transport import LedgerCall, LedgerError
 from pipeline.settings.config import ConfigError
 
 LEASE_SECONDS = 20.0
@@ -29,7 +29,7 @@ class HostTaken(ConfigError):
 
 
 class HostLease:
-    def __init__(self, rpc: Rpc, host: str, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, rpc: LedgerCall, host: str, lease_seconds: float = LEASE_SECONDS) -> None:
         self._rpc, self._host, self._lease_seconds = rpc, host, lease_seconds
 
     async def take(self) -> None:

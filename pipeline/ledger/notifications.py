@@ -13,11 +13,11 @@ from uuid import UUID
 
 from pipeline import run_log
 from pipeline.ledger.records import Run, State, each_readable, read_run
-from pipeline.ledger.transport import Rpc
+from pipeline.ledger.transport import LedgerCall
 
 
-class Telling:
-    def __init__(self, rpc: Rpc) -> None:
+class Notifications:
+    def __init__(self, rpc: LedgerCall) -> None:
         self._rpc = rpc
 
     async def load(self, run_ids: Iterable[UUID]) -> tuple[Run, ...]:

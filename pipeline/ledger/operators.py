@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from pipeline.ledger.client import Recorded
 from pipeline.ledger.records import Run, State, read_run
-from pipeline.ledger.transport import Json, Rpc
+from pipeline.ledger.transport import Json, LedgerCall
 from steps.check_limits import Refused
 
 Value = TypeVar("Value")
@@ -185,7 +185,7 @@ class StrayAnswer:
 class Operators:
     """One method per SQL function of `*_operators.sql`; `who` is kept with every change."""
 
-    def __init__(self, rpc: Rpc) -> None:
+    def __init__(self, rpc: LedgerCall) -> None:
         self._rpc = rpc
 
     async def controls(self) -> Controls:

@@ -9,11 +9,11 @@ Effects  rows of `onetake.lanes`
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from pipeline.ledger.transport import Rpc
+from pipeline.ledger.transport import LedgerCall
 
 
 @dataclass(frozen=True)
-class Lane:
+class Bucket:
     """At most `at_most` calls in any `window_seconds`, and `gap_seconds` between two."""
 
     lane: str
@@ -22,11 +22,11 @@ class Lane:
     gap_seconds: float
 
 
-class Turns:
-    def __init__(self, rpc: Rpc) -> None:
+class RateLimits:
+    def __init__(self, rpc: LedgerCall) -> None:
         self._rpc = rpc
 
-    async def take(self, lanes: Sequence[Lane]) -> float:
+    async def take(self, lanes: Sequence[Bucket]) -> float:
         """All of the lanes at once, or none."""
         wait = await self._rpc("take_turn", {"lanes": [asdict(lane) for lane in lanes]})
         assert isinstance(wait, int | float), "take_turn answers seconds"

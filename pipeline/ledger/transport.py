@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
-from pipeline.cancellation import Heed
+from pipeline.cancellation import CancellationGuard
 
 Json: TypeAlias = dict[str, Any] | list[Any] | str | int | float | bool | None
-Rpc: TypeAlias = Callable[[str, Mapping[str, Json]], Awaitable[Json]]
+LedgerCall: TypeAlias = Callable[[str, Mapping[str, Json]], Awaitable[Json]]
 
 TRIES = 5
 FIRST_PAUSE_SECONDS = 0.2
@@ -57,11 +57,11 @@ def storable(value: Json) -> Json:
     return value
 
 
-def asking_again(rpc: Rpc, tries: int = TRIES, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> Rpc:
+def asking_again(rpc: LedgerCall, tries: int = TRIES, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> LedgerCall:
     """The same road, asked up to `tries` times with doubling pauses while no answer comes back."""
 
     async def patient(name: str, args: Mapping[str, Json]) -> Json:
-        heed = Heed()
+        heed = CancellationGuard()
         args = {key: storable(value) for key, value in args.items()}
         for turn in range(1, tries + 1):
             try:

@@ -20,10 +20,10 @@ from pipeline.ledger.transport import (
     REFUSING_CLASSES,
     TRIES,
     Json,
+    LedgerCall,
     LedgerNotMigrated,
     LedgerRefused,
     LedgerUnavailable,
-    Rpc,
     asking_again,
 )
 
@@ -35,7 +35,7 @@ CLIENT_SIDE = "22000"  # SQLSTATE of a data exception that has no code of its ow
 
 
 @asynccontextmanager
-async def open_road(dsn: str, *, pool_max: int = 10, tries: int = TRIES) -> AsyncIterator[Rpc]:
+async def open_road(dsn: str, *, pool_max: int = 10, tries: int = TRIES) -> AsyncIterator[LedgerCall]:
     """Yields the callable; closes its connections on the way out."""
     pool = AsyncConnectionPool(
         dsn,
@@ -59,7 +59,7 @@ async def _bounded(connection: psycopg.AsyncConnection) -> None:
     await connection.execute(f"set statement_timeout = {STATEMENT_SECONDS * 1000}".encode())
 
 
-def _rpc_over(pool: "AsyncConnectionPool[psycopg.AsyncConnection]") -> Rpc:
+def _rpc_over(pool: "AsyncConnectionPool[psycopg.AsyncConnection]") -> LedgerCall:
     async def rpc(name: str, args: Mapping[str, Json]) -> Json:
         assert re.fullmatch(r"[a-z_]+", name), f"not a function of the ledger: {name}"
         values = {key: Jsonb(value) if _is_json(key, value) else value for key, value in args.items()}

@@ -22,11 +22,11 @@ from pipeline.ledger.transport import (
     REFUSING_CLASSES,
     TRIES,
     Json,
+    LedgerCall,
     LedgerForbidden,
     LedgerNotMigrated,
     LedgerRefused,
     LedgerUnavailable,
-    Rpc,
     asking_again,
 )
 
@@ -37,7 +37,7 @@ MISSING = frozenset({"PGRST202", "42883", "3F000", "42P01"})
 
 
 @asynccontextmanager
-async def open_road(url: str, key: str, *, tries: int = TRIES) -> AsyncIterator[Rpc]:
+async def open_road(url: str, key: str, *, tries: int = TRIES) -> AsyncIterator[LedgerCall]:
     """Yields the callable; closes its connections on the way out."""
     async with open_client(url, key) as client:
         yield asking_again(_rpc_over(client), tries)
@@ -48,11 +48,11 @@ async def open_client(url: str, key: str) -> AsyncIterator[AsyncClient]:
     """The project's client, over connections of our own: their timeouts hold for REST and Storage alike."""
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every call's address
     timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
-    watch = {"response": [_watch]}
+    hooks = {"response": [_watch]}
     async with httpx.AsyncClient(
         timeout=timeout,
         follow_redirects=False,
-        event_hooks=watch,
+        event_hooks=hooks,
         verify=trusted(),
         proxy=proxy_for(url),
         trust_env=False,
@@ -86,7 +86,7 @@ def _words(body: bytes) -> str:
         return "no reason given"
 
 
-def _rpc_over(client: AsyncClient) -> Rpc:
+def _rpc_over(client: AsyncClient) -> LedgerCall:
     async def rpc(name: str, args: Mapping[str, Json]) -> Json:
         assert re.fullmatch(r"[a-z_]+", name), f"not a function of the ledger: {name}"
         call = client.rpc(name, {f"p_{key}": value for key, value in args.items()})

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from pipeline.ledger.records import Run
-from pipeline.ledger.transport import Rpc
+from pipeline.ledger.transport import LedgerCall
 
 Confirm = Literal["first", "always", "never"]
 FIRST_VIDEOS = 3  # as long as a user has fewer, "first" asks before it spends
@@ -76,7 +76,7 @@ class Allowance:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class UserVideos:
     """One page of a user's videos, newest first, and how many there are in all."""
 
     total: int
@@ -84,7 +84,7 @@ class Shelf:
 
 
 class Customers:
-    def __init__(self, rpc: Rpc) -> None:
+    def __init__(self, rpc: LedgerCall) -> None:
         self._rpc = rpc
 
     async def get(self, user_id: str) -> Customer:
@@ -102,7 +102,7 @@ class Customers:
     async def allowance(self, user_id: str) -> Allowance:
         return _ALLOWANCE.validate_python(await self._rpc("allowance", {"user_id": user_id}))
 
-    async def videos(self, user_id: str, at_most: int, skip: int) -> Shelf:
+    async def videos(self, user_id: str, at_most: int, skip: int) -> UserVideos:
         return _SHELF.validate_python(
             await self._rpc("user_videos", {"user_id": user_id, "at_most": at_most, "skip": skip})
         )
@@ -111,4 +111,4 @@ class Customers:
 _CUSTOMER = TypeAdapter(Customer)
 _PREFERENCES = TypeAdapter(Preferences)
 _ALLOWANCE = TypeAdapter(Allowance)
-_SHELF = TypeAdapter(Shelf)
+_SHELF = TypeAdapter(UserVideos)

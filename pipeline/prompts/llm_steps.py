@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from pipeline import run_log
 from pipeline.cancellation import stop
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.client import Cost
 from pipeline.ledger.records import Run, State
 from pipeline.prompts.versions import versions_of
@@ -26,32 +26,32 @@ RETRY_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
-async def validate(run: Run, world: World) -> Run:
+async def validate(run: Run, context: RunContext) -> Run:
     """reserved -> approved or rejected; failed if the text model cannot be asked or never answers properly."""
-    templates = await world.prompts.present("validate_prompt")
+    templates = await context.prompts.present("validate_prompt")
     template = templates["validate_prompt"]
     for ask in range(1, ASKS_MAX + 1):
         try:
             verdict, asked = await validate_prompt(
-                run.prompt, run.language, run.seconds, template, world.text.client, world.text.model
+                run.prompt, run.language, run.seconds, template, context.text.client, context.text.model
             )
             break
         except TextModelError as error:
-            cost = _cost_of_failure(error, template, world)
-            await world.ledger.record_event(run.run_id, "validate_prompt", error.reason, cost)
+            cost = _cost_of_failure(error, template, context)
+            await context.ledger.record_event(run.run_id, "validate_prompt", error.reason, cost)
             if ask == ASKS_MAX or not isinstance(error, TextModelUnreachable):
-                await world.ledger.fail(run.run_id, State.RESERVED, error.reason, str(error))
-                return await _fresh(run, world)
-            await world.sleep(RETRY_SECONDS)
-    return await _store_verdict(run, verdict, templates, _cost(run, asked, template, world), world)
+                await context.ledger.fail(run.run_id, State.RESERVED, error.reason, str(error))
+                return await _fresh(run, context)
+            await context.sleep(RETRY_SECONDS)
+    return await _store_verdict(run, verdict, templates, _cost(run, asked, template, context), context)
 
 
 async def _store_verdict(
-    run: Run, verdict: Brief | Rejected, templates: Mapping[str, Template], cost: Cost, world: World
+    run: Run, verdict: Brief | Rejected, templates: Mapping[str, Template], cost: Cost, context: RunContext
 ) -> Run:
     """With the versions of all prompts: what an approved run is asked later is asked with the same."""
     if isinstance(verdict, Rejected):
-        return await world.ledger.reject(
+        return await context.ledger.reject(
             run.run_id,
             reasons=verdict.reasons,
             explanation=verdict.explanation,
@@ -59,33 +59,33 @@ async def _store_verdict(
             template=templates["validate_prompt"].versions,
             cost=cost,
         )
-    return await world.ledger.approve(
+    return await context.ledger.approve(
         run.run_id,
         improved_prompt=verdict.improved_prompt,
         title=verdict.title,
         category=verdict.category,
         language=verdict.language,
         template=versions_of(templates),
-        confirm_seconds=world.waits.confirm.total_seconds(),
+        confirm_seconds=context.waits.confirm.total_seconds(),
         cost=cost,
     )
 
 
-async def caption(run: Run, world: World) -> Run:
+async def caption(run: Run, context: RunContext) -> Run:
     """Stores a caption on the run, the model's if it gives one, a plain one otherwise: a clip never waits for words."""
     if run.caption is not None:
         return run
     brief = brief_of(run)
     try:
-        template = await world.prompts.of(run, "write_caption")
-        words, asked = await write_caption(brief, run.language, template, world.text.client, world.text.model)
+        template = await context.prompts.of(run, "write_caption")
+        words, asked = await write_caption(brief, run.language, template, context.text.client, context.text.model)
     except TextModelError as error:
-        cost = _cost_of_failure(error, template, world)
-        return await _store_caption(run, plain_caption(brief, template.brand), "plain", template, cost, world)
+        cost = _cost_of_failure(error, template, context)
+        return await _store_caption(run, plain_caption(brief, template.brand), "plain", template, cost, context)
     except TemplateError as error:
         log.error("template", extra={"action": "broken_template", "run": run.ref, "error": str(error)})
-        return await _store_caption(run, plain_caption(brief), "plain", None, Cost(), world)
-    return await _store_caption(run, words, "model", template, _cost(run, asked, template, world), world)
+        return await _store_caption(run, plain_caption(brief), "plain", None, Cost(), context)
+    return await _store_caption(run, words, "model", template, _cost(run, asked, template, context), context)
 
 
 def brief_of(run: Run) -> Brief:
@@ -99,17 +99,19 @@ def brief_of(run: Run) -> Brief:
 
 
 @contextlib.asynccontextmanager
-async def caption_meanwhile(run: Run, world: World) -> AsyncIterator[asyncio.Task[Run]]:
+async def caption_meanwhile(run: Run, context: RunContext) -> AsyncIterator[asyncio.Task[Run]]:
     """The caption being written while its user waits for the render; given up if the render comes to nothing."""
-    task = asyncio.create_task(caption(run, world))
+    task = asyncio.create_task(caption(run, context))
     try:
         yield task
     finally:
         await stop(task)
 
 
-async def _store_caption(run: Run, words: Caption, by: str, template: Template | None, cost: Cost, world: World) -> Run:
-    captioned = await world.ledger.record_caption(
+async def _store_caption(
+    run: Run, words: Caption, by: str, template: Template | None, cost: Cost, context: RunContext
+) -> Run:
+    captioned = await context.ledger.record_caption(
         run.run_id,
         caption=words.text,
         hashtags=words.hashtags,
@@ -121,21 +123,21 @@ async def _store_caption(run: Run, words: Caption, by: str, template: Template |
     return captioned
 
 
-def _cost(run: Run, asked: Asked[object], template: Template, world: World) -> Cost:
+def _cost(run: Run, asked: Asked[object], template: Template, context: RunContext) -> Cost:
     """With what `pipeline/prompts/sent.py` needs to show the messages again."""
-    model = template.model or world.text.model
-    microusd = world.text.cost_microusd(model, asked.tokens_in, asked.tokens_out)
+    model = template.model or context.text.model
+    microusd = context.text.cost_microusd(model, asked.tokens_in, asked.tokens_out)
     how = {"model": model, "asks": asked.asks, "versions": template.versions, "messages": asked.messages}
     return Cost(microusd, asked.ms, how | {"seconds": run.seconds})
 
 
-def _cost_of_failure(error: TextModelError, template: Template, world: World) -> Cost:
-    model = template.model or world.text.model
-    microusd = world.text.cost_microusd(model, error.tokens_in, error.tokens_out)
+def _cost_of_failure(error: TextModelError, template: Template, context: RunContext) -> Cost:
+    model = template.model or context.text.model
+    microusd = context.text.cost_microusd(model, error.tokens_in, error.tokens_out)
     return Cost(microusd, 0, {"model": model, "asks": error.asks, "error": str(error)})
 
 
-async def _fresh(run: Run, world: World) -> Run:
-    fresh = await world.ledger.load(run.run_id)
+async def _fresh(run: Run, context: RunContext) -> Run:
+    fresh = await context.ledger.load(run.run_id)
     assert fresh is not None, f"run {run.ref} has left the ledger"
     return fresh

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pipeline.ledger.operators import Event
 from pipeline.ledger.records import Run
-from pipeline.ledger.transport import Rpc
+from pipeline.ledger.transport import LedgerCall
 from pipeline.prompts.llm_steps import brief_of
 from pipeline.prompts.versions import recall
 from steps import validate_prompt, write_caption
@@ -28,13 +28,13 @@ class Sent:
     proven: bool
 
 
-async def sent_for(run: Run, events: Sequence[Event], rpc: Rpc) -> tuple[Sent, ...]:
+async def sent_for(run: Run, events: Sequence[Event], rpc: LedgerCall) -> tuple[Sent, ...]:
     """One for each step that asked, by its last call that counted."""
     calls = {event.step: event for event in events if "messages" in event.detail}
     return tuple([await _sent(run, step, event, rpc) for step, event in calls.items()])
 
 
-async def _sent(run: Run, step: str, event: Event, rpc: Rpc) -> Sent:
+async def _sent(run: Run, step: str, event: Event, rpc: LedgerCall) -> Sent:
     versions: Mapping[str, str] = event.detail["versions"]
     template = await recall(step, versions, rpc)
     messages = template.render(**_inputs(run, step, event))

@@ -11,19 +11,19 @@ import hashlib
 from collections.abc import Mapping
 
 from pipeline.ledger.records import Run
-from pipeline.ledger.transport import Rpc
+from pipeline.ledger.transport import LedgerCall
 from steps.contracts import CONTRACTS
 from steps.text_model.brand import BRAND_ID, NO_BRAND, read_brand
 from steps.text_model.front_matter import TemplateError
-from steps.text_model.prompt_store import PromptShelf
+from steps.text_model.prompt_store import PromptStore
 from steps.text_model.templates import Template, read_template
 
 
-class Editions:
+class PromptVersions:
     """The prompts of one folder, and the ledger that remembers their versions."""
 
-    def __init__(self, shelf: PromptShelf, rpc: Rpc) -> None:
-        self._shelf, self._rpc = shelf, rpc
+    def __init__(self, store: PromptStore, rpc: LedgerCall) -> None:
+        self._shelf, self._rpc = store, rpc
         self._kept: set[str] = set()
         self._told: set[str] = set()
 
@@ -77,7 +77,7 @@ def versions_of(templates: Mapping[str, Template]) -> dict[str, str]:
     return {name: sha256 for template in templates.values() for name, sha256 in template.versions.items()}
 
 
-async def recall(template_id: str, versions: Mapping[str, str], rpc: Rpc) -> Template:
+async def recall(template_id: str, versions: Mapping[str, str], rpc: LedgerCall) -> Template:
     """A version from the ledger, with the brand it spoke of. Raises TemplateError if it is not there."""
     texts = {name: await rpc("template_text", {"sha256": versions[name]}) for name in versions}
     body = texts.get(template_id)

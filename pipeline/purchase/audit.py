@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipeline.context import Shop, World
+from pipeline.context import ProviderAccount, RunContext
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.records import JobSource, Run, State, read_run
-from pipeline.ledger.transport import Json, Rpc
+from pipeline.ledger.transport import Json, LedgerCall
 from pipeline.purchase import matching
 from pipeline.purchase.comparison import Comparison, Difference, Kind, compare
 from pipeline.settings.config import Waits
@@ -80,8 +80,8 @@ class Audited:
         return self.at is None or self.at > self.now or self.now - self.at >= every / AGAIN
 
 
-async def last_audit(rpc: Rpc, shop: Shop) -> Audited:
-    answer = await rpc("last_audit_at", {"base_url": shop.base_url, "key_fingerprint": shop.key_fingerprint})
+async def last_audit(rpc: LedgerCall, account: ProviderAccount) -> Audited:
+    answer = await rpc("last_audit_at", {"base_url": account.base_url, "key_fingerprint": account.key_fingerprint})
     assert isinstance(answer, dict)
     at, until = (_time(answer[name]) for name in ("at", "until"))
     return Audited(at, until, datetime.fromisoformat(answer["now"]))
@@ -91,42 +91,44 @@ def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-async def audit(ledger: Ledger, shop: Shop, waits: Waits, since: datetime) -> Audit:
+async def audit(ledger: Ledger, account: ProviderAccount, waits: Waits, since: datetime) -> Audit:
     """Compares, adopts what turned up late, and stores what was found. Its differences are all that are open."""
     clock = asyncio.get_running_loop().time
     began = clock()
-    both = await _both_sides(ledger, shop, waits, since)
+    both = await _both_sides(ledger, account, waits, since)
     differences, adoptions = compare(both)
     for run_id, job_id in adoptions:
         await ledger.record_submission(run_id, job_id, JobSource.LIST)
     sent = sum(run.submitting_at is not None and run.submitting_at >= since for run in both.runs)
     jobs = len(both.look.jobs)
     found = Audit(since, not both.why_incomplete, both.why_incomplete, jobs, sent, differences)
-    return await _store(ledger, shop, found, clock() - began, [job.key for job in both.look.jobs])
+    return await _store(ledger, account, found, clock() - began, [job.key for job in both.look.jobs])
 
 
-async def _store(ledger: Ledger, shop: Shop, found: Audit, took_seconds: float, listed: Sequence[str]) -> Audit:
+async def _store(
+    ledger: Ledger, account: ProviderAccount, found: Audit, took_seconds: float, listed: Sequence[str]
+) -> Audit:
     result = found.to_json() | {"took_seconds": took_seconds}  # what came meanwhile is for the next one
     args: dict[str, Json] = {"since": found.since.isoformat(), "result": result, "listed": list(listed)}
-    stored = await ledger.rpc("store_audit", _provider(shop) | args)
+    stored = await ledger.rpc("store_audit", _provider(account) | args)
     assert isinstance(stored, dict)
     still_open = stored["result"]["differences"]
     return replace(found, differences=tuple(Difference(**each | {"kind": Kind(each["kind"])}) for each in still_open))
 
 
-async def _both_sides(ledger: Ledger, shop: Shop, waits: Waits, since: datetime) -> Comparison:
+async def _both_sides(ledger: Ledger, account: ProviderAccount, waits: Waits, since: datetime) -> Comparison:
     """The list first: a job made after it was read is not missed by runs read later, but nothing is called missing."""
-    runs = await _runs_since(ledger, shop, since - waits.clock_skew - waits.request_over)
-    seen, past = await _look_back(ledger, shop, since, runs, waits.clock_skew)
-    books = await ledger.doubts_at(shop.base_url, shop.key_fingerprint, seen.keys)
+    runs = await _runs_since(ledger, account, since - waits.clock_skew - waits.request_over)
+    seen, past = await _look_back(ledger, account, since, runs, waits.clock_skew)
+    books = await ledger.doubts_at(account.base_url, account.key_fingerprint, seen.keys)
     seen = matching.known_by_their_runs(seen, books.owned)
     listed = {job.key for job in seen.jobs}
     failed = [run.job_id for run in runs if run.state is State.FAILED and run.job_id]
     unlisted = [job_id for job_id in failed if canonical_id(job_id) not in listed]
     models = {run.model for run in runs if _ended_since(run, since)}  # the others are there as rivals only
-    shows_all = all(shop.rules_for(model).listing.shows_all for model in models)
-    asked = await _ask_for(unlisted[-ASKED_MAX:], shop)
-    older = await _known_before(ledger, shop, since)
+    shows_all = all(account.rules_for(model).listing.shows_all for model in models)
+    asked = await _ask_for(unlisted[-ASKED_MAX:], account)
+    older = await _known_before(ledger, account, since)
     reaches = not older or any(key in older for key in seen.keys) or _shows_older(seen, since)
     both = Comparison(runs, seen, books, since, waits.clock_skew, shows_all, asked, reaches_back=reaches)
     return replace(both, true_times=past or both.shows_our_times)
@@ -137,39 +139,39 @@ def _shows_older(seen: Look, since: datetime) -> bool:
 
 
 async def _look_back(
-    ledger: Ledger, shop: Shop, since: datetime, runs: Sequence[Run], skew: timedelta
+    ledger: Ledger, account: ProviderAccount, since: datetime, runs: Sequence[Run], skew: timedelta
 ) -> tuple[Look, bool]:
     """Complete if it reaches `since`; farther, to runs whose end came since then, if the list takes us there soon.
 
     And whether it went back to a job of ours, rather than to a time that the list shows.
     """
-    known = await _known_before(ledger, shop, since)
-    seen = await look(shop.provider, back_to=(since - skew).timestamp(), past=known)
+    known = await _known_before(ledger, account, since)
+    seen = await look(account.provider, back_to=(since - skew).timestamp(), past=known)
     oldest = min((run.submitting_at for run in runs if run.submitting_at and _ended_since(run, since)), default=since)
     if oldest >= since or not seen.complete:
         return seen, bool(known)
     try:
         async with asyncio.timeout(FARTHER_SECONDS_MAX):
-            known_farther = await _known_before(ledger, shop, oldest)
-            farther = await look(shop.provider, back_to=(oldest - skew).timestamp(), past=known_farther)
+            known_farther = await _known_before(ledger, account, oldest)
+            farther = await look(account.provider, back_to=(oldest - skew).timestamp(), past=known_farther)
     except TimeoutError:
         return seen, bool(known)
     return (farther, bool(known_farther)) if farther.complete else (seen, bool(known))
 
 
-async def _known_before(ledger: Ledger, shop: Shop, at: datetime) -> list[str]:
+async def _known_before(ledger: Ledger, account: ProviderAccount, at: datetime) -> list[str]:
     """The last job of ours, by a real answer, that was known before then."""
-    job_id = await ledger.rpc("known_before", _provider(shop) | {"at": at.isoformat()})
+    job_id = await ledger.rpc("known_before", _provider(account) | {"at": at.isoformat()})
     return [canonical_id(job_id)] if isinstance(job_id, str) else []
 
 
-async def _ask_for(job_ids: Sequence[str], shop: Shop) -> dict[str, Job]:
+async def _ask_for(job_ids: Sequence[str], account: ProviderAccount) -> dict[str, Job]:
     """What the provider says of these jobs now, as far as it says it soon."""
     asked: dict[str, Job] = {}
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(FARTHER_SECONDS_MAX):
             for job_id in job_ids:
-                job = await shop.provider.job(job_id)
+                job = await account.provider.job(job_id)
                 if isinstance(job, Job) and job.exists:
                     asked[job.key] = job
     return asked
@@ -181,31 +183,31 @@ def _ended_since(run: Run, since: datetime) -> bool:
     return ended_at is None or ended_at >= since - LATE_IN_LIST
 
 
-async def _runs_since(ledger: Ledger, shop: Shop, since: datetime) -> tuple[Run, ...]:
-    answer = await ledger.rpc("audit_view", _provider(shop) | {"since": since.isoformat()})
+async def _runs_since(ledger: Ledger, account: ProviderAccount, since: datetime) -> tuple[Run, ...]:
+    answer = await ledger.rpc("audit_view", _provider(account) | {"since": since.isoformat()})
     assert isinstance(answer, Sequence)
     return tuple(map(read_run, answer))
 
 
-def _provider(shop: Shop) -> dict[str, Json]:
-    return {"base_url": shop.base_url, "key_fingerprint": shop.key_fingerprint}
+def _provider(account: ProviderAccount) -> dict[str, Json]:
+    return {"base_url": account.base_url, "key_fingerprint": account.key_fingerprint}
 
 
-async def audit_if_due(world: World) -> Audit | None:
+async def audit_if_due(context: RunContext) -> Audit | None:
     """The daily audit: from where complete ones end to now. A list that does not come to an end is for next time."""
-    last = await last_audit(world.ledger.rpc, world.shop)
-    if not last.is_due(world.waits.audit):
+    last = await last_audit(context.ledger.rpc, context.account)
+    if not last.is_due(context.waits.audit):
         return None
     try:
         async with asyncio.timeout(AUTOMATIC_SECONDS_MAX):
-            found = await audit(world.ledger, world.shop, world.waits, last.next_since)
+            found = await audit(context.ledger, context.account, context.waits, last.next_since)
     except TimeoutError:
-        found = await _store_unread(world, last.next_since)
+        found = await _store_unread(context, last.next_since)
     say = log.warning if found.differences else log.info
     say("audit", extra={"action": "audit", "complete": found.complete, "differences": len(found.differences)})
     return found
 
 
-async def _store_unread(world: World, since: datetime) -> Audit:
+async def _store_unread(context: RunContext, since: datetime) -> Audit:
     unread = Audit(since, False, f"reading it timed out after {AUTOMATIC_SECONDS_MAX} s", 0, 0, ())
-    return await _store(world.ledger, world.shop, unread, 0.0, [])
+    return await _store(context.ledger, context.account, unread, 0.0, [])

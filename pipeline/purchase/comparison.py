@@ -14,7 +14,7 @@ from uuid import UUID
 from pipeline.formatting import many
 from pipeline.ledger.records import Run, State
 from pipeline.purchase import matching
-from pipeline.purchase.matching import Books, Owner
+from pipeline.purchase.matching import KnownJobs, Owner
 from providers.openai_videos.jobs import Job, JobStatus, canonical_id
 from providers.openai_videos.list_jobs import Look
 from providers.openai_videos.order_match import (
@@ -68,7 +68,7 @@ class Comparison:
 
     runs: tuple[Run, ...]
     look: Look
-    books: Books
+    books: KnownJobs
     since: datetime
     skew: timedelta
     shows_all: bool

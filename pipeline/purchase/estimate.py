@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.context import Shop
+from pipeline.context import ProviderAccount
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.records import Run
 
@@ -13,9 +13,9 @@ class Expected:
     from_history: bool
 
 
-async def expected(run: Run, ledger: Ledger, shop: Shop) -> Expected:
+async def expected(run: Run, ledger: Ledger, account: ProviderAccount) -> Expected:
     """Raises what the road raises."""
     median = await ledger.median_render_seconds(run.base_url, run.model, run.seconds)
     if median is not None:
         return Expected(median, from_history=True)
-    return Expected(float(shop.rules_for(run.model).typical_render_seconds), from_history=False)
+    return Expected(float(account.rules_for(run.model).typical_render_seconds), from_history=False)

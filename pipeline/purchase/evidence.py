@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase.matching import (
-    Books,
+    KnownJobs,
     Owner,
     at_its_time,
     dated_before,
@@ -81,7 +81,7 @@ class Patience:
     skew: timedelta
 
 
-def judge(run: Run, look: Look, books: Books, facts: ListFacts, patience: Patience) -> Verdict:
+def judge(run: Run, look: Look, books: KnownJobs, facts: ListFacts, patience: Patience) -> Verdict:
     """What this look through the list says about this run in doubt."""
     if run.answered_job_id is not None:
         return InDoubt("answer_named_a_job")
@@ -95,7 +95,7 @@ def judge(run: Run, look: Look, books: Books, facts: ListFacts, patience: Patien
     return InDoubt(why) if why else Absent()
 
 
-def candidates_for(run: Run, look: Look, books: Books, patience: Patience) -> tuple[Job, ...]:
+def candidates_for(run: Run, look: Look, books: KnownJobs, patience: Patience) -> tuple[Job, ...]:
     """Unowned jobs that could be this run's. One listed before it was sent could not, unless it shows our words."""
     order, before = run.order(), listed_before(run, look, books, patience)
     known = {**books.owned, **witnesses_of(run, books, patience.apart)}
@@ -112,7 +112,7 @@ def _is_taken_by_mistake(job: Job, order: Order, owner: Owner | None) -> bool:
     return shows_words_of(job, order) and not shows_words_of(job, owner.order)
 
 
-def listed_before(run: Run, look: Look, books: Books, patience: Patience) -> frozenset[str]:
+def listed_before(run: Run, look: Look, books: KnownJobs, patience: Patience) -> frozenset[str]:
     """Keys of the jobs made before this run was sent: we had seen them in the list, and position and time agree.
 
     A list sorted by time makes one wrong clock look like two reasons. Position and time count only if every job of ours
@@ -129,7 +129,7 @@ def listed_before(run: Run, look: Look, books: Books, patience: Patience) -> fro
     return frozenset(job.key for job in behind if job.key in seen and dated_before(job, sent) and not job.running)
 
 
-def _behind_an_older_one(run: Run, look: Look, books: Books, patience: Patience) -> tuple[Job, ...]:
+def _behind_an_older_one(run: Run, look: Look, books: KnownJobs, patience: Patience) -> tuple[Job, ...]:
     """The jobs from the first witness on that was known before this run was sent; none in a list out of order."""
     assert run.submitting_at is not None
     if not in_order(look, _answered(run, books, patience)):
@@ -139,12 +139,12 @@ def _behind_an_older_one(run: Run, look: Look, books: Books, patience: Patience)
     return look.jobs[len(newer_than(look, older)) :]
 
 
-def _answered(run: Run, books: Books, patience: Patience) -> dict[str, Owner]:
+def _answered(run: Run, books: KnownJobs, patience: Patience) -> dict[str, Owner]:
     known = {**books.owned, **witnesses_of(run, books, patience.apart)}
     return {job_id: owner for job_id, owner in known.items() if owner.answered}
 
 
-def _adoptable(run: Run, look: Look, books: Books, patience: Patience) -> tuple[tuple[UUID, str], ...]:
+def _adoptable(run: Run, look: Look, books: KnownJobs, patience: Patience) -> tuple[tuple[UUID, str], ...]:
     """Rule 4: as many unowned jobs of this whole request as runs of it without a job, and no answer still to come."""
     runs = [each for each in _with(run, books.runs) if same_request(each.order(), run.order())]
     first = min(runs, key=_sent)
@@ -167,7 +167,7 @@ def _adoptable(run: Run, look: Look, books: Books, patience: Patience) -> tuple[
     return tuple((each.run_id, job.job_id) for each, job in pairs if not has_failed(job, each))
 
 
-def _is_older_by_itself(job: Job, first: Run, look: Look, books: Books, patience: Patience) -> bool:
+def _is_older_by_itself(job: Job, first: Run, look: Look, books: KnownJobs, patience: Patience) -> bool:
     """Whether it is dated before the order, in a list that shows no job of ours at another time than its own."""
     known = _answered(first, books, patience)
     ours = (each for each in look.jobs if each.key in known)
@@ -175,7 +175,7 @@ def _is_older_by_itself(job: Job, first: Run, look: Look, books: Books, patience
     return true_times and dated_before(job, _sent(first) - patience.skew)
 
 
-def _may_be_renamed(jobs: Sequence[Job], first: Run, look: Look, books: Books, patience: Patience) -> bool:
+def _may_be_renamed(jobs: Sequence[Job], first: Run, look: Look, books: KnownJobs, patience: Patience) -> bool:
     """Whether one of these unowned jobs may be an owned one of the same request under another id, as some servers list
     a job by another id once it is done: a job of ours is not listed, or an unowned one stands among older jobs.
     """
@@ -185,7 +185,7 @@ def _may_be_renamed(jobs: Sequence[Job], first: Run, look: Look, books: Books, p
     return not ours.keys() <= listed or any(job.key in older for job in jobs)
 
 
-def _shows_other_words(look: Look, books: Books) -> bool:
+def _shows_other_words(look: Look, books: KnownJobs) -> bool:
     """Whether the list shows any job of ours with words that were not ordered; its prompts are then unreliable."""
     ours = [(job, owner) for job in look.jobs if (owner := books.owned.get(job.key)) and owner.answered]
     return any(job.prompt is not None and adds_words(job.prompt, owner.order.prompt) for job, owner in ours)
@@ -200,7 +200,7 @@ def has_failed(job: Job, run: Run) -> bool:
     return job.status in {JobStatus.FAILED, JobStatus.EXPIRED} or job.key in run.failed_jobs
 
 
-def _only_one_it_can_be(run: Run, look: Look, books: Books, facts: ListFacts, patience: Patience) -> Job | None:
+def _only_one_it_can_be(run: Run, look: Look, books: KnownJobs, facts: ListFacts, patience: Patience) -> Job | None:
     """Rule 4's exception, for a key that nobody else uses: the one unowned job and the one run, at a true time."""
     unowned = candidates_for(run, look, books, patience)
     alone = not books.rivals and run.state is State.UNCERTAIN
@@ -232,7 +232,9 @@ def _why_not_adopted(run: Run, look: Look, candidates: Sequence[Job]) -> str:
     return "not_one_job_for_each_run"
 
 
-def _why_absence_proves_nothing(run: Run, look: Look, books: Books, facts: ListFacts, patience: Patience) -> str | None:
+def _why_absence_proves_nothing(
+    run: Run, look: Look, books: KnownJobs, facts: ListFacts, patience: Patience
+) -> str | None:
     """Rule 6, for a list in which nothing could be this run's; None if the look counts."""
     if not facts.shows_all:
         return "list_hides_jobs"
@@ -258,7 +260,7 @@ def too_early(run: Run, facts: ListFacts, patience: Patience) -> bool:
 
 
 def _why_not_witnessed(
-    run: Run, look: Look, books: Books, facts: ListFacts, patience: Patience, *, running: bool
+    run: Run, look: Look, books: KnownJobs, facts: ListFacts, patience: Patience, *, running: bool
 ) -> str | None:
     must = witnesses_of(run, books, patience.apart)
     known = {**books.owned, **must}

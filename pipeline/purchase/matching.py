@@ -52,7 +52,7 @@ def read_owner(row: Mapping[str, Any]) -> Owner:
 
 
 @dataclass(frozen=True)
-class Books:
+class KnownJobs:
     """The ledger's side of a look, for one provider account. Jobs go by their keys.
 
     `runs`: those that may have a job and know of none, failed ones included; `elsewhere`: such runs of other keys and
@@ -73,7 +73,7 @@ class Books:
     elsewhere: tuple[Run, ...] = ()
 
 
-def witnesses_of(run: Run, books: Books, apart: timedelta) -> dict[str, Owner]:
+def witnesses_of(run: Run, books: KnownJobs, apart: timedelta) -> dict[str, Owner]:
     """Jobs that this list must show now: their real answers came at least `apart` before the look began."""
     if books.began is None:
         return {}

@@ -8,11 +8,11 @@ Effects  reads the provider's list; free
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase import evidence, matching, submission
 from pipeline.purchase.evidence import Absent, Adopt, InDoubt, Patience
-from pipeline.purchase.matching import Books
+from pipeline.purchase.matching import KnownJobs
 from pipeline.settings.config import Waits
 from providers.openai_videos.list_jobs import Look, look
 
@@ -21,85 +21,85 @@ PROPOSED_MAX = 5  # ids of jobs that a person is shown to choose from
 WORTH_WAITING_FOR = frozenset({"too_early", "no_witness_after"})
 
 
-async def settle(run: Run, world: World) -> Run:
-    if kept := world.answers.get(run.run_id):
-        await submission.book(kept, run, world)
-        return await submission.reload(run, world)
+async def settle(run: Run, context: RunContext) -> Run:
+    if kept := context.answers.get(run.run_id):
+        await submission.book(kept, run, context)
+        return await submission.reload(run, context)
     if run.state is State.SUBMITTING:
-        return await _after_submitting(run, world)
-    if not world.shop.sells(run):
-        return await _left_to_others(run, world)
-    return await _look_through_list(run, world)
+        return await _after_submitting(run, context)
+    if not context.account.matches(run):
+        return await _left_to_others(run, context)
+    return await _look_through_list(run, context)
 
 
-async def _left_to_others(run: Run, world: World) -> Run:
+async def _left_to_others(run: Run, context: RunContext) -> Run:
     """Its provider or key is not the configured one: wait, in plain sight."""
-    if run.age(run.uncertain_at) > world.waits.reconcile_grace:
-        return await world.ledger.park(run.run_id, "provider_not_configured", next_look(run, world))
-    return await world.ledger.wait_until(run.run_id, next_look(run, world))
+    if run.age(run.uncertain_at) > context.waits.reconcile_grace:
+        return await context.ledger.park(run.run_id, "provider_not_configured", next_look(run, context))
+    return await context.ledger.wait_until(run.run_id, next_look(run, context))
 
 
-async def _after_submitting(run: Run, world: World) -> Run:
+async def _after_submitting(run: Run, context: RunContext) -> Run:
     """Somebody's request may be under way. Once it cannot be any more, its answer is lost."""
     assert run.submitting_at is not None
-    over = request_over(run, world.waits)
+    over = request_over(run, context.waits)
     if run.age(run.submitting_at) > over:
-        await world.ledger.mark_uncertain(run.run_id, "process_died", min_age=over)
-        return await submission.reload(run, world)
-    return await world.ledger.wait_until(run.run_id, run.submitting_at + over)
+        await context.ledger.mark_uncertain(run.run_id, "process_died", min_age=over)
+        return await submission.reload(run, context)
+    return await context.ledger.wait_until(run.run_id, run.submitting_at + over)
 
 
-async def _look_through_list(run: Run, world: World) -> Run:
-    patience = patience_of(run, world.waits)
-    seen, books = await _read_list(run, world, patience)
-    verdict = evidence.judge(run, seen, books, world.shop.rules_for(run.model).listing, patience)
+async def _look_through_list(run: Run, context: RunContext) -> Run:
+    patience = patience_of(run, context.waits)
+    seen, books = await _read_list(run, context, patience)
+    verdict = evidence.judge(run, seen, books, context.account.rules_for(run.model).listing, patience)
     if isinstance(verdict, Adopt):
         for run_id, job_id in verdict.pairs:
-            await world.ledger.record_submission(run_id, job_id, JobSource.LIST)
-        return await submission.reload(run, world)
+            await context.ledger.record_submission(run_id, job_id, JobSource.LIST)
+        return await submission.reload(run, context)
     says, candidates = (verdict.why, verdict.candidates) if isinstance(verdict, InDoubt) else ("absent", ())
     counted = replace(run, looks_complete=run.looks_complete + isinstance(verdict, Absent))
-    run = await world.ledger.record_look(
+    run = await context.ledger.record_look(
         run.run_id,
         counts=isinstance(verdict, Absent),
         candidates=len(candidates),
         running_shown=matching.shows_running(seen, books.owned),
         says=says,
-        next_look_at=next_look(counted, world, says),
+        next_look_at=next_look(counted, context, says),
         detail={
             "jobs": len(seen.jobs),
             "why_incomplete": seen.why_incomplete,
             "proposed": list(candidates[:PROPOSED_MAX]),
         },
     )
-    return await _end_or_park(run, says, world)
+    return await _end_or_park(run, says, context)
 
 
-async def _read_list(run: Run, world: World, patience: Patience) -> tuple[Look, Books]:
+async def _read_list(run: Run, context: RunContext, patience: Patience) -> tuple[Look, KnownJobs]:
     """The witnesses first, so that the look knows how far back it must reach; the owners of what it saw last."""
     assert run.submitting_at is not None
-    asked = await world.ledger.witnesses_near(run.run_id, matching.NEAR, patience.request_over + patience.skew)
+    asked = await context.ledger.witnesses_near(run.run_id, matching.NEAR, patience.request_over + patience.skew)
     must = matching.witnesses_of(run, asked, patience.apart)
     older = [job_id for job_id, owner in must.items() if owner.known_at <= run.submitting_at]
     oldest = min(older, key=lambda job_id: must[job_id].sent_at, default=None)
     back_to = (run.submitting_at - patience.skew).timestamp()
-    seen = await look(world.shop.provider, back_to=back_to, past=[oldest] if oldest else [])
-    owned = await world.ledger.doubts_at(run.base_url, run.key_fingerprint, seen.keys)
+    seen = await look(context.account.provider, back_to=back_to, past=[oldest] if oldest else [])
+    owned = await context.ledger.doubts_at(run.base_url, run.key_fingerprint, seen.keys)
     seen = matching.known_by_their_runs(seen, owned.owned)
     return seen, replace(owned, witnesses=asked.witnesses, began=asked.began, rivals=asked.rivals)
 
 
-async def _end_or_park(run: Run, says: str, world: World) -> Run:
-    waits = world.waits
+async def _end_or_park(run: Run, says: str, context: RunContext) -> Run:
+    waits = context.waits
     if evidence.never_made(run, waits.reconcile_looks, waits.reconcile_grace):
         detail = f"{run.looks_complete} complete looks through the provider's list found no such job"
-        await world.ledger.fail(run.run_id, State.UNCERTAIN, "not_made", detail)
-        return await submission.reload(run, world)
+        await context.ledger.fail(run.run_id, State.UNCERTAIN, "not_made", detail)
+        return await submission.reload(run, context)
     # Two looks more than the grace, for none comes exactly then. Looks that count began once the request was over.
     patience = waits.reconcile_grace + 2 * waits.look
     counting = run.looks_complete > 0 and run.age(run.submitting_at) <= request_over(run, waits) + patience
     if run.state is State.UNCERTAIN and run.age(run.uncertain_at) > patience and not (run.parked or counting):
-        return await world.ledger.park(run.run_id, says, next_look(run, world, says))
+        return await context.ledger.park(run.run_id, says, next_look(run, context, says))
     return run
 
 
@@ -112,14 +112,14 @@ def patience_of(run: Run, waits: Waits) -> Patience:
     return Patience(request_over(run, waits), waits.look, waits.clock_skew)
 
 
-def next_look(run: Run, world: World, says: str = "") -> datetime | None:
+def next_look(run: Run, context: RunContext, says: str = "") -> datetime | None:
     """When to look again: at the usual distance until parked, then ever more seldom, then not by itself.
 
     While looks count towards "never made", or only time is missing, the usual distance holds.
     """
     parked_for = run.age(run.parked_at)
-    if run.parked_at is not None and parked_for > world.waits.parked and not run.looks_complete:
+    if run.parked_at is not None and parked_for > context.waits.parked and not run.looks_complete:
         return None
-    if run.parked_at is None or run.looks_complete or (says in WORTH_WAITING_FOR and parked_for < world.waits.parked):
-        return run.read_at + world.waits.look
-    return run.read_at + max(world.waits.look, parked_for / 2)
+    if run.parked_at is None or run.looks_complete or (says in WORTH_WAITING_FOR and parked_for < context.waits.parked):
+        return run.read_at + context.waits.look
+    return run.read_at + max(context.waits.look, parked_for / 2)

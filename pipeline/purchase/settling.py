@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from pipeline.context import Shop
+from pipeline.context import ProviderAccount
 from pipeline.ledger.client import Recorded
 from pipeline.ledger.operators import Operators, Settled
 from pipeline.ledger.records import Run
@@ -62,12 +62,12 @@ class Found:
     job: Job | None
 
 
-async def look_up(run: Run, job_id: str, shop: Shop | None) -> Job | NotSeen | Contradicts:
+async def look_up(run: Run, job_id: str, account: ProviderAccount | None) -> Job | NotSeen | Contradicts:
     """What the provider says of the job that a person names for this run."""
-    if shop is None or not shop.sells(run):
+    if account is None or not account.matches(run):
         words = "its provider and key are not the ones configured here, so the job cannot be looked up"
         return NotSeen(Unseen.NOT_SOLD_HERE, words)
-    seen = await shop.provider.job(job_id)
+    seen = await account.provider.job(job_id)
     if isinstance(seen, ReadError):
         if seen.status == 404:
             return NotSeen(Unseen.UNKNOWN, f"the provider does not know a job {job_id}")
@@ -87,13 +87,13 @@ async def settle_found(
     who: str,
     why: str | None,
     operators: Operators,
-    shop: Shop | None,
+    account: ProviderAccount | None,
     *,
     unseen: bool = False,
     despite: bool = False,
 ) -> Found | NotSeen | Contradicts:
     """ "Found it". `unseen`: take an id that the provider does not show; `despite`: one that it shows otherwise."""
-    seen = await look_up(run, job_id, shop)
+    seen = await look_up(run, job_id, account)
     if isinstance(seen, NotSeen) and not unseen:
         return seen
     if isinstance(seen, Contradicts) and not despite:
@@ -108,7 +108,7 @@ async def settle_not_charged(
     who: str,
     why: str | None,
     operators: Operators,
-    shop: Shop | None,
+    account: ProviderAccount | None,
     waits: Waits,
     *,
     shown: Mapping[str, str | None] | None = None,
@@ -119,27 +119,27 @@ async def settle_not_charged(
     `shown`: the state and job_id that the person saw, if that was not this very run.
     """
     shown = shown or {"state": run.state.value, "job_id": run.job_id}
-    if not early and (still := await _still_shown(run, shop)):
+    if not early and (still := await _still_shown(run, account)):
         return still
-    wait = may_turn_up_for(run, shop, waits)
+    wait = may_turn_up_for(run, account, waits)
     return await operators.settle_not_charged(run.run_id, who, why, shown, wait=wait, early=early)
 
 
-async def _still_shown(run: Run, shop: Shop | None) -> Settled | None:
+async def _still_shown(run: Run, account: ProviderAccount | None) -> Settled | None:
     """What speaks against "not charged": the run's own job is there, or the last look showed one that may be it."""
     if run.job_id is None:
         return Settled(False, run.state, "shown") if run.look_says in SHOWS_A_JOB else None
-    if shop is None or not shop.sells(run):
+    if account is None or not account.matches(run):
         return None
-    seen = await shop.provider.job(run.job_id)
+    seen = await account.provider.job(run.job_id)
     if isinstance(seen, ReadError) or not seen.exists or failure_of(seen):
         return None
     return Settled(False, run.state, "shown", shown=seen.word or seen.status.value)
 
 
-def may_turn_up_for(run: Run, shop: Shop | None, waits: Waits) -> timedelta:
+def may_turn_up_for(run: Run, account: ProviderAccount | None, waits: Waits) -> timedelta:
     """How long after its request the job may still turn up: the provider's own limits, or our deadline for a render."""
-    known = shop.rules_for(run.model).listing.absent_after if shop is not None and shop.sells(run) else None
+    known = account.rules_for(run.model).listing.absent_after if account is not None and account.matches(run) else None
     over = request_over(run, waits)
     return max(known, over) if known is not None else over + waits.render_deadline
 

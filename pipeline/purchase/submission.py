@@ -15,7 +15,7 @@ import logging
 from datetime import timedelta
 
 from net.error_text import storable
-from pipeline.context import FREE_BYTES_MIN, World
+from pipeline.context import FREE_BYTES_MIN, RunContext
 from pipeline.ledger.client import Cost, NotWon
 from pipeline.ledger.clip_records import ClipRecords
 from pipeline.ledger.records import JobSource, Run, State
@@ -34,119 +34,123 @@ HELD_BACK_RETRY = timedelta(seconds=5)
 log = logging.getLogger(__name__)
 
 
-async def buy_once(run: Run, world: World) -> Run:
+async def buy_once(run: Run, context: RunContext) -> Run:
     """Buys the approved run's clip, unless something says no until the last moment."""
-    if not world.shop.sells(run):
-        return await _not_sold_here(run, world)
-    if world.answers.get(run.run_id) is not None:
+    if not context.account.matches(run):
+        return await _not_sold_here(run, context)
+    if context.answers.get(run.run_id) is not None:
         # The ledger was restored from before this run's one request: it must not be sent again.
-        await world.ledger.fail(run.run_id, run.state, "already_sent", "an answer to this run's request is on disk")
-        return await reload(run, world)
-    if (checked := await check_folders(run, world)).state is not run.state:
+        await context.ledger.fail(run.run_id, run.state, "already_sent", "an answer to this run's request is on disk")
+        return await reload(run, context)
+    if (checked := await check_folders(run, context)).state is not run.state:
         return checked
     # Seen through from the fence on: whoever was canceled between winning and sending would leave a run in doubt.
-    not_won = await world.purchases.see_through(_win_and_buy(run, world))
+    not_won = await context.purchases.see_through(_win_and_buy(run, context))
     if not_won is not None:
-        return await _held_back(await reload(run, world), not_won, world)
-    return await reload(run, world)
+        return await _held_back(await reload(run, context), not_won, context)
+    return await reload(run, context)
 
 
-async def check_folders(run: Run, world: World) -> Run:
+async def check_folders(run: Run, context: RunContext) -> Run:
     """The run, failed if this machine could not keep what it buys: the clip, or the answer that tells of it (rule 10).
 
     Asked before the prompt is checked, which costs, and again before the purchase. It opens no breaker: that one is
     about the provider and stops every machine, and another one's disk may be fine.
     """
-    if why := _cannot_be_stored(world):
-        await world.ledger.fail(run.run_id, run.state, "disk_full", why)
-        return await reload(run, world)
+    if why := _cannot_be_stored(context):
+        await context.ledger.fail(run.run_id, run.state, "disk_full", why)
+        return await reload(run, context)
     return run
 
 
-def _cannot_be_stored(world: World) -> str | None:
-    folder = world.media
+def _cannot_be_stored(context: RunContext) -> str | None:
+    folder = context.media
     try:
         if free_bytes(folder) < FREE_BYTES_MIN:
             return "less than 1 GB is free for the clip"
-        for folder in (world.media, world.answers.folder):
+        for folder in (context.media, context.answers.folder):
             probe_folder(folder)
     except OSError as error:
         return f"nothing can be written to the folder {folder.name} ({error.strerror})"
     return None
 
 
-async def _win_and_buy(run: Run, world: World) -> NotWon | None:
-    token = world.new_token()
-    asked_at = world.boot_seconds()
-    fence = await world.ledger.begin_submission(run.run_id, token, world.shop.places, world.waits.request_over)
+async def _win_and_buy(run: Run, context: RunContext) -> NotWon | None:
+    token = context.new_token()
+    asked_at = context.boot_seconds()
+    fence = await context.ledger.begin_submission(run.run_id, token, context.account.places, context.waits.request_over)
     if isinstance(fence, NotWon):
         return fence
-    await _buy(run, fence.order, token, asked_at, world)
+    await _buy(run, fence.order, token, asked_at, context)
     return None
 
 
-async def _buy(run: Run, order: Order, token: str, asked_at: float, world: World) -> None:
+async def _buy(run: Run, order: Order, token: str, asked_at: float, context: RunContext) -> None:
     def check_deadline() -> None:
-        if world.boot_seconds() - asked_at > world.waits.submit_deadline.total_seconds():
+        if context.boot_seconds() - asked_at > context.waits.submit_deadline.total_seconds():
             raise TooLate
 
-    started_at = world.boot_seconds()
-    answer = await generate_video.submit(order, world.shop.provider, check_deadline)
-    took_ms = int((world.boot_seconds() - started_at) * 1000)
+    started_at = context.boot_seconds()
+    answer = await generate_video.submit(order, context.account.provider, check_deadline)
+    took_ms = int((context.boot_seconds() - started_at) * 1000)
     kept = KeptAnswer(run.run_id, token, answer)
     try:
-        world.answers.keep(kept)
+        context.answers.keep(kept)
     except OSError as error:  # a full disk must not cost us the answer: the ledger can still be told
         log.error("answer_file", extra={"action": "answer_file", "run": run.ref, "error": str(error)})
-    await book(kept, run, world, ms=took_ms)
+    await book(kept, run, context, ms=took_ms)
 
 
-async def book(kept: KeptAnswer, run: Run, world: World, ms: int | None = None) -> None:
+async def book(kept: KeptAnswer, run: Run, context: RunContext, ms: int | None = None) -> None:
     """Tells the ledger what an answer means, then drops its file. Safe to repeat; replayed after a crash."""
     # The kept answer may come from another provider, so today's 429 rule does not apply to it.
-    refuses_429 = world.shop.sells(run) and world.shop.rules_for(run.model).refuses_429_before_work
+    refuses_429 = context.account.matches(run) and context.account.rules_for(run.model).refuses_429_before_work
     meaning = read_answer(
         kept.answer, refuses_429=refuses_429, our_key=str(kept.run_id), prompt=run.improved_prompt or ""
     )
     match meaning:
         case Made(job=job):
-            await _record_job(kept, run, job, world, ms)
+            await _record_job(kept, run, job, context, ms)
         case ClearNo(reason=reason, detail=detail):
-            await _fail_clearly(kept, reason, detail, world, ms)
+            await _fail_clearly(kept, reason, detail, context, ms)
         case Unclear(reason=reason):
             shown = kept_words(kept.answer)
-            await world.ledger.mark_uncertain(kept.run_id, reason, token=kept.token, ms=ms, answer=shown)
-    world.answers.drop(kept.run_id)
+            await context.ledger.mark_uncertain(kept.run_id, reason, token=kept.token, ms=ms, answer=shown)
+    context.answers.drop(kept.run_id)
 
 
-async def _record_job(kept: KeptAnswer, run: Run, job: Job, world: World, ms: int | None) -> None:
-    if await _found_otherwise(kept, job, world):
-        await _keep_on_timeline(kept, world)
+async def _record_job(kept: KeptAnswer, run: Run, job: Job, context: RunContext, ms: int | None) -> None:
+    if await _found_otherwise(kept, job, context):
+        await _keep_on_timeline(kept, context)
         return
     if len(ids_shown(kept.answer.body)) > 1:  # a person may have to know the others (rule 9)
-        await _keep_on_timeline(kept, world)
-    recorded = await world.ledger.record_submission(kept.run_id, job.job_id, JobSource.ANSWER, token=kept.token, ms=ms)
+        await _keep_on_timeline(kept, context)
+    recorded = await context.ledger.record_submission(
+        kept.run_id, job.job_id, JobSource.ANSWER, token=kept.token, ms=ms
+    )
     if recorded.why == "owned":
-        await world.ledger.mark_uncertain(kept.run_id, "job_owned_by_another_run", token=kept.token, ms=ms)
+        await context.ledger.mark_uncertain(kept.run_id, "job_owned_by_another_run", token=kept.token, ms=ms)
     if kept.answer.attempts:
         detail = {"attempts": kept.answer.attempts}
-        await world.ledger.record_event(kept.run_id, "generate_video", "gateway_retried", Cost(detail=detail))
+        await context.ledger.record_event(kept.run_id, "generate_video", "gateway_retried", Cost(detail=detail))
     if recorded.recorded and (parts := far_from(job, run.order()) - {Shown.PROMPT}):
-        await ClipRecords(world.ledger.rpc).note_shown_otherwise(kept.run_id, job.job_id, sorted(parts))
+        await ClipRecords(context.ledger.rpc).note_shown_otherwise(kept.run_id, job.job_id, sorted(parts))
     if recorded.recorded and (words := generate_video.failure_of(job)):  # the first of the two looks
-        await world.ledger.note_failing(kept.run_id, job.job_id, words, job.word, seen=False)
+        await context.ledger.note_failing(kept.run_id, job.job_id, words, job.word, seen=False)
 
 
-async def _found_otherwise(kept: KeptAnswer, job: Job, world: World) -> bool:
+async def _found_otherwise(kept: KeptAnswer, job: Job, context: RunContext) -> bool:
     """An error with an id may name its request only: it takes no other job from a run that found one meanwhile."""
     if job.described or job.status is not JobStatus.FAILED:
         return False
-    run = await world.ledger.load(kept.run_id)
+    run = await context.ledger.load(kept.run_id)
     return run is not None and run.job_id is not None and not same_job(run.job_id, job.job_id)
 
 
-async def _keep_on_timeline(kept: KeptAnswer, world: World) -> None:
-    await world.ledger.record_event(kept.run_id, "generate_video", "answer_kept", Cost(detail=kept_words(kept.answer)))
+async def _keep_on_timeline(kept: KeptAnswer, context: RunContext) -> None:
+    await context.ledger.record_event(
+        kept.run_id, "generate_video", "answer_kept", Cost(detail=kept_words(kept.answer))
+    )
 
 
 def kept_words(answer: Answer) -> dict[str, Json]:
@@ -155,68 +159,68 @@ def kept_words(answer: Answer) -> dict[str, Json]:
     return kept | ({"location": answer.location} if answer.location else {})
 
 
-async def _fail_clearly(kept: KeptAnswer, reason: str, detail: str, world: World, ms: int | None) -> None:
+async def _fail_clearly(kept: KeptAnswer, reason: str, detail: str, context: RunContext, ms: int | None) -> None:
     """A clear no is proof, though somebody may meanwhile have called the run uncertain, or adopted a job for it."""
     breaker = "answer" if reason in PROVIDER_FAULTS else None
     for state in (State.SUBMITTING, State.UNCERTAIN, State.RENDERING):
-        if await world.ledger.fail(kept.run_id, state, reason, detail, token=kept.token, breaker=breaker, ms=ms):
+        if await context.ledger.fail(kept.run_id, state, reason, detail, token=kept.token, breaker=breaker, ms=ms):
             return
     # The run has ended otherwise: this answer ends nothing any more, and may explain what did.
-    await _keep_on_timeline(kept, world)
+    await _keep_on_timeline(kept, context)
 
 
-async def replay_answers(world: World) -> None:
+async def replay_answers(context: RunContext) -> None:
     """Brings answers to the ledger that a crash or an outage kept from it."""
-    for kept in world.answers.all():
+    for kept in context.answers.all():
         try:
-            run = await world.ledger.load(kept.run_id)
+            run = await context.ledger.load(kept.run_id)
             if run is None:  # another ledger's answer; its file stays for whoever opens that ledger again
-                await _keep_stray(kept, "unknown_run", world)
-            elif not await world.ledger.is_winner(kept.run_id, kept.token):
-                await _keep_stray(kept, "another_token", world)
-                world.answers.drop(kept.run_id)
+                await _keep_stray(kept, "unknown_run", context)
+            elif not await context.ledger.is_winner(kept.run_id, kept.token):
+                await _keep_stray(kept, "another_token", context)
+                context.answers.drop(kept.run_id)
             else:
-                await book(kept, run, world)
+                await book(kept, run, context)
         except LedgerUnavailable:
             raise
         except Exception:  # an answer that does not fit stays in its file and does not stop the others
             log.exception("replay", extra={"action": "replay", "run_id": str(kept.run_id)})
 
 
-async def _keep_stray(kept: KeptAnswer, why: str, world: World) -> None:
+async def _keep_stray(kept: KeptAnswer, why: str, context: RunContext) -> None:
     """It may name a job that was paid for: operators are told (rule 9)."""
     shown = storable(kept.answer.body, KEPT_CHARACTERS_MAX)
-    await world.ledger.keep_stray_answer(kept.run_id, why, kept.answer.status, shown)
+    await context.ledger.keep_stray_answer(kept.run_id, why, kept.answer.status, shown)
 
 
-async def _not_sold_here(run: Run, world: World) -> Run:
+async def _not_sold_here(run: Run, context: RunContext) -> Run:
     """Its provider or key is not the configured one: it waits for a worker that has them, though not for ever."""
     if _never_confirmed(run):
-        return await _take_back(run, world)
+        return await _take_back(run, context)
     confirmed = run.confirmed_at is not None or not run.needs_confirmation
-    if confirmed and run.age(run.confirmed_at or run.approved_at) > world.waits.pause_patience:
+    if confirmed and run.age(run.confirmed_at or run.approved_at) > context.waits.pause_patience:
         detail = f"ordered for {run.base_url} with another key than the one configured now"
-        await world.ledger.fail(run.run_id, State.APPROVED, "not_sold_here", detail)
-        return await reload(run, world)
-    return await world.ledger.wait_until(run.run_id, run.read_at + world.waits.look)
+        await context.ledger.fail(run.run_id, State.APPROVED, "not_sold_here", detail)
+        return await reload(run, context)
+    return await context.ledger.wait_until(run.run_id, run.read_at + context.waits.look)
 
 
-async def _held_back(run: Run, fence: NotWon, world: World) -> Run:
+async def _held_back(run: Run, fence: NotWon, context: RunContext) -> Run:
     """Not let through: waits for the user's tap or for the way to open, or ends when it has waited too long."""
     if run.state is not State.APPROVED:
         return run
     if fence.refused == "not_confirmed":
         if _never_confirmed(run):
-            return await _take_back(run, world)
-        waiting = await world.ledger.wait_until(run.run_id, run.confirm_until)
+            return await _take_back(run, context)
+        waiting = await context.ledger.wait_until(run.run_id, run.confirm_until)
         if waiting.confirmed_at is None:
             return waiting
         # The tap came just before we sat down to wait for it.
-        return await world.ledger.wait_until(run.run_id, waiting.read_at)
-    if fence.refused in {"paused", "breaker_open"} and run.age(run.held_back_since) > world.waits.pause_patience:
-        await world.ledger.fail(run.run_id, State.APPROVED, fence.refused, fence.reason or "")
-        return await reload(run, world)
-    return await world.ledger.wait_until(run.run_id, run.read_at + HELD_BACK_RETRY)
+        return await context.ledger.wait_until(run.run_id, waiting.read_at)
+    if fence.refused in {"paused", "breaker_open"} and run.age(run.held_back_since) > context.waits.pause_patience:
+        await context.ledger.fail(run.run_id, State.APPROVED, fence.refused, fence.reason or "")
+        return await reload(run, context)
+    return await context.ledger.wait_until(run.run_id, run.read_at + HELD_BACK_RETRY)
 
 
 def _never_confirmed(run: Run) -> bool:
@@ -224,12 +228,12 @@ def _never_confirmed(run: Run) -> bool:
     return waits and run.confirm_until is not None and run.confirm_until <= run.read_at
 
 
-async def _take_back(run: Run, world: World) -> Run:
-    await world.ledger.cancel(run.run_id, "sweep", "not_confirmed")
-    return await reload(run, world)
+async def _take_back(run: Run, context: RunContext) -> Run:
+    await context.ledger.cancel(run.run_id, "sweep", "not_confirmed")
+    return await reload(run, context)
 
 
-async def reload(run: Run, world: World) -> Run:
-    fresh = await world.ledger.load(run.run_id)
+async def reload(run: Run, context: RunContext) -> Run:
+    fresh = await context.ledger.load(run.run_id)
     assert fresh is not None, f"run {run.ref} has left the ledger"
     return fresh

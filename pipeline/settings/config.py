@@ -98,7 +98,7 @@ class Waits:
     request_timeout: timedelta
     request_slack: timedelta  # after both, no request of ours is under way any more
     clock_skew: timedelta
-    attend: timedelta  # how long a run is left alone after its last sign of life
+    heartbeat: timedelta  # how long a run is left alone after its last sign of life
     look: timedelta  # between two looks through the provider's list
     reconcile_grace: timedelta
     reconcile_looks: int
@@ -310,7 +310,7 @@ class Settings(BaseModel):
             connect_timeout=seconds(self.connect_timeout_seconds),
             request_timeout=seconds(self.request_timeout_seconds),
             request_slack=seconds(self.request_slack_seconds),
-            attend=seconds(self.attend_seconds),
+            heartbeat=seconds(self.attend_seconds),
             clock_skew=seconds(self.clock_skew_seconds),
             look=seconds(self.look_seconds),
             reconcile_grace=seconds(self.reconcile_grace_seconds),

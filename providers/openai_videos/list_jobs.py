@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from providers.download import ReadError
 from providers.openai_videos.jobs import Job
-from providers.openai_videos.list_page import Page
+from providers.openai_videos.list_page import ListPage
 from providers.transport import VideoProvider
 
 PAGES_MAX = 50
@@ -82,7 +82,7 @@ class _Reading:
             why_incomplete = why_incomplete or "pages_of_one_row"
         return Look(tuple(self._jobs.values()), not why_incomplete, why_incomplete, self._odd_rows)
 
-    def turn(self, page: Page) -> str | None:
+    def turn(self, page: ListPage) -> str | None:
         """Takes a page. None: the next one is needed; otherwise why the look is incomplete, empty if it is complete."""
         news = self._take(page)
         self._pages += 1
@@ -106,7 +106,7 @@ class _Reading:
         self._turn_to_next(page)
         return "" if self._beyond is not None and self._beyond >= self._rows_beyond else None
 
-    def _turn_to_next(self, page: Page) -> None:
+    def _turn_to_next(self, page: ListPage) -> None:
         """Pages overlap by a row. A server that pages by its rows' second skips those of the same second, and the row
         that should come first shows it.
         """
@@ -115,7 +115,7 @@ class _Reading:
         else:
             self.after, self._overlap = page.last_id, None
 
-    def _at_its_end(self, page: Page, *, empty: bool) -> str:
+    def _at_its_end(self, page: ListPage, *, empty: bool) -> str:
         """The list says that this was the last page; its own totals and promises must agree."""
         if empty and self._more_promised:
             return "empty_page_after_more"
@@ -126,7 +126,7 @@ class _Reading:
         times = [job.created_at for job in self._jobs.values() if job.created_at is not None]
         return all(later <= earlier + SAME_MOMENT_SECONDS for earlier, later in pairwise(times))
 
-    def _take(self, page: Page) -> dict[str, Job]:
+    def _take(self, page: ListPage) -> dict[str, Job]:
         news: dict[str, Job] = {}
         self._odd_rows += page.odd_rows
         on_page = Counter(job.job_id for job in page.jobs)
@@ -143,7 +143,7 @@ class _Reading:
         self._jobs |= news
         return news
 
-    def _nothing_new(self, page: Page) -> str:
+    def _nothing_new(self, page: ListPage) -> str:
         if page.has_more:
             return "repeated_page"
         # The server ignores `after` and always returns this page; that is the whole list if it reaches far enough.

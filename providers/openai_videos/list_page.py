@@ -24,7 +24,7 @@ PAGE_NAMES = PAGE_ROWS | PAGE_LINKS | PAGE_COUNTS
 
 
 @dataclass(frozen=True)
-class Page:
+class ListPage:
     """One page of a list; `has_more` None means that the provider does not say. `odd_rows` could not be read.
 
     `flaw`: a stable word for why rows may be missing between this page's and the next's; empty if nothing says so.
@@ -42,7 +42,7 @@ class Page:
     full: bool = False
 
 
-def read_page(body: str, headers: Mapping[str, str] | None = None) -> Page | None:
+def read_page(body: str, headers: Mapping[str, str] | None = None) -> ListPage | None:
     """The page in a body; None if it is not a list of jobs. `headers`: of its answer, with names in lower case."""
     page = _with_its_notes(json_object(body))
     rows = page.get("data")
@@ -52,7 +52,7 @@ def read_page(body: str, headers: Mapping[str, str] | None = None) -> Page | Non
     jobs = tuple(job for row in rows if isinstance(row, dict) and not _holds_jobs(row) and (job := job_of(row)))
     has_more = _yes_or_no(page.get("has_more"))
     own_last = jobs[-1].job_id if jobs else None
-    return Page(
+    return ListPage(
         jobs,
         has_more,
         _last_id(page) or own_last,

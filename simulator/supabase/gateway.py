@@ -49,9 +49,9 @@ async def rest(request: web.Request) -> web.StreamResponse:
 
 async def with_trouble(request: web.Request, target: str, door: Door) -> web.StreamResponse:
     """The answer of a door, spoiled by the fault this request meets."""
-    world, project = request.app[WORLD], request.app[PROJECT]
+    state, project = request.app[WORLD], request.app[PROJECT]
     project.calls.append(f"{request.method} {request.path}")
-    fault = world.faults.next(target)
+    fault = state.faults.next(target)
     if fault is not None and fault.kind in BEFORE:
         return await _spoiled(request, fault, web.Response())
     answer = await door(request)

@@ -16,7 +16,7 @@ from aiohttp import web
 from simulator.doors import turned_away
 from simulator.faults import wire
 from simulator.faults.arming import Fault
-from simulator.state import WORLD, World
+from simulator.state import WORLD, SimulatorState
 from simulator.text_model import fitting, reading, writing
 from simulator.videos.errors import json_answer, refusal
 
@@ -35,26 +35,26 @@ def add_chat(app: web.Application) -> None:
 
 async def complete(request: web.Request) -> web.StreamResponse:
     """One completion."""
-    world = request.app[WORLD]
-    world.books.record_chat()
+    state = request.app[WORLD]
+    state.books.record_chat()
     if (away := turned_away(request)) is not None:
         return away
     asked = _asked(await request.read())
     if isinstance(asked, web.Response):
         return asked
-    fault = world.faults.next("chat")
+    fault = state.faults.next("chat")
     answer = json_answer(completion(asked, fault))
     if fault is None:
         return answer
-    return await wire.misbehave(request, fault, answer, world.settings.hang_seconds)
+    return await wire.misbehave(request, fault, answer, state.settings.hang_seconds)
 
 
 async def models(request: web.Request) -> web.StreamResponse:
     """The video models on sale and the text model, as `GET /v1/models` lists them."""
     if (away := turned_away(request)) is not None:
         return away
-    world: World = request.app[WORLD]
-    names = [*world.settings.models, "sim-text"]
+    state: SimulatorState = request.app[WORLD]
+    names = [*state.settings.models, "sim-text"]
     data = [{"id": name, "object": "model", "created": 1_760_000_000, "owned_by": "simulator"} for name in names]
     return json_answer({"object": "list", "data": data})
 

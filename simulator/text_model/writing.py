@@ -160,8 +160,8 @@ def improved(text: str, language: str, limit: int = IMPROVED_CHARACTERS_MAX) -> 
         f" {name}: {choices[(number >> 8 * place) % len(choices)]}."
         for place, (name, choices) in enumerate(_TAIL[language].items())
     )
-    wish = " ".join(text.split())[: limit - len(tail) - 1].rstrip()
-    return (wish if wish.endswith((".", "!", "?", "…")) else wish + ".") + tail
+    order_request = " ".join(text.split())[: limit - len(tail) - 1].rstrip()
+    return (order_request if order_request.endswith((".", "!", "?", "…")) else order_request + ".") + tail
 
 
 def title(text: str) -> str:

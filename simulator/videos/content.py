@@ -15,7 +15,7 @@ from simulator.faults.arming import Fault
 from simulator.faults.bodies import body_of
 from simulator.faults.broken_clips import BROKEN, grown
 from simulator.settings import Habits
-from simulator.state import WORLD, World
+from simulator.state import WORLD, SimulatorState
 from simulator.videos import jobs
 from simulator.videos.books import FileFetch, Job
 from simulator.videos.clips import ClipExtraMissingError
@@ -29,16 +29,16 @@ _TWO_PROOFS = b"<?xml version='1.0'?><Error><Message>Only one auth mechanism all
 
 async def content(request: web.Request) -> web.StreamResponse:
     """The clip of a completed job."""
-    world = request.app[WORLD]
-    world.books.reads += 1
-    job = turned_away(request) or meant(world, request.match_info["video_id"])
+    state = request.app[WORLD]
+    state.books.reads += 1
+    job = turned_away(request) or meant(state, request.match_info["video_id"])
     if isinstance(job, web.Response):
         return job
     if job is None:
         return refusal(404, f"Video '{request.match_info['video_id']}' not found.", code="video_not_found")
-    fault = world.faults.next("content")
-    habits = habits_now(world, fault)
-    if habits.clip_signed and jobs.status_of(job, world.now()) == "completed":
+    fault = state.faults.next("content")
+    habits = habits_now(state, fault)
+    if habits.clip_signed and jobs.status_of(job, state.now()) == "completed":
         return web.Response(status=302, headers={"Location": f"{clip_url(request, job)}&signed=here"})
     if habits.content_status is not None:
         return refusal(habits.content_status, "There is no content here.", code="not_found")
@@ -47,18 +47,18 @@ async def content(request: web.Request) -> web.StreamResponse:
 
 async def file(request: web.Request) -> web.StreamResponse:
     """The clip at its own URL; needs no key, and a signed one takes none (S3: one way to prove oneself at a time)."""
-    world = request.app[WORLD]
+    state = request.app[WORLD]
     if "signed" in request.query and "Authorization" in request.headers:
         return web.Response(body=_TWO_PROOFS, status=400, content_type="application/xml")
-    job = world.books.job(request.match_info["name"].removesuffix(".mp4"))
+    job = state.books.job(request.match_info["name"].removesuffix(".mp4"))
     if job is None:
         return web.Response(status=404)
-    world.books.record_file(FileFetch(job.id, "Authorization" in request.headers))
-    fault = world.faults.next("file")
-    habits = habits_now(world, fault)
+    state.books.record_file(FileFetch(job.id, "Authorization" in request.headers))
+    fault = state.faults.next("file")
+    habits = habits_now(state, fault)
     if preview := request.query.get("preview"):
         return web.Response(
-            body=await world.clips.clip(job.prompt, int(preview), job.size, job.id), content_type="video/mp4"
+            body=await state.clips.clip(job.prompt, int(preview), job.size, job.id), content_type="video/mp4"
         )
     return await _served(request, job, fault, habits, "video")
 
@@ -66,7 +66,7 @@ async def file(request: web.Request) -> web.StreamResponse:
 async def _served(
     request: web.Request, job: Job, fault: Fault | None, habits: Habits, variant: str
 ) -> web.StreamResponse:
-    world = request.app[WORLD]
+    state = request.app[WORLD]
     if fault is not None and fault.kind == "expired":
         return _gone(int(fault.number("status", 404)))
     if fault is not None and fault.kind == "forbidden":
@@ -74,13 +74,13 @@ async def _served(
     if fault is not None and fault.kind == "list_instead":
         return listing_instead(request, habits)
     if fault is not None and fault.kind == "of_job":
-        job = world.books.job(fault.text("job_id", "")) or job
-    answer = await _clip(world, job, variant, habits.preview_seconds)
+        job = state.books.job(fault.text("job_id", "")) or job
+    answer = await _clip(state, job, variant, habits.preview_seconds)
     if answer.status == 200:
-        world.fetches[job.id] += 1
-        if world.fetches[job.id] <= habits.clip_404s:
+        state.fetches[job.id] += 1
+        if state.fetches[job.id] <= habits.clip_404s:
             return _gone(404)
-        answer = _bent(answer, habits, fault, world.fetches[job.id] - habits.clip_404s)
+        answer = _bent(answer, habits, fault, state.fetches[job.id] - habits.clip_404s)
     return answer if fault is None else await _troubled(request, answer, fault)
 
 
@@ -104,12 +104,12 @@ def _bent(answer: web.Response, habits: Habits, fault: Fault | None, fetch: int)
     return web.Response(body=grown(body_of(answer), fetch, steps), content_type=answer.content_type)
 
 
-async def _clip(world: World, job: Job, variant: str, preview_seconds: int) -> web.Response:
-    now = world.now()
+async def _clip(state: SimulatorState, job: Job, variant: str, preview_seconds: int) -> web.Response:
+    now = state.now()
     status = jobs.status_of(job, now)
-    if status == "failed" and world.habits.failed_status:
-        shown = jobs.view(job, now, world.habits, world.settings.expires_after_seconds)
-        return json_answer(shown, world.habits.failed_status)
+    if status == "failed" and state.habits.failed_status:
+        shown = jobs.view(job, now, state.habits, state.settings.expires_after_seconds)
+        return json_answer(shown, state.habits.failed_status)
     if variant != "video":
         return refusal(400, f"Variant '{variant}' is not made here.", code="invalid_value", param="variant")
     seconds = job.seconds
@@ -117,10 +117,10 @@ async def _clip(world: World, job: Job, variant: str, preview_seconds: int) -> w
         seconds = preview_seconds
     elif status != "completed":
         return refusal(404, f"Video is not ready yet: it is {status}.", code="video_not_ready")
-    elif jobs.expired(job, now, world.settings.expires_after_seconds):
+    elif jobs.expired(job, now, state.settings.expires_after_seconds):
         return _gone(404)
     try:
-        clip = await world.clips.clip(job.prompt, seconds, job.size, job.id)
+        clip = await state.clips.clip(job.prompt, seconds, job.size, job.id)
     except ClipExtraMissingError as missing:
         return refusal(501, str(missing), kind="server_error", code="clip_extra_missing")
     return web.Response(body=clip, content_type="video/mp4")

@@ -14,7 +14,7 @@ from aiohttp import web
 from simulator.doors import bearer, fingerprint, turned_away
 from simulator.faults import wire
 from simulator.faults.arming import Fault
-from simulator.state import WORLD, World
+from simulator.state import WORLD, SimulatorState
 from simulator.videos.books import Create, Job
 from simulator.videos.errors import error_body, json_answer, refusal, refused_as
 from simulator.videos.making import make_failed_job, make_job
@@ -46,69 +46,69 @@ class _Arrival:
 
 async def create(request: web.Request) -> web.StreamResponse:
     """Make a job, or say no."""
-    world = request.app[WORLD]
+    state = request.app[WORLD]
     content_type = request.headers.get("Content-Type", "")
-    arrival = _Arrival(world.now(), request.headers.get("Idempotency-Key"), fingerprint(bearer(request)), content_type)
+    arrival = _Arrival(state.now(), request.headers.get("Idempotency-Key"), fingerprint(bearer(request)), content_type)
     fields = read_fields(await request.read(), content_type)
-    order = turned_away(request) or _order(fields, world, content_type)
+    order = turned_away(request) or _order(fields, state, content_type)
     if isinstance(order, web.Response):
-        _enter(world, arrival, fields or {}, None, outcome=f"refused {order.status}")
+        _enter(state, arrival, fields or {}, None, outcome=f"refused {order.status}")
         return order
-    fault = world.faults.next("create")
+    fault = state.faults.next("create")
     if fault is None:
-        job = _enter_made(world, arrival, order, "created")
-        return answer_about(request, job, "create", world.habits)
-    return await _troubled(request, world, arrival, order, fault)
+        job = _enter_made(state, arrival, order, "created")
+        return answer_about(request, job, "create", state.habits)
+    return await _troubled(request, state, arrival, order, fault)
 
 
 async def _troubled(
-    request: web.Request, world: World, arrival: _Arrival, order: Order, fault: Fault
+    request: web.Request, state: SimulatorState, arrival: _Arrival, order: Order, fault: Fault
 ) -> web.StreamResponse:
     if fault.kind == "made_late":
         # The client may be long gone: the job is made all the same, as behind a slow gateway.
         await asyncio.sleep(fault.number("after", 1.0))
-    job = _enter_troubled(world, arrival, order, fault)
+    job = _enter_troubled(state, arrival, order, fault)
     if fault.kind == "repeated_by_proxy":
-        job = await _repeated(world, order, fault, job)
+        job = await _repeated(state, order, fault, job)
     if job is None:
         answer = json_answer(error_body("The simulated provider failed.", kind="server_error"), 500)
     else:
-        answer = answer_about(request, job, "create", habits_now(world, fault))
-    if (other := _other_answer(world, fault, arrival.key or "")) is not None:
+        answer = answer_about(request, job, "create", habits_now(state, fault))
+    if (other := _other_answer(state, fault, arrival.key or "")) is not None:
         return other
     kind = "status" if fault.flag("lost", False) else _WIRE_KIND.get(fault.kind, fault.kind)
     on_the_wire = Fault(fault.target, kind, params=fault.params)
-    return await wire.misbehave(request, on_the_wire, answer, world.settings.hang_seconds)
+    return await wire.misbehave(request, on_the_wire, answer, state.settings.hang_seconds)
 
 
-def _enter_troubled(world: World, arrival: _Arrival, order: Order, fault: Fault) -> Job | None:
+def _enter_troubled(state: SimulatorState, arrival: _Arrival, order: Order, fault: Fault) -> Job | None:
     if not fault.flag("made", fault.kind not in _NOT_MADE):
-        _enter(world, arrival, _fields(order), None, outcome=fault.kind)
+        _enter(state, arrival, _fields(order), None, outcome=fault.kind)
         return None
     if fault.kind != "failed_job":
-        return _enter_made(world, arrival, order, fault.kind)
-    job = make_failed_job(world, order, fault)
-    _enter(world, arrival, _fields(order), job, outcome=fault.kind, charged_microusd=order.price_microusd)
+        return _enter_made(state, arrival, order, fault.kind)
+    job = make_failed_job(state, order, fault)
+    _enter(state, arrival, _fields(order), job, outcome=fault.kind, charged_microusd=order.price_microusd)
     if fault.flag("forgotten", False):
         job.deleted = True
-        world.books.record_job(job)
+        state.books.record_job(job)
     return job
 
 
-async def _repeated(world: World, order: Order, fault: Fault, first: Job | None) -> Job | None:
+async def _repeated(state: SimulatorState, order: Order, fault: Fault, first: Job | None) -> Job | None:
     """A proxy retries the POST; the client is answered with the first job or with the second."""
     after = fault.number("after", 1.0)
     if fault.text("answer", "first") == "second":
-        return await repeat(world, order, after)
-    repeat_later(world, order, after)
+        return await repeat(state, order, after)
+    repeat_later(state, order, after)
     return first
 
 
-def _other_answer(world: World, fault: Fault, key: str) -> web.Response | None:
+def _other_answer(state: SimulatorState, fault: Fault, key: str) -> web.Response | None:
     """Answers to a create that do not show its job."""
     match fault.kind:
         case "id_missing":
-            return json_answer({"object": "video", "status": "queued", "created_at": int(world.now())})
+            return json_answer({"object": "video", "status": "queued", "created_at": int(state.now())})
         case "error_body":
             return json_answer(error_body("Upstream error, please try again.", kind="server_error"))
         case "echoes_key":
@@ -137,23 +137,23 @@ def _after_retries(fault: Fault) -> web.Response:
     return json_answer(words, int(fault.number("status", 400)), headers)
 
 
-def _order(fields: Mapping[str, str] | None, world: World, content_type: str) -> Order | web.Response:
-    if world.habits.json_only and not content_type.startswith("application/json"):
+def _order(fields: Mapping[str, str] | None, state: SimulatorState, content_type: str) -> Order | web.Response:
+    if state.habits.json_only and not content_type.startswith("application/json"):
         return refusal(400, "Only application/json bodies are supported.", code="unsupported_content_type")
     if fields is None:
         return refusal(400, "We could not parse the body of your request.", code="invalid_body")
-    return read_order(fields, world.settings, world.habits)
+    return read_order(fields, state.settings, state.habits)
 
 
-def _enter_made(world: World, arrival: _Arrival, order: Order, outcome: str) -> Job:
-    job = make_job(world, order)
-    _enter(world, arrival, _fields(order), job, outcome=outcome, charged_microusd=order.price_microusd)
-    join(world, order, world.habits.neighbours)
+def _enter_made(state: SimulatorState, arrival: _Arrival, order: Order, outcome: str) -> Job:
+    job = make_job(state, order)
+    _enter(state, arrival, _fields(order), job, outcome=outcome, charged_microusd=order.price_microusd)
+    join(state, order, state.habits.neighbours)
     return job
 
 
 def _enter(
-    world: World,
+    state: SimulatorState,
     arrival: _Arrival,
     fields: Mapping[str, str],
     job: Job | None,
@@ -174,7 +174,7 @@ def _enter(
         charged_microusd=charged_microusd,
         content_type=arrival.content_type.partition(";")[0],
     )
-    world.books.record_create(entry, job)
+    state.books.record_create(entry, job)
 
 
 def _fields(order: Order) -> Mapping[str, str]:

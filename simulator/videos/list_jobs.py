@@ -17,7 +17,7 @@ from simulator.faults import wire
 from simulator.faults.arming import Fault
 from simulator.faults.bodies import with_bom
 from simulator.settings import Habits
-from simulator.state import WORLD, World
+from simulator.state import WORLD, SimulatorState
 from simulator.videos import jobs, lies, neighbours
 from simulator.videos.books import Job
 from simulator.videos.errors import json_answer, refusal
@@ -39,20 +39,20 @@ class _Query:
 
 async def list_videos(request: web.Request) -> web.StreamResponse:
     """One page of jobs."""
-    world = request.app[WORLD]
-    world.books.reads += 1
+    state = request.app[WORLD]
+    state.books.reads += 1
     if (away := turned_away(request)) is not None:
         return away
-    if world.habits.no_list_status is not None:
-        return refusal(world.habits.no_list_status, "Listing videos is not supported.", code="unsupported")
+    if state.habits.no_list_status is not None:
+        return refusal(state.habits.no_list_status, "Listing videos is not supported.", code="unsupported")
     query = _query(request)
     if isinstance(query, web.Response):
         return query
-    fault = world.faults.next("list")
-    answer = _page(request, query, fault, habits_now(world, fault))
+    fault = state.faults.next("list")
+    answer = _page(request, query, fault, habits_now(state, fault))
     if fault is None:
         return answer
-    return await wire.misbehave(request, fault, answer, world.settings.hang_seconds)
+    return await wire.misbehave(request, fault, answer, state.settings.hang_seconds)
 
 
 def _query(request: web.Request) -> _Query | web.Response:
@@ -66,18 +66,18 @@ def _query(request: web.Request) -> _Query | web.Response:
 
 
 def _page(request: web.Request, query: _Query, fault: Fault | None, habits: Habits) -> web.Response:
-    world = request.app[WORLD]
+    state = request.app[WORLD]
     kind = "" if fault is None else fault.kind
     if fault is not None and kind == "foreign":
-        neighbours.arrive(world, int(fault.number("count", 1)), neighbours.foreign_order(world, fault))
-    listed = _listed(world, query, habits, fault if kind == "missing_job" else None)
-    start = _start(world, listed, query)
+        neighbours.arrive(state, int(fault.number("count", 1)), neighbours.foreign_order(state, fault))
+    listed = _listed(state, query, habits, fault if kind == "missing_job" else None)
+    start = _start(state, listed, query)
     if start is None:
         return refusal(400, f"No video with id '{query.after}'.", code="invalid_value", param="after")
     if fault is not None and kind == "shifted":
         # A server that pages by offset: jobs that arrive meanwhile push known ones onto the next page.
-        neighbours.arrive(world, int(fault.number("count", 1)))
-        listed = _listed(world, query, habits, None)
+        neighbours.arrive(state, int(fault.number("count", 1)))
+        listed = _listed(state, query, habits, None)
     if fault is not None and kind == "skipped":
         start += int(fault.number("count", 1)) if query.after else 0
     if kind == "repeated_page":
@@ -92,9 +92,9 @@ def _page(request: web.Request, query: _Query, fault: Fault | None, habits: Habi
     return with_bom(answer) if habits.bom else answer
 
 
-def _listed(world: World, query: _Query, habits: Habits, missing: Fault | None) -> list[Job]:
-    now = world.now()
-    listed = [job for job in world.books.ordered() if _visible(job, habits, now)]
+def _listed(state: SimulatorState, query: _Query, habits: Habits, missing: Fault | None) -> list[Job]:
+    now = state.now()
+    listed = [job for job in state.books.ordered() if _visible(job, habits, now)]
     if missing is not None and listed:
         hidden = missing.text("job_id", listed[-1].id)
         listed = [job for job in listed if job.id != hidden]
@@ -132,10 +132,10 @@ def _spread(job: Job) -> float:
     return zlib.crc32(job.id.encode(errors="surrogatepass")) / 2**32
 
 
-def _start(world: World, listed: list[Job], query: _Query) -> int | None:
+def _start(state: SimulatorState, listed: list[Job], query: _Query) -> int | None:
     if query.after is None:
         return 0
-    after = meant(world, query.after)
+    after = meant(state, query.after)
     wanted = query.after if after is None else after.id
     return next((place + 1 for place, job in enumerate(listed) if job.id == wanted), None)
 

@@ -8,7 +8,7 @@ Effects  the client's own jobs use up render faults
 import uuid
 
 from simulator.faults.arming import Fault
-from simulator.state import World
+from simulator.state import SimulatorState
 from simulator.videos.books import Job
 from simulator.videos.orders import Order
 
@@ -17,10 +17,10 @@ RENDER_STUCK = ("render-stuck", "render-atascado")
 
 
 def make_job(
-    world: World, order: Order, *, owner: str = "client", age_seconds: float = 0.0, job_id: str | None = None
+    state: SimulatorState, order: Order, *, owner: str = "client", age_seconds: float = 0.0, job_id: str | None = None
 ) -> Job:
     """A new job. Its fate is decided by words in the prompt or by a render fault."""
-    made_at = world.now() - age_seconds
+    made_at = state.now() - age_seconds
     job = Job(
         id=job_id or f"video_{uuid.uuid4().hex}",
         prompt=order.prompt,
@@ -28,20 +28,20 @@ def make_job(
         seconds=order.seconds,
         size=order.size,
         made_at=made_at,
-        created_at=int(made_at + world.skew_seconds),
+        created_at=int(made_at + state.skew_seconds),
         started_at=made_at,
         ready_at=made_at,
-        work_seconds=world.settings.render_seconds,
+        work_seconds=state.settings.render_seconds,
         owner=owner,
     )
-    _decide_fate(job, world.faults.next("render") if owner == "client" else None)
-    job.ready_at = made_at + job.work_seconds / world.speed
+    _decide_fate(job, state.faults.next("render") if owner == "client" else None)
+    job.ready_at = made_at + job.work_seconds / state.speed
     return job
 
 
-def make_failed_job(world: World, order: Order, fault: Fault) -> Job:
+def make_failed_job(state: SimulatorState, order: Order, fault: Fault) -> Job:
     """A job that has failed by the time its create is answered."""
-    job = make_job(world, order)
+    job = make_job(state, order)
     job.fate, job.ready_at = "fails", job.made_at
     job.error_code = fault.text("code", job.error_code)
     job.error_message = fault.text("message", job.error_message)

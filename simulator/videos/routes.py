@@ -9,7 +9,7 @@ from aiohttp import web
 
 from simulator.doors import turned_away
 from simulator.faults import wire
-from simulator.state import WORLD, World
+from simulator.state import WORLD, SimulatorState
 from simulator.videos import jobs
 from simulator.videos.books import Job
 from simulator.videos.content import content, file
@@ -31,34 +31,34 @@ def add_videos(app: web.Application) -> None:
 
 async def retrieve(request: web.Request) -> web.StreamResponse:
     """How a job is doing."""
-    world = request.app[WORLD]
-    world.books.reads += 1
-    job = turned_away(request) or _job(request, world)
+    state = request.app[WORLD]
+    state.books.reads += 1
+    job = turned_away(request) or _job(request, state)
     if isinstance(job, web.Response):
         return job
-    fault = world.faults.next("retrieve")
-    habits = habits_now(world, fault)
+    fault = state.faults.next("retrieve")
+    habits = habits_now(state, fault)
     if fault is not None and fault.kind == "list_instead":
         return listing_instead(request, habits)
     answer = answer_about(request, job, "retrieve", habits)
     if fault is None:
         return answer
-    return await wire.misbehave(request, fault, answer, world.settings.hang_seconds)
+    return await wire.misbehave(request, fault, answer, state.settings.hang_seconds)
 
 
 async def delete(request: web.Request) -> web.StreamResponse:
     """Forget a finished job; its charge stays in the books."""
-    world = request.app[WORLD]
-    job = turned_away(request) or _job(request, world)
+    state = request.app[WORLD]
+    job = turned_away(request) or _job(request, state)
     if isinstance(job, web.Response):
         return job
-    if jobs.status_of(job, world.now()) not in ("completed", "failed"):
+    if jobs.status_of(job, state.now()) not in ("completed", "failed"):
         return refusal(400, "Only completed or failed videos can be deleted.", code="video_not_finished")
     job.deleted = True
-    world.books.record_job(job)
+    state.books.record_job(job)
     return json_answer({"id": job.id, "object": "video.deleted", "deleted": True})
 
 
-def _job(request: web.Request, world: World) -> Job | web.Response:
+def _job(request: web.Request, state: SimulatorState) -> Job | web.Response:
     video_id = request.match_info["video_id"]
-    return meant(world, video_id) or refusal(404, f"Video '{video_id}' not found.", code="video_not_found")
+    return meant(state, video_id) or refusal(404, f"Video '{video_id}' not found.", code="video_not_found")

@@ -12,37 +12,37 @@ from aiohttp import web
 from simulator.faults.arming import Fault
 from simulator.faults.bodies import with_bom
 from simulator.settings import Habits
-from simulator.state import WORLD, World
+from simulator.state import WORLD, SimulatorState
 from simulator.videos import jobs, lies
 from simulator.videos.books import Job
 from simulator.videos.errors import json_answer
 
 
-def habits_now(world: World, fault: Fault | None) -> Habits:
+def habits_now(state: SimulatorState, fault: Fault | None) -> Habits:
     """The server's habits for one request, changed by its fault."""
     changed = lies.habits_of(fault)
-    return dataclasses.replace(world.habits, **changed) if changed else world.habits
+    return dataclasses.replace(state.habits, **changed) if changed else state.habits
 
 
 def shown(
     request: web.Request, job: Job, where: str, habits: Habits, *, at: float | None = None, anew: bool = False
 ) -> dict[str, Any]:
     """A job as the answer `where` shows it, with its state `at` a given time; `anew` counts towards `failed_looks`."""
-    world = request.app[WORLD]
-    now = world.now() if at is None else at
-    video = jobs.view(job, now, habits, world.settings.expires_after_seconds)
+    state = request.app[WORLD]
+    now = state.now() if at is None else at
+    video = jobs.view(job, now, habits, state.settings.expires_after_seconds)
     video["id"] = _shown_id(job, where, habits, now)
     if habits.task_ids:
         video["task_id"] = lies.task_id(job.id)
     if anew and video["status"] == "completed" and habits.failed_looks:
-        world.looks[job.id] += 1
-        if world.looks[job.id] <= habits.failed_looks:
+        state.looks[job.id] += 1
+        if state.looks[job.id] <= habits.failed_looks:
             video |= {"status": "failed", "error": dict(lies.FAILED)}
     if habits.clip_url and video["status"] == "completed":
         lies.add_url(video, habits.clip_url, clip_url(request, job))
     if where not in habits.lies_in:
         return video
-    return lies.bent(video, habits, habits.dates_drift_seconds * _answers(world))
+    return lies.bent(video, habits, habits.dates_drift_seconds * _answers(state))
 
 
 def answer_about(request: web.Request, job: Job, where: str, habits: Habits) -> web.Response:
@@ -75,20 +75,20 @@ def clip_url(request: web.Request, job: Job) -> str:
     return f"{request.scheme}://{request.host}/_sim/files/{job.id}.mp4?signature={job.id[-8:]}"
 
 
-def meant(world: World, shown_id: str) -> Job | None:
+def meant(state: SimulatorState, shown_id: str) -> Job | None:
     """The job with this id or alias, unless the server has forgotten it."""
-    job = world.books.job(shown_id) or _by_other_id(world, shown_id)
+    job = state.books.job(shown_id) or _by_other_id(state, shown_id)
     inside = lies.unaliased(shown_id) if job is None else None
-    job = job if inside is None else world.books.job(inside)
-    if job is not None and world.habits.forgotten_are_404 and job.made_at < world.habits.forgotten_before:
+    job = job if inside is None else state.books.job(inside)
+    if job is not None and state.habits.forgotten_are_404 and job.made_at < state.habits.forgotten_before:
         return None
     return job
 
 
-def _by_other_id(world: World, shown_id: str) -> Job | None:
-    if not (world.habits.task_ids or world.habits.integer_ids):
+def _by_other_id(state: SimulatorState, shown_id: str) -> Job | None:
+    if not (state.habits.task_ids or state.habits.integer_ids):
         return None
-    named = (job for job in world.books.ordered() if shown_id in {lies.task_id(job.id), str(lies.number(job.id))})
+    named = (job for job in state.books.ordered() if shown_id in {lies.task_id(job.id), str(lies.number(job.id))})
     return next(named, None)
 
 
@@ -107,5 +107,5 @@ def _shown_id(job: Job, where: str, habits: Habits, now: float) -> str | int:
     return job.id
 
 
-def _answers(world: World) -> int:
-    return world.books.reads + len(world.books.creates)
+def _answers(state: SimulatorState) -> int:
+    return state.books.reads + len(state.books.creates)

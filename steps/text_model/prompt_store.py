@@ -16,7 +16,7 @@ from steps.text_model.templates import Contract, Template, load_template
 Stamp = tuple[tuple[int, ...], ...]
 
 
-class PromptShelf:
+class PromptStore:
     """A folder's templates. `on_broken` hears of each broken edit once; `broken` holds the present ones."""
 
     def __init__(

@@ -11,16 +11,16 @@ from typing import Any
 from aiogram import Bot
 from aiogram.client.telegram import TelegramAPIServer
 
-from bot.app import ALLOWED_UPDATES, Front, open_front
+from bot.app import ALLOWED_UPDATES, BotApp, open_front
 from bot.transport import webhook
 from bot.transport.polling import poll
-from bot.transport.session import Session
+from bot.transport.session import TelegramSession
 from pipeline.cancellation import stop
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import Run
 from pipeline.worker import open_engine
-from tests.bot.stage import PACE, back_at
+from tests.bot.harness import PACE, back_at
 from tests.fixtures import Simulator, open_test_world
 
 TOKEN = "4242:test"
@@ -78,20 +78,20 @@ def calls(simulator: Simulator) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class House:
-    front: Front
-    world: World
+    bot_app: BotApp
+    context: RunContext
 
     async def runs(self) -> tuple[Run, ...]:
-        return tuple(reversed(await Operators(self.world.ledger.rpc).runs(1000)))
+        return tuple(reversed(await Operators(self.context.ledger.rpc).runs(1000)))
 
 
-Intake = Callable[[Front], contextlib.AbstractAsyncContextManager[Any]]
+Intake = Callable[[BotApp], contextlib.AbstractAsyncContextManager[Any]]
 
 
 @asynccontextmanager
-async def polling(front: Front) -> AsyncIterator[None]:
+async def polling(bot_app: BotApp) -> AsyncIterator[None]:
     stopping = asyncio.Event()
-    task = asyncio.create_task(poll(front.bot, front.incoming.read, front.feed, ALLOWED_UPDATES, stopping))
+    task = asyncio.create_task(poll(bot_app.bot, bot_app.incoming.read, bot_app.feed, ALLOWED_UPDATES, stopping))
     try:
         yield
     finally:
@@ -100,25 +100,25 @@ async def polling(front: Front) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def hooked(front: Front, port: int) -> AsyncIterator[None]:
+async def hooked(bot_app: BotApp, port: int) -> AsyncIterator[None]:
     url = f"http://127.0.0.1:{port}/telegram"
-    read, feed = front.incoming.read, front.feed
-    async with webhook.serve(front.bot, read, feed, url, SECRET, "127.0.0.1", port, ALLOWED_UPDATES):
+    read, feed = bot_app.incoming.read, bot_app.feed
+    async with webhook.serve(bot_app.bot, read, feed, url, SECRET, "127.0.0.1", port, ALLOWED_UPDATES):
         yield
 
 
 @asynccontextmanager
 async def open_house(dsn: str, simulator: Simulator, home: Path, intake: Intake = polling) -> AsyncIterator[House]:
     """The bot at work, Telegram over HTTP."""
-    session = Session(api=TelegramAPIServer.from_base(simulator.url.removesuffix("/v1")))
+    session = TelegramSession(api=TelegramAPIServer.from_base(simulator.url.removesuffix("/v1")))
     bot = Bot(TOKEN, session=session)
     async with AsyncExitStack() as opened:
         opened.push_async_callback(session.close)
-        world = await opened.enter_async_context(open_test_world(dsn, simulator, home))
+        context = await opened.enter_async_context(open_test_world(dsn, simulator, home))
         engine = await opened.enter_async_context(open_engine(dsn))
-        back = back_at(world, engine, shared_turns=True)
-        front = await opened.enter_async_context(open_front(bot, back, alarms=False))
-        work = asyncio.create_task(engine.work(world, front.courier.tell, PACE, front.board.follow))
+        back = back_at(context, engine, shared_turns=True)
+        bot_app = await opened.enter_async_context(open_front(bot, back, alarms=False))
+        work = asyncio.create_task(engine.work(context, bot_app.delivery.tell, PACE, bot_app.cards.follow))
         opened.push_async_callback(stop, work)
-        await opened.enter_async_context(intake(front))
-        yield House(front, world)
+        await opened.enter_async_context(intake(bot_app))
+        yield House(bot_app, context)

@@ -4,14 +4,14 @@ import pytest
 
 from bot import messages
 from bot.delivery.cards import Scene, card
-from bot.requests.for_sale import Offer
+from bot.requests.for_sale import ForSale
 from bot.translations import Words
 from pipeline.ledger.records import State
 from providers.catalogue import VideoModel
-from tests.bot.stage import plain
+from tests.bot.harness import plain
 from tests.cli.runs import NOW, run_in
 
-OFFER = Offer(VideoModel("sim-1", None, 100_000, (8,), (), "here"), "http://x/v1", "fp", "json", 8, "720x1280")
+OFFER = ForSale(VideoModel("sim-1", None, 100_000, (8,), (), "here"), "http://x/v1", "fp", "json", 8, "720x1280")
 
 
 @pytest.mark.parametrize(

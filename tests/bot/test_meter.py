@@ -9,7 +9,7 @@ from bot.transport.rate_limiter import (
     CHAT_GAP_SECONDS,
     GROUP,
     PRIVATE,
-    Meter,
+    RateLimiter,
     Urgency,
 )
 
@@ -22,66 +22,66 @@ class Clock:
         return self.now
 
 
-def make() -> tuple[Meter, Clock]:
+def make() -> tuple[RateLimiter, Clock]:
     clock = Clock()
-    return Meter(clock), clock
+    return RateLimiter(clock), clock
 
 
 def test_a_chat_gets_one_call_a_second() -> None:
-    meter, clock = make()
-    assert meter.wait_for(1, Urgency.ANSWER) == 0
-    meter.count(1)
-    assert 0 < meter.wait_for(1, Urgency.ANSWER) <= CHAT_GAP_SECONDS
-    assert meter.wait_for(2, Urgency.ANSWER) <= ALL_GAP_SECONDS
+    limiter, clock = make()
+    assert limiter.wait_for(1, Urgency.ANSWER) == 0
+    limiter.count(1)
+    assert 0 < limiter.wait_for(1, Urgency.ANSWER) <= CHAT_GAP_SECONDS
+    assert limiter.wait_for(2, Urgency.ANSWER) <= ALL_GAP_SECONDS
     clock.now += CHAT_GAP_SECONDS
-    assert meter.wait_for(1, Urgency.ANSWER) == 0
+    assert limiter.wait_for(1, Urgency.ANSWER) == 0
 
 
 def test_edits_stop_before_answers_do() -> None:
-    meter, clock = make()
+    limiter, clock = make()
     for _ in range(PRIVATE.tick):
-        meter.count(1)
+        limiter.count(1)
         clock.now += 2
-    assert meter.wait_for(1, Urgency.TICK) > 0
-    assert meter.wait_for(1, Urgency.CHANGE) == 0
+    assert limiter.wait_for(1, Urgency.TICK) > 0
+    assert limiter.wait_for(1, Urgency.CHANGE) == 0
     for _ in range(PRIVATE.change - PRIVATE.tick):
-        meter.count(1)
+        limiter.count(1)
         clock.now += 2
-    assert meter.wait_for(1, Urgency.CHANGE) > 0
-    assert meter.wait_for(1, Urgency.ANSWER) == 0
+    assert limiter.wait_for(1, Urgency.CHANGE) > 0
+    assert limiter.wait_for(1, Urgency.ANSWER) == 0
 
 
 def test_a_group_never_gets_twenty_a_minute() -> None:
-    meter, clock = make()
+    limiter, clock = make()
     made = []
     while clock.now < 1300:
-        if not meter.wait_for(-5, Urgency.ANSWER):
-            meter.count(-5)
+        if not limiter.wait_for(-5, Urgency.ANSWER):
+            limiter.count(-5)
             made.append(clock.now)
         clock.now += 0.25
     assert max(sum(1 for at in made if start <= at < start + 60) for start in made) <= GROUP.answer < 20
 
 
 def test_all_chats_together_stay_below_thirty_a_second() -> None:
-    meter, clock = make()
+    limiter, clock = make()
     dice, made = random.Random(1), []
     while clock.now < 1010:
         chat = dice.randrange(1, 500)
-        if not meter.wait_for(chat, Urgency.ANSWER):
-            meter.count(chat)
+        if not limiter.wait_for(chat, Urgency.ANSWER):
+            limiter.count(chat)
             made.append(clock.now)
         clock.now += 0.005
     assert max(sum(1 for at in made if start <= at < start + 1) for start in made) <= ALL_PER_SECOND == ALL.answer < 30
 
 
 def test_a_flood_wait_is_obeyed_in_full_and_only_where_it_was_said() -> None:
-    meter, clock = make()
-    meter.silence(1, 33)
-    assert meter.wait_for(1, Urgency.ANSWER) == 33
-    assert meter.wait_for(2, Urgency.ANSWER) == 0
+    limiter, clock = make()
+    limiter.silence(1, 33)
+    assert limiter.wait_for(1, Urgency.ANSWER) == 33
+    assert limiter.wait_for(2, Urgency.ANSWER) == 0
     clock.now += 32.9
-    assert meter.wait_for(1, Urgency.ANSWER) > 0
+    assert limiter.wait_for(1, Urgency.ANSWER) > 0
     clock.now += 0.1
-    assert meter.wait_for(1, Urgency.ANSWER) == 0
-    meter.silence(None, 5)
-    assert meter.wait_for(2, Urgency.ANSWER) == 5
+    assert limiter.wait_for(1, Urgency.ANSWER) == 0
+    limiter.silence(None, 5)
+    assert limiter.wait_for(2, Urgency.ANSWER) == 5

@@ -24,7 +24,7 @@ from aiogram.methods import GetUpdates, Response, SendVideo, TelegramMethod
 
 from bot.delivery.address import address_of
 from bot.transport import webhook
-from bot.transport.session import RefusedByPage, Session
+from bot.transport.session import RefusedByPage, TelegramSession
 from pipeline.ledger.alerts import Alerts
 from pipeline.ledger.records import State
 from tests.bot.chat import Intake, calls, hooked, open_house, person, polling
@@ -150,7 +150,7 @@ async def test_another_poller_is_noticed_and_a_leftover_webhook_removed_without_
     async with open_house(ledger_dsn, simulator, tmp_path) as house:
         await ben.until("Create ·")
         with pytest.raises(TelegramConflictError):
-            await asyncio.gather(*(house.front.bot(GetUpdates(timeout=2)) for _ in range(2)))
+            await asyncio.gather(*(house.bot_app.bot(GetUpdates(timeout=2)) for _ in range(2)))
 
 
 async def test_a_stopped_poll_handles_what_was_handed_out_and_confirms_it(
@@ -177,8 +177,8 @@ async def test_two_hundred_users_at_once_each_get_their_card_within_the_limits(
 ) -> None:
     people = [person(strict, f"P{n}") for n in range(200)]
     async with open_house(ledger_dsn, strict, tmp_path) as house:
-        await house.world.ledger.rpc("set_limit", {"key": "budget_day_microusd", "value": 10**12, "who": "test"})
-        await house.world.ledger.rpc("set_limit", {"key": "budget_month_microusd", "value": 10**12, "who": "test"})
+        await house.context.ledger.rpc("set_limit", {"key": "budget_day_microusd", "value": 10**12, "who": "test"})
+        await house.context.ledger.rpc("set_limit", {"key": "budget_month_microusd", "value": 10**12, "who": "test"})
         await asyncio.to_thread(lambda: [each.say("/create a paper boat in the rain") for each in people])
         async with asyncio.timeout(300):
             while sum(call["method"] == "sendMessage" and bool(call["ok"]) for call in calls(strict)) < 200:
@@ -206,7 +206,7 @@ async def test_a_message_that_cannot_be_read_keeps_nobody_waiting(
     async with open_house(ledger_dsn, simulator, tmp_path, polling) as house:
         await ana.until("Create ·")
         await until_none_is_pending(simulator)
-        assert house.front.incoming.unreadable == 1
+        assert house.bot_app.incoming.unreadable == 1
 
 
 FAILS_ON_POISON = """
@@ -232,8 +232,8 @@ async def test_an_update_that_the_database_keeps_failing_on_is_skipped_counted_a
         ben.say("/create a kite over the mountains")
         await ben.until("Create ·")
         await until_none_is_pending(simulator)
-        assert house.front.incoming.unreadable == 1
-        alerts = await Alerts(house.world.ledger.rpc).take()
+        assert house.bot_app.incoming.unreadable == 1
+        alerts = await Alerts(house.context.ledger.rpc).take()
         assert [alert.kind for alert in alerts] == ["unreadable_update"]
         assert "the database failed on it" in alerts[0].detail["words"]
 
@@ -257,13 +257,13 @@ async def test_a_video_that_telegram_took_is_not_sent_again(
         # The id of an animation is no video's: when the video is asked for again, its file is sent, and its id kept.
         address = address_of(run)
         assert address is not None
-        await house.front.courier.send_again(run, address)
+        await house.bot_app.delivery.send_again(run, address)
         assert len(ben.videos()) == 2
         [run] = await house.runs()
         again = address_of(run)
         assert again is not None and again.file_id is not None
         before = sum(call["method"] == "sendVideo" for call in calls(simulator))
-        await house.front.courier.send_again(run, again)
+        await house.bot_app.delivery.send_again(run, again)
         assert sum(call["method"] == "sendVideo" for call in calls(simulator)) == before + 1, "not refused first"
 
 
@@ -283,7 +283,7 @@ async def test_a_card_that_telegram_took_is_not_sent_again(
 
 
 def check(method: TelegramMethod[Any], status: int, content: str) -> Response[Any]:
-    session = Session(PRODUCTION)
+    session = TelegramSession(PRODUCTION)
     return session.check_response(Bot("4242:test", session=session), method, status, content)
 
 
@@ -342,7 +342,7 @@ async def test_a_proxy_that_refuses_every_video_is_not_asked_for_ever_and_all_ar
                 " next_look_at = clock_timestamp(), telling_until = null where state = 'saved'"
             )
         await ben.until("could not bring it")
-        alerts = await Alerts(house.world.ledger.rpc).take()
+        alerts = await Alerts(house.context.ledger.rpc).take()
         [run] = await house.runs()
         assert [(alert.kind, alert.detail["ref"]) for alert in alerts] == [("undelivered", run.ref)]
         assert run.state is State.SAVED

@@ -10,11 +10,11 @@ from aiogram.exceptions import TelegramRetryAfter
 from aiogram.methods import SendMessage
 from aiogram.types import Message
 
-from bot.transport.client import Later, Outbox, Time
-from bot.transport.rate_limiter import ALL_GAP_SECONDS, CHAT_GAP_SECONDS, Meter, Urgency
-from bot.transport.shared_rate_limit import AT_ONCE, SharedBudget
-from pipeline.ledger.rate_limits import Turns
-from pipeline.ledger.transport import Json, LedgerUnavailable, Rpc
+from bot.transport.client import RateLimited, TelegramClient, Time
+from bot.transport.rate_limiter import ALL_GAP_SECONDS, CHAT_GAP_SECONDS, RateLimiter, Urgency
+from bot.transport.shared_rate_limit import AT_ONCE, SharedRateLimit
+from pipeline.ledger.rate_limits import RateLimits
+from pipeline.ledger.transport import Json, LedgerCall, LedgerUnavailable
 from pipeline.ledger.transport_psycopg import open_road
 from tests.bot.recording import make_bot
 
@@ -23,8 +23,8 @@ def said(chat: int = 1) -> SendMessage:
     return SendMessage(chat_id=chat, text="x")
 
 
-def box_of(bot: Bot, rpc: Rpc) -> Outbox:
-    return Outbox(bot, Meter(time.monotonic), Time(), SharedBudget(Turns(rpc), time.monotonic))
+def box_of(bot: Bot, rpc: LedgerCall) -> TelegramClient:
+    return TelegramClient(bot, RateLimiter(time.monotonic), Time(), SharedRateLimit(RateLimits(rpc), time.monotonic))
 
 
 async def test_two_processes_keep_one_gap_in_a_chat(ledger_dsn: str) -> None:
@@ -33,7 +33,7 @@ async def test_two_processes_keep_one_gap_in_a_chat(ledger_dsn: str) -> None:
         began = time.monotonic()
         await asyncio.gather(*(box.say(said(), 1) for box in boxes))
         assert time.monotonic() - began >= CHAT_GAP_SECONDS
-        with pytest.raises(Later):
+        with pytest.raises(RateLimited):
             await boxes[0].say(said(), 1, Urgency.TICK)
         await boxes[1].say(said(2), 2)  # another chat does not wait for this one
 
@@ -43,9 +43,9 @@ async def test_all_processes_are_silent_when_one_was_told_to_be(ledger_dsn: str)
         (first, session), (second, _) = make_bot(), make_bot()
         boxes = [box_of(bot, rpc) for bot in (first, second)]
         session.meets(SendMessage, TelegramRetryAfter(said(), "slow", 30))
-        with pytest.raises(Later):
+        with pytest.raises(RateLimited):
             await boxes[0].say(said(), 1)
-        with pytest.raises(Later) as later:
+        with pytest.raises(RateLimited) as later:
             await boxes[1].say(said(), 1, patience=5)
         assert 20 < later.value.seconds <= 30
 
@@ -57,7 +57,7 @@ async def test_an_outage_of_the_ledger_silences_nobody() -> None:
     bot, session = make_bot()
     box = box_of(bot, away)
     await box.say(said(), 1)
-    with pytest.raises(Later):
+    with pytest.raises(RateLimited):
         await box.say(said(), 1, Urgency.TICK)  # our own meter goes on
     assert len(session.of(SendMessage)) == 1
 
@@ -83,7 +83,7 @@ async def test_a_ledger_that_is_slow_is_asked_by_few_at_once_and_keeps_its_budge
     said_all = (box.say(said(chat), chat, patience=3) for box in boxes for chat in range(1, 61))
     outcomes = await asyncio.gather(*said_all, return_exceptions=True)
     calls = sum(len(session.of(SendMessage)) for _, session in bots)
-    assert {type(each) for each in outcomes} <= {Later, Message}
+    assert {type(each) for each in outcomes} <= {RateLimited, Message}
     assert calls == len(taken), "nobody spoke without a turn, and no turn was thrown away"
     assert calls > 20
     assert most <= 3 * AT_ONCE

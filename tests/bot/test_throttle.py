@@ -9,7 +9,7 @@ from aiogram.types import Update, User
 
 from bot.transport.throttle import BURST, PER_SECOND, Throttle
 from pipeline.ledger.transport import LedgerUnavailable
-from tests.bot.stage import Stage
+from tests.bot.harness import BotHarness
 
 
 class Clock:
@@ -43,16 +43,16 @@ async def test_a_burst_is_let_through_then_only_as_fast_as_a_person_writes() -> 
     assert len(handled) == BURST + 1 + 4
 
 
-async def test_one_word_about_it_and_no_run(stage: Stage) -> None:
-    await asyncio.gather(*(stage.say(f"hello {number}", user=5) for number in range(30)))
-    await stage.until_said("a lot at once")
-    assert sum("a lot at once" in text for text in stage.texts()) == 1
+async def test_one_word_about_it_and_no_run(harness: BotHarness) -> None:
+    await asyncio.gather(*(harness.say(f"hello {number}", user=5) for number in range(30)))
+    await harness.until_said("a lot at once")
+    assert sum("a lot at once" in text for text in harness.texts()) == 1
 
 
-async def test_every_tap_of_a_burst_is_answered(stage: Stage) -> None:
-    said = await stage.say("/help", user=5)
-    await asyncio.gather(*(stage.press("v:0", said, user=5) for _ in range(30)))
-    assert len(stage.session.of(AnswerCallbackQuery)) == 30
+async def test_every_tap_of_a_burst_is_answered(harness: BotHarness) -> None:
+    said = await harness.say("/help", user=5)
+    await asyncio.gather(*(harness.press("v:0", said, user=5) for _ in range(30)))
+    assert len(harness.session.of(AnswerCallbackQuery)) == 30
 
 
 async def test_an_update_that_comes_again_because_the_ledger_was_away_counts_once() -> None:

@@ -15,7 +15,7 @@ from pipeline.ledger.transport_rest import open_road
 from steps.check_limits import Admitted, RefusalKind, Refused, Request, check_limits
 from tests.cassette.conversation import TEST_KEY
 from tests.cassette.scrubbing import REPLAY_URL
-from tests.fixtures import Simulator, wish
+from tests.fixtures import Simulator, order_request
 from tests.project import ANOTHERS_KEY
 
 pytestmark = [pytest.mark.vcr, pytest.mark.simulator_only]
@@ -28,7 +28,7 @@ TOKEN = "the-winners-token-0123456789"
 def request(user: str, number: int) -> Request:
     """A request of this user; the same number is the same key."""
     provider = Simulator("http://provider.test/v1")
-    return wish(provider, key=f"cli:recorded-{user}-{number}", call_id=UUID(int=number), user_id=f"cli:{user}")
+    return order_request(provider, key=f"cli:recorded-{user}-{number}", call_id=UUID(int=number), user_id=f"cli:{user}")
 
 
 def the_rows_are_as_asked(vcr: Any, asked: Request) -> None:

@@ -10,7 +10,7 @@ import pytest
 from aiogram import Bot
 from aiogram.client.telegram import TelegramAPIServer
 
-from bot.transport.session import Session
+from bot.transport.session import TelegramSession
 from cli.checks.provider_probe import _ask
 from evals.recordings import Tape
 from pipeline.ledger.transport import LedgerUnavailable
@@ -69,7 +69,7 @@ async def _supabase(into: Path) -> None:
 
 
 async def _telegram(into: Path) -> None:
-    bot = Bot("123456:ABC", session=Session(api=TelegramAPIServer.from_base(f"https://{HOST}")))
+    bot = Bot("123456:ABC", session=TelegramSession(api=TelegramAPIServer.from_base(f"https://{HOST}")))
     with suppress(Exception):  # aiogram has a dozen for a proxy that hangs up
         await bot.get_me()
     await bot.session.close()

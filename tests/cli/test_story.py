@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.demo_script import Books, disagreements, surroundings
+from cli.demo_script import SimulatorCounts, disagreements, surroundings
 from pipeline.ledger.operators import Stats
 from tests.fixtures import ROOT
 
@@ -114,7 +114,7 @@ def test_without_the_fence_the_demo_fails_and_says_why(stories: tuple[Told, Told
     assert "FAILED: the provider's books show 2 paid calls instead of one" in spoiled.out
 
 
-GOOD_BOOKS = Books(paid_calls=1, charged_microusd=800_000)
+GOOD_BOOKS = SimulatorCounts(paid_calls=1, charged_microusd=800_000)
 GOOD_STATS = Stats(
     total_videos=1,
     total_runs=1,
@@ -137,15 +137,15 @@ GOOD_STATS = Stats(
 @pytest.mark.parametrize(
     ("books", "stats", "problem"),
     [
-        (Books(2, 1_600_000), GOOD_STATS, "2 paid calls instead of one"),
-        (Books(0, 0), GOOD_STATS, "0 paid calls instead of one"),
+        (SimulatorCounts(2, 1_600_000), GOOD_STATS, "2 paid calls instead of one"),
+        (SimulatorCounts(0, 0), GOOD_STATS, "0 paid calls instead of one"),
         (GOOD_BOOKS, replace(GOOD_STATS, paid_calls=2), "the ledger says 2 paid calls"),
         (GOOD_BOOKS, replace(GOOD_STATS, spent_microusd=0), "the ledger says $0.00"),
         (GOOD_BOOKS, replace(GOOD_STATS, total_videos=2), "2 videos"),
         (GOOD_BOOKS, replace(GOOD_STATS, held_microusd=800_000), "$0.80 still held"),
     ],
 )
-def test_every_disagreement_has_a_sentence(books: Books, stats: Stats, problem: str) -> None:
+def test_every_disagreement_has_a_sentence(books: SimulatorCounts, stats: Stats, problem: str) -> None:
     assert any(problem in words for words in disagreements(books, stats, Path(__file__)))
 
 

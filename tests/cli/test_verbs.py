@@ -11,7 +11,7 @@ import pytest
 from cli.main import app
 from pipeline.settings.data_folder import user_home
 from tests.cli.conftest import Terminal
-from tests.ledger.desk import open_desk
+from tests.ledger.client import open_desk
 
 NO_PROVIDER = {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": "", "VIDEO_MODEL": ""}
 
@@ -104,12 +104,12 @@ def test_what_is_given_back_was_ordered_first_and_paid_calls_add_up(onetake: Ter
     assert failed.object["state"] == "failed"
     rejected = onetake.create("a fight with blood everywhere", "--user", "eva")
     assert rejected.object["state"] == "rejected"
-    with open_desk(onetake.environment["DATABASE_URL"]) as desk:
-        assert desk.call("cancel_run", run_id=desk.approved("cli:canceled"), by="cli:canceled")["canceled"]
-        desk.rendering("cli:renders")
-        desk.fail(desk.reserved("cli:unbought"), "reserved")
-        released = desk.one("select sum(released_microusd) from onetake.runs")
-        assert released > desk.row(failed.object["run_id"])["released_microusd"] == 800_000
+    with open_desk(onetake.environment["DATABASE_URL"]) as client:
+        assert client.call("cancel_run", run_id=client.approved("cli:canceled"), by="cli:canceled")["canceled"]
+        client.rendering("cli:renders")
+        client.fail(client.reserved("cli:unbought"), "reserved")
+        released = client.one("select sum(released_microusd) from onetake.runs")
+        assert released > client.row(failed.object["run_id"])["released_microusd"] == 800_000
 
     said = onetake("stats")
     assert "given back:           $0.80" in said.out.splitlines()

@@ -35,7 +35,7 @@ from simulator.app import serve
 from simulator.faults.arming import Fault
 from simulator.settings import INSTANT, Habits, Settings
 from steps.check_limits import Admitted
-from tests.fixtures import KEY, PRICE_MICROUSD, PROVES_ABSENCE, Simulator, open_test_world, quick_waits, wish
+from tests.fixtures import KEY, PRICE_MICROUSD, PROVES_ABSENCE, Simulator, open_test_world, order_request, quick_waits
 from tests.steps.test_videos_protocol import CLEAR_NO
 
 AT_ONCE = 12
@@ -274,29 +274,29 @@ async def play(behaviour: Behaviour, listing: Listing, dsn: str, home: Path) -> 
     async with serve(settings=settings) as running:
         sim = Simulator(running.base_url)
         if behaviour.kind not in {"", "closed"}:
-            running.world.faults.arm(Fault("create", behaviour.kind, params=behaviour.how))
+            running.state.faults.arm(Fault("create", behaviour.kind, params=behaviour.how))
         async with (
             open_test_world(dsn, sim, home, WAITS, **rules) as opened,
             open_provider(CLOSED, KEY, connect_seconds=1) as nobody,
         ):
             name = home.name  # a key of its own, too: a port may be given out twice
-            shop = replace(opened.shop, key_fingerprint=name)
+            account = replace(opened.account, key_fingerprint=name)
             if behaviour.kind == "closed":
-                shop = replace(shop, provider=nobody, base_url=CLOSED)
-            world = replace(opened, shop=shop)
-            bought_at = {"base_url": shop.base_url, "key_fingerprint": name}
+                account = replace(account, provider=nobody, base_url=CLOSED)
+            context = replace(opened, account=account)
+            bought_at = {"base_url": account.base_url, "key_fingerprint": name}
             # Words of its own: to the ledger, cells are providers that may be one, and equal orders block each other.
-            asked = wish(sim, f"a paper boat, {name}", user_id=f"cli:{name}", **bought_at)
-            admitted = await admit(asked, world)
+            asked = order_request(sim, f"a paper boat, {name}", user_id=f"cli:{name}", **bought_at)
+            admitted = await admit(asked, context)
             assert isinstance(admitted, Admitted), admitted
             wanted, until = expected(behaviour, listing), time.monotonic() + CELL_SECONDS_MAX
             while True:
-                row = await run(admitted.run_id, world)
+                row = await run(admitted.run_id, context)
                 assert row is not None
                 if row.ended or at_rest(row, wanted) or time.monotonic() > until:
                     break
                 await asyncio.sleep(0.25)
-        totals = running.world.books.as_json(entries=False)["totals"]
+        totals = running.state.books.as_json(entries=False)["totals"]
         return judge(behaviour, listing, row, totals["creates"], totals["paid_calls"])
 
 
@@ -325,12 +325,12 @@ async def matrix(behaviours: Sequence[Behaviour], dsn: str, folder: Path) -> lis
                     break
             return played
 
-    watch = asyncio.create_task(watch_freezes(freezes))
+    watching = asyncio.create_task(watch_freezes(freezes))
     pairs = [(behaviour, listing) for behaviour in behaviours for listing in Listing]
     try:
         return await asyncio.gather(*(cell(number, *pair) for number, pair in enumerate(pairs)))
     finally:
-        watch.cancel()
+        watching.cancel()
 
 
 async def watch_freezes(freezes: list[float]) -> None:

@@ -29,7 +29,7 @@ from pipeline.settings.config import fingerprint
 from pipeline.worker import open_engine
 from steps.check_limits import Admitted, check_limits
 from tests import warm
-from tests.fixtures import KEY, Simulator, simulator_process, wish
+from tests.fixtures import KEY, Simulator, order_request, simulator_process
 from tests.guarantee.processes import Machine, until
 
 CHUNK_BYTES = 65_536
@@ -61,7 +61,7 @@ class Line:
             def handle(self) -> None:
                 with socket.socket(socket.AF_UNIX) as far, suppress(OSError):
                     far.connect(socket_path)
-                    line.carry(self.request, far)
+                    line.pump(self.request, far)
 
         class Server(socketserver.ThreadingTCPServer):
             daemon_threads = True
@@ -71,7 +71,7 @@ class Line:
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
-    def carry(self, near: socket.socket, far: socket.socket) -> None:
+    def pump(self, near: socket.socket, far: socket.socket) -> None:
         other = {near: far, far: near}
         while not self._closing:
             for ready in select.select([near, far], [], [], 0.2)[0]:
@@ -90,11 +90,11 @@ class Line:
 
 @dataclass
 class Worker:
-    """`said`: its words on both of its outputs. `seat`: its first number among procrastinate's workers."""
+    """`said`: its words on both of its outputs. `worker_id`: its first number among procrastinate's workers."""
 
     process: warm.Program
     line: Line
-    seat: int = 0
+    worker_id: int = 0
     said: list[str] = field(default_factory=list)
     listeners: list[threading.Thread] = field(default_factory=list)
 
@@ -161,7 +161,7 @@ class Fleet:
             worker.listeners.append(listener)
         before = self._all_seats()
         until(lambda: any("worker ready" in words for words in worker.said) and self._all_seats() - before, 90)
-        worker.seat = (self._all_seats() - before).pop()
+        worker.worker_id = (self._all_seats() - before).pop()
         self.workers.append(worker)
         return worker
 
@@ -188,7 +188,7 @@ class Fleet:
             for _ in range(count):
                 self._numbers += 1
                 who = {"user_id": f"cli:{self._numbers}", "key_fingerprint": fingerprint(KEY)}
-                answer = await check_limits(wish(self.sim, f"boat number {self._numbers}", **who), rpc)
+                answer = await check_limits(order_request(self.sim, f"boat number {self._numbers}", **who), rpc)
                 assert isinstance(answer, Admitted), answer
                 await engine.enqueue(answer.run_id)
                 ordered.append(answer.run_id)

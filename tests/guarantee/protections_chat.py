@@ -200,8 +200,8 @@ CHAT_MUTANTS = (
         "price_of_the_new_text",
         "what replaces a draft shows its price first, whatever became of the draft",
         "bot/requests/ordering.py",
-        "        wish = replace(wish, asks_first=True, chosen=chosen)",
-        "        wish = replace(wish, chosen=chosen)",
+        "        order_request = replace(order_request, asks_first=True, chosen=chosen)",
+        "        order_request = replace(order_request, chosen=chosen)",
         (TAPS + "test_the_answer_to_edit_shows_its_price_also_after_the_draft_was_delivered",),
     ),
     Mutant(

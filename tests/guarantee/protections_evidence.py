@@ -70,7 +70,7 @@ EVIDENCE_MUTANTS = (
         "a run does not fail while its content can only not be asked for",
         "pipeline/clips/render.py",
         "    if isinstance(got, ReadError):  # no word on the clip: it may be there\n"
-        "        return await _later(run, got, world)\n"
+        "        return await _later(run, got, context)\n"
         "    if not is_absent(",
         "    if isinstance(got, Missing) and not is_absent(",
         (RENDER + "test_a_job_that_says_it_failed_ends_no_run_while_its_clip_cannot_be_asked_for",),
@@ -88,9 +88,9 @@ EVIDENCE_MUTANTS = (
         "content_first",
         "the clip is asked for before a job's word that it failed is believed",
         "pipeline/clips/render.py",
-        "    run = await world.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)\n"
-        "    got = await _fetch(run, job, caption, world)\n",
-        "    run = await world.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)\n"
+        "    run = await context.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)\n"
+        "    got = await _fetch(run, job, caption, context)\n",
+        "    run = await context.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)\n"
         "    got: Run | Missing | ReadError = Missing()\n",
         (RENDER + "test_a_job_that_says_it_failed_is_saved_if_its_clip_is_there",),
     ),
@@ -114,7 +114,7 @@ EVIDENCE_MUTANTS = (
         "preview",
         "a shorter clip of a job that still renders is not its clip",
         "pipeline/clips/render.py",
-        "        if isinstance(got, Clip) and (why := why_not_taken(run, job, got.facts, world.waits.parked)):",
+        "        if isinstance(got, Clip) and (why := why_not_taken(run, job, got.facts, context.waits.parked)):",
         "        if why := None:",
         (RENDER + "test_a_preview_of_a_job_that_still_renders_is_not_its_clip",),
     ),

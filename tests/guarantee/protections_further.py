@@ -45,8 +45,8 @@ FURTHER_MUTANTS = (
         "signed_link",
         "a signed link on the provider's own host is asked without the key as well",
         "providers/transport.py",
-        "                if url != home and url.query and isinstance",
-        "                if False and isinstance",
+        "                    url != home\n                    and url.query\n",
+        "                    False\n                    and url.query\n",
         (ANSWERS + "test_a_signed_link_on_the_same_host_is_followed_without_the_key",),
     ),
     Mutant(

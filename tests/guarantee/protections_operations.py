@@ -90,7 +90,7 @@ OPERATIONS_MUTANTS = (
         "folder_before_words",
         "the text model is not asked for a run whose clip could not be kept",
         "pipeline/run.py",
-        "            row = await submission.check_folders(row, world)\n",
+        "            row = await submission.check_folders(row, context)\n",
         "            pass\n",
         (FOLDERS + "test_nothing_is_asked_for_a_run_whose_clip_could_not_be_kept",),
     ),

@@ -26,7 +26,7 @@ PAGES_MUTANTS = (
         "delivery_outcome",
         "whoever asks for a delivery is told what came of it, not only that it was asked for",
         "web/changes.py",
-        "            fresh = await _until_told(row, office)\n",
+        "            fresh = await _until_told(row, admin_context)\n",
         "            fresh = row\n",
         (DELIVERING + "test_whoever_asks_for_a_delivery_is_told_what_came_of_it",),
     ),

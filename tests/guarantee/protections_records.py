@@ -17,19 +17,19 @@ RECORDS_MUTANTS = (
         "asked_at",
         "the submit deadline counts from before the fence was asked",
         "pipeline/purchase/submission.py",
-        "    asked_at = world.boot_seconds()\n"
-        "    fence = await world.ledger.begin_submission("
-        "run.run_id, token, world.shop.places, world.waits.request_over)\n",
-        "    fence = await world.ledger.begin_submission("
-        "run.run_id, token, world.shop.places, world.waits.request_over)\n"
-        "    asked_at = world.boot_seconds()\n",
+        "    asked_at = context.boot_seconds()\n"
+        "    fence = await context.ledger.begin_submission("
+        "run.run_id, token, context.account.places, context.waits.request_over)\n",
+        "    fence = await context.ledger.begin_submission("
+        "run.run_id, token, context.account.places, context.waits.request_over)\n"
+        "    asked_at = context.boot_seconds()\n",
         (ANSWERS + "test_time_spent_waiting_for_the_fence_counts_against_the_submit_deadline",),
     ),
     Mutant(
         "already_sent",
         "a run whose answer is on disk is not sent again",
         "pipeline/purchase/submission.py",
-        "    if world.answers.get(run.run_id) is not None:",
+        "    if context.answers.get(run.run_id) is not None:",
         "    if False:",
         (ANSWERS + "test_a_run_whose_answer_is_on_disk_is_not_sent_again_after_its_ledger_was_restored",),
     ),
@@ -37,8 +37,8 @@ RECORDS_MUTANTS = (
         "own_429",
         "the configured provider's rule for 429 does not apply to another provider's answer",
         "pipeline/purchase/submission.py",
-        "    refuses_429 = world.shop.sells(run) and world.shop",
-        "    refuses_429 = world.shop",
+        "    refuses_429 = context.account.matches(run) and context.account",
+        "    refuses_429 = context.account",
         (ANSWERS + "test_the_configured_providers_rule_for_429_does_not_apply_to_another_providers_answer",),
     ),
     Mutant(
@@ -124,7 +124,7 @@ RECORDS_MUTANTS = (
         "stray",
         "a kept answer with another token reaches the operators",
         "pipeline/purchase/submission.py",
-        '                await _keep_stray(kept, "another_token", world)\n',
+        '                await _keep_stray(kept, "another_token", context)\n',
         "",
         (ANSWERS + "test_a_kept_answer_that_fits_no_run_goes_to_the_operators",),
     ),

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from tests.ledger.desk import Row, connect
+from tests.ledger.client import Row, connect
 
 PROCESSES = 4
 HEAD_START_SECONDS = 0.25  # until all have forked and connected

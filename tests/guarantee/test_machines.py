@@ -20,8 +20,8 @@ TAKEOVER_SECONDS = 15.0 if LONG else 60.0  # promised; beside other tests a mach
 END_SECONDS = 240.0
 
 
-def in_the_hands_of(fleet: Fleet, seat: int) -> set[str]:
-    return {run for run, holder in fleet.in_hand().items() if holder == seat}
+def in_the_hands_of(fleet: Fleet, worker_id: int) -> set[str]:
+    return {run for run, holder in fleet.in_hand().items() if holder == worker_id}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Victim:
 
     def is_followed(self, how: str) -> None:
         """What it had in hand is in other hands soon."""
-        lost = {run for run, holder in self.hands.items() if holder == self.worker.seat}
+        lost = {run for run, holder in self.hands.items() if holder == self.worker.worker_id}
         took = seconds_until(lambda: self.fleet.taken_over(lost, self.hands), TAKEOVER_SECONDS)
         print(f"{how}: {len(lost)} runs taken over after {took:.1f} s")
 
@@ -42,13 +42,15 @@ class Victim:
 def busiest(fleet: Fleet) -> Victim:
     """Who has most runs in hand, once all are in mid-render: an order lost on its way has tests of its own."""
 
-    known = {worker.seat: worker for worker in fleet.workers}
+    known = {worker.worker_id: worker for worker in fleet.workers}
 
     def rendering() -> Counter[int]:
         states = fleet.states()
         if not set(states.values()) <= {"rendering", "saved"}:
             return Counter()
-        return Counter(seat for run, seat in fleet.in_hand().items() if states[run] == "rendering" and seat in known)
+        return Counter(
+            worker_id for run, worker_id in fleet.in_hand().items() if states[run] == "rendering" and worker_id in known
+        )
 
     until(lambda: rendering().total() >= 3, 90)
     return Victim(fleet, known[rendering().most_common(1)[0][0]], fleet.in_hand())
@@ -67,7 +69,7 @@ def test_a_killed_workers_runs_are_taken_over_and_one_that_joins_shares_the_load
         victim = busiest(fleet)
         victim.worker.kill()
         victim.is_followed("killed")
-        newest = fleet.hire().seat
+        newest = fleet.hire().worker_id
         fleet.order(RUNS)
         until(lambda: in_the_hands_of(fleet, newest), 90)
         until(fleet.all_saved, END_SECONDS)
@@ -80,7 +82,7 @@ def test_a_worker_cut_off_from_the_database_begins_nothing_and_comes_back(tmp_pa
         victim = busiest(fleet)
         victim.worker.line.whole.clear()
         victim.is_followed("cut off")
-        until(lambda: victim.worker.seat not in fleet.seats(), 60)
+        until(lambda: victim.worker.worker_id not in fleet.seats(), 60)
         others = [each for each in fleet.workers if each is not victim.worker]
         for each in others:  # only the one that is cut off is left: what is ordered now stays where it is
             each.freeze()

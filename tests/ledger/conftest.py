@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from pipeline.ledger import transport_rest
-from tests.ledger.desk import Desk, open_desk
+from tests.ledger.client import LedgerClient, open_desk
 from tests.npm import Absent
 from tests.project import SupabaseProject, open_project, project_database
 
@@ -31,16 +31,16 @@ def project(postgres_uri: str) -> Iterator[SupabaseProject]:
 @pytest.fixture(
     scope="session", params=["psycopg", pytest.param("supabase", marks=pytest.mark.node)], ids=["psycopg", "supabase"]
 )
-def session_desk(request: pytest.FixtureRequest, postgres_uri: str) -> Iterator[Desk]:
+def session_desk(request: pytest.FixtureRequest, postgres_uri: str) -> Iterator[LedgerClient]:
     with ExitStack() as opened:
         if request.param == "psycopg":
             yield opened.enter_context(open_desk(opened.enter_context(_folder_database(postgres_uri))))
         else:
             project: SupabaseProject = request.getfixturevalue("project")
             road = transport_rest.open_road(project.url, project.service_key, tries=1)
-            desk = opened.enter_context(open_desk(project.dsn, road))
-            yield desk
-            desk.empty()  # the project stays: a desk opened there once more takes its limits for those of the design
+            client = opened.enter_context(open_desk(project.dsn, road))
+            yield client
+            client.empty()  # the project stays: a desk opened there once more takes its limits for those of the design
 
 
 @contextmanager
@@ -54,6 +54,6 @@ def _folder_database(postgres_uri: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def desk(session_desk: Desk, one_day: None) -> Desk:
+def client(session_desk: LedgerClient, one_day: None) -> LedgerClient:
     session_desk.empty()
     return session_desk

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any
 
-from pipeline.ledger.transport import Rpc
+from pipeline.ledger.transport import LedgerCall
 
 ANSWER_SECONDS = 60.0
 
 
 class Road:
-    def __init__(self, loop: asyncio.AbstractEventLoop, rpc: Rpc) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, rpc: LedgerCall) -> None:
         self._loop, self._rpc = loop, rpc
 
     def ask(self, name: str, **args: Any) -> Any:
@@ -26,12 +26,12 @@ class Road:
         return future.result(ANSWER_SECONDS)
 
 
-async def _asked(rpc: Rpc, name: str, args: dict[str, Any]) -> Any:
+async def _asked(rpc: LedgerCall, name: str, args: dict[str, Any]) -> Any:
     return await rpc(name, args)
 
 
 @contextmanager
-def travelled(road: AbstractAsyncContextManager[Rpc]) -> Iterator[Road]:
+def travelled(road: AbstractAsyncContextManager[LedgerCall]) -> Iterator[Road]:
     """The road, open in a thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)

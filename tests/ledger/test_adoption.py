@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.ledger.desk import OTHER_TOKEN, PRICE, Desk
+from tests.ledger.client import OTHER_TOKEN, PRICE, LedgerClient
 
 SOURCES = ("answer", "list", "person")
 SITUATIONS = (
@@ -22,38 +22,38 @@ WITH_JOB = {situation for situation in SITUATIONS if " by " in situation} | {"sa
 OWNERS = ("nobody", "itself", "an adopter", "a saved adopter", "an answered run")
 
 
-def not_charged(desk: Desk, run_id: str) -> None:
+def not_charged(client: LedgerClient, run_id: str) -> None:
     """By a person, who may do so once the render is parked."""
-    desk.call("park", run_id=run_id, why="", next_look_at=None)
-    assert desk.call("settle_not_charged", run_id=run_id, who="op")["settled"]
+    client.call("park", run_id=run_id, why="", next_look_at=None)
+    assert client.call("settle_not_charged", run_id=run_id, who="op")["settled"]
 
 
-def bring(desk: Desk, situation: str, user: str) -> str:
+def bring(client: LedgerClient, situation: str, user: str) -> str:
     """A run in one of the situations."""
     match situation.split():
         case ["rendering", "by", source]:
-            return desk.rendering(user, source=source)
+            return client.rendering(user, source=source)
         case ["parked" | "unseen" as seen, "by", source]:
-            run_id = desk.rendering(user, source=source)
+            run_id = client.rendering(user, source=source)
             if seen == "parked":
-                desk.see(run_id)
-            desk.call("park", run_id=run_id, why="", next_look_at=None)
+                client.see(run_id)
+            client.call("park", run_id=run_id, why="", next_look_at=None)
             return run_id
         case ["failed", "before"]:
-            return desk.in_state("failed", user)
+            return client.in_state("failed", user)
         case ["failed", "without", "job"]:
-            run_id = desk.uncertain(user)
-            desk.fail(run_id, "uncertain", "not_made")
+            run_id = client.uncertain(user)
+            client.fail(run_id, "uncertain", "not_made")
             return run_id
         case ["failed", "by", source]:
-            run_id = desk.rendering(user, source=source)
+            run_id = client.rendering(user, source=source)
             if source == "list":  # nothing but a person's word fails a run by a job that it adopted
-                not_charged(desk, run_id)
+                not_charged(client, run_id)
             else:
-                desk.fail(run_id, "rendering", "render_failed")
+                client.fail(run_id, "rendering", "render_failed")
             return run_id
         case _:
-            return desk.in_state(situation, user)
+            return client.in_state(situation, user)
 
 
 def expected(situation: str, source: str, owner: str) -> str:
@@ -87,29 +87,29 @@ CASES = [case for case in product(SITUATIONS, SOURCES, OWNERS) if case[2] != "it
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_a_job_becomes_a_runs_as_the_table_of_precedence_says(desk: Desk, situation: str) -> None:
-    desk.unlimited()
+def test_a_job_becomes_a_runs_as_the_table_of_precedence_says(client: LedgerClient, situation: str) -> None:
+    client.unlimited()
     for nth, (_, source, owner) in enumerate(case for case in CASES if case[0] == situation):
-        check(desk, situation, source, owner, f"tg:{nth}")
-    assert desk.books_wrong() == []
+        check(client, situation, source, owner, f"tg:{nth}")
+    assert client.books_wrong() == []
 
 
-def check(desk: Desk, situation: str, source: str, owner: str, user: str) -> None:
+def check(client: LedgerClient, situation: str, source: str, owner: str, user: str) -> None:
     said = f"{situation}, {source}, owned by {owner}"
-    run_id = bring(desk, situation, user)
-    before = desk.row(run_id)
+    run_id = bring(client, situation, user)
+    before = client.row(run_id)
     job = str(before["job_id"]) if owner == "itself" else f"job_{uuid4().hex}"
-    other = bring_owner(desk, owner, job, f"{user}-other")
-    other_before = desk.row(other) if other else None
+    other = bring_owner(client, owner, job, f"{user}-other")
+    other_before = client.row(other) if other else None
 
-    answer = desk.record(run_id, job, source)
+    answer = client.record(run_id, job, source)
 
     want = expected(situation, source, owner)
     assert (answer["recorded"], answer.get("why")) == (
         want in {"recorded", "replayed"},
         None if want in {"recorded", "replayed"} else want,
     ), said
-    after = desk.row(run_id)
+    after = client.row(run_id)
     if want == "recorded":
         assert (after["state"], after["job_id"], after["job_source"]) == ("rendering", job, source), said
         assert (after["held_microusd"], after["parked_at"]) == (PRICE, None), said
@@ -122,7 +122,7 @@ def check(desk: Desk, situation: str, source: str, owner: str, user: str) -> Non
         kept = named(after, source, job) if want != "not_the_winner" and before["answered_job_id"] is None else {}
         assert after == before | kept, said
     if other and other_before:
-        check_owner(desk, other, other_before, taken=want == "recorded", instead=before, said=said)
+        check_owner(client, other, other_before, taken=want == "recorded", instead=before, said=said)
 
 
 def named(after: dict[str, object], source: str, job: str) -> dict[str, object]:
@@ -130,20 +130,20 @@ def named(after: dict[str, object], source: str, job: str) -> dict[str, object]:
     return {"answered_job_id": job, "answered_at": after["answered_at"]} if source == "answer" else {}
 
 
-def bring_owner(desk: Desk, owner: str, job: str, user: str) -> str | None:
+def bring_owner(client: LedgerClient, owner: str, job: str, user: str) -> str | None:
     if owner in {"nobody", "itself"}:
         return None
-    run_id = desk.rendering(user, job=job, source="answer" if owner == "an answered run" else "list")
+    run_id = client.rendering(user, job=job, source="answer" if owner == "an answered run" else "list")
     if owner == "a saved adopter":
-        desk.save(run_id)
+        client.save(run_id)
     return run_id
 
 
 def check_owner(
-    desk: Desk, other: str, was: dict[str, object], *, taken: bool, instead: dict[str, object], said: str
+    client: LedgerClient, other: str, was: dict[str, object], *, taken: bool, instead: dict[str, object], said: str
 ) -> None:
     """An owner who loses his job gets the taker's in exchange, or is in doubt again; a saved clip stays."""
-    now = desk.row(other)
+    now = client.row(other)
     if not taken:
         assert now == was, said
     elif instead["state"] == "rendering":
@@ -155,131 +155,131 @@ def check_owner(
         assert (now["looks_complete"], now["doubt"]) == (0, "job_was_another_runs"), said
 
 
-def test_the_token_alone_makes_an_answer_an_answer(desk: Desk) -> None:
-    run_id = desk.submitting()
-    answer = desk.record(run_id, "job_1", "answer", token=OTHER_TOKEN)
+def test_the_token_alone_makes_an_answer_an_answer(client: LedgerClient) -> None:
+    run_id = client.submitting()
+    answer = client.record(run_id, "job_1", "answer", token=OTHER_TOKEN)
     assert answer == {"recorded": False, "why": "not_the_winner", "state": "submitting"}
-    answer = desk.call("record_submission", run_id=run_id, job_id="job_1", source="answer")
+    answer = client.call("record_submission", run_id=run_id, job_id="job_1", source="answer")
     assert answer["why"] == "not_the_winner"
 
 
-def test_an_unknown_run_records_nothing(desk: Desk) -> None:
-    assert desk.record(str(uuid4()), "job_1")["why"] == "unknown_run"
+def test_an_unknown_run_records_nothing(client: LedgerClient) -> None:
+    assert client.record(str(uuid4()), "job_1")["why"] == "unknown_run"
 
 
-def test_a_recorded_answer_told_again_changes_nothing(desk: Desk) -> None:
-    run_id = desk.rendering(job="job_1")
-    before = desk.row(run_id)
-    assert desk.record(run_id, "job_1")["recorded"] is True
-    assert desk.row(run_id) == before
-    assert desk.events(run_id).count(("generate_video", "made")) == 1
+def test_a_recorded_answer_told_again_changes_nothing(client: LedgerClient) -> None:
+    run_id = client.rendering(job="job_1")
+    before = client.row(run_id)
+    assert client.record(run_id, "job_1")["recorded"] is True
+    assert client.row(run_id) == before
+    assert client.events(run_id).count(("generate_video", "made")) == 1
 
 
-def test_an_answer_file_replayed_after_the_render_failed_does_not_raise_the_dead(desk: Desk) -> None:
+def test_an_answer_file_replayed_after_the_render_failed_does_not_raise_the_dead(client: LedgerClient) -> None:
     """The crash came between committing the answer and dropping its file; the run went on meanwhile."""
-    run_id = desk.rendering(job="job_1")
-    desk.fail(run_id, "rendering", "render_failed", breaker="render")
-    before = desk.row(run_id)
-    assert desk.record(run_id, "job_1") == {"recorded": True, "state": "failed"}
-    assert desk.row(run_id) == before
+    run_id = client.rendering(job="job_1")
+    client.fail(run_id, "rendering", "render_failed", breaker="render")
+    before = client.row(run_id)
+    assert client.record(run_id, "job_1") == {"recorded": True, "state": "failed"}
+    assert client.row(run_id) == before
 
 
-def test_a_job_found_in_the_list_of_one_provider_is_not_the_other_providers(desk: Desk) -> None:
-    desk.rendering("tg:1", job="job_1")
-    other = desk.uncertain("tg:2", base_url="http://other.test/v1")
-    assert desk.record(other, "job_1", "list")["recorded"] is True
+def test_a_job_found_in_the_list_of_one_provider_is_not_the_other_providers(client: LedgerClient) -> None:
+    client.rendering("tg:1", job="job_1")
+    other = client.uncertain("tg:2", base_url="http://other.test/v1")
+    assert client.record(other, "job_1", "list")["recorded"] is True
 
 
-def test_proof_swaps_the_jobs_of_two_runs_that_had_guessed(desk: Desk) -> None:
-    first = desk.rendering("tg:1", job="job_a", source="list")
-    second = desk.rendering("tg:2", job="job_b", source="list")
-    assert desk.record(first, "job_b")["recorded"] is True
-    assert [desk.row(run)["job_id"] for run in (first, second)] == ["job_b", "job_a"]
-    assert [desk.row(run)["job_source"] for run in (first, second)] == ["answer", "list"]
-    assert [desk.state(run) for run in (first, second)] == ["rendering", "rendering"]
-    assert desk.record(second, "job_a")["recorded"] is True
-    assert desk.row(second)["job_source"] == "answer"
+def test_proof_swaps_the_jobs_of_two_runs_that_had_guessed(client: LedgerClient) -> None:
+    first = client.rendering("tg:1", job="job_a", source="list")
+    second = client.rendering("tg:2", job="job_b", source="list")
+    assert client.record(first, "job_b")["recorded"] is True
+    assert [client.row(run)["job_id"] for run in (first, second)] == ["job_b", "job_a"]
+    assert [client.row(run)["job_source"] for run in (first, second)] == ["answer", "list"]
+    assert [client.state(run) for run in (first, second)] == ["rendering", "rendering"]
+    assert client.record(second, "job_a")["recorded"] is True
+    assert client.row(second)["job_source"] == "answer"
 
 
-def test_a_run_that_failed_by_the_job_it_loses_goes_on_with_its_own(desk: Desk) -> None:
-    first = desk.rendering("tg:1", job="job_b", source="list")
-    second = desk.rendering("tg:2", job="job_a", source="list")
-    not_charged(desk, second)
-    assert desk.record(first, "job_a")["recorded"] is True
-    row = desk.row(second)
+def test_a_run_that_failed_by_the_job_it_loses_goes_on_with_its_own(client: LedgerClient) -> None:
+    first = client.rendering("tg:1", job="job_b", source="list")
+    second = client.rendering("tg:2", job="job_a", source="list")
+    not_charged(client, second)
+    assert client.record(first, "job_a")["recorded"] is True
+    row = client.row(second)
     assert (row["state"], row["job_id"], row["reason"], row["held_microusd"]) == ("rendering", "job_b", None, PRICE)
-    assert ("generate_video", "adopted_late") in desk.events(second)
-    assert desk.books_wrong() == []
+    assert ("generate_video", "adopted_late") in client.events(second)
+    assert client.books_wrong() == []
 
 
-def test_a_run_that_failed_by_a_job_that_was_anothers_is_looked_for_again(desk: Desk) -> None:
-    adopter = desk.rendering("tg:1", job="job_a", source="list")
-    not_charged(desk, adopter)
-    desk.record(desk.submitting("tg:2"), "job_a")
-    row = desk.row(adopter)
+def test_a_run_that_failed_by_a_job_that_was_anothers_is_looked_for_again(client: LedgerClient) -> None:
+    adopter = client.rendering("tg:1", job="job_a", source="list")
+    not_charged(client, adopter)
+    client.record(client.submitting("tg:2"), "job_a")
+    row = client.row(adopter)
     assert (row["state"], row["job_id"]) == ("failed", None)
     args = {"base_url": row["base_url"], "key_fingerprint": row["key_fingerprint"], "job_ids": []}
-    assert [each["run_id"] for each in desk.call("doubts_at", **args)["runs"]] == [adopter]
-    assert desk.record(adopter, "job_b", "list")["late"] is True
+    assert [each["run_id"] for each in client.call("doubts_at", **args)["runs"]] == [adopter]
+    assert client.record(adopter, "job_b", "list")["late"] is True
 
 
-def test_a_person_wakes_a_parked_run_by_its_own_job(desk: Desk) -> None:
-    run_id = desk.rendering(job="job_a")
-    desk.call("park", run_id=run_id, why="", next_look_at=None)
-    assert desk.call("due_runs", at_most=10) == []
-    assert desk.record(run_id, "job_a", "person")["recorded"] is True
-    assert [row["run_id"] for row in desk.call("due_runs", at_most=10)] == [run_id]
-    assert desk.row(run_id)["parked_at"] is not None
+def test_a_person_wakes_a_parked_run_by_its_own_job(client: LedgerClient) -> None:
+    run_id = client.rendering(job="job_a")
+    client.call("park", run_id=run_id, why="", next_look_at=None)
+    assert client.call("due_runs", at_most=10) == []
+    assert client.record(run_id, "job_a", "person")["recorded"] is True
+    assert [row["run_id"] for row in client.call("due_runs", at_most=10)] == [run_id]
+    assert client.row(run_id)["parked_at"] is not None
 
 
-def test_a_run_whose_adopted_job_was_taken_is_looked_for_and_found_again(desk: Desk) -> None:
-    adopter = desk.rendering("tg:1", job="job_a", source="list")
-    desk.record(desk.submitting("tg:2"), "job_a")
-    assert desk.state(adopter) == "uncertain"
-    assert desk.record(adopter, "job_b", "list")["recorded"] is True
-    assert desk.row(adopter)["job_id"] == "job_b"
-    assert ("reconcile", "job_taken") in desk.events(adopter)
+def test_a_run_whose_adopted_job_was_taken_is_looked_for_and_found_again(client: LedgerClient) -> None:
+    adopter = client.rendering("tg:1", job="job_a", source="list")
+    client.record(client.submitting("tg:2"), "job_a")
+    assert client.state(adopter) == "uncertain"
+    assert client.record(adopter, "job_b", "list")["recorded"] is True
+    assert client.row(adopter)["job_id"] == "job_b"
+    assert ("reconcile", "job_taken") in client.events(adopter)
 
 
 # -- late adoption: a clip that was paid for is never refused
 
 
-def test_late_adoption_takes_the_money_again_on_the_runs_own_day_past_every_limit(desk: Desk) -> None:
-    run_id = desk.uncertain()
-    desk.fail(run_id, "uncertain", "not_made")
-    desk.write("update onetake.runs set day = day - 40, month = to_char(day - 40, 'YYYY-MM')")
-    desk.write("delete from onetake.budgets")
-    desk.limit("budget_day_microusd", 0)
-    desk.limit("budget_month_microusd", 0)
-    desk.limit("videos_per_user_day", 0)
-    desk.call("set_paused", paused=True, reason="", who="op")
-    desk.call("set_user", user_id="tg:1", blocked=True, invited=None, reason="", who="op")
-    answer = desk.record(run_id, "job_1", "list")
+def test_late_adoption_takes_the_money_again_on_the_runs_own_day_past_every_limit(client: LedgerClient) -> None:
+    run_id = client.uncertain()
+    client.fail(run_id, "uncertain", "not_made")
+    client.write("update onetake.runs set day = day - 40, month = to_char(day - 40, 'YYYY-MM')")
+    client.write("delete from onetake.budgets")
+    client.limit("budget_day_microusd", 0)
+    client.limit("budget_month_microusd", 0)
+    client.limit("videos_per_user_day", 0)
+    client.call("set_paused", paused=True, reason="", who="op")
+    client.call("set_user", user_id="tg:1", blocked=True, invited=None, reason="", who="op")
+    answer = client.record(run_id, "job_1", "list")
     assert (answer["recorded"], answer["late"]) == (True, True)
-    assert [budget["held"] for budget in desk.budget(run_id)] == [PRICE, PRICE]
-    row = desk.row(run_id)
+    assert [budget["held"] for budget in client.budget(run_id)] == [PRICE, PRICE]
+    row = client.row(run_id)
     assert (row["reason"], row["held_microusd"], row["released_microusd"]) == (None, PRICE, 0)
-    assert ("generate_video", "adopted_late") in desk.events(run_id)
-    assert desk.books_wrong() == []
+    assert ("generate_video", "adopted_late") in client.events(run_id)
+    assert client.books_wrong() == []
 
 
-def test_late_adoption_is_never_refused_because_the_user_is_busy_or_the_wish_was_granted(desk: Desk) -> None:
-    run_id = desk.uncertain()
-    desk.fail(run_id, "uncertain", "not_made")
-    desk.age(run_id, 60)
-    again = desk.reserved()
-    assert desk.record(run_id, "job_1", "person")["recorded"] is True
-    assert [desk.state(run) for run in (run_id, again)] == ["rendering", "reserved"]
-    assert desk.one("select run_id::text from onetake.leases") == again
-    assert desk.save(run_id)["state"] == "saved"
-    assert desk.books_wrong() == []
+def test_late_adoption_is_never_refused_because_the_user_is_busy_or_the_wish_was_granted(client: LedgerClient) -> None:
+    run_id = client.uncertain()
+    client.fail(run_id, "uncertain", "not_made")
+    client.age(run_id, 60)
+    again = client.reserved()
+    assert client.record(run_id, "job_1", "person")["recorded"] is True
+    assert [client.state(run) for run in (run_id, again)] == ["rendering", "reserved"]
+    assert client.one("select run_id::text from onetake.leases") == again
+    assert client.save(run_id)["state"] == "saved"
+    assert client.books_wrong() == []
 
 
-def test_a_late_adopted_run_that_was_charged_already_is_charged_once(desk: Desk) -> None:
-    run_id = desk.rendering(job="job_1")
-    desk.fail(run_id, "rendering", "expired", spent=True)
-    assert desk.record(run_id, "job_1", "person")["recorded"] is True
-    assert [(b["held"], b["spent"]) for b in desk.budget(run_id)] == [(PRICE, 0)] * 2
-    desk.save(run_id)
-    assert [(b["held"], b["spent"]) for b in desk.budget(run_id)] == [(0, PRICE)] * 2
-    assert desk.books_wrong() == []
+def test_a_late_adopted_run_that_was_charged_already_is_charged_once(client: LedgerClient) -> None:
+    run_id = client.rendering(job="job_1")
+    client.fail(run_id, "rendering", "expired", spent=True)
+    assert client.record(run_id, "job_1", "person")["recorded"] is True
+    assert [(b["held"], b["spent"]) for b in client.budget(run_id)] == [(PRICE, 0)] * 2
+    client.save(run_id)
+    assert [(b["held"], b["spent"]) for b in client.budget(run_id)] == [(0, PRICE)] * 2
+    assert client.books_wrong() == []

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.ledger.desk import OTHER_TOKEN, STATES, TOKEN, Desk
+from tests.ledger.client import OTHER_TOKEN, STATES, TOKEN, LedgerClient
 
 EXAMPLES = 50
 STEPS = 40
@@ -53,35 +53,35 @@ SMALL: dict[str, dict[str, object]] = {
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """`desk` is set by the test below: one database for all examples, emptied before each."""
+    """`client` is set by the test below: one database for all examples, emptied before each."""
 
-    desk: Desk
+    client: LedgerClient
     runs = Bundle("runs")
 
     def __init__(self) -> None:
         super().__init__()
-        self.desk.empty()
-        self.desk.limit("active_runs_per_user", 3)
-        self.desk.limit("cooldown_seconds", 0)
-        self.desk.limit("budget_day_microusd", 5_000_000)
-        self.desk.limit("breaker_user_submissions", 5)
+        self.client.empty()
+        self.client.limit("active_runs_per_user", 3)
+        self.client.limit("cooldown_seconds", 0)
+        self.client.limit("budget_day_microusd", 5_000_000)
+        self.client.limit("breaker_user_submissions", 5)
         query = "select from_state, to_state from onetake.moves"
-        self.moves = {(row["from_state"], row["to_state"]) for row in self.desk.rows(query)}
+        self.moves = {(row["from_state"], row["to_state"]) for row in self.client.rows(query)}
         self.last_states: dict[str, str] = {}
         self.winners: dict[str, str] = {}
 
     @initialize(target=runs, states=st.tuples(beginnings, beginnings, beginnings))
     def some_runs_are_under_way(self, states: tuple[str, ...]) -> MultipleResults[str]:
-        made = [self.desk.in_state(state, f"tg:{nth}") for nth, state in enumerate(states, start=1)]
-        self.last_states = {run: self.desk.state(run) for run in made}
-        self.winners = {run: TOKEN for run in made if self.desk.row(run)["submitting_at"]}
+        made = [self.client.in_state(state, f"tg:{nth}") for nth, state in enumerate(states, start=1)]
+        self.last_states = {run: self.client.state(run) for run in made}
+        self.winners = {run: TOKEN for run in made if self.client.row(run)["submitting_at"]}
         return multiple(*made)
 
     @rule(target=runs, user=users, prompt=prompts, price=prices, confirm=rarely, again=st.booleans())
     def reserve(self, user: str, prompt: str, price: int, confirm: bool, again: bool) -> MultipleResults[str]:
         query = "select count(*) from onetake.runs where user_id = %s and prompt = %s and state = any(%s)"
-        unfinished = self.desk.one(query, user, prompt, UNFINISHED)
-        answer = self.desk.ask(user, prompt, price_microusd=price, confirm=confirm, again=again)
+        unfinished = self.client.one(query, user, prompt, UNFINISHED)
+        answer = self.client.ask(user, prompt, price_microusd=price, confirm=confirm, again=again)
         if answer["kind"] != "accepted":
             return multiple()
         assert again or not unfinished, "the same wish was let in twice"
@@ -90,69 +90,69 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(run=runs, token=tokens, job=jobs, cost=costs)
     def go_on(self, run: str, token: str, job: str, cost: int) -> None:
         """The next step of an undisturbed life, so that many examples come far."""
-        match self.desk.state(run):
+        match self.client.state(run):
             case "reserved":
-                self.desk.approve(run, cost)
+                self.client.approve(run, cost)
             case "approved":
                 self.begin(run, token)
             case "submitting" | "uncertain":
-                self.desk.record(run, job, "answer", self.winners[run])
+                self.client.record(run, job, "answer", self.winners[run])
             case "rendering":
-                self.desk.save(run)
+                self.client.save(run)
             case _:
-                self.desk.call("told", run_id=run, state="saved", delivered=True)
+                self.client.call("told", run_id=run, state="saved", delivered=True)
 
     @rule(run=runs, token=tokens)
     def begin(self, run: str, token: str) -> None:
-        if self.desk.begin(run, token)["won"]:
+        if self.client.begin(run, token)["won"]:
             assert self.winners.setdefault(run, token) == token, "two winners"
 
     @rule(run=runs, job=jobs, source=sources, token=tokens)
     def record(self, run: str, job: str, source: str, token: str) -> None:
-        answer = self.desk.record(run, job, source, token)
+        answer = self.client.record(run, job, source, token)
         proved = source != "answer" or self.winners.get(run) == token
         assert proved or not answer["recorded"], "an answer without the winner's token"
 
     @rule(run=runs, token=tokens, age=st.sampled_from([None, 0.0, 1000.0]))
     def lose_the_answer(self, run: str, token: str, age: float | None) -> None:
-        self.desk.call("mark_uncertain", run_id=run, doubt="x", token=token, min_age_seconds=age)
+        self.client.call("mark_uncertain", run_id=run, doubt="x", token=token, min_age_seconds=age)
 
     @rule(run=runs, token=tokens, spent=st.booleans(), breaker=st.sampled_from([None, "answer", "render"]))
     def fail(self, run: str, token: str, spent: bool, breaker: str | None) -> None:
-        state = self.desk.state(run)
+        state = self.client.state(run)
         if (state, "failed") in self.moves:
             proof = {} if state == "rendering" else {"token": token}
-            self.desk.fail(run, state, spent=spent, breaker=breaker, **proof)
+            self.client.fail(run, state, spent=spent, breaker=breaker, **proof)
 
     @rule(run=runs, cost=costs)
     def reject(self, run: str, cost: int) -> None:
-        self.desk.reject(run, cost)
+        self.client.reject(run, cost)
 
     @rule(run=runs, price=prices)
     def amend(self, run: str, price: int) -> None:
-        self.desk.call("amend", run_id=run, seconds=4, size="1x1", price_microusd=price)
+        self.client.call("amend", run_id=run, seconds=4, size="1x1", price_microusd=price)
 
     @rule(run=runs, cost=costs)
     def pay_for_words(self, run: str, cost: int) -> None:
-        self.desk.call("record_event", run_id=run, step="x", outcome="y", cost_microusd=cost)
+        self.client.call("record_event", run_id=run, step="x", outcome="y", cost_microusd=cost)
 
     @rule(run=runs, name=st.sampled_from(sorted(SMALL)))
     def do(self, run: str, name: str) -> None:
-        self.desk.call(name, run_id=run, **SMALL[name])
+        self.client.call(name, run_id=run, **SMALL[name])
 
     @rule(run=runs, seconds=st.sampled_from([10, 61, 301, 86_400]))
     def time_passes(self, run: str, seconds: int) -> None:
-        self.desk.age(run, seconds)
+        self.client.age(run, seconds)
 
     @rule(run=runs, token=tokens)
     def pause_and_resume(self, run: str, token: str) -> None:
-        self.desk.call("set_paused", paused=True, reason="x", who="op")
+        self.client.call("set_paused", paused=True, reason="x", who="op")
         self.begin(run, token)
-        self.desk.call("set_paused", paused=False, reason=None, who="op")
+        self.client.call("set_paused", paused=False, reason=None, who="op")
 
     @invariant()
     def the_money_adds_up(self) -> None:
-        assert self.desk.books_wrong() == []
+        assert self.client.books_wrong() == []
 
     @invariant()
     def every_run_moved_as_the_table_says_and_has_its_one_winner_and_its_own_job(self) -> None:
@@ -161,7 +161,7 @@ class AnyOrder(RuleBasedStateMachine):
                    exists (select from onetake.leases l where l.run_id = r.run_id) as leased
             from onetake.runs r
         """
-        found = {row["run"]: row for row in self.desk.rows(query)}
+        found = {row["run"]: row for row in self.client.rows(query)}
         for run, row in found.items():
             before, state = self.last_states.get(run, "reserved"), row["state"]
             late = (before, state) == ("failed", "saved")  # by way of rendering, in one call
@@ -175,8 +175,10 @@ class AnyOrder(RuleBasedStateMachine):
         self.last_states = {run: row["state"] for run, row in found.items()}
 
 
-def test_the_promise_holds_whatever_is_called_in_whatever_order(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(AnyOrder, "desk", desk, raising=False)
+def test_the_promise_holds_whatever_is_called_in_whatever_order(
+    client: LedgerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AnyOrder, "client", client, raising=False)
     run_state_machine_as_test(
         AnyOrder,
         settings=settings(

@@ -6,13 +6,13 @@ from uuid import UUID, uuid4
 
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.transport import Json, LedgerUnavailable, asking_again
-from tests.ledger.desk import STATES, TOKEN, Desk
+from tests.ledger.client import STATES, TOKEN, LedgerClient
 
 
 def look(
-    desk: Desk, run_id: str, *, complete: bool = True, candidates: int = 0, running: bool = False
+    client: LedgerClient, run_id: str, *, complete: bool = True, candidates: int = 0, running: bool = False
 ) -> tuple[object, ...]:
-    row = desk.call(
+    row = client.call(
         "record_look",
         run_id=run_id,
         counts=complete,
@@ -24,48 +24,48 @@ def look(
     return row["looks_complete"], row["first_look_at"], row["last_look_at"]
 
 
-def test_only_complete_looks_that_found_nothing_count_and_they_alone_span_the_time(desk: Desk) -> None:
-    run_id = desk.uncertain()
-    assert look(desk, run_id, complete=False) == (0, None, None)
-    first = look(desk, run_id)
+def test_only_complete_looks_that_found_nothing_count_and_they_alone_span_the_time(client: LedgerClient) -> None:
+    run_id = client.uncertain()
+    assert look(client, run_id, complete=False) == (0, None, None)
+    first = look(client, run_id)
     assert first[0] == 1
     assert first[1] == first[2] is not None
-    assert look(desk, run_id, complete=False) == first, "an incomplete look proves nothing, nor that time has passed"
-    second = look(desk, run_id)
+    assert look(client, run_id, complete=False) == first, "an incomplete look proves nothing, nor that time has passed"
+    second = look(client, run_id)
     assert (second[0], second[1]) == (2, first[1])
     assert second[2] != first[2]
 
 
-def test_a_job_that_could_be_ours_begins_the_count_again(desk: Desk) -> None:
-    run_id = desk.uncertain()
-    look(desk, run_id)
-    assert look(desk, run_id, candidates=1)[:2] == (0, None)
-    assert look(desk, run_id)[0] == 1
+def test_a_job_that_could_be_ours_begins_the_count_again(client: LedgerClient) -> None:
+    run_id = client.uncertain()
+    look(client, run_id)
+    assert look(client, run_id, candidates=1)[:2] == (0, None)
+    assert look(client, run_id)[0] == 1
 
 
-def test_one_look_counts_once_however_often_it_is_told(desk: Desk) -> None:
+def test_one_look_counts_once_however_often_it_is_told(client: LedgerClient) -> None:
     """Its answer is lost, it is told again; meanwhile another machine has looked, too."""
-    run_id = desk.uncertain()
+    run_id = client.uncertain()
     args: dict[str, object] = {"counts": True, "running_shown": False, "says": "absent", "next_look_at": None}
     one, other = {"look_id": str(uuid4())}, {"look_id": str(uuid4())}
 
     def looks(found: dict[str, str], candidates: int = 0) -> object:
-        return desk.call("record_look", run_id=run_id, candidates=candidates, **args, **found)["looks_complete"]
+        return client.call("record_look", run_id=run_id, candidates=candidates, **args, **found)["looks_complete"]
 
     assert [looks(one), looks(one), looks(one)] == [1, 1, 1]
     assert [looks(other), looks(one), looks(other)] == [2, 2, 2]
-    assert desk.events(run_id).count(("reconcile", "looked")) == 2
+    assert client.events(run_id).count(("reconcile", "looked")) == 2
     assert looks({"look_id": str(uuid4())}, candidates=1) == 0
     assert [looks(one), looks(other)] == [0, 0]
 
 
-async def test_each_look_of_the_program_is_one_of_its_own(desk: Desk) -> None:
+async def test_each_look_of_the_program_is_one_of_its_own(client: LedgerClient) -> None:
     """The calls of two looks differ, and the call that is asked again does not."""
-    run_id, asked = desk.uncertain(), []
+    run_id, asked = client.uncertain(), []
 
     async def lost_twice(name: str, args: Mapping[str, Json]) -> Json:
         asked.append(args["look_id"])
-        answer: Json = desk.call(name, **args)
+        answer: Json = client.call(name, **args)
         if len(asked) % 3:
             raise LedgerUnavailable("the answer was lost")
         return answer
@@ -80,30 +80,30 @@ async def test_each_look_of_the_program_is_one_of_its_own(desk: Desk) -> None:
     assert len(set(asked)) == 2
 
 
-def test_whether_a_list_shows_running_jobs_is_kept_for_its_own_provider_and_key(desk: Desk) -> None:
-    run_id = desk.uncertain()
-    args = {"base_url": desk.row(run_id)["base_url"], "key_fingerprint": "key-fingerprint", "job_ids": []}
-    assert desk.call("doubts_at", **args)["running_shown"] is False
-    look(desk, run_id, running=True)
-    look(desk, run_id)
-    answer = desk.call("doubts_at", **args)
+def test_whether_a_list_shows_running_jobs_is_kept_for_its_own_provider_and_key(client: LedgerClient) -> None:
+    run_id = client.uncertain()
+    args = {"base_url": client.row(run_id)["base_url"], "key_fingerprint": "key-fingerprint", "job_ids": []}
+    assert client.call("doubts_at", **args)["running_shown"] is False
+    look(client, run_id, running=True)
+    look(client, run_id)
+    answer = client.call("doubts_at", **args)
     assert answer["running_shown"] is True
-    assert answer["running_shown_at"] > desk.row(run_id)["submitting_at"]
-    assert desk.call("doubts_at", **args | {"key_fingerprint": "another"})["running_shown"] is False
-    desk.write("update onetake.providers set running_shown_at = running_shown_at - interval '31 days'")
-    assert desk.call("doubts_at", **args)["running_shown"] is False
+    assert answer["running_shown_at"] > client.row(run_id)["submitting_at"]
+    assert client.call("doubts_at", **args | {"key_fingerprint": "another"})["running_shown"] is False
+    client.write("update onetake.providers set running_shown_at = running_shown_at - interval '31 days'")
+    assert client.call("doubts_at", **args)["running_shown"] is False
 
 
-def test_witnesses_include_the_nearest_jobs_of_the_same_model(desk: Desk) -> None:
+def test_witnesses_include_the_nearest_jobs_of_the_same_model(client: LedgerClient) -> None:
     """A gateway's list may be that of one model: jobs of another say nothing of it."""
-    desk.unlimited()
-    doubt = desk.uncertain("tg:doubt", model="veo")
+    client.unlimited()
+    doubt = client.uncertain("tg:doubt", model="veo")
     around = {"veo": 7200, "sim-1": 3600}
     placed: dict[tuple[str, int], str] = {}
     for model, seconds in around.items():
         for side in (-1, 1):
-            run_id = desk.rendering(f"tg:{model}{side}", model=model)
-            desk.write(
+            run_id = client.rendering(f"tg:{model}{side}", model=model)
+            client.write(
                 "update onetake.runs set submitting_at = d.submitting_at + %s * interval '1 second',"
                 " answered_at = d.submitting_at + %s * interval '1 second'"
                 " from (select submitting_at from onetake.runs where run_id = %s) d where run_id = %s",
@@ -113,43 +113,43 @@ def test_witnesses_include_the_nearest_jobs_of_the_same_model(desk: Desk) -> Non
                 run_id,
             )
             placed[model, side] = run_id
-    found = desk.call("witnesses_near", run_id=doubt, near_seconds=900, rival_seconds=60)["witnesses"]
+    found = client.call("witnesses_near", run_id=doubt, near_seconds=900, rival_seconds=60)["witnesses"]
     assert {owner["run_id"] for owner in found.values()} == set(placed.values())
 
 
-def test_only_an_order_of_the_same_model_wakes_a_parked_doubt(desk: Desk) -> None:
-    desk.unlimited()
-    doubt = desk.uncertain("tg:doubt", model="veo")
-    desk.call("park", run_id=doubt, why="no_witness_after", next_look_at=None)
-    waits = desk.row(doubt)["next_look_at"]
-    desk.rendering("tg:1", model="sim-1")
-    assert desk.row(doubt)["next_look_at"] == waits is not None
-    desk.rendering("tg:2", model="veo")
-    assert desk.row(doubt)["next_look_at"] is None
+def test_only_an_order_of_the_same_model_wakes_a_parked_doubt(client: LedgerClient) -> None:
+    client.unlimited()
+    doubt = client.uncertain("tg:doubt", model="veo")
+    client.call("park", run_id=doubt, why="no_witness_after", next_look_at=None)
+    waits = client.row(doubt)["next_look_at"]
+    client.rendering("tg:1", model="sim-1")
+    assert client.row(doubt)["next_look_at"] == waits is not None
+    client.rendering("tg:2", model="veo")
+    assert client.row(doubt)["next_look_at"] is None
 
 
-def test_a_run_no_longer_in_doubt_is_not_looked_for(desk: Desk) -> None:
-    run_id = desk.rendering()
-    assert look(desk, run_id)[0] == 0
+def test_a_run_no_longer_in_doubt_is_not_looked_for(client: LedgerClient) -> None:
+    run_id = client.rendering()
+    assert look(client, run_id)[0] == 0
 
 
-def test_doubts_are_the_runs_that_may_own_a_job_there_and_who_owns_the_listed_ones(desk: Desk) -> None:
-    desk.unlimited()
-    runs = {state: desk.in_state(state, f"tg:{state}") for state in STATES}
-    not_made = desk.uncertain("tg:not_made")
-    desk.fail(not_made, "uncertain", "not_made")
-    not_charged = desk.uncertain("tg:not_charged")
-    assert desk.call("settle_not_charged", run_id=not_charged, who="op")["settled"]
-    old = desk.uncertain("tg:old")
-    desk.fail(old, "uncertain", "not_made")
-    desk.age(old, 31 * 86_400)
-    refused = desk.submitting("tg:refused")
-    desk.fail(refused, "submitting", "bad_request", token=TOKEN)
-    never_sent = desk.submitting("tg:never_sent")
-    desk.fail(never_sent, "submitting", "never_sent", token=TOKEN)
-    desk.uncertain("tg:elsewhere", key_fingerprint="another")
-    job = desk.row(runs["rendering"])["job_id"]
-    answer = desk.call(
+def test_doubts_are_the_runs_that_may_own_a_job_there_and_who_owns_the_listed_ones(client: LedgerClient) -> None:
+    client.unlimited()
+    runs = {state: client.in_state(state, f"tg:{state}") for state in STATES}
+    not_made = client.uncertain("tg:not_made")
+    client.fail(not_made, "uncertain", "not_made")
+    not_charged = client.uncertain("tg:not_charged")
+    assert client.call("settle_not_charged", run_id=not_charged, who="op")["settled"]
+    old = client.uncertain("tg:old")
+    client.fail(old, "uncertain", "not_made")
+    client.age(old, 31 * 86_400)
+    refused = client.submitting("tg:refused")
+    client.fail(refused, "submitting", "bad_request", token=TOKEN)
+    never_sent = client.submitting("tg:never_sent")
+    client.fail(never_sent, "submitting", "never_sent", token=TOKEN)
+    client.uncertain("tg:elsewhere", key_fingerprint="another")
+    job = client.row(runs["rendering"])["job_id"]
+    answer = client.call(
         "doubts_at", base_url="http://provider.test/v1", key_fingerprint="key-fingerprint", job_ids=[job, "x"]
     )
     assert {row["run_id"] for row in answer["runs"]} == {
@@ -159,7 +159,7 @@ def test_doubts_are_the_runs_that_may_own_a_job_there_and_who_owns_the_listed_on
         not_charged,
         refused,
     }
-    row = desk.row(runs["rendering"])
+    row = client.row(runs["rendering"])
     owner = answer["owned"].pop(job)
     assert (owner["run_id"], owner["source"]) == (runs["rendering"], "answer")
     assert owner["order"]["prompt"] == row["improved_prompt"]

@@ -8,125 +8,125 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.ledger.desk import Desk
+from tests.ledger.client import LedgerClient
 
 
 def lane(name: str, at_most: int = 100, window: float = 60.0, gap: float = 0.0) -> dict[str, Any]:
     return {"lane": name, "at_most": at_most, "window_seconds": window, "gap_seconds": gap}
 
 
-def test_a_turn_waits_for_the_gap(desk: Desk) -> None:
-    assert desk.call("take_turn", lanes=[lane("a", gap=5)]) == 0
-    assert 4 < desk.call("take_turn", lanes=[lane("a", gap=5)]) <= 5
-    assert desk.call("take_turn", lanes=[lane("b", gap=5)]) == 0
+def test_a_turn_waits_for_the_gap(client: LedgerClient) -> None:
+    assert client.call("take_turn", lanes=[lane("a", gap=5)]) == 0
+    assert 4 < client.call("take_turn", lanes=[lane("a", gap=5)]) <= 5
+    assert client.call("take_turn", lanes=[lane("b", gap=5)]) == 0
 
 
-def test_a_turn_waits_until_the_window_has_room(desk: Desk) -> None:
+def test_a_turn_waits_until_the_window_has_room(client: LedgerClient) -> None:
     for _ in range(3):
-        assert desk.call("take_turn", lanes=[lane("a", at_most=3)]) == 0
-    assert 50 < desk.call("take_turn", lanes=[lane("a", at_most=3)]) <= 60
-    assert desk.call("take_turn", lanes=[lane("a", at_most=4)]) == 0, "the more urgent have more room"
-    desk.write("update onetake.lanes set calls = array(select c - interval '61 s' from unnest(calls) c)")
-    assert desk.call("take_turn", lanes=[lane("a", at_most=3)]) == 0
-    assert desk.one("select cardinality(calls) from onetake.lanes") == 1, "what is past the window is forgotten"
+        assert client.call("take_turn", lanes=[lane("a", at_most=3)]) == 0
+    assert 50 < client.call("take_turn", lanes=[lane("a", at_most=3)]) <= 60
+    assert client.call("take_turn", lanes=[lane("a", at_most=4)]) == 0, "the more urgent have more room"
+    client.write("update onetake.lanes set calls = array(select c - interval '61 s' from unnest(calls) c)")
+    assert client.call("take_turn", lanes=[lane("a", at_most=3)]) == 0
+    assert client.one("select cardinality(calls) from onetake.lanes") == 1, "what is past the window is forgotten"
 
 
-def test_a_turn_in_two_lanes_is_taken_in_both_or_in_none(desk: Desk) -> None:
-    assert desk.call("take_turn", lanes=[lane("all", at_most=1)]) == 0
-    assert desk.call("take_turn", lanes=[lane("chat"), lane("all", at_most=1)]) > 50
-    assert desk.one("select cardinality(calls) from onetake.lanes where lane = 'chat'") == 0
+def test_a_turn_in_two_lanes_is_taken_in_both_or_in_none(client: LedgerClient) -> None:
+    assert client.call("take_turn", lanes=[lane("all", at_most=1)]) == 0
+    assert client.call("take_turn", lanes=[lane("chat"), lane("all", at_most=1)]) > 50
+    assert client.one("select cardinality(calls) from onetake.lanes where lane = 'chat'") == 0
 
 
-def test_a_silence_is_kept_in_full_and_never_shortened(desk: Desk) -> None:
-    desk.call("silence_lane", lane="a", seconds=30)
-    desk.call("silence_lane", lane="a", seconds=3)
-    assert 25 < desk.call("take_turn", lanes=[lane("a")]) <= 30
+def test_a_silence_is_kept_in_full_and_never_shortened(client: LedgerClient) -> None:
+    client.call("silence_lane", lane="a", seconds=30)
+    client.call("silence_lane", lane="a", seconds=3)
+    assert 25 < client.call("take_turn", lanes=[lane("a")]) <= 30
 
 
-def test_many_at_once_share_one_budget(desk: Desk) -> None:
+def test_many_at_once_share_one_budget(client: LedgerClient) -> None:
     with ThreadPoolExecutor(6) as threads:
-        waits = list(threads.map(lambda _: desk.call("take_turn", lanes=[lane("all", at_most=7)]), range(30)))
+        waits = list(threads.map(lambda _: client.call("take_turn", lanes=[lane("all", at_most=7)]), range(30)))
     assert waits.count(0) == 7
 
 
-def test_lanes_of_yesterday_are_forgotten(desk: Desk) -> None:
-    desk.call("take_turn", lanes=[lane("old")])
-    desk.write("update onetake.lanes set used_at = used_at - interval '25 hours'")
-    desk.call("silence_lane", lane="new", seconds=1)
-    assert [row["lane"] for row in desk.rows("select lane from onetake.lanes")] == ["new"]
+def test_lanes_of_yesterday_are_forgotten(client: LedgerClient) -> None:
+    client.call("take_turn", lanes=[lane("old")])
+    client.write("update onetake.lanes set used_at = used_at - interval '25 hours'")
+    client.call("silence_lane", lane="new", seconds=1)
+    assert [row["lane"] for row in client.rows("select lane from onetake.lanes")] == ["new"]
 
 
-def test_one_host_works_and_another_when_it_is_gone(desk: Desk) -> None:
-    assert desk.call("take_host", host="a", seconds=0.5)["mine"]
-    other = desk.call("take_host", host="b", seconds=20)
+def test_one_host_works_and_another_when_it_is_gone(client: LedgerClient) -> None:
+    assert client.call("take_host", host="a", seconds=0.5)["mine"]
+    other = client.call("take_host", host="b", seconds=20)
     assert (other["mine"], other["host"]) == (False, "a")
-    assert desk.call("take_host", host="a", seconds=0.2)["mine"]
+    assert client.call("take_host", host="a", seconds=0.2)["mine"]
     time.sleep(0.3)
-    assert desk.call("take_host", host="b", seconds=20)["mine"]
-    assert not desk.call("take_host", host="a", seconds=20)["mine"]
+    assert client.call("take_host", host="b", seconds=20)["mine"]
+    assert not client.call("take_host", host="a", seconds=20)["mine"]
 
 
-def test_a_database_says_which_migrations_it_has(desk: Desk) -> None:
-    applied = desk.call("applied_migrations")
+def test_a_database_says_which_migrations_it_has(client: LedgerClient) -> None:
+    applied = client.call("applied_migrations")
     assert applied == sorted(applied)
-    assert applied == [row["version"] for row in desk.rows(
+    assert applied == [row["version"] for row in client.rows(
         "select version from supabase_migrations.schema_migrations order by version")]  # fmt: skip
 
 
-def test_a_saved_clip_is_wanted_in_storage_until_it_is_there(desk: Desk) -> None:
-    saved, rendering = desk.saved("tg:1"), desk.rendering("tg:2")
+def test_a_saved_clip_is_wanted_in_storage_until_it_is_there(client: LedgerClient) -> None:
+    saved, rendering = client.saved("tg:1"), client.rendering("tg:2")
     asked = [saved, rendering, str(uuid4())]
     record = {"run_id": saved, "sha256": "f", "stored": None, "dropped": False, "state": "saved"}
 
     def clips() -> list[dict[str, object]]:
-        return [{name: clip[name] for name in record} for clip in desk.call("clips_of", run_ids=asked)]
+        return [{name: clip[name] for name in record} for clip in client.call("clips_of", run_ids=asked)]
 
     assert clips() == [record]
-    desk.call("note_stored", run_id=saved, stored="bucket/x.mp4", sha256="of another job's clip")
+    client.call("note_stored", run_id=saved, stored="bucket/x.mp4", sha256="of another job's clip")
     assert clips() == [record]
-    desk.call("note_stored", run_id=saved, stored="bucket/x.mp4", sha256="f")
+    client.call("note_stored", run_id=saved, stored="bucket/x.mp4", sha256="f")
     assert clips() == [record | {"stored": "bucket/x.mp4"}]
-    assert desk.call("note_stored", run_id=rendering, stored="bucket/y.mp4", sha256="f")["stored"] is None
+    assert client.call("note_stored", run_id=rendering, stored="bucket/y.mp4", sha256="f")["stored"] is None
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_only_what_its_user_has_is_ever_too_old(desk: Desk, stored: bool) -> None:
-    runs = [desk.delivered("tg:1"), desk.saved("tg:2"), desk.delivered("tg:3")]
+def test_only_what_its_user_has_is_ever_too_old(client: LedgerClient, stored: bool) -> None:
+    runs = [client.delivered("tg:1"), client.saved("tg:2"), client.delivered("tg:3")]
     for run_id in runs:
-        desk.age(run_id, 86_400 * (1 if run_id == runs[2] else 8))
+        client.age(run_id, 86_400 * (1 if run_id == runs[2] else 8))
         if stored:
-            desk.call("note_stored", run_id=run_id, stored=f"b/{run_id}.mp4", sha256="f")
+            client.call("note_stored", run_id=run_id, stored=f"b/{run_id}.mp4", sha256="f")
     here = [] if stored else runs
     name = f"b/{runs[0]}.mp4" if stored else None
-    assert desk.call("clips_to_drop", days=7, run_ids=here, at_most=10) == [{"run_id": runs[0], "stored": name}]
-    desk.call("note_dropped", run_id=runs[0])
-    desk.call("note_dropped", run_id=runs[1])
-    assert desk.row(runs[0])["dropped_at"]
-    assert desk.row(runs[1])["dropped_at"] is None, "its user does not have it yet"
+    assert client.call("clips_to_drop", days=7, run_ids=here, at_most=10) == [{"run_id": runs[0], "stored": name}]
+    client.call("note_dropped", run_id=runs[0])
+    client.call("note_dropped", run_id=runs[1])
+    assert client.row(runs[0])["dropped_at"]
+    assert client.row(runs[1])["dropped_at"] is None, "its user does not have it yet"
 
 
-def test_a_clock_that_stepped_back_silences_nobody(desk: Desk) -> None:
-    assert desk.call("take_turn", lanes=[lane("a", gap=1, at_most=2)]) == 0
-    desk.write("update onetake.lanes set calls = array(select c + interval '1 hour' from unnest(calls) c)")
-    assert desk.call("take_turn", lanes=[lane("a", gap=1, at_most=2)]) == 0
-    assert desk.call("take_turn", lanes=[lane("a", gap=1, at_most=2)]) > 0
+def test_a_clock_that_stepped_back_silences_nobody(client: LedgerClient) -> None:
+    assert client.call("take_turn", lanes=[lane("a", gap=1, at_most=2)]) == 0
+    client.write("update onetake.lanes set calls = array(select c + interval '1 hour' from unnest(calls) c)")
+    assert client.call("take_turn", lanes=[lane("a", gap=1, at_most=2)]) == 0
+    assert client.call("take_turn", lanes=[lane("a", gap=1, at_most=2)]) > 0
 
 
-def test_a_lane_that_is_removed_while_it_is_asked_for_is_made_again(desk: Desk) -> None:
+def test_a_lane_that_is_removed_while_it_is_asked_for_is_made_again(client: LedgerClient) -> None:
     """Somebody sweeps idle lanes between the insert and the lock: simulated by a sweep that is not committed yet."""
-    desk.call("take_turn", lanes=[lane("a")])
-    with psycopg.connect(desk.dsn) as sweeping, ThreadPoolExecutor(1) as threads:
+    client.call("take_turn", lanes=[lane("a")])
+    with psycopg.connect(client.dsn) as sweeping, ThreadPoolExecutor(1) as threads:
         sweeping.execute("delete from onetake.lanes")
-        asking = threads.submit(desk.call, "take_turn", lanes=[lane("a"), lane("b")])
+        asking = threads.submit(client.call, "take_turn", lanes=[lane("a"), lane("b")])
         time.sleep(0.3)
         sweeping.commit()
         assert asking.result(timeout=5) == 0
 
 
-def test_a_sweep_of_idle_lanes_passes_over_those_in_use(desk: Desk) -> None:
-    desk.call("take_turn", lanes=[lane("old")])
-    desk.write("update onetake.lanes set used_at = used_at - interval '25 hours'")
-    with psycopg.connect(desk.dsn) as using:
+def test_a_sweep_of_idle_lanes_passes_over_those_in_use(client: LedgerClient) -> None:
+    client.call("take_turn", lanes=[lane("old")])
+    client.write("update onetake.lanes set used_at = used_at - interval '25 hours'")
+    with psycopg.connect(client.dsn) as using:
         using.execute("select from onetake.lanes for update")
-        desk.call("silence_lane", lane="new", seconds=1)
-    assert desk.one("select count(*) from onetake.lanes") == 2
+        client.call("silence_lane", lane="new", seconds=1)
+    assert client.one("select count(*) from onetake.lanes") == 2

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.ledger.desk import PRICE, STATES, TOKEN, Desk
+from tests.ledger.client import PRICE, STATES, TOKEN, LedgerClient
 
 POCKETS = {
     "held": ("reserved", "approved", "submitting", "uncertain", "rendering"),
@@ -12,32 +12,32 @@ POCKETS = {
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_the_price_lies_in_the_pocket_of_the_state(desk: Desk, state: str) -> None:
-    row = desk.row(desk.in_state(state))
+def test_the_price_lies_in_the_pocket_of_the_state(client: LedgerClient, state: str) -> None:
+    row = client.row(client.in_state(state))
     for pocket, states in POCKETS.items():
         assert row[f"{pocket}_microusd"] == (PRICE if state in states else 0)
-    assert desk.books_wrong() == []
+    assert client.books_wrong() == []
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_what_the_text_model_cost_is_spent_in_every_state_past_every_limit(desk: Desk, state: str) -> None:
-    run_id = desk.in_state(state)
-    desk.limit("budget_day_microusd", 0)
-    desk.call("record_event", run_id=run_id, step="write_caption", outcome="model", cost_microusd=77)
-    assert desk.row(run_id)["text_microusd"] == 77
-    day, month = desk.budget(run_id)
+def test_what_the_text_model_cost_is_spent_in_every_state_past_every_limit(client: LedgerClient, state: str) -> None:
+    run_id = client.in_state(state)
+    client.limit("budget_day_microusd", 0)
+    client.call("record_event", run_id=run_id, step="write_caption", outcome="model", cost_microusd=77)
+    assert client.row(run_id)["text_microusd"] == 77
+    day, month = client.budget(run_id)
     assert day["spent"] == month["spent"] == 77 + (PRICE if state in POCKETS["spent"] else 0)
-    assert desk.books_wrong() == []
+    assert client.books_wrong() == []
 
 
-def test_a_video_costs_its_price_and_its_words(desk: Desk) -> None:
-    run_id = desk.reserved()
-    desk.approve(run_id, cost_microusd=30)
-    desk.approve(run_id, cost_microusd=4)
-    assert desk.begin(run_id)["won"]
-    desk.record(run_id, "job_1")
+def test_a_video_costs_its_price_and_its_words(client: LedgerClient) -> None:
+    run_id = client.reserved()
+    client.approve(run_id, cost_microusd=30)
+    client.approve(run_id, cost_microusd=4)
+    assert client.begin(run_id)["won"]
+    client.record(run_id, "job_1")
     for caption in ("first", "second"):
-        desk.call(
+        client.call(
             "record_caption",
             run_id=run_id,
             caption=caption,
@@ -48,123 +48,123 @@ def test_a_video_costs_its_price_and_its_words(desk: Desk) -> None:
             ms=1,
         )
     for _ in range(2):
-        desk.save(run_id)
-        desk.call("told", run_id=run_id, state="saved", delivered=True)
-    row = desk.row(run_id)
+        client.save(run_id)
+        client.call("told", run_id=run_id, state="saved", delivered=True)
+    row = client.row(run_id)
     assert (row["caption"], row["text_microusd"], row["spent_microusd"]) == ("first", 54, PRICE)
-    assert [budget["spent"] for budget in desk.budget(run_id)] == [PRICE + 54] * 2
-    assert desk.books_wrong() == []
-    assert desk.one("select sum(cost_microusd) from onetake.events") == 54
+    assert [budget["spent"] for budget in client.budget(run_id)] == [PRICE + 54] * 2
+    assert client.books_wrong() == []
+    assert client.one("select sum(cost_microusd) from onetake.events") == 54
 
 
 # -- another length or size
 
 
-def amend(desk: Desk, run_id: str, price_microusd: int) -> str:
+def amend(client: LedgerClient, run_id: str, price_microusd: int) -> str:
     """'amended', or the kind of the refusal."""
-    answer = desk.call("amend", run_id=run_id, seconds=12, size="1280x720", price_microusd=price_microusd)
-    assert desk.books_wrong() == []
+    answer = client.call("amend", run_id=run_id, seconds=12, size="1280x720", price_microusd=price_microusd)
+    assert client.books_wrong() == []
     return "amended" if answer["amended"] else str(answer["refused"]["kind"])
 
 
-def test_amending_changes_what_will_be_bought_and_the_hold(desk: Desk) -> None:
-    run_id = desk.approved(confirm=True)
+def test_amending_changes_what_will_be_bought_and_the_hold(client: LedgerClient) -> None:
+    run_id = client.approved(confirm=True)
     for price_microusd in (1_200_000, 400_000, 400_000):
-        assert amend(desk, run_id, price_microusd) == "amended"
-        assert desk.row(run_id)["held_microusd"] == price_microusd
-        assert [budget["held"] for budget in desk.budget(run_id)] == [price_microusd] * 2
-    desk.call("confirm", run_id=run_id)
-    order = desk.begin(run_id)["order"]
+        assert amend(client, run_id, price_microusd) == "amended"
+        assert client.row(run_id)["held_microusd"] == price_microusd
+        assert [budget["held"] for budget in client.budget(run_id)] == [price_microusd] * 2
+    client.call("confirm", run_id=run_id)
+    order = client.begin(run_id)["order"]
     assert (order["seconds"], order["size"]) == (12, "1280x720")
 
 
 @pytest.mark.parametrize("period", ["day", "month"])
-def test_a_hold_grows_to_the_last_micro_dollar_of_the_budget_and_not_beyond(desk: Desk, period: str) -> None:
-    run_id = desk.approved(confirm=True)
-    desk.limit(f"budget_{period}_microusd", 1_000_000)
-    assert amend(desk, run_id, 1_000_001) == "budget_exhausted"
-    assert desk.row(run_id)["seconds"] == 8
-    assert amend(desk, run_id, 1_000_000) == "amended"
+def test_a_hold_grows_to_the_last_micro_dollar_of_the_budget_and_not_beyond(client: LedgerClient, period: str) -> None:
+    run_id = client.approved(confirm=True)
+    client.limit(f"budget_{period}_microusd", 1_000_000)
+    assert amend(client, run_id, 1_000_001) == "budget_exhausted"
+    assert client.row(run_id)["seconds"] == 8
+    assert amend(client, run_id, 1_000_000) == "amended"
 
 
-def test_a_hold_shrinks_though_the_budget_is_exhausted(desk: Desk) -> None:
-    run_id = desk.approved(confirm=True)
-    desk.limit("budget_day_microusd", 0)
-    assert amend(desk, run_id, PRICE - 1) == "amended"
+def test_a_hold_shrinks_though_the_budget_is_exhausted(client: LedgerClient) -> None:
+    run_id = client.approved(confirm=True)
+    client.limit("budget_day_microusd", 0)
+    assert amend(client, run_id, PRICE - 1) == "amended"
 
 
-def test_it_is_too_late_to_amend_what_was_confirmed_submitted_or_never_asked(desk: Desk) -> None:
-    assert amend(desk, desk.approved("tg:1"), 1) == "too_late"
-    run_id = desk.approved("tg:2", confirm=True)
-    late = desk.approved("tg:3", confirm=True)
-    desk.age(late, 901)
-    assert amend(desk, late, 1) == "too_late"
-    desk.call("confirm", run_id=run_id)
-    assert amend(desk, run_id, 1) == "too_late"
-    desk.begin(run_id)
-    assert amend(desk, run_id, 1) == "too_late"
-    assert desk.row(run_id)["price_microusd"] == PRICE
+def test_it_is_too_late_to_amend_what_was_confirmed_submitted_or_never_asked(client: LedgerClient) -> None:
+    assert amend(client, client.approved("tg:1"), 1) == "too_late"
+    run_id = client.approved("tg:2", confirm=True)
+    late = client.approved("tg:3", confirm=True)
+    client.age(late, 901)
+    assert amend(client, late, 1) == "too_late"
+    client.call("confirm", run_id=run_id)
+    assert amend(client, run_id, 1) == "too_late"
+    client.begin(run_id)
+    assert amend(client, run_id, 1) == "too_late"
+    assert client.row(run_id)["price_microusd"] == PRICE
 
 
 # -- every end
 
 
 @pytest.mark.parametrize("spent", [True, False])
-def test_a_failed_render_is_spent_only_if_it_is_billed(desk: Desk, spent: bool) -> None:
-    run_id = desk.rendering()
-    desk.fail(run_id, "rendering", "render_failed", spent=spent)
-    assert desk.row(run_id)["spent_microusd" if spent else "released_microusd"] == PRICE
-    assert desk.books_wrong() == []
+def test_a_failed_render_is_spent_only_if_it_is_billed(client: LedgerClient, spent: bool) -> None:
+    run_id = client.rendering()
+    client.fail(run_id, "rendering", "render_failed", spent=spent)
+    assert client.row(run_id)["spent_microusd" if spent else "released_microusd"] == PRICE
+    assert client.books_wrong() == []
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_person_settles_only_what_is_in_doubt(desk: Desk, state: str) -> None:
-    run_id = desk.in_state(state)
-    answer = desk.call("settle_not_charged", run_id=run_id, who="op", why="the invoice says so")
+def test_a_person_settles_only_what_is_in_doubt(client: LedgerClient, state: str) -> None:
+    run_id = client.in_state(state)
+    answer = client.call("settle_not_charged", run_id=run_id, who="op", why="the invoice says so")
     assert answer["settled"] is (state == "uncertain")
     if state == "uncertain":
-        assert (desk.state(run_id), desk.row(run_id)["reason"]) == ("failed", "not_charged")
-        event = desk.rows("select detail from onetake.events where step = 'settle'")[0]["detail"]
+        assert (client.state(run_id), client.row(run_id)["reason"]) == ("failed", "not_charged")
+        event = client.rows("select detail from onetake.events where step = 'settle'")[0]["detail"]
         assert (event["by"], event["why"], event["from"]) == ("op", "the invoice says so", "uncertain")
-    assert desk.books_wrong() == []
+    assert client.books_wrong() == []
 
 
-def test_a_person_settles_a_render_once_it_is_parked(desk: Desk) -> None:
-    run_id = desk.rendering()
-    desk.call("park", run_id=run_id, why="render_deadline", next_look_at=None)
-    assert desk.call("settle_not_charged", run_id=run_id, who="op")["settled"]
-    assert desk.books_wrong() == []
+def test_a_person_settles_a_render_once_it_is_parked(client: LedgerClient) -> None:
+    run_id = client.rendering()
+    client.call("park", run_id=run_id, why="render_deadline", next_look_at=None)
+    assert client.call("settle_not_charged", run_id=run_id, who="op")["settled"]
+    assert client.books_wrong() == []
 
 
-def test_a_run_keeps_its_day_for_every_later_movement(desk: Desk) -> None:
-    run_id = desk.rendering()
-    desk.write("update onetake.runs set day = '2026-10-31', month = '2026-10'")
-    desk.write("update onetake.budgets set period = '2026-10-31' where length(period) = 10")
-    desk.write("update onetake.budgets set period = '2026-10' where length(period) = 7")
-    desk.call("record_event", run_id=run_id, step="x", outcome="y", cost_microusd=5)
-    desk.save(run_id)
-    assert {row["period"] for row in desk.rows("select period from onetake.budgets")} == {
+def test_a_run_keeps_its_day_for_every_later_movement(client: LedgerClient) -> None:
+    run_id = client.rendering()
+    client.write("update onetake.runs set day = '2026-10-31', month = '2026-10'")
+    client.write("update onetake.budgets set period = '2026-10-31' where length(period) = 10")
+    client.write("update onetake.budgets set period = '2026-10' where length(period) = 7")
+    client.call("record_event", run_id=run_id, step="x", outcome="y", cost_microusd=5)
+    client.save(run_id)
+    assert {row["period"] for row in client.rows("select period from onetake.budgets")} == {
         "2026-10-31",
         "2026-10",
     }
-    assert desk.books_wrong() == []
-    assert desk.call("stats")["today"] is None
+    assert client.books_wrong() == []
+    assert client.call("stats")["today"] is None
 
 
-def test_the_constraints_on_money_say_not_negative_and_nothing_of_limits(desk: Desk) -> None:
+def test_the_constraints_on_money_say_not_negative_and_nothing_of_limits(client: LedgerClient) -> None:
     query = """
         select conrelid::regclass::text as table, pg_get_constraintdef(oid) as says from pg_constraint
         where contype = 'c' and connamespace = 'onetake'::regnamespace
           and pg_get_constraintdef(oid) like '%%microusd%%'
     """
-    found = desk.rows(query)
+    found = client.rows(query)
     assert {row["table"] for row in found} == {"onetake.runs", "onetake.budgets"}
     assert all(row["says"].endswith(">= 0))") and row["says"].count("microusd") == 1 for row in found)
 
 
-def test_the_token_is_what_releases_the_money_of_a_submitting_run(desk: Desk) -> None:
-    run_id = desk.submitting()
-    desk.fail(run_id, "submitting", "prompt_refused")
-    assert desk.row(run_id)["held_microusd"] == PRICE
-    desk.fail(run_id, "submitting", "prompt_refused", token=TOKEN)
-    assert desk.row(run_id)["released_microusd"] == PRICE
+def test_the_token_is_what_releases_the_money_of_a_submitting_run(client: LedgerClient) -> None:
+    run_id = client.submitting()
+    client.fail(run_id, "submitting", "prompt_refused")
+    assert client.row(run_id)["held_microusd"] == PRICE
+    client.fail(run_id, "submitting", "prompt_refused", token=TOKEN)
+    assert client.row(run_id)["released_microusd"] == PRICE

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from pipeline.ledger.transport import LedgerRefused
-from tests.ledger.desk import STATES, Desk
+from tests.ledger.client import STATES, LedgerClient
 
 # DESIGN section 4, "The life of a run", with the one move that "The fence" adds (proof takes a job from a run
 # that merely adopted it, which goes back to `uncertain`), and that of "Evidence" (a person takes "not charged" back).
@@ -22,35 +22,35 @@ DESIGN_MOVES = {
 }
 
 
-def test_the_table_of_moves_is_the_one_of_the_design(desk: Desk) -> None:
-    listed = {(row["from_state"], row["to_state"]) for row in desk.rows("select * from onetake.moves")}
+def test_the_table_of_moves_is_the_one_of_the_design(client: LedgerClient) -> None:
+    listed = {(row["from_state"], row["to_state"]) for row in client.rows("select * from onetake.moves")}
     assert listed == {(here, there) for here, where_to in DESIGN_MOVES.items() for there in where_to}
 
 
-def test_every_move_has_its_reason(desk: Desk) -> None:
-    assert not desk.rows("select * from onetake.moves where length(why) < 10")
+def test_every_move_has_its_reason(client: LedgerClient) -> None:
+    assert not client.rows("select * from onetake.moves where length(why) < 10")
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_run_makes_the_listed_moves_and_no_other(desk: Desk, state: str) -> None:
+def test_a_run_makes_the_listed_moves_and_no_other(client: LedgerClient, state: str) -> None:
     """Every state the database knows, tried from this one on a real row, judged by the trigger alone."""
     query = "select from_state as s from onetake.moves union select to_state from onetake.moves order by s"
-    states = [row["s"] for row in desk.rows(query)]
+    states = [row["s"] for row in client.rows(query)]
     assert sorted(STATES) == states
     query = "select to_state from onetake.moves where from_state = %s"
-    listed = {row["to_state"] for row in desk.rows(query, state)}
-    run_id = desk.in_state(state)
+    listed = {row["to_state"] for row in client.rows(query, state)}
+    run_id = client.in_state(state)
     for wanted in [*states, "bogus"]:
         if wanted == state:
             continue
-        assert _may_become(desk, run_id, wanted) is (wanted in listed), f"{state} -> {wanted}"
+        assert _may_become(client, run_id, wanted) is (wanted in listed), f"{state} -> {wanted}"
 
 
-def _may_become(desk: Desk, run_id: str, state: str) -> bool:
+def _may_become(client: LedgerClient, run_id: str, state: str) -> bool:
     """Whether the database lets the row have this state; undone at once."""
     try:
-        with desk.calls.transaction(force_rollback=True):
-            desk.write("update onetake.runs set state = %s where run_id = %s", state, run_id)
+        with client.calls.transaction(force_rollback=True):
+            client.write("update onetake.runs set state = %s where run_id = %s", state, run_id)
     except psycopg.Error as error:
         if error.sqlstate != "LG001":
             raise
@@ -59,56 +59,56 @@ def _may_become(desk: Desk, run_id: str, state: str) -> bool:
 
 
 @pytest.mark.parametrize("state", [state for state in STATES if state != "reserved"])
-def test_a_run_begins_as_reserved(desk: Desk, state: str) -> None:
-    run_id = desk.reserved()
+def test_a_run_begins_as_reserved(client: LedgerClient, state: str) -> None:
+    run_id = client.reserved()
     copy = """
         insert into onetake.runs select (jsonb_populate_record(r, jsonb_build_object(
             'run_id', gen_random_uuid(), 'ref', 'AAAAAA', 'request_key', 'another', 'state', %s::text))).*
         from onetake.runs r where run_id = %s
     """
     with pytest.raises(psycopg.Error) as refused:
-        desk.write(copy, state, run_id)
+        client.write(copy, state, run_id)
     assert refused.value.sqlstate == "LG001"
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_run_cannot_be_ended_again_from_the_state_it_ended_in(desk: Desk, state: str) -> None:
+def test_a_run_cannot_be_ended_again_from_the_state_it_ended_in(client: LedgerClient, state: str) -> None:
     """Only states with a move to `failed` can fail; asked from any other, the database refuses or says no."""
-    run_id = desk.in_state(state)
-    before = desk.row(run_id)
+    run_id = client.in_state(state)
+    before = client.row(run_id)
     try:
-        moved = desk.fail(run_id, state, "not_made", spent=True)["moved"]
+        moved = client.fail(run_id, state, "not_made", spent=True)["moved"]
     except LedgerRefused as error:
         if error.code != "LG001":
             raise
         moved = False
     assert moved is (state in {"reserved", "approved", "uncertain", "rendering"})
     if not moved:
-        assert desk.row(run_id) == before
-    assert desk.books_wrong() == []
+        assert client.row(run_id) == before
+    assert client.books_wrong() == []
 
 
-def test_every_state_is_stamped_when_it_begins(desk: Desk) -> None:
-    run_id = desk.delivered()
-    row = desk.row(run_id)
+def test_every_state_is_stamped_when_it_begins(client: LedgerClient) -> None:
+    run_id = client.delivered()
+    row = client.row(run_id)
     stamps = [row[f"{state}_at"] for state in ("reserved", "approved", "submitting", "rendering", "saved", "delivered")]
     assert stamps == sorted(stamps)
     assert row["state_since"] == row["delivered_at"]
     assert row["failed_at"] is row["uncertain_at"] is None
 
 
-def test_a_run_is_never_shown_with_its_token(desk: Desk) -> None:
-    run_id = desk.submitting()
-    shown = desk.call("load_run", run_id=run_id)
-    assert desk.row(run_id)["token"]
+def test_a_run_is_never_shown_with_its_token(client: LedgerClient) -> None:
+    run_id = client.submitting()
+    shown = client.call("load_run", run_id=run_id)
+    assert client.row(run_id)["token"]
     assert "token" not in shown
     assert shown["read_at"]
 
 
-def test_a_run_is_found_by_its_ref_in_any_case_by_its_id_and_by_its_key(desk: Desk) -> None:
-    run_id = desk.reserved(key="cli:mine")
-    ref = desk.row(run_id)["ref"]
-    assert desk.call("find_run", ref=ref.lower())["run_id"] == run_id
-    assert desk.call("find_run", ref=run_id.upper())["run_id"] == run_id
-    assert desk.call("find_key", key="cli:mine")["run_id"] == run_id
-    assert desk.call("find_run", ref="AAAAAA") is desk.call("find_key", key="cli:other") is None
+def test_a_run_is_found_by_its_ref_in_any_case_by_its_id_and_by_its_key(client: LedgerClient) -> None:
+    run_id = client.reserved(key="cli:mine")
+    ref = client.row(run_id)["ref"]
+    assert client.call("find_run", ref=ref.lower())["run_id"] == run_id
+    assert client.call("find_run", ref=run_id.upper())["run_id"] == run_id
+    assert client.call("find_key", key="cli:mine")["run_id"] == run_id
+    assert client.call("find_run", ref="AAAAAA") is client.call("find_key", key="cli:other") is None

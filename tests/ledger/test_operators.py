@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.ledger.desk import PRICE, STATES, TOKEN, Desk
+from tests.ledger.client import PRICE, STATES, TOKEN, LedgerClient
 
 GENERAL = (
     *("cooldown_seconds", "videos_per_user_day", "rejected_per_user_day", "active_runs_per_user"),
@@ -14,19 +14,19 @@ GENERAL = (
 )
 
 
-def changes(desk: Desk) -> list[tuple[str, str, Any, Any]]:
+def changes(client: LedgerClient) -> list[tuple[str, str, Any, Any]]:
     """Newest first; each with its moment."""
-    found = desk.call("limit_history", at_most=10)
+    found = client.call("limit_history", at_most=10)
     assert all(change["at"] for change in found)
     return [(change["who"], change["key"], change["before"], change["after"]) for change in found]
 
 
-def set_limit(desk: Desk, key: str, value: Any, user: str | None = None) -> Any:
-    return desk.call("set_limit", key=key, value=value, who="ana", user_id=user)
+def set_limit(client: LedgerClient, key: str, value: Any, user: str | None = None) -> Any:
+    return client.call("set_limit", key=key, value=value, who="ana", user_id=user)
 
 
-def test_the_limits_are_those_of_the_design(desk: Desk) -> None:
-    found = {limit["key"]: limit["value"] for limit in desk.call("show_limits")}
+def test_the_limits_are_those_of_the_design(client: LedgerClient) -> None:
+    found = {limit["key"]: limit["value"] for limit in client.call("show_limits")}
     assert found == {
         "active_runs_per_user": 1,
         "cooldown_seconds": 10,
@@ -47,116 +47,116 @@ def test_the_limits_are_those_of_the_design(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("key", GENERAL)
-def test_a_changed_limit_is_recorded(desk: Desk, key: str) -> None:
-    before = desk.one("select value from onetake.limits where key = %s", key)
-    assert set_limit(desk, key, 7) == {"set": True, "before": before, "after": 7}
-    assert changes(desk) == [("ana", key, before, 7)]
+def test_a_changed_limit_is_recorded(client: LedgerClient, key: str) -> None:
+    before = client.one("select value from onetake.limits where key = %s", key)
+    assert set_limit(client, key, 7) == {"set": True, "before": before, "after": 7}
+    assert changes(client) == [("ana", key, before, 7)]
 
 
-def test_the_rollout_is_recorded(desk: Desk) -> None:
-    assert set_limit(desk, "rollout", "allowlist")["set"]
-    assert changes(desk) == [("ana", "rollout", "all", "allowlist")]
+def test_the_rollout_is_recorded(client: LedgerClient) -> None:
+    assert set_limit(client, "rollout", "allowlist")["set"]
+    assert changes(client) == [("ana", "rollout", "all", "allowlist")]
 
 
 @pytest.mark.parametrize("value", [-1, 1.5, "7", True, None, [], 31_536_001, 10**15])
-def test_a_limit_that_is_no_whole_number_is_refused_and_leaves_no_trace(desk: Desk, value: object) -> None:
-    answer = set_limit(desk, "cooldown_seconds", value)
+def test_a_limit_that_is_no_whole_number_is_refused_and_leaves_no_trace(client: LedgerClient, value: object) -> None:
+    answer = set_limit(client, "cooldown_seconds", value)
     assert (answer["set"], answer["why"], answer["allowed"]) == (
         False,
         "bad_value",
         "a whole number of seconds, 31536000 (a year) at most",
     )
-    assert changes(desk) == []
+    assert changes(client) == []
 
 
 @pytest.mark.parametrize("key", [key for key in GENERAL if key.endswith("_seconds")])
-def test_the_longest_time_that_can_be_set_leads_nothing_out_of_the_calendar(desk: Desk, key: str) -> None:
-    assert set_limit(desk, key, 31_536_000)["set"]
-    desk.ask(prompt="a first")
-    assert desk.ask(prompt="a second")["kind"] in {"busy", "cooldown", "accepted"}
-    run_id = desk.submitting("tg:2")
-    assert desk.doubt(run_id)["moved"]
+def test_the_longest_time_that_can_be_set_leads_nothing_out_of_the_calendar(client: LedgerClient, key: str) -> None:
+    assert set_limit(client, key, 31_536_000)["set"]
+    client.ask(prompt="a first")
+    assert client.ask(prompt="a second")["kind"] in {"busy", "cooldown", "accepted"}
+    run_id = client.submitting("tg:2")
+    assert client.doubt(run_id)["moved"]
 
 
 @pytest.mark.parametrize(
     ("key", "value"), [("rollout", "some"), ("rollout", 3), ("rollout", None), ("rollout_percent", 101)]
 )
-def test_a_rollout_that_means_nothing_is_refused(desk: Desk, key: str, value: object) -> None:
-    assert set_limit(desk, key, value)["why"] == "bad_value"
+def test_a_rollout_that_means_nothing_is_refused(client: LedgerClient, key: str, value: object) -> None:
+    assert set_limit(client, key, value)["why"] == "bad_value"
 
 
-def test_an_unknown_limit_is_refused(desk: Desk) -> None:
-    assert set_limit(desk, "cooldown", 3)["why"] == "unknown_limit"
+def test_an_unknown_limit_is_refused(client: LedgerClient) -> None:
+    assert set_limit(client, "cooldown", 3)["why"] == "unknown_limit"
 
 
-def test_a_users_own_limit_is_recorded_and_can_be_taken_back(desk: Desk) -> None:
+def test_a_users_own_limit_is_recorded_and_can_be_taken_back(client: LedgerClient) -> None:
     key = "cooldown_seconds"
     for value in (3, 4, None):
-        assert set_limit(desk, key, value, "tg:1")["set"]
+        assert set_limit(client, key, value, "tg:1")["set"]
     named = f"user:tg:1:{key}"
-    assert changes(desk) == [("ana", named, 4, None), ("ana", named, 3, 4), ("ana", named, None, 3)]
-    assert desk.one("select limits from onetake.users") == {}
+    assert changes(client) == [("ana", named, 4, None), ("ana", named, 3, 4), ("ana", named, None, 3)]
+    assert client.one("select limits from onetake.users") == {}
 
 
 @pytest.mark.parametrize("key", ["budget_day_microusd", "rollout_percent", "breaker_failures"])
-def test_a_limit_for_all_cannot_be_one_users(desk: Desk, key: str) -> None:
-    assert set_limit(desk, key, 3, "tg:1") == {"set": False, "why": "not_per_user"}
+def test_a_limit_for_all_cannot_be_one_users(client: LedgerClient, key: str) -> None:
+    assert set_limit(client, key, 3, "tg:1") == {"set": False, "why": "not_per_user"}
 
 
-def test_pause_and_resume_are_recorded_and_shown(desk: Desk) -> None:
-    shown = desk.call("set_paused", paused=True, reason="too dear", who="ana")
+def test_pause_and_resume_are_recorded_and_shown(client: LedgerClient) -> None:
+    shown = client.call("set_paused", paused=True, reason="too dear", who="ana")
     assert (shown["paused"], shown["pause_reason"], shown["paused_by"]) == (True, "too dear", "ana")
     assert shown["paused_at"]
-    assert desk.call("controls") == shown
-    shown = desk.call("set_paused", paused=False, reason=None, who="ben")
+    assert client.call("controls") == shown
+    shown = client.call("set_paused", paused=False, reason=None, who="ben")
     assert {shown["paused"], shown["pause_reason"], shown["paused_by"], shown["paused_at"]} == {False, None}
     why = {"paused": True, "reason": "too dear"}
-    assert changes(desk) == [("ben", "paused", why, {"paused": False}), ("ana", "paused", {"paused": False}, why)]
+    assert changes(client) == [("ben", "paused", why, {"paused": False}), ("ana", "paused", {"paused": False}, why)]
 
 
-def test_a_resume_meant_for_another_pause_changes_nothing(desk: Desk) -> None:
+def test_a_resume_meant_for_another_pause_changes_nothing(client: LedgerClient) -> None:
     def resume(paused_at: str | None) -> dict[str, Any]:
-        answer = desk.call("set_paused", paused=False, reason=None, who="ana", shown={"paused_at": paused_at})
+        answer = client.call("set_paused", paused=False, reason=None, who="ana", shown={"paused_at": paused_at})
         return dict(answer)
 
-    first = desk.call("set_paused", paused=True, reason="too dear", who="ana")
-    assert resume(None)["changed"] and desk.call("controls")["paused"]
-    second = desk.call("set_paused", paused=True, reason="billed twice", who="ben")
-    assert resume(first["paused_at"])["changed"] and desk.call("controls")["pause_reason"] == "billed twice"
-    assert "changed" not in resume(second["paused_at"]) and not desk.call("controls")["paused"]
+    first = client.call("set_paused", paused=True, reason="too dear", who="ana")
+    assert resume(None)["changed"] and client.call("controls")["paused"]
+    second = client.call("set_paused", paused=True, reason="billed twice", who="ben")
+    assert resume(first["paused_at"])["changed"] and client.call("controls")["pause_reason"] == "billed twice"
+    assert "changed" not in resume(second["paused_at"]) and not client.call("controls")["paused"]
     assert "changed" not in resume(None)  # closes breakers
-    assert len(changes(desk)) == 4
+    assert len(changes(client)) == 4
 
 
-def test_blocking_and_inviting_are_recorded_for_the_known_and_the_unknown(desk: Desk) -> None:
-    desk.reserved("tg:1")
-    shown = desk.call("set_user", user_id="tg:1", blocked=True, invited=None, reason="spam", who="ana")
+def test_blocking_and_inviting_are_recorded_for_the_known_and_the_unknown(client: LedgerClient) -> None:
+    client.reserved("tg:1")
+    shown = client.call("set_user", user_id="tg:1", blocked=True, invited=None, reason="spam", who="ana")
     assert (shown["blocked"], shown["blocked_reason"], shown["invited"]) == (True, "spam", False)
-    desk.call("set_user", user_id="tg:1", blocked=None, invited=True, reason=None, who="ana")
-    assert desk.one("select blocked_reason from onetake.users") == "spam"
-    desk.call("set_user", user_id="tg:new", blocked=None, invited=True, reason=None, who="ben")
+    client.call("set_user", user_id="tg:1", blocked=None, invited=True, reason=None, who="ana")
+    assert client.one("select blocked_reason from onetake.users") == "spam"
+    client.call("set_user", user_id="tg:new", blocked=None, invited=True, reason=None, who="ben")
     no, blocked = {"blocked": False, "invited": False}, {"blocked": True, "invited": False, "reason": "spam"}
-    assert changes(desk) == [
+    assert changes(client) == [
         ("ben", "user:tg:new", no, {"blocked": False, "invited": True}),
         ("ana", "user:tg:1", blocked, blocked | {"invited": True}),
         ("ana", "user:tg:1", no, blocked),
     ]
 
 
-def test_open_breakers_are_shown_and_closed_ones_are_not(desk: Desk) -> None:
-    assert desk.call("controls")["breakers"] == []
-    desk.write("update onetake.breakers set open_until = clock_timestamp() - interval '1 s', cause = 'failures'")
-    desk.write("insert into onetake.breakers (scope, open_until) values ('user:a', now() - interval '1 s')")
-    desk.write("insert into onetake.breakers (scope, open_until) values ('user:b', 'infinity')")
-    shown = {breaker["scope"]: breaker["half_open"] for breaker in desk.call("controls")["breakers"]}
+def test_open_breakers_are_shown_and_closed_ones_are_not(client: LedgerClient) -> None:
+    assert client.call("controls")["breakers"] == []
+    client.write("update onetake.breakers set open_until = clock_timestamp() - interval '1 s', cause = 'failures'")
+    client.write("insert into onetake.breakers (scope, open_until) values ('user:a', now() - interval '1 s')")
+    client.write("insert into onetake.breakers (scope, open_until) values ('user:b', 'infinity')")
+    shown = {breaker["scope"]: breaker["half_open"] for breaker in client.call("controls")["breakers"]}
     assert shown == {"all": True, "user:b": False}
 
 
 # -- the numbers
 
 
-def test_the_numbers_of_an_empty_ledger_are_noughts(desk: Desk) -> None:
-    stats = desk.call("stats")
+def test_the_numbers_of_an_empty_ledger_are_noughts(client: LedgerClient) -> None:
+    stats = client.call("stats")
     numbers = (
         "total_videos",
         "total_runs",
@@ -169,17 +169,17 @@ def test_the_numbers_of_an_empty_ledger_are_noughts(desk: Desk) -> None:
     assert (stats["states"], stats["checks"], stats["today"]) == ({}, {}, None)
 
 
-def test_the_numbers_add_up(desk: Desk) -> None:
-    desk.unlimited()
+def test_the_numbers_add_up(client: LedgerClient) -> None:
+    client.unlimited()
     for state in STATES:
-        desk.in_state(state, f"tg:{state}")
-    desk.ask("tg:saved", price_microusd=5)
-    desk.ask("tg:saved", price_microusd=6)
+        client.in_state(state, f"tg:{state}")
+    client.ask("tg:saved", price_microusd=5)
+    client.ask("tg:saved", price_microusd=6)
     for _ in range(2):
-        desk.ask("tg:key", key="cli:k", price_microusd=7)
-    desk.call("set_paused", paused=True, reason="", who="ana")
-    desk.ask("tg:new")
-    stats = desk.call("stats")
+        client.ask("tg:key", key="cli:k", price_microusd=7)
+    client.call("set_paused", paused=True, reason="", who="ana")
+    client.ask("tg:new")
+    stats = client.call("stats")
     assert (stats["total_videos"], stats["total_runs"], stats["requests"]) == (2, 11, 15)
     assert stats["states"] == dict.fromkeys(STATES, 1) | {"reserved": 2}
     assert stats["checks"] == {"accepted": 11, "duplicate": 2, "replayed": 1, "paused": 1}
@@ -191,37 +191,37 @@ def test_the_numbers_add_up(desk: Desk) -> None:
     assert stats["budget_day_microusd"] == 10**14
 
 
-def test_runs_are_listed_newest_first_by_state_and_by_user(desk: Desk) -> None:
-    desk.unlimited()
-    one, two, three = desk.rendering("tg:1"), desk.reserved("tg:2"), desk.reserved("tg:1", "a grey owl")
+def test_runs_are_listed_newest_first_by_state_and_by_user(client: LedgerClient) -> None:
+    client.unlimited()
+    one, two, three = client.rendering("tg:1"), client.reserved("tg:2"), client.reserved("tg:1", "a grey owl")
 
     def listed(**asked: object) -> list[str]:
-        return [row["run_id"] for row in desk.call("list_runs", **asked)]
+        return [row["run_id"] for row in client.call("list_runs", **asked)]
 
     assert listed(at_most=9) == [three, two, one]
     assert listed(at_most=2) == [three, two]
     assert listed(at_most=9, state="reserved") == [three, two]
     assert listed(at_most=9, user_id="tg:1") == [three, one]
-    assert all("token" not in row for row in desk.call("list_runs", at_most=9))
+    assert all("token" not in row for row in client.call("list_runs", at_most=9))
 
 
-def test_users_are_listed_with_what_they_got_and_what_it_cost(desk: Desk) -> None:
-    desk.delivered("tg:1")
-    desk.reserved("tg:2")
-    found = {user["user_id"]: (user["videos"], user["spent_microusd"]) for user in desk.call("list_users", at_most=9)}
+def test_users_are_listed_with_what_they_got_and_what_it_cost(client: LedgerClient) -> None:
+    client.delivered("tg:1")
+    client.reserved("tg:2")
+    found = {user["user_id"]: (user["videos"], user["spent_microusd"]) for user in client.call("list_users", at_most=9)}
     assert found == {"tg:1": (1, PRICE), "tg:2": (0, 0)}
-    assert len(desk.call("list_users", at_most=1)) == 1
+    assert len(client.call("list_users", at_most=1)) == 1
 
 
-def test_a_runs_events_are_its_timeline_in_order(desk: Desk) -> None:
-    run_id = desk.reserved()
-    desk.approve(run_id, cost_microusd=3)
-    desk.begin(run_id)
-    desk.doubt(run_id)
-    desk.record(run_id, "job_1", "answer", TOKEN)
-    desk.save(run_id)
-    desk.call("told", run_id=run_id, state="saved", delivered=True)
-    events = desk.call("run_events", run_id=run_id)
+def test_a_runs_events_are_its_timeline_in_order(client: LedgerClient) -> None:
+    run_id = client.reserved()
+    client.approve(run_id, cost_microusd=3)
+    client.begin(run_id)
+    client.doubt(run_id)
+    client.record(run_id, "job_1", "answer", TOKEN)
+    client.save(run_id)
+    client.call("told", run_id=run_id, state="saved", delivered=True)
+    events = client.call("run_events", run_id=run_id)
     assert [(event["step"], event["outcome"]) for event in events] == [
         ("check_limits", "accepted"),
         ("validate_prompt", "approved"),
@@ -235,16 +235,16 @@ def test_a_runs_events_are_its_timeline_in_order(desk: Desk) -> None:
     assert "call_id" not in events[0]
 
 
-def test_the_usual_time_of_a_render_is_the_median_of_the_latest_twenty(desk: Desk) -> None:
-    desk.unlimited()
+def test_the_usual_time_of_a_render_is_the_median_of_the_latest_twenty(client: LedgerClient) -> None:
+    client.unlimited()
     for nth in range(23):
-        run_id = desk.saved(f"tg:{nth}")
+        run_id = client.saved(f"tg:{nth}")
         took = 1000 if nth < 3 else nth
-        desk.write(
+        client.write(
             "update onetake.runs set saved_at = rendering_at + make_interval(secs => %s) where run_id = %s",
             took,
             run_id,
         )
     asked = {"base_url": "http://provider.test/v1", "model": "sim-video"}
-    assert desk.call("render_history", **asked, seconds=8) == {"count": 20, "median_seconds": 12.5}
-    assert desk.call("render_history", **asked, seconds=4) == {"count": 0, "median_seconds": None}
+    assert client.call("render_history", **asked, seconds=8) == {"count": 20, "median_seconds": 12.5}
+    assert client.call("render_history", **asked, seconds=4) == {"count": 0, "median_seconds": None}

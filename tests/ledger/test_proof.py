@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 from psycopg.types.json import Jsonb
 
-from tests.ledger.desk import KEY, PROVIDER, Desk
+from tests.ledger.client import KEY, PROVIDER, LedgerClient
 
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
 DAY = 24 * HOUR
 
 
-def audited(desk: Desk, at: timedelta, back: timedelta, **changes: Any) -> None:
+def audited(client: LedgerClient, at: timedelta, back: timedelta, **changes: Any) -> None:
     """A stored audit: when it ended, before now, and how far it went back from there."""
     stored = {"complete": True, "base_url": PROVIDER, "took": 0} | changes
     result = {"complete": stored["complete"], "took_seconds": stored["took"], "differences": []}
-    desk.write(
+    client.write(
         "with a as (insert into onetake.audits (at, base_url, key_fingerprint, since, result, differences)"
         " values (%s, %s, %s, %s, %s, 0) returning *) select onetake.count_audit(a) from a",
         NOW - at,
@@ -28,26 +28,26 @@ def audited(desk: Desk, at: timedelta, back: timedelta, **changes: Any) -> None:
     )
 
 
-def clean(desk: Desk) -> tuple[bool, str | None]:
-    found = desk.one("select onetake.clean_day()")
+def clean(client: LedgerClient) -> tuple[bool, str | None]:
+    found = client.one("select onetake.clean_day()")
     assert (found["until"] is not None) is found["clean"]
     return found["clean"], found["why"]
 
 
-def until(desk: Desk) -> datetime | None:
-    found = desk.call("last_audit_at", base_url=PROVIDER, key_fingerprint=KEY)["until"]
+def until(client: LedgerClient) -> datetime | None:
+    found = client.call("last_audit_at", base_url=PROVIDER, key_fingerprint=KEY)["until"]
     return datetime.fromisoformat(found) if found else None
 
 
 NOT_PROVEN = (False, "not_audited")
 
 
-def test_a_complete_audit_of_a_day_proves_it_up_to_its_own_time(desk: Desk) -> None:
-    desk.rendering()
-    assert clean(desk) == NOT_PROVEN
-    audited(desk, 2 * HOUR, DAY + timedelta(minutes=10), took=600)
-    assert clean(desk) == (True, None)
-    assert until(desk) == NOW - 2 * HOUR - timedelta(minutes=10)  # what was made while it read is for the next one
+def test_a_complete_audit_of_a_day_proves_it_up_to_its_own_time(client: LedgerClient) -> None:
+    client.rendering()
+    assert clean(client) == NOT_PROVEN
+    audited(client, 2 * HOUR, DAY + timedelta(minutes=10), took=600)
+    assert clean(client) == (True, None)
+    assert until(client) == NOW - 2 * HOUR - timedelta(minutes=10)  # what was made while it read is for the next one
 
 
 @pytest.mark.parametrize(
@@ -61,85 +61,85 @@ def test_a_complete_audit_of_a_day_proves_it_up_to_its_own_time(desk: Desk) -> N
     ],
     ids=["a minute", "not quite a day", "incomplete", "of somebody else", "too long ago"],
 )
-def test_less_is_no_proof(desk: Desk, at: timedelta, back: timedelta, changes: dict[str, Any]) -> None:
-    desk.rendering()
-    audited(desk, at, back, **changes)
-    assert clean(desk) == NOT_PROVEN
+def test_less_is_no_proof(client: LedgerClient, at: timedelta, back: timedelta, changes: dict[str, Any]) -> None:
+    client.rendering()
+    audited(client, at, back, **changes)
+    assert clean(client) == NOT_PROVEN
 
 
-def test_everybody_who_sold_in_that_day_must_be_audited(desk: Desk) -> None:
-    desk.rendering()
-    desk.rendering("tg:2", base_url="https://other.test/v1")
-    audited(desk, HOUR, DAY)
-    assert clean(desk) == NOT_PROVEN
-    audited(desk, 3 * HOUR, DAY, base_url="https://other.test/v1")
-    assert clean(desk) == (True, None)
-    assert datetime.fromisoformat(desk.one("select onetake.clean_day() ->> 'until'")) == NOW - 3 * HOUR
+def test_everybody_who_sold_in_that_day_must_be_audited(client: LedgerClient) -> None:
+    client.rendering()
+    client.rendering("tg:2", base_url="https://other.test/v1")
+    audited(client, HOUR, DAY)
+    assert clean(client) == NOT_PROVEN
+    audited(client, 3 * HOUR, DAY, base_url="https://other.test/v1")
+    assert clean(client) == (True, None)
+    assert datetime.fromisoformat(client.one("select onetake.clean_day() ->> 'until'")) == NOW - 3 * HOUR
 
 
 @pytest.mark.parametrize("hours", [25, 40, 48])
-def test_who_sold_in_a_day_that_ended_yesterday_must_be_audited_too(desk: Desk, hours: int) -> None:
+def test_who_sold_in_a_day_that_ended_yesterday_must_be_audited_too(client: LedgerClient, hours: int) -> None:
     """The proven day ended 24 hours ago, and so began 48 hours ago. What matters is the last sale."""
-    desk.age(desk.rendering(base_url="https://old.test/v1"), hours * 3600 - 60)
-    audited(desk, 24 * HOUR, DAY)
-    assert clean(desk) == NOT_PROVEN
-    audited(desk, hours * HOUR, DAY, base_url="https://old.test/v1")
-    assert clean(desk) == NOT_PROVEN
-    audited(desk, (hours - 1) * HOUR, DAY, base_url="https://old.test/v1")
-    assert clean(desk) == (True, None)
+    client.age(client.rendering(base_url="https://old.test/v1"), hours * 3600 - 60)
+    audited(client, 24 * HOUR, DAY)
+    assert clean(client) == NOT_PROVEN
+    audited(client, hours * HOUR, DAY, base_url="https://old.test/v1")
+    assert clean(client) == NOT_PROVEN
+    audited(client, (hours - 1) * HOUR, DAY, base_url="https://old.test/v1")
+    assert clean(client) == (True, None)
 
 
-def test_who_sold_nothing_lately_needs_no_audit_and_without_any_sale_the_last_one_counts(desk: Desk) -> None:
-    desk.age(desk.rendering(base_url="https://old.test/v1"), 50 * 3600)
-    assert clean(desk) == NOT_PROVEN
-    audited(desk, HOUR, DAY)
-    assert clean(desk) == (True, None)
+def test_who_sold_nothing_lately_needs_no_audit_and_without_any_sale_the_last_one_counts(client: LedgerClient) -> None:
+    client.age(client.rendering(base_url="https://old.test/v1"), 50 * 3600)
+    assert clean(client) == NOT_PROVEN
+    audited(client, HOUR, DAY)
+    assert clean(client) == (True, None)
 
 
-def test_an_audit_that_begins_after_the_last_one_ended_leaves_a_gap_and_does_not_count(desk: Desk) -> None:
-    desk.rendering()
-    audited(desk, 5 * DAY, DAY)
-    audited(desk, 2 * HOUR, DAY)  # four days between were looked at by nobody
-    assert until(desk) == NOW - 5 * DAY
-    assert clean(desk) == NOT_PROVEN
-    audited(desk, HOUR, 5 * DAY)
-    assert until(desk) == NOW - HOUR
-    assert clean(desk) == (True, None)
+def test_an_audit_that_begins_after_the_last_one_ended_leaves_a_gap_and_does_not_count(client: LedgerClient) -> None:
+    client.rendering()
+    audited(client, 5 * DAY, DAY)
+    audited(client, 2 * HOUR, DAY)  # four days between were looked at by nobody
+    assert until(client) == NOW - 5 * DAY
+    assert clean(client) == NOT_PROVEN
+    audited(client, HOUR, 5 * DAY)
+    assert until(client) == NOW - HOUR
+    assert clean(client) == (True, None)
 
 
-def test_short_ones_that_follow_each_other_carry_the_proof_on(desk: Desk) -> None:
-    audited(desk, 3 * HOUR, DAY)
-    audited(desk, 2 * HOUR, HOUR)
-    audited(desk, HOUR, HOUR)
-    assert until(desk) == NOW - HOUR
-    audited(desk, 4 * HOUR, DAY)  # stored late: takes nothing back
-    assert until(desk) == NOW - HOUR
+def test_short_ones_that_follow_each_other_carry_the_proof_on(client: LedgerClient) -> None:
+    audited(client, 3 * HOUR, DAY)
+    audited(client, 2 * HOUR, HOUR)
+    audited(client, HOUR, HOUR)
+    assert until(client) == NOW - HOUR
+    audited(client, 4 * HOUR, DAY)  # stored late: takes nothing back
+    assert until(client) == NOW - HOUR
 
 
-def test_one_of_thirty_days_begins_anew_after_a_longer_silence(desk: Desk) -> None:
-    audited(desk, 60 * DAY, DAY)
-    audited(desk, 2 * HOUR, 30 * DAY)
-    assert until(desk) == NOW - 2 * HOUR
+def test_one_of_thirty_days_begins_anew_after_a_longer_silence(client: LedgerClient) -> None:
+    audited(client, 60 * DAY, DAY)
+    audited(client, 2 * HOUR, 30 * DAY)
+    assert until(client) == NOW - 2 * HOUR
 
 
-def test_only_an_audit_that_goes_on_from_the_last_one_puts_the_next_off(desk: Desk) -> None:
+def test_only_an_audit_that_goes_on_from_the_last_one_puts_the_next_off(client: LedgerClient) -> None:
     def tried() -> datetime:
-        found = desk.call("last_audit_at", base_url=PROVIDER, key_fingerprint=KEY)["at"]
+        found = client.call("last_audit_at", base_url=PROVIDER, key_fingerprint=KEY)["at"]
         return datetime.fromisoformat(found)
 
-    audited(desk, 2 * DAY, DAY)
-    audited(desk, HOUR, HOUR)
+    audited(client, 2 * DAY, DAY)
+    audited(client, HOUR, HOUR)
     assert tried() == NOW - 2 * DAY
-    audited(desk, HOUR, 2 * DAY, complete=False)
+    audited(client, HOUR, 2 * DAY, complete=False)
     assert tried() == NOW - HOUR
-    assert until(desk) == NOW - 2 * DAY
+    assert until(client) == NOW - 2 * DAY
 
 
-def stored(desk: Desk, *differences: dict[str, Any], listed: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+def stored(client: LedgerClient, *differences: dict[str, Any], listed: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """An audit that found these differences; what is open after it."""
     result = {"complete": True, "took_seconds": 0, "differences": [{"words": "x"} | each for each in differences]}
     args = {"base_url": PROVIDER, "key_fingerprint": KEY, "since": (NOW - DAY).isoformat(), "listed": list(listed)}
-    kept: list[dict[str, Any]] = desk.call("store_audit", **args, result=result)["result"]["differences"]
+    kept: list[dict[str, Any]] = client.call("store_audit", **args, result=result)["result"]["differences"]
     return kept
 
 
@@ -153,87 +153,89 @@ def stored(desk: Desk, *differences: dict[str, Any], listed: tuple[str, ...] = (
     ],
 )
 def test_a_day_is_clean_only_if_no_job_may_be_a_second_purchase(
-    desk: Desk, difference: dict[str, Any], why: str | None
+    client: LedgerClient, difference: dict[str, Any], why: str | None
 ) -> None:
-    desk.rendering()
-    stored(desk, difference)
-    assert clean(desk) == (why is None, why)
+    client.rendering()
+    stored(client, difference)
+    assert clean(client) == (why is None, why)
 
 
 def test_a_difference_stays_until_the_ledger_or_a_person_explains_it_and_not_because_a_list_forgot_it(
-    desk: Desk,
+    client: LedgerClient,
 ) -> None:
     second = {"kind": "two_paid_calls", "job_id": "j2", "ref": "RUNAAA"}
-    assert len(stored(desk, second)) == 1
-    assert [each["job_id"] for each in stored(desk)] == ["j2"]
-    desk.call("raise_alerts", doubt_seconds=60.0)
-    assert len(stored(desk, second)) == 1
-    desk.call("raise_alerts", doubt_seconds=60.0)
-    assert len(desk.rows("select from onetake.alerts where kind = 'two_paid_calls'")) == 1
-    assert desk.call("explain_difference", subject="j2", who="op", why="the proxy, refunded") == {"explained": 1}
-    assert stored(desk, second) == []
-    assert clean(desk)[0]
+    assert len(stored(client, second)) == 1
+    assert [each["job_id"] for each in stored(client)] == ["j2"]
+    client.call("raise_alerts", doubt_seconds=60.0)
+    assert len(stored(client, second)) == 1
+    client.call("raise_alerts", doubt_seconds=60.0)
+    assert len(client.rows("select from onetake.alerts where kind = 'two_paid_calls'")) == 1
+    assert client.call("explain_difference", subject="j2", who="op", why="the proxy, refunded") == {"explained": 1}
+    assert stored(client, second) == []
+    assert clean(client)[0]
 
 
-def test_a_difference_is_closed_by_what_the_ledger_knows_and_opened_again_if_it_comes_back(desk: Desk) -> None:
+def test_a_difference_is_closed_by_what_the_ledger_knows_and_opened_again_if_it_comes_back(
+    client: LedgerClient,
+) -> None:
     late = {"kind": "job_without_run", "job_id": "j2", "could_be_ours": True}
-    stored(desk, late)
-    run_id = desk.uncertain()
-    desk.record(run_id, "j2", "list")
-    assert stored(desk) == []
-    assert len(stored(desk, {"kind": "run_without_job", "ref": desk.row(run_id)["ref"], "job_id": "j2"})) == 1
-    assert len(stored(desk)) == 1
-    assert stored(desk, listed=("j2",)) == []
+    stored(client, late)
+    run_id = client.uncertain()
+    client.record(run_id, "j2", "list")
+    assert stored(client) == []
+    assert len(stored(client, {"kind": "run_without_job", "ref": client.row(run_id)["ref"], "job_id": "j2"})) == 1
+    assert len(stored(client)) == 1
+    assert stored(client, listed=("j2",)) == []
 
 
-def test_a_second_answer_is_two_paid_calls_until_it_is_explained(desk: Desk) -> None:
-    run_id = desk.rendering(job="job_1")
-    desk.see(run_id)
-    assert not desk.record(run_id, "job_2")["recorded"]
-    assert clean(desk) == (False, "two_paid_calls")
-    assert desk.fail(run_id, "rendering", "render_failed")["moved"] is False, "the other job may have its clip"
-    audited(desk, HOUR, DAY)
-    assert clean(desk) == (False, "two_paid_calls")
-    desk.call("explain_difference", subject="job_2", who="op", why="refunded")
-    assert clean(desk) == (True, None)
-    assert desk.fail(run_id, "rendering", "render_failed")["moved"] is True
+def test_a_second_answer_is_two_paid_calls_until_it_is_explained(client: LedgerClient) -> None:
+    run_id = client.rendering(job="job_1")
+    client.see(run_id)
+    assert not client.record(run_id, "job_2")["recorded"]
+    assert clean(client) == (False, "two_paid_calls")
+    assert client.fail(run_id, "rendering", "render_failed")["moved"] is False, "the other job may have its clip"
+    audited(client, HOUR, DAY)
+    assert clean(client) == (False, "two_paid_calls")
+    client.call("explain_difference", subject="job_2", who="op", why="refunded")
+    assert clean(client) == (True, None)
+    assert client.fail(run_id, "rendering", "render_failed")["moved"] is True
 
 
-def test_a_second_answer_while_in_doubt_is_two_paid_calls_and_becomes_nobodys_job(desk: Desk) -> None:
-    desk.see(desk.rendering("tg:2", "a grey owl", job="job_1"))
-    run_id = desk.submitting()
-    assert desk.record(run_id, "job_1")["why"] == "owned"
-    desk.doubt(run_id)
-    assert not desk.record(run_id, "job_2")["recorded"]
-    row = desk.row(run_id)
+def test_a_second_answer_while_in_doubt_is_two_paid_calls_and_becomes_nobodys_job(client: LedgerClient) -> None:
+    client.see(client.rendering("tg:2", "a grey owl", job="job_1"))
+    run_id = client.submitting()
+    assert client.record(run_id, "job_1")["why"] == "owned"
+    client.doubt(run_id)
+    assert not client.record(run_id, "job_2")["recorded"]
+    row = client.row(run_id)
     assert (row["state"], row["job_id"], row["answered_job_id"]) == ("uncertain", None, "job_1")
-    assert clean(desk) == (False, "two_paid_calls")
+    assert clean(client) == (False, "two_paid_calls")
 
 
-def test_an_answer_beside_a_saved_adoption_is_two_paid_calls(desk: Desk) -> None:
-    run_id = desk.rendering(job="job_1", source="list")
-    desk.save(run_id)
-    assert not desk.record(run_id, "job_2")["recorded"]
-    assert clean(desk) == (False, "two_paid_calls")
+def test_an_answer_beside_a_saved_adoption_is_two_paid_calls(client: LedgerClient) -> None:
+    run_id = client.rendering(job="job_1", source="list")
+    client.save(run_id)
+    assert not client.record(run_id, "job_2")["recorded"]
+    assert clean(client) == (False, "two_paid_calls")
 
 
 # -- what a person settles
 
 
-def test_found_is_one_piece_with_who_and_why(desk: Desk) -> None:
-    run_id = desk.in_state("uncertain")
-    answer = desk.call("settle_found", run_id=run_id, job_id="job_9", who="op", why="their console")
+def test_found_is_one_piece_with_who_and_why(client: LedgerClient) -> None:
+    run_id = client.in_state("uncertain")
+    answer = client.call("settle_found", run_id=run_id, job_id="job_9", who="op", why="their console")
     assert answer["recorded"]
-    assert desk.row(run_id)["job_id"] == "job_9"
-    assert desk.events(run_id)[-2:] == [("generate_video", "adopted"), ("settle", "found")]
-    event = desk.rows("select detail from onetake.events where step = 'settle'")[0]["detail"]
+    assert client.row(run_id)["job_id"] == "job_9"
+    assert client.events(run_id)[-2:] == [("generate_video", "adopted"), ("settle", "found")]
+    event = client.rows("select detail from onetake.events where step = 'settle'")[0]["detail"]
     assert event == {"by": "op", "why": "their console", "job": "job_9"}
 
 
-def test_what_is_not_found_is_kept_as_nobodys_word(desk: Desk) -> None:
-    run_id = desk.saved()
-    assert desk.call("settle_found", run_id=run_id, job_id="job_9", who="op")["recorded"] is False
-    assert ("settle", "found") not in desk.events(run_id)
+def test_what_is_not_found_is_kept_as_nobodys_word(client: LedgerClient) -> None:
+    run_id = client.saved()
+    assert client.call("settle_found", run_id=run_id, job_id="job_9", who="op")["recorded"] is False
+    assert ("settle", "found") not in client.events(run_id)
 
 
 @pytest.mark.parametrize(
@@ -246,135 +248,143 @@ def test_what_is_not_found_is_kept_as_nobodys_word(desk: Desk) -> None:
         ({}, False),
     ],
 )
-def test_not_charged_is_taken_only_for_what_was_shown(desk: Desk, shown: dict[str, Any] | None, settled: bool) -> None:
-    run_id = desk.in_state("uncertain")
-    answer = desk.call("settle_not_charged", run_id=run_id, who="op", shown=shown)
+def test_not_charged_is_taken_only_for_what_was_shown(
+    client: LedgerClient, shown: dict[str, Any] | None, settled: bool
+) -> None:
+    run_id = client.in_state("uncertain")
+    answer = client.call("settle_not_charged", run_id=run_id, who="op", shown=shown)
     assert (answer["settled"], answer["why"]) == (settled, None if settled else "changed")
-    assert desk.state(run_id) == ("failed" if settled else "uncertain")
-    assert desk.books_wrong() == []
+    assert client.state(run_id) == ("failed" if settled else "uncertain")
+    assert client.books_wrong() == []
 
 
-def test_not_charged_waits_until_the_job_can_no_longer_turn_up(desk: Desk) -> None:
-    run_id = desk.in_state("uncertain")
-    early = desk.call("settle_not_charged", run_id=run_id, who="op", wait_seconds=3600.0)
-    sent_at = datetime.fromisoformat(desk.row(run_id)["submitting_at"])
+def test_not_charged_waits_until_the_job_can_no_longer_turn_up(client: LedgerClient) -> None:
+    run_id = client.in_state("uncertain")
+    early = client.call("settle_not_charged", run_id=run_id, who="op", wait_seconds=3600.0)
+    sent_at = datetime.fromisoformat(client.row(run_id)["submitting_at"])
     assert (early["settled"], early["why"]) == (False, "early")
     assert datetime.fromisoformat(early["until"]) == sent_at + HOUR
-    desk.age(run_id, 3600)
-    assert desk.call("settle_not_charged", run_id=run_id, who="op", wait_seconds=3600.0)["settled"]
+    client.age(run_id, 3600)
+    assert client.call("settle_not_charged", run_id=run_id, who="op", wait_seconds=3600.0)["settled"]
 
 
-def test_not_charged_is_taken_back_only_while_nothing_was_bought_in_its_place(desk: Desk) -> None:
-    desk.unlimited()
-    run_id = desk.uncertain("tg:1", "a red fox")
-    assert desk.call("settle_not_charged", run_id=run_id, who="op")["settled"]
-    desk.submitting("tg:1", "a grey owl")
-    assert desk.call("settle_taken_back", run_id=run_id, who="op") == {
+def test_not_charged_is_taken_back_only_while_nothing_was_bought_in_its_place(client: LedgerClient) -> None:
+    client.unlimited()
+    run_id = client.uncertain("tg:1", "a red fox")
+    assert client.call("settle_not_charged", run_id=run_id, who="op")["settled"]
+    client.submitting("tg:1", "a grey owl")
+    assert client.call("settle_taken_back", run_id=run_id, who="op") == {
         "settled": True,
         "state": "uncertain",
         "why": None,
     }
-    assert desk.call("settle_not_charged", run_id=run_id, who="op")["settled"]
-    desk.submitting("tg:1", "a red fox", again=True)
-    back = desk.call("settle_taken_back", run_id=run_id, who="op")
+    assert client.call("settle_not_charged", run_id=run_id, who="op")["settled"]
+    client.submitting("tg:1", "a red fox", again=True)
+    back = client.call("settle_taken_back", run_id=run_id, who="op")
     assert (back["settled"], back["state"], back["why"]) == (False, "failed", "bought_again")
-    assert desk.books_wrong() == []
+    assert client.books_wrong() == []
 
 
-def test_found_again_of_a_video_that_is_here_is_no_news(desk: Desk) -> None:
-    run_id = desk.saved(job="job_1")
-    before = desk.events(run_id)
-    answer = desk.call("settle_found", run_id=run_id, job_id="job_1", who="op")
+def test_found_again_of_a_video_that_is_here_is_no_news(client: LedgerClient) -> None:
+    run_id = client.saved(job="job_1")
+    before = client.events(run_id)
+    answer = client.call("settle_found", run_id=run_id, job_id="job_1", who="op")
     assert (answer["recorded"], answer["state"]) == (True, "saved")
-    assert desk.events(run_id) == before
+    assert client.events(run_id) == before
 
 
-def parked(desk: Desk, job: str, source: str) -> str:
-    run_id = desk.rendering(job=job, source=source)
-    desk.call("park", run_id=run_id, why="render_deadline", next_look_at="2100-01-01T00:00:00Z")
+def parked(client: LedgerClient, job: str, source: str) -> str:
+    run_id = client.rendering(job=job, source=source)
+    client.call("park", run_id=run_id, why="render_deadline", next_look_at="2100-01-01T00:00:00Z")
     return run_id
 
 
 @pytest.mark.parametrize("source", ["answer", "person"])
-def test_a_clip_in_hand_overrules_a_person_who_said_not_charged_while_it_was_fetched(desk: Desk, source: str) -> None:
-    run_id = parked(desk, "job_1", source)
-    assert desk.call("settle_not_charged", run_id=run_id, who="op")["settled"]
-    assert desk.save(run_id, "job_of_another")["state"] == "failed"
-    assert desk.save(run_id, "job_1")["state"] == "saved"
-    row = desk.row(run_id)
+def test_a_clip_in_hand_overrules_a_person_who_said_not_charged_while_it_was_fetched(
+    client: LedgerClient, source: str
+) -> None:
+    run_id = parked(client, "job_1", source)
+    assert client.call("settle_not_charged", run_id=run_id, who="op")["settled"]
+    assert client.save(run_id, "job_of_another")["state"] == "failed"
+    assert client.save(run_id, "job_1")["state"] == "saved"
+    row = client.row(run_id)
     assert (row["spent_microusd"], row["reason"]) == (row["price_microusd"], None)
-    assert desk.events(run_id)[-2:] == [("generate_video", "adopted_late"), ("save_video", "saved")]
-    desk.call("raise_alerts", doubt_seconds=60.0)
-    assert desk.rows("select from onetake.alerts where kind = 'late_job'")  # the operators hear of it
-    assert desk.books_wrong() == []
+    assert client.events(run_id)[-2:] == [("generate_video", "adopted_late"), ("save_video", "saved")]
+    client.call("raise_alerts", doubt_seconds=60.0)
+    assert client.rows("select from onetake.alerts where kind = 'late_job'")  # the operators hear of it
+    assert client.books_wrong() == []
 
 
-def test_a_forgotten_job_that_became_another_runs_stays_that_ones(desk: Desk) -> None:
-    run_id = parked(desk, "job_1", "person")
-    assert desk.call("settle_not_charged", run_id=run_id, who="op")["settled"]
-    desk.rendering("tg:2", job="job_1")
-    assert desk.save(run_id, "job_1")["state"] == "failed"
-    assert desk.books_wrong() == []
+def test_a_forgotten_job_that_became_another_runs_stays_that_ones(client: LedgerClient) -> None:
+    run_id = parked(client, "job_1", "person")
+    assert client.call("settle_not_charged", run_id=run_id, who="op")["settled"]
+    client.rendering("tg:2", job="job_1")
+    assert client.save(run_id, "job_1")["state"] == "failed"
+    assert client.books_wrong() == []
 
 
-def test_a_job_that_was_there_to_be_fetched_is_no_slip_of_the_pen(desk: Desk) -> None:
-    run_id = desk.rendering(job="job_1", source="person")
-    desk.call("park", run_id=run_id, why="content_unreadable", next_look_at="2100-01-01T00:00:00Z")
-    assert desk.call("settle_not_charged", run_id=run_id, who="op")["settled"]
-    assert desk.row(run_id)["job_id"] == "job_1"
+def test_a_job_that_was_there_to_be_fetched_is_no_slip_of_the_pen(client: LedgerClient) -> None:
+    run_id = client.rendering(job="job_1", source="person")
+    client.call("park", run_id=run_id, why="content_unreadable", next_look_at="2100-01-01T00:00:00Z")
+    assert client.call("settle_not_charged", run_id=run_id, who="op")["settled"]
+    assert client.row(run_id)["job_id"] == "job_1"
 
 
 @pytest.mark.parametrize(("reason", "spent"), [("render_failed", False), ("expired", True)])
-def test_a_clip_in_hand_overrules_every_failure_of_its_own_job(desk: Desk, reason: str, spent: bool) -> None:
-    run_id = desk.rendering(job="job_1")
-    desk.fail(run_id, "rendering", reason, spent=spent)
-    assert desk.save(run_id, "job_2")["state"] == "failed"
-    assert desk.save(run_id, "job_1")["state"] == "saved"
-    assert desk.row(run_id)["spent_microusd"] == desk.row(run_id)["price_microusd"]
-    assert desk.books_wrong() == []
+def test_a_clip_in_hand_overrules_every_failure_of_its_own_job(client: LedgerClient, reason: str, spent: bool) -> None:
+    run_id = client.rendering(job="job_1")
+    client.fail(run_id, "rendering", reason, spent=spent)
+    assert client.save(run_id, "job_2")["state"] == "failed"
+    assert client.save(run_id, "job_1")["state"] == "saved"
+    assert client.row(run_id)["spent_microusd"] == client.row(run_id)["price_microusd"]
+    assert client.books_wrong() == []
 
 
 @pytest.mark.parametrize(
     ("source", "progress", "kept"), [("person", None, None), ("person", 40, "job_1"), ("answer", None, "job_1")]
 )
 def test_a_job_id_that_only_a_person_ever_saw_is_forgotten_with_not_charged(
-    desk: Desk, source: str, progress: int | None, kept: str | None
+    client: LedgerClient, source: str, progress: int | None, kept: str | None
 ) -> None:
     """A slip of the pen would keep the run's own job from ever being found."""
-    run_id = parked(desk, "job_1", source)
+    run_id = parked(client, "job_1", source)
     if progress is not None:
-        desk.call("attend", run_id=run_id, attend_seconds=1.0, progress=progress)
-    assert desk.call("settle_not_charged", run_id=run_id, who="op")["settled"]
-    assert desk.row(run_id)["job_id"] == kept
-    assert desk.rows("select detail from onetake.events where step = 'settle'")[-1]["detail"]["job"] == "job_1"
-    late = desk.record(run_id, "job_2", "list")
+        client.call("attend", run_id=run_id, attend_seconds=1.0, progress=progress)
+    assert client.call("settle_not_charged", run_id=run_id, who="op")["settled"]
+    assert client.row(run_id)["job_id"] == kept
+    assert client.rows("select detail from onetake.events where step = 'settle'")[-1]["detail"]["job"] == "job_1"
+    late = client.record(run_id, "job_2", "list")
     assert late["recorded"] is (kept is None)
-    assert desk.books_wrong() == []
+    assert client.books_wrong() == []
 
 
 # -- what an audit looks at
 
 
-def view(desk: Desk, back: timedelta) -> list[str]:
+def view(client: LedgerClient, back: timedelta) -> list[str]:
     since = (datetime.now(UTC) - back).isoformat()
-    return [row["run_id"] for row in desk.call("audit_view", base_url=PROVIDER, key_fingerprint=KEY, since=since)]
+    return [row["run_id"] for row in client.call("audit_view", base_url=PROVIDER, key_fingerprint=KEY, since=since)]
 
 
 @pytest.mark.parametrize("state", ["uncertain", "rendering"])
-def test_a_run_that_was_open_at_the_last_audit_is_looked_at_again_when_it_has_ended(desk: Desk, state: str) -> None:
-    run_id = desk.in_state(state)
-    desk.write("update onetake.runs set parked_at = now() where run_id = %s", run_id)
-    desk.age(run_id, 3 * 86400)
-    assert view(desk, DAY) == [run_id]
-    assert desk.call("settle_not_charged", run_id=run_id, who="op")["settled"]
-    assert view(desk, HOUR) == [run_id]
-    desk.age(run_id, 2 * 3600)
-    assert view(desk, HOUR) == [run_id], "for thirty days, with its job's present state"
-    assert view(desk, 5 * DAY) == [run_id]
+def test_a_run_that_was_open_at_the_last_audit_is_looked_at_again_when_it_has_ended(
+    client: LedgerClient, state: str
+) -> None:
+    run_id = client.in_state(state)
+    client.write("update onetake.runs set parked_at = now() where run_id = %s", run_id)
+    client.age(run_id, 3 * 86400)
+    assert view(client, DAY) == [run_id]
+    assert client.call("settle_not_charged", run_id=run_id, who="op")["settled"]
+    assert view(client, HOUR) == [run_id]
+    client.age(run_id, 2 * 3600)
+    assert view(client, HOUR) == [run_id], "for thirty days, with its job's present state"
+    assert view(client, 5 * DAY) == [run_id]
 
 
-def test_what_ended_before_the_audit_began_is_left_and_nothing_older_than_thirty_days_is_looked_at(desk: Desk) -> None:
-    done, old = desk.saved("tg:1"), desk.uncertain("tg:2")
-    desk.age(done, 2 * 86400)
-    desk.age(old, 31 * 86400)
-    assert view(desk, DAY) == []
+def test_what_ended_before_the_audit_began_is_left_and_nothing_older_than_thirty_days_is_looked_at(
+    client: LedgerClient,
+) -> None:
+    done, old = client.saved("tg:1"), client.uncertain("tg:2")
+    client.age(done, 2 * 86400)
+    client.age(old, 31 * 86400)
+    assert view(client, DAY) == []

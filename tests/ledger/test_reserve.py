@@ -9,82 +9,82 @@ from uuid import uuid4
 
 import pytest
 
-from tests.ledger.desk import PRICE, Desk, request
+from tests.ledger.client import PRICE, LedgerClient, request
 
 USER = "tg:1"
 FOX, OWL = "a red fox", "a grey owl"
 
 
-def refusal_at(desk: Desk, run_id: str, seconds: float, prompt: str = FOX, user: str = USER) -> Any:
+def refusal_at(client: LedgerClient, run_id: str, seconds: float, prompt: str = FOX, user: str = USER) -> Any:
     """What one hears that many seconds (to the microsecond) after a run's reservation; null: come in."""
     query = """
         select onetake.first_refusal(u, %s, false, r.reserved_at + make_interval(secs => %s)) ->> 'kind'
         from onetake.users u, onetake.runs r where u.user_id = %s and r.run_id = %s
     """
-    return desk.one(query, request(user, prompt)["prompt_hash"], seconds, user, run_id)
+    return client.one(query, request(user, prompt)["prompt_hash"], seconds, user, run_id)
 
 
 # -- accepted
 
 
-def test_an_accepted_request_is_a_reserved_run_with_its_money_set_aside(desk: Desk) -> None:
-    answer = desk.ask(USER, FOX)
+def test_an_accepted_request_is_a_reserved_run_with_its_money_set_aside(client: LedgerClient) -> None:
+    answer = client.ask(USER, FOX)
     assert (answer["kind"], answer["replayed"]) == ("accepted", False)
-    row = desk.row(answer["run"]["run_id"])
+    row = client.row(answer["run"]["run_id"])
     assert (row["state"], row["held_microusd"], row["prompt"]) == ("reserved", PRICE, FOX)
-    assert [budget["held"] for budget in desk.budget(row["run_id"])] == [PRICE, PRICE]
-    assert desk.events(row["run_id"]) == [("check_limits", "accepted")]
+    assert [budget["held"] for budget in client.budget(row["run_id"])] == [PRICE, PRICE]
+    assert client.events(row["run_id"]) == [("check_limits", "accepted")]
     assert row["month"] == str(row["day"])[:7]
 
 
 # -- the same key
 
 
-def test_a_known_key_is_the_same_run_even_while_everything_says_no(desk: Desk) -> None:
+def test_a_known_key_is_the_same_run_even_while_everything_says_no(client: LedgerClient) -> None:
     asked = request(USER, FOX)
-    run_id = desk.call("reserve", **asked)["run"]["run_id"]
-    desk.call("set_paused", paused=True, reason="too dear", who="op")
-    desk.call("set_user", user_id=USER, blocked=True, invited=None, reason="spam", who="op")
-    desk.limit("rollout", "allowlist")
-    desk.limit("budget_day_microusd", 0)
-    answer = desk.call("reserve", **asked | {"call_id": str(uuid4())})
+    run_id = client.call("reserve", **asked)["run"]["run_id"]
+    client.call("set_paused", paused=True, reason="too dear", who="op")
+    client.call("set_user", user_id=USER, blocked=True, invited=None, reason="spam", who="op")
+    client.limit("rollout", "allowlist")
+    client.limit("budget_day_microusd", 0)
+    answer = client.call("reserve", **asked | {"call_id": str(uuid4())})
     assert (answer["kind"], answer["replayed"], answer["run"]["run_id"]) == ("accepted", True, run_id)
-    assert desk.one("select count(*) from onetake.runs") == 1
-    assert desk.books_wrong() == []
+    assert client.one("select count(*) from onetake.runs") == 1
+    assert client.books_wrong() == []
 
 
 @pytest.mark.parametrize("state", ["delivered", "failed", "rejected", "canceled", "uncertain"])
-def test_a_known_key_is_the_same_run_for_ever(desk: Desk, state: str) -> None:
-    run_id = desk.in_state(state, key="tg:1:2:3")
-    desk.age(run_id, 400 * 86_400)
-    answer = desk.ask(USER, FOX, key="tg:1:2:3")
+def test_a_known_key_is_the_same_run_for_ever(client: LedgerClient, state: str) -> None:
+    run_id = client.in_state(state, key="tg:1:2:3")
+    client.age(run_id, 400 * 86_400)
+    answer = client.ask(USER, FOX, key="tg:1:2:3")
     assert (answer["replayed"], answer["run"]["run_id"]) == (True, run_id)
     assert answer["run"]["state"] == state
 
 
-def test_a_second_tap_counts_as_a_blocked_duplicate_and_our_own_repeat_does_not(desk: Desk) -> None:
+def test_a_second_tap_counts_as_a_blocked_duplicate_and_our_own_repeat_does_not(client: LedgerClient) -> None:
     asked = request(USER, FOX)
     for _ in range(3):
-        assert desk.call("reserve", **asked)["replayed"] is False
-    assert desk.call("stats")["duplicates_blocked"] == 0
+        assert client.call("reserve", **asked)["replayed"] is False
+    assert client.call("stats")["duplicates_blocked"] == 0
     second_tap = asked | {"call_id": str(uuid4())}
     for _ in range(3):
-        assert desk.call("reserve", **second_tap)["replayed"] is True
-    stats = desk.call("stats")
+        assert client.call("reserve", **second_tap)["replayed"] is True
+    stats = client.call("stats")
     assert (stats["duplicates_blocked"], stats["money_saved_microusd"]) == (1, PRICE)
     assert stats["requests"] == 2
 
 
-def test_a_known_key_with_another_request_is_a_mismatch(desk: Desk) -> None:
-    run_id = desk.reserved(key="cli:k")
-    answer = desk.ask(USER, OWL, key="cli:k")
+def test_a_known_key_with_another_request_is_a_mismatch(client: LedgerClient) -> None:
+    run_id = client.reserved(key="cli:k")
+    answer = client.ask(USER, OWL, key="cli:k")
     assert (answer["kind"], answer["of_run_id"]) == ("idempotency_mismatch", run_id)
-    assert desk.call("stats")["duplicates_blocked"] == 0
+    assert client.call("stats")["duplicates_blocked"] == 0
 
 
-def test_another_user_does_not_get_a_run_by_its_key(desk: Desk) -> None:
-    desk.reserved("tg:1", key="cli:k")
-    answer = desk.ask("tg:2", FOX, key="cli:k")
+def test_another_user_does_not_get_a_run_by_its_key(client: LedgerClient) -> None:
+    client.reserved("tg:1", key="cli:k")
+    answer = client.ask("tg:2", FOX, key="cli:k")
     assert answer["kind"] == "idempotency_mismatch"
     assert "run" not in answer
 
@@ -92,292 +92,292 @@ def test_another_user_does_not_get_a_run_by_its_key(desk: Desk) -> None:
 # -- who may ask
 
 
-def test_a_blocked_user_hears_why_until_he_is_unblocked(desk: Desk) -> None:
-    desk.call("set_user", user_id=USER, blocked=True, invited=None, reason="spam", who="op")
-    assert (desk.ask()["kind"], desk.ask()["reason"]) == ("blocked", "spam")
-    desk.call("set_user", user_id=USER, blocked=False, invited=None, reason=None, who="op")
-    assert desk.ask()["kind"] == "accepted"
+def test_a_blocked_user_hears_why_until_he_is_unblocked(client: LedgerClient) -> None:
+    client.call("set_user", user_id=USER, blocked=True, invited=None, reason="spam", who="op")
+    assert (client.ask()["kind"], client.ask()["reason"]) == ("blocked", "spam")
+    client.call("set_user", user_id=USER, blocked=False, invited=None, reason=None, who="op")
+    assert client.ask()["kind"] == "accepted"
 
 
-def test_the_allowlist_lets_in_who_was_invited_before_or_after_asking(desk: Desk) -> None:
-    desk.limit("rollout", "allowlist")
-    assert desk.ask()["kind"] == "not_invited"
+def test_the_allowlist_lets_in_who_was_invited_before_or_after_asking(client: LedgerClient) -> None:
+    client.limit("rollout", "allowlist")
+    assert client.ask()["kind"] == "not_invited"
     for user in (USER, "tg:never_seen"):
-        desk.call("set_user", user_id=user, blocked=None, invited=True, reason=None, who="op")
-        assert desk.ask(user)["kind"] == "accepted"
+        client.call("set_user", user_id=user, blocked=None, invited=True, reason=None, who="op")
+        assert client.ask(user)["kind"] == "accepted"
 
 
 @pytest.mark.parametrize(("percent", "least", "most"), [(0, 0, 0), (30, 35, 85), (100, 200, 200)])
-def test_percent_lets_in_a_stable_share_of_the_users(desk: Desk, percent: int, least: int, most: int) -> None:
-    desk.limit("rollout", "percent")
-    desk.limit("rollout_percent", percent)
+def test_percent_lets_in_a_stable_share_of_the_users(client: LedgerClient, percent: int, least: int, most: int) -> None:
+    client.limit("rollout", "percent")
+    client.limit("rollout_percent", percent)
     query = """
         select count(*) from generate_series(1, 200) as i
         where onetake.is_invited(jsonb_populate_record(null::onetake.users,
             jsonb_build_object('user_id', 'tg:' || i, 'invited', false)))
     """
-    assert least <= desk.one(query) <= most
-    assert desk.one(query) == desk.one(query)
+    assert least <= client.one(query) <= most
+    assert client.one(query) == client.one(query)
 
 
-def test_more_percent_never_shuts_out_who_was_in(desk: Desk) -> None:
-    desk.limit("rollout", "percent")
-    desk.limit("rollout_percent", 30)
+def test_more_percent_never_shuts_out_who_was_in(client: LedgerClient) -> None:
+    client.limit("rollout", "percent")
+    client.limit("rollout_percent", 30)
     users = [f"tg:{i}" for i in range(20)]
-    inside = [user for user in users if desk.ask(user, price_microusd=1)["kind"] == "accepted"]
+    inside = [user for user in users if client.ask(user, price_microusd=1)["kind"] == "accepted"]
     assert 0 < len(inside) < 20
-    desk.limit("rollout_percent", 60)
-    desk.limit("cooldown_seconds", 0)
-    desk.limit("active_runs_per_user", 2)
-    assert {desk.ask(user, OWL, price_microusd=1)["kind"] for user in inside} == {"accepted"}
+    client.limit("rollout_percent", 60)
+    client.limit("cooldown_seconds", 0)
+    client.limit("active_runs_per_user", 2)
+    assert {client.ask(user, OWL, price_microusd=1)["kind"] for user in inside} == {"accepted"}
 
 
 # -- pause and breaker
 
 
-def test_a_pause_says_why_and_ends(desk: Desk) -> None:
-    desk.call("set_paused", paused=True, reason="too dear", who="op")
-    assert (desk.ask()["kind"], desk.ask()["reason"]) == ("paused", "too dear")
-    desk.call("set_paused", paused=False, reason=None, who="op")
-    assert desk.ask()["kind"] == "accepted"
+def test_a_pause_says_why_and_ends(client: LedgerClient) -> None:
+    client.call("set_paused", paused=True, reason="too dear", who="op")
+    assert (client.ask()["kind"], client.ask()["reason"]) == ("paused", "too dear")
+    client.call("set_paused", paused=False, reason=None, who="op")
+    assert client.ask()["kind"] == "accepted"
 
 
-def test_an_open_breaker_says_until_when(desk: Desk) -> None:
-    desk.open_breaker(100)
-    answer = desk.ask()
+def test_an_open_breaker_says_until_when(client: LedgerClient) -> None:
+    client.open_breaker(100)
+    answer = client.ask()
     assert answer["kind"] == "breaker_open"
-    assert desk.one("select %s::timestamptz = open_until from onetake.breakers", answer["until"])
+    assert client.one("select %s::timestamptz = open_until from onetake.breakers", answer["until"])
 
 
-def test_a_users_own_breaker_stops_that_user_only(desk: Desk) -> None:
-    desk.open_breaker(100, f"user:{USER}")
-    assert desk.ask(USER)["kind"] == "breaker_open"
-    assert desk.ask("tg:2")["kind"] == "accepted"
+def test_a_users_own_breaker_stops_that_user_only(client: LedgerClient) -> None:
+    client.open_breaker(100, f"user:{USER}")
+    assert client.ask(USER)["kind"] == "breaker_open"
+    assert client.ask("tg:2")["kind"] == "accepted"
 
 
-def test_a_half_open_breaker_takes_requests_until_one_is_on_its_way(desk: Desk) -> None:
-    desk.open_breaker(-1)
-    run_id = desk.approved()
-    assert desk.begin(run_id)["won"]
-    assert desk.ask("tg:2")["kind"] == "breaker_open"
-    desk.record(run_id, "job_1")
-    assert desk.ask("tg:2")["kind"] == "accepted"
+def test_a_half_open_breaker_takes_requests_until_one_is_on_its_way(client: LedgerClient) -> None:
+    client.open_breaker(-1)
+    run_id = client.approved()
+    assert client.begin(run_id)["won"]
+    assert client.ask("tg:2")["kind"] == "breaker_open"
+    client.record(run_id, "job_1")
+    assert client.ask("tg:2")["kind"] == "accepted"
 
 
 # -- duplicates
 
 
 @pytest.mark.parametrize("state", ["reserved", "approved", "submitting", "uncertain", "rendering", "saved"])
-def test_the_same_wish_is_a_duplicate_as_long_as_its_run_is_unfinished(desk: Desk, state: str) -> None:
-    run_id = desk.in_state(state)
-    desk.age(run_id, 86_400)
-    answer = desk.ask()
+def test_the_same_wish_is_a_duplicate_as_long_as_its_run_is_unfinished(client: LedgerClient, state: str) -> None:
+    run_id = client.in_state(state)
+    client.age(run_id, 86_400)
+    answer = client.ask()
     assert (answer["kind"], answer["of_run_id"], answer["until"]) == ("duplicate", run_id, None)
-    assert answer["of_ref"] == desk.row(run_id)["ref"]
+    assert answer["of_ref"] == client.row(run_id)["ref"]
 
 
-def test_the_same_wish_is_a_duplicate_for_five_minutes_and_not_a_microsecond_longer(desk: Desk) -> None:
-    run_id = desk.delivered()
-    answer = desk.ask()
+def test_the_same_wish_is_a_duplicate_for_five_minutes_and_not_a_microsecond_longer(client: LedgerClient) -> None:
+    run_id = client.delivered()
+    answer = client.ask()
     assert (answer["kind"], answer["of_run_id"]) == ("duplicate", run_id)
-    assert desk.one("select %s::timestamptz - reserved_at = '300 s' from onetake.runs", answer["until"])
-    assert refusal_at(desk, run_id, 299.999999) == "duplicate"
-    assert refusal_at(desk, run_id, 300) is None
-    desk.age(run_id, 300)
-    assert desk.ask()["kind"] == "accepted"
+    assert client.one("select %s::timestamptz - reserved_at = '300 s' from onetake.runs", answer["until"])
+    assert refusal_at(client, run_id, 299.999999) == "duplicate"
+    assert refusal_at(client, run_id, 300) is None
+    client.age(run_id, 300)
+    assert client.ask()["kind"] == "accepted"
 
 
-def test_a_blocked_duplicate_counts_what_it_would_have_cost(desk: Desk) -> None:
-    desk.reserved()
-    desk.ask(price_microusd=300_000)
-    stats = desk.call("stats")
+def test_a_blocked_duplicate_counts_what_it_would_have_cost(client: LedgerClient) -> None:
+    client.reserved()
+    client.ask(price_microusd=300_000)
+    stats = client.call("stats")
     assert (stats["duplicates_blocked"], stats["money_saved_microusd"]) == (1, 300_000)
 
 
-def test_another_users_same_prompt_is_no_duplicate(desk: Desk) -> None:
-    desk.reserved("tg:1")
-    assert desk.ask("tg:2")["kind"] == "accepted"
+def test_another_users_same_prompt_is_no_duplicate(client: LedgerClient) -> None:
+    client.reserved("tg:1")
+    assert client.ask("tg:2")["kind"] == "accepted"
 
 
 @pytest.mark.parametrize("state", ["rejected", "canceled", "failed"])
-def test_a_run_that_bought_nothing_leaves_its_wish_free(desk: Desk, state: str) -> None:
-    desk.limit("cooldown_seconds", 0)
-    desk.in_state(state)
-    assert desk.ask()["kind"] == "accepted"
+def test_a_run_that_bought_nothing_leaves_its_wish_free(client: LedgerClient, state: str) -> None:
+    client.limit("cooldown_seconds", 0)
+    client.in_state(state)
+    assert client.ask()["kind"] == "accepted"
 
 
-def test_another_take_on_purpose_is_no_duplicate_but_knows_every_other_limit(desk: Desk) -> None:
-    first = desk.delivered()
-    assert desk.ask(again=True)["kind"] == "cooldown"
-    desk.age(first, 10)
-    assert desk.ask(again=True)["kind"] == "accepted"
-    assert desk.ask(again=True)["kind"] == "busy"
+def test_another_take_on_purpose_is_no_duplicate_but_knows_every_other_limit(client: LedgerClient) -> None:
+    first = client.delivered()
+    assert client.ask(again=True)["kind"] == "cooldown"
+    client.age(first, 10)
+    assert client.ask(again=True)["kind"] == "accepted"
+    assert client.ask(again=True)["kind"] == "busy"
 
 
 # -- busy and cooldown
 
 
 @pytest.mark.parametrize("state", ["reserved", "approved", "submitting", "uncertain", "rendering"])
-def test_one_active_run_makes_its_user_busy(desk: Desk, state: str) -> None:
-    run_id = desk.in_state(state)
-    desk.age(run_id, 60)
-    answer = desk.ask(USER, OWL)
+def test_one_active_run_makes_its_user_busy(client: LedgerClient, state: str) -> None:
+    run_id = client.in_state(state)
+    client.age(run_id, 60)
+    answer = client.ask(USER, OWL)
     assert (answer["kind"], answer["of_run_id"]) == ("busy", run_id)
-    assert desk.ask("tg:2", OWL)["kind"] == "accepted"
+    assert client.ask("tg:2", OWL)["kind"] == "accepted"
 
 
 @pytest.mark.parametrize("state", ["saved", "delivered", "rejected", "canceled", "failed"])
-def test_an_ended_run_keeps_nobody_busy(desk: Desk, state: str) -> None:
-    desk.age(desk.in_state(state), 60)
-    assert desk.ask(USER, OWL)["kind"] == "accepted"
+def test_an_ended_run_keeps_nobody_busy(client: LedgerClient, state: str) -> None:
+    client.age(client.in_state(state), 60)
+    assert client.ask(USER, OWL)["kind"] == "accepted"
 
 
 @pytest.mark.parametrize("state", ["uncertain", "rendering"])
-def test_a_parked_run_keeps_nobody_busy_but_its_own_wish_taken(desk: Desk, state: str) -> None:
-    run_id = desk.in_state(state)
-    desk.call("park", run_id=run_id, why="for a test", next_look_at=None)
-    desk.age(run_id, 86_400)
-    assert desk.ask(USER, FOX)["kind"] == "duplicate"
-    assert desk.ask(USER, OWL)["kind"] == "accepted"
+def test_a_parked_run_keeps_nobody_busy_but_its_own_wish_taken(client: LedgerClient, state: str) -> None:
+    run_id = client.in_state(state)
+    client.call("park", run_id=run_id, why="for a test", next_look_at=None)
+    client.age(run_id, 86_400)
+    assert client.ask(USER, FOX)["kind"] == "duplicate"
+    assert client.ask(USER, OWL)["kind"] == "accepted"
 
 
-def test_a_submitting_run_is_active_however_often_it_was_tried(desk: Desk) -> None:
-    run_id = desk.submitting()
+def test_a_submitting_run_is_active_however_often_it_was_tried(client: LedgerClient) -> None:
+    run_id = client.submitting()
     for _ in range(7):
-        desk.call("start_attempt", run_id=run_id, attempts_max=5, attend_seconds=0)
-    desk.age(run_id, 60)
-    assert desk.ask(USER, OWL)["kind"] == "busy"
+        client.call("start_attempt", run_id=run_id, attempts_max=5, attend_seconds=0)
+    client.age(run_id, 60)
+    assert client.ask(USER, OWL)["kind"] == "busy"
 
 
-def test_more_active_runs_are_allowed_up_to_the_limit(desk: Desk) -> None:
-    desk.limit("cooldown_seconds", 0)
-    desk.limit("active_runs_per_user", 2, USER)
-    assert [desk.ask(USER, prompt)["kind"] for prompt in "abc"] == ["accepted", "accepted", "busy"]
+def test_more_active_runs_are_allowed_up_to_the_limit(client: LedgerClient) -> None:
+    client.limit("cooldown_seconds", 0)
+    client.limit("active_runs_per_user", 2, USER)
+    assert [client.ask(USER, prompt)["kind"] for prompt in "abc"] == ["accepted", "accepted", "busy"]
 
 
-def test_the_cooldown_ends_after_ten_seconds_to_the_microsecond(desk: Desk) -> None:
-    run_id = desk.delivered()
-    answer = desk.ask(USER, OWL)
+def test_the_cooldown_ends_after_ten_seconds_to_the_microsecond(client: LedgerClient) -> None:
+    run_id = client.delivered()
+    answer = client.ask(USER, OWL)
     assert answer["kind"] == "cooldown"
-    assert desk.one("select %s::timestamptz - reserved_at = '10 s' from onetake.runs", answer["until"])
-    assert refusal_at(desk, run_id, 9.9, OWL) == refusal_at(desk, run_id, 9.999999, OWL) == "cooldown"
-    assert refusal_at(desk, run_id, 10, OWL) is None
-    desk.age(run_id, 10)
-    assert desk.ask(USER, OWL)["kind"] == "accepted"
+    assert client.one("select %s::timestamptz - reserved_at = '10 s' from onetake.runs", answer["until"])
+    assert refusal_at(client, run_id, 9.9, OWL) == refusal_at(client, run_id, 9.999999, OWL) == "cooldown"
+    assert refusal_at(client, run_id, 10, OWL) is None
+    client.age(run_id, 10)
+    assert client.ask(USER, OWL)["kind"] == "accepted"
 
 
 @pytest.mark.parametrize(
     ("state", "kind"), [("rejected", "accepted"), ("canceled", "cooldown"), ("failed", "cooldown")]
 )
-def test_only_a_rejected_request_does_not_slow_its_user_down(desk: Desk, state: str, kind: str) -> None:
-    desk.in_state(state)
-    assert desk.ask(USER, OWL)["kind"] == kind
+def test_only_a_rejected_request_does_not_slow_its_user_down(client: LedgerClient, state: str, kind: str) -> None:
+    client.in_state(state)
+    assert client.ask(USER, OWL)["kind"] == kind
 
 
 # -- the day
 
 
-def test_the_tenth_video_of_the_day_is_the_last(desk: Desk) -> None:
+def test_the_tenth_video_of_the_day_is_the_last(client: LedgerClient) -> None:
     for nth in range(1, 11):
-        answer = desk.ask(USER, f"prompt {nth}")
+        answer = client.ask(USER, f"prompt {nth}")
         assert answer["kind"] == "accepted", nth
-        finish(desk, answer["run"]["run_id"])
-    answer = desk.ask(USER, "prompt 11")
+        finish(client, answer["run"]["run_id"])
+    answer = client.ask(USER, "prompt 11")
     assert (answer["kind"], answer["what"]) == ("daily_limit", "videos")
     query = "select %s::timestamptz = (date_trunc('day', now() at time zone 'UTC') + '1 day') at time zone 'UTC'"
-    assert desk.one(query, answer["until"])
-    assert desk.ask("tg:2")["kind"] == "accepted"
+    assert client.one(query, answer["until"])
+    assert client.ask("tg:2")["kind"] == "accepted"
 
 
-def finish(desk: Desk, run_id: str) -> None:
+def finish(client: LedgerClient, run_id: str) -> None:
     """Carries a reserved run to its delivery, an hour ago."""
-    desk.approve(run_id)
-    assert desk.begin(run_id)["won"]
-    desk.record(run_id, f"job_{run_id}")
-    desk.save(run_id)
-    desk.call("told", run_id=run_id, state="saved", delivered=True)
-    desk.age(run_id, 3600)
+    client.approve(run_id)
+    assert client.begin(run_id)["won"]
+    client.record(run_id, f"job_{run_id}")
+    client.save(run_id)
+    client.call("told", run_id=run_id, state="saved", delivered=True)
+    client.age(run_id, 3600)
 
 
-def test_a_day_counts_what_was_bought_or_may_be_and_nothing_else(desk: Desk) -> None:
-    desk.limit("videos_per_user_day", 1)
-    desk.limit("cooldown_seconds", 0)
+def test_a_day_counts_what_was_bought_or_may_be_and_nothing_else(client: LedgerClient) -> None:
+    client.limit("videos_per_user_day", 1)
+    client.limit("cooldown_seconds", 0)
     for state in ("rejected", "canceled", "failed"):
-        desk.in_state(state, USER, OWL)
-    yesterdays = desk.delivered(USER, OWL, again=True)
-    desk.write("update onetake.runs set day = day - 1 where run_id = %s", yesterdays)
-    assert desk.ask(USER, "one more")["kind"] == "accepted"
+        client.in_state(state, USER, OWL)
+    yesterdays = client.delivered(USER, OWL, again=True)
+    client.write("update onetake.runs set day = day - 1 where run_id = %s", yesterdays)
+    assert client.ask(USER, "one more")["kind"] == "accepted"
 
 
-def test_a_failed_run_that_was_charged_counts_towards_the_day(desk: Desk) -> None:
-    desk.limit("videos_per_user_day", 1)
-    run_id = desk.rendering()
-    desk.fail(run_id, "rendering", "expired", spent=True)
-    desk.age(run_id, 60)
-    assert desk.ask(USER, OWL)["kind"] == "daily_limit"
+def test_a_failed_run_that_was_charged_counts_towards_the_day(client: LedgerClient) -> None:
+    client.limit("videos_per_user_day", 1)
+    run_id = client.rendering()
+    client.fail(run_id, "rendering", "expired", spent=True)
+    client.age(run_id, 60)
+    assert client.ask(USER, OWL)["kind"] == "daily_limit"
 
 
-def test_the_thirtieth_rejected_prompt_of_the_day_is_the_last(desk: Desk) -> None:
+def test_the_thirtieth_rejected_prompt_of_the_day_is_the_last(client: LedgerClient) -> None:
     for nth in range(1, 31):
-        answer = desk.ask(USER, f"prompt {nth}")
+        answer = client.ask(USER, f"prompt {nth}")
         assert answer["kind"] == "accepted", nth
-        desk.reject(answer["run"]["run_id"])
-    answer = desk.ask(USER, FOX)
+        client.reject(answer["run"]["run_id"])
+    answer = client.ask(USER, FOX)
     assert (answer["kind"], answer["what"]) == ("daily_limit", "rejected_prompts")
-    desk.write("update onetake.runs set day = day - 1")
-    assert desk.ask(USER, FOX)["kind"] == "accepted"
+    client.write("update onetake.runs set day = day - 1")
+    assert client.ask(USER, FOX)["kind"] == "accepted"
 
 
-def test_a_users_own_limit_counts_instead_of_the_general_one(desk: Desk) -> None:
-    desk.limit("videos_per_user_day", 0, USER)
-    assert desk.ask(USER)["kind"] == "daily_limit"
-    assert desk.ask("tg:2")["kind"] == "accepted"
+def test_a_users_own_limit_counts_instead_of_the_general_one(client: LedgerClient) -> None:
+    client.limit("videos_per_user_day", 0, USER)
+    assert client.ask(USER)["kind"] == "daily_limit"
+    assert client.ask("tg:2")["kind"] == "accepted"
 
 
 # -- the budget
 
 
 @pytest.mark.parametrize("period", ["day", "month"])
-def test_the_budget_is_spent_to_the_last_micro_dollar_and_not_beyond(desk: Desk, period: str) -> None:
-    desk.limit(f"budget_{period}_microusd", 2 * PRICE - 1)
-    desk.reserved("tg:1")
-    answer = desk.ask("tg:2")
+def test_the_budget_is_spent_to_the_last_micro_dollar_and_not_beyond(client: LedgerClient, period: str) -> None:
+    client.limit(f"budget_{period}_microusd", 2 * PRICE - 1)
+    client.reserved("tg:1")
+    answer = client.ask("tg:2")
     assert (answer["kind"], answer["what"]) == ("budget_exhausted", period)
     query = f"""
         select %s::timestamptz
             = (date_trunc('{period}', now() at time zone 'UTC') + '1 {period}') at time zone 'UTC'
     """
-    assert desk.one(query, answer["until"])
-    assert desk.books_wrong() == [], "a refusal takes nothing"
-    desk.limit(f"budget_{period}_microusd", 2 * PRICE)
-    assert desk.ask("tg:2")["kind"] == "accepted"
-    assert desk.ask("tg:3", price_microusd=1)["kind"] == "budget_exhausted"
-    assert desk.books_wrong() == []
+    assert client.one(query, answer["until"])
+    assert client.books_wrong() == [], "a refusal takes nothing"
+    client.limit(f"budget_{period}_microusd", 2 * PRICE)
+    assert client.ask("tg:2")["kind"] == "accepted"
+    assert client.ask("tg:3", price_microusd=1)["kind"] == "budget_exhausted"
+    assert client.books_wrong() == []
 
 
-def test_the_default_budget_of_a_day_is_ten_dollars(desk: Desk) -> None:
-    kinds = [desk.ask(f"tg:{nth}")["kind"] for nth in range(13)]
+def test_the_default_budget_of_a_day_is_ten_dollars(client: LedgerClient) -> None:
+    kinds = [client.ask(f"tg:{nth}")["kind"] for nth in range(13)]
     assert kinds == ["accepted"] * 12 + ["budget_exhausted"]
 
 
-def test_what_the_text_model_cost_counts_as_spent(desk: Desk) -> None:
-    desk.limit("budget_day_microusd", 2 * PRICE)
-    desk.approve(desk.reserved("tg:1"), cost_microusd=1)
-    assert desk.ask("tg:2")["kind"] == "budget_exhausted"
-    assert desk.ask("tg:2", price_microusd=PRICE - 1)["kind"] == "accepted"
+def test_what_the_text_model_cost_counts_as_spent(client: LedgerClient) -> None:
+    client.limit("budget_day_microusd", 2 * PRICE)
+    client.approve(client.reserved("tg:1"), cost_microusd=1)
+    assert client.ask("tg:2")["kind"] == "budget_exhausted"
+    assert client.ask("tg:2", price_microusd=PRICE - 1)["kind"] == "accepted"
 
 
 @pytest.mark.parametrize("state", ["rejected", "canceled", "failed"])
-def test_released_money_can_be_spent_by_somebody_else(desk: Desk, state: str) -> None:
-    desk.limit("budget_day_microusd", PRICE)
-    desk.in_state(state, "tg:1")
-    assert desk.ask("tg:2")["kind"] == "accepted"
+def test_released_money_can_be_spent_by_somebody_else(client: LedgerClient, state: str) -> None:
+    client.limit("budget_day_microusd", PRICE)
+    client.in_state(state, "tg:1")
+    assert client.ask("tg:2")["kind"] == "accepted"
 
 
-def test_yesterdays_money_is_not_todays(desk: Desk) -> None:
-    desk.limit("budget_day_microusd", PRICE)
-    desk.reserved("tg:1")
-    desk.write("update onetake.runs set day = day - 1")
-    desk.write("update onetake.budgets set period = (period::date - 1)::text where length(period) = 10")
-    assert desk.ask("tg:2")["kind"] == "accepted"
-    assert desk.books_wrong() == []
+def test_yesterdays_money_is_not_todays(client: LedgerClient) -> None:
+    client.limit("budget_day_microusd", PRICE)
+    client.reserved("tg:1")
+    client.write("update onetake.runs set day = day - 1")
+    client.write("update onetake.budgets set period = (period::date - 1)::text where length(period) = 10")
+    assert client.ask("tg:2")["kind"] == "accepted"
+    assert client.books_wrong() == []

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.ledger.desk import Desk
+from tests.ledger.client import LedgerClient
 
 OURS = """
     select p.oid::regprocedure::text as signature, n.nspname as schema, p.prosecdef as definer,
@@ -17,55 +17,55 @@ OURS = """
 
 
 @pytest.fixture
-def stranger(desk: Desk) -> Iterator[str]:
+def stranger(client: LedgerClient) -> Iterator[str]:
     """A role like Supabase's `anon`: it may connect and use `public`."""
-    desk.write("create role stranger")
+    client.write("create role stranger")
     yield "stranger"
-    desk.write("drop owned by stranger")
-    desk.write("drop role stranger")
+    client.write("drop owned by stranger")
+    client.write("drop role stranger")
 
 
-def test_every_function_has_a_fixed_search_path(desk: Desk) -> None:
-    assert [row["signature"] for row in desk.rows(OURS) if not row["fixed_path"]] == []
+def test_every_function_has_a_fixed_search_path(client: LedgerClient) -> None:
+    assert [row["signature"] for row in client.rows(OURS) if not row["fixed_path"]] == []
 
 
-def test_what_can_be_called_runs_as_its_owner_and_the_machinery_does_not(desk: Desk) -> None:
-    found = desk.rows(OURS)
+def test_what_can_be_called_runs_as_its_owner_and_the_machinery_does_not(client: LedgerClient) -> None:
+    found = client.rows(OURS)
     assert len(found) > 50
     assert [row["signature"] for row in found if row["definer"] is not (row["schema"] == "public")] == []
 
 
-def test_a_stranger_may_call_no_function_and_see_no_table(desk: Desk, stranger: str) -> None:
+def test_a_stranger_may_call_no_function_and_see_no_table(client: LedgerClient, stranger: str) -> None:
     allowed = [
         row["signature"]
-        for row in desk.rows(OURS)
-        if desk.one("select has_function_privilege(%s, %s::oid, 'execute')", stranger, row["oid"])
+        for row in client.rows(OURS)
+        if client.one("select has_function_privilege(%s, %s::oid, 'execute')", stranger, row["oid"])
     ]
     assert allowed == []
     query = """
         select oid::regclass::text as name from pg_class where relnamespace = 'onetake'::regnamespace
         and relkind in ('r', 'v', 'S') and has_any_column_privilege(%s, oid, 'select, insert, update')
     """
-    assert desk.rows(query.replace("'r', 'v', 'S'", "'r', 'v'"), stranger) == []
-    assert desk.one("select has_schema_privilege(%s, 'onetake', 'usage')", stranger) is False
+    assert client.rows(query.replace("'r', 'v', 'S'", "'r', 'v'"), stranger) == []
+    assert client.one("select has_schema_privilege(%s, 'onetake', 'usage')", stranger) is False
 
 
-def test_every_table_has_row_level_security_on(desk: Desk) -> None:
+def test_every_table_has_row_level_security_on(client: LedgerClient) -> None:
     query = """
         select relname from pg_class where relnamespace = 'onetake'::regnamespace and relkind = 'r'
         and not relrowsecurity
     """
-    assert desk.rows(query) == []
+    assert client.rows(query) == []
 
 
-def test_a_stranger_who_tries_is_refused(desk: Desk, stranger: str) -> None:
-    run_id = desk.reserved()
-    with desk.calls.transaction(force_rollback=True):
-        desk.write(f"set local role {stranger}")
+def test_a_stranger_who_tries_is_refused(client: LedgerClient, stranger: str) -> None:
+    run_id = client.reserved()
+    with client.calls.transaction(force_rollback=True):
+        client.write(f"set local role {stranger}")
         for query in (
             "select * from onetake.runs",
             f"select public.load_run('{run_id}')",
             "select public.stats()",
         ):
-            with pytest.raises(psycopg.errors.InsufficientPrivilege), desk.calls.transaction():
-                desk.write(query)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), client.calls.transaction():
+                client.write(query)

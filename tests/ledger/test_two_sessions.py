@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from pipeline.ledger.transport import LedgerError
-from tests.ledger.desk import OTHER_TOKEN, PRICE, TOKEN, Desk, Row, call, request
+from tests.ledger.client import OTHER_TOKEN, PRICE, TOKEN, LedgerClient, Row, call, request
 
 PATIENCE_SECONDS = 60.0
 
@@ -22,9 +22,9 @@ PATIENCE_SECONDS = 60.0
 class Session(threading.Thread):
     """One call of the ledger in a thread, over the road under test."""
 
-    def __init__(self, desk: Desk, name: str, **args: Any) -> None:
+    def __init__(self, client: LedgerClient, name: str, **args: Any) -> None:
         super().__init__(daemon=True)
-        self._desk, self._function, self._args = desk, name, args
+        self._desk, self._function, self._args = client, name, args
         self.answer: Any = None
         self.error: LedgerError | None = None
         self.start()
@@ -43,26 +43,26 @@ class Session(threading.Thread):
 
 
 @pytest.fixture
-def first(desk: Desk) -> Iterator[psycopg.Connection[Row]]:
+def first(client: LedgerClient) -> Iterator[psycopg.Connection[Row]]:
     """A session whose transaction the test opens and ends."""
-    with psycopg.connect(desk.dsn, row_factory=psycopg.rows.dict_row, prepare_threshold=None) as connection:
+    with psycopg.connect(client.dsn, row_factory=psycopg.rows.dict_row, prepare_threshold=None) as connection:
         yield connection
         connection.rollback()
 
 
-def wait_until_blocked(desk: Desk, session: Session, by: psycopg.Connection[Row]) -> None:
+def wait_until_blocked(client: LedgerClient, session: Session, by: psycopg.Connection[Row]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     query = "select count(*) from pg_locks where not granted and %s = any(pg_blocking_pids(pid))"
-    while not desk.one(query, by.info.backend_pid):
+    while not client.one(query, by.info.backend_pid):
         assert session.is_alive(), f"it did not wait: {session.answer} {session.error}"
         assert time.monotonic() < deadline, "it never came to the lock"
         time.sleep(0.002)
 
 
-def after_commit(desk: Desk, first: psycopg.Connection[Row], name: str, **args: Any) -> Any:
+def after_commit(client: LedgerClient, first: psycopg.Connection[Row], name: str, **args: Any) -> Any:
     """What the second session hears once the first, which it waits for, has committed."""
-    second = Session(desk, name, **args)
-    wait_until_blocked(desk, second, first)
+    second = Session(client, name, **args)
+    wait_until_blocked(client, second, first)
     first.commit()
     return second.heard()
 
@@ -70,173 +70,187 @@ def after_commit(desk: Desk, first: psycopg.Connection[Row], name: str, **args: 
 # -- reserve
 
 
-def test_the_second_of_two_same_wishes_is_a_duplicate(desk: Desk, first: psycopg.Connection[Row]) -> None:
+def test_the_second_of_two_same_wishes_is_a_duplicate(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
     won = call(first, "reserve", **request("tg:1", "a red fox"))
-    answer = after_commit(desk, first, "reserve", **request("tg:1", "a red fox"))
+    answer = after_commit(client, first, "reserve", **request("tg:1", "a red fox"))
     assert (answer["kind"], answer["of_run_id"]) == ("duplicate", won["run"]["run_id"])
 
 
-def test_the_second_of_two_wishes_of_one_user_hears_busy(desk: Desk, first: psycopg.Connection[Row]) -> None:
+def test_the_second_of_two_wishes_of_one_user_hears_busy(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
     won = call(first, "reserve", **request("tg:1", "a red fox"))
-    answer = after_commit(desk, first, "reserve", **request("tg:1", "a grey owl"))
+    answer = after_commit(client, first, "reserve", **request("tg:1", "a grey owl"))
     assert (answer["kind"], answer["of_run_id"]) == ("busy", won["run"]["run_id"])
 
 
-def test_the_second_of_two_users_finds_the_last_money_gone(desk: Desk, first: psycopg.Connection[Row]) -> None:
-    desk.limit("budget_day_microusd", 2 * PRICE - 1)
+def test_the_second_of_two_users_finds_the_last_money_gone(
+    client: LedgerClient, first: psycopg.Connection[Row]
+) -> None:
+    client.limit("budget_day_microusd", 2 * PRICE - 1)
     call(first, "reserve", **request("tg:1", "a red fox"))
-    answer = after_commit(desk, first, "reserve", **request("tg:2", "a red fox"))
+    answer = after_commit(client, first, "reserve", **request("tg:2", "a red fox"))
     assert (answer["kind"], answer["what"]) == ("budget_exhausted", "day")
-    assert desk.books_wrong() == []
+    assert client.books_wrong() == []
 
 
-def test_the_second_gets_the_money_that_the_first_gave_back(desk: Desk, first: psycopg.Connection[Row]) -> None:
-    desk.limit("budget_day_microusd", PRICE)
+def test_the_second_gets_the_money_that_the_first_gave_back(
+    client: LedgerClient, first: psycopg.Connection[Row]
+) -> None:
+    client.limit("budget_day_microusd", PRICE)
     call(first, "reserve", **request("tg:1", "a red fox"))
-    second = Session(desk, "reserve", **request("tg:2", "a red fox"))
-    wait_until_blocked(desk, second, first)
+    second = Session(client, "reserve", **request("tg:2", "a red fox"))
+    wait_until_blocked(client, second, first)
     first.rollback()
     assert second.heard()["kind"] == "accepted"
-    assert desk.books_wrong() == []
+    assert client.books_wrong() == []
 
 
-def test_the_same_key_from_two_sessions_is_one_run(desk: Desk, first: psycopg.Connection[Row]) -> None:
+def test_the_same_key_from_two_sessions_is_one_run(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
     asked = request("tg:1", "a red fox")
     won = call(first, "reserve", **asked)
-    answer = after_commit(desk, first, "reserve", **asked | {"call_id": str(uuid4())})
+    answer = after_commit(client, first, "reserve", **asked | {"call_id": str(uuid4())})
     assert (answer["kind"], answer["replayed"]) == ("accepted", True)
     assert answer["run"]["run_id"] == won["run"]["run_id"]
-    assert desk.one("select count(*) from onetake.runs") == 1
+    assert client.one("select count(*) from onetake.runs") == 1
 
 
-def test_two_users_racing_for_one_key_are_one_run_and_a_mismatch(desk: Desk, first: psycopg.Connection[Row]) -> None:
+def test_two_users_racing_for_one_key_are_one_run_and_a_mismatch(
+    client: LedgerClient, first: psycopg.Connection[Row]
+) -> None:
     """The budget's row is where they meet; the loser's hold and his run are undone as a whole."""
     call(first, "reserve", **request("tg:1", "a red fox", key="cli:k"))
-    answer = after_commit(desk, first, "reserve", **request("tg:2", "a red fox", key="cli:k"))
+    answer = after_commit(client, first, "reserve", **request("tg:2", "a red fox", key="cli:k"))
     assert answer["kind"] == "idempotency_mismatch"
-    assert desk.rows("select user_id from onetake.runs") == [{"user_id": "tg:1"}]
-    assert desk.books_wrong() == []
-    assert desk.one("select count(*) from onetake.leases") == 1
+    assert client.rows("select user_id from onetake.runs") == [{"user_id": "tg:1"}]
+    assert client.books_wrong() == []
+    assert client.one("select count(*) from onetake.leases") == 1
 
 
-def test_a_wish_waits_for_the_end_of_its_twin_and_is_then_free(desk: Desk, first: psycopg.Connection[Row]) -> None:
-    desk.limit("cooldown_seconds", 0)
-    run_id = desk.reserved()
+def test_a_wish_waits_for_the_end_of_its_twin_and_is_then_free(
+    client: LedgerClient, first: psycopg.Connection[Row]
+) -> None:
+    client.limit("cooldown_seconds", 0)
+    run_id = client.reserved()
     call(first, "fail_run", run_id=run_id, expected="reserved", reason="x", detail="")
-    assert after_commit(desk, first, "reserve", **request("tg:1", "a red fox"))["kind"] == "accepted"
+    assert after_commit(client, first, "reserve", **request("tg:1", "a red fox"))["kind"] == "accepted"
 
 
 def test_the_cooldown_is_counted_from_when_the_first_was_let_in_not_from_when_the_second_came(
-    desk: Desk, first: psycopg.Connection[Row]
+    client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
-    desk.limit("active_runs_per_user", 5)
+    client.limit("active_runs_per_user", 5)
     call(first, "reserve", **request("tg:1", "a red fox"))
-    assert after_commit(desk, first, "reserve", **request("tg:1", "a grey owl"))["kind"] == "cooldown"
+    assert after_commit(client, first, "reserve", **request("tg:1", "a grey owl"))["kind"] == "cooldown"
 
 
 # -- the fence
 
 
-def test_of_two_tokens_one_wins(desk: Desk, first: psycopg.Connection[Row]) -> None:
-    run_id = desk.approved()
+def test_of_two_tokens_one_wins(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
+    run_id = client.approved()
     assert call(first, "begin_submission", run_id=run_id, token=TOKEN)["won"]
-    answer = after_commit(desk, first, "begin_submission", run_id=run_id, token=OTHER_TOKEN)
+    answer = after_commit(client, first, "begin_submission", run_id=run_id, token=OTHER_TOKEN)
     assert (answer["won"], answer["state"]) == (False, "submitting")
-    assert desk.row(run_id)["token"] == TOKEN
+    assert client.row(run_id)["token"] == TOKEN
 
 
-def test_if_the_first_dies_before_its_commit_the_second_wins(desk: Desk, first: psycopg.Connection[Row]) -> None:
-    run_id = desk.approved()
+def test_if_the_first_dies_before_its_commit_the_second_wins(
+    client: LedgerClient, first: psycopg.Connection[Row]
+) -> None:
+    run_id = client.approved()
     assert call(first, "begin_submission", run_id=run_id, token=TOKEN)["won"]
-    second = Session(desk, "begin_submission", run_id=run_id, token=OTHER_TOKEN)
-    wait_until_blocked(desk, second, first)
+    second = Session(client, "begin_submission", run_id=run_id, token=OTHER_TOKEN)
+    wait_until_blocked(client, second, first)
     first.rollback()
     assert second.heard()["won"]
-    assert desk.row(run_id)["token"] == OTHER_TOKEN
+    assert client.row(run_id)["token"] == OTHER_TOKEN
 
 
-def test_two_runs_do_not_share_the_breakers_last_place(desk: Desk, first: psycopg.Connection[Row]) -> None:
-    desk.limit("breaker_all_submissions", 1)
-    one, two = desk.approved("tg:1"), desk.approved("tg:2")
+def test_two_runs_do_not_share_the_breakers_last_place(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
+    client.limit("breaker_all_submissions", 1)
+    one, two = client.approved("tg:1"), client.approved("tg:2")
     assert call(first, "begin_submission", run_id=one, token=TOKEN)["won"]
-    answer = after_commit(desk, first, "begin_submission", run_id=two, token=TOKEN)
+    answer = after_commit(client, first, "begin_submission", run_id=two, token=TOKEN)
     assert answer["refused"] == "breaker_open"
 
 
-def test_two_runs_do_not_share_the_half_open_place(desk: Desk, first: psycopg.Connection[Row]) -> None:
-    one, two = desk.approved("tg:1"), desk.approved("tg:2")
-    desk.write("update onetake.breakers set open_until = clock_timestamp()")
+def test_two_runs_do_not_share_the_half_open_place(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
+    one, two = client.approved("tg:1"), client.approved("tg:2")
+    client.write("update onetake.breakers set open_until = clock_timestamp()")
     assert call(first, "begin_submission", run_id=one, token=TOKEN)["won"]
-    assert after_commit(desk, first, "begin_submission", run_id=two, token=TOKEN)["refused"] == "breaker_open"
+    assert after_commit(client, first, "begin_submission", run_id=two, token=TOKEN)["refused"] == "breaker_open"
 
 
-def test_a_run_canceled_in_the_meantime_is_not_submitted(desk: Desk, first: psycopg.Connection[Row]) -> None:
-    run_id = desk.approved()
+def test_a_run_canceled_in_the_meantime_is_not_submitted(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
+    run_id = client.approved()
     assert call(first, "cancel_run", run_id=run_id, by="tg:1")["canceled"]
-    answer = after_commit(desk, first, "begin_submission", run_id=run_id, token=TOKEN)
+    answer = after_commit(client, first, "begin_submission", run_id=run_id, token=TOKEN)
     assert (answer["won"], answer["state"]) == (False, "canceled")
 
 
-def test_a_submitted_run_is_not_canceled_in_the_meantime(desk: Desk, first: psycopg.Connection[Row]) -> None:
-    run_id = desk.approved()
+def test_a_submitted_run_is_not_canceled_in_the_meantime(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
+    run_id = client.approved()
     call(first, "begin_submission", run_id=run_id, token=TOKEN)
-    answer = after_commit(desk, first, "cancel_run", run_id=run_id, by="tg:1")
+    answer = after_commit(client, first, "cancel_run", run_id=run_id, by="tg:1")
     assert answer == {"canceled": False, "state": "submitting"}
 
 
 def test_an_operators_resume_and_a_submission_do_not_lock_each_other_out(
-    desk: Desk, first: psycopg.Connection[Row]
+    client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     """A submission holds its run and comes for the breaker, a resume wants both: one lock order for all."""
-    run_id = desk.approved()
-    desk.call("set_paused", paused=True, reason="", who="op")
-    desk.begin(run_id)
+    run_id = client.approved()
+    client.call("set_paused", paused=True, reason="", who="op")
+    client.begin(run_id)
     first.execute("select onetake.lock_run(%s)", (run_id,))
-    resume = Session(desk, "set_paused", paused=False, reason=None, who="op")
-    wait_until_blocked(desk, resume, first)
+    resume = Session(client, "set_paused", paused=False, reason=None, who="op")
+    wait_until_blocked(client, resume, first)
     assert call(first, "begin_submission", run_id=run_id, token=TOKEN)["refused"] == "paused"
     first.commit()
     assert resume.heard()["paused"] is False
-    assert desk.begin(run_id)["won"]
+    assert client.begin(run_id)["won"]
 
 
 # -- whose job
 
 
-def test_proof_takes_a_job_that_a_guess_claims_at_the_same_moment(desk: Desk, first: psycopg.Connection[Row]) -> None:
+def test_proof_takes_a_job_that_a_guess_claims_at_the_same_moment(
+    client: LedgerClient, first: psycopg.Connection[Row]
+) -> None:
     """Nobody owns the job when both begin: the proof waits for the guess, and then takes the job from it."""
-    guesser, owner = desk.uncertain("tg:1"), desk.submitting("tg:2")
+    guesser, owner = client.uncertain("tg:1"), client.submitting("tg:2")
     assert call(first, "record_submission", run_id=guesser, job_id="job_1", source="list")["recorded"]
     args = {"run_id": owner, "job_id": "job_1", "source": "answer", "token": TOKEN}
-    assert after_commit(desk, first, "record_submission", **args)["recorded"]
-    assert [desk.state(run_id) for run_id in (guesser, owner)] == ["uncertain", "rendering"]
-    assert desk.row(owner)["job_id"] == "job_1"
+    assert after_commit(client, first, "record_submission", **args)["recorded"]
+    assert [client.state(run_id) for run_id in (guesser, owner)] == ["uncertain", "rendering"]
+    assert client.row(owner)["job_id"] == "job_1"
 
 
 def test_a_guess_does_not_take_a_job_that_proof_claims_at_the_same_moment(
-    desk: Desk, first: psycopg.Connection[Row]
+    client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
-    guesser, owner = desk.uncertain("tg:1"), desk.submitting("tg:2")
+    guesser, owner = client.uncertain("tg:1"), client.submitting("tg:2")
     args = {"run_id": owner, "job_id": "job_1", "source": "answer", "token": TOKEN}
     assert call(first, "record_submission", **args)["recorded"]
-    answer = after_commit(desk, first, "record_submission", run_id=guesser, job_id="job_1", source="list")
+    answer = after_commit(client, first, "record_submission", run_id=guesser, job_id="job_1", source="list")
     assert (answer["recorded"], answer["why"]) == (False, "owned")
 
 
 def test_an_answer_that_arrives_while_the_run_is_being_given_up_is_kept(
-    desk: Desk, first: psycopg.Connection[Row]
+    client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
-    run_id = desk.uncertain()
-    desk.write("update onetake.runs set looks_complete = 5 where run_id = %s", run_id)
+    run_id = client.uncertain()
+    client.write("update onetake.runs set looks_complete = 5 where run_id = %s", run_id)
     call(first, "fail_run", run_id=run_id, expected="uncertain", reason="not_made", detail="")
     args = {"run_id": run_id, "job_id": "job_1", "source": "answer", "token": TOKEN}
-    answer = after_commit(desk, first, "record_submission", **args)
-    assert (answer["recorded"], answer["late"], desk.state(run_id)) == (True, True, "rendering")
-    assert desk.books_wrong() == []
+    answer = after_commit(client, first, "record_submission", **args)
+    assert (answer["recorded"], answer["late"], client.state(run_id)) == (True, True, "rendering")
+    assert client.books_wrong() == []
 
 
-def test_a_verdict_that_comes_second_changes_nothing_but_its_cost(desk: Desk, first: psycopg.Connection[Row]) -> None:
-    run_id = desk.reserved()
+def test_a_verdict_that_comes_second_changes_nothing_but_its_cost(
+    client: LedgerClient, first: psycopg.Connection[Row]
+) -> None:
+    run_id = client.reserved()
     call(
         first,
         "reject",
@@ -249,8 +263,8 @@ def test_a_verdict_that_comes_second_changes_nothing_but_its_cost(desk: Desk, fi
         ms=1,
     )
     answer = after_commit(
-        desk, first, "approve", run_id=run_id, improved_prompt="x", title="x", category="x", language="en",
+        client, first, "approve", run_id=run_id, improved_prompt="x", title="x", category="x", language="en",
         template={}, confirm_seconds=1.0, cost_microusd=4, ms=1,
     )  # fmt: skip
     assert (answer["state"], answer["title"], answer["text_microusd"]) == ("rejected", None, 7)
-    assert desk.books_wrong() == []
+    assert client.books_wrong() == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import State
 from pipeline.purchase.audit import audit
@@ -14,11 +14,11 @@ from pipeline.purchase.settling import Found, settle_found
 from simulator.videos import lies
 from tests.fixtures import Simulator, open_test_world, quick_waits
 from tests.pipeline.test_misread_answers import kept_bodies
-from tests.pipeline.test_run import admitted, carried
+from tests.pipeline.test_run import admitted, driven
 
 
 @pytest.fixture
-async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[World]:
+async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
     async with open_test_world(ledger_dsn, simulator, tmp_path) as opened:
         yield opened
 
@@ -36,11 +36,11 @@ async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncI
     ],
 )
 async def test_any_server_that_speaks_the_protocol_will_do(
-    world: World, simulator: Simulator, habits: dict[str, object], body: str
+    context: RunContext, simulator: Simulator, habits: dict[str, object], body: str
 ) -> None:
     simulator.control("POST", "/_sim/habits", habits)
 
-    row = await carried(await admitted(world, simulator, create_body=body), world)
+    row = await driven(await admitted(context, simulator, create_body=body), context)
 
     assert row.state is State.SAVED
     assert simulator.paid_calls() == 1
@@ -50,8 +50,8 @@ async def test_where_every_answer_shows_another_id_the_clip_is_asked_for_when_th
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"strange_ids": True})
-    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as world:
-        row = await carried(await admitted(world, simulator), world)
+    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as context:
+        row = await driven(await admitted(context, simulator), context)
     assert row.state is State.SAVED
     assert simulator.paid_calls() == 1
 
@@ -61,31 +61,31 @@ async def test_whichever_id_of_a_job_the_answer_named_its_run_is_found_in_the_li
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, habits: dict[str, object]
 ) -> None:
     simulator.control("POST", "/_sim/habits", habits)
-    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as world:
+    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as context:
         for prompt in ("a paper boat", "a grey owl"):
-            row = await carried(await admitted(world, simulator, prompt, user_id=f"cli:{prompt}"), world)
+            row = await driven(await admitted(context, simulator, prompt, user_id=f"cli:{prompt}"), context)
             assert row.state is State.SAVED
-        found = await audit(world.ledger, world.shop, world.waits, row.reserved_at - timedelta(hours=1))
+        found = await audit(context.ledger, context.account, context.waits, row.reserved_at - timedelta(hours=1))
     assert (found.complete, found.differences) == (True, ())
 
 
-async def test_an_answer_with_several_ids_is_kept(world: World, simulator: Simulator) -> None:
+async def test_an_answer_with_several_ids_is_kept(context: RunContext, simulator: Simulator) -> None:
     simulator.trouble("create", "enveloped", envelope="code_request")
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
     [job] = simulator.control("GET", "/_sim/jobs")["jobs"]
     assert (row.state, row.job_id) == (State.SAVED, job["id"])
-    assert any("req-77" in body for body in await kept_bodies(row, world))
+    assert any("req-77" in body for body in await kept_bodies(row, context))
 
 
-async def test_a_number_is_a_jobs_id_for_a_person_too(world: World, simulator: Simulator) -> None:
+async def test_a_number_is_a_jobs_id_for_a_person_too(context: RunContext, simulator: Simulator) -> None:
     simulator.control("POST", "/_sim/habits", {"integer_ids": True, "no_list_status": 404})
     simulator.trouble("create", "made_then_drop")
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
     assert (row.state, row.parked) == (State.UNCERTAIN, True)
     [job] = simulator.control("GET", "/_sim/jobs")["jobs"]
 
     number = str(lies.number(job["id"]))
-    found = await settle_found(row, number, "op", "their console", Operators(world.ledger.rpc), world.shop)
+    found = await settle_found(row, number, "op", "their console", Operators(context.ledger.rpc), context.account)
     assert isinstance(found, Found) and found.recorded.recorded
-    row = await carried(row.run_id, world)
+    row = await driven(row.run_id, context)
     assert (row.state, row.job_id) == (State.SAVED, number)

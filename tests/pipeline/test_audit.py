@@ -17,14 +17,14 @@ from pipeline.ledger.records import JobSource, Run, State
 from pipeline.operator_text import incomplete_words
 from pipeline.purchase.audit import Audited, audit, audit_if_due, last_audit
 from pipeline.purchase.comparison import Comparison, Kind, compare
-from pipeline.purchase.matching import Books, Owner
+from pipeline.purchase.matching import KnownJobs, Owner
 from pipeline.run import admit, run
 from providers.openai_videos import list_jobs, list_page
 from providers.openai_videos.jobs import Job, JobStatus
 from providers.openai_videos.list_jobs import Look
 from steps.check_limits import Admitted
 from tests.cli.runs import NOW, run_in
-from tests.fixtures import Simulator, open_test_world, quick_waits, wish
+from tests.fixtures import Simulator, open_test_world, order_request, quick_waits
 
 DONE = JobStatus.COMPLETED
 
@@ -59,7 +59,7 @@ def sides(runs: list[Run], jobs: list[Job], *, complete: bool = True, asked: tup
     }
     without_job = tuple(run for run in runs if run.job_id is None and (run.in_doubt or run.state is State.FAILED))
     first = min((run.submitting_at for run in runs if run.submitting_at), default=None)
-    books = Books(without_job, owned, ours_since=first)
+    books = KnownJobs(without_job, owned, ours_since=first)
     since, skew = NOW - timedelta(hours=1), timedelta(minutes=2)
     shown = {job.job_id: job for job in asked}
     why = "" if complete else "repeated_page"
@@ -276,10 +276,10 @@ def test_a_job_that_was_missing_from_the_list_is_told_when_it_is_back() -> None:
 async def test_the_automatic_audit_comes_once_a_day_and_is_kept(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as world:
+    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
         simulator.control("POST", "/_sim/jobs", {})
-        first, second = await audit_if_due(world), await audit_if_due(world)
-        kept: Any = await world.ledger.rpc("list_audits", {"at_most": 9})
+        first, second = await audit_if_due(context), await audit_if_due(context)
+        kept: Any = await context.ledger.rpc("list_audits", {"at_most": 9})
 
     assert first is not None and [difference.kind for difference in first.differences] == [Kind.JOB_WITHOUT_RUN]
     assert second is None
@@ -321,20 +321,20 @@ def test_an_audit_dated_in_the_future_is_repeated_from_a_day_ago() -> None:
 async def test_a_look_at_the_last_hour_neither_puts_the_daily_one_off_nor_shortens_it(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as world:
-        ledger, shop, waits = world.ledger, world.shop, world.waits
-        assert await audit_if_due(world) is not None
+    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+        ledger, account, waits = context.ledger, context.account, context.waits
+        assert await audit_if_due(context) is not None
         async with await psycopg.AsyncConnection.connect(ledger_dsn) as connection:
             await connection.execute(b"update onetake.audited set tried_at = tried_at - interval '4 days',"
                                      b" until = until - interval '4 days'")  # fmt: skip
-        before = await last_audit(ledger.rpc, shop)
-        await audit(ledger, shop, waits, before.now - timedelta(hours=1))
+        before = await last_audit(ledger.rpc, account)
+        await audit(ledger, account, waits, before.now - timedelta(hours=1))
 
-        found = await audit_if_due(world)
+        found = await audit_if_due(context)
 
         assert found is not None and found.since == before.until == before.next_since
-        assert (await last_audit(ledger.rpc, shop)).now - found.since > timedelta(days=4)
-        assert await audit_if_due(world) is None
+        assert (await last_audit(ledger.rpc, account)).now - found.since > timedelta(days=4)
+        assert await audit_if_due(context) is None
 
 
 async def test_a_run_settled_by_hand_after_its_audit_is_held_against_the_list_once_more(
@@ -342,27 +342,27 @@ async def test_a_run_settled_by_hand_after_its_audit_is_held_against_the_list_on
 ) -> None:
     """It was released, and the provider made and charged it: the next audit says so, though it begins later."""
     waits = quick_waits(RENDER_DEADLINE_SECONDS="5")
-    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as world:
+    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as context:
         simulator.control("POST", "/_sim/speed", {"speed": 0.001})
-        admitted = await admit(wish(simulator), world)
+        admitted = await admit(order_request(simulator), context)
         assert isinstance(admitted, Admitted)
-        waiting = asyncio.create_task(run(admitted.run_id, world))
-        while (row := await world.ledger.load(admitted.run_id)) is None or row.state is not State.RENDERING:
+        waiting = asyncio.create_task(run(admitted.run_id, context))
+        while (row := await context.ledger.load(admitted.run_id)) is None or row.state is not State.RENDERING:
             await asyncio.sleep(0.02)
-        first = await audit_if_due(world)
+        first = await audit_if_due(context)
         assert first is not None and first.clean
-        await world.ledger.park(row.run_id, "render_deadline", row.read_at)
-        assert (await Operators(world.ledger.rpc).settle_not_charged(row.run_id, "op")).settled
+        await context.ledger.park(row.run_id, "render_deadline", row.read_at)
+        assert (await Operators(context.ledger.rpc).settle_not_charged(row.run_id, "op")).settled
         await waiting
         simulator.control("POST", "/_sim/speed", {"speed": "instant"})
-        since = (await last_audit(world.ledger.rpc, world.shop)).next_since
+        since = (await last_audit(context.ledger.rpc, context.account)).next_since
 
-        found = await audit(world.ledger, world.shop, replace(world.waits, clock_skew=timedelta()), since)
+        found = await audit(context.ledger, context.account, replace(context.waits, clock_skew=timedelta()), since)
 
         monkeypatch.setattr(
             "pipeline.purchase.audit.FARTHER_SECONDS_MAX", 0.0
         )  # the list takes us no farther in that time
-        nearer = await audit(world.ledger, world.shop, replace(world.waits, clock_skew=timedelta()), since)
+        nearer = await audit(context.ledger, context.account, replace(context.waits, clock_skew=timedelta()), since)
 
     assert row.submitting_at is not None and since > row.submitting_at
     assert [difference.kind for difference in found.differences] == [Kind.RELEASED_BUT_MADE]

@@ -16,12 +16,12 @@ import pytest
 
 from pipeline.clips import storage
 from pipeline.clips.bucket import Bucket, BucketPublic, BucketRefused, BucketUnavailable, open_bucket
-from pipeline.clips.maintenance import Tending
-from pipeline.context import World
+from pipeline.clips.maintenance import ClipMaintenance
+from pipeline.context import RunContext
 from pipeline.ledger.records import Run, State
 from pipeline.run import admit, run
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_world, simulator_process, wish
+from tests.fixtures import Simulator, open_test_world, order_request, simulator_process
 from tests.project import SECRET_KEY, jwt
 
 CLIP = b"a clip of some bytes" * 50
@@ -42,7 +42,7 @@ async def bucket(at: Simulator) -> AsyncIterator[Bucket]:
 
 
 @pytest.fixture
-async def world(at: Simulator, bucket: Bucket, ledger_dsn: str, tmp_path: Path) -> AsyncIterator[World]:
+async def context(at: Simulator, bucket: Bucket, ledger_dsn: str, tmp_path: Path) -> AsyncIterator[RunContext]:
     async with open_test_world(ledger_dsn, at, tmp_path) as opened:
         yield replace(opened, bucket=bucket)
 
@@ -80,10 +80,10 @@ async def fetched(bucket: Bucket, clip: Path) -> bytes:
     return draft.read_bytes()
 
 
-async def bought(world: World, at: Simulator, prompt: str = "a paper boat in the rain") -> Run:
-    answer = await admit(wish(at, prompt), world)
+async def bought(context: RunContext, at: Simulator, prompt: str = "a paper boat in the rain") -> Run:
+    answer = await admit(order_request(at, prompt), context)
     assert isinstance(answer, Admitted), answer
-    row = await run(answer.run_id, world)
+    row = await run(answer.run_id, context)
     assert row is not None
     assert row.state is State.SAVED
     return row
@@ -205,51 +205,53 @@ async def test_a_transfer_that_breaks_off_or_does_not_end_is_no_clip(
 # -- a run's clip
 
 
-async def test_a_saved_run_lies_in_both_places(world: World, at: Simulator) -> None:
-    row = await bought(world, at)
+async def test_a_saved_run_lies_in_both_places(context: RunContext, at: Simulator) -> None:
+    row = await bought(context, at)
     assert row.file is not None
     assert Path(row.file).is_file()
     assert row.stored == f"{NAME}/{row.run_id}.mp4"
     assert stored(at)["objects"][f"{row.run_id}.mp4"]["sha256"] == row.file_sha256
 
 
-async def test_storage_that_is_away_holds_up_no_run_and_gets_the_clip_later(world: World, at: Simulator) -> None:
+async def test_storage_that_is_away_holds_up_no_run_and_gets_the_clip_later(context: RunContext, at: Simulator) -> None:
     at.trouble("storage", "drop_before", always=True)
-    row = await bought(world, at)
+    row = await bought(context, at)
     assert row.stored is None
-    tending = Tending(world)
-    await tending.once()
+    maintenance = ClipMaintenance(context)
+    await maintenance.once()
     at.control("DELETE", "/_sim/faults")
-    await tending.once()
-    fresh = await world.ledger.load(row.run_id)
+    await maintenance.once()
+    fresh = await context.ledger.load(row.run_id)
     assert fresh is not None
     assert fresh.stored == f"{NAME}/{row.run_id}.mp4"
     assert f"{row.run_id}.mp4" in stored(at)["objects"]
-    await tending.once()
+    await maintenance.once()
     assert stored(at)["objects"][f"{row.run_id}.mp4"]["uploads"] == 1, "what lies there is not put again"
 
 
-async def test_a_clip_that_is_too_large_keeps_no_other_waiting(world: World, at: Simulator) -> None:
+async def test_a_clip_that_is_too_large_keeps_no_other_waiting(context: RunContext, at: Simulator) -> None:
     make_bucket(at, file_size_limit=10)
-    row = await bought(world, at)
+    row = await bought(context, at)
     assert (row.state, row.stored) == (State.SAVED, None)
-    await Tending(world).once()
+    await ClipMaintenance(context).once()
     assert row.file is not None
     assert Path(row.file).is_file()
 
 
 async def test_a_bucket_that_turns_out_to_be_public_holds_up_no_run_and_gets_no_clip(
-    world: World, at: Simulator
+    context: RunContext, at: Simulator
 ) -> None:
     make_bucket(at, public=True)
-    row = await bought(world, at)
+    row = await bought(context, at)
     assert (row.state, row.stored, stored(at)["objects"]) == (State.SAVED, None, {})
 
 
-async def test_another_machine_gets_the_clip_from_the_bucket(world: World, at: Simulator, tmp_path: Path) -> None:
-    row = await bought(world, at)
+async def test_another_machine_gets_the_clip_from_the_bucket(
+    context: RunContext, at: Simulator, tmp_path: Path
+) -> None:
+    row = await bought(context, at)
     assert row.file is not None
-    elsewhere = replace(world, media=tmp_path / "another machine")
+    elsewhere = replace(context, media=tmp_path / "another machine")
     there = replace(row, file="/on/the/first/machine.mp4")
     path = await storage.at_hand(there, elsewhere)
     assert path.parent == elsewhere.media
@@ -258,14 +260,16 @@ async def test_another_machine_gets_the_clip_from_the_bucket(world: World, at: S
 
 
 @pytest.mark.parametrize("why", ["other bytes", "gone", "away", "no room"])
-async def test_a_clip_that_cannot_be_had_is_not_found(world: World, at: Simulator, tmp_path: Path, why: str) -> None:
-    row = replace(await bought(world, at), file="/on/the/first/machine.mp4")
-    elsewhere = replace(world, media=tmp_path / "another machine")
-    assert world.bucket is not None
+async def test_a_clip_that_cannot_be_had_is_not_found(
+    context: RunContext, at: Simulator, tmp_path: Path, why: str
+) -> None:
+    row = replace(await bought(context, at), file="/on/the/first/machine.mp4")
+    elsewhere = replace(context, media=tmp_path / "another machine")
+    assert context.bucket is not None
     if why == "other bytes":
         row = replace(row, file_sha256="0" * 64)
     elif why == "gone":
-        await world.bucket.remove(f"{NAME}/{row.run_id}.mp4")
+        await context.bucket.remove(f"{NAME}/{row.run_id}.mp4")
     elif why == "away":
         at.trouble("storage", "drop_before", always=True)
     else:
@@ -275,11 +279,11 @@ async def test_a_clip_that_cannot_be_had_is_not_found(world: World, at: Simulato
 
 
 async def test_only_old_delivered_clips_are_removed_from_both_places(
-    world: World, at: Simulator, ledger_dsn: str
+    context: RunContext, at: Simulator, ledger_dsn: str
 ) -> None:
     rows = []
     for prompt in ("one boat", "two boats", "three boats"):
-        rows.append(await bought(world, at, prompt))
+        rows.append(await bought(context, at, prompt))
         with psycopg.connect(ledger_dsn, autocommit=True) as connection:
             connection.execute("update onetake.runs set reserved_at = reserved_at - interval '1 hour'")
     old, undelivered, young = rows
@@ -291,66 +295,68 @@ async def test_only_old_delivered_clips_are_removed_from_both_places(
         connection.execute(
             "update onetake.runs set state = 'delivered' where run_id = any(%s)", ([old.run_id, young.run_id],)
         )
-    await Tending(replace(world, keep_days=7)).once()
+    await ClipMaintenance(replace(context, keep_days=7)).once()
     left = {f"{row.run_id}.mp4" for row in (undelivered, young)}
-    assert {path.name for path in world.media.glob("*.mp4")} == left
+    assert {path.name for path in context.media.glob("*.mp4")} == left
     assert set(stored(at)["objects"]) == left
-    fresh = await world.ledger.load(old.run_id)
+    fresh = await context.ledger.load(old.run_id)
     assert fresh is not None
     assert fresh.dropped_at is not None
 
 
-async def test_without_a_number_of_days_everything_is_kept(world: World, at: Simulator) -> None:
-    row = await bought(world, at)
-    await Tending(world).once()
+async def test_without_a_number_of_days_everything_is_kept(context: RunContext, at: Simulator) -> None:
+    row = await bought(context, at)
+    await ClipMaintenance(context).once()
     assert row.file is not None
     assert Path(row.file).is_file()
 
 
-async def test_other_peoples_films_in_the_folder_stop_nothing(world: World, at: Simulator) -> None:
-    row = await bought(replace(world, bucket=None), at)
-    (world.media / "holiday.mp4").write_bytes(CLIP)
-    await Tending(world).once()
+async def test_other_peoples_films_in_the_folder_stop_nothing(context: RunContext, at: Simulator) -> None:
+    row = await bought(replace(context, bucket=None), at)
+    (context.media / "holiday.mp4").write_bytes(CLIP)
+    await ClipMaintenance(context).once()
     assert list(stored(at)["objects"]) == [f"{row.run_id}.mp4"]
 
 
-async def test_a_clip_that_cannot_be_read_keeps_no_other_waiting(world: World, at: Simulator, ledger_dsn: str) -> None:
+async def test_a_clip_that_cannot_be_read_keeps_no_other_waiting(
+    context: RunContext, at: Simulator, ledger_dsn: str
+) -> None:
     rows = []
     for prompt in ("a boat", "a kite"):
-        rows.append(await bought(replace(world, bucket=None), at, prompt))
+        rows.append(await bought(replace(context, bucket=None), at, prompt))
         with psycopg.connect(ledger_dsn, autocommit=True) as connection:
             connection.execute("update onetake.runs set reserved_at = reserved_at - interval '1 hour'")
     for broken in rows:
-        path = world.media / f"{broken.run_id}.mp4"
+        path = context.media / f"{broken.run_id}.mp4"
         kept = path.read_bytes()
         path.unlink()
         path.mkdir()  # cannot be read as a file, by anybody
-        await Tending(world).once()
+        await ClipMaintenance(context).once()
         path.rmdir()
         path.write_bytes(kept)
         other = next(row for row in rows if row is not broken)
         assert f"{other.run_id}.mp4" in stored(at)["objects"]
 
 
-async def test_a_file_that_is_not_the_runs_clip_is_not_delivered_as_it(world: World, at: Simulator) -> None:
-    row = await bought(world, at)
-    path = world.media / f"{row.run_id}.mp4"
+async def test_a_file_that_is_not_the_runs_clip_is_not_delivered_as_it(context: RunContext, at: Simulator) -> None:
+    row = await bought(context, at)
+    path = context.media / f"{row.run_id}.mp4"
     whole = path.read_bytes()
     for wrong in (b"", b"another run's clip"):
         path.write_bytes(wrong)
-        assert (await storage.at_hand(row, world)).read_bytes() == whole
+        assert (await storage.at_hand(row, context)).read_bytes() == whole
 
 
 async def test_a_machine_without_the_bucket_leaves_what_lies_there_to_others(
-    world: World, at: Simulator, ledger_dsn: str
+    context: RunContext, at: Simulator, ledger_dsn: str
 ) -> None:
-    row = await bought(world, at)
-    await world.ledger.told(row.run_id, State.SAVED, delivered=True)
+    row = await bought(context, at)
+    await context.ledger.told(row.run_id, State.SAVED, delivered=True)
     with psycopg.connect(ledger_dsn, autocommit=True) as connection:
         connection.execute("update onetake.runs set saved_at = saved_at - interval '3 days'")
-    await Tending(replace(world, bucket=None, keep_days=1)).once()
-    fresh = await world.ledger.load(row.run_id)
+    await ClipMaintenance(replace(context, bucket=None, keep_days=1)).once()
+    fresh = await context.ledger.load(row.run_id)
     assert fresh is not None
     assert fresh.dropped_at is None
-    await Tending(replace(world, keep_days=1)).once()
+    await ClipMaintenance(replace(context, keep_days=1)).once()
     assert stored(at)["objects"] == {}

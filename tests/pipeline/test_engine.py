@@ -18,7 +18,7 @@ from procrastinate.worker import Worker
 
 from pipeline import worker as engine_module
 from pipeline.cancellation import stop
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.records import Run, State
 from pipeline.ledger.transport import LedgerRefused
 from pipeline.purchase.answer_files import KeptAnswer
@@ -27,7 +27,7 @@ from pipeline.run import admit
 from pipeline.worker import Engine, Pace, open_engine
 from providers.openai_videos.protocol import Answer
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_world, wish
+from tests.fixtures import Simulator, open_test_world, order_request
 from tests.tcp import over_tcp
 
 # A busy machine may hold up a heartbeat for seconds: that must not look like a worker that died.
@@ -39,15 +39,15 @@ async def say_nothing(_: Run) -> None:
 
 
 @pytest.fixture
-async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[World]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as world:
-        yield world
+async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
+    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+        yield context
 
 
 @contextlib.asynccontextmanager
-async def working(dsn: str, world: World, tell: Callable[..., object] = say_nothing) -> AsyncIterator[Engine]:
+async def working(dsn: str, context: RunContext, tell: Callable[..., object] = say_nothing) -> AsyncIterator[Engine]:
     async with open_engine(dsn) as engine:
-        work = asyncio.create_task(engine.work(world, tell, PACE))  # type: ignore[arg-type]  # any callable will do
+        work = asyncio.create_task(engine.work(context, tell, PACE))  # type: ignore[arg-type]  # any callable will do
         try:
             yield engine
         finally:
@@ -60,40 +60,42 @@ async def eventually(true: Callable[[], bool], seconds: float = 60) -> None:
             await asyncio.sleep(0.05)
 
 
-async def ended(world: World, run_id: UUID, seconds: float = 60) -> Run:
+async def ended(context: RunContext, run_id: UUID, seconds: float = 60) -> Run:
     async with asyncio.timeout(seconds):
         while True:
-            row = await world.ledger.load(run_id)
+            row = await context.ledger.load(run_id)
             assert row is not None
             if row.ended:
                 return row
             await asyncio.sleep(0.05)
 
 
-async def admitted(world: World, simulator: Simulator, number: int = 0) -> UUID:
-    answer = await admit(wish(simulator, f"boat {number}", user_id=f"cli:{number}"), world)
+async def admitted(context: RunContext, simulator: Simulator, number: int = 0) -> UUID:
+    answer = await admit(order_request(simulator, f"boat {number}", user_id=f"cli:{number}"), context)
     assert isinstance(answer, Admitted)
     return answer.run_id
 
 
-async def test_a_worker_carries_an_enqueued_run_to_its_end(ledger_dsn: str, world: World, simulator: Simulator) -> None:
-    async with working(ledger_dsn, world) as engine:
-        run_id = await admitted(world, simulator)
+async def test_a_worker_carries_an_enqueued_run_to_its_end(
+    ledger_dsn: str, context: RunContext, simulator: Simulator
+) -> None:
+    async with working(ledger_dsn, context) as engine:
+        run_id = await admitted(context, simulator)
         await engine.enqueue(run_id)
         await engine.enqueue(run_id)
 
-        assert (await ended(world, run_id)).state is State.SAVED
+        assert (await ended(context, run_id)).state is State.SAVED
     assert simulator.creates() == 1
 
 
 async def test_a_run_that_is_asked_for_again_and_again_is_worked_on_by_one_at_a_time(
-    ledger_dsn: str, world: World, simulator: Simulator
+    ledger_dsn: str, context: RunContext, simulator: Simulator
 ) -> None:
     """Every tap of an impatient user is a job; two at once would both ask for the caption, and both fetch the clip."""
     simulator.trouble("chat", "slow", seconds=0.3, always=True)
-    async with working(ledger_dsn, world) as engine, working(ledger_dsn, world):
-        run_id = await admitted(world, simulator)
-        while (row := await world.ledger.load(run_id)) and not row.ended:
+    async with working(ledger_dsn, context) as engine, working(ledger_dsn, context):
+        run_id = await admitted(context, simulator)
+        while (row := await context.ledger.load(run_id)) and not row.ended:
             await engine.enqueue(run_id)
             await asyncio.sleep(0.02)
 
@@ -102,15 +104,17 @@ async def test_a_run_that_is_asked_for_again_and_again_is_worked_on_by_one_at_a_
 
 
 async def test_a_reserved_run_without_a_job_is_found_by_the_sweep(
-    ledger_dsn: str, world: World, simulator: Simulator
+    ledger_dsn: str, context: RunContext, simulator: Simulator
 ) -> None:
-    run_id = await admitted(world, simulator)
-    async with working(ledger_dsn, world):
-        assert (await ended(world, run_id)).state is State.SAVED
+    run_id = await admitted(context, simulator)
+    async with working(ledger_dsn, context):
+        assert (await ended(context, run_id)).state is State.SAVED
 
 
-async def test_a_dead_workers_job_is_given_to_another(ledger_dsn: str, world: World, simulator: Simulator) -> None:
-    run_id = await admitted(world, simulator)
+async def test_a_dead_workers_job_is_given_to_another(
+    ledger_dsn: str, context: RunContext, simulator: Simulator
+) -> None:
+    run_id = await admitted(context, simulator)
     async with open_engine(ledger_dsn) as engine:
         await engine.enqueue(run_id)
     with psycopg.connect(ledger_dsn, autocommit=True) as connection:
@@ -120,46 +124,46 @@ async def test_a_dead_workers_job_is_given_to_another(ledger_dsn: str, world: Wo
             " values (now() - interval '1 minute') returning id)"
             " update queue.procrastinate_jobs set status = 'doing', worker_id = w.id from w"
         )
-    async with working(ledger_dsn, world):
-        assert (await ended(world, run_id)).state is State.SAVED
+    async with working(ledger_dsn, context):
+        assert (await ended(context, run_id)).state is State.SAVED
     with psycopg.connect(ledger_dsn) as connection:
         left = connection.execute("select count(*) from queue.procrastinate_jobs").fetchone()
     assert left == (0,)
 
 
 async def test_a_run_that_cannot_be_read_does_not_stop_the_others(
-    ledger_dsn: str, world: World, simulator: Simulator
+    ledger_dsn: str, context: RunContext, simulator: Simulator
 ) -> None:
-    broken = await admitted(world, simulator, 1)
-    good = await admitted(world, simulator, 2)
+    broken = await admitted(context, simulator, 1)
+    good = await admitted(context, simulator, 2)
     with psycopg.connect(ledger_dsn, autocommit=True) as connection:
         connection.execute("update onetake.runs set hashtags = '7' where run_id = %s", (broken,))
-    async with working(ledger_dsn, world):
-        assert (await ended(world, good)).state is State.SAVED
+    async with working(ledger_dsn, context):
+        assert (await ended(context, good)).state is State.SAVED
 
 
 async def test_a_worker_survives_the_database_closing_every_connection(
-    ledger_dsn: str, world: World, simulator: Simulator
+    ledger_dsn: str, context: RunContext, simulator: Simulator
 ) -> None:
-    async with working(ledger_dsn, world):
+    async with working(ledger_dsn, context):
         await asyncio.sleep(0.3)
         with psycopg.connect(ledger_dsn, autocommit=True) as connection:
             connection.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity"
                 " where datname = current_database() and pid <> pg_backend_pid()"
             )
-        run_id = await admitted(world, simulator)
-        assert (await ended(world, run_id)).state is State.SAVED
+        run_id = await admitted(context, simulator)
+        assert (await ended(context, run_id)).state is State.SAVED
 
 
 async def test_a_worker_given_up_for_dead_takes_a_new_seat_though_it_has_nothing_to_do(
-    ledger_dsn: str, world: World
+    ledger_dsn: str, context: RunContext
 ) -> None:
     def seats(connection: psycopg.Connection) -> set[int]:
         return {row[0] for row in connection.execute("select id from queue.procrastinate_workers")}
 
     with psycopg.connect(ledger_dsn, autocommit=True) as connection:
-        async with working(ledger_dsn, world):
+        async with working(ledger_dsn, context):
             await eventually(lambda: bool(seats(connection)))
             before = seats(connection)
             connection.execute("delete from queue.procrastinate_workers")
@@ -169,7 +173,7 @@ async def test_a_worker_given_up_for_dead_takes_a_new_seat_though_it_has_nothing
 
 @pytest.mark.parametrize("error", [psycopg_pool.PoolTimeout("gone"), ValueError("a row that nobody expected")])
 async def test_a_sweep_that_fails_goes_on_at_the_next_turn(
-    ledger_dsn: str, world: World, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, error: Exception
+    ledger_dsn: str, context: RunContext, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     falls = [error, error]
     sweep = Engine.sweep
@@ -180,14 +184,14 @@ async def test_a_sweep_that_fails_goes_on_at_the_next_turn(
         await sweep(self, *given)
 
     monkeypatch.setattr(Engine, "sweep", falling)
-    run_id = await admitted(world, simulator)
-    async with working(ledger_dsn, world):
-        assert (await ended(world, run_id)).state is State.SAVED
+    run_id = await admitted(context, simulator)
+    async with working(ledger_dsn, context):
+        assert (await ended(context, run_id)).state is State.SAVED
     assert not falls
 
 
 async def test_a_worker_told_to_stop_while_the_database_is_away_does_not_begin_again(
-    ledger_dsn: str, world: World, monkeypatch: pytest.MonkeyPatch
+    ledger_dsn: str, context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """procrastinate, canceled, says goodbye to the database, and raises what comes of that instead."""
     began = 0
@@ -202,33 +206,33 @@ async def test_a_worker_told_to_stop_while_the_database_is_away_does_not_begin_a
 
     monkeypatch.setattr(Worker, "run", run_worker)
     monkeypatch.setattr("pipeline.worker.RESTART_SECONDS", (0.01,))
-    async with working(ledger_dsn, world):
+    async with working(ledger_dsn, context):
         await asyncio.sleep(0.2)
     assert began == 1
 
 
 async def test_a_heartbeat_that_fails_once_is_not_the_last(
-    ledger_dsn: str, world: World, monkeypatch: pytest.MonkeyPatch
+    ledger_dsn: str, context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker without one loses its jobs to others and works on: it begins again instead."""
     beats: list[int] = []
     beat = JobManager.update_heartbeat
 
-    async def failing_once(self: JobManager, seat: int) -> None:
-        beats.append(seat)
+    async def failing_once(self: JobManager, worker_id: int) -> None:
+        beats.append(worker_id)
         if len(beats) == 1:
             raise ConnectorException
-        await beat(self, seat)
+        await beat(self, worker_id)
 
     monkeypatch.setattr(JobManager, "update_heartbeat", failing_once)
     monkeypatch.setattr("pipeline.worker.RESTART_SECONDS", (0.01,))
-    async with working(ledger_dsn, world):
+    async with working(ledger_dsn, context):
         await eventually(lambda: len(beats) > 2)
     assert beats[1] != beats[0], "a seat of its own"
 
 
 async def test_a_worker_that_was_well_for_long_begins_again_at_once(
-    ledger_dsn: str, world: World, monkeypatch: pytest.MonkeyPatch
+    ledger_dsn: str, context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began: list[float] = []
 
@@ -239,11 +243,11 @@ async def test_a_worker_that_was_well_for_long_begins_again_at_once(
     monkeypatch.setattr(Worker, "run", run_worker)
     monkeypatch.setattr("pipeline.worker.RESTART_SECONDS", (0.01, 60))
     monkeypatch.setattr("pipeline.worker.HEALTHY_SECONDS", -1.0)
-    async with working(ledger_dsn, world):
+    async with working(ledger_dsn, context):
         await eventually(lambda: len(began) > 3)
     monkeypatch.setattr("pipeline.worker.HEALTHY_SECONDS", 60.0)
     began.clear()
-    async with working(ledger_dsn, world):
+    async with working(ledger_dsn, context):
         await asyncio.sleep(0.5)
     assert len(began) == 2, "the second fall in a row waits longer"
 
@@ -263,10 +267,10 @@ async def test_a_silent_line_to_the_queue_is_given_up(ledger_dsn: str) -> None:
     "error", [LedgerRefused("LG001", "no such move"), KeyError("id"), OSError(30, "read-only")], ids=repr
 )
 async def test_a_kept_answer_that_does_not_fit_keeps_no_other_waiting(
-    world: World, simulator: Simulator, error: Exception
+    context: RunContext, simulator: Simulator, error: Exception
 ) -> None:
-    broken, good = await admitted(world, simulator, 1), await admitted(world, simulator, 2)
-    load = world.ledger.load
+    broken, good = await admitted(context, simulator, 1), await admitted(context, simulator, 2)
+    load = context.ledger.load
 
     async def choosy(run_id: UUID | str) -> Run | None:
         if run_id == broken:
@@ -274,23 +278,23 @@ async def test_a_kept_answer_that_does_not_fit_keeps_no_other_waiting(
         return await load(run_id)
 
     for run_id in (broken, good):
-        world.answers.keep(KeptAnswer(run_id, "t" * 32, Answer(404, "", None)))
-    world.ledger.load = choosy  # type: ignore[method-assign]  # one row that cannot be read
-    await replay_answers(world)
-    assert [kept.run_id for kept in world.answers.all()] == [broken]
+        context.answers.keep(KeptAnswer(run_id, "t" * 32, Answer(404, "", None)))
+    context.ledger.load = choosy  # type: ignore[method-assign]  # one row that cannot be read
+    await replay_answers(context)
+    assert [kept.run_id for kept in context.answers.all()] == [broken]
 
 
 async def test_a_graceful_stop_waits_for_the_purchase_under_way(
-    ledger_dsn: str, world: World, simulator: Simulator
+    ledger_dsn: str, context: RunContext, simulator: Simulator
 ) -> None:
     simulator.trouble("create", "slow_headers", seconds=0.6)
-    run_id = await admitted(world, simulator)
-    async with working(ledger_dsn, world):
+    run_id = await admitted(context, simulator)
+    async with working(ledger_dsn, context):
         async with asyncio.timeout(60):
-            while (await world.ledger.load(run_id)).state is not State.SUBMITTING:  # type: ignore[union-attr]  # it is there
+            while (await context.ledger.load(run_id)).state is not State.SUBMITTING:  # type: ignore[union-attr]  # it is there
                 await asyncio.sleep(0.01)
 
-    row = await world.ledger.load(run_id)
+    row = await context.ledger.load(run_id)
     assert row is not None and row.state is State.RENDERING
     assert simulator.creates() == 1
 
@@ -350,7 +354,7 @@ async def test_a_worker_ends_though_a_database_call_swallowed_the_word(
             await deaf("job")
 
         await job.defer_async()
-        worker = engine_module.Steadfast(
+        worker = engine_module.ReliableWorker(
             app, queues=["runs"], wait=True, install_signal_handlers=False, update_heartbeat_interval=0.01,
             shutdown_graceful_timeout=0.1,
         )  # fmt: skip

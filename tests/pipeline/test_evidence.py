@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase.evidence import Absent, Adopt, Ending, InDoubt, ListFacts, Verdict, ending_of, judge, never_made
-from pipeline.purchase.matching import Books, Owner
+from pipeline.purchase.matching import KnownJobs, Owner
 from providers.openai_videos.jobs import Job, JobStatus
 from providers.openai_videos.list_jobs import Look
 from providers.openai_videos.order_match import is_order_of
@@ -59,7 +59,7 @@ class Case:
 
     def judged(self) -> Verdict:
         owned = {name: each for name, each in self.witnesses.items() if any(j.job_id == name for j in self.jobs)}
-        books = Books(
+        books = KnownJobs(
             (self.run, *self.others),
             {**owned, **self.owned},
             self.witnesses,
@@ -330,7 +330,7 @@ def test_nobody_ever_gets_a_job_of_other_words_and_the_order_of_the_list_does_no
     shown: list[str | None], wished: list[str], times: list[float | None], chance: Any
 ) -> None:
     jobs = [job(f"v{n}", prompt=prompt, created_at=times[n]) for n, prompt in enumerate(shown)]
-    others = tuple(run(n + 2, improved_prompt=wish) for n, wish in enumerate(wished))
+    others = tuple(run(n + 2, improved_prompt=order_request) for n, order_request in enumerate(wished))
     verdict = Case(4, tuple(jobs), (), others=others, witnesses={}).judged()
     shuffled = tuple(chance.sample(jobs, len(jobs)))
     assert Case(4, shuffled, (), others=tuple(chance.sample(others, len(others))), witnesses={}).judged() == verdict

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from cli.output import sentences
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase.audit import audit
 from pipeline.purchase.settling import Found, settle_found
 from pipeline.run import run
 from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits
-from tests.pipeline.test_run import admitted, carried
+from tests.pipeline.test_run import admitted, driven
 
 UPSTREAM = {"error": {"message": "upstream error", "type": "upstream_error"}}
 NAMES_ITS_REQUEST: dict[str, Any] = {"id": "req_9", "status": "error", **UPSTREAM}
@@ -27,30 +27,32 @@ LOOKS_LIKE_A_JOB = NAMES_ITS_REQUEST | {"object": "video", "status": "failed"}
 
 
 @pytest.fixture
-async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[World]:
+async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
     async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as opened:
         yield opened
 
 
-async def kept_bodies(row: Run, world: World) -> list[str]:
-    events = await Operators(world.ledger.rpc).events(row.run_id)
+async def kept_bodies(row: Run, context: RunContext) -> list[str]:
+    events = await Operators(context.ledger.rpc).events(row.run_id)
     return [event.detail["body"] for event in events if event.outcome == "answer_kept"]
 
 
-async def resting(run_id: Any, world: World, *, looks: int = 6) -> Run:
+async def resting(run_id: Any, context: RunContext, *, looks: int = 6) -> Run:
     """After several looks, each LOOK_SECONDS apart and more."""
     for _ in range(looks):
-        row = await run(run_id, world)
-        await asyncio.sleep(2 * world.waits.look.total_seconds())
+        row = await run(run_id, context)
+        await asyncio.sleep(2 * context.waits.look.total_seconds())
     assert row is not None
     return row
 
 
 @pytest.mark.parametrize("status", [400, 403, 500])
-async def test_a_refusal_that_is_the_job_itself_is_that_job(world: World, simulator: Simulator, status: int) -> None:
+async def test_a_refusal_that_is_the_job_itself_is_that_job(
+    context: RunContext, simulator: Simulator, status: int
+) -> None:
     simulator.trouble("create", "job_in_error", status=status)
 
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
 
     assert (row.state, row.spent_microusd) == (State.SAVED, PRICE_MICROUSD)
     assert (simulator.creates(), simulator.paid_calls()) == (1, 1)
@@ -73,50 +75,50 @@ async def test_a_refusal_that_is_the_job_itself_is_that_job(world: World, simula
     ],
 )
 async def test_what_is_no_answer_of_the_provider_leaves_the_run_in_doubt_and_is_kept(
-    world: World, simulator: Simulator, kind: str, how: dict[str, Any], doubt: str
+    context: RunContext, simulator: Simulator, kind: str, how: dict[str, Any], doubt: str
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"no_list_status": 404})
     simulator.trouble("create", kind, **how)
 
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
 
     assert (row.state, row.doubt, row.job_id, row.answered_job_id) == (State.UNCERTAIN, doubt, None, None)
     assert row.held_microusd == PRICE_MICROUSD
-    assert len(await kept_bodies(row, world)) == 1
+    assert len(await kept_bodies(row, context)) == 1
     assert (simulator.creates(), simulator.paid_calls()) == (1, 1)
 
 
-async def test_the_place_that_an_answer_names_is_kept_for_a_person(world: World, simulator: Simulator) -> None:
+async def test_the_place_that_an_answer_names_is_kept_for_a_person(context: RunContext, simulator: Simulator) -> None:
     simulator.control("POST", "/_sim/habits", {"no_list_status": 404})
     headers = {"Location": "/v1/videos/video_77?signature=abc"}
     simulator.trouble("create", "status", status=202, body="", headers=headers, made=True)
 
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
 
     assert (row.state, row.doubt) == (State.UNCERTAIN, "unreadable")
-    events = await Operators(world.ledger.rpc).events(row.run_id)
+    events = await Operators(context.ledger.rpc).events(row.run_id)
     kept = [event.detail for event in events if event.outcome == "answer_kept"]
     assert kept == [{"status": 202, "body": "", "location": "/v1/videos/video_77"}]
 
 
 async def test_a_refusal_that_repeats_the_prompt_is_a_clear_no_whatever_the_prompt_says(
-    world: World, simulator: Simulator
+    context: RunContext, simulator: Simulator
 ) -> None:
     prompt = "a duplicate request in neon, a bad gateway of bronze, the upstream salmon"
     words = {"error": {"message": f"size is not supported for '{prompt}'", "type": "invalid_request_error"}}
     simulator.trouble("create", "status", status=400, body=words)
 
-    row = await carried(await admitted(world, simulator, prompt), world)
+    row = await driven(await admitted(context, simulator, prompt), context)
 
     assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "bad_request", PRICE_MICROUSD)
 
 
 async def test_our_own_key_in_the_answer_is_not_looked_up_and_the_job_is_found_in_the_list(
-    world: World, simulator: Simulator
+    context: RunContext, simulator: Simulator
 ) -> None:
     simulator.trouble("create", "echoes_key")
 
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
 
     assert (row.state, row.job_source) == (State.SAVED, JobSource.LIST)
     assert row.job_id != str(row.run_id)
@@ -124,15 +126,15 @@ async def test_our_own_key_in_the_answer_is_not_looked_up_and_the_job_is_found_i
 
 @pytest.mark.parametrize("body", [NAMES_ITS_REQUEST, LOOKS_LIKE_A_JOB], ids=["bare", "described"])
 async def test_an_answer_that_names_its_request_fails_no_run_and_tells_of_no_second_call(
-    world: World, simulator: Simulator, body: dict[str, Any]
+    context: RunContext, simulator: Simulator, body: dict[str, Any]
 ) -> None:
     simulator.trouble("create", "idless", body=body)
-    run_id = await admitted(world, simulator)
+    run_id = await admitted(context, simulator)
 
-    row = await carried(run_id, world)
-    row = await resting(run_id, world)
+    row = await driven(run_id, context)
+    row = await resting(run_id, context)
     since = row.reserved_at - timedelta(hours=1)
-    found = await audit(world.ledger, world.shop, world.waits, since)
+    found = await audit(context.ledger, context.account, context.waits, since)
 
     assert (row.state, row.parked, row.look_says) == (State.RENDERING, True, "job_unknown")
     assert row.held_microusd == PRICE_MICROUSD
@@ -142,23 +144,25 @@ async def test_an_answer_that_names_its_request_fails_no_run_and_tells_of_no_sec
     assert kinds["job_without_run"].could_be_ours
 
     [job] = simulator.control("GET", "/_sim/jobs")["jobs"]
-    settled = await settle_found(row, job["id"], "op", "their console", Operators(world.ledger.rpc), world.shop)
+    settled = await settle_found(row, job["id"], "op", "their console", Operators(context.ledger.rpc), context.account)
     assert isinstance(settled, Found) and settled.recorded.recorded
-    row = await resting(run_id, world)
+    row = await resting(run_id, context)
     assert (row.state, row.spent_microusd) == (State.SAVED, PRICE_MICROUSD)
     assert (simulator.creates(), simulator.paid_calls()) == (1, 1)
 
 
 @pytest.mark.parametrize("word", ["error", "failed", "expired"])
-async def test_an_error_that_echoes_the_jobs_id_ends_nothing(world: World, simulator: Simulator, word: str) -> None:
+async def test_an_error_that_echoes_the_jobs_id_ends_nothing(
+    context: RunContext, simulator: Simulator, word: str
+) -> None:
     simulator.trouble("retrieve", "echo", word=word, always=True)
     simulator.trouble("content", "status", status=404, always=True)
-    run_id = await admitted(world, simulator)
+    run_id = await admitted(context, simulator)
 
-    row = await resting(run_id, world)
+    row = await resting(run_id, context)
     assert (row.state, row.failing_since, row.job_seen_at) == (State.RENDERING, None, None)
     simulator.control("DELETE", "/_sim/faults")
-    row = await resting(run_id, world, looks=1)
+    row = await resting(run_id, context, looks=1)
 
     assert row.state is State.SAVED
 
@@ -169,34 +173,38 @@ async def test_a_completed_job_that_shows_nothing_else_has_not_expired_however_l
     simulator.control("POST", "/_sim/habits", {"envelope": "task"})
     simulator.trouble("content", "status", status=404, always=True)
     waits = quick_waits(RENDER_DEADLINE_SECONDS="0.3", PARKED_SECONDS="0.5")
-    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as world:
-        run_id = await admitted(world, simulator)
-        await carried(run_id, world)
+    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as context:
+        run_id = await admitted(context, simulator)
+        await driven(run_id, context)
         await asyncio.sleep(1)
-        row = await resting(run_id, world)
+        row = await resting(run_id, context)
 
     assert (row.state, row.parked, row.held_microusd) == (State.RENDERING, True, PRICE_MICROUSD)
 
 
 async def test_an_echo_between_two_looks_takes_a_failure_back_no_more_than_it_confirms_it(
-    world: World, simulator: Simulator
+    context: RunContext, simulator: Simulator
 ) -> None:
     simulator.trouble("retrieve", "echo", skip=1)
-    row = await carried(await admitted(world, simulator, "render-fails"), world)
+    row = await driven(await admitted(context, simulator, "render-fails"), context)
     assert (row.state, row.reason) == (State.FAILED, "render_failed")
 
 
-async def test_a_failed_job_fails_its_run_once_its_own_address_says_so(world: World, simulator: Simulator) -> None:
+async def test_a_failed_job_fails_its_run_once_its_own_address_says_so(
+    context: RunContext, simulator: Simulator
+) -> None:
     simulator.trouble("create", "failed_job")
 
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
 
     assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "render_failed", PRICE_MICROUSD)
 
 
-async def test_a_job_that_failed_by_the_answer_and_is_never_found_is_parked(world: World, simulator: Simulator) -> None:
+async def test_a_job_that_failed_by_the_answer_and_is_never_found_is_parked(
+    context: RunContext, simulator: Simulator
+) -> None:
     simulator.trouble("create", "failed_job", forgotten=True)
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
     assert (row.state, row.parked, row.look_says) == (State.RENDERING, True, "job_unknown")
 
 
@@ -213,8 +221,8 @@ async def test_a_job_that_failed_by_the_answer_and_is_never_found_is_parked(worl
     ],
 )
 async def test_a_failure_is_believed_where_the_job_is_described_and_parked_where_everything_else_is_hidden(
-    world: World, simulator: Simulator, habits: dict[str, Any], state: State
+    context: RunContext, simulator: Simulator, habits: dict[str, Any], state: State
 ) -> None:
     simulator.control("POST", "/_sim/habits", habits)
-    row = await carried(await admitted(world, simulator, "render-fails"), world)
+    row = await driven(await admitted(context, simulator, "render-fails"), context)
     assert (row.state, row.parked) == (state, state is State.RENDERING)

@@ -11,32 +11,32 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from pipeline.context import ATTEMPTS_MAX, World
+from pipeline.context import ATTEMPTS_MAX, RunContext
 from pipeline.ledger.records import State
 from pipeline.run import admit, run
 from steps.check_limits import Admitted
-from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, wish
+from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, order_request
 
 
 @pytest.fixture
-async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[World]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as world:
-        yield world
+async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
+    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+        yield context
 
 
-async def admitted(world: World, simulator: Simulator) -> UUID:
-    answer = await admit(wish(simulator), world)
+async def admitted(context: RunContext, simulator: Simulator) -> UUID:
+    answer = await admit(order_request(simulator), context)
     assert isinstance(answer, Admitted), answer
     return answer.run_id
 
 
 async def test_a_fetch_that_always_fails_slowly_is_parked_and_told(
-    world: World, simulator: Simulator, ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
+    context: RunContext, simulator: Simulator, ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each takes longer than half of ATTEND_SECONDS: somebody says "I am at it" meanwhile, which is no progress."""
-    run_id = await admitted(world, simulator)
-    world.media.mkdir(exist_ok=True, parents=True)
-    world = replace(world, waits=replace(world.waits, attend=timedelta(seconds=0.1)))
+    run_id = await admitted(context, simulator)
+    context.media.mkdir(exist_ok=True, parents=True)
+    context = replace(context, waits=replace(context.waits, heartbeat=timedelta(seconds=0.1)))
     simulator.trouble("content", "slow_headers", seconds=0.3, always=True)
     real = Path.replace
 
@@ -48,24 +48,24 @@ async def test_a_fetch_that_always_fails_slowly_is_parked_and_told(
     monkeypatch.setattr(Path, "replace", unwell)
     for _ in range(ATTEMPTS_MAX + 2):
         with suppress(OSError):
-            await run(run_id, world)
+            await run(run_id, context)
         with psycopg.connect(ledger_dsn, autocommit=True) as connection:
             connection.execute("update onetake.runs set next_look_at = null")
-    row = await world.ledger.load(run_id)
+    row = await context.ledger.load(run_id)
     assert row is not None
     assert (row.state, row.parked) == (State.RENDERING, True)
 
     monkeypatch.setattr(Path, "replace", real)
-    row = await run(run_id, world)
+    row = await run(run_id, context)
     assert row is not None
     assert (row.state, simulator.creates()) == (State.SAVED, 1)
 
 
 async def test_an_order_for_an_account_that_nobody_has_any_more_ends_unpaid(
-    world: World, simulator: Simulator, ledger_dsn: str
+    context: RunContext, simulator: Simulator, ledger_dsn: str
 ) -> None:
-    run_id = await admitted(world, simulator)
-    rotated = replace(world, shop=replace(world.shop, key_fingerprint="of another key"))
+    run_id = await admitted(context, simulator)
+    rotated = replace(context, account=replace(context.account, key_fingerprint="of another key"))
     row = await run(run_id, rotated)
     assert row is not None
     assert row.state is State.APPROVED, "a worker with the old key may be on its way"
@@ -75,7 +75,7 @@ async def test_an_order_for_an_account_that_nobody_has_any_more_ends_unpaid(
     assert row is not None
     assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "not_sold_here", PRICE_MICROUSD)
     assert simulator.creates() == 0
-    await world.ledger.rpc("raise_alerts", {"doubt_seconds": 900})
-    alerts = await world.ledger.rpc("take_alerts", {"seconds": 60})
+    await context.ledger.rpc("raise_alerts", {"doubt_seconds": 900})
+    alerts = await context.ledger.rpc("take_alerts", {"seconds": 60})
     assert isinstance(alerts, list)
     assert [(each["kind"], each["detail"]["reason"]) for each in alerts] == [("our_side", "not_sold_here")]

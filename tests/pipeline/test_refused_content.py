@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.records import State
 from pipeline.run import run
 from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits
-from tests.pipeline.test_run import admitted, carried
+from tests.pipeline.test_run import admitted, driven
 
 
 @pytest.fixture
-async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[World]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as world:
-        yield world
+async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
+    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+        yield context
 
 
 @pytest.mark.parametrize(
@@ -35,21 +35,21 @@ async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncI
     ids=str,
 )
 async def test_a_job_refused_for_its_content_in_other_words_is_released_and_nobodys_fault(
-    world: World, simulator: Simulator, shown: dict[str, object]
+    context: RunContext, simulator: Simulator, shown: dict[str, object]
 ) -> None:
     simulator.trouble("retrieve", "lie", habits={"shown": shown}, always=True)
     simulator.trouble("content", "expired", always=True)
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
     assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "prompt_refused", PRICE_MICROUSD)
     assert simulator.creates() == 1
 
 
 async def test_a_clip_that_is_there_after_all_beats_every_word_on_its_content(
-    world: World, simulator: Simulator
+    context: RunContext, simulator: Simulator
 ) -> None:
     shown = {"status": "completed", "output": [], "nsfw": True}
     simulator.trouble("retrieve", "lie", habits={"shown": shown}, always=True)
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
     assert row.state is State.SAVED
 
 
@@ -59,10 +59,10 @@ async def test_a_clip_that_is_withheld_for_its_content_is_not_paid_for(
     said = {"error": {"message": "The clip was blocked by our safety system"}}
     simulator.trouble("content", "status", status=404, body=said, always=True)
     waits = quick_waits(RENDER_DEADLINE_SECONDS="0.3", PARKED_SECONDS="1")
-    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as world:
-        run_id = await admitted(world, simulator)
+    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as context:
+        run_id = await admitted(context, simulator)
         async with asyncio.timeout(60):
-            while (row := await run(run_id, world)) and not row.ended:
+            while (row := await run(run_id, context)) and not row.ended:
                 await asyncio.sleep(0.1)
 
     assert row is not None and (row.state, row.reason) == (State.FAILED, "prompt_refused")

@@ -44,7 +44,7 @@ class Line:
         self.dead = False
         self._open: list[asyncio.StreamWriter] = []
 
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.calls += 1
         if self.dead:  # somebody calls again, for instance to cancel: the old line breaks at last
             self.dead = False
@@ -92,7 +92,7 @@ def dsn(postgres_uri: str) -> Iterator[str]:
 async def open_line(dsn: str) -> AsyncIterator[tuple[Line, str]]:
     parts = psycopg.conninfo.conninfo_to_dict(dsn)
     line = Line(f"{parts['host']}/.s.PGSQL.{parts['port']}")
-    server = await asyncio.start_server(line.carry, "127.0.0.1", 0)
+    server = await asyncio.start_server(line.pump, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     try:
         yield line, psycopg.conninfo.make_conninfo(dsn, host="127.0.0.1", port=port)

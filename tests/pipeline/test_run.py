@@ -10,42 +10,42 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import JobSource, Run, State
-from pipeline.prompts.versions import Editions
+from pipeline.prompts.versions import PromptVersions
 from pipeline.run import admit, run
 from steps.check_limits import Admitted, RefusalKind, Refused
-from steps.text_model.prompt_store import PromptShelf
+from steps.text_model.prompt_store import PromptStore
 from tests.fixtures import (
     PRICE_MICROUSD,
     PROVES_ABSENCE,
     ROOT,
     Simulator,
     open_test_world,
+    order_request,
     quick_waits,
     request_ended,
-    wish,
 )
 
 
 @pytest.fixture
-async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[World]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as world:
-        yield world
+async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
+    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+        yield context
 
 
-async def admitted(world: World, simulator: Simulator, prompt: str = "a paper boat", **changes: object) -> UUID:
-    answer = await admit(wish(simulator, prompt, **changes), world)
+async def admitted(context: RunContext, simulator: Simulator, prompt: str = "a paper boat", **changes: object) -> UUID:
+    answer = await admit(order_request(simulator, prompt, **changes), context)
     assert isinstance(answer, Admitted), answer
     return answer.run_id
 
 
-async def carried(run_id: UUID, world: World, *, seconds: float = 60) -> Run:
+async def driven(run_id: UUID, context: RunContext, *, seconds: float = 60) -> Run:
     """Runs it again and again until it ends or is parked, as a worker would."""
     until = time.monotonic() + seconds
     while True:
-        row = await run(run_id, world)
+        row = await run(run_id, context)
         assert row is not None
         if row.ended or row.parked or time.monotonic() > until:
             return row
@@ -53,9 +53,9 @@ async def carried(run_id: UUID, world: World, *, seconds: float = 60) -> Run:
 
 
 async def test_a_request_becomes_a_saved_clip_with_a_caption_for_one_paid_call(
-    world: World, simulator: Simulator
+    context: RunContext, simulator: Simulator
 ) -> None:
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
 
     assert row.state is State.SAVED
     assert row.file and Path(row.file).read_bytes()[4:8] == b"ftyp"
@@ -69,12 +69,12 @@ async def test_a_request_becomes_a_saved_clip_with_a_caption_for_one_paid_call(
     assert books["creates"][0]["key"] == str(row.run_id)
 
 
-async def test_running_a_finished_run_again_calls_nobody(world: World, simulator: Simulator) -> None:
-    run_id = await admitted(world, simulator)
-    await carried(run_id, world)
+async def test_running_a_finished_run_again_calls_nobody(context: RunContext, simulator: Simulator) -> None:
+    run_id = await admitted(context, simulator)
+    await driven(run_id, context)
     before = simulator.books()
 
-    again = await run(run_id, world)
+    again = await run(run_id, context)
 
     assert again is not None and again.state is State.SAVED
     assert simulator.books()["totals"] == before["totals"]
@@ -88,8 +88,8 @@ async def test_five_processes_may_run_the_same_run_at_once(
         run_id = await admitted(first, simulator)
 
     async def somebody(number: int) -> Run:
-        async with open_test_world(ledger_dsn, simulator, tmp_path) as world:
-            return await carried(run_id, world)
+        async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+            return await driven(run_id, context)
 
     rows = await asyncio.gather(*map(somebody, range(5)))
 
@@ -97,19 +97,23 @@ async def test_five_processes_may_run_the_same_run_at_once(
     assert simulator.creates() == 1
 
 
-async def test_the_same_key_is_the_same_run_and_the_same_prompt_a_duplicate(world: World, simulator: Simulator) -> None:
-    request = wish(simulator)
-    first = await admit(request, world)
-    second = await admit(replace(request, call_id=uuid4()), world)
-    third = await admit(replace(request, key="cli:other", call_id=uuid4()), world)
+async def test_the_same_key_is_the_same_run_and_the_same_prompt_a_duplicate(
+    context: RunContext, simulator: Simulator
+) -> None:
+    request = order_request(simulator)
+    first = await admit(request, context)
+    second = await admit(replace(request, call_id=uuid4()), context)
+    third = await admit(replace(request, key="cli:other", call_id=uuid4()), context)
 
     assert isinstance(first, Admitted) and isinstance(second, Admitted) and isinstance(third, Refused)
     assert second.replayed and second.run_id == first.run_id
     assert third.kind is RefusalKind.DUPLICATE and third.of_ref == first.ref
 
 
-async def test_a_refused_prompt_releases_the_money_and_offers_a_rewrite(world: World, simulator: Simulator) -> None:
-    row = await carried(await admitted(world, simulator, "a fight with blood everywhere"), world)
+async def test_a_refused_prompt_releases_the_money_and_offers_a_rewrite(
+    context: RunContext, simulator: Simulator
+) -> None:
+    row = await driven(await admitted(context, simulator, "a fight with blood everywhere"), context)
 
     assert row.state is State.REJECTED
     assert row.reasons == ("violence",)
@@ -119,8 +123,8 @@ async def test_a_refused_prompt_releases_the_money_and_offers_a_rewrite(world: W
 
 
 @pytest.mark.parametrize("prompt", ["{{ 7*7 }} in neon", "{% for x in y %} {{ config }}"])
-async def test_a_template_in_a_prompt_stays_what_it_is(world: World, simulator: Simulator, prompt: str) -> None:
-    row = await carried(await admitted(world, simulator, prompt), world)
+async def test_a_template_in_a_prompt_stays_what_it_is(context: RunContext, simulator: Simulator, prompt: str) -> None:
+    row = await driven(await admitted(context, simulator, prompt), context)
 
     assert row.state is State.SAVED
     assert row.prompt == prompt
@@ -137,29 +141,29 @@ async def test_a_template_in_a_prompt_stays_what_it_is(world: World, simulator: 
     ],
 )
 async def test_a_text_model_that_gives_nothing_fails_the_run_before_any_purchase(
-    world: World, simulator: Simulator, kind: str, reason: str
+    context: RunContext, simulator: Simulator, kind: str, reason: str
 ) -> None:
     simulator.trouble("chat", kind, always=True)
 
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
 
     assert (row.state, row.reason) == (State.FAILED, reason)
     assert row.released_microusd == PRICE_MICROUSD
     assert simulator.creates() == 0
 
 
-async def test_a_caption_that_cannot_be_written_is_a_plain_one(world: World, simulator: Simulator) -> None:
+async def test_a_caption_that_cannot_be_written_is_a_plain_one(context: RunContext, simulator: Simulator) -> None:
     simulator.trouble("chat", "drop", skip=1, times=20)
 
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
 
     assert row.state is State.SAVED
     assert row.caption_by == "plain"
     assert row.caption == row.title
 
 
-async def test_the_provider_refusing_the_prompt_is_a_clear_no(world: World, simulator: Simulator) -> None:
-    row = await carried(await admitted(world, simulator, "a cat, provider-refuse"), world)
+async def test_the_provider_refusing_the_prompt_is_a_clear_no(context: RunContext, simulator: Simulator) -> None:
+    row = await driven(await admitted(context, simulator, "a cat, provider-refuse"), context)
 
     assert (row.state, row.reason) == (State.FAILED, "prompt_refused")
     assert row.released_microusd == PRICE_MICROUSD
@@ -167,11 +171,11 @@ async def test_the_provider_refusing_the_prompt_is_a_clear_no(world: World, simu
 
 
 async def test_a_render_that_fails_is_released_or_spent_as_the_provider_bills(
-    world: World, simulator: Simulator
+    context: RunContext, simulator: Simulator
 ) -> None:
-    free = await carried(await admitted(world, simulator, "render-fails one", user_id="cli:a"), world)
-    billed = await carried(
-        await admitted(world, simulator, "render-fails two", user_id="cli:b", bills_failed=True), world
+    free = await driven(await admitted(context, simulator, "render-fails one", user_id="cli:a"), context)
+    billed = await driven(
+        await admitted(context, simulator, "render-fails two", user_id="cli:b", bills_failed=True), context
     )
 
     assert (free.state, free.reason, free.released_microusd) == (
@@ -192,15 +196,15 @@ async def test_a_render_that_fails_is_released_or_spent_as_the_provider_bills(
     ids=str,
 )
 async def test_a_job_that_failed_for_its_content_is_a_refused_prompt_and_no_fault_of_the_provider(
-    world: World, simulator: Simulator, error: dict[str, str]
+    context: RunContext, simulator: Simulator, error: dict[str, str]
 ) -> None:
     simulator.trouble("retrieve", "shows_failed", error=error, always=True)
     simulator.trouble("content", "expired", always=True)
     for user in range(6):  # so many failures of the provider would stop ordering for all
-        row = await carried(await admitted(world, simulator, f"boat {user}", user_id=f"cli:{user}"), world)
+        row = await driven(await admitted(context, simulator, f"boat {user}", user_id=f"cli:{user}"), context)
         assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "prompt_refused", PRICE_MICROUSD)
     simulator.control("DELETE", "/_sim/faults")
-    assert (await carried(await admitted(world, simulator, "a kite", user_id="cli:a"), world)).state is State.SAVED
+    assert (await driven(await admitted(context, simulator, "a kite", user_id="cli:a"), context)).state is State.SAVED
 
 
 async def test_a_render_past_its_deadline_is_parked_with_the_money_held_and_saved_when_it_comes(
@@ -208,16 +212,16 @@ async def test_a_render_past_its_deadline_is_parked_with_the_money_held_and_save
 ) -> None:
     simulator.control("POST", "/_sim/speed", {"speed": 0.001})
     waits = quick_waits(RENDER_DEADLINE_SECONDS="0.3")
-    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as world:
-        run_id = await admitted(world, simulator)
-        parked = await carried(run_id, world)
+    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as context:
+        run_id = await admitted(context, simulator)
+        parked = await driven(run_id, context)
         assert parked.state is State.RENDERING and parked.parked
         assert parked.held_microusd == PRICE_MICROUSD
-        another = await admit(wish(simulator, "another"), world)
+        another = await admit(order_request(simulator, "another"), context)
         assert isinstance(another, Refused) and another.kind is RefusalKind.COOLDOWN, "not busy any more"
 
         simulator.control("POST", "/_sim/speed", {"speed": "instant"})
-        row = await run(run_id, world)
+        row = await run(run_id, context)
 
     assert row is not None and row.state is State.SAVED
     assert simulator.creates() == 1
@@ -229,17 +233,17 @@ async def test_content_that_is_missing_for_less_than_the_parking_does_not_end_a_
     simulator.control("POST", "/_sim/habits", {"sparse": True})  # it does not say how long it keeps a clip
     simulator.control("POST", "/_sim/speed", {"speed": 0.001})
     waits = quick_waits(RENDER_DEADLINE_SECONDS="0.3")
-    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as world:
-        run_id = await admitted(world, simulator)
-        await carried(run_id, world)
+    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as context:
+        run_id = await admitted(context, simulator)
+        await driven(run_id, context)
         simulator.control("POST", "/_sim/speed", {"speed": "instant"})
         simulator.trouble("content", "status", status=404, times=3)
 
         for _ in range(3):
-            row = await run(run_id, world)
+            row = await run(run_id, context)
             assert row is not None and row.state is State.RENDERING and row.parked, row
-            await asyncio.sleep(2 * world.waits.look.total_seconds())
-        row = await run(run_id, world)
+            await asyncio.sleep(2 * context.waits.look.total_seconds())
+        row = await run(run_id, context)
 
     assert row is not None and row.state is State.SAVED
 
@@ -250,10 +254,10 @@ async def test_a_clip_that_stays_gone_to_the_end_of_the_parking_has_expired(
     simulator.control("POST", "/_sim/habits", {"sparse": True})  # it does not say how long it keeps a clip
     simulator.trouble("content", "status", status=404, times=1000)
     waits = quick_waits(RENDER_DEADLINE_SECONDS="0.3", PARKED_SECONDS="1")
-    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as world:
-        run_id = await admitted(world, simulator)
+    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as context:
+        run_id = await admitted(context, simulator)
         async with asyncio.timeout(60):
-            while (row := await run(run_id, world)) and not row.ended:
+            while (row := await run(run_id, context)) and not row.ended:
                 await asyncio.sleep(0.1)
 
     assert row is not None and (row.state, row.reason) == (State.FAILED, "expired")
@@ -261,14 +265,14 @@ async def test_a_clip_that_stays_gone_to_the_end_of_the_parking_has_expired(
 
 
 async def test_a_broken_caption_template_costs_the_caption_and_not_the_clip(
-    world: World, simulator: Simulator, tmp_path: Path
+    context: RunContext, simulator: Simulator, tmp_path: Path
 ) -> None:
     prompts = tmp_path / "prompts"
     shutil.copytree(ROOT / "prompts", prompts)
     (prompts / "write_caption.md").write_text("no front matter")
-    broken = replace(world, prompts=Editions(PromptShelf(prompts), world.ledger.rpc))
+    broken = replace(context, prompts=PromptVersions(PromptStore(prompts), context.ledger.rpc))
 
-    row = await carried(await admitted(world, simulator), broken)
+    row = await driven(await admitted(context, simulator), broken)
 
     assert (row.state, row.caption_by) == (State.SAVED, "plain")
     assert set(row.templates) == {"validate_prompt"}
@@ -277,12 +281,12 @@ async def test_a_broken_caption_template_costs_the_caption_and_not_the_clip(
 async def test_a_list_that_is_trusted_proves_that_a_lost_request_was_never_made(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    async with open_test_world(ledger_dsn, simulator, tmp_path, **PROVES_ABSENCE) as world:
+    async with open_test_world(ledger_dsn, simulator, tmp_path, **PROVES_ABSENCE) as context:
         simulator.trouble("create", "drop_before")
-        run_id = await admitted(world, simulator)
-        await run(run_id, world)
+        run_id = await admitted(context, simulator)
+        await run(run_id, context)
         async with asyncio.timeout(60):
-            while (row := await run(run_id, request_ended(world))) and not row.ended:
+            while (row := await run(run_id, request_ended(context))) and not row.ended:
                 await asyncio.sleep(0.1)
 
     assert row is not None and (row.state, row.reason) == (State.FAILED, "not_made")
@@ -292,11 +296,11 @@ async def test_a_list_that_is_trusted_proves_that_a_lost_request_was_never_made(
 
 
 async def test_a_list_that_nobody_trusts_leaves_the_run_in_doubt_with_the_money_held(
-    world: World, simulator: Simulator
+    context: RunContext, simulator: Simulator
 ) -> None:
     simulator.trouble("create", "drop_before")
 
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
 
     assert row.state is State.UNCERTAIN and row.parked
     assert row.held_microusd == PRICE_MICROUSD
@@ -316,11 +320,11 @@ async def test_a_list_that_nobody_trusts_leaves_the_run_in_doubt_with_the_money_
     ],
 )
 async def test_a_lost_answer_is_found_in_the_list_and_never_bought_again(
-    world: World, simulator: Simulator, kind: str, how: dict[str, object]
+    context: RunContext, simulator: Simulator, kind: str, how: dict[str, object]
 ) -> None:
     simulator.trouble("create", kind, **how)
 
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
 
     assert simulator.creates() == 1
     if simulator.paid_calls() == 1:
@@ -337,14 +341,14 @@ async def test_an_answer_that_never_comes_is_given_up_and_its_job_found_in_the_l
 ) -> None:
     simulator.trouble("create", "made_then_timeout")
     waits = quick_waits(REQUEST_TIMEOUT_SECONDS="2")
-    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as world:
-        row = await carried(await admitted(world, simulator), world)
+    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as context:
+        row = await driven(await admitted(context, simulator), context)
 
     assert (row.state, row.job_source) == (State.SAVED, JobSource.LIST)
     assert simulator.creates() == simulator.paid_calls() == 1
 
 
-async def test_reading_errors_while_it_renders_never_fail_a_run(world: World, simulator: Simulator) -> None:
+async def test_reading_errors_while_it_renders_never_fail_a_run(context: RunContext, simulator: Simulator) -> None:
     for kind in ("drop", "garbage", "half_answer"):
         simulator.trouble("retrieve", kind)
     simulator.trouble("retrieve", "status", status=404)
@@ -352,14 +356,14 @@ async def test_reading_errors_while_it_renders_never_fail_a_run(world: World, si
     simulator.trouble("content", "not_mp4")
     simulator.trouble("content", "status", status=500)
 
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
     assert row.state is State.SAVED
     assert simulator.creates() == 1
 
 
-async def test_saving_takes_as_long_as_the_clip_takes_to_come(world: World, simulator: Simulator) -> None:
+async def test_saving_takes_as_long_as_the_clip_takes_to_come(context: RunContext, simulator: Simulator) -> None:
     simulator.trouble("content", "slow_headers", seconds=0.3)
-    row = await carried(await admitted(world, simulator), world)
+    row = await driven(await admitted(context, simulator), context)
 
-    (saved,) = [each for each in await Operators(world.ledger.rpc).events(row.run_id) if each.step == "save_video"]
+    (saved,) = [each for each in await Operators(context.ledger.rpc).events(row.run_id) if each.step == "save_video"]
     assert saved.ms is not None and saved.ms >= 300

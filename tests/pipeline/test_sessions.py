@@ -16,9 +16,9 @@ from pipeline.postgres.sessions import keeps_sessions
 from pipeline.run import admit
 from pipeline.worker import Pace, open_engine
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_world, wish
+from tests.fixtures import Simulator, open_test_world, order_request
 from tests.guarantee.processes import Machine
-from tests.ledger.desk import open_desk
+from tests.ledger.client import open_desk
 from tests.pgbouncer import pooled
 from tests.tcp import over_tcp
 
@@ -114,11 +114,11 @@ def test_supabases_port_for_transaction_mode_is_known_without_asking(dsn: str) -
 
 
 def test_the_ledger_can_be_used_through_a_pooler_in_session_mode(ledger_dsn: str) -> None:
-    with pooled(ledger_dsn, "session") as through, open_desk(through) as desk:
-        run_id = desk.delivered()
-        assert desk.state(run_id) == "delivered"
-        assert desk.ask()["kind"] == "duplicate"
-        assert desk.books_wrong() == []
+    with pooled(ledger_dsn, "session") as through, open_desk(through) as client:
+        run_id = client.delivered()
+        assert client.state(run_id) == "delivered"
+        assert client.ask()["kind"] == "duplicate"
+        assert client.books_wrong() == []
 
 
 async def test_a_statement_has_its_bound_through_a_pooler_too(ledger_dsn: str) -> None:
@@ -143,15 +143,15 @@ async def test_a_worker_carries_runs_through_a_pooler_in_session_mode(
             ended.set()
 
     with pooled(ledger_dsn, "session") as through:
-        async with open_test_world(through, simulator, tmp_path) as world, open_engine(through) as engine:
-            work = asyncio.create_task(engine.work(world, tell, PACE))
+        async with open_test_world(through, simulator, tmp_path) as context, open_engine(through) as engine:
+            work = asyncio.create_task(engine.work(context, tell, PACE))
             try:
-                admitted = await admit(wish(simulator), world)
+                admitted = await admit(order_request(simulator), context)
                 assert isinstance(admitted, Admitted)
                 await engine.enqueue(admitted.run_id)
                 async with asyncio.timeout(60):
                     await ended.wait()
-                row = await world.ledger.load(admitted.run_id)
+                row = await context.ledger.load(admitted.run_id)
             finally:
                 await stop(work)
     assert row is not None and row.state is State.SAVED

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import JobSource, State
 from pipeline.purchase.settling import (
@@ -26,60 +26,64 @@ from tests.pipeline.test_fence import fresh, sent
 
 
 @pytest.fixture
-async def world(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[World]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits()) as world:
-        yield world
+async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
+    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits()) as context:
+        yield context
 
 
 async def test_a_job_that_a_person_names_is_taken_only_as_the_provider_shows_it_or_by_insisting(
-    world: World, simulator: Simulator
+    context: RunContext, simulator: Simulator
 ) -> None:
-    row, token = await sent(world, simulator)
-    await world.ledger.mark_uncertain(row.run_id, "lost", token=token)
-    operators, row = Operators(world.ledger.rpc), await fresh(world, row)
+    row, token = await sent(context, simulator)
+    await context.ledger.mark_uncertain(row.run_id, "lost", token=token)
+    operators, row = Operators(context.ledger.rpc), await fresh(context, row)
     other = simulator.control("POST", "/_sim/jobs", {"prompt": "somebody else's", "seconds": 8})["id"]
 
-    typo = await settle_found(row, "video_nope", "op", None, operators, world.shop)
+    typo = await settle_found(row, "video_nope", "op", None, operators, context.account)
     assert isinstance(typo, NotSeen) and typo.why is Unseen.UNKNOWN
-    differs = await settle_found(row, other, "op", None, operators, world.shop)
+    differs = await settle_found(row, other, "op", None, operators, context.account)
     assert isinstance(differs, Contradicts) and Shown.PROMPT in differs.parts
-    assert (await fresh(world, row)).job_id is None
+    assert (await fresh(context, row)).job_id is None
 
-    insisted = await settle_found(row, other, "op", "our proxy rewrites prompts", operators, world.shop, despite=True)
+    insisted = await settle_found(
+        row, other, "op", "our proxy rewrites prompts", operators, context.account, despite=True
+    )
     assert isinstance(insisted, Found) and insisted.recorded.recorded
-    row = await fresh(world, row)
+    row = await fresh(context, row)
     assert (row.state, row.job_id) == (State.RENDERING, other)
 
 
-async def test_an_error_that_repeats_the_id_shows_no_job_to_a_person(world: World, simulator: Simulator) -> None:
-    row, token = await sent(world, simulator)
-    await world.ledger.mark_uncertain(row.run_id, "lost", token=token)
-    operators, row = Operators(world.ledger.rpc), await fresh(world, row)
+async def test_an_error_that_repeats_the_id_shows_no_job_to_a_person(context: RunContext, simulator: Simulator) -> None:
+    row, token = await sent(context, simulator)
+    await context.ledger.mark_uncertain(row.run_id, "lost", token=token)
+    operators, row = Operators(context.ledger.rpc), await fresh(context, row)
     job = simulator.control("POST", "/_sim/jobs", {"prompt": row.improved_prompt, "seconds": row.seconds})["id"]
     simulator.trouble("retrieve", "echo")
 
-    echo = await settle_found(row, job, "op", None, operators, world.shop)
+    echo = await settle_found(row, job, "op", None, operators, context.account)
     assert isinstance(echo, NotSeen) and echo.why is Unseen.UNNAMED
     assert "upstream request failed" in echo.words
-    shown = await settle_found(row, job, "op", None, operators, world.shop)
+    shown = await settle_found(row, job, "op", None, operators, context.account)
     assert isinstance(shown, Found) and shown.recorded.recorded
 
 
-async def test_not_charged_is_refused_while_the_provider_shows_the_job(world: World, simulator: Simulator) -> None:
+async def test_not_charged_is_refused_while_the_provider_shows_the_job(
+    context: RunContext, simulator: Simulator
+) -> None:
     """Even long after it could have turned up: a render may take longer than anybody waits for it."""
-    row, token = await sent(world, simulator)
+    row, token = await sent(context, simulator)
     job = simulator.control("POST", "/_sim/jobs", {"prompt": row.improved_prompt, "seconds": row.seconds})["id"]
-    await world.ledger.record_submission(row.run_id, job, JobSource.ANSWER, token=token)
-    await world.ledger.park(row.run_id, "render_deadline", None)
-    operators, row, waits = Operators(world.ledger.rpc), await fresh(world, row), _over(world)
+    await context.ledger.record_submission(row.run_id, job, JobSource.ANSWER, token=token)
+    await context.ledger.park(row.run_id, "render_deadline", None)
+    operators, row, waits = Operators(context.ledger.rpc), await fresh(context, row), _over(context)
 
-    settled = await settle_not_charged(row, "op", "gone", operators, world.shop, waits)
+    settled = await settle_not_charged(row, "op", "gone", operators, context.account, waits)
     assert (settled.settled, settled.why, settled.shown) == (False, "shown", "completed")
     assert f"shows job {job} of {row.ref} as completed" in early_words(row, settled)
-    assert (await fresh(world, row)).state is State.RENDERING
+    assert (await fresh(context, row)).state is State.RENDERING
 
     simulator.trouble("retrieve", "not_found", always=True)
-    settled = await settle_not_charged(row, "op", "gone", operators, world.shop, waits)
+    settled = await settle_not_charged(row, "op", "gone", operators, context.account, waits)
     assert settled.settled
 
 
@@ -87,24 +91,24 @@ async def test_not_charged_is_refused_while_the_provider_shows_the_job(world: Wo
     ("says", "taken"), [("prompts_hidden", False), ("unowned_job", False), ("witness_missing", True), ("absent", True)]
 )
 async def test_not_charged_is_refused_while_the_list_shows_a_candidate(
-    world: World, simulator: Simulator, says: str, taken: bool
+    context: RunContext, simulator: Simulator, says: str, taken: bool
 ) -> None:
-    row, token = await sent(world, simulator)
-    await world.ledger.mark_uncertain(row.run_id, "lost", token=token)
-    await world.ledger.record_look(
+    row, token = await sent(context, simulator)
+    await context.ledger.mark_uncertain(row.run_id, "lost", token=token)
+    await context.ledger.record_look(
         row.run_id, counts=False, candidates=0, running_shown=False, says=says, next_look_at=None, detail={}
     )
-    operators, row, waits = Operators(world.ledger.rpc), await fresh(world, row), _over(world)
+    operators, row, waits = Operators(context.ledger.rpc), await fresh(context, row), _over(context)
 
-    settled = await settle_not_charged(row, "op", "their books", operators, world.shop, waits)
+    settled = await settle_not_charged(row, "op", "their books", operators, context.account, waits)
     assert (settled.settled, settled.why) == (taken, None if taken else "shown")
     assert taken or "a job that may be the order of" in early_words(row, settled)
-    insisted = await settle_not_charged(row, "op", "it is another's", operators, world.shop, waits, early=True)
+    insisted = await settle_not_charged(row, "op", "it is another's", operators, context.account, waits, early=True)
     assert insisted.settled is not taken, "settled by the first, or by insisting"
 
 
-def _over(world: World) -> Waits:
+def _over(context: RunContext) -> Waits:
     """Nothing can turn up any more."""
     now = timedelta()
-    waits = replace(world.waits, submit_deadline=now, connect_timeout=now, request_timeout=now)
+    waits = replace(context.waits, submit_deadline=now, connect_timeout=now, request_timeout=now)
     return replace(waits, request_slack=now, render_deadline=now)

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from pipeline.ledger import migrate as runner
 from pipeline.ledger.migrate import install_queue, migrate, migrations
-from tests.ledger.desk import PRICE, STATES, Desk, Row, connect, open_desk
+from tests.ledger.client import PRICE, STATES, LedgerClient, Row, connect, open_desk
 
 EVERY = migrations()
 TEXT_MICROUSD = 700
@@ -47,11 +47,11 @@ def old(request: pytest.FixtureRequest, empty_dsn: str, tmp_path: Path, monkeypa
 
 def lived_in(dsn: str) -> dict[str, str]:
     """A run in every state, each of another user; their ids."""
-    with open_desk(dsn) as desk:
-        runs = {state: desk.in_state(state, user=f"tg:{state}") for state in STATES}
-        desk.approve(runs["approved"], cost_microusd=TEXT_MICROUSD)
-        assert {state: desk.state(run_id) for state, run_id in runs.items()} == {state: state for state in STATES}
-        assert desk.books_wrong() == []
+    with open_desk(dsn) as client:
+        runs = {state: client.in_state(state, user=f"tg:{state}") for state in STATES}
+        client.approve(runs["approved"], cost_microusd=TEXT_MICROUSD)
+        assert {state: client.state(run_id) for state, run_id in runs.items()} == {state: state for state in STATES}
+        assert client.books_wrong() == []
         return runs
 
 
@@ -72,23 +72,23 @@ def rows_of(connection: psycopg.Connection[Row], table: str, columns: dict[str, 
     return Counter(json.dumps(row, sort_keys=True) for row in rows)
 
 
-def carried_on(desk: Desk, run_id: str) -> str:
+def carried_on(client: LedgerClient, run_id: str) -> str:
     """From whatever state to its end, as the pipeline would."""
-    state = desk.state(run_id)
+    state = client.state(run_id)
     if state == "reserved":
-        state = desk.approve(run_id, cost_microusd=TEXT_MICROUSD)["state"]
+        state = client.approve(run_id, cost_microusd=TEXT_MICROUSD)["state"]
     if state == "approved":
-        begun = desk.begin(run_id)
+        begun = client.begin(run_id)
         assert begun["won"] and begun["order"]["prompt"], begun
         state = "submitting"
     if state in {"submitting", "uncertain"}:
-        recorded = desk.record(run_id, f"job_{run_id}", "answer" if state == "submitting" else "list")
+        recorded = client.record(run_id, f"job_{run_id}", "answer" if state == "submitting" else "list")
         assert recorded["recorded"], recorded
         state = recorded["state"]
     if state == "rendering":
-        state = desk.save(run_id, sha256=f"of {run_id}")["state"]
+        state = client.save(run_id, sha256=f"of {run_id}")["state"]
     if state == "saved":
-        state = desk.call("told", run_id=run_id, state="saved", delivered=True)["state"]
+        state = client.call("told", run_id=run_id, state="saved", delivered=True)["state"]
     return str(state)
 
 
@@ -102,31 +102,31 @@ def test_nothing_that_was_there_is_lost_or_changed(old: str) -> None:
     after = everything(old, columns)
     assert {table: rows - after[table] for table, rows in before.items() if rows - after[table]} == {}
     assert migrate(old) == []
-    with open_desk(old) as desk:
-        assert desk.books_wrong() == []
+    with open_desk(old) as client:
+        assert client.books_wrong() == []
 
 
 def test_every_old_run_goes_on_to_its_end_and_the_books_are_right(old: str) -> None:
     runs = lived_in(old)
     migrate(old)
 
-    with open_desk(old) as desk:
-        ends = {state: carried_on(desk, run_id) for state, run_id in runs.items()}
+    with open_desk(old) as client:
+        ends = {state: carried_on(client, run_id) for state, run_id in runs.items()}
         assert ends == {state: state if state in ENDED else "delivered" for state in runs}
-        assert desk.books_wrong() == []
+        assert client.books_wrong() == []
         bought = sum(end == "delivered" for end in ends.values())
-        assert desk.one("select sum(spent_microusd) from onetake.runs") == bought * PRICE
+        assert client.one("select sum(spent_microusd) from onetake.runs") == bought * PRICE
 
 
 def test_an_old_request_is_the_same_run_for_ever_and_a_new_one_finds_the_old_limits(old: str) -> None:
     runs = lived_in(old)
     migrate(old)
 
-    with open_desk(old) as desk:
+    with open_desk(old) as client:
         for state, run_id in runs.items():
-            again = desk.ask(f"tg:{state}", key=desk.row(run_id)["request_key"])
+            again = client.ask(f"tg:{state}", key=client.row(run_id)["request_key"])
             assert (again["kind"], again["replayed"], again["run"]["run_id"]) == ("accepted", True, run_id)
-        assert desk.ask("tg:reserved")["of_run_id"] == runs["reserved"]
-        assert desk.ask("tg:reserved", "a blue fox")["kind"] == "busy"
-        assert desk.delivered("tg:new") not in runs.values()
-        assert desk.books_wrong() == []
+        assert client.ask("tg:reserved")["of_run_id"] == runs["reserved"]
+        assert client.ask("tg:reserved", "a blue fox")["kind"] == "busy"
+        assert client.delivered("tg:new") not in runs.values()
+        assert client.books_wrong() == []

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from pipeline.purchase.evidence import candidates_for
-from pipeline.purchase.matching import Books, faithful_fields, in_order, known_by_their_runs
+from pipeline.purchase.matching import KnownJobs, faithful_fields, in_order, known_by_their_runs
 from providers.openai_videos.jobs import Job
 from providers.openai_videos.list_jobs import Look
 from providers.openai_videos.order_match import Shown
@@ -39,7 +39,7 @@ def test_jobs_that_were_under_way_together_may_stand_in_any_order() -> None:
 
 def test_in_a_list_out_of_order_no_job_is_older_for_standing_behind() -> None:
     seen = {each.key: BEFORE.sent_at for each in (NEWER, OLDER, EARLIER)}
-    books = Books((run(),), WITNESSES, WITNESSES, began=run().read_at, first_seen=seen)
+    books = KnownJobs((run(),), WITNESSES, WITNESSES, began=run().read_at, first_seen=seen)
     assert candidates_for(run(), Look((NEWER, OLDER, EARLIER), True), books, PATIENCE) == ()
     assert candidates_for(run(), Look((OLDER, NEWER, EARLIER), True), books, PATIENCE) != ()
 

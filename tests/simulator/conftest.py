@@ -10,8 +10,8 @@ import pytest
 
 from simulator.app import serve
 from simulator.settings import INSTANT, Settings
-from simulator.state import World
-from tests.simulator.stage import Stage, open_stage
+from simulator.state import SimulatorState
+from tests.simulator.harness import TelegramHarness, open_stage
 
 FOX = {"prompt": "a red fox in the rain", "model": "sim-1", "seconds": "8", "size": "720x1280"}
 KEY = {"Authorization": "Bearer tests"}
@@ -22,7 +22,7 @@ class Provider:
     """One running simulator. A request is sent once: no client retries in secret."""
 
     root: str
-    world: World
+    context: SimulatorState
 
     async def ask(self, method: str, path: str, **how: Any) -> tuple[int, Any]:
         """Status and JSON of an answer."""
@@ -82,7 +82,7 @@ def open_provider() -> Open:
     async def opened(**settings: Any) -> AsyncIterator[Provider]:
         usual: dict[str, Any] = {"speed": INSTANT, "tiny_clips": True}
         async with serve(settings=Settings(**usual | settings)) as running:
-            yield Provider(running.root, running.world)
+            yield Provider(running.root, running.state)
 
     return opened
 
@@ -95,7 +95,7 @@ async def provider(open_provider: Open) -> AsyncIterator[Provider]:
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
+async def harness() -> AsyncIterator[TelegramHarness]:
     """A simulated Telegram with one bot; nobody has written yet."""
     async with open_stage() as opened:
         yield opened

@@ -29,8 +29,8 @@ async def test_a_clip_is_h264_of_the_right_size_and_length_and_moves(open_provid
 
 
 async def test_the_picture_shows_the_prompt(tmp_path: Path) -> None:
-    shelf = clips.ClipShelf(tmp_path, tiny=False)
-    first, second = [await shelf.clip(words, 1, "256x256", "job") for words in ("fox", "a very different owl")]
+    store = clips.ClipShelf(tmp_path, tiny=False)
+    first, second = [await store.clip(words, 1, "256x256", "job") for words in ("fox", "a very different owl")]
     assert _lit(first) != _lit(second)
     assert min(len(_lit(first)), len(_lit(second))) > 20
 
@@ -52,9 +52,9 @@ async def test_a_clip_is_rendered_once_and_kept_on_disk(tmp_path: Path, monkeypa
 
 async def test_the_folder_keeps_a_bounded_number_of_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clips, "CLIPS_ON_DISK_MAX", 2)
-    shelf = clips.ClipShelf(tmp_path, tiny=False)
+    store = clips.ClipShelf(tmp_path, tiny=False)
     for number in range(5):
-        await shelf.clip(f"fox {number}", 1, "64x64", "job")
+        await store.clip(f"fox {number}", 1, "64x64", "job")
     assert len(list(tmp_path.glob("*.mp4"))) <= 3
 
 

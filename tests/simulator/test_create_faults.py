@@ -175,15 +175,15 @@ async def test_a_seed_may_be_sown_while_running(provider: Provider) -> None:
     outcomes = []
     for _ in range(2):
         await provider.ask("POST", "/_sim/faults", json={"seed": 3, "rates": {"chat": 0.0, "list": 0.6}})
-        outcomes.append([provider.world.faults.next("list") for _ in range(20)])
+        outcomes.append([provider.context.faults.next("list") for _ in range(20)])
     assert outcomes[0] == outcomes[1]
     assert any(outcomes[0])
 
 
 async def test_what_is_armed_in_between_does_not_change_what_is_drawn(open_provider: Open) -> None:
     async with open_provider(seed=5, fault_rates={"retrieve": 0.5}) as plain:
-        drawn = [plain.world.faults.next("retrieve") for _ in range(12)]
+        drawn = [plain.context.faults.next("retrieve") for _ in range(12)]
     async with open_provider(seed=5, fault_rates={"retrieve": 0.5}) as armed:
         await armed.trouble("retrieve", "hang", times=4)
-        met = [armed.world.faults.next("retrieve") for _ in range(12)]
+        met = [armed.context.faults.next("retrieve") for _ in range(12)]
     assert met[4:] == drawn[4:]

@@ -17,7 +17,7 @@ from aiogram.types import (
 )
 
 from simulator.telegram.api.methods import METHODS
-from tests.simulator.stage import TOKEN, Stage, keyboard, open_stage
+from tests.simulator.harness import TOKEN, TelegramHarness, keyboard, open_stage
 
 UNCHANGED = (
     "Bad Request: message is not modified: specified new message content and reply markup are exactly the same as "
@@ -25,14 +25,14 @@ UNCHANGED = (
 )
 
 
-async def test_a_message_with_everything_on_it(stage: Stage) -> None:
-    ana = await stage.friend()
+async def test_a_message_with_everything_on_it(harness: TelegramHarness) -> None:
+    ana = await harness.friend()
     buttons = [
         InlineKeyboardButton(text="Make it", callback_data="make"),
         InlineKeyboardButton(text="Site", url="https://example.com/a"),
         InlineKeyboardButton(text="Copy", copy_text=CopyTextButton(text="AB12CD")),
     ]
-    sent = await stage.bot.send_message(
+    sent = await harness.bot.send_message(
         ana,
         "<b>Ready</b>: 🦊 &lt;fox&gt; https://example.com/a",
         parse_mode="HTML",
@@ -48,7 +48,7 @@ async def test_a_message_with_everything_on_it(stage: Stage) -> None:
     assert [each.model_dump() for each in sent.reply_markup.inline_keyboard[0]] == [
         each.model_dump() for each in buttons
     ]
-    view = (await stage.views(ana))[-1]
+    view = (await harness.views(ana))[-1]
     assert view["keyboard"] == [
         [
             {"text": "Make it", "data": "make"},
@@ -60,92 +60,94 @@ async def test_a_message_with_everything_on_it(stage: Stage) -> None:
     assert view["from"] == {"id": 42, "name": "onetake", "is_bot": True}
 
 
-async def test_a_linked_page_hangs_on_unless_it_is_disabled(stage: Stage) -> None:
-    ana = await stage.friend()
-    await stage.bot.send_message(ana, "see example.com")
-    await stage.bot.send_message(ana, "see nothing")
-    assert ["link_preview" in view for view in await stage.views(ana)] == [False, True, False]
+async def test_a_linked_page_hangs_on_unless_it_is_disabled(harness: TelegramHarness) -> None:
+    ana = await harness.friend()
+    await harness.bot.send_message(ana, "see example.com")
+    await harness.bot.send_message(ana, "see nothing")
+    assert ["link_preview" in view for view in await harness.views(ana)] == [False, True, False]
 
 
-async def test_a_question_that_wants_its_answer_as_a_reply(stage: Stage) -> None:
-    ana = await stage.friend()
-    await stage.bot.send_message(ana, "What?", reply_markup=ForceReply(input_field_placeholder="a fox"))
-    assert (await stage.views(ana))[-1]["force_reply"] == {"input_field_placeholder": "a fox"}
+async def test_a_question_that_wants_its_answer_as_a_reply(harness: TelegramHarness) -> None:
+    ana = await harness.friend()
+    await harness.bot.send_message(ana, "What?", reply_markup=ForceReply(input_field_placeholder="a fox"))
+    assert (await harness.views(ana))[-1]["force_reply"] == {"input_field_placeholder": "a fox"}
 
 
-async def test_an_edit_changes_words_and_takes_buttons_away(stage: Stage) -> None:
-    ana = await stage.friend()
-    _, sent = await stage.call("sendMessage", chat_id=ana, text="one", reply_markup=keyboard("Stop"))
+async def test_an_edit_changes_words_and_takes_buttons_away(harness: TelegramHarness) -> None:
+    ana = await harness.friend()
+    _, sent = await harness.call("sendMessage", chat_id=ana, text="one", reply_markup=keyboard("Stop"))
     number = sent["result"]["message_id"]
-    edited = await stage.bot.edit_message_text("two", chat_id=ana, message_id=number)
+    edited = await harness.bot.edit_message_text("two", chat_id=ana, message_id=number)
     assert not isinstance(edited, bool)
     assert (edited.text, edited.reply_markup) == ("two", None)
     assert edited.edit_date is not None
-    view = (await stage.views(ana))[-1]
+    view = (await harness.views(ana))[-1]
     assert (view["text"], view["keyboard"], view["edits"]) == ("two", [], 1)
 
 
-async def test_an_edit_that_changes_nothing_is_refused(stage: Stage) -> None:
-    ana = await stage.friend()
+async def test_an_edit_that_changes_nothing_is_refused(harness: TelegramHarness) -> None:
+    ana = await harness.friend()
     text, buttons = "<b>same</b>", keyboard("Go")
-    _, sent = await stage.call("sendMessage", chat_id=ana, text=text, parse_mode="HTML", reply_markup=buttons)
+    _, sent = await harness.call("sendMessage", chat_id=ana, text=text, parse_mode="HTML", reply_markup=buttons)
     there = {"chat_id": ana, "message_id": sent["result"]["message_id"]}
     again: dict[str, Any] = {"text": " <strong>same</strong>\n", "parse_mode": "HTML", "reply_markup": buttons}
-    assert await stage.refused("editMessageText", **there, **again) == UNCHANGED
-    assert await stage.refused("editMessageReplyMarkup", **there, reply_markup=buttons) == UNCHANGED
+    assert await harness.refused("editMessageText", **there, **again) == UNCHANGED
+    assert await harness.refused("editMessageReplyMarkup", **there, reply_markup=buttons) == UNCHANGED
     with pytest.raises(TelegramBadRequest, match="message is not modified"):
-        await stage.bot.edit_message_text(
+        await harness.bot.edit_message_text(
             "same",
             **there,
             entities=[{"type": "bold", "offset": 0, "length": 4}],  # type: ignore[list-item]  # a dict is validated
             reply_markup=InlineKeyboardMarkup.model_validate_json(buttons),
         )
-    assert (await stage.call("editMessageReplyMarkup", **there))[0] == 200
-    assert await stage.refused("editMessageReplyMarkup", **there) == UNCHANGED
+    assert (await harness.call("editMessageReplyMarkup", **there))[0] == 200
+    assert await harness.refused("editMessageReplyMarkup", **there) == UNCHANGED
 
 
-async def test_what_cannot_be_edited_or_deleted(stage: Stage) -> None:
-    ana = await stage.friend()
-    group = (await stage.control("POST", "groups", title="Both", members=[ana]))["chat_id"]
-    await stage.says(group, "hello", by=ana)
-    _, sent = await stage.call("sendMessage", chat_id=ana, text="words")
+async def test_what_cannot_be_edited_or_deleted(harness: TelegramHarness) -> None:
+    ana = await harness.friend()
+    group = (await harness.control("POST", "groups", title="Both", members=[ana]))["chat_id"]
+    await harness.says(group, "hello", by=ana)
+    _, sent = await harness.call("sendMessage", chat_id=ana, text="words")
     number = sent["result"]["message_id"]
     edit = {"chat_id": ana, "text": "x"}
-    assert await stage.refused("editMessageText", **edit, message_id=99) == "Bad Request: message to edit not found"
-    assert await stage.refused("editMessageText", **edit, message_id=1) == "Bad Request: message can't be edited"
+    assert await harness.refused("editMessageText", **edit, message_id=99) == "Bad Request: message to edit not found"
+    assert await harness.refused("editMessageText", **edit, message_id=1) == "Bad Request: message can't be edited"
     words = "Bad Request: there is no caption in the message to edit"
-    assert await stage.refused("editMessageCaption", chat_id=ana, message_id=number, caption="x") == words
-    assert await stage.refused("editMessageText", **edit) == "Bad Request: message identifier is not specified"
-    assert await stage.refused("deleteMessage", chat_id=group, message_id=1) == "Bad Request: message can't be deleted"
-    assert (await stage.call("deleteMessage", chat_id=ana, message_id=number))[1]["result"] is True
+    assert await harness.refused("editMessageCaption", chat_id=ana, message_id=number, caption="x") == words
+    assert await harness.refused("editMessageText", **edit) == "Bad Request: message identifier is not specified"
+    assert (
+        await harness.refused("deleteMessage", chat_id=group, message_id=1) == "Bad Request: message can't be deleted"
+    )
+    assert (await harness.call("deleteMessage", chat_id=ana, message_id=number))[1]["result"] is True
     words = "Bad Request: message to delete not found"
-    assert await stage.refused("deleteMessage", chat_id=ana, message_id=number) == words
-    assert (await stage.views(ana))[-1]["deleted"] is True
+    assert await harness.refused("deleteMessage", chat_id=ana, message_id=number) == words
+    assert (await harness.views(ana))[-1]["deleted"] is True
 
 
-async def test_replying_to_what_is_not_there(stage: Stage) -> None:
-    ana = await stage.friend()
+async def test_replying_to_what_is_not_there(harness: TelegramHarness) -> None:
+    ana = await harness.friend()
     reply = {"message_id": 99}
     words = "Bad Request: message to be replied not found"
-    assert await stage.refused("sendMessage", chat_id=ana, text="x", reply_parameters=reply) == words
+    assert await harness.refused("sendMessage", chat_id=ana, text="x", reply_parameters=reply) == words
     lenient = reply | {"allow_sending_without_reply": True}
-    _, sent = await stage.call("sendMessage", chat_id=ana, text="x", reply_parameters=json.dumps(lenient))
+    _, sent = await harness.call("sendMessage", chat_id=ana, text="x", reply_parameters=json.dumps(lenient))
     assert "reply_to_message" not in sent["result"]
 
 
-async def test_who_cannot_be_written_to(stage: Stage) -> None:
-    ben = await stage.person("Ben")
-    ana = await stage.friend()
+async def test_who_cannot_be_written_to(harness: TelegramHarness) -> None:
+    ben = await harness.person("Ben")
+    ana = await harness.friend()
     with pytest.raises(TelegramForbiddenError, match="bot can't initiate conversation with a user"):
-        await stage.bot.send_message(ben, "hello")
-    assert await stage.refused("sendMessage", chat_id=5, text="x") == "Bad Request: chat not found"
-    assert await stage.refused("sendMessage", text="x") == "Bad Request: chat_id is empty"
-    await stage.control("POST", "block", user=ana, blocked=True)
+        await harness.bot.send_message(ben, "hello")
+    assert await harness.refused("sendMessage", chat_id=5, text="x") == "Bad Request: chat not found"
+    assert await harness.refused("sendMessage", text="x") == "Bad Request: chat_id is empty"
+    await harness.control("POST", "block", user=ana, blocked=True)
     with pytest.raises(TelegramForbiddenError, match="Forbidden: bot was blocked by the user"):
-        await stage.bot.send_message(ana, "hello")
-    assert (await stage.control("GET", "people"))["people"][1]["blocked"] is True
-    await stage.says(ana, "come back")
-    assert (await stage.bot.send_message(ana, "hello")).text == "hello"
+        await harness.bot.send_message(ana, "hello")
+    assert (await harness.control("GET", "people"))["people"][1]["blocked"] is True
+    await harness.says(ana, "come back")
+    assert (await harness.bot.send_message(ana, "hello")).text == "hello"
 
 
 @pytest.mark.parametrize(
@@ -175,22 +177,22 @@ async def test_who_cannot_be_written_to(stage: Stage) -> None:
         ),
     ],
 )
-async def test_messages_that_are_refused(stage: Stage, params: dict[str, Any], words: str) -> None:
-    ana = await stage.friend()
-    assert await stage.refused("sendMessage", chat_id=ana, **params) == f"Bad Request: {words}"
-    assert len(await stage.views(ana)) == 1
+async def test_messages_that_are_refused(harness: TelegramHarness, params: dict[str, Any], words: str) -> None:
+    ana = await harness.friend()
+    assert await harness.refused("sendMessage", chat_id=ana, **params) == f"Bad Request: {words}"
+    assert len(await harness.views(ana)) == 1
 
 
-async def test_lengths_count_after_the_markup_is_read(stage: Stage) -> None:
-    ana = await stage.friend()
-    sent = await stage.bot.send_message(ana, f"<b>{'x' * 4096}</b>", parse_mode="HTML")
+async def test_lengths_count_after_the_markup_is_read(harness: TelegramHarness) -> None:
+    ana = await harness.friend()
+    sent = await harness.bot.send_message(ana, f"<b>{'x' * 4096}</b>", parse_mode="HTML")
     assert len(sent.text or "") == 4096
 
 
-async def test_a_video_is_uploaded_once_and_sent_again_for_free(stage: Stage) -> None:
-    ana, ben = await stage.friend("Ana"), await stage.friend("Ben")
+async def test_a_video_is_uploaded_once_and_sent_again_for_free(harness: TelegramHarness) -> None:
+    ana, ben = await harness.friend("Ana"), await harness.friend("Ben")
     film = bytes(range(256)) * 800
-    sent = await stage.bot.send_video(
+    sent = await harness.bot.send_video(
         ana,
         BufferedInputFile(film, "fox.mp4"),
         caption="<i>A fox</i> #fox",
@@ -207,24 +209,24 @@ async def test_a_video_is_uploaded_once_and_sent_again_for_free(stage: Stage) ->
     assert (video.width, video.height, video.duration, video.file_size) == (720, 1280, 8, len(film))
     assert (video.mime_type, sent.caption) == ("video/mp4", "A fox #fox")
     assert [each.type for each in sent.caption_entities or []] == ["italic", "hashtag"]
-    again = await stage.bot.send_video(ben, video.file_id)
+    again = await harness.bot.send_video(ben, video.file_id)
     assert again.video == video
-    told = await stage.bot.get_file(video.file_id)
+    told = await harness.bot.get_file(video.file_id)
     assert told.file_path is not None
-    fetched = await stage.bot.download_file(told.file_path)
+    fetched = await harness.bot.download_file(told.file_path)
     assert fetched is not None
     assert fetched.read() == film
-    view = (await stage.views(ana))[-1]
+    view = (await harness.views(ana))[-1]
     assert (view["caption"], view["video"]["supports_streaming"], view["video"]["file_size"]) == (
         "A fox #fox",
         True,
         len(film),
     )
-    edited = await stage.bot.edit_message_caption(chat_id=ana, message_id=sent.message_id, caption="Another fox")
+    edited = await harness.bot.edit_message_caption(chat_id=ana, message_id=sent.message_id, caption="Another fox")
     assert not isinstance(edited, bool)
     assert (edited.caption, edited.video) == ("Another fox", video)
     words = "Bad Request: there is no text in the message to edit"
-    assert await stage.refused("editMessageText", chat_id=ana, message_id=sent.message_id, text="x") == words
+    assert await harness.refused("editMessageText", chat_id=ana, message_id=sent.message_id, text="x") == words
 
 
 @pytest.mark.parametrize(
@@ -236,64 +238,64 @@ async def test_a_video_is_uploaded_once_and_sent_again_for_free(stage: Stage) ->
         ({"video": "x", "caption": "x" * 1025}, "message caption is too long"),
     ],
 )
-async def test_videos_that_are_refused(stage: Stage, params: dict[str, Any], words: str) -> None:
-    ana = await stage.friend()
-    assert await stage.refused("sendVideo", chat_id=ana, **params) == f"Bad Request: {words}"
-    assert len(await stage.views(ana)) == 1
+async def test_videos_that_are_refused(harness: TelegramHarness, params: dict[str, Any], words: str) -> None:
+    ana = await harness.friend()
+    assert await harness.refused("sendVideo", chat_id=ana, **params) == f"Bad Request: {words}"
+    assert len(await harness.views(ana)) == 1
 
 
 async def test_an_upload_that_is_too_large_is_refused_and_noted() -> None:
-    async with open_stage(telegram_upload_bytes_max=1_000_000) as stage:
-        ana = await stage.friend()
+    async with open_stage(telegram_upload_bytes_max=1_000_000) as harness:
+        ana = await harness.friend()
         with pytest.raises(TelegramEntityTooLarge):
-            await stage.bot.send_video(ana, BufferedInputFile(bytes(3_000_000), "long.mp4"))
-        assert len(await stage.views(ana)) == 1
-        [call] = (await stage.control("GET", "calls"))["calls"]
+            await harness.bot.send_video(ana, BufferedInputFile(bytes(3_000_000), "long.mp4"))
+        assert len(await harness.views(ana)) == 1
+        [call] = (await harness.control("GET", "calls"))["calls"]
         assert (call["method"], call["ok"], call["error_code"]) == ("sendVideo", False, 413)
-        assert (await stage.bot.send_video(ana, BufferedInputFile(bytes(900_000), "short.mp4"))).video is not None
+        assert (await harness.bot.send_video(ana, BufferedInputFile(bytes(900_000), "short.mp4"))).video is not None
 
 
-async def test_files_that_are_not_there(stage: Stage) -> None:
+async def test_files_that_are_not_there(harness: TelegramHarness) -> None:
     words = "Bad Request: wrong file_id or the file is temporarily unavailable"
-    assert await stage.refused("getFile", file_id="x") == words
-    assert await stage.refused("getFile") == "Bad Request: file_id not specified"
-    async with stage.http.get(f"{stage.root}/file/bot{TOKEN}/videos/none.mp4") as answer:
+    assert await harness.refused("getFile", file_id="x") == words
+    assert await harness.refused("getFile") == "Bad Request: file_id not specified"
+    async with harness.http.get(f"{harness.root}/file/bot{TOKEN}/videos/none.mp4") as answer:
         assert (answer.status, (await answer.json())["ok"]) == (404, False)
 
 
-async def test_reactions_actions_and_the_bots_own_things(stage: Stage) -> None:
-    ana = await stage.friend()
+async def test_reactions_actions_and_the_bots_own_things(harness: TelegramHarness) -> None:
+    ana = await harness.friend()
     reaction = [{"type": "emoji", "emoji": "👍"}]
-    assert (await stage.call("setMessageReaction", chat_id=ana, message_id=1, reaction=reaction))[0] == 200
-    assert (await stage.views(ana))[0]["reactions"] == ["👍"]
-    assert await stage.bot.send_chat_action(ana, "upload_video")
+    assert (await harness.call("setMessageReaction", chat_id=ana, message_id=1, reaction=reaction))[0] == 200
+    assert (await harness.views(ana))[0]["reactions"] == ["👍"]
+    assert await harness.bot.send_chat_action(ana, "upload_video")
     words = "Bad Request: wrong parameter action in request"
-    assert await stage.refused("sendChatAction", chat_id=ana, action="dance") == words
+    assert await harness.refused("sendChatAction", chat_id=ana, action="dance") == words
     commands = [{"command": "create", "description": "a video"}]
-    assert (await stage.call("setMyCommands", commands=commands, language_code="es"))[0] == 200
-    assert (await stage.call("getMyCommands", language_code="es"))[1]["result"] == commands
-    assert await stage.bot.get_my_commands() == []
+    assert (await harness.call("setMyCommands", commands=commands, language_code="es"))[0] == 200
+    assert (await harness.call("getMyCommands", language_code="es"))[1]["result"] == commands
+    assert await harness.bot.get_my_commands() == []
     words = "Bad Request: BOT_COMMAND_INVALID"
-    assert await stage.refused("setMyCommands", commands=[{"command": "No!", "description": "x"}]) == words
-    assert await stage.bot.set_my_description("sells videos")
-    assert await stage.bot.set_my_short_description("videos")
-    me, chat = await stage.bot.get_me(), await stage.bot.get_chat(ana)
+    assert await harness.refused("setMyCommands", commands=[{"command": "No!", "description": "x"}]) == words
+    assert await harness.bot.set_my_description("sells videos")
+    assert await harness.bot.set_my_short_description("videos")
+    me, chat = await harness.bot.get_me(), await harness.bot.get_chat(ana)
     assert (me.id, me.username, me.first_name) == (42, "onetake_bot", "onetake")
     assert (chat.type, chat.first_name) == ("private", "Ana")
 
 
-async def test_method_names_in_any_case_and_by_any_way_of_sending(stage: Stage) -> None:
-    ana = await stage.friend()
-    root = f"{stage.root}/bot{TOKEN}"
+async def test_method_names_in_any_case_and_by_any_way_of_sending(harness: TelegramHarness) -> None:
+    ana = await harness.friend()
+    root = f"{harness.root}/bot{TOKEN}"
     params = {"chat_id": str(ana), "text": "añil"}
     form = aiohttp.FormData(params, default_to_multipart=True)
     sendings: list[dict[str, Any]] = [{"params": params}, {"data": params}, {"data": form}, {"json": params}]
     for sending in sendings:
-        async with stage.http.post(f"{root}/SENDmessage", **sending) as answer:
+        async with harness.http.post(f"{root}/SENDmessage", **sending) as answer:
             assert (await answer.json())["result"]["text"] == "añil"
-    async with stage.http.get(f"{root}/getme") as answer:
+    async with harness.http.get(f"{root}/getme") as answer:
         assert (await answer.json())["result"]["id"] == 42
-    assert (await stage.call("sendPoll"))[0] == 404
+    assert (await harness.call("sendPoll"))[0] == 404
 
 
 ODD: list[Any] = ["", " ", "x", "\ud800", "9" * 5000, -1, 1e400, True, None, [], [[]], {}, {"a": {}}, "[1", "[" * 9999]
@@ -325,20 +327,20 @@ PARAMS = [
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
-async def test_odd_parameters_are_never_the_simulators_undoing(stage: Stage, method: str) -> None:
-    ana = await stage.friend()
-    _, sent = await stage.call("sendMessage", chat_id=ana, text="words")
+async def test_odd_parameters_are_never_the_simulators_undoing(harness: TelegramHarness, method: str) -> None:
+    ana = await harness.friend()
+    _, sent = await harness.call("sendMessage", chat_id=ana, text="words")
     fine = {"chat_id": ana, "message_id": sent["result"]["message_id"], "text": "x", "caption": "x"}
     for name in PARAMS:
         for value in ODD:
             # As one says it in JSON, where 1e400 is infinite and half a pair of surrogates can be written.
             raw = json.dumps(fine | {name: value})
             headers = {"Content-Type": "application/json"}
-            async with stage.http.post(f"{stage.root}/bot{TOKEN}/{method}", data=raw, headers=headers) as answer:
+            async with harness.http.post(f"{harness.root}/bot{TOKEN}/{method}", data=raw, headers=headers) as answer:
                 body = await answer.json()
             assert body["ok"] or 400 <= answer.status < 500, (name, value, body)
             assert body.get("error_code", 200) == answer.status
-    assert (await stage.try_control("GET", f"chats/{ana}"))[0] == 200
+    assert (await harness.try_control("GET", f"chats/{ana}"))[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -351,8 +353,8 @@ async def test_odd_parameters_are_never_the_simulators_undoing(stage: Stage, met
         ("multipart/form-data; boundary=x", b"--y\r\n\r\n"),
     ],
 )
-async def test_bodies_that_cannot_be_read_are_refused(stage: Stage, kind: str, body: bytes) -> None:
-    url = f"{stage.root}/bot{TOKEN}/sendMessage"
-    async with stage.http.post(url, data=body, headers={"Content-Type": kind}) as answer:
+async def test_bodies_that_cannot_be_read_are_refused(harness: TelegramHarness, kind: str, body: bytes) -> None:
+    url = f"{harness.root}/bot{TOKEN}/sendMessage"
+    async with harness.http.post(url, data=body, headers={"Content-Type": kind}) as answer:
         told = await answer.json()
     assert (answer.status, told["ok"]) == (400, False)

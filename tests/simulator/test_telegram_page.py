@@ -15,16 +15,16 @@ from simulator.__main__ import _parser, settings_from
 from simulator.app import serve
 from simulator.settings import Settings
 from simulator.telegram.control.page import FOLDER
-from tests.simulator.stage import TOKEN, Stage, keyboard
+from tests.simulator.harness import TOKEN, TelegramHarness, keyboard
 
 Heard = list[tuple[str, Any]]
 
 
 @asynccontextmanager
-async def _listening(stage: Stage) -> AsyncIterator[Heard]:
+async def _listening(harness: TelegramHarness) -> AsyncIterator[Heard]:
     """Events as a browser gets them."""
     heard: Heard = []
-    async with stage.http.get(f"{stage.root}/_sim/telegram/events") as answer:
+    async with harness.http.get(f"{harness.root}/_sim/telegram/events") as answer:
         assert answer.content_type == "text/event-stream"
         assert (await answer.content.readline()).startswith(b":")
 
@@ -47,17 +47,17 @@ async def _heard(heard: Heard, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_everything_that_happens_is_told(stage: Stage) -> None:
-    ana = await stage.friend()
-    async with _listening(stage) as heard:
-        _, sent = await stage.call("sendMessage", chat_id=ana, text="one", reply_markup=keyboard("Go"))
+async def test_everything_that_happens_is_told(harness: TelegramHarness) -> None:
+    ana = await harness.friend()
+    async with _listening(harness) as heard:
+        _, sent = await harness.call("sendMessage", chat_id=ana, text="one", reply_markup=keyboard("Go"))
         number = sent["result"]["message_id"]
-        tapped = await stage.taps(ana, number, button="Go")
+        tapped = await harness.taps(ana, number, button="Go")
         query_id = tapped["callback_query_id"]
-        await stage.call("answerCallbackQuery", callback_query_id=query_id, text="yes")
-        await stage.call("sendChatAction", chat_id=ana, action="upload_video")
-        await stage.call("editMessageText", chat_id=ana, message_id=number, text="two")
-        await stage.call("deleteMessage", chat_id=ana, message_id=number)
+        await harness.call("answerCallbackQuery", callback_query_id=query_id, text="yes")
+        await harness.call("sendChatAction", chat_id=ana, action="upload_video")
+        await harness.call("editMessageText", chat_id=ana, message_id=number, text="two")
+        await harness.call("deleteMessage", chat_id=ana, message_id=number)
         await _heard(heard, 5)
     assert [name for name, _ in heard] == ["message", "answer", "action", "message", "message"]
     views = [data["view"] for name, data in heard if name == "message"]
@@ -70,64 +70,64 @@ async def test_everything_that_happens_is_told(stage: Stage) -> None:
     assert heard[2][1] == {"chat_id": ana, "action": "upload_video"}
 
 
-async def test_the_books_are_told_when_they_change(stage: Stage) -> None:
-    async with _listening(stage) as heard:
+async def test_the_books_are_told_when_they_change(harness: TelegramHarness) -> None:
+    async with _listening(harness) as heard:
         order = {"prompt": "a fox", "model": "sim-1", "seconds": "4", "size": "720x1280"}
         key = {"Authorization": "Bearer tests"}
-        async with stage.http.post(f"{stage.root}/v1/videos", json=order, headers=key) as answer:
+        async with harness.http.post(f"{harness.root}/v1/videos", json=order, headers=key) as answer:
             assert answer.status == 200
         await _heard(heard, 1)
     [(name, totals)] = heard
     assert (name, totals["paid_calls"]) == ("books", 1)
 
 
-async def test_a_film_is_played_in_pieces(stage: Stage) -> None:
-    ana = await stage.friend()
+async def test_a_film_is_played_in_pieces(harness: TelegramHarness) -> None:
+    ana = await harness.friend()
     film = bytes(range(250)) * 4
-    await stage.bot.send_video(ana, BufferedInputFile(film, "fox.mp4"))
-    url = stage.root + (await stage.views(ana))[-1]["video"]["url"]
+    await harness.bot.send_video(ana, BufferedInputFile(film, "fox.mp4"))
+    url = harness.root + (await harness.views(ana))[-1]["video"]["url"]
     wanted = {"bytes=0-": (206, film), "bytes=10-19": (206, film[10:20]), "bytes=-5": (206, film[-5:])}
     for header, (status, body) in wanted.items():
-        async with stage.http.get(url, headers={"Range": header}) as answer:
+        async with harness.http.get(url, headers={"Range": header}) as answer:
             assert (answer.status, await answer.read(), answer.content_type) == (status, body, "video/mp4")
             assert answer.headers["Content-Range"].endswith("/1000")
-    async with stage.http.get(url) as answer:
+    async with harness.http.get(url) as answer:
         assert (answer.status, await answer.read(), answer.headers["Accept-Ranges"]) == (200, film, "bytes")
     for header in ("bytes=5000-", "nonsense"):
-        async with stage.http.get(url, headers={"Range": header}) as answer:
+        async with harness.http.get(url, headers={"Range": header}) as answer:
             assert (answer.status, answer.headers["Content-Range"]) == (416, "bytes */1000")
-    async with stage.http.get(f"{stage.root}/_sim/telegram/files/none") as answer:
+    async with harness.http.get(f"{harness.root}/_sim/telegram/files/none") as answer:
         assert answer.status == 404
 
 
-async def test_the_page_is_served(stage: Stage) -> None:
-    async with stage.http.get(stage.root, allow_redirects=False) as answer:
+async def test_the_page_is_served(harness: TelegramHarness) -> None:
+    async with harness.http.get(harness.root, allow_redirects=False) as answer:
         assert (answer.status, answer.headers["Location"]) == (302, "/chat")
-    async with stage.http.get(f"{stage.root}/chat") as answer:
+    async with harness.http.get(f"{harness.root}/chat") as answer:
         assert (answer.status, answer.content_type) == (200, "text/html")
     for path in FOLDER.glob("chat.*"):
-        async with stage.http.get(f"{stage.root}/chat/{path.name}") as answer:
+        async with harness.http.get(f"{harness.root}/chat/{path.name}") as answer:
             assert (answer.status, await answer.read()) == (200, path.read_bytes())
 
 
 @pytest.mark.parametrize("name", ["none.js", "index.html", "..%2Fapp.py", ".js"])
-async def test_nothing_but_the_page_is_served(stage: Stage, name: str) -> None:
-    async with stage.http.get(f"{stage.root}/chat/{name}", allow_redirects=False) as answer:
+async def test_nothing_but_the_page_is_served(harness: TelegramHarness, name: str) -> None:
+    async with harness.http.get(f"{harness.root}/chat/{name}", allow_redirects=False) as answer:
         assert answer.status == 404
 
 
-async def test_two_hundred_people_and_a_hundred_edits_at_once(stage: Stage) -> None:
-    people = [await stage.friend(f"person {number}") for number in range(200)]
+async def test_two_hundred_people_and_a_hundred_edits_at_once(harness: TelegramHarness) -> None:
+    people = [await harness.friend(f"person {number}") for number in range(200)]
 
     async def serve(person: int) -> None:
-        _, sent = await stage.call("sendMessage", chat_id=person, text="queued", reply_markup=keyboard("Stop"))
+        _, sent = await harness.call("sendMessage", chat_id=person, text="queued", reply_markup=keyboard("Stop"))
         number = sent["result"]["message_id"]
         for step in range(3):
-            status, _ = await stage.call("editMessageText", chat_id=person, message_id=number, text=f"step {step}")
+            status, _ = await harness.call("editMessageText", chat_id=person, message_id=number, text=f"step {step}")
             assert status == 200
 
     await asyncio.gather(*(serve(person) for person in people))
-    assert [(await stage.views(person))[-1]["text"] for person in people[::50]] == ["step 2"] * 4
+    assert [(await harness.views(person))[-1]["text"] for person in people[::50]] == ["step 2"] * 4
 
 
 async def test_a_server_that_stops_waits_for_no_poll_and_no_page() -> None:
@@ -147,23 +147,23 @@ async def test_a_server_that_stops_waits_for_no_poll_and_no_page() -> None:
         page.close()
 
 
-async def test_a_listener_that_falls_behind_is_cut_off(stage: Stage) -> None:
-    queue = stage.telegram.listeners.join()
+async def test_a_listener_that_falls_behind_is_cut_off(harness: TelegramHarness) -> None:
+    queue = harness.telegram.listeners.join()
     for number in range(queue.maxsize + 1):
-        stage.telegram.listeners.tell("action", {"number": number})
+        harness.telegram.listeners.tell("action", {"number": number})
     assert queue.get_nowait() is None
-    assert not stage.telegram.listeners
+    assert not harness.telegram.listeners
 
 
-async def test_a_page_that_leaves_is_forgotten(stage: Stage) -> None:
-    async with _listening(stage):
-        assert stage.telegram.listeners
-    async with aiohttp.ClientSession() as other, other.get(f"{stage.root}/_sim/telegram/events"):
-        assert stage.telegram.listeners
-    ana = await stage.friend()
+async def test_a_page_that_leaves_is_forgotten(harness: TelegramHarness) -> None:
+    async with _listening(harness):
+        assert harness.telegram.listeners
+    async with aiohttp.ClientSession() as other, other.get(f"{harness.root}/_sim/telegram/events"):
+        assert harness.telegram.listeners
+    ana = await harness.friend()
     async with asyncio.timeout(60):
-        while stage.telegram.listeners:
-            await stage.call("sendChatAction", chat_id=ana, action="typing")
+        while harness.telegram.listeners:
+            await harness.call("sendChatAction", chat_id=ana, action="typing")
             await asyncio.sleep(0.02)
 
 

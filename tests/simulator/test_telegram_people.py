@@ -6,16 +6,16 @@ import pytest
 from aiogram.exceptions import TelegramBadRequest
 
 from simulator.telegram.state import QUERY_SECONDS
-from tests.simulator.stage import Stage, keyboard
+from tests.simulator.harness import TelegramHarness, keyboard
 
 
-async def test_a_name_is_one_person(stage: Stage) -> None:
-    told = await stage.control("POST", "people", name="Ana", language_code="es")
+async def test_a_name_is_one_person(harness: TelegramHarness) -> None:
+    told = await harness.control("POST", "people", name="Ana", language_code="es")
     assert told == {"id": 1001, "name": "Ana", "language_code": "es", "chat_id": 1001, "blocked": False}
-    assert await stage.person("Ana", language_code="pt") == 1001
-    assert await stage.person("Zoe", id=7) == 7
-    assert await stage.person("Ben") == 1002
-    people = (await stage.control("GET", "people"))["people"]
+    assert await harness.person("Ana", language_code="pt") == 1001
+    assert await harness.person("Zoe", id=7) == 7
+    assert await harness.person("Ben") == 1002
+    people = (await harness.control("GET", "people"))["people"]
     assert [(each["name"], each["language_code"]) for each in people] == [("Ana", "pt"), ("Zoe", "en"), ("Ben", "en")]
 
 
@@ -42,18 +42,20 @@ async def test_a_name_is_one_person(stage: Stage) -> None:
         ("block", {"user": 9}),
     ],
 )
-async def test_control_calls_that_mean_nothing_say_why(stage: Stage, path: str, body: dict[str, Any]) -> None:
-    await stage.friend()
-    await stage.call("sendMessage", chat_id=1001, text="hello")
-    status, answer = await stage.try_control("POST", path, **body)
+async def test_control_calls_that_mean_nothing_say_why(
+    harness: TelegramHarness, path: str, body: dict[str, Any]
+) -> None:
+    await harness.friend()
+    await harness.call("sendMessage", chat_id=1001, text="hello")
+    status, answer = await harness.try_control("POST", path, **body)
     assert status == 400
     assert answer["error"]["message"]
 
 
-async def test_a_private_message_carries_who_and_what(stage: Stage) -> None:
-    ana = await stage.person("Ana", language_code="es")
-    await stage.says(ana, "  /create un zorro #rojo\n")
-    [update] = await stage.poll()
+async def test_a_private_message_carries_who_and_what(harness: TelegramHarness) -> None:
+    ana = await harness.person("Ana", language_code="es")
+    await harness.says(ana, "  /create un zorro #rojo\n")
+    [update] = await harness.poll()
     message = update["message"]
     assert message["from"] == {"id": ana, "is_bot": False, "first_name": "Ana", "language_code": "es"}
     assert message["chat"] == {"id": ana, "type": "private", "first_name": "Ana"}
@@ -61,13 +63,13 @@ async def test_a_private_message_carries_who_and_what(stage: Stage) -> None:
     assert [each["type"] for each in message["entities"]] == ["bot_command", "hashtag"]
 
 
-async def test_of_a_group_the_bot_hears_what_concerns_it(stage: Stage) -> None:
-    ana, ben = await stage.person("Ana"), await stage.person("Ben")
-    group = (await stage.control("POST", "groups", title="Both", members=[ana, ben]))["chat_id"]
+async def test_of_a_group_the_bot_hears_what_concerns_it(harness: TelegramHarness) -> None:
+    ana, ben = await harness.person("Ana"), await harness.person("Ben")
+    group = (await harness.control("POST", "groups", title="Both", members=[ana, ben]))["chat_id"]
     assert group < -1_000_000_000_000
-    _, sent = await stage.call("sendMessage", chat_id=group, text="here I am")
+    _, sent = await harness.call("sendMessage", chat_id=group, text="here I am")
     own = sent["result"]["message_id"]
-    others = (await stage.says(group, "hello all", by=ben))["message_id"]
+    others = (await harness.says(group, "hello all", by=ben))["message_id"]
     heard = {
         "/create a fox": True,
         "/create@onetake_bot a fox": True,
@@ -79,114 +81,114 @@ async def test_of_a_group_the_bot_hears_what_concerns_it(stage: Stage) -> None:
         "nothing": False,
     }
     for text, is_heard in heard.items():
-        assert ((await stage.says(group, text, by=ana))["update_id"] is not None) is is_heard, text
-    assert (await stage.says(group, "yes", by=ben, reply_to=own))["update_id"] is not None
-    assert (await stage.says(group, "yes", by=ben, reply_to=others))["update_id"] is None
-    last = (await stage.poll())[-1]["message"]
+        assert ((await harness.says(group, text, by=ana))["update_id"] is not None) is is_heard, text
+    assert (await harness.says(group, "yes", by=ben, reply_to=own))["update_id"] is not None
+    assert (await harness.says(group, "yes", by=ben, reply_to=others))["update_id"] is None
+    last = (await harness.poll())[-1]["message"]
     assert last["chat"] == {"id": group, "type": "supergroup", "title": "Both"}
     assert last["reply_to_message"]["message_id"] == own
 
 
-async def test_a_replied_message_shows_no_message_it_replied_to(stage: Stage) -> None:
-    ana = await stage.person()
-    first = (await stage.says(ana, "one"))["message_id"]
-    second = (await stage.says(ana, "two", reply_to=first))["message_id"]
-    await stage.says(ana, "three", reply_to=second)
-    replied = (await stage.poll())[-1]["message"]["reply_to_message"]
+async def test_a_replied_message_shows_no_message_it_replied_to(harness: TelegramHarness) -> None:
+    ana = await harness.person()
+    first = (await harness.says(ana, "one"))["message_id"]
+    second = (await harness.says(ana, "two", reply_to=first))["message_id"]
+    await harness.says(ana, "three", reply_to=second)
+    replied = (await harness.poll())[-1]["message"]["reply_to_message"]
     assert replied["text"] == "two"
     assert "reply_to_message" not in replied
 
 
-async def test_a_tap_carries_the_message_as_it_is_now_and_is_answered_once(stage: Stage) -> None:
-    ana = await stage.friend()
-    _, sent = await stage.call("sendMessage", chat_id=ana, text="old", reply_markup=keyboard("Make it", "Stop"))
+async def test_a_tap_carries_the_message_as_it_is_now_and_is_answered_once(harness: TelegramHarness) -> None:
+    ana = await harness.friend()
+    _, sent = await harness.call("sendMessage", chat_id=ana, text="old", reply_markup=keyboard("Make it", "Stop"))
     number = sent["result"]["message_id"]
-    await stage.call("editMessageText", chat_id=ana, message_id=number, text="new", reply_markup=keyboard("Make it"))
-    first = await stage.taps(ana, number, button="Make")
-    second = await stage.taps(ana, number, data="Make it")
+    await harness.call("editMessageText", chat_id=ana, message_id=number, text="new", reply_markup=keyboard("Make it"))
+    first = await harness.taps(ana, number, button="Make")
+    second = await harness.taps(ana, number, data="Make it")
     assert second["update_id"] == first["update_id"] + 1
-    query = (await stage.poll())[-1]["callback_query"]
+    query = (await harness.poll())[-1]["callback_query"]
     assert (query["message"]["text"], query["data"], query["from"]["id"]) == ("new", "Make it", ana)
     assert query["id"] == second["callback_query_id"]
-    assert await stage.bot.answer_callback_query(query["id"], text="Well then", show_alert=True)
+    assert await harness.bot.answer_callback_query(query["id"], text="Well then", show_alert=True)
     with pytest.raises(TelegramBadRequest, match="query is too old and response timeout expired or query ID is inval"):
-        await stage.bot.answer_callback_query(query["id"])
-    [answer] = (await stage.control("GET", "answers"))["answers"]
+        await harness.bot.answer_callback_query(query["id"])
+    [answer] = (await harness.control("GET", "answers"))["answers"]
     assert (answer["callback_query_id"], answer["from"], answer["text"]) == (query["id"], ana, "Well then")
     assert answer["show_alert"] is True
 
 
-async def test_an_answer_that_comes_too_late(stage: Stage) -> None:
-    ana = await stage.friend()
-    _, sent = await stage.call("sendMessage", chat_id=ana, text="x", reply_markup=keyboard("Go"))
-    tapped = await stage.taps(ana, sent["result"]["message_id"], button="Go")
+async def test_an_answer_that_comes_too_late(harness: TelegramHarness) -> None:
+    ana = await harness.friend()
+    _, sent = await harness.call("sendMessage", chat_id=ana, text="x", reply_markup=keyboard("Go"))
+    tapped = await harness.taps(ana, sent["result"]["message_id"], button="Go")
     query_id = tapped["callback_query_id"]
-    assert await stage.refused("answerCallbackQuery", callback_query_id=query_id, text="x" * 201) == (
+    assert await harness.refused("answerCallbackQuery", callback_query_id=query_id, text="x" * 201) == (
         "Bad Request: MESSAGE_TOO_LONG"
     )
-    stage.telegram.bots[0].queries[query_id].at -= QUERY_SECONDS + 1
+    harness.telegram.bots[0].queries[query_id].at -= QUERY_SECONDS + 1
     words = "Bad Request: query is too old and response timeout expired or query ID is invalid"
-    assert await stage.refused("answerCallbackQuery", callback_query_id=query_id) == words
-    assert await stage.refused("answerCallbackQuery", callback_query_id="9") == words
+    assert await harness.refused("answerCallbackQuery", callback_query_id=query_id) == words
+    assert await harness.refused("answerCallbackQuery", callback_query_id="9") == words
 
 
-async def test_buttons_that_are_not_there_are_named_and_can_be_forced(stage: Stage) -> None:
-    ana = await stage.friend()
+async def test_buttons_that_are_not_there_are_named_and_can_be_forced(harness: TelegramHarness) -> None:
+    ana = await harness.friend()
     markup = {
         "inline_keyboard": [
             [{"text": "Make it", "callback_data": "m"}, {"text": "Make two", "callback_data": "mm"}],
             [{"text": "Copy", "copy_text": {"text": "AB12CD"}}, {"text": "Site", "url": "https://x.org"}],
         ]
     }
-    _, sent = await stage.call("sendMessage", chat_id=ana, text="x", reply_markup=markup)
+    _, sent = await harness.call("sendMessage", chat_id=ana, text="x", reply_markup=markup)
     tap: dict[str, Any] = {"chat_id": ana, "from": ana, "message_id": sent["result"]["message_id"]}
     for missing in ({"data": "gone"}, {"button": "Make"}, {"button": "Gone"}, {}):
-        status, answer = await stage.try_control("POST", "taps", **tap, **missing)
+        status, answer = await harness.try_control("POST", "taps", **tap, **missing)
         assert status == 400
         assert all(label in answer["error"]["message"] for label in ("Make it", "Make two", "Copy", "Site"))
-    assert await stage.control("POST", "taps", **tap, button="Copy") == {"copied": "AB12CD"}
-    assert await stage.control("POST", "taps", **tap, button="Site") == {"url": "https://x.org"}
-    await stage.call("deleteMessage", chat_id=ana, message_id=tap["message_id"])
-    assert (await stage.try_control("POST", "taps", **tap, data="m"))[0] == 400
-    await stage.control("POST", "taps", **tap, data="gone", force=True)
-    query = (await stage.poll())[-1]["callback_query"]
+    assert await harness.control("POST", "taps", **tap, button="Copy") == {"copied": "AB12CD"}
+    assert await harness.control("POST", "taps", **tap, button="Site") == {"url": "https://x.org"}
+    await harness.call("deleteMessage", chat_id=ana, message_id=tap["message_id"])
+    assert (await harness.try_control("POST", "taps", **tap, data="m"))[0] == 400
+    await harness.control("POST", "taps", **tap, data="gone", force=True)
+    query = (await harness.poll())[-1]["callback_query"]
     assert (query["data"], query["message"]["date"]) == ("gone", 0)
 
 
-async def test_an_edited_message_is_an_update_of_its_own_kind(stage: Stage) -> None:
-    ana = await stage.person()
-    said = await stage.says(ana, "a fxo")
-    edited = await stage.control("POST", "edits", chat_id=ana, message_id=said["message_id"], text="a fox")
-    last = (await stage.poll())[-1]
+async def test_an_edited_message_is_an_update_of_its_own_kind(harness: TelegramHarness) -> None:
+    ana = await harness.person()
+    said = await harness.says(ana, "a fxo")
+    edited = await harness.control("POST", "edits", chat_id=ana, message_id=said["message_id"], text="a fox")
+    last = (await harness.poll())[-1]
     assert last["update_id"] == edited["update_id"]
     assert (last["edited_message"]["text"], "edit_date" in last["edited_message"]) == ("a fox", True)
-    [view] = await stage.views(ana)
+    [view] = await harness.views(ana)
     assert (view["text"], view["edits"]) == ("a fox", 1)
 
 
-async def test_chats_come_with_their_last_message(stage: Stage) -> None:
-    ana, ben = await stage.friend("Ana"), await stage.person("Ben")
-    group = (await stage.control("POST", "groups", title="Both", members=[ana, ben]))["chat_id"]
-    _, sent = await stage.call("sendMessage", chat_id=ana, text="to be deleted")
-    await stage.call("deleteMessage", chat_id=ana, message_id=sent["result"]["message_id"])
-    chats = {each["chat_id"]: each for each in (await stage.control("GET", "chats"))["chats"]}
+async def test_chats_come_with_their_last_message(harness: TelegramHarness) -> None:
+    ana, ben = await harness.friend("Ana"), await harness.person("Ben")
+    group = (await harness.control("POST", "groups", title="Both", members=[ana, ben]))["chat_id"]
+    _, sent = await harness.call("sendMessage", chat_id=ana, text="to be deleted")
+    await harness.call("deleteMessage", chat_id=ana, message_id=sent["result"]["message_id"])
+    chats = {each["chat_id"]: each for each in (await harness.control("GET", "chats"))["chats"]}
     assert (chats[ana]["name"], chats[ana]["last_message"]["text"]) == ("Ana", "/start")
     assert (chats[ben]["type"], chats[ben]["last_message"]) == ("private", None)
     assert chats[group]["title"] == "Both"
     assert chats[group]["members"] == [{"id": ana, "name": "Ana"}, {"id": ben, "name": "Ben"}]
-    assert (await stage.try_control("GET", "chats/5"))[0] == 400
+    assert (await harness.try_control("GET", "chats/5"))[0] == 400
 
 
-async def test_every_call_is_in_the_journal_without_its_token(stage: Stage) -> None:
-    ana = await stage.friend()
-    await stage.poll()
-    await stage.call("sendMessage", chat_id=ana, text="<b>one</b>", parse_mode="HTML")
-    told = await stage.control("GET", "calls")
+async def test_every_call_is_in_the_journal_without_its_token(harness: TelegramHarness) -> None:
+    ana = await harness.friend()
+    await harness.poll()
+    await harness.call("sendMessage", chat_id=ana, text="<b>one</b>", parse_mode="HTML")
+    told = await harness.control("GET", "calls")
     assert [call["method"] for call in told["calls"]] == ["getUpdates", "sendMessage"]
     sent = told["calls"][1]
     assert (sent["n"], sent["chat_id"], sent["message_id"], sent["text"], sent["ok"]) == (1, ana, 2, "one", True)
-    await stage.refused("sendMessage", chat_id=5, text="two")
-    later = await stage.control("GET", f"calls?since={told['next']}")
+    await harness.refused("sendMessage", chat_id=5, text="two")
+    later = await harness.control("GET", f"calls?since={told['next']}")
     assert [(call["text"], call["ok"], call["error_code"]) for call in later["calls"]] == [("two", False, 400)]
     assert later["next"] == 3
     assert "stage" not in str(told)

@@ -12,7 +12,7 @@ from aiogram.types import Message as Arrived
 from aiogram.webhook.aiohttp_server import SimpleRequestHandler
 from aiohttp import web
 
-from tests.simulator.stage import Stage, until
+from tests.simulator.harness import TelegramHarness, until
 
 SECRET = "very-secret_1"
 
@@ -50,45 +50,49 @@ async def receiver() -> AsyncIterator[Receiver]:
     await runner.cleanup()
 
 
-async def _all_confirmed(stage: Stage) -> bool:
-    return all(fate["confirmed_at"] for fate in (await stage.control("GET", "updates"))["updates"])
+async def _all_confirmed(harness: TelegramHarness) -> bool:
+    return all(fate["confirmed_at"] for fate in (await harness.control("GET", "updates"))["updates"])
 
 
-async def test_updates_are_pushed_with_the_secret_until_they_are_taken(stage: Stage, receiver: Receiver) -> None:
+async def test_updates_are_pushed_with_the_secret_until_they_are_taken(
+    harness: TelegramHarness, receiver: Receiver
+) -> None:
     moody = iter([500, 503, 204])
 
     async def answer(_: dict[str, Any]) -> web.Response:
         return web.Response(status=next(moody, 200))
 
     receiver.answer = answer
-    ana = await stage.person()
-    await stage.says(ana, "before")
-    assert await stage.bot.set_webhook(receiver.url, secret_token=SECRET, max_connections=2)
-    await stage.says(ana, "after")
-    await until(lambda: _all_confirmed(stage))
+    ana = await harness.person()
+    await harness.says(ana, "before")
+    assert await harness.bot.set_webhook(receiver.url, secret_token=SECRET, max_connections=2)
+    await harness.says(ana, "after")
+    await until(lambda: _all_confirmed(harness))
     assert receiver.texts() == ["before", "before", "before", "after"]
     assert {secret for secret, _ in receiver.got} == {SECRET}
-    [first, _] = (await stage.control("GET", "updates"))["updates"]
+    [first, _] = (await harness.control("GET", "updates"))["updates"]
     pauses = [after - before for before, after in zip(first["handed_out"], first["handed_out"][1:], strict=False)]
     assert pauses[0] >= 0.2
     assert pauses[1] >= 0.4
-    info = await stage.bot.get_webhook_info()
+    info = await harness.bot.get_webhook_info()
     assert (info.url, info.pending_update_count, info.max_connections) == (receiver.url, 0, 2)
     assert info.last_error_message == "Wrong response from the webhook: 503 Service Unavailable"
 
 
-async def test_a_chat_in_trouble_keeps_its_order_and_holds_up_no_other(stage: Stage, receiver: Receiver) -> None:
-    ana, ben = await stage.person("Ana"), await stage.person("Ben")
+async def test_a_chat_in_trouble_keeps_its_order_and_holds_up_no_other(
+    harness: TelegramHarness, receiver: Receiver
+) -> None:
+    ana, ben = await harness.person("Ana"), await harness.person("Ben")
     stuck = True
 
     async def answer(update: dict[str, Any]) -> web.Response:
         return web.Response(status=500 if stuck and update["message"]["chat"]["id"] == ana else 200)
 
     receiver.answer = answer
-    await stage.bot.set_webhook(receiver.url)
+    await harness.bot.set_webhook(receiver.url)
     for text in ("one", "two"):
-        await stage.says(ana, text)
-        await stage.says(ben, text)
+        await harness.says(ana, text)
+        await harness.says(ben, text)
 
     async def ben_is_served() -> bool:
         return receiver.texts(ben) == ["one", "two"]
@@ -96,29 +100,29 @@ async def test_a_chat_in_trouble_keeps_its_order_and_holds_up_no_other(stage: St
     await until(ben_is_served)
     assert set(receiver.texts(ana)) == {"one"}
     stuck = False
-    await until(lambda: _all_confirmed(stage))
+    await until(lambda: _all_confirmed(harness))
     assert receiver.texts(ana)[-2:] == ["one", "two"]
 
 
-async def test_an_answer_may_call_a_method(stage: Stage, receiver: Receiver) -> None:
+async def test_an_answer_may_call_a_method(harness: TelegramHarness, receiver: Receiver) -> None:
     async def answer(update: dict[str, Any]) -> web.Response:
         chat_id = update["message"]["chat"]["id"]
         return web.json_response({"method": "sendMessage", "chat_id": chat_id, "text": "by answer"})
 
     receiver.answer = answer
-    ana = await stage.person()
-    await stage.bot.set_webhook(receiver.url)
-    await stage.says(ana, "hello")
+    ana = await harness.person()
+    await harness.bot.set_webhook(receiver.url)
+    await harness.says(ana, "hello")
 
     async def answered() -> bool:
-        return [view["text"] for view in await stage.views(ana)] == ["hello", "by answer"]
+        return [view["text"] for view in await harness.views(ana)] == ["hello", "by answer"]
 
     await until(answered)
-    calls = (await stage.control("GET", "calls"))["calls"]
+    calls = (await harness.control("GET", "calls"))["calls"]
     assert [call["method"] for call in calls] == ["setWebhook", "sendMessage"]
 
 
-async def test_the_real_webhook_server_is_understood(stage: Stage) -> None:
+async def test_the_real_webhook_server_is_understood(harness: TelegramHarness) -> None:
     dispatcher = Dispatcher()
 
     @dispatcher.message()
@@ -126,59 +130,61 @@ async def test_the_real_webhook_server_is_understood(stage: Stage) -> None:
         return message.answer(f"you said <b>{message.text}</b>", parse_mode="HTML")
 
     app = web.Application()
-    SimpleRequestHandler(dispatcher, stage.bot, secret_token=SECRET, handle_in_background=False).register(app, "/hook")
+    SimpleRequestHandler(dispatcher, harness.bot, secret_token=SECRET, handle_in_background=False).register(
+        app, "/hook"
+    )
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        ana = await stage.person()
+        ana = await harness.person()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-        await stage.bot.set_webhook(url, secret_token=SECRET)
-        await stage.says(ana, "hello")
+        await harness.bot.set_webhook(url, secret_token=SECRET)
+        await harness.says(ana, "hello")
 
         async def answered() -> bool:
-            return [view["html"] for view in await stage.views(ana)][1:] == ["you said <b>hello</b>"]
+            return [view["html"] for view in await harness.views(ana)][1:] == ["you said <b>hello</b>"]
 
         await until(answered)
     finally:
         await runner.cleanup()
 
 
-async def test_polls_and_webhooks_exclude_each_other(stage: Stage, receiver: Receiver) -> None:
-    hanging = asyncio.create_task(stage.call("getUpdates", timeout=20))
-    await stage.until_a_poll_waits()
-    await stage.bot.set_webhook(receiver.url)
+async def test_polls_and_webhooks_exclude_each_other(harness: TelegramHarness, receiver: Receiver) -> None:
+    hanging = asyncio.create_task(harness.call("getUpdates", timeout=20))
+    await harness.until_a_poll_waits()
+    await harness.bot.set_webhook(receiver.url)
     status, body = await hanging
     assert (status, body["description"]) == (409, "Conflict: terminated by setWebhook request")
     words = (
         "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
     )
-    assert await stage.refused("getUpdates") == words
-    await stage.bot.delete_webhook()
-    assert await stage.poll() == []
-    assert (await stage.bot.get_webhook_info()).url == ""
+    assert await harness.refused("getUpdates") == words
+    await harness.bot.delete_webhook()
+    assert await harness.poll() == []
+    assert (await harness.bot.get_webhook_info()).url == ""
 
 
-async def test_what_a_webhook_did_not_take_is_there_for_polls(stage: Stage, receiver: Receiver) -> None:
+async def test_what_a_webhook_did_not_take_is_there_for_polls(harness: TelegramHarness, receiver: Receiver) -> None:
     async def answer(_: dict[str, Any]) -> web.Response:
         return web.Response(status=500)
 
     receiver.answer = answer
-    await stage.bot.set_webhook(receiver.url)
-    said = await stage.says(await stage.person(), "hello")
+    await harness.bot.set_webhook(receiver.url)
+    said = await harness.says(await harness.person(), "hello")
 
     async def tried() -> bool:
         return bool(receiver.got)
 
     await until(tried)
-    assert (await stage.bot.get_webhook_info()).pending_update_count == 1
-    await stage.bot.delete_webhook()
-    assert [update["update_id"] for update in await stage.poll()] == [said["update_id"]]
-    await stage.bot.delete_webhook(drop_pending_updates=True)
-    assert await stage.poll() == []
+    assert (await harness.bot.get_webhook_info()).pending_update_count == 1
+    await harness.bot.delete_webhook()
+    assert [update["update_id"] for update in await harness.poll()] == [said["update_id"]]
+    await harness.bot.delete_webhook(drop_pending_updates=True)
+    assert await harness.poll() == []
 
 
-async def test_the_same_webhook_again_sends_nothing_twice(stage: Stage, receiver: Receiver) -> None:
+async def test_the_same_webhook_again_sends_nothing_twice(harness: TelegramHarness, receiver: Receiver) -> None:
     free = asyncio.Event()
 
     async def answer(_: dict[str, Any]) -> web.Response:
@@ -186,19 +192,19 @@ async def test_the_same_webhook_again_sends_nothing_twice(stage: Stage, receiver
         return web.Response()
 
     receiver.answer = answer
-    await stage.bot.set_webhook(receiver.url, secret_token=SECRET)
-    await stage.says(await stage.person(), "hello")
-    await stage.bot.set_webhook(receiver.url, secret_token=SECRET)
+    await harness.bot.set_webhook(receiver.url, secret_token=SECRET)
+    await harness.says(await harness.person(), "hello")
+    await harness.bot.set_webhook(receiver.url, secret_token=SECRET)
     free.set()
-    await until(lambda: _all_confirmed(stage))
+    await until(lambda: _all_confirmed(harness))
     assert receiver.texts() == ["hello"]
 
 
-async def test_a_confirmed_update_is_pushed_once_more(stage: Stage, receiver: Receiver) -> None:
-    await stage.bot.set_webhook(receiver.url)
-    said = await stage.says(await stage.person(), "hello")
-    await until(lambda: _all_confirmed(stage))
-    await stage.control("POST", "redeliver", update_id=said["update_id"])
+async def test_a_confirmed_update_is_pushed_once_more(harness: TelegramHarness, receiver: Receiver) -> None:
+    await harness.bot.set_webhook(receiver.url)
+    said = await harness.says(await harness.person(), "hello")
+    await until(lambda: _all_confirmed(harness))
+    await harness.control("POST", "redeliver", update_id=said["update_id"])
 
     async def twice() -> bool:
         return receiver.texts() == ["hello", "hello"]
@@ -206,12 +212,12 @@ async def test_a_confirmed_update_is_pushed_once_more(stage: Stage, receiver: Re
     await until(twice)
 
 
-async def test_nobody_at_the_address_is_noted(stage: Stage) -> None:
-    await stage.bot.set_webhook("http://127.0.0.1:9/hook")
-    await stage.says(await stage.person(), "hello")
+async def test_nobody_at_the_address_is_noted(harness: TelegramHarness) -> None:
+    await harness.bot.set_webhook("http://127.0.0.1:9/hook")
+    await harness.says(await harness.person(), "hello")
 
     async def noted() -> bool:
-        return "Connection failed" in ((await stage.bot.get_webhook_info()).last_error_message or "")
+        return "Connection failed" in ((await harness.bot.get_webhook_info()).last_error_message or "")
 
     await until(noted)
 
@@ -226,5 +232,5 @@ async def test_nobody_at_the_address_is_noted(stage: Stage) -> None:
         ({"url": "https://x.org/", "secret_token": "x" * 257}, "secret token is too long"),
     ],
 )
-async def test_webhooks_that_cannot_be_set(stage: Stage, params: dict[str, str], words: str) -> None:
-    assert await stage.refused("setWebhook", **params) == f"Bad Request: {words}"
+async def test_webhooks_that_cannot_be_set(harness: TelegramHarness, params: dict[str, str], words: str) -> None:
+    assert await harness.refused("setWebhook", **params) == f"Bad Request: {words}"

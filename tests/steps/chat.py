@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from steps.text_model.ask_model import TextModelClient, open_text_model
-from steps.text_model.prompt_store import PromptShelf
+from steps.text_model.prompt_store import PromptStore
 from tests.steps.scripted import Reply, Server, answer, in_turn, scripted
 
 KEY = "sk-the-text-models-key"
-SHELF = PromptShelf(Path(__file__).parents[2] / "prompts")
+SHELF = PromptStore(Path(__file__).parents[2] / "prompts")
 
 
 def completion(content: Any, *, refusal: str | None = None, finish: str = "stop", **changes: Any) -> Reply:

@@ -59,12 +59,12 @@ def test_without_a_model_one_line_lists_what_can_be_bought_where_and_at_what_pri
     line = str(caught.value)
     assert line.startswith("VIDEO_MODEL: not set")
     assert "\n" not in line
-    for offer in (
+    for for_sale in (
         "minimax/h3 at SayGM ($0.072/s)",
         "gen4_turbo at Runway",
         "gemini-omni-1.2-flash at LaoZhang ($0.45 a video)",
     ):
-        assert offer in line
+        assert for_sale in line
     assert "sora" not in line
     assert "sim-1" not in line
 

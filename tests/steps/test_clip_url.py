@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from providers.clip_url import Resolve, fetch_url, is_local, is_private, is_public
-from providers.download import Content, Gone, ReadError
+from providers.download import ClipGone, Content, ReadError
 from tests.steps.media import mp4
 from tests.steps.scripted import Reply, answer, in_turn, scripted
 
@@ -28,7 +28,7 @@ def names(table: Mapping[str, str]) -> Resolve:
     return resolve
 
 
-async def fetched(url: str, folder: Path, *, local: bool = True, **table: str) -> Content | Gone | ReadError:
+async def fetched(url: str, folder: Path, *, local: bool = True, **table: str) -> Content | ClipGone | ReadError:
     resolve = names({name.replace("_", "."): address for name, address in table.items()})
     return await fetch_url(url, folder / "clip", local=local, patience=PATIENCE, tls=TLS, resolve=resolve)
 
@@ -139,22 +139,22 @@ async def test_the_address_is_no_part_of_the_words_whichever_part_of_it_opens_it
     token = "tok-5ec4e7-5ec4e7-5ec4e7"
     async with scripted(in_turn(answer(404, f"no object {token}, a+b or 5ec4 e75ec4"))) as server:
         got = await fetched(f"http://127.0.0.1:{server.port}/signed/{token}/v.mp4?k=5ec4%20e75ec4", tmp_path)
-    assert got == Gone(404, "no object [signature], a+b or [signature]")
+    assert got == ClipGone(404, "no object [signature], a+b or [signature]")
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("reply", "outcome"),
     [
-        (answer(404), Gone(404)),
+        (answer(404), ClipGone(404)),
         (answer(403, "<Error>expired</Error>"), ReadError(403, "<Error>expired</Error>")),
         (answer(200, MP4[:-1]), ReadError(200, f"cut short: {len(MP4) - 1} bytes of at least {len(MP4)}")),
-        (answer(400, f"no /v?{SECRET} here, nor 5ec4e7"), Gone(400, "no /v?[...] here, nor [signature]")),
+        (answer(400, f"no /v?{SECRET} here, nor 5ec4e7"), ClipGone(400, "no /v?[...] here, nor [signature]")),
         (answer(200, "<html>"), ReadError(200, "not a video; it begins: <html>")),
         (Reply(b""), ReadError(None, "the clip's address: RemoteProtocolError")),
     ],
 )
-async def test_the_same_judge_as_for_content(reply: Reply, outcome: Gone | ReadError, tmp_path: Path) -> None:
+async def test_the_same_judge_as_for_content(reply: Reply, outcome: ClipGone | ReadError, tmp_path: Path) -> None:
     async with scripted(in_turn(reply)) as server:
         assert await fetched(f"http://127.0.0.1:{server.port}/v?{SECRET}", tmp_path) == outcome
 

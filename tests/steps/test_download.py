@@ -10,7 +10,7 @@ import pytest
 
 from media.clip_file import Facts, Kind
 from net.caching import FROM_A_CACHE
-from providers.download import Content, Gone, ReadError
+from providers.download import ClipGone, Content, ReadError
 from tests.steps.media import mp4, webm
 from tests.steps.scripted import Reply, Seen, answer, in_turn, scripted
 from tests.steps.test_provider import KEY, partner
@@ -107,7 +107,7 @@ async def test_what_is_not_a_whole_clip_can_be_fetched_again(reply: Reply, outco
 async def test_content_that_is_absent_is_gone_in_the_providers_words(status: int, tmp_path: Path) -> None:
     refusal = answer(status, {"error": {"message": f"no video for {KEY}\0"}})
     async with partner(in_turn(refusal)) as (_, provider):
-        assert await provider.content("video_1", tmp_path / "clip.part") == Gone(status, "no video for [key]")
+        assert await provider.content("video_1", tmp_path / "clip.part") == ClipGone(status, "no video for [key]")
 
 
 @pytest.mark.asyncio
@@ -188,7 +188,7 @@ async def test_a_full_disk_is_not_a_read_error() -> None:
 async def test_words_that_end_inside_the_key_do_not_show_its_beginning(tmp_path: Path) -> None:
     long = "x" * 190 + KEY
     async with partner(in_turn(answer(404, {"error": {"message": long}}))) as (_, provider):
-        assert await provider.content("video_1", tmp_path / "c") == Gone(404, "x" * 190 + "[key]")
+        assert await provider.content("video_1", tmp_path / "c") == ClipGone(404, "x" * 190 + "[key]")
 
 
 @pytest.mark.asyncio
@@ -235,4 +235,4 @@ async def test_an_absence_that_a_cache_tells_of_is_not_the_servers_word(tmp_path
     async with partner(in_turn(answer(404, {}, age="30"), answer(404, {}))) as (_, provider):
         cached, own = [await provider.content("v", tmp_path / "clip.part") for _ in range(2)]
     assert cached == ReadError(404, FROM_A_CACHE)
-    assert isinstance(own, Gone)
+    assert isinstance(own, ClipGone)

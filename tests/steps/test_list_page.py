@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from providers.openai_videos.list_page import Page, read_page
+from providers.openai_videos.list_page import ListPage, read_page
 
 ROWS = {"data": [{"id": "a"}, {"id": "b"}], "has_more": False}
 
 
-def page(headers: dict[str, str] | None = None, **more: object) -> Page:
+def page(headers: dict[str, str] | None = None, **more: object) -> ListPage:
     found = read_page(json.dumps(ROWS | more), headers)
     assert found is not None
     return found

@@ -14,7 +14,7 @@ import pytest
 from net.caching import FROM_A_CACHE
 from providers.download import ReadError
 from providers.openai_videos.jobs import Job, JobStatus
-from providers.openai_videos.list_page import Page
+from providers.openai_videos.list_page import ListPage
 from providers.openai_videos.protocol import Answer, Fault, Order
 from providers.transport import TooLate, VideoProvider, open_provider
 from tests.steps.scripted import Reply, Script, Seen, Server, answer, in_turn, scripted
@@ -287,7 +287,7 @@ async def test_a_job_or_a_list_that_cannot_be_read_is_a_value(reply: Reply, stat
 async def test_a_page_is_asked_for_newest_first_and_after_the_last_id() -> None:
     reply = answer(200, {"data": [{"id": "a"}], "has_more": True, "last_id": "a"})
     async with partner(in_turn(reply)) as (server, provider):
-        assert await provider.page() == Page((Job("a", JobStatus.UNKNOWN),), True, "a")
+        assert await provider.page() == ListPage((Job("a", JobStatus.UNKNOWN),), True, "a")
         await provider.page("a")
     first, second = (seen.path for seen in server.seen)
     assert "order=desc" in first
@@ -387,5 +387,5 @@ async def test_a_list_that_refuses_our_page_size_is_asked_for_its_own(status: in
     refused = answer(status, {"error": {"message": "limit must be at most 50"}})
     async with partner(in_turn(refused, answer(200, {"data": [MADE], "has_more": False}))) as (server, provider):
         page = await provider.page()
-    assert isinstance(page, Page) and [job.job_id for job in page.jobs] == ["video_1"]
+    assert isinstance(page, ListPage) and [job.job_id for job in page.jobs] == ["video_1"]
     assert [("limit=" in seen.path) for seen in server.seen] == [True, False]

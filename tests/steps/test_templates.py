@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.text_model.front_matter import TemplateError
-from steps.text_model.prompt_store import PromptShelf
+from steps.text_model.prompt_store import PromptStore
 from steps.text_model.templates import FENCE_CLOSE, FENCE_OPEN, Template, fenced, load_template
 
 PROMPTS = Path(__file__).parents[2] / "prompts"
@@ -154,46 +154,46 @@ def touched(path: Path, text: str, at: int) -> None:
 
 
 def test_an_edit_is_picked_up_at_the_next_run(tmp_path: Path) -> None:
-    shelf = PromptShelf(tmp_path)
+    store = PromptStore(tmp_path)
     touched(written(tmp_path), GOOD, 1)
-    before = shelf.get("greet")
-    assert shelf.get("greet") is before
+    before = store.get("greet")
+    assert store.get("greet") is before
     touched(tmp_path / "greet.md", GOOD.replace("## user", "Be kind.\n## user"), 2)
-    assert "Be kind." in rendered(shelf.get("greet"))
+    assert "Be kind." in rendered(store.get("greet"))
 
 
 def test_a_broken_edit_keeps_the_last_good_version_and_says_so_once(tmp_path: Path) -> None:
     said: list[str] = []
-    shelf = PromptShelf(tmp_path, lambda error: said.append(str(error)))
+    store = PromptStore(tmp_path, lambda error: said.append(str(error)))
     touched(written(tmp_path), GOOD, 1)
-    good = shelf.get("greet")
+    good = store.get("greet")
     touched(tmp_path / "greet.md", GOOD.replace("fenced(name)", "fenced(nam)"), 2)
-    assert [shelf.get("greet") for _ in range(3)] == [good] * 3
+    assert [store.get("greet") for _ in range(3)] == [good] * 3
     assert len(said) == 1
     assert "section user: nam is no input" in said[0]
     (tmp_path / "greet.md").unlink()
-    assert shelf.get("greet") is good
+    assert store.get("greet") is good
     touched(tmp_path / "greet.md", GOOD.replace("to greet", "to mend"), 3)
-    assert shelf.get("greet").purpose == "to mend"
+    assert store.get("greet").purpose == "to mend"
 
 
 @pytest.mark.parametrize("slip", ["{{ name | uper }}", "{{ 7 // 0 }}", "{{ fenced(name"])
 def test_whatever_an_edit_dies_of_the_last_good_version_stays(slip: str, tmp_path: Path) -> None:
     said: list[TemplateError] = []
-    shelf = PromptShelf(tmp_path, said.append)
+    store = PromptStore(tmp_path, said.append)
     touched(written(tmp_path), GOOD, 1)
-    good = shelf.get("greet")
+    good = store.get("greet")
     touched(tmp_path / "greet.md", GOOD.replace("{{ fenced(name) }}", slip), 2)
-    assert shelf.get("greet") is good
+    assert store.get("greet") is good
     assert len(said) == 1
 
 
 def test_without_any_good_version_every_run_hears_of_it(tmp_path: Path) -> None:
-    shelf = PromptShelf(tmp_path)
+    store = PromptStore(tmp_path)
     written(tmp_path, "nothing")
     for _ in range(2):
         with pytest.raises(TemplateError, match="without front matter"):
-            shelf.get("greet")
+            store.get("greet")
 
 
 @pytest.mark.parametrize("name", ["validate_prompt", "write_caption"])

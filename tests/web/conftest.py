@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures import Simulator
-from tests.ledger.desk import Desk, open_desk
+from tests.ledger.client import LedgerClient, open_desk
 from tests.web.site import Site, open_site
 
 
 @pytest.fixture
-def desk(ledger_dsn: str) -> Iterator[Desk]:
+def client(ledger_dsn: str) -> Iterator[LedgerClient]:
     with open_desk(ledger_dsn) as clerk:
         clerk.unlimited()
         yield clerk
 
 
 @pytest.fixture
-async def site(ledger_dsn: str, desk: Desk, simulator: Simulator, tmp_path: Path) -> AsyncIterator[Site]:
+async def site(ledger_dsn: str, client: LedgerClient, simulator: Simulator, tmp_path: Path) -> AsyncIterator[Site]:
     async with open_site(ledger_dsn, simulator, tmp_path) as opened:
         yield opened
 

@@ -16,8 +16,8 @@ from aiohttp import ClientResponse, CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 
 from pipeline.clips.storage import at_hand
-from pipeline.context import World
-from pipeline.ledger.dashboard import Filters, Watch
+from pipeline.context import RunContext
+from pipeline.ledger.dashboard import Dashboard, Filters
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import Run, State
 from pipeline.run import admit, run
@@ -25,9 +25,9 @@ from pipeline.settings.resources import EVALS, models_file
 from pipeline.worker import open_engine
 from providers.catalogue import load_catalogue
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_world, quick_waits, wish
+from tests.fixtures import Simulator, open_test_world, order_request, quick_waits
 from web.app import make_app
-from web.office import Office
+from web.context import WebContext
 
 TOKEN = "a-token-of-sixteen-or-more"
 PATIENCE_SECONDS = 60.0
@@ -46,8 +46,8 @@ class Clock:
 @dataclass(frozen=True)
 class Site:
     client: "TestClient[Any, Any]"
-    world: World
-    office: Office
+    context: RunContext
+    admin_context: WebContext
     simulator: Simulator
     clock: Clock
 
@@ -73,15 +73,15 @@ class Site:
         return news(await answer.text())
 
     async def order(self, prompt: str = "a paper boat in the rain", **changes: Any) -> UUID:
-        admitted = await admit(wish(self.simulator, prompt, **changes), self.world)
+        admitted = await admit(order_request(self.simulator, prompt, **changes), self.context)
         assert isinstance(admitted, Admitted), admitted
         return admitted.run_id
 
-    async def carried(self, run_id: UUID) -> Run:
+    async def driven(self, run_id: UUID) -> Run:
         """Until it has ended, is parked, or patience is at its end."""
         give_up = time.monotonic() + PATIENCE_SECONDS
         while True:
-            row = await run(run_id, self.world)
+            row = await run(run_id, self.context)
             assert row is not None
             if row.ended or row.parked or row.in_doubt or time.monotonic() > give_up:
                 return row
@@ -92,14 +92,14 @@ async def in_doubt(site: Site, simulator: Simulator, prompt: str = "a lost kite"
     """A run whose answer was lost, while the provider's list cannot be read."""
     simulator.trouble("create", "made_then_drop")
     simulator.trouble("list", "status", status=503, always=True)
-    row = await site.carried(await site.order(prompt, **changes))
+    row = await site.driven(await site.order(prompt, **changes))
     simulator.control("DELETE", "/_sim/faults")
     assert row.state is State.UNCERTAIN
     return row
 
 
 async def the_run(site: Site) -> Run:
-    (row,) = await site.office.watch.runs(Filters(), 10)
+    (row,) = await site.admin_context.dashboard.runs(Filters(), 10)
     return row
 
 
@@ -124,25 +124,25 @@ async def open_site(
     dsn: str, simulator: Simulator, home: Path, token: str = TOKEN, **waits: str
 ) -> AsyncIterator[Site]:
     async with AsyncExitStack() as opened:
-        world = await opened.enter_async_context(open_test_world(dsn, simulator, home, quick_waits(**waits)))
+        context = await opened.enter_async_context(open_test_world(dsn, simulator, home, quick_waits(**waits)))
         engine = await opened.enter_async_context(open_engine(dsn))
-        office = Office(
-            ledger=world.ledger,
-            operators=Operators(world.ledger.rpc),
-            watch=Watch(world.ledger.rpc),
-            shop=world.shop,
-            waits=world.waits,
+        admin_context = WebContext(
+            ledger=context.ledger,
+            operators=Operators(context.ledger.rpc),
+            dashboard=Dashboard(context.ledger.rpc),
+            account=context.account,
+            waits=context.waits,
             catalogue=load_catalogue(models_file()),
             enqueue=engine.wake,
-            clip_of=partial(at_hand, world=world),
+            clip_of=partial(at_hand, context=context),
             evals=home / EVALS,
             flood_waits=lambda: 3,
             unreadable_updates=lambda: 2,
         )
         clock = Clock()
-        server = TestServer(make_app(office, token, clock))
+        server = TestServer(make_app(admin_context, token, clock))
         client = await opened.enter_async_context(TestClient(server, cookie_jar=CookieJar(unsafe=True)))
-        yield Site(client, world, office, simulator, clock)
+        yield Site(client, context, admin_context, simulator, clock)
 
 
 async def as_written(site: Site, path: str, *headers: bytes, body: bytes | None = None) -> str:

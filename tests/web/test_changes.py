@@ -17,9 +17,9 @@ from pipeline.ledger.records import JobSource, State
 from pipeline.ledger.transport import Json, LedgerUnavailable
 from pipeline.worker import Engine
 from tests.fixtures import PRICE_MICROUSD, Simulator
-from tests.ledger.desk import Desk
+from tests.ledger.client import LedgerClient
 from tests.web.site import Site, in_doubt, news, seen, the_run
-from web.office import OFFICE, Office
+from web.context import OFFICE, WebContext
 
 IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "user_id": "tg:42"}
 
@@ -40,7 +40,7 @@ async def test_a_run_in_doubt_is_found_or_not_charged_with_a_reason(inside: Site
 
     said = await inside.submit(f"/admin/runs/{row.ref}/found", job=job, why="their console", sure="yes")
     assert said == f"{row.ref} is job {job}. Its price ($0.80) counts; the video is fetched now."
-    after = await inside.carried(row.run_id)
+    after = await inside.driven(row.run_id)
     assert (after.state, after.job_id, after.spent_microusd) == (State.SAVED, job, PRICE_MICROUSD)
     said = await inside.submit(f"/admin/runs/{row.ref}/found", job=job, why="their console", sure="yes")
     assert said == f"{row.ref} is job {job}, and its video is here already. Nothing was changed."
@@ -63,14 +63,14 @@ def fields(html: str) -> dict[str, str]:
 
 
 async def test_a_word_on_a_page_that_is_out_of_date_is_not_taken(
-    inside: Site, simulator: Simulator, desk: Desk
+    inside: Site, simulator: Simulator, client: LedgerClient
 ) -> None:
     row = await in_doubt(inside, simulator)
     form = fields(await inside.read(f"/admin/runs/{row.ref}"))
     assert (form["shown_state"], form["shown_job"]) == ("uncertain", "")
     job = simulator.books()["creates"][-1]["job_id"]
-    await inside.world.ledger.record_submission(row.run_id, job, JobSource.LIST)
-    desk.write("update onetake.runs set parked_at = now() where run_id = %s", row.run_id)
+    await inside.context.ledger.record_submission(row.run_id, job, JobSource.LIST)
+    client.write("update onetake.runs set parked_at = now() where run_id = %s", row.run_id)
 
     said = await inside.submit(
         f"/admin/runs/{row.ref}/not-charged", why="not in their books", sure="yes", early="yes", **form
@@ -87,11 +87,11 @@ async def test_a_word_on_a_page_that_is_out_of_date_is_not_taken(
 
 
 async def test_the_providers_own_answer_is_not_replaced_by_a_persons(
-    inside: Site, simulator: Simulator, desk: Desk
+    inside: Site, simulator: Simulator, client: LedgerClient
 ) -> None:
     row = await in_doubt(inside, simulator)
-    await inside.world.ledger.record_submission(row.run_id, "video_x", JobSource.LIST)
-    desk.write(
+    await inside.context.ledger.record_submission(row.run_id, "video_x", JobSource.LIST)
+    client.write(
         "update onetake.runs set parked_at = now(), job_source = 'answer', progress = 7 where run_id = %s", row.run_id
     )
 
@@ -106,12 +106,12 @@ async def test_the_providers_own_answer_is_not_replaced_by_a_persons(
 def with_office(site: Site, **changes: Any) -> None:
     """As if the page had been opened with another office; the application is otherwise frozen by now."""
     server: Any = site.client.server
-    server.app._state[OFFICE] = replace(site.office, **changes)
+    server.app._state[OFFICE] = replace(site.admin_context, **changes)
 
 
-def answers_are_lost(office: Office, *names: str) -> dict[str, Any]:
+def answers_are_lost(admin_context: WebContext, *names: str) -> dict[str, Any]:
     """These functions of the ledger do what they are asked, and the answer never comes."""
-    inner = office.ledger.rpc
+    inner = admin_context.ledger.rpc
 
     async def rpc(name: str, args: Mapping[str, Json]) -> Json:
         answer = await inner(name, args)
@@ -123,9 +123,9 @@ def answers_are_lost(office: Office, *names: str) -> dict[str, Any]:
 
 
 async def test_a_change_whose_answer_is_lost_is_not_said_to_have_changed_nothing(inside: Site) -> None:
-    row = await inside.world.ledger.load(await inside.order())
+    row = await inside.context.ledger.load(await inside.order())
     assert row is not None
-    with_office(inside, **answers_are_lost(inside.office, "cancel_run", "set_paused"))
+    with_office(inside, **answers_are_lost(inside.admin_context, "cancel_run", "set_paused"))
     for path, form in ((f"/admin/runs/{row.ref}/cancel", {}), ("/admin/pause", {"why": "fire"})):
         answer = await inside.client.post(path, data={"csrf": await inside.csrf(), **form})
         said = await answer.text()
@@ -133,18 +133,18 @@ async def test_a_change_whose_answer_is_lost_is_not_said_to_have_changed_nothing
         assert "may have been done all the same. Look before you try again." in said and "nothing was" not in said
 
     assert (await the_run(inside)).state is State.CANCELED
-    assert (await inside.office.operators.controls()).paused
+    assert (await inside.admin_context.operators.controls()).paused
 
 
 async def test_found_it_is_kept_with_who_and_why_or_not_at_all(inside: Site, simulator: Simulator) -> None:
     row = await in_doubt(inside, simulator)
     job = simulator.books()["creates"][-1]["job_id"]
-    with_office(inside, **answers_are_lost(inside.office, "record_event", "settle_found"))
+    with_office(inside, **answers_are_lost(inside.admin_context, "record_event", "settle_found"))
 
     form = {"csrf": await inside.csrf(), "job": job, "why": "their console", "sure": "yes"}
     assert (await inside.client.post(f"/admin/runs/{row.ref}/found", data=form)).status == 503
 
-    last = (await inside.office.operators.events(row.run_id))[-1]
+    last = (await inside.admin_context.operators.events(row.run_id))[-1]
     assert (await the_run(inside)).job_id == job
     assert (last.step, last.outcome) == ("settle", "found")
     seen = last.detail["seen"]
@@ -155,7 +155,7 @@ async def test_found_it_is_kept_with_who_and_why_or_not_at_all(inside: Site, sim
 async def test_a_change_stands_when_the_queue_is_away_and_the_sweep_finds_the_run(
     inside: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = await inside.world.ledger.load(await inside.order())
+    row = await inside.context.ledger.load(await inside.order())
     assert row is not None
 
     async def away(_: Engine, run_id: UUID | str) -> None:
@@ -170,7 +170,7 @@ async def test_a_change_stands_when_the_queue_is_away_and_the_sweep_finds_the_ru
 async def test_not_charged_frees_the_money_and_a_job_of_another_run_is_not_taken(
     inside: Site, simulator: Simulator
 ) -> None:
-    other = await inside.carried(await inside.order("another"))
+    other = await inside.driven(await inside.order("another"))
     row = await in_doubt(inside, simulator, user_id="cli:two")
     assert other.job_id
     said = await inside.submit(
@@ -182,11 +182,11 @@ async def test_not_charged_frees_the_money_and_a_job_of_another_run_is_not_taken
     said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", **asked)
     assert said.startswith(f"The order of {row.ref} may still turn up at the provider until 20")
     assert said.endswith("tick “It is early, I have checked the provider's books”.")
-    after = await inside.world.ledger.load(row.run_id)
+    after = await inside.context.ledger.load(row.run_id)
     assert after is not None and after.state is State.UNCERTAIN
     said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", **asked, early="yes")
     assert said == f"{row.ref} was not charged: $0.80 is free again, and its user is told."
-    after = await inside.world.ledger.load(row.run_id)
+    after = await inside.context.ledger.load(row.run_id)
     assert after is not None
     assert (after.state, after.held_microusd, after.released_microusd) == (State.FAILED, 0, PRICE_MICROUSD)
     said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", **asked)
@@ -194,12 +194,12 @@ async def test_not_charged_frees_the_money_and_a_job_of_another_run_is_not_taken
 
 
 async def test_cancel_works_before_the_purchase_and_not_after(inside: Site, simulator: Simulator) -> None:
-    waiting = await inside.world.ledger.load(await inside.order("a kite", confirm=True, **IN_CHAT))
+    waiting = await inside.context.ledger.load(await inside.order("a kite", confirm=True, **IN_CHAT))
     assert waiting is not None
     assert "Cancel it" in await inside.read(f"/admin/runs/{waiting.ref}")
     said = await inside.submit(f"/admin/runs/{waiting.ref}/cancel")
     assert said == f"{waiting.ref} is canceled; nothing was bought, and $0.80 is free again."
-    bought = await inside.carried(await inside.order("a boat"))
+    bought = await inside.driven(await inside.order("a boat"))
     said = await inside.submit(f"/admin/runs/{bought.ref}/cancel")
     assert said == f"{bought.ref} is saved: it cannot be canceled any more, and nothing was changed."
     said = await inside.submit(f"/admin/runs/{waiting.ref}/cancel")  # as one whose answer was lost is asked again
@@ -211,7 +211,7 @@ async def test_cancel_works_before_the_purchase_and_not_after(inside: Site, simu
 
 
 async def test_every_limit_on_the_page_can_be_set_and_is_kept_with_who_and_before(inside: Site) -> None:
-    limits = {limit.key for limit in await inside.office.operators.limits()}
+    limits = {limit.key for limit in await inside.admin_context.operators.limits()}
     page = await inside.read("/admin/limits")
     assert limits == {key for key in limits if f'id="limit-{key}"' in page}, "a limit is missing on the page"
 
@@ -219,7 +219,7 @@ async def test_every_limit_on_the_page_can_be_set_and_is_kept_with_who_and_befor
     assert said == "budget_day_microusd: $100,000,000.00 before, $12.50 now."
     said = await inside.submit("/admin/limits", key="rollout", value="percent")
     assert said == "rollout: all before, percent now."
-    last, before_it, *_ = await inside.office.watch.changes(5)
+    last, before_it, *_ = await inside.admin_context.dashboard.changes(5)
     assert (last.key, last.who, last.before, last.after) == ("rollout", "web:Ada", "all", "percent")
     assert (before_it.after, before_it.before) == (12_500_000, 100_000_000 * MICROUSD)
 
@@ -248,13 +248,13 @@ async def test_every_limit_on_the_page_can_be_set_and_is_kept_with_who_and_befor
     ],
 )
 async def test_a_limit_that_cannot_be_is_refused_in_one_sentence(inside: Site, form: dict[str, str], says: str) -> None:
-    before = await inside.office.operators.limits()
+    before = await inside.admin_context.operators.limits()
 
     assert says in await inside.submit("/admin/limits", **form)
-    assert await inside.office.operators.limits() == before
+    assert await inside.admin_context.operators.limits() == before
 
 
-async def test_one_users_limit_is_set_and_taken_back(inside: Site, desk: Desk) -> None:
+async def test_one_users_limit_is_set_and_taken_back(inside: Site, client: LedgerClient) -> None:
     await inside.order("a boat", user_id="tg:1")
     said = await inside.submit("/admin/limits", key="videos_per_user_day", value="2", user_id="tg:1")
     assert said == "videos_per_user_day of tg:1: the default before, 2 now."
@@ -309,26 +309,26 @@ async def test_what_was_changed_is_told_in_words_with_its_reasons(inside: Site) 
 async def test_a_pause_needs_the_reason_that_users_read_and_is_ended_by_a_click(inside: Site) -> None:
     assert "users are shown the reason" in await inside.submit("/admin/pause", why=" ")
     await inside.submit("/admin/pause", why="Back at 18:00.")
-    controls = await inside.office.operators.controls()
+    controls = await inside.admin_context.operators.controls()
     assert (controls.paused, controls.pause_reason, controls.paused_by) == (True, "Back at 18:00.", "web:Ada")
     assert "Back at 18:00." in await inside.read("/admin")
     stale = fields_of(await inside.read("/admin/limits"), "/admin/resume")
-    await inside.office.operators.pause("they bill twice", "web:Bob")
+    await inside.admin_context.operators.pause("they bill twice", "web:Bob")
     said = await inside.submit("/admin/resume", **stale)
     assert said == "Somebody has paused or resumed orders since this page was loaded. Nothing was changed."
-    assert (await inside.office.operators.controls()).pause_reason == "they bill twice"
+    assert (await inside.admin_context.operators.controls()).pause_reason == "they bill twice"
     await inside.submit("/admin/resume", **fields_of(await inside.read("/admin/limits"), "/admin/resume"))
-    assert not (await inside.office.operators.controls()).paused
+    assert not (await inside.admin_context.operators.controls()).paused
 
 
 @pytest.mark.parametrize("budget", [4_000, 1_005_000, 50_000_000, 1_234_567_890_000, 1])
 async def test_a_budget_is_shown_as_it_is_and_set_again_unchanged(inside: Site, budget: int) -> None:
-    await inside.office.operators.set_limit("budget_day_microusd", budget, "tests")
+    await inside.admin_context.operators.set_limit("budget_day_microusd", budget, "tests")
     found = re.search(r'id="limit-budget_day_microusd"[^>]* value="([^"]*)"', await inside.read("/admin/limits"))
     assert found
     await inside.submit("/admin/limits", key="budget_day_microusd", value=found[1])
 
-    (limit,) = [each for each in await inside.office.operators.limits() if each.key == "budget_day_microusd"]
+    (limit,) = [each for each in await inside.admin_context.operators.limits() if each.key == "budget_day_microusd"]
     assert limit.value == budget
 
 
@@ -341,7 +341,7 @@ async def test_nothing_is_set_for_somebody_whom_nobody_can_be(inside: Site, user
         await inside.submit("/admin/users", act="block", user_id=user, why="x"),
     ):
         assert said.endswith(f"a user is tg:<Telegram id> or cli:<name>, not {user}.")
-    assert await inside.office.operators.users(10) == ()
+    assert await inside.admin_context.operators.users(10) == ()
 
 
 async def test_users_are_blocked_let_in_and_named(inside: Site) -> None:

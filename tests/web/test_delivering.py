@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.ledger.notifications import Telling
-from tests.ledger.desk import Desk
+from pipeline.ledger.notifications import Notifications
+from tests.ledger.client import LedgerClient
 from tests.web.site import Site, shown
 from web import changes
 
@@ -14,19 +14,19 @@ IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "use
 
 
 async def test_a_video_that_did_not_arrive_is_delivered_again(
-    inside: Site, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    inside: Site, client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "DELIVERY_SECONDS_MAX", 0.1)  # nobody delivers here
-    row = await inside.carried(await inside.order("a boat", **IN_CHAT))
-    desk.write("update onetake.runs set told_state = state, next_look_at = 'infinity' where run_id = %s", row.run_id)
+    row = await inside.driven(await inside.order("a boat", **IN_CHAT))
+    client.write("update onetake.runs set told_state = state, next_look_at = 'infinity' where run_id = %s", row.run_id)
     assert "Deliver again" in await inside.read(f"/admin/runs/{row.ref}")
 
     said = await inside.submit(f"/admin/runs/{row.ref}/deliver")
 
     assert said.startswith(f"{row.ref}: Delivery is under way")
     assert shown(await inside.read(f"/admin/runs/{row.ref}"), "delivery").startswith("Delivery is under way")
-    assert str(row.run_id) in await inside.world.ledger.due_runs(10)
-    assert ("deliver", "asked_again") in desk.events(str(row.run_id))
+    assert str(row.run_id) in await inside.context.ledger.due_runs(10)
+    assert ("deliver", "asked_again") in client.events(str(row.run_id))
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,14 @@ async def test_whoever_asks_for_a_delivery_is_told_what_came_of_it(
     inside: Site, outcome: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "DELIVERY_SECONDS_MAX", 60.0)
-    telling = Telling(inside.world.ledger.rpc)
-    row = await inside.carried(await inside.order("a boat", **IN_CHAT))
-    await telling.told(row, why="Unreachable")
+    notifications = Notifications(inside.context.ledger.rpc)
+    row = await inside.driven(await inside.order("a boat", **IN_CHAT))
+    await notifications.told(row, why="Unreachable")
 
     async def deliver() -> None:
-        while (run := await inside.world.ledger.load(row.run_id)) is None or run.told_state is not None:
+        while (run := await inside.context.ledger.load(row.run_id)) is None or run.told_state is not None:
             await asyncio.sleep(0.05)
-        await telling.told(run, **outcome)
+        await notifications.told(run, **outcome)
 
     said, _ = await asyncio.gather(inside.submit(f"/admin/runs/{row.ref}/deliver"), deliver())
 
@@ -58,8 +58,8 @@ async def test_whoever_asks_for_a_delivery_is_told_what_came_of_it(
 
 
 async def test_a_video_that_could_not_be_delivered_says_why_before_anybody_asks(inside: Site) -> None:
-    row = await inside.carried(await inside.order("a boat", **IN_CHAT))
+    row = await inside.driven(await inside.order("a boat", **IN_CHAT))
     assert 'data-testid="delivery"' not in await inside.read(f"/admin/runs/{row.ref}")
-    await Telling(inside.world.ledger.rpc).told(row, why="Unreachable")
+    await Notifications(inside.context.ledger.rpc).told(row, why="Unreachable")
     page = await inside.read(f"/admin/runs/{row.ref}")
     assert "blocked the bot" in shown(page, "delivery") and "The video stays here" in shown(page, "delivery")

@@ -38,7 +38,7 @@ def routes(site: Site) -> list[tuple[str, str]]:
 
 async def test_without_a_session_every_route_but_the_open_ones_gives_nothing(site: Site) -> None:
     run_id = await site.order("a secret lighthouse")
-    row = await site.carried(run_id)
+    row = await site.driven(run_id)
     assert len(routes(site)) > 25
     for method, canonical in routes(site):
         if canonical in OPEN or canonical == "/":
@@ -50,12 +50,12 @@ async def test_without_a_session_every_route_but_the_open_ones_gives_nothing(sit
         if answer.status == 303:
             assert answer.headers["Location"].startswith("/admin/login?next="), path
         assert "lighthouse" not in said and row.ref not in said and len(said) < 200, (path, said)
-    after = await site.world.ledger.load(run_id)
+    after = await site.context.ledger.load(run_id)
     assert after is not None and replace(after, read_at=row.read_at) == row
 
 
 async def test_nothing_of_what_is_open_tells_anything(site: Site) -> None:
-    row = await site.carried(await site.order("a secret lighthouse"))
+    row = await site.driven(await site.order("a secret lighthouse"))
     for path in ("/admin/login", "/healthz", "/readyz", "/admin/static/admin.js", "/admin/static/admin.css"):
         said = await site.read(path)
         assert "lighthouse" not in said and row.ref not in said and TOKEN not in said
@@ -97,7 +97,7 @@ async def test_the_bearer_opens_no_page_and_no_change(site: Site) -> None:
     assert (await site.client.get("/admin", headers=BEARER, allow_redirects=False)).status == 303
     answer = await site.client.post("/admin/pause", headers=BEARER, data={"why": "x"}, allow_redirects=False)
     assert answer.status == 401
-    assert not (await site.office.operators.controls()).paused
+    assert not (await site.admin_context.operators.controls()).paused
 
 
 async def test_the_cookie_is_signed_http_only_and_same_site(site: Site) -> None:
@@ -168,8 +168,8 @@ def test_a_token_is_compared_by_its_digest_whatever_its_length() -> None:
 
 @pytest.mark.parametrize("form", [{}, {"csrf": ""}, {"csrf": "0" * 64}, {"csrf": "é"}])
 async def test_a_form_that_is_not_ours_changes_nothing(inside: Site, form: dict[str, str]) -> None:
-    before = await inside.office.operators.limits()
-    history = await inside.office.watch.changes(50)
+    before = await inside.admin_context.operators.limits()
+    history = await inside.admin_context.dashboard.changes(50)
     changes = [
         ("/admin/pause", {"why": "x"}),
         ("/admin/limits", {"key": "cooldown_seconds", "value": "77"}),
@@ -181,9 +181,9 @@ async def test_a_form_that_is_not_ours_changes_nothing(inside: Site, form: dict[
     for path, asked in changes:
         answer = await inside.client.post(path, data=asked | form)
         assert answer.status == 403 and "nothing was changed" in await answer.text(), path
-    assert not (await inside.office.operators.controls()).paused
-    assert await inside.office.operators.limits() == before
-    assert await inside.office.watch.changes(50) == history
+    assert not (await inside.admin_context.operators.controls()).paused
+    assert await inside.admin_context.operators.limits() == before
+    assert await inside.admin_context.dashboard.changes(50) == history
     await inside.read("/admin")  # still inside
 
 
@@ -199,7 +199,7 @@ async def test_another_sessions_word_or_another_sites_form_is_turned_away(inside
     assert answer.status == 403
     answer = await inside.client.post("/admin/login", data={"token": TOKEN}, headers=foreign, allow_redirects=False)
     assert answer.status == 403
-    assert not (await inside.office.operators.controls()).paused
+    assert not (await inside.admin_context.operators.controls()).paused
 
 
 async def test_every_page_forbids_scripts_of_others_frames_and_caches(inside: Site) -> None:
@@ -213,7 +213,7 @@ async def test_every_page_forbids_scripts_of_others_frames_and_caches(inside: Si
 
 
 async def test_no_page_holds_a_script_or_a_style_of_its_own(inside: Site) -> None:
-    row = await inside.carried(await inside.order())
+    row = await inside.driven(await inside.order())
     for path in ("", "/runs", f"/runs/{row.ref}", "/doubt", "/audit", "/limits", "/prompts"):
         html = await inside.read(f"/admin{path}")
         assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=", html), path
@@ -223,14 +223,14 @@ async def test_no_page_holds_a_script_or_a_style_of_its_own(inside: Site) -> Non
 
 async def test_a_clip_is_served_as_what_it_is(inside: Site) -> None:
     inside.simulator.makes(webm())
-    row = await inside.carried(await inside.order())
+    row = await inside.driven(await inside.order())
     answer = await inside.client.get(f"/admin/runs/{row.ref}/video")
     assert (answer.status, answer.content_type, await answer.read()) == (200, "video/webm", webm())
     assert f'filename="onetake-{row.ref}.webm"' in answer.headers["Content-Disposition"]
 
 
 async def test_a_clip_needs_a_session_or_a_link_that_ends(inside: Site) -> None:
-    row = await inside.carried(await inside.order())
+    row = await inside.driven(await inside.order())
     html = await inside.read(f"/admin/runs/{row.ref}")
     found = re.search(rf"/media/{row.ref}\?until=\d+&amp;signature=[0-9a-f]+", html)
     assert found
@@ -243,7 +243,7 @@ async def test_a_clip_needs_a_session_or_a_link_that_ends(inside: Site) -> None:
     answer = await inside.client.get(link)
     assert answer.status == 200 and (await answer.read())[4:8] == b"ftyp"
     other = await inside.order("another boat", user_id="cli:other")
-    other_ref = (await inside.carried(other)).ref
+    other_ref = (await inside.driven(other)).ref
     until = re.search(r"until=(\d+)", link)
     assert until
     for wrong in (
@@ -323,7 +323,7 @@ async def test_a_word_that_the_ledger_has_no_letter_for_is_read_without_it(insid
         "/admin/limits", key="cooldown_seconds", value="a\0b"
     )
     await inside.submit("/admin/pause", why="back\0soon")
-    assert (await inside.office.operators.controls()).pause_reason == "back soon"
+    assert (await inside.admin_context.operators.controls()).pause_reason == "back soon"
 
 
 async def test_ready_says_no_while_the_ledger_is_away(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> None:
@@ -350,8 +350,8 @@ async def test_a_webhook_may_begin_as_the_page_does_and_a_secret_that_is_no_text
 
     url = "https://bot.example/admin-hook"
     assert load_settings({"WEBHOOK_URL": url, "WEBHOOK_SECRET": "its-secret-of-sixteen"}, None).webhook_url == url
-    read = Incoming(bot, site.office.ledger.rpc).read
-    app = webhook.make_app(read, feed, url, "its-secret-of-sixteen", make_app(site.office, TOKEN))
+    read = Incoming(bot, site.admin_context.ledger.rpc).read
+    app = webhook.make_app(read, feed, url, "its-secret-of-sixteen", make_app(site.admin_context, TOKEN))
     async with TestClient(TestServer(app)) as client:
         answer = await client.post(
             "/admin-hook", json={"update_id": 7}, headers={webhook.SECRET_HEADER: "its-secret-of-sixteen"}
@@ -369,8 +369,10 @@ async def test_telegrams_webhook_lives_beside_the_page_with_its_own_secret(site:
     async def feed(update: Any) -> None:
         heard.append(update.update_id)
 
-    read = Incoming(bot, site.office.ledger.rpc).read
-    app = webhook.make_app(read, feed, "https://bot.example/", "its-secret-of-sixteen", make_app(site.office, TOKEN))
+    read = Incoming(bot, site.admin_context.ledger.rpc).read
+    app = webhook.make_app(
+        read, feed, "https://bot.example/", "its-secret-of-sixteen", make_app(site.admin_context, TOKEN)
+    )
     async with TestClient(TestServer(app)) as client:
         assert (await client.post("/", json={"update_id": 7})).status == 401
         answer = await client.post("/", json={"update_id": 7}, headers={webhook.SECRET_HEADER: "its-secret-of-sixteen"})

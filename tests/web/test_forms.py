@@ -41,7 +41,7 @@ async def test_a_form_that_does_not_say_how_long_it_is_is_refused(site: Site) ->
 
 async def test_a_packed_form_is_not_unpacked(site: Site) -> None:
     """291 kB of a stranger's became 300 MB, and stopped the bot for a second."""
-    async with serve(make_app(site.office, TOKEN), "127.0.0.1", 0) as port, ClientSession() as client:
+    async with serve(make_app(site.admin_context, TOKEN), "127.0.0.1", 0) as port, ClientSession() as client:
         packed = gzip.compress(b"name=Ada&token=" + TOKEN.encode())
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Content-Encoding": "gzip"}
         async with client.post(f"http://127.0.0.1:{port}/admin/login", data=packed, headers=headers) as answer:

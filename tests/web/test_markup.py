@@ -11,7 +11,7 @@ from playwright.async_api import Page, Response
 
 from tests.browser import PATIENCE_MS, expect, installed_browser, open_browser
 from tests.fixtures import Simulator
-from tests.ledger.desk import Desk
+from tests.ledger.client import LedgerClient
 from tests.markup import axe_complaints, html_complaints, open_vnu, read_axe
 from tests.npm import Absent
 from tests.web.site import TOKEN, Site, in_doubt
@@ -91,7 +91,7 @@ async def checker(browser_path: str, site: Site) -> AsyncIterator[Checker]:
 
 
 async def test_every_page_is_valid_html_and_axe_finds_nothing(
-    checker: Checker, site: Site, simulator: Simulator, desk: Desk, tmp_path: Path
+    checker: Checker, site: Site, simulator: Simulator, client: LedgerClient, tmp_path: Path
 ) -> None:
     try:
         vnu = open_vnu()
@@ -104,7 +104,7 @@ async def test_every_page_is_valid_html_and_axe_finds_nothing(
     for path in PAGES:
         await checker.open(f"empty{path.replace('/', '_')}", path)
 
-    refs = await fill(site, simulator, desk)
+    refs = await fill(site, simulator, client)
     for path in (*PAGES, *(f"/runs/{ref}" for ref in refs), "/runs?user_id=tg:7", "/runs?since=yesterday", "/nowhere"):
         await checker.open(f"full{path.replace('/', '_').replace('?', '_')}", path)
     await checker.try_limit("limit_wrong", "cooldown_seconds", "soon")
@@ -112,7 +112,7 @@ async def test_every_page_is_valid_html_and_axe_finds_nothing(
     assert await checker.page.evaluate(FITS), "the form that asks once more runs over a phone's edge"
     await expect(checker.page.get_by_label("Yes, change it this much")).to_be_visible()
     await checker.try_limit("limit_set", "cooldown_seconds", "11")
-    await site.office.operators.resume("web:Ada")
+    await site.admin_context.operators.resume("web:Ada")
     await checker.open("resumed", "")
     await checker.open("chat", simulator.url.replace("/v1", "/chat"))
 
@@ -120,26 +120,26 @@ async def test_every_page_is_valid_html_and_axe_finds_nothing(
     assert html_complaints(vnu, checker.html, tmp_path) == []
 
 
-async def fill(site: Site, simulator: Simulator, desk: Desk) -> list[str]:
+async def fill(site: Site, simulator: Simulator, client: LedgerClient) -> list[str]:
     """Something for every page to show. The refs of runs whose pages differ."""
-    office = site.office
-    made = await site.carried(await site.order("a boat", **IN_CHAT))
-    rejected = await site.carried(await site.order("a fight with blood everywhere", **IN_CHAT))
+    admin_context = site.admin_context
+    made = await site.driven(await site.order("a boat", **IN_CHAT))
+    rejected = await site.driven(await site.order("a fight with blood everywhere", **IN_CHAT))
     doubtful = await in_doubt(site, simulator, **IN_CHAT)
     settled = await in_doubt(site, simulator, "a lost <kite>")
-    await office.operators.settle_not_charged(settled.run_id, "web:Ada", "misread")
-    waiting = await site.world.ledger.load(await site.order("a horse"))
+    await admin_context.operators.settle_not_charged(settled.run_id, "web:Ada", "misread")
+    waiting = await site.context.ledger.load(await site.order("a horse"))
     assert waiting is not None
-    await site.world.ledger.keep_stray_answer(made.run_id, "another_token", 200, '{"id": "<video_lost>"}')
+    await site.context.ledger.keep_stray_answer(made.run_id, "another_token", 200, '{"id": "<video_lost>"}')
     simulator.control("POST", "/_sim/jobs", {"prompt": "somebody else's"})
     await site.log_in()
     assert "difference" in await site.submit("/admin/audit")
-    await office.operators.invite("tg:7", "web:Ada")
-    await office.operators.block("tg:8", "it sent <spam>", "web:Ada")
-    await office.operators.set_limit("cooldown_seconds", 60, "web:Ada", "tg:42")
-    await office.operators.pause("Back at 18:00.", "web:Ada")
-    desk.open_breaker(600, "provider")
+    await admin_context.operators.invite("tg:7", "web:Ada")
+    await admin_context.operators.block("tg:8", "it sent <spam>", "web:Ada")
+    await admin_context.operators.set_limit("cooldown_seconds", 60, "web:Ada", "tg:42")
+    await admin_context.operators.pause("Back at 18:00.", "web:Ada")
+    client.open_breaker(600, "provider")
     group = {"cases": 7, "answered": 7, "pass_rate": 0.857, "pass_rate_before": None}
     evals = {"at": "2026-11-23T10:00:00+00:00", "answered_by": ["the simulator"], "pass_rate": None, "stale": "Old."}
-    office.evals.write_text(json.dumps(evals | {"groups": {"harmless": group}}))
+    admin_context.evals.write_text(json.dumps(evals | {"groups": {"harmless": group}}))
     return [row.ref for row in (made, rejected, doubtful, settled, waiting)]

@@ -16,9 +16,9 @@ from pipeline.formatting import MICROUSD
 from pipeline.ledger.records import State
 from pipeline.run import admit
 from steps.check_limits import Admitted
-from tests.fixtures import PRICE_MICROUSD, Simulator, wish
+from tests.fixtures import PRICE_MICROUSD, Simulator, order_request
 from tests.guarantee.processes import Machine
-from tests.ledger.desk import Desk
+from tests.ledger.client import LedgerClient
 from tests.web.site import Site, in_doubt, shown
 
 JSON = "/api/admin/agent/metrics"
@@ -39,21 +39,21 @@ async def prometheus(site: Site) -> dict[tuple[str, tuple[tuple[str, str], ...]]
 
 async def a_busy_day(site: Site, simulator: Simulator) -> None:
     """Two videos, a rejection, three blocked duplicates (two by key, one by prompt), one in doubt, one canceled."""
-    await site.carried(await site.order("a boat"))
-    await site.carried(await site.order("a kite"))
-    await site.carried(await site.order("a fight with blood everywhere"))
-    horse = wish(simulator, "a horse", user_id="cli:horse")
+    await site.driven(await site.order("a boat"))
+    await site.driven(await site.order("a kite"))
+    await site.driven(await site.order("a fight with blood everywhere"))
+    horse = order_request(simulator, "a horse", user_id="cli:horse")
     for _ in range(3):
-        await admit(replace(horse, call_id=uuid4()), site.world)
-    await admit(replace(horse, key="cli:other", call_id=uuid4()), site.world)
-    row = await site.world.ledger.load(await site.order("a cat", user_id="cli:cat"))
+        await admit(replace(horse, call_id=uuid4()), site.context)
+    await admit(replace(horse, key="cli:other", call_id=uuid4()), site.context)
+    row = await site.context.ledger.load(await site.order("a cat", user_id="cli:cat"))
     assert row is not None
-    assert await site.world.ledger.cancel(row.run_id, "web:Ada")
+    assert await site.context.ledger.cancel(row.run_id, "web:Ada")
     await in_doubt(site, simulator, user_id="cli:doubt")
 
 
 async def test_the_json_metrics_agree_with_the_ledger_and_with_the_books(
-    inside: Site, simulator: Simulator, desk: Desk
+    inside: Site, simulator: Simulator, client: LedgerClient
 ) -> None:
     await a_busy_day(inside, simulator)
 
@@ -61,13 +61,13 @@ async def test_the_json_metrics_agree_with_the_ledger_and_with_the_books(
 
     totals = simulator.books()["totals"]
     spent, held, text = (
-        desk.one(f"select sum({column}) from onetake.runs") / MICROUSD
+        client.one(f"select sum({column}) from onetake.runs") / MICROUSD
         for column in ("spent_microusd", "held_microusd", "text_microusd")
     )
-    assert found["total_runs"] == 6 == desk.one("select count(*) from onetake.runs")
+    assert found["total_runs"] == 6 == client.one("select count(*) from onetake.runs")
     assert found["total_videos"] == 2
     assert found["tool_calls"] == {
-        "check_limits": desk.one("select count(*) from onetake.events where step = 'check_limits'"),
+        "check_limits": client.one("select count(*) from onetake.events where step = 'check_limits'"),
         "validate_prompt": 4,
         "generate_video": 3,
         "write_caption": 2,
@@ -93,12 +93,12 @@ async def test_the_json_metrics_agree_with_the_ledger_and_with_the_books(
 async def test_an_answer_from_the_row_counts_as_cached_for_every_step_it_saved(
     inside: Site, simulator: Simulator
 ) -> None:
-    request = wish(simulator, "a boat")
-    first = await admit(request, inside.world)
+    request = order_request(simulator, "a boat")
+    first = await admit(request, inside.context)
     assert isinstance(first, Admitted)
-    await inside.carried(first.run_id)
+    await inside.driven(first.run_id)
     before = await json_metrics(inside)
-    await admit(replace(request, call_id=uuid4()), inside.world)
+    await admit(replace(request, call_id=uuid4()), inside.context)
 
     after = await json_metrics(inside)
 
@@ -110,7 +110,7 @@ async def test_an_answer_from_the_row_counts_as_cached_for_every_step_it_saved(
 
 
 async def test_prometheus_is_told_the_same_with_its_names_and_units(
-    inside: Site, simulator: Simulator, desk: Desk
+    inside: Site, simulator: Simulator, client: LedgerClient
 ) -> None:
     await a_busy_day(inside, simulator)
     await inside.submit("/admin/audit")
@@ -124,7 +124,9 @@ async def test_prometheus_is_told_the_same_with_its_names_and_units(
     assert found["onetake_saved_usd_total", ()] == pytest.approx(as_json["money_saved_usd"])
     assert found["onetake_held_usd", ()] == pytest.approx(as_json["held_usd"])
     assert found["onetake_spent_usd", ()] == pytest.approx(as_json["spent_usd"])
-    released = desk.one("select coalesce(sum(released_microusd), 0) from onetake.runs where submitting_at is not null")
+    released = client.one(
+        "select coalesce(sum(released_microusd), 0) from onetake.runs where submitting_at is not null"
+    )
     assert found["onetake_released_usd", ()] == pytest.approx(float(released) / MICROUSD)
     assert found["onetake_requests_total", (("answer", "replayed"),)] == 2
     assert found["onetake_refusals_total", (("kind", "duplicate"),)] == 1
@@ -132,17 +134,17 @@ async def test_prometheus_is_told_the_same_with_its_names_and_units(
     assert found["onetake_in_doubt_runs", ()] == 1
     assert found["onetake_queue_runs", ()] == 2
     assert found["onetake_telegram_flood_waits_total", ()] == 3
-    assert found["onetake_audit_differences", ()] == desk.one("select differences from onetake.audits")
+    assert found["onetake_audit_differences", ()] == client.one("select differences from onetake.audits")
     assert found["onetake_step_outcomes_total", (("outcome", "saved"), ("step", "save_video"))] == 2
 
 
-async def test_histograms_count_every_timed_step_and_grow_with_their_bounds(inside: Site, desk: Desk) -> None:
-    await inside.carried(await inside.order("a boat"))
+async def test_histograms_count_every_timed_step_and_grow_with_their_bounds(inside: Site, client: LedgerClient) -> None:
+    await inside.driven(await inside.order("a boat"))
     found = await prometheus(inside)
 
     for step in ("validate_prompt", "generate_video", "write_caption"):
         labels = (("step", step),)
-        timed = desk.rows("select ms from onetake.events where step = %s and ms is not null", step)
+        timed = client.rows("select ms from onetake.events where step = %s and ms is not null", step)
         assert found["onetake_step_duration_seconds_count", labels] == len(timed)
         total = sum(row["ms"] for row in timed) / 1000
         assert found["onetake_step_duration_seconds_sum", labels] == pytest.approx(float(total))
@@ -157,7 +159,7 @@ async def test_histograms_count_every_timed_step_and_grow_with_their_bounds(insi
 
 
 async def test_no_label_names_a_user_a_run_or_a_prompt(inside: Site) -> None:
-    row = await inside.carried(await inside.order("a lighthouse", user_id="tg:4242"))
+    row = await inside.driven(await inside.order("a lighthouse", user_id="tg:4242"))
     text = await inside.read("/metrics") + str(await json_metrics(inside))
 
     for private in ("4242", row.ref, "lighthouse", str(row.run_id), row.base_url):
@@ -184,7 +186,7 @@ async def test_the_page_the_metrics_and_the_command_say_the_same(
 
 
 async def test_days_are_thirty_and_the_last_is_today(inside: Site) -> None:
-    await inside.carried(await inside.order())
+    await inside.driven(await inside.order())
     answer = await (await inside.client.get("/api/admin/agent/days")).json()
 
     assert answer["success"] and len(answer["days"]) == 30

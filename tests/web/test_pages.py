@@ -14,32 +14,32 @@ from cli.main import app
 from pipeline.formatting import MICROUSD, usd
 from pipeline.ledger.records import State
 from pipeline.run import admit, run
-from tests.fixtures import PRICE_MICROUSD, Simulator, wish
-from tests.ledger.desk import Desk
+from tests.fixtures import PRICE_MICROUSD, Simulator, order_request
+from tests.ledger.client import LedgerClient
 from tests.web.site import Site, in_doubt, news, open_site, shown, the_run
 
 # -- overview
 
 
 async def test_the_overviews_numbers_are_those_of_the_ledger_and_of_the_books(
-    inside: Site, simulator: Simulator, desk: Desk
+    inside: Site, simulator: Simulator, client: LedgerClient
 ) -> None:
-    first = await inside.carried(await inside.order("a boat"))
-    await inside.carried(await inside.order("a kite"))
-    await inside.carried(await inside.order("a fight with blood everywhere"))
-    again = wish(simulator, "a horse")
+    first = await inside.driven(await inside.order("a boat"))
+    await inside.driven(await inside.order("a kite"))
+    await inside.driven(await inside.order("a fight with blood everywhere"))
+    again = order_request(simulator, "a horse")
     for _ in range(3):  # a key that comes again is the same run
-        await admit(replace(again, call_id=uuid4()), inside.world)
-    await admit(replace(again, key="cli:other", call_id=uuid4()), inside.world)  # a duplicate
+        await admit(replace(again, call_id=uuid4()), inside.context)
+    await admit(replace(again, key="cli:other", call_id=uuid4()), inside.context)  # a duplicate
     doubtful = await in_doubt(inside, simulator)
     assert first.state is State.SAVED
 
     page = await inside.read("/admin")
 
     books = simulator.books()["totals"]
-    spent = desk.one("select spent_microusd from onetake.budgets where length(period) = 10")
-    held = desk.one("select sum(held_microusd) from onetake.runs")
-    assert shown(page, "videos") == "2" == str(desk.one("select count(*) from onetake.runs where state = 'saved'"))
+    spent = client.one("select spent_microusd from onetake.budgets where length(period) = 10")
+    held = client.one("select sum(held_microusd) from onetake.runs")
+    assert shown(page, "videos") == "2" == str(client.one("select count(*) from onetake.runs where state = 'saved'"))
     assert shown(page, "paid-calls") == "2"  # of the books' three, one is in doubt
     assert "</span> paid calls: 2 videos · " in page
     assert books["paid_calls"] == 3
@@ -56,13 +56,13 @@ async def test_the_overviews_numbers_are_those_of_the_ledger_and_of_the_books(
 
 
 async def test_a_day_is_clean_only_if_an_audit_has_proven_it(inside: Site, simulator: Simulator) -> None:
-    await inside.carried(await inside.order())
+    await inside.driven(await inside.order())
     page = await inside.read("/admin")
     assert shown(page, "clean") == "No" and "no complete audit" in page
 
     said = await inside.submit("/admin/audit")
     assert said == "Clean: 1 job at the provider and 1 run here agree."
-    until = (await inside.office.watch.overview(1)).clean_day.until
+    until = (await inside.admin_context.dashboard.overview(1)).clean_day.until
     assert until is not None
     for path in ("/admin", "/admin/audit"):
         page = await inside.read(path)
@@ -74,7 +74,7 @@ async def test_a_day_is_clean_only_if_an_audit_has_proven_it(inside: Site, simul
 
     # Somebody buys the same video again with the same key, behind our back.
     books = simulator.books()["creates"]
-    await inside.world.shop.provider.post((await the_run(inside)).order(), lambda: None)
+    await inside.context.account.provider.post((await the_run(inside)).order(), lambda: None)
     assert len(simulator.books()["creates"]) == len(books) + 1
     assert "1 difference; each is named below." in await inside.submit("/admin/audit")
     page = await inside.read("/admin/audit")
@@ -88,7 +88,7 @@ async def test_the_feed_tells_a_viewer_of_a_new_run_and_ends_with_the_session(in
     async with asyncio.timeout(60):
         assert "Nothing is in flight" in await event(answer)
         run_id = await inside.order("a boat")
-        row = await inside.world.ledger.load(run_id)
+        row = await inside.context.ledger.load(run_id)
         assert row is not None and row.ref in await event(answer)
     inside.clock.now += 10**6
     async with asyncio.timeout(60):
@@ -107,9 +107,9 @@ async def event(answer: ClientResponse) -> str:
 
 
 async def test_runs_are_found_by_state_user_ref_time_model_and_prompt_version(inside: Site) -> None:
-    saved = await inside.carried(await inside.order("a boat", user_id="tg:1"))
-    refused = await inside.carried(await inside.order("a fight with blood everywhere", user_id="tg:2"))
-    waiting = await inside.world.ledger.load(await inside.order("a kite", user_id="tg:3"))
+    saved = await inside.driven(await inside.order("a boat", user_id="tg:1"))
+    refused = await inside.driven(await inside.order("a fight with blood everywhere", user_id="tg:2"))
+    waiting = await inside.context.ledger.load(await inside.order("a kite", user_id="tg:3"))
     assert waiting is not None
     all_refs = {row.ref for row in (saved, refused, waiting)}
     version = saved.templates["write_caption"]
@@ -149,7 +149,7 @@ async def test_wrong_filters_say_what_is_wrong(inside: Site) -> None:
     assert answer.status == 404 and "There is no run NOSUCH." in await answer.text()
 
 
-async def test_older_runs_are_on_the_next_page_none_twice_none_missing(inside: Site, desk: Desk) -> None:
+async def test_older_runs_are_on_the_next_page_none_twice_none_missing(inside: Site, client: LedgerClient) -> None:
     for number in range(120):
         await inside.order(f"boat {number}", user_id=f"cli:{number}")
     seen: list[str] = []
@@ -160,12 +160,12 @@ async def test_older_runs_are_on_the_next_page_none_twice_none_missing(inside: S
         following = page.split('rel="next" href="')[1:]
         path = html_module.unescape(following[0].split('"')[0]) if following else None
 
-    refs = [row["ref"] for row in desk.rows("select ref from onetake.runs order by reserved_at desc")]
+    refs = [row["ref"] for row in client.rows("select ref from onetake.runs order by reserved_at desc")]
     assert seen == refs
 
 
 async def test_a_runs_page_shows_all_that_happened_and_was_sent(inside: Site, simulator: Simulator) -> None:
-    row = await inside.carried(await inside.order("a paper boat in the rain"))
+    row = await inside.driven(await inside.order("a paper boat in the rain"))
 
     page = html_module.unescape(await inside.read(f"/admin/runs/{row.ref.lower()}"))
 
@@ -182,7 +182,7 @@ async def test_a_runs_page_shows_all_that_happened_and_was_sent(inside: Site, si
 
 async def test_what_users_write_is_never_markup(inside: Site) -> None:
     evil = "<script>alert(1)</script> {{ 7*7 }} \"'><img src=x onerror=alert(1)>"
-    row = await inside.carried(await inside.order(evil, user_id="tg:<b>"))
+    row = await inside.driven(await inside.order(evil, user_id="tg:<b>"))
     for path in ("", "/runs", f"/runs/{row.ref}", "/limits", "/doubt", f"/runs?user_id={evil}"):
         page = await inside.read(f"/admin{path}")
         assert "<script>alert" not in page and "<img" not in page and "<b>" not in page and "49" not in page[:500]
@@ -192,7 +192,7 @@ async def test_what_users_write_is_never_markup(inside: Site) -> None:
 
 
 async def test_prompts_show_the_versions_in_use_and_the_last_evals(inside: Site) -> None:
-    row = await inside.carried(await inside.order())
+    row = await inside.driven(await inside.order())
     page = await inside.read("/admin/prompts")
     for name, sha in row.templates.items():
         assert name in page and f"template={sha[:12]}" in page
@@ -200,16 +200,16 @@ async def test_prompts_show_the_versions_in_use_and_the_last_evals(inside: Site)
 
     group = {"cases": 7, "answered": 7, "pass_rate": 0.857, "pass_rate_before": None}
     kept = {"at": "2026-11-23T10:00:00+00:00", "answered_by": ["gpt-6-luna at https://api.test"], "pass_rate": 0.857}
-    inside.office.evals.write_text(json.dumps(kept | {"groups": {"harmless": group}, "stale": ""}))
+    inside.admin_context.evals.write_text(json.dumps(kept | {"groups": {"harmless": group}, "stale": ""}))
     page = await inside.read("/admin/prompts")
     assert "gpt-6-luna at https://api.test" in page and "86 %" in page and "plumbing" not in page
     for broken in ("", "[]", "{", '{"at": 1}'):
-        inside.office.evals.write_text(broken)
+        inside.admin_context.evals.write_text(broken)
         assert "onetake prompts eval" in await inside.read("/admin/prompts")
 
 
 async def test_what_the_workbench_leaves_is_what_the_page_reads(inside: Site) -> None:
-    home = {"ONETAKE_HOME": str(inside.office.evals.parent), "ONETAKE_IGNORE_ENV_FILE": "1"}
+    home = {"ONETAKE_HOME": str(inside.admin_context.evals.parent), "ONETAKE_IGNORE_ENV_FILE": "1"}
     done = await asyncio.to_thread(CliRunner().invoke, app, ["prompts", "eval"], env=home)
     assert done.exit_code == 0, done.output
     page = await inside.read("/admin/prompts")
@@ -229,16 +229,16 @@ async def test_empty_pages_explain_themselves(inside: Site) -> None:
 
 
 async def test_a_clip_that_is_gone_is_said_to_be(inside: Site) -> None:
-    row = await inside.carried(await inside.order())
+    row = await inside.driven(await inside.order())
     assert row.file
     Path(row.file).unlink()
     answer = await inside.client.get(f"/admin/runs/{row.ref}/video")
     assert answer.status == 404 and "is not on this machine" in await answer.text()
-    assert await run(row.run_id, inside.world) is not None
+    assert await run(row.run_id, inside.context) is not None
 
 
 async def test_the_list_of_a_provider_that_hangs_does_not_hold_the_page(
-    ledger_dsn: str, desk: Desk, simulator: Simulator, tmp_path: Path
+    ledger_dsn: str, client: LedgerClient, simulator: Simulator, tmp_path: Path
 ) -> None:
     async with open_site(ledger_dsn, simulator, tmp_path) as site:
         await site.log_in()

@@ -24,7 +24,7 @@ async def test_a_typo_is_refused_and_an_unseen_job_needs_its_tick(inside: Site, 
     )
     await inside.order("another video", **IN_CHAT)  # the user is not busy
     said = await inside.submit("/admin/audit")
-    [open_] = [each for each in await inside.office.operators.open_differences() if each.ref == row.ref]
+    [open_] = [each for each in await inside.admin_context.operators.open_differences() if each.ref == row.ref]
     assert open_.kind not in {"two_paid_calls", "perhaps_two_paid_calls"}
 
 
@@ -57,11 +57,11 @@ async def test_a_settlement_is_taken_back_while_nothing_came_of_it(inside: Site,
 
 
 async def test_open_differences_are_listed_until_a_person_explains_them(inside: Site, simulator: Simulator) -> None:
-    row = await inside.carried(await inside.order())
+    row = await inside.driven(await inside.order())
     job = simulator.control("POST", "/_sim/jobs", {"prompt": "somebody else's"})["id"]
     assert 'data-testid="no-differences"' in await inside.read("/admin/audit")
     await inside.submit("/admin/audit")
-    await inside.world.ledger.keep_stray_answer(row.run_id, "another_token", 200, '{"id": "<video_lost>"}')
+    await inside.context.ledger.keep_stray_answer(row.run_id, "another_token", 200, '{"id": "<video_lost>"}')
     page = await inside.read("/admin/audit")
     assert "A job without a run" in page and job in page and 'name="subject"' in page
     assert "&lt;video_lost&gt;" in page and "no record of sending" in page
@@ -73,7 +73,7 @@ async def test_open_differences_are_listed_until_a_person_explains_them(inside: 
     assert 'data-testid="no-differences"' in page
     said = await inside.submit("/admin/audit/explain", subject=job, why="again")
     assert said == f"No difference about {job} is open. Nothing was changed."
-    change = (await inside.office.watch.changes(1))[0]
+    change = (await inside.admin_context.dashboard.changes(1))[0]
     assert (change.who, change.key, change.after) == ("web:Ada", f"difference:{job}", "a colleague's test")
     page = await inside.read("/admin/limits")
     assert f"Difference {job}" in page and "explained: a colleague" in page
@@ -82,8 +82,8 @@ async def test_open_differences_are_listed_until_a_person_explains_them(inside: 
 async def test_what_came_instead_of_an_answer_is_on_the_runs_page(inside: Site, simulator: Simulator) -> None:
     simulator.trouble("create", "status", status=502, made=True)
     simulator.trouble("list", "status", status=503, always=True)
-    row = await inside.carried(await inside.order("a lost kite"))
-    await inside.carried(row.run_id)
+    row = await inside.driven(await inside.order("a lost kite"))
+    await inside.driven(row.run_id)
     page = await inside.read(f"/admin/runs/{row.ref}")
     assert "What came: HTTP 502" in page
     assert "The last look: the list could not be read: HTTP 503." in page
@@ -92,14 +92,14 @@ async def test_what_came_instead_of_an_answer_is_on_the_runs_page(inside: Site, 
 
 async def test_a_runs_timeline_reads_as_words_and_not_as_python(inside: Site, simulator: Simulator) -> None:
     row = await in_doubt(inside, simulator)
-    await inside.carried(row.run_id)
+    await inside.driven(row.run_id)
     page = await inside.read(f"/admin/runs/{row.ref}")
     assert "look incomplete" in page and "proposed:" not in page and "[]" not in page and "None" not in page
 
 
 async def test_a_difference_names_its_run_once_and_links_it(inside: Site, simulator: Simulator) -> None:
-    row = await inside.carried(await inside.order())
-    await inside.world.shop.provider.post(row.order(), lambda: None)  # the same video again, behind our back
+    row = await inside.driven(await inside.order())
+    await inside.context.account.provider.post(row.order(), lambda: None)  # the same video again, behind our back
     await inside.submit("/admin/audit")
     (listed,) = re.findall(r"<li>(.*?)</li>", await inside.read("/admin/audit"))
     assert listed.count(f'<a href="/admin/runs/{row.ref}"><code>{row.ref}</code></a>') == 1

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from simulator.state import WORLD, World
+from simulator.state import WORLD, SimulatorState
 
 QUEUE_MAX = 5_000
 BOOKS_SECONDS = 1.0
@@ -63,13 +63,13 @@ def encoded(event: str, data: dict[str, Any]) -> bytes:
 
 async def stream(request: web.Request, listeners: Listeners) -> web.StreamResponse:
     """Serve one listener until it goes, falls behind, or the server stops."""
-    world = request.app[WORLD]
+    state = request.app[WORLD]
     answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
     queue = listeners.join()
     try:
         await answer.prepare(request)
         await answer.write(b": listening\n\n")
-        await _pass_on(answer, queue, world)
+        await _pass_on(answer, queue, state)
     except ConnectionError:
         pass  # the page was closed
     finally:
@@ -77,8 +77,8 @@ async def stream(request: web.Request, listeners: Listeners) -> web.StreamRespon
     return answer
 
 
-async def _pass_on(answer: web.StreamResponse, queue: asyncio.Queue[bytes | None], world: World) -> None:
-    books = _totals(world)
+async def _pass_on(answer: web.StreamResponse, queue: asyncio.Queue[bytes | None], state: SimulatorState) -> None:
+    books = _totals(state)
     looked_at = written_at = time.monotonic()
     while True:
         raw: bytes | None = b""
@@ -89,7 +89,7 @@ async def _pass_on(answer: web.StreamResponse, queue: asyncio.Queue[bytes | None
             return
         now = time.monotonic()
         if now - looked_at >= BOOKS_SECONDS:
-            looked_at, before, books = now, books, _totals(world)
+            looked_at, before, books = now, books, _totals(state)
             raw += encoded("books", books) if books != before else b""
         if not raw and now - written_at >= SILENCE_SECONDS:
             raw = b": still here\n\n"  # so that a connection that died shows
@@ -98,8 +98,8 @@ async def _pass_on(answer: web.StreamResponse, queue: asyncio.Queue[bytes | None
             await answer.write(raw)
 
 
-def _totals(world: World) -> dict[str, Any]:
-    totals: dict[str, Any] = world.books.as_json(entries=False)["totals"]
+def _totals(state: SimulatorState) -> dict[str, Any]:
+    totals: dict[str, Any] = state.books.as_json(entries=False)["totals"]
     return totals
 
 

@@ -13,7 +13,7 @@ from evals.workbench import Bench
 from pipeline.settings.resources import prompts_folder
 from steps.contracts import CONTRACTS
 from steps.text_model.front_matter import TemplateError
-from steps.text_model.prompt_store import PromptShelf
+from steps.text_model.prompt_store import PromptStore
 from tests.cli.prompts.program import onetake
 
 CAPTION = """---
@@ -236,7 +236,7 @@ def test_bytes_that_are_no_text_and_files_of_nobody_are_named(bench: Bench) -> N
 def test_what_the_bot_refuses_is_an_error(mistake: tuple[str, tuple[str, str], int, str], bench: Bench) -> None:
     (bench.prompts / "write_caption.md").write_text(CAPTION.replace(*mistake[1], 1))
     try:
-        PromptShelf(bench.prompts, contracts=CONTRACTS).get("write_caption")
+        PromptStore(bench.prompts, contracts=CONTRACTS).get("write_caption")
     except TemplateError:
         assert any(problem.error for problem in lint(bench, MODELS))
 

@@ -140,14 +140,14 @@ def test_a_changed_case_is_stale_and_a_removed_one_leaves(bench: Bench) -> None:
 
 
 def test_a_recording_edited_by_hand_is_noticed(bench: Bench) -> None:
-    shelf = Shelf(bench.recordings)
-    assert shelf.edited() == []
-    key = next(iter(shelf.notes))
-    shelf.path(key).write_text(shelf.path(key).read_text().replace("stop", "halt"))
-    assert shelf.edited() == [key]
-    shelf.path(key).unlink()
+    store = Shelf(bench.recordings)
+    assert store.edited() == []
+    key = next(iter(store.notes))
+    store.path(key).write_text(store.path(key).read_text().replace("stop", "halt"))
+    assert store.edited() == [key]
+    store.path(key).unlink()
     (bench.recordings / "write_caption" / "stray.yaml").write_text("interactions: []\n")
-    assert shelf.edited() == sorted([key, "write_caption/stray"])
+    assert store.edited() == sorted([key, "write_caption/stray"])
 
 
 def test_answers_of_the_simulator_get_no_pass_rate(bench: Bench) -> None:
@@ -164,12 +164,12 @@ def test_answers_of_the_simulator_get_no_pass_rate(bench: Bench) -> None:
 
 def as_if_real(bench: Bench, before: str = "fp_simulator", after: str = "fp_1") -> None:
     """The recordings as if a real model had given them, with one more change."""
-    shelf = Shelf(bench.recordings)
-    for key, note in list(shelf.notes.items()):
-        text = shelf.path(key).read_text().replace("fp_simulator", "fp_1").replace(before, after)
+    store = Shelf(bench.recordings)
+    for key, note in list(store.notes.items()):
+        text = store.path(key).read_text().replace("fp_simulator", "fp_1").replace(before, after)
         made = {name: value for name, value in vars(note).items() if name != "sha256"}
-        shelf.write(key, interactions_in(text), made | {"against": "api.example.org"})
-    shelf.save_notes()
+        store.write(key, interactions_in(text), made | {"against": "api.example.org"})
+    store.save_notes()
 
 
 def test_a_real_answer_that_is_wrong_fails_and_is_named(bench: Bench) -> None:
@@ -289,7 +289,7 @@ def test_try_live_without_a_server_says_so(bench: Bench) -> None:
 async def test_vcr_itself_replays_a_recorded_case(bench: Bench) -> None:
     found = survey(bench)
     [entry] = [entry for entry in found.entries if entry.case.name == "boat_es"]
-    with open_cassette(found.shelf.path(entry.key)) as cassette:
+    with open_cassette(found.store.path(entry.key)) as cassette:
         async with open_text_model(REPLAY_URL, "test-key", 60) as client:
             prompt, template = str(entry.case.input["prompt"]), found.templates["validate_prompt"]
             brief, _ = await validate_prompt(prompt, "es", 8, template, client, "gpt-6-luna")

@@ -84,7 +84,7 @@ def _ledger(rows: list[dict[str, Any]], visitor: Visitor, paid: int, ends: set[s
     )
     wanted = (0, PRICE_MICROUSD, 0) if paid else (0, 0, PRICE_MICROUSD)
     well = end[0] == "delivered" if paid else end[0] == "failed" and end[1] in ends
-    key = f"tg:{BOT_ID}:{visitor.me.id}:{visitor.wish['message_id']}"
+    key = f"tg:{BOT_ID}:{visitor.me.id}:{visitor.order_request['message_id']}"
     return [
         *([] if row["request_key"] == key else [f"the run's key is {row['request_key']}"]),
         *([] if well else [f"{paid} paid calls, and the run is {end}"]),

@@ -24,11 +24,11 @@ from bot.app import ALLOWED_UPDATES, open_front
 from bot.delivery import delivery, progress_cards
 from bot.transport import client, polling, rate_limiter
 from bot.transport.polling import poll
-from bot.transport.session import Session
+from bot.transport.session import TelegramSession
 from pipeline.cancellation import stop
 from pipeline.worker import Pace, open_engine
 from tests.bot.chat import TOKEN
-from tests.bot.stage import back_at
+from tests.bot.harness import back_at
 from tests.fixtures import PROVES_ABSENCE, Simulator, open_test_world, quick_waits
 from tests.guarantee.chat.doors import ChatDoors
 from tests.guarantee.crash.doors import End
@@ -109,18 +109,18 @@ def begin(house: House, place: Place, life: int, end: End | None = None) -> int:
 
 async def live(house: House, place: Place) -> None:
     """What `onetake bot` is, without its greeting: it answers, and it works."""
-    session = Session(api=TelegramAPIServer.from_base(place.sim.url.removesuffix("/v1")))
+    session = TelegramSession(api=TelegramAPIServer.from_base(place.sim.url.removesuffix("/v1")))
     async with AsyncExitStack() as opened:
         opened.push_async_callback(session.close)
-        world = await opened.enter_async_context(
+        context = await opened.enter_async_context(
             open_test_world(place.dsn, place.sim, house.home, WAITS, **PROVES_ABSENCE)
         )
         engine = await opened.enter_async_context(open_engine(place.dsn, pool_max=4))
         bot = Bot(TOKEN, session=session)
-        back = back_at(world, engine, shared_turns=True)
-        front = await opened.enter_async_context(open_front(bot, back, alarms=False))
-        work = asyncio.create_task(engine.work(world, front.courier.tell, PACE, front.board.follow))
+        back = back_at(context, engine, shared_turns=True)
+        bot_app = await opened.enter_async_context(open_front(bot, back, alarms=False))
+        work = asyncio.create_task(engine.work(context, bot_app.delivery.tell, PACE, bot_app.cards.follow))
         opened.push_async_callback(stop, work)
         stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-        await poll(front.bot, front.incoming.read, front.feed, ALLOWED_UPDATES, stopping)
+        await poll(bot_app.bot, bot_app.incoming.read, bot_app.feed, ALLOWED_UPDATES, stopping)

@@ -28,14 +28,14 @@ class Moment(StrEnum):
 @dataclass
 class Visitor:
     me: Person
-    wish: dict[str, Any]
+    order_request: dict[str, Any]
     again: frozenset[Moment]
     tap: dict[str, Any] | None = None
     owed: dict[int, int] = field(default_factory=dict)  # update id -> how often it must have been handed out
 
     @property
     def updates(self) -> list[int]:
-        return [each["update_id"] for each in (self.wish, self.tap) if each is not None]
+        return [each["update_id"] for each in (self.order_request, self.tap) if each is not None]
 
     def look(self) -> None:
         """Taps Create as soon as it is there; once."""
@@ -72,7 +72,9 @@ class Visitor:
 
     def cards(self, views: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What answers the wish and is not its video."""
-        return [view for view in views if view.get("reply_to") == self.wish["message_id"] and not view.get("video")]
+        return [
+            view for view in views if view.get("reply_to") == self.order_request["message_id"] and not view.get("video")
+        ]
 
 
 def says_the_end(card: dict[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from pipeline.cancellation import stop
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.records import Run
 from pipeline.ledger.transport import LedgerUnavailable
 from pipeline.purchase.submission import replay_answers
@@ -24,7 +24,7 @@ from pipeline.run import admit, run
 from pipeline.settings.config import Waits
 from pipeline.worker import Pace, open_engine
 from steps.check_limits import Admitted, Request
-from tests.fixtures import PROVES_ABSENCE, SOON_OVER, Simulator, open_test_world, quick_waits, wish
+from tests.fixtures import PROVES_ABSENCE, SOON_OVER, Simulator, open_test_world, order_request, quick_waits
 from tests.guarantee.crash.doors import Doors, End
 
 LIFE_SECONDS = 60.0
@@ -74,7 +74,7 @@ def new_subject(place: Place, folder: Path, name: str) -> Subject:
     (home / "name").write_text(name)
     user = f"cli:{home.name}"
     prompt, audience = f"a paper boat number {home.name}", {"kind": "file"}
-    return Subject(wish(place.sim, prompt, user_id=user, key=user, audience=audience), home)
+    return Subject(order_request(place.sim, prompt, user_id=user, key=user, audience=audience), home)
 
 
 def begin(subject: Subject, place: Place, life: int, end: End | None = None) -> int:
@@ -103,50 +103,50 @@ def _quieten(stderr: Path) -> None:
 
 async def live(subject: Subject, place: Place) -> None:
     """What happens to a request that reached us, from the beginning and after every crash."""
-    async with open_test_world(place.dsn, place.sim, subject.home, place.waits, **PROVES_ABSENCE) as world:
-        await replay_answers(world)
-        admitted = await admit(replace(subject.request, call_id=uuid4()), world)
+    async with open_test_world(place.dsn, place.sim, subject.home, place.waits, **PROVES_ABSENCE) as context:
+        await replay_answers(context)
+        admitted = await admit(replace(subject.request, call_id=uuid4()), context)
         assert isinstance(admitted, Admitted), admitted
         if place.worker:
-            await _worked(admitted, subject, place, world)
+            await _worked(admitted, subject, place, context)
         else:
-            await tell(subject, await _carried(admitted, world), world)
+            await tell(subject, await _carried(admitted, context), context)
 
 
-async def tell(subject: Subject, row: Run, world: World) -> Run:
+async def tell(subject: Subject, row: Run, context: RunContext) -> Run:
     """The smallest audience there is: a line in a file."""
     if row.told_state is row.state:
         return row
     with subject.told.open("a") as file:
         file.write(f"{row.state.value}\n")
-    return await world.ledger.told(row.run_id, row.state)
+    return await context.ledger.told(row.run_id, row.state)
 
 
-async def _worked(admitted: Admitted, subject: Subject, place: Place, world: World) -> None:
+async def _worked(admitted: Admitted, subject: Subject, place: Place, context: RunContext) -> None:
     """Queued, and carried by a worker of this process until its user knows how it ended."""
     known = asyncio.Event()
 
     async def tell_and_know(row: Run) -> None:
-        if (await tell(subject, row, world)).ended:
+        if (await tell(subject, row, context)).ended:
             known.set()
 
-    row = await world.ledger.load(admitted.run_id)
+    row = await context.ledger.load(admitted.run_id)
     if row is None or (row.ended and row.told_state is row.state):
         return
     async with open_engine(place.dsn, pool_max=4) as engine:
         await engine.enqueue(admitted.run_id)
-        work = asyncio.create_task(engine.work(world, tell_and_know, PACE))
+        work = asyncio.create_task(engine.work(context, tell_and_know, PACE))
         await asyncio.wait_for(known.wait(), LIFE_SECONDS)
         await asyncio.sleep(PACE.sweep_seconds)  # the job is put away, too
         await stop(work)
 
 
-async def _carried(admitted: Admitted, world: World) -> Run:
+async def _carried(admitted: Admitted, context: RunContext) -> Run:
     """Again and again until it has ended; a parked run whenever it is due, as the sweep has it."""
     until = time.monotonic() + LIFE_SECONDS
     while True:
         with contextlib.suppress(LedgerUnavailable):
-            row = await run(admitted.run_id, world)
+            row = await run(admitted.run_id, context)
             assert row is not None
             if row.ended or row.next_look_at == "infinity":
                 return row

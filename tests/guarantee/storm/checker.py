@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 from providers.openai_videos.jobs import canonical_id
 from tests.guarantee.storm.crew import Place
 from tests.guarantee.storm.plan import Ask
-from tests.ledger.desk import BOOKS
+from tests.ledger.client import BOOKS
 
 Row = dict[str, Any]
 ENDED = {"saved", "delivered", "rejected", "canceled", "failed"}
@@ -180,7 +180,7 @@ def _clips(seen: Seen) -> Iterator[str]:
         if row["state"] not in {"saved", "delivered"}:
             continue
         path = Path(row["file"])
-        # Killed between the commit and the renaming, it lies under its first name until the next round of `tending`.
+        # Killed between commit and renaming, it has its first name until the next round of `maintenance`.
         left = [path, *path.parent.glob(f".{row['run_id']}.*.clip")]
         content = next((each.read_bytes() for each in left if each.exists()), b"")
         if (len(content), hashlib.sha256(content).hexdigest()) != (row["file_bytes"], row["file_sha256"]):

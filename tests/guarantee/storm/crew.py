@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from pipeline import worker
 from pipeline.clips import render
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.records import Run, State
 from pipeline.ledger.transport import LedgerUnavailable
 from pipeline.prompts import llm_steps
@@ -29,7 +29,7 @@ from pipeline.settings.config import Waits
 from pipeline.worker import Pace, open_engine
 from simulator.settings import Habits, Settings
 from steps.check_limits import Admitted, Request
-from tests.fixtures import Simulator, open_test_world, quick_waits, wish
+from tests.fixtures import Simulator, open_test_world, order_request, quick_waits
 from tests.guarantee.forks import forked
 from tests.guarantee.storm.plan import Ask, Plan
 
@@ -77,10 +77,10 @@ def waits() -> Waits:
 
 async def warm(place: Place) -> None:
     """One run in this process: imports and caches, once for all that will be forked."""
-    async with open_test_world(place.dsn, place.sim, place.home(0), waits(), **place.plan.rules) as world:
-        admitted = await admit(wish(place.sim), world)
+    async with open_test_world(place.dsn, place.sim, place.home(0), waits(), **place.plan.rules) as context:
+        admitted = await admit(order_request(place.sim), context)
         assert isinstance(admitted, Admitted)
-        await _carry(admitted, place, world)
+        await _carry(admitted, place, context)
         async with open_engine(place.dsn) as queue:
             await queue.enqueue(admitted.run_id)
 
@@ -102,10 +102,10 @@ def begin_worker(place: Place, number: int, life: int) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _say_where)
         dice = random.Random(f"{place.plan.seed} {number} {life}")
         async with (
-            open_test_world(place.dsn, place.sim, place.home(number), waits(), **place.plan.rules) as world,
+            open_test_world(place.dsn, place.sim, place.home(number), waits(), **place.plan.rules) as context,
             open_engine(place.dsn, pool_max=4) as queue,
         ):
-            await queue.work(world, lambda row: _tell(row, place, world, dice), PACE)
+            await queue.work(context, lambda row: _tell(row, place, context, dice), PACE)
 
     return forked(place.folder / f"worker{number}.said", work)
 
@@ -121,17 +121,17 @@ def begin_client(place: Place, ask: Ask) -> int:
     """Like `onetake create`: asks, and carries its run by itself, beside the workers."""
 
     async def work() -> None:
-        async with open_test_world(place.dsn, place.sim, place.home(0), waits(), **place.plan.rules) as world:
-            await replay_answers(world)
-            admitted = await admit(request_of(place, ask), world)
+        async with open_test_world(place.dsn, place.sim, place.home(0), waits(), **place.plan.rules) as context:
+            await replay_answers(context)
+            admitted = await admit(request_of(place, ask), context)
             if isinstance(admitted, Admitted):
-                await _carry(admitted, place, world)
+                await _carry(admitted, place, context)
 
     return forked(place.folder / "client.said", work)
 
 
 def request_of(place: Place, ask: Ask) -> Request:
-    return wish(
+    return order_request(
         place.sim,
         ask.prompt,
         key=ask.key,
@@ -143,20 +143,20 @@ def request_of(place: Place, ask: Ask) -> Request:
     )
 
 
-async def _carry(admitted: Admitted, place: Place, world: World) -> None:
+async def _carry(admitted: Admitted, place: Place, context: RunContext) -> None:
     until = time.monotonic() + CLIENT_SECONDS
     while time.monotonic() < until:
         with contextlib.suppress(LedgerUnavailable):
-            row = await run(admitted.run_id, world)
+            row = await run(admitted.run_id, context)
             assert row is not None
             if row.ended:
                 if row.told_state is not row.state:
-                    await _tell(row, place, world, random.Random(0))
+                    await _tell(row, place, context, random.Random(0))
                 return
         await asyncio.sleep(0.05)
 
 
-async def _tell(row: Run, place: Place, world: World, dice: random.Random) -> None:
+async def _tell(row: Run, place: Place, context: RunContext, dice: random.Random) -> None:
     """The smallest audience: a line in a file; sometimes it is not at home."""
     if not row.ended:
         return
@@ -165,4 +165,4 @@ async def _tell(row: Run, place: Place, world: World, dice: random.Random) -> No
     with (place.told / str(row.run_id)).open("a") as file:
         file.write(f"{row.state.value}\n")
     delivered = row.state is State.SAVED and dice.random() < 0.5
-    await world.ledger.told(row.run_id, row.state, delivered=delivered)
+    await context.ledger.told(row.run_id, row.state, delivered=delivered)

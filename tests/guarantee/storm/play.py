@@ -23,7 +23,7 @@ from tests.guarantee.forks import begin_simulator, end
 from tests.guarantee.storm import checker
 from tests.guarantee.storm.crew import Place, begin_client, begin_worker, provider, request_of, warm
 from tests.guarantee.storm.plan import WORKERS, Ask, Cancel, Confirm, Freeze, Kill, Pause, Plan, plan
-from tests.ledger.desk import Row, call, connect
+from tests.ledger.client import Row, call, connect
 
 CALM_SECONDS = 60.0
 SETTLE_SECONDS = 0.05  # for what a stopped process had already asked of the database

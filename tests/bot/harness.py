@@ -16,13 +16,13 @@ from typing import Any
 from aiogram import Bot
 from aiogram.types import CallbackQuery, Chat, InlineKeyboardButton, InlineKeyboardMarkup, Message, Update, User
 
-from bot.app import Back, Front, open_front
-from bot.requests.for_sale import Offer
+from bot.app import BotApp, BotDependencies, open_front
+from bot.requests.for_sale import ForSale
 from bot.translations import WORD_JOINER
 from bot.transport.client import Time
 from pipeline.cancellation import stop
 from pipeline.clips.storage import at_hand
-from pipeline.context import World
+from pipeline.context import RunContext
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import ANY_NUMBER, Places, Run, State
 from pipeline.settings.resources import models_file
@@ -46,13 +46,13 @@ HURRIED = Time(lambda: time.monotonic() * HASTE, _sleep)
 
 
 @dataclass
-class Stage:
+class BotHarness:
     """`ANA` writes from an app in Spanish, everybody else in English."""
 
-    front: Front
+    bot_app: BotApp
     bot: Bot
     session: Recording
-    world: World
+    context: RunContext
     operators: Operators
     engine: Engine
     dsn: str
@@ -133,7 +133,7 @@ class Stage:
 
     async def feed(self, **content: Any) -> None:
         update = Update(update_id=next(self._updates), **content)
-        await self.front.feed(Update.model_validate(update.model_dump(exclude_none=True), context={"bot": self.bot}))
+        await self.bot_app.feed(Update.model_validate(update.model_dump(exclude_none=True), context={"bot": self.bot}))
 
     def now(self, message: Message) -> Message:
         """The message as it is after its edits."""
@@ -215,41 +215,41 @@ async def open_stage(
     demo: bool = False,
     places: Places = ANY_NUMBER,
     **waits: str,
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[BotHarness]:
     bot, session = make_bot()
     async with open_test_world(dsn, simulator, home, quick_waits(**waits)) as plain, open_engine(dsn) as engine:
-        world = replace(plain, shop=replace(plain.shop, places=places))
-        back = back_at(world, engine, demo=demo)
-        async with open_front(bot, back, alarms=False, time=HURRIED) as front:
-            work = asyncio.create_task(engine.work(world, front.courier.tell, PACE, front.board.follow))
+        context = replace(plain, account=replace(plain.account, places=places))
+        dependencies = back_at(context, engine, demo=demo)
+        async with open_front(bot, dependencies, alarms=False, time=HURRIED) as bot_app:
+            work = asyncio.create_task(engine.work(context, bot_app.delivery.tell, PACE, bot_app.cards.follow))
             if not working:
                 work.cancel()
             try:
-                yield Stage(front, bot, session, world, back.operators, engine, dsn)
+                yield BotHarness(bot_app, bot, session, context, dependencies.operators, engine, dsn)
             finally:
                 await stop(work)
 
 
 def back_at(
-    world: World,
+    context: RunContext,
     engine: Engine,
     *,
     demo: bool = False,
     admins: frozenset[int] = frozenset({ADMIN}),
     shared_turns: bool = False,
-) -> Back:
-    model = find_model(load_catalogue(models_file()), "sim-1", world.shop.base_url)
+) -> BotDependencies:
+    model = find_model(load_catalogue(models_file()), "sim-1", context.account.base_url)
     assert model is not None
-    return Back(
-        ledger=world.ledger,
-        operators=Operators(world.ledger.rpc),
-        shop=world.shop,
-        waits=world.waits,
-        offer=Offer(model, world.shop.base_url, "fp", model.create_body, 8, "720x1280", demo),
+    return BotDependencies(
+        ledger=context.ledger,
+        operators=Operators(context.ledger.rpc),
+        account=context.account,
+        waits=context.waits,
+        for_sale=ForSale(model, context.account.base_url, "fp", model.create_body, 8, "720x1280", demo),
         enqueue=engine.wake,
         admins=admins,
-        new_teller=world.new_token,
-        clip_of=partial(at_hand, world=world),
+        new_teller=context.new_token,
+        clip_of=partial(at_hand, context=context),
         slow_seconds=180,
         shared_turns=shared_turns,
     )

@@ -14,7 +14,7 @@ from aiogram.client.telegram import TelegramAPIServer
 
 from simulator.app import serve
 from simulator.settings import Settings
-from simulator.state import World
+from simulator.state import SimulatorState
 from simulator.telegram.state import Telegram
 
 TOKEN = "42:stage"
@@ -22,11 +22,11 @@ PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Stage:
+class TelegramHarness:
     """One running simulator, one bot, and people."""
 
     root: str
-    world: World
+    context: SimulatorState
     telegram: Telegram
     http: aiohttp.ClientSession
     bot: Bot
@@ -110,14 +110,14 @@ async def until(true: Callable[[], Awaitable[bool]]) -> None:
 
 
 @asynccontextmanager
-async def open_stage(**settings: Any) -> AsyncIterator[Stage]:
+async def open_stage(**settings: Any) -> AsyncIterator[TelegramHarness]:
     """Start a simulator, and a client of each kind."""
     async with serve(settings=Settings(tiny_clips=True, **settings)) as running, aiohttp.ClientSession() as http:
         # aiohttp repeats a dropped GET in secret; its own test client switches that off like this too.
         http._retry_connection = False
         bot = Bot(TOKEN, session=AiohttpSession(api=TelegramAPIServer.from_base(running.root)))
         try:
-            yield Stage(running.root, running.world, running.telegram, http, bot)
+            yield TelegramHarness(running.root, running.state, running.telegram, http, bot)
         finally:
             await bot.session.close()
 

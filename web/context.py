@@ -7,9 +7,9 @@ from uuid import UUID
 
 from aiohttp import web
 
-from pipeline.context import Shop
+from pipeline.context import ProviderAccount
 from pipeline.ledger.client import Ledger
-from pipeline.ledger.dashboard import Watch
+from pipeline.ledger.dashboard import Dashboard
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import Run
 from pipeline.settings.config import Waits
@@ -17,7 +17,7 @@ from providers.catalogue import Catalogue
 
 
 @dataclass(frozen=True)
-class Office:
+class WebContext:
     """`clip_of` raises FileNotFoundError; `evals`: where `onetake prompts eval` leaves its last result.
 
     `flood_waits`: how often Telegram told this process to wait. `unreadable_updates`: how many of its updates this
@@ -26,8 +26,8 @@ class Office:
 
     ledger: Ledger
     operators: Operators
-    watch: Watch
-    shop: Shop
+    dashboard: Dashboard
+    account: ProviderAccount
     waits: Waits
     catalogue: Catalogue
     enqueue: Callable[[UUID | str], Awaitable[None]]
@@ -38,4 +38,4 @@ class Office:
     demo: bool = False
 
 
-OFFICE: web.AppKey[Office] = web.AppKey("office", Office)
+OFFICE: web.AppKey[WebContext] = web.AppKey("office", WebContext)

@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from pipeline.ledger import transport_psycopg
-from pipeline.ledger.transport import Rpc
+from pipeline.ledger.transport import LedgerCall
 from tests.ledger.roads import Road, travelled
 
 PRICE = 800_000
@@ -78,7 +78,7 @@ EMPTIED = (
 Row = dict[str, Any]
 
 
-class Desk:
+class LedgerClient:
     """A road to one ledger, and two connections beside it. `calls` acts; `eyes` sees only what was committed."""
 
     def __init__(self, dsn: str, road: Road, first_limits: Sequence[Row]) -> None:
@@ -333,10 +333,10 @@ BOOKS = """
 
 
 @contextmanager
-def open_desk(dsn: str, road: AbstractAsyncContextManager[Rpc] | None = None) -> Iterator[Desk]:
+def open_desk(dsn: str, road: AbstractAsyncContextManager[LedgerCall] | None = None) -> Iterator[LedgerClient]:
     """A clerk at a migrated database; by psycopg unless another road is given."""
     with travelled(road or transport_psycopg.open_road(dsn, tries=1)) as opened, connect(dsn) as connection:
-        clerk = Desk(dsn, opened, connection.execute("select key, value, about from onetake.limits").fetchall())
+        clerk = LedgerClient(dsn, opened, connection.execute("select key, value, about from onetake.limits").fetchall())
         try:
             yield clerk
         finally:
