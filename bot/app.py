@@ -24,7 +24,7 @@ from bot.requests import create, run_buttons
 from bot.requests.for_sale import ForSale
 from bot.requests.ordering import Enqueue, Orders
 from bot.requests.questions import Questions
-from bot.translations import N_, Words, language_of
+from bot.translations import N_, Words
 from bot.transport.client import TelegramClient, Time
 from bot.transport.rate_limiter import RateLimiter
 from bot.transport.replies import Replies
@@ -43,6 +43,7 @@ from pipeline.ledger.records import Run
 from pipeline.ledger.transport import LedgerUnavailable
 from pipeline.ledger.users import Customers
 from pipeline.settings.config import Waits
+from steps.languages import closest
 
 REAL_TIME = Time()
 ALLOWED_UPDATES = ["message", "edited_message", "callback_query"]
@@ -143,7 +144,7 @@ async def open_front(
 
 def _dispatcher(greeter: UserMiddleware, replies: Replies, incoming: Incoming) -> Dispatcher:
     async def too_much(said: Message | CallbackQuery) -> None:
-        words = Words(language_of(said.from_user.language_code if said.from_user else None))
+        words = Words(closest(said.from_user.language_code if said.from_user else None))
         if isinstance(said, Message):
             await replies.to(
                 said,
@@ -161,7 +162,7 @@ def _dispatcher(greeter: UserMiddleware, replies: Replies, incoming: Incoming) -
         log.error("update", extra={"action": "update_failed"}, exc_info=event.exception)
         update = event.update
         said = update.message or update.edited_message or update.callback_query
-        words = Words(language_of(said.from_user.language_code if said and said.from_user else None))
+        words = Words(closest(said.from_user.language_code if said and said.from_user else None))
         if isinstance(said, Message):
             await replies.to(said, words(WENT_WRONG))
         elif said is not None:

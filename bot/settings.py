@@ -11,11 +11,11 @@ from bot.callback_data import Choose
 from bot.delivery.address import user_id
 from bot.delivery.cards import SHAPES
 from bot.requests.for_sale import ForSale, shape_of
-from bot.translations import LANGUAGES, N_, Words
+from bot.translations import N_, Words
 from bot.transport.replies import Replies
 from pipeline.ledger.users import FIRST_VIDEOS, Customer, Customers, Preferences
+from steps.languages import LANGUAGES
 
-LANGUAGE_NAMES: Mapping[str, str] = {"en": "English", "es": "Español"}
 CONFIRM_NAMES: Mapping[str, str] = {
     "first": N_("for my first videos"),
     "always": N_("always"),
@@ -51,7 +51,7 @@ def choices(key: str, words: Words, for_sale: ForSale) -> Mapping[str, str]:
     """Values and what their buttons say."""
     match key:
         case "language":
-            return {code: LANGUAGE_NAMES[code] for code in LANGUAGES}
+            return {code: language.name for code, language in LANGUAGES.items()}
         case "seconds":
             return {str(seconds): words.plain(N_("{n} s"), n=seconds) for seconds in for_sale.lengths}
         case "size":
@@ -70,7 +70,7 @@ def settings_page(chosen: Preferences, words: Words, for_sale: ForSale) -> tuple
         "Length and format: {seconds} s, {shape}, {price} a video\n"
         "Show the price and ask before charging: {confirm}\n\n"
         "“For my first videos” means the first {first}; after those I order at once. Nothing here is charged.",
-        language=LANGUAGE_NAMES[words.language],
+        language=LANGUAGES[words.language].name,
         seconds=seconds,
         shape=words(SHAPES[shape_of(size)]).lower(),
         price=words.usd(for_sale.price(seconds, size)),

@@ -16,8 +16,8 @@ from babel.messages.pofile import read_po
 from markupsafe import Markup, escape
 
 from pipeline.formatting import usd
+from steps.languages import DEFAULT, closest
 
-LANGUAGES = ("en", "es")  # English is what the code is written in
 LOCALES = Path(__file__).parent / "locales"
 # After these Telegram finds a mention, a command or a link; the joiner is invisible.
 WORD_JOINER = "\u2060"
@@ -27,11 +27,6 @@ TELLTALE = re.compile(r"[@ï¼ ](?=\w)|(?<![\w/])/(?=\w)|://(?=\S)|(?<=[^\s\d])[.ï
 def N_(sentence: str) -> str:  # noqa: N802 - gettext's own name for it
     """Marks a sentence for the catalogue; it is translated where it is said."""
     return sentence
-
-
-def language_of(code: str | None) -> str:
-    """The language for an app's language code, such as `es-419`: Spanish for Spanish, English for all others."""
-    return "es" if (code or "").lower().partition("-")[0] == "es" else "en"
 
 
 def tame(text: str) -> str:
@@ -48,7 +43,7 @@ class Words:
     """One language. Called with a sentence, it answers HTML; every value but Markup is tamed and escaped."""
 
     def __init__(self, language: str) -> None:
-        self.language = language if language in LANGUAGES else "en"
+        self.language = closest(language)
         self._catalogue = _catalogue(self.language)
 
     def __call__(self, sentence: str, **values: object) -> Markup:
@@ -64,7 +59,7 @@ class Words:
 
     def usd(self, microusd: int) -> str:
         """`$0.80`; in Spanish `US$0.80`, for in most of America `$` alone is the reader's own peso."""
-        return usd(microusd) if self.language == "en" else usd(microusd).replace("$", "US$")
+        return usd(microusd) if self.language == DEFAULT else usd(microusd).replace("$", "US$")
 
 
 def _filled(sentence: str, values: dict[str, object]) -> Markup:
@@ -74,7 +69,7 @@ def _filled(sentence: str, values: dict[str, object]) -> Markup:
 
 @cache
 def _catalogue(language: str) -> gettext.NullTranslations:
-    if language == "en":
+    if language == DEFAULT:
         return gettext.NullTranslations()
     with (LOCALES / language / "LC_MESSAGES" / "bot.po").open("rb") as source:
         catalogue = read_po(source, locale=language)

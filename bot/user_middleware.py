@@ -13,9 +13,10 @@ from bot.delivery.address import user_id
 from bot.requests.albums import Albums
 from bot.requests.ordering import Enqueue
 from bot.requests.questions import Questions
-from bot.translations import Words, language_of
+from bot.translations import Words
 from pipeline.ledger.notifications import Notifications
 from pipeline.ledger.users import Customers
+from steps.languages import closest
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
@@ -42,7 +43,7 @@ class UserMiddleware(BaseMiddleware):
         if sender is None or (isinstance(event, Message) and self._albums.is_one_more(event)):
             return None
         customer = await self._customers.get(user_id(sender.id))
-        language = customer.preferences.language or language_of(sender.language_code)
+        language = customer.preferences.language or closest(sender.language_code)
         if sender.id in self._admins and customer.preferences.language is None:
             await self._customers.set_preference(user_id(sender.id), "language", language)  # alerts come unasked
         if customer.unreached:

@@ -21,8 +21,8 @@ from providers.catalogue import (
     price_microusd,
 )
 from steps.check_limits import PromptProblem, Request, check_prompt
+from steps.languages import CODES, closest
 
-LANGUAGES = ("es", "en")
 KEY_CHARACTERS_MAX = 200
 
 
@@ -101,10 +101,10 @@ def login_name() -> str:
 
 
 def language(asked: str | None, environment: Mapping[str, str]) -> str:
-    """As asked, or as the terminal speaks: Spanish for es*, English otherwise."""
+    """As asked, or as the terminal's locale says."""
     if asked is not None:
-        if asked not in LANGUAGES:
-            raise Stop(f"--lang: {' or '.join(LANGUAGES)}, not {asked}")
+        if asked not in CODES:
+            raise Stop(f"--lang: {' or '.join(CODES)}, not {asked}")
         return asked
     spoken = environment.get("LC_ALL") or environment.get("LC_MESSAGES") or environment.get("LANG") or ""
-    return "es" if spoken.lower().startswith("es") else "en"
+    return closest(spoken)

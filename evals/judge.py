@@ -4,22 +4,12 @@ In       a case's `expect`, an answer's fields
 Out      one line for each thing that is not as expected
 """
 
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evals.cases import Check
-
-# Small words that only one of the two languages has: enough to tell them apart in a sentence.
-SMALL_WORDS = {
-    "es": frozenset(
-        re.findall(r"\w+", "el la los las un una unos del al que y en con por para su es se lo como más sin sobre muy")
-    ),
-    "en": frozenset(
-        re.findall(r"\w+", "the a an of and in on with for to is its it as at by from this that over very")
-    ),
-}
+from steps.languages import spoken_in
 
 
 def failures(expect: Mapping[str, Any], answer: Mapping[str, Any]) -> list[str]:
@@ -27,16 +17,6 @@ def failures(expect: Mapping[str, Any], answer: Mapping[str, Any]) -> list[str]:
     return [
         f"{name}: {words}" for name, wanted in expect.items() for words in _field(wanted, answer.get(name)) if words
     ]
-
-
-def language_of(text: str) -> str | None:
-    """'es' or 'en' by its small words and letters; None if neither shows."""
-    words = re.findall(r"\w+", text.casefold())
-    scores = {language: sum(word in small for word in words) for language, small in SMALL_WORDS.items()}
-    scores["es"] += len(re.findall(r"[ñ¿¡áéíóú]", text.casefold()))
-    if scores["es"] == scores["en"]:
-        return None
-    return max(scores, key=lambda language: scores[language])
 
 
 def _field(wanted: Any, got: Any) -> list[str]:
@@ -76,7 +56,7 @@ def _size(check: Check, got: Any, text: str) -> list[str]:
 
 
 def _language(check: Check, text: str) -> list[str]:
-    found = language_of(text)
+    found = spoken_in(text)
     return (
         [f"reads as {found}, expected {check.language}"]
         if check.language and found not in {check.language, None}

@@ -9,10 +9,10 @@ Effects  one or two calls of the text model
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from steps.languages import Code
 from steps.text_model.ask_model import Asked, TextModelClient, ask
 from steps.text_model.templates import Contract, Template
 
@@ -62,7 +62,7 @@ class Verdict(BaseModel):
     improved_prompt: str = Field(description="camera, light, motion, sound; at most 120 words")
     title: str = Field(description=f"one line, at most {TITLE_CHARACTERS_MAX} characters")
     category: Category
-    language: Literal["es", "en"]
+    language: Code
 
     @field_validator("improved_prompt", "safe_rewrite")
     @classmethod

@@ -13,6 +13,7 @@ from functools import cache
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
+from steps.languages import LANGUAGES, closest
 from steps.text_model.ask_model import Asked, TextModelClient, ask
 from steps.text_model.brand import NO_BRAND, Brand, banned_in
 from steps.text_model.templates import Contract, Template
@@ -21,10 +22,6 @@ from steps.validate_prompt import Brief, without_controls
 CAPTION_UNITS_MAX = 1024  # UTF-16 code units, as Telegram counts, hashtags included
 HASHTAGS_MIN, HASHTAGS_MAX = 3, 8
 HASHTAG_CHARACTERS_MAX = 40
-PLAIN_HASHTAGS = {
-    "es": ("#video", "#ia", "#hechoconia", "#creatividad"),
-    "en": ("#video", "#ai", "#madewithai", "#creative"),
-}
 
 
 class CaptionDraft(BaseModel):
@@ -119,7 +116,7 @@ def branded(caption: Caption, brand: Brand) -> Caption:
 
 def plain_caption(brief: Brief, brand: Brand = NO_BRAND) -> Caption:
     """The title as a caption, with hashtags that are always true."""
-    return branded(Caption(brief.title, PLAIN_HASHTAGS.get(brief.language, PLAIN_HASHTAGS["en"])), brand)
+    return branded(Caption(brief.title, LANGUAGES[closest(brief.language)].hashtags), brand)
 
 
 def joined(text: str, hashtags: list[str] | tuple[str, ...]) -> str:

@@ -35,7 +35,7 @@ from app.telegram import back_of, open_bot
 from app.web_page import WebPage, listening, page_of
 from bot.app import ALLOWED_UPDATES, BotApp, open_front
 from bot.info_pages import COMMANDS
-from bot.translations import LANGUAGES, Words
+from bot.translations import Words
 from bot.transport import webhook
 from bot.transport.client import SendError
 from bot.transport.polling import Conflict, poll
@@ -46,6 +46,7 @@ from pipeline.cancellation import stop
 from pipeline.clock import time_of_day
 from pipeline.settings.config import Settings
 from pipeline.worker import Engine, open_engine
+from steps.languages import DEFAULT, LANGUAGES
 
 SIMULATED_PORT = 8090
 RENDER_SECONDS = 12.0  # of the simulated provider: long enough to be watched
@@ -158,7 +159,7 @@ async def _introduce(bot: Bot) -> None:
         words = Words(language)
         commands = [BotCommand(command=name, description=words.plain(about)) for name, about in COMMANDS]
         with contextlib.suppress(TelegramAPIError):  # a menu that is missing stops nobody
-            await bot(SetMyCommands(commands=commands, language_code=None if language == "en" else language))
+            await bot(SetMyCommands(commands=commands, language_code=None if language == DEFAULT else language))
     typer.echo(f"{time_of_day()} bot @{me.username} ready")
 
 

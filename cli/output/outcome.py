@@ -14,7 +14,7 @@ KEPT = (State.SAVED, State.DELIVERED)
 
 @dataclass(frozen=True)
 class Outcome:
-    """The object of `create --json`, key by key (DESIGN section 11)."""
+    """The object of `create --json`, key by key (docs/design.md, "Names")."""
 
     ref: str | None = None
     run_id: str | None = None

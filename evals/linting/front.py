@@ -7,10 +7,10 @@ from typing import Any
 import yaml
 
 from evals.linting.draft import Draft, Found, near
+from steps.languages import CODES
 from steps.text_model.front_matter import FRONT_AND_BODY, FRONT_STARTS, yaml_mistake
 from steps.text_model.templates import FRONT_NAMES, INPUT_NAMES, INPUT_TYPES, SETTINGS, Input
 
-LANGUAGES = ("es", "en")  # what the bot speaks
 OPTIONAL_NAMES = {"model", "settings"}
 
 
@@ -117,9 +117,9 @@ def languages(draft: Draft) -> Found:
         if "languages" in draft.front:
             yield draft.problem(draft.name_line("languages"), "language", "languages are a list: [es, en]")
         return
-    for language in LANGUAGES:
+    for language in CODES:
         if language not in declared:
-            words = f"lacks {language}, which the bot speaks; write languages: [{', '.join(LANGUAGES)}]"
+            words = f"lacks {language}, which the bot speaks; write languages: [{', '.join(CODES)}]"
             yield draft.problem(draft.name_line("languages"), "language", words)
     values = (draft.inputs.get("language") or {}).get("values") or []
     if values and sorted(map(str, values)) != sorted(map(str, declared)):

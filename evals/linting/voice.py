@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from evals.linting.draft import SECRETS, Problem, near
-from evals.linting.front import LANGUAGES
+from steps.languages import CODES
 from steps.text_model.brand import BRAND_FILE, FRONT_NAMES, NO_BRAND, Brand, banned_in, load_brand
 from steps.text_model.front_matter import FRONT_AND_BODY, FRONT_STARTS, TemplateError, yaml_mistake
 
@@ -22,7 +22,7 @@ def brand_problems(path: Path) -> tuple[Brand, list[Problem]]:
         return brand, []
     found = [
         Problem(BRAND_FILE, 1, "brand-language", f"has no notes for {language}; add a section ## {language}")
-        for language in LANGUAGES
+        for language in CODES
         if language not in brand.notes
     ]
     for number, line in enumerate(brand.text.decode().splitlines(), 1):

@@ -141,7 +141,7 @@ async def _fetch_rendered(run: Run, job: Job, caption: asyncio.Task[Run], contex
 
 
 async def _check_failure(run: Run, job: Job, words: str, caption: asyncio.Task[Run], context: RunContext) -> Run:
-    """Two looks that agree, and a clip that is definitely absent, end a run (DESIGN, Evidence, rule 2).
+    """Two looks that agree, and a clip that is definitely absent, end a run (docs/design.md, "Evidence", rule 2).
 
     A job that was not found has been seen by an earlier look, or it would not be asked about here.
     """

@@ -23,7 +23,7 @@ Row = TypeVar("Row")
 
 
 class State(StrEnum):
-    """What is now true of a run (DESIGN section 4)."""
+    """What is true of a run now (docs/design.md, "The life of a run")."""
 
     RESERVED = "reserved"
     APPROVED = "approved"

@@ -1,6 +1,6 @@
 """What may be concluded about a run whose answer was lost, and about a job that failed. Pure.
 
-DESIGN section 4, "Evidence", has the rules; the numbers below are its numbers. In short: identity before meaning,
+docs/design.md, "Evidence", has the rules; the numbers below are its numbers. In short: identity before meaning,
 two looks before anything irreversible, a clip beats every word, adoption only of what is certainly ours, and
 "never made" is a claim about one list that this very list must prove, now. When in doubt, stay in doubt.
 """

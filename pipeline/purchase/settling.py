@@ -1,4 +1,4 @@
-"""A person's word on a run in doubt, checked before it is taken (DESIGN section 4, "Evidence", rule 11).
+"""A person's word on a run in doubt, checked before it is taken (docs/design.md, "Evidence", rule 11).
 
 In       the run as the person saw it, the job id they name, and the provider account that is configured here
 Out      what the ledger made of it, or why it was not even asked: values with words for the terminal, chat and page

@@ -1,6 +1,6 @@
 """The settings: read once from the environment and `.env`, checked, and handed out in small typed parts.
 
-Names are those of DESIGN section 11. The environment wins over `.env`; an empty value counts as not set;
+Scripts rely on the names (docs/design.md). The environment wins over `.env`; an empty value counts as not set;
 ONETAKE_IGNORE_ENV_FILE=1 leaves `.env` unread. A secret is never part of a message.
 """
 

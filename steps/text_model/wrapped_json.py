@@ -14,6 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from steps.languages import LANGUAGES, named
+
 TEXT_CHARACTERS_MAX = 100_000
 OBJECTS_TRIED_MAX = 100  # braces in one text; prose has a few
 DEPTH_MAX = 4
@@ -21,7 +23,6 @@ THOUGHTS = r"(?:think|thinking|thought|reasoning)"
 THOUGHT_ENDS = re.compile(rf"</{THOUGHTS}>|\[/{THOUGHTS}\]|<\|channel\|>final<\|message\|>", re.IGNORECASE)
 THOUGHT_BEGINS = re.compile(rf"<{THOUGHTS}>|\[{THOUGHTS}\]|<\|channel\|>analysis", re.IGNORECASE)
 TRUTHS = {"true": True, "false": False}
-LANGUAGES = {"english": "en", "inglés": "en", "spanish": "es", "español": "es", "castellano": "es"}
 DECODER = json.JSONDecoder(strict=False)  # a line break inside a text is forgiven
 
 Schema = Mapping[str, Any]
@@ -147,8 +148,8 @@ def _mend(value: object, field: Schema, schema: Schema) -> object:
 
 def _one_of(value: str, words: Sequence[str]) -> str:
     plain = _plain(value)
-    language = LANGUAGES.get(plain, plain.split("_")[0])
-    if plain not in words and len(language) == len("en") and language in words:
+    language = named(plain) or plain.split("_")[0]
+    if plain not in words and language in LANGUAGES and language in words:
         return language
     return plain if plain in words else value
 

@@ -28,9 +28,10 @@ from markupsafe import Markup
 from bot import messages, settings
 from bot.delivery import cards
 from bot.requests import create
-from bot.translations import LANGUAGES, LOCALES, WORD_JOINER, Words, code, language_of
+from bot.translations import LOCALES, WORD_JOINER, Words, code
 from bot.transport.replies import ALERT_CHARACTERS_MAX
 from steps.check_limits import PromptProblem, RefusalKind, Refused
+from steps.languages import LANGUAGES, closest
 
 BOT = Path(__file__).parent.parent.parent / "bot"
 CATALOGUE = LOCALES / "es" / "LC_MESSAGES" / "bot.po"
@@ -159,7 +160,7 @@ def test_spain_and_america_read_the_same_video() -> None:
 def on_buttons() -> set[str]:
     """The English of every button."""
     found = {*create.EXAMPLE_NAMES, *cards.SHAPES.values(), *settings.CONFIRM_NAMES.values()}
-    for file in BOT.glob("*.py"):
+    for file in BOT.rglob("*.py"):
         for call in calls_of(ast.parse(file.read_text(encoding="utf-8")), BUTTON_CALLS):
             found |= {
                 marked.args[0].value
@@ -271,12 +272,12 @@ def test_every_sentence_is_html_whatever_it_is_filled_with(words: Words, value: 
 
 @pytest.mark.parametrize("app", ["es", "es-MX", "es-419", "ES", "es-ES"])
 def test_spanish_apps_are_spoken_to_in_spanish(app: str) -> None:
-    assert Words(language_of(app))("Nothing was charged.") == "No se cobró nada."
+    assert Words(closest(app))("Nothing was charged.") == "No se cobró nada."
 
 
 @pytest.mark.parametrize("app", [None, "", "en", "en-GB", "fr", "pt-br", "et", "est", "zh-hans"])
 def test_all_others_are_spoken_to_in_english(app: str | None) -> None:
-    assert Words(language_of(app))("Nothing was charged.") == "Nothing was charged."
+    assert Words(closest(app))("Nothing was charged.") == "Nothing was charged."
 
 
 def test_a_language_without_catalogue_is_english() -> None:

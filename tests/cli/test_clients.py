@@ -28,7 +28,7 @@ BASE = f"https://{HOST}/v1"
 KEY = "a-key-that-is-long-enough"
 ENDPOINT = VideoEndpoint(BASE, KEY, "print", "sim-1", None, None, 5, 20)
 MAKERS = {"AsyncClient", "ClientSession", "AsyncHTTPTransport"}
-FOLDERS = ("steps", "pipeline", "bot", "web", "cli")
+FOLDERS = ("net", "providers", "steps", "pipeline", "bot", "web", "app", "cli")
 
 
 async def _post(into: Path) -> None:

@@ -78,7 +78,7 @@ def reasons_in_the_code() -> set[str]:
     fails = re.compile(
         r"(?:ledger\.fail\(|fail_run\()[^)]*?State\.\w+,\s*\"(\w+)\"(?:\s+if \w+ else \"(\w+)\")?", re.DOTALL
     )
-    for file in (ROOT / "pipeline").glob("*.py"):
+    for file in (ROOT / "pipeline").rglob("*.py"):
         words |= {word for either in fails.findall(file.read_text()) for word in either if word}
         chosen = re.findall(r'^ +reason = (".*)$', file.read_text(), re.MULTILINE)
         words |= set(re.findall(r'"(\w+)"', " ".join(chosen)))
@@ -128,9 +128,9 @@ def test_a_rejected_prompt_comes_with_a_safe_rewrite() -> None:
 
 def doubts_in_the_code() -> set[str]:
     words: set[str] = set()
-    for file in (ROOT / "pipeline").glob("*.py"):
+    for file in (ROOT / "pipeline").rglob("*.py"):
         words |= set(re.findall(r"mark_uncertain\(\s*[\w.]+,\s*\"(\w+)\"", file.read_text()))
-    words |= set(re.findall(r"Unclear\(\"(\w+)\"", (ROOT / "steps" / "videos_protocol.py").read_text()))
+    words |= set(re.findall(r"Unclear\(\"(\w+)\"", (ROOT / "providers" / "openai_videos" / "protocol.py").read_text()))
     for file in (ROOT / "supabase" / "schemas").glob("*.sql"):
         words |= set(re.findall(r"doubt = '(\w+)'", file.read_text()))
     return words

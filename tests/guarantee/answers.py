@@ -197,7 +197,7 @@ class Expected:
 
 
 def expected(behaviour: Behaviour, listing: Listing) -> Expected:
-    """DESIGN section 4: what the answer means, and what the list makes of a doubt."""
+    """docs/design.md, "What the answer means", and what the list makes of a doubt."""
     says, _, word = behaviour.says.partition(":")
     if says == "no":
         return Expected(State.FAILED, word)

@@ -3,7 +3,7 @@
     python -m tests.guarantee.matrix [--short] [--json FILE] [--only-points] [--write-points]
 
 In       nothing; or a migrated, empty database and a simulator that are there already
-Out      a table, exit code 0; 1 if anything DESIGN promises did not hold
+Out      a table, exit code 0; 1 if anything that docs/design.md promises did not hold
 Effects  an embedded server, a simulator, and many short processes, all of its own; no network, no key, no money
 """
 

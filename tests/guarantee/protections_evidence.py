@@ -1,4 +1,4 @@
-"""Rules 1 to 6 of DESIGN section 4, "Evidence": what may end a run, what may be adopted, what absence proves."""
+"""Rules 1 to 6 of docs/design.md, "Evidence": what may end a run, what may be adopted, what absence proves."""
 
 from tests.guarantee.mutant import Mutant
 

@@ -1,4 +1,4 @@
-"""What an answer leads to; rules 7 to 12 of DESIGN section 4, "Evidence"; addresses that a job names."""
+"""What an answer leads to; rules 7 to 12 of docs/design.md, "Evidence"; addresses that a job names."""
 
 from tests.guarantee.mutant import Mutant
 

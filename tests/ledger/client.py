@@ -1,7 +1,7 @@
 """A clerk for tests of the ledger: asks its functions over one of the roads, reads what is committed beside it.
 
 In       the connection string of a migrated database
-Out      rows as dicts; the paths of DESIGN's table of states as methods, by the public functions only
+Out      rows as dicts; the paths through the table of states as methods, by the public functions only
 Effects  those of the functions. `age` alone writes rows by itself: it moves a run into the past.
 """
 
@@ -92,7 +92,7 @@ class LedgerClient:
         self.eyes.close()
 
     def empty(self) -> None:
-        """As migrated: no runs, no users, the limits of DESIGN."""
+        """As migrated: no runs, no users, the default limits."""
         with self.calls.transaction():
             for table in EMPTIED:
                 self.calls.execute(sql.SQL("delete from onetake.{}").format(sql.Identifier(table)))

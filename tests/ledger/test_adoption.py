@@ -1,6 +1,6 @@
 """Whose job is it: `record_submission` in every state, from every source, with every owner the job may have.
 
-`expected` says in Python what DESIGN says in words ("Proof beats a guess"); the table walks all combinations.
+`expected` says in Python what docs/design.md says in words ("Proof beats a guess"); the table walks all combinations.
 """
 
 from itertools import product

@@ -1,30 +1,31 @@
-"""The life of a run: the moves of DESIGN section 4, and no others."""
+"""The life of a run: the moves of docs/design.md, and no others."""
+
+import re
 
 import psycopg
 import pytest
 
 from pipeline.ledger.transport import LedgerRefused
+from tests.fixtures import ROOT
 from tests.ledger.client import STATES, LedgerClient
 
-# DESIGN section 4, "The life of a run", with the one move that "The fence" adds (proof takes a job from a run
-# that merely adopted it, which goes back to `uncertain`), and that of "Evidence" (a person takes "not charged" back).
-DESIGN_MOVES = {
-    "reserved": {"approved", "rejected", "canceled", "failed"},
-    "approved": {"submitting", "canceled", "failed"},
-    "submitting": {"rendering", "failed", "uncertain"},
-    "uncertain": {"rendering", "failed"},
-    "rendering": {"saved", "failed", "uncertain"},
-    "saved": {"delivered"},
-    "delivered": set[str](),
-    "rejected": set[str](),
-    "canceled": set[str](),
-    "failed": {"rendering", "uncertain"},
-}
+
+def moves_on_the_page() -> set[tuple[str, str]]:
+    """The first and the last column of the table of states in docs/design.md."""
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    table = page.partition("## The life of a run")[2].partition("\n\n**Parked**")[0]
+    rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("| `")]
+    return {
+        (here, there)
+        for first, *_, last in rows
+        for here in re.findall(r"`(\w+)`", first)
+        for there in re.findall(r"`(\w+)`", last)
+    }
 
 
 def test_the_table_of_moves_is_the_one_of_the_design(client: LedgerClient) -> None:
     listed = {(row["from_state"], row["to_state"]) for row in client.rows("select * from onetake.moves")}
-    assert listed == {(here, there) for here, where_to in DESIGN_MOVES.items() for there in where_to}
+    assert listed == moves_on_the_page()
 
 
 def test_every_move_has_its_reason(client: LedgerClient) -> None:

@@ -1,4 +1,4 @@
-"""Refusals in DESIGN's order: wherever two apply, the first is answered."""
+"""Refusals in the order of docs/design.md: wherever two apply, the first is answered."""
 
 from collections.abc import Callable
 from itertools import combinations

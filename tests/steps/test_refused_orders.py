@@ -1,4 +1,4 @@
-"""What counts as the provider's own no, and what only looks like one (DESIGN section 4, "Evidence", rules 1 and 2)."""
+"""What counts as the provider's own no, and what only looks like one (docs/design.md, "Evidence", rules 1, 2)."""
 
 import json
 import uuid

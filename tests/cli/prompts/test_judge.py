@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from evals.cases import Check
-from evals.judge import failures, language_of
+from evals.judge import failures
+from steps.languages import spoken_in
 
 ANSWER: dict[str, Any] = {
     "allowed": True,
@@ -64,4 +65,4 @@ def test_what_is_not_as_expected_is_said(expect: dict[str, Any], words: str) -> 
     ],
 )
 def test_a_language_is_known_by_its_small_words(text: str, language: str | None) -> None:
-    assert language_of(text) == language
+    assert spoken_in(text) == language

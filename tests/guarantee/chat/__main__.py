@@ -3,7 +3,7 @@
     python -m tests.guarantee.chat [--short] [--json FILE] [--only WORDS]
 
 In       nothing; or a migrated, empty database that is there already
-Out      a table, exit code 0; 1 if anything DESIGN promises did not hold
+Out      a table, exit code 0; 1 if anything that docs/design.md promises did not hold
 Effects  an embedded server, simulators and bots, all of its own; no network, no key, no money
 """
 

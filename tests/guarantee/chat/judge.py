@@ -32,7 +32,7 @@ class Facts:
 
 
 def judge(house: House, place: Place, visitor: Visitor, lives: int, *, tap_answered: bool) -> Facts:
-    """Holds what happened against DESIGN sections 3 and 8."""
+    """Holds what happened against the promise in docs/design.md."""
     totals = place.sim.books()["totals"]
     rows = _rows(place)
     row = rows[0] if rows else {"state": "unknown", "reason": None, "audience": {}}

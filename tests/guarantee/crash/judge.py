@@ -28,7 +28,7 @@ class Facts:
 
 
 def judge(subject: Subject, place: Place, lives: int, *, woken: bool = False) -> Facts:
-    """Holds one finished run against DESIGN section 3. `woken`: its process stood still, and went on."""
+    """Holds one finished run against the promise in docs/design.md. `woken`: its process stood still, and went on."""
     row = _row(subject, place)
     if row is None:
         return Facts(0, 0, "unknown", None, 0, ("the ledger does not know the run",))

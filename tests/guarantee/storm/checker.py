@@ -1,4 +1,4 @@
-"""Whether DESIGN section 3 held: seen only from outside, after everything has come to rest.
+"""Whether the promise of docs/design.md held: seen only from outside, after everything has come to rest.
 
 In       the books of the simulator, the committed rows, the files, what users were told, what the play promised
 Out      one sentence per violation
