@@ -3,7 +3,8 @@
 import os
 import sys
 import warnings
-from typing import Any
+from importlib import metadata
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -14,6 +15,11 @@ from app.exits import Exit, Terminated, foreseen, leave
 from cli.commands import audit, check, control, create, database, demo, runs, work
 from cli.commands.prompts import prompts
 from cli.output import logs
+
+OPTIMIZED = (
+    "Python runs without assertions, and some of them guard the purchase; nothing was done. "
+    "Unset PYTHONOPTIMIZE and leave out -O."
+)
 
 
 class Onetake(TyperGroup):
@@ -39,6 +45,21 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+def print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"onetake {metadata.version('onetake')}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")]
+
+
+@app.callback()
+def onetake(_version: Version = False) -> None:
+    """The options before a command."""
+
+
 app.command("create")(create.create)
 for verb in (runs.show, runs.list_, runs.stats, runs.cancel, runs.settle):
     app.command(verb.__name__.rstrip("_"))(verb)
@@ -58,6 +79,9 @@ app.command("demo")(demo.demo)
 
 def main() -> None:
     """The entry point. Libraries' warnings are for developers (`python -W default -m cli` shows them)."""
+    if not __debug__:
+        typer.echo(f"onetake: {OPTIMIZED}", err=True)
+        sys.exit(Exit.USAGE)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     logs.silent()

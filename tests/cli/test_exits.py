@@ -2,8 +2,16 @@
 
 import asyncio
 import contextlib
+import os
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
 
 from app.exits import run_async
+from tests.cli.conftest import Terminal
+from tests.fixtures import ROOT
 
 
 def test_a_task_that_swallows_a_cancellation_does_not_keep_the_process() -> None:
@@ -27,3 +35,19 @@ def test_a_task_that_swallows_a_cancellation_does_not_keep_the_process() -> None
     keep: list[asyncio.Future[None]] = []
     assert run_async(work()) == "done"
     assert ended == ["swallowed one", "gone"]
+
+
+@pytest.mark.parametrize("how", ["-O", "PYTHONOPTIMIZE"])
+def test_without_assertions_nothing_starts(how: str) -> None:
+    options, more = ([how], {}) if how == "-O" else ([], {how: "1"})
+    command = [sys.executable, *options, "-m", "cli", "create", "a boat"]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=os.environ | more, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "nothing was done" in ended.stderr and len(ended.stderr.splitlines()) == 1
+
+
+def test_the_version_is_the_packages(onetake: Terminal) -> None:
+    said = onetake("--version")
+    assert (said.code, said.out.strip()) == (0, f"onetake {metadata.version('onetake')}")

@@ -189,4 +189,12 @@ OPERATIONS_MUTANTS = (
         "sent",
         ("tests/pipeline/test_listening.py::test_headers_have_a_deadline",),
     ),
+    Mutant(
+        "assertions_on",
+        "nothing starts without the assertions that guard a purchase",
+        "cli/main.py",
+        "    if not __debug__:\n",
+        "    if False:\n",
+        ("tests/cli/test_exits.py::test_without_assertions_nothing_starts",),
+    ),
 )
