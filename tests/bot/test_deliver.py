@@ -117,7 +117,9 @@ async def test_a_card_never_says_that_nothing_is_charged_while_its_video_is_made
 @pytest.mark.parametrize(
     "odd", ["templates = '[]'", "audience = audience - 'message_id'"], ids=["unreadable", "no_address"]
 )
-async def test_a_card_that_cannot_be_drawn_stops_no_other(harness: BotHarness, odd: str) -> None:
+async def test_a_card_that_cannot_be_drawn_stops_no_other(
+    harness: BotHarness, odd: str, caplog: pytest.LogCaptureFixture
+) -> None:
     for user in (1, 2):
         await harness.say("/create a paper boat in the rain", user=user)
         await harness.until_state(State.APPROVED, number=user - 1)
@@ -130,6 +132,12 @@ async def test_a_card_that_cannot_be_drawn_stops_no_other(harness: BotHarness, o
     for run in (bad, good):
         harness.bot_app.cards.touch(run.run_id)
     await harness.until_said("12 s, vertical")
+    await harness.until(lambda: actions(caplog) & {"card_failed", "cards_failed", "run_unreadable"})
+    assert "cards_failed" not in actions(caplog), "the round went on"
+
+
+def actions(caplog: pytest.LogCaptureFixture) -> set[str]:
+    return {getattr(record, "action", "") for record in caplog.records}
 
 
 async def test_a_purchase_in_doubt_says_so_with_its_ref(harness: BotHarness, simulator: Simulator) -> None:

@@ -124,7 +124,7 @@ ANSWERS_MUTANTS = (
         "steps/generate_video.py",
         "    if not (job.named and job.described):",
         "    if not job.named:",
-        (MISREAD + "test_an_error_that_echoes_the_jobs_id_ends_nothing",),
+        ("tests/steps/test_video_jobs.py::test_a_failure_counts_only_from_a_body_that_describes_the_job",),
     ),
     Mutant(
         "echo_completed",
@@ -262,7 +262,7 @@ ANSWERS_MUTANTS = (
         "pipeline/purchase/comparison.py",
         "    return run.job_exists or _is_listed(run, both)",
         "    return True",
-        (MISREAD + "test_an_answer_that_names_its_request_fails_no_run_and_tells_of_no_second_call",),
+        ("tests/pipeline/test_audit.py::test_what_differs_has_a_name",),
     ),
     Mutant(
         "second_exists_sql",

@@ -121,6 +121,11 @@ CASES: dict[str, tuple[list[Run], list[Job], list[Kind]]] = {
         [a_job("j2", prompt=None), a_job()],
         [Kind.PERHAPS_TWO_PAID_CALLS],
     ),
+    "a job that hides its prompt, beside an id that the provider never showed": (
+        [a_run(State.RENDERING, job_id="req_9")],
+        [a_job("j2", prompt=None)],
+        [Kind.RUN_WITHOUT_JOB, Kind.JOB_WITHOUT_RUN],
+    ),
     "a job that hides its prompt, beside a run in doubt": (
         [a_run(SAVED, job_id="j1"), a_run(UNCERTAIN, 2)],
         [a_job("j2", prompt=None), a_job()],
