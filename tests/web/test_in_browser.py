@@ -135,7 +135,9 @@ async def test_the_overview_follows_a_run_by_itself(bot: Bot, page: Page, chat: 
     await page.get_by_test_id("runs").get_by_role("link").last.click()
     await expect(page.get_by_test_id("state")).to_have_text("delivered")
     await expect(page.get_by_test_id("spent")).to_have_text("$0.80")
-    await page.wait_for_function("document.querySelector('video').readyState >= 1")
+    async with asyncio.timeout(PATIENCE_SECONDS):  # wait_for_function may not: it evaluates, which the page forbids
+        while await page.evaluate("document.querySelector('video').readyState") < 1:
+            await asyncio.sleep(0.1)
     assert await page.evaluate("document.querySelector('video').duration") > 1
     await expect(page.get_by_test_id("events")).to_contain_text("deliver")
     assert await over_the_edge(page) == []
