@@ -135,6 +135,14 @@ def test_every_path_in_the_architecture_page_exists_and_every_room_is_on_it() ->
     assert {folder for folder in FOLDERS if folder not in named} == set()
 
 
+def test_every_function_on_the_walk_of_a_create_is_in_its_file() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    walk = re.findall(r"`([a-z_/0-9]+\.(?:py|sql))` `(\w+)`", page)
+    assert len(walk) >= 25
+    defined = re.compile(r"(?:def|create function \w+)[ .](\w+)\(")
+    assert [step for step in walk if step[1] not in defined.findall((ROOT / step[0]).read_text())] == []
+
+
 def test_nothing_is_left_for_later() -> None:
     assert found(LEFTOVER, texts()) == []
 
