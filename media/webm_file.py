@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from media.common import PADDING_BYTES_MAX, Broken, Cut, Outline, check_end, is_padding, length, side
+from media.common import PADDING_BYTES_MAX, Broken, Cut, Outline, is_padding, length, side
 
 MAGIC = b"\x1a\x45\xdf\xa3"
 ELEMENTS_MAX = 10_000  # on each level
@@ -50,8 +50,6 @@ def read(file: BinaryIO, size: int, *, transfer_complete: bool) -> Outline:
     if segment.open and not transfer_complete:
         raise Broken("its segment has no length, and the transfer may have been cut")
     outline = _outline(file, segment)
-    if segment.open:
-        check_end(_inside(file, segment))
     return replace(outline, ends=not segment.open)
 
 

@@ -92,7 +92,10 @@ CASES: dict[str, Case] = {
         4, (NEWER, job(), OLDER), "not_one_job_for_each_run", others=(run(2, state=State.FAILED),)
     ),
     "a run of that request still waits for its answer": Case(
-        4, (job(), job("b")), "not_one_job_for_each_run", others=(replace(TWIN, state=State.SUBMITTING),)
+        4,
+        (NEWER, job(), job("b"), OLDER),
+        "not_one_job_for_each_run",
+        others=(replace(TWIN, state=State.SUBMITTING),),
     ),
     "a run of another request holds nothing up": Case(
         4, (NEWER, job(), OLDER), ("video_1",), others=(run(2, improved_prompt="a red kite", state=State.SUBMITTING),)
