@@ -1,6 +1,7 @@
 """`make guarantee`: runs every long proof, says what it found, and writes `docs/guarantees.md`.
 
-In       nothing; `--only PART`, `--seeds N`, `--out FILE`
+In       nothing; `--only PART`, `--seeds N`, `--out FILE`; `--keep FOLDER`: a run that was cut off goes on, and leaves
+         out the parts that were proved before
 Out      progress, a summary with every violation; exit 1 on any
 Effects  each proof is a process of its own; the page is written only by a run of all of them, or with --out
 """
@@ -44,12 +45,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Found:
-    """What one part reported; `report` None: it wrote nothing."""
+    """What one part reported; `report` None: it wrote nothing. `at`: when it ended, `commit`: of which code."""
 
     part: Part
     report: Any
     violations: tuple[str, ...]
     seconds: float
+    at: str = ""
+    commit: str = ""
 
 
 def parts(seeds: int) -> tuple[Part, ...]:
@@ -85,14 +88,38 @@ def prove(part: Part, folder: Path) -> Found:
         violations.append("its report is empty")
     if code != 0:
         violations.append(f"it ended with {code}; its last words: " + " / ".join(tail))
-    return Found(part, report, tuple(violations), round(time.monotonic() - begun, 1))
+    at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
+    found = Found(part, report, tuple(violations), round(time.monotonic() - begun, 1), at, commit())
+    if not violations:
+        facts = {"command": part.command(), "seconds": found.seconds, "at": at, "commit": found.commit}
+        (folder / f"{part.name}.proved").write_text(json.dumps(facts), encoding="utf-8")
+    return found
+
+
+def proved_before(part: Part, folder: Path) -> Found | None:
+    """What an earlier run with the same arguments found, if nothing was wrong."""
+    file = folder / f"{part.name}.proved"
+    facts = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if facts.get("command") != part.command():
+        return None
+    report = json.loads((folder / f"{part.name}.json").read_text(encoding="utf-8"))
+    return Found(part, report, (), facts["seconds"], facts["at"], facts["commit"])
+
+
+def commit() -> str:
+    """The code as git knows it, with a + if it was changed since; empty without git."""
+    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=7", "--exclude=*"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def summary(found: Sequence[Found]) -> str:
     return pages.table(
-        ("proof", "cases", "violations", "seconds"),
+        ("proof", "cases", "violations", "seconds", "ended (UTC)", "code"),
         [
-            (each.part.title, len(pages.rows_of(each.report or [])), len(each.violations), f"{each.seconds:.0f}")
+            (
+                *(each.part.title, len(pages.rows_of(each.report or [])), len(each.violations)),
+                *(f"{each.seconds:.0f}", each.at, each.commit),
+            )
             for each in found
         ],
     )
@@ -128,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.guarantee.report", description=__doc__)
     parser.add_argument("--only", action="append", default=[], metavar="PART", help="this part; may be repeated")
     parser.add_argument("--seeds", type=int, default=20, help="how many seeds to play (20)")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the reports there, and go on from them")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write the page (docs/guarantees.md)")
     options = parser.parse_args(arguments)
     every = parts(options.seeds)
@@ -135,10 +163,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(part.name for part in every)}")
     chosen = [part for part in every if not options.only or part.name in options.only]
     begun, found = time.monotonic(), list[Found]()
-    with tempfile.TemporaryDirectory(prefix="onetake-guarantee-") as folder:
+    with tempfile.TemporaryDirectory(prefix="onetake-guarantee-") as elsewhere:
+        folder = options.keep or Path(elsewhere)
+        folder.mkdir(parents=True, exist_ok=True)
         for number, part in enumerate(chosen, 1):
             print(f"[{number}/{len(chosen)}] {part.title}: {part.command()}", flush=True)
-            found.append(prove(part, Path(folder)))
+            found.append(proved_before(part, folder) or prove(part, folder))
             cases, wrong = len(pages.rows_of(found[-1].report or [])), len(found[-1].violations)
             print(f"      {cases} cases, {wrong} violations, {found[-1].seconds:.0f} s", flush=True)
     for each in found:

@@ -1,5 +1,7 @@
 """The page of guarantees: no violation gets lost on the way to it, however a proof writes it."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.guarantee import pages
-from tests.guarantee.report import Found, Part, page, parts, prove
+from tests.guarantee.report import Found, Part, page, parts, prove, proved_before
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,18 @@ def test_every_shape_of_a_report_gives_its_violations(report: Any, violations: l
 def test_a_proof_that_fails_or_writes_nothing_is_a_violation(module: str, tmp_path: Path) -> None:
     found = prove(Part("x", "X", module, pages.any_rows), tmp_path)
     assert "it wrote no report" in found.violations
+
+
+def test_a_part_is_not_run_again_only_if_it_was_proved_with_the_same_arguments(tmp_path: Path) -> None:
+    quick = Part("answers", "Answers", "tests.guarantee.answers", pages.any_rows, ("--none",))
+    assert prove(quick, tmp_path).violations != ()
+    assert proved_before(quick, tmp_path) is None, "a violation is never kept"
+    (tmp_path / "answers.json").write_text('{"rows": [{"name": "a", "wrong": []}]}')
+    facts = {"command": quick.command(), "seconds": 3.0, "at": "2026-11-23 00:00", "commit": "abc1234"}
+    (tmp_path / "answers.proved").write_text(json.dumps(facts))
+    found = proved_before(quick, tmp_path)
+    assert found is not None and (found.seconds, found.commit) == (3.0, "abc1234")
+    assert proved_before(replace(quick, arguments=()), tmp_path) is None
 
 
 def test_the_page_shows_command_date_tables_and_violations() -> None:
