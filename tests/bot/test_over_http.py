@@ -300,8 +300,9 @@ SENT = '{"ok": true, "result": {"message_id": 7, "date": 1, "chat": {"id": 1, "t
         SENT.replace('"date": 1', '"date": 1, "caption": "a\x01b"'),
         SENT[:30],
         SENT.replace('"date": 1', '"date": ' + "9" * 5000),
+        '{"result": {"message_id": 7}, "ok": true}',
     ],
-    ids=["comment", "mark", "twice", "control", "cut", "digits"],
+    ids=["comment", "mark", "twice", "control", "cut", "digits", "last"],
 )
 def test_ok_is_believed_however_the_rest_is_written(content: str) -> None:
     assert check(VIDEO, 200, content).ok
