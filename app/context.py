@@ -1,7 +1,7 @@
 """Builds the world that a run needs, from the settings, and hands out its parts.
 
 In       Settings
-Out      `open_world`: ledger, provider, text model, prompts; `open_partners` alone for a dry run
+Out      `open_context`: ledger, provider, text model, prompts; `open_partners` alone for a dry run
 Raises   ConfigError, CatalogueError, DatabaseUnavailable, LedgerError: one clear sentence each
 Effects  those of `open_ledger`. Importing this loads the SDKs, which takes a second: only inside a command.
 """
@@ -44,7 +44,7 @@ class App:
 
 
 @asynccontextmanager
-async def open_world(settings: Settings) -> AsyncIterator[App]:
+async def open_context(settings: Settings) -> AsyncIterator[App]:
     """All of it. On the way out it waits for purchases under way: nothing ever cancels one."""
     catalogue, model = choose_from_settings(settings)
     async with (
@@ -52,7 +52,7 @@ async def open_world(settings: Settings) -> AsyncIterator[App]:
         open_ledger(settings) as session,
         _open_bucket(settings) as bucket,
     ):
-        context = _world(settings, session, account, text, bucket)
+        context = _context(settings, session, account, text, bucket)
         try:
             yield App(session, context, catalogue, model, settings)
         finally:
@@ -139,7 +139,7 @@ async def _open_bucket(settings: Settings) -> AsyncIterator[Bucket | None]:
         yield bucket
 
 
-def _world(
+def _context(
     settings: Settings, session: LedgerSession, account: ProviderAccount, text: TextModel, bucket: Bucket | None
 ) -> RunContext:
     return RunContext(

@@ -188,7 +188,7 @@ async def open_ledger(settings: Settings, *, reads: bool = False) -> AsyncIterat
             yield session
         return
     with _open_migrated(settings, reads=reads) as dsn:
-        async with transport_psycopg.open_road(dsn) as rpc:
+        async with transport_psycopg.open_transport(dsn) as rpc:
             yield LedgerSession(Ledger(rpc), Operators(rpc), dsn, ledger_name(settings))
 
 
@@ -211,7 +211,7 @@ async def open_rest(settings: Settings) -> AsyncIterator[LedgerCall]:
 
     project = settings.supabase
     assert project is not None, "whoever comes over HTTPS has a project"
-    async with transport_rest.open_road(project.url, project.key) as rpc:
+    async with transport_rest.open_transport(project.url, project.key) as rpc:
         yield rpc
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 
-from benchmarks import chat, grown, page, roads, runs
+from benchmarks import chat, grown, page, runs, transports
 from pipeline.ledger.migrate import install_queue, migrate
 from pipeline.postgres.embedded import open_server
 from tests.fixtures import simulator_process
@@ -130,8 +130,8 @@ def main() -> int:
         print(f"    one at a time {speed.median_ms:.0f} ms/run; own time: {where}")
         creates = at.books()["totals"]
         print(f"    the simulator's books: {creates['creates']} requests, {creates['paid_calls']} paid calls")
-        roads.print_roads(uri)
-    roads.print_workers()
+        transports.print_roads(uri)
+    transports.print_workers()
     kept += of_chats()
     kept += of_the_page()
     kept.append(line("onetake --help", help_seconds(), "s", HELP_SECONDS_MAX, at_most=True))

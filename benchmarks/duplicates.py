@@ -30,7 +30,7 @@ from simulator.app import Running, serve
 from simulator.faults.arming import Fault
 from simulator.settings import INSTANT, Settings
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_world, order_request, quick_waits
+from tests.fixtures import Simulator, open_test_context, order_request, quick_waits
 from tests.guarantee.processes import Machine
 
 CELLS_AT_ONCE = 16
@@ -126,7 +126,7 @@ async def contest_onetake(case: Case, disk: Path, dsn: str) -> Cell:
             given = await killed_process(at, Machine(disk, sim, {"DATABASE_URL": dsn} | UNHURRIED))
         else:
             waits = quick_waits(**UNHURRIED)
-            async with open_test_world(dsn, sim, disk, waits) as context:
+            async with open_test_context(dsn, sim, disk, waits) as context:
 
                 async def shopper() -> list[str]:
                     asked = order_request(sim, PROMPT, key=REQUEST, call_id=uuid4())

@@ -21,7 +21,7 @@ from pipeline.run import admit
 from pipeline.worker import Engine, Pace, open_engine
 from providers.transport import VideoProvider
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_world, order_request, quick_waits
+from tests.fixtures import Simulator, open_test_context, order_request, quick_waits
 
 PACE = Pace(concurrency=100, heartbeat_seconds=5, stalled_seconds=30, sweep_seconds=5)
 OWN_TIME_MS_MAX = 30.0
@@ -100,7 +100,7 @@ def lift_limits(dsn: str) -> None:
 
 
 async def in_process(dsn: str, at: Simulator, home: Path) -> Speed:
-    async with open_test_world(
+    async with open_test_context(
         dsn, at, home, quick_waits(POLL_SECONDS="0.001", ATTEND_SECONDS="15", SUBMIT_DEADLINE_SECONDS="10")
     ) as real:
         context = replace(
@@ -116,7 +116,7 @@ async def over_http(dsn: str, at: Simulator, home: Path) -> tuple[Speed, str]:
     waits = quick_waits(
         POLL_SECONDS="0.01", ATTEND_SECONDS="15", SUBMIT_DEADLINE_SECONDS="10", REQUEST_TIMEOUT_SECONDS="10"
     )
-    async with open_test_world(dsn, at, home, waits) as context:
+    async with open_test_context(dsn, at, home, waits) as context:
         speed = await measure(dsn, context, at, alone=20, together=200)
         profile = cProfile.Profile()
         profile.enable()

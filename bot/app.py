@@ -86,7 +86,7 @@ class BotDependencies:
 
 
 @asynccontextmanager
-async def open_front(
+async def open_bot_app(
     bot: Bot, dependencies: BotDependencies, *, alarms: bool = True, time: Time = REAL_TIME
 ) -> AsyncIterator[BotApp]:
     """Cards are kept as long as this is open, and alerts told, by one process of them all."""

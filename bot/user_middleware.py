@@ -35,7 +35,7 @@ class UserMiddleware(BaseMiddleware):
         admins: frozenset[int],
         questions: Questions,
     ) -> None:
-        self._customers, self._telling, self._enqueue = customers, notifications, enqueue
+        self._customers, self._notifications, self._enqueue = customers, notifications, enqueue
         self._admins, self._questions, self._albums = admins, questions, Albums()
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
@@ -47,7 +47,7 @@ class UserMiddleware(BaseMiddleware):
         if sender.id in self._admins and customer.preferences.language is None:
             await self._customers.set_preference(user_id(sender.id), "language", language)  # alerts come unasked
         if customer.unreached:
-            for run_id in await self._telling.again(user_id(sender.id)):
+            for run_id in await self._notifications.again(user_id(sender.id)):
                 await self._enqueue(run_id)
         after = self._questions.hear(event) if isinstance(event, Message) and event.edit_date is None else None
         more = {"sender": sender, "customer": customer, "words": Words(language), "after": after}

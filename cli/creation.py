@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from app.context import open_world
+from app.context import open_context
 from app.exits import Exit
 from cli.drive_run import drive
 from cli.output import sentences
@@ -52,7 +52,7 @@ class CreateSession:
         self._console = Console(stderr=as_json, highlight=False)
 
     async def create(self) -> Exit:
-        async with open_world(self._settings) as built:
+        async with open_context(self._settings) as built:
             try:
                 return await self._create(built.context)
             except LedgerUnavailable as error:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from simulator.control import add_control
 from simulator.settings import Settings
-from simulator.state import WORLD, SimulatorState, open_world
+from simulator.state import WORLD, SimulatorState, open_context
 from simulator.supabase.mounting import add_supabase
 from simulator.telegram.control.page import add_page
 from simulator.telegram.mounting import add_telegram
@@ -44,7 +44,7 @@ class Running:
 def build_app(settings: Settings | None = None) -> web.Application:
     """The application; each half of the outside world mounts its own doors on it."""
     app = web.Application(client_max_size=BODY_BYTES_MAX)
-    app[WORLD] = open_world(settings or Settings())
+    app[WORLD] = open_context(settings or Settings())
     add_videos(app)
     add_chat(app)
     add_control(app)

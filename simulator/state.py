@@ -44,7 +44,7 @@ class SimulatorState:
 WORLD = web.AppKey("world", SimulatorState)
 
 
-def open_world(settings: Settings) -> SimulatorState:
+def open_context(settings: Settings) -> SimulatorState:
     """Build the world; with a books path, what was there before the restart is there again."""
     return SimulatorState(
         settings=settings,

@@ -29,7 +29,7 @@ from pipeline.clock import boot_seconds
 from pipeline.context import ProviderAccount, ProviderRules, RunContext, TextModel
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.migrate import install_queue, migrate
-from pipeline.ledger.transport_psycopg import open_road
+from pipeline.ledger.transport_psycopg import open_transport
 from pipeline.postgres.embedded import open_server
 from pipeline.prompts.versions import PromptVersions
 from pipeline.purchase.answer_files import AnswerFiles
@@ -43,8 +43,8 @@ from steps.contracts import CONTRACTS
 from steps.text_model.ask_model import open_text_model
 from steps.text_model.prompt_store import PromptStore
 from tests.npm import Absent
-from tests.nursery import Nursery
 from tests.postgres17 import open_postgres17
+from tests.warm_processes import Nursery
 
 ROOT = Path(__file__).parent.parent
 KEY = "test-key"
@@ -221,7 +221,7 @@ def request_ended(context: RunContext) -> RunContext:
 
 
 @asynccontextmanager
-async def open_test_world(
+async def open_test_context(
     dsn: str, sim: Simulator, home: Path, waits: Waits | None = None, **rules: Any
 ) -> AsyncIterator[RunContext]:
     """The real world of a run, at the simulator."""
@@ -233,7 +233,7 @@ async def open_test_world(
     told: dict[str, Any] = {"refuses_429_before_work": False, "typical_render_seconds": 1, "listing": listing} | rules
     waits = waits or quick_waits()
     async with (
-        open_road(dsn) as rpc,
+        open_transport(dsn) as rpc,
         open_provider(
             sim.url,
             KEY,

@@ -25,7 +25,7 @@ class Feed:
     """What all viewers share: the last rendering, and when it was made."""
 
     def __init__(self, admin_context: WebContext) -> None:
-        self._office = admin_context
+        self._admin_context = admin_context
         self._lock = asyncio.Lock()
         self._made_at = float("-inf")
         self._live = ""
@@ -35,7 +35,7 @@ class Feed:
     async def live(self) -> str:
         async with self._lock:
             if time.monotonic() - self._made_at > PAUSE_SECONDS / 2:
-                self._live = fragment("live.html", {"seen": await self._office.dashboard.overview()})
+                self._live = fragment("live.html", {"seen": await self._admin_context.dashboard.overview()})
                 self._made_at = time.monotonic()
             return self._live
 

@@ -268,7 +268,7 @@ SAYINGS: Mapping[str, Callable[[Alert, Words], Markup]] = {
 
 class OperatorAlerts:
     def __init__(self, client: TelegramClient, alerts: Alerts, customers: Customers, admins: frozenset[int]) -> None:
-        self._outbox, self._alerts, self._customers, self._admins = client, alerts, customers, admins
+        self._client, self._alerts, self._customers, self._admins = client, alerts, customers, admins
 
     async def keep(self, look_seconds: float = LOOK_SECONDS) -> None:
         """Until canceled."""
@@ -301,7 +301,7 @@ class OperatorAlerts:
         customer = await self._customers.get(user_id(admin))
         text = SAYINGS.get(alert.kind, _unknown)(alert, Words(customer.preferences.language or "en"))
         try:
-            await self._outbox.say(compose(admin, text, None, None, None), admin)
+            await self._client.say(compose(admin, text, None, None, None), admin)
         except (SendError, TelegramAPIError) as error:
             log.warning("alert", extra={"action": "alert_unsaid", "key": alert.key, "error": type(error).__name__})
             return False

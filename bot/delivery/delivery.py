@@ -67,7 +67,7 @@ class Delivery:
         new_teller: Callable[[], str],
         clip_of: Callable[[Run], Awaitable[Path]],
     ) -> None:
-        self._outbox, self._board, self._telling, self._offer = client, cards, notifications, for_sale
+        self._client, self._cards, self._notifications, self._for_sale = client, cards, notifications, for_sale
         self._new_teller, self._clip_of = new_teller, clip_of
         self._clock = time.monotonic
 
@@ -76,11 +76,11 @@ class Delivery:
         address = address_of(run)
         if address is None:
             return
-        if address.bot_id != self._outbox.bot.id:
-            await self._telling.later(run, run.read_at + ELSEWHERE)
+        if address.bot_id != self._client.bot.id:
+            await self._notifications.later(run, run.read_at + ELSEWHERE)
             return
         teller = self._new_teller()
-        mine = await self._telling.begin(run, teller, TELLING_SECONDS)
+        mine = await self._notifications.begin(run, teller, TELLING_SECONDS)
         if mine is None:
             return
         async with self._prolonged(mine, teller):
@@ -102,7 +102,7 @@ class Delivery:
                 return
             pause = max(AGAIN, min(run.age(run.state_since), AGAIN_LATER))  # each try may have arrived
         except Moved as moved:
-            await self._telling.note(run.run_id, {"chat_id": moved.chat_id, "card_id": None})
+            await self._notifications.note(run.run_id, {"chat_id": moved.chat_id, "card_id": None})
             pause = timedelta(0)
         except FileNotFoundError as error:
             if run.age(run.state_since) > ELSEWHERE_AT_MOST:
@@ -116,37 +116,37 @@ class Delivery:
                 return
             log.error("tell", extra={"action": "tell_refused", "run": run.ref, "error": str(error)})
             pause = AGAIN_LATER
-        await self._telling.later(run, run.read_at + timedelta(seconds=self._clock() - began) + pause)
+        await self._notifications.later(run, run.read_at + timedelta(seconds=self._clock() - began) + pause)
 
     async def _say(self, run: Run, address: Address) -> None:
         """The card says it; and a failure after a long wait makes a sound."""
         with contextlib.suppress(MessageDeleted):
-            await self._board.show(run)
+            await self._cards.show(run)
         if run.state is State.FAILED and run.age(run.reserved_at) > LONG:
             words = Words(address.language)
             text = words("❌ {ref}: {what}", ref=run.ref, what=failure(run, words))
-            buttons = card(run, words, Scene(self._offer)).keyboard
+            buttons = card(run, words, Scene(self._for_sale)).keyboard
             method = compose(address.chat_id, text, buttons, address.message_id, address.thread_id)
-            await self._outbox.say(method, address.chat_id)
-        await self._telling.told(run)
+            await self._client.say(method, address.chat_id)
+        await self._notifications.told(run)
         if run.ended:
-            self._board.forget(run.run_id)
+            self._cards.forget(run.run_id)
 
     async def _bring(self, run: Run, address: Address) -> None:
         with contextlib.suppress(SendError, TelegramAPIError):  # the card is only a card
-            await self._board.show(run, uploading=True)
+            await self._cards.show(run, uploading=True)
         sent = await self.send(run, address)
         file_id = file_of(sent)
-        await self._telling.note(run.run_id, {"video_id": sent.message_id, "file_id": file_id})
-        fresh = await self._telling.told(run, delivered=True, message_id=sent.message_id)
-        self._board.touch(fresh.run_id)
+        await self._notifications.note(run.run_id, {"video_id": sent.message_id, "file_id": file_id})
+        fresh = await self._notifications.told(run, delivered=True, message_id=sent.message_id)
+        self._cards.touch(fresh.run_id)
 
     async def send(self, run: Run, address: Address, reply_to: int | None = None) -> Message:
         """The video, by Telegram's file id if it has one, else from our file. Raises FileNotFoundError, NotSaid."""
         while True:
             method = await self._video(run, address, reply_to)
             try:
-                return await self._outbox.say(method, address.chat_id, answer_seconds=UPLOAD_SECONDS)
+                return await self._client.say(method, address.chat_id, answer_seconds=UPLOAD_SECONDS)
             except NoThread:
                 if address.thread_id is None:
                     raise
@@ -162,17 +162,17 @@ class Delivery:
         known = address_of(run)
         fresh = file_of(sent)
         if known is not None and known.bot_id == address.bot_id and fresh not in (None, known.file_id):
-            await self._telling.note(run.run_id, {"video_id": sent.message_id, "file_id": fresh})
+            await self._notifications.note(run.run_id, {"video_id": sent.message_id, "file_id": fresh})
         if run.state is State.SAVED:
-            await self._telling.told(run, delivered=True, message_id=sent.message_id)
-            self._board.touch(run.run_id)
+            await self._notifications.told(run, delivered=True, message_id=sent.message_id)
+            self._cards.touch(run.run_id)
 
     async def _video(self, run: Run, address: Address, reply_to: int | None) -> SendVideo | SendDocument:
         words = Words(address.language)
         path = await self._clip_of(run) if address.file_id is None else None
         facts = await asyncio.to_thread(facts_of, run, path)
         file = FSInputFile(path, filename=f"onetake-{run.ref}.{facts.kind}") if path else str(address.file_id)
-        text = caption(run, words, demo=self._offer.demo, facts=facts)
+        text = caption(run, words, demo=self._for_sale.demo, facts=facts)
         reply = reply_parameters(reply_to or address.message_id)
         buttons = under_video(run, words, take=1)
         if facts.kind is not Kind.MP4:  # Telegram plays MP4 only; the others arrive as files
@@ -204,15 +204,15 @@ class Delivery:
     async def _could_not(self, run: Run, error: Exception) -> None:
         """It is said no more by itself: a video waits for its user's next word, or for /videos."""
         log.warning("tell", extra={"action": "not_reached", "run": run.ref, "error": type(error).__name__})
-        fresh = await self._telling.told(run, why=type(error).__name__)
+        fresh = await self._notifications.told(run, why=type(error).__name__)
         if run.state is State.SAVED and not isinstance(error, Unreachable):  # blocking the bot is the user's own choice
-            await self._telling.undelivered(run, f"{type(error).__name__}: {error}".rstrip(": "))
+            await self._notifications.undelivered(run, f"{type(error).__name__}: {error}".rstrip(": "))
         try:
-            await self._board.show(fresh)  # a chat that takes no videos may take words
+            await self._cards.show(fresh)  # a chat that takes no videos may take words
         except Unreachable:
-            self._board.forget(run.run_id)
+            self._cards.forget(run.run_id)
         except (SendError, TelegramAPIError):
-            self._board.touch(run.run_id)
+            self._cards.touch(run.run_id)
 
     @contextlib.asynccontextmanager
     async def _prolonged(self, run: Run, teller: str) -> AsyncIterator[None]:
@@ -220,7 +220,7 @@ class Delivery:
             while True:
                 await asyncio.sleep(TELLING_SECONDS / 3)
                 with contextlib.suppress(LedgerUnavailable):
-                    await self._telling.begin(run, teller, TELLING_SECONDS)
+                    await self._notifications.begin(run, teller, TELLING_SECONDS)
 
         prolonging = asyncio.create_task(again())
         try:

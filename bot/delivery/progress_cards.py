@@ -64,8 +64,8 @@ class ProgressCards:
         for_sale: ForSale,
         slow_seconds: float,
     ) -> None:
-        self._outbox, self._telling, self._ledger, self._customers = client, notifications, ledger, customers
-        self._shop, self._offer, self._slow_seconds = account, for_sale, slow_seconds
+        self._client, self._notifications, self._ledger, self._customers = client, notifications, ledger, customers
+        self._account, self._for_sale, self._slow_seconds = account, for_sale, slow_seconds
         self._followed: Counter[UUID] = Counter()
         self._touched: set[UUID] = set()
         self._queued: set[UUID] = set()
@@ -125,7 +125,7 @@ class ProgressCards:
                 log.exception("cards", extra={"action": "cards_failed"})
 
     async def _look(self, due: set[UUID], touched: set[UUID]) -> None:
-        rows = await self._telling.load(due)
+        rows = await self._notifications.load(due)
         self._queued -= due - {row.run_id for row in rows if row.state is State.RESERVED and not row.attempts}
         done = await asyncio.gather(*(self._refresh(row) for row in rows), return_exceptions=True)
         for row, error in zip(rows, done, strict=True):
@@ -137,7 +137,7 @@ class ProgressCards:
     async def _refresh(self, run: Run) -> bool:
         """False if the card does not say it yet."""
         address = address_of(run)
-        if address is None or address.bot_id != self._outbox.bot.id:
+        if address is None or address.bot_id != self._client.bot.id:
             return True
         if self._card_of(run, address) is None and run.age(run.reserved_at).total_seconds() < GRACE_SECONDS:
             return False
@@ -216,10 +216,10 @@ class ProgressCards:
 
     async def _send(self, run: Run, address: Address, page: Card, patience: float) -> None:
         method = compose(address.chat_id, page.text, page.keyboard, address.message_id, address.thread_id)
-        sent = await self._outbox.say(method, address.chat_id, patience=patience)
+        sent = await self._client.say(method, address.chat_id, patience=patience)
         self._cards[run.run_id] = sent.message_id
         self._gone.discard(run.run_id)
-        await self._telling.note(run.run_id, {"card_id": sent.message_id})
+        await self._notifications.note(run.run_id, {"card_id": sent.message_id})
 
     async def _edit(
         self, run: Run, address: Address, card_id: int, page: Card, urgency: Urgency, patience: float
@@ -233,7 +233,7 @@ class ProgressCards:
             link_preview_options=NO_PREVIEW,
         )
         try:
-            await self._outbox.say(method, address.chat_id, urgency, patience=patience)
+            await self._client.say(method, address.chat_id, urgency, patience=patience)
         except MessageDeleted:
             self._gone.add(run.run_id)
             raise
@@ -256,12 +256,12 @@ class ProgressCards:
             allowance = await self._customers.allowance(run.user_id)
             left = allowance.videos_left + 1  # this one is counted among today's already
         known = await self._expect(run) if run.state is State.RENDERING else None
-        return Scene(self._offer, known, self._slow_seconds, videos_left=left)
+        return Scene(self._for_sale, known, self._slow_seconds, videos_left=left)
 
     async def _expect(self, run: Run) -> Expected:
         """What was expected when the run was first looked at: an estimate that wanders is none."""
         if run.run_id not in self._expected:
-            self._expected[run.run_id] = await expected(run, self._ledger, self._shop)
+            self._expected[run.run_id] = await expected(run, self._ledger, self._account)
         return self._expected[run.run_id]
 
 

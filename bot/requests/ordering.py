@@ -58,7 +58,7 @@ class Orders:
     def __init__(
         self, ledger: Ledger, for_sale: ForSale, enqueue: Enqueue, cards: ProgressCards, customers: Customers
     ) -> None:
-        self._ledger, self._offer, self._enqueue, self._board = ledger, for_sale, enqueue, cards
+        self._ledger, self._for_sale, self._enqueue, self._cards = ledger, for_sale, enqueue, cards
         self._customers = customers
 
     async def place(
@@ -68,7 +68,7 @@ class Orders:
         prompt = check_prompt(order_request.prompt)
         if isinstance(prompt, PromptProblem):
             return prompt
-        request = self._offer.request(
+        request = self._for_sale.request(
             prompt,
             order_request.user,
             order_request.key,
@@ -118,13 +118,13 @@ class Orders:
     async def go_on(self, run: Run) -> None:
         """Somebody should look at the run now."""
         await self._enqueue(run.run_id)
-        self._board.touch(run.run_id)
+        self._cards.touch(run.run_id)
 
     async def _show_card(self, run: Run) -> None:
         """Now, if its turn comes soon; otherwise the board sends it."""
-        self._board.queue(run.run_id)
+        self._cards.queue(run.run_id)
         address = address_of(run)
         if address is None or address.card_id is not None:
             return
         with contextlib.suppress(SendError, TelegramAPIError):
-            await self._board.show(run, patience=SOON_SECONDS)
+            await self._cards.show(run, patience=SOON_SECONDS)

@@ -103,7 +103,7 @@ class TelegramClient:
 
     def __init__(self, bot: Bot, limiter: RateLimiter, pace: Time, shared: SharedRateLimit | None = None) -> None:
         self.bot = bot
-        self._meter, self._shared = limiter, shared
+        self._limiter, self._shared = limiter, shared
         self._clock, self._sleep = pace.clock, pace.sleep
         self.flood_waits = 0  # how often Telegram told us to wait
         self._lanes: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
@@ -128,22 +128,22 @@ class TelegramClient:
         """Waits for a turn by our own meter and the budget that all processes share. Raises Later past `deadline`."""
         granted = self._shared is None  # a turn that the others have left to us is kept until our own meter agrees
         while True:
-            wait = self._meter.wait_for(chat_id, urgency)
+            wait = self._limiter.wait_for(chat_id, urgency)
             if not wait and not granted and self._shared is not None:
                 if self._shared.crowded and self._clock() >= deadline:
                     raise RateLimited(CHAT_GAP_SECONDS)
-                wait = await self._shared.wait_for(self._meter.lanes(self.bot.id, chat_id, urgency))
+                wait = await self._shared.wait_for(self._limiter.lanes(self.bot.id, chat_id, urgency))
                 granted = not wait
-                wait = wait or self._meter.wait_for(chat_id, urgency)  # others may have spoken meanwhile
+                wait = wait or self._limiter.wait_for(chat_id, urgency)  # others may have spoken meanwhile
             if not wait:
-                self._meter.count(chat_id)
+                self._limiter.count(chat_id)
                 return
             if self._clock() + wait > deadline:
                 raise RateLimited(wait)
             await self._sleep(wait)
 
     async def _silence(self, chat_id: int | None, seconds: float) -> None:
-        self._meter.silence(chat_id, seconds)
+        self._limiter.silence(chat_id, seconds)
         if self._shared is not None:
             await self._shared.silence(lane_of(self.bot.id, chat_id), seconds)
 

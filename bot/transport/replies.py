@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 class Replies:
     def __init__(self, client: TelegramClient) -> None:
-        self._outbox = client
+        self._client = client
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def to(
@@ -69,7 +69,7 @@ class Replies:
         """A message to where this one came from, as a reply to another message or to none."""
         method = compose(message.chat.id, text, markup, answers, thread_of(message))
         try:
-            await self._outbox.say(method, message.chat.id, patience=SOON_SECONDS)
+            await self._client.say(method, message.chat.id, patience=SOON_SECONDS)
             if said is not None:
                 await said()
         except RateLimited:
@@ -99,13 +99,13 @@ class Replies:
         """Ends the waiting sign on a button. Too late is too late: the tap itself was taken."""
         shown = words if len(words) <= ALERT_CHARACTERS_MAX else f"{words[: ALERT_CHARACTERS_MAX - 1]}…"
         try:
-            await self._outbox.ask(AnswerCallbackQuery(callback_query_id=tap.id, text=shown or None, show_alert=alert))
+            await self._client.ask(AnswerCallbackQuery(callback_query_id=tap.id, text=shown or None, show_alert=alert))
         except (SendError, TelegramAPIError) as error:
             log.info("tap", extra={"action": "tap_unanswered", "error": type(error).__name__})
 
     async def _edit(self, method: EditMessageText | EditMessageReplyMarkup, chat_id: int) -> None:
         try:
-            await self._outbox.say(method, chat_id, patience=SOON_SECONDS)
+            await self._client.say(method, chat_id, patience=SOON_SECONDS)
         except RateLimited:
             self._later(method, chat_id)
         except (SendError, TelegramAPIError) as error:
@@ -115,7 +115,7 @@ class Replies:
     def _later(self, method: TelegramMethod[Any], chat_id: int, said: Said | None = None) -> None:
         async def send() -> None:
             try:
-                await self._outbox.say(method, chat_id, patience=LATEST_SECONDS)
+                await self._client.say(method, chat_id, patience=LATEST_SECONDS)
                 if said is not None:
                     await said()
             except LedgerError as error:

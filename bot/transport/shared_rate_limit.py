@@ -20,7 +20,7 @@ AWAY_SECONDS = 5.0  # after which a ledger that did not answer is asked again
 
 class SharedRateLimit:
     def __init__(self, turns: RateLimits, clock: Callable[[], float]) -> None:
-        self._turns, self._clock = turns, clock
+        self._rate_limits, self._clock = turns, clock
         self._asking = asyncio.Semaphore(AT_ONCE)  # first come, first served
         self._away_until = float("-inf")
 
@@ -35,7 +35,7 @@ class SharedRateLimit:
                 return 0.0
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    return await self._turns.take(lanes)
+                    return await self._rate_limits.take(lanes)
             except (LedgerUnavailable, TimeoutError):
                 self._away_until = self._clock() + AWAY_SECONDS
                 return 0.0
@@ -43,4 +43,4 @@ class SharedRateLimit:
     async def silence(self, lane: str, seconds: float) -> None:
         with suppress(LedgerUnavailable, TimeoutError):
             async with asyncio.timeout(ANSWER_SECONDS):
-                await self._turns.silence(lane, seconds)
+                await self._rate_limits.silence(lane, seconds)

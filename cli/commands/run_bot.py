@@ -28,12 +28,12 @@ from aiogram.methods import SetMyCommands
 from aiogram.types import BotCommand
 from pydantic import SecretStr
 
-from app.context import App, open_world
+from app.context import App, open_context
 from app.exits import Exit, Stop
 from app.programs import simulator
 from app.telegram import back_of, open_bot
 from app.web_page import WebPage, listening, page_of
-from bot.app import ALLOWED_UPDATES, BotApp, open_front
+from bot.app import ALLOWED_UPDATES, BotApp, open_bot_app
 from bot.info_pages import COMMANDS
 from bot.translations import Words
 from bot.transport import webhook
@@ -58,13 +58,13 @@ async def serve(settings: Settings, *, worker: bool) -> None:
     logs.to_stderr(settings)
     async with AsyncExitStack() as opened:
         staged, demo = await opened.enter_async_context(_stage(settings))
-        built = await opened.enter_async_context(open_world(staged))
+        built = await opened.enter_async_context(open_context(staged))
         engine = await opened.enter_async_context(open_engine(built.session.queue_dsn))
         bot = await opened.enter_async_context(open_bot(staged))
         if built.session.host is not None:
             await built.session.host.take()
         await _introduce(bot)
-        bot_app = await opened.enter_async_context(open_front(bot, back_of(built, engine, staged, demo=demo)))
+        bot_app = await opened.enter_async_context(open_bot_app(bot, back_of(built, engine, staged, demo=demo)))
         await _serve(bot_app, engine, built, staged, worker=worker, demo=demo)
     typer.echo(f"{time_of_day()} bot stopped; unfinished runs continue at the next start")
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import typer
 
-from app.context import App, open_world
+from app.context import App, open_context
 from app.exits import Exit
 from cli.output import logs
 from pipeline.cancellation import stop
@@ -26,7 +26,7 @@ TOLD_ELSEWHERE = timedelta(minutes=1)  # how long a run whose user we cannot rea
 async def work(settings: Settings) -> None:
     logs.to_stderr(settings)
     async with AsyncExitStack() as opened:
-        built = await opened.enter_async_context(open_world(settings))
+        built = await opened.enter_async_context(open_context(settings))
         engine = await opened.enter_async_context(open_engine(built.session.queue_dsn))
         audience = await opened.enter_async_context(open_audience(settings, built, engine))
         if built.session.host is not None:
@@ -52,9 +52,9 @@ async def open_audience(settings: Settings, built: App, engine: Engine) -> Async
         yield Audience(_nobody_in_chats(Notifications(built.session.ledger.rpc)), nullcontext)
         return
     from app.telegram import back_of, open_bot
-    from bot.app import open_front
+    from bot.app import open_bot_app
 
-    async with open_bot(settings) as bot, open_front(bot, back_of(built, engine, settings), alarms=False) as bot_app:
+    async with open_bot(settings) as bot, open_bot_app(bot, back_of(built, engine, settings), alarms=False) as bot_app:
         yield Audience(bot_app.delivery.tell, bot_app.cards.follow)
 
 

@@ -32,7 +32,7 @@ class ClipMaintenance:
     """Uploads what lies here and not in the bucket, and removes what its user has had for MEDIA_KEEP_DAYS."""
 
     def __init__(self, context: RunContext) -> None:
-        self._world = context
+        self._context = context
         self._records = ClipRecords(context.ledger.rpc)
         self._settled: set[str] = set()  # nothing to upload any more
 
@@ -48,10 +48,10 @@ class ClipMaintenance:
     async def once(self) -> None:
         """One round. Raises what the road raises."""
         await self._finish()
-        self._world.answers.drop_drafts(time.time() - DAY_SECONDS)
-        if (bucket := self._world.bucket) is not None and await self._is_safe(bucket):
+        self._context.answers.drop_drafts(time.time() - DAY_SECONDS)
+        if (bucket := self._context.bucket) is not None and await self._is_safe(bucket):
             await self._upload_the_rest(bucket)
-        if self._world.keep_days:
+        if self._context.keep_days:
             await self._drop_old()
 
     async def _finish(self) -> None:
@@ -59,7 +59,7 @@ class ClipMaintenance:
 
         A clip proves more than any word about its run, so none goes before a day has passed since the run ended.
         """
-        fetched = [(run_id, path) for path in self._world.media.glob(".*.clip") if (run_id := storage.run_of(path))]
+        fetched = [(run_id, path) for path in self._context.media.glob(".*.clip") if (run_id := storage.run_of(path))]
         records = {each.run_id: each async for each in self._records_of({run_id for run_id, _ in fetched})}
         for run_id, path in fetched:
             record = records.get(run_id)
@@ -69,12 +69,12 @@ class ClipMaintenance:
             if wanted and await asyncio.to_thread(storage.is_clip, path, record.sha256):
                 with contextlib.suppress(FileNotFoundError):  # whoever saved it was as quick
                     kind = await asyncio.to_thread(kind_of, path)
-                    path.replace(storage.path_of(record.run_id, kind, self._world))
+                    path.replace(storage.path_of(record.run_id, kind, self._context))
             elif self._proves_a_job(record, path):
-                await self._world.ledger.reopen(record.run_id, str(record.job_id))
+                await self._context.ledger.reopen(record.run_id, str(record.job_id))
             elif record.ended_seconds_ago > DAY_SECONDS:
                 path.unlink(missing_ok=True)
-        for draft in self._world.media.glob(".*.part"):
+        for draft in self._context.media.glob(".*.part"):
             with contextlib.suppress(OSError):
                 if draft.stat().st_mtime < time.time() - DAY_SECONDS:
                     draft.unlink()
@@ -103,7 +103,7 @@ class ClipMaintenance:
         return True
 
     async def _upload_the_rest(self, bucket: Bucket) -> None:
-        files = storage.files_in(self._world.media)
+        files = storage.files_in(self._context.media)
         here = [run_id for run_id in files if run_id not in self._settled]
         refused_in_a_row = 0
         async for record in self._records_of(here):
@@ -129,11 +129,11 @@ class ClipMaintenance:
                 await self._records.note_stored(record.run_id, stored, record.sha256)
 
     async def _drop_old(self) -> None:
-        media, bucket = self._world.media, self._world.bucket
-        before = time.time() - self._world.keep_days * DAY_SECONDS
+        media, bucket = self._context.media, self._context.bucket
+        before = time.time() - self._context.keep_days * DAY_SECONDS
         files = storage.files_in(media)
         here = [run_id for run_id, path in files.items() if path.stat().st_mtime < before]
-        for run_id, stored in await self._records.to_drop(self._world.keep_days, here[:AT_ONCE], AT_ONCE):
+        for run_id, stored in await self._records.to_drop(self._context.keep_days, here[:AT_ONCE], AT_ONCE):
             clip = files.get(run_id)
             if stored is not None and bucket is None:  # a machine without the bucket's settings
                 _remove(clip)

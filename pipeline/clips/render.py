@@ -98,10 +98,10 @@ class _Watched:
 
     def __init__(self, run: Run, context: RunContext) -> None:
         self._run = run
-        self._world = context
+        self._context = context
 
     async def __call__(self, job: Job | None) -> None:
-        run, context = self._run, self._world
+        run, context = self._run, self._context
         seen = job.job_id if job and job.exists else None
         await context.ledger.heartbeat(run.run_id, context.waits.heartbeat, job.progress if job else None, seen)
         if job is None or not job.named or job.status in {JobStatus.FAILED, JobStatus.EXPIRED}:

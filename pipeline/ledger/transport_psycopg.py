@@ -35,7 +35,7 @@ CLIENT_SIDE = "22000"  # SQLSTATE of a data exception that has no code of its ow
 
 
 @asynccontextmanager
-async def open_road(dsn: str, *, pool_max: int = 10, tries: int = TRIES) -> AsyncIterator[LedgerCall]:
+async def open_transport(dsn: str, *, pool_max: int = 10, tries: int = TRIES) -> AsyncIterator[LedgerCall]:
     """Yields the callable; closes its connections on the way out."""
     pool = AsyncConnectionPool(
         dsn,

@@ -37,7 +37,7 @@ MISSING = frozenset({"PGRST202", "42883", "3F000", "42P01"})
 
 
 @asynccontextmanager
-async def open_road(url: str, key: str, *, tries: int = TRIES) -> AsyncIterator[LedgerCall]:
+async def open_transport(url: str, key: str, *, tries: int = TRIES) -> AsyncIterator[LedgerCall]:
     """Yields the callable; closes its connections on the way out."""
     async with open_client(url, key) as client:
         yield asking_again(_rpc_over(client), tries)
@@ -48,7 +48,7 @@ async def open_client(url: str, key: str) -> AsyncIterator[AsyncClient]:
     """The project's client, over connections of our own: their timeouts hold for REST and Storage alike."""
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every call's address
     timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
-    hooks = {"response": [_watch]}
+    hooks = {"response": [_hook]}
     async with httpx.AsyncClient(
         timeout=timeout,
         follow_redirects=False,
@@ -65,7 +65,7 @@ async def open_client(url: str, key: str) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-async def _watch(response: httpx.Response) -> None:
+async def _hook(response: httpx.Response) -> None:
     """What the client library would hide: the status of an error without a code, and a 200 that is not JSON."""
     if response.status_code in {401, 403}:
         raise LedgerForbidden(

@@ -23,7 +23,7 @@ class PromptVersions:
     """The prompts of one folder, and the ledger that remembers their versions."""
 
     def __init__(self, store: PromptStore, rpc: LedgerCall) -> None:
-        self._shelf, self._rpc = store, rpc
+        self._store, self._rpc = store, rpc
         self._kept: set[str] = set()
         self._told: set[str] = set()
 
@@ -32,10 +32,10 @@ class PromptVersions:
 
         Raises TemplateError if `needed` cannot be used; the others are left out then.
         """
-        templates = {needed: self._shelf.get(needed)}
+        templates = {needed: self._store.get(needed)}
         for template_id in CONTRACTS:
             with contextlib.suppress(TemplateError):
-                templates[template_id] = self._shelf.get(template_id)
+                templates[template_id] = self._store.get(template_id)
         for template in templates.values():
             await self._keep(template)
         return templates
@@ -43,21 +43,21 @@ class PromptVersions:
     async def of(self, run: Run, template_id: str) -> Template:
         """The run's own version; today's, for a run that began before versions were kept."""
         if template_id not in run.templates:
-            return self._shelf.get(template_id)
-        known = self._shelf.version(template_id, run.templates)
+            return self._store.get(template_id)
+        known = self._store.version(template_id, run.templates)
         if known is None:
             known = await recall(template_id, run.templates, self._rpc)
-            self._shelf.keep(known)
+            self._store.keep(known)
         return known
 
     async def tell_broken(self) -> None:
         """Looks at the folder, and tells operators of edits that cannot be used."""
         for template_id in CONTRACTS:
             try:
-                self._shelf.get(template_id)
+                self._store.get(template_id)
             except TemplateError as error:
-                self._shelf.broken[template_id] = error
-        for template_id, why in self._shelf.broken.items():
+                self._store.broken[template_id] = error
+        for template_id, why in self._store.broken.items():
             edit = hashlib.sha256(f"{template_id} {why}".encode()).hexdigest()[:12]
             if edit not in self._told:
                 await self._rpc("template_broken", {"id": template_id, "edit": edit, "words": str(why)})

@@ -11,7 +11,7 @@ from typing import Any
 from aiogram import Bot
 from aiogram.client.telegram import TelegramAPIServer
 
-from bot.app import ALLOWED_UPDATES, BotApp, open_front
+from bot.app import ALLOWED_UPDATES, BotApp, open_bot_app
 from bot.transport import webhook
 from bot.transport.polling import poll
 from bot.transport.session import TelegramSession
@@ -20,8 +20,8 @@ from pipeline.context import RunContext
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import Run
 from pipeline.worker import open_engine
-from tests.bot.harness import PACE, back_at
-from tests.fixtures import Simulator, open_test_world
+from tests.bot.harness import PACE, dependencies_at
+from tests.fixtures import Simulator, open_test_context
 
 TOKEN = "4242:test"
 SECRET = "a-secret-of-the-test"
@@ -114,10 +114,10 @@ async def open_house(dsn: str, simulator: Simulator, home: Path, intake: Intake 
     bot = Bot(TOKEN, session=session)
     async with AsyncExitStack() as opened:
         opened.push_async_callback(session.close)
-        context = await opened.enter_async_context(open_test_world(dsn, simulator, home))
+        context = await opened.enter_async_context(open_test_context(dsn, simulator, home))
         engine = await opened.enter_async_context(open_engine(dsn))
-        back = back_at(context, engine, shared_turns=True)
-        bot_app = await opened.enter_async_context(open_front(bot, back, alarms=False))
+        back = dependencies_at(context, engine, shared_turns=True)
+        bot_app = await opened.enter_async_context(open_bot_app(bot, back, alarms=False))
         work = asyncio.create_task(engine.work(context, bot_app.delivery.tell, PACE, bot_app.cards.follow))
         opened.push_async_callback(stop, work)
         await opened.enter_async_context(intake(bot_app))

@@ -16,7 +16,7 @@ from typing import Any
 from aiogram import Bot
 from aiogram.types import CallbackQuery, Chat, InlineKeyboardButton, InlineKeyboardMarkup, Message, Update, User
 
-from bot.app import BotApp, BotDependencies, open_front
+from bot.app import BotApp, BotDependencies, open_bot_app
 from bot.requests.for_sale import ForSale
 from bot.translations import WORD_JOINER
 from bot.transport.client import Time
@@ -29,7 +29,7 @@ from pipeline.settings.resources import models_file
 from pipeline.worker import Engine, Pace, open_engine
 from providers.catalogue import find_model, load_catalogue
 from tests.bot.recording import Recording, make_bot
-from tests.fixtures import Simulator, open_test_world, quick_waits
+from tests.fixtures import Simulator, open_test_context, quick_waits
 
 # A busy machine holds a process up for a second or two: that must not look like a worker that died.
 PACE = Pace(concurrency=50, heartbeat_seconds=0.2, stalled_seconds=30, sweep_seconds=0.2)
@@ -217,10 +217,10 @@ async def open_stage(
     **waits: str,
 ) -> AsyncIterator[BotHarness]:
     bot, session = make_bot()
-    async with open_test_world(dsn, simulator, home, quick_waits(**waits)) as plain, open_engine(dsn) as engine:
+    async with open_test_context(dsn, simulator, home, quick_waits(**waits)) as plain, open_engine(dsn) as engine:
         context = replace(plain, account=replace(plain.account, places=places))
-        dependencies = back_at(context, engine, demo=demo)
-        async with open_front(bot, dependencies, alarms=False, time=HURRIED) as bot_app:
+        dependencies = dependencies_at(context, engine, demo=demo)
+        async with open_bot_app(bot, dependencies, alarms=False, time=HURRIED) as bot_app:
             work = asyncio.create_task(engine.work(context, bot_app.delivery.tell, PACE, bot_app.cards.follow))
             if not working:
                 work.cancel()
@@ -230,7 +230,7 @@ async def open_stage(
                 await stop(work)
 
 
-def back_at(
+def dependencies_at(
     context: RunContext,
     engine: Engine,
     *,

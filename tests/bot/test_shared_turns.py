@@ -15,7 +15,7 @@ from bot.transport.rate_limiter import ALL_GAP_SECONDS, CHAT_GAP_SECONDS, RateLi
 from bot.transport.shared_rate_limit import AT_ONCE, SharedRateLimit
 from pipeline.ledger.rate_limits import RateLimits
 from pipeline.ledger.transport import Json, LedgerCall, LedgerUnavailable
-from pipeline.ledger.transport_psycopg import open_road
+from pipeline.ledger.transport_psycopg import open_transport
 from tests.bot.recording import make_bot
 
 
@@ -28,7 +28,7 @@ def box_of(bot: Bot, rpc: LedgerCall) -> TelegramClient:
 
 
 async def test_two_processes_keep_one_gap_in_a_chat(ledger_dsn: str) -> None:
-    async with open_road(ledger_dsn) as rpc:
+    async with open_transport(ledger_dsn) as rpc:
         boxes = [box_of(make_bot()[0], rpc) for _ in range(2)]
         began = time.monotonic()
         await asyncio.gather(*(box.say(said(), 1) for box in boxes))
@@ -39,7 +39,7 @@ async def test_two_processes_keep_one_gap_in_a_chat(ledger_dsn: str) -> None:
 
 
 async def test_all_processes_are_silent_when_one_was_told_to_be(ledger_dsn: str) -> None:
-    async with open_road(ledger_dsn) as rpc:
+    async with open_transport(ledger_dsn) as rpc:
         (first, session), (second, _) = make_bot(), make_bot()
         boxes = [box_of(bot, rpc) for bot in (first, second)]
         session.meets(SendMessage, TelegramRetryAfter(said(), "slow", 30))

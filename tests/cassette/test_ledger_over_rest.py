@@ -11,7 +11,7 @@ import pytest
 from pipeline.ledger.client import Cost, Ledger, NotWon, Won
 from pipeline.ledger.records import JobSource, State
 from pipeline.ledger.transport import LedgerForbidden, LedgerNotMigrated, LedgerRefused
-from pipeline.ledger.transport_rest import open_road
+from pipeline.ledger.transport_rest import open_transport
 from steps.check_limits import Admitted, RefusalKind, Refused, Request, check_limits
 from tests.cassette.conversation import TEST_KEY
 from tests.cassette.scrubbing import REPLAY_URL
@@ -43,7 +43,7 @@ def the_rows_are_as_asked(vcr: Any, asked: Request) -> None:
 
 
 async def test_a_run_goes_from_its_reservation_to_its_file(vcr: Any) -> None:
-    async with open_road(URL, KEY, tries=1) as rpc:
+    async with open_transport(URL, KEY, tries=1) as rpc:
         ledger = Ledger(rpc)
         admitted = await check_limits(request("ana", 1), rpc)
         assert isinstance(admitted, Admitted)
@@ -75,7 +75,7 @@ async def test_a_run_goes_from_its_reservation_to_its_file(vcr: Any) -> None:
 
 
 async def test_a_no_of_the_ledger_is_typed_as_on_the_other_road(vcr: Any) -> None:
-    async with open_road(URL, KEY, tries=1) as rpc:
+    async with open_transport(URL, KEY, tries=1) as rpc:
         admitted = await check_limits(request("ben", 1), rpc)
         assert isinstance(admitted, Admitted)
         with pytest.raises(LedgerRefused) as refused:
@@ -87,7 +87,7 @@ async def test_a_no_of_the_ledger_is_typed_as_on_the_other_road(vcr: Any) -> Non
 
 
 async def test_a_key_that_is_not_the_projects_is_said_to_be_wrong(vcr: Any) -> None:
-    async with open_road(URL, ANOTHERS_KEY) as rpc:
+    async with open_transport(URL, ANOTHERS_KEY) as rpc:
         with pytest.raises(LedgerForbidden, match="SUPABASE_SERVICE_ROLE_KEY") as refused:
             await rpc("controls", {})
     assert ANOTHERS_KEY not in str(refused.value)

@@ -14,7 +14,7 @@ from bot.transport.session import TelegramSession
 from cli.checks.provider_probe import _ask
 from evals.recordings import Tape
 from pipeline.ledger.transport import LedgerUnavailable
-from pipeline.ledger.transport_rest import open_road
+from pipeline.ledger.transport_rest import open_transport
 from pipeline.settings.config import VideoEndpoint
 from providers.transport import open_provider
 from steps.text_model.ask_model import TextModelError, ask, open_text_model
@@ -63,7 +63,7 @@ async def _probe(into: Path) -> None:
 
 
 async def _supabase(into: Path) -> None:
-    async with open_road(f"https://{HOST}", KEY, tries=1) as rpc:
+    async with open_transport(f"https://{HOST}", KEY, tries=1) as rpc:
         with suppress(LedgerUnavailable):
             await rpc("controls", {})
 

@@ -15,7 +15,7 @@ from cli.output.logs import to_stderr
 from pipeline.run import admit
 from pipeline.settings.config import Settings, fingerprint, load_settings
 from steps.check_limits import Admitted
-from tests.fixtures import KEY, Simulator, open_test_world, order_request
+from tests.fixtures import KEY, Simulator, open_test_context, order_request
 from tests.guarantee.processes import Machine
 
 SECRETS = {
@@ -96,7 +96,7 @@ def test_what_comes_from_outside_makes_no_line_of_its_own(capsys: pytest.Capture
 async def test_a_worker_writes_one_line_for_each_step_and_none_of_the_prompt(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
         request = order_request(simulator, "a lighthouse nobody wrote about", key_fingerprint=fingerprint(KEY))
         admitted = await admit(request, context)
     assert isinstance(admitted, Admitted)

@@ -11,7 +11,7 @@ import pytest
 from cli.main import app
 from pipeline.settings.data_folder import user_home
 from tests.cli.conftest import Terminal
-from tests.ledger.client import open_desk
+from tests.ledger.client import open_ledger_client
 
 NO_PROVIDER = {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": "", "VIDEO_MODEL": ""}
 
@@ -104,7 +104,7 @@ def test_what_is_given_back_was_ordered_first_and_paid_calls_add_up(onetake: Ter
     assert failed.object["state"] == "failed"
     rejected = onetake.create("a fight with blood everywhere", "--user", "eva")
     assert rejected.object["state"] == "rejected"
-    with open_desk(onetake.environment["DATABASE_URL"]) as client:
+    with open_ledger_client(onetake.environment["DATABASE_URL"]) as client:
         assert client.call("cancel_run", run_id=client.approved("cli:canceled"), by="cli:canceled")["canceled"]
         client.rendering("cli:renders")
         client.fail(client.reserved("cli:unbought"), "reserved")

@@ -26,7 +26,7 @@ from cli.output import sentences
 from pipeline.ledger.migrate import install_queue, migrate
 from pipeline.ledger.operators import LimitSet, Operators
 from pipeline.ledger.records import Run, State
-from pipeline.ledger.transport_psycopg import open_road
+from pipeline.ledger.transport_psycopg import open_transport
 from pipeline.operator_text import DOUBTS
 from pipeline.postgres.embedded import open_server
 from pipeline.run import admit, run
@@ -35,7 +35,7 @@ from simulator.app import serve
 from simulator.faults.arming import Fault
 from simulator.settings import INSTANT, Habits, Settings
 from steps.check_limits import Admitted
-from tests.fixtures import KEY, PRICE_MICROUSD, PROVES_ABSENCE, Simulator, open_test_world, order_request, quick_waits
+from tests.fixtures import KEY, PRICE_MICROUSD, PROVES_ABSENCE, Simulator, open_test_context, order_request, quick_waits
 from tests.steps.test_videos_protocol import CLEAR_NO
 
 AT_ONCE = 12
@@ -276,7 +276,7 @@ async def play(behaviour: Behaviour, listing: Listing, dsn: str, home: Path) -> 
         if behaviour.kind not in {"", "closed"}:
             running.state.faults.arm(Fault("create", behaviour.kind, params=behaviour.how))
         async with (
-            open_test_world(dsn, sim, home, WAITS, **rules) as opened,
+            open_test_context(dsn, sim, home, WAITS, **rules) as opened,
             open_provider(CLOSED, KEY, connect_seconds=1) as nobody,
         ):
             name = home.name  # a key of its own, too: a port may be given out twice
@@ -308,7 +308,7 @@ def at_rest(row: Run, wanted: Expected) -> bool:
 
 async def matrix(behaviours: Sequence[Behaviour], dsn: str, folder: Path) -> list[Cell]:
     """Every behaviour x every list, at a fresh ledger without limits."""
-    async with open_road(dsn) as rpc:
+    async with open_transport(dsn) as rpc:
         for limit in UNLIMITED:
             assert isinstance(await Operators(rpc).set_limit(limit, NO_LIMIT, "answers"), LimitSet)
     room = asyncio.Semaphore(AT_ONCE)

@@ -23,7 +23,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from pipeline.ledger.migrate import install_queue, migrate
-from pipeline.ledger.transport_psycopg import open_road
+from pipeline.ledger.transport_psycopg import open_transport
 from pipeline.postgres.embedded import open_server
 from pipeline.settings.config import fingerprint
 from pipeline.worker import open_engine
@@ -184,7 +184,7 @@ class Fleet:
 
     async def _order(self, count: int) -> list[str]:
         ordered: list[UUID] = []
-        async with open_road(self.dsn) as rpc, open_engine(self.dsn) as engine:
+        async with open_transport(self.dsn) as rpc, open_engine(self.dsn) as engine:
             for _ in range(count):
                 self._numbers += 1
                 who = {"user_id": f"cli:{self._numbers}", "key_fingerprint": fingerprint(KEY)}

@@ -30,7 +30,7 @@ from tests.guarantee.crash.cases import MUST_STRIKE, Case, Result, killed_at, pl
 from tests.guarantee.crash.doors import End
 from tests.guarantee.crash.judge import budget_differences
 from tests.guarantee.crash.life import Place, live, new_subject
-from tests.guarantee.nurses import side_by_side
+from tests.guarantee.forked_workers import side_by_side
 
 NURSES = 8  # lives at once: most of a life in doubt is waiting
 FOR_WORKERS = "for_workers"

@@ -348,7 +348,7 @@ MUTANTS = (
         "a video counts as delivered only once Telegram has it",
         "bot/delivery/delivery.py",
         "        sent = await self.send(run, address)\n        file_id",
-        "        await self._telling.told(run, delivered=True)\n"
+        "        await self._notifications.told(run, delivered=True)\n"
         "        sent = await self.send(run, address)\n        file_id",
         ("tests/guarantee/test_telegram.py::test_a_bot_killed_anywhere_sells_one_video_once_and_brings_it",),
     ),

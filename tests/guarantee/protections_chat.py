@@ -193,7 +193,7 @@ CHAT_MUTANTS = (
         "a video whose answer was lost on the way is sent again",
         "bot/delivery/delivery.py",
         "            pause = max(AGAIN, min(run.age(run.state_since), AGAIN_LATER))  # each try may have arrived",
-        "            await self._telling.told(run)\n            return",
+        "            await self._notifications.told(run)\n            return",
         ("tests/bot/test_deliver.py::test_an_answer_that_was_lost_is_asked_for_again",),
     ),
     Mutant(

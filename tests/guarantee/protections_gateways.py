@@ -217,7 +217,7 @@ GATEWAY_MUTANTS = (
         "pipeline/ledger/transport_psycopg.py",
         "    if not code and isinstance(error, psycopg.DataError | psycopg.ProgrammingError):",
         "    if False:",
-        ("tests/pipeline/test_road_psycopg.py::test_data_that_psycopg_itself_cannot_send_are_a_refusal",),
+        ("tests/pipeline/test_transport_psycopg.py::test_data_that_psycopg_itself_cannot_send_are_a_refusal",),
     ),
     Mutant(
         "refused_by_its_content",

@@ -142,7 +142,7 @@ RECORDS_MUTANTS = (
         "pipeline/ledger/transport.py",
         "        args = {key: storable(value) for key, value in args.items()}\n",
         "",
-        ("tests/pipeline/test_road.py::test_what_postgresql_cannot_keep_is_taken_out_at_any_depth",),
+        ("tests/pipeline/test_transport.py::test_what_postgresql_cannot_keep_is_taken_out_at_any_depth",),
     ),
     Mutant(
         "body_bound",

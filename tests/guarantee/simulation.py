@@ -27,9 +27,9 @@ from psycopg.conninfo import make_conninfo
 
 from pipeline.ledger.migrate import install_queue, migrate
 from pipeline.postgres.embedded import open_server
-from tests.guarantee.storm.crew import shorten_waits
-from tests.guarantee.storm.plan import plan
-from tests.guarantee.storm.play import Told, play, rehearse
+from tests.guarantee.fuzz.crew import shorten_waits
+from tests.guarantee.fuzz.plan import plan
+from tests.guarantee.fuzz.play import Told, play, rehearse
 
 REPORT_EVERY = 50
 # Processes are killed here, never the server: what it would lose in a power cut does not matter.

@@ -9,13 +9,13 @@ import pytest
 from pipeline.context import RunContext
 from pipeline.ledger.records import State
 from pipeline.run import run
-from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits
+from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_context, quick_waits
 from tests.pipeline.test_run import admitted, driven
 
 
 @pytest.fixture
 async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as opened:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as opened:
         yield opened
 
 
@@ -91,7 +91,7 @@ async def test_a_gateways_own_trouble_in_a_jobs_form_ends_nothing(
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"shown": shown | {"completed_at": None}, "lies_in": ["retrieve"]})
     simulator.trouble("content", "status", status=404, always=True)
-    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as context:
         row = await driven(await admitted(context, simulator), context)
         assert (row.state, row.parked, row.held_microusd) == (State.RENDERING, True, PRICE_MICROUSD)
         simulator.control("DELETE", "/_sim/habits")
@@ -106,7 +106,7 @@ async def test_two_looks_at_one_cached_failure_are_one_look(
     failed = {"status": "failed", "progress": 10, "completed_at": None, "error": {"message": "the worker was lost"}}
     lie = {"shown": failed, "lies_in": ["retrieve"], "answer_headers": {"X-Cache": "TCP_HIT"}}
     simulator.trouble("content", "status", status=404, always=True)
-    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as context:
         run_id = await admitted(context, simulator)
         simulator.trouble("retrieve", "lie", habits=lie, always=True)
         row = await driven(run_id, context)
@@ -128,6 +128,6 @@ async def test_a_clip_that_was_made_and_is_gone_was_charged(
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"shown": shown, "lies_in": ["retrieve"]})
     simulator.trouble("content", "status", status=404, always=True)
-    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as context:
         row = await driven(await admitted(context, simulator), context)
         assert (row.state, row.reason, row.spent_microusd) == (State.FAILED, "expired", PRICE_MICROUSD)

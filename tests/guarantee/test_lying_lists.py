@@ -17,7 +17,7 @@ from pipeline.purchase.settling import settle_found
 from pipeline.run import admit, run
 from simulator.text_model.writing import improved
 from steps.check_limits import Admitted
-from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, order_request
+from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_context, order_request
 from tests.guarantee.test_reconciliation import bought, looked, rendering_after
 from tests.pipeline.test_run import driven
 
@@ -26,7 +26,7 @@ ODD_PROMPT = "a <b>paper</b> boat & 猫 drift down a quiet river of ﬁne stars 
 
 @pytest.fixture
 async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as opened:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as opened:
         yield opened
 
 
@@ -190,7 +190,7 @@ async def test_a_provider_that_rewrites_prompts_still_delivers(
 ) -> None:
     rewritten = {"prompt": "un barco pequeño cruza el mar en calma", "model": "the-gateways-own-name"}
     simulator.control("POST", "/_sim/habits", {"shown": rewritten})
-    async with open_test_world(ledger_dsn, simulator, tmp_path, echoes_prompts=False) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, echoes_prompts=False) as context:
         await bought(context, simulator)
 
 

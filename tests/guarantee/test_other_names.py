@@ -17,7 +17,7 @@ from pipeline.purchase.audit import Audit, audit, last_audit
 from pipeline.run import admit, run
 from simulator.text_model.writing import improved
 from steps.check_limits import Admitted
-from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, order_request, quick_waits, request_ended
+from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_context, order_request, quick_waits, request_ended
 from tests.pipeline.test_run import driven
 
 CLOSE = quick_waits(CLOCK_SKEW_SECONDS="1")  # so that a few seconds tell an earlier job from a later one
@@ -62,7 +62,7 @@ def rekeyed(context: RunContext) -> RunContext:
 async def test_a_new_key_does_not_get_the_job_of_an_order_under_the_old_one(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as old:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as old:
         await bought(old, simulator, "a lantern", "cli:before")
         theirs = await lost(old, simulator, "a paper boat", "cli:a")
         new = rekeyed(old)
@@ -74,7 +74,7 @@ async def test_a_new_key_does_not_get_the_job_of_an_order_under_the_old_one(
 
 
 async def test_an_audit_does_not_give_it_away_either(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> None:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as old:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as old:
         await bought(old, simulator, "a lantern", "cli:before")
         await lost(old, simulator, "a paper boat", "cli:a")
         new = rekeyed(old)
@@ -88,7 +88,7 @@ async def test_an_exclusive_key_that_was_replaced_is_not_alone(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"null_prompts": True})
-    async with open_test_world(ledger_dsn, simulator, tmp_path, CLOSE, exclusive_key=True) as old:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, CLOSE, exclusive_key=True) as old:
         new = rekeyed(old)
         await bought(new, simulator, "a lantern", "cli:before")
         await asyncio.sleep(APART_SECONDS)
@@ -100,11 +100,11 @@ async def test_an_exclusive_key_that_was_replaced_is_not_alone(
 async def test_a_server_with_two_addresses_sells_no_job_twice(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    async with open_test_world(ledger_dsn, simulator, tmp_path, CLOSE) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, CLOSE) as context:
         first = await bought(context, simulator, "a paper boat", "cli:a")
     await asyncio.sleep(APART_SECONDS)
     public = Simulator(simulator.url.replace("127.0.0.1", "localhost"))
-    async with open_test_world(ledger_dsn, public, tmp_path, CLOSE) as context:
+    async with open_test_context(ledger_dsn, public, tmp_path, CLOSE) as context:
         mine = await lost(context, public, "a paper boat", "cli:b", "drop_before")
         await bought(context, public, "a grey owl", "cli:c")
         mine = await looked(mine, context)
@@ -127,13 +127,13 @@ def _restored(ledger_dsn: str, postgres_uri: str) -> Iterator[str]:
 async def test_a_restored_ledger_adopts_no_job_from_before_its_order(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, postgres_uri: str, by: str
 ) -> None:
-    async with open_test_world(ledger_dsn, simulator, tmp_path, CLOSE) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, CLOSE) as context:
         await bought(context, simulator, "a lantern", "cli:before")
     with _restored(ledger_dsn, postgres_uri) as backup:
-        async with open_test_world(ledger_dsn, simulator, tmp_path, CLOSE) as context:
+        async with open_test_context(ledger_dsn, simulator, tmp_path, CLOSE) as context:
             await bought(context, simulator, "a paper boat", "cli:a")
         await asyncio.sleep(APART_SECONDS)
-        async with open_test_world(backup, simulator, tmp_path, CLOSE) as context:
+        async with open_test_context(backup, simulator, tmp_path, CLOSE) as context:
             mine = await lost(context, simulator, "a paper boat", "cli:b", "drop_before")
             if by == "audit":
                 await Operators(context.ledger.rpc).settle_not_charged(mine.run_id, "cli:op", "none shown", early=True)
@@ -148,7 +148,7 @@ async def test_a_restored_ledger_adopts_no_job_from_before_its_order(
 async def test_a_colleagues_older_order_of_the_same_words_is_not_adopted(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, later: bool
 ) -> None:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
         words = {"prompt": improved("a paper boat", "en"), "seconds": 8, "model": "sim-1"}
         simulator.control("POST", "/_sim/jobs", words | {"created_at_offset": -1800})
         mine = await lost(context, simulator, "a paper boat", "cli:b", "drop_before")

@@ -26,23 +26,23 @@ from pipeline.run import admit, run
 from providers.openai_videos.protocol import Fault, Order
 from providers.transport import open_provider
 from steps.check_limits import Admitted
-from tests.fixtures import KEY, PROVES_ABSENCE, Simulator, open_test_world, order_request, quick_waits
+from tests.fixtures import KEY, PROVES_ABSENCE, Simulator, open_test_context, order_request, quick_waits
 from tests.guarantee.mutants import check_list
 from tests.guarantee.protections import MUTANTS
-from tests.ledger.client import LedgerClient, call, open_desk, request
+from tests.ledger.client import LedgerClient, call, open_ledger_client, request
 from tests.ledger.test_two_sessions import Session, wait_until_blocked
 from tests.steps.scripted import answer, in_turn, scripted
 
 
 @pytest.fixture
 async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
         yield context
 
 
 @pytest.fixture
 def client(ledger_dsn: str) -> Iterator[LedgerClient]:
-    with open_desk(ledger_dsn) as clerk:
+    with open_ledger_client(ledger_dsn) as clerk:
         yield clerk
 
 
@@ -224,7 +224,7 @@ async def test_a_list_that_cannot_be_read_never_proves_that_nothing_was_made(
 ) -> None:
     simulator.trouble("create", "made_then_drop")
     simulator.trouble("list", "status", status=500, always=True)
-    async with open_test_world(ledger_dsn, simulator, tmp_path, **PROVES_ABSENCE) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, **PROVES_ABSENCE) as context:
         row = await driven(await admitted(context, simulator), context, seconds=4)
     assert (row.state, row.looks_complete, row.held_microusd) == (State.UNCERTAIN, 0, row.price_microusd)
 
@@ -248,7 +248,7 @@ async def test_a_run_in_doubt_is_not_looked_for_at_another_provider(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.trouble("create", "made_then_drop")  # a look would find it
-    async with open_test_world(ledger_dsn, simulator, tmp_path, **PROVES_ABSENCE) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, **PROVES_ABSENCE) as context:
         simulator.trouble("list", "status", status=500, times=1)
         run_id = await admitted(context, simulator)
         await run(run_id, context)
@@ -262,7 +262,7 @@ async def test_a_request_of_another_provider_that_cannot_be_under_way_any_more_i
 ) -> None:
     """Killed in mid-POST, and the key was changed before the next start: a person must be able to settle it."""
     quick = quick_waits(SUBMIT_DEADLINE_SECONDS="0.1", CONNECT_TIMEOUT_SECONDS="0.1", REQUEST_TIMEOUT_SECONDS="0.1")
-    async with open_test_world(ledger_dsn, simulator, tmp_path, quick) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, quick) as context:
         run_id = await admitted(context, simulator)
         moved = replace(context, account=replace(context.account, key_fingerprint="another"))
         await run(run_id, moved)  # approved, and not bought: it is another's
@@ -277,7 +277,7 @@ async def test_a_request_of_another_provider_that_cannot_be_under_way_any_more_i
 async def test_an_unconfirmed_run_of_another_provider_is_canceled_when_its_time_is_over(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(CONFIRM_SECONDS="0.2")) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, quick_waits(CONFIRM_SECONDS="0.2")) as context:
         moved = replace(context, account=replace(context.account, key_fingerprint="another"))
         run_id = await admitted(context, simulator, confirm=True)
         async with asyncio.timeout(60):

@@ -16,9 +16,9 @@ from pipeline.ledger.records import Run, State
 from pipeline.run import admit, run
 from pipeline.worker import Pace, open_engine
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_world, order_request
+from tests.fixtures import Simulator, open_test_context, order_request
 from tests.guarantee.races import PROCESSES, deadlocks, flat, race
-from tests.ledger.client import OTHER_TOKEN, PRICE, TOKEN, LedgerClient, Row, call, open_desk, request
+from tests.ledger.client import OTHER_TOKEN, PRICE, TOKEN, LedgerClient, Row, call, open_ledger_client, request
 from tests.ledger.test_two_sessions import Session, after_commit, wait_until_blocked
 
 TIMES = 50
@@ -28,7 +28,7 @@ PACE = Pace(concurrency=20, heartbeat_seconds=0.2, stalled_seconds=30, sweep_sec
 
 @pytest.fixture
 def client(ledger_dsn: str) -> Iterator[LedgerClient]:
-    with open_desk(ledger_dsn) as clerk:
+    with open_ledger_client(ledger_dsn) as clerk:
         yield clerk
 
 
@@ -261,7 +261,7 @@ def test_a_clip_saved_while_its_render_is_being_called_failed_is_saved(
 async def test_a_switch_pulled_between_approved_and_the_post_stops_the_post(
     how: str, ledger_dsn: str, client: LedgerClient, simulator: Simulator, tmp_path: Path
 ) -> None:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
         admitted = await admit(order_request(simulator, confirm=True), context)
         assert isinstance(admitted, Admitted)
         row = await run(admitted.run_id, context)
@@ -295,7 +295,7 @@ async def test_five_workers_on_one_database_buy_each_of_forty_runs_once(
     async with contextlib.AsyncExitStack() as stack:
         worlds = []
         for number in range(WORKERS):
-            context = await stack.enter_async_context(open_test_world(ledger_dsn, simulator, tmp_path / str(number)))
+            context = await stack.enter_async_context(open_test_context(ledger_dsn, simulator, tmp_path / str(number)))
             engine = await stack.enter_async_context(open_engine(ledger_dsn))
             worlds.append((context, engine))
         for number in range(RUNS):

@@ -20,13 +20,13 @@ from pipeline.purchase.comparison import Kind
 from pipeline.run import admit, run
 from providers.openai_videos.list_jobs import look
 from steps.check_limits import Admitted
-from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, order_request, request_ended
+from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_context, order_request, request_ended
 from tests.pipeline.test_run import driven
 
 
 @pytest.fixture
 async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as opened:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as opened:
         yield opened
 
 

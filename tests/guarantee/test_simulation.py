@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.fixtures import ROOT
-from tests.guarantee.storm.plan import plan
+from tests.guarantee.fuzz.plan import plan
 
 SEEDS = 3
 

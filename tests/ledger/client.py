@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 
 from pipeline.ledger import transport_psycopg
 from pipeline.ledger.transport import LedgerCall
-from tests.ledger.roads import Road, travelled
+from tests.ledger.transports import Road, travelled
 
 PRICE = 800_000
 PROVIDER = "http://provider.test/v1"
@@ -81,8 +81,8 @@ Row = dict[str, Any]
 class LedgerClient:
     """A road to one ledger, and two connections beside it. `calls` acts; `eyes` sees only what was committed."""
 
-    def __init__(self, dsn: str, road: Road, first_limits: Sequence[Row]) -> None:
-        self.dsn, self.road = dsn, road
+    def __init__(self, dsn: str, transport: Road, first_limits: Sequence[Row]) -> None:
+        self.dsn, self.transport = dsn, transport
         self.calls = connect(dsn)
         self.eyes = connect(dsn)
         self._first_limits = first_limits
@@ -108,7 +108,7 @@ class LedgerClient:
 
     def call(self, name: str, **args: Any) -> Any:
         """One function of the ledger, over the road under test."""
-        return self.road.ask(name, **args)
+        return self.transport.ask(name, **args)
 
     def rows(self, query: str, *values: Any) -> list[Row]:
         return self.eyes.execute(query.encode(), values).fetchall()
@@ -333,9 +333,11 @@ BOOKS = """
 
 
 @contextmanager
-def open_desk(dsn: str, road: AbstractAsyncContextManager[LedgerCall] | None = None) -> Iterator[LedgerClient]:
+def open_ledger_client(
+    dsn: str, transport: AbstractAsyncContextManager[LedgerCall] | None = None
+) -> Iterator[LedgerClient]:
     """A clerk at a migrated database; by psycopg unless another road is given."""
-    with travelled(road or transport_psycopg.open_road(dsn, tries=1)) as opened, connect(dsn) as connection:
+    with travelled(transport or transport_psycopg.open_transport(dsn, tries=1)) as opened, connect(dsn) as connection:
         clerk = LedgerClient(dsn, opened, connection.execute("select key, value, about from onetake.limits").fetchall())
         try:
             yield clerk

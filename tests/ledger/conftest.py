@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from pipeline.ledger import transport_rest
-from tests.ledger.client import LedgerClient, open_desk
+from tests.ledger.client import LedgerClient, open_ledger_client
 from tests.npm import Absent
 from tests.project import SupabaseProject, open_project, project_database
 
@@ -34,11 +34,11 @@ def project(postgres_uri: str) -> Iterator[SupabaseProject]:
 def session_desk(request: pytest.FixtureRequest, postgres_uri: str) -> Iterator[LedgerClient]:
     with ExitStack() as opened:
         if request.param == "psycopg":
-            yield opened.enter_context(open_desk(opened.enter_context(_folder_database(postgres_uri))))
+            yield opened.enter_context(open_ledger_client(opened.enter_context(_folder_database(postgres_uri))))
         else:
             project: SupabaseProject = request.getfixturevalue("project")
-            road = transport_rest.open_road(project.url, project.service_key, tries=1)
-            client = opened.enter_context(open_desk(project.dsn, road))
+            transport = transport_rest.open_transport(project.url, project.service_key, tries=1)
+            client = opened.enter_context(open_ledger_client(project.dsn, transport))
             yield client
             client.empty()  # the project stays: a desk opened there once more takes its limits for those of the design
 

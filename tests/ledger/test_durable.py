@@ -13,7 +13,7 @@ from pipeline.ledger.records import State
 from pipeline.postgres.embedded import open_server
 from pipeline.run import admit
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_world, order_request
+from tests.fixtures import Simulator, open_test_context, order_request
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ async def test_a_server_that_crashes_after_the_fence_still_knows_that_it_was_pas
                 found = connection.execute("show data_directory").fetchone()
             assert found is not None
             server = int((Path(found[0]) / "postmaster.pid").read_text().splitlines()[0])
-            async with open_test_world(dsn, simulator, tmp_path / f"machine {number}") as context:
+            async with open_test_context(dsn, simulator, tmp_path / f"machine {number}") as context:
                 answer = await admit(order_request(simulator, f"boat {number}", user_id=f"cli:{number}"), context)
                 assert isinstance(answer, Admitted)
                 await context.ledger.approve(
@@ -57,7 +57,7 @@ async def test_a_server_that_crashes_after_the_fence_still_knows_that_it_was_pas
                 os.kill(server, signal.SIGQUIT)  # as a crash: nothing more is written
         assert begun is not None
         with open_server(folder) as dsn:
-            async with open_test_world(dsn, simulator, tmp_path / f"other {number}") as context:
+            async with open_test_context(dsn, simulator, tmp_path / f"other {number}") as context:
                 row = await context.ledger.load(answer.run_id)
         assert row is not None
         assert row.state is State.SUBMITTING

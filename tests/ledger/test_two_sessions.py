@@ -24,14 +24,14 @@ class Session(threading.Thread):
 
     def __init__(self, client: LedgerClient, name: str, **args: Any) -> None:
         super().__init__(daemon=True)
-        self._desk, self._function, self._args = client, name, args
+        self._client, self._function, self._args = client, name, args
         self.answer: Any = None
         self.error: LedgerError | None = None
         self.start()
 
     def run(self) -> None:
         try:
-            self.answer = self._desk.call(self._function, **self._args)
+            self.answer = self._client.call(self._function, **self._args)
         except LedgerError as error:
             self.error = error
 

@@ -12,14 +12,14 @@ from pipeline.ledger.records import State
 from pipeline.purchase.audit import audit
 from pipeline.purchase.settling import Found, settle_found
 from simulator.videos import lies
-from tests.fixtures import Simulator, open_test_world, quick_waits
+from tests.fixtures import Simulator, open_test_context, quick_waits
 from tests.pipeline.test_misread_answers import kept_bodies
 from tests.pipeline.test_run import admitted, driven
 
 
 @pytest.fixture
 async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as opened:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as opened:
         yield opened
 
 
@@ -50,7 +50,7 @@ async def test_where_every_answer_shows_another_id_the_clip_is_asked_for_when_th
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"strange_ids": True})
-    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as context:
         row = await driven(await admitted(context, simulator), context)
     assert row.state is State.SAVED
     assert simulator.paid_calls() == 1
@@ -61,7 +61,7 @@ async def test_whichever_id_of_a_job_the_answer_named_its_run_is_found_in_the_li
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, habits: dict[str, object]
 ) -> None:
     simulator.control("POST", "/_sim/habits", habits)
-    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as context:
         for prompt in ("a paper boat", "a grey owl"):
             row = await driven(await admitted(context, simulator, prompt, user_id=f"cli:{prompt}"), context)
             assert row.state is State.SAVED

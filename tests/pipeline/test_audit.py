@@ -24,7 +24,7 @@ from providers.openai_videos.jobs import Job, JobStatus
 from providers.openai_videos.list_jobs import Look
 from steps.check_limits import Admitted
 from tests.cli.runs import NOW, run_in
-from tests.fixtures import Simulator, open_test_world, order_request, quick_waits
+from tests.fixtures import Simulator, open_test_context, order_request, quick_waits
 
 DONE = JobStatus.COMPLETED
 
@@ -281,7 +281,7 @@ def test_a_job_that_was_missing_from_the_list_is_told_when_it_is_back() -> None:
 async def test_the_automatic_audit_comes_once_a_day_and_is_kept(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
         simulator.control("POST", "/_sim/jobs", {})
         first, second = await audit_if_due(context), await audit_if_due(context)
         kept: Any = await context.ledger.rpc("list_audits", {"at_most": 9})
@@ -326,7 +326,7 @@ def test_an_audit_dated_in_the_future_is_repeated_from_a_day_ago() -> None:
 async def test_a_look_at_the_last_hour_neither_puts_the_daily_one_off_nor_shortens_it(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
         ledger, account, waits = context.ledger, context.account, context.waits
         assert await audit_if_due(context) is not None
         async with await psycopg.AsyncConnection.connect(ledger_dsn) as connection:
@@ -347,7 +347,7 @@ async def test_a_run_settled_by_hand_after_its_audit_is_held_against_the_list_on
 ) -> None:
     """It was released, and the provider made and charged it: the next audit says so, though it begins later."""
     waits = quick_waits(RENDER_DEADLINE_SECONDS="5")
-    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, waits) as context:
         simulator.control("POST", "/_sim/speed", {"speed": 0.001})
         admitted = await admit(order_request(simulator), context)
         assert isinstance(admitted, Admitted)

@@ -21,7 +21,7 @@ from pipeline.context import RunContext
 from pipeline.ledger.records import Run, State
 from pipeline.run import admit, run
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_world, order_request, simulator_process
+from tests.fixtures import Simulator, open_test_context, order_request, simulator_process
 from tests.project import SECRET_KEY, jwt
 
 CLIP = b"a clip of some bytes" * 50
@@ -43,7 +43,7 @@ async def bucket(at: Simulator) -> AsyncIterator[Bucket]:
 
 @pytest.fixture
 async def context(at: Simulator, bucket: Bucket, ledger_dsn: str, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, at, tmp_path) as opened:
+    async with open_test_context(ledger_dsn, at, tmp_path) as opened:
         yield replace(opened, bucket=bucket)
 
 

@@ -21,7 +21,7 @@ from pipeline.ledger.records import Run, State
 from pipeline.ledger.transport import Json, LedgerUnavailable
 from pipeline.run import admit, run
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_world, order_request, simulator_process
+from tests.fixtures import Simulator, open_test_context, order_request, simulator_process
 from tests.project import SECRET_KEY, jwt
 from tests.steps.media import moov, mp4, webm
 
@@ -45,7 +45,7 @@ async def bucket(at: Simulator) -> AsyncIterator[Bucket]:
 
 @pytest.fixture
 async def context(at: Simulator, ledger_dsn: str, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, at, tmp_path) as opened:
+    async with open_test_context(ledger_dsn, at, tmp_path) as opened:
         yield opened
 
 
@@ -219,5 +219,5 @@ async def test_an_envelopes_status_is_not_the_jobs(ledger_dsn: str, tmp_path: Pa
     """The envelope says `success` while the job renders, and the content is a preview until then."""
     with simulator_process("--render-seconds", "1") as at:
         at.control("POST", "/_sim/habits", {"envelope": "jsend", "preview_seconds": 2})
-        async with open_test_world(ledger_dsn, at, tmp_path) as context:
+        async with open_test_context(ledger_dsn, at, tmp_path) as context:
             assert (await bought(context, at)).clip_seconds == 8.0

@@ -21,7 +21,7 @@ from steps.check_limits import Admitted
 from steps.contracts import CONTRACTS
 from steps.text_model.front_matter import TemplateError
 from steps.text_model.prompt_store import PromptStore
-from tests.fixtures import Simulator, open_test_world, order_request
+from tests.fixtures import Simulator, open_test_context, order_request
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def prompts(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path, prompts: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
         yield another_process(context, prompts)
 
 

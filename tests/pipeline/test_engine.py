@@ -27,7 +27,7 @@ from pipeline.run import admit
 from pipeline.worker import Engine, Pace, open_engine
 from providers.openai_videos.protocol import Answer
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_world, order_request
+from tests.fixtures import Simulator, open_test_context, order_request
 from tests.tcp import over_tcp
 
 # A busy machine may hold up a heartbeat for seconds: that must not look like a worker that died.
@@ -40,7 +40,7 @@ async def say_nothing(_: Run) -> None:
 
 @pytest.fixture
 async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
         yield context
 
 

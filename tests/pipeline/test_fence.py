@@ -19,7 +19,7 @@ from pipeline.purchase.answer_files import KeptAnswer
 from pipeline.run import admit, run
 from providers.openai_videos.protocol import Answer
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_world, order_request, quick_waits, without_deadlines
+from tests.fixtures import Simulator, open_test_context, order_request, quick_waits, without_deadlines
 
 MADE = Answer(200, '{"id": "video_1", "status": "queued"}')
 REFUSED = Answer(400, '{"error": {"message": "no such size"}}')
@@ -29,7 +29,7 @@ BUSY = Answer(429, '{"error": {"message": "slow down"}}')
 
 @pytest.fixture
 async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits()) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, quick_waits()) as context:
         yield context
 
 
@@ -86,7 +86,7 @@ async def test_time_spent_waiting_for_the_fence_counts_against_the_submit_deadli
 async def test_the_configured_providers_rule_for_429_does_not_apply_to_another_providers_answer(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    async with open_test_world(ledger_dsn, simulator, tmp_path, refuses_429_before_work=True) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, refuses_429_before_work=True) as context:
         elsewhere = replace(context, account=replace(context.account, key_fingerprint="another"))
         row, token = await sent(context, simulator)
         await submission.book(KeptAnswer(row.run_id, token, BUSY), row, elsewhere)

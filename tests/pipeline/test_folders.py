@@ -15,13 +15,13 @@ from pipeline.ledger.alerts import Alerts
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import State
 from pipeline.run import run
-from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits
+from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_context, quick_waits
 from tests.pipeline.test_run import admitted, driven
 
 
 @pytest.fixture
 async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
         yield context
 
 
@@ -85,7 +85,9 @@ async def test_a_media_folder_that_vanishes_after_the_purchase_parks_the_run_unt
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     simulator.trouble("content", "status", status=500)
-    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="0.5")) as context:
+    async with open_test_context(
+        ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="0.5")
+    ) as context:
         run_id = await admitted(context, simulator)
         row = await run(run_id, context)
         assert row is not None and row.state is State.RENDERING

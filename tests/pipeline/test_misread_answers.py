@@ -18,7 +18,7 @@ from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase.audit import audit
 from pipeline.purchase.settling import Found, settle_found
 from pipeline.run import run
-from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits
+from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_context, quick_waits
 from tests.pipeline.test_run import admitted, driven
 
 UPSTREAM = {"error": {"message": "upstream error", "type": "upstream_error"}}
@@ -28,7 +28,7 @@ LOOKS_LIKE_A_JOB = NAMES_ITS_REQUEST | {"object": "video", "status": "failed"}
 
 @pytest.fixture
 async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as opened:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="1")) as opened:
         yield opened
 
 
@@ -173,7 +173,7 @@ async def test_a_completed_job_that_shows_nothing_else_has_not_expired_however_l
     simulator.control("POST", "/_sim/habits", {"envelope": "task"})
     simulator.trouble("content", "status", status=404, always=True)
     waits = quick_waits(RENDER_DEADLINE_SECONDS="0.3", PARKED_SECONDS="0.5")
-    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, waits) as context:
         run_id = await admitted(context, simulator)
         await driven(run_id, context)
         await asyncio.sleep(1)

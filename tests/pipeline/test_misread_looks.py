@@ -17,7 +17,7 @@ from pipeline.ledger.records import Run, State
 from pipeline.purchase.audit import audit
 from pipeline.purchase.comparison import Kind
 from pipeline.purchase.settling import Found, settle_found
-from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits
+from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_context, quick_waits
 from tests.pipeline.test_misread_answers import resting
 from tests.pipeline.test_run import admitted, driven
 
@@ -26,7 +26,7 @@ DEADLINE = {"RENDER_DEADLINE_SECONDS": "1"}
 
 @pytest.fixture
 async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(**DEADLINE)) as opened:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, quick_waits(**DEADLINE)) as opened:
         yield opened
 
 

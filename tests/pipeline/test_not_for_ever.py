@@ -15,12 +15,12 @@ from pipeline.context import ATTEMPTS_MAX, RunContext
 from pipeline.ledger.records import State
 from pipeline.run import admit, run
 from steps.check_limits import Admitted
-from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, order_request
+from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_context, order_request
 
 
 @pytest.fixture
 async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
         yield context
 
 

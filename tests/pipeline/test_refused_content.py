@@ -9,13 +9,13 @@ import pytest
 from pipeline.context import RunContext
 from pipeline.ledger.records import State
 from pipeline.run import run
-from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits
+from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_context, quick_waits
 from tests.pipeline.test_run import admitted, driven
 
 
 @pytest.fixture
 async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
         yield context
 
 
@@ -59,7 +59,7 @@ async def test_a_clip_that_is_withheld_for_its_content_is_not_paid_for(
     said = {"error": {"message": "The clip was blocked by our safety system"}}
     simulator.trouble("content", "status", status=404, body=said, always=True)
     waits = quick_waits(RENDER_DEADLINE_SECONDS="0.3", PARKED_SECONDS="1")
-    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, waits) as context:
         run_id = await admitted(context, simulator)
         async with asyncio.timeout(60):
             while (row := await run(run_id, context)) and not row.ended:

@@ -12,14 +12,14 @@ from pipeline.context import RunContext
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import Run, State
 from pipeline.run import run
-from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_world, quick_waits
+from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_context, quick_waits
 from tests.pipeline.test_run import admitted, driven
 from tests.steps.media import moov, mp4
 
 
 @pytest.fixture
 async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as opened:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as opened:
         yield opened
 
 
@@ -38,7 +38,9 @@ async def test_a_job_that_says_it_failed_ends_no_run_while_its_clip_cannot_be_as
 ) -> None:
     simulator.trouble("retrieve", "shows_failed", always=True)
     simulator.trouble("content", "status", status=503, always=True)
-    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="0.3")) as context:
+    async with open_test_context(
+        ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="0.3")
+    ) as context:
         run_id = await admitted(context, simulator)
         for _ in range(5):
             row = await run(run_id, context)
@@ -61,7 +63,7 @@ async def at_the_deadline(dsn: str, simulator: Simulator, home: Path, **habits: 
     """A run whose job still renders, at a server that has content for it all the same."""
     simulator.control("POST", "/_sim/speed", {"speed": 1})
     simulator.control("POST", "/_sim/habits", {"preview_seconds": PREVIEW_SECONDS, **habits})
-    async with open_test_world(dsn, simulator, home, DEADLINE) as context:
+    async with open_test_context(dsn, simulator, home, DEADLINE) as context:
         return await driven(await admitted(context, simulator), context)
 
 
@@ -71,7 +73,7 @@ async def test_a_preview_of_a_job_that_still_renders_is_not_its_clip(
     parked = await at_the_deadline(ledger_dsn, simulator, tmp_path)
     assert (parked.state, parked.parked, parked.file) == (State.RENDERING, True, None)
 
-    async with open_test_world(ledger_dsn, simulator, tmp_path, DEADLINE) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, DEADLINE) as context:
         events = await Operators(context.ledger.rpc).events(parked.run_id)
         assert [event.detail["why"] for event in events if event.outcome == "parked"] == ["render_deadline"]
         told = [event.detail["words"] for event in events if event.outcome == "not_fetched"]
@@ -121,7 +123,7 @@ async def test_without_a_word_on_the_job_a_shorter_clip_is_its_clip_only_after_a
     assert (parked.state, parked.parked, parked.file) == (State.RENDERING, True, None)
 
     a_day_later = replace(DEADLINE, parked=timedelta())
-    async with open_test_world(ledger_dsn, simulator, tmp_path, a_day_later) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, a_day_later) as context:
         row = await run(parked.run_id, context)
     assert row is not None and (row.state, row.clip_seconds) == (State.SAVED, float(PREVIEW_SECONDS))
 
@@ -140,7 +142,7 @@ async def test_a_draft_of_full_length_of_a_job_that_still_renders_is_not_its_cli
     simulator.makes(mp4(index=moov(90, 160, 8)))
     parked = await at_the_deadline(ledger_dsn, simulator, tmp_path, preview_seconds=8)
     assert (parked.state, parked.parked, parked.file) == (State.RENDERING, True, None)
-    async with open_test_world(ledger_dsn, simulator, tmp_path, DEADLINE) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, DEADLINE) as context:
         row = await run(parked.run_id, context)
     assert row is not None and (row.state, row.clip_width) == (State.SAVED, 720)
 

@@ -22,7 +22,7 @@ from tests.fixtures import (
     PROVES_ABSENCE,
     ROOT,
     Simulator,
-    open_test_world,
+    open_test_context,
     order_request,
     quick_waits,
     request_ended,
@@ -31,7 +31,7 @@ from tests.fixtures import (
 
 @pytest.fixture
 async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
         yield context
 
 
@@ -84,11 +84,11 @@ async def test_running_a_finished_run_again_calls_nobody(context: RunContext, si
 async def test_five_processes_may_run_the_same_run_at_once(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    async with open_test_world(ledger_dsn, simulator, tmp_path) as first:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as first:
         run_id = await admitted(first, simulator)
 
     async def somebody(number: int) -> Run:
-        async with open_test_world(ledger_dsn, simulator, tmp_path) as context:
+        async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
             return await driven(run_id, context)
 
     rows = await asyncio.gather(*map(somebody, range(5)))
@@ -212,7 +212,7 @@ async def test_a_render_past_its_deadline_is_parked_with_the_money_held_and_save
 ) -> None:
     simulator.control("POST", "/_sim/speed", {"speed": 0.001})
     waits = quick_waits(RENDER_DEADLINE_SECONDS="0.3")
-    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, waits) as context:
         run_id = await admitted(context, simulator)
         parked = await driven(run_id, context)
         assert parked.state is State.RENDERING and parked.parked
@@ -233,7 +233,7 @@ async def test_content_that_is_missing_for_less_than_the_parking_does_not_end_a_
     simulator.control("POST", "/_sim/habits", {"sparse": True})  # it does not say how long it keeps a clip
     simulator.control("POST", "/_sim/speed", {"speed": 0.001})
     waits = quick_waits(RENDER_DEADLINE_SECONDS="0.3")
-    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, waits) as context:
         run_id = await admitted(context, simulator)
         await driven(run_id, context)
         simulator.control("POST", "/_sim/speed", {"speed": "instant"})
@@ -254,7 +254,7 @@ async def test_a_clip_that_stays_gone_to_the_end_of_the_parking_has_expired(
     simulator.control("POST", "/_sim/habits", {"sparse": True})  # it does not say how long it keeps a clip
     simulator.trouble("content", "status", status=404, times=1000)
     waits = quick_waits(RENDER_DEADLINE_SECONDS="0.3", PARKED_SECONDS="1")
-    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, waits) as context:
         run_id = await admitted(context, simulator)
         async with asyncio.timeout(60):
             while (row := await run(run_id, context)) and not row.ended:
@@ -281,7 +281,7 @@ async def test_a_broken_caption_template_costs_the_caption_and_not_the_clip(
 async def test_a_list_that_is_trusted_proves_that_a_lost_request_was_never_made(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    async with open_test_world(ledger_dsn, simulator, tmp_path, **PROVES_ABSENCE) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, **PROVES_ABSENCE) as context:
         simulator.trouble("create", "drop_before")
         run_id = await admitted(context, simulator)
         await run(run_id, context)
@@ -341,7 +341,7 @@ async def test_an_answer_that_never_comes_is_given_up_and_its_job_found_in_the_l
 ) -> None:
     simulator.trouble("create", "made_then_timeout")
     waits = quick_waits(REQUEST_TIMEOUT_SECONDS="2")
-    async with open_test_world(ledger_dsn, simulator, tmp_path, waits) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, waits) as context:
         row = await driven(await admitted(context, simulator), context)
 
     assert (row.state, row.job_source) == (State.SAVED, JobSource.LIST)

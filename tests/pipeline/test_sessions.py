@@ -11,14 +11,14 @@ import pytest
 
 from pipeline.cancellation import stop
 from pipeline.ledger.records import Run, State
-from pipeline.ledger.transport_psycopg import STATEMENT_SECONDS, open_road
+from pipeline.ledger.transport_psycopg import STATEMENT_SECONDS, open_transport
 from pipeline.postgres.sessions import keeps_sessions
 from pipeline.run import admit
 from pipeline.worker import Pace, open_engine
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_world, order_request
+from tests.fixtures import Simulator, open_test_context, order_request
 from tests.guarantee.processes import Machine
-from tests.ledger.client import open_desk
+from tests.ledger.client import open_ledger_client
 from tests.pgbouncer import pooled
 from tests.tcp import over_tcp
 
@@ -114,7 +114,7 @@ def test_supabases_port_for_transaction_mode_is_known_without_asking(dsn: str) -
 
 
 def test_the_ledger_can_be_used_through_a_pooler_in_session_mode(ledger_dsn: str) -> None:
-    with pooled(ledger_dsn, "session") as through, open_desk(through) as client:
+    with pooled(ledger_dsn, "session") as through, open_ledger_client(through) as client:
         run_id = client.delivered()
         assert client.state(run_id) == "delivered"
         assert client.ask()["kind"] == "duplicate"
@@ -129,7 +129,7 @@ async def test_a_statement_has_its_bound_through_a_pooler_too(ledger_dsn: str) -
         )
     with pooled(ledger_dsn, "session") as through:
         for dsn in (ledger_dsn, through):
-            async with open_road(dsn) as rpc:
+            async with open_transport(dsn) as rpc:
                 assert await rpc("bound", {}) == f"{STATEMENT_SECONDS}s"
 
 
@@ -143,7 +143,7 @@ async def test_a_worker_carries_runs_through_a_pooler_in_session_mode(
             ended.set()
 
     with pooled(ledger_dsn, "session") as through:
-        async with open_test_world(through, simulator, tmp_path) as context, open_engine(through) as engine:
+        async with open_test_context(through, simulator, tmp_path) as context, open_engine(through) as engine:
             work = asyncio.create_task(engine.work(context, tell, PACE))
             try:
                 admitted = await admit(order_request(simulator), context)

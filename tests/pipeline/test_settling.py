@@ -21,13 +21,13 @@ from pipeline.purchase.settling import (
 )
 from pipeline.settings.config import Waits
 from providers.openai_videos.order_match import Shown
-from tests.fixtures import Simulator, open_test_world, quick_waits
+from tests.fixtures import Simulator, open_test_context, quick_waits
 from tests.pipeline.test_fence import fresh, sent
 
 
 @pytest.fixture
 async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, simulator, tmp_path, quick_waits()) as context:
+    async with open_test_context(ledger_dsn, simulator, tmp_path, quick_waits()) as context:
         yield context
 
 

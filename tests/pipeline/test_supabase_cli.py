@@ -13,7 +13,7 @@ from pipeline.ledger import migrate as runner
 from pipeline.ledger.migrate import migrate, migrations, status
 from pipeline.settings.resources import migrations_folder
 from tests.fixtures import ROOT
-from tests.ledger.client import open_desk
+from tests.ledger.client import open_ledger_client
 from tests.npm import Absent
 from tests.project import project_database
 from tests.schema import catalogue
@@ -101,7 +101,7 @@ def test_what_the_cli_pushed_is_all_there_for_onetake(dsn: str, supabase: Checko
     assert code == 2 and "no queue" in said and "Run `onetake db migrate`" in said
     code, said = onetake(dsn, "db", "migrate")
     assert code == 0 and "applied" not in said and "installed the queue" in said
-    with open_desk(dsn) as client:
+    with open_ledger_client(dsn) as client:
         client.delivered()
         assert client.books_wrong() == []
 

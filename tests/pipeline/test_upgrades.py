@@ -14,7 +14,7 @@ from psycopg import sql
 
 from pipeline.ledger import migrate as runner
 from pipeline.ledger.migrate import install_queue, migrate, migrations
-from tests.ledger.client import PRICE, STATES, LedgerClient, Row, connect, open_desk
+from tests.ledger.client import PRICE, STATES, LedgerClient, Row, connect, open_ledger_client
 
 EVERY = migrations()
 TEXT_MICROUSD = 700
@@ -47,7 +47,7 @@ def old(request: pytest.FixtureRequest, empty_dsn: str, tmp_path: Path, monkeypa
 
 def lived_in(dsn: str) -> dict[str, str]:
     """A run in every state, each of another user; their ids."""
-    with open_desk(dsn) as client:
+    with open_ledger_client(dsn) as client:
         runs = {state: client.in_state(state, user=f"tg:{state}") for state in STATES}
         client.approve(runs["approved"], cost_microusd=TEXT_MICROUSD)
         assert {state: client.state(run_id) for state, run_id in runs.items()} == {state: state for state in STATES}
@@ -102,7 +102,7 @@ def test_nothing_that_was_there_is_lost_or_changed(old: str) -> None:
     after = everything(old, columns)
     assert {table: rows - after[table] for table, rows in before.items() if rows - after[table]} == {}
     assert migrate(old) == []
-    with open_desk(old) as client:
+    with open_ledger_client(old) as client:
         assert client.books_wrong() == []
 
 
@@ -110,7 +110,7 @@ def test_every_old_run_goes_on_to_its_end_and_the_books_are_right(old: str) -> N
     runs = lived_in(old)
     migrate(old)
 
-    with open_desk(old) as client:
+    with open_ledger_client(old) as client:
         ends = {state: carried_on(client, run_id) for state, run_id in runs.items()}
         assert ends == {state: state if state in ENDED else "delivered" for state in runs}
         assert client.books_wrong() == []
@@ -122,7 +122,7 @@ def test_an_old_request_is_the_same_run_for_ever_and_a_new_one_finds_the_old_lim
     runs = lived_in(old)
     migrate(old)
 
-    with open_desk(old) as client:
+    with open_ledger_client(old) as client:
         for state, run_id in runs.items():
             again = client.ask(f"tg:{state}", key=client.row(run_id)["request_key"])
             assert (again["kind"], again["replayed"], again["run"]["run_id"]) == ("accepted", True, run_id)

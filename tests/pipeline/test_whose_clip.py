@@ -26,7 +26,7 @@ from providers.download import Content
 from providers.openai_videos.protocol import Made, read_answer
 from steps.check_limits import Admitted
 from steps.generate_video import Clip
-from tests.fixtures import Simulator, open_test_world, order_request, simulator_process
+from tests.fixtures import Simulator, open_test_context, order_request, simulator_process
 from tests.project import SECRET_KEY, jwt
 
 NAME = "onetake"
@@ -46,7 +46,7 @@ async def opened(at: Simulator, name: str = NAME) -> AsyncIterator[Bucket]:
 
 @pytest.fixture
 async def context(at: Simulator, ledger_dsn: str, tmp_path: Path) -> AsyncIterator[RunContext]:
-    async with open_test_world(ledger_dsn, at, tmp_path) as place, opened(at) as bucket:
+    async with open_test_context(ledger_dsn, at, tmp_path) as place, opened(at) as bucket:
         yield replace(place, bucket=bucket)
 
 

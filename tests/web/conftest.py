@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures import Simulator
-from tests.ledger.client import LedgerClient, open_desk
+from tests.ledger.client import LedgerClient, open_ledger_client
 from tests.web.site import Site, open_site
 
 
 @pytest.fixture
 def client(ledger_dsn: str) -> Iterator[LedgerClient]:
-    with open_desk(ledger_dsn) as clerk:
+    with open_ledger_client(ledger_dsn) as clerk:
         clerk.unlimited()
         yield clerk
 

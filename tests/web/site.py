@@ -25,7 +25,7 @@ from pipeline.settings.resources import EVALS, models_file
 from pipeline.worker import open_engine
 from providers.catalogue import load_catalogue
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_world, order_request, quick_waits
+from tests.fixtures import Simulator, open_test_context, order_request, quick_waits
 from web.app import make_app
 from web.context import WebContext
 
@@ -124,7 +124,7 @@ async def open_site(
     dsn: str, simulator: Simulator, home: Path, token: str = TOKEN, **waits: str
 ) -> AsyncIterator[Site]:
     async with AsyncExitStack() as opened:
-        context = await opened.enter_async_context(open_test_world(dsn, simulator, home, quick_waits(**waits)))
+        context = await opened.enter_async_context(open_test_context(dsn, simulator, home, quick_waits(**waits)))
         engine = await opened.enter_async_context(open_engine(dsn))
         admin_context = WebContext(
             ledger=context.ledger,

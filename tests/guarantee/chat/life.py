@@ -20,7 +20,7 @@ from uuid import uuid4
 from aiogram import Bot
 from aiogram.client.telegram import TelegramAPIServer
 
-from bot.app import ALLOWED_UPDATES, open_front
+from bot.app import ALLOWED_UPDATES, open_bot_app
 from bot.delivery import delivery, progress_cards
 from bot.transport import client, polling, rate_limiter
 from bot.transport.polling import poll
@@ -28,8 +28,8 @@ from bot.transport.session import TelegramSession
 from pipeline.cancellation import stop
 from pipeline.worker import Pace, open_engine
 from tests.bot.chat import TOKEN
-from tests.bot.harness import back_at
-from tests.fixtures import PROVES_ABSENCE, Simulator, open_test_world, quick_waits
+from tests.bot.harness import dependencies_at
+from tests.fixtures import PROVES_ABSENCE, Simulator, open_test_context, quick_waits
 from tests.guarantee.chat.doors import ChatDoors
 from tests.guarantee.crash.doors import End
 
@@ -113,12 +113,12 @@ async def live(house: House, place: Place) -> None:
     async with AsyncExitStack() as opened:
         opened.push_async_callback(session.close)
         context = await opened.enter_async_context(
-            open_test_world(place.dsn, place.sim, house.home, WAITS, **PROVES_ABSENCE)
+            open_test_context(place.dsn, place.sim, house.home, WAITS, **PROVES_ABSENCE)
         )
         engine = await opened.enter_async_context(open_engine(place.dsn, pool_max=4))
         bot = Bot(TOKEN, session=session)
-        back = back_at(context, engine, shared_turns=True)
-        bot_app = await opened.enter_async_context(open_front(bot, back, alarms=False))
+        back = dependencies_at(context, engine, shared_turns=True)
+        bot_app = await opened.enter_async_context(open_bot_app(bot, back, alarms=False))
         work = asyncio.create_task(engine.work(context, bot_app.delivery.tell, PACE, bot_app.cards.follow))
         opened.push_async_callback(stop, work)
         stopping = asyncio.Event()

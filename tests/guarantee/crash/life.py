@@ -24,7 +24,7 @@ from pipeline.run import admit, run
 from pipeline.settings.config import Waits
 from pipeline.worker import Pace, open_engine
 from steps.check_limits import Admitted, Request
-from tests.fixtures import PROVES_ABSENCE, SOON_OVER, Simulator, open_test_world, order_request, quick_waits
+from tests.fixtures import PROVES_ABSENCE, SOON_OVER, Simulator, open_test_context, order_request, quick_waits
 from tests.guarantee.crash.doors import Doors, End
 
 LIFE_SECONDS = 60.0
@@ -103,7 +103,7 @@ def _quieten(stderr: Path) -> None:
 
 async def live(subject: Subject, place: Place) -> None:
     """What happens to a request that reached us, from the beginning and after every crash."""
-    async with open_test_world(place.dsn, place.sim, subject.home, place.waits, **PROVES_ABSENCE) as context:
+    async with open_test_context(place.dsn, place.sim, subject.home, place.waits, **PROVES_ABSENCE) as context:
         await replay_answers(context)
         admitted = await admit(replace(subject.request, call_id=uuid4()), context)
         assert isinstance(admitted, Admitted), admitted

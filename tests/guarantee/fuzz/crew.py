@@ -29,9 +29,9 @@ from pipeline.settings.config import Waits
 from pipeline.worker import Pace, open_engine
 from simulator.settings import Habits, Settings
 from steps.check_limits import Admitted, Request
-from tests.fixtures import Simulator, open_test_world, order_request, quick_waits
+from tests.fixtures import Simulator, open_test_context, order_request, quick_waits
 from tests.guarantee.forks import forked
-from tests.guarantee.storm.plan import Ask, Plan
+from tests.guarantee.fuzz.plan import Ask, Plan
 
 PACE = Pace(concurrency=20, heartbeat_seconds=0.15, stalled_seconds=0.6, sweep_seconds=0.1)
 CLIENT_SECONDS = 4.0
@@ -77,7 +77,7 @@ def waits() -> Waits:
 
 async def warm(place: Place) -> None:
     """One run in this process: imports and caches, once for all that will be forked."""
-    async with open_test_world(place.dsn, place.sim, place.home(0), waits(), **place.plan.rules) as context:
+    async with open_test_context(place.dsn, place.sim, place.home(0), waits(), **place.plan.rules) as context:
         admitted = await admit(order_request(place.sim), context)
         assert isinstance(admitted, Admitted)
         await _carry(admitted, place, context)
@@ -102,7 +102,7 @@ def begin_worker(place: Place, number: int, life: int) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _say_where)
         dice = random.Random(f"{place.plan.seed} {number} {life}")
         async with (
-            open_test_world(place.dsn, place.sim, place.home(number), waits(), **place.plan.rules) as context,
+            open_test_context(place.dsn, place.sim, place.home(number), waits(), **place.plan.rules) as context,
             open_engine(place.dsn, pool_max=4) as queue,
         ):
             await queue.work(context, lambda row: _tell(row, place, context, dice), PACE)
@@ -121,7 +121,7 @@ def begin_client(place: Place, ask: Ask) -> int:
     """Like `onetake create`: asks, and carries its run by itself, beside the workers."""
 
     async def work() -> None:
-        async with open_test_world(place.dsn, place.sim, place.home(0), waits(), **place.plan.rules) as context:
+        async with open_test_context(place.dsn, place.sim, place.home(0), waits(), **place.plan.rules) as context:
             await replay_answers(context)
             admitted = await admit(request_of(place, ask), context)
             if isinstance(admitted, Admitted):

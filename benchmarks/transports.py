@@ -46,11 +46,11 @@ async def _measured(road: AbstractAsyncContextManager[LedgerCall]) -> tuple[floa
 
 def print_roads(server: str) -> None:
     with project_database(server) as dsn:
-        direct = asyncio.run(_measured(transport_psycopg.open_road(dsn)))
+        direct = asyncio.run(_measured(transport_psycopg.open_transport(dsn)))
         print(f"(e) psycopg: {direct[0]:.0f} calls/s one at a time, {direct[1]:.0f} with {AT_ONCE} at once")
         try:
             with open_project(dsn) as project:
-                rest = asyncio.run(_measured(transport_rest.open_road(project.url, project.service_key)))
+                rest = asyncio.run(_measured(transport_rest.open_transport(project.url, project.service_key)))
         except Absent as why:
             print(f"    the REST road was left out: {why}")
             return

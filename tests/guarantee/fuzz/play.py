@@ -20,9 +20,9 @@ from psycopg.types.json import Jsonb
 
 from steps.check_limits import Admitted, prompt_hash, read_reservation, request_hash
 from tests.guarantee.forks import begin_simulator, end
-from tests.guarantee.storm import checker
-from tests.guarantee.storm.crew import Place, begin_client, begin_worker, provider, request_of, warm
-from tests.guarantee.storm.plan import WORKERS, Ask, Cancel, Confirm, Freeze, Kill, Pause, Plan, plan
+from tests.guarantee.fuzz import checker
+from tests.guarantee.fuzz.crew import Place, begin_client, begin_worker, provider, request_of, warm
+from tests.guarantee.fuzz.plan import WORKERS, Ask, Cancel, Confirm, Freeze, Kill, Pause, Plan, plan
 from tests.ledger.client import Row, call, connect
 
 CALM_SECONDS = 60.0

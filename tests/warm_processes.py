@@ -1,7 +1,7 @@
 """Simulators, each a process of its own, forked from one that has imported everything: 20 ms of work instead of 200.
 
 In       options of `python -m simulator`
-Out      Nursery, which begins and ends them; `python -m tests.nursery` is the process they are forked from
+Out      Nursery, which begins and ends them; `python -m tests.warm_processes` is the process they are forked from
 Effects  all of them end with the process that asked for them, however that ends: the pipe between the two is closed
 """
 
@@ -28,7 +28,7 @@ class Nursery:
         self.owner = os.getpid()
         self._turn = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.nursery"],
+            [sys.executable, "-m", "tests.warm_processes"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

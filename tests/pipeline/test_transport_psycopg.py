@@ -12,7 +12,7 @@ from psycopg import sql
 
 from pipeline.ledger import transport_psycopg
 from pipeline.ledger.transport import Json, LedgerNotMigrated, LedgerRefused, LedgerUnavailable, asking_again
-from pipeline.ledger.transport_psycopg import open_road
+from pipeline.ledger.transport_psycopg import open_transport
 
 FUNCTIONS = """
 create table public.kept (key text primary key, times int not null default 1);
@@ -111,19 +111,19 @@ def kept(dsn: str) -> list[Any]:
     "value", [{"a": [1, None, "ñ"], "b": {"c": 1.5}}, [1, 2], [], {}], ids=["object", "list", "empty list", "empty"]
 )
 async def test_objects_and_lists_arrive_as_they_were_sent(dsn: str, value: Json) -> None:
-    async with open_road(dsn) as rpc:
+    async with open_transport(dsn) as rpc:
         assert await rpc("echo", {"given": value}) == value
 
 
 async def test_words_numbers_and_nothing_go_by_name_and_an_unnamed_argument_has_its_default(dsn: str) -> None:
-    async with open_road(dsn) as rpc:
+    async with open_transport(dsn) as rpc:
         assert await rpc("say", {"number": 2**53, "word": "%s {} $1"}) == {"word": "%s {} $1", "number": 2**53}
         assert await rpc("say", {"word": None}) == {"word": None, "number": None}
         assert await rpc("say", {}) == {"word": "unsaid", "number": None}
 
 
 async def test_a_refusal_keeps_its_code(dsn: str) -> None:
-    async with open_road(dsn) as rpc:
+    async with open_transport(dsn) as rpc:
         with pytest.raises(LedgerRefused, match="no such move") as refused:
             await rpc("refuse", {"code": "LG001"})
         assert refused.value.code == "LG001"
@@ -135,43 +135,43 @@ async def test_a_refusal_keeps_its_code(dsn: str) -> None:
 
 async def test_data_that_psycopg_itself_cannot_send_are_a_refusal(dsn: str) -> None:
     """Its own errors have no code; one taken for a database that is away would be asked again for ever."""
-    async with open_road(dsn) as rpc:
+    async with open_transport(dsn) as rpc:
         with pytest.raises(LedgerRefused) as refused:
             await rpc("say", {"word": frozenset()})  # type: ignore[dict-item]  # the point of this test
     assert refused.value.code.startswith("22")
 
 
 async def test_a_deadlock_is_no_refusal_but_asked_again(dsn: str) -> None:
-    async with open_road(dsn, tries=1) as rpc:
+    async with open_transport(dsn, tries=1) as rpc:
         with pytest.raises(LedgerUnavailable):
             await rpc("refuse", {"code": "40P01"})
 
 
 @pytest.mark.parametrize("name", ["never_made", "lean_on_missing"])
 async def test_a_schema_that_is_missing_or_too_old_says_what_to_run(dsn: str, name: str) -> None:
-    async with open_road(dsn) as rpc:
+    async with open_transport(dsn) as rpc:
         with pytest.raises(LedgerNotMigrated, match="onetake db migrate"):
             await rpc(name, {})
 
 
 @pytest.mark.parametrize("name", ["drop table", "say()", "Say", "a.b", ""])
 async def test_only_a_plain_name_is_called(dsn: str, name: str) -> None:
-    async with open_road(dsn) as rpc:
+    async with open_transport(dsn) as rpc:
         with pytest.raises(AssertionError, match="not a function of the ledger"):
             await rpc(name, {})
 
 
 async def test_every_statement_has_a_bound_in_the_server(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with open_road(dsn) as rpc:
+    async with open_transport(dsn) as rpc:
         assert await rpc("read_only", {}) == "15s"
     monkeypatch.setattr(transport_psycopg, "STATEMENT_SECONDS", 1)
-    async with open_road(dsn, tries=1) as rpc:
+    async with open_transport(dsn, tries=1) as rpc:
         with pytest.raises(LedgerUnavailable, match="statement timeout"):
             await rpc("dawdle", {"seconds": 30})
 
 
 async def test_connections_that_the_server_closed_are_replaced_without_the_caller_noticing(dsn: str) -> None:
-    async with open_road(dsn) as rpc:
+    async with open_transport(dsn) as rpc:
         await asyncio.gather(*(rpc("dawdle", {"seconds": 0.1}) for _ in range(5)))
         with psycopg.connect(dsn, autocommit=True) as other:
             other.execute(
@@ -182,7 +182,7 @@ async def test_connections_that_the_server_closed_are_replaced_without_the_calle
 
 
 async def test_an_answer_lost_on_the_way_is_asked_for_again_and_the_move_happened_once(dsn: str) -> None:
-    async with open_line(dsn) as (line, far), open_road(far, pool_max=1) as rpc:
+    async with open_line(dsn) as (line, far), open_transport(far, pool_max=1) as rpc:
         await rpc("say", {})
         line.answers_to_lose = 1
         assert await rpc("keep_once", {"key": "k"}) == {"kept": "k"}
@@ -191,7 +191,7 @@ async def test_an_answer_lost_on_the_way_is_asked_for_again_and_the_move_happene
 
 
 async def test_an_answer_lost_on_the_last_try_may_have_happened_and_is_not_called_a_refusal(dsn: str) -> None:
-    async with open_line(dsn) as (line, far), open_road(far, pool_max=1, tries=1) as rpc:
+    async with open_line(dsn) as (line, far), open_transport(far, pool_max=1, tries=1) as rpc:
         await rpc("say", {})
         line.answers_to_lose = 1
         with pytest.raises(LedgerUnavailable):
@@ -201,7 +201,7 @@ async def test_an_answer_lost_on_the_last_try_may_have_happened_and_is_not_calle
 
 async def test_a_line_that_goes_dead_while_it_stays_open_is_given_up(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport_psycopg, "ANSWER_SECONDS", 2)
-    async with open_line(dsn) as (line, far), open_road(far) as rpc:
+    async with open_line(dsn) as (line, far), open_transport(far) as rpc:
         await rpc("say", {})
         line.dead = True
         async with asyncio.timeout(60):
@@ -213,19 +213,19 @@ async def test_a_database_that_is_not_there_is_unavailable_within_a_bound(
 ) -> None:
     monkeypatch.setattr(transport_psycopg, "POOL_WAIT_SECONDS", 0.3)
     nowhere = psycopg.conninfo.make_conninfo(dsn, host="127.0.0.1", port=1)
-    async with open_road(nowhere, tries=2) as rpc:
+    async with open_transport(nowhere, tries=2) as rpc:
         with pytest.raises(LedgerUnavailable, match="did not answer"):
             await rpc("say", {})
 
 
 async def test_more_callers_than_connections_wait_their_turn(dsn: str) -> None:
-    async with open_road(dsn, pool_max=2) as rpc:
+    async with open_transport(dsn, pool_max=2) as rpc:
         answers = await asyncio.gather(*(rpc("say", {"number": n}) for n in range(50)))
     assert [answer["number"] for answer in answers if isinstance(answer, dict)] == list(range(50))
 
 
 async def test_a_canceled_caller_leaves_the_road_open_for_the_next(dsn: str) -> None:
-    async with open_road(dsn, pool_max=1) as rpc:
+    async with open_transport(dsn, pool_max=1) as rpc:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await rpc("dawdle", {"seconds": 30})

@@ -16,8 +16,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from providers.openai_videos.jobs import canonical_id
-from tests.guarantee.storm.crew import Place
-from tests.guarantee.storm.plan import Ask
+from tests.guarantee.fuzz.crew import Place
+from tests.guarantee.fuzz.plan import Ask
 from tests.ledger.client import BOOKS
 
 Row = dict[str, Any]

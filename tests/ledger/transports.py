@@ -31,17 +31,17 @@ async def _asked(rpc: LedgerCall, name: str, args: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def travelled(road: AbstractAsyncContextManager[LedgerCall]) -> Iterator[Road]:
+def travelled(transport: AbstractAsyncContextManager[LedgerCall]) -> Iterator[Road]:
     """The road, open in a thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        rpc = asyncio.run_coroutine_threadsafe(road.__aenter__(), loop).result(ANSWER_SECONDS)
+        rpc = asyncio.run_coroutine_threadsafe(transport.__aenter__(), loop).result(ANSWER_SECONDS)
         try:
             yield Road(loop, rpc)
         finally:
-            asyncio.run_coroutine_threadsafe(road.__aexit__(None, None, None), loop).result(ANSWER_SECONDS)
+            asyncio.run_coroutine_threadsafe(transport.__aexit__(None, None, None), loop).result(ANSWER_SECONDS)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
