@@ -1,7 +1,7 @@
 """Opens the ledger, and only the ledger: what `list`, `stats`, `show` and the operators' verbs need.
 
 In       Settings
-Out      Desk: the ledger, what operators do with it, and its name
+Out      LedgerSession: the ledger, what operators do with it, and its name
 Raises   ConfigError, DatabaseUnavailable, LedgerError, Stop: one clear sentence each
 Effects  starts the embedded server if no DATABASE_URL is set, and brings its schema up to date. With Supabase's URL and
          key alone the ledger is the project's, over HTTPS, and only the queue is embedded. A verb that only reads
@@ -206,8 +206,8 @@ async def _open_over_rest(settings: Settings, *, reads: bool) -> AsyncIterator[L
 
 @asynccontextmanager
 async def open_rest(settings: Settings) -> AsyncIterator[LedgerCall]:
-    """The road over HTTPS; the project's schema may be older."""
-    from pipeline.ledger import transport_rest  # half a second of imports that the other road does not need
+    """The transport over HTTPS; the project's schema may be older."""
+    from pipeline.ledger import transport_rest  # half a second of imports that the other transport does not need
 
     project = settings.supabase
     assert project is not None, "whoever comes over HTTPS has a project"

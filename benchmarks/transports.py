@@ -1,7 +1,7 @@
-"""Both roads to the ledger, and one, two and three workers on it: ratios, measured in one run.
+"""Both transports to the ledger, and one, two and three workers on it: ratios, measured in one run.
 
 In       a PostgreSQL server of its own; PostgREST from npm, or the reason why not
-Out      calls a second over each road; runs a second with so many workers
+Out      calls a second over each transport; runs a second with so many workers
 """
 
 import asyncio
@@ -39,8 +39,8 @@ async def calls_per_second(rpc: LedgerCall) -> tuple[float, float]:
     return alone, CALLS / (time.perf_counter() - began)
 
 
-async def _measured(road: AbstractAsyncContextManager[LedgerCall]) -> tuple[float, float]:
-    async with road as rpc:
+async def _measured(transport: AbstractAsyncContextManager[LedgerCall]) -> tuple[float, float]:
+    async with transport as rpc:
         return await calls_per_second(rpc)
 
 
@@ -52,7 +52,7 @@ def print_roads(server: str) -> None:
             with open_project(dsn) as project:
                 rest = asyncio.run(_measured(transport_rest.open_transport(project.url, project.service_key)))
         except Absent as why:
-            print(f"    the REST road was left out: {why}")
+            print(f"    the REST transport was left out: {why}")
             return
         print(f"    supabase over PostgREST: {rest[0]:.0f} and {rest[1]:.0f}", end="; ")
         print(f"psycopg is {direct[0] / rest[0]:.1f} and {direct[1] / rest[1]:.1f} times as fast")

@@ -1,7 +1,7 @@
 """The bot, put together: its parts, its routers, and one way in for updates, whichever way they come.
 
 In       a Bot, the ledger's parts, what is for sale, and a way to enqueue runs
-Out      Front: `feed` handles one update; `courier.tell` and `board.follow` are for the engine
+Out      BotApp: `feed` handles one update; `delivery.tell` and `cards.follow` are for the worker
 Raises   `feed` raises LedgerUnavailable: the update was not handled and must come again
 """
 

@@ -1,6 +1,6 @@
 """The handles a run needs, built once at the entry point and handed down.
 
-`run`, the fence and reconciliation take the whole World because between them they use all of it; a step gets only
+`run`, the fence and reconciliation take the whole RunContext because between them they use all of it; a step gets only
 its one handle. Clocks, randomness and sleeping are here too, so that nothing below reaches for its own.
 """
 

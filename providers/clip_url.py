@@ -1,7 +1,7 @@
 """Fetch a clip from an address that a job names. It may point anywhere, so it is not trusted.
 
 In       a http(s) address, a file to write to, and whether addresses of our own network are allowed
-Out      Content, Gone or ReadError; none of them repeats a query string, which may be a signature
+Out      Content, ClipGone or ReadError; none of them repeats a query string, which may be a signature
 Raises   OSError if the disk does not take the clip
 Effects  GETs without any key of ours, to the very address that was checked, each redirect anew
 """

@@ -1,7 +1,7 @@
 """Bring a clip over HTTP to a file: bounded, synced, and judged by its structure.
 
 In       a client, the address, a file to write to
-Out      Content: a whole clip. Gone: the server says that there is none. ReadError: anything else; ask again later
+Out      Content: a whole clip. ClipGone: the server says that there is none. ReadError: anything else; ask again later
 Raises   what httpx2 raises; OSError if the disk does not take it
 Effects  one GET; redirects are the client's affair
 """

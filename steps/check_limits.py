@@ -2,7 +2,7 @@
 
 In       a Request, fully decided: what would be bought, at what price, from whom
 Out      Admitted (the run; `replayed` if this key had it already) or Refused (a kind, and until when)
-Raises   what the road to the ledger raises
+Raises   what the transport to the ledger raises
 Effects  the reservation; asking again with the same key answers the same
 """
 

@@ -1,6 +1,6 @@
 """The operators' page as one aiohttp application, for the bot's own process and loop.
 
-In       an Office, ADMIN_TOKEN
+In       a WebContext, ADMIN_TOKEN
 Out      `make_app`; whoever serves it may add routes of their own (Telegram's webhook), which guard themselves
 """
 

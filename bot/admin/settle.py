@@ -1,6 +1,6 @@
 """A person's word on a run in doubt, in chat: found, not charged, taken back.
 
-In       an Office, the words that followed the verb
+In       an AdminContext, the words that followed the verb
 Out      one message: what became of it, or what to send to insist
 Effects  one look at the job at the provider, free; the ledger's functions, each with who asked
 """

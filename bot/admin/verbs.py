@@ -1,6 +1,6 @@
 """What operators can say after /admin: one function a verb, each answers with one message.
 
-In       an Office, the words that followed
+In       an AdminContext, the words that followed
 Out      `VERBS`; `usage` for what is none
 Effects  the ledger's functions for operators, each with who asked
 """

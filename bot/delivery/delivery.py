@@ -72,7 +72,7 @@ class Delivery:
         self._clock = time.monotonic
 
     async def tell(self, run: Run) -> None:
-        """For the engine. Raises only what the road raises; the engine then asks again."""
+        """For the engine. Raises only what the transport raises; the engine then asks again."""
         address = address_of(run)
         if address is None:
             return
@@ -142,7 +142,7 @@ class Delivery:
         self._cards.touch(fresh.run_id)
 
     async def send(self, run: Run, address: Address, reply_to: int | None = None) -> Message:
-        """The video, by Telegram's file id if it has one, else from our file. Raises FileNotFoundError, NotSaid."""
+        """The video, by Telegram's file id if it has one, else from our file. Raises FileNotFoundError, SendError."""
         while True:
             method = await self._video(run, address, reply_to)
             try:

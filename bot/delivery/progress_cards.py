@@ -172,7 +172,7 @@ class ProgressCards:
     async def show(self, run: Run, *, uploading: bool = False, patience: float = PATIENCE_SECONDS) -> None:
         """The card says what this run is; a new one is sent if there is none any more.
 
-        Raises NotSaid if it could not be said, and what the road raises.
+        Raises SendError if it could not be sent, and what the transport raises.
         """
         address = address_of(run)
         assert address is not None, f"run {run.ref} is nobody's in Telegram"

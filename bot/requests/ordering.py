@@ -2,7 +2,7 @@
 
 In       a prompt, whose it is, where it was said, and the key under which it is the same wish for ever
 Out      Placed, or why not
-Raises   what the road raises: the update is then handed to us again, and `reserve` answers "replayed"
+Raises   what the transport raises: the update is then handed to us again, and `reserve` answers "replayed"
 Effects  the reservation is committed before anything is said
 """
 

@@ -2,8 +2,8 @@
 
 In       a method of the Bot API, its chat, and how urgent it is
 Out      what Telegram answered
-Raises   Later (not now: at least so long), Unreachable (blocked, gone: not ever by itself), Gone (the message to edit
-         is not there), TooLarge; Unknown: the answer was lost, it may have been done
+Raises   RateLimited (retry after so many seconds), Unreachable (the bot was blocked, or the chat is gone),
+         MessageDeleted (the message to edit), TooLarge; Unknown: the answer was lost, it may have been done
 Effects  at most one request per call
 """
 
@@ -125,7 +125,7 @@ class TelegramClient:
             return await self._call(method, chat_id, answer_seconds)
 
     async def _take_turn(self, chat_id: int, urgency: Urgency, deadline: float) -> None:
-        """Waits for a turn by our own meter and the budget that all processes share. Raises Later past `deadline`."""
+        """Waits for a turn, by our own limiter and the shared budget. Raises RateLimited past `deadline`."""
         granted = self._shared is None  # a turn that the others have left to us is kept until our own meter agrees
         while True:
             wait = self._limiter.wait_for(chat_id, urgency)

@@ -2,7 +2,7 @@
 
 In       the clips in this machine's folder
 Out      `ClipMaintenance`: a round a minute
-Raises   what the road raises
+Raises   what the transport raises
 Effects  uploads, removes, renames; notes on the row
 """
 
@@ -46,7 +46,7 @@ class ClipMaintenance:
             await asyncio.sleep(pause_seconds)
 
     async def once(self) -> None:
-        """One round. Raises what the road raises."""
+        """One round. Raises what the transport raises."""
         await self._finish()
         self._context.answers.drop_drafts(time.time() - DAY_SECONDS)
         if (bucket := self._context.bucket) is not None and await self._is_safe(bucket):

@@ -2,7 +2,7 @@
 
 In       `rpc(name, args) -> json`
 Out      alerts taken for a while; told, they never come again
-Raises   what the road raises
+Raises   what the transport raises
 """
 
 from collections.abc import Mapping

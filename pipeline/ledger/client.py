@@ -1,8 +1,8 @@
 """The ledger, typed: each method is one SQL function of `supabase/schemas`, asked through one callable.
 
-In       `rpc(name, args) -> json`, one of the two roads; arguments are named as in the SQL, without their `p_`
+In       `rpc(name, args) -> json`, one of the two transports; arguments are named as in the SQL, without their `p_`
 Out      frozen values; a refusal is a value
-Raises   what the road raises: LedgerUnavailable, LedgerRefused, LedgerNotMigrated
+Raises   what the transport raises: LedgerUnavailable, LedgerRefused, LedgerNotMigrated
 Effects  those of the functions. Each is safe to ask again with the same run, key or token.
 """
 

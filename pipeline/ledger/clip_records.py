@@ -2,7 +2,7 @@
 
 In       `rpc(name, args) -> json`
 Out      frozen values
-Raises   what the road raises
+Raises   what the transport raises
 Effects  notes on the rows. Each is safe to repeat.
 """
 

@@ -2,7 +2,7 @@
 
 In       `rpc(name, args) -> json`, the same callable the ledger has
 Out      frozen values; money in micro-dollars, durations in milliseconds
-Raises   what the road raises
+Raises   what the transport raises
 Effects  `deliver_again` makes a run due; the rest only reads (and counts the days that are over)
 """
 

@@ -2,7 +2,7 @@
 
 In       `rpc(name, args) -> json`
 Out      runs as they are afterwards
-Raises   what the road raises
+Raises   what the transport raises
 Effects  notes on the row; money and states are untouched, but for `told`, which makes a saved run delivered
 """
 

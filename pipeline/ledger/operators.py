@@ -2,7 +2,7 @@
 
 In       `rpc(name, args) -> json`, the same callable the ledger has
 Out      frozen values; a change that is not allowed is a value, too
-Raises   what the road raises
+Raises   what the transport raises
 Effects  each change is recorded by the database with who, when, before and after
 """
 

@@ -2,7 +2,7 @@
 
 In       lanes: a name, how many calls in which window, and the gap between two
 Out      seconds to wait; 0 means that the call is counted as made
-Raises   what the road raises
+Raises   what the transport raises
 Effects  rows of `onetake.lanes`
 """
 

@@ -1,6 +1,6 @@
-"""The road to the ledger: one callable, `rpc(name, args) -> json`, and what can happen on the way.
+"""The transport to the ledger: one callable, `rpc(name, args) -> json`, and what can happen on the way.
 
-There are two roads, psycopg and Supabase's REST, with the same answers and the same errors. Every function of the
+There are two transports, psycopg and Supabase's REST, with the same answers and the same errors. Every function of the
 ledger may be asked again with the same run, key or token, so a lost answer is simply asked for again.
 """
 
@@ -58,7 +58,7 @@ def storable(value: Json) -> Json:
 
 
 def asking_again(rpc: LedgerCall, tries: int = TRIES, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> LedgerCall:
-    """The same road, asked up to `tries` times with doubling pauses while no answer comes back."""
+    """The same transport, asked up to `tries` times with doubling pauses while no answer comes back."""
 
     async def patient(name: str, args: Mapping[str, Json]) -> Json:
         heed = CancellationGuard()

@@ -1,4 +1,4 @@
-"""The first road: psycopg to any PostgreSQL, embedded, one's own, or Supabase's.
+"""The first transport: psycopg to any PostgreSQL, embedded, one's own, or Supabase's.
 
 In       a connection string
 Out      `rpc`: select public.<name>(p_key => value, ...)

@@ -1,4 +1,4 @@
-"""The second road: the same functions over HTTPS, through the `supabase` client and PostgREST.
+"""The second transport: the same functions over HTTPS, through the `supabase` client and PostgREST.
 
 In       a project's URL and its secret key, a service_role JWT or `sb_secret_...`
 Out      `rpc`: POST /rest/v1/rpc/<name>

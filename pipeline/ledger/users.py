@@ -2,7 +2,7 @@
 
 In       `rpc(name, args) -> json`, and user ids such as `tg:1001`
 Out      frozen values; money in micro-dollars, times by the database's clock
-Raises   what the road raises
+Raises   what the transport raises
 Effects  only `set_preference` changes anything
 """
 

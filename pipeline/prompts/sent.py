@@ -2,7 +2,7 @@
 
 In       a run, its events, the ledger's template texts
 Out      Sent: the messages of one step; `proven` if they have the sha256 that was noted when they were sent
-Raises   TemplateError; what the road raises
+Raises   TemplateError; what the transport raises
 """
 
 from collections.abc import Mapping, Sequence

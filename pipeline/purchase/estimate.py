@@ -14,7 +14,7 @@ class Expected:
 
 
 async def expected(run: Run, ledger: Ledger, account: ProviderAccount) -> Expected:
-    """Raises what the road raises."""
+    """Raises what the transport raises."""
     median = await ledger.median_render_seconds(run.base_url, run.model, run.seconds)
     if median is not None:
         return Expected(median, from_history=True)

@@ -58,7 +58,7 @@ def number_of(given: Any) -> int | None:
 
 @dataclass
 class Told:
-    """The road to the ledger, as far as a poll needs it."""
+    """The transport to the ledger, as far as a poll needs it."""
 
     words: list[Any] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""The road through Supabase's REST, replayed without Node or a database; recorded against a real PostgREST."""
+"""The transport through Supabase's REST, replayed without Node or a database; recorded against a real PostgREST."""
 
 import json
 import os

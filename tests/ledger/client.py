@@ -1,4 +1,4 @@
-"""A clerk for tests of the ledger: asks its functions over one of the roads, reads what is committed beside it.
+"""A clerk for tests of the ledger: asks its functions over one of the transports, reads what is committed beside it.
 
 In       the connection string of a migrated database
 Out      rows as dicts; the paths through the table of states as methods, by the public functions only
@@ -79,7 +79,7 @@ Row = dict[str, Any]
 
 
 class LedgerClient:
-    """A road to one ledger, and two connections beside it. `calls` acts; `eyes` sees only what was committed."""
+    """A transport to one ledger, and two connections beside it. `calls` acts; `eyes` sees only what was committed."""
 
     def __init__(self, dsn: str, transport: Road, first_limits: Sequence[Row]) -> None:
         self.dsn, self.transport = dsn, transport
@@ -107,7 +107,7 @@ class LedgerClient:
     # -- asking and reading
 
     def call(self, name: str, **args: Any) -> Any:
-        """One function of the ledger, over the road under test."""
+        """One function of the ledger, over the transport under test."""
         return self.transport.ask(name, **args)
 
     def rows(self, query: str, *values: Any) -> list[Row]:
@@ -336,7 +336,7 @@ BOOKS = """
 def open_ledger_client(
     dsn: str, transport: AbstractAsyncContextManager[LedgerCall] | None = None
 ) -> Iterator[LedgerClient]:
-    """A clerk at a migrated database; by psycopg unless another road is given."""
+    """A clerk at a migrated database; by psycopg unless another transport is given."""
     with travelled(transport or transport_psycopg.open_transport(dsn, tries=1)) as opened, connect(dsn) as connection:
         clerk = LedgerClient(dsn, opened, connection.execute("select key, value, about from onetake.limits").fetchall())
         try:

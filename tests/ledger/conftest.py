@@ -1,6 +1,6 @@
-"""One migrated database per road for the folder, emptied before every test: the ledger as a new installation has it.
+"""One migrated database per transport for the folder, emptied before every test: the ledger as installed.
 
-Every test of the folder runs over both roads: psycopg, and the supabase client against a real PostgREST.
+Every test of the folder runs over both transports: psycopg, and the supabase client against a real PostgREST.
 A database of its own for each of several hundred tests would cost more time than all that they ask.
 """
 
@@ -45,7 +45,7 @@ def session_desk(request: pytest.FixtureRequest, postgres_uri: str) -> Iterator[
 
 @contextmanager
 def _folder_database(postgres_uri: str) -> Iterator[str]:
-    name = f"ledger_folder_{uuid4().hex}"  # a road may be opened more than once, as the order of tests wants
+    name = f"ledger_folder_{uuid4().hex}"  # a transport may be opened more than once, as the order of tests wants
     with psycopg.connect(postgres_uri, autocommit=True) as connection:
         connection.execute(f"create database {name} template ledger_template".encode())
         connection.execute(f"alter database {name} set synchronous_commit = off".encode())

@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 60.0
 
 
 class Session(threading.Thread):
-    """One call of the ledger in a thread, over the road under test."""
+    """One call of the ledger in a thread, over the transport under test."""
 
     def __init__(self, client: LedgerClient, name: str, **args: Any) -> None:
         super().__init__(daemon=True)

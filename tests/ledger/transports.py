@@ -1,6 +1,6 @@
-"""The product's own two roads to the ledger, for tests that do not wait in an event loop themselves.
+"""The product's own two transports to the ledger, for tests that do not wait in an event loop themselves.
 
-In       an opened road, as a context manager
+In       an opened transport, as a context manager
 Out      Road.ask: the answer of one function; the errors are the product's
 Effects  a thread with an event loop of its own, until closed
 """
@@ -32,7 +32,7 @@ async def _asked(rpc: LedgerCall, name: str, args: dict[str, Any]) -> Any:
 
 @contextmanager
 def travelled(transport: AbstractAsyncContextManager[LedgerCall]) -> Iterator[Road]:
-    """The road, open in a thread."""
+    """The transport, open in a thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""What passes on every road to the ledger."""
+"""What passes on every transport to the ledger."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The psycopg road, over functions of its own, on a real database and a line that can be cut."""
+"""The psycopg transport, over functions of its own, on a real database and a line that can be cut."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -130,7 +130,7 @@ async def test_a_refusal_keeps_its_code(dsn: str) -> None:
         with pytest.raises(LedgerRefused) as refused:
             await rpc("refuse", {"code": "23505"})
         assert refused.value.code == "23505"
-        assert await rpc("say", {}), "the road is still open after a refusal"
+        assert await rpc("say", {}), "the transport is still open after a refusal"
 
 
 async def test_data_that_psycopg_itself_cannot_send_are_a_refusal(dsn: str) -> None:

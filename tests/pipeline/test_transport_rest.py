@@ -1,4 +1,4 @@
-"""The REST road on a real PostgREST behind a gateway that can lose answers, over functions of its own."""
+"""The REST transport on a real PostgREST behind a gateway that can lose answers, over functions of its own."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.node
 
 @pytest.fixture(scope="module")
 def far(postgres_uri: str) -> Iterator[SupabaseProject]:
-    """A project with the functions of the other road's tests, which answer to everybody."""
+    """A project with the functions of the other transport's tests, which answer to everybody."""
     with ExitStack() as opened:
         dsn = opened.enter_context(project_database(postgres_uri, migrated=False))
         with psycopg.connect(dsn, autocommit=True) as connection:
@@ -63,7 +63,7 @@ async def test_a_refusal_keeps_its_code(place: SupabaseProject, code: str) -> No
         with pytest.raises(LedgerRefused, match="no such move") as refused:
             await rpc("refuse", {"code": code})
         assert refused.value.code == code
-        assert await rpc("say", {}), "the road is still open after a refusal"
+        assert await rpc("say", {}), "the transport is still open after a refusal"
 
 
 async def test_a_deadlock_is_no_refusal(place: SupabaseProject) -> None:
