@@ -130,7 +130,7 @@ def main() -> int:
         print(f"    one at a time {speed.median_ms:.0f} ms/run; own time: {where}")
         creates = at.books()["totals"]
         print(f"    the simulator's books: {creates['creates']} requests, {creates['paid_calls']} paid calls")
-        transports.print_roads(uri)
+        transports.print_transports(uri)
     transports.print_workers()
     kept += of_chats()
     kept += of_the_page()

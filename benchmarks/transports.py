@@ -44,7 +44,7 @@ async def _measured(transport: AbstractAsyncContextManager[LedgerCall]) -> tuple
         return await calls_per_second(rpc)
 
 
-def print_roads(server: str) -> None:
+def print_transports(server: str) -> None:
     with project_database(server) as dsn:
         direct = asyncio.run(_measured(transport_psycopg.open_transport(dsn)))
         print(f"(e) psycopg: {direct[0]:.0f} calls/s one at a time, {direct[1]:.0f} with {AT_ONCE} at once")

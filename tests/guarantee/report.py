@@ -186,7 +186,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _own_command(arguments: Sequence[str] | None) -> list[str]:
-    return ["python -m tests.guarantee.report", *(sys.argv[1:] if arguments is None else arguments)]
+    """As it was called, without the folder of this machine."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if "--keep" in given:
+        del given[given.index("--keep") : given.index("--keep") + 2]
+    return ["python -m tests.guarantee.report", *given]
 
 
 if __name__ == "__main__":
