@@ -193,10 +193,11 @@ async def test_a_group_with_a_new_id_gets_its_video_there(harness: BotHarness) -
     assert [call.chat_id for call in harness.session.of(SendVideo)] == [-100, -100777]
 
 
-async def test_a_file_id_that_telegram_forgot_is_sent_from_the_file(harness: BotHarness) -> None:
+@pytest.mark.parametrize("words", ["wrong file identifier/HTTP URL specified", "VIDEO_CONTENT_TYPE_INVALID"])
+async def test_a_file_id_that_telegram_refuses_is_sent_from_the_file(harness: BotHarness, words: str) -> None:
     await saved(harness)
     await harness.until_state(State.DELIVERED)
-    harness.session.meets(SendVideo, TelegramBadRequest(ANY, "Bad Request: wrong file identifier/HTTP URL specified"))
+    harness.session.meets(SendVideo, TelegramBadRequest(ANY, f"Bad Request: {words}"))
     await harness.say("/videos")
     await harness.until_said("tap its number")
     await harness.tap("1")

@@ -159,7 +159,7 @@ FURTHER_MUTANTS = (
         "supabase/schemas/07_reconcile.sql",
         "select job_id from onetake.runs where base_url <> p_base_url and job_id is not null",
         "select job_id from onetake.runs where false",
-        (NAMES + "test_a_server_with_two_addresses_sells_no_job_twice",),
+        ("tests/ledger/test_looks.py::test_a_job_that_a_run_owns_under_another_address_is_nobody_elses",),
     ),
     Mutant(
         "one_adds_users",

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.transport import Json, LedgerUnavailable, asking_again
-from tests.ledger.client import STATES, TOKEN, LedgerClient
+from tests.ledger.client import KEY, STATES, TOKEN, LedgerClient
 
 
 def look(
@@ -166,3 +166,9 @@ def test_doubts_are_the_runs_that_may_own_a_job_there_and_who_owns_the_listed_on
     assert (owner["sent_at"], owner["known_at"]) == (row["submitting_at"], row["answered_at"])
     assert datetime.fromisoformat(answer["ours_since"]) <= datetime.fromisoformat(row["submitting_at"])
     assert answer["owned"] == {}
+
+
+def test_a_job_that_a_run_owns_under_another_address_is_nobody_elses(client: LedgerClient) -> None:
+    client.rendering(job="job_1")
+    args = {"base_url": "http://the-same-server.test/v1", "key_fingerprint": KEY, "job_ids": ["job_1", "job_2"]}
+    assert client.call("doubts_at", **args)["explained"] == ["job_1"]
