@@ -35,7 +35,9 @@ class IsAdmin(BaseFilter):
 
 
 async def elsewhere(message: Message, words: Words, replies: Replies) -> None:
-    await replies.to(message, words("Only in our private chat: what /admin shows is not for a group. Nothing changed."))
+    await replies.to(
+        message, words("/admin works only in our private chat, because a group would see the answer. Nothing changed.")
+    )
 
 
 async def admin(

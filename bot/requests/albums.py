@@ -1,7 +1,7 @@
-"""Pictures that were sent together: Telegram makes a message of each, and one answer is enough.
+"""Albums: Telegram sends one message per picture, and the bot answers once per album.
 
 In       messages, in the order in which they arrive
-Out      whether a message is one more picture of an album that was answered already, and says nothing of its own
+Out      whether a message is a further picture, without a caption, of an album that was already answered
 """
 
 from aiogram.types import Message

@@ -322,7 +322,7 @@ async def _mention(
 
 
 async def edited(message: Message, words: Words, replies: Replies) -> None:
-    """A message is read once. Only what could have been a request is worth a word when it changes."""
+    """Tells the sender of an edited request that the edit changes nothing."""
     await replies.to(message, words(READ_ONCE))
 
 

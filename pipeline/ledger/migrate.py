@@ -23,7 +23,7 @@ create table if not exists supabase_migrations.schema_migrations (
 );
 """
 
-# The first of the files that were squashed into today's first migration, before anything was released.
+# The oldest unreleased migration; the history was squashed before the first release.
 UNRELEASED = "20261123000100"
 RELOAD = "notify pgrst, 'reload schema'"
 

@@ -43,7 +43,7 @@ async def test_an_operator_has_no_admin_page_in_a_group(harness: BotHarness) -> 
     await harness.say("/admin pause", chat=-5)
     assert harness.texts() == [], "for everybody else it does not exist"
     await harness.say("/admin pause", user=ADMIN, chat=-5)
-    await harness.until_said("Only in our private chat")
+    await harness.until_said("/admin works only in our private chat")
     assert not (await harness.operators.controls()).paused
 
 
