@@ -57,7 +57,7 @@ mutants: $(STAMP) ## each protection taken away, and the test that notices
 	@$(CLEAN) .venv/bin/python -m tests.guarantee.mutants $(ARGS)
 
 machines: $(STAMP) ## three workers killed, cut off for a minute, frozen; their database restarted
-	@$(CLEAN) ONETAKE_LONG=1 .venv/bin/python -m pytest -s tests/guarantee/test_machines.py $(ARGS)
+	@$(CLEAN) ONETAKE_LONG=1 .venv/bin/python -m pytest -s tests/guarantee/short/test_machines.py $(ARGS)
 
 simulate-faults: $(STAMP) ## random users, faults, crashes and freezes; SEEDS=n
 	@$(CLEAN) .venv/bin/python -m tests.guarantee.simulation --seeds $(SEEDS) $(ARGS)

@@ -12,7 +12,7 @@ import psycopg
 from benchmarks import chat, grown, page, runs, transports
 from pipeline.ledger.migrate import install_queue, migrate
 from pipeline.postgres.embedded import open_server
-from tests.fixtures import simulator_process
+from tests.support.fixtures import simulator_process
 
 HELP_SECONDS_MAX = 0.6
 

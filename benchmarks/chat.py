@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 
 from tests.bot.chat import House, Person, calls, open_house, person
-from tests.fixtures import Simulator
+from tests.support.fixtures import Simulator
 
 CARD_MS_MAX = 300.0
 CALLS_PER_SECOND_MAX = 30.0

@@ -30,8 +30,8 @@ from simulator.app import Running, serve
 from simulator.faults.arming import Fault
 from simulator.settings import INSTANT, Settings
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_context, order_request, quick_waits
-from tests.guarantee.processes import Machine
+from tests.guarantee.processes.machine import Machine
+from tests.support.fixtures import Simulator, open_test_context, order_request, quick_waits
 
 CELLS_AT_ONCE = 16
 HANG_SECONDS = 5.0  # longer than anybody's timeout

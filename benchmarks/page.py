@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient
 
 from benchmarks.runs import engine_at
 from pipeline.ledger.records import State
-from tests.fixtures import Simulator
+from tests.support.fixtures import Simulator
 from tests.web.site import Site, open_site
 from web.feed import FEED
 

@@ -21,7 +21,7 @@ from pipeline.run import admit
 from pipeline.worker import Engine, Pace, open_engine
 from providers.transport import VideoProvider
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_context, order_request, quick_waits
+from tests.support.fixtures import Simulator, open_test_context, order_request, quick_waits
 
 PACE = Pace(concurrency=100, heartbeat_seconds=5, stalled_seconds=30, sweep_seconds=5)
 OWN_TIME_MS_MAX = 30.0

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from pipeline.ledger import transport_psycopg, transport_rest
 from pipeline.ledger.transport import LedgerCall
-from tests.guarantee.fleet import open_fleet
-from tests.npm import Absent
-from tests.project import open_project, project_database
+from tests.guarantee.processes.fleet import open_fleet
+from tests.support.npm import Absent
+from tests.support.project import open_project, project_database
 
 CALLS = 400
 AT_ONCE = 20

@@ -6,7 +6,7 @@ Raises   Unplayable: what is asked is not what was recorded
 Effects  reads and writes the recordings' folder
 
 Written here and not by vcrpy, which patches HTTP for the whole process: cases are asked side by side. vcrpy reads
-them all the same (`tests/cli/prompts/test_tapes.py`).
+them all the same (`tests/evals/test_workbench.py`).
 """
 
 import hashlib

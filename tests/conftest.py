@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.fixtures", "tests.recordings", "tests.openapi"]
+pytest_plugins = ["tests.support.fixtures", "tests.support.recordings", "tests.support.openapi"]
 
 TESTS = Path(__file__).parent
 CASSETTES = TESTS.parent / "cassettes"
@@ -17,15 +17,15 @@ CASSETTES = TESTS.parent / "cassettes"
 LONG = frozenset(
     {
         "bot/test_over_http.py",
-        "cli/prompts/test_edit_and_record.py",
-        "cli/prompts/test_readme.py",
-        "cli/prompts/test_workbench.py",
-        "cli/test_bot_process.py",
-        "cli/test_processes.py",
-        "cli/test_story.py",
-        "guarantee/test_kill9.py",
-        "guarantee/test_machines.py",
-        "guarantee/test_telegram.py",
+        "evals/test_edit_and_record.py",
+        "evals/test_readme.py",
+        "evals/test_workbench.py",
+        "cli/commands/test_bot_process.py",
+        "cli/commands/test_processes.py",
+        "cli/commands/test_demo.py",
+        "guarantee/short/test_kill9.py",
+        "guarantee/short/test_machines.py",
+        "guarantee/short/test_telegram.py",
         "ledger/test_any_order.py",
         "web/test_in_browser.py",
     }

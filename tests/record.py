@@ -28,8 +28,8 @@ from providers.catalogue import CatalogueError, choose_model, load_catalogue, pr
 from steps.contracts import CONTRACTS
 from steps.text_model.templates import load_template
 from tests.cassette.conversation import NOTE, TEST_KEY, listed, shape_of
-from tests.npm import Absent
-from tests.project import open_project, project_database
+from tests.support.npm import Absent
+from tests.support.project import open_project, project_database
 
 ROOT = Path(__file__).parent.parent
 CASSETTES = NOTE.parent

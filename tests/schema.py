@@ -2,8 +2,8 @@
 
 `supabase/schemas/*.sql` is the schema as it is; `supabase/migrations/*.sql` is how a database gets there. A changed or
 new function becomes `create or replace`, a removed one `drop function`. Changes of tables, indexes, triggers and rows
-are written by hand into the new file; what is still missing is printed, and `tests/ledger/test_schema.py` fails until
-both folders make the same database.
+are written by hand into the new file; what is still missing is printed, and
+`tests/ledger/schema/test_schema.py` fails until both folders make the same database.
 
 In       NAME: the words of the file's name, [a-z0-9_]
 Out      the path of the new file, and what it does not do yet; exit 1 if nothing changed
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 SCHEMAS = ROOT / "supabase" / "schemas"
 MIGRATIONS = ROOT / "supabase" / "migrations"
 NAME = re.compile(r"[a-z0-9_]+")
-# A function with the comment above it. Every one is written like this: tests/ledger/test_schema.py counts them.
+# A function with the comment above it. Every one is written like this: tests/ledger/schema/test_schema.py counts them.
 FUNCTION = re.compile(r"(?:^--[^\n]*\n)*^create function ([\w.]+)\(.*?^(?:end )?\$\$;$", re.MULTILINE | re.DOTALL)
 HISTORY = "create schema supabase_migrations; create table supabase_migrations.schema_migrations (version text)"
 # Everything that the files make, as the catalogue describes it: no object numbers, no order of columns.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures import Simulator, simulator_process
+from tests.support.fixtures import Simulator, simulator_process
 
 ROOT = Path(__file__).parent.parent
 

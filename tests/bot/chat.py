@@ -21,7 +21,7 @@ from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import Run
 from pipeline.worker import open_engine
 from tests.bot.harness import PACE, dependencies_at
-from tests.fixtures import Simulator, open_test_context
+from tests.support.fixtures import Simulator, open_test_context
 
 TOKEN = "4242:test"
 SECRET = "a-secret-of-the-test"

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.bot.harness import BotHarness, open_stage
-from tests.fixtures import Simulator
+from tests.support.fixtures import Simulator
 
 
 @pytest.fixture

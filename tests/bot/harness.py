@@ -29,7 +29,7 @@ from pipeline.settings.resources import models_file
 from pipeline.worker import Engine, Pace, open_engine
 from providers.catalogue import find_model, load_catalogue
 from tests.bot.recording import Recording, make_bot
-from tests.fixtures import Simulator, open_test_context, quick_waits
+from tests.support.fixtures import Simulator, open_test_context, quick_waits
 
 # A busy machine holds a process up for a second or two: that must not look like a worker that died.
 PACE = Pace(concurrency=50, heartbeat_seconds=0.2, stalled_seconds=30, sweep_seconds=0.2)

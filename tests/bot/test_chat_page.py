@@ -12,11 +12,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page
 
-from tests.bot_process import address, bot_process, usual_port_taken
-from tests.browser import PATIENCE_SECONDS, expect, installed_browser, open_browser, open_page, take_picture
-from tests.fixtures import Simulator
-from tests.markup import axe_complaints, read_axe
-from tests.npm import Absent
+from tests.support.bot_process import address, bot_process, usual_port_taken
+from tests.support.browser import PATIENCE_SECONDS, expect, installed_browser, open_browser, open_page, take_picture
+from tests.support.fixtures import Simulator
+from tests.support.markup import axe_complaints, read_axe
+from tests.support.npm import Absent
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 

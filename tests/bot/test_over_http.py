@@ -28,8 +28,8 @@ from bot.transport.session import RefusedByPage, TelegramSession
 from pipeline.ledger.alerts import Alerts
 from pipeline.ledger.records import State
 from tests.bot.chat import Intake, calls, hooked, open_house, person, polling
-from tests.fixtures import Simulator
-from tests.ports import free_port
+from tests.support.fixtures import Simulator
+from tests.support.ports import free_port
 
 VISIBLE = {"sendMessage", "sendVideo", "editMessageText", "editMessageReplyMarkup", "sendChatAction"}
 

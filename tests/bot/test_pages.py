@@ -7,7 +7,7 @@ import pytest
 from pipeline.ledger.records import State
 from pipeline.ledger.users import Customers
 from tests.bot.harness import BotHarness, labels, open_stage
-from tests.fixtures import Simulator
+from tests.support.fixtures import Simulator
 
 
 async def test_start_greets_in_the_apps_language_with_three_examples(harness: BotHarness) -> None:

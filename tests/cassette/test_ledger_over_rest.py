@@ -15,8 +15,8 @@ from pipeline.ledger.transport_rest import open_transport
 from steps.check_limits import Admitted, RefusalKind, Refused, Request, check_limits
 from tests.cassette.conversation import TEST_KEY
 from tests.cassette.scrubbing import REPLAY_URL
-from tests.fixtures import Simulator, order_request
-from tests.project import ANOTHERS_KEY
+from tests.support.fixtures import Simulator, order_request
+from tests.support.project import ANOTHERS_KEY
 
 pytestmark = [pytest.mark.vcr, pytest.mark.simulator_only]
 

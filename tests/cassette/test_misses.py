@@ -9,7 +9,7 @@ from vcr import request as vcr_request
 
 from tests.cassette.misses import explain_miss
 from tests.cassette.scrubbing import REPLAY_URL, read_body, scrub_request, scrub_response
-from tests.recordings import ReadableYaml, open_cassette
+from tests.support.recordings import ReadableYaml, open_cassette
 
 CASSETTES = Path(__file__).parents[2] / "cassettes" / "cassette"
 BOAT = CASSETTES / "test_validate_prompt" / "test_a_harmless_prompt_is_approved_and_improved.yaml"
@@ -89,7 +89,7 @@ def test_all_of_it_is_played():
 def test_a_swallowed_miss_and_a_half_played_cassette_fail_their_tests(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytester.makeconftest('pytest_plugins = ["tests.recordings"]')
+    pytester.makeconftest('pytest_plugins = ["tests.support.recordings"]')
     path = pytester.makepyfile(test_three=RUN_THREE)
     folder = path.parent / "cassettes" / "test_three"
     folder.mkdir(parents=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.openapi import Check
-from tests.recordings import ReadableYaml
+from tests.support.openapi import Check
+from tests.support.recordings import ReadableYaml
 
 CASSETTES = Path(__file__).parents[2] / "cassettes"
 BYTES_MAX = 60_000

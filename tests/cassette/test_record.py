@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from tests import record
-from tests.recordings import ReadableYaml
+from tests.support.recordings import ReadableYaml
 
 SETTINGS = {
     "ONETAKE_IGNORE_ENV_FILE": "1",

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.cassette.conversation import replayed
-from tests.recordings import ReadableYaml, open_cassette
+from tests.support.recordings import ReadableYaml, open_cassette
 
 CASSETTES = Path(__file__).parents[2] / "cassettes" / "cassette"
 WEIGHTY = {

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from tests.fixtures import KEY, QUICK, Simulator, simulator_process
+from tests.support.fixtures import KEY, QUICK, Simulator, simulator_process
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from pipeline.settings.config import VideoEndpoint
 from providers.transport import open_provider
 from steps.text_model.ask_model import TextModelError, ask, open_text_model
 from steps.validate_prompt import Verdict
-from tests.fixtures import ROOT
-from tests.steps.chat import SHELF
-from tests.steps.test_videos_protocol import ORDER
+from tests.providers.openai_videos.test_videos_protocol import ORDER
+from tests.steps.text_model.chat import SHELF
+from tests.support.fixtures import ROOT
 
 HOST = "example.invalid"
 BASE = f"https://{HOST}/v1"

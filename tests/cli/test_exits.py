@@ -11,7 +11,7 @@ import pytest
 
 from app.exits import run_async
 from tests.cli.conftest import Terminal
-from tests.fixtures import ROOT
+from tests.support.fixtures import ROOT
 
 
 def test_a_task_that_swallows_a_cancellation_does_not_keep_the_process() -> None:

@@ -35,8 +35,16 @@ from simulator.app import serve
 from simulator.faults.arming import Fault
 from simulator.settings import INSTANT, Habits, Settings
 from steps.check_limits import Admitted
-from tests.fixtures import KEY, PRICE_MICROUSD, PROVES_ABSENCE, Simulator, open_test_context, order_request, quick_waits
-from tests.steps.test_videos_protocol import CLEAR_NO
+from tests.providers.openai_videos.test_videos_protocol import CLEAR_NO
+from tests.support.fixtures import (
+    KEY,
+    PRICE_MICROUSD,
+    PROVES_ABSENCE,
+    Simulator,
+    open_test_context,
+    order_request,
+    quick_waits,
+)
 
 AT_ONCE = 12
 TRIES, FREEZE_SECONDS = 4, 0.5  # a cell is played again if the machine stood still meanwhile

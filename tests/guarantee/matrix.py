@@ -24,13 +24,13 @@ import psycopg
 
 from pipeline.ledger.migrate import install_queue, migrate
 from pipeline.postgres.embedded import open_server
-from tests.fixtures import Simulator, simulator_process
 from tests.guarantee.crash import database, known
 from tests.guarantee.crash.cases import MUST_STRIKE, Case, Result, killed_at, play
 from tests.guarantee.crash.doors import End
 from tests.guarantee.crash.judge import budget_differences
 from tests.guarantee.crash.life import Place, live, new_subject
-from tests.guarantee.forked_workers import side_by_side
+from tests.guarantee.processes.forked_workers import side_by_side
+from tests.support.fixtures import Simulator, simulator_process
 
 NURSES = 8  # lives at once: most of a life in doubt is waiting
 FOR_WORKERS = "for_workers"

@@ -1,6 +1,6 @@
 """`make mutants`: takes each protection away, one at a time, and shows which test notices.
 
-In       the table in `tests.guarantee.protections`; `--only NAME`, `--json FILE`
+In       the table in `tests.guarantee.protections.every`; `--only NAME`, `--json FILE`
 Out      a table mutant -> test; exit 1 if a mutant survives, or if its tests fail without it
 Effects  works on copies of the tree in a temporary folder; this checkout is only read
 """
@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Queue
 
-from tests.guarantee.mutant import Mutant
-from tests.guarantee.protections import MUTANTS
+from tests.guarantee.protections.every import MUTANTS
+from tests.guarantee.protections.mutant import Mutant
 from tests.schema import squash
 
 ROOT = Path(__file__).parent.parent.parent

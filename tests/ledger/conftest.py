@@ -13,8 +13,8 @@ import pytest
 
 from pipeline.ledger import transport_rest
 from tests.ledger.client import LedgerClient, open_ledger_client
-from tests.npm import Absent
-from tests.project import SupabaseProject, open_project, project_database
+from tests.support.npm import Absent
+from tests.support.project import SupabaseProject, open_project, project_database
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from pipeline.ledger.transport import LedgerRefused
-from tests.fixtures import ROOT
 from tests.ledger.client import STATES, LedgerClient
+from tests.support.fixtures import ROOT
 
 
 def moves_on_the_page() -> set[tuple[str, str]]:

@@ -27,8 +27,8 @@ from pipeline.run import admit
 from pipeline.worker import Engine, Pace, open_engine
 from providers.openai_videos.protocol import Answer
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_context, order_request
-from tests.tcp import over_tcp
+from tests.support.fixtures import Simulator, open_test_context, order_request
+from tests.support.tcp import over_tcp
 
 # A busy machine may hold up a heartbeat for seconds: that must not look like a worker that died.
 PACE = Pace(concurrency=20, heartbeat_seconds=0.2, stalled_seconds=30, sweep_seconds=0.2)

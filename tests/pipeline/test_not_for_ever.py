@@ -15,7 +15,7 @@ from pipeline.context import ATTEMPTS_MAX, RunContext
 from pipeline.ledger.records import State
 from pipeline.run import admit, run
 from steps.check_limits import Admitted
-from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_context, order_request
+from tests.support.fixtures import PRICE_MICROUSD, Simulator, open_test_context, order_request
 
 
 @pytest.fixture

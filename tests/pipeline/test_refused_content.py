@@ -9,8 +9,8 @@ import pytest
 from pipeline.context import RunContext
 from pipeline.ledger.records import State
 from pipeline.run import run
-from tests.fixtures import PRICE_MICROUSD, Simulator, open_test_context, quick_waits
 from tests.pipeline.test_run import admitted, driven
+from tests.support.fixtures import PRICE_MICROUSD, Simulator, open_test_context, quick_waits
 
 
 @pytest.fixture

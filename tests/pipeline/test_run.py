@@ -17,7 +17,7 @@ from pipeline.prompts.versions import PromptVersions
 from pipeline.run import admit, run
 from steps.check_limits import Admitted, RefusalKind, Refused
 from steps.text_model.prompt_store import PromptStore
-from tests.fixtures import (
+from tests.support.fixtures import (
     PRICE_MICROUSD,
     PROVES_ABSENCE,
     ROOT,

@@ -11,7 +11,7 @@ import pytest
 from simulator.app import serve
 from simulator.settings import INSTANT, Settings
 from simulator.state import SimulatorState
-from tests.simulator.harness import TelegramHarness, open_stage
+from tests.simulator.telegram.harness import TelegramHarness, open_stage
 
 FOX = {"prompt": "a red fox in the rain", "model": "sim-1", "seconds": "8", "size": "720x1280"}
 KEY = {"Authorization": "Bearer tests"}

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.openapi import Check
 from tests.simulator.conftest import Open, Provider
+from tests.support.openapi import Check
 
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}, "hashtags": {"type": "array"}}}
 CHAT = {

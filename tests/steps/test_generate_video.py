@@ -28,8 +28,8 @@ from steps.generate_video import (
     submit,
     wait,
 )
-from tests.steps.media import mp4
-from tests.steps.scripted import Reply, Server, answer, in_turn, scripted
+from tests.media.builders import mp4
+from tests.providers.scripted import Reply, Server, answer, in_turn, scripted
 
 DONE = Job("v", JobStatus.COMPLETED)
 MP4 = mp4()

@@ -8,7 +8,7 @@ import pytest
 from media.clip_file import Facts, Kind
 from steps.generate_video import Clip
 from steps.save_video import free_bytes, save, stored
-from tests.steps.media import mp4
+from tests.media.builders import mp4
 
 CLIP = mp4()
 

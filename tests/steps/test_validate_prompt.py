@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from steps.text_model.ask_model import TextModelRefused, TextModelUnusable
 from steps.text_model.templates import load_template
 from steps.validate_prompt import Brief, Category, PolicyArea, Rejected, Verdict, decide, validate_prompt
-from tests.steps.chat import SHELF, completion, messages_of, text_model
+from tests.steps.text_model.chat import SHELF, completion, messages_of, text_model
 
 ALLOWED: dict[str, Any] = {
     "allowed": True,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures import Simulator
 from tests.ledger.client import LedgerClient, open_ledger_client
+from tests.support.fixtures import Simulator
 from tests.web.site import Site, open_site
 
 

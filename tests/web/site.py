@@ -25,7 +25,7 @@ from pipeline.settings.resources import EVALS, models_file
 from pipeline.worker import open_engine
 from providers.catalogue import load_catalogue
 from steps.check_limits import Admitted
-from tests.fixtures import Simulator, open_test_context, order_request, quick_waits
+from tests.support.fixtures import Simulator, open_test_context, order_request, quick_waits
 from web.app import make_app
 from web.context import WebContext
 

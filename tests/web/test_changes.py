@@ -16,8 +16,8 @@ from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import JobSource, State
 from pipeline.ledger.transport import Json, LedgerUnavailable
 from pipeline.worker import Engine
-from tests.fixtures import PRICE_MICROUSD, Simulator
 from tests.ledger.client import LedgerClient
+from tests.support.fixtures import PRICE_MICROUSD, Simulator
 from tests.web.site import Site, in_doubt, news, seen, the_run
 from web.context import OFFICE, WebContext
 

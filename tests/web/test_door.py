@@ -14,8 +14,8 @@ from bot.transport import webhook
 from bot.transport.updates import Incoming
 from pipeline.settings.config import load_settings
 from tests.bot.recording import make_bot
-from tests.fixtures import KEY, Simulator
-from tests.steps.media import webm
+from tests.media.builders import webm
+from tests.support.fixtures import KEY, Simulator
 from tests.web.site import TOKEN, Site, as_written, open_site
 from web.app import make_app
 from web.gate import LINK_SECONDS, SESSION_SECONDS, WINDOW_SECONDS, WRONG_AT_MOST, Gate

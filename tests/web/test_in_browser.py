@@ -12,9 +12,9 @@ import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page
 
 from tests.bot.test_chat_page import from_bot, key, over_the_edge, say, tap_until
-from tests.bot_process import address, bot_process, usual_port_taken
-from tests.browser import PATIENCE_SECONDS, expect, installed_browser, open_browser, open_page, take_picture
-from tests.fixtures import Simulator
+from tests.support.bot_process import address, bot_process, usual_port_taken
+from tests.support.browser import PATIENCE_SECONDS, expect, installed_browser, open_browser, open_page, take_picture
+from tests.support.fixtures import Simulator
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 

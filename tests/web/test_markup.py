@@ -9,11 +9,11 @@ from typing import Any, Literal
 import pytest
 from playwright.async_api import Page, Response
 
-from tests.browser import PATIENCE_MS, expect, installed_browser, open_browser
-from tests.fixtures import Simulator
 from tests.ledger.client import LedgerClient
-from tests.markup import axe_complaints, html_complaints, open_vnu, read_axe
-from tests.npm import Absent
+from tests.support.browser import PATIENCE_MS, expect, installed_browser, open_browser
+from tests.support.fixtures import Simulator
+from tests.support.markup import axe_complaints, html_complaints, open_vnu, read_axe
+from tests.support.npm import Absent
 from tests.web.site import TOKEN, Site, in_doubt
 
 pytestmark = [pytest.mark.browser, pytest.mark.node]

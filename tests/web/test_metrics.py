@@ -16,9 +16,9 @@ from pipeline.formatting import MICROUSD
 from pipeline.ledger.records import State
 from pipeline.run import admit
 from steps.check_limits import Admitted
-from tests.fixtures import PRICE_MICROUSD, Simulator, order_request
-from tests.guarantee.processes import Machine
+from tests.guarantee.processes.machine import Machine
 from tests.ledger.client import LedgerClient
+from tests.support.fixtures import PRICE_MICROUSD, Simulator, order_request
 from tests.web.site import Site, in_doubt, shown
 
 JSON = "/api/admin/agent/metrics"

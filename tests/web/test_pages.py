@@ -14,8 +14,8 @@ from cli.main import app
 from pipeline.formatting import MICROUSD, usd
 from pipeline.ledger.records import State
 from pipeline.run import admit, run
-from tests.fixtures import PRICE_MICROUSD, Simulator, order_request
 from tests.ledger.client import LedgerClient
+from tests.support.fixtures import PRICE_MICROUSD, Simulator, order_request
 from tests.web.site import Site, in_doubt, news, open_site, shown, the_run
 
 # -- overview

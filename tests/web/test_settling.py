@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from tests.fixtures import Simulator
+from tests.support.fixtures import Simulator
 from tests.web.site import Site, in_doubt, seen, the_run
 
 IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "user_id": "tg:42"}

@@ -26,7 +26,7 @@ from tests.guarantee.chat.cases import Case, Result, own_simulator, play, until_
 from tests.guarantee.chat.life import hasten, live, new_house
 from tests.guarantee.chat.visitor import arrive
 from tests.guarantee.crash.cases import own_copy
-from tests.guarantee.forked_workers import side_by_side
+from tests.guarantee.processes.forked_workers import side_by_side
 
 NURSES = 9  # bots at once
 TELLING_SECONDS, SHORT_TELLING_SECONDS = 6.0, 3.0  # how long a dead teller keeps others from telling

@@ -22,7 +22,7 @@ from tests.guarantee.chat.life import House, Place, begin, new_house
 from tests.guarantee.chat.visitor import Moment, Visitor, arrive, says_the_end
 from tests.guarantee.crash.cases import own_copy
 from tests.guarantee.crash.doors import End
-from tests.guarantee.forks import begin_simulator, end
+from tests.guarantee.processes.forks import begin_simulator, end
 
 CASE_SECONDS_MAX = 120.0
 LOOK_SECONDS = 0.1

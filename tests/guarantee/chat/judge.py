@@ -7,10 +7,10 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from tests.fixtures import PRICE_MICROUSD
 from tests.guarantee.chat.life import House, Place
 from tests.guarantee.chat.visitor import Visitor, says_the_end
 from tests.guarantee.crash.judge import budget_differences, ends_unbought
+from tests.support.fixtures import PRICE_MICROUSD
 
 BOT_ID = 4242
 CONFIRMED = "ledger.confirm.before"

@@ -29,9 +29,9 @@ from pipeline.cancellation import stop
 from pipeline.worker import Pace, open_engine
 from tests.bot.chat import TOKEN
 from tests.bot.harness import dependencies_at
-from tests.fixtures import PROVES_ABSENCE, Simulator, open_test_context, quick_waits
 from tests.guarantee.chat.doors import ChatDoors
 from tests.guarantee.crash.doors import End
+from tests.support.fixtures import PROVES_ABSENCE, Simulator, open_test_context, quick_waits
 
 PACE = Pace(concurrency=4, heartbeat_seconds=0.2, stalled_seconds=0.8, sweep_seconds=0.2)
 # Several lives share two cores: one that is only slow must not be taken for one that is lost.

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from tests.bot.chat import Person, person
-from tests.fixtures import Simulator
+from tests.support.fixtures import Simulator
 
 PROMPT = "a paper boat in the rain"
 CREATE = "Create ·"

@@ -21,7 +21,7 @@ from simulator.settings import Settings
 from tests.guarantee.crash.doors import End
 from tests.guarantee.crash.judge import Facts, budget_differences, judge
 from tests.guarantee.crash.life import LIFE_SECONDS, Place, Subject, begin, new_subject
-from tests.guarantee.forks import begin_simulator, end
+from tests.guarantee.processes.forks import begin_simulator, end
 
 END_SECONDS = LIFE_SECONDS + 10
 MUST_STRIKE = "killed once"  # the points of an undisturbed life are always the same; a worker's come by the clock

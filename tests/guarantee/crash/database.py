@@ -9,11 +9,11 @@ from pathlib import Path
 from pipeline.ledger.migrate import migrate
 from pipeline.postgres import server
 from pipeline.postgres.embedded import open_server
-from tests.fixtures import simulator_process
 from tests.guarantee.crash.cases import Case, Result, complaint, with_the_database_killed
 from tests.guarantee.crash.doors import End
 from tests.guarantee.crash.judge import budget_differences, judge
 from tests.guarantee.crash.life import Place, new_subject
+from tests.support.fixtures import simulator_process
 
 AT = (
     "ledger.approve.before",

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from tests.fixtures import PRICE_MICROUSD
 from tests.guarantee.crash.life import Place, Subject
+from tests.support.fixtures import PRICE_MICROUSD
 
 ASKED, ANSWERED = "ledger.begin_submission.before", "http.POST /videos.after"
 

@@ -24,8 +24,8 @@ from pipeline.run import admit, run
 from pipeline.settings.config import Waits
 from pipeline.worker import Pace, open_engine
 from steps.check_limits import Admitted, Request
-from tests.fixtures import PROVES_ABSENCE, SOON_OVER, Simulator, open_test_context, order_request, quick_waits
 from tests.guarantee.crash.doors import Doors, End
+from tests.support.fixtures import PROVES_ABSENCE, SOON_OVER, Simulator, open_test_context, order_request, quick_waits
 
 LIFE_SECONDS = 60.0
 # Nobody else is to be kept away from a run of the matrix, and a word more or less would make its points differ.

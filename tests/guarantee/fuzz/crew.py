@@ -29,9 +29,9 @@ from pipeline.settings.config import Waits
 from pipeline.worker import Pace, open_engine
 from simulator.settings import Habits, Settings
 from steps.check_limits import Admitted, Request
-from tests.fixtures import Simulator, open_test_context, order_request, quick_waits
-from tests.guarantee.forks import forked
 from tests.guarantee.fuzz.plan import Ask, Plan
+from tests.guarantee.processes.forks import forked
+from tests.support.fixtures import Simulator, open_test_context, order_request, quick_waits
 
 PACE = Pace(concurrency=20, heartbeat_seconds=0.15, stalled_seconds=0.6, sweep_seconds=0.1)
 CLIENT_SECONDS = 4.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from tests.fixtures import PRICE_MICROUSD
+from tests.support.fixtures import PRICE_MICROUSD
 
 STORM_SECONDS = 1.2
 LONGEST_SECONDS = 2.0  # a slow render, and a list that shows it late

@@ -19,10 +19,10 @@ from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
 from steps.check_limits import Admitted, prompt_hash, read_reservation, request_hash
-from tests.guarantee.forks import begin_simulator, end
 from tests.guarantee.fuzz import checker
 from tests.guarantee.fuzz.crew import Place, begin_client, begin_worker, provider, request_of, warm
 from tests.guarantee.fuzz.plan import WORKERS, Ask, Cancel, Confirm, Freeze, Kill, Pause, Plan, plan
+from tests.guarantee.processes.forks import begin_simulator, end
 from tests.ledger.client import Row, call, connect
 
 CALM_SECONDS = 60.0

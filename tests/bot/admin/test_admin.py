@@ -1,0 +1,362 @@
+"""Operators in chat: what they see and switch, what they are told, and that nobody else can."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import psycopg
+import pytest
+from aiogram.methods import SendMessage
+from aiogram.types import ForceReply, Message
+
+from bot.admin.alerts import SAYINGS, OperatorAlerts
+from bot.translations import Words
+from pipeline.ledger.alerts import Alert, Alerts
+from pipeline.ledger.records import JobSource, State
+from pipeline.ledger.users import Customers
+from pipeline.purchase.audit import audit
+from pipeline.purchase.comparison import Kind
+from tests.bot.harness import ADMIN, BotHarness, labels, plain
+from tests.support.fixtures import Simulator
+
+
+def plainly(message: Message) -> str:
+    return plain(message.text or "")
+
+
+async def in_doubt(harness: BotHarness, simulator: Simulator) -> str:
+    simulator.trouble("create", "made_then_drop")
+    simulator.trouble("list", "status", status=500, always=True)
+    await harness.say("/create a paper boat in the rain")
+    await harness.until_said("the video I'll make")
+    await harness.tap("Create")
+    return (await harness.until_state(State.UNCERTAIN)).ref
+
+
+async def test_nobody_else_has_an_admin_page(harness: BotHarness) -> None:
+    await harness.say("/admin pause", user=2)
+    await harness.until_said("do not know this command")
+    assert not (await harness.operators.controls()).paused
+
+
+async def test_an_operator_has_no_admin_page_in_a_group(harness: BotHarness) -> None:
+    await harness.say("/admin pause", chat=-5)
+    assert harness.texts() == [], "for everybody else it does not exist"
+    await harness.say("/admin pause", user=ADMIN, chat=-5)
+    await harness.until_said("/admin works only in our private chat")
+    assert not (await harness.operators.controls()).paused
+
+
+async def test_pause_and_resume_work_by_word_and_by_button(harness: BotHarness) -> None:
+    await harness.say("/admin pause repairs", user=ADMIN)
+    await harness.until_said("Paused: nothing is bought")
+    await harness.say("/create a boat", user=2)
+    await harness.until_said("Making videos is paused: repairs")
+    await harness.say("/admin", user=ADMIN)
+    page = await harness.until_said("Paused by tg:9: repairs")
+    assert "▶ Resume" in labels(page)
+    await harness.tap("Resume", user=ADMIN)
+    assert not (await harness.operators.controls()).paused
+
+
+async def test_an_operator_says_which_job_it_was(harness: BotHarness, simulator: Simulator) -> None:
+    ref = await in_doubt(harness, simulator)
+    [job] = simulator.control("GET", "/_sim/jobs")["jobs"]
+    await harness.say("/admin", user=ADMIN)
+    await harness.tap(f"Found it · {ref}", user=ADMIN)
+    question = await harness.until_said("provider's job id")
+    [asked] = [call for call in harness.session.of(SendMessage) if isinstance(call.reply_markup, ForceReply)]
+    assert asked.reply_parameters is None and not asked.reply_markup.selective, "else no reply box opens"
+    await harness.say(job["id"], user=ADMIN, reply_to=question)
+    await harness.until_said_plainly(f"{ref} is job {job['id']}. Its price counts as spent")
+    run = await harness.until_state(State.DELIVERED)
+    assert run.job_id == job["id"]
+
+
+def long_ago(harness: BotHarness) -> None:
+    """The request left so long ago that its job cannot turn up any more."""
+    with psycopg.connect(harness.dsn, autocommit=True) as connection:
+        connection.execute("update onetake.runs set submitting_at = submitting_at - interval '1 hour'")
+
+
+async def test_a_typo_in_the_job_is_refused_and_changes_nothing(harness: BotHarness, simulator: Simulator) -> None:
+    ref = await in_doubt(harness, simulator)
+    await harness.say(f"/admin found {ref} video_nope", user=ADMIN)
+    said = await harness.until_said_plainly("The provider does not know a job video_nope. Nothing was changed.")
+    assert f"send /admin found {ref} video_nope unseen REASON" in plainly(said)
+    run = await harness.only_run()
+    assert (run.state, run.job_id) == (State.UNCERTAIN, None)
+    await harness.say(f"/admin found {ref} video_nope unseen", user=ADMIN)
+    await harness.until_said_plainly("How do you know?")
+    assert (await harness.only_run()).job_id is None
+
+
+async def test_an_unseen_job_is_taken_with_a_reason_and_its_user_is_not_busy(
+    harness: BotHarness, simulator: Simulator
+) -> None:
+    ref = await in_doubt(harness, simulator)
+    await harness.say(f"/admin found {ref} video_nope unseen their support wrote it", user=ADMIN)
+    said = await harness.until_said_plainly("which the provider does not show. Its price stays set aside")
+    assert "counts" not in plainly(said)
+    await harness.operators.set_limit("cooldown_seconds", 0, "test")
+    simulator.control("DELETE", "/_sim/faults")
+    await harness.say("/create a red kite over the sea")
+    await harness.until_said("the video I'll make")
+    assert len(await harness.runs()) == 2, "the user is not busy"
+
+
+async def test_a_job_that_differs_is_shown_and_taken_only_despite_that(
+    harness: BotHarness, simulator: Simulator
+) -> None:
+    ref = await in_doubt(harness, simulator)
+    job = simulator.control("POST", "/_sim/jobs", {"prompt": "somebody else's"})["id"]
+    await harness.say(f"/admin found {ref} {job}", user=ADMIN, language="es")
+    said = await harness.until_said_plainly(f"El proveedor muestra el trabajo {job} con")
+    assert "otro prompt" in plainly(said) and f"/admin found {ref} {job} despite MOTIVO" in plainly(said)
+    assert (await harness.only_run()).job_id is None
+    await harness.say(f"/admin found {ref} {job} despite our proxy rewrites prompts", user=ADMIN)
+    await harness.until_said_plainly(f"{ref} es el trabajo {job}. Su precio cuenta como gastado")
+    assert (await harness.only_run()).job_id == job
+
+
+async def test_a_settlement_is_taken_back_by_word(harness: BotHarness, simulator: Simulator) -> None:
+    ref = await in_doubt(harness, simulator)
+    await harness.say(f"/admin takeback {ref}", user=ADMIN)
+    await harness.until_said_plainly("so there is nothing to take back")
+    await harness.say(f"/admin notcharged {ref} early I misread it", user=ADMIN)
+    await harness.until_said("is settled as not charged")
+    await harness.say(f"/admin takeback {ref} it is there after all", user=ADMIN)
+    await harness.until_said_plainly(f"{ref} is in doubt again. $0.80 is set aside.")
+    assert (await harness.only_run()).state is State.UNCERTAIN
+    await harness.say(f"/admin found {ref} video_nope unseen a guess", user=ADMIN)
+    await harness.until_said_plainly("which the provider does not show")
+    assert (await harness.only_run()).job_id == "video_nope"
+    await harness.say(f"/admin takeback {ref}", user=ADMIN)
+    run = await harness.until_state(State.UNCERTAIN)
+    assert run.job_id is None
+
+
+async def test_not_charged_is_asked_twice_and_frees_the_money(harness: BotHarness, simulator: Simulator) -> None:
+    ref = await in_doubt(harness, simulator)
+    await harness.say("/admin", user=ADMIN)
+    await harness.tap(f"Not charged · {ref}", user=ADMIN)
+    await harness.until_said("Is it certain")
+    assert (await harness.only_run()).state is State.UNCERTAIN
+    await harness.tap("Yes, not charged", user=ADMIN)
+    await harness.until_said_plainly(f"The order of {ref} may still turn up at the provider until 20")
+    assert (await harness.only_run()).state is State.UNCERTAIN
+    long_ago(harness)
+    await harness.say("/admin", user=ADMIN)
+    await harness.tap(f"Not charged · {ref}", user=ADMIN)
+    await harness.until_said("Is it certain")
+    await harness.tap("Yes, not charged", user=ADMIN)
+    run = await harness.until_state(State.FAILED)
+    assert (run.reason, run.held_microusd) == ("not_charged", 0)
+    await harness.until_said("looked into it: nothing was made")
+
+
+async def test_not_charged_early_needs_its_word_and_a_reason(harness: BotHarness, simulator: Simulator) -> None:
+    ref = await in_doubt(harness, simulator)
+    await harness.say(f"/admin notcharged {ref} not in their console", user=ADMIN)
+    said = await harness.until_said_plainly("may still turn up at the provider")
+    assert f"send /admin notcharged {ref} early REASON" in plainly(said)
+    await harness.say(f"/admin notcharged {ref} early", user=ADMIN)
+    await harness.until_said_plainly("How do you know?")
+    assert (await harness.only_run()).state is State.UNCERTAIN
+    await harness.say(f"/admin notcharged {ref} early their support wrote it", user=ADMIN)
+    assert (await harness.until_state(State.FAILED)).reason == "not_charged"
+
+
+async def test_a_yes_to_what_was_true_a_while_ago_changes_nothing(harness: BotHarness, simulator: Simulator) -> None:
+    """The job was found, and renders for long: its money is not free by a word on what it was before."""
+    simulator.control("POST", "/_sim/speed", {"speed": 0.0001})
+    ref = await in_doubt(harness, simulator)
+    await harness.say("/admin", user=ADMIN)
+    await harness.tap(f"Not charged · {ref}", user=ADMIN)
+    await harness.until_said("Is it certain")
+    [job] = simulator.control("GET", "/_sim/jobs")["jobs"]
+    run = await harness.only_run()
+    assert (await harness.context.ledger.record_submission(run.run_id, job["id"], JobSource.LIST)).recorded
+    await harness.context.ledger.park(run.run_id, "render_deadline", run.read_at + timedelta(hours=1))
+
+    await harness.tap("Yes, not charged", user=ADMIN)
+
+    await harness.until_said("More is known of")
+    assert (await harness.only_run()).state is State.RENDERING
+
+
+async def test_a_resume_button_lifts_only_the_pause_that_it_shows(harness: BotHarness) -> None:
+    await harness.say("/admin pause repairs", user=ADMIN)
+    await harness.say("/admin", user=ADMIN)
+    await harness.until_said("Paused by tg:9: repairs")
+    await harness.operators.resume("web:Bob")
+    await harness.operators.pause("the provider bills twice", "web:Bob")
+
+    await harness.tap("Resume", user=ADMIN)
+
+    await harness.until_said("Paused by web:Bob: the provider bills twice")
+    assert (await harness.operators.controls()).paused
+    await harness.tap("Resume", user=ADMIN)
+    assert not (await harness.operators.controls()).paused
+
+
+async def test_money_is_typed_in_dollars_and_a_change_of_ten_times_asks_first(harness: BotHarness) -> None:
+    for words, answer in {
+        "limit budget_day_microusd 5.50 yes": "→ $5.50.",
+        "limit budget_day_microusd $6": "budget_day_microusd: $5.50 → $6.00.",
+        "limit budget_day_microusd five": "or dollars for a budget",
+        "limit budget_day_microusd 5000000": "it is $6.00, and $5,000,000.00 is more than ten times away",
+        "limit budget_day_microusd 5000000 yes": "budget_day_microusd: $6.00 → $5,000,000.00.",
+    }.items():
+        await harness.say(f"/admin {words}", user=ADMIN)
+        await harness.until_said_plainly(answer)
+
+
+async def test_limits_rollout_and_users_are_changed_by_word(harness: BotHarness) -> None:
+    for words, answer in {
+        "block 77 spam": "tg:77 is blocked",
+        "unblock 77": "may ask again",
+        "invite 77": "is invited",
+        "limit videos_per_user_day 3 77": "videos_per_user_day (tg:77): None → 3",
+        "rollout percent 10": "rollout: all → percent",
+        "limit nonsense 3": "no limit of this name",
+        "limits": "budget_day_microusd",
+        "found": "/admin found REF JOB",
+        "found AAAAAA video_1 perhaps": "/admin found REF JOB",
+        "takeback": "/admin takeback REF",
+        "takeback AAAAAA": "There is no run AAAAAA",
+        "dance": "/admin pause REASON",
+        "show AAAAAA": "/admin found REF JOB",
+    }.items():
+        await harness.say(f"/admin {words}", user=ADMIN)
+        await harness.until_said_plainly(answer)
+
+
+async def alarmed(harness: BotHarness) -> list[str]:
+    """What operators are told now."""
+    rpc = harness.context.ledger.rpc
+    before = len(harness.session.of(SendMessage))
+    await OperatorAlerts(harness.bot_app.client, Alerts(rpc), Customers(rpc), frozenset({ADMIN})).tell_all()
+    return [call.text for call in harness.session.of(SendMessage)[before:] if call.chat_id == ADMIN]
+
+
+async def test_the_numbers_add_up_in_words(harness: BotHarness, simulator: Simulator) -> None:
+    await harness.say("/admin", user=ADMIN)
+    await harness.until_said_plainly("0 paid calls.\n0 duplicates blocked, $0.00 saved.")
+    await harness.say("/create a paper boat in the rain")
+    await harness.until_said("the video I'll make")
+    await harness.tap("Create")
+    await harness.until_said("Here it is")
+    await harness.say("/admin", user=ADMIN)
+    await harness.until_said_plainly("1 paid call: 1 video.\n0 duplicates blocked")
+    await Customers(harness.context.ledger.rpc).set_preference(f"tg:{ADMIN}", "language", "es")
+    await harness.say("/admin", user=ADMIN)
+    await harness.until_said_plainly("1 compra: 1 video.\n0 duplicados bloqueados, US$0.00 de ahorro.")
+
+
+async def test_a_budget_is_told_once_a_share(harness: BotHarness) -> None:
+    await harness.operators.set_limit("budget_day_microusd", 1_000_000, "test")
+    await harness.say("/create a paper boat in the rain")
+    await harness.until_state(State.APPROVED)
+    [said] = await alarmed(harness)
+    assert "80 % of the budget" in said
+    assert await alarmed(harness) == []
+
+
+async def test_a_budget_without_room_for_an_order_is_told_once_an_amount(harness: BotHarness) -> None:
+    """$0.75 of $1 is used at most: no share tells that it is used up."""
+    await harness.operators.set_limit("budget_day_microusd", 700_000, "test")
+    await harness.say("/create a paper boat in the rain")
+    await harness.until_said("may spend in a day")
+    [said] = await alarmed(harness)
+    assert "An order was refused, nothing was charged" in said
+    assert "$0.00 of $0.70 is used" in said
+    assert await alarmed(harness) == []
+
+    await harness.operators.set_limit("budget_day_microusd", 750_000, "test")
+    assert await alarmed(harness) == [], "nobody was refused since"
+    await harness.operators.set_limit("cooldown_seconds", 0, "test")
+    await harness.say("/create a wooden boat in the rain")
+    await harness.until_said("may spend in a day")
+    assert "of $0.75 is used" in (await alarmed(harness))[0]
+
+
+async def test_what_only_operators_can_mend_reaches_them(harness: BotHarness, simulator: Simulator) -> None:
+    simulator.trouble("create", "status", status=402, made=False)
+    await harness.say("/create a paper boat in the rain")
+    await harness.until_said("the video I'll make")
+    await harness.tap("Create")
+    await harness.until_said("they are told")
+    [said] = await alarmed(harness)
+    assert "account at the video maker is empty" in said
+
+
+async def test_every_kind_of_alert_of_the_schema_has_its_words(harness: BotHarness) -> None:
+    kinds = {"in_doubt", "parked", "late_job", "two_paid_calls", "budget", "failure_rate", "breaker", "model_gone"}
+    kinds |= {"budget_exhausted", "not_stored", "perhaps_two_paid_calls", "stray_answer", "unreadable_update"}
+    assert kinds | {"our_side", "audit", "template", "storage", "undelivered"} == set(SAYINGS)
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "Its user was"), ("es", "Su usuario")])
+def test_one_failure_is_not_said_as_many(language: str, said: str) -> None:
+    rate = Alert("1", "failure_rate", datetime.now(UTC), {"failed": 1, "ended": 4})
+    assert said in SAYINGS["failure_rate"](rate, Words(language))
+
+
+async def test_one_alert_that_cannot_be_told_does_not_stop_the_others(harness: BotHarness) -> None:
+    with psycopg.connect(harness.dsn, autocommit=True) as connection:
+        for key, kind, detail in (
+            ("1", "in_doubt", "{}"),  # no ref
+            ("2", "of_a_later_version", "{}"),
+            ("3", "storage", "[]"),  # no object
+            ("4", "storage", '{"words": "the bucket is gone"}'),
+        ):
+            connection.execute(
+                "insert into onetake.alerts (key, kind, detail) values (%s, %s, %s::jsonb)", (key, kind, detail)
+            )
+    unknown, known = await alarmed(harness)
+    assert "does not know: 2" in unknown and "the bucket is gone" in known
+
+
+async def test_each_difference_is_told_once(harness: BotHarness, simulator: Simulator) -> None:
+    context = harness.context
+    await harness.say("/create a paper boat in the rain")
+    await harness.until_said("the video I'll make")
+    await harness.tap("Create")
+    await harness.until_state(State.DELIVERED)
+    jobs = [simulator.control("POST", "/_sim/jobs", {"prompt": prompt})["id"] for prompt in ("one", "two")]
+
+    for _ in range(2):
+        found = await audit(context.ledger, context.account, context.waits, datetime.now(UTC) - timedelta(days=1))
+    assert {each.job_id for each in found.differences} == set(jobs)
+
+    said = [plain(text) for text in await alarmed(harness)]
+    assert sorted(job for job in jobs for text in said if f"no run owns the provider's job {job}" in text) == sorted(
+        jobs
+    )
+    assert len(said) == 2 and all("onetake audit --explain video_" in text for text in said)
+    await audit(context.ledger, context.account, context.waits, datetime.now(UTC) - timedelta(days=1))
+    assert await alarmed(harness) == []
+
+
+async def test_a_kept_answer_that_fits_no_run_is_told_once(harness: BotHarness) -> None:
+    await harness.context.ledger.keep_stray_answer(uuid4(), "unknown_run", 200, '{"id": "video_lost"}')
+
+    [said] = await alarmed(harness)
+    assert "fits no run was kept. It may name a job that was paid for" in said and "video_lost" in said
+    assert await alarmed(harness) == []
+
+
+@pytest.mark.parametrize("kind", [*sorted(set(Kind) - {Kind.IN_DOUBT, Kind.LATE_JOB}), "of tomorrow"])
+def test_a_difference_is_told_in_the_operators_language_alone(kind: str) -> None:
+    """The ledger's words are English; a sentence is made of its kind, run, job and amount instead."""
+    detail = {"kind": kind, "ref": "A7K2QX", "job_id": "video_9", "words": "the ledger's English", "microusd": 800_000}
+    alert = Alert("k", kind if kind in SAYINGS else "audit", datetime.now(UTC), detail)
+
+    english, spanish = (plain(SAYINGS[alert.kind](alert, Words(language))) for language in ("en", "es"))
+
+    assert "--explain video_9" in english and "the ledger's English" not in english
+    assert "video_9" in spanish and "MOTIVO" in spanish
+    found = re.findall(r"(?i)\b(the|job|run|was|shows|which|not|and)\b", spanish.replace("onetake audit", ""))
+    assert found == []
+    assert "US$0.80" in spanish or alert.kind != "audit"

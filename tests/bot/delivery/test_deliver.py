@@ -1,0 +1,309 @@
+"""Telling: at least once, by one at a time, and never the end of a run."""
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+from aiogram.exceptions import (
+    TelegramBadRequest,
+    TelegramEntityTooLarge,
+    TelegramForbiddenError,
+    TelegramMigrateToChat,
+    TelegramNetworkError,
+    TelegramRetryAfter,
+)
+from aiogram.methods import EditMessageText, SendDocument, SendMessage, SendVideo
+from aiogram.types import FSInputFile
+
+from bot.delivery.address import Address, address_of
+from bot.transport import rate_limiter
+from pipeline.ledger.records import Run, State
+from pipeline.ledger.users import Customers
+from tests.bot.harness import BotHarness
+from tests.media.builders import moov, mp4, webm
+from tests.support.fixtures import Simulator
+
+ANY = SendMessage(chat_id=1, text="x")
+
+
+async def saved(harness: BotHarness, prompt: str = "a paper boat in the rain") -> Run:
+    await harness.say(f"/create {prompt}")
+    await harness.until_said("the video I'll make")
+    await harness.tap("Create")
+    return await harness.until_state(State.SAVED, State.DELIVERED)
+
+
+async def test_two_jobs_that_tell_at_once_bring_one_video(harness: BotHarness) -> None:
+    harness.session.meets(SendVideo, TelegramRetryAfter(ANY, "slow", 1))
+    run = await saved(harness)
+    fresh = await harness.context.ledger.load(run.run_id)
+    assert fresh is not None
+    await asyncio.gather(*(harness.bot_app.delivery.tell(fresh) for _ in range(4)))
+    await harness.until_state(State.DELIVERED)
+    assert len(harness.session.of(SendVideo)) <= 2, "the one that was refused, and one more"
+
+
+async def test_a_flood_wait_is_waited_for_in_full(harness: BotHarness) -> None:
+    harness.session.meets(SendVideo, TelegramRetryAfter(ANY, "slow", 2))
+    run = await saved(harness)
+    delivered = await harness.until_state(State.DELIVERED)
+    assert run.saved_at is not None
+    assert delivered.delivered_at is not None
+    assert (delivered.delivered_at - run.saved_at).total_seconds() >= 2
+
+
+async def test_an_answer_that_was_lost_is_asked_for_again(harness: BotHarness, simulator: Simulator) -> None:
+    harness.session.meets(SendVideo, TelegramNetworkError(ANY, "reset"))
+    await saved(harness)
+    await harness.until_state(State.DELIVERED)
+    assert len(harness.session.of(SendVideo)) == 2
+    assert simulator.creates() == 1
+
+
+@pytest.mark.parametrize("word", ["/start", "/status", "hello again"])
+async def test_who_blocked_the_bot_gets_the_video_with_their_next_word(harness: BotHarness, word: str) -> None:
+    harness.session.meets(SendVideo, TelegramForbiddenError(ANY, "Forbidden: bot was blocked by the user"))
+    await saved(harness)
+    await harness.until(lambda: harness.session.of(SendVideo))
+
+    async def told() -> bool:
+        return (await harness.only_run()).told_state is State.SAVED
+
+    await harness.until(told)
+    await harness.say(word)
+    await harness.until_state(State.DELIVERED)
+    assert [message for message in harness.shown() if message.video]
+
+
+async def test_a_video_too_large_for_telegram_is_kept_and_said(harness: BotHarness) -> None:
+    harness.session.meets(SendVideo, TelegramEntityTooLarge(ANY, "Request Entity Too Large"))
+    run = await saved(harness)
+    await harness.until_said("could not bring it")
+    assert run.file is not None
+    assert Path(run.file).exists()
+    assert (await harness.only_run()).state is State.SAVED
+    await harness.say("/status")
+    await harness.until_said_plainly("ready, and could not be brought; it is under /videos")
+    assert len(harness.session.of(SendVideo)) == 1, "it would not fit this time either"
+
+
+async def test_a_deleted_card_is_not_replaced_while_it_only_waits(harness: BotHarness, simulator: Simulator) -> None:
+    await harness.say("/create a paper boat in the rain")
+    await harness.until_said("the video I'll make")
+    gone = TelegramBadRequest(ANY, "Bad Request: message to edit not found")
+    harness.session.meets(EditMessageText, *[gone] * 20)
+    await harness.tap("Create")
+    await harness.until_state(State.DELIVERED)
+    assert len(harness.session.of(SendMessage)) == 1, "no new card for an edit that failed"
+    assert [message for message in harness.shown() if message.video]
+
+
+async def test_a_card_never_says_that_nothing_is_charged_while_its_video_is_made(
+    harness: BotHarness, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a chat that has no calls left for news: it goes out as an answer."""
+    monkeypatch.setattr(rate_limiter, "MINUTE", 1e9)
+    monkeypatch.setattr(rate_limiter, "PRIVATE", rate_limiter.Share(answer=30, change=1, tick=1))
+    simulator.control("POST", "/_sim/speed", {"speed": 0.001})
+    await Customers(harness.context.ledger.rpc).set_preference("tg:1", "confirm", "never")
+    await harness.say("/create a paper boat in the rain")
+    await harness.until_state(State.RENDERING)
+    await harness.until_said("$0.80 is set aside")
+    assert not any("Nothing is charged yet" in text for text in harness.texts())
+
+
+@pytest.mark.parametrize(
+    "odd", ["templates = '[]'", "audience = audience - 'message_id'"], ids=["unreadable", "no_address"]
+)
+async def test_a_card_that_cannot_be_drawn_stops_no_other(
+    harness: BotHarness, odd: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for user in (1, 2):
+        await harness.say("/create a paper boat in the rain", user=user)
+        await harness.until_state(State.APPROVED, number=user - 1)
+    await harness.until(lambda: sum("the video I'll make" in text for text in harness.texts()) == 2)
+    bad, good = await harness.runs()
+    with psycopg.connect(harness.dsn, autocommit=True) as connection:
+        connection.execute(f"update onetake.runs set {odd} where run_id = %s".encode(), (bad.run_id,))
+    harness.session.meets(EditMessageText, TelegramRetryAfter(ANY, "slow", 1))  # it must be tried once more
+    await harness.context.ledger.amend(good.run_id, 12, good.size, 1_200_000)
+    for run in (bad, good):
+        harness.bot_app.cards.touch(run.run_id)
+    await harness.until_said("12 s, vertical")
+    await harness.until(lambda: actions(caplog) & {"card_failed", "cards_failed", "run_unreadable"})
+    assert "cards_failed" not in actions(caplog), "the round went on"
+
+
+def actions(caplog: pytest.LogCaptureFixture) -> set[str]:
+    return {getattr(record, "action", "") for record in caplog.records}
+
+
+async def test_a_purchase_in_doubt_says_so_with_its_ref(harness: BotHarness, simulator: Simulator) -> None:
+    simulator.trouble("create", "made_then_drop")
+    simulator.trouble("list", "status", status=500, always=True)
+    await harness.say("/create a paper boat in the rain")
+    await harness.until_said("the video I'll make")
+    await harness.tap("Create")
+    card = await harness.until_said("you will not be charged twice")
+    run = await harness.only_run()
+    assert run.ref in (card.text or "")
+    assert "$0.80 stays set aside" in (card.text or "")
+    simulator.control("DELETE", "/_sim/faults")
+    await harness.until_state(State.DELIVERED)
+    assert simulator.creates() == 1
+
+
+@pytest.mark.parametrize(
+    "words", ["BUTTON_DATA_INVALID", "not enough rights to send text messages", "thread not found"]
+)
+async def test_a_card_that_cannot_be_edited_holds_up_no_video(harness: BotHarness, words: str) -> None:
+    await harness.say("/create a paper boat in the rain")
+    await harness.until_said("the video I'll make")
+    harness.session.meets(EditMessageText, *[TelegramBadRequest(ANY, f"Bad Request: {words}")] * 300)
+    await harness.tap("Create")
+    await harness.until_state(State.DELIVERED)
+
+
+@pytest.mark.parametrize("error", ["not enough rights to send videos to the chat", "413"])
+async def test_a_chat_that_takes_no_video_is_told_where_it_is(harness: BotHarness, error: str) -> None:
+    refused = TelegramEntityTooLarge(ANY, "x") if error == "413" else TelegramBadRequest(ANY, f"Bad Request: {error}")
+    harness.session.meets(SendVideo, *[refused] * 50)
+    await saved(harness)
+    await harness.until_said("could not bring it here")
+    assert len(harness.session.of(SendVideo)) == 1
+
+
+async def test_a_video_for_a_topic_that_is_gone_comes_to_the_chat(harness: BotHarness) -> None:
+    harness.session.meets(SendVideo, TelegramBadRequest(ANY, "Bad Request: message thread not found"))
+    await harness.say("/create a paper boat in the rain", chat=-100, message_thread_id=7, is_topic_message=True)
+    await harness.until_said("the video I'll make")
+    await harness.tap("Create")
+    await harness.until_state(State.DELIVERED)
+    assert [call.message_thread_id for call in harness.session.of(SendVideo)] == [7, None]
+
+
+async def test_a_group_with_a_new_id_gets_its_video_there(harness: BotHarness) -> None:
+    await harness.say("/create a paper boat in the rain", chat=-100)
+    await harness.until_said("the video I'll make")
+    harness.session.meets(SendVideo, TelegramMigrateToChat(ANY, "upgraded", -100777))
+    await harness.tap("Create")
+    await harness.until_state(State.DELIVERED)
+    assert [call.chat_id for call in harness.session.of(SendVideo)] == [-100, -100777]
+
+
+@pytest.mark.parametrize("words", ["wrong file identifier/HTTP URL specified", "VIDEO_CONTENT_TYPE_INVALID"])
+async def test_a_file_id_that_telegram_refuses_is_sent_from_the_file(harness: BotHarness, words: str) -> None:
+    await saved(harness)
+    await harness.until_state(State.DELIVERED)
+    harness.session.meets(SendVideo, TelegramBadRequest(ANY, f"Bad Request: {words}"))
+    await harness.say("/videos")
+    await harness.until_said("tap its number")
+    await harness.tap("1")
+    await harness.until(lambda: len(harness.session.of(SendVideo)) == 3)
+    assert [isinstance(call.video, FSInputFile) for call in harness.session.of(SendVideo)] == [True, False, True]
+
+
+async def test_a_video_whose_answers_are_lost_is_sent_ever_more_seldom(harness: BotHarness) -> None:
+    harness.session.meets(SendVideo, *[TelegramNetworkError(ANY, "HTTP Client says - Request timeout error")] * 50)
+    run = await saved(harness)
+    pauses = []
+    for seconds in (0, 30, 3600):
+        await _age(harness, run, seconds)
+        await harness.bot_app.delivery.tell(await _fresh(harness, run))
+        later = await _fresh(harness, run)
+        assert isinstance(later.next_look_at, datetime)
+        pauses.append((later.next_look_at - later.read_at).total_seconds())
+    assert pauses == sorted(pauses), pauses
+    assert pauses[0] < 30
+    assert 200 < pauses[-1] < 301, "at least every five minutes"
+    await _age(harness, run, 5 * 3600)
+    await harness.bot_app.delivery.tell(await _fresh(harness, run))
+    assert (await _fresh(harness, run)).told_state is None
+    await _age(harness, run, 6 * 3600 + 60)
+    await harness.bot_app.delivery.tell(await _fresh(harness, run))
+    assert (await _fresh(harness, run)).told_state is State.SAVED
+    await harness.until_said("could not bring it here")
+
+
+async def test_a_clip_that_another_machine_has_is_left_to_that_one(harness: BotHarness) -> None:
+    harness.session.meets(SendVideo, TelegramBadRequest(ANY, "Bad Request: not now"))
+    run = await saved(harness)
+    await harness.until(lambda: harness.session.of(SendVideo))
+    assert run.file is not None
+    Path(run.file).rename(Path(run.file).with_suffix(".elsewhere"))
+    await _age(harness, run, 0)
+    await harness.bot_app.delivery.tell(await _fresh(harness, run))
+    fresh = await _fresh(harness, run)
+    assert (fresh.state, fresh.told_state) == (State.SAVED, None)
+    Path(run.file).with_suffix(".elsewhere").rename(Path(run.file))
+    await _age(harness, run, 0)
+    await harness.bot_app.delivery.tell(await _fresh(harness, run))
+    assert (await _fresh(harness, run)).state is State.DELIVERED
+
+
+async def _fresh(harness: BotHarness, run: Run) -> Run:
+    fresh = await harness.context.ledger.load(run.run_id)
+    assert fresh is not None
+    return fresh
+
+
+async def _age(harness: BotHarness, run: Run, seconds: float) -> None:
+    """So long after it was saved; nobody is telling it."""
+    with psycopg.connect(harness.dsn, autocommit=True) as connection:
+        connection.execute(
+            "update onetake.runs set state_since = clock_timestamp() - make_interval(secs => %s), telling_until = null,"
+            " told_state = null, next_look_at = clock_timestamp() + interval '1 hour' where run_id = %s",
+            (seconds, run.run_id),
+        )
+
+
+async def test_a_video_is_announced_with_the_size_and_length_of_its_file(
+    harness: BotHarness, simulator: Simulator
+) -> None:
+    simulator.control("POST", "/_sim/habits", {"shown": {"seconds": "4", "size": "1280x720"}})
+    simulator.makes(mp4(index=moov(1280, 720, 4)))
+    run = await saved(harness)
+    await harness.until_state(State.DELIVERED)
+    [video] = harness.session.of(SendVideo)
+    assert (video.width, video.height, video.duration) == (1280, 720, 4)
+    assert "The provider made 4 s at 1280x720 instead of 8 s at 720x1280." in video.caption
+    assert video.video.filename == f"onetake-{run.ref}.mp4"
+
+
+async def test_a_video_as_ordered_comes_without_a_word_on_its_size(harness: BotHarness) -> None:
+    await saved(harness)
+    await harness.until_state(State.DELIVERED)
+    [video] = harness.session.of(SendVideo)
+    assert (video.width, video.height, video.duration) == (720, 1280, 8)
+    assert "The provider made" not in video.caption
+
+
+async def test_a_clip_that_telegram_cannot_play_comes_as_a_file(harness: BotHarness, simulator: Simulator) -> None:
+    simulator.makes(webm())
+    run = await saved(harness)
+    delivered = await harness.until_state(State.DELIVERED)
+    [document] = harness.session.of(SendDocument)
+    assert document.document.filename == f"onetake-{run.ref}.webm"
+    assert run.caption is not None
+    assert run.caption in document.caption
+    assert document.reply_markup is not None
+    assert harness.session.of(SendVideo) == []
+    again = await harness.bot_app.delivery.send(delivered, address_of(delivered) or raised())
+    assert again.document is not None
+    assert harness.session.of(SendDocument)[1].document == delivered.audience["file_id"]
+
+
+def raised() -> Address:
+    raise AssertionError("it has an address")
+
+
+async def test_a_file_that_telegram_refuses_is_kept_and_said(harness: BotHarness, simulator: Simulator) -> None:
+    simulator.makes(webm())
+    harness.session.meets(SendDocument, TelegramEntityTooLarge(ANY, "Request Entity Too Large"))
+    run = await saved(harness)
+    await harness.until_said("could not bring it")
+    assert run.file is not None
+    assert Path(run.file).suffix == ".webm"
+    assert Path(run.file).exists()

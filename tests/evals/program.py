@@ -1,0 +1,14 @@
+"""`onetake prompts ...` in a process of its own, in a folder of its own."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from tests.support import warm
+
+
+def onetake(*arguments: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Nothing of this machine's settings; `cwd` is where it finds its prompts."""
+    kept = {name: os.environ[name] for name in ("HOME", "PATH", "TMPDIR") if name in os.environ}
+    clean = kept | {"ONETAKE_IGNORE_ENV_FILE": "1"} | environment
+    return warm.run("cli", *arguments, env=clean, cwd=cwd)

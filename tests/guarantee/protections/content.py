@@ -1,0 +1,143 @@
+"""What came instead of a clip, or around it, in an attack on fetching: each lie needs the line that sees through it."""
+
+from tests.guarantee.protections.mutant import Mutant
+
+DOWNLOAD = "tests/providers/test_download.py::"
+ADDRESS = "tests/providers/openai_videos/test_clip_address.py::"
+FETCH = "tests/steps/test_generate_video.py::"
+RENDER = "tests/pipeline/clips/test_render.py::"
+CLIP_FILE = "tests/media/test_clip_file.py::"
+UNPACKED = "tests/net/test_unpacked.py::"
+
+CONTENT_MUTANTS = (
+    Mutant(
+        "bytes_decide",
+        "what is packed is told by its bytes, not by a header",
+        "net/unpacked.py",
+        "        if start.startswith((GZIP, *ZLIB)):",
+        "        if True:",
+        (DOWNLOAD + "test_the_bytes_say_what_a_whole_clip_is_not_the_headers",),
+    ),
+    Mutant(
+        "all_members",
+        "a body that is packed in several members is read to its end",
+        "net/unpacked.py",
+        "        return member.unused_data",
+        '        return b""',
+        (UNPACKED + "test_members_are_read_in_a_row_and_what_follows_them_is_dropped",),
+    ),
+    Mutant(
+        "behind_the_packing",
+        "what follows the packing is dropped, and not for ever",
+        "net/unpacked.py",
+        "        if self._behind > BEHIND_BYTES_MAX:",
+        "        if False:",
+        (UNPACKED + "test_what_follows_is_bounded",),
+    ),
+    Mutant(
+        "a_part",
+        "a part of a clip is not taken for all of it",
+        "providers/download.py",
+        '        return part is not None and int(part["last"]) + 1 == int(part["count"])',
+        "        return True",
+        (DOWNLOAD + "test_what_is_not_a_whole_clip_can_be_fetched_again",),
+    ),
+    Mutant(
+        "whole_part",
+        "a part that is all of a clip is judged by its boxes",
+        "providers/download.py",
+        "        if _is_whole(response):",
+        "        if response.status_code == 200:",
+        (DOWNLOAD + "test_the_bytes_say_what_a_whole_clip_is_not_the_headers",),
+    ),
+    Mutant(
+        "content_leads_on",
+        "JSON at the content's address is followed to the clip",
+        "steps/generate_video.py",
+        "got.status in NOT_IMPLEMENTED | ANSWERED)",
+        "got.status in NOT_IMPLEMENTED)",
+        (FETCH + "test_json_at_content_that_says_where_the_clip_is_is_followed_without_the_key",),
+    ),
+    Mutant(
+        "anothers_link",
+        "a body that names another job leads nowhere",
+        "providers/openai_videos/jobs.py",
+        "    if shown and not any(_names(each, job_id) for each in shown):\n        return ()\n",
+        "",
+        (ADDRESS + "test_what_came_instead_of_a_clip_may_lead_to_it_unless_it_names_another_job",),
+    ),
+    Mutant(
+        "each_address",
+        "all addresses of a job are tried for its clip",
+        "steps/generate_video.py",
+        "    for url in list(dict.fromkeys(urls))[:URLS_MAX]:",
+        "    for url in list(dict.fromkeys(urls))[:1]:",
+        (FETCH + "test_each_address_of_a_job_is_tried_for_its_clip",),
+    ),
+    Mutant(
+        "links_in_words",
+        "no word that is kept holds what opens a link",
+        "media/clip_file.py",
+        '    return without_links(" ".join(printable.split()))[:WORDS_CHARACTERS_MAX]',
+        '    return " ".join(printable.split())[:WORDS_CHARACTERS_MAX]',
+        (CLIP_FILE + "test_what_opens_a_link_is_no_part_of_the_words_that_are_kept",),
+    ),
+    Mutant(
+        "broken_headers",
+        "words on broken headers are not kept: they may hold our key",
+        "providers/transport.py",
+        "        if isinstance(error, httpx2.ProtocolError | httpx2.ProxyError):",
+        "        if False:",
+        ("tests/providers/test_provider.py::test_words_on_broken_headers_are_not_kept",),
+    ),
+    Mutant(
+        "pictures_first_to_last",
+        "a picture that is nothing but zeros has not come yet",
+        "media/iso_pictures.py",
+        "            if len(sample) >= START_BYTES_MIN and not any(sample[:START_BYTES]):",
+        "            if False:",
+        ("tests/media/test_iso_tables.py::test_zeros_where_a_picture_should_be_are_a_download_under_way",),
+    ),
+    Mutant(
+        "sound_alone",
+        "a sound track alone is no clip",
+        "media/iso_pictures.py",
+        "        if kinds and all(kind in WITHOUT_PICTURES for _, kind in kinds):",
+        "        if False:",
+        (CLIP_FILE + "test_what_is_no_whole_clip_says_why",),
+    ),
+    Mutant(
+        "webm_sound_alone",
+        "nor is one in WebM",
+        "media/webm_file.py",
+        "    if types and all(each in {SOUND, SUBTITLES} for each in types):",
+        "    if False:",
+        (CLIP_FILE + "test_what_is_no_whole_clip_says_why",),
+    ),
+    Mutant(
+        "preview_without_a_word",
+        "a shorter clip is not taken while no word of the job says that it is done",
+        "pipeline/clips/ownership.py",
+        "not in ENDED and (shorter or ",
+        "not in ENDED and ((job.running and shorter) or ",
+        (RENDER + "test_without_a_word_on_the_job_a_shorter_clip_is_its_clip_only_after_a_day",),
+    ),
+    Mutant(
+        "draft_of_full_length",
+        "a clip of much less than the ordered size is not taken while its job renders",
+        "pipeline/clips/ownership.py",
+        " or (job.running and is_much_smaller(facts, run.size))",
+        "",
+        (RENDER + "test_a_draft_of_full_length_of_a_job_that_still_renders_is_not_its_clip",),
+    ),
+    Mutant(
+        "kept_answers_stay",
+        "tending removes drafts of answers, and no answer",
+        "pipeline/purchase/answer_files.py",
+        '        for draft in self.folder.glob(".*.*"):',
+        '        for draft in self.folder.glob("*.*"):',
+        (
+            "tests/pipeline/purchase/test_answers.py::test_only_what_a_full_disk_left_half_written_is_removed_and_only_when_it_is_old",
+        ),
+    ),
+)

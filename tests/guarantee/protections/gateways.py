@@ -1,0 +1,315 @@
+"""Protections against what two more attacks showed: lists and answers of honest gateways, and files that look whole."""
+
+from tests.guarantee.protections.mutant import Mutant
+
+AUDIT = "tests/pipeline/purchase/test_audit.py::"
+WHAT_IS_TAKEN = "tests/pipeline/clips/test_what_is_taken.py"
+FACTS = "tests/pipeline/clips/test_clip_facts.py::"
+LOOKS = "tests/pipeline/purchase/test_misread_looks.py::"
+JOBS = "tests/providers/openai_videos/test_video_jobs.py::"
+REFUSALS = "tests/providers/openai_videos/test_refusal_words.py::"
+PAGES = "tests/providers/openai_videos/test_list_jobs.py::"
+PAGE = "tests/providers/openai_videos/test_list_page.py::"
+CLIPS = "tests/media/test_clip_file.py::"
+EACH_LOOK = ("tests/pipeline/purchase/test_evidence.py::test_each_look_says_one_thing",)
+DIFFERENCES = (AUDIT + "test_what_differs_has_a_name",)
+
+GATEWAY_MUTANTS = (
+    # -- whose job it is
+    Mutant(
+        "prompt_rules_out",
+        "another prompt rules no job out: gateways cut, translate and censor some of them",
+        "providers/openai_videos/order_match.py",
+        "    return not (far_from(job, order) - {Shown.PROMPT}) & faithful",
+        "    return not differs(job, order) & faithful",
+        EACH_LOOK,
+    ),
+    Mutant(
+        "twin_not_listed",
+        "nothing is adopted while an equal order's own job is not listed: it may be listed by another id",
+        "pipeline/purchase/evidence.py",
+        "    return not ours.keys() <= listed or ",
+        "    return ",
+        EACH_LOOK,
+    ),
+    Mutant(
+        "behind_an_older_one",
+        "nothing is adopted that stands behind a job from before the order",
+        "pipeline/purchase/evidence.py",
+        " or any(job.key in older for job in jobs)",
+        "",
+        EACH_LOOK,
+    ),
+    Mutant(
+        "twice_in_a_page",
+        "one id twice in a page may be two jobs",
+        "providers/openai_videos/list_jobs.py",
+        "        self._odd_rows += sum(times - 1 for times in on_page.values())",
+        "        self._odd_rows += 0",
+        (PAGES + "test_one_id_twice_in_a_page_is_an_odd_row",),
+    ),
+    Mutant(
+        "seen_in_the_list",
+        "a job is older only if it was seen in the list before the order was sent",
+        "pipeline/purchase/evidence.py",
+        "job.key in seen and dated_before",
+        "dated_before",
+        EACH_LOOK,
+    ),
+    # -- what a list says of rows that it does not show
+    Mutant(
+        "pages_overlap",
+        "a page begins where the one before it ended",
+        "providers/openai_videos/list_jobs.py",
+        "        if news and self._overlap and self._overlap not in {job.key for job in page.jobs}:",
+        "        if False:",
+        (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
+    ),
+    Mutant(
+        "headers_of_a_page",
+        "headers that tell of missing rows make a page doubtful",
+        "providers/openai_videos/list_page.py",
+        " or _flaw_in(headers, more=has_more is True)",
+        "",
+        (PAGE + "test_headers_that_tell_of_missing_rows_make_a_page_doubtful",),
+    ),
+    Mutant(
+        "list_from_a_cache",
+        "an older copy of a list proves nothing",
+        "providers/openai_videos/list_page.py",
+        "    if is_cached(headers):",
+        "    if False:",
+        (PAGE + "test_headers_that_tell_of_missing_rows_make_a_page_doubtful",),
+    ),
+    Mutant(
+        "count_in_headers",
+        "a count in the headers is the list's",
+        "providers/openai_videos/list_page.py",
+        "(*map(page.get, PAGE_TOTALS), *_totals_in(headers))",
+        "map(page.get, PAGE_TOTALS)",
+        (PAGE + "test_a_count_in_the_headers_is_the_lists",),
+    ),
+    Mutant(
+        "double_members",
+        "an object with two members of one name is unreadable",
+        "net/error_text.py",
+        ", object_pairs_hook=_without_doubles",
+        "",
+        (PAGE + "test_two_members_of_one_name_make_a_page_unreadable_unless_they_are_equal",),
+    ),
+    # -- the audit
+    Mutant(
+        "in_front_of_ours",
+        "a job listed before one of ours is not left out for its time",
+        "pipeline/purchase/comparison.py",
+        "both.in_front_of_ours | both.came_late:",
+        "both.came_late:",
+        DIFFERENCES,
+    ),
+    Mutant(
+        "order_not_shown",
+        "a list without times must show which end is the new one",
+        "pipeline/purchase/comparison.py",
+        "self.is_dated() or self._shows_its_order()",
+        "True",
+        (AUDIT + "test_an_audit_is_complete_only_if_its_list_shows_everything_in_order",),
+    ),
+    Mutant(
+        "came_late",
+        "a job that was missing from the list is told when it is back",
+        "pipeline/purchase/comparison.py",
+        "both.in_front_of_ours | both.came_late:",
+        "both.in_front_of_ours:",
+        (AUDIT + "test_a_job_that_was_missing_from_the_list_is_told_when_it_is_back",),
+    ),
+    # -- refusals
+    Mutant(
+        "after_the_job",
+        "a refusal about a job or an answer came after the request",
+        "providers/refusals.py",
+        "_came_after_the_job(answer, said) or AS_WRITTEN",
+        "AS_WRITTEN",
+        (REFUSALS + "test_a_refusal_about_a_job_or_an_answer_came_after_the_request",),
+    ),
+    Mutant(
+        "job_at_any_depth",
+        "a job that a refusal names at any depth may be ours",
+        "providers/openai_videos/protocol.py",
+        "    if names_job_within(body):",
+        "    if False:",
+        (REFUSALS + "test_a_job_that_a_refusal_names_at_any_depth_may_be_ours",),
+    ),
+    # -- the job's page
+    Mutant(
+        "rows_of_others",
+        "of a list that came instead of a job only its own row counts",
+        "providers/openai_videos/jobs.py",
+        "            return next(ours, {})",
+        "            return answer",
+        (JOBS + "test_of_a_list_that_came_instead_of_a_job_only_its_own_row_counts",),
+    ),
+    Mutant(
+        "envelopes_status",
+        "an answer's own status is not its job's",
+        "providers/openai_videos/jobs.py",
+        "    if not shown_ids(row) or (_status",
+        "    if (_status",
+        (JOBS + "test_an_answers_own_status_is_not_its_jobs",),
+    ),
+    Mutant(
+        "deleted_since",
+        "a clip that was made and deleted since is owed",
+        "providers/openai_videos/jobs.py",
+        "        return self.status is JobStatus.EXPIRED and not self.was_done and said_so",
+        "        return self.status is JobStatus.EXPIRED and said_so",
+        (JOBS + "test_a_clip_that_was_made_and_deleted_since_is_owed",),
+    ),
+    Mutant(
+        "cached_failure",
+        "a failure that a cache shows is no look at the provider",
+        "providers/transport.py",
+        "        if isinstance(shown, Job) and shown.status in ENDED_BADLY and is_cached(response.headers):",
+        "        if False:",
+        (LOOKS + "test_a_failure_that_only_a_cache_repeats_ends_nothing",),
+    ),
+    Mutant(
+        "cached_absence",
+        "an absence that a cache tells of is not the server's word",
+        "providers/download.py",
+        "        if is_cached(response.headers):",
+        "        if False:",
+        ("tests/providers/test_download.py::test_an_absence_that_a_cache_tells_of_is_not_the_servers_word",),
+    ),
+    Mutant(
+        "another_try",
+        "a failure that promises another try is no end",
+        "pipeline/clips/render.py",
+        "    unsure = will_be_repeated(words) or (is_about_reading",
+        "    unsure = (is_about_reading",
+        (LOOKS + "test_a_failure_that_promises_another_try_ends_nothing",),
+    ),
+    Mutant(
+        "failure_to_look",
+        "a gateway's own error in a job's form ends no run",
+        "pipeline/clips/render.py",
+        " or (is_about_reading(words) and not refuses_content(words))",
+        "",
+        (LOOKS + "test_a_gateways_own_error_in_a_jobs_form_ends_no_run",),
+    ),
+    Mutant(
+        "shown_by_the_answer",
+        "what the answer to an order showed otherwise is no sign of another's job",
+        "pipeline/clips/ownership.py",
+        " - set(map(Shown, run.shown_otherwise))",
+        "",
+        (LOOKS + "test_what_the_answer_to_the_order_showed_otherwise_is_no_sign_of_anothers_job",),
+    ),
+    # -- one bad item never stops the others
+    Mutant(
+        "one_update",
+        "an update that cannot be read keeps no other waiting",
+        "bot/transport/updates.py",
+        "        except (TypeError, ValueError, RecursionError) as error:",
+        "        except ZeroDivisionError as error:",
+        ("tests/bot/transport/test_polling.py::test_one_update_that_cannot_be_read_keeps_no_other_waiting",),
+    ),
+    Mutant(
+        "client_side_data",
+        "data that psycopg itself cannot send are a refusal",
+        "pipeline/ledger/transport_psycopg.py",
+        "    if not code and isinstance(error, psycopg.DataError | psycopg.ProgrammingError):",
+        "    if False:",
+        ("tests/pipeline/ledger/test_transport_psycopg.py::test_data_that_psycopg_itself_cannot_send_are_a_refusal",),
+    ),
+    Mutant(
+        "refused_by_its_content",
+        "a job that failed for its content does not count towards everybody's breaker",
+        "pipeline/clips/render.py",
+        '                breaker=None if made or refused else "render",\n',
+        '                breaker=None if made else "render",\n',
+        (
+            "tests/pipeline/test_run.py::test_a_job_that_failed_for_its_content_is_a_refused_prompt_and_no_fault_of_the_provider",
+        ),
+    ),
+    Mutant(
+        "ok_believed",
+        "a video that Telegram took is not sent again because its answer cannot be decoded",
+        "bot/transport/session.py",
+        "            if succeeded and isinstance(error.data, dict)",
+        "            if False and isinstance(error.data, dict)",
+        ("tests/bot/test_over_http.py::test_ok_is_believed_however_the_rest_is_written",),
+    ),
+    Mutant(
+        "refused_file_id",
+        "whatever Telegram says of a file id, the file itself is sent",
+        "bot/delivery/delivery.py",
+        "            except (NoFile, TelegramBadRequest, TelegramNotFound):",
+        "            except NoFile:",
+        ("tests/bot/delivery/test_deliver.py::test_a_file_id_that_telegram_refuses_is_sent_from_the_file",),
+    ),
+    Mutant(
+        "too_large_for_a_proxy",
+        "a proxy's 413 is the end of an upload, not the start of the next",
+        "bot/transport/session.py",
+        "            if status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:",
+        "            if False:",
+        ("tests/bot/test_over_http.py::test_a_proxys_page_for_a_large_file_is_not_answered_by_uploading_it_for_ever",),
+    ),
+    # -- the file
+    Mutant(
+        "no_end",
+        "a shorter file in which no cut would show waits for a person",
+        "pipeline/clips/ownership.py",
+        "    if shorter and not facts.ends:",
+        "    if False:",
+        (WHAT_IS_TAKEN,),
+    ),
+    Mutant(
+        "two_against_the_page",
+        "a file of another length and shape than its job shows waits for a person",
+        "pipeline/clips/ownership.py",
+        " if other and as_job_says else None",
+        " if False else None",
+        (WHAT_IS_TAKEN,),
+    ),
+    Mutant(
+        "fitting_address",
+        "of several addresses the one with the ordered clip is taken",
+        "steps/generate_video.py",
+        "        if isinstance(found, Content) and fits(found.facts):",
+        "        if isinstance(found, Content):",
+        (FACTS + "test_of_several_addresses_the_one_with_the_ordered_clip_is_taken",),
+    ),
+    Mutant(
+        "last_picture",
+        "a WebM that ends before the length of its header is cut",
+        "media/webm_file.py",
+        "    if seconds is not None and seconds - shown > SECONDS_APART_MAX:",
+        "    if False:",
+        (CLIPS + "test_what_is_no_whole_clip_says_why",),
+    ),
+    Mutant(
+        "hole_in_a_block",
+        "a WebM with zeros where a picture should be is not all there",
+        "media/webm_file.py",
+        "    if len(head) == BLOCK_HEAD_BYTES and not any(head):",
+        "    if False:",
+        (CLIPS + "test_what_is_no_whole_clip_says_why",),
+    ),
+    Mutant(
+        "hole_in_a_fragment",
+        "a fragment with zeros among its pictures is not all there",
+        "media/iso_pictures.py",
+        "                if not any(file.read(HOLE_BYTES)):",
+        "                if False:",
+        ("tests/media/test_iso_fragments.py::test_a_hole_in_the_pictures_of_a_fragment_is_found",),
+    ),
+    Mutant(
+        "every_sample",
+        "zeros in the middle of a chunk are found as well",
+        "media/iso_tables.py",
+        "        for sample in range(before, before + min(samples, SAMPLES_MAX)):",
+        "        for sample in range(before, before + min(samples, 1)):",
+        (FACTS + "test_half_a_clip_whose_boxes_add_up_is_fetched_again",),
+    ),
+)

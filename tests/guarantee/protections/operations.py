@@ -1,0 +1,202 @@
+"""Protections of those who run the bot, and of everybody else against one user: checks, limits, disks and sockets."""
+
+from tests.guarantee.protections.mutant import Mutant
+
+VERBS = "tests/cli/commands/test_verbs.py::"
+LOOKS = "tests/ledger/purchase/test_looks.py::"
+BREAKER = "tests/ledger/reserve/test_breaker.py::"
+ORDER = "tests/ledger/reserve/test_order.py::"
+FOLDERS = "tests/pipeline/clips/test_folders.py::"
+LISTENING = "tests/net/test_listening.py::"
+ADMIN = "tests/bot/admin/test_admin.py::"
+
+OPERATIONS_MUTANTS = (
+    Mutant(
+        "missing_queue",
+        "a database without its queue is not called ready",
+        "app/ledger_session.py",
+        "            elif not migrate.queue_is_there(dsn):\n",
+        "            elif False:\n",
+        ("tests/cli/commands/test_database.py::test_a_missing_queue_is_named_with_its_command",),
+    ),
+    Mutant(
+        "schema_cache",
+        "PostgREST reads the schema again after a migration",
+        "pipeline/ledger/migrate.py",
+        "        connection.execute(RELOAD)\n",
+        "",
+        ("tests/pipeline/ledger/test_migrate.py::test_a_rest_api_is_told_to_read_the_schema_again",),
+    ),
+    # -- one user against all others
+    Mutant(
+        "look_told_again",
+        "a look whose answer was lost counts once",
+        "supabase/schemas/07_reconcile.sql",
+        "            where run_id = p_run_id and step = 'reconcile' and detail ->> 'look_id' = p_look_id::text) then\n",
+        "            where false) then\n",
+        (LOOKS + "test_one_look_counts_once_however_often_it_is_told",),
+    ),
+    Mutant(
+        "look_of_its_own",
+        "each look has an id of its own",
+        "pipeline/ledger/client.py",
+        '            "look_id": str(uuid4()),\n',
+        '            "look_id": str(run_id),\n',
+        (LOOKS + "test_each_look_of_the_program_is_one_of_its_own",),
+    ),
+    Mutant(
+        "one_users_failures",
+        "one user's failures do not stop everybody",
+        "supabase/schemas/03_state_machine.sql",
+        "    if v_of is not null and v_before + 1 >= onetake.limit_value('breaker_failures') then\n",
+        "    v_of := null;\n    if false then\n",
+        (BREAKER + "test_one_users_failures_stop_that_user_alone",),
+    ),
+    Mutant(
+        "bad_key_stops_all",
+        "what no prompt causes stops everybody, also if one user met it",
+        "supabase/schemas/03_state_machine.sql",
+        "            and reason in ('unauthorized', 'no_credit', 'not_found', 'rate_limited', 'never_connected'));\n",
+        "            and false);\n",
+        (BREAKER + "test_what_no_prompt_causes_stops_everybody_whoever_met_it",),
+    ),
+    Mutant(
+        "canceled_drafts",
+        "canceled drafts are counted: each prompt was checked",
+        "supabase/schemas/04_reserve.sql",
+        "            and r.state = 'canceled' and r.reason is distinct from 'edited')\n",
+        "            and false)\n",
+        (ORDER + "test_the_thirtieth_canceled_draft_of_the_day_is_the_last",),
+    ),
+    # -- what operators are told
+    Mutant(
+        "budget_without_room",
+        "a budget without room for an order is told",
+        "supabase/schemas/12_operators.sql",
+        "        where exists (select from onetake.events e where e.step = 'check_limits'",
+        "        where false and exists (select from onetake.events e where e.step = 'check_limits'",
+        (ADMIN + "test_a_budget_without_room_for_an_order_is_told_once_an_amount",),
+    ),
+    # -- disks
+    Mutant(
+        "read_only_folder",
+        "a media folder that becomes read-only is handled like a full disk",
+        "pipeline/clips/render.py",
+        "errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),",
+        "),",
+        (FOLDERS + "test_a_folder_that_takes_no_clip_is_tried_again_and_told_once",),
+    ),
+    Mutant(
+        "folder_before_words",
+        "the text model is not asked for a run whose clip could not be kept",
+        "pipeline/run.py",
+        "            row = await submission.check_folders(row, context)\n",
+        "            pass\n",
+        (FOLDERS + "test_nothing_is_asked_for_a_run_whose_clip_could_not_be_kept",),
+    ),
+    Mutant(
+        "answer_not_dropped",
+        "a folder that lets no answer file go does not end the sweep",
+        "pipeline/purchase/answer_files.py",
+        "        except OSError as error:\n            if run_id",
+        "        except FileNotFoundError as error:\n            if run_id",
+        (
+            "tests/pipeline/purchase/test_answers.py::test_a_folder_that_lets_nothing_go_is_logged_once_and_keeps_the_answer",
+        ),
+    ),
+    # -- prompts
+    Mutant(
+        "unseen_characters",
+        "a character that nobody sees does not make another prompt",
+        "steps/check_limits.py",
+        "_visible(prompt).casefold()",
+        "prompt.casefold()",
+        ("tests/steps/test_check_limits.py::test_a_character_that_nobody_sees_does_not_make_another_prompt",),
+    ),
+    Mutant(
+        "emoji_sequences",
+        "emoji sequences that differ are different prompts",
+        "steps/check_limits.py",
+        "        if c == JOINER and not (_is_picture(before) and _is_picture(following)):\n",
+        "        if c == JOINER:\n",
+        ("tests/steps/test_check_limits.py::test_emoji_sequences_that_differ_are_different_prompts",),
+    ),
+    # -- sockets
+    Mutant(
+        "header_deadline",
+        "a socket that sends no headers is closed",
+        "net/http_server.py",
+        "call_later(self._crowd.header_seconds, self.end)",
+        "call_later(1e9, self.end)",
+        (LISTENING + "test_headers_have_a_deadline",),
+    ),
+    Mutant(
+        "silent_crowd",
+        "one connection too many closes one that asked for nothing, and not one that did",
+        "net/http_server.py",
+        "next(iter(self._new), None) or next(iter(self._heard))",
+        "next(iter(self._heard), None) or next(iter(self._new))",
+        (LISTENING + "test_a_crowd_of_silent_sockets_keeps_nobody_out",),
+    ),
+    Mutant(
+        "no_descriptors",
+        "running out of descriptors is logged once",
+        "net/http_server.py",
+        "            if times := seldom():\n                log.error",
+        "            if times := 1:\n                log.error",
+        (LISTENING + "test_running_out_of_descriptors_is_logged_once_and_ends",),
+    ),
+    Mutant(
+        "guesses_wait",
+        "a guessed webhook secret is answered slowly",
+        "bot/transport/webhook.py",
+        "            await asyncio.sleep(WRONG_SECRET_SECONDS)\n",
+        "            await asyncio.sleep(0)\n",
+        (
+            "tests/bot/test_over_http.py::test_guessed_secrets_are_answered_slowly_logged_once_and_keep_no_update_waiting",
+        ),
+    ),
+    # -- numbers
+    Mutant(
+        "given_back",
+        "what is given back was ordered first",
+        "supabase/schemas/15_reporting.sql",
+        " filter (where submitting_at is not null) as released",
+        " as released",
+        (VERBS + "test_what_is_given_back_was_ordered_first_and_paid_calls_add_up",),
+    ),
+    Mutant(
+        "one_for_one_user",
+        "failures of one user count as one for everybody else",
+        "supabase/schemas/03_state_machine.sql",
+        "end) is not null then v_before := 1; end if;",
+        "end) is not null then null; end if;",
+        ("tests/ledger/reserve/test_breaker.py::test_one_users_failures_bring_nobody_else_nearer_to_a_stop",),
+    ),
+    Mutant(
+        "room_reserved",
+        "room for a clip is reserved before anything is bought",
+        "steps/save_video.py",
+        "            _reserve(file.fileno())\n",
+        "",
+        (
+            "tests/pipeline/clips/test_folders.py::test_a_folder_that_takes_small_files_only_is_found_before_anything_is_bought",
+        ),
+    ),
+    Mutant(
+        "blank_lines",
+        "blank lines before a request are none of its headers",
+        "net/http_server.py",
+        'sent if self._begun else sent.lstrip(b"\\r\\n")',
+        "sent",
+        ("tests/net/test_listening.py::test_headers_have_a_deadline",),
+    ),
+    Mutant(
+        "assertions_on",
+        "nothing starts without the assertions that guard a purchase",
+        "cli/main.py",
+        "    if not __debug__:\n",
+        "    if False:\n",
+        ("tests/cli/test_exits.py::test_without_assertions_nothing_starts",),
+    ),
+)

@@ -1,0 +1,49 @@
+"""Protections of what people read at the terminal and on the operators' page: advice that is possible, money named."""
+
+from tests.guarantee.protections.mutant import Mutant
+
+SENTENCES = "tests/cli/output/test_sentences.py::"
+DELIVERING = "tests/web/test_delivering.py::"
+
+PAGES_MUTANTS = (
+    Mutant(
+        "left_money",
+        "whoever leaves a run with Ctrl-C is told what is set aside and how it gets free",
+        "cli/output/sentences.py",
+        '    money = f"{_set_aside(seen)} " if seen else ""',
+        '    money = ""',
+        (SENTENCES + "test_leaving_a_run_says_what_is_set_aside_and_how_it_gets_free",),
+    ),
+    Mutant(
+        "busy_with_ordered",
+        "nobody is told to cancel a run that was ordered already",
+        "cli/output/sentences.py",
+        "    if run.submitting_at is None:\n        return _busy(",
+        "    if run.ref:\n        return _busy(",
+        (SENTENCES + "test_whoever_is_busy_with_an_ordered_run_is_not_told_to_cancel_it",),
+    ),
+    Mutant(
+        "delivery_outcome",
+        "whoever asks for a delivery is told what came of it, not only that it was asked for",
+        "web/changes.py",
+        "            fresh = await _until_told(row, admin_context)\n",
+        "            fresh = row\n",
+        (DELIVERING + "test_whoever_asks_for_a_delivery_is_told_what_came_of_it",),
+    ),
+    Mutant(
+        "delivery_reason",
+        "the page of a run says why its video could not be delivered",
+        "pipeline/operator_text.py",
+        '        why = str(last.detail.get("why", "")) if last else ""\n',
+        '        why = ""\n',
+        (DELIVERING + "test_a_video_that_could_not_be_delivered_says_why_before_anybody_asks",),
+    ),
+    Mutant(
+        "audit_words_wrap",
+        "what an audit found is read in whole words, whatever the terminal's width",
+        "cli/output/audit_page.py",
+        "else Padding(words, (0, 0, 0, 2), expand=False), soft_wrap=piped)",
+        'else f"  {words}", soft_wrap=True)',
+        ("tests/cli/commands/test_auditing.py::test_what_an_audit_found_fits_the_terminal_with_whole_words",),
+    ),
+)

@@ -1,0 +1,85 @@
+"""A sample of the crash matrix, with everything around the purchase; the whole of it is tests/guarantee/matrix.py."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.guarantee.crash import known
+from tests.support.fixtures import ROOT, Simulator
+
+# The folder given goes before this checkout's own: a changed copy of the steps is what runs.
+WITH_ANOTHER_FOLDER_FIRST = """
+import sys
+folder, *arguments = sys.argv[1:]
+sys.path.insert(0, folder)
+from tests.guarantee.matrix import main
+sys.exit(main(arguments))
+"""
+
+
+def matrix(dsn: str, sim: Simulator, tmp_path: Path, *options: str, first: Path | None = None) -> tuple[int, Any, str]:
+    """Exit code, report, and what was printed."""
+    file = tmp_path / "report.json"
+    program = ["-c", WITH_ANOTHER_FOLDER_FIRST, str(first)] if first else ["-m", "tests.guarantee.matrix"]
+    process = subprocess.run(
+        [sys.executable, *program, *options, "--json", str(file), "--dsn", dsn, "--simulator", sim.url],
+        check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert file.exists(), process.stderr
+    return process.returncode, json.loads(file.read_text()), process.stdout
+
+
+def test_killed_at_any_of_a_sample_of_points_a_run_is_bought_at_most_once_and_ends_as_design_says(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    code, report, printed = matrix(ledger_dsn, simulator, tmp_path, "--short")
+
+    assert code == 0, printed
+    assert len(set(report["points"])) >= 30
+    assert {"ledger.begin_submission.after", "http.POST /videos.before"} <= {row["name"] for row in report["rows"]}
+    assert max(row["creates"] for row in report["rows"]) == 1
+    assert simulator.creates() == sum(row["creates"] for row in report["rows"]) + 1, "the warm one"
+
+
+ADDED = (
+    ("generate_video.py", "    return await provider.post(order, before_send)\n", "    await provider.page()\n"),
+    ("save_video.py", "    draft.replace(target)\n", "    os.link(draft, target.with_suffix('.copy'))\n"),
+    ("check_limits.py", "    answer = await reserve(", "    __import__('subprocess').run(['true'])\n"),
+)
+
+
+def test_an_outside_call_added_to_a_step_is_a_new_point_and_the_check_says_so(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    copy = tmp_path / "changed" / "steps"
+    shutil.copytree(ROOT / "steps", copy)
+    for module, line, call in ADDED:
+        text = (copy / module).read_text()
+        assert text.count(line) == 1, module
+        (copy / module).write_text(text.replace(line, call + line))
+
+    code, report, printed = matrix(ledger_dsn, simulator, tmp_path, "--only-points", first=copy.parent)
+
+    assert code == 1
+    for point in (
+        "http.GET /videos.before",
+        "beside the doors: os.link media draft",
+        "beside the doors: subprocess.Popen",
+    ):
+        sentence = f"A run now touches the world at `{point}`, which points.txt does not know"
+        assert any(wrong.startswith(sentence) for wrong in report["wrong"]), printed
+
+
+def test_a_point_that_is_gone_is_named_too() -> None:
+    points = known.read()
+    assert known.differences(points) == []
+    assert known.differences(points[1:]) == [
+        f"A run no longer comes to `{points[0]}`, which points.txt knows: {known.COMMAND}."
+    ]

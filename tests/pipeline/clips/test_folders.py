@@ -1,0 +1,143 @@
+"""A disk or folder that takes no clip: nothing is bought for it, and what was bought waits for it."""
+
+import errno
+import os
+import resource
+import shutil
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.context import RunContext
+from pipeline.ledger.alerts import Alerts
+from pipeline.ledger.operators import Operators
+from pipeline.ledger.records import State
+from pipeline.run import run
+from tests.pipeline.test_run import admitted, driven
+from tests.support.fixtures import PRICE_MICROUSD, Simulator, open_test_context, quick_waits
+
+
+@pytest.fixture
+async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> AsyncIterator[RunContext]:
+    async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
+        yield context
+
+
+async def test_a_full_disk_leaves_no_half_file_and_the_clip_is_saved_when_there_is_room(
+    context: RunContext, simulator: Simulator
+) -> None:
+    run_id = await admitted(context, simulator)
+    simulator.trouble("content", "status", status=500, times=1)
+    row = await run(run_id, context)  # bought while there was room
+    assert row is not None and row.state is State.RENDERING
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    try:
+        row = await run(run_id, context)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert row is not None and row.state is State.RENDERING and row.held_microusd == PRICE_MICROUSD
+    assert list(context.media.iterdir()) == []
+
+    row = await driven(run_id, context)
+
+    assert row.state is State.SAVED
+    assert simulator.creates() == 1
+
+
+@pytest.mark.parametrize("code", ["EROFS", "EACCES", "EPERM", "EIO", "ENODEV", "ENOSPC"])
+async def test_a_folder_that_takes_no_clip_is_tried_again_and_told_once(
+    context: RunContext,
+    simulator: Simulator,
+    code: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Read-only since the purchase, say. chmod does not stop root, so the rename is what refuses."""
+    number = getattr(errno, code)
+
+    def refuse(source: object, target: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    run_id = await admitted(context, simulator)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "replace", refuse)
+        for _ in range(3):
+            row = await run(run_id, context)
+            assert row is not None and (row.state, row.held_microusd) == (State.RENDERING, PRICE_MICROUSD)
+    assert list(context.media.iterdir()) == []
+    events = await Operators(context.ledger.rpc).events(run_id)
+    assert [each.detail for each in events if each.outcome == "not_stored"] == [{"words": os.strerror(number)}]
+    alerts = await Alerts(context.ledger.rpc).take()
+    assert [alert.kind for alert in alerts] == ["not_stored"]
+    assert [record for record in caplog.records if record.exc_info] == []
+
+    row = await driven(run_id, context)
+    assert row.state is State.SAVED
+    assert simulator.creates() == 1
+
+
+async def test_a_media_folder_that_vanishes_after_the_purchase_parks_the_run_until_it_is_back(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulator.trouble("content", "status", status=500)
+    async with open_test_context(
+        ledger_dsn, simulator, tmp_path, quick_waits(RENDER_DEADLINE_SECONDS="0.5")
+    ) as context:
+        run_id = await admitted(context, simulator)
+        row = await run(run_id, context)
+        assert row is not None and row.state is State.RENDERING
+        shutil.rmtree(context.media)
+        context.media.write_bytes(b"a file where the folder was")
+        row = await driven(run_id, context)
+        assert (row.state, row.held_microusd, row.parked) == (State.RENDERING, PRICE_MICROUSD, True)
+        assert row.look_says == "disk_full", "whenever the deadline came"
+        assert [record for record in caplog.records if record.exc_info] == []
+
+        context.media.unlink()
+        row = await run(run_id, context)
+        assert row is not None and row.state is State.SAVED
+        assert simulator.creates() == 1
+
+
+async def test_nothing_is_asked_for_a_run_whose_clip_could_not_be_kept(
+    context: RunContext, simulator: Simulator
+) -> None:
+    """Not even the text model, which costs."""
+    run_id = await admitted(context, simulator)
+    context.media.write_bytes(b"a file where the folder should be")
+
+    row = await driven(run_id, context)
+
+    assert (row.state, row.reason, row.text_microusd) == (State.FAILED, "disk_full", 0)
+    assert simulator.creates() == 0
+
+
+async def test_a_folder_that_takes_small_files_only_is_found_before_anything_is_bought(
+    context: RunContext, simulator: Simulator
+) -> None:
+    """As under a quota, or a limit on the length of files."""
+    run_id = await admitted(context, simulator)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        row = await driven(run_id, context)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (row.state, row.reason, simulator.creates()) == (State.FAILED, "disk_full", 0)
+
+
+async def test_too_little_room_for_a_clip_fails_the_run_before_anything_is_bought(
+    context: RunContext, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(Path.cwd())
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=999_999_999))
+
+    row = await driven(await admitted(context, simulator), context)
+
+    assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "disk_full", PRICE_MICROUSD)
+    assert simulator.creates() == 0

@@ -1,0 +1,155 @@
+"""The REST transport on a real PostgREST behind a gateway that can lose answers, over functions of its own."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+
+from pipeline.ledger import transport_rest
+from pipeline.ledger.transport import Json, LedgerForbidden, LedgerNotMigrated, LedgerRefused, LedgerUnavailable
+from pipeline.ledger.transport_rest import open_transport
+from tests.pipeline.ledger.test_transport_psycopg import FUNCTIONS, kept
+from tests.support.npm import Absent
+from tests.support.project import ANOTHERS_KEY, SupabaseProject, jwt, open_project, project_database
+
+pytestmark = pytest.mark.node
+
+
+@pytest.fixture(scope="module")
+def far(postgres_uri: str) -> Iterator[SupabaseProject]:
+    """A project with the functions of the other transport's tests, which answer to everybody."""
+    with ExitStack() as opened:
+        dsn = opened.enter_context(project_database(postgres_uri, migrated=False))
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(FUNCTIONS.encode())
+            connection.execute("grant all on public.kept to service_role")
+        try:
+            yield opened.enter_context(open_project(dsn))
+        except Absent as why:
+            pytest.skip(str(why))
+
+
+@pytest.fixture
+def place(far: SupabaseProject) -> Iterator[SupabaseProject]:
+    with psycopg.connect(far.dsn, autocommit=True) as connection:
+        connection.execute("delete from public.kept")
+    yield far
+    far.gateway.control("DELETE", "/_sim/faults")
+
+
+@pytest.mark.parametrize("kind", ["service_key", "secret_key"])
+async def test_both_kinds_of_key_open_it(place: SupabaseProject, kind: str) -> None:
+    async with open_transport(place.url, getattr(place, kind)) as rpc:
+        assert await rpc("say", {"word": "hello"}) == {"word": "hello", "number": None}
+
+
+@pytest.mark.parametrize("value", [{"a": [1, None, "ñ"], "b": {"c": 1.5}}, [1, 2], [], {}, 7, "x", None])
+async def test_what_was_sent_arrives(place: SupabaseProject, value: Json) -> None:
+    async with open_transport(place.url, place.service_key) as rpc:
+        assert await rpc("echo", {"given": value}) == value
+
+
+async def test_names_numbers_and_defaults_are_as_on_the_other_road(place: SupabaseProject) -> None:
+    async with open_transport(place.url, place.service_key) as rpc:
+        assert await rpc("say", {"number": 2**53, "word": "%s {} $1"}) == {"word": "%s {} $1", "number": 2**53}
+        assert await rpc("say", {}) == {"word": "unsaid", "number": None}
+
+
+@pytest.mark.parametrize("code", ["LG001", "23505", "P0001"])
+async def test_a_refusal_keeps_its_code(place: SupabaseProject, code: str) -> None:
+    async with open_transport(place.url, place.service_key) as rpc:
+        with pytest.raises(LedgerRefused, match="no such move") as refused:
+            await rpc("refuse", {"code": code})
+        assert refused.value.code == code
+        assert await rpc("say", {}), "the transport is still open after a refusal"
+
+
+async def test_a_deadlock_is_no_refusal(place: SupabaseProject) -> None:
+    async with open_transport(place.url, place.service_key, tries=1) as rpc:
+        with pytest.raises(LedgerUnavailable):
+            await rpc("refuse", {"code": "40P01"})
+
+
+@pytest.mark.parametrize("name", ["never_made", "lean_on_missing"])
+async def test_a_schema_that_is_missing_or_too_old_says_what_to_run(place: SupabaseProject, name: str) -> None:
+    async with open_transport(place.url, place.service_key) as rpc:
+        with pytest.raises(LedgerNotMigrated, match=r"supabase db push.*notify pgrst, 'reload schema'"):
+            await rpc(name, {})
+
+
+@pytest.mark.parametrize("key", [ANOTHERS_KEY, "eyJ.old.jwt"])
+async def test_a_wrong_key_is_said_and_never_shown(place: SupabaseProject, key: str) -> None:
+    async with open_transport(place.url, key) as rpc:
+        with pytest.raises(LedgerForbidden, match="SUPABASE_SERVICE_ROLE_KEY") as refused:
+            await rpc("say", {})
+    assert key not in str(refused.value)
+
+
+async def test_an_anon_key_in_the_service_keys_place_is_told_apart(place: SupabaseProject) -> None:
+    with psycopg.connect(place.dsn, autocommit=True) as connection:
+        connection.execute("revoke execute on function public.read_only from public, anon")
+    async with open_transport(place.url, place.anon_key) as rpc:
+        with pytest.raises(LedgerForbidden, match="permission denied"):
+            await rpc("read_only", {})
+
+
+@pytest.mark.parametrize("trouble", ["done_then_drop", "half_answer", "drop_before", "garbage"])
+async def test_an_answer_lost_on_the_way_is_asked_for_again(place: SupabaseProject, trouble: str) -> None:
+    place.gateway.trouble("rest", trouble)
+    async with open_transport(place.url, place.service_key) as rpc:
+        assert await rpc("keep_once", {"key": "k"}) == {"kept": "k"}
+    assert kept(place.dsn) == [("k",)]
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 520])
+async def test_a_gateway_in_trouble_is_asked_again(place: SupabaseProject, status: int) -> None:
+    place.gateway.trouble("rest", "status", status=status)
+    async with open_transport(place.url, place.service_key) as rpc:
+        assert await rpc("say", {"word": "there"}) == {"word": "there", "number": None}
+
+
+async def test_an_answer_lost_on_the_last_try_may_have_happened_and_is_no_refusal(place: SupabaseProject) -> None:
+    place.gateway.trouble("rest", "done_then_drop")
+    async with open_transport(place.url, place.service_key, tries=1) as rpc:
+        with pytest.raises(LedgerUnavailable):
+            await rpc("keep_once", {"key": "k"})
+    assert kept(place.dsn) == [("k",)]
+
+
+async def test_a_redirect_is_not_followed(place: SupabaseProject) -> None:
+    """A key is never carried to another address."""
+    place.gateway.trouble("rest", "redirect", location="http://127.0.0.1:9/", times=None)
+    async with open_transport(place.url, place.service_key, tries=1) as rpc:
+        with pytest.raises(LedgerUnavailable):
+            await rpc("say", {})
+
+
+@pytest.mark.parametrize("trouble", ["hang", "slow"])
+async def test_a_line_that_goes_dead_while_it_stays_open_is_given_up(
+    place: SupabaseProject, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport_rest, "ANSWER_SECONDS", 2)
+    place.gateway.trouble("rest", trouble, seconds=300)
+    async with open_transport(place.url, place.service_key) as rpc:
+        async with asyncio.timeout(60):
+            assert await rpc("say", {"word": "there"}) == {"word": "there", "number": None}
+
+
+async def test_a_project_that_is_not_there_is_unavailable(place: SupabaseProject) -> None:
+    async with open_transport("http://127.0.0.1:9", place.service_key, tries=1) as rpc:
+        with pytest.raises(LedgerUnavailable, match="did not answer"):
+            await rpc("say", {})
+
+
+async def test_an_expired_key_is_refused(place: SupabaseProject) -> None:
+    async with open_transport(place.url, jwt("service_role", lives_seconds=-120)) as rpc:
+        with pytest.raises(LedgerForbidden):
+            await rpc("say", {})
+
+
+async def test_many_at_once_each_get_their_own_answer(place: SupabaseProject) -> None:
+    async with open_transport(place.url, place.service_key) as rpc:
+        answers = await asyncio.gather(*(rpc("say", {"number": n}) for n in range(50)))
+    assert [answer["number"] for answer in answers if isinstance(answer, dict)] == list(range(50))

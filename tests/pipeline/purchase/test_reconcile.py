@@ -1,0 +1,15 @@
+"""When a request of ours is over, and when a run in doubt is looked at again."""
+
+from datetime import timedelta
+
+from tests.support.fixtures import quick_waits
+
+
+def test_a_request_is_over_once_connecting_answering_and_a_slack_have_all_run_out() -> None:
+    waits = quick_waits(
+        SUBMIT_DEADLINE_SECONDS="10",
+        CONNECT_TIMEOUT_SECONDS="5",
+        REQUEST_TIMEOUT_SECONDS="60",
+        REQUEST_SLACK_SECONDS="3",
+    )
+    assert waits.request_over == timedelta(seconds=78)

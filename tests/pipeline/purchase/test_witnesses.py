@@ -1,0 +1,56 @@
+"""What a list proves about itself by showing jobs of ours."""
+
+from dataclasses import replace
+
+from pipeline.purchase.evidence import candidates_for
+from pipeline.purchase.matching import KnownJobs, faithful_fields, in_order, known_by_their_runs
+from providers.openai_videos.jobs import Job
+from providers.openai_videos.list_jobs import Look
+from providers.openai_videos.order_match import Shown
+from tests.pipeline.purchase.evidence_rows import (
+    BEFORE,
+    EARLIER,
+    FOREIGN,
+    MINUTE,
+    NEWER,
+    OLDER,
+    PATIENCE,
+    SECOND,
+    WITNESSES,
+    job,
+    owner,
+    run,
+)
+
+
+def test_a_list_is_as_faithful_as_every_job_of_ours_in_it() -> None:
+    assert faithful_fields(Look((NEWER, OLDER), True), WITNESSES) == frozenset(Shown)
+    assert faithful_fields(Look((FOREIGN,), True), WITNESSES) == frozenset()
+    half = Look((NEWER, replace(OLDER, prompt=None, size="720p")), True)
+    assert faithful_fields(half, WITNESSES) == {Shown.SECONDS, Shown.MODEL}
+
+
+def test_jobs_that_were_under_way_together_may_stand_in_any_order() -> None:
+    at_once = {"a": owner(1, SECOND), "b": owner(2, 2 * SECOND), "c": owner(3, MINUTE)}
+    assert in_order(Look((job("c"), job("a"), job("b")), True), at_once)
+    assert in_order(Look((job("c"), job("b"), job("a")), True), at_once)
+    assert not in_order(Look((job("a"), job("c"), job("b")), True), at_once)
+
+
+def test_in_a_list_out_of_order_no_job_is_older_for_standing_behind() -> None:
+    seen = {each.key: BEFORE.sent_at for each in (NEWER, OLDER, EARLIER)}
+    books = KnownJobs((run(),), WITNESSES, WITNESSES, began=run().read_at, first_seen=seen)
+    assert candidates_for(run(), Look((NEWER, OLDER, EARLIER), True), books, PATIENCE) == ()
+    assert candidates_for(run(), Look((OLDER, NEWER, EARLIER), True), books, PATIENCE) != ()
+
+
+def test_a_job_is_known_by_any_of_its_ids_that_nothing_else_claims() -> None:
+    owned, shown = {"t1": owner(1, SECOND)}, job("v1", also=("t1", "x"))
+
+    def keys(*jobs: Job) -> list[str]:
+        return [each.key for each in known_by_their_runs(Look(jobs, True), owned).jobs]
+
+    assert keys(shown, job("v2")) == ["t1", "v2"]
+    assert keys(shown, job("t1")) == ["v1", "t1"]  # a remix names its source
+    assert keys(shown, job("v2", also=("t1",))) == ["v1", "v2"]
+    assert keys(replace(shown, seconds=4)) == ["v1"]

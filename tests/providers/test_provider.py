@@ -1,0 +1,391 @@
+"""The provider's four calls on the wire: what leaves, how often, and what each kind of trouble becomes."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from email.message import Message
+from email.parser import BytesParser
+from pathlib import Path
+
+import pytest
+
+from net.caching import FROM_A_CACHE
+from providers.download import ReadError
+from providers.openai_videos.jobs import Job, JobStatus
+from providers.openai_videos.list_page import ListPage
+from providers.openai_videos.protocol import Answer, Fault, Order
+from providers.transport import TooLate, VideoProvider, open_provider
+from tests.providers.scripted import Reply, Script, Seen, Server, answer, in_turn, scripted
+
+KEY = "sk-a-key-of-some-length"
+ORDER = Order("0b9c-run", "un barco ñ {{ 7*7 }}\nbajo la lluvia", "minimax/h3", 8, "720x1280", "multipart")
+MADE = {"id": "video_1", "status": "queued"}
+
+
+def go() -> None:
+    """Still in time."""
+
+
+@asynccontextmanager
+async def partner(
+    script: Script, request_seconds: float = 60, key: str = KEY
+) -> AsyncIterator[tuple[Server, VideoProvider]]:
+    async with (
+        scripted(script) as server,
+        open_provider(server.url, key, connect_seconds=60, request_seconds=request_seconds) as provider,
+    ):
+        yield server, provider
+
+
+async def arrived(server: Server) -> list[Seen]:
+    """The requests that reached the server. It may read the first one only after the client has given up."""
+    async with asyncio.timeout(60):
+        while not server.seen:
+            await asyncio.sleep(0.01)
+    return server.seen
+
+
+def form_of(seen: Seen) -> dict[str, str]:
+    head = f"Content-Type: {seen.headers['content-type']}\r\n\r\n".encode()
+    parts = BytesParser().parsebytes(head + seen.body).get_payload()
+    assert isinstance(parts, list)
+    found = {}
+    for part in parts:
+        assert isinstance(part, Message)
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        found[str(part.get_param("name", header="content-disposition"))] = content.decode()
+    return found
+
+
+@pytest.mark.asyncio
+async def test_an_order_leaves_once_as_a_form_with_its_runs_id_as_key() -> None:
+    async with partner(in_turn(answer(200, MADE))) as (server, provider):
+        got = await provider.post(ORDER, go)
+    assert got == Answer(200, json.dumps(MADE))
+    [seen] = server.seen
+    assert (seen.method, seen.path) == ("POST", "/v1/videos")
+    assert seen.headers["idempotency-key"] == ORDER.run_id
+    assert seen.headers["authorization"] == f"Bearer {KEY}"
+    assert seen.headers["content-type"].startswith("multipart/form-data; boundary=")
+    assert form_of(seen) == ORDER.fields()
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_wants_json_gets_json_with_seconds_as_text() -> None:
+    order = Order(**{**vars(ORDER), "create_body": "json"})
+    async with partner(in_turn(answer(200, MADE))) as (server, provider):
+        await provider.post(order, go)
+    [seen] = server.seen
+    assert seen.headers["content-type"] == "application/json"
+    assert seen.headers["idempotency-key"] == order.run_id
+    assert json.loads(seen.body) == order.fields()
+    assert json.loads(seen.body)["seconds"] == "8"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 422, 429, 500, 502, 503])
+async def test_no_status_makes_the_client_send_again(status: int) -> None:
+    reply = answer(status, {"error": {"message": "no"}}, x_should_retry="true", retry_after="0")
+    async with partner(in_turn(reply)) as (server, provider):
+        got = await provider.post(ORDER, go)
+    assert (got.status, len(server.seen)) == (status, 1)
+    assert json.loads(got.body) == {"error": {"message": "no"}}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_an_answer_and_is_not_followed(status: int) -> None:
+    async with partner(in_turn(answer(status, "", location="/v1/elsewhere"))) as (server, provider):
+        got = await provider.post(ORDER, go)
+    assert (got.status, got.fault, len(server.seen)) == (status, None, 1)
+
+
+HALF = Reply(b'HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{"id": "video_1"')
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(Reply(b""), id="hung up"),
+        pytest.param(HALF, id="half an answer"),
+        pytest.param(Reply(b"HTTP/1.1 200 OK\r\ncontent-le"), id="half a head"),
+        pytest.param(Reply(b"220 mail.example ESMTP\r\n"), id="another protocol"),
+        pytest.param(Reply(b"", then_hang=True), id="silence"),
+        pytest.param(Reply(HALF.raw, then_hang=True), id="half, then silence"),
+        pytest.param(answer(200, b"\x1f\x8b\x08" + bytes(99), content_encoding="gzip"), id="broken compression"),
+    ],
+)
+async def test_an_answer_lost_on_the_way_is_lost_and_asked_for_once(reply: Reply) -> None:
+    async with partner(in_turn(reply), request_seconds=0.5 if reply.then_hang else 60) as (server, provider):
+        got = await provider.post(ORDER, go)
+        seen = await arrived(server)
+    assert (got.status, got.fault, len(seen)) == (None, Fault.LOST, 1)
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_drips_is_lost_after_the_whole_time_not_after_each_drop() -> None:
+    drip = Reply(answer(200, MADE).raw, drip=0.15)
+    async with (
+        scripted(in_turn(drip)) as server,
+        open_provider(server.url, KEY, connect_seconds=3, request_seconds=1) as provider,
+    ):
+        got = await provider.post(ORDER, go)  # a whole answer would take twenty seconds
+        seen = await arrived(server)
+    assert (got.fault, len(seen)) == (Fault.LOST, 1)
+
+
+@pytest.mark.asyncio
+async def test_a_refused_connection_was_never_made() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: refused
+        async with open_provider(f"http://127.0.0.1:{taken.getsockname()[1]}/v1", KEY) as provider:
+            got = await provider.post(ORDER, go)
+    assert (got.status, got.fault) == (None, Fault.NEVER_CONNECTED)
+
+
+@pytest.mark.asyncio
+async def test_a_failed_tls_handshake_was_never_a_connection() -> None:
+    async with (
+        scripted(in_turn(Reply(b"no tls here\r\n"))) as server,
+        open_provider(server.url.replace("http:", "https:"), KEY, connect_seconds=1) as provider,
+    ):
+        got = await provider.post(ORDER, go)
+    assert got.fault is Fault.NEVER_CONNECTED
+    assert server.seen == []
+
+
+@pytest.mark.asyncio
+async def test_an_address_that_is_none_is_never_connected() -> None:
+    async with open_provider("localhost:1/v1", KEY) as provider:
+        got = await provider.post(ORDER, go)
+    assert got.fault is Fault.NEVER_CONNECTED
+
+
+def too_late_at(call: int) -> Callable[[], None]:
+    calls = 0
+
+    def before_send() -> None:
+        nonlocal calls
+        calls += 1
+        if calls >= call:
+            raise TooLate
+
+    return before_send
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("call", [1, 2])
+async def test_too_late_sends_not_one_byte_even_if_the_time_ran_out_while_connecting(call: int) -> None:
+    async with partner(in_turn(answer(200, MADE))) as (server, provider):
+        got = await provider.post(ORDER, too_late_at(call))
+        await asyncio.sleep(0.05)
+        assert server.bytes_received == 0
+    assert (got.status, got.fault) == (None, Fault.NEVER_SENT)
+
+
+@pytest.mark.asyncio
+async def test_a_key_that_no_header_can_carry_sends_nothing_and_is_not_repeated_in_words() -> None:
+    async with partner(in_turn(answer(200, MADE)), key="sk-señor-secreto") as (server, provider):
+        got = await provider.post(ORDER, go)
+    assert got.fault is Fault.NEVER_SENT
+    assert "secreto" not in got.body
+    assert server.bytes_received == 0
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_purchase_is_cancelled_and_says_so() -> None:
+    async with partner(in_turn(Reply(b"", then_hang=True))) as (server, provider):
+        task = asyncio.ensure_future(provider.post(ORDER, go))
+        while not server.seen:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+@pytest.mark.asyncio
+async def test_a_second_order_is_a_second_connection() -> None:
+    """A kept-alive connection may be dead, and a purchase on it would be in doubt."""
+    alive = Reply(answer(200, MADE).raw.replace(b"connection: close\r\n", b""), then_hang=True)
+    async with partner(in_turn(alive)) as (server, provider):
+        await provider.post(ORDER, go)
+        await provider.post(ORDER, go)
+    assert [seen.method for seen in server.seen] == ["POST", "POST"]
+
+
+@pytest.mark.asyncio
+async def test_plain_http_goes_around_a_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scripted(in_turn(answer(200, MADE))) as trap, scripted(in_turn(answer(200, MADE))) as server:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, trap.url)
+        async with open_provider(server.url, KEY) as provider:
+            await provider.post(ORDER, go)
+            await provider.job("video_1")
+    assert (trap.seen, len(server.seen)) == ([], 2)
+
+
+@pytest.mark.asyncio
+async def test_a_key_that_a_refusal_repeats_is_not_kept() -> None:
+    refusal = answer(401, {"error": {"message": f"Incorrect API key provided: {KEY}"}})
+    async with partner(in_turn(refusal)) as (_, provider):
+        got = await provider.post(ORDER, go)
+        read = await provider.job("video_1")
+    assert KEY not in got.body
+    assert "[key]" in got.body
+    assert isinstance(read, ReadError)
+    assert KEY not in read.detail
+
+
+@pytest.mark.asyncio
+async def test_a_job_keeps_the_id_it_was_asked_for_by() -> None:
+    reply = answer(200, {"id": "video_1/..", "status": "in_progress", "progress": 40})
+    another = answer(200, {"id": "another", "status": "in_progress", "progress": 40})
+    async with partner(in_turn(reply, another)) as (server, provider):
+        seen = await provider.job("video_1/..")
+        other = await provider.job("video_1/..")
+    assert seen == Job("video_1/..", JobStatus.IN_PROGRESS, 40)
+    assert isinstance(other, ReadError) and "does not name the job" in other.detail
+    assert server.seen[0].path == "/v1/videos/video_1%2F.."
+
+
+@pytest.mark.asyncio
+async def test_a_job_in_the_body_of_an_error_counts_only_if_it_names_the_job() -> None:
+    failed = {"status": "failed", "error": None}
+    async with partner(in_turn(answer(500, failed), answer(500, failed | {"id": "video_1"}))) as (_, provider):
+        unnamed, named = [await provider.job("video_1") for _ in range(2)]
+    assert isinstance(unnamed, ReadError) and unnamed.status == 500
+    assert named == Job("video_1", JobStatus.FAILED)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [
+        (answer(404, {"error": {"message": "no such video"}}), 404),
+        (answer(429), 429),
+        (answer(500, "<html>"), 500),
+        (answer(302, "", location="/elsewhere"), 302),
+        (answer(200, "not json"), 200),
+        (answer(200, {"error": {"message": "try later"}}), 200),
+        (Reply(b""), None),
+        (HALF, None),
+    ],
+)
+async def test_a_job_or_a_list_that_cannot_be_read_is_a_value(reply: Reply, status: int | None) -> None:
+    async with partner(in_turn(reply)) as (server, provider):
+        for read in (await provider.job("video_1"), await provider.page()):
+            assert isinstance(read, ReadError)
+            assert read.status == status
+    assert len(server.seen) == 2
+
+
+@pytest.mark.asyncio
+async def test_a_page_is_asked_for_newest_first_and_after_the_last_id() -> None:
+    reply = answer(200, {"data": [{"id": "a"}], "has_more": True, "last_id": "a"})
+    async with partner(in_turn(reply)) as (server, provider):
+        assert await provider.page() == ListPage((Job("a", JobStatus.UNKNOWN),), True, "a")
+        await provider.page("a")
+    first, second = (seen.path for seen in server.seen)
+    assert "order=desc" in first
+    assert "after" not in first
+    assert "after=a" in second
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_drips_keeps_no_read_longer_than_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("providers.transport.CONTENT_SECONDS_MAX", 4)
+    drip = Reply(answer(200, MADE).raw, drip=0.15)
+    async with (
+        scripted(in_turn(drip)) as server,
+        open_provider(server.url, KEY, connect_seconds=2, request_seconds=2) as provider,
+    ):
+        reads = provider.job("video_1"), provider.page(), provider.content("video_1", tmp_path / "clip.part")
+        got: list[object] = list(await asyncio.gather(*reads))  # a whole answer would take twenty seconds
+    assert got == [ReadError(None, "no whole answer in time")] * 3
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nX-Debug: authorization=Bearer " + KEY.encode() + b"\x01\x00\r\n",
+        b"HTTP/1.1 302 -\r\nLocation: http://cdn.example/v?X-Amz-Signature=" + KEY.encode() + b"\x00\r\n",
+        b"HTTP/1.1 Bearer " + KEY.encode() + b"\r\n",
+    ],
+    ids=["echoed", "signed", "no status"],
+)
+async def test_words_on_broken_headers_are_not_kept(head: bytes, tmp_path: Path) -> None:
+    """Nor the key as a quoted text shows it, with its backslashes doubled."""
+    async with partner(in_turn(Reply(head + b"Content-Length: 0\r\n\r\n"))) as (_, provider):
+        bought = await provider.post(ORDER, lambda: None)
+        reads = [await provider.job("v"), await provider.page(), await provider.content("v", tmp_path / "c")]
+    assert (bought.status, bought.body, bought.fault) == (None, "RemoteProtocolError", Fault.LOST)
+    assert reads == [ReadError(None, "RemoteProtocolError")] * 3
+
+
+@pytest.mark.asyncio
+async def test_an_id_or_a_key_that_no_request_can_carry_is_a_read_error_without_the_key(tmp_path: Path) -> None:
+    async with partner(in_turn(answer(200, MADE)), key="sk-señor-secreto") as (server, provider):
+        got = [
+            await provider.job("video_1"),
+            await provider.page(),
+            await provider.content("video_1", tmp_path / "clip.part"),
+        ]
+    assert got == [ReadError(None, "UnicodeEncodeError in the request")] * 3
+    async with partner(in_turn(answer(200, MADE))) as (server, provider):
+        assert await provider.job("..") == ReadError(None, "ValueError in the request")
+    assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "attempts"),
+    [
+        ("x-litellm-attempted-retries", "2", 2),
+        ("x-litellm-attempted-fallbacks", "1", 1),
+        ("x-portkey-retry-attempt-count", "0", 0),
+        ("x-portkey-retry-attempt-count", "1", 1),
+        ("x-portkey-retry-attempt-count", "-1", 1),
+        ("Ngrok-AIG-Attempts", "1", 0),
+        ("Ngrok-AIG-Attempts", "3", 2),
+        ("x-envoy-attempt-count", "1", 0),
+        ("x-envoy-attempt-count", "2", 1),
+        ("x-envoy-attempt-count", "0", 0),
+        ("x-envoy-attempt-count", "9" * 5000, 1),
+        ("cf-aig-step", "0", 0),
+        ("cf-aig-step", "1", 1),
+        ("cf-aig-step", "fallback", 1),
+        ("cf-aig-step", "", 1),
+        ("x-other-attempts", "7", 0),
+    ],
+)
+async def test_a_gateways_own_tries_are_counted(name: str, told: str, attempts: int) -> None:
+    async with partner(in_turn(answer(400, {"error": {"message": "no"}}, **{name: told}))) as (_, provider):
+        assert (await provider.post(ORDER, go)).attempts == attempts
+
+
+@pytest.mark.asyncio
+async def test_a_failure_that_a_cache_shows_is_not_a_look_at_the_provider() -> None:
+    failed = {"id": "video_1", "object": "video", "status": "failed"}
+    replies = [answer(200, failed, age="17"), answer(422, failed, age="17"), answer(200, failed, age="0")]
+    replies.append(answer(200, failed | {"status": "queued"}, age="17"))
+    async with partner(in_turn(*replies)) as (server, provider):
+        shown = [await provider.job("video_1") for _ in replies]
+    assert shown[:2] == [ReadError(200, FROM_A_CACHE), ReadError(422, FROM_A_CACHE)]
+    assert [each.status for each in shown[2:] if isinstance(each, Job)] == [JobStatus.FAILED, JobStatus.QUEUED]
+    assert {seen.headers["cache-control"] for seen in server.seen} == {"no-cache"}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_list_that_refuses_our_page_size_is_asked_for_its_own(status: int) -> None:
+    refused = answer(status, {"error": {"message": "limit must be at most 50"}})
+    async with partner(in_turn(refused, answer(200, {"data": [MADE], "has_more": False}))) as (server, provider):
+        page = await provider.page()
+    assert isinstance(page, ListPage) and [job.job_id for job in page.jobs] == ["video_1"]
+    assert [("limit=" in seen.path) for seen in server.seen] == [True, False]

@@ -1,0 +1,287 @@
+"""What tests of the whole need: a real PostgreSQL, a simulator in its own process, and a world between them."""
+
+import asyncio
+import atexit
+import json
+import os
+import random
+import re
+import secrets
+import shutil
+import time
+import urllib.request
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+import psycopg
+import pytest
+
+from pipeline.clock import boot_seconds
+from pipeline.context import ProviderAccount, ProviderRules, RunContext, TextModel
+from pipeline.ledger.client import Ledger
+from pipeline.ledger.migrate import install_queue, migrate
+from pipeline.ledger.transport_psycopg import open_transport
+from pipeline.postgres.embedded import open_server
+from pipeline.prompts.versions import PromptVersions
+from pipeline.purchase.answer_files import AnswerFiles
+from pipeline.purchase.evidence import ListFacts
+from pipeline.settings.config import Waits, load_settings
+from pipeline.settings.resources import models_file, prompts_folder
+from providers.catalogue import find_model, load_catalogue, text_cost_microusd
+from providers.transport import open_provider
+from steps.check_limits import Request
+from steps.contracts import CONTRACTS
+from steps.text_model.ask_model import open_text_model
+from steps.text_model.prompt_store import PromptStore
+from tests.support.npm import Absent
+from tests.support.postgres17 import open_postgres17
+from tests.support.warm_processes import Nursery
+
+ROOT = Path(__file__).parents[2]
+KEY = "test-key"
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES_MIN = 8 << 30  # of which a server takes a quarter at most, mostly for its log
+PRICE_MICROUSD = 800_000  # 8 s of sim-1
+MIDNIGHT_IS_NEAR = timedelta(minutes=1)  # longer than any test that looks at a day's sums
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """A simulator in its own process, and its books: the judge."""
+
+    url: str  # with /v1
+
+    def control(self, method: str, path: str, body: object = None) -> Any:
+        request = urllib.request.Request(
+            self.url.removesuffix("/v1") + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def books(self) -> dict[str, Any]:
+        books: dict[str, Any] = self.control("GET", "/_sim/books")
+        return books
+
+    def paid_calls(self) -> int:
+        return int(self.books()["totals"]["paid_calls"])
+
+    def creates(self) -> int:
+        return int(self.books()["totals"]["creates"])
+
+    def trouble(self, target: str, kind: str, **how: object) -> None:
+        self.control("POST", "/_sim/faults", {"target": target, "kind": kind, **how})
+
+    def makes(self, file: bytes, **how: object) -> None:
+        """The next content is this file."""
+        self.trouble("content", "file", base64=b64encode(file).decode(), **how)
+
+
+@contextmanager
+def simulator_process(*options: str) -> Iterator[Simulator]:
+    """One on a free port."""
+    with _nursery().simulator("--port", "0", "--tiny-clips", "--refund-failed", *options) as line:
+        match = re.search(r"http\S+", line)
+        assert match, f"the simulator did not start: {line}"
+        yield Simulator(match[0])
+
+
+@cache
+def _nursery_of(_: int) -> Nursery:
+    nursery = Nursery()
+    atexit.register(nursery.close)
+    return nursery
+
+
+def _nursery() -> Nursery:
+    """This process's own: one that was forked has its parent's modules, and must not share its pipe."""
+    return _nursery_of(os.getpid())
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """Renders are finished at once; its books are empty."""
+    with simulator_process("--speed", "instant") as process:
+        yield process
+
+
+@contextmanager
+def _chosen_server(folder: Path) -> Iterator[str]:
+    """The embedded PostgreSQL 18, or with ONETAKE_TEST_POSTGRES=17 that one."""
+    if os.environ.get("ONETAKE_TEST_POSTGRES") != "17":
+        with open_server(folder) as uri:
+            yield uri
+        return
+    try:
+        with open_postgres17() as uri:
+            yield uri
+    except Absent as why:
+        pytest.skip(str(why))
+
+
+@contextmanager
+def _fast_folder(elsewhere: pytest.TempPathFactory) -> Iterator[Path]:
+    """In memory where there is room: each test makes and drops a database, which a disk takes ten times as long for."""
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_BYTES_MIN:
+        yield elsewhere.mktemp("postgres")
+        return
+    with TemporaryDirectory(prefix="onetake-tests-", dir=MEMORY, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server for the whole run, with a migrated template that tests copy."""
+    with _fast_folder(tmp_path_factory) as folder, _chosen_server(folder) as uri:
+        with psycopg.connect(uri, autocommit=True) as connection:
+            connection.execute("create database ledger_template")
+        template = psycopg.conninfo.make_conninfo(uri, dbname="ledger_template")
+        migrate(template)
+        install_queue(template)
+        yield uri
+
+
+@pytest.fixture
+def one_day() -> None:
+    """Budgets and limits begin anew at midnight UTC: a test about to cross it waits for the new day."""
+    now = datetime.now(UTC)
+    left = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC) - now
+    if left < MIDNIGHT_IS_NEAR:
+        time.sleep(left.total_seconds())
+
+
+@pytest.fixture
+def ledger_dsn(postgres_uri: str, one_day: None) -> Iterator[str]:
+    """A fresh, migrated database with the queue installed."""
+    name = f"ledger_{uuid4().hex}"
+    with psycopg.connect(postgres_uri, autocommit=True) as connection:
+        connection.execute(f"create database {name} template ledger_template")
+        yield psycopg.conninfo.make_conninfo(postgres_uri, dbname=name)
+        connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def empty_dsn(postgres_uri: str, one_day: None) -> Iterator[str]:
+    """A database without anything in it."""
+    name = f"empty_{uuid4().hex}"
+    with psycopg.connect(postgres_uri, autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+        yield psycopg.conninfo.make_conninfo(postgres_uri, dbname=name)
+        connection.execute(f"drop database {name} with (force)")
+
+
+# Pauses are short. Deadlines are long: on a busy machine a short one turns a slow moment into a failed run.
+QUICK = {
+    "POLL_SECONDS": "0.05",
+    "ATTEND_SECONDS": "1",
+    "LOOK_SECONDS": "0.05",
+    "RECONCILE_GRACE_SECONDS": "0.3",
+    "SUBMIT_DEADLINE_SECONDS": "30",
+    "CONNECT_TIMEOUT_SECONDS": "30",
+    "REQUEST_TIMEOUT_SECONDS": "30",
+    "REQUEST_SLACK_SECONDS": "0.2",
+    "RENDER_DEADLINE_SECONDS": "120",
+    "PAUSE_PATIENCE_SECONDS": "0.5",
+    "CONFIRM_SECONDS": "900",
+}
+# For tests that kill a process during its request, and wait until the request must be over.
+SOON_OVER = {"SUBMIT_DEADLINE_SECONDS": "2", "CONNECT_TIMEOUT_SECONDS": "2", "REQUEST_TIMEOUT_SECONDS": "2"}
+
+
+def quick_waits(**changes: str) -> Waits:
+    """Short pauses, long deadlines."""
+    return load_settings(QUICK | changes, None).waits
+
+
+_DATABASES: WeakKeyDictionary[Ledger, str] = WeakKeyDictionary()  # of each test world's ledger
+
+
+def without_deadlines(context: RunContext) -> RunContext:
+    """The same world on a machine whose own requests are over at once."""
+    now = timedelta()
+    return replace(context, waits=replace(context.waits, submit_deadline=now, connect_timeout=now, request_timeout=now))
+
+
+def request_ended(context: RunContext) -> RunContext:
+    """The same world for a test that has seen its request end: nothing has to wait for the request's deadlines."""
+    with psycopg.connect(_DATABASES[context.ledger], autocommit=True) as connection:
+        connection.execute("update onetake.runs set request_seconds = null where request_seconds is not null")
+    return without_deadlines(context)
+
+
+@asynccontextmanager
+async def open_test_context(
+    dsn: str, sim: Simulator, home: Path, waits: Waits | None = None, **rules: Any
+) -> AsyncIterator[RunContext]:
+    """The real world of a run, at the simulator."""
+    catalogue = load_catalogue(models_file())
+    model = find_model(catalogue, "sim-1", sim.url)
+    assert model is not None
+    facts = {field.name for field in fields(ListFacts)} & set(rules)
+    listing = ListFacts(**{name: rules.pop(name) for name in facts})
+    told: dict[str, Any] = {"refuses_429_before_work": False, "typical_render_seconds": 1, "listing": listing} | rules
+    waits = waits or quick_waits()
+    async with (
+        open_transport(dsn) as rpc,
+        open_provider(
+            sim.url,
+            KEY,
+            connect_seconds=waits.connect_timeout.total_seconds(),
+            request_seconds=waits.request_timeout.total_seconds(),
+        ) as provider,
+        open_text_model(sim.url, KEY, 60) as text,
+    ):
+        ledger = Ledger(rpc)
+        _DATABASES[ledger] = dsn
+        yield RunContext(
+            ledger=ledger,
+            account=ProviderAccount(provider, sim.url, "fp", lambda _: ProviderRules(**told)),
+            text=TextModel(text, "gpt-6-luna", lambda name, i, o: text_cost_microusd(catalogue, name, i, o)),
+            prompts=PromptVersions(PromptStore(prompts_folder(), contracts=CONTRACTS), rpc),
+            answers=AnswerFiles(home / "answers"),
+            media=home / "media",
+            waits=waits,
+            boot_seconds=boot_seconds,
+            new_token=lambda: secrets.token_hex(16),
+            jitter=random.random,
+            sleep=asyncio.sleep,
+        )
+
+
+# The operator says that absence from the list proves something, after this long, without a witness.
+PROVES_ABSENCE: dict[str, Any] = {"absent_after": timedelta(seconds=0), "absence_without_witness": True}
+Wish = Callable[..., Request]
+
+
+def order_request(sim: Simulator, prompt: str = "a paper boat in the rain", **changes: Any) -> Request:
+    """A request for 8 seconds of sim-1 at the simulator."""
+    request = Request(
+        key=f"cli:{uuid4()}",
+        call_id=uuid4(),
+        user_id="cli:tester",
+        prompt=prompt,
+        language="en",
+        audience={"kind": "terminal"},
+        model="sim-1",
+        seconds=8,
+        size="720x1280",
+        asked_seconds=None,
+        asked_size=None,
+        create_body="multipart",
+        price_microusd=PRICE_MICROUSD,
+        bills_failed=False,
+        base_url=sim.url,
+        key_fingerprint="fp",
+    )
+    return replace(request, **changes)
