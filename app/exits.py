@@ -40,7 +40,7 @@ class Terminated(BaseException):
 def foreseen() -> tuple[type[BaseException], ...]:
     """The errors that have a sentence. Only asked for when one is in the air: `--help` imports none of it."""
     from net.certificates import ProxyUnusable
-    from pipeline.ledger.transport import LedgerError
+    from pipeline.ledger.transports.common import LedgerError
     from pipeline.postgres.embedded import DatabaseUnavailable
     from pipeline.settings.config import ConfigError
     from providers.catalogue import CatalogueError
@@ -50,7 +50,7 @@ def foreseen() -> tuple[type[BaseException], ...]:
 
 
 def explain(error: BaseException) -> tuple[str, Exit]:
-    from pipeline.ledger.transport import LedgerUnavailable
+    from pipeline.ledger.transports.common import LedgerUnavailable
 
     if isinstance(error, Stop):
         return str(error), error.code

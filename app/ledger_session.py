@@ -20,12 +20,13 @@ import psycopg
 import typer
 
 from app.exits import Stop
-from pipeline.ledger import migrate, transport_psycopg
+from pipeline.ledger import migrate
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.host_lease import HostLease, host_name
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import Run
-from pipeline.ledger.transport import LedgerCall, LedgerNotMigrated
+from pipeline.ledger.transports import over_psycopg
+from pipeline.ledger.transports.common import LedgerCall, LedgerNotMigrated
 from pipeline.postgres.embedded import DatabaseUnavailable, is_made, open_server
 from pipeline.postgres.sessions import keeps_sessions
 from pipeline.settings.config import ConfigError, Settings
@@ -188,7 +189,7 @@ async def open_ledger(settings: Settings, *, reads: bool = False) -> AsyncIterat
             yield session
         return
     with _open_migrated(settings, reads=reads) as dsn:
-        async with transport_psycopg.open_transport(dsn) as rpc:
+        async with over_psycopg.open_transport(dsn) as rpc:
             yield LedgerSession(Ledger(rpc), Operators(rpc), dsn, ledger_name(settings))
 
 
@@ -207,11 +208,11 @@ async def _open_over_rest(settings: Settings, *, reads: bool) -> AsyncIterator[L
 @asynccontextmanager
 async def open_rest(settings: Settings) -> AsyncIterator[LedgerCall]:
     """The transport over HTTPS; the project's schema may be older."""
-    from pipeline.ledger import transport_rest  # half a second of imports that the other transport does not need
+    from pipeline.ledger.transports import over_rest  # half a second of imports that the other transport does not need
 
     project = settings.supabase
     assert project is not None, "whoever comes over HTTPS has a project"
-    async with transport_rest.open_transport(project.url, project.key) as rpc:
+    async with over_rest.open_transport(project.url, project.key) as rpc:
         yield rpc
 
 

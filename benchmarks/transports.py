@@ -10,8 +10,8 @@ import time
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from pipeline.ledger import transport_psycopg, transport_rest
-from pipeline.ledger.transport import LedgerCall
+from pipeline.ledger.transports import over_psycopg, over_rest
+from pipeline.ledger.transports.common import LedgerCall
 from tests.guarantee.processes.fleet import open_fleet
 from tests.support.npm import Absent
 from tests.support.project import open_project, project_database
@@ -46,11 +46,11 @@ async def _measured(transport: AbstractAsyncContextManager[LedgerCall]) -> tuple
 
 def print_transports(server: str) -> None:
     with project_database(server) as dsn:
-        direct = asyncio.run(_measured(transport_psycopg.open_transport(dsn)))
+        direct = asyncio.run(_measured(over_psycopg.open_transport(dsn)))
         print(f"(e) psycopg: {direct[0]:.0f} calls/s one at a time, {direct[1]:.0f} with {AT_ONCE} at once")
         try:
             with open_project(dsn) as project:
-                rest = asyncio.run(_measured(transport_rest.open_transport(project.url, project.service_key)))
+                rest = asyncio.run(_measured(over_rest.open_transport(project.url, project.service_key)))
         except Absent as why:
             print(f"    the REST transport was left out: {why}")
             return

@@ -40,7 +40,7 @@ from pipeline.ledger.notifications import Notifications
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.rate_limits import RateLimits
 from pipeline.ledger.records import Run
-from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.ledger.transports.common import LedgerUnavailable
 from pipeline.ledger.users import Customers
 from pipeline.settings.config import Waits
 from steps.languages import closest

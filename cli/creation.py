@@ -28,7 +28,7 @@ from cli.output.progress import Estimate
 from pipeline.clips.storage import at_hand
 from pipeline.context import RunContext
 from pipeline.ledger.records import Run, State
-from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.ledger.transports.common import LedgerUnavailable
 from pipeline.run import admit
 from pipeline.settings.config import Settings
 from steps.check_limits import Admitted, RefusalKind, Refused, Request

@@ -16,7 +16,7 @@ from cli.output.progress import Estimate
 from pipeline.cancellation import stop
 from pipeline.context import RunContext
 from pipeline.ledger.records import Run, State
-from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.ledger.transports.common import LedgerUnavailable
 from pipeline.purchase.estimate import expected
 from pipeline.run import run as carry_on
 

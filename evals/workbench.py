@@ -62,13 +62,6 @@ class Bench:
         shown = self._run("show", f"{revision}:./{path.relative_to(self.root).as_posix()}")
         return shown.stdout if shown.returncode == 0 else None
 
-    def files_at(self, revision: str, folder: Path) -> tuple[str, ...]:
-        """Paths below a folder, from the root, as they were in a commit."""
-        listed = self._git(
-            "ls-tree", "-r", "--name-only", revision, f"./{folder.relative_to(self.root).as_posix()}/", wanting=revision
-        )
-        return tuple(listed.decode().splitlines())
-
     def _git(self, *arguments: str, wanting: str) -> bytes:
         done = self._run(*arguments)
         if done.returncode != 0:

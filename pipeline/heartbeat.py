@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pipeline.cancellation import stop
 from pipeline.context import RunContext
-from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.ledger.transports.common import LedgerUnavailable
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +25,7 @@ from pipeline.cancellation import PATIENCE_SECONDS, CancellationGuard, stop
 from pipeline.clips.maintenance import ClipMaintenance
 from pipeline.context import RunContext
 from pipeline.ledger.records import Run
-from pipeline.ledger.transport import LedgerRefused, LedgerUnavailable
+from pipeline.ledger.transports.common import LedgerRefused, LedgerUnavailable
 from pipeline.purchase.audit import audit_if_due
 from pipeline.purchase.submission import replay_answers
 from pipeline.run import run
@@ -263,8 +262,3 @@ async def _in_the_queues_schema(connection: psycopg.AsyncConnection) -> None:
     """Not by `options` of the connection string: a pooler in session mode refuses those (pgbouncer)."""
     await connection.execute("set search_path = queue")
     await connection.commit()
-
-
-def longest_wait(pace: Pace) -> timedelta:
-    """How long after a worker's death its runs may wait for another: the heartbeat's timeout and one sweep."""
-    return timedelta(seconds=pace.stalled_seconds + pace.heartbeat_seconds + pace.sweep_seconds)

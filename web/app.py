@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 
 from net.http_server import listening
-from pipeline.ledger.transport import LedgerError
+from pipeline.ledger.transports.common import LedgerError
 from web import changes, door, metrics, views
 from web.context import OFFICE, WebContext
 from web.feed import FEED, Feed, follow

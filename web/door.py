@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from pipeline.ledger.transport import LedgerError, LedgerRefused
+from pipeline.ledger.transports.common import LedgerError, LedgerRefused
 from web.gate import COOKIE, NAME_CHARACTERS_MAX, SESSION_SECONDS, Gate
 from web.rendering import GATE, SESSION, page
 

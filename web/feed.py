@@ -9,7 +9,7 @@ import time
 
 from aiohttp import web
 
-from pipeline.ledger.transport import LedgerError
+from pipeline.ledger.transports.common import LedgerError
 from web.context import WebContext
 from web.gate import COOKIE
 from web.rendering import GATE, fragment

@@ -14,7 +14,7 @@ from bot.transport.client import SendError, TelegramClient
 from bot.transport.replies import compose
 from pipeline.formatting import whole_cents
 from pipeline.ledger.alerts import Alert, Alerts
-from pipeline.ledger.transport import LedgerError
+from pipeline.ledger.transports.common import LedgerError
 from pipeline.ledger.users import Customers
 
 LOOK_SECONDS = 20.0

@@ -46,7 +46,6 @@ class Scene:
     for_sale: ForSale
     expected: Expected | None = None
     slow_seconds: float = 180.0
-    uploading: bool = False
     videos_left: int | None = None
     take: int = 1
 

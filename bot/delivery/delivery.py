@@ -43,7 +43,7 @@ from pipeline.cancellation import stop
 from pipeline.clips.storage import facts_of
 from pipeline.ledger.notifications import Notifications
 from pipeline.ledger.records import Run, State
-from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.ledger.transports.common import LedgerUnavailable
 
 TELLING_SECONDS = 15.0  # nobody else tells meanwhile; prolonged while we are at it
 AGAIN = timedelta(seconds=5)  # after an answer of Telegram's was lost

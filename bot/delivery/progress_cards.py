@@ -31,7 +31,7 @@ from pipeline.context import ProviderAccount
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.notifications import Notifications
 from pipeline.ledger.records import Run, State
-from pipeline.ledger.transport import LedgerError
+from pipeline.ledger.transports.common import LedgerError
 from pipeline.ledger.users import Customers
 from pipeline.purchase.estimate import Expected, expected
 

@@ -23,7 +23,7 @@ from aiogram.methods import DeleteWebhook
 from aiogram.types import Update
 
 from bot.transport.updates import GetRawUpdates, number_of
-from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.ledger.transports.common import LedgerUnavailable
 
 POLL_SECONDS = 25
 ANSWER_SECONDS = 15  # beyond the poll itself

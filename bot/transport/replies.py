@@ -29,7 +29,7 @@ from aiogram.types import (
 from markupsafe import Markup
 
 from bot.transport.client import RateLimited, SendError, TelegramClient, not_modified
-from pipeline.ledger.transport import LedgerError
+from pipeline.ledger.transports.common import LedgerError
 
 SOON_SECONDS = 0.3  # how long the next update may be kept waiting for a reply
 LATEST_SECONDS = 300.0

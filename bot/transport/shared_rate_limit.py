@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from pipeline.ledger.rate_limits import Bucket, RateLimits
-from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.ledger.transports.common import LedgerUnavailable
 
 ANSWER_SECONDS = 2.0  # of patience with the ledger; waiting in our own line does not count
 AT_ONCE = 4  # questions of one process under way

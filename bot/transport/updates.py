@@ -14,7 +14,7 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import Update
 from pydantic import ValidationError
 
-from pipeline.ledger.transport import LedgerCall, LedgerError
+from pipeline.ledger.transports.common import LedgerCall, LedgerError
 
 WORDS_MAX = 200
 FAILED_TRIES_MAX = 3

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from bot.transport.polling import Feed, Read
 from net.http_server import Seldom, listening
-from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.ledger.transports.common import LedgerUnavailable
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the name of a header
 AT_ONCE = 40  # Telegram's own default

@@ -11,7 +11,7 @@ from app.ledger_session import ledger_name, open_ledger
 from app.model_choice import choose_from_settings
 from pipeline.formatting import usd
 from pipeline.ledger.operators import Controls
-from pipeline.ledger.transport import LedgerError
+from pipeline.ledger.transports.common import LedgerError
 from pipeline.postgres.embedded import DatabaseUnavailable
 from pipeline.settings.config import ConfigError, Settings
 from pipeline.settings.data_folder import HERE, default_home, user_home

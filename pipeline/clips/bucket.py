@@ -20,8 +20,8 @@ from storage3.exceptions import StorageApiError
 from supabase import AsyncClient
 
 from media.clip_file import Kind
-from pipeline.ledger.transport import LedgerForbidden
-from pipeline.ledger.transport_rest import open_client
+from pipeline.ledger.transports.common import LedgerForbidden
+from pipeline.ledger.transports.over_rest import open_client
 from pipeline.settings.config import ConfigError
 from providers.download import CHUNK_BYTES, CLIP_BYTES_MAX
 

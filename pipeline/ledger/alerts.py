@@ -1,6 +1,5 @@
 """News that operators must hear, each once: found by the database, told by whoever has a way to them.
 
-In       `rpc(name, args) -> json`
 Out      alerts taken for a while; told, they never come again
 Raises   what the transport raises
 """
@@ -8,12 +7,12 @@ Raises   what the transport raises
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from pydantic import TypeAdapter
-
+from pipeline.ledger.functions import LedgerFunctions, read_value
 from pipeline.ledger.records import each_readable
-from pipeline.ledger.transport import LedgerCall
+from pipeline.ledger.transports.common import LedgerCall
 
 DOUBT = timedelta(minutes=15)  # a run in doubt for longer is news
 TELLING_SECONDS = 60.0
@@ -34,20 +33,16 @@ class Alert:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Alerts:
+class Alerts(LedgerFunctions):
     def __init__(self, rpc: LedgerCall, doubt: timedelta = DOUBT) -> None:
-        self._rpc = rpc
+        super().__init__(rpc)
         self._doubt = doubt
 
     async def take(self) -> tuple[Alert, ...]:
         """What is new, oldest first; nobody else gets it for a minute."""
-        await self._rpc("raise_alerts", {"doubt_seconds": self._doubt.total_seconds()})
-        rows = await self._rpc("take_alerts", {"seconds": TELLING_SECONDS})
-        assert isinstance(rows, list), "take_alerts answers a list"
-        return each_readable(rows, _ALERT.validate_python, "alert")
+        await self._ask("raise_alerts", doubt_seconds=self._doubt)
+        rows = await self._ask("take_alerts", seconds=TELLING_SECONDS)
+        return each_readable(rows, partial(read_value, Alert), "alert")
 
     async def told(self, alert: Alert) -> None:
-        await self._rpc("alert_told", {"key": alert.key})
-
-
-_ALERT = TypeAdapter(Alert)
+        await self._ask("alert_told", key=alert.key)

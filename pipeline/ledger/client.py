@@ -1,6 +1,5 @@
 """The ledger, typed: each method is one SQL function of `supabase/schemas`, asked through one callable.
 
-In       `rpc(name, args) -> json`, one of the two transports; arguments are named as in the SQL, without their `p_`
 Out      frozen values; a refusal is a value
 Raises   what the transport raises: LedgerUnavailable, LedgerRefused, LedgerNotMigrated
 Effects  those of the functions. Each is safe to ask again with the same run, key or token.
@@ -12,8 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from pipeline.ledger.functions import LedgerFunctions
 from pipeline.ledger.records import ANY_NUMBER, JobSource, Places, Run, State, read_run
-from pipeline.ledger.transport import Json, LedgerCall
+from pipeline.ledger.transports.common import Json
 from pipeline.purchase.matching import KnownJobs, read_owner
 from providers.openai_videos.jobs import canonical_id
 from providers.openai_videos.protocol import Order
@@ -65,48 +65,35 @@ class Cost:
     detail: Mapping[str, Any] | None = None
 
 
-class Ledger:
+class Ledger(LedgerFunctions):
     """The life of runs. What operators do is in `pipeline.ledger.operators`."""
 
-    def __init__(self, rpc: LedgerCall) -> None:
-        self.rpc = rpc
-
     async def load(self, run_id: UUID | str) -> Run | None:
-        return _run_or_none(await self.rpc("load_run", {"run_id": str(run_id)}))
+        return _run_or_none(await self._ask("load_run", run_id=run_id))
 
     async def find(self, ref: str) -> Run | None:
         """The run with this ref (any case) or run id."""
-        return _run_or_none(await self.rpc("find_run", {"ref": ref}))
+        return _run_or_none(await self._ask("find_run", ref=ref))
 
     async def find_key(self, key: str) -> Run | None:
-        return _run_or_none(await self.rpc("find_key", {"key": key}))
+        return _run_or_none(await self._ask("find_key", key=key))
 
     async def start_attempt(self, run_id: UUID, attempts_max: int, heartbeat: timedelta) -> Run | None:
         return _run_or_none(
-            await self.rpc(
-                "start_attempt",
-                {
-                    "run_id": str(run_id),
-                    "attempts_max": attempts_max,
-                    "attend_seconds": heartbeat.total_seconds(),
-                },
-            )
+            await self._ask("start_attempt", run_id=run_id, attempts_max=attempts_max, attend_seconds=heartbeat)
         )
 
     async def heartbeat(
         self, run_id: UUID, heartbeat: timedelta, progress: int | None = None, job_id: str | None = None
     ) -> None:
         """`job_id`: the job that a look has just shown, and did not call failed."""
-        seconds = heartbeat.total_seconds()
-        args: dict[str, Json] = {"run_id": str(run_id), "attend_seconds": seconds, "progress": progress}
-        await self.rpc("attend", args | {"job_id": job_id})
+        await self._ask("attend", run_id=run_id, attend_seconds=heartbeat, progress=progress, job_id=job_id)
 
     async def wait_until(self, run_id: UUID, at: datetime | None) -> Run:
-        return read_run(await self.rpc("wait_until", {"run_id": str(run_id), "at": _time(at)}))
+        return await self._read(Run, "wait_until", run_id=run_id, at=at)
 
     async def park(self, run_id: UUID, why: str, next_look_at: datetime | None) -> Run:
-        args: dict[str, Json] = {"run_id": str(run_id), "why": why, "next_look_at": _time(next_look_at)}
-        return read_run(await self.rpc("park", args))
+        return await self._read(Run, "park", run_id=run_id, why=why, next_look_at=next_look_at)
 
     async def approve(
         self,
@@ -120,16 +107,18 @@ class Ledger:
         confirm_seconds: float,
         cost: Cost,
     ) -> Run:
-        args: dict[str, Json] = {
-            "run_id": str(run_id),
-            "improved_prompt": improved_prompt,
-            "title": title,
-            "category": category,
-            "language": language,
-            "template": dict(template),
-            "confirm_seconds": confirm_seconds,
-        }
-        return read_run(await self.rpc("approve", args | _cost(cost)))
+        return await self._read(
+            Run,
+            "approve",
+            run_id=run_id,
+            improved_prompt=improved_prompt,
+            title=title,
+            category=category,
+            language=language,
+            template=template,
+            confirm_seconds=confirm_seconds,
+            **_cost(cost),
+        )
 
     async def reject(
         self,
@@ -141,57 +130,47 @@ class Ledger:
         template: Mapping[str, str],
         cost: Cost,
     ) -> Run:
-        args: dict[str, Json] = {
-            "run_id": str(run_id),
-            "reasons": list(reasons),
-            "explanation": explanation,
-            "safe_rewrite": safe_rewrite,
-            "template": dict(template),
-        }
-        return read_run(await self.rpc("reject", args | _cost(cost)))
+        return await self._read(
+            Run,
+            "reject",
+            run_id=run_id,
+            reasons=reasons,
+            explanation=explanation,
+            safe_rewrite=safe_rewrite,
+            template=template,
+            **_cost(cost),
+        )
 
     async def confirm(self, run_id: UUID, seconds: int | None = None, size: str | None = None) -> Run:
         """The user's yes, to this length and size and to no other."""
-        return read_run(await self.rpc("confirm", {"run_id": str(run_id), "seconds": seconds, "size": size}))
+        return await self._read(Run, "confirm", run_id=run_id, seconds=seconds, size=size)
 
     async def amend(self, run_id: UUID, seconds: int, size: str, price_microusd: int) -> Amended:
         """Another length or size, and the money set aside changed to match, before the user's yes."""
-        args: dict[str, Json] = {"run_id": str(run_id), "seconds": seconds, "size": size}
-        answer = _object(await self.rpc("amend", args | {"price_microusd": price_microusd}))
+        answer = await self._ask("amend", run_id=run_id, seconds=seconds, size=size, price_microusd=price_microusd)
         refused = answer.get("refused") or {}
         return Amended(read_run(answer["run"]), refused.get("kind"), refused.get("what"))
 
     async def cancel(self, run_id: UUID, by: str, reason: str = "canceled") -> bool:
         """True if this call ended the run; False if it was too late or already over."""
-        answer = await self.rpc("cancel_run", {"run_id": str(run_id), "by": by, "reason": reason})
-        return bool(_object(answer)["canceled"])
+        return bool((await self._ask("cancel_run", run_id=run_id, by=by, reason=reason))["canceled"])
 
     async def begin_submission(
         self, run_id: UUID, token: str, places: Places = ANY_NUMBER, request: timedelta | None = None
     ) -> Won | NotWon:
         """`request`: how long the winner's request may take; no other machine treats it as over before that."""
-        args: dict[str, Json] = {"run_id": str(run_id), "token": token}
-        if request is not None:
-            args["request_seconds"] = request.total_seconds()
+        more: dict[str, object] = {} if request is None else {"request_seconds": request}
         if places != ANY_NUMBER:
-            args |= {"in_flight_max": places.in_flight_max, "creates_per_minute": places.creates_per_minute}
-        answer = _object(await self.rpc("begin_submission", args))
+            more |= {"in_flight_max": places.in_flight_max, "creates_per_minute": places.creates_per_minute}
+        answer = await self._ask("begin_submission", run_id=run_id, token=token, **more)
         if answer["won"]:
             return Won(Order(**answer["order"]))
-        until = answer.get("until")
-        return NotWon(answer["refused"], datetime.fromisoformat(until) if until else None, answer.get("reason"))
+        return NotWon(answer["refused"], _time(answer.get("until")), answer.get("reason"))
 
     async def record_submission(
         self, run_id: UUID, job_id: str, source: JobSource, *, token: str | None = None, ms: int | None = None
     ) -> Recorded:
-        args: dict[str, Json] = {
-            "run_id": str(run_id),
-            "job_id": job_id,
-            "source": source.value,
-            "token": token,
-            "ms": ms,
-        }
-        answer = _object(await self.rpc("record_submission", args))
+        answer = await self._ask("record_submission", run_id=run_id, job_id=job_id, source=source, token=token, ms=ms)
         return Recorded(answer["recorded"], answer.get("why"))
 
     async def mark_uncertain(
@@ -205,15 +184,16 @@ class Ledger:
         answer: Mapping[str, Json] | None = None,
     ) -> bool:
         """`answer`: what came instead of a clear one, for the run's timeline."""
-        args: dict[str, Json] = {
-            "run_id": str(run_id),
-            "doubt": doubt,
-            "token": token,
-            "min_age_seconds": min_age.total_seconds() if min_age else None,
-            "ms": ms,
-            "answer": dict(answer) if answer else None,
-        }
-        return bool(_object(await self.rpc("mark_uncertain", args))["moved"])
+        moved = await self._ask(
+            "mark_uncertain",
+            run_id=run_id,
+            doubt=doubt,
+            token=token,
+            min_age_seconds=min_age or None,
+            ms=ms,
+            answer=answer or None,
+        )
+        return bool(moved["moved"])
 
     async def fail(
         self,
@@ -234,75 +214,62 @@ class Ledger:
         `job_id`: whose failure was seen, for a run that is rendering; the first look at it that said so must be
         `apart` ago.
         """
-        args: dict[str, Json] = {
-            "run_id": str(run_id),
-            "expected": expected.value,
-            "reason": reason,
-            "detail": detail,
-            "spent": spent,
-            "token": token,
-            "breaker": breaker,
-            "ms": ms,
-            "job_id": job_id,
-            "apart_seconds": apart.total_seconds() if apart else None,
-        }
-        return bool(_object(await self.rpc("fail_run", args))["moved"])
+        moved = await self._ask(
+            "fail_run",
+            run_id=run_id,
+            expected=expected,
+            reason=reason,
+            detail=detail,
+            spent=spent,
+            token=token,
+            breaker=breaker,
+            ms=ms,
+            job_id=job_id,
+            apart_seconds=apart or None,
+        )
+        return bool(moved["moved"])
 
     async def note_failing(
         self, run_id: UUID, job_id: str, words: str | None, word: str | None = None, *, seen: bool
     ) -> Run:
         """Why a job failed or expired, or None if it says anything else. `seen`: at its own address (rule 2)."""
-        job: dict[str, Json] = {"run_id": str(run_id), "job_id": job_id, "words": words}
-        return read_run(await self.rpc("note_failing", job | {"provider_word": word, "seen": seen}))
+        return await self._read(
+            Run, "note_failing", run_id=run_id, job_id=job_id, words=words, provider_word=word, seen=seen
+        )
 
     async def back_to_doubt(self, run_id: UUID, job_id: str, words: str, apart: timedelta) -> Run:
         """The job was only adopted, and failed: it says nothing about this run."""
-        args: dict[str, Json] = {
-            "run_id": str(run_id),
-            "job_id": job_id,
-            "words": words,
-            "apart_seconds": apart.total_seconds(),
-        }
-        return read_run(await self.rpc("back_to_doubt", args))
+        return await self._read(Run, "back_to_doubt", run_id=run_id, job_id=job_id, words=words, apart_seconds=apart)
 
     async def is_winner(self, run_id: UUID, token: str) -> bool:
         """Whether this token won the run's fence."""
-        return bool(await self.rpc("is_winner", {"run_id": str(run_id), "token": token}))
+        return bool(await self._ask("is_winner", run_id=run_id, token=token))
 
     async def keep_stray_answer(self, run_id: UUID, why: str, status: int | None, body: str) -> None:
         """An answer that fits no run, for the operators' inbox. Kept once."""
-        args: dict[str, Json] = {"run_id": str(run_id), "why": why, "status": status, "body": body}
-        await self.rpc("keep_stray_answer", args)
+        await self._ask("keep_stray_answer", run_id=run_id, why=why, status=status, body=body)
 
     async def reopen(self, run_id: UUID | str, job_id: str) -> Run:
         """A whole clip of the failed run's job is here: it goes on. Nothing changes for any other run."""
-        return read_run(await self.rpc("reopen_run", {"run_id": str(run_id), "job_id": job_id}))
+        return await self._read(Run, "reopen_run", run_id=run_id, job_id=job_id)
 
     async def witnesses_near(self, run_id: UUID, near: timedelta, rivals_within: timedelta) -> KnownJobs:
         """What the list must show of our own, asked before a look through it for this run."""
-        args: dict[str, Json] = {
-            "run_id": str(run_id),
-            "near_seconds": near.total_seconds(),
-            "rival_seconds": rivals_within.total_seconds(),
-        }
-        answer = _object(await self.rpc("witnesses_near", args))
+        answer = await self._ask("witnesses_near", run_id=run_id, near_seconds=near, rival_seconds=rivals_within)
         shown = {canonical_id(job): read_owner(owner) for job, owner in answer["witnesses"].items()}
-        return KnownJobs((), {}, shown, began=datetime.fromisoformat(answer["began"]), rivals=answer["rivals"])
+        return KnownJobs((), {}, shown, began=_time(answer["began"]), rivals=answer["rivals"])
 
     async def doubts_at(self, base_url: str, key_fingerprint: str, job_keys: Sequence[str]) -> KnownJobs:
         """The runs that may have a job and know of none, who owns the listed jobs, and what the list has shown."""
-        args: dict[str, Json] = {"base_url": base_url, "key_fingerprint": key_fingerprint, "job_ids": list(job_keys)}
-        answer = _object(await self.rpc("doubts_at", args))
-        owned = {job: read_owner(owner) for job, owner in answer["owned"].items()}
+        answer = await self._ask("doubts_at", base_url=base_url, key_fingerprint=key_fingerprint, job_ids=job_keys)
+        elsewhere = map(read_run, answer.get("elsewhere", ()))
         return KnownJobs(
             tuple(map(read_run, answer["runs"])),
-            owned,
-            running_shown_at=datetime.fromisoformat(shown) if (shown := answer["running_shown_at"]) else None,
-            ours_since=datetime.fromisoformat(since) if (since := answer["ours_since"]) else None,
+            {job: read_owner(owner) for job, owner in answer["owned"].items()},
+            running_shown_at=_time(answer["running_shown_at"]),
+            ours_since=_time(answer["ours_since"]),
             explained=frozenset(map(canonical_id, answer.get("explained", ()))),
-            elsewhere=tuple(
-                run for run in map(read_run, answer.get("elsewhere", ())) if run.improved_prompt is not None
-            ),
+            elsewhere=tuple(run for run in elsewhere if run.improved_prompt is not None),
             first_seen={key: datetime.fromisoformat(at) for key, at in answer.get("first_seen", {}).items()},
         )
 
@@ -318,17 +285,18 @@ class Ledger:
         detail: Mapping[str, Any],
     ) -> Run:
         """`counts`: the look shows that the run has no job there; `says`: a stable word on what it settled."""
-        args: dict[str, Json] = {
-            "run_id": str(run_id),
-            "look_id": str(uuid4()),
-            "counts": counts,
-            "candidates": candidates,
-            "running_shown": running_shown,
-            "says": says,
-            "next_look_at": _time(next_look_at),
-            "detail": dict(detail),
-        }
-        return read_run(await self.rpc("record_look", args))
+        return await self._read(
+            Run,
+            "record_look",
+            run_id=run_id,
+            look_id=uuid4(),
+            counts=counts,
+            candidates=candidates,
+            running_shown=running_shown,
+            says=says,
+            next_look_at=next_look_at,
+            detail=detail,
+        )
 
     async def record_caption(
         self,
@@ -340,59 +308,45 @@ class Ledger:
         template: Mapping[str, str],
         cost: Cost,
     ) -> Run:
-        args: dict[str, Json] = {
-            "run_id": str(run_id),
-            "caption": caption,
-            "hashtags": list(hashtags),
-            "by": by,
-            "template": dict(template),
-        }
-        return read_run(await self.rpc("record_caption", args | _cost(cost)))
+        words: dict[str, object] = {"caption": caption, "hashtags": hashtags, "by": by}
+        return await self._read(Run, "record_caption", run_id=run_id, **words, template=template, **_cost(cost))
 
     async def save(self, run_id: UUID, file: str, size_bytes: int, sha256: str, *, job_id: str | None, ms: int) -> Run:
-        args: dict[str, Json] = {
-            "run_id": str(run_id),
-            "file": file,
-            "file_bytes": size_bytes,
-            "file_sha256": sha256,
-            "job_id": job_id,
-            "ms": ms,
-        }
-        return read_run(await self.rpc("save_run", args))
+        return await self._read(
+            Run,
+            "save_run",
+            run_id=run_id,
+            file=file,
+            file_bytes=size_bytes,
+            file_sha256=sha256,
+            job_id=job_id,
+            ms=ms,
+        )
 
     async def told(self, run_id: UUID, state: State, *, delivered: bool = False) -> Run:
-        args: dict[str, Json] = {"run_id": str(run_id), "state": state.value, "delivered": delivered}
-        return read_run(await self.rpc("told", args))
+        return await self._read(Run, "told", run_id=run_id, state=state, delivered=delivered)
 
     async def record_event(self, run_id: UUID, step: str, outcome: str, cost: Cost | None = None) -> None:
-        args: dict[str, Json] = {"run_id": str(run_id), "step": step, "outcome": outcome}
-        await self.rpc("record_event", args | _cost(cost or Cost()))
+        await self._ask("record_event", run_id=run_id, step=step, outcome=outcome, **_cost(cost or Cost()))
 
     async def due_runs(self, at_most: int) -> tuple[str, ...]:
         """Run ids of unfinished runs that somebody should look at now."""
-        answer = await self.rpc("due_runs", {"at_most": at_most})
-        assert isinstance(answer, list)
-        return tuple(_object(row)["run_id"] for row in answer)
+        return tuple(row["run_id"] for row in await self._ask("due_runs", at_most=at_most))
 
     async def median_render_seconds(self, base_url: str, model: str, seconds: int) -> float | None:
         """The median of up to twenty latest renders of this kind; None without history."""
-        args: dict[str, Json] = {"base_url": base_url, "model": model, "seconds": seconds}
-        median = _object(await self.rpc("render_history", args))["median_seconds"]
+        history = await self._ask("render_history", base_url=base_url, model=model, seconds=seconds)
+        median = history["median_seconds"]
         return float(median) if median is not None else None
-
-
-def _object(answer: Json) -> dict[str, Any]:
-    assert isinstance(answer, dict), f"the ledger answered {type(answer).__name__}, not an object"
-    return answer
 
 
 def _run_or_none(answer: Json) -> Run | None:
     return read_run(answer) if answer else None
 
 
-def _time(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
-def _cost(cost: Cost) -> dict[str, Json]:
-    return {"cost_microusd": cost.microusd, "ms": cost.ms, "detail": dict(cost.detail or {})}
+def _cost(cost: Cost) -> dict[str, object]:
+    return {"cost_microusd": cost.microusd, "ms": cost.ms, "detail": cost.detail or {}}

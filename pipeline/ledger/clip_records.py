@@ -1,6 +1,5 @@
 """What the ledger knows of clips, as the machines that keep them ask it.
 
-In       `rpc(name, args) -> json`
 Out      frozen values
 Raises   what the transport raises
 Effects  notes on the rows. Each is safe to repeat.
@@ -10,11 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from pydantic import TypeAdapter
-
 from media.clip_file import Facts
-from pipeline.ledger.records import Run, State, read_run
-from pipeline.ledger.transport import Json, LedgerCall
+from pipeline.ledger.functions import LedgerFunctions
+from pipeline.ledger.records import Run, State
 from providers.openai_videos.order_match import normal_words
 
 NOT_FETCHED_MAX = 20  # a clip that grows has other words each time
@@ -36,65 +33,54 @@ class ClipRecord:
     ended_seconds_ago: float
 
 
-class ClipRecords:
-    def __init__(self, rpc: LedgerCall) -> None:
-        self._rpc = rpc
-
+class ClipRecords(LedgerFunctions):
     async def note_stored(self, run_id: UUID | str, stored: str, sha256: str) -> Run:
         """The clip lies in Storage as 'bucket/key'. Nothing is noted if the run's clip is another one."""
-        return read_run(await self._rpc("note_stored", {"run_id": str(run_id), "stored": stored, "sha256": sha256}))
+        return await self._read(Run, "note_stored", run_id=run_id, stored=stored, sha256=sha256)
 
     async def note_facts(self, run_id: UUID | str, sha256: str, facts: Facts) -> Run:
         """What the clip's file says of itself. Nothing is noted if the run's clip is another one."""
-        args: dict[str, Json] = {"run_id": str(run_id), "sha256": sha256, "facts": asdict(facts)}
-        return read_run(await self._rpc("note_clip", args))
+        return await self._read(Run, "note_clip", run_id=run_id, sha256=sha256, facts=asdict(facts))
 
     async def note_not_fetched(self, run_id: UUID | str, status: int | None, words: str) -> None:
         """Why a clip could not be fetched, in the provider's words: on the run's timeline, each once."""
-        detail: dict[str, Json] = {"status": status, "words": words}
-        args: dict[str, Json] = {"run_id": str(run_id), "detail": detail, "at_most": NOT_FETCHED_MAX}
-        await self._rpc("note_not_fetched", args)
+        detail = {"status": status, "words": words}
+        await self._ask("note_not_fetched", run_id=run_id, detail=detail, at_most=NOT_FETCHED_MAX)
 
     async def note_not_stored(self, run_id: UUID, words: str) -> None:
         """This machine's folder does not take the clip: on the timeline once, and news for the operators once a day."""
-        await self._rpc("note_not_stored", {"run_id": str(run_id), "words": words})
+        await self._ask("note_not_stored", run_id=run_id, words=words)
 
     async def same_clip_as(self, run_id: UUID, sha256: str) -> str | None:
         """The ref of a run of another request whose clip is this very file."""
-        ref = await self._rpc("same_clip_as", {"run_id": str(run_id), "sha256": sha256})
-        return ref if isinstance(ref, str) else None
+        ref: str | None = await self._ask("same_clip_as", run_id=run_id, sha256=sha256)
+        return ref
 
     async def note_done(self, run_id: UUID, job_id: str) -> Run:
         """Its job's own address called the job completed: whatever is said later, it was made."""
-        return read_run(await self._rpc("note_done", {"run_id": str(run_id), "job_id": job_id}))
+        return await self._read(Run, "note_done", run_id=run_id, job_id=job_id)
 
     async def note_shown_otherwise(self, run_id: UUID, job_id: str, parts: Sequence[str]) -> None:
         """What the answer to the order showed of its job otherwise than ordered."""
-        args: dict[str, Json] = {"run_id": str(run_id), "job_id": job_id, "parts": list(parts)}
-        await self._rpc("note_shown_otherwise", args)
+        await self._ask("note_shown_otherwise", run_id=run_id, job_id=job_id, parts=parts)
 
     async def prompt_of_another(self, run_id: UUID, prompt: str) -> str | None:
         """The ref of a run here that ordered these very words, blanks and composition aside."""
-        ref = await self._rpc("prompt_of_another", {"run_id": str(run_id), "words": normal_words(prompt)})
-        return ref if isinstance(ref, str) else None
+        ref: str | None = await self._ask("prompt_of_another", run_id=run_id, words=normal_words(prompt))
+        return ref
 
     async def of(self, run_ids: Sequence[str]) -> tuple[ClipRecord, ...]:
         """Those of these runs that have ended."""
-        return _RECORDS.validate_python(await self._rpc("clips_of", {"run_ids": list(run_ids)}))
+        return await self._read_all(ClipRecord, "clips_of", run_ids=run_ids)
 
     async def to_drop(self, days: float, run_ids: Sequence[str], at_most: int) -> tuple[tuple[str, str | None], ...]:
         """Run id and 'bucket/key' of delivered runs that are so old: those in Storage, and any of `run_ids`."""
-        args: dict[str, Json] = {"days": days, "run_ids": list(run_ids), "at_most": at_most}
-        rows = await self._rpc("clips_to_drop", args)
-        assert isinstance(rows, list), "clips_to_drop answers a list"
+        rows = await self._ask("clips_to_drop", days=days, run_ids=run_ids, at_most=at_most)
         return tuple((row["run_id"], row["stored"]) for row in rows)
 
     async def note_dropped(self, run_id: str) -> None:
-        await self._rpc("note_dropped", {"run_id": run_id})
+        await self._ask("note_dropped", run_id=run_id)
 
     async def tell_broken(self, words: str) -> None:
         """Storage takes no clips: news for the operators, once a day."""
-        await self._rpc("storage_broken", {"words": words})
-
-
-_RECORDS = TypeAdapter(tuple[ClipRecord, ...])
+        await self._ask("storage_broken", words=words)

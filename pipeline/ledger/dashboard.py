@@ -1,6 +1,5 @@
 """What those who watch the business see: the overview, runs by filters, the numbers behind the metrics, past changes.
 
-In       `rpc(name, args) -> json`, the same callable the ledger has
 Out      frozen values; money in micro-dollars, durations in milliseconds
 Raises   what the transport raises
 Effects  `deliver_again` makes a run due; the rest only reads (and counts the days that are over)
@@ -13,11 +12,9 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from pydantic import TypeAdapter
-
+from pipeline.ledger.functions import LedgerFunctions
 from pipeline.ledger.operators import Controls, Stats
-from pipeline.ledger.records import Run, State, read_run
-from pipeline.ledger.transport import Json, LedgerCall
+from pipeline.ledger.records import Run, State
 
 
 class DeliverAgain(StrEnum):
@@ -177,43 +174,26 @@ class StoredAudit:
     result: Mapping[str, Any]
 
 
-class Dashboard:
-    def __init__(self, rpc: LedgerCall) -> None:
-        self._rpc = rpc
-
+class Dashboard(LedgerFunctions):
     async def overview(self, days: int = 30) -> Overview:
-        return _OVERVIEW.validate_python(await self._rpc("page_overview", {"days": days}))
+        return await self._read(Overview, "page_overview", days=days)
 
     async def runs(self, filters: Filters, at_most: int, before: datetime | None = None) -> tuple[Run, ...]:
         """The newest first; `before`: those reserved earlier."""
-        args: dict[str, Json] = {
-            "filters": asdict(filters),
-            "at_most": at_most,
-            "before": before.isoformat() if before else None,
-        }
-        rows = await self._rpc("page_runs", args)
-        assert isinstance(rows, list), "page_runs answers a list"
-        return tuple(map(read_run, rows))
+        return await self._read_all(Run, "page_runs", filters=asdict(filters), at_most=at_most, before=before)
 
     async def metrics(self) -> Metrics:
-        return _METRICS.validate_python(await self._rpc("page_metrics", {}))
+        return await self._read(Metrics, "page_metrics")
 
     async def changes(self, at_most: int) -> tuple[Change, ...]:
         """The latest first."""
-        return _CHANGES.validate_python(await self._rpc("limit_history", {"at_most": at_most}))
+        return await self._read_all(Change, "limit_history", at_most=at_most)
 
     async def audits(self, at_most: int) -> tuple[StoredAudit, ...]:
         """The latest first."""
-        return _AUDITS.validate_python(await self._rpc("list_audits", {"at_most": at_most}))
+        return await self._read_all(StoredAudit, "list_audits", at_most=at_most)
 
     async def deliver_again(self, run_id: UUID, who: str) -> DeliverAgain:
         """Of a saved video that did not arrive."""
-        answer = await self._rpc("deliver_again", {"run_id": str(run_id), "who": who})
-        assert isinstance(answer, dict), "deliver_again answers an object"
+        answer = await self._ask("deliver_again", run_id=run_id, who=who)
         return DeliverAgain(answer["why"] or "asked")
-
-
-_OVERVIEW = TypeAdapter(Overview)
-_METRICS = TypeAdapter(Metrics)
-_CHANGES = TypeAdapter(tuple[Change, ...])
-_AUDITS = TypeAdapter(tuple[StoredAudit, ...])

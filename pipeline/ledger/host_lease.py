@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline.cancellation import stop
-from pipeline.ledger.transport import LedgerCall, LedgerError
+from pipeline.ledger.transports.common import LedgerCall, LedgerError
 from pipeline.settings.config import ConfigError
 
 LEASE_SECONDS = 20.0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from pipeline.ledger.transport import LedgerNotMigrated
+from pipeline.ledger.transports.common import LedgerNotMigrated
 from pipeline.settings.resources import migrations_folder
 
 MIGRATION_LOCK = 0x0E7A_4B1

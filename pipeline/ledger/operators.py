@@ -1,6 +1,5 @@
 """What operators do and see: the kill switch, limits, users, lists, numbers, and settling what is in doubt.
 
-In       `rpc(name, args) -> json`, the same callable the ledger has
 Out      frozen values; a change that is not allowed is a value, too
 Raises   what the transport raises
 Effects  each change is recorded by the database with who, when, before and after
@@ -10,18 +9,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from pydantic import TypeAdapter
-
 from pipeline.ledger.client import Recorded
-from pipeline.ledger.records import Run, State, read_run
-from pipeline.ledger.transport import Json, LedgerCall
+from pipeline.ledger.functions import LedgerFunctions, read_value
+from pipeline.ledger.records import Run, State
 from steps.check_limits import Refused
 
-Value = TypeVar("Value")
 USER_ID = re.compile(r"tg:[1-9]\d{0,18}|cli:\S[^\n]*", re.ASCII)
 USER_ID_WORDS = "a user is tg:<Telegram id> or cli:<name>"
 
@@ -182,42 +177,36 @@ class StrayAnswer:
     run_id: UUID | None = None
 
 
-class Operators:
-    """One method per SQL function of `*_operators.sql`; `who` is kept with every change."""
-
-    def __init__(self, rpc: LedgerCall) -> None:
-        self._rpc = rpc
+class Operators(LedgerFunctions):
+    """What operators may ask; `who` is kept with every change."""
 
     async def controls(self) -> Controls:
-        return _read(Controls, await self._rpc("controls", {}))
+        return await self._read(Controls, "controls")
 
     async def pause(self, reason: str | None, who: str) -> Controls:
-        return _read(Controls, await self._rpc("set_paused", {"paused": True, "reason": reason, "who": who}))
+        return await self._read(Controls, "set_paused", paused=True, reason=reason, who=who)
 
     async def resume(self, who: str) -> Controls:
         """Ends a pause and closes every breaker."""
-        return _read(Controls, await self._rpc("set_paused", {"paused": False, "reason": None, "who": who}))
+        return await self._read(Controls, "set_paused", paused=False, reason=None, who=who)
 
     async def resume_if(self, paused_at: datetime | None, who: str) -> Controls:
         """Only if the pause is still the one of that time (None: there was none); else the answer is `changed`."""
-        shown: Json = {"paused_at": paused_at.isoformat() if paused_at else None}
-        args: dict[str, Json] = {"paused": False, "reason": None, "who": who, "shown": shown}
-        return _read(Controls, await self._rpc("set_paused", args))
+        shown = {"paused_at": paused_at}
+        return await self._read(Controls, "set_paused", paused=False, reason=None, who=who, shown=shown)
 
     async def limits(self) -> tuple[Limit, ...]:
-        return _read_all(Limit, await self._rpc("show_limits", {}))
+        return await self._read_all(Limit, "show_limits")
 
     async def set_limit(
         self, key: str, value: int | str | None, who: str, user_id: str | None = None
     ) -> LimitSet | LimitNotSet:
         """For all, or for one user; None takes one user's override back."""
-        args: dict[str, Json] = {"key": key, "value": value, "who": who, "user_id": user_id}
-        answer = await self._rpc("set_limit", args)
-        assert isinstance(answer, dict), "set_limit answers an object"
-        return _read(LimitSet, answer) if answer["set"] else _read(LimitNotSet, answer)
+        answer = await self._ask("set_limit", key=key, value=value, who=who, user_id=user_id)
+        return read_value(LimitSet, answer) if answer["set"] else read_value(LimitNotSet, answer)
 
     async def users(self, at_most: int) -> tuple[User, ...]:
-        return _read_all(User, await self._rpc("list_users", {"at_most": at_most}))
+        return await self._read_all(User, "list_users", at_most=at_most)
 
     async def block(self, user_id: str, reason: str | None, who: str) -> User:
         return await self._set_user(user_id, who, blocked=True, reason=reason)
@@ -237,29 +226,21 @@ class Operators:
         invited: bool | None = None,
         reason: str | None = None,
     ) -> User:
-        args: dict[str, Json] = {
-            "user_id": user_id,
-            "blocked": blocked,
-            "invited": invited,
-            "reason": reason,
-            "who": who,
-        }
-        return _read(User, await self._rpc("set_user", args))
+        return await self._read(
+            User, "set_user", user_id=user_id, blocked=blocked, invited=invited, reason=reason, who=who
+        )
 
     async def runs(self, at_most: int, state: State | None = None, user_id: str | None = None) -> tuple[Run, ...]:
         """The newest first."""
-        args: dict[str, Json] = {"at_most": at_most, "state": state and state.value, "user_id": user_id}
-        rows = await self._rpc("list_runs", args)
-        assert isinstance(rows, list), "list_runs answers a list"
-        return tuple(map(read_run, rows))
+        return await self._read_all(Run, "list_runs", at_most=at_most, state=state, user_id=user_id)
 
     async def events(self, run_id: UUID) -> tuple[Event, ...]:
         """The run's timeline, oldest first."""
-        return _read_all(Event, await self._rpc("run_events", {"run_id": str(run_id)}))
+        return await self._read_all(Event, "run_events", run_id=run_id)
 
     async def impact(self, days: float) -> tuple[Impact, ...]:
         """What became of the runs of each template's version; the newest version of each first."""
-        return _read_all(Impact, await self._rpc("template_impact", {"days": days}))
+        return await self._read_all(Impact, "template_impact", days=days)
 
     async def settle_found(
         self, run_id: UUID, job_id: str, who: str, why: str | None = None, seen: Mapping[str, Any] | None = None
@@ -268,14 +249,9 @@ class Operators:
 
         `seen`: what the provider showed of it. `pipeline.purchase.settling` looks the job up first; call that.
         """
-        args: dict[str, Json] = {
-            "run_id": str(run_id),
-            "job_id": job_id,
-            "who": who,
-            "why": why,
-            "seen": dict(seen) if seen else None,
-        }
-        return _read(Recorded, await self._rpc("settle_found", args))
+        return await self._read(
+            Recorded, "settle_found", run_id=run_id, job_id=job_id, who=who, why=why, seen=seen or None
+        )
 
     async def settle_not_charged(
         self,
@@ -291,49 +267,42 @@ class Operators:
 
         Before `wait` has passed since the order was sent, only if they insist (`early`).
         """
-        args: dict[str, Json] = {
-            "run_id": str(run_id),
-            "who": who,
-            "why": why,
-            "shown": dict(shown) if shown else None,
-            "wait_seconds": wait.total_seconds(),
-            "early": early,
-        }
-        return _read(Settled, await self._rpc("settle_not_charged", args))
+        return await self._read(
+            Settled,
+            "settle_not_charged",
+            run_id=run_id,
+            who=who,
+            why=why,
+            shown=shown or None,
+            wait_seconds=wait,
+            early=early,
+        )
 
     async def take_back(self, run_id: UUID, who: str, why: str | None = None) -> Settled:
         """Takes the last settlement back: the run is in doubt again, or rendering if it had a job."""
-        args: dict[str, Json] = {"run_id": str(run_id), "who": who, "why": why}
-        return _read(Settled, await self._rpc("settle_taken_back", args))
+        return await self._read(Settled, "settle_taken_back", run_id=run_id, who=who, why=why)
 
     async def open_differences(self) -> tuple[OpenDifference, ...]:
         """What audits found and neither the ledger nor a person has explained; the oldest first."""
-        return _read_all(OpenDifference, await self._rpc("open_differences", {}))
+        return await self._read_all(OpenDifference, "open_differences")
 
     async def explain(self, subject: str, who: str, why: str) -> int:
         """Closes every open difference about this job id or ref, for good. How many there were."""
-        answer = await self._rpc("explain_difference", {"subject": subject, "who": who, "why": why})
-        assert isinstance(answer, dict), "explain_difference answers an object"
-        return int(answer["explained"])
+        return int((await self._ask("explain_difference", subject=subject, who=who, why=why))["explained"])
 
     async def stray_answers(self, at_most: int) -> tuple[StrayAnswer, ...]:
         """The latest first."""
-        return _read_all(StrayAnswer, await self._rpc("list_stray_answers", {"at_most": at_most}))
+        return await self._read_all(StrayAnswer, "list_stray_answers", at_most=at_most)
 
     async def preview(self, user_id: str, prompt_hash: str, price_microusd: int, *, again: bool) -> Refused | None:
         """What `reserve` would refuse now; None if nothing stands in the way. Changes nothing."""
-        args: dict[str, Json] = {
-            "user_id": user_id,
-            "prompt_hash": prompt_hash,
-            "price_microusd": price_microusd,
-            "again": again,
-        }
-        answer = await self._rpc("preview_reserve", args)
-        assert isinstance(answer, dict), "preview_reserve answers an object"
-        return None if answer["kind"] == "accepted" else _read(Refused, answer)
+        answer = await self._ask(
+            "preview_reserve", user_id=user_id, prompt_hash=prompt_hash, price_microusd=price_microusd, again=again
+        )
+        return None if answer["kind"] == "accepted" else read_value(Refused, answer)
 
     async def stats(self) -> Stats:
-        return _read(Stats, await self._rpc("stats", {}))
+        return await self._read(Stats, "stats")
 
 
 def as_user_id(text: str) -> str:
@@ -344,17 +313,3 @@ def as_user_id(text: str) -> str:
 def is_user_id(text: str) -> bool:
     """Whether anybody can have this id; a limit for another would hold for nobody."""
     return text.isprintable() and USER_ID.fullmatch(text) is not None
-
-
-@cache
-def _adapter(kind: object) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
-def _read(kind: type[Value], answer: Json) -> Value:
-    value: Value = _adapter(kind).validate_python(answer)  # type: ignore[arg-type]  # a class is hashable
-    return value
-
-
-def _read_all(kind: type[Value], answer: Json) -> tuple[Value, ...]:
-    return tuple(_read(kind, each) for each in answer) if isinstance(answer, list) else ()

@@ -1,4 +1,4 @@
-"""Whose turn it is to speak, when several processes speak for one bot: over the same callable as the ledger.
+"""Whose turn it is to speak, when several processes speak for one bot.
 
 In       lanes: a name, how many calls in which window, and the gap between two
 Out      seconds to wait; 0 means that the call is counted as made
@@ -9,7 +9,7 @@ Effects  rows of `onetake.lanes`
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from pipeline.ledger.transport import LedgerCall
+from pipeline.ledger.functions import LedgerFunctions
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,10 @@ class Bucket:
     gap_seconds: float
 
 
-class RateLimits:
-    def __init__(self, rpc: LedgerCall) -> None:
-        self._rpc = rpc
-
+class RateLimits(LedgerFunctions):
     async def take(self, lanes: Sequence[Bucket]) -> float:
         """All of the lanes at once, or none."""
-        wait = await self._rpc("take_turn", {"lanes": [asdict(lane) for lane in lanes]})
-        assert isinstance(wait, int | float), "take_turn answers seconds"
-        return float(wait)
+        return float(await self._ask("take_turn", lanes=[asdict(lane) for lane in lanes]))
 
     async def silence(self, lane: str, seconds: float) -> None:
-        await self._rpc("silence_lane", {"lane": lane, "seconds": seconds})
+        await self._ask("silence_lane", lane=lane, seconds=seconds)

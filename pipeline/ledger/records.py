@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cache
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
+from pipeline.ledger.functions import read_value
 from providers.openai_videos.protocol import Order
 
 log = logging.getLogger(__name__)
@@ -184,14 +184,9 @@ class Run:
         )
 
 
-@cache
-def _run_adapter() -> TypeAdapter[Run]:
-    return TypeAdapter(Run)
-
-
 def read_run(row: object) -> Run:
     """Turns a row as JSON into a Run. Raises pydantic.ValidationError if ledger and program do not fit."""
-    return _run_adapter().validate_python(row)
+    return read_value(Run, row)
 
 
 def each_readable(rows: Iterable[object], read: Callable[[object], Row], what: str) -> tuple[Row, ...]:

@@ -1,6 +1,6 @@
-"""What a user chose, may still do, and has: over the same callable as the ledger.
+"""What a user chose, may still do, and has.
 
-In       `rpc(name, args) -> json`, and user ids such as `tg:1001`
+In       user ids such as `tg:1001`
 Out      frozen values; money in micro-dollars, times by the database's clock
 Raises   what the transport raises
 Effects  only `set_preference` changes anything
@@ -8,12 +8,10 @@ Effects  only `set_preference` changes anything
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import TypeAdapter
-
+from pipeline.ledger.functions import LedgerFunctions
 from pipeline.ledger.records import Run
-from pipeline.ledger.transport import LedgerCall
 
 Confirm = Literal["first", "always", "never"]
 FIRST_VIDEOS = 3  # as long as a user has fewer, "first" asks before it spends
@@ -83,32 +81,20 @@ class UserVideos:
     runs: tuple[Run, ...]
 
 
-class Customers:
-    def __init__(self, rpc: LedgerCall) -> None:
-        self._rpc = rpc
-
+class Customers(LedgerFunctions):
     async def get(self, user_id: str) -> Customer:
-        return _CUSTOMER.validate_python(await self._rpc("customer", {"user_id": user_id}))
+        return await self._read(Customer, "customer", user_id=user_id)
 
     async def set_preference(self, user_id: str, key: str, value: str | int | None) -> Preferences:
         """`key` is a field of Preferences; None takes the choice back."""
-        args: dict[str, Any] = {"user_id": user_id, "key": key, "value": value}
-        return _PREFERENCES.validate_python(await self._rpc("set_preference", args))
+        return await self._read(Preferences, "set_preference", user_id=user_id, key=key, value=value)
 
     async def note_told_first(self, user_id: str) -> None:
         """The user was told that later orders will not be asked about. A choice of their own stands."""
-        await self._rpc("note_told_first", {"user_id": user_id})
+        await self._ask("note_told_first", user_id=user_id)
 
     async def allowance(self, user_id: str) -> Allowance:
-        return _ALLOWANCE.validate_python(await self._rpc("allowance", {"user_id": user_id}))
+        return await self._read(Allowance, "allowance", user_id=user_id)
 
     async def videos(self, user_id: str, at_most: int, skip: int) -> UserVideos:
-        return _SHELF.validate_python(
-            await self._rpc("user_videos", {"user_id": user_id, "at_most": at_most, "skip": skip})
-        )
-
-
-_CUSTOMER = TypeAdapter(Customer)
-_PREFERENCES = TypeAdapter(Preferences)
-_ALLOWANCE = TypeAdapter(Allowance)
-_SHELF = TypeAdapter(UserVideos)
+        return await self._read(UserVideos, "user_videos", user_id=user_id, at_most=at_most, skip=skip)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pipeline.ledger.operators import Event
 from pipeline.ledger.records import Run
-from pipeline.ledger.transport import LedgerCall
+from pipeline.ledger.transports.common import LedgerCall
 from pipeline.prompts.llm_steps import brief_of
 from pipeline.prompts.versions import recall
 from steps import validate_prompt, write_caption

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping
 
 from pipeline.ledger.records import Run
-from pipeline.ledger.transport import LedgerCall
+from pipeline.ledger.transports.common import LedgerCall
 from steps.contracts import CONTRACTS
 from steps.text_model.brand import BRAND_ID, NO_BRAND, read_brand
 from steps.text_model.front_matter import TemplateError

@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.context import ProviderAccount, RunContext
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.records import JobSource, Run, State, read_run
-from pipeline.ledger.transport import Json, LedgerCall
+from pipeline.ledger.transports.common import Json, LedgerCall
 from pipeline.purchase import matching
 from pipeline.purchase.comparison import Comparison, Difference, Kind, compare
 from pipeline.settings.config import Waits

@@ -19,7 +19,7 @@ from pipeline.context import FREE_BYTES_MIN, RunContext
 from pipeline.ledger.client import Cost, NotWon
 from pipeline.ledger.clip_records import ClipRecords
 from pipeline.ledger.records import JobSource, Run, State
-from pipeline.ledger.transport import Json, LedgerUnavailable
+from pipeline.ledger.transports.common import Json, LedgerUnavailable
 from pipeline.purchase.answer_files import KeptAnswer
 from providers.openai_videos.jobs import KEPT_CHARACTERS_MAX, Job, JobStatus, ids_shown, same_job
 from providers.openai_videos.order_match import Shown, far_from

@@ -103,7 +103,6 @@ class Waits:
     reconcile_grace: timedelta
     reconcile_looks: int
     render_deadline: timedelta
-    slow_notice: timedelta
     parked: timedelta
     audit: timedelta  # between two automatic audits
     confirm: timedelta
@@ -316,7 +315,6 @@ class Settings(BaseModel):
             reconcile_grace=seconds(self.reconcile_grace_seconds),
             reconcile_looks=self.reconcile_looks,
             render_deadline=seconds(self.render_deadline_seconds),
-            slow_notice=seconds(self.slow_notice_seconds),
             parked=seconds(self.parked_seconds),
             audit=seconds(self.audit_seconds),
             confirm=seconds(self.confirm_seconds),

@@ -20,7 +20,6 @@ from simulator.settings import ANSWERS, Habits
 Video = dict[str, Any]
 
 EIGHT_HOURS, A_DAY, A_YEAR = 8 * 3600, 86_400, 365 * 86_400
-DATES = ("created_at", "completed_at", "expires_at")
 OTHER_ID = "video_00000000000000000000somebodyelse"
 TIMED_OUT: Mapping[str, Any] = {"code": "timeout", "message": "The render took too long."}
 FAILED: Mapping[str, Any] = {"code": "internal_error", "message": "Something went wrong."}

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.ledger.client import Cost, Ledger, NotWon, Won
 from pipeline.ledger.records import JobSource, State
-from pipeline.ledger.transport import LedgerForbidden, LedgerNotMigrated, LedgerRefused
-from pipeline.ledger.transport_rest import open_transport
+from pipeline.ledger.transports.common import LedgerForbidden, LedgerNotMigrated, LedgerRefused
+from pipeline.ledger.transports.over_rest import open_transport
 from steps.check_limits import Admitted, RefusalKind, Refused, Request, check_limits
 from tests.cassette.conversation import TEST_KEY
 from tests.cassette.scrubbing import REPLAY_URL

@@ -13,8 +13,8 @@ from aiogram.client.telegram import TelegramAPIServer
 from bot.transport.session import TelegramSession
 from cli.checks.provider_probe import _ask
 from evals.recordings import Tape
-from pipeline.ledger.transport import LedgerUnavailable
-from pipeline.ledger.transport_rest import open_transport
+from pipeline.ledger.transports.common import LedgerUnavailable
+from pipeline.ledger.transports.over_rest import open_transport
 from pipeline.settings.config import VideoEndpoint
 from providers.transport import open_provider
 from steps.text_model.ask_model import TextModelError, ask, open_text_model

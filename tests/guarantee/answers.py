@@ -26,7 +26,7 @@ from cli.output import sentences
 from pipeline.ledger.migrate import install_queue, migrate
 from pipeline.ledger.operators import LimitSet, Operators
 from pipeline.ledger.records import Run, State
-from pipeline.ledger.transport_psycopg import open_transport
+from pipeline.ledger.transports.over_psycopg import open_transport
 from pipeline.operator_text import DOUBTS
 from pipeline.postgres.embedded import open_server
 from pipeline.run import admit, run

@@ -16,8 +16,8 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from pipeline.ledger import transport_psycopg
-from pipeline.ledger.transport import LedgerCall
+from pipeline.ledger.transports import over_psycopg
+from pipeline.ledger.transports.common import LedgerCall
 from tests.ledger.transports import Road, travelled
 
 PRICE = 800_000
@@ -337,7 +337,7 @@ def open_ledger_client(
     dsn: str, transport: AbstractAsyncContextManager[LedgerCall] | None = None
 ) -> Iterator[LedgerClient]:
     """A clerk at a migrated database; by psycopg unless another transport is given."""
-    with travelled(transport or transport_psycopg.open_transport(dsn, tries=1)) as opened, connect(dsn) as connection:
+    with travelled(transport or over_psycopg.open_transport(dsn, tries=1)) as opened, connect(dsn) as connection:
         clerk = LedgerClient(dsn, opened, connection.execute("select key, value, about from onetake.limits").fetchall())
         try:
             yield clerk

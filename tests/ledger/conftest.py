@@ -11,7 +11,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from pipeline.ledger import transport_rest
+from pipeline.ledger.transports import over_rest
 from tests.ledger.client import LedgerClient, open_ledger_client
 from tests.support.npm import Absent
 from tests.support.project import SupabaseProject, open_project, project_database
@@ -37,7 +37,7 @@ def session_desk(request: pytest.FixtureRequest, postgres_uri: str) -> Iterator[
             yield opened.enter_context(open_ledger_client(opened.enter_context(_folder_database(postgres_uri))))
         else:
             project: SupabaseProject = request.getfixturevalue("project")
-            transport = transport_rest.open_transport(project.url, project.service_key, tries=1)
+            transport = over_rest.open_transport(project.url, project.service_key, tries=1)
             client = opened.enter_context(open_ledger_client(project.dsn, transport))
             yield client
             client.empty()  # the project stays: a desk opened there once more takes its limits for those of the design

@@ -5,7 +5,7 @@ import re
 import psycopg
 import pytest
 
-from pipeline.ledger.transport import LedgerRefused
+from pipeline.ledger.transports.common import LedgerRefused
 from tests.ledger.client import STATES, LedgerClient
 from tests.support.fixtures import ROOT
 

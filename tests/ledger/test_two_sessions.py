@@ -13,7 +13,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from pipeline.ledger.transport import LedgerError
+from pipeline.ledger.transports.common import LedgerError
 from tests.ledger.client import OTHER_TOKEN, PRICE, TOKEN, LedgerClient, Row, call, request
 
 PATIENCE_SECONDS = 60.0

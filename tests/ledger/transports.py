@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any
 
-from pipeline.ledger.transport import LedgerCall
+from pipeline.ledger.transports.common import LedgerCall
 
 ANSWER_SECONDS = 60.0
 

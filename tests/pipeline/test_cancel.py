@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from pipeline.cancellation import stop
-from pipeline.ledger.transport import Json, LedgerUnavailable, asking_again
+from pipeline.ledger.transports.common import Json, LedgerUnavailable, asking_again
 
 
 @pytest.mark.parametrize("instead", [None, LedgerUnavailable("the line broke")], ids=["value", "error"])

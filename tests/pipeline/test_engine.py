@@ -20,7 +20,7 @@ from pipeline import worker as engine_module
 from pipeline.cancellation import stop
 from pipeline.context import RunContext
 from pipeline.ledger.records import Run, State
-from pipeline.ledger.transport import LedgerRefused
+from pipeline.ledger.transports.common import LedgerRefused
 from pipeline.purchase.answer_files import KeptAnswer
 from pipeline.purchase.submission import replay_answers
 from pipeline.run import admit

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.ledger.host_lease import HostLease, HostTaken, host_name
-from pipeline.ledger.transport import Json, LedgerForbidden, LedgerUnavailable
+from pipeline.ledger.transports.common import Json, LedgerForbidden, LedgerUnavailable
 
 
 def test_a_data_folder_keeps_its_name_even_if_many_ask_at_once(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from pipeline.clock import boot_seconds
 from pipeline.context import ProviderAccount, ProviderRules, RunContext, TextModel
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.migrate import install_queue, migrate
-from pipeline.ledger.transport_psycopg import open_transport
+from pipeline.ledger.transports.over_psycopg import open_transport
 from pipeline.postgres.embedded import open_server
 from pipeline.prompts.versions import PromptVersions
 from pipeline.purchase.answer_files import AnswerFiles

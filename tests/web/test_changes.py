@@ -14,7 +14,7 @@ from pipeline.formatting import MICROUSD
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import JobSource, State
-from pipeline.ledger.transport import Json, LedgerUnavailable
+from pipeline.ledger.transports.common import Json, LedgerUnavailable
 from pipeline.worker import Engine
 from tests.ledger.client import LedgerClient
 from tests.support.fixtures import PRICE_MICROUSD, Simulator

@@ -26,7 +26,6 @@ STYLES = frozenset(
         "expandable_blockquote",
     }
 )
-FOUND = frozenset({"mention", "hashtag", "cashtag", "bot_command", "url", "email"})
 ENTITIES_MAX = 100
 LITERAL = frozenset({"code", "pre", "text_link"})
 """Nothing is found inside of these."""

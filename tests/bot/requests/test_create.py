@@ -6,7 +6,7 @@ import pytest
 from aiogram.methods import SendMessage, SendVideo
 
 from pipeline.ledger.records import Places, State
-from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.ledger.transports.common import LedgerUnavailable
 from tests.bot.harness import BotHarness, labels, open_stage
 from tests.support.fixtures import Simulator, simulator_process
 

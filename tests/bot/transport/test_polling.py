@@ -14,7 +14,7 @@ from aiogram.types import Update
 from bot.transport import polling
 from bot.transport.polling import Conflict, poll
 from bot.transport.updates import GetRawUpdates, Incoming
-from pipeline.ledger.transport import Json, LedgerUnavailable
+from pipeline.ledger.transports.common import Json, LedgerUnavailable
 from tests.bot.recording import TOKEN, Recording
 
 

@@ -14,8 +14,8 @@ from bot.transport.client import RateLimited, TelegramClient, Time
 from bot.transport.rate_limiter import ALL_GAP_SECONDS, CHAT_GAP_SECONDS, RateLimiter, Urgency
 from bot.transport.shared_rate_limit import AT_ONCE, SharedRateLimit
 from pipeline.ledger.rate_limits import RateLimits
-from pipeline.ledger.transport import Json, LedgerCall, LedgerUnavailable
-from pipeline.ledger.transport_psycopg import open_transport
+from pipeline.ledger.transports.common import Json, LedgerCall, LedgerUnavailable
+from pipeline.ledger.transports.over_psycopg import open_transport
 from tests.bot.recording import make_bot
 
 

@@ -8,7 +8,7 @@ from aiogram.methods import AnswerCallbackQuery
 from aiogram.types import Update, User
 
 from bot.transport.throttle import BURST, PER_SECOND, Throttle
-from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.ledger.transports.common import LedgerUnavailable
 from tests.bot.harness import BotHarness
 
 

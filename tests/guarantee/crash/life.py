@@ -18,7 +18,7 @@ from uuid import uuid4
 from pipeline.cancellation import stop
 from pipeline.context import RunContext
 from pipeline.ledger.records import Run
-from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.ledger.transports.common import LedgerUnavailable
 from pipeline.purchase.submission import replay_answers
 from pipeline.run import admit, run
 from pipeline.settings.config import Waits

@@ -20,7 +20,7 @@ from pipeline import worker
 from pipeline.clips import render
 from pipeline.context import RunContext
 from pipeline.ledger.records import Run, State
-from pipeline.ledger.transport import LedgerUnavailable
+from pipeline.ledger.transports.common import LedgerUnavailable
 from pipeline.prompts import llm_steps
 from pipeline.purchase import submission
 from pipeline.purchase.submission import replay_answers

@@ -23,7 +23,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from pipeline.ledger.migrate import install_queue, migrate
-from pipeline.ledger.transport_psycopg import open_transport
+from pipeline.ledger.transports.over_psycopg import open_transport
 from pipeline.postgres.embedded import open_server
 from pipeline.settings.config import fingerprint
 from pipeline.worker import open_engine

@@ -136,7 +136,7 @@ MUTANTS = (
     Mutant(
         "heed",
         "a cancellation that a database call swallows is heeded all the same",
-        "pipeline/ledger/transport.py",
+        "pipeline/ledger/transports/common.py",
         "            except LedgerUnavailable:\n                heed.check()",
         "            except LedgerUnavailable:",
         ("tests/pipeline/test_cancel.py::test_a_call_that_swallows_the_cancellation_does_not_keep_its_caller",),

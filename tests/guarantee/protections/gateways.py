@@ -216,7 +216,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "client_side_data",
         "data that psycopg itself cannot send are a refusal",
-        "pipeline/ledger/transport_psycopg.py",
+        "pipeline/ledger/transports/over_psycopg.py",
         "    if not code and isinstance(error, psycopg.DataError | psycopg.ProgrammingError):",
         "    if False:",
         ("tests/pipeline/ledger/test_transport_psycopg.py::test_data_that_psycopg_itself_cannot_send_are_a_refusal",),

@@ -40,8 +40,8 @@ OPERATIONS_MUTANTS = (
         "look_of_its_own",
         "each look has an id of its own",
         "pipeline/ledger/client.py",
-        '            "look_id": str(uuid4()),\n',
-        '            "look_id": str(run_id),\n',
+        "            look_id=uuid4(),\n",
+        "            look_id=run_id,\n",
         (LOOKS + "test_each_look_of_the_program_is_one_of_its_own",),
     ),
     Mutant(

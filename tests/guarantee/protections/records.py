@@ -139,7 +139,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "storable",
         "what PostgreSQL cannot keep is taken out of all that goes to the ledger",
-        "pipeline/ledger/transport.py",
+        "pipeline/ledger/transports/common.py",
         "        args = {key: storable(value) for key, value in args.items()}\n",
         "",
         ("tests/pipeline/ledger/test_transport.py::test_what_postgresql_cannot_keep_is_taken_out_at_any_depth",),

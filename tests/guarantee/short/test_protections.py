@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 from pipeline.context import RunContext
 from pipeline.ledger.client import Ledger, Won
 from pipeline.ledger.records import JobSource, Run, State
-from pipeline.ledger.transport import LedgerRefused
+from pipeline.ledger.transports.common import LedgerRefused
 from pipeline.purchase import evidence
 from pipeline.purchase.submission import replay_answers
 from pipeline.run import admit, run

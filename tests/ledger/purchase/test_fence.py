@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from pipeline.ledger.transport import LedgerRefused
+from pipeline.ledger.transports.common import LedgerRefused
 from tests.ledger.client import OTHER_TOKEN, STATES, TOKEN, LedgerClient
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from pipeline.ledger.client import Ledger
-from pipeline.ledger.transport import Json, LedgerUnavailable, asking_again
+from pipeline.ledger.transports.common import Json, LedgerUnavailable, asking_again
 from tests.ledger.client import KEY, STATES, TOKEN, LedgerClient
 
 

@@ -18,7 +18,7 @@ from pipeline.context import RunContext
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import Run, State
-from pipeline.ledger.transport import Json, LedgerUnavailable
+from pipeline.ledger.transports.common import Json, LedgerUnavailable
 from pipeline.run import admit, run
 from steps.check_limits import Admitted
 from tests.media.builders import moov, mp4, webm

@@ -19,8 +19,8 @@ from pipeline.clips.maintenance import ClipMaintenance
 from pipeline.context import RunContext
 from pipeline.ledger.client import Ledger, Won
 from pipeline.ledger.records import JobSource, Run, State
-from pipeline.ledger.transport import Json, LedgerUnavailable
-from pipeline.ledger.transport_rest import open_client
+from pipeline.ledger.transports.common import Json, LedgerUnavailable
+from pipeline.ledger.transports.over_rest import open_client
 from pipeline.run import admit, run
 from providers.download import Content
 from providers.openai_videos.protocol import Made, read_answer

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.ledger import migrate as runner
 from pipeline.ledger.migrate import install_queue, migrate, migrations, sql_for_pasting, status
-from pipeline.ledger.transport import LedgerNotMigrated
+from pipeline.ledger.transports.common import LedgerNotMigrated
 
 
 @pytest.fixture

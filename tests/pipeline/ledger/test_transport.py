@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pipeline.ledger.transport import Json, asking_again
+from pipeline.ledger.transports.common import Json, asking_again
 
 
 async def test_what_postgresql_cannot_keep_is_taken_out_at_any_depth() -> None:

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pipeline.ledger import transport_psycopg
-from pipeline.ledger.transport import Json, LedgerNotMigrated, LedgerRefused, LedgerUnavailable, asking_again
-from pipeline.ledger.transport_psycopg import open_transport
+from pipeline.ledger.transports import over_psycopg
+from pipeline.ledger.transports.common import Json, LedgerNotMigrated, LedgerRefused, LedgerUnavailable, asking_again
+from pipeline.ledger.transports.over_psycopg import open_transport
 
 FUNCTIONS = """
 create table public.kept (key text primary key, times int not null default 1);
@@ -164,7 +164,7 @@ async def test_only_a_plain_name_is_called(dsn: str, name: str) -> None:
 async def test_every_statement_has_a_bound_in_the_server(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_transport(dsn) as rpc:
         assert await rpc("read_only", {}) == "15s"
-    monkeypatch.setattr(transport_psycopg, "STATEMENT_SECONDS", 1)
+    monkeypatch.setattr(over_psycopg, "STATEMENT_SECONDS", 1)
     async with open_transport(dsn, tries=1) as rpc:
         with pytest.raises(LedgerUnavailable, match="statement timeout"):
             await rpc("dawdle", {"seconds": 30})
@@ -200,7 +200,7 @@ async def test_an_answer_lost_on_the_last_try_may_have_happened_and_is_not_calle
 
 
 async def test_a_line_that_goes_dead_while_it_stays_open_is_given_up(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport_psycopg, "ANSWER_SECONDS", 2)
+    monkeypatch.setattr(over_psycopg, "ANSWER_SECONDS", 2)
     async with open_line(dsn) as (line, far), open_transport(far) as rpc:
         await rpc("say", {})
         line.dead = True
@@ -211,7 +211,7 @@ async def test_a_line_that_goes_dead_while_it_stays_open_is_given_up(dsn: str, m
 async def test_a_database_that_is_not_there_is_unavailable_within_a_bound(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport_psycopg, "POOL_WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(over_psycopg, "POOL_WAIT_SECONDS", 0.3)
     nowhere = psycopg.conninfo.make_conninfo(dsn, host="127.0.0.1", port=1)
     async with open_transport(nowhere, tries=2) as rpc:
         with pytest.raises(LedgerUnavailable, match="did not answer"):

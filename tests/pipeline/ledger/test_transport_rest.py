@@ -7,9 +7,9 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
-from pipeline.ledger import transport_rest
-from pipeline.ledger.transport import Json, LedgerForbidden, LedgerNotMigrated, LedgerRefused, LedgerUnavailable
-from pipeline.ledger.transport_rest import open_transport
+from pipeline.ledger.transports import over_rest
+from pipeline.ledger.transports.common import Json, LedgerForbidden, LedgerNotMigrated, LedgerRefused, LedgerUnavailable
+from pipeline.ledger.transports.over_rest import open_transport
 from tests.pipeline.ledger.test_transport_psycopg import FUNCTIONS, kept
 from tests.support.npm import Absent
 from tests.support.project import ANOTHERS_KEY, SupabaseProject, jwt, open_project, project_database
@@ -130,7 +130,7 @@ async def test_a_redirect_is_not_followed(place: SupabaseProject) -> None:
 async def test_a_line_that_goes_dead_while_it_stays_open_is_given_up(
     place: SupabaseProject, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport_rest, "ANSWER_SECONDS", 2)
+    monkeypatch.setattr(over_rest, "ANSWER_SECONDS", 2)
     place.gateway.trouble("rest", trouble, seconds=300)
     async with open_transport(place.url, place.service_key) as rpc:
         async with asyncio.timeout(60):

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.cancellation import stop
 from pipeline.ledger.records import Run, State
-from pipeline.ledger.transport_psycopg import STATEMENT_SECONDS, open_transport
+from pipeline.ledger.transports.over_psycopg import STATEMENT_SECONDS, open_transport
 from pipeline.postgres.sessions import keeps_sessions
 from pipeline.run import admit
 from pipeline.worker import Pace, open_engine

@@ -12,7 +12,7 @@ from pipeline.context import RunContext
 from pipeline.ledger.client import Ledger, Won
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import JobSource, Run, State
-from pipeline.ledger.transport import Json
+from pipeline.ledger.transports.common import Json
 from pipeline.prompts import llm_steps
 from pipeline.purchase import submission
 from pipeline.purchase.answer_files import KeptAnswer

@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from pipeline.ledger.transport import (
+from pipeline.ledger.transports.common import (
     REFUSING_CLASSES,
     TRIES,
     Json,

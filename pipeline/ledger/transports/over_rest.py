@@ -18,7 +18,7 @@ from supabase import AsyncClient, AsyncClientOptions, PostgrestAPIError, Supabas
 
 from net.certificates import proxy_for, trusted
 from pipeline.ledger.migrate import RELOAD
-from pipeline.ledger.transport import (
+from pipeline.ledger.transports.common import (
     REFUSING_CLASSES,
     TRIES,
     Json,

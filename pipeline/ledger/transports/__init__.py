@@ -1,0 +1,1 @@
+"""The ways to the ledger: psycopg to any PostgreSQL, and Supabase's REST. Same answers, same errors."""
