@@ -133,8 +133,10 @@ class Delivery:
             self._cards.forget(run.run_id)
 
     async def _bring(self, run: Run, address: Address) -> None:
-        with contextlib.suppress(SendError, TelegramAPIError):  # the card is only a card
+        try:
             await self._cards.show(run, uploading=True)
+        except (SendError, TelegramAPIError):  # the card is only a card; it is tried again beside
+            self._cards.touch(run.run_id)
         sent = await self.send(run, address)
         file_id = file_of(sent)
         await self._notifications.note(run.run_id, {"video_id": sent.message_id, "file_id": file_id})

@@ -114,6 +114,23 @@ async def test_a_card_never_says_that_nothing_is_charged_while_its_video_is_made
     assert not any("Nothing is charged yet" in text for text in harness.texts())
 
 
+async def test_a_card_that_got_no_turn_to_say_ready_says_it_later(
+    harness: BotHarness, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator.control("POST", "/_sim/speed", {"speed": 0.001})
+    await Customers(harness.context.ledger.rpc).set_preference("tg:1", "confirm", "never")
+    await harness.say("/create a paper boat in the rain")
+    await harness.until_said("Rendering")
+    await harness.until(lambda: not harness.bot_app.cards._touched)
+    monkeypatch.setattr(rate_limiter, "MINUTE", 1e9)
+    monkeypatch.setattr(rate_limiter, "PRIVATE", rate_limiter.Share(answer=30, change=1, tick=1))
+    harness.session.meets(SendVideo, TelegramBadRequest(ANY, "Bad Request: something new"))
+    simulator.control("POST", "/_sim/speed", {"speed": "instant"})
+    await harness.until(lambda: harness.session.of(SendVideo))
+    monkeypatch.undo()
+    await harness.until_said("Ready; uploading it now")
+
+
 @pytest.mark.parametrize(
     "odd", ["templates = '[]'", "audience = audience - 'message_id'"], ids=["unreadable", "no_address"]
 )

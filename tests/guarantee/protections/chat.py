@@ -260,4 +260,13 @@ CHAT_MUTANTS = (
         "",
         (OVER_HTTP + "test_a_refusal_is_read_wherever_it_stands",),
     ),
+    Mutant(
+        "ready_is_said_later",
+        "a card that got no turn to say that the video is ready says it later, whatever becomes of the video",
+        "bot/delivery/delivery.py",
+        "        except (SendError, TelegramAPIError):  # the card is only a card; it is tried again beside\n"
+        "            self._cards.touch(run.run_id)\n",
+        "        except (SendError, TelegramAPIError):\n            pass\n",
+        ("tests/bot/delivery/test_deliver.py::test_a_card_that_got_no_turn_to_say_ready_says_it_later",),
+    ),
 )
