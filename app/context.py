@@ -23,7 +23,8 @@ from pipeline.ledger.records import Places
 from pipeline.prompts.versions import PromptVersions
 from pipeline.purchase.answer_files import AnswerFiles
 from pipeline.purchase.evidence import ListFacts
-from pipeline.settings.config import ConfigError, Settings
+from pipeline.settings.config import Settings
+from pipeline.settings.setting_checks import ConfigError
 from providers.catalogue import Catalogue, CatalogueError, VideoModel, find_model, text_cost_microusd
 from providers.transport import open_provider
 from steps.contracts import CONTRACTS

@@ -42,7 +42,7 @@ def foreseen() -> tuple[type[BaseException], ...]:
     from net.certificates import ProxyUnusable
     from pipeline.ledger.transports.common import LedgerError
     from pipeline.postgres.embedded import DatabaseUnavailable
-    from pipeline.settings.config import ConfigError
+    from pipeline.settings.setting_checks import ConfigError
     from providers.catalogue import CatalogueError
     from steps.text_model.front_matter import TemplateError
 

@@ -29,8 +29,9 @@ from pipeline.ledger.transports import over_psycopg
 from pipeline.ledger.transports.common import LedgerCall, LedgerNotMigrated
 from pipeline.postgres.embedded import DatabaseUnavailable, is_made, open_server
 from pipeline.postgres.sessions import keeps_sessions
-from pipeline.settings.config import ConfigError, Settings
+from pipeline.settings.config import Settings
 from pipeline.settings.data_folder import HERE, default_home, user_home
+from pipeline.settings.setting_checks import ConfigError
 
 # After the ledger's name. Even a migration would go wrong there: its lock would stay with the pooler, for ever.
 A_POOLER_IN_TRANSACTION_MODE = (

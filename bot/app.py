@@ -42,7 +42,7 @@ from pipeline.ledger.rate_limits import RateLimits
 from pipeline.ledger.records import Run
 from pipeline.ledger.transports.common import LedgerUnavailable
 from pipeline.ledger.users import Customers
-from pipeline.settings.config import Waits
+from pipeline.settings.parts import Waits
 from steps.languages import closest
 
 REAL_TIME = Time()

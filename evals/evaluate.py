@@ -23,8 +23,9 @@ from evals.judge import failures
 from evals.recordings import Note, Tape, Unplayable, interactions_in, version_of
 from evals.staleness import Entry, State, Survey, survey
 from evals.workbench import Bench
-from pipeline.settings.config import ConfigError, load_settings
+from pipeline.settings.config import load_settings
 from pipeline.settings.resources import EVALS
+from pipeline.settings.setting_checks import ConfigError
 from providers.catalogue import text_cost_microusd
 from steps.text_model.front_matter import TemplateError
 from steps.text_model.templates import Template

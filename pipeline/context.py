@@ -16,7 +16,7 @@ from pipeline.ledger.records import ANY_NUMBER, Places, Run
 from pipeline.prompts.versions import PromptVersions
 from pipeline.purchase.answer_files import AnswerFiles
 from pipeline.purchase.evidence import ListFacts
-from pipeline.settings.config import Waits
+from pipeline.settings.parts import Waits
 from providers.transport import VideoProvider
 from steps.text_model.ask_model import TextModelClient
 

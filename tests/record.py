@@ -22,8 +22,9 @@ from urllib.parse import urlsplit
 
 from evals.recordings import interactions_in, usage
 from pipeline.postgres.embedded import open_server
-from pipeline.settings.config import ConfigError, Settings, load_settings
+from pipeline.settings.config import Settings, load_settings
 from pipeline.settings.resources import models_file, prompts_folder
+from pipeline.settings.setting_checks import ConfigError
 from providers.catalogue import CatalogueError, choose_model, load_catalogue, price_microusd, text_cost_microusd
 from steps.contracts import CONTRACTS
 from steps.text_model.templates import load_template

@@ -12,7 +12,7 @@ from pipeline.ledger.client import Ledger
 from pipeline.ledger.dashboard import Dashboard
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import Run
-from pipeline.settings.config import Waits
+from pipeline.settings.parts import Waits
 from providers.catalogue import Catalogue
 
 

@@ -7,7 +7,7 @@ from bot.translations import Words
 from pipeline.context import ProviderAccount
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.operators import Operators
-from pipeline.settings.config import Waits
+from pipeline.settings.parts import Waits
 
 
 @dataclass(frozen=True)

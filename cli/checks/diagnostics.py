@@ -13,8 +13,9 @@ from pipeline.formatting import usd
 from pipeline.ledger.operators import Controls
 from pipeline.ledger.transports.common import LedgerError
 from pipeline.postgres.embedded import DatabaseUnavailable
-from pipeline.settings.config import ConfigError, Settings
+from pipeline.settings.config import Settings
 from pipeline.settings.data_folder import HERE, default_home, user_home
+from pipeline.settings.setting_checks import ConfigError
 from providers.catalogue import CatalogueError, VideoModel, check_shape, price_microusd
 from steps.contracts import CONTRACTS
 from steps.text_model.front_matter import TemplateError

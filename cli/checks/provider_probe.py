@@ -19,7 +19,9 @@ from net.certificates import proxy_for, trusted
 from net.error_text import json_object
 from pipeline.formatting import lasting
 from pipeline.purchase.evidence import ListFacts
-from pipeline.settings.config import ConfigError, Settings, VideoEndpoint
+from pipeline.settings.config import Settings
+from pipeline.settings.parts import VideoEndpoint
+from pipeline.settings.setting_checks import ConfigError
 from providers.catalogue import CatalogueError
 from providers.openai_videos.list_page import ListPage, read_page
 

@@ -9,7 +9,8 @@ from app.exits import run_async
 from app.model_choice import choose_from_settings
 from cli.checks.diagnostics import Finding, Health
 from pipeline.formatting import usd
-from pipeline.settings.config import ConfigError, Settings
+from pipeline.settings.config import Settings
+from pipeline.settings.setting_checks import ConfigError
 from providers.catalogue import CatalogueError, text_cost_microusd
 from steps.contracts import CONTRACTS
 from steps.text_model.ask_model import Asked, TextModelError, open_text_model

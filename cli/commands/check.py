@@ -25,7 +25,8 @@ def check(
 
     from cli.checks.diagnostics import Health, examine
     from cli.output.columns import print_columns
-    from pipeline.settings.config import ConfigError, load_settings
+    from pipeline.settings.config import load_settings
+    from pipeline.settings.setting_checks import ConfigError
 
     try:
         settings = load_settings()

@@ -22,7 +22,7 @@ from supabase import AsyncClient
 from media.clip_file import Kind
 from pipeline.ledger.transports.common import LedgerForbidden
 from pipeline.ledger.transports.over_rest import open_client
-from pipeline.settings.config import ConfigError
+from pipeline.settings.setting_checks import ConfigError
 from providers.download import CHUNK_BYTES, CLIP_BYTES_MAX
 
 CALL_SECONDS = 20.0

@@ -15,7 +15,7 @@ from pipeline.ledger.functions import LedgerFunctions
 from pipeline.ledger.records import ANY_NUMBER, JobSource, Places, Run, State, read_run
 from pipeline.ledger.transports.common import Json
 from pipeline.purchase.matching import KnownJobs, read_owner
-from providers.openai_videos.jobs import canonical_id
+from providers.openai_videos.job_ids import canonical_id
 from providers.openai_videos.protocol import Order
 
 

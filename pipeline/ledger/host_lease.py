@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pipeline.cancellation import stop
 from pipeline.ledger.transports.common import LedgerCall, LedgerError
-from pipeline.settings.config import ConfigError
+from pipeline.settings.setting_checks import ConfigError
 
 LEASE_SECONDS = 20.0
 log = logging.getLogger(__name__)

@@ -19,8 +19,9 @@ from pipeline.ledger.records import JobSource, Run, State, read_run
 from pipeline.ledger.transports.common import Json, LedgerCall
 from pipeline.purchase import matching
 from pipeline.purchase.comparison import Comparison, Difference, Kind, compare
-from pipeline.settings.config import Waits
-from providers.openai_videos.jobs import Job, canonical_id
+from pipeline.settings.parts import Waits
+from providers.openai_videos.job_ids import canonical_id
+from providers.openai_videos.jobs import Job
 from providers.openai_videos.list_jobs import Look, look
 
 SINCE_MAX = timedelta(days=30)  # how far an automatic audit goes back after a long time without a complete one

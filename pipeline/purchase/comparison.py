@@ -15,7 +15,8 @@ from pipeline.formatting import many
 from pipeline.ledger.records import Run, State
 from pipeline.purchase import matching
 from pipeline.purchase.matching import KnownJobs, Owner
-from providers.openai_videos.jobs import Job, JobStatus, canonical_id
+from providers.openai_videos.job_ids import canonical_id
+from providers.openai_videos.jobs import Job, JobStatus
 from providers.openai_videos.list_jobs import Look
 from providers.openai_videos.order_match import (
     Shown,

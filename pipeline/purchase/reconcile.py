@@ -13,7 +13,7 @@ from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase import evidence, matching, submission
 from pipeline.purchase.evidence import Absent, Adopt, InDoubt, Patience
 from pipeline.purchase.matching import KnownJobs
-from pipeline.settings.config import Waits
+from pipeline.settings.parts import Waits
 from providers.openai_videos.list_jobs import Look, look
 
 # A look that proves nothing only because of this is worth repeating at the usual distance, also when parked.

@@ -16,7 +16,7 @@ from pipeline.ledger.client import Recorded
 from pipeline.ledger.operators import Operators, Settled
 from pipeline.ledger.records import Run
 from pipeline.purchase.reconcile import request_over
-from pipeline.settings.config import Waits
+from pipeline.settings.parts import Waits
 from providers.download import ReadError
 from providers.openai_videos.jobs import Job
 from providers.openai_videos.order_match import Shown, differs

@@ -7,27 +7,25 @@ ONETAKE_IGNORE_ENV_FILE=1 leaves `.env` unread. A secret is never part of a mess
 import hashlib
 import os
 import re
-from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from pipeline.settings.data_folder import default_home
+from pipeline.settings.env_file import read_env_file
+from pipeline.settings.parts import SupabaseProject, TextEndpoint, VideoEndpoint, Waits
 from pipeline.settings.resources import prompts_folder
-from pipeline.settings.setting_checks import TOKEN_CHARACTERS_MIN, can_be_guessed, names_a_host
+from pipeline.settings.setting_checks import (
+    TOKEN_CHARACTERS_MIN,
+    ConfigError,
+    can_be_guessed,
+    names_a_host,
+    passwords_in,
+)
 
 OPENAI_URL = "https://api.openai.com/v1"
 YEAR_SECONDS = 366 * 86400  # no wait is longer; an endless one would be a mistake
@@ -36,7 +34,6 @@ SecondsOrZero = Annotated[float, Field(ge=0, le=YEAR_SECONDS)]
 # Senders that stand for many people: an anonymous admin of a group, a channel's posts, and Telegram itself.
 NOBODY_IN_PARTICULAR = frozenset({1087968824, 136817688, 777000})
 ENDPOINTS = ("/videos", "/chat/completions", "/responses", "/v1/v1")
-NEAR_ENOUGH = 0.85  # of difflib's ratio: OPENAI_API_KEYS is, OPENAI_API_BASE is not
 SECRET_CHARACTERS_MIN = 4  # a shorter one would blot out words that are none
 # For settings without a default; those with one are shown with it.
 EXAMPLES = {
@@ -56,63 +53,6 @@ EXAMPLES = {
     "webhook_secret": "$(openssl rand -hex 16)",
     "admin_token": "$(openssl rand -hex 16)",
 }
-
-
-class ConfigError(Exception):
-    """A setting is wrong or missing; one clear line each."""
-
-
-@dataclass(frozen=True)
-class VideoEndpoint:
-    base_url: str
-    api_key: str = field(repr=False)
-    fingerprint: str  # of the key: a run is polled only with the key that bought it
-    model: str | None
-    usd_per_second: Decimal | None
-    create_body: Literal["multipart", "json"] | None  # None: as models.toml says
-    connect_seconds: float
-    request_seconds: float
-
-
-@dataclass(frozen=True)
-class TextEndpoint:
-    base_url: str
-    api_key: str = field(repr=False)
-    model: str
-    timeout_seconds: float
-
-
-@dataclass(frozen=True)
-class SupabaseProject:
-    url: str
-    key: str = field(repr=False)
-    bucket: str
-
-
-@dataclass(frozen=True)
-class Waits:
-    """Every wait of a run's life."""
-
-    submit_deadline: timedelta
-    connect_timeout: timedelta
-    request_timeout: timedelta
-    request_slack: timedelta  # after both, no request of ours is under way any more
-    clock_skew: timedelta
-    heartbeat: timedelta  # how long a run is left alone after its last sign of life
-    look: timedelta  # between two looks through the provider's list
-    reconcile_grace: timedelta
-    reconcile_looks: int
-    render_deadline: timedelta
-    parked: timedelta
-    audit: timedelta  # between two automatic audits
-    confirm: timedelta
-    pause_patience: timedelta
-    poll_seconds: float | None  # None: adapted to what renders take
-
-    @property
-    def request_over(self) -> timedelta:
-        """How long after the fence was passed a request with these deadlines can still be under way."""
-        return self.submit_deadline + self.connect_timeout + self.request_timeout + self.request_slack
 
 
 class Settings(BaseModel):
@@ -296,7 +236,7 @@ class Settings(BaseModel):
         """What no log line may hold: every secret setting, and the password within DATABASE_URL."""
         given = [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
         if self.database_url is not None:
-            given += _passwords(self.database_url.get_secret_value())
+            given += passwords_in(self.database_url.get_secret_value())
         return frozenset(secret for secret in given if len(secret) >= SECRET_CHARACTERS_MIN)
 
     @property
@@ -328,18 +268,11 @@ def fingerprint(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
-def _passwords(dsn: str) -> list[str]:
-    """Of a connection string, as a URL or in words, percent-encoded or not."""
-    found = re.findall(r"://[^:/@]*:(.*)@", dsn) + re.findall(r"\bpassword\s*=\s*'?([^\s'&]+)", dsn)
-    return [form for password in found for form in (password, unquote(password))]
-
-
 def load_settings(environment: dict[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
     """The settings of this process. Raises ConfigError, one line per wrong setting."""
     values = dict(os.environ if environment is None else environment)
     if env_file is not None and values.get("ONETAKE_IGNORE_ENV_FILE") != "1":
-        written = _read_env_file(env_file)
-        _check_names(written, env_file)
+        written = read_env_file(env_file, {name.upper() for name in Settings.model_fields})
         values = written | {k: v for k, v in values.items() if v}
     known = {name: values.get(name.upper(), "").strip() for name in Settings.model_fields}
     try:
@@ -348,30 +281,6 @@ def load_settings(environment: dict[str, str] | None = None, env_file: Path | No
         raise ConfigError("\n".join(_line(problem) for problem in error.errors())) from None
     except (OSError, RuntimeError) as error:  # of the default data folder: no home, or a folder that is gone
         raise ConfigError(f"ONETAKE_HOME: no data folder can be chosen here ({error}); set it") from error
-
-
-def _read_env_file(path: Path) -> dict[str, str]:
-    from dotenv import dotenv_values
-
-    if not path.is_file():
-        return {}
-    try:
-        return {name: value for name, value in dotenv_values(path).items() if value}
-    except (OSError, UnicodeDecodeError) as error:
-        why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise ConfigError(f"{path}: cannot be read ({why})") from None
-
-
-def _check_names(written: dict[str, str], path: Path) -> None:
-    """A misspelt name would count as not set, in silence. The environment is not looked at: it is everybody's."""
-    known = {name.upper() for name in Settings.model_fields}
-    lines = []
-    for name in written.keys() - known:
-        near = get_close_matches(name.upper(), known, n=1, cutoff=NEAR_ENOUGH)
-        if near and near[0] not in written:
-            lines.append(f"{name}: {path} sets it, but there is no such setting; did you mean {near[0]}?")
-    if lines:
-        raise ConfigError("\n".join(sorted(lines)))
 
 
 def _line(problem: Any) -> str:

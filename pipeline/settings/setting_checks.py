@@ -1,9 +1,13 @@
-"""What single settings must be like. Pure."""
+"""What single settings must be like, and the one error if they are not. Pure."""
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 TOKEN_CHARACTERS_MIN = 16  # of what opens a door of ours to whoever knows it
+
+
+class ConfigError(Exception):
+    """A setting is wrong or missing; one clear line each."""
 
 
 def can_be_guessed(token: str) -> bool:
@@ -19,3 +23,9 @@ def names_a_host(url: str) -> bool:
         return bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+
+
+def passwords_in(dsn: str) -> list[str]:
+    """Of a connection string, as a URL or in words, percent-encoded or not."""
+    found = re.findall(r"://[^:/@]*:(.*)@", dsn) + re.findall(r"\bpassword\s*=\s*'?([^\s'&]+)", dsn)
+    return [form for password in found for form in (password, unquote(password))]

@@ -4,8 +4,6 @@ The protocol is OpenAI's `/videos` as gateways and self-hosted servers speak it 
 missing, and envelopes, words and ids differ. What follows from a job is decided elsewhere (`pipeline.purchase`).
 """
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -13,17 +11,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from net.error_text import FINE_CODES, error_words, json_object, storable
+from net.error_text import error_words, json_object
 from providers.content_refusals import speaks_of_content
 from providers.json_numbers import epoch, percent, whole
 from providers.openai_videos.job_failure import code_of, is_of_content, plain_status, reason_of, words_kept_back
+from providers.openai_videos.job_ids import OTHER_IDS, canonical_id, id_of, shown_ids
 from providers.openai_videos.job_links import clip_urls
+from providers.openai_videos.job_rows import ENVELOPES, job_row, names_job, row_of, shown_text, status_word
 
-KEPT_CHARACTERS_MAX = 2000  # of an answer that somebody may have to read later
-ID_CHARACTERS_MAX = 500  # LiteLLM wraps provider and model into its ids; an index takes ten times as much
-ENVELOPES = ("data", "result", "video", "task", "job")  # the usual wrappers around one job
-OTHER_IDS = ("video_id", "task_id", "job_id")  # they name a job by their very name
-IDS = ("id", *OTHER_IDS)
 PROGRESS_DONE = 100
 TRIED_AGAIN = ("will_retry", "retrying", "next_retry_at")
 TIMES_APART_MAX = 2.0
@@ -31,13 +26,10 @@ DELETED = re.compile(
     r"\bexpire|\bdeleted\b|\bpurged\b|\bretention\b|\bno longer (?:available|stored|exists)\b"
     r"|\b(?:file|clip|video|output) (?:was |has been )?(?:removed|evicted|archived|cleaned up)\b"
 )
-LISTS = (*ENVELOPES, "content", "output", "videos", "items", "results", "jobs", "generations")  # where rows may stand
 ERROR_ENVELOPES = ("error", "detail", "output")  # where a refusal may hold the job that it is about
-STATUSES = ("status", "task_status", "state")
 ORDER_FIELDS = ("prompt", "model", "seconds", "size", "created_at")  # what does not change while a job is rendered
 # What only a job has: a body that shows none of it may merely echo the id that it was asked for.
 JOB_FIELDS = ("created_at", "model", "prompt", "seconds", "size", "progress", "completed_at", "expires_at")
-LITELLM_ID = re.compile(r"(?:^|;)video_id:(.+)$")
 
 
 class JobStatus(StrEnum):
@@ -159,17 +151,17 @@ def read_job(body: str, job_id: str | None = None) -> Job | None:
     lead to the clip, so it is read, but it is not `named` and ends nothing.
     """
     answer = json_object(body)
-    row = _job_row(answer if job_id is None else _row_of(answer, job_id), asked=job_id is not None)
+    row = job_row(answer if job_id is None else row_of(answer, job_id), asked=job_id is not None)
     if job_id is None:
         return None if row is None or _is_error(row) else job_of(row)
-    if row is None or _status(row) is None:
+    if row is None or status_word(row) is None:
         return None
     if row.get("id") not in (None, ""):
-        return job_of(row | {"id": job_id}) if _names(row["id"], job_id) else None
+        return job_of(row | {"id": job_id}) if names_job(row["id"], job_id) else None
     shown = shown_ids(row)
     if not shown:
         return None if row.get("error") else job_of(row | {"id": job_id}, named=False)
-    ours = [_names(each, job_id) for each in shown]
+    ours = [names_job(each, job_id) for each in shown]
     return job_of(row | {"id": job_id}, named=all(ours)) if any(ours) else None
 
 
@@ -196,7 +188,7 @@ def names_job_within(refusal: str) -> bool:
     while left:
         value = left.pop()
         if isinstance(value, dict):
-            word = (_status(value) or "").strip().lower()
+            word = (status_word(value) or "").strip().lower()
             if any(id_of(value.get(name)) for name in OTHER_IDS) or (id_of(value.get("id")) and word in STATUS_WORDS):
                 return True
             left += value.values()
@@ -206,7 +198,7 @@ def names_job_within(refusal: str) -> bool:
 
 
 def _is_of_job(row: Mapping[str, Any], http_status: int) -> bool:
-    word = _status(row)
+    word = status_word(row)
     has_status = word is not None and word.strip() not in {"", str(http_status)}
     has_job_id = any(id_of(row.get(name)) for name in OTHER_IDS)
     return has_status or has_job_id or _is_described(row)
@@ -217,79 +209,11 @@ def _nearly(one: object, two: object) -> bool:
     return isinstance(one, float) and isinstance(two, float) and abs(one - two) <= TIMES_APART_MAX
 
 
-def _names(shown: object, job_id: str) -> bool:
-    text = shown if isinstance(shown, str) else id_of(shown)
-    return text is not None and same_job(text, job_id)
-
-
-def same_job(shown: str, asked: str) -> bool:
-    """Whether two ids name one job. LiteLLM packs the provider's id into a longer one, anew in each answer:
-    base64 of `litellm:custom_llm_provider:...;model_id:...;video_id:...` (litellm/types/videos/utils.py).
-    """
-    return canonical_id(shown) == canonical_id(asked)
-
-
-def canonical_id(job_id: str) -> str:
-    """The same for all ids of one job; `onetake.canonical_id` in the schema says the same."""
-    packed = job_id.removeprefix("video_")
-    try:
-        text = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True).decode()
-    except (binascii.Error, ValueError):
-        return job_id
-    found = LITELLM_ID.search(text) if text.startswith("litellm:") else None
-    return found[1] if found else job_id
-
-
-def _job_row(row: dict[str, Any], *, asked: bool) -> dict[str, Any] | None:
-    """The object that describes the job: the body, or what one of the usual envelopes holds.
-
-    An id without a status may be the request's, where an object with both lies within. Where a job was `asked` for,
-    only an envelope's `code` tells that from the id of another job.
-    """
-    if str(row.get("code", "0")).lower() not in FINE_CODES:
-        return None
-    if not shown_ids(row) or (_status(row) is None and (not asked or "code" in row)):
-        for inner in map(row.get, ENVELOPES):
-            if isinstance(inner, dict) and shown_ids(inner) and _status(inner) is not None:
-                return inner
-    for name in ("", *ENVELOPES):
-        inner = row.get(name) if name else row
-        if isinstance(inner, dict) and (shown_ids(inner) or _status(inner) is not None):
-            return inner
-    return None
-
-
-def _row_of(answer: dict[str, Any], job_id: str) -> dict[str, Any]:
-    """The body itself, or, of a list of jobs that came instead of ours, the row that names it: the other rows lead to
-    other people's clips.
-    """
-    if shown_ids(answer):
-        return answer
-    for name in LISTS:
-        rows = answer.get(name)
-        jobs = [row for row in rows if isinstance(row, dict) and _is_a_jobs(row)] if isinstance(rows, list) else []
-        if jobs:
-            ours = (row for row in jobs if any(_names(shown, job_id) for shown in shown_ids(row)))
-            return next(ours, {})
-    return answer
-
-
-def _is_a_jobs(row: Mapping[str, Any]) -> bool:
-    """Not a file of one job, which has an address and no name."""
-    named = any(name == "id" or name.endswith("_id") for name in row)
-    return named or _status(row) is not None or _text(row.get("prompt")) is not None
-
-
 def ids_shown(body: str) -> frozenset[str]:
     """All that a body calls a job's id, in itself and in its envelopes; of one job there may be several."""
     answer = json_object(body)
     rows = [answer, *(row for row in map(answer.get, ENVELOPES) if isinstance(row, dict))]
     return frozenset(canonical_id(each) for row in rows for each in shown_ids(row))
-
-
-def shown_ids(row: Mapping[str, Any]) -> list[str]:
-    """Not `request_id`, which names the request."""
-    return [text for name in IDS if (text := id_of(row.get(name)))]
 
 
 def _is_described(row: Mapping[str, Any]) -> bool:
@@ -299,20 +223,11 @@ def _is_described(row: Mapping[str, Any]) -> bool:
     return is_video or any(row.get(name) not in (None, "", [], {}) for name in JOB_FIELDS)
 
 
-def _status(row: Mapping[str, Any]) -> str | None:
-    """The provider's own word; a number such as new-api's 2 is a word as well."""
-    for name in STATUSES:
-        value = row.get(name)
-        if isinstance(value, str | int) and not isinstance(value, bool):
-            return storable(str(value))
-    return None
-
-
 def job_of(row: dict[str, Any], *, named: bool = True) -> Job | None:
     shown = shown_ids(row)
     if not shown:
         return None
-    word = _status(row)
+    word = status_word(row)
     status = JobStatus.FAILED if is_of_content(word) else STATUS_WORDS.get(plain_status(word), JobStatus.UNKNOWN)
     error = reason_of(row, word) if status is JobStatus.FAILED else row.get("error")
     if status is JobStatus.FAILED and (_is_tried_again(row) or (isinstance(error, dict) and _is_tried_again(error))):
@@ -321,15 +236,15 @@ def job_of(row: dict[str, Any], *, named: bool = True) -> Job | None:
         job_id=shown[0],
         status=status,
         progress=percent(row.get("progress")),
-        prompt=_text(row.get("prompt")),
-        model=_text(row.get("model")),
+        prompt=shown_text(row.get("prompt")),
+        model=shown_text(row.get("model")),
         seconds=max(whole(row.get("seconds")) or 0, 0) or None,  # zero and -1: not known yet
-        size=_text(row.get("size")),
+        size=shown_text(row.get("size")),
         created_at=epoch(row.get("created_at")),
         expires_at=epoch(row.get("expires_at")),
         done_at=epoch(row.get("completed_at"), any_zone=True),  # that there is one
         error=error_words(json.dumps({"error": error})) if error else None,
-        error_code=code_of(error) or _text(row.get("failureCode") or row.get("failure_code")),
+        error_code=code_of(error) or shown_text(row.get("failureCode") or row.get("failure_code")),
         word=word,
         named=named,
         described=_is_described(row),
@@ -346,29 +261,14 @@ def _is_tried_again(row: Mapping[str, Any]) -> bool:
 
 def clip_urls_in(body: str, job_id: str) -> tuple[str, ...]:
     """Where a body that came instead of a clip says that it is; nowhere if it names another job (rule 1)."""
-    row = _row_of(json_object(body), job_id)
-    inner = _job_row(row, asked=True) or row
+    row = row_of(json_object(body), job_id)
+    inner = job_row(row, asked=True) or row
     shown = shown_ids(inner)
-    if shown and not any(_names(each, job_id) for each in shown):
+    if shown and not any(names_job(each, job_id) for each in shown):
         return ()
     return tuple(dict.fromkeys((*clip_urls(inner), *clip_urls(row))))
 
 
 def _is_error(row: Mapping[str, Any]) -> bool:
     """An error body with a request's id in it. A job that failed has a status beside its error."""
-    return bool(row.get("error")) and _status(row) is None
-
-
-def id_of(value: object) -> str | None:
-    """What can be stored, and asked for again: a path made of dots leads elsewhere. Numbers count from one."""
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        value = str(value)
-    if not isinstance(value, str):
-        return None
-    fits = 0 < len(value) <= ID_CHARACTERS_MAX and value.isprintable() and value == value.strip()
-    return value if fits and value not in {".", ".."} else None
-
-
-def _text(value: object) -> str | None:
-    """As shown, without what cannot be stored; bounded, since a list can be long."""
-    return storable(value, KEPT_CHARACTERS_MAX * 5) or None if isinstance(value, str) else None
+    return bool(row.get("error")) and status_word(row) is None

@@ -8,7 +8,8 @@ from typing import Any
 from net.caching import is_cached
 from net.error_text import FINE_CODES, json_object, storable
 from providers.json_numbers import whole
-from providers.openai_videos.jobs import Job, id_of, job_of, same_job, shown_ids
+from providers.openai_videos.job_ids import id_of, same_job, shown_ids
+from providers.openai_videos.jobs import Job, job_of
 
 # What a page of a list holds beside its rows. Anything else that says something makes a page doubtful: gateways add
 # `error` or `partial` to rows that are not all there.

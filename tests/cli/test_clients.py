@@ -15,7 +15,7 @@ from cli.checks.provider_probe import _ask
 from evals.recordings import Tape
 from pipeline.ledger.transports.common import LedgerUnavailable
 from pipeline.ledger.transports.over_rest import open_transport
-from pipeline.settings.config import VideoEndpoint
+from pipeline.settings.parts import VideoEndpoint
 from providers.transport import open_provider
 from steps.text_model.ask_model import TextModelError, ask, open_text_model
 from steps.validate_prompt import Verdict

@@ -34,7 +34,8 @@ from pipeline.postgres.embedded import open_server
 from pipeline.prompts.versions import PromptVersions
 from pipeline.purchase.answer_files import AnswerFiles
 from pipeline.purchase.evidence import ListFacts
-from pipeline.settings.config import Waits, load_settings
+from pipeline.settings.config import load_settings
+from pipeline.settings.parts import Waits
 from pipeline.settings.resources import models_file, prompts_folder
 from providers.catalogue import find_model, load_catalogue, text_cost_microusd
 from providers.transport import open_provider

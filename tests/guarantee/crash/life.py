@@ -21,7 +21,7 @@ from pipeline.ledger.records import Run
 from pipeline.ledger.transports.common import LedgerUnavailable
 from pipeline.purchase.submission import replay_answers
 from pipeline.run import admit, run
-from pipeline.settings.config import Waits
+from pipeline.settings.parts import Waits
 from pipeline.worker import Pace, open_engine
 from steps.check_limits import Admitted, Request
 from tests.guarantee.crash.doors import Doors, End

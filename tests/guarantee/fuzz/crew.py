@@ -25,7 +25,7 @@ from pipeline.prompts import llm_steps
 from pipeline.purchase import submission
 from pipeline.purchase.submission import replay_answers
 from pipeline.run import admit, run
-from pipeline.settings.config import Waits
+from pipeline.settings.parts import Waits
 from pipeline.worker import Pace, open_engine
 from simulator.settings import Habits, Settings
 from steps.check_limits import Admitted, Request

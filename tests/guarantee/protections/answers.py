@@ -139,8 +139,8 @@ ANSWERS_MUTANTS = (
     Mutant(
         "inner_row",
         "an id alone is the request's where an object with an id and a status lies within",
-        "providers/openai_videos/jobs.py",
-        "            if isinstance(inner, dict) and shown_ids(inner) and _status(inner) is not None:",
+        "providers/openai_videos/job_rows.py",
+        "            if isinstance(inner, dict) and shown_ids(inner) and status_word(inner) is not None:",
         "            if False:",
         (JOBS + "test_an_object_with_an_id_and_a_status_is_the_job_and_not_an_id_alone",),
     ),
@@ -155,7 +155,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "integer_ids",
         "a number is a job's id",
-        "providers/openai_videos/jobs.py",
+        "providers/openai_videos/job_ids.py",
         "    if isinstance(value, int) and not isinstance(value, bool) and value > 0:",
         "    if False:",
         (SERVERS + "test_whichever_id_of_a_job_the_answer_named_its_run_is_found_in_the_list",),

@@ -62,7 +62,7 @@ CONTENT_MUTANTS = (
         "anothers_link",
         "a body that names another job leads nowhere",
         "providers/openai_videos/jobs.py",
-        "    if shown and not any(_names(each, job_id) for each in shown):\n        return ()\n",
+        "    if shown and not any(names_job(each, job_id) for each in shown):\n        return ()\n",
         "",
         (ADDRESS + "test_what_came_instead_of_a_clip_may_lead_to_it_unless_it_names_another_job",),
     ),

@@ -143,7 +143,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "rows_of_others",
         "of a list that came instead of a job only its own row counts",
-        "providers/openai_videos/jobs.py",
+        "providers/openai_videos/job_rows.py",
         "            return next(ours, {})",
         "            return answer",
         (JOBS + "test_of_a_list_that_came_instead_of_a_job_only_its_own_row_counts",),
@@ -151,9 +151,9 @@ GATEWAY_MUTANTS = (
     Mutant(
         "envelopes_status",
         "an answer's own status is not its job's",
-        "providers/openai_videos/jobs.py",
-        "    if not shown_ids(row) or (_status",
-        "    if (_status",
+        "providers/openai_videos/job_rows.py",
+        "    if not shown_ids(row) or (status_word",
+        "    if (status_word",
         (JOBS + "test_an_answers_own_status_is_not_its_jobs",),
     ),
     Mutant(

@@ -68,7 +68,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "request_over",
         "a request is over only after its timeout and a slack",
-        "pipeline/settings/config.py",
+        "pipeline/settings/parts.py",
         "        return self.submit_deadline + self.connect_timeout + self.request_timeout + self.request_slack",
         "        return self.submit_deadline + self.connect_timeout",
         (RECONCILE + "test_a_request_is_over_once_connecting_answering_and_a_slack_have_all_run_out",),

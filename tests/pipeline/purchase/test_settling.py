@@ -19,7 +19,7 @@ from pipeline.purchase.settling import (
     settle_found,
     settle_not_charged,
 )
-from pipeline.settings.config import Waits
+from pipeline.settings.parts import Waits
 from providers.openai_videos.order_match import Shown
 from tests.pipeline.purchase.test_fence import fresh, sent
 from tests.support.fixtures import Simulator, open_test_context, quick_waits

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.settings.config import ConfigError, Settings, fingerprint, load_settings
+from pipeline.settings.config import Settings, fingerprint, load_settings
 from pipeline.settings.data_folder import user_home
+from pipeline.settings.setting_checks import ConfigError
 
 SECRETS = {
     "TELEGRAM_BOT_TOKEN": "sesame-1",

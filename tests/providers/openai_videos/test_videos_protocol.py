@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.openai_videos.jobs import Job, JobStatus, read_job, same_job
+from providers.openai_videos.job_ids import same_job
+from providers.openai_videos.jobs import Job, JobStatus, read_job
 from providers.openai_videos.list_page import read_page
 from providers.openai_videos.protocol import Answer, ClearNo, Fault, Made, Order, Unclear, read_answer
 
