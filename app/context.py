@@ -22,7 +22,7 @@ from pipeline.context import ProviderAccount, ProviderRules, RunContext, TextMod
 from pipeline.ledger.records import Places
 from pipeline.prompts.versions import PromptVersions
 from pipeline.purchase.answer_files import AnswerFiles
-from pipeline.purchase.evidence import ListFacts
+from pipeline.purchase.verdicts import ListFacts
 from pipeline.settings.config import Settings
 from pipeline.settings.setting_checks import ConfigError
 from providers.catalogue import Catalogue, CatalogueError, VideoModel, find_model, text_cost_microusd

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from bot.translations import N_, Words
 from media.clip_file import Facts, as_ordered
 from pipeline.formatting import lasting
-from pipeline.ledger.client import Amended
+from pipeline.ledger.answers import Amended
 from pipeline.ledger.records import Run, State
 from steps.check_limits import PromptProblem, RefusalKind, Refused
 

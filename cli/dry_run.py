@@ -20,7 +20,7 @@ from app.context import open_partners
 from app.exits import Exit
 from app.ledger_session import LedgerSession, open_ledger
 from app.model_choice import choose_from_settings
-from cli.output import sentences
+from cli.output import refusals
 from cli.output.outcome import Outcome
 from pipeline.context import TextModel
 from pipeline.formatting import MICROUSD, usd
@@ -99,7 +99,7 @@ def limits_words(request: Request, rehearsed: Rehearsed) -> str:
         known = rehearsed.known
         return f"this key is run {known.ref} ({known.state}); it would be shown, not bought again"
     if rehearsed.refused:
-        return sentences.refusal(rehearsed.refused, datetime.now(UTC))
+        return refusals.refusal(rehearsed.refused, datetime.now(UTC))
     return f"{request.user_id} would be let in; {usd(request.price_microusd)} would be set aside"
 
 
@@ -146,7 +146,7 @@ def _prompt_of(request: Request, rehearsed: Rehearsed) -> str:
 def _object(request: Request, rehearsed: Rehearsed) -> dict[str, object]:
     """The object of `create`, and under `dry_run` what only a dry run knows."""
     verdict, refused, known = rehearsed.verdict, rehearsed.refused, rehearsed.known
-    error = sentences.refusal(refused, datetime.now(UTC)) if refused else None
+    error = refusals.refusal(refused, datetime.now(UTC)) if refused else None
     if error is None and not isinstance(verdict, Brief):
         error = verdict_words(verdict)[1]
     outcome = Outcome(

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 from app.exits import Stop
 from app.model_choice import choose_from_settings
-from cli.output.sentences import PROMPT_PROBLEMS
-from pipeline.ledger.operators import as_user_id, is_user_id
+from cli.output.refusals import PROMPT_PROBLEMS
+from pipeline.ledger.users import as_user_id, is_user_id
 from pipeline.settings.config import Settings
 from providers.catalogue import (
     check_shape,

@@ -15,7 +15,7 @@ from pipeline.ledger.client import Ledger
 from pipeline.ledger.records import ANY_NUMBER, Places, Run
 from pipeline.prompts.versions import PromptVersions
 from pipeline.purchase.answer_files import AnswerFiles
-from pipeline.purchase.evidence import ListFacts
+from pipeline.purchase.verdicts import ListFacts
 from pipeline.settings.parts import Waits
 from providers.transport import VideoProvider
 from steps.text_model.ask_model import TextModelClient

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.formatting import usd
-from pipeline.ledger.client import Recorded
+from pipeline.ledger.answers import Recorded
 from pipeline.ledger.operators import Event, Stats
 from pipeline.ledger.records import JobSource, Run, State
 from providers.openai_videos.jobs import Job, JobStatus

@@ -20,12 +20,13 @@ from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, om
 from net.bounded_body import bound_body
 from net.caching import FROM_A_CACHE, is_cached
 from net.certificates import forget_headers, keep_quiet, proxy_for, trusted
-from net.error_text import storable, without_links
+from net.error_text import without_links
 from providers.clip_url import REDIRECTS_MAX, fetch_url, is_local, leads_on
 from providers.download import ClipGone, Content, ReadError, download
 from providers.openai_videos.jobs import Job, JobStatus, read_job
 from providers.openai_videos.list_page import ListPage, read_page
 from providers.openai_videos.protocol import Answer, Fault, Order
+from providers.response import body_of, gateway_attempts, not_ours, path_of, same_server
 
 # OpenAI's own endpoint is gone; the protocol is what gateways speak.
 warnings.filterwarnings("ignore", message="The Sora API is scheduled", category=DeprecationWarning)
@@ -36,20 +37,9 @@ ENDED_BADLY = {JobStatus.FAILED, JobStatus.EXPIRED}
 NOT_CACHED = {"Cache-Control": "no-cache"}
 CONTENT_SECONDS_MAX = 600.0  # fifty megabytes over a poor line; a server that drips must not keep a run for ever
 KEY_CHARACTERS_MIN = 12  # shorter than any real key
-WORDS_SHOWN_MAX = 200
 UNPACKED = {"Accept-Encoding": "identity"}
 # LiteLLM repeats a failed request by itself (measured with 1.108: two further POSTs). This header switches that off.
 NO_GATEWAY_RETRIES = {"x-litellm-num-retries": "0"}
-# Headers in which gateways tell how many requests they sent for ours, and what they say if it was the only one.
-GATEWAY_ATTEMPTS = {
-    "x-litellm-attempted-retries": 0,
-    "x-litellm-attempted-fallbacks": 0,
-    "x-portkey-retry-attempt-count": 0,
-    "ngrok-aig-attempts": 1,
-    "x-envoy-attempt-count": 1,
-    "cf-aig-step": 0,
-}
-COUNT_DIGITS_MAX = 9
 SIGNED_REFUSALS = frozenset({400, 401, 403})  # of a storage that is sent a key beside a link's own signature
 KEY_PART_CHARACTERS = 6  # words that are bounded may end inside a key
 
@@ -154,9 +144,9 @@ class VideoProvider:
         return self._answer(raw.http_response)
 
     def _answer(self, response: httpx2.Response) -> Answer:
-        body = self._without_key(_body_of(response))
-        location = self._without_key(_path_of(response.headers.get("location", "")))
-        attempts, cached = _gateway_attempts(response.headers), is_cached(response.headers)
+        body = self._without_key(body_of(response))
+        location = self._without_key(path_of(response.headers.get("location", "")))
+        attempts, cached = gateway_attempts(response.headers), is_cached(response.headers)
         return Answer(response.status_code, body, None, attempts, location, cached)
 
     async def job(self, job_id: str) -> Job | ReadError:
@@ -165,12 +155,12 @@ class VideoProvider:
             async with asyncio.timeout(self._total_seconds):
                 raw = await self._sdk.videos.with_raw_response.retrieve(job_id, extra_headers=NOT_CACHED)
         except APIStatusError as error:
-            job = read_job(_body_of(error.response), job_id)
+            job = read_job(body_of(error.response), job_id)
             response, shown = error.response, job if job is not None and job.named else self._read_error(error)
         except (APIError, TimeoutError, ValueError) as error:
             return self._read_error(error)
         else:
-            response, body = raw.http_response, _body_of(raw.http_response)
+            response, body = raw.http_response, body_of(raw.http_response)
             shown = read_job(body, job_id) or ReadError(raw.status_code, self._without_key(not_ours(body)))
         if isinstance(shown, Job) and shown.status in ENDED_BADLY and is_cached(response.headers):
             return ReadError(response.status_code, FROM_A_CACHE)
@@ -193,7 +183,7 @@ class VideoProvider:
             return self._read_error(error)
         if raw.status_code != 200:  # a part (206), or what a cache or a proxy made of it (203)
             return ReadError(raw.status_code, f"HTTP {raw.status_code} is not a whole list")
-        page = read_page(_body_of(raw.http_response), {k.lower(): v for k, v in raw.http_response.headers.items()})
+        page = read_page(body_of(raw.http_response), {k.lower(): v for k, v in raw.http_response.headers.items()})
         return page or ReadError(raw.status_code, "the answer is not a list of jobs")
 
     async def content(self, job_id: str, into: Path) -> Content | ClipGone | ReadError:
@@ -225,7 +215,7 @@ class VideoProvider:
                 if not isinstance(got, httpx2.Response):
                     return got
                 url = url.join(got.headers["location"])
-                if not _same_server(url, home):
+                if not same_server(url, home):
                     return await self._fetch_elsewhere(str(url), into, left - 1)
         return leads_on()
 
@@ -285,42 +275,3 @@ def _fault(cause: BaseException | None) -> Fault:
     if isinstance(cause, NEVER_CONNECTED):
         return Fault.NEVER_CONNECTED
     return Fault.LOST
-
-
-def _same_server(url: httpx2.URL, home: httpx2.URL) -> bool:
-    """The same scheme, host and port, or the same host's usual way from plain HTTP to TLS."""
-    if (url.scheme, url.host, url.port) == (home.scheme, home.host, home.port):
-        return True
-    upgraded = (home.scheme, url.scheme) == ("http", "https") and (home.port, url.port) == (None, None)
-    return upgraded and url.host == home.host
-
-
-def not_ours(body: str) -> str:
-    """What to tell of a 200 that does not name the job."""
-    return f"the answer does not name the job: {storable(without_links(body), WORDS_SHOWN_MAX)}"
-
-
-def _body_of(response: httpx2.Response) -> str:
-    """As UTF-8, whatever charset the header names: some make the decoder fail, and JSON has no other."""
-    try:
-        return response.content.decode(errors="replace")
-    except (httpx2.HTTPError, httpx2.StreamError):
-        return ""
-
-
-def _path_of(location: str) -> str:
-    """Without what follows it, which may be a signature."""
-    try:
-        return storable(httpx2.URL(location).path) if location else ""
-    except httpx2.InvalidURL:
-        return ""
-
-
-def _gateway_attempts(headers: httpx2.Headers) -> int:
-    """How many further requests a gateway sent for this one, by its own word."""
-    told = ((headers[name].strip(), only) for name, only in GATEWAY_ATTEMPTS.items() if name in headers)
-    return sum(max(0, int(count) - only) if _is_count(count) else 1 for count, only in told)
-
-
-def _is_count(text: str) -> bool:
-    return text.isdecimal() and len(text) <= COUNT_DIGITS_MAX

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import tokenize
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,8 @@ from tests.cassette.scrubbing import KEPT_REQUEST_HEADERS, KEPT_RESPONSE_HEADERS
 
 ROOT = Path(__file__).parent.parent
 CASSETTES = ROOT / "cassettes"
-LINES_MAX = 400
+LINES_MAX, TEST_LINES_MAX = 300, 400
+FILES_MAX = 15  # of one folder; recordings and pictures are data
 TINY_CLIP_BYTES_MAX, CASSETTE_BYTES_MAX = 2_000, 60_000
 
 MAY_IMPORT = {
@@ -220,9 +222,20 @@ def test_no_file_holds_a_secret() -> None:
     assert found(SECRETS, {path: text for path, text in texts().items() if path not in exempt}) == []
 
 
-def test_no_source_file_is_longer_than_four_hundred_lines() -> None:
-    long = {str(path.relative_to(ROOT)): len(text.splitlines()) for path, text in sources().items()}
-    assert {name: lines for name, lines in long.items() if lines > LINES_MAX} == {}
+def test_no_file_of_the_product_is_longer_than_three_hundred_lines_and_no_test_than_four_hundred() -> None:
+    code = {path: text for path, text in texts().items() if path.suffix in {".py", ".js", ".sql", ".css", ".html"}}
+    written = {path: text for path, text in code.items() if not path.is_relative_to(ROOT / "supabase" / "migrations")}
+    long = []
+    for path, text in written.items():
+        at_most = TEST_LINES_MAX if path.is_relative_to(ROOT / "tests") else LINES_MAX
+        if len(text.splitlines()) > at_most:
+            long.append(f"{path.relative_to(ROOT)}: {len(text.splitlines())}")
+    assert long == []
+
+
+def test_no_folder_holds_more_files_than_one_can_take_in_at_a_glance() -> None:
+    folders = Counter(path.parent.relative_to(ROOT) for path in tracked() if CASSETTES not in path.parents)
+    assert {str(folder): n for folder, n in folders.items() if n > FILES_MAX} == {}
 
 
 def test_every_exemption_from_lint_and_types_carries_its_reason() -> None:

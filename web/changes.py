@@ -10,8 +10,9 @@ from aiohttp import web
 
 from pipeline.formatting import many, sentence, usd
 from pipeline.ledger.dashboard import DeliverAgain
-from pipeline.ledger.operators import USER_ID_WORDS, LimitNotSet, LimitSet, as_user_id, is_user_id
+from pipeline.ledger.operators import LimitNotSet, LimitSet
 from pipeline.ledger.records import Run, State
+from pipeline.ledger.users import USER_ID_WORDS, as_user_id, is_user_id
 from pipeline.operator_text import (
     delivery_words,
     found_words,

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 
 from pipeline.clips.storage import kind_of_run
 from pipeline.ledger.dashboard import Filters
-from pipeline.ledger.operators import USER_ID_WORDS, as_user_id, is_user_id
 from pipeline.ledger.records import Run, State
+from pipeline.ledger.users import USER_ID_WORDS, as_user_id, is_user_id
 from pipeline.operator_text import delivery_words, may_take_back
 from pipeline.prompts.sent import Sent, sent_for
 from pipeline.purchase.reconcile import request_over

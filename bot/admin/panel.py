@@ -10,7 +10,7 @@ from aiogram.types import CallbackQuery, ForceReply, InlineKeyboardButton, Inlin
 from markupsafe import Markup
 
 from bot import messages
-from bot.admin.alerts import cause
+from bot.admin.alert_words import cause
 from bot.admin.context import AdminContext, AdminTools
 from bot.admin.settle import more_is_known, not_charged
 from bot.admin.verbs import VERBS, pause, usage

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from bot import messages
 from bot.admin.context import AdminContext
 from bot.translations import N_, Words, code
-from pipeline.ledger.client import Recorded
+from pipeline.ledger.answers import Recorded
 from pipeline.ledger.records import Run, State
 from pipeline.purchase import settling
 from pipeline.purchase.settling import Contradicts, NotSeen, Unseen

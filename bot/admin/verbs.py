@@ -12,7 +12,7 @@ from markupsafe import Markup
 from bot import messages
 from bot.admin.context import AdminContext
 from bot.admin.settle import DESPITE, EARLY, UNSEEN, found, no_such_run, not_charged, take_back
-from bot.requests.run_buttons import receipt_text
+from bot.requests.receipt_text import receipt_text
 from bot.translations import N_, Words, code
 from pipeline.ledger.operators import LimitNotSet
 from pipeline.settings.limit_values import big_change, is_money, read_typed

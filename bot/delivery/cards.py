@@ -7,22 +7,19 @@ Out      Card: HTML of at most 4096 characters, rows of buttons
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aiogram.types import CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from markupsafe import Markup
 
 from bot import messages
 from bot.callback_data import Act, RunTap
 from bot.requests.for_sale import ForSale, shape_of
-from bot.translations import N_, Words, tame
-from media.clip_file import Facts
+from bot.translations import N_, Words
 from pipeline.formatting import lasting
 from pipeline.ledger.records import Run, State
 from pipeline.purchase.estimate import Expected
-from steps.write_caption import CAPTION_UNITS_MAX, units
 
 QUOTE_CHARACTERS_MAX = 900
 TICK_SECONDS = 15.0  # how often a card that only waits is edited; each edit counts against the chat's budget
-COPY_CHARACTERS_MAX = 256  # what a button may copy (Bot API)
 SHAPES = {"vertical": N_("Vertical"), "horizontal": N_("Horizontal"), "square": N_("Square")}
 SHAPE_SIGNS = {"vertical": "↕", "horizontal": "↔", "square": "◻"}
 
@@ -291,42 +288,3 @@ _PAGES = {
     State.CANCELED: _canceled,
     State.FAILED: _failed,
 }
-
-
-def caption(run: Run, words: Words, *, demo: bool, facts: Facts | None = None) -> Markup:
-    """The video's own words: caption and hashtags, at most 1024 UTF-16 units as Telegram counts them."""
-    tags = " ".join(run.hashtags or ())
-    odd = messages.not_as_ordered(run, facts, words) if facts else ""
-    note = words.plain("Demo: simulated, nothing was really charged.") if demo else ""
-    tail = "\n\n".join(part for part in (tags, odd, note) if part)
-    body = tame(run.caption or run.title or "")
-    room = CAPTION_UNITS_MAX - units(tail) - 2
-    while units(body) > room:
-        body = f"{body[: len(body) - (units(body) - room) - 1].rstrip()}…"
-    return Markup("{}\n\n{}").format(body, tail) if tail else Markup("{}").format(body)
-
-
-def under_video(run: Run, words: Words, take: int) -> InlineKeyboardMarkup:
-    """The buttons of a delivered video."""
-    again = RunTap(ref=run.ref, act=Act.AGAIN, arg=str(take))
-    rows = (
-        (
-            button(words, N_("🔁 Again · {price}"), again, price=words.usd(run.price_microusd)),
-            button(words, N_("✏️ Change"), RunTap(ref=run.ref, act=Act.CHANGE)),
-        ),
-        (_copy(run, words), button(words, N_("🧾 Receipt"), RunTap(ref=run.ref, act=Act.RECEIPT))),
-    )
-    return InlineKeyboardMarkup(inline_keyboard=[list(row) for row in rows])
-
-
-def _copy(run: Run, words: Words) -> InlineKeyboardButton:
-    """Copies by itself what is short enough for it; longer captions come as a message to be copied by a tap."""
-    text = caption_text(run)
-    if len(text) <= COPY_CHARACTERS_MAX:
-        return InlineKeyboardButton(text=words.plain(N_("📋 Copy caption")), copy_text=CopyTextButton(text=text))
-    return button(words, N_("📋 Copy caption"), RunTap(ref=run.ref, act=Act.COPY))
-
-
-def caption_text(run: Run) -> str:
-    """Caption and hashtags, to be posted elsewhere."""
-    return "\n\n".join(part for part in (run.caption or run.title or "", " ".join(run.hashtags or ())) if part)

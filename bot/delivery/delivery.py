@@ -19,8 +19,9 @@ from aiogram.methods import SendDocument, SendVideo
 from aiogram.types import FSInputFile, Message
 
 from bot.delivery.address import Address, address_of
-from bot.delivery.cards import Scene, caption, card, under_video
+from bot.delivery.cards import Scene, card
 from bot.delivery.progress_cards import ProgressCards
+from bot.delivery.video_message import caption, under_video
 from bot.messages import failure
 from bot.requests.for_sale import ForSale, dimensions
 from bot.translations import Words

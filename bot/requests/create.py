@@ -1,7 +1,6 @@
 """What people write: /create, a mention, an answer to our question, or plain words that may become a video."""
 
 import re
-from datetime import UTC, datetime
 
 from aiogram import Bot, F, Router
 from aiogram.enums import ChatType
@@ -10,20 +9,18 @@ from aiogram.types import (
     CallbackQuery,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
-    MaybeInaccessibleMessageUnion,
     Message,
 )
 
-from bot import messages
-from bot.callback_data import Choose, Example, OfferAnswer
-from bot.delivery.address import Address, request_key, user_id
+from bot.callback_data import Example, OfferAnswer
+from bot.delivery.address import request_key, user_id
+from bot.requests.answers import address_here, address_of_tap, announce, order_by_tap, say_answer
 from bot.requests.contents import SERVICE, comes_with_media
-from bot.requests.ordering import OrderRequest, Orders, Placed
+from bot.requests.ordering import OrderRequest, Orders
 from bot.requests.questions import answered
 from bot.translations import N_, Words
-from bot.transport.replies import Replies, thread_of
+from bot.transport.replies import Replies
 from pipeline.ledger.users import Customer
-from steps.check_limits import PromptProblem, Refused
 
 EXAMPLES = (
     N_("A paper boat sails down a rainy street at dusk, reflections of neon on the water"),
@@ -44,10 +41,6 @@ ONLY_COMMANDS = N_("In a group I make a video only of /create and what it should
 READ_ONCE = N_(
     "I read each message once, when it arrives: this edit changes nothing and costs nothing. "
     "To change a video, tap Edit or Change below it; for another one, send a new message."
-)
-LAST_QUESTION = N_(
-    "This is the last time I ask first: from your next video on I order at once, for the price in /limits. "
-    "Tap to go on being asked."
 )
 private = F.chat.type == ChatType.PRIVATE
 
@@ -109,46 +102,6 @@ async def order(
     await announce(message, answer, order_request, words, customer, orders, replies)
 
 
-async def announce(
-    message: MaybeInaccessibleMessageUnion,
-    answer: Placed | Refused | PromptProblem,
-    order_request: OrderRequest,
-    words: Words,
-    customer: Customer,
-    orders: Orders,
-    replies: Replies,
-) -> None:
-    """Tells of the first order that will not be asked about, while the one before it is; once per user."""
-    if not isinstance(answer, Placed) or order_request.asks_first or not customer.is_asked_last:
-        return
-    keep = InlineKeyboardButton(
-        text=words.plain(N_("🔔 Keep asking")), callback_data=Choose(key="confirm", value="always").pack()
-    )
-    keyboard = InlineKeyboardMarkup(inline_keyboard=[[keep]])
-    await replies.to(message, words(LAST_QUESTION), keyboard, said=lambda: orders.announced(order_request.user))
-
-
-async def say_answer(
-    message: Message, answer: Placed | Refused | PromptProblem, words: Words, replies: Replies
-) -> None:
-    match answer:
-        case Refused():
-            await replies.to(message, messages.refusal(answer, words, datetime.now(UTC)))
-        case PromptProblem():
-            await replies.to(message, messages.prompt_problem(answer, words))
-
-
-def address_here(message: Message, bot_id: int, words: Words) -> Address:
-    return Address(
-        bot_id=bot_id,
-        chat_id=message.chat.id,
-        message_id=message.message_id,
-        language=words.language,
-        private=message.chat.type == ChatType.PRIVATE,
-        thread_id=thread_of(message),
-    )
-
-
 def examples(words: Words) -> InlineKeyboardMarkup:
     return InlineKeyboardMarkup(
         inline_keyboard=[
@@ -181,39 +134,6 @@ async def example(
             "nothing was charged for this tap."
         )
         await replies.tap(tap, words.plain(said, ref=placed.run.ref), alert=True)
-
-
-async def order_by_tap(
-    tap: CallbackQuery, order_request: OrderRequest, words: Words, customer: Customer, orders: Orders, replies: Replies
-) -> Placed | None:
-    """A button that asks for a video. None if it was refused, which is then said."""
-    answer = await orders.place(order_request, customer)
-    if tap.message is not None:
-        await announce(tap.message, answer, order_request, words, customer, orders, replies)
-    if isinstance(answer, Placed):
-        if answer.replayed and answer.run.ended:
-            return answer
-        await replies.tap(tap, words.plain(N_("On its way already.")) if answer.replayed else "")
-        return answer
-    if isinstance(answer, Refused):
-        said = messages.refusal(answer, words, datetime.now(UTC))
-    else:
-        said = messages.prompt_problem(answer, words)
-    await replies.tap(tap, said.striptags(), alert=True)
-    return None
-
-
-def address_of_tap(tap: CallbackQuery, bot_id: int, words: Words) -> Address:
-    message = tap.message
-    assert message is not None, "a button stands below a message"
-    return Address(
-        bot_id=bot_id,
-        chat_id=message.chat.id,
-        message_id=message.message_id,
-        language=words.language,
-        private=message.chat.type == ChatType.PRIVATE,
-        thread_id=thread_of(message),
-    )
 
 
 async def plain(

@@ -1,7 +1,7 @@
 """The buttons of a run. Whatever is tapped, how often, by whom: the ledger decides, and a tap does nothing twice."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aiogram import Bot, F, Router
 from aiogram.enums import ChatType
@@ -11,43 +11,23 @@ from markupsafe import Markup
 from bot import messages
 from bot.callback_data import Act, RunTap
 from bot.delivery.address import address_of, request_key, user_id
-from bot.delivery.cards import Scene, caption_text, card, under_video
+from bot.delivery.cards import Scene, card
 from bot.delivery.delivery import Delivery
-from bot.requests.create import address_of_tap, order_by_tap
+from bot.delivery.video_message import caption_text, under_video
+from bot.requests.answers import address_of_tap, order_by_tap
 from bot.requests.for_sale import ForSale
 from bot.requests.ordering import OrderRequest, Orders
 from bot.requests.questions import Questions
+from bot.requests.receipt_text import receipt_text
+from bot.requests.tapped import Tapped
 from bot.translations import N_, Words, code
 from bot.transport.client import SendError, TooLarge
 from bot.transport.replies import Replies
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.records import Run, State
 from pipeline.ledger.users import Customer, Customers, Preferences
-from pipeline.purchase.receipt import receipt
 
 PLACEHOLDER_CHARACTERS_MAX = 64  # Bot API
-
-
-@dataclass(frozen=True)
-class Tapped:
-    """A tap by the run's own user, and all that an answer may need."""
-
-    tap: CallbackQuery
-    data: RunTap
-    run: Run
-    bot_id: int
-    words: Words
-    customer: Customer
-    customers: Customers
-    ledger: Ledger
-    for_sale: ForSale
-    orders: Orders
-    delivery: Delivery
-    replies: Replies
-    questions: Questions
-
-    async def say(self, sentence: str, *, alert: bool = False) -> None:
-        await self.replies.tap(self.tap, self.words.plain(sentence, ref=self.run.ref), alert=alert)
 
 
 async def tapped(
@@ -257,32 +237,6 @@ async def _copy(t: Tapped) -> None:
     await t.replies.tap(t.tap)
     assert t.tap.message is not None, "the filter asked for one"
     await t.replies.to(t.tap.message, code(caption_text(t.run)))
-
-
-LABELS: Mapping[str, str] = {
-    "reference": N_("reference"),
-    "order sent": N_("order sent"),
-    "agreed price": N_("agreed price"),
-    "length and format": N_("length and format"),
-    "charged": N_("charged"),
-    "set aside": N_("set aside"),
-    "text model": N_("checking the text, paid by us"),
-    "job": N_("job at the video maker"),
-    "sent with key": N_("id of the call"),
-    "request key": N_("id of the request"),
-    "request hash": N_("request hash"),
-    "templates": N_("templates"),
-}
-
-
-def receipt_text(run: Run, words: Words, *, demo: bool) -> Markup:
-    lines = [
-        words("{label}: {value}", label=words(LABELS.get(label, label)), value=code(value))
-        for label, value in receipt(run, words.usd)
-    ]
-    heading = words("🧾 <b>Receipt</b>")
-    note = [words("<i>Demo: the video maker is simulated, nothing is really charged.</i>")] if demo else []
-    return Markup("\n").join([heading, *lines, *note])
 
 
 async def _receipt(t: Tapped) -> None:

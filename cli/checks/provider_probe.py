@@ -18,7 +18,7 @@ from cli.checks.diagnostics import Finding, Health
 from net.certificates import proxy_for, trusted
 from net.error_text import json_object
 from pipeline.formatting import lasting
-from pipeline.purchase.evidence import ListFacts
+from pipeline.purchase.verdicts import ListFacts
 from pipeline.settings.config import Settings
 from pipeline.settings.parts import VideoEndpoint
 from pipeline.settings.setting_checks import ConfigError

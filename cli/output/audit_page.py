@@ -9,7 +9,7 @@ from rich.text import Text
 from pipeline.formatting import many, usd
 from pipeline.operator_text import incomplete_words
 from pipeline.purchase.audit import Audit
-from pipeline.purchase.comparison import Difference, Kind
+from pipeline.purchase.differences import Difference, Kind
 
 LOUD = frozenset({Kind.TWO_PAID_CALLS, Kind.PERHAPS_TWO_PAID_CALLS, Kind.LATE_JOB, Kind.RELEASED_BUT_MADE})
 EXPLAIN = '`onetake audit --explain JOB_ID (or REF) --why "..."` closes what you can explain.'

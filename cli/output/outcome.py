@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from app.exits import Exit
-from cli.output import sentences
+from cli.output import refusals, sentences
 from pipeline.formatting import MICROUSD, usd
 from pipeline.ledger.records import Run, State
 from steps.check_limits import Refused
@@ -37,7 +37,7 @@ class Outcome:
 
 def of_refusal(refused: Refused, now: datetime, busy_with: Run | None = None) -> Outcome:
     same = refused.of_ref if refused.kind in {"duplicate", "idempotency_mismatch"} else None
-    return Outcome(refused=refused.kind.value, duplicate_of=same, error=sentences.refusal(refused, now, busy_with))
+    return Outcome(refused=refused.kind.value, duplicate_of=same, error=refusals.refusal(refused, now, busy_with))
 
 
 def of_run(run: Run, error: str | None = None) -> Outcome:

@@ -8,7 +8,8 @@ from jinja2 import TemplateSyntaxError, nodes
 
 from evals.linting.draft import SECRETS, Draft, Found, near, nearest
 from steps.text_model.brand import BRAND_FILE, BRAND_ID, NO_BRAND, Brand
-from steps.text_model.templates import FENCE_CLOSE, FENCE_OPEN, GIVEN_NAMES, ROLES, environment
+from steps.text_model.fence import FENCE_CLOSE, FENCE_OPEN
+from steps.text_model.templates import GIVEN_NAMES, ROLES, environment
 
 TOKENS_MAX = 2_000  # of one section: past this, models begin to overlook rules
 CHARACTERS_PER_TOKEN = 4

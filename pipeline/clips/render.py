@@ -16,7 +16,7 @@ from media.clip_file import as_ordered, in_words
 from pipeline.clips import storage
 from pipeline.clips.ownership import another_order, gone_for_good, not_ours, why_not_taken
 from pipeline.context import RunContext
-from pipeline.ledger.client import Cost
+from pipeline.ledger.answers import Cost
 from pipeline.ledger.clip_records import ClipRecords
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase import evidence, submission

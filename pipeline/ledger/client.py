@@ -6,63 +6,17 @@ Effects  those of the functions. Each is safe to ask again with the same run, ke
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from pipeline.ledger.answers import Amended, Cost, NotWon, Recorded, Won
 from pipeline.ledger.functions import LedgerFunctions
 from pipeline.ledger.records import ANY_NUMBER, JobSource, Places, Run, State, read_run
 from pipeline.ledger.transports.common import Json
 from pipeline.purchase.matching import KnownJobs, read_owner
 from providers.openai_videos.job_ids import canonical_id
 from providers.openai_videos.protocol import Order
-
-
-@dataclass(frozen=True)
-class Won:
-    """This caller, and no other, may send the order. `submitting_at` is the database's time."""
-
-    order: Order
-
-
-@dataclass(frozen=True)
-class NotWon:
-    """The fence stays shut: `refused` is state, paused, breaker_open, not_confirmed, no_place or unknown_run."""
-
-    refused: str
-    until: datetime | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Amended:
-    """The run as it is; `refused` says why it was left so: too_late, or budget_exhausted (`what`: day or month)."""
-
-    run: Run
-    refused: str | None = None
-    what: str | None = None
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """Whether a job became a run's, and if not, why: owned, not_the_winner, state or unknown_run.
-
-    `owner`: the ref of the run that has it, if it is owned.
-    """
-
-    recorded: bool
-    why: str | None = None
-    owner: str | None = None
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a call of the text model took: micro-dollars, milliseconds, and a word on it for the event."""
-
-    microusd: int = 0
-    ms: int = 0
-    detail: Mapping[str, Any] | None = None
 
 
 class Ledger(LedgerFunctions):
@@ -117,7 +71,7 @@ class Ledger(LedgerFunctions):
             language=language,
             template=template,
             confirm_seconds=confirm_seconds,
-            **_cost(cost),
+            **cost.as_args(),
         )
 
     async def reject(
@@ -138,7 +92,7 @@ class Ledger(LedgerFunctions):
             explanation=explanation,
             safe_rewrite=safe_rewrite,
             template=template,
-            **_cost(cost),
+            **cost.as_args(),
         )
 
     async def confirm(self, run_id: UUID, seconds: int | None = None, size: str | None = None) -> Run:
@@ -309,25 +263,17 @@ class Ledger(LedgerFunctions):
         cost: Cost,
     ) -> Run:
         words: dict[str, object] = {"caption": caption, "hashtags": hashtags, "by": by}
-        return await self._read(Run, "record_caption", run_id=run_id, **words, template=template, **_cost(cost))
+        return await self._read(Run, "record_caption", run_id=run_id, **words, template=template, **cost.as_args())
 
     async def save(self, run_id: UUID, file: str, size_bytes: int, sha256: str, *, job_id: str | None, ms: int) -> Run:
-        return await self._read(
-            Run,
-            "save_run",
-            run_id=run_id,
-            file=file,
-            file_bytes=size_bytes,
-            file_sha256=sha256,
-            job_id=job_id,
-            ms=ms,
-        )
+        clip: dict[str, object] = {"file": file, "file_bytes": size_bytes, "file_sha256": sha256}
+        return await self._read(Run, "save_run", run_id=run_id, **clip, job_id=job_id, ms=ms)
 
     async def told(self, run_id: UUID, state: State, *, delivered: bool = False) -> Run:
         return await self._read(Run, "told", run_id=run_id, state=state, delivered=delivered)
 
     async def record_event(self, run_id: UUID, step: str, outcome: str, cost: Cost | None = None) -> None:
-        await self._ask("record_event", run_id=run_id, step=step, outcome=outcome, **_cost(cost or Cost()))
+        await self._ask("record_event", run_id=run_id, step=step, outcome=outcome, **(cost or Cost()).as_args())
 
     async def due_runs(self, at_most: int) -> tuple[str, ...]:
         """Run ids of unfinished runs that somebody should look at now."""
@@ -336,8 +282,8 @@ class Ledger(LedgerFunctions):
     async def median_render_seconds(self, base_url: str, model: str, seconds: int) -> float | None:
         """The median of up to twenty latest renders of this kind; None without history."""
         history = await self._ask("render_history", base_url=base_url, model=model, seconds=seconds)
-        median = history["median_seconds"]
-        return float(median) if median is not None else None
+        median: float | None = history["median_seconds"]
+        return median
 
 
 def _run_or_none(answer: Json) -> Run | None:
@@ -346,7 +292,3 @@ def _run_or_none(answer: Json) -> Run | None:
 
 def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-def _cost(cost: Cost) -> dict[str, object]:
-    return {"cost_microusd": cost.microusd, "ms": cost.ms, "detail": cost.detail or {}}

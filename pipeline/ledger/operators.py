@@ -5,20 +5,16 @@ Raises   what the transport raises
 Effects  each change is recorded by the database with who, when, before and after
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from pipeline.ledger.client import Recorded
+from pipeline.ledger.answers import Recorded
 from pipeline.ledger.functions import LedgerFunctions, read_value
 from pipeline.ledger.records import Run, State
 from steps.check_limits import Refused
-
-USER_ID = re.compile(r"tg:[1-9]\d{0,18}|cli:\S[^\n]*", re.ASCII)
-USER_ID_WORDS = "a user is tg:<Telegram id> or cli:<name>"
 
 
 @dataclass(frozen=True)
@@ -226,9 +222,8 @@ class Operators(LedgerFunctions):
         invited: bool | None = None,
         reason: str | None = None,
     ) -> User:
-        return await self._read(
-            User, "set_user", user_id=user_id, blocked=blocked, invited=invited, reason=reason, who=who
-        )
+        change: dict[str, object] = {"blocked": blocked, "invited": invited, "reason": reason}
+        return await self._read(User, "set_user", user_id=user_id, **change, who=who)
 
     async def runs(self, at_most: int, state: State | None = None, user_id: str | None = None) -> tuple[Run, ...]:
         """The newest first."""
@@ -303,13 +298,3 @@ class Operators(LedgerFunctions):
 
     async def stats(self) -> Stats:
         return await self._read(Stats, "stats")
-
-
-def as_user_id(text: str) -> str:
-    """`42` -> `tg:42`: what Telegram shows is a number."""
-    return f"tg:{text}" if text.isascii() and text.isdecimal() else text
-
-
-def is_user_id(text: str) -> bool:
-    """Whether anybody can have this id; a limit for another would hold for nobody."""
-    return text.isprintable() and USER_ID.fullmatch(text) is not None

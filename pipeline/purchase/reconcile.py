@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from pipeline.context import RunContext
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase import evidence, matching, submission
-from pipeline.purchase.evidence import Absent, Adopt, InDoubt, Patience
 from pipeline.purchase.matching import KnownJobs
+from pipeline.purchase.verdicts import Absent, Adopt, InDoubt, Patience
 from pipeline.settings.parts import Waits
 from providers.openai_videos.list_jobs import Look, look
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from pipeline.context import ProviderAccount
-from pipeline.ledger.client import Recorded
+from pipeline.ledger.answers import Recorded
 from pipeline.ledger.operators import Operators, Settled
 from pipeline.ledger.records import Run
 from pipeline.purchase.reconcile import request_over

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page
 
-from tests.support.bot_process import address, bot_process, usual_port_taken
+from tests.bot.bot_process import address, bot_process, usual_port_taken
 from tests.support.browser import PATIENCE_SECONDS, expect, installed_browser, open_browser, open_page, take_picture
 from tests.support.fixtures import Simulator
 from tests.support.markup import axe_complaints, read_axe

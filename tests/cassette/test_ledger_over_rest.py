@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from pipeline.ledger.client import Cost, Ledger, NotWon, Won
+from pipeline.ledger.answers import Cost, NotWon, Won
+from pipeline.ledger.client import Ledger
 from pipeline.ledger.records import JobSource, State
 from pipeline.ledger.transports.common import LedgerForbidden, LedgerNotMigrated, LedgerRefused
 from pipeline.ledger.transports.over_rest import open_transport

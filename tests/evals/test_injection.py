@@ -10,7 +10,8 @@ from pipeline.settings.resources import prompts_folder
 from steps.contracts import CONTRACTS
 from steps.text_model.ask_model import ask
 from steps.text_model.brand import load_brand
-from steps.text_model.templates import FENCE_CLOSE, FENCE_OPEN, fenced, load_template
+from steps.text_model.fence import FENCE_CLOSE, FENCE_OPEN, fenced
+from steps.text_model.templates import load_template
 from tests.steps.text_model.chat import completion, messages_of, text_model
 
 ATTACKS = [case for case in load_cases(prompts_folder() / "cases") if "injection" in case.group]

@@ -33,7 +33,7 @@ from pipeline.ledger.transports.over_psycopg import open_transport
 from pipeline.postgres.embedded import open_server
 from pipeline.prompts.versions import PromptVersions
 from pipeline.purchase.answer_files import AnswerFiles
-from pipeline.purchase.evidence import ListFacts
+from pipeline.purchase.verdicts import ListFacts
 from pipeline.settings.config import load_settings
 from pipeline.settings.parts import Waits
 from pipeline.settings.resources import models_file, prompts_folder

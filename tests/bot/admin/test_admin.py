@@ -9,13 +9,14 @@ import pytest
 from aiogram.methods import SendMessage
 from aiogram.types import ForceReply, Message
 
-from bot.admin.alerts import SAYINGS, OperatorAlerts
+from bot.admin.alert_words import SAYINGS
+from bot.admin.alerts import OperatorAlerts
 from bot.translations import Words
 from pipeline.ledger.alerts import Alert, Alerts
 from pipeline.ledger.records import JobSource, State
 from pipeline.ledger.users import Customers
 from pipeline.purchase.audit import audit
-from pipeline.purchase.comparison import Kind
+from pipeline.purchase.differences import Kind
 from tests.bot.harness import ADMIN, BotHarness, labels, plain
 from tests.support.fixtures import Simulator
 

@@ -13,8 +13,8 @@ from cli.checks.diagnostics import Health
 from cli.checks.provider_probe import Heard, _get, findings
 from cli.output.audit_page import EXPLAIN, print_audit
 from pipeline.purchase.audit import Audit
-from pipeline.purchase.comparison import Difference, Kind
-from pipeline.purchase.evidence import ListFacts
+from pipeline.purchase.differences import Difference, Kind
+from pipeline.purchase.verdicts import ListFacts
 from tests.cli.conftest import Terminal
 from tests.providers.scripted import answer, in_turn, scripted
 from tests.support.fixtures import Simulator, simulator_process

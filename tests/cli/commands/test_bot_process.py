@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.bot.bot_process import bot_process
 from tests.bot.chat import Person, person
 from tests.cli.conftest import Terminal
 from tests.guarantee.processes.machine import Machine, until
 from tests.support import warm
-from tests.support.bot_process import bot_process
 from tests.support.fixtures import Simulator, simulator_process
 
 TOKEN = "4242:a-token-nobody-must-read"

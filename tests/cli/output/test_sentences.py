@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.output import sentences
+from cli.output import refusals, sentences
 from pipeline.ledger.records import ENDED, Run, State
 from pipeline.operator_text import DOUBTS
 from providers.openai_videos.protocol import CLEAR_NO, Fault
@@ -34,7 +34,7 @@ EXPECTED = {
 def test_every_refusal_says_what_happened_that_nothing_was_charged_and_what_to_do(kind: RefusalKind) -> None:
     what = {RefusalKind.DAILY_LIMIT: "videos", RefusalKind.BUDGET_EXHAUSTED: "month"}.get(kind)
     refused = Refused(kind, NOW + timedelta(minutes=5), of_ref="A7K2QX", reason="rude", what=what)
-    words = sentences.refusal(refused, NOW)
+    words = refusals.refusal(refused, NOW)
 
     assert "Nothing was charged." in words
     for part in EXPECTED[kind]:
@@ -45,19 +45,19 @@ def test_every_refusal_says_what_happened_that_nothing_was_charged_and_what_to_d
 
 @pytest.mark.parametrize("kind", list(RefusalKind))
 def test_a_refusal_that_carries_nothing_else_is_still_a_sentence(kind: RefusalKind) -> None:
-    assert "(None)" not in sentences.refusal(Refused(kind), NOW)
+    assert "(None)" not in refusals.refusal(Refused(kind), NOW)
 
 
 def test_rejected_prompts_and_canceled_drafts_of_a_day_are_named_as_such() -> None:
     for what in ("rejected_prompts", "canceled_drafts"):
         refused = Refused(RefusalKind.DAILY_LIMIT, NOW + timedelta(hours=10), what=what)
-        assert f"used up the {what.replace('_', ' ')} of a day" in sentences.refusal(refused, NOW)
-    assert "at 2026-11-24 00:00 UTC (in 10 h)" in sentences.refusal(refused, NOW)
+        assert f"used up the {what.replace('_', ' ')} of a day" in refusals.refusal(refused, NOW)
+    assert "at 2026-11-24 00:00 UTC (in 10 h)" in refusals.refusal(refused, NOW)
 
 
 @pytest.mark.parametrize("what", [None, "waits_for_tap"])
 def test_nobody_is_told_to_wait_for_a_run_that_perhaps_no_worker_goes_on_with(what: str | None) -> None:
-    words = sentences.refusal(Refused(RefusalKind.BUSY, of_ref="A7K2QX", what=what), NOW)
+    words = refusals.refusal(Refused(RefusalKind.BUSY, of_ref="A7K2QX", what=what), NOW)
     assert "Wait for it" not in words and "onetake cancel A7K2QX" in words
     assert ("onetake worker" in words) is (what is None), "a run that waits for a tap needs no worker"
 
@@ -67,7 +67,7 @@ def test_every_state_has_words() -> None:
 
 
 def test_every_problem_of_a_prompt_has_words() -> None:
-    assert set(sentences.PROMPT_PROBLEMS) == set(PromptProblem)
+    assert set(refusals.PROMPT_PROBLEMS) == set(PromptProblem)
 
 
 def reasons_in_the_code() -> set[str]:
@@ -205,8 +205,8 @@ def test_leaving_a_run_says_what_is_set_aside_and_how_it_gets_free(state: State,
 def test_whoever_is_busy_with_an_ordered_run_is_not_told_to_cancel_it(state: State) -> None:
     refused = Refused(RefusalKind.BUSY, of_ref="A7K2QX")
 
-    ordered = sentences.refusal(refused, NOW, run_in(state, submitting_at=NOW))
-    waiting = sentences.refusal(refused, NOW, run_in(State.RESERVED))
+    ordered = refusals.refusal(refused, NOW, run_in(state, submitting_at=NOW))
+    waiting = refusals.refusal(refused, NOW, run_in(State.RESERVED))
 
     assert "ordered already" in ordered and "cancel" not in ordered and "Nothing was charged." in ordered
     assert "onetake cancel A7K2QX" in waiting and "or a worker runs" in waiting
@@ -215,13 +215,13 @@ def test_whoever_is_busy_with_an_ordered_run_is_not_told_to_cancel_it(state: Sta
 def test_a_run_that_waits_for_a_tap_goes_on_by_that_tap_and_by_nothing_else() -> None:
     waiting = run_in(State.APPROVED, needs_confirmation=True)
 
-    words = sentences.refusal(Refused(RefusalKind.BUSY, of_ref="A7K2QX"), NOW, waiting)
+    words = refusals.refusal(Refused(RefusalKind.BUSY, of_ref="A7K2QX"), NOW, waiting)
 
     assert "waits for a tap in the chat" in words and "worker" not in words and "onetake cancel A7K2QX" in words
 
 
 def test_money_is_named_in_dollars_where_it_is_typed_in_dollars() -> None:
-    words = sentences.refusal(Refused(RefusalKind.BUDGET_EXHAUSTED, NOW), NOW)
+    words = refusals.refusal(Refused(RefusalKind.BUDGET_EXHAUSTED, NOW), NOW)
 
     assert "in dollars" in words and "million" not in words
 

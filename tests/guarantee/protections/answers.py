@@ -104,7 +104,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "other_gateways",
         "every gateway's own tries are counted",
-        "providers/transport.py",
+        "providers/response.py",
         '    "x-envoy-attempt-count": 1,\n',
         "",
         ("tests/providers/test_provider.py::test_a_gateways_own_tries_are_counted",),

@@ -207,7 +207,7 @@ CHAT_MUTANTS = (
     Mutant(
         "own_choice",
         "the note that somebody was told never overwrites their own choice",
-        "supabase/schemas/11_users.sql",
+        "supabase/schemas/11_users_and_prompts.sql",
         "where user_id = p_user_id and not preferences ? 'confirm';",
         "where user_id = p_user_id;",
         ("tests/bot/test_pages.py::test_the_announcement_counts_once_it_was_said_and_never_over_a_choice",),

@@ -166,9 +166,9 @@ FURTHER_MUTANTS = (
     Mutant(
         "one_adds_users",
         "for root, one process at a time adds the system user",
-        "pipeline/postgres/server.py",
+        "pipeline/postgres/library.py",
         "        fcntl.flock(folder, fcntl.LOCK_EX)  # of the folder",
         "        pass  # of the folder",
-        ("tests/pipeline/postgres/test_postmaster.py::test_only_one_process_at_a_time_adds_the_system_user_of_root",),
+        ("tests/pipeline/postgres/test_library.py::test_only_one_process_at_a_time_adds_the_system_user_of_root",),
     ),
 )

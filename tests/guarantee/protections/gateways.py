@@ -109,7 +109,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "order_not_shown",
         "a list without times must show which end is the new one",
-        "pipeline/purchase/comparison.py",
+        "pipeline/purchase/differences.py",
         "self.is_dated() or self._shows_its_order()",
         "True",
         (AUDIT + "test_an_audit_is_complete_only_if_its_list_shows_everything_in_order",),

@@ -160,7 +160,7 @@ OPERATIONS_MUTANTS = (
     Mutant(
         "given_back",
         "what is given back was ordered first",
-        "supabase/schemas/15_reporting.sql",
+        "supabase/schemas/14_reporting.sql",
         " filter (where submitting_at is not null) as released",
         " as released",
         (VERBS + "test_what_is_given_back_was_ordered_first_and_paid_calls_add_up",),

@@ -17,7 +17,7 @@ PAGES_MUTANTS = (
     Mutant(
         "busy_with_ordered",
         "nobody is told to cancel a run that was ordered already",
-        "cli/output/sentences.py",
+        "cli/output/refusals.py",
         "    if run.submitting_at is None:\n        return _busy(",
         "    if run.ref:\n        return _busy(",
         (SENTENCES + "test_whoever_is_busy_with_an_ordered_run_is_not_told_to_cancel_it",),

@@ -181,7 +181,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "early",
         "`not charged` waits until the job can no longer turn up",
-        "supabase/schemas/13_settling.sql",
+        "supabase/schemas/13_settling_and_audit.sql",
         "    if not p_early and clock_timestamp() <",
         "    if false and clock_timestamp() <",
         (PROOF + "test_not_charged_waits_until_the_job_can_no_longer_turn_up",),
@@ -189,7 +189,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "bought_again",
         "`not charged` is not taken back once something was bought in its place",
-        "supabase/schemas/13_settling.sql",
+        "supabase/schemas/13_settling_and_audit.sql",
         "and o.run_id <> r.run_id and o.reserved_at > r.failed_at\n",
         "and false\n",
         (PROOF + "test_not_charged_is_taken_back_only_while_nothing_was_bought_in_its_place",),
@@ -206,7 +206,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "audit_shows_all",
         "an audit of a list that hides jobs is not complete",
-        "pipeline/purchase/comparison.py",
+        "pipeline/purchase/differences.py",
         '"list_hides_jobs": self.shows_all',
         '"list_hides_jobs": True',
         (AUDIT + "test_an_audit_is_complete_only_if_its_list_shows_everything_in_order",),
@@ -214,7 +214,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "audit_in_order",
         "an audit of a list out of order is not complete",
-        "pipeline/purchase/comparison.py",
+        "pipeline/purchase/differences.py",
         'matching.in_order(self.look, self.answered),\n            "times',
         'True,\n            "times',
         (AUDIT + "test_an_audit_is_complete_only_if_its_list_shows_everything_in_order",),
@@ -222,7 +222,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "audit_odd_rows",
         "an audit of a list with a row that cannot be read is not complete",
-        "pipeline/purchase/comparison.py",
+        "pipeline/purchase/differences.py",
         '"unreadable_row": not self.look.odd_rows',
         '"unreadable_row": True',
         (AUDIT + "test_an_audit_is_complete_only_if_its_list_shows_everything_in_order",),
@@ -238,7 +238,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "audited_thirty_days",
         "a run that failed after its POST stays in the audit for thirty days",
-        "supabase/schemas/14_audit.sql",
+        "supabase/schemas/13_settling_and_audit.sql",
         "           or r.state in ('submitting', 'uncertain', 'rendering')\n"
         "           or (r.state = 'failed' and r.reason not in ('never_sent', 'never_connected')));",
         "           or r.state in ('submitting', 'uncertain', 'rendering'));",
@@ -247,7 +247,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "could_be_ours",
         "a day with an unowned job that could be an order of ours is not proven",
-        "supabase/schemas/14_audit.sql",
+        "supabase/schemas/13_settling_and_audit.sql",
         "(kind = 'perhaps_two_paid_calls' or could_be_ours))",
         "kind = 'perhaps_two_paid_calls')",
         (PROOF + "test_a_day_is_clean_only_if_no_job_may_be_a_second_purchase",),
@@ -255,7 +255,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "forgotten_difference",
         "a difference stays open though the list forgets its job",
-        "supabase/schemas/14_audit.sql",
+        "supabase/schemas/13_settling_and_audit.sql",
         "          and onetake.is_explained(d, p_listed);",
         "          and (onetake.is_explained(d, p_listed) or not p_listed ? d.job_id);",
         (PROOF + "test_a_difference_stays_until_the_ledger_or_a_person_explains_it_and_not_because_a_list_forgot_it",),
@@ -291,7 +291,7 @@ RECORDS_MUTANTS = (
         "redirect_checked",
         "content that leads to another server is fetched as an address that a job names",
         "providers/transport.py",
-        "                if not _same_server(url, home):",
+        "                if not same_server(url, home):",
         "                if False:",
         (
             "tests/providers/test_download.py::test_a_redirect_to_an_address_that_is_not_allowed_is_not_followed",

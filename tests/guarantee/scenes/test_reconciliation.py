@@ -16,7 +16,7 @@ from pipeline.ledger.records import JobSource, Run, State
 from pipeline.operator_text import DOUBTS
 from pipeline.prompts import llm_steps
 from pipeline.purchase.audit import audit, last_audit
-from pipeline.purchase.comparison import Kind
+from pipeline.purchase.differences import Kind
 from pipeline.run import admit, run
 from providers.openai_videos.list_jobs import look
 from steps.check_limits import Admitted

@@ -17,7 +17,8 @@ from openai import AsyncOpenAI
 from psycopg.rows import dict_row
 
 from pipeline.context import RunContext
-from pipeline.ledger.client import Ledger, Won
+from pipeline.ledger.answers import Won
+from pipeline.ledger.client import Ledger
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.ledger.transports.common import LedgerRefused
 from pipeline.purchase import evidence

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pipeline.ledger.client import Cost
+from pipeline.ledger.answers import Cost
 from pipeline.ledger.migrate import migrate
 from pipeline.ledger.records import State
 from pipeline.postgres.embedded import open_server

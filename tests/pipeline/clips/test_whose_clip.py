@@ -17,7 +17,8 @@ from pipeline.clips import storage
 from pipeline.clips.bucket import Bucket, open_bucket
 from pipeline.clips.maintenance import ClipMaintenance
 from pipeline.context import RunContext
-from pipeline.ledger.client import Ledger, Won
+from pipeline.ledger.answers import Won
+from pipeline.ledger.client import Ledger
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.ledger.transports.common import Json, LedgerUnavailable
 from pipeline.ledger.transports.over_rest import open_client

@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from pipeline.ledger.records import JobSource, Run, State
-from pipeline.purchase.evidence import Patience
 from pipeline.purchase.matching import Owner
+from pipeline.purchase.verdicts import Patience
 from providers.openai_videos.jobs import Job, JobStatus
 from providers.openai_videos.protocol import Order
 

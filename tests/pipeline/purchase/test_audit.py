@@ -16,7 +16,8 @@ from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.operator_text import incomplete_words
 from pipeline.purchase.audit import Audited, audit, audit_if_due, last_audit
-from pipeline.purchase.comparison import Comparison, Kind, compare
+from pipeline.purchase.comparison import compare
+from pipeline.purchase.differences import Comparison, Kind
 from pipeline.purchase.matching import KnownJobs, Owner
 from pipeline.run import admit, run
 from providers.openai_videos import list_jobs, list_page

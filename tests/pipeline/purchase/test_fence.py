@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from pipeline.context import RunContext
-from pipeline.ledger.client import Ledger, Won
+from pipeline.ledger.answers import Won
+from pipeline.ledger.client import Ledger
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.ledger.transports.common import Json

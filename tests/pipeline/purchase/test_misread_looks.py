@@ -15,7 +15,7 @@ from pipeline.context import RunContext
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import Run, State
 from pipeline.purchase.audit import audit
-from pipeline.purchase.comparison import Kind
+from pipeline.purchase.differences import Kind
 from pipeline.purchase.settling import Found, settle_found
 from tests.pipeline.purchase.test_misread_answers import resting
 from tests.pipeline.test_run import admitted, driven

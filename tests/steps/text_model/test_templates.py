@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steps.text_model.fence import FENCE_CLOSE, FENCE_OPEN, fenced
 from steps.text_model.front_matter import TemplateError
 from steps.text_model.prompt_store import PromptStore
-from steps.text_model.templates import FENCE_CLOSE, FENCE_OPEN, Template, fenced, load_template
+from steps.text_model.templates import Template, load_template
 
 PROMPTS = Path(__file__).parents[3] / "prompts"
 GOOD = """---

@@ -1,4 +1,4 @@
--- Telegram users: preferences, and what they may still do today.
+-- Telegram users: preferences, and what they may still do today; and the versions of the prompts they are asked with.
 
 -- A user's preferences and standing, and whether a video is undelivered because the user had blocked the bot.
 create function public.customer(p_user_id text) returns jsonb
@@ -68,3 +68,16 @@ begin
         'unfinished', coalesce((select jsonb_agg(onetake.run_json(r) order by r.reserved_at) from onetake.runs r
             where r.user_id = p_user_id and r.state in ('reserved', 'approved', 'submitting', 'uncertain', 'rendering', 'saved')), '[]'));
 end $$;
+
+-- Keeps a version, once; a version never changes.
+create function public.keep_template(p_sha256 text, p_id text, p_body text) returns jsonb
+language sql security definer set search_path = '' as $$
+    insert into onetake.templates (sha256, id, body) values (p_sha256, p_id, p_body) on conflict do nothing;
+    select 'true'::jsonb;
+$$;
+
+-- The text of a version, or null.
+create function public.template_text(p_sha256 text) returns jsonb
+language sql stable security definer set search_path = '' as $$
+    select to_jsonb((select body from onetake.templates where sha256 = p_sha256));
+$$;

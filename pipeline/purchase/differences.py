@@ -1,0 +1,120 @@
+"""The provider's books and the ledger's side by side, and what a difference between them is. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+
+from pipeline.ledger.records import Run
+from pipeline.purchase import matching
+from pipeline.purchase.matching import KnownJobs, Owner
+from providers.openai_videos.jobs import Job
+from providers.openai_videos.list_jobs import Look
+
+
+class Kind(StrEnum):
+    TWO_PAID_CALLS = "two_paid_calls"
+    PERHAPS_TWO_PAID_CALLS = "perhaps_two_paid_calls"
+    JOB_WITHOUT_RUN = "job_without_run"
+    RUN_WITHOUT_JOB = "run_without_job"
+    LATE_JOB = "late_job"
+    RELEASED_BUT_MADE = "released_but_made"
+    CHARGED_BUT_FAILED = "charged_but_failed"
+    CHARGED_WITHOUT_CLIP = "charged_without_clip"
+    NOT_AS_ORDERED = "not_as_ordered"
+    IN_DOUBT = "in_doubt"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing on which the two books do not agree. `microusd`: what the ledger's price for it would be.
+
+    `could_be_ours`: a job that no run owns and that could be an order of ours: while it is not explained, nobody can
+    say that nothing was bought twice. `first_at`: when an audit found it first, ISO 8601.
+    """
+
+    kind: Kind
+    words: str
+    ref: str | None = None
+    job_id: str | None = None
+    microusd: int = 0
+    could_be_ours: bool = False
+    first_at: str | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both sides. `since` bounds it by the ledger's times; what the list's own times say leaves no job out.
+
+    `runs`: sent or ended since then, still open, or failed after their request was sent. `asked`: what the provider
+    says of jobs that the list does not show.
+    """
+
+    runs: tuple[Run, ...]
+    look: Look
+    books: KnownJobs
+    since: datetime
+    skew: timedelta
+    shows_all: bool
+    asked: Mapping[str, Job] = field(default_factory=dict)
+    true_times: bool = True  # or the look went back to a known job
+    reaches_back: bool = True  # it shows something from before `since`, or nothing of ours was there
+
+    @property
+    def answered(self) -> dict[str, Owner]:
+        return {job_id: owner for job_id, owner in self.books.owned.items() if owner.answered}
+
+    @property
+    def why_incomplete(self) -> str:
+        """A stable word; empty if the list was read whole, in order, back to where the audit begins."""
+        checks = {
+            "list_hides_jobs": self.shows_all,
+            self.look.why_incomplete: self.look.complete,
+            "unreadable_row": not self.look.odd_rows,
+            "list_out_of_order": matching.in_order(self.look, self.answered),
+            "times_not_true": self.true_times,
+            "older_job_not_listed": self.reaches_back,
+            "order_not_shown": self.is_dated() or self._shows_its_order(),
+        }
+        return next((why for why, holds in checks.items() if not holds), "")
+
+    @cached_property
+    def came_late(self) -> frozenset[str]:
+        """Keys of the jobs that are new to the list and stand among those seen in it before: a part of it was away.
+
+        Rows that stand behind all of those are only read for the first time.
+        """
+        first = self.books.first_seen
+        last = max((n for n, job in enumerate(self.look.jobs) if _is_before(first.get(job.key), self.since)), default=0)
+        now = self.since + self.skew  # the audit before this one saw jobs a little after it began
+        return frozenset(job.key for job in self.look.jobs[:last] if _is_before(now, first.get(job.key)))
+
+    @cached_property
+    def in_front_of_ours(self) -> frozenset[str]:
+        """Keys of the jobs listed before one of ours of this audit: their own times may be another clock's."""
+        if not matching.in_order(self.look, self.answered):
+            return frozenset()
+        ours = {key for key, owner in self.answered.items() if owner.sent_at >= self.since}
+        last = max((place for place, job in enumerate(self.look.jobs) if job.key in ours), default=0)
+        return frozenset(job.key for job in self.look.jobs[:last])
+
+    def is_dated(self) -> bool:
+        return any(matching.is_time(job.created_at) for job in self.look.jobs)
+
+    @cached_property
+    def shows_our_times(self) -> bool:
+        """Whether all our jobs stand there at times that the ledger agrees with."""
+        listed = [(job, self.answered[job.key]) for job in self.look.jobs if job.key in self.answered]
+        return all(matching.at_its_time(job, owner, self.skew) for job, owner in listed)
+
+    def _shows_its_order(self) -> bool:
+        """Whether two owned jobs, one known before the other was sent, show which end of the list is the new one."""
+        listed = [self.answered[job.key] for job in self.look.jobs if job.key in self.answered]
+        return len(listed) == len(self.look.jobs) or any(
+            older.known_at < newer.sent_at for place, newer in enumerate(listed) for older in listed[place + 1 :]
+        )
+
+
+def _is_before(one: datetime | None, other: datetime | None) -> bool:
+    return one is not None and other is not None and one < other
