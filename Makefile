@@ -19,8 +19,11 @@ STAMP := .venv/.installed-$(shell printf '%s' '$(CURDIR)' | cksum | cut -d' ' -f
 KEPT := HOME PATH USER LOGNAME TERM COLORTERM NO_COLOR COLUMNS LANG LC_ALL LC_CTYPE LC_MESSAGES TMPDIR CI
 CLEAN := env -i ONETAKE_IGNORE_ENV_FILE=1 $(foreach name,$(KEPT),$${$(name)+"$(name)=$$$(name)"})
 
+PYTEST = .venv/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+FURTHER := browser or node or neighbour or long
+
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint format record bench guarantee mutants machines simulate-faults lock migration clean
+.PHONY: help demo run test test-all lint format record bench guarantee mutants machines simulate-faults lock migration clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,8 +34,11 @@ demo: $(STAMP) ## the story end to end, no account needed
 run: $(STAMP) ## the bot; without a token, in your browser with everything outside simulated
 	@.venv/bin/onetake bot
 
-test: $(STAMP) ## the whole suite, offline, in random order
-	@$(CLEAN) .venv/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(STAMP) ## the suite, offline, in random order: all that needs nothing but Python
+	@$(CLEAN) $(PYTEST) $(if $(findstring tests/,$(ARGS)),,-m 'not ($(FURTHER))') $(ARGS)
+
+test-all: $(STAMP) ## what `make test` leaves out: a browser, Node, other servers, long proofs
+	@$(CLEAN) $(PYTEST) -m '$(FURTHER)' $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy, strict
 	@.venv/bin/ruff check .

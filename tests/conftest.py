@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -13,21 +14,29 @@ pytest_plugins = ["tests.support.fixtures", "tests.support.recordings", "tests.s
 
 TESTS = Path(__file__).parent
 CASSETTES = TESTS.parent / "cassettes"
-# Files that take half a minute or longer: in any order, but first, so that no worker is alone with one at the end.
+# Proofs with processes of their own, kills, installations and random worlds: `make test-all` has them, `make test` not.
 LONG = frozenset(
     {
         "bot/test_over_http.py",
+        "cli/commands/test_bot_process.py",
+        "cli/commands/test_demo.py",
+        "cli/commands/test_processes.py",
         "evals/test_edit_and_record.py",
         "evals/test_readme.py",
         "evals/test_workbench.py",
-        "cli/commands/test_bot_process.py",
-        "cli/commands/test_processes.py",
-        "cli/commands/test_demo.py",
+        "guarantee/scenes/test_lying_answers.py",
+        "guarantee/scenes/test_lying_lists.py",
+        "guarantee/short/test_answers.py",
+        "guarantee/short/test_crash_points.py",
         "guarantee/short/test_kill9.py",
         "guarantee/short/test_machines.py",
+        "guarantee/short/test_races.py",
+        "guarantee/short/test_simulation.py",
         "guarantee/short/test_telegram.py",
+        "ledger/schema/test_durable.py",
         "ledger/test_any_order.py",
-        "web/test_in_browser.py",
+        "pipeline/postgres/test_embedded.py",
+        "test_packaging.py",
     }
 )
 if not os.environ.get("CI"):  # hypothesis' own profile for CI has no deadline either: a busy machine is no bug
@@ -49,12 +58,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 
-@pytest.hookimpl(trylast=True)  # after they were shuffled
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before they are chosen, and after they were shuffled
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Marks the long ones, and puts them first, so that no process is alone with one at the end."""
     for item in items:
         if item.get_closest_marker("block_network") is None:
             item.add_marker(pytest.mark.block_network(allowed_hosts=THIS_MACHINE))
-    items.sort(key=lambda item: item.path.relative_to(TESTS).as_posix() not in LONG)
+        if item.path.relative_to(TESTS).as_posix() in LONG:
+            item.add_marker(pytest.mark.long)
+    yield
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(scope="module")

@@ -210,6 +210,7 @@ def units(tmp_path: Path) -> list[Path]:
     return copies
 
 
+@pytest.mark.neighbour
 def test_systemd_takes_the_units(units: list[Path]) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("this machine has no systemd-analyze")

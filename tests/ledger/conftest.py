@@ -1,7 +1,7 @@
-"""One migrated database per transport for the folder, emptied before every test: the ledger as installed.
+"""One migrated database for the folder, emptied before every test: the ledger as installed, over psycopg.
 
-Every test of the folder runs over both transports: psycopg, and the supabase client against a real PostgREST.
-A database of its own for each of several hundred tests would cost more time than all that they ask.
+A database of its own for each of several hundred tests would cost more time than all that they ask. That the functions
+answer the same over Supabase's REST is the contract of `test_over_rest.py`.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,6 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from pipeline.ledger.transports import over_rest
 from tests.ledger.client import LedgerClient, open_ledger_client
 from tests.support.npm import Absent
 from tests.support.project import SupabaseProject, open_project, project_database
@@ -28,24 +27,15 @@ def project(postgres_uri: str) -> Iterator[SupabaseProject]:
         yield found
 
 
-@pytest.fixture(
-    scope="session", params=["psycopg", pytest.param("supabase", marks=pytest.mark.node)], ids=["psycopg", "supabase"]
-)
-def session_desk(request: pytest.FixtureRequest, postgres_uri: str) -> Iterator[LedgerClient]:
-    with ExitStack() as opened:
-        if request.param == "psycopg":
-            yield opened.enter_context(open_ledger_client(opened.enter_context(_folder_database(postgres_uri))))
-        else:
-            project: SupabaseProject = request.getfixturevalue("project")
-            transport = over_rest.open_transport(project.url, project.service_key, tries=1)
-            client = opened.enter_context(open_ledger_client(project.dsn, transport))
-            yield client
-            client.empty()  # the project stays: a desk opened there once more takes its limits for those of the design
+@pytest.fixture(scope="session")
+def folder_client(postgres_uri: str) -> Iterator[LedgerClient]:
+    with _folder_database(postgres_uri) as dsn, open_ledger_client(dsn) as client:
+        yield client
 
 
 @contextmanager
 def _folder_database(postgres_uri: str) -> Iterator[str]:
-    name = f"ledger_folder_{uuid4().hex}"  # a transport may be opened more than once, as the order of tests wants
+    name = f"ledger_folder_{uuid4().hex}"
     with psycopg.connect(postgres_uri, autocommit=True) as connection:
         connection.execute(f"create database {name} template ledger_template".encode())
         connection.execute(f"alter database {name} set synchronous_commit = off".encode())
@@ -54,6 +44,6 @@ def _folder_database(postgres_uri: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def client(session_desk: LedgerClient, one_day: None) -> LedgerClient:
-    session_desk.empty()
-    return session_desk
+def client(folder_client: LedgerClient, one_day: None) -> LedgerClient:
+    folder_client.empty()
+    return folder_client

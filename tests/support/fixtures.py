@@ -52,6 +52,8 @@ KEY = "test-key"
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES_MIN = 8 << 30  # of which a server takes a quarter at most, mostly for its log
 PRICE_MICROUSD = 800_000  # 8 s of sim-1
+# Of a server whose data nobody wants back: tests that stop or kill one have their own.
+FAST = ("fsync = off", "full_page_writes = off", "autovacuum = off")
 MIDNIGHT_IS_NEAR = timedelta(minutes=1)  # longer than any test that looks at a day's sums
 
 
@@ -146,6 +148,9 @@ def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server for the whole run, with a migrated template that tests copy."""
     with _fast_folder(tmp_path_factory) as folder, _chosen_server(folder) as uri:
         with psycopg.connect(uri, autocommit=True) as connection:
+            for setting in FAST:
+                connection.execute(f"alter system set {setting}".encode())
+            connection.execute("select pg_reload_conf()")
             connection.execute("create database ledger_template")
         template = psycopg.conninfo.make_conninfo(uri, dbname="ledger_template")
         migrate(template)
@@ -167,7 +172,7 @@ def ledger_dsn(postgres_uri: str, one_day: None) -> Iterator[str]:
     """A fresh, migrated database with the queue installed."""
     name = f"ledger_{uuid4().hex}"
     with psycopg.connect(postgres_uri, autocommit=True) as connection:
-        connection.execute(f"create database {name} template ledger_template")
+        connection.execute(f"create database {name} template ledger_template strategy file_copy")
         yield psycopg.conninfo.make_conninfo(postgres_uri, dbname=name)
         connection.execute(f"drop database {name} with (force)")
 

@@ -1,12 +1,21 @@
-"""The public description of the protocol, where it lies beside the repository: what answers must fit."""
+"""What answers of the protocol must fit: the types of the installed `openai` package, and the public description.
 
-from collections.abc import Callable
+The description (an OpenAPI file) is used as well where it lies beside the repository; it says more, and is not ours.
+"""
+
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from openai import BaseModel
+from openai.pagination import AsyncConversationCursorPage
+from openai.types import CompletionUsage, Video, VideoDeleteResponse
+from openai.types.chat import ChatCompletion, ChatCompletionMessage
+from openai.types.shared import ErrorObject
 from openapi_schema_validator import OAS31Validator
+from pydantic import ValidationError
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
@@ -16,16 +25,47 @@ HOME = "urn:description"
 Check = Callable[[str, Any], None]
 
 
-@pytest.fixture(scope="session")
-def described() -> Any:
-    if not DESCRIPTION.exists():
-        pytest.skip(f"the description of the protocol is not beside this repository: {DESCRIPTION}")
-    return yaml.safe_load(DESCRIPTION.read_text())
+class ErrorResponse(BaseModel):
+    error: ErrorObject
+
+
+class VideoListResource(AsyncConversationCursorPage[Video]):
+    """The package reads of a page only what it needs; the rest are the description's words."""
+
+    object: str
+    first_id: str | None
+
+
+TYPES: Mapping[str, type[BaseModel]] = {
+    "VideoResource": Video,
+    "VideoListResource": VideoListResource,
+    "DeletedVideoResource": VideoDeleteResponse,
+    "ErrorResponse": ErrorResponse,
+    "CreateChatCompletionResponse": ChatCompletion,
+    "ChatCompletionResponseMessage": ChatCompletionMessage,
+    "CompletionUsage": CompletionUsage,
+}
 
 
 @pytest.fixture(scope="session")
-def holds(described: Any) -> Check:
+def holds() -> Check:
     """Assert that a value fits a named schema and says nothing the schema does not name."""
+    also = _by_description() if DESCRIPTION.exists() else None
+
+    def check(name: str, value: Any) -> None:
+        try:
+            TYPES[name].model_validate(value)
+        except ValidationError as error:
+            raise AssertionError([f"{each['loc']}: {each['msg']}" for each in error.errors()]) from error
+        assert set(value) <= set(TYPES[name].model_fields)
+        if also is not None:
+            also(name, value)
+
+    return check
+
+
+def _by_description() -> Check:
+    described = yaml.safe_load(DESCRIPTION.read_text())
     registry = Registry().with_resource(HOME, DRAFT202012.create_resource(described))
 
     def check(name: str, value: Any) -> None:

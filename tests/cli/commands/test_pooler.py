@@ -9,6 +9,8 @@ from tests.cli.conftest import Terminal
 from tests.support.fixtures import KEY
 from tests.support.pgbouncer import pooled
 
+pytestmark = pytest.mark.neighbour
+
 TELEGRAM = {"TELEGRAM_BOT_TOKEN": f"1:{KEY}"}
 
 

@@ -22,6 +22,8 @@ from tests.support.fixtures import Simulator, open_test_context, order_request
 from tests.support.pgbouncer import pooled
 from tests.support.tcp import over_tcp
 
+pytestmark = pytest.mark.neighbour
+
 PACE = Pace(concurrency=4, heartbeat_seconds=0.2, stalled_seconds=30, sweep_seconds=0.2)
 CROWD = 8
 
