@@ -13,7 +13,9 @@ SEEDS ?= 20
 # Half of the suite's time is waiting, on purpose: four processes keep two cores busy.
 JOBS ?= 4
 # The path is part of the name: a virtual environment that was copied elsewhere still runs the old place's code.
-STAMP := .venv/.installed-$(shell printf '%s' '$(CURDIR)' | cksum | cut -d' ' -f1)
+PLACE := $(shell printf '%s' '$(CURDIR)' | cksum | cut -d' ' -f1)
+STAMP := .venv/.installed-$(PLACE)
+TOOLS := .venv/.tools-$(PLACE)
 
 # Demo, tests and benchmarks never see a key, a provider, a database or `.env`: they cannot spend.
 KEPT := HOME PATH USER LOGNAME TERM COLORTERM NO_COLOR COLUMNS LANG LC_ALL LC_CTYPE LC_MESSAGES TMPDIR CI
@@ -34,45 +36,46 @@ demo: $(STAMP) ## the story end to end, no account needed
 run: $(STAMP) ## the bot; without a token, in your browser with everything outside simulated
 	@.venv/bin/onetake bot
 
-test: $(STAMP) ## the suite, offline, in random order: all that needs nothing but Python
+test: $(TOOLS) ## the suite, offline, in random order: all that needs nothing but Python
 	@$(CLEAN) $(PYTEST) $(if $(findstring tests/,$(ARGS)),,-m 'not ($(FURTHER))') $(ARGS)
 
-test-all: $(STAMP) ## what `make test` leaves out: a browser, Node, other servers, long proofs
+test-all: $(TOOLS) ## what `make test` leaves out: a browser, Node, other servers, long proofs
 	@$(CLEAN) $(PYTEST) -m '$(FURTHER)' $(ARGS)
 
-lint: $(STAMP) ## ruff and mypy, strict
+lint: $(TOOLS) ## ruff and mypy, strict
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 
-format: $(STAMP) ## what lint wants, where a machine can do it
+format: $(TOOLS) ## what lint wants, where a machine can do it
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
 
-record: $(STAMP) ## record the cassettes again, against the simulator; REAL=1 with your keys, after asking
+record: $(TOOLS) ## record the cassettes again, against the simulator; REAL=1 with your keys, after asking
 	@if [ "$(REAL)" = 1 ]; then .venv/bin/python -m tests.record --real; \
 	else $(CLEAN) .venv/bin/python -m tests.record && $(CLEAN) .venv/bin/onetake prompts record --stale; fi
 
-bench: $(STAMP) ## the numbers we promise
+bench: $(TOOLS) ## the numbers we promise
 	@$(CLEAN) .venv/bin/python -m benchmarks $(ARGS)
 
-guarantee: $(STAMP) ## the promise proven: crashes, answers, races, seeds, mutants; writes docs/guarantees.md
+guarantee: $(TOOLS) ## the promise proven: crashes, answers, races, seeds, mutants; writes docs/guarantees.md
 	@$(CLEAN) .venv/bin/python -m tests.guarantee.report $(ARGS)
 
-mutants: $(STAMP) ## each protection taken away, and the test that notices
+mutants: $(TOOLS) ## each protection taken away, and the test that notices
 	@$(CLEAN) .venv/bin/python -m tests.guarantee.mutants $(ARGS)
 
-machines: $(STAMP) ## three workers killed, cut off for a minute, frozen; their database restarted
+machines: $(TOOLS) ## three workers killed, cut off for a minute, frozen; their database restarted
 	@$(CLEAN) ONETAKE_LONG=1 .venv/bin/python -m pytest -s tests/guarantee/short/test_machines.py $(ARGS)
 
-simulate-faults: $(STAMP) ## random users, faults, crashes and freezes; SEEDS=n
+simulate-faults: $(TOOLS) ## random users, faults, crashes and freezes; SEEDS=n
 	@$(CLEAN) .venv/bin/python -m tests.guarantee.simulation --seeds $(SEEDS) $(ARGS)
 
+RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 lock: ## resolve the pins again (needs uv); ARGS=--upgrade for newer ones
-	@uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
-		--no-header --no-annotate $(ARGS) pyproject.toml -o requirements.lock
+	@$(RESOLVE) --all-extras $(ARGS) pyproject.toml -o requirements.lock
+	@$(RESOLVE) --extra sim --extra install --constraint requirements.lock pyproject.toml -o requirements-run.lock
 
-migration: $(STAMP) ## the next migration from what changed in supabase/schemas; NAME=words_of_the_change
+migration: $(TOOLS) ## the next migration from what changed in supabase/schemas; NAME=words_of_the_change
 	@$(CLEAN) .venv/bin/python -m tests.schema $(NAME)
 
 clean: ## forget the virtual environment and the caches
@@ -82,16 +85,29 @@ clean: ## forget the virtual environment and the caches
 REPAIR = if [ "$$(uname)" = Darwin ]; then echo "brew install python@3.13"; \
 	else echo "apt-get install python$(1) python$(1)-venv"; fi
 
-$(STAMP): pyproject.toml requirements.lock
+# Of what pip says, how far it is: one line that is written over on a terminal, and nothing where nobody watches.
+FAR = awk -v all="$$(grep -c '^[a-z]' $(1))" -v tty="$$(test -t 2 && echo 1)" \
+	'tty && /^Collecting /{printf "\r  %3d of %d: %-40.40s", ++n, all, $$2; fflush()} \
+	tty && /^Installing /{printf "\r  putting all %d in place %30s", all, ""; fflush()} END{if (tty) printf "\r%60s\r", ""}'
+PIP = .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off
+LOCKED = { { $(PIP) --require-hashes -r $(1) 2>.venv/.said && echo yes >.venv/.done; } | $(call FAR,$(1)); \
+	if [ -e .venv/.done ]; then rm .venv/.done; else cat .venv/.said >&2; false; fi; }
+TOOK = echo "installed in $$(( $$(date +%s) - begun )) s; this happens once"
+UNDONE = { rm -rf .venv; echo "The installation failed and was undone; nothing else was changed." >&2; exit 1; }
+
+$(STAMP): pyproject.toml requirements-run.lock
 	@'$(PYTHON)' -c '$(FITS)' 2>/dev/null || { \
 		echo "onetake needs Python 3.11 to 3.14; $(if $(PYTHON),$(PYTHON) is not one of them,none was found). Repair it with: $$($(call REPAIR,3.11))" >&2; exit 1; }
 	@'$(PYTHON)' -c '$(VENV)' 2>/dev/null || { \
 		v=$$('$(PYTHON)' -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 		echo "Python $$v is here, but without ensurepip. Repair it with: $$($(call REPAIR,$$v))" >&2; exit 1; }
-	@echo "building .venv with $(PYTHON) (once)"
+	@echo "building .venv with $(PYTHON): $$(grep -c '^[a-z]' requirements-run.lock) packages, some 100 MB to fetch, 400 MB on the disk"
 	@rm -rf .venv
-	@{ '$(PYTHON)' -m venv .venv \
-		&& .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock \
-		&& .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e . ; } \
-		|| { rm -rf .venv; echo "The installation failed and was undone; nothing else was changed." >&2; exit 1; }
+	@begun=$$(date +%s); { '$(PYTHON)' -m venv .venv && $(call LOCKED,requirements-run.lock) \
+		&& $(PIP) --quiet --no-deps --no-build-isolation --no-index -e . && $(TOOK); } || $(UNDONE)
 	@touch $(STAMP)
+
+$(TOOLS): $(STAMP) requirements.lock
+	@echo "adding the test tools to .venv: $$(( $$(grep -c '^[a-z]' requirements.lock) - $$(grep -c '^[a-z]' requirements-run.lock) )) packages more"
+	@begun=$$(date +%s); { $(call LOCKED,requirements.lock) && $(TOOK); } || $(UNDONE)
+	@touch $(TOOLS)

@@ -162,7 +162,7 @@ def test_the_image_runs_as_nobody_in_particular_and_says_whether_it_is_well() ->
 def test_what_is_installed_was_checked_against_the_lock_and_the_rest_is_fetched_from_nowhere() -> None:
     pips = [rest for rest in all_of("RUN") if "pip " in rest]
     assert "--require-hashes" in pips[0]
-    assert pips[0].rstrip().endswith("-r requirements.lock")
+    assert pips[0].rstrip().endswith("-r requirements-run.lock")
     assert "--only-binary :all:" in pips[0]
     assert len(pips) == 3
     assert all("--no-index" in each for each in pips[1:])
@@ -185,7 +185,7 @@ def test_everything_that_the_wheel_is_built_from_is_copied_and_let_through() -> 
         "pyproject.toml",
         "README.md",
         "LICENSE",
-        "requirements.lock",
+        "requirements-run.lock",
     }
     copied = {source for rest in all_of("COPY") if not rest.startswith("--from") for source in rest.split()[:-1]}
     assert copied == needed

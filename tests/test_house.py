@@ -16,6 +16,7 @@ from pipeline.settings.config import Settings
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+RUN_LOCK = (ROOT / "requirements-run.lock").read_text(encoding="utf-8")
 NOT_SHIPPED = {"tests", "benchmarks"}
 
 
@@ -81,10 +82,18 @@ def test_the_lock_fulfils_every_declared_requirement() -> None:
     pins = locked()
     unmet = [
         f"{wanted}: locked {pins.get(name)}"
-        for name, wanted in requirements("sim", "dev").items()
+        for name, wanted in requirements("sim", "install", "dev").items()
         if name not in pins or not all(version in wanted.specifier for version in pins[name])
     ]
     assert unmet == [], "make lock"
+
+
+def test_what_the_product_runs_with_is_locked_apart_and_the_same() -> None:
+    pins, entries = set(re.split(r"\n(?=\S)", LOCK.strip())), re.split(r"\n(?=\S)", RUN_LOCK.strip())
+    assert [entry for entry in entries if entry not in pins] == [], "make lock"
+    named = {canonicalize_name(entry.partition("==")[0]) for entry in entries}
+    assert requirements("sim", "install").keys() <= named
+    assert not named & (requirements("dev").keys() - requirements("sim", "install").keys() - {"packaging"})
 
 
 def test_every_pin_of_the_lock_has_its_hashes_and_nothing_else_is_in_it() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PARTS = ("Makefile", "pyproject.toml", "requirements.lock")
+PARTS = ("Makefile", "pyproject.toml", "requirements.lock", "requirements-run.lock")
 TOOLS = ("sh", "env", "make", "uname", "cksum", "cut", "printf", "rm", "touch", "echo")
 
 TRAPS = (
@@ -83,7 +83,7 @@ def test_a_name_on_the_path_that_only_complains_is_no_python(checkout: Path, bar
     (bare_path / "python3").symlink_to(sys.executable)
     code, output = make(checkout, "-n", "demo", path=str(bare_path))
     assert code == 0
-    assert 'echo "building .venv with python3 (once)"' in output
+    assert 'echo "building .venv with python3: ' in output
 
 
 def test_a_python_without_ensurepip_is_named_with_its_remedy(checkout: Path, tmp_path: Path) -> None:
@@ -136,9 +136,10 @@ def test_no_key_no_provider_and_no_database_reaches_what_must_not_spend(
 def installed(checkout: Path, command: str) -> None:
     """An installation, as far as make looks, whose command shows what reached it."""
     script(checkout / ".venv" / "bin" / command, "env")
-    _, plan = make(checkout, "-n", "demo")
-    (stamp,) = [line.split()[-1] for line in plan.splitlines() if line.startswith("touch ")]
-    (checkout / stamp).touch()
+    _, plan = make(checkout, "-n", "test")
+    for line in plan.splitlines():
+        if line.startswith("touch "):
+            (checkout / line.split()[-1]).touch()
 
 
 def test_what_is_installed_is_not_installed_again(checkout: Path) -> None:
