@@ -1,1 +1,1 @@
-"""The outside world over real HTTP, with its own books. Imports nothing of the product."""
+"""The outside world, simulated over real HTTP, with its own books. Imports nothing of the product."""

@@ -1,6 +1,6 @@
-"""`python -m simulator`: the outside world in a process of its own.
+"""`python -m simulator`: runs the simulator in its own process.
 
-Prints one line, `simulator listening on http://HOST:PORT/v1`, once it does. SIGTERM or Ctrl-C ends it.
+Prints one line, `simulator listening on http://HOST:PORT/v1`, once it listens. SIGTERM or Ctrl-C stops it.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from simulator.settings import Habits, Settings, parse_speed
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Read the command line and serve."""
+    """Parse the command line and serve."""
     options = _parser().parse_args(arguments)
     if any(importlib.util.find_spec(name) is None for name in ("av", "PIL")):
         print("simulator: clips need PyAV and Pillow: pip install 'onetake[sim]'", file=sys.stderr)
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
-    """The settings a command line asks for."""
+    """Build the settings from the command line options."""
     defaults = Settings()
     return Settings(
         seed=options.seed,
@@ -76,7 +76,7 @@ def _watch_stdin(stop: asyncio.Event) -> None:
 
 
 def _write_port(path: Path, port: int) -> None:
-    # Renamed into place: whoever waits for the file never reads half a number.
+    # Renamed into place, so that a process waiting for the file never reads half a number.
     fresh = path.with_name(f"{path.name}.{os.getpid()}.part")
     fresh.write_text(f"{port}\n")
     fresh.replace(path)

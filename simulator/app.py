@@ -1,8 +1,8 @@
 """The simulator as one aiohttp application, in process or on a port.
 
 In       settings
-Out      `build_app`, and `serve`, which yields a running server's address
-Effects  listens on the given host and port; port 0 takes a free one
+Out      `build_app`, and `serve`, which yields the address of a running server
+Effects  listens on the given host and port; port 0 picks a free one
 """
 
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ SHUTDOWN_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A simulator that listens."""
+    """A running simulator."""
 
     root: str
     port: int
@@ -37,12 +37,12 @@ class Running:
 
     @property
     def base_url(self) -> str:
-        """What a client takes as the provider's base URL."""
+        """The provider's base URL, as a client needs it."""
         return f"{self.root}/v1"
 
 
 def build_app(settings: Settings | None = None) -> web.Application:
-    """The application; each half of the outside world mounts its own doors on it."""
+    """Build the application; each part of the simulator mounts its own routes on it."""
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app[WORLD] = open_context(settings or Settings())
     add_videos(app)
@@ -57,7 +57,7 @@ def build_app(settings: Settings | None = None) -> web.Application:
 
 @asynccontextmanager
 async def serve(host: str = "127.0.0.1", port: int = 0, settings: Settings | None = None) -> AsyncIterator[Running]:
-    """Listen until the block is left."""
+    """Listen until the block exits."""
     app = build_app(settings)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()

@@ -1,8 +1,8 @@
-"""The judge's and the trouble-maker's door: `/_sim/...`. Nothing the product ever calls.
+"""The control API for tests, `/_sim/...`: reads the books, arms faults. The product never calls it.
 
 In       JSON control calls
-Out      the books, what is armed, what is set
-Effects  arms faults, enters foreign jobs, changes speed, clock and habits
+Out      the books, the armed faults, the current settings
+Effects  arms faults, adds foreign jobs, changes speed, clock and habits
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ _FAULT_WORDS = ("target", "kind", "times", "skip", "always")
 
 
 def add_control(app: web.Application) -> None:
-    """Mount the control doors."""
+    """Mount the control routes."""
     app.router.add_get("/_sim/health", health)
     app.router.add_get("/_sim/books", books)
     app.router.add_get("/_sim/faults", faults)
@@ -42,23 +42,23 @@ def add_control(app: web.Application) -> None:
 
 
 async def health(request: web.Request) -> web.Response:
-    """Alive, and set to what."""
+    """Health check, with the current settings."""
     return json_answer({"ok": True} | _state(request.app[WORLD]))
 
 
 async def books(request: web.Request) -> web.Response:
-    """The books; `?entries=0` leaves out the single requests."""
+    """Show the books; `?entries=0` leaves out the single requests."""
     entries = request.query.get("entries", "1") != "0"
     return json_answer(request.app[WORLD].books.as_json(entries=entries))
 
 
 async def faults(request: web.Request) -> web.Response:
-    """What is armed and what was met."""
+    """List the armed faults, and how many requests met each kind."""
     return json_answer(request.app[WORLD].faults.as_json())
 
 
 async def arm(request: web.Request) -> web.Response:
-    """Arm one fault, or draw faults anew: {"seed": n, "rates": {target: probability}}."""
+    """Arm one fault, or draw faults from a new seed: {"seed": n, "rates": {target: probability}}."""
     box = request.app[WORLD].faults
     body = await _body(request)
     try:
@@ -72,20 +72,20 @@ async def arm(request: web.Request) -> web.Response:
 
 
 async def calm(request: web.Request) -> web.Response:
-    """No more faults, neither armed nor drawn."""
+    """Clear all faults, armed and drawn."""
     box = request.app[WORLD].faults
     box.clear()
     return json_answer(box.as_json())
 
 
 async def all_jobs(request: web.Request) -> web.Response:
-    """Every job, deleted ones too, with owner and fate."""
+    """List every job, deleted ones too, with its owner and how it ends."""
     state = request.app[WORLD]
     return json_answer({"jobs": [_job_json(state, job) for job in state.books.jobs.values()]})
 
 
 async def foreign_job(request: web.Request) -> web.Response:
-    """A job that somebody else ordered with the same key."""
+    """Add a job that somebody else ordered with the same key."""
     state = request.app[WORLD]
     body = await _body(request)
     try:
@@ -106,7 +106,7 @@ async def foreign_job(request: web.Request) -> web.Response:
 
 
 async def clock(request: web.Request) -> web.Response:
-    """Let the provider's clock run ahead or behind."""
+    """Set the provider's clock ahead or back."""
     state = request.app[WORLD]
     try:
         state.skew_seconds = float((await _body(request)).get("skew_seconds", 0))
@@ -116,7 +116,7 @@ async def clock(request: web.Request) -> web.Response:
 
 
 async def speed(request: web.Request) -> web.Response:
-    """Change the pace, of running renders too."""
+    """Change the speed, of running renders too."""
     state = request.app[WORLD]
     try:
         state.speed = parse_speed((await _body(request)).get("speed", 1))
@@ -131,7 +131,7 @@ async def speed(request: web.Request) -> web.Response:
 
 
 async def habits(request: web.Request) -> web.Response:
-    """Change how answers differ from the protocol; fields not named stay."""
+    """Change how answers differ from the protocol; fields not named keep their value."""
     state = request.app[WORLD]
     body = await _body(request)
     known = {field.name for field in dataclasses.fields(Habits)}
@@ -145,14 +145,14 @@ async def habits(request: web.Request) -> web.Response:
 
 
 async def usual_habits(request: web.Request) -> web.Response:
-    """The habits that the simulator was started with."""
+    """Restore the habits that the simulator was started with."""
     state = request.app[WORLD]
     state.habits = state.settings.habits
     return json_answer(_state(state))
 
 
 async def restart(request: web.Request) -> web.Response:
-    """Forget every job so far, in the list or, with {"are_404": true}, altogether; the books remember."""
+    """Drop every job so far from the list or, with {"are_404": true}, from every answer; the books keep them."""
     state = request.app[WORLD]
     lost = bool((await _body(request)).get("are_404", False))
     state.habits = dataclasses.replace(state.habits, forgotten_before=state.now(), forgotten_are_404=lost)
@@ -172,7 +172,7 @@ def _fault(body: dict[str, Any]) -> Fault:
 
 
 def _checked(fault: Fault) -> Fault:
-    """The fault, if its parameters mean something; found out now rather than in the middle of a request."""
+    """Check the fault's parameters now, so that a bad one does not fail in the middle of a request."""
     Habits(**habits_of(fault))
     if fault.kind == "refused" and (name := fault.text("name", next(iter(REFUSALS)))) not in REFUSALS:
         raise ValueError(f"unknown refusal {name!r}; known: {', '.join(REFUSALS)}")

@@ -1,4 +1,4 @@
-"""Who may come in: the bearer key, and its fingerprint for the books."""
+"""Authentication: the bearer key, and its fingerprint for the books."""
 
 import hashlib
 
@@ -11,18 +11,18 @@ FINGERPRINT_CHARACTERS = 12
 
 
 def bearer(request: web.Request) -> str | None:
-    """The key of the request, or None when the header is missing or of another kind."""
+    """The bearer key of the request, or None if the header is missing or of another kind."""
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None
 
 
 def fingerprint(key: str | None) -> str | None:
-    """Enough of a hash to tell keys apart; the books never hold a key."""
+    """Enough of a hash to tell keys apart; the books never store a key."""
     return None if key is None else hashlib.sha256(key.encode()).hexdigest()[:FINGERPRINT_CHARACTERS]
 
 
 def turned_away(request: web.Request) -> web.Response | None:
-    """The 401 for a missing or unknown key, or None for a welcome one."""
+    """The 401 for a missing or unknown key, or None for a valid one."""
     key = bearer(request)
     allowed = request.app[WORLD].settings.api_keys
     if key is None:

@@ -1,7 +1,7 @@
-"""What a simulated provider is like: its models and prices, its pace, its habits.
+"""Settings of a simulated provider: its models and prices, its speed, its habits.
 
 In       plain values, set by a test or by the command line
-Out      frozen dataclasses; `Habits` may be replaced while running, the rest stays as started
+Out      frozen dataclasses; `Habits` can be replaced at run time, the rest is fixed at the start
 """
 
 import math
@@ -20,7 +20,7 @@ SECONDS_MAX = 20
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A video model: what a second costs and what it can make. Empty tuples mean 1..20 s, any WxH."""
+    """A video model: its price per second and its limits. Empty tuples mean 1..20 s and any WxH."""
 
     microusd_per_second: int
     seconds: tuple[int, ...] = PROTOCOL_SECONDS
@@ -86,9 +86,9 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How a server differs from the published protocol, all the time. `README.md` explains every field.
+    """Standing differences between a server and the published protocol. `README.md` explains every field.
 
-    Raises   ValueError for a word that its field does not know
+    Raises   ValueError for a value that its field does not allow
     """
 
     sparse: bool = False
@@ -99,7 +99,7 @@ class Habits:
     model_prefix: str = ""
     unknown_models: bool = False
 
-    # What a job shows. `lies_in` names the answers that this block applies to.
+    # Job fields. `lies_in` names the answers that this block applies to.
     lies_in: Sequence[str] = ANSWERS
     created_at: str = ""
     completed_at: str = ""
@@ -115,7 +115,7 @@ class Habits:
     poison: str = ""
     poisoned: Sequence[str] = ("prompt", "model", "status", "error")
 
-    # How an answer about one job looks.
+    # The shape of an answer about one job.
     aliased_ids: bool = False
     task_ids: bool = False
     integer_ids: bool = False
@@ -167,7 +167,7 @@ class Habits:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a simulator is started with."""
+    """All start settings of a simulator."""
 
     seed: int | None = None
     fault_rates: Mapping[str, float] = field(default_factory=dict)
@@ -191,7 +191,7 @@ class Settings:
 
 
 def parse_speed(text: str | float) -> float:
-    """Read a speed: a positive number, or the word `instant`. Raises ValueError."""
+    """Parse a speed: a positive number, or the word `instant`. Raises ValueError."""
     if text == "instant":
         return INSTANT
     speed = float(text)

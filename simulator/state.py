@@ -1,4 +1,4 @@
-"""What the doors of one simulator share: books, faults, clips, pace and habits.
+"""State shared by all routes of one simulator: books, faults, clips, speed and habits.
 
 In       settings
 Out      one `SimulatorState`, kept under `WORLD` in the aiohttp application
@@ -19,9 +19,9 @@ from simulator.videos.clips import ClipShelf
 
 @dataclass(slots=True)
 class SimulatorState:
-    """The state of one simulated outside world.
+    """The state of one simulator.
 
-    `looks` and `fetches` count reads per job, for habits that change after some;
+    `looks` and `fetches` count reads per job, for habits that change after a number of reads;
     `repeats` are pending proxy retries.
     """
 
@@ -37,7 +37,7 @@ class SimulatorState:
     repeats: set[asyncio.Task[None]] = field(default_factory=set)
 
     def now(self) -> float:
-        """Wall time: jobs in the books must mean the same after a restart."""
+        """Wall time: times in the books must still be right after a restart."""
         return time.time()
 
 
@@ -45,7 +45,7 @@ WORLD = web.AppKey("world", SimulatorState)
 
 
 def open_context(settings: Settings) -> SimulatorState:
-    """Build the world; with a books path, what was there before the restart is there again."""
+    """Build the state; with a books path, load what earlier processes wrote there."""
     return SimulatorState(
         settings=settings,
         books=Books(settings.books_path, refund_failed=settings.refund_failed),

@@ -1,1 +1,1 @@
-"""Trouble on demand: kinds, how they are armed, and what they do on the wire."""
+"""Faults on demand: their kinds, how they are armed, and what they do on the wire."""

@@ -1,12 +1,12 @@
-"""Trouble on demand: armed by a control call, or drawn from a seed.
+"""Faults on demand: armed by a control call, or drawn from a seed.
 
-In       a target, asked once per request: `create`, `retrieve`, `list`, `content`, `file`, `chat`, `render`,
+In       a target, one draw per request: `create`, `retrieve`, `list`, `content`, `file`, `chat`, `render`,
          `telegram`, `rest`, `storage`
 Out      the fault this request meets, or None
-Raises   ValueError for a target, kind or number that does not exist, saying which do
+Raises   ValueError for an unknown target, kind or number; the message lists the known ones
 
-One random generator per target, and always the same number of draws per request: the same requests
-meet the same faults whatever is armed in between.
+Each target has its own random generator, which draws the same number of times per request: the same
+requests meet the same faults, whatever is armed in between.
 """
 
 import random
@@ -19,7 +19,7 @@ from simulator.faults.kinds import KINDS, SEEDED, Params
 
 @dataclass(slots=True)
 class Fault:
-    """One kind of trouble. `times` None means until cleared; the first `skip` requests pass."""
+    """One fault. `times` None means until cleared; the first `skip` requests pass."""
 
     target: str
     kind: str
@@ -28,20 +28,20 @@ class Fault:
     params: Params = field(default_factory=dict)
 
     def number(self, name: str, default: float) -> float:
-        """A number among the parameters."""
+        """A parameter as a number."""
         return float(self.params.get(name, default))
 
     def text(self, name: str, default: str) -> str:
-        """A word among the parameters."""
+        """A parameter as text."""
         return str(self.params.get(name, default))
 
     def flag(self, name: str, default: bool) -> bool:
-        """A yes or no among the parameters."""
+        """A parameter as a bool."""
         return bool(self.params.get(name, default))
 
 
 class FaultBox:
-    """What is armed, what is drawn, and what was met so far."""
+    """The faults that are armed, the drawn sequences, and a count of the faults met so far."""
 
     def __init__(self, seed: int | None, rates: Mapping[str, float]) -> None:
         self._armed: list[Fault] = []
@@ -49,7 +49,7 @@ class FaultBox:
         self.seed(seed, rates)
 
     def seed(self, seed: int | None, rates: Mapping[str, float]) -> None:
-        """Start the drawn sequences anew."""
+        """Restart the drawn sequences from this seed."""
         for target, rate in rates.items():
             _check_target(target)
             if not 0 <= rate <= 1:
@@ -58,7 +58,7 @@ class FaultBox:
         self._dice = {target: random.Random(f"{seed}:{target}") for target in KINDS}
 
     def arm(self, fault: Fault) -> None:
-        """Lay out a fault for the next requests of its target."""
+        """Arm a fault for the next requests of its target."""
         _check_target(fault.target)
         if fault.kind not in KINDS[fault.target]:
             known = ", ".join(KINDS[fault.target])
@@ -68,12 +68,12 @@ class FaultBox:
         self._armed.append(fault)
 
     def clear(self) -> None:
-        """No more trouble, neither armed nor drawn."""
+        """Clear all faults, armed and drawn."""
         self._armed.clear()
         self._rates.clear()
 
     def next(self, target: str, meets: Callable[[Fault], bool] = lambda _: True) -> Fault | None:
-        """The fault this request meets. One that it is not meant for stays armed."""
+        """The fault this request meets. A fault meant for other requests stays armed."""
         drawn = self._draw(target)
         fault = self._take_armed(target, meets) or (drawn if drawn is not None and meets(drawn) else None)
         if fault is not None:
@@ -82,7 +82,7 @@ class FaultBox:
         return fault
 
     def as_json(self) -> dict[str, Any]:
-        """What is armed, the rates, and how often each kind was met."""
+        """The armed faults, the rates, and how often each kind was met."""
         return {"armed": [asdict(fault) for fault in self._armed], "rates": self._rates, "met": self.met}
 
     def _draw(self, target: str) -> Fault | None:

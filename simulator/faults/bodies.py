@@ -1,7 +1,7 @@
 """Broken bodies, made from a good answer. Pure.
 
-In       the fault, and the answer that was due
-Out      what is sent in its place
+In       the fault, and the correct answer
+Out      the answer sent instead
 """
 
 import gzip
@@ -23,37 +23,37 @@ NESTED_LIST: Mapping[str, object] = {"object": "list", "data": {"data": []}}
 
 
 def body_of(answer: web.Response) -> bytes:
-    """The bytes of an answer that was built whole."""
+    """The bytes of an answer that was built as a whole."""
     assert isinstance(answer.body, bytes)
     return answer.body
 
 
 def with_bom(answer: web.Response) -> web.Response:
-    """The answer behind a byte order mark."""
+    """The answer with a byte order mark in front."""
     return _with(answer, BOM + body_of(answer))
 
 
 def html(fault: Fault, _: web.Response) -> web.Response:
-    """A proxy's page."""
+    """A proxy's HTML page."""
     body = whole_text(fault.params["body"]) if "body" in fault.params else HTML
     return web.Response(body=body, status=int(fault.number("status", 200)), content_type="text/html")
 
 
 def charset(fault: Fault, answer: web.Response) -> web.Response:
-    """The answer with a charset that is not a text encoding."""
+    """The answer with a charset that is no text encoding."""
     named = f"{answer.content_type}; charset={fault.text('charset', 'zlib')}"
     return web.Response(body=body_of(answer), status=answer.status, headers={"Content-Type": named})
 
 
 def cut_utf8(_: Fault, answer: web.Response) -> web.Response:
-    """A whole transfer that ends inside a character."""
+    """A complete transfer whose body ends inside a character."""
     body = body_of(answer)
     first = next((place for place, byte in enumerate(body) if byte > 0x7F), None)
     return _with(answer, body[: len(body) // 2] + HALF_A_CHARACTER if first is None else body[: first + 1])
 
 
 def gzip_bomb(fault: Fault, answer: web.Response) -> web.Response:
-    """The answer and megabytes of blanks, packed into a few kilobytes."""
+    """The answer followed by megabytes of blanks, compressed to a few kilobytes."""
     blanks = b" " * (int(fault.number("megabytes", 50)) * MEGABYTE)
     packed = gzip.compress(body_of(answer) + blanks)
     headers = {"Content-Encoding": "gzip", "Content-Type": answer.content_type}
@@ -61,7 +61,7 @@ def gzip_bomb(fault: Fault, answer: web.Response) -> web.Response:
 
 
 def idless(fault: Fault, _: web.Response) -> web.Response:
-    """JSON that may have a status but names no job."""
+    """JSON that may have a status but no job id."""
     return json_answer(fault.params.get("body", BUSY), int(fault.number("status", 200)))
 
 
@@ -71,13 +71,13 @@ def odd_body(fault: Fault, _: web.Response) -> web.Response:
 
 
 def not_found(_: Fault, __: web.Response) -> web.Response:
-    """A 404 for a job that is there."""
+    """A 404 for a job that exists."""
     words = {"message": "Video not found.", "type": "invalid_request_error", "param": None, "code": "video_not_found"}
     return json_answer({"error": words}, 404)
 
 
 def job_in_error(fault: Fault, answer: web.Response) -> web.Response:
-    """The job, under the status of an error; with a `word`, that is its status."""
+    """The job as the body of an error status; `word`, if given, replaces the job's status."""
     status = int(fault.number("status", 422))
     if "word" in fault.params:
         return json_answer(_shown(answer) | {"status": fault.params["word"]}, status)
@@ -86,7 +86,7 @@ def job_in_error(fault: Fault, answer: web.Response) -> web.Response:
 
 
 def echo(fault: Fault, answer: web.Response) -> web.Response:
-    """A gateway's error that echoes the id it was asked for, and knows nothing of the job."""
+    """A gateway's error that echoes the requested id and has no job data."""
     shown = _shown(answer)
     asked = shown.get("id") or shown.get("task_id")
     words = {"message": "upstream request failed", "type": "upstream_error"}
@@ -101,7 +101,7 @@ def _shown(answer: web.Response) -> dict[str, Any]:
 
 
 def garbage(_: Fault, __: web.Response) -> web.Response:
-    """A 200 that promises JSON and is not."""
+    """A 200 that claims to be JSON and is not."""
     return web.Response(body=b"<html><body>upstream said ok</body></html>", content_type="application/json")
 
 

@@ -1,7 +1,7 @@
-"""Broken clips, and files that are no clips. Pure.
+"""Broken clips, and files that are not clips. Pure.
 
 In       the bytes of a whole mp4
-Out      other bytes, and the content type they come with
+Out      other bytes, and their content type
 """
 
 import json
@@ -21,14 +21,14 @@ OVERRUN_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a client gets instead of its clip."""
+    """The file that a client gets instead of its clip."""
 
     body: bytes
     content_type: str = "video/mp4"
 
 
 def boxes(clip: bytes) -> list[tuple[bytes, int, int]]:
-    """Top-level boxes: type, start, end."""
+    """The top-level boxes: type, start, end."""
     found, start = [], 0
     while start + 8 <= len(clip):
         size, kind = struct.unpack_from(">I4s", clip, start)
@@ -42,7 +42,7 @@ def _no_moov(clip: bytes) -> Served:
 
 
 def _box_overrun(clip: bytes) -> Served:
-    """The size of the last box runs past the end of the file."""
+    """The last box's size runs past the end of the file."""
     _, start, end = boxes(clip)[-1]
     return Served(clip[:start] + struct.pack(">I", end - start + OVERRUN_BYTES) + clip[start + 4 :])
 
@@ -55,24 +55,24 @@ def _quicktime(clip: bytes) -> Served:
 
 
 def _pictures(clip: bytes) -> tuple[int, int]:
-    """Where the box of pictures (mdat) begins and ends."""
+    """Start and end of the mdat box, which holds the samples."""
     return next((start, end) for kind, start, end in boxes(clip) if kind == b"mdat")
 
 
 def _open_mdat_cut(clip: bytes) -> Served:
-    """The box of pictures says that it runs to the file's end, which comes after half of them."""
+    """The mdat box claims to run to the end of the file, but the file ends halfway through the samples."""
     start, end = _pictures(clip)
     return Served(clip[:start] + struct.pack(">I4s", 0, b"mdat") + clip[start + 8 : (start + end) // 2])
 
 
 def _one_byte_mdat(clip: bytes) -> Served:
-    """Of all pictures that the index lists there is one byte."""
+    """The mdat box holds one byte of all the samples that the index lists."""
     start, end = _pictures(clip)
     return Served(clip[:start] + struct.pack(">I4s", 9, b"mdat") + clip[start + 8 : start + 9] + clip[end:])
 
 
 def _fragment_lost(clip: bytes) -> Served:
-    """The index announces fragments that make the clip twice as long; none follows."""
+    """The index announces fragments that would double the length; none follows."""
     start, end = next((start, end) for kind, start, end in boxes(clip) if kind == b"moov")
     film = clip.index(b"mvhd", start) + 4
     (ticks,) = struct.unpack_from(">I", clip, film + 16)
@@ -84,7 +84,7 @@ def _fragment_lost(clip: bytes) -> Served:
 
 
 def _moved(index: bytes, by: int) -> bytes:
-    """An index whose pictures lie further back."""
+    """The index with every sample offset moved back by `by` bytes."""
     moved, table = bytearray(index), index.index(b"stco") + 8
     (count,) = struct.unpack_from(">I", index, table)
     for at in range(table + 4, table + 4 + 4 * count, 4):
@@ -93,21 +93,21 @@ def _moved(index: bytes, by: int) -> bytes:
 
 
 def _zeros(clip: bytes) -> Served:
-    """A file of the final size whose download is under way: two thirds of the pictures are still zeros."""
+    """A download in progress into a file of the final size: two thirds of the samples are still zeros."""
     start, end = _pictures(clip)
     there = start + 8 + (end - start - 8) // 3
     return Served(clip[:there] + bytes(end - there) + clip[end:])
 
 
 def _hole(clip: bytes) -> Served:
-    """As a parallel download leaves it: zeros in the middle of the pictures, and all that is around them."""
+    """An unfinished parallel download: zeros in the middle of the samples, everything else complete."""
     start, end = _pictures(clip)
     third = (end - start - 8) // 3
     return Served(clip[: start + 8 + third] + bytes(third) + clip[start + 8 + 2 * third :])
 
 
 def _sound_alone(clip: bytes) -> Served:
-    """Its one track says that it is sound."""
+    """The only track is declared as sound."""
     start, end = next((start, end) for kind, start, end in boxes(clip) if kind == b"moov")
     return Served(clip[:start] + clip[start:end].replace(b"vide", b"soun") + clip[end:])
 
@@ -133,5 +133,5 @@ BROKEN: Mapping[str, Callable[[bytes], Served]] = {
 
 
 def grown(clip: bytes, fetch: int, steps: int) -> bytes:
-    """The part served at the given fetch, from 1, of a clip that is whole at fetch `steps`."""
+    """The part of the clip served at the given fetch (from 1); it is complete at fetch `steps`."""
     return clip if fetch >= steps else clip[: len(clip) * fetch // steps]

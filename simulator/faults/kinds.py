@@ -1,7 +1,7 @@
-"""The kinds of faults by target, and those that a seed draws. `README.md` explains each.
+"""The fault kinds of each target, and those that a seed may draw. `README.md` explains each.
 
-One entry of `SEEDED` is drawn per request; an entry listed twice is drawn twice as often. Drawn faults are transient:
-lasting lies are habits, which are never drawn here.
+One entry of `SEEDED` is drawn per request; an entry listed twice is twice as likely. Drawn faults are transient:
+habits, which last, are never drawn here.
 """
 
 from collections.abc import Mapping

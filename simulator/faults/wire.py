@@ -1,7 +1,7 @@
-"""Misbehaving on the wire: an answer that is late, cut, garbled, or never comes.
+"""Faults on the wire: answers that are late, cut off, garbled, or never sent.
 
-In       the request, the fault it meets, and the answer it would have got
-Out      what is really sent
+In       the request, its fault, and the correct answer
+Out      what is actually sent
 Effects  may close or reset the client's connection
 """
 
@@ -21,18 +21,18 @@ ENDLESS_BYTES, ENDLESS_CHUNK = 50_000_000, b" " * 65_536
 
 
 def drop(request: web.Request) -> web.Response:
-    """Reset the connection. The returned answer goes nowhere; aiohttp wants one."""
+    """Reset the connection. aiohttp requires an answer; the one returned is never sent."""
     transport = request.transport
     if transport is not None:
         peer = transport.get_extra_info("socket")
-        # Without lingering, closing sends RST instead of FIN: the client sees a reset.
+        # With linger 0, closing sends RST instead of FIN: the client sees a reset.
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     return web.Response()
 
 
 async def hang(request: web.Request, seconds: float) -> web.Response:
-    """Say nothing until the time is over or the client has gone."""
+    """Send nothing until the time is over or the client disconnects."""
     for _ in range(round(seconds / HANG_CHECK_SECONDS)):
         if request.transport is None or request.transport.is_closing():
             break
@@ -41,7 +41,7 @@ async def hang(request: web.Request, seconds: float) -> web.Response:
 
 
 async def cut(request: web.Request, answer: web.Response, share: float = 0.5) -> web.StreamResponse:
-    """Promise the whole length, send a part of it, and close."""
+    """Announce the full length, send a part of it, and close."""
     body = body_of(answer)
     stream = await _opened(request, answer)
     await stream.write(body[: int(len(body) * share)])
@@ -51,7 +51,7 @@ async def cut(request: web.Request, answer: web.Response, share: float = 0.5) ->
 
 
 async def cut_chunked(request: web.Request, answer: web.Response, share: float = 0.5) -> web.StreamResponse:
-    """Send a part in chunks, of unknown length, and close before the last one."""
+    """Send a part in chunks, without a length, and close before the last chunk."""
     body = body_of(answer)
     stream = await _chunked(request, answer)
     await stream.write(body[: int(len(body) * share)])
@@ -63,7 +63,7 @@ async def cut_chunked(request: web.Request, answer: web.Response, share: float =
 async def cut_clean(
     request: web.Request, answer: web.Response, share: float = 0.5, framing: str = "chunked"
 ) -> web.StreamResponse:
-    """Send a part in a transfer that looks complete: by its chunks, its length, or its closed connection."""
+    """Send a part in a transfer that looks complete, by chunks, length, or a closed connection."""
     body = body_of(answer)
     part = body[: int(len(body) * share)]
     if framing == "length":
@@ -77,7 +77,7 @@ async def cut_clean(
 
 
 async def endless(request: web.Request, answer: web.Response, size: int) -> web.StreamResponse:
-    """Send the answer and then `size` bytes of blanks, without announcing a length."""
+    """Send the answer and then `size` bytes of blanks, without a length."""
     stream = await _chunked(request, answer)
     await stream.write(body_of(answer))
     for _ in range(0, size, len(ENDLESS_CHUNK)):
@@ -87,7 +87,7 @@ async def endless(request: web.Request, answer: web.Response, size: int) -> web.
 
 
 async def trickle(request: web.Request, answer: web.Response, seconds: float) -> web.StreamResponse:
-    """Send the headers at once and the body drop by drop."""
+    """Send the headers at once and the body in small pieces."""
     body = body_of(answer)
     stream = await _opened(request, answer)
     step = len(body) // SLOW_CHUNKS + 1
@@ -101,7 +101,7 @@ async def trickle(request: web.Request, answer: web.Response, seconds: float) ->
 async def misbehave(
     request: web.Request, fault: Fault, answer: web.Response, hang_seconds: float
 ) -> web.StreamResponse:
-    """Apply a fault that needs no knowledge of what was asked; others leave the answer as it is."""
+    """Apply a fault that works on any answer; other faults leave the answer unchanged."""
     match fault.kind:
         case "drop":
             return drop(request)

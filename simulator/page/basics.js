@@ -1,4 +1,4 @@
-// Elements, calls to the simulator, and what is told when one fails.
+// Elements, calls to the simulator, and how failures are shown.
 
 import { $, TOAST_MS, state } from "./state.js";
 
@@ -29,12 +29,12 @@ export async function call(method, path, body) {
     const { error, description } = JSON.parse(text);
     told = description ?? error?.message ?? text;
   } catch {
-    // plain text is told as it is
+    // plain text is shown as it is
   }
   throw new Error(told || `The simulator answered ${answer.status}.`);
 }
 
-// Whatever a person does may fail; it is told, never swallowed.
+// Any action may fail; show the error instead of swallowing it.
 export const tried =
   (deed) =>
   async (...values) => {
@@ -52,7 +52,7 @@ export function toast(text, kind = "note") {
   setTimeout(() => node.remove(), TOAST_MS);
 }
 
-// Two taps on one button bring the same words twice; they are read once.
+// Two presses of one button bring the same text twice; announce it once.
 export function alertBox(text) {
   const open = [...document.querySelectorAll("dialog p")];
   if (open.some((one) => one.textContent === text)) return;

@@ -1,4 +1,4 @@
-// The provider's books, and trouble to order.
+// The provider's books, and faults on demand.
 
 import { $, ENTRIES_SHOWN, FAULTS, FAULTS_AGAIN_MS, OUTCOMES, SIM, dollars, state } from "./state.js";
 import { call, make, person, toast, tried } from "./basics.js";
@@ -72,7 +72,7 @@ export function drawArmed({ armed }) {
     mark.textContent = times > 1 ? `armed × ${times === Infinity ? "∞" : times}` : "armed";
   }
   $("calm").hidden = armed.length === 0;
-  // What is armed is met without a word: asked again for as long as something waits.
+  // A fault is met without an event, so poll while one is armed.
   clearTimeout(faultTimer);
   if (armed.length > 0) faultTimer = setTimeout(() => readFaults().catch(() => {}), FAULTS_AGAIN_MS);
 }

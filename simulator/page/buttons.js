@@ -1,4 +1,4 @@
-// Buttons under messages, and what the bot answers to a tap.
+// Buttons under messages, and the bot's answers to them.
 
 import { AWAY, SIM, TAP_PATIENCE_MS, state } from "./state.js";
 import { alertBox, call, make, toast, tried } from "./basics.js";
@@ -36,7 +36,7 @@ function keyButton(view, key) {
 
 const sign = (text, look = "") => make("span", { className: `sign ${look}`, aria: { hidden: "true" } }, text);
 
-// A busy button can be tapped again: people do, and the bot has to bear it.
+// A busy button can be pressed again: people do that, and the bot has to cope.
 async function tap(view, data, node) {
   node.taps = (node.taps ?? 0) + 1;
   node.setAttribute("aria-busy", "true");

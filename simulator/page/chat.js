@@ -1,5 +1,5 @@
 // The chat page: people and groups, one chat, and the provider's books beside it.
-// Only `html` of a message enters the page as markup (the simulator made it by escaping); all else is text.
+// Only `html` of a message is inserted as markup (the simulator escapes it); everything else is text.
 
 import { $, SIM, state } from "./state.js";
 import { call, isGroup, person, tried } from "./basics.js";

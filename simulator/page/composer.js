@@ -1,4 +1,4 @@
-// Writing: the field, replies, edits and commands.
+// Composing: the field, replies, edits and commands.
 
 import { $, COMMANDS, SIM, UNHEARD_MS, state } from "./state.js";
 import { call, isGroup, make, person, toast, tried, words } from "./basics.js";
@@ -18,7 +18,7 @@ export async function send(text) {
   const body = { chat_id: chat, from: as.id, text };
   if (state.reply) body.reply_to = state.reply;
   const { update_id: update } = await say("messages", body);
-  // Who writes in private lets the bot in again.
+  // Writing in private unblocks the bot.
   if (!isGroup(chat)) person(as.id).blocked = false;
   drawBlock();
   if (state.chat === chat) {
@@ -88,7 +88,7 @@ export function drawContext() {
   $("composer").placeholder = view?.force_reply?.input_field_placeholder || "Message";
 }
 
-// A question of the bot that wants its answer as a reply.
+// The bot asks for an answer as a reply.
 export function askedFor(view) {
   if (!view?.force_reply || !view.from.is_bot) return;
   const to = view.reply_to ? state.views.get(view.reply_to) : null;

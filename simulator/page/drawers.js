@@ -1,4 +1,4 @@
-// The two sides as drawers of a narrow window.
+// In a narrow window, both sides become drawers.
 
 import { $ } from "./state.js";
 

@@ -1,4 +1,4 @@
-// What the simulator tells while the page is open.
+// Events from the simulator while the page is open.
 
 import { $, ACTION_MS, SIM, state } from "./state.js";
 import { person, tried } from "./basics.js";
@@ -50,7 +50,7 @@ function hearAction({ chat_id: chatId, action }) {
 
 export let atEnd = true;
 
-// Asked on every scroll and kept: when the window shrinks the place is lost before anybody can ask.
+// Checked on every scroll and stored: after the window shrinks, the old position can no longer be read.
 export function noticeEnd() {
   const log = $("log");
   atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
@@ -86,7 +86,7 @@ export function listen() {
   }
 }
 
-// The stream is open first and everything is read after, so nothing falls between the two.
+// Open the stream first and load everything after, so that no event is missed in between.
 async function catchUp() {
   state.queue ??= [];
   await readPeople();

@@ -1,4 +1,4 @@
-// Messages of the chat that is shown.
+// Messages of the open chat.
 
 import { $, AWAY, COMMAND, SPOILER, TOGETHER_SECONDS, calendar, clock, moment, state } from "./state.js";
 import { isGroup, make, tried, words } from "./basics.js";
@@ -29,7 +29,7 @@ export function drawChat() {
     }
     for (const part of [node.day, node]) {
       if (!part) continue;
-      // Only what must move is moved: a video that is moved stops playing.
+      // Move only what has to move: a moved video stops playing.
       const next = above ? above.nextElementSibling : log.firstElementChild;
       if (next !== part) log.insertBefore(part, next);
       above = part;
@@ -85,7 +85,7 @@ function dress(body) {
     Object.assign(word, { tabIndex: 0, role: "button" });
   // Long lines of code scroll, by keyboard too.
   for (const code of body.querySelectorAll("pre")) code.tabIndex = 0;
-  // A block ends its line by itself; the line break after it would show as an empty line.
+  // A block element ends its own line; the line break after it would show as an empty line.
   for (const { nextSibling: next } of body.querySelectorAll("blockquote, pre")) {
     if (next?.nodeType === Node.TEXT_NODE) next.data = next.data.replace(/^\n/, "");
   }
@@ -153,7 +153,7 @@ function drawVideo(node, video) {
   node.media.append(frame);
 }
 
-// A spoiler opens; a command in a message is sent, as messengers do.
+// Clicking a spoiler opens it; clicking a command sends it, as in messengers.
 function tapWords(event) {
   if (event.type === "keydown" && event.key !== "Enter" && event.key !== " ") return;
   const word = event.target.closest(`${SPOILER}, ${COMMAND}`);

@@ -1,4 +1,4 @@
-// People and groups: the list, and the chat that is shown.
+// People and groups: the list, and the open chat.
 
 import { $, FIRST_PEOPLE, SIM, state } from "./state.js";
 import { call, isGroup, make, newest, paint, person, tried, words } from "./basics.js";
@@ -35,7 +35,7 @@ export function drawList() {
   $("unread-elsewhere").hidden = ![...state.chats.values()].some((one) => one.unread > 0);
 }
 
-// Rows that stay are not touched: a click or a focus on them outlives every update.
+// Rows that stay are not touched, so that clicks and focus survive every update.
 function settle(list, rows) {
   if (rows.length !== list.children.length || rows.some((one, index) => list.children[index] !== one)) {
     list.replaceChildren(...rows);
@@ -76,7 +76,7 @@ function blankRow(chatId, kind, name) {
 
 export async function choose(chatId, as) {
   await show(chatId, as);
-  // On a phone the field would bring the keyboard over the chat that was just opened.
+  // On a phone, focusing the field would open the keyboard over the chat.
   $(matchMedia("(hover: hover)").matches ? "composer" : "log").focus();
 }
 
@@ -101,7 +101,7 @@ export async function show(chatId, as = state.as) {
 export async function readChat() {
   const chatId = state.chat;
   const log = $("log");
-  // A chat that is opened is not read out from its first message on; only what comes later is.
+  // A screen reader does not read a newly opened chat from its first message; only new ones.
   log.setAttribute("aria-live", "off");
   state.queue ??= [];
   const { messages } = await call("GET", `${SIM}/chats/${chatId}`);

@@ -1,4 +1,4 @@
-// What the page knows: names, limits, and the one state that everything draws from.
+// The page's state: names, limits, and the one object that everything is drawn from.
 
 export const SIM = "/_sim/telegram";
 export const FIRST_PEOPLE = [
@@ -63,13 +63,13 @@ export const state = {
   people: [],
   chats: new Map(), // chat id -> {chat, last, unread}
   as: null, // the person who writes
-  chat: null, // id of the chat shown
-  views: new Map(), // message id -> view, of the chat shown
+  chat: null, // id of the open chat
+  views: new Map(), // message id -> view, of the open chat
   nodes: new Map(), // message id -> element
   rows: new Map(), // chat id and name -> row in the list
-  queue: null, // events that came while the chat was being read
+  queue: null, // events that arrived while the chat was loading
   reply: null,
   edit: null,
   drafts: new Map(),
-  option: -1, // the command the arrows point at
+  option: -1, // the command selected by the arrow keys
 };

@@ -1,8 +1,8 @@
-"""The project's front door: who may come in, and the way to PostgREST.
+"""The project's gateway: checks the API key and forwards requests to PostgREST.
 
 In       a request with the header `apikey`, as every Supabase client sends
 Out      PostgREST's own answer, byte for byte
-Effects  one request to PostgREST; faults of the target `rest` on the way there and back
+Effects  one request to PostgREST; faults of the target `rest` apply to the request and the answer
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,13 +18,13 @@ from simulator.videos.errors import json_answer
 SESSION = web.AppKey("postgrest_session", ClientSession)
 PASSED_ON = ("Content-Type", "Prefer", "Accept", "Accept-Profile", "Content-Profile")
 PASSED_BACK = ("Content-Range", "Proxy-Status", "WWW-Authenticate")
-BEFORE = frozenset({"drop_before", "status", "hang", "redirect", "garbage"})  # PostgREST never hears of it
+BEFORE = frozenset({"drop_before", "status", "hang", "redirect", "garbage"})  # the request never reaches PostgREST
 
 Door = Callable[[web.Request], Awaitable[web.Response]]
 
 
 def jwt_of(request: web.Request) -> str | None:
-    """The token PostgREST gets: the caller's own, or that of the secret key he showed. None: not let in."""
+    """The token for PostgREST: the caller's own, or the one that belongs to the secret key sent. None: refuse."""
     project = request.app[PROJECT]
     shown = request.headers.get("apikey", "")
     if shown not in project.keys:
@@ -36,19 +36,19 @@ def jwt_of(request: web.Request) -> str | None:
 
 
 def turned_away(request: web.Request) -> web.Response:
-    """As Supabase's gateway says it."""
+    """A 401 in the words of Supabase's gateway."""
     if not request.headers.get("apikey"):
         return json_answer({"message": "No API key found in request", "hint": "No `apikey` request header."}, 401)
     return json_answer({"message": "Invalid API key", "hint": "Double check your Supabase API key."}, 401)
 
 
 async def rest(request: web.Request) -> web.StreamResponse:
-    """`/rest/v1/...`, to PostgREST."""
+    """Forward `/rest/v1/...` to PostgREST."""
     return await with_trouble(request, "rest", _ask_postgrest)
 
 
 async def with_trouble(request: web.Request, target: str, door: Door) -> web.StreamResponse:
-    """The answer of a door, spoiled by the fault this request meets."""
+    """Run a handler, with the fault that this request meets."""
     state, project = request.app[WORLD], request.app[PROJECT]
     project.calls.append(f"{request.method} {request.path}")
     fault = state.faults.next(target)

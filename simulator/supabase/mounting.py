@@ -1,7 +1,7 @@
-"""Where a project hangs: its REST and its Storage, and the judge's look at it.
+"""Mounts a project's REST and Storage routes, and the control routes over them.
 
-In       the application, its world open
-Effects  mounts; a session to PostgREST is opened and closed with the server
+In       the application, with its state created
+Effects  adds routes; opens a session to PostgREST, and closes it with the server
 """
 
 from aiohttp import web
@@ -25,11 +25,11 @@ def add_supabase(app: web.Application) -> None:
 
 
 async def remove_buckets(request: web.Request) -> web.Response:
-    """As somebody in the dashboard would."""
+    """Delete buckets, as a person could in the dashboard."""
     request.app[PROJECT].buckets.clear()
     return json_answer({})
 
 
 async def books(request: web.Request) -> web.Response:
-    """What lies in the buckets, and every call."""
+    """Show the buckets' contents and every call."""
     return json_answer(request.app[PROJECT].as_json())

@@ -1,4 +1,4 @@
-"""What a simulated project remembers: its keys, its buckets, and what happened to them.
+"""The state of a simulated project: its keys, its buckets, and every call.
 
 In       settings
 Out      one `Project`, kept under `PROJECT` in the aiohttp application
@@ -16,7 +16,7 @@ from aiohttp import web
 
 @dataclass(slots=True)
 class Stored:
-    """One object: its bytes, and how often they were put there."""
+    """One object: its bytes, and how often it was uploaded."""
 
     body: bytes
     content_type: str
@@ -27,7 +27,7 @@ class Stored:
 
 @dataclass(slots=True)
 class Bucket:
-    """Public ones are read without a key."""
+    """A bucket; a public one can be read without a key."""
 
     public: bool
     size_max: int | None
@@ -36,17 +36,17 @@ class Bucket:
 
 @dataclass(slots=True)
 class Project:
-    """`keys`: every key the gateway lets in, and the JWT that PostgREST gets for it."""
+    """`keys`: every key the gateway accepts, and the JWT that PostgREST gets for it."""
 
     postgrest: str | None
     keys: Mapping[str, str]
     size_max: int = 50_000_000
     buckets: dict[str, Bucket] = field(default_factory=dict)
-    links: dict[str, tuple[str, float]] = field(default_factory=dict)  # token: path with bucket, good until
+    links: dict[str, tuple[str, float]] = field(default_factory=dict)  # token: path with bucket, valid until
     calls: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """For the judge: buckets and objects with hashes, never bytes; every call in order."""
+        """For tests: buckets and objects with hashes, never bytes; every call in order."""
         return {
             "buckets": {
                 name: {

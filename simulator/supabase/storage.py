@@ -1,6 +1,6 @@
-"""Storage after its public API: buckets, objects, signed links, and errors as it words them.
+"""Storage as its public API documents it: buckets, objects, signed links, and its own error messages.
 
-Most of its errors travel as HTTP 400 with the real status inside the body, as `statusCode`; 413 comes as itself.
+It sends most errors as HTTP 400 with the real status in the body, as `statusCode`; 413 is sent as 413.
 """
 
 import secrets
@@ -17,7 +17,7 @@ from simulator.videos.errors import json_answer
 
 
 class Refused(Exception):
-    """An answer other than yes."""
+    """Any answer but success."""
 
     def __init__(self, status: int, error: str, message: str) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ async def storage(request: web.Request) -> web.StreamResponse:
 
 async def _answer(request: web.Request) -> web.Response:
     match request.method, request.match_info["path"].split("/"):
-        case "GET", ["object", "sign", *path]:  # the link itself is the key
+        case "GET", ["object", "sign", *path]:  # the token in the link is the authorization
             return _opened_by_link(request, "/".join(path))
         case _ if jwt_of(request) is None:
             return turned_away(request)

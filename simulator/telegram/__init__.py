@@ -1,1 +1,1 @@
-"""Telegram, simulated: the Bot API, people who write to bots, and the chat page that shows them."""
+"""Telegram, simulated: the Bot API, the people who write to bots, and the chat page that shows both."""

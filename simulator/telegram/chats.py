@@ -37,7 +37,7 @@ class User:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Video:
-    """A stored video; it can be sent any number of times."""
+    """A stored video; can be sent any number of times."""
 
     file_id: str
     unique_id: str
@@ -65,7 +65,7 @@ class Video:
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """One message as it is now."""
+    """A message in its current state."""
 
     chat: "Chat"
     id: int
@@ -84,17 +84,17 @@ class Message:
     reactions: tuple[str, ...] = ()
 
     def shows_preview(self) -> bool:
-        """Whether a card of a linked page hangs on it."""
+        """Whether the message shows a link preview."""
         linked = any(each.kind in {"url", "text_link"} for each in self.entities)
         return linked and self.video is None and not self.preview.get("is_disabled")
 
     def touch(self) -> None:
-        """Note that it was edited just now."""
+        """Record the time of an edit."""
         self.edit_date = int(time.time())
         self.edits += 1
 
     def as_json(self, *, with_reply: bool = True) -> Shown:
-        """As the Bot API shows it, the replied message one level deep."""
+        """As the Bot API shows it, with the replied message one level deep."""
         shown: Shown = {
             "message_id": self.id,
             "from": self.author.as_json(),
@@ -144,15 +144,15 @@ class Chat:
         return {"id": self.id, "type": "private", "first_name": self.title}
 
     def message(self, message_id: int) -> Message | None:
-        """A message that was not deleted."""
+        """A message by id, unless deleted."""
         message = self.messages.get(message_id)
         return None if message is None or message.deleted else message
 
     def newest(self) -> Message | None:
-        """The last message that was not deleted."""
+        """The last message that is not deleted."""
         return next((each for each in reversed(self.messages.values()) if not each.deleted), None)
 
     def take(self, message: Message) -> None:
-        """Shelve a message made with the next id."""
+        """Store a message made with the next id."""
         self.last_id = message.id
         self.messages[message.id] = message

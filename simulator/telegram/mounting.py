@@ -1,7 +1,7 @@
-"""Where everything hangs: the Bot API's doors and the control doors, on the simulator's application.
+"""Mounts the Bot API routes and the control routes on the simulator's application.
 
-In       the application, its world open
-Effects  mounts; when the server stops, polls, pages and webhooks are let go
+In       the application, with its state created
+Effects  adds routes; ends polls, page streams and webhooks when the server stops
 """
 
 from aiohttp import web

@@ -1,11 +1,11 @@
-"""One simulated Telegram: bots, people, groups, and what they said.
+"""One simulated Telegram: bots, people, groups, and their messages.
 
 In       settings
 Out      `Telegram`, kept under `TELEGRAM` in the aiohttp application
-Raises   Refused for tokens that are none
-Effects  tells listeners of every message
+Raises   Refused for invalid tokens
+Effects  sends every message to listeners
 
-Everything is found by key: a call costs the same in the first chat and in the ten thousandth.
+Everything is looked up by key: a call takes as long in the ten thousandth chat as in the first.
 """
 
 import random
@@ -38,7 +38,7 @@ _TOKEN = re.compile(r"(\d{1,19}):[A-Za-z0-9_-]{3,}", re.ASCII)
 
 @dataclass(slots=True, eq=False)
 class Query:
-    """A tap that waits for its answer."""
+    """A button press awaiting its answer."""
 
     id: str
     sender: User
@@ -48,7 +48,7 @@ class Query:
 
 
 class Bot:
-    """One bot. The first exists before its token is known: what people write waits for it."""
+    """One bot. The first exists before its token is known, so that messages to it are queued."""
 
     def __init__(self) -> None:
         self.id = 0
@@ -69,7 +69,7 @@ class Bot:
         return User(self.id, BOT_NAME, is_bot=True, username=USERNAME)
 
     def shelve(self, make: Callable[[str, str, str], Video]) -> Video:
-        """Keep an upload under a fresh file_id, unique id and path."""
+        """Store an upload under a new file_id, unique id and path."""
         file_id = "BAAC" + secrets.token_urlsafe(48)
         video = make(file_id, "Ag" + secrets.token_urlsafe(9), f"videos/file_{len(self.videos)}.mp4")
         self.videos[file_id] = self.video_paths[video.path] = video
@@ -77,7 +77,7 @@ class Bot:
 
 
 class Telegram:
-    """The state that all doors share."""
+    """The state shared by all routes."""
 
     def __init__(self, settings: Settings) -> None:
         self.tokens = settings.telegram_tokens
@@ -92,7 +92,7 @@ class Telegram:
         self._next_person, self._next_group = FIRST_PERSON_ID, FIRST_GROUP_ID
 
     def bot_of(self, token: str) -> Bot:
-        """The bot of a token, made at its first use; a renewed token is the same bot's."""
+        """The bot of a token, created at its first use; a renewed token means the same bot."""
         match = _TOKEN.fullmatch(token)
         if match is None:
             raise Refused(404, "Not Found")
@@ -110,13 +110,13 @@ class Telegram:
         return bot
 
     def bot_numbered(self, number: int | None) -> Bot | None:
-        """The bot a control call means: the first one unless it says."""
+        """The bot that a control call names; the first one by default."""
         if number is None:
             return self.bots[0]
         return next((bot for bot in self.bots if bot.id == number), None)
 
     def person_named(self, name: str, language_code: str | None, wanted_id: int | None) -> User:
-        """The person of that name, new or known."""
+        """The person of that name, created if unknown."""
         number = self.names.get(name)
         if number is None:
             number = wanted_id if wanted_id is not None else self._free_person_id()
@@ -128,7 +128,7 @@ class Telegram:
         return self.people[number]
 
     def open_group(self, title: str, members: tuple[int, ...]) -> Chat:
-        """A new group; every bot is in it."""
+        """Create a group; every bot is a member."""
         chat = Chat(self._next_group, title, members)
         self._next_group -= 1
         self.chats[chat.id] = chat
@@ -139,13 +139,13 @@ class Telegram:
         return Message(chat, chat.last_id + 1, author, int(time.time()), text)
 
     def post(self, message: Message) -> Message:
-        """Into its chat, and to everybody who listens."""
+        """Add a message to its chat and send it to listeners."""
         message.chat.take(message)
         self.show(message)
         return message
 
     def show(self, message: Message) -> None:
-        """Tell listeners what a message looks like now."""
+        """Send a message's current state to listeners."""
         if self.listeners:
             self.listeners.tell("message", {"chat_id": message.chat.id, "view": view(message)})
 

@@ -1,7 +1,7 @@
-"""`POST /v1/chat/completions` with structured output: a text model that always says the same.
+"""`POST /v1/chat/completions` with structured output: a text model whose answers are deterministic.
 
 In       messages, and a JSON schema in `response_format`
-Out      a completion whose content fits the schema; the task is known by the schema's property names
+Out      a completion that fits the schema; the task is recognized by the schema's property names
 Effects  counted in the books
 """
 
@@ -28,13 +28,13 @@ _CAPTION = frozenset({"text", "hashtags"})
 
 
 def add_chat(app: web.Application) -> None:
-    """Mount the text model's doors."""
+    """Mount the text model's routes."""
     app.router.add_post("/v1/chat/completions", complete)
     app.router.add_get("/v1/models", models)
 
 
 async def complete(request: web.Request) -> web.StreamResponse:
-    """One completion."""
+    """Answer with one completion."""
     state = request.app[WORLD]
     state.books.record_chat()
     if (away := turned_away(request)) is not None:
@@ -50,7 +50,7 @@ async def complete(request: web.Request) -> web.StreamResponse:
 
 
 async def models(request: web.Request) -> web.StreamResponse:
-    """The video models on sale and the text model, as `GET /v1/models` lists them."""
+    """The video models and the text model, as `GET /v1/models` lists them."""
     if (away := turned_away(request)) is not None:
         return away
     state: SimulatorState = request.app[WORLD]
@@ -60,7 +60,7 @@ async def models(request: web.Request) -> web.StreamResponse:
 
 
 def completion(asked: Mapping[str, Any], fault: Fault | None = None) -> dict[str, Any]:
-    """The answer to a request. Everything but the time is a function of the messages."""
+    """The completion for a request. Everything but the time is a function of the messages."""
     kind = "" if fault is None else fault.kind
     content: str | None = _content(asked)
     refused = None
@@ -96,7 +96,7 @@ def completion(asked: Mapping[str, Any], fault: Fault | None = None) -> dict[str
 
 
 def answer_to(messages: list[reading.Message], schema: Mapping[str, Any]) -> Any:
-    """What the model says: a verdict, a caption, or anything that fits an unknown schema."""
+    """The model's answer: a verdict, a caption, or a value that fits an unknown schema."""
     names = set(fitting.properties(schema))
     text, language = reading.user_text(messages), reading.language(messages)
     if names >= _VERDICT:

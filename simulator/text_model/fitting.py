@@ -1,6 +1,6 @@
-"""Making an answer fit a JSON schema: what strict structured output does inside a real model. Pure.
+"""Makes an answer fit a JSON schema, as strict structured output does in a real model. Pure.
 
-In       a schema, and the value one would naturally give (or nothing)
+In       a schema, and the natural value (or nothing)
 Out      a value that fits: properties, enums, lengths, item counts, number bounds
 """
 
@@ -17,13 +17,13 @@ FILLER = "sample text "
 
 
 def properties(schema: Schema) -> Mapping[str, Schema]:
-    """The properties of the top object, `$ref` followed."""
+    """The properties of the top-level object, with `$ref` resolved."""
     found = _resolved(schema, schema).get("properties", {})
     return found if isinstance(found, Mapping) else {}
 
 
 def enum_inside(schema: Schema, name: str) -> Sequence[object]:
-    """The words a property (or the items of it) may hold; empty when free."""
+    """The values a property (or its items) may have; empty if unrestricted."""
     found = _resolved(properties(schema).get(name, {}), schema)
     found = _resolved(found.get("items", found), schema)
     for branch in [found, *(_resolved(each, schema) for each in found.get("anyOf", ()))]:
@@ -33,7 +33,7 @@ def enum_inside(schema: Schema, name: str) -> Sequence[object]:
 
 
 def fit(value: object, schema: Schema, root: Schema | None = None, depth: int = 0) -> Any:
-    """The value itself where it fits, the nearest thing that does where not."""
+    """The value itself if it fits, else the nearest value that does."""
     root = schema if root is None else root
     schema = _resolved(schema, root)
     if "const" in schema:
@@ -66,7 +66,7 @@ def _object(value: object, schema: Schema, root: Schema, depth: int) -> dict[str
         return {}
     wanted = schema.get("properties", {})
     required = set(schema.get("required", wanted))
-    # Past a few levels only what is required is invented: a schema may contain itself.
+    # Below two levels only required properties are invented: a schema may contain itself.
     names = [name for name in wanted if name in given or name in required or depth < 2]
     return {name: fit(given.get(name, MISSING), wanted[name], root, depth + 1) for name in names}
 
@@ -93,7 +93,7 @@ def _string(value: object, schema: Schema) -> str:
         text = text[: int(most)].rstrip()
     pattern = schema.get("pattern")
     if isinstance(pattern, str) and not _matches(pattern, text):
-        # Two patterns are worth knowing: a hashtag that must, or must not, carry its mark.
+        # Two patterns are supported: a hashtag that must, or must not, start with `#`.
         text = next((each for each in (text.lstrip("#"), f"#{text}") if _matches(pattern, each)), text)
     return text
 

@@ -1,7 +1,7 @@
-"""Words the simulated text model refuses, in English and Spanish. Pure.
+"""Words that the simulated text model refuses, in English and Spanish. Pure.
 
 In       the user's text
-Out      policy words, most serious first, and a rewrite where one makes sense
+Out      policy words, most serious first, and a rewrite if one makes sense
 """
 
 import re
@@ -12,7 +12,7 @@ _STEMS: Mapping[str, str] = {
     "sexual": r"sex|sexo|sexy|sexual\w*|nude|nudes|nudity|naked|porn\w*|erotic\w*|er[oó]tic[oa]s?|desnud\w*",
     "hate": r"nazis?|hitler|racist\w*|supremac\w*|odio|hate speech|hateful|ethnic cleansing",
     "self_harm": r"suicid\w*|self[- ]harm\w*|autolesi\w*",
-    # Whole words: `stab` must not stop a stabilized camera, nor `arma` a child who builds a castle.
+    # Whole words: `stab` must not stop a stabilized camera, nor `arma` a child who builds (arma) a castle.
     "violence": r"blood|bloody|bloodbath|gore|gory|kill|kills|killed|killing|murder\w*|tortur\w*|stabs?"
     r"|stabbed|stabbing|behead\w*|massacre\w*|violence|violent\w*|sangre|sangrient\w*|matar|matan|matando"
     r"|asesin\w*|decapit\w*|violencia|violent[oa]s?|masacre\w*",
@@ -81,12 +81,12 @@ _EXPLAINED: Mapping[str, Mapping[str, str]] = {
 
 
 def violated(text: str) -> list[str]:
-    """The policies a text runs into."""
+    """The policies that a text violates."""
     return [policy for policy, words in _WORDS.items() if words.search(text)]
 
 
 def named(policy: str, allowed: Sequence[object]) -> str:
-    """The caller's own word for a policy, when its schema lists the words it knows."""
+    """The caller's own word for a policy, if its schema lists allowed words."""
     names = [name for name in allowed if isinstance(name, str)]
     if policy in names or not names:
         return policy
@@ -104,7 +104,7 @@ def explanation(policies: Sequence[str], language: str) -> str:
 
 
 def safe_rewrite(text: str, policies: Sequence[str], language: str) -> str | None:
-    """The same wish without the refused words, or None when nothing decent would be left."""
+    """The same request without the refused words, or None if too little is left."""
     mild = _MILD[language]
     if any(policy not in mild for policy in policies):
         return None

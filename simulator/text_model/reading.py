@@ -1,7 +1,7 @@
-"""What a text request is about, whatever its template calls its sections. Pure.
+"""Reads a text request, whatever its template calls its sections. Pure.
 
 In       chat messages
-Out      the user's text, found by its fence wherever it stands, the language to answer in, and words that were minded
+Out      the user's text (found by its fence), the language to answer in, and the words objected to
 """
 
 import re
@@ -38,7 +38,7 @@ def texts(messages: Sequence[Message]) -> list[tuple[str, str]]:
 
 
 def user_text(messages: Sequence[Message]) -> str:
-    """The fenced text of the last message that holds one, else the last user message."""
+    """The text in the fence of the last message that has one, else the last user message."""
     read = texts(messages)
     users_last = sorted(range(len(read)), key=lambda place: (read[place][0] == "user", place), reverse=True)
     for place in users_last:
@@ -49,9 +49,9 @@ def user_text(messages: Sequence[Message]) -> str:
 
 
 def language(messages: Sequence[Message]) -> str:
-    """`es` or `en`: as the template says outside the fence, else as the user's text looks."""
+    """`es` or `en`: as the template says outside the fence, else as guessed from the user's text."""
     read = [(role, _FENCE.sub(" ", text)) for role, text in texts(messages)]
-    # A user section speaks of this request; a system section may only list what is possible.
+    # A user section describes this request; a system section may only list the possible languages.
     for wanted in (True, False):
         for role, text in reversed(read):
             if (role == "user") is wanted and (named := _named(text)) is not None:
@@ -60,13 +60,13 @@ def language(messages: Sequence[Message]) -> str:
 
 
 def unwanted(messages: Sequence[Message]) -> tuple[str, ...]:
-    """Words that the last message says an answer had and should not have."""
+    """Words that the last message says an answer contained and must not."""
     found = _NOT_USED.search(texts(messages)[-1][1])
     return tuple(word.strip() for word in found[1].split(",")) if found else ()
 
 
 def detected(text: str) -> str:
-    """A rough guess from small words and accents."""
+    """Guess the language from common short words and accents."""
     return "es" if len(_SPANISH.findall(text)) > len(_ENGLISH.findall(text)) else "en"
 
 

@@ -1,4 +1,4 @@
-"""The simulated text model's two answers: a verdict about a prompt, and a caption. Pure.
+"""The simulated text model's two answers: a verdict on a prompt, and a caption. Pure.
 
 In       the user's text, the language
 Out      dictionaries with every property the product asks for
@@ -146,7 +146,7 @@ def verdict(text: str, language: str, policy_names: Sequence[object] = ()) -> di
 
 
 def caption(text: str, language: str, unwanted: Sequence[str] = ()) -> dict[str, Any]:
-    """The answer to a request for a caption: in other words, if some are unwanted."""
+    """The answer to a request for a caption; worded differently if it had unwanted words."""
     words = _CAPTIONS[language]
     shown = words[_number(text) % len(words)].format(title=title(text))
     tags = [tag for tag in hashtags(text, language) if tag == _without(tag, unwanted)]
@@ -154,7 +154,7 @@ def caption(text: str, language: str, unwanted: Sequence[str] = ()) -> dict[str,
 
 
 def improved(text: str, language: str, limit: int = IMPROVED_CHARACTERS_MAX) -> str:
-    """The wish itself, then camera, light, motion and sound, chosen by the text alone."""
+    """The request itself, then camera, light, motion and sound, chosen by the text alone."""
     number = _number(text)
     tail = "".join(
         f" {name}: {choices[(number >> 8 * place) % len(choices)]}."
@@ -175,12 +175,12 @@ def title(text: str) -> str:
 
 
 def category(text: str) -> str:
-    """A rough subject."""
+    """A rough category."""
     return next((name for name, words in _CATEGORY_WORDS.items() if words.search(text)), "other")
 
 
 def hashtags(text: str, language: str) -> list[str]:
-    """Words of the text and its subject, filled up with common ones; lower case, unique."""
+    """Words of the text and its category, filled up with common ones; lower case, unique."""
     words = re.findall(r"[^\W\d_]{4,20}", _TECHNICAL.sub("", text).lower())
     own = [f"#{word}" for word in words if word not in _SMALL][:3]
     subject = category(text)

@@ -1,9 +1,9 @@
-"""The provider's own books: every create request, every job, every charge. The judge of the tests.
+"""The provider's own books: every create request, every job, every charge. The tests judge by them.
 
-In       what the video door decided, before it answers
+In       what the create route decided, before it answers
 Out      entries, jobs in creation order, totals
-Effects  with a path, one JSON line per event is appended and handed to the operating system before
-         the answer leaves, so the books are right when the answer is lost and after `kill -9`
+Effects  with a path, appends one JSON line per event and hands it to the operating system before
+                  the answer is sent: the books are right even if the answer is lost, and after `kill -9`
 """
 
 import bisect
@@ -19,7 +19,7 @@ Fate = Literal["completes", "fails", "stuck", "unknown_status"]
 
 @dataclass(slots=True)
 class Job:
-    """One render. Its status is a function of the clock, so a restart changes nothing."""
+    """One render. Its status is a function of the clock, so a restart does not change it."""
 
     id: str
     prompt: str
@@ -41,13 +41,13 @@ class Job:
 
     @property
     def place(self) -> tuple[int, int]:
-        """Where the job stands in a list sorted by creation."""
+        """The job's sort key in a list ordered by creation."""
         return (self.created_at, self.sequence)
 
 
 @dataclass(slots=True)
 class Create:
-    """One create request as it arrived, and what was answered and charged."""
+    """One create request as it arrived, with its answer and its charge."""
 
     at: float
     key: str | None
@@ -64,14 +64,14 @@ class Create:
 
 @dataclass(slots=True)
 class FileFetch:
-    """One request for a clip at its own URL, where the client must not send its key."""
+    """One request for a clip at its own URL, to which the client must not send its key."""
 
     job_id: str
     authorization: bool
 
 
 class Books:
-    """Entries and jobs, in memory and, if asked, in an append-only file."""
+    """Entries and jobs, in memory and optionally in an append-only file."""
 
     def __init__(self, path: Path | None, *, refund_failed: bool) -> None:
         self.refund_failed = refund_failed
@@ -88,45 +88,45 @@ class Books:
             self._file = path.open("a", encoding="utf-8")
 
     def record_create(self, create: Create, job: Job | None) -> None:
-        """Enter a request and the job it made, as one line: never one without the other."""
+        """Record a request and its job in one line, so that neither is stored without the other."""
         self._append({"create": asdict(create), "job": None if job is None else asdict(job)})
         self.creates.append(create)
         if job is not None:
             self._shelve(job)
 
     def record_job(self, job: Job) -> None:
-        """Enter a job nobody here asked for, or the new state of a known one."""
+        """Record a job that the client did not order, or a known job's new state."""
         self._append({"job": asdict(job)})
         if job.id not in self.jobs:
             self._shelve(job)
 
     def record_chat(self) -> None:
-        """Count one text call."""
+        """Count one text model call."""
         self._append({"chat": 1})
         self.chat_calls += 1
 
     def record_file(self, fetch: FileFetch) -> None:
-        """Enter a request for a clip's own URL."""
+        """Record a request for a clip's own URL."""
         self._append({"file": asdict(fetch)})
         self.files.append(fetch)
 
     def job(self, job_id: str) -> Job | None:
-        """A job that was made and not deleted."""
+        """A job by id, unless deleted."""
         job = self.jobs.get(job_id)
         return None if job is None or job.deleted else job
 
     def ordered(self) -> list[Job]:
-        """Jobs that were not deleted, oldest first."""
+        """Jobs that are not deleted, oldest first."""
         return [job for job in self._order if not job.deleted]
 
     def charged(self, create: Create, now: float) -> int:
-        """What a request costs by now: a failed render is given back only where that is the custom."""
+        """The charge for a request so far: a failed render is refunded only if the provider does that."""
         job = None if create.job_id is None else self.jobs.get(create.job_id)
         failed = job is not None and job.fate == "fails" and now >= job.ready_at
         return 0 if failed and self.refund_failed else create.charged_microusd
 
     def as_json(self, *, entries: bool = True) -> dict[str, Any]:
-        """The whole books, as `GET /_sim/books` shows them."""
+        """The complete books, as `GET /_sim/books` shows them."""
         now = time.time()
         paid = [create for create in self.creates if create.job_id is not None]
         totals = {
@@ -143,7 +143,7 @@ class Books:
         return {"creates": shown, "totals": totals, "chat_calls": self.chat_calls, "reads": self.reads}
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
 
@@ -176,7 +176,7 @@ class Books:
 
 
 def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Lines written to the end. A process killed while writing leaves a torn tail: it is cut off."""
+    """The complete lines. A process killed while writing leaves a partial last line: it is cut off."""
     if not path.exists():
         return
     raw = path.read_bytes()

@@ -3,7 +3,7 @@
 In       prompt, seconds, size
 Out      the bytes of an mp4
 Raises   ClipExtraMissingError when PyAV or Pillow are not installed
-Effects  renders in a thread, once per clip; keeps clips in memory and in a cache folder
+Effects  renders in a thread, once per clip; caches clips in memory and in a folder
 """
 
 import asyncio
@@ -24,11 +24,11 @@ CLIPS_ON_DISK_MAX = 200
 
 
 class ClipExtraMissingError(Exception):
-    """The libraries that render clips are an extra, and it is not installed."""
+    """PyAV and Pillow, which render the clips, are an optional extra that is not installed."""
 
 
 class ClipShelf:
-    """Clips that were rendered once. `tiny` serves one small clip for every prompt, for tests."""
+    """Cached clips. `tiny` serves one small clip for every prompt, for tests."""
 
     def __init__(self, folder: Path | None, *, tiny: bool) -> None:
         self._folder = folder or Path(tempfile.gettempdir()) / f"onetake-clips-{os.getuid()}"
@@ -39,7 +39,7 @@ class ClipShelf:
     async def clip(self, prompt: str, seconds: int, size: str, job_id: str) -> bytes:
         """The clip of a job."""
         if self._tiny:
-            # One picture for all, yet no two files alike: a mixed-up download must show.
+            # One picture for all, but every file is different: tests must notice a mixed-up download.
             small = await self._rendered("onetake", TINY_SECONDS, TINY_SIZE)
             return _labelled(small, seconds, size) + _free_box(job_id.encode())
         return await self._rendered(prompt, seconds, size)
@@ -70,9 +70,9 @@ class ClipShelf:
 
 
 def render(prompt: str, seconds: int, size: str) -> bytes:
-    """Draw the prompt drifting over a slow gradient and encode it."""
+    """Draw the prompt drifting over a slow gradient, and encode it."""
     with tempfile.TemporaryDirectory(prefix="onetake-clip-") as folder:
-        # A file, because moving the index to the front (faststart) reopens what was written.
+        # Written to a file, because moving the index to the front (faststart) reopens the output.
         path = Path(folder) / "clip.mp4"
         _encode(path, prompt, seconds, size)
         return path.read_bytes()
@@ -85,7 +85,7 @@ def _encode(path: Path, prompt: str, seconds: int, size: str) -> None:
         raise ClipExtraMissingError(_MISSING) from missing
     width, height = (int(side) // 2 * 2 for side in size.split("x"))
     sheet = _Sheet(prompt, width, height)
-    # PyAV ships this one function without types.
+    # PyAV ships this function without types.
     frame_of: Any = av.VideoFrame.from_image
     with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as container:
         container.metadata["title"] = prompt[:200]
@@ -98,7 +98,7 @@ def _encode(path: Path, prompt: str, seconds: int, size: str) -> None:
 
 
 class _Sheet:
-    """Background and text of one clip, drawn once; a frame only moves them."""
+    """Background and text of one clip, drawn once; each frame only moves them."""
 
     def __init__(self, prompt: str, width: int, height: int) -> None:
         try:
@@ -121,7 +121,7 @@ class _Sheet:
         draw.multiline_text((width // 16, height // 4), lines, fill=255, font=_font(letter), spacing=letter // 3)
 
     def frame(self, share: float) -> Any:
-        """The picture at a point of the clip, 0 to 1."""
+        """The picture at a position in the clip, 0 to 1."""
         down = int(share * self._height)
         picture = self._background.crop((0, down, self._width, down + self._height))
         drift = int((share - 0.5) * self._height / 4)
@@ -139,7 +139,7 @@ def _font(letter: int) -> Any:
 
 
 def _labelled(clip: bytes, seconds: int, size: str) -> bytes:
-    """The same clip with the ordered length and size in its headers, which is what a buyer looks at."""
+    """The same clip with the ordered length and size in its headers, which is what a client checks."""
     labelled = bytearray(clip)
     film, track = clip.rindex(b"mvhd") + 4, clip.rindex(b"tkhd") + 4
     (scale,) = struct.unpack_from(">I", clip, film + 12)

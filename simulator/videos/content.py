@@ -1,8 +1,8 @@
-"""Clip downloads: `/content`, and a separate URL per clip, as many servers hand out.
+"""Clip downloads: `/content`, and a separate URL per clip, as many servers provide.
 
 In       a job id
-Out      mp4 bytes, or whatever trouble is due
-Effects  reads are counted in the books; for a clip's own URL, also whether a key was sent
+Out      mp4 bytes, or the effect of a fault
+Effects  counts reads in the books; for a clip's own URL, also whether a key was sent
 """
 
 from base64 import b64decode
@@ -28,7 +28,7 @@ _TWO_PROOFS = b"<?xml version='1.0'?><Error><Message>Only one auth mechanism all
 
 
 async def content(request: web.Request) -> web.StreamResponse:
-    """The clip of a completed job."""
+    """Serve the clip of a completed job."""
     state = request.app[WORLD]
     state.books.reads += 1
     job = turned_away(request) or meant(state, request.match_info["video_id"])
@@ -46,7 +46,7 @@ async def content(request: web.Request) -> web.StreamResponse:
 
 
 async def file(request: web.Request) -> web.StreamResponse:
-    """The clip at its own URL; needs no key, and a signed one takes none (S3: one way to prove oneself at a time)."""
+    """Serve the clip at its own URL, which needs no key; a signed one takes none (S3: one auth method per request)."""
     state = request.app[WORLD]
     if "signed" in request.query and "Authorization" in request.headers:
         return web.Response(body=_TWO_PROOFS, status=400, content_type="application/xml")
@@ -89,7 +89,7 @@ async def _troubled(request: web.Request, answer: web.Response, fault: Fault) ->
         return await wire.cut(request, answer, fault.number("share", 0.5))
     if fault.kind == "not_mp4":
         return web.Response(body=b"<html>please sign in</html>", content_type="video/mp4")
-    if fault.kind == "file":  # the provider made something else
+    if fault.kind == "file":  # another file than the clip
         return web.Response(body=b64decode(fault.text("base64", "")), content_type="video/mp4")
     return await wire.misbehave(request, fault, answer, request.app[WORLD].settings.hang_seconds)
 

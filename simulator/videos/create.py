@@ -1,8 +1,8 @@
-"""The door that costs money: `POST /v1/videos`.
+"""The route that costs money: `POST /v1/videos`.
 
 In       an order, multipart or JSON
-Out      a `video` object, a refusal, or whatever trouble is due
-Effects  the books hold the request, its job and its price before one byte of answer leaves
+Out      a `video` object, a refusal, or the effect of a fault
+Effects  the request, its job and its price are in the books before the first byte of the answer is sent
 """
 
 import asyncio
@@ -36,7 +36,7 @@ _NOT_MADE = frozenset({"drop_before", "timeout_before", "status", "error_body", 
 
 @dataclass(frozen=True, slots=True)
 class _Arrival:
-    """What the books keep of a request, whatever becomes of it."""
+    """What the books record of every request."""
 
     at: float
     key: str | None
@@ -45,7 +45,7 @@ class _Arrival:
 
 
 async def create(request: web.Request) -> web.StreamResponse:
-    """Make a job, or say no."""
+    """Make a job, or refuse."""
     state = request.app[WORLD]
     content_type = request.headers.get("Content-Type", "")
     arrival = _Arrival(state.now(), request.headers.get("Idempotency-Key"), fingerprint(bearer(request)), content_type)
@@ -65,7 +65,7 @@ async def _troubled(
     request: web.Request, state: SimulatorState, arrival: _Arrival, order: Order, fault: Fault
 ) -> web.StreamResponse:
     if fault.kind == "made_late":
-        # The client may be long gone: the job is made all the same, as behind a slow gateway.
+        # The client may be gone by then: the job is made anyway, as behind a slow gateway.
         await asyncio.sleep(fault.number("after", 1.0))
     job = _enter_troubled(state, arrival, order, fault)
     if fault.kind == "repeated_by_proxy":
@@ -96,7 +96,7 @@ def _enter_troubled(state: SimulatorState, arrival: _Arrival, order: Order, faul
 
 
 async def _repeated(state: SimulatorState, order: Order, fault: Fault, first: Job | None) -> Job | None:
-    """A proxy retries the POST; the client is answered with the first job or with the second."""
+    """A proxy retries the POST; the client gets the first job or the second."""
     after = fault.number("after", 1.0)
     if fault.text("answer", "first") == "second":
         return await repeat(state, order, after)
@@ -122,7 +122,7 @@ def _other_answer(state: SimulatorState, fault: Fault, key: str) -> web.Response
 
 
 def _written(key: str, form: str) -> str:
-    """The client's key as another server may write a UUID."""
+    """The client's key in another server's UUID notation."""
     return {"upper": key.upper(), "bare": key.replace("-", "")}.get(form, key)
 
 

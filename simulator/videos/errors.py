@@ -1,4 +1,4 @@
-"""Answers of the simulated provider that are not videos: JSON bodies and OpenAI-shaped errors."""
+"""Answers of the simulated provider that are not videos: JSON bodies and OpenAI-style errors."""
 
 import json
 from collections.abc import Mapping
@@ -79,24 +79,24 @@ REFUSALS: Mapping[str, tuple[int, Any]] = {
 
 
 def json_answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A JSON answer; compact, because benchmarks count every microsecond."""
+    """A JSON answer; compact, because benchmarks measure microseconds."""
     try:
         raw = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        # A lone surrogate exists in JSON only as an escape.
+        # JSON can hold a lone surrogate only as an escape.
         raw = json.dumps(body, separators=(",", ":")).encode()
     return web.Response(body=raw, status=status, content_type="application/json", headers=headers)
 
 
 def whole_text(text: object) -> bytes:
-    """Text as bytes, lone surrogates included, as some servers really send them."""
+    """Text as bytes, lone surrogates included, as some servers send them."""
     return str(text).encode(errors="surrogatepass")
 
 
 def error_body(
     message: str, *, kind: str = "invalid_request_error", code: str | None = None, param: str | None = None
 ) -> dict[str, Any]:
-    """The error shape every part of the protocol shares."""
+    """The error body used across the protocol."""
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
@@ -113,7 +113,7 @@ def refusal(
 
 
 def refused_as(name: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    """The refusal of an order in another vendor's words."""
+    """The refusal of an order in another vendor's format."""
     status, body = REFUSALS[name]
     return json_answer(body, status, headers)
 
@@ -121,7 +121,7 @@ def refused_as(name: str, headers: Mapping[str, str] | None = None) -> web.Respo
 def status_answer(
     status: int, retry_after: object = None, body: object = None, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """The answer of a fault that only names a status."""
+    """The answer of a fault that only gives a status."""
     headers = dict(headers or {}) | ({} if retry_after is None else {"Retry-After": str(retry_after)})
     kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
     words = f"This request is refused: the account of the simulated provider was told to answer {status}."

@@ -1,4 +1,4 @@
-"""How a job looks from outside at a given moment, and how long it takes. Pure.
+"""How a job looks from outside at a given time, and how long it takes. Pure.
 
 In       a job, the time, the server's habits
 Out      its status, and the JSON of `video` objects
@@ -14,7 +14,7 @@ QUEUED_SHARE = 0.1
 
 
 def status_of(job: Job, now: float) -> str:
-    """queued, in_progress, completed, failed, or a word the protocol does not know."""
+    """queued, in_progress, completed, failed, or a word unknown to the protocol."""
     if job.fate == "unknown_status":
         return job.status_word
     if now >= job.ready_at and job.fate != "stuck":
@@ -23,13 +23,13 @@ def status_of(job: Job, now: float) -> str:
 
 
 def share_done(job: Job, now: float) -> float:
-    """How much of the work is done, 0 to 1."""
+    """The part of the render that is done, 0 to 1."""
     whole = job.ready_at - job.started_at
     return 1.0 if whole <= 0 else min(1.0, max(0.0, (now - job.started_at) / whole))
 
 
 def progress_of(job: Job, now: float) -> int:
-    """Per cent as the provider tells it: nothing while queued, 100 only when completed."""
+    """Percent, as the provider shows it: none while queued, 100 only when completed."""
     status = status_of(job, now)
     if status == "completed":
         return 100
@@ -43,7 +43,7 @@ def expired(job: Job, now: float, expires_after_seconds: float) -> bool:
 
 
 def retime(job: Job, now: float, speed: float) -> None:
-    """Let the rest of an unfinished render run at another speed, keeping what is done."""
+    """Change the speed of the rest of an unfinished render, keeping what is done."""
     if now >= job.ready_at:
         return
     left = (1 - share_done(job, now)) * job.work_seconds / speed
@@ -58,7 +58,7 @@ def view(job: Job, now: float, habits: Habits, expires_after_seconds: float) -> 
     if habits.sparse:
         short: dict[str, Any] = {"id": job.id, "status": status, "created_at": job.created_at}
         return short if error is None else short | {"error": error}
-    # The shown clock may be skewed; the distance between its times is not.
+    # The shown clock may be skewed; the difference between its times is not.
     completed_at = job.created_at + int(job.ready_at - job.made_at) if status == "completed" else None
     return {
         "id": job.id,

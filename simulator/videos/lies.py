@@ -1,7 +1,7 @@
 """False versions of a `video` object. Pure; the books stay true.
 
 In       the true `video` object, the habits, how far the shown clock has drifted
-Out      the object as shown, and the envelope around it
+Out      the object as shown, in its envelope
 """
 
 import base64
@@ -115,7 +115,7 @@ def habits_of(fault: Fault | None) -> Mapping[str, Any]:
 
 
 def bent(video: Video, habits: Habits, drift_seconds: float) -> Video:
-    """A job as this server shows it."""
+    """A job as this server shows it, with its false fields."""
     _bend_dates(video, habits, drift_seconds)
     _bend_prompt(video, habits)
     if video.get("status") in habits.status_words:
@@ -138,7 +138,7 @@ def add_url(video: Video, where: str, url: str) -> None:
 
 
 def enveloped(video: Video, envelope: str) -> Video:
-    """The body around a job."""
+    """Wrap a job in an envelope."""
     return _ENVELOPES[envelope](video) if envelope else video
 
 
@@ -149,17 +149,17 @@ def alias(job_id: str, model: str) -> str:
 
 
 def task_id(job_id: str) -> str:
-    """The id of a gateway's own for this job."""
+    """A gateway's own id for this job."""
     return f"task_{job_id[-12:]}"
 
 
 def number(job_id: str) -> int:
-    """The id of a job at a server that counts."""
+    """The id of a job at a server that numbers its jobs."""
     return zlib.crc32(job_id.encode()) + 1
 
 
 def unaliased(shown: str) -> str | None:
-    """The provider's id inside an alias, or None if this is no alias."""
+    """The provider's id inside an alias, or None if this is not an alias."""
     try:
         packed = base64.b64decode(shown.removeprefix("video_"), validate=True).decode()
     except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""`GET /v1/videos`: newest first, page by page, and the ways in which lists of real servers go wrong.
+"""`GET /v1/videos`: newest first, in pages, with the ways in which lists of real servers go wrong.
 
 In       limit, order, after
 Out      a page of `video` objects
@@ -38,7 +38,7 @@ class _Query:
 
 
 async def list_videos(request: web.Request) -> web.StreamResponse:
-    """One page of jobs."""
+    """Answer with one page of jobs."""
     state = request.app[WORLD]
     state.books.reads += 1
     if (away := turned_away(request)) is not None:
@@ -75,7 +75,7 @@ def _page(request: web.Request, query: _Query, fault: Fault | None, habits: Habi
     if start is None:
         return refusal(400, f"No video with id '{query.after}'.", code="invalid_value", param="after")
     if fault is not None and kind == "shifted":
-        # A server that pages by offset: jobs that arrive meanwhile push known ones onto the next page.
+        # A server that pages by offset: new jobs push known ones onto the next page.
         neighbours.arrive(state, int(fault.number("count", 1)))
         listed = _listed(state, query, habits, None)
     if fault is not None and kind == "skipped":
@@ -98,7 +98,7 @@ def _listed(state: SimulatorState, query: _Query, habits: Habits, missing: Fault
     if missing is not None and listed:
         hidden = missing.text("job_id", listed[-1].id)
         listed = [job for job in listed if job.id != hidden]
-    if habits.list_first:  # as a list that is ordered by the last change
+    if habits.list_first:  # as in a list ordered by the last change
         changed = [job for name in habits.list_first for job in listed if job.id == name]
         return [*changed, *(job for job in listed[::-1] if job.id not in habits.list_first)]
     match habits.list_order:
@@ -115,7 +115,7 @@ def _listed(state: SimulatorState, query: _Query, habits: Habits, missing: Fault
 
 
 def _visible(job: Job, habits: Habits, now: float) -> bool:
-    """Whether this server lists a job, going by its age, its status and the share that is listed."""
+    """Whether this server lists a job, given its age, its status and the listed share."""
     seen_at = now - habits.list_age_seconds
     late = habits.list_age_seconds + habits.list_lag_seconds
     if job.made_at < habits.forgotten_before or (late and job.made_at > now - late):
@@ -141,7 +141,7 @@ def _start(state: SimulatorState, listed: list[Job], query: _Query) -> int | Non
 
 
 def _of_the_same_second(listed: list[Job], start: int) -> int:
-    """How many jobs from `start` on a server leaves out that asks for those of an earlier second than its cursor's."""
+    """How many jobs from `start` on a server skips if its next page begins at an earlier second than its cursor's."""
     cursor = int(listed[start - 1].made_at)
     return next((place for place, job in enumerate(listed[start:]) if int(job.made_at) < cursor), len(listed) - start)
 
@@ -167,6 +167,6 @@ def _as_json(request: web.Request, page: list[Job], more: bool, habits: Habits) 
 
 
 def _with_odd_rows(data: list[Any], names: Sequence[str]) -> list[Any]:
-    """The rows with an odd one after each, until the odd ones run out."""
+    """Insert an odd row after each row, until none is left."""
     pairs = zip_longest(data, (lies.ODD_ROWS[name] for name in names), fillvalue=_NOTHING)
     return [row for pair in pairs for row in pair if row is not _NOTHING]

@@ -19,7 +19,7 @@ RENDER_STUCK = ("render-stuck", "render-atascado")
 def make_job(
     state: SimulatorState, order: Order, *, owner: str = "client", age_seconds: float = 0.0, job_id: str | None = None
 ) -> Job:
-    """A new job. Its fate is decided by words in the prompt or by a render fault."""
+    """A new job. Words in the prompt or a render fault decide how it ends."""
     made_at = state.now() - age_seconds
     job = Job(
         id=job_id or f"video_{uuid.uuid4().hex}",
@@ -40,7 +40,7 @@ def make_job(
 
 
 def make_failed_job(state: SimulatorState, order: Order, fault: Fault) -> Job:
-    """A job that has failed by the time its create is answered."""
+    """A job that has already failed when its create is answered."""
     job = make_job(state, order)
     job.fate, job.ready_at = "fails", job.made_at
     job.error_code = fault.text("code", job.error_code)

@@ -1,7 +1,7 @@
-"""Jobs on the same key that the client did not order: other people's, and a proxy's retries.
+"""Jobs on the same key that the client did not order: other clients' jobs, and a proxy's retries.
 
 In       the order they resemble
-Effects  enters jobs into the books with their owner; these jobs really exist
+Effects  adds jobs to the books with their owner; these jobs exist for real
 """
 
 import asyncio
@@ -18,7 +18,7 @@ PROXY = "proxy"
 
 
 def arrive(state: SimulatorState, count: int, order: Order | None = None) -> None:
-    """Enter `count` jobs of somebody else."""
+    """Add `count` jobs of another client."""
     for number in range(count):
         wanted = order or _order(state, f"somebody else's video {number}")
         state.books.record_job(make_job(state, wanted, owner=SOMEBODY))
@@ -34,7 +34,7 @@ def foreign_order(state: SimulatorState, fault: Fault) -> Order | None:
 
 
 def join(state: SimulatorState, order: Order, neighbour: str) -> None:
-    """Enter a foreign job next to the client's order, if the habit asks for one."""
+    """Add a foreign job next to the client's order, if the habit asks for one."""
     match neighbour:
         case "same":
             arrive(state, 1, order)
@@ -47,7 +47,7 @@ def join(state: SimulatorState, order: Order, neighbour: str) -> None:
 
 
 async def repeat(state: SimulatorState, order: Order, after: float) -> Job:
-    """Enter the job that a proxy's retry of the client's request makes."""
+    """Add the job that a proxy's retry of the client's request makes."""
     await asyncio.sleep(after)
     job = make_job(state, order, owner=PROXY)
     state.books.record_job(job)
@@ -55,7 +55,7 @@ async def repeat(state: SimulatorState, order: Order, after: float) -> Job:
 
 
 def repeat_later(state: SimulatorState, order: Order, after: float) -> None:
-    """Do that in the background, after the client was answered."""
+    """Do the same in the background, after the client got its answer."""
     task = asyncio.create_task(_repeat(state, order, after))
     state.repeats.add(task)
     task.add_done_callback(state.repeats.discard)

@@ -1,7 +1,7 @@
-"""Reading a create request: multipart or JSON, and the provider's own rules about it.
+"""Parses a create request, multipart or JSON, and applies the provider's rules.
 
 In       the raw body and its content type
-Out      `Order`, or the refusal the provider would send
+Out      `Order`, or the refusal that the provider would send
 """
 
 import json
@@ -26,7 +26,7 @@ Fields = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A video somebody may buy."""
+    """A valid order for one video."""
 
     prompt: str
     model: str
@@ -36,7 +36,7 @@ class Order:
 
 
 def read_fields(body: bytes, content_type: str) -> Fields | None:
-    """The text fields of a body, or None if it cannot be read as what it claims to be."""
+    """The text fields of a body, or None if it does not parse as its content type."""
     try:
         if content_type.startswith("multipart/form-data"):
             return _multipart(body, content_type)
@@ -97,7 +97,7 @@ def _json(body: bytes) -> Fields | None:
 
 
 def _multipart(body: bytes, content_type: str) -> Fields:
-    # A full multipart reader costs more than the rest of the request; fields here are short texts.
+    # A full multipart parser costs more than the rest of the request; the fields here are short texts.
     found = _BOUNDARY.search(content_type)
     if found is None:
         raise ValueError("no boundary")

@@ -1,8 +1,8 @@
-"""Mounts the video doors, and holds those that read or delete one job, as the OpenAI Videos protocol has them.
+"""Mounts the video routes, and serves retrieve and delete as the OpenAI Videos protocol defines them.
 
 In       a job id
-Out      `video` objects, or whatever trouble is due
-Effects  reads are counted in the books; delete hides a finished job
+Out      `video` objects, or the effect of a fault
+Effects  counts reads in the books; delete hides a finished job
 """
 
 from aiohttp import web
@@ -20,7 +20,7 @@ from simulator.videos.views import answer_about, habits_now, listing_instead, me
 
 
 def add_videos(app: web.Application) -> None:
-    """Mount the video doors."""
+    """Mount the video routes."""
     app.router.add_post("/v1/videos", create)
     app.router.add_get("/v1/videos", list_videos)
     app.router.add_get("/v1/videos/{video_id}", retrieve)
@@ -30,7 +30,7 @@ def add_videos(app: web.Application) -> None:
 
 
 async def retrieve(request: web.Request) -> web.StreamResponse:
-    """How a job is doing."""
+    """Show a job."""
     state = request.app[WORLD]
     state.books.reads += 1
     job = turned_away(request) or _job(request, state)
@@ -47,7 +47,7 @@ async def retrieve(request: web.Request) -> web.StreamResponse:
 
 
 async def delete(request: web.Request) -> web.StreamResponse:
-    """Forget a finished job; its charge stays in the books."""
+    """Delete a finished job; its charge stays in the books."""
     state = request.app[WORLD]
     job = turned_away(request) or _job(request, state)
     if isinstance(job, web.Response):

@@ -1,7 +1,7 @@
 """How a job is shown to the client: the true view, changed by the server's habits.
 
 In       a request, a job from the books, the habits of this one answer
-Out      the JSON of the job, or the whole answer about it; and the job that a shown id means
+Out      the JSON of the job, or the whole answer about it; and the job behind a shown id
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from simulator.videos.errors import json_answer
 
 
 def habits_now(state: SimulatorState, fault: Fault | None) -> Habits:
-    """The server's habits for one request, changed by its fault."""
+    """The server's habits for one request, with the changes of its fault."""
     changed = lies.habits_of(fault)
     return dataclasses.replace(state.habits, **changed) if changed else state.habits
 
@@ -27,7 +27,7 @@ def habits_now(state: SimulatorState, fault: Fault | None) -> Habits:
 def shown(
     request: web.Request, job: Job, where: str, habits: Habits, *, at: float | None = None, anew: bool = False
 ) -> dict[str, Any]:
-    """A job as the answer `where` shows it, with its state `at` a given time; `anew` counts towards `failed_looks`."""
+    """A job as the answer `where` shows it, in its state `at` a given time; `anew` counts towards `failed_looks`."""
     state = request.app[WORLD]
     now = state.now() if at is None else at
     video = jobs.view(job, now, habits, state.settings.expires_after_seconds)
@@ -50,7 +50,7 @@ def answer_about(request: web.Request, job: Job, where: str, habits: Habits) -> 
     video = shown(request, job, where, habits, anew=where == "retrieve")
     if habits.task_ids and where == "create":
         return json_answer({name: video[name] for name in ("task_id", "status")})
-    # A failed job has an error, whatever word this server has for "failed".
+    # A failed job has an error, whatever this server's word for "failed" is.
     failed = where == "retrieve" and video.get("error") is not None
     status = habits.failed_status if failed and habits.failed_status else 200
     answer = json_answer(lies.enveloped(video, habits.envelope), status, None if where == "create" else aged(habits))
@@ -58,25 +58,25 @@ def answer_about(request: web.Request, job: Job, where: str, habits: Habits) -> 
 
 
 def aged(habits: Habits) -> dict[str, str] | None:
-    """The headers with which a cache tells that its answer is old."""
+    """The headers by which a cache says that its answer is old."""
     age = {"Age": str(habits.cache_age)} if habits.cache_age else {}
     return {**habits.answer_headers, **age} or None
 
 
 def listing_instead(request: web.Request, habits: Habits) -> web.Response:
-    """The list where one job or its clip was asked for, as a gateway answers that loses the end of a path."""
+    """The list instead of one job or its clip, as from a gateway that loses the end of a path."""
     listed = request.app[WORLD].books.ordered()[::-1]
     rows = [shown(request, job, "list", habits) | {"url": clip_url(request, job)} for job in listed]
     return json_answer({"code": 0, "status": "success", "data": rows})
 
 
 def clip_url(request: web.Request, job: Job) -> str:
-    """A signed link to the clip, at this simulator."""
+    """A signed link to the clip, on this simulator."""
     return f"{request.scheme}://{request.host}/_sim/files/{job.id}.mp4?signature={job.id[-8:]}"
 
 
 def meant(state: SimulatorState, shown_id: str) -> Job | None:
-    """The job with this id or alias, unless the server has forgotten it."""
+    """The job with this id or alias, unless the server has dropped it."""
     job = state.books.job(shown_id) or _by_other_id(state, shown_id)
     inside = lies.unaliased(shown_id) if job is None else None
     job = job if inside is None else state.books.job(inside)
@@ -100,7 +100,7 @@ def _shown_id(job: Job, where: str, habits: Habits, now: float) -> str | int:
     if where in habits.lies_in and job.id in habits.renamed:
         return habits.renamed[job.id]
     if habits.aliased_ids:
-        # LiteLLM includes the model in the id it returns from create; retrieve and list requests name no model.
+        # LiteLLM encodes the model in the id that create returns; retrieve and list requests name no model.
         return lies.alias(job.id, job.model if where == "create" else "")
     if habits.strange_ids and where == "retrieve":
         return f"gw_{job.id.removeprefix('video_')}"

@@ -1,8 +1,8 @@
-"""What a method was called with: query, JSON, urlencoded form or multipart, all read into one shape.
+"""Reads a method's arguments: query, JSON, urlencoded form or multipart, all into one shape.
 
 In       a request, or the multipart body of a webhook's answer
 Out      `Args`: plain fields, JSON objects (which arrive as strings in forms), uploaded files
-Raises   Refused for a body that cannot be read, or that is larger than an upload may be
+Raises   Refused for a body that cannot be parsed or exceeds the upload limit
 """
 
 import json
@@ -26,7 +26,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f]")
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file as it came in a multipart body."""
+    """A file from a multipart body."""
 
     name: str
     content_type: str
@@ -35,13 +35,13 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Args:
-    """The arguments of one call. Odd values read as missing, as Telegram reads them."""
+    """The arguments of one call. Malformed values count as missing, as at Telegram."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     uploads: Mapping[str, Upload] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
-        """A text without what no message may hold; empty when missing."""
+        """A text, without characters that no message may contain; empty when missing."""
         value = self.fields.get(name)
         if value is None:
             return ""
@@ -49,15 +49,15 @@ class Args:
         return cleaned(plain)
 
     def integer(self, name: str, default: int = 0) -> int:
-        """A whole number."""
+        """An integer."""
         return whole(self.fields.get(name), default)
 
     def flag(self, name: str) -> bool:
-        """A yes or no."""
+        """A bool."""
         return str(self.fields.get(name, "")).lower() in _TRUE
 
     def structure(self, name: str, what: str) -> Any:
-        """An object or array, whether it came as JSON or as a string that holds JSON; None when missing."""
+        """An object or array, sent as JSON or as a string of JSON; None when missing."""
         value = self.fields.get(name)
         if not isinstance(value, str):
             return value
@@ -69,7 +69,7 @@ class Args:
             raise bad_request(f"can't parse {what} JSON object") from None
 
     def upload(self, name: str) -> Upload | str:
-        """A file sent along, directly or as `attach://part`; else the text, a file_id or an address."""
+        """A file sent along, directly or as `attach://part`; otherwise the text: a file_id or a URL."""
         if name in self.uploads:
             return self.uploads[name]
         value = self.text(name)
@@ -77,20 +77,20 @@ class Args:
 
 
 def whole(value: object, default: int = 0) -> int:
-    """A whole number from whatever it was written as."""
+    """An integer from any notation of it."""
     try:
-        return int(value)  # type: ignore[call-overload, no-any-return]  # whatever int() does not take raises
+        return int(value)  # type: ignore[call-overload, no-any-return]  # int() raises for types it does not accept
     except (ValueError, TypeError, OverflowError):
         return default
 
 
 def cleaned(text: str) -> str:
-    """Without carriage returns and control characters."""
+    """Drop carriage returns and control characters."""
     return _CONTROL.sub(" ", text.replace("\r", ""))
 
 
 def mended(value: Any) -> Any:
-    """Strings of a JSON value without lone surrogates: no later answer could be encoded."""
+    """Drop lone surrogates from the strings of a JSON value: an answer with one could not be encoded."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
@@ -101,7 +101,7 @@ def mended(value: Any) -> Any:
 
 
 async def read_args(request: web.Request, upload_bytes_max: int) -> Args:
-    """Read a request to its end."""
+    """Read the whole request."""
     fields: dict[str, Any] = dict(request.query)
     if request.content_type.startswith("multipart/"):
         sent = await read_parts(request.headers, request.content, upload_bytes_max)
@@ -130,7 +130,7 @@ def json_fields(body: bytes) -> dict[str, Any]:
 
 
 async def read_parts(headers: Mapping[str, str], content: StreamReader, upload_bytes_max: int) -> Args:
-    """Read a multipart body to its end, also when it is too large: a sender still sending would miss the answer."""
+    """Read the whole multipart body, even one that is too large: a client still sending would miss the answer."""
     fields: dict[str, Any] = {}
     uploads: dict[str, Upload] = {}
     left = upload_bytes_max
@@ -152,7 +152,7 @@ async def read_parts(headers: Mapping[str, str], content: StreamReader, upload_b
 
 
 async def _content(part: BodyPartReader, bytes_max: int) -> bytes:
-    """The bytes of a part; of one that is too large, one more than allowed."""
+    """The bytes of a part; if it is too large, one byte more than allowed."""
     kept = bytearray()
     while not part.at_eof():
         chunk = await part.read_chunk(CHUNK_BYTES)

@@ -1,8 +1,8 @@
-"""What every method starts with: who asks, which chat and message, what text.
+"""What every method resolves first: the caller, the chat, the message and the text.
 
 In       the call's arguments
-Out      chats a bot may write to, messages it means, formatted text
-Raises   Refused in Telegram's words
+Out      chats the bot may write to, the messages named, formatted text
+Raises   Refused with Telegram's own error message
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,7 +26,7 @@ _PREVIEW = ("is_disabled", "url", "prefer_small_media", "prefer_large_media", "s
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One call of one method."""
+    """One call of a method."""
 
     telegram: Telegram
     bot: Bot
@@ -39,7 +39,7 @@ class Ask:
 
 
 def chat_of(ask: Ask) -> Chat:
-    """The chat a call names."""
+    """The chat that the call names."""
     told = ask.args.text("chat_id").strip()
     if not told:
         raise bad_request("chat_id is empty")
@@ -50,7 +50,7 @@ def chat_of(ask: Ask) -> Chat:
 
 
 def writable_chat(ask: Ask) -> Chat:
-    """The chat a call names, if the bot may write there."""
+    """The chat that the call names, if the bot may write there."""
     chat = chat_of(ask)
     if chat.is_group:
         return chat
@@ -62,7 +62,7 @@ def writable_chat(ask: Ask) -> Chat:
 
 
 def message_of(ask: Ask, chat: Chat, what: str) -> Message:
-    """The message a call names; `what` says what for."""
+    """The message that the call names; `what` completes the error message."""
     if not ask.args.text("message_id").strip():
         raise bad_request("message identifier is not specified")
     message = chat.message(ask.args.integer("message_id"))
@@ -84,7 +84,7 @@ def text_of(ask: Ask) -> Formatted:
 
 
 def caption_of(ask: Ask) -> Formatted:
-    """The words under a video; there may be none."""
+    """The caption of a video; may be empty."""
     formatted = _formatted(ask, "caption", "caption_entities")
     if units(formatted.text) > CAPTION_UNITS_MAX:
         raise bad_request("message caption is too long")
@@ -92,7 +92,7 @@ def caption_of(ask: Ask) -> Formatted:
 
 
 def markup_of(ask: Ask, *, inline_only: bool = False) -> Markup:
-    """What hangs on the message."""
+    """The message's reply markup."""
     markup = markup_from(ask.args.structure("reply_markup", "reply keyboard markup"))
     if inline_only and markup.force_reply:
         raise bad_request("inline keyboard expected")
@@ -100,7 +100,7 @@ def markup_of(ask: Ask, *, inline_only: bool = False) -> Markup:
 
 
 def preview_of(ask: Ask) -> dict[str, Any]:
-    """What is said about the card of a linked page."""
+    """The link preview options."""
     told = ask.args.structure("link_preview_options", "link preview options")
     if told is None:
         return {"is_disabled": True} if ask.args.flag("disable_web_page_preview") else {}
@@ -110,7 +110,7 @@ def preview_of(ask: Ask) -> dict[str, Any]:
 
 
 def replied_of(ask: Ask, chat: Chat) -> Message | None:
-    """The message that is replied to."""
+    """The message being replied to."""
     told = ask.args.structure("reply_parameters", "reply parameters")
     if told is None:
         told = {"message_id": ask.args.integer("reply_to_message_id")} | {

@@ -2,8 +2,8 @@
 
 In       a call
 Out      the message as it is now, or true
-Raises   Refused in Telegram's words; an edit that changes nothing is refused too
-Effects  the message is changed in its place. Without a reply_markup its buttons go, as Telegram has it
+Raises   Refused with Telegram's own error message; also for an edit that changes nothing
+Effects  the message is changed in place. Without a reply_markup it loses its buttons, as at Telegram
 """
 
 from simulator.telegram.api.calls import Ask, caption_of, markup_of, message_of, preview_of, text_of, writable_chat
@@ -17,7 +17,7 @@ _UNCHANGED = (
 
 
 async def edit_text(ask: Ask) -> Shown:
-    """Other words."""
+    """Replace the text."""
     message = _own_message(ask)
     if message.video is not None:
         raise bad_request("there is no text in the message to edit")
@@ -29,7 +29,7 @@ async def edit_text(ask: Ask) -> Shown:
 
 
 async def edit_caption(ask: Ask) -> Shown:
-    """Other words under a video."""
+    """Replace a video's caption."""
     message = _own_message(ask)
     if message.video is None:
         raise bad_request("there is no caption in the message to edit")
@@ -40,7 +40,7 @@ async def edit_caption(ask: Ask) -> Shown:
 
 
 async def edit_markup(ask: Ask) -> Shown:
-    """Other buttons."""
+    """Replace the buttons."""
     message = _own_message(ask)
     markup = markup_of(ask, inline_only=True)
     before = _looks(message)
@@ -49,7 +49,7 @@ async def edit_markup(ask: Ask) -> Shown:
 
 
 async def delete(ask: Ask) -> bool:
-    """Away with it: any message of a private chat, of a group only the bot's own."""
+    """Delete a message: any in a private chat, only the bot's own in a group."""
     chat = writable_chat(ask)
     message = message_of(ask, chat, "message to delete")
     if chat.is_group and message.author.id != ask.bot.id:
@@ -60,7 +60,7 @@ async def delete(ask: Ask) -> bool:
 
 
 async def react(ask: Ask) -> bool:
-    """An emoji on a message."""
+    """React to a message with an emoji."""
     message = message_of(ask, writable_chat(ask), "message to react")
     told = ask.args.structure("reaction", "reaction types") or []
     if not isinstance(told, list) or not all(isinstance(each, dict) for each in told):

@@ -1,4 +1,4 @@
-"""Telegram's flood control, when it is switched on.
+"""Telegram's flood control, when switched on.
 
 In       a chat, and the time
 Out      seconds to wait, or None for a call that may pass and is counted
@@ -15,32 +15,32 @@ ALL = (30, 1.0)
 
 
 class Window:
-    """At most so many calls in so many seconds."""
+    """At most N calls in a sliding window of seconds."""
 
     def __init__(self, calls_max: int, seconds: float) -> None:
         self._seconds = seconds
         self._times: deque[float] = deque(maxlen=calls_max)
 
     def wait(self, now: float) -> float:
-        """Seconds until one more fits; zero or less means now."""
+        """Seconds until another call fits; zero or less means now."""
         if len(self._times) < (self._times.maxlen or 0):
             return 0.0
         return self._times[0] + self._seconds - now
 
     def count(self, now: float) -> None:
-        """One more; the oldest of a full window has left it."""
+        """Count one call; drops the oldest of a full window."""
         self._times.append(now)
 
 
 class FloodControl:
-    """The windows of one bot: one for each chat, and one for all together."""
+    """The windows of one bot: one per chat, and one for all chats together."""
 
     def __init__(self) -> None:
         self._all = Window(*ALL)
         self._chats: dict[int, Window] = {}
 
     def retry_after(self, chat_id: int, now: float) -> int | None:
-        """Whole seconds to wait, or None."""
+        """Whole seconds to wait, or None to proceed."""
         chat = self._chats.get(chat_id)
         if chat is None:
             chat = self._chats[chat_id] = Window(*(GROUP if chat_id < 0 else PRIVATE))

@@ -1,9 +1,9 @@
 """How a bot gets its updates: getUpdates, and the webhook methods.
 
 In       a call
-Out      updates, or what is set
+Out      updates, or the webhook's settings
 Raises   Refused with a 409 where polls and webhooks exclude each other
-Effects  confirms updates; starts and stops the webhook's sender
+Effects  confirms updates; starts and stops the webhook sender
 """
 
 import re
@@ -25,7 +25,7 @@ _SECRET = re.compile(r"[A-Za-z0-9_-]*")
 
 
 async def get_updates(ask: Ask) -> list[dict[str, Any]]:
-    """What happened and is not confirmed; waits for something to happen."""
+    """Return unconfirmed updates; waits for one if there is none."""
     if ask.bot.webhook is not None:
         raise Refused(409, WEBHOOK_ACTIVE)
     _remember_allowed(ask)
@@ -35,7 +35,7 @@ async def get_updates(ask: Ask) -> list[dict[str, Any]]:
 
 
 async def set_webhook(ask: Ask) -> bool:
-    """Push updates from now on; without an address, no longer."""
+    """Push updates from now on; an empty address stops that."""
     url, secret = ask.args.text("url").strip(), ask.args.text("secret_token")
     if not url:
         return await delete_webhook(ask)
@@ -48,14 +48,14 @@ async def set_webhook(ask: Ask) -> bool:
     _remember_allowed(ask)
     if ask.args.flag("drop_pending_updates"):
         ask.bot.updates.forget_all()
-    # A bot that sets the same webhook at every start must not be sent twice what is on its way.
+    # A bot that sets the same webhook at every start must not get updates in flight twice.
     if ask.bot.webhook is None or ask.bot.webhook.address != address:
         await _replace(ask, Webhook(address, ask.bot.updates, ask.execute, ask.telegram.upload_bytes_max))
     return True
 
 
 async def delete_webhook(ask: Ask) -> bool:
-    """No webhook any more; what waits stays for polls, unless it is to be dropped."""
+    """Remove the webhook; pending updates stay for polls unless they are to be dropped."""
     if ask.args.flag("drop_pending_updates"):
         ask.bot.updates.forget_all()
     await _replace(ask, None)
@@ -63,7 +63,7 @@ async def delete_webhook(ask: Ask) -> bool:
 
 
 async def webhook_info(ask: Ask) -> dict[str, Any]:
-    """What is set, how much waits, what went wrong last."""
+    """The webhook's address, pending updates and last error."""
     shown: dict[str, Any] = {
         "url": "",
         "has_custom_certificate": False,
@@ -80,14 +80,14 @@ async def _replace(ask: Ask, fresh: Webhook | None) -> None:
     before, ask.bot.webhook = ask.bot.webhook, fresh
     if before is not None:
         await before.stop()
-    # Another call may have come while the old one stopped; the last one counts.
+    # Another call may have come in while the old sender stopped; the last call wins.
     if fresh is not None and ask.bot.webhook is fresh:
         ask.bot.updates.interrupt(WEBHOOK_CAME)
         fresh.start()
 
 
 def _checked(url: str) -> str:
-    """An address; Telegram insists on https, a simulator on the same machine does not."""
+    """Validate a URL; Telegram requires https, except that a simulator on the same machine may use http."""
     full = url if "://" in url else f"https://{url}"
     try:
         parts = urlsplit(full)

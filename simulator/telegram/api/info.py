@@ -1,8 +1,8 @@
-"""The small methods: who the bot is, its commands and descriptions, chats, files, answers to taps.
+"""The small methods: the bot's profile, its commands and descriptions, chats, files, answers to button presses.
 
 In       a call
-Out      what was asked, or true
-Raises   Refused in Telegram's words
+Out      the requested object, or true
+Raises   Refused with Telegram's own error message
 """
 
 import json
@@ -47,7 +47,7 @@ async def get_chat(ask: Ask) -> Shown:
 
 
 async def get_file(ask: Ask) -> Shown:
-    """Where a file can be downloaded."""
+    """The path at which a file can be downloaded."""
     file_id = ask.args.text("file_id")
     if not file_id:
         raise bad_request("file_id not specified")
@@ -65,7 +65,7 @@ async def get_file(ask: Ask) -> Shown:
 
 
 async def answer_query(ask: Ask) -> bool:
-    """Say something to whoever tapped, once and soon."""
+    """Answer a button press, once and in time."""
     query = ask.bot.queries.get(ask.args.text("callback_query_id"))
     text = ask.args.text("text")
     if query is None or query.answered or time.time() - query.at > QUERY_SECONDS:
@@ -80,7 +80,7 @@ async def answer_query(ask: Ask) -> bool:
 
 
 async def set_commands(ask: Ask) -> bool:
-    """The commands of a scope and a language."""
+    """Set the commands of a scope and a language."""
     told = ask.args.structure("commands", "commands")
     if not isinstance(told, list):
         raise bad_request("expected an Array of BotCommand")
@@ -92,19 +92,19 @@ async def set_commands(ask: Ask) -> bool:
 
 
 async def get_commands(ask: Ask) -> list[dict[str, str]]:
-    """What set_commands left there."""
+    """The commands that set_commands stored."""
     return ask.bot.commands.get(_command_place(ask), [])
 
 
 async def set_description(ask: Ask) -> bool:
-    """Seen in an empty chat."""
+    """Set the text shown in an empty chat."""
     if len(ask.args.text("description")) > DESCRIPTION_CHARACTERS_MAX:
         raise bad_request("DESCRIPTION_TOO_LONG")
     return True
 
 
 async def set_short_description(ask: Ask) -> bool:
-    """Seen on the bot's profile."""
+    """Set the text shown on the bot's profile."""
     if len(ask.args.text("short_description")) > SHORT_DESCRIPTION_CHARACTERS_MAX:
         raise bad_request("SHORT_DESCRIPTION_TOO_LONG")
     return True

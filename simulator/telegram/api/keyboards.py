@@ -1,8 +1,8 @@
-"""`reply_markup`: buttons under a message, or a question that wants its answer as a reply. Pure.
+"""`reply_markup`: buttons under a message, or a prompt to reply to it. Pure.
 
 In       the JSON of a reply_markup
 Out      `Markup`
-Raises   Refused with Telegram's words
+Raises   Refused with Telegram's own error message
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _NO_KIND = "can't parse inline keyboard button: Text buttons are unallowed in th
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """One button, with exactly one of its three deeds."""
+    """One button, with exactly one of its three actions."""
 
     text: str
     data: str | None = None
@@ -53,7 +53,7 @@ Keyboard = tuple[tuple[Button, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Markup:
-    """What hangs on a message."""
+    """The reply markup of a message."""
 
     keyboard: Keyboard = ()
     force_reply: bool = False
@@ -61,7 +61,7 @@ class Markup:
 
 
 def markup_from(told: object) -> Markup:
-    """Read a reply_markup. Keyboards that replace the person's own are taken and shown nowhere."""
+    """Parse a reply_markup. Keyboards that replace the person's own are accepted and not shown."""
     if told is None:
         return Markup()
     if not isinstance(told, dict):

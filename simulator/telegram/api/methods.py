@@ -1,7 +1,7 @@
-"""The Bot API's methods by name, and how one is carried out.
+"""The Bot API's methods by name, and how one is executed.
 
 In       a bot, a method's name in any case, arguments
-Out      the body of the answer; the journal's entry is completed
+Out      the body of the answer; completes the journal entry
 """
 
 import time
@@ -22,14 +22,14 @@ Deed = Callable[[Ask], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method, under the name the documentation gives it."""
+    """A method, under its documented name."""
 
     name: str
     deed: Deed
 
     @property
     def is_visible(self) -> bool:
-        """Whether people see something: only that is counted by the flood control."""
+        """Whether people see the result; flood control counts only these calls."""
         return self.name.startswith(("send", "edit"))
 
 
@@ -59,7 +59,7 @@ METHODS = {name.lower(): Method(name, deed) for name, deed in _DEEDS.items()}
 
 
 def begin(telegram: Telegram, method: Method, args: Args) -> Call:
-    """Enter the call into the journal, with what can be told before it is carried out."""
+    """Open the call's journal entry, with what is known before the call is executed."""
     call = telegram.journal.begin(method.name)
     call.chat_id = args.integer("chat_id") or None
     call.message_id = args.integer("message_id") or None
@@ -70,7 +70,7 @@ def begin(telegram: Telegram, method: Method, args: Args) -> Call:
 async def perform(
     telegram: Telegram, bot: Bot, method: Method, args: Args, call: Call, gone: Callable[[], bool]
 ) -> dict[str, Any]:
-    """Carry out one call."""
+    """Execute one call."""
     ask = Ask(telegram, bot, args, gone, partial(_execute, telegram, bot))
     try:
         _check_flood(telegram, bot, method, call)
@@ -85,13 +85,13 @@ async def perform(
 
 
 def refused_call(call: Call, refused: Refused) -> dict[str, Any]:
-    """Complete the entry of a call that was refused."""
+    """Complete the journal entry of a refused call."""
     call.ok, call.error_code, call.retry_after = False, refused.code, refused.retry_after
     return refused.as_json()
 
 
 async def _execute(telegram: Telegram, bot: Bot, args: Args) -> None:
-    """A call inside a webhook's answer: nobody is told how it went."""
+    """Execute a call from a webhook's answer: nobody gets its result."""
     method = METHODS.get(args.text("method").lower())
     if method is not None:
         await perform(telegram, bot, method, args, begin(telegram, method, args), lambda: False)

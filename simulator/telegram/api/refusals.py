@@ -1,16 +1,16 @@
-"""How Telegram says no.
+"""Errors as Telegram answers them.
 
-In       a code, Telegram's own words, seconds to wait
-Out      `Refused`, raised by a method and answered by the door; `bad_request` for the usual kind
+In       a code, Telegram's own error message, seconds to wait
+Out      `Refused`, raised by methods and answered by the routes; `bad_request` for the usual kind
 
-An exception, not a value: a method refuses from the depth of its arguments, and the answer is always the same.
+An exception, not a value: methods refuse deep inside argument parsing, and the answer always has the same shape.
 """
 
 from typing import Any
 
 
 class Refused(Exception):
-    """A call that is answered with `"ok": false`."""
+    """A call answered with `"ok": false`."""
 
     def __init__(self, code: int, description: str, retry_after: int | None = None) -> None:
         super().__init__(description)
@@ -27,7 +27,7 @@ class Refused(Exception):
 
 
 def bad_request(words: str) -> Refused:
-    """A 400 in Telegram's words."""
+    """A 400 with Telegram's message."""
     return Refused(400, f"Bad Request: {words}")
 
 

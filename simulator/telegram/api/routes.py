@@ -1,8 +1,8 @@
-"""The Bot API's door: `/bot<token>/<method>` and `/file/bot<token>/<path>`.
+"""The Bot API's routes: `/bot<token>/<method>` and `/file/bot<token>/<path>`.
 
 In       any call of any bot
 Out      `{"ok": ...}` with the HTTP status Telegram would send
-Effects  journal first, then trouble, then the call itself
+Effects  writes the journal, then applies the fault, then executes the call
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ from simulator.videos.errors import json_answer
 
 
 async def call_method(request: web.Request) -> web.StreamResponse:
-    """One call of one method."""
+    """Serve one method call."""
     telegram = request.app[TELEGRAM]
     try:
         bot = telegram.bot_of(request.match_info["token"])
@@ -42,7 +42,7 @@ async def call_method(request: web.Request) -> web.StreamResponse:
 
 
 async def download(request: web.Request) -> web.StreamResponse:
-    """A file that getFile told the path of."""
+    """Serve a file under the path that getFile returned."""
     try:
         bot = request.app[TELEGRAM].bot_of(request.match_info["token"])
     except Refused as refused:

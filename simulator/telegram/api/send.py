@@ -2,8 +2,8 @@
 
 In       a call
 Out      the message as the Bot API shows it
-Raises   Refused in Telegram's words
-Effects  the message is in its chat, an upload is kept under its file_id
+Raises   Refused with Telegram's own error message
+Effects  adds the message to its chat; stores an upload under its file_id
 """
 
 import re
@@ -35,7 +35,7 @@ _VIDEO_TYPE = re.compile(r"video/[\w.+-]+", re.ASCII)
 
 
 async def send_message(ask: Ask) -> Shown:
-    """A text."""
+    """Send a text."""
     chat = writable_chat(ask)
     formatted = text_of(ask)
     message = _outgoing(ask, chat)
@@ -45,7 +45,7 @@ async def send_message(ask: Ask) -> Shown:
 
 
 async def send_video(ask: Ask) -> Shown:
-    """A video, uploaded or known, with a caption."""
+    """Send a video, uploaded or by file_id, with a caption."""
     chat = writable_chat(ask)
     caption = caption_of(ask)
     message = _outgoing(ask, chat)
@@ -56,7 +56,7 @@ async def send_video(ask: Ask) -> Shown:
 
 
 async def send_chat_action(ask: Ask) -> bool:
-    """`typing` and the like: seen for a moment, kept nowhere."""
+    """`typing` and the like: shown for a moment, not stored."""
     chat = writable_chat(ask)
     action = ask.args.text("action").lower()
     if action not in ACTIONS:

@@ -1,11 +1,11 @@
-"""A bot's queue of updates: kept until confirmed, handed out again until then.
+"""A bot's queue of updates: an update is handed out until it is confirmed.
 
-In       what happened, as JSON the Bot API would show
+In       events, as JSON the Bot API would show
 Out      updates for a poll or a webhook
-Raises   Refused for a poll that another one ends
+Raises   Refused for a poll that another poll ends
 
-First id random, then one more each: as Telegram's. A redelivered update is handed out besides the queue, because its
-reader may have asked for later ones already.
+The first id is random, each next one is one higher, as at Telegram. A redelivered update bypasses the queue, because
+the bot may already have polled for later ones.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ NOT_BY_DEFAULT = frozenset({"chat_member", "message_reaction", "message_reaction
 
 @dataclass(slots=True, eq=False)
 class Update:
-    """One update and what became of it."""
+    """One update and its delivery history."""
 
     id: int
     kind: str
@@ -42,11 +42,11 @@ class Update:
     confirmed_at: float | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """As the bot gets it."""
+        """As the bot receives it."""
         return {"update_id": self.id, self.kind: self.payload}
 
     def fate(self) -> dict[str, Any]:
-        """As the judge sees it."""
+        """As the tests see it."""
         return {
             "update_id": self.id,
             "kind": self.kind,
@@ -57,7 +57,7 @@ class Update:
         }
 
     def hand_out(self) -> dict[str, Any]:
-        """Note the time; of very many, the first and the last ones are kept."""
+        """Record the time; of very many, keeps the first and the last."""
         if len(self.handed_out) >= HANDED_OUT_KEPT_MAX:
             del self.handed_out[1]
         self.handed_out.append(time.time())
@@ -77,7 +77,7 @@ class UpdateQueue:
         self._waiting: asyncio.Future[str | None] | None = None
 
     def add(self, kind: str, payload: dict[str, Any], chat_id: int, message_id: int) -> Update | None:
-        """A new update, or None when the bot does not want this kind."""
+        """Add an update, or return None if the bot does not want this kind."""
         if (kind in NOT_BY_DEFAULT) if self.allowed is None else (kind not in self.allowed):
             return None
         update = Update(self._next_id, kind, payload, chat_id, message_id)
@@ -87,13 +87,13 @@ class UpdateQueue:
         return update
 
     def redeliver(self, update: Update) -> None:
-        """Hand an update out once more, whatever was confirmed."""
+        """Hand an update out again, even if confirmed."""
         if self.on_new is None:
             self.again.append(update)
         self._announce(update)
 
     def confirm(self, update: Update) -> None:
-        """The bot has it."""
+        """Mark an update as confirmed."""
         if self.pending.pop(update.id, None) is not None:
             update.confirmed_at = time.time()
 
@@ -103,12 +103,12 @@ class UpdateQueue:
         return first is not None and (first < offset <= self._next_id + AHEAD_MAX or -len(self.pending) < offset < 0)
 
     def forget_all(self) -> None:
-        """Drop what waits, as `drop_pending_updates` asks."""
+        """Drop pending updates, as `drop_pending_updates` asks."""
         for update in list(self.pending.values()):
             self.confirm(update)
 
     async def poll(self, offset: int, limit: int, seconds: float, gone: Callable[[], bool]) -> list[dict[str, Any]]:
-        """One getUpdates: confirm, then what there is, or wait for something."""
+        """One getUpdates: confirm, then return the pending updates or wait for one."""
         self.interrupt(OTHER_POLL)
         self._confirm_before(offset)
         found = self._batch(limit)
@@ -121,7 +121,7 @@ class UpdateQueue:
         return [update.hand_out() for update in self._batch(limit)]
 
     def interrupt(self, words: str | None) -> None:
-        """End the poll that hangs: with a conflict, or with nothing."""
+        """End a waiting poll: with a conflict error if given, else with no updates."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(words)
 
@@ -157,6 +157,6 @@ class UpdateQueue:
             if len(found) >= limit:
                 break
             found.append(update)
-        # Not confirmed yet, so it comes with the queue; once more after that is still owed.
+        # An unconfirmed update comes with the queue this time; the extra delivery is still due.
         self.again = [update for update in again if update.id in self.pending] + self.again
         return found

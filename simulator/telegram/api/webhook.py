@@ -1,8 +1,8 @@
-"""Updates pushed to a bot's address, in order per chat, again and again until it answers 2xx.
+"""Pushes updates to a bot's address, in order within a chat, and retries each until it gets a 2xx.
 
-In       a bot's queue of updates, and where to send them
-Out      POSTs; what the bot's answers call is handed to `execute`
-Effects  one task per chat that has something to send; stopped by `stop`
+In       a bot's queue of updates, and the address
+Out      POSTs; method calls in the bot's answers are passed to `execute`
+Effects  one task per chat with pending updates; `stop` ends them
 """
 
 import asyncio
@@ -28,7 +28,7 @@ Execute = Callable[[Args], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where updates go."""
+    """The address of a webhook."""
 
     url: str
     secret: str
@@ -36,7 +36,7 @@ class Address:
 
 
 class Webhook:
-    """The sender of one bot."""
+    """The webhook sender of one bot."""
 
     def __init__(self, address: Address, updates: UpdateQueue, execute: Execute, upload_bytes_max: int) -> None:
         self.address = address
@@ -50,14 +50,14 @@ class Webhook:
         self._session = ClientSession(timeout=ClientTimeout(total=ANSWER_SECONDS_MAX))
 
     def start(self) -> None:
-        """Send what waits, and from now on what comes."""
+        """Send pending updates and all new ones."""
         for update in [*self._updates.pending.values(), *self._updates.again]:
             self._line_up(update)
         self._updates.again.clear()
         self._updates.on_new = self._line_up
 
     async def stop(self) -> None:
-        """Send nothing more; what was not confirmed stays in the queue."""
+        """Stop sending; unconfirmed updates stay in the queue."""
         if self._updates.on_new == self._line_up:
             self._updates.on_new = None
         tasks = list(self._tasks)
@@ -67,7 +67,7 @@ class Webhook:
         await self._session.close()
 
     def info(self) -> dict[str, Any]:
-        """What getWebhookInfo says of it."""
+        """The answer to getWebhookInfo."""
         shown: dict[str, Any] = {"url": self.address.url, "max_connections": self.address.connections_max}
         if self.last_error is not None:
             shown["last_error_date"], shown["last_error_message"] = self.last_error
@@ -99,7 +99,7 @@ class Webhook:
         del self._lanes[chat_id]
 
     async def _send(self, update: Update) -> Args | None:
-        """Send once: what the answer calls (mostly nothing), or None for no good answer."""
+        """Send once. Returns the method call in the answer (usually empty), or None if the bot did not answer 2xx."""
         headers = {TOKEN_HEADER: self.address.secret} if self.address.secret else {}
         async with self._places:
             try:
@@ -115,7 +115,7 @@ class Webhook:
         return None
 
     async def _called(self, answer: ClientResponse) -> Args:
-        """The method call in an answer; an answer that holds none is as good."""
+        """The method call in an answer; empty if there is none."""
         try:
             if answer.content_type.startswith("multipart/"):
                 return await read_parts(answer.headers, answer.content, self._upload_bytes_max)

@@ -1,1 +1,1 @@
-"""People, the test's own calls, and the chat page."""
+"""Simulated people, the control API for tests, and the chat page."""

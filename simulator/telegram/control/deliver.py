@@ -1,8 +1,8 @@
-"""What of people's doings reaches the bot.
+"""Turns what people do into updates for the bot.
 
-In       messages, edits and taps of people
+In       messages, edits and button presses of people
 Out      updates in the bot's queue
-Effects  a person who writes in private starts the conversation and unblocks the bot
+Effects  writing in private starts the conversation and unblocks the bot
 """
 
 import random
@@ -16,7 +16,7 @@ from simulator.telegram.text.entities import piece
 
 
 def hear(bot: Bot, kind: str, message: Message) -> Update | None:
-    """A message or an edited one, if privacy lets the bot have it."""
+    """Queue a new or edited message, if privacy mode lets the bot see it."""
     if not message.chat.is_group and kind == "message":
         bot.started.add(message.chat.id)
         bot.blocked.discard(message.chat.id)
@@ -26,7 +26,7 @@ def hear(bot: Bot, kind: str, message: Message) -> Update | None:
 
 
 def tap(bot: Bot, person: User, message: Message, data: str) -> tuple[Query, Update | None]:
-    """A button was tapped; the update carries the message as it is now."""
+    """Queue a button press; the update carries the message in its current state."""
     query = Query(str(random.getrandbits(62)), person, message.chat.id, time.time())
     bot.queries[query.id] = query
     payload: dict[str, Any] = {
@@ -46,7 +46,7 @@ def _reachable(message: Message) -> dict[str, Any]:
 
 
 def _concerns(bot: Bot, message: Message) -> bool:
-    """Privacy mode: in groups a bot gets commands, its own name, and replies to what it wrote."""
+    """Privacy mode: in groups a bot gets commands, mentions, and replies to its own messages."""
     replied = message.reply_to
     if replied is not None and replied.author.is_bot and replied.author.id == bot.id:
         return True

@@ -1,8 +1,8 @@
-"""What happens, told to every page that listens: server-sent events.
+"""Server-sent events for every open page.
 
-In       events while they happen; the provider's books, looked at once a second while somebody listens
+In       events as they happen; the provider's books, polled once a second while a page listens
 Out      `GET /_sim/telegram/events`
-Effects  one bounded queue per listener; one that is too slow is cut off, connects anew and reads everything again
+Effects  one bounded queue per listener; a listener that is too slow is disconnected, reconnects and reloads everything
 """
 
 import asyncio
@@ -21,7 +21,7 @@ SILENCE_SECONDS = 15.0
 
 
 class Listeners:
-    """Everybody who listens right now."""
+    """All connected listeners."""
 
     def __init__(self) -> None:
         self._queues: set[asyncio.Queue[bytes | None]] = set()
@@ -30,7 +30,7 @@ class Listeners:
         return bool(self._queues)
 
     def tell(self, event: str, data: dict[str, Any]) -> None:
-        """Tell all of them."""
+        """Send an event to every listener."""
         raw = encoded(event, data)
         for queue in list(self._queues):
             try:
@@ -40,29 +40,29 @@ class Listeners:
                 _end(queue)
 
     def join(self) -> asyncio.Queue[bytes | None]:
-        """One more listener; None in its queue is the end."""
+        """Add a listener; None in its queue means the end."""
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_MAX)
         self._queues.add(queue)
         return queue
 
     def leave(self, queue: asyncio.Queue[bytes | None]) -> None:
-        """One listener less."""
+        """Remove a listener."""
         self._queues.discard(queue)
 
     def close(self) -> None:
-        """The end for all: the server stops."""
+        """Disconnect all listeners: the server stops."""
         for queue in self._queues:
             _end(queue)
         self._queues.clear()
 
 
 def encoded(event: str, data: dict[str, Any]) -> bytes:
-    """One event as it goes over the wire."""
+    """One event in wire format."""
     return f"event: {event}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
 async def stream(request: web.Request, listeners: Listeners) -> web.StreamResponse:
-    """Serve one listener until it goes, falls behind, or the server stops."""
+    """Serve one listener until it disconnects, falls behind, or the server stops."""
     state = request.app[WORLD]
     answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
     queue = listeners.join()
@@ -92,7 +92,7 @@ async def _pass_on(answer: web.StreamResponse, queue: asyncio.Queue[bytes | None
             looked_at, before, books = now, books, _totals(state)
             raw += encoded("books", books) if books != before else b""
         if not raw and now - written_at >= SILENCE_SECONDS:
-            raw = b": still here\n\n"  # so that a connection that died shows
+            raw = b": still here\n\n"  # so that a dead connection is noticed
         if raw:
             written_at = now
             await answer.write(raw)

@@ -1,4 +1,4 @@
-"""What the judge and the page look at: `/_sim/telegram/...`, the calls that change nothing.
+"""What the tests and the page read: `/_sim/telegram/...`, the calls that change nothing.
 
 In       control calls
 Out      people, chats, updates, calls, answers, films, and events as they happen
@@ -15,7 +15,7 @@ from simulator.videos.errors import json_answer
 
 
 async def people(request: web.Request) -> web.Response:
-    """Everybody."""
+    """All people."""
     telegram = request.app[TELEGRAM]
     return json_answer({"people": [person_view(telegram, person) for person in telegram.people.values()]})
 
@@ -31,7 +31,7 @@ async def chats(request: web.Request) -> web.Response:
 
 
 async def chat(request: web.Request) -> web.Response:
-    """One chat, whole; deleted messages are marked."""
+    """One chat with all its messages; deleted ones are marked."""
     telegram = request.app[TELEGRAM]
     found = telegram.chats.get(whole(request.match_info["chat_id"]))
     if found is None:
@@ -41,7 +41,7 @@ async def chat(request: web.Request) -> web.Response:
 
 
 async def updates(request: web.Request) -> web.Response:
-    """Every update and its fate, oldest first."""
+    """Every update and its delivery history, oldest first."""
     bot = request.app[TELEGRAM].bot_numbered(whole(request.query["bot"]) if "bot" in request.query else None)
     if bot is None:
         raise wrong("there is no such bot")
@@ -49,7 +49,7 @@ async def updates(request: web.Request) -> web.Response:
 
 
 async def calls(request: web.Request) -> web.Response:
-    """Every Bot API call from number `since` on; `next` is where to go on."""
+    """Every Bot API call from number `since` on; `next` is the number to continue from."""
     journal = request.app[TELEGRAM].journal
     since = max(whole(request.query.get("since", "0")), 0)
     found = [call.as_json() for call in journal.calls[since:]]
@@ -57,7 +57,7 @@ async def calls(request: web.Request) -> web.Response:
 
 
 async def answers(request: web.Request) -> web.Response:
-    """Every answered tap."""
+    """Every answered button press."""
     return json_answer({"answers": [answer.as_json() for answer in request.app[TELEGRAM].journal.answers]})
 
 
@@ -67,7 +67,7 @@ async def events(request: web.Request) -> web.StreamResponse:
 
 
 async def film(request: web.Request) -> web.Response:
-    """A video for the browser, which asks for it in pieces."""
+    """A video for the browser, which requests byte ranges."""
     file_id = request.match_info["file_id"]
     video = next((bot.videos[file_id] for bot in request.app[TELEGRAM].bots if file_id in bot.videos), None)
     if video is None:

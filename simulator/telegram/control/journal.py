@@ -1,6 +1,6 @@
-"""Every Bot API call in order of arrival, and every answered tap: the judge's record.
+"""Every Bot API call in order of arrival, and every answered button press: the tests' evidence.
 
-In       calls as they are read, and how they were answered
+In       calls as they arrive, and their answers
 Out      entries; never a token
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One call. `ok` is None while it is under way."""
+    """One call. `ok` is None while it is in progress."""
 
     n: int
     at: float
@@ -25,14 +25,14 @@ class Call:
     fault: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The entry; what a call has not is left out."""
+        """The entry, without empty fields."""
         always = {"n", "at", "method", "chat_id", "ok", "error_code", "retry_after"}
         return {name: value for name, value in asdict(self).items() if value is not None or name in always}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a bot said to a tap."""
+    """A bot's answer to a button press."""
 
     callback_query_id: str
     sender: int
@@ -42,7 +42,7 @@ class Answer:
     at: float
 
     def as_json(self) -> dict[str, Any]:
-        """As the page and the judge see it."""
+        """As the page and the tests see it."""
         return {
             "callback_query_id": self.callback_query_id,
             "from": self.sender,
@@ -61,7 +61,7 @@ class Journal:
     answers: list[Answer] = field(default_factory=list)
 
     def begin(self, method: str) -> Call:
-        """A call whose request has been read whole."""
+        """Open an entry for a call whose request was read completely."""
         call = Call(len(self.calls), time.time(), method)
         self.calls.append(call)
         return call

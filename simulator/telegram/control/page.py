@@ -1,7 +1,7 @@
 """The chat page: people and bots in a browser.
 
-In       `GET /chat` and its assets; `/` leads there
-Out      the files of `simulator/page/`, as they are
+In       `GET /chat` and its assets; `/` redirects there
+Out      the files of `simulator/page/`, unchanged
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ def add_page(app: web.Application) -> None:
 
 
 async def home(_request: web.Request) -> web.StreamResponse:
-    """To the page."""
+    """Redirect to the page."""
     raise web.HTTPFound("/chat")
 
 
@@ -32,7 +32,7 @@ async def page(_request: web.Request) -> web.StreamResponse:
 
 
 async def asset(request: web.Request) -> web.StreamResponse:
-    """What the page loads."""
+    """An asset of the page."""
     name = request.match_info["asset"]
     if Path(name).name != name or Path(name).suffix not in SUFFIXES:
         raise web.HTTPNotFound

@@ -1,8 +1,8 @@
-"""What people do, and what the judge asks for: `/_sim/telegram/...`, the calls that change something.
+"""What people do, and what the tests trigger: `/_sim/telegram/...`, the calls that change something.
 
 In       JSON control calls
-Out      JSON; a 400 with the reason for a call that means nothing
-Effects  people write, edit, tap and block; updates come again; limits are switched
+Out      JSON; a 400 with the reason for an invalid call
+Effects  people write, edit, press buttons and block; updates are redelivered; limits are switched
 """
 
 import json
@@ -23,7 +23,7 @@ NAME_CHARACTERS_MAX = 64
 
 
 async def add_person(request: web.Request) -> web.Response:
-    """A person, new or known by name."""
+    """Add a person, or find one by name."""
     telegram, told = await _told(request)
     name = told.text("name").strip()
     if not 1 <= len(name) <= NAME_CHARACTERS_MAX:
@@ -36,7 +36,7 @@ async def add_person(request: web.Request) -> web.Response:
 
 
 async def add_group(request: web.Request) -> web.Response:
-    """A group of people and the bot."""
+    """Create a group of people and the bot."""
     telegram, told = await _told(request)
     title, members = told.text("title").strip(), told.fields.get("members", [])
     if not title or not isinstance(members, list):
@@ -48,7 +48,7 @@ async def add_group(request: web.Request) -> web.Response:
 
 
 async def write(request: web.Request) -> web.Response:
-    """A person writes."""
+    """Send a message as a person."""
     telegram, told = await _told(request)
     chat = _chat(telegram, told)
     person = _person(telegram, told, chat)
@@ -62,7 +62,7 @@ async def write(request: web.Request) -> web.Response:
 
 
 async def edit(request: web.Request) -> web.Response:
-    """A person changes what was written."""
+    """Edit a person's message."""
     telegram, told = await _told(request)
     message = _message(_chat(telegram, told), told.integer("message_id"))
     if message.author.is_bot:
@@ -75,7 +75,7 @@ async def edit(request: web.Request) -> web.Response:
 
 
 async def tap_button(request: web.Request) -> web.Response:
-    """A person taps a button, by its data or by its label."""
+    """Press a button as a person, by its data or its label."""
     telegram, told = await _told(request)
     chat = _chat(telegram, told)
     person = _person(telegram, told, chat)
@@ -95,7 +95,7 @@ async def tap_button(request: web.Request) -> web.Response:
 
 
 async def redeliver(request: web.Request) -> web.Response:
-    """The same update once more."""
+    """Deliver the same update again."""
     telegram, told = await _told(request)
     number = told.integer("update_id")
     for bot in telegram.bots:
@@ -106,7 +106,7 @@ async def redeliver(request: web.Request) -> web.Response:
 
 
 async def block(request: web.Request) -> web.Response:
-    """A person blocks the bot, or lets it in again."""
+    """Block or unblock the bot as a person."""
     telegram, told = await _told(request)
     person = telegram.people.get(told.integer("user"))
     if person is None:
@@ -120,7 +120,7 @@ async def block(request: web.Request) -> web.Response:
 
 
 async def limits(request: web.Request) -> web.Response:
-    """Flood control on or off."""
+    """Switch flood control on or off."""
     telegram, told = await _told(request)
     telegram.enforces_limits = told.flag("enforce")
     return json_answer({"enforce": telegram.enforces_limits})
@@ -138,7 +138,7 @@ def person_view(telegram: Telegram, person: User) -> dict[str, Any]:
 
 
 def wrong(words: str) -> web.HTTPBadRequest:
-    """A control call that means nothing."""
+    """The 400 for an invalid control call."""
     return web.HTTPBadRequest(text=json.dumps(error_body(words)), content_type="application/json")
 
 

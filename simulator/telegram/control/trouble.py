@@ -1,10 +1,10 @@
-"""Trouble at the Bot API's door.
+"""Faults of the Bot API.
 
-In       the fault a call meets
-Out      which calls it may meet, and what becomes of the answer
-Effects  may reset the connection, before the call is carried out or after
+In       the fault that a call meets
+Out      which calls it applies to, and the altered answer
+Effects  may reset the connection, before the call is executed or after
 
-`done_then_drop`, `half_answer`, `garbage`, `slow`, `html` and the bent answers carry the call out; the others do not.
+`done_then_drop`, `half_answer`, `garbage`, `slow`, `html` and the altered answers execute the call; others do not.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ _STATUS_WORDS = {
 
 
 def _undecodable(body: Body) -> Body:
-    """What a client of another age cannot read: a part that is shown without what its type demands."""
+    """An answer that an outdated client cannot decode: a part lacks a required field."""
     result = body.get("result")
     odd = {"forward_origin": {"type": "hidden_user", "date": 1_422_450_181}}
     return body | {"result": result | odd} if isinstance(result, dict) else body
@@ -50,7 +50,7 @@ def _list_result(body: Body) -> Body:
 
 
 def _text_id(body: Body) -> Body:
-    """Ids as text, as some proxies for JavaScript write them."""
+    """Ids as text, as some JavaScript proxies write them."""
     result = body.get("result")
     if not isinstance(result, dict):
         return body
@@ -58,7 +58,7 @@ def _text_id(body: Body) -> Body:
 
 
 def _animation(body: Body) -> Body:
-    """A silent video, which Telegram shows as an animation; its file id is no video's afterwards."""
+    """A silent video, which Telegram turns into an animation; its file id is then no video's."""
     result = body.get("result")
     if not isinstance(result, dict) or "video" not in result:
         return body
@@ -68,7 +68,7 @@ def _animation(body: Body) -> Body:
 
 
 def _broken_update(body: Body) -> Body:
-    """The first message of a batch lacks what its type demands."""
+    """The first message of a batch lacks a required field."""
     updates = body.get("result")
     if not isinstance(updates, list) or not updates or "message" not in updates[0]:
         return body
@@ -88,7 +88,7 @@ BENT: Mapping[str, Callable[[Body], Body]] = {
 
 
 def meets(fault: Fault, method: str, bot: Bot, args: Args) -> bool:
-    """Whether a call is one that this fault is meant for. One that is not leaves it armed."""
+    """Whether the fault is meant for this call. If not, it stays armed."""
     default = "getUpdates" if fault.kind in POLLS_ONLY else method
     if fault.text("method", default).lower() != method.lower():
         return False
@@ -96,7 +96,7 @@ def meets(fault: Fault, method: str, bot: Bot, args: Args) -> bool:
 
 
 def refusal_of(fault: Fault | None) -> Refused | None:
-    """The answer of a fault that is a refusal."""
+    """The fault as a refusal, or None if it is not one."""
     match "" if fault is None else fault.kind, fault:
         case "flood", Fault():
             return flooded(max(1, whole(fault.params.get("retry_after"), FLOOD_SECONDS)))
@@ -112,5 +112,5 @@ def refusal_of(fault: Fault | None) -> Refused | None:
 
 
 def forgetful(args: Args) -> Args:
-    """The same poll, as if it had confirmed nothing."""
+    """The same poll with its confirmation removed."""
     return Args({name: value for name, value in args.fields.items() if name != "offset"})

@@ -1,7 +1,7 @@
-"""How the chat page sees messages: views, with safe HTML made by escaping.
+"""Messages as the chat page shows them, with HTML made safe by escaping.
 
 In       messages
-Out      JSON for the page; nothing a bot or a person wrote passes through as markup
+Out      JSON for the page; nothing that a bot or a person wrote gets through as markup
 """
 
 import re
@@ -30,7 +30,7 @@ _LANGUAGE = re.compile(r"[\w+#.-]{1,40}")
 
 
 def html_of(text: str, entities: tuple[Entity, ...]) -> str:
-    """The text with its formatting. Entities that cross are closed and opened again."""
+    """The text with its formatting. Overlapping entities are closed and reopened."""
     edges = sorted({0, units(text), *(each.offset for each in entities), *(each.end for each in entities)})
     written: list[str] = []
     opened: list[tuple[Entity, str]] = []

@@ -1,1 +1,1 @@
-"""Formatted text as the Bot API counts and shows it."""
+"""Formatted text, as the Bot API counts and shows it."""

@@ -1,7 +1,7 @@
-"""What Telegram finds in a text by itself: addresses, mentions, hashtags, commands. Pure.
+"""Entities that Telegram detects in a text: addresses, mentions, hashtags, commands. Pure.
 
-In       text, and the stretches where nothing is looked for
-Out      (kind, start, end) in UTF-16 units, none over another
+In       text, and the ranges to skip
+Out      (kind, start, end) in UTF-16 units, not overlapping
 """
 
 import re
@@ -26,7 +26,7 @@ _SIGNS = frozenset(".@#$/:")
 
 
 def find(text: str, taken: Iterable[Stretch]) -> Iterator[tuple[str, int, int]]:
-    """Everything special in the text, stronger kinds first."""
+    """All entities in the text, stronger kinds first."""
     if _SIGNS.isdisjoint(text):
         return
     unit = _unit_of(text)
@@ -41,7 +41,7 @@ def find(text: str, taken: Iterable[Stretch]) -> Iterator[tuple[str, int, int]]:
 
 
 def _address_end(match: re.Match[str]) -> int:
-    """Without the punctuation of the sentence around it."""
+    """The end of the address, without the sentence's punctuation."""
     found = match.group().rstrip(_END_OF_SENTENCE)
     while found.endswith(")") and found.count(")") > found.count("("):
         found = found[:-1].rstrip(_END_OF_SENTENCE)
@@ -49,7 +49,7 @@ def _address_end(match: re.Match[str]) -> int:
 
 
 def _unit_of(text: str) -> Callable[[int], int]:
-    """From a place in a Python string to its UTF-16 offset."""
+    """A function from a Python string index to its UTF-16 offset."""
     if text.isascii() or max(text) <= "\uffff":
         return lambda place: place
     return list(accumulate((1 + (sign > "\uffff") for sign in text), initial=0)).__getitem__

@@ -1,7 +1,7 @@
-"""Formatted text: entities over UTF-16 units, as the Bot API counts.
+"""Formatted text: entities with offsets in UTF-16 units, as in the Bot API.
 
 In       text, and entities from markup or from the call
-Out      text without outer white space, its entities sorted, with those that Telegram finds by itself
+Out      text without outer white space; its entities, sorted, including those that Telegram detects
 """
 
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ _OUTER_FIRST = ("blockquote", "expandable_blockquote", "pre", "text_link")
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """One stretch of text that is special."""
+    """One entity: a range of text with a meaning."""
 
     kind: str
     offset: int
@@ -45,7 +45,7 @@ class Entity:
 
     @property
     def end(self) -> int:
-        """Where it ends, in UTF-16 units."""
+        """The end, in UTF-16 units."""
         return self.offset + self.length
 
     def as_json(self) -> dict[str, Any]:
@@ -67,19 +67,19 @@ class Formatted:
 
 
 def units(text: str) -> int:
-    """Length in UTF-16 units."""
+    """The length in UTF-16 units."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
 
 
 def piece(text: str, start: int, end: int) -> str:
-    """The part between two UTF-16 offsets; half a pair is lost."""
+    """The part between two UTF-16 offsets; half a surrogate pair is dropped."""
     if text.isascii():
         return text[start:end]
     return text.encode("utf-16-le")[2 * start : 2 * end].decode("utf-16-le", "ignore")
 
 
 def finished(text: str, entities: Iterable[Entity]) -> Formatted:
-    """Trim, clip what is trimmed away, and find what Telegram finds by itself."""
+    """Trim the text, clip its entities to it, and add those that Telegram detects."""
     lead = units(text) - units(text.lstrip())
     body = text.strip()
     length = units(body)
@@ -91,7 +91,7 @@ def finished(text: str, entities: Iterable[Entity]) -> Formatted:
 
 
 def given(told: object, text: str) -> list[Entity]:
-    """Entities that came with the call instead of markup."""
+    """Parse entities that came with the call instead of markup."""
     if told is None:
         return []
     if not isinstance(told, list):
@@ -106,7 +106,7 @@ def _one(told: object, length: int) -> Entity | None:
     if not isinstance(kind, str) or type(start) is not int or type(size) is not int:
         raise bad_request("can't parse MessageEntity: wrong type of a field")
     if kind not in STYLES or size <= 0:
-        return None  # Telegram finds the rest by itself, and drops what it does not know
+        return None  # Telegram detects the rest by itself, and ignores unknown kinds
     if start < 0 or start + size > length:
         words = f"entity beginning at UTF-16 offset {start} ends after the end of the text at UTF-16 offset"
         raise bad_request(f"{words} {start + size}")
@@ -122,7 +122,7 @@ def _clipped(entity: Entity, lead: int, length: int, halves: frozenset[int]) -> 
 
 
 def _halves(text: str) -> frozenset[int]:
-    """Offsets in the middle of a sign that takes two units: no entity may begin or end there."""
+    """Offsets inside a surrogate pair: no entity may start or end there."""
     if text.isascii():
         return frozenset()
     ends = accumulate(1 + (sign > "\uffff") for sign in text)

@@ -1,8 +1,8 @@
-"""Telegram's HTML: only its tags, closed and nested, only its named references. Pure.
+"""Telegram's HTML: only its tags, closed and nested, and only its named references. Pure.
 
 In       text with markup
 Out      plain text and entities
-Raises   Refused with Telegram's words and the byte offset of the mistake
+Raises   Refused with Telegram's own error message and the byte offset of the error
 """
 
 import re
@@ -61,7 +61,7 @@ class _Parse:
     entities: list[Entity] = field(default_factory=list)
 
     def wrong(self, words: str, place: int, rest: str = "") -> Refused:
-        """The mistake and its place, counted in bytes as Telegram counts here."""
+        """The error and its position, counted in bytes as Telegram does here."""
         offset = len(self.text[:place].encode())
         return bad_request(f"can't parse entities: {words} at byte offset {offset}{rest}")
 
@@ -71,7 +71,7 @@ class _Parse:
 
 
 def parse_html(text: str) -> tuple[str, list[Entity]]:
-    """Read the markup."""
+    """Parse the markup."""
     parse = _Parse(text)
     while parse.at < len(text):
         sign = text[parse.at]
@@ -87,7 +87,7 @@ def parse_html(text: str) -> tuple[str, list[Entity]]:
     if parse.open:
         tag = parse.open[-1].tag
         raise bad_request(f"can't parse entities: Can't find end tag corresponding to start tag \"{tag}\"")
-    # A language belongs to a block: on a code tag of its own it says nothing.
+    # Only a `pre` block has a language: on a `code` tag alone it means nothing.
     return "".join(parse.written), [replace(e, language="") if e.kind == "code" else e for e in parse.entities]
 
 
@@ -99,7 +99,7 @@ def _plain(parse: _Parse) -> None:
 
 
 def _reference(text: str, at: int) -> tuple[int, str]:
-    """Where the reference ends and what it stands for; one that Telegram does not know is plain text."""
+    """Where the reference ends and what it stands for; an unknown one is plain text."""
     match = _REFERENCE.match(text, at)
     if match is None:
         return at + 1, "&"
@@ -136,7 +136,7 @@ def _start_tag(parse: _Parse) -> None:
 
 
 def _attribute(parse: _Parse, tag: str, begin: int) -> str:
-    """Read one attribute; what of it matters for this tag, or nothing."""
+    """Parse one attribute; returns the value that matters for this tag, or an empty string."""
     name = _token(parse, _ATTRIBUTE_NAME, parse.at)
     if not name:
         raise parse.wrong(f'Empty attribute name in the tag "{tag}"', begin)
@@ -204,7 +204,7 @@ def _close(parse: _Parse, opened: _Open) -> None:
         if url:
             parse.entities.append(Entity(kind, opened.offset, length, url))
     elif last is not None and same and {kind, last.kind} == {"code", "pre"}:
-        # A block with its language: the one tag stands directly in the other.
+        # A block with a language: `code` stands directly inside `pre`.
         parse.entities[-1] = Entity("pre", opened.offset, length, language=opened.argument or last.language)
     elif kind == "blockquote" and opened.argument:
         parse.entities.append(Entity("expandable_blockquote", opened.offset, length))
@@ -214,7 +214,7 @@ def _close(parse: _Parse, opened: _Open) -> None:
 
 
 def checked_link(url: str) -> str:
-    """An address that may be opened; nothing for any other."""
+    """The URL if it may be opened, else an empty string."""
     url = url.strip()
     if _LINK.match(url):
         return url
