@@ -1,4 +1,4 @@
-"""`make bench`: measures and prints what we promise; exits 1 if a promise is missed."""
+"""`make bench`: measures and prints the figures we promise; exits 1 if one is missed."""
 
 import asyncio
 import subprocess
@@ -24,7 +24,7 @@ def line(name: str, value: float, unit: str, bound: float, *, at_most: bool) -> 
 
 
 def help_seconds() -> float:
-    """The best of five starts of `onetake --help`, each in a process of its own."""
+    """The fastest of five starts of `onetake --help`, each in its own process."""
     command = [str(Path(sys.executable).with_name("onetake")), "--help"]
     times = []
     for _ in range(5):
@@ -44,7 +44,7 @@ def database(uri: str, name: str) -> str:
 
 
 def of_chats() -> list[bool]:
-    """The bot, at simulators of its own: the figures are read from their logs."""
+    """The bot, with its own simulators: the figures come from their logs."""
     with tempfile.TemporaryDirectory(prefix="onetake-bench-") as folder, open_server(Path(folder)) as uri:
         with simulator_process("--speed", "instant") as at:
             found = chat.describe(asyncio.run(chat.card_ms(database(uri, "cards"), at, Path(folder))))

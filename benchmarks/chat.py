@@ -1,7 +1,7 @@
-"""The bot under load: how soon a card is there, and whether it keeps to Telegram's limits, by the simulator's log.
+"""The bot under load: how soon a card appears, and whether it respects Telegram's limits, by the simulator's log.
 
-(c) ten updates a second from fifty users: from the update being handed out to its card's sendMessage being received
-(d) a hundred renders in flight: visible calls in any second, in any chat within a minute, and refusals for flooding
+(c) ten updates a second from fifty users: time from handing out an update to receiving its card's sendMessage
+(d) a hundred renders in flight: visible calls in any second, in any chat within a minute, and flood refusals
 """
 
 import asyncio
@@ -28,7 +28,7 @@ VISIBLE = {"sendMessage", "sendVideo", "editMessageText", "editMessageReplyMarku
 
 @dataclass(frozen=True)
 class Manners:
-    """Of one load: the busiest second, the busiest minute of a chat, and how often Telegram said "too many"."""
+    """For one load: the busiest second, the busiest minute of a chat, and the number of flood refusals."""
 
     per_second: int
     per_chat_minute: int
@@ -49,7 +49,7 @@ async def card_ms(dsn: str, at: Simulator, home: Path) -> list[float]:
 
 
 def latencies(at: Simulator) -> list[float]:
-    """Milliseconds, one for each update that was handed out and answered by a card."""
+    """Milliseconds, one for each update that was handed out and answered with a card."""
     cards: dict[int, list[float]] = defaultdict(list)
     for call in calls(at):
         if call["method"] == "sendMessage":
@@ -87,7 +87,7 @@ async def _most_in_flight(house: House) -> int:
     found, until = 0, time.monotonic() + WATCHED_SECONDS
     while time.monotonic() < until:
         states = [run.state for run in await house.runs()]
-        found = max(found, states.count("rendering"))  # type: ignore[arg-type]  # states are words, too
+        found = max(found, states.count("rendering"))  # type: ignore[arg-type]  # states are strings, too
         if states.count("delivered") == RENDERS:  # type: ignore[arg-type]  # as above
             break
         await asyncio.sleep(1)
@@ -100,7 +100,7 @@ def times(at: Simulator, chat_id: int | None = None) -> list[float]:
 
 
 def most(found: list[float], seconds: float) -> int:
-    """The most of them within any such window."""
+    """The most calls within any window of this length."""
     return max((sum(1 for each in found if start <= each < start + seconds) for start in found), default=0)
 
 

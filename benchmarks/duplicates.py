@@ -1,8 +1,8 @@
-"""`python -m benchmarks.duplicates`: what one request costs, contender by contender, under the same trouble.
+"""`python -m benchmarks.duplicates`: what one request costs with each contender, under the same faults.
 
-In       nothing; every cell has a simulated provider of its own on 127.0.0.1, whose books are the judge
-Out      paid calls per request, worst and mean, and videos lost: paid, and their id never reached the caller
-Effects  exit 1 if onetake paid more than once, or lost a video
+In       nothing; every cell gets its own simulated provider on 127.0.0.1, and is judged by its books
+Out      paid calls per request, worst and mean, and lost videos: paid, but the caller never got their id
+Effects  exits 1 if onetake paid more than once or lost a video
 """
 
 import argparse
@@ -34,17 +34,17 @@ from tests.guarantee.processes.machine import Machine
 from tests.support.fixtures import Simulator, open_test_context, order_request, quick_waits
 
 CELLS_AT_ONCE = 16
-HANG_SECONDS = 5.0  # longer than anybody's timeout
+HANG_SECONDS = 5.0  # longer than any client's timeout
 ONETAKE = "onetake"
 ABOUT_ONETAKE = "its real run(), fence, ledger and reconciliation, at the same provider"
 CARRY_SECONDS_MAX = 30.0
-# Short, but not so short that a busy machine looks like trouble of the provider's.
+# Short, but long enough that a busy machine does not look like a fault of the provider.
 UNHURRIED = {"CONNECT_TIMEOUT_SECONDS": "2", "REQUEST_TIMEOUT_SECONDS": "2", "SUBMIT_DEADLINE_SECONDS": "5"}
 
 
 @dataclass(frozen=True)
 class Case:
-    """`times` None: the trouble lasts as long as the request. A killed or doubled request is one request."""
+    """`times` None: the fault lasts as long as the request. A killed or doubled request counts as one request."""
 
     name: str
     kind: str = ""
@@ -95,7 +95,7 @@ def judged(who: str, case: Case, at: Running, given: Sequence[str]) -> Cell:
 
 
 async def until_made(at: Running) -> None:
-    while not at.state.books.creates:  # noqa: ASYNC110 - the books ring no bell
+    while not at.state.books.creates:  # noqa: ASYNC110 - the books have no event to wait for
         await asyncio.sleep(0.01)
 
 
@@ -107,7 +107,7 @@ async def contest(contender: Contender, case: Case, disk: Path) -> Cell:
             async with contender.open(stall) as shopper:
                 doomed = asyncio.ensure_future(shopper())
                 await until_made(at)
-                doomed.cancel()  # its memory goes with it; what is on the disk stays
+                doomed.cancel()  # memory is lost; files stay
                 await asyncio.gather(doomed, return_exceptions=True)
         async with contender.open(stall) as shopper:
             given += await arrivals(shopper, case)
@@ -140,7 +140,7 @@ async def contest_onetake(case: Case, disk: Path, dsn: str) -> Cell:
 
 
 async def driven(run_id: UUID, context: RunContext) -> Run:
-    """As a worker would."""
+    """Process a run as a worker would."""
     until = time.monotonic() + CARRY_SECONDS_MAX
     while True:
         row = await run(run_id, context)
@@ -151,7 +151,7 @@ async def driven(run_id: UUID, context: RunContext) -> Run:
 
 
 async def killed_process(at: Running, machine: Machine) -> list[str]:
-    """A real process and a real SIGKILL: canceling would only show that a purchase outlives its caller."""
+    """A real process and a real SIGKILL: canceling a task would only show that a purchase survives its caller."""
     process = await asyncio.to_thread(machine.start, "create", PROMPT, "--key", "k", "--json")
     await until_made(at)
     process.kill()
@@ -163,7 +163,7 @@ async def killed_process(at: Running, machine: Machine) -> list[str]:
 
 
 def databases(uri: str, count: int) -> list[str]:
-    """As many migrated databases: two requests of one user in one ledger would be a duplicate."""
+    """This many migrated databases: two requests of one user in one ledger would count as duplicates."""
     with psycopg.connect(uri, autocommit=True) as connection:
         connection.execute("create database ledger_template")
         template = psycopg.conninfo.make_conninfo(uri, dbname="ledger_template")
@@ -186,12 +186,12 @@ async def tournament(folder: Path, dsns: Sequence[str]) -> list[Cell]:
         async with places:
             return await contest(contender, case, disk())
 
-    # onetake first and a few at a time: what it is measured by must not be a busy machine's timeouts.
+    # onetake runs first and a few cells at a time, so that timeouts of a busy machine do not distort its result.
     cells: list[Cell] = []
     for start in range(0, len(CASES), 4):
         some = list(zip(CASES, dsns, strict=True))[start : start + 4]
         cells += await asyncio.gather(*(contest_onetake(case, disk(), dsn) for case, dsn in some))
-    # The longest first: trouble that lasts is waited for again and again.
+    # The longest first: lasting faults are retried again and again.
     slow_first = sorted(CASES, key=lambda case: case.times is not None)
     others = await asyncio.gather(*(placed(contender, case) for case in slow_first for contender in CONTENDERS))
     return [*others, *cells]

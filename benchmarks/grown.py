@@ -1,4 +1,4 @@
-"""A ledger that has grown: a hundred thousand runs and a million events over ninety days. Nothing is bought here."""
+"""A large ledger: a hundred thousand runs and a million events over ninety days. Nothing is bought here."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ SQL = Path(__file__).with_suffix(".sql")
 
 
 def grow(dsn: str, runs: int = RUNS, events_per_run: int = EVENTS_PER_RUN) -> None:
-    """Fills an empty, migrated ledger, and makes the statistics that autovacuum would make."""
+    """Fill an empty, migrated ledger, and gather the statistics that autovacuum would."""
     sizes = {"runs": runs, "events": events_per_run, "days": DAYS}
     with psycopg.connect(dsn, autocommit=True) as connection:
         for statement in SQL.read_text(encoding="utf-8").split(";\n"):

@@ -1,4 +1,4 @@
-"""Partners that answer at once, in process: what is left is the time of ledger, engine and files."""
+"""In-process fakes that answer at once: what remains is the time of the ledger, the engine and files."""
 
 import hashlib
 import json

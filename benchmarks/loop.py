@@ -1,7 +1,7 @@
-"""The contenders of `benchmarks.duplicates`: ways to buy one video, each at its strongest.
+"""The contenders of `benchmarks.duplicates`: ways to buy one video, each in its strongest form.
 
-A contender is one process's memory, made anew when the process is "restarted"; `buy` is one arrival of the request
-and answers the job ids that its caller was given. Only the database repair and onetake keep anything on disk.
+A contender is the memory of one process, created anew when the process is "restarted". `buy` is one arrival of the
+request and returns the job ids that its caller got. Only the database repair and onetake keep anything on disk.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from openai import AsyncOpenAI, OpenAIError
 from simulator.oldloop import Buy, default_create, run_loop
 
 PROMPT = "a paper boat in the rain"
-REQUEST = "tg:1:1:7"  # the same however often it arrives
-TIMEOUT_SECONDS = 1.0  # instead of the SDK's 600, so that a silence does not take the day; nothing else is changed
+REQUEST = "tg:1:1:7"  # the same for every arrival
+TIMEOUT_SECONDS = 1.0  # instead of the SDK's 600, so that a missing answer does not take all day; nothing else differs
 TRIES = 3
 
 Shopper = Callable[[], Awaitable[list[str]]]  # one arrival of the request
@@ -25,7 +25,7 @@ Shopper = Callable[[], Awaitable[list[str]]]  # one arrival of the request
 
 @dataclass(frozen=True)
 class Stall:
-    """Where a contender buys, and the folder that outlives its process."""
+    """Where a contender buys, and the folder that survives its process."""
 
     url: str
     disk: Path
@@ -68,7 +68,7 @@ async def with_cache(stall: Stall) -> AsyncIterator[Shopper]:
 
 @asynccontextmanager
 async def with_lock(stall: Stall) -> AsyncIterator[Shopper]:
-    lock = asyncio.Lock()  # the one user's
+    lock = asyncio.Lock()  # per user; there is one user
     async with _sdk(stall) as create:
 
         async def alone() -> list[str]:
@@ -82,7 +82,7 @@ async def with_lock(stall: Stall) -> AsyncIterator[Shopper]:
 
 @asynccontextmanager
 async def with_key(stall: Stall) -> AsyncIterator[Shopper]:
-    done: dict[str, str] = {}  # by the request
+    done: dict[str, str] = {}  # by request
     async with _sdk(stall) as create:
 
         async def once(prompt: str) -> str:

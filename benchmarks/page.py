@@ -1,4 +1,4 @@
-"""The operators' page with a ledger that has grown: how long each page takes, whether its queries use their indexes,
+"""The operators' page with a large ledger: how long each page takes, whether its queries use their indexes,
 and what the live feed costs the bot's process."""
 
 import asyncio
@@ -25,8 +25,8 @@ FEED_PERCENT_MAX = 3.0
 ASKED = 30
 IN_FLIGHT = 10
 WATCHED_SECONDS = 30.0
-QUICK_PLAN_ROWS = 20_000  # more rows of `runs` or `events` read one by one: an index was missed
-# What the pages ask of the ledger; filters that have few answers.
+QUICK_PLAN_ROWS = 20_000  # more rows of `runs` or `events` scanned sequentially: the query missed an index
+# The pages' queries; filters that match few rows.
 QUESTIONS = {
     "the overview": "public.page_overview(30)",
     "the metrics": "public.page_metrics()",
@@ -55,7 +55,7 @@ while answer.readline():
 
 @dataclass(frozen=True)
 class Found:
-    """Milliseconds, the median by page; `first_ms`: the first overview, which counts the days that are over."""
+    """Milliseconds, the median per page; `first_ms`: the first overview, which counts all past days."""
 
     page_ms: dict[str, float]
     first_ms: float
@@ -86,10 +86,10 @@ async def _ms(site: Site, path: str) -> float:
 
 
 def plans(dsn: str) -> tuple[str, ...]:
-    """The questions that go through a large table row by row, by what the server counts, also within functions."""
+    """The queries that scan a large table sequentially, by the server's statistics, also within functions."""
     slow = []
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("set max_parallel_workers_per_gather = 0")  # the count is this process's own
+        connection.execute("set max_parallel_workers_per_gather = 0")  # only this process's scans are counted
         for name, question in QUESTIONS.items():
             with connection.transaction():
                 before = _read_one_by_one(connection)
@@ -106,7 +106,7 @@ def _read_one_by_one(connection: "psycopg.Connection[Any]") -> int:
 
 
 async def feed_percent(site: Site, dsn: str) -> float:
-    """Of one core, in this process: with a viewer (a process of its own) less without, ten renders in flight."""
+    """Percent of one core in this process, with a viewer (a separate process) minus without; ten renders in flight."""
     for key in ("budget_day_microusd", "budget_month_microusd"):
         await site.admin_context.operators.set_limit(key, 10**12, "bench")
     async with engine_at(dsn, site.context) as (engine, _):
@@ -147,7 +147,7 @@ async def _all_render(site: Site, run_ids: list[UUID]) -> None:
 
 
 async def _burnt() -> float:
-    """Seconds of CPU in so long."""
+    """Seconds of CPU used in WATCHED_SECONDS."""
     begun = time.process_time()
     await asyncio.sleep(WATCHED_SECONDS)
     return time.process_time() - begun

@@ -1,4 +1,4 @@
-"""Runs a second, and a run's own time: (a) with instant partners in process, (b) over HTTP at the simulator."""
+"""Runs per second, and the time of one run: (a) with instant fakes in process, (b) over HTTP at the simulator."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ class Speed:
 
 
 class Arrivals:
-    """Who waits for which run."""
+    """Futures of the runs being waited for."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, asyncio.Future[Run]] = {}
@@ -93,7 +93,7 @@ async def measure(dsn: str, context: RunContext, at: Simulator, *, alone: int, t
 
 
 def lift_limits(dsn: str) -> None:
-    """A benchmark buys more in a minute than any breaker or budget would let it."""
+    """A benchmark buys more in a minute than any breaker or budget allows."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("update onetake.limits set value = '1000000000000' where key like 'budget%'")
         connection.execute("update onetake.limits set value = '1000000' where key like 'breaker%submissions'")
@@ -112,7 +112,7 @@ async def in_process(dsn: str, at: Simulator, home: Path) -> Speed:
 
 
 async def over_http(dsn: str, at: Simulator, home: Path) -> tuple[Speed, str]:
-    """Measured first, and then once more, shorter, under a profile that says where the time goes."""
+    """Measured first, and then again, shorter, under a profiler that shows where the time goes."""
     waits = quick_waits(
         POLL_SECONDS="0.01", ATTEND_SECONDS="15", SUBMIT_DEADLINE_SECONDS="10", REQUEST_TIMEOUT_SECONDS="10"
     )
@@ -139,7 +139,7 @@ ROOMS = {
 
 
 def shares(profile: cProfile.Profile) -> str:
-    """Own time by library, the largest first."""
+    """Own time per library, the largest first."""
     stats = pstats.Stats(profile)
     own: dict[str, float] = {}
     for (file, _, name), (_, _, own_time, _, _) in stats.stats.items():  # type: ignore[attr-defined]  # documented, untyped

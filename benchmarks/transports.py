@@ -1,7 +1,7 @@
 """Both transports to the ledger, and one, two and three workers on it: ratios, measured in one run.
 
-In       a PostgreSQL server of its own; PostgREST from npm, or the reason why not
-Out      calls a second over each transport; runs a second with so many workers
+In       its own PostgreSQL server; PostgREST from npm, or the reason why it is missing
+Out      calls per second over each transport; runs per second with each number of workers
 """
 
 import asyncio
@@ -22,7 +22,7 @@ RUNS = 120
 
 
 async def calls_per_second(rpc: LedgerCall) -> tuple[float, float]:
-    """One after the other, and twenty at once: a read of the controls."""
+    """Reads of the controls, one after the other and twenty at once."""
     for _ in range(AT_ONCE):
         await rpc("controls", {})
     began = time.perf_counter()
@@ -59,7 +59,7 @@ def print_transports(server: str) -> None:
 
 
 def print_workers() -> None:
-    """Whole runs over HTTP at an instant simulator: one machine's two cores carry all of it."""
+    """Whole runs over HTTP at an instant simulator: two cores of one machine do all the work."""
     speeds = [runs_per_second(workers) for workers in (1, 2, 3)]
     shown = ", ".join(f"{speed:.1f}" for speed in speeds)
     print(f"(f) 1, 2, 3 workers on one database: {shown} runs/s; ", end="")
