@@ -1,2 +1,2 @@
-"""The prompt workbench: templates seen, tried, proven and recorded. Nothing here can buy a video: none of it imports
-what speaks to a video provider (`tests/test_tidy.py` sees to that)."""
+"""The prompt workbench: shows, tries, checks and records templates. Nothing here can buy a video: no module imports
+a video provider's client (`tests/test_tidy.py` checks that)."""

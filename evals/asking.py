@@ -1,7 +1,7 @@
-"""One case, asked: from its recording through the same client as in production, or at an endpoint.
+"""Asks one case: from its recording through the same client as in production, or at an endpoint.
 
 In       a template, a case's input, a tape
-Out      Answer: the fields, what it cost, who answered; or why there is none
+Out      Answer: the fields, what it cost, which model answered; or why there is none
 Effects  none from a recording; one or two chat completions at an endpoint
 """
 
@@ -19,7 +19,7 @@ from steps.write_caption import Caption, branded, draft_without
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where questions go. `name`: how tables call it."""
+    """Where questions are sent. `name`: its name in tables."""
 
     base_url: str
     api_key: str = field(repr=False)
@@ -33,7 +33,7 @@ RECORDED = "a recording"
 
 @dataclass(frozen=True)
 class Answer:
-    """`fields`: the output model's, as JSON values, None if the model gave nothing that fits; then `error` says why."""
+    """`fields`: the output model's, as JSON values; None if no answer fits it, and then `error` says why."""
 
     fields: Mapping[str, Any] | None
     error: str
@@ -45,7 +45,7 @@ class Answer:
 
 
 async def ask_case(template: Template, given: Mapping[str, Any], tape: Tape, where: Endpoint) -> Answer:
-    """Raises TemplateError for an input that does not fit, Unplayable if the recording is of something else."""
+    """Raises TemplateError for an input that does not fit, Unplayable if the recording is of another question."""
     output = CONTRACTS[template.id].output
     if template.id == "write_caption":
         output = draft_without(template.brand.banned_words)
@@ -72,7 +72,7 @@ def replaying(model: str) -> Endpoint:
 
 
 def _as_sent(fields: dict[str, Any], brand: Brand) -> dict[str, Any]:
-    """A caption with the brand's hashtags, as it goes out."""
+    """A caption with the brand's hashtags, as users get it."""
     if set(fields) != {"text", "hashtags"}:
         return fields
     caption = branded(Caption(fields["text"], tuple(fields["hashtags"])), brand)

@@ -1,8 +1,8 @@
-"""Eval cases: what goes into a template, and what an answer must be like. `prompts/cases/*.yaml`.
+"""Eval cases: inputs of a template, and what its answer must satisfy. `prompts/cases/*.yaml`.
 
 In       YAML files: template, group, and cases by name
 Out      Case: input, expectations by output field; Mistake: file, line, case, and what is wrong with it
-Raises   Stop: the first mistake, and how many more there are
+Raises   Stop: the first mistake, and the number of others
 """
 
 import json
@@ -24,7 +24,7 @@ NAME = re.compile(r"[a-z0-9_]{1,40}")
 
 
 class Check(BaseModel):
-    """What a field must be like. Characters for text, items for lists; `a|b` is one of the two."""
+    """The checks on one field: characters for text, items for lists; `a|b` means either."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -54,7 +54,7 @@ class CaseText(BaseModel):
 
 @dataclass(frozen=True)
 class Case:
-    """`expect`: output field -> a value it equals, a list it holds, or a Check. `where`: its file and line."""
+    """`expect`: output field -> a value it equals, a list it contains, or a Check. `where`: its file and line."""
 
     name: str
     template: str
@@ -66,7 +66,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Mistake:
-    """Something wrong in a file of cases, at a line that counts from 1."""
+    """A mistake in a case file; lines count from 1."""
 
     file: str
     line: int
@@ -77,7 +77,7 @@ class Mistake:
 
 
 def read_cases(folder: Path) -> tuple[tuple[Case, ...], list[Mistake]]:
-    """All of `prompts/cases`, in the order of files and cases, and all that is wrong with them."""
+    """All cases in `prompts/cases`, in the order of files and cases, and all mistakes in them."""
     cases: dict[str, Case] = {}
     mistakes: list[Mistake] = []
     for path in sorted(folder.glob("*.yaml")):
@@ -93,21 +93,21 @@ def read_cases(folder: Path) -> tuple[tuple[Case, ...], list[Mistake]]:
 
 
 def load_cases(folder: Path) -> tuple[Case, ...]:
-    """All of `prompts/cases`. Raises Stop."""
+    """All cases in `prompts/cases`. Raises Stop."""
     cases, mistakes = read_cases(folder)
     stop_at(mistakes)
     return cases
 
 
 def stop_at(mistakes: list[Mistake]) -> None:
-    """Raises Stop if there is one."""
+    """Raise Stop if there are mistakes."""
     if mistakes:
         more = f"; and {len(mistakes) - 1} more: `onetake prompts lint` names them" if len(mistakes) > 1 else ""
         raise Stop(f"{mistakes[0]}{more}")
 
 
 def misfits(case: Case, template: Template) -> Iterator[Mistake]:
-    """Inputs that the template does not take."""
+    """Inputs that the template does not accept."""
     for name, value in case.input.items():
         if name in template.inputs and (problem := template.inputs[name].problem(value)):
             yield Mistake(*case.where, f"{case.name}: the input {name} {problem}")
@@ -123,7 +123,7 @@ def find_case(cases: tuple[Case, ...], name: str) -> Case:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML keeps the last of two values of one name, in silence: a case would be gone."""
+    """Rejects duplicate names: plain YAML silently keeps the last one, and a case would be lost."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         names = [name.value for name, _ in node.value]
@@ -136,7 +136,7 @@ class _Loader(yaml.SafeLoader):
 def _read(path: Path) -> Iterator[Case | Mistake]:
     try:
         text = path.read_text(encoding="utf-8")
-        file = CaseFile.model_validate(yaml.load(text, _Loader))  # noqa: S506  # a safe one
+        file = CaseFile.model_validate(yaml.load(text, _Loader))  # noqa: S506  # a subclass of SafeLoader
     except (OSError, UnicodeDecodeError) as error:
         yield Mistake(path.name, 1, f"cannot be read ({error}); save it as UTF-8")
         return
@@ -186,7 +186,7 @@ def _problem(name: str, case: CaseText, contract: Contract) -> str | None:
 
 
 def _first(error: ValidationError) -> str:
-    """The first thing that pydantic minds; of the shapes that an expectation may have, the check's words are best."""
+    """The first error from pydantic; if an expectation fits none of its forms, the Check's message is the clearest."""
     found = error.errors()
     first = next((each for each in found if "Check" in each["loc"]), found[0])
     where = ".".join(str(part) for part in first["loc"] if part != "Check")
@@ -195,7 +195,7 @@ def _first(error: ValidationError) -> str:
 
 
 def _lines(text: str) -> dict[str, int]:
-    """Where the file's names and its cases stand."""
+    """The line numbers of the file's names and cases."""
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     assert isinstance(node, yaml.MappingNode), "it was read as a table"
     lines = {}

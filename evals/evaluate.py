@@ -1,11 +1,11 @@
-"""`onetake prompts eval`: every case's recorded answer against what is expected of it, beside the version before.
+"""`onetake prompts eval`: checks every case's recorded answer, beside those of an earlier version.
 
 In       a bench, a commit to compare with
-Out      Report: groups with counts and pass rates; what answered; what failed. As a table, or JSON
-Effects  asks nobody: recordings only; `keep_for_the_page` writes one file
+Out      Report: groups with counts and pass rates, the models that answered, the failures. As a table, or JSON
+Effects  no calls, recordings only; `keep_for_the_page` writes one file
 
-Answers of the simulator prove that everything is plumbed together and say nothing about wording: they are counted and
-get no pass rate. Plain code and not pydantic-evals: see prompts/README.md.
+Answers of the simulator prove that all parts work together but say nothing about wording: they are counted and get
+no pass rate. Plain code and not pydantic-evals: see prompts/README.md.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ PLUMBING = "plumbing only, says nothing about wording"
 
 @dataclass(frozen=True)
 class Result:
-    """One case. `failed`: what is not as expected, None if there was no answer to judge; `by`: who answered."""
+    """One case. `failed`: what is not as expected, None without an answer to judge; `by`: the model that answered."""
 
     case: Case
     state: State
@@ -47,18 +47,18 @@ class Result:
 
     @property
     def fits(self) -> bool:
-        """Whether there is an answer, and it is of the right shape."""
+        """Whether there is an answer of the right shape."""
         return self.answer is not None and self.answer.fields is not None
 
     @property
     def counts(self) -> bool:
-        """Whether it says anything about wording."""
+        """Whether the answer says anything about wording."""
         return self.failed is not None and not self.simulated
 
 
 @dataclass(frozen=True)
 class Side:
-    """All cases, in one version."""
+    """All cases in one version."""
 
     versions: Mapping[str, str]
     results: tuple[Result, ...]
@@ -66,7 +66,7 @@ class Side:
 
 
 def evaluate(bench: Bench, found: Survey | None = None) -> Side:
-    """The present version, from its recordings."""
+    """The current version, from its recordings."""
     found = found or survey(bench)
     begun = time.monotonic()
     results = asyncio.run(_replay_all(found))
@@ -75,7 +75,7 @@ def evaluate(bench: Bench, found: Survey | None = None) -> Side:
 
 
 def evaluate_at(bench: Bench, found: Survey, revision: str) -> Side:
-    """The version of a commit, from the recordings in that commit, on today's cases."""
+    """The version of a commit, from that commit's recordings, on today's cases."""
     templates: dict[str, Template] = {}
     for template_id in found.templates:
         templates[template_id] = bench.template_at(template_id, revision)
@@ -115,7 +115,7 @@ async def _replay_at(
 
 
 async def judged(case: Case, template: Template, tape: Tape, note: Note, found: Survey) -> Result:
-    """A recording played through the client of production, and looked at."""
+    """Play a recording through the production client, and judge the answer."""
     by = f"{note.model} at {note.against}, {note.at[:10]}" if not note.simulated else note.against
     try:
         answer = await ask_case(template, case.input, tape, replaying(note.model))
@@ -123,12 +123,12 @@ async def judged(case: Case, template: Template, tape: Tape, note: Note, found: 
         return Result(case, State.STALE, None, (str(error),), by, note.simulated)
     wrong = failures(case.expect, answer.fields) if answer.fields is not None else [answer.error]
     cost = text_cost_microusd(found.catalogue, note.model, answer.tokens_in, answer.tokens_out)
-    answer = replace(answer, ms=note.ms)  # as long as it took to be asked, not to be read
+    answer = replace(answer, ms=note.ms)  # the time of the recorded call, not of reading the recording
     return Result(case, State.FRESH, answer, tuple(wrong), by, answer.simulated or note.simulated, cost)
 
 
 def groups_of(results: Sequence[Result]) -> dict[str, list[Result]]:
-    """In the order of the files."""
+    """The results by group, in the order of the files."""
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(result.case.group, []).append(result)
@@ -136,13 +136,13 @@ def groups_of(results: Sequence[Result]) -> dict[str, list[Result]]:
 
 
 def rate(results: Sequence[Result]) -> float | None:
-    """The share of answers that are as expected; None if none of them says anything about wording."""
+    """The share of answers that are as expected; None if no answer says anything about wording."""
     judged_ones = [result for result in results if result.counts]
     return sum(not result.failed for result in judged_ones) / len(judged_ones) if judged_ones else None
 
 
 def keep_for_the_page(report: Mapping[str, Any]) -> None:
-    """As `evals.json` in ONETAKE_HOME, where the operators' page looks. A folder that refuses it stops nothing."""
+    """Save as `evals.json` in ONETAKE_HOME, where the operators' page reads it. A write error is not fatal."""
     with contextlib.suppress(ConfigError, OSError):
         kept = load_settings().onetake_home / EVALS
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +154,7 @@ def keep_for_the_page(report: Mapping[str, Any]) -> None:
 
 
 def passes(side: Side, found: Survey) -> bool:
-    """Nothing is stale, every case has an answer of the right shape, and every real one is as expected."""
+    """Nothing is stale, every case has an answer of the right shape, and every real model's answer is as expected."""
     return not found.words() and all(
         result.state is State.FRESH and result.fits and (result.simulated or not result.failed)
         for result in side.results

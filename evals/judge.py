@@ -1,7 +1,7 @@
-"""What is wrong with an answer, by a case's expectations. Pure.
+"""Checks an answer against a case's expectations. Pure.
 
 In       a case's `expect`, an answer's fields
-Out      one line for each thing that is not as expected
+Out      one line for each failed expectation
 """
 
 import unicodedata
@@ -13,7 +13,7 @@ from steps.languages import spoken_in
 
 
 def failures(expect: Mapping[str, Any], answer: Mapping[str, Any]) -> list[str]:
-    """Nothing, if all is as it should be."""
+    """The failed expectations; empty if all pass."""
     return [
         f"{name}: {words}" for name, wanted in expect.items() for words in _field(wanted, answer.get(name)) if words
     ]

@@ -1,11 +1,11 @@
-"""`onetake prompts lint`: everything that is wrong with the templates, at once, with line and remedy. Pure but reading.
+"""`onetake prompts lint`: all problems in the templates at once, with line and fix. Only reads files.
 
 In       the folder of prompts
-Out      Problems: file, line, rule, words, and what to do; and what a call costs
+Out      Problems: file, line, rule, message, and fix; and the price of a call
 Effects  none
 
-The bot refuses what is an error here, and more slowly: it names the first thing only. Whatever it refuses that no rule
-here knows is reported as the rule `load`.
+The bot refuses what is an error here too, but reports only the first problem. Errors of the bot that no rule here
+covers are reported as the rule `load`.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ RULES = (*front.RULES, *body.RULES)
 
 
 def lint(bench: Bench, text_models: Iterable[str] = ()) -> list[Problem]:
-    """All problems of a folder, in the order of files and lines."""
+    """All problems in a folder, in the order of files and lines."""
     brand, found = brand_problems(bench.prompts / BRAND_FILE)
     for template_id, contract in CONTRACTS.items():
         path = bench.prompts / f"{template_id}.md"
@@ -59,7 +59,7 @@ def _cases(bench: Bench) -> list[Problem]:
         try:
             template = bench.template(template_id)
         except TemplateError:
-            continue  # named already
+            continue  # already reported
         of_it = [case for case in cases if case.template == template_id]
         mistakes += [mistake for case in of_it for mistake in misfits(case, template)]
     return [Problem(f"cases/{each.file}", each.line, "case", f"{each.words}; mend this case") for each in mistakes]

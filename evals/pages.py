@@ -1,4 +1,4 @@
-"""The workbench's tables and texts, printed. Nothing here decides anything."""
+"""Prints the workbench's tables and texts. Nothing here decides anything."""
 
 import json
 import os
@@ -17,8 +17,8 @@ from evals.words_diff import changed_lines, colored, diff_words, plain
 from pipeline.ledger.operators import Impact
 from steps.text_model.templates import Message
 
-WIDTH = 120  # where nobody looks through a terminal
-IMPACT_WIDTH = 110  # below, a version takes two lines
+WIDTH = 120  # if the output is not a terminal
+IMPACT_WIDTH = 110  # below this, a version takes two lines
 FAILURES_MAX = 20
 
 
@@ -133,7 +133,7 @@ def _print_failures(now: Side, out: Console) -> None:
 
 
 def print_cases(now: Side) -> None:
-    """A line for each case, and what is not as expected."""
+    """One line for each case, and its failed expectations."""
     out = console()
     made = table("case", "group", "recording", "not as expected")
     for result in now.results:
@@ -189,7 +189,7 @@ def report_object(found: Survey, now: Side, before: Side | None) -> dict[str, An
 def print_diff(now: Side, before: Side, revision: str) -> None:
     out = console()
     out.print(Text(f"before: {short(before.versions)} ({revision})\nnow:    {short(now.versions)}", "dim"))
-    # One that was never recorded is only counted; one whose recording gives no answer is shown, with why.
+    # A case that was never recorded is only counted; one whose recording has no valid answer is shown with the reason.
     recorded = [(b, n) for b, n in zip(before.results, now.results, strict=True) if None not in (b.failed, n.failed)]
     pairs = [(b, n) for b, n in recorded if b.answer or n.answer]
     changed = [(b, n) for b, n in pairs if _fields(b) != _fields(n)]

@@ -1,4 +1,4 @@
-"""What a call of each template costs, printed: tokens counted roughly, at the prices of models.toml."""
+"""Prints the price of a call of each template: estimated tokens at the prices of models.toml."""
 
 import typer
 
@@ -8,13 +8,13 @@ from steps.contracts import CONTRACTS
 from steps.text_model.front_matter import TemplateError
 
 CHARACTERS_PER_TOKEN = 4
-SCHEMA_TOKENS = 150  # what goes along with every question: the shape of the answer
-TOKENS_OUT = 220  # an answer, as they are recorded
+SCHEMA_TOKENS = 150  # sent with every question: the schema of the answer
+TOKENS_OUT = 220  # typical for recorded answers
 DEFAULT_MODEL = "gpt-6-luna"
 
 
 def print_prices(bench: Bench, books: Catalogue) -> None:
-    """One line for each template that can be used."""
+    """Print one line for each usable template."""
     for template_id in CONTRACTS:
         try:
             template = bench.template(template_id)

@@ -1,7 +1,7 @@
-"""Recording again what is stale: at the simulator, or at the endpoint in the settings after the price was agreed to.
+"""Records stale cases again: at the simulator, or at the configured endpoint once the price is accepted.
 
 In       a survey
-Out      recordings and notes; those of `tests/` by `python -m tests.record`
+Out      recordings and notes; `python -m tests.record` makes those of `tests/`
 Effects  chat completions; files in `cassettes/`
 """
 
@@ -27,13 +27,13 @@ from evals.workbench import Bench
 from steps.text_model.brand import BRAND_FILE, banned_in
 
 AT_ONCE = 8
-FAILED_MAX = 5  # lines of tests that failed
-LOOK = "git add -N cassettes && git diff cassettes"  # new files, too
-SIMULATED_AS = "gpt-6-luna"  # the simulator answers to any name; prices are this model's
+FAILED_MAX = 5  # failed tests to show
+LOOK = "git add -N cassettes && git diff cassettes"  # includes new files
+SIMULATED_AS = "gpt-6-luna"  # the simulator accepts any model; prices are this one's
 
 
 def record(bench: Bench, *, stale: bool, live: bool) -> Exit:
-    """Says what it will do and what it costs, does it, and says what came of it."""
+    """Print the plan and its price, record, and print the result."""
     found = survey(bench)
     wanted = found.stale if stale else tuple(each for each in found.entries if each.state is not State.RENAMED)
     tests = {each.name.split("/")[0] for each in found.stale_tests}
@@ -50,7 +50,7 @@ def record(bench: Bench, *, stale: bool, live: bool) -> Exit:
 
 
 def _say_price(found: Survey, wanted: Sequence[Entry], live: bool, of_tests: int) -> None:
-    """`of_tests`: calls of the recordings of `tests/`, which the simulator always answers."""
+    """`of_tests`: calls for the recordings of `tests/`, which the simulator always answers."""
     asked = sum(entry.calls for entry in wanted)
     if not live:
         if not asked + of_tests:
@@ -97,7 +97,7 @@ async def _record_all(found: Survey, wanted: Sequence[Entry], live: bool) -> tup
 
 
 async def _record_one(found: Survey, entry: Entry, where: Endpoint) -> str | None:
-    """Why there is no recording; None if there is."""
+    """Record one case. Returns why that failed, or None."""
     template, tape = found.templates[entry.case.template], Tape(recording=True)
     answer = await ask_case(template, entry.case.input, tape, where)
     if not tape.kept or any(each["response"]["status"]["code"] != 200 for each in tape.kept):
@@ -117,7 +117,7 @@ async def _record_one(found: Survey, entry: Entry, where: Endpoint) -> str | Non
 
 
 def _tidy(found: Survey) -> None:
-    """New names for what asks the same as before, and an end to what nothing asks for."""
+    """Rename recordings whose question is unchanged, and delete those that no case uses."""
     for entry in found.renamed:
         assert entry.old is not None
         kept = found.store.read(entry.old)
@@ -140,7 +140,7 @@ def _say_done(found: Survey, recorded: int, failed: Sequence[str]) -> None:
 
 
 def _record_tests(found: Survey, bench: Bench, names: set[str]) -> int:
-    """The recordings of `tests/` that the edit touches, file by file, against the simulator."""
+    """Record again those of `tests/` that the edit affects, file by file, against the simulator."""
     files = [f"tests/cassette/{name}.py" for name in sorted(names)]
     typer.echo(f"recording {', '.join(files)} against the simulator")
     clean = {name: value for name, value in os.environ.items() if name in {"HOME", "PATH", "TMPDIR", "LANG", "TERM"}}
@@ -159,7 +159,7 @@ def _record_tests(found: Survey, bench: Bench, names: set[str]) -> int:
 
 
 def _why_tests_failed(found: Survey, bench: Bench, files: Sequence[str], printed: str) -> str:
-    """In some lines what pytest says in hundreds, and the likeliest reason."""
+    """A few lines of pytest's output, with the most likely reason."""
     words = "With these prompts the simulator's answers are not what the tests expect"
     kept = "the recordings of tests/ are as they were before, and nothing was paid"
     lines = [f"not recorded: {', '.join(files)}. {words}; {kept}."]
@@ -181,7 +181,7 @@ def _why_tests_failed(found: Survey, bench: Bench, files: Sequence[str], printed
 
 @asynccontextmanager
 async def open_endpoint(live: bool) -> AsyncIterator[Endpoint]:
-    """The simulator in this process, or the text model in the settings."""
+    """The simulator in this process, or the configured text model."""
     if live:
         yield _settings()
         return
@@ -196,7 +196,7 @@ def _settings() -> Endpoint:
 
     settings = load_settings()
     local = settings.openai_base_url != OPENAI_URL and settings.openai_api_key is None
-    if local:  # a local server asks for no key
+    if local:  # a local server needs no key
         return Endpoint(settings.openai_base_url, "none", settings.llm_model, _host(settings.openai_base_url))
     text = settings.text
     return Endpoint(text.base_url, text.api_key, text.model, _host(text.base_url), text.timeout_seconds)

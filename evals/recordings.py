@@ -1,12 +1,12 @@
 """Recordings of cases: `cassettes/prompts/<template>/<version>/<case>.yaml`, in VCR's format.
 
 In       a question asked over HTTP, or a recording
-Out      the same question answered: by an endpoint, and kept; or from the recording, offline
-Raises   Unplayable: what is asked is not what was recorded
+Out      its answer: from an endpoint, and recorded; or from the recording, offline
+Raises   Unplayable: the question is not the recorded one
 Effects  reads and writes the recordings' folder
 
-Written here and not by vcrpy, which patches HTTP for the whole process: cases are asked side by side. vcrpy reads
-them all the same (`tests/evals/test_workbench.py`).
+Written here because vcrpy patches HTTP for the whole process, and cases run concurrently. vcrpy can still read these
+files (`tests/evals/test_workbench.py`).
 """
 
 import hashlib
@@ -22,18 +22,18 @@ import yaml
 from evals.secrets import KEY_IN_TEXT
 from net.certificates import proxy_for, trusted
 
-REPLAY_URL = "http://127.0.0.1:9/v1"  # the discard port: nothing answers there
+REPLAY_URL = "http://127.0.0.1:9/v1"  # the discard port: nothing listens there
 SIMULATOR_PRINT = "fp_simulator"  # `system_fingerprint` of every answer of our simulator
 VERSION_CHARACTERS = 12
 
 
 class Unplayable(Exception):
-    """A recording does not answer what is asked."""
+    """The recording does not answer this question."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """What a recording was made with. `sha256` of its file: an edit by hand shows."""
+    """How a recording was made. `sha256` of its file: reveals edits by hand."""
 
     against: str
     at: str
@@ -41,7 +41,7 @@ class Note:
     versions: dict[str, str]
     request: str
     sha256: str
-    ms: int = 0  # how long it took then
+    ms: int = 0  # duration of the original call
 
     @property
     def simulated(self) -> bool:
@@ -50,12 +50,12 @@ class Note:
 
 @dataclass
 class Tape(httpx2.AsyncBaseTransport):
-    """HTTP for one question: passes it on and keeps what is said, or, with a recording, answers from that."""
+    """HTTP for one question: forwards it and records the exchange, or answers from a recording."""
 
     kept: list[dict[str, Any]] = field(default_factory=list)
     recording: bool = False
     played: int = 0
-    problem: str | None = None  # what was wrong with a replay: the SDK makes a connection error of what is raised here
+    problem: str | None = None  # what was wrong with a replay: the SDK hides exceptions as connection errors
 
     def __post_init__(self) -> None:
         self._out: httpx2.AsyncHTTPTransport | None = None
@@ -94,7 +94,7 @@ class Tape(httpx2.AsyncBaseTransport):
 
 
 def _kept(request: httpx2.Request, body: bytes, response: httpx2.Response, answer: bytes) -> dict[str, Any]:
-    """One exchange as VCR keeps it; of the headers, only what a replay needs."""
+    """One exchange in VCR's format, with only the headers that a replay needs."""
     path = "/chat/completions" if request.url.path.endswith("/chat/completions") else request.url.path
     return {
         "request": {
@@ -120,7 +120,7 @@ def _pretty(body: bytes) -> str:
 
 
 class _Readable(yaml.SafeDumper):
-    """Text as it is: a review sees words, not escapes."""
+    """Writes text unescaped, so that reviewers see words."""
 
 
 _Readable.add_representer(
@@ -140,7 +140,7 @@ def interactions_in(text: str) -> list[dict[str, Any]]:
 
 
 def version_of(versions: dict[str, str]) -> str:
-    """One short name for the files that an answer depends on."""
+    """One short name for the versions of all files that an answer depends on."""
     if len(versions) == 1:
         return next(iter(versions.values()))[:VERSION_CHARACTERS]
     joined = "\n".join(f"{name} {sha256}" for name, sha256 in sorted(versions.items()))
@@ -148,7 +148,7 @@ def version_of(versions: dict[str, str]) -> str:
 
 
 def usage(interactions: Sequence[dict[str, Any]]) -> tuple[int, int]:
-    """Tokens in and out, of all asks together."""
+    """Tokens in and out, summed over all calls."""
     tokens = [json.loads(each["response"]["body"]["string"]).get("usage") or {} for each in interactions]
     return sum(each.get("prompt_tokens", 0) for each in tokens), sum(
         each.get("completion_tokens", 0) for each in tokens
@@ -160,7 +160,7 @@ def is_simulated(interactions: Sequence[dict[str, Any]]) -> bool:
 
 
 class Shelf:
-    """The recordings of a folder and their notes, by (template, version, case)."""
+    """The recordings in a folder and their notes, by (template, version, case)."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -172,12 +172,12 @@ class Shelf:
         return self.folder / f"{key}.yaml"
 
     def read(self, key: str) -> list[dict[str, Any]] | None:
-        """None if it was never recorded."""
+        """None if the case was never recorded."""
         path = self.path(key)
         return interactions_in(path.read_text(encoding="utf-8")) if key in self.notes and path.exists() else None
 
     def edited(self) -> list[str]:
-        """Recordings that are not as they were recorded, that are gone, or that have no note."""
+        """Recordings that were changed, are missing, or have no note."""
         there = {path.relative_to(self.folder).with_suffix("").as_posix() for path in self.folder.rglob("*.yaml")}
         changed = {
             key
@@ -201,7 +201,7 @@ class Shelf:
                 folder.rmdir()
 
     def save_notes(self) -> None:
-        """One line for each recording: two branches that record different cases can be merged."""
+        """One line for each recording, so that branches that record different cases merge cleanly."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lines = [
             f"{json.dumps(key)}: {json.dumps(vars(note), ensure_ascii=False)}"

@@ -1,4 +1,4 @@
-"""What a key looks like, wherever it turns up: in a template, a recording, an answer."""
+"""Patterns of keys, for templates, recordings and answers."""
 
 import re
 

@@ -1,12 +1,12 @@
-"""Which recordings still fit the prompts, which are stale, and what it costs to record them again. Offline.
+"""Finds the recordings that are stale, and the price of recording them again. Offline.
 
 In       a bench
-Out      Survey: one entry for each case, and one for each recording of `tests/` that asks a text model
+Out      Survey: one entry for each case, and for each recording of `tests/` that asks a text model
 Effects  reads files
 
-A recording is stale when what is asked for its case is not what it recorded: another template or brand, another
-input, another answer model. An edit of a comment alone changes the version and not the question; then the recording
-only needs its new name.
+A recording is stale when its case now asks something else: the template or brand changed, or the input, or the
+answer model. An edit of a comment alone changes the version but not the question; the recording then needs only
+its new name.
 """
 
 import hashlib
@@ -25,21 +25,21 @@ from steps.text_model.templates import Template, digest
 
 SHOWN_CHARACTERS = 6
 CHARACTERS_PER_TOKEN = 4
-TOKENS_OUT_GUESS = 220  # of a case that was never recorded
+TOKENS_OUT_GUESS = 220  # for a case that was never recorded
 DEFAULT_MODEL = "gpt-6-luna"
 AGAIN = "onetake prompts record --stale"
 
 
 class State(StrEnum):
     FRESH = "fresh"
-    RENAMED = "renamed"  # the version has another name and asks the same
+    RENAMED = "renamed"  # a new version name, the same question
     STALE = "stale"
     MISSING = "missing"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One recording, or the place of one. `old`: the key of what there is of an earlier version."""
+    """A case and its recording, if any. `old`: the key of an earlier version's recording."""
 
     case: Case
     key: str
@@ -53,7 +53,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class TestEntry:
-    """One recording of `tests/`, `file/test`, and the versions it was made with."""
+    """A recording of `tests/`, `file/test`, and the versions it was made with."""
 
     name: str
     versions: Mapping[str, str]
@@ -90,11 +90,11 @@ class Survey:
         return sum(entry.calls for entry in self.stale) + sum(entry.calls for entry in self.stale_tests)
 
     def microusd(self) -> int:
-        """What recording all that is stale would cost at the models it was recorded with."""
+        """The price of recording everything stale again, with the models it was recorded with."""
         return cost_of((*self.stale, *self.stale_tests), self.catalogue)
 
     def words(self) -> str | None:
-        """The one sentence about all of it; None if nothing is stale."""
+        """One sentence about everything stale; None if nothing is."""
         new = sum(entry.state is State.MISSING for entry in self.stale)
         stale = len(self.stale) - new + len(self.stale_tests)
         if not stale and not new and not self.renamed:
@@ -143,7 +143,7 @@ def survey(bench: Bench, only: Iterable[str] = CONTRACTS) -> Survey:
 
 
 def fingerprint(template: Template, given: Mapping[str, object]) -> str:
-    """What is asked: messages, answer model, the template's own model and settings."""
+    """Hash of the question: messages, answer model, and the template's own model and settings."""
     schema = CONTRACTS[template.id].output.model_json_schema()
     asked = [digest(template.render(**given)), schema, template.model, dict(template.settings)]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
@@ -190,7 +190,7 @@ def calls_words(calls: int) -> str:
 
 
 def usd_words(microusd: int) -> str:
-    """Small amounts, rounded up: `about $0.002`."""
+    """A small amount, rounded up: `about $0.002`."""
     places = 4 if microusd < 10_000 else 3 if microusd < 1_000_000 else 2
     unit = 10 ** (6 - places)
     return f"about ${-(-microusd // unit) * unit / 1e6:.{places}f}"

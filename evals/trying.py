@@ -1,4 +1,4 @@
-"""`onetake prompts try`: one answer, from the recording if there is one, asked now with --live."""
+"""`onetake prompts try`: one answer, from the recording if there is one; with --live, asked now."""
 
 import asyncio
 
@@ -44,7 +44,7 @@ def try_case(template_id: str, case_name: str | None, given: list[str], *, live:
 
 
 def _case(bench: Bench, template: Template, name: str | None, given: list[str]) -> Case:
-    """A case of the files, with inputs of one's own over it."""
+    """A case from the files, or else the template's examples, with the given inputs in place of its own."""
     own = {}
     for pair in given:
         key, equals, value = pair.partition("=")

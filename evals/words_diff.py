@@ -1,7 +1,7 @@
-"""What changed between two texts, word by word. Pure.
+"""The difference between two texts, word by word. Pure.
 
 In       two texts
-Out      lines of (sign, words) pieces: ' ' the same, '-' gone, '+' new; and the plain form `[-gone-]{+new+}`
+Out      lines of (sign, words) pieces: ' ' same, '-' removed, '+' added; and the plain form `[-removed-]{+added+}`
 """
 
 import re
@@ -19,7 +19,7 @@ Piece = tuple[str, str]
 
 
 def diff_words(before: str, after: str) -> list[Piece]:
-    """Neighbours of one sign are one piece."""
+    """Neighbors with the same sign are merged into one piece."""
     old, new = PIECES.findall(before), PIECES.findall(after)
     pieces: list[Piece] = []
     for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
@@ -32,7 +32,7 @@ def diff_words(before: str, after: str) -> list[Piece]:
 
 
 def _readable(pieces: list[Piece]) -> list[Piece]:
-    """A word or two that two sentences share by chance belong to the change around them."""
+    """A word or two that both sentences share by chance are merged into the change around them."""
     lone = {
         place
         for place, (sign, words) in enumerate(pieces[1:-1], 1)
@@ -52,7 +52,7 @@ def _readable(pieces: list[Piece]) -> list[Piece]:
 
 
 def changed_lines(pieces: list[Piece]) -> Iterator[list[Piece]]:
-    """Lines with a change, and the lines around them; `...` where lines were left out."""
+    """Changed lines with the lines around them; `...` marks omitted lines."""
     lines = _lines(pieces)
     near = {
         place + step

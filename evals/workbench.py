@@ -1,4 +1,4 @@
-"""Where the workbench finds things: templates, cases, recordings; of this checkout, or of an earlier commit.
+"""Finds templates, cases and recordings, of this checkout or of an earlier commit.
 
 In       the working folder, or PROMPTS_FOLDER
 Out      Bench: templates by id, the case files, the folder of recordings
@@ -21,7 +21,7 @@ from steps.text_model.templates import Template, load_template, read_template
 
 @dataclass(frozen=True)
 class Bench:
-    """One folder of prompts, with the recordings beside it."""
+    """One folder of prompts, and its recordings."""
 
     prompts: Path
 
@@ -35,20 +35,20 @@ class Bench:
 
     @property
     def test_notes(self) -> Path:
-        """What the recordings of `tests/` were made with."""
+        """The notes on the recordings of `tests/`."""
         return self.root / "cassettes" / "recorded.json"
 
     @property
     def test_recorder(self) -> Path:
-        """The program that records those; only in a checkout."""
+        """The program that makes those recordings; exists only in a checkout."""
         return self.root / "tests" / "record.py"
 
     def template(self, template_id: str) -> Template:
-        """As it is now. Raises TemplateError."""
+        """The current template. Raises TemplateError."""
         return load_template(self.prompts / f"{known(template_id)}.md", CONTRACTS[template_id])
 
     def template_at(self, template_id: str, revision: str) -> Template:
-        """As it was in a commit. Raises Stop where there is none, TemplateError if it was broken then."""
+        """The template at a commit. Raises Stop if it did not exist, TemplateError if it was broken."""
         name = f"{known(template_id)}.md"
         raw = self.show(revision, self.prompts / name)
         if raw is None:
@@ -57,7 +57,7 @@ class Bench:
         return read_template(name, raw, read_brand(brand) if brand else NO_BRAND)
 
     def show(self, revision: str, path: Path) -> bytes | None:
-        """A file as it was in a commit; None if it was not there. Raises Stop without git or such a commit."""
+        """A file at a commit; None if it did not exist. Raises Stop without git or such a commit."""
         self._git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", wanting=revision)
         shown = self._run("show", f"{revision}:./{path.relative_to(self.root).as_posix()}")
         return shown.stdout if shown.returncode == 0 else None
@@ -76,7 +76,7 @@ class Bench:
 
 
 def open_bench() -> Bench:
-    """PROMPTS_FOLDER, or `prompts/` here, or the project's own."""
+    """Open PROMPTS_FOLDER, `prompts/` in the working folder, or the project's own."""
     named, here = os.environ.get("PROMPTS_FOLDER"), Path("prompts")
     if named:
         folder = Path(named).expanduser()
@@ -88,7 +88,7 @@ def open_bench() -> Bench:
 
 
 def known(template_id: str) -> str:
-    """The id, also if it was given as a file's name. Raises Stop."""
+    """Check an id, which may be given as a file name. Raises Stop."""
     name = Path(template_id).name.removesuffix(".md")
     if name not in CONTRACTS:
         raise Stop(f"there is no template {template_id}; there are {', '.join(CONTRACTS)}")
