@@ -1,4 +1,4 @@
-"""What operators do from the page: each change says who, is kept by the ledger, and answers with one sentence."""
+"""Operators' changes on the page: each is recorded in the ledger with who made it, and answers with one sentence."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ from web.rendering import SESSION, say
 from web.views import found_run, moment_of
 
 AUDIT_SECONDS_MAX = 60
-DELIVERY_SECONDS_MAX = 5.0  # that whoever asked waits for the outcome; the run's page says it afterwards
+DELIVERY_SECONDS_MAX = 5.0  # how long the request waits for the outcome; after that, the run's page shows it
 DELIVERY_LOOK_SECONDS = 0.2
 WORDS_MAX = 500
 TICK_UNSEEN = "Check the id; if you are certain, tick “The provider does not show it, I am certain”."
@@ -44,13 +44,13 @@ TICK_EARLY = (
 
 
 async def _words(request: web.Request, name: str) -> str:
-    """Of one field, on one line, without what is no letter to PostgreSQL: a NUL, half of a surrogate pair."""
+    """One field on one line, without characters that PostgreSQL rejects: NULs and lone surrogates."""
     given = str((await request.post()).get(name, "")).replace("\0", " ")
     return " ".join(given.encode(errors="replace").decode().split())[:WORDS_MAX]
 
 
 async def _needs(request: web.Request, *names: str) -> str | None:
-    """The first of these that was left empty."""
+    """The first of these fields that is empty."""
     for name in names:
         if not await _words(request, name):
             return name
@@ -58,7 +58,7 @@ async def _needs(request: web.Request, *names: str) -> str | None:
 
 
 async def settle_found(request: web.Request) -> web.StreamResponse:
-    """ "Found it": the provider's books show that it was made, as this job."""
+    """Settle as found: the provider's books show that the video was made, as this job."""
     admin_context, who = request.app[OFFICE], request[SESSION].who
     row = await found_run(request)
     job, why = await _words(request, "job"), await _words(request, "why")
@@ -82,7 +82,7 @@ async def settle_found(request: web.Request) -> web.StreamResponse:
 
 
 def _insist(request: web.Request, row: Run, job: str, words: str) -> NoReturn:
-    """Back to the form, with the job id still in it."""
+    """Redirect to the form, with the job id still in it."""
     say(request, words, good=False)
     raise web.HTTPSeeOther(f"/admin/runs/{row.ref}?{urlencode({'job': job})}#settle")
 
@@ -101,7 +101,7 @@ async def settle_not_charged(request: web.Request) -> web.StreamResponse:
     if settled.why in settling.NOT_YET:
         say(request, f"{settling.early_words(row, settled)} {TICK_EARLY}", good=False)
     elif settled.settled:
-        await admin_context.enqueue(row.run_id)  # its user is told
+        await admin_context.enqueue(row.run_id)  # notifies its user
         say(request, f"{row.ref} was not charged: {usd(row.held_microusd)} is free again, and its user is told.")
     else:
         fresh = await found_run(request)
@@ -110,7 +110,7 @@ async def settle_not_charged(request: web.Request) -> web.StreamResponse:
 
 
 async def take_back(request: web.Request) -> web.StreamResponse:
-    """The last settlement."""
+    """Take back the last settlement."""
     admin_context = request.app[OFFICE]
     row = await found_run(request)
     if await _needs(request, "why"):
@@ -134,7 +134,7 @@ async def cancel(request: web.Request) -> web.StreamResponse:
         say(request, f"{row.ref} is canceled; nothing was bought, and {usd(row.held_microusd)} is free again.")
     else:
         fresh = await found_run(request)
-        gone = fresh.state is State.CANCELED  # by this very call, perhaps: one whose answer was lost is asked again
+        gone = fresh.state is State.CANCELED  # perhaps by this very call: it is retried when its answer was lost
         words = "nothing was bought" if gone else "it cannot be canceled any more, and nothing was changed"
         say(request, f"{row.ref} is {fresh.state}: {words}.", good=gone)
     raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
@@ -159,7 +159,7 @@ async def deliver(request: web.Request) -> web.StreamResponse:
 
 
 async def _until_told(row: Run, admin_context: WebContext) -> Run:
-    """The run once the delivery has come to something, or after a few seconds."""
+    """The run once its delivery has an outcome, or after a few seconds."""
     fresh = row
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DELIVERY_SECONDS_MAX):
@@ -190,7 +190,7 @@ async def audit_now(request: web.Request) -> web.StreamResponse:
 
 
 async def explain(request: web.Request) -> web.StreamResponse:
-    """Closes what is open about one job or run, for good."""
+    """Close every open difference of one job or run, for good."""
     subject, why = await _words(request, "subject"), await _words(request, "why")
     if not subject or not why:
         say(request, "Nothing was changed: an explanation is needed.", good=False)
@@ -228,7 +228,7 @@ async def resume(request: web.Request) -> web.StreamResponse:
 
 
 async def set_limit(request: web.Request) -> web.StreamResponse:
-    """What was not taken comes back to its field."""
+    """Set a limit; a rejected value is shown in its field again."""
     key, value, user = [await _words(request, name) for name in ("key", "value", "user_id")]
     user = as_user_id(user)
     whose = f"{key} of {user}" if user else key
@@ -243,12 +243,12 @@ async def set_limit(request: web.Request) -> web.StreamResponse:
 
 
 async def _try_limit(request: web.Request, key: str, value: str, user: str) -> LimitSet | str:
-    """Why not, in words, if it was not set."""
+    """The limit as set, or the reason why it was not."""
     operators = request.app[OFFICE].operators
     if user and not is_user_id(user):
         return f"{USER_ID_WORDS}, not {user}"
     try:
-        wanted = None if user and not value else read_value(key, value)  # None takes the user's own limit back
+        wanted = None if user and not value else read_value(key, value)  # None removes the user's own limit
     except ValueError as error:
         return str(error)
     present = next((limit.value for limit in await operators.limits() if limit.key == key), None)

@@ -1,4 +1,4 @@
-"""What the page needs of the house behind it. Built by `cli`, as the bot's is."""
+"""What the page needs from the rest of the process. Built by `cli`, as the bot's is."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from providers.catalogue import Catalogue
 
 @dataclass(frozen=True)
 class WebContext:
-    """`clip_of` raises FileNotFoundError; `evals`: where `onetake prompts eval` leaves its last result.
+    """`clip_of` raises FileNotFoundError; `evals`: the file with the last result of `onetake prompts eval`.
 
-    `flood_waits`: how often Telegram told this process to wait. `unreadable_updates`: how many of its updates this
-    process could not read. `demo`: everything outside is simulated.
+    `flood_waits`: how often Telegram told this process to wait. `unreadable_updates`: how many updates this
+    process could not parse. `demo`: everything outside is simulated.
     """
 
     ledger: Ledger

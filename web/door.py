@@ -1,8 +1,8 @@
-"""In and out: the login, what needs it, and the headers of every answer.
+"""Authentication of every request: the login, what requires one, and the headers of every answer.
 
-Open to all are the login, static files, `/healthz`, `/readyz` and whatever else the process serves on the same port and
-guards by itself (Telegram's webhook). `/metrics` and `/api/` take a session or `Authorization: Bearer ADMIN_TOKEN`;
-a clip a session or a signed link. All the rest takes a session, and every change its CSRF word.
+Public are the login, static files, `/healthz`, `/readyz` and other routes on the same port that have their own
+authentication (Telegram's webhook). `/metrics` and `/api/` need a session or `Authorization: Bearer ADMIN_TOKEN`,
+a clip a session or a signed link. Everything else needs a session, and every change its CSRF token.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 WRONG_TOKEN_SECONDS = 0.5
-FORM_BYTES_MAX = 65_536  # ours hold some hundred
+FORM_BYTES_MAX = 65_536  # ours have a few hundred
 FORM_SECONDS_MAX = 10.0
 MAYBE_DONE = "what you asked for may have been done all the same. Look before you try again."
 
@@ -48,9 +48,9 @@ def is_open(path: str) -> bool:
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Lets in, or not. What the house raises becomes a page with one clear sentence.
+    """Authenticate the request; render errors as a page with one clear sentence.
 
-    A ledger that did not answer may have done what it was asked for all the same.
+    A ledger that did not answer may still have made the change.
     """
     try:
         return await _let_in(request, handler)
@@ -76,7 +76,7 @@ async def _let_in(request: web.Request, handler: Handler) -> web.StreamResponse:
     session = gate.session(request.cookies.get(COOKIE))
     if session is not None:
         request[SESSION] = session
-    if any("\0" in text for text in (request.path, *request.query.values())):  # PostgreSQL has no text with it
+    if any("\0" in text for text in (request.path, *request.query.values())):  # PostgreSQL text cannot contain it
         raise web.HTTPBadRequest(text="This address contains an invalid character.")
     if not is_open(request.path) and session is None and not _otherwise_allowed(request, gate):
         return _kept_out(request)
@@ -131,7 +131,7 @@ def _kept_out(request: web.Request) -> web.Response:
 
 
 async def _check_own(request: web.Request, gate: Gate) -> None:
-    """Forms of other sites are turned away: by where they come from, and by the word that only our pages have."""
+    """Reject forms of other sites, by their origin and by the CSRF token that only our pages have."""
     session = request.get(SESSION)
     foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"
     unreadable = web.HTTPBadRequest(text="That form could not be read; nothing was changed.")
@@ -139,8 +139,8 @@ async def _check_own(request: web.Request, gate: Gate) -> None:
         raise unreadable
     try:
         async with asyncio.timeout(FORM_SECONDS_MAX):
-            form = await request.post()  # kept: whoever asks for it again gets the same
-    except (ValueError, TimeoutError):  # bytes that are no text, or that do not come
+            form = await request.post()  # cached: later calls return the same form
+    except (ValueError, TimeoutError):  # invalid text, or a body that does not arrive
         raise unreadable from None
     word = str(form.get("csrf", ""))
     if foreign or (session is not None and not gate.is_csrf(session, word)):
@@ -148,7 +148,7 @@ async def _check_own(request: web.Request, gate: Gate) -> None:
 
 
 def _is_plain(request: web.Request) -> bool:
-    """A form as browsers send ours. Anybody may send one, and reading it stops the bot: `punycode` takes seconds."""
+    """A form as browsers send ours. Anybody may send one, and parsing it blocks the bot: `punycode` takes seconds."""
     return (
         request.content_type == "application/x-www-form-urlencoded"
         and (request.charset or "utf-8").lower() == "utf-8"
@@ -164,7 +164,7 @@ def _sorry(request: web.Request, status: int, words: str) -> web.Response:
 
 
 def _address(request: web.Request) -> str:
-    """Of the peer: behind a proxy all share one, and with it the limit; a header could be made up by anybody."""
+    """The peer's address: all clients behind a proxy share one, and its limit; a header could be forged."""
     return request.remote or "?"
 
 

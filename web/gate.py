@@ -1,11 +1,11 @@
-"""Who may come in: a token at the door, a signed cookie inside, a second word on every change.
+"""Authentication: a token to log in, a signed cookie for the session, a CSRF token on every change.
 
 In       ADMIN_TOKEN
-Out      Gate: sessions, signed links, CSRF words; a throttle for wrong tokens
-Effects  none but counting. A new ADMIN_TOKEN ends every session and link, for all keys are made of it.
+Out      Gate: sessions, signed links, CSRF tokens; a throttle for wrong tokens
+Effects  none but counting. A new ADMIN_TOKEN ends every session and link: all keys are derived from it.
 
 Cookie `onetake_session`: base64(JSON {name, sid, until}) "." HMAC-SHA256. It holds no secret. Logging out ends it in
-this process; after a restart a copy of it would be let in again, until its twelve hours are over.
+this process; after a restart, a copy of it is valid again until its twelve hours are over.
 """
 
 import base64
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 COOKIE = "onetake_session"
 SESSION_SECONDS = 12 * 3600
 LINK_SECONDS = 3600
-WRONG_AT_MOST = 5  # tokens from one address in WINDOW_SECONDS; from all together, four times as many
+WRONG_AT_MOST = 5  # tokens from one address in WINDOW_SECONDS; for all addresses together, four times as many
 WINDOW_SECONDS = 60.0
 NAME_CHARACTERS_MAX = 40
 ADDRESSES_KEPT = 10_000
@@ -29,7 +29,7 @@ ADDRESSES_KEPT = 10_000
 
 @dataclass(frozen=True)
 class LoginSession:
-    """`name` is what its operator called themself: it is kept with each change as `web:<name>`."""
+    """`name` is how the operator signed in: each change is recorded with it, as `web:<name>`."""
 
     name: str
     sid: str
@@ -41,24 +41,24 @@ class LoginSession:
 
 
 class Gate:
-    """`clock`: seconds since 1970, which links and cookies carry across restarts."""
+    """`clock`: seconds since 1970, because links and cookies must survive restarts."""
 
     def __init__(self, token: str, clock: Callable[[], float]) -> None:
         self._token_digest = hashlib.sha256(token.encode()).digest()
         self._key = hmac.digest(token.encode(), b"onetake sessions and links", "sha256")
         self._clock = clock
-        self._ended: dict[str, int] = {}  # sessions that logged out, until they would have ended
+        self._ended: dict[str, int] = {}  # sessions that logged out -> when they would have expired
         self._wrong: dict[str, deque[float]] = {}
         self._all_wrong: deque[float] = deque()
 
-    # -- the door
+    # -- login
 
     def is_token(self, given: str) -> bool:
-        """In constant time, whatever the lengths."""
+        """Compare in constant time, whatever the lengths."""
         return hmac.compare_digest(hashlib.sha256(_bytes(given)).digest(), self._token_digest)
 
     def wait_seconds(self, address: str) -> float:
-        """0, or how long this address must wait before it may try a token."""
+        """0, or the seconds until this address may try a token again."""
         now = self._clock()
         mine = self._wrong.get(address, deque())
         return max(_over(mine, WRONG_AT_MOST, now), _over(self._all_wrong, 4 * WRONG_AT_MOST, now))
@@ -66,7 +66,7 @@ class Gate:
     def note_wrong(self, address: str) -> None:
         now = self._clock()
         if len(self._wrong) >= ADDRESSES_KEPT:
-            self._wrong.clear()  # the count of all goes on
+            self._wrong.clear()  # the total count is kept
         self._wrong.setdefault(address, deque(maxlen=WRONG_AT_MOST)).append(now)
         self._all_wrong.append(now)
         while self._all_wrong and self._all_wrong[0] < now - WINDOW_SECONDS:
@@ -75,7 +75,7 @@ class Gate:
     # -- sessions
 
     def open_session(self, name: str) -> str:
-        """The cookie's value."""
+        """Open a session; returns the cookie's value."""
         printable = "".join(each if each.isprintable() else " " for each in name)
         plain = " ".join(printable.split())[:NAME_CHARACTERS_MAX] or "operator"
         session = {"name": plain, "sid": secrets.token_hex(16), "until": int(self._clock()) + SESSION_SECONDS}
@@ -105,7 +105,7 @@ class Gate:
     # -- links to a clip
 
     def sign_link(self, ref: str) -> tuple[int, str]:
-        """Until when, and the signature."""
+        """When the link expires, and its signature."""
         until = int(self._clock()) + LINK_SECONDS
         return until, self._sign("clip", f"{ref} {until}")
 
@@ -123,7 +123,7 @@ def _same(given: str, right: str) -> bool:
 
 
 def _bytes(text: str) -> bytes:
-    """Also of what is no text: headers are read with surrogates for bytes that are no UTF-8."""
+    """Encode text, also if it is not valid: in headers, bytes that are not UTF-8 become surrogates."""
     return text.encode(errors="surrogatepass")
 
 

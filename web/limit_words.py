@@ -1,4 +1,4 @@
-"""Limits, and changes of them, as operators read them. Pure: money in dollars, times in seconds."""
+"""Limits and changes of limits, as operators read them. Pure: money in dollars, times in seconds."""
 
 from collections.abc import Mapping
 
@@ -13,12 +13,12 @@ NOT_SET: Mapping[str, str] = {
 
 
 def unit(key: str) -> tuple[str, str]:
-    """What stands before and behind its number."""
+    """The text before and after the number."""
     return next((around for ending, around in UNITS.items() if key.endswith(ending)), ("", ""))
 
 
 def value_words(key: str, value: object) -> str:
-    """Of a limit; None is one that a user does not have."""
+    """A limit's value; None means that the user has no own limit."""
     if value is None:
         return "the default"
     if is_money(key) and isinstance(value, int):
@@ -28,7 +28,7 @@ def value_words(key: str, value: object) -> str:
 
 
 def change_words(key: str, value: object) -> str:
-    """One side of a change as it was kept: of a limit, of a user's limit, of a user, of the pause."""
+    """One side of a recorded change: of a limit, a user's limit, a user, or the pause."""
     if key == "paused":
         paused, why = (value.get("paused"), value.get("reason")) if isinstance(value, dict) else (value, None)
         return (f"paused: {why}" if why else "paused") if paused else "accepting orders"

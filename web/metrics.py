@@ -1,4 +1,4 @@
-"""The same numbers for machines: JSON as the old agent's dashboard asked for them, and Prometheus.
+"""The page's numbers for machines: JSON in the old agent dashboard's format, and Prometheus.
 
 Names and units follow Prometheus' conventions (prometheus.io/docs/practices/naming: base units, `_total` on counters);
 labels are bounded: states, steps, outcomes and kinds of refusal, never users, refs or prompts.
@@ -61,7 +61,7 @@ async def show_prometheus(request: web.Request) -> web.Response:
 
 
 class _Once(Collector):
-    """Numbers that were read already."""
+    """Serves numbers that are already loaded."""
 
     def __init__(self, found: list[Metric]) -> None:
         self._found = found
@@ -76,7 +76,7 @@ def families(found: Metrics, flood_waits: int, unreadable_updates: int) -> Itera
     for state in State:
         runs.add_metric([state.value], stats.states.get(state, 0))
     yield runs
-    # Gauges, as what was spent is below: they can fall, when a run that was paid and expired is found after all.
+    # Gauges, like spending below: they can fall, when a run that was paid and expired is found after all.
     yield _gauge("onetake_paid_calls", "Calls that the provider answered with a job.", stats.paid_calls)
     requests = CounterMetricFamily("onetake_requests", "Requests by what was answered.", labels=["answer"])
     refused = CounterMetricFamily("onetake_refusals", "Requests refused, by kind.", labels=["kind"])
@@ -138,7 +138,7 @@ def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:
 def _steps(found: Metrics) -> CounterMetricFamily:
     steps = CounterMetricFamily("onetake_step_outcomes", "What came of each step.", labels=["step", "outcome"])
     for each in found.events:
-        if each.step in STEPS and each.step != "check_limits":  # those are onetake_requests
+        if each.step in STEPS and each.step != "check_limits":  # those are in onetake_requests
             steps.add_metric([each.step, each.outcome], each.n)
     return steps
 
@@ -153,7 +153,7 @@ def _durations(found: Metrics) -> HistogramMetricFamily:
 
 
 def _buckets(timed: list[Counted], bounds_ms: tuple[int, ...]) -> list[tuple[str, float]]:
-    """Cumulative, as Prometheus wants them."""
+    """Cumulative, as Prometheus requires."""
     names = [*(f"{bound / 1000:g}" for bound in bounds_ms), "+Inf"]
     total, found = 0, []
     for place, name in enumerate(names):

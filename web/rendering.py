@@ -1,4 +1,4 @@
-"""Pages out of `web/templates`: escaped by default, money and times as operators read them.
+"""Renders `web/templates`: escaped by default, money and times as operators read them.
 
 In       a template's name and its values
 Out      an HTML answer; `fragment` alone for the live feed
@@ -23,15 +23,13 @@ from web.gate import Gate, LoginSession
 TEMPLATES = Path(__file__).parent / "templates"
 GATE: web.AppKey[Gate] = web.AppKey("gate", Gate)
 NEWS: web.AppKey[dict[str, list[tuple[str, str]]]] = web.AppKey("news", dict)
-SESSION: web.RequestKey[LoginSession] = web.RequestKey(
-    "session", LoginSession
-)  # set by the guard for whoever is inside
+SESSION: web.RequestKey[LoginSession] = web.RequestKey("session", LoginSession)  # set by the guard once logged in
 DEMO: web.RequestKey[bool] = web.RequestKey("demo", bool)
 NEWS_KEPT = 1000  # sessions
-NOT_SHOWN = frozenset({"versions", "messages"})  # of an event; they have a place of their own
-REPEATED_CHARACTERS_MIN = 20  # numbers may be equal; sentences are not said twice
+NOT_SHOWN = frozenset({"versions", "messages"})  # event fields that are shown elsewhere
+REPEATED_CHARACTERS_MIN = 20  # shorter texts and numbers may repeat; sentences are shown once
 
-# What a state means to an operator; the words of the ledger stay, they are what commands and scripts use.
+# What a state means to an operator; the ledger's own words stay, because commands and scripts use them.
 STATES: Mapping[State, str] = {
     State.RESERVED: "its prompt is being checked",
     State.APPROVED: "waiting for its user's tap, a free slot or the end of a pause",
@@ -83,17 +81,17 @@ STEPS: Mapping[str, str] = {
 
 
 def cents(microusd: int) -> Markup:
-    """To the cent, for large type; the exact amount is its title."""
+    """Rounded to the cent, for large type; the exact amount is in the title."""
     return Markup('<span title="{}">${:,.2f}</span>').format(usd(microusd), microusd / MICROUSD)
 
 
 def dollars(microusd: int) -> str:
-    """Exact, for a field to be changed: `50.00`, `0.004`."""
+    """Exact, for an input field: `50.00`, `0.004`."""
     return usd(microusd).removeprefix("$").replace(",", "")
 
 
 def time(at: datetime | str | None) -> Markup:
-    """UTC in the page; the page's script turns it into the viewer's zone."""
+    """UTC in the HTML; the page's script converts it to the viewer's zone."""
     if at is None or at == "infinity":
         return Markup("-")
     if isinstance(at, str):
@@ -102,23 +100,23 @@ def time(at: datetime | str | None) -> Markup:
 
 
 def age(at: datetime) -> Markup:
-    """How long ago, counted on by the page's script."""
+    """How long ago; the page's script keeps it current."""
     return Markup('<time datetime="{}" data-age>{}</time>').format(_datetime(at), f"{at:%H:%M:%S} UTC")
 
 
 def _datetime(at: datetime) -> str:
-    """As HTML takes it: with three digits of a second's fraction at most."""
+    """In HTML's format: at most three digits after the second."""
     return at.isoformat(timespec="seconds")
 
 
 def linked(words: str, ref: str | None) -> Markup:
-    """The words, with the run's reference in them as a link to its page."""
+    """The text, with the run's ref in it linked to its page."""
     link = Markup('<a href="/admin/runs/{ref}"><code>{ref}</code></a>').format(ref=ref)
     return escape(words).replace(ref, link) if ref else escape(words)
 
 
 def details(detail: Mapping[str, object]) -> list[tuple[str, str]]:
-    """What is worth reading of an event: nothing empty, nothing twice, nothing as Python writes it."""
+    """The readable details of an event: nothing empty, nothing repeated, no Python notation."""
     shown: dict[str, str] = {}
     for name, value in detail.items():
         if name in NOT_SHOWN or value in (None, "", [], {}):
@@ -131,7 +129,7 @@ def details(detail: Mapping[str, object]) -> list[tuple[str, str]]:
 
 
 def breakable(key: str) -> Markup:
-    """A name that a narrow page breaks at its underscores."""
+    """A name with line-break opportunities after its underscores, for narrow pages."""
     return Markup("_<wbr>").join(key.split("_"))
 
 
@@ -203,7 +201,7 @@ def fragment(name: str, values: Mapping[str, Any]) -> str:
 
 
 def page(request: web.Request, name: str, status: int = 200, **values: Any) -> web.Response:
-    """A whole page; what was said to this session since the last one is on top of it."""
+    """A whole page; on top, the messages for this session since its last page."""
     session = request.get(SESSION)
     gate = request.app[GATE]
     common = {
@@ -217,7 +215,7 @@ def page(request: web.Request, name: str, status: int = 200, **values: Any) -> w
 
 
 def say(request: web.Request, words: str, *, good: bool = True) -> None:
-    """For the top of this session's next page."""
+    """Queue a message for the top of this session's next page."""
     news, session = request.app[NEWS], request[SESSION]
     while len(news) >= NEWS_KEPT:
         news.pop(next(iter(news)))

@@ -1,4 +1,4 @@
-"""The pages one looks at. Each reads the ledger and shows it; what changes something is in `web.changes`."""
+"""The read-only pages. Each reads the ledger and shows it; changes are in `web.changes`."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from web.context import OFFICE, WebContext
 from web.rendering import GATE, page
 
 RUNS_AT_ONCE = 50
-LIST_SECONDS = 10.0  # of patience with the provider's list
+LIST_SECONDS = 10.0  # timeout for the provider's list
 AUDITS_SHOWN = 30
 STRAYS_SHOWN = 30
 CHANGES_SHOWN = 50
@@ -61,11 +61,11 @@ async def runs(request: web.Request) -> web.Response:
 
 
 def moment_of(text: str | None) -> datetime | None:
-    """In UTC, as are times without a zone, like the days of the budgets. None for what is no time."""
+    """Parse a time as UTC; without a zone it is UTC, like the budgets' days. None if it is invalid."""
     try:
         moment = datetime.fromisoformat(text or "")
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):  # the second: a zone can lead out of the calendar
+    except (ValueError, OverflowError):  # OverflowError: a zone can shift the time out of the calendar
         return None
 
 
@@ -119,7 +119,7 @@ async def run(request: web.Request) -> web.Response:
 
 
 async def _sent(row: Run, events: Any, admin_context: WebContext) -> tuple[tuple[Sent, ...], str]:
-    """The messages, and why they cannot be shown."""
+    """The messages, or why they cannot be shown."""
     try:
         return await sent_for(row, events, admin_context.ledger.rpc), ""
     except TemplateError as error:
@@ -127,7 +127,7 @@ async def _sent(row: Run, events: Any, admin_context: WebContext) -> tuple[tuple
 
 
 def _order(row: Run) -> str | None:
-    """What was, or would be, sent to the provider."""
+    """The order that was, or would be, sent to the provider."""
     if row.improved_prompt is None:
         return None
     order = row.order()
@@ -136,7 +136,7 @@ def _order(row: Run) -> str | None:
 
 
 async def clip(request: web.Request) -> web.StreamResponse:
-    """The video: with a session, or by a signed link that ends."""
+    """Serve the video: with a session, or by a signed link until it expires."""
     row = await found_run(request)
     try:
         path = await request.app[OFFICE].clip_of(row)
@@ -150,7 +150,7 @@ async def clip(request: web.Request) -> web.StreamResponse:
 
 @dataclass(frozen=True)
 class Nearby:
-    """A job of the provider's list that was made while a run's request may have been under way."""
+    """A job in the provider's list that was made while a run's request may have been in flight."""
 
     job: Job
     at: datetime | None
@@ -229,7 +229,7 @@ async def prompts(request: web.Request) -> web.Response:
 
 @dataclass(frozen=True)
 class EvalGroup:
-    """`pass_rate` None: what answered says nothing about wording."""
+    """`pass_rate` None: the answers say nothing about wording."""
 
     cases: int
     answered: int
@@ -254,7 +254,7 @@ _EVALS = TypeAdapter(LastEvals)
 
 
 def _last_evals(admin_context: WebContext) -> LastEvals | None:
-    """What `onetake prompts eval` left, if it was run with this data folder."""
+    """The last result of `onetake prompts eval` with this data folder, if any."""
     try:
         return _EVALS.validate_json(admin_context.evals.read_text(encoding="utf-8"))
     except (OSError, ValueError):
