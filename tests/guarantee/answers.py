@@ -1,9 +1,9 @@
-"""The answer matrix: everything a provider can do to the one paid request x what its list is worth.
+"""The answer matrix: every behavior of a provider on the one paid request x how far its list can be trusted.
 
     python -m tests.guarantee.answers [--json FILE]
 
-Each cell is one run through every real part, over real HTTP, at a simulator of its own. Asserted from outside: at most
-one POST (the simulator's books), the state and the money (the ledger), and the sentence a person reads.
+Each cell is one run through every real part, over real HTTP, at its own simulator. Checked from outside: at most
+one POST (the simulator's books), the state and the money (the ledger), and the sentence shown to a person.
 """
 
 import argparse
@@ -47,7 +47,7 @@ from tests.support.fixtures import (
 )
 
 AT_ONCE = 12
-TRIES, FREEZE_SECONDS = 4, 0.5  # a cell is played again if the machine stood still meanwhile
+TRIES, FREEZE_SECONDS = 4, 0.5  # a cell is repeated if the machine stalled meanwhile
 CELL_SECONDS_MAX = 45
 WAITS = quick_waits(
     SUBMIT_DEADLINE_SECONDS="2",
@@ -57,9 +57,9 @@ WAITS = quick_waits(
     RECONCILE_GRACE_SECONDS="2",
     RENDER_DEADLINE_SECONDS="30",
 )
-TOO_SLOW_SECONDS = 4  # longer than connect and request timeout together
-LATE_SECONDS = 2  # after the client has gone, before a list could prove anything
-CLOSED = "http://127.0.0.1:9/v1"  # nobody listens
+TOO_SLOW_SECONDS = 4  # longer than the connect and request timeouts together
+LATE_SECONDS = 2  # after the client has disconnected, before a list could prove anything
+CLOSED = "http://127.0.0.1:9/v1"  # nothing listens there
 NO_LIMIT = 1_000_000_000_000
 UNLIMITED = (
     *("budget_day_microusd", "budget_month_microusd"),
@@ -68,7 +68,7 @@ UNLIMITED = (
 
 
 class Listing(StrEnum):
-    """What the provider's list is worth."""
+    """How far the provider's list can be trusted."""
 
     TRUSTED = "trusted list"
     NO_PROMPTS = "list without prompts"
@@ -77,7 +77,7 @@ class Listing(StrEnum):
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What the provider does. `says`: made, a clear no ("no:reason") or a doubt ("?:doubt"); `made`: by its books."""
+    """The provider's behavior. `says`: made, a clear no ("no:reason") or a doubt ("?:doubt"); `made`: by its books."""
 
     name: str
     kind: str
@@ -205,13 +205,13 @@ class Expected:
 
 
 def expected(behaviour: Behaviour, listing: Listing) -> Expected:
-    """docs/design.md, "What the answer means", and what the list makes of a doubt."""
+    """docs/design.md, "What the answer means", and how the list resolves a doubt."""
     says, _, word = behaviour.says.partition(":")
     if says == "no":
         return Expected(State.FAILED, word)
     if says == "made":
         return Expected(State.SAVED)
-    if behaviour.made and listing is Listing.TRUSTED:  # a list without prompts proposes, and a person decides
+    if behaviour.made and listing is Listing.TRUSTED:  # a list without prompts only proposes; a person decides
         return Expected(State.SAVED)
     if not behaviour.made and listing is Listing.TRUSTED:
         return Expected(State.FAILED, "not_made")
@@ -269,7 +269,7 @@ def words_for(behaviour: Behaviour, wanted: Expected) -> tuple[str, ...]:
 
 
 async def play(behaviour: Behaviour, listing: Listing, dsn: str, home: Path) -> Cell:
-    """One request at a simulator of its own, carried until it has ended or is parked."""
+    """One request at its own simulator, processed until it has ended or is parked."""
     habits = {
         Listing.TRUSTED: Habits(),
         Listing.NO_PROMPTS: Habits(null_prompts=True),
@@ -287,13 +287,13 @@ async def play(behaviour: Behaviour, listing: Listing, dsn: str, home: Path) -> 
             open_test_context(dsn, sim, home, WAITS, **rules) as opened,
             open_provider(CLOSED, KEY, connect_seconds=1) as nobody,
         ):
-            name = home.name  # a key of its own, too: a port may be given out twice
+            name = home.name  # its own API key as well: a port may be reused
             account = replace(opened.account, key_fingerprint=name)
             if behaviour.kind == "closed":
                 account = replace(account, provider=nobody, base_url=CLOSED)
             context = replace(opened, account=account)
             bought_at = {"base_url": account.base_url, "key_fingerprint": name}
-            # Words of its own: to the ledger, cells are providers that may be one, and equal orders block each other.
+            # A unique prompt: to the ledger, the cells' providers may be one, and equal orders block each other.
             asked = order_request(sim, f"a paper boat, {name}", user_id=f"cli:{name}", **bought_at)
             admitted = await admit(asked, context)
             assert isinstance(admitted, Admitted), admitted
@@ -309,13 +309,13 @@ async def play(behaviour: Behaviour, listing: Listing, dsn: str, home: Path) -> 
 
 
 def at_rest(row: Run, wanted: Expected) -> bool:
-    """Parked, and past the time in which a list could have proved anything. Parked alone is no end: looks go on."""
+    """Parked, and past the time in which a list could have proved anything. Parked alone is not final: looks go on."""
     proved = WAITS.request_over + WAITS.reconcile_grace
     return wanted.state is State.UNCERTAIN and row.parked and row.age(row.submitting_at) > proved
 
 
 async def matrix(behaviours: Sequence[Behaviour], dsn: str, folder: Path) -> list[Cell]:
-    """Every behaviour x every list, at a fresh ledger without limits."""
+    """Every behavior x every list, on a fresh ledger without limits."""
     async with open_transport(dsn) as rpc:
         for limit in UNLIMITED:
             assert isinstance(await Operators(rpc).set_limit(limit, NO_LIMIT, "answers"), LimitSet)
@@ -327,7 +327,7 @@ async def matrix(behaviours: Sequence[Behaviour], dsn: str, folder: Path) -> lis
             for again in range(TRIES):
                 began = time.monotonic()
                 played = await play(behaviour, listing, dsn, folder / f"cell-{number}-{again}")
-                # A machine that stood still looks like a slow provider. More than one POST is never excused.
+                # A stalled machine looks like a slow provider. More than one POST is never excused.
                 frozen = any(at >= began for at in freezes)
                 if not played.violations or played.posts > 1 or not frozen:
                     break
@@ -342,7 +342,7 @@ async def matrix(behaviours: Sequence[Behaviour], dsn: str, folder: Path) -> lis
 
 
 async def watch_freezes(freezes: list[float]) -> None:
-    """Notes when this process did not run for half a second."""
+    """Record when this process did not run for half a second."""
     while True:
         before = time.monotonic()
         await asyncio.sleep(0.1)
@@ -373,7 +373,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.guarantee.answers", description=__doc__)
     parser.add_argument("--json", type=Path, help="also write the cells to this file")
     options = parser.parse_args()
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # the simulator's clients leave on purpose
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # the simulator's clients disconnect on purpose
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, open_server(Path(folder) / "postgres") as dsn:
         migrate(dsn)

@@ -1,10 +1,10 @@
-"""The crash matrix: a run is killed at every point at which it touches the world, and the books are asked.
+"""The crash matrix: a run is killed at every point where it has an outside effect, then the books are checked.
 
     python -m tests.guarantee.matrix [--short] [--json FILE] [--only-points] [--write-points]
 
-In       nothing; or a migrated, empty database and a simulator that are there already
-Out      a table, exit code 0; 1 if anything that docs/design.md promises did not hold
-Effects  an embedded server, a simulator, and many short processes, all of its own; no network, no key, no money
+In       nothing; or an existing database, migrated and empty, and a running simulator
+Out      a table, exit code 0; 1 if any promise of docs/design.md was broken
+Effects  starts its own embedded server, simulator, and many short processes; no network, no key, no money
 """
 
 import argparse
@@ -32,9 +32,9 @@ from tests.guarantee.crash.life import Place, live, new_subject
 from tests.guarantee.processes.forked_workers import side_by_side
 from tests.support.fixtures import Simulator, simulator_process
 
-NURSES = 8  # lives at once: most of a life in doubt is waiting
+NURSES = 8  # lives at once: a life in doubt mostly waits
 FOR_WORKERS = "for_workers"
-TURNS_MAX = 2  # a third time at the same door is the same door
+TURNS_MAX = 2  # more calls of the same kind add nothing
 FENCE = ("ledger.begin_submission", "http.POST /videos", "file.rename answers", "ledger.record_submission")
 SHORT_EVERY = 9
 PLENTY = {
@@ -70,14 +70,14 @@ class Report:
 
 
 def raise_limits(dsn: str) -> None:
-    """Hundreds of runs in one minute are a burst; here they are the subject."""
+    """Lift the limits: hundreds of runs in one minute would count as a burst."""
     with psycopg.connect(dsn) as connection:
         for key, value in PLENTY.items():
             connection.execute("update onetake.limits set value = to_jsonb(%s::bigint) where key = %s", (value, key))
 
 
 def discover(place: Place, folder: Path) -> tuple[Result, list[str]]:
-    """The points of a life that nothing ends, in their order."""
+    """The points of an undisturbed life, in order."""
     kind = "a worker undisturbed" if place.worker else "undisturbed"
     result = play(Case(kind, "a life nothing ends", ()), place, folder)
     return result, [point for point in result.logs[0] if _turn(point) <= TURNS_MAX]
@@ -88,14 +88,14 @@ def singles(points: Sequence[str]) -> list[Case]:
 
 
 def short_sample(points: Sequence[str]) -> list[Case]:
-    """All around the purchase, and a spread of the rest."""
+    """Every point around the purchase, and a spread of the rest."""
     near = [point for point in points if point.startswith(FENCE)]
     spread = [point for point in points if point not in near][::SHORT_EVERY]
     return singles([*near, *spread])
 
 
 def pairs(points: Sequence[str], once: Sequence[Result]) -> list[Case]:
-    """Killed at a point, and the restart at its own first point; and at the neighbour, if the restart comes there."""
+    """Killed at a point, and the restart at its own middle; and at the next point, if the restart reaches it."""
     recoveries = {each.case.ends[0].at: each.logs[1] for each in once}
     cases: list[Case] = []
     for point, neighbour in zip(points, [*points[1:], ""], strict=True):
@@ -111,7 +111,7 @@ def _half_way(recovery: Sequence[str]) -> str:
 
 
 def in_recovery(points: Sequence[str], once: Sequence[Result]) -> list[Case]:
-    """Killed at every point that only a recovery comes to: of a clip that was made, and of one that was not."""
+    """Killed at every point that only a recovery reaches: of a clip that was made, and of one that was not."""
     seen, cases = {(state, point) for state in ("saved", "failed") for point in points}, list[Case]()
     for each in once:
         for point in each.logs[1]:
@@ -122,7 +122,7 @@ def in_recovery(points: Sequence[str], once: Sequence[Result]) -> list[Case]:
 
 
 def frozen() -> list[Case]:
-    """Stopped between the fence and the request; woken before the deadline, after it, after all was settled."""
+    """Stopped between the fence and the request; resumed before the deadline, after it, and after all was settled."""
     places = ("ledger.begin_submission.after", "http.POST /videos.before", "http.POST /videos.after")
     return [
         Case("frozen, another took over", f"{at}, for {seconds} s", (End(at, SIGSTOP),), frozen_for=seconds)
@@ -132,7 +132,7 @@ def frozen() -> list[Case]:
 
 
 def under_a_worker(place: Place, folder: Path) -> list[Result]:
-    """The same again with the queue: its calls are points, and the restart is a worker that finds a dead one's job."""
+    """The same with the queue: its calls are points, and the restart is a worker that finds a dead worker's job."""
     dsn = psycopg.conninfo.make_conninfo(place.dsn, dbname=FOR_WORKERS)
     place = replace(place, dsn=dsn, worker=True)
     first, points = discover(place, folder)
@@ -140,7 +140,7 @@ def under_a_worker(place: Place, folder: Path) -> list[Result]:
 
 
 def all_played(cases: Iterable[Case], place: Place, folder: Path) -> list[Result]:
-    """Plays them in a few processes side by side; results in the order of the cases."""
+    """Play the cases in a few processes side by side; results in the order of the cases."""
     return side_by_side(list(cases), lambda case: play(case, place, folder), folder, NURSES)
 
 
@@ -161,7 +161,7 @@ def made_place(folder: Path) -> Iterator[Place]:
 
 def examine(place: Place, folder: Path, report: Report, *, short: bool, only_points: bool) -> None:
     raise_limits(place.dsn)
-    asyncio.run(live(new_subject(place, folder, "warm"), place))  # imports and caches, once for all that are forked
+    asyncio.run(live(new_subject(place, folder, "warm"), place))  # imports and caches once, before anything is forked
     first, report.points = discover(place, folder)
     report.results.append(first)
     if only_points:

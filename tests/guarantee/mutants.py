@@ -1,4 +1,4 @@
-"""`make mutants`: takes each protection away, one at a time, and shows which test notices.
+"""`make mutants`: removes each protection, one at a time, and shows which test notices.
 
 In       the table in `tests.guarantee.protections.every`; `--only NAME`, `--json FILE`
 Out      a table mutant -> test; exit 1 if a mutant survives, or if its tests fail without it
@@ -25,7 +25,7 @@ from tests.guarantee.protections.mutant import Mutant
 from tests.schema import squash
 
 ROOT = Path(__file__).parent.parent.parent
-COPIES = 5  # a test that misses its protection mostly waits
+COPIES = 5  # a test whose protection is missing mostly waits
 TESTS_SECONDS_MAX = 300
 ALL_TESTS_SECONDS_MAX = 1800  # once, without any mutant
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
@@ -42,7 +42,7 @@ class Verdict:
 
 
 def copy_tree(into: Path) -> None:
-    """What is, or is about to be, in the repository; the interpreter is shared."""
+    """Copy the files that are, or are about to be, in the repository; the interpreter is shared."""
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -57,7 +57,7 @@ def copy_tree(into: Path) -> None:
 
 
 def python(copy: Path, *arguments: str, seconds: float = TESTS_SECONDS_MAX) -> subprocess.CompletedProcess[str]:
-    # No bytecode: a file changed twice within a second would otherwise be taken for unchanged.
+    # No bytecode: a file changed twice within a second would count as unchanged.
     environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         [sys.executable, *arguments],
@@ -86,7 +86,7 @@ def prepare(copy: Path) -> None:
 
 
 def check_list(mutants: Sequence[Mutant]) -> list[str]:
-    """What is wrong with the table itself; empty if every edit fits exactly one place, and every test is there."""
+    """Errors in the table itself; empty if every edit fits exactly one place and every test exists."""
     wrong = []
     for mutant in mutants:
         times = (ROOT / mutant.file).read_text(encoding="utf-8").count(mutant.old)
@@ -132,9 +132,9 @@ def say(verdict: Verdict) -> None:
 
 
 def hunt(mutants: Sequence[Mutant]) -> tuple[list[Verdict], list[str]]:
-    """Every mutant's verdict, and what fails without any."""
+    """Every mutant's verdict, and the tests that fail without any mutant."""
     with tempfile.TemporaryDirectory(prefix="onetake-mutants-") as folder:
-        os.chmod(folder, 0o755)  # noqa: PTH101 - the embedded server runs as a user of its own
+        os.chmod(folder, 0o755)  # noqa: PTH101 - the embedded server runs as another user
         copies: Queue[Path] = Queue()
         for number in range(COPIES):
             copy = Path(folder).resolve() / f"copy{number}"

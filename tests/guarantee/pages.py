@@ -1,4 +1,4 @@
-"""What the proofs reported, as Markdown. Pure: every part's JSON in, tables and violations out."""
+"""The proofs' reports as Markdown. Pure: each part's JSON in, tables and violations out."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,14 @@ COLUMNS_MAX = 8
 
 
 def rows_of(report: Any) -> Rows:
-    """A part writes a list of rows, or an object that holds them."""
+    """The rows of a part: a list, or an object that holds one."""
     if isinstance(report, list):
         return report
     return next((report[key] for key in ("rows", "cells", "mutants") if isinstance(report.get(key), list)), [])
 
 
 def violations_of(report: Any) -> list[str]:
-    """Sentences, wherever a part writes them: for the whole, or with each row."""
+    """The violations of a part, wherever it writes them: for the whole, or in each row."""
     found = [str(words) for words in _listed(report)] if isinstance(report, dict) else []
     for row in rows_of(report):
         name = next((str(row[key]) for key in ("name", "behaviour", "case", "seed") if key in row), "")
@@ -92,7 +92,7 @@ def telegram(report: Any) -> str:
 
 
 def _noticed(row: Mapping[str, Any]) -> bool:
-    """Something is not as in an undisturbed sale."""
+    """Whether anything differs from an undisturbed sale."""
     as_ever = row["state"] == "delivered" and row["cards"] == 1 and row["videos"] == 1 and row["last_word"]
     return not as_ever
 
@@ -144,7 +144,7 @@ def comparison(report: Any) -> str:
 
 
 def any_rows(report: Any) -> str:
-    """For a part without a layout of its own: its rows as they are."""
+    """The rows as they are, for a part without its own layout."""
     rows = rows_of(report)
     skipped = {"wrong", "violations"}
     head = [key for key in (rows[0] if rows else {}) if key not in skipped][:COLUMNS_MAX]

@@ -1,8 +1,8 @@
-"""Callers that race: forked processes with connections of their own, let go at the same moment.
+"""Racing callers: forked processes with their own connections, released at the same moment.
 
-In       a migrated database, and for each caller what it does on its connection
-Out      what each one brought back, in the order of the callers
-Effects  those of the calls; a caller that falls fails the race with what it said
+In       a migrated database, and a function for each caller's connection
+Out      the callers' results, in their order
+Effects  those of the calls; if a caller fails, the race fails with its error
 """
 
 import os
@@ -19,13 +19,13 @@ import psycopg
 from tests.ledger.client import Row, connect
 
 PROCESSES = 4
-HEAD_START_SECONDS = 0.25  # until all have forked and connected
+HEAD_START_SECONDS = 0.25  # time for all to fork and connect
 Brought = TypeVar("Brought")
 Caller = Callable[[psycopg.Connection[Row], int], Brought]
 
 
 def race(dsn: str, caller: Caller[Brought], processes: int = PROCESSES) -> list[Brought]:
-    """Runs `caller(connection, number)` in so many processes at once."""
+    """Run `caller(connection, number)` in this many processes at once."""
     with tempfile.TemporaryDirectory(prefix="onetake-race-") as folder:
         go_at = time.time() + HEAD_START_SECONDS
         pids = [_start(Path(folder) / str(number), dsn, caller, number, go_at) for number in range(processes)]
@@ -45,7 +45,7 @@ def _start(path: Path, dsn: str, caller: Caller[Any], number: int, go_at: float)
             time.sleep(max(0.0, go_at - time.time()))
             brought = caller(connection, number)
         path.write_bytes(pickle.dumps(brought))
-    except BaseException:  # noqa: BLE001 - the top of a process: handed to the parent, never let back into the tests
+    except BaseException:  # noqa: BLE001 - top level of a process: handed to the parent, never raised into the tests
         path.write_bytes(pickle.dumps(traceback.format_exc()))
     finally:
         os._exit(0)
@@ -56,7 +56,7 @@ def flat(lists: Sequence[list[Brought]]) -> list[Brought]:
 
 
 def deadlocks(desk_connection: psycopg.Connection[Row]) -> int:
-    """How many the server had to break in this database so far."""
+    """The number of deadlocks that the server has resolved in this database so far."""
     desk_connection.execute("select pg_stat_force_next_flush()")
     row = desk_connection.execute(
         "select deadlocks from pg_stat_database where datname = current_database()"

@@ -1,9 +1,9 @@
-"""`make guarantee`: runs every long proof, says what it found, and writes `docs/guarantees.md`.
+"""`make guarantee`: runs every long proof, prints its findings, and writes `docs/guarantees.md`.
 
-In       nothing; `--only PART`, `--seeds N`, `--out FILE`; `--keep FOLDER`: a run that was cut off goes on, and leaves
-         out the parts that were proved before
+In       nothing; `--only PART`, `--seeds N`, `--out FILE`; `--keep FOLDER`: resumes an interrupted run and skips
+                  the parts that were proved before
 Out      progress, a summary with every violation; exit 1 on any
-Effects  each proof is a process of its own; the page is written only by a run of all of them, or with --out
+Effects  each proof runs in its own process; the page is written only by a complete run, or with --out
 """
 
 import argparse
@@ -28,7 +28,7 @@ TEMPLATE = Path(__file__).parent / "guarantees.md.in"
 PART_SECONDS_MAX = 7200
 RACES = ("races", "two_sessions")
 TAIL_LINES = 3
-SHOWN_MAX = 20  # one broken part must not bury the others
+SHOWN_MAX = 20  # so that one broken part does not hide the others
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Found:
-    """What one part reported; `report` None: it wrote nothing. `at`: when it ended, `commit`: of which code."""
+    """The report of one part; `report` None: it wrote none. `at`: when it ended, `commit`: the code it tested."""
 
     part: Part
     report: Any
@@ -70,7 +70,7 @@ def parts(seeds: int) -> tuple[Part, ...]:
 
 
 def prove(part: Part, folder: Path) -> Found:
-    """Runs one part. It must have ended well, have written its report, and report no violation."""
+    """Run one part. It must exit 0, write its report, and report no violation."""
     begun, file = time.monotonic(), folder / f"{part.name}.json"
     command = [sys.executable, "-m", part.module, *part.arguments, "--json", str(file)]
     with (folder / f"{part.name}.log").open("w+") as log:
@@ -97,7 +97,7 @@ def prove(part: Part, folder: Path) -> Found:
 
 
 def proved_before(part: Part, folder: Path) -> Found | None:
-    """What an earlier run with the same arguments found, if nothing was wrong."""
+    """The result of an earlier run with the same arguments, if it had no violation."""
     file = folder / f"{part.name}.proved"
     facts = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if facts.get("command") != part.command():
@@ -107,7 +107,7 @@ def proved_before(part: Part, folder: Path) -> Found | None:
 
 
 def commit() -> str:
-    """The code as git knows it, with a + if it was changed since; empty without git."""
+    """The commit of the code, with a + if it was changed since; empty without git."""
     command = ["git", "describe", "--always", "--dirty=+", "--abbrev=7", "--exclude=*"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
@@ -186,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _own_command(arguments: Sequence[str] | None) -> list[str]:
-    """As it was called, without the folder of this machine."""
+    """The command as it was called, without this machine's folder."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if "--keep" in given:
         del given[given.index("--keep") : given.index("--keep") + 2]

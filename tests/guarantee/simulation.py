@@ -1,13 +1,13 @@
-"""Many users, a provider in trouble, processes that die and freeze: drawn from a seed, judged from outside.
+"""Many users, a faulty provider, processes that die and freeze: drawn from a seed, judged from outside.
 
     python -m tests.guarantee.simulation --seeds N [--seed FIRST] [--lanes L] [--keep FOLDER]
 
-In       how many seeds, from which on
-Out      one line per hundred seeds, every violation with its seed and the command that plays it again; exit code 1 then
-Effects  an embedded server, simulators, workers, all of its own; no network, no key, no money
+In       how many seeds, and the first one
+Out      one line per hundred seeds, every violation with its seed and the command to replay it; then exit code 1
+Effects  starts its own embedded server, simulators, workers; no network, no key, no money
 
-A seed fixes who asks for what and when, what the provider does, who is killed and when. What the system's own
-scheduler does between processes it does not fix: play a failing seed a few times.
+A seed fixes who asks for what and when, what the provider does, who is killed and when. It does not fix how the
+operating system schedules the processes: replay a failing seed a few times.
 """
 
 import argparse
@@ -32,13 +32,13 @@ from tests.guarantee.fuzz.plan import plan
 from tests.guarantee.fuzz.play import Told, play, rehearse
 
 REPORT_EVERY = 50
-# Processes are killed here, never the server: what it would lose in a power cut does not matter.
+# Only processes are killed, never the server: what it would lose in a power cut does not matter.
 SETTINGS = (
     "synchronous_commit = off",
     "fsync = off",
     "full_page_writes = off",
     "autovacuum = off",
-    "max_connections = 400",  # a lane takes some twenty; 100 are too few for five of them
+    "max_connections = 400",  # a lane takes some twenty; 100 are too few for five lanes
 )
 
 
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with open_server(folder) as server, psycopg.connect(server, autocommit=True) as connection:
             for setting in SETTINGS:
                 connection.execute(f"alter system set {setting}".encode())
-        with open_server(folder) as server:  # started again: not every setting can change while it runs
+        with open_server(folder) as server:  # restarted: some settings cannot change while it runs
             return _all(chosen, server, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -94,7 +94,7 @@ def _make_template(server: str) -> None:
 
 
 def _lane(seeds: list[int], server: str, folder: Path, results: Path, keep: Path | None) -> int:
-    """A process that plays seeds one after another and writes a line on each."""
+    """A process that plays seeds one after another and writes one line for each."""
     sys.stdout.flush()
     if pid := os.fork():
         return pid
@@ -105,7 +105,7 @@ def _lane(seeds: list[int], server: str, folder: Path, results: Path, keep: Path
             shutil.rmtree(place, ignore_errors=True)
             try:
                 told = play(plan(seed), server, place, folder / "clips")
-            except Exception as error:  # noqa: BLE001 - a seed that could not be played is a failed seed, with its number
+            except Exception as error:  # noqa: BLE001 - a seed that cannot be played counts as failed, with its number
                 traceback.print_exc()
                 told = Told(seed, [f"it could not be played: {error!r}"])
             with results.open("a") as file:
@@ -118,7 +118,7 @@ def _lane(seeds: list[int], server: str, folder: Path, results: Path, keep: Path
 
 
 def _gather(lanes: list[int], results: Path, seeds: int) -> list[Told]:
-    """Reads what the lanes wrote, as they write it."""
+    """Read the lanes' results as they are written."""
     told: list[Told] = []
     alive = set(lanes)
     while alive or _new(results, told):

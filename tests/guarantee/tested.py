@@ -1,7 +1,7 @@
-"""Proofs that are tests: `python -m tests.guarantee.tested NAME ... --json FILE` runs every file of such a name.
+"""Proofs that are tests: `python -m tests.guarantee.tested NAME ... --json FILE` runs every test file of such a name.
 
 In       parts of file names, such as `races`; `--postgres 17` for the other major
-Out      a row per test, as the other proofs write theirs; exit 1 if one failed or if there is none
+Out      a row per test, in the other proofs' format; exit 1 if a test failed or none was found
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Crashes between Telegram and the ledger: the bot is killed at every point of one sale, and its answers get lost.
+"""Crashes between Telegram and the ledger: the bot is killed at every point of one sale, and answers to it get lost.
 
     python -m tests.guarantee.chat [--short] [--json FILE] [--only WORDS]
 
-In       nothing; or a migrated, empty database that is there already
-Out      a table, exit code 0; 1 if anything that docs/design.md promises did not hold
-Effects  an embedded server, simulators and bots, all of its own; no network, no key, no money
+In       nothing; or an existing database, migrated and empty
+Out      a table, exit code 0; 1 if any promise of docs/design.md was broken
+Effects  starts its own embedded server, simulators and bots; no network, no key, no money
 """
 
 import argparse
@@ -29,8 +29,8 @@ from tests.guarantee.crash.cases import own_copy
 from tests.guarantee.processes.forked_workers import side_by_side
 
 NURSES = 9  # bots at once
-TELLING_SECONDS, SHORT_TELLING_SECONDS = 6.0, 3.0  # how long a dead teller keeps others from telling
-UNDISTURBED = 3  # lives in which the points are found: some come by the clock
+TELLING_SECONDS, SHORT_TELLING_SECONDS = 6.0, 3.0  # how long a dead worker's lease delays the notification
+UNDISTURBED = 3  # lives that find the points: some depend on timing
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Report:
 
 
 def warm(dsn: str, folder: Path) -> None:
-    """One sale in this very process: imports and caches, once for all that are forked."""
+    """One sale in this process: imports and caches once, before anything is forked."""
 
     async def sell() -> None:
         house = new_house(folder, "warm")

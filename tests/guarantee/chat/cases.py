@@ -1,7 +1,7 @@
-"""What is done to one bot while somebody buys a video from it; each case ends with a bot that is left alone.
+"""What happens to one bot while a person buys a video from it; the last life of each case is undisturbed.
 
-In       where to end which life, what Telegram does to which calls, which updates come again
-Out      the facts, and how long it took
+In       where each life ends, which calls Telegram fails and how, which updates it redelivers
+Out      the facts, and the time it took
 Effects  a database, a simulator, and processes killed by their own pid
 """
 
@@ -26,10 +26,10 @@ from tests.guarantee.processes.forks import begin_simulator, end
 
 CASE_SECONDS_MAX = 120.0
 LOOK_SECONDS = 0.1
-QUIET_SECONDS = 0.8  # all is over if it stays so for this long: the last points come after the last fact
-LAST_WORD_SECONDS = 4.0  # if no card says how it ended: it may still be waiting for its turn
-RENDER_SECONDS = 0.4  # so that there is something to be shown meanwhile
-ENDED_BY = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 0}  # told to stop, it stops by itself
+QUIET_SECONDS = 0.8  # the case is over after this long without change: the last points come after the last fact
+LAST_WORD_SECONDS = 4.0  # if no card shows the outcome yet: it may be waiting for its rate limit
+RENDER_SECONDS = 0.4  # long enough for progress to be shown
+ENDED_BY = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 0}  # on SIGTERM it exits by itself
 UNDONE = frozenset({"drop_before", "status", "flood", "hang"})
 
 
@@ -49,7 +49,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Case:
-    """One row. `ends`: of the lives before the last one; `must_strike`: the first life is sure to come to its point."""
+    """One row. `ends`: of all lives but the last; `must_strike`: the first life always reaches its point."""
 
     kind: str
     name: str
@@ -64,14 +64,14 @@ class Result:
     case: Case
     facts: Facts
     wrong: tuple[str, ...]
-    struck: int  # kills, calls that met their fault, updates that came again
+    struck: int  # kills, calls that met their fault, redelivered updates
     seconds: float
     logs: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass
 class Lives:
-    """One life after the other, the next one as soon as the present one was killed."""
+    """Runs one life after the other; the next begins once the current one was killed."""
 
     house: House
     place: Place
@@ -87,7 +87,7 @@ class Lives:
         self.pid = begin(self.house, self.place, self.begun, present)
 
     def go_on(self) -> bool:
-        """True if another life had to begin."""
+        """Start the next life if the current one has ended; True if so."""
         done, status = os.waitpid(self.pid, os.WNOHANG)
         if not done:
             return False
@@ -101,7 +101,7 @@ class Lives:
 
 
 def play(case: Case, dsn: str, folder: Path) -> Result:
-    """Leads the bot through all its lives while its visitor waits, then asks the judge."""
+    """Run the bot through all its lives while its visitor waits, then judge."""
     begun = time.monotonic()
     house = new_house(folder, case.name)
     with own_copy(dsn) as copy, own_simulator(copy, house) as alone:
@@ -132,9 +132,9 @@ def _unanswered(case: Case) -> bool:
 
 
 def until_over(place: Place, visitor: Visitor, go_on: Callable[[], bool]) -> list[str]:
-    """Looks on until the person has been told how it ended, every update is handled, and nothing more happens.
+    """Watch until the person knows the outcome, every update is handled, and nothing more happens.
 
-    `go_on`: sees that the bot lives, and says whether it had died.
+    `go_on`: checks whether the bot died, and restarts it; True if it did.
     """
     until, quiet_since = time.monotonic() + CASE_SECONDS_MAX, None
     with psycopg.connect(place.dsn, autocommit=True) as ledger:
@@ -166,7 +166,7 @@ def _told(ledger: psycopg.Connection[Any]) -> bool:
 
 @contextlib.contextmanager
 def own_simulator(dsn: str, house: House) -> Iterator[Place]:
-    """One bot polls one Telegram; the books hold this case's purchases and no others."""
+    """One bot polls one Telegram; the books hold only this case's purchases."""
     settings = Settings(refund_failed=True, tiny_clips=True, render_seconds=RENDER_SECONDS)
     pid, sim = begin_simulator(settings, house.home / "simulator.said")
     try:

@@ -1,6 +1,6 @@
-"""Telegram's door beside the others: every Bot API call is a point before it leaves and once it is answered.
+"""Crash points for Telegram: one before every Bot API call, one after its answer.
 
-Calls are found where they leave the process, in aiogram's HTTP session; which there are is nowhere listed.
+Calls are found where they leave the process, in aiogram's HTTP session; there is no list of them.
 """
 
 import re
@@ -22,11 +22,11 @@ class ChatDoors(Doors):
 
 
 def _call(_: AiohttpSession, __: Bot, method: TelegramMethod[object], *___: object) -> str:
-    """A poll that confirms what was handled is another call than one that only asks."""
+    """A poll that confirms updates counts as a different call than one that only asks."""
     confirming = method.__api_method__ == "getUpdates" and getattr(method, "offset", None) is not None
     return f"telegram.{method.__api_method__}{' confirming' if confirming else ''}"
 
 
 def calls_in(points: Iterable[str]) -> list[str]:
-    """The methods called, in their order, from the points of a life."""
+    """The methods called, in order, from the points of a life."""
     return [match[1] for point in points if (match := CALL.fullmatch(point))]

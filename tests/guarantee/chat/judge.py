@@ -1,4 +1,4 @@
-"""The judge looks only from outside: the provider's books, the ledger's tables, the chat as its person sees it."""
+"""Judges a case only from outside: the provider's books, the ledger's tables, the chat as its person sees it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ CONFIRMED = "ledger.confirm.before"
 
 @dataclass(frozen=True)
 class Facts:
-    """What became of one /create and one tap."""
+    """The outcome of one /create and one button press."""
 
     creates: int
     paid: int
@@ -26,13 +26,13 @@ class Facts:
     reason: str | None
     cards: int
     videos: int
-    last_word: bool  # a card says how it ended
-    handed_out: int  # the two updates, all in all
+    last_word: bool  # a card shows the outcome
+    handed_out: int  # deliveries of the two updates in total
     wrong: tuple[str, ...]
 
 
 def judge(house: House, place: Place, visitor: Visitor, lives: int, *, tap_answered: bool) -> Facts:
-    """Holds what happened against the promise in docs/design.md."""
+    """Check what happened against the promise in docs/design.md."""
     totals = place.sim.books()["totals"]
     rows = _rows(place)
     row = rows[0] if rows else {"state": "unknown", "reason": None, "audience": {}}
@@ -57,7 +57,7 @@ def judge(house: House, place: Place, visitor: Visitor, lives: int, *, tap_answe
 
 
 def _since_the_tap(lives: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The points of each life, without their turns: before the tap nobody gets through the fence."""
+    """The points of each life, without their counts, from the press on: nobody wins the fence before it."""
     points = [[point.partition(" #")[0] for point in life] for life in lives]
     first = next((n for n, life in enumerate(points) if CONFIRMED in life), None)
     return [] if first is None else [points[first][points[first].index(CONFIRMED) :], *points[first + 1 :]]
@@ -74,7 +74,7 @@ def _bought_once(creates: int, paid: int) -> list[str]:
 
 
 def _ledger(rows: list[dict[str, Any]], visitor: Visitor, paid: int, ends: set[str]) -> list[str]:
-    """One run for the one wish; delivered, or ended unbought for a reason that its deaths explain."""
+    """One run for the one request; delivered, or ended unbought for a reason that its crashes explain."""
     if len(rows) != 1:
         return [f"{len(rows)} runs in the ledger"]
     row = rows[0]
@@ -94,7 +94,7 @@ def _ledger(rows: list[dict[str, Any]], visitor: Visitor, paid: int, ends: set[s
 
 
 def _chat(row: dict[str, Any], cards: Sequence[Any], videos: Sequence[Any], paid: int) -> list[str]:
-    """The card is there; so is the video that was bought, and the row knows where."""
+    """The card exists; so does the video if one was bought, and the row has its message."""
     wrong = [] if cards else ["there is no card"]
     if not paid:
         told = any(says_the_end(card) for card in cards)

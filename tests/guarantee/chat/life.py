@@ -1,8 +1,8 @@
-"""One life of the bot in a process of its own: polling, front, ledger and worker, watched at its doors.
+"""One life of the bot in its own process: polling, handlers, ledger and worker, with every outside call watched.
 
-In       where to poll and what to work on, and where this life ends
-Out      a process; its log of points and what it said on stderr are files
-Effects  those of `onetake bot`; a life that nothing ends goes on until it is told to stop (SIGTERM)
+In       where to poll, which data folder to use, and where this life ends
+Out      a process; its log of points and its stderr are files
+Effects  those of `onetake bot`; a life that is not killed runs until SIGTERM
 """
 
 import asyncio
@@ -34,9 +34,9 @@ from tests.guarantee.crash.doors import End
 from tests.support.fixtures import PROVES_ABSENCE, Simulator, open_test_context, quick_waits
 
 PACE = Pace(concurrency=4, heartbeat_seconds=0.2, stalled_seconds=0.8, sweep_seconds=0.2)
-# Several lives share two cores: one that is only slow must not be taken for one that is lost.
+# Several lives share two cores: a request that is only slow must not count as lost.
 WAITS = quick_waits(SUBMIT_DEADLINE_SECONDS="2", CONNECT_TIMEOUT_SECONDS="2", REQUEST_TIMEOUT_SECONDS="1.5")
-# The bot's own waits: as in life, but shorter.
+# The bot's own waits, shorter than in production.
 QUICKER = (
     (rate_limiter, "CHAT_GAP_SECONDS", 0.05),
     (client, "CHAT_GAP_SECONDS", 0.05),
@@ -79,16 +79,16 @@ def new_house(folder: Path, name: str) -> House:
 
 
 def hasten(telling_seconds: float) -> None:
-    """Shortens the bot's waits in this process and all that are forked from it; for good.
+    """Shorten the bot's waits in this process and its forks; permanently.
 
-    As in life, a dead teller's lease must outlast its worker's job by far: the next worker finds the lease taken.
+    As in production, a dead worker's notification lease far outlasts its job: the next worker finds the lease taken.
     """
     for module, name, value in (*QUICKER, (delivery, "TELLING_SECONDS", telling_seconds)):
         mock.patch.object(module, name, value).start()
 
 
 def begin(house: House, place: Place, life: int, end: End | None = None) -> int:
-    """The pid of a new life."""
+    """Start a new life; returns its pid."""
     sys.stdout.flush()
     sys.stderr.flush()
     if pid := os.fork():
@@ -101,14 +101,14 @@ def begin(house: House, place: Place, life: int, end: End | None = None) -> int:
         ChatDoors(house.home, house.log(life), end).watch()
         asyncio.run(live(house, place))
         code = 0
-    except BaseException:  # noqa: BLE001 - the top of a process: recorded, and never let back into the parent
+    except BaseException:  # noqa: BLE001 - top level of a process: recorded, and never raised into the parent
         traceback.print_exc()
     finally:
         os._exit(code)
 
 
 async def live(house: House, place: Place) -> None:
-    """What `onetake bot` is, without its greeting: it answers, and it works."""
+    """`onetake bot` without its greeting: answers updates and works on runs."""
     session = TelegramSession(api=TelegramAPIServer.from_base(place.sim.url.removesuffix("/v1")))
     async with AsyncExitStack() as opened:
         opened.push_async_callback(session.close)

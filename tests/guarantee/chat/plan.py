@@ -1,7 +1,7 @@
-"""Which cases there are, from the points that undisturbed lives came to. Pure.
+"""The list of cases, from the points that undisturbed lives reached. Pure.
 
-In       the logs of a few undisturbed lives; what recoveries came to
-Out      cases: killed once, killed again in recovery, answers that get lost, updates that come again
+In       the logs of a few undisturbed lives; the points reached in recoveries
+Out      cases: killed once, killed again in recovery, answers lost, updates redelivered
 """
 
 from collections import Counter
@@ -16,9 +16,9 @@ from tests.guarantee.crash.doors import End
 
 ONCE, TWICE, STOPPED = "killed once", "killed twice", "told to stop"
 LOST, REFUSED, AGAIN = "the answer was lost", "refused", "updates came again"
-TURNS_MAX = 2  # a third time at the same door is the same door; but every call to Telegram is another one
+TURNS_MAX = 2  # more calls of the same kind add nothing, except that every Telegram call is tested
 TELLING, LEDGER = "telegram.", "ledger."
-# A tracer that has gone blind finds nothing wrong: these it must find.
+# A broken tracer finds no errors: these points it must find.
 ESSENTIAL = (
     *("telegram.getUpdates", "ledger.reserve", "queue.defer_jobs_v1", "telegram.sendMessage", "ledger.note_audience"),
     *("telegram.getUpdates confirming", "ledger.confirm", "telegram.answerCallbackQuery", "http.POST /videos"),
@@ -26,7 +26,7 @@ ESSENTIAL = (
 )
 LOSSES = ("done_then_drop", "half_answer", "garbage", "drop_before")
 REFUSALS: Mapping[str, Mapping[str, int]] = {"flood": {"retry_after": 1}, "status": {"status": 502}}
-# The most telling ones, for the suite.
+# The most revealing ones, for the suite.
 SHORT_POINTS = (
     "telegram.getUpdates.after",
     "ledger.reserve.after",
@@ -44,7 +44,7 @@ def undisturbed(number: int) -> Case:
 
 
 def points_of(logs: Sequence[Sequence[str]]) -> list[str]:
-    """Every point of any of these lives, in its order."""
+    """Every point of any of these lives, in order."""
     found = dict.fromkeys(chain.from_iterable(logs))
     return [point for point in found if point.startswith(TELLING) or turn(point) <= TURNS_MAX]
 
@@ -55,13 +55,13 @@ def singles(points: Iterable[str], logs: Sequence[Sequence[str]]) -> list[Case]:
 
 
 def stopped(points: Iterable[str]) -> list[Case]:
-    """SIGTERM instead, where something is committed or said: what is under way ends, or is left to the next."""
+    """SIGTERM instead of SIGKILL, at commits and messages: work in progress finishes, or is left to the next life."""
     here = [point for point in points if ".before" in point and point.startswith((TELLING, LEDGER))]
     return [Case(STOPPED, point, (End(point, SIGTERM),)) for point in here]
 
 
 def in_recovery(points: Iterable[str], once: Iterable[Result]) -> list[Case]:
-    """The restart is killed, too: at every point only a restart comes to, and at every call to Telegram once more."""
+    """Kill the restart, too: at every point that only a restart reaches, and at the same Telegram call again."""
     seen = set(points)
     cases: list[Case] = []
     for each in once:
@@ -74,7 +74,7 @@ def in_recovery(points: Iterable[str], once: Iterable[Result]) -> list[Case]:
 
 
 def lost_answers(logs: Sequence[Sequence[str]]) -> list[Case]:
-    """Every call to Telegram of an undisturbed life, answered in every way that says too little, or refused."""
+    """Every Telegram call of an undisturbed life, with its answer lost in every way, or refused."""
     calls = [(method, nth) for method, times in _calls(logs).items() for nth in range(1, times + 1)]
     cases = [_lost(LOST, Fault(*call, kind)) for call in calls for kind in LOSSES]
     cases += [_lost(REFUSED, Fault(*call, kind, more)) for call in calls for kind, more in REFUSALS.items()]
@@ -91,7 +91,7 @@ def _forgotten(times: int) -> Case:
 
 
 def _calls(logs: Sequence[Sequence[str]]) -> Counter[str]:
-    """How often a life calls each method, at least."""
+    """How often every life calls each method, at least."""
     counted = [Counter(calls_in(log)) for log in logs]
     return Counter({method: min(each[method] for each in counted) for method in counted[0]})
 
@@ -111,7 +111,7 @@ def short() -> list[Case]:
 
 
 def blind(points: Iterable[str]) -> list[str]:
-    """One sentence for every door that was not seen to be used."""
+    """One sentence for every essential call that was not seen."""
     seen = {point.removesuffix(f" #{turn(point)}") for point in points}
     return [f"the tracer did not see {door}" for door in ESSENTIAL if not {f"{door}.before", f"{door}.after"} <= seen]
 

@@ -1,8 +1,8 @@
-"""The person of a case: asks once, taps Create once, and never again, whatever happens to the bot.
+"""The person of a case: asks once, presses Create once, and nothing more, whatever happens to the bot.
 
-In       a simulated Telegram, and when its updates are delivered once more
-Out      what is left to be waited for; the chat as this person sees it
-Effects  one message, one tap; updates that come again
+In       a simulated Telegram, and when it redelivers updates
+Out      whether anything is still pending; the chat as this person sees it
+Effects  one message, one button press; redelivered updates
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ CREATE = "Create ·"
 
 
 class Moment(StrEnum):
-    """When updates come again."""
+    """When updates are redelivered."""
 
     ASKED = "before the tap"
     TAPPED = "after the tap"
@@ -38,7 +38,7 @@ class Visitor:
         return [each["update_id"] for each in (self.order_request, self.tap) if each is not None]
 
     def look(self) -> None:
-        """Taps Create as soon as it is there; once."""
+        """Press Create as soon as the button appears; once."""
         if self.tap is not None:
             return
         for view in self.me.views():
@@ -50,7 +50,7 @@ class Visitor:
                 return
 
     def come_again(self, moment: Moment) -> bool:
-        """Telegram delivers everything once more, if this is the moment for it."""
+        """Make Telegram redeliver all updates, if they are due at this moment."""
         if moment not in self.again:
             return False
         self.again -= {moment}
@@ -64,14 +64,14 @@ class Visitor:
         return found
 
     def heard(self) -> bool:
-        """Every update is confirmed, and those that were to come again have come."""
+        """Whether every update is confirmed, and every redelivery was handed out."""
         return all(
             fate["confirmed_at"] is not None and len(fate["handed_out"]) >= self.owed.get(fate["update_id"], 1)
             for fate in self.fates()
         )
 
     def cards(self, views: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """What answers the wish and is not its video."""
+        """Messages that answer the request, without its video."""
         return [
             view for view in views if view.get("reply_to") == self.order_request["message_id"] and not view.get("video")
         ]

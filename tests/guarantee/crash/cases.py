@@ -1,7 +1,7 @@
-"""What is done to one run, and to its process; each case ends with a run that is left alone to finish.
+"""What happens to one run and its process; the last life of each case is undisturbed and finishes the run.
 
-In       where to end which life
-Out      the facts, and how long it took
+In       where each life ends
+Out      the facts, and the time it took
 Effects  processes that are killed or frozen by their own pid
 """
 
@@ -24,17 +24,17 @@ from tests.guarantee.crash.life import LIFE_SECONDS, Place, Subject, begin, new_
 from tests.guarantee.processes.forks import begin_simulator, end
 
 END_SECONDS = LIFE_SECONDS + 10
-MUST_STRIKE = "killed once"  # the points of an undisturbed life are always the same; a worker's come by the clock
+MUST_STRIKE = "killed once"  # the points of an undisturbed life are always the same; a worker's depend on timing
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the matrix. `ends`: of the lives before the last one, which nothing ends."""
+    """One row of the matrix. `ends`: of all lives but the last, which ends by itself."""
 
     kind: str
     name: str
     ends: tuple[End, ...]
-    frozen_for: float | None = None  # seconds; only for a life that is frozen: how long, while another takes over
+    frozen_for: float | None = None  # seconds; only for a frozen life: how long, while another takes over
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Result:
     case: Case
     facts: Facts
     wrong: tuple[str, ...]
-    kills: int  # how often the run was struck: a restart may end before it comes to its point
+    kills: int  # how many kills happened: a restart may finish before its point
     seconds: float
     logs: tuple[tuple[str, ...], ...] = ()
 
@@ -53,7 +53,7 @@ def killed_at(kind: str, *points: str | int) -> Case:
 
 
 def play(case: Case, place: Place, folder: Path) -> Result:
-    """Leads the run through all its lives, then asks the judge."""
+    """Run the case through all its lives, then judge."""
     if place.worker:
         with own_copy(place.dsn) as dsn, own_provider(replace(place, dsn=dsn), folder) as alone:
             return _played(case, alone, folder)
@@ -62,7 +62,7 @@ def play(case: Case, place: Place, folder: Path) -> Result:
 
 @contextlib.contextmanager
 def own_copy(dsn: str) -> Iterator[str]:
-    """A worker takes whatever is in the queue: each gets a copy of the (empty) database to itself."""
+    """A copy of the (empty) database for each case: a worker takes every job in the queue."""
     name = f"worker_{uuid4().hex}"
     with psycopg.connect(dsn, dbname="postgres", autocommit=True) as connection:
         template = psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]
@@ -73,7 +73,7 @@ def own_copy(dsn: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def own_provider(place: Place, folder: Path) -> Iterator[Place]:
-    """To a ledger of its own the jobs of all the others would be jobs that nobody explains."""
+    """A provider for each case: in its own ledger, other cases' jobs would be unexplained."""
     settings = Settings(speed=math.inf, refund_failed=True, tiny_clips=True)
     pid, sim = begin_simulator(settings, folder / f"{uuid4().hex}.said")
     try:
@@ -98,7 +98,7 @@ def _played(case: Case, place: Place, folder: Path) -> Result:
 
 
 def complaint(subject: Subject, facts: Facts, wrong: Sequence[str]) -> tuple[str, ...]:
-    """All that is wrong, with what the processes said."""
+    """Everything wrong, with the output of the processes."""
     everything = [*wrong, *facts.wrong]
     said = subject.said().strip()
     return (*everything, said) if everything and said else tuple(everything)
@@ -114,7 +114,7 @@ def _killed(subject: Subject, place: Place, ends: Sequence[End]) -> tuple[int, l
 
 
 def _frozen(subject: Subject, place: Place, case: Case) -> list[str]:
-    """The first life is frozen at its point; another takes over, and the first wakes while it is there, or later."""
+    """Freeze the first life at its point; a second takes over, and the first resumes during it or later."""
     assert case.frozen_for is not None
     first = begin(subject, place, 1, case.ends[0])
     _until_stopped(first)
@@ -128,7 +128,7 @@ def _frozen(subject: Subject, place: Place, case: Case) -> list[str]:
 def with_the_database_killed(
     subject: Subject, place: Place, at: str, kill: Callable[[], None], start: Callable[[], None]
 ) -> list[str]:
-    """The life stands still at a point while the database is killed and started again; then it goes on."""
+    """Freeze the life at a point, kill and restart the database, then resume."""
     life = begin(subject, place, 1, End(at, signal.SIGSTOP))
     _until_stopped(life)
     kill()
@@ -139,7 +139,7 @@ def with_the_database_killed(
 
 
 def ended(pid: int) -> int:
-    """How a process of ours ended, as subprocess says it; one that does not is killed."""
+    """The exit code of a child process, as subprocess reports it; kills one that does not exit."""
     until = time.monotonic() + END_SECONDS
     pause = 0.002
     while True:

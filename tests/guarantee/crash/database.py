@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL itself is killed in mid-run, by its own pid, and started again by the next who needs it."""
+"""Kills the embedded PostgreSQL in mid-run, by its own pid; the next process that needs it restarts it."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ AT = (
 
 
 def killed_in_mid_run(home: Path, points: Sequence[str]) -> list[Result]:
-    """One server, killed once for each of these points that there is."""
+    """One server, killed once at each of these points that exists."""
     home.mkdir(parents=True, exist_ok=True)
     return [_killed_at(home, at) for at in AT if at in points]
 

@@ -1,11 +1,11 @@
-"""Crash points, found and not listed: every door through which a process has an effect outside itself is watched.
+"""Finds crash points by watching every call through which a process has an effect outside itself.
 
-In       the data folder, a log, and where (and by which signal) this process is to end
-Out      one line in the log for every point reached: a name, and `#2` for a second time
-Effects  replaces, in this process, what psycopg, httpx2 and the file system are called by; for good
+In       the data folder, a log, and where (and by which signal) this process ends
+Out      one line in the log for every point reached: a name, and `#2` for its second time
+Effects  patches psycopg, httpx2 and the file functions in this process; permanently
 
-Doors: SQL statements (psycopg's cursor: the ledger and the queue), HTTP requests (httpx2's transport), files under
-the data folder (opened for writing, renamed, synced, removed). Whatever goes out beside them raises one of Python's
+Watched: SQL statements (psycopg's cursor: the ledger and the queue), HTTP requests (httpx2's transport), files under
+the data folder (opened for writing, renamed, synced, removed). Any other outside effect raises one of Python's
 audit events and becomes a point named `beside the doors`.
 """
 
@@ -29,7 +29,7 @@ import psycopg
 WRITING = re.compile(r"[wax+]")
 FUNCTION = re.compile(r'select "?public"?\."?(\w+)"?\(')
 QUEUE = re.compile(r"\bprocrastinate_(\w+)")
-# Python announces these whoever causes them. fsync is not announced, and has no effect that anyone else could see.
+# Audit events that Python raises for any caller. fsync has none, and no effect that another process could see.
 ANNOUNCED = frozenset(
     {
         "socket.connect",
@@ -53,14 +53,14 @@ _inside: ContextVar[bool] = ContextVar("inside a door", default=False)
 
 @dataclass(frozen=True)
 class End:
-    """Where a life ends: at the point of this name, or at its n-th; killed, or frozen until it is told to go on."""
+    """Where a life ends: at the point of this name, or at its n-th occurrence; killed, or frozen until resumed."""
 
     at: str | int
     by: signal.Signals = signal.SIGKILL
 
 
 class Doors:
-    """The watched doors of one process."""
+    """The watched calls of one process."""
 
     def __init__(self, home: Path, log: Path, end: End | None) -> None:
         self._home = str(home)
@@ -70,7 +70,7 @@ class Doors:
         self._files: dict[int, str] = {}
 
     def watch(self) -> None:
-        """From here on every effect of this process is a point."""
+        """Start watching: from here on, every outside effect is a point."""
         self._around_async(psycopg.AsyncCursor, "execute", _statement)
         self._around_async(psycopg.AsyncCursor, "executemany", _statement)
         self._around_async(httpx2.AsyncHTTPTransport, "handle_async_request", _request)
@@ -129,13 +129,13 @@ class Doors:
         mock.patch.object(owner, name, watched).start()
 
     def _touched(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-        """What an operation on a file of ours changes; None if it is not ours or changes nothing."""
+        """What a file operation changes; None if the file is not in the data folder or nothing changes."""
         if name in {"fsync", "fdatasync"}:
             return self._files.get(args[0])
         return self._kind(args[0]) if name != "open" or _writes(*args, **kwargs) else None
 
     def _known(self, opened: Any, args: tuple[Any, ...]) -> Any:
-        """Opened for reading. A folder is, too, before it is synced: then its descriptor's name matters."""
+        """Remember a folder that is opened for reading: it is synced next, and the point of the sync needs its name."""
         if isinstance(opened, int):
             self._files[opened] = f"{self._kind(args[0]) or 'elsewhere'} folder"
         return opened
@@ -169,7 +169,7 @@ def _statement(_: object, query: Any, *__: object) -> str | None:
     if match := QUEUE.search(text):
         return f"queue.{match[1]}"
     word = text.split(maxsplit=1)
-    # A new connection's own settings are gone with it; and how many a pool opens is chance, not the run's doing.
+    # `set` configures a new connection and dies with it; and how many connections a pool opens is random.
     return f"sql.{word[0].lower()}" if word and word[0].lower() != "set" else None
 
 
@@ -190,5 +190,5 @@ def _announces_writing(args: tuple[Any, ...]) -> bool:
 
 
 def _is_elsewhere(address: Any) -> bool:
-    """Not a socket of asyncio's own making, by which a loop wakes itself."""
+    """False for asyncio's internal sockets, which wake its loop."""
     return not (isinstance(address, str | bytes) and not address)

@@ -1,4 +1,4 @@
-"""The judge looks only from outside: the simulator's books, the database's tables, the files, what a user was told."""
+"""Judges a run only from outside: the simulator's books, the database's tables, the files, the notifications."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ ASKED, ANSWERED = "ledger.begin_submission.before", "http.POST /videos.after"
 
 @dataclass(frozen=True)
 class Facts:
-    """What became of one run."""
+    """The outcome of one run."""
 
     creates: int
     paid: int
@@ -28,7 +28,7 @@ class Facts:
 
 
 def judge(subject: Subject, place: Place, lives: int, *, woken: bool = False) -> Facts:
-    """Holds one finished run against the promise in docs/design.md. `woken`: its process stood still, and went on."""
+    """Check one finished run against the promise in docs/design.md. `woken`: its process was frozen and resumed."""
     row = _row(subject, place)
     if row is None:
         return Facts(0, 0, "unknown", None, 0, ("the ledger does not know the run",))
@@ -48,7 +48,7 @@ def judge(subject: Subject, place: Place, lives: int, *, woken: bool = False) ->
 
 
 def budget_differences(dsn: str) -> list[str]:
-    """Every day's and month's budget against the sum over its runs, and over the text calls' events."""
+    """Compare every day's and month's budget with the sum over its runs and the text calls' events."""
     with psycopg.connect(dsn) as connection:
         rows = connection.execute(
             """
@@ -84,17 +84,17 @@ def _row(subject: Subject, place: Place) -> dict[str, Any] | None:
 
 
 def ends_unbought(seen: Sequence[Sequence[str]], *, woken: bool) -> set[str]:
-    """The reasons for which a run may end unbought: only if some life may have won the fence and saw no answer.
+    """The reasons for which a run may end unbought: only if some life may have won the fence and got no answer.
 
-    `seen`: the points each of its lives came to.
+    `seen`: the points that each of its lives reached.
     """
-    if woken:  # it finds out by itself that it is too late, if nobody else has settled the run
+    if woken:  # unless somebody else settled the run, this process itself finds that the deadline has passed
         return {"not_made", "never_sent"} if any(map(_may_have_won, seen)) else set()
     return {"not_made"} if any(_may_have_won(points) and ANSWERED not in points for points in seen) else set()
 
 
 def _may_have_won(points: Sequence[str]) -> bool:
-    """It asked for the fence and did not die on the spot: what it had asked may be committed, its answer unheard."""
+    """It called begin_submission and lived on past the call: that may be committed, even if its answer was lost."""
     return ASKED in points and points[-1] != ASKED
 
 

@@ -1,4 +1,4 @@
-"""The points that are known, in `points.txt`: what a run's life touches, for a person to read in a change."""
+"""The known points, in `points.txt`: every outside call of a run, so that a reviewer sees them change."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""One life of a run in a process of its own: forked, watched at its doors, ended where it is told to.
+"""One life of a run in its own process: forked, watched, and ended at a given point.
 
-In       a wish (who asks for what), and where this life ends
-Out      a process; its log of points, what its user was told, and what it said on stderr are files
-Effects  those of a run; a life that is not ended goes on until the run has ended and its user was told
+In       a request (user and prompt), and where this life ends
+Out      a process; its log of points, its notifications, and its stderr are files
+Effects  those of a run; a life that is not killed runs until the run has ended and its user was notified
 """
 
 import asyncio
@@ -28,14 +28,14 @@ from tests.guarantee.crash.doors import Doors, End
 from tests.support.fixtures import PROVES_ABSENCE, SOON_OVER, Simulator, open_test_context, order_request, quick_waits
 
 LIFE_SECONDS = 60.0
-# Nobody else is to be kept away from a run of the matrix, and a word more or less would make its points differ.
+# No other process competes for a run of the matrix, and each further heartbeat would change its points.
 UNATTENDED = {"ATTEND_SECONDS": "60"}
 PACE = Pace(concurrency=2, heartbeat_seconds=0.1, stalled_seconds=0.5, sweep_seconds=0.15)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where lives are led: the database, the simulator, and whether a worker with its queue carries the run."""
+    """The environment of lives: the database, the simulator, and whether a worker with its queue processes the run."""
 
     dsn: str
     sim: Simulator
@@ -78,7 +78,7 @@ def new_subject(place: Place, folder: Path, name: str) -> Subject:
 
 
 def begin(subject: Subject, place: Place, life: int, end: End | None = None) -> int:
-    """The pid of a new life."""
+    """Start a new life; returns its pid."""
     sys.stdout.flush()
     sys.stderr.flush()
     if pid := os.fork():
@@ -89,7 +89,7 @@ def begin(subject: Subject, place: Place, life: int, end: End | None = None) -> 
         Doors(subject.home, subject.log(life), end).watch()
         asyncio.run(live(subject, place))
         code = 0
-    except BaseException:  # noqa: BLE001 - the top of a process: recorded, and never let back into the parent
+    except BaseException:  # noqa: BLE001 - top level of a process: recorded, and never raised into the parent
         traceback.print_exc()
     finally:
         os._exit(code)
@@ -102,7 +102,7 @@ def _quieten(stderr: Path) -> None:
 
 
 async def live(subject: Subject, place: Place) -> None:
-    """What happens to a request that reached us, from the beginning and after every crash."""
+    """Process a request from its beginning, as after every crash."""
     async with open_test_context(place.dsn, place.sim, subject.home, place.waits, **PROVES_ABSENCE) as context:
         await replay_answers(context)
         admitted = await admit(replace(subject.request, call_id=uuid4()), context)
@@ -114,7 +114,7 @@ async def live(subject: Subject, place: Place) -> None:
 
 
 async def tell(subject: Subject, row: Run, context: RunContext) -> Run:
-    """The smallest audience there is: a line in a file."""
+    """The simplest notification: a line in a file."""
     if row.told_state is row.state:
         return row
     with subject.told.open("a") as file:
@@ -123,7 +123,7 @@ async def tell(subject: Subject, row: Run, context: RunContext) -> Run:
 
 
 async def _worked(admitted: Admitted, subject: Subject, place: Place, context: RunContext) -> None:
-    """Queued, and carried by a worker of this process until its user knows how it ended."""
+    """Enqueue the run, and let a worker in this process finish it and notify its user."""
     known = asyncio.Event()
 
     async def tell_and_know(row: Run) -> None:
@@ -137,12 +137,12 @@ async def _worked(admitted: Admitted, subject: Subject, place: Place, context: R
         await engine.enqueue(admitted.run_id)
         work = asyncio.create_task(engine.work(context, tell_and_know, PACE))
         await asyncio.wait_for(known.wait(), LIFE_SECONDS)
-        await asyncio.sleep(PACE.sweep_seconds)  # the job is put away, too
+        await asyncio.sleep(PACE.sweep_seconds)  # until the job is removed, too
         await stop(work)
 
 
 async def _carried(admitted: Admitted, context: RunContext) -> Run:
-    """Again and again until it has ended; a parked run whenever it is due, as the sweep has it."""
+    """Call `run` until the run has ended; for a parked run whenever it is due, as the sweep does."""
     until = time.monotonic() + LIFE_SECONDS
     while True:
         with contextlib.suppress(LedgerUnavailable):

@@ -1,1 +1,1 @@
-"""The seeded simulation: what will happen (plan), who does it (crew), how it goes (play), what must hold (checker)."""
+"""The seeded simulation: what will happen (plan), the processes (crew), one seed (play), what must hold (checker)."""

@@ -1,6 +1,6 @@
-"""Whether the promise of docs/design.md held: seen only from outside, after everything has come to rest.
+"""Checks the promise of docs/design.md from outside, once nothing changes any more.
 
-In       the books of the simulator, the committed rows, the files, what users were told, what the play promised
+In       the simulator's books, the committed rows, the files, the notifications, the run ids promised to users
 Out      one sentence per violation
 """
 
@@ -22,7 +22,7 @@ from tests.ledger.client import BOOKS
 
 Row = dict[str, Any]
 ENDED = {"saved", "delivered", "rejected", "canceled", "failed"}
-# A run that failed with one of these was told by the provider itself that its clip cannot be had.
+# Reasons that come from the provider itself: the run's clip cannot be had.
 PROVED_BY_PROVIDER = {"render_failed", "expired"}
 TEXT = """
     select ref from onetake.runs r where text_microusd is distinct from
@@ -32,17 +32,17 @@ TEXT = """
 
 @dataclass(frozen=True)
 class Seen:
-    """All there is to see of one seed."""
+    """Everything that can be observed of one seed."""
 
     runs: Mapping[str, Row]
     creates: list[Row]
     jobs: Mapping[str, Row]
     told: Mapping[str, set[str]]
-    late: int  # adoptions after `failed`: these alone may go past a budget
+    late: int  # adoptions after `failed`: only these may exceed a budget
 
 
 def check(place: Place, promised: Mapping[str, str]) -> list[str]:
-    """`promised`: request key -> run id, as the ledger said when it accepted."""
+    """`promised`: request key -> run id, as the ledger answered when it accepted the request."""
     with psycopg.connect(place.dsn, row_factory=dict_row, autocommit=True) as eyes:
         seen = _look(place, eyes)
         wrong = [f"the books do not add up: {row}" for row in eyes.execute(BOOKS.encode()).fetchall()]
@@ -103,7 +103,7 @@ def _purchases(seen: Seen) -> Iterator[str]:
 
 
 def _paid_jobs(seen: Seen) -> Iterator[str]:
-    """Every paid job is somebody's, or some run with the same order is in plain doubt with its money held."""
+    """Every paid job has an owner, or a run with the same order is in doubt with its money held."""
     owners = {canonical_id(row["job_id"]): row for row in seen.runs.values() if row["job_id"]}
     for job_id, row in owners.items():
         if job_id not in seen.jobs:
@@ -121,7 +121,7 @@ def _paid_jobs(seen: Seen) -> Iterator[str]:
         row["improved_prompt"]
         for row in seen.runs.values()
         if (row["state"] in {"submitting", "uncertain"} and row["held_microusd"])
-        # Proof took its job, and it keeps the clip: of the same words, and paid for by the job that nobody has now.
+        # A proof took the run's job, but it keeps the clip: same prompt, paid for by the job that has no owner now.
         or (row["state"] in {"saved", "delivered"} and row["job_id"] is None)
     )
     for prompt, count in Counter(create["prompt"] for create in nobodys).items():
@@ -131,7 +131,7 @@ def _paid_jobs(seen: Seen) -> Iterator[str]:
 
 
 def _has_its_copy(seen: Seen, create: Row) -> bool:
-    """Whether a proxy repeated the order and its run has the second job, of the same words: the audit tells of two."""
+    """Whether a proxy repeated the order and its run owns the second job, of the same prompt: the audit shows both."""
     row = seen.runs.get(create["key"])
     own = seen.jobs.get(row["job_id"]) if row is not None and row["job_id"] else None
     return create["outcome_sent"] == "repeated_by_proxy" and own is not None and own["owner"] == "proxy"
@@ -161,7 +161,7 @@ def _ends(seen: Seen) -> Iterator[str]:
 
 
 def _one_take_each(seen: Seen, place: Place) -> Iterator[str]:
-    """No user has two unfinished runs of one prompt unless he asked for another take."""
+    """No user has two unfinished runs of one prompt without having asked for another take."""
     again = {ask.key for _, ask in place.plan.actions if isinstance(ask, Ask) and ask.again}
     rows = sorted(seen.runs.values(), key=lambda row: row["reserved_at"])
     for number, first in enumerate(rows):
@@ -175,12 +175,12 @@ def _one_take_each(seen: Seen, place: Place) -> Iterator[str]:
 
 
 def _clips(seen: Seen) -> Iterator[str]:
-    """The simulator writes a job's id into its clip: the file is whole, and of the job that the run owns."""
+    """The simulator writes a job's id into its clip: check that the file is whole and from the run's own job."""
     for row in seen.runs.values():
         if row["state"] not in {"saved", "delivered"}:
             continue
         path = Path(row["file"])
-        # Killed between commit and renaming, it has its first name until the next round of `maintenance`.
+        # If killed between commit and renaming, it keeps its temporary name until the next round of `maintenance`.
         left = [path, *path.parent.glob(f".{row['run_id']}.*.clip")]
         content = next((each.read_bytes() for each in left if each.exists()), b"")
         if (len(content), hashlib.sha256(content).hexdigest()) != (row["file_bytes"], row["file_sha256"]):
@@ -191,8 +191,8 @@ def _clips(seen: Seen) -> Iterator[str]:
 
 
 def _words(seen: Seen) -> Iterator[str]:
-    """Asked from outside: does each user have the clip of his own words, and is nobody told that nothing was charged
-    while the books hold his job?
+    """Check from outside that each user has the clip of their own prompt, and that nobody is told "not charged" while
+    the books hold their job.
     """
     owned = {canonical_id(row["job_id"]) for row in seen.runs.values() if row["job_id"]}
     for row in seen.runs.values():

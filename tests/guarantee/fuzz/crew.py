@@ -1,8 +1,8 @@
 """The processes of a seed: forked from a parent that has imported everything, ended by their own pids.
 
-In       a place (database, simulator, folder) and what the plan says of them
+In       a place (database, simulator, folder) and the plan
 Out      pids
-Effects  processes; what they say is in the folder's `*.said`, what users are told in `told/<run_id>`
+Effects  processes; their output goes to the folder's `*.said`, notifications to `told/<run_id>`
 """
 
 import asyncio
@@ -59,12 +59,12 @@ class Place:
         return self.folder / "told"
 
     def home(self, machine: int) -> Path:
-        """Two machines: the workers share one or have the other for themselves."""
+        """Two machines: each worker uses one of the two data folders."""
         return self.folder / f"machine{machine % 2}"
 
 
 def shorten_waits() -> None:
-    """The waits that have no setting. Before anything is forked."""
+    """Shorten the waits that have no setting. Call before anything is forked."""
     submission.HELD_BACK_RETRY = timedelta(seconds=0.1)
     render.FETCH_RETRY = timedelta(seconds=0.1)
     llm_steps.RETRY_SECONDS = 0.05
@@ -76,7 +76,7 @@ def waits() -> Waits:
 
 
 async def warm(place: Place) -> None:
-    """One run in this process: imports and caches, once for all that will be forked."""
+    """One run in this process: imports and caches once, before anything is forked."""
     async with open_test_context(place.dsn, place.sim, place.home(0), waits(), **place.plan.rules) as context:
         admitted = await admit(order_request(place.sim), context)
         assert isinstance(admitted, Admitted)
@@ -86,7 +86,7 @@ async def warm(place: Place) -> None:
 
 
 def provider(chosen: Plan, clips: Path) -> Settings:
-    """What this plan's provider is like."""
+    """The provider's settings for this plan."""
     return Settings(
         hang_seconds=2,
         render_seconds=chosen.render_seconds,
@@ -111,14 +111,14 @@ def begin_worker(place: Place, number: int, life: int) -> int:
 
 
 def _say_where() -> None:
-    """Where every task of this process stands, for whoever looks into a seed that did not come to rest."""
+    """Print the stack of every task in this process, to debug a seed that did not come to rest."""
     for task in asyncio.all_tasks():
         task.print_stack(file=sys.stdout)
     sys.stdout.flush()
 
 
 def begin_client(place: Place, ask: Ask) -> int:
-    """Like `onetake create`: asks, and carries its run by itself, beside the workers."""
+    """Like `onetake create`: places a request and processes its run in its own process, beside the workers."""
 
     async def work() -> None:
         async with open_test_context(place.dsn, place.sim, place.home(0), waits(), **place.plan.rules) as context:
@@ -157,7 +157,7 @@ async def _carry(admitted: Admitted, place: Place, context: RunContext) -> None:
 
 
 async def _tell(row: Run, place: Place, context: RunContext, dice: random.Random) -> None:
-    """The smallest audience: a line in a file; sometimes it is not at home."""
+    """The simplest notification: a line in a file; fails at random."""
     if not row.ended:
         return
     if dice.random() < place.plan.tell_fails:

@@ -1,4 +1,4 @@
-"""What will happen in one seed: everything drawn beforehand from one random generator. Pure.
+"""The plan of one seed: everything is drawn in advance from one random generator. Pure.
 
 In       a seed
 Out      a Plan: the provider's habits and fault rates, the limits, and who does what when
@@ -27,8 +27,8 @@ RATES_MAX = {"create": 0.7, "retrieve": 0.25, "list": 0.3, "content": 0.3, "chat
 
 @dataclass(frozen=True)
 class Ask:
-    """A request; the same key again is the same request again. `walks`: a process of its own carries it, as
-    `onetake create` does, and is killed after so many seconds if that is a number."""
+    """A request; the same key means the same request again. `walks`: its own process works on it, as `onetake create`
+    does; if `killed_after` is set, it is killed after so many seconds."""
 
     user: str
     key: str
@@ -41,7 +41,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Cancel:
-    which: int  # of the runs accepted so far
+    which: int  # index into the runs accepted so far
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ class Plan:
     seed: int
     rates: Mapping[str, float]
     limits: Mapping[str, int]
-    rules: Mapping[str, Any]  # what models.toml and the operator would say of this provider
+    rules: Mapping[str, Any]  # what models.toml and the operator would set for this provider
     habits: Mapping[str, Any]  # how this provider differs from the protocol, lies included
-    foreign: str  # somebody else uses the key: "" or how much like ours their orders are
-    restarts_at: float | None  # when the provider forgets its list
+    foreign: str  # another client uses the key: "" or how similar its orders are to ours
+    restarts_at: float | None  # when the provider drops its list
     skew_seconds: float
     render_seconds: float
     tell_fails: float
@@ -117,9 +117,9 @@ def plan(seed: int) -> Plan:
 
 
 def _rules(dice: random.Random, habits: Mapping[str, Any], restarts_at: float | None) -> dict[str, Any]:
-    """In half of the seeds the provider's limits are known: T covers the longest render, and a list that lags.
+    """In half of the seeds the provider's limits are known: T covers the longest render and a lagging list.
 
-    In half of those the operator relies on them alone, which nobody may do where the list forgets or hides jobs.
+    In half of those, absence needs no witness; an operator must not set that if the list forgets or hides jobs.
     """
     rules: dict[str, Any] = {"refuses_429_before_work": False}
     if dice.random() < 0.5:
@@ -129,7 +129,7 @@ def _rules(dice: random.Random, habits: Mapping[str, Any], restarts_at: float | 
     return rules
 
 
-# Standing lies of providers, proxies and gateways. Most seeds have one or none, some have several at once.
+# Habits of providers, proxies and gateways. Most seeds have one or none, some have several at once.
 LIES: tuple[Mapping[str, Any], ...] = (
     {"no_list_status": 400},
     {"null_prompts": True},
@@ -207,9 +207,9 @@ def _asks(dice: random.Random, users: list[str]) -> list[tuple[float, Action]]:
             killed_after=dice.uniform(0.05, 0.8) if walks and dice.random() < 0.5 else None,
         )
         actions.append((at, ask))
-        if dice.random() < 0.4:  # a double tap, or the message delivered once more
+        if dice.random() < 0.4:  # a double press, or a redelivered message
             actions.append((at + dice.choice((0.0, 0.01, 0.5)), ask))
-        if dice.random() < 0.25:  # the same wish typed again
+        if dice.random() < 0.25:  # the same prompt typed again
             actions.append((at + dice.uniform(0, 0.6), Ask(user, f"{user}:{number}b", ask.prompt)))
     return actions
 

@@ -1,8 +1,8 @@
-"""One seed, from an empty database to the checker's word.
+"""Plays one seed, from an empty database to the checker's verdict.
 
 In       a Plan, the server's address, a folder
-Out      what was wrong, and the figures of it
-Effects  a fresh database, a simulator and workers of its own, all gone afterwards
+Out      violations and figures
+Effects  its own fresh database, simulator and workers, all removed afterwards
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from tests.guarantee.processes.forks import begin_simulator, end
 from tests.ledger.client import Row, call, connect
 
 CALM_SECONDS = 60.0
-SETTLE_SECONDS = 0.05  # for what a stopped process had already asked of the database
+SETTLE_SECONDS = 0.05  # for queries that a stopped process had already sent
 RESTLESS = """
     select count(*) as n from onetake.runs where
         case when state in ('saved', 'delivered', 'rejected', 'canceled', 'failed')
@@ -37,7 +37,7 @@ RESTLESS = """
 
 @dataclass
 class Told:
-    """What came of a seed."""
+    """The result of a seed."""
 
     seed: int
     wrong: list[str] = field(default_factory=list)
@@ -75,7 +75,7 @@ def play(chosen: Plan, server: str, folder: Path, clips: Path) -> Told:
 
 
 def rehearse(server: str, folder: Path, clips: Path) -> None:
-    """What all seeds have in common, done once before anything is forked."""
+    """Warm up what all seeds share, once before anything is forked."""
     calm = replace(plan(0), rates={}, habits={}, foreign="", restarts_at=None, render_seconds=0.01)
     (folder / "told").mkdir(parents=True)
     with fresh_database(server, f"storm_{os.getpid()}_rehearsal") as dsn:
@@ -87,7 +87,7 @@ def rehearse(server: str, folder: Path, clips: Path) -> None:
 
 
 class Play:
-    """Carries out a plan. Its own connection is the audience's: it only calls the ledger's functions."""
+    """Executes a plan. Its own connection acts for users: it only calls the ledger's functions."""
 
     def __init__(self, place: Place, door: psycopg.Connection[Row], told: Told) -> None:
         self.place, self.door, self.told = place, door, told
@@ -195,7 +195,7 @@ class Play:
             self.accepted.append(run_id)
 
     def _calm(self) -> None:
-        """No more trouble, everybody awake; the user who has not tapped yet taps; then all must come to rest."""
+        """End all faults, resume all processes, confirm every run; then wait until nothing changes any more."""
         self.place.sim.control("DELETE", "/_sim/faults")
         for number in range(WORKERS):
             if number in self.workers:
@@ -208,7 +208,7 @@ class Play:
                 self.wrong.append(f"it did not come to rest within {CALM_SECONDS:g} s")
                 for pid in self.workers.values():
                     os.kill(pid, signal.SIGUSR1)
-                time.sleep(1)  # until they have said where they stand
+                time.sleep(1)  # until they have printed their stacks
                 return
             call(self.door, "set_paused", paused=False, reason=None, who="storm")
             for run_id in self.accepted:
@@ -216,7 +216,7 @@ class Play:
             time.sleep(0.15)
 
     def _still(self) -> bool:
-        """Stops everybody for good; if one was about to wake a parked run, all of them go on."""
+        """Stop all processes for good; if a parked run was about to be resumed, let them continue."""
         everybody = [*self.workers.values(), *self.clients]
         for pid in everybody:
             os.kill(pid, signal.SIGSTOP)
@@ -243,7 +243,7 @@ class Play:
 
 @dataclass(frozen=True)
 class _Restart:
-    """The provider's list begins anew."""
+    """The provider's list starts anew."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""Several `onetake worker` processes on one database, each on a line of its own that can be cut.
+"""Several `onetake worker` processes on one database, each with its own TCP connection that can be cut.
 
 In       a folder, the simulator's options, how many workers
-Out      Fleet: runs are ordered at its counter; workers are killed, frozen, cut off, added; the server is restarted
-Effects  processes, an embedded server of its own, TCP lines; all gone afterwards
+Out      Fleet: orders runs; kills, freezes, cuts off and adds workers; restarts the server
+Effects  processes, its own embedded server, TCP relays; all removed afterwards
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from tests.support import warm
 from tests.support.fixtures import KEY, Simulator, order_request, simulator_process
 
 CHUNK_BYTES = 65_536
-# As in production, where nothing says otherwise, but for the polling: renders take seconds here, not minutes.
+# Production defaults, except for shorter polling: renders take seconds here, not minutes.
 SETTINGS = {
     "POLL_SECONDS": "0.3",
     "ATTEND_SECONDS": "15",
@@ -49,7 +49,7 @@ SETTINGS = {
 
 
 class Line:
-    """TCP in front of the server's socket. While it is cut nothing passes, either way, and nobody is told."""
+    """A TCP relay in front of the server's socket. While it is cut, nothing passes, and neither side notices."""
 
     def __init__(self, socket_path: str) -> None:
         line = self
@@ -90,7 +90,7 @@ class Line:
 
 @dataclass
 class Worker:
-    """`said`: its words on both of its outputs. `worker_id`: its first number among procrastinate's workers."""
+    """`said`: its output, stdout and stderr. `worker_id`: its first id among procrastinate's workers."""
 
     process: warm.Program
     line: Line
@@ -126,7 +126,7 @@ class Fleet:
         self.dsn = self._server.enter_context(open_server(self.folder / "database"))
 
     def _free_of_limits(self) -> None:
-        """What is tested here is the sharing; the limits have tests of their own."""
+        """Lift the limits: only the sharing of work is tested here."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             for key in ("breaker_all_submissions", "budget_day_microusd", "budget_month_microusd"):
                 connection.execute("update onetake.limits set value = '1000000000000' where key = %s", (key,))
@@ -147,7 +147,7 @@ class Fleet:
     # -- workers
 
     def hire(self) -> Worker:
-        """One more machine: a home and a line of its own."""
+        """Start a worker with its own data folder and relay, as one more machine."""
         parts = psycopg.conninfo.conninfo_to_dict(self.dsn)
         line = Line(f"{parts['host']}/.s.PGSQL.{parts.get('port') or 5432}")
         dsn = f"postgresql://{parts['user']}:unused@127.0.0.1:{line.port}/{parts['dbname']}?sslmode=disable"
@@ -169,7 +169,7 @@ class Fleet:
         return {row["id"] for row in self.rows("select id from queue.procrastinate_workers")}
 
     def restart_server(self) -> None:
-        """The same data, after a stop that cuts every connection."""
+        """Restart the server on the same data; every connection is cut."""
         before = self.dsn
         self._server.close()
         self._server = ExitStack()
@@ -179,7 +179,7 @@ class Fleet:
     # -- runs
 
     def order(self, count: int) -> list[str]:
-        """Runs of as many users, reserved and queued."""
+        """Reserve and enqueue runs, each of another user."""
         return asyncio.run(self._order(count))
 
     async def _order(self, count: int) -> list[str]:
@@ -205,7 +205,7 @@ class Fleet:
         return set(self.states().values()) == {"saved"}
 
     def in_hand(self) -> dict[str, int]:
-        """Which run is in whose hands: run id -> number of procrastinate's worker."""
+        """The runs in progress: run id -> id of procrastinate's worker."""
         query = """
             select args ->> 'run_id' as run_id, worker_id from queue.procrastinate_jobs
             where status = 'doing' and worker_id is not null
@@ -213,17 +213,17 @@ class Fleet:
         return {row["run_id"]: row["worker_id"] for row in self.rows(query)}
 
     def seats(self) -> set[int]:
-        """Workers that have been heard of within the last seconds."""
+        """Ids of the workers with a heartbeat in the last 4 seconds."""
         query = "select id from queue.procrastinate_workers where last_heartbeat > now() - interval '4 seconds'"
         return {row["id"] for row in self.rows(query)}
 
     def taken_over(self, runs: set[str], before: dict[str, int]) -> bool:
-        """All of these have ended or are in other hands than before."""
+        """Whether each of these runs is saved or has another worker than before."""
         now, states = self.in_hand(), self.states()
         return all(states[run] == "saved" or now.get(run, before[run]) != before[run] for run in runs)
 
     def check_books(self) -> None:
-        """One purchase for each run, by the simulator's books, and a clip for each."""
+        """Check the simulator's books: one purchase for each run, and each paid."""
         creates = self.sim.books()["creates"]
         keys = [create["key"] for create in creates]
         assert sorted(keys) == sorted(self.states()), "each run bought once"
@@ -250,7 +250,7 @@ def open_fleet(folder: Path, workers: int, render_seconds: float, *options: str)
 
 
 def seconds_until(true: Any, at_most: float) -> float:
-    """How long it took to become true."""
+    """How long it took until `true` held."""
     began = time.monotonic()
     until(true, at_most)
     return time.monotonic() - began

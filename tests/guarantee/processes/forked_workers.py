@@ -1,8 +1,8 @@
-"""Cases played side by side: most of a life in doubt is waiting, so a few processes share them.
+"""Plays cases side by side in a few processes: a life in doubt mostly waits.
 
-In       cases, and what is done with one
+In       cases, and the function that plays one
 Out      the results, in the order of the cases
-Effects  processes forked from this one, which must have imported everything by now
+Effects  forks this process, which must have imported everything before
 """
 
 import os
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 def side_by_side(cases: Sequence[Case], play: Callable[[Case], Result], folder: Path, at_once: int) -> list[Result]:
-    """Every nurse takes each n-th case; one that falls is the end of it all."""
+    """Each forked process takes every n-th case; if one fails, everything stops."""
     shares = [list(range(len(cases)))[n::at_once] for n in range(min(at_once, len(cases)))]
     nurses = [_nurse([(number, cases[number]) for number in share], play, folder) for share in shares]
     results: dict[int, Result] = {}
@@ -39,7 +39,7 @@ def _nurse(share: list[tuple[int, Case]], play: Callable[[Case], Result], folder
     try:
         path.write_bytes(pickle.dumps({number: play(case) for number, case in share}))
         code = 0
-    except BaseException:  # noqa: BLE001 - the top of a process: said, and never let back into the parent
+    except BaseException:  # noqa: BLE001 - top level of a process: reported, and never raised into the parent
         traceback.print_exc()
     finally:
         os._exit(code)

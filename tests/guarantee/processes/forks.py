@@ -1,7 +1,7 @@
 """Processes forked from a parent that has imported everything, ended by their own pids.
 
-In       what the process does, and a file for what it says
-Out      its pid; for a simulator its address, too
+In       what the process runs, and a file for its output
+Out      its pid; for a simulator also its address
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from tests.support.fixtures import Simulator
 
 
 def forked(said: Path, work: Callable[[], Coroutine[object, object, None]]) -> int:
-    """The pid of a process that does this and nothing else."""
+    """Fork a process that runs only this; returns its pid."""
     sys.stdout.flush()
     sys.stderr.flush()
     if pid := os.fork():
@@ -32,7 +32,7 @@ def forked(said: Path, work: Callable[[], Coroutine[object, object, None]]) -> i
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         asyncio.run(work())
         code = 0
-    except BaseException:  # noqa: BLE001 - the top of a process: recorded, and never let back into the parent
+    except BaseException:  # noqa: BLE001 - top level of a process: recorded, and never raised into the parent
         traceback.print_exc()
     finally:
         os._exit(code)

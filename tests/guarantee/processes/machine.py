@@ -1,4 +1,4 @@
-"""`onetake` as processes of their own, which can be killed."""
+"""Runs `onetake` in processes that can be killed."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.support.fixtures import KEY, QUICK, ROOT, Simulator
 class Machine:
     """A data folder and settings; everything started on it shares the embedded database.
 
-    As a context it kills what still runs at its end.
+    As a context manager, it kills on exit what still runs.
     """
 
     home: Path
@@ -43,7 +43,7 @@ class Machine:
         return process
 
     def onetake(self, *arguments: str) -> tuple[int, str]:
-        """Exit code and standard output of one command."""
+        """Run one command; returns its exit code and standard output."""
         process = self.start(*arguments)
         out, err = process.communicate(timeout=90)
         assert "Traceback" not in err, err
@@ -59,7 +59,7 @@ class Machine:
 
 
 def until(true: Any, seconds: float = 60) -> None:
-    """Waits for a condition, looking often."""
+    """Wait until a condition holds, polling often."""
     give_up = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < give_up, "it never became true"

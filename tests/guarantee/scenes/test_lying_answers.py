@@ -1,4 +1,4 @@
-"""Answers, pages and clips that lie about one paid job, over HTTP: nothing paid is lost, nobody gets another's."""
+"""Answers, pages and clips that lie about one paid job, over HTTP: no paid clip is lost, nobody gets another's."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,7 +22,7 @@ async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> Asyn
 async def test_a_signed_link_on_the_same_host_is_followed_without_the_key(
     context: RunContext, simulator: Simulator
 ) -> None:
-    """Object storage behind the provider's own address refuses a request that is signed and has a key as well."""
+    """Object storage at the provider's own address rejects a request that is signed and also has a key."""
     simulator.control("POST", "/_sim/habits", {"clip_signed": True})
     row = await driven(await admitted(context, simulator), context)
     assert row.state is State.SAVED
@@ -36,7 +36,7 @@ IN_OUR_WAY = (
 
 
 def _colleagues_job(sim: Simulator) -> str:
-    """On the same key, like ours in all that a page shows."""
+    """A job on the same key that looks like ours in everything a page shows."""
     sim.control("POST", "/_sim/habits", {"null_prompts": True})
     job = {"prompt": "a colleague's film", "model": "sim-1", "seconds": 8, "size": "720x1280", "created_at_offset": -20}
     return str(sim.control("POST", "/_sim/jobs", job)["id"])

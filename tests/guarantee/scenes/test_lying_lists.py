@@ -1,4 +1,4 @@
-"""Lists that lie about one paid job, over HTTP: it is never proved unmade, and nobody gets another's clip."""
+"""Lists that lie about one paid job, over HTTP: the job is never proved unmade, and nobody gets another's clip."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -31,7 +31,7 @@ async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> Asyn
 
 
 async def lost(context: RunContext, sim: Simulator, prompt: str, model: str) -> Run:
-    """A paid job whose answer was lost, and which no list was asked for yet."""
+    """A paid job whose answer was lost; no list was requested yet."""
     sim.trouble("list", "status", status=500, times=1)
     sim.trouble("create", "made_then_drop")
     request = replace(order_request(sim, prompt, user_id="cli:victim"), model=model)
@@ -42,9 +42,9 @@ async def lost(context: RunContext, sim: Simulator, prompt: str, model: str) -> 
     return row
 
 
-# What the list does, given the ids of a job sold long ago, the one before the victim, the victim, and the one after it.
+# The list's lie, given the ids of a job bought long ago, the one before the victim, the victim, and the one after it.
 Lie = Callable[[str, str, str, str], Mapping[str, Any]]
-HIDE = "hide"  # these jobs are missing from the list, and nothing else says so
+HIDE = "hide"  # these jobs are missing from the list, without any hint
 LIES: dict[str, Lie] = {
     "keeps it for its second page": lambda old, before, victim, after: {"list_first": [after, before], "page_size": 2},
     "is ordered by the last change, and hides prompts": lambda old, before, victim, after: {
@@ -118,7 +118,7 @@ async def _after_the_lie(context: RunContext, sim: Simulator, lie: Lie, prompt: 
 
 
 async def _nothing_is_lost(row: Run, context: RunContext, sim: Simulator) -> None:
-    """The run has its own clip, or is in doubt; and then no audit is complete and clean."""
+    """The run has its own clip, or is in doubt and no audit is complete and clean."""
     if row.state is State.SAVED:
         assert row.job_id == next(job["id"] for job in _jobs(sim) if job["prompt"] == row.improved_prompt)
         return
@@ -144,7 +144,7 @@ async def test_a_list_that_swaps_two_ids_delivers_no_wrong_clip(context: RunCont
     stranger = _jobs(simulator)[-1]["id"]
     swapped = {victim: stranger, stranger: victim}
     simulator.control("POST", "/_sim/habits", {"renamed": swapped, "lies_in": ["list"]})
-    async with asyncio.timeout(60):  # the stranger's row shows our words
+    async with asyncio.timeout(60):  # the stranger's row shows our prompt
         while stranger not in row.failed_jobs:
             row = await looked(row.run_id, context)
             assert row.file is None
@@ -158,7 +158,7 @@ async def test_a_list_that_swaps_two_ids_delivers_no_wrong_clip(context: RunCont
 
 
 async def _crossed(context: RunContext, sim: Simulator) -> tuple[UUID, str, str]:
-    """A run whose answer named somebody else's job; that job, and the run's own."""
+    """A run whose answer named somebody else's job; that job's id, and the run's own."""
     theirs = await bought(context, sim, "a lantern on a hill", "cli:before")
     assert theirs.job_id is not None
     sim.control("POST", "/_sim/jobs", {"prompt": "a stranger's castle at noon", "seconds": 8})
@@ -211,7 +211,7 @@ async def test_one_file_is_not_saved_for_two_different_orders(context: RunContex
 
 
 def _alike(one: str, other: str) -> str:
-    """Another wish for which the simulated model chooses the very same words for camera, light and sound."""
+    """Another prompt for which the simulated model adds the very same words for camera, light and sound."""
     tail = improved(one, "en").removeprefix(one)
     return next(order_request for n in range(100_000) if improved(order_request := f"{other} {n}", "en").endswith(tail))
 
@@ -227,7 +227,7 @@ def _alike(one: str, other: str) -> str:
 async def test_two_runs_whose_answers_were_swapped_do_not_get_each_others_clips(
     context: RunContext, simulator: Simulator, one: str, other: str
 ) -> None:
-    """Their prompts share the house's words for camera, light and sound; each job shows the other's whole prompt."""
+    """Both prompts share the added words for camera, light and sound; each job shows the other's whole prompt."""
     await lost(context, simulator, one, "sim-1")
     theirs = _jobs(simulator)[-1]["id"]
     simulator.trouble("create", "other_id", id=theirs)
@@ -243,7 +243,7 @@ async def test_two_runs_whose_answers_were_swapped_do_not_get_each_others_clips(
 async def test_a_job_that_is_listed_by_another_id_is_nobody_elses(
     context: RunContext, simulator: Simulator, created_at: str
 ) -> None:
-    """Done jobs are listed as assets, and a second user orders the very words of the first; his request never left."""
+    """Finished jobs are listed as assets; another user orders the exact same prompt, and that request never arrives."""
     simulator.control("POST", "/_sim/habits", {"asset_ids": True, "created_at": created_at})
     first = await bought(context, simulator, "a paper boat", "cli:one")
     simulator.trouble("create", "drop_before")

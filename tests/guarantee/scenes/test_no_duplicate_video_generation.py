@@ -1,4 +1,4 @@
-"""The accident this project exists for: one request, however often it arrives, is one video."""
+"""The accident that led to this project: one request is one video, however often it arrives."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

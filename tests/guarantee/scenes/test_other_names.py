@@ -27,7 +27,7 @@ from tests.support.fixtures import (
     request_ended,
 )
 
-CLOSE = quick_waits(CLOCK_SKEW_SECONDS="1")  # so that a few seconds tell an earlier job from a later one
+CLOSE = quick_waits(CLOCK_SKEW_SECONDS="1")  # so that a few seconds separate an earlier job from a later one
 APART_SECONDS = 4.0
 
 
@@ -45,7 +45,7 @@ async def bought(context: RunContext, sim: Simulator, prompt: str, user: str) ->
 
 
 async def lost(context: RunContext, sim: Simulator, prompt: str, user: str, kind: str = "made_then_drop") -> Run:
-    """An order in doubt: its job was made and the answer lost, or with `drop_before` it never arrived."""
+    """An order in doubt: its job was made and the answer lost, or with `drop_before` the request never arrived."""
     sim.trouble("list", "status", status=500, times=1)
     sim.trouble("create", kind)
     row = await run(await ordered(context, sim, prompt, user), context)
@@ -120,7 +120,7 @@ async def test_a_server_with_two_addresses_sells_no_job_twice(
 
 @contextmanager
 def _restored(ledger_dsn: str, postgres_uri: str) -> Iterator[str]:
-    """A copy of the ledger as it is now."""
+    """A copy of the ledger in its current state."""
     source, name = psycopg.conninfo.conninfo_to_dict(ledger_dsn)["dbname"], f"restored_{uuid4().hex}"
     with psycopg.connect(postgres_uri, autocommit=True) as connection:
         connection.execute(f"create database {name} template {source}".encode())

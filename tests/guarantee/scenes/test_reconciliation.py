@@ -1,4 +1,4 @@
-"""What becomes of runs in doubt, through every real part: trust, complete looks, twins, late news, shifting pages."""
+"""How runs in doubt end, through every real part: trust, complete looks, twins, late answers, shifting pages."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -43,7 +43,7 @@ async def bought(context: RunContext, sim: Simulator, prompt: str = "a paper boa
 
 
 async def settled(run_id: UUID, context: RunContext, seconds: float = 60) -> Run:
-    """Carried on even when parked: looks go on."""
+    """Keep processing the run even when parked: looks go on."""
     async with asyncio.timeout(seconds):
         while True:
             row = await run(run_id, request_ended(context))
@@ -54,14 +54,14 @@ async def settled(run_id: UUID, context: RunContext, seconds: float = 60) -> Run
 
 
 async def looked(run_id: UUID, context: RunContext, seconds: float = 60) -> Run:
-    """Carried on until it ends or is parked, its request having ended."""
+    """Process the run until it ends or is parked, its request being over."""
     return await driven(run_id, request_ended(context), seconds=seconds)
 
 
 async def lost(
     context: RunContext, sim: Simulator, prompt: str = "a paper boat", user: str = "cli:a", **how: object
 ) -> Run:
-    """A run whose answer was lost and that looks at a list it cannot read."""
+    """A run whose answer was lost and whose first look meets an unreadable list."""
     sim.trouble("list", "status", status=500, times=1)
     sim.trouble("create", str(how.pop("kind", "made_then_drop")), **how)
     row = await run(await asked(context, sim, prompt, user), context)
@@ -82,7 +82,7 @@ async def audited(context: RunContext) -> list[Kind]:
 
 @asynccontextmanager
 async def rendering_after(context: RunContext, sim: Simulator) -> AsyncIterator[UUID]:
-    """A later purchase of ours whose job the list shows while it renders: what a list must show to prove anything."""
+    """A later purchase of ours whose job the list shows while it renders: without one, a list proves nothing."""
     sim.control("POST", "/_sim/speed", {"speed": 0.001})
     run_id = await asked(context, sim, "a grey owl", "cli:after")
     waiting = asyncio.create_task(driven(run_id, context))

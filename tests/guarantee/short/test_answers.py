@@ -1,4 +1,4 @@
-"""The answer matrix in its short form; the whole of it is `python -m tests.guarantee.answers`."""
+"""The short form of the answer matrix; the full one is `python -m tests.guarantee.answers`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A sample of the crash matrix, with everything around the purchase; the whole of it is tests/guarantee/matrix.py."""
+"""A sample of the crash matrix, with every point around the purchase; the full one is tests/guarantee/matrix.py."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from typing import Any
 from tests.guarantee.crash import known
 from tests.support.fixtures import ROOT, Simulator
 
-# The folder given goes before this checkout's own: a changed copy of the steps is what runs.
+# The given folder precedes this checkout on the path, so that a changed copy of the steps runs.
 WITH_ANOTHER_FOLDER_FIRST = """
 import sys
 folder, *arguments = sys.argv[1:]
@@ -21,7 +21,7 @@ sys.exit(main(arguments))
 
 
 def matrix(dsn: str, sim: Simulator, tmp_path: Path, *options: str, first: Path | None = None) -> tuple[int, Any, str]:
-    """Exit code, report, and what was printed."""
+    """Exit code, report, and output."""
     file = tmp_path / "report.json"
     program = ["-c", WITH_ANOTHER_FOLDER_FIRST, str(first)] if first else ["-m", "tests.guarantee.matrix"]
     process = subprocess.run(

@@ -1,4 +1,4 @@
-"""A real process is killed in the middle of a run; another takes the run to its end. The books are the judge."""
+"""A real process is killed in the middle of a run; another finishes the run. The books decide."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""Three workers on one database, each behind a line of its own: killed, cut off, frozen, joined, the server restarted.
+"""Three workers on one database, each behind its own relay: killed, cut off, frozen, added, the server restarted.
 
-Whatever happens, every run ends saved after one purchase, and what a lost worker had in hand goes to others: within 15
-seconds, which ONETAKE_LONG=1 (`make machines`) measures, with a cut of a minute and more runs.
+In every case each run ends saved after one purchase, and a lost worker's runs go to others: within 15 seconds,
+which ONETAKE_LONG=1 (`make machines`) measures, with a cut of a minute and more runs.
 """
 
 import os
@@ -16,7 +16,7 @@ from tests.guarantee.processes.machine import until
 LONG = os.environ.get("ONETAKE_LONG") == "1"
 RUNS = 30 if LONG else 12
 CUT_SECONDS = 60.0 if LONG else 12.0
-TAKEOVER_SECONDS = 15.0 if LONG else 60.0  # promised; beside other tests a machine may be slow
+TAKEOVER_SECONDS = 15.0 if LONG else 60.0  # 15 s are promised; beside other tests the machine may be slow
 END_SECONDS = 240.0
 
 
@@ -26,21 +26,21 @@ def in_the_hands_of(fleet: Fleet, worker_id: int) -> set[str]:
 
 @dataclass(frozen=True)
 class Victim:
-    """A worker with runs in hand. `hands`: who held which run before anything happened."""
+    """A worker with runs in progress. `hands`: which worker had which run before anything happened."""
 
     fleet: Fleet
     worker: Worker
     hands: dict[str, int]
 
     def is_followed(self, how: str) -> None:
-        """What it had in hand is in other hands soon."""
+        """Wait until other workers have taken over its runs."""
         lost = {run for run, holder in self.hands.items() if holder == self.worker.worker_id}
         took = seconds_until(lambda: self.fleet.taken_over(lost, self.hands), TAKEOVER_SECONDS)
         print(f"{how}: {len(lost)} runs taken over after {took:.1f} s")
 
 
 def busiest(fleet: Fleet) -> Victim:
-    """Who has most runs in hand, once all are in mid-render: an order lost on its way has tests of its own."""
+    """The worker with the most runs, once all are rendering: orders lost on the way have their own tests."""
 
     known = {worker.worker_id: worker for worker in fleet.workers}
 
@@ -84,7 +84,7 @@ def test_a_worker_cut_off_from_the_database_begins_nothing_and_comes_back(tmp_pa
         victim.is_followed("cut off")
         until(lambda: victim.worker.worker_id not in fleet.seats(), 60)
         others = [each for each in fleet.workers if each is not victim.worker]
-        for each in others:  # only the one that is cut off is left: what is ordered now stays where it is
+        for each in others:  # only the worker that is cut off is left: new orders stay where they are
             each.freeze()
         fleet.order(3)
         nothing_is_bought_for(fleet, CUT_SECONDS)

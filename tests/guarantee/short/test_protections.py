@@ -1,6 +1,6 @@
-"""Protections that stand behind another one: each test takes the first away, or comes where it does not reach.
+"""Protections behind another protection: each test removes the first one, or takes a path that it does not cover.
 
-`make mutants` shows that every protection is missed by a test when it is gone.
+`make mutants` shows for every protection a test that fails without it.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ async def admitted(context: RunContext, at: Simulator, prompt: str = "a paper bo
 
 
 async def driven(run_id: UUID, context: RunContext, seconds: float) -> Run:
-    """As a worker would, until it ends or the time is over."""
+    """Process the run as a worker would, until it ends or the time is over."""
     until = asyncio.get_running_loop().time() + seconds
     while True:
         row = await run(run_id, context)
@@ -73,7 +73,7 @@ def test_the_list_of_mutants_fits_the_code() -> None:
 
 
 async def test_an_sdk_that_retries_all_the_same_sends_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    obedient = AsyncOpenAI.copy  # which is what with_options calls
+    obedient = AsyncOpenAI.copy  # with_options calls it
 
     def stubborn(sdk: AsyncOpenAI, **options: Any) -> AsyncOpenAI:
         return obedient(sdk, **options | {"max_retries": 2})
@@ -118,7 +118,7 @@ async def test_a_purchase_outlives_its_canceled_caller(context: RunContext, simu
 async def test_a_caller_canceled_while_the_fence_lets_it_through_leaves_no_doubt(
     context: RunContext, simulator: Simulator, ledger_dsn: str
 ) -> None:
-    """The commit happens, and nobody but this caller knows the token: it must send, or say that it did not."""
+    """The commit happens, and only this caller knows the token: it must send, or record that it did not."""
     run_id = await admitted(context, simulator)
     async with await psycopg.AsyncConnection.connect(ledger_dsn) as other:
         await other.execute("select from onetake.breakers for update")
@@ -150,14 +150,14 @@ async def _waits_for_a_lock(dsn: str) -> bool:
 
 
 class Deaf(Ledger):
-    """A ledger that cannot be told: the process dies, or the database is gone, right after the answer."""
+    """A ledger that cannot be reached: the process dies, or the database is gone, right after the answer."""
 
     async def record_submission(self, *_: Any, **__: Any) -> Any:
         raise ConnectionError
 
 
 async def submitted_unheard(context: RunContext, at: Simulator) -> UUID:
-    """A run whose answer has arrived and did not reach the ledger; the provider has no list to find it in."""
+    """A run whose answer arrived but did not reach the ledger; the provider has no list to find it in."""
     at.control("POST", "/_sim/habits", {"no_list_status": 400})
     run_id = await admitted(context, at)
     with pytest.raises(ConnectionError):
@@ -261,12 +261,12 @@ async def test_a_run_in_doubt_is_not_looked_for_at_another_provider(
 async def test_a_request_of_another_provider_that_cannot_be_under_way_any_more_is_in_doubt_and_parked(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
-    """Killed in mid-POST, and the key was changed before the next start: a person must be able to settle it."""
+    """Killed in mid-POST, and the key was changed before the next start: a person must be able to settle the run."""
     quick = quick_waits(SUBMIT_DEADLINE_SECONDS="0.1", CONNECT_TIMEOUT_SECONDS="0.1", REQUEST_TIMEOUT_SECONDS="0.1")
     async with open_test_context(ledger_dsn, simulator, tmp_path, quick) as context:
         run_id = await admitted(context, simulator)
         moved = replace(context, account=replace(context.account, key_fingerprint="another"))
-        await run(run_id, moved)  # approved, and not bought: it is another's
+        await run(run_id, moved)  # approved, but not bought: it belongs to another provider
         answer = await context.ledger.begin_submission(run_id, "t" * 32)
         assert isinstance(answer, Won)
         async with asyncio.timeout(60):
@@ -312,7 +312,7 @@ def test_the_lease_says_no_though_the_check_before_it_is_gone(client: LedgerClie
 
 
 def test_two_wishes_of_a_known_user_at_the_same_moment_are_one_run(client: LedgerClient) -> None:
-    """A user's very first insert is a mutex by itself; only a row that is there shows whether it is written."""
+    """A user's very first insert is itself a mutex; only with an existing row does the test show that it is written."""
     client.fail(client.reserved(), "reserved")
     client.limit("cooldown_seconds", 0)
     with psycopg.connect(client.dsn, row_factory=dict_row, prepare_threshold=None) as first:

@@ -1,4 +1,4 @@
-"""Races: many at once, and two in an order that the test decides. One is let in, one buys, no micro-dollar too much."""
+"""Races: many callers at once, and two in a fixed order. One is accepted, one buys, no micro-dollar too much."""
 
 import asyncio
 import contextlib
@@ -34,13 +34,13 @@ def client(ledger_dsn: str) -> Iterator[LedgerClient]:
 
 @pytest.fixture
 def first(client: LedgerClient) -> Iterator[psycopg.Connection[Row]]:
-    """A session whose transaction the test opens and ends."""
+    """A session whose transaction the test begins and ends."""
     with psycopg.connect(client.dsn, row_factory=psycopg.rows.dict_row, prepare_threshold=None) as connection:
         yield connection
         connection.rollback()
 
 
-# -- the door
+# -- reserve
 
 
 def test_the_same_request_two_hundred_times_at_once_is_one_run(client: LedgerClient) -> None:
@@ -104,7 +104,7 @@ def test_a_budget_raced_by_two_hundred_users_is_given_out_to_the_micro_dollar(
 
 
 def one_life(connection: psycopg.Connection[Row], dice: random.Random, shared: list[str]) -> None:
-    """A run of some user through whatever comes, among others that do the same to it."""
+    """One run of some user through random calls, while others do the same to it."""
     asked = request(f"tg:{dice.randrange(8)}", f"fox {dice.randrange(5)}", again=True)
     answer = call(connection, "reserve", **asked)
     if answer["kind"] == "accepted":  # or paused, for a moment
@@ -116,7 +116,7 @@ def one_life(connection: psycopg.Connection[Row], dice: random.Random, shared: l
     if dice.random() < 0.1:
         call(connection, "cancel_run", run_id=run_id, by="tg:1")
     won = call(connection, "begin_submission", run_id=run_id, token=token)["won"]
-    job = f"job_{dice.randrange(25)}"  # few enough that runs fight over them
+    job = f"job_{dice.randrange(25)}"  # so few that runs compete for them
     if won and dice.random() < 0.2:
         call(connection, "fail_run", run_id=run_id, expected="submitting", reason="x", detail="", token=token)
     elif won and dice.random() < 0.5:
@@ -158,7 +158,7 @@ def test_whatever_is_called_at_once_nothing_ever_deadlocks_and_the_books_add_up(
 def test_a_pause_under_way_is_not_outrun_by_a_submission_that_comes_after_it(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
-    """The switch is one committed row: until then the way is open, from then on it is shut."""
+    """The switch is one committed row: before the commit, submissions pass; after it, none does."""
     one, two = client.approved("tg:1"), client.approved("tg:2")
     call(first, "set_paused", paused=True, reason="stop", who="op")
     assert client.begin(one)["won"]
@@ -285,7 +285,7 @@ async def test_a_switch_pulled_between_approved_and_the_post_stops_the_post(
 
 
 async def say_nothing(_: Run) -> None:
-    """Nobody listens."""
+    """Notify nobody."""
 
 
 async def test_five_workers_on_one_database_buy_each_of_forty_runs_once(
@@ -302,7 +302,7 @@ async def test_five_workers_on_one_database_buy_each_of_forty_runs_once(
             context, engine = worlds[number % WORKERS]
             admitted = await admit(order_request(simulator, f"boat {number}", user_id=f"cli:{number}"), context)
             assert isinstance(admitted, Admitted)
-            for _, each in worlds:  # every machine wants it
+            for _, each in worlds:  # every machine tries
                 await each.enqueue(admitted.run_id)
         works = [asyncio.create_task(engine.work(context, say_nothing, PACE)) for context, engine in worlds]
         try:

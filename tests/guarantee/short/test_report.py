@@ -1,4 +1,4 @@
-"""The page of guarantees: no violation gets lost on the way to it, however a proof writes it."""
+"""The page of guarantees: it shows every violation, whatever form a proof reports it in."""
 
 import json
 from dataclasses import replace

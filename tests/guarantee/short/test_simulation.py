@@ -1,4 +1,4 @@
-"""Three seeds of the simulation; five hundred and more are tests/guarantee/simulation.py."""
+"""Three seeds of the simulation; tests/guarantee/simulation.py plays five hundred and more."""
 
 import json
 import subprocess

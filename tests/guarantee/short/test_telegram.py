@@ -1,4 +1,4 @@
-"""A sample of the bot's crash points and of lost answers; the whole of it is tests/guarantee/chat/."""
+"""A sample of the bot's crash points and of lost answers; the full set is tests/guarantee/chat/."""
 
 import json
 import subprocess
