@@ -14,7 +14,7 @@ pytest_plugins = ["tests.support.fixtures", "tests.support.recordings", "tests.s
 
 TESTS = Path(__file__).parent
 CASSETTES = TESTS.parent / "cassettes"
-# Proofs with processes of their own, kills, installations and random worlds: `make test-all` has them, `make test` not.
+# Tests with their own processes, kills, installations and random worlds: only `make test-all` runs them.
 LONG = frozenset(
     {
         "bot/test_over_http.py",
@@ -39,28 +39,28 @@ LONG = frozenset(
         "test_packaging.py",
     }
 )
-if not os.environ.get("CI"):  # hypothesis' own profile for CI has no deadline either: a busy machine is no bug
+if not os.environ.get("CI"):  # hypothesis' own profile for CI has no deadline either: a busy machine is not a bug
     settings.register_profile("patient", deadline=None)
     settings.load_profile("patient")
 THIS_MACHINE = [r"127\.0\.0\.1$", r"::1$", r"/"]  # the last: Unix sockets
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Temporary folders of this run alone, and a Ctrl-C that works also when the suite runs in the background.
+    """Give this run its own temporary folders, and a working Ctrl-C when the suite runs in the background.
 
-    The usual parent is closed again by every session that starts, to root too; and then the embedded server,
-    which runs as a user of its own, is cut off from its data.
+    Every new pytest session closes the usual parent folder to other users; the embedded server, which runs as
+    another user, would then lose access to its data.
     """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell's `&`; what we start inherits it
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # set by a shell's `&`; our child processes inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="onetake-tests-")
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # before they are chosen, and after they were shuffled
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before they are selected, and after they were shuffled
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
-    """Marks the long ones, and puts them first, so that no process is alone with one at the end."""
+    """Mark the long tests and run them first, so that no process is left alone with one at the end."""
     for item in items:
         if item.get_closest_marker("block_network") is None:
             item.add_marker(pytest.mark.block_network(allowed_hosts=THIS_MACHINE))

@@ -1,8 +1,8 @@
 """Record the cassettes again: `python -m tests.record [--real] [-k WORDS] [FILE...]`, or `make record [REAL=1]`.
 
-Against the simulator it costs nothing; each file of tests gets a simulator of its own. `--real` holds the
-conversations that need no trouble on demand with the endpoints in the settings (OPENAI_*, VIDEO_*). It prints
-the calls and the most that they can cost, and goes on only when that amount is typed at a terminal.
+Against the simulator it costs nothing; each test file gets its own simulator. With `--real`, the
+conversations that need no faults on demand are recorded at the endpoints in the settings (OPENAI_*, VIDEO_*). It
+prints the calls and their maximum price, and continues only when that amount is typed at a terminal.
 """
 
 import argparse
@@ -35,11 +35,11 @@ from tests.support.project import open_project, project_database
 ROOT = Path(__file__).parent.parent
 CASSETTES = NOTE.parent
 LEDGER_TESTS = ROOT / "tests" / "cassette" / "test_ledger_over_rest.py"
-# Of one conversation of two questions: more than the longest took, and room for a model that thinks aloud.
+# For one conversation of two questions: more than the longest one needed, with room for a reasoning model.
 TOKENS_IN_MAX, TOKENS_OUT_MAX = 10_000, 30_000
 TALKS = re.compile(r"^from tests\.cassette\.conversation import .*\bTalk\b", re.MULTILINE)
 SIMULATOR = ["--port", "0", "--render-seconds", "1.2", "--tiny-clips", "--api-key", TEST_KEY]
-REAL_TEXTS, REAL_ORDERS = 6, 2  # what is recorded with --real: see `_plan`; a wrong key and reads are free
+REAL_TEXTS, REAL_ORDERS = 6, 2  # what --real records: see `_plan`; a wrong key and reads are free
 
 Where = Mapping[str, str]
 
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _record_project(words: str) -> int:
-    """The ledger's conversation, with a real PostgREST on a database of its own; left out where there is no npm."""
+    """The ledger's conversation, with a real PostgREST on its own database; skipped without npm."""
     with ExitStack() as opened:
         try:
             server = opened.enter_context(open_server(Path(opened.enter_context(TemporaryDirectory()))))
@@ -103,7 +103,7 @@ def _record_real(words: str) -> int:
 
 
 def _plan(settings: Settings) -> tuple[Where, str]:
-    """Where the calls go, and the most that they can cost; printed on the way."""
+    """Where the calls go, and their maximum price; prints both."""
     catalogue = load_catalogue(models_file())
     video = settings.video
     model = choose_model(
@@ -148,7 +148,7 @@ def _record(tests: Path, where: Where, words: str, marks: str, against: str) -> 
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "--record-mode=rewrite"]
     choice = [*(["-k", words] if words else []), *(["-m", marks] if marks else [])]
     code = subprocess.call([*command, *choice, str(tests)], cwd=ROOT, env=os.environ | where)
-    if code not in {0, 5}:  # 5: none was chosen here
+    if code not in {0, 5}:  # 5: pytest selected no test here
         _put_back(folder, before)
         print(f"{tests.relative_to(ROOT)} failed; its recordings are as they were before.", file=sys.stderr)
         return code
@@ -168,7 +168,7 @@ def _put_back(folder: Path, before: Mapping[Path, bytes]) -> None:
 
 
 def _note(fresh: set[Path], against: str, where: Where) -> None:
-    """What each recording was made against, when, with which models; and a seal: edits by hand show."""
+    """Note for each recording the endpoint, the time, the models, and a hash that reveals edits by hand."""
     note = json.loads(NOTE.read_text()) if NOTE.exists() else {}
     for path in fresh:
         note[f"{path.parent.name}/{path.stem}"] = {
@@ -185,7 +185,7 @@ def _note(fresh: set[Path], against: str, where: Where) -> None:
 
 
 def _asked(path: Path) -> dict[str, object]:
-    """What of it a prompt's edit makes stale: the versions of the prompts it was asked with, and what asking cost."""
+    """What an edit of a prompt makes stale: the prompt versions in the recording, and what its calls cost."""
     kept = [
         each
         for each in interactions_in(path.read_text(encoding="utf-8"))

@@ -1,13 +1,13 @@
-"""`make migration NAME=...`: writes the next migration from what changed in `supabase/schemas/`.
+"""`make migration NAME=...`: writes the next migration from the changes in `supabase/schemas/`.
 
-`supabase/schemas/*.sql` is the schema as it is; `supabase/migrations/*.sql` is how a database gets there. A changed or
+`supabase/schemas/*.sql` is the current schema; `supabase/migrations/*.sql` is how a database gets there. A changed or
 new function becomes `create or replace`, a removed one `drop function`. Changes of tables, indexes, triggers and rows
-are written by hand into the new file; what is still missing is printed, and
-`tests/ledger/schema/test_schema.py` fails until both folders make the same database.
+are written by hand into the new file; the missing ones are printed, and
+`tests/ledger/schema/test_schema.py` fails until both folders produce the same database.
 
 In       NAME: the words of the file's name, [a-z0-9_]
-Out      the path of the new file, and what it does not do yet; exit 1 if nothing changed
-Effects  one file in supabase/migrations; two databases on a PostgreSQL of its own, in a temporary folder
+Out      the path of the new file, and what it lacks; exit 1 if nothing changed
+Effects  one file in supabase/migrations; two databases on its own PostgreSQL, in a temporary folder
 """
 
 import re
@@ -23,10 +23,10 @@ ROOT = Path(__file__).parent.parent
 SCHEMAS = ROOT / "supabase" / "schemas"
 MIGRATIONS = ROOT / "supabase" / "migrations"
 NAME = re.compile(r"[a-z0-9_]+")
-# A function with the comment above it. Every one is written like this: tests/ledger/schema/test_schema.py counts them.
+# A function with the comment above it. All have this form: tests/ledger/schema/test_schema.py counts them.
 FUNCTION = re.compile(r"(?:^--[^\n]*\n)*^create function ([\w.]+)\(.*?^(?:end )?\$\$;$", re.MULTILINE | re.DOTALL)
 HISTORY = "create schema supabase_migrations; create table supabase_migrations.schema_migrations (version text)"
-# Everything that the files make, as the catalogue describes it: no object numbers, no order of columns.
+# Everything the files create, as the catalog describes it, without object ids and column order.
 CATALOGUE = """
     select 'function' as kind, p.oid::regprocedure::text as name,
         concat_ws(E'\\n', pg_get_functiondef(p.oid), p.proacl::text, p.proowner::regrole) as described
@@ -66,7 +66,7 @@ def texts(folder: Path) -> list[str]:
 
 
 def squash(root: Path) -> None:
-    """Makes a checkout's migrations create its schemas as they are, so that an edit there is in every new database."""
+    """Make a checkout's migrations create its current schemas, so that an edit there is in every new database."""
     first, *later = files(root / "supabase" / "migrations")
     first.write_text("\n".join(texts(root / "supabase" / "schemas")), encoding="utf-8")
     for file in later:
@@ -74,7 +74,7 @@ def squash(root: Path) -> None:
 
 
 def build(dsn: str, scripts: Iterable[str]) -> Catalogue:
-    """Runs the scripts in an empty database. Raises psycopg.Error."""
+    """Run the scripts in an empty database. Raises psycopg.Error."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(HISTORY)
         for script in scripts:
@@ -92,17 +92,17 @@ def catalogue(dsn: str) -> Catalogue:
 
 
 def differences(made: Catalogue, wanted: Catalogue) -> list[tuple[str, str]]:
-    """What is missing, too much or otherwise in the made one: kinds and names."""
+    """What is missing, extra or different in the made database: kinds and names."""
     return sorted(key for key in made.keys() | wanted.keys() if made.get(key) != wanted.get(key))
 
 
 def functions(scripts: Iterable[str]) -> dict[str, str]:
-    """Each function's text with its comment, by its name with its schema."""
+    """Each function's text with its comment, by its qualified name."""
     return {found[1]: found[0] for script in scripts for found in FUNCTION.finditer(script)}
 
 
 def next_migration(made: Catalogue, wanted: Catalogue, scripts: Iterable[str]) -> tuple[str, list[tuple[str, str]]]:
-    """The functions' part of the next migration, and what must be added by hand."""
+    """The functions' part of the next migration, and the changes to add by hand."""
     different = differences(made, wanted)
     signatures = [
         name if "." in name.partition("(")[0] else f"public.{name}" for kind, name in different if kind == "function"
@@ -110,7 +110,7 @@ def next_migration(made: Catalogue, wanted: Catalogue, scripts: Iterable[str]) -
     known = {name if "." in name.partition("(")[0] else f"public.{name}" for kind, name in wanted if kind == "function"}
     changed = {name.partition("(")[0] for name in signatures if name in known}
     parts = [f"drop function {name};\n" for name in signatures if name not in known]
-    for name, text in functions(scripts).items():  # in the order of the files: a function may need an earlier one
+    for name, text in functions(scripts).items():  # in file order: a function may need an earlier one
         if name in changed:
             parts.append(
                 re.sub(r"^create function", "create or replace function", text, count=1, flags=re.MULTILINE) + "\n"
