@@ -12,7 +12,7 @@ WORDS = "tests/providers/openai_videos/test_refusal_words.py::"
 SEEN_JOBS = "tests/ledger/purchase/test_seen_jobs.py::"
 
 ANSWERS_MUTANTS = (
-    # -- a refusal that is none
+    # -- apparent refusals
     Mutant(
         "refusal_names_job",
         "a refusal that names a job is no clear no",

@@ -1,4 +1,4 @@
-"""The chat: whatever is sent, tapped or answered there, nobody waits for ever, and nothing is bought by mistake."""
+"""The chat: whatever is sent, pressed or answered there, nobody waits forever, and nothing is bought by mistake."""
 
 from tests.guarantee.protections.mutant import Mutant
 
@@ -74,7 +74,7 @@ CHAT_MUTANTS = (
         "        except ZeroDivisionError:  # an answer",
         ("tests/pipeline/test_engine.py::test_a_kept_answer_that_does_not_fit_keeps_no_other_waiting",),
     ),
-    # -- a card never lies about money
+    # -- a card is always right about money
     Mutant(
         "ordered_said",
         "the edit that says `ordered` is never shed",
@@ -99,7 +99,7 @@ CHAT_MUTANTS = (
         "    if False:  # also",
         (STALE + "test_what_was_refused_for_its_content_is_never_ordered_again_in_the_same_words",),
     ),
-    # -- what Telegram says
+    # -- Telegram's answers
     Mutant(
         "ok_without_message",
         "a message that Telegram took is not sent again because its answer shows none",
@@ -135,7 +135,7 @@ CHAT_MUTANTS = (
         "        if False:",
         (OVER_HTTP + "test_a_proxy_that_refuses_every_video_is_not_asked_for_ever_and_all_are_told",),
     ),
-    # -- nothing is dropped in silence
+    # -- nothing is dropped silently
     Mutant(
         "about_a_picture",
         "words about another picture are asked about before anything is ordered",

@@ -1,4 +1,4 @@
-"""What came instead of a clip, or around it, in an attack on fetching: each lie needs the line that sees through it."""
+"""Files sent instead of a clip, or around it, in an attack on downloads: each has the line that detects it."""
 
 from tests.guarantee.protections.mutant import Mutant
 

@@ -1,7 +1,7 @@
 """Every protection of the promise as a mutant: what to take away, and which tests must notice.
 
 Data only; `tests.guarantee.mutants` applies them one at a time to a copy of the repository. An edit's old text must
-occur exactly once in its file, so this list cannot rot unnoticed.
+occur exactly once in its file, so that an outdated entry is noticed.
 """
 
 from tests.guarantee.protections.answers import ANSWERS_MUTANTS

@@ -1,4 +1,4 @@
-"""What the attacks of 29 November found: an account under two names, words without end, caches of other makes."""
+"""What the attacks of 29 November found: one account under two names, endless texts, other vendors' caches."""
 
 from tests.guarantee.protections.mutant import Mutant
 

@@ -1,4 +1,4 @@
-"""Protections against what two more attacks showed: lists and answers of honest gateways, and files that look whole."""
+"""Protections from two further attacks: lists and answers of honest gateways, and files that look whole."""
 
 from tests.guarantee.protections.mutant import Mutant
 
@@ -56,7 +56,7 @@ GATEWAY_MUTANTS = (
         "dated_before",
         EACH_LOOK,
     ),
-    # -- what a list says of rows that it does not show
+    # -- what a list tells of rows that it does not show
     Mutant(
         "pages_overlap",
         "a page begins where the one before it ended",

@@ -1,4 +1,4 @@
-"""What lists and jobs told in an attack on rules 3, 4 and 6: each lie needs the line that sees through it."""
+"""Lies of lists and jobs in an attack on rules 3, 4 and 6: each has the line that detects it."""
 
 from tests.guarantee.protections.mutant import Mutant
 

@@ -1,4 +1,4 @@
-"""What text models and endpoints say in their own ways: each protection that reads them, or that watches how."""
+"""Dialects of text models and endpoints: the protections that parse them, or that observe the calls."""
 
 from tests.guarantee.protections.mutant import Mutant
 

@@ -1,4 +1,4 @@
-"""One protection, what it looks like when it is gone, and the tests that must notice."""
+"""One protection, the edit that removes it, and the tests that must notice."""
 
 from dataclasses import dataclass
 

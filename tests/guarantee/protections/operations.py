@@ -1,4 +1,4 @@
-"""Protections of those who run the bot, and of everybody else against one user: checks, limits, disks and sockets."""
+"""Protections of operators, and of all users against one: checks, limits, disks and sockets."""
 
 from tests.guarantee.protections.mutant import Mutant
 
@@ -68,7 +68,7 @@ OPERATIONS_MUTANTS = (
         "            and false)\n",
         (ORDER + "test_the_thirtieth_canceled_draft_of_the_day_is_the_last",),
     ),
-    # -- what operators are told
+    # -- what operators see
     Mutant(
         "budget_without_room",
         "a budget without room for an order is told",

@@ -1,4 +1,4 @@
-"""Protections of what people read at the terminal and on the operators' page: advice that is possible, money named."""
+"""Protections of texts in the terminal and on the operators' page: advice that works, money named."""
 
 from tests.guarantee.protections.mutant import Mutant
 

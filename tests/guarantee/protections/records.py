@@ -1,4 +1,4 @@
-"""What an answer leads to; rules 7 to 12 of docs/design.md, "Evidence"; addresses that a job names."""
+"""The consequences of an answer; rules 7 to 12 of docs/design.md, "Evidence"; addresses that a job names."""
 
 from tests.guarantee.protections.mutant import Mutant
 
@@ -12,7 +12,7 @@ SETTLING = "tests/pipeline/purchase/test_settling.py::"
 VIDEO = "tests/steps/test_generate_video.py::"
 
 RECORDS_MUTANTS = (
-    # -- the fence, and what an answer leads to
+    # -- the fence, and the consequences of an answer
     Mutant(
         "asked_at",
         "the submit deadline counts from before the fence was asked",
