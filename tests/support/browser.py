@@ -1,4 +1,4 @@
-"""The installed browser, driven by Playwright: found, opened, photographed. Playwright's own are not used."""
+"""The installed browser, driven by Playwright: found, opened, screenshots taken. Playwright's own are not used."""
 
 import io
 import os
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.async_api import Browser, Expect, Page, async_playwright
 
-PATIENCE_SECONDS = 120  # a busy machine is no bug
+PATIENCE_SECONDS = 120  # a busy machine is not a bug
 PATIENCE_MS = PATIENCE_SECONDS * 1000
 PICTURE_BYTES_MAX = 250_000
 PICTURES = Path(__file__).parents[2] / "docs" / "images"
@@ -20,7 +20,7 @@ NAMES = (
     "chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )  # fmt: skip
-# Nothing is drawn by a graphics card, and nothing is asked of anybody but the page.
+# No GPU, and no requests except the page's own.
 QUIET = (
     "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -31,7 +31,7 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 def installed_browser(what: str) -> str:
-    """Its path. Without one the tests of `what` are left out; under CI, which leaves out nothing, they fail."""
+    """The browser's path. Without one, the tests of `what` are skipped; under CI, which skips nothing, they fail."""
     for path in filter(None, map(shutil.which, NAMES)):
         if _answers(path):
             return path
@@ -42,7 +42,7 @@ def installed_browser(what: str) -> str:
 
 
 def _answers(path: str) -> bool:
-    """Tried by running it: Ubuntu's chromium-browser, without snap, only says what to install."""
+    """Run the program to be sure: Ubuntu's chromium-browser, without snap, only prints what to install."""
     return (
         subprocess.run([path, "--version"], check=False, capture_output=True, timeout=PATIENCE_SECONDS).returncode == 0
     )
@@ -50,12 +50,12 @@ def _answers(path: str) -> bool:
 
 @asynccontextmanager
 async def open_browser(path: str) -> AsyncIterator[Browser]:
-    """Headless, with a fresh profile that goes when it closes."""
+    """Headless, with a fresh profile that is deleted when it closes."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=path,
             args=QUIET,
-            chromium_sandbox=os.geteuid() != 0,  # as root it refuses to start with its sandbox
+            chromium_sandbox=os.geteuid() != 0,  # it refuses to run sandboxed as root
             timeout=PATIENCE_MS,
         )
         try:
@@ -68,7 +68,7 @@ async def open_browser(path: str) -> AsyncIterator[Browser]:
 async def open_page(
     browser: Browser, width: int, height: int, *, phone: bool = False, scale: float = 1
 ) -> AsyncIterator[Page]:
-    """A window of its own, cookies and all. Whatever the page's scripts complain of fails the test."""
+    """A window with its own cookies. Any error of the page's scripts fails the test."""
     context = await browser.new_context(
         viewport={"width": width, "height": height},
         is_mobile=phone,
@@ -92,9 +92,9 @@ async def open_page(
 
 
 async def take_picture(page: Page, name: str, *, whole: bool = False) -> None:
-    """For the README, and only when asked for: a usual run changes no file of the repository.
+    """For the README, and only on request: an ordinary run changes no file of the repository.
 
-    `whole`: down to the page's end, not the window's.
+    `whole`: the full page, not only the window.
 
     ONETAKE_SCREENSHOTS=1 .venv/bin/python -m pytest tests/bot/test_chat_page.py tests/web/test_in_browser.py \
         -n0 -p no:randomly

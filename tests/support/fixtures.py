@@ -1,4 +1,4 @@
-"""What tests of the whole need: a real PostgreSQL, a simulator in its own process, and a world between them."""
+"""Fixtures for end-to-end tests: a real PostgreSQL, a simulator in its own process, and a run context between them."""
 
 import asyncio
 import atexit
@@ -50,16 +50,16 @@ from tests.support.warm_processes import Nursery
 ROOT = Path(__file__).parents[2]
 KEY = "test-key"
 MEMORY = Path("/dev/shm")
-MEMORY_BYTES_MIN = 8 << 30  # of which a server takes a quarter at most, mostly for its log
+MEMORY_BYTES_MIN = 8 << 30  # a server takes a quarter of it at most, mostly for its log
 PRICE_MICROUSD = 800_000  # 8 s of sim-1
-# Of a server whose data nobody wants back: tests that stop or kill one have their own.
+# For servers with throwaway data: tests that stop or kill a server have their own.
 FAST = ("fsync = off", "full_page_writes = off", "autovacuum = off")
-MIDNIGHT_IS_NEAR = timedelta(minutes=1)  # longer than any test that looks at a day's sums
+MIDNIGHT_IS_NEAR = timedelta(minutes=1)  # longer than any test that checks a day's sums
 
 
 @dataclass(frozen=True)
 class Simulator:
-    """A simulator in its own process, and its books: the judge."""
+    """A simulator in its own process; its books decide."""
 
     url: str  # with /v1
 
@@ -87,13 +87,13 @@ class Simulator:
         self.control("POST", "/_sim/faults", {"target": target, "kind": kind, **how})
 
     def makes(self, file: bytes, **how: object) -> None:
-        """The next content is this file."""
+        """Serve this file as the next content."""
         self.trouble("content", "file", base64=b64encode(file).decode(), **how)
 
 
 @contextmanager
 def simulator_process(*options: str) -> Iterator[Simulator]:
-    """One on a free port."""
+    """Start a simulator on a free port."""
     with _nursery().simulator("--port", "0", "--tiny-clips", "--refund-failed", *options) as line:
         match = re.search(r"http\S+", line)
         assert match, f"the simulator did not start: {line}"
@@ -108,20 +108,20 @@ def _nursery_of(_: int) -> Nursery:
 
 
 def _nursery() -> Nursery:
-    """This process's own: one that was forked has its parent's modules, and must not share its pipe."""
+    """One per process: a fork has its parent's modules and must not share its pipe."""
     return _nursery_of(os.getpid())
 
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """Renders are finished at once; its books are empty."""
+    """A simulator with instant renders and empty books."""
     with simulator_process("--speed", "instant") as process:
         yield process
 
 
 @contextmanager
 def _chosen_server(folder: Path) -> Iterator[str]:
-    """The embedded PostgreSQL 18, or with ONETAKE_TEST_POSTGRES=17 that one."""
+    """The embedded PostgreSQL 18, or 17 with ONETAKE_TEST_POSTGRES=17."""
     if os.environ.get("ONETAKE_TEST_POSTGRES") != "17":
         with open_server(folder) as uri:
             yield uri
@@ -135,7 +135,7 @@ def _chosen_server(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _fast_folder(elsewhere: pytest.TempPathFactory) -> Iterator[Path]:
-    """In memory where there is room: each test makes and drops a database, which a disk takes ten times as long for."""
+    """In memory if there is room: each test creates and drops a database, which takes ten times as long on disk."""
     if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_BYTES_MIN:
         yield elsewhere.mktemp("postgres")
         return
@@ -145,7 +145,7 @@ def _fast_folder(elsewhere: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server for the whole run, with a migrated template that tests copy."""
+    """One server for the whole run, with a migrated template that tests copy."""
     with _fast_folder(tmp_path_factory) as folder, _chosen_server(folder) as uri:
         with psycopg.connect(uri, autocommit=True) as connection:
             for setting in FAST:
@@ -160,7 +160,7 @@ def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def one_day() -> None:
-    """Budgets and limits begin anew at midnight UTC: a test about to cross it waits for the new day."""
+    """Budgets and limits restart at midnight UTC: a test about to cross it waits for the new day."""
     now = datetime.now(UTC)
     left = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC) - now
     if left < MIDNIGHT_IS_NEAR:
@@ -179,7 +179,7 @@ def ledger_dsn(postgres_uri: str, one_day: None) -> Iterator[str]:
 
 @pytest.fixture
 def empty_dsn(postgres_uri: str, one_day: None) -> Iterator[str]:
-    """A database without anything in it."""
+    """An empty database."""
     name = f"empty_{uuid4().hex}"
     with psycopg.connect(postgres_uri, autocommit=True) as connection:
         connection.execute(f"create database {name}")
@@ -187,7 +187,7 @@ def empty_dsn(postgres_uri: str, one_day: None) -> Iterator[str]:
         connection.execute(f"drop database {name} with (force)")
 
 
-# Pauses are short. Deadlines are long: on a busy machine a short one turns a slow moment into a failed run.
+# Pauses are short. Deadlines are long: on a busy machine, a short one turns a slow moment into a failed run.
 QUICK = {
     "POLL_SECONDS": "0.05",
     "ATTEND_SECONDS": "1",
@@ -201,7 +201,7 @@ QUICK = {
     "PAUSE_PATIENCE_SECONDS": "0.5",
     "CONFIRM_SECONDS": "900",
 }
-# For tests that kill a process during its request, and wait until the request must be over.
+# For tests that kill a process during its request and wait until the request must be over.
 SOON_OVER = {"SUBMIT_DEADLINE_SECONDS": "2", "CONNECT_TIMEOUT_SECONDS": "2", "REQUEST_TIMEOUT_SECONDS": "2"}
 
 
@@ -210,17 +210,17 @@ def quick_waits(**changes: str) -> Waits:
     return load_settings(QUICK | changes, None).waits
 
 
-_DATABASES: WeakKeyDictionary[Ledger, str] = WeakKeyDictionary()  # of each test world's ledger
+_DATABASES: WeakKeyDictionary[Ledger, str] = WeakKeyDictionary()  # of each test context's ledger
 
 
 def without_deadlines(context: RunContext) -> RunContext:
-    """The same world on a machine whose own requests are over at once."""
+    """The same context, with this machine's own requests over at once."""
     now = timedelta()
     return replace(context, waits=replace(context.waits, submit_deadline=now, connect_timeout=now, request_timeout=now))
 
 
 def request_ended(context: RunContext) -> RunContext:
-    """The same world for a test that has seen its request end: nothing has to wait for the request's deadlines."""
+    """The same context, for tests that saw the request end: nothing waits for the request's deadlines."""
     with psycopg.connect(_DATABASES[context.ledger], autocommit=True) as connection:
         connection.execute("update onetake.runs set request_seconds = null where request_seconds is not null")
     return without_deadlines(context)
@@ -230,7 +230,7 @@ def request_ended(context: RunContext) -> RunContext:
 async def open_test_context(
     dsn: str, sim: Simulator, home: Path, waits: Waits | None = None, **rules: Any
 ) -> AsyncIterator[RunContext]:
-    """The real world of a run, at the simulator."""
+    """The real context of a run, at the simulator."""
     catalogue = load_catalogue(models_file())
     model = find_model(catalogue, "sim-1", sim.url)
     assert model is not None
@@ -265,7 +265,7 @@ async def open_test_context(
         )
 
 
-# The operator says that absence from the list proves something, after this long, without a witness.
+# The operator declares that absence from the list proves something, after this long, without a witness.
 PROVES_ABSENCE: dict[str, Any] = {"absent_after": timedelta(seconds=0), "absence_without_witness": True}
 Wish = Callable[..., Request]
 

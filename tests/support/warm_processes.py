@@ -1,8 +1,8 @@
-"""Simulators, each a process of its own, forked from one that has imported everything: 20 ms of work instead of 200.
+"""Simulators, each in its own process, forked from one with everything imported: 20 ms of work instead of 200.
 
 In       options of `python -m simulator`
-Out      Nursery, which begins and ends them; `python -m tests.support.warm_processes` is what they are forked from
-Effects  all of them end with the process that asked for them, however that ends: the pipe between the two is closed
+Out      Nursery, which starts and stops them; `python -m tests.support.warm_processes` is the process that forks
+Effects  all end with the process that requested them, however it ends: the pipe between the two is then closed
 """
 
 import contextlib
@@ -22,7 +22,7 @@ END_SECONDS = 60
 
 
 class Nursery:
-    """The asking side. One request at a time, from whichever thread."""
+    """The requesting side. One request at a time, from any thread."""
 
     def __init__(self) -> None:
         self.owner = os.getpid()
@@ -37,7 +37,7 @@ class Nursery:
 
     @contextlib.contextmanager
     def simulator(self, *options: str) -> Iterator[str]:
-        """Yields the first line it prints."""
+        """Yields the first line that the simulator prints."""
         born = self._ask({"begin": options})
         try:
             yield born["said"]
@@ -58,13 +58,13 @@ class Nursery:
 
 
 def _serve() -> None:
-    """The side that forks: single-threaded, so that a fork is a whole copy."""
-    import av  # noqa: F401 - a clip is made with it, and each child would read it anew
+    """The forking side: single-threaded, so that a fork is a complete copy."""
+    import av  # noqa: F401 - clips are made with it, and each child would load it anew
     import PIL.ImageFont  # noqa: F401 - likewise
 
     from simulator.__main__ import main
 
-    born: dict[int, int] = {}  # pid -> where what it prints is read
+    born: dict[int, int] = {}  # pid -> read end of its output
     for line in sys.stdin:
         request = json.loads(line)
         if "begin" in request:
