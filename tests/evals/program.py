@@ -1,4 +1,4 @@
-"""`onetake prompts ...` in a process of its own, in a folder of its own."""
+"""Runs `onetake prompts ...` in its own process and its own folder."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from tests.support import warm
 
 
 def onetake(*arguments: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Nothing of this machine's settings; `cwd` is where it finds its prompts."""
+    """Without this machine's settings; `cwd` is where it finds its prompts."""
     kept = {name: os.environ[name] for name in ("HOME", "PATH", "TMPDIR") if name in os.environ}
     clean = kept | {"ONETAKE_IGNORE_ENV_FILE": "1"} | environment
     return warm.run("cli", *arguments, env=clean, cwd=cwd)

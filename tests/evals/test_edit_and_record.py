@@ -1,4 +1,4 @@
-"""An edit of a template, `onetake prompts record --stale`, and the recorded tests are green: in a clone."""
+"""Edit a template, run `onetake prompts record --stale`, and the recorded tests pass: in a clone."""
 
 import re
 import shutil

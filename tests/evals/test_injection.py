@@ -1,4 +1,4 @@
-"""What a user writes cannot change the instructions, the shape of the answer, or reach Jinja: seen on the wire."""
+"""A user's text cannot change the instructions, the answer's shape, or reach Jinja: checked in what is sent."""
 
 import json
 from typing import Any
@@ -25,7 +25,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
 
 
 async def sent(case: Case, **changes: object) -> dict[str, Any]:
-    """The body that goes out for a case."""
+    """The request body for a case."""
     template = load_template(prompts_folder() / f"{case.template}.md")
     async with text_model(completion(ANSWERS[case.template])) as (server, client):
         await ask(client, template, {**case.input, **changes}, CONTRACTS[case.template].output, "m")
@@ -73,7 +73,7 @@ async def test_an_attack_is_never_rendered(case: Case) -> None:
 
 
 def around_fence(content: str) -> tuple[str, str, str]:
-    """What stands before, in and after the one fence."""
+    """The text before, in and after the one fence."""
     assert content.count(FENCE_OPEN) == content.count(FENCE_CLOSE) == 1
     before, _, rest = content.partition(FENCE_OPEN)
     inside, _, after = rest.partition(FENCE_CLOSE)
@@ -114,5 +114,5 @@ def test_other_brackets_stay_as_they_are(text: str) -> None:
 
 @pytest.mark.parametrize("bit", ["<", "< ", "user_", "user_text", "user_text ", "\u200b", "u\u200b"])
 def test_a_text_made_to_take_long_does_not(bit: str) -> None:
-    """A pattern whose time grows with the square of the length would take many minutes here."""
+    """A regex that takes time quadratic in the length would take many minutes here."""
     fenced(bit * 200_000)

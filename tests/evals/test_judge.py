@@ -1,4 +1,4 @@
-"""What is found wrong with an answer."""
+"""Which faults of an answer the judge finds."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Each kind of mistake in a template is named, at its line, with what to do."""
+"""Each kind of mistake in a template is reported at its line, with a fix."""
 
 import json
 import shutil
@@ -59,7 +59,7 @@ def said(bench: Bench) -> list[str]:
     return [str(problem) for problem in lint(bench, MODELS)]
 
 
-# rule, what is replaced, by what, line, part of the words; a line of 0: anywhere
+# rule, text to replace, its replacement, line, part of the message; line 0: anywhere
 MISTAKES = [
     ("front-matter", ("---\nid", "--\nid"), 1, "put it between two lines of ---"),
     ("front-matter", ("    type: str\n    max_length: 80", "    type: str\n   max_length: 80"), 7, "mend this line"),

@@ -1,7 +1,7 @@
-"""prompts/README.md, done by somebody who has never seen the repository: each command is run, each line compared.
+"""prompts/README.md as a newcomer follows it: runs each command and compares each line of output.
 
-Numbers, hashes and the words of the present tone are whatever they are today: an edit of a prompt, recorded, leaves
-this test green.
+Numbers, hashes and the wording of the current tone may be anything: after an edit of a prompt is recorded, this test
+still passes.
 """
 
 import os
@@ -25,7 +25,7 @@ BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def steps() -> list[tuple[str, list[str]]]:
-    """Each command of the README, and the lines it is said to print."""
+    """Each command of the README, with the output lines that follow it."""
     found: list[tuple[str, list[str]]] = []
     for block in BLOCK.findall((ROOT / "prompts" / "README.md").read_text()):
         for line in block.splitlines():

@@ -1,4 +1,4 @@
-"""The everyday loop: edit, see, find out what is stale, record, evaluate. In a folder of its own."""
+"""The everyday loop: edit, look, find stale recordings, record, evaluate. In its own folder."""
 
 import json
 import shutil
@@ -163,7 +163,7 @@ def test_answers_of_the_simulator_get_no_pass_rate(bench: Bench) -> None:
 
 
 def as_if_real(bench: Bench, before: str = "fp_simulator", after: str = "fp_1") -> None:
-    """The recordings as if a real model had given them, with one more change."""
+    """The recordings as if from a real model, with one further change."""
     store = Shelf(bench.recordings)
     for key, note in list(store.notes.items()):
         text = store.path(key).read_text().replace("fp_simulator", "fp_1").replace(before, after)

@@ -1,1 +1,1 @@
-"""The judge on trial: the simulator's doors, books, faults and clips, over real HTTP."""
+"""The simulator's own tests: its routes, books, faults and clips, over real HTTP."""

@@ -19,7 +19,7 @@ KEY = {"Authorization": "Bearer tests"}
 
 @dataclass(frozen=True)
 class Provider:
-    """One running simulator. A request is sent once: no client retries in secret."""
+    """One running simulator. A request is sent once: no client retries silently."""
 
     root: str
     context: SimulatorState
@@ -33,7 +33,7 @@ class Provider:
         """Status, JSON (else bytes) and headers of an answer."""
         headers = KEY | how.pop("headers", {})
         async with aiohttp.ClientSession() as session:
-            # aiohttp repeats a dropped GET; its own test client switches that off like this too.
+            # aiohttp repeats a dropped GET; its own test client switches that off in the same way.
             session._retry_connection = False
             url = self.root + path
             async with session.request(method, url, headers=headers, allow_redirects=False, **how) as answer:
@@ -50,20 +50,20 @@ class Provider:
         assert status == 200, answer
 
     async def habit(self, **habits: object) -> None:
-        """Change how this server differs from the protocol."""
+        """Set habits: how this server differs from the protocol."""
         status, answer = await self.ask("POST", "/_sim/habits", json=habits)
         assert status == 200, answer
 
     async def seen(self, video_id: str) -> Any:
-        """What retrieve shows."""
+        """The job as retrieve shows it."""
         return (await self.ask("GET", f"/v1/videos/{video_id}"))[1]
 
     async def listed(self, query: str = "") -> Any:
-        """What the list shows."""
+        """The jobs as the list shows them."""
         return (await self.ask("GET", f"/v1/videos{query}"))[1]
 
     async def truth(self) -> list[Any]:
-        """Every job as it really is, oldest first."""
+        """Every job with its true state, oldest first."""
         return list((await self.ask("GET", "/_sim/jobs"))[1]["jobs"])
 
     async def books(self) -> Any:
@@ -76,7 +76,7 @@ Open = Callable[..., AbstractAsyncContextManager[Provider]]
 
 @pytest.fixture
 def open_provider() -> Open:
-    """Start a simulator with other settings than the usual ones."""
+    """Start a simulator with the given settings."""
 
     @asynccontextmanager
     async def opened(**settings: Any) -> AsyncIterator[Provider]:
@@ -89,13 +89,13 @@ def open_provider() -> Open:
 
 @pytest.fixture
 async def provider(open_provider: Open) -> AsyncIterator[Provider]:
-    """Renders are finished at once; clips are tiny."""
+    """A simulator with instant renders and tiny clips."""
     async with open_provider() as opened:
         yield opened
 
 
 @pytest.fixture
 async def harness() -> AsyncIterator[TelegramHarness]:
-    """A simulated Telegram with one bot; nobody has written yet."""
+    """A simulated Telegram with one bot and no messages yet."""
     async with open_stage() as opened:
         yield opened

@@ -15,7 +15,7 @@ from tests.simulator.conftest import Open
 
 README = (Path(simulator.__file__).parent / "README.md").read_text(encoding="utf-8")
 PROVIDER_TARGETS = ("create", "retrieve", "list", "content", "file")
-# Exceptions of a client that trusts the answers.
+# What a client that trusts the answers may raise.
 BROKEN = (aiohttp.ClientError, ValueError, LookupError, TypeError)
 
 
@@ -34,7 +34,7 @@ def test_the_readme_names_every_habit_and_every_fault() -> None:
 
 
 async def test_drawn_faults_leave_the_books_complete(open_provider: Open) -> None:
-    """Every request of a drawn story ends, and a job that was made is in the books, whatever the answer was."""
+    """Every request under drawn faults ends, and every job that was made is in the books, whatever the answer was."""
     rates = dict.fromkeys(PROVIDER_TARGETS, 0.8)
     async with open_provider(seed=11, fault_rates=rates, hang_seconds=0.02) as provider:
         for number in range(40):

@@ -1,4 +1,4 @@
-"""Answers hold to the public description of the protocol, which lies beside the repository."""
+"""Answers match the public description of the protocol, which lies beside the repository."""
 
 from typing import Any
 

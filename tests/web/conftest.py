@@ -1,4 +1,4 @@
-"""One page for each test: `site` is outside the door, `inside` has logged in as Ada."""
+"""One page for each test: `site` is not logged in, `inside` is logged in as Ada."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The operators' page in this process, at a fresh ledger and the simulator; a browser without a screen looks at it."""
+"""The operators' page in this process, on a fresh ledger and the simulator, with an HTTP client for a browser."""
 
 import asyncio
 import re
@@ -35,7 +35,7 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass
 class Clock:
-    """Seconds since 1970, as the test wants them."""
+    """Seconds since 1970, set by the test."""
 
     now: float = field(default_factory=time.time)
 
@@ -56,7 +56,7 @@ class Site:
         return await self.client.post("/admin/login", data=form, allow_redirects=False)
 
     async def read(self, path: str, **how: Any) -> str:
-        """A page's text; it must be there."""
+        """The text of a page that must exist."""
         answer = await self.client.get(path, **how)
         assert answer.status == 200, (path, answer.status, await answer.text())
         return await answer.text()
@@ -67,7 +67,7 @@ class Site:
         return found[1]
 
     async def submit(self, path: str, **form: str) -> str:
-        """Sends a form of ours; what the next page says on top."""
+        """Submit one of our forms; returns the message on the next page."""
         answer = await self.client.post(path, data={"csrf": await self.csrf(), **form})
         assert answer.status == 200, (path, answer.status)
         return news(await answer.text())
@@ -78,7 +78,7 @@ class Site:
         return admitted.run_id
 
     async def driven(self, run_id: UUID) -> Run:
-        """Until it has ended, is parked, or patience is at its end."""
+        """Process the run until it has ended, is parked, or time is up."""
         give_up = time.monotonic() + PATIENCE_SECONDS
         while True:
             row = await run(run_id, self.context)
@@ -104,7 +104,7 @@ async def the_run(site: Site) -> Run:
 
 
 def seen(row: Run) -> dict[str, str]:
-    """What the page's form carries of the run it shows."""
+    """The hidden fields of the page's form: the state and job of the run as shown."""
     return {"shown_state": row.state.value, "shown_job": row.job_id or ""}
 
 
@@ -113,7 +113,7 @@ def news(html: str) -> str:
 
 
 def shown(html: str, name: str) -> str:
-    """The words of the element with this test id, without its tags."""
+    """The text of the element with this test id, without tags."""
     found = re.search(rf'data-testid="{name}"[^>]*>(.*?)</(?:p|span|strong|td)>', html, re.DOTALL)
     assert found, f"no {name} on the page"
     return unescape(re.sub(r"<[^>]+>", "", found[1])).strip()
@@ -146,7 +146,7 @@ async def open_site(
 
 
 async def as_written(site: Site, path: str, *headers: bytes, body: bytes | None = None) -> str:
-    """The answer to a request that no client has tidied up."""
+    """The answer to a request sent byte for byte, without a client's normalization."""
     reader, writer = await asyncio.open_connection("127.0.0.1", site.client.port)
     first = f"{'GET' if body is None else 'POST'} {path} HTTP/1.1".encode()
     length = b"Content-Length: %d" % len(body or b"")

@@ -1,4 +1,4 @@
-"""What operators change from the page: what it does, what it says, and what is kept of it."""
+"""Operators' changes on the page: their effect, their message, and their record."""
 
 import re
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from web.context import OFFICE, WebContext
 
 IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "user_id": "tg:42"}
 
-# -- what can be done about a run
+# -- actions on a run
 
 
 async def test_a_run_in_doubt_is_found_or_not_charged_with_a_reason(inside: Site, simulator: Simulator) -> None:
@@ -52,13 +52,13 @@ async def test_a_run_in_doubt_is_found_or_not_charged_with_a_reason(inside: Site
 
 
 def fields_of(html: str, action: str) -> dict[str, str]:
-    """The hidden ones of the form that goes there, but for the session's word."""
+    """The hidden fields of the form with that action, without the CSRF token."""
     form = html.partition(f'action="{action}"')[2].partition("</form>")[0]
     return {name: value for name, value in fields(form).items() if name != "csrf"}
 
 
 def fields(html: str) -> dict[str, str]:
-    """The hidden ones of the last form."""
+    """The hidden fields of the last form."""
     return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', html))
 
 
@@ -100,17 +100,17 @@ async def test_the_providers_own_answer_is_not_replaced_by_a_persons(
     assert said.startswith(f"Run {row.ref} has job video_x by the provider's own answer; another cannot replace it.")
 
 
-# -- what is said when something is away
+# -- messages when something is unavailable
 
 
 def with_office(site: Site, **changes: Any) -> None:
-    """As if the page had been opened with another office; the application is otherwise frozen by now."""
+    """Replace parts of the page's context; the application itself is frozen by now."""
     server: Any = site.client.server
     server.app._state[OFFICE] = replace(site.admin_context, **changes)
 
 
 def answers_are_lost(admin_context: WebContext, *names: str) -> dict[str, Any]:
-    """These functions of the ledger do what they are asked, and the answer never comes."""
+    """These ledger functions take effect, but their answer is lost."""
     inner = admin_context.ledger.rpc
 
     async def rpc(name: str, args: Mapping[str, Json]) -> Json:
@@ -190,7 +190,7 @@ async def test_not_charged_frees_the_money_and_a_job_of_another_run_is_not_taken
     assert after is not None
     assert (after.state, after.held_microusd, after.released_microusd) == (State.FAILED, 0, PRICE_MICROUSD)
     said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", **asked)
-    assert said == f"Run {row.ref} is settled as not charged: $0.80 is free again."  # whoever asked first
+    assert said == f"Run {row.ref} is settled as not charged: $0.80 is free again."  # the first one to ask
 
 
 async def test_cancel_works_before_the_purchase_and_not_after(inside: Site, simulator: Simulator) -> None:
@@ -202,7 +202,7 @@ async def test_cancel_works_before_the_purchase_and_not_after(inside: Site, simu
     bought = await inside.driven(await inside.order("a boat"))
     said = await inside.submit(f"/admin/runs/{bought.ref}/cancel")
     assert said == f"{bought.ref} is saved: it cannot be canceled any more, and nothing was changed."
-    said = await inside.submit(f"/admin/runs/{waiting.ref}/cancel")  # as one whose answer was lost is asked again
+    said = await inside.submit(f"/admin/runs/{waiting.ref}/cancel")  # retried, as after a lost answer
     assert said == f"{waiting.ref} is canceled: nothing was bought."
     assert simulator.creates() == 1
 
@@ -345,11 +345,11 @@ async def test_nothing_is_set_for_somebody_whom_nobody_can_be(inside: Site, user
 
 
 async def test_users_are_blocked_let_in_and_named(inside: Site) -> None:
-    await inside.submit("/admin/users", user_id="7", act="block", why="spam")  # as Telegram shows it
+    await inside.submit("/admin/users", user_id="7", act="block", why="spam")  # as Telegram shows the id
     page = await inside.read("/admin/limits")
     assert "blocked" in page and "spam" in page
     await inside.submit("/admin/users", user_id="tg:7", act="unblock")
-    assert "may order again" not in await inside.read("/admin/limits")  # said once
+    assert "may order again" not in await inside.read("/admin/limits")  # shown once
     assert "is invited, and may order" in await inside.submit("/admin/users", user_id="tg:7", act="invite")
     assert "a user is tg:" in await inside.submit("/admin/users", user_id="Ada", act="block")
     assert "block, unblock or invite" in await inside.submit("/admin/users", user_id="tg:7", act="burn")

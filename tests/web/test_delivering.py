@@ -1,4 +1,4 @@
-"""A video that did not arrive, on the page of its run: delivered again, and what came of it."""
+"""A video that did not arrive, on the page of its run: redelivery, and its outcome."""
 
 import asyncio
 from typing import Any
@@ -16,7 +16,7 @@ IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "use
 async def test_a_video_that_did_not_arrive_is_delivered_again(
     inside: Site, client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "DELIVERY_SECONDS_MAX", 0.1)  # nobody delivers here
+    monkeypatch.setattr(changes, "DELIVERY_SECONDS_MAX", 0.1)  # no worker delivers here
     row = await inside.driven(await inside.order("a boat", **IN_CHAT))
     client.write("update onetake.runs set told_state = state, next_look_at = 'infinity' where run_id = %s", row.run_id)
     assert "Deliver again" in await inside.read(f"/admin/runs/{row.ref}")

@@ -1,4 +1,4 @@
-"""Who comes in, by what, and what they are told outside. Every route is walked, so that a new one is guarded, too."""
+"""Access to every route, and what is shown without it. Walks all routes, so that new ones are covered too."""
 
 import re
 from dataclasses import replace
@@ -26,7 +26,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def routes(site: Site) -> list[tuple[str, str]]:
-    """Method and path as it was registered, of everything that is served."""
+    """Method and registered path of every route."""
     app = site.client.app
     assert app is not None
     found = []
@@ -63,7 +63,7 @@ async def test_nothing_of_what_is_open_tells_anything(site: Site) -> None:
     for path in ("/admin/static/../app.py", "/admin/static/%2e%2e/app.py", "/admin/static/%2Fetc%2Fpasswd"):
         said = await as_written(site, path)
         assert "make_app" not in said and "root:" not in said and " 200 " not in said.splitlines()[0], path
-    assert (await site.client.get("/admin/static/")).status in {403, 404}  # no listing
+    assert (await site.client.get("/admin/static/")).status in {403, 404}  # no directory listing
 
 
 NO_TEXT = b"\xff"
@@ -127,14 +127,14 @@ async def test_a_session_ends_by_log_out_by_time_and_by_a_new_token(inside: Site
     await inside.read("/admin")
     await inside.client.post("/admin/logout", data={"csrf": await inside.csrf()})
     headers = {"Cookie": f"onetake_session={kept}"}
-    assert (await inside.client.get("/admin", headers=headers, allow_redirects=False)).status == 303  # though kept
+    assert (await inside.client.get("/admin", headers=headers, allow_redirects=False)).status == 303  # old cookie
 
     await inside.log_in()
     inside.clock.now += SESSION_SECONDS + 1
     assert (await inside.client.get("/admin", allow_redirects=False)).status == 303
 
     cookie = Gate(TOKEN, inside.clock).open_session("Ada")
-    assert Gate(TOKEN, inside.clock).session(cookie) is not None  # a restart ends none
+    assert Gate(TOKEN, inside.clock).session(cookie) is not None  # a restart ends no session
     assert Gate(TOKEN + "-new", inside.clock).session(cookie) is None
 
 
@@ -184,7 +184,7 @@ async def test_a_form_that_is_not_ours_changes_nothing(inside: Site, form: dict[
     assert not (await inside.admin_context.operators.controls()).paused
     assert await inside.admin_context.operators.limits() == before
     assert await inside.admin_context.dashboard.changes(50) == history
-    await inside.read("/admin")  # still inside
+    await inside.read("/admin")  # still logged in
 
 
 async def test_another_sessions_word_or_another_sites_form_is_turned_away(inside: Site) -> None:
@@ -217,7 +217,7 @@ async def test_no_page_holds_a_script_or_a_style_of_its_own(inside: Site) -> Non
     for path in ("", "/runs", f"/runs/{row.ref}", "/doubt", "/audit", "/limits", "/prompts"):
         html = await inside.read(f"/admin{path}")
         assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=", html), path
-        assert "http" not in "".join(re.findall(r'(?:src|href|action)="([^"]*)"', html)), path  # nothing from elsewhere
+        assert "http" not in "".join(re.findall(r'(?:src|href|action)="([^"]*)"', html)), path  # no external resources
         assert KEY not in html and TOKEN not in html
 
 

@@ -1,4 +1,4 @@
-"""Forms that no browser sends: each is refused in a sentence, before anything that takes time is done with it."""
+"""Forms that no browser sends: each is rejected with a sentence before anything slow happens."""
 
 import gzip
 from collections.abc import AsyncIterator
@@ -40,7 +40,7 @@ async def test_a_form_that_does_not_say_how_long_it_is_is_refused(site: Site) ->
 
 
 async def test_a_packed_form_is_not_unpacked(site: Site) -> None:
-    """291 kB of a stranger's became 300 MB, and stopped the bot for a second."""
+    """A stranger's 291 kB became 300 MB and blocked the bot for a second."""
     async with serve(make_app(site.admin_context, TOKEN), "127.0.0.1", 0) as port, ClientSession() as client:
         packed = gzip.compress(b"name=Ada&token=" + TOKEN.encode())
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Content-Encoding": "gzip"}

@@ -1,4 +1,4 @@
-"""The operators' page as an operator meets it, beside the chat whose orders it shows. The books are the judge."""
+"""The operators' page in a real browser, beside the chat whose orders it shows. The books decide."""
 
 import asyncio
 import contextlib
@@ -55,12 +55,12 @@ async def browser(browser_path: str) -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(bot: Bot, browser: Browser) -> AsyncIterator[Page]:
-    """Logged in."""
+    """The page, logged in."""
     async with open_page(browser, 1280, 900) as page:
         await page.goto(f"{bot.admin}?")
         await log_in(page)
         yield page
-    print(bot.log.read_text())  # pytest shows it beside a failure
+    print(bot.log.read_text())  # pytest shows it with a failure
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -84,7 +84,7 @@ async def order(chat: Page, bot: Bot, person: str, prompt: str) -> None:
     await open_chat(chat, bot, person)
     create = key(chat, "Create" if person == "ben" else "Crear")
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await create.is_visible():  # the bot asks for ten seconds between two requests
+        while not await create.is_visible():  # the bot requires ten seconds between two requests
             await say(chat, f"/create {prompt}")
             with contextlib.suppress(AssertionError):
                 await expect(create).to_be_visible(timeout=5_000)
@@ -102,7 +102,7 @@ async def test_only_the_token_opens_the_page(bot: Bot, browser: Browser) -> None
         await page.get_by_label("Your name").fill("Ada")
         await page.get_by_label("Token").fill(TOKEN)
         await page.get_by_label("Token").press("Enter")
-        await expect(page.get_by_role("heading", name="Limits and rollout")).to_be_visible()  # where one wanted to go
+        await expect(page.get_by_role("heading", name="Limits and rollout")).to_be_visible()  # as first requested
         await page.get_by_role("button", name="Log out").click()
         await expect(page).to_have_title("Log in · onetake")
         await page.goto(bot.admin)
@@ -135,7 +135,7 @@ async def test_the_overview_follows_a_run_by_itself(bot: Bot, page: Page, chat: 
     await page.get_by_test_id("runs").get_by_role("link").last.click()
     await expect(page.get_by_test_id("state")).to_have_text("delivered")
     await expect(page.get_by_test_id("spent")).to_have_text("$0.80")
-    async with asyncio.timeout(PATIENCE_SECONDS):  # wait_for_function may not: it evaluates, which the page forbids
+    async with asyncio.timeout(PATIENCE_SECONDS):  # not wait_for_function: the page's policy forbids it to evaluate
         while await page.evaluate("document.querySelector('video').readyState") < 1:
             await asyncio.sleep(0.1)
     assert await page.evaluate("document.querySelector('video').duration") > 1
@@ -147,7 +147,7 @@ async def test_the_overview_follows_a_run_by_itself(bot: Bot, page: Page, chat: 
 async def test_a_run_in_doubt_is_settled_by_hand(bot: Bot, page: Page, chat: Page) -> None:
     before = bot.simulator.creates()
     bot.simulator.trouble("create", "made_then_drop")
-    bot.simulator.trouble("list", "status", status=503, always=True)  # so that it does not settle by itself
+    bot.simulator.trouble("list", "status", status=503, always=True)  # so that it is not settled automatically
     try:
         await order(chat, bot, "ana", "una cometa roja sobre el mar")
         await expect(page.get_by_test_id("doubts")).to_contain_text("1 in doubt")
@@ -181,7 +181,7 @@ async def test_a_pause_is_heard_in_the_chat_and_ends_by_a_click(bot: Bot, page: 
         await open_chat(chat, bot, "ben")
         await say(chat, "/create a kite over the sea")
         await expect(from_bot(chat, "Back at 18:00, we count.")).to_be_visible()
-    finally:  # whoever is next wants to order
+    finally:  # the next test must be able to order
         await page.get_by_role("button", name="Resume orders").click()
     await expect(page.get_by_test_id("news")).to_contain_text("Orders are accepted again")
     await expect(page.get_by_test_id("changes").get_by_role("row").nth(1)).to_contain_text("web:Ada")
@@ -212,7 +212,7 @@ async def test_every_page_fits_a_phone_and_the_dark(bot: Bot, browser: Browser) 
         await phone.emulate_media(color_scheme="dark")
         await phone.goto(bot.admin)
         await log_in(phone)
-        elsewhen = {"prompt": "somebody else's", "created_at_offset": 3600}  # near no order of the other tests
+        elsewhen = {"prompt": "somebody else's", "created_at_offset": 3600}  # far from the other tests' orders
         bot.simulator.control("POST", "/_sim/jobs", elsewhen)
         await phone.goto(f"{bot.admin}/audit")
         await phone.get_by_role("button", name="Audit now").click()

@@ -1,4 +1,4 @@
-"""The operators' pages in each of their states, and the chat page: valid HTML, and axe-core finds nothing."""
+"""The operators' pages in every state, and the chat page: valid HTML, and no complaint of axe-core."""
 
 import json
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ PAGES = ("", "/runs", "/doubt", "/audit", "/limits", "/prompts")
 
 @dataclass
 class Checker:
-    """Keeps the HTML of each page that it is shown, and what axe finds on it, on a bright desktop and a dark phone."""
+    """Collects each page's HTML and axe's complaints, in a light desktop and a dark phone view."""
 
     page: Page
     address: str
@@ -45,7 +45,7 @@ class Checker:
         await self.keep(name)
 
     async def keep(self, name: str) -> None:
-        """What is open now."""
+        """Check the page that is open now."""
         await self.page.wait_for_load_state()
         assert self.last is not None and self.last.url == self.page.url.partition("#")[0]
         self.html[name] = await self.last.text()
@@ -121,7 +121,7 @@ async def test_every_page_is_valid_html_and_axe_finds_nothing(
 
 
 async def fill(site: Site, simulator: Simulator, client: LedgerClient) -> list[str]:
-    """Something for every page to show. The refs of runs whose pages differ."""
+    """Create data for every page; returns the refs of runs whose pages differ."""
     admin_context = site.admin_context
     made = await site.driven(await site.order("a boat", **IN_CHAT))
     rejected = await site.driven(await site.order("a fight with blood everywhere", **IN_CHAT))

@@ -1,4 +1,4 @@
-"""The numbers for machines: those of the ledger, of the simulator's books, of the page and of `onetake stats`."""
+"""The metrics agree with the ledger, the simulator's books, the page and `onetake stats`."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ async def json_metrics(site: Site) -> dict[str, Any]:
 
 
 async def prometheus(site: Site) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """Every sample by its name and labels. The parser is Prometheus' own."""
+    """Every sample by name and labels, parsed by Prometheus' own parser."""
     text = await site.read("/metrics")
     families = list(text_string_to_metric_families(text))
     return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}

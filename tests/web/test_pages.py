@@ -1,4 +1,4 @@
-"""What the pages show and change. The ledger and the simulator's books are the judges of every number."""
+"""What the pages show and change. The ledger and the simulator's books decide every number."""
 
 import asyncio
 import html as html_module
@@ -28,7 +28,7 @@ async def test_the_overviews_numbers_are_those_of_the_ledger_and_of_the_books(
     await inside.driven(await inside.order("a kite"))
     await inside.driven(await inside.order("a fight with blood everywhere"))
     again = order_request(simulator, "a horse")
-    for _ in range(3):  # a key that comes again is the same run
+    for _ in range(3):  # the same key is the same run
         await admit(replace(again, call_id=uuid4()), inside.context)
     await admit(replace(again, key="cli:other", call_id=uuid4()), inside.context)  # a duplicate
     doubtful = await in_doubt(inside, simulator)
@@ -45,7 +45,7 @@ async def test_the_overviews_numbers_are_those_of_the_ledger_and_of_the_books(
     assert books["paid_calls"] == 3
     assert shown(page, "spent-today") == shown(page, "spent-week") == shown(page, "spent-month")
     assert shown(page, "spent-today") == f"${spent / MICROUSD:,.2f}"
-    assert spent >= 2 * PRICE_MICROUSD  # and the text model's cents
+    assert spent >= 2 * PRICE_MICROUSD  # plus the text model's cents
     assert f"{usd(held)}" == usd(2 * PRICE_MICROUSD)
     assert shown(page, "held-today") == usd(held)
     assert shown(page, "blocked") == "3"
@@ -72,7 +72,7 @@ async def test_a_day_is_clean_only_if_an_audit_has_proven_it(inside: Site, simul
             "the audit of ", ""
         )
 
-    # Somebody buys the same video again with the same key, behind our back.
+    # Somebody buys the same video again with the same key, unknown to us.
     books = simulator.books()["creates"]
     await inside.context.account.provider.post((await the_run(inside)).order(), lambda: None)
     assert len(simulator.books()["creates"]) == len(books) + 1
@@ -96,7 +96,7 @@ async def test_the_feed_tells_a_viewer_of_a_new_run_and_ends_with_the_session(in
 
 
 async def event(answer: ClientResponse) -> str:
-    """The data of the next one."""
+    """The data of the next event."""
     lines: list[str] = []
     while (line := (await answer.content.readline()).decode().rstrip("\n")) or not lines:
         lines += [line.removeprefix("data: ")] if line.startswith("data: ") else []

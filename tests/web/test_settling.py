@@ -1,4 +1,4 @@
-"""A person's word on the page: looked up first, insisted on by a tick, taken back, and what is left to explain."""
+"""Settling on the page: looked up first, overridden by a tick, taken back, and what remains to explain."""
 
 import re
 from typing import Any
@@ -22,7 +22,7 @@ async def test_a_typo_is_refused_and_an_unseen_job_needs_its_tick(inside: Site, 
         f"{row.ref} is job video_nope, which the provider does not show. "
         "Its price ($0.80) stays set aside until the video is here."
     )
-    await inside.order("another video", **IN_CHAT)  # the user is not busy
+    await inside.order("another video", **IN_CHAT)  # the user may order again
     said = await inside.submit("/admin/audit")
     [open_] = [each for each in await inside.admin_context.operators.open_differences() if each.ref == row.ref]
     assert open_.kind not in {"two_paid_calls", "perhaps_two_paid_calls"}
@@ -99,7 +99,7 @@ async def test_a_runs_timeline_reads_as_words_and_not_as_python(inside: Site, si
 
 async def test_a_difference_names_its_run_once_and_links_it(inside: Site, simulator: Simulator) -> None:
     row = await inside.driven(await inside.order())
-    await inside.context.account.provider.post(row.order(), lambda: None)  # the same video again, behind our back
+    await inside.context.account.provider.post(row.order(), lambda: None)  # the same video again, unknown to us
     await inside.submit("/admin/audit")
     (listed,) = re.findall(r"<li>(.*?)</li>", await inside.read("/admin/audit"))
     assert listed.count(f'<a href="/admin/runs/{row.ref}"><code>{row.ref}</code></a>') == 1

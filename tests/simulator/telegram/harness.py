@@ -1,4 +1,4 @@
-"""A stage for the simulated Telegram: control calls, raw Bot API calls, and the real aiogram client."""
+"""A harness for the simulated Telegram: control calls, raw Bot API calls, and the real aiogram client."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class TelegramHarness:
-    """One running simulator, one bot, and people."""
+    """One running simulator with one bot, and people."""
 
     root: str
     context: SimulatorState
@@ -38,34 +38,34 @@ class TelegramHarness:
         return answer
 
     async def try_control(self, method: str, path: str, **body: Any) -> tuple[int, Any]:
-        """A control call."""
+        """A control call that may fail."""
         url = f"{self.root}/_sim/telegram/{path}"
         async with self.http.request(method, url, json=body if method == "POST" else None) as answer:
             return answer.status, await answer.json()
 
     async def person(self, name: str = "Ana", **more: Any) -> int:
-        """The id of a person."""
+        """Add a person; returns the id."""
         told: dict[str, Any] = await self.control("POST", "people", name=name, **more)
         return int(told["id"])
 
     async def friend(self, name: str = "Ana") -> int:
-        """A person who has written to the bot already."""
+        """Add a person who has already written to the bot."""
         number = await self.person(name)
         await self.says(number, "/start")
         return number
 
     async def says(self, chat_id: int, text: str, by: int | None = None, **more: Any) -> Any:
-        """A person writes."""
+        """Send a message as a person."""
         sender = chat_id if by is None else by
         return await self.control("POST", "messages", chat_id=chat_id, text=text, **{"from": sender}, **more)
 
     async def taps(self, chat_id: int, message_id: int, by: int | None = None, **how: Any) -> Any:
-        """A person taps."""
+        """Press a button as a person."""
         sender = chat_id if by is None else by
         return await self.control("POST", "taps", chat_id=chat_id, message_id=message_id, **{"from": sender}, **how)
 
     async def views(self, chat_id: int) -> list[Any]:
-        """What the page shows of a chat."""
+        """A chat's messages as the page shows them."""
         shown: list[Any] = (await self.control("GET", f"chats/{chat_id}"))["messages"]
         return shown
 
@@ -75,7 +75,7 @@ class TelegramHarness:
             return answer.status, await answer.json()
 
     async def refused(self, method: str, **params: Any) -> str:
-        """The words of a call that must be refused."""
+        """The error message of a call that must be refused."""
         status, body = await self.call(method, **params)
         assert (body["ok"], body["error_code"]) == (False, status), body
         return str(body["description"])
@@ -94,7 +94,7 @@ class TelegramHarness:
             assert answer.status == 200, await answer.text()
 
     async def until_a_poll_waits(self) -> None:
-        """Until a getUpdates has reached the simulator and waits there for news."""
+        """Wait until a getUpdates has reached the simulator and is waiting there."""
 
         async def waits() -> bool:
             return self.telegram.bots[0].updates._waiting is not None
@@ -103,7 +103,7 @@ class TelegramHarness:
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for something to come true."""
+    """Wait until a condition holds."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not await true():
             await asyncio.sleep(0.01)
@@ -111,9 +111,9 @@ async def until(true: Callable[[], Awaitable[bool]]) -> None:
 
 @asynccontextmanager
 async def open_stage(**settings: Any) -> AsyncIterator[TelegramHarness]:
-    """Start a simulator, and a client of each kind."""
+    """Start a simulator, with one client of each kind."""
     async with serve(settings=Settings(tiny_clips=True, **settings)) as running, aiohttp.ClientSession() as http:
-        # aiohttp repeats a dropped GET in secret; its own test client switches that off like this too.
+        # aiohttp silently repeats a dropped GET; its own test client switches that off in the same way.
         http._retry_connection = False
         bot = Bot(TOKEN, session=AiohttpSession(api=TelegramAPIServer.from_base(running.root)))
         try:
@@ -123,5 +123,5 @@ async def open_stage(**settings: Any) -> AsyncIterator[TelegramHarness]:
 
 
 def keyboard(*labels: str) -> str:
-    """Buttons below each other, as a form carries them; the data is the label."""
+    """Buttons below each other, as a form sends them; the data is the label."""
     return json.dumps({"inline_keyboard": [[{"text": label, "callback_data": label}] for label in labels]})

@@ -97,7 +97,7 @@ async def test_an_edit_that_changes_nothing_is_refused(harness: TelegramHarness)
         await harness.bot.edit_message_text(
             "same",
             **there,
-            entities=[{"type": "bold", "offset": 0, "length": 4}],  # type: ignore[list-item]  # a dict is validated
+            entities=[{"type": "bold", "offset": 0, "length": 4}],  # type: ignore[list-item]  # aiogram validates a dict
             reply_markup=InlineKeyboardMarkup.model_validate_json(buttons),
         )
     assert (await harness.call("editMessageReplyMarkup", **there))[0] == 200
@@ -333,7 +333,7 @@ async def test_odd_parameters_are_never_the_simulators_undoing(harness: Telegram
     fine = {"chat_id": ana, "message_id": sent["result"]["message_id"], "text": "x", "caption": "x"}
     for name in PARAMS:
         for value in ODD:
-            # As one says it in JSON, where 1e400 is infinite and half a pair of surrogates can be written.
+            # Raw JSON, in which 1e400 reads as infinity and lone surrogates can be written.
             raw = json.dumps(fine | {name: value})
             headers = {"Content-Type": "application/json"}
             async with harness.http.post(f"{harness.root}/bot{TOKEN}/{method}", data=raw, headers=headers) as answer:

@@ -1,4 +1,4 @@
-"""The page and what it lives on: assets, events, films; and many people at once."""
+"""The page and what it needs: assets, events, videos; and many people at once."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ Heard = list[tuple[str, Any]]
 
 @asynccontextmanager
 async def _listening(harness: TelegramHarness) -> AsyncIterator[Heard]:
-    """Events as a browser gets them."""
+    """Events as a browser receives them."""
     heard: Heard = []
     async with harness.http.get(f"{harness.root}/_sim/telegram/events") as answer:
         assert answer.content_type == "text/event-stream"

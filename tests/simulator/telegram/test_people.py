@@ -1,4 +1,4 @@
-"""People and groups: who is who, what of a group reaches the bot, taps and edits."""
+"""People and groups: identities, which group messages reach the bot, button presses and edits."""
 
 from typing import Any
 

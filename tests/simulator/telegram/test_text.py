@@ -1,4 +1,4 @@
-"""Telegram's HTML, what it finds by itself, and the safe HTML of the page."""
+"""Telegram's HTML, the entities it detects, and the safe HTML of the page."""
 
 import html
 import re

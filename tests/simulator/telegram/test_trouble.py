@@ -1,4 +1,4 @@
-"""Trouble with Telegram: flood waits, lost answers, conflicts; and flood control itself."""
+"""Telegram's faults: flood waits, lost answers, conflicts; and flood control itself."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ from tests.simulator.telegram.harness import TelegramHarness, open_stage
 async def test_a_flood_wait_tells_its_seconds_and_does_nothing(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     await harness.trouble("flood", retry_after=7, method="sendmessage")
-    assert await harness.poll() != []  # another method leaves it armed
+    assert await harness.poll() != []  # the fault stays armed for other methods
     with pytest.raises(TelegramRetryAfter) as refused:
         await harness.bot.send_message(ana, "hello")
     assert refused.value.retry_after == 7

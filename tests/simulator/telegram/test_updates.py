@@ -69,7 +69,7 @@ async def test_what_nobody_was_there_to_take_comes_to_the_next_reader(harness: T
     poll = asyncio.create_task(harness.poll(seconds=20))
     await harness.until_a_poll_waits()
     poll.cancel()
-    await asyncio.sleep(0.5)  # the server hears that the line was cut
+    await asyncio.sleep(0.5)  # time for the server to notice the disconnect
     said = await harness.says(ana, "hello")
     [fate] = (await harness.control("GET", "updates"))["updates"]
     assert fate["handed_out"] == []
@@ -112,7 +112,7 @@ async def test_redelivery_of_what_still_waits_comes_after_it_was_confirmed(harne
 async def test_a_lost_confirmation_brings_the_same_updates_again(harness: TelegramHarness) -> None:
     number = (await harness.says(await harness.person(), "hello"))["update_id"]
     await harness.trouble("forget_offset")
-    await harness.poll()  # confirms nothing, so it leaves the trouble where it is
+    await harness.poll()  # confirms nothing, so the fault stays armed
     assert [update["update_id"] for update in await harness.poll(offset=number + 1)] == [number]
     assert await harness.poll(offset=number + 1) == []
 

@@ -32,7 +32,7 @@ class Receiver:
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    """A server that takes everything, unless told otherwise."""
+    """A server that accepts everything by default."""
     made = Receiver()
 
     async def take(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""The text model: it finds its task by the schema, the user's text by the fence, and always says the same."""
+"""The text model: recognizes its task by the schema and the user's text by the fence; its answers are deterministic."""
 
 import json
 from typing import Any
@@ -147,7 +147,7 @@ async def test_a_caption_speaks_the_language_and_has_three_to_eight_hashtags(
 
 
 def test_a_caption_leaves_out_the_words_that_were_minded() -> None:
-    """As models do when an answer comes back to them; the first one is as before."""
+    """As real models do when their answer is sent back; the first answer is unchanged."""
     first = [{"role": "system", "content": "language: es"}, {"role": "user", "content": fenced("Barco bajo la Lluvia")}]
     assert "Lluvia" in chat.answer_to(first, CAPTION)["text"]
     minded = [*first, {"role": "user", "content": "Value error, these words are not used: lluvia, cine [type=x]"}]

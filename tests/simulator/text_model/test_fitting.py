@@ -1,4 +1,4 @@
-"""Whatever schema comes, the answer fits it."""
+"""The answer fits any schema."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The books on disk: right after a restart, a torn line, and a kill."""
+"""The books on disk: correct after a restart, with a partial last line, and after a kill."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Clips are real H.264 that carries the prompt, rendered once."""
+"""Clips are real H.264 that shows the prompt, rendered once."""
 
 import builtins
 import io
@@ -36,7 +36,7 @@ async def test_the_picture_shows_the_prompt(tmp_path: Path) -> None:
 
 
 def _lit(clip: bytes) -> set[int]:
-    """Where the first picture is as bright as its letters."""
+    """Positions in the first picture that are as bright as its letters."""
     with av.open(io.BytesIO(clip), "r") as container:
         plane = bytes(next(iter(container.decode(video=0))).planes[0])
     return {place for place, light in enumerate(plane) if light > 200}

@@ -1,4 +1,4 @@
-"""Trouble on create: what the client sees, and what the books know all the same."""
+"""Faults on create: what the client sees, and what the books record regardless."""
 
 import asyncio
 from typing import Any
@@ -159,7 +159,7 @@ async def _story(open_provider: Open, seed: int) -> list[str]:
         for _ in range(25):
             try:
                 await provider.buy()
-            except (aiohttp.ClientError, ValueError, LookupError):  # a LookupError is an unknown charset
+            except (aiohttp.ClientError, ValueError, LookupError):  # LookupError: an unknown charset
                 continue
         return [entry["outcome_sent"] for entry in (await provider.books())["creates"]]
 

@@ -1,4 +1,4 @@
-"""`POST /v1/videos`: orders, refusals, and what the books keep of them."""
+"""`POST /v1/videos`: orders, refusals, and their entries in the books."""
 
 import aiohttp
 import pytest

@@ -1,4 +1,4 @@
-"""Jobs shown with wrong dates, words, prompts or ids. The books keep the truth."""
+"""Jobs shown with wrong dates, words, prompts or ids. The books stay true."""
 
 import base64
 from typing import Any

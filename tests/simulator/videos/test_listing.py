@@ -8,7 +8,7 @@ from tests.simulator.conftest import Provider
 
 
 async def _bought(provider: Provider, count: int) -> list[str]:
-    """Ids, newest first. All may have the same second: order must not depend on it."""
+    """Job ids, newest first. All may be made in the same second: the order must not depend on it."""
     return [(await provider.buy(prompt=f"fox {number}"))[1]["id"] for number in range(count)][::-1]
 
 

@@ -1,4 +1,4 @@
-"""Lists that forget, lag, omit or shuffle jobs, or hold other people's."""
+"""Lists that drop, delay, omit or shuffle jobs, or contain other clients' jobs."""
 
 import asyncio
 from typing import Any
@@ -9,7 +9,7 @@ from tests.simulator.conftest import FOX, Open, Provider
 
 
 async def _bought(provider: Provider, count: int) -> list[str]:
-    """Ids, oldest first."""
+    """Job ids, oldest first."""
     return [(await provider.buy(prompt=f"fox {number}"))[1]["id"] for number in range(count)]
 
 

@@ -15,7 +15,7 @@ TARGETS = ("create", "retrieve", "list", "content", "chat")
 
 
 async def _sent(provider: Provider, target: str, *, decompress: bool = True) -> tuple[int, bytes, Any]:
-    """Status, raw body and headers of the answer that a fault on the target meets."""
+    """Status, raw body and headers of the answer that meets a fault on the target."""
     _, video = await provider.buy() if target not in ("create", "chat") else (200, {"id": ""})
     chat = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
     asked: dict[str, tuple[str, str, Any]] = {

@@ -1,4 +1,4 @@
-"""Clip downloads that are cut, late, broken, at another URL, or no clips."""
+"""Clip downloads that are cut, late, broken, at another URL, or not clips."""
 
 import struct
 from typing import Any
@@ -11,7 +11,7 @@ from tests.simulator.conftest import Open, Provider
 
 
 async def _job(provider: Provider) -> tuple[str, bytes]:
-    """The path of a clip, and what is there on a good day."""
+    """The path of a clip, and its bytes without faults."""
     _, video = await provider.buy()
     path = f"/v1/videos/{video['id']}/content"
     return path, (await provider.ask("GET", path))[1]

@@ -1,4 +1,4 @@
-"""Retrieve, content and delete, at the pace of a render and in trouble."""
+"""Retrieve, content and delete, during a render and under faults."""
 
 import asyncio
 from typing import Any
