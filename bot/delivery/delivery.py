@@ -39,6 +39,7 @@ from bot.transport.client import (
     Unreachable,
 )
 from bot.transport.replies import compose, reply_parameters
+from bot.transport.session import FILE_ID
 from media.clip_file import Kind
 from pipeline.cancellation import stop
 from pipeline.clips.storage import facts_of
@@ -235,4 +236,4 @@ class Delivery:
 def file_of(sent: Message) -> str | None:
     """Telegram turns a silent clip into an animation now and then."""
     found = sent.video or sent.animation or sent.document
-    return found.file_id if found else None
+    return found.file_id if found and FILE_ID.fullmatch(found.file_id) else None

@@ -195,7 +195,7 @@ class TelegramClient:
 
 def not_modified(error: BaseException) -> bool:
     """It says already what it should say."""
-    return isinstance(error, TelegramBadRequest) and NOT_MODIFIED in error.message
+    return isinstance(error, TelegramBadRequest) and NOT_MODIFIED in str(error.message)
 
 
 def _meaning(error: Any) -> Exception:

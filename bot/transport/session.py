@@ -16,17 +16,29 @@ from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramEntityTooLarge, TelegramRetryAfter
 from aiogram.methods import Response, TelegramMethod
 from aiogram.types import Message
-from aiohttp import ClientSession, TCPConnector
+from aiohttp import ClientResponse, ClientSession, TCPConnector
 
 from net.certificates import proxy_for, trusted
 
 CONNECTIONS_MAX = 100
 DNS_SECONDS = 3600  # as aiogram: Telegram's name is looked up again for each call otherwise
 UNTOLD_WAIT_SECONDS = 5  # after a 429 that does not say how long
+WAIT_SECONDS_MAX = 3600  # Telegram may ask for more; it then says so again
+IDS = range(1, 2**53)
+ID_DIGITS_MAX = 16
 UNKNOWN_ID = 0  # no message has it: an edit of it is refused, as of a message that was deleted
+READS = "get"  # how the names of the methods begin that change nothing
 SAYS_OK = re.compile(r'\ufeff?\s*\{\s*"ok"\s*:\s*true\b')
+FILE_ID = re.compile(r"[!-~]{1,500}")
 FILES = ("video", "animation", "document")
 PLACEHOLDERS: Mapping[str, Any] = {"file_unique_id": "?", "width": 1, "height": 1, "duration": 1}
+
+
+class _Utf8Response(ClientResponse):
+    """JSON is UTF-8, whatever charset its header names; bytes that are none must not hide what the rest says."""
+
+    async def text(self, encoding: str | None = None, errors: str = "replace") -> str:  # noqa: ARG002 - aiohttp's
+        return (await self.read()).decode("utf-8", errors)
 
 
 class TelegramSession(AiohttpSession):
@@ -42,32 +54,49 @@ class TelegramSession(AiohttpSession):
                 connector=TCPConnector(ssl=trusted(), limit=CONNECTIONS_MAX, ttl_dns_cache=DNS_SECONDS),
                 proxy=self._our_proxy,
                 trust_env=False,
+                response_class=_Utf8Response,
             )
         return self._session
 
     def check_response(self, bot: Bot, method: TelegramMethod[Any], status_code: int, content: str) -> Response[Any]:
-        succeeded = HTTPStatus.OK <= status_code <= HTTPStatus.IM_USED
+        said = _first_object(content)
+        if said.get("ok") is True or (not said and SAYS_OK.match(content)):  # whatever the HTTP status says
+            return self._carried_out(bot, method, said, content)
         try:
-            response = super().check_response(bot, method, status_code, content)
-            return response if response.result is not None else _carried_out(method, None, bot)
+            return super().check_response(bot, method, status_code, content)
         except ClientDecodeError as error:
-            if succeeded and isinstance(error.data, dict) and error.data.get("ok") is True:
-                return _carried_out(method, error.data.get("result"), bot)
-            if succeeded and SAYS_OK.match(content):
-                return _carried_out(method, _first_object(content).get("result"), bot)
             if status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:  # a proxy's page before Telegram's own server
                 raise TelegramEntityTooLarge(method=method, message="Request Entity Too Large") from error
             if HTTPStatus.BAD_REQUEST <= status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise RefusedByPage(f"HTTP {status_code}", error, error.data) from error
             raise
         except TelegramAPIError as error:
-            refused = _error_code(content) if succeeded else None
+            succeeded = HTTPStatus.OK <= status_code <= HTTPStatus.IM_USED
+            refused = _error_code(said) if succeeded else None
             _check_flood(error, refused or status_code)
             if refused is None or type(error) is not TelegramAPIError:
                 raise
             return super().check_response(bot, method, refused, content)
-        except TypeError as error:  # aiogram's, of a server error without a description
-            raise ClientDecodeError("a refusal without a description", error, content) from error
+        except (TypeError, ValueError, RecursionError) as error:  # a server error without a description, for one
+            raise ClientDecodeError("a refusal that cannot be read", error, content) from error
+
+    def _carried_out(
+        self, bot: Bot, method: TelegramMethod[Any], said: Mapping[str, Any], content: str
+    ) -> Response[Any]:
+        try:
+            response = super().check_response(bot, method, HTTPStatus.OK, content)
+            if response.result is None or (
+                isinstance(response.result, Message) and response.result.message_id not in IDS
+            ):
+                raise ClientDecodeError("ok, and no result", ValueError(), said)
+            return response
+        except (ClientDecodeError, ValueError, RecursionError) as error:
+            if method.__api_method__.startswith(READS):  # nothing was carried out: it can be asked again
+                raise ClientDecodeError("a result that cannot be read", error, content) from error
+        result = said.get("result")
+        if method.__returning__ is Message:
+            result = as_far_as_read(result, bot)
+        return Response[Any].model_construct(ok=True, result=result)
 
 
 class RefusedByPage(ClientDecodeError):
@@ -75,27 +104,24 @@ class RefusedByPage(ClientDecodeError):
 
 
 def _check_flood(error: TelegramAPIError, status_code: int) -> None:
-    if type(error) is TelegramAPIError and status_code == HTTPStatus.TOO_MANY_REQUESTS:
+    """Every flood wait has a length that can be waited for."""
+    if isinstance(error, TelegramRetryAfter):
+        error.retry_after = min(error.retry_after, WAIT_SECONDS_MAX) if error.retry_after > 0 else UNTOLD_WAIT_SECONDS
+    elif type(error) is TelegramAPIError and status_code == HTTPStatus.TOO_MANY_REQUESTS:
         raise TelegramRetryAfter(error.method, error.message, UNTOLD_WAIT_SECONDS) from error
-
-
-def _carried_out(method: TelegramMethod[Any], result: object, bot: Bot) -> Response[Any]:
-    if method.__returning__ is Message:
-        result = as_far_as_read(result, bot)
-    return Response[Any].model_construct(ok=True, result=result)
 
 
 def _first_object(content: str) -> dict[str, Any]:
     """What can be read of a body with something before or behind it, or that was cut off."""
     try:
         return dict(json.JSONDecoder(strict=False).raw_decode(content.lstrip("\ufeff \t\r\n"))[0])
-    except ValueError:
+    except (TypeError, ValueError, RecursionError):
         return {}
 
 
-def _error_code(content: str) -> int | None:
+def _error_code(said: Mapping[str, Any]) -> int | None:
     """What the Bot API says of itself in a body that came with HTTP 200."""
-    code = json.loads(content).get("error_code")
+    code = said.get("error_code")
     return code if isinstance(code, int) and code >= HTTPStatus.BAD_REQUEST else None
 
 
@@ -104,15 +130,15 @@ def as_far_as_read(result: object, bot: Bot) -> Message:
     result = result if isinstance(result, dict) else {}
     chat, message_id = result.get("chat"), result.get("message_id")
     chat_id = chat.get("id") if isinstance(chat, dict) else None
-    if isinstance(message_id, str) and message_id.isdecimal():
+    if isinstance(message_id, str) and message_id.isdecimal() and len(message_id) <= ID_DIGITS_MAX:
         message_id = int(message_id)
     message: dict[str, Any] = {
-        "message_id": message_id if isinstance(message_id, int) else UNKNOWN_ID,
+        "message_id": message_id if type(message_id) is int and message_id in IDS else UNKNOWN_ID,
         "date": 0,
         "chat": {"id": chat_id if isinstance(chat_id, int) else 0, "type": "private"},
     }
     for name in FILES:
         file = result.get(name)
-        if isinstance(file, dict) and isinstance(file.get("file_id"), str):
+        if isinstance(file, dict) and FILE_ID.fullmatch(str(file.get("file_id"))):
             message[name] = {**PLACEHOLDERS, "file_id": file["file_id"]}
     return Message.model_validate(message, context={"bot": bot})

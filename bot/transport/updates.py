@@ -24,10 +24,10 @@ UPDATE_IDS = 2**53
 log = logging.getLogger(__name__)
 
 
-class GetRawUpdates(TelegramMethod[list[dict[str, Any]]]):
+class GetRawUpdates(TelegramMethod[list[Any]]):
     """`getUpdates`, its updates as they came."""
 
-    __returning__ = list[dict[str, Any]]
+    __returning__ = list[Any]
     __api_method__ = "getUpdates"
 
     offset: int | None = None
@@ -45,11 +45,16 @@ class Incoming:
         self._failed: dict[int, int] = {}  # tries of updates that failed while the ledger answered
 
     async def read(self, raw: object) -> Update | None:
+        number = number_of(raw)
         try:
-            return Update.model_validate(raw, context={"bot": self._bot})
+            update = Update.model_validate(raw, context={"bot": self._bot})
         except (TypeError, ValueError, RecursionError) as error:
-            await self._skip(number_of(raw), _places(error))
+            await self._skip(number, _places(error))
             return None
+        if number is None:  # a poll cannot confirm it, so it would be handled again and again
+            await self._skip(None, "update_id")
+            return None
+        return update
 
     async def gives_up(self, update: Update) -> bool:
         """Whether to skip an update that the ledger did not take: it answers, only this update keeps failing."""
@@ -85,4 +90,4 @@ def _places(error: Exception) -> str:
 def number_of(raw: object) -> int | None:
     """The id of an update as it came; None if it has none that Telegram could have given."""
     number = raw.get("update_id") if isinstance(raw, Mapping) else None
-    return number if isinstance(number, int) and 0 < number < UPDATE_IDS else None
+    return number if type(number) is int and 0 < number < UPDATE_IDS else None

@@ -73,6 +73,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "forget_offset",
         "half_answer",
         "garbage",
+        "charset",
+        "cut_utf8",
         "html",
         "undecodable",
         "no_result",

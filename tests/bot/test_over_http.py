@@ -21,6 +21,7 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
 )
 from aiogram.methods import GetUpdates, Response, SendVideo, TelegramMethod
+from aiogram.types import Message
 
 from bot.delivery.address import address_of
 from bot.transport import webhook
@@ -238,7 +239,10 @@ async def test_an_update_that_the_database_keeps_failing_on_is_skipped_counted_a
         assert "the database failed on it" in alerts[0].detail["words"]
 
 
-@pytest.mark.parametrize("kind", ["undecodable", "animation", "no_result", "true_result", "list_result", "text_id"])
+@pytest.mark.parametrize(
+    "kind",
+    ["undecodable", "animation", "no_result", "true_result", "list_result", "text_id", "charset", "cut_utf8"],
+)
 async def test_a_video_that_telegram_took_is_not_sent_again(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, kind: str
 ) -> None:
@@ -291,6 +295,7 @@ VIDEO = SendVideo(chat_id=1, video="AAA")
 SENT = '{"ok": true, "result": {"message_id": 7, "date": 1, "chat": {"id": 1, "type": "private"}}}'
 
 
+@pytest.mark.parametrize("status", [200, 500])
 @pytest.mark.parametrize(
     "content",
     [
@@ -301,11 +306,23 @@ SENT = '{"ok": true, "result": {"message_id": 7, "date": 1, "chat": {"id": 1, "t
         SENT[:30],
         SENT.replace('"date": 1', '"date": ' + "9" * 5000),
         '{"result": {"message_id": 7}, "ok": true}',
+        SENT.replace('"message_id": 7', f'"message_id": "{"9" * 5000}"'),
+        SENT.replace('"message_id": 7', f'"message_id": {10**30}'),
+        SENT.replace('"message_id": 7', '"message_id": 7, "video": {"file_id": "\\ud800"}'),
+        '{"ok": true, "result": ' + "[" * 3000 + "]" * 3000 + "}",
     ],
-    ids=["comment", "mark", "twice", "control", "cut", "digits", "last"],
+    ids=["comment", "mark", "twice", "control", "cut", "digits", "last", "text_id", "large_id", "surrogate", "deep"],
 )
-def test_ok_is_believed_however_the_rest_is_written(content: str) -> None:
-    assert check(VIDEO, 200, content).ok
+def test_ok_is_believed_however_the_rest_is_written(content: str, status: int) -> None:
+    sent = check(VIDEO, status, content).result
+    assert isinstance(sent, Message) and 0 <= sent.message_id < 2**53
+
+
+@pytest.mark.parametrize(("asked", "kept"), [(-5, 5), (0, 5), (7, 7), (10**400, 3600)])
+def test_a_flood_wait_that_nobody_can_wait_for_has_another_length(asked: int, kept: int) -> None:
+    with pytest.raises(TelegramRetryAfter) as raised:
+        check(VIDEO, 429, f'{{"ok": false, "description": "Too Many", "parameters": {{"retry_after": {asked}}}}}')
+    assert raised.value.retry_after == kept
 
 
 @pytest.mark.parametrize(

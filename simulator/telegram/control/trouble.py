@@ -4,7 +4,8 @@ In       the fault that a call meets
 Out      which calls it applies to, and the altered answer
 Effects  may reset the connection, before the call is executed or after
 
-`done_then_drop`, `half_answer`, `garbage`, `slow`, `html` and the altered answers execute the call; others do not.
+`done_then_drop`, `half_answer`, `garbage`, `slow`, `html`, `charset`, `cut_utf8` and the altered answers execute the
+call; others do not.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
 """Telling: at least once, by one at a time, and never the end of a run."""
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -15,9 +15,10 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
 )
 from aiogram.methods import EditMessageText, SendDocument, SendMessage, SendVideo
-from aiogram.types import FSInputFile
+from aiogram.types import Chat, Document, FSInputFile, Message
 
 from bot.delivery.address import Address, address_of
+from bot.delivery.delivery import file_of
 from bot.transport import rate_limiter
 from pipeline.ledger.records import Run, State
 from pipeline.ledger.users import Customers
@@ -310,6 +311,14 @@ async def test_a_clip_that_telegram_cannot_play_comes_as_a_file(harness: BotHarn
     again = await harness.bot_app.delivery.send(delivered, address_of(delivered) or raised())
     assert again.document is not None
     assert harness.session.of(SendDocument)[1].document == delivered.audience["file_id"]
+
+
+@pytest.mark.parametrize("told", ["", "a\x00b", "a b", "A" * 501])
+def test_a_file_id_that_is_none_is_not_kept(told: str) -> None:
+    """The ledger cannot keep every text; without an id, the file itself is sent next time."""
+    document = Document(file_id=told, file_unique_id="u")
+    sent = Message(message_id=1, date=datetime.now(UTC), chat=Chat(id=1, type="private"), document=document)
+    assert file_of(sent) is None
 
 
 def raised() -> Address:
