@@ -15,13 +15,14 @@ from aiogram.exceptions import (
     ClientDecodeError,
     TelegramAPIError,
     TelegramConflictError,
-    TelegramNetworkError,
+    TelegramNotFound,
     TelegramRetryAfter,
-    TelegramServerError,
+    TelegramUnauthorizedError,
 )
 from aiogram.methods import DeleteWebhook
 from aiogram.types import Update
 
+from bot.transport.client import Time
 from bot.transport.updates import GetRawUpdates, number_of
 from pipeline.ledger.transports.common import LedgerUnavailable
 
@@ -29,6 +30,8 @@ POLL_SECONDS = 25
 ANSWER_SECONDS = 15  # beyond the poll itself
 BATCH = 100
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
+EMPTY_SECONDS_MIN = 1.0  # Telegram answers a long poll earlier only if it has updates
+REAL_TIME = Time()
 CONFLICT_SECONDS_MAX = 30.0  # so long a predecessor may take to stop
 
 log = logging.getLogger(__name__)
@@ -42,71 +45,96 @@ class Conflict(Exception):
     """Another process polls this token."""
 
 
-async def poll(bot: Bot, read: Read, feed: Feed, allowed_updates: Sequence[str], stopping: asyncio.Event) -> None:
-    """Until `stopping`: what was handed out by then is handled and confirmed, or skipped by `read`. Raises Conflict."""
-    await _patiently(lambda: bot(DeleteWebhook(drop_pending_updates=False)), stopping)
+async def poll(
+    bot: Bot,
+    read: Read,
+    feed: Feed,
+    allowed_updates: Sequence[str],
+    stopping: asyncio.Event,
+    time: Time = REAL_TIME,
+) -> None:
+    """Until `stopping`: what was handed out by then is handled and confirmed, or skipped by `read`.
+
+    Raises Conflict; TelegramUnauthorizedError and TelegramNotFound: the token is not valid any more.
+    """
+    asking = _Asking(bot, stopping, time)
+    await asking.patiently(lambda: bot(DeleteWebhook(drop_pending_updates=False)))
     offset: int | None = None
+    handled: set[int] = set()  # of the last batch, which comes again if its confirmation was lost
+    idle = 0  # answers in a row that came at once and brought nothing new
     while not stopping.is_set():
-        batch = await _next(bot, offset, allowed_updates, stopping)
-        updates = [update for raw in batch if (update := await read(raw)) is not None]
+        asked = time.clock()
+        batch = await asking.next_batch(offset, allowed_updates)
+        fresh = [raw for raw in batch if number_of(raw) not in handled]
+        updates = [update for raw in fresh if (update := await read(raw)) is not None]
         await _handle(updates, feed)
-        numbers = [number for raw in batch if (number := number_of(raw)) is not None]
+        numbers = {number for raw in batch if (number := number_of(raw)) is not None}
+        moved = not numbers <= handled
         if numbers:
-            offset = max(numbers) + 1
-        elif batch:  # none of it can be confirmed, so it comes again at once
-            await _sleep(PAUSES_SECONDS[-1], stopping)
+            offset, handled = max(numbers) + 1, numbers
+        idle = 0 if moved or (not batch and time.clock() - asked >= EMPTY_SECONDS_MIN) else idle + 1
+        if idle:
+            await asking.pause(idle)
     if offset is not None:
         await _confirm(bot, offset)
 
 
-async def _next(bot: Bot, offset: int | None, allowed: Sequence[str], stopping: asyncio.Event) -> Sequence[object]:
-    """The next batch, as it came; empty when told to stop."""
+class _Asking:
+    """Calls that are repeated until Telegram answers them, or until told to stop."""
 
-    async def ask() -> object:
-        method = GetRawUpdates(offset=offset, limit=BATCH, timeout=POLL_SECONDS, allowed_updates=list(allowed))
-        return await bot(method, request_timeout=POLL_SECONDS + ANSWER_SECONDS)
+    def __init__(self, bot: Bot, stopping: asyncio.Event, time: Time) -> None:
+        self._bot, self._stopping, self._time = bot, stopping, time
 
-    batch = await _patiently(ask, stopping)
-    return batch if isinstance(batch, list) else [] if batch is None else [batch]
+    async def next_batch(self, offset: int | None, allowed: Sequence[str]) -> Sequence[object]:
+        """The next batch, as it came; empty when told to stop."""
 
+        async def ask() -> object:
+            method = GetRawUpdates(offset=offset, limit=BATCH, timeout=POLL_SECONDS, allowed_updates=list(allowed))
+            return await self._bot(method, request_timeout=POLL_SECONDS + ANSWER_SECONDS)
 
-async def _patiently(ask: Callable[[], Awaitable[Answer]], stopping: asyncio.Event) -> Answer | None:
-    """Asks until an answer comes; None when told to stop."""
-    turn, conflict_since = 0, None
-    while not stopping.is_set():
-        try:
-            return await _unless_stopped(ask(), stopping)
-        except TelegramConflictError as error:
-            now = asyncio.get_running_loop().time()
-            conflict_since = conflict_since or now
-            if now - conflict_since > CONFLICT_SECONDS_MAX:
-                raise Conflict(error.message) from error
-            log.warning("polling", extra={"action": "another_process_polls"})
-            pause = 2.0
-        except TelegramRetryAfter as error:
-            pause = float(error.retry_after)
-        except (TelegramNetworkError, TelegramServerError, ClientDecodeError) as error:
-            log.warning("polling", extra={"action": "poll_failed", "error": type(error).__name__})
-            pause = PAUSES_SECONDS[min(turn, len(PAUSES_SECONDS) - 1)]
+        batch = await self.patiently(ask)
+        return batch if isinstance(batch, list) else [] if batch is None else [batch]
+
+    async def patiently(self, ask: Callable[[], Awaitable[Answer]]) -> Answer | None:
+        """Asks until an answer comes; None when told to stop."""
+        turn, conflict_since = 0, None
+        while not self._stopping.is_set():
             turn += 1
-        await _sleep(pause, stopping)
-    return None
+            try:
+                return await self._unless_stopped(ask())
+            except TelegramConflictError as error:
+                now = self._time.clock()
+                conflict_since = conflict_since or now
+                if now - conflict_since > CONFLICT_SECONDS_MAX:
+                    raise Conflict(error.message) from error
+                log.warning("polling", extra={"action": "another_process_polls"})
+                await self._sleep(2.0)
+            except TelegramRetryAfter as error:
+                await self._sleep(float(error.retry_after))
+            except (TelegramUnauthorizedError, TelegramNotFound):
+                raise
+            except (TelegramAPIError, ClientDecodeError) as error:
+                log.warning("polling", extra={"action": "poll_failed", "error": type(error).__name__})
+                await self.pause(turn)
+        return None
 
+    async def pause(self, turn: int) -> None:
+        """Longer from turn to turn, which count from 1."""
+        await self._sleep(PAUSES_SECONDS[min(turn, len(PAUSES_SECONDS)) - 1])
 
-async def _unless_stopped(work: Awaitable[Answer], stopping: asyncio.Event) -> Answer | None:
-    """What it answers; None if told to stop before. A poll that is given up confirms nothing."""
-    asking, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stopping.wait())
-    try:
-        await asyncio.wait([asking, stopped], return_when=asyncio.FIRST_COMPLETED)
-        return asking.result() if asking.done() else None
-    finally:
-        for task in (asking, stopped):
-            task.cancel()
-        await asyncio.gather(asking, stopped, return_exceptions=True)
+    async def _sleep(self, seconds: float) -> None:
+        await self._unless_stopped(self._time.sleep(seconds))
 
-
-async def _sleep(seconds: float, stopping: asyncio.Event) -> None:
-    await _unless_stopped(asyncio.sleep(seconds), stopping)
+    async def _unless_stopped(self, work: Awaitable[Answer]) -> Answer | None:
+        """What it answers; None if told to stop before. A poll that is given up confirms nothing."""
+        asking, stopped = asyncio.ensure_future(work), asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait([asking, stopped], return_when=asyncio.FIRST_COMPLETED)
+            return asking.result() if asking.done() else None
+        finally:
+            for task in (asking, stopped):
+                task.cancel()
+            await asyncio.gather(asking, stopped, return_exceptions=True)
 
 
 async def _handle(updates: Sequence[Update], feed: Feed) -> None:

@@ -241,7 +241,7 @@ async def _poll(bot_app: BotApp, stopping: asyncio.Event) -> None:
             "Nothing was lost: updates wait at Telegram",
             Exit.ENDED_OTHERWISE,
         ) from error
-    except TelegramUnauthorizedError:
+    except (TelegramUnauthorizedError, TelegramNotFound):
         raise Stop(
             "TELEGRAM_BOT_TOKEN: Telegram no longer accepts it, so the bot receives nothing; set the new one. "
             "What was accepted goes on at the next start",

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from aiogram import Bot
+from aiogram.client.session.base import BaseSession
 from aiogram.exceptions import TelegramConflictError, TelegramNetworkError
 from aiogram.methods import GetUpdates, TelegramMethod
 from aiogram.types import Update
 
 from bot.transport import polling
-from bot.transport.polling import Conflict, poll
+from bot.transport.client import Time
+from bot.transport.polling import REAL_TIME, Conflict, poll
 from bot.transport.updates import GetRawUpdates, Incoming
 from pipeline.ledger.transports.common import Json, LedgerUnavailable
 from tests.bot.recording import TOKEN, Recording
@@ -67,15 +69,31 @@ class Told:
         return None
 
 
-async def run_until(source: Source, feed: Any, done: asyncio.Event, told: Told | None = None) -> None:
+async def run_until(
+    source: BaseSession, feed: Any, done: asyncio.Event, told: Told | None = None, time: Time = REAL_TIME
+) -> None:
     stopping, bot = asyncio.Event(), Bot(TOKEN, session=source)
     incoming = Incoming(bot, (told or Told()).rpc)
-    task = asyncio.create_task(poll(bot, incoming.read, feed, ["message"], stopping))
+    task = asyncio.create_task(poll(bot, incoming.read, feed, ["message"], stopping, time))
     async with asyncio.timeout(60):
         await done.wait()
     stopping.set()
     async with asyncio.timeout(60):
         await task
+
+
+@dataclass
+class Standing:
+    """A clock that stands still but for the waits, which are over at once."""
+
+    waits: list[float] = field(default_factory=list)
+
+    def time(self) -> Time:
+        return Time(lambda: sum(self.waits), self._sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        await asyncio.sleep(0)
 
 
 async def test_an_update_is_handled_again_until_the_ledger_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,6 +205,41 @@ async def test_a_batch_that_cannot_be_confirmed_is_asked_for_again_after_a_pause
 
     await run_until(source, feed, done)
     assert source.instead == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [[], None, [{"update_id": True}], [{"update_id": -1}], [{"update_id": 2**60}], [raw(update(1))]],
+    ids=["empty", "null", "true", "negative", "large", "repeated"],
+)
+async def test_answers_at_once_that_bring_nothing_new_are_followed_by_ever_longer_pauses(answer: Any) -> None:
+    source, handled, done, standing = Source(update(1), update(2)), [], asyncio.Event(), Standing()
+    source.instead = [[raw(update(1))], *[answer] * 7]
+
+    async def feed(given: Update) -> None:
+        handled.append(given.update_id)
+        if given.update_id == 2:
+            done.set()
+
+    await run_until(source, feed, done, time=standing.time())
+    assert handled == [1, 2], "each once"
+    assert standing.waits[:7] == [0.5, 1.0, 2.0, 5.0, 10.0, 10.0, 10.0]
+
+
+async def test_an_empty_answer_after_a_long_poll_is_followed_by_the_next_poll_at_once() -> None:
+    class Patient(Source):
+        async def make_request(self, bot: Bot, method: TelegramMethod[Any], timeout: int | None = None) -> Any:
+            standing.waits += [25.0] if self.instead and isinstance(method, GetRawUpdates) else []
+            return await super().make_request(bot, method, timeout)
+
+    source, done, standing = Patient(update(1)), asyncio.Event(), Standing()
+    source.instead = [[], [], []]
+
+    async def feed(_: Update) -> None:
+        done.set()
+
+    await run_until(source, feed, done, time=standing.time())
+    assert standing.waits == [25.0] * 3
 
 
 async def test_a_batch_of_nothing_but_unreadable_updates_is_confirmed() -> None:

@@ -7,6 +7,7 @@ TAPS = "tests/bot/requests/test_run_taps.py::"
 REQUESTS = "tests/bot/requests/test_requests.py::"
 STALE = "tests/bot/requests/test_stale_buttons.py::"
 OVER_HTTP = "tests/bot/test_over_http.py::"
+SESSION = "tests/bot/transport/test_session.py::"
 
 CHAT_MUTANTS = (
     # -- one bad item never stops the others
@@ -14,8 +15,8 @@ CHAT_MUTANTS = (
         "no_object",
         "an update that is no object is skipped, and what has a number is confirmed",
         "bot/transport/polling.py",
-        "            offset = max(numbers) + 1\n",
-        '            offset = int(batch[-1]["update_id"]) + 1\n',
+        "            offset, handled = max(numbers) + 1, numbers\n",
+        '            offset, handled = int(batch[-1]["update_id"]) + 1, numbers\n',
         (POLLING + "test_one_update_that_cannot_be_read_keeps_no_other_waiting",),
     ),
     Mutant(
@@ -216,8 +217,8 @@ CHAT_MUTANTS = (
         "ok_with_more",
         "ok is believed however the rest is written",
         "bot/transport/session.py",
-        "            if succeeded and SAYS_OK.match(content):",
-        "            if False:",
+        "(not said and SAYS_OK.match(content))",
+        "False",
         ("tests/bot/test_over_http.py::test_ok_is_believed_however_the_rest_is_written",),
     ),
     Mutant(
@@ -268,5 +269,88 @@ CHAT_MUTANTS = (
         "            self._cards.touch(run.run_id)\n",
         "        except (SendError, TelegramAPIError):\n            pass\n",
         ("tests/bot/delivery/test_deliver.py::test_a_card_that_got_no_turn_to_say_ready_says_it_later",),
+    ),
+    Mutant(
+        "garbled_poll",
+        "a garbled answer to a poll does not end polling",
+        "bot/transport/polling.py",
+        "            except (TelegramAPIError, ClientDecodeError) as error:\n",
+        "            except ClientDecodeError as error:\n",
+        (SESSION + "test_a_garbled_answer_does_not_end_polling",),
+    ),
+    Mutant(
+        "always_utf8",
+        "what Telegram answers is UTF-8, whatever its header says",
+        "bot/transport/session.py",
+        "                response_class=_Utf8Response,\n",
+        "",
+        (
+            SESSION + "test_a_video_that_telegram_took_counts_as_sent",
+            SESSION + "test_an_update_with_bytes_that_are_no_text_is_read_as_far_as_possible",
+        ),
+    ),
+    Mutant(
+        "ok_with_an_error",
+        "ok is believed whatever the HTTP status says",
+        "bot/transport/session.py",
+        '        if said.get("ok") is True or ',
+        '        if status_code < 400 and said.get("ok") is True or ',
+        (OVER_HTTP + "test_ok_is_believed_however_the_rest_is_written",),
+    ),
+    Mutant(
+        "ok_and_deep",
+        "ok is believed however deep the rest is nested",
+        "bot/transport/session.py",
+        "    except (TypeError, ValueError, RecursionError):\n        return {}",
+        "    except (TypeError, ValueError):\n        return {}",
+        (OVER_HTTP + "test_ok_is_believed_however_the_rest_is_written",),
+    ),
+    Mutant(
+        "ids_of_messages",
+        "no message has an id of a thousand digits",
+        "bot/transport/session.py",
+        " and len(message_id) <= ID_DIGITS_MAX",
+        "",
+        (OVER_HTTP + "test_ok_is_believed_however_the_rest_is_written",),
+    ),
+    Mutant(
+        "waits_that_end",
+        "a flood wait of less than nothing is a wait all the same",
+        "bot/transport/session.py",
+        " if error.retry_after > 0 else UNTOLD_WAIT_SECONDS",
+        "",
+        (OVER_HTTP + "test_a_flood_wait_that_nobody_can_wait_for_has_another_length",),
+    ),
+    Mutant(
+        "no_spinning",
+        "answers that come at once and bring nothing are followed by pauses",
+        "bot/transport/polling.py",
+        "            await asking.pause(idle)\n",
+        "            pass\n",
+        (POLLING + "test_answers_at_once_that_bring_nothing_new_are_followed_by_ever_longer_pauses",),
+    ),
+    Mutant(
+        "batch_again",
+        "a batch whose confirmation was lost is handled once",
+        "bot/transport/polling.py",
+        "[raw for raw in batch if number_of(raw) not in handled]",
+        "batch",
+        (POLLING + "test_answers_at_once_that_bring_nothing_new_are_followed_by_ever_longer_pauses",),
+    ),
+    Mutant(
+        "unnumbered_update",
+        "an update that cannot be confirmed is not handled for ever",
+        "bot/transport/updates.py",
+        "        if number is None:  # a poll",
+        "        if False:  # a poll",
+        (POLLING + "test_answers_at_once_that_bring_nothing_new_are_followed_by_ever_longer_pauses",),
+    ),
+    Mutant(
+        "file_ids",
+        "a file id that the ledger cannot keep does not make a delivered video look undelivered",
+        "bot/delivery/delivery.py",
+        " and FILE_ID.fullmatch(found.file_id)",
+        "",
+        ("tests/bot/delivery/test_deliver.py::test_a_file_id_that_is_none_is_not_kept",),
     ),
 )
