@@ -68,6 +68,7 @@ class ProgressCards:
         self._account, self._for_sale, self._slow_seconds = account, for_sale, slow_seconds
         self._followed: Counter[UUID] = Counter()
         self._touched: set[UUID] = set()
+        self._left: set[UUID] = set()  # a worker's turn at them has ended, with what no look has seen yet
         self._queued: set[UUID] = set()
         self._shown: dict[UUID, _Shown] = {}
         self._gone: set[UUID] = set()
@@ -86,6 +87,7 @@ class ProgressCards:
             self._followed[run_id] -= 1
             if not self._followed[run_id]:
                 del self._followed[run_id]
+            self._left.add(run_id)
 
     def touch(self, run_id: UUID) -> None:
         """Something about the run has changed."""
@@ -108,29 +110,35 @@ class ProgressCards:
         while True:
             await asyncio.sleep(TURN_SECONDS)
             waited += TURN_SECONDS
-            touched = set(self._touched)
+            touched, left = set(self._touched), set[UUID]()
             due = set(touched)
             if waited >= LOOK_SECONDS:
-                due |= set(self._followed) | self._queued
+                left = set(self._left)
+                due |= set(self._followed) | self._queued | left
                 waited = 0.0
             if not due:
                 continue
             self._touched -= touched  # a touch during the look counts again: the row may have been read before it
+            self._left -= left
             try:
-                await self._look(due, touched)
+                await self._look(due, touched, left)
             except LedgerError as error:
                 log.warning("cards", extra={"action": "cards_unread", "error": str(error)})
                 self._touched |= touched
+                self._left |= left
             except Exception:  # whatever it is, cards that stand still for ever would leave everybody waiting
                 log.exception("cards", extra={"action": "cards_failed"})
 
-    async def _look(self, due: set[UUID], touched: set[UUID]) -> None:
+    async def _look(self, due: set[UUID], touched: set[UUID], left: set[UUID]) -> None:
         rows = await self._notifications.load(due)
         self._queued -= due - {row.run_id for row in rows if row.state is State.RESERVED and not row.attempts}
+        # What became of a run that ended is for `Delivery` to say, until it is said.
+        rows = tuple(row for row in rows if not row.ended or row.run_id not in left - touched)
         done = await asyncio.gather(*(self._refresh(row) for row in rows), return_exceptions=True)
         for row, error in zip(rows, done, strict=True):
-            if error is False and row.run_id in touched:
-                self._touched.add(row.run_id)
+            if error is False:
+                self._touched |= {row.run_id} & touched
+                self._left |= {row.run_id} & left
             if isinstance(error, Exception):  # one card that cannot be drawn does not stop the others
                 log.error("cards", extra={"action": "card_failed", "run": row.ref}, exc_info=error)
 

@@ -7,7 +7,6 @@ Effects  reads the provider, writes one file; the money is settled in the same c
 
 import asyncio
 import contextlib
-import errno
 import os
 from datetime import timedelta
 from functools import partial
@@ -31,20 +30,14 @@ from steps.generate_video import Clip, Missing, Rendered, SaysFailed, StillRende
 from steps.save_video import save, stored
 
 FETCH_RETRY = timedelta(seconds=5)
-# A folder that takes no file: no space, no quota, no file that large; read-only, forbidden, broken, or gone.
-NOT_STORABLE = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
-    *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ESTALE),
-}
 
 
 async def wait_and_save(run: Run, caption: asyncio.Task[Run], context: RunContext) -> Run:
     try:
         return await _wait_and_save(run, caption, context)
-    except OSError as error:
-        if error.errno not in NOT_STORABLE:
-            raise
-        await ClipRecords(context.ledger.rpc).note_not_stored(run.run_id, error.strerror or str(error))
+    except OSError as error:  # full, read-only, gone, busy, out of descriptors: whatever it is, no clip can be kept now
+        words = error.strerror or str(error) or type(error).__name__
+        await ClipRecords(context.ledger.rpc).note_not_stored(run.run_id, words)
         return await _later(run, ReadError(None, "disk_full"), context)
 
 

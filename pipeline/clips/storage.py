@@ -114,7 +114,11 @@ async def finish(run: Run, context: RunContext) -> bool:
     fetched = fetched_path(run, context)
     if not await asyncio.to_thread(is_clip, fetched, run.file_sha256):
         return False
-    _give_name(fetched, saved_path(run, context))
+    try:
+        _give_name(fetched, saved_path(run, context))
+    except OSError as error:  # busy, say: it is tried again whenever the clip is wanted
+        log.error("storage", extra={"action": "not_renamed", "run": run.ref, "error": str(error)})
+        return False
     return True
 
 

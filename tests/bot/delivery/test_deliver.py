@@ -1,7 +1,7 @@
 """Telling: at least once, by one at a time, and never the end of a run."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -19,7 +19,10 @@ from aiogram.types import Chat, Document, FSInputFile, Message
 
 from bot.delivery.address import Address, address_of
 from bot.delivery.delivery import file_of
+from bot.delivery.progress_cards import LOOK_SECONDS
 from bot.transport import rate_limiter
+from pipeline.clips import render
+from pipeline.context import RunContext
 from pipeline.ledger.records import Run, State
 from pipeline.ledger.users import Customers
 from tests.bot.harness import BotHarness
@@ -113,6 +116,24 @@ async def test_a_card_never_says_that_nothing_is_charged_while_its_video_is_made
     await harness.until_state(State.RENDERING)
     await harness.until_said("$0.80 is set aside")
     assert not any("Nothing is charged yet" in text for text in harness.texts())
+
+
+async def test_the_card_of_a_run_that_a_worker_leaves_is_looked_at_once_more(
+    harness: BotHarness, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parked at the end of a turn, or left by a turn that broke: it is in no other state, so nobody tells it."""
+    simulator.control("POST", "/_sim/speed", {"speed": 0.001})
+    await Customers(harness.context.ledger.rpc).set_preference("tg:1", "confirm", "never")
+
+    async def parked_and_broken(run: Run, caption: asyncio.Task[Run], context: RunContext) -> Run:
+        await caption
+        await asyncio.sleep(2 * LOOK_SECONDS)  # the card has been looked at, and says that it is being made
+        await context.ledger.park(run.run_id, "render_deadline", run.read_at + timedelta(hours=1))
+        raise RuntimeError("whatever it is")
+
+    monkeypatch.setattr(render, "wait_and_save", parked_and_broken)
+    await harness.say("/create a paper boat in the rain")
+    await harness.until_said("This takes far longer than it should")
 
 
 async def test_a_card_that_got_no_turn_to_say_ready_says_it_later(

@@ -353,4 +353,12 @@ CHAT_MUTANTS = (
         "",
         ("tests/bot/delivery/test_deliver.py::test_a_file_id_that_is_none_is_not_kept",),
     ),
+    Mutant(
+        "left_by_a_worker",
+        "the card of a run that a worker parks, or breaks on, says so",
+        "bot/delivery/progress_cards.py",
+        "            self._left.add(run_id)\n",
+        "",
+        ("tests/bot/delivery/test_deliver.py::test_the_card_of_a_run_that_a_worker_leaves_is_looked_at_once_more",),
+    ),
 )

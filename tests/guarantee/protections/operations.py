@@ -82,8 +82,8 @@ OPERATIONS_MUTANTS = (
         "read_only_folder",
         "a media folder that becomes read-only is handled like a full disk",
         "pipeline/clips/render.py",
-        "errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),",
-        "),",
+        "    except OSError as error:  # full",
+        "    except PermissionError as error:  # full",
         (FOLDERS + "test_a_folder_that_takes_no_clip_is_tried_again_and_told_once",),
     ),
     Mutant(
@@ -198,5 +198,13 @@ OPERATIONS_MUTANTS = (
         "    if not __debug__:\n",
         "    if False:\n",
         ("tests/cli/test_exits.py::test_without_assertions_nothing_starts",),
+    ),
+    Mutant(
+        "not_renamed",
+        "a saved clip that cannot get its name yet breaks no delivery",
+        "pipeline/clips/storage.py",
+        "    except OSError as error:  # busy",
+        "    except ZeroDivisionError as error:  # busy",
+        (FOLDERS + "test_a_saved_clip_that_cannot_get_its_name_yet_breaks_nothing",),
     ),
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.clips import storage
 from pipeline.context import RunContext
 from pipeline.ledger.alerts import Alerts
 from pipeline.ledger.operators import Operators
@@ -49,7 +50,13 @@ async def test_a_full_disk_leaves_no_half_file_and_the_clip_is_saved_when_there_
     assert simulator.creates() == 1
 
 
-@pytest.mark.parametrize("code", ["EROFS", "EACCES", "EPERM", "EIO", "ENODEV", "ENOSPC"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("EROFS", "EACCES", "EPERM", "EIO", "ENODEV", "ENOSPC", "EMFILE", "ELOOP", "EBUSY", "ETIMEDOUT", "EAGAIN"),
+        *("ENAMETOOLONG", "ENOTCONN", "EREMOTEIO"),
+    ],
+)
 async def test_a_folder_that_takes_no_clip_is_tried_again_and_told_once(
     context: RunContext,
     simulator: Simulator,
@@ -79,6 +86,23 @@ async def test_a_folder_that_takes_no_clip_is_tried_again_and_told_once(
     row = await driven(run_id, context)
     assert row.state is State.SAVED
     assert simulator.creates() == 1
+
+
+async def test_a_saved_clip_that_cannot_get_its_name_yet_breaks_nothing(
+    context: RunContext, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: object, target: object) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    run_id = await admitted(context, simulator)
+    with monkeypatch.context() as broken:
+        broken.setattr(storage, "_give_name", refuse)
+        row = await driven(run_id, context)
+        assert row.state is State.SAVED
+        assert (await run(run_id, context)) is not None
+        with pytest.raises(FileNotFoundError):
+            await storage.at_hand(row, context)
+    assert await storage.at_hand(row, context) == storage.saved_path(row, context)
 
 
 async def test_a_media_folder_that_vanishes_after_the_purchase_parks_the_run_until_it_is_back(
