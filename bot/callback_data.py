@@ -34,7 +34,7 @@ class RunTap(CallbackData, prefix="r"):
 
     ref: Ref
     act: Act
-    arg: Annotated[str, Field(pattern=r"^[0-9x-]{0,20}$")] = ""
+    arg: Annotated[str, Field(pattern=r"^([0-9]{0,6}|([0-9]{1,6}-)?[0-9]{1,6}x[0-9]{1,6})$")] = ""
 
 
 class Example(CallbackData, prefix="x"):

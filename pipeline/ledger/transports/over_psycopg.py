@@ -76,6 +76,10 @@ def _rpc_over(pool: "AsyncConnectionPool[psycopg.AsyncConnection]") -> LedgerCal
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await pool.check()  # what broke one connection has often broken the others, too
             raise _translated(name, error) from error
+        except psycopg.errors.UndefinedFunction as error:
+            if f"public.{name}(" in str(error) and await _takes(pool, name, args):
+                raise LedgerRefused(error.sqlstate or "", _words(error)) from error
+            raise _translated(name, error) from error
         except psycopg.Error as error:
             raise _translated(name, error) from error
         assert row is not None, f"{name} returned no row"
@@ -83,6 +87,16 @@ def _rpc_over(pool: "AsyncConnectionPool[psycopg.AsyncConnection]") -> LedgerCal
         return answer
 
     return rpc
+
+
+async def _takes(pool: "AsyncConnectionPool[psycopg.AsyncConnection]", name: str, args: Mapping[str, Json]) -> bool:
+    """Whether there is such a function with arguments of these names: then only a value is of another type."""
+    query = "select from pg_proc where pronamespace = 'public'::regnamespace and proname = %s and proargnames @> %s"
+    with suppress(PoolTimeout, psycopg.Error):
+        async with pool.connection() as connection:
+            cursor = await connection.execute(query, (name, [f"p_{key}" for key in args]))
+            return await cursor.fetchone() is not None
+    return False
 
 
 def _is_json(key: str, value: Json) -> bool:
@@ -99,8 +113,7 @@ def _call(name: str, keys: tuple[str, ...]) -> bytes:
 
 
 def _translated(name: str, error: psycopg.Error) -> Exception:
-    code = error.sqlstate or ""
-    words = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    code, words = error.sqlstate or "", _words(error)
     if code in {"42883", "3F000", "42P01"}:
         return LedgerNotMigrated(f"this database has no ledger function {name}: run `onetake db migrate`")
     if code.startswith(REFUSING_CLASSES):
@@ -108,3 +121,7 @@ def _translated(name: str, error: psycopg.Error) -> Exception:
     if not code and isinstance(error, psycopg.DataError | psycopg.ProgrammingError):
         return LedgerRefused(CLIENT_SIDE, words)  # psycopg itself cannot send these data; asking again changes nothing
     return LedgerUnavailable(f"the database did not answer: {words}")
+
+
+def _words(error: psycopg.Error) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -282,6 +282,9 @@ FORGED = [
     "r:AAAAAA:go:",
     "r:AAAAAA:len:12 s",
     "r:AAAAAA:go:1:2",
+    "r:AAAAAA:go:9999999999-1x1",
+    "r:AAAAAA:len:9999999",
+    "r:AAAAAA:size:x",
 ]
 
 

@@ -8,6 +8,8 @@ BREAKER = "tests/ledger/reserve/test_breaker.py::"
 ORDER = "tests/ledger/reserve/test_order.py::"
 FOLDERS = "tests/pipeline/clips/test_folders.py::"
 LISTENING = "tests/net/test_listening.py::"
+TAPS = "tests/bot/requests/test_run_taps.py::"
+PSYCOPG = "tests/pipeline/ledger/test_transport_psycopg.py::"
 ADMIN = "tests/bot/admin/test_admin.py::"
 
 OPERATIONS_MUTANTS = (
@@ -206,5 +208,21 @@ OPERATIONS_MUTANTS = (
         "    except OSError as error:  # busy",
         "    except ZeroDivisionError as error:  # busy",
         (FOLDERS + "test_a_saved_clip_that_cannot_get_its_name_yet_breaks_nothing",),
+    ),
+    Mutant(
+        "numbers_on_buttons",
+        "a number on a button is one that the ledger can take",
+        "bot/callback_data.py",
+        '(pattern=r"^([0-9]{0,6}|([0-9]{1,6}-)?[0-9]{1,6}x[0-9]{1,6})$")',
+        '(pattern=r"^[0-9x-]{0,20}$")',
+        (TAPS + "test_a_tap_that_no_button_of_ours_carries_is_answered_and_reaches_no_handler",),
+    ),
+    Mutant(
+        "another_type",
+        "a value of another type is not called a missing schema",
+        "pipeline/ledger/transports/over_psycopg.py",
+        '            if f"public.{name}(" in str(error) and await',
+        "            if False and await",
+        (PSYCOPG + "test_a_value_of_another_type_is_a_refusal_and_no_missing_schema",),
     ),
 )

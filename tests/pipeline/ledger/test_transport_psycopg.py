@@ -154,6 +154,14 @@ async def test_a_schema_that_is_missing_or_too_old_says_what_to_run(dsn: str, na
             await rpc(name, {})
 
 
+async def test_a_value_of_another_type_is_a_refusal_and_no_missing_schema(dsn: str) -> None:
+    async with open_transport(dsn) as rpc:
+        with pytest.raises(LedgerRefused, match="bigint"):
+            await rpc("refuse", {"code": 2**40})
+        with pytest.raises(LedgerNotMigrated):
+            await rpc("refuse", {"code": 2**40, "of_another_version": 1})
+
+
 @pytest.mark.parametrize("name", ["drop table", "say()", "Say", "a.b", ""])
 async def test_only_a_plain_name_is_called(dsn: str, name: str) -> None:
     async with open_transport(dsn) as rpc:
