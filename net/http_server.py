@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 HEADER_SECONDS = 10.0
 KEEPALIVE_SECONDS = 75.0  # proxies give up idle connections earlier, so none sends a request into one that closes
@@ -44,6 +45,20 @@ class Seldom:
             return 0
         times, self._times, self._next = self._times, 0, self._clock() + LOG_SECONDS
         return times
+
+
+class _Malformed(logging.LoggerAdapter[logging.Logger]):
+    """aiohttp's own logger, which shows with a traceback whatever bytes a stranger sends; those are counted instead."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.getLogger("aiohttp.server"))
+        self._seldom = Seldom()
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:
+        if not isinstance(exc_info, HttpProcessingError | web.RequestPayloadError):
+            super().exception(msg, *args, exc_info=exc_info, **more)
+        elif times := self._seldom():
+            log.warning("http", extra={"action": "malformed_requests", "times": times})
 
 
 class _Crowd:
@@ -136,6 +151,7 @@ async def listening(
     runner = web.AppRunner(
         app,
         access_log=None,
+        logger=_Malformed(),
         shutdown_timeout=SHUTDOWN_SECONDS,
         auto_decompress=False,
         keepalive_timeout=KEEPALIVE_SECONDS,

@@ -1,6 +1,7 @@
 """A server that strangers cannot exhaust: silent sockets, sockets without end, and no descriptors left."""
 
 import asyncio
+import logging
 import os
 import resource
 from collections.abc import AsyncIterator
@@ -23,7 +24,16 @@ async def house(**bounds: float) -> AsyncIterator[int]:
         return web.Response(text="well")
 
     app = web.Application()
+
+    async def body(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    async def broken(_: web.Request) -> web.Response:
+        raise ZeroDivisionError
+
     app.router.add_get("/healthz", healthz)
+    app.router.add_post("/body", body)
+    app.router.add_get("/broken", broken)
     async with listening(app, "127.0.0.1", 0, **bounds) as port:  # type: ignore[arg-type]  # one of them is an int
         yield port
 
@@ -103,6 +113,40 @@ async def test_a_crowd_that_asks_and_then_stays_keeps_nobody_out_either() -> Non
         assert await is_well(port)
         crowd[-1][1].write(REQUEST)
         assert await answered(crowd[-1]) == b"HTTP/1.1 200 OK"
+
+
+MALFORMED = {
+    "nul": b"GET /healthz HTTP/1.1\r\nHost: \0\r\n\r\n",
+    "line_feeds": b"GET /healthz HTTP/1.1\nHost: x\n\n\r\n\r\n",
+    "http2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "long_header": b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 9_000 + b"\r\n\r\n",
+    "length": b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+    "lengths": b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    "chunk": b"POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n",
+    "late_chunk": b"POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\nzz\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED)
+async def test_malformed_requests_are_logged_seldom_and_without_their_bytes(
+    sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with house() as port, AsyncExitStack() as opened:
+        for _ in range(3):
+            line = await call(port, opened, sent)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                assert b" 400 " in await line[0].readline()
+        assert await is_well(port)
+    said = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [vars(record).get("action") for record in said] in ([], ["malformed_requests"])
+
+
+async def test_an_error_of_our_own_is_logged_in_full(caplog: pytest.LogCaptureFixture) -> None:
+    async with house() as port, AsyncExitStack() as opened:
+        line = await call(port, opened, REQUEST.replace(b"/healthz", b"/broken"))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert b" 500 " in await line[0].readline()
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
 
 
 async def test_running_out_of_descriptors_is_logged_once_and_ends(caplog: pytest.LogCaptureFixture) -> None:

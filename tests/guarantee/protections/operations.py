@@ -225,4 +225,20 @@ OPERATIONS_MUTANTS = (
         "            if False and await",
         (PSYCOPG + "test_a_value_of_another_type_is_a_refusal_and_no_missing_schema",),
     ),
+    Mutant(
+        "malformed_requests",
+        "malformed requests of strangers are logged seldom, and without their bytes",
+        "net/http_server.py",
+        "        logger=_Malformed(),\n",
+        "",
+        (LISTENING + "test_malformed_requests_are_logged_seldom_and_without_their_bytes",),
+    ),
+    Mutant(
+        "own_errors_in_full",
+        "an error of our own in the web server is logged with its traceback",
+        "net/http_server.py",
+        "        if not isinstance(exc_info, HttpProcessingError | web.RequestPayloadError):\n",
+        "        if False:\n",
+        (LISTENING + "test_an_error_of_our_own_is_logged_in_full",),
+    ),
 )
