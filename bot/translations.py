@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 
 from pipeline.formatting import usd
 from steps.languages import DEFAULT, closest
+from steps.validate_prompt import without_directions
 
 LOCALES = Path(__file__).parent / "locales"
 # After these Telegram finds a mention, a command or a link; the joiner is invisible.
@@ -30,8 +31,8 @@ def N_(sentence: str) -> str:  # noqa: N802 - gettext's own name for it
 
 
 def tame(text: str) -> str:
-    """A user's or a model's words, in which Telegram finds no mention, command or link."""
-    return TELLTALE.sub(lambda found: found.group() + WORD_JOINER, text)
+    """A user's or a model's words, in which Telegram finds no mention, command or link, and no turned letters."""
+    return TELLTALE.sub(lambda found: found.group() + WORD_JOINER, without_directions(text))
 
 
 def code(text: str) -> Markup:

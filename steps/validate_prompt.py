@@ -6,6 +6,7 @@ Raises   TextModelError: unreachable, refused, or never answering what was asked
 Effects  one or two calls of the text model
 """
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +20,7 @@ from steps.text_model.templates import Contract, Template
 TITLE_CHARACTERS_MAX = 80
 IMPROVED_CHARACTERS_MAX = 2000
 EXPLANATION_CHARACTERS_MAX = 400
+DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 class PolicyArea(StrEnum):
@@ -137,7 +139,13 @@ def decide(verdict: Verdict, language: str) -> Brief | Rejected:
 
 def without_controls(text: str) -> str:
     """Without what neither a terminal nor the ledger should get. Joiners stay: emoji are made of them."""
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"}).strip()
+    plain = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"})
+    return without_directions(plain).strip()
+
+
+def without_directions(text: str) -> str:
+    """Without what turns the order of the letters after it around, also of those that are not part of the text."""
+    return DIRECTIONS.sub("", text)
 
 
 def _cut(text: str, characters_max: int) -> str:

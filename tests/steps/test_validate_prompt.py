@@ -98,6 +98,7 @@ def test_the_brief_speaks_the_users_language_whatever_the_model_thinks() -> None
         ("x" * 81, "x" * 79 + "…"),
         ("x" * 80, "x" * 80),
         ("👩‍🚀 en la luna", "👩‍🚀 en la luna"),
+        ("a \u202eboat\u2066", "a boat"),
     ],
 )
 def test_a_title_is_mended_to_one_bounded_line(title: str, mended: str) -> None:

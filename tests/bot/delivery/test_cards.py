@@ -1,4 +1,4 @@
-"""What a chat reads of a job that one look called failed: nothing is decided yet."""
+"""What a chat reads on a card."""
 
 import pytest
 
@@ -37,3 +37,11 @@ def test_a_first_look_that_says_failed_decides_nothing(language: str, on_the_car
 
     assert on_the_card in said and "0.80" in said and "content policy" not in said
     assert messages.state(run, words) == in_a_list
+
+
+@pytest.mark.parametrize("sign", ["\u202a", "\u202b", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068"])
+def test_nobodys_words_turn_the_rest_of_a_card_around(sign: str) -> None:
+    """Of a title that is in the ledger already, or of the prompt."""
+    run = run_in(State.RENDERING, title=f"a {sign}boat", prompt=f"a {sign}boat", improved_prompt=f"a {sign}boat")
+    said = card(run, Words("en"), Scene(OFFER)).text
+    assert sign not in said and "a boat" in said

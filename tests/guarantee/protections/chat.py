@@ -361,4 +361,12 @@ CHAT_MUTANTS = (
         "",
         ("tests/bot/delivery/test_deliver.py::test_the_card_of_a_run_that_a_worker_leaves_is_looked_at_once_more",),
     ),
+    Mutant(
+        "turned_around",
+        "nobody's words turn the price on a card around",
+        "bot/translations.py",
+        "without_directions(text))\n",
+        "text)\n",
+        ("tests/bot/delivery/test_cards.py::test_nobodys_words_turn_the_rest_of_a_card_around",),
+    ),
 )
