@@ -23,6 +23,7 @@ from pydantic import BaseModel, ValidationError
 
 from net.certificates import forget_headers, keep_quiet, proxy_for, trusted
 from steps.text_model.templates import Message, Template, digest
+from steps.text_model.usage import Usage
 from steps.text_model.wrapped_json import find_answer, holds_answer
 
 REASKS_MAX = 1  # instructor counts retries: one more call, carrying what was wrong with the first answer
@@ -147,7 +148,7 @@ class _InstructorClient:
         from instructor.core import IncompleteOutputException, InstructorRetryException
         from instructor.core.hooks import Hooks
 
-        begun, spent = time.monotonic(), _Spent()
+        begun, spent = time.monotonic(), Usage()
         hooks = Hooks()
         hooks.on("completion:kwargs", spent.on_ask)
         hooks.on("completion:response", spent.on_completion)
@@ -219,27 +220,7 @@ def _texts_of(message: Any) -> Iterator[str]:
             yield arguments
 
 
-class _Spent:
-    """What one question has cost so far. instructor's own totals are lost with a cut-off answer."""
-
-    def __init__(self) -> None:
-        self.asks = 0
-        self.tokens_in = 0
-        self.tokens_out = 0
-
-    def on_ask(self, *_: object, **__: object) -> None:
-        self.asks += 1
-
-    def on_completion(self, completion: object) -> None:
-        usage = getattr(completion, "usage", None)
-        self.tokens_in += int(getattr(usage, "prompt_tokens", 0) or 0)
-        self.tokens_out += int(getattr(usage, "completion_tokens", 0) or 0)
-
-    def as_arguments(self) -> dict[str, int]:
-        return {"tokens_in": self.tokens_in, "tokens_out": self.tokens_out, "asks": self.asks}
-
-
-def _named(error: Any, so_far: _Spent) -> TextModelError:
+def _named(error: Any, so_far: Usage) -> TextModelError:
     """What instructor's one exception stands for: no connection, a refusal, or answers that never fit."""
     from openai import APIConnectionError, APIStatusError
 

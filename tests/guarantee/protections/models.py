@@ -162,4 +162,12 @@ MODELS_MUTANTS = (
         "        pass",
         ("tests/net/test_certificates.py::test_no_header_of_the_environment_goes_to_whoever_is_called",),
     ),
+    Mutant(
+        "absurd_tokens",
+        "a count of tokens that cannot be true uses up nobody's budget",
+        "steps/text_model/usage.py",
+        "    if count is not None and 0 <= count <= TOKENS_MAX:\n        return int(count)",
+        "    if count is not None:\n        return int(told)",
+        (ASK + "test_a_count_of_tokens_that_cannot_be_true_is_estimated_from_what_was_sent",),
+    ),
 )

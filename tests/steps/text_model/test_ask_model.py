@@ -235,6 +235,19 @@ async def test_a_server_that_counts_no_tokens_is_answered_all_the_same(tmp_path:
     assert (asked.value.value, asked.tokens_in, asked.tokens_out) == (7, 0, 0)
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize("told", [10**13, 10**30, -5, float("inf"), "many", 200_001], ids=str)
+async def test_a_count_of_tokens_that_cannot_be_true_is_estimated_from_what_was_sent(
+    told: object, tmp_path: Path
+) -> None:
+    usage = {"prompt_tokens": told, "completion_tokens": told, "total_tokens": told}
+    async with text_model(completion({"value": 7}, usage=usage)) as (server, client):
+        asked: Asked[Number] = await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
+    assert asked.value.value == 7
+    assert 100 < asked.tokens_in < 2 * len(server.seen[0].body), "as many as the messages have bytes"
+    assert 10 < asked.tokens_out < 1000
+
+
 TALK = """
 import asyncio, sys
 from providers.transport import open_provider
