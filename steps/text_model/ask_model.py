@@ -13,18 +13,18 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from net.certificates import forget_headers, keep_quiet, proxy_for, trusted
+from steps.text_model.completions import error_in, refusal, unwrap
 from steps.text_model.templates import Message, Template, digest
 from steps.text_model.usage import Usage
-from steps.text_model.wrapped_json import find_answer, holds_answer
 
 REASKS_MAX = 1  # instructor counts retries: one more call, carrying what was wrong with the first answer
 
@@ -39,8 +39,12 @@ STATUS_WORDS = {
 # By these words an endpoint refuses the form that the answer is asked for in, with one of these statuses.
 FORM_REFUSED = frozenset({400, 404, 415, 422, 501})
 NAMES_FORM = re.compile(
-    r"response[_ .]?format|json[_ ]?schema|json[_ ]?object|structured[_ ]output|guided[_ ]json", re.I
+    r"response[_ .]?format|json[_ ]?(?:object|mode|output)|schema|structured[_ ]output|guided[_ ](?:json|decoding)"
+    r"|\bgrammar|requested parameters",
+    re.I,
 )
+NOT_MADE = re.compile(r"not (?:yet )?(?:implemented|supported)|unsupported", re.I)  # what a 500 must say as well
+FILTERED = {"content_filter", "content_policy_violation"}  # by these codes a filter refuses what was asked
 
 Answered = TypeVar("Answered", bound=BaseModel)
 Value_co = TypeVar("Value_co", covariant=True)
@@ -153,11 +157,11 @@ class _InstructorClient:
         hooks.on("completion:kwargs", spent.on_ask)
         hooks.on("completion:response", spent.on_completion)
         asked = [each["content"] for each in messages if each["role"] == "user"]
-        hooks.on("completion:response", partial(_unwrap, output=output, asked=asked))
+        hooks.on("completion:response", partial(unwrap, output=output, asked=asked))
         asking = {"response_model": output, "model": model, "max_retries": REASKS_MAX, "hooks": hooks, **settings}
         try:
             async with asyncio.timeout(self._total_seconds):
-                value = await self._ask(messages, asking)
+                value = await self._ask(messages, asking, spent)
         except TimeoutError as error:  # the client's own timeouts begin anew with every byte of a slow answer
             raise TextModelUnreachable("the text model did not answer in time", **spent.as_arguments()) from error
         except InstructorRetryException as error:
@@ -167,7 +171,7 @@ class _InstructorClient:
         ms = int((time.monotonic() - begun) * 1000)
         return Asked(value, spent.tokens_in, spent.tokens_out, spent.asks, ms)
 
-    async def _ask(self, messages: Sequence[Message], asking: dict[str, Any]) -> Any:
+    async def _ask(self, messages: Sequence[Message], asking: dict[str, Any], spent: Usage) -> Any:
         """With the form that the endpoint is known to take, and with less as long as it refuses that."""
         from instructor.core import InstructorRetryException
 
@@ -176,7 +180,7 @@ class _InstructorClient:
             try:
                 value, _ = await self._forms[form].create_with_completion(messages=copies, **asking)
             except InstructorRetryException as error:
-                if form + 1 == len(self._forms) or not _refuses_form(error):
+                if form + 1 == len(self._forms) or not _refuses_form(error, spent):
                     raise
                 self._form = max(self._form, form + 1)
             else:
@@ -184,69 +188,37 @@ class _InstructorClient:
         raise AssertionError("the last form either answers or raises")
 
 
-def _unwrap(completion: Any, output: type[BaseModel], asked: Sequence[str]) -> None:
-    """Puts the object that was asked for where instructor looks for it, if the model wrapped it in something."""
-    choices = getattr(completion, "choices", None) or []
-    message = getattr(choices[0], "message", None) if choices else None
-    if message is None or getattr(message, "refusal", None):
-        return
-    found = find_answer([*_texts_of(message)], output, asked)
-    if found is not None:
-        if not _fits(message.content, output):
-            message.content, message.tool_calls = found, None
-    elif isinstance(message.content, str) and holds_answer(message.content, output):
-        # instructor looks for an object by itself where no schema was asked for, and would take any
-        message.content = message.content.replace("{", "(").replace("}", ")")
-
-
-def _fits(content: object, output: type[BaseModel]) -> bool:
-    try:
-        output.model_validate_json(content if isinstance(content, str) else "", strict=True)
-    except ValidationError:
-        return False
-    return True
-
-
-def _texts_of(message: Any) -> Iterator[str]:
-    """The content, which may come in parts, and what the model gave to a tool that it does not have."""
-    content = message.content
-    for part in content if isinstance(content, list) else [content]:
-        text = part.get("text") if isinstance(part, dict) else part
-        if isinstance(text, str):
-            yield text
-    for call in getattr(message, "tool_calls", None) or []:
-        arguments = getattr(getattr(call, "function", None), "arguments", None)
-        if isinstance(arguments, str):
-            yield arguments
-
-
 def _named(error: Any, so_far: Usage) -> TextModelError:
     """What instructor's one exception stands for: no connection, a refusal, or answers that never fit."""
     from openai import APIConnectionError, APIStatusError
 
     spent, cause = so_far.as_arguments(), _cause(error)
+    if isinstance(cause, APIStatusError) and str(cause.code) in FILTERED:
+        return TextModelRefused("the text model declined: a content filter stopped the question", **spent)
     if isinstance(cause, APIStatusError):
         words = STATUS_WORDS.get(cause.status_code, f"the text model answered HTTP {cause.status_code}")
         return TextModelUnreachable(words, **spent)
     if isinstance(cause, APIConnectionError):
         return TextModelUnreachable("the text model cannot be reached", **spent)
-    if isinstance(error.last_completion, str):  # what the SDK makes of an answer that is no JSON
+    if isinstance(so_far.last_completion, str):  # what the SDK makes of an answer that is no JSON
         words = "a web page answers where the text model was expected (is /v1 missing in OPENAI_BASE_URL?)"
         return TextModelUnusable(words, **spent)
-    if refusal := _refusal(error.last_completion):
-        return TextModelRefused(f"the text model declined: {refusal}", **spent)
+    if declined := refusal(so_far.last_completion):
+        return TextModelRefused(f"the text model declined: {declined}", **spent)
     return TextModelUnusable("the text model's answers never fitted what was asked for", **spent)
 
 
-def _refuses_form(error: Any) -> bool:
+def _refuses_form(error: Any, so_far: Usage) -> bool:
     from openai import APIStatusError
 
     cause = _cause(error)
-    return (
-        isinstance(cause, APIStatusError)
-        and cause.status_code in FORM_REFUSED
-        and NAMES_FORM.search(cause.response.content.decode(errors="replace")) is not None
-    )
+    if cause is None:
+        return NAMES_FORM.search(error_in(so_far.last_completion)) is not None
+    if not isinstance(cause, APIStatusError):
+        return False
+    words = cause.response.content.decode(errors="replace")
+    known = cause.status_code in FORM_REFUSED or (cause.status_code == 500 and NOT_MADE.search(words) is not None)
+    return known and NAMES_FORM.search(words) is not None
 
 
 def _cause(error: BaseException) -> BaseException | None:
@@ -257,8 +229,3 @@ def _cause(error: BaseException) -> BaseException | None:
     while cause is not None and not isinstance(cause, APIConnectionError | APIStatusError):
         cause = cause.__cause__
     return cause
-
-
-def _refusal(completion: Any) -> str | None:
-    choices = getattr(completion, "choices", None) or []
-    return getattr(choices[0].message, "refusal", None) if choices else None

@@ -1,4 +1,4 @@
-"""What one question to the text model has cost so far. instructor's own totals are lost with a cut-off answer.
+"""What one question to the text model has cost so far, and its last answer; instructor loses both with some errors.
 
 In       each request as it is sent, and each completion as it comes
 Out      how often was asked, and the tokens; a count that cannot be true is replaced by an upper estimate
@@ -19,6 +19,7 @@ class Usage:
         self.asks = 0
         self.tokens_in = 0
         self.tokens_out = 0
+        self.last_completion: object = None
         self._sent_bytes = 0
 
     def on_ask(self, *_: object, **asking: object) -> None:
@@ -26,6 +27,7 @@ class Usage:
         self._sent_bytes = _bytes_of(asking.get("messages"))
 
     def on_completion(self, completion: object) -> None:
+        self.last_completion = completion
         usage, choices = getattr(completion, "usage", None), getattr(completion, "choices", None)
         self.tokens_in += _counted(getattr(usage, "prompt_tokens", None), self._sent_bytes)
         self.tokens_out += _counted(getattr(usage, "completion_tokens", None), _bytes_of(choices))

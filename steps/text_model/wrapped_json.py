@@ -19,10 +19,30 @@ from steps.languages import LANGUAGES, named
 TEXT_CHARACTERS_MAX = 100_000
 OBJECTS_TRIED_MAX = 100  # braces in one text; prose has a few
 DEPTH_MAX = 4
-THOUGHTS = r"(?:think|thinking|thought|reasoning)"
-THOUGHT_ENDS = re.compile(rf"</{THOUGHTS}>|\[/{THOUGHTS}\]|<\|channel\|>final<\|message\|>", re.IGNORECASE)
-THOUGHT_BEGINS = re.compile(rf"<{THOUGHTS}>|\[{THOUGHTS}\]|<\|channel\|>analysis", re.IGNORECASE)
-TRUTHS = {"true": True, "false": False}
+COMMAS_MAX = 20  # before a closing bracket, in one object
+# <think>, [THINK], ◁think▷, <seed:think>, <|START_THINKING|>, and the channels of gpt-oss and Gemma
+THOUGHTS = r"(?:\w+[:_])?(?:think|thinking|thoughts?|reasoning)"
+THOUGHT_ENDS = re.compile(
+    rf"[<\[◁]\|?(?:/|end_(?:of_)?){THOUGHTS}\|?[>\]▷]"
+    r"|<\|channel\|>final(?: ?<\|constrain\|>\w+)?<\|message\|>|<channel\|>",
+    re.IGNORECASE,
+)
+THOUGHT_BEGINS = re.compile(rf"[<\[◁]\|?{THOUGHTS}\|?[>\]▷]|<\|channel\|>analysis|<\|channel>thought", re.IGNORECASE)
+# What may stand behind an answer without a word on it: it ends here. Any other tag may call it a draft or a quotation.
+END_MARKS = re.compile(
+    r"</(?:s|(?:final_)?answer|response|output|result|json|verdict|tool_call|function_call|function)>"
+    r"|<[|｜](?:end|end_?of_?text|end_of_turn|end▁of▁sentence|end_response|eos|eo[tm]_id|im_end|return|call)[|｜]>"
+    r"|<end_of_turn>|<eos>",
+    re.IGNORECASE,
+)
+COURTESIES = re.compile(
+    r"(?:i )?hope (?:this|that) helps"
+    r"|(?:please )?let me know if you (?:need|want|have) (?:anything else|any other questions|any questions)"
+    r"|(?:is there )?anything else(?: i can help(?: you)? with)?|av[ií]same si necesitas algo más"
+)
+TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+NONE_WORDS = {"", "none", "null", "n/a", "na"}  # in a list of words of ours
+WORD_BEGINS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # inside a name in camelCase
 DECODER = json.JSONDecoder(strict=False)  # a line break inside a text is forgiven
 
 Schema = Mapping[str, Any]
@@ -34,31 +54,48 @@ def find_answer(texts: Sequence[str], output: type[BaseModel], asked: Sequence[s
     Two objects that differ are none: which of them is meant would be a guess.
     """
     schema = output.model_json_schema()
-    texts = [*map(_without_thoughts, texts)]
-    found = [each for each in _answers_in(texts, schema) if not is_quoted(each, schema, asked)]
-    if not found or any(each != found[0] for each in found) or _is_doubted(found[0], texts, schema):
+    texts = [*map(_after_thoughts, texts)]
+    answers = [*map(_before_thoughts, texts)]
+    found = [each for each in _answers_in(answers, schema) if not is_quoted(each, schema, asked)]
+    if not found or any(each != found[0] for each in found) or _is_doubted(found[0], answers, texts, schema):
         return None
     return json.dumps(found[0])
 
 
-def _is_doubted(answer: Mapping[str, Any], texts: Sequence[str], schema: Schema) -> bool:
-    """Whether a yes stands beside another word on the same question, or has words behind it that may take it back."""
+def _is_doubted(answer: Mapping[str, Any], answers: Sequence[str], texts: Sequence[str], schema: Schema) -> bool:
+    """Whether a yes stands beside another word on the same question, or has words behind it that may take it back.
+
+    `texts`: the answers with what the model thought behind them.
+    """
     key = next(iter(schema.get("required", ())), "")
     if answer.get(key) is not True:
         return False
-    inside = (each for text in texts for value in _objects(text) for each in _all_within(value))
+    inside = (each for text in answers for value in _objects(text) for each in _all_within(value))
     words = [value for each in inside for name, value in each.items() if _plain(name) == key]
-    behind = any(re.search(r"[^\W_]", text[text.rfind("}") + 1 :]) for text in texts if "}" in text)
+    ends = ((text, answer.rfind("}") + 1) for answer, text in zip(answers, texts, strict=True))
+    behind = any(_may_take_back(text[end:]) for text, end in ends if end)
     return behind or any(TRUTHS.get(_plain(str(word)), word) is not True for word in words)
+
+
+def _may_take_back(behind: str) -> bool:
+    words = _words(END_MARKS.sub("", behind))
+    return words != "" and not COURTESIES.fullmatch(words)
 
 
 def _all_within(value: object) -> Iterator[dict[str, Any]]:
     """Every object in it, itself included."""
     if isinstance(value, dict):
         yield value
+    for each in _inside(value):
+        yield from _all_within(each)
+
+
+def _inside(value: object) -> Iterator[object]:
+    """What an object or a list holds; a text that is an object in JSON counts as that object."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for each in inner:
-        yield from _all_within(each)
+        opened = _opened(each) if isinstance(each, str) else each
+        yield opened if isinstance(opened, dict) else each
 
 
 def holds_answer(text: str, output: type[BaseModel]) -> bool:
@@ -67,15 +104,20 @@ def holds_answer(text: str, output: type[BaseModel]) -> bool:
 
 
 def is_quoted(answer: Mapping[str, Any], schema: Schema, asked: Sequence[str]) -> bool:
-    """Whether a text that was asked holds every key and every text of it, in whatever notation or nesting."""
-    parts = {*schema.get("required", ()), *(each for each in answer.values() if isinstance(each, str))}
+    """Whether a text that was asked holds every key and every text of it, in whatever notation or nesting.
+
+    One of our own words may have been written otherwise, as "Spanish" for "es".
+    """
+    fields = {name: _resolved(field, schema) for name, field in schema.get("properties", {}).items()}
+    texts = (each for name, each in answer.items() if isinstance(each, str) and "enum" not in fields[name])
+    parts = {*schema.get("required", ()), *texts}
     words = [_words(part) for part in parts]
     return any(all(f" {each} " in f" {said} " for each in words if each) for said in map(_words, asked))
 
 
 def _words(text: str) -> str:
     text = re.sub(r"\\+u([0-9a-fA-F]{4})|\\+[nrt]", lambda found: chr(int(found[1] or "20", 16)), text)
-    return " ".join(re.findall(r"[^\W_]+", text.casefold()))
+    return " ".join(re.findall(r"[^\W_]+", WORD_BEGINS.sub("_", text).casefold()))
 
 
 def _answers_in(texts: Iterable[str], schema: Schema) -> Iterator[dict[str, Any]]:
@@ -84,11 +126,27 @@ def _answers_in(texts: Iterable[str], schema: Schema) -> Iterator[dict[str, Any]
             yield from _shaped(value, schema, DEPTH_MAX)
 
 
-def _without_thoughts(text: str) -> str:
-    """What follows the last thought; some servers cut off its opening mark, and one without an end is all thought."""
-    text = text[max((found.end() for found in THOUGHT_ENDS.finditer(text)), default=0) :]
+def _after_thoughts(text: str) -> str:
+    """What follows the last thought, whose opening mark some servers cut off. The text may be JSON of a text."""
+    for _ in range(2):
+        text = text[max((found.end() for found in THOUGHT_ENDS.finditer(text)), default=0) :]
+        opened = _opened(text)
+        text = opened if isinstance(opened, str) else text
+    return text
+
+
+def _before_thoughts(text: str) -> str:
+    """A thought without an end is all thought."""
     begun = THOUGHT_BEGINS.search(text)
     return text[: begun.start()] if begun else text
+
+
+def _opened(text: str) -> object:
+    """What a text is in JSON; None if it is none."""
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
@@ -99,11 +157,25 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
         if at < 0:
             return
         try:
-            value, at = DECODER.raw_decode(text, at)
+            value, at = _decoded(text, at)
         except (ValueError, RecursionError):
             at += 1
         else:
             yield value
+
+
+def _decoded(text: str, at: int) -> tuple[Any, int]:
+    """The object that begins there, and its end. A comma before a closing bracket is forgiven; a blank replaces it."""
+    for _ in range(COMMAS_MAX):
+        try:
+            return DECODER.raw_decode(text, at)
+        except json.JSONDecodeError as error:
+            comma = text.rfind(",", at, error.pos + 1)
+            needless = re.compile(r",\s*[}\]]").match(text, comma) if comma >= 0 else None
+            if needless is None or needless.end() <= error.pos:
+                raise
+            text = f"{text[:comma]} {text[comma + 1 :]}"
+    return DECODER.raw_decode(text, at)
 
 
 def _shaped(value: object, schema: Schema, depth: int) -> Iterator[dict[str, Any]]:
@@ -113,8 +185,7 @@ def _shaped(value: object, schema: Schema, depth: int) -> Iterator[dict[str, Any
         if all(name in mended for name in schema.get("required", ())):
             yield mended
             return
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for each in inner if depth else ():
+    for each in _inside(value) if depth else ():
         yield from _shaped(each, schema, depth - 1)
 
 
@@ -131,19 +202,31 @@ def _mend_object(value: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
 
 
 def _mend(value: object, field: Schema, schema: Schema) -> object:
-    if "$ref" in field:
-        field = schema["$defs"][field["$ref"].rsplit("/", 1)[-1]]
+    field = _resolved(field, schema)
     match field.get("type"):
-        case "boolean" if isinstance(value, str):
-            return TRUTHS.get(_plain(value), value)
+        case "boolean" if isinstance(value, str | int):
+            return TRUTHS.get(_plain(str(value)), value)
         case "array":
-            items = [] if value is None else value if isinstance(value, list) else [value]
-            return [_mend(item, field.get("items", {}), schema) for item in items]
+            return _mend_list(value, _resolved(field.get("items", {}), schema), schema)
         case "string" if value is None:
             return ""
+        case "string" if isinstance(value, list) and len(value) == 1:
+            return _mend(value[0], field, schema)
         case "string" if isinstance(value, str) and "enum" in field:
             return _one_of(value, field["enum"])
     return value
+
+
+def _mend_list(value: object, item: Schema, schema: Schema) -> list[object]:
+    """A list of one may be bare; where each is one of our words, "none" stands for no word."""
+    values = [] if value is None else value if isinstance(value, list) else [value]
+    if "enum" in item:
+        values = [each for each in values if not isinstance(each, str) or _plain(each) not in NONE_WORDS]
+    return [_mend(each, item, schema) for each in values]
+
+
+def _resolved(field: Schema, schema: Schema) -> Schema:
+    return schema["$defs"][field["$ref"].rsplit("/", 1)[-1]] if "$ref" in field else field
 
 
 def _one_of(value: str, words: Sequence[str]) -> str:
@@ -159,4 +242,4 @@ def _may_be_null(field: Schema) -> bool:
 
 
 def _plain(text: str) -> str:
-    return text.strip().casefold().replace("-", "_").replace(" ", "_")
+    return WORD_BEGINS.sub("_", text.strip()).casefold().replace("-", "_").replace(" ", "_")

@@ -102,6 +102,26 @@ async def test_an_endpoint_without_json_schema_is_asked_with_less_and_not_again_
 @pytest.mark.parametrize(
     "refusal",
     [
+        answer(400, {"error": {"message": "JSON mode is not enabled for this model"}}),
+        answer(400, {"error": {"message": "Failed to compile grammar"}}),
+        answer(400, {"error": {"message": "Invalid schema: additionalProperties"}}),
+        answer(404, {"error": {"message": "No endpoints found that can handle the requested parameters."}}),
+        answer(200, {"error": {"message": "response_format is not available", "code": 400}}),
+        answer(500, {"error": {"message": "response_format is not implemented"}}),
+    ],
+    ids=lambda reply: reply.raw.decode().partition("message")[2][4:24],
+)
+async def test_a_refusal_of_the_form_is_known_in_whatever_words_it_comes(refusal: Reply, tmp_path: Path) -> None:
+    async with text_model(refusal, GOOD) as (server, client):
+        asked = await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
+    assert [form_of(server, at) for at in range(2)] == ["json_schema", "json_object"]
+    assert (asked.value.value, asked.asks) == (7, 2)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "refusal",
+    [
         pytest.param(answer(400, {"error": {"message": "Unknown model"}}), id="about something else"),
         pytest.param(answer(500, {"error": {"message": "response_format crashed"}}), id="a broken server"),
         pytest.param(answer(401, {"error": {"message": "response_format"}}), id="a wrong key"),
@@ -164,6 +184,16 @@ async def test_a_users_words_are_never_rendered_not_even_when_asked_again(tmp_pa
             (200, 40, 2),
             "I cannot help with that",
             id="a refusal",
+        ),
+        pytest.param(
+            [completion({"value": 7}, finish="content_filter")], TextModelRefused, (200, 40, 2), "filter", id="filtered"
+        ),
+        pytest.param(
+            [answer(400, {"error": {"code": "content_filter", "message": "Filtered by policy"}})],
+            TextModelRefused,
+            (0, 0, 1),
+            "filter",
+            id="a filtered question",
         ),
         pytest.param([completion('{"va', finish="length")], TextModelUnusable, (100, 20, 1), "cut off", id="cut off"),
         pytest.param(
