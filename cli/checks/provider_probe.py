@@ -5,8 +5,8 @@ Out      findings; the first two say what becomes of a lost answer whose video w
 Effects  two GET requests: the list, and a job that does not exist; a third at /v1 if neither is known
 """
 
+import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -14,31 +14,22 @@ import httpx2
 
 from app.exits import run_async
 from app.model_choice import choose_from_settings
+from cli.checks.api_shape import Heard, is_page, job_list, why_no_api
 from cli.checks.diagnostics import Finding, Health
+from net.bounded_body import bound_body
 from net.certificates import proxy_for, trusted
-from net.error_text import json_object
 from pipeline.formatting import lasting
 from pipeline.purchase.verdicts import ListFacts
 from pipeline.settings.config import Settings
 from pipeline.settings.parts import VideoEndpoint
 from pipeline.settings.setting_checks import ConfigError
 from providers.catalogue import CatalogueError
-from providers.openai_videos.list_page import ListPage, read_page
+from providers.openai_videos.list_page import ListPage
+from providers.transport import UNPACKED
 
 LITELLM = "x-litellm-"
 JOBS = 100
 ABOUT = "provider"
-WEB_PAGE = ("<!doctype html", "<html", "<?xml", "<error")  # object stores answer in XML
-
-
-@dataclass(frozen=True)
-class Heard:
-    """One answer to a GET; `status` None: none came."""
-
-    status: int | None
-    body: str = ""
-    headers: tuple[str, ...] = ()
-    why: str = ""
 
 
 def probe(settings: Settings) -> list[Finding]:
@@ -60,27 +51,11 @@ def probe(settings: Settings) -> list[Finding]:
 
 def findings(listed: Heard, unknown: Heard, below: Heard | None, facts: ListFacts) -> list[Finding]:
     """`below`: what /v1 under the base URL answers, if that was asked."""
-    if below is not None and below.status in {200, 401, 403} and not _is_page(below):
+    if below is not None and (job_list(below) is not None or below.status in {401, 403}) and not is_page(below):
         return [Finding(ABOUT, Health.BAD, "the API begins at /v1 here: add it to VIDEO_BASE_URL")]
-    if wrong := _is_no_api(listed, unknown):
+    if wrong := why_no_api(listed, unknown):
         return [Finding(ABOUT, Health.BAD, wrong)]
     return [*_lost_answer(listed, facts), *_unknown_id(unknown), *_proxy((*listed.headers, *unknown.headers))]
-
-
-def _is_no_api(listed: Heard, unknown: Heard) -> str | None:
-    """What answers there instead of a video API; None if nothing speaks against one."""
-    if _is_page(listed) or (_is_page(unknown) and read_page(listed.body) is None):
-        return "answers with a web page where an API was expected (is /v1 missing in VIDEO_BASE_URL?)"
-    same = listed.status if listed.status == unknown.status else None
-    if same == 404 and not any(json_object(each.body) for each in (listed, unknown)):
-        return "answers HTTP 404 to everything, and not as an API does: is the path of VIDEO_BASE_URL right?"
-    if same is not None and same not in {401, 403, 404}:
-        return f"answers HTTP {same} to everything, so no job could be looked up and every order would stay in doubt"
-    return None
-
-
-def _is_page(heard: Heard) -> bool:
-    return heard.body.lstrip("\ufeff \t\r\n").lower().startswith(WEB_PAGE)
 
 
 def _lost_answer(listed: Heard, facts: ListFacts) -> Iterator[Finding]:
@@ -93,7 +68,7 @@ def _lost_answer(listed: Heard, facts: ListFacts) -> Iterator[Finding]:
         words = f"does not accept the key (HTTP {listed.status}), so what becomes of a lost answer here is not known"
         yield Finding(ABOUT, Health.BAD, words)
         return
-    page = read_page(listed.body) if listed.status == 200 else None
+    page = job_list(listed)
     if page is None:
         words = f"a lost answer here needs a person: there is no list of jobs to look through (HTTP {listed.status})"
         yield Finding(ABOUT, Health.NOTE, words)
@@ -166,7 +141,8 @@ def _proxy(headers: tuple[str, ...]) -> Iterator[Finding]:
 
 async def _ask(endpoint: VideoEndpoint) -> tuple[Heard, Heard, Heard | None]:
     timeout = httpx2.Timeout(endpoint.request_seconds, connect=endpoint.connect_seconds)
-    headers = {"Authorization": f"Bearer {endpoint.api_key}"}
+    headers = {"Authorization": f"Bearer {endpoint.api_key}"} | UNPACKED
+    seconds = endpoint.request_seconds + endpoint.connect_seconds
     async with httpx2.AsyncClient(
         timeout=timeout,
         follow_redirects=False,
@@ -174,18 +150,23 @@ async def _ask(endpoint: VideoEndpoint) -> tuple[Heard, Heard, Heard | None]:
         verify=trusted(),
         proxy=proxy_for(endpoint.base_url),
         trust_env=False,
+        event_hooks={"response": [bound_body]},
     ) as http:
-        listed = await _get(http, f"{endpoint.base_url}/videos?limit={JOBS}&order=desc")
-        unknown = await _get(http, f"{endpoint.base_url}/videos/video_{uuid4().hex}")
+        listed = await _get(http, f"{endpoint.base_url}/videos?limit={JOBS}&order=desc", seconds)
+        unknown = await _get(http, f"{endpoint.base_url}/videos/video_{uuid4().hex}", seconds)
         nowhere = {listed.status, unknown.status} == {404} and "/v1" not in urlsplit(endpoint.base_url).path
-        below = await _get(http, f"{endpoint.base_url}/v1/videos?limit=1") if nowhere else None
+        below = await _get(http, f"{endpoint.base_url}/v1/videos?limit=1", seconds) if nowhere else None
     return listed, unknown, below
 
 
-async def _get(http: httpx2.AsyncClient, url: str) -> Heard:
+async def _get(http: httpx2.AsyncClient, url: str, seconds: float) -> Heard:
     try:
-        answer = await http.get(url)
+        async with asyncio.timeout(seconds):
+            answer = await http.get(url)
+    except TimeoutError:  # the client's own timeouts begin anew with every byte of a slow answer
+        return Heard(None, why=f"no whole answer within {seconds:g} s")
     except (httpx2.HTTPError, ValueError) as error:  # ValueError: a key that no header can carry
         return Heard(None, why=type(error).__name__)
     # Not `answer.text`: the charset that a header names may make the decoder fail.
-    return Heard(answer.status_code, answer.content.decode(errors="replace"), tuple(answer.headers))
+    body, location = answer.content.decode(errors="replace"), answer.headers.get("location", "")
+    return Heard(answer.status_code, body, tuple(answer.headers), location=location)

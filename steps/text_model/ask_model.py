@@ -21,6 +21,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from net.bounded_body import bound_body
 from net.certificates import forget_headers, keep_quiet, proxy_for, trusted
 from steps.text_model.completions import error_in, refusal, unwrap
 from steps.text_model.templates import Message, Template, digest
@@ -126,6 +127,7 @@ async def open_text_model(
         verify=trusted(),
         proxy=None if transport else proxy_for(base_url),
         trust_env=False,
+        event_hooks={"response": [bound_body]},
     )
     async with AsyncOpenAI(
         base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout_seconds, http_client=http

@@ -1,5 +1,7 @@
 """`onetake audit` and `onetake check --provider`, at a simulator whose books say that neither buys."""
 
+import asyncio
+import gzip
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -9,20 +11,32 @@ import httpx2
 import pytest
 from rich.console import Console
 
+from cli.checks.api_shape import Heard
 from cli.checks.diagnostics import Health
-from cli.checks.provider_probe import Heard, _get, findings
+from cli.checks.provider_probe import _ask, _get, findings
 from cli.output.audit_page import EXPLAIN, print_audit
+from net.bounded_body import BODY_BYTES_MAX
 from pipeline.purchase.audit import Audit
 from pipeline.purchase.differences import Difference, Kind
 from pipeline.purchase.verdicts import ListFacts
+from pipeline.settings.parts import VideoEndpoint
 from tests.cli.conftest import Terminal
-from tests.providers.scripted import answer, in_turn, scripted
+from tests.providers.scripted import Reply, answer, in_turn, scripted
 from tests.support.fixtures import Simulator, simulator_process
 
 HEALS, PERSON = "whose video was made heals by itself", "needs a person"
 MADE, NEVER = "a lost answer whose video was made", "that a video was never made"
 LISTED = '{"object": "list", "data": [%s], "has_more": false, "last_id": null}'
 JOB = '{"id": "video_1", "status": "completed", "created_at": 1, "prompt": "%s"}'
+NOT_FOUND = Heard(404, '{"detail": "Not Found"}')
+NO_VIDEO = Heard(404, '{"error": {"message": "Video \'video_0a\' not found.", "code": "video_not_found"}}')
+KONG = '{"message": "no Route matched with those values", "request_id": "%s00a2"}'
+INVALID_URL = '{"error": {"message": "Invalid URL (GET /v2/%s)", "type": "invalid_request_error"}}'
+SPRING = '{"timestamp": "2026-11-23T14:00:00", "status": 404, "error": "Not Found", "path": "/v2/%s"}'
+NOTHING_THERE = '{"error": {"message": "The resource does not exist"}}'
+CANNOT_GET = '{"message": "Cannot GET /v2/%s", "statusCode": 404}'
+MEDIA = '{"data": [{"id": 7, "title": "A holiday"}]}'
+RIGHT_PATH = "is the path of VIDEO_BASE_URL right?"
 T = timedelta(minutes=30)
 BEGAN = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 FOUND = Audit(
@@ -174,11 +188,51 @@ def test_litellm_is_warned_about() -> None:
         (Heard(409, '{"error": "disabled with two API servers"}'), Heard(409), "answers HTTP 409 to everything"),
         (Heard(200, '{"ok": true}'), Heard(200, '{"ok": true}'), "answers HTTP 200 to everything"),
         (Heard(500), Heard(500), "answers HTTP 500 to everything"),
+        (NOT_FOUND, NOT_FOUND, RIGHT_PATH),
+        (Heard(405, '{"detail": "Method Not Allowed"}'), NOT_FOUND, RIGHT_PATH),
+        (Heard(405), Heard(404, "404 page not found"), RIGHT_PATH),
+        (Heard(404, CANNOT_GET % "videos?limit=9"), Heard(404, CANNOT_GET % "videos/video_0a"), RIGHT_PATH),
+        (Heard(404, KONG % "1f"), Heard(404, KONG % "e2"), RIGHT_PATH),
+        (Heard(404, INVALID_URL % "videos"), Heard(404, INVALID_URL % "videos/video_0a"), RIGHT_PATH),
+        (Heard(404, SPRING % "videos"), Heard(404, SPRING % "videos/video_0a"), RIGHT_PATH),
+        (Heard(404, NOTHING_THERE), Heard(404, NOTHING_THERE), RIGHT_PATH),
+        (Heard(400, NOTHING_THERE), Heard(405, NOTHING_THERE), RIGHT_PATH),
+        (Heard(302, location="https://host/login?token=secret"), NOT_FOUND, "redirects to https://host/login"),
+        (Heard(308, location="/v2/videos/"), NO_VIDEO, "redirects to /v2/videos/ (HTTP 308)"),
+        (Heard(200, LISTED % ""), Heard(301), "redirects to nowhere (HTTP 301)"),
+        (Heard(200, '{"status": "ok"}'), NOT_FOUND, RIGHT_PATH),
+        (Heard(200, MEDIA), NOT_FOUND, RIGHT_PATH),
+        (Heard(200, "OK"), NO_VIDEO, "without JSON"),
+        (Heard(200), NO_VIDEO, "without JSON"),
+        (Heard(200, "<!-- c --><html>"), NO_VIDEO, "with a web page"),
+        (Heard(200, "<head>"), NO_VIDEO, "with a web page"),
+        (Heard(200, '<svg xmlns="http://www.w3.org/2000/svg">'), NO_VIDEO, "with a web page"),
+        (Heard(200, "<html>".encode("utf-16").decode(errors="replace")), NO_VIDEO, "with a web page"),
     ],
 )
 def test_what_is_no_video_api_is_not_called_ready(listed: Heard, unknown: Heard, words: str) -> None:
     [found] = findings(listed, unknown, None, ListFacts())
-    assert found.health is Health.BAD and words in found.words
+    assert found.health is Health.BAD and words in found.words and "secret" not in found.words
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        NOT_FOUND,
+        NO_VIDEO,
+        Heard(405, '{"detail": "Method Not Allowed"}'),
+        Heard(400, '{"error": {"message": "Listing videos is not supported."}}'),
+        Heard(404, "404 page not found"),
+        Heard(200, '{"status": "ok"}'),
+        Heard(200, MEDIA),
+    ],
+)
+@pytest.mark.parametrize("unknown", [NO_VIDEO, Heard(404, "video not found"), Heard(404, '{"code": "task_not_exist"}')])
+def test_an_api_without_a_list_that_knows_of_jobs_is_ready_but_a_lost_answer_needs_a_person(
+    listed: Heard, unknown: Heard
+) -> None:
+    [found] = findings(listed, unknown, None, ListFacts())
+    assert found.health is Health.NOTE and PERSON in found.words and "no list of jobs" in found.words
 
 
 @pytest.mark.parametrize(
@@ -186,15 +240,15 @@ def test_what_is_no_video_api_is_not_called_ready(listed: Heard, unknown: Heard,
     [
         (Heard(200, LISTED % ""), "add it to VIDEO_BASE_URL"),
         (Heard(401, '{"error": {"message": "no key"}}'), "add it to VIDEO_BASE_URL"),
-        (Heard(404, '{"detail": "Not Found"}'), "no list of jobs"),
-        (Heard(200, "<html>"), "no list of jobs"),
-        (None, "no list of jobs"),
+        (Heard(404, '{"detail": "Not Found"}'), RIGHT_PATH),
+        (Heard(200, "<html>"), RIGHT_PATH),
+        (Heard(200, '{"status": "ok"}'), RIGHT_PATH),
+        (None, RIGHT_PATH),
     ],
 )
 def test_an_api_that_begins_at_v1_is_found_there(below: Heard | None, words: str) -> None:
-    nowhere = Heard(404, '{"detail": "Not Found"}')
-    [found] = findings(nowhere, nowhere, below, ListFacts())
-    assert words in found.words and (found.health is Health.BAD) is (words == "add it to VIDEO_BASE_URL")
+    [found] = findings(NOT_FOUND, NOT_FOUND, below, ListFacts())
+    assert words in found.words and found.health is Health.BAD
 
 
 def test_the_text_model_is_asked_once_after_saying_so_and_what_is_wrong_with_it_is_found(onetake: Terminal) -> None:
@@ -250,5 +304,37 @@ def test_hidden_prompts_need_a_person_unless_the_key_is_nobody_elses() -> None:
 async def test_a_charset_that_nobody_has_does_not_stop_the_check() -> None:
     said = answer(404, {"error": {"message": "none"}}, content_type="application/json; charset=zlib")
     async with scripted(in_turn(said)) as server, httpx2.AsyncClient() as http:
-        heard = await _get(http, f"{server.url}/videos")
+        heard = await _get(http, f"{server.url}/videos", 5)
     assert (heard.status, heard.body) == (404, '{"error": {"message": "none"}}')
+
+
+HEAD = b"HTTP/1.1 200 -\r\ncontent-type: application/json\r\n"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        pytest.param(Reply(HEAD + b"\r\n" + b" " * 1000, drip=0.02), "no whole answer within 1 s", id="body"),
+        pytest.param(Reply(HEAD + b"x: " + b"x" * 1000, drip=0.02), "no whole answer within 1 s", id="headers"),
+        pytest.param(answer(200, gzip.compress(bytes(50_000_000)), content_encoding="gzip"), "Decoding", id="bomb"),
+        pytest.param(answer(200, bytes(BODY_BYTES_MAX + 1)), "Decoding", id="too long"),
+    ],
+)
+async def test_an_answer_without_end_does_not_stop_the_check(reply: Reply, why: str) -> None:
+    async with scripted(in_turn(reply)) as server:
+        listed, _, _ = await asyncio.wait_for(_ask(endpoint(server.url)), 20)
+    assert listed.status is None and why in listed.why
+    [found] = [each for each in findings(listed, Heard(None), None, ListFacts()) if each.health is Health.BAD]
+    assert "cannot be reached" in found.words
+
+
+@pytest.mark.asyncio
+async def test_the_target_of_a_redirect_is_heard_and_not_asked() -> None:
+    async with scripted(in_turn(answer(302, location="/login"))) as server:
+        listed, _, _ = await _ask(endpoint(server.url))
+    assert (listed.status, listed.location) == (302, "/login") and len(server.seen) == 2
+
+
+def endpoint(base_url: str) -> VideoEndpoint:
+    return VideoEndpoint(base_url, "a-key-of-the-provider", "f", None, None, None, 0.5, 0.5)

@@ -1,6 +1,7 @@
 """The one door to the text model: at most two asks, every token counted, every failure named."""
 
 import asyncio
+import gzip
 import json
 import logging
 import os
@@ -219,6 +220,13 @@ async def test_a_users_words_are_never_rendered_not_even_when_asked_again(tmp_pa
         pytest.param([answer(401, {"error": KEY})], TextModelUnreachable, (0, 0, 1), "OPENAI_API_KEY", id="wrong key"),
         pytest.param([answer(500)], TextModelUnreachable, (0, 0, 1), "HTTP 500", id="a broken server"),
         pytest.param([answer(429)], TextModelUnreachable, (0, 0, 1), "HTTP 429", id="too many"),
+        pytest.param(
+            [answer(200, gzip.compress(bytes(20_000_000)), content_encoding="gzip")],
+            TextModelUnreachable,
+            (0, 0, 1),
+            "cannot be reached",
+            id="a gzip bomb",
+        ),
         pytest.param([Reply(b"")], TextModelUnreachable, (0, 0, 1), "cannot be reached", id="hung up"),
         pytest.param([BAD, answer(503)], TextModelUnreachable, (100, 20, 2), "HTTP 503", id="gone the second time"),
     ],
