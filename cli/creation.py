@@ -29,6 +29,7 @@ from pipeline.clips.storage import at_hand
 from pipeline.context import RunContext
 from pipeline.ledger.records import Run, State
 from pipeline.ledger.transports.common import LedgerUnavailable
+from pipeline.purchase.answer_files import AnswerFiles
 from pipeline.run import admit
 from pipeline.settings.config import Settings
 from steps.check_limits import Admitted, RefusalKind, Refused, Request
@@ -49,6 +50,7 @@ class CreateSession:
         self._asked = False
         self._seen: Run | None = None
         self._ref: str | None = None  # once the request was accepted
+        self._answers: AnswerFiles | None = None
         self._console = Console(stderr=as_json, highlight=False)
 
     async def create(self) -> Exit:
@@ -64,7 +66,7 @@ class CreateSession:
                 return self._broke(error)
 
     async def _create(self, context: RunContext) -> Exit:
-        self._asked = True
+        self._asked, self._answers = True, context.answers
         answer = await admit(self._request, context)
         self._ready()
         if isinstance(answer, Refused):
@@ -150,13 +152,13 @@ class CreateSession:
         self._ready()
         words = f"The ledger cannot be reached: {error}. {self._how_to_go_on()}"
         self._say(words, "yellow")
-        self._print_object(of_run(self._seen, words) if self._seen else Outcome(error=words))
+        self._print_object(of_run(seen, words) if (seen := self._last_seen()) else Outcome(error=words))
         return Exit.IN_DOUBT
 
     def _broke(self, error: Exception) -> Exit:
         words = f"Run {self._ref} was accepted, and this command failed: {error!r}. {self._how_to_go_on()}"
         self._say(words, "yellow")
-        self._print_object(of_run(self._seen, words) if self._seen else Outcome(ref=self._ref, error=words))
+        self._print_object(of_run(seen, words) if (seen := self._last_seen()) else Outcome(ref=self._ref, error=words))
         return Exit.IN_DOUBT
 
     def left(self, code: Exit) -> Exit:
@@ -171,12 +173,24 @@ class CreateSession:
         else:
             words = f"Stopped before anything was requested. {sentences.NOTHING}"
         self._say(words, "yellow")
-        self._print_object(of_run(self._seen, words) if self._seen else Outcome(error=words))
+        self._print_object(of_run(seen, words) if (seen := self._last_seen()) else Outcome(error=words))
         return code
 
     def _how_to_go_on(self) -> str:
-        seen = self._seen if self._seen and not self._seen.ended else None
-        return sentences.left_to_others(self._ref, self._request.key.removeprefix("cli:"), seen)
+        seen = self._last_seen()
+        seen = seen if seen and not seen.ended else None
+        kept = seen is not None and self._has_answer(seen)
+        return sentences.left_to_others(self._ref, self._request.key.removeprefix("cli:"), seen, answer_kept=kept)
+
+    def _last_seen(self) -> Run | None:
+        """The run as the ledger showed it, or further: an answer that is kept here shows that the order has left."""
+        seen = self._seen
+        if seen and seen.state in {State.RESERVED, State.APPROVED} and self._has_answer(seen):
+            return replace(seen, state=State.SUBMITTING)
+        return seen
+
+    def _has_answer(self, run: Run) -> bool:
+        return self._answers is not None and self._answers.get(run.run_id) is not None
 
     def _show_video(self, run: Run) -> None:
         say = self._console.print

@@ -165,15 +165,17 @@ def other_provider(run: Run, base_url: str) -> str:
     )
 
 
-def left_to_others(ref: str | None, key: str, seen: Run | None = None) -> str:
+def left_to_others(ref: str | None, key: str, seen: Run | None = None, *, answer_kept: bool = False) -> str:
     """What becomes of a run that this process leaves, and of its money; or of a request that may have been accepted.
 
-    `seen`: the run as it was last seen, a moment ago.
+    `seen`: the run as it was last seen, a moment ago. `answer_kept`: the provider's answer waits here for the ledger.
     """
     again = f"the same command with `--key {key}`"
     if ref is None:
         return f"Find out with {again}; the same key is never bought twice."
     money = f"{_set_aside(seen)} " if seen else ""
+    if answer_kept:
+        money = f"The video was ordered, and the provider's answer is kept on this machine. {money}"
     return f"{money}Run {ref} goes on when `onetake worker` or {again} runs. It is never bought twice."
 
 

@@ -3,6 +3,7 @@
 from tests.guarantee.protections.mutant import Mutant
 
 SENTENCES = "tests/cli/output/test_sentences.py::"
+CREATION = "tests/cli/test_creation.py::"
 DELIVERING = "tests/web/test_delivering.py::"
 
 PAGES_MUTANTS = (
@@ -13,6 +14,14 @@ PAGES_MUTANTS = (
         '    money = f"{_set_aside(seen)} " if seen else ""',
         '    money = ""',
         (SENTENCES + "test_leaving_a_run_says_what_is_set_aside_and_how_it_gets_free",),
+    ),
+    Mutant(
+        "answer_at_hand",
+        "whoever loses the ledger after the order has left is told that it has",
+        "cli/creation.py",
+        "        if seen and seen.state in {State.RESERVED, State.APPROVED} and self._has_answer(seen):",
+        "        if False:",
+        (CREATION + "test_a_ledger_that_is_lost_with_an_answer_at_hand_does_not_hide_that_the_order_has_left",),
     ),
     Mutant(
         "busy_with_ordered",
