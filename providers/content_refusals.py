@@ -15,6 +15,7 @@ from providers.refusals import plain, refuses_content, without_prompt
 CONTENT_STATUSES = frozenset({
     *("rejected", "blocked", "moderated", "filtered", "content_filtered", "content_moderated", "request_moderated"),
     *("moderation_blocked", "moderation_failed", "prompt_rejected", "content_rejected", "nsfw", "censored", "flagged"),
+    *("refused", "withheld"),
 })  # fmt: skip
 RULES = r"(?:polic(?:y|ies)|guidelines?|guardrails?|standards|terms|copyrights?|law)"
 MATERIAL = r"(?:words?|terms?|phrases?|keywords?|content|prompts?|material|imagery)"
@@ -25,7 +26,7 @@ SPOKEN = re.compile(
     r"|\b(?:real|public|identifiable|famous) (?:person|people|persons|individuals?|figures?)\b|\bcelebrit|\bdeepfake"
     r"|\bcopyrighted\b|\bnud(?:e|ity)\b|\bsexual|\bpornograph|\bgore\b|\bhate(?:ful)? speech\b|\bself harm\b"
     r"|\b(?:prompt|content|input) (?:\S+ ){0,3}(?:not (?:be )?(?:allowed|permitted)|rejected|blocked|refused|flagged"
-    r"|filtered|moderated|censored)\b|\b(?:different|another) prompt\b"
+    r"|filtered|moderated|censored|withheld)\b|\b(?:different|another) prompt\b"
     r"|\b(?:rephrase|reword|revise|rewrite|change|modify) (?:your|the) prompt\b|\bcontent filter|\bfiltered reasons?\b"
     r"|\b(?:contenido|prompt|texto|solicitud)(?: \S+){0,6} (?:infring|viol[ae]|incumpl|inapropiad|prohibid|sensible"
     r"|no permitid|rechazad|bloquead)|\bpolíticas? de (?:contenido|uso)\b|\bnormas de (?:la comunidad|contenido)\b"

@@ -147,7 +147,7 @@ def failure_of(job: Job) -> str | None:
     if not (job.named and job.described):
         return None
     if job.status is JobStatus.FAILED or job.gave_up:
-        return job.error or "the provider gave no reason"
+        return job.error or job.kept_back or "the provider gave no reason"
     if job.kept_back:
         return job.kept_back
     return "the provider says that the clip has expired" if job.status is JobStatus.EXPIRED else None

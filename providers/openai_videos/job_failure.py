@@ -1,13 +1,11 @@
-"""Where a job says why there is no clip: servers have a dozen places for it. Pure."""
+"""Where a failed job says why: servers have a dozen places for it. Pure."""
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from net.error_text import says_something, storable, without_links
-from providers.content_refusals import CONTENT_STATUSES, speaks_of_content
-from providers.openai_videos.job_links import clip_urls
+from net.error_text import says_something, storable
+from providers.content_refusals import CONTENT_STATUSES
 
 # Where a failed job says why, if not in `error`.
 REASONS = (
@@ -16,8 +14,10 @@ REASONS = (
     *("errors", "last_error", "base_resp", "status_reason", "status_detail", "error_details", "details"),
 )
 INNER = ("innererror", "inner_error", "details", "cause")  # what a general error says more exactly
-RESULTS = ("data", "output", "outputs", "result", "results", "videos", "generations", "content", "items")
-KEPT_BACK = re.compile(r"nsfw|filter|moderat|flagged|blocked|censor|reason|error|message|warning")
+# A status of a filter's name and its verdict; without one it may be a filter at work.
+FILTER_STATUS = re.compile(
+    r"(?=.*(?:moderat|safety|polic|nsfw|sensitiv|guardrail))(?=.*(?:fail|reject|block|violat|refus|flag|denied|declin))"
+)
 
 
 def reason_of(row: Mapping[str, Any], word: str | None) -> object:
@@ -36,7 +36,11 @@ def _first(said: object) -> object:
 
 
 def is_of_content(word: str | None) -> bool:
-    return plain_status(word) in CONTENT_STATUSES
+    return plain_status(word) in CONTENT_STATUSES or names_filter(word)
+
+
+def names_filter(word: str | None) -> bool:
+    return FILTER_STATUS.match(plain_status(word)) is not None
 
 
 def plain_status(word: str | None) -> str:
@@ -51,20 +55,3 @@ def code_of(error: object) -> str | None:
     told = (error, *(each for each in within if isinstance(each, dict)))
     named = (each.get(name) for each in told for name in ("code", "type", "reason"))
     return storable(" ".join(each for each in named if isinstance(each, str))) or None
-
-
-def words_kept_back(row: Mapping[str, Any]) -> str | None:
-    """By which words a completed job has no clip, for what it shows; None if it may have one.
-
-    It may have one unless it names no address, and has an error or shows an empty result.
-    """
-    empty = row.get("error") or any(name in row and row[name] in ([], {}) for name in RESULTS)
-    if not empty or clip_urls(dict(row)):
-        return None
-    said = [
-        value if isinstance(value, str) else f"{name}: {json.dumps(value, ensure_ascii=False)}"
-        for name, value in row.items()
-        if KEPT_BACK.search(name.lower()) and (value is True or says_something(value))
-    ]
-    words, prompt = storable(without_links("; ".join(said))), row.get("prompt")
-    return words if speaks_of_content(words, prompt if isinstance(prompt, str) else "") else None

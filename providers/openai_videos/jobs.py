@@ -14,10 +14,11 @@ from typing import Any
 from net.error_text import error_words, json_object
 from providers.content_refusals import speaks_of_content
 from providers.json_numbers import epoch, percent, whole
-from providers.openai_videos.job_failure import code_of, is_of_content, plain_status, reason_of, words_kept_back
+from providers.openai_videos.job_failure import code_of, is_of_content, names_filter, plain_status, reason_of
 from providers.openai_videos.job_ids import OTHER_IDS, canonical_id, id_of, shown_ids
 from providers.openai_videos.job_links import clip_urls
 from providers.openai_videos.job_rows import ENVELOPES, job_row, names_job, row_of, shown_text, status_word
+from providers.openai_videos.withheld import words_withheld
 
 PROGRESS_DONE = 100
 TRIED_AGAIN = ("will_retry", "retrying", "next_retry_at")
@@ -57,6 +58,7 @@ STATUS_WORDS = {
     "ready": JobStatus.COMPLETED,
     "done": JobStatus.COMPLETED,
     "failed": JobStatus.FAILED,
+    "fail": JobStatus.FAILED,
     "failure": JobStatus.FAILED,
     "error": JobStatus.FAILED,
     "cancelled": JobStatus.FAILED,
@@ -71,7 +73,7 @@ class Job:
 
     `named`: the body names this job itself. One that does not may lead to the clip, but proves nothing.
     `described`: beside id, status and error it shows something that only a job has; a gateway's error may echo our id.
-    `word`: the provider's own status word. `kept_back`: by which words a completed job has no clip, for its content.
+    `word`: the provider's own status word. `kept_back`: by which words an ended job has no clip, for its content.
     """
 
     job_id: str
@@ -136,7 +138,7 @@ class Job:
 
     def refuses_content(self, words: str, prompt: str = "") -> bool:
         """Whether it ended for what it would have shown. `words`: on its end; they may quote the `prompt`."""
-        return any(speaks_of_content(each, prompt) for each in (self.error_code or "", words))
+        return any(speaks_of_content(each, prompt) for each in (self.error_code or "", words, self.kept_back or ""))
 
     @property
     def was_done(self) -> bool:
@@ -248,10 +250,16 @@ def job_of(row: dict[str, Any], *, named: bool = True) -> Job | None:
         word=word,
         named=named,
         described=_is_described(row),
-        kept_back=words_kept_back(row) if status is JobStatus.COMPLETED else None,
+        kept_back=_kept_back(row, status, word, has_error=bool(error)),
         also=tuple(shown[1:]),
         urls=clip_urls(row),
     )
+
+
+def _kept_back(row: Mapping[str, Any], status: JobStatus, word: str | None, *, has_error: bool) -> str | None:
+    if status is JobStatus.FAILED:
+        return word if names_filter(word) else words_withheld(row, completed=False, labels=not has_error)
+    return words_withheld(row, completed=True) if status is JobStatus.COMPLETED else None
 
 
 def _is_tried_again(row: Mapping[str, Any]) -> bool:

@@ -31,6 +31,13 @@ async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> Asyn
         {"status": "completed", "data": [], "rai_media_filtered_reasons": ["The clip shows violence"]},
         {"status": "completed", "output": [], "nsfw": True},
         {"status": "completed", "error": {"code": "content_filtered", "message": "No clip"}},
+        {"status": "completed", "output": None, "finish_reason": "content_filter"},
+        {"status": "completed", "url": None, "moderation": {"flagged": True, "categories": ["violence"]}},
+        {"status": "completed", "raiMediaFilteredCount": 1, "raiMediaFilteredReasons": ["celebrity likeness"]},
+        {"status": "completed", "result": {"videos": [], "filtered_reason": "Content policy"}},
+        {"status": "completed", "video": None, "blocked": True},
+        {"status": "failed_safety", "error": {"message": "Stopped"}},
+        {"status": "failed", "error": {"message": "Stopped", "details": [{"info": {"reason": "content_filter"}}]}},
     ],
     ids=str,
 )
@@ -44,10 +51,18 @@ async def test_a_job_refused_for_its_content_in_other_words_is_released_and_nobo
     assert simulator.creates() == 1
 
 
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"status": "completed", "output": [], "nsfw": True},
+        {"status": "completed", "finish_reason": "content_filter", "blocked": True},
+        {"status": "failed_safety", "error": {"message": "Stopped"}},
+    ],
+    ids=str,
+)
 async def test_a_clip_that_is_there_after_all_beats_every_word_on_its_content(
-    context: RunContext, simulator: Simulator
+    context: RunContext, simulator: Simulator, shown: dict[str, object]
 ) -> None:
-    shown = {"status": "completed", "output": [], "nsfw": True}
     simulator.trouble("retrieve", "lie", habits={"shown": shown}, always=True)
     row = await driven(await admitted(context, simulator), context)
     assert row.state is State.SAVED

@@ -5,6 +5,7 @@ from tests.guarantee.protections.mutant import Mutant
 WRAPPED = "tests/steps/text_model/test_wrapped_json.py::"
 ASK = "tests/steps/text_model/test_ask_model.py::"
 REFUSALS = "tests/providers/openai_videos/test_refusal_words.py::"
+JOBS = "tests/providers/openai_videos/test_video_jobs.py::"
 AUDITING = "tests/cli/commands/test_auditing.py::"
 CERTIFICATES = "tests/net/test_certificates.py::"
 RUN = "tests/pipeline/test_refused_content.py::"
@@ -75,6 +76,38 @@ MODELS_MUTANTS = (
         (RUN + "test_a_job_refused_for_its_content_in_other_words_is_released_and_nobodys_fault",),
     ),
     Mutant(
+        "withheld_deep",
+        "a refusal of content is found below the first level of a job",
+        "providers/openai_videos/withheld.py",
+        "LEVELS_MAX = 5",
+        "LEVELS_MAX = 1",
+        (JOBS + "test_a_job_may_say_in_many_places_why_there_is_no_clip",),
+    ),
+    Mutant(
+        "withheld_or_labelled",
+        "a label of the content withholds no clip that may be there",
+        "providers/openai_videos/withheld.py",
+        "(labels and LABEL.search(name))",
+        "LABEL.search(name)",
+        (JOBS + "test_a_job_may_say_in_many_places_why_there_is_no_clip",),
+    ),
+    Mutant(
+        "nothing_found",
+        "words on a check that found nothing refuse no content",
+        "providers/openai_videos/withheld.py",
+        " and not NOTHING_FOUND.search(plain(clause))",
+        "",
+        (JOBS + "test_a_job_may_say_in_many_places_why_there_is_no_clip",),
+    ),
+    Mutant(
+        "deeper_reason",
+        "a general error hides no refusal of content elsewhere in a failed job",
+        "providers/openai_videos/jobs.py",
+        ', self.kept_back or ""))',
+        "))",
+        (JOBS + "test_a_general_error_hides_no_reason_deeper_in_a_failed_job",),
+    ),
+    Mutant(
         "withheld_is_not_made",
         "a clip that is withheld for its content does not count as made",
         "pipeline/clips/render.py",
@@ -140,11 +173,11 @@ MODELS_MUTANTS = (
     ),
     Mutant(
         "inner_errors",
-        "a failed job may say in an inner error that it refused the content",
+        "an inner error may say by its code that the content is refused",
         "providers/openai_videos/job_failure.py",
         "    told = (error, *(each for each in within if isinstance(each, dict)))\n",
         "    told = (error,)\n",
-        (RUN + "test_a_job_refused_for_its_content_in_other_words_is_released_and_nobodys_fault",),
+        (REFUSALS + "test_content_is_refused_in_many_words",),
     ),
     Mutant(
         "text_model_asked",

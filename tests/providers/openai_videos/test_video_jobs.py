@@ -231,6 +231,30 @@ def test_a_date_counts_with_its_zone_only(shown: str, seconds: float | None) -> 
         ({"status": "completed", "data": [], "rai_media_filtered_reasons": ["violence"]}, "violence"),
         ({"status": "completed", "output": [], "nsfw": True}, "nsfw"),
         ({"status": "completed", "error": {"code": "content_filtered"}}, "content_filtered"),
+        ({"status": "completed", "output": None, "finish_reason": "content_filter"}, "content_filter"),
+        ({"status": "completed", "url": None, "moderation": {"flagged": True}}, "content flagged: True"),
+        ({"status": "completed", "raiMediaFilteredReasons": ["celebrity likeness"]}, "celebrity likeness"),
+        ({"status": "completed", "raiMediaFilteredCount": 1}, "filtered count: 1"),
+        ({"status": "completed", "result": {"videos": [], "filtered_reason": "Content policy"}}, "Content policy"),
+        ({"status": "completed", "url": "", "message": "NSFW"}, "NSFW"),
+        ({"status": "completed", "output": "", "error": "NSFW content"}, "NSFW content"),
+        ({"status": "completed", "video": None, "blocked": True}, "content blocked: True"),
+        ({"status": "completed", "output": [None], "logs": "step 1\nNSFW content detected. Again?"}, "NSFW content"),
+        ({"status": "completed", "data": [{"nsfw": True}]}, "content nsfw: True"),
+        ({"status": "completed", "output": [], "has_nsfw_concepts": [False, True]}, "nsfw concepts: True"),
+        ({"status": "completed", "n": 0, "message": "The clip breaches our policies"}, "breaches our policies"),
+        ({"task_status": "succeed", "task_status_msg": "risk control", "task_result": {"videos": []}}, "risk control"),
+        ({"status": "completed", "moderation": {"status": "blocked"}}, "moderation status: blocked"),
+        ({"status": "completed", "url": "https://example.org/cover.jpg", "filtered": True}, "content filtered: True"),
+        ({"status": "completed", "output": [], "warning": "The scan passed. Blocked by safety"}, "Blocked by safety"),
+        ({"status": "failed", "moderation": {"flagged": True}}, "content flagged: True"),
+        ({"status": "failed", "logs": ["NSFW content detected"]}, "NSFW content detected"),
+        ({"status": "failed", "finish_reason": "content_filter"}, "content_filter"),
+        ({"status": "refused"}, "refused"),
+        ({"status": "failed_safety"}, "failed_safety"),
+        ({"status": "policy_violation"}, "policy_violation"),
+        ({"status": "content_policy_violation"}, "content_policy_violation"),
+        ({"status": "Fail"}, "the provider gave no reason"),
         # a clip may be there, or what is said is not said of content
         ({"status": "completed", "output": [], "nsfw": False}, None),
         ({"status": "completed", "nsfw": True}, None),
@@ -238,6 +262,13 @@ def test_a_date_counts_with_its_zone_only(shown: str, seconds: float | None) -> 
         ({"status": "completed", "data": [], "message": "success"}, None),
         ({"status": "completed", "data": [], "prompt": "nudity", "warning": "slow: nudity"}, None),
         ({"status": "completed", "error": {"code": "thumbnail_failed"}}, None),
+        ({"status": "completed", "moderation": {"flagged": False, "categories": {"violence": False}}}, None),
+        ({"status": "completed", "output": None, "moderation": {"status": "passed"}}, None),
+        ({"status": "completed", "output": None, "message": "Moderation passed"}, None),
+        ({"status": "completed", "output": [None], "logs": "loading safety checker\nNo NSFW content detected"}, None),
+        ({"status": "completed", "output": None, "filter_nsfw": True, "settings": {"blocked": True}}, None),
+        ({"status": "completed", "output": None, "input": {"reason": "nudity"}}, None),
+        ({"status": "moderation_pending"}, None),
         ({"status": "reviewing"}, None),
         ({"status": "in_progress", "moderation": {"status": "blocked"}}, None),
     ],
@@ -248,3 +279,20 @@ def test_a_job_may_say_in_many_places_why_there_is_no_clip(shown: dict[str, Any]
     assert job is not None
     said = failure_of(job)
     assert (said is None) if words is None else (said is not None and words in said)
+
+
+@pytest.mark.parametrize(
+    ("shown", "refuses"),
+    [
+        ({"error": {"message": "Stopped", "details": [{"info": {"reason": "content_filter"}}]}}, True),
+        ({"error": {"message": "Stopped"}, "raiMediaFilteredReasons": ["unknown"]}, True),
+        ({"error": {"message": "Stopped"}, "status": "failed_safety"}, True),
+        ({"error": {"message": "out of memory"}, "nsfw": True}, False),
+        ({"error": {"message": "out of memory"}, "input": {"detail": "nudity"}}, False),
+        ({"error": {"message": "out of memory"}, "logs": "safety checker loaded"}, False),
+    ],
+    ids=str,
+)
+def test_a_general_error_hides_no_reason_deeper_in_a_failed_job(shown: dict[str, Any], refuses: bool) -> None:
+    job = read_job(json.dumps({"id": "v", "object": "video", "status": "failed"} | shown), "v")
+    assert job is not None and job.refuses_content(failure_of(job) or "") is refuses
