@@ -9,12 +9,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from net.error_text import json_object
+from providers.begun_work import tells_of_work
 
-# Where an error says what it is. Not `input`, `loc` or `param`: they repeat what we sent.
+# By the last word of its name, in any case: where an error says what it is, and where it repeats what we sent.
 SAID_IN = {
-    *("error", "errors", "detail", "details", "message", "msg", "error_message", "error_description", "code", "type"),
-    *("title", "reason", "status", "cause", "raw", "description"),
+    *("error", "errors", "err", "errmsg", "detail", "details", "message", "messages", "msg", "code", "type", "title"),
+    *("reason", "reasons", "status", "cause", "raw", "description", "explanation", "failure", "feedback"),
 }
+ECHOES = {
+    *("prompt", "input", "inputs", "request", "params", "parameters", "arguments", "options", "settings", "config"),
+    *("param", "loc"),
+}
+LINK = re.compile(r"https?://[^\s\"'<>]+")
 ECHO_WORDS = 5  # so many words in a row that the prompt has as well are the prompt's
 # Our key is used once: that it was used before proves that a first copy of the request arrived.
 KEY_USED = re.compile(
@@ -29,35 +35,14 @@ LOST_ANSWER = re.compile(
     r"|\beconn|\bconn(?:ection)? ?(?:was |is )?(?:forcibly )?(?:reset|aborted|refused|closed|lost|broken|error)"
     r"|\bclosed (?:the )?connection\b|\bremote protocol error\b|\bincomplete ?read\b"
     r"|\b(?:service|server|gateway|backend) (?:is )?(?:temporarily |currently )?unavailable\b"
-)
-# A create that looks for a job, judges or stores an answer, or breaks inside, came after the request that made the job.
-JOB = r"(?:video|task|job|generation|prediction|record|result|output)"
-JOB_SOUGHT = re.compile(rf"\b{JOB}\b(?: \S+){{0,6}}? (?:not|t)(?: be)? (?:found|exists?)\b|\bno such {JOB}\b")
-NAMES_MODEL = re.compile(r"\bmodel\b")  # "the model video-1 does not exist" is said of the request
-JOB_BEGUN = re.compile(
-    rf"\b{JOB} (?:was|has been|is) (?:already )?(?:submitted|accepted|created|started|queued)\b"
-    r"|\bgenerated (?:video|clip|file)\b|\bwaiting for (?:the )?(?:result|video|job|task)\b"
-)
-ANSWER_JUDGED = re.compile(
-    r"\bresponse (?:validation|body|payload|object|from|was(?! filtered)|is|could|did|does|failed|missing)\b"
-    r"|\b(?:parse|parsing|validat\w+|decod\w+|read|reading|process|processing|invalid|unexpected|malformed|empty|bad"
-    r"|provider|backend)(?: \S+){0,3} response\b(?! format)|\bunmarshal"
-    r"|\bexpecting value line 1 column 1\b|\bunexpected end of json\b|\bunable to get json\b|\bcontext cancell?ed\b"
+    r"|超时|超時|逾時|タイムアウト|시간 ?초과|тайм ?аут|время ожидания|\btiempo de espera\b|\bdélai d attente\b"
+    r"|\bzeitüberschreitung\b|\btempo (?:limite|esgotado|scaduto)\b"
 )
 # As written: a page came where JSON was expected; a Python exception by its name ("key error" may be about our key);
 # pydantic names the model that did not fit, which may be that of our request.
 AS_WRITTEN = re.compile(
     r"[Uu]nexpected token\W{0,4}[<\u2039]|\b(?:Key|Index|Type|Attribute)Error\b"
     r"|[Vv]alidation errors? for (?!\w*(?:Request|Params|Input)\b)"
-)
-STORED = re.compile(
-    r"\bviolates (?:row|foreign|unique|check|not null)\b|\bforeign key\b|\bduplicate key\b|\bunique constraint\b"
-    r"|\b(?:insert|save) task failed\b|\binsert (?:\S+ ){0,2}failed\b"
-    r"|\bfailed to (?:insert|save|store|persist|record)\b|\bfor (?:table|relation|sequence)\b"
-)
-BROKE_INSIDE = re.compile(
-    r"\bnone ?type\b|\bobject has no attribute\b|\btraceback\b"
-    r"|\bnull pointer\b|\bcannot read propert|\bundefined is not\b"
 )
 # A job that a refusal names may be the one in our way, a colleague's, and not the one that was just made.
 IN_OUR_WAY = re.compile(
@@ -79,7 +64,7 @@ OF_THE_PLACE = re.compile(r"^not found$|\b(?:route|endpoint|path|url|method|cann
 # Said of any refusal; it names nothing.
 SAYS_NOTHING = {"invalid request error", "invalid request", "bad request", "bad request error", "error", "api error"}
 # A gateway that speaks of its upstream may have asked it; one that passes on a refusal of the prompt has its no.
-UPSTREAM = re.compile(r"\bupstream")
+UPSTREAM = re.compile(r"\bupstream|上游")
 # A refusal of the prompt has one of these words (letters only, lower case).
 REFUSES_CONTENT = (
     *("moderation", "moderated", "contentpolic", "contentviolation", "contentfilter", "contentguideline", "safety"),
@@ -91,12 +76,13 @@ REFUSES_CONTENT = (
 def why_unclear(body: str, prompt: str, *, too_many: bool) -> str | None:
     """`too_many`: the provider says that there were too many requests, and here that comes before any work."""
     answer = json_object(body)
-    said = " ".join(without_prompt(plain(words), plain(prompt)) for words in _said(answer))
+    said = " ".join(without_prompt(plain(LINK.sub(" ", words)), plain(prompt)) for words in _all_said(answer))
     if KEY_USED.search(said) or (KEY_NAMED.search(said) and not KEY_MALFORMED.search(said)):
         return "key_used_before"
     if LOST_ANSWER.search(said) or (UPSTREAM.search(said) and not too_many and not refuses_content(said)):
         return "refusal_of_a_lost_answer"
-    return "refusal_after_the_job" if _came_after_the_job(answer, said) or AS_WRITTEN.search(body) else None
+    late = _came_after_the_job(answer, said, too_many=too_many)
+    return "refusal_after_the_job" if late or AS_WRITTEN.search(body) else None
 
 
 def says_what(body: str, prompt: str) -> bool:
@@ -129,13 +115,11 @@ def tells_of_another(body: str) -> bool:
     return bool(IN_OUR_WAY.search(" ".join(map(plain, _said(json_object(body))))))
 
 
-def _came_after_the_job(answer: dict[str, Any], said: str) -> bool:
+def _came_after_the_job(answer: dict[str, Any], said: str, *, too_many: bool) -> bool:
     """FastAPI, which many gateways are made with, names the part of the exchange that it finds wrong in `loc`."""
     places = [each.get("loc") for each in _details(answer) if isinstance(each, dict)]
     of_answer = any(isinstance(place, list) and place[:1] == ["response"] for place in places)
-    sought = JOB_SOUGHT.search(said) and not NAMES_MODEL.search(said)
-    patterns = (JOB_BEGUN, ANSWER_JUDGED, STORED, BROKE_INSIDE)
-    return of_answer or bool(sought) or any(pattern.search(said) for pattern in patterns)
+    return of_answer or tells_of_work(said, too_many=too_many)
 
 
 def refuses_content(text: str) -> bool:
@@ -163,14 +147,29 @@ def without_prompt(said: str, prompt: str) -> str:
     return " ".join(word for at, word in enumerate(words) if at not in quoted)
 
 
+def last_word(name: str) -> str:
+    """Of a field's name: `failureReason`, `block_reason` and `Reason` are all reasons."""
+    return (plain(name).split() or [""])[-1]
+
+
 def _said(answer: dict[str, Any]) -> Iterator[str]:
     """What the error's own fields say, at any depth."""
-    left: list[tuple[object, bool]] = [(answer, False)]
+    return (words for name, words in _texts(answer) if last_word(name) in SAID_IN)
+
+
+def _all_said(answer: dict[str, Any]) -> Iterator[str]:
+    """Whatever it says, in fields of unknown names, too; only what we sent ourselves is left out."""
+    return (words for _, words in _texts(answer))
+
+
+def _texts(answer: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each text with the name of its field, without what repeats our request."""
+    left: list[tuple[str, object]] = [("", answer)]
     while left:
-        value, is_said = left.pop(0)
-        if isinstance(value, str) and is_said:
-            yield value
+        name, value = left.pop(0)
+        if isinstance(value, str):
+            yield name, value
         elif isinstance(value, list):
-            left += [(each, is_said) for each in value]
+            left += [(name, each) for each in value]
         elif isinstance(value, dict):
-            left += [(each, name.lower() in SAID_IN) for name, each in value.items()]
+            left += [(inner, each) for inner, each in value.items() if last_word(inner) not in ECHOES]

@@ -7,17 +7,14 @@ from typing import Any
 from net.error_text import says_something, storable, without_links
 from providers.content_refusals import speaks_of_content
 from providers.openai_videos.job_links import clip_urls, is_picture
-from providers.refusals import plain
+from providers.refusals import ECHOES, last_word, plain
 
 LEVELS_MAX = 5
 RESULTS = (
     *("data", "output", "outputs", "result", "results", "videos", "generations", "content", "items"),
     *("url", "video", "video_url", "task_result", "response"),
 )
-# A name's last word tells what stands there: what we sent, or what the provider says.
-ECHOES = {
-    *("prompt", "input", "inputs", "request", "params", "parameters", "arguments", "options", "settings", "config"),
-}
+# By the last word of its name.
 SAYS = {
     *("reason", "reasons", "error", "errors", "failure", "message", "messages", "msg", "warning", "warnings", "code"),
     *("note", "notes", "notice", "detail", "details", "description", "explanation", "cause", "info", "type", "refusal"),
@@ -67,11 +64,7 @@ def _leaves(row: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], object]]:
         elif level < LEVELS_MAX:
             inner = value.items() if isinstance(value, dict) else [("", each) for each in value]
             below = (((*names, plain(name)) if name else names, each) for name, each in inner)
-            left += [(path, each, level + 1) for path, each in below if not path or _last_word(path) not in ECHOES]
-
-
-def _last_word(names: tuple[str, ...]) -> str:
-    return names[-1].split()[-1] if names and names[-1] else ""
+            left += [(path, each, level + 1) for path, each in below if not path or last_word(path[-1]) not in ECHOES]
 
 
 def _said(names: tuple[str, ...], value: object, prompt: str, *, labels: bool) -> Iterator[str]:
@@ -84,8 +77,8 @@ def _said(names: tuple[str, ...], value: object, prompt: str, *, labels: bool) -
         yield f"{name}: {value}"
     elif FILTER.search(" ".join(names)) and FILTERED.search(plain(value)):
         yield f"{' '.join(names)}: {value}"
-    elif _last_word(names) in {*SAYS, *LOGS, *RESULTS}:
-        in_log = _last_word(names) in LOGS
+    elif last_word(name) in {*SAYS, *LOGS, *RESULTS}:
+        in_log = last_word(name) in LOGS
         clauses = [each.strip() for each in CLAUSE_ENDS.split(value)]
         yield from (each for each in clauses if _refuses(each, prompt) and (not in_log or DETECTED.search(plain(each))))
 

@@ -89,8 +89,8 @@ ANSWERS_MUTANTS = (
         "prompt_quoted",
         "what a refusal quotes from the prompt is none of its own words",
         "providers/refusals.py",
-        'said = " ".join(without_prompt(plain(words), plain(prompt)) for words in _said(answer))',
-        'said = " ".join(plain(words) for words in _said(answer))',
+        'said = " ".join(without_prompt(plain(LINK.sub(" ", words)), plain(prompt)) for',
+        'said = " ".join(plain(LINK.sub(" ", words)) for',
         (WORDS + "test_validation_and_content_stay_clear_nos_whatever_they_repeat",),
     ),
     Mutant(

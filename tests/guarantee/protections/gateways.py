@@ -11,6 +11,7 @@ REFUSALS = "tests/providers/openai_videos/test_refusal_words.py::"
 PAGES = "tests/providers/openai_videos/test_list_jobs.py::"
 PAGE = "tests/providers/openai_videos/test_list_page.py::"
 CLIPS = "tests/media/test_clip_file.py::"
+BEGUN = "tests/providers/test_begun_work.py::"
 EACH_LOOK = ("tests/pipeline/purchase/test_evidence.py::test_each_look_says_one_thing",)
 DIFFERENCES = (AUDIT + "test_what_differs_has_a_name",)
 
@@ -127,9 +128,41 @@ GATEWAY_MUTANTS = (
         "after_the_job",
         "a refusal about a job or an answer came after the request",
         "providers/refusals.py",
-        "_came_after_the_job(answer, said) or AS_WRITTEN",
-        "AS_WRITTEN",
+        "if late or AS_WRITTEN",
+        "if AS_WRITTEN",
         (REFUSALS + "test_a_refusal_about_a_job_or_an_answer_came_after_the_request",),
+    ),
+    Mutant(
+        "sign_of_work",
+        "a sign of work in a refusal's words leaves the run in doubt, whatever they refuse",
+        "providers/begun_work.py",
+        "    return sign.search(told) is not None or bool(",
+        "    return bool(",
+        (BEGUN + "test_a_refusal_that_tells_of_work_is_unclear_whatever_it_refuses",),
+    ),
+    Mutant(
+        "sign_anywhere",
+        "a sign of work counts in a field of any name",
+        "providers/refusals.py",
+        "for words in _all_said(answer))",
+        "for words in _said(answer))",
+        (BEGUN + "test_a_refusal_that_tells_of_work_is_unclear_whatever_it_refuses",),
+    ),
+    Mutant(
+        "not_done",
+        "what a refusal says was not done is no sign of work",
+        "providers/begun_work.py",
+        'NOT_DONE.sub(" ", said)',
+        "said",
+        (BEGUN + "test_what_was_not_done_is_no_sign_of_work",),
+    ),
+    Mutant(
+        "work_of_others",
+        "where there were too many requests, the work under way may be that of others",
+        "providers/begun_work.py",
+        "    sign = SIGN_OF_OURS if too_many else SIGN",
+        "    sign = SIGN",
+        (BEGUN + "test_where_too_many_requests_are_refused_the_work_under_way_is_that_of_others",),
     ),
     Mutant(
         "job_at_any_depth",

@@ -69,6 +69,16 @@ async def test_a_refusal_that_is_the_job_itself_is_that_job(
         ("status", {"status": 413, "body": "too large", "made": True}, "refusal_unreadable"),
         ("refused", {"name": "idempotency_key_reuse", "made": True}, "key_used_before"),
         ("refused", {"name": "lost_answer", "made": True}, "refusal_of_a_lost_answer"),
+        (
+            "status",
+            {"status": 400, "body": {"error": {"message": "Polling limit exceeded, the task runs on"}}, "made": True},
+            "refusal_after_the_job",
+        ),
+        (
+            "status",
+            {"status": 402, "body": {"error": "Video generated. No credits to download it"}, "made": True},
+            "refusal_after_the_job",
+        ),
         ("echoes_key", {}, "echoes_our_key"),
         ("echoes_key", {"form": "upper"}, "echoes_our_key"),
         ("echoes_key", {"form": "bare"}, "echoes_our_key"),
