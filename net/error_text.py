@@ -7,10 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 DETAIL_CHARACTERS_MAX = 300
+ERROR_LEVELS = 2  # an error may hold the error that it is about
 FINE_CODES = {"0", "200", "success", "ok", "none"}  # of an envelope; any other tells of an error
-# Where an error says what it is, the usual place first.
-ERROR_FIELDS = ("error", "errors", "detail", "message", "msg", "error_message", "code")
-ERROR_PARTS = ("message", "code", "reason", "type")  # of an error that is an object, the plainest first
+# Where an error says what it is, the usual place first, by the letters of its name; then any by the end of its name.
+ERROR_FIELDS = ("error", "errors", "detail", "message", "msg", "errormessage", "code")
+FURTHER_FIELDS = re.compile(
+    r"(?:errors?|details?|message|msg|reason|description|explanation|title|feedback|errorcode|baseresp|responsemetadata)$"
+)
+# Of an error that is an object, the plainest first.
+ERROR_PARTS = ("message", "statusmsg", "error", "code", "blockreason", "reason", "type")
 # A signature may stand in a link's query or fragment, in its path, or before its host; or by its own name.
 LINK_USER = re.compile(r"(?<=//)[^\s/@\"'<>]+@")
 LINK_QUERY = re.compile(r"(?<=[?#])(?=[^\s\"'<>]*=|[^\s\"'<>]{16})[^\s\"'<>]+")
@@ -24,11 +29,15 @@ def json_object(body: str) -> dict[str, Any]:
 
     An object that has two members of one name is unreadable, unless they are equal: parsers keep one of them.
     """
-    try:
-        value = json.loads(body.removeprefix("\ufeff"), object_pairs_hook=_without_doubles)
-    except (ValueError, RecursionError):
-        return {}
+    value = _parsed(body)
     return value if isinstance(value, dict) else {}
+
+
+def _parsed(body: str) -> object:
+    try:
+        return json.loads(body.removeprefix("\ufeff"), object_pairs_hook=_without_doubles)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _without_doubles(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -38,12 +47,25 @@ def _without_doubles(members: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def error_object(body: str) -> dict[str, Any]:
+    """The object in a refusal; Google sends it as the only item of a list."""
+    value = _parsed(body)
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value if isinstance(value, dict) else {}
+
+
 def error_words(body: str) -> str:
     """The provider's own words, in whichever of the usual shapes they come."""
-    error = _said_error(json_object(body))
-    if isinstance(error, dict):
-        error = next((error[name] for name in ERROR_PARTS if error.get(name)), "")
+    error = _said_error(error_object(body))
+    for _ in range(ERROR_LEVELS):
+        error = _plainest(error) if isinstance(error, dict) else error
     return storable(without_links(error if isinstance(error, str) else json.dumps(error)))
+
+
+def _plainest(error: Mapping[str, Any]) -> object:
+    named = [(_letters(name), value) for name, value in error.items() if value]
+    return next((value for part in ERROR_PARTS for name, value in named if name == part), "")
 
 
 def is_error_form(body: str) -> bool:
@@ -51,18 +73,25 @@ def is_error_form(body: str) -> bool:
 
     A proxy's page, plain text and an empty body are not: whoever sent them may stand before a job that was made.
     """
-    return _said_error(json_object(body)) != ""
+    return _said_error(error_object(body)) != ""
 
 
 def _said_error(answer: Mapping[str, Any]) -> object:
-    """What the first of the usual fields says; an empty text if none says anything."""
-    return next((answer[name] for name in ERROR_FIELDS if says_something(answer.get(name))), "")
+    """What the first of its fields says; an empty text if none says anything."""
+    told = [(_letters(name), value) for name, value in answer.items() if says_something(value)]
+    usual = (value for field in ERROR_FIELDS for name, value in told if name == field)
+    return next(usual, next((value for name, value in told if FURTHER_FIELDS.search(name)), ""))
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())
 
 
 def says_something(value: object) -> bool:
     """Not `null`, `{}`, `false`, nor a code or word by which an envelope calls itself fine."""
     if isinstance(value, dict | list):
-        return any(each not in NOTHING for each in (value.values() if isinstance(value, dict) else value))
+        inner = value.values() if isinstance(value, dict) else value
+        return any(each not in NOTHING and str(each).strip().lower() not in FINE_CODES for each in inner)
     if isinstance(value, bool) or value is None:
         return False
     return str(value).strip().lower() not in FINE_CODES | {""}

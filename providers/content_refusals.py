@@ -8,8 +8,9 @@
 import json
 import re
 
-from net.error_text import json_object
+from net.error_text import error_object
 from providers.refusals import plain, refuses_content, without_prompt
+from providers.refusals_abroad import CONTENT_ABROAD, KEY_ABROAD
 
 # By these status words a job ended for what it shows, if it says nothing else of its end.
 CONTENT_STATUSES = frozenset({
@@ -28,9 +29,9 @@ SPOKEN = re.compile(
     r"|\b(?:prompt|content|input) (?:\S+ ){0,3}(?:not (?:be )?(?:allowed|permitted)|rejected|blocked|refused|flagged"
     r"|filtered|moderated|censored|withheld)\b|\b(?:different|another) prompt\b"
     r"|\b(?:rephrase|reword|revise|rewrite|change|modify) (?:your|the) prompt\b|\bcontent filter|\bfiltered reasons?\b"
-    r"|\b(?:contenido|prompt|texto|solicitud)(?: \S+){0,6} (?:infring|viol[ae]|incumpl|inapropiad|prohibid|sensible"
-    r"|no permitid|rechazad|bloquead)|\bpolíticas? de (?:contenido|uso)\b|\bnormas de (?:la comunidad|contenido)\b"
-    r"|违规|违禁|敏感|不合规|审核|涉政|色情|暴力"
+    r"|\bnew sensitive\b|\blikeness|\brecitation\b|\bcsam\b|\bchild (?:sexual )?(?:abuse|safety|exploitation)\b"
+    r"|\bdepict\w*(?: \S+){0,3} (?:minors?|child\w*|people|persons?|violence|nudity)\b"
+    r"|\b(?:can ?not|can t|unable to|won t) (?:help|assist|comply) with (?:that|this|your)\b"
 )
 BLOCKED = re.compile(
     r"\bcontent (?:policy|guidelines?) violation\b|\bmoderation (?:blocked|failed|rejected|refused)\b"
@@ -47,26 +48,49 @@ NOT_OF_THIS = re.compile(
     r"|still|earlier|previous|already|balance|credits?|quota|billing|payment|insufficient)\b"
 )
 CREDENTIAL = r"(?:api ?keys?|access tokens?|secret keys?|credentials|bearer tokens?)"
+ACCOUNT = (
+    r"(?:account|organi[sz]ation|org|project|team|tenant|workspace|subscription|membership|user|client|customer"
+    r"|ip(?: address)?|access|(?:your|this|the|that) (?:key|token))"
+)
+PUT_OUT = (
+    r"(?:suspended|disabled|deactivated|banned|terminated|locked|blocked|revoked|restricted|flagged|frozen|closed"
+    r"|blacklisted|inactive|unverified|expired"
+    r"|(?:not|must be|needs to be|has to be) (?:verified|activated?|authori[sz]ed))"
+)
+COUNTRY = r"(?:country|region|territory|location)"
 KEY_REFUSED = re.compile(
     rf"\b(?:invalid|incorrect|wrong|missing|expired|revoked|unknown|malformed|no|disabled) (?:\S+ )?{CREDENTIAL}\b"
-    rf"|\b{CREDENTIAL} (?:\S+ ){{0,4}}?(?:invalid|incorrect|not valid|expired|revoked|missing|disabled)\b"
+    rf"|\b{CREDENTIAL} (?:\S+ ){{0,4}}?(?:invalid|incorrect|not valid|expired|revoked|missing|{PUT_OUT})\b"
     r"|\bauthentication (?:error|failed|required)\b|\bunauthori[sz]ed\b|\bnot authenticated\b"
-    r"|\b(?:account|organi[sz]ation|project|team|access) (?:has been |have been |is |was )?"
-    r"(?:temporarily |permanently )?"
-    r"(?:suspended|disabled|deactivated|banned|terminated|locked|blocked|not verified|revoked|restricted|flagged)\b"
-    r"|\bdoes not have access\b|\bmust accept\b"
+    rf"|\b{ACCOUNT}(?: (?:has|have|had|been|is|was|are|were|got|now|currently|temporarily|permanently|id|\S*\d\S*))*"
+    rf" {PUT_OUT}\b"
+    rf"|\b(?:suspended|banned|disabled|deactivated|terminated|revoked|unverified|inactive) (?:your )?{ACCOUNT}\b"
+    r"(?! (?:s|prompts?|content|input|text|request)\b)"
+    rf"|\bunsupported {COUNTRY}\b|\b{COUNTRY}(?: \S+){{0,2}} not (?:supported|allowed)\b"
+    r"|\b(?:do|does) not have (?:\S+ )?access\b|\bmust accept\b|\binsufficient permissions?\b"
     rf"|\b{CREDENTIAL} (?:\S+ ){{0,3}}permissions?\b"
+)
+# What comes of further refused prompts.
+THREAT = re.compile(
+    r"\b(?:may|might|could|will|would)(?: (?:also|be|get|being|have|lead|result|cause|to|in|your|the|this|api|key"
+    rf"|account|organi[sz]ation|user|access|permanently|temporarily))* {PUT_OUT}\b"
 )
 
 
 def said_in(body: str, prompt: str) -> str:
     """Everything in a refusal as plain words, without those that it quotes from the prompt."""
-    return without_prompt(plain(json.dumps(json_object(body), ensure_ascii=False)), plain(prompt))
+    return without_prompt(plain(json.dumps(error_object(body), ensure_ascii=False)), plain(prompt))
 
 
 def speaks_of_content(words: str, prompt: str = "") -> bool:
     said = without_prompt(plain(words), plain(prompt))
-    return refuses_content(said) or SPOKEN.search(said) is not None or said.replace(" ", "_") in CONTENT_STATUSES
+    spoken = any(pattern.search(said) for pattern in (SPOKEN, CONTENT_ABROAD))
+    return refuses_content(said) or spoken or said.replace(" ", "_") in CONTENT_STATUSES
+
+
+def blames_content(words: str, prompt: str = "") -> bool:
+    """Of what ended a job: what it would have shown, and not the key or the account."""
+    return speaks_of_content(words, prompt) and not refuses_key(without_prompt(plain(words), plain(prompt)))
 
 
 def blocks_content(said: str) -> bool:
@@ -74,4 +98,5 @@ def blocks_content(said: str) -> bool:
 
 
 def refuses_key(said: str) -> bool:
-    return KEY_REFUSED.search(said) is not None
+    meant = THREAT.sub(" ", said)
+    return any(pattern.search(meant) for pattern in (KEY_REFUSED, KEY_ABROAD))

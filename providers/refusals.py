@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from net.error_text import json_object
+from net.error_text import error_object
 from providers.begun_work import tells_of_work
 
 # By the last word of its name, in any case: where an error says what it is, and where it repeats what we sent.
@@ -75,7 +75,7 @@ REFUSES_CONTENT = (
 
 def why_unclear(body: str, prompt: str, *, too_many: bool) -> str | None:
     """`too_many`: the provider says that there were too many requests, and here that comes before any work."""
-    answer = json_object(body)
+    answer = error_object(body)
     said = " ".join(without_prompt(plain(LINK.sub(" ", words)), plain(prompt)) for words in _all_said(answer))
     if KEY_USED.search(said) or (KEY_NAMED.search(said) and not KEY_MALFORMED.search(said)):
         return "key_used_before"
@@ -91,7 +91,7 @@ def says_what(body: str, prompt: str) -> bool:
     One that only reports an error ("'id'", "database is locked") may come from a server that broke after it had made
     the job. What such words can be has no end, so the list is of what a refusal can be about.
     """
-    answer = json_object(body)
+    answer = error_object(body)
     if any(_is_ours(each) for each in (answer, answer.get("error"), *_details(answer)) if isinstance(each, dict)):
         return True
     said = [without_prompt(plain(words), plain(prompt)) for words in _said(answer)]
@@ -112,7 +112,7 @@ def _details(answer: dict[str, Any]) -> list[Any]:
 
 def tells_of_another(body: str) -> bool:
     """Whether the job that a refusal names may be the one that is in our way."""
-    return bool(IN_OUR_WAY.search(" ".join(map(plain, _said(json_object(body))))))
+    return bool(IN_OUR_WAY.search(" ".join(map(plain, _said(error_object(body))))))
 
 
 def _came_after_the_job(answer: dict[str, Any], said: str, *, too_many: bool) -> bool:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from net.error_text import error_words, json_object
-from providers.content_refusals import speaks_of_content
+from net.error_text import error_object, error_words, json_object
+from providers.content_refusals import blames_content
 from providers.json_numbers import epoch, percent, whole
 from providers.openai_videos.job_failure import code_of, is_of_content, names_filter, plain_status, reason_of
 from providers.openai_videos.job_ids import OTHER_IDS, canonical_id, id_of, shown_ids
@@ -138,7 +138,7 @@ class Job:
 
     def refuses_content(self, words: str, prompt: str = "") -> bool:
         """Whether it ended for what it would have shown. `words`: on its end; they may quote the `prompt`."""
-        return any(speaks_of_content(each, prompt) for each in (self.error_code or "", words, self.kept_back or ""))
+        return any(blames_content(each, prompt) for each in (self.error_code or "", words, self.kept_back or ""))
 
     @property
     def was_done(self) -> bool:
@@ -173,7 +173,7 @@ def read_job_in_refusal(body: str, status: int) -> Job | None:
     It names one by an id beside a status or beside anything else that only a job has, or by an id that is a job's by
     its name. An `id` beside nothing but an error is the request's, and the answer's HTTP status is no job's status.
     """
-    refusal = json_object(body)
+    refusal = error_object(body)
     for name in ("", *ENVELOPES, *ERROR_ENVELOPES):
         row = refusal.get(name) if name else refusal
         if isinstance(row, dict) and shown_ids(row) and _is_of_job(row, status):
@@ -186,7 +186,7 @@ def names_job_within(refusal: str) -> bool:
 
     Unlike `read_job_in_refusal` it does not say that the job is ours: an account or a model may lie as deep.
     """
-    left: list[object] = [json_object(refusal)]
+    left: list[object] = [error_object(refusal)]
     while left:
         value = left.pop()
         if isinstance(value, dict):

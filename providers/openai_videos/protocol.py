@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from net.error_text import error_words, is_error_form, json_object, storable
+from net.error_text import error_object, error_words, is_error_form, storable
 from providers.content_refusals import blocks_content, refuses_key, said_in, speaks_of_content
 from providers.openai_videos.job_failure import code_of
 from providers.openai_videos.jobs import Job, JobStatus, names_job_within, read_job, read_job_in_refusal
@@ -180,7 +180,8 @@ def _why_refused(status: int, reason: str, said: str, body: str) -> str:
     """A refused key is one in whatever words: it stops all orders, not this prompt. A code is plainer than words."""
     if status not in CONTENT_REFUSALS:
         return reason
-    code = (code_of(json_object(body).get("error")) or "").replace("_", " ")
+    answer = error_object(body)
+    code = (code_of(answer.get("error")) or code_of(answer) or "").replace("_", " ")
     if refuses_content(code) and not refuses_key(code):
         return "prompt_refused"
     if refuses_key(said):

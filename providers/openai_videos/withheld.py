@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from net.error_text import says_something, storable, without_links
-from providers.content_refusals import speaks_of_content
+from providers.content_refusals import refuses_key, speaks_of_content
 from providers.openai_videos.job_links import clip_urls, is_picture
 from providers.refusals import ECHOES, last_word, plain
 
@@ -77,7 +77,7 @@ def _said(names: tuple[str, ...], value: object, prompt: str, *, labels: bool) -
         yield f"{name}: {value}"
     elif FILTER.search(" ".join(names)) and FILTERED.search(plain(value)):
         yield f"{' '.join(names)}: {value}"
-    elif last_word(name) in {*SAYS, *LOGS, *RESULTS}:
+    elif last_word(name) in {*SAYS, *LOGS, *RESULTS} and not refuses_key(plain(value)):
         in_log = last_word(name) in LOGS
         clauses = [each.strip() for each in CLAUSE_ENDS.split(value)]
         yield from (each for each in clauses if _refuses(each, prompt) and (not in_log or DETECTED.search(plain(each))))

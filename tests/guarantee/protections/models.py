@@ -5,6 +5,7 @@ from tests.guarantee.protections.mutant import Mutant
 WRAPPED = "tests/steps/text_model/test_wrapped_json.py::"
 ASK = "tests/steps/text_model/test_ask_model.py::"
 REFUSALS = "tests/providers/openai_videos/test_refusal_words.py::"
+CONTENT = "tests/providers/test_content_refusals.py::"
 JOBS = "tests/providers/openai_videos/test_video_jobs.py::"
 AUDITING = "tests/cli/commands/test_auditing.py::"
 CERTIFICATES = "tests/net/test_certificates.py::"
@@ -66,6 +67,54 @@ MODELS_MUTANTS = (
         "    if refuses_key(said):",
         "    if False:",
         (REFUSALS + "test_a_refused_key_is_one_in_whatever_words",),
+    ),
+    Mutant(
+        "content_abroad",
+        "a refusal of content in another language is one",
+        "providers/content_refusals.py",
+        " for pattern in (SPOKEN, CONTENT_ABROAD))",
+        " for pattern in (SPOKEN,))",
+        (CONTENT + "test_content_is_refused_in_many_languages",),
+    ),
+    Mutant(
+        "key_abroad",
+        "a refused key is one in another language",
+        "providers/content_refusals.py",
+        " for pattern in (KEY_REFUSED, KEY_ABROAD))",
+        " for pattern in (KEY_REFUSED,))",
+        (CONTENT + "test_a_refused_key_or_account_is_one_whatever_policy_it_names",),
+    ),
+    Mutant(
+        "threats",
+        "what may become of the account does not make a refused prompt a refused key",
+        "providers/content_refusals.py",
+        'THREAT.sub(" ", said)',
+        "said",
+        (CONTENT + "test_a_refused_prompt_is_one_whatever_it_says_of_accounts",),
+    ),
+    Mutant(
+        "key_of_a_job",
+        "a job that failed for the key is no refused prompt",
+        "providers/content_refusals.py",
+        "speaks_of_content(words, prompt) and not refuses_key(",
+        "speaks_of_content(words, prompt) or refuses_key(",
+        (CONTENT + "test_a_job_that_failed_for_the_key_is_no_refused_prompt",),
+    ),
+    Mutant(
+        "further_fields",
+        "a refusal says what it is in a field of many names",
+        "net/error_text.py",
+        'next((value for name, value in told if FURTHER_FIELDS.search(name)), "")',
+        '""',
+        (CONTENT + "test_content_is_refused_in_many_fields",),
+    ),
+    Mutant(
+        "listed_error",
+        "a refusal may be the only item of a list",
+        "net/error_text.py",
+        "    if isinstance(value, list) and len(value) == 1:",
+        "    if False:",
+        (CONTENT + "test_content_is_refused_in_many_fields",),
     ),
     Mutant(
         "kept_back",

@@ -64,7 +64,7 @@ def test_a_conflict_may_name_the_job_of_somebody_else(status: int, refuses_429: 
 @pytest.mark.parametrize(
     "body",
     [
-        *(HTML, "", " ", "forbidden", "[]", "null", '"no"', "[" * 100_000, '[{"error": {"message": "no"}}]'),
+        *(HTML, "", " ", "forbidden", "[]", "null", '"no"', "[" * 100_000, '[{"error": "bad size"}, {}]'),
         *("{}", '{"error": null}', '{"error": {}}', '{"error": {"message": ""}}', '{"errors": []}', '{"detail": " "}'),
         *('{"code": 0}', '{"code": "200", "message": "success"}', '{"ok": false}', '{"error": {"mess'),
     ],
@@ -88,11 +88,22 @@ def test_a_refusal_that_is_not_in_an_error_form_of_a_provider_is_unclear(status:
             '{"error_message": "bad size"}',
             '{"code": "invalid_size"}',
         ),
+        *('[{"error": {"message": "bad size"}}]', '{"Error": {"Message": "bad size"}}', '{"title": "bad size"}'),
+        *('{"error_msg": "bad size"}', '{"err_msg": "bad size"}', '{"status_message": "bad size"}'),
+        *('{"base_resp": {"status_code": 2013, "status_msg": "bad size"}}', '{"failure_reason": "bad size"}'),
+        *('{"description": "bad size"}', '{"ResponseMetadata": {"Error": {"Code": "x", "Message": "bad size"}}}'),
         *('\ufeff{"error": {"message": "bad size"}}', '{"error": null, "detail": [{"msg": "bad size"}]}'),
     ],
 )
 def test_each_usual_form_of_an_error_is_a_providers_own(body: str) -> None:
     assert reason_of(Answer(422, body)) == (ClearNo, "bad_request")
+
+
+def test_a_job_in_the_only_item_of_a_list_is_one_that_a_refusal_names() -> None:
+    body = '[{"id": "video_1", "object": "video", "error": {"message": "bad size"}}]'
+    assert reason_of(Answer(400, body)) == (Unclear, "refusal_names_a_job")
+    body = '[{"error": {"message": "bad size", "metadata": {"job_id": "video_1"}}}]'
+    assert reason_of(Answer(400, body)) == (Unclear, "refusal_names_a_job")
 
 
 def test_where_a_429_comes_before_any_work_it_is_a_no_in_the_providers_words_only() -> None:
