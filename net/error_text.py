@@ -3,10 +3,16 @@
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+AsObject = Callable[[list[tuple[str, Any]]], object]
+
 DETAIL_CHARACTERS_MAX = 300
+DIGITS_MAX = 400  # a float has at most 309
+LEVELS_MAX = 100
+JSON_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+DOUBLED = '{"":0,"":1}'
 ERROR_LEVELS = 2  # an error may hold the error that it is about
 FINE_CODES = {"0", "200", "success", "ok", "none"}  # of an envelope; any other tells of an error
 # Where an error says what it is, the usual place first, by the letters of its name; then any by the end of its name.
@@ -24,20 +30,56 @@ SIGNED = re.compile(r"(?i)\b((?:signature|credential|security-token|access_token
 NOTHING: tuple[object, ...] = (None, "", [], {}, False)
 
 
+class Unreadable(str):
+    """An empty text where an object stood that cannot be read."""
+
+    __slots__ = ()
+
+
 def json_object(body: str) -> dict[str, Any]:
     """The object in a body; an empty one if there is none. A byte order mark is no part of it.
 
-    An object that has two members of one name is unreadable, unless they are equal: parsers keep one of them.
+    Nothing is read of a body in which an object has two members of one name, unless they are equal: parsers keep one.
     """
     value = _parsed(body)
     return value if isinstance(value, dict) else {}
 
 
-def _parsed(body: str) -> object:
+def object_with_gaps(body: str) -> dict[str, Any]:
+    """The same, but an object of a doubled name, or one that lies too deep, is `Unreadable` and hides no other."""
     try:
-        return json.loads(body.removeprefix("\ufeff"), object_pairs_hook=_without_doubles)
+        value = _loaded(body, _or_unreadable)
+    except RecursionError:
+        value = _parsed(_without_depths(body), _or_unreadable)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def has_gap(value: object) -> bool:
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, Unreadable):
+            return True
+        left += each.values() if isinstance(each, dict) else each if isinstance(each, list) else []
+    return False
+
+
+def _parsed(body: str, as_object: AsObject | None = None) -> object:
+    try:
+        return _loaded(body, as_object or _without_doubles)
     except (ValueError, RecursionError):
         return None
+
+
+def _loaded(body: str, as_object: AsObject) -> object:
+    """Prompts may hold line breaks as they are, and a number may have more digits than Python reads."""
+    return json.loads(body.removeprefix("\ufeff"), object_pairs_hook=as_object, parse_int=_whole, strict=False)
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= DIGITS_MAX else float(digits)
 
 
 def _without_doubles(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -45,6 +87,29 @@ def _without_doubles(members: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(members) and any(found[name] != value for name, value in members):
         raise ValueError("two members of one name")
     return found
+
+
+def _or_unreadable(members: list[tuple[str, Any]]) -> dict[str, Any] | Unreadable:
+    try:
+        return _without_doubles(members)
+    except ValueError:
+        return Unreadable()
+
+
+def _without_depths(body: str) -> str:
+    """With an unreadable object in place of whatever lies too deep."""
+    kept, start, level = [], 0, 0
+    for found in JSON_BRACKET.finditer(body):
+        if found[0] in "[{":
+            level += 1
+            if level == LEVELS_MAX + 1:
+                kept.append(body[start : found.start()])
+        elif found[0] in "]}":
+            if level == LEVELS_MAX + 1:
+                kept.append(DOUBLED)
+                start = found.end()
+            level -= 1
+    return "".join((*kept, body[start:]))
 
 
 def error_object(body: str) -> dict[str, Any]:

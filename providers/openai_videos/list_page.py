@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from net.caching import is_cached
-from net.error_text import FINE_CODES, json_object, storable
+from net.error_text import FINE_CODES, has_gap, object_with_gaps, storable
 from providers.json_numbers import whole
 from providers.openai_videos.job_ids import id_of, same_job, shown_ids
 from providers.openai_videos.jobs import Job, job_of
@@ -44,20 +44,25 @@ class ListPage:
 
 
 def read_page(body: str, headers: Mapping[str, str] | None = None) -> ListPage | None:
-    """The page in a body; None if it is not a list of jobs. `headers`: of its answer, with names in lower case."""
-    page = _with_its_notes(json_object(body))
+    """The page in a body; None if it is not a list of jobs. `headers`: of its answer, with names in lower case.
+
+    A row that cannot be read hides no other. One of which a part cannot be read is shown, and is odd all the same.
+    """
+    page = _with_its_notes(object_with_gaps(body))
     rows = page.get("data")
-    if not isinstance(rows, list):
+    if not isinstance(rows, list) or has_gap([value for name, value in page.items() if name != "data"]):
         return None
     headers = headers or {}
-    jobs = tuple(job for row in rows if isinstance(row, dict) and not _holds_jobs(row) and (job := job_of(row)))
+    single = [row for row in rows if isinstance(row, dict) and not _holds_jobs(row)]
+    shown = [(job, has_gap(row)) for row in single if (job := job_of(row))]
+    jobs = tuple(job for job, _ in shown)
     has_more = _yes_or_no(page.get("has_more"))
     own_last = jobs[-1].job_id if jobs else None
     return ListPage(
         jobs,
         has_more,
         _last_id(page) or own_last,
-        odd_rows=len(rows) - len(jobs),
+        odd_rows=len(rows) - len(jobs) + sum(gap for _, gap in shown),
         flaw=_flaw(page, rows) or _flaw_in(headers, more=has_more is True),
         total=max(whole(told) or 0 for told in (*map(page.get, PAGE_TOTALS), *_totals_in(headers))),
         pages=max(whole(told) or 0 for told in (page.get("total_pages"), headers.get("x-total-pages"))),

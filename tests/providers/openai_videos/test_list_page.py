@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from providers.openai_videos.jobs import read_job
 from providers.openai_videos.list_page import ListPage, read_page
 
 ROWS = {"data": [{"id": "a"}, {"id": "b"}], "has_more": False}
@@ -64,6 +65,38 @@ def test_two_members_of_one_name_make_a_page_unreadable_unless_they_are_equal() 
     """A gateway that joins the pages of two shards; a parser keeps the last."""
     assert read_page('{"data": [{"id": "a"}], "has_more": false, "data": [{"id": "b"}]}') is None
     assert read_page('{"object": "list", "data": [{"id": "a"}], "object": "list"}') is not None
+
+
+@pytest.mark.parametrize(
+    ("row", "shown", "odd"),
+    [
+        ('{"id": "x", "id": "y"}', [], 1),
+        ('{"id": "x", "metadata": {"a": 1, "a": 2}}', ["x"], 1),
+        ('{"id": "x", "prompt": "a boat\n\tand a \x01 tower"}', ["x"], 0),
+        ('{"id": "x", "progress": ' + "9" * 5000 + "}", ["x"], 0),
+        ('{"id": ' + "9" * 5000 + "}", [], 1),
+        ('{"id": "x", "prompt": "[{\\"", "metadata": ' + '{"a": ' * 2000 + "1" + "}" * 2000 + "}", ["x"], 1),
+        ('{"id": "x", "metadata": ' + "[" * 2000 + "]" * 2000 + "}", ["x"], 1),
+        ("[" * 100_000 + "]" * 100_000, [], 1),
+    ],
+    ids=["doubled", "doubled_within", "control", "digits", "digits_of_an_id", "deep", "deep_lists", "deep_row"],
+)
+def test_a_row_that_no_parser_reads_hides_no_other_and_is_odd(row: str, shown: list[str], odd: int) -> None:
+    found = read_page('{"data": [{"id": "a"}, ' + row + ', {"id": "b"}], "has_more": false}')
+    assert found is not None
+    assert ([job.job_id for job in found.jobs], found.odd_rows) == (["a", *shown, "b"], odd)
+
+
+def test_what_cannot_be_read_around_the_rows_makes_the_page_no_list() -> None:
+    assert read_page('{"data": [{"id": "a"}], "meta": {"total": 1, "total": 2}}') is None
+    assert read_page('{"data": [{"id": "a"}], "meta": ' + "[" * 2000 + "]" * 2000 + "}") is None
+    assert read_page('{"data": [{"id": "a"}, ' + "[" * 2000) is None
+
+
+@pytest.mark.parametrize("within", ['{"id": "a", "id": "b", "status": "queued"}', '{"x": {"y": 1, "y": 2}}'])
+def test_a_single_job_is_not_read_with_a_part_that_cannot_be(within: str) -> None:
+    assert read_job('{"id": "v", "status": "completed", "data": ' + within + "}", "v") is None
+    assert read_job('{"id": "v", "status": "completed", "prompt": "two\nlines"}', "v") is not None
 
 
 @pytest.mark.parametrize(("word", "more"), [(1, True), ("true", True), ("no", False), (0, False), (None, None)])
