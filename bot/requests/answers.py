@@ -17,6 +17,7 @@ from bot.delivery.address import Address
 from bot.requests.ordering import OrderRequest, Orders, Placed
 from bot.translations import N_, Words
 from bot.transport.replies import Replies, thread_of
+from pipeline.ledger.records import Run
 from pipeline.ledger.users import Customer
 from steps.check_limits import PromptProblem, Refused
 
@@ -69,14 +70,17 @@ def address_here(message: Message, bot_id: int, words: Words) -> Address:
 async def order_by_tap(
     tap: CallbackQuery, order_request: OrderRequest, words: Words, customer: Customer, orders: Orders, replies: Replies
 ) -> Placed | None:
-    """A button that asks for a video. None if it was refused, which is then said."""
+    """A button that asks for a video. None if it was refused, which is then said.
+
+    If it had its video already and that one has ended, the tap is the caller's to answer.
+    """
     answer = await orders.place(order_request, customer)
     if tap.message is not None:
         await announce(tap.message, answer, order_request, words, customer, orders, replies)
     if isinstance(answer, Placed):
         if answer.replayed and answer.run.ended:
             return answer
-        await replies.tap(tap, words.plain(N_("On its way already.")) if answer.replayed else "")
+        await replies.tap(tap, asked_already(answer.run, words) if answer.replayed else "")
         return answer
     if isinstance(answer, Refused):
         said = messages.refusal(answer, words, datetime.now(UTC))
@@ -84,6 +88,14 @@ async def order_by_tap(
         said = messages.prompt_problem(answer, words)
     await replies.tap(tap, said.striptags(), alert=True)
     return None
+
+
+def asked_already(run: Run, words: Words) -> str:
+    return words.plain(
+        N_("You have already asked for this: {ref} ({state})."),
+        ref=run.ref,
+        state=messages.state(run, words).striptags(),
+    )
 
 
 def address_of_tap(tap: CallbackQuery, bot_id: int, words: Words) -> Address:

@@ -2,6 +2,8 @@
 
 from aiogram.types import Message
 
+from bot.requests.questions import answered
+
 MEDIA = (
     *("photo", "paid_media", "live_photo", "video", "animation", "document", "sticker", "voice", "audio", "video_note"),
     "story",
@@ -65,9 +67,18 @@ SERVICE = frozenset(
 )
 
 
-def comes_with_media(message: Message) -> bool:
-    """Whether something would be left out: the prompt is a caption, or answers or quotes a picture or a file."""
-    quoted = [each for each in (message.reply_to_message, message.external_reply) if each is not None]
+def has_media(message: Message) -> bool:
+    return any(getattr(message, kind, None) for kind in MEDIA)
+
+
+def leaves_something_out(message: Message, bot_id: int) -> bool:
+    """Whether its words are not all: the prompt is a caption, has an address under it, or answers or quotes something.
+
+    An answer to our question is about the run that it names; a message in a topic answers the topic's beginning.
+    """
+    preview, about = message.link_preview_options, message.reply_to_message
     if message.text is None or any(entity.type == "text_link" for entity in message.entities or ()):
         return True
-    return any(getattr(each, kind, None) for each in quoted for kind in MEDIA)
+    if message.quote or message.external_reply or message.reply_to_story or (preview is not None and preview.url):
+        return True
+    return about is not None and about.content_type not in SERVICE and answered(message, bot_id) is None

@@ -14,8 +14,8 @@ from aiogram.types import (
 
 from bot.callback_data import Example, OfferAnswer
 from bot.delivery.address import request_key, user_id
-from bot.requests.answers import address_here, address_of_tap, announce, order_by_tap, say_answer
-from bot.requests.contents import SERVICE, comes_with_media
+from bot.requests.answers import address_here, address_of_tap, announce, asked_already, order_by_tap, say_answer
+from bot.requests.contents import SERVICE, has_media, leaves_something_out
 from bot.requests.ordering import OrderRequest, Orders
 from bot.requests.questions import answered
 from bot.translations import N_, Words
@@ -29,7 +29,7 @@ EXAMPLES = (
 )
 EXAMPLE_NAMES = (N_("🚤 Paper boat"), N_("🐈 Baking cat"), N_("🎈 Balloon"))
 ONLY_WORDS = N_(
-    "I cannot use pictures or other files yet: the video would be made from your words alone. "
+    "I cannot use pictures, files, links or other messages yet: the video would be made from your words alone. "
     "Nothing is ordered until you tap Create."
 )
 ABOUT_OURS = N_(
@@ -37,12 +37,12 @@ ABOUT_OURS = N_(
     "start from its text. Nothing is ordered until you tap Create."
 )
 ONLY_TEXT = N_("I can only read text. Send /create and what the video should show.")
-ONLY_COMMANDS = N_("In a group I make a video only of /create and what it should show. Nothing was ordered.")
 READ_ONCE = N_(
     "I read each message once, when it arrives: this edit changes nothing and costs nothing. "
     "To change a video, tap Edit or Change below it; for another one, send a new message."
 )
 private = F.chat.type == ChatType.PRIVATE
+group = F.chat.type.in_({ChatType.GROUP, ChatType.SUPERGROUP})
 
 
 async def create(
@@ -53,13 +53,14 @@ async def create(
     customer: Customer,
     orders: Orders,
     replies: Replies,
+    after: str | None = None,
 ) -> None:
     if command.args is None or not command.args.strip():
         await replies.to(
             message, words("Write what the video should show after /create, or tap an example."), examples(words)
         )
         return
-    await order(message, command.args, bot, words, customer, orders, replies)
+    await order(message, command.args, bot, words, customer, orders, replies, after=after)
 
 
 async def order(
@@ -72,11 +73,12 @@ async def order(
     replies: Replies,
     *,
     asks_first: bool = False,
-    instead_of: str | None = None,
+    after: str | None = None,
 ) -> None:
     """A message that asks for a video. The same message is the same run, however often it arrives.
 
-    `instead_of`: the ref of the run that it replaces, if that one is only a draft and its sender's.
+    `after`: the run of a question that came just before. What answers a question replaces the run that it is about, if
+    that one is only a draft and its sender's; its price is shown first.
     """
     if message.from_user is None or message.sender_chat is not None or message.from_user.is_bot:
         await replies.to(
@@ -84,22 +86,29 @@ async def order(
         )
         return
     key = request_key(bot.id, message.chat.id, message.message_id)
-    beside = comes_with_media(message)
-    asks_first = asks_first or beside
+    answers = answered(message, bot.id, after)
+    left_out = await say_what_is_left_out(message, bot, words, replies)
+    asks_first = asks_first or answers is not None or left_out
     order_request = OrderRequest(
         prompt, user_id(message.from_user.id), key, address_here(message, bot.id, words), asks_first=asks_first
     )
-    if beside:
-        about = message.reply_to_message
-        ours = about is not None and about.from_user is not None and about.from_user.id == bot.id
-        await replies.to(message, words(ABOUT_OURS if ours else ONLY_WORDS))
     answer = (
         await orders.place(order_request, customer)
-        if instead_of is None
-        else await orders.replace(instead_of, order_request, customer)
+        if answers is None or answers.ref is None
+        else await orders.replace(answers.ref, order_request, customer)
     )
     await say_answer(message, answer, words, replies)
     await announce(message, answer, order_request, words, customer, orders, replies)
+
+
+async def say_what_is_left_out(message: Message, bot: Bot, words: Words, replies: Replies) -> bool:
+    """Whether there is anything to say."""
+    if not leaves_something_out(message, bot.id):
+        return False
+    about = message.reply_to_message
+    ours = about is not None and about.from_user is not None and about.from_user.id == bot.id and has_media(about)
+    await replies.to(message, words(ABOUT_OURS if ours else ONLY_WORDS))
+    return True
 
 
 def examples(words: Words) -> InlineKeyboardMarkup:
@@ -126,7 +135,8 @@ async def example(
         return
     prompt = words.plain(EXAMPLES[callback_data.number])
     key = request_key(bot.id, tap.message.chat.id, tap.message.message_id, f"example{callback_data.number}", 1)
-    order_request = OrderRequest(prompt, user_id(tap.from_user.id), key, address_of_tap(tap, bot.id, words))
+    address = address_of_tap(tap, bot.id, words)
+    order_request = OrderRequest(prompt, user_id(tap.from_user.id), key, address, asks_first=True)  # it names no price
     placed = await order_by_tap(tap, order_request, words, customer, orders, replies)
     if placed is not None and placed.replayed and placed.run.ended:
         said = N_(
@@ -145,22 +155,15 @@ async def plain(
     replies: Replies,
     after: str | None = None,
 ) -> None:
-    """An answer to our question is a prompt; other words are asked about first.
-
-    `after`: the run of a question that came just before; without a reply to it, the price is shown first.
-    """
+    """An answer to our question is a prompt; other words are asked about first."""
     text = message.text or message.caption or ""
-    if answer := answered(message, bot.id):
-        await order(message, text, bot, words, customer, orders, replies, instead_of=answer.ref)
-        return
-    if after and message.reply_to_message is None:
-        await order(message, text, bot, words, customer, orders, replies, asks_first=True, instead_of=after)
+    if answered(message, bot.id, after):
+        await order(message, text, bot, words, customer, orders, replies, after=after)
         return
     if message.text is None:
         await replies.to(message, words(ONLY_TEXT))
         return
-    if comes_with_media(message):
-        await replies.to(message, words(ONLY_WORDS))
+    await say_what_is_left_out(message, bot, words, replies)
     buttons = [
         InlineKeyboardButton(text=words.plain(N_("🎬 Yes, make it")), callback_data=OfferAnswer(yes=True).pack()),
         InlineKeyboardButton(text=words.plain(N_("No")), callback_data=OfferAnswer(yes=False).pack()),
@@ -194,15 +197,18 @@ async def for_sale(
         await replies.tap(tap, words.plain(N_("Somebody else wrote this. Send your own with /create.")), alert=True)
         return
     key = request_key(bot.id, said.chat.id, said.message_id)  # the same wish, however often the question was asked
-    order_request = OrderRequest(said.text or "", user_id(tap.from_user.id), key, address_here(said, bot.id, words))
+    address = address_here(said, bot.id, words)
+    order_request = OrderRequest(said.text or "", user_id(tap.from_user.id), key, address, asks_first=True)
     placed = await order_by_tap(tap, order_request, words, customer, orders, replies)
-    if placed is not None:
-        await replies.tap(tap)
-        await replies.rewrite(
-            asked,
-            words("All right, I am on it: {ref}. Its card says what happens and what it costs.", ref=placed.run.ref),
-            None,
-        )
+    if placed is None:
+        return
+    if placed.replayed and placed.run.ended:
+        await replies.tap(tap, asked_already(placed.run, words))
+    await replies.rewrite(
+        asked,
+        words("All right, I am on it: {ref}. Its card says what happens and what it costs.", ref=placed.run.ref),
+        None,
+    )
 
 
 async def mentioned(
@@ -214,7 +220,7 @@ async def mentioned(
     if answer and not text:
         await replies.to(message, words(ONLY_TEXT))
     elif answer:
-        await order(message, text, bot, words, customer, orders, replies, asks_first=True, instead_of=answer.ref)
+        await order(message, text, bot, words, customer, orders, replies)
     else:
         await _mention(message, text, bot, words, customer, orders, replies)
 
@@ -222,16 +228,12 @@ async def mentioned(
 async def _mention(
     message: Message, text: str, bot: Bot, words: Words, customer: Customer, orders: Orders, replies: Replies
 ) -> None:
-    me = await bot.me()
-    prompt = re.sub(rf"@{re.escape(me.username or '')}\b", "", text, flags=re.IGNORECASE).strip()
-    if text.startswith("/"):
-        if text.split(maxsplit=1)[0].lower().endswith(f"@{me.username or ''}".lower()):
-            await replies.to(message, words("I do not know this command. Everything I can do is in /help."))
-        return
+    prompt = (await _our_name(bot)).sub("", text).strip()
     if prompt == text.strip():
-        about = message.reply_to_message
-        if about is not None and about.from_user is not None and about.from_user.id == bot.id:
-            await replies.to(message, words(ONLY_COMMANDS))
+        return
+    if text.startswith("/"):
+        if (await _our_name(bot)).search(text.split(maxsplit=1)[0]):
+            await replies.to(message, words("I do not know this command. Everything I can do is in /help."))
         return
     if not prompt:
         await replies.to(
@@ -239,6 +241,17 @@ async def _mention(
         )
         return
     await order(message, prompt, bot, words, customer, orders, replies, asks_first=True)
+
+
+async def _our_name(bot: Bot) -> re.Pattern[str]:
+    """As a mention."""
+    return re.compile(rf"@{re.escape((await bot.me()).username or '')}\b", re.IGNORECASE)
+
+
+async def said_to_us(message: Message, bot: Bot) -> bool:
+    """What `mentioned` answers."""
+    text = message.text or message.caption or ""
+    return answered(message, bot.id) is not None or (await _our_name(bot)).search(text) is not None
 
 
 async def edited(message: Message, words: Words, replies: Replies) -> None:
@@ -256,12 +269,14 @@ async def unreadable(message: Message, words: Words, replies: Replies) -> None:
 def make_router() -> Router:
     """What is answered here, in the order in which it is asked."""
     router = Router(name="requests")
-    router.message.register(create, Command("create"))
+    router.message.register(create, Command("create", ignore_case=True))
     router.callback_query.register(example, Example.filter(), F.message)
     router.message.register(plain, private, F.text | F.caption, ~F.text.startswith("/"))
     router.callback_query.register(for_sale, OfferAnswer.filter(), F.message)
-    router.message.register(mentioned, F.chat.type.in_({ChatType.GROUP, ChatType.SUPERGROUP}))
+    router.message.register(mentioned, group)
     router.message.register(unreadable, private)
-    router.edited_message.register(edited, Command("create"))
-    router.edited_message.register(edited, private, F.text | F.caption, ~F.text.startswith("/"))
+    router.edited_message.register(edited, Command("create", ignore_case=True))
+    # Not a live location, which Telegram edits while it moves.
+    router.edited_message.register(edited, private, F.text | F.caption | F.func(has_media))
+    router.edited_message.register(edited, group, said_to_us)
     return router

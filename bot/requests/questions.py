@@ -53,9 +53,11 @@ class Answered:
     ref: str | None
 
 
-def answered(message: Message, bot_id: int) -> Answered | None:
-    """By a reply to the question."""
+def answered(message: Message, bot_id: int, after: str | None = None) -> Answered | None:
+    """By a reply to the question; or without one, right after it: `after` is then the run that it is about."""
     asked = message.reply_to_message
+    if asked is None and after:
+        return Answered(after)
     if asked is None or asked.from_user is None or asked.from_user.id != bot_id:
         return None
     text = asked.text or ""

@@ -27,6 +27,7 @@ from aiogram.types import (
 from bot.requests.contents import MEDIA, SERVICE
 from pipeline.ledger.records import State
 from tests.bot.harness import BotHarness, labels
+from tests.bot.recording import ME
 from tests.support.fixtures import Simulator
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
@@ -62,13 +63,35 @@ async def test_plain_words_that_were_not_meant_make_nothing(harness: BotHarness)
     assert await harness.runs() == ()
 
 
-async def test_an_edited_message_is_not_a_new_request(harness: BotHarness) -> None:
-    for text, chat in (("/create a paper boat in the rain", GROUP), ("a tin boat", 1), ("/create a tin boat", 1)):
-        await harness.feed(edited_message=harness.message(text, chat=chat, edit_date=1))
-    await harness.until(lambda: sum("this edit changes nothing" in text for text in harness.texts()) == 3)
-    for text, chat in (("a paper boat", GROUP), ("/help", 1)):
-        await harness.feed(edited_message=harness.message(text, chat=chat, edit_date=1))
-    assert len(harness.texts()) == 3, "no word on what was no request"
+EDITED: dict[str, tuple[int, dict[str, Any], bool]] = {
+    "a request in a group": (GROUP, {"text": "/create a paper boat"}, True),
+    "a mention": (GROUP, {"text": "@onetake_bot a boat"}, True),
+    "a mention below a picture": (GROUP, {"caption": "@OneTake_bot a boat", "photo": [PHOTO]}, True),
+    "an answer to our question": (GROUP, {"text": "a boat", "reply_to_message": "the question"}, True),
+    "talk in a group": (GROUP, {"text": "a paper boat"}, False),
+    "a picture in a group": (GROUP, {"photo": [PHOTO]}, False),
+    "words": (1, {"text": "a tin boat"}, True),
+    "a request": (1, {"text": "/create a tin boat"}, True),
+    "an unknown command": (1, {"text": "/craete a tin boat"}, True),
+    "a known command": (1, {"text": "/status"}, True),
+    "a picture": (1, {"photo": [PHOTO]}, True),
+    "a place that moves": (1, {"location": Location(latitude=1, longitude=1, live_period=60)}, False),
+}
+
+
+@pytest.mark.parametrize("kind", EDITED)
+async def test_an_edited_message_is_answered_if_it_was_said_to_us_and_is_no_new_request(
+    harness: BotHarness, kind: str
+) -> None:
+    chat, content, answered = EDITED[kind]
+    if "reply_to_message" in content:
+        question = harness.message("✏️ A7K2QX: write", chat=chat).model_copy(update={"from_user": ME})
+        content = content | {"reply_to_message": question}
+    await harness.feed(
+        edited_message=harness.message("", chat=chat, edit_date=1).model_copy(update={"text": None, **content})
+    )
+    assert sum("this edit changes nothing" in text for text in harness.texts()) == answered
+    assert len(harness.texts()) == answered
     assert await harness.runs() == ()
 
 
@@ -253,10 +276,11 @@ async def test_in_a_group_what_is_said_to_us_is_answered(harness: BotHarness) ->
     me = await harness.bot.me()
     await harness.say(f"/frobnicate@{me.username} please", chat=GROUP)
     await harness.until_said("I do not know this command")
+    told = len(harness.texts())
     await harness.say("/create a paper boat in the rain", chat=GROUP)
     card = await harness.until_said("the video I'll make")
-    await harness.say("make it red please", chat=GROUP, reply_to=card)
-    await harness.until_said("In a group I make a video only of /create")
+    await harness.say("very nice, thank you", chat=GROUP, reply_to=card)
+    assert len(harness.texts()) == told + 1, "no word on talk about a card"
 
 
 @pytest.mark.parametrize("how", ["reply", "quote"])

@@ -5,6 +5,7 @@ from tests.guarantee.protections.mutant import Mutant
 POLLING = "tests/bot/transport/test_polling.py::"
 TAPS = "tests/bot/requests/test_run_taps.py::"
 REQUESTS = "tests/bot/requests/test_requests.py::"
+ASKED_FIRST = "tests/bot/requests/test_asked_first.py::"
 STALE = "tests/bot/requests/test_stale_buttons.py::"
 OVER_HTTP = "tests/bot/test_over_http.py::"
 SESSION = "tests/bot/transport/test_session.py::"
@@ -141,9 +142,60 @@ CHAT_MUTANTS = (
         "about_a_picture",
         "words about another picture are asked about before anything is ordered",
         "bot/requests/contents.py",
-        "    return any(getattr(each, kind, None) for each in quoted for kind in MEDIA)",
-        "    return False",
-        (REQUESTS + "test_create_about_another_picture_gets_a_sentence_and_a_question_and_orders_nothing",),
+        "    return about is not None and about.content_type not in SERVICE and answered(message, bot_id) is None\n",
+        "    return False\n",
+        (
+            REQUESTS + "test_create_about_another_picture_gets_a_sentence_and_a_question_and_orders_nothing",
+            ASKED_FIRST + "test_what_a_request_points_at_and_is_not_used_gets_a_sentence_and_a_question",
+        ),
+    ),
+    Mutant(
+        "about_a_quote",
+        "words that quote something, or show a link that is not in them, are asked about",
+        "bot/requests/contents.py",
+        "    if message.quote or message.external_reply or",
+        "    if False and",
+        (ASKED_FIRST + "test_what_a_request_points_at_and_is_not_used_gets_a_sentence_and_a_question",),
+    ),
+    Mutant(
+        "in_a_topic",
+        "a request in a topic is not taken for one about another message",
+        "bot/requests/contents.py",
+        "about.content_type not in SERVICE and ",
+        "",
+        (ASKED_FIRST + "test_a_request_in_a_topic_answers_nothing",),
+    ),
+    Mutant(
+        "offers_ask",
+        "an offer to make a video of plain words leads to a price, not to an order",
+        "bot/requests/create.py",
+        "key, address, asks_first=True)\n    placed",
+        "key, address)\n    placed",
+        (ASKED_FIRST + "test_words_that_are_no_command_lead_to_a_price_and_to_no_order",),
+    ),
+    Mutant(
+        "examples_ask",
+        "an example, whose button names no price, orders nothing by itself",
+        "bot/requests/create.py",
+        "key, address, asks_first=True)  # it names",
+        "key, address)  # it names",
+        (ASKED_FIRST + "test_an_example_names_no_price_so_it_is_asked_about",),
+    ),
+    Mutant(
+        "edits_in_groups",
+        "in a group an edit of what was said to the bot is answered",
+        "bot/requests/create.py",
+        "    router.edited_message.register(edited, group, said_to_us)\n",
+        "",
+        (REQUESTS + "test_an_edited_message_is_answered_if_it_was_said_to_us_and_is_no_new_request",),
+    ),
+    Mutant(
+        "edited_pictures",
+        "in private every edit is answered, only not the moves of a live location",
+        "bot/requests/create.py",
+        "private, F.text | F.caption | F.func(has_media))",
+        "private, F.text | F.caption)",
+        (REQUESTS + "test_an_edited_message_is_answered_if_it_was_said_to_us_and_is_no_new_request",),
     ),
     Mutant(
         "answered_whatever",
@@ -177,6 +229,14 @@ CHAT_MUTANTS = (
         "            return question.ref\n",
         "            return None\n",
         (TAPS + "test_in_private_the_next_message_is_the_new_text_and_only_the_next",),
+    ),
+    Mutant(
+        "create_answers",
+        "/create with a new text answers the question for one",
+        "bot/requests/create.py",
+        "command.args, bot, words, customer, orders, replies, after=after)",
+        "command.args, bot, words, customer, orders, replies)",
+        (ASKED_FIRST + "test_create_as_the_answer_to_our_question_is_the_new_text_of_the_draft",),
     ),
     Mutant(
         "only_next_message",
@@ -243,7 +303,7 @@ CHAT_MUTANTS = (
         "bot/app.py",
         "    dispatcher.edited_message.outer_middleware(greeter)\n",
         "",
-        (REQUESTS + "test_an_edited_message_is_not_a_new_request",),
+        (REQUESTS + "test_an_edited_message_is_answered_if_it_was_said_to_us_and_is_no_new_request",),
     ),
     Mutant(
         "albums",

@@ -1,4 +1,4 @@
-"""Protections of texts in the terminal and on the operators' page: advice that works, money named."""
+"""Protections of texts in the terminal, in chats and on the operators' page: advice that works, money named."""
 
 from tests.guarantee.protections.mutant import Mutant
 
@@ -7,6 +7,14 @@ CREATION = "tests/cli/test_creation.py::"
 DELIVERING = "tests/web/test_delivering.py::"
 
 PAGES_MUTANTS = (
+    Mutant(
+        "asked_already",
+        "a button that has asked for a video already tells what becomes of it",
+        "bot/requests/answers.py",
+        "asked_already(answer.run, words) if answer.replayed",
+        'words.plain("Saved.") if answer.replayed',
+        ("tests/bot/requests/test_asked_first.py::test_a_button_tapped_twice_tells_what_its_video_waits_for",),
+    ),
     Mutant(
         "left_money",
         "whoever leaves a run with Ctrl-C is told what is set aside and how it gets free",
