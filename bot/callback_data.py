@@ -6,12 +6,15 @@ Anybody can send any data. What no button of ours carries does not match these t
 from enum import StrEnum
 from typing import Annotated
 
+from aiogram.enums import ChatType
 from aiogram.filters.callback_data import CallbackData
+from aiogram.types import CallbackQuery
 from pydantic import Field
 
 Ref = Annotated[str, Field(pattern=r"^[A-Z2-7]{6}$")]
 NoRef = Annotated[str, Field(pattern=r"^([A-Z2-7]{6})?$")]
 Number = Annotated[int, Field(ge=0, le=10**6)]
+UserId = Annotated[int, Field(gt=0, lt=2**53)]
 
 
 class Act(StrEnum):
@@ -50,16 +53,30 @@ class OfferAnswer(CallbackData, prefix="o"):
 
 
 class VideosPage(CallbackData, prefix="v"):
-    """A page of one's videos."""
+    """A page of one's videos. As this, without its user, only below messages of earlier versions."""
 
     number: Number
 
 
+class VideosPageOf(VideosPage, prefix="vu"):
+    user: UserId
+
+
 class Choose(CallbackData, prefix="s"):
-    """A preference and its value; an empty value shows the choices."""
+    """A preference and its value. As this, without its user, only below messages of earlier versions."""
 
     key: str
     value: str = ""
+
+
+class ChooseOf(Choose, prefix="su"):
+    user: UserId
+
+
+def is_anothers(tap: CallbackQuery, data: VideosPage | Choose) -> bool:
+    """Whether the page below which this was tapped is somebody else's; in private there is nobody else."""
+    private = tap.message is not None and tap.message.chat.type == ChatType.PRIVATE
+    return not private and getattr(data, "user", None) != tap.from_user.id
 
 
 class AdminTap(CallbackData, prefix="a"):

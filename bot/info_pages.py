@@ -6,7 +6,7 @@ from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMar
 from markupsafe import Markup, escape
 
 from bot import messages
-from bot.callback_data import Act, RunTap, VideosPage
+from bot.callback_data import Act, RunTap, VideosPage, VideosPageOf, is_anothers
 from bot.delivery.address import user_id
 from bot.requests.create import examples
 from bot.requests.for_sale import ForSale
@@ -204,20 +204,28 @@ async def cancel(
 
 async def videos(message: Message, words: Words, sender: User, customers: Customers, replies: Replies) -> None:
     videos = await customers.videos(user_id(sender.id), PAGE_VIDEOS, 0)
-    await replies.to(message, *videos_page(videos, 0, words))
+    await replies.to(message, *videos_page(videos, 0, sender.id, words))
 
 
 async def turn_page(
     tap: CallbackQuery, callback_data: VideosPage, words: Words, customers: Customers, replies: Replies
 ) -> None:
-    number = max(0, callback_data.number)
-    videos = await customers.videos(user_id(tap.from_user.id), PAGE_VIDEOS, number * PAGE_VIDEOS)
+    if is_anothers(tap, callback_data):
+        await replies.tap(
+            tap, words.plain(N_("These are somebody else's videos. Send /videos for your own.")), alert=True
+        )
+        return
+    who, number = user_id(tap.from_user.id), callback_data.number
+    videos = await customers.videos(who, PAGE_VIDEOS, number * PAGE_VIDEOS)
+    if not videos.runs:
+        number = max(0, videos.total - 1) // PAGE_VIDEOS
+        videos = await customers.videos(who, PAGE_VIDEOS, number * PAGE_VIDEOS)
     await replies.tap(tap)
     assert tap.message is not None, "the filter asked for one"
-    await replies.rewrite(tap.message, *videos_page(videos, number, words))
+    await replies.rewrite(tap.message, *videos_page(videos, number, tap.from_user.id, words))
 
 
-def videos_page(videos: UserVideos, number: int, words: Words) -> tuple[Markup, InlineKeyboardMarkup | None]:
+def videos_page(videos: UserVideos, number: int, user: int, words: Words) -> tuple[Markup, InlineKeyboardMarkup | None]:
     if not videos.total:
         return words("You have no videos yet. Send /create and what the first one should show."), None
     first = number * PAGE_VIDEOS
@@ -243,13 +251,11 @@ def videos_page(videos: UserVideos, number: int, words: Words) -> tuple[Markup, 
     ]
     turns = []
     if number:
-        turns.append(
-            InlineKeyboardButton(text=words.plain(N_("◀ Newer")), callback_data=VideosPage(number=number - 1).pack())
-        )
+        newer = VideosPageOf(number=number - 1, user=user)
+        turns.append(InlineKeyboardButton(text=words.plain(N_("◀ Newer")), callback_data=newer.pack()))
     if first + PAGE_VIDEOS < videos.total:
-        turns.append(
-            InlineKeyboardButton(text=words.plain(N_("Older ▶")), callback_data=VideosPage(number=number + 1).pack())
-        )
+        older = VideosPageOf(number=number + 1, user=user)
+        turns.append(InlineKeyboardButton(text=words.plain(N_("Older ▶")), callback_data=older.pack()))
     keyboard = InlineKeyboardMarkup(inline_keyboard=[row for row in (numbers, turns) if row])
     return Markup("\n").join([heading, *lines]), keyboard
 
@@ -263,5 +269,6 @@ def make_router() -> Router:
     router.message.register(limits, Command("limits"))
     router.message.register(cancel, Command("cancel"))
     router.message.register(videos, Command("videos"))
-    router.callback_query.register(turn_page, VideosPage.filter(), F.message)
+    for data in (VideosPageOf, VideosPage):
+        router.callback_query.register(turn_page, data.filter(), F.message)
     return router

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from aiogram import F, Router
 from aiogram.filters import Command
-from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
+from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message, User
 from markupsafe import Markup
 
-from bot.callback_data import Choose
+from bot.callback_data import Choose, ChooseOf, is_anothers
 from bot.delivery.address import user_id
 from bot.delivery.cards import SHAPES
 from bot.requests.for_sale import ForSale, shape_of
@@ -23,8 +23,10 @@ CONFIRM_NAMES: Mapping[str, str] = {
 }
 
 
-async def settings(message: Message, words: Words, customer: Customer, for_sale: ForSale, replies: Replies) -> None:
-    await replies.to(message, *settings_page(customer.preferences, words, for_sale))
+async def settings(
+    message: Message, words: Words, sender: User, customer: Customer, for_sale: ForSale, replies: Replies
+) -> None:
+    await replies.to(message, *settings_page(customer.preferences, sender.id, words, for_sale))
 
 
 async def choose(
@@ -36,6 +38,11 @@ async def choose(
     replies: Replies,
 ) -> None:
     assert tap.message is not None, "the filter asked for one"
+    if is_anothers(tap, callback_data):
+        await replies.tap(
+            tap, words.plain(N_("These are somebody else's settings. Send /settings for your own.")), alert=True
+        )
+        return
     key, value = callback_data.key, callback_data.value
     if value not in choices(key, words, for_sale):
         await replies.tap(tap)
@@ -44,7 +51,7 @@ async def choose(
     chosen = await customers.set_preference(user_id(tap.from_user.id), key, stored)
     now = Words(chosen.language or words.language)
     await replies.tap(tap, now.plain(N_("Saved.")))
-    await replies.rewrite(tap.message, *settings_page(chosen, now, for_sale))
+    await replies.rewrite(tap.message, *settings_page(chosen, tap.from_user.id, now, for_sale))
 
 
 def choices(key: str, words: Words, for_sale: ForSale) -> Mapping[str, str]:
@@ -61,7 +68,9 @@ def choices(key: str, words: Words, for_sale: ForSale) -> Mapping[str, str]:
     return {}
 
 
-def settings_page(chosen: Preferences, words: Words, for_sale: ForSale) -> tuple[Markup, InlineKeyboardMarkup]:
+def settings_page(
+    chosen: Preferences, user: int, words: Words, for_sale: ForSale
+) -> tuple[Markup, InlineKeyboardMarkup]:
     seconds, size = for_sale.length_for(chosen.seconds), for_sale.size_for(chosen.size)
     confirm = chosen.confirm or "first"
     text = words(
@@ -78,14 +87,15 @@ def settings_page(chosen: Preferences, words: Words, for_sale: ForSale) -> tuple
         first=FIRST_VIDEOS,
     )
     now = {"language": words.language, "seconds": str(seconds), "size": size, "confirm": confirm}
-    rows = [_row(key, value, words, for_sale) for key, value in now.items()]
+    rows = [_row(key, value, user, words, for_sale) for key, value in now.items()]
     return text, InlineKeyboardMarkup(inline_keyboard=[*rows[:3], *([button] for button in rows[3])])
 
 
-def _row(key: str, now: str, words: Words, for_sale: ForSale) -> list[InlineKeyboardButton]:
+def _row(key: str, now: str, user: int, words: Words, for_sale: ForSale) -> list[InlineKeyboardButton]:
     return [
         InlineKeyboardButton(
-            text=f"● {name}" if value == now else name, callback_data=Choose(key=key, value=value).pack()
+            text=f"● {name}" if value == now else name,
+            callback_data=ChooseOf(key=key, value=value, user=user).pack(),
         )
         for value, name in choices(key, words, for_sale).items()
     ]
@@ -94,6 +104,7 @@ def _row(key: str, now: str, words: Words, for_sale: ForSale) -> list[InlineKeyb
 def make_router() -> Router:
     """What is answered here, in the order in which it is asked."""
     router = Router(name="preferences")
-    router.message.register(settings, Command("settings"))
-    router.callback_query.register(choose, Choose.filter(), F.message)
+    router.message.register(settings, Command("settings", ignore_case=True))
+    for data in (ChooseOf, Choose):
+        router.callback_query.register(choose, data.filter(), F.message)
     return router

@@ -39,9 +39,14 @@ def read_address(audience: Mapping[str, Any]) -> Address | None:
     return Address(**{name: value for name, value in audience.items() if name in Address.__dataclass_fields__})
 
 
-def user_id(telegram_id: int) -> str:
+def user_id(number: int) -> str:
     """As the ledger names a Telegram user."""
-    return f"tg:{telegram_id}"
+    return f"tg:{number}"
+
+
+def telegram_id(user: str) -> int:
+    """As Telegram names a user of the ledger's."""
+    return int(user.removeprefix("tg:"))
 
 
 def request_key(bot_id: int, chat_id: int, message_id: int, *tap: str | int) -> str:

@@ -12,8 +12,8 @@ from aiogram.types import (
 )
 
 from bot import messages
-from bot.callback_data import Choose
-from bot.delivery.address import Address
+from bot.callback_data import ChooseOf
+from bot.delivery.address import Address, telegram_id
 from bot.requests.ordering import OrderRequest, Orders, Placed
 from bot.translations import N_, Words
 from bot.transport.replies import Replies, thread_of
@@ -40,7 +40,8 @@ async def announce(
     if not isinstance(answer, Placed) or order_request.asks_first or not customer.is_asked_last:
         return
     keep = InlineKeyboardButton(
-        text=words.plain(N_("🔔 Keep asking")), callback_data=Choose(key="confirm", value="always").pack()
+        text=words.plain(N_("🔔 Keep asking")),
+        callback_data=ChooseOf(key="confirm", value="always", user=telegram_id(order_request.user)).pack(),
     )
     keyboard = InlineKeyboardMarkup(inline_keyboard=[[keep]])
     await replies.to(message, words(LAST_QUESTION), keyboard, said=lambda: orders.announced(order_request.user))

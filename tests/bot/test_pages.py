@@ -4,10 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from bot.callback_data import Choose, VideosPage
 from pipeline.ledger.records import State
 from pipeline.ledger.users import Customers
-from tests.bot.harness import BotHarness, labels, open_stage
+from tests.bot.harness import BotHarness, label_of, labels, open_stage
+from tests.bot.requests.test_run_taps import alerts
 from tests.support.fixtures import Simulator
+
+GROUP = -100
 
 
 async def test_start_greets_in_the_apps_language_with_three_examples(harness: BotHarness) -> None:
@@ -90,7 +94,7 @@ async def test_the_first_order_that_will_not_ask_is_announced_with_one_tap_to_go
         await harness.say(f"/create boat number {number}")
         await harness.until_state(State.DELIVERED, number=number)
     await harness.context.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": None})
-    said = await harness.say("/create one more boat")
+    said = await harness.say("/create one more boat", chat=GROUP)
     assert (await harness.until_state(State.APPROVED, number=3)).needs_confirmation
     news = await harness.until_said("the last time I ask first")
     await harness.tap("Create")
@@ -99,6 +103,8 @@ async def test_the_first_order_that_will_not_ask_is_announced_with_one_tap_to_go
     assert sum("the last time I ask first" in text for text in harness.texts()) == 1
     await harness.say("/create a boat that is not asked about")
     assert not (await harness.until_state(State.DELIVERED, number=4)).needs_confirmation
+    await harness.tap("Keep asking", on=news, user=2)
+    assert "somebody else's settings" in alerts(harness)[-1]
     await harness.tap("Keep asking", on=news)
     await harness.say("/create a boat that is asked about")
     assert (await harness.until_state(State.APPROVED, number=5)).needs_confirmation
@@ -117,12 +123,16 @@ async def test_the_announcement_counts_once_it_was_said_and_never_over_a_choice(
     assert (await customers.get("tg:1")).preferences.confirm == "first"
 
 
-async def test_history_has_pages(harness: BotHarness) -> None:
+async def six_videos(harness: BotHarness) -> None:
     await unhurried(harness)
     await harness.context.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": "never"})
     for number in range(6):
         await harness.say(f"/create boat number {number}")
         await harness.until_state(State.DELIVERED, number=number)
+
+
+async def test_history_has_pages(harness: BotHarness) -> None:
+    await six_videos(harness)
     await harness.say("/videos")
     page = await harness.until_said("6 videos")
     assert "5. " in (page.text or "")
@@ -130,6 +140,40 @@ async def test_history_has_pages(harness: BotHarness) -> None:
     await harness.until(lambda: "6. " in (harness.now(page).text or ""))
     await harness.tap("Newer", on=page)
     await harness.until(lambda: "1. " in (harness.now(page).text or ""))
+    await harness.press(VideosPage(number=9).pack(), page)  # as the buttons of earlier versions were
+    await harness.until(lambda: "6. " in (harness.now(page).text or ""))
+    assert labels(harness.now(page)) == ["6", "◀ Newer"]
+
+
+async def test_in_a_group_nobody_turns_anothers_pages(harness: BotHarness) -> None:
+    await six_videos(harness)
+    await harness.say("/videos", chat=GROUP)
+    page = await harness.until_said("6 videos")
+    for data in (label_of(page, "Older") or "", VideosPage(number=1).pack()):
+        await harness.press(data, page, user=2)
+        assert "somebody else's videos" in alerts(harness)[-1]
+    assert harness.now(page).text == page.text
+    await harness.tap("Older", on=page)
+    await harness.until(lambda: "6. " in (harness.now(page).text or ""))
+
+
+async def test_in_a_group_nobody_changes_settings_below_anothers_page(harness: BotHarness) -> None:
+    await harness.say("/settings", chat=GROUP)
+    page = await harness.until_said("Settings")
+    for data in (label_of(page, "never") or "", Choose(key="confirm", value="never").pack()):
+        await harness.press(data, page, user=2)
+        assert "somebody else's settings" in alerts(harness)[-1]
+    customers = Customers(harness.context.ledger.rpc)
+    assert (await customers.get("tg:2")).preferences.confirm is None
+    assert harness.now(page).text == page.text
+    await harness.tap("never", on=page)
+    assert (await customers.get("tg:1")).preferences.confirm == "never"
+
+
+async def test_in_private_the_buttons_of_earlier_versions_still_work(harness: BotHarness) -> None:
+    await harness.say("/settings")
+    await harness.press(Choose(key="confirm", value="never").pack(), await harness.until_said("Settings"))
+    assert (await Customers(harness.context.ledger.rpc).get("tg:1")).preferences.confirm == "never"
 
 
 @pytest.mark.parametrize("language", ["en", "es"])

@@ -4,9 +4,34 @@ from tests.guarantee.protections.mutant import Mutant
 
 SENTENCES = "tests/cli/output/test_sentences.py::"
 CREATION = "tests/cli/test_creation.py::"
+CHAT_PAGES = "tests/bot/test_pages.py::"
 DELIVERING = "tests/web/test_delivering.py::"
 
 PAGES_MUTANTS = (
+    Mutant(
+        "anothers_settings",
+        "in a group nobody changes settings below the page of another",
+        "bot/settings.py",
+        "    if is_anothers(tap, callback_data):\n",
+        "    if False:\n",
+        (CHAT_PAGES + "test_in_a_group_nobody_changes_settings_below_anothers_page",),
+    ),
+    Mutant(
+        "anothers_videos",
+        "in a group nobody puts their own videos in place of another's page",
+        "bot/info_pages.py",
+        "    if is_anothers(tap, callback_data):\n",
+        "    if False:\n",
+        (CHAT_PAGES + "test_in_a_group_nobody_turns_anothers_pages",),
+    ),
+    Mutant(
+        "beyond_the_last_page",
+        "a page of videos that is not there any more is the last one",
+        "bot/info_pages.py",
+        "    if not videos.runs:\n",
+        "    if False:\n",
+        (CHAT_PAGES + "test_history_has_pages",),
+    ),
     Mutant(
         "asked_already",
         "a button that has asked for a video already tells what becomes of it",
