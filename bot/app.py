@@ -203,5 +203,5 @@ TOO_MUCH = N_(
     "That was a lot at once; I did not read the last ones. Nothing was charged for them. Send them again in a minute."
 )
 WENT_WRONG = N_(
-    "Something went wrong here. Look at /status: if your video is not there, send it again. Nothing is charged twice."
+    "Something went wrong here. Look at /status: if your video is not there, send it again. Nothing is ordered twice."
 )

@@ -48,21 +48,17 @@ async def start(
     text = words(
         "Hello! Describe a scene, and I make a short video of it, with a caption to post.\n\n"
         "One request buys one video, never two. {price} is what the video maker charges the people who run this bot. "
-        "At first I show the price and wait until you tap Create; "
-        "/settings changes that.\n\n"
+        "{asking}\n\n"
         "Tap an example, or send <code>/create</code> and what the video should show.",
         price=price,
+        asking=words("I show the price and wait until you tap Create; /settings changes that.")
+        if customer.asks_first
+        else words("/create orders at once, as you have it in /settings; an example shows its price first."),
     )
-    await replies.beside(message, with_demo(text, words, for_sale), examples(words))
+    await replies.beside(message, messages.with_demo(text, words, demo=for_sale.demo), examples(words))
     if message.from_user is not None:  # also what could not be brought for another reason than that the bot was blocked
         for run_id in await notifications.again(user_id(message.from_user.id)):
             await enqueue(run_id)
-
-
-def with_demo(text: Markup, words: Words, for_sale: ForSale) -> Markup:
-    if not for_sale.demo:
-        return text
-    return Markup("\n\n").join([text, words("<i>Demo: the video maker is simulated, nothing is really charged.</i>")])
 
 
 async def help_(message: Message, words: Words, for_sale: ForSale, replies: Replies) -> None:
@@ -73,8 +69,8 @@ async def help_(message: Message, words: Words, for_sale: ForSale, replies: Repl
     text = words(
         "<b>How it works</b>\n"
         "1. You send /create and a prompt. I check it and make it better; nothing is charged yet.\n"
-        "2. You see the prompt, the price and the choices, and tap Create. That is the one order. After your first {n} "
-        "videos I order at once, unless you choose otherwise in /settings.\n"
+        "2. You see the prompt, the price and the choices, and tap Create. That is the one order. I ask for at least "
+        "your first {n} videos and order later ones at once, unless you choose otherwise in /settings.\n"
         "3. The video comes as an answer, with caption and hashtags.\n\n"
         "If an answer of the video maker gets lost, I find out what became of the order; I never order twice. "
         "Every video has a reference such as <code>A7K2QX</code>: keep it for questions. "
@@ -83,7 +79,7 @@ async def help_(message: Message, words: Words, for_sale: ForSale, replies: Repl
         n=FIRST_VIDEOS,
         commands=Markup("\n").join(lines),
     )
-    await replies.beside(message, with_demo(text, words, for_sale))
+    await replies.beside(message, messages.with_demo(text, words, demo=for_sale.demo))
 
 
 async def status(message: Message, words: Words, sender: User, customers: Customers, replies: Replies) -> None:
@@ -96,11 +92,12 @@ async def status(message: Message, words: Words, sender: User, customers: Custom
 
 
 def _status_line(run: Run, words: Words) -> Markup:
-    money = (
-        words("{price} set aside", price=words.usd(run.held_microusd))
-        if run.held_microusd
-        else words("{price} charged", price=words.usd(run.spent_microusd))
-    )
+    if run.state is State.RESERVED or messages.waits_for_create(run):
+        money = words("nothing is charged yet")
+    elif run.held_microusd:
+        money = words("{price} set aside", price=words.usd(run.held_microusd))
+    else:
+        money = words("{price} charged", price=words.usd(run.spent_microusd))
     return words(
         "<code>{ref}</code> {title}: {state}, for {time}; {money}.",
         ref=run.ref,
@@ -126,7 +123,8 @@ async def limits(
     replies: Replies,
 ) -> None:
     allowance = await customers.allowance(user_id(sender.id))
-    await replies.to(message, with_demo(limits_text(allowance, customer, words, for_sale), words, for_sale))
+    text = limits_text(allowance, customer, words, for_sale)
+    await replies.to(message, messages.with_demo(text, words, demo=for_sale.demo))
 
 
 def limits_text(allowance: Allowance, customer: Customer, words: Words, for_sale: ForSale) -> Markup:
@@ -167,13 +165,18 @@ def _in_the_way(allowance: Allowance, price: int, words: Words) -> list[Markup]:
     if allowance.day_left_microusd < price:
         left = lasting((allowance.tomorrow - allowance.now).total_seconds())
         found.append(
-            words("The bot's budget of today is used up; nobody can order until it resets, in {time}.", time=left)
+            words(
+                "The bot's budget of today has less than {price} left; it resets in {time}.",
+                price=words.usd(price),
+                time=left,
+            )
         )
     if allowance.month_left_microusd < price:
         left = lasting((allowance.next_month - allowance.now).total_seconds())
         found.append(
             words(
-                "The bot's budget of this month is used up; nobody can order until it resets, in {time}.",
+                "The bot's budget of this month has less than {price} left; it resets in {time}.",
+                price=words.usd(price),
                 time=left,
             )
         )
@@ -263,12 +266,12 @@ def videos_page(videos: UserVideos, number: int, user: int, words: Words) -> tup
 def make_router() -> Router:
     """What is answered here, in the order in which it is asked."""
     router = Router(name="pages")
-    router.message.register(start, CommandStart())
-    router.message.register(help_, Command("help"))
-    router.message.register(status, Command("status"))
-    router.message.register(limits, Command("limits"))
-    router.message.register(cancel, Command("cancel"))
-    router.message.register(videos, Command("videos"))
+    router.message.register(start, CommandStart(ignore_case=True))
+    router.message.register(help_, Command("help", ignore_case=True))
+    router.message.register(status, Command("status", ignore_case=True))
+    router.message.register(limits, Command("limits", ignore_case=True))
+    router.message.register(cancel, Command("cancel", ignore_case=True))
+    router.message.register(videos, Command("videos", ignore_case=True))
     for data in (VideosPageOf, VideosPage):
         router.callback_query.register(turn_page, data.filter(), F.message)
     return router

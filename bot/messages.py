@@ -10,7 +10,6 @@ from datetime import datetime
 from markupsafe import Markup
 
 from bot.translations import N_, Words
-from media.clip_file import Facts, as_ordered
 from pipeline.formatting import lasting
 from pipeline.ledger.answers import Amended
 from pipeline.ledger.records import Run, State
@@ -132,7 +131,7 @@ def _duplicate(refused: Refused, words: Words, now: datetime) -> Markup:
 def _busy(refused: Refused, words: Words, _: datetime) -> Markup:
     if refused.what == "waits_for_tap":
         return words(
-            "Your video {ref} waits for your tap on Create, in the message that shows it. "
+            "Your video {ref} waits for your tap on Create, on its card in the chat where you asked for it. "
             "Tap there, or take it back with /cancel; then ask for another.",
             ref=refused.of_ref,
         )
@@ -164,11 +163,11 @@ def _daily_limit(refused: Refused, words: Words, now: datetime) -> Markup:
 def _budget_exhausted(refused: Refused, words: Words, now: datetime) -> Markup:
     if refused.what == "month":
         return words(
-            "What this bot may spend in a month, for all users together, is used up. {reopening}",
+            "What this bot may spend in a month, for all users together, has no room left for this one. {reopening}",
             reopening=reopening(words, refused.until, now),
         )
     return words(
-        "What this bot may spend in a day, for all users together, is used up. {reopening}",
+        "What this bot may spend in a day, for all users together, has no room left for this one. {reopening}",
         reopening=reopening(words, refused.until, now),
     )
 
@@ -228,18 +227,25 @@ def canceled(run: Run, words: Words) -> Markup:
     return words("Canceled. Nothing was charged. Tap Try again if you want it after all.")
 
 
+def with_demo(text: Markup, words: Words, *, demo: bool) -> Markup:
+    """What is said about money says in a demo that none moves."""
+    if not demo:
+        return text
+    return Markup("\n\n").join([text, words("<i>Demo: the video maker is simulated, nothing is really charged.</i>")])
+
+
 def doubt(run: Run, words: Words) -> Markup:
     """A purchase of which nobody knows whether it was made."""
     if run.parked:
         return words(
             "The video maker's answer got lost, and its records do not show whether it was made. The people "
-            "who run this bot are told and look into it. {price} stays set aside; you will not be charged twice. There "
+            "who run this bot are told and look into it. {price} stays set aside; it will not be ordered twice. There "
             "is nothing to do; I will write here. Ref {ref}.",
             price=words.usd(run.held_microusd),
             ref=run.ref,
         )
     return words(
-        "The video maker's answer got lost. We are checking whether it was made; you will not be charged twice. "
+        "The video maker's answer got lost. I am checking whether it was made; it will not be ordered twice. "
         "{price} stays set aside meanwhile. There is nothing to do; I will write here. Ref {ref}.",
         price=words.usd(run.held_microusd),
         ref=run.ref,
@@ -257,30 +263,11 @@ def late(run: Run, words: Words) -> Markup:
     )
 
 
-def not_as_ordered(run: Run, facts: Facts, words: Words) -> str:
-    """What the provider made instead of the order; empty if the clip is what was ordered."""
-    if as_ordered(facts, run.seconds, run.size):
-        return ""
-    made = f"{facts.seconds:.1f}".removesuffix(".0") if facts.seconds is not None else None
-    shape = f"{facts.width}x{facts.height}" if facts.width is not None and facts.height is not None else None
-    if made is None:
-        return words.plain("The provider made {shape} instead of {size}.", shape=shape, size=run.size)
-    if shape is None:
-        return words.plain("The provider made {made} s instead of {seconds} s.", made=made, seconds=run.seconds)
-    return words.plain(
-        "The provider made {made} s at {shape} instead of {seconds} s at {size}.",
-        made=made,
-        shape=shape,
-        seconds=run.seconds,
-        size=run.size,
-    )
-
-
 STATE_WORDS: Mapping[State, str] = {
     State.RESERVED: N_("the prompt is being checked"),
     State.APPROVED: N_("about to be ordered"),
     State.SUBMITTING: N_("being ordered"),
-    State.UNCERTAIN: N_("we are checking whether it was made"),
+    State.UNCERTAIN: N_("I am checking whether it was made"),
     State.RENDERING: N_("rendering"),
     State.SAVED: N_("ready, on its way to you"),
     State.DELIVERED: N_("delivered"),
@@ -290,11 +277,15 @@ STATE_WORDS: Mapping[State, str] = {
 }
 
 
+def waits_for_create(run: Run) -> bool:
+    return run.state is State.APPROVED and run.needs_confirmation and run.confirmed_at is None
+
+
 def state(run: Run, words: Words) -> Markup:
-    if run.state is State.APPROVED and run.needs_confirmation and run.confirmed_at is None:
+    if waits_for_create(run):
         return words("waits for a tap on Create")
     if run.state is State.SAVED and run.told_state is State.SAVED:
         return words("ready, and could not be brought; it is under /videos")
     if run.state is State.RENDERING and run.failing_since is not None:
-        return words("it seems to have failed; we are checking once more")
+        return words("it seems to have failed; I am checking once more")
     return words(STATE_WORDS[run.state])

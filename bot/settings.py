@@ -78,7 +78,7 @@ def settings_page(
         "Language: {language}\n"
         "Length and format: {seconds} s, {shape}, {price} a video\n"
         "Show the price and ask before charging: {confirm}\n\n"
-        "“For my first videos” means the first {first}; after those I order at once. Nothing here is charged.",
+        "“For my first videos” means at least the first {first}; later ones I order at once. Nothing here is charged.",
         language=LANGUAGES[words.language].name,
         seconds=seconds,
         shape=words(SHAPES[shape_of(size)]).lower(),

@@ -251,8 +251,8 @@ def make_router() -> Router:
     private = F.chat.type == ChatType.PRIVATE
     router.message.filter(IsAdmin())
     router.callback_query.filter(IsAdmin(), F.message.chat.type == ChatType.PRIVATE)
-    router.message.register(admin, Command("admin"), private)
-    router.message.register(elsewhere, Command("admin"))  # in a group the buttons would stand open
+    router.message.register(admin, Command("admin", ignore_case=True), private)
+    router.message.register(elsewhere, Command("admin", ignore_case=True))  # in a group the buttons would stand open
     router.callback_query.register(tapped, AdminTap.filter(), F.message)
     router.message.register(job_id, private, F.text, F.reply_to_message.text.startswith(JOB_QUESTION_SIGN))
     return router

@@ -84,9 +84,11 @@ async def _take_back(admin_context: AdminContext, arguments: list[str]) -> Marku
 
 
 async def _show(admin_context: AdminContext, arguments: list[str]) -> Markup:
-    run = await admin_context.ledger.find(arguments[0]) if arguments else None
-    if run is None:
+    if not arguments:
         return usage(admin_context.words)
+    run = await admin_context.ledger.find(arguments[0])
+    if run is None:
+        return admin_context.words("There is no run {ref}.", ref=arguments[0])
     state = admin_context.words("{state}, {who}", state=messages.state(run, admin_context.words), who=run.user_id)
     return Markup("\n").join([state, receipt_text(run, admin_context.words, demo=False)])
 
@@ -171,7 +173,9 @@ def _not_set(admin_context: AdminContext, key: str, why: str) -> Markup:
     )
 
 
-def _shown(admin_context: AdminContext, key: str, value: int | str | None) -> int | str | None:
+def _shown(admin_context: AdminContext, key: str, value: int | str | None) -> int | str:
+    if value is None:
+        return admin_context.words("not set")
     return admin_context.words.usd(value) if is_money(key) and isinstance(value, int) else value
 
 

@@ -58,10 +58,8 @@ def button(words: Words, sentence: str, tap: RunTap, **values: object) -> Inline
 def card(run: Run, words: Words, scene: Scene) -> Card:
     """What the run's card says now."""
     body, rows = _PAGES[run.state](run, words, scene)
-    parts = [_heading(run, words), body]
-    if scene.for_sale.demo:
-        parts.append(words("<i>Demo: the video maker is simulated, nothing is really charged.</i>"))
-    return Card(Markup("\n\n").join(parts), rows)
+    text = Markup("\n\n").join([_heading(run, words), body])
+    return Card(messages.with_demo(text, words, demo=scene.for_sale.demo), rows)
 
 
 def _heading(run: Run, words: Words) -> Markup:
@@ -84,7 +82,7 @@ def _reserved(run: Run, words: Words, _: Scene) -> _Page:
 
 
 def _approved(run: Run, words: Words, scene: Scene) -> _Page:
-    if run.needs_confirmation and run.confirmed_at is None:
+    if messages.waits_for_create(run):
         return _asking(run, words, scene)
     if run.held_back_by == "no_place":
         doing = words("⏳ Waiting for a free place at the video maker. Nothing is charged yet.")
@@ -233,8 +231,8 @@ def _delivered(run: Run, words: Words, _: Scene) -> _Page:
 
 def _rejected(run: Run, words: Words, scene: Scene) -> _Page:
     why = words(
-        "🚫 This prompt was turned down. The reason: {why}. {money}",
-        why=_short(run.detail or "").rstrip(".") or words("it breaks the rules"),
+        "🚫 This prompt was turned down. {why}. {money}",
+        why=_short(run.detail or "").rstrip(".") or words("It breaks the rules"),
         money=words(messages.NOTHING),
     )
     if not run.safe_rewrite:

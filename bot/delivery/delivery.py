@@ -18,11 +18,11 @@ from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramNot
 from aiogram.methods import SendDocument, SendVideo
 from aiogram.types import FSInputFile, Message
 
+from bot import messages
 from bot.delivery.address import Address, address_of
 from bot.delivery.cards import Scene, card
 from bot.delivery.progress_cards import ProgressCards
 from bot.delivery.video_message import caption, under_video
-from bot.messages import failure
 from bot.requests.for_sale import ForSale, dimensions
 from bot.translations import Words
 from bot.transport.client import (
@@ -126,7 +126,8 @@ class Delivery:
             await self._cards.show(run)
         if run.state is State.FAILED and run.age(run.reserved_at) > LONG:
             words = Words(address.language)
-            text = words("❌ {ref}: {what}", ref=run.ref, what=failure(run, words))
+            text = words("❌ {ref}: {what}", ref=run.ref, what=messages.failure(run, words))
+            text = messages.with_demo(text, words, demo=self._for_sale.demo)
             buttons = card(run, words, Scene(self._for_sale)).keyboard
             method = compose(address.chat_id, text, buttons, address.message_id, address.thread_id)
             await self._client.say(method, address.chat_id)

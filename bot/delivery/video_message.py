@@ -3,11 +3,10 @@
 from aiogram.types import CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup
 from markupsafe import Markup
 
-from bot import messages
 from bot.callback_data import Act, RunTap
 from bot.delivery.cards import button
 from bot.translations import N_, Words, tame
-from media.clip_file import Facts
+from media.clip_file import Facts, as_ordered
 from pipeline.ledger.records import Run
 from steps.write_caption import CAPTION_UNITS_MAX, units
 
@@ -17,7 +16,7 @@ COPY_CHARACTERS_MAX = 256  # what a button may copy (Bot API)
 def caption(run: Run, words: Words, *, demo: bool, facts: Facts | None = None) -> Markup:
     """The video's own words: caption and hashtags, at most 1024 UTF-16 units as Telegram counts them."""
     tags = " ".join(run.hashtags or ())
-    odd = messages.not_as_ordered(run, facts, words) if facts else ""
+    odd = not_as_ordered(run, facts, words) if facts else ""
     note = words.plain("Demo: simulated, nothing was really charged.") if demo else ""
     tail = "\n\n".join(part for part in (tags, odd, note) if part)
     body = tame(run.caption or run.title or "")
@@ -25,6 +24,25 @@ def caption(run: Run, words: Words, *, demo: bool, facts: Facts | None = None) -
     while units(body) > room:
         body = f"{body[: len(body) - (units(body) - room) - 1].rstrip()}…"
     return Markup("{}\n\n{}").format(body, tail) if tail else Markup("{}").format(body)
+
+
+def not_as_ordered(run: Run, facts: Facts, words: Words) -> str:
+    """What the provider made instead of the order; empty if the clip is what was ordered."""
+    if as_ordered(facts, run.seconds, run.size):
+        return ""
+    made = f"{facts.seconds:.1f}".removesuffix(".0") if facts.seconds is not None else None
+    shape = f"{facts.width}x{facts.height}" if facts.width is not None and facts.height is not None else None
+    if made is None:
+        return words.plain("The provider made {shape} instead of {size}.", shape=shape, size=run.size)
+    if shape is None:
+        return words.plain("The provider made {made} s instead of {seconds} s.", made=made, seconds=run.seconds)
+    return words.plain(
+        "The provider made {made} s at {shape} instead of {seconds} s at {size}.",
+        made=made,
+        shape=shape,
+        seconds=run.seconds,
+        size=run.size,
+    )
 
 
 def under_video(run: Run, words: Words, take: int) -> InlineKeyboardMarkup:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
+from bot import messages
 from bot.translations import N_, Words, code
 from pipeline.ledger.records import Run
 from pipeline.purchase.receipt import receipt
@@ -30,5 +31,4 @@ def receipt_text(run: Run, words: Words, *, demo: bool) -> Markup:
         for label, value in receipt(run, words.usd)
     ]
     heading = words("🧾 <b>Receipt</b>")
-    note = [words("<i>Demo: the video maker is simulated, nothing is really charged.</i>")] if demo else []
-    return Markup("\n").join([heading, *lines, *note])
+    return messages.with_demo(Markup("\n").join([heading, *lines]), words, demo=demo)

@@ -208,7 +208,7 @@ def test_every_refusal_fits_an_alert_to_its_last_word(words: Words) -> None:
     variants = product(
         RefusalKind,
         (None, NOON + timedelta(hours=23, minutes=59)),
-        (None, "month", "rejected_prompts", "canceled_drafts", "user"),
+        (None, "month", "rejected_prompts", "canceled_drafts", "user", "waits_for_tap"),
         (None, "the provider is down"),
     )
     said = [

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bot.callback_data import Choose, VideosPage
+from bot.delivery import delivery
 from pipeline.ledger.records import State
 from pipeline.ledger.users import Customers
 from tests.bot.harness import BotHarness, label_of, labels, open_stage
@@ -22,6 +23,45 @@ async def test_start_greets_in_the_apps_language_with_three_examples(harness: Bo
     await harness.until_said("Hello!")
 
 
+@pytest.mark.parametrize(
+    ("confirm", "promise"),
+    [
+        (None, "I show the price and wait until you tap Create"),
+        ("always", "I show the price and wait until you tap Create"),
+        ("never", "/create orders at once, as you have it in /settings; an example shows its price first."),
+    ],
+)
+async def test_start_promises_a_question_only_to_whoever_is_asked(
+    harness: BotHarness, confirm: str | None, promise: str
+) -> None:
+    await Customers(harness.context.ledger.rpc).set_preference("tg:1", "confirm", confirm)
+    await harness.say("/start")
+    greeting = await harness.until_said("Hello!")
+    assert promise in (greeting.text or "")
+    assert ("wait until you tap" in (greeting.text or "")) == (confirm != "never")
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("/Create a paper boat", "Your video"),
+        ("/CREATE@onetake_bot a paper boat", "Your video"),
+        ("/Start", "Hello!"),
+        ("/HELP", "How it works"),
+        ("/Videos", "no videos yet"),
+        ("/Status", "no video in progress"),
+        ("/Limits", "videos left of"),
+        ("/Settings", "Language:"),
+        ("/Cancel", "nothing to cancel"),
+    ],
+)
+async def test_a_command_is_known_however_a_keyboard_capitalizes_it(
+    harness: BotHarness, command: str, answer: str
+) -> None:
+    await harness.say(command)
+    await harness.until_said(answer)
+
+
 async def test_help_names_every_command(harness: BotHarness) -> None:
     await harness.say("/help")
     said = await harness.until_said("How it works")
@@ -37,7 +77,7 @@ async def test_limits_tell_what_is_left_and_what_it_costs(harness: BotHarness) -
     await harness.operators.set_limit("budget_day_microusd", 100, "test")
     await harness.operators.pause("repairs", "test")
     await harness.say("/limits")
-    said = await harness.until_said("budget of today is used up")
+    said = await harness.until_said("budget of today has less than $0.80 left; it resets in ")
     assert "paused at present: repairs" in (said.text or "")
 
 
@@ -49,7 +89,9 @@ async def test_status_shows_the_run_and_cancel_takes_it_back(harness: BotHarness
     await harness.say("/create a paper boat in the rain")
     run = await harness.until_state(State.APPROVED)
     await harness.say("/status")
-    await harness.until_said("waits for a tap on Create")
+    said = await harness.until_said("waits for a tap on Create")
+    assert "nothing is charged yet" in (said.text or ""), "as its card says"
+    assert "set aside" not in (said.text or "")
     await harness.say("/cancel")
     await harness.until_said(f"{run.ref} is canceled")
     assert (await harness.until_state(State.CANCELED)).held_microusd == 0
@@ -187,3 +229,16 @@ async def test_a_demo_says_so_on_every_card_and_caption(
         await harness.tap("Create" if language == "en" else "Crear")
         await harness.until_state(State.DELIVERED)
         await harness.until(lambda: all("emo" in text for text in harness.texts()))
+
+
+async def test_a_failure_that_is_said_aloud_in_a_demo_says_that_it_is_one(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "LONG", -delivery.LONG)  # every failure is said aloud, besides on its card
+    simulator.trouble("render", "fails")
+    async with open_stage(ledger_dsn, simulator, tmp_path, demo=True) as harness:
+        await harness.say("/create a paper boat in the rain")
+        await harness.tap("Create")
+        run = await harness.until_state(State.FAILED)
+        said = await harness.until_said(f"❌ {run.ref}: ")
+        assert "Demo: the video maker is simulated" in (said.text or "")

@@ -20,12 +20,12 @@ OFFER = ForSale(VideoModel("sim-1", None, 100_000, (8,), (), "here"), "http://x/
         (
             "en",
             "It seems to have failed; checking once more. Nothing is decided yet.",
-            "it seems to have failed; we are checking once more",
+            "it seems to have failed; I am checking once more",
         ),
         (
             "es",
-            "Parece que falló; lo comprobamos una vez más. Todavía no hay nada decidido.",
-            "parece que falló; lo comprobamos una vez más",
+            "Parece que falló; lo compruebo una vez más. Todavía no hay nada decidido.",
+            "parece que falló; lo compruebo una vez más",
         ),
     ],
 )
@@ -45,3 +45,21 @@ def test_nobodys_words_turn_the_rest_of_a_card_around(sign: str) -> None:
     run = run_in(State.RENDERING, title=f"a {sign}boat", prompt=f"a {sign}boat", improved_prompt=f"a {sign}boat")
     said = card(run, Words("en"), Scene(OFFER)).text
     assert sign not in said and "a boat" in said
+
+
+@pytest.mark.parametrize(
+    ("language", "detail", "said"),
+    [
+        (
+            "en",
+            "I cannot make this video because it centres on weapons.",
+            "turned down. I cannot make this video because",
+        ),
+        ("es", "No puedo hacer este video porque muestra armas.", "no se aceptó. No puedo hacer este video porque"),
+        ("en", None, "turned down. It breaks the rules. Nothing was charged."),
+        ("es", None, "no se aceptó. Incumple las reglas. No se cobró nada."),
+    ],
+)
+def test_a_rejection_is_followed_by_its_reason_in_whole_sentences(language: str, detail: str | None, said: str) -> None:
+    run = run_in(State.REJECTED, detail=detail)
+    assert said in plain(card(run, Words(language), Scene(OFFER)).text)

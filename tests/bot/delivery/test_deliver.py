@@ -185,7 +185,7 @@ async def test_a_purchase_in_doubt_says_so_with_its_ref(harness: BotHarness, sim
     await harness.say("/create a paper boat in the rain")
     await harness.until_said("the video I'll make")
     await harness.tap("Create")
-    card = await harness.until_said("you will not be charged twice")
+    card = await harness.until_said("it will not be ordered twice")
     run = await harness.only_run()
     assert run.ref in (card.text or "")
     assert "$0.80 stays set aside" in (card.text or "")

@@ -171,7 +171,7 @@ async def test_the_same_wish_again_and_another_one_meanwhile_are_refused(
     await harness.say("/create a paper  BOAT in the rain")
     await harness.until_said("It was not ordered again")
     await harness.say("/create something else")
-    await harness.until_said("waits for your tap on Create")
+    await harness.until_said("waits for your tap on Create, on its card in the chat where you asked for it")
     assert simulator.creates() == 0
     simulator.control("POST", "/_sim/speed", {"speed": 0.001})
     await harness.tap("Create")

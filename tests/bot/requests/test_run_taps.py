@@ -126,7 +126,7 @@ async def test_a_limit_that_refuses_the_new_text_leaves_the_draft(harness: BotHa
     await harness.operators.set_limit(limit, 1, "test")
     await harness.say("a wooden boat in the snow", reply_to=asked)
     await harness.until(
-        lambda: len(harness.texts()) > 0 and any("turned down" in t or "used up" in t for t in harness.texts())
+        lambda: len(harness.texts()) > 0 and any("turned down" in t or "no room left" in t for t in harness.texts())
     )
     run = await harness.only_run()
     assert (run.state, run.reason) == (State.APPROVED, None)

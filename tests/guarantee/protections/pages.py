@@ -9,6 +9,46 @@ DELIVERING = "tests/web/test_delivering.py::"
 
 PAGES_MUTANTS = (
     Mutant(
+        "start_promises",
+        "/start promises a question only to whoever is asked",
+        "bot/info_pages.py",
+        "        if customer.asks_first\n",
+        "        if customer\n",
+        (CHAT_PAGES + "test_start_promises_a_question_only_to_whoever_is_asked",),
+    ),
+    Mutant(
+        "any_capitals",
+        "/Create is /create",
+        "bot/requests/create.py",
+        '    router.message.register(create, Command("create", ignore_case=True))\n',
+        '    router.message.register(create, Command("create"))\n',
+        (CHAT_PAGES + "test_a_command_is_known_however_a_keyboard_capitalizes_it",),
+    ),
+    Mutant(
+        "status_of_a_draft",
+        "/status says the same as the card of what waits for Create",
+        "bot/info_pages.py",
+        "    if run.state is State.RESERVED or messages.waits_for_create(run):\n",
+        "    if run.state is State.RESERVED:\n",
+        (CHAT_PAGES + "test_status_shows_the_run_and_cancel_takes_it_back",),
+    ),
+    Mutant(
+        "demo_aloud",
+        "a failure that is said aloud in a demo says that nothing is really charged",
+        "bot/delivery/delivery.py",
+        "            text = messages.with_demo(text, words, demo=self._for_sale.demo)\n",
+        "",
+        (CHAT_PAGES + "test_a_failure_that_is_said_aloud_in_a_demo_says_that_it_is_one",),
+    ),
+    Mutant(
+        "no_such_run",
+        "an operator who asks for a run that is not there is told so",
+        "bot/admin/verbs.py",
+        '        return admin_context.words("There is no run {ref}.", ref=arguments[0])\n',
+        "        return usage(admin_context.words)\n",
+        ("tests/bot/admin/test_admin.py::test_limits_rollout_and_users_are_changed_by_word",),
+    ),
+    Mutant(
         "anothers_settings",
         "in a group nobody changes settings below the page of another",
         "bot/settings.py",

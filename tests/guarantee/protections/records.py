@@ -198,8 +198,8 @@ RECORDS_MUTANTS = (
         "admin_in_group",
         "operators have no buttons in a group, where others could tap them",
         "bot/admin/panel.py",
-        '    router.message.register(admin, Command("admin"), private)\n',
-        '    router.message.register(admin, Command("admin"))\n',
+        '    router.message.register(admin, Command("admin", ignore_case=True), private)\n',
+        '    router.message.register(admin, Command("admin", ignore_case=True))\n',
         ("tests/bot/admin/test_admin.py::test_an_operator_has_no_admin_page_in_a_group",),
     ),
     # -- rule 12: the audit trusts nobody
