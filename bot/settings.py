@@ -79,7 +79,7 @@ def settings_page(
         "Length and format: {seconds} s, {shape}, {price} a video\n"
         "Show the price and ask before charging: {confirm}\n\n"
         "“For my first videos” means at least the first {first}; later ones I order at once. Nothing here is charged.",
-        language=LANGUAGES[words.language].name,
+        language=words("English"),  # every catalogue's own language
         seconds=seconds,
         shape=words(SHAPES[shape_of(size)]).lower(),
         price=words.usd(for_sale.price(seconds, size)),

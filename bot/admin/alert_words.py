@@ -74,13 +74,21 @@ def _told(alert: Alert, words: Words) -> dict[str, object]:
     return {"ref": ref or "?", "job": code(job_id or "?"), "command": code(command), "fetch": code(fetch)}
 
 
+def _period(alert: Alert, words: Words) -> Markup:
+    """The day or the month of a budget, as its readers write it."""
+    year, month, *day = str(alert.detail["period"]).split("-")
+    if not day:
+        return words("{year}-{month}", year=year, month=month)
+    return words("{year}-{month}-{day}", year=year, month=month, day=day[0])
+
+
 def _budget(alert: Alert, words: Words) -> Markup:
     return words(
         "💰 {share} % of the budget of {period} is used: {used} of {limit}. "
         "Change it with <code>/admin limit budget_day_microusd AMOUNT</code> (or <code>budget_month_microusd</code>), "
         "in dollars.",
         share=alert.detail["share"],
-        period=alert.detail["period"],
+        period=_period(alert, words),
         used=words.usd(whole_cents(alert.detail["used_microusd"])),
         limit=words.usd(alert.detail["limit_microusd"]),
     )
@@ -91,7 +99,7 @@ def _budget_exhausted(alert: Alert, words: Words) -> Markup:
         "💰 An order was refused, nothing was charged: the budget of {period} has no room for it, {used} of {limit} is "
         "used. Change it with <code>/admin limit budget_day_microusd AMOUNT</code> (or "
         "<code>budget_month_microusd</code>), in dollars.",
-        period=alert.detail["period"],
+        period=_period(alert, words),
         used=words.usd(alert.detail["used_microusd"]),
         limit=words.usd(alert.detail["limit_microusd"]),
     )

@@ -224,7 +224,7 @@ def test_a_sentence_that_names_a_button_names_it_as_the_button_does() -> None:
     named = re.compile(rf"\b[Tt]ap(?:ped)?(?: on)? ({'|'.join(sorted(filter(None, labels), key=len, reverse=True))})\b")
     mentions = [(english, spanish, each) for english, spanish in pairs() for each in named.findall(english)]
     assert {each for *_, each in mentions} >= {"Create", "Try again", "Again"}
-    none((english for english, spanish, each in mentions if labels[each] not in spanish), "another name")
+    none((english for english, spanish, each in mentions if f"«{labels[each]}»" not in spanish), "another name")
 
 
 # HTML, as Telegram reads it.
@@ -278,6 +278,10 @@ def test_spanish_apps_are_spoken_to_in_spanish(app: str) -> None:
 @pytest.mark.parametrize("app", [None, "", "en", "en-GB", "fr", "pt-br", "et", "est", "zh-hans"])
 def test_all_others_are_spoken_to_in_english(app: str | None) -> None:
     assert Words(closest(app))("Nothing was charged.") == "Nothing was charged."
+
+
+def test_every_language_names_itself_as_it_is_written_in_a_sentence() -> None:
+    assert (ENGLISH("English"), SPANISH("English")) == ("English", "español")
 
 
 def test_a_language_without_catalogue_is_english() -> None:

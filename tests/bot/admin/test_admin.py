@@ -237,6 +237,23 @@ async def test_limits_rollout_and_users_are_changed_by_word(harness: BotHarness,
         await harness.until_said_plainly(answer)
 
 
+@pytest.mark.parametrize(
+    ("language", "period", "said"),
+    [
+        ("en", "2026-11-30", "the budget of 2026-11-30 "),
+        ("en", "2026-11", "the budget of 2026-11 "),
+        ("es", "2026-11-30", "presupuesto del 30/11/2026"),
+        ("es", "2026-11", "presupuesto de 11/2026"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["budget", "budget_exhausted"])
+def test_the_time_of_a_budget_is_written_as_its_readers_write_it(
+    language: str, period: str, said: str, kind: str
+) -> None:
+    detail = {"period": period, "share": 80, "used_microusd": 8_000_000, "limit_microusd": 10_000_000}
+    assert said in SAYINGS[kind](Alert("k", kind, datetime.now(UTC), detail), Words(language))
+
+
 async def alarmed(harness: BotHarness) -> list[str]:
     """What operators are told now."""
     rpc = harness.context.ledger.rpc
