@@ -1,1 +1,1 @@
-"""Media files read by their own structure: a whole clip or not. Pure but for the file."""
+"""Read media files by their structure: whole clips or not. Pure except for reading the file."""

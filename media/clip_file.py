@@ -1,7 +1,7 @@
-"""What a media file is, by its own structure: a whole clip, or why not. Reads headers only, never the whole file.
+"""Decide by a media file's structure whether it is a whole clip. Never loads the whole file.
 
-In       a file, and whether its transfer is known to have ended where the server ended it
-Out      Facts: container, width, height, length. NotAClip: why not, with the first words if it is text
+In       a file, and whether its transfer is known to be complete
+Out      Facts: container, width, height, length. NotAClip: why not, with the first words if the file is text
 Raises   OSError if the file cannot be read
 Effects  none
 """
@@ -17,7 +17,7 @@ from net.error_text import without_links
 
 HEAD_BYTES = 200
 WORDS_CHARACTERS_MAX = 200
-SECONDS_APART_MAX = 1.0  # a frame more or less, or sound that ends after the picture, is what was ordered
+SECONDS_APART_MAX = 1.0  # allows a frame more or less, or sound that ends after the picture
 RATIO_APART_MAX = 0.02  # encoders round a side to a multiple of 16
 
 
@@ -35,9 +35,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Facts:
-    """What the file says of itself; None where it does not say. Width and height as shown, after rotation.
+    """What the file states about itself; None where it states nothing. Width and height as shown, after rotation.
 
-    `ends`: a cut at any place would show. A file in fragments or clusters may have been cut between two of them.
+    `ends`: a cut at any place would be detected; otherwise the file may end between two fragments or clusters.
     """
 
     kind: Kind
@@ -49,13 +49,13 @@ class Facts:
 
 @dataclass(frozen=True)
 class NotAClip:
-    """`why` in a few words for the operator."""
+    """`why`: a few words for the operator."""
 
     why: str
 
 
 def read_clip(path: Path, *, transfer_complete: bool) -> Facts | NotAClip:
-    """Judges the file. `transfer_complete` matters for containers that do not state their own length."""
+    """The file's facts, or why it is no whole clip. `transfer_complete` matters if it does not state its length."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(0)
@@ -75,13 +75,13 @@ def read_clip(path: Path, *, transfer_complete: bool) -> Facts | NotAClip:
             LookupError,
             ValueError,
         ) as error:
-            # Whatever a file holds, it must not stop its run for ever.
+            # A damaged file must not block its run forever.
             return NotAClip(f"damaged: it cannot be read ({type(error).__name__})")
     return NotAClip(f"not a video; it begins: {words_in(head)}" if words_in(head) else f"not a video ({size} bytes)")
 
 
 def kind_of(path: Path) -> Kind:
-    """The container of a file that is kept already; MP4 if it cannot be read as anything else."""
+    """The container of a stored file; MP4 if it cannot be read."""
     with suppress(OSError):
         found = read_clip(path, transfer_complete=True)
         if isinstance(found, Facts):
@@ -90,7 +90,7 @@ def kind_of(path: Path) -> Kind:
 
 
 def words_in(head: bytes) -> str:
-    """The text that these bytes are, on one line and harmless to store; empty if they are no text."""
+    """The bytes as one line of text that is safe to store; empty if they are not text."""
     text = head[:HEAD_BYTES].decode("utf-8", errors="ignore")
     if not text or b"\0" in head or len(text.encode()) < len(head[:HEAD_BYTES]) - 3:  # the last character may be cut
         return ""
@@ -98,20 +98,20 @@ def words_in(head: bytes) -> str:
 
 
 def one_line(text: str) -> str:
-    """Without control characters, halves of surrogate pairs, line ends and what opens a link; bounded."""
+    """The text without control characters, lone surrogates, line breaks and secrets in links; bounded."""
     printable = "".join(char if char.isprintable() else " " for char in text)
     return without_links(" ".join(printable.split()))[:WORDS_CHARACTERS_MAX]
 
 
 def in_words(facts: Facts) -> str:
-    """For the operator: `4 s at 1280x720`, and the container if it is no MP4."""
+    """For the operator: `4 s at 1280x720`, and the container if it is not MP4."""
     length = f"{facts.seconds:.1f}".removesuffix(".0") + " s" if facts.seconds is not None else "unknown length"
     size = f"{facts.width}x{facts.height}" if facts.width is not None else "unknown size"
     return f"{length} at {size}" + ("" if facts.kind is Kind.MP4 else f" ({facts.kind})")
 
 
 def as_ordered(facts: Facts, seconds: int, size: str) -> bool:
-    """Whether the clip has the ordered length and shape. What is not known does not differ."""
+    """Whether the clip has the ordered length and shape. Unknown values count as equal."""
     return not (is_shorter(facts, seconds) or is_longer(facts, seconds)) and has_shape(facts, size)
 
 

@@ -1,4 +1,4 @@
-"""What the readers of media files share: bounds, and the word for a file that breaks its own format."""
+"""Shared by the readers of media files: bounds, the outline, and the errors for files that break their format."""
 
 import math
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 SIDE_PIXELS_MAX = 16_384
 SECONDS_MAX = 86_400.0
-PADDING_BYTES_MAX = 4_096  # zeros or line ends behind the last part: a disk's blocks, a script's echo
+PADDING_BYTES_MAX = 4_096  # zeros or line breaks after the last part, from disk blocks or a script's echo
 
 
 class Broken(Exception):
@@ -15,12 +15,12 @@ class Broken(Exception):
 
 
 class Cut(Broken):
-    """Something in the file ends past the file's end."""
+    """A part of the file ends past the end of the file."""
 
 
 @dataclass(frozen=True)
 class Outline:
-    """What a file says of its pictures; None where it does not say. `ends`: a cut at any place would show."""
+    """What a file states about its pictures; None where it states nothing. `ends`: any cut would be detected."""
 
     width: int | None = None
     height: int | None = None
@@ -33,18 +33,18 @@ def side(pixels: int) -> int | None:
 
 
 def length(seconds: float) -> float | None:
-    """To the millisecond; None for one that no film has."""
+    """Rounded to the millisecond; None if no film can have this length."""
     return round(seconds, 3) if math.isfinite(seconds) and 0.0005 < seconds <= SECONDS_MAX else None
 
 
 def is_padding(file: BinaryIO, at: int, end: int) -> bool:
-    """Whether nothing but zeros and line ends stands between these two offsets."""
+    """Whether only zeros and line breaks lie between these two offsets."""
     file.seek(at)
     return not file.read(end - at).strip(b"\0\r\n")
 
 
 def check_end(parts: Iterable[object]) -> None:
-    """Walks through what runs to the end of the file. Raises Cut; a part that cannot be read proves nothing."""
+    """Walks the parts up to the end of the file. Raises Cut; a part that cannot be read proves nothing."""
     try:
         for _ in parts:
             pass

@@ -1,8 +1,8 @@
 """The boxes that an MP4 or QuickTime file is made of, and the big-endian numbers in them.
 
 In       an open file, and where to look in it
-Out      Box, and blocks of numbers: no table is ever in memory as a whole
-Raises   media.Broken: bytes that are no such boxes
+Out      Box, and blocks of numbers, so that no table is ever in memory as a whole
+Raises   media.Broken: bytes that are not such boxes
 Effects  none
 """
 
@@ -20,12 +20,12 @@ HEADER_BYTES, LARGE_HEADER_BYTES = 8, 16
 PARTS_MAX = 1_000  # of one box; more are not read
 TRACKS_MAX = 64
 INDEX_BYTES_MAX = 64_000_000  # a hundred times what an hour of video needs
-BLOCK_NUMBERS = 12_000  # at a time; rows of 1, 2, 3 or 4 numbers fit without a rest
+BLOCK_NUMBERS = 12_000  # read at a time; divisible into rows of 1, 2, 3 or 4 numbers
 
 
 @dataclass(frozen=True)
 class Box:
-    """`start` and `end` of its payload. `open`: it states no length, and runs to the file's end."""
+    """`start` and `end` of the payload. `open`: the box states no length and runs to the end of the file."""
 
     type: bytes
     start: int
@@ -34,7 +34,7 @@ class Box:
 
 
 def boxes(file: BinaryIO, start: int, end: int, at_most: int, *, padding_max: int = 0) -> Iterator[Box]:
-    """The boxes between these two offsets, which they must fill, but for some padding. Raises Broken."""
+    """The boxes between these two offsets. They must fill the range, except for padding. Raises Broken."""
     at = start
     for _ in range(at_most):
         if at == end or (start < at and end - at <= padding_max and is_padding(file, at, end)):
@@ -52,7 +52,7 @@ def _box(file: BinaryIO, at: int, end: int) -> Box:
     if len(header) < HEADER_BYTES:
         raise Broken(f"{end - at} bytes after its last box")
     stated, kind = struct.unpack(">I4s", header[:HEADER_BYTES])
-    if not all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in kind):  # letters, and QuickTime's copyright sign
+    if not all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in kind):  # printable ASCII, and QuickTime's copyright sign
         raise Broken(f"bytes that are no box at {at}")
     head = HEADER_BYTES
     if stated == 1:
@@ -76,7 +76,7 @@ def payload(file: BinaryIO, box: Box, count: int) -> bytes:
 
 
 def is_large(file: BinaryIO, box: Box) -> bool:
-    """Version 1: times of 64 bits."""
+    """Whether the box has version 1, with 64-bit times."""
     return payload(file, box, 4)[0] == 1
 
 
@@ -85,7 +85,7 @@ def inside(file: BinaryIO, parent: Box) -> Iterator[Box]:
 
 
 def tracks(file: BinaryIO, moov: Box) -> list[Box]:
-    """The tracks of an index. Raises Broken if it is too large, or ends within a box."""
+    """The tracks of an index. Raises Broken if the index is too large or ends inside a box."""
     if moov.end - moov.start > INDEX_BYTES_MAX:
         raise Broken("too large an index")
     return list(islice((box for box in inside(file, moov) if box.type == b"trak"), TRACKS_MAX))
@@ -100,18 +100,18 @@ def find(file: BinaryIO, parent: Box, *path: bytes) -> Box | None:
 
 
 def handler(file: BinaryIO, track: Box) -> bytes | None:
-    """What kind of track it says it is: `vide`, `soun`, ...; None if it does not say."""
+    """The kind of track that it states: `vide`, `soun`, ...; None if it states none."""
     says = find(file, track, b"mdia", b"hdlr")
     return payload(file, says, 12)[8:] if says else None
 
 
 def number(file: BinaryIO, box: Box, at: int, width: int = 4) -> int:
-    """The number that stands `at` bytes into the payload."""
+    """The number `at` bytes into the payload."""
     return int.from_bytes(payload(file, box, at + width)[at:])
 
 
 def numbers(file: BinaryIO, box: Box, at: int, count: int, code: str = "I") -> Iterator["array[int]"]:
-    """Blocks of `count` numbers in a row, of 32 bits ("I") or 64 ("Q"). Raises Broken if the box is shorter."""
+    """`count` consecutive numbers of 32 bits ("I") or 64 ("Q"), in blocks. Raises Broken if the box is shorter."""
     width = array(code).itemsize
     if box.start + at + count * width > box.end:
         raise Broken(f"a short {box.type.decode('latin-1')}")

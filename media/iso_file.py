@@ -1,11 +1,11 @@
 """The outline of an MP4 or QuickTime file: its boxes, which must fill it exactly, and what its index (moov) says.
 
-A cut is proved by a box that ends past the file's end, or by samples that the index lists and the file does not have
+A cut is proved by a box that ends past the end of the file, or by samples that the index lists and the file lacks
 (`media/iso_tables.py`, `media/iso_fragments.py`, `media/iso_pictures.py`). What cannot be read proves nothing.
 
 In       an open file and its size
 Out      Outline
-Raises   media.Broken: cut short, or no film
+Raises   media.Broken: cut short, or not a film
 Effects  none
 """
 
@@ -20,15 +20,15 @@ from media.iso_fragments import read_fragments
 from media.iso_pictures import missing_pictures
 from media.iso_tables import missing_samples
 
-BOXES_MAX = 100_000  # at the top: an hour of one-second fragments has 7,200
-CHILDREN_MAX = 10_000  # in the index, all levels together
-FIRST = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})  # QuickTime is older than `ftyp`
+BOXES_MAX = 100_000  # at the top level; an hour of one-second fragments has 7,200
+CHILDREN_MAX = 10_000  # in the index, on all levels together
+FIRST = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})  # QuickTime predates `ftyp`
 QUICKTIME = b"qt  "
 NOT_KNOWN = (2**32 - 1, 2**64 - 1)  # a length that the header leaves open
 
 
 def read(file: BinaryIO, size: int, *, transfer_complete: bool) -> tuple[bytes | None, Outline]:
-    """The major brand, None if it has none, and the outline."""
+    """The major brand (None if the file has none) and the outline."""
     top = list(boxes(file, 0, size, BOXES_MAX, padding_max=PADDING_BYTES_MAX))
     _check_whole(top, transfer_complete)
     ftyp = next((box for box in top if box.type == b"ftyp"), None)
@@ -41,7 +41,7 @@ def read(file: BinaryIO, size: int, *, transfer_complete: bool) -> tuple[bytes |
     if missing:
         raise Broken(missing)
     ends = fragments.ends or any(box.type == b"mfra" for box in top)
-    with suppress(Broken):  # an index that players may read and we do not: the clip is whole all the same
+    with suppress(Broken):  # players may be able to read an index that we cannot: the clip still counts as whole
         outline = _outline(file, moov)
         seconds = outline.seconds if fragments.seconds is None else length(fragments.seconds)
         return brand, replace(outline, seconds=seconds, ends=ends)
@@ -60,7 +60,7 @@ def _check_whole(top: list[Box], transfer_complete: bool) -> None:
         return
     if top[-1].open:
         raise Broken("its last box has no length, and the transfer may have been cut")
-    if b"moof" in types and b"mfra" not in types:  # any fragment may be the last; an index at the end says so
+    if b"moof" in types and b"mfra" not in types:  # any fragment may be the last; only an index at the end shows it
         raise Broken("its fragments have no end, and the transfer may have been cut")
 
 
@@ -83,7 +83,7 @@ def _outline(file: BinaryIO, moov: Box) -> Outline:
 
 
 def _shown(file: BinaryIO, tkhd: Box) -> tuple[int, int]:
-    """Width and height of a track, 16.16 fixed point, swapped if its matrix turns it by a quarter."""
+    """Width and height of a track, 16.16 fixed point, swapped if its matrix rotates it by 90 degrees."""
     matrix = 52 if is_large(file, tkhd) else 40
     data = payload(file, tkhd, matrix + 44)[matrix:]
     a, b = struct.unpack(">ii", data[:8])
@@ -92,7 +92,7 @@ def _shown(file: BinaryIO, tkhd: Box) -> tuple[int, int]:
 
 
 def _duration(file: BinaryIO, mvhd: Box) -> tuple[int, int]:
-    """Ticks, and ticks a second."""
+    """The duration in ticks, and the ticks per second."""
     if is_large(file, mvhd):
         scale, ticks = struct.unpack(">IQ", payload(file, mvhd, 32)[20:])
     else:

@@ -1,8 +1,8 @@
-"""What the fragments (moof) of a file hold, against what its header and its segment index promise.
+"""Compare the fragments (moof) of a file with what its header and its segment index promise.
 
-In       an open file, its size, its boxes at the top, the index (moov)
-Out      Fragments: how long the film really is, and why some of it is missing
-Raises   nothing: fragments that are not read here prove nothing
+In       an open file, its size, its top-level boxes, the index (moov)
+Out      Fragments: the real length of the film, and why part of it is missing
+Raises   nothing: fragments that cannot be read prove nothing
 Effects  none
 """
 
@@ -15,9 +15,9 @@ from typing import BinaryIO
 from media.common import Broken
 from media.iso_boxes import LARGE_HEADER_BYTES, Box, find, inside, is_large, number, numbers, tracks
 
-SECONDS_APART_MAX = 0.25  # a last frame without a duration, or a start that was trimmed; a lost fragment is more
-FRAGMENTS_BYTES_MAX = 64_000_000  # of descriptions, without the pictures
-# Which of these a box states, by its flags.
+SECONDS_APART_MAX = 0.25  # allows a last frame without a duration or a trimmed start; a lost fragment is longer
+FRAGMENTS_BYTES_MAX = 64_000_000  # of fragment headers (moof), without the pictures
+# The flags that say which of these values a box states.
 BASE, DESCRIPTION, DURATION, SIZE = 0x1, 0x2, 0x8, 0x10  # tfhd
 OFFSET, FIRST_FLAGS, EACH_DURATION, EACH_SIZE = 0x1, 0x4, 0x100, 0x200  # trun
 COLUMNS = (EACH_DURATION, EACH_SIZE, 0x400, 0x800)
@@ -25,7 +25,7 @@ COLUMNS = (EACH_DURATION, EACH_SIZE, 0x400, 0x800)
 
 @dataclass(frozen=True)
 class Fragments:
-    """`seconds`: of the longest track, None if that cannot be read. `missing`: why; empty if nothing is.
+    """`seconds`: of the longest track, None if unreadable. `missing`: why part of the film is missing, else empty.
 
     `ends`: the header or a segment index says where the film ends.
     """
@@ -37,14 +37,14 @@ class Fragments:
 
 @dataclass(frozen=True)
 class _Held:
-    """Ticks and bytes: of one sample where they are a default, else of all samples together."""
+    """Ticks and bytes: of one sample for a default, otherwise of all samples together."""
 
     ticks: int = 0
     bytes: int = 0
 
 
 def read_fragments(file: BinaryIO, size: int, top: Sequence[Box], moov: Box) -> Fragments:
-    """Judges a file that announces fragments; any other has none missing."""
+    """Checks the fragments of a file that announces them; in any other file none are missing."""
     if missing := _beyond_the_end(file, size, top):
         return Fragments(missing=missing)
     with suppress(Broken):
@@ -55,13 +55,13 @@ def read_fragments(file: BinaryIO, size: int, top: Sequence[Box], moov: Box) -> 
 
 
 def _is_indexed_whole(file: BinaryIO, top: Sequence[Box]) -> bool:
-    """Whether one index lists all that follows; where each fragment has its own, the last one may be missing."""
+    """Whether one index lists all that follows. If each fragment has its own index, the last one may be missing."""
     indexes = [box for box in top if box.type == b"sidx"]
     return len(indexes) == 1 and _indexed(file, indexes[0]) >= max(box.end for box in top if box.type == b"mdat")
 
 
 def _beyond_the_end(file: BinaryIO, size: int, top: Sequence[Box]) -> str:
-    """A segment index (sidx) counts the bytes that follow it."""
+    """Why the file is shorter than the bytes that a segment index (sidx) counts; empty if it is not."""
     for box in top:
         with suppress(Broken):
             if box.type == b"sidx" and (end := _indexed(file, box)) > size:
@@ -70,7 +70,7 @@ def _beyond_the_end(file: BinaryIO, size: int, top: Sequence[Box]) -> str:
 
 
 def _indexed(file: BinaryIO, sidx: Box) -> int:
-    """Where the last segment ends that it lists."""
+    """The end offset of the last segment that the index lists."""
     large = is_large(file, sidx)
     offset = number(file, sidx, 20, 8) if large else number(file, sidx, 16)
     at = 28 if large else 20
@@ -79,7 +79,7 @@ def _indexed(file: BinaryIO, sidx: Box) -> int:
 
 
 def _judged(file: BinaryIO, top: Sequence[Box], moov: Box, extends: Box) -> Fragments:
-    """Raises Broken if a part of it cannot be read."""
+    """Checks every fragment. Raises Broken if a part cannot be read."""
     scale, ticks = _initial(file, moov)
     defaults = _defaults(file, extends)
     fragments = _with_pictures(top)
@@ -102,13 +102,13 @@ def _judged(file: BinaryIO, top: Sequence[Box], moov: Box, extends: Box) -> Frag
 def _gap(
     file: BinaryIO, moof: Box, defaults: Mapping[int, _Held], scale: Mapping[int, int], ends: dict[int, int]
 ) -> str:
-    """Whether this fragment begins (tfdt) later than the one before it ended: a fragment between them is missing."""
+    """Why a fragment before this one is missing: this one begins (tfdt) after the previous end. Empty if none is."""
     for traf in (box for box in inside(file, moof) if box.type == b"traf"):
         head, begin = find(file, traf, b"tfhd"), find(file, traf, b"tfdt")
         if head is None or begin is None:
             continue
         track = number(file, head, 4)
-        if not scale.get(track, 1):  # ticks of no length tell no time
+        if not scale.get(track, 1):  # ticks without a length cannot be converted to seconds
             continue
         at = number(file, begin, 4, 8 if is_large(file, begin) else 4)
         if track in ends and at - ends[track] > SECONDS_APART_MAX * scale.get(track, 1):
@@ -120,7 +120,7 @@ def _gap(
 
 
 def _shorter(file: BinaryIO, moov: Box, extends: Box, seconds: float) -> str:
-    """Whether the header (mehd) promises more; it cannot be told where no fragment states its length."""
+    """Why the film is shorter than its header (mehd) promises; empty if it is not, or no fragment states a length."""
     promise, film = find(file, extends, b"mehd"), find(file, moov, b"mvhd")
     if promise is None or film is None or not seconds:
         return ""
@@ -130,7 +130,7 @@ def _shorter(file: BinaryIO, moov: Box, extends: Box, seconds: float) -> str:
 
 
 def _initial(file: BinaryIO, moov: Box) -> tuple[dict[int, int], dict[int, int]]:
-    """By track: ticks a second, and the ticks of the samples that stand in the index already."""
+    """By track: ticks per second, and the ticks of the samples that the index already lists."""
     scale: dict[int, int] = {}
     ticks: dict[int, int] = {}
     for track in tracks(file, moov):
@@ -146,7 +146,7 @@ def _initial(file: BinaryIO, moov: Box) -> tuple[dict[int, int], dict[int, int]]
 
 
 def _after_times(file: BinaryIO, box: Box) -> int:
-    """What follows the two dates: a track's number (tkhd), or the ticks a second (mvhd, mdhd)."""
+    """The number after the two dates: the track's number (tkhd) or the ticks per second (mvhd, mdhd)."""
     return number(file, box, 20 if is_large(file, box) else 12)
 
 
@@ -156,7 +156,7 @@ def _defaults(file: BinaryIO, extends: Box) -> dict[int, _Held]:
 
 
 def _with_pictures(top: Sequence[Box]) -> list[tuple[Box, int]]:
-    """Each fragment's description, and the bytes of pictures between it and the next."""
+    """Each fragment's header (moof), and the bytes of pictures between it and the next."""
     found: list[tuple[Box, int]] = []
     for box in top:
         if box.type == b"moof":
@@ -168,7 +168,7 @@ def _with_pictures(top: Sequence[Box]) -> list[tuple[Box, int]]:
 
 
 def _held(file: BinaryIO, moof: Box, defaults: Mapping[int, _Held]) -> Iterator[tuple[int, _Held]]:
-    """By track. Bytes that lie before the fragment are not counted."""
+    """What each run holds, by track. Bytes before the fragment are not counted."""
     for traf in (box for box in inside(file, moof) if box.type == b"traf"):
         head = find(file, traf, b"tfhd")
         if head is None:
@@ -189,7 +189,7 @@ def _usual(file: BinaryIO, head: Box, flags: int, default: _Held) -> _Held:
 
 
 def _run(file: BinaryIO, run: Box, usual: _Held) -> _Held:
-    """A table with a row per sample; the flags say which of its columns are there."""
+    """The sums of a table with one row per sample; the flags say which columns it has."""
     flags, count = _flags(file, run), number(file, run, 4)
     columns = [column for column in COLUMNS if flags & column]
     if not columns:

@@ -1,10 +1,10 @@
-"""Whether a film shows anything: a sound track alone is no clip, nor is a file whose pictures are still to come.
+"""Check that a film has its pictures: neither sound alone nor a file with missing pictures is a clip.
 
-A download that is under way into a file of the final size looks whole, with zeros where nothing has come yet.
+A download in progress into a file of the final size looks whole, with zeros where no data has arrived yet.
 
-In       an open file and its index (moov)
-Out      why there is nothing to show; empty if that cannot be told
-Raises   nothing: what cannot be read here proves nothing
+In       an open file, its top-level boxes, the index (moov)
+Out      why pictures are missing; empty if none are known to be
+Raises   nothing: what cannot be read proves nothing
 Effects  none
 """
 
@@ -19,14 +19,14 @@ from media.iso_tables import some_samples
 
 PICTURES = b"vide"
 WITHOUT_PICTURES = frozenset({b"soun", b"text", b"sbtl", b"subt", b"clcp", b"meta", b"tmcd", b"hint"})
-START_BYTES = 16  # of a sample: every codec says there what follows
+START_BYTES = 16  # of a sample: every codec has a header there, so it is never all zeros
 START_BYTES_MIN = 4
 HOLE_BYTES = 4_096
-# Sound in which silence is zeros.
+# Uncompressed sound, in which silence is zeros.
 PCM = {b"sowt", b"twos", b"lpcm", b"ipcm", b"fpcm", b"raw ", b"in24", b"in32", b"fl32", b"fl64", b"NONE"}
 ZEROS = bytes(HOLE_BYTES)
 SAMPLE_BYTES_MAX = 8_000_000
-PLACES = 64  # of a fragment
+PLACES = 64  # checked in each fragment
 
 
 def missing_pictures(file: BinaryIO, top: Sequence[Box], moov: Box) -> str:
@@ -50,7 +50,7 @@ def missing_pictures(file: BinaryIO, top: Sequence[Box], moov: Box) -> str:
 
 
 def _hole_in_fragments(file: BinaryIO, top: Sequence[Box]) -> int | None:
-    """Where the pictures of a fragment are zeros for longer than a codec writes any."""
+    """Where a fragment's pictures have a longer run of zeros than any codec writes; None if nowhere."""
     for box in top:
         if box.type == b"mdat":
             for at in range(box.start, box.end - HOLE_BYTES, max(HOLE_BYTES, (box.end - box.start) // PLACES)):
@@ -61,7 +61,7 @@ def _hole_in_fragments(file: BinaryIO, top: Sequence[Box]) -> int | None:
 
 
 def _no_chain_in_fragments(file: BinaryIO, top: Sequence[Box], track: Box) -> int | None:
-    """Where the fragments of a film without sound do not hold units that fill them."""
+    """Where a fragment of a film without sound is not filled exactly by its units; None if nowhere."""
     prefix = _prefix_bytes(file, track)
     for before, box in pairwise(top):
         if prefix and (before.type, box.type) == (b"moof", b"mdat") and box.end - box.start <= SAMPLE_BYTES_MAX:
@@ -72,7 +72,7 @@ def _no_chain_in_fragments(file: BinaryIO, top: Sequence[Box], track: Box) -> in
 
 
 def _hole(file: BinaryIO, track: Box) -> int | None:
-    """Where a sample of the track is no picture: zeros, or units that do not fill it; None if none is known."""
+    """Where a sample of the track is not a picture: zeros, or units that do not fill it. None if nowhere."""
     with suppress(Broken):
         prefix = _prefix_bytes(file, track)
         for at, size in some_samples(file, track):
@@ -88,7 +88,7 @@ def _hole(file: BinaryIO, track: Box) -> int | None:
 
 
 def _prefix_bytes(file: BinaryIO, track: Box) -> int:
-    """Of the length that stands before each unit of a picture (H.264, H.265); 0 for other codecs."""
+    """Bytes of the length before each unit of a picture (H.264, H.265); 0 for other codecs."""
     table = find(file, track, b"mdia", b"minf", b"stbl", b"stsd")
     if table is None or table.end - table.start > 65_536:
         return 0
@@ -104,7 +104,7 @@ def _prefix_bytes(file: BinaryIO, track: Box) -> int:
 
 
 def _is_chain(sample: bytes, prefix: int) -> bool:
-    """Whether its units, each with its length before it, fill the picture exactly: bytes of another place do not."""
+    """Whether units, each after its length, fill the sample exactly; bytes from another place do not."""
     at = 0
     while at + prefix <= len(sample):
         at += prefix + int.from_bytes(sample[at : at + prefix])
@@ -112,7 +112,7 @@ def _is_chain(sample: bytes, prefix: int) -> bool:
 
 
 def _is_uncompressed(file: BinaryIO, track: Box) -> bool:
-    """Whether silence is zeros in it."""
+    """Whether the track is PCM sound, in which silence is zeros."""
     table = find(file, track, b"mdia", b"minf", b"stbl", b"stsd")
     if table is None:
         return False

@@ -1,8 +1,8 @@
-"""Whether the samples that an index (moov) lists are in the file: an index that comes first outlives a cut.
+"""Check that the samples listed by an index (moov) are in the file: an index at the front survives a cut.
 
-In       an open file, its size, its boxes at the top, the index
-Out      why samples are missing; empty if none is known to be. Where some of a track's samples are
-Raises   nothing: a track whose tables are not read here (too large, of another kind, elsewhere) proves nothing
+In       an open file, its size, its top-level boxes, the index
+Out      why samples are missing, empty if none are known to be; where some of a track's samples are
+Raises   nothing: tables that cannot be read (too large, of another kind, in another file) prove nothing
 Effects  none
 """
 
@@ -14,14 +14,14 @@ from typing import BinaryIO
 from media.common import Broken
 from media.iso_boxes import Box, find, inside, number, numbers, tracks
 
-CHUNKS_MAX = 2_000_000  # of one track: nine hours of chunks of one frame
+CHUNKS_MAX = 2_000_000  # of one track; enough for nine hours of one-frame chunks
 PLACES_MAX = 100
-SAMPLES_MAX = 500  # of one of these chunks
-ONE_BYTE = 1  # as the size of every sample, QuickTime's way to say that the sound's description has the real one
+SAMPLES_MAX = 500  # of one chunk
+ONE_BYTE = 1  # QuickTime states this for every sample if the sound's description has the real size
 
 
 def missing_samples(file: BinaryIO, size: int, top: Sequence[Box], moov: Box) -> str:
-    """The end of every track must lie in a box of pictures (mdat)."""
+    """Why samples are missing: the last chunk of every track must lie in a box of pictures (mdat)."""
     data = [box for box in top if box.type == b"mdat"]
     for first, end in _last_chunks(file, moov):
         if end > size:
@@ -50,7 +50,7 @@ def _last_chunk(file: BinaryIO, track: Box) -> list[tuple[int, int]]:
 
 
 def some_samples(file: BinaryIO, track: Box) -> Iterator[tuple[int, int]]:
-    """Offset and bytes of the samples of some chunks, spread evenly over the track, and of its last one."""
+    """Offset and size of samples in chunks spread evenly over the track, including the last chunk."""
     tables = _tables(file, track)
     if tables is None or tables.sizes.type == b"stz2":
         return
@@ -76,7 +76,7 @@ class _Tables:
 
 
 def _tables(file: BinaryIO, track: Box) -> _Tables | None:
-    """Of one track; None if it has no samples, or has them in another file."""
+    """The sample tables of a track; None if it has no samples, or has them in another file."""
     media = find(file, track, b"mdia", b"minf")
     table = find(file, media, b"stbl") if media else None
     if media is None or table is None or _is_elsewhere(file, media):
@@ -90,7 +90,7 @@ def _tables(file: BinaryIO, track: Box) -> _Tables | None:
 
 
 def _is_elsewhere(file: BinaryIO, media: Box) -> bool:
-    """Whether a reference names another file than this one."""
+    """Whether a data reference names another file."""
     references = find(file, media, b"dinf", b"dref")
     if references is None:
         return False
@@ -99,7 +99,7 @@ def _is_elsewhere(file: BinaryIO, media: Box) -> bool:
 
 
 def _highest(file: BinaryIO, offsets: Box) -> tuple[int, int]:
-    """Number, from 1, and offset of the chunk that lies last in the file. Raises Broken if there is none."""
+    """Number (from 1) and offset of the last chunk in the file. Raises Broken if there is none."""
     count = number(file, offsets, 4)
     if not 0 < count <= CHUNKS_MAX:
         raise Broken("no chunks, or too many")
@@ -117,7 +117,7 @@ def _offset(file: BinaryIO, offsets: Box, chunk: int) -> int:
 
 
 def _chunk_bytes(file: BinaryIO, tables: _Tables, chunk: int) -> int:
-    """At least so many; sizes that are packed (stz2) are not read."""
+    """A lower bound on the chunk's bytes; packed sizes (stz2) are not read."""
     sizes = tables.sizes
     if sizes.type == b"stz2":
         return 0
@@ -132,7 +132,7 @@ def _sample_bytes(file: BinaryIO, sizes: Box, sample: int) -> int:
 
 
 def _span(file: BinaryIO, tables: _Tables, chunk: int) -> tuple[int, int]:
-    """How many samples come before this chunk, and how many it has by the tables."""
+    """How many samples come before this chunk, and how many it has, according to the tables."""
     count = number(file, tables.runs, 4)
     if count > CHUNKS_MAX:
         return 0, 0
@@ -146,7 +146,7 @@ def _rows(block: Sequence[int]) -> Iterable[Sequence[int]]:
 
 
 def _samples(runs: Iterable[tuple[int, int]], chunk: int) -> tuple[int, int]:
-    """How many samples come before this chunk, and how many it has. `runs`: from which chunk on each has how many."""
+    """How many samples come before this chunk, and how many it has. `runs`: (first chunk, samples per chunk)."""
     before, since, each = 0, 1, 0
     for first, per_chunk in runs:
         if first > chunk:

@@ -1,4 +1,4 @@
-"""The outline of a WebM or Matroska file: its header, its one segment, and what that says of the pictures.
+"""The outline of a WebM or Matroska file, from its header and its one segment.
 
 In       an open file that begins with MAGIC, and its size
 Out      Outline
@@ -19,8 +19,8 @@ ELEMENTS_MAX = 10_000  # on each level
 TEXT_BYTES_MAX = 64
 NANOSECONDS_A_TICK = 1_000_000
 BLOCK_HEAD_BYTES = 16
-GAP_SECONDS_MAX = 2.0  # in a stream without a length: a cluster is missing
-SECONDS_APART_MAX = 1.0  # the last picture lasts for a while, and sound may end before it
+GAP_SECONDS_MAX = 2.0  # in a stream without a length; a longer gap means a missing cluster
+SECONDS_APART_MAX = 1.0  # the last picture has a duration, and sound may end before it
 
 EBML, DOCTYPE, SEGMENT, CLUSTER, VOID = 0x1A45DFA3, 0x4282, 0x18538067, 0x1F43B675, 0xEC
 INFO, TICK, DURATION = 0x1549A966, 0x2AD7B1, 0x4489
@@ -31,7 +31,7 @@ TYPE, SOUND, SUBTITLES = 0x83, 2, 17
 
 @dataclass(frozen=True)
 class Element:
-    """`open`: it states no length, and runs to the file's end."""
+    """`open`: the element states no length and runs to the end of the file."""
 
     id: int
     start: int
@@ -40,7 +40,7 @@ class Element:
 
 
 def read(file: BinaryIO, size: int, *, transfer_complete: bool) -> Outline:
-    """A segment without a length, as live encoders write it, counts as whole only if the transfer was."""
+    """A segment without a length, as live encoders write it, counts as whole only if the transfer was complete."""
     top = list(_elements(file, 0, size, padding_max=PADDING_BYTES_MAX))
     if not any(each.id == DOCTYPE and _bytes(file, each) in {b"webm", b"matroska"} for each in _inside(file, top[0])):
         raise Broken("an EBML file that is no video")
@@ -73,7 +73,7 @@ def _outline(file: BinaryIO, segment: Element) -> Outline:
 
 
 def _last_ticks(file: BinaryIO, start: int, end: int, gap_max: float) -> int:
-    """When the last block of all clusters begins. Raises Broken for zeros in a block's place, and for a gap."""
+    """The start of the last block of all clusters, in ticks. Raises Broken for zeros in a block's place, or a gap."""
     begins = last = 0
     for part in _in_clusters(file, start, end):
         if part.id == TIMECODE:
@@ -89,7 +89,7 @@ def _last_ticks(file: BinaryIO, start: int, end: int, gap_max: float) -> int:
 
 
 def _in_clusters(file: BinaryIO, start: int, end: int) -> Iterator[Element]:
-    """What stands in the clusters from here on, as one row: one that states no length seems to hold those behind it."""
+    """The elements of all clusters from here on, flattened: a cluster without a length seems to hold the next ones."""
     at: int | None = start
     while at is not None:
         parts, at = _elements(file, at, end, padding_max=PADDING_BYTES_MAX), None
@@ -101,7 +101,7 @@ def _in_clusters(file: BinaryIO, start: int, end: int) -> Iterator[Element]:
 
 
 def _after_begin(file: BinaryIO, block: Element) -> int:
-    """Ticks from its cluster's begin: two bytes with a sign, behind the number of its track."""
+    """Ticks since the start of its cluster: a signed 16-bit number after the track's number."""
     file.seek(block.start)
     head = file.read(min(BLOCK_HEAD_BYTES, block.end - block.start))
     if len(head) == BLOCK_HEAD_BYTES and not any(head):
@@ -111,7 +111,7 @@ def _after_begin(file: BinaryIO, block: Element) -> int:
 
 
 def _seconds(file: BinaryIO, info: Element) -> tuple[float | None, int]:
-    """What the header says, and the nanoseconds of a tick."""
+    """The length in the header, and the nanoseconds per tick."""
     tick, ticks = NANOSECONDS_A_TICK, 0.0
     for element in _inside(file, info):
         data = _bytes(file, element)
@@ -123,7 +123,7 @@ def _seconds(file: BinaryIO, info: Element) -> tuple[float | None, int]:
 
 
 def _size(file: BinaryIO, tracks: Element) -> tuple[int | None, int | None]:
-    """Of the first track with pictures. Raises Broken if every track is something else."""
+    """Width and height of the first picture track. Raises Broken if all tracks are sound or subtitles."""
     types = []
     for track in _inside(file, tracks):
         for part in _inside(file, track) if track.id == TRACK else ():
@@ -143,7 +143,7 @@ def _inside(file: BinaryIO, parent: Element) -> Iterator[Element]:
 
 
 def _elements(file: BinaryIO, start: int, end: int, *, padding_max: int = 0) -> Iterator[Element]:
-    """The elements between these two offsets, which they must fill, but for some padding. Raises Broken."""
+    """The elements between these two offsets. They must fill the range, except for padding. Raises Broken."""
     at = start
     for _ in range(ELEMENTS_MAX):
         if at == end or (start < at and end - at <= padding_max and is_padding(file, at, end)):
@@ -168,7 +168,7 @@ def _elements(file: BinaryIO, start: int, end: int, *, padding_max: int = 0) -> 
 
 
 def _width(header: bytes, at: int, at_most: int) -> int:
-    """How many bytes a number of variable length takes: one more than the zero bits before its first one."""
+    """How many bytes a variable-length number takes: one more than its leading zero bits."""
     if at >= len(header):
         raise Cut("cut short inside an element")
     found = 9 - header[at].bit_length()
@@ -178,7 +178,7 @@ def _width(header: bytes, at: int, at_most: int) -> int:
 
 
 def _bytes(file: BinaryIO, element: Element) -> bytes:
-    """The element's payload, if it is a short one."""
+    """The element's payload; empty if it is longer than TEXT_BYTES_MAX."""
     if element.end - element.start > TEXT_BYTES_MAX:
         return b""
     file.seek(element.start)
