@@ -1,1 +1,1 @@
-"""What every client and server of this process shares: certificates and proxies, bounds on bodies, packed bodies."""
+"""Shared by every client and server of this process: certificates, proxies, bounds on bodies, unpacking."""

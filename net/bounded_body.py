@@ -1,7 +1,7 @@
-"""A bound on every answer that is read into memory: an endless body, or a small one that unpacks to gigabytes.
+"""Bound every answer that is read into memory: a body may be endless, or small and unpack to gigabytes.
 
 In       a response whose body has not been read (as an event hook of the HTTP client gets it)
-Out      the same response; its body comes unpacked, and ends with an error past `BODY_BYTES_MAX`
+Out      the same response; its body is unpacked, and reading past `BODY_BYTES_MAX` fails
 Raises   httpx2.DecodingError while the body is read
 """
 
@@ -17,7 +17,7 @@ BODY_BYTES_MAX = 8_000_000  # a page of a hundred jobs with the longest prompts 
 
 async def bound_body(response: httpx2.Response) -> None:
     """An event hook for `httpx2.AsyncClient`: `event_hooks={"response": [bound_body]}`."""
-    response.headers.pop("content-encoding", None)  # the bytes say it, and the client need not try
+    response.headers.pop("content-encoding", None)  # the bytes decide; the client must not unpack again
     response.stream = _Bounded(cast("httpx2.AsyncByteStream", response.stream))
 
 

@@ -1,8 +1,8 @@
-"""What every client of this process has in common on its way out: the certificates it trusts, and its proxy.
+"""The certificates that every client of this process trusts, and its proxy.
 
 In       SSL_CERT_FILE, SSL_CERT_DIR; HTTPS_PROXY, ALL_PROXY, NO_PROXY
 Out      an SSL context, read once (25 ms of CPU) and shared; the proxy for an address
-Raises   ProxyUnusable: a proxy that no client here can speak to, such as a SOCKS one
+Raises   ProxyUnusable: a proxy that no client here supports, such as SOCKS
 """
 
 import logging
@@ -17,22 +17,22 @@ TALKATIVE = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
 
 
 class ProxyUnusable(Exception):
-    """Its words do not repeat the address, which may hold a password."""
+    """The message leaves out the address, which may contain a password."""
 
 
 @cache
 def trusted() -> ssl.SSLContext:
-    """Not `ssl.create_default_context`: that one writes the session keys to SSLKEYLOGFILE, for anybody to decrypt."""
+    """Not `ssl.create_default_context`: it writes session keys to SSLKEYLOGFILE, which decrypt the traffic."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_default_certs()
     return context
 
 
 def proxy_for(address: str) -> str | None:
-    """From the environment, the same for every client; each library would read other variables of it.
+    """The proxy from the environment, the same for every client; each library would read other variables.
 
-    A proxy can only tunnel TLS. A plain request it could repeat or answer itself, and plain HTTP is spoken to servers
-    of one's own: those are called directly.
+    A proxy can only tunnel TLS, but it could repeat a plain HTTP request or answer it. Plain HTTP is for one's own
+    servers, so they are called directly.
     """
     url = urlsplit(address)
     if url.scheme.lower() != "https" or proxy_bypass(url.netloc):
@@ -58,18 +58,18 @@ def _checked(proxy: str, name: str) -> str:
 
 
 def forget_headers() -> None:
-    """The SDK would send them to whoever is called, and one of them could replace our key.
+    """Removes OpenAI's header variables: the SDK would send them to any server, and one could replace our key.
 
-    To be called before a client of `openai` is made: that is when it reads them.
+    Call it before creating a client of `openai`, which reads them then.
     """
     for name in ("OPENAI_CUSTOM_HEADERS", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         os.environ.pop(name, None)
 
 
 def keep_quiet() -> None:
-    """The libraries log prompts at DEBUG and signed links at INFO, and OPENAI_LOG would switch both on.
+    """Silences libraries that log prompts at DEBUG and signed links at INFO; OPENAI_LOG would switch both on.
 
-    To be called when `openai` has been imported: that is when it reads the variable.
+    Call it after importing `openai`, which reads the variable on import.
     """
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)

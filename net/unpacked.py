@@ -1,11 +1,11 @@
-"""Bodies as they were before they were packed. What names the packing is often wrong: the bytes decide.
+"""Unpack compressed bodies. The header that names the compression is often wrong, so the bytes decide.
 
-Gateways leave `Content-Encoding: gzip` on what they have unpacked, object stores hand on `aws-chunked`; neither changes
-the bytes. Only what begins as gzip or zlib does is unpacked: no clip and no JSON begins so.
+Gateways leave `Content-Encoding: gzip` on bodies that they have unpacked, and object stores pass on `aws-chunked`; in
+both cases the bytes are plain. Only bodies that begin as gzip or zlib are unpacked: no clip and no JSON begins so.
 
-In       chunks of a body as they come
-Out      chunks of what it holds, never more than STEP_BYTES at a time
-Raises   Unreadable: broken packing, or too much behind its end. TooMuch: past the bound, packed or not
+In       chunks of a body as they arrive
+Out      chunks of the plain body; each step unpacks at most STEP_BYTES
+Raises   Unreadable: broken compression, or too much after its end. TooMuch: over the bound, packed or unpacked
 Effects  none
 """
 
@@ -15,12 +15,12 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterator
 STEP_BYTES = 1 << 16
 GZIP = b"\x1f\x8b\x08"
 ZLIB = tuple(bytes([0x78, level]) for level in (0x01, 0x5E, 0x9C, 0xDA))
-ANY_HEADER = 32 + zlib.MAX_WBITS  # zlib: recognise both by their headers
-BEHIND_BYTES_MAX = 1 << 16  # after the packing's end: padding, a line end; an endless rest is no answer
+ANY_HEADER = 32 + zlib.MAX_WBITS  # zlib: detect gzip or zlib by the header
+BEHIND_BYTES_MAX = 1 << 16  # allowed after the compressed data: padding, a line break, but not an endless rest
 
 
 class Unreadable(Exception):
-    """A body that does not unpack."""
+    """A body that cannot be unpacked."""
 
 
 class TooMuch(Exception):
@@ -28,7 +28,7 @@ class TooMuch(Exception):
 
 
 async def unpacked(chunks: AsyncIterable[bytes], bytes_max: int) -> AsyncIterator[bytes]:
-    """The body of these chunks; never more than `bytes_max`, as it comes and as it is."""
+    """The plain body of these chunks; at most `bytes_max`, both packed and unpacked."""
     unpack, came, read = _Unpacked(), 0, 0
     async for packed in chunks:
         came += len(packed)
@@ -44,11 +44,11 @@ async def unpacked(chunks: AsyncIterable[bytes], bytes_max: int) -> AsyncIterato
 
 
 class _Unpacked:
-    """One body. Several packed members in a row are read as one, as `cat a.gz b.gz` and bgzip write them."""
+    """One body. Consecutive compressed members are read as one, as `cat a.gz b.gz` and bgzip write them."""
 
     def __init__(self) -> None:
         self._zlib: zlib._Decompress | None = None
-        self._start = b""  # of the body, or of what follows a member; too little to tell what it is
+        self._start = b""  # of the body, or of the bytes after a member; too few to recognize the format
         self._members = 0
         self._is_plain = False
         self._behind = 0
@@ -64,14 +64,14 @@ class _Unpacked:
             yield chunk
 
     def end(self) -> Iterator[bytes]:
-        """What was held back. Raises Unreadable if the packing goes on."""
+        """The bytes held back. Raises Unreadable if the compressed data is incomplete."""
         if self._zlib is not None:
             raise Unreadable("cut short inside its packing")
         if self._start and not self._members:
             yield self._start
 
     def _begin(self, chunk: bytes) -> bytes:
-        """What is to be read next, once enough is here to tell how."""
+        """The bytes to read next, once there are enough to recognize the format."""
         if self._behind:
             return self._drop(chunk)
         start = self._start + chunk
