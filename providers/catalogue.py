@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-UNLISTED_SECONDS = range(1, 21)  # what an unlisted model is asked for: 1 to 20 s, any WIDTHxHEIGHT
+UNLISTED_SECONDS = range(1, 21)  # an unlisted model may be ordered with 1 to 20 s, and any WIDTHxHEIGHT
 MICROUSD = 1_000_000
 
 
 class CatalogueError(Exception):
-    """Nothing was bought: the model, its length or its size cannot be."""
+    """The model, the length or the size cannot be bought; nothing was."""
 
 
 @dataclass(frozen=True)
 class VideoModel:
-    """One model; `base_url` None: wherever it is served. Empty `seconds`: 1 to 20; empty `sizes`: any."""
+    """One model; `base_url` None: at any endpoint. Empty `seconds`: 1 to 20; empty `sizes`: any."""
 
     name: str
     base_url: str | None
@@ -35,15 +35,15 @@ class VideoModel:
     source: str
     price_date: date | None = None
     microusd_per_second_at: Mapping[str, int] = field(default_factory=dict)  # by size
-    microusd_per_video: int | None = None  # whatever its length; goes before the price per second
-    local_only: bool = False  # elsewhere a model of this name is somebody else's
-    sold_by: str = ""  # for a person who looks for it
+    microusd_per_video: int | None = None  # for any length; takes precedence over the price per second
+    local_only: bool = False  # elsewhere this name is another model
+    sold_by: str = ""  # where it is sold, for people
     create_body: Literal["multipart", "json"] = "multipart"
     list_shows_all: bool = True
     list_echoes_prompts: bool = True
     start_limit_seconds: int | None = None  # a job starts within this, or not at all
     render_limit_seconds: int | None = None  # the longest render
-    list_lag_seconds: int | None = None  # by how much a job may be listed late
+    list_lag_seconds: int | None = None  # how late a job may appear in the list
     failed_renders_free: bool = False
     refuses_429_before_work: bool = False
     retired_on: date | None = None
@@ -52,7 +52,7 @@ class VideoModel:
 
     @property
     def absent_after(self) -> timedelta | None:
-        """How long after its request a job can still turn up in the list; None unless all three parts are known."""
+        """How long after its request a job can still appear in the list; None unless all three parts are known."""
         parts = (self.start_limit_seconds, self.render_limit_seconds, self.list_lag_seconds)
         known = [part for part in parts if part is not None]
         return timedelta(seconds=sum(known)) if len(known) == len(parts) else None
@@ -105,7 +105,7 @@ def choose_model(
 
 
 def find_model(catalogue: Catalogue, name: str, base_url: str) -> VideoModel | None:
-    """The model of this name at this endpoint, else the dearest of this name that is bound to no endpoint."""
+    """The model with this name at this endpoint, else the most expensive one that is bound to no endpoint."""
     same = [model for model in catalogue.videos if model.name == name]
     for model in same:
         if model.base_url and _is_at(model.base_url, base_url):
@@ -132,7 +132,7 @@ def check_shape(model: VideoModel, seconds: int, size: str) -> None:
 
 
 def text_cost_microusd(catalogue: Catalogue, name: str, tokens_in: int, tokens_out: int) -> int:
-    """Rounded up. A model that is not listed is booked at the dearest listed price: never too little."""
+    """The cost, rounded up. An unlisted model is charged at the highest listed price, so it is never too low."""
     known = [text for text in catalogue.texts if text.name == name] or catalogue.texts
     price_in = max(text.microusd_in for text in known)
     price_out = max(text.microusd_out for text in known)

@@ -1,9 +1,9 @@
-"""Fetch a clip from an address that a job names. It may point anywhere, so it is not trusted.
+"""Fetch a clip from an address that a job names. The address may point anywhere, so it is not trusted.
 
 In       a http(s) address, a file to write to, and whether addresses of our own network are allowed
 Out      Content, ClipGone or ReadError; none of them repeats a query string, which may be a signature
-Raises   OSError if the disk does not take the clip
-Effects  GETs without any key of ours, to the very address that was checked, each redirect anew
+Raises   OSError if the clip cannot be written
+Effects  GETs without our key, to exactly the address that was checked; every redirect is checked again
 """
 
 import asyncio
@@ -20,7 +20,7 @@ import httpx2
 from providers.download import ClipGone, Content, ReadError, download
 
 REDIRECTS_MAX = 5
-ADDRESSES_MAX = 4  # tried in turn, of one name
+ADDRESSES_MAX = 4  # of one name, tried in turn
 URL_CHARACTERS_MAX = 8_192
 DNS_SECONDS = 10.0
 SECRET_CHARACTERS_MIN = 6
@@ -31,7 +31,7 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 class Refused(Exception):
-    """An address that is not fetched from; its words name no more than the host."""
+    """The address is not allowed; the message names only the host."""
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
@@ -42,7 +42,7 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 
 
 async def is_local(base_url: str, resolve: Resolve = resolve) -> bool:
-    """Whether the provider itself is in our network: then its clips may be, too."""
+    """Whether the provider itself is in our network; if so, its clips may be there too."""
     try:
         url = httpx2.URL(base_url)
         found = await resolve(url.host, url.port or 443)
@@ -61,7 +61,7 @@ async def fetch_url(
     resolve: Resolve = resolve,
     redirects: int = REDIRECTS_MAX,
 ) -> Content | ClipGone | ReadError:
-    """The clip at `url`, or so many redirects further. `local`: addresses of our own network will do."""
+    """The clip at `url`, after at most `redirects` redirects. `local`: addresses in our own network are allowed."""
     try:
         next_url = httpx2.URL(url)
         for _ in range(redirects + 1):
@@ -85,11 +85,11 @@ def leads_on() -> ReadError:
 async def _get(
     url: httpx2.URL, into: Path, local: bool, patience: httpx2.Timeout, tls: ssl.SSLContext, resolve: Resolve
 ) -> Content | ClipGone | ReadError | httpx2.Response:
-    """One hop. Connects to what was checked: a name that is resolved twice may have two answers."""
+    """One hop. Connects to the address that was checked: resolving the name again may give another one."""
     addresses = await _checked(url, local, resolve)
     headers = {"Host": url.netloc.decode("ascii")}  # without the user and password that an address may carry
     extensions = {"sni_hostname": url.raw_host.decode("ascii")}
-    # No proxy: it would have to be allowed addresses instead of names.
+    # No proxy: it would have to allow addresses instead of names.
     async with httpx2.AsyncClient(
         timeout=patience, follow_redirects=False, verify=tls, proxy=None, trust_env=False
     ) as http:
@@ -103,7 +103,7 @@ async def _get(
 
 
 def without_address(words: str, url: httpx2.URL) -> str:
-    """A server that repeats the address it was asked for repeats its signature, too: in the query, or in the path."""
+    """Hides an address's signature, in its query or its path: a server's error may repeat the whole address."""
     query = (url.query.decode("ascii", "replace"), *(value for _, value in url.params.multi_items()))
     path = (part for part in (url.path, quote(url.path, safe="/")) for part in part.split("/"))
     secrets = {secret for secret in query if len(secret) >= SECRET_CHARACTERS_MIN}
@@ -118,7 +118,7 @@ def _pinned(url: httpx2.URL, address: str) -> str:
 
 
 async def _checked(url: httpx2.URL, local: bool, resolve: Resolve) -> Sequence[str]:
-    """Its addresses, all of them allowed. Raises Refused."""
+    """The host's addresses, all of them allowed. Raises Refused."""
     if url.scheme not in {"http", "https"} or not url.host or len(str(url)) > URL_CHARACTERS_MAX:
         raise Refused("the clip's address is not a web address")
     try:
@@ -136,7 +136,7 @@ async def _checked(url: httpx2.URL, local: bool, resolve: Resolve) -> Sequence[s
 
 
 def is_public(address: Address) -> bool:
-    """Whether anybody may reach it. An IPv6 address that carries an IPv4 one is as public as that."""
+    """Whether the address is public. An IPv6 address that embeds an IPv4 one is public if that one is."""
     inner = _inner(address)
     if inner is not None:
         return is_public(inner)
@@ -144,7 +144,7 @@ def is_public(address: Address) -> bool:
 
 
 def is_private(address: Address) -> bool:
-    """Of this machine or its network; never link-local, where clouds keep their keys."""
+    """Whether the address is in this machine or its network. Never link-local, where clouds serve credentials."""
     inner = _inner(address)
     if inner is not None:
         return is_private(inner)

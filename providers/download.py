@@ -1,9 +1,9 @@
-"""Bring a clip over HTTP to a file: bounded, synced, and judged by its structure.
+"""Download a clip over HTTP to a file: bounded, synced, and checked by its structure.
 
 In       a client, the address, a file to write to
-Out      Content: a whole clip. ClipGone: the server says that there is none. ReadError: anything else; ask again later
-Raises   what httpx2 raises; OSError if the disk does not take it
-Effects  one GET; redirects are the client's affair
+Out      Content: a whole clip. ClipGone: the server says that there is none. ReadError: anything else; retry later
+Raises   what httpx2 raises; OSError if the file cannot be written
+Effects  one GET; redirects are left to the client
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from net.caching import FROM_A_CACHE, is_cached
 from net.unpacked import TooMuch, Unreadable, unpacked
 
 CHUNK_BYTES = 1 << 16
-CLIP_BYTES_MAX = 2_000_000_000  # what Telegram's own server takes at most; also of what a compressed body unpacks to
+CLIP_BYTES_MAX = 2_000_000_000  # the most that Telegram's own server accepts; also bounds an unpacked body
 REFUSAL_BYTES_MAX = 4_096
-# Statuses by which a server says that it has no such content; all others may be different the next time.
+# With these statuses a server says that it has no such content; any other may change on the next try.
 ABSENT = frozenset({400, 404, 409, 410, 422})
 WITH_A_BODY = frozenset({200, 203})
 PARTIAL = 206
@@ -34,7 +34,7 @@ WHOLE_RANGE = re.compile(r"bytes\s+0-(?P<last>[0-9]{1,18})/(?P<count>[0-9]{1,18}
 
 @dataclass(frozen=True)
 class ReadError:
-    """A read that did not work; `status` None means no answer at all."""
+    """A failed read; `status` None means no answer at all."""
 
     status: int | None
     detail: str
@@ -42,7 +42,7 @@ class ReadError:
 
 @dataclass(frozen=True)
 class Content:
-    """A whole clip, synced to disk, and what it is."""
+    """A whole clip, synced to disk, and its facts."""
 
     bytes: int
     sha256: str
@@ -51,7 +51,7 @@ class Content:
 
 @dataclass(frozen=True)
 class ClipGone:
-    """The server says that the content is not, or no longer, there; `detail` are its words."""
+    """The server says that the content is not there, or no longer; `detail` holds its words."""
 
     status: int
     detail: str = ""
@@ -60,8 +60,8 @@ class ClipGone:
 async def download(
     http: httpx2.AsyncClient, url: str, into: Path, *, headers: Mapping[str, str], extensions: Mapping[str, str]
 ) -> Content | ClipGone | ReadError | httpx2.Response:
-    """The clip at this address. A redirect that the client does not follow comes back as the response, closed."""
-    # A clip is compressed already; what comes packed all the same is unpacked here, within bounds.
+    """Downloads the clip at this address. A redirect that the client does not follow is returned as closed response."""
+    # A clip is already compressed; a body that is packed anyway is unpacked here, within bounds.
     asked = {"Accept-Encoding": "identity", **headers}
     async with http.stream("GET", url, headers=asked, extensions=dict(extensions)) as response:
         if response.has_redirect_location:
@@ -77,7 +77,7 @@ async def download(
 
 
 def _is_whole(response: httpx2.Response) -> bool:
-    """Whether this is a body to judge: 203 is what a proxy made of a 200, and a 206 may be a part that is all of it."""
+    """Whether the body may be a whole clip: a proxy turns 200 into 203, and the part in a 206 may be all of it."""
     if response.status_code == PARTIAL:
         part = WHOLE_RANGE.fullmatch(response.headers.get("content-range", "").strip().lower())
         return part is not None and int(part["last"]) + 1 == int(part["count"])
@@ -108,13 +108,13 @@ async def _store(response: httpx2.Response, into: Path) -> Content | ReadError:
 
 
 def _has_end(response: httpx2.Response) -> bool:
-    """Whether the end of the body could be told from a connection that broke. The client checks what was promised."""
+    """Whether a broken connection differs from the end of the body. The client checks the promised length."""
     framed = "content-length" in response.headers or "transfer-encoding" in response.headers
     return framed or response.http_version not in {"HTTP/1.0", "HTTP/1.1"}
 
 
 async def _refusal(response: httpx2.Response) -> str:
-    """The server's own words, in whichever of the usual shapes they come; empty if there are none to read."""
+    """The server's own words, from any of the usual shapes; empty if there are none."""
     body = b""
     with suppress(TooMuch, Unreadable):
         async for chunk in unpacked(response.aiter_raw(CHUNK_BYTES), CLIP_BYTES_MAX):
@@ -125,7 +125,7 @@ async def _refusal(response: httpx2.Response) -> str:
         said = json.loads(body)
     except (ValueError, RecursionError):
         return words_in(body)
-    for name in ("error", "detail", "message", "code"):  # {"error": {"message": ...}} and its relatives
+    for name in ("error", "detail", "message", "code"):  # {"error": {"message": ...}} and similar
         if isinstance(said, dict) and said.get(name):
             said = said[name] if name != "error" or not isinstance(said[name], dict) else _message(said[name])
             break

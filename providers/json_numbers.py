@@ -1,4 +1,4 @@
-"""Numbers and dates as providers write them in JSON. Pure: what cannot be read is None."""
+"""Parse numbers and dates as providers write them in JSON. Pure: unreadable values are None."""
 
 import math
 from datetime import UTC, datetime
@@ -7,9 +7,9 @@ EPOCH_SECONDS_MAX = 1e11  # the year 5138: a larger time is in milli-, micro- or
 
 
 def epoch(value: object, *, any_zone: bool = False) -> float | None:
-    """Epoch seconds, whichever thousandths of them are shown; or a date with its zone, as ISO 8601 writes it.
+    """Epoch seconds, from seconds, milli-, micro- or nanoseconds, or from an ISO 8601 date with its zone.
 
-    `any_zone`: a date without a zone counts as UTC, for those who ask only whether there is one.
+    `any_zone`: a date without a zone counts as UTC, for callers that only check whether there is a date.
     """
     is_date = isinstance(value, str) and "-" in value[1:]
     found = _seconds_of_date(str(value), any_zone=any_zone) if is_date else number(value)
@@ -32,13 +32,13 @@ def _seconds_of_date(text: str, *, any_zone: bool) -> float | None:
 
 def number(value: object) -> float | None:
     try:
-        return float(value)  # type: ignore[arg-type]  # anything that is not a number is not shown
+        return float(value)  # type: ignore[arg-type]  # anything that is not a number raises
     except (TypeError, ValueError, OverflowError):
         return None
 
 
 def percent(value: object) -> int | None:
-    """Some count from 0 to 1, and write it as such; some write `100%`, and some write either as text."""
+    """Percent. Some providers count from 0 to 1, some to 100, some write `100%`, and some send either as text."""
     if not isinstance(value, str):
         return round(100 * value) if isinstance(value, float) and 0 <= value <= 1 else whole(value)
     text = value.strip()

@@ -1,11 +1,11 @@
-"""What an answer over HTTP says beside its meaning: its text, where it leads, how often a gateway asked. Pure."""
+"""The parts of an HTTP answer besides its meaning: its text, its `Location`, a gateway's own attempts. Pure."""
 
 import httpx2
 
 from net.error_text import storable, without_links
 
 WORDS_SHOWN_MAX = 200
-# Headers in which gateways tell how many requests they sent for ours, and what they say if it was the only one.
+# Headers in which gateways count the requests they sent for ours, and the value if there was only one.
 GATEWAY_ATTEMPTS = {
     "x-litellm-attempted-retries": 0,
     "x-litellm-attempted-fallbacks": 0,
@@ -18,7 +18,7 @@ COUNT_DIGITS_MAX = 9
 
 
 def same_server(url: httpx2.URL, home: httpx2.URL) -> bool:
-    """The same scheme, host and port, or the same host's usual way from plain HTTP to TLS."""
+    """The same scheme, host and port, or the same host upgraded from plain HTTP to TLS on the default ports."""
     if (url.scheme, url.host, url.port) == (home.scheme, home.host, home.port):
         return True
     upgraded = (home.scheme, url.scheme) == ("http", "https") and (home.port, url.port) == (None, None)
@@ -26,12 +26,12 @@ def same_server(url: httpx2.URL, home: httpx2.URL) -> bool:
 
 
 def not_ours(body: str) -> str:
-    """What to tell of a 200 that does not name the job."""
+    """The detail of a 200 that does not name the job."""
     return f"the answer does not name the job: {storable(without_links(body), WORDS_SHOWN_MAX)}"
 
 
 def body_of(response: httpx2.Response) -> str:
-    """As UTF-8, whatever charset the header names: some make the decoder fail, and JSON has no other."""
+    """As UTF-8, whatever charset the header names: some make the decoder fail, and JSON is always UTF-8."""
     try:
         return response.content.decode(errors="replace")
     except (httpx2.HTTPError, httpx2.StreamError):
@@ -39,7 +39,7 @@ def body_of(response: httpx2.Response) -> str:
 
 
 def path_of(location: str) -> str:
-    """Without what follows it, which may be a signature."""
+    """The path alone: the query after it may be a signature."""
     try:
         return storable(httpx2.URL(location).path) if location else ""
     except httpx2.InvalidURL:
@@ -47,7 +47,7 @@ def path_of(location: str) -> str:
 
 
 def gateway_attempts(headers: httpx2.Headers) -> int:
-    """How many further requests a gateway sent for this one, by its own word."""
+    """How many further requests a gateway says it sent for this one."""
     told = ((headers[name].strip(), only) for name, only in GATEWAY_ATTEMPTS.items() if name in headers)
     return sum(max(0, int(count) - only) if _is_count(count) else 1 for count, only in told)
 

@@ -1,8 +1,8 @@
 """Talk to the provider: four calls of the Videos protocol through the openai SDK. No decisions here.
 
-`post` spends and goes off once: no retries, no redirects, a fresh connection (a stale kept-alive one would
-turn a purchase into a doubt), and a hook on the last line before sending that also counts. The rest only
-reads; a failure to read is a value, and repeating it is free.
+`post` spends money and sends once: no retries, no redirects, a fresh connection (a purchase on a stale
+kept-alive one could end in doubt), and a hook on the last line before sending, which also counts. The other
+calls only read; a failed read is a value, and repeating it is free.
 """
 
 import asyncio
@@ -28,24 +28,24 @@ from providers.openai_videos.list_page import ListPage, read_page
 from providers.openai_videos.protocol import Answer, Fault, Order
 from providers.response import body_of, gateway_attempts, not_ours, path_of, same_server
 
-# OpenAI's own endpoint is gone; the protocol is what gateways speak.
+# OpenAI's own endpoint is gone, but gateways still speak the protocol.
 warnings.filterwarnings("ignore", message="The Sora API is scheduled", category=DeprecationWarning)
 
 PAGE_JOBS = 100
 LIMIT_REFUSED = {400, 422}
 ENDED_BADLY = {JobStatus.FAILED, JobStatus.EXPIRED}
 NOT_CACHED = {"Cache-Control": "no-cache"}
-CONTENT_SECONDS_MAX = 600.0  # fifty megabytes over a poor line; a server that drips must not keep a run for ever
+CONTENT_SECONDS_MAX = 600.0  # fifty megabytes over a slow line; a server that drips must not block a run forever
 KEY_CHARACTERS_MIN = 12  # shorter than any real key
 UNPACKED = {"Accept-Encoding": "identity"}
 # LiteLLM repeats a failed request by itself (measured with 1.108: two further POSTs). This header switches that off.
 NO_GATEWAY_RETRIES = {"x-litellm-num-retries": "0"}
-SIGNED_REFUSALS = frozenset({400, 401, 403})  # of a storage that is sent a key beside a link's own signature
-KEY_PART_CHARACTERS = 6  # words that are bounded may end inside a key
+SIGNED_REFUSALS = frozenset({400, 401, 403})  # of a storage that gets a key in addition to a link's signature
+KEY_PART_CHARACTERS = 6  # truncated text may end inside a key
 
 
 class AlreadySent(Exception):
-    """The one paid request has left already."""
+    """The one paid request has already been sent."""
 
 
 class TooLate(Exception):
@@ -56,7 +56,7 @@ class TooLate(Exception):
 async def open_provider(
     base_url: str, api_key: str, *, connect_seconds: float = 5, request_seconds: float = 60
 ) -> AsyncIterator["VideoProvider"]:
-    """The provider at this base URL with this key; closes its connections on the way out."""
+    """The provider at this base URL with this key; closes its connections on exit."""
     keep_quiet()
     forget_headers()
     timeout = httpx2.Timeout(request_seconds, connect=connect_seconds)
@@ -76,7 +76,7 @@ async def open_provider(
 
 
 class VideoProvider:
-    """The four calls. Built by `open_provider`."""
+    """The four calls of the protocol. Built by `open_provider`."""
 
     def __init__(self, sdk: AsyncOpenAI, timeout: httpx2.Timeout, tls: ssl.SSLContext, proxy: str | None) -> None:
         self._sdk = sdk
@@ -86,7 +86,7 @@ class VideoProvider:
         self._total_seconds = (timeout.connect or 0) + (timeout.read or 0)
 
     async def post(self, order: Order, before_send: Callable[[], None]) -> Answer:
-        """Sends the order once. `before_send` may raise TooLate on the last line before."""
+        """Sends the order once. `before_send` is called on the last line before sending and may raise TooLate."""
         sends = 0
 
         async def last_line(event: str, _: object) -> None:
@@ -96,7 +96,7 @@ class VideoProvider:
         async def on_send(request: httpx2.Request) -> None:
             nonlocal sends
             sends += 1
-            if sends > 1:  # not an assert: those are left out with PYTHONOPTIMIZE
+            if sends > 1:  # not an assert: PYTHONOPTIMIZE removes those
                 raise AlreadySent(f"run {order.run_id} was about to send its order a second time")
             before_send()
             request.extensions = {**request.extensions, "trace": last_line}
@@ -115,12 +115,12 @@ class VideoProvider:
                 async with asyncio.timeout(self._total_seconds):
                     sdk = self._sdk.with_options(max_retries=0, http_client=once)
                     answer = await self._create(sdk, order)
-            except TimeoutError:  # the client's own timeouts begin anew with every byte of a slow answer
+            except TimeoutError:  # the client's own timeouts restart with every byte of a slow answer
                 answer = Answer(None, f"no whole answer within {self._total_seconds:g} s", Fault.LOST)
             except ValueError as error:  # a header that cannot be written, such as a key with an accent
                 fault = Fault.LOST if sends else Fault.NEVER_SENT
                 answer = Answer(None, f"{type(error).__name__} in the request", fault)
-        if sends > 1:  # its first copy has left, and what came of it nobody heard
+        if sends > 1:  # the first copy was sent, and its answer is lost
             return Answer(None, "the client was about to send the order a second time", Fault.LOST)
         return answer
 
@@ -150,7 +150,7 @@ class VideoProvider:
         return Answer(response.status_code, body, None, attempts, location, cached)
 
     async def job(self, job_id: str) -> Job | ReadError:
-        """The job of this id. One in an error's body counts if it names the job: vLLM-Omni shows a failed one so."""
+        """The job with this id. A job in an error's body counts if it names the id: vLLM-Omni shows failed jobs so."""
         try:
             async with asyncio.timeout(self._total_seconds):
                 raw = await self._sdk.videos.with_raw_response.retrieve(job_id, extra_headers=NOT_CACHED)
@@ -169,7 +169,7 @@ class VideoProvider:
     async def page(self, after: str | None = None) -> ListPage | ReadError:
         """One page of the provider's list, newest first."""
         got = await self._page(after, PAGE_JOBS)
-        if isinstance(got, ReadError) and got.status in LIMIT_REFUSED:  # some allow fewer rows a page, and say so here
+        if isinstance(got, ReadError) and got.status in LIMIT_REFUSED:  # some servers allow fewer rows per page
             got = await self._page(after, None)
         return got
 
@@ -181,13 +181,13 @@ class VideoProvider:
                 )
         except (APIError, TimeoutError, ValueError) as error:
             return self._read_error(error)
-        if raw.status_code != 200:  # a part (206), or what a cache or a proxy made of it (203)
+        if raw.status_code != 200:  # a part (206), or a list changed by a cache or a proxy (203)
             return ReadError(raw.status_code, f"HTTP {raw.status_code} is not a whole list")
         page = read_page(body_of(raw.http_response), {k.lower(): v for k, v in raw.http_response.headers.items()})
         return page or ReadError(raw.status_code, "the answer is not a list of jobs")
 
     async def content(self, job_id: str, into: Path) -> Content | ClipGone | ReadError:
-        """Streams the clip into a file, synced; only a whole one is Content. Raises OSError if the disk refuses it."""
+        """Streams the clip into a file and syncs it; only a whole one is Content. Raises OSError if the disk fails."""
         url = f"{str(self._sdk.base_url).rstrip('/')}/videos/{quote(job_id, safe='')}/content"
         try:
             async with asyncio.timeout(CONTENT_SECONDS_MAX):
@@ -197,7 +197,7 @@ class VideoProvider:
         return got if isinstance(got, Content) else replace(got, detail=self._without_key(got.detail))
 
     async def _follow(self, url: httpx2.URL, into: Path) -> Content | ClipGone | ReadError:
-        """Redirects of the provider's own server are followed with the key; any other address is checked first."""
+        """Follows redirects to the provider's own server with the key, others without it and only after a check."""
         home, headers = url, {"Authorization": f"Bearer {self._sdk.api_key}"}
         async with httpx2.AsyncClient(
             timeout=self._timeout, follow_redirects=False, verify=self._tls, proxy=self._proxy, trust_env=False
@@ -210,7 +210,7 @@ class VideoProvider:
                     and isinstance(got, ClipGone | ReadError)
                     and got.status in SIGNED_REFUSALS
                 ):
-                    # A signed link of the same server (MinIO behind one host): it takes no key beside its signature.
+                    # A signed link on the same server (MinIO behind one host) accepts no key beside its signature.
                     got = await download(http, str(url), into, headers={}, extensions={})
                 if not isinstance(got, httpx2.Response):
                     return got
@@ -233,17 +233,17 @@ class VideoProvider:
 
     def _read_error(self, error: Exception) -> ReadError:
         if isinstance(error, TimeoutError):
-            return ReadError(None, "no whole answer in time")  # the client's own timeouts begin anew with every byte
+            return ReadError(None, "no whole answer in time")  # the client's own timeouts restart with every byte
         if isinstance(error, httpx2.InvalidURL):
             return ReadError(None, "the clip's address cannot be read")
-        if isinstance(error, ValueError):  # an id or a key that no request can carry; its words would show the key
+        if isinstance(error, ValueError):  # no request can carry this id or key; the message would show the key
             return ReadError(None, f"{type(error).__name__} in the request")
         if isinstance(error, APIStatusError):
             return ReadError(error.status_code, self._without_key(without_links(error.message)))
         return ReadError(None, self._shown(error))
 
     def _shown(self, error: BaseException) -> str:
-        """For people. Words on an answer's headers repeat them, and a proxy may echo ours there, the key among them."""
+        """For people. Errors about an answer's headers quote them, and a proxy may echo ours there, key included."""
         if isinstance(error, APIError):
             error = error.__cause__ or error
         if isinstance(error, httpx2.ProtocolError | httpx2.ProxyError):
@@ -251,7 +251,7 @@ class VideoProvider:
         return self._without_key(without_links(repr(error.__cause__ or error)))
 
     def _without_key(self, words: str) -> str:
-        """Some gateways repeat the key they refuse. A short one is made up, and is part of other words."""
+        """Hides the key, which some gateways repeat. A short key is made up and may be part of other words."""
         key = self._sdk.api_key
         if len(key) < KEY_CHARACTERS_MIN:
             return words
@@ -260,7 +260,7 @@ class VideoProvider:
         return f"{words[: len(words) - cut]}[key]" if cut else words
 
 
-# All of them before a byte of the request has left. A failing proxy is not among them: it may be any proxy.
+# All raised before any byte of the request was sent. A proxy's failure is not among them: it may be any proxy.
 NEVER_CONNECTED = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,

@@ -1,4 +1,4 @@
-"""The ids of jobs: which are ones, and which name the same job. Pure."""
+"""Job ids: which values are ids, and which ids name the same job. Pure."""
 
 import base64
 import binascii
@@ -6,21 +6,21 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-ID_CHARACTERS_MAX = 500  # LiteLLM wraps provider and model into its ids; an index takes ten times as much
-OTHER_IDS = ("video_id", "task_id", "job_id")  # they name a job by their very name
+ID_CHARACTERS_MAX = 500  # LiteLLM packs provider and model into its ids; a database index takes ten times as much
+OTHER_IDS = ("video_id", "task_id", "job_id")  # fields whose very name says that they identify a job
 IDS = ("id", *OTHER_IDS)
 LITELLM_ID = re.compile(r"(?:^|;)video_id:(.+)$")
 
 
 def same_job(shown: str, asked: str) -> bool:
-    """Whether two ids name one job. LiteLLM packs the provider's id into a longer one, anew in each answer:
+    """Whether two ids name one job. LiteLLM packs the provider's id into a longer one, new in each answer:
     base64 of `litellm:custom_llm_provider:...;model_id:...;video_id:...` (litellm/types/videos/utils.py).
     """
     return canonical_id(shown) == canonical_id(asked)
 
 
 def canonical_id(job_id: str) -> str:
-    """The same for all ids of one job; `onetake.canonical_id` in the schema says the same."""
+    """The same for all ids of one job; `onetake.canonical_id` in the schema does the same."""
     packed = job_id.removeprefix("video_")
     try:
         text = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True).decode()
@@ -31,12 +31,12 @@ def canonical_id(job_id: str) -> str:
 
 
 def shown_ids(row: Mapping[str, Any]) -> list[str]:
-    """Not `request_id`, which names the request."""
+    """All ids in a row. Not `request_id`, which names the request."""
     return [text for name in IDS if (text := id_of(row.get(name)))]
 
 
 def id_of(value: object) -> str | None:
-    """What can be stored, and asked for again: a path made of dots leads elsewhere. Numbers count from one."""
+    """The value as an id that can be stored and requested; else None: dots lead to another path, numbers start at 1."""
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         value = str(value)
     if not isinstance(value, str):

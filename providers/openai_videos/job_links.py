@@ -7,7 +7,7 @@ Out      http(s) addresses, pictures last
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-# Where gateways put the address of a finished clip: a name, and the names below it. Of a list, every item may be it.
+# Where gateways put the address of a finished clip: a field and the fields below it. In a list, any item may be it.
 CLIP_URL_PATHS = (
     ("url",),
     ("video_url",),
@@ -20,13 +20,13 @@ CLIP_URL_PATHS = (
     ("unsigned_urls",),
 )
 URL_CHARACTERS_MAX = 8_192
-URLS_MAX = 6  # of one job, each of which may take as long as a clip does
+URLS_MAX = 6  # of one job; each may take as long as a whole download
 LIST_ITEMS_MAX = 20
 PICTURE_NAMES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif")
 
 
 def clip_urls(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The http(s) addresses in the usual places, pictures last. A data: URI is no address."""
+    """The http(s) addresses in the usual places, pictures last. A data: URI is ignored."""
     places = (value for path in CLIP_URL_PATHS for value in _at(row, path))
     found = dict.fromkeys(value for value in places if isinstance(value, str) and _is_web_address(value))
     return tuple(sorted(found, key=is_picture)[:URLS_MAX])
@@ -43,7 +43,7 @@ def _at(value: object, path: Sequence[str]) -> Iterator[object]:
 
 
 def is_picture(url: str) -> bool:
-    """By its name: a thumbnail beside the clip."""
+    """Whether the name is that of a picture, such as a thumbnail next to the clip."""
     return url.split("?", maxsplit=1)[0].split("#", maxsplit=1)[0].lower().endswith(PICTURE_NAMES)
 
 

@@ -1,8 +1,8 @@
-"""Look through the provider's list, newest first, past a known job or a moment, or to its end. Free.
+"""Read the provider's list, newest first, past a known job or a time, or to its end. Free.
 
-In       a provider; `past`: keys of jobs past which the look may stop; `back_to`: epoch seconds past which it may stop
-         if there are none, by the list's own times, which are a hint
-Out      Look: the jobs, and whether every page past there was read, with no error or repeated page
+In       a provider; `past`: keys of jobs past which the look may stop; `back_to`: without such keys, epoch seconds past
+         which it may stop, by the list's own times, which are a hint
+Out      Look: the jobs, and whether every page up to there was read, with no error or repeated page
 
 A list that is not really sorted may show a known job first and a newer one pages later. So a look continues for
 ROWS_BEYOND rows past the known job, and to the end of the list if any row is newer than the one before it. A list of
@@ -21,7 +21,7 @@ from providers.transport import VideoProvider
 
 PAGES_MAX = 50
 ROWS_BEYOND = 1000
-SAME_MOMENT_SECONDS = 1.0  # jobs of one moment may stand in any order
+SAME_MOMENT_SECONDS = 1.0  # jobs created within this may be in any order
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Look:
 
     @property
     def keys(self) -> list[str]:
-        """By any of which runs may know the jobs."""
+        """All keys by which runs may know the jobs."""
         return list(dict.fromkeys(key for job in self.jobs for key in job.keys))
 
 
@@ -62,7 +62,7 @@ async def look(
 
 
 class _Reading:
-    """What was read so far. `beyond`: rows since the page that reached far enough; None before."""
+    """The pages read so far. `beyond`: rows since the page that reached far enough; None before that page."""
 
     def __init__(self, past: Collection[str], back_to: float | None, rows_beyond: int) -> None:
         self._past = past
@@ -83,7 +83,7 @@ class _Reading:
         return Look(tuple(self._jobs.values()), not why_incomplete, why_incomplete, self._odd_rows)
 
     def turn(self, page: ListPage) -> str | None:
-        """Takes a page. None: the next one is needed; otherwise why the look is incomplete, empty if it is complete."""
+        """Adds a page. None: the next page is needed; otherwise why the look is incomplete, empty if it is complete."""
         news = self._take(page)
         self._pages += 1
         if page.flaw:
@@ -107,8 +107,8 @@ class _Reading:
         return "" if self._beyond is not None and self._beyond >= self._rows_beyond else None
 
     def _turn_to_next(self, page: ListPage) -> None:
-        """Pages overlap by a row. A server that pages by its rows' second skips those of the same second, and the row
-        that should come first shows it.
+        """Pages overlap by one row. A server that pages by creation second skips rows of the same second; then the row
+        that should come first is missing.
         """
         if len(page.jobs) > 1:
             self.after, self._overlap = page.jobs[-2].job_id, page.jobs[-1].key
@@ -136,7 +136,7 @@ class _Reading:
                 news[job.job_id] = job
             elif not known.shows_same_order(job):  # one of the two is another job
                 self._odd_rows += 1
-        self._odd_rows += sum(times - 1 for times in on_page.values())  # so may be one id twice in a page
+        self._odd_rows += sum(times - 1 for times in on_page.values())  # one id twice in a page may be two jobs
         names: dict[str, str] = {job.key: job.job_id for job in self._jobs.values()}
         # Two servers behind one gateway may use the same numbers, so two packed ids with one inner id may be two jobs.
         self._odd_rows += sum(names.setdefault(job.key, job.job_id) != job.job_id for job in news.values())
@@ -151,7 +151,7 @@ class _Reading:
 
 
 def _reaches(jobs: tuple[Job, ...], past: Collection[str], back_to: float | None) -> bool:
-    """Whether a page holds one of the known jobs; without any, whether its oldest is older than the moment."""
+    """Whether a page holds one of the known jobs; with none known, whether its oldest job is older than `back_to`."""
     if past:
         return any(job.key in past for job in jobs)
     times = [job.created_at for job in jobs if job.created_at is not None]

@@ -1,4 +1,4 @@
-"""One page of a list of jobs, and what it says of rows that it does not show. Pure: no input, no output, no clock."""
+"""Parse one page of a list of jobs, and find signs of rows that it does not show. Pure: no I/O, no clock."""
 
 import re
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ from providers.json_numbers import whole
 from providers.openai_videos.job_ids import id_of, same_job, shown_ids
 from providers.openai_videos.jobs import Job, job_of
 
-# What a page of a list holds beside its rows. Anything else that says something makes a page doubtful: gateways add
-# `error` or `partial` to rows that are not all there.
+# Known fields of a page. Any other field with a value makes the page doubtful: gateways add `error` or `partial` when
+# rows are missing.
 PAGE_ROWS = {"object", "data", "has_more", "first_id", "last_id", "created", "model", "id", "request_id"}
 PAGE_LINKS = {"next", "next_page", "next_cursor", "cursor", "previous", "after", "before", "order", "offset"}
 PAGE_COUNTS = {"total", "total_count", "count", "limit", "page", "page_size", "total_pages"}
 PAGE_TOTALS = ("total", "total_count", "count")
 HEADER_TOTALS = ("x-total-count", "x-total", "content-range")
 PAGE_NEXT = ("next", "next_page", "next_cursor", "cursor")
-YES, NO = {"1", "true", "yes"}, {"0", "false", "no"}  # some send `has_more` so
-PAGE_NOTES = ("pagination", "paging", "meta")  # where some put the links and counts
+YES, NO = {"1", "true", "yes"}, {"0", "false", "no"}  # some servers send `has_more` this way
+PAGE_NOTES = ("pagination", "paging", "meta")  # where some servers put the links and counts
 PAGE_NAMES = PAGE_ROWS | PAGE_LINKS | PAGE_COUNTS
 
 
@@ -28,9 +28,9 @@ PAGE_NAMES = PAGE_ROWS | PAGE_LINKS | PAGE_COUNTS
 class ListPage:
     """One page of a list; `has_more` None means that the provider does not say. `odd_rows` could not be read.
 
-    `flaw`: a stable word for why rows may be missing between this page's and the next's; empty if nothing says so.
-    `total`, `pages`: how many rows and pages there are, where the page says it. `full`: it has as many rows as it says
-    that a page has at most, so there may be more.
+    `flaw`: a stable word for why rows may be missing between this page and the next; empty without a sign of that.
+    `total`, `pages`: how many rows and pages there are, if the page says so. `full`: it has as many rows as its own
+    limit for a page, so there may be more.
     """
 
     jobs: tuple[Job, ...]
@@ -71,7 +71,7 @@ def read_page(body: str, headers: Mapping[str, str] | None = None) -> ListPage |
 
 
 def _holds_jobs(row: Mapping[str, Any]) -> bool:
-    """Whether a row groups jobs, such as the generations of a session: they are not read, and nothing is proved."""
+    """Whether a row groups jobs, such as the generations of a session. It is not read, and proves nothing."""
     lists = (value for value in row.values() if isinstance(value, list))
     return any(isinstance(each, dict) and shown_ids(each) for value in lists for each in value)
 
@@ -88,7 +88,7 @@ def _with_its_notes(page: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flaw_in(headers: Mapping[str, str], *, more: bool) -> str:
-    """What the headers say of rows that are not there: a next page (RFC 8288), a warning (RFC 7234), a part."""
+    """Signs of missing rows in the headers: a next page (RFC 8288), a warning (RFC 7234), a partial answer."""
     if is_cached(headers):
         return "list_from_a_cache"
     if not more and re.search(r"""rel\s*=\s*["']?next\b""", headers.get("link", "").lower()):
@@ -96,7 +96,7 @@ def _flaw_in(headers: Mapping[str, str], *, more: bool) -> str:
     if not more and headers.get("x-next-page", "").strip() not in {"", "0"}:
         return "list_goes_on"
     warning = headers.get("warning", "").lower()
-    warned = warning and "deprecat" not in warning and not warning.startswith("214")  # a proxy compressed it
+    warned = warning and "deprecat" not in warning and not warning.startswith("214")  # 214: a proxy compressed it
     partial = any(
         "partial" in name and value.strip().lower() not in NO | {"", "none"} for name, value in headers.items()
     )

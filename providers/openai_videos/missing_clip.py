@@ -1,13 +1,14 @@
-"""Whether a refusal to give a clip says that there is none, or only that there is none yet. Pure.
+"""Whether a refused download means that there is no clip, or only that there is none yet. Pure.
 
-A page that calls a job failed may be about a try that is being repeated; the clip's own address then says so (rule 2).
+A page that calls a job failed may be about an attempt that is being retried; the clip's own address then says so
+(rule 2).
 """
 
 import re
 
 from providers.refusals import UPSTREAM, plain
 
-GONE = frozenset({404, 410})  # these mean it without a word; 400, 409 and 422 only in words
+GONE = frozenset({404, 410})  # these suffice without words; 400, 409 and 422 need words
 WORK = r"(?:rendering|processing|generating|running)"
 UNDER_WAY = re.compile(
     rf"\bin ?progress\b|(?<!while )\b{WORK}\b(?! (?:has )?(?:fail|error|time))|\bqueued?\b|\bpending\b"
@@ -17,13 +18,13 @@ NOT_YET = re.compile(r"\bnot (?:\w+ )?(?:ready|finished|complete|completed|done|
 FAILED = re.compile(r"\bfail|\bexpired?\b|\bcancell?ed\b|\bdeleted\b")
 NONE = re.compile(r"\bnot found\b|\bno (?:\w+ )?(?:content|video|file|job|task)\b|\bnot exist\b|\bgone\b|\bno longer\b")
 
-# "Please try again" is no promise.
+# "Please try again" does not promise a retry.
 REPEATED = re.compile(
     r"\bre ?queued?\b|\bretrying\b|\b(?:will|being|to) (?:be )?(?:retried|retry|repeated|restarted|resubmitted)\b"
     r"|自动重试|正在重试"
     r"|\bpreempted\b|\bresum(?:e|es|ed|ing)\b|\breschedul|\b(?:on|to) another (?:node|worker|region|machine|gpu)\b"
 )
-# A render may time out, too: only a time-out of a reader is not the job's.
+# A render may time out too: only a timeout while reading is not the job's own.
 READ_FAILED = re.compile(
     r"\b(?:read|connect|connection|gateway|request|response|pool) time ?d? ?out\b|\bbad gateway\b"
     r"|\bconnection (?:was )?(?:reset|aborted|refused|closed|lost|error)\b"
@@ -36,18 +37,18 @@ NOT_FOUND = re.compile(r"\b(?:not|t) (?:found|exist)\b")
 
 
 def will_be_repeated(failure: str) -> bool:
-    """Whether a job's own words on its failure say that it will be tried again."""
+    """Whether a job's failure message says that it will be retried."""
     return bool(REPEATED.search(plain(failure)))
 
 
 def is_about_reading(failure: str) -> bool:
-    """Whether they are about looking the job up: a gateway may put its own error into a job's form."""
+    """Whether the message is about looking the job up: a gateway may report its own error in the form of a job."""
     said = plain(failure)
     return any(pattern.search(said) for pattern in (NOT_FOUND, READ_FAILED, UPSTREAM, TURNED_AWAY))
 
 
 def is_absent(status: int, words: str, failure: str) -> bool:
-    """`words`: the refusal's own. `failure`: what the job's page says of it; a refusal that repeats that agrees."""
+    """Whether there is no clip. `words`: the refusal's. `failure`: the job's own; a refusal that repeats it agrees."""
     said = plain(words)
     if UNDER_WAY.search(said) or (NOT_YET.search(said) and not FAILED.search(said)):
         return False

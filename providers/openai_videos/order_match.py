@@ -31,7 +31,7 @@ class Shown(StrEnum):
 
 
 def differs(job: Job, order: Order) -> frozenset[Shown]:
-    """The parts that the job shows otherwise than ordered. A size such as `720p` says nothing for certain."""
+    """The fields in which the job differs from the order. A size such as `720p` proves nothing."""
     found = set()
     if job.prompt is not None and not same_words(job.prompt, order.prompt):
         found.add(Shown.PROMPT)
@@ -52,7 +52,7 @@ def far_from(job: Job, order: Order) -> frozenset[Shown]:
     shown, ordered = size_of(job.size or ""), size_of(order.size)
     if shown and ordered and all(abs(one - two) <= SIDE_ROUNDED * two for one, two in zip(shown, ordered, strict=True)):
         parts.discard(Shown.SIZE)
-    if job.prompt is not None and not other_words(job.prompt, order.prompt):  # rewritten, perhaps
+    if job.prompt is not None and not other_words(job.prompt, order.prompt):  # perhaps only rewritten
         parts.discard(Shown.PROMPT)
     return frozenset(parts)
 
@@ -68,7 +68,7 @@ def shows(job: Job) -> frozenset[Shown]:
 
 
 def is_order_of(job: Job, order: Order) -> bool:
-    """The shown prompt is ours and nothing else shown contradicts: the only ground for adopting (rule 4)."""
+    """The shown prompt is ours and no other field contradicts it: the only ground for adopting (rule 4)."""
     return job.prompt is not None and not differs(job, order)
 
 
@@ -98,12 +98,12 @@ def same_request(one: Order, other: Order) -> bool:
 
 
 def same_words(one: str, other: str) -> bool:
-    """Line ends and Unicode composition do not make another prompt: forms and servers change both."""
+    """Line breaks and Unicode composition do not make another prompt: forms and servers change both."""
     return normal_words(one) == normal_words(other)
 
 
 def normal_words(text: str) -> str:
-    """Composed (NFC), with single blanks; `onetake.prompt_of_another` compares the same form."""
+    """Composed (NFC), with single spaces; `onetake.prompt_of_another` compares the same form."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
@@ -156,7 +156,7 @@ def _lower_words(text: str) -> set[str]:
 
 
 def size_of(text: str) -> tuple[int, int] | None:
-    """Width and height; None for a name such as 720p or 9:16, which says nothing for sure."""
+    """Width and height; None for a name such as 720p or 9:16, which has no exact size."""
     match = re.fullmatch(r"\s*(\d{1,5})\s*[xX*×]\s*(\d{1,5})\s*", text)
     return (int(match[1]), int(match[2])) if match and int(match[1]) and int(match[2]) else None
 

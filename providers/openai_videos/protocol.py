@@ -1,7 +1,7 @@
-"""What is sent to buy a video, and what the answer to that one paid call means. Pure: no input, no output, no clock.
+"""What is sent to buy a video, and what the answer to that one paid call means. Pure: no I/O, no clock.
 
-The protocol is OpenAI's `/videos` as gateways and self-hosted servers speak it today. What a job says of itself is read
-in `providers/openai_videos/jobs.py`.
+The protocol is OpenAI's `/videos` as gateways and self-hosted servers speak it today. Jobs are parsed in
+`providers/openai_videos/jobs.py`.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ class Order:
     create_body: str
 
     def fields(self) -> dict[str, str]:
-        """The fields of the request's body; `seconds` travels as a string."""
+        """The fields of the request's body; `seconds` is sent as a string."""
         return {
             "prompt": self.prompt,
             "model": self.model,
@@ -48,17 +48,17 @@ class Order:
 class Fault(StrEnum):
     """Why there is no answer."""
 
-    NEVER_SENT = "never_sent"  # the submit deadline had passed; nothing left
-    NEVER_CONNECTED = "never_connected"  # refused, DNS, TLS: no byte of the request left
+    NEVER_SENT = "never_sent"  # the submit deadline had passed; nothing was sent
+    NEVER_CONNECTED = "never_connected"  # refused, DNS, TLS: no byte of the request was sent
     LOST = "lost"  # anything after that
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The raw answer to a create request: a status with a body, or the fault that stands for both.
+    """The raw answer to a create request: a status with a body, or a fault instead of both.
 
-    `attempts`: further requests that a gateway says it sent for ours (retries and fallbacks). `location`: the path of
-    what was made, where a header names it; a person may find the job by it.
+    `attempts`: further requests that a gateway says it sent for ours (retries and fallbacks). `location`: the path in
+    the header of that name, if any; a person may find the job by it.
     """
 
     status: int | None
@@ -66,14 +66,14 @@ class Answer:
     fault: Fault | None = None
     attempts: int = 0
     location: str = ""
-    cached: bool = False  # it is an older request's answer, by its own headers
+    cached: bool = False  # its headers say that it answers an older request
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "Answer":
-        """Raises what a damaged file can be wrong by: KeyError, TypeError, ValueError."""
+        """Raises KeyError, TypeError or ValueError if the file is damaged."""
         status, body, fault, attempts = kept["status"], kept["body"], kept.get("fault"), kept.get("attempts", 0)
         location = kept.get("location", "")
         if not isinstance(status, int | None) or not isinstance(attempts, int):
@@ -85,14 +85,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Made:
-    """The provider has the job: it is ours, and it is owed."""
+    """The provider has the job: it is ours, and we owe its price."""
 
     job: Job
 
 
 @dataclass(frozen=True)
 class ClearNo:
-    """The provider itself refused: nothing was made, nothing is owed. `reason`: a stable word, `detail`: its own."""
+    """The provider itself refused: no job, nothing owed. `reason`: a stable word, `detail`: the provider's words."""
 
     reason: str
     detail: str
@@ -100,14 +100,14 @@ class ClearNo:
 
 @dataclass(frozen=True)
 class Unclear:
-    """Nobody can tell from this answer. `reason` is a stable word."""
+    """The answer does not show whether there is a job. `reason` is a stable word."""
 
     reason: str
     detail: str
 
 
-# Statuses by which a server says that it did not take the request, if its body is an error in one of the usual forms.
-# Every status that is not here is unclear.
+# With these statuses a server rejects the request, if the body is an error in one of the usual forms.
+# Every other status is unclear.
 CLEAR_NO = {
     400: "bad_request",
     401: "unauthorized",
@@ -120,17 +120,17 @@ CLEAR_NO = {
 }
 NEEDS_WORDS = {400, 403, 404, 422}  # the others say by themselves what is wrong
 CONTENT_REFUSALS = {400, 403, 422}  # a refusal of the prompt comes with one of these
-# Or with one of these, which mean something else unless the provider plainly says so: credit, the law.
+# Or with one of these, if the words plainly say so; otherwise they mean something else: credit, the law.
 CONTENT_REFUSALS_IN_WORDS = {402, 451}
-# A refusal with one of these may name somebody else's job: the one that it conflicts with, or that is in its way.
+# A refusal with one of these may name another order's job: one that it conflicts with, or that blocks it.
 NAMES_OTHERS = {409, 429}
 
 
 def read_answer(answer: Answer, *, refuses_429: bool, our_key: str = "", prompt: str = "") -> Made | ClearNo | Unclear:
     """What the answer to the one paid call means.
 
-    `refuses_429`: here a 429 comes before any work. `our_key`: the Idempotency-Key that was sent; it is no job's id.
-    `prompt`: what was ordered; a refusal may repeat it.
+    `refuses_429`: this provider sends a 429 before any work. `our_key`: the Idempotency-Key that was sent; it is not a
+    job id. `prompt`: as ordered; a refusal may repeat it.
     """
     if answer.fault in {Fault.NEVER_SENT, Fault.NEVER_CONNECTED}:
         return ClearNo(answer.fault.value, storable(answer.body))
@@ -148,13 +148,13 @@ def read_answer(answer: Answer, *, refuses_429: bool, our_key: str = "", prompt:
 
 
 def _read_made(answer: Answer, job: Job | None) -> Made | Unclear:
-    if answer.cached:  # another request made what it names
+    if answer.cached:  # another request made the job that it names
         return Unclear("answer_from_a_cache", storable(answer.body))
     return Made(job) if job else Unclear("unreadable", storable(answer.body))
 
 
 def _read_job_refused(answer: Answer, status: int, job: Job) -> Made | Unclear:
-    """An error that names a job refuses nothing: the job exists, unless its status does not say so (rule 1)."""
+    """An error that names a job is no refusal: the job exists if its status says so, else it is unclear (rule 1)."""
     exists = job.running or job.status is JobStatus.COMPLETED
     if exists and status not in NAMES_OTHERS and not tells_of_another(answer.body):
         return Made(job)
@@ -164,7 +164,7 @@ def _read_job_refused(answer: Answer, status: int, job: Job) -> Made | Unclear:
 def _read_refusal(answer: Answer, status: int, refuses_429: bool, prompt: str) -> ClearNo | Unclear:
     detail = _detail(answer, status)
     reason = CLEAR_NO.get(status) or ("rate_limited" if status == 429 and refuses_429 else None)
-    if answer.attempts:  # the refusal may be that of a second try, and the first one was made
+    if answer.attempts:  # the refusal may answer a second attempt, after the first one made a job
         return Unclear("gateway_retried", detail)
     said = said_in(answer.body, prompt)
     if status in CONTENT_REFUSALS_IN_WORDS and blocks_content(said):
@@ -177,7 +177,7 @@ def _read_refusal(answer: Answer, status: int, refuses_429: bool, prompt: str) -
 
 
 def _why_refused(status: int, reason: str, said: str, body: str) -> str:
-    """A refused key is one in whatever words: it stops all orders, not this prompt. A code is plainer than words."""
+    """Why the order was refused. A refused key, however worded, stops all orders. A code is clearer than words."""
     if status not in CONTENT_REFUSALS:
         return reason
     answer = error_object(body)
@@ -205,5 +205,5 @@ def _detail(answer: Answer, status: int) -> str:
 
 
 def _letters(text: str) -> str:
-    """An id without the dashes, braces and case in which one UUID is written in several ways."""
+    """An id without dashes, braces and case: one UUID may be written in several ways."""
     return re.sub(r"[^0-9a-z]", "", text.lower().removeprefix("urn:uuid:"))
