@@ -1,1 +1,1 @@
-"""One module per step: each decides, and touches one thing."""
+"""One module per step: each makes its decision and uses one outside resource."""

@@ -1,9 +1,9 @@
-"""Ask whether a request may become a run, and set its money aside. One `reserve`, one transaction.
+"""Check whether a request may become a run, and set its money aside. One `reserve`, one transaction.
 
 In       a Request, fully decided: what would be bought, at what price, from whom
-Out      Admitted (the run; `replayed` if this key had it already) or Refused (a kind, and until when)
+Out      Admitted (the run; `replayed` if this key already had one) or Refused (a kind, and until when)
 Raises   what the transport to the ledger raises
-Effects  the reservation; asking again with the same key answers the same
+Effects  the reservation; a repeated call with the same key gets the same answer
 """
 
 import hashlib
@@ -18,18 +18,18 @@ from typing import Any
 from uuid import UUID
 
 PROMPT_CHARACTERS_MAX = 4000  # as many as a long Telegram message, and more than any model shows
-# Beside those of category Cf, what Unicode wants ignored: fillers, and selectors of a character's variation.
+# Characters outside category Cf that Unicode says to ignore: fillers and variation selectors.
 FILLERS = (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2065, 0x2800, 0x3164, 0xFFA0, *range(0xFFF0, 0xFFF9), 0xE0000)
 SELECTORS = (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0002, 0xE0020), *range(0xE0080, 0xE1000))
 UNSEEN = frozenset(map(chr, (*FILLERS, *SELECTORS)))
-JOINER = "\u200d"  # between two emoji it makes a third
-TAGS, TAGGED = frozenset(map(chr, range(0xE0020, 0xE0080))), "\U0001f3f4"  # the letters of England's flag, and its pole
+JOINER = "\u200d"  # joins two emoji into a third
+TAGS, TAGGED = frozenset(map(chr, range(0xE0020, 0xE0080))), "\U0001f3f4"  # letters of England's flag, and its base
 
 Reserve = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 
 
 class PromptProblem(StrEnum):
-    """Why a prompt does not even reach the limits."""
+    """Why a prompt is refused before the limits are checked."""
 
     EMPTY = "empty"
     TOO_LONG = "too_long"
@@ -37,7 +37,7 @@ class PromptProblem(StrEnum):
 
 
 class RefusalKind(StrEnum):
-    """In the order in which `reserve` asks; the first that applies is the answer."""
+    """In the order in which `reserve` checks them; the first that applies is the answer."""
 
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
     BLOCKED = "blocked"
@@ -53,7 +53,7 @@ class RefusalKind(StrEnum):
 
 @dataclass(frozen=True)
 class Request:
-    """`asked_*` is what the user named, None if left to us; `key` is the same for the same wish, for ever."""
+    """`asked_*`: as the user specified, None for our default; `key`: the same for the same request, forever."""
 
     key: str
     call_id: UUID
@@ -103,18 +103,18 @@ def check_prompt(prompt: str) -> str | PromptProblem:
     if any(unicodedata.category(c) in {"Cc", "Cs"} and c not in "\n\r\t" for c in clean):
         return PromptProblem.CONTROL_CHARACTERS
     if not _visible(clean).split():
-        return PromptProblem.EMPTY  # nothing but what cannot be seen, such as zero-width spaces
+        return PromptProblem.EMPTY  # only invisible characters, such as zero-width spaces
     return clean
 
 
 def prompt_hash(prompt: str) -> str:
-    """The same for prompts that differ only in case, white space, and characters that nobody sees."""
+    """The same for prompts that differ only in case, white space and invisible characters."""
     shown = unicodedata.normalize("NFC", _visible(prompt).casefold())
     return hashlib.sha256(" ".join(shown.split()).encode()).hexdigest()
 
 
 def _visible(text: str) -> str:
-    """Without the characters that show nothing; what tells two emoji sequences apart stays, inside such a sequence."""
+    """The text without invisible characters, except inside emoji sequences, which they tell apart."""
     shown = [c for c in text if c not in UNSEEN and (unicodedata.category(c) != "Cf" or c == JOINER or c in TAGS)]
     kept: list[str] = []
     for c, following in pairwise([*shown, " "]):
@@ -128,12 +128,12 @@ def _visible(text: str) -> str:
 
 
 def _is_picture(character: str) -> bool:
-    """An emoji, or the skin tone behind one."""
+    """Whether the character is an emoji, or the skin tone after one."""
     return unicodedata.category(character) in {"So", "Sk", "Sm"}
 
 
 def request_hash(request: Request) -> str:
-    """What was asked for under a key. Defaults are left out: they may change while the key stays the same."""
+    """Identifies what was requested under a key. Defaults are left out: they may change while the key stays."""
     asked = [request.user_id, request.prompt, request.asked_seconds, request.asked_size]
     return hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()
 
@@ -144,7 +144,7 @@ async def check_limits(request: Request, reserve: Reserve) -> Admitted | Refused
 
 
 async def replace_draft(draft: UUID, request: Request, reserve: Reserve) -> Admitted | Refused:
-    """In place of a draft of the same user, in one step: if the request is refused, the draft stays."""
+    """Replaces a draft of the same user, in one transaction: if the request is refused, the draft stays."""
     return read_reservation(await reserve("replace_draft", {"run_id": str(draft), "request": _arguments(request)}))
 
 

@@ -1,4 +1,4 @@
-"""Which step uses which template, for whoever checks one without running the step."""
+"""Which step uses which template, for code that checks a template without running its step."""
 
 from collections.abc import Mapping
 

@@ -1,8 +1,8 @@
-"""Buy one clip, then come back for it. `submit` spends and must never repeat; the rest is free and must.
+"""Buy one clip, then poll and fetch it. `submit` spends money and must never repeat; the rest is free to repeat.
 
 In       an order / a job id
 Out      Answer (raw) / Rendered, SaysFailed or StillRendering / Clip, Missing or ReadError
-Raises   OSError if the disk does not take the clip
+Raises   OSError if the clip cannot be written
 Effects  `submit`: one POST, never repeated by this function, by the client, or by a caller
 """
 
@@ -25,7 +25,7 @@ POLL_SECONDS_MAX = 15.0
 NOT_IMPLEMENTED = frozenset({405, 501})
 ANSWERED = frozenset({200, 203, 206})
 ANSWER_BYTES_MAX = 100_000
-POLL_SHARE = 0.1  # of what the render should take: ten looks over its expected length
+POLL_SHARE = 0.1  # a look every tenth of the expected render time
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Rendered:
 
 @dataclass(frozen=True)
 class SaysFailed:
-    """The job itself says that it failed; `detail` are its words. One look is not enough to end anything."""
+    """The job itself says that it failed, with `detail` as its words. One look is not enough to end a run."""
 
     job: Job
     detail: str
@@ -43,9 +43,9 @@ class SaysFailed:
 
 @dataclass(frozen=True)
 class StillRendering:
-    """The deadline passed; the job may yet end well. `job`: as the last look showed it, or `error` why it did not.
+    """The deadline passed; the job may still complete. `job`: as last seen; `error`: why the last look failed.
 
-    Both, if it showed another order's.
+    Both are set if the look showed another order's job.
     """
 
     job: Job | None = None
@@ -58,7 +58,7 @@ class StillRendering:
 
 @dataclass(frozen=True)
 class Clip:
-    """A whole clip on this machine; `facts`: what its file says of itself."""
+    """A whole clip on this machine; `facts`: what its file states about itself."""
 
     path: Path
     bytes: int
@@ -68,7 +68,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Missing:
-    """The provider has no content for this job, not yet or not any more; `detail` are its words."""
+    """The provider has no content for this job, not yet or no longer; `detail` holds its words."""
 
     status: int = 404
     detail: str = ""
@@ -79,9 +79,9 @@ async def submit(order: Order, provider: VideoProvider, before_send: Callable[[]
 
 
 def poll_delay(expected_seconds: float, elapsed_seconds: float, jitter: float, unread: int = 0) -> float:
-    """Seconds to a look: the first after half the expected time, then 2 to 15 s, spread by `jitter`, 0..1.
+    """Seconds until a look: the first after half the expected time, then 2 to 15 s, spread by `jitter`, 0..1.
 
-    Every look in a row that could not be read (`unread`) doubles the distance.
+    Every consecutive look that failed (`unread`) doubles the delay.
     """
     half = expected_seconds / 2
     if elapsed_seconds < half:
@@ -107,12 +107,12 @@ async def wait(
     failing_words: str | None = None,
     why_another: Callable[[Job], str | None] = lambda _: None,
 ) -> Rendered | SaysFailed | StillRendering:
-    """Looks until the render ends or `deadline_seconds` from now have passed; looks at least once.
+    """Polls until the render ends or `deadline_seconds` from now have passed; polls at least once.
 
     `alive(job)` is called after every look and at least every `attend_seconds`. A look that fails is
-    repeated: no error on reading a job ever fails a run, nor does a body that does not describe the job.
-    `failing_words`: what an earlier look at the job's own address said of its failure, if that is so long ago that
-    "not found" agrees with it. `why_another`: why what is shown cannot be this job; such a look has read nothing.
+    repeated: neither a read error nor a body that does not describe the job ever fails a run.
+    `failing_words`: the failure that an earlier look at the job's own address showed, if that is so long ago that
+    "not found" confirms it. `why_another`: why the job shown cannot be this one; such a look counts as unread.
     """
     begun, first, unread = clock(), True, 0
     while True:
@@ -140,9 +140,9 @@ async def wait(
 
 
 def failure_of(job: Job) -> str | None:
-    """Why a job says that it failed, expired, or has no clip for its content; None if it says anything else.
+    """Why a job says that it failed, expired, or was withheld for its content; None if it says anything else.
 
-    Only a body that names and describes the job counts: a gateway's error may echo the id it was asked for (rule 1).
+    Only a body that names and describes the job counts: a gateway's error may echo the requested id (rule 1).
     """
     if not (job.named and job.described):
         return None
@@ -169,9 +169,9 @@ async def _sleep_attended(
 async def fetch(
     job: Job, provider: VideoProvider, into: Path, fits: Callable[[Facts], bool] = lambda _: True
 ) -> Clip | Missing | ReadError:
-    """Brings the clip of a job to a temporary file, whatever the job says of itself: the clip is the proof.
+    """Fetches the clip of a job into a temporary file, whatever the job's status: the clip is the proof.
 
-    `fits`: which of several files at several addresses is wanted; a preview may stand beside the clip.
+    `fits`: selects among files at several addresses; there may be a preview beside the clip.
     """
     got = await provider.content(job.job_id, into)
     if _may_be_elsewhere(got):
@@ -187,12 +187,12 @@ async def fetch(
 
 
 def _may_be_elsewhere(got: Content | ClipGone | ReadError) -> bool:
-    """Absent there, no such route, or something else than a clip: a page, or JSON that says where it is."""
+    """Whether to try other addresses: absent here, no such route, or no clip but a page or JSON with an address."""
     return isinstance(got, ClipGone) or (isinstance(got, ReadError) and got.status in NOT_IMPLEMENTED | ANSWERED)
 
 
 def _text_in(path: Path) -> str:
-    """What came instead of a clip, if it is short enough to be an answer that leads to one."""
+    """The body that came instead of a clip, if it is short enough to be an answer with the clip's address."""
     try:
         small = path.stat().st_size <= ANSWER_BYTES_MAX
         return path.read_bytes().decode(errors="replace") if small else ""
@@ -207,7 +207,7 @@ async def _fetch_elsewhere(
     into: Path,
     fits: Callable[[Facts], bool],
 ) -> Content | ClipGone | ReadError:
-    """The first clip at these addresses that fits, or any; else the first word that it may come later, or `got`."""
+    """The first clip at these addresses that fits; else the first retryable error, else any clip, else `got`."""
     later: ReadError | None = None
     unfit: list[str] = []
     for url in list(dict.fromkeys(urls))[:URLS_MAX]:

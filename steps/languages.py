@@ -1,4 +1,4 @@
-"""The languages that people may use.
+"""The languages that users may choose.
 
 To add one: its code in `Code` and its entry in `LANGUAGES` here, its catalogue in `bot/locales/`, its code under
 `languages` in both templates in `prompts/`, and its section in `prompts/brand.md`. English is the language of the code,
@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Code = Literal["es", "en"]  # in this order in what the text model is asked for
+Code = Literal["es", "en"]  # the text model is sent the codes in this order
 CODES: tuple[str, ...] = get_args(Code)
 DEFAULT = "en"
 
 
 @dataclass(frozen=True)
 class Language:
-    """`also`: what text models call it. `small_words` and `letters`: by which a text in it is recognized."""
+    """`also`: names that text models use for it. `small_words`, `letters`: for recognizing a text in it."""
 
     name: str
     also: tuple[str, ...]
@@ -48,18 +48,18 @@ LANGUAGES: Mapping[str, Language] = {
 
 
 def closest(locale: str | None) -> str:
-    """The language of a locale such as `es-419` or `es_ES.UTF-8`; English if it is none of ours."""
+    """The language of a locale such as `es-419` or `es_ES.UTF-8`; English if we do not have it."""
     code = re.split(r"[-_.@]", (locale or "").lower(), maxsplit=1)[0]
     return code if code in LANGUAGES else DEFAULT
 
 
 def named(word: str) -> str | None:
-    """The language that a text model calls by this word, in lower case."""
+    """The language for which a text model uses this name, in lower case."""
     return next((code for code, language in LANGUAGES.items() if word in language.also), None)
 
 
 def spoken_in(text: str) -> str | None:
-    """The language of a text by its small words and letters; None if none shows more than the others."""
+    """The language of a text by its small words and letters; None if two languages score the same."""
     words = re.findall(r"\w+", text.casefold())
     scores = {
         code: sum(word in language.small_words for word in words)

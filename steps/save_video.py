@@ -1,9 +1,9 @@
-"""Put a complete clip where it stays. Saving twice is saving once.
+"""Move a complete clip to its final path. Idempotent.
 
-In       a temporary file on the same file system, synced by whoever wrote it
-Out      Clip: the final path, its length and sha256, and what the file says of itself
-Raises   OSError: the disk does not take it; the final name then does not exist, or holds a complete clip
-Effects  one rename, synced with its folder
+In       a temporary file on the same file system, already synced
+Out      Clip: the final path, its length and sha256, and what the file states about itself
+Raises   OSError: the disk refuses; the final name then does not exist, or holds a complete clip
+Effects  one rename, and a sync of the folder
 """
 
 import errno
@@ -21,7 +21,7 @@ CLIP_BYTES_PROBED = 64_000_000
 
 
 def save(draft: Path, target: Path) -> Clip:
-    """Gives the complete file its name. A clip that has it already is replaced by its like."""
+    """Renames the complete file to its final name. A clip with that name is replaced by an equal one."""
     clip = stored(draft)
     if clip is None:
         raise FileNotFoundError(errno.ENOENT, "the draft has gone", os.fspath(draft))
@@ -35,9 +35,9 @@ def save(draft: Path, target: Path) -> Clip:
 
 
 def stored(target: Path) -> Clip | None:
-    """The clip under this name; None if there is none, or a file that is not a whole one."""
+    """The clip under this name; None if there is no file, or it is not a whole clip."""
     try:
-        facts = read_clip(target, transfer_complete=True)  # it got the name because it was
+        facts = read_clip(target, transfer_complete=True)  # only complete files get this name
         if isinstance(facts, NotAClip):
             return None
         with target.open("rb") as file:
@@ -55,18 +55,18 @@ def free_bytes(folder: Path) -> int:
 
 
 def _reserve(file: int) -> None:
-    """Room for a clip: a quota, or a limit on the length of files, says so here and not after the purchase."""
+    """Reserves room for a clip, so that a quota or a limit on file size fails here and not after the purchase."""
     if not hasattr(os, "posix_fallocate"):  # macOS
         return
     try:
         os.posix_fallocate(file, 0, CLIP_BYTES_PROBED)
     except OSError as error:
-        if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:  # a file system that reserves nothing
+        if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}:  # the file system cannot reserve space
             raise
 
 
 def probe_folder(folder: Path) -> None:
-    """Writes, syncs, renames and removes a file with room for a clip. Raises OSError if the folder takes none."""
+    """Writes, syncs, renames and removes a file with room for a clip. Raises OSError if that fails."""
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f".{uuid4().hex}.probe"
     try:

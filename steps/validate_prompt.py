@@ -1,8 +1,8 @@
-"""Decide whether a prompt may become a video, and make it a better one.
+"""Decide whether a prompt may become a video, and improve it.
 
 In       a user's prompt and language, a template, the text model
 Out      Brief (improved prompt, title, category, language) or Rejected (policy areas, why, a safe rewrite)
-Raises   TextModelError: unreachable, refused, or never answering what was asked
+Raises   TextModelError: unreachable, refused, or no valid answer
 Effects  one or two calls of the text model
 """
 
@@ -98,7 +98,7 @@ CONTRACT = Contract("validate_prompt", frozenset({"prompt", "language", "seconds
 
 @dataclass(frozen=True)
 class Brief:
-    """An approved wish: what will be asked of the video model, and what the caption is written from."""
+    """An approved request: what the video model gets, and what the caption is written from."""
 
     improved_prompt: str
     title: str
@@ -116,18 +116,18 @@ class Rejected:
 async def validate_prompt(
     prompt: str, language: str, seconds: int, template: Template, client: TextModelClient, model: str
 ) -> tuple[Brief | Rejected, Asked[Verdict]]:
-    """The decision, and the call behind it for the books. `seconds`: the length of the video that is wished for."""
+    """The decision, and the call behind it for its cost. `seconds`: the requested length of the video."""
     asked = await ask(client, template, inputs(prompt, language, seconds), Verdict, model)
     return decide(asked.value, language), asked
 
 
 def inputs(prompt: str, language: str, seconds: int) -> dict[str, object]:
-    """What the template is given."""
+    """The template's inputs."""
     return {"prompt": prompt, "language": language, "seconds": seconds}
 
 
 def decide(verdict: Verdict, language: str) -> Brief | Rejected:
-    """A verdict that allows and names reasons at once does not allow."""
+    """A verdict that allows the prompt but names reasons is a rejection."""
     if verdict.allowed and not verdict.reasons:
         return Brief(verdict.improved_prompt, verdict.title, verdict.category.value, language)
     return Rejected(

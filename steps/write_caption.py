@@ -1,8 +1,8 @@
 """Write the caption and the hashtags that go out with the clip, while it renders.
 
 In       the brief, the user's language, a template, the text model
-Out      Caption: text and 3 to 8 hashtags that together fit Telegram's 1024
-Raises   TextModelError; the caller then takes `plain_caption`, so that no paid clip waits for words
+Out      Caption: text and 3 to 8 hashtags that together fit Telegram's 1024 units
+Raises   TextModelError; the caller then uses `plain_caption`, so that no paid clip waits for a caption
 Effects  one or two calls of the text model
 """
 
@@ -68,13 +68,13 @@ class Caption:
 async def write_caption(
     brief: Brief, language: str, template: Template, client: TextModelClient, model: str
 ) -> tuple[Caption, Asked[CaptionDraft]]:
-    """The caption, with the brand's hashtags, and the call behind it for the books."""
+    """The caption, with the brand's hashtags, and the call behind it for its cost."""
     asked = await ask(client, template, inputs(brief, language), draft_without(template.brand.banned_words), model)
     return branded(Caption(asked.value.text, tuple(asked.value.hashtags)), template.brand), asked
 
 
 def inputs(brief: Brief, language: str) -> dict[str, object]:
-    """What the template is given."""
+    """The template's inputs."""
     return {
         "title": brief.title,
         "improved_prompt": brief.improved_prompt,
@@ -85,9 +85,9 @@ def inputs(brief: Brief, language: str) -> dict[str, object]:
 
 @cache
 def draft_without(banned_words: tuple[str, ...]) -> type[CaptionDraft]:
-    """The draft that has none of these words: one that has goes back to the model, as any other mistake.
+    """A draft that rejects these words, so that they go back to the model like any other mistake.
 
-    Its schema is the same. A class of its own and not instructor's `context=`, which renders messages as templates.
+    The schema is the same. A separate class, because instructor's `context=` renders messages as templates.
     """
 
     def unbanned(draft: CaptionDraft) -> CaptionDraft:
@@ -104,7 +104,7 @@ def draft_without(banned_words: tuple[str, ...]) -> type[CaptionDraft]:
 
 
 def branded(caption: Caption, brand: Brand) -> Caption:
-    """With the required hashtags; of the others, as many as there is room for."""
+    """The caption with the required hashtags, and as many of the others as fit."""
     wanted = {tag.casefold(): tag for tag in brand.required_hashtags}
     own = [tag for tag in caption.hashtags if tag.casefold() not in wanted]
     for kept in range(min(len(own), HASHTAGS_MAX - len(wanted)), -1, -1):
@@ -115,7 +115,7 @@ def branded(caption: Caption, brand: Brand) -> Caption:
 
 
 def plain_caption(brief: Brief, brand: Brand = NO_BRAND) -> Caption:
-    """The title as a caption, with hashtags that are always true."""
+    """The title as a caption, with hashtags that fit every video."""
     return branded(Caption(brief.title, LANGUAGES[closest(brief.language)].hashtags), brand)
 
 
@@ -130,7 +130,7 @@ def units(text: str) -> int:
 
 
 def normalized(hashtags: list[str]) -> list[str]:
-    """`#word`: letters with their marks, digits and underscores of any script, with one letter at least."""
+    """Unique `#word` tags: letters with marks, digits and underscores of any script, with at least one letter."""
     tags: dict[str, str] = {}
     for raw in hashtags:
         for part in re.split(r"[\s,]*#", raw) if "#" in raw.strip().lstrip("#") else [raw]:

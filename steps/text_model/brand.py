@@ -1,10 +1,10 @@
 """The voice that all templates share: one edit of `prompts/brand.md` rebrands what the bot writes.
 
-In       `brand.md`: name, tone, banned words and required hashtags in front; notes per language as sections
-Out      Brand: values for templates (`{{ brand.tone }}`), and the two rules that code keeps: no banned word goes
-         out, no required hashtag is missing
+In       `brand.md`: name, tone, banned words and required hashtags in the front matter; notes per language as sections
+Out      Brand: values for templates (`{{ brand.tone }}`), and the two rules that code enforces: no banned word is
+         sent, no required hashtag is missing
 Raises   TemplateError
-Effects  none but reading
+Effects  reads the file
 """
 
 import hashlib
@@ -24,7 +24,7 @@ HASHTAG = re.compile(r"#\w{1,40}")
 
 
 class Notes(dict[str, str]):
-    """Notes per language: one that is missing is named as what it is, not as a name that Jinja lacks."""
+    """Notes per language. A missing one raises an error about the notes, not Jinja's about an undefined name."""
 
     def __missing__(self, language: str) -> str:
         raise TemplateError(f"{BRAND_FILE}: has no notes for {language}; add a section ## {language}")
@@ -32,7 +32,7 @@ class Notes(dict[str, str]):
 
 @dataclass(frozen=True)
 class Brand:
-    """`notes`: what else holds in a language, by its code. `sha256` of the file's bytes is its identity."""
+    """`notes`: further rules, by language code. `sha256`: of the file's bytes, identifies the version."""
 
     sha256: str
     name: str
@@ -72,7 +72,7 @@ def read_brand(raw: bytes) -> Brand:
 
 
 def banned_in(text: str, banned_words: Iterable[str]) -> tuple[str, ...]:
-    """The banned words that stand in a text: whole words, whatever their case or accents."""
+    """The banned words in a text: whole words, ignoring case and accents."""
     plain = _plain(text)
     return tuple(word for word in banned_words if re.search(rf"(?<!\w){re.escape(_plain(word))}(?!\w)", plain))
 

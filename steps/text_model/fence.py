@@ -1,11 +1,11 @@
-"""The fence around what users wrote: nothing inside it can close it. Pure."""
+"""The fence around users' text: nothing inside it can close it. Pure."""
 
 import re
 
 FENCE_OPEN = "<<<user_text"
 FENCE_CLOSE = "user_text>>>"
-# What a model could take for a mark: also with other brackets, wide, Greek or Cyrillic letters, and what cannot be seen
-# between them. Possessive and begun where a row of brackets begins: linear in the text's length.
+# Whatever a model could take for a mark, including other brackets, wide, Greek or Cyrillic letters, and invisible
+# characters between them. Possessive, and matched only from the start of a row of brackets: linear in the length.
 UNSEEN = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]*+"
 ALIKE = {
     "u": "u\uff55\u03c5",
@@ -23,8 +23,8 @@ NEAR_MARK = re.compile(
 
 
 def fenced(text: str) -> str:
-    """The text inside its fence. A mark inside it loses its brackets, so only ours opens or closes."""
+    """The text inside its fence. Marks in the text lose their brackets, so that only ours open or close it."""
     defused, marks = NEAR_MARK.subn("user_text", text)
-    while marks:  # a mark may be put together from what is left around another
+    while marks:  # removing a mark may leave another one in the text around it
         defused, marks = NEAR_MARK.subn("user_text", defused)
     return f"{FENCE_OPEN}\n{defused}\n{FENCE_CLOSE}"

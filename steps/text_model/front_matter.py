@@ -1,8 +1,8 @@
-"""A Markdown file with YAML before it: what templates, the brand and nothing else are written in. Pure.
+"""Markdown with YAML front matter, the format of templates and the brand. Pure.
 
 In       a file's name and text
-Out      its table of names, and its sections by heading
-Raises   TemplateError: file, and what is wrong with it
+Out      the front matter's values, and the sections by heading
+Raises   TemplateError: the file, and what is wrong with it
 """
 
 import re
@@ -12,16 +12,16 @@ from typing import Any
 import yaml
 
 FRONT_AND_BODY = re.compile(r"\A---\n(.*?)\n---\n(.*)\Z", re.DOTALL)
-FRONT_STARTS = 2  # the line of the file that the front matter begins on
+FRONT_STARTS = 2  # the line of the file on which the front matter begins
 HEADING = re.compile(r"^## +(\w+) *$", re.MULTILINE)
 
 
 class TemplateError(Exception):
-    """A template, or the brand that templates speak of, cannot be used."""
+    """A template, or the brand that templates refer to, cannot be used."""
 
 
 def decoded(name: str, raw: bytes) -> str:
-    """Text with plain line ends, whatever system it was written on."""
+    """The text with Unix line breaks, whatever system it was written on."""
     try:
         return raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -37,7 +37,7 @@ def parts(name: str, text: str) -> tuple[str, str]:
 
 
 def table(name: str, text: str, known: Set[str]) -> dict[str, Any]:
-    """The front matter's values. Unknown names are refused: a typo would be silence."""
+    """The front matter's values. Unknown names are refused, so that a typo is not silently ignored."""
     try:
         front = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -51,7 +51,7 @@ def table(name: str, text: str, known: Set[str]) -> dict[str, Any]:
 
 
 def yaml_mistake(error: yaml.YAMLError) -> tuple[int, str]:
-    """The line, counted from 0, and what is wrong there. A bracket that is never closed is found lines later."""
+    """The line, counted from 0, and what is wrong there. For an unclosed bracket, the line where it opens."""
     mark, words = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
     context = getattr(error, "context", None) or ""
     if "flow" in context:

@@ -1,7 +1,7 @@
-"""The templates in use: an edit is picked up at the next run, a broken one keeps the last good version.
+"""The templates in use: an edit is picked up at the next run; after a broken edit the last good version stays in use.
 
 In       the prompts' folder, the steps' contracts
-Out      a template by id, as it is now or as it was in a version that was once in use
+Out      a template by id, the current version or an earlier one
 Raises   TemplateError if there is no good version yet
 Effects  reads files when they have changed
 """
@@ -17,7 +17,7 @@ Stamp = tuple[tuple[int, ...], ...]
 
 
 class PromptStore:
-    """A folder's templates. `on_broken` hears of each broken edit once; `broken` holds the present ones."""
+    """A folder's templates. `on_broken` is called once per broken edit; `broken` holds the current ones."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class PromptStore:
         return self._before.get(_key(template_id, versions))
 
     def keep(self, template: Template) -> None:
-        """Remembers a version that was brought from elsewhere."""
+        """Stores a version that was read elsewhere."""
         self._before[_key(template.id, template.versions)] = template
 
     def _read(self, template_id: str, path: Path) -> None:
