@@ -1,1 +1,1 @@
-"""Builds what a process needs from the settings: the only place where the parts are put together."""
+"""Build what a process needs from the settings: the only place where the parts are put together."""

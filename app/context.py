@@ -1,9 +1,9 @@
-"""Builds the world that a run needs, from the settings, and hands out its parts.
+"""Build what a run needs from the settings.
 
 In       Settings
 Out      `open_context`: ledger, provider, text model, prompts; `open_partners` alone for a dry run
 Raises   ConfigError, CatalogueError, DatabaseUnavailable, LedgerError: one clear sentence each
-Effects  those of `open_ledger`. Importing this loads the SDKs, which takes a second: only inside a command.
+Effects  those of `open_ledger`. Importing this loads the SDKs, which takes a second: import it inside a command.
 """
 
 import random
@@ -35,7 +35,7 @@ from steps.text_model.prompt_store import PromptStore
 
 @dataclass(frozen=True)
 class App:
-    """A desk and the world around it."""
+    """An open ledger session, the context of a run, and the settings they were built from."""
 
     session: LedgerSession
     context: RunContext
@@ -46,7 +46,7 @@ class App:
 
 @asynccontextmanager
 async def open_context(settings: Settings) -> AsyncIterator[App]:
-    """All of it. On the way out it waits for purchases under way: nothing ever cancels one."""
+    """Opens everything. On exit it waits for in-flight purchases: nothing ever cancels one."""
     catalogue, model = choose_from_settings(settings)
     async with (
         open_partners(settings, catalogue, model) as (account, text),
@@ -64,7 +64,7 @@ async def open_context(settings: Settings) -> AsyncIterator[App]:
 async def open_partners(
     settings: Settings, catalogue: Catalogue, model: VideoModel
 ) -> AsyncIterator[tuple[ProviderAccount, TextModel]]:
-    """The two outside partners: who sells videos, and who judges prompts."""
+    """The two outside services: the video provider and the text model."""
     text = settings.text
 
     def cost(name: str, tokens_in: int, tokens_out: int) -> int:
@@ -79,7 +79,7 @@ async def open_partners(
 
 @asynccontextmanager
 async def open_shop(settings: Settings, catalogue: Catalogue, model: VideoModel) -> AsyncIterator[ProviderAccount]:
-    """Who sells videos, alone: enough for an audit."""
+    """The video provider alone: enough for an audit."""
     video = settings.video
 
     def rules_for(name: str) -> ProviderRules:
@@ -125,7 +125,7 @@ def rules(model: VideoModel, settings: Settings) -> ProviderRules:
 
 @asynccontextmanager
 async def _open_bucket(settings: Settings) -> AsyncIterator[Bucket | None]:
-    """Raises BucketPublic. That Storage is away is no reason not to begin: clips wait in their folder."""
+    """Raises BucketPublic. An unreachable Storage does not block startup: clips wait in their folder."""
     project = settings.supabase
     if project is None:
         yield None

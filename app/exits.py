@@ -1,7 +1,7 @@
-"""Exit codes, and the one place where a foreseeable error becomes one clear line.
+"""Exit codes, and the one place where an expected error becomes one clear line.
 
 0 done   1 ended otherwise   2 wrong usage or settings, before `reserve`   3 refused
-4 in doubt or past the deadline   130 Ctrl-C   143 told to stop
+4 in doubt or past the deadline   130 Ctrl-C   143 SIGTERM
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class Exit(IntEnum):
 
 
 class Stop(Exception):
-    """Ends the command: these words on stderr, this code."""
+    """Ends the command with this message on stderr and this exit code."""
 
     def __init__(self, words: str, code: Exit = Exit.USAGE) -> None:
         super().__init__(words)
@@ -34,11 +34,11 @@ class Stop(Exception):
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived; like KeyboardInterrupt, it is nobody's error."""
+    """SIGTERM arrived. A BaseException, because it is not an error, like KeyboardInterrupt."""
 
 
 def foreseen() -> tuple[type[BaseException], ...]:
-    """The errors that have a sentence. Only asked for when one is in the air: `--help` imports none of it."""
+    """The errors with a clear message. Called only when one was raised, so `--help` imports none of them."""
     from net.certificates import ProxyUnusable
     from pipeline.ledger.transports.common import LedgerError
     from pipeline.postgres.embedded import DatabaseUnavailable
@@ -61,7 +61,7 @@ def explain(error: BaseException) -> tuple[str, Exit]:
 
 
 def leave(error: BaseException) -> NoReturn:
-    """Says it in one line (one for each wrong setting) and ends."""
+    """Prints the error in one line (one per wrong setting) and exits."""
     words, code = explain(error)
     for line in words.splitlines():
         typer.echo(f"onetake: {line}", err=True)
@@ -69,7 +69,7 @@ def leave(error: BaseException) -> NoReturn:
 
 
 def run_async(work: Coroutine[Any, Any, Value]) -> Value:
-    """Runs to the end. SIGINT and SIGTERM cancel the work, which puts everything away before it leaves."""
+    """Runs the work to its end. SIGINT and SIGTERM cancel it, and it cleans up before it exits."""
 
     async def guarded() -> Value:
         task = asyncio.current_task()
@@ -96,7 +96,7 @@ def run_async(work: Coroutine[Any, Any, Value]) -> Value:
 
 
 async def _end_the_rest() -> None:
-    """Tasks that outlive the work: psycopg's pool may swallow one cancellation, and `asyncio.run` gives one only."""
+    """Stops tasks that outlive the work: psycopg's pool may swallow a cancellation, and `asyncio.run` sends one."""
     from pipeline.cancellation import stop
 
     left = asyncio.all_tasks() - {asyncio.current_task()}

@@ -1,11 +1,11 @@
-"""Opens the ledger, and only the ledger: what `list`, `stats`, `show` and the operators' verbs need.
+"""Open the ledger, and only the ledger: what `list`, `stats`, `show` and the operators' verbs need.
 
 In       Settings
-Out      LedgerSession: the ledger, what operators do with it, and its name
+Out      LedgerSession: the ledger, the operators' verbs, and its name
 Raises   ConfigError, DatabaseUnavailable, LedgerError, Stop: one clear sentence each
-Effects  starts the embedded server if no DATABASE_URL is set, and brings its schema up to date. With Supabase's URL and
-         key alone the ledger is the project's, over HTTPS, and only the queue is embedded. A verb that only reads
-         makes no data folder: where there is none yet, it reads an empty ledger that is gone afterwards.
+Effects  starts the embedded server if no DATABASE_URL is set, and brings its schema up to date. With only Supabase's
+         URL and key, the ledger is the project's, over HTTPS, and only the queue is embedded. A read-only verb creates
+         no data folder: if there is none yet, it reads a temporary empty ledger.
 """
 
 import re
@@ -33,7 +33,7 @@ from pipeline.settings.config import Settings
 from pipeline.settings.data_folder import HERE, default_home, user_home
 from pipeline.settings.setting_checks import ConfigError
 
-# After the ledger's name. Even a migration would go wrong there: its lock would stay with the pooler, for ever.
+# Follows the ledger's name. Even a migration would go wrong there: its lock would stay with the pooler forever.
 A_POOLER_IN_TRANSACTION_MODE = (
     "is behind a pooler in transaction mode, where the queue cannot listen and no lock holds; nothing was bought. "
     "Use the direct connection, or the pooler's session mode (Supabase: port 5432 instead of 6543)."
@@ -42,12 +42,12 @@ NO_QUEUE = (
     "has its tables but no queue, which `supabase db push` and the pasted SQL do not make; nothing was bought. "
     "Run `onetake db migrate`"
 )
-# Over HTTPS only: the functions may be there all the same.
+# Over HTTPS only: the functions may exist nevertheless.
 OLD_CACHE = (
     f". If you have done that, the REST API still has the old schema in its cache: run `{migrate.RELOAD}` in the SQL "
     "editor"
 )
-# Parameters that Prisma, node-postgres, Supabase and Vercel add to an address, and libpq refuses.
+# Parameters that Prisma, node-postgres, Supabase and Vercel add to an address, and that libpq rejects.
 NOT_FOR_POSTGRESQL = frozenset({
     "connection_limit", "pgbouncer", "pool_mode", "pool_timeout", "prepared_statements", "schema", "socket_timeout",
     "ssl", "sslaccept", "sslidentity", "sslpassword", "statement_cache_size", "supa", "uselibpqcompat", "workaround",
@@ -56,9 +56,9 @@ NOT_FOR_POSTGRESQL = frozenset({
 
 @dataclass(frozen=True)
 class LedgerSession:
-    """The ledger, opened. `name` says which one, for every "not found"; `queue_dsn` is where the engine's queue is.
+    """The open ledger. `name`: for "not found" messages; `queue_dsn`: the database with the engine's queue.
 
-    `host`: the lease that this machine needs to work, where the queue is its own and so only one machine may.
+    `host`: the lease that this machine needs to work, if the queue is local: then only one machine may work.
     """
 
     ledger: Ledger
@@ -80,7 +80,7 @@ def over_rest(settings: Settings) -> bool:
 
 
 def ledger_name(settings: Settings) -> str:
-    """Which ledger these settings mean; never a password."""
+    """The name of the ledger in these settings, without a password."""
     if settings.database_url is None:
         if settings.supabase_url is not None:
             return f"the ledger of {urlsplit(settings.supabase_url).hostname} (Supabase, over HTTPS)"
@@ -94,14 +94,14 @@ def ledger_name(settings: Settings) -> str:
         raise ConfigError(f"DATABASE_URL: {_unreadable(str(error))}") from None
     host, port = str(parts.get("host") or "the local socket"), parts.get("port")
     if "@" in f"{host}{parts.get('dbname') or ''}" or (port is not None and not re.fullmatch(r"[\d,]+", str(port))):
-        # A password with @ or / in it is read as part of the host: nothing of that may be shown.
+        # A password with @ or / in it is parsed as part of the host: none of it may be shown.
         raise ConfigError("DATABASE_URL: cannot be read; percent-encode the password in it (@ is %40, / is %2F)")
     where = f"{host}:{port}" if port else host
     return f"the ledger {parts.get('dbname') or 'postgres'} at {where}"
 
 
 def _unreadable(words: str) -> str:
-    """What is wrong with a connection string, in libpq's words; a part of a password is never shown."""
+    """What is wrong with a connection string, from libpq's error; never shows a part of a password."""
     named = re.search(r'invalid (?:URI query parameter|connection option):? "([^"]*)"', words)
     if named is None:
         return "is not a PostgreSQL connection string"
@@ -112,7 +112,7 @@ def _unreadable(words: str) -> str:
 
 @contextmanager
 def open_database(settings: Settings, *, reads: bool = False) -> Iterator[str]:
-    """A connection string of a database that may not be migrated yet, with connections that keep their session."""
+    """The connection string of a database that may not be migrated yet; its connections keep their session."""
     if settings.database_url is not None:
         dsn, name = settings.database_url.get_secret_value(), ledger_name(settings)
         with database_words(name):
@@ -142,8 +142,8 @@ def _open_embedded(home: Path, *, reads: bool) -> Iterator[str]:
 
 
 def home_note(home: Path) -> str | None:
-    """What should be known of the data folder: that it is new, or that it is the one beside the command."""
-    if home != default_home():  # somebody chose it
+    """A note on the data folder: it is new, or it is the one in the working directory. Otherwise None."""
+    if home != default_home():  # set by the user
         return None
     if home == Path.cwd() / HERE:
         return f"the data folder is ./{HERE}, because it exists; everywhere else it is {user_home()}"
@@ -184,7 +184,7 @@ def database_words(name: str) -> Iterator[None]:
 
 @asynccontextmanager
 async def open_ledger(settings: Settings, *, reads: bool = False) -> AsyncIterator[LedgerSession]:
-    """`reads`: nothing is written, and so no data folder is made."""
+    """`reads`: nothing is written, so no data folder is created."""
     if over_rest(settings):
         async with _open_over_rest(settings, reads=reads) as session:
             yield session
@@ -221,7 +221,7 @@ async def status_over_rest(rpc: LedgerCall) -> list[migrate.MigrationStatus]:
     """Which migrations the project has."""
     try:
         applied = await rpc("applied_migrations", {})
-    except LedgerNotMigrated:  # it has not even the one that says so
+    except LedgerNotMigrated:  # not even the migration with this function
         applied = []
     assert isinstance(applied, list), "applied_migrations answers a list"
     return migrate.compared(set(applied))

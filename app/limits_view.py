@@ -1,4 +1,4 @@
-"""How limits and users are shown. The words are pure; printing is thin."""
+"""Format and print limits and users. Formatting is pure; printing is thin."""
 
 from collections.abc import Callable, Sequence
 

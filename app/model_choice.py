@@ -1,4 +1,4 @@
-"""Which model the settings buy, and where."""
+"""Choose the model and the endpoint that the settings name."""
 
 from datetime import UTC, datetime
 
@@ -8,7 +8,7 @@ from providers.catalogue import Catalogue, CatalogueError, VideoModel, choose_mo
 
 
 def choose_from_settings(settings: Settings) -> tuple[Catalogue, VideoModel]:
-    """What these settings buy. Raises CatalogueError: it names what can be bought, and what needs no account."""
+    """The model that these settings name. Raises CatalogueError with what can be bought and what needs no account."""
     catalogue = load_catalogue(models_file())
     try:
         model = choose_model(

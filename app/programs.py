@@ -1,4 +1,4 @@
-"""Our own programs as processes beside this one: the simulator, the worker, the bot. Told to stop on the way out."""
+"""Run our own programs as child processes: the simulator, the worker, the bot. They are terminated on exit."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ STOP_SECONDS_MAX = 15.0
 async def program(
     module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`python -m module arguments`, its output in a log."""
+    """Runs `python -m module arguments` with its output in a log."""
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", module, *arguments),
@@ -26,7 +26,7 @@ async def program(
             stdin=asyncio.subprocess.PIPE,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # Ctrl-C in the terminal is ours to pass on, in our order
+            start_new_session=True,  # we pass on Ctrl-C ourselves, in our own order
         )
         try:
             yield process
@@ -42,7 +42,7 @@ async def program(
 
 @asynccontextmanager
 async def simulator(folder: Path, options: Sequence[str], port: int = 0) -> AsyncIterator[str]:
-    """The outside world in a process of its own, its books in the folder. Yields its root address."""
+    """Runs the simulator as a process, with its books in the folder. Yields its root address."""
     port_file = _fresh(folder / "simulator.port")
     command = ["--port", str(port), "--port-file", str(port_file), "--until-stdin-closes"]
     command += ["--books", str(folder / "books.jsonl"), "--clips", str(folder / "clips"), *options]
@@ -60,7 +60,7 @@ async def simulator(folder: Path, options: Sequence[str], port: int = 0) -> Asyn
 
 
 def _fresh(path: Path) -> Path:
-    """In a folder that exists, and not there yet."""
+    """Creates the folder and removes an old file, so that the path is free."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     return path

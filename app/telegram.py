@@ -1,8 +1,8 @@
-"""The bot with its settings, and what is behind it: what `onetake bot` and a worker that tells users both need.
+"""Build the bot and its dependencies, for `onetake bot` and for a worker that notifies users.
 
-In       Settings, the premises, the engine
+In       Settings, the App, the engine
 Out      `open_bot`: aiogram's Bot; `back_of`: what `bot.app` is given
-Raises   Stop: the token is not one
+Raises   Stop: the bot token is malformed
 """
 
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ async def open_bot(settings: Settings) -> AsyncIterator[Bot]:
 
 
 def back_of(built: App, engine: Engine, settings: Settings, *, demo: bool = False) -> BotDependencies:
-    """The house behind the bot."""
+    """The bot's dependencies."""
     video = settings.video
     for_sale = ForSale(
         model=built.model,
@@ -60,5 +60,5 @@ def back_of(built: App, engine: Engine, settings: Settings, *, demo: bool = Fals
         new_teller=built.context.new_token,
         clip_of=partial(at_hand, context=built.context),
         slow_seconds=settings.slow_notice_seconds,
-        shared_turns=True,  # `onetake worker` speaks for this bot, too
+        shared_turns=True,  # `onetake worker` also sends as this bot
     )
