@@ -1,4 +1,4 @@
-"""Tiny media files, built byte by byte: an outline that is true, and no pictures anybody could watch."""
+"""Tiny media files, built byte by byte: a valid outline, and no real pictures."""
 
 import struct
 
@@ -53,12 +53,12 @@ def element(identity: int, payload: bytes = b"", *, size: int | None = None) -> 
 
 
 def heard(kind: bytes) -> bytes:
-    """A track that says only of what kind it is."""
+    """A track that states only its kind."""
     return box(b"trak", box(b"mdia", box(b"hdlr", bytes(8) + kind + bytes(13))))
 
 
 def cluster(milliseconds: int, pictures: bytes = b"pictures that are long", *, size: int | None = None) -> bytes:
-    """One picture, which begins at this time. `size`: what it states, if not its own."""
+    """One picture, which begins at this time. `size`: the stated size, if not the real one."""
     block = element(0xA3, b"\x81\0\0\x80" + pictures)
     return element(0x1F43B675, element(0xE7, milliseconds.to_bytes(2)) + block, size=size)
 
@@ -72,9 +72,9 @@ def webm(
     cluster_size: int | None = None,
     tick: bytes = (1_000_000).to_bytes(3),
 ) -> bytes:
-    """Four seconds. `live`: the segment does not state its length. `seconds`: what the header says.
-    `track`: what its one track says, if no usual things. `cluster_size`: what its one cluster states.
-    `tick`: nanoseconds, as the header has them.
+    """Four seconds. `live`: the segment does not state its length. `seconds`: the length in the header.
+    `track`: the content of its one track, if unusual. `cluster_size`: the size that its one cluster states.
+    `tick`: nanoseconds per tick, as in the header.
     """
     said = b"" if seconds is None else element(0x4489, struct.pack(">d", seconds * 1000))
     info = element(0x1549A966, element(0x2AD7B1, tick) + said)

@@ -1,4 +1,4 @@
-"""MP4 files whose index lists samples, and whose fragments count theirs; built byte by byte."""
+"""MP4 files with sample tables in their index or in their fragments, built byte by byte."""
 
 import struct
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ def full(kind: bytes, payload: bytes, flags: int = 0, version: int = 0) -> bytes
 
 
 def trak(*tables: bytes, self_contained: bool = True, number: int = 1, handler: bytes = b"") -> bytes:
-    """A track of these sample tables."""
+    """A track with these sample tables."""
     reference = full(b"dref", struct.pack(">I", 1) + full(b"url ", b"", int(self_contained)))
     media = box(b"minf", box(b"dinf", reference) + box(b"stbl", b"".join(tables)))
     header = full(b"mdhd", struct.pack(">IIII", 0, 0, SCALE, 0) + bytes(4))
@@ -47,7 +47,7 @@ def co64(*offsets: int) -> bytes:
 
 
 def progressive(pictures: bytes, *tracks: bytes, header: int | None = None) -> bytes:
-    """The index first. `header`: the length that the box of the pictures states, if it is another one."""
+    """A file with its index first. `header`: the length that the box of pictures states, if not the real one."""
     stated = 8 + len(pictures) if header is None else header
     return ftyp() + moov(more=b"".join(tracks)) + struct.pack(">I4s", stated, b"mdat") + pictures
 
@@ -58,7 +58,7 @@ def data_at(*tracks: bytes) -> int:
 
 
 def mvex(promised_ms: int | None, *, ticks: int = 0, size: int = 0, version: int = 0) -> bytes:
-    """What announces fragments; `ticks` and `size` are those of a sample that states none."""
+    """The box that announces fragments; `ticks` and `size` are the defaults of a sample that states none."""
     promise = b"" if promised_ms is None else full(b"mehd", promised_ms.to_bytes(8 if version else 4), version=version)
     return box(b"mvex", promise + full(b"trex", struct.pack(">IIIII", 1, 1, ticks, size, 0)))
 

@@ -1,4 +1,4 @@
-"""A clip is whole if its own structure says so; what it is, is read from the file, never from its name."""
+"""Whether a clip is whole, and its facts, are read from the file's structure, never from its name."""
 
 import random
 import struct
@@ -229,7 +229,7 @@ def test_another_length_or_shape_is_not_what_was_ordered(
 
 
 def test_a_live_clip_is_cut_if_one_of_its_clusters_is(tmp_path: Path) -> None:
-    """Its segment states no length; the parts in it do."""
+    """The segment states no length; the clusters in it do."""
     last = cluster(4000)
     content = webm(live=True) + last * 3
     assert isinstance(read(content, tmp_path), Facts)

@@ -98,7 +98,7 @@ def test_a_track_of_the_index_must_lie_in_the_file_though_fragments_follow(tmp_p
 
 
 def sidx(first: int, following: int) -> bytes:
-    """An index of one segment: the bytes that follow it, from `first` on."""
+    """An index of one segment, which begins `first` bytes after it and has `following` bytes."""
     return full(b"sidx", struct.pack(">IIIIHHIII", 1, 1000, 0, first, 0, 1, following, 4000, 0))
 
 
@@ -120,7 +120,7 @@ def test_a_film_that_may_have_been_cut_between_fragments_says_so(content: bytes,
 
 
 def begun(at_ms: int) -> bytes:
-    """A second of pictures that says when it begins (tfdt)."""
+    """A second of pictures that states when it begins (tfdt)."""
     return fragment(head=full(b"tfhd", struct.pack(">I", 1), 0x20000) + full(b"tfdt", struct.pack(">I", at_ms)))
 
 
@@ -145,7 +145,7 @@ def test_a_hole_in_the_pictures_of_a_fragment_is_found(tmp_path: Path) -> None:
 
 
 def promising(content: bytes, seconds: float) -> bytes:
-    """The same film with a promise (mehd) in its index; the fragments' own offsets are relative."""
+    """The same film with a length (mehd) in its index; the fragments' own offsets are relative."""
     scale = 1000
     promise = full(b"mehd", struct.pack(">I", round(seconds * scale)))
     at = content.index(b"mvex") - 4
@@ -188,7 +188,7 @@ def test_a_film_that_announces_fragments_and_has_none_is_judged_by_its_index(tmp
 
 
 def test_a_fragment_that_repeats_its_first_half_is_not_whole(tmp_path: Path) -> None:
-    """As a download leaves it that was resumed at the wrong place; each box still has its length."""
+    """The result of a download that was resumed at the wrong place; each box still has its length."""
     options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
     content = encoded(tmp_path / "film", "mp4", options, 4, sound=False)
     assert isinstance(read(content, tmp_path), Facts)

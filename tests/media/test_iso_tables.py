@@ -1,4 +1,4 @@
-"""An index that comes first outlives a cut: a clip is whole only if the samples that it lists are there."""
+"""An index at the front survives a cut: a clip is whole only if the samples that it lists are there."""
 
 import random
 import struct
@@ -29,7 +29,7 @@ def read(content: bytes, folder: Path) -> Facts | NotAClip:
 
 
 def clip(make: Track, pictures: bytes = PICTURES, header: int | None = None) -> bytes:
-    """A file with one track, whose tables are told where the pictures begin."""
+    """A file with one track; its tables get the offset of the pictures."""
     return progressive(pictures, make(data_at(make(0))), header=header)
 
 
@@ -135,7 +135,7 @@ def test_an_index_that_runs_to_the_end_of_the_file_is_cut_if_a_box_in_it_is(tmp_
 
 
 def test_large_tables_are_read_quickly_and_in_blocks(tmp_path: Path) -> None:
-    """A million chunks, of which the last is missing."""
+    """A million chunks; the last one is missing."""
     sizes = uniform(2, 1_000_000)
     content = clip(lambda at: trak(sizes, stsc((1, 1)), stco(*range(at, at + 2_000_000, 2))), bytes(1_999_999), OPEN)
     (tmp_path / "file").write_bytes(content)
@@ -153,7 +153,7 @@ def test_large_tables_are_read_quickly_and_in_blocks(tmp_path: Path) -> None:
 
 
 def encoded(path: Path, kind: str, options: dict[str, str], seconds: int = 2, *, sound: bool = True) -> bytes:
-    """Noise, and silence, in a container of this kind."""
+    """A film of noise with silent sound, in a container of this kind."""
     frame_of: Any = av.VideoFrame.from_image  # PyAV ships this one function without types
     with av.open(path, "w", format=kind, options=options) as film:
         pictures = film.add_stream("libx264", rate=12, options={"preset": "ultrafast", "g": "12"})

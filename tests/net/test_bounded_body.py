@@ -1,4 +1,4 @@
-"""No answer is read into memory past the bound, however small it arrives."""
+"""No answer is read into memory past the bound, however small its packed size."""
 
 import gzip
 import json

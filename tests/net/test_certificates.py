@@ -1,4 +1,4 @@
-"""The way out is the same for every client, and writes down no secret."""
+"""Every client uses the same certificates and proxy, and no secret is written down."""
 
 import ssl
 from pathlib import Path

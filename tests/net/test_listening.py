@@ -1,4 +1,4 @@
-"""A server that strangers cannot exhaust: silent sockets, sockets without end, and no descriptors left."""
+"""Strangers cannot exhaust the server: silent sockets, ever more sockets, no descriptors left."""
 
 import asyncio
 import logging
@@ -39,7 +39,7 @@ async def house(**bounds: float) -> AsyncIterator[int]:
 
 
 async def call(port: int, opened: AsyncExitStack, sent: bytes = b"") -> Line:
-    """A line to the house, on which this was said so far."""
+    """A connection to the server on which these bytes were sent."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     opened.callback(writer.close)
     writer.write(sent)
@@ -89,7 +89,7 @@ async def test_headers_that_come_in_pieces_are_headers_and_later_requests_have_n
 
 
 async def test_a_crowd_of_silent_sockets_keeps_nobody_out(caplog: pytest.LogCaptureFixture) -> None:
-    """The oldest of them makes room; whoever has asked for something stays."""
+    """The oldest silent socket is closed; a connection that has sent a request stays open."""
     async with house(connections_max=20, header_seconds=3600) as port, AsyncExitStack() as opened:
         guest = await call(port, opened, REQUEST)
         await answered(guest)
@@ -150,7 +150,7 @@ async def test_an_error_of_our_own_is_logged_in_full(caplog: pytest.LogCaptureFi
 
 
 async def test_running_out_of_descriptors_is_logged_once_and_ends(caplog: pytest.LogCaptureFixture) -> None:
-    """asyncio looks for connections a hundred times at each attempt, and tells of each failure."""
+    """asyncio tries to accept a hundred connections per attempt and reports each failure."""
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

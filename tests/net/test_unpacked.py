@@ -1,4 +1,4 @@
-"""Bodies are unpacked by what they are: in any pieces, member by member, with a bound on what follows."""
+"""Bodies are unpacked by their bytes: in any pieces, member by member, with a bound on what follows."""
 
 import gzip
 import zlib

@@ -1,7 +1,7 @@
-"""A server that does exactly what a test says, byte by byte, and remembers what reached it.
+"""A server that does exactly what a test says, byte by byte, and records what reached it.
 
-It speaks just enough HTTP to read a request; the answer is whatever bytes the script yields, so that resets,
-half answers, silence and drips are real ones.
+It implements just enough HTTP to read a request; the answer is whatever bytes the script yields, so that resets,
+half answers, silence and slow answers are real ones.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ def answer(status: int, body: Any = "", **headers: str) -> Reply:
 
 
 def in_turn(*replies: Reply) -> Script:
-    """One after the other; the last one for ever."""
+    """One after the other; the last one forever."""
     left = list(replies)
     return lambda _: left.pop(0) if len(left) > 1 else left[0]
 

@@ -1,4 +1,4 @@
-"""What can be bought: prices in whole micro-dollars, and clear sentences where something cannot."""
+"""What can be bought: prices in whole micro-dollars, and clear errors for what cannot."""
 
 from datetime import date
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""A clip behind an address that a job names: fetched without our key, from where anybody could fetch it."""
+"""A clip at an address that a job names: fetched without our key, and only from allowed addresses."""
 
 import ssl
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ SECRET = "X-Amz-Signature=5ec4e7"
 
 
 def names(table: Mapping[str, str]) -> Resolve:
-    """A name server of these names; every other name is its own address."""
+    """A resolver for these names; every other name is its own address."""
 
     async def resolve(host: str, port: int) -> Sequence[str]:
         return [table.get(host, host)]
@@ -107,7 +107,7 @@ async def test_what_is_no_web_address_is_not_fetched(url: str, tmp_path: Path) -
 
 @pytest.mark.asyncio
 async def test_each_redirect_is_checked_anew(tmp_path: Path) -> None:
-    """The first host passes for a public one here; the one it leads to does not."""
+    """The first host counts as public in this test; the redirect's target does not."""
     async with scripted(in_turn(answer(200, MP4))) as inside:
         away = answer(302, "", location=f"http://169.254.169.254:{inside.port}/v.mp4?{SECRET}")
         async with scripted(in_turn(away)) as outside:

@@ -1,4 +1,4 @@
-"""Fetching a clip: only a whole one is Content, however it came; the rest says whether to come back."""
+"""Fetching a clip: only a whole one is Content, however it arrived; other results say whether to retry."""
 
 import gzip
 import hashlib
@@ -137,7 +137,7 @@ async def test_a_clip_that_is_moved_on_the_same_host_is_fetched_with_the_key(tmp
 
 @pytest.mark.asyncio
 async def test_a_redirect_to_an_address_that_is_not_allowed_is_not_followed(tmp_path: Path) -> None:
-    """A provider of our own network may send us to a server there; never to what only this machine can reach."""
+    """A provider in our own network may redirect to a server there, never to one that only this machine can reach."""
     async with scripted(in_turn(answer(200, MP4))) as inside:
         away = answer(302, "", location=f"http://0.0.0.0:{inside.port}/signed?x=1")
         async with partner(in_turn(away)) as (_, provider):
@@ -148,7 +148,7 @@ async def test_a_redirect_to_an_address_that_is_not_allowed_is_not_followed(tmp_
 
 @pytest.mark.asyncio
 async def test_the_key_does_not_come_back_with_a_redirect_from_elsewhere(tmp_path: Path) -> None:
-    """Not even to the provider: whoever sends us there chose the address."""
+    """Not even to the provider: the other server chose the address."""
     answers: dict[str, Reply] = {"/v1/chosen": answer(200, MP4)}
 
     def reply(seen: Seen) -> Reply:

@@ -1,4 +1,4 @@
-"""The provider's four calls on the wire: what leaves, how often, and what each kind of trouble becomes."""
+"""The provider's four calls on the wire: what is sent, how often, and what each kind of failure becomes."""
 
 import asyncio
 import json
@@ -321,7 +321,7 @@ async def test_a_server_that_drips_keeps_no_read_longer_than_its_time(
     ids=["echoed", "signed", "no status"],
 )
 async def test_words_on_broken_headers_are_not_kept(head: bytes, tmp_path: Path) -> None:
-    """Nor the key as a quoted text shows it, with its backslashes doubled."""
+    """Nor is the key in its quoted form, with its backslashes doubled."""
     async with partner(in_turn(Reply(head + b"Content-Length: 0\r\n\r\n"))) as (_, provider):
         bought = await provider.post(ORDER, lambda: None)
         reads = [await provider.job("v"), await provider.page(), await provider.content("v", tmp_path / "c")]

@@ -1,4 +1,4 @@
-"""One reserve, and what it is asked with; prompts that never get there."""
+"""The one `reserve` and its arguments, and prompts that are refused before it."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Waiting for a render, and fetching it: patient with reading, exact about what ends a wait."""
+"""Waiting for a render, and fetching it: failed reads are repeated, and only clear answers end a wait."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,7 +37,7 @@ MP4 = mp4()
 
 @dataclass
 class Clockwork:
-    """Time that passes only by sleeping."""
+    """A clock that advances only by sleeping."""
 
     now: float = 0
     slept: list[float] = field(default_factory=list)
@@ -180,7 +180,7 @@ async def test_an_error_that_echoes_the_id_it_was_asked_for_does_not_say_that_th
 @pytest.mark.asyncio
 @pytest.mark.parametrize("status", [422, 500])
 async def test_a_job_in_the_body_of_an_error_is_read(status: int) -> None:
-    """vLLM-Omni shows a failed job so."""
+    """vLLM-Omni shows failed jobs this way."""
     body = {"id": "v", "model": "wan", "status": "failed", "error": {"message": "oom"}, "created_at": 1790000000}
     async with partner(answer(status, body)) as (_, provider):
         ended = await waited(provider, Clockwork())
@@ -232,7 +232,7 @@ async def test_past_the_deadline_only_the_last_look_counts() -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("expected", [1, 20, 600, 10_000])
 async def test_a_wait_gives_a_sign_of_life_at_least_every_so_often(expected: float) -> None:
-    """Otherwise another worker would take the run for abandoned. Only looks, which take no time here, come between."""
+    """Otherwise another worker would consider the run abandoned. Looks take no time in this test."""
     time = Clockwork()
     async with partner(job("in_progress"), answer(500), job("queued")) as (_, provider):
         await waited(provider, time, expected=expected, deadline=400)

@@ -1,4 +1,4 @@
-"""A clip gets its final name whole, and once."""
+"""A clip gets its final name only when it is whole, and only once."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The verdict: what can be mended is, what cannot goes back once, and a doubtful yes is a no."""
+"""The verdict: fixable answers are fixed, others go back to the model once, and a doubtful yes is a no."""
 
 import json
 from typing import Any

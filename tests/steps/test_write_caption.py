@@ -1,4 +1,4 @@
-"""Captions: 3 to 8 normal hashtags, and never longer than Telegram takes."""
+"""Captions: 3 to 8 normalized hashtags, and never longer than Telegram allows."""
 
 from typing import Any
 

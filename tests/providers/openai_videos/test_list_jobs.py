@@ -1,4 +1,4 @@
-"""A look through the provider's list is complete only if it proves to be."""
+"""A look through the provider's list is complete only if the pages prove it."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -192,7 +192,7 @@ async def test_a_look_reads_past_a_known_job_up_to_a_limit() -> None:
 
 @pytest.mark.asyncio
 async def test_an_unsorted_list_is_read_to_its_end() -> None:
-    """A known job that changed last stands in front; what is newer than it may stand anywhere behind it."""
+    """A known job that changed last comes first; newer jobs may be anywhere after it."""
     times = [2000, 500, *range(1500, 1480, -1)]
     rows = [(f"j{n}", at) for n, at in enumerate(times)]
     pages = [page(*pair, has_more=pair[1] != rows[-1]) for pair in pairwise(rows)]
@@ -216,7 +216,7 @@ async def test_one_id_with_two_different_orders_is_an_odd_row(other: str) -> Non
 
 @pytest.mark.asyncio
 async def test_one_id_twice_in_a_page_is_an_odd_row() -> None:
-    """Two replicas that count alike, behind one list: a second row may be another job."""
+    """Two replicas behind one list may use the same numbers, so the second row may be another job."""
     rows = [{"id": "2"}, {"id": "1"}, {"id": "1"}]
     seen, _ = await looked([answer(200, {"data": rows, "has_more": False})])
     assert ([job.job_id for job in seen.jobs], seen.odd_rows) == (["2", "1"], 1)

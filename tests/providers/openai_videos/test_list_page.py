@@ -1,4 +1,4 @@
-"""What a page of a list says of rows that it does not show, in its body and in the headers around it."""
+"""Signs, in the body and in the headers of a page, of rows that it does not show."""
 
 import json
 
@@ -62,7 +62,7 @@ def test_counts_and_links_may_stand_in_an_object_of_their_own(name: str) -> None
 
 
 def test_two_members_of_one_name_make_a_page_unreadable_unless_they_are_equal() -> None:
-    """A gateway that joins the pages of two shards; a parser keeps the last."""
+    """A gateway may join the pages of two shards; a JSON parser keeps only the last member."""
     assert read_page('{"data": [{"id": "a"}], "has_more": false, "data": [{"id": "b"}]}') is None
     assert read_page('{"object": "list", "data": [{"id": "a"}], "object": "list"}') is not None
 

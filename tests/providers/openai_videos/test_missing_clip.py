@@ -1,4 +1,4 @@
-"""When a clip is definitely absent, and when it is only not there yet."""
+"""When a clip is definitely absent, and when it is just not there yet."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A refusal whose own words tell of a first copy, or of a lost answer, is no clear no (rule 2)."""
+"""A refusal that mentions a first copy or a lost answer is not a clear no (rule 2)."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What of a job's body describes it, and what may be an echo of the id that was asked for (rule 1)."""
+"""Which parts of a body describe the job, and which may only echo the requested id (rule 1)."""
 
 import json
 from typing import Any
@@ -109,7 +109,7 @@ ROWS = [
 @pytest.mark.parametrize("around", [{"object": "list"}, {"code": 0, "status": "success"}], ids=str)
 @pytest.mark.parametrize("name", ["data", "result", "videos"])
 def test_of_a_list_that_came_instead_of_a_job_only_its_own_row_counts(around: dict[str, Any], name: str) -> None:
-    """A gateway that loses the end of a path answers the list."""
+    """A gateway that drops the end of a path answers with the list."""
     body = json.dumps(around | {name: ROWS})
     job = read_job(body, "v")
     assert job is not None and (job.status, job.named) == (JobStatus.IN_PROGRESS, True)

@@ -1,4 +1,4 @@
-"""What the provider's words mean, row by row."""
+"""What each answer of the provider means, row by row."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Chat completions as a server would answer them, for the steps that ask the text model."""
+"""Chat completions as a server would send them, for the steps that ask the text model."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The one door to the text model: at most two asks, every token counted, every failure named."""
+"""The only way to the text model: at most two asks, every token counted, every failure named."""
 
 import asyncio
 import gzip
@@ -145,7 +145,7 @@ async def test_an_endpoint_that_refuses_every_form_is_asked_three_times(tmp_path
 
 @pytest.mark.asyncio
 async def test_a_server_that_drips_is_given_up_after_the_time_of_both_asks(tmp_path: Path) -> None:
-    """Some gateways send blanks to keep a line alive: the client's own timeout begins anew with each."""
+    """Some gateways send blanks to keep a connection alive; each one restarts the client's own timeout."""
     head = b"HTTP/1.1 200 -\r\ncontent-type: application/json\r\n\r\n"
     script = in_turn(Reply(head + b" " * 1000, drip=0.05))
     async with scripted(script) as server, open_text_model(server.url, KEY, 2) as client:

@@ -1,4 +1,4 @@
-"""The shared voice: what one edit of it changes, and the two rules that code keeps."""
+"""The shared voice: what one edit of it changes, and the two rules that code enforces."""
 
 from pathlib import Path
 

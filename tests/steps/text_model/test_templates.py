@@ -1,4 +1,4 @@
-"""Templates: checked when they are read, so that a broken edit never reaches a run; and the fence."""
+"""Templates are checked when they are read, so that a broken edit never reaches a run; and the fence."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""The object that was asked for is found however a text model wraps it, and no other object is taken for it."""
+"""The requested object is found however a text model wraps it, and no other object is mistaken for it."""
 
 import json
 from collections.abc import Callable
