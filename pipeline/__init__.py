@@ -1,1 +1,1 @@
-"""The fixed order, and what must never happen twice."""
+"""The fixed order of the steps, and the paid call that must never happen twice."""

@@ -1,4 +1,4 @@
-"""Work that goes on beside the main thing, for as long as a block lasts."""
+"""Background tasks that run for as long as a block lasts."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -9,7 +9,7 @@ from pipeline.cancellation import stop
 
 
 class Background:
-    """Each of these runs until the block is left. One that falls over is a bug: it is raised at the end, not lost."""
+    """Runs the coroutines until the block exits. An exception in one is a bug: it is raised at exit, not lost."""
 
     def __init__(self, *works: Coroutine[Any, Any, None]) -> None:
         self._works = works

@@ -1,7 +1,7 @@
-"""Seconds since boot, counting suspension: the clock for deadlines. And the time of day, for people.
+"""Seconds since boot, including suspension, for deadlines; and the time of day, for people.
 
-A process that was frozen between asking for the fence and sending must notice, even if the machine slept, so the
-submit deadline is measured on it. Linux has CLOCK_BOOTTIME; macOS's CLOCK_MONOTONIC counts sleep as well.
+A process that was frozen between asking for the fence and sending must notice it, even if the machine slept, so the
+submit deadline uses this clock. Linux has CLOCK_BOOTTIME; macOS's CLOCK_MONOTONIC counts sleep as well.
 """
 
 import sys

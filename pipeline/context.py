@@ -1,7 +1,7 @@
 """The handles a run needs, built once at the entry point and handed down.
 
 `run`, the fence and reconciliation take the whole RunContext because between them they use all of it; a step gets only
-its one handle. Clocks, randomness and sleeping are here too, so that nothing below reaches for its own.
+its one handle. Clocks, randomness and sleeping are here too, so that no code below creates its own.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ FREE_BYTES_MIN = 1_000_000_000  # under this a run fails before it buys what it 
 
 @dataclass(frozen=True)
 class ProviderRules:
-    """What models.toml says of the provider a run was promised to."""
+    """What models.toml says about a run's provider."""
 
     refuses_429_before_work: bool
     typical_render_seconds: int
@@ -36,7 +36,7 @@ class ProviderRules:
 
 @dataclass(frozen=True)
 class ProviderAccount:
-    """One provider and key. Runs promised to another are left to whoever has that one configured."""
+    """One provider and key. Runs of another provider or key are left to a process that has that one configured."""
 
     provider: VideoProvider
     base_url: str
@@ -50,7 +50,7 @@ class ProviderAccount:
 
 @dataclass(frozen=True)
 class TextModel:
-    """The text model: who is asked, under which name, and what tokens cost."""
+    """The text model: its client, its name, and the price of its tokens."""
 
     client: TextModelClient
     model: str
@@ -58,13 +58,13 @@ class TextModel:
 
 
 class Purchases:
-    """Requests that may have left. A graceful stop waits for them; nothing ever cancels one."""
+    """Purchases whose request may have been sent. A graceful stop waits for them; nothing cancels one."""
 
     def __init__(self) -> None:
         self._under_way: set[asyncio.Future[Any]] = set()
 
     async def see_through(self, purchase: Awaitable[Outcome]) -> Outcome:
-        """Awaits the purchase; if the caller is canceled, the purchase goes on by itself."""
+        """Awaits the purchase; if the caller is canceled, the purchase continues."""
         task = asyncio.ensure_future(purchase)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)

@@ -22,7 +22,7 @@ def many(count: int, what: str) -> str:
 
 
 def sentence(words: str) -> str:
-    """With its full stop."""
+    """Adds a full stop unless the text has an end mark."""
     return words if words.endswith((".", "!", "?", "…")) else f"{words}."
 
 
@@ -46,7 +46,7 @@ def lasting(seconds: float) -> str:
 
 
 def short(seconds: float) -> str:
-    """For a line that changes all the time: `0.4 s`, `12 s`, `3:07`."""
+    """For a line that is redrawn often: `0.4 s`, `12 s`, `3:07`."""
     if seconds < 10:
         return f"{max(0.0, seconds):.1f} s"
     if seconds < 100:
@@ -55,7 +55,7 @@ def short(seconds: float) -> str:
 
 
 def reopening(until: datetime | None, now: datetime) -> str:
-    """` at 14:05 UTC (in 4 min)`, with the day if it is not today; empty if nobody knows."""
+    """` at 14:05 UTC (in 4 min)`, with the day if it is not today; empty if unknown."""
     if until is None:
         return ""
     left = (until - now).total_seconds()

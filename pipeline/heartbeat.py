@@ -1,6 +1,6 @@
-"""While somebody works on a run, the ledger hears of it, so that nobody else takes it up.
+"""Sends heartbeats to the ledger while this process works on a run, so that no other process takes the run.
 
-A courtesy, not a lock: that a run is never bought twice does not depend on it.
+This only avoids duplicate work: that a run is never bought twice does not depend on it.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @contextlib.asynccontextmanager
 async def attended(run_id: UUID, context: RunContext) -> AsyncIterator[None]:
-    """Says "somebody is working on it" twice in the time for which each word holds."""
+    """Sends two heartbeats in the time for which one is valid."""
 
     async def say_so() -> None:
         while True:

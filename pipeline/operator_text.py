@@ -1,4 +1,4 @@
-"""Words for operators that the terminal and the page both say. Pure; English."""
+"""Texts for operators, shared by the terminal and the page. Pure; English."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from pipeline.ledger.operators import Event, Stats
 from pipeline.ledger.records import JobSource, Run, State
 from providers.openai_videos.jobs import Job, JobStatus
 
-KEPT_ANSWER_CHARACTERS_MAX = 600  # of an answer, in a page of the terminal
+KEPT_ANSWER_CHARACTERS_MAX = 600  # of an answer, on a page of the terminal
 SEEMS_FAILED = "It seems to have failed; checking once more. Nothing is decided yet."
 
 # Why the provider's answer is not known.
@@ -33,7 +33,7 @@ DOUBTS: Mapping[str, str] = {
     "gateway_retried": "the gateway tried more than once, so its refusal may not be the only answer",
 }
 
-# What the last look through the provider's list says of a run in doubt.
+# What the last look through the provider's list says about a run in doubt.
 LOOKS: Mapping[str, str] = {
     "absent": "the list does not show it; several such looks prove that it was not made",
     "answer_named_a_job": "the provider answered with a job that another run has",
@@ -52,7 +52,7 @@ LOOKS: Mapping[str, str] = {
     "no_witness_after": "the list shows no job of ours from after it; the next video you buy may prove it",
 }
 
-# What the last look at the job of a parked run says.
+# What the last look at a parked run's job says.
 PARKED: Mapping[str, str] = {
     "job_unknown": "the provider does not know the job id that it returned",
     "job_gone": "the provider no longer knows the job",
@@ -66,21 +66,21 @@ PARKED: Mapping[str, str] = {
     "disk_full": "the disk is full, or its folder cannot be written",
 }
 
-# Why a video could not be brought to its user; the ledger keeps the name of the error.
+# Why a video could not be delivered, by the name of the error that the ledger keeps.
 NOT_DELIVERED: Mapping[str, str] = {
     "Unreachable": "its user has blocked the bot, or the chat is gone",
     "TooLarge": "Telegram does not accept a file of this size",
     "FileNotFoundError": "its file is neither on a machine of the bot's nor in its bucket",
 }
 
-# Why it is not said that the last day was without a duplicate.
+# Why the last day is not reported as free of duplicates.
 NOT_CLEAN: Mapping[str | None, str] = {
     "two_paid_calls": "no: one run has two paid calls; explain or settle the second job",
     "unexplained_job": "not proven: a job that no run owns could be an order of ours",
     "not_audited": "not proven: no complete audit in the last day",
 }
 
-# What paid calls came to: one, and more.
+# Outcomes of paid calls: singular and plural.
 PAID: Mapping[str, tuple[str, str]] = {
     "made": ("video", "videos"),
     "rendering": ("rendering", "rendering"),
@@ -110,7 +110,7 @@ INCOMPLETE: Mapping[str, str] = {
 
 
 def paid_parts(stats: Stats) -> dict[str, int]:
-    """What the paid calls came to, by the names in PAID; the parts add up, and those of none are left out."""
+    """The paid calls by outcome (the names in PAID); the parts add up to all paid calls, and zeros are left out."""
     state = stats.paid_states
     parts = {
         "made": state.get(State.SAVED, 0) + state.get(State.DELIVERED, 0),
@@ -139,7 +139,7 @@ def incomplete_words(why: str) -> str:
 
 
 def found_words(run: Run, job_id: str, job: Job | None) -> str:
-    """What became of a run that a person found. `job`: as the provider shows it; None if it does not."""
+    """What settling as found did to a run. `job`: as the provider shows it; None if it does not."""
     price = usd(run.price_microusd)
     if run.file is not None:
         return f"{run.ref} is job {job_id}, and its video is here already. Nothing was changed."
@@ -200,7 +200,7 @@ def kept_answer_words(detail: Mapping[str, Any]) -> str:
 
 
 def why_not_found(run: Run, recorded: Recorded, job_id: str) -> str:
-    """Why this job was not taken for the run's, whatever a person says."""
+    """Why this job was not recorded for the run, although a person named it."""
     if recorded.why == "owned":
         return f"Job {job_id} is run {recorded.owner}'s already. Nothing was changed."
     if run.parked and run.job_id:
@@ -212,7 +212,7 @@ def why_not_found(run: Run, recorded: Recorded, job_id: str) -> str:
 
 
 def why_not_settled(run: Run, why: str | None = None) -> str:
-    """`why`: the ledger's word. It may be settled already, by this very call, asked again for its answer was lost."""
+    """`why`: the ledger's reason. A repeated call, whose first answer was lost, finds the run already settled."""
     if run.reason == "not_charged":
         return f"Run {run.ref} is settled as not charged: {usd(run.released_microusd)} is free again."
     if why == "changed":
@@ -249,7 +249,7 @@ def look_words(run: Run) -> str:
 
 
 def doubt_words(run: Run) -> str:
-    """Why it is not known what became of its order."""
+    """Why the outcome of its order is unknown."""
     word = run.doubt or "lost"
     if word.startswith("http_"):
         return f"the provider answered HTTP {word.removeprefix('http_')}, which does not say if it was made"
@@ -257,7 +257,7 @@ def doubt_words(run: Run) -> str:
 
 
 def delivery_words(run: Run, events: Sequence[Event]) -> str:
-    """What came of the last attempt to bring a video; empty if nobody asked for another and none came to nothing."""
+    """The outcome of the last delivery attempt; empty if none failed and nobody asked for another."""
     asked = next(
         (event for event in reversed(events) if (event.step, event.outcome) == ("deliver", "asked_again")), None
     )

@@ -1,9 +1,9 @@
-"""The story of a run, in order. This is the whole product; everything else is how.
+"""The steps of a run, in order. This is the whole product; the rest is implementation.
 
     check limits -> validate the prompt -> ONE video call -> caption and hashtags -> save (-> deliver)
 
-`run` may be called at any time, by any process, by two at once: the row is the journal, each step begins from what
-the row says is true, and the ledger decides who moves it. It reads no clock and draws no random numbers.
+`run` may be called at any time, by any process, even by two at once: the row is the journal, each step starts from
+the state in the row, and the ledger decides which caller may change it. It reads no clock and draws no random numbers.
 """
 
 from uuid import UUID
@@ -19,16 +19,16 @@ from steps.check_limits import Admitted, Refused, Request, check_limits
 
 
 async def admit(request: Request, context: RunContext) -> Admitted | Refused:
-    """Step 1: the limits, and the money set aside. The same key is the same run, for ever."""
+    """Step 1: checks the limits and sets the money aside. The same key always gives the same run."""
     answer = await check_limits(request, context.ledger.rpc)
     run_log.admission(answer)
     return answer
 
 
 async def run(run_id: UUID, context: RunContext) -> Run | None:
-    """Carries an admitted run as far as it goes now. None if the ledger does not know it.
+    """Advances an admitted run as far as possible now. None if the ledger does not know it.
 
-    Comes back with a run that has ended, or one that waits: its `next_look_at` says until when.
+    Returns a run that has ended, or one that waits until its `next_look_at`.
     """
     row = await context.ledger.start_attempt(run_id, ATTEMPTS_MAX, context.waits.heartbeat)
     if row is None:

@@ -1,8 +1,8 @@
-"""One log line per step of a run, for whoever collects logs. The ledger's events are the books; these may be lost.
+"""One log line per step of a run, for log collectors. The record is the ledger's events; log lines may be lost.
 
-In       the step's name, the run as it is after it
-Out      an INFO record `step` with `action` (the step), `run` (its ref), `state`, and whatever more is known
-Effects  nothing else. A prompt, a caption or a name of a user is never part of a line.
+In       the step's name, the run after the step
+Out      an INFO record `step` with `action` (the step), `run` (its ref), `state`, and further known fields
+Effects  logging only. A line never contains a prompt, a caption or a user's name.
 """
 
 import logging
@@ -21,7 +21,7 @@ def note(step: str, run: Run, **more: object) -> None:
 
 
 async def step(name: str, before: Run, work: Awaitable[Run]) -> Run:
-    """Does it, and says so if the run is in another state than before. `ms` is how long it took."""
+    """Does the work, and logs it if the run's state changed. `ms` is the duration."""
     begun = time.monotonic()
     run = await work
     if run.state is not before.state or run.parked != before.parked:

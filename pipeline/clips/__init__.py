@@ -1,1 +1,1 @@
-"""From a job to a stored clip: rendering, the folder, the bucket, and what becomes of clips."""
+"""From a job to a stored clip: rendering, the folder, the bucket, and maintenance of stored clips."""

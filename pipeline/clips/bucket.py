@@ -1,9 +1,9 @@
 """A private bucket of Supabase Storage, for clips.
 
 In       the project's client and the bucket's name
-Out      `put` answers 'bucket/key'; `get` and `remove` take that, `link` the key
-Raises   BucketPublic; BucketRefused (asking again changes nothing), BucketUnavailable (it may have happened)
-Effects  makes the bucket, private, if it is missing. Putting twice is putting once: the same key is replaced.
+Out      `put` returns 'bucket/key'; `get` and `remove` take that, `link` the key
+Raises   BucketPublic; BucketRefused (a retry changes nothing), BucketUnavailable (the call may have taken effect)
+Effects  creates the bucket, private, if it is missing. `put` is idempotent: the same key is replaced.
 """
 
 import asyncio
@@ -26,22 +26,22 @@ from pipeline.settings.setting_checks import ConfigError
 from providers.download import CHUNK_BYTES, CLIP_BYTES_MAX
 
 CALL_SECONDS = 20.0
-TRANSFER_SECONDS = 120.0  # for the whole of a clip, which has at most some fifty megabytes
+TRANSFER_SECONDS = 120.0  # for a whole clip, at most about 50 MB
 MISSING, TAKEN, TOO_LARGE = "404", "409", "413"
 
 Answer = TypeVar("Answer")
 
 
 class BucketError(Exception):
-    """Something between us and the bucket."""
+    """The bucket could not be used."""
 
 
 class BucketUnavailable(BucketError):
-    """Storage did not answer, or could not do it now."""
+    """Storage did not answer, or failed for now."""
 
 
 class BucketRefused(BucketError):
-    """Storage says no: `status` as in HTTP, 404 no such object, 413 more than the bucket takes."""
+    """Storage refused. `status` is as in HTTP: 404 no such object, 413 too large for the bucket."""
 
     def __init__(self, status: str, message: str) -> None:
         super().__init__(f"{message} ({status})")
@@ -49,7 +49,7 @@ class BucketRefused(BucketError):
 
 
 class BucketPublic(BucketError, ConfigError):
-    """Anybody who guesses a name could watch its clips."""
+    """The bucket is public: anybody who guesses a name could watch its clips."""
 
 
 class Bucket:
@@ -58,14 +58,14 @@ class Bucket:
         self._there = False
 
     async def prepare(self) -> None:
-        """The bucket, made if it is missing. Raises BucketPublic, BucketError; then nothing is put into it any more."""
+        """Creates the bucket if it is missing. Raises BucketPublic, BucketError; `put` then checks it again first."""
         self._there = False
         if not await self.is_there():
             await self._make()
         self._there = True
 
     async def is_there(self) -> bool:
-        """Whether there is such a bucket, a private one. Raises BucketPublic, BucketError."""
+        """Whether the bucket exists and is private. Raises BucketPublic, BucketError."""
         try:
             found = await _asked(self._client.storage.get_bucket(self.name), CALL_SECONDS)
         except BucketRefused as refused:
@@ -79,7 +79,7 @@ class Bucket:
         return True
 
     async def put(self, source: Path, key: str) -> str:
-        """Uploads the clip; answers 'bucket/key'."""
+        """Uploads the clip; returns 'bucket/key'."""
 
         async def upload() -> str:
             clips = self._client.storage.from_(self.name)
@@ -93,11 +93,11 @@ class Bucket:
         return await self._in_its_bucket(upload)
 
     async def get(self, stored: str, into: Path) -> str:
-        """Brings the clip at 'bucket/key' to a synced file; answers its sha256. Its bucket may have another name."""
+        """Downloads 'bucket/key' to a synced file; returns its sha256. The bucket may be another than this one."""
         return await _asked(self._download(stored, into), TRANSFER_SECONDS)
 
     async def _download(self, stored: str, into: Path) -> str:
-        """Storage's own client would hold the whole clip in memory."""
+        """Streams the clip; Storage's own client would hold all of it in memory."""
         options = self._client.options
         assert options.httpx_client is not None, "open_client gives the client its connections"
         url = str(self._client.storage_url.joinpath("object", *stored.split("/")))
@@ -116,17 +116,17 @@ class Bucket:
         return digest.hexdigest()
 
     async def link(self, key: str, seconds: int) -> str:
-        """An address at which anybody may watch the clip for so long."""
+        """A URL at which anybody may watch the clip for that many seconds."""
         signed = await _asked(self._client.storage.from_(self.name).create_signed_url(key, seconds), CALL_SECONDS)
         return str(signed["signedUrl"])
 
     async def remove(self, stored: str) -> None:
-        """The clip at 'bucket/key'. What is not there was removed already."""
+        """Removes the clip at 'bucket/key'. A missing one counts as removed."""
         bucket, _, key = stored.partition("/")
         await _asked(self._client.storage.from_(bucket).remove([key]), CALL_SECONDS)
 
     async def _in_its_bucket(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Once more in a bucket made anew, if somebody removed it while we ran."""
+        """Makes the call; if the bucket was removed meanwhile, creates it and retries once."""
         try:
             return await call()
         except BucketRefused as refused:
@@ -141,7 +141,7 @@ class Bucket:
         except BucketRefused as refused:
             if refused.status != TAKEN:
                 raise
-            await self.is_there()  # another process was as quick; or somebody who made it public
+            await self.is_there()  # created meanwhile, by another process or, as public, by a person
 
 
 def _content_type(key: str) -> str:
@@ -150,7 +150,7 @@ def _content_type(key: str) -> str:
 
 
 def _refusal(status: int, body: bytes) -> StorageApiError:
-    """Most errors travel as a 400 with the real status in the body."""
+    """Most errors come as a 400 with the real status in the body."""
     try:
         said = json.loads(body)
         return StorageApiError(said["message"], said["error"], said["statusCode"])
@@ -164,7 +164,7 @@ async def _asked(call: Awaitable[Answer], seconds: float) -> Answer:
             return await call
     except TimeoutError as error:
         raise BucketUnavailable(f"Storage did not answer within {seconds:.0f} s") from error
-    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:  # the last three: a yes without its content
+    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:  # the last three: a 200 without content
         raise BucketUnavailable(f"Storage did not answer: {type(error).__name__}") from error
     except LedgerForbidden as error:
         raise BucketRefused("403", str(error)) from error
@@ -177,6 +177,6 @@ async def _asked(call: Awaitable[Answer], seconds: float) -> Answer:
 
 @asynccontextmanager
 async def open_bucket(url: str, key: str, name: str) -> AsyncIterator[Bucket]:
-    """The bucket, which may not be there yet."""
+    """Yields the bucket, which may not exist yet."""
     async with open_client(url, key) as client:
         yield Bucket(client, name)

@@ -1,9 +1,9 @@
-"""What becomes of clips afterwards: names after a crash, uploads that did not go, and the old ones removed.
+"""Maintenance of stored clips: final names after a crash, retries of failed uploads, removal of old clips.
 
 In       the clips in this machine's folder
-Out      `ClipMaintenance`: a round a minute
+Out      `ClipMaintenance`: one round a minute
 Raises   what the transport raises
-Effects  uploads, removes, renames; notes on the row
+Effects  uploads, removes and renames clips; updates their rows
 """
 
 import asyncio
@@ -21,27 +21,27 @@ from pipeline.ledger.clip_records import ClipRecord, ClipRecords
 from pipeline.ledger.records import State
 
 TEND_SECONDS = 60.0
-AT_ONCE = 500  # runs in one question
+AT_ONCE = 500  # runs per query
 DAY_SECONDS = 86_400.0
-AWAY_AFTER = 3  # uploads refused one after another: Storage is away, and asked again in the next round
+AWAY_AFTER = 3  # uploads failed in a row: Storage is down, retry in the next round
 
 log = logging.getLogger(__name__)
 
 
 class ClipMaintenance:
-    """Uploads what lies here and not in the bucket, and removes what its user has had for MEDIA_KEEP_DAYS."""
+    """Uploads clips that the bucket lacks, and removes clips that were delivered MEDIA_KEEP_DAYS ago."""
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
         self._records = ClipRecords(context.ledger.rpc)
-        self._settled: set[str] = set()  # nothing to upload any more
+        self._settled: set[str] = set()  # runs with nothing left to upload
 
     async def for_ever(self, pause_seconds: float = TEND_SECONDS) -> None:
-        """Until canceled; what goes wrong is logged and tried again."""
+        """Runs rounds until canceled; logs errors and retries in the next round."""
         while True:
             try:
                 await self.once()
-            except Exception:  # clips are kept, whatever it was; a loop that ends would fill the disk
+            except Exception:  # no error may end the loop: the disk would fill
                 log.exception("storage", extra={"action": "tend_failed"})
             await asyncio.sleep(pause_seconds)
 
@@ -55,9 +55,9 @@ class ClipMaintenance:
             await self._drop_old()
 
     async def _finish(self) -> None:
-        """What a crash left: a clip that is its run's gets its name, another job's and old drafts go.
+        """Cleans up after a crash: gives each run's clip its final name, removes other jobs' clips and old drafts.
 
-        A clip proves more than any word about its run, so none goes before a day has passed since the run ended.
+        A clip proves more than any report about its run, so none is removed within a day of the run's end.
         """
         fetched = [(run_id, path) for path in self._context.media.glob(".*.clip") if (run_id := storage.run_of(path))]
         records = {each.run_id: each async for each in self._records_of({run_id for run_id, _ in fetched})}
@@ -67,7 +67,7 @@ class ClipMaintenance:
                 continue
             wanted = record.sha256 is not None and not record.dropped
             if wanted and await asyncio.to_thread(storage.is_clip, path, record.sha256):
-                with contextlib.suppress(FileNotFoundError):  # whoever saved it was as quick
+                with contextlib.suppress(FileNotFoundError):  # another process renamed it first
                     kind = await asyncio.to_thread(kind_of, path)
                     path.replace(storage.path_of(record.run_id, kind, self._context))
             elif self._proves_a_job(record, path):
@@ -80,13 +80,13 @@ class ClipMaintenance:
                     draft.unlink()
 
     def _proves_a_job(self, record: ClipRecord, path: Path) -> bool:
-        """A failed run whose own job's clip lies here whole: the job was made, whoever said otherwise."""
+        """Whether a failed run's own job has its whole clip here: then the job was made, whatever was reported."""
         if record.state is not State.FAILED or record.job_id is None:
             return False
         return path.name == storage.clip_name(record.run_id, record.job_id)
 
     async def _is_safe(self, bucket: Bucket) -> bool:
-        """Whether the bucket is a private one, still: somebody may have changed it while we ran."""
+        """Whether the bucket is still private: somebody may have changed it meanwhile."""
         try:
             await bucket.prepare()
         except BucketPublic as public:
@@ -116,10 +116,10 @@ class ClipMaintenance:
                 continue
             try:
                 stored = await bucket.put(path, path.name)
-            except BucketRefused as error:  # this one, perhaps; the next may fit
+            except BucketRefused as error:  # perhaps this clip only; the next may fit
                 storage.log_not_uploaded(record.run_id, error)
                 await self._records.tell_broken(str(error))
-            except (BucketError, OSError) as error:  # or this one alone: the others have their turn
+            except (BucketError, OSError) as error:  # perhaps this clip only; try the others
                 storage.log_not_uploaded(record.run_id, error)
                 refused_in_a_row += 1
                 if refused_in_a_row == AWAY_AFTER:

@@ -1,6 +1,6 @@
-"""Whether a job, or the file that came for it, is this run's. What is not is neither saved nor taken for its end.
+"""Whether a job, or the file downloaded for it, is this run's. If not, it is not saved, and does not end the run.
 
-In       a run, and its job as the provider shows it, or a whole file that came for that job
+In       a run, and its job as the provider shows it, or a whole file downloaded for that job
 Out      why it is not taken, in words for operators; None if it is
 Effects  `not_ours` reads the ledger
 """
@@ -14,7 +14,7 @@ from pipeline.ledger.records import JobSource, Run
 from providers.openai_videos.jobs import Job, JobStatus
 from providers.openai_videos.order_match import Shown, far_from, same_words, size_of, swapped_words
 
-PLACEHOLDER_TIME = timedelta(days=30)  # a job made so long before its order shows no true time
+PLACEHOLDER_TIME = timedelta(days=30)  # a creation time this long before the order is a placeholder
 ENDED = {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.EXPIRED}
 
 
@@ -36,11 +36,11 @@ async def not_ours(run: Run, job: Job, context: RunContext) -> str | None:
 
 
 def another_order(run: Run, job: Job, context: RunContext) -> str | None:
-    """Why the job under our id is another order's; None if it may be ours. Ids that are counters, one per replica,
-    name several: a look at such a job ends nothing, and its clip is not fetched.
+    """Why the job under our id is another order's; None if it may be ours.
 
-    Any server may show one field otherwise, and those of its answer to the order, but no two more; nor one, of a job
-    that was made before our order was sent.
+    Where each replica counts its own ids, one id names several jobs: a look at another order's job ends nothing, and
+    its clip is not fetched. Besides the fields that already differed in its answer to the order, a server may show one
+    more field differently, but not two; and none if the job was made before our order was sent.
     """
     order, skew = run.order(), context.waits.clock_skew
     if run.job_source is JobSource.PERSON or not job.named or (job.prompt and same_words(job.prompt, order.prompt)):
@@ -59,7 +59,7 @@ def _shown_otherwise(run: Run, job: Job, *parts: Shown) -> str:
 
 
 def _made_before(run: Run, job: Job, skew: timedelta) -> bool:
-    """By the time that the job shows, unless that is a mere placeholder."""
+    """Whether the job's time is before our order; a placeholder does not count."""
     if run.submitting_at is None or job.created_at is None:
         return False
     sent = run.submitting_at - skew
@@ -67,10 +67,11 @@ def _made_before(run: Run, job: Job, skew: timedelta) -> bool:
 
 
 def why_not_taken(run: Run, job: Job, facts: Facts, parked: timedelta) -> str | None:
-    """Why a whole file may be less than the clip, or another order's; None if it is taken.
+    """Why a whole file may be a preview, or another order's clip; None if it is taken.
 
-    Some servers serve a shorter or smaller clip while the job renders. A shorter one is the clip once the job has
-    ended by its own last word, or after a day without that word; one that shows no cut, only then or for a person.
+    Some servers serve a shorter or smaller clip while the job renders. A shorter file is taken once the job itself
+    reports that it has ended, or after a day without that report. If its format would not show a cut, it is taken only
+    after that day, or if a person named the job.
     """
     shorter = is_shorter(facts, run.seconds)
     if gone_for_good(run, parked):
@@ -82,11 +83,11 @@ def why_not_taken(run: Run, job: Job, facts: Facts, parked: timedelta) -> str | 
     if shorter and not facts.ends:
         return "and a cut would not show in this format"
     other = (shorter or is_longer(facts, run.seconds)) and not has_shape(facts, run.size)
-    other |= shorter and is_much_smaller(facts, run.size)  # a preview, while the page already says that it is done
+    other |= shorter and is_much_smaller(facts, run.size)  # a preview, though the job is already reported as done
     as_job_says = job.seconds == run.seconds and size_of(job.size or "") == size_of(run.size)
     return "and the job shows what was ordered" if other and as_job_says else None
 
 
 def gone_for_good(run: Run, parked: timedelta) -> bool:
-    """A missing clip of a completed job proves nothing, storage may lag; after a day of looks it will not come."""
+    """Whether to stop expecting the clip: storage may lag behind a completed job, but not after a day of looks."""
     return run.parked and run.age(run.parked_at) > parked
