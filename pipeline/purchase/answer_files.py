@@ -1,8 +1,8 @@
-"""Answer files: the provider's raw answer to a purchase, on disk before the ledger is told.
+"""Answer files: the provider's raw answer to a purchase, on disk before the ledger records it.
 
-Between the answer's arrival and the commit that records it stands a moment in which only this process knows the
-job id. The file bridges it: written and synced first, replayed until the ledger has it, then removed.
-It also carries the fence's token, the proof that this answer belongs to the run's own request.
+Until that commit, only this process knows the job id. So the file is written and synced first, replayed until the
+ledger has the answer, then removed. It also holds the fence's token, which proves that the answer belongs to the
+run's own request.
 """
 
 import json
@@ -31,10 +31,10 @@ class AnswerFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._kept_for_good: set[UUID] = set()  # each is logged once
+        self._kept_for_good: set[UUID] = set()  # files that could not be removed; each is logged once
 
     def keep(self, kept: KeptAnswer) -> None:
-        """Returns once the file and its name are on the disk. Raises OSError (disk full, no rights)."""
+        """Returns once the file and its name are on disk. Raises OSError (disk full, no rights)."""
         self.folder.mkdir(parents=True, exist_ok=True)
         body = json.dumps({"token": kept.token, "answer": kept.answer.to_json()})
         draft = self.folder / f".{kept.run_id}.{os.getpid()}"
@@ -55,7 +55,7 @@ class AnswerFiles:
                 yield kept
 
     def drop(self, run_id: UUID) -> None:
-        """The ledger has it. A folder that lets nothing go keeps the file: it is replayed, which changes nothing."""
+        """Removes a file that the ledger has recorded. If that fails, it is replayed, which changes nothing."""
         try:
             self._path(run_id).unlink(missing_ok=True)
         except OSError as error:
@@ -64,7 +64,7 @@ class AnswerFiles:
             self._kept_for_good.add(run_id)
 
     def drop_drafts(self, before: float) -> None:
-        """What a full disk left half written before that time. An answer that was kept has another name."""
+        """Removes drafts older than `before`, left half written by a full disk. A kept answer has another name."""
         for draft in self.folder.glob(".*.*"):
             with suppress(OSError):
                 if draft.suffix[1:].isdecimal() and draft.stat().st_mtime < before:
@@ -81,8 +81,8 @@ def _read(path: Path) -> KeptAnswer | None:
     except FileNotFoundError:
         return None  # another process has just recorded it
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        # One damaged file must not keep the others from the ledger. It stays where it is, for a person; its run is
-        # settled by the provider's books, as if the answer had been lost.
+        # One damaged file must not block the others. It stays in place, for a person; its run is reconciled by the
+        # provider's list, as if the answer had been lost.
         log.error("answer_file", extra={"action": "answer_file", "file": path.name, "error": repr(error)})
         return None
 

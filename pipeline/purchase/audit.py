@@ -1,7 +1,7 @@
-"""The audit: the provider's jobs against the ledger, in both directions, and the amounts.
+"""The audit: compares the provider's jobs with the ledger, in both directions, including amounts.
 
-In       the ledger and the provider account; what differs is decided by `pipeline.purchase.comparison`, which is pure
-Out      Audit: what differs, in words, and whether the list was complete; an incomplete one is never clean
+In       the ledger and the provider account; `pipeline.purchase.comparison`, which is pure, decides what differs
+Out      Audit: the differences, in words, and whether the list was complete; an incomplete audit is never clean
 Effects  reads the provider's list (free), adopts a late job that can only be one failed run's, stores the result
 """
 
@@ -26,18 +26,18 @@ from providers.openai_videos.jobs import Job
 from providers.openai_videos.list_jobs import Look, look
 
 SINCE_MAX = timedelta(days=30)  # how far an automatic audit goes back after a long time without a complete one
-FIRST_SINCE = timedelta(days=1)  # how far the first one goes back; the ledger takes nothing shorter for a beginning
-AGAIN = 8  # times in the time between two, an automatic audit that was not complete is made again
-LATE_IN_LIST = timedelta(days=1)  # by how much a list may show a job later than it was made
-FARTHER_SECONDS_MAX = 10.0  # for what is older than the audit itself
-ASKED_MAX = 100  # failed runs whose jobs are asked for one by one
+FIRST_SINCE = timedelta(days=1)  # how far the first one goes back; the ledger accepts no shorter first audit
+AGAIN = 8  # retries of an incomplete automatic audit per audit interval
+LATE_IN_LIST = timedelta(days=1)  # how long after its creation a job may first appear in the list
+FARTHER_SECONDS_MAX = 10.0  # for reading what is older than the audit's start
+ASKED_MAX = 100  # failed runs whose jobs are fetched one by one
 AUTOMATIC_SECONDS_MAX = 30  # the sweep waits for it
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Audit:
-    """`differences` is all that was found; clean is only what was also looked at completely."""
+    """`differences` holds all that were found; only a complete audit without any is clean."""
 
     since: datetime
     complete: bool
@@ -56,10 +56,10 @@ class Audit:
 
 @dataclass(frozen=True)
 class Audited:
-    """By the ledger's clock, which says `now`.
+    """How far audits reach, by the ledger's clock, which says `now`.
 
-    `until`: up to then, complete audits of this provider reach without a gap. `at`: when an audit that began there, or
-    before, was last tried; a shorter one counts for neither.
+    `until`: complete audits of this provider reach up to then without a gap. `at`: when an audit that began there or
+    before was last tried; a shorter one counts for neither.
     """
 
     at: datetime | None
@@ -68,15 +68,15 @@ class Audited:
 
     @property
     def next_since(self) -> datetime:
-        """Where an audit must begin to leave no gap, as far back as any goes by itself.
+        """Where an audit must begin to leave no gap, at most SINCE_MAX ago.
 
-        An `until` that has not come yet was told by a clock that ran ahead: it is no moment to begin at.
+        An `until` in the future was set by a clock that ran ahead, and is ignored.
         """
         until = self.now - FIRST_SINCE if self.until is None or self.until > self.now else self.until
         return max(until, self.now - SINCE_MAX)
 
     def is_due(self, every: timedelta) -> bool:
-        """A try that was not complete puts the next off by an eighth of that time only."""
+        """After an incomplete audit, the next is due after only an eighth of `every`."""
         if self.until is not None and timedelta() <= self.now - self.until < every:
             return False
         return self.at is None or self.at > self.now or self.now - self.at >= every / AGAIN
@@ -94,7 +94,7 @@ def _time(text: str | None) -> datetime | None:
 
 
 async def audit(ledger: Ledger, account: ProviderAccount, waits: Waits, since: datetime) -> Audit:
-    """Compares, adopts what turned up late, and stores what was found. Its differences are all that are open."""
+    """Compares, adopts late jobs, stores the result. Returns all open differences, also those of earlier audits."""
     clock = asyncio.get_running_loop().time
     began = clock()
     both = await _both_sides(ledger, account, waits, since)
@@ -110,7 +110,7 @@ async def audit(ledger: Ledger, account: ProviderAccount, waits: Waits, since: d
 async def _store(
     ledger: Ledger, account: ProviderAccount, found: Audit, took_seconds: float, listed: Sequence[str]
 ) -> Audit:
-    result = found.to_json() | {"took_seconds": took_seconds}  # what came meanwhile is for the next one
+    result = found.to_json() | {"took_seconds": took_seconds}  # the ledger leaves that time to the next audit
     args: dict[str, Json] = {"since": found.since.isoformat(), "result": result, "listed": list(listed)}
     stored = await ledger.rpc("store_audit", _provider(account) | args)
     assert isinstance(stored, dict)
@@ -119,7 +119,7 @@ async def _store(
 
 
 async def _both_sides(ledger: Ledger, account: ProviderAccount, waits: Waits, since: datetime) -> Comparison:
-    """The list first: a job made after it was read is not missed by runs read later, but nothing is called missing."""
+    """Reads the runs, then the list, then the listed jobs' owners, so that a job ordered meanwhile has an owner."""
     runs = await _runs_since(ledger, account, since - waits.clock_skew - waits.request_over)
     seen, past = await _look_back(ledger, account, since, runs, waits.clock_skew)
     books = await ledger.doubts_at(account.base_url, account.key_fingerprint, seen.keys)
@@ -143,9 +143,10 @@ def _shows_older(seen: Look, since: datetime) -> bool:
 async def _look_back(
     ledger: Ledger, account: ProviderAccount, since: datetime, runs: Sequence[Run], skew: timedelta
 ) -> tuple[Look, bool]:
-    """Complete if it reaches `since`; farther, to runs whose end came since then, if the list takes us there soon.
+    """The list back to `since`, or farther, to the oldest run that ended since then, if that takes no more than
+    FARTHER_SECONDS_MAX; complete if it reaches `since`.
 
-    And whether it went back to a job of ours, rather than to a time that the list shows.
+    Also whether the look went back to a job of ours, rather than to a time that the list shows.
     """
     known = await _known_before(ledger, account, since)
     seen = await look(account.provider, back_to=(since - skew).timestamp(), past=known)
@@ -162,13 +163,13 @@ async def _look_back(
 
 
 async def _known_before(ledger: Ledger, account: ProviderAccount, at: datetime) -> list[str]:
-    """The last job of ours, by a real answer, that was known before then."""
+    """Our last job from a real answer that was known before `at`; empty if there is none."""
     job_id = await ledger.rpc("known_before", _provider(account) | {"at": at.isoformat()})
     return [canonical_id(job_id)] if isinstance(job_id, str) else []
 
 
 async def _ask_for(job_ids: Sequence[str], account: ProviderAccount) -> dict[str, Job]:
-    """What the provider says of these jobs now, as far as it says it soon."""
+    """These jobs as the provider shows them now; those it does not return in FARTHER_SECONDS_MAX are left out."""
     asked: dict[str, Job] = {}
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(FARTHER_SECONDS_MAX):
@@ -180,7 +181,7 @@ async def _ask_for(job_ids: Sequence[str], account: ProviderAccount) -> dict[str
 
 
 def _ended_since(run: Run, since: datetime) -> bool:
-    """Or has not ended, or failed so shortly before that its job may not have been listed yet."""
+    """Whether the run has not ended, or ended since then, or so shortly before that its job may be listed late."""
     ended_at = run.failed_at or run.saved_at
     return ended_at is None or ended_at >= since - LATE_IN_LIST
 
@@ -196,7 +197,7 @@ def _provider(account: ProviderAccount) -> dict[str, Json]:
 
 
 async def audit_if_due(context: RunContext) -> Audit | None:
-    """The daily audit: from where complete ones end to now. A list that does not come to an end is for next time."""
+    """The daily audit, from where complete ones end until now. If the list takes too long, it is incomplete."""
     last = await last_audit(context.ledger.rpc, context.account)
     if not last.is_due(context.waits.audit):
         return None

@@ -1,7 +1,7 @@
-"""What differs between the provider's books and the ledger's, in both directions, and the amounts. Pure.
+"""What differs between the provider's jobs and the ledger, in both directions, including amounts. Pure.
 
 In       Comparison: runs, a look through the provider's list, and who owns what
-Out      differences in words, and which failed runs have which job after all
+Out      differences in words, and the late jobs of failed runs
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ from providers.openai_videos.order_match import (
 
 
 def compare(both: Comparison) -> tuple[tuple[Difference, ...], tuple[tuple[UUID, str], ...]]:
-    """What differs, and which failed runs have which job after all."""
+    """The differences, and the pairs of failed run and late job to adopt."""
     found = [*_of_runs(both)]
     open_runs = [run for run in both.books.runs if run.improved_prompt is not None]
     unowned = _unowned_in_scope(both)
@@ -45,9 +45,10 @@ def compare(both: Comparison) -> tuple[tuple[Difference, ...], tuple[tuple[UUID,
 
 
 def _unowned_in_scope(both: Comparison) -> list[Job]:
-    """Jobs that nobody owns, but for those listed before our first order, or before the audit begins.
+    """The unowned jobs, without those listed before our first order or before the audit begins.
 
-    By the order of the list, which owned jobs prove, and, where the list shows any times, by the job's own as well.
+    A job counts as older by the order of the list, where owned jobs prove that order, and, where the list shows times,
+    only if the job's own time agrees.
     """
     begins = max(both.since, both.books.ours_since or both.since)
     before = [job_id for job_id, owner in both.answered.items() if owner.sent_at <= begins]
@@ -62,7 +63,7 @@ def _unowned_in_scope(both: Comparison) -> list[Job]:
 
 
 def _ours_by_their_words(both: Comparison) -> list[Job]:
-    """Jobs that stand behind our first order and show the very words of one: told, and never adopted."""
+    """Jobs listed before our first order that show the exact prompt of an order of ours: reported, never adopted."""
     in_scope = {job.key for job in _unowned_in_scope(both)}
     orders = [run.order() for run in (*both.runs, *both.books.runs) if run.improved_prompt is not None]
     left = [job for job in both.look.jobs if job.key not in in_scope and job.key not in both.books.owned]
@@ -109,7 +110,7 @@ def _amount(run: Run, job: Job) -> Difference | None:
 
 
 def _order(run: Run, job: Job) -> Difference | None:
-    """Length and size only: they make the price. What a list does not show is unknown, not different."""
+    """Compares length and size only, which make the price. What a list does not show is unknown, not different."""
     if not differs(job, run.order()) & {Shown.SECONDS, Shown.SIZE}:
         return None
     made = f"{job.seconds or '?'} s at {job.size or '?'}"
@@ -120,10 +121,10 @@ def _order(run: Run, job: Job) -> Difference | None:
 def _of_request(
     runs: list[Run], jobs: list[Job], both: Comparison
 ) -> tuple[list[Difference], tuple[tuple[UUID, str], ...], list[Job]]:
-    """Runs without a job and unowned jobs of one whole request: differences, adoptions, and the jobs now explained."""
-    served = (State.SAVED, State.DELIVERED)  # by the clip of a job that turned out to be an equal order's
+    """For the runs without a job and the unowned jobs of one request: differences, adoptions, jobs now explained."""
+    served = (State.SAVED, State.DELIVERED)  # they have the clip of a job that turned out to be an equal order's
     if len(jobs) <= sum(run.in_doubt or run.state in served for run in runs):
-        return [], (), jobs  # reconciliation's
+        return [], (), jobs  # left to reconciliation
     by_age = sorted(jobs, key=lambda job: (job.created_at or 0.0, job.job_id))
     if len(jobs) > len(runs):
         refs = ", ".join(run.ref for run in runs)
@@ -186,7 +187,7 @@ def _of_unexplained(
         return _about(Kind.PERHAPS_TWO_PAID_CALLS, words, run, job.job_id)
     old = both.shows_our_times and matching.dated_before(job, both.since - both.skew)
     if old and not maybe and job.key not in both.in_front_of_ours | both.came_late:
-        return None  # somebody else's, and of an earlier audit
+        return None  # not ours, and older than this audit
     what = f"{job.model or 'a model'}, {job.seconds or '?'} s"
     nearest = min(doubts or maybe, key=lambda run: _distance(job, run), default=None)
     perhaps = f"; it may be the order of run {nearest.ref}" if nearest else ""
@@ -195,19 +196,19 @@ def _of_unexplained(
 
 
 def _is_listed(run: Run, both: Comparison) -> bool:
-    """Whether the list, which shows this other job, shows the run's own too: gateways have two names for one job."""
+    """Whether the provider shows the run's own job. If not, another job may be it: gateways give one job two ids."""
     assert run.job_id is not None
     key = canonical_id(run.job_id)
     return key in both.asked or any(job.key == key for job in both.look.jobs)
 
 
 def _exists(run: Run, both: Comparison) -> bool:
-    """Whether the run's own job is more than an id that somebody named: only jobs that exist are two paid calls."""
+    """Whether the provider has shown the run's own job: an id that somebody merely named is no paid call."""
     return run.job_exists or _is_listed(run, both)
 
 
 def _distance(job: Job, run: Run) -> float:
-    """By their times, which only order the candidates."""
+    """The difference of their times, which only orders the candidates."""
     sent = (run.submitting_at or run.reserved_at).timestamp()
     return abs((job.created_at or sent) - sent)
 

@@ -1,4 +1,4 @@
-"""The provider's books and the ledger's side by side, and what a difference between them is. Pure."""
+"""The provider's jobs and the ledger side by side, and the kinds of differences between them. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,10 +28,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing on which the two books do not agree. `microusd`: what the ledger's price for it would be.
+    """One thing on which provider and ledger disagree. `microusd`: its price by the ledger.
 
-    `could_be_ours`: a job that no run owns and that could be an order of ours: while it is not explained, nobody can
-    say that nothing was bought twice. `first_at`: when an audit found it first, ISO 8601.
+    `could_be_ours`: a job that no run owns and that could be an order of ours; until it is explained, a double purchase
+    cannot be ruled out. `first_at`: when an audit first found it, ISO 8601.
     """
 
     kind: Kind
@@ -45,10 +45,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both sides. `since` bounds it by the ledger's times; what the list's own times say leaves no job out.
+    """Both sides. `since` selects by the ledger's times; no job is left out because of the list's own times.
 
-    `runs`: sent or ended since then, still open, or failed after their request was sent. `asked`: what the provider
-    says of jobs that the list does not show.
+    `runs`: sent or ended since then, still open, or failed after their request was sent. `asked`: jobs that the list
+    does not show, as the provider shows them one by one.
     """
 
     runs: tuple[Run, ...]
@@ -58,8 +58,8 @@ class Comparison:
     skew: timedelta
     shows_all: bool
     asked: Mapping[str, Job] = field(default_factory=dict)
-    true_times: bool = True  # or the look went back to a known job
-    reaches_back: bool = True  # it shows something from before `since`, or nothing of ours was there
+    true_times: bool = True  # the list's times agree with ours, or the look went back to a known job
+    reaches_back: bool = True  # the list shows something from before `since`, or we had no job then
 
     @property
     def answered(self) -> dict[str, Owner]:
@@ -81,9 +81,9 @@ class Comparison:
 
     @cached_property
     def came_late(self) -> frozenset[str]:
-        """Keys of the jobs that are new to the list and stand among those seen in it before: a part of it was away.
+        """Keys of jobs that are new to the list but stand among jobs seen in it before: part of it was missing then.
 
-        Rows that stand behind all of those are only read for the first time.
+        Rows behind all of those are only read for the first time.
         """
         first = self.books.first_seen
         last = max((n for n, job in enumerate(self.look.jobs) if _is_before(first.get(job.key), self.since)), default=0)
@@ -92,7 +92,7 @@ class Comparison:
 
     @cached_property
     def in_front_of_ours(self) -> frozenset[str]:
-        """Keys of the jobs listed before one of ours of this audit: their own times may be another clock's."""
+        """Keys of the jobs listed before one of ours of this audit: their own times may come from another clock."""
         if not matching.in_order(self.look, self.answered):
             return frozenset()
         ours = {key for key, owner in self.answered.items() if owner.sent_at >= self.since}
@@ -104,7 +104,7 @@ class Comparison:
 
     @cached_property
     def shows_our_times(self) -> bool:
-        """Whether all our jobs stand there at times that the ledger agrees with."""
+        """Whether the list shows all our jobs at times that agree with the ledger."""
         listed = [(job, self.answered[job.key]) for job in self.look.jobs if job.key in self.answered]
         return all(matching.at_its_time(job, owner, self.skew) for job, owner in listed)
 

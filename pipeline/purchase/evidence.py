@@ -1,8 +1,8 @@
 """What may be concluded about a run whose answer was lost, and about a job that failed. Pure.
 
-docs/design.md, "Evidence", has the rules; the numbers below are its numbers. In short: identity before meaning,
-two looks before anything irreversible, a clip beats every word, adoption only of what is certainly ours, and
-"never made" is a claim about one list that this very list must prove, now. When in doubt, stay in doubt.
+docs/design.md, "Evidence", has the rules; the numbers below are its numbers. In short: identify a job before
+interpreting it, take two looks before anything irreversible, trust a clip over every report, adopt only what is
+certainly ours, and conclude "never made" only from a list that itself proves it, now. When in doubt, stay in doubt.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,10 @@ def judge(run: Run, look: Look, books: KnownJobs, facts: ListFacts, patience: Pa
 
 
 def candidates_for(run: Run, look: Look, books: KnownJobs, patience: Patience) -> tuple[Job, ...]:
-    """Unowned jobs that could be this run's. One listed before it was sent could not, unless it shows our words."""
+    """Jobs that could be this run's: unowned, or held by another run by mistake.
+
+    One listed before the run was sent could not be, unless it shows our prompt.
+    """
     order, before = run.order(), listed_before(run, look, books, patience)
     known = {**books.owned, **witnesses_of(run, books, patience.apart)}
     faithful = faithful_fields(look, {job_id: owner for job_id, owner in known.items() if owner.answered})
@@ -56,7 +59,7 @@ def candidates_for(run: Run, look: Look, books: KnownJobs, patience: Patience) -
 
 
 def _is_taken_by_mistake(job: Job, order: Order, owner: Owner | None) -> bool:
-    """Whether another run holds the job by mistake (a person's or a list's) although it shows this order's prompt."""
+    """Whether another run holds the job without a real answer, although the job shows this order's prompt only."""
     if owner is None or owner.answered:
         return False
     return shows_words_of(job, order) and not shows_words_of(job, owner.order)
@@ -65,8 +68,7 @@ def _is_taken_by_mistake(job: Job, order: Order, owner: Owner | None) -> bool:
 def listed_before(run: Run, look: Look, books: KnownJobs, patience: Patience) -> frozenset[str]:
     """Keys of the jobs made before this run was sent: we had seen them in the list, and position and time agree.
 
-    A list sorted by time makes one wrong clock look like two reasons. Position and time count only if every job of ours
-    in the list has the right ones.
+    In a list sorted by time, one wrong clock spoils both, so they count only if every job of ours has the right ones.
     """
     assert run.submitting_at is not None
     known = _answered(run, books, patience)
@@ -80,7 +82,7 @@ def listed_before(run: Run, look: Look, books: KnownJobs, patience: Patience) ->
 
 
 def _behind_an_older_one(run: Run, look: Look, books: KnownJobs, patience: Patience) -> tuple[Job, ...]:
-    """The jobs from the first witness on that was known before this run was sent; none in a list out of order."""
+    """From the first witness that was known before this run was sent to the list's end; none if it is out of order."""
     assert run.submitting_at is not None
     if not in_order(look, _answered(run, books, patience)):
         return ()
@@ -95,7 +97,7 @@ def _answered(run: Run, books: KnownJobs, patience: Patience) -> dict[str, Owner
 
 
 def _adoptable(run: Run, look: Look, books: KnownJobs, patience: Patience) -> tuple[tuple[UUID, str], ...]:
-    """Rule 4: as many unowned jobs of this whole request as runs of it without a job, and no answer still to come."""
+    """Rule 4: the pairs, if there are as many unowned jobs of this request as runs without one, no answer pending."""
     runs = [each for each in _with(run, books.runs) if same_request(each.order(), run.order())]
     first = min(runs, key=_sent)
     taken = books.owned.keys() | listed_before(first, look, books, patience)
@@ -118,7 +120,7 @@ def _adoptable(run: Run, look: Look, books: KnownJobs, patience: Patience) -> tu
 
 
 def _is_older_by_itself(job: Job, first: Run, look: Look, books: KnownJobs, patience: Patience) -> bool:
-    """Whether it is dated before the order, in a list that shows no job of ours at another time than its own."""
+    """Whether the job is dated before the order, in a list that shows every job of ours at its right time."""
     known = _answered(first, books, patience)
     ours = (each for each in look.jobs if each.key in known)
     true_times = all(at_its_time(each, known[each.key], patience.skew) for each in ours)
@@ -146,12 +148,12 @@ def _sent(run: Run) -> datetime:
 
 
 def has_failed(job: Job, run: Run) -> bool:
-    """By the list's word, or by what this run saw of it before."""
+    """Whether the job failed by the list, or by what this run saw of it before."""
     return job.status in {JobStatus.FAILED, JobStatus.EXPIRED} or job.key in run.failed_jobs
 
 
 def _only_one_it_can_be(run: Run, look: Look, books: KnownJobs, facts: ListFacts, patience: Patience) -> Job | None:
-    """Rule 4's exception, for a key that nobody else uses: the one unowned job and the one run, at a true time."""
+    """Rule 4's exception, for a key that nobody else uses: the only unowned job and the only run, at a fitting time."""
     unowned = candidates_for(run, look, books, patience)
     alone = not books.rivals and run.state is State.UNCERTAIN
     if not (facts.exclusive_key and look.complete and not look.odd_rows and alone and len(unowned) == 1):
@@ -201,7 +203,7 @@ def _why_absence_proves_nothing(
 
 
 def too_early(run: Run, facts: ListFacts, patience: Patience) -> bool:
-    """Whether the job may still be on its way into the list."""
+    """Whether the job may still appear in the list."""
     assert run.submitting_at is not None
     waits_for = patience.request_over
     if facts.absent_after is not None:
@@ -238,7 +240,7 @@ def _is_another(job: Job, owner: Owner, skew: timedelta) -> bool:
 
 
 def never_made(run: Run, looks: int, over: timedelta) -> bool:
-    """Whether the looks that counted so far prove it."""
+    """Whether the looks that counted so far prove that the job was never made."""
     return (
         run.state is State.UNCERTAIN
         and run.answered_job_id is None
@@ -253,7 +255,7 @@ def never_made(run: Run, looks: int, over: timedelta) -> bool:
 
 
 class Ending(StrEnum):
-    """What two looks at the job itself, and the absence of its clip, lead to (rules 2 and 5)."""
+    """The result of two looks at the job itself and the absence of its clip (rules 2 and 5)."""
 
     WAIT = "wait"
     FAIL = "fail"

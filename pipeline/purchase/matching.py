@@ -22,7 +22,7 @@ NEAR = timedelta(minutes=15)  # owned jobs sent this close to a doubt must all b
 
 @dataclass(frozen=True)
 class Owner:
-    """The run of a listed job: how it came to the job, what it ordered, when it was sent and its job known.
+    """The run of a listed job: how it got the job, what it ordered, when it was sent and when its job became known.
 
     `saved`: it has its clip.
     """
@@ -40,7 +40,7 @@ class Owner:
 
 
 def read_owner(row: Mapping[str, Any]) -> Owner:
-    """As the ledger shows it."""
+    """Parses an owner from the ledger's JSON."""
     return Owner(
         run_id=UUID(row["run_id"]),
         source=JobSource(row["source"]) if row["source"] else None,
@@ -53,12 +53,12 @@ def read_owner(row: Mapping[str, Any]) -> Owner:
 
 @dataclass(frozen=True)
 class KnownJobs:
-    """The ledger's side of a look, for one provider account. Jobs go by their keys.
+    """The ledger's side of a look, for one provider account. Jobs are identified by their keys.
 
-    `runs`: those that may have a job and know of none, failed ones included; `elsewhere`: such runs of other keys and
-    addresses, which may be other names of this account. `owned`: the listed jobs that runs own.
+    `runs`: those that may have a job they do not know, failed ones included; `elsewhere`: such runs of other keys and
+    addresses, which may belong to the same account. `owned`: the listed jobs that runs own.
     `witnesses`: jobs of real answers sent near the doubt, with the nearest before and after it. `began`: the ledger's
-    clock before the first page was asked for. `rivals`: other runs sent within `request_over` of this one.
+    clock before the first page was requested. `rivals`: other runs sent within `request_over` of this one.
     """
 
     runs: tuple[Run, ...]
@@ -68,7 +68,7 @@ class KnownJobs:
     running_shown_at: datetime | None = None  # when the list last showed an owned job that was still rendering
     rivals: int = 0
     first_seen: Mapping[str, datetime] = field(default_factory=dict)  # when each listed job was first seen in this list
-    explained: frozenset[str] = frozenset()  # listed jobs of which a person said that they are nobody's here
+    explained: frozenset[str] = frozenset()  # listed jobs that, as a person said, belong to no run here
     ours_since: datetime | None = None  # when the first order was sent with this key
     elsewhere: tuple[Run, ...] = ()
 
@@ -86,7 +86,7 @@ def witnesses_of(run: Run, books: KnownJobs, apart: timedelta) -> dict[str, Owne
 
 
 def faithful_fields(look: Look, owners: Mapping[str, Owner]) -> frozenset[Shown]:
-    """What every owned job in the list shows, and as ordered. Without any such job: nothing."""
+    """The fields that every owned job in the list shows, and as ordered; none if the list shows no owned job."""
     seen = [(job, owners[job.key].order) for job in look.jobs if job.key in owners]
     if not seen:
         return frozenset()
@@ -94,7 +94,7 @@ def faithful_fields(look: Look, owners: Mapping[str, Owner]) -> frozenset[Shown]
 
 
 def in_order(look: Look, owners: Mapping[str, Owner]) -> bool:
-    """Whether owned jobs stand from new to old: one known before another was sent stands behind it."""
+    """Whether owned jobs are listed from new to old: one known before another was sent must come after it."""
     listed = [owners[job.key] for job in look.jobs if job.key in owners]
     return not any(
         newer.known_at < older.sent_at for place, newer in enumerate(listed) for older in listed[place + 1 :]
@@ -103,8 +103,9 @@ def in_order(look: Look, owners: Mapping[str, Owner]) -> bool:
 
 def known_by_their_runs(look: Look, owned: Mapping[str, Owner]) -> Look:
     """The same look, with each job under the id by which its run knows it: some servers answer an order with one of a
-    job's ids and list it by another, with the first beside it. A row that names an owned job which has a row of its
-    own, or which another row names as well, or that shows another order, is no such row.
+    job's ids and list it by another, with the first beside it. A row is left as it is if the owned job that it names
+    has
+    a row of its own or is named by another row, or if the row shows another order.
     """
     own = {job.key for job in look.jobs}
     beside = Counter(key for job in look.jobs for key in job.keys[1:])
@@ -130,7 +131,7 @@ def shows_running(look: Look, owned: Mapping[str, Owner]) -> bool:
 
 
 def at_its_time(job: Job, owner: Owner, skew: timedelta) -> bool:
-    """Whether the list shows this job of ours at a time that the ledger agrees with."""
+    """Whether the list shows this job of ours at a time that agrees with the ledger."""
     first, last = (owner.sent_at - skew).timestamp(), (owner.known_at + skew).timestamp()
     return job.created_at is not None and first <= job.created_at <= last
 
@@ -141,5 +142,5 @@ def is_time(at: float | None) -> bool:
 
 
 def dated_before(job: Job, moment: datetime) -> bool:
-    """Whether the job shows a time, and an earlier one."""
+    """Whether the job shows a real time, and one before `moment`."""
     return job.created_at is not None and TIMES_BEGIN <= job.created_at < moment.timestamp()

@@ -1,6 +1,6 @@
-"""The receipt of a run: when its one order left, what it was, and what it cost. Pure.
+"""The receipt of a run: when its one order was sent, what it was, and what it cost. Pure.
 
-In       a run, and how money is written
+In       a run, and a formatter for money
 Out      (label, value) in order; labels are English, values are facts of the ledger, unchanged
 """
 
@@ -10,7 +10,7 @@ from pipeline.formatting import usd
 from pipeline.ledger.records import Run
 
 NONE = "-"
-TEMPLATE_CHARACTERS = 12  # of a template's sha256: as many as tell them apart
+TEMPLATE_CHARACTERS = 12  # of a template's sha256: enough to tell them apart
 
 
 def receipt(run: Run, money: Callable[[int], str] = usd) -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,4 @@
-"""Settle a run whose answer was lost, by the provider's own list; never by asking it to make anything.
+"""Reconcile a run whose answer was lost, using the provider's own list; never by ordering again.
 
 In       a run that is submitting or uncertain
 Out      the run afterwards: rendering (found), failed (proved never made), or still in doubt with its next look due
@@ -16,8 +16,8 @@ from pipeline.purchase.verdicts import Absent, Adopt, InDoubt, Patience
 from pipeline.settings.parts import Waits
 from providers.openai_videos.list_jobs import Look, look
 
-# A look that proves nothing only because of this is worth repeating at the usual distance, also when parked.
 PROPOSED_MAX = 5  # ids of jobs that a person is shown to choose from
+# A look that proved nothing for one of these reasons is repeated at the usual interval, also for a parked run.
 WORTH_WAITING_FOR = frozenset({"too_early", "no_witness_after"})
 
 
@@ -33,14 +33,14 @@ async def settle(run: Run, context: RunContext) -> Run:
 
 
 async def _left_to_others(run: Run, context: RunContext) -> Run:
-    """Its provider or key is not the configured one: wait, in plain sight."""
+    """The run's provider or key is not configured here: waits, and parks the run after the grace, for people to see."""
     if run.age(run.uncertain_at) > context.waits.reconcile_grace:
         return await context.ledger.park(run.run_id, "provider_not_configured", next_look(run, context))
     return await context.ledger.wait_until(run.run_id, next_look(run, context))
 
 
 async def _after_submitting(run: Run, context: RunContext) -> Run:
-    """Somebody's request may be under way. Once it cannot be any more, its answer is lost."""
+    """A request may be in flight. Once it no longer can be, its answer is lost."""
     assert run.submitting_at is not None
     over = request_over(run, context.waits)
     if run.age(run.submitting_at) > over:
@@ -76,7 +76,7 @@ async def _look_through_list(run: Run, context: RunContext) -> Run:
 
 
 async def _read_list(run: Run, context: RunContext, patience: Patience) -> tuple[Look, KnownJobs]:
-    """The witnesses first, so that the look knows how far back it must reach; the owners of what it saw last."""
+    """Reads the witnesses first, which say how far back the look must reach, and the owners of what it saw last."""
     assert run.submitting_at is not None
     asked = await context.ledger.witnesses_near(run.run_id, matching.NEAR, patience.request_over + patience.skew)
     must = matching.witnesses_of(run, asked, patience.apart)
@@ -95,7 +95,7 @@ async def _end_or_park(run: Run, says: str, context: RunContext) -> Run:
         detail = f"{run.looks_complete} complete looks through the provider's list found no such job"
         await context.ledger.fail(run.run_id, State.UNCERTAIN, "not_made", detail)
         return await submission.reload(run, context)
-    # Two looks more than the grace, for none comes exactly then. Looks that count began once the request was over.
+    # Two looks more than the grace, as no look comes exactly then. Looks count only once the request is over.
     patience = waits.reconcile_grace + 2 * waits.look
     counting = run.looks_complete > 0 and run.age(run.submitting_at) <= request_over(run, waits) + patience
     if run.state is State.UNCERTAIN and run.age(run.uncertain_at) > patience and not (run.parked or counting):
@@ -104,7 +104,7 @@ async def _end_or_park(run: Run, says: str, context: RunContext) -> Run:
 
 
 def request_over(run: Run, waits: Waits) -> timedelta:
-    """How long after the fence the run's request can be under way, also from a machine with longer deadlines."""
+    """How long after the fence the run's request can be in flight, even if a machine with longer deadlines sent it."""
     return max(waits.request_over, timedelta(seconds=run.request_seconds or 0))
 
 
@@ -113,9 +113,9 @@ def patience_of(run: Run, waits: Waits) -> Patience:
 
 
 def next_look(run: Run, context: RunContext, says: str = "") -> datetime | None:
-    """When to look again: at the usual distance until parked, then ever more seldom, then not by itself.
+    """When to look again: at the usual interval until parked, then less and less often, then never automatically.
 
-    While looks count towards "never made", or only time is missing, the usual distance holds.
+    While looks count towards "never made", or only time is missing, the usual interval holds.
     """
     parked_for = run.age(run.parked_at)
     if run.parked_at is not None and parked_for > context.waits.parked and not run.looks_complete:

@@ -7,8 +7,8 @@
 
 In       an approved run
 Out      the run as the ledger has it afterwards
-Effects  at most one POST in the run's whole life: whoever does not hold the winner's token never comes to step 2,
-         and step 2 has no repetition in it. A caller that is canceled leaves the purchase to finish by itself.
+Effects  at most one POST in the run's whole life: only the holder of the winner's token reaches step 2, and step 2
+         never retries. If the caller is canceled, the purchase still finishes.
 """
 
 import logging
@@ -30,23 +30,23 @@ from providers.transport import TooLate
 from steps import generate_video
 from steps.save_video import free_bytes, probe_folder
 
-# Reasons of a clear no that say something about the provider, not about this one request: the breaker counts them.
+# Reasons of a clear no that concern the provider, not only this one request: the breaker counts them.
 PROVIDER_FAULTS = frozenset({"unauthorized", "no_credit", "forbidden", "not_found", "rate_limited", "never_connected"})
 HELD_BACK_RETRY = timedelta(seconds=5)
 log = logging.getLogger(__name__)
 
 
 async def buy_once(run: Run, context: RunContext) -> Run:
-    """Buys the approved run's clip, unless something says no until the last moment."""
+    """Buys the approved run's clip, unless a check refuses, up to the last moment."""
     if not context.account.matches(run):
         return await _not_sold_here(run, context)
     if context.answers.get(run.run_id) is not None:
-        # The ledger was restored from before this run's one request: it must not be sent again.
+        # The ledger was restored from before this run's one request, which must not be sent again.
         await context.ledger.fail(run.run_id, run.state, "already_sent", "an answer to this run's request is on disk")
         return await reload(run, context)
     if (checked := await check_folders(run, context)).state is not run.state:
         return checked
-    # Seen through from the fence on: whoever was canceled between winning and sending would leave a run in doubt.
+    # Not cancelable from the fence on: a cancellation between winning and sending would leave the run in doubt.
     not_won = await context.purchases.see_through(_win_and_buy(run, context))
     if not_won is not None:
         return await _held_back(await reload(run, context), not_won, context)
@@ -54,10 +54,10 @@ async def buy_once(run: Run, context: RunContext) -> Run:
 
 
 async def check_folders(run: Run, context: RunContext) -> Run:
-    """The run, failed if this machine could not keep what it buys: the clip, or the answer that tells of it (rule 10).
+    """Fails the run if this machine could not store what it buys: the clip, or the answer (rule 10).
 
-    Asked before the prompt is checked, which costs, and again before the purchase. It opens no breaker: that one is
-    about the provider and stops every machine, and another one's disk may be fine.
+    Called before the prompt check, which costs, and again before the purchase. Opens no breaker: a breaker is about the
+    provider and stops every machine, but another machine's disk may be fine.
     """
     if why := _cannot_be_stored(context):
         await context.ledger.fail(run.run_id, run.state, "disk_full", why)
@@ -98,13 +98,13 @@ async def _buy(run: Run, order: Order, token: str, asked_at: float, context: Run
     kept = KeptAnswer(run.run_id, token, answer)
     try:
         context.answers.keep(kept)
-    except OSError as error:  # a full disk must not cost us the answer: the ledger can still be told
+    except OSError as error:  # a full disk must not lose the answer: the ledger can still record it
         log.error("answer_file", extra={"action": "answer_file", "run": run.ref, "error": str(error)})
     await book(kept, run, context, ms=took_ms)
 
 
 async def book(kept: KeptAnswer, run: Run, context: RunContext, ms: int | None = None) -> None:
-    """Tells the ledger what an answer means, then drops its file. Safe to repeat; replayed after a crash."""
+    """Records in the ledger what an answer means, then drops its file. Safe to repeat; replayed after a crash."""
     # The kept answer may come from another provider, so today's 429 rule does not apply to it.
     refuses_429 = context.account.matches(run) and context.account.rules_for(run.model).refuses_429_before_work
     meaning = read_answer(
@@ -125,7 +125,7 @@ async def _record_job(kept: KeptAnswer, run: Run, job: Job, context: RunContext,
     if await _found_otherwise(kept, job, context):
         await _keep_on_timeline(kept, context)
         return
-    if len(ids_shown(kept.answer.body)) > 1:  # a person may have to know the others (rule 9)
+    if len(ids_shown(kept.answer.body)) > 1:  # a person may need the other ids (rule 9)
         await _keep_on_timeline(kept, context)
     recorded = await context.ledger.record_submission(
         kept.run_id, job.job_id, JobSource.ANSWER, token=kept.token, ms=ms
@@ -142,7 +142,7 @@ async def _record_job(kept: KeptAnswer, run: Run, job: Job, context: RunContext,
 
 
 async def _found_otherwise(kept: KeptAnswer, job: Job, context: RunContext) -> bool:
-    """An error with an id may name its request only: it takes no other job from a run that found one meanwhile."""
+    """Whether this is an error whose id may be its request's only, for a run that has found another job meanwhile."""
     if job.described or job.status is not JobStatus.FAILED:
         return False
     run = await context.ledger.load(kept.run_id)
@@ -156,27 +156,27 @@ async def _keep_on_timeline(kept: KeptAnswer, context: RunContext) -> None:
 
 
 def kept_words(answer: Answer) -> dict[str, Json]:
-    """What a person may have to read later; the provider's key is not in it (`providers.transport` removes it)."""
+    """The answer as a person may read it later; it has no key of the provider (`providers.transport` removes it)."""
     kept: dict[str, Json] = {"status": answer.status, "body": storable(answer.body, KEPT_CHARACTERS_MAX)}
     return kept | ({"location": answer.location} if answer.location else {})
 
 
 async def _fail_clearly(kept: KeptAnswer, reason: str, detail: str, context: RunContext, ms: int | None) -> None:
-    """A clear no is proof, though somebody may meanwhile have called the run uncertain, or adopted a job for it."""
+    """A clear no is proof, even if the run was marked uncertain, or a job was adopted for it, meanwhile."""
     breaker = "answer" if reason in PROVIDER_FAULTS else None
     for state in (State.SUBMITTING, State.UNCERTAIN, State.RENDERING):
         if await context.ledger.fail(kept.run_id, state, reason, detail, token=kept.token, breaker=breaker, ms=ms):
             return
-    # The run has ended otherwise: this answer ends nothing any more, and may explain what did.
+    # The run has already ended in another way. The answer changes nothing, but may explain why.
     await _keep_on_timeline(kept, context)
 
 
 async def replay_answers(context: RunContext) -> None:
-    """Brings answers to the ledger that a crash or an outage kept from it."""
+    """Records the answers that a crash or an outage kept out of the ledger."""
     for kept in context.answers.all():
         try:
             run = await context.ledger.load(kept.run_id)
-            if run is None:  # another ledger's answer; its file stays for whoever opens that ledger again
+            if run is None:  # another ledger's answer: its file stays until that ledger is opened again
                 await _keep_stray(kept, "unknown_run", context)
             elif not await context.ledger.is_winner(kept.run_id, kept.token):
                 await _keep_stray(kept, "another_token", context)
@@ -185,18 +185,18 @@ async def replay_answers(context: RunContext) -> None:
                 await book(kept, run, context)
         except LedgerUnavailable:
             raise
-        except Exception:  # an answer that does not fit stays in its file and does not stop the others
+        except Exception:  # an answer that cannot be booked stays in its file and must not block the others
             log.exception("replay", extra={"action": "replay", "run_id": str(kept.run_id)})
 
 
 async def _keep_stray(kept: KeptAnswer, why: str, context: RunContext) -> None:
-    """It may name a job that was paid for: operators are told (rule 9)."""
+    """Keeps the answer for operators: it may name a job that was paid for (rule 9)."""
     shown = storable(kept.answer.body, KEPT_CHARACTERS_MAX)
     await context.ledger.keep_stray_answer(kept.run_id, why, kept.answer.status, shown)
 
 
 async def _not_sold_here(run: Run, context: RunContext) -> Run:
-    """Its provider or key is not the configured one: it waits for a worker that has them, though not for ever."""
+    """The run's provider or key is not configured here: it waits for a worker that has them, for a limited time."""
     if _never_confirmed(run):
         return await _take_back(run, context)
     confirmed = run.confirmed_at is not None or not run.needs_confirmation
@@ -208,7 +208,7 @@ async def _not_sold_here(run: Run, context: RunContext) -> Run:
 
 
 async def _held_back(run: Run, fence: NotWon, context: RunContext) -> Run:
-    """Not let through: waits for the user's tap or for the way to open, or ends when it has waited too long."""
+    """The fence refused: the run waits for the user's tap or for the fence to open, or ends after too long a wait."""
     if run.state is not State.APPROVED:
         return run
     if fence.refused == "not_confirmed":
@@ -217,7 +217,7 @@ async def _held_back(run: Run, fence: NotWon, context: RunContext) -> Run:
         waiting = await context.ledger.wait_until(run.run_id, run.confirm_until)
         if waiting.confirmed_at is None:
             return waiting
-        # The tap came just before we sat down to wait for it.
+        # The tap came just before this wait was stored.
         return await context.ledger.wait_until(run.run_id, waiting.read_at)
     if fence.refused in {"paused", "breaker_open"} and run.age(run.held_back_since) > context.waits.pause_patience:
         await context.ledger.fail(run.run_id, State.APPROVED, fence.refused, fence.reason or "")

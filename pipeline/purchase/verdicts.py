@@ -1,4 +1,4 @@
-"""What a look through the provider's list is judged by, and what may come of it. The rules are in `evidence`."""
+"""The inputs and the results of judging a look through the provider's list. The rules are in `evidence`."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,7 +7,7 @@ from uuid import UUID
 
 @dataclass(frozen=True)
 class ListFacts:
-    """What models.toml and the operator say of this account's jobs and their list.
+    """What models.toml and the operator say about this account's jobs and their list.
 
     `echoes_prompts`: a job that shows a prompt shows the ordered one, as far as anybody can tell.
     `absent_after` (T): the provider's start limit, longest render and list lag together; None if not known.
@@ -24,7 +24,7 @@ class ListFacts:
 
 @dataclass(frozen=True)
 class Adopt:
-    """These jobs are these runs'."""
+    """The jobs to adopt, as pairs of run id and job id."""
 
     pairs: tuple[tuple[UUID, str], ...]
 
@@ -36,7 +36,7 @@ class Absent:
 
 @dataclass(frozen=True)
 class InDoubt:
-    """`why`: a stable word. `candidates`: ids of jobs that could be the run's; they start the count of looks again."""
+    """`why`: a stable word. `candidates`: ids of jobs that could be the run's; any of them resets the look count."""
 
     why: str
     candidates: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ Verdict = Adopt | Absent | InDoubt
 
 @dataclass(frozen=True)
 class Patience:
-    """`request_over`: after this a request of ours cannot be under way any more. `apart`: LOOK_SECONDS."""
+    """`request_over`: after this, a request of ours can no longer be in flight. `apart`: LOOK_SECONDS."""
 
     request_over: timedelta
     apart: timedelta
