@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 async def validate(run: Run, context: RunContext) -> Run:
-    """reserved -> approved or rejected; failed if the text model cannot be asked or never answers properly."""
+    """reserved -> approved or rejected; failed if the text model cannot be reached or never gives a valid answer."""
     templates = await context.prompts.present("validate_prompt")
     template = templates["validate_prompt"]
     for ask in range(1, ASKS_MAX + 1):
@@ -49,7 +49,7 @@ async def validate(run: Run, context: RunContext) -> Run:
 async def _store_verdict(
     run: Run, verdict: Brief | Rejected, templates: Mapping[str, Template], cost: Cost, context: RunContext
 ) -> Run:
-    """With the versions of all prompts: what an approved run is asked later is asked with the same."""
+    """Stores the versions of all prompts with it, so that the later steps of an approved run use the same ones."""
     if isinstance(verdict, Rejected):
         return await context.ledger.reject(
             run.run_id,
@@ -72,7 +72,7 @@ async def _store_verdict(
 
 
 async def caption(run: Run, context: RunContext) -> Run:
-    """Stores a caption on the run, the model's if it gives one, a plain one otherwise: a clip never waits for words."""
+    """Stores a caption on the run: the model's, else a plain one, so that a clip never waits for text."""
     if run.caption is not None:
         return run
     brief = brief_of(run)
@@ -100,7 +100,7 @@ def brief_of(run: Run) -> Brief:
 
 @contextlib.asynccontextmanager
 async def caption_meanwhile(run: Run, context: RunContext) -> AsyncIterator[asyncio.Task[Run]]:
-    """The caption being written while its user waits for the render; given up if the render comes to nothing."""
+    """Writes the caption while the clip renders; canceled if the block ends before it is written."""
     task = asyncio.create_task(caption(run, context))
     try:
         yield task
@@ -124,7 +124,7 @@ async def _store_caption(
 
 
 def _cost(run: Run, asked: Asked[object], template: Template, context: RunContext) -> Cost:
-    """With what `pipeline/prompts/sent.py` needs to show the messages again."""
+    """The cost, with what `pipeline/prompts/sent.py` needs to show the messages again."""
     model = template.model or context.text.model
     microusd = context.text.cost_microusd(model, asked.tokens_in, asked.tokens_out)
     how = {"model": model, "asks": asked.asks, "versions": template.versions, "messages": asked.messages}

@@ -1,4 +1,4 @@
-"""What the text model was sent for a run, word by word: rendered again from the kept versions, and proven by a hash.
+"""The exact messages sent to the text model for a run: rendered again from the kept versions, and proven by a hash.
 
 In       a run, its events, the ledger's template texts
 Out      Sent: the messages of one step; `proven` if they have the sha256 that was noted when they were sent
@@ -19,7 +19,7 @@ from steps.text_model.templates import Message, digest
 
 @dataclass(frozen=True)
 class Sent:
-    """`versions`: file -> sha256. `asks`: how often it was asked; a second ask carried what was wrong before."""
+    """`versions`: file -> sha256. `asks`: number of requests; the second one says what was wrong with the answer."""
 
     step: str
     versions: Mapping[str, str]
@@ -29,7 +29,7 @@ class Sent:
 
 
 async def sent_for(run: Run, events: Sequence[Event], rpc: LedgerCall) -> tuple[Sent, ...]:
-    """One for each step that asked, by its last call that counted."""
+    """One for each step that called the model, from its last call that counted."""
     calls = {event.step: event for event in events if "messages" in event.detail}
     return tuple([await _sent(run, step, event, rpc) for step, event in calls.items()])
 

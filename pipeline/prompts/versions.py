@@ -1,9 +1,9 @@
-"""Which version of each prompt a run is asked with: the ones in use when it began, to its end.
+"""The prompt versions that a run uses: those in use when it began, until its end.
 
-In       the shelf of prompts, a run
+In       the prompt store, a run
 Out      templates; the versions that go into the run's row
 Raises   TemplateError, and what the ledger raises
-Effects  keeps each version's text in the ledger, once; tells operators of a broken edit, once
+Effects  stores each version's text in the ledger, once; notifies operators of a broken edit, once
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from steps.text_model.templates import Template, read_template
 
 
 class PromptVersions:
-    """The prompts of one folder, and the ledger that remembers their versions."""
+    """The prompts of one folder, and the ledger that stores their versions."""
 
     def __init__(self, store: PromptStore, rpc: LedgerCall) -> None:
         self._store, self._rpc = store, rpc
@@ -28,9 +28,9 @@ class PromptVersions:
         self._told: set[str] = set()
 
     async def present(self, needed: str) -> dict[str, Template]:
-        """Every step's template as it is now, by id; a run that begins takes all of them, with their texts kept.
+        """Every step's current template, by id, with its text stored in the ledger; a new run uses all of them.
 
-        Raises TemplateError if `needed` cannot be used; the others are left out then.
+        Raises TemplateError if `needed` is broken; other broken templates are left out.
         """
         templates = {needed: self._store.get(needed)}
         for template_id in CONTRACTS:
@@ -41,7 +41,7 @@ class PromptVersions:
         return templates
 
     async def of(self, run: Run, template_id: str) -> Template:
-        """The run's own version; today's, for a run that began before versions were kept."""
+        """The run's own version; the current one, for a run that began before versions were kept."""
         if template_id not in run.templates:
             return self._store.get(template_id)
         known = self._store.version(template_id, run.templates)
@@ -51,7 +51,7 @@ class PromptVersions:
         return known
 
     async def tell_broken(self) -> None:
-        """Looks at the folder, and tells operators of edits that cannot be used."""
+        """Checks the folder, and notifies operators of broken edits."""
         for template_id in CONTRACTS:
             try:
                 self._store.get(template_id)
@@ -78,7 +78,7 @@ def versions_of(templates: Mapping[str, Template]) -> dict[str, str]:
 
 
 async def recall(template_id: str, versions: Mapping[str, str], rpc: LedgerCall) -> Template:
-    """A version from the ledger, with the brand it spoke of. Raises TemplateError if it is not there."""
+    """A version from the ledger, with its version of the brand. Raises TemplateError if it is not there."""
     texts = {name: await rpc("template_text", {"sha256": versions[name]}) for name in versions}
     body = texts.get(template_id)
     if not isinstance(body, str):
