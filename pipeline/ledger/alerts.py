@@ -1,6 +1,6 @@
-"""News that operators must hear, each once: found by the database, told by whoever has a way to them.
+"""Alerts for operators, each sent once: raised by the database, sent by a process that can reach the operators.
 
-Out      alerts taken for a while; told, they never come again
+Out      alerts, claimed for a minute; once told, they never come again
 Raises   what the transport raises
 """
 
@@ -14,7 +14,7 @@ from pipeline.ledger.functions import LedgerFunctions, read_value
 from pipeline.ledger.records import each_readable
 from pipeline.ledger.transports.common import LedgerCall
 
-DOUBT = timedelta(minutes=15)  # a run in doubt for longer is news
+DOUBT = timedelta(minutes=15)  # a run in doubt for longer raises an alert
 TELLING_SECONDS = 60.0
 
 
@@ -23,7 +23,7 @@ class Alert:
     """`kind`: in_doubt, parked, late_job, budget, failure_rate, breaker, model_gone, our_side, template, storage,
     unreadable_update or undelivered.
 
-    Of each difference that an audit found, one: two_paid_calls, perhaps_two_paid_calls or, for all other kinds, audit;
+    Each difference that an audit found is one: two_paid_calls, perhaps_two_paid_calls or, for all other kinds, audit;
     `detail` is {kind, ref, job_id, words, microusd}. stray_answer: an answer that fits no run, {ref, why, words}.
     """
 
@@ -39,7 +39,7 @@ class Alerts(LedgerFunctions):
         self._doubt = doubt
 
     async def take(self) -> tuple[Alert, ...]:
-        """What is new, oldest first; nobody else gets it for a minute."""
+        """Claims the new alerts for a minute, oldest first."""
         await self._ask("raise_alerts", doubt_seconds=self._doubt)
         rows = await self._ask("take_alerts", seconds=TELLING_SECONDS)
         return each_readable(rows, partial(read_value, Alert), "alert")

@@ -1,4 +1,4 @@
-"""What the ledger answers, where that is more than a run."""
+"""The ledger's answers that are more than a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Won:
 
 @dataclass(frozen=True)
 class NotWon:
-    """The fence stays shut: `refused` is state, paused, breaker_open, not_confirmed, no_place or unknown_run."""
+    """The fence refused: `refused` is state, paused, breaker_open, not_confirmed, no_place or unknown_run."""
 
     refused: str
     until: datetime | None = None
@@ -27,7 +27,7 @@ class NotWon:
 
 @dataclass(frozen=True)
 class Amended:
-    """The run as it is; `refused` says why it was left so: too_late, or budget_exhausted (`what`: day or month)."""
+    """The run afterwards; `refused` says why it is unchanged: too_late, or budget_exhausted (`what`: day or month)."""
 
     run: Run
     refused: str | None = None
@@ -48,7 +48,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a call of the text model took: micro-dollars, milliseconds, and a word on it for the event."""
+    """What a call of the text model took: micro-dollars, milliseconds, and details for the event."""
 
     microusd: int = 0
     ms: int = 0

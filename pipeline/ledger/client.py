@@ -1,8 +1,8 @@
-"""The ledger, typed: each method is one SQL function of `supabase/schemas`, asked through one callable.
+"""The ledger, typed: each method calls one SQL function of `supabase/schemas`, through one callable.
 
 Out      frozen values; a refusal is a value
 Raises   what the transport raises: LedgerUnavailable, LedgerRefused, LedgerNotMigrated
-Effects  those of the functions. Each is safe to ask again with the same run, key or token.
+Effects  those of the functions. Each is safe to repeat with the same run, key or token.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ class Ledger(LedgerFunctions):
     async def heartbeat(
         self, run_id: UUID, heartbeat: timedelta, progress: int | None = None, job_id: str | None = None
     ) -> None:
-        """`job_id`: the job that a look has just shown, and did not call failed."""
+        """`job_id`: the job that a look has just shown, as not failed."""
         await self._ask("attend", run_id=run_id, attend_seconds=heartbeat, progress=progress, job_id=job_id)
 
     async def wait_until(self, run_id: UUID, at: datetime | None) -> Run:
@@ -96,11 +96,11 @@ class Ledger(LedgerFunctions):
         )
 
     async def confirm(self, run_id: UUID, seconds: int | None = None, size: str | None = None) -> Run:
-        """The user's yes, to this length and size and to no other."""
+        """The user confirms this length and size, and no other."""
         return await self._read(Run, "confirm", run_id=run_id, seconds=seconds, size=size)
 
     async def amend(self, run_id: UUID, seconds: int, size: str, price_microusd: int) -> Amended:
-        """Another length or size, and the money set aside changed to match, before the user's yes."""
+        """Changes the length or size, and the money set aside to match, before the user confirms."""
         answer = await self._ask("amend", run_id=run_id, seconds=seconds, size=size, price_microusd=price_microusd)
         refused = answer.get("refused") or {}
         return Amended(read_run(answer["run"]), refused.get("kind"), refused.get("what"))
@@ -165,8 +165,7 @@ class Ledger(LedgerFunctions):
     ) -> bool:
         """True if this call ended the run.
 
-        `job_id`: whose failure was seen, for a run that is rendering; the first look at it that said so must be
-        `apart` ago.
+        `job_id`: for a rendering run, the job that failed; the first look that showed it must be `apart` ago.
         """
         moved = await self._ask(
             "fail_run",
@@ -186,13 +185,13 @@ class Ledger(LedgerFunctions):
     async def note_failing(
         self, run_id: UUID, job_id: str, words: str | None, word: str | None = None, *, seen: bool
     ) -> Run:
-        """Why a job failed or expired, or None if it says anything else. `seen`: at its own address (rule 2)."""
+        """Notes why a job failed or expired, or with None that it did not. `seen`: at its own address (rule 2)."""
         return await self._read(
             Run, "note_failing", run_id=run_id, job_id=job_id, words=words, provider_word=word, seen=seen
         )
 
     async def back_to_doubt(self, run_id: UUID, job_id: str, words: str, apart: timedelta) -> Run:
-        """The job was only adopted, and failed: it says nothing about this run."""
+        """For a job that was only adopted, and failed: the failure says nothing about this run."""
         return await self._read(Run, "back_to_doubt", run_id=run_id, job_id=job_id, words=words, apart_seconds=apart)
 
     async def is_winner(self, run_id: UUID, token: str) -> bool:
@@ -200,7 +199,7 @@ class Ledger(LedgerFunctions):
         return bool(await self._ask("is_winner", run_id=run_id, token=token))
 
     async def keep_stray_answer(self, run_id: UUID, why: str, status: int | None, body: str) -> None:
-        """An answer that fits no run, for the operators' inbox. Kept once."""
+        """Keeps an answer that fits no run, once, for operators."""
         await self._ask("keep_stray_answer", run_id=run_id, why=why, status=status, body=body)
 
     async def reopen(self, run_id: UUID | str, job_id: str) -> Run:
@@ -208,13 +207,13 @@ class Ledger(LedgerFunctions):
         return await self._read(Run, "reopen_run", run_id=run_id, job_id=job_id)
 
     async def witnesses_near(self, run_id: UUID, near: timedelta, rivals_within: timedelta) -> KnownJobs:
-        """What the list must show of our own, asked before a look through it for this run."""
+        """The jobs of ours that the list must show, to be read before a look for this run."""
         answer = await self._ask("witnesses_near", run_id=run_id, near_seconds=near, rival_seconds=rivals_within)
         shown = {canonical_id(job): read_owner(owner) for job, owner in answer["witnesses"].items()}
         return KnownJobs((), {}, shown, began=_time(answer["began"]), rivals=answer["rivals"])
 
     async def doubts_at(self, base_url: str, key_fingerprint: str, job_keys: Sequence[str]) -> KnownJobs:
-        """The runs that may have a job and know of none, who owns the listed jobs, and what the list has shown."""
+        """The runs that may have an unknown job, the owners of the listed jobs, and what the list showed before."""
         answer = await self._ask("doubts_at", base_url=base_url, key_fingerprint=key_fingerprint, job_ids=job_keys)
         elsewhere = map(read_run, answer.get("elsewhere", ()))
         return KnownJobs(
@@ -238,7 +237,7 @@ class Ledger(LedgerFunctions):
         next_look_at: datetime | None,
         detail: Mapping[str, Any],
     ) -> Run:
-        """`counts`: the look shows that the run has no job there; `says`: a stable word on what it settled."""
+        """`counts`: the look shows that the run has no job there; `says`: a stable word for its result."""
         return await self._read(
             Run,
             "record_look",
@@ -276,7 +275,7 @@ class Ledger(LedgerFunctions):
         await self._ask("record_event", run_id=run_id, step=step, outcome=outcome, **(cost or Cost()).as_args())
 
     async def due_runs(self, at_most: int) -> tuple[str, ...]:
-        """Run ids of unfinished runs that somebody should look at now."""
+        """Ids of unfinished runs that are due now."""
         return tuple(row["run_id"] for row in await self._ask("due_runs", at_most=at_most))
 
     async def median_render_seconds(self, base_url: str, model: str, seconds: int) -> float | None:

@@ -1,4 +1,4 @@
-"""What the ledger knows of clips, as the machines that keep them ask it.
+"""The ledger's records of clips, for the machines that store them.
 
 Out      frozen values
 Raises   what the transport raises
@@ -14,14 +14,14 @@ from pipeline.ledger.functions import LedgerFunctions
 from pipeline.ledger.records import Run, State
 from providers.openai_videos.order_match import normal_words
 
-NOT_FETCHED_MAX = 20  # a clip that grows has other words each time
+NOT_FETCHED_MAX = 20  # a growing clip gives a new text each time
 
 
 @dataclass(frozen=True)
 class ClipRecord:
-    """Of a run that has ended: its clip's sha256 (None: it has none), where it lies in Storage, if it was removed.
+    """The clip of a run that has ended: its sha256 (None: no clip), its place in Storage, and whether it was removed.
 
-    `job_id`: the job that the ledger knows of; a failed run's whole clip of it proves that it was made.
+    `job_id`: the job that the ledger has; a failed run's whole clip of this job proves that the job was made.
     """
 
     run_id: str
@@ -35,20 +35,20 @@ class ClipRecord:
 
 class ClipRecords(LedgerFunctions):
     async def note_stored(self, run_id: UUID | str, stored: str, sha256: str) -> Run:
-        """The clip lies in Storage as 'bucket/key'. Nothing is noted if the run's clip is another one."""
+        """Notes that the clip is in Storage as 'bucket/key'. Does nothing if the run's clip is another one."""
         return await self._read(Run, "note_stored", run_id=run_id, stored=stored, sha256=sha256)
 
     async def note_facts(self, run_id: UUID | str, sha256: str, facts: Facts) -> Run:
-        """What the clip's file says of itself. Nothing is noted if the run's clip is another one."""
+        """Notes what the clip's file says of itself. Does nothing if the run's clip is another one."""
         return await self._read(Run, "note_clip", run_id=run_id, sha256=sha256, facts=asdict(facts))
 
     async def note_not_fetched(self, run_id: UUID | str, status: int | None, words: str) -> None:
-        """Why a clip could not be fetched, in the provider's words: on the run's timeline, each once."""
+        """Notes on the timeline why a clip could not be fetched, in the provider's words, each text once."""
         detail = {"status": status, "words": words}
         await self._ask("note_not_fetched", run_id=run_id, detail=detail, at_most=NOT_FETCHED_MAX)
 
     async def note_not_stored(self, run_id: UUID, words: str) -> None:
-        """This machine's folder does not take the clip: on the timeline once, and news for the operators once a day."""
+        """This machine's folder cannot take the clip: noted on the timeline once; operators are alerted once a day."""
         await self._ask("note_not_stored", run_id=run_id, words=words)
 
     async def same_clip_as(self, run_id: UUID, sha256: str) -> str | None:
@@ -57,24 +57,24 @@ class ClipRecords(LedgerFunctions):
         return ref
 
     async def note_done(self, run_id: UUID, job_id: str) -> Run:
-        """Its job's own address called the job completed: whatever is said later, it was made."""
+        """Notes that the job's own address showed it as completed: it was made, whatever later looks show."""
         return await self._read(Run, "note_done", run_id=run_id, job_id=job_id)
 
     async def note_shown_otherwise(self, run_id: UUID, job_id: str, parts: Sequence[str]) -> None:
-        """What the answer to the order showed of its job otherwise than ordered."""
+        """Notes which fields of its job the answer to the order showed otherwise than ordered."""
         await self._ask("note_shown_otherwise", run_id=run_id, job_id=job_id, parts=parts)
 
     async def prompt_of_another(self, run_id: UUID, prompt: str) -> str | None:
-        """The ref of a run here that ordered these very words, blanks and composition aside."""
+        """The ref of another run here that ordered this text, apart from whitespace and Unicode composition."""
         ref: str | None = await self._ask("prompt_of_another", run_id=run_id, words=normal_words(prompt))
         return ref
 
     async def of(self, run_ids: Sequence[str]) -> tuple[ClipRecord, ...]:
-        """Those of these runs that have ended."""
+        """The records of those of these runs that have ended."""
         return await self._read_all(ClipRecord, "clips_of", run_ids=run_ids)
 
     async def to_drop(self, days: float, run_ids: Sequence[str], at_most: int) -> tuple[tuple[str, str | None], ...]:
-        """Run id and 'bucket/key' of delivered runs that are so old: those in Storage, and any of `run_ids`."""
+        """Run id and 'bucket/key' of runs delivered at least `days` ago: those in Storage, and any of `run_ids`."""
         rows = await self._ask("clips_to_drop", days=days, run_ids=run_ids, at_most=at_most)
         return tuple((row["run_id"], row["stored"]) for row in rows)
 
@@ -82,5 +82,5 @@ class ClipRecords(LedgerFunctions):
         await self._ask("note_dropped", run_id=run_id)
 
     async def tell_broken(self, words: str) -> None:
-        """Storage takes no clips: news for the operators, once a day."""
+        """Alerts operators, once a day, that Storage takes no clips."""
         await self._ask("storage_broken", words=words)

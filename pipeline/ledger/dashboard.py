@@ -1,4 +1,4 @@
-"""What those who watch the business see: the overview, runs by filters, the numbers behind the metrics, past changes.
+"""The dashboard's queries: the overview, filtered runs, the numbers behind the metrics, past changes.
 
 Out      frozen values; money in micro-dollars, durations in milliseconds
 Raises   what the transport raises
@@ -18,7 +18,7 @@ from pipeline.ledger.records import Run, State
 
 
 class DeliverAgain(StrEnum):
-    """What came of asking for a video to be brought again: nothing to bring in STATE, or somebody is at it."""
+    """The answer to a request to deliver again; STATE: nothing to deliver in this state, UNDER_WAY: in progress."""
 
     ASKED = "asked"
     STATE = "state"
@@ -27,7 +27,7 @@ class DeliverAgain(StrEnum):
 
 @dataclass(frozen=True)
 class Blocked:
-    """Requests that bought nothing, by cause; `saved_microusd`: what blocked duplicates would have cost."""
+    """Requests not ordered, by cause; `saved_microusd`: what blocked duplicates would have cost."""
 
     outcome: str
     times: int
@@ -51,7 +51,7 @@ class InFlight:
 
 @dataclass(frozen=True)
 class StepTimes:
-    """Of the last `n` calls of a step, a thousand at most; `whole` is from the order to the saved video."""
+    """Over the last `n` calls of a step, a thousand at most; `whole` is from the order to the saved video."""
 
     step: str
     n: int
@@ -70,7 +70,7 @@ class Queue:
 
 @dataclass(frozen=True)
 class CleanDay:
-    """Whether no second paid call came in the 24 hours before `until`, which is at most 25 hours ago.
+    """Whether the 24 hours before `until`, which is at most 25 hours ago, had no second paid call.
 
     `why` not: two_paid_calls, unexplained_job, or not_audited.
     """
@@ -106,7 +106,7 @@ class Overview:
 
 @dataclass(frozen=True)
 class Filters:
-    """Any of them. `state` may be `open` or `doubt`, too; `ref` and `template` (a sha256) may be beginnings."""
+    """Any of them may be set. `state` may also be `open` or `doubt`; `ref` and `template` (a sha256) are prefixes."""
 
     state: str = ""
     user_id: str = ""
@@ -119,7 +119,7 @@ class Filters:
 
 @dataclass(frozen=True)
 class Counted:
-    """All events of one step with one outcome. `buckets`: how many took up to each bound, the last one longer."""
+    """All events of one step with one outcome. `buckets`: how many took up to each bound; the last counts the rest."""
 
     step: str
     outcome: str
@@ -179,21 +179,21 @@ class Dashboard(LedgerFunctions):
         return await self._read(Overview, "page_overview", days=days)
 
     async def runs(self, filters: Filters, at_most: int, before: datetime | None = None) -> tuple[Run, ...]:
-        """The newest first; `before`: those reserved earlier."""
+        """Newest first; `before`: only those reserved earlier."""
         return await self._read_all(Run, "page_runs", filters=asdict(filters), at_most=at_most, before=before)
 
     async def metrics(self) -> Metrics:
         return await self._read(Metrics, "page_metrics")
 
     async def changes(self, at_most: int) -> tuple[Change, ...]:
-        """The latest first."""
+        """Latest first."""
         return await self._read_all(Change, "limit_history", at_most=at_most)
 
     async def audits(self, at_most: int) -> tuple[StoredAudit, ...]:
-        """The latest first."""
+        """Latest first."""
         return await self._read_all(StoredAudit, "list_audits", at_most=at_most)
 
     async def deliver_again(self, run_id: UUID, who: str) -> DeliverAgain:
-        """Of a saved video that did not arrive."""
+        """Asks for another delivery of a saved video that did not arrive."""
         answer = await self._ask("deliver_again", run_id=run_id, who=who)
         return DeliverAgain(answer["why"] or "asked")

@@ -1,7 +1,7 @@
-"""The base of the classes that ask the ledger's SQL functions: Python values in, frozen values out.
+"""The base of the classes that call the ledger's SQL functions: Python values in, frozen values out.
 
 In       `rpc(name, args) -> json`, one of the transports; arguments are named as in the SQL, without their `p_`
-Raises   what the transport raises; pydantic.ValidationError if ledger and program do not fit
+Raises   what the transport raises; pydantic.ValidationError if an answer does not fit this program
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,9 @@
-"""One machine at a time, where the queue is this machine's own: a lease in the ledger.
+"""A lease in the ledger that lets one machine work, where each machine has a queue of its own.
 
 In       `rpc(name, args) -> json`, and this machine's name, kept in ONETAKE_HOME
 Out      HostLease: `take` it before work begins, `hold` it while work goes on
 Raises   HostTaken: another machine has it
-Effects  the one row of `onetake.hosts`. Losing it stops the work; that nothing is bought twice is the fence's doing.
+Effects  the one row of `onetake.hosts`. Losing the lease stops the work; double purchases are prevented by the fence.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class HostLease:
         self._rpc, self._host, self._lease_seconds = rpc, host, lease_seconds
 
     async def take(self) -> None:
-        """Takes or prolongs it. Raises HostTaken."""
+        """Takes or renews the lease. Raises HostTaken."""
         answer = await self._rpc("take_host", {"host": self._host, "seconds": self._lease_seconds})
         assert isinstance(answer, dict), "take_host answers an object"
         if not answer["mine"]:
@@ -46,7 +46,7 @@ class HostLease:
             )
 
     async def hold(self, work: Coroutine[object, object, None]) -> None:
-        """The work, for as long as the lease is ours. Raises HostTaken when it is not any more."""
+        """Runs the work while the lease is ours. Raises HostTaken once it is lost."""
         working, keeping = asyncio.ensure_future(work), asyncio.ensure_future(self._keep())
         try:
             done, _ = await asyncio.wait({working, keeping}, return_when=asyncio.FIRST_COMPLETED)
@@ -61,16 +61,16 @@ class HostLease:
             await asyncio.sleep(self._lease_seconds / 4)
             try:
                 await self.take()
-            except LedgerError as error:  # it may be over in a moment, and nothing can be bought meanwhile
+            except LedgerError as error:  # it may be short, and nothing can be bought meanwhile
                 log.warning("host", extra={"action": "lease_not_prolonged", "error": str(error)})
 
 
 def host_name(home: Path) -> str:
-    """'<host> <random word>': a name of this data folder's own, made at the first start."""
+    """'<host> <random hex>': this data folder's own name, made at the first start."""
     kept = home / "host"
     home.mkdir(parents=True, exist_ok=True)
     with kept.open("a+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # one of two that begin at once
+        fcntl.flock(file, fcntl.LOCK_EX)  # two processes may start at once
         file.seek(0)
         if not (name := file.read().strip()):  # new, or a power cut came before it was written
             name = f"{socket.gethostname()} {secrets.token_hex(8)}"

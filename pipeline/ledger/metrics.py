@@ -1,4 +1,4 @@
-"""The numbers that the JSON metrics and `onetake stats` both give. Pure.
+"""The numbers that both the JSON metrics and `onetake stats` show. Pure.
 
 In       Metrics, as the ledger counts them
 Out      JSON-ready values; money in US dollars, as the names say
@@ -11,7 +11,7 @@ from pipeline.ledger.dashboard import Metrics
 from pipeline.ledger.records import State
 
 STEPS = ("check_limits", "validate_prompt", "generate_video", "write_caption", "save_video", "deliver")
-# What of a step's events is a call of it. The others tell what became of one.
+# The outcomes that count as a call of the step; its other events report results.
 CALLS = {
     "generate_video": {"submitting"},
     "save_video": {"saved"},
@@ -20,12 +20,12 @@ CALLS = {
 
 
 def tool_calls(found: Metrics) -> dict[str, int]:
-    """How often each step was really done."""
+    """How often each step was really called."""
     return {step: _calls(found, step) for step in STEPS}
 
 
 def cached_calls(found: Metrics) -> dict[str, int]:
-    """How often a request was answered by what the row already had, instead of each step's call."""
+    """How often each step's call was saved because the row already had the answer."""
     return {step: found.cached_calls.get(step, 0) for step in STEPS}
 
 

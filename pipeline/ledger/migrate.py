@@ -1,8 +1,8 @@
 """Bring a database to this program's schema: ordered files, one transaction each, under one lock.
 
 The history is the Supabase CLI's own table, so `supabase db push` and `onetake db migrate` agree. The queue's schema
-(procrastinate's) is installed once, under the same lock; its own installer fails the second time. PostgREST is told to
-reload the schema it has cached, each time: a plain one notices no migration by itself.
+(procrastinate's) is installed once, under the same lock; its own installer fails the second time. Each run makes
+PostgREST reload its cached schema, as a plain PostgREST notices no migration by itself.
 """
 
 from collections.abc import Iterator
@@ -78,7 +78,7 @@ def status(dsn: str) -> list[MigrationStatus]:
 
 
 def compared(done: set[str]) -> list[MigrationStatus]:
-    """Our migrations beside the versions that a database has. Raises LedgerNotMigrated for an unreleased version's."""
+    """Our migrations, and whether the database has them. Raises LedgerNotMigrated for one of an unreleased version."""
     if UNRELEASED in done:
         raise LedgerNotMigrated(
             "this database was made by an unreleased version of onetake and cannot be upgraded; nothing was changed, "
@@ -114,7 +114,7 @@ def install_queue(dsn: str) -> bool:
 
 
 def queue_is_there(dsn: str) -> bool:
-    """Whether the queue is installed: `supabase db push` and the pasted script bring the migrations alone."""
+    """Whether the queue is installed: `supabase db push` and the pasted script apply the migrations only."""
     with _connected(dsn) as connection:
         return _has_queue(connection)
 

@@ -1,8 +1,8 @@
-"""What a run's user is told, and where.
+"""Notifies a run's user: which state was told, in which chat, what is due.
 
 Out      runs as they are afterwards
 Raises   what the transport raises
-Effects  notes on the row; money and states are untouched, but for `told`, which makes a saved run delivered
+Effects  notes on the row; money and states are unchanged, except that `told` makes a saved run delivered
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ from pipeline.ledger.records import Run, State, each_readable, read_run
 
 class Notifications(LedgerFunctions):
     async def load(self, run_ids: Iterable[UUID]) -> tuple[Run, ...]:
-        """The rows of these runs; `place` says how many wait before one that has not begun.
+        """The rows of these runs; `place`: how many runs wait before one that has not begun.
 
         A row that cannot be read is logged and left out.
         """
@@ -28,19 +28,20 @@ class Notifications(LedgerFunctions):
         return await self._read(Run, "note_audience", run_id=run_id, more=more)
 
     async def begin(self, run: Run, teller: str, seconds: float) -> Run | None:
-        """The run, if its present state is this teller's for so long; None if it is told or somebody else is at it.
+        """Claims the notification of the run's state for `seconds`; None if it was sent or somebody else has claimed
+        it.
 
-        `teller` is one telling's own word, not a process's: two jobs of one process must not both tell.
+        `teller` identifies one notification, not a process: two jobs of one process must not both notify.
         """
         row = await self._ask("begin_telling", run_id=run.run_id, state=run.state, teller=teller, seconds=seconds)
         return read_run(row) if row else None
 
     async def later(self, run: Run, at: datetime) -> None:
-        """It could not be told now."""
+        """Postpones the notification to `at`."""
         await self._ask("tell_later", run_id=run.run_id, state=run.state, at=at)
 
     async def told(self, run: Run, *, delivered: bool = False, **detail: object) -> Run:
-        """The user has heard of the run's state; with `delivered`, has the video."""
+        """Records that the user was notified of the run's state; with `delivered`, that the video arrived."""
         delivers = delivered and run.state is State.SAVED
         words = {name: str(value) for name, value in detail.items()}
         fresh = await self._read(Run, "told", run_id=run.run_id, state=run.state, delivered=delivers, detail=words)
@@ -48,9 +49,9 @@ class Notifications(LedgerFunctions):
         return fresh
 
     async def undelivered(self, run: Run, why: str) -> None:
-        """Operators must hear that a video could not be brought."""
+        """Alerts operators that a video could not be delivered."""
         await self._ask("note_undelivered", run_id=run.run_id, why=why)
 
     async def again(self, user_id: str) -> tuple[UUID, ...]:
-        """Videos that could not be brought while the bot was blocked: due again."""
+        """Makes videos due that could not be delivered while the bot was blocked; returns their run ids."""
         return await self._read_all(UUID, "tell_again", user_id=user_id)

@@ -1,6 +1,6 @@
-"""What operators do and see: the kill switch, limits, users, lists, numbers, and settling what is in doubt.
+"""What operators do and see: pause, limits, users, lists, numbers, and settling runs in doubt.
 
-Out      frozen values; a change that is not allowed is a value, too
+Out      frozen values; a refused change is a value, too
 Raises   what the transport raises
 Effects  each change is recorded by the database with who, when, before and after
 """
@@ -29,7 +29,7 @@ class Breaker:
 
 @dataclass(frozen=True)
 class Controls:
-    """`changed`: a resume was not carried out, for somebody had paused or resumed since."""
+    """`changed`: a resume was refused, because somebody had paused or resumed since."""
 
     paused: bool
     pause_reason: str | None = None
@@ -54,7 +54,7 @@ class LimitSet:
 
 @dataclass(frozen=True)
 class LimitNotSet:
-    """`why` is unknown_limit, bad_value (then `allowed` says what is) or not_per_user."""
+    """`why` is unknown_limit, bad_value (`allowed` then says what is valid) or not_per_user."""
 
     why: str
     allowed: str | None = None
@@ -87,7 +87,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Impact:
-    """The runs that used one version of a template (or the brand). `reasks`: answers that did not fit at first."""
+    """The runs that used one version of a template (or the brand). `reasks`: repeated calls after an invalid answer."""
 
     id: str
     sha256: str
@@ -118,7 +118,7 @@ class Stats:
     states: Mapping[State, int]
     parked: int
     requests: int
-    checks: Mapping[str, int]  # how often `reserve` answered what
+    checks: Mapping[str, int]  # number of `reserve`'s answers, by kind
     duplicates_blocked: int
     money_saved_microusd: int
     paid_calls: int
@@ -135,9 +135,9 @@ class Stats:
 
 @dataclass(frozen=True)
 class Settled:
-    """`why` not: `state` (the run was not in doubt or parked), `changed` (it is not as it was shown any more), `early`
-    (its job may still turn up, `until` then), `shown` (the provider shows its own job, as `shown`, or one that may be),
-    `bought_again` or `fetched` (it cannot be taken back any more).
+    """`why` not: `state` (the run was not in doubt or parked), `changed` (the run has changed since it was shown),
+    `early` (its job may still turn up, until `until`), `shown` (the provider shows its own job, as `shown`, or one that
+    may be), `bought_again` or `fetched` (too late to take it back).
     """
 
     settled: bool
@@ -174,7 +174,7 @@ class StrayAnswer:
 
 
 class Operators(LedgerFunctions):
-    """What operators may ask; `who` is kept with every change."""
+    """The operators' calls; `who` is stored with every change."""
 
     async def controls(self) -> Controls:
         return await self._read(Controls, "controls")
@@ -187,7 +187,7 @@ class Operators(LedgerFunctions):
         return await self._read(Controls, "set_paused", paused=False, reason=None, who=who)
 
     async def resume_if(self, paused_at: datetime | None, who: str) -> Controls:
-        """Only if the pause is still the one of that time (None: there was none); else the answer is `changed`."""
+        """Resumes only the pause of that time (None: there was none); otherwise the answer is `changed`."""
         shown = {"paused_at": paused_at}
         return await self._read(Controls, "set_paused", paused=False, reason=None, who=who, shown=shown)
 
@@ -197,7 +197,7 @@ class Operators(LedgerFunctions):
     async def set_limit(
         self, key: str, value: int | str | None, who: str, user_id: str | None = None
     ) -> LimitSet | LimitNotSet:
-        """For all, or for one user; None takes one user's override back."""
+        """Sets a limit for all, or for one user; None removes one user's override."""
         answer = await self._ask("set_limit", key=key, value=value, who=who, user_id=user_id)
         return read_value(LimitSet, answer) if answer["set"] else read_value(LimitNotSet, answer)
 
@@ -226,7 +226,7 @@ class Operators(LedgerFunctions):
         return await self._read(User, "set_user", user_id=user_id, **change, who=who)
 
     async def runs(self, at_most: int, state: State | None = None, user_id: str | None = None) -> tuple[Run, ...]:
-        """The newest first."""
+        """Newest first."""
         return await self._read_all(Run, "list_runs", at_most=at_most, state=state, user_id=user_id)
 
     async def events(self, run_id: UUID) -> tuple[Event, ...]:
@@ -234,7 +234,7 @@ class Operators(LedgerFunctions):
         return await self._read_all(Event, "run_events", run_id=run_id)
 
     async def impact(self, days: float) -> tuple[Impact, ...]:
-        """What became of the runs of each template's version; the newest version of each first."""
+        """The outcomes of the runs, by version of each template; the newest version of each first."""
         return await self._read_all(Impact, "template_impact", days=days)
 
     async def settle_found(
@@ -282,15 +282,15 @@ class Operators(LedgerFunctions):
         return await self._read_all(OpenDifference, "open_differences")
 
     async def explain(self, subject: str, who: str, why: str) -> int:
-        """Closes every open difference about this job id or ref, for good. How many there were."""
+        """Closes every open difference about this job id or ref, for good. Returns how many."""
         return int((await self._ask("explain_difference", subject=subject, who=who, why=why))["explained"])
 
     async def stray_answers(self, at_most: int) -> tuple[StrayAnswer, ...]:
-        """The latest first."""
+        """Latest first."""
         return await self._read_all(StrayAnswer, "list_stray_answers", at_most=at_most)
 
     async def preview(self, user_id: str, prompt_hash: str, price_microusd: int, *, again: bool) -> Refused | None:
-        """What `reserve` would refuse now; None if nothing stands in the way. Changes nothing."""
+        """What `reserve` would refuse now; None if it would accept. Changes nothing."""
         answer = await self._ask(
             "preview_reserve", user_id=user_id, prompt_hash=prompt_hash, price_microusd=price_microusd, again=again
         )

@@ -1,4 +1,4 @@
-"""Whose turn it is to speak, when several processes speak for one bot.
+"""Rate limits shared by several processes that send for one bot.
 
 In       lanes: a name, how many calls in which window, and the gap between two
 Out      seconds to wait; 0 means that the call is counted as made
@@ -24,7 +24,7 @@ class Bucket:
 
 class RateLimits(LedgerFunctions):
     async def take(self, lanes: Sequence[Bucket]) -> float:
-        """All of the lanes at once, or none."""
+        """Counts the call in all of the lanes, or in none."""
         return float(await self._ask("take_turn", lanes=[asdict(lane) for lane in lanes]))
 
     async def silence(self, lane: str, seconds: float) -> None:

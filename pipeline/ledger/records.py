@@ -1,7 +1,7 @@
-"""A run as the ledger knows it: the row read back as frozen, typed values.
+"""A run as the ledger has it: the row read back as frozen, typed values.
 
 Everything a restart needs is here. Times are aware UTC datetimes by the database's clock, and `read_at` is that
-clock at the moment of reading: decisions about time compare the two and never ask this machine.
+clock at the moment of reading: decisions about time compare the two and never use this machine's clock.
 """
 
 import logging
@@ -51,7 +51,7 @@ class JobSource(StrEnum):
 
 @dataclass(frozen=True)
 class Places:
-    """How many videos the provider takes at once, and how many orders a minute; None: as many as come."""
+    """How many videos the provider renders at once, and how many orders a minute it takes; None: no limit."""
 
     in_flight_max: int | None = None
     creates_per_minute: int | None = None
@@ -109,7 +109,7 @@ class Run:
     first_look_at: datetime | None = None
     last_look_at: datetime | None = None
     parked_at: datetime | None = None
-    next_look_at: datetime | Literal["infinity"] | None = None  # infinity: not by itself any more
+    next_look_at: datetime | Literal["infinity"] | None = None  # infinity: never automatically
     caption: str | None = None
     hashtags: tuple[str, ...] | None = None
     caption_by: str | None = None
@@ -121,7 +121,7 @@ class Run:
     clip_height: int | None = None
     clip_seconds: float | None = None
     stored: str | None = None  # 'bucket/name' of the clip in Storage
-    dropped_at: datetime | None = None  # its files were removed, they were old enough
+    dropped_at: datetime | None = None  # when its files were removed for their age
     templates: Mapping[str, str] = field(default_factory=dict)
     approved_at: datetime | None = None
     submitting_at: datetime | None = None
@@ -131,13 +131,13 @@ class Run:
     delivered_at: datetime | None = None
     failed_at: datetime | None = None
     request_hash: str = ""
-    place: int | None = None  # how many wait before it; only `load_runs` says
+    place: int | None = None  # how many runs wait before it; only from `load_runs`
     answered_job_id: str | None = None  # what the real answer named, even if another run owns that job
     failing_since: datetime | None = None  # the first look at the job that called it failed or expired
     failing_words: str | None = None
     failed_jobs: tuple[str, ...] = ()  # adopted once, and failed: never adopted again
     done_seen_at: datetime | None = None  # the first look at the job's own address that called this job completed
-    shown_otherwise: tuple[str, ...] = ()  # what the answer to its order already showed otherwise than ordered
+    shown_otherwise: tuple[str, ...] = ()  # fields that its answer already showed otherwise than ordered
     provider_word: str | None = None  # the provider's own status word, as last seen
     look_says: str | None = None  # why the last look, through the list or at a parked job, settled nothing
     request_seconds: float | None = None  # how long its request may be under way, as its sender said
@@ -153,13 +153,13 @@ class Run:
 
     @property
     def job_exists(self) -> bool:
-        """Whether its job is more than an id in an answer, or a person's word: the provider has shown it itself."""
+        """Whether the provider has shown the job itself: an id in an answer, or named by a person, is not enough."""
         shown = self.job_seen_at is not None or self.progress is not None or self.file is not None
         return self.job_id is not None and (shown or self.job_source is JobSource.LIST)
 
     @property
     def failure_shown(self) -> bool:
-        """Whether the failure was shown at the job's own address, and not merely by the answer that named it."""
+        """Whether the job's own address showed the failure, and not merely the answer that named the job."""
         since, seen = self.failing_since, self.job_seen_at
         return since is not None and seen is not None and seen >= since
 
@@ -168,7 +168,7 @@ class Run:
         return self.state in IN_DOUBT
 
     def age(self, since: datetime | None) -> timedelta:
-        """How long ago `since` was when the row was read; zero if it never was."""
+        """How long before the row was read `since` was; zero for None."""
         return self.read_at - since if since else timedelta()
 
     def order(self) -> Order:
@@ -185,12 +185,12 @@ class Run:
 
 
 def read_run(row: object) -> Run:
-    """Turns a row as JSON into a Run. Raises pydantic.ValidationError if ledger and program do not fit."""
+    """Turns a row as JSON into a Run. Raises pydantic.ValidationError if it does not fit this program."""
     return read_value(Run, row)
 
 
 def each_readable(rows: Iterable[object], read: Callable[[object], Row], what: str) -> tuple[Row, ...]:
-    """The rows that can be read; each of the others is logged and left out, so that it does not stop them."""
+    """The readable rows; an unreadable one is logged and left out, so that it does not block the others."""
     found = []
     for row in rows:
         try:

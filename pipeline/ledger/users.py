@@ -1,9 +1,9 @@
-"""What a user chose, may still do, and has.
+"""A user's preferences, allowance and videos.
 
 In       user ids such as `tg:1001`
 Out      frozen values; money in micro-dollars, times by the database's clock
 Raises   what the transport raises
-Effects  only `set_preference` changes anything
+Effects  only `set_preference` and `note_told_first` change anything
 """
 
 import re
@@ -22,7 +22,7 @@ FIRST_VIDEOS = 3  # as long as a user has fewer, "first" asks before it spends
 
 @dataclass(frozen=True)
 class Preferences:
-    """None is what a user has who never chose. No `confirm` means "first", and not yet told that it ends."""
+    """None: never chosen. No `confirm` means "first", and that the user was not yet told that this ends."""
 
     language: str | None = None
     seconds: int | None = None
@@ -32,7 +32,7 @@ class Preferences:
 
 @dataclass(frozen=True)
 class Customer:
-    """`unreached`: a video could not be brought, for the bot was blocked."""
+    """`unreached`: a video could not be delivered because the bot was blocked."""
 
     preferences: Preferences = field(default_factory=Preferences)
     videos: int = 0
@@ -40,19 +40,19 @@ class Customer:
 
     @property
     def asks_first(self) -> bool:
-        """Whether the price is shown for a yes before anything is bought."""
+        """Whether the user must confirm the price before anything is bought."""
         confirm = self.preferences.confirm
         return confirm in (None, "always") or (confirm == "first" and self.videos < FIRST_VIDEOS)
 
     @property
     def is_asked_last(self) -> bool:
-        """Whether the next order is the last one that is asked about, of which its user was not told."""
+        """Whether the next order is the last one to be confirmed, and the user was not yet told so."""
         return self.preferences.confirm is None and self.videos >= FIRST_VIDEOS
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """What a user may still do today (UTC), and what stands in the way."""
+    """What a user may still do today (UTC), and what prevents it."""
 
     now: datetime
     tomorrow: datetime
@@ -89,11 +89,11 @@ class Customers(LedgerFunctions):
         return await self._read(Customer, "customer", user_id=user_id)
 
     async def set_preference(self, user_id: str, key: str, value: str | int | None) -> Preferences:
-        """`key` is a field of Preferences; None takes the choice back."""
+        """`key` is a field of Preferences; None clears the choice."""
         return await self._read(Preferences, "set_preference", user_id=user_id, key=key, value=value)
 
     async def note_told_first(self, user_id: str) -> None:
-        """The user was told that later orders will not be asked about. A choice of their own stands."""
+        """Notes that the user was told that later orders need no confirmation. A choice of their own is kept."""
         await self._ask("note_told_first", user_id=user_id)
 
     async def allowance(self, user_id: str) -> Allowance:
@@ -104,10 +104,10 @@ class Customers(LedgerFunctions):
 
 
 def as_user_id(text: str) -> str:
-    """`42` -> `tg:42`: what Telegram shows is a number."""
+    """`42` -> `tg:42`: Telegram shows ids as numbers."""
     return f"tg:{text}" if text.isascii() and text.isdecimal() else text
 
 
 def is_user_id(text: str) -> bool:
-    """Whether anybody can have this id; a limit for another would hold for nobody."""
+    """Whether this can be somebody's id; a limit for any other text would apply to nobody."""
     return text.isprintable() and USER_ID.fullmatch(text) is not None

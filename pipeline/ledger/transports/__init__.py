@@ -1,1 +1,1 @@
-"""The ways to the ledger: psycopg to any PostgreSQL, and Supabase's REST. Same answers, same errors."""
+"""The two transports to the ledger: psycopg to any PostgreSQL, and Supabase's REST. Same answers, same errors."""

@@ -1,7 +1,7 @@
-"""The transport to the ledger: one callable, `rpc(name, args) -> json`, and what can happen on the way.
+"""The transport to the ledger: one callable, `rpc(name, args) -> json`, and its errors.
 
 There are two transports, psycopg and Supabase's REST, with the same answers and the same errors. Every function of the
-ledger may be asked again with the same run, key or token, so a lost answer is simply asked for again.
+ledger is safe to repeat with the same run, key or token, so a call whose answer was lost is simply retried.
 """
 
 import asyncio
@@ -15,20 +15,20 @@ LedgerCall: TypeAlias = Callable[[str, Mapping[str, Json]], Awaitable[Json]]
 
 TRIES = 5
 FIRST_PAUSE_SECONDS = 0.2
-# A refusal carries one of our own codes, or says that the data do not fit; anything else is the way, not the answer.
+# SQLSTATE classes of a refusal: our own codes, and data that do not fit. Any other error is the connection's.
 REFUSING_CLASSES = ("LG", "22", "23", "42", "P0")
 
 
 class LedgerError(Exception):
-    """Something between us and the ledger."""
+    """The ledger could not be called, or refused."""
 
 
 class LedgerUnavailable(LedgerError):
-    """The ledger did not answer; what was asked may or may not have happened."""
+    """The ledger did not answer; the call may or may not have taken effect."""
 
 
 class LedgerRefused(LedgerError):
-    """The ledger says no: `code` is the SQLSTATE, LG001 an illegal move."""
+    """The ledger refused: `code` is the SQLSTATE, LG001 an illegal move."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{message} ({code})")
@@ -40,13 +40,13 @@ class LedgerNotMigrated(LedgerError):
 
 
 class LedgerForbidden(LedgerError):
-    """The key is not one that may ask the ledger; asking again changes nothing."""
+    """The key may not call the ledger; a retry changes nothing."""
 
 
 def storable(value: Json) -> Json:
-    """What PostgreSQL can keep: text without NUL and without halves of surrogate pairs, at any depth.
+    """The value as PostgreSQL can store it: text without NUL and without lone surrogates, at any depth.
 
-    Providers and people may send either; this is the one place through which all of it passes.
+    Providers and people may send either; all of it passes through here.
     """
     if isinstance(value, str):
         return value.replace("\0", "").encode(errors="replace").decode()
@@ -58,7 +58,7 @@ def storable(value: Json) -> Json:
 
 
 def asking_again(rpc: LedgerCall, tries: int = TRIES, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> LedgerCall:
-    """The same transport, asked up to `tries` times with doubling pauses while no answer comes back."""
+    """The same transport, with up to `tries` attempts and doubling pauses while the ledger is unavailable."""
 
     async def patient(name: str, args: Mapping[str, Json]) -> Json:
         heed = CancellationGuard()

@@ -29,7 +29,7 @@ from pipeline.ledger.transports.common import (
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 15
-ANSWER_SECONDS = 20  # the server keeps to STATEMENT_SECONDS; a line that went dead keeps to nothing
+ANSWER_SECONDS = 20  # the server enforces STATEMENT_SECONDS; a dead connection needs this bound
 POOL_WAIT_SECONDS = 10
 CLIENT_SIDE = "22000"  # SQLSTATE of a data exception that has no code of its own
 
@@ -55,7 +55,7 @@ async def open_transport(dsn: str, *, pool_max: int = 10, tries: int = TRIES) ->
 
 
 async def _bounded(connection: psycopg.AsyncConnection) -> None:
-    """Not by `options` of the connection string: a pooler in session mode refuses those (pgbouncer)."""
+    """Not by `options` in the connection string: a pooler in session mode (pgbouncer) refuses those."""
     await connection.execute(f"set statement_timeout = {STATEMENT_SECONDS * 1000}".encode())
 
 
@@ -100,7 +100,7 @@ async def _takes(pool: "AsyncConnectionPool[psycopg.AsyncConnection]", name: str
 
 
 def _is_json(key: str, value: Json) -> bool:
-    """Objects and lists are; and `value`, of a limit: a number or a word, but JSON to its function."""
+    """Objects, lists, and a limit's `value`: a number or a word, but JSON to its SQL function."""
     return isinstance(value, dict | list) or (key == "value" and value is not None)
 
 
@@ -119,7 +119,7 @@ def _translated(name: str, error: psycopg.Error) -> Exception:
     if code.startswith(REFUSING_CLASSES):
         return LedgerRefused(code, words)
     if not code and isinstance(error, psycopg.DataError | psycopg.ProgrammingError):
-        return LedgerRefused(CLIENT_SIDE, words)  # psycopg itself cannot send these data; asking again changes nothing
+        return LedgerRefused(CLIENT_SIDE, words)  # psycopg itself cannot send these data; a retry changes nothing
     return LedgerUnavailable(f"the database did not answer: {words}")
 
 

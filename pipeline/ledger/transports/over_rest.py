@@ -31,7 +31,7 @@ from pipeline.ledger.transports.common import (
 )
 
 CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 20.0  # for the whole of a call, however slowly its answer drips
+ANSWER_SECONDS = 20.0  # for a whole call, however slowly its answer arrives
 # PGRST202: no such function, or other arguments; the schema is missing or of another version.
 MISSING = frozenset({"PGRST202", "42883", "3F000", "42P01"})
 
@@ -45,8 +45,8 @@ async def open_transport(url: str, key: str, *, tries: int = TRIES) -> AsyncIter
 
 @asynccontextmanager
 async def open_client(url: str, key: str) -> AsyncIterator[AsyncClient]:
-    """The project's client, over connections of our own: their timeouts hold for REST and Storage alike."""
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every call's address
+    """The project's client, over connections of our own: their timeouts apply to REST and Storage alike."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every call's URL
     timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
     hooks = {"response": [_hook]}
     async with httpx.AsyncClient(
@@ -66,7 +66,7 @@ async def open_client(url: str, key: str) -> AsyncIterator[AsyncClient]:
 
 
 async def _hook(response: httpx.Response) -> None:
-    """What the client library would hide: the status of an error without a code, and a 200 that is not JSON."""
+    """Raises what the client library would hide: the status of an error without a code, and a 200 that is not JSON."""
     if response.status_code in {401, 403}:
         raise LedgerForbidden(
             f"Supabase does not let this key in ({_words(await response.aread())}): "
