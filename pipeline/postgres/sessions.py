@@ -1,7 +1,7 @@
-"""Whether a database's connections keep their session. A pooler in transaction mode lends one for a statement only.
+"""Whether a database's connections keep their session. A pooler in transaction mode lends one per transaction only.
 
 In       a connection string
-Out      `keeps_sessions`: False behind such a pooler, where locks are left behind, and LISTEN hears nothing
+Out      `keeps_sessions`: False behind such a pooler, where locks are left behind and LISTEN receives nothing
 Raises   psycopg.Error: it cannot be reached, or may only be read
 Effects  two connections for a moment, and at most one notification on a channel of its own
 """
@@ -11,7 +11,7 @@ from uuid import uuid4
 import psycopg
 
 CONNECT_SECONDS = 5
-HEARING_SECONDS = 10  # a notification takes milliseconds; only where none ever comes is this waited out
+HEARING_SECONDS = 10  # a notification takes milliseconds; only a missing one takes this long
 # Supabase documents this port for transaction mode, of its shared and its dedicated pooler alike.
 SUPABASE_HOSTS, SUPABASE_TRANSACTION_PORT = (".supabase.com", ".supabase.co"), "6543"
 
@@ -21,12 +21,12 @@ def keeps_sessions(dsn: str) -> bool:
         return False
     with _connected(dsn) as one, _connected(dsn) as other:
         mine = _backend(one)
-        # Two open connections never share a process of the server, and none ever changes its own: whoever sees
-        # otherwise is behind a pooler, so this is never wrong about a direct connection. A quiet pooler gives the
-        # second what the first just gave back; one that takes turns gives the first another.
+        # Two direct connections never share a server process, and none ever changes its own, so a direct connection is
+        # never taken for a pooler here. A quiet pooler gives the second connection the process that the first just
+        # returned; one that takes turns gives the first another.
         if _backend(other) == mine or _backend(one) != mine:
             return False
-        return _hears(one, other)  # a busy pooler may give the first the same again, by chance
+        return _hears(one, other)  # by chance, a busy pooler may give the first the same process again
 
 
 def _named_for_transactions(dsn: str) -> bool:
@@ -39,7 +39,7 @@ def _connected(dsn: str) -> psycopg.Connection:
 
 
 def _backend(connection: psycopg.Connection) -> tuple[object, ...]:
-    """The server's process that answers; a pid alone may be given to another one day."""
+    """The server process that answers, with its start time, as pids are reused."""
     query = "select pid, backend_start from pg_stat_activity where pid = pg_backend_pid()"
     row = connection.execute(query).fetchone()
     assert row is not None, "a session that is not in the list of sessions"
@@ -47,7 +47,7 @@ def _backend(connection: psycopg.Connection) -> tuple[object, ...]:
 
 
 def _hears(one: psycopg.Connection, other: psycopg.Connection) -> bool:
-    """What the queue lives on: a word said to one connection by another."""
+    """Whether one connection receives a notification from the other, which the queue relies on."""
     channel = f"onetake_{uuid4().hex}"
     one.execute(f"listen {channel}".encode())
     other.execute("select pg_notify(%s, '')", (channel,))
