@@ -1,4 +1,4 @@
--- The ledger's tables, as they are today. Only the functions in these files write them.
+-- The ledger's tables. Only the functions in these files write them.
 --
 -- They live in the schema `onetake`, which no API exposes; callers use the functions in `public`.
 -- Money is integer micro-dollars (1 USD = 1,000,000). Days and months are UTC.
@@ -103,7 +103,7 @@ create table onetake.runs (
     file           text, file_bytes bigint, file_sha256 text,
     clip_kind      text, clip_width integer, clip_height integer, clip_seconds double precision, -- null: the file does not say
     stored         text,                              -- 'bucket/name' of the clip in Storage; null: only where it was saved
-    dropped_at     timestamptz,                       -- its files were old enough and were removed
+    dropped_at     timestamptz,                       -- when its files were removed for their age
     templates      jsonb not null default '{}',       -- template id -> sha256
 
     reserved_at timestamptz not null, approved_at timestamptz, submitting_at timestamptz, uncertain_at timestamptz,
@@ -114,7 +114,8 @@ create table onetake.runs (
 -- A job belongs to one run, whichever of its ids is known. The functions make room before they write, so this index
 -- never refuses an adoption.
 create unique index runs_job on onetake.runs (base_url, onetake.canonical_id(job_id)) where job_id is not null;
--- One account may have several names: a new key replaces an old one, a server has an inner and a public address.
+-- One account may have several keys and addresses: a new key replaces an old one, a server has an internal and a public
+-- address.
 create index runs_job_anywhere on onetake.runs (onetake.canonical_id(job_id)) where job_id is not null;
 create index runs_of_user on onetake.runs (user_id, reserved_at desc);
 create index runs_of_user_day on onetake.runs (user_id, day);
@@ -125,7 +126,7 @@ create index runs_untold on onetake.runs (next_look_at nulls first)
     where state in ('saved', 'delivered', 'rejected', 'canceled', 'failed') and told_state is distinct from state;
 create index runs_reserved on onetake.runs (reserved_at desc);
 create index runs_stored on onetake.runs (saved_at) where stored is not null and dropped_at is null;
--- The operators' page and the metrics stay quick with a hundred thousand runs.
+-- Keeps the operators' page and the metrics fast with a hundred thousand runs.
 create index runs_by_state on onetake.runs (state, reserved_at desc)
     include (held_microusd, spent_microusd, released_microusd, text_microusd, parked_at, submitting_at);
 create index runs_paid on onetake.runs (state) where job_id is not null;

@@ -56,7 +56,7 @@ create table onetake.breakers (
 );
 insert into onetake.breakers (scope) values ('all');
 
--- What is known of a provider's job list. Only a list that shows running jobs can prove that a job is absent.
+-- What is known about a provider's job list. Only a list that shows running jobs can prove that a job is absent.
 create table onetake.providers (
     base_url         text not null,
     key_fingerprint  text not null,
@@ -150,14 +150,14 @@ create table onetake.lanes (
 );
 create index lanes_used on onetake.lanes (used_at);
 
--- The machine that works, where only one may; it renews its lease while it runs.
+-- The one machine that may work, where the queue is not shared; it renews its lease while it runs.
 create table onetake.hosts (
     only_one   boolean primary key default true check (only_one),
     host       text not null,
     expires_at timestamptz not null
 );
 
--- Every version of every prompt template, word by word: a run shows exactly what the model was asked.
+-- The exact text of every version of every prompt template, so that a run can show what the model was asked.
 create table onetake.templates (
     sha256        text primary key check (encode(sha256(convert_to(body, 'UTF8')), 'hex') = sha256),
     id            text not null,

@@ -48,7 +48,7 @@ create trigger guard_moves before insert or update on onetake.runs
     for each row execute function onetake.guard_moves();
 
 -- Makes a change of state durable before anybody acts on it, whatever the session, role or database is set to. With
--- synchronous_commit off, a server that crashes after the fence could forget it, and another worker would buy again.
+-- synchronous_commit off, a server that crashes after the fence could lose it, and another worker would buy again.
 -- (`remote_apply` and the like are stricter than `on`, and stay.)
 create function onetake.durable() returns trigger
 language plpgsql set search_path = '' as $$
@@ -89,7 +89,7 @@ language sql stable set search_path = '' as $$
     select coalesce((p_overrides ->> p_key)::bigint, (select value::text::bigint from onetake.limits where key = p_key));
 $$;
 
--- A run as callers see it: the whole row without the token, plus the database's clock, the only one that decides.
+-- A run as callers see it: the whole row without the token, plus the database's time, the only clock for decisions.
 create function onetake.run_json(r onetake.runs) returns jsonb
 language sql volatile set search_path = '' as $$
     select to_jsonb(r) - 'token' || jsonb_build_object('read_at', clock_timestamp());
@@ -120,7 +120,7 @@ begin
         where period = p_month;
 end $$;
 
--- Books the cost of a text model call: spent, on the run's own day, past every limit (cents).
+-- Books the cost of a text model call as spent, on the run's own day, even beyond every limit (cents).
 create function onetake.book_text(p_run_id uuid, p_cost_microusd bigint) returns void
 language plpgsql set search_path = '' as $$
 declare r onetake.runs;
@@ -152,9 +152,9 @@ begin
     end if;
 end $$;
 
--- Moves a run to a state, stamps it, and puts its whole price into the pocket of that state: 'held', 'spent' or
--- 'released'. The caller has locked the row and decided; the trigger on runs has the last word. Progress clears the
--- attempts and every waiting mark. One UPDATE: each one writes to every index of the row.
+-- Moves a run to a state, sets the state's time, and puts the run's whole price into that state's pocket: 'held',
+-- 'spent' or 'released'. The caller has locked the row and decided; the trigger on runs may still reject the move.
+-- Progress clears the attempts and every waiting mark. One UPDATE: each one writes to every index of the row.
 create function onetake.move(p_run_id uuid, p_to text, p_pocket text) returns onetake.runs
 language plpgsql set search_path = '' as $$
 declare
@@ -214,8 +214,8 @@ begin
     perform from onetake.runs where run_id in (p_run_id, p_other) order by run_id for update;
 end $$;
 
--- Counts an outcome at the provider. p_kind: 'answer' or 'render'. A row of failures opens the breaker for everybody, or,
--- if one user had all of them and their prompts may be the cause, for that user only.
+-- Counts an outcome at the provider. p_kind: 'answer' or 'render'. A series of failures opens the breaker for
+-- everybody, or, if one user had all of them and that user's prompts may be the cause, for that user only.
 create function onetake.tell_breaker(p_run_id uuid, p_kind text, p_good boolean) returns void
 language plpgsql set search_path = '' as $$
 declare

@@ -1,6 +1,6 @@
 -- Reserving a run: every limit is decided here, in one transaction under the user's mutex.
 
--- A refusal as JSON. `what` says that the run in the way waits for its user's own tap: waiting for it would not help.
+-- A refusal as JSON. `what` says that the run in the way waits for its own user's tap: waiting for it would not help.
 create function onetake.refusal(
     p_kind text, p_until timestamptz default null, p_of onetake.runs default null, p_reason text default null, p_what text default null
 ) returns jsonb

@@ -29,8 +29,8 @@ language sql immutable set search_path = '' as $$
                               'size', r.size, 'create_body', r.create_body);
 $$;
 
--- A run as evidence for the list: a list must show jobs of the same model before its silence proves anything (a gateway's
--- list may cover one deployment), and a row that contradicts our clip is another job under an old id.
+-- A run as evidence for a list: a list must show jobs of the same model before an absence in it proves anything (a
+-- gateway's list may cover one deployment), and a row that contradicts our clip is another job under an old id.
 create function onetake.owner_json(r onetake.runs) returns jsonb
 language sql immutable set search_path = '' as $$
     select jsonb_build_object('run_id', r.run_id, 'source', r.job_source, 'prompt', r.improved_prompt, 'order', onetake.order_json(r),
@@ -38,8 +38,8 @@ language sql immutable set search_path = '' as $$
         'saved', r.state in ('saved', 'delivered'));
 $$;
 
--- Opens a difference, or notes that it is still there. One that a person explained stays closed, and what is known of its
--- run is kept.
+-- Opens a difference, or notes that it still exists. One that a person explained stays closed, and what is known about
+-- its run is kept.
 create function onetake.open_difference(p_base_url text, p_key_fingerprint text, p_found jsonb) returns void
 language sql volatile set search_path = '' as $$
     insert into onetake.differences as d (base_url, key_fingerprint, kind, subject, ref, job_id, words, microusd, could_be_ours)
@@ -79,9 +79,9 @@ language sql volatile set search_path = '' as $$
         for update skip locked);                      -- somebody is at it: no waiting here, with budgets locked
 $$;
 
--- Takes a job from a run that only adopted it. Both had the same order, so if the new owner had adopted another such job,
--- the two swap; otherwise an unsaved run is in doubt again. A saved clip stays where it is. A run that failed by the job
--- it loses, and gets its own instead, continues: its own clip did not fail.
+-- Takes a job from a run that only adopted it. Both had the same order, so if the new owner had adopted another such
+-- job, the two swap; otherwise an unsaved run is in doubt again. A saved clip stays where it is. A run that failed
+-- because of the job it loses, and gets its own instead, continues: its own clip did not fail.
 create function onetake.take_job(p_from uuid, p_instead text, p_by uuid) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -212,8 +212,8 @@ begin
     return jsonb_build_object('recorded', true, 'state', 'rendering', 'late', v_was_failed);
 end $$;
 
--- Notes which parts of the order the answer already showed differently, such as the model's real name: the same on a later
--- page is no sign of another job.
+-- Notes which parts of the order the answer already showed differently, such as the model's real name: the same
+-- difference in a later look is no sign of another job.
 create function public.note_shown_otherwise(p_run_id uuid, p_job_id text, p_parts jsonb) returns jsonb
 language sql volatile security definer set search_path = '' as $$
     update onetake.runs set shown_otherwise = array(select jsonb_array_elements_text(p_parts))

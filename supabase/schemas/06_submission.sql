@@ -33,8 +33,8 @@ language sql volatile set search_path = '' as $$
         where run_id = p_run_id;
 $$;
 
--- How many more orders fit at the provider now; null without limits. Runs in doubt take a slot, since they may be
--- rendering; parked ones do not, or a few lost answers would stop everybody for a day.
+-- How many more orders the provider accepts now; null without limits. Runs in doubt take a slot, since they may be
+-- rendering; parked ones do not, or a few lost answers would block everybody for a day.
 create function onetake.free_places(r onetake.runs, p_now timestamptz, p_in_flight_max integer, p_creates_per_minute integer) returns integer
 language sql stable set search_path = '' as $$
     select least(
@@ -44,8 +44,8 @@ language sql stable set search_path = '' as $$
             and o.base_url = r.base_url and o.key_fingerprint = r.key_fingerprint))::integer;
 $$;
 
--- How many runs wait for a slot before this one. Only runs that are still attended count: a run whose worker died, or that
--- waits for its user's tap, keeps no slot free.
+-- How many runs wait for a slot before this one. Only runs with a live heartbeat count: a run whose worker died, or
+-- that waits for its user's tap, keeps no slot free.
 create function onetake.waiting_before(r onetake.runs, p_now timestamptz) returns integer
 language sql stable set search_path = '' as $$
     select count(*)::integer from onetake.runs o
@@ -116,9 +116,9 @@ begin
     return jsonb_build_object('won', true, 'order', onetake.order_json(r), 'submitting_at', r.submitting_at);
 end $$;
 
--- submitting -> uncertain: the answer is lost. The winner says so with its token; anybody else only when the request can no
--- longer be in flight, p_min_age_seconds after the submission. p_answer: what came instead of an answer, bounded, for the
--- timeline.
+-- submitting -> uncertain: the answer is lost. The winner reports it with its token; anybody else may only once the
+-- request can no longer be in flight, p_min_age_seconds after the submission. p_answer: what came instead of an answer,
+-- bounded, for the timeline.
 create function public.mark_uncertain(
     p_run_id uuid, p_doubt text, p_token text default null, p_min_age_seconds float8 default null,
     p_ms integer default null, p_answer jsonb default null
@@ -145,9 +145,9 @@ begin
     return jsonb_build_object('moved', true, 'state', r.state);
 end $$;
 
--- What proves that a run failed. Before the fence: nothing was sent. With a token: the winner's clear no, or nothing was
--- sent. In doubt: looks that counted, and no answer that named a job. Rendering: the job itself said so twice,
--- p_apart_seconds apart; it was not a guess, and no second job is unexplained.
+-- What proves that a run failed. Before the fence: nothing was sent. With a token: the winner's clear no, or nothing
+-- was sent. In doubt: looks that counted, and no answer that named a job. Rendering: the job itself showed it twice,
+-- p_apart_seconds apart; the job was not a guess, and no second job is unexplained.
 create function onetake.failure_is_proved(
     r onetake.runs, p_token text, p_reason text, p_job_id text, p_apart_seconds double precision
 ) returns boolean
@@ -164,8 +164,8 @@ language sql stable set search_path = '' as $$
         else false end, false);
 $$;
 
--- Fails a run from the state its caller saw, if the failure is proved. p_spent: the provider said completed, or bills
--- failed renders. p_breaker: 'answer' or 'render' if the provider is to blame. Answers {moved, state}.
+-- Fails a run from the state its caller saw, if the failure is proved. p_spent: the provider showed it completed, or
+-- bills failed renders. p_breaker: 'answer' or 'render' if the provider is to blame. Answers {moved, state}.
 create function public.fail_run(
     p_run_id uuid, p_expected text, p_reason text, p_detail text, p_spent boolean default false,
     p_token text default null, p_breaker text default null, p_ms integer default null, p_job_id text default null,

@@ -161,7 +161,7 @@ begin
     return r;
 end $$;
 
--- Continues a failed run whose complete clip lies on a machine: that clip will be saved. Answers the run.
+-- Continues a failed run whose complete clip is on a machine: that clip will be saved. Answers the run.
 create function public.reopen_run(p_run_id uuid, p_job_id text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 begin

@@ -88,8 +88,7 @@ begin
     return onetake.run_json(r);
 end $$;
 
--- The heartbeat of a worker. p_job_id: the job that this look showed, and did not call failed: it withdraws an earlier
--- failing look.
+-- The heartbeat of a worker. p_job_id: a job that this look showed as not failed; an earlier failing look is withdrawn.
 create function public.attend(
     p_run_id uuid, p_attend_seconds float8, p_progress integer default null, p_job_id text default null
 ) returns jsonb
@@ -104,7 +103,7 @@ language sql security definer set search_path = '' as $$
         returning onetake.run_json(r);
 $$;
 
--- Ends an attempt and makes the run due at p_at. Null p_at: never by itself.
+-- Ends an attempt and makes the run due at p_at. Null p_at: never automatically.
 create function public.wait_until(p_run_id uuid, p_at timestamptz) returns jsonb
 language sql security definer set search_path = '' as $$
     update onetake.runs r set next_look_at = coalesce(p_at, 'infinity'), attempts = 0
@@ -174,7 +173,7 @@ begin
 end $$;
 
 -- The user's tap, for this length and size if given, not for what the run has become since. Idempotent; refused after
--- confirm_until, and for a user who was blocked since.
+-- confirm_until, and for a user who has been blocked.
 create function public.confirm(p_run_id uuid, p_seconds integer default null, p_size text default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare r onetake.runs;

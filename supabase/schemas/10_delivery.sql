@@ -1,4 +1,4 @@
--- Telling the user: one notifier at a time, retries, and Telegram's rate limits across processes.
+-- Notifying the user: one notifier at a time, retries, and Telegram's rate limits across processes.
 
 -- Claims the notification of a state for p_seconds; null if it was sent, the run has moved on, or another notifier holds
 -- it. The same p_teller renews its claim. A rejected claim makes the run due when the other claim expires: a notifier may

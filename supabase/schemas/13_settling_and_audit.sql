@@ -1,9 +1,9 @@
--- A person decides about a run in doubt; and audits: the provider's jobs against the ledger, up to when it is proved that
--- nothing was bought twice.
+-- Settling a run in doubt by a person; and audits, which compare the provider's jobs with the ledger and prove up to
+-- when nothing was bought twice.
 
--- "Found it", by a person. p_seen: what the provider showed of that job, {status, word, ...}; null if it showed nothing and
--- the person insists: then the user's slot is free at once, and one look decides. Naming the job that a parked run already
--- has confirms it.
+-- "Found", by a person. p_seen: what the provider showed of that job, {status, word, ...}; null if it showed nothing
+-- and the person insists: then the user's slot is free at once, and one look decides. Naming the job that a parked run
+-- already has confirms it.
 create function public.settle_found(
     p_run_id uuid, p_job_id text, p_who text, p_why text default null, p_seen jsonb default null
 ) returns jsonb
@@ -197,9 +197,9 @@ language sql stable security definer set search_path = '' as $$
     select coalesce(jsonb_agg(to_jsonb(d) order by d.first_at, d.subject), '[]') from onetake.differences d where d.closed_at is null;
 $$;
 
--- Whether a day saw a second paid call: {clean, why, until}. The day is the 24 hours before `until`, up to which complete
--- audits reach; `until` may be 25 hours old (audits run once a day). Audits of each order's own provider must reach it. An
--- unexplained second job, or a job without a run that could be one of our orders, makes the day unclean.
+-- Whether a day had a second paid call: {clean, why, until}. The day is the 24 hours before `until`, up to which
+-- complete audits reach; `until` may be 25 hours old (audits run once a day). Audits of each order's own provider must
+-- reach it. An unexplained second job, or a job without a run that could be one of our orders, makes the day unclean.
 create function onetake.clean_day() returns jsonb
 language sql stable set search_path = '' as $$
     with sold as (

@@ -1,4 +1,4 @@
--- Numbers: statistics, the operators' page, metrics. Past days are counted once, so that these stay quick.
+-- Numbers: statistics, the operators' page, metrics. Past days are counted once, so that these queries stay fast.
 
 -- Upper bounds of the duration histograms, in milliseconds.
 create function onetake.bounds_ms() returns integer[]
