@@ -1,8 +1,8 @@
-"""A clerk for tests of the ledger: asks its functions over one of the transports, reads what is committed beside it.
+"""A client for tests of the ledger: calls its functions over one of the transports, and reads what was committed.
 
 In       the connection string of a migrated database
 Out      rows as dicts; the paths through the table of states as methods, by the public functions only
-Effects  those of the functions. `age` alone writes rows by itself: it moves a run into the past.
+Effects  those of the functions. Only `age` writes rows itself: it moves a run into the past.
 """
 
 from collections.abc import Iterator, Sequence
@@ -92,7 +92,7 @@ class LedgerClient:
         self.eyes.close()
 
     def empty(self) -> None:
-        """As migrated: no runs, no users, the default limits."""
+        """Resets the database as migrated: no runs, no users, the default limits."""
         with self.calls.transaction():
             for table in EMPTIED:
                 self.calls.execute(sql.SQL("delete from onetake.{}").format(sql.Identifier(table)))
@@ -107,7 +107,7 @@ class LedgerClient:
     # -- asking and reading
 
     def call(self, name: str, **args: Any) -> Any:
-        """One function of the ledger, over the transport under test."""
+        """Calls one function of the ledger, over the transport under test."""
         return self.transport.ask(name, **args)
 
     def rows(self, query: str, *values: Any) -> list[Row]:
@@ -119,11 +119,11 @@ class LedgerClient:
         return next(iter(found[0].values())) if found else None
 
     def write(self, query: str, *values: Any) -> int:
-        """SQL of the test's own: only to move rows in time, or to prove that the database refuses."""
+        """Executes the test's own SQL: only to move rows in time, or to prove that the database refuses."""
         return self.calls.execute(query.encode(), values).rowcount
 
     def row(self, run_id: str) -> Row:
-        """A run as JSON: 'infinity' is a moment there and not in Python."""
+        """A run as JSON, because Python's datetime has no 'infinity'."""
         found = self.one("select to_jsonb(r) from onetake.runs r where run_id = %s", run_id)
         assert found, f"no run {run_id}"
         return dict(found)
@@ -151,7 +151,7 @@ class LedgerClient:
         assert answer["set"], answer
 
     def unlimited(self) -> None:
-        """Wide open, for tests that are about something else."""
+        """Lifts the limits, for tests that are about something else."""
         for key in ("active_runs_per_user", "videos_per_user_day", "breaker_user_submissions"):
             self.limit(key, 1_000_000)
         for key in ("breaker_all_submissions", "breaker_failures", "rejected_per_user_day", "canceled_per_user_day"):
@@ -171,7 +171,7 @@ class LedgerClient:
     # -- the paths of a run's life
 
     def ask(self, user: str = "tg:1", prompt: str = "a red fox", **changes: Any) -> Row:
-        """One reserve; whatever it answers."""
+        """One call of `reserve`; returns any answer."""
         return dict(self.call("reserve", **request(user, prompt, **changes)))
 
     def reserved(self, user: str = "tg:1", prompt: str = "a red fox", **changes: Any) -> str:
@@ -257,7 +257,7 @@ class LedgerClient:
         self.call("attend", run_id=run_id, attend_seconds=1.0, job_id=job_id)
 
     def save(self, run_id: str, job_id: str | None = None, sha256: str = "f") -> Row:
-        """Saves the clip of the run's present job, or of the one named."""
+        """Saves the clip of the run's present job, or of the given one."""
         job = job_id or self.call("load_run", run_id=run_id)["job_id"]
         file = {"file": f"/m/{run_id}.mp4", "file_bytes": 9, "file_sha256": sha256}
         return dict(self.call("save_run", run_id=run_id, job_id=job, **file))
@@ -273,7 +273,7 @@ class LedgerClient:
         return run_id
 
     def fail(self, run_id: str, expected: str, reason: str = "for_a_test", **more: Any) -> Row:
-        """With the proof that the ledger asks for, unless the caller brings a token."""
+        """Fails the run, with the proof that the ledger wants unless the caller passes a token."""
         if expected == "rendering" and "token" not in more:
             job_id = more.setdefault("job_id", self.call("load_run", run_id=run_id)["job_id"])
             self.call("note_failing", run_id=run_id, job_id=job_id, words="it failed", seen=True)
@@ -283,7 +283,7 @@ class LedgerClient:
         return dict(self.call("fail_run", run_id=run_id, expected=expected, reason=reason, detail="", **more))
 
     def in_state(self, state: str, user: str = "tg:1", prompt: str = "a red fox", **changes: Any) -> str:
-        """A run brought to a state by the public functions."""
+        """A new run, brought to this state by the public functions."""
         if state in {"rejected", "canceled", "failed"}:
             run_id = self.reserved(user, prompt, **changes)
             if state == "rejected":
@@ -306,7 +306,7 @@ class LedgerClient:
         return self.rows(query, str(row["day"]))[0], self.rows(query, row["month"])[0]
 
     def books_wrong(self) -> list[Row]:
-        """Where the money does not add up, as committed; empty if every micro-dollar has its place."""
+        """Where the committed money does not add up; empty if every micro-dollar is accounted for."""
         return self.rows(BOOKS)
 
 
@@ -336,7 +336,7 @@ BOOKS = """
 def open_ledger_client(
     dsn: str, transport: AbstractAsyncContextManager[LedgerCall] | None = None
 ) -> Iterator[LedgerClient]:
-    """A clerk at a migrated database; by psycopg unless another transport is given."""
+    """Opens a client of a migrated database, over psycopg unless another transport is given."""
     with travelled(transport or over_psycopg.open_transport(dsn, tries=1)) as opened, connect(dsn) as connection:
         clerk = LedgerClient(dsn, opened, connection.execute("select key, value, about from onetake.limits").fetchall())
         try:
@@ -350,7 +350,7 @@ def connect(dsn: str) -> psycopg.Connection[Row]:
 
 
 def call(connection: psycopg.Connection[Row], name: str, **args: Any) -> Any:
-    """One function of the ledger, its arguments named as in the SQL without their p_."""
+    """Calls one function of the ledger; arguments are named as in the SQL, without their p_."""
     given = sql.SQL(", ").join(
         sql.SQL("{} => {}").format(sql.Identifier(f"p_{key}"), sql.Placeholder(key)) for key in args
     )
@@ -362,7 +362,7 @@ def call(connection: psycopg.Connection[Row], name: str, **args: Any) -> Any:
 
 
 def request(user: str, prompt: str, **changes: Any) -> dict[str, Any]:
-    """The arguments of a reserve; a new request each time unless the key is given."""
+    """The arguments of a `reserve`; a new request each time unless the key is given."""
     asked: dict[str, Any] = {
         "key": f"cli:{uuid4().hex}",
         "call_id": str(uuid4()),

@@ -1,7 +1,7 @@
 """One migrated database for the folder, emptied before every test: the ledger as installed, over psycopg.
 
-A database of its own for each of several hundred tests would cost more time than all that they ask. That the functions
-answer the same over Supabase's REST is the contract of `test_over_rest.py`.
+A database for each of several hundred tests would take longer than the tests themselves. `test_over_rest.py` checks
+that the functions answer the same over Supabase's REST.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tests.support.project import SupabaseProject, open_project, project_databas
 
 @pytest.fixture(scope="session")
 def project(postgres_uri: str) -> Iterator[SupabaseProject]:
-    """A Supabase project of real parts, with our schema in it."""
+    """A Supabase project made of real components, with our schema in it."""
     with ExitStack() as opened:
         try:
             found = opened.enter_context(open_project(opened.enter_context(project_database(postgres_uri))))

@@ -1,7 +1,7 @@
-"""The public functions in any order, from any caller: the promise holds after each of them.
+"""The public functions in any order, from any caller: the invariants hold after each call.
 
 Whatever is called: the money adds up, the states move only as the table says, at most one token ever wins a
-run, a job belongs to one run, and a request with the same wish is not let in while its run is unfinished.
+run, a job belongs to one run, and an equal request is refused while its run is unfinished.
 """
 
 import pytest
@@ -53,7 +53,7 @@ SMALL: dict[str, dict[str, object]] = {
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """`client` is set by the test below: one database for all examples, emptied before each."""
+    """The test below sets `client`: one database for all examples, emptied before each."""
 
     client: LedgerClient
     runs = Bundle("runs")
@@ -89,7 +89,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(run=runs, token=tokens, job=jobs, cost=costs)
     def go_on(self, run: str, token: str, job: str, cost: int) -> None:
-        """The next step of an undisturbed life, so that many examples come far."""
+        """The next step of an undisturbed run, so that many examples get far."""
         match self.client.state(run):
             case "reserved":
                 self.client.approve(run, cost)

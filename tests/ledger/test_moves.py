@@ -34,7 +34,7 @@ def test_every_move_has_its_reason(client: LedgerClient) -> None:
 
 @pytest.mark.parametrize("state", STATES)
 def test_a_run_makes_the_listed_moves_and_no_other(client: LedgerClient, state: str) -> None:
-    """Every state the database knows, tried from this one on a real row, judged by the trigger alone."""
+    """Tries every state of the database from this one, on a real row; only the trigger decides."""
     query = "select from_state as s from onetake.moves union select to_state from onetake.moves order by s"
     states = [row["s"] for row in client.rows(query)]
     assert sorted(STATES) == states
@@ -48,7 +48,7 @@ def test_a_run_makes_the_listed_moves_and_no_other(client: LedgerClient, state: 
 
 
 def _may_become(client: LedgerClient, run_id: str, state: str) -> bool:
-    """Whether the database lets the row have this state; undone at once."""
+    """Whether the database lets the row have this state; rolled back at once."""
     try:
         with client.calls.transaction(force_rollback=True):
             client.write("update onetake.runs set state = %s where run_id = %s", state, run_id)
@@ -74,7 +74,7 @@ def test_a_run_begins_as_reserved(client: LedgerClient, state: str) -> None:
 
 @pytest.mark.parametrize("state", STATES)
 def test_a_run_cannot_be_ended_again_from_the_state_it_ended_in(client: LedgerClient, state: str) -> None:
-    """Only states with a move to `failed` can fail; asked from any other, the database refuses or says no."""
+    """Only states with a move to `failed` can fail; for any other, the database raises or answers no."""
     run_id = client.in_state(state)
     before = client.row(run_id)
     try:

@@ -1,6 +1,6 @@
-"""The contract of the second way to the ledger: each function answers over REST what it answers over psycopg.
+"""The contract of the second transport: each function answers over REST what it answers over psycopg.
 
-The rules behind the functions are tested over psycopg alone; here every function is asked once in two states of a run,
+The functions' rules are tested over psycopg alone; here every function is called once in two states of a run,
 with one sample for each of its arguments.
 """
 
@@ -94,7 +94,7 @@ def sample(name: str, arguments: dict[str, str], run_id: str) -> dict[str, Any]:
 
 
 def answer(client: LedgerClient, name: str, state: str) -> Any:
-    """The answer, or the code of the refusal, without what is another one each time."""
+    """The answer, or the code of the refusal, without the values that change from call to call."""
     client.empty()
     run_id = client.rendering(job=JOB) if state == "rendering" else client.approved()
     try:
@@ -115,7 +115,7 @@ def plain(value: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def both(project: SupabaseProject) -> Iterator[tuple[LedgerClient, LedgerClient]]:
-    """One ledger in a project of real parts, over psycopg and over its REST."""
+    """One ledger in a project of real components, over psycopg and over its REST."""
     over = over_rest.open_transport(project.url, project.service_key, tries=1)
     with open_ledger_client(project.dsn) as direct, open_ledger_client(project.dsn, over) as far:
         yield direct, far

@@ -1,7 +1,7 @@
 """Two sessions, step by step: the second waits for the first to commit, and then sees what it did.
 
-A hammer misses these. Here the first session keeps its transaction open, the test waits until the database
-itself says that the second is blocked by the first, and only then lets go.
+A stress test misses these. Here the first session keeps its transaction open, the test waits until the database
+itself reports that the first blocks the second, and only then commits.
 """
 
 import threading
@@ -44,7 +44,7 @@ class Session(threading.Thread):
 
 @pytest.fixture
 def first(client: LedgerClient) -> Iterator[psycopg.Connection[Row]]:
-    """A session whose transaction the test opens and ends."""
+    """A session whose transaction the test begins and ends."""
     with psycopg.connect(client.dsn, row_factory=psycopg.rows.dict_row, prepare_threshold=None) as connection:
         yield connection
         connection.rollback()
@@ -60,7 +60,7 @@ def wait_until_blocked(client: LedgerClient, session: Session, by: psycopg.Conne
 
 
 def after_commit(client: LedgerClient, first: psycopg.Connection[Row], name: str, **args: Any) -> Any:
-    """What the second session hears once the first, which it waits for, has committed."""
+    """What the second session is answered after the first, for which it waits, has committed."""
     second = Session(client, name, **args)
     wait_until_blocked(client, second, first)
     first.commit()
@@ -116,7 +116,7 @@ def test_the_same_key_from_two_sessions_is_one_run(client: LedgerClient, first: 
 def test_two_users_racing_for_one_key_are_one_run_and_a_mismatch(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
-    """The budget's row is where they meet; the loser's hold and his run are undone as a whole."""
+    """They collide at the budget's row; the loser's hold and run are rolled back together."""
     call(first, "reserve", **request("tg:1", "a red fox", key="cli:k"))
     answer = after_commit(client, first, "reserve", **request("tg:2", "a red fox", key="cli:k"))
     assert answer["kind"] == "idempotency_mismatch"
@@ -197,7 +197,7 @@ def test_a_submitted_run_is_not_canceled_in_the_meantime(client: LedgerClient, f
 def test_an_operators_resume_and_a_submission_do_not_lock_each_other_out(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
-    """A submission holds its run and comes for the breaker, a resume wants both: one lock order for all."""
+    """A submission locks its run, then the breaker; a resume needs both: all use one lock order."""
     run_id = client.approved()
     client.call("set_paused", paused=True, reason="", who="op")
     client.begin(run_id)
@@ -216,7 +216,7 @@ def test_an_operators_resume_and_a_submission_do_not_lock_each_other_out(
 def test_proof_takes_a_job_that_a_guess_claims_at_the_same_moment(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
-    """Nobody owns the job when both begin: the proof waits for the guess, and then takes the job from it."""
+    """Nobody owns the job when both begin: the proof waits for the guess, then takes the job from it."""
     guesser, owner = client.uncertain("tg:1"), client.submitting("tg:2")
     assert call(first, "record_submission", run_id=guesser, job_id="job_1", source="list")["recorded"]
     args = {"run_id": owner, "job_id": "job_1", "source": "answer", "token": TOKEN}

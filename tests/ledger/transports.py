@@ -1,4 +1,4 @@
-"""The product's own two transports to the ledger, for tests that do not wait in an event loop themselves.
+"""The product's own two transports to the ledger, for tests that do not run in an event loop.
 
 In       an opened transport, as a context manager
 Out      Road.ask: the answer of one function; the errors are the product's
@@ -21,7 +21,7 @@ class Road:
         self._loop, self._rpc = loop, rpc
 
     def ask(self, name: str, **args: Any) -> Any:
-        """May be called from several threads at once."""
+        """Thread-safe."""
         future = asyncio.run_coroutine_threadsafe(_asked(self._rpc, name, args), self._loop)
         return future.result(ANSWER_SECONDS)
 

@@ -1,4 +1,4 @@
-"""What several machines share: turns to speak, the lease of the one that works, and where clips lie."""
+"""What several machines share: rate limits, the lease of the working machine, and where clips are."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -113,7 +113,7 @@ def test_a_clock_that_stepped_back_silences_nobody(client: LedgerClient) -> None
 
 
 def test_a_lane_that_is_removed_while_it_is_asked_for_is_made_again(client: LedgerClient) -> None:
-    """Somebody sweeps idle lanes between the insert and the lock: simulated by a sweep that is not committed yet."""
+    """Idle lanes are removed between the insert and the lock: simulated by a removal that is not committed yet."""
     client.call("take_turn", lanes=[lane("a")])
     with psycopg.connect(client.dsn) as sweeping, ThreadPoolExecutor(1) as threads:
         sweeping.execute("delete from onetake.lanes")

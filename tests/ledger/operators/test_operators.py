@@ -1,4 +1,4 @@
-"""What operators do and see: every change is recorded: who, when, before and after; the numbers add up."""
+"""What operators do and see: every change is recorded with who, when, before and after; the numbers add up."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ GENERAL = (
 
 
 def changes(client: LedgerClient) -> list[tuple[str, str, Any, Any]]:
-    """Newest first; each with its moment."""
+    """Newest first; each must have its time."""
     found = client.call("limit_history", at_most=10)
     assert all(change["at"] for change in found)
     return [(change["who"], change["key"], change["before"], change["after"]) for change in found]

@@ -1,4 +1,4 @@
-"""What the page reads: days that are over are counted once, and the count is the same as of the events themselves."""
+"""The page's queries: past days are counted once, and the counts equal those of the events themselves."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -10,12 +10,12 @@ from tests.ledger.client import LedgerClient
 
 
 def now() -> datetime:
-    """Not once for all tests: a run of the whole suite may cross midnight."""
+    """Evaluated per test: a run of the whole suite may cross midnight."""
     return datetime.now(UTC)
 
 
 def event(client: LedgerClient, at: datetime, step: str = "save_video", outcome: str = "saved", **more: Any) -> None:
-    """As it would have been written then."""
+    """Writes an event as of that time."""
     run_id = client.one("select run_id from onetake.runs limit 1")
     client.write(
         "insert into onetake.events (at, run_id, user_id, step, outcome, ms, cost_microusd, saved_microusd)"
@@ -42,7 +42,7 @@ def counted(client: LedgerClient) -> dict[tuple[date, str, str], tuple[Any, ...]
 
 
 def directly(client: LedgerClient) -> dict[tuple[date, str, str], tuple[Any, ...]]:
-    """The same by plain grouping, bucket by bucket."""
+    """The same counts by plain grouping, bucket by bucket."""
     bounds = client.one("select onetake.bounds_ms()")
     found: dict[tuple[date, str, str], list[Any]] = {}
     for row in client.rows("select * from onetake.events"):
@@ -94,7 +94,7 @@ def test_an_event_of_today_counts_at_once_and_a_counted_day_is_not_counted_again
 
 
 def test_calls_of_each_prompt_are_the_same_before_and_after_their_days_are_counted(client: LedgerClient) -> None:
-    """By the day of the call, and by the versions that its run was asked with."""
+    """Grouped by the day of the call and by the versions that its run used."""
     midnight = now().replace(hour=0, minute=0, second=0, microsecond=0)
     for version, user in (("aa", "tg:1"), ("bb", "tg:2")):
         run_id = client.reserved(user)
@@ -144,7 +144,7 @@ def test_what_was_spared_is_the_same_before_and_after_its_day_is_counted(client:
 
 
 def test_the_day_before_is_counted_an_hour_after_it_ended(client: LedgerClient, run: str) -> None:
-    """Until then a transaction that began in it may still be under way."""
+    """Until then, a transaction that began on that day may still be running."""
     client.call("stats")
     before = client.one("select before from onetake.counted")
 
@@ -192,7 +192,7 @@ def test_deliver_again_is_for_saved_videos_of_chats_alone(client: LedgerClient) 
 
 
 def test_nobody_is_asked_to_deliver_again_what_is_being_brought_at_this_moment(client: LedgerClient) -> None:
-    """What comes of that would be taken for the answer to this; a telling that was put off is not waited for."""
+    """The running delivery's outcome would be taken for the new one's; a postponed delivery does not block."""
     run_id = client.saved()
     client.call("begin_telling", run_id=run_id, state="saved", teller="courier", seconds=15.0)
     asked = {"run_id": run_id, "who": "web:Ada"}

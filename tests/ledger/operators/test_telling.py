@@ -1,4 +1,4 @@
-"""Telling a state: one teller at a time, nobody for ever; and what operators hear, once."""
+"""Notifying a user of a state: one notifier at a time, and none for ever; and alerts for operators, each sent once."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""Whose job is it: `record_submission` in every state, from every source, with every owner the job may have.
+"""Who gets a job: `record_submission` in every state, from every source, with every owner the job may have.
 
-`expected` says in Python what docs/design.md says in words ("Proof beats a guess"); the table walks all combinations.
+`expected` says in Python what docs/design.md says in prose ("Proof beats a guess"); the table has all combinations.
 """
 
 from itertools import product
@@ -23,13 +23,13 @@ OWNERS = ("nobody", "itself", "an adopter", "a saved adopter", "an answered run"
 
 
 def not_charged(client: LedgerClient, run_id: str) -> None:
-    """By a person, who may do so once the render is parked."""
+    """Settled by a person, who may do so once the rendering run is parked."""
     client.call("park", run_id=run_id, why="", next_look_at=None)
     assert client.call("settle_not_charged", run_id=run_id, who="op")["settled"]
 
 
 def bring(client: LedgerClient, situation: str, user: str) -> str:
-    """A run in one of the situations."""
+    """Brings a run into one of the situations."""
     match situation.split():
         case ["rendering", "by", source]:
             return client.rendering(user, source=source)
@@ -57,7 +57,7 @@ def bring(client: LedgerClient, situation: str, user: str) -> str:
 
 
 def expected(situation: str, source: str, owner: str) -> str:
-    """What is answered: recorded, replayed (recorded, nothing moves), or why not."""
+    """The expected answer: recorded, replayed (recorded, nothing moves), or why not."""
     state, _, by = situation.partition(" by ")
     if source == "answer" and situation in WITHOUT_TOKEN:
         return "not_the_winner"
@@ -126,7 +126,7 @@ def check(client: LedgerClient, situation: str, source: str, owner: str, user: s
 
 
 def named(after: dict[str, object], source: str, job: str) -> dict[str, object]:
-    """What a real answer named is kept, whoever has that job."""
+    """The id in a real answer is kept, even if another run owns that job."""
     return {"answered_job_id": job, "answered_at": after["answered_at"]} if source == "answer" else {}
 
 
@@ -142,7 +142,7 @@ def bring_owner(client: LedgerClient, owner: str, job: str, user: str) -> str | 
 def check_owner(
     client: LedgerClient, other: str, was: dict[str, object], *, taken: bool, instead: dict[str, object], said: str
 ) -> None:
-    """An owner who loses his job gets the taker's in exchange, or is in doubt again; a saved clip stays."""
+    """An owner that loses its job gets the other run's job in exchange, or is in doubt again; a saved clip stays."""
     now = client.row(other)
     if not taken:
         assert now == was, said
@@ -176,7 +176,7 @@ def test_a_recorded_answer_told_again_changes_nothing(client: LedgerClient) -> N
 
 
 def test_an_answer_file_replayed_after_the_render_failed_does_not_raise_the_dead(client: LedgerClient) -> None:
-    """The crash came between committing the answer and dropping its file; the run went on meanwhile."""
+    """The crash came between committing the answer and dropping its file; the run continued meanwhile."""
     run_id = client.rendering(job="job_1")
     client.fail(run_id, "rendering", "render_failed", breaker="render")
     before = client.row(run_id)

@@ -1,4 +1,4 @@
-"""Attempts, waiting and what is due: tried five times, left alone while somebody works on it, found again."""
+"""Attempts, waiting and due runs: five attempts, no second worker while one sends heartbeats, then due again."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from tests.ledger.client import STATES, TOKEN, LedgerClient
 
 
 def attempt(client: LedgerClient, run_id: str, attend_seconds: float = 0.0) -> Any:
-    """One attempt; the run is due again at once, as after the death of whoever made it."""
+    """One attempt; the run is due again at once, as after its worker's death."""
     return client.call("start_attempt", run_id=run_id, attempts_max=5, attend_seconds=attend_seconds)
 
 

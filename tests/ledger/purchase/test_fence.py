@@ -1,4 +1,4 @@
-"""The fence: one winner a run, and everything that can still say no at the last moment."""
+"""The fence: one winner per run, and everything that can still refuse at the last moment."""
 
 from typing import Any
 from uuid import uuid4
@@ -150,7 +150,7 @@ def test_a_run_fails_only_from_the_state_its_caller_saw(client: LedgerClient) ->
 
 
 def ended(client: LedgerClient, run_id: str, expected: str, reason: str, **proof: Any) -> bool:
-    """Whether `fail_run` takes this for a proof."""
+    """Whether `fail_run` accepts this as proof."""
     args = {"run_id": run_id, "expected": expected, "reason": reason, "detail": ""}
     return bool(client.call("fail_run", **args, **proof)["moved"])
 
@@ -201,7 +201,7 @@ def test_a_failed_render_that_is_billed_is_spent(client: LedgerClient) -> None:
 
 
 def test_one_file_is_not_saved_for_two_orders_of_different_words(client: LedgerClient) -> None:
-    """A cache gave two users one clip at the same moment: neither had it before, so only the ledger can tell."""
+    """A cache gave two users one clip at the same moment: no run had it before, so only the ledger can tell."""
     client.unlimited()
     first, twin, other = (client.rendering(f"tg:{n}") for n in range(3))
     client.write("update onetake.runs set improved_prompt = 'an owl' where run_id = %s", other)

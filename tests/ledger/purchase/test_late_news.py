@@ -1,4 +1,4 @@
-"""News that comes after the run has moved on: it must not fail, save or hold what it no longer speaks of."""
+"""Late reports: once the run has moved on, a report must not fail, save or hold what it is no longer about."""
 
 import pytest
 

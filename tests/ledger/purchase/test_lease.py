@@ -1,4 +1,4 @@
-"""The lease on a wish: one user, one prompt, one run, while it is unfinished and at least five minutes."""
+"""The lease on a request: one user, one prompt, one run, while it is unfinished and for at least five minutes."""
 
 import pytest
 
@@ -55,7 +55,7 @@ def test_an_older_take_that_fails_leaves_the_lease_with_the_newer(client: Ledger
 
 
 def test_an_unfinished_take_is_found_though_a_finished_one_holds_the_lease(client: LedgerClient) -> None:
-    """The first is parked in doubt; the second, asked for on purpose, was delivered long ago."""
+    """The first run is parked in doubt; the second, ordered on purpose, was delivered long ago."""
     client.unlimited()
     first = client.uncertain()
     second = client.delivered(again=True)

@@ -1,4 +1,4 @@
-"""Looks through the provider's list: what counts as proof, whose list is trusted, who is in doubt there."""
+"""Looks through the provider's list: what counts as proof, which list is trusted, which runs are in doubt there."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -44,7 +44,7 @@ def test_a_job_that_could_be_ours_begins_the_count_again(client: LedgerClient) -
 
 
 def test_one_look_counts_once_however_often_it_is_told(client: LedgerClient) -> None:
-    """Its answer is lost, it is told again; meanwhile another machine has looked, too."""
+    """The look's answer is lost and it is recorded again; meanwhile another machine has looked, too."""
     run_id = client.uncertain()
     args: dict[str, object] = {"counts": True, "running_shown": False, "says": "absent", "next_look_at": None}
     one, other = {"look_id": str(uuid4())}, {"look_id": str(uuid4())}
@@ -60,7 +60,7 @@ def test_one_look_counts_once_however_often_it_is_told(client: LedgerClient) -> 
 
 
 async def test_each_look_of_the_program_is_one_of_its_own(client: LedgerClient) -> None:
-    """The calls of two looks differ, and the call that is asked again does not."""
+    """Two looks have different ids; a retried call keeps its id."""
     run_id, asked = client.uncertain(), []
 
     async def lost_twice(name: str, args: Mapping[str, Json]) -> Json:
@@ -95,7 +95,7 @@ def test_whether_a_list_shows_running_jobs_is_kept_for_its_own_provider_and_key(
 
 
 def test_witnesses_include_the_nearest_jobs_of_the_same_model(client: LedgerClient) -> None:
-    """A gateway's list may be that of one model: jobs of another say nothing of it."""
+    """A gateway's list may cover one model only: jobs of another model prove nothing about it."""
     client.unlimited()
     doubt = client.uncertain("tg:doubt", model="veo")
     around = {"veo": 7200, "sim-1": 3600}

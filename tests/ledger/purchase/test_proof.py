@@ -1,4 +1,4 @@
-"""What audits prove: a day is clean only if complete ones reach through it without a gap, for all who sold in it."""
+"""What audits prove: a day is clean only if complete audits of every provider ordered from cover it without a gap."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ DAY = 24 * HOUR
 
 
 def audited(client: LedgerClient, at: timedelta, back: timedelta, **changes: Any) -> None:
-    """A stored audit: when it ended, before now, and how far it went back from there."""
+    """Stores an audit: how long ago it ended, and how far back it reached from there."""
     stored = {"complete": True, "base_url": PROVIDER, "took": 0} | changes
     result = {"complete": stored["complete"], "took_seconds": stored["took"], "differences": []}
     client.write(
@@ -79,7 +79,7 @@ def test_everybody_who_sold_in_that_day_must_be_audited(client: LedgerClient) ->
 
 @pytest.mark.parametrize("hours", [25, 40, 48])
 def test_who_sold_in_a_day_that_ended_yesterday_must_be_audited_too(client: LedgerClient, hours: int) -> None:
-    """The proven day ended 24 hours ago, and so began 48 hours ago. What matters is the last sale."""
+    """The proven day ended 24 hours ago, so it began 48 hours ago. The last order from the provider decides."""
     client.age(client.rendering(base_url="https://old.test/v1"), hours * 3600 - 60)
     audited(client, 24 * HOUR, DAY)
     assert clean(client) == NOT_PROVEN
@@ -136,7 +136,7 @@ def test_only_an_audit_that_goes_on_from_the_last_one_puts_the_next_off(client: 
 
 
 def stored(client: LedgerClient, *differences: dict[str, Any], listed: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """An audit that found these differences; what is open after it."""
+    """Stores an audit that found these differences; returns what is open afterwards."""
     result = {"complete": True, "took_seconds": 0, "differences": [{"words": "x"} | each for each in differences]}
     args = {"base_url": PROVIDER, "key_fingerprint": KEY, "since": (NOW - DAY).isoformat(), "listed": list(listed)}
     kept: list[dict[str, Any]] = client.call("store_audit", **args, result=result)["result"]["differences"]
@@ -346,7 +346,7 @@ def test_a_clip_in_hand_overrules_every_failure_of_its_own_job(client: LedgerCli
 def test_a_job_id_that_only_a_person_ever_saw_is_forgotten_with_not_charged(
     client: LedgerClient, source: str, progress: int | None, kept: str | None
 ) -> None:
-    """A slip of the pen would keep the run's own job from ever being found."""
+    """A mistyped id would keep the run's own job from ever being found."""
     run_id = parked(client, "job_1", source)
     if progress is not None:
         client.call("attend", run_id=run_id, attend_seconds=1.0, progress=progress)

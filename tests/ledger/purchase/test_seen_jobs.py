@@ -1,4 +1,4 @@
-"""An id that an answer names may be a request's: what the ledger believes of a job that nobody was ever shown."""
+"""An id in an answer may be a request's, not a job's: what the ledger concludes about a job that was never shown."""
 
 from tests.ledger.client import LedgerClient
 from tests.ledger.purchase.test_fence import ended
@@ -6,7 +6,7 @@ from tests.ledger.purchase.test_proof import clean, stored
 
 
 def test_a_failure_counts_only_once_it_was_shown_at_the_jobs_own_address(client: LedgerClient) -> None:
-    """The create answer, and "not found", may speak of an id that is no job's."""
+    """The create answer, and "not found", may be about an id that is no job's."""
     run_id = client.rendering(job="req_9")
     proof = {"job_id": "req_9", "apart_seconds": 0.0}
     for _ in range(2):

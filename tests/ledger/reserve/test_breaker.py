@@ -1,4 +1,4 @@
-"""The circuit breaker: too many submissions or failures open it, half open lets one in, resume closes it."""
+"""The circuit breaker: too many submissions or failures open it, half open it lets one through, resume closes it."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_the_fourth_submission_of_a_user_in_a_minute_opens_his_breaker(client: L
 
 
 def room_after(client: LedgerClient, seconds: float, user: str = "tg:1") -> bool:
-    """Whether there is room that long (to the microsecond) after the first submission; undone at once."""
+    """Whether there is room that long (to the microsecond) after the first submission; rolled back at once."""
     query = """
         select onetake.full_breaker(%s, min(submitting_at) + make_interval(secs => %s)) is null as room
         from onetake.runs
@@ -77,7 +77,7 @@ def provider_fails(
 
 @pytest.mark.parametrize("how", ["unclear", "refused", "render"])
 def test_one_users_failures_stop_that_user_alone(client: LedgerClient, how: str) -> None:
-    """A prompt that the provider cannot digest, sent again and again, is no reason to stop everybody."""
+    """A prompt that the provider cannot render, sent again and again, must not stop everybody."""
     client.unlimited()
     client.limit("breaker_failures", 5)
     for nth in range(5):
@@ -115,7 +115,7 @@ def test_what_no_prompt_causes_stops_everybody_whoever_met_it(client: LedgerClie
 
 
 def test_one_users_failed_probe_leaves_its_place_to_the_next(client: LedgerClient) -> None:
-    """After a burst of orders nobody had failed yet; one user's failure does not stop everybody again."""
+    """The breaker opened for a burst of orders, without failures; one user's failure does not open it again."""
     client.unlimited()
     probe, second = client.approved("tg:1"), client.approved("tg:2")
     client.write(
@@ -148,7 +148,7 @@ def test_a_saved_render_begins_the_count_of_failed_renders_again(client: LedgerC
 
 
 def opened_by_failures(client: LedgerClient) -> list[str]:
-    """Three approved runs and a breaker that has just become half open."""
+    """Three approved runs, and a breaker that has just become half open."""
     runs = [client.approved(f"tg:waiting{nth}", price_microusd=1) for nth in range(3)]
     for nth in range(5):
         provider_fails(client, f"tg:{nth}")

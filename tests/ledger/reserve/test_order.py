@@ -1,4 +1,4 @@
-"""Refusals in the order of docs/design.md: wherever two apply, the first is answered."""
+"""Refusals in the order of docs/design.md: where two apply, the first is answered."""
 
 from collections.abc import Callable
 from itertools import combinations
@@ -31,7 +31,7 @@ def _blocked(client: LedgerClient) -> None:
 
 
 def _mismatch(client: LedgerClient) -> None:
-    """The key in use since yesterday, for something else."""
+    """The key was used yesterday for another request."""
     client.age(client.in_state("canceled", USER, "something else", key="cli:the_key"), 86_400)
 
 
@@ -55,7 +55,7 @@ ORDER = (
 
 
 def make(client: LedgerClient, kinds: set[str]) -> None:
-    """Brings the situations about. The limits are off meanwhile, so that any set of them can be."""
+    """Sets up the situations. The limits are off meanwhile, so that any set of them can be combined."""
     client.limit("cooldown_seconds", 0)
     client.limit("active_runs_per_user", 9)
     for kind, situation in MADE.items():
@@ -110,7 +110,7 @@ def test_a_preview_for_a_user_nobody_knows_makes_no_user(client: LedgerClient) -
 
 
 def test_the_thirtieth_canceled_draft_of_the_day_is_the_last(client: LedgerClient) -> None:
-    """Nothing is charged for one, but each prompt is checked, and that costs us."""
+    """A draft costs its user nothing, but each prompt is checked, which costs us."""
     client.limit("cooldown_seconds", 0)
     for nth in range(1, 31):
         answer = client.ask(USER, f"prompt {nth}", confirm=True)

@@ -1,4 +1,4 @@
-"""The provider's limits, for all machines together: who finds no place waits in `approved`, in order."""
+"""The provider's limits, for all machines together: a run without a slot waits in `approved`, in order."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,7 +10,7 @@ from tests.ledger.client import OTHER_TOKEN, TOKEN, LedgerClient, Row
 
 @pytest.fixture
 def client(client: LedgerClient) -> LedgerClient:
-    """No other limit stands in the way."""
+    """No other limit applies."""
     for key in ("breaker_all_submissions", "breaker_user_submissions", "active_runs_per_user"):
         client.limit(key, 1000)
     client.limit("cooldown_seconds", 0)

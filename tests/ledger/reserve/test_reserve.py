@@ -1,7 +1,7 @@
-"""The one door: every refusal at its exact bound.
+"""`reserve`: every refusal at its exact bound.
 
-Where a bound is a moment, `first_refusal` is asked with that moment: the same code that `reserve` runs,
-without the microseconds that pass between a test's two lines.
+Where a bound is a moment, `first_refusal` is called with that moment: the same code that `reserve` runs,
+without the microseconds that pass between two lines of a test.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ FOX, OWL = "a red fox", "a grey owl"
 
 
 def refusal_at(client: LedgerClient, run_id: str, seconds: float, prompt: str = FOX, user: str = USER) -> Any:
-    """What one hears that many seconds (to the microsecond) after a run's reservation; null: come in."""
+    """The refusal that many seconds (to the microsecond) after a run's reservation; null: accepted."""
     query = """
         select onetake.first_refusal(u, %s, false, r.reserved_at + make_interval(secs => %s)) ->> 'kind'
         from onetake.users u, onetake.runs r where u.user_id = %s and r.run_id = %s
@@ -290,7 +290,7 @@ def test_the_tenth_video_of_the_day_is_the_last(client: LedgerClient) -> None:
 
 
 def finish(client: LedgerClient, run_id: str) -> None:
-    """Carries a reserved run to its delivery, an hour ago."""
+    """Brings a reserved run to `delivered`, an hour ago."""
     client.approve(run_id)
     assert client.begin(run_id)["won"]
     client.record(run_id, f"job_{run_id}")

@@ -1,4 +1,4 @@
-"""What the fence said stands, whatever the session, role or database says of commits, and though the server crashes."""
+"""The fence's commit is durable, whatever the session, role or database sets, even if the server crashes."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A Supabase project, from outside: what its keys open. Read off the catalogue, so that nothing new is forgotten."""
+"""A Supabase project, from outside: what its keys may access. Read from the catalogue, so that nothing is missed."""
 
 import json
 import urllib.error
@@ -38,7 +38,7 @@ def catalogue(project: SupabaseProject) -> Iterator[psycopg.Connection[dict[str,
 
 
 def asked(project: SupabaseProject, path: str, key: str, body: object = None, **headers: str) -> tuple[int, Any]:
-    """One request as a browser could send it."""
+    """One request, as a browser could send it."""
     request = urllib.request.Request(
         f"{project.url}/rest/v1/{path}",
         method="GET" if body is None else "POST",
@@ -53,7 +53,7 @@ def asked(project: SupabaseProject, path: str, key: str, body: object = None, **
 
 
 def open_functions(catalogue: psycopg.Connection[dict[str, Any]], role: str) -> list[str]:
-    """What a role may execute, of everything in our schemas."""
+    """The functions in our schemas that a role may execute."""
     found = catalogue.execute(FUNCTIONS.encode(), (list(OUR_SCHEMAS),)).fetchall()
     assert len(found) > 80, "the catalogue was not read"
     query = "select has_function_privilege(%s, %s::oid, 'execute') and has_schema_privilege(%s, %s, 'usage') as may"
@@ -71,7 +71,7 @@ def test_an_outsider_may_execute_nothing(catalogue: psycopg.Connection[dict[str,
 
 @pytest.mark.parametrize("role", OUTSIDERS)
 def test_a_function_that_forgets_its_revoke_is_found(catalogue: psycopg.Connection[dict[str, Any]], role: str) -> None:
-    """So that the test above can fail: a project's defaults give every new function away."""
+    """Proves that the test above can fail: by default, a project grants every new function to everybody."""
     catalogue.execute("create function public.forgotten() returns int language sql security definer as 'select 1'")
     assert open_functions(catalogue, role) == ["forgotten()"]
 
@@ -104,7 +104,7 @@ def test_the_service_role_may_execute_what_the_program_calls_and_nothing_else(
 def test_over_http_every_function_answers_to_the_service_key_alone(
     project: SupabaseProject, catalogue: psycopg.Connection[dict[str, Any]]
 ) -> None:
-    """With null for every argument: an outsider is stopped before the function looks at them."""
+    """With null for every argument: an outsider is rejected before the function reads them."""
     found = catalogue.execute(FUNCTIONS.encode(), (["public"],)).fetchall()
     let_in = []
     for each in found:
@@ -137,7 +137,7 @@ def test_a_token_that_has_expired_opens_nothing(project: SupabaseProject) -> Non
 
 
 def test_an_operators_own_table_of_videos_is_left_alone(postgres_uri: str) -> None:
-    """`public.videos` is a name an existing project may well have."""
+    """An existing project may well have a `public.videos`."""
     with project_database(postgres_uri, migrated=False) as dsn, psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("create table public.videos (id int primary key, title text)")
         connection.execute("insert into public.videos values (1, 'mine')")

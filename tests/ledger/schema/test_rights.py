@@ -1,4 +1,4 @@
-"""Who may do what: nobody but the owner and the service role, and everybody only through the functions."""
+"""Privileges: only the owner and the service role have any, and they change data only through the functions."""
 
 from collections.abc import Iterator
 

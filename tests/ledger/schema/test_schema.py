@@ -1,4 +1,4 @@
-"""`supabase/schemas/` is the schema, `supabase/migrations/` makes the same, and the next migration writes itself."""
+"""`supabase/schemas/` and `supabase/migrations/` make the same schema, and the next migration is generated."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ select onetake.restrict(array['a_new_one']);
 
 @pytest.fixture
 def made(postgres_uri: str) -> Iterator[Build]:
-    """Runs scripts in an empty database that has Supabase's roles; answers its catalogue."""
+    """Runs scripts in an empty database that has Supabase's roles; returns its catalogue."""
     with ExitStack() as databases:
 
         def run(*scripts: str) -> Catalogue:

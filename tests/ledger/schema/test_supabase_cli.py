@@ -40,7 +40,7 @@ HALF = len(VERSIONS) - 1
 
 @pytest.fixture(autouse=True)
 def every(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Our migrations and one that is still to come, also for onetake."""
+    """Our migrations and a future one, also for onetake."""
     folder = tmp_path / "every"
     shutil.copytree(migrations_folder(), folder)
     (folder / LATER[0]).write_text(LATER[1])
@@ -57,7 +57,7 @@ def dsn(postgres_uri: str) -> Iterator[str]:
 
 @pytest.fixture
 def supabase(dsn: str, every: list[Path], tmp_path: Path) -> Iterator[Callable[[int], SupabaseCli]]:
-    """The CLI in a checkout that has the first so many migrations."""
+    """The CLI in a checkout that has only the first migrations, this many."""
     try:
         program = supabase_program()
     except Absent as why:
@@ -143,7 +143,7 @@ def test_what_onetake_migrated_half_the_cli_finishes(
 
 
 def test_both_make_the_same_schema(dsn: str, supabase: Checkout, postgres_uri: str) -> None:
-    """The CLI takes the files apart into statements by itself."""
+    """The CLI splits the files into statements by itself."""
     supabase(len(VERSIONS)).push()
     with project_database(postgres_uri, migrated=False) as other:
         migrate(other)

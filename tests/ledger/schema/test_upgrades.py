@@ -1,6 +1,6 @@
-"""Every earlier state of the schema, with runs in it, brought to the newest: nothing is lost, and old runs go on.
+"""Every earlier state of the schema, with runs in it, upgraded to the newest: nothing is lost, and old runs continue.
 
-An earlier state is what the first so many migrations make; the newest gets one migration that is still to come.
+The first n migrations make an earlier state; the newest has one future migration more.
 """
 
 import json
@@ -33,7 +33,7 @@ ENDED = {"rejected", "canceled", "failed"}
 
 @pytest.fixture(params=range(1, len(EVERY) + 1), ids=lambda count: f"after_{EVERY[count - 1].name}")
 def old(request: pytest.FixtureRequest, empty_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A database that has the first so many migrations. After this, one more is there than any database has."""
+    """A database that has only the first migrations, this many. Then a future migration is added."""
     for migration in EVERY[: request.param]:
         shutil.copy(migration.path, tmp_path)
     monkeypatch.setattr(runner, "migrations_folder", lambda: tmp_path)
@@ -73,7 +73,7 @@ def rows_of(connection: psycopg.Connection[Row], table: str, columns: dict[str, 
 
 
 def carried_on(client: LedgerClient, run_id: str) -> str:
-    """From whatever state to its end, as the pipeline would."""
+    """Finishes a run from any state, as the pipeline would."""
     state = client.state(run_id)
     if state == "reserved":
         state = client.approve(run_id, cost_microusd=TEXT_MICROUSD)["state"]
