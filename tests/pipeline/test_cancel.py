@@ -1,4 +1,4 @@
-"""Cancellation, on calls that swallow it the way Python 3.11's wait_for does: a value, or an error of their own."""
+"""Cancellation of calls that swallow it, as Python 3.11's wait_for does: by a value, or by an error of their own."""
 
 import asyncio
 from collections.abc import Mapping

@@ -35,7 +35,7 @@ PACE = Pace(concurrency=20, heartbeat_seconds=0.2, stalled_seconds=30, sweep_sec
 
 
 async def say_nothing(_: Run) -> None:
-    """A terminal hears of its end when it asks."""
+    """No notification: a terminal asks for the outcome itself."""
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ async def test_a_worker_carries_an_enqueued_run_to_its_end(
 async def test_a_run_that_is_asked_for_again_and_again_is_worked_on_by_one_at_a_time(
     ledger_dsn: str, context: RunContext, simulator: Simulator
 ) -> None:
-    """Every tap of an impatient user is a job; two at once would both ask for the caption, and both fetch the clip."""
+    """Every tap of an impatient user is a job; two at once would both write the caption and both fetch the clip."""
     simulator.trouble("chat", "slow", seconds=0.3, always=True)
     async with working(ledger_dsn, context) as engine, working(ledger_dsn, context):
         run_id = await admitted(context, simulator)
@@ -193,7 +193,7 @@ async def test_a_sweep_that_fails_goes_on_at_the_next_turn(
 async def test_a_worker_told_to_stop_while_the_database_is_away_does_not_begin_again(
     ledger_dsn: str, context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """procrastinate, canceled, says goodbye to the database, and raises what comes of that instead."""
+    """When canceled, procrastinate unregisters at the database, and raises that call's error instead."""
     began = 0
 
     async def run_worker(_: Worker) -> None:
@@ -214,7 +214,7 @@ async def test_a_worker_told_to_stop_while_the_database_is_away_does_not_begin_a
 async def test_a_heartbeat_that_fails_once_is_not_the_last(
     ledger_dsn: str, context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker without one loses its jobs to others and works on: it begins again instead."""
+    """A worker without a heartbeat loses its jobs to others while it works on: it restarts instead."""
     beats: list[int] = []
     beat = JobManager.update_heartbeat
 
@@ -333,7 +333,7 @@ async def test_what_fails_in_a_sweep_is_not_hidden_by_a_lock_that_ended(
 async def test_a_worker_ends_though_a_database_call_swallowed_the_word(
     ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a pool of Python 3.11 does: the heartbeat and a job go on as if nobody had canceled them."""
+    """As a pool on Python 3.11 does: the heartbeat and a job continue as if nothing had canceled them."""
     swallowed: list[str] = []
 
     async def deaf(who: str) -> None:

@@ -1,4 +1,4 @@
-"""One machine at a time: its name is made once, and a hiccup of the ledger does not end its work."""
+"""One machine at a time: its name is made once, and a short outage of the ledger does not end its work."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What cannot go on by itself does not wait in silence: it is parked or ended, and the operators hear of it."""
+"""A run that cannot continue by itself does not wait silently: it is parked or ended, and operators are alerted."""
 
 import errno
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ async def admitted(context: RunContext, simulator: Simulator) -> UUID:
 async def test_a_fetch_that_always_fails_slowly_is_parked_and_told(
     context: RunContext, simulator: Simulator, ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each takes longer than half of ATTEND_SECONDS: somebody says "I am at it" meanwhile, which is no progress."""
+    """Each attempt takes longer than half of ATTEND_SECONDS, so it sends heartbeats, which are no progress."""
     run_id = await admitted(context, simulator)
     context.media.mkdir(exist_ok=True, parents=True)
     context = replace(context, waits=replace(context.waits, heartbeat=timedelta(seconds=0.1)))

@@ -1,4 +1,4 @@
-"""A job that ends for what it would have shown: its user hears so, pays nothing, and nobody is blamed."""
+"""A job refused for its content: its user is told so and pays nothing, and no breaker opens."""
 
 import asyncio
 from collections.abc import AsyncIterator

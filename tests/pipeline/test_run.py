@@ -1,4 +1,4 @@
-"""A run from request to clip, through every real part, at a simulator that can be made to misbehave."""
+"""A run from request to clip, through every real part, with a simulator that can be made to misbehave."""
 
 import asyncio
 import shutil

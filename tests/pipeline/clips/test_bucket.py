@@ -1,4 +1,4 @@
-"""Clips in Storage, against the simulator's, which follows the public API: interrupted, repeated, refused, full."""
+"""Clips in Storage, on the simulator's, which follows the public API: interrupted, repeated, refused, full."""
 
 import hashlib
 import json
@@ -55,13 +55,13 @@ def clip(tmp_path: Path) -> Path:
 
 
 def stored(at: Simulator) -> dict[str, Any]:
-    """The bucket as Storage has it."""
+    """The bucket as Storage shows it."""
     found: dict[str, Any] = at.control("GET", "/_sim/supabase")["buckets"][NAME]
     return found
 
 
 def make_bucket(at: Simulator, **options: object) -> None:
-    """By somebody else, with the project's key."""
+    """Creates it as somebody else would, with the project's key."""
     request = urllib.request.Request(
         at.url.removesuffix("/v1") + "/storage/v1/bucket",
         method="POST",
@@ -73,7 +73,7 @@ def make_bucket(at: Simulator, **options: object) -> None:
 
 
 async def fetched(bucket: Bucket, clip: Path) -> bytes:
-    """What the bucket has under the clip's name; its hash is checked."""
+    """The object under the clip's name in the bucket; its hash is checked."""
     draft = clip.with_suffix(".part")
     sha256 = await bucket.get(f"{NAME}/{clip.name}", draft)
     assert sha256 == hashlib.sha256(draft.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""What the provider really made: kept under its own extension, measured, and told if it is not what was ordered."""
+"""What the provider really made: kept with its own extension, measured, and reported if it is not what was ordered."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""A disk or folder that takes no clip: nothing is bought for it, and what was bought waits for it."""
+"""A disk or folder that cannot store a clip: nothing is bought for it, and a bought clip waits for it."""
 
 import errno
 import os
@@ -64,7 +64,7 @@ async def test_a_folder_that_takes_no_clip_is_tried_again_and_told_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Read-only since the purchase, say. chmod does not stop root, so the rename is what refuses."""
+    """As if read-only since the purchase. chmod does not stop root, so the rename fails here."""
     number = getattr(errno, code)
 
     def refuse(source: object, target: object) -> None:
@@ -131,7 +131,7 @@ async def test_a_media_folder_that_vanishes_after_the_purchase_parks_the_run_unt
 async def test_nothing_is_asked_for_a_run_whose_clip_could_not_be_kept(
     context: RunContext, simulator: Simulator
 ) -> None:
-    """Not even the text model, which costs."""
+    """Not even the text model is called, as that costs money."""
     run_id = await admitted(context, simulator)
     context.media.write_bytes(b"a file where the folder should be")
 
@@ -144,7 +144,7 @@ async def test_nothing_is_asked_for_a_run_whose_clip_could_not_be_kept(
 async def test_a_folder_that_takes_small_files_only_is_found_before_anything_is_bought(
     context: RunContext, simulator: Simulator
 ) -> None:
-    """As under a quota, or a limit on the length of files."""
+    """As under a quota, or a limit on file size."""
     run_id = await admitted(context, simulator)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))

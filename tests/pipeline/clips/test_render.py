@@ -1,4 +1,4 @@
-"""What a job says of itself is not believed before its clip was asked for."""
+"""A job's own report is not trusted before its clip was requested."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -60,7 +60,7 @@ PREVIEW_SECONDS = 4  # of the eight that were ordered
 
 
 async def at_the_deadline(dsn: str, simulator: Simulator, home: Path, **habits: object) -> Run:
-    """A run whose job still renders, at a server that has content for it all the same."""
+    """A run whose job still renders, at a server that serves content for it anyway."""
     simulator.control("POST", "/_sim/speed", {"speed": 1})
     simulator.control("POST", "/_sim/habits", {"preview_seconds": PREVIEW_SECONDS, **habits})
     async with open_test_context(dsn, simulator, home, DEADLINE) as context:
@@ -163,7 +163,7 @@ async def test_a_server_without_content_is_asked_at_the_address_in_the_job(
 async def test_content_that_leads_to_what_only_this_machine_reaches_is_not_followed(
     context: RunContext, simulator: Simulator
 ) -> None:
-    """The way to the same simulator by an address that means nobody; then by its own."""
+    """First a redirect to the same simulator at 0.0.0.0, then its own address."""
     port = simulator.url.rpartition(":")[2].partition("/")[0]
     simulator.trouble("content", "redirect", location=f"http://0.0.0.0:{port}/_sim/files/a.mp4")
     row = await driven(await admitted(context, simulator), context)

@@ -1,4 +1,4 @@
-"""Which whole files are taken for a run's clip, and which wait for a person."""
+"""Which whole files are taken as a run's clip, and which wait for a person."""
 
 from dataclasses import replace
 from datetime import timedelta

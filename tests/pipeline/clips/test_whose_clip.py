@@ -1,4 +1,4 @@
-"""A clip is a job's: what was fetched for a run is not the run's any more once a late proof gives it another job."""
+"""A clip belongs to a job: once a late proof gives the run another job, the fetched clip is not the run's any more."""
 
 import asyncio
 import hashlib
@@ -59,7 +59,7 @@ class Bought:
 
 
 async def bought_and_lost(context: RunContext, at: Simulator, user: str) -> Bought:
-    """A paid job whose answer has not come to the ledger yet."""
+    """A paid job whose answer has not reached the ledger yet."""
     admitted = await admit(order_request(at, user_id=user), context)
     assert isinstance(admitted, Admitted), admitted
     verdict: dict[str, Json] = {
@@ -81,7 +81,7 @@ async def bought_and_lost(context: RunContext, at: Simulator, user: str) -> Boug
 
 
 async def adopted_crosswise(context: RunContext, at: Simulator) -> tuple[Bought, Bought]:
-    """Two alike, each given the other's job from the list, where nothing tells them apart."""
+    """Two equal runs, each given the other's job from the list, which cannot tell them apart."""
     one, two = await bought_and_lost(context, at, "cli:a"), await bought_and_lost(context, at, "cli:b")
     assert (await context.ledger.record_submission(one.run_id, two.job_id, JobSource.LIST)).recorded
     assert (await context.ledger.record_submission(two.run_id, one.job_id, JobSource.LIST)).recorded
@@ -100,7 +100,7 @@ async def sha256_of(context: RunContext, job_id: str, folder: Path) -> str:
 
 
 def before_save(context: RunContext, happens: Callable[[], Awaitable[None]]) -> RunContext:
-    """Something else happens before the run is said to be saved."""
+    """Makes something else happen just before the run is recorded as saved."""
     real = context.ledger.rpc
 
     async def rpc(name: str, args: Mapping[str, Json]) -> Json:

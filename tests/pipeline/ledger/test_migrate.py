@@ -14,7 +14,7 @@ from pipeline.ledger.transports.common import LedgerNotMigrated
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Migrations of our own: two that work."""
+    """Two migrations of the test's own that work."""
     monkeypatch.setattr(runner, "migrations_folder", lambda: tmp_path)
     (tmp_path / "20260101000000_first.sql").write_text("create table first (i int);")
     (tmp_path / "20260103000000_third.sql").write_text("create table third (i int); insert into third values (3);")
@@ -123,7 +123,7 @@ def test_the_script_for_pasting_does_what_the_runner_does(empty_dsn: str) -> Non
 
 
 def test_a_rest_api_is_told_to_read_the_schema_again(empty_dsn: str) -> None:
-    """Also if nothing is missing: then its cache is what is old."""
+    """Even if no migration is missing: then only PostgREST's cache is old."""
     with psycopg.connect(empty_dsn, autocommit=True) as listening:
         listening.execute("listen pgrst")
         for bring_up_to_date in (_paste, migrate):

@@ -1,4 +1,4 @@
-"""What passes on every transport to the ledger."""
+"""What every transport to the ledger can carry."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The psycopg transport, over functions of its own, on a real database and a line that can be cut."""
+"""The psycopg transport, with functions of its own, on a real database over a connection that can be cut."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -35,7 +35,7 @@ create function public.read_only() returns jsonb language sql
 
 
 class Line:
-    """A TCP line to the server's socket that can lose answers, or go dead while it stays open."""
+    """A TCP connection to the server's socket that can lose answers, or go dead while it stays open."""
 
     def __init__(self, socket: str) -> None:
         self.socket = socket
@@ -134,7 +134,7 @@ async def test_a_refusal_keeps_its_code(dsn: str) -> None:
 
 
 async def test_data_that_psycopg_itself_cannot_send_are_a_refusal(dsn: str) -> None:
-    """Its own errors have no code; one taken for a database that is away would be asked again for ever."""
+    """psycopg's own errors have no code; if taken for an unavailable database, they would be retried for ever."""
     async with open_transport(dsn) as rpc:
         with pytest.raises(LedgerRefused) as refused:
             await rpc("say", {"word": frozenset()})  # type: ignore[dict-item]  # the point of this test

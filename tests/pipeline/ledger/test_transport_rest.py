@@ -1,4 +1,4 @@
-"""The REST transport on a real PostgREST behind a gateway that can lose answers, over functions of its own."""
+"""The REST transport on a real PostgREST behind a gateway that can lose answers, with functions of its own."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.node
 
 @pytest.fixture(scope="module")
 def far(postgres_uri: str) -> Iterator[SupabaseProject]:
-    """A project with the functions of the other transport's tests, which answer to everybody."""
+    """A project with the functions of the other transport's tests, granted to everybody."""
     with ExitStack() as opened:
         dsn = opened.enter_context(project_database(postgres_uri, migrated=False))
         with psycopg.connect(dsn, autocommit=True) as connection:
@@ -119,7 +119,7 @@ async def test_an_answer_lost_on_the_last_try_may_have_happened_and_is_no_refusa
 
 
 async def test_a_redirect_is_not_followed(place: SupabaseProject) -> None:
-    """A key is never carried to another address."""
+    """The key must never be sent to another address."""
     place.gateway.trouble("rest", "redirect", location="http://127.0.0.1:9/", times=None)
     async with open_transport(place.url, place.service_key, tries=1) as rpc:
         with pytest.raises(LedgerUnavailable):

@@ -1,4 +1,4 @@
-"""The embedded server on the bad days: killed owners, stale pids, odd paths, company. Real processes, real kills."""
+"""The embedded server in bad conditions: killed owners, stale pids, odd paths, several users. Real processes."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ with open_server(Path(sys.argv[1])):
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A data folder that is not there yet."""
+    """A data folder that does not exist yet."""
     return tmp_path / "home"
 
 
@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lived_in(made: Path) -> Iterator[Path]:
-    """The same, with nothing running over it before and after."""
+    """The same, with no server running over it before and after."""
     yield made
     assert server.running(data_of(made)) is None, "a server was left running"
     (data_of(made) / "postmaster.pid").unlink(missing_ok=True)
@@ -62,7 +62,7 @@ def server_pid(home: Path) -> int:
 
 
 def servers(home: Path) -> list[int]:
-    """All that run over this folder, in whichever life of it."""
+    """The pids of all servers that run over this folder, also of earlier ones."""
     found = psutil.process_iter(["cmdline"])
     return [process.pid for process in found if str(data_of(home)) in (process.info["cmdline"] or [])]
 
@@ -195,7 +195,7 @@ def test_a_server_that_was_killed_is_started_again_for_the_next(lived_in: Path) 
 
 
 def test_a_folder_in_use_by_another_machine_is_refused(lived_in: Path) -> None:
-    """Over a network folder its processes hold the lock, and its server is not to be seen from here."""
+    """On a network folder, the other machine's processes hold the lock, but its server is not visible here."""
     with open_server(lived_in):
         os.kill(server_pid(lived_in), 9)
         before = (lived_in / "postgres.machine").read_text()
@@ -211,7 +211,7 @@ def test_a_folder_in_use_by_another_machine_is_refused(lived_in: Path) -> None:
 
 
 def test_it_waits_for_sessions_of_a_killed_server_that_still_write(lived_in: Path) -> None:
-    """Two servers' sessions over the same files would destroy them."""
+    """Sessions of two servers over the same files would destroy them."""
     with user(lived_in) as other:
         assert is_up(other)
         address = server.answering(data_of(lived_in))
@@ -229,7 +229,7 @@ def test_it_waits_for_sessions_of_a_killed_server_that_still_write(lived_in: Pat
 
 
 def _busy(address: str, seconds: float) -> None:
-    """A session that does not look up: only its end tells it that its server is gone, if its commit was not faster."""
+    """A session in a busy loop: it notices only at its end that its server is gone, unless it commits first."""
     loop = """do $$ declare v_end timestamptz := clock_timestamp() + interval '{} s'; begin
         while clock_timestamp() < v_end loop end loop; end $$"""
     with suppress(psycopg.OperationalError), psycopg.connect(address) as connection:

@@ -1,4 +1,4 @@
-"""Making the embedded database: what initdb says is told, and the first start of several processes of root at once."""
+"""Making the embedded database: initdb's errors are reported, and several root processes may start first at once."""
 
 import os
 import pwd
@@ -31,7 +31,7 @@ def test_a_database_that_cannot_be_made_is_one_sentence_in_the_words_of_initdb(
 def test_only_one_process_at_a_time_adds_the_system_user_of_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a fresh machine four began at once, and three failed: see `pipeline.postgres.library`."""
+    """On a fresh machine, four started at once and three failed: see `pipeline.postgres.library`."""
     known: set[str] = set()
     adding: list[int] = []
     most: list[int] = []

@@ -1,4 +1,4 @@
-"""Behind a real pooler: one in session mode carries everything, one in transaction mode is recognized."""
+"""With a real pooler: session mode works for everything, transaction mode is detected."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ CROWD = 8
 
 @contextlib.contextmanager
 def a_crowd(dsn: str) -> Iterator[None]:
-    """Clients that ask without a pause: what the pooler lends is another's a moment later."""
+    """Clients that query without a pause: a process that the pooler lends is another client's a moment later."""
     enough, failed = threading.Event(), []
 
     def ask() -> None:
@@ -92,7 +92,7 @@ def test_a_busy_pooler_in_transaction_mode_does_not_either(
 def test_a_pooler_that_seems_to_give_everybody_a_process_of_his_own_is_found_out_by_what_is_not_heard(
     ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The chance that a crowd gives only sometimes: each of the two was lent the same process twice."""
+    """Forces what happens by chance under load: each of the two connections got the same process twice."""
     monkeypatch.setattr("pipeline.postgres.sessions._backend", id)
     with monkeypatch.context() as soon, pooled(ledger_dsn, "transaction") as through:
         soon.setattr("pipeline.postgres.sessions.HEARING_SECONDS", 0.5)

@@ -1,4 +1,4 @@
-"""A run keeps the prompts it began with, whatever is edited meanwhile; a broken edit is told once."""
+"""A run keeps the prompts it began with, whatever is edited meanwhile; a broken edit is reported once."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path, prompts
 
 
 def another_process(context: RunContext, prompts: Path) -> RunContext:
-    """The same ledger; nothing remembered of the prompts."""
+    """The same ledger, with nothing cached of the prompts."""
     return replace(context, prompts=PromptVersions(PromptStore(prompts, contracts=CONTRACTS), context.ledger.rpc))
 
 

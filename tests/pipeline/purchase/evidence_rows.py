@@ -20,7 +20,7 @@ ZERO_DATE = -62135596800.0  # what a Go server sends for a date that it does not
 
 
 def run(n: int = 1, **changes: Any) -> Run:
-    """Run number n: sent at noon, its answer lost, looked at eleven minutes later."""
+    """Run number n: sent at noon, its answer lost, read eleven minutes later."""
     row = Run(
         run_id=UUID(int=n),
         ref=f"RUN{n:03}",

@@ -1,4 +1,4 @@
-"""Answer files: on the disk before the ledger is told, and one damaged file never hides the others."""
+"""Answer files: on disk before the ledger records them, and one damaged file never hides the others."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ MADE = Answer(200, '{"id": "video_1"}')
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Not there yet."""
+    """A folder that does not exist yet."""
     return tmp_path / "home" / "answers"
 
 
@@ -60,7 +60,7 @@ def test_without_a_folder_nothing_is_kept_and_dropping_is_no_error(folder: Path)
 def test_a_folder_that_lets_nothing_go_is_logged_once_and_keeps_the_answer(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is read-only since: the sweep that replays the answer goes on to everything else."""
+    """As if read-only since: the sweep that replays the answer continues with everything else."""
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
@@ -105,7 +105,7 @@ def test_a_draft_that_a_killed_process_left_is_no_answer(folder: Path) -> None:
 
 
 def test_the_name_is_given_only_once_the_bytes_are_on_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed or refused at any point, there is a whole answer or none."""
+    """After a kill or an error at any point, there is a whole answer or none."""
     happened: list[str] = []
     sync = os.fsync
 

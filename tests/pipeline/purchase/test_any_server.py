@@ -1,4 +1,4 @@
-"""A run at servers that speak the protocol each in their own way."""
+"""A run at servers that each speak the protocol in their own way."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What an audit makes of two books that differ. Pure, but for the last ones."""
+"""What an audit reports where provider and ledger differ. Pure, except for the last tests."""
 
 import asyncio
 import inspect
@@ -44,7 +44,7 @@ def a_job(job_id: str = "j1", status: JobStatus = DONE, prompt: str | None = "a 
 
 
 def yesterdays(state: State) -> Run:
-    """It was open at the last audit, and ended only now, or has not ended."""
+    """It was open at the last audit and has ended since, or has not ended."""
     return a_run(state, submitting_at=NOW - timedelta(days=1))
 
 
@@ -221,7 +221,7 @@ def test_a_late_job_is_adopted_only_if_it_can_be_nothing_else(runs: list[Run], j
 
 
 def test_our_exact_prompt_before_our_first_order_is_reported() -> None:
-    """A list in another order hides a second paid call there. Told, and adopted for nobody."""
+    """In a list in another order, it would be a hidden second paid call. It is reported, and adopted for no run."""
     differences, _ = compare(sides([a_run(SAVED, job_id="j1")], [a_job(), a_job("j2")]))
     assert [(each.kind, each.job_id) for each in differences] == [(Kind.TWO_PAID_CALLS, "j2")]
     runs = [a_run(SAVED, job_id="j1"), a_run(FAILED, 2, improved_prompt="a train")]
@@ -263,7 +263,7 @@ def test_an_audit_is_complete_only_if_its_list_shows_everything_in_order(changes
 
 
 def test_a_job_that_was_missing_from_the_list_is_told_when_it_is_back() -> None:
-    """A part of the list was away when its day was audited. What is only read for the first time is not late."""
+    """Part of the list was missing when its day was audited. A row that was merely never read before is not late."""
     yesterday = replace(OLD_CASTLE, job_id="late")
     newer = a_run(SAVED, 2, job_id="j2", improved_prompt=BOAT, submitting_at=NOW)
     both = sides([newer], [a_job("j2", prompt=BOAT), yesterday, a_job("old", prompt="one", seconds=12), OLD_CASTLE])
@@ -316,7 +316,7 @@ def test_it_is_due_a_day_after_the_last_complete_one_and_sooner_after_one_that_w
 
 
 def test_an_audit_dated_in_the_future_is_repeated_from_a_day_ago() -> None:
-    """The host's clock was an hour ahead and was put right: nobody has looked at that hour yet."""
+    """The host's clock was an hour ahead and was corrected: no audit has covered that hour yet."""
     ahead = Audited(NOW + timedelta(minutes=59), NOW + timedelta(hours=1), NOW)
     assert ahead.next_since == NOW - timedelta(days=1)
     assert ahead.is_due(timedelta(hours=24))
@@ -346,7 +346,7 @@ async def test_a_look_at_the_last_hour_neither_puts_the_daily_one_off_nor_shorte
 async def test_a_run_settled_by_hand_after_its_audit_is_held_against_the_list_once_more(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was released, and the provider made and charged it: the next audit says so, though it begins later."""
+    """The run was released, but the provider made and charged it: the next audit reports it, though it begins later."""
     waits = quick_waits(RENDER_DEADLINE_SECONDS="5")
     async with open_test_context(ledger_dsn, simulator, tmp_path, waits) as context:
         simulator.control("POST", "/_sim/speed", {"speed": 0.001})
@@ -376,7 +376,7 @@ async def test_a_run_settled_by_hand_after_its_audit_is_held_against_the_list_on
 
 
 def test_every_incomplete_reason_has_a_sentence() -> None:
-    """An operator reads them; a stable word is for scripts."""
+    """Operators read a sentence; a stable word is for scripts."""
     sources = (
         inspect.getsource(list_jobs),
         inspect.getsource(list_page._flaw),

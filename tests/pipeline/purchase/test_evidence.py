@@ -1,4 +1,4 @@
-"""The rules of docs/design.md, "Evidence", as rows: what a look may say, what may be adopted, what may end a run."""
+"""The rules of docs/design.md, "Evidence", as rows: what a look may prove, what may be adopted, what may end a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

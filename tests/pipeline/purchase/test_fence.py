@@ -43,7 +43,7 @@ async def approved(context: RunContext, at: Simulator, user: str = "cli:a") -> R
 
 
 async def sent(context: RunContext, at: Simulator, user: str = "cli:a") -> tuple[Run, str]:
-    """A run whose request may have left, and its winner's token."""
+    """A run whose request may have been sent, and its winner's token."""
     row, token = await approved(context, at, user), uuid4().hex
     assert isinstance(await context.ledger.begin_submission(row.run_id, token), Won)
     return await fresh(context, row), token
@@ -133,7 +133,7 @@ async def test_a_clear_no_ends_the_run_whatever_was_believed_meanwhile(
 async def test_an_error_with_an_id_takes_no_job_from_a_run_that_found_one_meanwhile(
     context: RunContext, simulator: Simulator
 ) -> None:
-    """It may name its request only: no second paid call, and the job stays."""
+    """The id may be the request's only: this is no second paid call, and the run keeps its job."""
     row, token = await sent(context, simulator)
     await context.ledger.mark_uncertain(row.run_id, "lost", token=token)
     assert (await context.ledger.record_submission(row.run_id, "video_9", JobSource.LIST)).recorded

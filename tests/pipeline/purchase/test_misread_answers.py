@@ -1,6 +1,6 @@
-"""Answers that name no job, name it in a refusal, or are a proxy's: no paid job is called failed, none is invented.
+"""Answers that name no job, name it in a refusal, or come from a proxy: no paid job is failed, none is invented.
 
-Played over real HTTP, from the order to the end; the simulator's books say what was made.
+Over real HTTP, from the order to the end; the simulator's books say what was made.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ async def kept_bodies(row: Run, context: RunContext) -> list[str]:
 
 
 async def resting(run_id: Any, context: RunContext, *, looks: int = 6) -> Run:
-    """After several looks, each LOOK_SECONDS apart and more."""
+    """The run after several looks, each at least LOOK_SECONDS apart."""
     for _ in range(looks):
         row = await run(run_id, context)
         await asyncio.sleep(2 * context.waits.look.total_seconds())

@@ -1,6 +1,6 @@
-"""Looks at a job that show a failure which is none, or somebody else's job: no paid job is called failed.
+"""Looks that show a false failure, or somebody else's job: no paid job is failed.
 
-Played over real HTTP, from the order to the end; the simulator's books say what was made.
+Over real HTTP, from the order to the end; the simulator's books say what was made.
 """
 
 import hashlib
@@ -262,7 +262,7 @@ ALIAS = {"model": "Wan-AI/Wan2.2-T2V-A14B", "size": "480x832"}
 async def test_what_the_answer_to_the_order_showed_otherwise_is_no_sign_of_anothers_job(
     context: RunContext, simulator: Simulator, lies_in: list[str], saved: bool
 ) -> None:
-    """A gateway shows the upstream's model and the size it really makes, and no prompt."""
+    """A gateway shows the upstream's model and the real size, and no prompt."""
     simulator.control("POST", "/_sim/habits", {"shown": ALIAS, "hidden": ["prompt"], "lies_in": lies_in})
 
     row = await resting(await admitted(context, simulator), context)
@@ -274,7 +274,7 @@ async def test_what_the_answer_to_the_order_showed_otherwise_is_no_sign_of_anoth
 async def test_a_job_that_was_seen_completed_was_made_whatever_is_said_later(
     context: RunContext, simulator: Simulator
 ) -> None:
-    """Its content cannot be read; then the server restarts and calls the job failed."""
+    """Its content cannot be read; then the server restarts and shows the job as failed."""
     simulator.trouble("content", "status", status=503, always=True)
     run_id = await admitted(context, simulator)
     row = await resting(run_id, context, looks=2)

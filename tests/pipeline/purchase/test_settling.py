@@ -1,4 +1,4 @@
-"""A person's word on a run in doubt is held against what the provider shows before the ledger takes it."""
+"""A person's settlement is checked against what the provider shows before the ledger accepts it."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -70,7 +70,7 @@ async def test_an_error_that_repeats_the_id_shows_no_job_to_a_person(context: Ru
 async def test_not_charged_is_refused_while_the_provider_shows_the_job(
     context: RunContext, simulator: Simulator
 ) -> None:
-    """Even long after it could have turned up: a render may take longer than anybody waits for it."""
+    """Even long after it should have turned up: a render may take longer than anybody waits for it."""
     row, token = await sent(context, simulator)
     job = simulator.control("POST", "/_sim/jobs", {"prompt": row.improved_prompt, "seconds": row.seconds})["id"]
     await context.ledger.record_submission(row.run_id, job, JobSource.ANSWER, token=token)
@@ -108,7 +108,7 @@ async def test_not_charged_is_refused_while_the_list_shows_a_candidate(
 
 
 def _over(context: RunContext) -> Waits:
-    """Nothing can turn up any more."""
+    """No job can turn up any more."""
     now = timedelta()
     waits = replace(context.waits, submit_deadline=now, connect_timeout=now, request_timeout=now)
     return replace(waits, request_slack=now, render_deadline=now)

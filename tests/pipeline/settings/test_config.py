@@ -1,4 +1,4 @@
-"""Settings: what is read from where, what a wrong one says, and that no secret is ever shown."""
+"""Settings: where each is read from, what a wrong one's error says, and that no secret is ever shown."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -90,7 +90,7 @@ def test_a_setting_of_another_program_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shared", ["1087968824", "777000", "5, 136817688"])
 def test_an_operator_is_a_person(shared: str) -> None:
-    """Telegram sends these ids for anonymous admins, for itself, and for channels."""
+    """Telegram uses these ids for anonymous admins, for itself, and for channels."""
     assert "is not a person" in complaint(ADMIN_IDS=shared)
 
 
@@ -274,5 +274,5 @@ def test_telegrams_calls_do_not_arrive_at_a_path_of_the_operators_page(path: str
 @pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "VIDEO_BASE_URL"])
 @pytest.mark.parametrize("url", ["https://gateway.example/v1/videos?x=", "https://gateway.example/v1#", "http://h/?"])
 def test_an_address_that_would_swallow_the_paths_behind_it_is_refused(name: str, url: str) -> None:
-    """`.../v1/videos?x=` and `/chat/completions` are a POST of /v1/videos."""
+    """With `.../v1/videos?x=`, even `/chat/completions` would be a POST of /v1/videos."""
     assert "has a ? or a #" in complaint(**{name: url})
