@@ -173,7 +173,7 @@ def may_take_back(run: Run, events: Sequence[Event]) -> bool:
 
 
 def taken_back_words(before: Run, run: Run) -> str:
-    """`before`: the run as it was settled."""
+    """`before`: the run before its settlement was taken back."""
     again = "is set aside again" if before.state is State.FAILED else "stays set aside"
     state = f"rendering again, as job {run.job_id}" if run.state is State.RENDERING else "in doubt again"
     return f"The settlement is taken back: {run.ref} is {state}. {usd(run.held_microusd)} {again}."

@@ -46,7 +46,7 @@ class ClipMaintenance:
             await asyncio.sleep(pause_seconds)
 
     async def once(self) -> None:
-        """One round. Raises what the transport raises."""
+        """Runs one round. Raises what the transport raises."""
         await self._finish()
         self._context.answers.drop_drafts(time.time() - DAY_SECONDS)
         if (bucket := self._context.bucket) is not None and await self._is_safe(bucket):

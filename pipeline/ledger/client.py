@@ -203,7 +203,7 @@ class Ledger(LedgerFunctions):
         await self._ask("keep_stray_answer", run_id=run_id, why=why, status=status, body=body)
 
     async def reopen(self, run_id: UUID | str, job_id: str) -> Run:
-        """A whole clip of the failed run's job is here: it goes on. Nothing changes for any other run."""
+        """Continues a failed run of this job, whose whole clip is here. Does nothing for any other run."""
         return await self._read(Run, "reopen_run", run_id=run_id, job_id=job_id)
 
     async def witnesses_near(self, run_id: UUID, near: timedelta, rivals_within: timedelta) -> KnownJobs:

@@ -1,4 +1,4 @@
-"""Notifies a run's user: which state was told, in which chat, what is due.
+"""The ledger's record of what a run's user was notified of, and where.
 
 Out      runs as they are afterwards
 Raises   what the transport raises

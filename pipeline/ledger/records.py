@@ -133,14 +133,14 @@ class Run:
     request_hash: str = ""
     place: int | None = None  # how many runs wait before it; only from `load_runs`
     answered_job_id: str | None = None  # what the real answer named, even if another run owns that job
-    failing_since: datetime | None = None  # the first look at the job that called it failed or expired
+    failing_since: datetime | None = None  # the first look that showed the job as failed or expired
     failing_words: str | None = None
     failed_jobs: tuple[str, ...] = ()  # adopted once, and failed: never adopted again
-    done_seen_at: datetime | None = None  # the first look at the job's own address that called this job completed
+    done_seen_at: datetime | None = None  # the first look at the job's own address that showed it completed
     shown_otherwise: tuple[str, ...] = ()  # fields that its answer already showed otherwise than ordered
     provider_word: str | None = None  # the provider's own status word, as last seen
     look_says: str | None = None  # why the last look, through the list or at a parked job, settled nothing
-    request_seconds: float | None = None  # how long its request may be under way, as its sender said
+    request_seconds: float | None = None  # how long its request may be in flight, as its sender said
     job_seen_at: datetime | None = None  # the last look at the job's own address that showed this job
 
     @property

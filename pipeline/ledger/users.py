@@ -17,7 +17,7 @@ from pipeline.ledger.records import Run
 USER_ID = re.compile(r"tg:[1-9]\d{0,18}|cli:\S[^\n]*", re.ASCII)
 USER_ID_WORDS = "a user is tg:<Telegram id> or cli:<name>"
 Confirm = Literal["first", "always", "never"]
-FIRST_VIDEOS = 3  # as long as a user has fewer, "first" asks before it spends
+FIRST_VIDEOS = 3  # below this many videos, "first" asks before it spends
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from pipeline.postgres.library import StartFailed
 DATABASE = "onetake"
 ROOM_BYTES_MIN = 100_000_000  # a new database takes some 60 MB
 
-_threads = threading.Lock()  # file locks hold between processes; this one between the threads of one
+_threads = threading.Lock()  # file locks exclude other processes; this one excludes other threads
 
 
 class DatabaseUnavailable(Exception):

@@ -127,7 +127,7 @@ async def _both_sides(ledger: Ledger, account: ProviderAccount, waits: Waits, si
     listed = {job.key for job in seen.jobs}
     failed = [run.job_id for run in runs if run.state is State.FAILED and run.job_id]
     unlisted = [job_id for job_id in failed if canonical_id(job_id) not in listed]
-    models = {run.model for run in runs if _ended_since(run, since)}  # the others are there as rivals only
+    models = {run.model for run in runs if _ended_since(run, since)}  # the other runs are rivals only
     shows_all = all(account.rules_for(model).listing.shows_all for model in models)
     asked = await _ask_for(unlisted[-ASKED_MAX:], account)
     older = await _known_before(ledger, account, since)
@@ -143,8 +143,8 @@ def _shows_older(seen: Look, since: datetime) -> bool:
 async def _look_back(
     ledger: Ledger, account: ProviderAccount, since: datetime, runs: Sequence[Run], skew: timedelta
 ) -> tuple[Look, bool]:
-    """The list back to `since`, or farther, to the oldest run that ended since then, if that takes no more than
-    FARTHER_SECONDS_MAX; complete if it reaches `since`.
+    """The list back to `since`; farther, to the oldest run that had not ended by then, if that takes no more than
+    FARTHER_SECONDS_MAX. Complete if it reaches `since`.
 
     Also whether the look went back to a job of ours, rather than to a time that the list shows.
     """

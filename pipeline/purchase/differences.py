@@ -87,7 +87,7 @@ class Comparison:
         """
         first = self.books.first_seen
         last = max((n for n, job in enumerate(self.look.jobs) if _is_before(first.get(job.key), self.since)), default=0)
-        now = self.since + self.skew  # the audit before this one saw jobs a little after it began
+        now = self.since + self.skew  # the previous audit saw jobs made a little after `since`
         return frozenset(job.key for job in self.look.jobs[:last] if _is_before(now, first.get(job.key)))
 
     @cached_property

@@ -142,7 +142,7 @@ async def _record_job(kept: KeptAnswer, run: Run, job: Job, context: RunContext,
 
 
 async def _found_otherwise(kept: KeptAnswer, job: Job, context: RunContext) -> bool:
-    """Whether this is an error whose id may be its request's only, for a run that has found another job meanwhile."""
+    """Whether the answer is an error whose id may be its request's, and the run has found another job meanwhile."""
     if job.described or job.status is not JobStatus.FAILED:
         return False
     run = await context.ledger.load(kept.run_id)
