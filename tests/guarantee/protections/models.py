@@ -384,8 +384,8 @@ MODELS_MUTANTS = (
         "form_words",
         "a refusal of the answer's form is known in whatever words it comes",
         "steps/text_model/ask_model.py",
-        '    r"|\\bgrammar|requested parameters",\n',
-        "",
+        'r"|\\bgrammar|requested parameters",',
+        '"",',
         (ASK + "test_a_refusal_of_the_form_is_known_in_whatever_words_it_comes",),
     ),
     Mutant(

@@ -234,6 +234,7 @@ async def test_a_yes_that_may_be_taken_back_is_asked_for_again(text: Any) -> Non
     [
         pytest.param(in_parts(PLAIN, "No, I refuse."), id="in another part"),
         pytest.param(said([{"type": "thinking", "text": PLAIN}, {"type": "text", "text": "No."}]), id="thought apart"),
+        pytest.param(said([{"type": "thinking", "text": PLAIN}]), id="only thought"),
         pytest.param(said(PLAIN, refusal="I cannot help with that"), id="beside a refusal"),
     ],
 )
