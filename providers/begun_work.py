@@ -19,15 +19,19 @@ NOT_DONE = re.compile(
     r"|\b(?:subscription|plan|membership|account|card)(?: (?:has|have|was|were|is|been))* cancell?ed\b"
 )
 WORK = rf"(?:{JOB}|clip|request|render|rendering|order)"
-IS = r"(?:is|are|was|were|has been|have been|had been|still|already|currently|now)"
+IS = r"(?:is|are|was|were|has|have|had|been|still|already|currently|now)"
 SIGNS = {
     "it began": rf"\b{WORK} (?:{IS} )*(?:successfully )?(?:submitted|accepted|created|started|queued|enqueued"
     r"|scheduled|generated(?! (?:by|from|with|would|could|may|using|in|at)\b)|completed?|finished|rendered|ready|done"
-    r"|succeeded)\b|\bgenerated (?:video|clip|file)\b",
+    r"|succeeded|begun|began|dispatched|launched|handed over)\b|\bgenerated (?:video|clip|file)\b",
+    "it was begun": rf"\b(?:started|begun|began|created|dispatched|launched) (?:your|the|an?) {WORK}\b"
+    r"|\bsent to (?:the |a )?(?:model|provider|worker|backend|queue)\b|\bwill be ready\b",
     "it goes on": rf"\b{WORK} (?:{IS} )+(?:pending|running|rendering|generating|processing|in (?:the )?queue)\b"
     r"|\b(?:still|currently|already) (?:running|rendering|generating|processing|working|queued)\b"
     r"|\bbeing (?:generated|rendered|processed|created|made|produced)\b|\bin progress\b|\bunder ?way\b"
-    r"|\bin (?:the )?background\b|\bcontinues\b",
+    r"|\bin (?:the )?background\b|\bcontinues\b|\bworker\b"
+    r"|\b(?:is|are) (?:running|rendering|generating|processing|working)\b"
+    r"|\b(?:while|during|after) (?:\S+ )?(?:render|generat|encod|inference)|\binference (?:failed|error)\b",
     "it was waited for": r"\bpoll(?:s|ed|ing)?\b|\b(?:max|maximum|exceeded) wait\b|\bwait(?:ing)? time\b"
     r"|\bwait(?:ed|ing)\b(?! list| (?:for )?(?:\S+ )?(?:approval|verification|payment))"
     rf"|\bwait for (?:the |your |its )?{JOB}\b"
@@ -36,17 +40,22 @@ SIGNS = {
     r"|failed|missing)\b|\b(?:parse|parsing|validat\w+|decod\w+|read|reading|process|processing|invalid|unexpected"
     r"|malformed|empty|bad|provider|backend)(?: \S+){0,3} response\b(?! format)|\bunmarshal"
     r"|\bexpecting value line 1 column 1\b|\bunexpected end of json\b|\bunable to get json\b",
+    "its output was judged": r"\boutput (?:\S+ ){0,2}(?:blocked|flagged|rejected|filtered|moderated|sensitive)\b",
     "it was fetched or finished": r"\bdownload"
     r"|\b(?:fetch|retriev|deliver)\w* (?:\S+ ){0,2}(?:video|clip|result|output)\b"
     r"|\bthumbnail|\btranscod|\bwatermark|\bffmpeg\b|\bpost ?process",
     "it was stored": r"\bviolates (?:row|foreign|unique|check|not null)\b|\bforeign key\b|\bduplicate key\b"
     r"|\bunique constraint\b|\b(?:insert|save) task failed\b|\binsert (?:\S+ ){0,2}failed\b"
     r"|\bfailed to (?:insert|save|store|persist|record)\b|\bfor (?:table|relation|sequence)\b"
-    r"|\bupload|\bbucket\b|\bs3\b|\bput ?object\b|\bblob\b|\bstorage\b",
-    "it was billed": r"\b(?:charged|debited|deducted|billed|consumed|consuming)\b|\brefund"
+    r"|\b(?:writ|sav|stor|persist|insert)\w* (?:\S+ ){0,2}fail|\b(?:failed to|error) (?:writ|sav|stor|persist)\w*"
+    r"|\b(?:mongo\w*|redis|postgres\w*|mysql)\b|\bupload|\bbucket\b|\bs3\b|\bput ?object\b|\bblob\b|\bstorage\b",
+    "it was billed": r"\b(?:charged|debited|deducted|billed|consumed|consuming)\b|\brefund|\bdeduction (?:failed|error)"
+    r"|\b(?:credits?|money|payment|funds) (?:was |were |has been |have been )?(?:taken|captured|spent|withdrawn)\b"
+    r"|\b(?:quota|balance|credits?|usage) (?:was |were )?(?:updated|reduced|decremented)\b"
     r"|\bbalance (?:is )?(?:now )?negative\b"
     r"|\b(?:billing|usage|payment|charge|ledger|transaction) (?:record|log|entry|event|report)",
-    "it was told of": r"\bweb ?hook|\bcall ?back|\bnotif(?:y|ied|ying|ication)",
+    "it was told of": r"\b(?:could not|couldn t|failed to|unable to|cannot) (?:send|email|deliver|return|call)\b"
+    r"|\bweb ?hook|\bcall ?back|\bnotif(?:y|ied|ying|ication)",
     "it was broken off": r"\bcancell?(?:ed|ing|ation)\b|\babort(?:ed|ing)\b|\binterrupted\b",
     "it broke inside": r"\bnone ?type\b|\bobject has no attribute\b|\btraceback\b|\bnull pointer\b"
     r"|\bcannot read propert|\bundefined is not\b",

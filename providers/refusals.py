@@ -33,7 +33,7 @@ KEY_MALFORMED = re.compile(r"\b(?:invalid|malformed|must be|required|missing|too
 LOST_ANSWER = re.compile(
     r"time ?d? ?out|\bdeadline exceeded\b|\bdisconnect|\beof\b|\bbad gateway\b|\bbroken pipe\b|\bsocket hang ?up\b"
     r"|\beconn|\bconn(?:ection)? ?(?:was |is )?(?:forcibly )?(?:reset|aborted|refused|closed|lost|broken|error)"
-    r"|\bclosed (?:the )?connection\b|\bremote protocol error\b|\bincomplete ?read\b"
+    r"|\bclosed (?:the )?(?:connection|request)\b|\bremote protocol error\b|\bincomplete ?read\b"
     r"|\b(?:service|server|gateway|backend) (?:is )?(?:temporarily |currently )?unavailable\b"
     r"|超时|超時|逾時|タイムアウト|시간 ?초과|тайм ?аут|время ожидания|\btiempo de espera\b|\bdélai d attente\b"
     r"|\bzeitüberschreitung\b|\btempo (?:limite|esgotado|scaduto)\b"
