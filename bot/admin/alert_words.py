@@ -226,6 +226,16 @@ def _storage(alert: Alert, words: Words) -> Markup:
 
 
 def _undelivered(alert: Alert, words: Words) -> Markup:
+    name, _, file = str(alert.detail.get("why") or "").partition(": ")
+    if name == FileNotFoundError.__name__:
+        return words(
+            "📭 The video of {ref} is saved, but its file is gone: it is neither on this machine nor in Storage, and "
+            "the provider did not send it again. If you have a copy, put it back as {file}: I look every minute for 6 "
+            "hours, and after that <i>Deliver again</i> on the operators' page tries once more. Nothing is bought for "
+            "that.",
+            ref=alert.detail["ref"],
+            file=code(file),
+        )
     return words(
         "📭 The video of {ref} is ready and could not be brought to its user ({why}). It is kept, and its card says "
         "that /videos shows it. "

@@ -110,6 +110,8 @@ class Delivery:
             if run.age(run.state_since) > ELSEWHERE_AT_MOST:
                 await self._could_not(run, error)
                 return
+            log.error("tell", extra={"action": "clip_missing", "run": run.ref, "file": str(error)})
+            await self._notifications.undelivered(run, _why(error))  # now: somebody may have the file
             pause = ELSEWHERE  # another machine may have the clip
         except (SendError, TelegramAPIError) as error:
             lasting = isinstance(error, Unreachable | TooLarge)
@@ -211,7 +213,7 @@ class Delivery:
         log.warning("tell", extra={"action": "not_reached", "run": run.ref, "error": type(error).__name__})
         fresh = await self._notifications.told(run, why=type(error).__name__)
         if run.state is State.SAVED and not isinstance(error, Unreachable):  # blocking the bot is the user's own choice
-            await self._notifications.undelivered(run, f"{type(error).__name__}: {error}".rstrip(": "))
+            await self._notifications.undelivered(run, _why(error))
         try:
             await self._cards.show(fresh)  # a chat that takes no videos may take words
         except Unreachable:
@@ -232,6 +234,10 @@ class Delivery:
             yield
         finally:
             await stop(prolonging)
+
+
+def _why(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 def file_of(sent: Message) -> str | None:

@@ -14,19 +14,24 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path, PurePath
 from uuid import UUID, uuid4
 
-from media.clip_file import Facts, Kind, read_clip
-from pipeline.clips.bucket import Bucket, BucketError, BucketUnavailable
+from media.clip_file import Facts, Kind, as_ordered, read_clip
+from pipeline.clips.bucket import BucketError, BucketUnavailable
 from pipeline.context import RunContext
 from pipeline.ledger.clip_records import ClipRecords
 from pipeline.ledger.records import Run
-from steps.generate_video import Clip
+from providers.openai_videos.jobs import Job, JobStatus
+from steps.generate_video import Clip, fetch
 
 UPLOAD_SOON_SECONDS = 20.0  # for which a run waits for Storage before it is saved; what takes longer goes afterwards
 
 log = logging.getLogger(__name__)
+
+Source = Callable[[Run, Path, RunContext], Awaitable[str | None]]  # the sha256 of what it put into the draft
 
 
 def path_of(run_id: UUID | str, kind: Kind, context: RunContext) -> Path:
@@ -127,27 +132,31 @@ def log_not_uploaded(run_id: UUID | str, error: Exception) -> None:
 
 
 async def at_hand(run: Run, context: RunContext) -> Path:
-    """The clip as a file on this machine, fetched from the bucket if another machine saved it."""
+    """The clip as a file on this machine; if it is missing here, from the bucket, or else from the provider again."""
     path = saved_path(run, context)
     for there in (Path(run.file or ""), path):
         if await asyncio.to_thread(is_clip, there, run.file_sha256):
             return there
     if await finish(run, context):
         return path
-    if context.bucket is None or run.file_sha256 is None or run.dropped_at is not None:
-        raise FileNotFoundError(run.file)
-    return await _from_bucket(run, context.bucket, path, context)
+    if run.file_sha256 is not None and run.dropped_at is None:
+        for source in (_from_bucket, _from_provider):
+            if await _brought(run, path, source, context):
+                return path
+    raise FileNotFoundError(run.file)
 
 
-async def _from_bucket(run: Run, bucket: Bucket, path: Path, context: RunContext) -> Path:
-    """Raises FileNotFoundError if it cannot be had, or is not the run's."""
+async def _brought(run: Run, path: Path, source: Source, context: RunContext) -> bool:
+    """False if the source does not have it, or not what the row says."""
     draft = new_draft(run.run_id, context)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if await bucket.get(run.stored or f"{bucket.name}/{path.name}", draft) == run.file_sha256:
+        sha256 = await source(run, draft, context)
+        if sha256 is not None and sha256 == run.file_sha256:
             draft.replace(path)
-            return path
-        log.error("storage", extra={"action": "not_the_clip", "run": run.ref})
+            return True
+        if sha256 is not None:
+            log.error("storage", extra={"action": "not_the_clip", "run": run.ref})
     except BucketError as error:
         log.warning("storage", extra={"action": "not_fetched", "run": run.ref, "error": str(error)})
     except OSError as error:  # the disk is full, say; another machine may have room
@@ -155,7 +164,26 @@ async def _from_bucket(run: Run, bucket: Bucket, path: Path, context: RunContext
     finally:
         with contextlib.suppress(OSError):  # where no folder could be made, there is no draft
             draft.unlink()
-    raise FileNotFoundError(run.file)
+    return False
+
+
+async def _from_bucket(run: Run, draft: Path, context: RunContext) -> str | None:
+    if context.bucket is None:
+        return None
+    return await context.bucket.get(run.stored or f"{context.bucket.name}/{saved_path(run, context).name}", draft)
+
+
+async def _from_provider(run: Run, draft: Path, context: RunContext) -> str | None:
+    """The clip was paid for, and fetching it again is free."""
+    if run.job_id is None or not context.account.matches(run):
+        return None
+    seen = await context.account.provider.job(run.job_id)
+    job = seen if isinstance(seen, Job) else Job(run.job_id, JobStatus.UNKNOWN, named=False)
+    got = await fetch(job, context.account.provider, draft, partial(as_ordered, seconds=run.seconds, size=run.size))
+    if isinstance(got, Clip):
+        return got.sha256
+    log.warning("storage", extra={"action": "not_fetched", "run": run.ref, "error": got.detail or f"HTTP {got.status}"})
+    return None
 
 
 def is_clip(path: Path, sha256: str | None) -> bool:

@@ -228,10 +228,11 @@ async def test_empty_pages_explain_themselves(inside: Site) -> None:
     assert "No run has used a prompt" in await inside.read("/admin/prompts")
 
 
-async def test_a_clip_that_is_gone_is_said_to_be(inside: Site) -> None:
+async def test_a_clip_that_is_gone_is_said_to_be(inside: Site, simulator: Simulator) -> None:
     row = await inside.driven(await inside.order())
     assert row.file
     Path(row.file).unlink()
+    simulator.trouble("content", "status", status=404, always=True)
     answer = await inside.client.get(f"/admin/runs/{row.ref}/video")
     assert answer.status == 404 and "is not on this machine" in await answer.text()
     assert await run(row.run_id, inside.context) is not None

@@ -325,6 +325,13 @@ def test_one_failure_is_not_said_as_many(language: str, said: str) -> None:
     assert said in SAYINGS["failure_rate"](rate, Words(language))
 
 
+@pytest.mark.parametrize(("language", "said"), [("en", "put it back as"), ("es", "ponerla como")])
+def test_of_a_clip_that_is_gone_nobody_says_that_it_is_kept(language: str, said: str) -> None:
+    detail = {"ref": "ABC234", "why": "FileNotFoundError: /m/a.mp4"}
+    words = SAYINGS["undelivered"](Alert("1", "undelivered", datetime.now(UTC), detail), Words(language))
+    assert f"{said} <code>/m/a.mp4</code>" in words and "kept" not in words
+
+
 async def test_one_alert_that_cannot_be_told_does_not_stop_the_others(harness: BotHarness) -> None:
     with psycopg.connect(harness.dsn, autocommit=True) as connection:
         for key, kind, detail in (

@@ -23,6 +23,7 @@ from bot.delivery.progress_cards import LOOK_SECONDS
 from bot.transport import rate_limiter
 from pipeline.clips import render
 from pipeline.context import RunContext
+from pipeline.ledger.alerts import Alerts
 from pipeline.ledger.records import Run, State
 from pipeline.ledger.users import Customers
 from tests.bot.harness import BotHarness
@@ -266,16 +267,21 @@ async def test_a_video_whose_answers_are_lost_is_sent_ever_more_seldom(harness: 
     await harness.until_said("could not bring it here")
 
 
-async def test_a_clip_that_another_machine_has_is_left_to_that_one(harness: BotHarness) -> None:
+async def test_a_clip_that_another_machine_has_is_left_to_that_one_and_told_to_the_operators(
+    harness: BotHarness, simulator: Simulator
+) -> None:
     harness.session.meets(SendVideo, TelegramBadRequest(ANY, "Bad Request: not now"))
     run = await saved(harness)
     await harness.until(lambda: harness.session.of(SendVideo))
     assert run.file is not None
     Path(run.file).rename(Path(run.file).with_suffix(".elsewhere"))
+    simulator.trouble("content", "status", status=404, always=True)
     await _age(harness, run, 0)
     await harness.bot_app.delivery.tell(await _fresh(harness, run))
     fresh = await _fresh(harness, run)
     assert (fresh.state, fresh.told_state) == (State.SAVED, None)
+    [alert] = await Alerts(harness.context.ledger.rpc).take()
+    assert (alert.kind, alert.detail["why"]) == ("undelivered", f"FileNotFoundError: {run.file}"), "at once"
     Path(run.file).with_suffix(".elsewhere").rename(Path(run.file))
     await _age(harness, run, 0)
     await harness.bot_app.delivery.tell(await _fresh(harness, run))

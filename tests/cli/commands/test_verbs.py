@@ -322,6 +322,7 @@ def test_a_password_that_is_not_encoded_is_not_shown_in_parts(onetake: Terminal,
 def test_a_video_that_cannot_be_had_here_is_not_shown_as_if_it_could(onetake: Terminal) -> None:
     made = onetake.create("a red kite", "--key", "k")
     Path(str(made.object["file"])).unlink()
+    onetake.sim.trouble("content", "status", status=404, always=True)
 
     again = onetake.create("a red kite", "--key", "k")
     assert again.code == 4

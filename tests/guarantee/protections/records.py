@@ -318,8 +318,28 @@ RECORDS_MUTANTS = (
         "bucket_hash",
         "what comes from the bucket is the run's clip only if its hash is",
         "pipeline/clips/storage.py",
-        'f"{bucket.name}/{path.name}", draft) == run.file_sha256:',
-        'f"{bucket.name}/{path.name}", draft):',
+        "        if sha256 is not None and sha256 == run.file_sha256:",
+        "        if sha256 is not None:",
         ("tests/pipeline/clips/test_bucket.py::test_a_clip_that_cannot_be_had_is_not_found",),
+    ),
+    Mutant(
+        "lost_clip_again",
+        "a paid clip that is lost here is fetched from the provider again",
+        "pipeline/clips/storage.py",
+        "        for source in (_from_bucket, _from_provider):\n",
+        "        for source in (_from_bucket,):\n",
+        (
+            "tests/pipeline/clips/test_folders.py::test_a_saved_clip_that_is_lost_here_is_fetched_again_from_the_provider",
+        ),
+    ),
+    Mutant(
+        "lost_clip_told",
+        "operators hear at once of a saved clip that nobody has",
+        "bot/delivery/delivery.py",
+        "            await self._notifications.undelivered(run, _why(error))  # now",
+        "            pass  # now",
+        (
+            "tests/bot/delivery/test_deliver.py::test_a_clip_that_another_machine_has_is_left_to_that_one_and_told_to_the_operators",
+        ),
     ),
 )

@@ -266,6 +266,7 @@ async def test_a_clip_that_cannot_be_had_is_not_found(
     row = replace(await bought(context, at), file="/on/the/first/machine.mp4")
     elsewhere = replace(context, media=tmp_path / "another machine")
     assert context.bucket is not None
+    at.trouble("content", "status", status=404, always=True)
     if why == "other bytes":
         row = replace(row, file_sha256="0" * 64)
     elif why == "gone":

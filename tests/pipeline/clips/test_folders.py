@@ -1,11 +1,13 @@
 """A disk or folder that cannot store a clip: nothing is bought for it, and a bought clip waits for it."""
 
+import base64
 import errno
 import os
 import resource
 import shutil
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from pipeline.ledger.alerts import Alerts
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import State
 from pipeline.run import run
+from tests.media.builders import moov, mp4
 from tests.pipeline.test_run import admitted, driven
 from tests.support.fixtures import PRICE_MICROUSD, Simulator, open_test_context, quick_waits
 
@@ -100,9 +103,46 @@ async def test_a_saved_clip_that_cannot_get_its_name_yet_breaks_nothing(
         row = await driven(run_id, context)
         assert row.state is State.SAVED
         assert (await run(run_id, context)) is not None
-        with pytest.raises(FileNotFoundError):
-            await storage.at_hand(row, context)
-    assert await storage.at_hand(row, context) == storage.saved_path(row, context)
+        assert await storage.at_hand(row, context) == storage.saved_path(row, context), "the provider sends it again"
+
+
+@pytest.mark.parametrize("what", ["deleted", "emptied", "folder gone"])
+async def test_a_saved_clip_that_is_lost_here_is_fetched_again_from_the_provider(
+    context: RunContext, simulator: Simulator, what: str
+) -> None:
+    row = await driven(await admitted(context, simulator), context)
+    path = storage.saved_path(row, context)
+    whole = path.read_bytes()
+    if what == "emptied":
+        path.write_bytes(b"")
+    elif what == "deleted":
+        path.unlink()
+    else:
+        shutil.rmtree(context.media)
+
+    assert (await storage.at_hand(row, context)).read_bytes() == whole
+    assert list(context.media.iterdir()) == [path], "no draft is left"
+    assert simulator.creates() == 1
+
+
+@pytest.mark.parametrize("why", ["refused", "another file", "dropped", "another provider"])
+async def test_a_lost_clip_that_the_provider_does_not_send_again_is_not_found(
+    context: RunContext, simulator: Simulator, why: str
+) -> None:
+    row = await driven(await admitted(context, simulator), context)
+    storage.saved_path(row, context).unlink()
+    match why:
+        case "refused":
+            simulator.trouble("content", "status", status=404, always=True)
+        case "another file":
+            simulator.trouble("content", "file", base64=base64.b64encode(mp4(moov(seconds=9))).decode(), always=True)
+        case "dropped":
+            row = replace(row, dropped_at=row.read_at)
+        case _:
+            row = replace(row, key_fingerprint="another")
+    with pytest.raises(FileNotFoundError):
+        await storage.at_hand(row, context)
+    assert list(context.media.iterdir()) == []
 
 
 async def test_a_media_folder_that_vanishes_after_the_purchase_parks_the_run_until_it_is_back(
