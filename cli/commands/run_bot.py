@@ -20,7 +20,6 @@ from aiogram import Bot
 from aiogram.exceptions import (
     ClientDecodeError,
     TelegramAPIError,
-    TelegramNetworkError,
     TelegramNotFound,
     TelegramUnauthorizedError,
 )
@@ -151,14 +150,14 @@ async def _introduce(bot: Bot) -> None:
         me = await bot.me()
     except (TelegramUnauthorizedError, TelegramNotFound):
         raise Stop("TELEGRAM_BOT_TOKEN: Telegram does not know this token; get a new one from @BotFather") from None
-    except TelegramNetworkError as error:
+    except TelegramAPIError as error:
         raise Stop(f"TELEGRAM_API_BASE: Telegram could not be reached ({type(error).__name__}); try again") from None
     except ClientDecodeError:
         raise Stop("TELEGRAM_API_BASE: what answers there is not Telegram's Bot API") from None
     for language in LANGUAGES:
         words = Words(language)
         commands = [BotCommand(command=name, description=words.plain(about)) for name, about in COMMANDS]
-        with contextlib.suppress(TelegramAPIError):  # a menu that is missing stops nobody
+        with contextlib.suppress(TelegramAPIError, ClientDecodeError):  # a menu that is missing stops nobody
             await bot(SetMyCommands(commands=commands, language_code=None if language == DEFAULT else language))
     typer.echo(f"{time_of_day()} bot @{me.username} ready")
 
@@ -228,7 +227,7 @@ async def _intake(
             await stopping.wait()
     except OSError as error:
         raise Stop(f"HTTP_PORT: {settings.http_port} cannot be listened on ({error.strerror or error})") from error
-    except (TelegramAPIError, SendError) as error:
+    except (TelegramAPIError, ClientDecodeError, SendError) as error:
         raise Stop(f"WEBHOOK_URL: Telegram did not accept it ({type(error).__name__})") from error
 
 

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.cli.conftest import Terminal
 from tests.guarantee.processes.machine import Machine, until
 from tests.support import warm
 from tests.support.fixtures import Simulator, simulator_process
+from tests.support.ports import free_port
 
 TOKEN = "4242:a-token-nobody-must-read"
 STOP_SECONDS_MAX = 20.0  # less than the bot's long poll, which a stop must not wait for
@@ -95,6 +97,26 @@ def test_a_telegram_that_cannot_be_reached_is_one_clear_line(onetake: Terminal) 
     assert said.code == 2
     assert "Telegram could not be reached" in said.words
     assert "secret-part" not in said.words
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("status", "Telegram could not be reached"), ("no_result", "not Telegram's Bot API")],
+)
+def test_a_telegram_that_cannot_answer_at_the_start_is_one_clear_line(onetake: Terminal, kind: str, said: str) -> None:
+    onetake.sim.trouble("telegram", kind, method="getMe")
+    root = onetake.sim.url.removesuffix("/v1")
+    answer = onetake("bot", TELEGRAM_BOT_TOKEN=TOKEN, TELEGRAM_API_BASE=root)
+    assert answer.code == 2 and said in answer.words
+
+
+def test_a_webhook_that_a_proxy_refuses_is_one_clear_line(onetake: Terminal) -> None:
+    for method in ("setMyCommands", "setWebhook"):
+        onetake.sim.trouble("telegram", "html", method=method, status=403, always=True)
+    root = onetake.sim.url.removesuffix("/v1")
+    hook = {"WEBHOOK_URL": "https://onetake.test/hook", "WEBHOOK_SECRET": uuid4().hex, "HTTP_PORT": str(free_port())}
+    answer = onetake("bot", TELEGRAM_BOT_TOKEN=TOKEN, TELEGRAM_API_BASE=root, **hook)
+    assert answer.code == 2 and "WEBHOOK_URL: Telegram did not accept it" in answer.words
 
 
 def test_check_warns_when_everybody_may_order_and_nobody_is_told(onetake: Terminal) -> None:

@@ -241,4 +241,12 @@ OPERATIONS_MUTANTS = (
         "        if False:\n",
         (LISTENING + "test_an_error_of_our_own_is_logged_in_full",),
     ),
+    Mutant(
+        "webhook_refused_by_a_page",
+        "a proxy that refuses the webhook is said in one clear line",
+        "cli/commands/run_bot.py",
+        "    except (TelegramAPIError, ClientDecodeError, SendError) as error:\n",
+        "    except (TelegramAPIError, SendError) as error:\n",
+        ("tests/cli/commands/test_bot_process.py::test_a_webhook_that_a_proxy_refuses_is_one_clear_line",),
+    ),
 )
