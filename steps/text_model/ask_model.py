@@ -21,7 +21,6 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
-from net.bounded_body import bound_body
 from net.certificates import forget_headers, keep_quiet, proxy_for, trusted
 from steps.text_model.completions import error_in, refusal, unwrap
 from steps.text_model.templates import Message, Template, digest
@@ -114,6 +113,8 @@ async def open_text_model(
     import httpx2
     import instructor
     from openai import AsyncOpenAI
+
+    from net.bounded_body import bound_body
 
     # It logs every failure with what was asked and answered, key fragments included; ours say what happened.
     logging.getLogger("instructor").setLevel(logging.CRITICAL)
