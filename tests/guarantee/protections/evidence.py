@@ -9,6 +9,7 @@ PROTOCOL = "tests/providers/openai_videos/test_videos_protocol.py::"
 LOOKS = "tests/ledger/purchase/test_looks.py::"
 PROOF = "tests/ledger/purchase/test_proof.py::"
 RUN = "tests/pipeline/test_run.py::"
+REFUSED = "tests/pipeline/test_refused_content.py::"
 RENDER = "tests/pipeline/clips/test_render.py::"
 TABLES = "tests/media/test_iso_tables.py::"
 FRAGMENTS = "tests/media/test_iso_fragments.py::"
@@ -92,7 +93,10 @@ EVIDENCE_MUTANTS = (
         "    got = await _fetch(run, job, caption, context)\n",
         "    run = await context.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)\n"
         "    got: Run | Missing | ReadError = Missing()\n",
-        (RENDER + "test_a_job_that_says_it_failed_is_saved_if_its_clip_is_there",),
+        (
+            RENDER + "test_a_job_that_says_it_failed_is_saved_if_its_clip_is_there",
+            REFUSED + "test_a_clip_that_is_there_after_all_beats_every_word_on_its_content",
+        ),
     ),
     Mutant(
         "clip_in_hand",

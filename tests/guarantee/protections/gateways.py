@@ -107,6 +107,14 @@ GATEWAY_MUTANTS = (
         (PAGE + "test_a_row_that_no_parser_reads_hides_no_other_and_is_odd",),
     ),
     Mutant(
+        "raw_line_breaks",
+        "a prompt with a raw line break hides no row",
+        "net/error_text.py",
+        ", strict=False)",
+        ")",
+        (PAGE + "test_a_row_that_no_parser_reads_hides_no_other_and_is_odd",),
+    ),
+    Mutant(
         "row_with_a_gap",
         "a row of which a part cannot be read is odd",
         "providers/openai_videos/list_page.py",
