@@ -30,7 +30,7 @@ from pipeline.ledger.transports.common import LedgerCall, LedgerNotMigrated
 from pipeline.postgres.embedded import DatabaseUnavailable, is_made, open_server
 from pipeline.postgres.sessions import keeps_sessions
 from pipeline.settings.config import Settings
-from pipeline.settings.data_folder import HERE, default_home, user_home
+from pipeline.settings.data_folder import default_home, shown, user_home
 from pipeline.settings.setting_checks import ConfigError
 
 # Follows the ledger's name. Even a migration would go wrong there: its lock would stay with the pooler forever.
@@ -84,10 +84,7 @@ def ledger_name(settings: Settings) -> str:
     if settings.database_url is None:
         if settings.supabase_url is not None:
             return f"the ledger of {urlsplit(settings.supabase_url).hostname} (Supabase, over HTTPS)"
-        home = settings.onetake_home
-        here = Path.cwd()
-        shown = f"./{home.relative_to(here)}" if home.is_relative_to(here) else str(home)
-        return f"the ledger at {shown} (embedded)"
+        return f"the ledger at {shown(settings.onetake_home)} (embedded)"
     try:
         parts = psycopg.conninfo.conninfo_to_dict(settings.database_url.get_secret_value())
     except psycopg.ProgrammingError as error:
@@ -145,8 +142,8 @@ def home_note(home: Path) -> str | None:
     """A note on the data folder: it is new, or it is the one in the working directory. Otherwise None."""
     if home != default_home():  # set by the user
         return None
-    if home == Path.cwd() / HERE:
-        return f"the data folder is ./{HERE}, because it exists; everywhere else it is {user_home()}"
+    if home != user_home():
+        return f"the data folder is {shown(home)}, because it exists; elsewhere it is {user_home()}"
     return None if is_made(home) else f"the data folder is {home}, made now; ONETAKE_HOME chooses another"
 
 
@@ -192,6 +189,14 @@ async def open_ledger(settings: Settings, *, reads: bool = False) -> AsyncIterat
     with _open_migrated(settings, reads=reads) as dsn:
         async with over_psycopg.open_transport(dsn) as rpc:
             yield LedgerSession(Ledger(rpc), Operators(rpc), dsn, ledger_name(settings))
+
+
+@asynccontextmanager
+async def open_to_change(settings: Settings, *, reads: bool = False) -> AsyncIterator[LedgerSession]:
+    """For a switch: names the ledger at the end, for the settings may mean another one than its operator does."""
+    async with open_ledger(settings, reads=reads) as session:
+        yield session
+        typer.echo(f"In {session.name}.")
 
 
 @asynccontextmanager

@@ -1,9 +1,9 @@
 """What the configuration doctor looks at: each part by itself, so that one wrong setting hides no other."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from app.exits import Stop, run_async
@@ -14,7 +14,8 @@ from pipeline.ledger.operators import Controls
 from pipeline.ledger.transports.common import LedgerError
 from pipeline.postgres.embedded import DatabaseUnavailable
 from pipeline.settings.config import Settings
-from pipeline.settings.data_folder import HERE, default_home, user_home
+from pipeline.settings.data_folder import default_home, shown, user_home
+from pipeline.settings.env_file import env_file_in_use
 from pipeline.settings.setting_checks import ConfigError
 from providers.catalogue import CatalogueError, VideoModel, check_shape, price_microusd
 from steps.contracts import CONTRACTS
@@ -51,8 +52,13 @@ def examine(settings: Settings) -> list[Finding]:
 
 
 def _settings() -> Iterator[Finding]:
-    found = "from .env and the environment" if Path(".env").is_file() else "from the environment (there is no .env)"
-    yield Finding("settings", Health.GOOD, f"read {found}")
+    path = env_file_in_use(os.environ)
+    if path is None:
+        ignored = os.environ.get("ONETAKE_IGNORE_ENV_FILE") == "1"
+        why = "ONETAKE_IGNORE_ENV_FILE is set" if ignored else "there is no .env"
+        yield Finding("settings", Health.GOOD, f"read from the environment ({why})")
+    else:
+        yield Finding("settings", Health.GOOD, f"read from {path} and the environment")
 
 
 def _video(settings: Settings) -> Iterator[Finding]:
@@ -114,8 +120,6 @@ def _text(settings: Settings) -> Iterator[Finding]:
 
 
 def _home(settings: Settings) -> Iterator[Finding]:
-    import os
-
     from steps.save_video import free_bytes
 
     home = settings.onetake_home
@@ -126,8 +130,8 @@ def _home(settings: Settings) -> Iterator[Finding]:
     free = free_bytes(home) / BYTES_IN_GB
     health = Health.GOOD if free >= FREE_GB_MIN else Health.BAD
     yield Finding("home", health, f"{home}, {free:.1f} GB free" + ("" if free >= FREE_GB_MIN else "; 1 GB is needed"))
-    if home == Path.cwd() / HERE and home == default_home():
-        words = f"used because ./{HERE} exists; everywhere else, and without it, it is {user_home()}"
+    if home == default_home() != user_home():
+        words = f"used because {shown(home)} exists; elsewhere, and without it, it is {user_home()}"
         yield Finding("home", Health.NOTE, words)
 
 

@@ -48,21 +48,21 @@ def _explained(subject: str | None, why: str | None) -> Exit:
     asked, reason = (subject or "").strip(), (why or "").strip()
     if not asked or not reason:
         raise Stop('an explanation needs both: --explain JOB_ID (or REF) --why "..."')
-    from app.ledger_session import open_ledger
+    from app.ledger_session import open_to_change
     from cli.request_parsing import user_id
     from pipeline.formatting import many
     from pipeline.settings.config import load_settings
 
-    async def work() -> int:
-        async with open_ledger(load_settings()) as session:
-            return await session.operators.explain(asked, user_id(None), reason)
+    async def work() -> Exit:
+        async with open_to_change(load_settings()) as session:
+            closed = await session.operators.explain(asked, user_id(None), reason)
+            if closed:
+                typer.echo(f"Explained: {many(closed, 'difference')} about {asked} closed, for good.")
+            else:
+                typer.echo(f"No difference about {asked} is open. Nothing was changed.")
+        return Exit.DONE if closed else Exit.ENDED_OTHERWISE
 
-    closed = run_async(work())
-    if closed:
-        typer.echo(f"Explained: {many(closed, 'difference')} about {asked} closed, for good.")
-        return Exit.DONE
-    typer.echo(f"No difference about {asked} is open. Nothing was changed.")
-    return Exit.ENDED_OTHERWISE
+    return run_async(work())
 
 
 def read_back(text: str) -> timedelta:

@@ -19,33 +19,33 @@ UserArgument = Annotated[str, typer.Argument(metavar="USER", help="A Telegram id
 
 def pause(reason: Annotated[str | None, typer.Argument(help="Shown to users.")] = None) -> None:
     """The kill switch: nothing is bought until `onetake resume`."""
-    from app.ledger_session import open_ledger
+    from app.ledger_session import open_to_change
     from cli.request_parsing import user_id
     from pipeline.settings.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as session:
+        async with open_to_change(load_settings()) as session:
             await session.operators.pause(reason, user_id(None))
-        typer.echo("Paused: nothing is bought from now on. Videos already ordered are still finished.")
-        typer.echo("`onetake resume` ends it.")
+            typer.echo("Paused: nothing is bought from now on. Videos already ordered are still finished.")
+            typer.echo("`onetake resume` ends it.")
 
     run_async(work())
 
 
 def resume() -> None:
     """End a pause, and close every breaker."""
-    from app.ledger_session import open_ledger
+    from app.ledger_session import open_to_change
     from cli.request_parsing import user_id
     from pipeline.settings.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as session:
+        async with open_to_change(load_settings()) as session:
             before = await session.operators.controls()
             await session.operators.resume(user_id(None))
-        if before.paused or before.breakers:
-            typer.echo("Resumed: orders are accepted again.")
-        else:
-            typer.echo("Nothing was paused; orders are accepted.")
+            if before.paused or before.breakers:
+                typer.echo("Resumed: orders are accepted again.")
+            else:
+                typer.echo("Nothing was paused; orders are accepted.")
 
     run_async(work())
 
@@ -67,6 +67,7 @@ def show_limits() -> None:
         async with open_ledger(load_settings(), reads=True) as session:
             found, controls = await session.operators.limits(), await session.operators.controls()
         print_limits(found, controls)
+        typer.echo(f"In {session.name}.")
 
     run_async(work())
 
@@ -79,7 +80,7 @@ def set_limit(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a budget changes more than ten times.")] = False,
 ) -> None:
     """Change one limit, for all or for one user. It applies at once."""
-    from app.ledger_session import open_ledger
+    from app.ledger_session import open_to_change
     from app.limits_view import limit_words, set_words, why_not_set
     from cli.request_parsing import person, user_id
     from pipeline.ledger.operators import LimitNotSet
@@ -92,15 +93,15 @@ def set_limit(
         raise Stop(f"{key} was not changed: {error}") from error
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as session:
+        async with open_to_change(load_settings()) as session:
             whose = person(user) if user else None
             if not yes and whose is None:
                 _ask_first(key, wanted, await session.operators.limits())
             answer = await session.operators.set_limit(key, wanted, user_id(None), whose)
-            known = [limit.key for limit in await session.operators.limits()]
-        if isinstance(answer, LimitNotSet):
-            raise Stop(why_not_set(key, value, answer, known))
-        typer.echo(set_words(key, answer, limit_words, whose))
+            if isinstance(answer, LimitNotSet):
+                known = [limit.key for limit in await session.operators.limits()]
+                raise Stop(why_not_set(key, value, answer, known))
+            typer.echo(set_words(key, answer, limit_words, whose))
 
     run_async(work())
 
@@ -136,14 +137,14 @@ def list_users(at_most: Annotated[int, typer.Option("--limit", "-n", min=1, max=
 @users.command("block")
 def block(user: UserArgument, reason: Annotated[str | None, typer.Argument(help="Shown to the user.")] = None) -> None:
     """Refuse every new request of a user; unfinished runs continue."""
-    from app.ledger_session import open_ledger
+    from app.ledger_session import open_to_change
     from cli.request_parsing import person, user_id
     from pipeline.settings.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as session:
+        async with open_to_change(load_settings()) as session:
             blocked = await session.operators.block(person(user), reason, user_id(None))
-        typer.echo(f"{blocked.user_id} is blocked.")
+            typer.echo(f"{blocked.user_id} is blocked.")
 
     run_async(work())
 
@@ -151,14 +152,14 @@ def block(user: UserArgument, reason: Annotated[str | None, typer.Argument(help=
 @users.command("unblock")
 def unblock(user: UserArgument) -> None:
     """Let a blocked user order again."""
-    from app.ledger_session import open_ledger
+    from app.ledger_session import open_to_change
     from cli.request_parsing import person, user_id
     from pipeline.settings.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as session:
+        async with open_to_change(load_settings()) as session:
             unblocked = await session.operators.unblock(person(user), user_id(None))
-        typer.echo(f"{unblocked.user_id} may order again.")
+            typer.echo(f"{unblocked.user_id} may order again.")
 
     run_async(work())
 
@@ -166,13 +167,13 @@ def unblock(user: UserArgument) -> None:
 @users.command("invite")
 def invite(user: UserArgument) -> None:
     """Let a user order while the rollout is an allowlist or a percentage."""
-    from app.ledger_session import open_ledger
+    from app.ledger_session import open_to_change
     from cli.request_parsing import person, user_id
     from pipeline.settings.config import load_settings
 
     async def work() -> None:
-        async with open_ledger(load_settings()) as session:
+        async with open_to_change(load_settings()) as session:
             invited = await session.operators.invite(person(user), user_id(None))
-        typer.echo(f"{invited.user_id} is invited.")
+            typer.echo(f"{invited.user_id} is invited.")
 
     run_async(work())

@@ -92,20 +92,20 @@ def stats(as_json: Annotated[bool, typer.Option("--json", help="As one JSON obje
 
 def cancel(ref: Ref) -> None:
     """Cancel a run before its video is ordered."""
-    from app.ledger_session import open_ledger
+    from app.ledger_session import open_to_change
     from cli.output import sentences
     from cli.request_parsing import user_id
     from pipeline.settings.config import load_settings
 
     async def work() -> Exit:
-        async with open_ledger(load_settings(), reads=True) as session:
+        async with open_to_change(load_settings(), reads=True) as session:
             run = await session.find(ref)
             canceled = await session.ledger.cancel(run.run_id, user_id(None))
             run = await session.find(run.ref)
-        if canceled or run.ended:
-            typer.echo(sentences.ending(run))
-        else:
-            typer.echo(f"It is too late to cancel run {run.ref}: {sentences.STATE_WORDS[run.state]}.")
+            if canceled or run.ended:
+                typer.echo(sentences.ending(run))
+            else:
+                typer.echo(f"It is too late to cancel run {run.ref}: {sentences.STATE_WORDS[run.state]}.")
         return Exit.DONE if canceled else Exit.ENDED_OTHERWISE
 
     raise typer.Exit(run_async(work()))

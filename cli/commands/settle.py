@@ -4,7 +4,7 @@ import typer
 
 from app.context import open_shop_if_set
 from app.exits import Exit, Stop
-from app.ledger_session import open_ledger
+from app.ledger_session import open_to_change
 from cli.output import sentences
 from cli.request_parsing import user_id
 from pipeline.operator_text import found_words, taken_back_words, why_not_found, why_not_settled, why_not_taken_back
@@ -22,45 +22,45 @@ async def settle_found(ref: str, job_id: str, why: str | None, *, unseen: bool, 
     settings, job_id = load_settings(), job_id.strip()
     if not job_id:
         raise Stop("--job: the provider's job id, not an empty one")
-    async with open_ledger(settings) as session, open_shop_if_set(settings) as account:
+    async with open_to_change(settings) as session, open_shop_if_set(settings) as account:
         run = await session.find(ref)
         found = await settling.settle_found(
             run, job_id, user_id(None), why, session.operators, account, unseen=unseen, despite=despite
         )
         run = await session.find(run.ref)
-    if isinstance(found, NotSeen):
-        typer.echo(f"{settling.not_seen_words(found)} {CERTAIN}")
-    elif isinstance(found, Contradicts):
-        typer.echo(f"{settling.contradiction_words(run, found)} {DESPITE}")
-    elif not found.recorded.recorded:
-        typer.echo(why_not_found(run, found.recorded, job_id))
-    else:
-        words = found_words(run, job_id, found.job)
-        typer.echo(words if run.file is not None else f"{words} {FETCHES}")
-        return Exit.DONE
-    return Exit.ENDED_OTHERWISE
+        if isinstance(found, NotSeen):
+            typer.echo(f"{settling.not_seen_words(found)} {CERTAIN}")
+        elif isinstance(found, Contradicts):
+            typer.echo(f"{settling.contradiction_words(run, found)} {DESPITE}")
+        elif not found.recorded.recorded:
+            typer.echo(why_not_found(run, found.recorded, job_id))
+        else:
+            words = found_words(run, job_id, found.job)
+            typer.echo(words if run.file is not None else f"{words} {FETCHES}")
+            return Exit.DONE
+        return Exit.ENDED_OTHERWISE
 
 
 async def settle_not_charged(ref: str, why: str | None, *, early: bool) -> Exit:
     settings = load_settings()
-    async with open_ledger(settings) as session, open_shop_if_set(settings) as account:
+    async with open_to_change(settings) as session, open_shop_if_set(settings) as account:
         run = await session.find(ref)
         settled = await settling.settle_not_charged(
             run, user_id(None), why, session.operators, account, settings.waits, early=early
         )
         run = await session.find(run.ref)
-    if settled.settled:
-        typer.echo(sentences.ending(run))
-        return Exit.DONE
-    early_words = f"{settling.early_words(run, settled)} {EARLY}"
-    typer.echo(early_words if settled.why in settling.NOT_YET else why_not_settled(run, settled.why))
-    return Exit.ENDED_OTHERWISE
+        if settled.settled:
+            typer.echo(sentences.ending(run))
+            return Exit.DONE
+        early_words = f"{settling.early_words(run, settled)} {EARLY}"
+        typer.echo(early_words if settled.why in settling.NOT_YET else why_not_settled(run, settled.why))
+        return Exit.ENDED_OTHERWISE
 
 
 async def take_back(ref: str, why: str | None) -> Exit:
-    async with open_ledger(load_settings()) as session:
+    async with open_to_change(load_settings()) as session:
         before = await session.find(ref)
         settled = await session.operators.take_back(before.run_id, user_id(None), why)
         run = await session.find(before.ref)
-    typer.echo(taken_back_words(before, run) if settled.settled else why_not_taken_back(run, settled.why))
+        typer.echo(taken_back_words(before, run) if settled.settled else why_not_taken_back(run, settled.why))
     return Exit.DONE if settled.settled else Exit.ENDED_OTHERWISE

@@ -1,7 +1,7 @@
 """The settings: read once from the environment and `.env`, checked, and handed out in small typed parts.
 
-Scripts rely on the names (docs/design.md). The environment wins over `.env`; an empty value counts as not set;
-ONETAKE_IGNORE_ENV_FILE=1 leaves `.env` unread. A secret is never part of a message.
+Scripts rely on the names (docs/design.md). The environment wins over `.env` (which one: `nearest`); an empty value
+counts as not set; ONETAKE_IGNORE_ENV_FILE=1 leaves `.env` unread. A secret is never part of a message.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from pipeline.settings.data_folder import default_home
-from pipeline.settings.env_file import read_env_file
+from pipeline.settings.env_file import ENV_FILE, env_file_in_use, read_env_file
 from pipeline.settings.parts import SupabaseProject, TextEndpoint, VideoEndpoint, Waits
 from pipeline.settings.resources import prompts_folder
 from pipeline.settings.setting_checks import (
@@ -268,11 +268,11 @@ def fingerprint(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
-def load_settings(environment: dict[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
+def load_settings(environment: dict[str, str] | None = None, env_file: Path | None = ENV_FILE) -> Settings:
     """The settings of this process. Raises ConfigError, one line per wrong setting."""
     values = dict(os.environ if environment is None else environment)
-    if env_file is not None and values.get("ONETAKE_IGNORE_ENV_FILE") != "1":
-        written = read_env_file(env_file, {name.upper() for name in Settings.model_fields})
+    if env_file is not None and (path := env_file_in_use(values, env_file)):
+        written = read_env_file(path, {name.upper() for name in Settings.model_fields})
         values = written | {k: v for k, v in values.items() if v}
     known = {name: values.get(name.upper(), "").strip() for name in Settings.model_fields}
     try:

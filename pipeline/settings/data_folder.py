@@ -1,23 +1,31 @@
 """Which data folder is used when ONETAKE_HOME is not set.
 
 One per user, wherever the command runs: a key that was bought from one folder must be known in every other. A
-`./.onetake` of an earlier version is still used where it exists.
+`.onetake` of an earlier version is still used where it exists: here, or above in the same checkout.
 """
 
 from pathlib import Path
 
 from platformdirs import user_data_path
 
+from pipeline.settings.nearest import nearest
+
 HERE = ".onetake"
 
 
 def default_home() -> Path:
-    here = Path.cwd() / HERE
+    here = nearest(HERE)
     if here.is_symlink() and not here.is_dir():  # a disk that is not mounted: what was bought there is not known here
-        raise OSError(f"./{HERE} leads nowhere; mount it or remove it")
+        raise OSError(f"{here} leads nowhere; mount it or remove it")
     return here if here.is_dir() else user_home()
 
 
 def user_home() -> Path:
     """By the platform's convention: `~/.local/share/onetake`, or `~/Library/Application Support/onetake`."""
     return user_data_path("onetake", appauthor=False)
+
+
+def shown(folder: Path) -> str:
+    """As the person who stands here would type it."""
+    here = Path.cwd()
+    return f"./{folder.relative_to(here)}" if folder.is_relative_to(here) else str(folder)

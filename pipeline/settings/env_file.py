@@ -1,34 +1,66 @@
 """The file `.env`: names and values, in UTF-8.
 
-Raises   ConfigError: it cannot be read, or has a name that is nearly a setting's
+Raises   ConfigError: it or a line of it cannot be read, or it has a name that is nearly a setting's
 """
 
-from collections.abc import Mapping, Set
+import re
+from collections.abc import Iterator, Mapping, Set
 from difflib import get_close_matches
+from io import StringIO
 from pathlib import Path
 
+from pipeline.settings.nearest import nearest
 from pipeline.settings.setting_checks import ConfigError
 
+ENV_FILE = Path(".env")
 NEAR_ENOUGH = 0.85  # of difflib's ratio: OPENAI_API_KEYS is, OPENAI_API_BASE is not
+NAME = r"[\w.-]+"
+FOLDERS = ("ONETAKE_HOME", "PROMPTS_FOLDER")  # a relative one counts from where the file is, not from where we are
+
+
+def env_file_in_use(environment: Mapping[str, str], name: Path = ENV_FILE) -> Path | None:
+    """The one that these processes read; None without one, and where it is to be ignored."""
+    if environment.get("ONETAKE_IGNORE_ENV_FILE") == "1":
+        return None
+    try:
+        path = nearest(name)
+    except OSError:  # the current folder is gone
+        return None
+    return path if path.is_symlink() or (path.exists() and not path.is_dir()) else None
 
 
 def read_env_file(path: Path, known: Set[str]) -> dict[str, str]:
-    """What it sets, without empty values; nothing if there is no such file. `known`: the settings' names."""
-    written = _read(path)
-    _check_names(written, path, known)
-    return written
-
-
-def _read(path: Path) -> dict[str, str]:
+    """What it sets, without empty values. `known`: the settings' names."""
     from dotenv import dotenv_values  # `--help` should not wait for it
 
-    if not path.is_file():
-        return {}
+    text = _text(path)
+    if wrong := [f"{path} line {line} cannot be read: write NAME=value" for line in _unreadable(text, known)]:
+        raise ConfigError("\n".join(wrong))
+    written = {name: value for name, value in dotenv_values(stream=StringIO(text)).items() if value}
+    _check_names(written, path, known)
+    beside = {name: str(path.parent / written[name]) for name in FOLDERS if not written.get(name, "~").startswith("~")}
+    return written | beside
+
+
+def _text(path: Path) -> str:
     try:
-        return {name: value for name, value in dotenv_values(path).items() if value}
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise ConfigError(f"{path}: cannot be read ({why})") from None
+
+
+def _unreadable(text: str, known: Set[str]) -> Iterator[int]:
+    """The lines that would count as not there, in silence: no name, no `=`, or a quote that is closed nowhere or
+    further down. Without its DATABASE_URL a command acts on another ledger."""
+    from dotenv.parser import parse_stream
+
+    for line in parse_stream(StringIO(text)):
+        swallowed = line.key in known and "\n" in (line.value or "").strip()
+        nothing = line.key is not None and (line.value is None or not re.fullmatch(NAME, line.key))
+        if line.error or swallowed or nothing:
+            above = re.match(r"\s*", line.original.string)
+            yield line.original.line + (above[0].count("\n") if above else 0)
 
 
 def _check_names(written: Mapping[str, str], path: Path, known: Set[str]) -> None:

@@ -369,7 +369,7 @@ def test_a_key_bought_from_one_folder_is_known_in_every_other(
 
 def test_a_data_folder_beside_the_command_is_used_and_said(embedded: Terminal, tmp_path: Path) -> None:
     (tmp_path / "here" / ".onetake").mkdir()
-    assert f"because it exists; everywhere else it is {user_home()}" in embedded.create("a boat").words
+    assert f"because it exists; elsewhere it is {user_home()}" in embedded.create("a boat").words
     assert (tmp_path / "here" / ".onetake" / "postgres").is_dir()
     assert "because ./.onetake exists" in embedded("check").words
     assert not user_home().exists()

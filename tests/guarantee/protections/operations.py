@@ -11,6 +11,8 @@ LISTENING = "tests/net/test_listening.py::"
 TAPS = "tests/bot/requests/test_run_taps.py::"
 PSYCOPG = "tests/pipeline/ledger/test_transport_psycopg.py::"
 ADMIN = "tests/bot/admin/test_admin.py::"
+ENV_FILE = "tests/pipeline/settings/test_env_file.py::"
+SWITCHES = "tests/cli/commands/test_switches.py::"
 
 OPERATIONS_MUTANTS = (
     Mutant(
@@ -248,5 +250,46 @@ OPERATIONS_MUTANTS = (
         "    except (TelegramAPIError, ClientDecodeError, SendError) as error:\n",
         "    except (TelegramAPIError, SendError) as error:\n",
         ("tests/cli/commands/test_bot_process.py::test_a_webhook_that_a_proxy_refuses_is_one_clear_line",),
+    ),
+    # -- the terminal: which ledger a command means, and what the settings say
+    Mutant(
+        "env_file_of_the_checkout",
+        "every folder of a checkout has the same settings, and so the same ledger",
+        "pipeline/settings/nearest.py",
+        "if _is_top(folder)), [here])",
+        "if False), [here])",
+        (ENV_FILE + "test_a_checkout_has_one_env_file_for_all_its_folders",),
+    ),
+    Mutant(
+        "env_file_of_others",
+        "another project's settings are not read",
+        "pipeline/settings/nearest.py",
+        "above[: place + 1]",
+        "above",
+        (ENV_FILE + "test_an_env_file_of_another_project_above_is_not_read",),
+    ),
+    Mutant(
+        "env_file_lines",
+        "a line of .env that cannot be read is not dropped in silence",
+        "pipeline/settings/env_file.py",
+        "        if line.error or swallowed or nothing:\n",
+        "        if False:\n",
+        (ENV_FILE + "test_a_line_that_cannot_be_read_is_named_by_its_number",),
+    ),
+    Mutant(
+        "env_file_folders",
+        "a relative data folder of .env is the same one wherever the command runs",
+        "pipeline/settings/env_file.py",
+        "    return written | beside\n",
+        "    return written\n",
+        (ENV_FILE + "test_a_checkout_has_one_env_file_for_all_its_folders",),
+    ),
+    Mutant(
+        "switch_names_its_ledger",
+        "a switch says which ledger it acted on",
+        "app/ledger_session.py",
+        '        typer.echo(f"In {session.name}.")\n',
+        "",
+        (SWITCHES + "test_every_switch_names_the_ledger_it_acted_on",),
     ),
 )
