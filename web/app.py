@@ -31,6 +31,7 @@ def make_app(admin_context: WebContext, token: str, clock: Callable[[], float] =
     app[FEED] = Feed(admin_context)
     app.middlewares.extend([_demo, door.guard] if admin_context.demo else [door.guard])
     app.on_response_prepare.append(door.add_headers)
+    app.on_startup.append(_begin_feeds)
     app.on_shutdown.append(_end_feeds)
     app.add_routes([
         web.get("/", views.home),
@@ -93,6 +94,10 @@ async def readyz(request: web.Request) -> web.Response:
 async def _demo(request: web.Request, handler: door.Handler) -> web.StreamResponse:
     request[DEMO] = True
     return await handler(request)
+
+
+async def _begin_feeds(app: web.Application) -> None:
+    app[FEED].closing.clear()  # an app whose port was taken is served again at another
 
 
 async def _end_feeds(app: web.Application) -> None:

@@ -3,20 +3,25 @@
 import asyncio
 import html as html_module
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from aiohttp import ClientResponse
+import pytest
+from aiohttp import ClientResponse, ClientSession, CookieJar
 from typer.testing import CliRunner
 
+from app.web_page import WebPage, listening
 from cli.main import app
 from pipeline.formatting import MICROUSD, usd
 from pipeline.ledger.records import State
 from pipeline.run import admit, run
+from pipeline.settings.config import load_settings
 from tests.ledger.client import LedgerClient
 from tests.support.fixtures import PRICE_MICROUSD, Simulator, order_request
-from tests.web.site import Site, in_doubt, news, open_site, shown, the_run
+from tests.web.site import TOKEN, Site, in_doubt, news, open_site, shown, the_run
+from web.app import make_app
 
 # -- overview
 
@@ -95,10 +100,21 @@ async def test_the_feed_tells_a_viewer_of_a_new_run_and_ends_with_the_session(in
         assert await answer.content.read() == b""
 
 
+async def test_a_demo_that_finds_its_port_taken_has_a_live_feed(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = load_settings({"HTTP_PORT": str(site.client.port)}, None)
+    page = WebPage(make_app(replace(site.admin_context, demo=True), TOKEN), TOKEN)
+    async with listening(page, settings, demo=True), ClientSession(cookie_jar=CookieJar(unsafe=True)) as client:
+        found = re.search(r"http://127\.0\.0\.1:\d+", capsys.readouterr().out)
+        assert found
+        await client.post(f"{found[0]}/admin/login", data={"name": "Ada", "token": TOKEN})
+        async with asyncio.timeout(60), client.get(f"{found[0]}/admin/feed") as answer:
+            assert "Nothing is in flight" in await event(answer)
+
+
 async def event(answer: ClientResponse) -> str:
     """The data of the next event."""
     lines: list[str] = []
-    while (line := (await answer.content.readline()).decode().rstrip("\n")) or not lines:
+    while (line := (await answer.content.readline()).decode().rstrip("\n")) or not (lines or answer.content.at_eof()):
         lines += [line.removeprefix("data: ")] if line.startswith("data: ") else []
     return "\n".join(lines)
 

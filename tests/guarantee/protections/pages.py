@@ -81,6 +81,14 @@ PAGES_MUTANTS = (
         ("tests/bot/requests/test_asked_first.py::test_a_button_tapped_twice_tells_what_its_video_waits_for",),
     ),
     Mutant(
+        "feed_at_another_port",
+        "the live feed works at the port that a demo chooses when its own is taken",
+        "web/app.py",
+        "    app.on_startup.append(_begin_feeds)\n",
+        "",
+        ("tests/web/test_pages.py::test_a_demo_that_finds_its_port_taken_has_a_live_feed",),
+    ),
+    Mutant(
         "left_money",
         "whoever leaves a run with Ctrl-C is told what is set aside and how it gets free",
         "cli/output/sentences.py",
