@@ -24,6 +24,10 @@ from steps.check_limits import PromptProblem, Request, check_prompt
 from steps.languages import CODES, closest
 
 KEY_CHARACTERS_MAX = 200
+NUMBER = (
+    "a name that no ledger keeps: `onetake users list` and `onetake show REF` have the number of whoever ordered "
+    "(tg:1234567), and @userinfobot in Telegram tells everybody their own"
+)
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,8 @@ def user_id(user: str | None) -> str:
     """`cli:NAME` for a bare name, and whoever is logged in without one; `tg:ID` stays as it is."""
     if user is None:
         return f"cli:{login_name()}"
+    if user.removeprefix("tg:").startswith("@"):
+        raise Stop(f"Telegram's number is needed, not {user}, {NUMBER}")
     full = user if ":" in user else f"cli:{user}"
     if not is_user_id(full):
         raise Stop(f"a user is `cli:NAME`, `tg:ID`, or a bare name, not {user}")

@@ -9,6 +9,7 @@ import typer
 from app.exits import Stop, run_async
 
 if TYPE_CHECKING:
+    from app.ledger_session import LedgerSession
     from pipeline.ledger.operators import Limit
 
 limits = typer.Typer(help="What may be bought, and how often.", invoke_without_command=True)
@@ -25,7 +26,11 @@ def pause(reason: Annotated[str | None, typer.Argument(help="Shown to users.")] 
 
     async def work() -> None:
         async with open_to_change(load_settings()) as session:
-            await session.operators.pause(reason, user_id(None))
+            before = await session.operators.controls()
+            kept = before.pause_reason if reason is None else None  # of a pause that lasts
+            await session.operators.pause(reason or kept, user_id(None))
+            if kept:
+                typer.echo(f"It was paused already; its reason stays: {kept}")
             typer.echo("Paused: nothing is bought from now on. Videos already ordered are still finished.")
             typer.echo("`onetake resume` ends it.")
 
@@ -72,7 +77,7 @@ def show_limits() -> None:
     run_async(work())
 
 
-@limits.command("set")
+@limits.command("set", context_settings={"ignore_unknown_options": True})  # -5 is a value, and refused as one
 def set_limit(
     key: Annotated[str, typer.Argument(help="As `onetake limits` names it.", show_default=False)],
     value: Annotated[str, typer.Argument(help="A whole number; money in dollars: 5, 5.50.", show_default=False)],
@@ -102,6 +107,8 @@ def set_limit(
                 known = [limit.key for limit in await session.operators.limits()]
                 raise Stop(why_not_set(key, value, answer, known))
             typer.echo(set_words(key, answer, limit_words, whose))
+            if whose:
+                await _say_if_new(session, whose)
 
     run_async(work())
 
@@ -117,6 +124,14 @@ def _ask_first(key: str, wanted: int | str | None, limits: Sequence["Limit"]) ->
         raise Stop(f"{key} was not changed: {question}. Money is typed in dollars; if that is meant, add --yes")
     if not typer.confirm(f"{question}. Change it?"):
         raise Stop(f"{key} was not changed")
+
+
+async def _say_if_new(session: "LedgerSession", user: str) -> None:
+    """A name that was mistyped looks like one that has not ordered yet."""
+    if not await session.operators.runs(1, None, user):
+        typer.echo(
+            f"{user} has not ordered here yet; it is noted all the same. `onetake users list` names those who have."
+        )
 
 
 @users.command("list")
@@ -145,6 +160,7 @@ def block(user: UserArgument, reason: Annotated[str | None, typer.Argument(help=
         async with open_to_change(load_settings()) as session:
             blocked = await session.operators.block(person(user), reason, user_id(None))
             typer.echo(f"{blocked.user_id} is blocked.")
+            await _say_if_new(session, blocked.user_id)
 
     run_async(work())
 
@@ -175,5 +191,6 @@ def invite(user: UserArgument) -> None:
         async with open_to_change(load_settings()) as session:
             invited = await session.operators.invite(person(user), user_id(None))
             typer.echo(f"{invited.user_id} is invited.")
+            await _say_if_new(session, invited.user_id)
 
     run_async(work())

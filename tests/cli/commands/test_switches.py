@@ -52,3 +52,38 @@ def test_a_pause_from_a_folder_of_the_checkout_stops_the_ledger_that_buys(
     assert here("pause", "the bill is here").out.splitlines()[-1] == ledger_of(onetake)
     assert f"read from {tmp_path / '.env'} and the environment" in here("check").words
     assert onetake.create().object["refused"] == "paused"
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [
+        ("users", "block", "@ben"),
+        ("users", "unblock", "tg:@ben"),
+        ("users", "invite", "@ben"),
+        ("limits", "set", "videos_per_user_day", "3", "--user", "@ben"),
+        ("list", "--user", "@ben"),
+    ],
+    ids=" ".join,
+)
+def test_a_telegram_name_is_nobody_and_its_number_is_asked_for(onetake: Terminal, switch: tuple[str, ...]) -> None:
+    said = onetake(*switch)
+    assert said.code == 2
+    assert "Telegram's number is needed, not " in said.err and "`onetake users list`" in said.err
+    assert "@ben" not in onetake("users", "list").out
+
+
+def test_who_has_not_ordered_yet_is_said_and_noted(onetake: Terminal) -> None:
+    onetake.create("a red kite", "--user", "ana")
+    new = "has not ordered here yet; it is noted all the same"
+    for switch in (("users", "block"), ("users", "invite"), ("limits", "set", "videos_per_user_day", "3", "--user")):
+        assert f"cli:anna {new}" in onetake(*switch, "anna").out
+        assert new not in onetake(*switch, "ana").out
+    assert "cli:anna" in onetake("users", "list").out
+
+
+def test_a_second_pause_without_a_reason_keeps_the_first(onetake: Terminal) -> None:
+    onetake("pause", "the bill is here")
+    assert "its reason stays: the bill is here" in onetake("pause").out
+    assert "the bill is here" in onetake("limits").out
+    assert "stays" not in onetake("pause", "another one").out
+    assert "another one" in onetake("limits").out

@@ -147,6 +147,8 @@ def test_a_limit_is_changed_for_all_or_for_one_user(onetake: Terminal) -> None:
         (("rollout", "some"), "all, percent or allowlist, not some"),
         (("budget_day_microusd", "1", "--user", "ana"), "cannot be set for one user"),
         (("budget_day_microusd", "five"), "it must be dollars, such as 5 or 5.50, not five"),
+        (("budget_day_microusd", "-5"), "it must be dollars, such as 5 or 5.50, not -5"),
+        (("videos_per_user_day", "-5", "--user", "ana"), "videos_per_user_day: a whole number"),
         (("budget_day_microusd", "5000000"), "$5,000,000.00 is more than 10 times the present $10.00"),
         (("budget_month_microusd", "5"), "is less than a tenth of the present"),
     ],

@@ -292,4 +292,20 @@ OPERATIONS_MUTANTS = (
         "",
         (SWITCHES + "test_every_switch_names_the_ledger_it_acted_on",),
     ),
+    Mutant(
+        "telegram_names",
+        "a Telegram name, which is nobody's id here, is not blocked in place of its owner",
+        "cli/request_parsing.py",
+        '    if user.removeprefix("tg:").startswith("@"):\n',
+        "    if False:\n",
+        (SWITCHES + "test_a_telegram_name_is_nobody_and_its_number_is_asked_for",),
+    ),
+    Mutant(
+        "unknown_users",
+        "whoever blocks a name that never ordered is told",
+        "cli/commands/control.py",
+        "    if not await session.operators.runs(1, None, user):\n",
+        "    if False:\n",
+        (SWITCHES + "test_who_has_not_ordered_yet_is_said_and_noted",),
+    ),
 )
