@@ -27,10 +27,10 @@ from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import Run
 from pipeline.ledger.transports import over_psycopg
 from pipeline.ledger.transports.common import LedgerCall, LedgerNotMigrated
-from pipeline.postgres.embedded import DatabaseUnavailable, is_made, open_server
+from pipeline.postgres.embedded import DatabaseUnavailable, is_made, no_folder, open_server
 from pipeline.postgres.sessions import keeps_sessions
 from pipeline.settings.config import Settings
-from pipeline.settings.data_folder import default_home, shown, user_home
+from pipeline.settings.data_folder import default_home, shown, user_home, why_unusable
 from pipeline.settings.setting_checks import ConfigError
 
 # Follows the ledger's name. Even a migration would go wrong there: its lock would stay with the pooler forever.
@@ -129,6 +129,8 @@ def open_database(settings: Settings, *, reads: bool = False) -> Iterator[str]:
 @contextmanager
 def _open_embedded(home: Path, *, reads: bool) -> Iterator[str]:
     if reads and not is_made(home):
+        if why := why_unusable(home):
+            raise no_folder(home, why)
         with tempfile.TemporaryDirectory(prefix="onetake-empty-") as empty, open_server(Path(empty)) as dsn:
             yield dsn
         return

@@ -7,14 +7,14 @@ from enum import Enum
 from urllib.parse import urlsplit
 
 from app.exits import Stop, run_async
-from app.ledger_session import ledger_name, open_ledger
+from app.ledger_session import ledger_name, open_ledger, over_rest
 from app.model_choice import choose_from_settings
 from pipeline.formatting import usd
 from pipeline.ledger.operators import Controls
 from pipeline.ledger.transports.common import LedgerError
-from pipeline.postgres.embedded import DatabaseUnavailable
+from pipeline.postgres.embedded import DatabaseUnavailable, is_made
 from pipeline.settings.config import Settings
-from pipeline.settings.data_folder import default_home, shown, user_home
+from pipeline.settings.data_folder import default_home, shown, user_home, why_unusable
 from pipeline.settings.env_file import env_file_in_use
 from pipeline.settings.setting_checks import ConfigError
 from providers.catalogue import CatalogueError, VideoModel, check_shape, price_microusd
@@ -123,9 +123,8 @@ def _home(settings: Settings) -> Iterator[Finding]:
     from steps.save_video import free_bytes
 
     home = settings.onetake_home
-    existing = next(folder for folder in (home, *home.parents) if folder.exists())
-    if not os.access(existing, os.W_OK):
-        yield Finding("home", Health.BAD, f"ONETAKE_HOME: {home} cannot be written")
+    if why := why_unusable(home):
+        yield Finding("home", Health.BAD, f"ONETAKE_HOME: {home} cannot be used as a folder ({why})")
         return
     free = free_bytes(home) / BYTES_IN_GB
     health = Health.GOOD if free >= FREE_GB_MIN else Health.BAD
@@ -157,7 +156,9 @@ def _database(settings: Settings) -> Iterator[Finding]:
     except (ConfigError, DatabaseUnavailable, LedgerError, Stop) as error:
         yield Finding("database", Health.BAD, str(error))
         return
-    yield Finding("database", Health.GOOD, f"{ledger_name(settings)}, up to date")
+    made = settings.database_url is not None or over_rest(settings) or is_made(settings.onetake_home)
+    state = "up to date" if made else "not made yet; the first order or switch makes it"
+    yield Finding("database", Health.GOOD, f"{ledger_name(settings)}, {state}")
     yield from _telegram(settings, rollout)
     if controls.paused:
         why = f" ({controls.pause_reason})" if controls.pause_reason else ""

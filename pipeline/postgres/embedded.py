@@ -65,10 +65,13 @@ def _open_locks(home: Path) -> tuple[IO[bytes], IO[bytes]]:
         home.mkdir(parents=True, exist_ok=True)
         return (home / "postgres.users").open("a+b"), (home / "postgres.lock").open("a+b")
     except OSError as error:
-        raise DatabaseUnavailable(
-            f"the data folder {home} cannot be used ({error.strerror}); nothing was bought. "
-            "Choose another with ONETAKE_HOME."
-        ) from error
+        raise no_folder(home, error.strerror) from error
+
+
+def no_folder(home: Path, why: str | None) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"the data folder {home} cannot be used ({why}); nothing was bought. Choose another with ONETAKE_HOME."
+    )
 
 
 @contextmanager

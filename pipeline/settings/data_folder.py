@@ -4,6 +4,8 @@ One per user, wherever the command runs: a key that was bought from one folder m
 `.onetake` of an earlier version is still used where it exists: here, or above in the same checkout.
 """
 
+import os
+import tempfile
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -29,3 +31,13 @@ def shown(folder: Path) -> str:
     """As the person who stands here would type it."""
     here = Path.cwd()
     return f"./{folder.relative_to(here)}" if folder.is_relative_to(here) else str(folder)
+
+
+def why_unusable(home: Path) -> str | None:
+    """Why nothing can be kept there, whether it exists or has to be made; tried with a folder that is gone at once."""
+    existing = next(folder for folder in (home, *home.parents) if os.path.lexists(folder))
+    try:
+        with tempfile.TemporaryDirectory(prefix=".onetake-", dir=existing):
+            return None
+    except OSError as error:
+        return error.strerror or type(error).__name__

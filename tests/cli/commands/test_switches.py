@@ -87,3 +87,26 @@ def test_a_second_pause_without_a_reason_keeps_the_first(onetake: Terminal) -> N
     assert "the bill is here" in onetake("limits").out
     assert "stays" not in onetake("pause", "another one").out
     assert "another one" in onetake("limits").out
+
+
+# -- a data folder that is not there
+
+
+@pytest.mark.parametrize("verb", ["list", "check"])
+@pytest.mark.parametrize("folder", ["a-file", "a-file/x", "nowhere", "/proc/x"])
+def test_a_data_folder_that_cannot_be_made_holds_no_empty_ledger(
+    onetake: Terminal, tmp_path: Path, verb: str, folder: str
+) -> None:
+    (tmp_path / "a-file").write_text("")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "a disk that is not mounted")
+    said = onetake(verb, DATABASE_URL="", ONETAKE_HOME=str(tmp_path / folder))
+    assert (said.code, "cannot be used" in said.words) == (2, True)
+    assert "no runs" not in said.words and "up to date" not in said.words
+
+
+def test_check_says_that_a_ledger_is_not_made_yet(onetake: Terminal, tmp_path: Path) -> None:
+    settings = {"DATABASE_URL": "", "ONETAKE_HOME": str(tmp_path / "fresh")}
+    assert "(embedded), not made yet; the first order or switch makes it" in onetake("check", **settings).words
+    assert not (tmp_path / "fresh").exists()
+    assert onetake("resume", **settings).code == 0
+    assert "(embedded), up to date" in onetake("check", **settings).words

@@ -308,4 +308,12 @@ OPERATIONS_MUTANTS = (
         "    if False:\n",
         (SWITCHES + "test_who_has_not_ordered_yet_is_said_and_noted",),
     ),
+    Mutant(
+        "no_ledger_there",
+        "a data folder that cannot be made is not shown as an empty ledger",
+        "app/ledger_session.py",
+        "        if why := why_unusable(home):\n",
+        "        if why := None:\n",
+        (SWITCHES + "test_a_data_folder_that_cannot_be_made_holds_no_empty_ledger",),
+    ),
 )
