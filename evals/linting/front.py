@@ -9,7 +9,8 @@ import yaml
 from evals.linting.draft import Draft, Found, near
 from steps.languages import CODES
 from steps.text_model.front_matter import FRONT_AND_BODY, FRONT_STARTS, yaml_mistake
-from steps.text_model.templates import FRONT_NAMES, INPUT_NAMES, INPUT_TYPES, SETTINGS, Input
+from steps.text_model.model_settings import SETTINGS, misfit
+from steps.text_model.templates import FRONT_NAMES, INPUT_NAMES, INPUT_TYPES, Input
 
 OPTIONAL_NAMES = {"model", "settings"}
 
@@ -139,11 +140,13 @@ def model(draft: Draft) -> Found:
 
 def settings(draft: Draft) -> Found:
     settings = draft.front.get("settings")
-    for name in settings if isinstance(settings, dict) else ():
+    for name, value in settings.items() if isinstance(settings, dict) else ():
+        line = draft.line_of(rf"\b{re.escape(str(name))}\s*:", draft.name_line("settings") - 1)
         if name not in SETTINGS:
             hint = near(str(name), SETTINGS) or f"; there are {', '.join(sorted(SETTINGS))}"
-            line = draft.line_of(rf"\b{re.escape(str(name))}\s*:", draft.name_line("settings") - 1)
             yield draft.problem(line, "setting", f"`{name}` cannot be set here{hint}")
+        elif words := misfit(name, value):
+            yield draft.problem(line, "setting-value", words)
 
 
 RULES = (front, names, identity, inputs, contract, output, output_fields, languages, model, settings)

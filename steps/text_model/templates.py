@@ -31,17 +31,13 @@ from steps.text_model import front_matter
 from steps.text_model.brand import BRAND_FILE, BRAND_ID, NO_BRAND, Brand, load_brand
 from steps.text_model.fence import FENCE_CLOSE, FENCE_OPEN, fenced
 from steps.text_model.front_matter import TemplateError, decoded
+from steps.text_model.model_settings import SETTINGS, misfit
 
 ROLES = ("system", "user")
 FRONT_NAMES = {"id", "purpose", "inputs", "output", "model", "settings", "languages"}
 INPUT_NAMES = {"type", "example", "max_length", "values", "min", "max"}
 INPUT_TYPES = {"str": str, "int": int}
 GIVEN_NAMES = {"fenced", "brand"}  # what every template may use without declaring it
-# How the model writes. Tools, streams, several answers or another shape of answer are not for a template to ask for.
-SETTINGS = {
-    "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "stop", "verbosity",
-    "presence_penalty", "frequency_penalty", "reasoning_effort", "service_tier",
-}  # fmt: skip
 PROBE = "onetake probe 7f3a"  # stands for free text in the check that it stays inside its fence
 
 # What an edited template can die of while it is rendered: Jinja's own, and whatever its expressions compute.
@@ -208,8 +204,11 @@ def _front_matter(path: Path, text: str) -> dict[str, Any]:
         raise TemplateError(f"{path.name}: model is a name or null, not {front['model']}")
     if not isinstance(front.get("settings"), dict | None):
         raise TemplateError(f"{path.name}: settings are a table of names, not {front['settings']}")
-    if unknown := set(front.get("settings") or {}) - SETTINGS:
+    settings = front.get("settings") or {}
+    if unknown := settings.keys() - SETTINGS.keys():
         raise TemplateError(f"{path.name}: settings do not know {', '.join(sorted(map(str, unknown)))}")
+    if wrong := [words for name, value in settings.items() if (words := misfit(name, value))]:
+        raise TemplateError(f"{path.name}: settings: {'; '.join(wrong)}")
     return front
 
 

@@ -87,6 +87,7 @@ MISTAKES = [
     ("model", ("model: null", "model: gpt-6-lunar"), 13, "did you mean `gpt-6-luna`?"),
     ("setting", ("settings: {}", "settings: {temprature: 1}"), 14, "did you mean `temperature`?"),
     ("setting", ("settings: {}", "settings: {tools: []}"), 14, "cannot be set here"),
+    ("setting-value", ("settings: {}", "settings:\n  seed: 1\n  temperature: 9"), 16, "takes a number from 0 to 2"),
     ("section", ("## user", "## usr"), 24, "did you mean `user`?"),
     ("section", ("## system", "## user"), 24, "stands there twice"),
     ("syntax", ("{{ category }}", "{{ category }"), 22, "Jinja is"),

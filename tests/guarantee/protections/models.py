@@ -404,4 +404,20 @@ MODELS_MUTANTS = (
         "",
         (ASK + "test_each_failure_has_a_name_and_its_cost",),
     ),
+    Mutant(
+        "setting_values",
+        "a template with a setting that the API would refuse is a broken edit, and keeps the version before it",
+        "steps/text_model/templates.py",
+        "(words := misfit(name, value))]:\n",
+        "(words := None)]:\n",
+        ("tests/steps/text_model/test_templates.py::test_a_broken_template_says_what_is_wrong",),
+    ),
+    Mutant(
+        "setting_values_linted",
+        "lint knows what the loader refuses of a setting, with its line",
+        "evals/linting/front.py",
+        "        elif words := misfit(name, value):\n",
+        "        elif words := None:\n",
+        ("tests/evals/test_lint.py::test_a_mistake_is_named_at_its_line_with_what_to_do",),
+    ),
 )

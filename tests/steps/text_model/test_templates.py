@@ -111,6 +111,12 @@ def test_line_ends_and_a_byte_order_mark_of_another_system_are_read(tmp_path: Pa
         ("values: [es, en]", "values: es", "values of language are a list of words"),
         ("model: null", "model: 7", "model is a name or null"),
         ("settings: {}", "settings: hot", "settings are a table"),
+        ("settings: {}", "settings: {temperature: hot}", "settings: temperature is hot; it takes a number from 0 to 2"),
+        (
+            "settings: {}",
+            "settings: {seed: 1.5, top_p: 2}",
+            "seed is 1.5; it takes a whole number; top_p is 2; it takes",
+        ),
         ("## user", "## system\n## user", "stands there twice"),
         ("{{ fenced(name) }}", "{{ fenced(name) | upper }}", r"outside of \{\{ fenced"),
         ("{{ fenced(name) }}", "{{ fenced(name) }} {{ name | upper }}", r"outside of \{\{ fenced"),
