@@ -24,7 +24,9 @@ def print_prices(bench: Bench, books: Catalogue) -> None:
         tokens = sum(len(each["content"]) for each in template.render(**examples)) // CHARACTERS_PER_TOKEN
         model = template.model or DEFAULT_MODEL
         cost = text_cost_microusd(books, model, tokens + SCHEMA_TOKENS, TOKENS_OUT)
+        known = any(text.name == model for text in books.texts)
+        a_call = f"${cost / 1e6:.5f} a call at {model}"
         typer.echo(
             f"{template_id}: about {tokens} tokens and {SCHEMA_TOKENS} for the answer's shape, "
-            f"${cost / 1e6:.5f} a call at {model}"
+            + (a_call if known else f"booked as {a_call}, the dearest price of models.toml, which does not list it")
         )

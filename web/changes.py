@@ -102,7 +102,8 @@ async def settle_not_charged(request: web.Request) -> web.StreamResponse:
         say(request, f"{settling.early_words(row, settled)} {TICK_EARLY}", good=False)
     elif settled.settled:
         await admin_context.enqueue(row.run_id)  # notifies its user
-        say(request, f"{row.ref} was not charged: {usd(row.held_microusd)} is free again, and its user is told.")
+        words = f"{row.ref} was not charged: {usd(row.held_microusd)} is free again, and its user is told."
+        say(request, f"{words} {settling.on_whose_word(row)}".rstrip())
     else:
         fresh = await found_run(request)
         say(request, why_not_settled(fresh, settled.why), good=fresh.reason == "not_charged")

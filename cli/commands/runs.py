@@ -30,6 +30,7 @@ def show(
         async with open_ledger(load_settings(), reads=True) as session:
             run = await session.find(ref)
             events = await session.operators.events(run.run_id)
+            breakers = (await session.operators.controls()).breakers if run.held_back_by else ()
             sent = await sent_for(run, events, session.ledger.rpc) if messages else ()
         if messages:
             print_sent(run, sent, as_json=as_json)
@@ -38,7 +39,7 @@ def show(
         elif as_json:
             print_object(run, events)
         else:
-            print_run(run, events)
+            print_run(run, events, breakers=breakers)
 
     run_async(work())
 

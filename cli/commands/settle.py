@@ -7,6 +7,7 @@ from app.exits import Exit, Stop
 from app.ledger_session import open_to_change
 from cli.output import sentences
 from cli.request_parsing import user_id
+from pipeline.ledger.records import Run
 from pipeline.operator_text import found_words, taken_back_words, why_not_found, why_not_settled, why_not_taken_back
 from pipeline.purchase import settling
 from pipeline.purchase.settling import Contradicts, NotSeen
@@ -28,7 +29,9 @@ async def settle_found(ref: str, job_id: str, why: str | None, *, unseen: bool, 
             run, job_id, user_id(None), why, session.operators, account, unseen=unseen, despite=despite
         )
         run = await session.find(run.ref)
-        if isinstance(found, NotSeen):
+        if isinstance(found, NotSeen | Contradicts) and not _is_open(run):
+            typer.echo(why_not_settled(run))
+        elif isinstance(found, NotSeen):
             typer.echo(f"{settling.not_seen_words(found)} {CERTAIN}")
         elif isinstance(found, Contradicts):
             typer.echo(f"{settling.contradiction_words(run, found)} {DESPITE}")
@@ -44,17 +47,23 @@ async def settle_found(ref: str, job_id: str, why: str | None, *, unseen: bool, 
 async def settle_not_charged(ref: str, why: str | None, *, early: bool) -> Exit:
     settings = load_settings()
     async with open_to_change(settings) as session, open_shop_if_set(settings) as account:
-        run = await session.find(ref)
+        before = await session.find(ref)
         settled = await settling.settle_not_charged(
-            run, user_id(None), why, session.operators, account, settings.waits, early=early
+            before, user_id(None), why, session.operators, account, settings.waits, early=early
         )
-        run = await session.find(run.ref)
+        run = await session.find(before.ref)
         if settled.settled:
-            typer.echo(sentences.ending(run))
+            typer.echo(f"{sentences.ending(run)} {settling.on_whose_word(before)}".rstrip())
             return Exit.DONE
         early_words = f"{settling.early_words(run, settled)} {EARLY}"
-        typer.echo(early_words if settled.why in settling.NOT_YET else why_not_settled(run, settled.why))
+        to_insist = settled.why in settling.NOT_YET and _is_open(run)
+        typer.echo(early_words if to_insist else why_not_settled(run, settled.why))
         return Exit.ENDED_OTHERWISE
+
+
+def _is_open(run: Run) -> bool:
+    """Whether to insist would lead anywhere."""
+    return run.in_doubt or run.parked
 
 
 async def take_back(ref: str, why: str | None) -> Exit:

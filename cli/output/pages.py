@@ -6,6 +6,7 @@ Tables fit 80 columns; what is piped is never cut.
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC
+from itertools import groupby
 from typing import Any
 
 import typer
@@ -22,7 +23,7 @@ from pipeline.clips.storage import facts_of
 from pipeline.formatting import ago, usd
 from pipeline.ledger.dashboard import CleanDay, Metrics
 from pipeline.ledger.metrics import cached_calls, numbers, tool_calls
-from pipeline.ledger.operators import Event, Period, Stats
+from pipeline.ledger.operators import Breaker, Event, Period, Stats
 from pipeline.ledger.records import Run, State
 from pipeline.operator_text import (
     NOT_CLEAN,
@@ -98,11 +99,13 @@ def _cells(run: Run) -> tuple[str, str, str, str]:
     return run.ref, state, ago(run.reserved_at, run.read_at), cost if held_or_spent else "-"
 
 
-def print_run(run: Run, events: Sequence[Event], console: Console | None = None) -> None:
+def print_run(
+    run: Run, events: Sequence[Event], console: Console | None = None, breakers: Sequence[Breaker] = ()
+) -> None:
     console = console or Console(highlight=False)
     style = STATE_STYLES.get(run.state, "cyan")
     console.print(Text.assemble((f"run {run.ref}  ", "bold"), (f"{run.state}", style)))
-    words = sentences.ending(run) if run.ended else _open_words(run)
+    words = sentences.ending(run) if run.ended else _open_words(run, breakers)
     console.print(Text(words), soft_wrap=not console.is_terminal)
     console.print()
     grid = Table.grid(padding=(0, 2))
@@ -115,12 +118,12 @@ def print_run(run: Run, events: Sequence[Event], console: Console | None = None)
     _print_timeline(events, console)
 
 
-def _open_words(run: Run) -> str:
+def _open_words(run: Run, breakers: Sequence[Breaker]) -> str:
     if run.in_doubt or run.parked:
         return sentences.in_doubt(run)
     if run.state is State.RENDERING and run.failing_since is not None:
         return f"{SEEMS_FAILED} {usd(run.held_microusd)} stays set aside."
-    return f"Not finished: {sentences.STATE_WORDS[run.state]}. {usd(run.held_microusd)} is set aside."
+    return f"Not finished: {sentences.waits_for(run, breakers)}. {usd(run.held_microusd)} is set aside."
 
 
 def _facts(run: Run, events: Sequence[Event]) -> list[tuple[str, str]]:
@@ -167,11 +170,16 @@ def _print_timeline(events: Sequence[Event], console: Console) -> None:
     table.add_column("outcome", overflow="fold")
     for name in ("took", "cost"):
         table.add_column(name, justify="right", no_wrap=True)
-    for event in events:
+    for (step, outcome), equal in groupby(events, lambda each: (each.step, _outcome(each))):
+        event, *more = equal
         took = "" if not event.ms else f"{event.ms} ms" if event.ms < 1000 else f"{event.ms / 1000:.1f} s"
-        cost = usd(event.cost_microusd) if event.cost_microusd else ""
+        cost = event.cost_microusd + sum(each.cost_microusd for each in more)
         at = event.at.astimezone(UTC).strftime("%H:%M:%S" if narrow else "%m-%d %H:%M:%S")
-        table.add_row(at, event.step, _outcome(event), took, cost)
+        words = outcome
+        if more:
+            last = more[-1].at.astimezone(UTC).strftime("%m-%d %H:%M:%S")
+            words, took = f"{outcome}, {len(more) + 1} times, last {last}", ""
+        table.add_row(at, step, words, took, usd(cost) if cost else "")
     console.print(table)
 
 

@@ -6,6 +6,7 @@ What is shown is what the ledger says, so that it is right whoever carries the r
 from dataclasses import dataclass
 from enum import Enum
 
+from cli.output.sentences import WAITS_FOR
 from pipeline.formatting import short, usd
 from pipeline.ledger.records import Run, State
 from pipeline.operator_text import SEEMS_FAILED, doubt_words
@@ -79,13 +80,8 @@ def _video(run: Run, estimate: Estimate | None) -> Line:  # noqa: PLR0911 - one 
         case State.RENDERING:
             return _rendering(run, estimate)
         case State.APPROVED if run.held_back_by:
-            why = {
-                "paused": "buying is paused",
-                "breaker_open": "too many failures lately",
-                "no_place": "no free slot at the provider",
-            }
             waited = short(run.age(run.held_back_since).total_seconds())
-            return Line("video", Mark.NOW, f"waits: {why.get(run.held_back_by, run.held_back_by)}", waited)
+            return Line("video", Mark.NOW, f"waits: {WAITS_FOR.get(run.held_back_by, run.held_back_by)}", waited)
         case State.APPROVED | State.SUBMITTING:
             return Line("video", Mark.NOW, "one request to the provider")
         case State.UNCERTAIN:

@@ -4,9 +4,10 @@ Each says what happened, whether money was spent, and what to do.
 Words that the ledger keeps and this page does not know are shown as they are, never hidden.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pipeline.formatting import lasting, usd
+from pipeline.ledger.operators import Breaker
 from pipeline.ledger.records import Run, State
 from pipeline.operator_text import doubt_words
 
@@ -23,6 +24,19 @@ STATE_WORDS: Mapping[State, str] = {
     State.REJECTED: "the prompt was refused",
     State.CANCELED: "canceled before anything was bought",
     State.FAILED: "ended without a video",
+}
+
+
+# Why a run waits at the fence. A breaker opens for either cause, and the run does not keep which.
+WAITS_FOR: Mapping[str, str] = {
+    "paused": "buying is paused",
+    "breaker_open": "buying has stopped for a while, after too many orders in a short time or failures at the provider",
+    "no_place": "no free slot at the provider",
+}
+
+BREAKERS: Mapping[str, str] = {
+    "submissions": "there were too many orders in a short time; buying reopens by itself",
+    "failures": "too much failed at the provider; buying reopens by itself",
 }
 
 
@@ -74,7 +88,7 @@ FAILURES: Mapping[str, tuple[str, str]] = {
     ),
     "paused": ("buying stayed paused for too long", "Try again once `onetake resume` was called."),
     "breaker_open": (
-        "too much went wrong at the provider, so buying was stopped",
+        "buying had stopped for too long, after too many orders in a short time or failures at the provider",
         "Try again in a few minutes.",
     ),
     "gave_up": ("five attempts failed", "Look at `onetake show` for what happened, then try again."),
@@ -132,7 +146,17 @@ def in_doubt(run: Run) -> str:
         )
     if run.parked:
         return _parked(run, held, see)
-    return f"Run {run.ref} waits: {STATE_WORDS[run.state]}. {held} {see}."
+    return f"Run {run.ref} is not finished: {waits_for(run)}. {held} {see}."
+
+
+def waits_for(run: Run, breakers: Sequence[Breaker] = ()) -> str:
+    """What an unfinished run is doing, or why it waits. `breakers`: those that are open now, which know the cause."""
+    if run.state is not State.APPROVED or run.held_back_by is None:
+        return STATE_WORDS[run.state]
+    mine = {each.cause for each in breakers if each.scope in {"all", f"user:{run.user_id}"}}
+    if run.held_back_by == "breaker_open" and len(mine) == 1:
+        return f"it waits, since {BREAKERS['submissions' if mine == {'submissions'} else 'failures']}"
+    return f"it waits, since {WAITS_FOR.get(run.held_back_by, run.held_back_by)}"
 
 
 def _parked(run: Run, held: str, see: str) -> str:

@@ -134,7 +134,7 @@ def model(draft: Draft) -> Found:
     model = draft.front.get("model")
     if model is not None and draft.text_models and model not in draft.text_models:
         hint = near(str(model), draft.text_models) or f"; known are {', '.join(sorted(draft.text_models))}"
-        words = f"{model} is not in models.toml, so its price is not known{hint}"
+        words = f"{model} is not in models.toml, so it is booked at the dearest price there{hint}"
         yield draft.problem(draft.name_line("model"), "model", words, error=False)
 
 

@@ -19,7 +19,8 @@ def brand_problems(path: Path) -> tuple[Brand, list[Problem]]:
         why = str(error).removeprefix(f"{BRAND_FILE}: ")
         return NO_BRAND, _in_front(path) or [Problem(BRAND_FILE, 1, "brand", why)]
     if brand == NO_BRAND:
-        return brand, []
+        words = "is missing, so captions have no voice of their own; add it, with name: and tone: in front"
+        return brand, [Problem(BRAND_FILE, 1, "brand-missing", words, False)]
     found = [
         Problem(BRAND_FILE, 1, "brand-language", f"has no notes for {language}; add a section ## {language}")
         for language in CODES

@@ -15,6 +15,7 @@ from pipeline.context import ProviderAccount
 from pipeline.ledger.answers import Recorded
 from pipeline.ledger.operators import Operators, Settled
 from pipeline.ledger.records import Run
+from pipeline.operator_text import look_words
 from pipeline.purchase.reconcile import request_over
 from pipeline.settings.parts import Waits
 from providers.download import ReadError
@@ -160,6 +161,13 @@ def early_words(run: Run, settled: Settled) -> str:
         f"The order of {run.ref} may still turn up at the provider{when}: it may be rendering, or not be listed yet. "
         "Nothing was changed."
     )
+
+
+def on_whose_word(run: Run) -> str:
+    """What "not charged" of this run, as it was before, rests on; empty where the provider's list speaks for it."""
+    if run.job_id is not None or run.look_says == "absent":
+        return ""
+    return f"This rests on your word alone: {look_words(run) or 'the list was not read since the order'}."
 
 
 def contradiction_words(run: Run, seen: Contradicts) -> str:

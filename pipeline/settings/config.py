@@ -292,4 +292,5 @@ def _line(problem: Any) -> str:
     if problem["type"] == "string_pattern_mismatch":
         words = "must be WIDTHxHEIGHT"
     example = EXAMPLES.get(name) or Settings.model_fields[name].default
-    return f"{name.upper()}: {words[:1].lower()}{words[1:]}, for example {name.upper()}={example}"
+    shown = str(example).lower() if isinstance(example, bool) else example  # as .env.example writes it
+    return f"{name.upper()}: {words[:1].lower()}{words[1:]}, for example {name.upper()}={shown}"

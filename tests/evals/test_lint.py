@@ -137,6 +137,18 @@ def test_a_mistake_in_the_brand_is_at_its_line(bench: Bench) -> None:
     assert any(f"brand.md:{place}: error [brand] is not YAML" in each for each in said(bench)), said(bench)
 
 
+def test_a_missing_brand_is_named(bench: Bench) -> None:
+    (bench.prompts / "brand.md").unlink()
+    assert any(each.startswith("prompts/brand.md:1: warning [brand-missing] is missing") for each in said(bench))
+
+
+def test_a_model_without_a_price_of_its_own_is_booked_at_the_dearest(bench: Bench) -> None:
+    (bench.prompts / "write_caption.md").write_text(CAPTION.replace("model: null", "model: gpt-99"))
+    told = onetake("prompts", "lint", cwd=bench.root).stdout
+    assert "gpt-99 is not in models.toml, so it is booked at the dearest price there" in told
+    assert "a call at gpt-99, the dearest price of models.toml, which does not list it" in told
+
+
 def test_a_language_that_the_brand_lacks_is_named_and_not_jinjas_words(bench: Bench) -> None:
     path = bench.prompts / "brand.md"
     path.write_text(path.read_text().replace("## en", "## de", 1))

@@ -185,7 +185,10 @@ async def test_not_charged_frees_the_money_and_a_job_of_another_run_is_not_taken
     after = await inside.context.ledger.load(row.run_id)
     assert after is not None and after.state is State.UNCERTAIN
     said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", **asked, early="yes")
-    assert said == f"{row.ref} was not charged: $0.80 is free again, and its user is told."
+    assert said == (
+        f"{row.ref} was not charged: $0.80 is free again, and its user is told. "
+        "This rests on your word alone: the list could not be read: HTTP 503."
+    )
     after = await inside.context.ledger.load(row.run_id)
     assert after is not None
     assert (after.state, after.held_microusd, after.released_microusd) == (State.FAILED, 0, PRICE_MICROUSD)

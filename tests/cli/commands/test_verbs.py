@@ -202,9 +202,11 @@ def test_cancel_and_settle_refuse_a_run_that_is_over(onetake: Terminal) -> None:
     ref = onetake.create().object["ref"]
 
     assert onetake("cancel", ref).code == 1
-    settled = onetake("settle", ref, "--job", "video_1")
-    assert settled.code == 1
-    assert "Nothing was changed" in settled.out
+    for verdict in (("--job", "video_1"), ("--not-charged",)):
+        settled = onetake("settle", ref, *verdict)
+        assert settled.code == 1
+        assert "there is nothing to settle: it is delivered. Nothing was changed" in settled.words
+        assert "--unseen" not in settled.words and "--early" not in settled.words
 
 
 @pytest.mark.parametrize(
@@ -233,6 +235,8 @@ def test_to_insist_needs_a_reason(onetake: Terminal, arguments: tuple[str, ...])
 
 
 def test_settling_needs_no_provider_but_then_nothing_is_looked_up(onetake: Terminal) -> None:
+    onetake.sim.trouble("create", "made_then_drop")
+    onetake.sim.trouble("list", "status", status=400, always=True)
     ref = onetake.create("a red kite").object["ref"]
 
     said = onetake("settle", ref, "--job", "video_1", **NO_PROVIDER)

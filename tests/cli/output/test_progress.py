@@ -1,5 +1,6 @@
 """A run as five lines: what the ledger says, and an estimate that says where it comes from."""
 
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 
@@ -60,6 +61,8 @@ def test_a_run_held_back_says_why() -> None:
     held = run_in(State.APPROVED, improved_prompt="x", held_back_by="paused", held_back_since=NOW)
 
     assert lines_of(held, None)[2].words == "waits: buying is paused"
+    full = lines_of(replace(held, held_back_by="breaker_open"), None)[2].words
+    assert "too many orders in a short time" in full and "too many failures lately" not in full
 
 
 def test_without_a_terminal_there_is_one_line_per_step_change() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.output import refusals, sentences
+from pipeline.ledger.operators import Breaker
 from pipeline.ledger.records import ENDED, Run, State
 from pipeline.operator_text import DOUBTS
 from providers.openai_videos.protocol import CLEAR_NO, Fault
@@ -232,3 +233,23 @@ def test_a_run_of_another_provider_names_both() -> None:
     words = sentences.other_provider(run, "http://here.test/v1")
     assert "http://provider.test/v1" in words
     assert "http://here.test/v1" in words
+
+
+@pytest.mark.parametrize(
+    ("by", "causes", "says"),
+    [
+        ("paused", (), "it waits, since buying is paused"),
+        ("no_place", (), "it waits, since no free slot at the provider"),
+        ("breaker_open", (), "too many orders in a short time or failures at the provider"),
+        ("breaker_open", ("submissions",), "it waits, since there were too many orders in a short time"),
+        ("breaker_open", ("failures",), "it waits, since too much failed at the provider"),
+        (None, (), "the video is about to be bought"),
+    ],
+)
+def test_a_run_that_waits_says_why(by: str | None, causes: tuple[str, ...], says: str) -> None:
+    held = run_in(State.APPROVED, held_back_by=by)
+    breakers = [Breaker("user:cli:ana", NOW, half_open=False, cause=cause) for cause in causes]
+    assert says in sentences.waits_for(
+        held, [*breakers, Breaker("user:cli:ben", NOW, half_open=False, cause="failures")]
+    )
+    assert "is about to be bought" not in sentences.in_doubt(held) or by is None

@@ -136,4 +136,30 @@ PAGES_MUTANTS = (
         'else f"  {words}", soft_wrap=True)',
         ("tests/cli/commands/test_auditing.py::test_what_an_audit_found_fits_the_terminal_with_whole_words",),
     ),
+    Mutant(
+        "fast_orders",
+        "a run that waits because of fast orders does not speak of failures alone",
+        "cli/output/progress.py",
+        "WAITS_FOR.get(run.held_back_by, run.held_back_by)",
+        "'too many failures lately'",
+        ("tests/cli/output/test_progress.py::test_a_run_held_back_says_why",),
+    ),
+    Mutant(
+        "on_whose_word",
+        "a settlement that no list speaks for says that it rests on a person's word",
+        "pipeline/purchase/settling.py",
+        '    if run.job_id is not None or run.look_says == "absent":\n',
+        "    if True:\n",
+        (
+            "tests/cli/commands/test_create.py::test_a_run_in_doubt_ends_with_4_says_what_is_held_and_a_person_settles_it",
+        ),
+    ),
+    Mutant(
+        "insisting_in_vain",
+        "nobody is told to insist on the settlement of a run that is over",
+        "cli/commands/settle.py",
+        "    return run.in_doubt or run.parked\n",
+        "    return True\n",
+        ("tests/cli/commands/test_verbs.py::test_cancel_and_settle_refuse_a_run_that_is_over",),
+    ),
 )

@@ -175,6 +175,7 @@ def test_space_around_a_value_is_not_part_of_it() -> None:
         ("VIDEO_USD_PER_SECOND", "0", "0.10"),
         ("VIDEO_USD_PER_SECOND", "NaN", "0.10"),
         ("VIDEO_CREATE_BODY", "xml", "json"),
+        ("VIDEO_KEY_EXCLUSIVE", "perhaps", "false"),
         ("OPENAI_BASE_URL", "api.openai.com", "https://api.openai.com/v1"),
         ("VIDEO_BASE_URL", "http://", "https://gateway.example/v1"),
         ("VIDEO_BASE_URL", "http://gateway.example:99999/v1", "https://gateway.example/v1"),
