@@ -93,23 +93,38 @@ async def _show(admin_context: AdminContext, arguments: list[str]) -> Markup:
     return Markup("\n").join([state, receipt_text(run, admin_context.words, demo=False)])
 
 
+def _no_id(admin_context: AdminContext, said: str) -> Markup:
+    """A name would be noted for nobody: Telegram's updates carry numbers."""
+    return admin_context.words(
+        "{said} is not a Telegram id, which is a number: <code>/admin show REF</code> shows the id of who "
+        "ordered a video. Nothing was changed.",
+        said=said,
+    )
+
+
 async def _block(admin_context: AdminContext, arguments: list[str]) -> Markup:
-    if not arguments or not arguments[0].isdecimal():
+    if not arguments:
         return usage(admin_context.words)
+    if not arguments[0].isdecimal():
+        return _no_id(admin_context, arguments[0])
     user = await admin_context.operators.block(f"tg:{arguments[0]}", " ".join(arguments[1:]) or None, admin_context.who)
     return admin_context.words("{user} is blocked. What they ordered goes on.", user=user.user_id)
 
 
 async def _unblock(admin_context: AdminContext, arguments: list[str]) -> Markup:
-    if not arguments or not arguments[0].isdecimal():
+    if not arguments:
         return usage(admin_context.words)
+    if not arguments[0].isdecimal():
+        return _no_id(admin_context, arguments[0])
     user = await admin_context.operators.unblock(f"tg:{arguments[0]}", admin_context.who)
     return admin_context.words("{user} may ask again.", user=user.user_id)
 
 
 async def _invite(admin_context: AdminContext, arguments: list[str]) -> Markup:
-    if not arguments or not arguments[0].isdecimal():
+    if not arguments:
         return usage(admin_context.words)
+    if not arguments[0].isdecimal():
+        return _no_id(admin_context, arguments[0])
     user = await admin_context.operators.invite(f"tg:{arguments[0]}", admin_context.who)
     return admin_context.words("{user} is invited.", user=user.user_id)
 
@@ -120,6 +135,8 @@ async def _limit(admin_context: AdminContext, arguments: list[str]) -> Markup:
     if not 2 <= len(arguments) <= 3:
         return usage(admin_context.words)
     key, value, *user = arguments
+    if user and not user[0].isdecimal():
+        return _no_id(admin_context, user[0])
     try:
         wanted = None if value == "default" else read_typed(key, value)
     except ValueError:

@@ -226,6 +226,11 @@ async def test_money_is_typed_in_dollars_and_a_change_of_ten_times_asks_first(ha
             "limits": "budget_day_microusd",
         },
         {"takeback AAAAAA": "There is no run AAAAAA. Nothing was changed.", "show BBBBBB": "There is no run BBBBBB."},
+        {
+            "block @ben spam": "@ben is not a Telegram id, which is a number",
+            "invite ben": "ben is not a Telegram id",
+            "limit videos_per_user_day 3 @ana": "@ana is not a Telegram id",
+        },
         *({words: "/admin pause REASON"} for words in ("found", "found AAAAAA video_1 perhaps", "takeback", "dance")),
     ],
     ids=lambda said: next(iter(said)),

@@ -49,6 +49,14 @@ PAGES_MUTANTS = (
         ("tests/bot/admin/test_admin.py::test_limits_rollout_and_users_are_changed_by_word",),
     ),
     Mutant(
+        "names_are_nobodys",
+        "a name where a Telegram id belongs is refused in a sentence, and limits nobody",
+        "bot/admin/verbs.py",
+        "    if user and not user[0].isdecimal():\n",
+        "    if False:\n",
+        ("tests/bot/admin/test_admin.py::test_limits_rollout_and_users_are_changed_by_word",),
+    ),
+    Mutant(
         "anothers_settings",
         "in a group nobody changes settings below the page of another",
         "bot/settings.py",
