@@ -195,7 +195,7 @@ async def open_ledger(settings: Settings, *, reads: bool = False) -> AsyncIterat
 
 @asynccontextmanager
 async def open_to_change(settings: Settings, *, reads: bool = False) -> AsyncIterator[LedgerSession]:
-    """For a switch: names the ledger at the end, for the settings may mean another one than its operator does."""
+    """For commands that change something: prints the ledger's name, so that an operator notices a wrong one."""
     async with open_ledger(settings, reads=reads) as session:
         yield session
         typer.echo(f"In {session.name}.")

@@ -96,7 +96,7 @@ class _Asking:
         return batch if isinstance(batch, list) else [] if batch is None else [batch]
 
     async def patiently(self, ask: Callable[[], Awaitable[Answer]]) -> Answer | None:
-        """Asks until an answer comes; None when told to stop."""
+        """Retries until Telegram answers; None when stopping."""
         turn, conflict_since = 0, None
         while not self._stopping.is_set():
             turn += 1
@@ -119,7 +119,7 @@ class _Asking:
         return None
 
     async def pause(self, turn: int) -> None:
-        """Longer from turn to turn, which count from 1."""
+        """Sleeps, longer with each turn; turns count from 1."""
         await self._sleep(PAUSES_SECONDS[min(turn, len(PAUSES_SECONDS)) - 1])
 
     async def _sleep(self, seconds: float) -> None:

@@ -15,11 +15,11 @@ from pipeline.settings.setting_checks import ConfigError
 ENV_FILE = Path(".env")
 NEAR_ENOUGH = 0.85  # of difflib's ratio: OPENAI_API_KEYS is, OPENAI_API_BASE is not
 NAME = r"[\w.-]+"
-FOLDERS = ("ONETAKE_HOME", "PROMPTS_FOLDER")  # a relative one counts from where the file is, not from where we are
+FOLDERS = ("ONETAKE_HOME", "PROMPTS_FOLDER")  # relative to the folder of the file, not to the working directory
 
 
 def env_file_in_use(environment: Mapping[str, str], name: Path = ENV_FILE) -> Path | None:
-    """The one that these processes read; None without one, and where it is to be ignored."""
+    """The `.env` in use; None if there is none, or ONETAKE_IGNORE_ENV_FILE=1."""
     if environment.get("ONETAKE_IGNORE_ENV_FILE") == "1":
         return None
     try:
@@ -51,8 +51,10 @@ def _text(path: Path) -> str:
 
 
 def _unreadable(text: str, known: Set[str]) -> Iterator[int]:
-    """The lines that would count as not there, in silence: no name, no `=`, or a quote that is closed nowhere or
-    further down. Without its DATABASE_URL a command acts on another ledger."""
+    """Numbers of the lines that dotenv would skip without an error: no name, no `=`, a quote not closed on its line.
+
+    With DATABASE_URL skipped, a command would act on another ledger.
+    """
     from dotenv.parser import parse_stream
 
     for line in parse_stream(StringIO(text)):

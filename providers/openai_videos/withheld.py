@@ -1,6 +1,7 @@
-"""By which words a job has no clip for what it would show, wherever in the job they stand. Pure."""
+"""Finds the words by which a provider withholds a clip for its content, anywhere in the job. Pure."""
 
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,7 +41,7 @@ CLAUSE_ENDS = re.compile(r"[.;!\n\u3002\uff1b\uff01]+")
 
 
 def words_withheld(row: Mapping[str, Any], *, completed: bool, labels: bool = False) -> str | None:
-    """None if nothing says so, or if a `completed` job leads to a clip.
+    """The provider's words on why it withholds the clip; None without any, or if a `completed` job leads to a clip.
 
     `labels`: whether a mere label of the content counts, too. Of a completed job it does if a result is shown and no
     clip is in it.
@@ -55,16 +56,16 @@ def words_withheld(row: Mapping[str, Any], *, completed: bool, labels: bool = Fa
 
 
 def _leaves(row: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], object]]:
-    """Values with the names above them in plain words, without what only repeats the order."""
-    left: list[tuple[tuple[str, ...], object, int]] = [((), row, 0)]
+    """Each value with the path of names to it, in plain words, without fields that repeat the order."""
+    left: deque[tuple[tuple[str, ...], object, int]] = deque([((), row, 0)])
     while left:
-        names, value, level = left.pop(0)
+        names, value, level = left.popleft()
         if not isinstance(value, dict | list):
             yield names, value
         elif level < LEVELS_MAX:
             inner = value.items() if isinstance(value, dict) else [("", each) for each in value]
             below = (((*names, plain(name)) if name else names, each) for name, each in inner)
-            left += [(path, each, level + 1) for path, each in below if not path or last_word(path[-1]) not in ECHOES]
+            left += ((path, each, level + 1) for path, each in below if not path or last_word(path[-1]) not in ECHOES)
 
 
 def _said(names: tuple[str, ...], value: object, prompt: str, *, labels: bool) -> Iterator[str]:

@@ -331,7 +331,7 @@ def test_one_failure_is_not_said_as_many(language: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(("language", "said"), [("en", "put it back as"), ("es", "ponerla como")])
-def test_of_a_clip_that_is_gone_nobody_says_that_it_is_kept(language: str, said: str) -> None:
+def test_a_lost_clip_is_not_reported_as_kept(language: str, said: str) -> None:
     detail = {"ref": "ABC234", "why": "FileNotFoundError: /m/a.mp4"}
     words = SAYINGS["undelivered"](Alert("1", "undelivered", datetime.now(UTC), detail), Words(language))
     assert f"{said} <code>/m/a.mp4</code>" in words and "kept" not in words
