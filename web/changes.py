@@ -96,7 +96,7 @@ async def settle_not_charged(request: web.Request) -> web.StreamResponse:
     shown = {"state": await _words(request, "shown_state"), "job_id": await _words(request, "shown_job") or None}
     early, why = bool(await _words(request, "early")), await _words(request, "why")
     settled = await settling.settle_not_charged(
-        row, who, why, admin_context.operators, admin_context.account, admin_context.waits, shown=shown, early=early
+        row, who, why, admin_context.ledger, admin_context.account, admin_context.waits, shown=shown, early=early
     )
     if settled.why in settling.NOT_YET:
         say(request, f"{settling.early_words(row, settled)} {TICK_EARLY}", good=False)

@@ -152,7 +152,7 @@ async def not_charged(admin_context: AdminContext, run: Run, why: str | None = N
         run,
         admin_context.who,
         why,
-        admin_context.operators,
+        admin_context.ledger,
         admin_context.tools.account,
         admin_context.tools.waits,
         early=early,
@@ -160,11 +160,13 @@ async def not_charged(admin_context: AdminContext, run: Run, why: str | None = N
     fresh = await admin_context.ledger.find(run.ref) or run
     if settled.settled or fresh.reason == "not_charged":  # by this very call, perhaps, its first answer lost
         await admin_context.tools.enqueue(run.run_id)
-        return words(
+        said = words(
             "{ref} is settled as not charged: {held} is free again, its user is told.",
             ref=run.ref,
             held=words.usd(run.price_microusd),
         )
+        alone = words("No list of the provider confirms this; it rests on your word alone.")
+        return Markup(" ").join([said, alone]) if settling.on_whose_word(run) else said
     if settled.why == "changed":
         return more_is_known(words, run.ref)
     if settled.why == "shown":
@@ -174,19 +176,20 @@ async def not_charged(admin_context: AdminContext, run: Run, why: str | None = N
 
 def _shown(run: Run, status: str | None, words: Words) -> Markup:
     insist = _early_command(words, run)
-    if status is None:
+    if run.job_id is None:
         return words(
-            "The provider's list shows a job that may be the order of {ref}. Nothing was changed. If the provider's "
-            "books show that it is another's, send {command}.",
+            "The provider's list shows a job that may be the order of {ref}{jobs}. Nothing was changed. If the "
+            "provider's books show that it is another's, send {command}.",
             ref=run.ref,
+            jobs=Markup(": ") + code(status) if status else "",
             command=insist,
         )
     return words(
         "The provider shows job {job} of {ref} as {status}. Nothing was changed. If its books show that it is not "
         "charged, send {command}.",
-        job=code(run.job_id or ""),
+        job=code(run.job_id),
         ref=run.ref,
-        status=status,
+        status=status or "?",
         command=insist,
     )
 

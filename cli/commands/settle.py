@@ -49,7 +49,7 @@ async def settle_not_charged(ref: str, why: str | None, *, early: bool) -> Exit:
     async with open_to_change(settings) as session, open_shop_if_set(settings) as account:
         before = await session.find(ref)
         settled = await settling.settle_not_charged(
-            before, user_id(None), why, session.operators, account, settings.waits, early=early
+            before, user_id(None), why, session.ledger, account, settings.waits, early=early
         )
         run = await session.find(before.ref)
         if settled.settled:

@@ -8,7 +8,8 @@ Effects  reads the provider's list; free
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pipeline.context import RunContext
+from pipeline.context import ProviderAccount, RunContext
+from pipeline.ledger.client import Ledger
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase import evidence, matching, submission
 from pipeline.purchase.matching import KnownJobs
@@ -51,7 +52,7 @@ async def _after_submitting(run: Run, context: RunContext) -> Run:
 
 async def _look_through_list(run: Run, context: RunContext) -> Run:
     patience = patience_of(run, context.waits)
-    seen, books = await _read_list(run, context, patience)
+    seen, books = await read_list(run, context.ledger, context.account, patience)
     verdict = evidence.judge(run, seen, books, context.account.rules_for(run.model).listing, patience)
     if isinstance(verdict, Adopt):
         for run_id, job_id in verdict.pairs:
@@ -75,16 +76,16 @@ async def _look_through_list(run: Run, context: RunContext) -> Run:
     return await _end_or_park(run, says, context)
 
 
-async def _read_list(run: Run, context: RunContext, patience: Patience) -> tuple[Look, KnownJobs]:
+async def read_list(run: Run, ledger: Ledger, account: ProviderAccount, patience: Patience) -> tuple[Look, KnownJobs]:
     """Reads the witnesses first, which say how far back the look must reach, and the owners of what it saw last."""
     assert run.submitting_at is not None
-    asked = await context.ledger.witnesses_near(run.run_id, matching.NEAR, patience.request_over + patience.skew)
+    asked = await ledger.witnesses_near(run.run_id, matching.NEAR, patience.request_over + patience.skew)
     must = matching.witnesses_of(run, asked, patience.apart)
     older = [job_id for job_id, owner in must.items() if owner.known_at <= run.submitting_at]
     oldest = min(older, key=lambda job_id: must[job_id].sent_at, default=None)
     back_to = (run.submitting_at - patience.skew).timestamp()
-    seen = await look(context.account.provider, back_to=back_to, past=[oldest] if oldest else [])
-    owned = await context.ledger.doubts_at(run.base_url, run.key_fingerprint, seen.keys)
+    seen = await look(account.provider, back_to=back_to, past=[oldest] if oldest else [])
+    owned = await ledger.doubts_at(run.base_url, run.key_fingerprint, seen.keys)
     seen = matching.known_by_their_runs(seen, owned.owned)
     return seen, replace(owned, witnesses=asked.witnesses, began=asked.began, rivals=asked.rivals)
 

@@ -3,7 +3,7 @@
 In       the run as the person saw it, the job id they name, and the provider account that is configured here
 Out      what the ledger made of it, or why it was not even asked: values with words for the terminal, chat and page
 Raises   what the ledger's transport raises
-Effects  one look at the job, free; then one function of the ledger, which keeps who and why
+Effects  one look at the job or through the list, free; then one function of the ledger, which keeps who and why
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,13 @@ from enum import StrEnum
 
 from pipeline.context import ProviderAccount
 from pipeline.ledger.answers import Recorded
+from pipeline.ledger.client import Ledger
 from pipeline.ledger.operators import Operators, Settled
 from pipeline.ledger.records import Run
 from pipeline.operator_text import look_words
+from pipeline.purchase import evidence, reconcile
 from pipeline.purchase.reconcile import request_over
+from pipeline.purchase.verdicts import Adopt, InDoubt
 from pipeline.settings.parts import Waits
 from providers.download import ReadError
 from providers.openai_videos.jobs import Job
@@ -108,7 +111,7 @@ async def settle_not_charged(
     run: Run,
     who: str,
     why: str | None,
-    operators: Operators,
+    ledger: Ledger,
     account: ProviderAccount | None,
     waits: Waits,
     *,
@@ -120,22 +123,41 @@ async def settle_not_charged(
     `shown`: the state and job_id that the person saw, if that was not this very run.
     """
     shown = shown or {"state": run.state.value, "job_id": run.job_id}
-    if not early and (still := await _still_shown(run, account)):
+    if not early and (still := await _still_shown(run, ledger, account, waits)):
         return still
     wait = may_turn_up_for(run, account, waits)
-    return await operators.settle_not_charged(run.run_id, who, why, shown, wait=wait, early=early)
+    return await Operators(ledger.rpc).settle_not_charged(run.run_id, who, why, shown, wait=wait, early=early)
 
 
-async def _still_shown(run: Run, account: ProviderAccount | None) -> Settled | None:
-    """What speaks against "not charged": the run's own job is there, or the last look showed one that may be it."""
+async def _still_shown(run: Run, ledger: Ledger, account: ProviderAccount | None, waits: Waits) -> Settled | None:
+    """What speaks against "not charged": the provider shows the run's own job, or lists one that may be it."""
+    here = account is not None and account.matches(run)
     if run.job_id is None:
-        return Settled(False, run.state, "shown") if run.look_says in SHOWS_A_JOB else None
-    if account is None or not account.matches(run):
+        listed = await _listed_now(run, ledger, account, waits) if account and here and run.in_doubt else None
+        if listed is None:  # no complete look now: the last one counts
+            return Settled(False, run.state, "shown") if run.look_says in SHOWS_A_JOB else None
+        return Settled(False, run.state, "shown", shown=", ".join(listed)) if listed else None
+    if account is None or not here:
         return None
     seen = await account.provider.job(run.job_id)
     if isinstance(seen, ReadError) or not seen.exists or failure_of(seen):
         return None
     return Settled(False, run.state, "shown", shown=seen.word or seen.status.value)
+
+
+async def _listed_now(run: Run, ledger: Ledger, account: ProviderAccount, waits: Waits) -> tuple[str, ...] | None:
+    """Ids of listed jobs that may be this run's; None if the list could not be read as a whole.
+
+    The worker's last look may be hours old: it looks ever more seldom at a parked run.
+    """
+    patience = reconcile.patience_of(run, waits)
+    seen, books = await reconcile.read_list(run, ledger, account, patience)
+    verdict = evidence.judge(run, seen, books, account.rules_for(run.model).listing, patience)
+    if isinstance(verdict, Adopt):
+        return tuple(job_id for run_id, job_id in verdict.pairs if run_id == run.run_id)
+    if isinstance(verdict, InDoubt) and verdict.candidates:
+        return verdict.candidates[: reconcile.PROPOSED_MAX]
+    return None if seen.why_incomplete else ()
 
 
 def may_turn_up_for(run: Run, account: ProviderAccount | None, waits: Waits) -> timedelta:
@@ -153,7 +175,8 @@ def not_seen_words(seen: NotSeen) -> str:
 def early_words(run: Run, settled: Settled) -> str:
     """Why "not charged" would be early, or against what the provider shows."""
     if settled.why == "shown" and run.job_id is None:
-        return f"The provider's list shows a job that may be the order of {run.ref}. Nothing was changed."
+        which = f": {settled.shown}" if settled.shown else ""
+        return f"The provider's list shows a job that may be the order of {run.ref}{which}. Nothing was changed."
     if settled.why == "shown":
         return f"The provider shows job {run.job_id} of {run.ref} as {settled.shown}. Nothing was changed."
     when = f" until {settled.until:%Y-%m-%d %H:%M} UTC" if settled.until else ""

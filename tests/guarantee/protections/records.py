@@ -179,6 +179,14 @@ RECORDS_MUTANTS = (
         (SETTLING + "test_a_job_that_a_person_names_is_taken_only_as_the_provider_shows_it_or_by_insisting",),
     ),
     Mutant(
+        "not_charged_looks_now",
+        "`not charged` reads the list once more: the last look may be hours old",
+        "pipeline/purchase/settling.py",
+        "        if listed is None:  # no complete look now: the last one counts\n",
+        "        if True:\n",
+        (SETTLING + "test_not_charged_looks_through_the_list_now",),
+    ),
+    Mutant(
         "early",
         "`not charged` waits until the job can no longer turn up",
         "supabase/schemas/13_settling_and_audit.sql",

@@ -75,36 +75,70 @@ async def test_not_charged_is_refused_while_the_provider_shows_the_job(
     job = simulator.control("POST", "/_sim/jobs", {"prompt": row.improved_prompt, "seconds": row.seconds})["id"]
     await context.ledger.record_submission(row.run_id, job, JobSource.ANSWER, token=token)
     await context.ledger.park(row.run_id, "render_deadline", None)
-    operators, row, waits = Operators(context.ledger.rpc), await fresh(context, row), _over(context)
+    row, waits = await fresh(context, row), _over(context)
 
-    settled = await settle_not_charged(row, "op", "gone", operators, context.account, waits)
+    settled = await settle_not_charged(row, "op", "gone", context.ledger, context.account, waits)
     assert (settled.settled, settled.why, settled.shown) == (False, "shown", "completed")
     assert f"shows job {job} of {row.ref} as completed" in early_words(row, settled)
     assert (await fresh(context, row)).state is State.RENDERING
 
     simulator.trouble("retrieve", "not_found", always=True)
-    settled = await settle_not_charged(row, "op", "gone", operators, context.account, waits)
+    settled = await settle_not_charged(row, "op", "gone", context.ledger, context.account, waits)
     assert settled.settled
 
 
 @pytest.mark.parametrize(
     ("says", "taken"), [("prompts_hidden", False), ("unowned_job", False), ("witness_missing", True), ("absent", True)]
 )
-async def test_not_charged_is_refused_while_the_list_shows_a_candidate(
+async def test_not_charged_rests_on_the_last_look_while_the_list_cannot_be_read(
     context: RunContext, simulator: Simulator, says: str, taken: bool
 ) -> None:
+    simulator.trouble("list", "status", status=503, always=True)
     row, token = await sent(context, simulator)
     await context.ledger.mark_uncertain(row.run_id, "lost", token=token)
     await context.ledger.record_look(
         row.run_id, counts=False, candidates=0, running_shown=False, says=says, next_look_at=None, detail={}
     )
-    operators, row, waits = Operators(context.ledger.rpc), await fresh(context, row), _over(context)
+    row, waits = await fresh(context, row), _over(context)
 
-    settled = await settle_not_charged(row, "op", "their books", operators, context.account, waits)
+    settled = await settle_not_charged(row, "op", "their books", context.ledger, context.account, waits)
     assert (settled.settled, settled.why) == (taken, None if taken else "shown")
     assert taken or "a job that may be the order of" in early_words(row, settled)
-    insisted = await settle_not_charged(row, "op", "it is another's", operators, context.account, waits, early=True)
+    insisted = await settle_not_charged(
+        row, "op", "it is another's", context.ledger, context.account, waits, early=True
+    )
     assert insisted.settled is not taken, "settled by the first, or by insisting"
+
+
+async def test_not_charged_looks_through_the_list_now(context: RunContext, simulator: Simulator) -> None:
+    """The last look may be hours old: a job that turned up since counts, and one that is gone does not."""
+    row, token = await sent(context, simulator)
+    await context.ledger.mark_uncertain(row.run_id, "lost", token=token)
+    await context.ledger.park(row.run_id, "witness_missing", None)
+    row, waits = await fresh(context, row), _over(context)
+    job = simulator.control("POST", "/_sim/jobs", {"prompt": row.improved_prompt, "seconds": row.seconds})["id"]
+
+    settled = await settle_not_charged(row, "op", "their books", context.ledger, context.account, waits)
+    assert (settled.settled, settled.why, settled.shown) == (False, "shown", job)
+    assert f"may be the order of {row.ref}: {job}. Nothing was changed." in early_words(row, settled)
+    assert (await fresh(context, row)).state is State.UNCERTAIN
+
+    insisted = await settle_not_charged(row, "op", "no", context.ledger, context.account, waits, early=True)
+    assert insisted.settled
+
+
+async def test_a_candidate_that_the_list_no_longer_shows_does_not_block_not_charged(
+    context: RunContext, simulator: Simulator
+) -> None:
+    row, token = await sent(context, simulator)
+    await context.ledger.mark_uncertain(row.run_id, "lost", token=token)
+    await context.ledger.record_look(
+        row.run_id, counts=False, candidates=1, running_shown=False, says="unowned_job", next_look_at=None, detail={}
+    )
+    row, waits = await fresh(context, row), _over(context)
+
+    settled = await settle_not_charged(row, "op", "theirs", context.ledger, context.account, waits)
+    assert settled.settled
 
 
 def _over(context: RunContext) -> Waits:
