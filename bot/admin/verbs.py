@@ -45,14 +45,23 @@ def usage(words: Words) -> Markup:
 
 
 async def pause(admin_context: AdminContext, arguments: list[str]) -> Markup:
-    await admin_context.operators.pause(" ".join(arguments) or None, admin_context.who)
-    return admin_context.words(
+    """A pause that lasts keeps its reason unless another is given."""
+    before = await admin_context.operators.controls()
+    kept = None if arguments else before.pause_reason
+    await admin_context.operators.pause(" ".join(arguments) or kept, admin_context.who)
+    said = admin_context.words(
         "⏸ Paused: nothing is bought from now on; what was bought goes on. <code>/admin resume</code> ends it."
     )
+    if kept is None:
+        return said
+    return Markup(" ").join([said, admin_context.words("Users still read the reason given before: {why}", why=kept)])
 
 
 async def resume(admin_context: AdminContext, _: list[str]) -> Markup:
+    before = await admin_context.operators.controls()
     await admin_context.operators.resume(admin_context.who)
+    if not (before.paused or before.breakers):
+        return admin_context.words("Nothing was paused; videos can be bought.")
     return admin_context.words("▶ Resumed: videos can be bought again, and every breaker is closed.")
 
 

@@ -60,6 +60,18 @@ async def test_pause_and_resume_work_by_word_and_by_button(harness: BotHarness) 
     assert not (await harness.operators.controls()).paused
 
 
+async def test_a_second_pause_without_a_reason_keeps_the_first_one(harness: BotHarness) -> None:
+    await harness.say("/admin pause repairs", user=ADMIN)
+    await harness.until_said("Paused: nothing is bought")
+    await harness.say("/admin pause", user=ADMIN)
+    await harness.until_said("Users still read the reason given before: repairs")
+    assert (await harness.operators.controls()).pause_reason == "repairs"
+    await harness.say("/admin resume", user=ADMIN)
+    await harness.until_said("Resumed: videos can be bought again")
+    await harness.say("/admin resume", user=ADMIN)
+    await harness.until_said("Nothing was paused")
+
+
 async def test_an_operator_says_which_job_it_was(harness: BotHarness, simulator: Simulator) -> None:
     ref = await in_doubt(harness, simulator)
     [job] = simulator.control("GET", "/_sim/jobs")["jobs"]
