@@ -17,7 +17,7 @@ from pipeline.ledger.records import JobSource, State
 from pipeline.ledger.users import Customers
 from pipeline.purchase.audit import audit
 from pipeline.purchase.differences import Kind
-from tests.bot.harness import ADMIN, BotHarness, labels, plain
+from tests.bot.harness import ADMIN, BotHarness, plain
 from tests.support.fixtures import Simulator
 
 
@@ -46,30 +46,6 @@ async def test_an_operator_has_no_admin_page_in_a_group(harness: BotHarness) -> 
     await harness.say("/admin pause", user=ADMIN, chat=-5)
     await harness.until_said("/admin works only in our private chat")
     assert not (await harness.operators.controls()).paused
-
-
-async def test_pause_and_resume_work_by_word_and_by_button(harness: BotHarness) -> None:
-    await harness.say("/admin pause repairs", user=ADMIN)
-    await harness.until_said("Paused: nothing is bought")
-    await harness.say("/create a boat", user=2)
-    await harness.until_said("Making videos is paused: repairs")
-    await harness.say("/admin", user=ADMIN)
-    page = await harness.until_said("Paused by tg:9: repairs")
-    assert "▶ Resume" in labels(page)
-    await harness.tap("Resume", user=ADMIN)
-    assert not (await harness.operators.controls()).paused
-
-
-async def test_a_second_pause_without_a_reason_keeps_the_first_one(harness: BotHarness) -> None:
-    await harness.say("/admin pause repairs", user=ADMIN)
-    await harness.until_said("Paused: nothing is bought")
-    await harness.say("/admin pause", user=ADMIN)
-    await harness.until_said("Users still read the reason given before: repairs")
-    assert (await harness.operators.controls()).pause_reason == "repairs"
-    await harness.say("/admin resume", user=ADMIN)
-    await harness.until_said("Resumed: videos can be bought again")
-    await harness.say("/admin resume", user=ADMIN)
-    await harness.until_said("Nothing was paused")
 
 
 async def test_an_operator_says_which_job_it_was(harness: BotHarness, simulator: Simulator) -> None:
