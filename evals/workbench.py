@@ -2,16 +2,16 @@
 
 In       the working folder, or PROMPTS_FOLDER
 Out      Bench: templates by id, the case files, the folder of recordings
-Raises   Stop, TemplateError
+Raises   Stop, ConfigError, TemplateError
 Effects  reads files; `git show` for earlier versions
 """
 
-import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.exits import Stop
+from pipeline.settings.config import load_settings
 from pipeline.settings.resources import models_file, prompts_folder
 from providers.catalogue import Catalogue, load_catalogue
 from steps.contracts import CONTRACTS
@@ -77,10 +77,8 @@ class Bench:
 
 def open_bench() -> Bench:
     """Open PROMPTS_FOLDER, `prompts/` in the working folder, or the project's own."""
-    named, here = os.environ.get("PROMPTS_FOLDER"), Path("prompts")
-    if named:
-        folder = Path(named).expanduser()
-    else:
+    folder, here = load_settings().prompts_folder, Path("prompts")
+    if folder is None:
         folder = here if any((here / f"{name}.md").exists() for name in CONTRACTS) else prompts_folder()
     if not folder.is_dir():
         raise Stop(f"PROMPTS_FOLDER: {folder} is no folder")

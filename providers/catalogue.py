@@ -87,7 +87,7 @@ def choose_model(
 ) -> VideoModel:
     """The model that the settings name. A price in the settings overrides the listed one."""
     if not name:
-        raise CatalogueError(f"VIDEO_MODEL: not set; can be bought: {_offers(catalogue, today)}")
+        raise CatalogueError(f"VIDEO_MODEL: not set; these can be bought, {_offers(catalogue, today)}")
     model = find_model(catalogue, name, base_url)
     if model and model.retired_on and model.retired_on <= today:
         raise CatalogueError(
@@ -140,9 +140,11 @@ def text_cost_microusd(catalogue: Catalogue, name: str, tokens_in: int, tokens_o
 
 
 def _offers(catalogue: Catalogue, today: date) -> str:
-    """One line: model at endpoint, and its price."""
+    """One line: each seller's models with their prices."""
     on_sale = [m for m in catalogue.videos if m.sold_by and not (m.retired_on and m.retired_on <= today)]
-    return "; ".join(f"{m.name} at {m.sold_by} ({_price_words(m)})" for m in on_sale)
+    sellers = dict.fromkeys(m.sold_by for m in on_sale)
+    listed = {by: ", ".join(f"{m.name} ({_price_words(m)})" for m in on_sale if m.sold_by == by) for by in sellers}
+    return "; ".join(f"at {by}: {models}" for by, models in listed.items())
 
 
 def _price_words(model: VideoModel) -> str:

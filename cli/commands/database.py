@@ -4,7 +4,7 @@ import typer
 
 from app.exits import Exit
 
-db = typer.Typer(help="The ledger's database: migrate it, see its migrations, print them.", no_args_is_help=True)
+db = typer.Typer(help="Migrate the ledger's database, or print its migrations.", no_args_is_help=True)
 
 
 @db.command("migrate")

@@ -120,7 +120,7 @@ def print_run(
 
 def _open_words(run: Run, breakers: Sequence[Breaker]) -> str:
     if run.in_doubt or run.parked:
-        return sentences.in_doubt(run)
+        return sentences.in_doubt(run, shown=True)
     if run.state is State.RENDERING and run.failing_since is not None:
         return f"{SEEMS_FAILED} {usd(run.held_microusd)} stays set aside."
     return f"Not finished: {sentences.waits_for(run, breakers)}. {usd(run.held_microusd)} is set aside."

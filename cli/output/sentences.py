@@ -124,10 +124,12 @@ def _failed(run: Run) -> str:
     return f"Run {run.ref} failed: {happened}{told}. {money} {todo}"
 
 
-def in_doubt(run: Run) -> str:
-    """What an unfinished run that nobody can finish now leaves open."""
+def in_doubt(run: Run, *, shown: bool = False) -> str:
+    """What an unfinished run that nobody can finish now leaves open. `shown`: below are the facts of `onetake show`."""
     held = f"{usd(run.held_microusd)} stays set aside, and it will not be bought a second time."
     see = f"See `onetake show {run.ref}`"
+    look = "Look" if shown else f"{see}, look"
+    also = "" if shown else f" {see}."
     if run.state is State.SUBMITTING:
         return (
             f"Run {run.ref} is being bought: its one request may be under way. {held} "
@@ -135,18 +137,18 @@ def in_doubt(run: Run) -> str:
         )
     if run.state is State.UNCERTAIN and not run.parked:
         return (
-            f"Run {run.ref} is in doubt: {doubt_words(run)}. {held} {see}. The provider's list is searched while "
+            f"Run {run.ref} is in doubt: {doubt_words(run)}. {held}{also} The provider's list is searched while "
             f"`onetake worker` runs; decide before that only with the provider's books before you: "
             f"`onetake settle {run.ref} --job ID` or `onetake settle {run.ref} --not-charged`."
         )
     if run.state is State.UNCERTAIN:
         return (
-            f"Run {run.ref} is in doubt: {doubt_words(run)}. {held} {see}, look into the provider's books, "
+            f"Run {run.ref} is in doubt: {doubt_words(run)}. {held} {look} into the provider's books, "
             f"and decide: `onetake settle {run.ref} --job ID` or `onetake settle {run.ref} --not-charged`."
         )
     if run.parked:
-        return _parked(run, held, see)
-    return f"Run {run.ref} is not finished: {waits_for(run)}. {held} {see}."
+        return _parked(run, held, look, also)
+    return f"Run {run.ref} is not finished: {waits_for(run)}. {held}{also}"
 
 
 def waits_for(run: Run, breakers: Sequence[Breaker] = ()) -> str:
@@ -159,23 +161,23 @@ def waits_for(run: Run, breakers: Sequence[Breaker] = ()) -> str:
     return f"it waits, since {WAITS_FOR.get(run.held_back_by, run.held_back_by)}"
 
 
-def _parked(run: Run, held: str, see: str) -> str:
+def _parked(run: Run, held: str, look: str, also: str) -> str:
     """A run whose job came to no end in time."""
     late = f"Run {run.ref} has no video after {lasting(run.age(run.rendering_at).total_seconds())}"
     if run.look_says == "job_unknown":
         return (
-            f"{late}: the provider's answer named {run.job_id}, but the provider does not know it. {held} {see}, look "
+            f"{late}: the provider's answer named {run.job_id}, but the provider does not know it. {held} {look} "
             f"into the provider's books, and decide: `onetake settle {run.ref} --job ID` or `onetake settle {run.ref} "
             "--not-charged`."
         )
     if run.look_says == "job_gone":
         return (
-            f"{late}: the provider no longer knows its job {run.job_id} and may have lost it. {held} {see}, "
-            f"look into the provider's books, and decide: `onetake settle {run.ref} --not-charged`, or `onetake settle "
+            f"{late}: the provider no longer knows its job {run.job_id} and may have lost it. {held} {look} "
+            f"into the provider's books, and decide: `onetake settle {run.ref} --not-charged`, or `onetake settle "
             f"{run.ref} --job {run.job_id}` to look once more."
         )
     return (
-        f"{late}. {held} {see}. If `onetake check` finds another key, another provider or a full disk, mend that "
+        f"{late}. {held}{also} If `onetake check` finds another key, another provider or a full disk, mend that "
         f"first: the video may be ready. `onetake settle {run.ref} --job {run.job_id}` looks for it again, "
         f"`onetake settle {run.ref} --not-charged` gives it up."
     )

@@ -13,7 +13,7 @@ from evals.evaluate import evaluate, passes, rate
 from evals.recording import record
 from evals.recordings import REPLAY_URL, Shelf, interactions_in
 from evals.staleness import State, survey
-from evals.workbench import Bench
+from evals.workbench import Bench, open_bench
 from pipeline.settings.resources import prompts_folder
 from steps.contracts import CONTRACTS
 from steps.text_model.ask_model import open_text_model
@@ -233,6 +233,13 @@ def test_eval_and_diff_compare_with_a_commit(bench: Bench) -> None:
     wrong = onetake("prompts", "eval", "--against", "nowhere", cwd=bench.root)
     assert wrong.returncode == 2
     assert "there is no commit nowhere" in wrong.stderr
+
+
+def test_the_env_file_names_the_prompts_folder(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("ONETAKE_IGNORE_ENV_FILE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"PROMPTS_FOLDER={bench.prompts}\n")
+    assert open_bench().prompts == bench.prompts
 
 
 def test_show_says_what_is_sent_and_what_changed(bench: Bench) -> None:

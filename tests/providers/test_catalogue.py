@@ -60,9 +60,10 @@ def test_without_a_model_one_line_lists_what_can_be_bought_where_and_at_what_pri
     assert line.startswith("VIDEO_MODEL: not set")
     assert "\n" not in line
     for for_sale in (
-        "minimax/h3 at SayGM ($0.072/s)",
-        "gen4_turbo at Runway",
-        "gemini-omni-1.2-flash at LaoZhang ($0.45 a video)",
+        "at SayGM: minimax/h3 ($0.072/s);",
+        "at Runway through your own LiteLLM: gen4_turbo",
+        "at LaoZhang: gemini-omni-1.2-flash ($0.45 a video)",
+        "veo-3.1-fast ($0.1/s), veo-3.1 ($0.4/s)",
     ):
         assert for_sale in line
     assert "sora" not in line

@@ -154,6 +154,13 @@ def test_a_run_in_doubt_says_what_is_held_that_it_is_not_bought_twice_and_the_tw
     assert "HTTP 503" in words if word == "http_503" else True
 
 
+@pytest.mark.parametrize("parked", [False, True])
+def test_show_does_not_send_its_reader_to_show(parked: bool) -> None:
+    run = run_in(State.UNCERTAIN, doubt="lost", parked_at=NOW if parked else None)
+    assert "onetake show" in sentences.in_doubt(run)
+    assert "onetake show" not in sentences.in_doubt(run, shown=True)
+
+
 def test_a_parked_render_can_be_settled_and_a_waiting_run_only_seen() -> None:
     parked = sentences.in_doubt(run_in(State.RENDERING, parked_at=NOW))
     waiting = sentences.in_doubt(run_in(State.APPROVED))
