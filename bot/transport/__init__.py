@@ -1,1 +1,1 @@
-"""How the bot reaches Telegram and Telegram reaches it: calls, rate limits, polling, webhook."""
+"""Calls to Telegram, within its rate limits, and updates from it, by polling or webhook."""

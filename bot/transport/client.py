@@ -1,9 +1,10 @@
-"""The one way out to Telegram: metered, patient with flood waits, and clear about what came of it.
+"""The only way to call Telegram: rate limits, flood waits, and one exception for each outcome.
 
-In       a method of the Bot API, its chat, and how urgent it is
-Out      what Telegram answered
-Raises   RateLimited (retry after so many seconds), Unreachable (the bot was blocked, or the chat is gone),
-         MessageDeleted (the message to edit), TooLarge; Unknown: the answer was lost, it may have been done
+In       a method of the Bot API, its chat and its urgency
+Out      Telegram's answer
+Raises   SendError: RateLimited (retry after `seconds`), Unreachable (the bot was blocked, or the chat is gone),
+         MessageDeleted (the message to edit), TooLarge and others; Unknown: no answer, the call may have been carried
+         out. A refusal of another kind raises aiogram's own error.
 Effects  at most one request per call
 """
 
@@ -45,67 +46,67 @@ UNREACHABLE = ("chat not found", "user is deactivated", "bot was kicked", "not e
 
 
 class SendError(Exception):
-    """Something was not said in a chat."""
+    """A call failed, or its outcome is unknown."""
 
 
 @dataclass
 class RateLimited(SendError):
-    """There is no turn for it before so many seconds."""
+    """A rate limit, ours or Telegram's: retry after `seconds`."""
 
     seconds: float
 
 
 class Unreachable(SendError):
-    """The user blocked the bot, or the chat is gone."""
+    """The user blocked the bot, the chat is gone, or the bot may not send there."""
 
 
 class MessageDeleted(SendError):
-    """The message to be edited was deleted."""
+    """The message to edit was deleted, or can no longer be edited."""
 
 
 class NoThread(SendError):
-    """The topic that it should go to is gone or closed."""
+    """The topic of the message is gone or closed."""
 
 
 class NoFile(SendError):
-    """Telegram does not know this file id, or not any more."""
+    """Telegram does not accept this file id, or no longer does."""
 
 
 @dataclass
 class Moved(SendError):
-    """The group has another id now."""
+    """The group has a new chat id."""
 
     chat_id: int
 
 
 class TooLarge(SendError):
-    """More than Telegram takes from a bot."""
+    """The request is larger than Telegram accepts from a bot."""
 
 
 class TurnedAway(SendError):
-    """Something between us and Telegram refused it, and says nothing more."""
+    """A proxy between us and Telegram refused the call, with a page of its own instead of an answer."""
 
 
 class Unknown(SendError):
-    """No answer, or none that could be read: it may have been done."""
+    """No readable answer arrived: the call may have been carried out."""
 
 
 @dataclass(frozen=True)
 class Time:
-    """What a meter measures by, and how its waits are waited for. A test may let it run faster."""
+    """The clock and the sleep that rate limits and polling use. A test may pass faster ones."""
 
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 class TelegramClient:
-    """Calls of one bot. Two calls in one chat never overtake each other."""
+    """The calls of one bot. Messages and edits in one chat are sent one at a time, in order."""
 
     def __init__(self, bot: Bot, limiter: RateLimiter, pace: Time, shared: SharedRateLimit | None = None) -> None:
         self.bot = bot
         self._limiter, self._shared = limiter, shared
         self._clock, self._sleep = pace.clock, pace.sleep
-        self.flood_waits = 0  # how often Telegram told us to wait
+        self.flood_waits = 0  # how often Telegram asked us to wait
         self._lanes: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def say(
@@ -117,7 +118,10 @@ class TelegramClient:
         patience: float = PATIENCE_SECONDS,
         answer_seconds: int = CALL_SECONDS,
     ) -> Result:
-        """Makes the call when its turn comes; only an answer waits for it, and no longer than `patience` seconds."""
+        """Makes the call once the rate limits allow it.
+
+        Only Urgency.ANSWER waits, and no longer than `patience` seconds. Other calls raise RateLimited instead.
+        """
         patience = patience if urgency is Urgency.ANSWER else 0.0
         deadline = self._clock() + patience
         async with self._turn(chat_id, patience):
@@ -125,8 +129,8 @@ class TelegramClient:
             return await self._call(method, chat_id, answer_seconds)
 
     async def _take_turn(self, chat_id: int, urgency: Urgency, deadline: float) -> None:
-        """Waits for a turn, by our own limiter and the shared budget. Raises RateLimited past `deadline`."""
-        granted = self._shared is None  # a turn that the others have left to us is kept until our own meter agrees
+        """Waits until our own and the shared limits allow a call; raises RateLimited if that is after `deadline`."""
+        granted = self._shared is None  # once granted, the shared turn is kept until our own limiter agrees
         while True:
             wait = self._limiter.wait_for(chat_id, urgency)
             if not wait and not granted and self._shared is not None:
@@ -134,7 +138,7 @@ class TelegramClient:
                     raise RateLimited(CHAT_GAP_SECONDS)
                 wait = await self._shared.wait_for(self._limiter.lanes(self.bot.id, chat_id, urgency))
                 granted = not wait
-                wait = wait or self._limiter.wait_for(chat_id, urgency)  # others may have spoken meanwhile
+                wait = wait or self._limiter.wait_for(chat_id, urgency)  # other calls may have been made meanwhile
             if not wait:
                 self._limiter.count(chat_id)
                 return
@@ -148,7 +152,7 @@ class TelegramClient:
             await self._shared.silence(lane_of(self.bot.id, chat_id), seconds)
 
     async def ask(self, method: TelegramMethod[Result]) -> Result:
-        """A call that no chat sees and no budget counts: an answer to a tap, the command list."""
+        """Makes a call that no chat shows and no rate limit counts: the answer to a tap."""
         return await self._call(method, None, CALL_SECONDS)
 
     async def _call(self, method: TelegramMethod[Result], chat_id: int | None, answer_seconds: int) -> Result:
@@ -171,7 +175,7 @@ class TelegramClient:
 
     @asynccontextmanager
     async def _turn(self, chat_id: int, patience: float) -> AsyncIterator[None]:
-        """The chat's lane, if it is free soon enough: an upload may hold it for minutes."""
+        """Holds the chat's lock; raises RateLimited after `patience` seconds: an upload may hold it for minutes."""
         lane = self._lane(chat_id)
         if lane.locked() and not patience:
             raise RateLimited(CHAT_GAP_SECONDS)
@@ -186,7 +190,7 @@ class TelegramClient:
             lane.release()
 
     def _lane(self, chat_id: int) -> asyncio.Lock:
-        """The chat's own lock; it lives as long as somebody holds it or waits for it."""
+        """The chat's lock; it is kept as long as a call holds it or waits for it."""
         lock = self._lanes.get(chat_id)
         if lock is None:
             lock = self._lanes[chat_id] = asyncio.Lock()
@@ -194,7 +198,7 @@ class TelegramClient:
 
 
 def not_modified(error: BaseException) -> bool:
-    """It says already what it should say."""
+    """Whether Telegram refused an edit because the message has this content already."""
     return isinstance(error, TelegramBadRequest) and NOT_MODIFIED in str(error.message)
 
 

@@ -1,7 +1,7 @@
-"""Long polling that confirms an update only once it is handled: killed at any point, the same update comes again.
+"""Long polling that confirms an update only after it is handled: if the process is killed, the update comes again.
 
-aiogram's own loop confirms an update whose handler failed, and handles one update at a time; here those of different
-chats are handled at once, those of one chat in their order, and the next batch is asked for when all are done.
+aiogram's own loop confirms an update even if its handler failed, and handles one update at a time. Here, updates of
+different chats are handled concurrently, those of one chat in order; the next batch is requested when all are handled.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from bot.transport.updates import GetRawUpdates, number_of
 from pipeline.ledger.transports.common import LedgerUnavailable
 
 POLL_SECONDS = 25
-ANSWER_SECONDS = 15  # beyond the poll itself
+ANSWER_SECONDS = 15  # timeout beyond the poll itself
 BATCH = 100
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
-EMPTY_SECONDS_MIN = 1.0  # Telegram answers a long poll earlier only if it has updates
+EMPTY_SECONDS_MIN = 1.0  # Telegram answers a long poll sooner only if it has updates
 REAL_TIME = Time()
-CONFLICT_SECONDS_MAX = 30.0  # so long a predecessor may take to stop
+CONFLICT_SECONDS_MAX = 30.0  # how long a previous process may take to stop
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ Feed = Callable[[Update], Awaitable[None]]
 
 
 class Conflict(Exception):
-    """Another process polls this token."""
+    """Another process polls with this token."""
 
 
 async def poll(
@@ -53,15 +53,15 @@ async def poll(
     stopping: asyncio.Event,
     time: Time = REAL_TIME,
 ) -> None:
-    """Until `stopping`: what was handed out by then is handled and confirmed, or skipped by `read`.
+    """Polls until `stopping` is set. Updates received by then are handled and confirmed, or skipped by `read`.
 
-    Raises Conflict; TelegramUnauthorizedError and TelegramNotFound: the token is not valid any more.
+    Raises Conflict; TelegramUnauthorizedError or TelegramNotFound if the token is no longer valid.
     """
     asking = _Asking(bot, stopping, time)
     await asking.patiently(lambda: bot(DeleteWebhook(drop_pending_updates=False)))
     offset: int | None = None
-    handled: set[int] = set()  # of the last batch, which comes again if its confirmation was lost
-    idle = 0  # answers in a row that came at once and brought nothing new
+    handled: set[int] = set()  # ids of the last batch, which comes again if its confirmation was lost
+    idle = 0  # consecutive answers with nothing new; an empty one after 1 s or more does not count
     while not stopping.is_set():
         asked = time.clock()
         batch = await asking.next_batch(offset, allowed_updates)
@@ -80,13 +80,13 @@ async def poll(
 
 
 class _Asking:
-    """Calls that are repeated until Telegram answers them, or until told to stop."""
+    """Retries calls until Telegram answers, or until `stopping` is set."""
 
     def __init__(self, bot: Bot, stopping: asyncio.Event, time: Time) -> None:
         self._bot, self._stopping, self._time = bot, stopping, time
 
     async def next_batch(self, offset: int | None, allowed: Sequence[str]) -> Sequence[object]:
-        """The next batch, as it came; empty when told to stop."""
+        """The next batch, undecoded; empty if stopping."""
 
         async def ask() -> object:
             method = GetRawUpdates(offset=offset, limit=BATCH, timeout=POLL_SECONDS, allowed_updates=list(allowed))
@@ -96,7 +96,7 @@ class _Asking:
         return batch if isinstance(batch, list) else [] if batch is None else [batch]
 
     async def patiently(self, ask: Callable[[], Awaitable[Answer]]) -> Answer | None:
-        """Retries until Telegram answers; None when stopping."""
+        """Retries until Telegram answers; None if stopping."""
         turn, conflict_since = 0, None
         while not self._stopping.is_set():
             turn += 1
@@ -126,7 +126,7 @@ class _Asking:
         await self._unless_stopped(self._time.sleep(seconds))
 
     async def _unless_stopped(self, work: Awaitable[Answer]) -> Answer | None:
-        """What it answers; None if told to stop before. A poll that is given up confirms nothing."""
+        """The result of `work`; None if stopping first. Canceling a poll confirms no update that is not handled."""
         asking, stopped = asyncio.ensure_future(work), asyncio.ensure_future(self._stopping.wait())
         try:
             await asyncio.wait([asking, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -138,7 +138,7 @@ class _Asking:
 
 
 async def _handle(updates: Sequence[Update], feed: Feed) -> None:
-    """Those of one chat one after the other, chats at once."""
+    """Handles the updates of one chat in order, and different chats concurrently."""
     lanes: dict[int, list[Update]] = {}
     for update in updates:
         lanes.setdefault(_chat(update), []).append(update)
@@ -152,7 +152,7 @@ async def _handle_in_order(updates: Sequence[Update], feed: Feed) -> None:
                 await feed(update)
                 break
             except LedgerUnavailable as error:
-                # Not confirmed while the ledger is away: whether we stay or die, this update is handled.
+                # Not confirmed while the ledger is unavailable: if this process dies, Telegram sends the update again.
                 log.warning("polling", extra={"action": "ledger_away", "error": str(error)})
                 await asyncio.sleep(PAUSES_SECONDS[min(turn, len(PAUSES_SECONDS) - 1)])
 
@@ -163,6 +163,6 @@ def _chat(update: Update) -> int:
 
 
 async def _confirm(bot: Bot, offset: int) -> None:
-    """What was handled is confirmed at once, so that the next process need not hear it again."""
+    """Confirms the handled updates at once, so that the next process does not receive them again."""
     with contextlib.suppress(TelegramAPIError, ClientDecodeError):
         await bot(GetRawUpdates(offset=offset, limit=1, timeout=0), request_timeout=5)

@@ -1,8 +1,8 @@
-"""How many calls Telegram takes from a bot, and which of ours go first. Pure but for the clock it is given.
+"""Telegram's rate limits, and which of our calls go first. Pure, except for the clock passed in.
 
-Telegram's own words (core.telegram.org/bots/faq): about one message a second in a chat, 20 a minute in a group, 30 a
-second in all. Edits and chat actions count. Bots with 8 to 12 visible calls a minute in a chat were banned for hours
-when nothing was metered, so edits stop well below that.
+Telegram documents (core.telegram.org/bots/faq): about one message a second in a chat, 20 a minute in a group, 30 a
+second in total. Edits and chat actions count. Without rate limits, bots were banned for hours after 8 to 12 visible
+calls a minute in a chat, so edits that only update the elapsed time stop at 6 a minute, in groups at 4.
 """
 
 from collections import deque
@@ -14,22 +14,22 @@ from pipeline.ledger.rate_limits import Bucket
 
 MINUTE = 60.0
 CHAT_GAP_SECONDS = 1.05
-ALL_PER_SECOND = 25  # of 30: what leaves evenly arrives in bunches
-ALL_GAP_SECONDS = 0.035  # so that a second's calls never leave at once
+ALL_PER_SECOND = 25  # of 30: calls sent evenly may arrive in bunches
+ALL_GAP_SECONDS = 0.035  # so that a second's calls are never sent all at once
 CHATS_KEPT = 10_000
 
 
 class Urgency(IntEnum):
-    """What waits for its turn, and what is dropped when there is none."""
+    """What happens to a call when a rate limit is reached."""
 
-    ANSWER = 0  # somebody waits for it, or a video: it waits for its turn
-    CHANGE = 1  # the card says something new: tried again later
-    TICK = 2  # only the time has passed
+    ANSWER = 0  # a reply or a video: waits
+    CHANGE = 1  # new information on a card: retried later
+    TICK = 2  # only the elapsed time: dropped
 
 
 @dataclass(frozen=True)
 class Share:
-    """Visible calls a minute in one chat up to which each urgency is let through."""
+    """The number of visible calls at which each urgency stops: per minute in one chat; `ALL`: per second overall."""
 
     answer: int
     change: int
@@ -46,7 +46,7 @@ ALL = Share(answer=ALL_PER_SECOND, change=18, tick=12)
 
 @dataclass
 class _Lane:
-    """One chat: when calls were made in the last minute, and until when Telegram told us to be silent."""
+    """One chat: when calls were made in the last minute, and when its flood wait ends."""
 
     calls: deque[float] = field(default_factory=deque)
     silent_until: float = 0.0
@@ -60,7 +60,7 @@ class RateLimiter:
         self._silent_until = 0.0
 
     def wait_for(self, chat_id: int, urgency: Urgency) -> float:
-        """Seconds until a call of this urgency may be made in this chat; 0 is now."""
+        """Seconds until a call of this urgency may be made in this chat; 0: now."""
         now = self._clock()
         lane = self._lanes.get(chat_id, _Lane())
         _forget(lane.calls, now - MINUTE)
@@ -77,7 +77,7 @@ class RateLimiter:
 
     @staticmethod
     def lanes(bot_id: int, chat_id: int, urgency: Urgency) -> tuple[Bucket, Bucket]:
-        """The same limits, for a budget that several processes share."""
+        """The same limits, for several processes that share them in the ledger."""
         share = PRIVATE if chat_id > 0 else GROUP
         return (
             Bucket(lane_of(bot_id, chat_id), share.of(urgency), MINUTE, CHAT_GAP_SECONDS),
@@ -85,7 +85,7 @@ class RateLimiter:
         )
 
     def count(self, chat_id: int) -> None:
-        """A call is made now."""
+        """Counts a call made now."""
         now = self._clock()
         if chat_id not in self._lanes and len(self._lanes) >= CHATS_KEPT:
             self._drop_idle(now)
@@ -93,7 +93,7 @@ class RateLimiter:
         self._all.append(now)
 
     def silence(self, chat_id: int | None, seconds: float) -> None:
-        """Telegram said "retry after": for this chat, or (None) for all."""
+        """Applies Telegram's "retry after" to this chat; None: to all chats."""
         until = self._clock() + seconds
         if chat_id is None:
             self._silent_until = max(self._silent_until, until)
@@ -109,7 +109,7 @@ class RateLimiter:
 
 
 def lane_of(bot_id: int, chat_id: int | None) -> str:
-    """The name of a chat's lane, or of all of a bot's calls."""
+    """The name of a chat's lane; None: of the lane for all calls of the bot."""
     return f"tg:{bot_id}" if chat_id is None else f"tg:{bot_id}:{chat_id}"
 
 
@@ -119,7 +119,7 @@ def _forget(calls: deque[float], before: float) -> None:
 
 
 def _room(calls: deque[float], at_most: int, window: float, now: float) -> float:
-    """How long until fewer than `at_most` calls lie within the window."""
+    """Seconds until fewer than `at_most` calls are within the window."""
     if len(calls) < at_most:
         return 0.0
     return calls[len(calls) - at_most] + window - now

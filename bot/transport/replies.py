@@ -1,7 +1,7 @@
-"""What is answered at once to a message or a tap. In one place, so that every reply is metered, escaped and quiet.
+"""Immediate replies to messages and taps: all of them rate-limited, escaped, and without link previews.
 
 In       HTML and buttons
-Effects  one message, as a reply to what it answers; if its turn does not come soon, it is sent later, in the background
+Effects  one message; if the rate limits do not allow it within 0.3 s, it is sent in the background within 5 minutes
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from markupsafe import Markup
 from bot.transport.client import RateLimited, SendError, TelegramClient, not_modified
 from pipeline.ledger.transports.common import LedgerError
 
-SOON_SECONDS = 0.3  # how long the next update may be kept waiting for a reply
+SOON_SECONDS = 0.3  # how long a reply may delay the next update
 LATEST_SECONDS = 300.0
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 ALERT_CHARACTERS_MAX = 200  # Bot API
@@ -54,7 +54,7 @@ class Replies:
         *,
         said: Said | None = None,
     ) -> None:
-        """A message to where this one came from, as a reply to it. `said` is called once Telegram has taken it."""
+        """Sends a reply to this message. `said` is called once Telegram has accepted the reply."""
         await self.beside(message, text, markup, answers=message.message_id, said=said)
 
     async def beside(
@@ -66,7 +66,7 @@ class Replies:
         answers: int | None = None,
         said: Said | None = None,
     ) -> None:
-        """A message to where this one came from, as a reply to another message or to none."""
+        """Sends a message to the chat and topic of this one, as a reply to `answers`, or to none."""
         method = compose(message.chat.id, text, markup, answers, thread_of(message))
         try:
             await self._client.say(method, message.chat.id, patience=SOON_SECONDS)
@@ -80,7 +80,7 @@ class Replies:
     async def rewrite(
         self, message: MaybeInaccessibleMessageUnion, text: Markup, markup: InlineKeyboardMarkup | None
     ) -> None:
-        """Another text on a message of ours that is not a run's card."""
+        """Replaces the text of one of our messages that is not a run's card."""
         method = EditMessageText(
             chat_id=message.chat.id,
             message_id=message.message_id,
@@ -96,7 +96,7 @@ class Replies:
         await self._edit(method, message.chat.id)
 
     async def tap(self, tap: CallbackQuery, words: str = "", *, alert: bool = False) -> None:
-        """Ends the waiting sign on a button. Too late is too late: the tap itself was taken."""
+        """Answers a tap, which ends the loading sign on its button. Never retried: the tap itself was handled."""
         shown = words if len(words) <= ALERT_CHARACTERS_MAX else f"{words[: ALERT_CHARACTERS_MAX - 1]}…"
         try:
             await self._client.ask(AnswerCallbackQuery(callback_query_id=tap.id, text=shown or None, show_alert=alert))
@@ -130,7 +130,7 @@ class Replies:
         task.add_done_callback(self._under_way.discard)
 
     async def stop(self) -> None:
-        """Drops what was put off: nothing in it was more than words."""
+        """Cancels delayed replies. They are only text: no run depends on them."""
         for task in self._under_way:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
@@ -143,7 +143,7 @@ def compose(
     reply_to: int | None,
     thread_id: int | None,
 ) -> SendMessage:
-    """A message of ours: HTML, without link preview; the reply falls away if what it answers is gone."""
+    """An HTML message without link preview. If the message it replies to is gone, it is sent without the reply."""
     return SendMessage(
         chat_id=chat_id,
         text=text,
@@ -160,5 +160,5 @@ def reply_parameters(message_id: int | None) -> ReplyParameters | None:
 
 
 def thread_of(message: MaybeInaccessibleMessageUnion) -> int | None:
-    """The topic of a forum; elsewhere a thread id means only "an answer to", and sending it is an error."""
+    """The forum topic of a message. Elsewhere a thread id only marks a reply, and sending it is an error."""
     return message.message_thread_id if isinstance(message, Message) and message.is_topic_message else None

@@ -1,7 +1,7 @@
-"""The HTTP session to Telegram: aiogram's, with our certificates and proxies, and with `ok` taken at its word.
+"""aiogram's HTTP session with our certificates and proxies; an answer with `ok: true` always counts as success.
 
-A call that Telegram answered with `ok: true` was carried out. A result that aiogram's types cannot read yet must not
-make it look undone: a video would be sent again and again.
+A call that Telegram answered with `ok: true` was carried out. If aiogram's types cannot read the result yet, the call
+must not look failed: a video would be sent again and again.
 """
 
 import json
@@ -21,13 +21,13 @@ from aiohttp import ClientResponse, ClientSession, TCPConnector
 from net.certificates import proxy_for, trusted
 
 CONNECTIONS_MAX = 100
-DNS_SECONDS = 3600  # as aiogram: Telegram's name is looked up again for each call otherwise
-UNTOLD_WAIT_SECONDS = 5  # after a 429 that does not say how long
-WAIT_SECONDS_MAX = 3600  # Telegram may ask for more; it then says so again
+DNS_SECONDS = 3600  # as in aiogram; otherwise each call looks up Telegram's name again
+UNTOLD_WAIT_SECONDS = 5  # after a 429 without a usable `retry_after`
+WAIT_SECONDS_MAX = 3600  # if Telegram asks for more, it answers 429 again after this
 IDS = range(1, 2**53)
 ID_DIGITS_MAX = 16
-UNKNOWN_ID = 0  # no message has it: an edit of it is refused, as of a message that was deleted
-READS = "get"  # how the names of the methods begin that change nothing
+UNKNOWN_ID = 0  # no message has this id: editing it fails as if it were deleted
+READS = "get"  # prefix of the methods that change nothing
 SAYS_OK = re.compile(r'\ufeff?\s*\{\s*"ok"\s*:\s*true\b')
 FILE_ID = re.compile(r"[!-~]{1,500}")
 FILES = ("video", "animation", "document")
@@ -35,14 +35,14 @@ PLACEHOLDERS: Mapping[str, Any] = {"file_unique_id": "?", "width": 1, "height": 
 
 
 class _Utf8Response(ClientResponse):
-    """JSON is UTF-8, whatever charset its header names; bytes that are none must not hide what the rest says."""
+    """Reads bodies as UTF-8, whatever charset the header names. Invalid bytes are replaced; the rest stays readable."""
 
     async def text(self, encoding: str | None = None, errors: str = "replace") -> str:  # noqa: ARG002 - aiohttp's
         return (await self.read()).decode("utf-8", errors)
 
 
 class TelegramSession(AiohttpSession):
-    """With the proxy and the certificates of all our clients; aiogram's own knows none of them."""
+    """Uses the proxy and the certificates of all our clients, which aiogram's own session ignores."""
 
     def __init__(self, api: TelegramAPIServer) -> None:
         super().__init__(api=api)
@@ -60,12 +60,12 @@ class TelegramSession(AiohttpSession):
 
     def check_response(self, bot: Bot, method: TelegramMethod[Any], status_code: int, content: str) -> Response[Any]:
         said = _first_object(content)
-        if said.get("ok") is True or (not said and SAYS_OK.match(content)):  # whatever the HTTP status says
+        if said.get("ok") is True or (not said and SAYS_OK.match(content)):  # whatever the HTTP status is
             return self._carried_out(bot, method, said, content)
         try:
             return super().check_response(bot, method, status_code, content)
         except ClientDecodeError as error:
-            if status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:  # a proxy's page before Telegram's own server
+            if status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:  # a page of a proxy in front of Telegram
                 raise TelegramEntityTooLarge(method=method, message="Request Entity Too Large") from error
             if HTTPStatus.BAD_REQUEST <= status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise RefusedByPage(f"HTTP {status_code}", error, error.data) from error
@@ -77,7 +77,7 @@ class TelegramSession(AiohttpSession):
             if refused is None or type(error) is not TelegramAPIError:
                 raise
             return super().check_response(bot, method, refused, content)
-        except (TypeError, ValueError, RecursionError) as error:  # a server error without a description, for one
+        except (TypeError, ValueError, RecursionError) as error:  # for example, a server error without a description
             raise ClientDecodeError("a refusal that cannot be read", error, content) from error
 
     def _carried_out(
@@ -91,7 +91,7 @@ class TelegramSession(AiohttpSession):
                 raise ClientDecodeError("ok, and no result", ValueError(), said)
             return response
         except (ClientDecodeError, ValueError, RecursionError) as error:
-            if method.__api_method__.startswith(READS):  # nothing was carried out: it can be asked again
+            if method.__api_method__.startswith(READS):  # it changed nothing, so it can be repeated
                 raise ClientDecodeError("a result that cannot be read", error, content) from error
         result = said.get("result")
         if method.__returning__ is Message:
@@ -100,11 +100,11 @@ class TelegramSession(AiohttpSession):
 
 
 class RefusedByPage(ClientDecodeError):
-    """A 4xx that is no answer of the Bot API: a proxy's page. The call was not carried out."""
+    """A 4xx that is not from the Bot API, but a proxy's page. The call was not carried out."""
 
 
 def _check_flood(error: TelegramAPIError, status_code: int) -> None:
-    """Every flood wait has a length that can be waited for."""
+    """Gives every 429 a usable wait: 5 s if it names none, and at most an hour."""
     if isinstance(error, TelegramRetryAfter):
         error.retry_after = min(error.retry_after, WAIT_SECONDS_MAX) if error.retry_after > 0 else UNTOLD_WAIT_SECONDS
     elif type(error) is TelegramAPIError and status_code == HTTPStatus.TOO_MANY_REQUESTS:
@@ -112,7 +112,7 @@ def _check_flood(error: TelegramAPIError, status_code: int) -> None:
 
 
 def _first_object(content: str) -> dict[str, Any]:
-    """What can be read of a body with something before or behind it, or that was cut off."""
+    """The JSON object at the start of a body, whatever follows it; empty if it cannot be read."""
     try:
         return dict(json.JSONDecoder(strict=False).raw_decode(content.lstrip("\ufeff \t\r\n"))[0])
     except (TypeError, ValueError, RecursionError):
@@ -120,13 +120,13 @@ def _first_object(content: str) -> dict[str, Any]:
 
 
 def _error_code(said: Mapping[str, Any]) -> int | None:
-    """What the Bot API says of itself in a body that came with HTTP 200."""
+    """The Bot API's own error code (400 or more) in the body of an HTTP 2xx."""
     code = said.get("error_code")
     return code if isinstance(code, int) and code >= HTTPStatus.BAD_REQUEST else None
 
 
 def as_far_as_read(result: object, bot: Bot) -> Message:
-    """A message with its ids and its file, as far as they can be decoded. Its id is UNKNOWN_ID if it has none."""
+    """A message with its ids and file, as far as they can be decoded; without a valid id, it gets UNKNOWN_ID."""
     result = result if isinstance(result, dict) else {}
     chat, message_id = result.get("chat"), result.get("message_id")
     chat_id = chat.get("id") if isinstance(chat, dict) else None

@@ -1,9 +1,9 @@
-"""The budget of calls that all processes of one bot share, asked for without crowding the ledger.
+"""The rate limits that all processes of one bot share. Each process sends the ledger at most 4 requests at a time.
 
-In       lanes of a call
-Out      seconds until its turn; 0 took it
-Effects  rows of `onetake.lanes`. While the ledger is away each process keeps to its own meter: an outage silences
-         nobody.
+In       the lanes of a call
+Out      seconds until the call may be made; 0: it is counted as made
+Effects  rows of `onetake.lanes`. While the ledger is unavailable, each process goes by its own rate limiter alone and
+         keeps sending.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from contextlib import suppress
 from pipeline.ledger.rate_limits import Bucket, RateLimits
 from pipeline.ledger.transports.common import LedgerUnavailable
 
-ANSWER_SECONDS = 2.0  # of patience with the ledger; waiting in our own line does not count
-AT_ONCE = 4  # questions of one process under way
-AWAY_SECONDS = 5.0  # after which a ledger that did not answer is asked again
+ANSWER_SECONDS = 2.0  # timeout for the ledger; the wait for our own semaphore does not count
+AT_ONCE = 4  # concurrent requests of one process
+AWAY_SECONDS = 5.0  # until a ledger that did not answer is asked again
 
 
 class SharedRateLimit:
@@ -26,7 +26,7 @@ class SharedRateLimit:
 
     @property
     def crowded(self) -> bool:
-        """Whether who asks now stands in line."""
+        """Whether the next call would have to wait for the semaphore."""
         return self._asking.locked()
 
     async def wait_for(self, lanes: Sequence[Bucket]) -> float:

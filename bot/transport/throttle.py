@@ -1,4 +1,4 @@
-"""Keeps a chatty user from the database: more updates than a person makes are dropped, with one word about it."""
+"""Drops updates that come faster than a person sends them, before they reach the database, and notifies the sender."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ Notice = Callable[[Message | CallbackQuery], Awaitable[None]]
 
 
 class Throttle(BaseMiddleware):
-    """A bucket of updates per user, filled slowly. What is dropped was never accepted: it did not come so far."""
+    """A token bucket per user: 12 updates at once, then 0.75 a second. A dropped update never reaches the ledger."""
 
     def __init__(self, notice: Notice, clock: Callable[[], float] = time.monotonic) -> None:
         self._notice = notice
@@ -35,11 +35,11 @@ class Throttle(BaseMiddleware):
             try:
                 return await handler(event, data)
             except LedgerUnavailable:
-                self._give_back(user.id)  # the same update comes again, and must not count again
+                self._give_back(user.id)  # the same update comes again and must not count twice
                 raise
         said = event.message or event.callback_query if isinstance(event, Update) else None
         if isinstance(said, CallbackQuery) or (said is not None and self._notices(user.id)):
-            await self._notice(said)  # a tap shows a waiting sign until it is answered
+            await self._notice(said)  # the button of a tap shows a loading sign until it is answered
         return None
 
     def _admits(self, user_id: int) -> bool:
@@ -47,7 +47,7 @@ class Throttle(BaseMiddleware):
         left, at = self._buckets.pop(user_id, (BURST, now))
         left = min(BURST, left + (now - at) * PER_SECOND)
         admitted = left >= 1.0
-        self._buckets[user_id] = (left - 1.0 if admitted else left, now)  # at the end: the longest idle come first
+        self._buckets[user_id] = (left - 1.0 if admitted else left, now)  # moved to the end: longest idle first
         if len(self._buckets) > USERS_KEPT:
             del self._buckets[next(iter(self._buckets))]
         return admitted

@@ -1,7 +1,7 @@
-"""Decodes what Telegram sends, update by update. One that cannot be read or handled is skipped, counted and told.
+"""Decodes Telegram's updates one by one. One that cannot be read or handled is skipped, counted and reported.
 
-Telegram's clients and aiogram's types are of different ages, so an update may lack a field that a type demands.
-A batch that is decoded as a whole keeps every user waiting for that one update, for ever.
+Telegram's API and aiogram's types may be of different versions, so an update may lack a field that a type requires.
+If the batch were decoded as a whole, that one update would keep every user waiting forever.
 """
 
 import logging
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class GetRawUpdates(TelegramMethod[list[Any]]):
-    """`getUpdates`, its updates as they came."""
+    """`getUpdates`, with undecoded updates."""
 
     __returning__ = list[Any]
     __api_method__ = "getUpdates"
@@ -37,12 +37,12 @@ class GetRawUpdates(TelegramMethod[list[Any]]):
 
 
 class Incoming:
-    """`unreadable`: how many updates this process skipped, unreadable or refused by the ledger again and again."""
+    """`unreadable`: how many updates this process skipped: unreadable, or the ledger failed on them three times."""
 
     def __init__(self, bot: Bot, rpc: LedgerCall) -> None:
         self._bot, self._rpc = bot, rpc
         self.unreadable = 0
-        self._failed: dict[int, int] = {}  # tries of updates that failed while the ledger answered
+        self._failed: dict[int, int] = {}  # failed tries by update id, while the ledger was available
 
     async def read(self, raw: object) -> Update | None:
         number = number_of(raw)
@@ -57,14 +57,14 @@ class Incoming:
         return update
 
     async def gives_up(self, update: Update) -> bool:
-        """Whether to skip an update that the ledger did not take: it answers, only this update keeps failing."""
+        """Skips an update that failed three times although the ledger is available; returns whether it was skipped."""
         try:
             await self._rpc("controls", {})
         except LedgerError:
             return False
         tries = self._failed.pop(update.update_id, 0) + 1
         if tries < FAILED_TRIES_MAX:
-            self._failed[update.update_id] = tries  # at the end: the oldest come first
+            self._failed[update.update_id] = tries  # moved to the end: oldest first
             if len(self._failed) > FAILED_KEPT:
                 del self._failed[next(iter(self._failed))]
             return False
@@ -72,22 +72,22 @@ class Incoming:
         return True
 
     async def _skip(self, number: int | None, words: str) -> None:
-        """Operators hear of it once a day. The words name the fields, not what was written in them."""
+        """Counts and logs a skipped update; alerts operators once a day. `words` names fields, never their contents."""
         self.unreadable += 1
         words = words[:WORDS_MAX]
         log.error("update", extra={"action": "update_skipped", "update_id": number, "why": words})
-        with suppress(LedgerError):  # it is in the log, and the updates after it must not wait
+        with suppress(LedgerError):  # it is logged, and later updates must not wait
             await self._rpc("note_unreadable_update", {"words": f"update {number}: {words}"})
 
 
 def _places(error: Exception) -> str:
-    """The fields that could not be read."""
+    """The fields that could not be read, or else the kind of error."""
     if not isinstance(error, ValidationError):
         return type(error).__name__
     return ", ".join(sorted({".".join(map(str, each["loc"][:4])) for each in error.errors(include_input=False)}))
 
 
 def number_of(raw: object) -> int | None:
-    """The id of an update as it came; None if it has none that Telegram could have given."""
+    """The id of an undecoded update; None if it has no valid one."""
     number = raw.get("update_id") if isinstance(raw, Mapping) else None
     return number if type(number) is int and 0 < number < UPDATE_IDS else None

@@ -1,4 +1,4 @@
-"""Telegram calls us: a secret is checked, an update is handled before it is answered, and one that was not comes again.
+"""Webhook: checks the secret and answers after the update is handled; if the ledger is unavailable, Telegram retries.
 
 `GET /healthz` answers 200 while the process serves, for load balancers.
 """
@@ -21,19 +21,19 @@ from pipeline.ledger.transports.common import LedgerUnavailable
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the name of a header
 AT_ONCE = 40  # Telegram's own default
-WRONG_SECRET_SECONDS = 1.0  # before a guess is answered
-WRONG_AT_ONCE = 20  # guesses that wait for their answer; more are turned away at once
+WRONG_SECRET_SECONDS = 1.0  # delay before a wrong secret is answered
+WRONG_AT_ONCE = 20  # delayed answers at a time; further wrong secrets get 429 at once
 
 log = logging.getLogger(__name__)
 
 
 def path_of(url: str) -> str:
-    """Where Telegram's calls arrive, behind whatever proxy ends the TLS."""
+    """The path of Telegram's calls, which a proxy that terminates TLS passes on."""
     return urlsplit(url).path or "/"
 
 
 class Guesses:
-    """Calls with a wrong secret: counted, logged once a minute, and answered slowly. The right one never waits."""
+    """Calls with a wrong secret: counted, logged once a minute, and answered after 1 s. Other calls are not delayed."""
 
     def __init__(self) -> None:
         self._seldom = Seldom()
@@ -53,7 +53,7 @@ class Guesses:
 
 
 def make_app(read: Read, feed: Feed, url: str, secret: str, app: web.Application | None = None) -> web.Application:
-    """One of its own, or the given one with one route more."""
+    """Adds the webhook to `app`, or to a new one with a health check."""
 
     guesses = Guesses()
 
@@ -66,11 +66,11 @@ def make_app(read: Read, feed: Feed, url: str, secret: str, app: web.Application
             raw = None
         found = await read(raw)
         if found is None:
-            return web.Response(status=200)  # it would come again and again, and never be readable
+            return web.Response(status=200)  # a retry would be just as unreadable
         try:
             await feed(found)
         except LedgerUnavailable:
-            return web.Response(status=503)  # Telegram repeats it until we answer 2xx
+            return web.Response(status=503)  # Telegram retries until we answer 2xx
         return web.Response(status=200)
 
     async def healthz(_: web.Request) -> web.Response:
@@ -84,7 +84,7 @@ def make_app(read: Read, feed: Feed, url: str, secret: str, app: web.Application
 
 
 def _bytes(header: str) -> bytes:
-    """Also of what is no text: headers are read with surrogates for bytes that are no UTF-8."""
+    """Encodes any header: aiohttp reads bytes that are not UTF-8 as surrogates."""
     return header.encode(errors="surrogatepass")
 
 
@@ -100,7 +100,7 @@ async def serve(
     allowed_updates: Sequence[str],
     app: web.Application | None = None,
 ) -> AsyncIterator[int]:
-    """Listens, then tells Telegram where. Leaving the block ends intake first and waits for what is being handled.
+    """Listens, then sets the webhook at Telegram. On exit, stops accepting and waits for updates being handled.
 
     The webhook stays set: updates wait at Telegram until the next start. Raises OSError, TelegramAPIError.
     """
