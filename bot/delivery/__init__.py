@@ -1,1 +1,1 @@
-"""What a run's user gets: the card, the video."""
+"""What a run's user receives: the card and the video."""

@@ -1,4 +1,4 @@
-"""Where a run's user is told: the `audience` of a run that began in Telegram."""
+"""Where a run's user is notified: the `audience` of a run that was requested in Telegram."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ KIND = "telegram"
 
 @dataclass(frozen=True)
 class Address:
-    """Message ids are of this chat; `message_id` is what the video answers; `language` is the user's own."""
+    """Message ids belong to this chat; the video is a reply to `message_id`; `language` is the user's."""
 
     bot_id: int
     chat_id: int
@@ -29,7 +29,7 @@ class Address:
 
 
 def address_of(run: Run) -> Address | None:
-    """None for a run that nobody in Telegram asked for."""
+    """None for a run that was not requested in Telegram."""
     return read_address(run.audience)
 
 
@@ -40,15 +40,15 @@ def read_address(audience: Mapping[str, Any]) -> Address | None:
 
 
 def user_id(number: int) -> str:
-    """As the ledger names a Telegram user."""
+    """The ledger's id of a Telegram user."""
     return f"tg:{number}"
 
 
 def telegram_id(user: str) -> int:
-    """As Telegram names a user of the ledger's."""
+    """The Telegram id in a user id of the ledger."""
     return int(user.removeprefix("tg:"))
 
 
 def request_key(bot_id: int, chat_id: int, message_id: int, *tap: str | int) -> str:
-    """`tg:<bot_id>:<chat_id>:<message_id>`, and for a button `...:<action>:<take>`: the same wish, the same key."""
+    """`tg:<bot_id>:<chat_id>:<message_id>`, and for a button `...:<action>:<take>`: one key per request."""
     return ":".join(map(str, ("tg", bot_id, chat_id, message_id, *tap)))

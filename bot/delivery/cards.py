@@ -1,6 +1,6 @@
-"""The one card of a run, and what comes with its video: from the row to text and buttons. Pure.
+"""Renders the card of a run: from its row to text and buttons. Pure.
 
-In       a run as the ledger has it, and what the card needs to know besides
+In       a run as the ledger has it, and the `Scene`: what else the card shows
 Out      Card: HTML of at most 4096 characters, rows of buttons
 """
 
@@ -19,7 +19,7 @@ from pipeline.ledger.records import Run, State
 from pipeline.purchase.estimate import Expected
 
 QUOTE_CHARACTERS_MAX = 900
-TICK_SECONDS = 15.0  # how often a card that only waits is edited; each edit counts against the chat's budget
+TICK_SECONDS = 15.0  # how often the elapsed time is updated; each edit counts against the chat's rate limit
 SHAPES = {"vertical": N_("Vertical"), "horizontal": N_("Horizontal"), "square": N_("Square")}
 SHAPE_SIGNS = {"vertical": "↕", "horizontal": "↔", "square": "◻"}
 
@@ -38,7 +38,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a card shows besides its run. `videos_left` and `day_left_microusd` only matter before the purchase."""
+    """What a card shows besides its run. `videos_left` only matters before the purchase."""
 
     for_sale: ForSale
     expected: Expected | None = None
@@ -56,7 +56,7 @@ def button(words: Words, sentence: str, tap: RunTap, **values: object) -> Inline
 
 
 def card(run: Run, words: Words, scene: Scene) -> Card:
-    """What the run's card says now."""
+    """The run's card in its current state."""
     body, rows = _PAGES[run.state](run, words, scene)
     text = Markup("\n\n").join([_heading(run, words), body])
     return Card(messages.with_demo(text, words, demo=scene.for_sale.demo), rows)
@@ -106,7 +106,7 @@ def _approved(run: Run, words: Words, scene: Scene) -> _Page:
 
 
 def _asking(run: Run, words: Words, scene: Scene) -> _Page:
-    """The price and the choices, before anything is spent."""
+    """The price and the choices, before the purchase."""
     left = ""
     if scene.videos_left is not None:
         left = words.count(
@@ -144,7 +144,7 @@ def _asking(run: Run, words: Words, scene: Scene) -> _Page:
 
 
 def _confirm_seconds(run: Run) -> float:
-    """The whole wait, not what is left of it: the card is not edited for the passing of time."""
+    """The whole time to decide, not what is left of it: the card is not edited as time passes."""
     if run.confirm_until is None or run.approved_at is None:
         return 0.0
     return (run.confirm_until - run.approved_at).total_seconds()
@@ -192,7 +192,7 @@ def _rendering(run: Run, words: Words, scene: Scene) -> _Page:
 
 
 def _elapsed(run: Run, words: Words, scene: Scene) -> Markup:
-    """Time and an honest estimate; a share only where the provider gives one."""
+    """The elapsed time and an estimate; a percentage only if the provider reports one."""
     if run.failing_since is not None:
         return words("🔎 It seems to have failed; checking once more. Nothing is decided yet.")
     elapsed = run.age(run.rendering_at).total_seconds()

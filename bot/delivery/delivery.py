@@ -1,8 +1,8 @@
-"""Brings a run's news to its user: the card's last word, and the video. At least once, and it cannot fail a run.
+"""Notifies a run's user of its state: updates the card and sends the video, at least once. It cannot fail a run.
 
-In       a run whose present state was not told yet (the engine's `tell`)
-Out      the ledger knows that it was told; or when to try again; or that the user cannot be reached
-Effects  messages. One process at a time tells a state; one that dies in mid-telling is followed by another
+In       a run whose user was not notified of its current state yet (the engine's `tell`)
+Out      recorded in the ledger: that the user was notified, when to retry, or that the user cannot be reached
+Effects  messages. One process claims a notification; if it dies, another one takes over once the claim expires
 """
 
 import asyncio
@@ -47,14 +47,14 @@ from pipeline.ledger.notifications import Notifications
 from pipeline.ledger.records import Run, State
 from pipeline.ledger.transports.common import LedgerUnavailable
 
-TELLING_SECONDS = 15.0  # nobody else tells meanwhile; prolonged while we are at it
-AGAIN = timedelta(seconds=5)  # after an answer of Telegram's was lost
-AGAIN_LATER = timedelta(minutes=5)  # after Telegram refused for a reason we do not know
-ELSEWHERE = timedelta(minutes=1)  # for the process that has the other bot's token
-ELSEWHERE_AT_MOST = timedelta(hours=6)  # after which no other machine will bring it
+TELLING_SECONDS = 15.0  # how long a claim lasts; renewed while the notification is in progress
+AGAIN = timedelta(seconds=5)  # the shortest wait after a lost answer from Telegram
+AGAIN_LATER = timedelta(minutes=5)  # after an unexplained refusal; the longest wait after a lost answer
+ELSEWHERE = timedelta(minutes=1)  # retry wait while another process has that bot's token, or the clip
+ELSEWHERE_AT_MOST = timedelta(hours=6)  # how long another machine may take to deliver it
 REFUSED_AT_MOST = timedelta(minutes=30)
 UNANSWERED_AT_MOST = timedelta(hours=6)
-LONG = timedelta(seconds=60)  # a failure after a longer wait is said in a message of its own: edits make no sound
+LONG = timedelta(seconds=60)  # after a longer wait, a failure gets its own message: edits make no sound
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Delivery:
         self._clock = time.monotonic
 
     async def tell(self, run: Run) -> None:
-        """For the engine. Raises only what the transport raises; the engine then asks again."""
+        """Notifies the run's user, for the engine. Raises only what the transport raises; the engine then retries."""
         address = address_of(run)
         if address is None:
             return
@@ -111,7 +111,7 @@ class Delivery:
                 await self._could_not(run, error)
                 return
             log.error("tell", extra={"action": "clip_missing", "run": run.ref, "file": str(error)})
-            await self._notifications.undelivered(run, _why(error))  # now: somebody may have the file
+            await self._notifications.undelivered(run, _why(error))  # now: an operator may have the file
             pause = ELSEWHERE  # another machine may have the clip
         except (SendError, TelegramAPIError) as error:
             lasting = isinstance(error, Unreachable | TooLarge)
@@ -123,7 +123,7 @@ class Delivery:
         await self._notifications.later(run, run.read_at + timedelta(seconds=self._clock() - began) + pause)
 
     async def _say(self, run: Run, address: Address) -> None:
-        """The card says it; and a failure after a long wait makes a sound."""
+        """Updates the card. A failure after more than 60 s is also sent as a new message, which makes a sound."""
         with contextlib.suppress(MessageDeleted):
             await self._cards.show(run)
         if run.state is State.FAILED and run.age(run.reserved_at) > LONG:
@@ -149,7 +149,7 @@ class Delivery:
         self._cards.touch(fresh.run_id)
 
     async def send(self, run: Run, address: Address, reply_to: int | None = None) -> Message:
-        """The video, by Telegram's file id if it has one, else from our file. Raises FileNotFoundError, SendError."""
+        """Sends the video, by Telegram's file id if known, else from our file. Raises FileNotFoundError, SendError."""
         while True:
             method = await self._video(run, address, reply_to)
             try:
@@ -157,14 +157,14 @@ class Delivery:
             except NoThread:
                 if address.thread_id is None:
                     raise
-                address = replace(address, thread_id=None)  # to the chat, rather than nowhere
+                address = replace(address, thread_id=None)  # retry in the chat itself
             except (NoFile, TelegramBadRequest, TelegramNotFound):
                 if address.file_id is None:
                     raise
-                address = replace(address, file_id=None)  # whatever is wrong with it, the file itself is here
+                address = replace(address, file_id=None)  # whatever the reason, retry with our file
 
     async def send_again(self, run: Run, address: Address) -> None:
-        """From the history. One that never arrived has arrived now."""
+        """Sends a video from the user's history. One that was never delivered now counts as delivered."""
         sent = await self.send(run, address)
         known = address_of(run)
         fresh = file_of(sent)
@@ -182,13 +182,13 @@ class Delivery:
         text = caption(run, words, demo=self._for_sale.demo, facts=facts)
         reply = reply_parameters(reply_to or address.message_id)
         buttons = under_video(run, words, take=1)
-        if facts.kind is not Kind.MP4:  # Telegram plays MP4 only; the others arrive as files
+        if facts.kind is not Kind.MP4:  # Telegram plays only MP4; others are sent as files
             return SendDocument(
                 chat_id=address.chat_id,
                 document=file,
                 caption=text,
                 parse_mode="HTML",
-                disable_content_type_detection=True,  # else its file id may be a video's, which is no document's
+                disable_content_type_detection=True,  # else Telegram may return a video's file id, not a document's
                 reply_parameters=reply,
                 message_thread_id=address.thread_id,
                 reply_markup=buttons,
@@ -209,13 +209,16 @@ class Delivery:
         )
 
     async def _could_not(self, run: Run, error: Exception) -> None:
-        """It is said no more by itself: a video waits for its user's next word, or for /videos."""
+        """Stops retrying. A video stays in /videos.
+
+        /start retries it, and so does any update from a user who had blocked the bot.
+        """
         log.warning("tell", extra={"action": "not_reached", "run": run.ref, "error": type(error).__name__})
         fresh = await self._notifications.told(run, why=type(error).__name__)
-        if run.state is State.SAVED and not isinstance(error, Unreachable):  # blocking the bot is the user's own choice
+        if run.state is State.SAVED and not isinstance(error, Unreachable):  # a block is the user's own choice
             await self._notifications.undelivered(run, _why(error))
         try:
-            await self._cards.show(fresh)  # a chat that takes no videos may take words
+            await self._cards.show(fresh)  # a chat that refuses videos may accept text
         except Unreachable:
             self._cards.forget(run.run_id)
         except (SendError, TelegramAPIError):
@@ -241,6 +244,6 @@ def _why(error: Exception) -> str:
 
 
 def file_of(sent: Message) -> str | None:
-    """Telegram turns a silent clip into an animation now and then."""
+    """The file id of a sent video, which Telegram sometimes turns into an animation if it is silent."""
     found = sent.video or sent.animation or sent.document
     return found.file_id if found and FILE_ID.fullmatch(found.file_id) else None

@@ -1,7 +1,7 @@
-"""The cards: one message per run, edited as the ledger says, within what Telegram takes.
+"""The cards: one message per run, edited as the run changes in the ledger, within Telegram's rate limits.
 
-In       run ids: those that are worked on here (`follow`), and those somebody has just changed (`touch`)
-Out      the card of each says what is true, sooner or later; `show` waits until it does
+In       run ids: those worked on here (`follow`), just reserved (`queue`), or just changed (`touch`)
+Out      each card shows its run's state eventually; `show` waits until it does
 Effects  one message per run, then edits; the card's message id is kept on the row
 """
 
@@ -35,17 +35,17 @@ from pipeline.ledger.transports.common import LedgerError
 from pipeline.ledger.users import Customers
 from pipeline.purchase.estimate import Expected, expected
 
-LOOK_SECONDS = 1.0  # between two looks at the runs that are followed
-TURN_SECONDS = 0.1  # a touched card is looked at so soon
+LOOK_SECONDS = 1.0  # between two reads of the runs that are followed
+TURN_SECONDS = 0.1  # how soon a touched run is read
 ORDERED = frozenset({State.SUBMITTING, State.UNCERTAIN, State.RENDERING})
-GRACE_SECONDS = 5.0  # whoever reserved a run sends its card; after this anybody may
+GRACE_SECONDS = 5.0  # the process that reserved a run sends its card; after this, any process may
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """What a card said last, and of which moment."""
+    """What a card showed last, and when that was read."""
 
     card: Card
     phase: tuple[object, ...]
@@ -68,7 +68,7 @@ class ProgressCards:
         self._account, self._for_sale, self._slow_seconds = account, for_sale, slow_seconds
         self._followed: Counter[UUID] = Counter()
         self._touched: set[UUID] = set()
-        self._left: set[UUID] = set()  # a worker's turn at them has ended, with what no look has seen yet
+        self._left: set[UUID] = set()  # no longer followed, still to be read once more
         self._queued: set[UUID] = set()
         self._shown: dict[UUID, _Shown] = {}
         self._gone: set[UUID] = set()
@@ -79,7 +79,7 @@ class ProgressCards:
 
     @contextlib.contextmanager
     def follow(self, run_id: UUID) -> Iterator[None]:
-        """The run is worked on here: its card is kept up to date meanwhile."""
+        """Keeps the run's card up to date while the run is worked on here."""
         self._followed[run_id] += 1
         try:
             yield
@@ -90,11 +90,11 @@ class ProgressCards:
             self._left.add(run_id)
 
     def touch(self, run_id: UUID) -> None:
-        """Something about the run has changed."""
+        """Marks the run as changed: its card is updated soon."""
         self._touched.add(run_id)
 
     def queue(self, run_id: UUID) -> None:
-        """The run was just reserved: its place is shown until its first attempt."""
+        """Shows the place in the queue of a run just reserved, until its first attempt."""
         self._queued.add(run_id)
 
     async def keep(self) -> None:
@@ -118,7 +118,7 @@ class ProgressCards:
                 waited = 0.0
             if not due:
                 continue
-            self._touched -= touched  # a touch during the look counts again: the row may have been read before it
+            self._touched -= touched  # a touch during the read is kept: the row may have been read before it
             self._left -= left
             try:
                 await self._look(due, touched, left)
@@ -126,24 +126,24 @@ class ProgressCards:
                 log.warning("cards", extra={"action": "cards_unread", "error": str(error)})
                 self._touched |= touched
                 self._left |= left
-            except Exception:  # whatever it is, cards that stand still for ever would leave everybody waiting
+            except Exception:  # if this loop ended, no card would ever be updated again
                 log.exception("cards", extra={"action": "cards_failed"})
 
     async def _look(self, due: set[UUID], touched: set[UUID], left: set[UUID]) -> None:
         rows = await self._notifications.load(due)
         self._queued -= due - {row.run_id for row in rows if row.state is State.RESERVED and not row.attempts}
-        # What became of a run that ended is for `Delivery` to say, until it is said.
+        # `Delivery` shows the end of a run that is no longer followed, unless the run was touched.
         rows = tuple(row for row in rows if not row.ended or row.run_id not in left - touched)
         done = await asyncio.gather(*(self._refresh(row) for row in rows), return_exceptions=True)
         for row, error in zip(rows, done, strict=True):
             if error is False:
                 self._touched |= {row.run_id} & touched
                 self._left |= {row.run_id} & left
-            if isinstance(error, Exception):  # one card that cannot be drawn does not stop the others
+            if isinstance(error, Exception):  # one card that cannot be rendered does not stop the others
                 log.error("cards", extra={"action": "card_failed", "run": row.ref}, exc_info=error)
 
     async def _refresh(self, run: Run) -> bool:
-        """False if the card does not say it yet."""
+        """Updates the run's card; False if that must be tried again."""
         address = address_of(run)
         if address is None or address.bot_id != self._client.bot.id:
             return True
@@ -160,13 +160,13 @@ class ProgressCards:
         return False
 
     def _was_just_ordered(self, run: Run) -> bool:
-        """Whether the card may still say that nothing is charged, and something is by now."""
+        """Whether the run is ordered while its card may still say that nothing is charged."""
         shown = self._shown.get(run.run_id)
         lies = shown is None or shown.state not in ORDERED
         return run.state in ORDERED and lies and run.run_id not in self._gone
 
     def _say_ordered(self, run: Run, address: Address) -> None:
-        """In the background, with the urgency and patience of an answer; the next look sees what came of it."""
+        """Updates the card in the background, with the urgency and patience of an answer; the next read checks it."""
         if run.run_id not in self._saying_ordered:
             saying = asyncio.create_task(self._show(run, address, Urgency.ANSWER, PATIENCE_SECONDS))
             self._saying_ordered[run.run_id] = saying
@@ -178,16 +178,17 @@ class ProgressCards:
             log.warning("card", extra={"action": "card_unsaid", "run": run.ref, "error": str(error)})
 
     async def show(self, run: Run, *, uploading: bool = False, patience: float = PATIENCE_SECONDS) -> None:
-        """The card says what this run is; a new one is sent if there is none any more.
+        """Edits the run's card, or sends a new one if there is none or it is known to be deleted.
 
-        Raises SendError if it could not be sent, and what the transport raises.
+        `uploading`: an edit does not wait, and a deleted card is not replaced. Raises SendError if it could not be
+        sent, and what the transport raises.
         """
         address = address_of(run)
         assert address is not None, f"run {run.ref} is nobody's in Telegram"
         await self._say(run, address, Urgency.CHANGE if uploading else Urgency.ANSWER, patience)
 
     async def _show(self, run: Run, address: Address, urgency: Urgency, patience: float) -> bool:
-        """True if the card says it, or never will."""
+        """Updates the run's card; False if a retry may succeed."""
         try:
             await self._say(run, address, urgency, patience)
         except MessageDeleted:
@@ -253,7 +254,7 @@ class ProgressCards:
         return self._cards.get(run.run_id, address.card_id)
 
     def forget(self, run_id: UUID) -> None:
-        """The run has ended and its user knows."""
+        """Drops what is kept here of a run that has ended and whose user was notified."""
         for kept in (self._shown, self._cards, self._expected):
             kept.pop(run_id, None)
         self._gone.discard(run_id)
@@ -262,19 +263,19 @@ class ProgressCards:
         left = None
         if run.state is State.APPROVED and run.needs_confirmation and run.confirmed_at is None:
             allowance = await self._customers.allowance(run.user_id)
-            left = allowance.videos_left + 1  # this one is counted among today's already
+            left = allowance.videos_left + 1  # today's count includes this one already
         known = await self._expect(run) if run.state is State.RENDERING else None
         return Scene(self._for_sale, known, self._slow_seconds, videos_left=left)
 
     async def _expect(self, run: Run) -> Expected:
-        """What was expected when the run was first looked at: an estimate that wanders is none."""
+        """The estimate from when the card first needed one; it does not change while the run renders."""
         if run.run_id not in self._expected:
             self._expected[run.run_id] = await expected(run, self._ledger, self._account)
         return self._expected[run.run_id]
 
 
 def _phase(run: Run) -> tuple[object, ...]:
-    """What makes a card new, not only older."""
+    """A change of any of these is new information; any other change of a card is only a tick."""
     return (run.state, run.held_back_by, run.parked, run.confirmed_at, run.seconds, run.size, run.place)
 
 

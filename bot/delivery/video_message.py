@@ -1,4 +1,4 @@
-"""What comes with a video: its caption, and the buttons below it. Pure."""
+"""The caption of a video, and the buttons below it. Pure."""
 
 from aiogram.types import CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup
 from markupsafe import Markup
@@ -10,11 +10,11 @@ from media.clip_file import Facts, as_ordered
 from pipeline.ledger.records import Run
 from steps.write_caption import CAPTION_UNITS_MAX, units
 
-COPY_CHARACTERS_MAX = 256  # what a button may copy (Bot API)
+COPY_CHARACTERS_MAX = 256  # the most that a button may copy (Bot API)
 
 
 def caption(run: Run, words: Words, *, demo: bool, facts: Facts | None = None) -> Markup:
-    """The video's own words: caption and hashtags, at most 1024 UTF-16 units as Telegram counts them."""
+    """The caption, hashtags and notes below the video: at most 1024 UTF-16 units, as Telegram counts."""
     tags = " ".join(run.hashtags or ())
     odd = not_as_ordered(run, facts, words) if facts else ""
     note = words.plain("Demo: simulated, nothing was really charged.") if demo else ""
@@ -27,7 +27,7 @@ def caption(run: Run, words: Words, *, demo: bool, facts: Facts | None = None) -
 
 
 def not_as_ordered(run: Run, facts: Facts, words: Words) -> str:
-    """What the provider made instead of the order; empty if the clip is what was ordered."""
+    """How the clip differs from the order; empty if it does not."""
     if as_ordered(facts, run.seconds, run.size):
         return ""
     made = f"{facts.seconds:.1f}".removesuffix(".0") if facts.seconds is not None else None
@@ -59,7 +59,7 @@ def under_video(run: Run, words: Words, take: int) -> InlineKeyboardMarkup:
 
 
 def _copy(run: Run, words: Words) -> InlineKeyboardButton:
-    """Copies by itself what is short enough for it; longer captions come as a message to be copied by a tap."""
+    """A button that copies up to 256 characters itself; a longer caption is sent as a message to copy."""
     text = caption_text(run)
     if len(text) <= COPY_CHARACTERS_MAX:
         return InlineKeyboardButton(text=words.plain(N_("📋 Copy caption")), copy_text=CopyTextButton(text=text))
@@ -67,5 +67,5 @@ def _copy(run: Run, words: Words) -> InlineKeyboardButton:
 
 
 def caption_text(run: Run) -> str:
-    """Caption and hashtags, to be posted elsewhere."""
+    """Caption and hashtags, for posting elsewhere."""
     return "\n\n".join(part for part in (run.caption or run.title or "", " ".join(run.hashtags or ())) if part)
