@@ -1,4 +1,4 @@
-"""What operators are told, in the language of their app. Pure."""
+"""The texts of alerts for operators, in each operator's language. Pure."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,7 +9,7 @@ from bot.translations import N_, Words, code
 from pipeline.formatting import whole_cents
 from pipeline.ledger.alerts import Alert
 
-DETAIL_CHARACTERS_MAX = 300  # of what a provider said
+DETAIL_CHARACTERS_MAX = 300  # of a provider's message
 CAUSES: Mapping[str, str] = {
     "failures": N_("too many failures at the provider"),
     "submissions": N_("too many orders in a short time"),
@@ -67,7 +67,7 @@ def _perhaps_two_paid_calls(alert: Alert, words: Words) -> Markup:
 
 
 def _told(alert: Alert, words: Words) -> dict[str, object]:
-    """The run and the job of a difference, and how to close it."""
+    """The run and the job of a difference, and the commands that close it or fetch the job."""
     ref, job_id = alert.detail.get("ref"), alert.detail.get("job_id")
     fetch = f"/admin found {ref or '?'} {job_id or '?'}"
     command = words.plain(N_('onetake audit --explain {subject} --why "REASON"'), subject=job_id or ref or "?")
@@ -75,7 +75,7 @@ def _told(alert: Alert, words: Words) -> dict[str, object]:
 
 
 def _period(alert: Alert, words: Words) -> Markup:
-    """The day or the month of a budget, as its readers write it."""
+    """The day or the month of a budget, in the reader's date format."""
     year, month, *day = str(alert.detail["period"]).split("-")
     if not day:
         return words("{year}-{month}", year=year, month=month)
@@ -137,7 +137,7 @@ def _model_gone(alert: Alert, words: Words) -> Markup:
 
 
 def _said(alert: Alert, words: Words) -> Markup:
-    """What the provider said, as it said it."""
+    """The provider's message, quoted."""
     said = str(alert.detail.get("detail") or "").strip().rstrip(".")
     return words(" (“{said}”)", said=said[:DETAIL_CHARACTERS_MAX]) if said else Markup("")
 
@@ -163,7 +163,7 @@ def _not_stored(alert: Alert, words: Words) -> Markup:
     )
 
 
-# A difference between the provider's books and ours, by its kind.
+# Differences between the provider's jobs and the ledger, by kind.
 DIFFERENCES: Mapping[str, str] = {
     "job_without_run": N_("no run owns the provider's job {job}"),
     "run_without_job": N_("{ref} has job {job}, which the provider does not show"),

@@ -1,4 +1,4 @@
-"""Tells operators what they must hear, each once, in the language of their app."""
+"""Sends alerts to operators, each once, in the operator's language."""
 
 import asyncio
 import logging
@@ -24,25 +24,25 @@ class OperatorAlerts:
         self._client, self._alerts, self._customers, self._admins = client, alerts, customers, admins
 
     async def keep(self, look_seconds: float = LOOK_SECONDS) -> None:
-        """Until canceled."""
+        """Sends new alerts every `look_seconds`, until canceled."""
         while True:
             try:
                 await self.tell_all()
             except LedgerError as error:
                 log.warning("alarms", extra={"action": "alarms_unread", "error": str(error)})
-            except Exception:  # one alert that cannot be said must not silence all others for ever
+            except Exception:  # one failing alert must not stop all later ones
                 log.exception("alarms", extra={"action": "alarms_failed"})
             await asyncio.sleep(look_seconds)
 
     async def tell_all(self) -> None:
-        """Every new alert to every operator. One who cannot be reached does not keep it from the others."""
+        """Sends every new alert to every operator, even if some operators cannot be reached."""
         for alert in await self._alerts.take():
             log.warning("alert", extra={"action": "alert", "key": alert.key})
             try:
                 await self._tell_operators(alert)
             except LedgerError:
                 raise
-            except Exception:  # an alert that cannot be put into words does not stop the others
+            except Exception:  # an alert that cannot be rendered does not stop the others
                 log.exception("alert", extra={"action": "alert_failed", "key": alert.key})
 
     async def _tell_operators(self, alert: Alert) -> None:

@@ -1,4 +1,4 @@
-"""What the operators' verbs in chat use."""
+"""What the verbs of /admin use."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from pipeline.settings.parts import Waits
 
 @dataclass(frozen=True)
 class AdminTools:
-    """The same for every operator."""
+    """Shared by all operators."""
 
     ledger: Ledger
     operators: Operators
@@ -23,7 +23,7 @@ class AdminTools:
 
 @dataclass(frozen=True)
 class AdminContext:
-    """One operator at the desk: who asks, and in which language."""
+    """One operator's command: who sent it, and the language of the answer."""
 
     who: str
     words: Words

@@ -1,4 +1,4 @@
-"""Operators in chat: what is spent and in doubt, and the switches. For all but ADMIN_IDS it does not exist."""
+"""/admin: spending, runs in doubt, and switches. For users outside ADMIN_IDS it is an unknown command."""
 
 import re
 from hashlib import sha256
@@ -24,11 +24,11 @@ from pipeline.ledger.records import Run, State
 from pipeline.operator_text import paid_parts
 
 IN_DOUBT_SHOWN = 5
-JOB_QUESTION_SIGN = "🔖"  # our question for a job id begins with it
+JOB_QUESTION_SIGN = "🔖"  # the first character of our question for a job id
 
 
 class IsAdmin(BaseFilter):
-    """By the sender's id."""
+    """Whether the sender's id is in ADMIN_IDS."""
 
     async def __call__(self, event: Message | CallbackQuery, admins: frozenset[int]) -> bool:
         return event.from_user is not None and event.from_user.id in admins
@@ -82,7 +82,7 @@ async def overview(admin_context: AdminContext) -> tuple[Markup, InlineKeyboardM
 
 
 async def in_doubt(operators: Operators) -> list[Run]:
-    """Runs a person may decide: uncertain, or parked while rendering."""
+    """Runs that an operator may settle: uncertain, or parked while rendering."""
     found = [
         *await operators.runs(IN_DOUBT_SHOWN, State.UNCERTAIN),
         *(run for run in await operators.runs(IN_DOUBT_SHOWN * 10, State.RENDERING) if run.parked),
@@ -162,7 +162,7 @@ def _doubt_lines(doubts: list[Run], words: Words) -> list[Markup]:
 
 
 def _button(words: Words, sentence: str, act: str, ref: str = "", shown: str = "") -> InlineKeyboardButton:
-    """`shown`: the mark of what its message tells; a tap on one that is out of date changes nothing."""
+    """`shown`: a hash of the state that the message shows; a tap changes nothing if it is out of date."""
     tap = AdminTap(act=act, ref=ref, shown=shown)
     return InlineKeyboardButton(text=words.plain(sentence, ref=ref), callback_data=tap.pack())
 
@@ -236,7 +236,7 @@ async def job_id(
     tools: AdminTools,
     replies: Replies,
 ) -> None:
-    """The answer to "which job is it?"."""
+    """Handles the reply to our question for a job id."""
     asked = message.reply_to_message
     ref = re.search(r"\b[A-Z2-7]{6}\b", asked.text or "") if asked else None
     if asked is None or asked.from_user is None or asked.from_user.id != bot.id or ref is None:
@@ -246,13 +246,13 @@ async def job_id(
 
 
 def make_router() -> Router:
-    """What is answered here, in the order in which it is asked."""
+    """This module's handlers, in the order in which they are tried."""
     router = Router(name="admin")
     private = F.chat.type == ChatType.PRIVATE
     router.message.filter(IsAdmin())
     router.callback_query.filter(IsAdmin(), F.message.chat.type == ChatType.PRIVATE)
     router.message.register(admin, Command("admin", ignore_case=True), private)
-    router.message.register(elsewhere, Command("admin", ignore_case=True))  # in a group the buttons would stand open
+    router.message.register(elsewhere, Command("admin", ignore_case=True))  # a group would see the buttons
     router.callback_query.register(tapped, AdminTap.filter(), F.message)
     router.message.register(job_id, private, F.text, F.reply_to_message.text.startswith(JOB_QUESTION_SIGN))
     return router

@@ -1,8 +1,8 @@
-"""A person's word on a run in doubt, in chat: found, not charged, taken back.
+"""Settling a run in doubt from the chat: found, not charged, taken back.
 
-In       an AdminContext, the words that followed the verb
-Out      one message: what became of it, or what to send to insist
-Effects  one look at the job at the provider, free; the ledger's functions, each with who asked
+In       an AdminContext, and the words after the verb
+Out      one message: the result, or what to send to insist
+Effects  one look at the job at the provider, free; the ledger's functions, each with the operator's id
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ NOT_SEEN: Mapping[Unseen, str] = {
 
 
 async def found(admin_context: AdminContext, ref: str, job_id: str, insists: str | None, why: str | None) -> Markup:
-    """`insists`: unseen or despite, with a reason."""
+    """`insists`: `unseen` or `despite`; either needs a reason, `why`."""
     words = admin_context.words
     run = await admin_context.ledger.find(ref)
     if run is None:
@@ -99,7 +99,7 @@ def _differences(run: Run, seen: Contradicts, words: Words) -> Markup:
 
 
 def _found(run: Run, job_id: str, job: Job | None, words: Words) -> Markup:
-    """What it means for the money: only a job that the provider shows as made, or being made, counts."""
+    """What happens to the price: it is spent only if the provider shows the job as made, or being made."""
     told = {"ref": run.ref, "job": code(job_id)}
     if run.file is not None:
         return words("{ref} is job {job}, and its video is here already. Nothing was changed.", **told)
@@ -144,7 +144,7 @@ def _not_open(run: Run, words: Words) -> Markup:
 
 
 async def not_charged(admin_context: AdminContext, run: Run, why: str | None = None, *, early: bool = False) -> Markup:
-    """Of this run as it was shown."""
+    """Settles the run as not charged, unless it has changed since it was shown or its job may still turn up."""
     words = admin_context.words
     if early and not why:
         return _needs_a_reason(words, _early_command(words, run))
@@ -158,7 +158,7 @@ async def not_charged(admin_context: AdminContext, run: Run, why: str | None = N
         early=early,
     )
     fresh = await admin_context.ledger.find(run.ref) or run
-    if settled.settled or fresh.reason == "not_charged":  # by this very call, perhaps, its first answer lost
+    if settled.settled or fresh.reason == "not_charged":  # perhaps by this same call, if its first answer was lost
         await admin_context.tools.enqueue(run.run_id)
         said = words(
             "{ref} is settled as not charged: {held} is free again, its user is told.",
@@ -216,7 +216,7 @@ def more_is_known(words: Words, ref: str) -> Markup:
 
 
 async def take_back(admin_context: AdminContext, ref: str, why: str | None) -> Markup:
-    """The last settlement."""
+    """Takes back the last settlement of the run."""
     words = admin_context.words
     run = await admin_context.ledger.find(ref)
     if run is None:

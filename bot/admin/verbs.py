@@ -1,8 +1,8 @@
-"""What operators can say after /admin: one function a verb, each answers with one message.
+"""The verbs of /admin: one function per verb, each of which answers with one message.
 
-In       an AdminContext, the words that followed
-Out      `VERBS`; `usage` for what is none
-Effects  the ledger's functions for operators, each with who asked
+In       an AdminContext, and the words after the verb
+Out      `VERBS`; `usage` for an unknown verb
+Effects  the ledger's functions for operators, each with the operator's id
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -66,7 +66,7 @@ async def resume(admin_context: AdminContext, _: list[str]) -> Markup:
 
 
 async def _found(admin_context: AdminContext, arguments: list[str]) -> Markup:
-    """REF JOB, and to insist: unseen or despite, with a reason."""
+    """`arguments`: REF JOB; to insist, also `unseen` or `despite`, and a reason."""
     if len(arguments) < 2:
         return usage(admin_context.words)
     ref, job_id, *insists = arguments
@@ -77,7 +77,7 @@ async def _found(admin_context: AdminContext, arguments: list[str]) -> Markup:
 
 
 async def _not_charged(admin_context: AdminContext, arguments: list[str]) -> Markup:
-    """REF, and a reason if there is one; after `early` there must be one."""
+    """`arguments`: REF and an optional reason, or REF, `early` and a required reason."""
     run = await admin_context.ledger.find(arguments[0]) if arguments else None
     if run is None:
         return no_such_run(admin_context.words, arguments[0]) if arguments else usage(admin_context.words)
@@ -103,7 +103,7 @@ async def _show(admin_context: AdminContext, arguments: list[str]) -> Markup:
 
 
 def _no_id(admin_context: AdminContext, said: str) -> Markup:
-    """A name would be noted for nobody: Telegram's updates carry numbers."""
+    """Refuses a name: Telegram's updates carry numbers, so a name would match nobody."""
     return admin_context.words(
         "{said} is not a Telegram id, which is a number: <code>/admin show REF</code> shows the id of who "
         "ordered a video. Nothing was changed.",

@@ -1,1 +1,1 @@
-"""From a message or a button to a run."""
+"""Turns messages and taps into runs."""

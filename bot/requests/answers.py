@@ -1,4 +1,4 @@
-"""What an order is answered with, whether a message or a button asked."""
+"""The answers to orders from messages and buttons."""
 
 from datetime import UTC, datetime
 
@@ -36,7 +36,7 @@ async def announce(
     orders: Orders,
     replies: Replies,
 ) -> None:
-    """Tells of the first order that will not be asked about, while the one before it is; once per user."""
+    """Announces, once per user, that this order is the last one to be confirmed."""
     if not isinstance(answer, Placed) or order_request.asks_first or not customer.is_asked_last:
         return
     keep = InlineKeyboardButton(
@@ -71,9 +71,9 @@ def address_here(message: Message, bot_id: int, words: Words) -> Address:
 async def order_by_tap(
     tap: CallbackQuery, order_request: OrderRequest, words: Words, customer: Customer, orders: Orders, replies: Replies
 ) -> Placed | None:
-    """A button that asks for a video. None if it was refused, which is then said.
+    """Places an order from a button. None if it was refused; the answer to the tap says why.
 
-    If it had its video already and that one has ended, the tap is the caller's to answer.
+    If the button had started a run before, and that run has ended, the caller must answer the tap.
     """
     answer = await orders.place(order_request, customer)
     if tap.message is not None:

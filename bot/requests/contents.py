@@ -1,4 +1,4 @@
-"""What a message holds besides words: somebody sent it, or Telegram tells of the chat. Pure."""
+"""What a message contains besides text, and which messages are Telegram's service messages. Pure."""
 
 from aiogram.types import Message
 
@@ -8,7 +8,7 @@ MEDIA = (
     *("photo", "paid_media", "live_photo", "video", "animation", "document", "sticker", "voice", "audio", "video_note"),
     "story",
 )
-# What Telegram tells of a chat by itself. Everything else was sent by somebody, who gets an answer.
+# Telegram's service messages about a chat. Everything else was sent by a user, who gets an answer.
 SERVICE = frozenset(
     [
         "new_chat_members",
@@ -72,9 +72,9 @@ def has_media(message: Message) -> bool:
 
 
 def leaves_something_out(message: Message, bot_id: int) -> bool:
-    """Whether its words are not all: the prompt is a caption, has an address under it, or answers or quotes something.
+    """Whether there is more to the message than its text: media, a link or preview, or something replied to or quoted.
 
-    An answer to our question is about the run that it names; a message in a topic answers the topic's beginning.
+    A reply to our question does not count, nor does the automatic reply of a topic's message to the topic's start.
     """
     preview, about = message.link_preview_options, message.reply_to_message
     if message.text is None or any(entity.type == "text_link" for entity in message.entities or ()):

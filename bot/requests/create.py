@@ -1,4 +1,4 @@
-"""What people write: /create, a mention, an answer to our question, or plain words that may become a video."""
+"""What users write: /create, a mention, an answer to our question, or plain text that may become a video."""
 
 import re
 
@@ -75,10 +75,10 @@ async def order(
     asks_first: bool = False,
     after: str | None = None,
 ) -> None:
-    """A message that asks for a video. The same message is the same run, however often it arrives.
+    """Places an order from a message. The same message is the same run, however often it arrives.
 
-    `after`: the run of a question that came just before. What answers a question replaces the run that it is about, if
-    that one is only a draft and its sender's; its price is shown first.
+    `after`: the ref of the run whose question came right before. An answer to a question replaces that run if it is
+    the sender's own draft, and its price is shown first.
     """
     if message.from_user is None or message.sender_chat is not None or message.from_user.is_bot:
         await replies.to(
@@ -102,7 +102,7 @@ async def order(
 
 
 async def say_what_is_left_out(message: Message, bot: Bot, words: Words, replies: Replies) -> bool:
-    """Whether there is anything to say."""
+    """Tells the sender what the prompt leaves out of the message; returns whether it leaves out anything."""
     if not leaves_something_out(message, bot.id):
         return False
     about = message.reply_to_message
@@ -155,7 +155,7 @@ async def plain(
     replies: Replies,
     after: str | None = None,
 ) -> None:
-    """An answer to our question is a prompt; other words are asked about first."""
+    """An answer to our question is a prompt; for other text, asks whether to make a video of it."""
     text = message.text or message.caption or ""
     if answered(message, bot.id, after):
         await order(message, text, bot, words, customer, orders, replies, after=after)
@@ -196,7 +196,7 @@ async def for_sale(
     if said.from_user is None or said.from_user.id != tap.from_user.id:
         await replies.tap(tap, words.plain(N_("Somebody else wrote this. Send your own with /create.")), alert=True)
         return
-    key = request_key(bot.id, said.chat.id, said.message_id)  # the same wish, however often the question was asked
+    key = request_key(bot.id, said.chat.id, said.message_id)  # the same request, however often the question was asked
     address = address_here(said, bot.id, words)
     order_request = OrderRequest(said.text or "", user_id(tap.from_user.id), key, address, asks_first=True)
     placed = await order_by_tap(tap, order_request, words, customer, orders, replies)
@@ -214,7 +214,7 @@ async def for_sale(
 async def mentioned(
     message: Message, bot: Bot, words: Words, customer: Customer, orders: Orders, replies: Replies
 ) -> None:
-    """In a group only what is said to us: a mention, or the answer to our question. A yes first."""
+    """Places orders in a group, for mentions and answers to our questions; the user confirms the price first."""
     text = message.text or message.caption or ""
     answer = answered(message, bot.id)
     if answer and not text:
@@ -244,12 +244,12 @@ async def _mention(
 
 
 async def _our_name(bot: Bot) -> re.Pattern[str]:
-    """As a mention."""
+    """A pattern for mentions of the bot."""
     return re.compile(rf"@{re.escape((await bot.me()).username or '')}\b", re.IGNORECASE)
 
 
 async def said_to_us(message: Message, bot: Bot) -> bool:
-    """What `mentioned` answers."""
+    """Whether `mentioned` handles this message."""
     text = message.text or message.caption or ""
     return answered(message, bot.id) is not None or (await _our_name(bot)).search(text) is not None
 
@@ -267,7 +267,7 @@ async def unreadable(message: Message, words: Words, replies: Replies) -> None:
 
 
 def make_router() -> Router:
-    """What is answered here, in the order in which it is asked."""
+    """This module's handlers, in the order in which they are tried."""
     router = Router(name="requests")
     router.message.register(create, Command("create", ignore_case=True))
     router.callback_query.register(example, Example.filter(), F.message)
@@ -276,7 +276,7 @@ def make_router() -> Router:
     router.message.register(mentioned, group)
     router.message.register(unreadable, private)
     router.edited_message.register(edited, Command("create", ignore_case=True))
-    # Not a live location, which Telegram edits while it moves.
+    # Not for a live location, which Telegram edits as it moves.
     router.edited_message.register(edited, private, F.text | F.caption | F.func(has_media))
     router.edited_message.register(edited, group, said_to_us)
     return router

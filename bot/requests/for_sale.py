@@ -1,4 +1,4 @@
-"""What is for sale here: the model, its lengths and formats, at what price. Users choose, the catalogue prices."""
+"""What is for sale: the model, its lengths and formats. Users choose; the catalogue sets the price."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ CHOICES_MAX = 4  # buttons in a row
 
 @dataclass(frozen=True)
 class ForSale:
-    """`demo`: the provider is the simulator, and everything said about money says so."""
+    """`demo`: the provider is the simulator, and every message about money says so."""
 
     model: VideoModel
     base_url: str
@@ -32,7 +32,7 @@ class ForSale:
 
     @property
     def sizes(self) -> tuple[str, ...]:
-        """The first of each shape: the buttons say vertical, horizontal, square."""
+        """The first size of each shape: the buttons only name vertical, horizontal and square."""
         shapes: dict[str, str] = {}
         for size in (self.size, *(self.model.sizes or UNLISTED_SIZES)):
             if not self.model.sizes or size in self.model.sizes:
@@ -45,7 +45,7 @@ class ForSale:
         return seconds in lengths and size in (self.model.sizes or (*UNLISTED_SIZES, self.size))
 
     def length_for(self, wanted: int | None) -> int:
-        """The wanted length, or the usual one, or the nearest that can be made."""
+        """The available length nearest to the wanted one, or to the default if none is wanted."""
         wanted = wanted or self.seconds
         return min(self.model.seconds or (wanted,), key=lambda seconds: (abs(seconds - wanted), seconds))
 
@@ -56,7 +56,7 @@ class ForSale:
         return self.model.sizes[0]
 
     def price(self, seconds: int, size: str) -> int:
-        """Micro-dollars."""
+        """In micro-dollars."""
         return price_microusd(self.model, seconds, size)
 
     def request(
@@ -70,7 +70,7 @@ class ForSale:
         confirm: bool,
         again: bool = False,
     ) -> Request:
-        """Everything `reserve` wants to know of one wish."""
+        """Everything that `reserve` needs for one request."""
         seconds, size = self.length_for(chosen.seconds), self.size_for(chosen.size)
         return Request(
             key=key,

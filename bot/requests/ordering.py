@@ -1,9 +1,9 @@
-"""From a wish in a chat to a run with a card: one `reserve`, one job, one card.
+"""Turns a request in a chat into a run with a card: one `reserve`, one job, one card.
 
-In       a prompt, whose it is, where it was said, and the key under which it is the same wish for ever
+In       a prompt, its user, where it was sent, and the request key, which stays the same when an update is retried
 Out      Placed, or why not
-Raises   what the transport raises: the update is then handed to us again, and `reserve` answers "replayed"
-Effects  the reservation is committed before anything is said
+Raises   what the transport raises: the update is then retried, and `reserve` answers "replayed"
+Effects  the reservation is committed before any message is sent
 """
 
 import contextlib
@@ -30,7 +30,7 @@ Enqueue = Callable[[UUID], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Placed:
-    """`replayed`: this wish has been a run before."""
+    """`replayed`: this request had a run already."""
 
     run: Run
     replayed: bool
@@ -38,10 +38,10 @@ class Placed:
 
 @dataclass(frozen=True)
 class OrderRequest:
-    """`user` is the ledger's name for them; `chosen` overrides their usual length and format.
+    """`user` is the user's id in the ledger; `chosen` overrides their usual length and format.
 
-    `asks_first`: the price is shown for a yes, whatever they prefer. `asked_price`: what the button said, in
-    micro-dollars; if it costs something else by now, that is shown for a yes, too.
+    `asks_first`: the user must confirm the price, whatever their preference. `asked_price`: the price on the button,
+    in micro-dollars; if the price has changed since, the user must confirm it, too.
     """
 
     prompt: str
@@ -64,7 +64,7 @@ class Orders:
     async def place(
         self, order_request: OrderRequest, customer: Customer, *, instead_of: Run | None = None
     ) -> Placed | Refused | PromptProblem:
-        """`instead_of`: a draft of the same user, withdrawn in the same step; if this one is refused, it stays."""
+        """`instead_of`: a draft of the same user, canceled in the same step; it stays if this request is refused."""
         prompt = check_prompt(order_request.prompt)
         if isinstance(prompt, PromptProblem):
             return prompt
@@ -98,7 +98,10 @@ class Orders:
     async def replace(
         self, ref: str, order_request: OrderRequest, customer: Customer
     ) -> Placed | Refused | PromptProblem:
-        """In place of a draft, which stays until this one is placed. Whatever became of it, the price comes first."""
+        """Replaces the user's draft `ref`, which stays until this order is placed.
+
+        The user must confirm the price, even if the run is no longer a draft.
+        """
         draft = await self._ledger.find(ref)
         if draft is None or draft.user_id != order_request.user:
             return await self.place(order_request, customer)
@@ -112,16 +115,16 @@ class Orders:
         return answer
 
     async def announced(self, user: str) -> None:
-        """The user was told that later orders are not asked about."""
+        """Records that the user was told that later orders need no confirmation."""
         await self._customers.note_told_first(user)
 
     async def go_on(self, run: Run) -> None:
-        """Somebody should look at the run now."""
+        """Enqueues the run and has its card updated."""
         await self._enqueue(run.run_id)
         self._cards.touch(run.run_id)
 
     async def _show_card(self, run: Run) -> None:
-        """Now, if its turn comes soon; otherwise the board sends it."""
+        """Sends the card if the rate limits allow it within 0.3 s; otherwise `ProgressCards` sends it later."""
         self._cards.queue(run.run_id)
         address = address_of(run)
         if address is None or address.card_id is not None:

@@ -1,7 +1,7 @@
-"""Our questions for another text: which run each is about, and who has not answered yet.
+"""Our questions for another prompt: which run each is about, and which are open.
 
-An answer is a reply to the question, which names the run; in private, also the next message after it. That one is
-remembered in this process only: after a restart, plain words are asked about first, as any others.
+An answer is a reply to the question, which names the run; in private, also the next message after it. Open questions
+are known to this process only: after a restart, that next message is treated as any other text.
 """
 
 import re
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from aiogram.types import Message
 
-QUESTION_SIGN = "✏️"  # every question of ours that asks for a prompt begins with it, then with the run's ref
+QUESTION_SIGN = "✏️"  # every question for a prompt begins with it, followed by the run's ref
 ASKED_ABOUT = re.compile(rf"{QUESTION_SIGN} ([A-Z2-7]{{6}}):")
 OPEN_MAX = 10_000
 
 
 @dataclass
 class _Open:
-    """`answered_by`: the message that came next. It may come again, and is the same answer then."""
+    """`answered_by`: the message that came next. If its update is retried, it is the same answer."""
 
     ref: str
     answered_by: int | None = None
@@ -27,17 +27,17 @@ class Questions:
         self._open: dict[tuple[int, int], _Open] = {}
 
     def ask(self, chat_id: int, user_id: int, ref: str) -> None:
-        """Another text for this run was asked for, in private."""
+        """Notes that we asked for another prompt for this run, in private."""
         self._open.pop((chat_id, user_id), None)
         self._open[chat_id, user_id] = _Open(ref)
         if len(self._open) > OPEN_MAX:
             del self._open[next(iter(self._open))]
 
     def hear(self, message: Message) -> str | None:
-        """The run that this message comes right after a question about; to be called for every message."""
+        """The ref of the run whose question came right before this message. Must be called for every message."""
         key = (message.chat.id, message.from_user.id if message.from_user else 0)
         question = self._open.get(key)
-        if question is None or not (message.text or message.caption):  # a picture answers nothing
+        if question is None or not (message.text or message.caption):  # a picture alone is no answer
             return None
         question.answered_by = question.answered_by or message.message_id
         if question.answered_by == message.message_id:
@@ -48,13 +48,13 @@ class Questions:
 
 @dataclass(frozen=True)
 class Answered:
-    """The question that a message answers; `ref` is the run it is about, unless an older version asked."""
+    """The question that a message answers. `ref`: the run it is about; None if an earlier version asked."""
 
     ref: str | None
 
 
 def answered(message: Message, bot_id: int, after: str | None = None) -> Answered | None:
-    """By a reply to the question; or without one, right after it: `after` is then the run that it is about."""
+    """The question that the message replies to, or that came right before it: `after` is then the ref of its run."""
     asked = message.reply_to_message
     if asked is None and after:
         return Answered(after)

@@ -1,4 +1,4 @@
-"""The receipt of a run, in the words of its user's language."""
+"""The receipt of a run, in its user's language."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The buttons of a run. Whatever is tapped, how often, by whom: the ledger decides, and a tap does nothing twice."""
+"""The buttons of a run. The ledger decides what a tap may do, and a repeated tap does nothing more."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -131,7 +131,7 @@ async def _cancel(t: Tapped) -> None:
 
 
 async def _edit(t: Tapped) -> None:
-    """Only asks: the draft stays until its new text is here."""
+    """Only asks for another prompt: the draft stays until the answer arrives."""
     draft = t.run.state is State.RESERVED or (t.run.state is State.APPROVED and t.run.confirmed_at is None)
     if draft or t.run.state is State.CANCELED:
         await _change(t)
@@ -140,9 +140,10 @@ async def _edit(t: Tapped) -> None:
 
 
 async def _change(t: Tapped) -> None:
-    """Asks for other words. The answer is a message of its own, and so a wish of its own.
+    """Asks for another prompt. The answer is a new message, and so a new request.
 
-    Telegram opens the reply box only for the sender of the message that the question answers, or who is named in it.
+    Telegram opens the reply box only for the sender of the message that the question replies to, or for users that the
+    question mentions.
     """
     await t.replies.tap(t.tap)
     message = t.tap.message
@@ -164,7 +165,7 @@ async def _change(t: Tapped) -> None:
 
 
 def _own_message(run: Run, chat_id: int) -> int | None:
-    """The user's message in this chat that asked for the run; None if a button did."""
+    """The user's message in this chat that requested the run; None if a button did."""
     known = address_of(run)
     if known is None or known.chat_id != chat_id:
         return None
@@ -180,7 +181,7 @@ async def _rewrite(t: Tapped) -> None:
 
 
 async def _again(t: Tapped) -> None:
-    if t.run.reason in messages.IN_OTHER_WORDS_ONLY:  # also an old button, or one that was never there
+    if t.run.reason in messages.IN_OTHER_WORDS_ONLY:  # also for an old or forged button
         said = N_(
             "The same words would be refused again, so nothing was ordered or charged. "
             "Tap Change and say it differently."
@@ -191,7 +192,7 @@ async def _again(t: Tapped) -> None:
 
 
 async def _retry(t: Tapped) -> None:
-    """Only of what came to nothing: a run that was found after all is no reason to buy another."""
+    """Retries only failed and canceled runs: a run that was found after all must not be bought again."""
     if t.run.state in {State.FAILED, State.CANCELED}:
         await _again(t)
     else:
@@ -199,7 +200,7 @@ async def _retry(t: Tapped) -> None:
 
 
 async def _another(t: Tapped, prompt: str, *, again: bool) -> None:
-    """A new run from a button. One tap counted twice is one run; once that has ended, the button begins another."""
+    """Starts a new run from a button. Repeated taps are one run; once it has ended, the button starts another."""
     message = t.tap.message
     assert message is not None, "the filter asked for one"
     take = int(t.data.arg) if t.data.arg.isdecimal() else 1
@@ -220,7 +221,7 @@ async def _another(t: Tapped, prompt: str, *, again: bool) -> None:
 
 
 def _place_of(t: Tapped, message_id: int) -> int:
-    """The message that the button counts as standing on: a failure is said twice, on the card and aloud, and is one."""
+    """The message id in the request key. A failure's two Retry buttons, on its card and in its message, share one."""
     known = address_of(t.run)
     if t.data.act is Act.RETRY and known is not None and known.bot_id == t.bot_id and known.card_id is not None:
         return known.card_id
@@ -246,7 +247,7 @@ async def _receipt(t: Tapped) -> None:
 
 
 async def _resend(t: Tapped) -> None:
-    """From one's own history, by Telegram's file id: free."""
+    """Sends a video from the user's history again, by Telegram's file id if known: free."""
     known = address_of(t.run)
     address = replace(
         address_of_tap(t.tap, t.bot_id, t.words), file_id=known.file_id if known and known.bot_id == t.bot_id else None
@@ -288,7 +289,7 @@ _ACTS: Mapping[Act, Callable[[Tapped], Awaitable[None]]] = {
 
 
 def make_router() -> Router:
-    """What is answered here, in the order in which it is asked."""
+    """This module's handlers, in the order in which they are tried."""
     router = Router(name="run_taps")
     router.callback_query.register(tapped, RunTap.filter(), F.message)
     return router

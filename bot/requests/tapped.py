@@ -18,7 +18,7 @@ from pipeline.ledger.users import Customer, Customers
 
 @dataclass(frozen=True)
 class Tapped:
-    """A tap by the run's own user, and all that an answer may need."""
+    """A tap by the run's own user, and everything that its handler may need."""
 
     tap: CallbackQuery
     data: RunTap
