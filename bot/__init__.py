@@ -1,1 +1,1 @@
-"""Telegram: translates between chats and the pipeline, decides nothing."""
+"""Telegram: translates between chats and the pipeline, and makes no decisions."""

@@ -1,8 +1,8 @@
-"""The bot, put together: its parts, its routers, and one way in for updates, whichever way they come.
+"""Builds the bot: its parts, its routers, and one entry point for updates, whether from polling or webhook.
 
-In       a Bot, the ledger's parts, what is for sale, and a way to enqueue runs
+In       a Bot, the ledger's parts, what is for sale, and a function that enqueues runs
 Out      BotApp: `feed` handles one update; `delivery.tell` and `cards.follow` are for the worker
-Raises   `feed` raises LedgerUnavailable: the update was not handled and must come again
+Raises   `feed` raises LedgerUnavailable: the update was not handled and must be retried
 """
 
 import logging
@@ -61,15 +61,15 @@ class BotApp:
     incoming: Incoming
 
     async def feed(self, update: Update) -> None:
-        """Handles one update to its end."""
+        """Handles one update completely."""
         await self.dispatcher.feed_update(self.bot, update)
 
 
 @dataclass(frozen=True)
 class BotDependencies:
-    """What the bot needs of the house behind it.
+    """What the bot needs from the rest of the product.
 
-    `slow_seconds`: after so long a render is called slow. `shared_turns`: other processes speak for this bot, too.
+    `slow_seconds`: a longer render is called slow. `shared_turns`: other processes also send as this bot.
     """
 
     ledger: Ledger
@@ -89,7 +89,7 @@ class BotDependencies:
 async def open_bot_app(
     bot: Bot, dependencies: BotDependencies, *, alarms: bool = True, time: Time = REAL_TIME
 ) -> AsyncIterator[BotApp]:
-    """Cards are kept as long as this is open, and alerts told, by one process of them all."""
+    """Keeps cards up to date while open. With `alarms`, also sends operators their alerts: in one process only."""
     rpc = dependencies.ledger.rpc
     customers, notifications = Customers(rpc), Notifications(rpc)
     client = TelegramClient(
@@ -156,7 +156,7 @@ def _dispatcher(greeter: UserMiddleware, replies: Replies, incoming: Incoming) -
             )
 
     async def failed(event: ErrorEvent) -> bool:
-        """The last word on an update. What the ledger did not hear comes again, within bounds; the rest is said."""
+        """Raises if the ledger is unavailable: the update is retried, within bounds. Otherwise answers in the chat."""
         if isinstance(event.exception, LedgerUnavailable) and not await incoming.gives_up(event.update):
             raise event.exception
         log.error("update", extra={"action": "update_failed"}, exc_info=event.exception)
@@ -181,7 +181,7 @@ def _dispatcher(greeter: UserMiddleware, replies: Replies, incoming: Incoming) -
         settings,
         run_buttons,
         create,
-    ):  # the last takes what nobody else understood
+    ):  # the last one answers whatever the others do not match
         dispatcher.include_router(answers.make_router())
     dispatcher.include_router(_last_router())
     return dispatcher

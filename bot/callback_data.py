@@ -1,6 +1,6 @@
-"""What buttons carry: a run's ref and what was tapped, never a price. At most 64 bytes (Telegram's rule).
+"""The data of buttons: a run's ref and what was tapped, never a price. At most 64 bytes (Telegram's limit).
 
-Anybody can send any data. What no button of ours carries does not match these types, so it reaches no handler.
+Anybody can send any data. Data that no button of ours carries does not match these types and is refused.
 """
 
 from enum import StrEnum
@@ -33,7 +33,7 @@ class Act(StrEnum):
 
 
 class RunTap(CallbackData, prefix="r"):
-    """A button of a run. `arg`: seconds, a size, both for Create, or which take of a new run this button begins."""
+    """A button of a run. `arg`: seconds, a size, both (Create), or the number of the take that the button starts."""
 
     ref: Ref
     act: Act
@@ -47,13 +47,13 @@ class Example(CallbackData, prefix="x"):
 
 
 class OfferAnswer(CallbackData, prefix="o"):
-    """Make this a video? Yes or no; the prompt is the message that the offer answers."""
+    """The answer to "Make this a video?". The prompt is the message that the offer replies to."""
 
     yes: bool
 
 
 class VideosPage(CallbackData, prefix="v"):
-    """A page of one's videos. As this, without its user, only below messages of earlier versions."""
+    """A page of a user's videos. Only buttons of earlier versions have this form, without the user."""
 
     number: Number
 
@@ -63,7 +63,7 @@ class VideosPageOf(VideosPage, prefix="vu"):
 
 
 class Choose(CallbackData, prefix="s"):
-    """A preference and its value. As this, without its user, only below messages of earlier versions."""
+    """A preference and its value. Only buttons of earlier versions have this form, without the user."""
 
     key: str
     value: str = ""
@@ -74,13 +74,13 @@ class ChooseOf(Choose, prefix="su"):
 
 
 def is_anothers(tap: CallbackQuery, data: VideosPage | Choose) -> bool:
-    """Whether the page below which this was tapped is somebody else's; in private there is nobody else."""
+    """Whether the button is below the page of another or an unknown user; never in a private chat."""
     private = tap.message is not None and tap.message.chat.type == ChatType.PRIVATE
     return not private and getattr(data, "user", None) != tap.from_user.id
 
 
 class AdminTap(CallbackData, prefix="a"):
-    """An operator's button. `shown` marks what its message told, where a tap must not go beyond that."""
+    """An operator's button. `shown`: a hash of the state that its message shows, if a tap depends on that state."""
 
     act: str
     ref: NoRef = ""

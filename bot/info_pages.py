@@ -1,4 +1,4 @@
-"""What people ask the bot about itself and themselves: /start, /help, /videos, /status, /limits, /cancel."""
+"""Commands about the bot and the user's own videos: /start, /help, /videos, /status, /limits, /cancel."""
 
 from aiogram import F, Router
 from aiogram.filters import Command, CommandStart
@@ -22,7 +22,7 @@ from pipeline.ledger.users import FIRST_VIDEOS, Allowance, Customer, Customers, 
 PAGE_VIDEOS = 5
 TITLE_CHARACTERS_MAX = 48
 
-# For Telegram's menu, in every language.
+# Telegram's command menu, set in every language.
 COMMANDS = (
     ("create", N_("make a video: /create a paper boat in the rain")),
     ("videos", N_("your videos, to see again")),
@@ -56,7 +56,7 @@ async def start(
         else words("/create orders at once, as you have it in /settings; an example shows its price first."),
     )
     await replies.beside(message, messages.with_demo(text, words, demo=for_sale.demo), examples(words))
-    if message.from_user is not None:  # also what could not be brought for another reason than that the bot was blocked
+    if message.from_user is not None:  # retry undelivered videos, whatever the reason
         for run_id in await notifications.again(user_id(message.from_user.id)):
             await enqueue(run_id)
 
@@ -153,7 +153,7 @@ def limits_text(allowance: Allowance, customer: Customer, words: Words, for_sale
 
 
 def _in_the_way(allowance: Allowance, price: int, words: Words) -> list[Markup]:
-    """What would refuse a request just now."""
+    """Why a request would be refused now."""
     found = []
     if allowance.blocked:
         found.append(words("You cannot order videos here at present."))
@@ -186,7 +186,7 @@ def _in_the_way(allowance: Allowance, price: int, words: Words) -> list[Markup]:
 async def cancel(
     message: Message, words: Words, sender: User, customers: Customers, ledger: Ledger, orders: Orders, replies: Replies
 ) -> None:
-    """Takes back what was not ordered yet; says so of what cannot be."""
+    """Cancels runs that are not ordered yet, and lists those that can no longer be canceled."""
     who = user_id(sender.id)
     said = []
     for run in (await customers.allowance(who)).unfinished:
@@ -264,7 +264,7 @@ def videos_page(videos: UserVideos, number: int, user: int, words: Words) -> tup
 
 
 def make_router() -> Router:
-    """What is answered here, in the order in which it is asked."""
+    """This module's handlers, in the order in which they are tried."""
     router = Router(name="pages")
     router.message.register(start, CommandStart(ignore_case=True))
     router.message.register(help_, Command("help", ignore_case=True))

@@ -1,7 +1,7 @@
-"""What a chat reads when a request was refused, or a run ended or is in doubt. Pure.
+"""Messages about refused requests, and about runs that ended or are in doubt. Pure.
 
-Each says what happened, whether anything was charged, what to do, and when it reopens. A word of the ledger that this
-page does not know is said in general terms, never shown raw.
+Each one says what happened, whether anything was charged, what to do, and when ordering reopens. An unknown reason
+from the ledger gets a general message; it is never shown raw.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,13 +16,13 @@ from pipeline.ledger.records import Run, State
 from steps.check_limits import PromptProblem, RefusalKind, Refused
 
 NOTHING = N_("Nothing was charged.")
-NOTHING_FOR_THIS = N_("This request was not charged.")  # the other one may cost something
+NOTHING_FOR_THIS = N_("This request was not charged.")  # the other run may cost something
 TRY_AGAIN = N_("Tap Try again for a new attempt.")
 SAY_DIFFERENTLY = N_("Say it differently and send it again with /create.")
 CHANGE_IT = N_("Tap Change and say it differently.")
 FEWER_WORDS = N_("Tap Change and say it in fewer words.")
 OPERATOR = N_("Only the people who run this bot can fix this, and they are told. Please try later.")
-REASON_CHARACTERS_MAX = 50  # a refusal must fit an alert of 200
+REASON_CHARACTERS_MAX = 50  # a refusal must fit into an alert of 200 characters
 
 PROMPT_PROBLEMS: Mapping[PromptProblem, str] = {
     PromptProblem.EMPTY: N_("I could not read any words in that. Send /create and what the video should show."),
@@ -32,7 +32,7 @@ PROMPT_PROBLEMS: Mapping[PromptProblem, str] = {
     ),
 }
 
-# Why a run failed: what happened, and what to do. Whether money moved is on the run itself.
+# Why a run failed: what happened, and what to do. The amount charged is on the run itself.
 FAILURES: Mapping[str, tuple[str, str]] = {
     "text_model_unreachable": (N_("The prompt checker could not be reached."), TRY_AGAIN),
     "text_model_refused": (N_("The prompt checker declined to review this prompt."), CHANGE_IT),
@@ -68,12 +68,12 @@ FAILURES: Mapping[str, tuple[str, str]] = {
     "gave_up": (N_("I tried five times and could not get as far as ordering it."), TRY_AGAIN),
 }
 UNKNOWN_FAILURE = (N_("It could not be finished."), TRY_AGAIN)
-# The same words would come to the same end.
+# Failures that the same prompt would repeat.
 IN_OTHER_WORDS_ONLY = frozenset(reason for reason, (_, todo) in FAILURES.items() if todo in {CHANGE_IT, FEWER_WORDS})
 
 
 def reopening(words: Words, until: datetime | None, now: datetime) -> Markup:
-    """When it opens again, as a time from now: right in every time zone."""
+    """When ordering reopens, as a time from now, which is right in every time zone."""
     if until is None:
         return words("You can order again when the people who run this bot allow it.")
     return words("You can order again in {time}.", time=lasting(max(1.0, (until - now).total_seconds())))
@@ -199,7 +199,7 @@ def prompt_problem(problem: PromptProblem, words: Words) -> Markup:
 
 
 def not_amended(amended: Amended, words: Words) -> str:
-    """Why the other length or format was not taken; plain, for an alert."""
+    """Why a change of length or format was refused; plain text, for an alert."""
     if amended.refused == "budget_exhausted":
         return words.plain(
             "There is no room for that price in the budget left. It stays as it was; nothing was charged."
@@ -208,7 +208,7 @@ def not_amended(amended: Amended, words: Words) -> str:
 
 
 def money(run: Run, words: Words) -> Markup:
-    """Whether money moved for an ended run."""
+    """What was charged for an ended run."""
     if run.spent_microusd:
         return words("{price} was charged.", price=words.usd(run.spent_microusd))
     return words(NOTHING)
@@ -228,14 +228,14 @@ def canceled(run: Run, words: Words) -> Markup:
 
 
 def with_demo(text: Markup, words: Words, *, demo: bool) -> Markup:
-    """What is said about money says in a demo that none moves."""
+    """In a demo, adds that nothing is really charged."""
     if not demo:
         return text
     return Markup("\n\n").join([text, words("<i>Demo: the video maker is simulated, nothing is really charged.</i>")])
 
 
 def doubt(run: Run, words: Words) -> Markup:
-    """A purchase of which nobody knows whether it was made."""
+    """A run in doubt: it is not known whether the order was accepted."""
     if run.parked:
         return words(
             "The video maker's answer got lost, and its records do not show whether it was made. The people "
@@ -253,7 +253,7 @@ def doubt(run: Run, words: Words) -> Markup:
 
 
 def late(run: Run, words: Words) -> Markup:
-    """A render far past its time, looked at ever more seldom."""
+    """A parked render: far past its time, looked at less and less often."""
     return words(
         "This takes far longer than it should. It was ordered once and will not be ordered again; if the video "
         "turns up, you get it here. {price} stays set aside until it does, or until it is certain that none was "

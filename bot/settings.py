@@ -1,4 +1,4 @@
-"""/settings: language, length, format, and whether the price is shown for a yes before anything is charged."""
+"""/settings: language, length, format, and whether the user confirms the price before anything is charged."""
 
 from collections.abc import Mapping
 
@@ -55,7 +55,7 @@ async def choose(
 
 
 def choices(key: str, words: Words, for_sale: ForSale) -> Mapping[str, str]:
-    """Values and what their buttons say."""
+    """The values of a setting and the labels of their buttons."""
     match key:
         case "language":
             return {code: language.name for code, language in LANGUAGES.items()}
@@ -79,7 +79,7 @@ def settings_page(
         "Length and format: {seconds} s, {shape}, {price} a video\n"
         "Show the price and ask before charging: {confirm}\n\n"
         "“For my first videos” means at least the first {first}; later ones I order at once. Nothing here is charged.",
-        language=words("English"),  # every catalogue's own language
+        language=words("English"),  # each catalogue translates this to its own language's name
         seconds=seconds,
         shape=words(SHAPES[shape_of(size)]).lower(),
         price=words.usd(for_sale.price(seconds, size)),
@@ -102,7 +102,7 @@ def _row(key: str, now: str, user: int, words: Words, for_sale: ForSale) -> list
 
 
 def make_router() -> Router:
-    """What is answered here, in the order in which it is asked."""
+    """This module's handlers, in the order in which they are tried."""
     router = Router(name="preferences")
     router.message.register(settings, Command("settings", ignore_case=True))
     for data in (ChooseOf, Choose):

@@ -1,4 +1,4 @@
-"""Everything the bot says: one English sentence, translated, then filled in, every value made harmless.
+"""The bot's texts: an English sentence is translated, then filled in with values that are made harmless.
 
 In       a sentence with {fields}, and values; the catalogues `locales/<language>/LC_MESSAGES/bot.po`
 Out      Markup: HTML as Telegram reads it; or plain text for buttons
@@ -20,28 +20,28 @@ from steps.languages import DEFAULT, closest
 from steps.validate_prompt import without_directions
 
 LOCALES = Path(__file__).parent / "locales"
-# After these Telegram finds a mention, a command or a link; the joiner is invisible.
+# After these, Telegram detects a mention, a command or a link; an invisible joiner prevents that.
 WORD_JOINER = "\u2060"
 TELLTALE = re.compile(r"[@＠](?=\w)|(?<![\w/])/(?=\w)|://(?=\S)|(?<=[^\s\d])[.．。](?=\w)|(?<=\d)\.(?=[^\W\d]|\d+\.\d)")
 
 
 def N_(sentence: str) -> str:  # noqa: N802 - gettext's own name for it
-    """Marks a sentence for the catalogue; it is translated where it is said."""
+    """Marks a sentence for the catalogue; it is translated where it is used."""
     return sentence
 
 
 def tame(text: str) -> str:
-    """A user's or a model's words, in which Telegram finds no mention, command or link, and no turned letters."""
+    """A user's or a model's text, without direction overrides, in which Telegram finds no mention, command or link."""
     return TELLTALE.sub(lambda found: found.group() + WORD_JOINER, without_directions(text))
 
 
 def code(text: str) -> Markup:
-    """To be copied by a tap, exactly as it is: inside `code` Telegram looks for nothing."""
+    """Text to copy with a tap, exactly as it is: Telegram detects nothing inside `code`."""
     return Markup("<code>{}</code>").format(text)
 
 
 class Words:
-    """One language. Called with a sentence, it answers HTML; every value but Markup is tamed and escaped."""
+    """The texts in one language. A call returns a sentence as HTML; values, except Markup, are tamed and escaped."""
 
     def __init__(self, language: str) -> None:
         self.language = closest(language)
@@ -51,15 +51,15 @@ class Words:
         return _filled(self._catalogue.gettext(sentence), values)
 
     def count(self, one: str, many: str, number: int, **values: object) -> Markup:
-        """The sentence for this number, which is `{n}` in it."""
+        """The singular or plural sentence for this number, which is `{n}` in it."""
         return _filled(self._catalogue.ngettext(one, many, number), {**values, "n": number})
 
     def plain(self, sentence: str, **values: object) -> str:
-        """For a button or an alert, which know no markup."""
+        """Plain text, for buttons and alerts, which have no markup."""
         return self._catalogue.gettext(sentence).format(**values)
 
     def usd(self, microusd: int) -> str:
-        """`$0.80`; in Spanish `US$0.80`, for in most of America `$` alone is the reader's own peso."""
+        """`$0.80`; in Spanish `US$0.80`: in most of Latin America, `$` alone is the local peso."""
         return usd(microusd) if self.language == DEFAULT else usd(microusd).replace("$", "US$")
 
 

@@ -1,6 +1,6 @@
-"""Who is speaking, in which language: read once per update, handed to whoever answers it.
+"""Reads the sender and their language once per update, and passes them to the handler.
 
-Effects  whoever had blocked the bot and speaks to it again is brought the videos that could not be brought
+Effects  retries videos that could not be delivered because the sender had blocked the bot; keeps an operator's language
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,9 +22,9 @@ Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 
 class UserMiddleware(BaseMiddleware):
-    """Adds `sender`, `customer`, `words` and `after`: the run of a question that a message came right after.
+    """Adds `sender`, `customer`, `words` and `after`: the ref of the run whose question came right before the message.
 
-    Updates of nobody in particular are not for us, nor are further pictures of an album.
+    Drops updates without a sender, and further pictures of an album.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class UserMiddleware(BaseMiddleware):
         customer = await self._customers.get(user_id(sender.id))
         language = customer.preferences.language or closest(sender.language_code)
         if sender.id in self._admins and customer.preferences.language is None:
-            await self._customers.set_preference(user_id(sender.id), "language", language)  # alerts come unasked
+            await self._customers.set_preference(user_id(sender.id), "language", language)  # for later alerts
         if customer.unreached:
             for run_id in await self._notifications.again(user_id(sender.id)):
                 await self._enqueue(run_id)
