@@ -1,1 +1,1 @@
-"""The `onetake` command: builds the world, hands out its parts, and says what happened."""
+"""The `onetake` command: parses arguments, opens what each command needs, and prints the result."""

@@ -1,4 +1,4 @@
-"""`python -m cli` is `onetake`."""
+"""Makes `python -m cli` the same as `onetake`."""
 
 from cli.main import main
 

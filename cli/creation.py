@@ -1,9 +1,9 @@
-"""One `create` from the request to its end: admit, carry, tell.
+"""One `create` from the request to its end: admit, drive, report.
 
-In       a Request whose every local check has passed, and the settings
-Out      the exit code; the words and the object are printed
-Raises   what opening the world raises; once admitted, a ledger that stays away is exit code 4, not an error
-Effects  those of the run; `told` is recorded after the words were printed, so telling is at least once
+In       a Request that has passed all local checks, and the settings
+Out      the exit code; prints the messages and, with --json, the object
+Raises   what `open_context` and `admit` raise; an unreachable ledger from `admit` on is exit code 4, not an error
+Effects  those of the run; `told` is recorded after printing, so the user is notified at least once
 """
 
 import asyncio
@@ -34,13 +34,13 @@ from pipeline.run import admit
 from pipeline.settings.config import Settings
 from steps.check_limits import Admitted, RefusalKind, Refused, Request
 
-LAST_LOOK_SECONDS = 2.0  # for whoever pressed Ctrl-C
+LAST_LOOK_SECONDS = 2.0  # to read the run once more after Ctrl-C
 
 log = logging.getLogger(__name__)
 
 
 class CreateSession:
-    """Keeps what Ctrl-C needs to know: the request, and the run as it was last seen."""
+    """One `create`. Keeps the request and the run as last read, to report them after Ctrl-C."""
 
     def __init__(self, request: Request, settings: Settings, ready: Callable[[], None], *, as_json: bool) -> None:
         self._ready = ready
@@ -59,7 +59,7 @@ class CreateSession:
                 return await self._create(built.context)
             except LedgerUnavailable as error:
                 return self._lost_ledger(error)
-            except Exception as error:  # whatever it was: what was accepted is neither "failed" nor "wrong usage"
+            except Exception as error:  # an accepted request is neither "failed" nor "wrong usage"
                 if self._ref is None:
                     raise
                 log.exception("create", extra={"action": "create_broke", "run": self._ref})
@@ -81,7 +81,7 @@ class CreateSession:
         try:
             with watching(self._console) as show:
                 return await drive(admitted.run_id, context, self._remembering(show), ours=not admitted.replayed)
-        except asyncio.CancelledError:  # by a person, who is told how it stands now
+        except asyncio.CancelledError:  # Ctrl-C or SIGTERM: reads the run once more, for `left` to report
             with contextlib.suppress(LedgerUnavailable, TimeoutError):
                 async with asyncio.timeout(LAST_LOOK_SECONDS):
                     self._seen = await context.ledger.load(admitted.run_id)
@@ -109,12 +109,12 @@ class CreateSession:
             self._say(sentences.in_doubt(run), "yellow")
         self._print_object(of_run(run))
         if run.ended and run.told_state is not run.state:
-            with contextlib.suppress(LedgerUnavailable):  # it was told; the ledger hears of it the next time
+            with contextlib.suppress(LedgerUnavailable):  # already printed; recorded when it is printed again
                 await context.ledger.told(run.run_id, run.state, delivered=run.state is State.SAVED)
         return exit_code(run)
 
     async def _brought(self, run: Run, context: RunContext) -> str | None:
-        """The clip on this machine, fetched if another one saved it; its path as text."""
+        """The path of the clip on this machine, fetched if another one saved it; None if it cannot be fetched now."""
         if run.dropped_at is not None:
             return run.file
         try:
@@ -123,7 +123,7 @@ class CreateSession:
             return None
 
     def _elsewhere(self, run: Run) -> Exit:
-        """Saved, and not to be had here now: not told, so that it is kept."""
+        """Reports a saved clip that cannot be fetched now. Does not record `told`, so that the clip is kept."""
         words = (
             f"Run {run.ref} is saved on another machine, and its file cannot be fetched from here now. It was charged "
             "once; the same --key fetches it later and buys nothing."
@@ -141,7 +141,7 @@ class CreateSession:
     async def _refused(self, refused: Refused, context: RunContext) -> Exit:
         busy_with = None
         if refused.kind is RefusalKind.BUSY and refused.of_run_id:
-            with contextlib.suppress(LedgerUnavailable):  # the sentence is only less exact
+            with contextlib.suppress(LedgerUnavailable):  # the message is then less exact
                 busy_with = await context.ledger.load(refused.of_run_id)
         outcome = of_refusal(refused, datetime.now(UTC), busy_with)
         self._say(outcome.error or "", "yellow")
@@ -162,7 +162,7 @@ class CreateSession:
         return Exit.IN_DOUBT
 
     def left(self, code: Exit) -> Exit:
-        """Stopped by a person: says who goes on."""
+        """Reports a stop by Ctrl-C or SIGTERM, and how the run goes on."""
         self._ready()
         if self._seen and self._seen.ended:
             words = sentences.ending(self._seen)
@@ -183,7 +183,7 @@ class CreateSession:
         return sentences.left_to_others(self._ref, self._request.key.removeprefix("cli:"), seen, answer_kept=kept)
 
     def _last_seen(self) -> Run | None:
-        """The run as the ledger showed it, or further: an answer that is kept here shows that the order has left."""
+        """The run as last read; as submitting if an answer kept on this machine shows that the order was sent."""
         seen = self._seen
         if seen and seen.state in {State.RESERVED, State.APPROVED} and self._has_answer(seen):
             return replace(seen, state=State.SUBMITTING)

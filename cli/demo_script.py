@@ -1,8 +1,8 @@
-"""The demo: the real bot, a simulated Telegram and provider, an embedded database, each its own process.
+"""The demo: the real bot, a simulated Telegram and provider, and an embedded database, each in its own process.
 
-One `/create`, a double tap on its button, the same update once more as after a lost confirmation, and the same wish as
-a new message. What was paid is read from the provider's own books, what was asked and blocked from the ledger; if they
-disagree, the demo fails. At the end the accident itself, live: the old loop at a provider of its own, one request.
+Sends one `/create`, taps its button twice, redelivers the same update as after a lost confirmation, and sends the same
+request as a new message. Payments are read from the provider's own books, requests and blocked duplicates from the
+ledger; if the two disagree, the demo fails. Finally runs the old loop, live, with one request at its own provider.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ from pipeline.settings.config import load_settings
 
 PROMPT = "a paper boat sailing down a rainy street at dusk"
 NAME = "Ana"
-RENDER_SECONDS = 8.0  # long enough to be watched; nobody watches a pipe
+RENDER_SECONDS = 8.0  # long enough to watch, on a terminal
 RENDER_SECONDS_UNWATCHED = 2.0
 LOOK_SECONDS = 0.2
-REQUESTS = 3  # the message, its repetition, the new one
+REQUESTS = 3  # the message, its redelivery, and the new message
 DEMO_SECONDS_MAX = 90.0
-# Of the surroundings, only what a process needs to run: no key, no provider, no database.
+# Inherited from the environment: only what a process needs to run, no key, provider or database.
 KEPT_VARIABLES = (
     "PATH",
     "HOME",
@@ -52,7 +52,7 @@ KEPT_VARIABLES = (
 
 @dataclass(frozen=True)
 class SimulatorCounts:
-    """The provider's: how many create requests made a job, and what they cost."""
+    """From the provider's books: how many create requests made a job, and what they cost."""
 
     paid_calls: int
     charged_microusd: int
@@ -82,7 +82,7 @@ async def tell() -> Exit:
 
 
 class Chat:
-    """One person's chat with the bot, over the simulator's control doors, told to the terminal as it goes on."""
+    """One person's chat with the bot, through the simulator's control endpoints; prints it to the terminal live."""
 
     def __init__(self, root: str, person: int, console: Console) -> None:
         self.root = root
@@ -112,7 +112,7 @@ class Chat:
             self._console.print(line, soft_wrap=True)
 
     async def until(self, words: str) -> Mapping[str, Any]:
-        """The bot's message that says this, or has it on a button."""
+        """Waits for a message of the bot with these words in its text or on a button."""
         while True:
             await self.look()
             for view in self._views:
@@ -140,7 +140,7 @@ async def _play(chat: Chat, session: LedgerSession) -> Run:
 
 
 async def _told(session: LedgerSession) -> Run:
-    """The run, once the redelivered message has been heard, too."""
+    """Waits until the ledger has counted all requests, the redelivered one included; returns the run."""
     stats = await session.operators.stats()
     while stats.requests < REQUESTS:
         await asyncio.sleep(LOOK_SECONDS)
@@ -152,7 +152,7 @@ async def _told(session: LedgerSession) -> Run:
 
 @asynccontextmanager
 async def _stage(folder: Path, console: Console) -> AsyncIterator[tuple[LedgerSession, Chat]]:
-    """The world outside, database and bot, running; put away in the opposite order."""
+    """Starts the simulator, the database and the bot; stops them in reverse order."""
     async with AsyncExitStack() as opened:
         options = ["--render-seconds", str(_render_seconds(console))]
         root = await opened.enter_async_context(simulator(folder, options))
@@ -169,7 +169,7 @@ async def _stage(folder: Path, console: Console) -> AsyncIterator[tuple[LedgerSe
 
 
 def surroundings(outer: Mapping[str, str], folder: Path, root: str) -> dict[str, str]:
-    """The environment of every process of the demo. Whatever is configured outside does not reach them."""
+    """The environment of every process of the demo, without any setting of the user's own."""
     return {name: outer[name] for name in KEPT_VARIABLES if name in outer} | {
         "ONETAKE_IGNORE_ENV_FILE": "1",
         "ONETAKE_HOME": str(folder),
@@ -211,7 +211,7 @@ async def _books(root: str) -> SimulatorCounts:
 
 
 async def _old_loop(folder: Path) -> SimulatorCounts:
-    """The same prompt, asked for once, in the loop that onetake replaced; its provider's books."""
+    """Requests the same prompt once through the loop that onetake replaced; returns its provider's counts."""
     own = folder / "old-loop"
     own.mkdir()
     async with simulator(own, ["--render-seconds", str(RENDER_SECONDS_UNWATCHED)]) as root:
@@ -235,7 +235,7 @@ def comparison(old_loop: SimulatorCounts, onetake: SimulatorCounts) -> str:
 
 
 def disagreements(books: SimulatorCounts, stats: Stats, file: Path | None) -> list[str]:
-    """What is wrong between the provider's books and the ledger; empty if all is well."""
+    """What is wrong with the outcome: the provider's books, the ledger, or the file. Empty if all is well."""
     problems = []
     if books.paid_calls != 1:
         problems.append(f"the provider's books show {books.paid_calls} paid calls instead of one")

@@ -1,9 +1,9 @@
-"""Carries one run to its end in this process, and shows the ledger's word on it meanwhile.
+"""Drives one run to its end in this process, and shows its state in the ledger meanwhile.
 
-In       a run that was admitted, the world, and a function that shows it
+In       an admitted run, the context, and a function that shows a run
 Out      the run: ended, parked, or waiting for a provider that is not configured here
-Raises   LedgerError if the ledger stays away for longer than a minute
-Effects  those of `pipeline.run.run`, called whenever the run is due; a worker elsewhere may carry it as well
+Raises   LedgerError; LedgerUnavailable only after a minute of retries
+Effects  those of `pipeline.run.run`, called whenever the run is due; a worker may process the same run
 """
 
 import asyncio
@@ -22,14 +22,14 @@ from pipeline.run import run as carry_on
 
 LOOK_SECONDS = 0.3
 LEDGER_PATIENCE_SECONDS = 60.0
-# Whoever attached to a run that another process has just reserved leaves it the first step.
+# A process that has just reserved a run gets to take the first step; others that watch it wait this long.
 COURTESY_SECONDS = 1.0
 
 Show = Callable[[Run, Estimate | None], None]
 
 
 async def drive(run_id: UUID, context: RunContext, show: Show, *, ours: bool) -> Run:
-    """`ours`: this process has just reserved the run; otherwise somebody else may be carrying it."""
+    """`ours`: this process has just reserved the run; otherwise another process may be driving it."""
     watcher = _Watcher(context, show)
     row = await watcher.look(run_id)
     turn = 0
@@ -46,7 +46,7 @@ async def drive(run_id: UUID, context: RunContext, show: Show, *, ours: bool) ->
 
 
 async def _left_alone(watcher: "_Watcher", row: Run) -> bool:
-    """Whether the run is due and stays so for a moment: many may watch one run, and one of them is enough."""
+    """Whether the run is due and stays due for a moment: of several processes that watch it, one should drive it."""
     just_reserved = row.state is State.RESERVED and row.age(row.state_since).total_seconds() < COURTESY_SECONDS
     if just_reserved or not _due(row):
         return False
@@ -55,7 +55,7 @@ async def _left_alone(watcher: "_Watcher", row: Run) -> bool:
 
 
 async def _carried(watcher: "_Watcher", run_id: UUID) -> Run:
-    """One attempt at the run, watched."""
+    """Makes one attempt at the run, and shows it meanwhile."""
     attempt = asyncio.create_task(carry_on(run_id, watcher.context))
     try:
         while not attempt.done():
@@ -70,7 +70,7 @@ async def _carried(watcher: "_Watcher", run_id: UUID) -> Run:
 
 
 class _Watcher:
-    """Reads the run and shows it; waits for a ledger that is away, up to a bound."""
+    """Reads the run and shows it; retries an unreachable ledger for LEDGER_PATIENCE_SECONDS."""
 
     def __init__(self, context: RunContext, show: Show) -> None:
         self.context = context
@@ -109,7 +109,7 @@ def _due(row: Run) -> bool:
 
 
 def _stuck(row: Run) -> bool:
-    """Nobody looks at it by itself any more."""
+    """Whether no automatic look at the run is scheduled any more."""
     return not row.ended and isinstance(row.next_look_at, str)
 
 

@@ -1,8 +1,8 @@
-"""`onetake create --dry-run`: everything but the purchase, and nothing is held, bought or written.
+"""`onetake create --dry-run`: shows what would happen; nothing is held, bought or written.
 
 In       a Request, and the settings
 Out      0 it would be bought, 1 the prompt would not pass or could not be judged, 3 the limits refuse
-Effects  reads the ledger; one question to the text model (cents, not booked: there is no run to book it on)
+Effects  reads the ledger; asks the text model once (cents, not booked: there is no run to book them on)
 """
 
 import json
@@ -39,7 +39,7 @@ PIPED_WIDTH = 10_000
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What would happen: the key's run if it has one, what the limits say, what the text model says."""
+    """What would happen: the key's existing run, if any; a refusal by the limits, if any; the text model's verdict."""
 
     known: Run | None
     refused: Refused | None
@@ -79,7 +79,7 @@ async def _verdict(request: Request, text: TextModel, prompts: Path) -> Brief | 
 
 
 def http_request(request: Request, prompt: str) -> dict[str, object]:
-    """What would be sent, once; the key is left out."""
+    """The one request that would be sent, without the API key."""
     order = Order(RUN_ID_TO_BE, prompt, request.model, request.seconds, request.size, request.create_body)
     kind = "application/json" if request.create_body == "json" else "multipart/form-data"
     return {
@@ -104,7 +104,7 @@ def limits_words(request: Request, rehearsed: Rehearsed) -> str:
 
 
 def verdict_words(verdict: Brief | Rejected | TextModelError) -> tuple[str, str]:
-    """In a word, and what there is to say about it."""
+    """The verdict in one word, and its explanation."""
     match verdict:
         case Brief():
             return "passed", f'"{verdict.title}" ({verdict.category}, {verdict.language})'
@@ -133,7 +133,7 @@ def _print(request: Request, rehearsed: Rehearsed, console: Console) -> None:
     for name, words in rows:
         table.add_row(name, Text(words))
     if not console.is_terminal:
-        console.width = PIPED_WIDTH  # what is piped is not broken into lines
+        console.width = PIPED_WIDTH  # piped output is not wrapped
     console.print(Text("dry run: nothing is held, nothing is bought", "bold cyan"))
     console.print(table)
 

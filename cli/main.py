@@ -1,4 +1,4 @@
-"""The `onetake` command. Each verb imports what is heavy inside itself, so that `--help` comes at once."""
+"""The `onetake` command. Each verb imports heavy modules inside its function, so that `--help` is fast."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ OPTIMIZED = (
 
 
 class Onetake(TyperGroup):
-    """One top-level catch: a foreseeable error is one line, anything else is a bug and shows itself."""
+    """Catches errors at the top: an expected error becomes one line; anything else is a bug and shows its traceback."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer's context is click's
         try:
@@ -78,7 +78,7 @@ app.command("demo")(demo.demo)
 
 
 def main() -> None:
-    """The entry point. Libraries' warnings are for developers (`python -W default -m cli` shows them)."""
+    """The entry point. Hides warnings of libraries, which are for developers: `python -W default -m cli` shows them."""
     if not __debug__:
         typer.echo(f"onetake: {OPTIMIZED}", err=True)
         sys.exit(Exit.USAGE)

@@ -1,8 +1,8 @@
-"""From what was typed to a Request: every check that needs no ledger, so that wrong usage ends early.
+"""Turns the options of `create` into a Request. Makes all checks that need no ledger, so that wrong usage ends early.
 
-In       the options of `create`, and the settings
-Out      Wish, and from it the Request; what is bought and at what price is fixed here
-Raises   Stop, ConfigError, CatalogueError: one clear line with what is allowed
+In       the options of `create`, the settings and the environment
+Out      the Request; it fixes what is bought and at what price
+Raises   Stop, ConfigError, CatalogueError: one clear line that names what is allowed
 """
 
 import getpass
@@ -32,7 +32,7 @@ NUMBER = (
 
 @dataclass(frozen=True)
 class CreateOptions:
-    """What was asked for; None is left to us."""
+    """The options as given; None stands for the default."""
 
     prompt: str
     seconds: int | None
@@ -74,7 +74,7 @@ def to_request(order_request: CreateOptions, settings: Settings, environment: Ma
 
 
 def request_key(key: str | None) -> str:
-    """`cli:K`; without a key every command is a request of its own."""
+    """`cli:K`; without a key a new one, so that every command is a new request."""
     if key is None:
         return f"cli:{uuid4()}"
     if not key.strip() or len(key) > KEY_CHARACTERS_MAX or not key.isprintable():
@@ -83,7 +83,7 @@ def request_key(key: str | None) -> str:
 
 
 def user_id(user: str | None) -> str:
-    """`cli:NAME` for a bare name, and whoever is logged in without one; `tg:ID` stays as it is."""
+    """`cli:NAME` for a bare name, and with the login name for None; `tg:ID` is unchanged. Raises Stop."""
     if user is None:
         return f"cli:{login_name()}"
     if user.removeprefix("tg:").startswith("@"):
@@ -95,7 +95,7 @@ def user_id(user: str | None) -> str:
 
 
 def person(user: str) -> str:
-    """Whom an operator means: a bare number is a Telegram id, as in the chat and on the page."""
+    """The user that an operator typed; a bare number is a Telegram id, as in the chat and on the page. Raises Stop."""
     return user_id(as_user_id(user))
 
 
@@ -103,11 +103,11 @@ def login_name() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        return str(os.getuid())  # a container's user that has a number and no name
+        return str(os.getuid())  # a container's user may have a number but no name
 
 
 def language(asked: str | None, environment: Mapping[str, str]) -> str:
-    """As asked, or as the terminal's locale says."""
+    """The language asked for, or else the one of the terminal's locale. Raises Stop."""
     if asked is not None:
         if asked not in CODES:
             raise Stop(f"--lang: {' or '.join(CODES)}, not {asked}")

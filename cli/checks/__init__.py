@@ -1,1 +1,1 @@
-"""`onetake check`: what is looked at, part by part."""
+"""The checks of `onetake check`, one module for each part."""

@@ -1,9 +1,10 @@
-"""Whether a video API answers at an address, by what it says to a list of jobs and to a job that does not exist. Pure.
+"""Tells whether an address serves a video API, by its answers for the list of jobs and for an unknown job. Pure.
 
 In       both answers
-Out      what is wrong with the address, or None; the list of jobs, if that is one
+Out      what is wrong with the address, or None; the list of jobs, if there is one
 
-A server without a list is one if it refuses the job as a job. What it says of every address says nothing of jobs.
+A server without a list still counts as a video API if its error is about the unknown job. An error that it would give
+for any address proves nothing.
 """
 
 import json
@@ -14,7 +15,7 @@ from net.error_text import error_words, json_object, without_links
 from providers.openai_videos.jobs import JobStatus
 from providers.openai_videos.list_page import ListPage, read_page
 
-BEFORE_MARKUP = "\ufeff\ufffd\x00 \t\r\n"  # a byte order mark, blanks, and what UTF-16 read as UTF-8 leaves
+BEFORE_MARKUP = "\ufeff\ufffd\x00 \t\r\n"  # a byte order mark, whitespace, and the residue of UTF-16 read as UTF-8
 NAMED_JOB = re.compile(r"video|task|job|generation", re.IGNORECASE)
 NAMED_ROUTE = re.compile(
     r"\bcannot get\b|\bno (?:such )?(?:route|endpoint|handler)|method not allowed"
@@ -23,13 +24,13 @@ NAMED_ROUTE = re.compile(
     re.IGNORECASE,
 )
 NOT_FOUND = re.compile(r"(?:404\W*)?not found\W*", re.IGNORECASE)
-# What differs between two answers of one kind: the path that was asked, ids, times.
+# Parts that vary between otherwise equal answers: the requested path, ids, times.
 ASKED = re.compile(r"[^\s\"']*/videos[^\s\"']*|[0-9a-f]{8}[0-9a-f-]*|\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Heard:
-    """One answer to a GET; `status` None: none came."""
+    """The answer to one GET; `status` is None if there was no answer."""
 
     status: int | None
     body: str = ""
@@ -39,7 +40,7 @@ class Heard:
 
 
 def job_list(listed: Heard) -> ListPage | None:
-    """The list of jobs, empty or not; None if there is none, or it is a list of something else."""
+    """The list of jobs, possibly empty; None if the answer is no list, or a list of something else."""
     page = read_page(listed.body) if listed.status == 200 else None
     if page is None:
         return None
@@ -48,12 +49,12 @@ def job_list(listed: Heard) -> ListPage | None:
 
 
 def is_page(heard: Heard) -> bool:
-    """HTML, or XML, in which object stores answer: no JSON begins so."""
+    """Whether the body is HTML, or XML as object stores send it: JSON never begins with `<`."""
     return heard.body.lstrip(BEFORE_MARKUP).startswith("<")
 
 
 def why_no_api(listed: Heard, unknown: Heard) -> str | None:
-    """What answers there instead of a video API; None if nothing speaks against one."""
+    """Why this is not a usable video API, for a person; None if nothing is wrong."""
     for heard in (listed, unknown):
         if heard.status is not None and 300 <= heard.status < 400:
             target = without_links(heard.location) or "nowhere"
@@ -76,7 +77,7 @@ def why_no_api(listed: Heard, unknown: Heard) -> str | None:
 
 
 def _misses_the_route(listed: Heard, unknown: Heard) -> bool:
-    """Whether a job was not found because nothing is at its address, and not because there is no such job."""
+    """Whether the error means that the route does not exist, rather than that the job does not."""
     if unknown.status not in {404, 405}:
         return False
     said, of_list = (ASKED.sub("", each.body) for each in (unknown, listed))

@@ -1,4 +1,4 @@
-"""What the configuration doctor looks at: each part by itself, so that one wrong setting hides no other."""
+"""Checks the configuration part by part, so that one wrong setting does not hide another."""
 
 import os
 from collections.abc import Iterator
@@ -169,7 +169,7 @@ def _storage(settings: Settings) -> Iterator[Finding]:
     project = settings.supabase
     if project is None:
         return
-    from pipeline.clips.bucket import BucketError, open_bucket  # only where there is a project: it loads supabase
+    from pipeline.clips.bucket import BucketError, open_bucket  # only with a project: it loads supabase
 
     async def look() -> bool:
         async with open_bucket(project.url, project.key, project.bucket) as bucket:

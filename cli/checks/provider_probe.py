@@ -1,8 +1,8 @@
-"""`onetake check --provider`: what would become of a lost answer here? Asks the free endpoints; never sends a POST.
+"""`onetake check --provider`: what happens after a lost answer here? Calls free endpoints only; never sends a POST.
 
-In       the video endpoint, and what models.toml and the operator say of its list
-Out      findings; the first two say what becomes of a lost answer whose video was made, and of one that was not
-Effects  two GET requests: the list, and a job that does not exist; a third at /v1 if neither is known
+In       the video endpoint, and what models.toml and the operator say about its list
+Out      findings; the first two cover a lost answer whose video was made, and one whose video was not
+Effects  two GET requests: the list, and a job that does not exist; if both answer 404, a third below /v1
 """
 
 import asyncio
@@ -33,7 +33,7 @@ ABOUT = "provider"
 
 
 def probe(settings: Settings) -> list[Finding]:
-    """Nothing if the settings name no provider: `examine` has said so."""
+    """The findings; empty if the settings name no usable provider, which `examine` reports."""
     try:
         endpoint = settings.video
         _, model = choose_from_settings(settings)
@@ -50,7 +50,7 @@ def probe(settings: Settings) -> list[Finding]:
 
 
 def findings(listed: Heard, unknown: Heard, below: Heard | None, facts: ListFacts) -> list[Finding]:
-    """`below`: what /v1 under the base URL answers, if that was asked."""
+    """`below`: the answer at /v1 under the base URL, if that was requested."""
     if below is not None and (job_list(below) is not None or below.status in {401, 403}) and not is_page(below):
         return [Finding(ABOUT, Health.BAD, "the API begins at /v1 here: add it to VIDEO_BASE_URL")]
     if wrong := why_no_api(listed, unknown):
@@ -59,7 +59,7 @@ def findings(listed: Heard, unknown: Heard, below: Heard | None, facts: ListFact
 
 
 def _lost_answer(listed: Heard, facts: ListFacts) -> Iterator[Finding]:
-    """What becomes of one: if its job was made, and if it was not."""
+    """What happens after a lost answer: one finding if its job was made, and one if it was not."""
     if listed.status is None:
         words = f"cannot be reached ({listed.why}), so what becomes of a lost answer here is not known"
         yield Finding(ABOUT, Health.BAD, words)
@@ -78,7 +78,7 @@ def _lost_answer(listed: Heard, facts: ListFacts) -> Iterator[Finding]:
 
 
 def _made(page: ListPage, facts: ListFacts) -> Finding:
-    """A job that was made is adopted by its prompt, or, where the operator says so, for being the only one."""
+    """A job that was made is adopted by its prompt or, with VIDEO_KEY_EXCLUSIVE, because it is the only one."""
     if not page.jobs:
         words = (
             "a lost answer whose video was made should heal by itself, but the list is still empty: "
@@ -102,7 +102,7 @@ def _made(page: ListPage, facts: ListFacts) -> Finding:
 
 
 def _never_made(page: ListPage, facts: ListFacts) -> Finding:
-    """Absence is a claim about the list: proven by jobs of ours around it, or by time where the operator says so."""
+    """The list proves that no job was made: by jobs of ours around it or, with VIDEO_LIST_PROVES_ABSENCE, by time."""
     cannot = "that a video was never made needs a person:"
     if not facts.shows_all:
         return Finding(ABOUT, Health.NOTE, f"{cannot} models.toml says that the list does not show every job")
@@ -163,10 +163,10 @@ async def _get(http: httpx2.AsyncClient, url: str, seconds: float) -> Heard:
     try:
         async with asyncio.timeout(seconds):
             answer = await http.get(url)
-    except TimeoutError:  # the client's own timeouts begin anew with every byte of a slow answer
+    except TimeoutError:  # the client's own timeouts restart with every byte of a slow answer
         return Heard(None, why=f"no whole answer within {seconds:g} s")
-    except (httpx2.HTTPError, ValueError) as error:  # ValueError: a key that no header can carry
+    except (httpx2.HTTPError, ValueError) as error:  # ValueError: the key does not fit into a header
         return Heard(None, why=type(error).__name__)
-    # Not `answer.text`: the charset that a header names may make the decoder fail.
+    # Not `answer.text`: decoding fails if the header names a wrong charset.
     body, location = answer.content.decode(errors="replace"), answer.headers.get("location", "")
     return Heard(answer.status_code, body, tuple(answer.headers), location=location)

@@ -1,8 +1,8 @@
-"""`onetake check --provider`: does the text model answer as it should? A key alone does not tell.
+"""`onetake check --provider`: does the text model answer as it should? A key that is set does not prove it.
 
 In       the text endpoint
-Out      what was found; `announcement` says before what it costs
-Effects  one question to the text model, about a harmless prompt
+Out      findings; `announcement` states the cost beforehand
+Effects  asks the text model to judge one harmless prompt
 """
 
 from app.exits import run_async
@@ -23,7 +23,7 @@ PROMPT, LANGUAGE, SECONDS = "a paper boat on a river in the rain", "en", 8
 
 
 def announcement(settings: Settings) -> str | None:
-    """None if there is nobody to ask; `examine` has said why."""
+    """The message before the probe; None if no text model is set, which `examine` reports."""
     try:
         text = settings.text
     except ConfigError:
@@ -32,7 +32,7 @@ def announcement(settings: Settings) -> str | None:
 
 
 def probe_text(settings: Settings) -> list[Finding]:
-    """Nothing if the settings name no text model, or the template is broken: `examine` has said so."""
+    """The findings; empty if the settings or the template cannot be used, which `examine` reports."""
     try:
         catalogue, _ = choose_from_settings(settings)
         model = settings.text.model
