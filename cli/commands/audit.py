@@ -1,4 +1,4 @@
-"""`onetake audit`: do the provider's books and ours agree? Adopts what turned up late, closes what is explained."""
+"""`onetake audit`: do the provider's books and ours agree? Adopts late jobs, closes explained differences."""
 
 import re
 from datetime import datetime, timedelta
@@ -26,8 +26,8 @@ def audit(
 ) -> None:
     """Compare the provider's jobs with the ledger, in both directions. Buys nothing.
 
-    Lists all differences that are open, also those of earlier audits. Exit 1 on any, and when the provider's list could
-    not be read to its end.
+    Lists all open differences, including those of earlier audits. Exit 1 if there is one, or if the provider's list
+    could not be read to its end.
     """
     if subject is not None or why is not None:
         raise typer.Exit(_explained(subject, why))
@@ -44,7 +44,7 @@ def audit(
 
 
 def _explained(subject: str | None, why: str | None) -> Exit:
-    """Closes what is open about a job or a run. Asks no provider."""
+    """Closes the open differences about a job or a run. Does not call the provider."""
     asked, reason = (subject or "").strip(), (why or "").strip()
     if not asked or not reason:
         raise Stop('an explanation needs both: --explain JOB_ID (or REF) --why "..."')
@@ -66,7 +66,7 @@ def _explained(subject: str | None, why: str | None) -> Exit:
 
 
 def read_back(text: str) -> timedelta:
-    """`24h` as a length of time."""
+    """Parses a duration such as `24h`. Raises Stop."""
     match = re.fullmatch(r"\s*(\d{1,6})\s*([mhd])\s*", text.lower())
     back = int(match[1]) * UNITS[match[2]] if match else timedelta()
     if not timedelta() < back <= SINCE_MAX:
@@ -75,7 +75,7 @@ def read_back(text: str) -> timedelta:
 
 
 async def _audit(back: timedelta) -> "tuple[Audit, datetime]":
-    """And when it began, by the ledger's clock."""
+    """The audit, and when it began by the ledger's clock."""
     from app.context import open_shop
     from app.ledger_session import open_ledger
     from app.model_choice import choose_from_settings

@@ -1,4 +1,4 @@
-"""`onetake check`: is everything set so that a video could be bought? Never prints a secret, never buys a video."""
+"""`onetake check`: could a video be bought with these settings? Never prints a secret, never buys a video."""
 
 from typing import Annotated
 

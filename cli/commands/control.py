@@ -1,4 +1,4 @@
-"""The operators' switches: pause, resume, limits, users. Every change is kept with who made it."""
+"""The operators' switches: pause, resume, limits, users. Every change is recorded with its author."""
 
 import sys
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def pause(reason: Annotated[str | None, typer.Argument(help="Shown to users.")] 
     async def work() -> None:
         async with open_to_change(load_settings()) as session:
             before = await session.operators.controls()
-            kept = before.pause_reason if reason is None else None  # of a pause that lasts
+            kept = before.pause_reason if reason is None else None  # of the current pause
             await session.operators.pause(reason or kept, user_id(None))
             if kept:
                 typer.echo(f"It was paused already; its reason stays: {kept}")
@@ -77,7 +77,7 @@ def show_limits() -> None:
     run_async(work())
 
 
-@limits.command("set", context_settings={"ignore_unknown_options": True})  # -5 is a value, and refused as one
+@limits.command("set", context_settings={"ignore_unknown_options": True})  # -5 is read as a value, and refused
 def set_limit(
     key: Annotated[str, typer.Argument(help="As `onetake limits` names it.", show_default=False)],
     value: Annotated[str, typer.Argument(help="A whole number; money in dollars: 5, 5.50.", show_default=False)],
@@ -114,7 +114,7 @@ def set_limit(
 
 
 def _ask_first(key: str, wanted: int | str | None, limits: Sequence["Limit"]) -> None:
-    """Raises Stop, if a budget would change more than ten times and nobody says yes."""
+    """Asks before a budget changes more than tenfold. Raises Stop unless the answer is yes."""
     from pipeline.settings.limit_values import big_change
 
     present = next((limit.value for limit in limits if limit.key == key), None)
@@ -127,7 +127,7 @@ def _ask_first(key: str, wanted: int | str | None, limits: Sequence["Limit"]) ->
 
 
 async def _say_if_new(session: "LedgerSession", user: str) -> None:
-    """A name that was mistyped looks like one that has not ordered yet."""
+    """Points out a user who has not ordered yet: the name may be mistyped."""
     if not await session.operators.runs(1, None, user):
         typer.echo(
             f"{user} has not ordered here yet; it is noted all the same. `onetake users list` names those who have."

@@ -26,7 +26,7 @@ def create(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show everything, hold and buy nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")] = False,
 ) -> None:
-    """Buy one video, and watch it come.
+    """Buy one video, and watch its progress.
 
     Exit codes: 0 saved, 1 ended otherwise, 2 wrong usage or settings,
     3 refused, 4 in doubt, 130 Ctrl-C.
@@ -60,7 +60,7 @@ def create(
 
 @contextmanager
 def _starting() -> Iterator[Callable[[], None]]:
-    """A sign of life while libraries load and the database starts; what is yielded ends it."""
+    """Shows a spinner while libraries load and the database starts; the yielded function stops it."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -72,7 +72,7 @@ def _starting() -> Iterator[Callable[[], None]]:
 
 
 def _leave(error: BaseException, as_json: bool) -> NoReturn:
-    """A script that asked for an object gets one, whatever went wrong."""
+    """Exits with the error's message. With --json, prints an object as well, whatever went wrong."""
     if as_json:
         from cli.output.outcome import Outcome
 

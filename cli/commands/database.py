@@ -50,7 +50,7 @@ def status() -> None:
             return await status_over_rest(rpc)
 
     if over_rest(settings):
-        found, queue = run_async(ask()), True  # the queue is in the data folder, and made there
+        found, queue = run_async(ask()), True  # the queue is embedded, and installed when opened
     else:
         with open_database(settings, reads=True) as dsn, database_words(name):
             found, queue = migrations.status(dsn), migrations.queue_is_there(dsn)

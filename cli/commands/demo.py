@@ -1,4 +1,4 @@
-"""`onetake demo`: the story end to end against the simulator; no account, nothing to set, nothing spent."""
+"""`onetake demo`: one request end to end against the simulator. Needs no account and no settings, spends nothing."""
 
 import typer
 
@@ -6,9 +6,9 @@ from app.exits import Stop, run_async
 
 
 def demo() -> None:
-    """One video from one prompt, asked for three times: paid once. Needs no account and reads no settings.
+    """One prompt, requested three times and paid once. Needs no account and reads no settings.
 
-    Ends with the old loop at the same prompt, live, at a simulated provider of its own.
+    Then runs the old loop on the same prompt, live, at its own simulated provider.
 
     Exit 1 if the provider's books and the ledger disagree, or show more than one paid call.
     """

@@ -1,4 +1,4 @@
-"""`onetake prompts ...`: the verbs. Each imports what is heavy inside itself."""
+"""The verbs of `onetake prompts`. Each imports heavy modules inside its function."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,8 +114,8 @@ def eval_(
 ) -> None:
     """Recorded answers against what is expected.
 
-    Offline. Exit code 1 if an answer is wrong, or if a recording is stale or missing, those of tests/ included; answers
-    of the simulator are never wrong. The operators' page shows the last table (evals.json in ONETAKE_HOME).
+    Offline. Exit code 1 if an answer is wrong, or if a recording is stale or missing, including those of tests/.
+    Answers of the simulator never count as wrong. The operators' page shows the last table: evals.json in ONETAKE_HOME.
     """
     import json
 
@@ -210,7 +210,7 @@ def impact(
 
 
 def _in_use(bench: "Bench") -> dict[str, str]:
-    """The versions of the templates in the folder. One that is broken is said, and takes nothing from what was."""
+    """The versions of the templates in the folder. A broken template is reported and left out."""
     from steps.contracts import CONTRACTS
     from steps.text_model.front_matter import TemplateError
 

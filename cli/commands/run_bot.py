@@ -1,7 +1,7 @@
-"""`onetake bot`: Telegram in front, the engine behind, in one process. Without a token or keys, the simulator outside.
+"""`onetake bot`: the Telegram bot and the engine in one process. Without a token or keys, the outside is simulated.
 
 In       Settings
-Out      runs until told to stop: intake ends first, what is under way is left to be resumed
+Out      runs until a signal: intake stops first; unfinished runs are resumed at the next start
 Raises   Stop, ConfigError, CatalogueError, DatabaseUnavailable, LedgerError: one clear sentence each
 """
 
@@ -48,12 +48,12 @@ from pipeline.worker import Engine, open_engine
 from steps.languages import DEFAULT, LANGUAGES
 
 SIMULATED_PORT = 8090
-RENDER_SECONDS = 12.0  # of the simulated provider: long enough to be watched
-BATCH_SECONDS = 5.0  # for the updates that are being handled when told to stop
+RENDER_SECONDS = 12.0  # of the simulated provider: long enough to watch
+BATCH_SECONDS = 5.0  # to finish the updates that are being handled when a signal arrives
 
 
 async def serve(settings: Settings, *, worker: bool) -> None:
-    """The bot, until a signal."""
+    """Runs the bot until a signal."""
     logs.to_stderr(settings)
     async with AsyncExitStack() as opened:
         staged, demo = await opened.enter_async_context(_stage(settings))
@@ -70,7 +70,7 @@ async def serve(settings: Settings, *, worker: bool) -> None:
 
 @asynccontextmanager
 async def _stage(settings: Settings) -> AsyncIterator[tuple[Settings, bool]]:
-    """The settings to run with, and whether they are a demo: what is missing outside is simulated."""
+    """Yields the settings to run with, and whether this is a demo: services without a token or key are simulated."""
     bare = settings.openai_api_key is None and settings.video_api_key is None
     if settings.telegram_bot_token is not None and not bare:
         yield settings, False
@@ -90,9 +90,10 @@ async def _stage(settings: Settings) -> AsyncIterator[tuple[Settings, bool]]:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[IO[str]]:
-    """The open file in which a second demo reads where the first one is. Raises Stop.
+    """Locks the folder for one demo; yields the lock file, in which a second demo reads the first one's address.
 
-    Both would sell into one ledger, each with a provider of its own: an audit would call the other's orders nobody's.
+    Raises Stop if one is running: two would share one ledger, each with its own provider, and an audit would flag the
+    orders of the other.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "running").open("a+", encoding="utf-8") as sign:
@@ -107,7 +108,7 @@ def _alone_in(folder: Path) -> Iterator[IO[str]]:
 
 
 def simulated(settings: Settings, root: str) -> Settings:
-    """The provider and the text model simulated, with a ledger of their own; Telegram, too, if there is no token."""
+    """The settings with a simulated provider and text model, and their own ledger; without a token, also Telegram."""
     changes: dict[str, Any] = {
         "openai_api_key": SecretStr("simulated"),
         "openai_base_url": f"{root}/v1",
@@ -123,7 +124,7 @@ def simulated(settings: Settings, root: str) -> Settings:
         "poll_seconds": settings.poll_seconds or 1.0,
     }
     if settings.telegram_bot_token is None:
-        # A number that no start before had: message ids begin anew, and a key of old must not come again.
+        # A bot id that no earlier start had: message ids start over, and a request key must not be used twice.
         token = SecretStr(f"{int(time.time())}:simulated")
         changes |= {"telegram_bot_token": token, "telegram_api_base": root, "webhook_url": None, "webhook_secret": None}
         typer.echo(f"{time_of_day()} no TELEGRAM_BOT_TOKEN: everything outside is simulated, nothing is really charged")
@@ -134,7 +135,7 @@ def simulated(settings: Settings, root: str) -> Settings:
 
 
 def _free_port(wanted: int) -> int:
-    """The wanted one, or 0 (any) if it is taken."""
+    """The wanted port, or 0 (any) if it is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -145,7 +146,7 @@ def _free_port(wanted: int) -> int:
 
 
 async def _introduce(bot: Bot) -> None:
-    """Asks Telegram who we are, and tells it the commands in each language."""
+    """Checks the token with Telegram, and sets the bot's commands in each language. Raises Stop."""
     try:
         me = await bot.me()
     except (TelegramUnauthorizedError, TelegramNotFound):
@@ -157,7 +158,7 @@ async def _introduce(bot: Bot) -> None:
     for language in LANGUAGES:
         words = Words(language)
         commands = [BotCommand(command=name, description=words.plain(about)) for name, about in COMMANDS]
-        with contextlib.suppress(TelegramAPIError, ClientDecodeError):  # a menu that is missing stops nobody
+        with contextlib.suppress(TelegramAPIError, ClientDecodeError):  # the bot works without the menu
             await bot(SetMyCommands(commands=commands, language_code=None if language == DEFAULT else language))
     typer.echo(f"{time_of_day()} bot @{me.username} ready")
 
@@ -169,7 +170,7 @@ async def _serve(bot_app: BotApp, engine: Engine, built: App, settings: Settings
         if worker:
             work = engine.work(built.context, bot_app.delivery.tell, pace_of(settings), bot_app.cards.follow)
         else:
-            work = _nothing()  # the place of this machine is kept all the same
+            work = _nothing()  # this machine holds its host lease all the same
         tasks.append(asyncio.create_task(alone(work, built)))
         page = page_of(settings, built, engine, bot_app, demo=demo)
         intake = asyncio.create_task(_intake(bot_app, settings, stopping, page, demo=demo))

@@ -1,4 +1,4 @@
-"""`onetake worker`: the engine, until a signal."""
+"""`onetake worker`: runs the engine until a signal."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ from pipeline.ledger.records import Run
 from pipeline.settings.config import Settings
 from pipeline.worker import Engine, Follow, Pace, Tell, open_engine
 
-TOLD_ELSEWHERE = timedelta(minutes=1)  # how long a run whose user we cannot reach is left to others
+TOLD_ELSEWHERE = timedelta(minutes=1)  # how long a notification is postponed if this process has no bot token
 
 
 async def work(settings: Settings) -> None:
@@ -39,7 +39,7 @@ async def work(settings: Settings) -> None:
 
 @dataclass(frozen=True)
 class Audience:
-    """How the users of runs hear of them, and how their progress is shown."""
+    """How users are notified of their runs, and how progress is shown."""
 
     tell: Tell
     follow: Follow
@@ -47,7 +47,7 @@ class Audience:
 
 @asynccontextmanager
 async def open_audience(settings: Settings, built: App, engine: Engine) -> AsyncIterator[Audience]:
-    """With a bot token, the chats; a terminal hears of its run from the command that watches it."""
+    """Notifies chats, if a bot token is set. A run of the terminal is reported by the command that watches it."""
     if settings.telegram_bot_token is None:
         yield Audience(_nobody_in_chats(Notifications(built.session.ledger.rpc)), nullcontext)
         return
@@ -59,7 +59,7 @@ async def open_audience(settings: Settings, built: App, engine: Engine) -> Async
 
 
 async def alone(work: Coroutine[object, object, None], built: App) -> None:
-    """The work; where only one machine may, for as long as this is the one. Raises HostTaken."""
+    """Runs the work; if only one machine may, then while this one holds the host lease. Raises HostTaken."""
     if built.session.host is None:
         await work
     else:
@@ -68,7 +68,7 @@ async def alone(work: Coroutine[object, object, None], built: App) -> None:
 
 def _nobody_in_chats(notifications: Notifications) -> Tell:
     async def tell(run: Run) -> None:
-        if run.audience.get("kind") != "terminal":  # somebody with the bot's token will
+        if run.audience.get("kind") != "terminal":  # a process with the bot's token will notify
             await notifications.later(run, run.read_at + TOLD_ELSEWHERE)
 
     return tell
@@ -84,7 +84,7 @@ def pace_of(settings: Settings) -> Pace:
 
 
 def stopping_signal() -> asyncio.Event:
-    """Set by the first SIGTERM or Ctrl-C; a second one ends the process at once."""
+    """An event that the first SIGTERM or Ctrl-C sets; a second one ends the process at once."""
     stop = asyncio.Event()
     told = 0
 
@@ -92,7 +92,7 @@ def stopping_signal() -> asyncio.Event:
         nonlocal told
         told += 1
         if told > 1:
-            os._exit(Exit.TERMINATED)  # at once; the system gives back locks and connections
+            os._exit(Exit.TERMINATED)  # at once; the system releases locks and connections
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

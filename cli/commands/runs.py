@@ -1,4 +1,4 @@
-"""Verbs about runs that exist: show, list, stats, cancel, settle."""
+"""Verbs for existing runs: show, list, stats, cancel, settle."""
 
 from typing import Annotated
 
@@ -143,7 +143,7 @@ def settle(
 def _check_settle(
     job: str | None, why: str | None, *, not_charged: bool, take_back: bool, unseen: bool, despite: bool, early: bool
 ) -> None:
-    """Raises Stop."""
+    """Raises Stop if the options do not fit together."""
     if [job is not None, not_charged, take_back].count(True) != 1:
         raise Stop(
             "settle needs one of --job ID (it was made), --not-charged (nothing was), --take-back (undo the last one)"

@@ -1,4 +1,4 @@
-"""A person's word on a run in doubt: its job was found, nothing was charged, or the last word is taken back."""
+"""A person's decision on a run in doubt: its job was found, nothing was charged, or the last decision is undone."""
 
 import typer
 
@@ -62,7 +62,7 @@ async def settle_not_charged(ref: str, why: str | None, *, early: bool) -> Exit:
 
 
 def _is_open(run: Run) -> bool:
-    """Whether to insist would lead anywhere."""
+    """Whether the run can still be settled; only then does --unseen, --despite or --early help."""
     return run.in_doubt or run.parked
 
 

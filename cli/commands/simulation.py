@@ -9,11 +9,11 @@ import typer
 from app.exits import Stop
 
 PARTS = {"av": "PyAV", "PIL": "Pillow", "aiohttp": "aiohttp"}
-DRAWN_FAULTS = 0.2  # of the create requests, when a seed asks for trouble
+DRAWN_FAULTS = 0.2  # share of create requests with a fault, if a seed is given
 
 
 def missing_parts() -> str:
-    """What of the `sim` extra is not installed, in words; empty if all is there."""
+    """The packages of the `sim` extra that are not installed, as text; empty if all are."""
     return " and ".join(words for name, words in PARTS.items() if importlib.util.find_spec(name) is None)
 
 
@@ -33,7 +33,7 @@ async def serve_until_stopped(port: int, speed: str, seed: int | None) -> None:
         async with serve("127.0.0.1", port, Settings(seed=seed, fault_rates=rates, speed=pace)) as running:
             typer.echo(f"simulator listening on {running.base_url}")
             typer.echo("in another terminal:")
-            # Whatever `.env` says: not the real provider, and not the real ledger and its budgets.
+            # Overrides `.env`, so that neither the real provider nor the real ledger and its budgets are used.
             url, mine = running.base_url, "ONETAKE_IGNORE_ENV_FILE=1 ONETAKE_HOME=~/.onetake-sim DATABASE_URL="
             typer.echo(f"  export {mine} OPENAI_BASE_URL={url} OPENAI_API_KEY=sim \\")
             typer.echo(f"    VIDEO_BASE_URL={url} VIDEO_API_KEY=sim VIDEO_MODEL=sim-1 VIDEO_USD_PER_SECOND=")

@@ -1,4 +1,4 @@
-"""Processes that stay: the worker, and the simulator."""
+"""Long-running processes: the worker, the bot, and the simulator."""
 
 from typing import Annotated
 

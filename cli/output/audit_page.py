@@ -1,4 +1,4 @@
-"""What an audit found, for a person: one sentence, and what differs."""
+"""Prints the result of an audit: the differences, and a verdict in one sentence."""
 
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ EXPLAIN = '`onetake audit --explain JOB_ID (or REF) --why "..."` closes what you
 
 
 def verdict(found: Audit) -> str:
-    """Never "clean" unless the list was read to its end."""
+    """The result in one sentence; "clean" only if the list was read to its end."""
     since = found.since.strftime("%Y-%m-%d %H:%M UTC")
     compared = f"{many(found.jobs, 'job')} at the provider against {many(found.runs, 'run')} since {since}"
     differ = many(len(found.differences), "difference") if found.differences else "no difference"
@@ -29,9 +29,9 @@ def verdict(found: Audit) -> str:
 
 
 def print_audit(found: Audit, began: datetime, console: Console | None = None) -> None:
-    """`began`: what an earlier audit found is shown with the time since when it is open.
+    """`began`: when this audit began; differences found earlier are shown with their date.
 
-    Fits any width: a line of columns for each difference, its words below. What is piped is not broken into lines.
+    Fits any width: a heading for each difference, its words below. Piped output is not wrapped.
     """
     console = console or Console(highlight=False, markup=False)
     piped = not console.is_terminal

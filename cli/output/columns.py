@@ -1,4 +1,4 @@
-"""A name and its words on each line: on a terminal the words wrap below themselves, piped they stay one line."""
+"""Prints lines of a name and its words. On a terminal the words wrap within their column; piped they stay one line."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,12 +6,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-NARROW = 70  # columns; a terminal with fewer gets less of what can be left out
+NARROW = 70  # columns; a narrower terminal gets shorter output
 TITLE_CHARACTERS_MIN = 10
 
 
 def print_columns(rows: Iterable[tuple[Text, str]], console: Console | None = None) -> None:
-    """`rows`: the name, padded so that all are equally wide, and its words."""
+    """`rows`: pairs of a name, padded to the same width, and its words."""
     console = console or Console(highlight=False)
     if not console.is_terminal:
         for name, words in rows:
@@ -26,6 +26,6 @@ def print_columns(rows: Iterable[tuple[Text, str]], console: Console | None = No
 
 
 def room_beside(cells: Iterable[Sequence[str]], gap: int, width: int) -> int:
-    """How many characters are left for a last column, when none of these columns may be cut."""
+    """The width left for a last column if these columns are not cut; at least TITLE_CHARACTERS_MIN."""
     used = sum(max(map(len, column)) + gap for column in zip(*cells, strict=True))
     return max(TITLE_CHARACTERS_MIN, width - used)

@@ -1,6 +1,6 @@
-"""Shows a run while it goes on: live in a terminal, one plain line per change elsewhere.
+"""Shows a run in progress: live in a terminal, elsewhere one plain line per change.
 
-In       runs as the ledger has them, a few times a second
+In       the run as read from the ledger, a few times a second
 Effects  writes to one console; nothing else
 """
 
@@ -33,7 +33,7 @@ def watching(console: Console) -> Iterator[Show]:
 
 
 class _Table:
-    """The live list of steps. The spinner is one object, so that it turns instead of starting anew."""
+    """The live list of steps. Keeps one spinner: a new one for each update would restart its animation."""
 
     def __init__(self, live: Live) -> None:
         self._live = live

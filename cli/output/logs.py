@@ -1,6 +1,6 @@
-"""Where log records go: to stderr from a process that stays, nowhere from a command that speaks itself.
+"""Logging: long-running processes log to stderr; other commands, which print for themselves, do not log.
 
-One line a record, as words for a terminal or as JSON for a collector (LOG_FORMAT); no secret of the settings is in one.
+One line per record, as text for a terminal or as JSON for a collector (LOG_FORMAT), without the settings' secrets.
 """
 
 import json
@@ -14,8 +14,8 @@ from urllib.parse import quote
 if TYPE_CHECKING:  # `--help` should not wait for pydantic
     from pipeline.settings.config import Settings
 
-OURS = ("pipeline", "steps", "bot", "web", "cli")  # heard from INFO on; libraries from WARNING on
-# What every record has; the rest is what the caller gave as `extra`.
+OURS = ("pipeline", "steps", "bot", "web", "cli")  # logged from INFO on; libraries from WARNING on
+# Attributes that every record has; all others were passed as `extra`.
 USUAL = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -55,7 +55,7 @@ class Json(logging.Formatter):
         return json.dumps({name: self._plain(value) for name, value in said.items()}, ensure_ascii=False)
 
     def _plain(self, value: object) -> object:
-        """Secrets go before JSON escapes what they are made of."""
+        """Redacts secrets before JSON escapes their characters."""
         return value if isinstance(value, bool | int | float) or value is None else redacted(str(value), self._secrets)
 
 
@@ -69,7 +69,7 @@ def _words(record: logging.LogRecord, extras: Mapping[str, Any]) -> str:
 
 
 def _on_one_line(value: object) -> str:
-    """What came from outside must not look like a line of ours."""
+    """Escapes line breaks and control characters: outside text must not look like a log line of ours."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(value))
 
 
@@ -82,7 +82,7 @@ def _step_words(extras: Mapping[str, Any]) -> str:
 
 
 def redacted(line: str, secrets: frozenset[str]) -> str:
-    for secret in sorted(secrets, key=len, reverse=True):  # one may be a part of another
+    for secret in sorted(secrets, key=len, reverse=True):  # one may contain another
         line = line.replace(secret, "(secret)")
     return line
 
@@ -97,5 +97,5 @@ def to_stderr(settings: "Settings") -> None:
 
 
 def silent() -> None:
-    """Without any handler, Python would print warnings in the middle of a live display."""
+    """Installs a null handler: without any, Python would print warnings in the middle of a live display."""
     logging.getLogger().addHandler(logging.NullHandler())

@@ -1,4 +1,4 @@
-"""What `create` came to: the words for a person, the object for a script, the exit code. Pure."""
+"""The result of `create`: the words for a person, the object for a script, the exit code. Pure."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ KEPT = (State.SAVED, State.DELIVERED)
 
 @dataclass(frozen=True)
 class Outcome:
-    """The object of `create --json`, key by key (docs/design.md, "Names")."""
+    """The object of `create --json` (docs/design.md, "Names")."""
 
     ref: str | None = None
     run_id: str | None = None
@@ -41,7 +41,7 @@ def of_refusal(refused: Refused, now: datetime, busy_with: Run | None = None) ->
 
 
 def of_run(run: Run, error: str | None = None) -> Outcome:
-    """`cost_usd` is what the video cost so far: nothing while the money is only set aside."""
+    """`cost_usd`: what was charged so far; 0 while the money is only set aside."""
     if error is None and run.state not in KEPT:
         error = sentences.ending(run) if run.ended else sentences.in_doubt(run)
     return Outcome(

@@ -1,6 +1,6 @@
-"""Whole pages for the terminal: one run, many runs, the numbers. Printing only.
+"""Whole pages for the terminal: one run, a list of runs, the metrics. Printing only.
 
-Tables fit 80 columns; what is piped is never cut.
+Tables fit 80 columns; piped columns are never cut.
 """
 
 import json
@@ -47,7 +47,7 @@ STATE_STYLES: Mapping[State, str] = {
 
 
 GAP = 2  # between columns
-KEPT_ANSWER = "answer_kept"  # what the provider sent instead of a clear answer
+KEPT_ANSWER = "answer_kept"  # the event that keeps an unclear answer of the provider
 
 
 def print_object(value: Any, events: Sequence[Event] = ()) -> None:
@@ -58,7 +58,7 @@ def print_object(value: Any, events: Sequence[Event] = ()) -> None:
 
 
 def print_receipt(run: Run, *, as_json: bool) -> None:
-    """When the one order left, what it was, what it cost."""
+    """Prints when the one order was sent, what it was, and what it cost."""
     facts = receipt(run)
     if as_json:
         typer.echo(json.dumps(dict(facts), ensure_ascii=False))
@@ -153,7 +153,7 @@ def _facts(run: Run, events: Sequence[Event]) -> list[tuple[str, str]]:
 
 
 def _provider_says(run: Run) -> str:
-    """Its own word for the job's state, and what it said of a failure."""
+    """The provider's own word for the job's state, and its words about a failure."""
     return ": ".join(dict.fromkeys(part for part in (run.provider_word, run.failing_words) if part))
 
 
@@ -184,13 +184,13 @@ def _print_timeline(events: Sequence[Event], console: Console) -> None:
 
 
 def print_metrics(found: Metrics) -> None:
-    """One object: what the ledger counts, and under `metrics` what `GET /api/admin/agent/metrics` answers."""
+    """Prints one object: the ledger's counts, and under `metrics` the answer of `GET /api/admin/agent/metrics`."""
     shown = TypeAdapter(Stats).dump_python(found.stats, mode="json") | {"metrics": numbers(found)}
     typer.echo(json.dumps(shown, ensure_ascii=False))
 
 
 def print_stats(found: Metrics) -> None:
-    """The first line is a promise to scripts: `Total videos: N`."""
+    """Scripts rely on the first line: `Total videos: N`."""
     stats, clean = found.stats, found.clean_day
     typer.echo(f"Total videos: {stats.total_videos}")
     rows = [
@@ -218,7 +218,7 @@ def _clean_words(clean: CleanDay) -> str:
 
 
 def _counts_words(total: int | None, parts: Mapping[str, int]) -> str:
-    """`6: 4 accepted, 2 replayed`; those that never happened are left out."""
+    """`6: 4 accepted, 2 replayed`; zero counts are left out."""
     words = ", ".join(f"{times} {name.replace('_', ' ')}" for name, times in parts.items() if times)
     return ": ".join(([] if total is None else [str(total)]) + ([words] if words else [])) or "none"
 

@@ -1,6 +1,6 @@
 """A run as five lines, one per step, with a mark and a few words. Pure.
 
-What is shown is what the ledger says, so that it is right whoever carries the run.
+Shows only what the ledger says, so that it is right whichever process drives the run.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Mark(Enum):
 
 @dataclass(frozen=True)
 class Line:
-    """`words` change when something happened; `ticking` is what changes by itself: the time, a share."""
+    """`words` change with an event; `ticking` changes continuously: elapsed time, progress."""
 
     step: str
     mark: Mark
@@ -31,7 +31,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long a render should take, and how we know."""
+    """The expected render time, and where it comes from."""
 
     seconds: float
     source: str

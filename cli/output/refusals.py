@@ -1,4 +1,4 @@
-"""What a person at the terminal reads when a request was refused: why, that nothing was charged, what to do. Pure."""
+"""Terminal messages for refused requests: why, that nothing was charged, and what to do. Pure."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -62,7 +62,7 @@ def _busy(refused: Refused, _: datetime) -> str:
 
 
 def _busy_with(run: Run) -> str:
-    """The same for a run that was looked up: no advice that it would refuse."""
+    """The same for a run that was looked up: suggests `cancel` only if the run can still be canceled."""
     if run.submitting_at is None:
         return _busy(Refused(RefusalKind.BUSY, of_ref=run.ref, what=_waits_for(run)), run.read_at)
     return (

@@ -1,4 +1,4 @@
-"""What the text model was sent for a run, printed."""
+"""Prints the messages that the text model was sent for a run."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -1,7 +1,7 @@
-"""What a person at the terminal reads when a run was refused, ended or is in doubt. Pure.
+"""Terminal messages about a run that has ended, is in doubt, or is not finished. Pure.
 
 Each says what happened, whether money was spent, and what to do.
-Words that the ledger keeps and this page does not know are shown as they are, never hidden.
+A reason from the ledger that is unknown here is shown as it is, never hidden.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ STATE_WORDS: Mapping[State, str] = {
 }
 
 
-# Why a run waits at the fence. A breaker opens for either cause, and the run does not keep which.
+# Why a run waits before its purchase. A breaker opens for one of two causes; the run does not record which.
 WAITS_FOR: Mapping[str, str] = {
     "paused": "buying is paused",
     "breaker_open": "buying has stopped for a while, after too many orders in a short time or failures at the provider",
@@ -40,7 +40,7 @@ BREAKERS: Mapping[str, str] = {
 }
 
 
-# Why a run failed: what happened, and what to do. Whether money was spent is on the run itself.
+# Why a run failed: what happened, and what to do. The run itself records whether money was spent.
 FAILURES: Mapping[str, tuple[str, str]] = {
     "text_model_unreachable": (
         "the text model, which checks prompts, could not be reached",
@@ -96,7 +96,7 @@ FAILURES: Mapping[str, tuple[str, str]] = {
 
 
 def ending(run: Run) -> str:
-    """How an ended run ended."""
+    """The message about an ended run."""
     match run.state:
         case State.SAVED | State.DELIVERED:
             return f"Run {run.ref} is saved: {run.file}. {usd(run.spent_microusd)} was charged."
@@ -125,7 +125,7 @@ def _failed(run: Run) -> str:
 
 
 def in_doubt(run: Run, *, shown: bool = False) -> str:
-    """What an unfinished run that nobody can finish now leaves open. `shown`: below are the facts of `onetake show`."""
+    """The message about a run that is in doubt, parked, or otherwise not finished. `shown`: within `onetake show`."""
     held = f"{usd(run.held_microusd)} stays set aside, and it will not be bought a second time."
     see = f"See `onetake show {run.ref}`"
     look = "Look" if shown else f"{see}, look"
@@ -152,7 +152,7 @@ def in_doubt(run: Run, *, shown: bool = False) -> str:
 
 
 def waits_for(run: Run, breakers: Sequence[Breaker] = ()) -> str:
-    """What an unfinished run is doing, or why it waits. `breakers`: those that are open now, which know the cause."""
+    """What an unfinished run is doing, or why it waits. `breakers`: those that are open now, with their causes."""
     if run.state is not State.APPROVED or run.held_back_by is None:
         return STATE_WORDS[run.state]
     mine = {each.cause for each in breakers if each.scope in {"all", f"user:{run.user_id}"}}
@@ -162,7 +162,7 @@ def waits_for(run: Run, breakers: Sequence[Breaker] = ()) -> str:
 
 
 def _parked(run: Run, held: str, look: str, also: str) -> str:
-    """A run whose job came to no end in time."""
+    """The message about a run whose job did not finish in time."""
     late = f"Run {run.ref} has no video after {lasting(run.age(run.rendering_at).total_seconds())}"
     if run.look_says == "job_unknown":
         return (
@@ -184,7 +184,7 @@ def _parked(run: Run, held: str, look: str, also: str) -> str:
 
 
 def other_provider(run: Run, base_url: str) -> str:
-    """A run that was promised to another provider or key than the configured one."""
+    """The message about a run that was accepted for another provider or key than the configured one."""
     return (
         f"Run {run.ref} was promised to another provider or key ({run.base_url}) than the settings name "
         f"now ({base_url}). {usd(run.held_microusd)} stays set aside; it goes on once they are back."
@@ -192,9 +192,9 @@ def other_provider(run: Run, base_url: str) -> str:
 
 
 def left_to_others(ref: str | None, key: str, seen: Run | None = None, *, answer_kept: bool = False) -> str:
-    """What becomes of a run that this process leaves, and of its money; or of a request that may have been accepted.
+    """How a run that this process leaves goes on, and what happens to its money; without `ref`, how to find out.
 
-    `seen`: the run as it was last seen, a moment ago. `answer_kept`: the provider's answer waits here for the ledger.
+    `seen`: the run as last read. `answer_kept`: this machine keeps the provider's answer until the ledger has it.
     """
     again = f"the same command with `--key {key}`"
     if ref is None:
@@ -208,7 +208,7 @@ def left_to_others(ref: str | None, key: str, seen: Run | None = None, *, answer
 def _set_aside(run: Run) -> str:
     held = f"{usd(run.held_microusd)} is set aside"
     match run.state:
-        case State.RESERVED | State.APPROVED:  # or ordered since
+        case State.RESERVED | State.APPROVED:  # may have been ordered since
             return f"{held}; unless the video was ordered in this moment, `onetake cancel {run.ref}` frees it."
         case State.SUBMITTING | State.UNCERTAIN:
             return f"{held} until it is known whether the provider made the video."

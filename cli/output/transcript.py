@@ -1,4 +1,4 @@
-"""A chat of the simulator's as lines in a terminal: each message once, and of an edited one what is new in it. Pure."""
+"""A simulated chat as lines for a terminal: each message once, and only the new parts of an edited one. Pure."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,13 @@ from rich.text import Text
 
 NAME_WIDTH = 9
 WIDTH = 96
-STATIC = ("Demo:",)  # said on every card, shown once
+STATIC = ("Demo:",)  # on every card, shown once
 
 View = Mapping[str, Any]
 
 
 class Transcript:
-    """Keeps what was shown of each message."""
+    """Remembers which parts of each message were shown."""
 
     def __init__(self) -> None:
         self._shown: dict[int, tuple[str, ...]] = {}
@@ -36,7 +36,7 @@ class Transcript:
         return lines + ([_row(buttons)] if buttons else [])
 
     def _buttons(self, number: int, view: View) -> tuple[str, ...]:
-        """The labels, when they are not those of before."""
+        """The labels, if they have changed."""
         labels = tuple(button["text"] for row in view.get("keyboard") or [] for button in row)
         known, self._labels[number] = self._labels.get(number, ()), labels
         return () if labels == known else labels
