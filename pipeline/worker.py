@@ -1,8 +1,8 @@
-"""What runs it: procrastinate's queue with one task, `advance`, and a sweep beside it.
+"""The worker: procrastinate's queue with one task, `advance`, and a periodic sweep.
 
-The queue only says who works on what; that nothing happens twice is the ledger's doing. So a job may be lost,
-doubled or run by two workers at once, and every unfinished run that is due and has no job gets one from the sweep.
-The queue lives in a schema of its own (`queue`), which no API exposes.
+The queue only distributes work; the ledger makes sure that nothing happens twice. So a job may be lost, duplicated or
+run by two workers at once: the sweep enqueues every due run that has no job. The queue has its own schema (`queue`),
+which no API exposes.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ from pipeline.run import run
 
 QUEUE = "runs"
 TASK = "advance"
-DUE_AT_MOST = 200  # runs one sweep hands out
+DUE_AT_MOST = 200  # runs per sweep, of each kind in `due_runs`
 SWEEP_LOCK = 0x0E7A_4B5  # an advisory lock: one sweep at a time for all workers
 SWEEP_LOCK_MS = 4_000  # a sweep takes some milliseconds, or a few seconds with hundreds of runs
-# A connection whose other side is gone without a word: libpq's names; seconds, and one in milliseconds.
+# Detect a dead connection. libpq's parameters: seconds, except that tcp_user_timeout is in milliseconds.
 GIVE_UP_SILENCE = {"connect_timeout": 10, "tcp_user_timeout": 20_000, "keepalives_idle": 10, "keepalives_interval": 5}
-RESTART_SECONDS = (0.5, 1.0, 2.0, 5.0)  # how long to wait before a worker that fell over is started again
-HEALTHY_SECONDS = 60.0  # one that ran so long falls for the first time again
+RESTART_SECONDS = (0.5, 1.0, 2.0, 5.0)  # backoff before a worker that has ended is restarted
+HEALTHY_SECONDS = 60.0  # after running this long, reset the restart backoff
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ Follow = Callable[[UUID], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Pace:
-    """How the worker breathes: seconds, and runs at once."""
+    """The worker's intervals in seconds, and the number of runs at once."""
 
     concurrency: int
     heartbeat_seconds: float
@@ -57,31 +57,33 @@ class Pace:
 
 
 class Engine:
-    """The queue of one database. `tell` brings a run's news to its user; it may fail and is asked again."""
+    """The queue of one database."""
 
     def __init__(self, app: procrastinate.App) -> None:
         self._app = app
 
     async def enqueue(self, run_id: UUID | str) -> None:
-        """Sees that the run has a job waiting; one that waits already is enough.
+        """Makes sure that the run has a waiting job; does nothing if it has one.
 
-        It waits for one that works: two at once buy nothing twice, but they would both ask for the caption.
+        The job waits while another job of the run is running: two at once would not buy twice, but both would ask for
+        the caption.
         """
         job = self._app.configure_task(TASK, queue=QUEUE, lock=str(run_id), queueing_lock=str(run_id))
         with contextlib.suppress(AlreadyEnqueued):
             await job.defer_async(run_id=str(run_id))
 
     async def wake(self, run_id: UUID | str) -> None:
-        """As `enqueue`, for those who have changed a run already: if the queue is away, the next sweep finds it."""
+        """Like `enqueue`, for a run that was changed already: if the queue is unreachable, the next sweep finds it."""
         try:
             await self.enqueue(run_id)
         except ConnectorException as error:
             log.warning("queue", extra={"action": "left_to_the_sweep", "run_id": str(run_id), "error": str(error)})
 
     async def work(self, context: RunContext, tell: Tell, pace: Pace, follow: Follow = contextlib.nullcontext) -> None:
-        """Works until canceled. Waits for purchases under way before it gives up the ghost.
+        """Processes jobs until canceled. Waits for in-flight purchases before stopping.
 
-        `follow` is entered while a run is worked on here: whoever shows its progress looks meanwhile.
+        `tell` notifies a run's user; it may fail and is retried. `follow` is entered while a run is processed here, to
+        show its progress.
         """
         self._app.tasks.pop(TASK, None)
 
@@ -102,7 +104,7 @@ class Engine:
             await context.purchases.all_done()
 
     async def _work_forever(self, pace: Pace) -> None:
-        """A worker ends when it was pruned as dead or the database was gone for a minute: it begins again."""
+        """Restarts the worker when it ends: it was pruned as dead, or the database was unreachable for a minute."""
         falls, heed = 0, CancellationGuard()
         while True:
             worker = ReliableWorker(
@@ -120,9 +122,9 @@ class Engine:
             watching = asyncio.create_task(self._end_unregistered(worker, pace))
             began = time.monotonic()
             try:
-                await worker.run()  # type: ignore[no-untyped-call]  # procrastinate leaves it without
+                await worker.run()  # type: ignore[no-untyped-call]  # procrastinate leaves it untyped
             except (ConnectorException, OSError) as error:
-                heed.check()  # told to stop while the database was away, it ends with that error instead
+                heed.check()  # a worker canceled while the database is unreachable raises that error instead
                 log.warning("worker", extra={"action": "worker_fell", "error": str(error)})
             finally:
                 await stop(watching)
@@ -131,14 +133,14 @@ class Engine:
             falls += 1
 
     async def _end_unregistered(self, worker: Worker, pace: Pace) -> None:
-        """Ends a worker that others gave up for dead: its heartbeats reach no row, which nobody else notices."""
+        """Stops a worker that others pruned as dead: its heartbeats update no row, which procrastinate ignores."""
         while True:
             await asyncio.sleep(pace.heartbeat_seconds)
             worker_id = worker.worker_id
-            with contextlib.suppress(ConnectorException, psycopg.Error, OSError):  # asked again at the next beat
+            with contextlib.suppress(ConnectorException, psycopg.Error, OSError):  # retried after the next sleep
                 if worker_id is not None and not await self._is_registered(worker_id) and worker.worker_id == worker_id:
                     log.warning("worker", extra={"action": "worker_given_up", "worker_id": worker_id})
-                    worker.stop()  # type: ignore[no-untyped-call]  # procrastinate leaves it without
+                    worker.stop()  # type: ignore[no-untyped-call]  # procrastinate leaves it untyped
 
     async def _is_registered(self, worker_id: int) -> bool:
         query = "select id from procrastinate_workers where id = %(worker_id)s"
@@ -155,15 +157,15 @@ class Engine:
                 await context.prompts.tell_broken()
             except (LedgerUnavailable, ConnectorException, psycopg.OperationalError, OSError) as error:
                 log.warning("sweep", extra={"action": "sweep_failed", "error": str(error)})
-            except Exception:  # whatever it is, a sweep that ends for ever would leave every lost run lost
+            except Exception:  # whatever it is: if the sweep loop ended, lost runs would stay lost
                 log.exception("sweep", extra={"action": "sweep_failed"})
             await asyncio.sleep(pace.sweep_seconds)
 
     async def sweep(self, context: RunContext, pace: Pace) -> None:
-        """Frees the jobs of dead workers, then gives every run that is due a job. One bad row stops nothing."""
+        """Replaces the jobs of dead workers, then enqueues every due run without a job. One bad row blocks no other."""
         manager = self._app.job_manager
         for job in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=pace.stalled_seconds):
-            # Not retried: a twin may wait already, and then the two block each other. Finished and asked for anew.
+            # Not retried: if another job of the run is waiting, the two block each other. Finish and enqueue instead.
             await manager.finish_job(job, status=Status.FAILED, delete_job=True)
             await self.enqueue(str(job.task_kwargs["run_id"]))
         due = await context.ledger.due_runs(DUE_AT_MOST)
@@ -182,9 +184,10 @@ class Engine:
 
     @contextlib.asynccontextmanager
     async def _only_sweep(self) -> AsyncIterator[bool]:
-        """A try-advisory lock held for one sweep, on one connection, so that a dead worker's lock dies with it.
+        """Yields whether this sweep got the advisory lock. A connection holds it, so a dead worker's lock is released.
 
-        One that is cut off or frozen in mid-sweep looks alive to the server, which gives its lock back after a time.
+        A worker that is cut off or frozen during a sweep looks alive to the server, which takes the lock back after
+        SWEEP_LOCK_MS.
         """
         pool = self._app.connector.pool  # type: ignore[attr-defined]  # the connector is psycopg's
         swept = False
@@ -198,28 +201,28 @@ class Engine:
         except psycopg.errors.IdleInTransactionSessionTimeout:
             if not swept:
                 raise
-            log.info("sweep", extra={"action": "sweep_was_slow"})  # somebody may have swept beside us: no harm
+            log.info("sweep", extra={"action": "sweep_was_slow"})  # another sweep may have overlapped: harmless
 
 
 class ReliableWorker(Worker):
-    """A worker that ends when it is told to, and when its heartbeat has ended.
+    """A worker that stops reliably: when canceled, and when its heartbeat has failed.
 
-    procrastinate (3.10) cancels its side tasks and its jobs once, and waits for them; a database call may swallow that
-    once (`cancellation.py`): a heartbeat that went on for ever kept an unregistered worker from restarting.
+    procrastinate (3.10) cancels its side tasks and its jobs once, and waits for them. A database call may swallow that
+    one cancellation (`cancellation.py`): a heartbeat that never ended kept an unregistered worker from restarting.
     """
 
     async def _monitor_side_tasks(self, side_tasks: "list[asyncio.Task[Any]]") -> None:
-        """Stops the worker when a side task fails, so that it begins again with all of them.
+        """Stops the worker when a side task fails, so that it restarts with all of them.
 
-        procrastinate's own looks no further than the first that ends (its issue 1597), and the one for periodic jobs,
-        of which there are none, ends at once: a heartbeat that failed once was the last, and the worker worked on.
+        procrastinate's own monitor only waits for the first side task to end (its issue 1597). The one for periodic
+        jobs ends at once, as there are none; so a failed heartbeat went unnoticed, and the worker went on without it.
         """
         ended, _ = await asyncio.wait(side_tasks, return_when=asyncio.FIRST_EXCEPTION)
         for task in ended:
             if not task.cancelled() and (error := task.exception()):
                 extra = {"action": "side_task_failed", "task": task.get_name(), "error": str(error)}
                 log.warning("worker", extra=extra)
-        self.stop()  # type: ignore[no-untyped-call]  # procrastinate leaves it without
+        self.stop()  # type: ignore[no-untyped-call]  # procrastinate leaves it untyped
 
     async def _shutdown(self, side_tasks: "list[asyncio.Task[Any]]") -> None:
         for task in side_tasks:
@@ -227,7 +230,7 @@ class ReliableWorker(Worker):
         await super()._shutdown(side_tasks)
 
     async def _abort_running_jobs(self) -> None:
-        aborting = asyncio.create_task(super()._abort_running_jobs())  # type: ignore[no-untyped-call]  # as it comes
+        aborting = asyncio.create_task(super()._abort_running_jobs())  # type: ignore[no-untyped-call]  # as above
         while not aborting.done():
             await asyncio.wait([aborting], timeout=PATIENCE_SECONDS)
             for task in list(self._running_jobs):
@@ -236,7 +239,7 @@ class ReliableWorker(Worker):
 
 
 async def _audit(context: RunContext) -> None:
-    """An audit that the ledger does not take is no reason to stop sweeping."""
+    """Runs an audit if one is due. If the ledger refuses its result, the sweep goes on."""
     try:
         await audit_if_due(context)
     except LedgerRefused as error:
@@ -245,7 +248,7 @@ async def _audit(context: RunContext) -> None:
 
 @contextlib.asynccontextmanager
 async def open_engine(queue_dsn: str, pool_max: int = 10) -> AsyncIterator[Engine]:
-    """The queue at this database. It needs a direct or session connection: it listens and locks."""
+    """The queue in this database. Needs a direct or session-mode connection, since it listens and locks."""
     connector = procrastinate.PsycopgConnector(
         conninfo=queue_dsn,
         min_size=1,
@@ -259,6 +262,6 @@ async def open_engine(queue_dsn: str, pool_max: int = 10) -> AsyncIterator[Engin
 
 
 async def _in_the_queues_schema(connection: psycopg.AsyncConnection) -> None:
-    """Not by `options` of the connection string: a pooler in session mode refuses those (pgbouncer)."""
+    """Sets the schema. Not through the connection string's `options`: pgbouncer in session mode refuses those."""
     await connection.execute("set search_path = queue")
     await connection.commit()

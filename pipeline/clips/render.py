@@ -1,8 +1,8 @@
 """From a job to a saved clip: wait, fetch, store, settle. Free to repeat at any point.
 
 In       a rendering run, and the task that is writing its caption
-Out      the run: saved, failed (the provider says so), or rendering still and parked
-Effects  reads the provider, writes one file; the money is settled in the same commit that says `saved`
+Out      the run: saved, failed as the provider reports, in doubt again, or still rendering and perhaps parked
+Effects  reads the provider, writes one file; the money is settled in the transaction that sets `saved`
 """
 
 import asyncio
@@ -35,7 +35,7 @@ FETCH_RETRY = timedelta(seconds=5)
 async def wait_and_save(run: Run, caption: asyncio.Task[Run], context: RunContext) -> Run:
     try:
         return await _wait_and_save(run, caption, context)
-    except OSError as error:  # full, read-only, gone, busy, out of descriptors: whatever it is, no clip can be kept now
+    except OSError as error:  # full, read-only, missing, busy, out of descriptors: no clip can be stored now
         words = error.strerror or str(error) or type(error).__name__
         await ClipRecords(context.ledger.rpc).note_not_stored(run.run_id, words)
         return await _later(run, ReadError(None, "disk_full"), context)
@@ -43,7 +43,7 @@ async def wait_and_save(run: Run, caption: asyncio.Task[Run], context: RunContex
 
 async def _wait_and_save(run: Run, caption: asyncio.Task[Run], context: RunContext) -> Run:
     fetched = storage.fetched_path(run, context)
-    if clip := stored(fetched):  # a crash came between the file and the ledger
+    if clip := stored(fetched):  # a crash came before the ledger was updated
         return await _settle(run, clip, caption, context, context.boot_seconds())
     if not context.account.matches(run):
         return await context.ledger.park(run.run_id, "provider_not_configured", next_look(run, context))
@@ -58,7 +58,7 @@ async def _wait_and_save(run: Run, caption: asyncio.Task[Run], context: RunConte
 
 
 async def _wait(run: Run, context: RunContext) -> Rendered | SaysFailed | StillRendering:
-    """Looks until the render ends or its deadline passes; a parked run gets a single look."""
+    """Polls until the render ends or its deadline passes; a parked run is polled once."""
     assert run.job_id is not None
     elapsed = run.age(run.rendering_at).total_seconds()
     left = 0.0 if run.parked else max(0.0, context.waits.render_deadline.total_seconds() - elapsed)
@@ -82,12 +82,12 @@ async def _wait(run: Run, context: RunContext) -> Rendered | SaysFailed | StillR
 
 
 def _failed_long_ago(run: Run, context: RunContext) -> bool:
-    """Whether "not found" may agree with a failure (rule 2): a server that restarts shows one, then loads its books."""
+    """Whether a failure is old enough for "not found" to confirm it (rule 2): a restarting server may show both."""
     return run.failure_shown and run.age(run.job_seen_at) >= context.waits.render_deadline
 
 
 class _Watched:
-    """After each look: the run is attended, and what the job says of itself is kept if it is news."""
+    """After each look: renews the heartbeat, and records an unknown status word or that the job no longer fails."""
 
     def __init__(self, run: Run, context: RunContext) -> None:
         self._run = run
@@ -98,20 +98,20 @@ class _Watched:
         seen = job.job_id if job and job.exists else None
         await context.ledger.heartbeat(run.run_id, context.waits.heartbeat, job.progress if job else None, seen)
         if job is None or not job.named or job.status in {JobStatus.FAILED, JobStatus.EXPIRED}:
-            return  # an echo of the id that was asked for says of the job neither that it failed nor that it did not
+            return  # an echo of the requested id does not tell whether the job has failed
         odd_word = job.word if job.status is JobStatus.UNKNOWN and job.word != run.provider_word else None
         if run.failing_since is not None or odd_word:
             self._run = await context.ledger.note_failing(run.run_id, job.job_id, None, odd_word, seen=job.exists)
 
 
 async def expected_seconds(run: Run, context: RunContext) -> float:
-    """How long this render should take: the ledger's own history, or what models.toml says."""
+    """The expected render time: from the ledger's history, or else from models.toml."""
     known = await context.ledger.median_render_seconds(run.base_url, run.model, run.seconds)
     return known if known is not None else float(context.account.rules_for(run.model).typical_render_seconds)
 
 
 async def _fetch_rendered(run: Run, job: Job, caption: asyncio.Task[Run], context: RunContext) -> Run:
-    # The list had shown our words with it.
+    # The list showed this job with our prompt; the job itself shows another one.
     if run.job_source is JobSource.LIST and (why := await not_ours(run, job, context)):
         run = await context.ledger.note_failing(run.run_id, job.job_id, why, seen=True)
         return await _end(run, job, why, context)
@@ -119,7 +119,7 @@ async def _fetch_rendered(run: Run, job: Job, caption: asyncio.Task[Run], contex
     if job.named and job.described and run.done_seen_at is None:
         run = await ClipRecords(context.ledger.rpc).note_done(run.run_id, job.job_id)
     if run.failing_since is not None and job.named and not gone:
-        run = await context.ledger.note_failing(run.run_id, job.job_id, None, seen=True)  # it says otherwise now
+        run = await context.ledger.note_failing(run.run_id, job.job_id, None, seen=True)  # it no longer fails
     got = await _fetch(run, job, caption, context)
     if isinstance(got, Run):
         return got
@@ -134,9 +134,9 @@ async def _fetch_rendered(run: Run, job: Job, caption: asyncio.Task[Run], contex
 
 
 async def _check_failure(run: Run, job: Job, words: str, caption: asyncio.Task[Run], context: RunContext) -> Run:
-    """Two looks that agree, and a clip that is definitely absent, end a run (docs/design.md, "Evidence", rule 2).
+    """Fails the run after two looks that agree, if the clip is definitely absent (docs/design.md, "Evidence", rule 2).
 
-    A job that was not found has been seen by an earlier look, or it would not be asked about here.
+    A job that is not found gets here only if an earlier look saw it.
     """
     unsure = will_be_repeated(words) or (is_about_reading(words) and not refuses_content(words))
     if not unsure:
@@ -144,7 +144,7 @@ async def _check_failure(run: Run, job: Job, words: str, caption: asyncio.Task[R
     got = await _fetch(run, job, caption, context)
     if isinstance(got, Run):
         return got
-    if unsure:  # no word of the job's own on its end
+    if unsure:  # the words do not prove that the job has ended
         return await _later(run, ReadError(got.status, words), context)
     if isinstance(got, ReadError):  # no word on the clip: it may be there
         return await _later(run, got, context)
@@ -154,8 +154,8 @@ async def _check_failure(run: Run, job: Job, words: str, caption: asyncio.Task[R
 
 
 async def _end(run: Run, job: Job, words: str, context: RunContext) -> Run:
-    """By the second look. `expired` was made and is owed; anything else is billed only where failures are."""
-    apart = context.waits.look if job.exists else context.waits.render_deadline  # a job that was not found agrees late
+    """Ends the run on the second look. A clip that was made is charged; a failure only where failures are billed."""
+    apart = context.waits.look if job.exists else context.waits.render_deadline  # "not found" needs a longer wait
     match evidence.ending_of(run, apart):
         case Ending.WAIT:
             return await context.ledger.wait_until(run.run_id, run.read_at + context.waits.look)
@@ -183,7 +183,7 @@ async def _end(run: Run, job: Job, words: str, context: RunContext) -> Run:
 
 
 async def _past_deadline(run: Run, last: StillRendering, caption: asyncio.Task[Run], context: RunContext) -> Run:
-    """The deadline passed without a word that ends it: the clip itself is asked for before anything is parked."""
+    """The deadline passed and the job has not ended: tries to fetch the clip before it parks the run."""
     fresh = await submission.reload(run, context)
     if fresh.state is not State.RENDERING or fresh.job_id is None:
         return fresh
@@ -208,7 +208,7 @@ def _why_no_end(run: Run, last: StillRendering) -> str:
 
 
 async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], context: RunContext) -> Run | Missing | ReadError:
-    """The saved run, or why there is no clip; a whole clip of its job settles everything, unless it is a preview."""
+    """The saved run, or why there is no clip. A whole clip of its job settles everything, unless it is a preview."""
     if why := await not_ours(run, job, context):
         return ReadError(None, why)
     if why := another_order(run, job, context):
@@ -237,7 +237,7 @@ async def _refuse_clip(run: Run, clip: Clip, why: str, context: RunContext) -> R
 
 
 async def _later(run: Run, got: Missing | ReadError, context: RunContext) -> Run:
-    """The clip could not be fetched or stored: again soon, parked once the deadline has passed."""
+    """The clip could not be fetched or stored: retries soon; parks the run once the deadline has passed."""
     if got.detail != "disk_full":
         words = got.detail or f"HTTP {got.status}"
         await ClipRecords(context.ledger.rpc).note_not_fetched(run.run_id, got.status, words)
@@ -251,13 +251,13 @@ async def _later(run: Run, got: Missing | ReadError, context: RunContext) -> Run
 
 
 async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], context: RunContext, started: float) -> Run:
-    """The file is complete and synced; now Storage, if it is quick, and the caption; then the row may say so.
+    """The file is complete and synced: uploads it if Storage is quick, waits for the caption, then marks the run saved.
 
-    `started`: when its fetch began, in boot seconds; what the step took counts from there.
+    `started`: when the fetch began, in boot seconds; the step's duration counts from there.
     """
-    stored_as = await storage.upload_soon(run.run_id, clip, context)  # a machine that dies with its disk lost nothing
+    stored_as = await storage.upload_soon(run.run_id, clip, context)  # the clip then survives a lost disk
     await caption
-    if not clip.path.exists():  # the row must not say that there is a clip where there is none
+    if not clip.path.exists():  # the row must not claim a clip that does not exist
         return await context.ledger.wait_until(run.run_id, run.read_at)
     took_ms = int((context.boot_seconds() - started) * 1000)
     saved = await context.ledger.save(
@@ -269,7 +269,7 @@ async def _settle(run: Run, clip: Clip, caption: asyncio.Task[Run], context: Run
         ms=took_ms,
     )
     twin = await ClipRecords(context.ledger.rpc).same_clip_as(run.run_id, clip.sha256) if saved.file is None else None
-    if twin:  # the ledger lets the first one have it
+    if twin:  # the ledger leaves the clip to the first run that saved it
         return await _anothers_clip(saved, clip, twin, context)
     return await _noted(await storage.keep(saved, clip, stored_as, context), clip, context)
 
@@ -281,7 +281,7 @@ async def _anothers_clip(run: Run, clip: Clip, twin: str, context: RunContext) -
 
 
 async def _noted(run: Run, clip: Clip, context: RunContext) -> Run:
-    """What the clip really is, on the row; and on its timeline if that is not what was ordered."""
+    """Records the clip's actual properties on the row, and once on the timeline if they differ from the order."""
     if run.file_sha256 != clip.sha256:
         return run
     known = run.clip_kind is not None

@@ -1,12 +1,12 @@
-"""Where clips lie: in this machine's folder, and in a bucket of Storage, if one is configured.
+"""Where clips are stored: in this machine's folder and, if one is configured, in a bucket of Storage.
 
     .<run>.<uuid>.part     being written
-    .<run>.<job>.clip      complete, of this job, which may yet turn out to be another run's
-    <run>.mp4              the clip of a saved run; .mov or .webm if that is what it is
+    .<run>.<job>.clip      complete; its job may still turn out to be another run's
+    <run>.mp4              the clip of a saved run; .mov or .webm if that is its format
 
 In       runs, and the files of their jobs
-Out      `upload_soon` and `keep`: around the commit that says `saved`; `at_hand`: the clip as a file here
-Raises   `at_hand`: FileNotFoundError. An upload that fails is tried again by `maintenance`: it holds up no run.
+Out      `upload_soon` before and `keep` after the run is marked saved; `at_hand`: the clip as a file here
+Raises   `at_hand`: FileNotFoundError. A failed upload blocks no run: `maintenance` retries it.
 Effects  uploads, downloads, renames; notes on the row
 """
 
@@ -27,11 +27,11 @@ from pipeline.ledger.records import Run
 from providers.openai_videos.jobs import Job, JobStatus
 from steps.generate_video import Clip, fetch
 
-UPLOAD_SOON_SECONDS = 20.0  # for which a run waits for Storage before it is saved; what takes longer goes afterwards
+UPLOAD_SOON_SECONDS = 20.0  # how long a run waits for Storage before it is saved; a slower clip is uploaded afterwards
 
 log = logging.getLogger(__name__)
 
-Source = Callable[[Run, Path, RunContext], Awaitable[str | None]]  # the sha256 of what it put into the draft
+Source = Callable[[Run, Path, RunContext], Awaitable[str | None]]  # returns the sha256 of what it wrote
 
 
 def path_of(run_id: UUID | str, kind: Kind, context: RunContext) -> Path:
@@ -39,18 +39,18 @@ def path_of(run_id: UUID | str, kind: Kind, context: RunContext) -> Path:
 
 
 def saved_path(run: Run, context: RunContext) -> Path:
-    """Where the clip of a saved run lies on this machine, whichever machine saved it."""
+    """The path of a saved run's clip on this machine, whichever machine saved it."""
     return path_of(run.run_id, kind_of_run(run), context)
 
 
 def kind_of_run(run: Run) -> Kind:
-    """By the name that was recorded with the clip."""
+    """The clip's format, by its recorded file name; MP4 without one."""
     extension = PurePath(run.file or "").suffix.removeprefix(".")
     return Kind(extension) if extension in set(Kind) else Kind.MP4
 
 
 def facts_of(run: Run, path: Path | None = None) -> Facts:
-    """What the clip is, by the row; by its file if the row does not say (a crash, or an older version saved it)."""
+    """The clip's properties by the row, or by its file if the row has none (a crash, or saved by an older version)."""
     if run.clip_kind is None and path is not None:
         found = read_clip(path, transfer_complete=True)
         if isinstance(found, Facts):
@@ -60,13 +60,13 @@ def facts_of(run: Run, path: Path | None = None) -> Facts:
 
 
 def files_in(media: Path) -> dict[str, Path]:
-    """The clips in the folder by their run; other people's files are none of ours."""
+    """The clips in the folder by run id; other files are ignored."""
     found = (path for kind in Kind for path in media.glob(f"*.{kind}"))
     return {run_id: path for path in found if (run_id := run_of(path)) is not None}
 
 
 def run_of(path: Path) -> str | None:
-    """The run whose file this is."""
+    """The id of the run whose file this is; None for any other file."""
     try:
         return str(UUID(path.name.removeprefix(".").partition(".")[0]))
     except ValueError:
@@ -74,13 +74,13 @@ def run_of(path: Path) -> str | None:
 
 
 def fetched_path(run: Run, context: RunContext) -> Path:
-    """The file of the run's job: named by the job too, for a late proof may give the run another one."""
+    """The file of the run's job. Its name includes the job, because a late proof may give the run another one."""
     assert run.job_id is not None, f"run {run.ref} has no job"
     return context.media / clip_name(run.run_id, run.job_id)
 
 
 def clip_name(run_id: UUID | str, job_id: str) -> str:
-    """The file name of a job's complete clip, before the ledger says that it is the run's."""
+    """The file name of a job's complete clip, before the ledger has recorded it as the run's."""
     return f".{run_id}.{hashlib.sha256(job_id.encode()).hexdigest()[:16]}.clip"
 
 
@@ -89,7 +89,7 @@ def new_draft(run_id: UUID | str, context: RunContext) -> Path:
 
 
 async def upload_soon(run_id: UUID | str, clip: Clip, context: RunContext) -> str | None:
-    """Into the bucket: answers 'bucket/key', or None if there is none or it does not take the clip now."""
+    """Uploads the clip; returns 'bucket/key', or None if there is no bucket or it does not take the clip now."""
     if context.bucket is None:
         return None
     try:
@@ -97,13 +97,13 @@ async def upload_soon(run_id: UUID | str, clip: Clip, context: RunContext) -> st
             return await context.bucket.put(clip.path, path_of(run_id, clip.facts.kind, context).name)
     except TimeoutError:
         log_not_uploaded(run_id, BucketUnavailable(f"not within {UPLOAD_SOON_SECONDS:.0f} s"))
-    except (BucketError, OSError) as error:  # another worker here may have saved it, and given the file its name
+    except (BucketError, OSError) as error:  # OSError: another worker here may have saved and renamed it
         log_not_uploaded(run_id, error)
     return None
 
 
 async def keep(run: Run, clip: Clip, stored_as: str | None, context: RunContext) -> Run:
-    """Gives the file its final name, if the row says it is this run's; `maintenance` judges any other."""
+    """Renames the file and notes its upload, if the row has its sha256; leaves any other file to `maintenance`."""
     if run.file_sha256 != clip.sha256:
         return run
     _give_name(clip.path, saved_path(run, context))
@@ -113,7 +113,7 @@ async def keep(run: Run, clip: Clip, stored_as: str | None, context: RunContext)
 
 
 async def finish(run: Run, context: RunContext) -> bool:
-    """Gives the clip of a saved run its name, if a crash came before that."""
+    """Gives a saved run's clip its final name, if a crash came before that; returns whether it did."""
     if run.job_id is None or run.file_sha256 is None:
         return False
     fetched = fetched_path(run, context)
@@ -121,7 +121,7 @@ async def finish(run: Run, context: RunContext) -> bool:
         return False
     try:
         _give_name(fetched, saved_path(run, context))
-    except OSError as error:  # busy, say: it is tried again whenever the clip is wanted
+    except OSError as error:  # busy, for example; retried whenever the clip is needed
         log.error("storage", extra={"action": "not_renamed", "run": run.ref, "error": str(error)})
         return False
     return True
@@ -132,7 +132,7 @@ def log_not_uploaded(run_id: UUID | str, error: Exception) -> None:
 
 
 async def at_hand(run: Run, context: RunContext) -> Path:
-    """The clip as a file on this machine; if it is missing here, from the bucket, or else from the provider again."""
+    """The clip as a file on this machine; if it is missing, fetched from the bucket, or else from the provider."""
     path = saved_path(run, context)
     for there in (Path(run.file or ""), path):
         if await asyncio.to_thread(is_clip, there, run.file_sha256):
@@ -147,7 +147,7 @@ async def at_hand(run: Run, context: RunContext) -> Path:
 
 
 async def _brought(run: Run, path: Path, source: Source, context: RunContext) -> bool:
-    """False if the source does not have it, or not what the row says."""
+    """Fetches the clip from a source; False if the source has no file with the row's sha256."""
     draft = new_draft(run.run_id, context)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,10 +159,10 @@ async def _brought(run: Run, path: Path, source: Source, context: RunContext) ->
             log.error("storage", extra={"action": "not_the_clip", "run": run.ref})
     except BucketError as error:
         log.warning("storage", extra={"action": "not_fetched", "run": run.ref, "error": str(error)})
-    except OSError as error:  # the disk is full, say; another machine may have room
+    except OSError as error:  # for example a full disk; another machine may have room
         log.error("storage", extra={"action": "not_written", "run": run.ref, "error": str(error)})
     finally:
-        with contextlib.suppress(OSError):  # where no folder could be made, there is no draft
+        with contextlib.suppress(OSError):  # without a folder there is no draft
             draft.unlink()
     return False
 
@@ -174,7 +174,7 @@ async def _from_bucket(run: Run, draft: Path, context: RunContext) -> str | None
 
 
 async def _from_provider(run: Run, draft: Path, context: RunContext) -> str | None:
-    """The clip was paid for, and fetching it again is free."""
+    """Fetches the clip from the provider again, which is free."""
     if run.job_id is None or not context.account.matches(run):
         return None
     seen = await context.account.provider.job(run.job_id)
@@ -187,7 +187,7 @@ async def _from_provider(run: Run, draft: Path, context: RunContext) -> str | No
 
 
 def is_clip(path: Path, sha256: str | None) -> bool:
-    """There, and what the row says: a file of this name may be cut short, or come from elsewhere."""
+    """Whether the file exists and has this sha256: a file of this name may be truncated, or come from elsewhere."""
     try:
         with path.open("rb") as file:
             return sha256 is None or hashlib.file_digest(file, "sha256").hexdigest() == sha256
@@ -196,9 +196,9 @@ def is_clip(path: Path, sha256: str | None) -> bool:
 
 
 def _give_name(fetched: Path, path: Path) -> None:
-    """Not synced: whichever name a power cut leaves, `at_hand` finds the clip under it."""
+    """Renames the file. Not synced: after a power cut, `at_hand` finds the clip under either name."""
     try:
         fetched.replace(path)
-    except FileNotFoundError:  # somebody was as quick
+    except FileNotFoundError:  # another process renamed it first
         if not path.exists():
             raise

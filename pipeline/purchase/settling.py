@@ -1,9 +1,9 @@
-"""A person's word on a run in doubt, checked before it is taken (docs/design.md, "Evidence", rule 11).
+"""Settles a run in doubt by a person's decision, after checking it (docs/design.md, "Evidence", rule 11).
 
-In       the run as the person saw it, the job id they name, and the provider account that is configured here
-Out      what the ledger made of it, or why it was not even asked: values with words for the terminal, chat and page
+In       the run as the person saw it, the job id they name, and the configured provider account
+Out      the ledger's answer, or why the ledger was not called; with words for the terminal, chat and page
 Raises   what the ledger's transport raises
-Effects  one look at the job or through the list, free; then one function of the ledger, which keeps who and why
+Effects  one look at the job or through the list, free; then one call of the ledger, which records who and why
 """
 
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ from providers.openai_videos.jobs import Job
 from providers.openai_videos.order_match import Shown, differs
 from steps.generate_video import failure_of
 
-# Words of a last look that showed a job which may be the run's.
+# Results of a last look that showed a job which may be the run's.
 SHOWS_A_JOB = frozenset({"prompts_hidden", "unowned_job", "not_one_job_for_each_run", "found_but_failed"})
-NOT_YET = frozenset({"early", "shown"})  # why "not charged" needs a person to insist
+NOT_YET = frozenset({"early", "shown"})  # refusals of "not charged" that a person can override
 
 
 class Unseen(StrEnum):
@@ -40,9 +40,9 @@ class Unseen(StrEnum):
 
 @dataclass(frozen=True)
 class NotSeen:
-    """The provider does not know this id, or could not be asked. `words`: which of the two, for a person.
+    """The provider does not show a job with this id, or could not be asked. `words`: why, for a person.
 
-    `detail`: what the provider said instead, if it said anything.
+    `detail`: the read error, if the provider could not be read.
     """
 
     why: Unseen
@@ -52,7 +52,7 @@ class NotSeen:
 
 @dataclass(frozen=True)
 class Contradicts:
-    """The provider knows the job, and shows it otherwise than ordered: shown to the person, who may insist."""
+    """The provider shows the job, but these parts differ from the order: shown to the person, who may insist."""
 
     job: Job
     parts: frozenset[Shown]
@@ -60,14 +60,14 @@ class Contradicts:
 
 @dataclass(frozen=True)
 class Found:
-    """The ledger's answer. `job`: as the provider shows it; None if the person insisted without that."""
+    """The ledger's answer. `job`: as the provider shows it; None if it does not and the person insisted."""
 
     recorded: Recorded
     job: Job | None
 
 
 async def look_up(run: Run, job_id: str, account: ProviderAccount | None) -> Job | NotSeen | Contradicts:
-    """What the provider says of the job that a person names for this run."""
+    """Looks up the job that a person names for this run."""
     if account is None or not account.matches(run):
         words = "its provider and key are not the ones configured here, so the job cannot be looked up"
         return NotSeen(Unseen.NOT_SOLD_HERE, words)
@@ -78,7 +78,7 @@ async def look_up(run: Run, job_id: str, account: ProviderAccount | None) -> Job
         return NotSeen(Unseen.UNREAD, f"the job could not be looked up ({seen.detail})", seen.detail)
     if not seen.named:
         return NotSeen(Unseen.UNNAMED, f"the provider's answer does not name the job {job_id}")
-    if not seen.exists:  # a gateway's error repeats whatever id it was asked for
+    if not seen.exists:  # a gateway's error may echo the requested id
         words = f"the provider's answer repeats the id {job_id} and shows no job ({seen.error or seen.word})"
         return NotSeen(Unseen.UNNAMED, words)
     parts = differs(seen, run.order()) if run.improved_prompt is not None else frozenset()
@@ -96,7 +96,7 @@ async def settle_found(
     unseen: bool = False,
     despite: bool = False,
 ) -> Found | NotSeen | Contradicts:
-    """ "Found it". `unseen`: take an id that the provider does not show; `despite`: one that it shows otherwise."""
+    """Settles the run as made. `unseen`: accept a job that the provider does not show; `despite`: one that differs."""
     seen = await look_up(run, job_id, account)
     if isinstance(seen, NotSeen) and not unseen:
         return seen
@@ -118,9 +118,9 @@ async def settle_not_charged(
     shown: Mapping[str, str | None] | None = None,
     early: bool = False,
 ) -> Settled:
-    """ "Not charged", of the run as it was shown, unless the provider shows a job; if that is too early, until when.
+    """Settles the run as not charged. Without `early`, refuses while the provider shows a job, or one may turn up.
 
-    `shown`: the state and job_id that the person saw, if that was not this very run.
+    `shown`: the state and job_id that the person saw, if they differ from those of `run`.
     """
     shown = shown or {"state": run.state.value, "job_id": run.job_id}
     if not early and (still := await _still_shown(run, ledger, account, waits)):
@@ -130,7 +130,7 @@ async def settle_not_charged(
 
 
 async def _still_shown(run: Run, ledger: Ledger, account: ProviderAccount | None, waits: Waits) -> Settled | None:
-    """What speaks against "not charged": the provider shows the run's own job, or lists one that may be it."""
+    """Refuses "not charged" if the run's own job exists, or if a listed job may be the run's; else None."""
     here = account is not None and account.matches(run)
     if run.job_id is None:
         listed = await _listed_now(run, ledger, account, waits) if account and here and run.in_doubt else None
@@ -161,19 +161,19 @@ async def _listed_now(run: Run, ledger: Ledger, account: ProviderAccount, waits:
 
 
 def may_turn_up_for(run: Run, account: ProviderAccount | None, waits: Waits) -> timedelta:
-    """How long after its request the job may still turn up: the provider's own limits, or our deadline for a render."""
+    """How long after its request the job may still turn up: by the provider's limits, else by our render deadline."""
     known = account.rules_for(run.model).listing.absent_after if account is not None and account.matches(run) else None
     over = request_over(run, waits)
     return max(known, over) if known is not None else over + waits.render_deadline
 
 
 def not_seen_words(seen: NotSeen) -> str:
-    """Why the job was not taken for the run's."""
+    """The message for a job that was not accepted for the run."""
     return f"{seen.words[0].upper()}{seen.words[1:]}. Nothing was changed."
 
 
 def early_words(run: Run, settled: Settled) -> str:
-    """Why "not charged" would be early, or against what the provider shows."""
+    """The message for a refused "not charged": it is too early, or the provider shows a job."""
     if settled.why == "shown" and run.job_id is None:
         which = f": {settled.shown}" if settled.shown else ""
         return f"The provider's list shows a job that may be the order of {run.ref}{which}. Nothing was changed."
@@ -187,14 +187,17 @@ def early_words(run: Run, settled: Settled) -> str:
 
 
 def on_whose_word(run: Run) -> str:
-    """What "not charged" of this run, as it was before, rests on; empty where the provider's list speaks for it."""
+    """A note that "not charged" rests on a person's word alone; empty if the run has a job, or the list showed none.
+
+    `run`: as it was before it was settled.
+    """
     if run.job_id is not None or run.look_says == "absent":
         return ""
     return f"This rests on your word alone: {look_words(run) or 'the list was not read since the order'}."
 
 
 def contradiction_words(run: Run, seen: Contradicts) -> str:
-    """What the provider shows otherwise than this run ordered."""
+    """The message that lists how the provider's job differs from the run's order."""
     job, order = seen.job, run.order()
     parts = {
         Shown.SECONDS: f"{job.seconds} s instead of {order.seconds} s",

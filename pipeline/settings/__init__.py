@@ -1,1 +1,1 @@
-"""Settings from the environment and `.env`, and where files are."""
+"""Settings from the environment and `.env`, and the locations of files."""

@@ -1,7 +1,7 @@
 """The settings: read once from the environment and `.env`, checked, and handed out in small typed parts.
 
-Scripts rely on the names (docs/design.md). The environment wins over `.env` (which one: `nearest`); an empty value
-counts as not set; ONETAKE_IGNORE_ENV_FILE=1 leaves `.env` unread. A secret is never part of a message.
+Scripts rely on the names (docs/design.md). The environment overrides `.env` (`nearest` finds it); an empty value
+counts as not set; ONETAKE_IGNORE_ENV_FILE=1 ignores `.env`. No message contains a secret.
 """
 
 import hashlib
@@ -28,14 +28,14 @@ from pipeline.settings.setting_checks import (
 )
 
 OPENAI_URL = "https://api.openai.com/v1"
-YEAR_SECONDS = 366 * 86400  # no wait is longer; an endless one would be a mistake
+YEAR_SECONDS = 366 * 86400  # the longest wait allowed; an infinite one would be a mistake
 Seconds = Annotated[float, Field(gt=0, le=YEAR_SECONDS)]
 SecondsOrZero = Annotated[float, Field(ge=0, le=YEAR_SECONDS)]
 # Senders that stand for many people: an anonymous admin of a group, a channel's posts, and Telegram itself.
 NOBODY_IN_PARTICULAR = frozenset({1087968824, 136817688, 777000})
 ENDPOINTS = ("/videos", "/chat/completions", "/responses", "/v1/v1")
-SECRET_CHARACTERS_MIN = 4  # a shorter one would blot out words that are none
-# For settings without a default; those with one are shown with it.
+SECRET_CHARACTERS_MIN = 4  # redacting a shorter one would also blot out ordinary words
+# Examples for settings without a default; for the others, messages show the default.
 EXAMPLES = {
     "openai_api_key": "sk-...",
     "video_api_key": "sk-...",
@@ -126,7 +126,7 @@ class Settings(BaseModel):
             raise ValueError("holds a user or a password, which logs and pages would show; take them out")
         if url.rstrip("/").endswith(ENDPOINTS):
             raise ValueError("ends in an endpoint; give what stands before it, mostly up to /v1")
-        if "?" in url or "#" in url:  # what a client puts behind it would end up in there
+        if "?" in url or "#" in url:  # paths that a client appends would end up in there
             raise ValueError("has a ? or a #; it is the beginning of addresses, to which paths are added")
         return url.rstrip("/")
 
@@ -188,7 +188,7 @@ class Settings(BaseModel):
 
     @property
     def prompts(self) -> Path:
-        """The folder of the templates in use: the setting's, or the project's own."""
+        """The folder of the templates in use: PROMPTS_FOLDER, or the project's own."""
         return self.prompts_folder or prompts_folder()
 
     @property
@@ -206,7 +206,7 @@ class Settings(BaseModel):
 
     @property
     def video(self) -> VideoEndpoint:
-        """Raises ConfigError without any key: nothing is bought by an endpoint nobody chose."""
+        """Raises ConfigError if no key is set: nothing is bought from an endpoint that nobody chose."""
         key = self.video_api_key or self.openai_api_key
         if key is None:
             raise ConfigError("VIDEO_API_KEY: missing; the key of the video endpoint, or OPENAI_API_KEY for both")
@@ -233,7 +233,7 @@ class Settings(BaseModel):
         )
 
     def secrets(self) -> frozenset[str]:
-        """What no log line may hold: every secret setting, and the password within DATABASE_URL."""
+        """What no log line may contain: every secret setting, and the password in DATABASE_URL."""
         given = [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
         if self.database_url is not None:
             given += passwords_in(self.database_url.get_secret_value())
@@ -264,7 +264,7 @@ class Settings(BaseModel):
 
 
 def fingerprint(key: str) -> str:
-    """Twelve hex digits that tell keys apart and give nothing away."""
+    """Twelve hex digits that distinguish keys without revealing them."""
     return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
@@ -279,7 +279,7 @@ def load_settings(environment: dict[str, str] | None = None, env_file: Path | No
         return Settings.model_validate({name: value for name, value in known.items() if value})
     except ValidationError as error:
         raise ConfigError("\n".join(_line(problem) for problem in error.errors())) from None
-    except (OSError, RuntimeError) as error:  # of the default data folder: no home, or a folder that is gone
+    except (OSError, RuntimeError) as error:  # from `default_home`: no home folder, or a missing one
         raise ConfigError(f"ONETAKE_HOME: no data folder can be chosen here ({error}); set it") from error
 
 

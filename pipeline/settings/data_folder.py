@@ -1,7 +1,7 @@
-"""Which data folder is used when ONETAKE_HOME is not set.
+"""The data folder if ONETAKE_HOME is not set.
 
-One per user, wherever the command runs: a key that was bought from one folder must be known in every other. A
-`.onetake` of an earlier version is still used where it exists: here, or above in the same checkout.
+One per user, whatever the working directory: a key used in one directory must be known in every other. A `.onetake`
+of an earlier version is still used where it exists: here, or above in the same checkout.
 """
 
 import os
@@ -17,7 +17,7 @@ HERE = ".onetake"
 
 def default_home() -> Path:
     here = nearest(HERE)
-    if here.is_symlink() and not here.is_dir():  # a disk that is not mounted: what was bought there is not known here
+    if here.is_symlink() and not here.is_dir():  # an unmounted disk: purchases recorded there are unknown here
         raise OSError(f"{here} leads nowhere; mount it or remove it")
     return here if here.is_dir() else user_home()
 
@@ -28,13 +28,13 @@ def user_home() -> Path:
 
 
 def shown(folder: Path) -> str:
-    """As the person who stands here would type it."""
+    """The path as one would type it in the working directory."""
     here = Path.cwd()
     return f"./{folder.relative_to(here)}" if folder.is_relative_to(here) else str(folder)
 
 
 def why_unusable(home: Path) -> str | None:
-    """Why nothing can be kept there, whether it exists or has to be made; tried with a folder that is gone at once."""
+    """Why this folder, existing or still to be made, cannot be written to; None if a temporary folder can be made."""
     existing = next(folder for folder in (home, *home.parents) if os.path.lexists(folder))
     try:
         with tempfile.TemporaryDirectory(prefix=".onetake-", dir=existing):

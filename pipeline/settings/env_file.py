@@ -1,6 +1,6 @@
 """The file `.env`: names and values, in UTF-8.
 
-Raises   ConfigError: it or a line of it cannot be read, or it has a name that is nearly a setting's
+Raises   ConfigError: the file or one of its lines cannot be read, or a name in it is almost a setting's
 """
 
 import re
@@ -13,7 +13,7 @@ from pipeline.settings.nearest import nearest
 from pipeline.settings.setting_checks import ConfigError
 
 ENV_FILE = Path(".env")
-NEAR_ENOUGH = 0.85  # of difflib's ratio: OPENAI_API_KEYS is, OPENAI_API_BASE is not
+NEAR_ENOUGH = 0.85  # difflib's ratio to OPENAI_API_KEY: OPENAI_API_KEYS is above, OPENAI_API_BASE below
 NAME = r"[\w.-]+"
 FOLDERS = ("ONETAKE_HOME", "PROMPTS_FOLDER")  # relative to the folder of the file, not to the working directory
 
@@ -24,13 +24,13 @@ def env_file_in_use(environment: Mapping[str, str], name: Path = ENV_FILE) -> Pa
         return None
     try:
         path = nearest(name)
-    except OSError:  # the current folder is gone
+    except OSError:  # the working directory was removed
         return None
     return path if path.is_symlink() or (path.exists() and not path.is_dir()) else None
 
 
 def read_env_file(path: Path, known: Set[str]) -> dict[str, str]:
-    """What it sets, without empty values. `known`: the settings' names."""
+    """The values that the file sets, without empty ones. `known`: the names of all settings."""
     from dotenv import dotenv_values  # `--help` should not wait for it
 
     text = _text(path)
@@ -66,7 +66,7 @@ def _unreadable(text: str, known: Set[str]) -> Iterator[int]:
 
 
 def _check_names(written: Mapping[str, str], path: Path, known: Set[str]) -> None:
-    """A misspelt name would count as not set, in silence. The environment is not looked at: it is everybody's."""
+    """Rejects misspelt names, which would silently count as not set. Ignores the environment: all programs share it."""
     lines = []
     for name in written.keys() - known:
         near = get_close_matches(name.upper(), known, n=1, cutoff=NEAR_ENOUGH)

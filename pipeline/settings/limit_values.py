@@ -1,16 +1,16 @@
-"""Limits as operators type them, the same in the terminal, the chat and the page. Pure: money is typed in dollars.
+"""Parses limits as operators type them, the same in the terminal, the chat and the page. Money is in dollars. Pure.
 
-Raises   ValueError from `read_value`: its text says what was expected
+Raises   ValueError: its text says what was expected
 """
 
 from decimal import Decimal
 
 from pipeline.formatting import MICROUSD, usd
 
-MICROUSD_MAX = 10**15  # fifteen digits, as the ledger takes
-# A budget that changes by more at once is a slip of the finger, or micro-dollars where dollars are meant.
+MICROUSD_MAX = 10**15  # the ledger accepts fifteen digits
+# A larger change of a budget is probably a typo, or micro-dollars typed for dollars.
 TIMES_MAX = 10
-SMALL_MICROUSD = 10 * MICROUSD  # what a lower budget counts as
+SMALL_MICROUSD = 10 * MICROUSD  # a lower budget counts as this much
 
 
 def is_money(key: str) -> bool:
@@ -18,7 +18,7 @@ def is_money(key: str) -> bool:
 
 
 def read_value(key: str, text: str) -> int | str:
-    """What the ledger takes for it: micro-dollars, a whole number, or a word for the rollout."""
+    """The value for the ledger: micro-dollars, a whole number, or a word for the rollout."""
     value = read_typed(key, text)
     if isinstance(value, str) and key != "rollout":
         raise ValueError(f"it must be a whole number, not {text or 'nothing'}")
@@ -26,7 +26,7 @@ def read_value(key: str, text: str) -> int | str:
 
 
 def read_typed(key: str, text: str) -> int | str:
-    """The same, but what is no number is left for the ledger to refuse, which names what it takes."""
+    """The same, but returns other words unchanged, except for money: the ledger's refusal names what it takes."""
     if is_money(key):
         return _microusd(text)
     return int(text[:20]) if text.isascii() and text.isdecimal() else text
@@ -45,7 +45,7 @@ def _microusd(dollars: str) -> int:
 
 
 def big_change(key: str, wanted: object, present: object) -> str | None:
-    """What to ask before a budget becomes more than ten times what it was, or less than a tenth."""
+    """The question to ask before a budget grows more than tenfold or falls below a tenth; None for smaller changes."""
     if not is_money(key) or not isinstance(wanted, int) or not isinstance(present, int):
         return None
     if wanted > TIMES_MAX * max(present, SMALL_MICROUSD):

@@ -1,7 +1,7 @@
-"""Where `.env` and `.onetake` are looked for: the same one from every folder of a checkout.
+"""Finds `.env` and `.onetake`: the same one from every folder of a checkout.
 
-The current folder, and inside a checkout of onetake each folder above it up to its top. Never further up: what stands
-there is another project's.
+Searches the working directory and, inside a checkout of onetake, each folder above it up to the checkout's root. Never
+further up: files there belong to another project.
 """
 
 import os
@@ -11,7 +11,7 @@ PROJECT = 'name = "onetake"'  # a line of this project's pyproject.toml
 
 
 def nearest(name: str | Path) -> Path:
-    """The path of this name in the nearest of these folders that has it; here if none does. Raises OSError."""
+    """The path of this name in the nearest folder that has it, or else in the working directory. Raises OSError."""
     here = Path.cwd()
     return next((folder / name for folder in _folders(here) if os.path.lexists(folder / name)), here / name)
 

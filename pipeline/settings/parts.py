@@ -1,4 +1,4 @@
-"""What the settings are handed out as: small typed parts, each with all that one room needs."""
+"""The settings in small typed parts, each with everything that one package needs."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -35,15 +35,15 @@ class SupabaseProject:
 
 @dataclass(frozen=True)
 class Waits:
-    """Every wait of a run's life."""
+    """All waits in the life of a run."""
 
     submit_deadline: timedelta
     connect_timeout: timedelta
     request_timeout: timedelta
-    request_slack: timedelta  # after both, no request of ours is under way any more
+    request_slack: timedelta  # on top of both timeouts; after that, no request of ours can be in flight
     clock_skew: timedelta
-    heartbeat: timedelta  # how long a run is left alone after its last sign of life
-    look: timedelta  # between two looks through the provider's list
+    heartbeat: timedelta  # how long other processes leave a run alone after its last heartbeat
+    look: timedelta  # between two looks at the provider's list, or at a job
     reconcile_grace: timedelta
     reconcile_looks: int
     render_deadline: timedelta
@@ -51,9 +51,9 @@ class Waits:
     audit: timedelta  # between two automatic audits
     confirm: timedelta
     pause_patience: timedelta
-    poll_seconds: float | None  # None: adapted to what renders take
+    poll_seconds: float | None  # None: adapted to the expected render time
 
     @property
     def request_over(self) -> timedelta:
-        """How long after the fence was passed a request with these deadlines can still be under way."""
+        """How long after `begin_submission` a request with these deadlines can still be in flight."""
         return self.submit_deadline + self.connect_timeout + self.request_timeout + self.request_slack

@@ -5,7 +5,7 @@ from pathlib import Path
 _INSTALLED = Path(__file__).parent.parent / "_data"
 _CHECKOUT = Path(__file__).parent.parent.parent
 
-EVALS = "evals.json"  # in ONETAKE_HOME: what `onetake prompts eval` found last, for the operators' page
+EVALS = "evals.json"  # in ONETAKE_HOME: the last result of `onetake prompts eval`, for the operators' page
 
 
 def migrations_folder() -> Path:

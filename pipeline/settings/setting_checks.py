@@ -1,9 +1,9 @@
-"""What single settings must be like, and the one error if they are not. Pure."""
+"""Checks of single settings, and the one error for settings that fail. Pure."""
 
 import re
 from urllib.parse import unquote, urlsplit
 
-TOKEN_CHARACTERS_MIN = 16  # of what opens a door of ours to whoever knows it
+TOKEN_CHARACTERS_MIN = 16  # of a secret that alone grants access: ADMIN_TOKEN, WEBHOOK_SECRET
 
 
 class ConfigError(Exception):
@@ -11,13 +11,13 @@ class ConfigError(Exception):
 
 
 def can_be_guessed(token: str) -> bool:
-    """A command that nobody ran, a placeholder, or a few characters again and again."""
+    """Whether the token is a shell command that was not run, a placeholder, or a few characters repeated."""
     few = len(set(token)) < TOKEN_CHARACTERS_MIN // 2
     return few or "$(" in token or re.search(r"changeme|password|your_|1234567890", token, re.IGNORECASE) is not None
 
 
 def names_a_host(url: str) -> bool:
-    """urlsplit's own complaints repeat the address, which may hold a password."""
+    """Whether the URL has a host and a valid port. urlsplit's errors are hidden: they may repeat a password in it."""
     try:
         parts = urlsplit(url)
         return bool(parts.hostname) and parts.port != 0
@@ -26,6 +26,6 @@ def names_a_host(url: str) -> bool:
 
 
 def passwords_in(dsn: str) -> list[str]:
-    """Of a connection string, as a URL or in words, percent-encoded or not."""
+    """The passwords in a connection string, a URL or `password=...`: each as written, and percent-decoded."""
     found = re.findall(r"://[^:/@]*:(.*)@", dsn) + re.findall(r"\bpassword\s*=\s*'?([^\s'&]+)", dsn)
     return [form for password in found for form in (password, unquote(password))]
