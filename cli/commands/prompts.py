@@ -98,7 +98,7 @@ def try_(
 ) -> None:
     """One answer, with its cost.
 
-    From the recording, which asks nobody; with --live the model at OPENAI_BASE_URL is asked now: OpenAI's with
+    From the recording, without a call; with --live from the model at OPENAI_BASE_URL, now: OpenAI's with
     OPENAI_API_KEY, or a server of your own, which needs no key.
     """
     from evals.trying import try_case
@@ -169,7 +169,7 @@ def record(
     stale: Annotated[bool, typer.Option("--stale", help="Only what an edit has made stale.")] = False,
     live: Annotated[bool, typer.Option("--live", help="At OPENAI_BASE_URL, after the price was typed.")] = False,
 ) -> None:
-    """Record answers again; the price comes first.
+    """Record answers again, after showing the price.
 
     At the simulator, which costs nothing, or with --live at OPENAI_BASE_URL. Recordings of tests/ are always made at
     the simulator.
