@@ -1,1 +1,1 @@
-"""The figures we promise. Ratios and rates measured in one run on one machine; never part of the test suite."""
+"""The figures we promise: ratios and rates, measured in one run on one machine. Never part of the test suite."""

@@ -49,7 +49,7 @@ async def card_ms(dsn: str, at: Simulator, home: Path) -> list[float]:
 
 
 def latencies(at: Simulator) -> list[float]:
-    """Milliseconds, one for each update that was handed out and answered with a card."""
+    """Milliseconds from handing out an update to its card, one for each update."""
     cards: dict[int, list[float]] = defaultdict(list)
     for call in calls(at):
         if call["method"] == "sendMessage":

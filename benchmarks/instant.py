@@ -1,4 +1,4 @@
-"""In-process fakes that answer at once: what remains is the time of the ledger, the engine and files."""
+"""In-process fakes that answer at once, so that only the time of the ledger, the engine and files is measured."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
 
 
 class InstantProvider:
-    """The four calls, without a network."""
+    """The provider's four calls, without a network."""
 
     async def post(self, order: Order, before_send: Callable[[], None]) -> Answer:
         before_send()
@@ -50,7 +50,7 @@ class InstantProvider:
 
 
 class InstantTextModel:
-    """Both answers, without a network."""
+    """The answers to both templates, without a network."""
 
     async def answer(
         self, messages: Sequence[Message], output: type[Answered], model: str, settings: dict[str, Any]

@@ -17,7 +17,7 @@ from simulator.oldloop import Buy, default_create, run_loop
 
 PROMPT = "a paper boat in the rain"
 REQUEST = "tg:1:1:7"  # the same for every arrival
-TIMEOUT_SECONDS = 1.0  # instead of the SDK's 600, so that a missing answer does not take all day; nothing else differs
+TIMEOUT_SECONDS = 1.0  # instead of the SDK's 600, so that a lost answer does not take all day; nothing else differs
 TRIES = 3
 
 Shopper = Callable[[], Awaitable[list[str]]]  # one arrival of the request

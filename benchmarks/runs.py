@@ -112,7 +112,7 @@ async def in_process(dsn: str, at: Simulator, home: Path) -> Speed:
 
 
 async def over_http(dsn: str, at: Simulator, home: Path) -> tuple[Speed, str]:
-    """Measured first, and then again, shorter, under a profiler that shows where the time goes."""
+    """Measures, then repeats a shorter run under a profiler, which shows where the time goes."""
     waits = quick_waits(
         POLL_SECONDS="0.01", ATTEND_SECONDS="15", SUBMIT_DEADLINE_SECONDS="10", REQUEST_TIMEOUT_SECONDS="10"
     )

@@ -1,7 +1,7 @@
-"""Asks one case: from its recording through the same client as in production, or at an endpoint.
+"""Asks one case, through the same client as in production: from its recording, or at an endpoint.
 
 In       a template, a case's input, a tape
-Out      Answer: the fields, what it cost, which model answered; or why there is none
+Out      Answer: the fields, tokens and time; or why there is none
 Effects  none from a recording; one or two chat completions at an endpoint
 """
 
@@ -33,7 +33,7 @@ RECORDED = "a recording"
 
 @dataclass(frozen=True)
 class Answer:
-    """`fields`: the output model's, as JSON values; None if no answer fits it, and then `error` says why."""
+    """`fields`: those of the output model, as JSON values; None if no answer fits, with the reason in `error`."""
 
     fields: Mapping[str, Any] | None
     error: str

@@ -186,7 +186,7 @@ def _problem(name: str, case: CaseText, contract: Contract) -> str | None:
 
 
 def _first(error: ValidationError) -> str:
-    """The first error from pydantic; if an expectation fits none of its forms, the Check's message is the clearest."""
+    """pydantic's first error; if an expectation has none of the allowed forms, the one about a Check is clearest."""
     found = error.errors()
     first = next((each for each in found if "Check" in each["loc"]), found[0])
     where = ".".join(str(part) for part in first["loc"] if part != "Check")

@@ -35,7 +35,7 @@ PLUMBING = "plumbing only, says nothing about wording"
 
 @dataclass(frozen=True)
 class Result:
-    """One case. `failed`: what is not as expected, None without an answer to judge; `by`: the model that answered."""
+    """One case. `failed`: the failed expectations, None without an answer to judge; `by`: the model that answered."""
 
     case: Case
     state: State

@@ -4,8 +4,8 @@ In       the folder of prompts
 Out      Problems: file, line, rule, message, and fix; and the price of a call
 Effects  none
 
-The bot refuses what is an error here too, but reports only the first problem. Errors of the bot that no rule here
-covers are reported as the rule `load`.
+The bot rejects most of these errors too, but reports only the first one. Errors that only the bot finds are reported as
+the rule `load`.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """Recordings of cases: `cassettes/prompts/<template>/<version>/<case>.yaml`, in VCR's format.
 
 In       a question asked over HTTP, or a recording
-Out      its answer: from an endpoint, and recorded; or from the recording, offline
+Out      its answer: from an endpoint, recorded on the way; or from the recording, offline
 Raises   Unplayable: the question is not the recorded one
 Effects  reads and writes the recordings' folder
 

@@ -4,9 +4,8 @@ In       a bench
 Out      Survey: one entry for each case, and for each recording of `tests/` that asks a text model
 Effects  reads files
 
-A recording is stale when its case now asks something else: the template or brand changed, or the input, or the
-answer model. An edit of a comment alone changes the version but not the question; the recording then needs only
-its new name.
+A recording is stale when its case now asks something else: the template, the brand, the input or the answer model has
+changed. An edit of a comment alone changes the version but not the question; the recording then only needs a new name.
 """
 
 import hashlib
@@ -127,7 +126,7 @@ class Survey:
 
 
 def survey(bench: Bench, only: Iterable[str] = CONTRACTS) -> Survey:
-    """Raises TemplateError, Stop."""
+    """Compares all recordings with today's cases. Raises TemplateError, Stop."""
     templates = {template_id: bench.template(template_id) for template_id in only}
     store, books = Shelf(bench.recordings), catalogue()
     cases = [case for case in load_cases(bench.prompts / "cases") if case.template in templates]

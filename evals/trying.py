@@ -1,4 +1,4 @@
-"""`onetake prompts try`: one answer, from the recording if there is one; with --live, asked now."""
+"""`onetake prompts try`: one answer, from the recording; with --live, from the model now."""
 
 import asyncio
 

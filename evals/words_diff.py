@@ -32,7 +32,7 @@ def diff_words(before: str, after: str) -> list[Piece]:
 
 
 def _readable(pieces: list[Piece]) -> list[Piece]:
-    """A word or two that both sentences share by chance are merged into the change around them."""
+    """Merges a word or two that both texts share by chance into the change around them."""
     lone = {
         place
         for place, (sign, words) in enumerate(pieces[1:-1], 1)

@@ -50,7 +50,7 @@ def undeclared(draft: Draft) -> Found:
 
 
 def unused(draft: Draft) -> Found:
-    whole = len(draft.trees) == len(draft.sections)  # one that cannot be read may use it
+    whole = len(draft.trees) == len(draft.sections)  # an unreadable section may use it
     misspelt = {nearest(name, draft.inputs) for name in draft.used - set(draft.inputs) - GIVEN_NAMES}
     for name in sorted(set(draft.inputs) - draft.used - misspelt) if draft.sections and whole else ():
         free = name in _free(draft)
@@ -124,7 +124,7 @@ def _bare(node: nodes.Node) -> Iterator[str]:
         return
     if isinstance(node, nodes.Name):
         yield node.name
-    if isinstance(node, nodes.CondExpr):  # what is tested is not printed
+    if isinstance(node, nodes.CondExpr):  # its condition is not printed
         for branch in (node.expr1, node.expr2):
             if branch is not None:
                 yield from _bare(branch)

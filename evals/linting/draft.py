@@ -1,4 +1,4 @@
-"""A template's file as the rules see it: read as far as it can be, with line numbers. Pure."""
+"""A template's file as the rules see it: parsed as far as possible, with line numbers. Pure."""
 
 import difflib
 import re
@@ -23,7 +23,7 @@ SECRETS = re.compile(
 
 @dataclass(frozen=True)
 class Problem:
-    """`line` counts from 1. An error is refused by the bot, or would mislead the model; a warning is for a person."""
+    """`line` counts from 1. The bot rejects an error, or it would mislead the model; a warning is for a person."""
 
     file: str
     line: int
@@ -40,7 +40,7 @@ Found = Iterator[Problem]
 
 @dataclass(frozen=True)
 class Draft:
-    """A template's file, read as far as it can be."""
+    """A template's file, parsed as far as possible."""
 
     file: str
     text: str
@@ -87,12 +87,12 @@ class Draft:
 
     @cached_property
     def trees(self) -> list[tuple[int, nodes.Template]]:
-        """What Jinja makes of the sections that it can read."""
+        """The lines and Jinja trees of the sections that can be parsed."""
         found = []
         for _, line, text in self.sections:
             try:
                 tree = environment().parse(text)
-                find_undeclared_variables(tree)  # knows filters, too
+                find_undeclared_variables(tree)  # rejects unknown filters, too
                 found.append((line, tree))
             except TemplateSyntaxError:
                 continue
@@ -106,7 +106,7 @@ class Draft:
         return Problem(self.file, line, rule, words, error)
 
     def line_of(self, pattern: str, start: int = 0) -> int:
-        """The first line with it, from `start` on; 1 if there is none."""
+        """The first matching line after the first `start` lines; 1 if there is none."""
         for number, line in enumerate(self.text.split("\n")[start:], start + 1):
             if re.search(pattern, line):
                 return number
@@ -121,7 +121,7 @@ class Draft:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that somebody may have meant."""
+    """The most similar known word; None if none is similar."""
     return next(iter(difflib.get_close_matches(word, list(known), 1, 0.6)), None)
 
 

@@ -38,7 +38,7 @@ def brand_problems(path: Path) -> tuple[Brand, list[Problem]]:
 
 
 def _in_front(path: Path) -> list[Problem]:
-    """What is wrong in the front matter, at its line; nothing if it is something else."""
+    """Problems in the front matter, with their lines; empty if the problem is elsewhere."""
     try:
         match = FRONT_AND_BODY.match(path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n"))
         front = yaml.safe_load(match[1]) if match else None
