@@ -60,12 +60,12 @@ def test_the_compose_file_has_a_database_a_bot_and_two_workers() -> None:
     assert SERVICES["worker"]["command"] == ["worker"]
 
 
-def test_the_bot_leaves_the_work_to_the_workers_and_is_only_one() -> None:
+def test_bot_service_runs_once_and_without_a_worker() -> None:
     assert SERVICES["bot"]["command"] == ["bot", "--no-worker"]
     assert "deploy" not in SERVICES["bot"]
 
 
-def test_nothing_but_the_bots_webhook_is_published_and_that_to_this_machine_alone() -> None:
+def test_only_the_bot_publishes_a_port_and_only_on_localhost() -> None:
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["bot"]
     assert all(port.startswith("127.0.0.1:") for port in SERVICES["bot"]["ports"])
     assert {service.get("network_mode") for service in SERVICES.values()} == {None}
@@ -86,20 +86,20 @@ def test_every_setting_that_the_compose_file_sets_exists() -> None:
         assert set(SERVICES[name]["environment"]) <= settings_shown()
 
 
-def test_what_stays_is_started_again_and_what_ends_is_not() -> None:
+def test_only_long_running_services_are_restarted() -> None:
     assert {name: service["restart"] for name, service in SERVICES.items()} == {
         "postgres": "unless-stopped", "migrate": "no", "bot": "unless-stopped", "worker": "unless-stopped",
     }  # fmt: skip
 
 
-def test_the_tables_come_before_those_who_need_them() -> None:
+def test_bot_and_workers_start_only_after_the_migration() -> None:
     assert SERVICES["migrate"]["command"] == ["db", "migrate"]
     assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     for name in ("bot", "worker"):
         assert SERVICES[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
 
 
-def test_everything_that_stays_says_whether_it_is_well() -> None:
+def test_every_long_running_service_has_a_health_check() -> None:
     for name in ("postgres", "bot", "worker"):
         assert SERVICES[name]["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
     assert SERVICES["worker"]["healthcheck"]["test"][1:] == ["onetake", "db", "status"]
@@ -108,17 +108,17 @@ def test_everything_that_stays_says_whether_it_is_well() -> None:
     assert bots.index("$$WEBHOOK_URL") < bots.index("/healthz") < bots.index("onetake db status")
 
 
-def test_the_bots_health_check_is_a_script_that_the_shell_can_read() -> None:
+def test_bot_health_check_is_valid_shell() -> None:
     script = SERVICES["bot"]["healthcheck"]["test"][1].replace("$$", "$")
     assert subprocess.run(["sh", "-n", "-c", script], check=False, timeout=10).returncode == 0
 
 
-def test_a_stop_is_waited_for_longer_than_it_can_take() -> None:
+def test_stop_grace_period_exceeds_the_longest_graceful_stop() -> None:
     for name in OURS:
         assert seconds(SERVICES[name]["stop_grace_period"]) > graceful_stop_seconds()
 
 
-def test_the_containers_can_do_little() -> None:
+def test_containers_are_read_only_and_without_capabilities() -> None:
     for name in OURS:
         service = SERVICES[name]
         assert service["read_only"] is True
@@ -140,7 +140,7 @@ def all_of(instruction: str) -> list[str]:
     return [rest for name, rest in instructions() if name == instruction]
 
 
-def test_the_base_image_is_pinned_and_of_a_python_that_is_supported() -> None:
+def test_base_image_is_pinned_to_a_supported_python() -> None:
     (base,) = all_of("ARG")
     version = re.fullmatch(r"PYTHON_IMAGE=python:3\.(\d+)\.\d+-slim-\w+", base)
     assert version, base
@@ -149,7 +149,7 @@ def test_the_base_image_is_pinned_and_of_a_python_that_is_supported() -> None:
     assert re.fullmatch(r"postgres:\d+\.\d+-\w+", SERVICES["postgres"]["image"])
 
 
-def test_the_image_runs_as_nobody_in_particular_and_says_whether_it_is_well() -> None:
+def test_image_runs_as_an_unprivileged_user_and_has_a_health_check() -> None:
     last_stage = [name for name, _ in instructions()]
     last_stage = last_stage[len(last_stage) - last_stage[::-1].index("FROM") :]
     assert "USER" in last_stage
@@ -159,7 +159,7 @@ def test_the_image_runs_as_nobody_in_particular_and_says_whether_it_is_well() ->
     assert all_of("ENTRYPOINT") == ['["onetake"]'], "not through a shell, which would keep SIGTERM to itself"
 
 
-def test_what_is_installed_was_checked_against_the_lock_and_the_rest_is_fetched_from_nowhere() -> None:
+def test_image_installs_dependencies_with_hashes_and_the_rest_without_an_index() -> None:
     pips = [rest for rest in all_of("RUN") if "pip " in rest]
     assert "--require-hashes" in pips[0]
     assert pips[0].rstrip().endswith("-r requirements-run.lock")
@@ -177,7 +177,7 @@ def test_the_image_holds_no_secret_and_no_settings_file() -> None:
     assert "**/.env" in rules
 
 
-def test_everything_that_the_wheel_is_built_from_is_copied_and_let_through() -> None:
+def test_dockerfile_and_dockerignore_let_in_exactly_what_the_wheel_needs() -> None:
     wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     needed = {
         *wheel["packages"],
@@ -211,7 +211,7 @@ def units(tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.neighbour
-def test_systemd_takes_the_units(units: list[Path]) -> None:
+def test_systemd_accepts_the_units(units: list[Path]) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("this machine has no systemd-analyze")
     done = subprocess.run(
@@ -227,7 +227,7 @@ def test_systemd_takes_the_units(units: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("name", UNITS)
-def test_a_unit_runs_as_its_own_user_comes_back_and_is_given_time_to_stop(name: str) -> None:
+def test_unit_has_its_own_user_restarts_and_allows_time_to_stop(name: str) -> None:
     text = (DEPLOY / name).read_text(encoding="utf-8")
     found = dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
     assert found["User"] == "onetake"
@@ -274,25 +274,25 @@ def wrong_with(words: list[str]) -> str | None:
     return f"no option {unknown[0]}" if unknown else None
 
 
-def test_every_command_on_the_page_exists() -> None:
+def test_every_command_in_the_deploy_guide_exists() -> None:
     found = list(commands())
     assert len(found) > 30
     assert [(words, why) for words in found if (why := wrong_with(words))] == []
 
 
-def test_a_command_that_does_not_exist_would_be_noticed() -> None:
+def test_unknown_command_or_option_is_detected() -> None:
     assert wrong_with(["limits", "sett", "rollout", "all"]) == "no command sett"
     assert wrong_with(["audit", "--until", "24h"]) == "no option --until"
 
 
-def test_every_limit_on_the_page_exists() -> None:
+def test_every_limit_in_the_deploy_guide_exists() -> None:
     named = {words[2] for words in commands() if words[:2] == ["limits", "set"]}
     tables = MIGRATIONS[0].read_text(encoding="utf-8")
     assert {"rollout", "rollout_percent"} <= named
     assert [key for key in named if f"('{key}'," not in tables] == []
 
 
-def test_every_setting_on_the_page_exists() -> None:
+def test_every_setting_in_the_deploy_guide_exists() -> None:
     settings = "\n".join(re.findall(r"^```ini\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
     set_there = set(re.findall(r"^([A-Z_]+)=", settings, re.MULTILINE))
     assert set_there
@@ -302,7 +302,7 @@ def test_every_setting_on_the_page_exists() -> None:
     assert spoken_of - settings_shown() - of_compose == set()
 
 
-def test_every_file_and_place_on_the_page_exists() -> None:
+def test_every_file_and_anchor_in_the_deploy_guide_exists() -> None:
     for name in re.findall(r"\b(?:deploy|tests|supabase)/[\w@./-]+\w", code()):
         assert (ROOT / name).exists(), name
     headings = re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)
@@ -310,7 +310,7 @@ def test_every_file_and_place_on_the_page_exists() -> None:
     assert set(re.findall(r"\]\(#([\w-]+)\)", PAGE)) <= anchors
 
 
-def test_the_page_shows_no_secret_no_package_index_and_no_path_of_a_machine() -> None:
+def test_deploy_guide_shows_no_secret_package_index_or_machine_path() -> None:
     for pattern in (SECRETS, INDEX_ADDRESSES, MACHINE_PATHS):
         assert not pattern.search(PAGE)
 
@@ -327,7 +327,7 @@ def without_comments(text: str) -> str:
 
 
 @pytest.mark.parametrize("path", MIGRATIONS, ids=lambda path: path.stem)
-def test_a_migration_takes_nothing_away_that_an_older_version_uses(path: Path) -> None:
+def test_migration_removes_nothing_that_an_older_version_uses(path: Path) -> None:
     text = without_comments(path.read_text(encoding="utf-8"))
     assert TAKES_AWAY.findall(text) == []
     assert list(no_more_callable(text)) == []
@@ -345,7 +345,7 @@ def no_more_callable(text: str) -> Iterator[str]:
             yield name
 
 
-def test_a_function_that_is_no_more_callable_as_before_would_be_noticed() -> None:
+def test_function_that_lost_its_old_signature_is_detected() -> None:
     drop = "drop function public.f(uuid, text);\n"
     assert list(no_more_callable(drop)) == ["f"]
     assert list(no_more_callable(drop + "create function public.f(p_a uuid, p_b text, p_c integer) ...")) == ["f"]

@@ -60,16 +60,16 @@ def imported(folders: set[str]) -> set[str]:
     return {canonicalize_name(owner) for module in foreign for owner in owners.get(module, [module])}
 
 
-def test_what_the_product_imports_is_declared() -> None:
+def test_imports_of_the_product_are_declared() -> None:
     assert imported(packages() - NOT_SHIPPED) - declared("sim") == set()
 
 
-def test_only_the_simulator_imports_what_only_it_declares() -> None:
+def test_only_the_simulator_imports_the_dependencies_of_the_sim_extra() -> None:
     of_the_simulator = set(requirements("sim")) - set(requirements())
     assert imported(packages() - NOT_SHIPPED - {"simulator"}) & of_the_simulator == set()
 
 
-def test_what_tests_import_is_declared() -> None:
+def test_imports_of_tests_and_benchmarks_are_declared() -> None:
     assert imported(packages() & NOT_SHIPPED) - declared("sim", "dev") == set()
 
 
@@ -78,7 +78,7 @@ def test_the_wheel_carries_every_package() -> None:
     assert packages() - NOT_SHIPPED == driven
 
 
-def test_the_lock_fulfils_every_declared_requirement() -> None:
+def test_the_lock_satisfies_every_declared_requirement() -> None:
     pins = locked()
     unmet = [
         f"{wanted}: locked {pins.get(name)}"
@@ -88,7 +88,7 @@ def test_the_lock_fulfils_every_declared_requirement() -> None:
     assert unmet == [], "make lock"
 
 
-def test_what_the_product_runs_with_is_locked_apart_and_the_same() -> None:
+def test_run_lock_is_a_subset_of_the_full_lock_without_dev_packages() -> None:
     pins, entries = set(re.split(r"\n(?=\S)", LOCK.strip())), re.split(r"\n(?=\S)", RUN_LOCK.strip())
     assert [entry for entry in entries if entry not in pins] == [], "make lock"
     named = {canonicalize_name(entry.partition("==")[0]) for entry in entries}
@@ -96,7 +96,7 @@ def test_what_the_product_runs_with_is_locked_apart_and_the_same() -> None:
     assert not named & (requirements("dev").keys() - requirements("sim", "install").keys() - {"packaging"})
 
 
-def test_every_pin_of_the_lock_has_its_hashes_and_nothing_else_is_in_it() -> None:
+def test_the_lock_contains_only_pins_with_hashes() -> None:
     for entry in re.split(r"\n(?=\S)", LOCK.strip()):
         head, *rest = (line.removesuffix("\\").strip() for line in entry.splitlines())
         assert re.fullmatch(r"[\w.-]+==\S+( ; .+)?", head), head
@@ -104,14 +104,14 @@ def test_every_pin_of_the_lock_has_its_hashes_and_nothing_else_is_in_it() -> Non
         assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", line) for line in rest), head
 
 
-def test_every_setting_is_in_the_example_and_sets_nothing_by_itself() -> None:
+def test_env_example_lists_every_setting_commented_out() -> None:
     lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line and not line.startswith("#")] == []
     named = [found[1] for line in lines if (found := re.match(r"#([A-Z_]+)=", line))]
     assert sorted(named) == sorted(name.upper() for name in Settings.model_fields)
 
 
-def test_the_defaults_in_the_example_are_the_real_ones() -> None:
+def test_env_example_shows_the_real_defaults() -> None:
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     shown = {name.lower(): value for name, value in re.findall(r"^#([A-Z_]+)=(.+)$", text, re.MULTILINE)}
     for name, value in shown.items():
@@ -120,7 +120,7 @@ def test_the_defaults_in_the_example_are_the_real_ones() -> None:
         assert default is None or (str(default).lower() if isinstance(default, bool) else str(default)) == value, name
 
 
-def test_every_rule_of_lint_that_is_off_carries_its_reason() -> None:
+def test_every_ignored_lint_rule_has_a_reason() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     rules = text[text.index("\nignore = [") : text.index("[tool.ruff.lint.mccabe]")]
     quoting = [line for line in rules.splitlines() if re.search(r'"[A-Z]+\d*"', line)]

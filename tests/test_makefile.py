@@ -69,7 +69,7 @@ def sentence(output: str) -> str:
     return line
 
 
-def test_without_any_python_it_names_the_command_that_installs_one(checkout: Path, bare_path: Path) -> None:
+def test_make_without_any_python_names_the_command_that_installs_one(checkout: Path, bare_path: Path) -> None:
     code, output = make(checkout, "demo", path=str(bare_path))
     assert code != 0
     assert "Python 3.11 to 3.14" in sentence(output)
@@ -77,7 +77,7 @@ def test_without_any_python_it_names_the_command_that_installs_one(checkout: Pat
     assert not (checkout / ".venv").exists()
 
 
-def test_a_name_on_the_path_that_only_complains_is_no_python(checkout: Path, bare_path: Path) -> None:
+def test_broken_python_on_the_path_is_skipped(checkout: Path, bare_path: Path) -> None:
     for name in ("python3.13", "python3.12"):
         script(bare_path / name, "echo 'command not found' >&2; exit 127")
     (bare_path / "python3").symlink_to(sys.executable)
@@ -86,7 +86,7 @@ def test_a_name_on_the_path_that_only_complains_is_no_python(checkout: Path, bar
     assert 'echo "building .venv with python3: ' in output
 
 
-def test_a_python_without_ensurepip_is_named_with_its_remedy(checkout: Path, tmp_path: Path) -> None:
+def test_python_without_ensurepip_is_reported_with_the_command_to_fix_it(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "ensurepip.py").write_text('raise ImportError("Debian keeps it in a package of its own")\n')
     code, output = make(checkout, "demo", PYTHONPATH=str(tmp_path))
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -96,13 +96,13 @@ def test_a_python_without_ensurepip_is_named_with_its_remedy(checkout: Path, tmp
     assert not (checkout / ".venv").exists()
 
 
-def test_a_chosen_python_that_does_not_exist_is_not_installed_with(checkout: Path) -> None:
+def test_chosen_python_that_does_not_exist_is_refused(checkout: Path) -> None:
     code, output = make(checkout, "demo", PYTHON="python-of-nowhere")
     assert code != 0
     assert "python-of-nowhere is not one of them" in sentence(output)
 
 
-def test_an_installation_that_breaks_off_leaves_nothing_behind(checkout: Path, tmp_path: Path) -> None:
+def test_failed_installation_is_undone(checkout: Path, tmp_path: Path) -> None:
     python = tmp_path / "python-that-stops-halfway"
     script(python, f'[ "$1" != -m ] || {{ mkdir -p .venv/bin; exit 1; }}; exec "{sys.executable}" "$@"')
     code, output = make(checkout, "demo", PYTHON=str(python))
@@ -118,9 +118,7 @@ def test_an_installation_that_breaks_off_leaves_nothing_behind(checkout: Path, t
         ("guarantee", "python"), ("mutants", "python"), ("simulate-faults", "python"),
     ],
 )  # fmt: skip
-def test_no_key_no_provider_and_no_database_reaches_what_must_not_spend(
-    checkout: Path, target: str, command: str
-) -> None:
+def test_targets_that_must_not_spend_get_no_key_provider_or_database(checkout: Path, target: str, command: str) -> None:
     installed(checkout, command)
     script(checkout / ".venv" / "bin" / "onetake", "env")  # `record` starts both
     traps = dict.fromkeys(TRAPS, "trap")
@@ -142,13 +140,13 @@ def installed(checkout: Path, command: str) -> None:
             (checkout / line.split()[-1]).touch()
 
 
-def test_what_is_installed_is_not_installed_again(checkout: Path) -> None:
+def test_existing_installation_is_not_installed_again(checkout: Path) -> None:
     installed(checkout, "onetake")
     _, plan = make(checkout, "-n", "demo")
     assert "pip" not in plan
 
 
-def test_an_installation_that_was_copied_elsewhere_is_built_anew(checkout: Path, tmp_path: Path) -> None:
+def test_copied_installation_is_built_anew(checkout: Path, tmp_path: Path) -> None:
     installed(checkout, "onetake")
     copy = shutil.copytree(checkout, tmp_path / "copy")
     _, plan = make(copy, "-n", "demo")

@@ -48,7 +48,7 @@ def run(*command: str, cwd: Path | None = None, **environment: str) -> str:
     return done.stdout
 
 
-def test_the_wheel_carries_prompts_migrations_and_models_and_no_supabase_of_its_own(wheel: Path) -> None:
+def test_wheel_contains_prompts_migrations_and_models_but_no_top_level_supabase(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for folder, data in (("prompts", "prompts"), ("supabase/migrations", "migrations")):
         kept = {path.name for path in (ROOT / folder).iterdir() if path.is_file()}
@@ -59,7 +59,7 @@ def test_the_wheel_carries_prompts_migrations_and_models_and_no_supabase_of_its_
     assert not tops & {"supabase", "tests", "benchmarks", "cassettes", "prompts"}
 
 
-def test_the_installed_code_is_the_wheels_own(installed: Path, tmp_path: Path) -> None:
+def test_installed_code_and_models_come_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     where = run(
         str(installed / "python"), "-c", "import pipeline.settings.resources as r; print(r.__file__, r.models_file())",
         cwd=tmp_path,
@@ -69,7 +69,7 @@ def test_the_installed_code_is_the_wheels_own(installed: Path, tmp_path: Path) -
     assert Path(models).is_relative_to(installed.parent)
 
 
-def test_the_installed_command_helps_from_another_folder(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_command_shows_its_help_from_another_folder(installed: Path, tmp_path: Path) -> None:
     assert "create" in run(str(installed / "onetake"), "--help", cwd=tmp_path)
 
 

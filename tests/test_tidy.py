@@ -106,7 +106,7 @@ def found(pattern: re.Pattern[str], where: dict[Path, str]) -> list[str]:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_arrows_between_folders_point_one_way(folder: str) -> None:
+def test_folders_import_only_the_folders_they_may_import(folder: str) -> None:
     forbidden = set(FOLDERS) - {folder} - MAY_IMPORT[folder] | {"tests", "benchmarks", "a relative import"}
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {module}"
@@ -129,7 +129,7 @@ def test_cassette_tests_import_nothing_of_the_simulator() -> None:
     assert wrong == []
 
 
-def test_every_path_in_the_architecture_page_exists_and_every_room_is_on_it() -> None:
+def test_architecture_page_names_every_folder_and_only_existing_paths() -> None:
     page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     named = {name.rstrip("/") for name in re.findall(r"`([a-z_.]+(?:/[\w.*-]+)*/?)`", page) if "/" in name}
     assert len(named) > len(FOLDERS)
@@ -137,7 +137,7 @@ def test_every_path_in_the_architecture_page_exists_and_every_room_is_on_it() ->
     assert {folder for folder in FOLDERS if folder not in named} == set()
 
 
-def test_every_function_on_the_walk_of_a_create_is_in_its_file() -> None:
+def test_every_function_in_the_architecture_walkthrough_is_in_its_file() -> None:
     page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     walk = re.findall(r"`([a-z_/0-9]+\.(?:py|sql))` `(\w+)`", page)
     assert len(walk) >= 25
@@ -145,11 +145,11 @@ def test_every_function_on_the_walk_of_a_create_is_in_its_file() -> None:
     assert [step for step in walk if step[1] not in defined.findall((ROOT / step[0]).read_text())] == []
 
 
-def test_nothing_is_left_for_later() -> None:
+def test_no_file_contains_a_leftover_marker() -> None:
     assert found(LEFTOVER, texts()) == []
 
 
-def test_every_prompt_is_named_by_code() -> None:
+def test_every_prompt_file_is_used_by_code() -> None:
     code = "\n".join(text for path, text in sources().items() if path.relative_to(ROOT).parts[0] in FOLDERS)
     orphans = [path.name for path in (ROOT / "prompts").glob("[a-z]*.md") if f'"{path.stem}"' not in code]
     assert orphans == []
@@ -165,7 +165,7 @@ def test_every_cassette_belongs_to_a_test() -> None:
     assert orphans == []
 
 
-def test_every_cassette_is_as_it_was_recorded_and_its_origin_is_known() -> None:
+def test_every_cassette_is_unedited_and_its_origin_is_recorded() -> None:
     note = json.loads((CASSETTES / "recorded.json").read_text())
     there = {f"{path.parent.name}/{path.stem}": path for path in (CASSETTES / "cassette").rglob("*.yaml")}
     assert sorted(note) == sorted(there), "make record"
@@ -176,14 +176,14 @@ def test_every_cassette_is_as_it_was_recorded_and_its_origin_is_known() -> None:
     assert all(kept["against"] and kept["at"] for kept in note.values())
 
 
-def test_every_recorded_case_is_as_it_was_recorded_and_its_origin_is_known() -> None:
+def test_every_recorded_prompt_case_is_unedited_and_its_origin_is_recorded() -> None:
     store = Shelf(CASSETTES / "prompts")
     assert store.notes
     assert store.edited() == [], "edited by hand; record again instead: onetake prompts record --stale"
     assert all(note.against and note.at and note.model for note in store.notes.values())
 
 
-def test_the_prompt_workbench_cannot_reach_what_buys() -> None:
+def test_prompt_workbench_imports_nothing_that_can_buy() -> None:
     """By import, in any module it loads itself; the simulator it starts is a server of its own."""
     buying = {
         "providers.transport",
@@ -222,7 +222,7 @@ def test_no_file_holds_a_secret() -> None:
     assert found(SECRETS, {path: text for path, text in texts().items() if path not in exempt}) == []
 
 
-def test_no_file_of_the_product_is_longer_than_three_hundred_lines_and_no_test_than_four_hundred() -> None:
+def test_product_files_have_at_most_300_lines_and_test_files_at_most_400() -> None:
     code = {path: text for path, text in texts().items() if path.suffix in {".py", ".js", ".sql", ".css", ".html"}}
     data = (ROOT / "supabase" / "migrations", ROOT / "tests" / "guarantee" / "protections")
     written = {path: text for path, text in code.items() if not any(map(path.is_relative_to, data))}
@@ -234,12 +234,12 @@ def test_no_file_of_the_product_is_longer_than_three_hundred_lines_and_no_test_t
     assert long == []
 
 
-def test_no_folder_holds_more_files_than_one_can_take_in_at_a_glance() -> None:
+def test_no_folder_holds_more_than_fifteen_files() -> None:
     folders = Counter(path.parent.relative_to(ROOT) for path in tracked() if CASSETTES not in path.parents)
     assert {str(folder): n for folder, n in folders.items() if n > FILES_MAX} == {}
 
 
-def test_every_exemption_from_lint_and_types_carries_its_reason() -> None:
+def test_every_lint_and_type_exemption_has_a_reason() -> None:
     bare = []
     for path, text in sources().items():
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -254,5 +254,5 @@ def test_no_file_names_a_package_index() -> None:
     assert found(INDEX_ADDRESSES, texts()) == []
 
 
-def test_no_file_names_a_path_of_somebodys_machine() -> None:
+def test_no_file_contains_a_machine_specific_path() -> None:
     assert found(MACHINE_PATHS, texts()) == []

@@ -111,7 +111,7 @@ async def tap_until(button: Locator, appears: Locator) -> None:
             return
 
 
-async def test_ana_taps_create_twice_gets_one_video_and_asks_for_another(chat: Chat, desktop: Page) -> None:
+async def test_double_tap_on_create_buys_one_video_and_again_makes_a_new_draft(chat: Chat, desktop: Page) -> None:
     await desktop.goto(f"{chat.address}?as=ana")
     await expect(desktop.get_by_test_id("person-ana")).to_have_attribute("aria-current", "true")
 
@@ -155,7 +155,7 @@ async def plays(film: Locator) -> None:
     await expect(film).to_have_attribute("data-state", "paused")
 
 
-async def test_ben_is_refused_and_takes_the_rewrite_he_is_offered(chat: Chat, desktop: Page) -> None:
+async def test_rejected_prompt_is_replaced_by_the_offered_rewrite_and_then_edited(chat: Chat, desktop: Page) -> None:
     await desktop.goto(f"{chat.address}?as=ana")
     await desktop.get_by_test_id("person-ben").click()
     await expect(desktop.locator("#chat-about")).to_contain_text("you are Ben (en)")
@@ -181,7 +181,7 @@ async def test_ben_is_refused_and_takes_the_rewrite_he_is_offered(chat: Chat, de
     await expect(answering).to_contain_text("write what the video should show instead")
 
 
-async def test_a_phone_shows_everything_and_nothing_runs_over_its_edge(chat: Chat, phone: Page) -> None:
+async def test_chat_page_fits_a_phone_screen_without_overflow(chat: Chat, phone: Page) -> None:
     await phone.goto(f"{chat.address}?as=ben")
     await expect(phone.locator("#chat-about")).to_contain_text("you are Ben")  # before, a tap finds nobody who listens
     await phone.locator("#open-list").tap()

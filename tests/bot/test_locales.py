@@ -98,13 +98,13 @@ def test_every_sentence_is_in_the_catalogue() -> None:
     none((said for said in spoken() if said not in written()), "missing; python -m tests.bot.test_locales")
 
 
-def test_the_catalogue_holds_nothing_that_is_no_longer_said() -> None:
+def test_catalogue_has_no_unused_entries() -> None:
     said = spoken()
     none((known for known in written() if known not in said), "no longer said")
     none(catalogue().obsolete, "commented out")
 
 
-def test_every_entry_is_finished() -> None:
+def test_catalogue_has_no_fuzzy_or_empty_entries() -> None:
     none((found.id for found in catalogue() if found.id and found.fuzzy), "fuzzy")
     none((english for english, spanish in written().items() if not all(forms(spanish))), "empty")
 
@@ -130,7 +130,7 @@ BONES: Mapping[str, Callable[[str], object]] = {
 
 
 @pytest.mark.parametrize("bones", BONES)
-def test_a_translation_keeps_what_is_not_words(bones: str) -> None:
+def test_translation_keeps_placeholders_tags_commands_and_layout(bones: str) -> None:
     different = (english for english, spanish in pairs() if BONES[bones](english) != BONES[bones](spanish))
     none(different, f"other {bones}")
 
@@ -146,11 +146,11 @@ def test_a_translation_keeps_what_is_not_words(bones: str) -> None:
         ("eople who run this bot", "quienes administran este bot"),
     ],
 )
-def test_what_must_be_the_same_everywhere_has_one_translation(english: str, spanish: str) -> None:
+def test_recurring_phrases_are_always_translated_the_same(english: str, spanish: str) -> None:
     none((found for found, translated in pairs() if english in found and spanish not in translated), "otherwise")
 
 
-def test_spain_and_america_read_the_same_video() -> None:
+def test_spanish_spells_video_without_an_accent() -> None:
     none((spanish for _, spanish in pairs() if "vídeo" in spanish.casefold()), "with an accent")
 
 
@@ -190,20 +190,20 @@ def label(text: str) -> str:
     return re.sub(r"^\W+|\W*\{\w+\}\W*", "", text)
 
 
-def test_a_button_fits_its_row() -> None:
+def test_button_labels_fit_their_row() -> None:
     assert "✅ Create · {price}" in on_buttons()
     texts = (filled(in_spanish(said)) for said in on_buttons())
     none((text for text in texts if len(text) > BUTTON_CHARACTERS_MAX), "too long")
 
 
-def test_what_may_be_an_alert_fits_one_and_has_no_markup() -> None:
+def test_alert_texts_fit_the_length_limit_and_have_no_markup() -> None:
     apart = [text for said in spoken(MARKED) for text in (*forms(said), *map(in_spanish, forms(said)))]
     none((text for text in apart if len(filled(text)) > ALERT_CHARACTERS_MAX), "too long")
     none((text for text in apart if TAG.search(text)), "with markup")
 
 
 @pytest.mark.parametrize("words", [ENGLISH, SPANISH], ids=LANGUAGES)
-def test_every_refusal_fits_an_alert_to_its_last_word(words: Words) -> None:
+def test_every_refusal_fits_the_length_limit_of_an_alert(words: Words) -> None:
     """A tap is refused in an alert; what is cut off there is the word on money."""
     variants = product(
         RefusalKind,
@@ -219,7 +219,7 @@ def test_every_refusal_fits_an_alert_to_its_last_word(words: Words) -> None:
     none((text for text in said if len(text.striptags()) > ALERT_CHARACTERS_MAX), "too long")
 
 
-def test_a_sentence_that_names_a_button_names_it_as_the_button_does() -> None:
+def test_sentences_name_buttons_by_their_exact_labels() -> None:
     labels = {label(said): label(in_spanish(said)) for said in on_buttons()}
     named = re.compile(rf"\b[Tt]ap(?:ped)?(?: on)? ({'|'.join(sorted(filter(None, labels), key=len, reverse=True))})\b")
     mentions = [(english, spanish, each) for english, spanish in pairs() for each in named.findall(english)]
@@ -250,13 +250,13 @@ def unreadable(html: str) -> str:
 @pytest.mark.parametrize(
     "html", ["<b>a", "a</b>", "<b><i>a</b></i>", "a < b", "a & b", "<script>a</script>", "a &nbsp; b", "<b a>c</b>"]
 )
-def test_the_reader_of_these_tests_refuses_what_telegram_does(html: str) -> None:
+def test_html_checker_rejects_what_telegram_rejects(html: str) -> None:
     assert unreadable(html)
 
 
 @pytest.mark.parametrize("words", [ENGLISH, SPANISH], ids=LANGUAGES)
 @pytest.mark.parametrize("value", ["A7K2QX", "</b><a href='tg://x'>&{0}{ref} @me /create x.com"])
-def test_every_sentence_is_html_whatever_it_is_filled_with(words: Words, value: str) -> None:
+def test_every_sentence_is_valid_html_whatever_its_values(words: Words, value: str) -> None:
     said = []
     for sentence in spoken():
         values = {name: value for text in forms(sentence) for name in fields(text)}
@@ -271,30 +271,30 @@ def test_every_sentence_is_html_whatever_it_is_filled_with(words: Words, value: 
 
 
 @pytest.mark.parametrize("app", ["es", "es-MX", "es-419", "ES", "es-ES"])
-def test_spanish_apps_are_spoken_to_in_spanish(app: str) -> None:
+def test_spanish_app_language_gets_spanish_text(app: str) -> None:
     assert Words(closest(app))("Nothing was charged.") == "No se cobró nada."
 
 
 @pytest.mark.parametrize("app", [None, "", "en", "en-GB", "fr", "pt-br", "et", "est", "zh-hans"])
-def test_all_others_are_spoken_to_in_english(app: str | None) -> None:
+def test_other_app_language_gets_english_text(app: str | None) -> None:
     assert Words(closest(app))("Nothing was charged.") == "Nothing was charged."
 
 
-def test_every_language_names_itself_as_it_is_written_in_a_sentence() -> None:
+def test_language_names_are_capitalized_as_within_a_sentence() -> None:
     assert (ENGLISH("English"), SPANISH("English")) == ("English", "español")
 
 
-def test_a_language_without_catalogue_is_english() -> None:
+def test_language_without_a_catalogue_falls_back_to_english() -> None:
     assert Words("fr").language == "en"
     assert Words("fr")("Nothing was charged.") == "Nothing was charged."
 
 
-def test_a_sentence_that_is_not_translated_yet_is_said_in_english() -> None:
+def test_untranslated_sentence_falls_back_to_english() -> None:
     assert SPANISH("Said by nobody, {who}.", who="you") == "Said by nobody, you."
 
 
 @pytest.mark.parametrize(("number", "said"), [(0, "Te quedan 0"), (1, "Te queda 1"), (2, "Te quedan 2")])
-def test_spanish_counts(number: int, said: str) -> None:
+def test_spanish_uses_the_right_plural_form(number: int, said: str) -> None:
     [left] = [each for each in written() if not isinstance(each, str) and each[0].startswith("{n} video left")]
     assert SPANISH.count(left[0], left[1], number, all=10, time="2 h").startswith(said)
 
@@ -318,31 +318,31 @@ def test_spanish_counts(number: int, said: str) -> None:
         ("＠name", "＠|name"),
     ],
 )
-def test_other_peoples_words_are_words_and_nothing_else(text: str, harmless: str) -> None:
+def test_user_text_cannot_become_markup_mentions_commands_or_links(text: str, harmless: str) -> None:
     assert SPANISH("{what} {money}", what=text, money=7) == f"{harmless.replace('|', WORD_JOINER)} 7"
 
 
 @pytest.mark.parametrize("text", ["half / half", "9.30 h, $0.80", "either/or", "Done. And then", "at @ noon", "…"])
-def test_ordinary_words_stay_as_they_were_typed(text: str) -> None:
+def test_ordinary_user_text_is_not_changed(text: str) -> None:
     assert SPANISH("{what} {todo}", what=text, todo="") == f"{text} "
 
 
 @given(st.text(alphabet=st.one_of(st.characters(), st.sampled_from("@/.:<>&{}ab"))))
-def test_nothing_is_lost_and_nothing_is_found(text: str) -> None:
+def test_escaped_user_text_loses_nothing_and_contains_no_mention_command_or_link(text: str) -> None:
     said = str(SPANISH("❌ {what}", what=text))
     assert unreadable(said) == ""
     assert unescape(said).replace(WORD_JOINER, "") == f"❌ {text}".replace(WORD_JOINER, "")
     assert re.search(r"@\w|(?<![\w/<])/\w|://\S|\w\.[a-zA-Z]{2}", unescape(said)) is None
 
 
-def test_our_own_markup_stays_as_it_is() -> None:
+def test_our_own_markup_is_not_escaped() -> None:
     ours = Markup("<b>/help</b> @onetake_bot")
     assert SPANISH("❌ {what}", what=ours) == f"❌ {ours}"
     assert SPANISH("❌ {what}", what=code("/create <a> @b.com")) == "❌ <code>/create &lt;a&gt; @b.com</code>"
     assert SPANISH("❌ {what}", what=SPANISH("<b>{title}</b>", title="<i>")) == "❌ <b>&lt;i&gt;</b>"
 
 
-def test_a_button_shows_words_as_they_are() -> None:
+def test_button_text_is_not_escaped() -> None:
     assert SPANISH.plain("✅ Create · {price}", price="<$1> @a") == "✅ Crear · <$1> @a"
 
 

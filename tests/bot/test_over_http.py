@@ -51,7 +51,7 @@ async def until_none_is_pending(simulator: Simulator) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_a_wish_becomes_a_video_in_both_modes(
+async def test_request_becomes_a_video_with_polling_and_with_a_webhook(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, intake: Intake
 ) -> None:
     ben = person(simulator)
@@ -82,7 +82,7 @@ async def test_a_redelivered_update_and_double_taps_change_nothing(
     assert simulator.creates() == 1
 
 
-async def test_an_unconfirmed_batch_comes_again_and_is_replayed(
+async def test_unconfirmed_batch_delivered_again_makes_one_run(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     ben = person(simulator)
@@ -94,7 +94,7 @@ async def test_an_unconfirmed_batch_comes_again_and_is_replayed(
     assert simulator.creates() == 1
 
 
-async def test_a_wrong_secret_is_turned_away_and_health_is_open(
+async def test_webhook_rejects_a_wrong_secret_and_health_check_needs_none(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     port = free_port()
@@ -107,7 +107,7 @@ async def test_a_wrong_secret_is_turned_away_and_health_is_open(
             assert answer.status == 200
 
 
-async def test_guessed_secrets_are_answered_slowly_logged_once_and_keep_no_update_waiting(
+async def test_wrong_secrets_are_throttled_logged_once_and_do_not_delay_updates(
     ledger_dsn: str,
     simulator: Simulator,
     tmp_path: Path,
@@ -140,7 +140,7 @@ async def test_guessed_secrets_are_answered_slowly_logged_once_and_keep_no_updat
     assert len(said) == 1
 
 
-async def test_another_poller_is_noticed_and_a_leftover_webhook_removed_without_loss(
+async def test_leftover_webhook_is_removed_without_loss_and_two_pollers_conflict(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     ben = person(simulator)
@@ -154,7 +154,7 @@ async def test_another_poller_is_noticed_and_a_leftover_webhook_removed_without_
             await asyncio.gather(*(house.bot_app.bot(GetUpdates(timeout=2)) for _ in range(2)))
 
 
-async def test_a_stopped_poll_handles_what_was_handed_out_and_confirms_it(
+async def test_stopping_the_poll_confirms_the_updates_it_received(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     ben = person(simulator)
@@ -197,7 +197,7 @@ def most_in(simulator: Simulator, seconds: float) -> int:
     return max((sum(1 for at in times if start <= at < start + seconds) for start in times), default=0)
 
 
-async def test_a_message_that_cannot_be_read_keeps_nobody_waiting(
+async def test_unreadable_message_does_not_block_other_users(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     ben, ana = person(simulator), person(simulator, "Ana")
@@ -219,7 +219,7 @@ create trigger poisoned before insert on onetake.runs for each row execute funct
 """
 
 
-async def test_an_update_that_the_database_keeps_failing_on_is_skipped_counted_and_told(
+async def test_update_that_always_fails_in_the_database_is_skipped_counted_and_alerted(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, intake: Intake
 ) -> None:
     with psycopg.connect(ledger_dsn, autocommit=True) as database:
@@ -243,7 +243,7 @@ async def test_an_update_that_the_database_keeps_failing_on_is_skipped_counted_a
     "kind",
     ["undecodable", "animation", "no_result", "true_result", "list_result", "text_id", "charset", "cut_utf8"],
 )
-async def test_a_video_that_telegram_took_is_not_sent_again(
+async def test_video_is_not_sent_again_after_an_ok_that_cannot_be_fully_read(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, kind: str
 ) -> None:
     """Telegram said ok. What it showed of the message could not be read, or is an animation with an id of its own."""
@@ -272,7 +272,7 @@ async def test_a_video_that_telegram_took_is_not_sent_again(
 
 
 @pytest.mark.parametrize("kind", ["no_result", "true_result", "list_result", "text_id"])
-async def test_a_card_that_telegram_took_is_not_sent_again(
+async def test_card_is_not_sent_again_after_an_ok_that_cannot_be_fully_read(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, kind: str
 ) -> None:
     ben = person(simulator)
@@ -313,13 +313,13 @@ SENT = '{"ok": true, "result": {"message_id": 7, "date": 1, "chat": {"id": 1, "t
     ],
     ids=["comment", "mark", "twice", "control", "cut", "digits", "last", "text_id", "large_id", "surrogate", "deep"],
 )
-def test_ok_is_believed_however_the_rest_is_written(content: str, status: int) -> None:
+def test_answer_with_ok_counts_as_sent_even_if_the_rest_is_malformed(content: str, status: int) -> None:
     sent = check(VIDEO, status, content).result
     assert isinstance(sent, Message) and 0 <= sent.message_id < 2**53
 
 
 @pytest.mark.parametrize(("asked", "kept"), [(-5, 5), (0, 5), (7, 7), (10**400, 3600)])
-def test_a_flood_wait_that_nobody_can_wait_for_has_another_length(asked: int, kept: int) -> None:
+def test_flood_wait_out_of_range_is_clamped(asked: int, kept: int) -> None:
     with pytest.raises(TelegramRetryAfter) as raised:
         check(VIDEO, 429, f'{{"ok": false, "description": "Too Many", "parameters": {{"retry_after": {asked}}}}}')
     assert raised.value.retry_after == kept
@@ -340,13 +340,13 @@ def test_a_flood_wait_that_nobody_can_wait_for_has_another_length(asked: int, ke
         (200, '{"ok": false}', TelegramAPIError),
     ],
 )
-def test_a_refusal_is_read_wherever_it_stands(status: int, content: str, error: type[Exception]) -> None:
+def test_refusal_is_recognized_from_the_status_or_the_body(status: int, content: str, error: type[Exception]) -> None:
     with pytest.raises(error) as raised:
         check(VIDEO, status, content)
     assert isinstance(raised.value, RefusedByPage) is (error is RefusedByPage)
 
 
-async def test_a_proxy_that_refuses_every_video_is_not_asked_for_ever_and_all_are_told(
+async def test_delivery_gives_up_on_a_refusing_proxy_and_notifies_user_and_operators(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     ben = person(simulator)
@@ -366,7 +366,7 @@ async def test_a_proxy_that_refuses_every_video_is_not_asked_for_ever_and_all_ar
         assert run.state is State.SAVED
 
 
-async def test_a_proxys_page_for_a_large_file_is_not_answered_by_uploading_it_for_ever(
+async def test_proxy_page_with_status_413_ends_delivery_after_one_upload(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     ben = person(simulator)

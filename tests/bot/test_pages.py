@@ -31,7 +31,7 @@ async def test_start_greets_in_the_apps_language_with_three_examples(harness: Bo
         ("never", "/create orders at once, as you have it in /settings; an example shows its price first."),
     ],
 )
-async def test_start_promises_a_question_only_to_whoever_is_asked(
+async def test_start_announces_the_confirmation_only_to_users_who_get_one(
     harness: BotHarness, confirm: str | None, promise: str
 ) -> None:
     await Customers(harness.context.ledger.rpc).set_preference("tg:1", "confirm", confirm)
@@ -55,9 +55,7 @@ async def test_start_promises_a_question_only_to_whoever_is_asked(
         ("/Cancel", "nothing to cancel"),
     ],
 )
-async def test_a_command_is_known_however_a_keyboard_capitalizes_it(
-    harness: BotHarness, command: str, answer: str
-) -> None:
+async def test_commands_are_case_insensitive(harness: BotHarness, command: str, answer: str) -> None:
     await harness.say(command)
     await harness.until_said(answer)
 
@@ -69,7 +67,7 @@ async def test_help_names_every_command(harness: BotHarness) -> None:
         assert f"/{command}:" in (said.text or "")
 
 
-async def test_limits_tell_what_is_left_and_what_it_costs(harness: BotHarness) -> None:
+async def test_limits_command_shows_what_is_left_and_the_price(harness: BotHarness) -> None:
     await harness.operators.set_limit("videos_per_user_day", 4, "test", "tg:1")
     await harness.say("/limits")
     said = await harness.until_said("4 videos left of 4")
@@ -81,7 +79,7 @@ async def test_limits_tell_what_is_left_and_what_it_costs(harness: BotHarness) -
     assert "paused at present: repairs" in (said.text or "")
 
 
-async def test_status_shows_the_run_and_cancel_takes_it_back(harness: BotHarness) -> None:
+async def test_status_shows_the_draft_and_cancel_cancels_it(harness: BotHarness) -> None:
     await harness.say("/status")
     await harness.until_said("no video in progress")
     await harness.say("/cancel")
@@ -117,7 +115,7 @@ async def unhurried(harness: BotHarness) -> None:
         await harness.operators.set_limit(limit, 0 if limit == "cooldown_seconds" else 100, "test")
 
 
-async def test_after_the_first_videos_nothing_is_asked(harness: BotHarness) -> None:
+async def test_confirm_first_asks_nothing_after_three_videos(harness: BotHarness) -> None:
     await unhurried(harness)
     await harness.context.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": "never"})
     for number in range(3):
@@ -129,7 +127,7 @@ async def test_after_the_first_videos_nothing_is_asked(harness: BotHarness) -> N
     assert not run.needs_confirmation
 
 
-async def test_the_first_order_that_will_not_ask_is_announced_with_one_tap_to_go_on_asking(harness: BotHarness) -> None:
+async def test_last_confirmation_is_announced_with_a_button_to_keep_asking(harness: BotHarness) -> None:
     await unhurried(harness)
     await harness.context.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": "never"})
     for number in range(3):
@@ -152,7 +150,7 @@ async def test_the_first_order_that_will_not_ask_is_announced_with_one_tap_to_go
     assert (await harness.until_state(State.APPROVED, number=5)).needs_confirmation
 
 
-async def test_the_announcement_counts_once_it_was_said_and_never_over_a_choice(harness: BotHarness) -> None:
+async def test_noting_the_announcement_sets_confirm_first_unless_the_user_chose(harness: BotHarness) -> None:
     customers = Customers(harness.context.ledger.rpc)
     await customers.note_told_first("tg:1")  # nobody yet
     await harness.say("/start")
@@ -187,7 +185,7 @@ async def test_history_has_pages(harness: BotHarness) -> None:
     assert labels(harness.now(page)) == ["6", "◀ Newer"]
 
 
-async def test_in_a_group_nobody_turns_anothers_pages(harness: BotHarness) -> None:
+async def test_in_a_group_only_the_owner_can_turn_history_pages(harness: BotHarness) -> None:
     await six_videos(harness)
     await harness.say("/videos", chat=GROUP)
     page = await harness.until_said("6 videos")
@@ -199,7 +197,7 @@ async def test_in_a_group_nobody_turns_anothers_pages(harness: BotHarness) -> No
     await harness.until(lambda: "6. " in (harness.now(page).text or ""))
 
 
-async def test_in_a_group_nobody_changes_settings_below_anothers_page(harness: BotHarness) -> None:
+async def test_in_a_group_only_the_owner_can_use_the_settings_buttons(harness: BotHarness) -> None:
     await harness.say("/settings", chat=GROUP)
     page = await harness.until_said("Settings")
     for data in (label_of(page, "never") or "", Choose(key="confirm", value="never").pack()):
@@ -212,14 +210,14 @@ async def test_in_a_group_nobody_changes_settings_below_anothers_page(harness: B
     assert (await customers.get("tg:1")).preferences.confirm == "never"
 
 
-async def test_in_private_the_buttons_of_earlier_versions_still_work(harness: BotHarness) -> None:
+async def test_in_a_private_chat_settings_buttons_of_earlier_versions_still_work(harness: BotHarness) -> None:
     await harness.say("/settings")
     await harness.press(Choose(key="confirm", value="never").pack(), await harness.until_said("Settings"))
     assert (await Customers(harness.context.ledger.rpc).get("tg:1")).preferences.confirm == "never"
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
-async def test_a_demo_says_so_on_every_card_and_caption(
+async def test_demo_is_marked_on_every_card_and_caption(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, language: str
 ) -> None:
     async with open_stage(ledger_dsn, simulator, tmp_path, demo=True) as harness:
@@ -231,7 +229,7 @@ async def test_a_demo_says_so_on_every_card_and_caption(
         await harness.until(lambda: all("emo" in text for text in harness.texts()))
 
 
-async def test_a_failure_that_is_said_aloud_in_a_demo_says_that_it_is_one(
+async def test_separate_failure_message_in_a_demo_is_marked_as_a_demo(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery, "LONG", -delivery.LONG)  # every failure is said aloud, besides on its card

@@ -55,14 +55,14 @@ def order(seconds: str, boundary: str = "abc") -> Any:
     return Request("POST", f"{REPLAY_URL}/videos", body.encode(), headers)
 
 
-def test_another_boundary_is_the_same_order_and_another_length_is_not() -> None:
+def test_order_matches_with_another_boundary_but_not_with_another_length() -> None:
     with open_cassette(ORDER) as cassette:
         assert cassette.can_play_response_for(order("4", boundary="5a2f"))
         assert not cassette.can_play_response_for(order("8"))
         assert "the field `seconds` changed: recorded '4', now '8'" in explain_miss(cassette, order("8"))
 
 
-def test_a_call_to_another_address_names_what_is_there() -> None:
+def test_miss_for_an_unrecorded_url_lists_the_recorded_calls() -> None:
     with open_cassette(JSON_ORDER) as cassette:
         said = explain_miss(cassette, Request("GET", f"{REPLAY_URL}/models", None, {}))
     assert "no answer for GET /v1/models: it holds GET /v1/videos/" in said
@@ -116,7 +116,7 @@ def recording_of(*names: str) -> str:
     )
 
 
-def test_scrubbing_takes_keys_boundaries_tokens_and_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scrubbing_removes_headers_boundaries_tokens_and_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONETAKE_RECORD_VIDEO_URL", "http://127.0.0.1:41234/v1")
     headers = {
         "Cookie": "a=b",
@@ -133,7 +133,7 @@ def test_scrubbing_takes_keys_boundaries_tokens_and_ports(monkeypatch: pytest.Mo
     assert bot.uri == "https://telegram.test/bot0:TOKEN/sendVideo"
 
 
-def test_scrubbing_puts_a_tiny_clip_in_place_of_a_large_one_and_keeps_the_rest_of_an_answer() -> None:
+def test_scrubbing_replaces_clips_with_a_tiny_one_and_redacts_keys_in_answers() -> None:
     clip = scrub_response(answer(b"\0\0\0\x20ftypisom" + bytes(100_000), "video/mp4"))
     assert len(clip["body"]["string"]) < 2_000
     assert clip["headers"]["content-length"] == [str(len(clip["body"]["string"]))]

@@ -46,19 +46,19 @@ def schema_of(method: str, where: str, status: int) -> str | None:
 
 
 @pytest.mark.parametrize("path", [path for path in recordings() if path.stem != SPARSE], ids=lambda path: path.stem)
-def test_a_recorded_answer_fits_the_public_description(path: Path, holds: Check) -> None:
+def test_recorded_answer_matches_the_public_schema(path: Path, holds: Check) -> None:
     for method, where, status, answer in exchanges(path):
         if schema := schema_of(method, where, status):
             holds(schema, answer)
 
 
-def test_the_sparse_gateway_is_the_one_that_does_not_fit(holds: Check) -> None:
+def test_sparse_gateway_recording_violates_the_public_schema(holds: Check) -> None:
     [path] = [path for path in recordings() if path.stem == SPARSE]
     with pytest.raises(AssertionError):
-        test_a_recorded_answer_fits_the_public_description(path, holds)
+        test_recorded_answer_matches_the_public_schema(path, holds)
 
 
-def test_answers_of_both_kinds_are_looked_at() -> None:
+def test_recordings_include_enough_text_video_and_list_answers() -> None:
     seen = [schema_of(*each[:3]) for path in recordings() for each in exchanges(path)]
     assert seen.count("CreateChatCompletionResponse") >= 80
     assert seen.count("VideoResource") >= 5

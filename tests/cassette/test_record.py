@@ -46,7 +46,7 @@ def at_a_terminal(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
     monkeypatch.setattr("builtins.input", lambda _: typed)
 
 
-def test_without_a_terminal_nothing_is_called(
+def test_recording_without_a_terminal_shows_the_price_and_calls_nothing(
     programs: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
@@ -61,7 +61,7 @@ def test_without_a_terminal_nothing_is_called(
 
 
 @pytest.mark.parametrize("typed", ["", "y", "yes", "0.80", "90"])
-def test_anything_but_the_amount_calls_nothing(
+def test_typing_anything_but_the_amount_records_nothing(
     typed: str, programs: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_a_terminal(monkeypatch, typed)
@@ -70,7 +70,7 @@ def test_anything_but_the_amount_calls_nothing(
 
 
 @pytest.mark.parametrize("typed", ["0.90", "$0.90"])
-def test_the_amount_records_what_needs_no_trouble_on_demand(
+def test_typing_the_amount_records_all_but_the_simulator_only_tests(
     typed: str, programs: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_a_terminal(monkeypatch, typed)
@@ -90,7 +90,7 @@ def test_a_model_without_a_listed_price_is_not_recorded(
     assert programs == []
 
 
-def test_what_is_announced_is_what_was_recorded() -> None:
+def test_announced_numbers_of_orders_and_texts_match_the_recordings() -> None:
     """Counted in the recordings of the tests that `--real` chooses."""
     orders, texts, tokens_in = 0, 0, [0]
     for path in record._tests():

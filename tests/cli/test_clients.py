@@ -83,7 +83,7 @@ CLIENTS: tuple[Callable[[Path], Awaitable[None]], ...] = (
 @pytest.mark.asyncio
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.__name__.strip("_"))
-async def test_every_client_goes_by_the_proxy_of_the_environment(
+async def test_every_http_client_uses_the_proxy_of_the_environment(
     client: Callable[[Path], Awaitable[None]], variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bytes] = []
@@ -107,7 +107,7 @@ def _makers(path: Path) -> list[ast.Call]:
     return [call for call in calls if ast.unparse(call.func).rsplit(".", 1)[-1] in MAKERS]
 
 
-def test_no_client_is_made_that_chooses_its_proxy_or_its_certificates_itself() -> None:
+def test_every_http_client_is_created_with_the_shared_proxy_and_certificates() -> None:
     made = [(path, call) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") for call in _makers(path)]
     assert len(made) >= 8
     for path, call in made:

@@ -13,7 +13,7 @@ from pipeline.purchase import submission
 from tests.cli.conftest import Terminal
 
 
-def test_a_ledger_that_is_lost_with_an_answer_at_hand_does_not_hide_that_the_order_has_left(
+def test_create_reports_the_order_as_sent_if_the_ledger_is_lost_after_the_answer(
     onetake: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its last look showed a run whose prompt is being checked."""

@@ -14,7 +14,7 @@ from tests.cli.conftest import Terminal
 from tests.support.fixtures import ROOT
 
 
-def test_a_task_that_swallows_a_cancellation_does_not_keep_the_process() -> None:
+def test_task_that_swallows_a_cancellation_does_not_block_the_exit() -> None:
     """As a worker of psycopg's pool does when it is canceled while it connects."""
     ended: list[str] = []
 
@@ -38,7 +38,7 @@ def test_a_task_that_swallows_a_cancellation_does_not_keep_the_process() -> None
 
 
 @pytest.mark.parametrize("how", ["-O", "PYTHONOPTIMIZE"])
-def test_without_assertions_nothing_starts(how: str) -> None:
+def test_command_refuses_to_start_with_assertions_disabled(how: str) -> None:
     options, more = ([how], {}) if how == "-O" else ([], {how: "1"})
     command = [sys.executable, *options, "-m", "cli", "create", "a boat"]
     ended = subprocess.run(
@@ -48,6 +48,6 @@ def test_without_assertions_nothing_starts(how: str) -> None:
     assert "nothing was done" in ended.stderr and len(ended.stderr.splitlines()) == 1
 
 
-def test_the_version_is_the_packages(onetake: Terminal) -> None:
+def test_version_option_prints_the_package_version(onetake: Terminal) -> None:
     said = onetake("--version")
     assert (said.code, said.out.strip()) == (0, f"onetake {metadata.version('onetake')}")

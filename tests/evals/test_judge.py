@@ -29,7 +29,7 @@ ANSWER: dict[str, Any] = {
         {"hashtags": Check(min=3, max=3, must_contain=["#lluvia"])},
     ],
 )
-def test_an_answer_that_is_as_expected_has_nothing_wrong(expect: dict[str, Any]) -> None:
+def test_answer_as_expected_has_no_failures(expect: dict[str, Any]) -> None:
     assert failures(expect, ANSWER) == []
 
 
@@ -50,7 +50,7 @@ def test_an_answer_that_is_as_expected_has_nothing_wrong(expect: dict[str, Any])
         ({"safe_rewrite": "x"}, "safe_rewrite: null, expected x"),
     ],
 )
-def test_what_is_not_as_expected_is_said(expect: dict[str, Any], words: str) -> None:
+def test_each_unmet_expectation_is_described(expect: dict[str, Any], words: str) -> None:
     assert failures(expect, ANSWER) == [words]
 
 
@@ -64,5 +64,5 @@ def test_what_is_not_as_expected_is_said(expect: dict[str, Any], words: str) -> 
         ("Kyoto 2026", None),
     ],
 )
-def test_a_language_is_known_by_its_small_words(text: str, language: str | None) -> None:
+def test_language_of_a_text_is_detected(text: str, language: str | None) -> None:
     assert spoken_in(text) == language

@@ -111,7 +111,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("rule", "change", "line", "words"), MISTAKES)
-def test_a_mistake_is_named_at_its_line_with_what_to_do(
+def test_template_mistake_is_reported_at_its_line_with_a_fix(
     rule: str, change: tuple[str, str], line: int, words: str, bench: Bench
 ) -> None:
     assert change[0] in CAPTION
@@ -121,13 +121,13 @@ def test_a_mistake_is_named_at_its_line_with_what_to_do(
     assert all(problem.file == "write_caption.md" for problem in found)
 
 
-def test_a_misspelt_name_is_one_mistake(bench: Bench) -> None:
+def test_misspelt_name_is_reported_only_once(bench: Bench) -> None:
     (bench.prompts / "write_caption.md").write_text(CAPTION.replace("{{ category }}", "{{ categry }}"))
     [only] = said(bench)
     assert "[undeclared]" in only
 
 
-def test_a_mistake_in_the_brand_is_at_its_line(bench: Bench) -> None:
+def test_brand_mistake_is_reported_at_its_line(bench: Bench) -> None:
     path = bench.prompts / "brand.md"
     lines = path.read_text().splitlines()
     place = next(number for number, line in enumerate(lines, 1) if line.startswith("tone:"))
@@ -137,19 +137,19 @@ def test_a_mistake_in_the_brand_is_at_its_line(bench: Bench) -> None:
     assert any(f"brand.md:{place}: error [brand] is not YAML" in each for each in said(bench)), said(bench)
 
 
-def test_a_missing_brand_is_named(bench: Bench) -> None:
+def test_missing_brand_file_is_reported(bench: Bench) -> None:
     (bench.prompts / "brand.md").unlink()
     assert any(each.startswith("prompts/brand.md:1: warning [brand-missing] is missing") for each in said(bench))
 
 
-def test_a_model_without_a_price_of_its_own_is_booked_at_the_dearest(bench: Bench) -> None:
+def test_unlisted_model_is_booked_at_the_highest_listed_price(bench: Bench) -> None:
     (bench.prompts / "write_caption.md").write_text(CAPTION.replace("model: null", "model: gpt-99"))
     told = onetake("prompts", "lint", cwd=bench.root).stdout
     assert "gpt-99 is not in models.toml, so it is booked at the dearest price there" in told
     assert "a call at gpt-99, the dearest price of models.toml, which does not list it" in told
 
 
-def test_a_language_that_the_brand_lacks_is_named_and_not_jinjas_words(bench: Bench) -> None:
+def test_language_missing_from_the_brand_is_named_instead_of_a_jinja_error(bench: Bench) -> None:
     path = bench.prompts / "brand.md"
     path.write_text(path.read_text().replace("## en", "## de", 1))
     assert not any("has no attribute" in each for each in said(bench)), said(bench)
@@ -183,7 +183,7 @@ cases:
         (("{max_length: 300}}", "{max_length: 300}"), 9, "is not YAML"),
     ],
 )  # fmt: skip
-def test_a_mistake_in_a_case_is_named_with_file_line_and_case(
+def test_case_mistake_is_reported_with_its_file_and_line(
     change: tuple[str, str], line: int, words: str, bench: Bench
 ) -> None:
     assert change[0] in CASES
@@ -198,7 +198,7 @@ def test_a_mistake_in_a_case_is_named_with_file_line_and_case(
     assert words in told.stderr
 
 
-def test_all_mistakes_of_all_cases_are_named_at_once(bench: Bench) -> None:
+def test_all_case_mistakes_are_reported_at_once(bench: Bench) -> None:
     (bench.prompts / "cases").mkdir()
     broken = CASES.replace("category: nature", "category: space")
     (bench.prompts / "cases" / "mine.yaml").write_text(broken)
@@ -212,7 +212,7 @@ def test_all_mistakes_of_all_cases_are_named_at_once(bench: Bench) -> None:
     assert "more: `onetake prompts lint` names them" in onetake("prompts", "eval", cwd=bench.root).stderr
 
 
-def test_there_are_at_least_fifteen_kinds() -> None:
+def test_lint_mistakes_cover_at_least_fifteen_rules() -> None:
     assert len({rule for rule, *_ in MISTAKES}) >= 15
 
 
@@ -225,18 +225,18 @@ def test_there_are_at_least_fifteen_kinds() -> None:
         ("secret", ("## en\n", "## en\nsk-" + "a1" * 12 + "\n"), "revoke it"),
     ],
 )
-def test_a_mistake_in_the_brand_is_named(rule: str, change: tuple[str, str], words: str, bench: Bench) -> None:
+def test_brand_mistake_is_reported_under_its_rule(rule: str, change: tuple[str, str], words: str, bench: Bench) -> None:
     path = bench.prompts / "brand.md"
     path.write_text(path.read_text().replace(*change, 1))
     assert [each for each in said(bench) if f"[{rule}]" in each and "brand.md" in each and words in each], said(bench)
 
 
-def test_a_good_folder_has_nothing_wrong(bench: Bench) -> None:
+def test_valid_folder_has_no_problems(bench: Bench) -> None:
     assert said(bench) == []
     assert said(Bench(prompts_folder())) == []
 
 
-def test_bytes_that_are_no_text_and_files_of_nobody_are_named(bench: Bench) -> None:
+def test_undecodable_and_unknown_files_are_reported(bench: Bench) -> None:
     (bench.prompts / "write_caption.md").write_bytes(b"\xff\xfe")
     (bench.prompts / "write_captoin.md").write_text(CAPTION)
     words = "\n".join(said(bench))
@@ -246,7 +246,9 @@ def test_bytes_that_are_no_text_and_files_of_nobody_are_named(bench: Bench) -> N
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake[0])
-def test_what_the_bot_refuses_is_an_error(mistake: tuple[str, tuple[str, str], int, str], bench: Bench) -> None:
+def test_template_that_the_bot_refuses_is_a_lint_error(
+    mistake: tuple[str, tuple[str, str], int, str], bench: Bench
+) -> None:
     (bench.prompts / "write_caption.md").write_text(CAPTION.replace(*mistake[1], 1))
     try:
         PromptStore(bench.prompts, contracts=CONTRACTS).get("write_caption")
@@ -254,7 +256,7 @@ def test_what_the_bot_refuses_is_an_error(mistake: tuple[str, tuple[str, str], i
         assert any(problem.error for problem in lint(bench, MODELS))
 
 
-def test_the_command_says_it_all_and_what_a_call_costs(bench: Bench) -> None:
+def test_lint_command_prints_the_problems_and_the_price_of_a_call(bench: Bench) -> None:
     good = onetake("prompts", "lint", cwd=bench.root)
     assert good.returncode == 0
     assert "nothing wrong" in good.stdout
@@ -267,7 +269,7 @@ def test_the_command_says_it_all_and_what_a_call_costs(bench: Bench) -> None:
     assert (problem["line"], problem["rule"], problem["error"]) == (21, "brand-name", True)
 
 
-def test_linting_imports_nothing_that_is_slow_or_buys() -> None:
+def test_lint_imports_no_slow_or_purchasing_modules() -> None:
     heavy = {
         "openai",
         "instructor",

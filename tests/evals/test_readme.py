@@ -53,7 +53,7 @@ def clone(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_loop_is_as_the_readme_says(clone: Path) -> None:
+def test_prompts_readme_commands_print_what_the_readme_shows(clone: Path) -> None:
     walked = steps()
     assert [command.split()[2:3] for command, _ in walked if ".venv/bin/onetake" in command] == [
         ["lint"], ["show"], ["show"], ["show"], ["eval"], ["record"], ["eval"],

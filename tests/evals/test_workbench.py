@@ -74,9 +74,7 @@ def states(bench: Bench) -> dict[str, State]:
     return {entry.case.name: entry.state for entry in survey(bench).entries}
 
 
-def test_an_edit_makes_stale_what_is_asked_with_it_and_nothing_else(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_template_edit_makes_only_its_own_recordings_stale(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert survey(bench).words() is None
     before = survey(bench).templates["validate_prompt"].sha256
     edit(bench, "validate_prompt.md", "You check", "You gently check")
@@ -96,12 +94,12 @@ def test_an_edit_makes_stale_what_is_asked_with_it_and_nothing_else(
     assert "Nothing is stale" in capsys.readouterr().out
 
 
-def test_an_edit_of_the_brand_makes_its_captions_stale(bench: Bench) -> None:
+def test_brand_edit_makes_only_caption_recordings_stale(bench: Bench) -> None:
     edit(bench, "brand.md", "tone: ", "tone: dry, ")
     assert states(bench) == {"boat_es": State.FRESH, "fight_en": State.FRESH, "caption_es": State.STALE}
 
 
-def test_an_edit_of_a_comment_asks_nobody(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_comment_edit_renames_the_recording_without_a_call(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     kept = Shelf(bench.recordings)
     [old] = [key for key in kept.notes if key.endswith("caption_es")]
     edit(bench, "write_caption.md", "{# Code adds", "{# Our code adds")
@@ -117,7 +115,7 @@ def test_an_edit_of_a_comment_asks_nobody(bench: Bench, capsys: pytest.CaptureFi
     assert Shelf(bench.recordings).read(new) == kept.read(new) or kept.read(old) is None
 
 
-def test_a_new_case_is_not_blamed_on_an_edit(bench: Bench) -> None:
+def test_new_case_is_reported_separately_from_an_edit(bench: Bench) -> None:
     path = bench.prompts / "cases" / "harmless.yaml"
     boat = "\n".join(CASES["harmless"].splitlines()[4:7])
     path.write_text(f"{CASES['harmless']}{boat.replace('boat_es', 'cat_es').replace('barco', 'gato')}\n")
@@ -129,7 +127,7 @@ def test_a_new_case_is_not_blamed_on_an_edit(bench: Bench) -> None:
     assert ": 1 of 3 recordings is stale; 1 new case has no recording; " in words
 
 
-def test_a_changed_case_is_stale_and_a_removed_one_leaves(bench: Bench) -> None:
+def test_changed_case_is_stale_and_recording_of_a_removed_case_is_deleted(bench: Bench) -> None:
     path = bench.prompts / "cases" / "harmless.yaml"
     path.write_text(path.read_text().replace("un barco de papel", "dos barcos de papel"))
     assert states(bench)["boat_es"] is State.STALE
@@ -172,7 +170,7 @@ def as_if_real(bench: Bench, before: str = "fp_simulator", after: str = "fp_1") 
     store.save_notes()
 
 
-def test_a_real_answer_that_is_wrong_fails_and_is_named(bench: Bench) -> None:
+def test_wrong_real_answer_fails_the_eval_and_is_named(bench: Bench) -> None:
     as_if_real(bench)
     assert rate(evaluate(bench).results) == 1
     as_if_real(bench, '\\"violence\\"', '\\"hate\\"')
@@ -187,7 +185,7 @@ def test_a_real_answer_that_is_wrong_fails_and_is_named(bench: Bench) -> None:
     assert case["failed"] == ["reasons: violence is missing from hate"]
 
 
-def test_a_real_answer_that_never_fitted_is_no_answer(bench: Bench) -> None:
+def test_real_answer_that_never_fits_the_schema_counts_as_no_answer(bench: Bench) -> None:
     as_if_real(bench)
     commit(bench, "real")
     as_if_real(bench, '\\"reasons\\": [\\"violence\\"]', '\\"reasons\\": [\\"war\\"]')
@@ -201,7 +199,7 @@ def test_a_real_answer_that_never_fitted_is_no_answer(bench: Bench) -> None:
     assert "no answer: " in changed.stdout
 
 
-def test_what_the_simulator_gets_wrong_is_shown_by_case_and_fails_nothing(bench: Bench) -> None:
+def test_wrong_simulator_answers_are_shown_by_case_and_do_not_fail_the_eval(bench: Bench) -> None:
     edit(bench, "cases/harmless.yaml", "must_contain: [barco]", "must_contain: [submarino]")
     shown = onetake("prompts", "eval", cwd=bench.root)
     assert shown.returncode == 0, shown.stdout
@@ -211,7 +209,7 @@ def test_what_the_simulator_gets_wrong_is_shown_by_case_and_fails_nothing(bench:
     assert "fight_en" in by_case
 
 
-def test_a_table_is_as_wide_as_it_is_told(bench: Bench) -> None:
+def test_eval_and_diff_tables_fit_the_terminal_width(bench: Bench) -> None:
     edit(bench, "validate_prompt.md", "You check", "You gently check")
     for command in ("eval", "diff"):
         shown = onetake("prompts", command, cwd=bench.root, COLUMNS="80").stdout.splitlines()
@@ -235,14 +233,16 @@ def test_eval_and_diff_compare_with_a_commit(bench: Bench) -> None:
     assert "there is no commit nowhere" in wrong.stderr
 
 
-def test_the_env_file_names_the_prompts_folder(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_prompts_folder_is_read_from_the_env_file(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("ONETAKE_IGNORE_ENV_FILE", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text(f"PROMPTS_FOLDER={bench.prompts}\n")
     assert open_bench().prompts == bench.prompts
 
 
-def test_show_says_what_is_sent_and_what_changed(bench: Bench) -> None:
+def test_show_prints_the_messages_and_the_diff_to_a_commit(bench: Bench) -> None:
     shown = onetake("prompts", "show", "write_caption", "--case", "caption_es", "--schema", cwd=bench.root)
     assert "<<<user_text\nUn barco de papel\nA paper boat drifts.\nuser_text>>>" in shown.stdout
     assert '"title": "CaptionDraft"' in shown.stdout
@@ -257,7 +257,7 @@ def test_show_says_what_is_sent_and_what_changed(bench: Bench) -> None:
     )
 
 
-def test_try_answers_from_the_recording_and_says_what_to_do_without_one(bench: Bench) -> None:
+def test_try_replays_the_recording_or_names_the_command_that_records_it(bench: Bench) -> None:
     shown = onetake("prompts", "try", "write_caption", "--case", "caption_es", cwd=bench.root)
     assert shown.returncode == 0
     assert "hashtags" in shown.stdout
@@ -275,7 +275,7 @@ def test_try_answers_from_the_recording_and_says_what_to_do_without_one(bench: B
     assert "NAME one of prompt, language, seconds" in typo.stderr
 
 
-def test_recording_at_a_real_endpoint_needs_a_terminal_and_says_the_price(bench: Bench) -> None:
+def test_recording_at_a_real_endpoint_needs_a_terminal_and_shows_the_price(bench: Bench) -> None:
     edit(bench, "brand.md", "tone: ", "tone: dry, ")
     keys = {"OPENAI_API_KEY": "test-key", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
     said = onetake("prompts", "record", "--stale", "--live", cwd=bench.root, **keys)
@@ -285,7 +285,7 @@ def test_recording_at_a_real_endpoint_needs_a_terminal_and_says_the_price(bench:
     assert states(bench)["caption_es"] is State.STALE
 
 
-def test_try_live_without_a_server_says_so(bench: Bench) -> None:
+def test_try_live_with_an_unreachable_server_exits_with_a_clear_error(bench: Bench) -> None:
     keys = {"OPENAI_API_KEY": "test-key", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
     said = onetake("prompts", "try", "write_caption", "--live", cwd=bench.root, **keys)
     assert said.returncode == 1
@@ -293,7 +293,7 @@ def test_try_live_without_a_server_says_so(bench: Bench) -> None:
     assert "Traceback" not in said.stderr
 
 
-async def test_vcr_itself_replays_a_recorded_case(bench: Bench) -> None:
+async def test_recorded_case_can_be_replayed_by_vcr(bench: Bench) -> None:
     found = survey(bench)
     [entry] = [entry for entry in found.entries if entry.case.name == "boat_es"]
     with open_cassette(found.store.path(entry.key)) as cassette:
@@ -315,7 +315,7 @@ async def test_vcr_itself_replays_a_recorded_case(bench: Bench) -> None:
         (("group: harmless", "group: [a"), "harmless.yaml:3: is not YAML"),
     ],
 )
-def test_a_case_with_a_mistake_is_named(bench: Bench, change: tuple[str, str], words: str) -> None:
+def test_invalid_case_error_names_the_file_and_the_mistake(bench: Bench, change: tuple[str, str], words: str) -> None:
     path = bench.prompts / "cases" / "harmless.yaml"
     path.write_text(CASES["harmless"].replace(*change, 1))
     said = onetake("prompts", "eval", cwd=bench.root)
@@ -345,6 +345,6 @@ def test_evals_of_all_our_cases_pass_offline() -> None:
     assert passes(side, survey(bench)), [result.case.name for result in side.results if result.state is not State.FRESH]
 
 
-def test_recordings_are_yaml_that_anybody_reads(bench: Bench) -> None:
+def test_recordings_are_plain_yaml(bench: Bench) -> None:
     for path in bench.recordings.rglob("*.yaml"):
         assert yaml.safe_load(path.read_text())["version"] == 1

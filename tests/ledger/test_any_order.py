@@ -175,9 +175,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.last_states = {run: row["state"] for run, row in found.items()}
 
 
-def test_the_promise_holds_whatever_is_called_in_whatever_order(
-    client: LedgerClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_invariants_hold_for_any_sequence_of_calls(client: LedgerClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AnyOrder, "client", client, raising=False)
     run_state_machine_as_test(
         AnyOrder,

@@ -23,7 +23,7 @@ def moves_on_the_page() -> set[tuple[str, str]]:
     }
 
 
-def test_the_table_of_moves_is_the_one_of_the_design(client: LedgerClient) -> None:
+def test_table_of_moves_matches_the_design(client: LedgerClient) -> None:
     listed = {(row["from_state"], row["to_state"]) for row in client.rows("select * from onetake.moves")}
     assert listed == moves_on_the_page()
 
@@ -73,7 +73,9 @@ def test_a_run_begins_as_reserved(client: LedgerClient, state: str) -> None:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_run_cannot_be_ended_again_from_the_state_it_ended_in(client: LedgerClient, state: str) -> None:
+def test_fail_run_is_refused_once_saved_or_ended_and_while_submitting_without_a_token(
+    client: LedgerClient, state: str
+) -> None:
     """Only states with a move to `failed` can fail; for any other, the database raises or answers no."""
     run_id = client.in_state(state)
     before = client.row(run_id)
@@ -106,7 +108,7 @@ def test_a_run_is_never_shown_with_its_token(client: LedgerClient) -> None:
     assert shown["read_at"]
 
 
-def test_a_run_is_found_by_its_ref_in_any_case_by_its_id_and_by_its_key(client: LedgerClient) -> None:
+def test_a_run_is_found_by_id_or_key_and_by_its_ref_in_either_letter_case(client: LedgerClient) -> None:
     run_id = client.reserved(key="cli:mine")
     ref = client.row(run_id)["ref"]
     assert client.call("find_run", ref=ref.lower())["run_id"] == run_id

@@ -70,19 +70,23 @@ def after_commit(client: LedgerClient, first: psycopg.Connection[Row], name: str
 # -- reserve
 
 
-def test_the_second_of_two_same_wishes_is_a_duplicate(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
+def test_second_of_two_concurrent_requests_for_one_prompt_is_a_duplicate(
+    client: LedgerClient, first: psycopg.Connection[Row]
+) -> None:
     won = call(first, "reserve", **request("tg:1", "a red fox"))
     answer = after_commit(client, first, "reserve", **request("tg:1", "a red fox"))
     assert (answer["kind"], answer["of_run_id"]) == ("duplicate", won["run"]["run_id"])
 
 
-def test_the_second_of_two_wishes_of_one_user_hears_busy(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
+def test_second_of_two_concurrent_requests_of_one_user_gets_busy(
+    client: LedgerClient, first: psycopg.Connection[Row]
+) -> None:
     won = call(first, "reserve", **request("tg:1", "a red fox"))
     answer = after_commit(client, first, "reserve", **request("tg:1", "a grey owl"))
     assert (answer["kind"], answer["of_run_id"]) == ("busy", won["run"]["run_id"])
 
 
-def test_the_second_of_two_users_finds_the_last_money_gone(
+def test_second_of_two_concurrent_users_gets_budget_exhausted(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     client.limit("budget_day_microusd", 2 * PRICE - 1)
@@ -92,7 +96,7 @@ def test_the_second_of_two_users_finds_the_last_money_gone(
     assert client.books_wrong() == []
 
 
-def test_the_second_gets_the_money_that_the_first_gave_back(
+def test_waiting_request_gets_the_budget_that_a_rollback_frees(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     client.limit("budget_day_microusd", PRICE)
@@ -113,7 +117,7 @@ def test_the_same_key_from_two_sessions_is_one_run(client: LedgerClient, first: 
     assert client.one("select count(*) from onetake.runs") == 1
 
 
-def test_two_users_racing_for_one_key_are_one_run_and_a_mismatch(
+def test_two_users_racing_for_one_key_get_one_run_and_one_mismatch(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     """They collide at the budget's row; the loser's hold and run are rolled back together."""
@@ -125,7 +129,7 @@ def test_two_users_racing_for_one_key_are_one_run_and_a_mismatch(
     assert client.one("select count(*) from onetake.leases") == 1
 
 
-def test_a_wish_waits_for_the_end_of_its_twin_and_is_then_free(
+def test_same_request_waits_for_the_first_to_fail_and_is_then_accepted(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     client.limit("cooldown_seconds", 0)
@@ -134,7 +138,7 @@ def test_a_wish_waits_for_the_end_of_its_twin_and_is_then_free(
     assert after_commit(client, first, "reserve", **request("tg:1", "a red fox"))["kind"] == "accepted"
 
 
-def test_the_cooldown_is_counted_from_when_the_first_was_let_in_not_from_when_the_second_came(
+def test_second_of_two_concurrent_requests_of_one_user_gets_the_cooldown(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     client.limit("active_runs_per_user", 5)
@@ -145,7 +149,7 @@ def test_the_cooldown_is_counted_from_when_the_first_was_let_in_not_from_when_th
 # -- the fence
 
 
-def test_of_two_tokens_one_wins(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
+def test_only_one_of_two_concurrent_tokens_wins(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
     run_id = client.approved()
     assert call(first, "begin_submission", run_id=run_id, token=TOKEN)["won"]
     answer = after_commit(client, first, "begin_submission", run_id=run_id, token=OTHER_TOKEN)
@@ -153,7 +157,7 @@ def test_of_two_tokens_one_wins(client: LedgerClient, first: psycopg.Connection[
     assert client.row(run_id)["token"] == TOKEN
 
 
-def test_if_the_first_dies_before_its_commit_the_second_wins(
+def test_second_token_wins_if_the_first_session_rolls_back(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     run_id = client.approved()
@@ -165,7 +169,9 @@ def test_if_the_first_dies_before_its_commit_the_second_wins(
     assert client.row(run_id)["token"] == OTHER_TOKEN
 
 
-def test_two_runs_do_not_share_the_breakers_last_place(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
+def test_two_concurrent_runs_cannot_both_use_the_last_submission_of_the_breaker(
+    client: LedgerClient, first: psycopg.Connection[Row]
+) -> None:
     client.limit("breaker_all_submissions", 1)
     one, two = client.approved("tg:1"), client.approved("tg:2")
     assert call(first, "begin_submission", run_id=one, token=TOKEN)["won"]
@@ -173,7 +179,9 @@ def test_two_runs_do_not_share_the_breakers_last_place(client: LedgerClient, fir
     assert answer["refused"] == "breaker_open"
 
 
-def test_two_runs_do_not_share_the_half_open_place(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
+def test_two_concurrent_runs_cannot_both_probe_a_half_open_breaker(
+    client: LedgerClient, first: psycopg.Connection[Row]
+) -> None:
     one, two = client.approved("tg:1"), client.approved("tg:2")
     client.write("update onetake.breakers set open_until = clock_timestamp()")
     assert call(first, "begin_submission", run_id=one, token=TOKEN)["won"]
@@ -187,16 +195,14 @@ def test_a_run_canceled_in_the_meantime_is_not_submitted(client: LedgerClient, f
     assert (answer["won"], answer["state"]) == (False, "canceled")
 
 
-def test_a_submitted_run_is_not_canceled_in_the_meantime(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
+def test_a_run_submitted_in_the_meantime_is_not_canceled(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
     run_id = client.approved()
     call(first, "begin_submission", run_id=run_id, token=TOKEN)
     answer = after_commit(client, first, "cancel_run", run_id=run_id, by="tg:1")
     assert answer == {"canceled": False, "state": "submitting"}
 
 
-def test_an_operators_resume_and_a_submission_do_not_lock_each_other_out(
-    client: LedgerClient, first: psycopg.Connection[Row]
-) -> None:
+def test_resume_and_submission_do_not_deadlock(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
     """A submission locks its run, then the breaker; a resume needs both: all use one lock order."""
     run_id = client.approved()
     client.call("set_paused", paused=True, reason="", who="op")
@@ -213,7 +219,7 @@ def test_an_operators_resume_and_a_submission_do_not_lock_each_other_out(
 # -- whose job
 
 
-def test_proof_takes_a_job_that_a_guess_claims_at_the_same_moment(
+def test_answer_takes_a_job_that_a_list_adoption_claims_at_the_same_moment(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     """Nobody owns the job when both begin: the proof waits for the guess, then takes the job from it."""
@@ -225,7 +231,7 @@ def test_proof_takes_a_job_that_a_guess_claims_at_the_same_moment(
     assert client.row(owner)["job_id"] == "job_1"
 
 
-def test_a_guess_does_not_take_a_job_that_proof_claims_at_the_same_moment(
+def test_list_adoption_cannot_take_a_job_that_an_answer_claims_at_the_same_moment(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     guesser, owner = client.uncertain("tg:1"), client.submitting("tg:2")
@@ -235,7 +241,7 @@ def test_a_guess_does_not_take_a_job_that_proof_claims_at_the_same_moment(
     assert (answer["recorded"], answer["why"]) == (False, "owned")
 
 
-def test_an_answer_that_arrives_while_the_run_is_being_given_up_is_kept(
+def test_answer_arriving_while_its_run_is_being_failed_is_adopted_late(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     run_id = client.uncertain()
@@ -247,9 +253,7 @@ def test_an_answer_that_arrives_while_the_run_is_being_given_up_is_kept(
     assert client.books_wrong() == []
 
 
-def test_a_verdict_that_comes_second_changes_nothing_but_its_cost(
-    client: LedgerClient, first: psycopg.Connection[Row]
-) -> None:
+def test_second_verdict_on_a_prompt_adds_only_its_cost(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
     run_id = client.reserved()
     call(
         first,

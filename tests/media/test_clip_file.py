@@ -73,7 +73,7 @@ def read(content: bytes, folder: Path, *, complete: bool = True) -> Facts | NotA
         pytest.param(webm(doctype=b"matroska\0", live=False), Facts(Kind.WEBM, 360, 640, 4.0), id="Matroska"),
     ],
 )
-def test_what_a_whole_clip_says_of_itself(content: bytes, facts: Facts, tmp_path: Path) -> None:
+def test_facts_of_a_whole_clip_are_read(content: bytes, facts: Facts, tmp_path: Path) -> None:
     assert read(content, tmp_path) == facts
     assert kind_of(tmp_path / "file") is facts.kind
 
@@ -115,7 +115,7 @@ def test_what_a_whole_clip_says_of_itself(content: bytes, facts: Facts, tmp_path
         (mp4(index=box(b"moov", heard(b"soun") + heard(b"text"))), "it has a sound track and no pictures"),
     ],
 )
-def test_what_is_no_whole_clip_says_why(content: bytes, why: str, tmp_path: Path) -> None:
+def test_invalid_or_incomplete_clip_is_rejected_with_a_reason(content: bytes, why: str, tmp_path: Path) -> None:
     found = read(content, tmp_path)
     assert isinstance(found, NotAClip)
     assert why in found.why
@@ -131,7 +131,7 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_a_clip_that_was_cut_is_never_whole(name: str, tmp_path: Path) -> None:
+def test_truncated_clip_is_never_whole(name: str, tmp_path: Path) -> None:
     content = WHOLE[name]
     assert isinstance(read(content, tmp_path), Facts)
     boundaries = [at - 4 + off for at in range(4, len(content)) if content[at : at + 4].isalpha() for off in (0, 8)]
@@ -144,12 +144,12 @@ def test_a_clip_that_was_cut_is_never_whole(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [fragmented(), ftyp() + moov() + TO_THE_END, webm(live=True)], ids=["fragments", "open box", "live"]
 )
-def test_a_container_without_an_end_counts_only_if_its_transfer_ended_well(content: bytes, tmp_path: Path) -> None:
+def test_open_ended_container_is_accepted_only_after_a_complete_transfer(content: bytes, tmp_path: Path) -> None:
     assert isinstance(read(content, tmp_path, complete=True), Facts)
     assert isinstance(read(content, tmp_path, complete=False), NotAClip)
 
 
-def test_fragments_with_an_index_at_their_end_are_whole_by_themselves(tmp_path: Path) -> None:
+def test_fragmented_clip_with_a_final_index_is_whole_without_a_complete_transfer(tmp_path: Path) -> None:
     assert isinstance(read(fragmented(end=box(b"mfra", bytes(8))), tmp_path, complete=False), Facts)
 
 
@@ -157,14 +157,16 @@ STARTS = [b"", ftyp(), ftyp() + moov(), webm()[:40], webm(), b"\x1a\x45\xdf\xa3"
 
 
 @given(start=st.sampled_from(STARTS), rest=st.binary(max_size=300), complete=st.booleans())
-def test_no_bytes_raise(tmp_path_factory: pytest.TempPathFactory, start: bytes, rest: bytes, complete: bool) -> None:
+def test_arbitrary_bytes_never_raise(
+    tmp_path_factory: pytest.TempPathFactory, start: bytes, rest: bytes, complete: bool
+) -> None:
     folder = tmp_path_factory.getbasetemp()
     assert isinstance(read(start + rest, folder, complete=complete), Facts | NotAClip)
 
 
 @given(at=st.integers(0, len(moov()) - 1), byte=st.integers(0, 255))
 @example(at=28, byte=1)  # a film of a part of a millisecond
-def test_no_index_raises(tmp_path_factory: pytest.TempPathFactory, at: int, byte: int) -> None:
+def test_corrupted_index_never_raises(tmp_path_factory: pytest.TempPathFactory, at: int, byte: int) -> None:
     broken = bytearray(moov())
     broken[at] = byte
     found = read(mp4(index=bytes(broken)), tmp_path_factory.getbasetemp())
@@ -174,7 +176,7 @@ def test_no_index_raises(tmp_path_factory: pytest.TempPathFactory, at: int, byte
 
 
 @given(st.binary(max_size=400))
-def test_words_can_be_stored_and_shown(head: bytes) -> None:
+def test_extracted_text_is_printable_and_short(head: bytes) -> None:
     words = words_in(head)
     assert words.isprintable() or not words
     assert len(words) <= 200
@@ -196,7 +198,7 @@ def test_words_can_be_stored_and_shown(head: bytes) -> None:
         ),
     ],
 )
-def test_what_opens_a_link_is_no_part_of_the_words_that_are_kept(words: str, kept: str | None) -> None:
+def test_url_secrets_are_removed_from_kept_text(words: str, kept: str | None) -> None:
     for shown in (one_line(words), words_in(words.encode())):
         assert "secret" not in shown
         assert kept is None or shown == kept
@@ -205,7 +207,9 @@ def test_what_opens_a_link_is_no_part_of_the_words_that_are_kept(words: str, kep
 @pytest.mark.parametrize(
     ("width", "height", "smaller"), [(90, 160, True), (359, 800, True), (360, 640, False), (None, None, False)]
 )
-def test_a_draft_is_less_than_half_as_wide(width: int | None, height: int | None, smaller: bool) -> None:
+def test_clip_under_half_the_ordered_width_is_much_smaller(
+    width: int | None, height: int | None, smaller: bool
+) -> None:
     assert is_much_smaller(Facts(Kind.MP4, width, height, 8.0), "720x1280") is smaller
 
 
@@ -222,13 +226,13 @@ def test_a_draft_is_less_than_half_as_wide(width: int | None, height: int | None
         (1024, 1024, None, False),
     ],
 )
-def test_another_length_or_shape_is_not_what_was_ordered(
+def test_clip_matches_the_order_only_with_similar_length_and_aspect_ratio(
     width: int | None, height: int | None, seconds: float | None, same: bool
 ) -> None:
     assert as_ordered(Facts(Kind.MP4, width, height, seconds), 8, "720x1280") is same
 
 
-def test_a_live_clip_is_cut_if_one_of_its_clusters_is(tmp_path: Path) -> None:
+def test_live_clip_with_a_truncated_cluster_is_cut_short(tmp_path: Path) -> None:
     """The segment states no length; the clusters in it do."""
     last = cluster(4000)
     content = webm(live=True) + last * 3

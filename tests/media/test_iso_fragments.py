@@ -17,7 +17,7 @@ BARE_RUN = full(b"trun", struct.pack(">I", 2))
 
 @pytest.mark.parametrize("version", [0, 1])
 @pytest.mark.parametrize("end", [b"", box(b"mfra", bytes(8))], ids=["open end", "an index at the end"])
-def test_a_film_without_its_last_fragments_is_not_whole(version: int, end: bytes, tmp_path: Path) -> None:
+def test_clip_missing_its_last_fragments_is_not_whole(version: int, end: bytes, tmp_path: Path) -> None:
     promise = mvex(4000, version=version)
     whole = read(in_fragments(promise, *[SECOND] * 4, end), tmp_path)
     assert isinstance(whole, Facts) and whole.seconds == 4.0
@@ -38,17 +38,17 @@ def test_a_film_without_its_last_fragments_is_not_whole(version: int, end: bytes
     ],
     ids=["by sample", "by track", "by fragment", "with every field", "sizes alone"],
 )
-def test_lengths_may_be_stated_in_many_ways(piece: bytes, tmp_path: Path) -> None:
+def test_fragment_durations_are_read_from_all_header_forms(piece: bytes, tmp_path: Path) -> None:
     assert isinstance(read(in_fragments(mvex(3000, **USUAL), *[piece] * 3), tmp_path), Facts)
     assert isinstance(read(in_fragments(mvex(3000, **USUAL), *[piece] * 2), tmp_path), NotAClip)
 
 
-def test_a_frame_more_or_less_is_not_a_fragment(tmp_path: Path) -> None:
+def test_clip_longer_or_slightly_shorter_than_promised_is_whole(tmp_path: Path) -> None:
     for promised in (1000, 1200, 2250):
         assert isinstance(read(in_fragments(mvex(promised), SECOND, SECOND), tmp_path), Facts)
 
 
-def test_samples_in_the_index_count_too(tmp_path: Path) -> None:
+def test_samples_in_the_index_count_towards_the_duration(tmp_path: Path) -> None:
     times = full(b"stts", struct.pack(">III", 1, 4, 500))
     content = in_fragments(mvex(3000), SECOND, tables=[times])
     found = read(content, tmp_path)
@@ -64,13 +64,13 @@ def test_samples_in_the_index_count_too(tmp_path: Path) -> None:
         fragment(head=full(b"tfhd", struct.pack(">IQ", 1, 1 << 40), 1), held=150),
     ],
 )
-def test_a_fragment_with_fewer_bytes_than_its_samples_have_is_cut(piece: bytes, tmp_path: Path) -> None:
+def test_fragment_with_fewer_bytes_than_its_samples_is_cut_short(piece: bytes, tmp_path: Path) -> None:
     found = read(in_fragments(mvex(None, **USUAL), SECOND, piece), tmp_path)
     assert isinstance(found, NotAClip)
     assert "cut short: the fragment at" in found.why
 
 
-def test_a_last_fragment_with_an_open_end_is_whole_only_with_its_last_byte(tmp_path: Path) -> None:
+def test_open_ended_last_fragment_is_whole_only_with_its_last_byte(tmp_path: Path) -> None:
     last = SECOND.replace(struct.pack(">I4s", 208, b"mdat"), struct.pack(">I4s", 0, b"mdat"))
     assert isinstance(read(in_fragments(mvex(None), SECOND, last), tmp_path), Facts)
     assert isinstance(read(in_fragments(mvex(None), SECOND, last[:-1]), tmp_path), NotAClip)
@@ -87,12 +87,12 @@ def test_a_last_fragment_with_an_open_end_is_whole_only_with_its_last_byte(tmp_p
     ],
     ids=["no track", "a short run", "a run cut inside", "no head", "pictures before it"],
 )
-def test_fragments_that_cannot_be_read_refuse_nothing(piece: bytes, tmp_path: Path) -> None:
+def test_unreadable_fragments_do_not_reject_the_clip(piece: bytes, tmp_path: Path) -> None:
     promised = None if b"tfhd" in piece else 9000
     assert isinstance(read(in_fragments(mvex(promised), piece), tmp_path), Facts)
 
 
-def test_a_track_of_the_index_must_lie_in_the_file_though_fragments_follow(tmp_path: Path) -> None:
+def test_indexed_samples_outside_the_file_reject_a_fragmented_clip(tmp_path: Path) -> None:
     tables = [uniform(100, 2), stsc((1, 2)), stco(9_999_999)]
     assert isinstance(read(in_fragments(mvex(None), SECOND, tables=tables), tmp_path), NotAClip)
 
@@ -114,7 +114,7 @@ def sidx(first: int, following: int) -> bytes:
     ],
     ids=["nothing", "a promise", "an index behind it", "one index", "an index of some", "an index each"],
 )
-def test_a_film_that_may_have_been_cut_between_fragments_says_so(content: bytes, ends: bool, tmp_path: Path) -> None:
+def test_facts_record_whether_a_cut_between_fragments_is_possible(content: bytes, ends: bool, tmp_path: Path) -> None:
     found = read(content, tmp_path)
     assert isinstance(found, Facts) and found.ends is ends
 
@@ -124,14 +124,14 @@ def begun(at_ms: int) -> bytes:
     return fragment(head=full(b"tfhd", struct.pack(">I", 1), 0x20000) + full(b"tfdt", struct.pack(">I", at_ms)))
 
 
-def test_a_fragment_that_is_missing_between_two_others_is_missed(tmp_path: Path) -> None:
+def test_missing_middle_fragment_is_detected(tmp_path: Path) -> None:
     end = box(b"mfra", bytes(8))
     assert isinstance(read(in_fragments(mvex(None), begun(0), begun(1000), begun(2000), end), tmp_path), Facts)
     found = read(in_fragments(mvex(None), begun(0), begun(2000), end), tmp_path)
     assert isinstance(found, NotAClip) and "not all there: 1.0 s are missing before the fragment" in found.why
 
 
-def test_a_hole_in_the_pictures_of_a_fragment_is_found(tmp_path: Path) -> None:
+def test_zeros_inside_a_fragment_are_detected(tmp_path: Path) -> None:
     run = full(b"trun", struct.pack(">III", 1, 1000, 300_000), 0x300)
     whole = fragment(run=run, held=300_000)[:-300_000] + b"pic" * 100_000
     assert isinstance(read(in_fragments(mvex(1000), whole), tmp_path), Facts)
@@ -157,7 +157,7 @@ def promising(content: bytes, seconds: float) -> bytes:
 
 
 @pytest.mark.parametrize("flags", ["", "+dash", "+cmaf", "+separate_moof"])
-def test_a_real_film_that_lost_a_fragment_is_not_whole(flags: str, tmp_path: Path) -> None:
+def test_encoded_clip_that_lost_fragments_is_not_whole(flags: str, tmp_path: Path) -> None:
     options = {"movflags": "frag_keyframe+empty_moov+default_base_moof" + flags}
     content = promising(encoded(tmp_path / "film", "mp4", options, 4), 4.0)
     assert isinstance(read(content, tmp_path), Facts)
@@ -167,7 +167,7 @@ def test_a_real_film_that_lost_a_fragment_is_not_whole(flags: str, tmp_path: Pat
             assert flags == "+separate_moof" and cut == moofs[-1], found  # the sound of the last second
 
 
-def test_a_film_whose_segment_index_counts_more_bytes_is_cut(tmp_path: Path) -> None:
+def test_clip_shorter_than_its_segment_index_is_cut_short(tmp_path: Path) -> None:
     content = encoded(tmp_path / "film", "mp4", {"movflags": "frag_keyframe+empty_moov+dash+global_sidx"}, 4)
     moofs = [at - 4 for at in range(len(content)) if content[at : at + 4] == b"moof"]
     for cut in moofs[1:]:
@@ -182,7 +182,7 @@ def test_many_fragments_are_read_quickly(tmp_path: Path) -> None:
     assert isinstance(found, Facts) and found.seconds == 10_000.0
 
 
-def test_a_film_that_announces_fragments_and_has_none_is_judged_by_its_index(tmp_path: Path) -> None:
+def test_clip_that_announces_fragments_but_has_none_is_judged_by_its_index(tmp_path: Path) -> None:
     content = in_fragments(mvex(0), box(b"mdat", b"pictures"), tables=[trak()])
     assert isinstance(read(content, tmp_path), Facts)
 
@@ -200,7 +200,7 @@ def test_a_fragment_that_repeats_its_first_half_is_not_whole(tmp_path: Path) -> 
     assert isinstance(found, NotAClip) and "bytes of another place among its pictures" in found.why
 
 
-def test_a_track_whose_ticks_have_no_length_refuses_nothing(tmp_path: Path) -> None:
+def test_track_with_a_zero_timescale_does_not_reject_the_clip(tmp_path: Path) -> None:
     content = in_fragments(mvex(None), begun(0), begun(2000), box(b"mfra", bytes(8)))
     no_ticks = content.replace(struct.pack(">IIII", 0, 0, SCALE, 0), bytes(16))
     assert no_ticks != content and isinstance(read(no_ticks, tmp_path), Facts)

@@ -45,7 +45,7 @@ TRACKS: dict[str, Track] = {
 
 
 @pytest.mark.parametrize("name", TRACKS)
-def test_a_cut_that_an_open_box_hides_is_found_by_the_index(name: str, tmp_path: Path) -> None:
+def test_truncation_in_an_open_ended_box_is_detected_by_the_index(name: str, tmp_path: Path) -> None:
     make = TRACKS[name]
     for header in (None, OPEN):
         assert isinstance(read(clip(make, header=header), tmp_path), Facts)
@@ -56,19 +56,19 @@ def test_a_cut_that_an_open_box_hides_is_found_by_the_index(name: str, tmp_path:
 
 
 @pytest.mark.parametrize("name", TRACKS)
-def test_pictures_of_one_byte_are_not_what_the_index_lists(name: str, tmp_path: Path) -> None:
+def test_media_data_smaller_than_the_index_lists_is_rejected(name: str, tmp_path: Path) -> None:
     assert isinstance(read(clip(TRACKS[name], b"p"), tmp_path), NotAClip)
     padded = read(clip(TRACKS[name], b"p") + box(b"free", bytes(1000)), tmp_path)
     assert isinstance(padded, NotAClip) and "outside of its pictures (mdat)" in padded.why
 
 
-def test_samples_in_the_second_box_of_pictures_are_found(tmp_path: Path) -> None:
+def test_samples_in_a_second_mdat_box_are_checked(tmp_path: Path) -> None:
     content = clip(lambda at: trak(uniform(100, 6), stsc((1, 3)), stco(at, at + 308)), bytes(300))
     assert isinstance(read(content + box(b"mdat", bytes(300)), tmp_path), Facts)
     assert isinstance(read(content + box(b"mdat", bytes(299)), tmp_path), NotAClip)
 
 
-def test_one_track_that_was_cut_is_enough(tmp_path: Path) -> None:
+def test_one_truncated_track_makes_the_clip_incomplete(tmp_path: Path) -> None:
     def both(at: int) -> bytes:
         return TRACKS["a chunk each"](at) + trak(uniform(100, 1), stsc((1, 1)), stco(at + 600))
 
@@ -85,7 +85,7 @@ def film(at: int) -> bytes:
 
 
 @pytest.mark.parametrize("name", HOLES)
-def test_zeros_where_a_picture_should_be_are_a_download_under_way(name: str, tmp_path: Path) -> None:
+def test_zeros_in_the_picture_data_mean_an_incomplete_download(name: str, tmp_path: Path) -> None:
     pictures, (start, end) = bytearray(b"p" * 600), HOLES[name]
     assert isinstance(read(clip(film, bytes(pictures)), tmp_path), Facts)
     pictures[start:end] = bytes(end - start)
@@ -93,7 +93,7 @@ def test_zeros_where_a_picture_should_be_are_a_download_under_way(name: str, tmp
     assert isinstance(found, NotAClip) and found.why.startswith("not all there")
 
 
-def test_silence_is_no_hole(tmp_path: Path) -> None:
+def test_zeros_in_the_sound_track_are_accepted(tmp_path: Path) -> None:
     def heard(at: int) -> bytes:
         return trak(uniform(100, 6), stsc((1, 6)), stco(at), handler=b"soun") + film(at + 600)
 
@@ -116,25 +116,25 @@ UNREAD: dict[str, Track] = {
 
 
 @pytest.mark.parametrize("name", UNREAD)
-def test_what_proves_nothing_refuses_nothing(name: str, tmp_path: Path) -> None:
+def test_unreadable_index_tables_do_not_reject_the_clip(name: str, tmp_path: Path) -> None:
     assert isinstance(read(clip(UNREAD[name]), tmp_path), Facts)
 
 
-def test_a_track_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+def test_unreadable_track_does_not_hide_a_truncated_track(tmp_path: Path) -> None:
     def both(at: int) -> bytes:
         return UNREAD["a table cut inside"](at) + TRACKS["a chunk each"](at)
 
     assert isinstance(read(clip(both, b"p"), tmp_path), NotAClip)
 
 
-def test_an_index_that_runs_to_the_end_of_the_file_is_cut_if_a_box_in_it_is(tmp_path: Path) -> None:
+def test_open_ended_index_with_a_truncated_box_is_rejected(tmp_path: Path) -> None:
     index = b"\0\0\0\0" + moov()[4:]
     start = ftyp() + box(b"mdat", PICTURES)
     assert isinstance(read(start + index, tmp_path), Facts)
     assert isinstance(read(start + index[:-30], tmp_path), NotAClip)
 
 
-def test_large_tables_are_read_quickly_and_in_blocks(tmp_path: Path) -> None:
+def test_large_tables_are_read_quickly_with_little_memory(tmp_path: Path) -> None:
     """A million chunks; the last one is missing."""
     sizes = uniform(2, 1_000_000)
     content = clip(lambda at: trak(sizes, stsc((1, 1)), stco(*range(at, at + 2_000_000, 2))), bytes(1_999_999), OPEN)
@@ -191,7 +191,7 @@ ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_what_encoders_write_is_whole_and_its_length_is_known(name: str, tmp_path: Path) -> None:
+def test_encoded_clips_are_whole_and_their_length_is_known(name: str, tmp_path: Path) -> None:
     kind, options = ENCODERS[name]
     content = encoded(tmp_path / "film", kind, options)
     found = read(content, tmp_path)
@@ -201,9 +201,7 @@ def test_what_encoders_write_is_whole_and_its_length_is_known(name: str, tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["mp4", "mov"])
-def test_a_film_with_its_index_first_and_an_open_end_is_whole_only_with_its_last_byte(
-    kind: str, tmp_path: Path
-) -> None:
+def test_faststart_clip_with_an_open_end_is_whole_only_with_its_last_byte(kind: str, tmp_path: Path) -> None:
     content = bytearray(encoded(tmp_path / "film", kind, {"movflags": "+faststart"}))
     content[content.rindex(b"mdat") - 4 : content.rindex(b"mdat")] = bytes(4)
     assert isinstance(read(bytes(content), tmp_path), Facts)

@@ -44,7 +44,7 @@ def packed(body: bytes) -> Reply:
         *("unpacked already", "two members", "a line end behind it", "members of nothing", "broken"),
     ],
 )
-async def test_an_answer_is_read_up_to_the_bound_also_when_packed(
+async def test_body_size_limit_applies_to_plain_and_compressed_answers(
     reply: Reply, is_read: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounded_body, "BODY_BYTES_MAX", BOUND)

@@ -26,7 +26,7 @@ from net.caching import is_cached
     ],
     ids=str,
 )
-def test_a_cache_tells_that_its_answer_is_old(headers: dict[str, str]) -> None:
+def test_cache_hit_headers_are_recognized(headers: dict[str, str]) -> None:
     assert is_cached(headers)
 
 
@@ -47,5 +47,5 @@ def test_a_cache_tells_that_its_answer_is_old(headers: dict[str, str]) -> None:
     ],
     ids=str,
 )
-def test_an_answer_of_the_provider_itself_is_not_cached(headers: dict[str, str]) -> None:
+def test_responses_without_cache_hit_headers_are_not_cached(headers: dict[str, str]) -> None:
     assert not is_cached(headers)

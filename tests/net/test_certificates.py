@@ -19,7 +19,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def test_no_header_of_the_environment_goes_to_whoever_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openai_header_variables_are_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_CUSTOM_HEADERS", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.setenv(name, "X-Api-Key: theirs")
     forget_headers()
@@ -27,14 +27,14 @@ def test_no_header_of_the_environment_goes_to_whoever_is_called(monkeypatch: pyt
     assert "theirs" not in str(client.default_headers)
 
 
-def test_session_keys_are_written_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_tls_session_keys_are_not_logged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
     context = trusted.__wrapped__()
     assert context.keylog_filename is None and not (tmp_path / "keys").exists()
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
-def test_the_certificates_of_the_environment_are_trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_ssl_cert_variables_select_the_trusted_certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     known = trusted.__wrapped__().cert_store_stats()["x509_ca"]
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
@@ -62,7 +62,7 @@ def test_the_certificates_of_the_environment_are_trusted(monkeypatch: pytest.Mon
     ],
     ids=str,
 )
-def test_one_rule_says_which_proxy_is_taken(
+def test_proxy_is_chosen_from_the_environment_variables(
     environment: dict[str, str], address: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environment.items():
@@ -72,9 +72,7 @@ def test_one_rule_says_which_proxy_is_taken(
 
 @pytest.mark.parametrize("proxy", ["socks5://u:hush@proxy:1", "foo://proxy", "http://", "http://proxy:no", "http://[x"])
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "ALL_PROXY"])
-def test_a_proxy_that_nobody_speaks_to_is_named_without_its_password(
-    name: str, proxy: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unusable_proxy_error_hides_the_password(name: str, proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, proxy)
     with pytest.raises(ProxyUnusable, match=f"^{name}: only a proxy") as caught:
         proxy_for(HOST)

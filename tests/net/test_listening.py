@@ -75,7 +75,7 @@ async def test_headers_have_a_deadline(said: bytes) -> None:
         assert await hung_up(await call(port, opened, said))
 
 
-async def test_headers_that_come_in_pieces_are_headers_and_later_requests_have_no_deadline() -> None:
+async def test_headers_may_arrive_in_pieces_and_later_requests_have_no_deadline() -> None:
     async with house(header_seconds=5) as port, AsyncExitStack() as opened:
         line = await call(port, opened)
         for byte in REQUEST:
@@ -88,7 +88,7 @@ async def test_headers_that_come_in_pieces_are_headers_and_later_requests_have_n
         assert await answered(line) == b"HTTP/1.1 200 OK"
 
 
-async def test_a_crowd_of_silent_sockets_keeps_nobody_out(caplog: pytest.LogCaptureFixture) -> None:
+async def test_silent_connections_do_not_block_new_clients(caplog: pytest.LogCaptureFixture) -> None:
     """The oldest silent socket is closed; a connection that has sent a request stays open."""
     async with house(connections_max=20, header_seconds=3600) as port, AsyncExitStack() as opened:
         guest = await call(port, opened, REQUEST)
@@ -106,7 +106,7 @@ async def test_a_crowd_of_silent_sockets_keeps_nobody_out(caplog: pytest.LogCapt
     assert len(full) == 1
 
 
-async def test_a_crowd_that_asks_and_then_stays_keeps_nobody_out_either() -> None:
+async def test_idle_keep_alive_connections_do_not_block_new_clients() -> None:
     async with house(connections_max=20) as port, AsyncExitStack() as opened:
         crowd = [await call(port, opened, REQUEST) for _ in range(40)]
         assert await answered(crowd[-1]) == b"HTTP/1.1 200 OK"
@@ -128,7 +128,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED)
-async def test_malformed_requests_are_logged_seldom_and_without_their_bytes(
+async def test_malformed_requests_are_logged_at_most_once_without_their_bytes(
     sent: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with house() as port, AsyncExitStack() as opened:
@@ -141,7 +141,7 @@ async def test_malformed_requests_are_logged_seldom_and_without_their_bytes(
     assert [vars(record).get("action") for record in said] in ([], ["malformed_requests"])
 
 
-async def test_an_error_of_our_own_is_logged_in_full(caplog: pytest.LogCaptureFixture) -> None:
+async def test_handler_exception_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
     async with house() as port, AsyncExitStack() as opened:
         line = await call(port, opened, REQUEST.replace(b"/healthz", b"/broken"))
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -149,7 +149,7 @@ async def test_an_error_of_our_own_is_logged_in_full(caplog: pytest.LogCaptureFi
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
 
 
-async def test_running_out_of_descriptors_is_logged_once_and_ends(caplog: pytest.LogCaptureFixture) -> None:
+async def test_running_out_of_file_descriptors_is_logged_once_and_recovers(caplog: pytest.LogCaptureFixture) -> None:
     """asyncio tries to accept a hundred connections per attempt and reports each failure."""
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()
@@ -171,14 +171,14 @@ async def test_running_out_of_descriptors_is_logged_once_and_ends(caplog: pytest
     assert loop.get_exception_handler() is before
 
 
-async def test_other_troubles_of_the_loop_are_told_as_before(caplog: pytest.LogCaptureFixture) -> None:
+async def test_other_event_loop_errors_are_still_logged(caplog: pytest.LogCaptureFixture) -> None:
     loop = asyncio.get_running_loop()
     async with house():
         loop.call_exception_handler({"message": "something else", "exception": OSError(24, "accept")})
     assert [record.message.splitlines()[0] for record in caplog.records] == ["something else"]
 
 
-def test_what_happens_often_is_logged_once_a_minute_with_how_often() -> None:
+def test_frequent_event_is_reported_once_a_minute_with_its_count() -> None:
     now = [1000.0]
     seldom = Seldom(lambda: now[0])
     assert [seldom() for _ in range(5)] == [1, 0, 0, 0, 0]

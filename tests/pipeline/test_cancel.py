@@ -10,7 +10,7 @@ from pipeline.ledger.transports.common import Json, LedgerUnavailable, asking_ag
 
 
 @pytest.mark.parametrize("instead", [None, LedgerUnavailable("the line broke")], ids=["value", "error"])
-async def test_a_call_that_swallows_the_cancellation_does_not_keep_its_caller(instead: Exception | None) -> None:
+async def test_caller_is_canceled_even_if_its_ledger_call_swallows_the_cancellation(instead: Exception | None) -> None:
     asked: list[str] = []
 
     async def swallowing(name: str, args: Mapping[str, Json]) -> Json:
@@ -33,7 +33,7 @@ async def test_a_call_that_swallows_the_cancellation_does_not_keep_its_caller(in
     assert asked == ["say"]
 
 
-async def test_what_a_canceled_caller_still_asks_on_its_way_out_is_answered() -> None:
+async def test_canceled_task_can_still_make_a_ledger_call_in_its_finally_block() -> None:
     async def plain(name: str, args: Mapping[str, Json]) -> Json:
         return "a value"
 
@@ -52,7 +52,7 @@ async def test_what_a_canceled_caller_still_asks_on_its_way_out_is_answered() ->
     assert task.cancelled()
 
 
-async def test_a_loop_that_swallows_one_cancellation_is_canceled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stop_repeats_the_cancellation_until_the_task_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.cancellation.PATIENCE_SECONDS", 0.01)
     turns = 0
 
@@ -73,7 +73,7 @@ async def test_a_loop_that_swallows_one_cancellation_is_canceled_again(monkeypat
     assert turns == 3
 
 
-async def test_what_a_stopped_task_failed_with_stays_in_it() -> None:
+async def test_stop_leaves_a_failed_tasks_exception_in_the_task() -> None:
     async def failing() -> None:
         raise ValueError("why")
 

@@ -76,7 +76,7 @@ async def admitted(context: RunContext, simulator: Simulator, number: int = 0) -
     return answer.run_id
 
 
-async def test_a_worker_carries_an_enqueued_run_to_its_end(
+async def test_worker_processes_an_enqueued_run_to_its_end(
     ledger_dsn: str, context: RunContext, simulator: Simulator
 ) -> None:
     async with working(ledger_dsn, context) as engine:
@@ -88,7 +88,7 @@ async def test_a_worker_carries_an_enqueued_run_to_its_end(
     assert simulator.creates() == 1
 
 
-async def test_a_run_that_is_asked_for_again_and_again_is_worked_on_by_one_at_a_time(
+async def test_run_enqueued_repeatedly_is_processed_by_one_worker_at_a_time(
     ledger_dsn: str, context: RunContext, simulator: Simulator
 ) -> None:
     """Every tap of an impatient user is a job; two at once would both write the caption and both fetch the clip."""
@@ -103,7 +103,7 @@ async def test_a_run_that_is_asked_for_again_and_again_is_worked_on_by_one_at_a_
     assert simulator.creates() == 1
 
 
-async def test_a_reserved_run_without_a_job_is_found_by_the_sweep(
+async def test_sweep_finds_a_reserved_run_that_has_no_queue_job(
     ledger_dsn: str, context: RunContext, simulator: Simulator
 ) -> None:
     run_id = await admitted(context, simulator)
@@ -111,7 +111,7 @@ async def test_a_reserved_run_without_a_job_is_found_by_the_sweep(
         assert (await ended(context, run_id)).state is State.SAVED
 
 
-async def test_a_dead_workers_job_is_given_to_another(
+async def test_queue_job_of_a_dead_worker_is_taken_over_by_another_worker(
     ledger_dsn: str, context: RunContext, simulator: Simulator
 ) -> None:
     run_id = await admitted(context, simulator)
@@ -131,7 +131,7 @@ async def test_a_dead_workers_job_is_given_to_another(
     assert left == (0,)
 
 
-async def test_a_run_that_cannot_be_read_does_not_stop_the_others(
+async def test_unreadable_run_does_not_block_other_runs(
     ledger_dsn: str, context: RunContext, simulator: Simulator
 ) -> None:
     broken = await admitted(context, simulator, 1)
@@ -156,7 +156,7 @@ async def test_a_worker_survives_the_database_closing_every_connection(
         assert (await ended(context, run_id)).state is State.SAVED
 
 
-async def test_a_worker_given_up_for_dead_takes_a_new_seat_though_it_has_nothing_to_do(
+async def test_idle_worker_registers_again_with_a_new_id_after_its_row_was_deleted(
     ledger_dsn: str, context: RunContext
 ) -> None:
     def seats(connection: psycopg.Connection) -> set[int]:
@@ -172,7 +172,7 @@ async def test_a_worker_given_up_for_dead_takes_a_new_seat_though_it_has_nothing
 
 
 @pytest.mark.parametrize("error", [psycopg_pool.PoolTimeout("gone"), ValueError("a row that nobody expected")])
-async def test_a_sweep_that_fails_goes_on_at_the_next_turn(
+async def test_sweep_loop_continues_after_a_failed_sweep(
     ledger_dsn: str, context: RunContext, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     falls = [error, error]
@@ -190,7 +190,7 @@ async def test_a_sweep_that_fails_goes_on_at_the_next_turn(
     assert not falls
 
 
-async def test_a_worker_told_to_stop_while_the_database_is_away_does_not_begin_again(
+async def test_worker_stopped_while_the_database_is_down_does_not_restart(
     ledger_dsn: str, context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When canceled, procrastinate unregisters at the database, and raises that call's error instead."""
@@ -211,7 +211,7 @@ async def test_a_worker_told_to_stop_while_the_database_is_away_does_not_begin_a
     assert began == 1
 
 
-async def test_a_heartbeat_that_fails_once_is_not_the_last(
+async def test_worker_restarts_with_a_new_id_after_a_failed_heartbeat(
     ledger_dsn: str, context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker without a heartbeat loses its jobs to others while it works on: it restarts instead."""
@@ -231,7 +231,7 @@ async def test_a_heartbeat_that_fails_once_is_not_the_last(
     assert beats[1] != beats[0], "a seat of its own"
 
 
-async def test_a_worker_that_was_well_for_long_begins_again_at_once(
+async def test_worker_restart_backoff_is_reset_after_a_long_healthy_run(
     ledger_dsn: str, context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began: list[float] = []
@@ -252,7 +252,7 @@ async def test_a_worker_that_was_well_for_long_begins_again_at_once(
     assert len(began) == 2, "the second fall in a row waits longer"
 
 
-async def test_a_silent_line_to_the_queue_is_given_up(ledger_dsn: str) -> None:
+async def test_queue_connections_set_tcp_user_timeout_and_keepalive(ledger_dsn: str) -> None:
     with over_tcp(ledger_dsn) as far:
         async with open_engine(far) as engine:
             pool = engine._app.connector.pool  # type: ignore[attr-defined]  # the connector is psycopg's
@@ -266,7 +266,7 @@ async def test_a_silent_line_to_the_queue_is_given_up(ledger_dsn: str) -> None:
 @pytest.mark.parametrize(
     "error", [LedgerRefused("LG001", "no such move"), KeyError("id"), OSError(30, "read-only")], ids=repr
 )
-async def test_a_kept_answer_that_does_not_fit_keeps_no_other_waiting(
+async def test_answer_file_that_fails_to_replay_does_not_block_the_others(
     context: RunContext, simulator: Simulator, error: Exception
 ) -> None:
     broken, good = await admitted(context, simulator, 1), await admitted(context, simulator, 2)
@@ -284,7 +284,7 @@ async def test_a_kept_answer_that_does_not_fit_keeps_no_other_waiting(
     assert [kept.run_id for kept in context.answers.all()] == [broken]
 
 
-async def test_a_graceful_stop_waits_for_the_purchase_under_way(
+async def test_graceful_stop_waits_for_an_in_flight_purchase(
     ledger_dsn: str, context: RunContext, simulator: Simulator
 ) -> None:
     simulator.trouble("create", "slow_headers", seconds=0.6)
@@ -299,7 +299,7 @@ async def test_a_graceful_stop_waits_for_the_purchase_under_way(
     assert simulator.creates() == 1
 
 
-async def test_a_sweep_that_outlasts_its_lock_ends_well_and_leaves_it_to_others(
+async def test_sweep_that_outlasts_its_lock_releases_it_to_others_without_an_error(
     ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_module, "SWEEP_LOCK_MS", 100)
@@ -315,7 +315,7 @@ async def test_a_sweep_that_outlasts_its_lock_ends_well_and_leaves_it_to_others(
             assert again
 
 
-async def test_what_fails_in_a_sweep_is_not_hidden_by_a_lock_that_ended(
+async def test_sweep_that_fails_after_its_lock_expired_still_raises(
     ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_module, "SWEEP_LOCK_MS", 100)
@@ -330,7 +330,7 @@ async def test_what_fails_in_a_sweep_is_not_hidden_by_a_lock_that_ended(
             await sweep(slow)
 
 
-async def test_a_worker_ends_though_a_database_call_swallowed_the_word(
+async def test_worker_stops_even_if_its_heartbeat_and_job_swallow_the_cancellation(
     ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a pool on Python 3.11 does: the heartbeat and a job continue as if nothing had canceled them."""

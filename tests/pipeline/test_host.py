@@ -11,13 +11,13 @@ from pipeline.ledger.host_lease import HostLease, HostTaken, host_name
 from pipeline.ledger.transports.common import Json, LedgerForbidden, LedgerUnavailable
 
 
-def test_a_data_folder_keeps_its_name_even_if_many_ask_at_once(tmp_path: Path) -> None:
+def test_concurrent_first_calls_get_the_same_host_name(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
         names = set(threads.map(lambda _: host_name(tmp_path / "home"), range(8)))
     assert names == {host_name(tmp_path / "home")}
 
 
-def test_a_name_that_a_power_cut_left_empty_is_made_again(tmp_path: Path) -> None:
+def test_empty_host_file_gets_a_new_name(tmp_path: Path) -> None:
     (tmp_path / "host").write_text("")
     name = host_name(tmp_path)
     assert name
@@ -25,7 +25,7 @@ def test_a_name_that_a_power_cut_left_empty_is_made_again(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("trouble", [LedgerUnavailable("away"), LedgerForbidden("a gateway that is restarting")])
-async def test_work_goes_on_through_trouble_and_ends_when_another_machine_has_the_lease(trouble: Exception) -> None:
+async def test_work_survives_ledger_errors_and_stops_when_another_machine_holds_the_lease(trouble: Exception) -> None:
     answers: list[Exception | dict[str, Json]] = [
         trouble,
         {"mine": True},

@@ -29,7 +29,7 @@ async def admitted(context: RunContext, simulator: Simulator) -> UUID:
     return answer.run_id
 
 
-async def test_a_fetch_that_always_fails_slowly_is_parked_and_told(
+async def test_run_whose_fetch_keeps_failing_is_parked_although_it_sends_heartbeats(
     context: RunContext, simulator: Simulator, ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each attempt takes longer than half of ATTEND_SECONDS, so it sends heartbeats, which are no progress."""
@@ -60,7 +60,7 @@ async def test_a_fetch_that_always_fails_slowly_is_parked_and_told(
     assert (row.state, simulator.creates()) == (State.SAVED, 1)
 
 
-async def test_an_order_for_an_account_that_nobody_has_any_more_ends_unpaid(
+async def test_approved_run_of_a_rotated_provider_key_fails_uncharged_after_a_day(
     context: RunContext, simulator: Simulator, ledger_dsn: str
 ) -> None:
     run_id = await admitted(context, simulator)

@@ -41,7 +41,7 @@ async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> Asyn
     ],
     ids=str,
 )
-async def test_a_job_refused_for_its_content_in_other_words_is_released_and_nobodys_fault(
+async def test_content_refusal_in_each_known_form_ends_as_prompt_refused_and_uncharged(
     context: RunContext, simulator: Simulator, shown: dict[str, object]
 ) -> None:
     simulator.trouble("retrieve", "lie", habits={"shown": shown}, always=True)
@@ -60,7 +60,7 @@ async def test_a_job_refused_for_its_content_in_other_words_is_released_and_nobo
     ],
     ids=str,
 )
-async def test_a_clip_that_is_there_after_all_beats_every_word_on_its_content(
+async def test_available_clip_is_saved_even_if_its_job_reports_a_content_refusal(
     context: RunContext, simulator: Simulator, shown: dict[str, object]
 ) -> None:
     simulator.trouble("retrieve", "lie", habits={"shown": shown}, always=True)
@@ -68,7 +68,7 @@ async def test_a_clip_that_is_there_after_all_beats_every_word_on_its_content(
     assert row.state is State.SAVED
 
 
-async def test_a_clip_that_is_withheld_for_its_content_is_not_paid_for(
+async def test_clip_withheld_by_the_providers_safety_system_is_not_charged(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     said = {"error": {"message": "The clip was blocked by our safety system"}}

@@ -69,7 +69,9 @@ async def test_a_request_becomes_a_saved_clip_with_a_caption_for_one_paid_call(
     assert books["creates"][0]["key"] == str(row.run_id)
 
 
-async def test_running_a_finished_run_again_calls_nobody(context: RunContext, simulator: Simulator) -> None:
+async def test_running_a_finished_run_again_makes_no_provider_or_text_model_calls(
+    context: RunContext, simulator: Simulator
+) -> None:
     run_id = await admitted(context, simulator)
     await driven(run_id, context)
     before = simulator.books()
@@ -81,7 +83,7 @@ async def test_running_a_finished_run_again_calls_nobody(context: RunContext, si
     assert simulator.books()["chat_calls"] == before["chat_calls"]
 
 
-async def test_five_processes_may_run_the_same_run_at_once(
+async def test_run_processed_by_five_workers_at_once_is_ordered_once(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     async with open_test_context(ledger_dsn, simulator, tmp_path) as first:
@@ -97,7 +99,7 @@ async def test_five_processes_may_run_the_same_run_at_once(
     assert simulator.creates() == 1
 
 
-async def test_the_same_key_is_the_same_run_and_the_same_prompt_a_duplicate(
+async def test_same_key_replays_the_run_and_same_prompt_under_another_key_is_a_duplicate(
     context: RunContext, simulator: Simulator
 ) -> None:
     request = order_request(simulator)
@@ -123,7 +125,9 @@ async def test_a_refused_prompt_releases_the_money_and_offers_a_rewrite(
 
 
 @pytest.mark.parametrize("prompt", ["{{ 7*7 }} in neon", "{% for x in y %} {{ config }}"])
-async def test_a_template_in_a_prompt_stays_what_it_is(context: RunContext, simulator: Simulator, prompt: str) -> None:
+async def test_template_syntax_in_a_prompt_is_not_rendered(
+    context: RunContext, simulator: Simulator, prompt: str
+) -> None:
     row = await driven(await admitted(context, simulator, prompt), context)
 
     assert row.state is State.SAVED
@@ -140,7 +144,7 @@ async def test_a_template_in_a_prompt_stays_what_it_is(context: RunContext, simu
         ("refusal", "text_model_refused"),
     ],
 )
-async def test_a_text_model_that_gives_nothing_fails_the_run_before_any_purchase(
+async def test_text_model_failure_fails_the_run_before_any_purchase(
     context: RunContext, simulator: Simulator, kind: str, reason: str
 ) -> None:
     simulator.trouble("chat", kind, always=True)
@@ -152,7 +156,9 @@ async def test_a_text_model_that_gives_nothing_fails_the_run_before_any_purchase
     assert simulator.creates() == 0
 
 
-async def test_a_caption_that_cannot_be_written_is_a_plain_one(context: RunContext, simulator: Simulator) -> None:
+async def test_caption_falls_back_to_the_title_when_the_text_model_fails(
+    context: RunContext, simulator: Simulator
+) -> None:
     simulator.trouble("chat", "drop", skip=1, times=20)
 
     row = await driven(await admitted(context, simulator), context)
@@ -162,7 +168,9 @@ async def test_a_caption_that_cannot_be_written_is_a_plain_one(context: RunConte
     assert row.caption == row.title
 
 
-async def test_the_provider_refusing_the_prompt_is_a_clear_no(context: RunContext, simulator: Simulator) -> None:
+async def test_prompt_refused_by_the_provider_fails_the_run_uncharged(
+    context: RunContext, simulator: Simulator
+) -> None:
     row = await driven(await admitted(context, simulator, "a cat, provider-refuse"), context)
 
     assert (row.state, row.reason) == (State.FAILED, "prompt_refused")
@@ -170,7 +178,7 @@ async def test_the_provider_refusing_the_prompt_is_a_clear_no(context: RunContex
     assert simulator.paid_calls() == 0
 
 
-async def test_a_render_that_fails_is_released_or_spent_as_the_provider_bills(
+async def test_failed_render_is_charged_only_if_the_provider_bills_failed_renders(
     context: RunContext, simulator: Simulator
 ) -> None:
     free = await driven(await admitted(context, simulator, "render-fails one", user_id="cli:a"), context)
@@ -195,7 +203,7 @@ async def test_a_render_that_fails_is_released_or_spent_as_the_provider_bills(
     ],
     ids=str,
 )
-async def test_a_job_that_failed_for_its_content_is_a_refused_prompt_and_no_fault_of_the_provider(
+async def test_job_failed_for_its_content_is_prompt_refused_and_does_not_open_the_breaker(
     context: RunContext, simulator: Simulator, error: dict[str, str]
 ) -> None:
     simulator.trouble("retrieve", "shows_failed", error=error, always=True)
@@ -207,7 +215,7 @@ async def test_a_job_that_failed_for_its_content_is_a_refused_prompt_and_no_faul
     assert (await driven(await admitted(context, simulator, "a kite", user_id="cli:a"), context)).state is State.SAVED
 
 
-async def test_a_render_past_its_deadline_is_parked_with_the_money_held_and_saved_when_it_comes(
+async def test_render_past_its_deadline_is_parked_with_money_held_and_saved_once_it_completes(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.control("POST", "/_sim/speed", {"speed": 0.001})
@@ -227,7 +235,7 @@ async def test_a_render_past_its_deadline_is_parked_with_the_money_held_and_save
     assert simulator.creates() == 1
 
 
-async def test_content_that_is_missing_for_less_than_the_parking_does_not_end_a_completed_render(
+async def test_parked_render_is_saved_if_its_missing_content_appears_in_time(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"sparse": True})  # it does not say how long it keeps a clip
@@ -248,7 +256,7 @@ async def test_content_that_is_missing_for_less_than_the_parking_does_not_end_a_
     assert row is not None and row.state is State.SAVED
 
 
-async def test_a_clip_that_stays_gone_to_the_end_of_the_parking_has_expired(
+async def test_run_whose_clip_stays_missing_for_the_parking_time_fails_as_expired(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"sparse": True})  # it does not say how long it keeps a clip
@@ -264,7 +272,7 @@ async def test_a_clip_that_stays_gone_to_the_end_of_the_parking_has_expired(
     assert row.spent_microusd == PRICE_MICROUSD
 
 
-async def test_a_broken_caption_template_costs_the_caption_and_not_the_clip(
+async def test_broken_caption_template_gives_a_plain_caption_and_the_clip_is_saved(
     context: RunContext, simulator: Simulator, tmp_path: Path
 ) -> None:
     prompts = tmp_path / "prompts"
@@ -278,7 +286,7 @@ async def test_a_broken_caption_template_costs_the_caption_and_not_the_clip(
     assert set(row.templates) == {"validate_prompt"}
 
 
-async def test_a_list_that_is_trusted_proves_that_a_lost_request_was_never_made(
+async def test_trusted_list_without_the_job_fails_a_lost_request_as_not_made(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     async with open_test_context(ledger_dsn, simulator, tmp_path, **PROVES_ABSENCE) as context:
@@ -295,7 +303,7 @@ async def test_a_list_that_is_trusted_proves_that_a_lost_request_was_never_made(
     assert simulator.creates() == 1 and simulator.paid_calls() == 0
 
 
-async def test_a_list_that_nobody_trusts_leaves_the_run_in_doubt_with_the_money_held(
+async def test_untrusted_list_leaves_a_lost_request_in_doubt_with_the_money_held(
     context: RunContext, simulator: Simulator
 ) -> None:
     simulator.trouble("create", "drop_before")
@@ -319,7 +327,7 @@ async def test_a_list_that_nobody_trusts_leaves_the_run_in_doubt_with_the_money_
         ("redirect", {"made": True}),
     ],
 )
-async def test_a_lost_answer_is_found_in_the_list_and_never_bought_again(
+async def test_lost_answer_is_never_ordered_again_and_its_job_is_adopted_from_the_list(
     context: RunContext, simulator: Simulator, kind: str, how: dict[str, object]
 ) -> None:
     simulator.trouble("create", kind, **how)
@@ -336,7 +344,7 @@ async def test_a_lost_answer_is_found_in_the_list_and_never_bought_again(
         assert row.held_microusd == PRICE_MICROUSD
 
 
-async def test_an_answer_that_never_comes_is_given_up_and_its_job_found_in_the_list(
+async def test_job_of_an_order_that_timed_out_is_adopted_from_the_list(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.trouble("create", "made_then_timeout")
@@ -348,7 +356,7 @@ async def test_an_answer_that_never_comes_is_given_up_and_its_job_found_in_the_l
     assert simulator.creates() == simulator.paid_calls() == 1
 
 
-async def test_reading_errors_while_it_renders_never_fail_a_run(context: RunContext, simulator: Simulator) -> None:
+async def test_read_errors_during_the_render_never_fail_a_run(context: RunContext, simulator: Simulator) -> None:
     for kind in ("drop", "garbage", "half_answer"):
         simulator.trouble("retrieve", kind)
     simulator.trouble("retrieve", "status", status=404)
@@ -361,7 +369,7 @@ async def test_reading_errors_while_it_renders_never_fail_a_run(context: RunCont
     assert simulator.creates() == 1
 
 
-async def test_saving_takes_as_long_as_the_clip_takes_to_come(context: RunContext, simulator: Simulator) -> None:
+async def test_duration_of_the_save_event_includes_the_download(context: RunContext, simulator: Simulator) -> None:
     simulator.trouble("content", "slow_headers", seconds=0.3)
     row = await driven(await admitted(context, simulator), context)
 

@@ -34,26 +34,24 @@ def chosen(name: str | None, base_url: str = GATEWAY, usd: str | None = None, to
     "base_url", [OPENAI, OPENAI + "/", "https://API.openai.com/v1", "https://eu.api.openai.com/v1"]
 )
 @pytest.mark.parametrize("usd", [None, "0.10"])
-def test_a_retired_model_at_its_own_endpoint_is_refused_with_what_to_use_instead(
-    name: str, base_url: str, usd: str | None
-) -> None:
+def test_retired_model_is_rejected_with_an_alternative(name: str, base_url: str, usd: str | None) -> None:
     with pytest.raises(CatalogueError, match=f"{name} at .* was switched off on 2026-09-24; use .*(SayGM|LiteLLM)"):
         chosen(name, base_url, usd)
 
 
-def test_a_model_could_be_bought_until_the_day_before_it_was_retired() -> None:
+def test_model_is_available_until_the_day_before_it_is_retired() -> None:
     assert chosen("sora-2", OPENAI, today=date(2026, 9, 23)).microusd_per_second == 100_000
     with pytest.raises(CatalogueError, match="switched off"):
         chosen("sora-2", OPENAI, today=date(2026, 9, 24))
 
 
-def test_a_retired_name_lives_on_at_somebody_elses_endpoint_at_a_price_from_the_settings() -> None:
+def test_retired_model_name_works_at_another_endpoint_with_a_configured_price() -> None:
     with pytest.raises(CatalogueError, match="VIDEO_USD_PER_SECOND"):
         chosen("sora-2", "https://api.openai.com.example/v1")
     assert chosen("sora-2", GATEWAY, "0.12").microusd_per_second == 120_000
 
 
-def test_without_a_model_one_line_lists_what_can_be_bought_where_and_at_what_price() -> None:
+def test_missing_model_error_lists_models_sellers_and_prices_on_one_line() -> None:
     with pytest.raises(CatalogueError) as caught:
         chosen(None)
     line = str(caught.value)
@@ -70,7 +68,7 @@ def test_without_a_model_one_line_lists_what_can_be_bought_where_and_at_what_pri
     assert "sim-1" not in line
 
 
-def test_nothing_is_bought_at_an_unknown_price() -> None:
+def test_model_without_a_known_price_is_rejected() -> None:
     with pytest.raises(CatalogueError, match=r"price of my-model at .* is not known.*VIDEO_USD_PER_SECOND"):
         chosen("my-model")
 
@@ -89,7 +87,7 @@ def test_an_unlisted_model_with_a_price_takes_1_to_20_seconds_and_any_size() -> 
     assert model.failed_renders_free is False
 
 
-def test_unsupported_seconds_or_size_are_answered_with_the_allowed_ones() -> None:
+def test_unsupported_seconds_or_size_error_lists_the_allowed_values() -> None:
     model = chosen("sim-1", LOCAL)
     with pytest.raises(CatalogueError, match="4, 8, 12 seconds, not 5"):
         check_shape(model, 5, "720x1280")
@@ -110,39 +108,41 @@ def test_unsupported_seconds_or_size_are_answered_with_the_allowed_ones() -> Non
         ("gemini-omni-1.2-flash", GATEWAY, 12, "720x1280", 450_000),
     ],
 )
-def test_listed_prices(name: str, base_url: str, seconds: int, size: str, microusd: int) -> None:
+def test_listed_model_prices_are_computed_in_microusd(
+    name: str, base_url: str, seconds: int, size: str, microusd: int
+) -> None:
     model = chosen(name, base_url)
     check_shape(model, seconds, size)
     assert price_microusd(model, seconds, size) == microusd
 
 
-def test_a_larger_size_may_cost_more() -> None:
+def test_listed_price_can_depend_on_the_size() -> None:
     model = chosen("sora-2-pro", OPENAI, today=date(2026, 9, 1))
     assert price_microusd(model, 4, "720x1280") == 1_200_000
     assert price_microusd(model, 4, "1792x1024") == 2_000_000
 
 
-def test_a_price_from_the_settings_goes_before_the_listed_one_and_keeps_the_rest() -> None:
+def test_configured_price_overrides_only_the_listed_price() -> None:
     model = chosen("gemini-omni-1.2-flash", usd="0.01")
     assert price_microusd(model, 8, "720x1280") == 80_000
     assert chosen("sim-1", LOCAL, "0.20").seconds == (4, 8, 12)
 
 
-def test_the_simulators_model_is_nobodys_out_on_the_internet() -> None:
+def test_simulator_model_is_not_found_at_a_public_endpoint() -> None:
     assert find_model(CATALOGUE, "sim-1", GATEWAY) is None
 
 
-def test_of_two_offers_of_one_name_the_dearer_is_set_aside() -> None:
+def test_most_expensive_offer_sets_the_price_of_a_model_with_two_offers() -> None:
     model = find_model(CATALOGUE, "minimax/h3", GATEWAY)
     assert model is not None
     assert model.sold_by == "SayGM"
 
 
-def test_every_listed_price_has_a_day_and_a_source() -> None:
+def test_every_listed_price_has_a_date_and_a_source() -> None:
     assert all(model.price_date and model.source for model in CATALOGUE.videos)
 
 
-def test_tokens_are_booked_rounded_up_and_an_unlisted_model_at_the_dearest_price() -> None:
+def test_text_cost_is_rounded_up_and_unlisted_models_cost_the_highest_price() -> None:
     assert text_cost_microusd(CATALOGUE, "gpt-6-luna", 1_000_000, 1_000_000) == 600_000
     assert text_cost_microusd(CATALOGUE, "gpt-6-luna", 1, 0) == 1
     assert text_cost_microusd(CATALOGUE, "gpt-6-luna", 0, 0) == 0
@@ -183,17 +183,17 @@ def written(folder: Path, text: str) -> Path:
         "not toml",
     ],
 )
-def test_a_mistake_in_the_list_is_one_clear_line_and_nothing_is_bought(more: str, tmp_path: Path) -> None:
+def test_invalid_models_toml_is_rejected_with_a_clear_error(more: str, tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match=r"models\.toml cannot be read .*nothing was bought"):
         load_catalogue(written(tmp_path, ENTRY.format(more=more)))
 
 
-def test_a_list_that_is_right_loads(tmp_path: Path) -> None:
+def test_valid_models_toml_loads(tmp_path: Path) -> None:
     loaded = load_catalogue(written(tmp_path, ENTRY.format(more="")))
     assert isinstance(loaded, Catalogue)
     assert [model.microusd_per_second for model in loaded.videos] == [100_000]
 
 
-def test_a_missing_list_is_a_clear_line(tmp_path: Path) -> None:
+def test_missing_models_toml_is_rejected_with_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match=r"models\.toml cannot be read"):
         load_catalogue(tmp_path / "models.toml")

@@ -34,7 +34,7 @@ async def fetched(url: str, folder: Path, *, local: bool = True, **table: str) -
 
 
 @pytest.mark.asyncio
-async def test_it_connects_to_the_address_that_was_checked_and_asks_for_the_name(tmp_path: Path) -> None:
+async def test_clip_request_uses_the_checked_address_original_host_and_no_credentials(tmp_path: Path) -> None:
     async with scripted(in_turn(answer(200, MP4))) as server:
         url = f"http://user:password@cdn.example:{server.port}/v.mp4?{SECRET}"
         got = await fetched(url, tmp_path, cdn_example="127.0.0.1")
@@ -45,7 +45,7 @@ async def test_it_connects_to_the_address_that_was_checked_and_asks_for_the_name
 
 
 @pytest.mark.asyncio
-async def test_a_name_is_resolved_once_for_each_request(tmp_path: Path) -> None:
+async def test_clip_host_is_resolved_once_per_request(tmp_path: Path) -> None:
     asked = []
 
     async def changing(host: str, port: int) -> Sequence[str]:
@@ -68,7 +68,7 @@ async def test_a_name_is_resolved_once_for_each_request(tmp_path: Path) -> None:
         *("[::ffff:127.0.0.1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "inside.example"),
     ],
 )
-async def test_an_address_that_is_not_public_is_not_asked(host: str, tmp_path: Path) -> None:
+async def test_clip_at_a_non_public_address_is_not_requested(host: str, tmp_path: Path) -> None:
     async with scripted(in_turn(answer(200, MP4))) as server:
         url = f"http://{host}:{server.port}/v.mp4?{SECRET}"
         got = await fetched(url, tmp_path, local=False, inside_example="10.0.0.1")
@@ -80,7 +80,7 @@ async def test_an_address_that_is_not_public_is_not_asked(host: str, tmp_path: P
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "224.0.0.1", "0.0.0.0", "[::ffff:169.254.169.254]"])
-async def test_not_even_a_local_provider_may_point_at_the_machines_own_services(host: str, tmp_path: Path) -> None:
+async def test_local_provider_clip_at_a_special_purpose_address_is_rejected(host: str, tmp_path: Path) -> None:
     got = await fetched(f"http://{host}/latest/meta-data", tmp_path, local=True)
     assert isinstance(got, ReadError)
     assert "is not on the public network" in got.detail
@@ -99,14 +99,14 @@ async def test_not_even_a_local_provider_may_point_at_the_machines_own_services(
         "http://cdn.example/" + "x" * 9000,
     ],
 )
-async def test_what_is_no_web_address_is_not_fetched(url: str, tmp_path: Path) -> None:
+async def test_invalid_clip_url_is_not_fetched(url: str, tmp_path: Path) -> None:
     got = await fetched(url, tmp_path)
     assert isinstance(got, ReadError)
     assert got.status is None
 
 
 @pytest.mark.asyncio
-async def test_each_redirect_is_checked_anew(tmp_path: Path) -> None:
+async def test_each_clip_redirect_target_is_checked(tmp_path: Path) -> None:
     """The first host counts as public in this test; the redirect's target does not."""
     async with scripted(in_turn(answer(200, MP4))) as inside:
         away = answer(302, "", location=f"http://169.254.169.254:{inside.port}/v.mp4?{SECRET}")
@@ -117,7 +117,7 @@ async def test_each_redirect_is_checked_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_redirects_are_followed_five_times(tmp_path: Path) -> None:
+async def test_at_most_five_clip_redirects_are_followed(tmp_path: Path) -> None:
     again = answer(302, "", location="/next")
     async with scripted(in_turn(*[again] * 5, answer(200, MP4))) as server:
         assert isinstance(await fetched(f"http://127.0.0.1:{server.port}/v", tmp_path), Content)
@@ -129,13 +129,13 @@ async def test_redirects_are_followed_five_times(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("location", ["http://[bad", "ftp://cdn.example/v", "data:video/mp4,x", "http://"])
-async def test_a_redirect_to_nowhere_is_a_read_error(location: str, tmp_path: Path) -> None:
+async def test_clip_redirect_to_an_invalid_url_is_a_read_error(location: str, tmp_path: Path) -> None:
     async with scripted(in_turn(answer(302, "", location=location))) as server:
         assert isinstance(await fetched(f"http://127.0.0.1:{server.port}/v", tmp_path), ReadError)
 
 
 @pytest.mark.asyncio
-async def test_the_address_is_no_part_of_the_words_whichever_part_of_it_opens_it(tmp_path: Path) -> None:
+async def test_secrets_from_the_clip_url_are_removed_from_the_error_detail(tmp_path: Path) -> None:
     token = "tok-5ec4e7-5ec4e7-5ec4e7"
     async with scripted(in_turn(answer(404, f"no object {token}, a+b or 5ec4 e75ec4"))) as server:
         got = await fetched(f"http://127.0.0.1:{server.port}/signed/{token}/v.mp4?k=5ec4%20e75ec4", tmp_path)
@@ -154,13 +154,15 @@ async def test_the_address_is_no_part_of_the_words_whichever_part_of_it_opens_it
         (Reply(b""), ReadError(None, "the clip's address: RemoteProtocolError")),
     ],
 )
-async def test_the_same_judge_as_for_content(reply: Reply, outcome: ClipGone | ReadError, tmp_path: Path) -> None:
+async def test_clip_url_responses_are_classified_like_content_responses(
+    reply: Reply, outcome: ClipGone | ReadError, tmp_path: Path
+) -> None:
     async with scripted(in_turn(reply)) as server:
         assert await fetched(f"http://127.0.0.1:{server.port}/v?{SECRET}", tmp_path) == outcome
 
 
 @pytest.mark.asyncio
-async def test_a_host_without_address_is_a_read_error(tmp_path: Path) -> None:
+async def test_unresolvable_clip_host_is_a_read_error(tmp_path: Path) -> None:
     async def unknown(host: str, port: int) -> Sequence[str]:
         raise OSError("Name or service not known")
 
@@ -182,11 +184,11 @@ async def test_a_host_without_address_is_a_read_error(tmp_path: Path) -> None:
         ("nonsense", False),
     ],
 )
-async def test_a_provider_is_local_if_its_address_is(base_url: str, local: bool) -> None:
+async def test_provider_is_local_if_its_host_is_a_private_address(base_url: str, local: bool) -> None:
     assert await is_local(base_url, names({"litellm": "172.18.0.3", "api.example": "93.184.215.14"})) is local
 
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "2606:4700::1", "::ffff:93.184.215.14", "64:ff9b::5db8:d70e"])
-def test_public_is_what_anybody_can_reach(address: str) -> None:
+def test_public_addresses_are_public_and_not_private(address: str) -> None:
     assert is_public(ip_address(address))
     assert not is_private(ip_address(address))

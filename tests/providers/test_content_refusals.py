@@ -29,11 +29,11 @@ FIELDS: tuple[Any, ...] = (
 
 @pytest.mark.parametrize("body", FIELDS, ids=json.dumps)
 @pytest.mark.parametrize("status", [400, 403, 422])
-def test_content_is_refused_in_many_fields(body: Any, status: int) -> None:
+def test_content_refusals_are_recognized_in_many_fields(body: Any, status: int) -> None:
     assert reason(body, status) == "no:prompt_refused"
 
 
-def test_the_words_of_every_field_are_kept() -> None:
+def test_refusal_detail_is_read_from_every_known_field() -> None:
     for body in FIELDS:
         meaning = read_answer(Answer(400, json.dumps(body)), refuses_429=False)
         assert isinstance(meaning, ClearNo) and meaning.detail in {WORDS, *json.dumps(body).split('"')}
@@ -62,7 +62,7 @@ ENGLISH = (
 
 
 @pytest.mark.parametrize("words", [*LANGUAGES, *ENGLISH])
-def test_content_is_refused_in_many_languages(words: str) -> None:
+def test_content_refusals_are_recognized_in_many_languages(words: str) -> None:
     for status in (400, 403, 422):
         assert reason({"error": {"message": words}}, status) == "no:prompt_refused"
     failed = {"id": "v", "object": "video", "status": "failed", "fail_reason": words}
@@ -90,12 +90,12 @@ KEYS = (
 
 @pytest.mark.parametrize("words", KEYS)
 @pytest.mark.parametrize("status", [400, 403, 422])
-def test_a_refused_key_or_account_is_one_whatever_policy_it_names(words: str, status: int) -> None:
+def test_key_or_account_refusal_that_names_a_policy_is_not_a_content_refusal(words: str, status: int) -> None:
     assert reason({"error": {"message": words}}, status) == ("no:forbidden" if status == 403 else "no:unauthorized")
 
 
 @pytest.mark.parametrize("words", KEYS)
-def test_a_job_that_failed_for_the_key_is_no_refused_prompt(words: str) -> None:
+def test_job_that_failed_because_of_the_key_is_not_a_content_refusal(words: str) -> None:
     job = read_job(json.dumps({"id": "v", "object": "video", "status": "failed", "error": {"message": words}}), "v")
     assert job is not None and not job.refuses_content(job.error or "")
 
@@ -118,5 +118,5 @@ def test_a_job_that_failed_for_the_key_is_no_refused_prompt(words: str) -> None:
         ),
     ],
 )
-def test_a_refused_prompt_is_one_whatever_it_says_of_accounts(words: str) -> None:
+def test_content_refusal_that_mentions_accounts_is_still_recognized(words: str) -> None:
     assert reason({"error": {"message": words}}, 403) == "no:prompt_refused"

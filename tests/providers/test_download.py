@@ -21,7 +21,7 @@ FACTS = Facts(Kind.MP4, 720, 1280, 8.0)
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("location", ["", "//", "http://[bad", "ftp://storage.example/clip", "/v1/videos/v/content"])
-async def test_a_clip_behind_a_redirect_to_nowhere_can_be_fetched_again(location: str, tmp_path: Path) -> None:
+async def test_invalid_or_looping_clip_redirect_is_a_read_error(location: str, tmp_path: Path) -> None:
     async with partner(in_turn(answer(302, "", location=location))) as (_, provider):
         got = await provider.content("v", tmp_path / "clip.part")
     assert isinstance(got, ReadError)
@@ -29,7 +29,7 @@ async def test_a_clip_behind_a_redirect_to_nowhere_can_be_fetched_again(location
 
 
 @pytest.mark.asyncio
-async def test_a_compressed_clip_is_stored_as_it_was(tmp_path: Path) -> None:
+async def test_gzipped_clip_is_stored_unpacked(tmp_path: Path) -> None:
     squeezed = answer(200, gzip.compress(MP4), content_encoding="gzip")
     async with partner(in_turn(squeezed)) as (_, provider):
         got = await provider.content("video_1", tmp_path / "clip.part")
@@ -55,14 +55,14 @@ PACKED = gzip.compress(MP4)
         pytest.param(answer(206, MP4, content_range=f"bytes 0-{len(MP4) - 1}/{len(MP4)}"), id="a part that is all"),
     ],
 )
-async def test_the_bytes_say_what_a_whole_clip_is_not_the_headers(reply: Reply, tmp_path: Path) -> None:
+async def test_whole_clip_is_recognized_by_its_bytes_not_its_headers(reply: Reply, tmp_path: Path) -> None:
     async with partner(in_turn(reply)) as (_, provider):
         got = await provider.content("video_1", tmp_path / "clip.part")
     assert got == Content(len(MP4), hashlib.sha256(MP4).hexdigest(), FACTS)
 
 
 @pytest.mark.asyncio
-async def test_a_clip_arrives_whole_with_its_hash(tmp_path: Path) -> None:
+async def test_clip_is_downloaded_with_its_size_and_hash(tmp_path: Path) -> None:
     async with partner(in_turn(answer(200, MP4, content_type="video/mp4"))) as (server, provider):
         got = await provider.content("video_1", tmp_path / "clip.part")
     assert got == Content(len(MP4), hashlib.sha256(MP4).hexdigest(), FACTS)
@@ -95,7 +95,7 @@ async def test_a_clip_arrives_whole_with_its_hash(tmp_path: Path) -> None:
         pytest.param(Reply(b""), None, id="hung up"),
     ],
 )
-async def test_what_is_not_a_whole_clip_can_be_fetched_again(reply: Reply, outcome: int | None, tmp_path: Path) -> None:
+async def test_incomplete_or_failed_download_is_a_read_error(reply: Reply, outcome: int | None, tmp_path: Path) -> None:
     async with partner(in_turn(reply)) as (_, provider):
         got = await provider.content("video_1", tmp_path / "clip.part")
     assert isinstance(got, ReadError)
@@ -104,7 +104,7 @@ async def test_what_is_not_a_whole_clip_can_be_fetched_again(reply: Reply, outco
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("status", [400, 404, 409, 410, 422])
-async def test_content_that_is_absent_is_gone_in_the_providers_words(status: int, tmp_path: Path) -> None:
+async def test_absent_content_is_clip_gone_with_the_providers_message(status: int, tmp_path: Path) -> None:
     refusal = answer(status, {"error": {"message": f"no video for {KEY}\0"}})
     async with partner(in_turn(refusal)) as (_, provider):
         assert await provider.content("video_1", tmp_path / "clip.part") == ClipGone(status, "no video for [key]")
@@ -112,13 +112,13 @@ async def test_content_that_is_absent_is_gone_in_the_providers_words(status: int
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("status", [401, 403, 408, 425, 429, 500, 503])
-async def test_content_that_is_postponed_is_asked_for_again(status: int, tmp_path: Path) -> None:
+async def test_temporary_content_errors_are_read_errors(status: int, tmp_path: Path) -> None:
     async with partner(in_turn(answer(status, {"detail": f"later, {KEY}"}))) as (_, provider):
         assert await provider.content("video_1", tmp_path / "clip.part") == ReadError(status, "later, [key]")
 
 
 @pytest.mark.asyncio
-async def test_a_clip_is_followed_to_its_storage_without_the_key(tmp_path: Path) -> None:
+async def test_clip_redirect_to_another_server_is_followed_without_the_key(tmp_path: Path) -> None:
     async with scripted(in_turn(answer(200, MP4))) as storage:
         away = answer(302, "", location=f"http://127.0.0.1:{storage.port}/signed?x=1")
         async with partner(in_turn(away)) as (_, provider):
@@ -128,7 +128,7 @@ async def test_a_clip_is_followed_to_its_storage_without_the_key(tmp_path: Path)
 
 
 @pytest.mark.asyncio
-async def test_a_clip_that_is_moved_on_the_same_host_is_fetched_with_the_key(tmp_path: Path) -> None:
+async def test_clip_redirect_on_the_same_host_keeps_the_key(tmp_path: Path) -> None:
     async with partner(in_turn(answer(307, "", location="/v2/clip"), answer(200, MP4))) as (server, provider):
         got = await provider.content("video_1", tmp_path / "clip.part")
     assert isinstance(got, Content)
@@ -136,7 +136,7 @@ async def test_a_clip_that_is_moved_on_the_same_host_is_fetched_with_the_key(tmp
 
 
 @pytest.mark.asyncio
-async def test_a_redirect_to_an_address_that_is_not_allowed_is_not_followed(tmp_path: Path) -> None:
+async def test_clip_redirect_to_a_forbidden_address_is_not_followed(tmp_path: Path) -> None:
     """A provider in our own network may redirect to a server there, never to one that only this machine can reach."""
     async with scripted(in_turn(answer(200, MP4))) as inside:
         away = answer(302, "", location=f"http://0.0.0.0:{inside.port}/signed?x=1")
@@ -147,7 +147,7 @@ async def test_a_redirect_to_an_address_that_is_not_allowed_is_not_followed(tmp_
 
 
 @pytest.mark.asyncio
-async def test_the_key_does_not_come_back_with_a_redirect_from_elsewhere(tmp_path: Path) -> None:
+async def test_key_is_not_sent_after_a_redirect_back_from_another_server(tmp_path: Path) -> None:
     """Not even to the provider: the other server chose the address."""
     answers: dict[str, Reply] = {"/v1/chosen": answer(200, MP4)}
 
@@ -163,7 +163,9 @@ async def test_the_key_does_not_come_back_with_a_redirect_from_elsewhere(tmp_pat
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("at_home", "elsewhere"), [(5, 0), (0, 5), (2, 3)])
-async def test_redirects_at_home_and_elsewhere_are_five_together(at_home: int, elsewhere: int, tmp_path: Path) -> None:
+async def test_limit_of_five_redirects_counts_same_host_and_other_hosts_together(
+    at_home: int, elsewhere: int, tmp_path: Path
+) -> None:
     more = answer(302, "", location="/next")
     for one_more in (0, 1):
         last = [more] * (elsewhere + one_more - 1) if elsewhere else []
@@ -185,14 +187,14 @@ async def test_a_full_disk_is_not_a_read_error() -> None:
 
 
 @pytest.mark.asyncio
-async def test_words_that_end_inside_the_key_do_not_show_its_beginning(tmp_path: Path) -> None:
+async def test_detail_cut_inside_the_key_does_not_reveal_part_of_it(tmp_path: Path) -> None:
     long = "x" * 190 + KEY
     async with partner(in_turn(answer(404, {"error": {"message": long}}))) as (_, provider):
         assert await provider.content("video_1", tmp_path / "c") == ClipGone(404, "x" * 190 + "[key]")
 
 
 @pytest.mark.asyncio
-async def test_a_clip_that_grows_is_fetched_until_it_is_whole(tmp_path: Path) -> None:
+async def test_growing_clip_is_accepted_only_when_it_is_whole(tmp_path: Path) -> None:
     parts = [answer(200, MP4[: len(MP4) * share // 4]) for share in (1, 2, 3, 4)]
     async with partner(in_turn(*parts)) as (_, provider):
         got = [await provider.content("video_1", tmp_path / "clip.part") for _ in parts]
@@ -200,14 +202,14 @@ async def test_a_clip_that_grows_is_fetched_until_it_is_whole(tmp_path: Path) ->
 
 
 @pytest.mark.asyncio
-async def test_a_clip_is_asked_for_unpacked(tmp_path: Path) -> None:
+async def test_clip_is_requested_with_identity_encoding(tmp_path: Path) -> None:
     async with partner(in_turn(answer(200, MP4))) as (server, provider):
         await provider.content("video_1", tmp_path / "clip.part")
     assert server.seen[0].headers["accept-encoding"] == "identity"
 
 
 @pytest.mark.asyncio
-async def test_no_body_is_stored_past_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_clip_download_stops_at_the_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("providers.download.CLIP_BYTES_MAX", 300_000)
     into, bomb = tmp_path / "clip.part", gzip.compress(bytes(50_000_000))
     endless = Reply(b"HTTP/1.1 200 -\r\n\r\n" + bytes(1_000_000))
@@ -221,7 +223,7 @@ async def test_no_body_is_stored_past_the_bound(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.asyncio
-async def test_what_came_instead_of_a_clip_is_kept_as_words(tmp_path: Path) -> None:
+async def test_error_detail_shows_the_start_of_a_non_video_body(tmp_path: Path) -> None:
     page = "<html>\n<b>Please sign in\x1b[31m\u202e</b>" + "x" * 5000
     async with partner(in_turn(answer(200, page))) as (_, provider):
         got = await provider.content("video_1", tmp_path / "clip.part")
@@ -231,7 +233,7 @@ async def test_what_came_instead_of_a_clip_is_kept_as_words(tmp_path: Path) -> N
 
 
 @pytest.mark.asyncio
-async def test_an_absence_that_a_cache_tells_of_is_not_the_servers_word(tmp_path: Path) -> None:
+async def test_cached_404_is_a_read_error_not_clip_gone(tmp_path: Path) -> None:
     async with partner(in_turn(answer(404, {}, age="30"), answer(404, {}))) as (_, provider):
         cached, own = [await provider.content("v", tmp_path / "clip.part") for _ in range(2)]
     assert cached == ReadError(404, FROM_A_CACHE)

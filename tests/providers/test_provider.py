@@ -61,7 +61,7 @@ def form_of(seen: Seen) -> dict[str, str]:
 
 
 @pytest.mark.asyncio
-async def test_an_order_leaves_once_as_a_form_with_its_runs_id_as_key() -> None:
+async def test_order_is_posted_once_as_a_form_with_the_run_id_as_idempotency_key() -> None:
     async with partner(in_turn(answer(200, MADE))) as (server, provider):
         got = await provider.post(ORDER, go)
     assert got == Answer(200, json.dumps(MADE))
@@ -74,7 +74,7 @@ async def test_an_order_leaves_once_as_a_form_with_its_runs_id_as_key() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_wants_json_gets_json_with_seconds_as_text() -> None:
+async def test_json_order_sends_seconds_as_text() -> None:
     order = Order(**{**vars(ORDER), "create_body": "json"})
     async with partner(in_turn(answer(200, MADE))) as (server, provider):
         await provider.post(order, go)
@@ -87,7 +87,7 @@ async def test_a_server_that_wants_json_gets_json_with_seconds_as_text() -> None
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 422, 429, 500, 502, 503])
-async def test_no_status_makes_the_client_send_again(status: int) -> None:
+async def test_order_is_not_resent_on_any_error_status(status: int) -> None:
     reply = answer(status, {"error": {"message": "no"}}, x_should_retry="true", retry_after="0")
     async with partner(in_turn(reply)) as (server, provider):
         got = await provider.post(ORDER, go)
@@ -97,7 +97,7 @@ async def test_no_status_makes_the_client_send_again(status: int) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_an_answer_and_is_not_followed(status: int) -> None:
+async def test_order_redirect_is_not_followed(status: int) -> None:
     async with partner(in_turn(answer(status, "", location="/v1/elsewhere"))) as (server, provider):
         got = await provider.post(ORDER, go)
     assert (got.status, got.fault, len(server.seen)) == (status, None, 1)
@@ -119,7 +119,7 @@ HALF = Reply(b'HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{"id": "video_1"')
         pytest.param(answer(200, b"\x1f\x8b\x08" + bytes(99), content_encoding="gzip"), id="broken compression"),
     ],
 )
-async def test_an_answer_lost_on_the_way_is_lost_and_asked_for_once(reply: Reply) -> None:
+async def test_lost_answer_is_reported_and_the_order_is_sent_once(reply: Reply) -> None:
     async with partner(in_turn(reply), request_seconds=0.5 if reply.then_hang else 60) as (server, provider):
         got = await provider.post(ORDER, go)
         seen = await arrived(server)
@@ -127,7 +127,7 @@ async def test_an_answer_lost_on_the_way_is_lost_and_asked_for_once(reply: Reply
 
 
 @pytest.mark.asyncio
-async def test_an_answer_that_drips_is_lost_after_the_whole_time_not_after_each_drop() -> None:
+async def test_request_timeout_covers_the_whole_answer_not_each_read() -> None:
     drip = Reply(answer(200, MADE).raw, drip=0.15)
     async with (
         scripted(in_turn(drip)) as server,
@@ -139,7 +139,7 @@ async def test_an_answer_that_drips_is_lost_after_the_whole_time_not_after_each_
 
 
 @pytest.mark.asyncio
-async def test_a_refused_connection_was_never_made() -> None:
+async def test_refused_connection_is_never_connected() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refused
         async with open_provider(f"http://127.0.0.1:{taken.getsockname()[1]}/v1", KEY) as provider:
@@ -148,7 +148,7 @@ async def test_a_refused_connection_was_never_made() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_failed_tls_handshake_was_never_a_connection() -> None:
+async def test_failed_tls_handshake_is_never_connected() -> None:
     async with (
         scripted(in_turn(Reply(b"no tls here\r\n"))) as server,
         open_provider(server.url.replace("http:", "https:"), KEY, connect_seconds=1) as provider,
@@ -159,7 +159,7 @@ async def test_a_failed_tls_handshake_was_never_a_connection() -> None:
 
 
 @pytest.mark.asyncio
-async def test_an_address_that_is_none_is_never_connected() -> None:
+async def test_invalid_base_url_is_never_connected() -> None:
     async with open_provider("localhost:1/v1", KEY) as provider:
         got = await provider.post(ORDER, go)
     assert got.fault is Fault.NEVER_CONNECTED
@@ -179,7 +179,7 @@ def too_late_at(call: int) -> Callable[[], None]:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("call", [1, 2])
-async def test_too_late_sends_not_one_byte_even_if_the_time_ran_out_while_connecting(call: int) -> None:
+async def test_expired_deadline_sends_nothing_even_if_it_passes_while_connecting(call: int) -> None:
     async with partner(in_turn(answer(200, MADE))) as (server, provider):
         got = await provider.post(ORDER, too_late_at(call))
         await asyncio.sleep(0.05)
@@ -188,7 +188,7 @@ async def test_too_late_sends_not_one_byte_even_if_the_time_ran_out_while_connec
 
 
 @pytest.mark.asyncio
-async def test_a_key_that_no_header_can_carry_sends_nothing_and_is_not_repeated_in_words() -> None:
+async def test_non_ascii_key_sends_nothing_and_is_not_shown_in_the_error() -> None:
     async with partner(in_turn(answer(200, MADE)), key="sk-señor-secreto") as (server, provider):
         got = await provider.post(ORDER, go)
     assert got.fault is Fault.NEVER_SENT
@@ -197,7 +197,7 @@ async def test_a_key_that_no_header_can_carry_sends_nothing_and_is_not_repeated_
 
 
 @pytest.mark.asyncio
-async def test_a_cancelled_purchase_is_cancelled_and_says_so() -> None:
+async def test_canceled_order_raises_cancelled_error() -> None:
     async with partner(in_turn(Reply(b"", then_hang=True))) as (server, provider):
         task = asyncio.ensure_future(provider.post(ORDER, go))
         while not server.seen:
@@ -208,7 +208,7 @@ async def test_a_cancelled_purchase_is_cancelled_and_says_so() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_second_order_is_a_second_connection() -> None:
+async def test_each_order_uses_a_new_connection() -> None:
     """A kept-alive connection may be dead, and a purchase on it would be in doubt."""
     alive = Reply(answer(200, MADE).raw.replace(b"connection: close\r\n", b""), then_hang=True)
     async with partner(in_turn(alive)) as (server, provider):
@@ -218,7 +218,7 @@ async def test_a_second_order_is_a_second_connection() -> None:
 
 
 @pytest.mark.asyncio
-async def test_plain_http_goes_around_a_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_http_requests_ignore_proxy_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     async with scripted(in_turn(answer(200, MADE))) as trap, scripted(in_turn(answer(200, MADE))) as server:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, trap.url)
@@ -229,7 +229,7 @@ async def test_plain_http_goes_around_a_proxy_of_the_environment(monkeypatch: py
 
 
 @pytest.mark.asyncio
-async def test_a_key_that_a_refusal_repeats_is_not_kept() -> None:
+async def test_key_echoed_in_a_refusal_is_masked() -> None:
     refusal = answer(401, {"error": {"message": f"Incorrect API key provided: {KEY}"}})
     async with partner(in_turn(refusal)) as (_, provider):
         got = await provider.post(ORDER, go)
@@ -241,7 +241,7 @@ async def test_a_key_that_a_refusal_repeats_is_not_kept() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_job_keeps_the_id_it_was_asked_for_by() -> None:
+async def test_job_read_keeps_the_requested_id_and_rejects_another() -> None:
     reply = answer(200, {"id": "video_1/..", "status": "in_progress", "progress": 40})
     another = answer(200, {"id": "another", "status": "in_progress", "progress": 40})
     async with partner(in_turn(reply, another)) as (server, provider):
@@ -253,7 +253,7 @@ async def test_a_job_keeps_the_id_it_was_asked_for_by() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_job_in_the_body_of_an_error_counts_only_if_it_names_the_job() -> None:
+async def test_job_in_an_error_body_counts_only_with_its_id() -> None:
     failed = {"status": "failed", "error": None}
     async with partner(in_turn(answer(500, failed), answer(500, failed | {"id": "video_1"}))) as (_, provider):
         unnamed, named = [await provider.job("video_1") for _ in range(2)]
@@ -275,7 +275,7 @@ async def test_a_job_in_the_body_of_an_error_counts_only_if_it_names_the_job() -
         (HALF, None),
     ],
 )
-async def test_a_job_or_a_list_that_cannot_be_read_is_a_value(reply: Reply, status: int | None) -> None:
+async def test_unreadable_job_or_list_returns_a_read_error(reply: Reply, status: int | None) -> None:
     async with partner(in_turn(reply)) as (server, provider):
         for read in (await provider.job("video_1"), await provider.page()):
             assert isinstance(read, ReadError)
@@ -284,7 +284,7 @@ async def test_a_job_or_a_list_that_cannot_be_read_is_a_value(reply: Reply, stat
 
 
 @pytest.mark.asyncio
-async def test_a_page_is_asked_for_newest_first_and_after_the_last_id() -> None:
+async def test_list_is_requested_newest_first_and_after_the_last_id() -> None:
     reply = answer(200, {"data": [{"id": "a"}], "has_more": True, "last_id": "a"})
     async with partner(in_turn(reply)) as (server, provider):
         assert await provider.page() == ListPage((Job("a", JobStatus.UNKNOWN),), True, "a")
@@ -296,9 +296,7 @@ async def test_a_page_is_asked_for_newest_first_and_after_the_last_id() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_drips_keeps_no_read_longer_than_its_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_slowly_dripping_reads_time_out_as_read_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("providers.transport.CONTENT_SECONDS_MAX", 4)
     drip = Reply(answer(200, MADE).raw, drip=0.15)
     async with (
@@ -320,7 +318,7 @@ async def test_a_server_that_drips_keeps_no_read_longer_than_its_time(
     ],
     ids=["echoed", "signed", "no status"],
 )
-async def test_words_on_broken_headers_are_not_kept(head: bytes, tmp_path: Path) -> None:
+async def test_broken_response_headers_are_not_kept_in_the_error(head: bytes, tmp_path: Path) -> None:
     """Nor is the key in its quoted form, with its backslashes doubled."""
     async with partner(in_turn(Reply(head + b"Content-Length: 0\r\n\r\n"))) as (_, provider):
         bought = await provider.post(ORDER, lambda: None)
@@ -330,7 +328,7 @@ async def test_words_on_broken_headers_are_not_kept(head: bytes, tmp_path: Path)
 
 
 @pytest.mark.asyncio
-async def test_an_id_or_a_key_that_no_request_can_carry_is_a_read_error_without_the_key(tmp_path: Path) -> None:
+async def test_unsendable_id_or_key_is_a_read_error_without_the_key(tmp_path: Path) -> None:
     async with partner(in_turn(answer(200, MADE)), key="sk-señor-secreto") as (server, provider):
         got = [
             await provider.job("video_1"),
@@ -364,13 +362,13 @@ async def test_an_id_or_a_key_that_no_request_can_carry_is_a_read_error_without_
         ("x-other-attempts", "7", 0),
     ],
 )
-async def test_a_gateways_own_tries_are_counted(name: str, told: str, attempts: int) -> None:
+async def test_gateway_retries_are_counted_from_response_headers(name: str, told: str, attempts: int) -> None:
     async with partner(in_turn(answer(400, {"error": {"message": "no"}}, **{name: told}))) as (_, provider):
         assert (await provider.post(ORDER, go)).attempts == attempts
 
 
 @pytest.mark.asyncio
-async def test_a_failure_that_a_cache_shows_is_not_a_look_at_the_provider() -> None:
+async def test_cached_job_failure_is_a_read_error_not_a_failed_job() -> None:
     failed = {"id": "video_1", "object": "video", "status": "failed"}
     replies = [answer(200, failed, age="17"), answer(422, failed, age="17"), answer(200, failed, age="0")]
     replies.append(answer(200, failed | {"status": "queued"}, age="17"))
@@ -383,7 +381,7 @@ async def test_a_failure_that_a_cache_shows_is_not_a_look_at_the_provider() -> N
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("status", [400, 422])
-async def test_a_list_that_refuses_our_page_size_is_asked_for_its_own(status: int) -> None:
+async def test_rejected_page_size_is_retried_without_a_limit(status: int) -> None:
     refused = answer(status, {"error": {"message": "limit must be at most 50"}})
     async with partner(in_turn(refused, answer(200, {"data": [MADE], "has_more": False}))) as (server, provider):
         page = await provider.page()

@@ -20,7 +20,7 @@ BROKEN = (aiohttp.ClientError, ValueError, LookupError, TypeError)
 
 
 @pytest.mark.parametrize("target", SEEDED)
-def test_every_drawn_fault_could_be_armed(target: str) -> None:
+def test_every_seeded_fault_can_be_armed(target: str) -> None:
     for kind, params in SEEDED[target]:
         fault = Fault(target, kind, params=params)
         FaultBox(None, {}).arm(fault)
@@ -33,7 +33,7 @@ def test_the_readme_names_every_habit_and_every_fault() -> None:
     assert [name for name in sorted(names) if f"`{name}`" not in README] == []
 
 
-async def test_drawn_faults_leave_the_books_complete(open_provider: Open) -> None:
+async def test_books_record_every_order_and_job_under_seeded_faults(open_provider: Open) -> None:
     """Every request under drawn faults ends, and every job that was made is in the books, whatever the answer was."""
     rates = dict.fromkeys(PROVIDER_TARGETS, 0.8)
     async with open_provider(seed=11, fault_rates=rates, hang_seconds=0.02) as provider:

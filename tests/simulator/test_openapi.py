@@ -15,7 +15,7 @@ CHAT = {
 }
 
 
-def test_the_check_sees_a_missing_field_and_a_strange_one(holds: Check) -> None:
+def test_schema_check_fails_on_missing_and_unknown_fields(holds: Check) -> None:
     incomplete: list[dict[str, Any]] = [{"id": "video_1"}, {"object": "list", "data": [], "first_id": None}]
     for wrong in incomplete:
         with pytest.raises(AssertionError):
@@ -24,7 +24,7 @@ def test_the_check_sees_a_missing_field_and_a_strange_one(holds: Check) -> None:
         holds("DeletedVideoResource", {"id": "v", "object": "video.deleted", "deleted": True, "why": "?"})
 
 
-async def test_create_retrieve_list_and_delete_hold_to_it(open_provider: Open, holds: Check) -> None:
+async def test_create_retrieve_list_and_delete_match_the_openapi_schema(open_provider: Open, holds: Check) -> None:
     async with open_provider(speed=100.0) as provider:
         _, made = await provider.buy()
         holds("VideoResource", made)
@@ -42,13 +42,13 @@ async def test_create_retrieve_list_and_delete_hold_to_it(open_provider: Open, h
         holds("DeletedVideoResource", deleted)
 
 
-async def test_a_failed_render_holds_to_it(provider: Provider, holds: Check) -> None:
+async def test_failed_render_matches_the_openapi_schema(provider: Provider, holds: Check) -> None:
     _, video = await provider.buy(prompt="render-fails")
     assert video["status"] == "failed"
     holds("VideoResource", video)
 
 
-async def test_every_kind_of_error_holds_to_it(provider: Provider, holds: Check) -> None:
+async def test_error_responses_match_the_openapi_schema(provider: Provider, holds: Check) -> None:
     answers = [
         await provider.buy(seconds="5"),
         await provider.buy(prompt="provider-refuse"),
@@ -66,7 +66,7 @@ async def test_every_kind_of_error_holds_to_it(provider: Provider, holds: Check)
 
 
 @pytest.mark.parametrize("kind", [None, "refusal", "invalid_json", "wrong_schema", "cut_short"])
-async def test_chat_completions_hold_to_it_in_good_and_bad_days(
+async def test_chat_completions_match_the_openapi_schema_with_and_without_faults(
     provider: Provider, holds: Check, kind: str | None
 ) -> None:
     if kind is not None:

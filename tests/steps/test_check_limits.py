@@ -49,7 +49,7 @@ REQUEST = Request(
 @pytest.mark.parametrize(
     "prompt", ["", "   ", "\n\t", "\u200b", "\u200b \u2060\ufeff", "\ufe0f \u200d", "\u3164", "\U000e0067\U000e007f"]
 )
-def test_a_prompt_with_nothing_to_see_is_empty(prompt: str) -> None:
+def test_prompt_of_only_invisible_characters_is_empty(prompt: str) -> None:
     assert check_prompt(prompt) is PromptProblem.EMPTY
 
 
@@ -59,22 +59,22 @@ def test_control_characters_are_refused(prompt: str) -> None:
 
 
 @pytest.mark.parametrize("prompt", ["🛶", "👩‍🚀 en la luna", "{{ 7*7 }}", "<<<user_text", "one\ntwo\tthree\r\n", "بحر"])
-def test_odd_but_honest_prompts_pass_as_they_are(prompt: str) -> None:
+def test_unusual_prompts_are_accepted_and_only_trimmed(prompt: str) -> None:
     assert check_prompt(prompt) == prompt.strip()
 
 
-def test_a_prompt_is_too_long_from_its_first_character_over_the_bound() -> None:
+def test_prompt_one_character_over_the_limit_is_too_long() -> None:
     assert check_prompt("a" * PROMPT_CHARACTERS_MAX) == "a" * PROMPT_CHARACTERS_MAX
     assert check_prompt("a" * (PROMPT_CHARACTERS_MAX + 1)) is PromptProblem.TOO_LONG
     assert check_prompt("a" * 10_000) is PromptProblem.TOO_LONG
 
 
-def test_one_prompt_has_one_form() -> None:
+def test_prompt_is_trimmed_and_unicode_normalized() -> None:
     assert check_prompt("  cafe\u0301 ") == "caf\u00e9"
 
 
 @given(st.text())
-def test_a_checked_prompt_is_stable_and_can_be_stored(prompt: str) -> None:
+def test_checked_prompt_is_unchanged_by_a_second_check_and_storable(prompt: str) -> None:
     clean = check_prompt(prompt)
     if not isinstance(clean, PromptProblem):
         assert check_prompt(clean) == clean
@@ -82,7 +82,7 @@ def test_a_checked_prompt_is_stable_and_can_be_stored(prompt: str) -> None:
         clean.encode()
 
 
-def test_case_and_white_space_do_not_make_another_prompt() -> None:
+def test_prompt_hash_ignores_case_and_whitespace() -> None:
     assert prompt_hash("Un  Barco\n") == prompt_hash("un barco")
     assert prompt_hash("un barco") != prompt_hash("un barco rojo")
 
@@ -109,7 +109,7 @@ def test_case_and_white_space_do_not_make_another_prompt() -> None:
     ],
     ids=lambda c: f"U+{ord(c):04X}",
 )
-def test_a_character_that_nobody_sees_does_not_make_another_prompt(unseen: str) -> None:
+def test_prompt_hash_ignores_invisible_characters(unseen: str) -> None:
     plain = prompt_hash("un café ❤ rojo")
     for place in range(len("un café ❤ rojo") + 1):
         assert prompt_hash(f"{'un café ❤ rojo'[:place]}{unseen}{'un café ❤ rojo'[place:]}") == plain
@@ -117,13 +117,13 @@ def test_a_character_that_nobody_sees_does_not_make_another_prompt(unseen: str) 
     assert prompt_hash(f"un {unseen} café ❤ rojo") == plain
 
 
-def test_what_the_bot_itself_adds_to_a_prompt_does_not_make_another_one() -> None:
+def test_prompt_hash_ignores_the_word_joiners_that_the_bot_inserts() -> None:
     prompt = "@ana walks to example.com with #kites"
     assert tame(prompt) != prompt
     assert prompt_hash(tame(prompt)) == prompt_hash(prompt)
 
 
-def test_emoji_sequences_that_differ_are_different_prompts() -> None:
+def test_different_emoji_sequences_hash_differently() -> None:
     family, three = "👨\u200d👩\u200d👧", "👨👩👧"
     astronaut, rocket = "👩\u200d🚀", "👩🚀"
     dark, light = "👩🏿\u200d🚀", "👩🏻\u200d🚀"
@@ -138,7 +138,7 @@ def test_emoji_sequences_that_differ_are_different_prompts() -> None:
     assert prompt_hash(family) == prompt_hash(family.replace("\u200d", "\u200d\u200d").replace("👩", "👩\ufe0f"))
 
 
-def test_a_key_stands_for_what_was_asked_and_not_for_todays_defaults() -> None:
+def test_request_hash_covers_what_was_asked_not_the_defaults() -> None:
     assert request_hash(REQUEST) == request_hash(replace(REQUEST, seconds=4, size="1280x720", model="m"))
     asked = [
         replace(REQUEST, prompt="x"),
@@ -149,7 +149,7 @@ def test_a_key_stands_for_what_was_asked_and_not_for_todays_defaults() -> None:
 
 
 @pytest.mark.asyncio
-async def test_limits_are_asked_once_with_everything_that_would_be_bought() -> None:
+async def test_check_limits_calls_reserve_once_with_price_prompt_hash_and_audience() -> None:
     calls: list[tuple[str, Mapping[str, Any]]] = []
 
     async def reserve(name: str, arguments: Mapping[str, Any]) -> Any:
@@ -169,11 +169,11 @@ async def test_limits_are_asked_once_with_everything_that_would_be_bought() -> N
 
 
 @pytest.mark.parametrize("kind", list(RefusalKind))
-def test_every_refusal_of_the_ledger_has_a_kind(kind: RefusalKind) -> None:
+def test_every_refusal_kind_of_the_ledger_is_read(kind: RefusalKind) -> None:
     assert read_reservation({"kind": kind.value}) == Refused(kind)
 
 
-def test_a_refusal_says_until_when_and_because_of_which_run() -> None:
+def test_refusal_includes_its_until_time_and_the_run_that_caused_it() -> None:
     answer = {
         "kind": "duplicate",
         "until": "2026-11-23T02:00:00+00:00",
@@ -185,6 +185,6 @@ def test_a_refusal_says_until_when_and_because_of_which_run() -> None:
     )
 
 
-def test_an_answer_nobody_knows_is_an_error_and_not_an_admission() -> None:
+def test_unknown_reserve_answer_raises_an_error() -> None:
     with pytest.raises(ValueError, match="perhaps"):
         read_reservation({"kind": "perhaps"})

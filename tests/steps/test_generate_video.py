@@ -93,7 +93,7 @@ async def waited(
 
 
 @given(st.floats(0, 10_000), st.floats(0, 10_000), st.floats(0, 1), st.integers(0, 5_000))
-def test_after_half_the_expected_time_looks_are_2_to_15_seconds_apart(
+def test_poll_delay_is_2_to_15_seconds_after_half_the_expected_time(
     expected: float, elapsed: float, jitter: float, unread: int
 ) -> None:
     delay = poll_delay(expected, elapsed, jitter, unread)
@@ -103,13 +103,13 @@ def test_after_half_the_expected_time_looks_are_2_to_15_seconds_apart(
         assert POLL_SECONDS_MIN <= delay <= POLL_SECONDS_MAX
 
 
-def test_looks_are_spread_and_those_that_fail_come_ever_more_seldom() -> None:
+def test_poll_delay_has_jitter_and_grows_with_failed_reads() -> None:
     assert poll_delay(60, 60, 0.0) < poll_delay(60, 60, 1.0)
     assert [poll_delay(40, 60, 0.5, unread) for unread in range(4)] == [4, 8, 15, 15]
 
 
 @pytest.mark.asyncio
-async def test_the_first_look_is_after_half_the_expected_time() -> None:
+async def test_first_poll_is_after_half_the_expected_time() -> None:
     time = Clockwork()
     async with partner(job("completed")) as (server, provider):
         assert await waited(provider, time) == Rendered(DONE)
@@ -118,7 +118,7 @@ async def test_the_first_look_is_after_half_the_expected_time() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_wait_taken_up_later_looks_at_once() -> None:
+async def test_resumed_wait_past_half_time_polls_after_the_normal_interval() -> None:
     time = Clockwork()
     async with partner(job("completed")) as (_, provider):
         await waited(provider, time, elapsed=50)
@@ -126,7 +126,7 @@ async def test_a_wait_taken_up_later_looks_at_once() -> None:
 
 
 @pytest.mark.asyncio
-async def test_progress_is_told_and_long_sleeps_are_attended() -> None:
+async def test_wait_reports_progress_and_splits_long_sleeps_for_heartbeats() -> None:
     time = Clockwork()
     async with partner(job("queued"), job("in_progress", progress=40), job("completed")) as (_, provider):
         await waited(provider, time)
@@ -135,7 +135,7 @@ async def test_progress_is_told_and_long_sleeps_are_attended() -> None:
 
 
 @pytest.mark.asyncio
-async def test_no_error_on_reading_a_job_ends_a_wait() -> None:
+async def test_job_read_errors_do_not_end_the_wait() -> None:
     errors = [answer(404), answer(500), answer(401), Reply(b""), answer(200, "garbage"), job("warming_up")]
     time = Clockwork()
     async with partner(*errors, job("completed")) as (server, provider):
@@ -144,7 +144,7 @@ async def test_no_error_on_reading_a_job_ends_a_wait() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_failed_render_is_told_in_the_providers_words() -> None:
+async def test_failed_render_keeps_the_providers_error_message() -> None:
     failed = job("failed", error={"code": "moderation", "message": "the frame was refused"})
     gave_up = job("expired", progress=40)
     async with partner(failed, job("failed"), gave_up, job("expired")) as (_, provider):
@@ -158,7 +158,7 @@ async def test_a_failed_render_is_told_in_the_providers_words() -> None:
 
 
 @pytest.mark.asyncio
-async def test_only_a_body_that_names_the_job_says_that_it_failed() -> None:
+async def test_failure_counts_only_if_the_body_names_the_job() -> None:
     busy = answer(200, {"status": "error", "message": "upstream busy"})
     nameless = answer(200, {"object": "video", "model": "wan", "status": "failed"})
     other = answer(200, {"id": "w", "object": "video", "status": "failed"})
@@ -170,7 +170,7 @@ async def test_only_a_body_that_names_the_job_says_that_it_failed() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("word", ["error", "failed", "expired"])
-async def test_an_error_that_echoes_the_id_it_was_asked_for_does_not_say_that_the_job_failed(word: str) -> None:
+async def test_error_that_only_echoes_the_job_id_is_not_a_failed_job(word: str) -> None:
     echo = answer(200, {"id": "v", "status": word, "error": {"message": "upstream request failed"}})
     async with partner(echo, echo, echo, job("completed")) as (server, provider):
         assert await waited(provider, Clockwork()) == Rendered(DONE)
@@ -179,7 +179,7 @@ async def test_an_error_that_echoes_the_id_it_was_asked_for_does_not_say_that_th
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("status", [422, 500])
-async def test_a_job_in_the_body_of_an_error_is_read(status: int) -> None:
+async def test_failed_job_in_an_error_response_is_read(status: int) -> None:
     """vLLM-Omni shows failed jobs this way."""
     body = {"id": "v", "model": "wan", "status": "failed", "error": {"message": "oom"}, "created_at": 1790000000}
     async with partner(answer(status, body)) as (_, provider):
@@ -188,7 +188,7 @@ async def test_a_job_in_the_body_of_an_error_is_read(status: int) -> None:
 
 
 @pytest.mark.asyncio
-async def test_not_found_agrees_with_an_earlier_failure_and_with_nothing_else() -> None:
+async def test_not_found_ends_the_wait_only_after_an_earlier_reported_failure() -> None:
     async with partner(answer(404), job("completed")) as (_, provider):
         assert await waited(provider, Clockwork()) == Rendered(DONE)
     async with partner(answer(404)) as (_, provider):
@@ -197,7 +197,7 @@ async def test_not_found_agrees_with_an_earlier_failure_and_with_nothing_else() 
 
 
 @pytest.mark.asyncio
-async def test_past_the_deadline_a_job_that_the_last_look_did_not_find_is_told_from_one_that_renders() -> None:
+async def test_deadline_result_records_whether_the_last_poll_found_the_job() -> None:
     for reply, not_found in ((answer(404), True), (answer(410), True), (answer(500), False), (job("queued"), False)):
         async with partner(reply) as (_, provider):
             ended = await waited(provider, Clockwork(), deadline=0)
@@ -206,7 +206,7 @@ async def test_past_the_deadline_a_job_that_the_last_look_did_not_find_is_told_f
 
 
 @pytest.mark.asyncio
-async def test_past_the_deadline_it_is_still_rendering() -> None:
+async def test_wait_past_the_deadline_returns_still_rendering() -> None:
     time = Clockwork()
     async with partner(job("in_progress")) as (_, provider):
         assert await waited(provider, time, deadline=100) == StillRendering(Job("v", JobStatus.IN_PROGRESS))
@@ -214,7 +214,7 @@ async def test_past_the_deadline_it_is_still_rendering() -> None:
 
 
 @pytest.mark.asyncio
-async def test_with_no_time_left_it_looks_once() -> None:
+async def test_wait_without_time_left_polls_once() -> None:
     time = Clockwork()
     async with partner(job("in_progress")) as (server, provider):
         assert await waited(provider, time, deadline=0) == StillRendering(Job("v", JobStatus.IN_PROGRESS))
@@ -222,7 +222,7 @@ async def test_with_no_time_left_it_looks_once() -> None:
 
 
 @pytest.mark.asyncio
-async def test_past_the_deadline_only_the_last_look_counts() -> None:
+async def test_deadline_result_reflects_only_the_last_poll() -> None:
     async with partner(job("in_progress"), answer(500)) as (_, provider):
         assert await waited(provider, Clockwork(), deadline=100) == StillRendering(
             error=ReadError(500, "Error code: 500")
@@ -231,7 +231,7 @@ async def test_past_the_deadline_only_the_last_look_counts() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("expected", [1, 20, 600, 10_000])
-async def test_a_wait_gives_a_sign_of_life_at_least_every_so_often(expected: float) -> None:
+async def test_wait_sends_a_heartbeat_at_least_every_seven_seconds(expected: float) -> None:
     """Otherwise another worker would consider the run abandoned. Looks take no time in this test."""
     time = Clockwork()
     async with partner(job("in_progress"), answer(500), job("queued")) as (_, provider):
@@ -241,7 +241,7 @@ async def test_a_wait_gives_a_sign_of_life_at_least_every_so_often(expected: flo
 
 
 @pytest.mark.asyncio
-async def test_an_interval_from_the_settings_is_kept() -> None:
+async def test_configured_poll_interval_is_used() -> None:
     time = Clockwork()
     async with partner(job("queued"), answer(500), job("completed")) as (_, provider):
         await waited(provider, time, poll=0.5)
@@ -249,7 +249,7 @@ async def test_an_interval_from_the_settings_is_kept() -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_a_fetch_can_bring(tmp_path: Path) -> None:
+async def test_fetch_returns_clip_missing_or_read_error(tmp_path: Path) -> None:
     into = tmp_path / "clip.part"
     async with partner(answer(200, MP4), answer(404), answer(410), answer(500)) as (_, provider):
         clip = await fetch(DONE, provider, into)
@@ -269,7 +269,7 @@ async def test_submit_sends_one_order() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("status", [404, 405, 501])
-async def test_a_clip_that_is_not_at_content_is_fetched_from_the_address_in_the_job(
+async def test_clip_missing_at_content_is_fetched_from_the_jobs_url_without_the_key(
     status: int, tmp_path: Path
 ) -> None:
     async with scripted(in_turn(answer(200, MP4))) as storage, partner(answer(status)) as (_, provider):
@@ -289,7 +289,7 @@ async def test_a_clip_that_is_not_at_content_is_fetched_from_the_address_in_the_
     ],
     ids=["absent in both", "address out of order", "content only postponed", "not served, and absent"],
 )
-async def test_an_address_is_asked_only_if_the_content_is_absent(
+async def test_clip_url_is_tried_only_if_content_is_absent_or_unsupported(
     at_content: Reply, at_url: Reply, outcome: Missing | ReadError, tmp_path: Path
 ) -> None:
     async with scripted(in_turn(at_url)) as storage, partner(at_content) as (_, provider):
@@ -306,7 +306,7 @@ async def test_an_address_is_asked_only_if_the_content_is_absent(
         pytest.param((answer(503), answer(200, MP4)), id="a server out of order first"),
     ],
 )
-async def test_each_address_of_a_job_is_tried_for_its_clip(replies: tuple[Reply, ...], tmp_path: Path) -> None:
+async def test_each_clip_url_of_a_job_is_tried_in_turn(replies: tuple[Reply, ...], tmp_path: Path) -> None:
     async with scripted(in_turn(*replies)) as storage, partner(answer(404)) as (_, provider):
         base = f"http://127.0.0.1:{storage.port}"
         clip = await fetch(replace(DONE, urls=(f"{base}/a", f"{base}/b")), provider, tmp_path / "c")
@@ -315,7 +315,7 @@ async def test_each_address_of_a_job_is_tried_for_its_clip(replies: tuple[Reply,
 
 
 @pytest.mark.asyncio
-async def test_a_thumbnail_does_not_keep_a_clip_that_is_gone_from_being_gone(tmp_path: Path) -> None:
+async def test_clip_is_missing_even_if_one_url_serves_a_thumbnail(tmp_path: Path) -> None:
     async with (
         scripted(in_turn(answer(404), answer(200, b"\xff\xd8"))) as storage,
         partner(answer(404)) as (_, provider),
@@ -326,7 +326,7 @@ async def test_a_thumbnail_does_not_keep_a_clip_that_is_gone_from_being_gone(tmp
 
 
 @pytest.mark.asyncio
-async def test_json_at_content_that_says_where_the_clip_is_is_followed_without_the_key(tmp_path: Path) -> None:
+async def test_clip_url_in_a_json_content_response_is_followed_without_the_key(tmp_path: Path) -> None:
     async with scripted(in_turn(answer(200, MP4))) as storage:
         link = {"url": f"http://127.0.0.1:{storage.port}/v.mp4?sig=0123456789"}
         async with partner(answer(200, link)) as (_, provider):
@@ -336,7 +336,7 @@ async def test_json_at_content_that_says_where_the_clip_is_is_followed_without_t
 
 
 @pytest.mark.asyncio
-async def test_a_link_at_content_that_leads_nowhere_is_kept_without_what_opens_it(tmp_path: Path) -> None:
+async def test_secrets_of_a_broken_clip_url_are_removed_from_the_detail(tmp_path: Path) -> None:
     async with scripted(in_turn(answer(404))) as storage:
         link = {"url": f"http://127.0.0.1:{storage.port}/tok-secret0123456789/v.mp4?X-Amz-Signature=secret0123"}
         async with partner(answer(200, link)) as (_, provider):

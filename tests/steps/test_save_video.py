@@ -19,31 +19,31 @@ def draft(folder: Path, name: str, content: bytes = CLIP) -> Path:
     return path
 
 
-def test_saving_moves_the_draft_and_tells_length_and_hash(tmp_path: Path) -> None:
+def test_save_moves_the_part_file_and_returns_its_size_and_hash(tmp_path: Path) -> None:
     target = tmp_path / "run.mp4"
     clip = save(draft(tmp_path, ".part"), target)
     assert clip == Clip(target, len(CLIP), hashlib.sha256(CLIP).hexdigest(), Facts(Kind.MP4, 720, 1280, 8.0))
     assert [path.name for path in tmp_path.iterdir()] == ["run.mp4"]
 
 
-def test_saving_twice_is_saving_once(tmp_path: Path) -> None:
+def test_second_save_keeps_the_first_clip(tmp_path: Path) -> None:
     target = tmp_path / "run.mp4"
     first = save(draft(tmp_path, ".1"), target)
     assert save(draft(tmp_path, ".2"), target) == first == stored(target)
 
 
-def test_nothing_is_stored_under_a_name_that_was_never_given(tmp_path: Path) -> None:
+def test_part_file_is_not_a_stored_clip(tmp_path: Path) -> None:
     draft(tmp_path, ".part")
     assert stored(tmp_path / "run.mp4") is None
 
 
-def test_a_draft_that_cannot_be_moved_leaves_no_clip(tmp_path: Path) -> None:
+def test_failed_move_leaves_no_stored_clip(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         save(draft(tmp_path, ".part"), tmp_path / "no folder" / "run.mp4")
     assert stored(tmp_path / "no folder" / "run.mp4") is None
 
 
-def test_a_file_that_is_not_whole_is_no_stored_clip(tmp_path: Path) -> None:
+def test_incomplete_file_is_not_a_stored_clip(tmp_path: Path) -> None:
     assert stored(draft(tmp_path, "run.mp4", CLIP[:-1])) is None
 
 

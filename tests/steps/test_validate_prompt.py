@@ -48,7 +48,7 @@ async def test_an_allowed_prompt_becomes_a_brief() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_refused_prompt_is_rejected_with_reasons_and_a_way_out() -> None:
+async def test_refused_prompt_is_rejected_with_reasons_and_a_safe_rewrite() -> None:
     async with text_model(completion(REFUSED)) as (_, client):
         rejected, _ = await validate_prompt("una pelea", "es", 8, SHELF.get("validate_prompt"), client, "m")
     assert rejected == Rejected(("violence", "weapons"), "No puedo mostrar eso.", "Un combate de esgrima deportiva")
@@ -66,7 +66,7 @@ async def test_a_prompt_cannot_close_its_fence() -> None:
 
 
 @pytest.mark.asyncio
-async def test_answers_that_never_validate_are_asked_for_twice_and_then_unusable() -> None:
+async def test_invalid_verdicts_are_requested_twice_and_then_unusable() -> None:
     async with text_model(completion(ALLOWED | {"category": "cats"})) as (server, client):
         with pytest.raises(TextModelUnusable):
             await validate_prompt("a boat", "en", 8, SHELF.get("validate_prompt"), client, "m")
@@ -74,17 +74,17 @@ async def test_answers_that_never_validate_are_asked_for_twice_and_then_unusable
 
 
 @pytest.mark.asyncio
-async def test_a_model_that_declines_to_judge_is_not_a_rejection() -> None:
+async def test_model_refusal_to_judge_is_not_a_rejection() -> None:
     async with text_model(completion(None, refusal="no")) as (_, client):
         with pytest.raises(TextModelRefused, match="no"):
             await validate_prompt("a boat", "en", 8, SHELF.get("validate_prompt"), client, "m")
 
 
-def test_a_verdict_that_allows_and_names_a_reason_does_not_allow() -> None:
+def test_allowed_verdict_with_a_reason_is_rejected() -> None:
     assert decide(verdict(reasons=["minors"]), "es") == Rejected(("minors",), "Añadí luz y sonido.", None)
 
 
-def test_the_brief_speaks_the_users_language_whatever_the_model_thinks() -> None:
+def test_brief_uses_the_users_language_not_the_models() -> None:
     brief = decide(verdict(language="en"), "es")
     assert isinstance(brief, Brief)
     assert brief.language == "es"
@@ -101,11 +101,11 @@ def test_the_brief_speaks_the_users_language_whatever_the_model_thinks() -> None
         ("a \u202eboat\u2066", "a boat"),
     ],
 )
-def test_a_title_is_mended_to_one_bounded_line(title: str, mended: str) -> None:
+def test_title_is_normalized_to_one_line_of_limited_length(title: str, mended: str) -> None:
     assert verdict(title=title).title == mended
 
 
-def test_a_long_explanation_is_cut_not_sent_back() -> None:
+def test_long_explanation_is_truncated_instead_of_rejected() -> None:
     assert len(verdict(explanation="x" * 900).explanation) == 400
 
 
@@ -124,13 +124,13 @@ def test_a_long_explanation_is_cut_not_sent_back() -> None:
         {"title": None},
     ],
 )
-def test_what_cannot_be_mended_is_refused(changes: dict[str, Any]) -> None:
+def test_unfixable_verdict_fails_validation(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         verdict(**changes)
 
 
 @given(st.text(), st.text(), st.text(), st.text() | st.none())
-def test_whatever_the_model_writes_a_verdict_keeps_its_promises(
+def test_valid_verdict_is_always_bounded_and_storable(
     improved: str, title: str, explanation: str, rewrite: str | None
 ) -> None:
     try:
@@ -145,14 +145,14 @@ def test_whatever_the_model_writes_a_verdict_keeps_its_promises(
         text.encode()
 
 
-def test_the_schema_that_is_sent_has_the_names_everybody_relies_on() -> None:
+def test_verdict_schema_requires_all_fields_and_allows_no_others() -> None:
     schema = Verdict.model_json_schema()
     assert schema["required"] == list(ALLOWED)
     assert schema["additionalProperties"] is False
     assert json.loads(json.dumps(schema)) == schema
 
 
-def test_the_prompt_and_the_code_name_the_same_policy_areas_and_categories() -> None:
+def test_templates_and_code_have_the_same_policy_areas_and_categories() -> None:
     system = SHELF.get("validate_prompt").sections["system"]
     assert all(f"- {area.value}: " in system for area in PolicyArea)
     caption = load_template(SHELF._folder / "write_caption.md")

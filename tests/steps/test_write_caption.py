@@ -41,7 +41,7 @@ async def test_a_caption_is_written_from_the_brief_in_the_users_language() -> No
 
 
 @pytest.mark.asyncio
-async def test_a_caption_that_is_too_long_goes_back_once() -> None:
+async def test_too_long_caption_is_retried_once() -> None:
     long = completion({"text": "x" * 1024, "hashtags": TAGS})
     async with text_model(long, completion({"text": "x", "hashtags": TAGS})) as (server, client):
         caption, asked = await write_caption(BRIEF, "es", SHELF.get("write_caption"), client, "m")
@@ -72,7 +72,7 @@ def test_hashtags_are_normalized(raw: list[str], normal: list[str]) -> None:
 
 
 @given(st.lists(st.text(max_size=60), max_size=12))
-def test_whatever_the_model_writes_hashtags_are_normal_unique_and_few(raw: list[str]) -> None:
+def test_normalized_hashtags_are_always_valid_unique_and_at_most_eight(raw: list[str]) -> None:
     tags = normalized(raw)
     assert len(tags) <= 8
     assert len({tag.casefold() for tag in tags}) == len(tags)
@@ -84,7 +84,7 @@ def test_whatever_the_model_writes_hashtags_are_normal_unique_and_few(raw: list[
 
 
 @given(st.text(max_size=1100), st.lists(st.text(max_size=50), max_size=10))
-def test_a_draft_that_passes_fits_into_a_telegram_caption(text: str, hashtags: list[str]) -> None:
+def test_valid_caption_draft_fits_the_telegram_limit(text: str, hashtags: list[str]) -> None:
     try:
         got = draft(text=text, hashtags=hashtags)
     except ValidationError:
@@ -94,7 +94,7 @@ def test_a_draft_that_passes_fits_into_a_telegram_caption(text: str, hashtags: l
     assert units(joined(got.text, got.hashtags)) <= CAPTION_UNITS_MAX
 
 
-def test_the_bound_is_exact_and_counts_as_telegram_does() -> None:
+def test_caption_limit_is_exact_and_counted_in_telegram_units() -> None:
     room = CAPTION_UNITS_MAX - units(joined("", TAGS))
     assert draft(text="x" * room)
     assert draft(text="🛶" * (room // 2))
@@ -107,17 +107,17 @@ def test_the_bound_is_exact_and_counts_as_telegram_does() -> None:
     "changes",
     [{"hashtags": ["#a", "#b"]}, {"hashtags": ["#a", "#A", "#b"]}, {"text": " \0"}, {"mood": "calm"}],
 )
-def test_a_draft_that_cannot_be_mended_is_refused(changes: dict[str, Any]) -> None:
+def test_unfixable_caption_draft_fails_validation(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         draft(**changes)
 
 
-def test_emoji_and_lines_survive_and_control_characters_do_not() -> None:
+def test_caption_keeps_emoji_and_line_breaks_and_drops_control_characters() -> None:
     assert draft(text="👩‍🚀 sube\n\x1b[31my baja\0 ").text == "👩‍🚀 sube\n[31my baja"
 
 
 @pytest.mark.parametrize("language", ["es", "en", "fr"])
-def test_a_plain_caption_keeps_every_promise_of_a_written_one(language: str) -> None:
+def test_plain_caption_passes_the_caption_validation(language: str) -> None:
     caption = plain_caption(Brief("x", "T" * 80, "nature", language))
     assert caption.text == "T" * 80
     assert draft(text=caption.text, hashtags=list(caption.hashtags)).hashtags == list(caption.hashtags)

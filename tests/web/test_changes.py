@@ -26,7 +26,7 @@ IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "use
 # -- actions on a run
 
 
-async def test_a_run_in_doubt_is_found_or_not_charged_with_a_reason(inside: Site, simulator: Simulator) -> None:
+async def test_settling_a_run_in_doubt_needs_a_reason_and_a_tick(inside: Site, simulator: Simulator) -> None:
     row = await in_doubt(inside, simulator, **IN_CHAT)
     job = simulator.books()["creates"][-1]["job_id"]
     page = await inside.read("/admin/doubt")
@@ -62,7 +62,7 @@ def fields(html: str) -> dict[str, str]:
     return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', html))
 
 
-async def test_a_word_on_a_page_that_is_out_of_date_is_not_taken(
+async def test_settlement_from_an_outdated_page_is_rejected(
     inside: Site, simulator: Simulator, client: LedgerClient
 ) -> None:
     row = await in_doubt(inside, simulator)
@@ -86,7 +86,7 @@ async def test_a_word_on_a_page_that_is_out_of_date_is_not_taken(
     assert "was not charged" in said
 
 
-async def test_the_providers_own_answer_is_not_replaced_by_a_persons(
+async def test_operator_cannot_replace_a_job_from_the_providers_answer(
     inside: Site, simulator: Simulator, client: LedgerClient
 ) -> None:
     row = await in_doubt(inside, simulator)
@@ -122,7 +122,7 @@ def answers_are_lost(admin_context: WebContext, *names: str) -> dict[str, Any]:
     return {"ledger": Ledger(rpc), "operators": Operators(rpc)}
 
 
-async def test_a_change_whose_answer_is_lost_is_not_said_to_have_changed_nothing(inside: Site) -> None:
+async def test_lost_ledger_answer_reports_that_the_change_may_have_been_made(inside: Site) -> None:
     row = await inside.context.ledger.load(await inside.order())
     assert row is not None
     with_office(inside, **answers_are_lost(inside.admin_context, "cancel_run", "set_paused"))
@@ -136,7 +136,9 @@ async def test_a_change_whose_answer_is_lost_is_not_said_to_have_changed_nothing
     assert (await inside.admin_context.operators.controls()).paused
 
 
-async def test_found_it_is_kept_with_who_and_why_or_not_at_all(inside: Site, simulator: Simulator) -> None:
+async def test_found_settlement_records_operator_and_reason_despite_a_lost_answer(
+    inside: Site, simulator: Simulator
+) -> None:
     row = await in_doubt(inside, simulator)
     job = simulator.books()["creates"][-1]["job_id"]
     with_office(inside, **answers_are_lost(inside.admin_context, "record_event", "settle_found"))
@@ -152,9 +154,7 @@ async def test_found_it_is_kept_with_who_and_why_or_not_at_all(inside: Site, sim
     assert seen["status"] in {"queued", "in_progress", "completed"}
 
 
-async def test_a_change_stands_when_the_queue_is_away_and_the_sweep_finds_the_run(
-    inside: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_change_succeeds_while_the_queue_is_unreachable(inside: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     row = await inside.context.ledger.load(await inside.order())
     assert row is not None
 
@@ -167,7 +167,7 @@ async def test_a_change_stands_when_the_queue_is_away_and_the_sweep_finds_the_ru
     assert said == f"{row.ref} is canceled; nothing was bought, and $0.80 is free again."
 
 
-async def test_not_charged_frees_the_money_and_a_job_of_another_run_is_not_taken(
+async def test_not_charged_releases_the_price_and_another_runs_job_is_rejected(
     inside: Site, simulator: Simulator
 ) -> None:
     other = await inside.driven(await inside.order("another"))
@@ -213,7 +213,7 @@ async def test_cancel_works_before_the_purchase_and_not_after(inside: Site, simu
 # -- limits
 
 
-async def test_every_limit_on_the_page_can_be_set_and_is_kept_with_who_and_before(inside: Site) -> None:
+async def test_every_limit_is_on_the_page_and_changes_record_who_and_the_old_value(inside: Site) -> None:
     limits = {limit.key for limit in await inside.admin_context.operators.limits()}
     page = await inside.read("/admin/limits")
     assert limits == {key for key in limits if f'id="limit-{key}"' in page}, "a limit is missing on the page"
@@ -250,14 +250,14 @@ async def test_every_limit_on_the_page_can_be_set_and_is_kept_with_who_and_befor
         ({"key": "budget_day_microusd", "value": "1", "user_id": "tg:1"}, "that limit is for all"),
     ],
 )
-async def test_a_limit_that_cannot_be_is_refused_in_one_sentence(inside: Site, form: dict[str, str], says: str) -> None:
+async def test_invalid_limit_value_is_rejected_with_a_reason(inside: Site, form: dict[str, str], says: str) -> None:
     before = await inside.admin_context.operators.limits()
 
     assert says in await inside.submit("/admin/limits", **form)
     assert await inside.admin_context.operators.limits() == before
 
 
-async def test_one_users_limit_is_set_and_taken_back(inside: Site, client: LedgerClient) -> None:
+async def test_user_limit_can_be_set_and_removed(inside: Site, client: LedgerClient) -> None:
     await inside.order("a boat", user_id="tg:1")
     said = await inside.submit("/admin/limits", key="videos_per_user_day", value="2", user_id="tg:1")
     assert said == "videos_per_user_day of tg:1: the default before, 2 now."
@@ -266,7 +266,7 @@ async def test_one_users_limit_is_set_and_taken_back(inside: Site, client: Ledge
     assert said == "videos_per_user_day of tg:1: 2 before, the default now."
 
 
-async def test_what_was_not_taken_is_still_in_its_field_beside_the_reason(inside: Site) -> None:
+async def test_rejected_limit_value_stays_in_its_field_with_the_reason(inside: Site) -> None:
     await inside.client.post(
         "/admin/limits",
         data={"csrf": await inside.csrf(), "key": "cooldown_seconds", "value": '1"5'},
@@ -277,7 +277,7 @@ async def test_what_was_not_taken_is_still_in_its_field_beside_the_reason(inside
     assert news(html) == 'cooldown_seconds was not changed: it must be a whole number, not 1"5.'
 
 
-async def test_a_budget_changes_more_than_ten_times_only_with_its_tick(inside: Site) -> None:
+async def test_budget_change_of_more_than_tenfold_needs_confirmation(inside: Site) -> None:
     await inside.submit("/admin/limits", key="budget_day_microusd", value="7.50", sure="yes")
     said = await inside.submit("/admin/limits", key="budget_day_microusd", value="5000000")
     assert "$5,000,000.00 is more than 10 times the present $7.50" in said
@@ -293,7 +293,7 @@ async def test_a_budget_changes_more_than_ten_times_only_with_its_tick(inside: S
     assert said == "budget_day_microusd: $100.00 before, $1.00 now."
 
 
-async def test_what_was_changed_is_told_in_words_with_its_reasons(inside: Site) -> None:
+async def test_change_history_is_shown_in_words_with_reasons(inside: Site) -> None:
     await inside.submit("/admin/limits", key="budget_day_microusd", value="7.50", sure="yes")
     await inside.submit("/admin/limits", key="cooldown_seconds", value="3", user_id="tg:1")
     await inside.submit("/admin/users", user_id="tg:1", act="block", why="Too many kites.")
@@ -309,7 +309,7 @@ async def test_what_was_changed_is_told_in_words_with_its_reasons(inside: Site) 
     ]
 
 
-async def test_a_pause_needs_the_reason_that_users_read_and_is_ended_by_a_click(inside: Site) -> None:
+async def test_pause_needs_a_reason_and_resume_from_an_outdated_page_is_rejected(inside: Site) -> None:
     assert "users are shown the reason" in await inside.submit("/admin/pause", why=" ")
     await inside.submit("/admin/pause", why="Back at 18:00.")
     controls = await inside.admin_context.operators.controls()
@@ -325,7 +325,7 @@ async def test_a_pause_needs_the_reason_that_users_read_and_is_ended_by_a_click(
 
 
 @pytest.mark.parametrize("budget", [4_000, 1_005_000, 50_000_000, 1_234_567_890_000, 1])
-async def test_a_budget_is_shown_as_it_is_and_set_again_unchanged(inside: Site, budget: int) -> None:
+async def test_shown_budget_can_be_submitted_again_without_changing_it(inside: Site, budget: int) -> None:
     await inside.admin_context.operators.set_limit("budget_day_microusd", budget, "tests")
     found = re.search(r'id="limit-budget_day_microusd"[^>]* value="([^"]*)"', await inside.read("/admin/limits"))
     assert found
@@ -338,7 +338,7 @@ async def test_a_budget_is_shown_as_it_is_and_set_again_unchanged(inside: Site, 
 @pytest.mark.parametrize(
     "user", ["web:Ada", "tg:0", "TG:42", "tg:", "tg:forty", "tg: 42", "tg:042", "tg:4\u0662", "cli:"]
 )
-async def test_nothing_is_set_for_somebody_whom_nobody_can_be(inside: Site, user: str) -> None:
+async def test_changes_for_an_invalid_user_id_are_rejected(inside: Site, user: str) -> None:
     for said in (
         await inside.submit("/admin/limits", key="videos_per_user_day", value="1", user_id=user),
         await inside.submit("/admin/users", act="block", user_id=user, why="x"),
@@ -347,7 +347,7 @@ async def test_nothing_is_set_for_somebody_whom_nobody_can_be(inside: Site, user
     assert await inside.admin_context.operators.users(10) == ()
 
 
-async def test_users_are_blocked_let_in_and_named(inside: Site) -> None:
+async def test_users_can_be_blocked_unblocked_and_invited(inside: Site) -> None:
     await inside.submit("/admin/users", user_id="7", act="block", why="spam")  # as Telegram shows the id
     page = await inside.read("/admin/limits")
     assert "blocked" in page and "spam" in page

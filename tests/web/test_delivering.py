@@ -13,7 +13,7 @@ from web import changes
 IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "user_id": "tg:42"}
 
 
-async def test_a_video_that_did_not_arrive_is_delivered_again(
+async def test_deliver_again_schedules_a_redelivery(
     inside: Site, client: LedgerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "DELIVERY_SECONDS_MAX", 0.1)  # no worker delivers here
@@ -38,7 +38,7 @@ async def test_a_video_that_did_not_arrive_is_delivered_again(
         ({"why": "TelegramBadRequest"}, "It could not be delivered: Telegram refused it (TelegramBadRequest)."),
     ],
 )
-async def test_whoever_asks_for_a_delivery_is_told_what_came_of_it(
+async def test_deliver_again_reports_the_outcome(
     inside: Site, outcome: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "DELIVERY_SECONDS_MAX", 60.0)
@@ -57,7 +57,7 @@ async def test_whoever_asks_for_a_delivery_is_told_what_came_of_it(
     assert shown(await inside.read(f"/admin/runs/{row.ref}"), "delivery").startswith(says)
 
 
-async def test_a_video_that_could_not_be_delivered_says_why_before_anybody_asks(inside: Site) -> None:
+async def test_run_page_shows_why_a_delivery_failed(inside: Site) -> None:
     row = await inside.driven(await inside.order("a boat", **IN_CHAT))
     assert 'data-testid="delivery"' not in await inside.read(f"/admin/runs/{row.ref}")
     await Notifications(inside.context.ledger.rpc).told(row, why="Unreachable")

@@ -36,7 +36,7 @@ def routes(site: Site) -> list[tuple[str, str]]:
     return sorted({(method, re.sub(r"^/admin/static$", "/admin/static/{filename}", path)) for method, path in found})
 
 
-async def test_without_a_session_every_route_but_the_open_ones_gives_nothing(site: Site) -> None:
+async def test_every_protected_route_reveals_nothing_without_a_session(site: Site) -> None:
     run_id = await site.order("a secret lighthouse")
     row = await site.driven(run_id)
     assert len(routes(site)) > 25
@@ -54,7 +54,7 @@ async def test_without_a_session_every_route_but_the_open_ones_gives_nothing(sit
     assert after is not None and replace(after, read_at=row.read_at) == row
 
 
-async def test_nothing_of_what_is_open_tells_anything(site: Site) -> None:
+async def test_open_routes_reveal_no_data_and_static_paths_cannot_escape(site: Site) -> None:
     row = await site.driven(await site.order("a secret lighthouse"))
     for path in ("/admin/login", "/healthz", "/readyz", "/admin/static/admin.js", "/admin/static/admin.css"):
         said = await site.read(path)
@@ -71,20 +71,20 @@ NO_TEXT = b"\xff"
 
 @pytest.mark.parametrize("path", ["/admin", "/healthz", "/metrics", "/admin/login"])
 @pytest.mark.parametrize("cookie", [b"aa." + NO_TEXT, NO_TEXT + b".aa", NO_TEXT])
-async def test_bytes_that_are_no_text_open_nothing_and_break_nothing(site: Site, path: str, cookie: bytes) -> None:
+async def test_non_text_cookies_and_tokens_are_rejected_without_an_error(site: Site, path: str, cookie: bytes) -> None:
     cookie_header, bearer = b"Cookie: onetake_session=" + cookie, b"Authorization: Bearer " + cookie
     answers = {"/admin": "303", "/healthz": "200", "/metrics": "401", "/admin/login": "200"}
     assert (await as_written(site, path, cookie_header, bearer)).split()[1] == answers[path]
 
 
-def test_a_name_keeps_only_what_can_be_printed() -> None:
+def test_operator_name_keeps_only_printable_characters() -> None:
     gate = Gate(TOKEN, lambda: 0.0)
     session = gate.session(gate.open_session("\x1b[31mA\0d\u202ea \ud800"))
     assert session is not None and session.who == "web:[31mA d a"
 
 
 @pytest.mark.parametrize("path", sorted(BY_TOKEN))
-async def test_metrics_take_the_token_as_bearer_and_nothing_else(site: Site, path: str) -> None:
+async def test_metrics_accept_only_the_exact_bearer_token(site: Site, path: str) -> None:
     assert (await site.client.get(path, headers=BEARER)).status == 200
     for wrong in ("Bearer ", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", "Bearer " + TOKEN[:-1]):
         answer = await site.client.get(path, headers={"Authorization": wrong})
@@ -93,7 +93,7 @@ async def test_metrics_take_the_token_as_bearer_and_nothing_else(site: Site, pat
         assert (await answer.json())["success"] is False
 
 
-async def test_the_bearer_opens_no_page_and_no_change(site: Site) -> None:
+async def test_bearer_token_does_not_open_pages_or_allow_changes(site: Site) -> None:
     assert (await site.client.get("/admin", headers=BEARER, allow_redirects=False)).status == 303
     answer = await site.client.post("/admin/pause", headers=BEARER, data={"why": "x"}, allow_redirects=False)
     assert answer.status == 401
@@ -114,7 +114,7 @@ async def test_the_cookie_is_signed_http_only_and_same_site(site: Site) -> None:
         assert answer.status == 303, forged
 
 
-async def test_behind_tls_the_cookie_is_secure(site: Site) -> None:
+async def test_session_cookie_is_secure_behind_tls(site: Site) -> None:
     form = {"name": "Ada", "token": TOKEN}
     headers = {"X-Forwarded-Proto": "https"}
     answer = await site.client.post("/admin/login", data=form, headers=headers, allow_redirects=False)
@@ -122,7 +122,7 @@ async def test_behind_tls_the_cookie_is_secure(site: Site) -> None:
     assert answer.cookies["onetake_session"]["secure"]
 
 
-async def test_a_session_ends_by_log_out_by_time_and_by_a_new_token(inside: Site) -> None:
+async def test_session_ends_on_logout_expiry_or_a_new_token(inside: Site) -> None:
     (kept,) = [cookie.value for cookie in inside.client.session.cookie_jar if cookie.key == "onetake_session"]
     await inside.read("/admin")
     await inside.client.post("/admin/logout", data={"csrf": await inside.csrf()})
@@ -138,7 +138,7 @@ async def test_a_session_ends_by_log_out_by_time_and_by_a_new_token(inside: Site
     assert Gate(TOKEN + "-new", inside.clock).session(cookie) is None
 
 
-async def test_wrong_tokens_are_throttled_also_for_who_then_has_the_right_one(site: Site) -> None:
+async def test_too_many_wrong_tokens_block_even_the_right_token_for_a_while(site: Site) -> None:
     for _ in range(WRONG_AT_MOST):
         answer = await site.log_in(token="not-this-one-either")
         assert answer.status == 403 and "not the token of this bot" in await answer.text()
@@ -150,7 +150,7 @@ async def test_wrong_tokens_are_throttled_also_for_who_then_has_the_right_one(si
     assert (await site.log_in()).status == 303
 
 
-def test_all_addresses_together_are_throttled_too() -> None:
+def test_wrong_tokens_from_many_addresses_are_throttled_together() -> None:
     gate = Gate(TOKEN, lambda: 1000.0)
     for number in range(4 * WRONG_AT_MOST):
         assert gate.wait_seconds(f"10.0.0.{number}") == 0
@@ -158,7 +158,7 @@ def test_all_addresses_together_are_throttled_too() -> None:
     assert gate.wait_seconds("10.0.1.1") == WINDOW_SECONDS
 
 
-def test_a_token_is_compared_by_its_digest_whatever_its_length() -> None:
+def test_token_check_rejects_wrong_tokens_of_any_length() -> None:
     gate = Gate(TOKEN, lambda: 0.0)
 
     assert gate.is_token(TOKEN)
@@ -167,7 +167,7 @@ def test_a_token_is_compared_by_its_digest_whatever_its_length() -> None:
 
 
 @pytest.mark.parametrize("form", [{}, {"csrf": ""}, {"csrf": "0" * 64}, {"csrf": "é"}])
-async def test_a_form_that_is_not_ours_changes_nothing(inside: Site, form: dict[str, str]) -> None:
+async def test_form_without_a_valid_csrf_token_changes_nothing(inside: Site, form: dict[str, str]) -> None:
     before = await inside.admin_context.operators.limits()
     history = await inside.admin_context.dashboard.changes(50)
     changes = [
@@ -187,7 +187,7 @@ async def test_a_form_that_is_not_ours_changes_nothing(inside: Site, form: dict[
     await inside.read("/admin")  # still logged in
 
 
-async def test_another_sessions_word_or_another_sites_form_is_turned_away(inside: Site) -> None:
+async def test_csrf_token_of_another_session_and_cross_site_forms_are_rejected(inside: Site) -> None:
     gate = Gate(TOKEN, inside.clock)
     other = gate.session(gate.open_session("Eve"))
     assert other is not None
@@ -202,7 +202,7 @@ async def test_another_sessions_word_or_another_sites_form_is_turned_away(inside
     assert not (await inside.admin_context.operators.controls()).paused
 
 
-async def test_every_page_forbids_scripts_of_others_frames_and_caches(inside: Site) -> None:
+async def test_every_page_sends_headers_against_foreign_scripts_frames_and_caching(inside: Site) -> None:
     for path in ("/admin", "/admin/runs", "/admin/login", "/api/admin/agent/metrics", "/metrics", "/admin/nothing"):
         headers = (await inside.client.get(path)).headers
         policy = headers["Content-Security-Policy"]
@@ -212,7 +212,7 @@ async def test_every_page_forbids_scripts_of_others_frames_and_caches(inside: Si
         assert headers["Cache-Control"] == "no-store"
 
 
-async def test_no_page_holds_a_script_or_a_style_of_its_own(inside: Site) -> None:
+async def test_pages_have_no_inline_scripts_styles_or_external_resources(inside: Site) -> None:
     row = await inside.driven(await inside.order())
     for path in ("", "/runs", f"/runs/{row.ref}", "/doubt", "/audit", "/limits", "/prompts"):
         html = await inside.read(f"/admin{path}")
@@ -221,7 +221,7 @@ async def test_no_page_holds_a_script_or_a_style_of_its_own(inside: Site) -> Non
         assert KEY not in html and TOKEN not in html
 
 
-async def test_a_clip_is_served_as_what_it_is(inside: Site) -> None:
+async def test_clip_is_served_with_its_real_content_type(inside: Site) -> None:
     inside.simulator.makes(webm())
     row = await inside.driven(await inside.order())
     answer = await inside.client.get(f"/admin/runs/{row.ref}/video")
@@ -229,7 +229,7 @@ async def test_a_clip_is_served_as_what_it_is(inside: Site) -> None:
     assert f'filename="onetake-{row.ref}.webm"' in answer.headers["Content-Disposition"]
 
 
-async def test_a_clip_needs_a_session_or_a_link_that_ends(inside: Site) -> None:
+async def test_clip_needs_a_session_or_an_unexpired_signed_link(inside: Site) -> None:
     row = await inside.driven(await inside.order())
     html = await inside.read(f"/admin/runs/{row.ref}")
     found = re.search(rf"/media/{row.ref}\?until=\d+&amp;signature=[0-9a-f]+", html)
@@ -276,7 +276,7 @@ async def test_a_clip_needs_a_session_or_a_link_that_ends(inside: Site) -> None:
         ("/admin/runs/AAAAAA?job=vid%231", "/admin/runs/AAAAAA?job=vid%231"),
     ],
 )
-async def test_after_the_login_one_stays_in_the_house(site: Site, wanted: str, goes: str) -> None:
+async def test_login_redirects_only_to_admin_pages(site: Site, wanted: str, goes: str) -> None:
     form = {"name": "Ada", "token": TOKEN}
     answer = await site.client.post("/admin/login", params={"next": wanted}, data=form, allow_redirects=False)
 
@@ -284,7 +284,7 @@ async def test_after_the_login_one_stays_in_the_house(site: Site, wanted: str, g
 
 
 @pytest.mark.parametrize("query", ["since=2026-11-23T14:00%2B01:00&state=open", "model=a%26b%3D%25"])
-async def test_who_was_kept_out_comes_to_where_they_wanted(site: Site, query: str) -> None:
+async def test_login_redirects_to_the_page_first_requested(site: Site, query: str) -> None:
     path = f"/admin/runs?{query}"
     kept_out = await site.client.get(path, allow_redirects=False)
     login = await site.read(kept_out.headers["Location"])
@@ -311,14 +311,14 @@ async def test_who_was_kept_out_comes_to_where_they_wanted(site: Site, query: st
         "/api/admin/agent/days?days=%00",
     ],
 )
-async def test_no_address_makes_the_page_fall_or_blame_the_ledger(inside: Site, path: str) -> None:
+async def test_odd_urls_cause_no_server_error(inside: Site, path: str) -> None:
     answer = await inside.client.get(path)
 
     assert answer.status in {200, 400, 403, 404}, await answer.text()
     assert "did not answer" not in await answer.text()
 
 
-async def test_a_word_that_the_ledger_has_no_letter_for_is_read_without_it(inside: Site) -> None:
+async def test_nul_characters_in_form_values_are_replaced_by_spaces(inside: Site) -> None:
     assert "it must be a whole number, not a b" in await inside.submit(
         "/admin/limits", key="cooldown_seconds", value="a\0b"
     )
@@ -326,7 +326,9 @@ async def test_a_word_that_the_ledger_has_no_letter_for_is_read_without_it(insid
     assert (await inside.admin_context.operators.controls()).pause_reason == "back soon"
 
 
-async def test_ready_says_no_while_the_ledger_is_away(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> None:
+async def test_readyz_is_503_while_the_ledger_is_unavailable(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
     async with open_site(ledger_dsn, simulator, tmp_path) as site:
         assert (await site.client.get("/readyz")).status == 200
         await site.log_in()
@@ -341,7 +343,7 @@ async def test_ready_says_no_while_the_ledger_is_away(ledger_dsn: str, simulator
                 connection.execute("alter function public.controls_away() rename to controls")
 
 
-async def test_a_webhook_may_begin_as_the_page_does_and_a_secret_that_is_no_text_is_wrong(site: Site) -> None:
+async def test_webhook_path_may_start_with_admin_and_a_non_text_secret_is_rejected(site: Site) -> None:
     bot, _ = make_bot()
     heard: list[int] = []
 
@@ -362,7 +364,7 @@ async def test_a_webhook_may_begin_as_the_page_does_and_a_secret_that_is_no_text
         assert said.split()[1] == "401"
 
 
-async def test_telegrams_webhook_lives_beside_the_page_with_its_own_secret(site: Site) -> None:
+async def test_telegram_webhook_is_served_beside_the_page_with_its_own_secret(site: Site) -> None:
     bot, _ = make_bot()
     heard: list[int] = []
 

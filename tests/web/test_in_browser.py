@@ -95,7 +95,7 @@ def number(page: Page, name: str) -> Locator:
     return page.get_by_test_id(name)
 
 
-async def test_only_the_token_opens_the_page(bot: Bot, browser: Browser) -> None:
+async def test_admin_page_opens_only_after_login_with_the_token(bot: Bot, browser: Browser) -> None:
     async with open_page(browser, 1280, 800) as page:
         await page.goto(f"{bot.admin}/limits")
         await expect(page).to_have_title("Log in · onetake")
@@ -109,7 +109,7 @@ async def test_only_the_token_opens_the_page(bot: Bot, browser: Browser) -> None
         await expect(page).to_have_title("Log in · onetake")
 
 
-async def test_the_overview_follows_a_run_by_itself(bot: Bot, page: Page, chat: Page) -> None:
+async def test_overview_updates_live_while_a_run_progresses(bot: Bot, page: Page, chat: Page) -> None:
     before = bot.simulator.paid_calls()
     await expect(page.get_by_test_id("open")).to_be_visible()
     await order(chat, bot, "ben", "a paper boat sails down a gutter in the rain")
@@ -144,7 +144,7 @@ async def test_the_overview_follows_a_run_by_itself(bot: Bot, page: Page, chat: 
     await take_picture(page, "admin-run")
 
 
-async def test_a_run_in_doubt_is_settled_by_hand(bot: Bot, page: Page, chat: Page) -> None:
+async def test_operator_settles_a_run_in_doubt_in_the_browser(bot: Bot, page: Page, chat: Page) -> None:
     before = bot.simulator.creates()
     bot.simulator.trouble("create", "made_then_drop")
     bot.simulator.trouble("list", "status", status=503, always=True)  # so that it is not settled automatically
@@ -171,7 +171,7 @@ async def test_a_run_in_doubt_is_settled_by_hand(bot: Bot, page: Page, chat: Pag
     assert bot.simulator.creates() == before + 1
 
 
-async def test_a_pause_is_heard_in_the_chat_and_ends_by_a_click(bot: Bot, page: Page, chat: Page) -> None:
+async def test_pause_reason_is_shown_in_the_chat_and_orders_can_be_resumed(bot: Bot, page: Page, chat: Page) -> None:
     await page.goto(f"{bot.admin}/limits")
     await page.get_by_label("Reason, shown to users").fill("Back at 18:00, we count.")
     await page.get_by_role("button", name="Pause").click()
@@ -187,7 +187,7 @@ async def test_a_pause_is_heard_in_the_chat_and_ends_by_a_click(bot: Bot, page: 
     await expect(page.get_by_test_id("changes").get_by_role("row").nth(1)).to_contain_text("web:Ada")
 
 
-async def test_a_limit_is_changed_and_its_change_is_kept(bot: Bot, page: Page) -> None:
+async def test_limit_change_is_applied_and_listed_in_the_history(bot: Bot, page: Page) -> None:
     await page.goto(f"{bot.admin}/limits")
     budget = page.get_by_label("budget_day_microusd")
     await expect(budget).to_have_value("10.00")
@@ -200,14 +200,14 @@ async def test_a_limit_is_changed_and_its_change_is_kept(bot: Bot, page: Page) -
     await expect(page.get_by_text("of $12.50")).to_be_visible()
 
 
-async def test_an_audit_on_demand_says_yes_or_no(bot: Bot, page: Page) -> None:
+async def test_audit_now_button_shows_whether_the_day_is_clean(bot: Bot, page: Page) -> None:
     await page.goto(f"{bot.admin}/audit")
     await page.get_by_role("button", name="Audit now").click()
     await expect(page.get_by_test_id("news")).to_contain_text(re.compile("Clean|difference"))
     await expect(page.get_by_test_id("clean")).to_have_text("Yes")
 
 
-async def test_every_page_fits_a_phone_and_the_dark(bot: Bot, browser: Browser) -> None:
+async def test_every_page_fits_a_phone_screen_in_dark_mode(bot: Bot, browser: Browser) -> None:
     async with open_page(browser, 390, 844, phone=True, scale=2) as phone:
         await phone.emulate_media(color_scheme="dark")
         await phone.goto(bot.admin)

@@ -90,7 +90,7 @@ async def checker(browser_path: str, site: Site) -> AsyncIterator[Checker]:
         yield checker
 
 
-async def test_every_page_is_valid_html_and_axe_finds_nothing(
+async def test_every_page_is_valid_html_and_has_no_axe_violations(
     checker: Checker, site: Site, simulator: Simulator, client: LedgerClient, tmp_path: Path
 ) -> None:
     try:

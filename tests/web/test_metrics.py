@@ -90,9 +90,7 @@ async def test_the_json_metrics_agree_with_the_ledger_and_with_the_books(
     assert found["requests_by_answer"] == {"accepted": 6, "replayed": 2, "duplicate": 1}
 
 
-async def test_an_answer_from_the_row_counts_as_cached_for_every_step_it_saved(
-    inside: Site, simulator: Simulator
-) -> None:
+async def test_replayed_request_counts_as_cached_for_every_step_it_skipped(inside: Site, simulator: Simulator) -> None:
     request = order_request(simulator, "a boat")
     first = await admit(request, inside.context)
     assert isinstance(first, Admitted)
@@ -109,7 +107,7 @@ async def test_an_answer_from_the_row_counts_as_cached_for_every_step_it_saved(
     assert after["paid_calls"] == before["paid_calls"] == simulator.paid_calls() == 1
 
 
-async def test_prometheus_is_told_the_same_with_its_names_and_units(
+async def test_prometheus_metrics_match_the_json_metrics(
     inside: Site, simulator: Simulator, client: LedgerClient
 ) -> None:
     await a_busy_day(inside, simulator)
@@ -138,7 +136,7 @@ async def test_prometheus_is_told_the_same_with_its_names_and_units(
     assert found["onetake_step_outcomes_total", (("outcome", "saved"), ("step", "save_video"))] == 2
 
 
-async def test_histograms_count_every_timed_step_and_grow_with_their_bounds(inside: Site, client: LedgerClient) -> None:
+async def test_step_duration_histograms_match_the_events(inside: Site, client: LedgerClient) -> None:
     await inside.driven(await inside.order("a boat"))
     found = await prometheus(inside)
 
@@ -158,7 +156,7 @@ async def test_histograms_count_every_timed_step_and_grow_with_their_bounds(insi
             assert value == sum(float(row["ms"]) / 1000 <= bound for row in timed), (step, bound)
 
 
-async def test_no_label_names_a_user_a_run_or_a_prompt(inside: Site) -> None:
+async def test_metrics_contain_no_user_run_or_prompt(inside: Site) -> None:
     row = await inside.driven(await inside.order("a lighthouse", user_id="tg:4242"))
     text = await inside.read("/metrics") + str(await json_metrics(inside))
 
@@ -167,7 +165,7 @@ async def test_no_label_names_a_user_a_run_or_a_prompt(inside: Site) -> None:
     assert set(re.findall(r"(\w+)=\"", text)) <= {"state", "answer", "kind", "period", "step", "outcome", "le"}
 
 
-async def test_the_page_the_metrics_and_the_command_say_the_same(
+async def test_page_metrics_and_stats_command_show_the_same_numbers(
     inside: Site, simulator: Simulator, ledger_dsn: str, tmp_path: Path
 ) -> None:
     await a_busy_day(inside, simulator)
@@ -185,7 +183,7 @@ async def test_the_page_the_metrics_and_the_command_say_the_same(
     assert "not proven: no complete audit in the last day" in words
 
 
-async def test_days_are_thirty_and_the_last_is_today(inside: Site) -> None:
+async def test_daily_metrics_cover_thirty_days_ending_today(inside: Site) -> None:
     await inside.driven(await inside.order())
     answer = await (await inside.client.get("/api/admin/agent/days")).json()
 

@@ -26,7 +26,7 @@ from web.app import make_app
 # -- overview
 
 
-async def test_the_overviews_numbers_are_those_of_the_ledger_and_of_the_books(
+async def test_overview_numbers_match_the_ledger_and_the_books(
     inside: Site, simulator: Simulator, client: LedgerClient
 ) -> None:
     first = await inside.driven(await inside.order("a boat"))
@@ -87,7 +87,7 @@ async def test_a_day_is_clean_only_if_an_audit_has_proven_it(inside: Site, simul
     assert (await the_run(inside)).ref in page
 
 
-async def test_the_feed_tells_a_viewer_of_a_new_run_and_ends_with_the_session(inside: Site) -> None:
+async def test_feed_shows_a_new_run_and_ends_with_the_session(inside: Site) -> None:
     answer = await inside.client.get("/admin/feed")
     assert answer.content_type == "text/event-stream"
     async with asyncio.timeout(60):
@@ -100,7 +100,7 @@ async def test_the_feed_tells_a_viewer_of_a_new_run_and_ends_with_the_session(in
         assert await answer.content.read() == b""
 
 
-async def test_a_demo_that_finds_its_port_taken_has_a_live_feed(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_demo_with_its_port_in_use_still_has_a_live_feed(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     settings = load_settings({"HTTP_PORT": str(site.client.port)}, None)
     page = WebPage(make_app(replace(site.admin_context, demo=True), TOKEN), TOKEN)
     async with listening(page, settings, demo=True), ClientSession(cookie_jar=CookieJar(unsafe=True)) as client:
@@ -156,7 +156,7 @@ async def test_runs_are_found_by_state_user_ref_time_model_and_prompt_version(in
     assert await found("ref=%25") == set()
 
 
-async def test_wrong_filters_say_what_is_wrong(inside: Site) -> None:
+async def test_invalid_run_filters_show_a_specific_error(inside: Site) -> None:
     assert "There is no state happy." in await inside.read("/admin/runs?state=happy")
     assert "soon is no time; write it as 2026-11-23" in await inside.read("/admin/runs?since=soon")
     assert "No requests yet." in await inside.read("/admin/runs")
@@ -165,7 +165,7 @@ async def test_wrong_filters_say_what_is_wrong(inside: Site) -> None:
     assert answer.status == 404 and "There is no run NOSUCH." in await answer.text()
 
 
-async def test_older_runs_are_on_the_next_page_none_twice_none_missing(inside: Site, client: LedgerClient) -> None:
+async def test_paging_through_runs_shows_each_run_exactly_once(inside: Site, client: LedgerClient) -> None:
     for number in range(120):
         await inside.order(f"boat {number}", user_id=f"cli:{number}")
     seen: list[str] = []
@@ -180,7 +180,7 @@ async def test_older_runs_are_on_the_next_page_none_twice_none_missing(inside: S
     assert seen == refs
 
 
-async def test_a_runs_page_shows_all_that_happened_and_was_sent(inside: Site, simulator: Simulator) -> None:
+async def test_run_page_shows_every_step_prompt_and_the_request_sent(inside: Site, simulator: Simulator) -> None:
     row = await inside.driven(await inside.order("a paper boat in the rain"))
 
     page = html_module.unescape(await inside.read(f"/admin/runs/{row.ref.lower()}"))
@@ -196,7 +196,7 @@ async def test_a_runs_page_shows_all_that_happened_and_was_sent(inside: Site, si
     assert "Cancel it" not in page and "Found it" not in page and "Deliver again" not in page
 
 
-async def test_what_users_write_is_never_markup(inside: Site) -> None:
+async def test_user_text_is_escaped_on_every_page(inside: Site) -> None:
     evil = "<script>alert(1)</script> {{ 7*7 }} \"'><img src=x onerror=alert(1)>"
     row = await inside.driven(await inside.order(evil, user_id="tg:<b>"))
     for path in ("", "/runs", f"/runs/{row.ref}", "/limits", "/doubt", f"/runs?user_id={evil}"):
@@ -207,7 +207,7 @@ async def test_what_users_write_is_never_markup(inside: Site) -> None:
 # -- prompts
 
 
-async def test_prompts_show_the_versions_in_use_and_the_last_evals(inside: Site) -> None:
+async def test_prompts_page_shows_the_versions_in_use_and_the_last_evals(inside: Site) -> None:
     row = await inside.driven(await inside.order())
     page = await inside.read("/admin/prompts")
     for name, sha in row.templates.items():
@@ -224,7 +224,7 @@ async def test_prompts_show_the_versions_in_use_and_the_last_evals(inside: Site)
         assert "onetake prompts eval" in await inside.read("/admin/prompts")
 
 
-async def test_what_the_workbench_leaves_is_what_the_page_reads(inside: Site) -> None:
+async def test_prompts_page_reads_the_results_of_prompts_eval(inside: Site) -> None:
     home = {"ONETAKE_HOME": str(inside.admin_context.evals.parent), "ONETAKE_IGNORE_ENV_FILE": "1"}
     done = await asyncio.to_thread(CliRunner().invoke, app, ["prompts", "eval"], env=home)
     assert done.exit_code == 0, done.output
@@ -236,7 +236,7 @@ async def test_what_the_workbench_leaves_is_what_the_page_reads(inside: Site) ->
 # -- empty pages explain themselves
 
 
-async def test_empty_pages_explain_themselves(inside: Site) -> None:
+async def test_empty_pages_show_an_explanation(inside: Site) -> None:
     assert "A <code>/create</code> in the chat appears here" in await inside.read("/admin")
     assert "Nothing is in doubt" in await inside.read("/admin/doubt")
     assert "No audit yet" in await inside.read("/admin/audit")
@@ -244,7 +244,7 @@ async def test_empty_pages_explain_themselves(inside: Site) -> None:
     assert "No run has used a prompt" in await inside.read("/admin/prompts")
 
 
-async def test_a_clip_that_is_gone_is_said_to_be(inside: Site, simulator: Simulator) -> None:
+async def test_missing_clip_file_returns_404_with_an_explanation(inside: Site, simulator: Simulator) -> None:
     row = await inside.driven(await inside.order())
     assert row.file
     Path(row.file).unlink()
@@ -254,7 +254,7 @@ async def test_a_clip_that_is_gone_is_said_to_be(inside: Site, simulator: Simula
     assert await run(row.run_id, inside.context) is not None
 
 
-async def test_the_list_of_a_provider_that_hangs_does_not_hold_the_page(
+async def test_doubt_page_loads_when_the_providers_list_cannot_be_read(
     ledger_dsn: str, client: LedgerClient, simulator: Simulator, tmp_path: Path
 ) -> None:
     async with open_site(ledger_dsn, simulator, tmp_path) as site:

@@ -9,7 +9,7 @@ from tests.web.site import Site, in_doubt, seen, the_run
 IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "user_id": "tg:42"}
 
 
-async def test_a_typo_is_refused_and_an_unseen_job_needs_its_tick(inside: Site, simulator: Simulator) -> None:
+async def test_job_id_unknown_to_the_provider_needs_confirmation(inside: Site, simulator: Simulator) -> None:
     row = await in_doubt(inside, simulator, **IN_CHAT)
     form = {"job": "video_nope", "why": "a guess", "sure": "yes"}
 
@@ -28,7 +28,7 @@ async def test_a_typo_is_refused_and_an_unseen_job_needs_its_tick(inside: Site, 
     assert open_.kind not in {"two_paid_calls", "perhaps_two_paid_calls"}
 
 
-async def test_a_job_that_differs_needs_its_tick(inside: Site, simulator: Simulator) -> None:
+async def test_job_that_differs_from_the_order_needs_confirmation(inside: Site, simulator: Simulator) -> None:
     row = await in_doubt(inside, simulator)
     job = simulator.control("POST", "/_sim/jobs", {"prompt": "somebody else's"})["id"]
     form = {"job": job, "why": "our proxy rewrites prompts", "sure": "yes"}
@@ -39,7 +39,7 @@ async def test_a_job_that_differs_needs_its_tick(inside: Site, simulator: Simula
     assert f"{row.ref} is job {job}." in await inside.submit(f"/admin/runs/{row.ref}/found", **form, despite="yes")
 
 
-async def test_a_settlement_is_taken_back_while_nothing_came_of_it(inside: Site, simulator: Simulator) -> None:
+async def test_settlement_can_be_taken_back_until_more_has_happened(inside: Site, simulator: Simulator) -> None:
     row = await in_doubt(inside, simulator)
     path = f"/admin/runs/{row.ref}"
     assert "Take it back" not in await inside.read(path)
@@ -56,7 +56,7 @@ async def test_a_settlement_is_taken_back_while_nothing_came_of_it(inside: Site,
     assert "more has happened" in await inside.submit(f"{path}/take-back", why="again")
 
 
-async def test_open_differences_are_listed_until_a_person_explains_them(inside: Site, simulator: Simulator) -> None:
+async def test_differences_are_listed_until_an_operator_explains_them(inside: Site, simulator: Simulator) -> None:
     row = await inside.driven(await inside.order())
     job = simulator.control("POST", "/_sim/jobs", {"prompt": "somebody else's"})["id"]
     assert 'data-testid="no-differences"' in await inside.read("/admin/audit")
@@ -79,7 +79,7 @@ async def test_open_differences_are_listed_until_a_person_explains_them(inside: 
     assert f"Difference {job}" in page and "explained: a colleague" in page
 
 
-async def test_what_came_instead_of_an_answer_is_on_the_runs_page(inside: Site, simulator: Simulator) -> None:
+async def test_run_page_shows_the_unclear_answer_and_the_last_list_error(inside: Site, simulator: Simulator) -> None:
     simulator.trouble("create", "status", status=502, made=True)
     simulator.trouble("list", "status", status=503, always=True)
     row = await inside.driven(await inside.order("a lost kite"))
@@ -90,14 +90,14 @@ async def test_what_came_instead_of_an_answer_is_on_the_runs_page(inside: Site, 
     assert "The last look: the list could not be read: HTTP 503." in await inside.read("/admin/doubt")
 
 
-async def test_a_runs_timeline_reads_as_words_and_not_as_python(inside: Site, simulator: Simulator) -> None:
+async def test_run_timeline_shows_words_not_python_values(inside: Site, simulator: Simulator) -> None:
     row = await in_doubt(inside, simulator)
     await inside.driven(row.run_id)
     page = await inside.read(f"/admin/runs/{row.ref}")
     assert "look incomplete" in page and "proposed:" not in page and "[]" not in page and "None" not in page
 
 
-async def test_a_difference_names_its_run_once_and_links_it(inside: Site, simulator: Simulator) -> None:
+async def test_difference_links_its_run_exactly_once(inside: Site, simulator: Simulator) -> None:
     row = await inside.driven(await inside.order())
     await inside.context.account.provider.post(row.order(), lambda: None)  # the same video again, unknown to us
     await inside.submit("/admin/audit")

@@ -34,13 +34,13 @@ async def in_doubt(harness: BotHarness, simulator: Simulator) -> str:
     return (await harness.until_state(State.UNCERTAIN)).ref
 
 
-async def test_nobody_else_has_an_admin_page(harness: BotHarness) -> None:
+async def test_admin_command_is_unknown_to_users_who_are_not_operators(harness: BotHarness) -> None:
     await harness.say("/admin pause", user=2)
     await harness.until_said("do not know this command")
     assert not (await harness.operators.controls()).paused
 
 
-async def test_an_operator_has_no_admin_page_in_a_group(harness: BotHarness) -> None:
+async def test_admin_command_in_a_group_changes_nothing(harness: BotHarness) -> None:
     await harness.say("/admin pause", chat=-5)
     assert harness.texts() == [], "for everybody else it does not exist"
     await harness.say("/admin pause", user=ADMIN, chat=-5)
@@ -48,7 +48,7 @@ async def test_an_operator_has_no_admin_page_in_a_group(harness: BotHarness) -> 
     assert not (await harness.operators.controls()).paused
 
 
-async def test_an_operator_says_which_job_it_was(harness: BotHarness, simulator: Simulator) -> None:
+async def test_replying_with_a_job_id_settles_the_run_as_found(harness: BotHarness, simulator: Simulator) -> None:
     ref = await in_doubt(harness, simulator)
     [job] = simulator.control("GET", "/_sim/jobs")["jobs"]
     await harness.say("/admin", user=ADMIN)
@@ -68,7 +68,7 @@ def long_ago(harness: BotHarness) -> None:
         connection.execute("update onetake.runs set submitting_at = submitting_at - interval '1 hour'")
 
 
-async def test_a_typo_in_the_job_is_refused_and_changes_nothing(harness: BotHarness, simulator: Simulator) -> None:
+async def test_settling_as_found_with_an_unknown_job_id_is_refused(harness: BotHarness, simulator: Simulator) -> None:
     ref = await in_doubt(harness, simulator)
     await harness.say(f"/admin found {ref} video_nope", user=ADMIN)
     said = await harness.until_said_plainly("The provider does not know a job video_nope. Nothing was changed.")
@@ -80,7 +80,7 @@ async def test_a_typo_in_the_job_is_refused_and_changes_nothing(harness: BotHarn
     assert (await harness.only_run()).job_id is None
 
 
-async def test_an_unseen_job_is_taken_with_a_reason_and_its_user_is_not_busy(
+async def test_unseen_job_is_adopted_when_a_reason_is_given_and_its_user_is_not_busy(
     harness: BotHarness, simulator: Simulator
 ) -> None:
     ref = await in_doubt(harness, simulator)
@@ -94,7 +94,7 @@ async def test_an_unseen_job_is_taken_with_a_reason_and_its_user_is_not_busy(
     assert len(await harness.runs()) == 2, "the user is not busy"
 
 
-async def test_a_job_that_differs_is_shown_and_taken_only_despite_that(
+async def test_job_that_differs_from_the_order_is_adopted_only_with_despite_and_a_reason(
     harness: BotHarness, simulator: Simulator
 ) -> None:
     ref = await in_doubt(harness, simulator)
@@ -108,7 +108,7 @@ async def test_a_job_that_differs_is_shown_and_taken_only_despite_that(
     assert (await harness.only_run()).job_id == job
 
 
-async def test_a_settlement_is_taken_back_by_word(harness: BotHarness, simulator: Simulator) -> None:
+async def test_takeback_command_reverts_a_settlement(harness: BotHarness, simulator: Simulator) -> None:
     ref = await in_doubt(harness, simulator)
     await harness.say(f"/admin takeback {ref}", user=ADMIN)
     await harness.until_said_plainly("so there is nothing to take back")
@@ -125,7 +125,7 @@ async def test_a_settlement_is_taken_back_by_word(harness: BotHarness, simulator
     assert run.job_id is None
 
 
-async def test_not_charged_is_asked_twice_and_frees_the_money(harness: BotHarness, simulator: Simulator) -> None:
+async def test_not_charged_button_asks_first_and_releases_the_hold(harness: BotHarness, simulator: Simulator) -> None:
     ref = await in_doubt(harness, simulator)
     await harness.say("/admin", user=ADMIN)
     await harness.tap(f"Not charged · {ref}", user=ADMIN)
@@ -144,7 +144,7 @@ async def test_not_charged_is_asked_twice_and_frees_the_money(harness: BotHarnes
     await harness.until_said("looked into it: nothing was made")
 
 
-async def test_not_charged_early_needs_its_word_and_a_reason(harness: BotHarness, simulator: Simulator) -> None:
+async def test_early_not_charged_needs_the_word_early_and_a_reason(harness: BotHarness, simulator: Simulator) -> None:
     ref = await in_doubt(harness, simulator)
     await harness.say(f"/admin notcharged {ref} not in their console", user=ADMIN)
     said = await harness.until_said_plainly("may still turn up at the provider")
@@ -156,7 +156,7 @@ async def test_not_charged_early_needs_its_word_and_a_reason(harness: BotHarness
     assert (await harness.until_state(State.FAILED)).reason == "not_charged"
 
 
-async def test_a_yes_to_what_was_true_a_while_ago_changes_nothing(harness: BotHarness, simulator: Simulator) -> None:
+async def test_confirming_not_charged_on_a_changed_run_does_nothing(harness: BotHarness, simulator: Simulator) -> None:
     """The job was found, and renders for long: its money is not free by a word on what it was before."""
     simulator.control("POST", "/_sim/speed", {"speed": 0.0001})
     ref = await in_doubt(harness, simulator)
@@ -189,7 +189,7 @@ async def test_a_resume_button_lifts_only_the_pause_that_it_shows(harness: BotHa
     assert not (await harness.operators.controls()).paused
 
 
-async def test_money_is_typed_in_dollars_and_a_change_of_ten_times_asks_first(harness: BotHarness) -> None:
+async def test_budget_is_entered_in_dollars_and_a_tenfold_change_needs_yes(harness: BotHarness) -> None:
     for words, answer in {
         "limit budget_day_microusd 5.50 yes": "→ $5.50.",
         "limit budget_day_microusd $6": "budget_day_microusd: $5.50 → $6.00.",
@@ -223,7 +223,7 @@ async def test_money_is_typed_in_dollars_and_a_change_of_ten_times_asks_first(ha
     ],
     ids=lambda said: next(iter(said)),
 )
-async def test_limits_rollout_and_users_are_changed_by_word(harness: BotHarness, said: dict[str, str]) -> None:
+async def test_admin_commands_report_the_change_or_the_error(harness: BotHarness, said: dict[str, str]) -> None:
     """Few at a time: more in a row than a person types are dropped."""
     for words, answer in said.items():
         await harness.say(f"/admin {words}", user=ADMIN)
@@ -240,7 +240,7 @@ async def test_limits_rollout_and_users_are_changed_by_word(harness: BotHarness,
     ],
 )
 @pytest.mark.parametrize("kind", ["budget", "budget_exhausted"])
-def test_the_time_of_a_budget_is_written_as_its_readers_write_it(
+def test_budget_period_is_formatted_for_the_operators_language(
     language: str, period: str, said: str, kind: str
 ) -> None:
     detail = {"period": period, "share": 80, "used_microusd": 8_000_000, "limit_microusd": 10_000_000}
@@ -255,7 +255,9 @@ async def alarmed(harness: BotHarness) -> list[str]:
     return [call.text for call in harness.session.of(SendMessage)[before:] if call.chat_id == ADMIN]
 
 
-async def test_the_numbers_add_up_in_words(harness: BotHarness, simulator: Simulator) -> None:
+async def test_admin_page_shows_paid_calls_videos_and_blocked_duplicates(
+    harness: BotHarness, simulator: Simulator
+) -> None:
     await harness.say("/admin", user=ADMIN)
     await harness.until_said_plainly("0 paid calls.\n0 duplicates blocked, $0.00 saved.")
     await harness.say("/create a paper boat in the rain")
@@ -269,7 +271,7 @@ async def test_the_numbers_add_up_in_words(harness: BotHarness, simulator: Simul
     await harness.until_said_plainly("1 compra: 1 video.\n0 duplicados bloqueados, US$0.00 de ahorro.")
 
 
-async def test_a_budget_is_told_once_a_share(harness: BotHarness) -> None:
+async def test_budget_alert_is_sent_once_per_share_of_the_budget(harness: BotHarness) -> None:
     await harness.operators.set_limit("budget_day_microusd", 1_000_000, "test")
     await harness.say("/create a paper boat in the rain")
     await harness.until_state(State.APPROVED)
@@ -278,7 +280,7 @@ async def test_a_budget_is_told_once_a_share(harness: BotHarness) -> None:
     assert await alarmed(harness) == []
 
 
-async def test_a_budget_without_room_for_an_order_is_told_once_an_amount(harness: BotHarness) -> None:
+async def test_budget_exhausted_alert_is_sent_once_per_budget_amount(harness: BotHarness) -> None:
     """$0.75 of $1 is used at most: no share tells that it is used up."""
     await harness.operators.set_limit("budget_day_microusd", 700_000, "test")
     await harness.say("/create a paper boat in the rain")
@@ -296,7 +298,7 @@ async def test_a_budget_without_room_for_an_order_is_told_once_an_amount(harness
     assert "of $0.75 is used" in (await alarmed(harness))[0]
 
 
-async def test_what_only_operators_can_mend_reaches_them(harness: BotHarness, simulator: Simulator) -> None:
+async def test_provider_account_without_credit_alerts_the_operators(harness: BotHarness, simulator: Simulator) -> None:
     simulator.trouble("create", "status", status=402, made=False)
     await harness.say("/create a paper boat in the rain")
     await harness.until_said("the video I'll make")
@@ -306,14 +308,14 @@ async def test_what_only_operators_can_mend_reaches_them(harness: BotHarness, si
     assert "account at the video maker is empty" in said
 
 
-async def test_every_kind_of_alert_of_the_schema_has_its_words(harness: BotHarness) -> None:
+async def test_every_alert_kind_has_a_text(harness: BotHarness) -> None:
     kinds = {"in_doubt", "parked", "late_job", "two_paid_calls", "budget", "failure_rate", "breaker", "model_gone"}
     kinds |= {"budget_exhausted", "not_stored", "perhaps_two_paid_calls", "stray_answer", "unreadable_update"}
     assert kinds | {"our_side", "audit", "template", "storage", "undelivered"} == set(SAYINGS)
 
 
 @pytest.mark.parametrize(("language", "said"), [("en", "Its user was"), ("es", "Su usuario")])
-def test_one_failure_is_not_said_as_many(language: str, said: str) -> None:
+def test_failure_rate_alert_uses_the_singular_for_one_failure(language: str, said: str) -> None:
     rate = Alert("1", "failure_rate", datetime.now(UTC), {"failed": 1, "ended": 4})
     assert said in SAYINGS["failure_rate"](rate, Words(language))
 
@@ -325,7 +327,7 @@ def test_a_lost_clip_is_not_reported_as_kept(language: str, said: str) -> None:
     assert f"{said} <code>/m/a.mp4</code>" in words and "kept" not in words
 
 
-async def test_one_alert_that_cannot_be_told_does_not_stop_the_others(harness: BotHarness) -> None:
+async def test_malformed_alerts_do_not_block_the_others(harness: BotHarness) -> None:
     with psycopg.connect(harness.dsn, autocommit=True) as connection:
         for key, kind, detail in (
             ("1", "in_doubt", "{}"),  # no ref
@@ -340,7 +342,7 @@ async def test_one_alert_that_cannot_be_told_does_not_stop_the_others(harness: B
     assert "does not know: 2" in unknown and "the bucket is gone" in known
 
 
-async def test_each_difference_is_told_once(harness: BotHarness, simulator: Simulator) -> None:
+async def test_each_difference_is_alerted_once(harness: BotHarness, simulator: Simulator) -> None:
     context = harness.context
     await harness.say("/create a paper boat in the rain")
     await harness.until_said("the video I'll make")
@@ -361,7 +363,7 @@ async def test_each_difference_is_told_once(harness: BotHarness, simulator: Simu
     assert await alarmed(harness) == []
 
 
-async def test_a_kept_answer_that_fits_no_run_is_told_once(harness: BotHarness) -> None:
+async def test_stray_answer_is_alerted_once(harness: BotHarness) -> None:
     await harness.context.ledger.keep_stray_answer(uuid4(), "unknown_run", 200, '{"id": "video_lost"}')
 
     [said] = await alarmed(harness)
@@ -370,7 +372,7 @@ async def test_a_kept_answer_that_fits_no_run_is_told_once(harness: BotHarness) 
 
 
 @pytest.mark.parametrize("kind", [*sorted(set(Kind) - {Kind.IN_DOUBT, Kind.LATE_JOB}), "of tomorrow"])
-def test_a_difference_is_told_in_the_operators_language_alone(kind: str) -> None:
+def test_difference_alert_is_entirely_in_the_operators_language(kind: str) -> None:
     """The ledger's words are English; a sentence is made of its kind, run, job and amount instead."""
     detail = {"kind": kind, "ref": "A7K2QX", "job_id": "video_9", "words": "the ledger's English", "microusd": 800_000}
     alert = Alert("k", kind if kind in SAYINGS else "audit", datetime.now(UTC), detail)

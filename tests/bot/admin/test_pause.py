@@ -3,7 +3,7 @@
 from tests.bot.harness import ADMIN, BotHarness, labels
 
 
-async def test_pause_and_resume_work_by_word_and_by_button(harness: BotHarness) -> None:
+async def test_pause_by_command_and_resume_by_button(harness: BotHarness) -> None:
     await harness.say("/admin pause repairs", user=ADMIN)
     await harness.until_said("Paused: nothing is bought")
     await harness.say("/create a boat", user=2)

@@ -29,7 +29,7 @@ OFFER = ForSale(VideoModel("sim-1", None, 100_000, (8,), (), "here"), "http://x/
         ),
     ],
 )
-def test_a_first_look_that_says_failed_decides_nothing(language: str, on_the_card: str, in_a_list: str) -> None:
+def test_run_seen_failing_once_is_shown_as_not_decided_yet(language: str, on_the_card: str, in_a_list: str) -> None:
     run = run_in(State.RENDERING, improved_prompt="a boat", failing_since=NOW, failing_words="content policy")
     words = Words(language)
 
@@ -40,7 +40,7 @@ def test_a_first_look_that_says_failed_decides_nothing(language: str, on_the_car
 
 
 @pytest.mark.parametrize("sign", ["\u202a", "\u202b", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068"])
-def test_nobodys_words_turn_the_rest_of_a_card_around(sign: str) -> None:
+def test_text_direction_characters_are_removed_from_a_card(sign: str) -> None:
     """Of a title that is in the ledger already, or of the prompt."""
     run = run_in(State.RENDERING, title=f"a {sign}boat", prompt=f"a {sign}boat", improved_prompt=f"a {sign}boat")
     said = card(run, Words("en"), Scene(OFFER)).text
@@ -60,6 +60,6 @@ def test_nobodys_words_turn_the_rest_of_a_card_around(sign: str) -> None:
         ("es", None, "no se aceptó. Incumple las reglas. No se cobró nada."),
     ],
 )
-def test_a_rejection_is_followed_by_its_reason_in_whole_sentences(language: str, detail: str | None, said: str) -> None:
+def test_rejection_card_gives_the_reason_in_whole_sentences(language: str, detail: str | None, said: str) -> None:
     run = run_in(State.REJECTED, detail=detail)
     assert said in plain(card(run, Words(language), Scene(OFFER)).text)

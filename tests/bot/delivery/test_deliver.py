@@ -40,7 +40,7 @@ async def saved(harness: BotHarness, prompt: str = "a paper boat in the rain") -
     return await harness.until_state(State.SAVED, State.DELIVERED)
 
 
-async def test_two_jobs_that_tell_at_once_bring_one_video(harness: BotHarness) -> None:
+async def test_concurrent_deliveries_send_one_video(harness: BotHarness) -> None:
     harness.session.meets(SendVideo, TelegramRetryAfter(ANY, "slow", 1))
     run = await saved(harness)
     fresh = await harness.context.ledger.load(run.run_id)
@@ -50,7 +50,7 @@ async def test_two_jobs_that_tell_at_once_bring_one_video(harness: BotHarness) -
     assert len(harness.session.of(SendVideo)) <= 2, "the one that was refused, and one more"
 
 
-async def test_a_flood_wait_is_waited_for_in_full(harness: BotHarness) -> None:
+async def test_delivery_waits_out_a_flood_wait_in_full(harness: BotHarness) -> None:
     harness.session.meets(SendVideo, TelegramRetryAfter(ANY, "slow", 2))
     run = await saved(harness)
     delivered = await harness.until_state(State.DELIVERED)
@@ -59,7 +59,7 @@ async def test_a_flood_wait_is_waited_for_in_full(harness: BotHarness) -> None:
     assert (delivered.delivered_at - run.saved_at).total_seconds() >= 2
 
 
-async def test_an_answer_that_was_lost_is_asked_for_again(harness: BotHarness, simulator: Simulator) -> None:
+async def test_sending_a_video_is_retried_after_a_network_error(harness: BotHarness, simulator: Simulator) -> None:
     harness.session.meets(SendVideo, TelegramNetworkError(ANY, "reset"))
     await saved(harness)
     await harness.until_state(State.DELIVERED)
@@ -68,7 +68,7 @@ async def test_an_answer_that_was_lost_is_asked_for_again(harness: BotHarness, s
 
 
 @pytest.mark.parametrize("word", ["/start", "/status", "hello again"])
-async def test_who_blocked_the_bot_gets_the_video_with_their_next_word(harness: BotHarness, word: str) -> None:
+async def test_user_who_blocked_the_bot_gets_the_video_on_their_next_message(harness: BotHarness, word: str) -> None:
     harness.session.meets(SendVideo, TelegramForbiddenError(ANY, "Forbidden: bot was blocked by the user"))
     await saved(harness)
     await harness.until(lambda: harness.session.of(SendVideo))
@@ -82,7 +82,7 @@ async def test_who_blocked_the_bot_gets_the_video_with_their_next_word(harness: 
     assert [message for message in harness.shown() if message.video]
 
 
-async def test_a_video_too_large_for_telegram_is_kept_and_said(harness: BotHarness) -> None:
+async def test_video_too_large_for_telegram_is_kept_and_its_user_notified(harness: BotHarness) -> None:
     harness.session.meets(SendVideo, TelegramEntityTooLarge(ANY, "Request Entity Too Large"))
     run = await saved(harness)
     await harness.until_said("could not bring it")
@@ -94,7 +94,9 @@ async def test_a_video_too_large_for_telegram_is_kept_and_said(harness: BotHarne
     assert len(harness.session.of(SendVideo)) == 1, "it would not fit this time either"
 
 
-async def test_a_deleted_card_is_not_replaced_while_it_only_waits(harness: BotHarness, simulator: Simulator) -> None:
+async def test_deleted_card_is_not_sent_again_and_the_video_still_arrives(
+    harness: BotHarness, simulator: Simulator
+) -> None:
     await harness.say("/create a paper boat in the rain")
     await harness.until_said("the video I'll make")
     gone = TelegramBadRequest(ANY, "Bad Request: message to edit not found")
@@ -105,7 +107,7 @@ async def test_a_deleted_card_is_not_replaced_while_it_only_waits(harness: BotHa
     assert [message for message in harness.shown() if message.video]
 
 
-async def test_a_card_never_says_that_nothing_is_charged_while_its_video_is_made(
+async def test_rendering_card_shows_the_hold_even_when_the_rate_limit_only_allows_answers(
     harness: BotHarness, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a chat that has no calls left for news: it goes out as an answer."""
@@ -119,7 +121,7 @@ async def test_a_card_never_says_that_nothing_is_charged_while_its_video_is_made
     assert not any("Nothing is charged yet" in text for text in harness.texts())
 
 
-async def test_the_card_of_a_run_that_a_worker_leaves_is_looked_at_once_more(
+async def test_card_is_refreshed_once_more_after_a_worker_leaves_its_run(
     harness: BotHarness, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Parked at the end of a turn, or left by a turn that broke: it is in no other state, so nobody tells it."""
@@ -137,7 +139,7 @@ async def test_the_card_of_a_run_that_a_worker_leaves_is_looked_at_once_more(
     await harness.until_said("This takes far longer than it should")
 
 
-async def test_a_card_that_got_no_turn_to_say_ready_says_it_later(
+async def test_card_shows_ready_later_when_the_rate_limit_blocked_the_update(
     harness: BotHarness, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulator.control("POST", "/_sim/speed", {"speed": 0.001})
@@ -157,7 +159,7 @@ async def test_a_card_that_got_no_turn_to_say_ready_says_it_later(
 @pytest.mark.parametrize(
     "odd", ["templates = '[]'", "audience = audience - 'message_id'"], ids=["unreadable", "no_address"]
 )
-async def test_a_card_that_cannot_be_drawn_stops_no_other(
+async def test_card_that_cannot_be_built_does_not_block_other_cards(
     harness: BotHarness, odd: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     for user in (1, 2):
@@ -180,7 +182,7 @@ def actions(caplog: pytest.LogCaptureFixture) -> set[str]:
     return {getattr(record, "action", "") for record in caplog.records}
 
 
-async def test_a_purchase_in_doubt_says_so_with_its_ref(harness: BotHarness, simulator: Simulator) -> None:
+async def test_card_of_a_run_in_doubt_shows_its_ref_and_the_hold(harness: BotHarness, simulator: Simulator) -> None:
     simulator.trouble("create", "made_then_drop")
     simulator.trouble("list", "status", status=500, always=True)
     await harness.say("/create a paper boat in the rain")
@@ -198,7 +200,7 @@ async def test_a_purchase_in_doubt_says_so_with_its_ref(harness: BotHarness, sim
 @pytest.mark.parametrize(
     "words", ["BUTTON_DATA_INVALID", "not enough rights to send text messages", "thread not found"]
 )
-async def test_a_card_that_cannot_be_edited_holds_up_no_video(harness: BotHarness, words: str) -> None:
+async def test_video_is_delivered_even_if_its_card_cannot_be_edited(harness: BotHarness, words: str) -> None:
     await harness.say("/create a paper boat in the rain")
     await harness.until_said("the video I'll make")
     harness.session.meets(EditMessageText, *[TelegramBadRequest(ANY, f"Bad Request: {words}")] * 300)
@@ -207,7 +209,7 @@ async def test_a_card_that_cannot_be_edited_holds_up_no_video(harness: BotHarnes
 
 
 @pytest.mark.parametrize("error", ["not enough rights to send videos to the chat", "413"])
-async def test_a_chat_that_takes_no_video_is_told_where_it_is(harness: BotHarness, error: str) -> None:
+async def test_chat_that_cannot_receive_videos_gets_a_message_and_no_retry(harness: BotHarness, error: str) -> None:
     refused = TelegramEntityTooLarge(ANY, "x") if error == "413" else TelegramBadRequest(ANY, f"Bad Request: {error}")
     harness.session.meets(SendVideo, *[refused] * 50)
     await saved(harness)
@@ -215,7 +217,7 @@ async def test_a_chat_that_takes_no_video_is_told_where_it_is(harness: BotHarnes
     assert len(harness.session.of(SendVideo)) == 1
 
 
-async def test_a_video_for_a_topic_that_is_gone_comes_to_the_chat(harness: BotHarness) -> None:
+async def test_video_for_a_deleted_topic_is_sent_to_the_chat(harness: BotHarness) -> None:
     harness.session.meets(SendVideo, TelegramBadRequest(ANY, "Bad Request: message thread not found"))
     await harness.say("/create a paper boat in the rain", chat=-100, message_thread_id=7, is_topic_message=True)
     await harness.until_said("the video I'll make")
@@ -224,7 +226,7 @@ async def test_a_video_for_a_topic_that_is_gone_comes_to_the_chat(harness: BotHa
     assert [call.message_thread_id for call in harness.session.of(SendVideo)] == [7, None]
 
 
-async def test_a_group_with_a_new_id_gets_its_video_there(harness: BotHarness) -> None:
+async def test_video_for_a_migrated_group_is_sent_to_its_new_id(harness: BotHarness) -> None:
     await harness.say("/create a paper boat in the rain", chat=-100)
     await harness.until_said("the video I'll make")
     harness.session.meets(SendVideo, TelegramMigrateToChat(ANY, "upgraded", -100777))
@@ -234,7 +236,7 @@ async def test_a_group_with_a_new_id_gets_its_video_there(harness: BotHarness) -
 
 
 @pytest.mark.parametrize("words", ["wrong file identifier/HTTP URL specified", "VIDEO_CONTENT_TYPE_INVALID"])
-async def test_a_file_id_that_telegram_refuses_is_sent_from_the_file(harness: BotHarness, words: str) -> None:
+async def test_video_is_uploaded_again_when_telegram_rejects_its_file_id(harness: BotHarness, words: str) -> None:
     await saved(harness)
     await harness.until_state(State.DELIVERED)
     harness.session.meets(SendVideo, TelegramBadRequest(ANY, f"Bad Request: {words}"))
@@ -245,7 +247,7 @@ async def test_a_file_id_that_telegram_refuses_is_sent_from_the_file(harness: Bo
     assert [isinstance(call.video, FSInputFile) for call in harness.session.of(SendVideo)] == [True, False, True]
 
 
-async def test_a_video_whose_answers_are_lost_is_sent_ever_more_seldom(harness: BotHarness) -> None:
+async def test_video_delivery_backs_off_on_timeouts_and_gives_up_after_six_hours(harness: BotHarness) -> None:
     harness.session.meets(SendVideo, *[TelegramNetworkError(ANY, "HTTP Client says - Request timeout error")] * 50)
     run = await saved(harness)
     pauses = []
@@ -267,7 +269,7 @@ async def test_a_video_whose_answers_are_lost_is_sent_ever_more_seldom(harness: 
     await harness.until_said("could not bring it here")
 
 
-async def test_a_clip_that_another_machine_has_is_left_to_that_one_and_told_to_the_operators(
+async def test_clip_missing_on_this_machine_stays_undelivered_and_alerts_the_operators(
     harness: BotHarness, simulator: Simulator
 ) -> None:
     harness.session.meets(SendVideo, TelegramBadRequest(ANY, "Bad Request: not now"))
@@ -304,9 +306,7 @@ async def _age(harness: BotHarness, run: Run, seconds: float) -> None:
         )
 
 
-async def test_a_video_is_announced_with_the_size_and_length_of_its_file(
-    harness: BotHarness, simulator: Simulator
-) -> None:
+async def test_video_is_sent_with_the_size_and_length_of_its_file(harness: BotHarness, simulator: Simulator) -> None:
     simulator.control("POST", "/_sim/habits", {"shown": {"seconds": "4", "size": "1280x720"}})
     simulator.makes(mp4(index=moov(1280, 720, 4)))
     run = await saved(harness)
@@ -317,7 +317,7 @@ async def test_a_video_is_announced_with_the_size_and_length_of_its_file(
     assert video.video.filename == f"onetake-{run.ref}.mp4"
 
 
-async def test_a_video_as_ordered_comes_without_a_word_on_its_size(harness: BotHarness) -> None:
+async def test_video_that_matches_its_order_has_no_size_note(harness: BotHarness) -> None:
     await saved(harness)
     await harness.until_state(State.DELIVERED)
     [video] = harness.session.of(SendVideo)
@@ -325,7 +325,7 @@ async def test_a_video_as_ordered_comes_without_a_word_on_its_size(harness: BotH
     assert "The provider made" not in video.caption
 
 
-async def test_a_clip_that_telegram_cannot_play_comes_as_a_file(harness: BotHarness, simulator: Simulator) -> None:
+async def test_clip_that_telegram_cannot_play_is_sent_as_a_document(harness: BotHarness, simulator: Simulator) -> None:
     simulator.makes(webm())
     run = await saved(harness)
     delivered = await harness.until_state(State.DELIVERED)
@@ -341,7 +341,7 @@ async def test_a_clip_that_telegram_cannot_play_comes_as_a_file(harness: BotHarn
 
 
 @pytest.mark.parametrize("told", ["", "a\x00b", "a b", "A" * 501])
-def test_a_file_id_that_is_none_is_not_kept(told: str) -> None:
+def test_malformed_file_id_is_ignored(told: str) -> None:
     """The ledger cannot keep every text; without an id, the file itself is sent next time."""
     document = Document(file_id=told, file_unique_id="u")
     sent = Message(message_id=1, date=datetime.now(UTC), chat=Chat(id=1, type="private"), document=document)
@@ -352,7 +352,9 @@ def raised() -> Address:
     raise AssertionError("it has an address")
 
 
-async def test_a_file_that_telegram_refuses_is_kept_and_said(harness: BotHarness, simulator: Simulator) -> None:
+async def test_document_too_large_for_telegram_is_kept_and_its_user_notified(
+    harness: BotHarness, simulator: Simulator
+) -> None:
     simulator.makes(webm())
     harness.session.meets(SendDocument, TelegramEntityTooLarge(ANY, "Request Entity Too Large"))
     run = await saved(harness)

@@ -56,7 +56,7 @@ OFFERED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", OFFERED)
-async def test_words_that_are_no_command_lead_to_a_price_and_to_no_order(
+async def test_plain_text_request_needs_confirmation_even_if_the_user_turned_it_off(
     harness: BotHarness, simulator: Simulator, kind: str
 ) -> None:
     await asks_nothing(harness)
@@ -70,7 +70,9 @@ async def test_words_that_are_no_command_lead_to_a_price_and_to_no_order(
     assert any("cannot see the video you answer" in text for text in harness.texts()) == (kind == "about our video")
 
 
-async def test_an_example_names_no_price_so_it_is_asked_about(harness: BotHarness, simulator: Simulator) -> None:
+async def test_example_request_needs_confirmation_even_if_the_user_turned_it_off(
+    harness: BotHarness, simulator: Simulator
+) -> None:
     await asks_nothing(harness)
     await harness.say("/start")
     await harness.tap("Baking cat")
@@ -93,7 +95,7 @@ UNUSED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", UNUSED)
-async def test_what_a_request_points_at_and_is_not_used_gets_a_sentence_and_a_question(
+async def test_create_that_refers_to_other_content_gets_a_note_and_needs_confirmation(
     harness: BotHarness, simulator: Simulator, kind: str
 ) -> None:
     await asks_nothing(harness)
@@ -103,7 +105,7 @@ async def test_what_a_request_points_at_and_is_not_used_gets_a_sentence_and_a_qu
     assert (run.needs_confirmation, simulator.creates()) == (True, 0)
 
 
-async def test_a_request_in_a_topic_answers_nothing(harness: BotHarness) -> None:
+async def test_request_in_a_topic_is_not_treated_as_a_reply(harness: BotHarness) -> None:
     """In Telegram every message in a topic answers the one that began the topic."""
     await asks_nothing(harness)
     began = other(forum_topic_created=ForumTopicCreated(name="boats", icon_color=1))
@@ -114,7 +116,7 @@ async def test_a_request_in_a_topic_answers_nothing(harness: BotHarness) -> None
 
 
 @pytest.mark.parametrize(("chat", "replies"), [(1, True), (1, False), (GROUP, True)])
-async def test_create_as_the_answer_to_our_question_is_the_new_text_of_the_draft(
+async def test_create_as_the_answer_to_the_edit_question_replaces_the_draft(
     harness: BotHarness, chat: int, *, replies: bool
 ) -> None:
     asked = await asked_for_another_text(harness, chat)
@@ -125,7 +127,7 @@ async def test_create_as_the_answer_to_our_question_is_the_new_text_of_the_draft
     assert not any("from your words alone" in text for text in harness.texts())
 
 
-async def test_a_button_tapped_twice_tells_what_its_video_waits_for(harness: BotHarness) -> None:
+async def test_second_tap_on_again_shows_what_the_new_run_is_waiting_for(harness: BotHarness) -> None:
     run, video = await bought(harness)
     await harness.operators.set_limit("cooldown_seconds", 0, "test")
     await harness.press(RunTap(ref=run.ref, act=Act.AGAIN, arg="1").pack(), video)

@@ -11,7 +11,9 @@ from tests.bot.harness import BotHarness, labels, open_stage
 from tests.support.fixtures import Simulator, simulator_process
 
 
-async def test_a_prompt_becomes_a_card_then_a_price_then_a_video(harness: BotHarness, simulator: Simulator) -> None:
+async def test_create_shows_a_card_with_the_price_and_delivers_one_video_after_the_tap(
+    harness: BotHarness, simulator: Simulator
+) -> None:
     asked = await harness.say("/create a paper boat in the rain")
     card = await harness.until_said("the video I'll make")
     assert "Nothing is charged until you tap Create" in (card.text or "")
@@ -49,9 +51,7 @@ async def test_tapping_create_twice_buys_once(harness: BotHarness, simulator: Si
     assert simulator.creates() == 1
 
 
-async def test_the_length_is_changed_before_the_purchase_and_the_price_with_it(
-    harness: BotHarness, simulator: Simulator
-) -> None:
+async def test_changing_the_length_before_ordering_updates_the_price(harness: BotHarness, simulator: Simulator) -> None:
     await harness.say("/create a paper boat in the rain")
     await harness.until_said("the video I'll make")
     await harness.tap("12 s")
@@ -66,7 +66,7 @@ async def test_the_length_is_changed_before_the_purchase_and_the_price_with_it(
     assert (order["seconds"], order["size"]) == ("12", "1280x720")
 
 
-async def test_an_update_the_ledger_did_not_hear_is_not_handled(
+async def test_update_fails_while_the_ledger_is_unavailable_and_succeeds_when_sent_again(
     harness: BotHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that it is not confirmed, and comes again."""
@@ -84,9 +84,7 @@ async def test_an_update_the_ledger_did_not_hear_is_not_handled(
     await harness.only_run()
 
 
-async def test_a_run_without_a_place_at_the_provider_says_so_and_goes_on_by_itself(
-    ledger_dsn: str, tmp_path: Path
-) -> None:
+async def test_run_without_a_slot_is_shown_as_waiting_and_continues_by_itself(ledger_dsn: str, tmp_path: Path) -> None:
     with simulator_process("--render-seconds", "2") as sim:
         places = Places(in_flight_max=1)
         async with open_stage(ledger_dsn, sim, tmp_path, RENDER_DEADLINE_SECONDS="60", places=places) as harness:

@@ -36,7 +36,7 @@ TIMER = MessageAutoDeleteTimerChanged(message_auto_delete_time=86_400)
 PHOTO = PhotoSize(file_id="f", file_unique_id="u", width=1, height=1)
 
 
-async def test_an_empty_create_offers_examples_and_a_tap_is_a_wish(harness: BotHarness) -> None:
+async def test_create_without_text_offers_examples_and_a_double_tap_on_one_makes_one_run(harness: BotHarness) -> None:
     await harness.say("/create")
     offered = await harness.until_said("tap an example")
     assert len(labels(offered)) == 3
@@ -45,7 +45,7 @@ async def test_an_empty_create_offers_examples_and_a_tap_is_a_wish(harness: BotH
     assert "kneads bread" in (await harness.only_run()).prompt
 
 
-async def test_plain_words_are_asked_about_first(harness: BotHarness) -> None:
+async def test_plain_text_becomes_a_request_only_after_yes(harness: BotHarness) -> None:
     said = await harness.say("a paper boat in the rain")
     await harness.until_said("Make this a video?")
     assert await harness.runs() == ()
@@ -55,7 +55,7 @@ async def test_plain_words_are_asked_about_first(harness: BotHarness) -> None:
     await harness.until_said(f"All right, I am on it: {run.ref}.")
 
 
-async def test_plain_words_that_were_not_meant_make_nothing(harness: BotHarness) -> None:
+async def test_plain_text_answered_with_no_makes_no_run(harness: BotHarness) -> None:
     await harness.say("hello there")
     await harness.until_said("Make this a video?")
     await harness.tap("No")
@@ -80,7 +80,7 @@ EDITED: dict[str, tuple[int, dict[str, Any], bool]] = {
 
 
 @pytest.mark.parametrize("kind", EDITED)
-async def test_an_edited_message_is_answered_if_it_was_said_to_us_and_is_no_new_request(
+async def test_edited_message_is_answered_if_addressed_to_the_bot_but_makes_no_request(
     harness: BotHarness, kind: str
 ) -> None:
     chat, content, answered = EDITED[kind]
@@ -95,7 +95,7 @@ async def test_an_edited_message_is_answered_if_it_was_said_to_us_and_is_no_new_
     assert await harness.runs() == ()
 
 
-async def test_an_edited_message_is_no_answer_to_our_question(harness: BotHarness) -> None:
+async def test_edited_message_is_not_taken_as_the_answer_to_the_edit_question(harness: BotHarness) -> None:
     await harness.say("/create a paper boat in the rain")
     await harness.until_state(State.APPROVED)
     await harness.until(lambda: any("Create ·" in label for label in labels(harness.shown()[-1])))
@@ -107,7 +107,7 @@ async def test_an_edited_message_is_no_answer_to_our_question(harness: BotHarnes
     assert (await harness.until_state(State.APPROVED, number=1)).prompt == "a boat of glass"
 
 
-async def test_in_a_group_a_command_and_a_mention_are_wishes_of_their_sender(harness: BotHarness) -> None:
+async def test_command_or_mention_in_a_group_is_a_request_of_its_sender(harness: BotHarness) -> None:
     await harness.say("a paper boat in the rain", chat=GROUP)
     assert harness.texts() == []
     asked = await harness.say("/create a paper boat in the rain", user=1, chat=GROUP)
@@ -119,13 +119,13 @@ async def test_in_a_group_a_command_and_a_mention_are_wishes_of_their_sender(har
     assert asked.message_id in replies
 
 
-async def test_an_anonymous_sender_is_told_why_nothing_happens(harness: BotHarness) -> None:
+async def test_anonymous_group_sender_gets_an_explanation_and_no_run(harness: BotHarness) -> None:
     await harness.say("/create a boat", chat=GROUP, sender_chat=Chat(id=GROUP, type="supergroup"))
     await harness.until_said("cannot tell who is asking")
     assert await harness.runs() == ()
 
 
-async def test_the_users_app_decides_the_language(harness: BotHarness) -> None:
+async def test_language_is_taken_from_the_users_app(harness: BotHarness) -> None:
     await harness.say("/create un barco de papel bajo la lluvia", language="es-MX")
     card = await harness.until_said("Crear")
     assert any("Crear" in label for label in labels(card))
@@ -142,7 +142,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-async def test_each_refusal_says_why_and_that_nothing_was_charged(harness: BotHarness, kind: str) -> None:
+async def test_each_refusal_gives_the_reason_and_that_nothing_was_charged(harness: BotHarness, kind: str) -> None:
     operators = harness.operators
     match kind:
         case "blocked":
@@ -163,7 +163,7 @@ async def test_each_refusal_says_why_and_that_nothing_was_charged(harness: BotHa
     assert await harness.runs() == ()
 
 
-async def test_the_same_wish_again_and_another_one_meanwhile_are_refused(
+async def test_duplicate_request_and_second_request_while_busy_are_refused(
     harness: BotHarness, simulator: Simulator
 ) -> None:
     await harness.say("/create a paper boat in the rain")
@@ -182,13 +182,13 @@ async def test_the_same_wish_again_and_another_one_meanwhile_are_refused(
     assert simulator.creates() == 1
 
 
-async def test_a_prompt_nobody_can_read_is_refused_before_the_ledger(harness: BotHarness) -> None:
+async def test_prompt_over_4000_characters_is_refused_and_makes_no_run(harness: BotHarness) -> None:
     await harness.say("/create " + "x" * 4090)
     await harness.until_said("more than 4000 characters")
     assert await harness.runs() == ()
 
 
-async def test_a_picture_with_a_prompt_gets_a_sentence_and_a_question_and_orders_nothing(
+async def test_create_as_a_picture_caption_gets_a_note_and_needs_confirmation(
     harness: BotHarness, simulator: Simulator
 ) -> None:
     await harness.context.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": "never"})
@@ -232,20 +232,20 @@ SENT: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", SENT)
-async def test_whatever_a_user_sends_is_answered(harness: BotHarness, kind: str) -> None:
+async def test_content_without_text_is_answered_whatever_its_kind(harness: BotHarness, kind: str) -> None:
     more = {} if SENT[kind] is None else {kind: SENT[kind]}
     await harness.feed(message=harness.message("").model_copy(update={"text": None, **more}))
     await harness.until_said("can only read text")
     assert await harness.runs() == ()
 
 
-async def test_what_telegram_tells_of_a_chat_is_not_answered(harness: BotHarness) -> None:
+async def test_service_message_is_not_answered(harness: BotHarness) -> None:
     pinned = {"text": None, "message_auto_delete_timer_changed": TIMER}
     await harness.feed(message=harness.message("").model_copy(update=pinned))
     assert harness.texts() == []
 
 
-def test_every_kind_of_content_is_sent_by_somebody_or_told_by_telegram() -> None:
+def test_service_content_types_exist_and_exclude_what_users_send() -> None:
     assert set(ContentType) >= SERVICE
     assert not SERVICE & {*SENT, *MEDIA, "text", "unknown", "any", "paid_media", "checklist", "gift"}
 
@@ -254,7 +254,7 @@ def picture(harness: BotHarness, user: int = 1, chat: int | None = None, **more:
     return harness.message("", user, chat=chat).model_copy(update={"text": None, "photo": [PHOTO], **more})
 
 
-async def test_create_with_an_address_under_its_words_is_asked_about(harness: BotHarness, simulator: Simulator) -> None:
+async def test_create_with_a_text_link_needs_confirmation(harness: BotHarness, simulator: Simulator) -> None:
     await harness.context.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": "never"})
     link = MessageEntity(type="text_link", offset=8, length=8, url="https://example.com/cat.jpg")
     await harness.feed(message=harness.message("/create this cat in the sea").model_copy(update={"entities": [link]}))
@@ -263,7 +263,7 @@ async def test_create_with_an_address_under_its_words_is_asked_about(harness: Bo
     assert (run.needs_confirmation, simulator.creates()) == (True, 0)
 
 
-async def test_words_about_our_own_video_are_not_taken_for_a_picture_of_theirs(harness: BotHarness) -> None:
+async def test_reply_to_our_own_video_is_not_treated_as_a_users_picture(harness: BotHarness) -> None:
     me = await harness.bot.me()
     ours = picture(harness, chat=GROUP).model_copy(update={"from_user": me})
     said = harness.message(f"@{me.username} the same with three boats", chat=GROUP)
@@ -272,7 +272,7 @@ async def test_words_about_our_own_video_are_not_taken_for_a_picture_of_theirs(h
     assert (await harness.until_state(State.APPROVED)).needs_confirmation
 
 
-async def test_in_a_group_what_is_said_to_us_is_answered(harness: BotHarness) -> None:
+async def test_in_a_group_only_messages_addressed_to_the_bot_are_answered(harness: BotHarness) -> None:
     me = await harness.bot.me()
     await harness.say(f"/frobnicate@{me.username} please", chat=GROUP)
     await harness.until_said("I do not know this command")
@@ -284,7 +284,7 @@ async def test_in_a_group_what_is_said_to_us_is_answered(harness: BotHarness) ->
 
 
 @pytest.mark.parametrize("how", ["reply", "quote"])
-async def test_create_about_another_picture_gets_a_sentence_and_a_question_and_orders_nothing(
+async def test_create_replying_to_or_quoting_a_picture_gets_a_note_and_needs_confirmation(
     harness: BotHarness, simulator: Simulator, how: str
 ) -> None:
     await harness.context.ledger.rpc("set_preference", {"user_id": "tg:1", "key": "confirm", "value": "never"})
@@ -297,7 +297,7 @@ async def test_create_about_another_picture_gets_a_sentence_and_a_question_and_o
     assert (run.prompt, run.needs_confirmation, simulator.creates()) == ("this cat in the sea", True, 0)
 
 
-async def test_words_about_a_picture_are_asked_about_with_a_sentence(harness: BotHarness) -> None:
+async def test_plain_text_replying_to_a_picture_gets_a_note_and_a_question(harness: BotHarness) -> None:
     await harness.feed(
         message=harness.message("this in the sea").model_copy(update={"reply_to_message": picture(harness)})
     )
@@ -306,7 +306,7 @@ async def test_words_about_a_picture_are_asked_about_with_a_sentence(harness: Bo
     assert await harness.runs() == ()
 
 
-async def test_a_picture_with_a_mention_in_a_group_gets_a_sentence_and_a_question(
+async def test_picture_with_a_mention_in_a_group_gets_a_note_and_needs_confirmation(
     harness: BotHarness, simulator: Simulator
 ) -> None:
     await harness.feed(message=picture(harness, chat=GROUP, caption="look"))
@@ -318,9 +318,7 @@ async def test_a_picture_with_a_mention_in_a_group_gets_a_sentence_and_a_questio
 
 
 @pytest.mark.parametrize("chat", [1, GROUP], ids=["private", "group"])
-async def test_a_picture_as_the_answer_to_our_question_is_not_dropped_in_silence(
-    harness: BotHarness, chat: int
-) -> None:
+async def test_picture_as_the_answer_to_the_edit_question_is_answered(harness: BotHarness, chat: int) -> None:
     await harness.say("/create a paper boat in the rain", chat=chat)
     await harness.until_state(State.APPROVED)
     await harness.until(lambda: any("Create ·" in label for label in labels(harness.shown()[-1])))
@@ -335,7 +333,7 @@ async def test_a_picture_as_the_answer_to_our_question_is_not_dropped_in_silence
     assert (run.prompt, run.needs_confirmation) == ("a tin boat", True)
 
 
-async def test_an_album_is_answered_once_and_its_caption_counts(harness: BotHarness) -> None:
+async def test_album_is_answered_once_and_its_caption_is_the_request(harness: BotHarness) -> None:
     for number in range(3):
         caption = "/create a tin boat" if number == 2 else None
         await harness.feed(message=picture(harness, caption=caption, media_group_id="7"))

@@ -71,7 +71,7 @@ async def asked_for_another_text(harness: BotHarness, chat: int = 1) -> Message:
 
 
 @pytest.mark.parametrize("chat", [1, GROUP], ids=["private", "group"])
-async def test_edit_opens_the_reply_box_and_the_draft_stays_until_its_new_text_is_there(
+async def test_edit_opens_a_reply_box_and_keeps_the_draft_until_the_new_text_arrives(
     harness: BotHarness, simulator: Simulator, chat: int
 ) -> None:
     asked = await asked_for_another_text(harness, chat)
@@ -90,7 +90,7 @@ async def test_edit_opens_the_reply_box_and_the_draft_stays_until_its_new_text_i
     assert len(await harness.runs()) == 2, "the same answer is the same run"
 
 
-async def test_in_private_the_next_message_is_the_new_text_and_only_the_next(harness: BotHarness) -> None:
+async def test_in_a_private_chat_only_the_next_message_after_edit_is_the_new_text(harness: BotHarness) -> None:
     await asked_for_another_text(harness)
     answer = await harness.say("a wooden boat in the snow")
     run = await harness.until_state(State.APPROVED, number=1)
@@ -102,7 +102,7 @@ async def test_in_private_the_next_message_is_the_new_text_and_only_the_next(har
     assert len(await harness.runs()) == 2
 
 
-async def test_words_after_another_message_are_no_answer(harness: BotHarness) -> None:
+async def test_text_sent_after_another_command_is_not_taken_as_the_new_text(harness: BotHarness) -> None:
     await asked_for_another_text(harness)
     await harness.say("/help")
     await harness.say("a wooden boat in the snow")
@@ -111,7 +111,7 @@ async def test_words_after_another_message_are_no_answer(harness: BotHarness) ->
 
 
 @pytest.mark.parametrize("trouble", ["too long", "paused"])
-async def test_a_new_text_that_is_refused_leaves_the_draft_as_it_was(harness: BotHarness, trouble: str) -> None:
+async def test_refused_new_text_leaves_the_draft_unchanged(harness: BotHarness, trouble: str) -> None:
     asked = await asked_for_another_text(harness)
     if trouble == "paused":
         await harness.operators.pause("repairs", "test")
@@ -121,7 +121,7 @@ async def test_a_new_text_that_is_refused_leaves_the_draft_as_it_was(harness: Bo
 
 
 @pytest.mark.parametrize("limit", ["rejected_per_user_day", "budget_day_microusd"])
-async def test_a_limit_that_refuses_the_new_text_leaves_the_draft(harness: BotHarness, limit: str) -> None:
+async def test_new_text_refused_by_a_limit_leaves_the_draft_orderable(harness: BotHarness, limit: str) -> None:
     asked = await asked_for_another_text(harness)
     await harness.operators.set_limit(limit, 1, "test")
     await harness.say("a wooden boat in the snow", reply_to=asked)
@@ -133,7 +133,7 @@ async def test_a_limit_that_refuses_the_new_text_leaves_the_draft(harness: BotHa
     assert label_of(harness.now(await harness.until_said("the video I'll make")), "Create")
 
 
-async def test_edit_keeps_the_length_and_the_format(harness: BotHarness) -> None:
+async def test_edit_keeps_the_chosen_length(harness: BotHarness) -> None:
     await harness.say("/create a paper boat in the rain")
     await harness.until_said("the video I'll make")
     await harness.tap("12 s")
@@ -144,7 +144,7 @@ async def test_edit_keeps_the_length_and_the_format(harness: BotHarness) -> None
     assert (await harness.until_state(State.APPROVED, number=1)).seconds == 12
 
 
-async def test_the_answer_to_edit_shows_its_price_also_after_the_draft_was_delivered(
+async def test_new_text_sent_after_the_draft_was_delivered_needs_confirmation(
     harness: BotHarness, simulator: Simulator
 ) -> None:
     asked = await asked_for_another_text(harness)
@@ -170,7 +170,7 @@ async def test_a_draft_that_was_ordered_meanwhile_is_not_replaced(harness: BotHa
 
 
 @pytest.mark.parametrize("chat", [1, GROUP], ids=["private", "group"])
-async def test_change_opens_the_reply_box_also_below_a_run_that_a_button_began(harness: BotHarness, chat: int) -> None:
+async def test_change_opens_a_reply_box_for_a_run_started_from_an_example(harness: BotHarness, chat: int) -> None:
     await harness.say("/create", chat=chat)
     await harness.tap("Baking cat")
     await harness.until_said("the video I'll make")
@@ -185,9 +185,7 @@ async def test_change_opens_the_reply_box_also_below_a_run_that_a_button_began(h
     assert (await harness.runs())[0].state is State.DELIVERED
 
 
-async def test_again_is_one_new_priced_run_however_often_it_is_tapped(
-    harness: BotHarness, simulator: Simulator
-) -> None:
+async def test_repeated_taps_on_again_make_one_new_priced_run(harness: BotHarness, simulator: Simulator) -> None:
     run, video = await bought(harness)
     assert "🔁 Again · $0.80" in labels(video)
     await harness.operators.set_limit("cooldown_seconds", 0, "test")
@@ -210,7 +208,7 @@ async def test_again_is_one_new_priced_run_however_often_it_is_tapped(
     assert len(await harness.runs()) == 3, "tapped once more on purpose"
 
 
-async def test_a_short_caption_is_copied_by_its_button_and_a_receipt_tells_the_order(harness: BotHarness) -> None:
+async def test_copy_button_gives_the_caption_and_receipt_button_the_order(harness: BotHarness) -> None:
     run, video = await bought(harness)
     copy = next(button for button in buttons(video) if "Copy" in button.text)
     if isinstance(copy.copy_text, CopyTextButton):
@@ -239,7 +237,7 @@ async def test_in_spanish_every_amount_is_in_us_dollars(harness: BotHarness) -> 
     assert [text for text in shown if re.search(r"(?<!US)\$", text)] == []
 
 
-async def test_a_rejected_prompt_comes_with_a_rewrite_that_one_tap_uses(harness: BotHarness) -> None:
+async def test_rejected_prompt_offers_a_rewrite_that_one_tap_requests(harness: BotHarness) -> None:
     await harness.say("/create a knight with a gun in a forest")
     card = await harness.until_said("This prompt was turned down")
     assert "Nothing was charged" in (card.text or "")
@@ -249,7 +247,9 @@ async def test_a_rejected_prompt_comes_with_a_rewrite_that_one_tap_uses(harness:
     await harness.until_said("the video I'll make")
 
 
-async def test_a_failed_render_says_so_and_try_again_is_a_new_run(harness: BotHarness, simulator: Simulator) -> None:
+async def test_failed_render_is_reported_and_try_again_makes_a_new_run(
+    harness: BotHarness, simulator: Simulator
+) -> None:
     simulator.trouble("render", "fails")
     await harness.say("/create a paper boat in the rain")
     await harness.until_said("the video I'll make")
@@ -292,7 +292,7 @@ FORGED += [f"v:{10**30}", "v:-1", "v:abc", "x:99999999", "a:pause::", "s:x", "o:
 
 
 @pytest.mark.parametrize("data", FORGED, ids=range(len(FORGED)))
-async def test_a_tap_that_no_button_of_ours_carries_is_answered_and_reaches_no_handler(
+async def test_tap_with_forged_callback_data_is_answered_without_an_error(
     harness: BotHarness, caplog: pytest.LogCaptureFixture, data: str
 ) -> None:
     said = await harness.say("/help")
@@ -305,12 +305,12 @@ async def test_a_tap_that_no_button_of_ours_carries_is_answered_and_reaches_no_h
     assert "update_failed" not in [vars(record).get("action") for record in caplog.records]
 
 
-async def test_a_tap_on_a_message_that_telegram_does_not_show_is_answered(harness: BotHarness) -> None:
+async def test_tap_without_its_message_is_answered(harness: BotHarness) -> None:
     await harness.feed(callback_query=CallbackQuery(id="7", from_user=person(1), chat_instance="c", data="v:0"))
     assert "no longer works" in alerts(harness)[-1]
 
 
-async def test_history_sends_again_by_file_id(harness: BotHarness) -> None:
+async def test_history_resends_a_video_by_its_file_id(harness: BotHarness) -> None:
     run, video = await bought(harness)
     assert video.video is not None
     await harness.say("/videos")

@@ -26,7 +26,7 @@ async def unhurried(harness: BotHarness, user: str = "tg:1") -> None:
     await harness.operators.set_limit("cooldown_seconds", 0, "test")
 
 
-async def test_again_at_another_price_than_its_button_says_is_asked_first(
+async def test_again_needs_confirmation_if_the_price_on_its_button_is_outdated(
     harness: BotHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, video = await bought(harness)
@@ -38,9 +38,7 @@ async def test_again_at_another_price_than_its_button_says_is_asked_first(
     assert run.needs_confirmation
 
 
-async def test_try_again_of_a_run_that_was_delivered_after_all_buys_nothing(
-    harness: BotHarness, simulator: Simulator
-) -> None:
+async def test_try_again_on_a_delivered_run_buys_nothing(harness: BotHarness, simulator: Simulator) -> None:
     run, video = await bought(harness)
     await unhurried(harness)
     await harness.press(RunTap(ref=run.ref, act=Act.RETRY, arg="1").pack(), video)
@@ -50,7 +48,7 @@ async def test_try_again_of_a_run_that_was_delivered_after_all_buys_nothing(
 
 
 @pytest.mark.parametrize("act", [Act.RETRY, Act.AGAIN])
-async def test_what_was_refused_for_its_content_is_never_ordered_again_in_the_same_words(
+async def test_prompt_refused_for_its_content_cannot_be_ordered_again_unchanged(
     harness: BotHarness, simulator: Simulator, act: Act
 ) -> None:
     await unhurried(harness)
@@ -68,7 +66,7 @@ async def test_what_was_refused_for_its_content_is_never_ordered_again_in_the_sa
     assert (len(await harness.runs()), simulator.creates()) == (1, 1), "only the one that was refused"
 
 
-async def test_a_failure_said_twice_is_tried_again_once(
+async def test_try_again_on_both_messages_of_one_failure_makes_one_new_run(
     harness: BotHarness, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery, "LONG", -delivery.LONG)  # every failure is said aloud, besides on its card
@@ -90,7 +88,9 @@ async def test_a_failure_said_twice_is_tried_again_once(
     assert len(await harness.runs()) == 2
 
 
-async def test_create_says_yes_to_what_its_card_shows(harness: BotHarness, simulator: Simulator) -> None:
+async def test_create_orders_nothing_if_its_card_shows_an_outdated_price(
+    harness: BotHarness, simulator: Simulator
+) -> None:
     await harness.say("/create a paper boat in the rain")
     card = await harness.until_said("the video I'll make")
     harness.session.meets(EditMessageText, TelegramRetryAfter(ANY, "slow", 30))  # the card cannot follow
@@ -107,7 +107,7 @@ async def _is_twelve(harness: BotHarness) -> bool:
     return (await harness.only_run()).seconds == 12
 
 
-async def test_who_was_blocked_after_the_card_cannot_say_yes(harness: BotHarness, simulator: Simulator) -> None:
+async def test_user_blocked_after_the_card_was_sent_cannot_confirm(harness: BotHarness, simulator: Simulator) -> None:
     await harness.say("/create a paper boat in the rain")
     await harness.until_said("the video I'll make")
     await harness.operators.block("tg:1", "abuse", "test")
@@ -116,7 +116,9 @@ async def test_who_was_blocked_after_the_card_cannot_say_yes(harness: BotHarness
     assert ((await harness.only_run()).confirmed_at, simulator.creates()) == (None, 0)
 
 
-async def test_chatter_in_a_group_is_asked_about_first(harness: BotHarness, simulator: Simulator) -> None:
+async def test_mention_without_a_command_in_a_group_needs_confirmation(
+    harness: BotHarness, simulator: Simulator
+) -> None:
     await unhurried(harness)
     await harness.say("thanks @onetake_bot, great!", chat=-100)
     run = await harness.until_state(State.APPROVED)
@@ -124,7 +126,7 @@ async def test_chatter_in_a_group_is_asked_about_first(harness: BotHarness, simu
     assert simulator.creates() == 0
 
 
-async def test_an_answer_by_somebody_who_was_not_asked_is_asked_about_first(harness: BotHarness) -> None:
+async def test_reply_to_the_edit_question_by_another_user_needs_confirmation(harness: BotHarness) -> None:
     await unhurried(harness, "tg:2")
     await harness.say("/create a paper boat in the rain", chat=-100)
     await harness.until_said("the video I'll make")
@@ -135,7 +137,7 @@ async def test_an_answer_by_somebody_who_was_not_asked_is_asked_about_first(harn
     assert (run.user_id, run.needs_confirmation) == ("tg:2", True)
 
 
-async def test_nobody_orders_what_somebody_else_wrote(harness: BotHarness) -> None:
+async def test_user_cannot_order_what_another_user_wrote(harness: BotHarness) -> None:
     await harness.operators.pause("later", "test")
     asked = await harness.say("/create a paper boat in the rain", user=1, chat=-100)
     await harness.until_said("later")
@@ -147,13 +149,13 @@ async def test_nobody_orders_what_somebody_else_wrote(harness: BotHarness) -> No
     assert [run.user_id for run in await harness.runs()] == ["tg:1"]
 
 
-async def test_the_first_price_is_for_the_users_own_length(harness: BotHarness) -> None:
+async def test_start_shows_the_price_for_the_users_preferred_length(harness: BotHarness) -> None:
     await Customers(harness.context.ledger.rpc).set_preference("tg:1", "seconds", 12)
     await harness.say("/start")
     await harness.until_said("$1.20")
 
 
-async def test_an_edited_prompt_counts_as_one_that_came_to_nothing(harness: BotHarness) -> None:
+async def test_edited_draft_counts_towards_the_limit_of_rejected_prompts(harness: BotHarness) -> None:
     await harness.operators.set_limit("rejected_per_user_day", 2, "test")
     await harness.say("/create a paper boat in the rain")
     await harness.until_said("the video I'll make")

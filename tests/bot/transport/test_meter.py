@@ -37,7 +37,7 @@ def test_a_chat_gets_one_call_a_second() -> None:
     assert limiter.wait_for(1, Urgency.ANSWER) == 0
 
 
-def test_edits_stop_before_answers_do() -> None:
+def test_edits_run_out_of_rate_limit_before_answers() -> None:
     limiter, clock = make()
     for _ in range(PRIVATE.tick):
         limiter.count(1)
@@ -51,7 +51,7 @@ def test_edits_stop_before_answers_do() -> None:
     assert limiter.wait_for(1, Urgency.ANSWER) == 0
 
 
-def test_a_group_never_gets_twenty_a_minute() -> None:
+def test_a_group_gets_fewer_than_twenty_calls_a_minute() -> None:
     limiter, clock = make()
     made = []
     while clock.now < 1300:
@@ -62,7 +62,7 @@ def test_a_group_never_gets_twenty_a_minute() -> None:
     assert max(sum(1 for at in made if start <= at < start + 60) for start in made) <= GROUP.answer < 20
 
 
-def test_all_chats_together_stay_below_thirty_a_second() -> None:
+def test_all_chats_together_get_fewer_than_thirty_calls_a_second() -> None:
     limiter, clock = make()
     dice, made = random.Random(1), []
     while clock.now < 1010:
@@ -74,7 +74,7 @@ def test_all_chats_together_stay_below_thirty_a_second() -> None:
     assert max(sum(1 for at in made if start <= at < start + 1) for start in made) <= ALL_PER_SECOND == ALL.answer < 30
 
 
-def test_a_flood_wait_is_obeyed_in_full_and_only_where_it_was_said() -> None:
+def test_flood_wait_blocks_only_its_own_scope_for_its_full_length() -> None:
     limiter, clock = make()
     limiter.silence(1, 33)
     assert limiter.wait_for(1, Urgency.ANSWER) == 33

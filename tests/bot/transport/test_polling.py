@@ -96,7 +96,7 @@ class Standing:
         await asyncio.sleep(0)
 
 
-async def test_an_update_is_handled_again_until_the_ledger_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_update_is_retried_until_the_ledger_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "PAUSES_SECONDS", (0.01,))
     source, tries, done = Source(update(7)), [], asyncio.Event()
 
@@ -112,7 +112,7 @@ async def test_an_update_is_handled_again_until_the_ledger_takes_it(monkeypatch:
     assert source.waiting == []
 
 
-async def test_chats_do_not_wait_for_one_another_but_one_chats_updates_keep_their_order() -> None:
+async def test_updates_run_concurrently_across_chats_and_in_order_within_a_chat() -> None:
     source = Source(update(1, chat=1), update(2, chat=2), update(3, chat=1))
     order: list[int] = []
     released, done = asyncio.Event(), asyncio.Event()
@@ -130,7 +130,7 @@ async def test_chats_do_not_wait_for_one_another_but_one_chats_updates_keep_thei
     assert order == [2, 1, 3]
 
 
-async def test_a_network_that_comes_back_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_polling_continues_after_network_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "PAUSES_SECONDS", (0.01,))
     source, done = Source(update(1)), asyncio.Event()
     source.errors = [TelegramNetworkError(GetUpdates(), "reset")] * 3
@@ -141,7 +141,7 @@ async def test_a_network_that_comes_back_is_no_end(monkeypatch: pytest.MonkeyPat
     await run_until(source, feed, done)
 
 
-async def test_another_process_that_stays_ends_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_polling_ends_when_another_process_keeps_polling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "CONFLICT_SECONDS_MAX", -1.0)
     source = Source()
     source.errors = [TelegramConflictError(GetUpdates(), "terminated by other getUpdates request")]
@@ -174,7 +174,7 @@ ODD: list[Any] = [
 
 @pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
 @pytest.mark.parametrize("last", [False, True], ids=["between", "last"])
-async def test_one_update_that_cannot_be_read_keeps_no_other_waiting(odd: Any, last: bool) -> None:
+async def test_unreadable_update_is_recorded_and_does_not_block_the_others(odd: Any, last: bool) -> None:
     batch = [update(1), update(3), odd] if last else [update(1), odd, update(3)]
     source, handled, done, told = Source(*batch), [], asyncio.Event(), Told()
 
@@ -193,7 +193,7 @@ async def test_one_update_that_cannot_be_read_keeps_no_other_waiting(odd: Any, l
 
 
 @pytest.mark.parametrize("answer", [[None], ["x", {}], True, {"update_id": 1}], ids=range(4))
-async def test_a_batch_that_cannot_be_confirmed_is_asked_for_again_after_a_pause(
+async def test_polling_continues_after_an_answer_without_usable_update_ids(
     monkeypatch: pytest.MonkeyPatch, answer: Any
 ) -> None:
     monkeypatch.setattr(polling, "PAUSES_SECONDS", (0.01,))
@@ -212,7 +212,7 @@ async def test_a_batch_that_cannot_be_confirmed_is_asked_for_again_after_a_pause
     [[], None, [{"update_id": True}], [{"update_id": -1}], [{"update_id": 2**60}], [raw(update(1))]],
     ids=["empty", "null", "true", "negative", "large", "repeated"],
 )
-async def test_answers_at_once_that_bring_nothing_new_are_followed_by_ever_longer_pauses(answer: Any) -> None:
+async def test_polling_backs_off_while_immediate_answers_bring_nothing_new(answer: Any) -> None:
     source, handled, done, standing = Source(update(1), update(2)), [], asyncio.Event(), Standing()
     source.instead = [[raw(update(1))], *[answer] * 7]
 
@@ -226,7 +226,7 @@ async def test_answers_at_once_that_bring_nothing_new_are_followed_by_ever_longe
     assert standing.waits[:7] == [0.5, 1.0, 2.0, 5.0, 10.0, 10.0, 10.0]
 
 
-async def test_an_empty_answer_after_a_long_poll_is_followed_by_the_next_poll_at_once() -> None:
+async def test_polling_continues_at_once_after_an_empty_long_poll() -> None:
     class Patient(Source):
         async def make_request(self, bot: Bot, method: TelegramMethod[Any], timeout: int | None = None) -> Any:
             standing.waits += [25.0] if self.instead and isinstance(method, GetRawUpdates) else []
@@ -242,7 +242,7 @@ async def test_an_empty_answer_after_a_long_poll_is_followed_by_the_next_poll_at
     assert standing.waits == [25.0] * 3
 
 
-async def test_a_batch_of_nothing_but_unreadable_updates_is_confirmed() -> None:
+async def test_batch_of_only_unreadable_updates_is_confirmed() -> None:
     source, done = Source(broken(5, date="never"), broken(6, date="never")), asyncio.Event()
 
     async def feed(_: Update) -> None:

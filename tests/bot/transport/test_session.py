@@ -84,14 +84,14 @@ async def test_a_garbled_answer_does_not_end_polling(garbled: tuple[int, str, by
 
 
 @pytest.mark.parametrize("kind", [JSON, f"{JSON}; charset=zlib", "text/html; charset=utf-16"])
-async def test_an_update_with_bytes_that_are_no_text_is_read_as_far_as_possible(kind: str) -> None:
+async def test_update_with_invalid_bytes_is_handled_and_confirmed(kind: str) -> None:
     async with telegram("getUpdates", (200, kind, UPDATES.replace(b'"x"', b'"\xff"'))) as (bot, asked):
         assert await handled_by_a_poll(bot) == [1]
         assert asked.count("getUpdates") == 2, "the batch, and its confirmation"
 
 
 @pytest.mark.parametrize(("status", "error"), [(401, TelegramUnauthorizedError), (404, TelegramNotFound)])
-async def test_a_token_that_is_not_valid_any_more_ends_polling(status: int, error: type[Exception]) -> None:
+async def test_invalid_token_ends_polling(status: int, error: type[Exception]) -> None:
     async with telegram("getUpdates", (status, JSON, b'{"ok": false, "description": "x"}')) as (bot, _):
         with pytest.raises(error):
             await handled_by_a_poll(bot)
@@ -106,7 +106,7 @@ SENT: dict[str, tuple[int, str, bytes]] = {
 
 
 @pytest.mark.parametrize("answer", SENT.values(), ids=SENT)
-async def test_a_video_that_telegram_took_counts_as_sent(answer: tuple[int, str, bytes]) -> None:
+async def test_video_answered_with_a_garbled_ok_counts_as_sent(answer: tuple[int, str, bytes]) -> None:
     async with telegram("sendVideo", answer) as (bot, _):
         sent: Any = await bot(SendVideo(chat_id=1, video="AAA"))
         assert isinstance(sent, Message)

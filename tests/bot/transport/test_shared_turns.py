@@ -27,7 +27,7 @@ def box_of(bot: Bot, rpc: LedgerCall) -> TelegramClient:
     return TelegramClient(bot, RateLimiter(time.monotonic), Time(), SharedRateLimit(RateLimits(rpc), time.monotonic))
 
 
-async def test_two_processes_keep_one_gap_in_a_chat(ledger_dsn: str) -> None:
+async def test_two_processes_share_the_gap_between_calls_in_a_chat(ledger_dsn: str) -> None:
     async with open_transport(ledger_dsn) as rpc:
         boxes = [box_of(make_bot()[0], rpc) for _ in range(2)]
         began = time.monotonic()
@@ -38,7 +38,7 @@ async def test_two_processes_keep_one_gap_in_a_chat(ledger_dsn: str) -> None:
         await boxes[1].say(said(2), 2)  # another chat does not wait for this one
 
 
-async def test_all_processes_are_silent_when_one_was_told_to_be(ledger_dsn: str) -> None:
+async def test_flood_wait_received_by_one_process_applies_to_all(ledger_dsn: str) -> None:
     async with open_transport(ledger_dsn) as rpc:
         (first, session), (second, _) = make_bot(), make_bot()
         boxes = [box_of(bot, rpc) for bot in (first, second)]
@@ -50,7 +50,7 @@ async def test_all_processes_are_silent_when_one_was_told_to_be(ledger_dsn: str)
         assert 20 < later.value.seconds <= 30
 
 
-async def test_an_outage_of_the_ledger_silences_nobody() -> None:
+async def test_ledger_outage_leaves_the_local_rate_limit_in_force() -> None:
     async def away(name: str, args: Mapping[str, Json]) -> Json:
         raise LedgerUnavailable(name)
 
@@ -62,7 +62,7 @@ async def test_an_outage_of_the_ledger_silences_nobody() -> None:
     assert len(session.of(SendMessage)) == 1
 
 
-async def test_a_ledger_that_is_slow_is_asked_by_few_at_once_and_keeps_its_budget() -> None:
+async def test_slow_ledger_gets_few_concurrent_calls_and_the_shared_limit_holds() -> None:
     """Three processes with many chats each: a far ledger (80 ms) makes them slow, and never faster than they may be."""
     asking, most, taken = 0, 0, list[float]()
 
@@ -89,7 +89,7 @@ async def test_a_ledger_that_is_slow_is_asked_by_few_at_once_and_keeps_its_budge
     assert most <= 3 * AT_ONCE
 
 
-async def test_a_ledger_that_did_not_answer_is_left_alone_for_a_while() -> None:
+async def test_unavailable_ledger_is_not_asked_again_for_a_while() -> None:
     asked = 0
 
     async def away(name: str, args: Mapping[str, Json]) -> Json:

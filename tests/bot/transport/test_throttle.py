@@ -19,7 +19,7 @@ class Clock:
         return self.now
 
 
-async def test_a_burst_is_let_through_then_only_as_fast_as_a_person_writes() -> None:
+async def test_each_user_may_send_a_burst_and_then_a_steady_rate() -> None:
     handled: list[int] = []
     noticed: list[object] = []
 
@@ -43,7 +43,7 @@ async def test_a_burst_is_let_through_then_only_as_fast_as_a_person_writes() -> 
     assert len(handled) == BURST + 1 + 4
 
 
-async def test_one_word_about_it_and_no_run(harness: BotHarness) -> None:
+async def test_throttled_user_is_notified_once(harness: BotHarness) -> None:
     await asyncio.gather(*(harness.say(f"hello {number}", user=5) for number in range(30)))
     await harness.until_said("a lot at once")
     assert sum("a lot at once" in text for text in harness.texts()) == 1
@@ -55,7 +55,7 @@ async def test_every_tap_of_a_burst_is_answered(harness: BotHarness) -> None:
     assert len(harness.session.of(AnswerCallbackQuery)) == 30
 
 
-async def test_an_update_that_comes_again_because_the_ledger_was_away_counts_once() -> None:
+async def test_update_retried_because_of_a_ledger_outage_is_throttled_once() -> None:
     tries = 0
 
     async def handler(_: Any, __: dict[str, Any]) -> None:

@@ -69,7 +69,7 @@ def folder_simulator() -> Iterator[Simulator]:
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_what_an_audit_found_fits_the_terminal_with_whole_words(width: int) -> None:
+def test_audit_report_fits_the_terminal_without_breaking_words(width: int) -> None:
     console = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
 
     print_audit(FOUND, BEGAN, console)
@@ -85,7 +85,7 @@ def test_what_an_audit_found_fits_the_terminal_with_whole_words(width: int) -> N
     assert EXPLAIN in words and words.count("Not clean, 2 differences") == 1
 
 
-def test_what_an_audit_found_is_not_broken_into_lines_when_it_is_piped() -> None:
+def test_piped_audit_report_is_not_wrapped() -> None:
     console = Console(file=StringIO(), width=80)
 
     print_audit(FOUND, BEGAN, console)
@@ -95,7 +95,7 @@ def test_what_an_audit_found_is_not_broken_into_lines_when_it_is_piped() -> None
     assert EXPLAIN in console.file.getvalue().splitlines()
 
 
-def test_an_audit_of_agreeing_books_is_clean(onetake: Terminal) -> None:
+def test_audit_is_clean_if_provider_and_ledger_agree(onetake: Terminal) -> None:
     onetake.create("a red kite")
 
     said = onetake("audit")
@@ -105,7 +105,7 @@ def test_an_audit_of_agreeing_books_is_clean(onetake: Terminal) -> None:
     assert onetake("audit", "--since", "7d", "--json").object["clean"] is True
 
 
-def test_a_job_that_no_run_owns_is_a_difference(onetake: Terminal) -> None:
+def test_job_without_a_run_is_a_difference(onetake: Terminal) -> None:
     onetake.create("a red kite")
     job = onetake.sim.control("POST", "/_sim/jobs", {"prompt": "somebody else's"})
 
@@ -148,13 +148,13 @@ def test_an_audit_that_could_not_read_the_list_is_never_clean(onetake: Terminal)
 
 
 @pytest.mark.parametrize("since", ["0h", "soon", "24", "9999d"])
-def test_how_far_back_is_said_in_a_way_that_can_be_read(onetake: Terminal, since: str) -> None:
+def test_invalid_since_option_exits_with_2_and_examples(onetake: Terminal, since: str) -> None:
     said = onetake("audit", "--since", since)
 
     assert said.code == 2 and "90m, 24h or 7d" in said.err
 
 
-def test_the_check_of_a_provider_says_what_a_lost_answer_would_become_and_buys_nothing(onetake: Terminal) -> None:
+def test_check_provider_predicts_what_a_lost_answer_becomes_and_buys_nothing(onetake: Terminal) -> None:
     empty = onetake("check", "--provider")
     assert empty.code == 0 and "still empty" in empty.words
     onetake.sim.control("POST", "/_sim/jobs", {})
@@ -171,7 +171,7 @@ def test_the_check_of_a_provider_says_what_a_lost_answer_would_become_and_buys_n
     assert onetake.sim.creates() == 0
 
 
-def test_litellm_is_warned_about() -> None:
+def test_check_warns_about_litellm() -> None:
     words = [f.words for f in findings(Heard(400, "", ("x-litellm-version",)), Heard(500), None, ListFacts())]
 
     assert len(words) == 3 and PERSON in words[0] and "HTTP 500" in words[1] and "num_retries: 0" in words[2]
@@ -210,7 +210,7 @@ def test_litellm_is_warned_about() -> None:
         (Heard(200, "<html>".encode("utf-16").decode(errors="replace")), NO_VIDEO, "with a web page"),
     ],
 )
-def test_what_is_no_video_api_is_not_called_ready(listed: Heard, unknown: Heard, words: str) -> None:
+def test_endpoint_that_is_not_a_video_api_is_reported_as_bad(listed: Heard, unknown: Heard, words: str) -> None:
     [found] = findings(listed, unknown, None, ListFacts())
     assert found.health is Health.BAD and words in found.words and "secret" not in found.words
 
@@ -228,9 +228,7 @@ def test_what_is_no_video_api_is_not_called_ready(listed: Heard, unknown: Heard,
     ],
 )
 @pytest.mark.parametrize("unknown", [NO_VIDEO, Heard(404, "video not found"), Heard(404, '{"code": "task_not_exist"}')])
-def test_an_api_without_a_list_that_knows_of_jobs_is_ready_but_a_lost_answer_needs_a_person(
-    listed: Heard, unknown: Heard
-) -> None:
+def test_api_without_a_job_list_is_usable_but_a_lost_answer_needs_a_person(listed: Heard, unknown: Heard) -> None:
     [found] = findings(listed, unknown, None, ListFacts())
     assert found.health is Health.NOTE and PERSON in found.words and "no list of jobs" in found.words
 
@@ -246,12 +244,12 @@ def test_an_api_without_a_list_that_knows_of_jobs_is_ready_but_a_lost_answer_nee
         (None, RIGHT_PATH),
     ],
 )
-def test_an_api_that_begins_at_v1_is_found_there(below: Heard | None, words: str) -> None:
+def test_check_suggests_adding_v1_to_the_base_url_if_the_api_answers_there(below: Heard | None, words: str) -> None:
     [found] = findings(NOT_FOUND, NOT_FOUND, below, ListFacts())
     assert words in found.words and found.health is Health.BAD
 
 
-def test_the_text_model_is_asked_once_after_saying_so_and_what_is_wrong_with_it_is_found(onetake: Terminal) -> None:
+def test_check_provider_calls_the_text_model_once_after_a_notice_and_reports_faults(onetake: Terminal) -> None:
     def asked() -> int:
         return int(onetake.sim.control("GET", "/_sim/books")["chat_calls"])
 
@@ -283,7 +281,7 @@ def said_of(listed: str, **facts: Any) -> tuple[str, str]:
     return made, never
 
 
-def test_a_shown_prompt_heals_a_made_job_but_absence_needs_purchases_around_it_or_time_and_a_setting() -> None:
+def test_visible_prompts_recover_made_jobs_but_absence_needs_witnesses_or_settings() -> None:
     listed = LISTED % JOB % "a boat"
 
     made, never = said_of(listed)
@@ -293,7 +291,7 @@ def test_a_shown_prompt_heals_a_made_job_but_absence_needs_purchases_around_it_o
     assert PERSON in said_of(listed, shows_all=False, absent_after=T, absence_without_witness=True)[1]
 
 
-def test_hidden_prompts_need_a_person_unless_the_key_is_nobody_elses() -> None:
+def test_hidden_prompts_need_a_person_unless_the_key_is_exclusive() -> None:
     listed = LISTED % JOB % ""
 
     assert PERSON in said_of(listed)[0] and "VIDEO_KEY_EXCLUSIVE=true" in said_of(listed)[0]
@@ -301,7 +299,7 @@ def test_hidden_prompts_need_a_person_unless_the_key_is_nobody_elses() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_charset_that_nobody_has_does_not_stop_the_check() -> None:
+async def test_invalid_charset_does_not_break_the_check() -> None:
     said = answer(404, {"error": {"message": "none"}}, content_type="application/json; charset=zlib")
     async with scripted(in_turn(said)) as server, httpx2.AsyncClient() as http:
         heard = await _get(http, f"{server.url}/videos", 5)
@@ -321,7 +319,7 @@ HEAD = b"HTTP/1.1 200 -\r\ncontent-type: application/json\r\n"
         pytest.param(answer(200, bytes(BODY_BYTES_MAX + 1)), "Decoding", id="too long"),
     ],
 )
-async def test_an_answer_without_end_does_not_stop_the_check(reply: Reply, why: str) -> None:
+async def test_endless_or_oversized_answer_does_not_block_the_check(reply: Reply, why: str) -> None:
     async with scripted(in_turn(reply)) as server:
         listed, _, _ = await asyncio.wait_for(_ask(endpoint(server.url)), 20)
     assert listed.status is None and why in listed.why
@@ -330,7 +328,7 @@ async def test_an_answer_without_end_does_not_stop_the_check(reply: Reply, why: 
 
 
 @pytest.mark.asyncio
-async def test_the_target_of_a_redirect_is_heard_and_not_asked() -> None:
+async def test_redirect_target_is_reported_but_not_requested() -> None:
     async with scripted(in_turn(answer(302, location="/login"))) as server:
         listed, _, _ = await _ask(endpoint(server.url))
     assert (listed.status, listed.location) == (302, "/login") and len(server.seen) == 2

@@ -63,7 +63,7 @@ def test_the_bot_sells_a_video_and_stops_without_waiting_for_its_poll(machine: M
     assert machine.sim.paid_calls() == 1
 
 
-def test_a_second_demo_in_the_same_folder_is_told_where_the_first_one_is(tmp_path: Path) -> None:
+def test_second_demo_in_the_same_folder_exits_with_the_first_ones_url(tmp_path: Path) -> None:
     """Each would call the orders of the other nobody's, in one ledger."""
     folder, log = tmp_path / "data" / "demo", tmp_path / "log"
     folder.mkdir(parents=True)
@@ -75,14 +75,14 @@ def test_a_second_demo_in_the_same_folder_is_told_where_the_first_one_is(tmp_pat
     assert "a demo is already running at http://127.0.0.1:8090/chat; stop it first" in log.read_text()
 
 
-def test_a_token_that_is_none_is_one_clear_line(onetake: Terminal) -> None:
+def test_malformed_bot_token_is_refused_without_showing_it(onetake: Terminal) -> None:
     said = onetake("bot", TELEGRAM_BOT_TOKEN="nonsense")
     assert said.code == 2
     assert "TELEGRAM_BOT_TOKEN: is not a bot token" in said.words
     assert "nonsense" not in said.words
 
 
-def test_a_token_telegram_does_not_know_is_one_clear_line(onetake: Terminal) -> None:
+def test_bot_token_unknown_to_telegram_is_refused(onetake: Terminal) -> None:
     with simulator_process("--telegram-token", "1:right") as at:
         root = at.url.removesuffix("/v1")
         said = onetake("bot", TELEGRAM_BOT_TOKEN="1:wrong", TELEGRAM_API_BASE=root)
@@ -92,7 +92,7 @@ def test_a_token_telegram_does_not_know_is_one_clear_line(onetake: Terminal) -> 
         assert "not Telegram's Bot API" in elsewhere.words
 
 
-def test_a_telegram_that_cannot_be_reached_is_one_clear_line(onetake: Terminal) -> None:
+def test_unreachable_telegram_exits_with_2_without_showing_the_token(onetake: Terminal) -> None:
     said = onetake("bot", TELEGRAM_BOT_TOKEN="77:secret-part", TELEGRAM_API_BASE="http://127.0.0.1:9")
     assert said.code == 2
     assert "Telegram could not be reached" in said.words
@@ -103,14 +103,14 @@ def test_a_telegram_that_cannot_be_reached_is_one_clear_line(onetake: Terminal) 
     ("kind", "said"),
     [("status", "Telegram could not be reached"), ("no_result", "not Telegram's Bot API")],
 )
-def test_a_telegram_that_cannot_answer_at_the_start_is_one_clear_line(onetake: Terminal, kind: str, said: str) -> None:
+def test_telegram_failing_at_startup_exits_with_2_and_the_reason(onetake: Terminal, kind: str, said: str) -> None:
     onetake.sim.trouble("telegram", kind, method="getMe")
     root = onetake.sim.url.removesuffix("/v1")
     answer = onetake("bot", TELEGRAM_BOT_TOKEN=TOKEN, TELEGRAM_API_BASE=root)
     assert answer.code == 2 and said in answer.words
 
 
-def test_a_webhook_that_a_proxy_refuses_is_one_clear_line(onetake: Terminal) -> None:
+def test_webhook_blocked_by_a_proxy_exits_with_2_and_names_the_setting(onetake: Terminal) -> None:
     for method in ("setMyCommands", "setWebhook"):
         onetake.sim.trouble("telegram", "html", method=method, status=403, always=True)
     root = onetake.sim.url.removesuffix("/v1")
@@ -119,20 +119,20 @@ def test_a_webhook_that_a_proxy_refuses_is_one_clear_line(onetake: Terminal) -> 
     assert answer.code == 2 and "WEBHOOK_URL: Telegram did not accept it" in answer.words
 
 
-def test_check_warns_when_everybody_may_order_and_nobody_is_told(onetake: Terminal) -> None:
+def test_check_warns_if_anyone_may_order_and_admin_ids_is_unset(onetake: Terminal) -> None:
     said = onetake("check", TELEGRAM_BOT_TOKEN=TOKEN)
     assert "set ADMIN_IDS" in said.words
     assert "set ADMIN_IDS" not in onetake("check", TELEGRAM_BOT_TOKEN=TOKEN, ADMIN_IDS="7").words
     assert TOKEN not in said.words
 
 
-def test_admin_ids_that_are_none_are_refused(onetake: Terminal) -> None:
+def test_admin_ids_that_are_not_numbers_are_refused(onetake: Terminal) -> None:
     said = onetake("check", ADMIN_IDS="me")
     assert said.code == 2
     assert "ADMIN_IDS: must be Telegram ids with commas, for example ADMIN_IDS=1234567" in said.words
 
 
-def test_a_receipt_tells_of_the_one_order(onetake: Terminal) -> None:
+def test_receipt_shows_the_job_run_and_price_of_the_order(onetake: Terminal) -> None:
     made = onetake.create()
     said = onetake("show", made.object["ref"], "--receipt")
     assert made.object["provider_job_id"] in said.out

@@ -25,7 +25,7 @@ def test_a_prompt_becomes_a_saved_video_with_a_caption(onetake: Terminal) -> Non
     assert onetake.paid_calls() == 1
 
 
-def test_the_object_has_exactly_the_promised_keys_and_is_the_last_line(onetake: Terminal) -> None:
+def test_json_output_is_one_line_with_exactly_the_documented_keys(onetake: Terminal) -> None:
     said = onetake.create()
 
     assert said.code == 0
@@ -59,7 +59,7 @@ def test_the_same_key_for_another_prompt_is_refused(onetake: Terminal) -> None:
     assert onetake.paid_calls() == 1
 
 
-def test_the_same_prompt_again_is_refused_as_a_duplicate_unless_another_take_is_asked_for(
+def test_same_prompt_is_refused_as_a_duplicate_unless_again_is_given(
     onetake: Terminal,
 ) -> None:
     onetake("limits", "set", "cooldown_seconds", "0")
@@ -86,7 +86,7 @@ def test_the_same_prompt_again_is_refused_as_a_duplicate_unless_another_take_is_
         (["boat", "--key", " "], "--key"),
     ],
 )
-def test_wrong_usage_ends_with_2_before_anything_is_reserved(
+def test_usage_error_exits_with_2_before_anything_is_reserved(
     onetake: Terminal, arguments: list[str], words: str
 ) -> None:
     said = onetake("create", *arguments)
@@ -122,7 +122,9 @@ def test_wrong_usage_ends_with_2_before_anything_is_reserved(
         ),
     ],
 )
-def test_a_wrong_setting_is_one_clear_line_and_exit_2(onetake: Terminal, settings: dict[str, str], words: str) -> None:
+def test_invalid_setting_is_a_one_line_error_with_exit_code_2(
+    onetake: Terminal, settings: dict[str, str], words: str
+) -> None:
     said = onetake("create", "boat", **settings)
 
     assert said.code == 2
@@ -132,14 +134,14 @@ def test_a_wrong_setting_is_one_clear_line_and_exit_2(onetake: Terminal, setting
     assert onetake.paid_calls() == 0
 
 
-def test_what_can_be_bought_is_listed_when_no_model_is_named(onetake: Terminal) -> None:
+def test_missing_video_model_error_lists_the_available_models(onetake: Terminal) -> None:
     said = onetake("create", "boat", VIDEO_MODEL="")
 
     assert "minimax/h3" in said.err
     assert "sora-2" not in said.err
 
 
-def test_a_script_gets_an_object_even_for_a_wrong_setting(onetake: Terminal) -> None:
+def test_json_output_is_an_object_even_for_an_invalid_setting(onetake: Terminal) -> None:
     said = onetake.create("boat", VIDEO_MODEL="")
 
     assert said.code == 2
@@ -147,7 +149,7 @@ def test_a_script_gets_an_object_even_for_a_wrong_setting(onetake: Terminal) -> 
     assert "VIDEO_MODEL" in said.object["error"]
 
 
-def test_a_prompt_the_rules_refuse_ends_with_1_and_a_safe_rewrite(onetake: Terminal) -> None:
+def test_rejected_prompt_exits_with_1_and_a_safe_rewrite(onetake: Terminal) -> None:
     said = onetake.create("a duel with blood everywhere")
 
     assert said.code == 1
@@ -157,7 +159,7 @@ def test_a_prompt_the_rules_refuse_ends_with_1_and_a_safe_rewrite(onetake: Termi
     assert onetake.paid_calls() == 0
 
 
-def test_template_marks_in_a_prompt_stay_what_they_are(onetake: Terminal) -> None:
+def test_template_syntax_in_a_prompt_is_kept_verbatim(onetake: Terminal) -> None:
     said = onetake.create("a sign that says {{ 7*7 }} and {% raw %}")
 
     assert said.code == 0
@@ -174,7 +176,7 @@ def test_an_unreachable_text_model_fails_the_run_and_gives_the_money_back(onetak
     assert "held:                 $0.00" in onetake("stats").out
 
 
-def test_a_clear_no_of_the_provider_ends_with_1_and_nothing_charged(onetake: Terminal) -> None:
+def test_provider_refusal_exits_with_1_and_nothing_charged(onetake: Terminal) -> None:
     onetake.sim.trouble("create", "status", status=402)
     said = onetake.create()
 
@@ -183,14 +185,14 @@ def test_a_clear_no_of_the_provider_ends_with_1_and_nothing_charged(onetake: Ter
     assert onetake.paid_calls() == 0
 
 
-def test_a_render_that_fails_says_so_in_the_providers_words(onetake: Terminal) -> None:
+def test_failed_render_exits_with_1_and_reports_the_failure(onetake: Terminal) -> None:
     said = onetake.create("a boat, render-fails")
 
     assert (said.code, said.object["state"]) == (1, "failed")
     assert "could not render" in said.object["error"]
 
 
-def test_a_lost_answer_is_found_in_the_providers_list_and_paid_once(onetake: Terminal) -> None:
+def test_job_of_a_lost_answer_is_found_in_the_providers_list_and_paid_once(onetake: Terminal) -> None:
     onetake.sim.trouble("create", "made_then_drop")
     said = onetake.create("a prompt that nobody else in this folder has")
 
@@ -199,7 +201,7 @@ def test_a_lost_answer_is_found_in_the_providers_list_and_paid_once(onetake: Ter
     assert onetake.sim.creates() >= 1
 
 
-def test_a_run_in_doubt_ends_with_4_says_what_is_held_and_a_person_settles_it(onetake: Terminal) -> None:
+def test_run_in_doubt_exits_with_4_names_the_held_money_and_can_be_settled(onetake: Terminal) -> None:
     onetake.sim.trouble("create", "made_then_drop")
     onetake.sim.trouble("list", "status", status=400, always=True)
     said = onetake.create("a boat", "--key", "doubtful")
@@ -233,7 +235,7 @@ def test_a_run_in_doubt_ends_with_4_says_what_is_held_and_a_person_settles_it(on
     assert onetake.paid_calls() == 1
 
 
-def test_a_person_who_finds_the_job_gets_the_video_by_the_same_key(onetake: Terminal) -> None:
+def test_settling_with_the_found_job_delivers_the_video_under_the_same_key(onetake: Terminal) -> None:
     onetake.sim.trouble("create", "made_then_drop")
     onetake.sim.trouble("list", "status", status=400, always=True)
     ref = onetake.create("a boat", "--key", "doubtful").object["ref"]
@@ -257,7 +259,7 @@ def doubtful(onetake: Terminal) -> str:
     return str(said.object["ref"])
 
 
-def test_an_id_that_the_provider_does_not_know_is_refused_and_changes_nothing(onetake: Terminal) -> None:
+def test_settling_with_an_unknown_job_id_is_refused_and_changes_nothing(onetake: Terminal) -> None:
     ref = doubtful(onetake)
     before = onetake("show", ref, "--json").object
 
@@ -273,7 +275,7 @@ def test_an_id_that_the_provider_does_not_know_is_refused_and_changes_nothing(on
     assert onetake("settle", ref, "--job", "video_nope", "--unseen").code == 2
 
 
-def test_an_unseen_job_is_taken_by_a_persons_word_and_keeps_nobody_waiting(onetake: Terminal) -> None:
+def test_unseen_job_is_accepted_with_a_reason_and_does_not_block_the_next_order(onetake: Terminal) -> None:
     ref = doubtful(onetake)
 
     said = onetake("settle", ref, "--job", "video_nope", "--unseen", "--why", "support says so")
@@ -287,7 +289,7 @@ def test_an_unseen_job_is_taken_by_a_persons_word_and_keeps_nobody_waiting(oneta
     assert "two_paid_calls" not in kinds
 
 
-def test_a_job_that_differs_from_the_order_is_taken_only_despite_that(onetake: Terminal) -> None:
+def test_job_that_differs_from_the_order_is_accepted_only_with_despite(onetake: Terminal) -> None:
     ref = doubtful(onetake)
     job = onetake.sim.control("POST", "/_sim/jobs", {"prompt": "somebody else's"})["id"]
 
@@ -300,7 +302,7 @@ def test_a_job_that_differs_from_the_order_is_taken_only_despite_that(onetake: T
     assert said.code == 0 and f"{ref} is job {job}" in said.out
 
 
-def test_a_settlement_is_taken_back_either_way_until_something_came_of_it(onetake: Terminal) -> None:
+def test_either_settlement_can_be_taken_back_until_the_same_is_ordered_again(onetake: Terminal) -> None:
     ref = doubtful(onetake)
     nothing = onetake("settle", ref, "--take-back")
     assert (nothing.code, "so there is nothing to take back" in nothing.out) == (1, True)
@@ -320,7 +322,7 @@ def test_a_settlement_is_taken_back_either_way_until_something_came_of_it(onetak
     assert said.code == 1 and "has ordered the same again since" in said.out
 
 
-def test_a_run_in_doubt_shows_the_kept_answer_and_what_the_list_says(onetake: Terminal) -> None:
+def test_show_of_a_run_in_doubt_has_the_kept_answer_and_the_last_look(onetake: Terminal) -> None:
     onetake.sim.trouble("create", "status", status=502, made=True)
     onetake.sim.trouble("list", "status", status=400, always=True)
     ref = onetake.create("a boat", "--key", "doubtful").object["ref"]
@@ -332,7 +334,7 @@ def test_a_run_in_doubt_shows_the_kept_answer_and_what_the_list_says(onetake: Te
     assert "last look" in shown and "the list could not be read: HTTP 400" in shown
 
 
-def test_a_stuck_render_past_its_deadline_ends_with_4(onetake: Terminal) -> None:
+def test_stuck_render_past_its_deadline_exits_with_4(onetake: Terminal) -> None:
     said = onetake.create("a boat, render-stuck", RENDER_DEADLINE_SECONDS="0.5")
 
     assert (said.code, said.object["state"]) == (4, "rendering")
@@ -340,7 +342,7 @@ def test_a_stuck_render_past_its_deadline_ends_with_4(onetake: Terminal) -> None
     assert "(parked)" in onetake("list").out
 
 
-def test_a_run_of_another_provider_waits_in_plain_sight(onetake: Terminal) -> None:
+def test_run_in_doubt_is_not_ordered_again_with_another_provider_key(onetake: Terminal) -> None:
     onetake("pause", "a moment")
     held = onetake.create("a boat", "--key", "moved")
     assert held.code == 3
@@ -355,14 +357,14 @@ def test_a_run_of_another_provider_waits_in_plain_sight(onetake: Terminal) -> No
     assert onetake.paid_calls() == 1
 
 
-def test_the_language_of_the_terminal_is_the_language_of_the_caption(onetake: Terminal) -> None:
+def test_create_works_in_a_spanish_terminal(onetake: Terminal) -> None:
     said = onetake.create("un faro en la tormenta", LANG="es_ES.UTF-8")
 
     assert said.code == 0
     assert onetake("create", "un faro", "--dry-run", "--json", LANG="es_ES.UTF-8").code in {0, 3}
 
 
-def test_a_dry_run_shows_everything_and_holds_and_buys_nothing(onetake: Terminal) -> None:
+def test_dry_run_shows_the_whole_order_without_holding_or_buying(onetake: Terminal) -> None:
     said = onetake("create", "a paper boat", "--dry-run")
 
     assert said.code == 0
@@ -382,7 +384,7 @@ def test_a_dry_run_shows_everything_and_holds_and_buys_nothing(onetake: Terminal
     assert "held:                 $0.00" in stats
 
 
-def test_a_dry_run_says_what_the_limits_would_say(onetake: Terminal) -> None:
+def test_dry_run_reports_a_refusal_by_the_limits(onetake: Terminal) -> None:
     onetake("limits", "set", "budget_day_microusd", "0.10", "--yes")
     said = onetake.create("a paper boat", "--dry-run")
 

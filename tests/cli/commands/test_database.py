@@ -8,7 +8,9 @@ from tests.support.fixtures import KEY
 
 
 @pytest.mark.parametrize("command", [("list",), ("worker",), ("bot", "--no-worker"), ("check",)], ids=" ".join)
-def test_a_missing_queue_is_named_with_its_command(onetake: Terminal, empty_dsn: str, command: tuple[str, ...]) -> None:
+def test_missing_queue_error_names_the_migrate_command(
+    onetake: Terminal, empty_dsn: str, command: tuple[str, ...]
+) -> None:
     """As `supabase db push` and the pasted SQL leave a database."""
     migrate(empty_dsn)
     settings = {"DATABASE_URL": empty_dsn, "TELEGRAM_BOT_TOKEN": f"1:{KEY}"}
@@ -36,7 +38,7 @@ def test_a_missing_queue_is_named_with_its_command(onetake: Terminal, empty_dsn:
         ("postgresql://u:hush@[127.0.0.1:9/y", "is not a PostgreSQL connection string"),
     ],
 )
-def test_a_parameter_that_postgresql_does_not_know_is_named_and_no_password(
+def test_unknown_database_url_parameter_is_refused_without_showing_the_password(
     onetake: Terminal, address: str, words: str
 ) -> None:
     for command in ("list", "worker", "check"):

@@ -99,14 +99,14 @@ def test_three_requests_are_one_paid_call_and_one_file(stories: tuple[Told, Told
     assert "Traceback" not in told.out
 
 
-def test_it_ends_with_the_accident_live(stories: tuple[Told, Told]) -> None:
+def test_demo_ends_by_comparing_paid_calls_with_the_old_loop(stories: tuple[Told, Told]) -> None:
     told, spoiled = stories
 
     assert told.out.splitlines()[-1] == "old loop: 7 paid calls, $5.60; onetake: 1, $0.80"
     assert "old loop: 7 paid calls, $5.60; onetake: 2, $1.60" in spoiled.out
 
 
-def test_without_the_fence_the_demo_fails_and_says_why(stories: tuple[Told, Told]) -> None:
+def test_demo_without_the_fence_fails_and_reports_two_paid_calls(stories: tuple[Told, Told]) -> None:
     _, spoiled = stories
 
     assert spoiled.code == 1, spoiled.out
@@ -149,12 +149,12 @@ def test_every_disagreement_has_a_sentence(books: SimulatorCounts, stats: Stats,
     assert any(problem in words for words in disagreements(books, stats, Path(__file__)))
 
 
-def test_agreement_with_a_file_is_no_problem_and_without_one_it_is() -> None:
+def test_missing_video_file_is_the_only_problem_if_all_counts_agree() -> None:
     assert disagreements(GOOD_BOOKS, GOOD_STATS, Path(__file__)) == []
     assert disagreements(GOOD_BOOKS, GOOD_STATS, None) == ["there is no video file"]
 
 
-def test_the_demos_processes_see_nothing_of_what_is_configured_outside() -> None:
+def test_demo_processes_do_not_inherit_outside_settings() -> None:
     outer = {"PATH": "/bin", "VIDEO_API_KEY": "real", "TELEGRAM_BOT_TOKEN": "real", "SUPABASE_URL": "real"}
     inside = surroundings(outer, Path("/data"), "http://127.0.0.1:1")
 

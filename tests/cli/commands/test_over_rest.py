@@ -50,7 +50,7 @@ def far(onetake: Terminal, project: SupabaseProject) -> Iterator[Terminal]:
     project.gateway.control("DELETE", "/_sim/faults")
 
 
-def test_a_video_is_bought_once_and_lies_in_both_places(far: Terminal, project: SupabaseProject) -> None:
+def test_video_is_bought_once_over_rest_and_stored_in_the_bucket(far: Terminal, project: SupabaseProject) -> None:
     said = far.create("a paper boat in the rain", "--key", "far-1", "--user", "ana")
     assert (said.code, said.object["state"]) == (0, "saved"), said.words
     assert far.paid_calls() == 1
@@ -63,14 +63,14 @@ def test_a_video_is_bought_once_and_lies_in_both_places(far: Terminal, project: 
     assert (shown.code, "saved" in shown.words) == (0, True)
 
 
-def test_an_answer_that_is_lost_on_the_way_is_asked_for_again(far: Terminal, project: SupabaseProject) -> None:
+def test_create_succeeds_despite_lost_ledger_answers(far: Terminal, project: SupabaseProject) -> None:
     project.gateway.trouble("rest", "done_then_drop", times=3)
     said = far.create("a red kite over the sea", "--user", "ben")
     assert (said.code, said.object["state"]) == (0, "saved"), said.words
     assert far.paid_calls() == 1
 
 
-def test_a_second_machine_exits_with_2_and_says_who_works(far: Terminal, project: SupabaseProject) -> None:
+def test_second_machine_exits_with_2_and_names_the_lease_holder(far: Terminal, project: SupabaseProject) -> None:
     with psycopg.connect(project.dsn, autocommit=True) as connection:
         connection.execute("select public.take_host('the-other-machine 1f', 60)")
     said = far("worker")
@@ -80,7 +80,7 @@ def test_a_second_machine_exits_with_2_and_says_who_works(far: Terminal, project
     assert "DATABASE_URL" in said.words
 
 
-def test_the_doctor_and_the_status_look_over_https(far: Terminal) -> None:
+def test_check_and_db_status_work_over_https(far: Terminal) -> None:
     said = far("check")
     assert "Supabase, over HTTPS), up to date" in said.words
     assert "bucket onetake, " in said.words
@@ -89,14 +89,16 @@ def test_the_doctor_and_the_status_look_over_https(far: Terminal) -> None:
     assert (status.code, "nothing missing" in status.words) == (0, True), status.words
 
 
-def test_tables_are_not_made_over_https(far: Terminal) -> None:
+def test_db_migrate_over_https_is_refused_and_names_the_alternatives(far: Terminal) -> None:
     said = far("db", "migrate")
     assert said.code == 2
     assert "supabase db push" in said.words
     assert "onetake db sql" in said.words
 
 
-def test_a_project_without_our_schema_is_told_three_ways(onetake: Terminal, empty_project: SupabaseProject) -> None:
+def test_project_without_our_schema_gets_three_ways_to_migrate(
+    onetake: Terminal, empty_project: SupabaseProject
+) -> None:
     bare = without_a_connection_string(onetake, empty_project)
     said = bare.create()
     assert said.code == 2, said.words
@@ -110,7 +112,7 @@ def test_a_project_without_our_schema_is_told_three_ways(onetake: Terminal, empt
     assert onetake.paid_calls() == 0
 
 
-def test_another_projects_key_is_one_line(far: Terminal) -> None:
+def test_create_refuses_another_projects_key_without_showing_it(far: Terminal) -> None:
     said = far.create(SUPABASE_SERVICE_ROLE_KEY=ANOTHERS_KEY)
     assert said.code == 2, said.words
     assert "SUPABASE_SERVICE_ROLE_KEY must be the project's secret key" in said.words

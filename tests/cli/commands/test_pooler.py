@@ -34,7 +34,7 @@ def through(empty_dsn: str) -> Iterator[str]:
     ],
     ids=" ".join,
 )
-def test_no_command_works_and_each_says_what_to_use_instead(
+def test_every_command_refuses_a_transaction_pooler_and_names_the_alternative(
     onetake: Terminal, through: str, command: tuple[str, ...]
 ) -> None:
     said = onetake(*command, DATABASE_URL=through, **TELEGRAM)
@@ -46,7 +46,7 @@ def test_no_command_works_and_each_says_what_to_use_instead(
     assert onetake.paid_calls() == 0
 
 
-def test_the_doctor_says_the_same(onetake: Terminal, through: str) -> None:
+def test_check_reports_a_transaction_pooler(onetake: Terminal, through: str) -> None:
     said = onetake("check", DATABASE_URL=through)
 
     assert said.code == 2
@@ -54,7 +54,7 @@ def test_the_doctor_says_the_same(onetake: Terminal, through: str) -> None:
     assert "Use the direct connection" in said.words
 
 
-def test_supabases_address_for_transaction_mode_is_refused_without_a_password_in_the_words(onetake: Terminal) -> None:
+def test_supabase_transaction_mode_url_is_refused_without_showing_the_password(onetake: Terminal) -> None:
     said = onetake("worker", DATABASE_URL="postgresql://postgres:hush@db.abc.supabase.co:6543/postgres")
 
     assert said.code == 2
@@ -62,7 +62,7 @@ def test_supabases_address_for_transaction_mode_is_refused_without_a_password_in
     assert "hush" not in said.words
 
 
-def test_a_refused_migration_leaves_no_lock_and_nothing_behind(onetake: Terminal, through: str, empty_dsn: str) -> None:
+def test_refused_migration_leaves_no_lock_and_no_schema(onetake: Terminal, through: str, empty_dsn: str) -> None:
     assert onetake("db", "migrate", DATABASE_URL=through).code == 2
     with psycopg.connect(empty_dsn) as connection:
         assert connection.execute("select 1 from pg_locks where locktype = 'advisory'").fetchall() == []

@@ -30,7 +30,7 @@ def machine(ledger_dsn: str, slow_simulator: Simulator, tmp_path: Path) -> Itera
         yield machine
 
 
-def test_help_comes_at_once() -> None:
+def test_help_takes_less_than_its_time_limit() -> None:
     took = []
     for _ in range(3):
         before = _children_seconds()
@@ -54,7 +54,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_ctrl_c_leaves_the_run_to_a_worker_that_stops_gracefully(machine: Machine) -> None:
+def test_run_interrupted_by_ctrl_c_is_finished_by_a_worker_that_stops_gracefully(machine: Machine) -> None:
     create = machine.start("create", "a red kite", "--key", "k", "--json")
     until(lambda: machine.sim.paid_calls() == 1)
     create.send_signal(signal.SIGINT)
@@ -94,7 +94,7 @@ def test_sigterm_ends_a_create_cleanly(machine: Machine) -> None:
     assert machine.sim.paid_calls() == 1
 
 
-def test_the_simulator_says_where_it_is_and_ends_when_told(tmp_path: Path) -> None:
+def test_simulator_prints_its_url_and_exits_cleanly_on_sigterm(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "cli", "simulate", "--port", "0", "--speed", "instant"],
         cwd=ROOT,

@@ -34,13 +34,13 @@ def test_every_switch_names_the_ledger_it_acted_on(onetake: Terminal, switch: tu
 
 
 @pytest.mark.parametrize("switch", [("cancel",), ("settle", "--job", "video_1"), ("settle", "--not-charged")])
-def test_a_switch_of_a_run_names_its_ledger_also_if_nothing_changed(onetake: Terminal, switch: tuple[str, ...]) -> None:
+def test_cancel_and_settle_name_the_ledger_even_if_nothing_changed(onetake: Terminal, switch: tuple[str, ...]) -> None:
     ref = onetake.create().object["ref"]
     said = onetake(switch[0], ref, *switch[1:])
     assert (said.code, said.out.splitlines()[-1]) == (1, ledger_of(onetake))
 
 
-def test_a_pause_from_a_folder_of_the_checkout_stops_the_ledger_that_buys(
+def test_pause_from_a_subfolder_of_the_checkout_pauses_the_configured_ledger(
     onetake: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "docs").mkdir()
@@ -65,14 +65,14 @@ def test_a_pause_from_a_folder_of_the_checkout_stops_the_ledger_that_buys(
     ],
     ids=" ".join,
 )
-def test_a_telegram_name_is_nobody_and_its_number_is_asked_for(onetake: Terminal, switch: tuple[str, ...]) -> None:
+def test_telegram_username_is_refused_and_the_number_requested(onetake: Terminal, switch: tuple[str, ...]) -> None:
     said = onetake(*switch)
     assert said.code == 2
     assert "Telegram's number is needed, not " in said.err and "`onetake users list`" in said.err
     assert "@ben" not in onetake("users", "list").out
 
 
-def test_who_has_not_ordered_yet_is_said_and_noted(onetake: Terminal) -> None:
+def test_switch_for_a_user_without_orders_warns_and_is_recorded(onetake: Terminal) -> None:
     onetake.create("a red kite", "--user", "ana")
     new = "has not ordered here yet; it is noted all the same"
     for switch in (("users", "block"), ("users", "invite"), ("limits", "set", "videos_per_user_day", "3", "--user")):
@@ -81,7 +81,7 @@ def test_who_has_not_ordered_yet_is_said_and_noted(onetake: Terminal) -> None:
     assert "cli:anna" in onetake("users", "list").out
 
 
-def test_a_second_pause_without_a_reason_keeps_the_first(onetake: Terminal) -> None:
+def test_second_pause_without_a_reason_keeps_the_first_reason(onetake: Terminal) -> None:
     onetake("pause", "the bill is here")
     assert "its reason stays: the bill is here" in onetake("pause").out
     assert "the bill is here" in onetake("limits").out
@@ -94,7 +94,7 @@ def test_a_second_pause_without_a_reason_keeps_the_first(onetake: Terminal) -> N
 
 @pytest.mark.parametrize("verb", ["list", "check"])
 @pytest.mark.parametrize("folder", ["a-file", "a-file/x", "nowhere", "/proc/x"])
-def test_a_data_folder_that_cannot_be_made_holds_no_empty_ledger(
+def test_unusable_data_folder_is_an_error_not_an_empty_ledger(
     onetake: Terminal, tmp_path: Path, verb: str, folder: str
 ) -> None:
     (tmp_path / "a-file").write_text("")
@@ -104,7 +104,7 @@ def test_a_data_folder_that_cannot_be_made_holds_no_empty_ledger(
     assert "no runs" not in said.words and "up to date" not in said.words
 
 
-def test_check_says_that_a_ledger_is_not_made_yet(onetake: Terminal, tmp_path: Path) -> None:
+def test_check_reports_an_embedded_ledger_that_does_not_exist_yet(onetake: Terminal, tmp_path: Path) -> None:
     settings = {"DATABASE_URL": "", "ONETAKE_HOME": str(tmp_path / "fresh")}
     assert "(embedded), not made yet; the first order or switch makes it" in onetake("check", **settings).words
     assert not (tmp_path / "fresh").exists()

@@ -17,7 +17,7 @@ NO_PROVIDER = {"OPENAI_API_KEY": "", "OPENAI_BASE_URL": "", "VIDEO_MODEL": ""}
 
 
 @pytest.mark.parametrize("verb", ["show", "cancel"])
-def test_what_is_not_found_names_the_ledger_it_looked_in(onetake: Terminal, verb: str) -> None:
+def test_run_not_found_error_names_the_ledger(onetake: Terminal, verb: str) -> None:
     said = onetake(verb, "A7K2QX", **NO_PROVIDER)
 
     assert said.code == 2
@@ -30,7 +30,7 @@ def _host(onetake: Terminal) -> str:
     return f"{parts['host']}:{parts['port']}" if parts.get("port") else str(parts["host"])
 
 
-def test_a_password_is_never_part_of_a_ledgers_name(onetake: Terminal) -> None:
+def test_ledger_name_never_contains_the_password(onetake: Terminal) -> None:
     said = onetake("list", DATABASE_URL="postgresql://me:hush@127.0.0.1:9/ledger?connect_timeout=1")
 
     assert said.code == 2
@@ -44,7 +44,7 @@ def test_the_embedded_ledger_is_named_by_its_folder(onetake: Terminal, tmp_path:
     assert (said.code, said.out) == (0, f"no runs in the ledger at {tmp_path / 'other'} (embedded)\n")
 
 
-def test_looking_needs_no_provider(onetake: Terminal) -> None:
+def test_show_and_list_need_no_provider(onetake: Terminal) -> None:
     ref = onetake.create("a red kite").object["ref"]
 
     shown = onetake("show", ref.lower(), **NO_PROVIDER)
@@ -57,7 +57,7 @@ def test_looking_needs_no_provider(onetake: Terminal) -> None:
     assert onetake("list", "--state", "fine", **NO_PROVIDER).code == 2
 
 
-def test_a_run_names_its_prompts_and_shows_what_was_sent_word_by_word(onetake: Terminal) -> None:
+def test_show_lists_prompt_versions_and_the_exact_messages_sent(onetake: Terminal) -> None:
     ref = onetake.create("a red kite {{ 7*7 }}").object["ref"]
 
     assert "validate_prompt " in onetake("show", ref, **NO_PROVIDER).out.partition("prompts")[2]
@@ -96,7 +96,7 @@ def test_stats_begin_with_total_videos(onetake: Terminal) -> None:
     assert "paid calls:           1: 1 video" in lines
 
 
-def test_what_is_given_back_was_ordered_first_and_paid_calls_add_up(onetake: Terminal) -> None:
+def test_stats_count_only_ordered_runs_as_given_back_and_paid_calls_add_up(onetake: Terminal) -> None:
     assert "paid calls:           none" in onetake("stats").out.splitlines()
     made = onetake.create("a red kite", "--user", "ana")
     assert made.object["state"] == "saved"
@@ -117,7 +117,7 @@ def test_what_is_given_back_was_ordered_first_and_paid_calls_add_up(onetake: Ter
     assert 'released_microusd": 800000' in onetake("stats", "--json").out
 
 
-def test_a_pause_refuses_and_resume_lets_in_again(onetake: Terminal) -> None:
+def test_pause_refuses_orders_and_resume_accepts_them_again(onetake: Terminal) -> None:
     assert onetake("pause", "the bill is here").code == 0
     refused = onetake.create()
     assert (refused.code, refused.object["refused"]) == (3, "paused")
@@ -153,7 +153,7 @@ def test_a_limit_is_changed_for_all_or_for_one_user(onetake: Terminal) -> None:
         (("budget_month_microusd", "5"), "is less than a tenth of the present"),
     ],
 )
-def test_a_limit_that_cannot_be_says_why(onetake: Terminal, arguments: tuple[str, ...], words: str) -> None:
+def test_invalid_limit_is_refused_with_the_reason(onetake: Terminal, arguments: tuple[str, ...], words: str) -> None:
     said = onetake("limits", "set", *arguments)
 
     assert said.code == 2
@@ -165,14 +165,14 @@ def test_money_is_typed_in_dollars(onetake: Terminal, typed: str, shown: str) ->
     assert f"budget_day_microusd: {shown}, was $10.00" in onetake("limits", "set", "budget_day_microusd", typed).out
 
 
-def test_a_budget_changes_more_than_ten_times_only_if_that_is_meant(onetake: Terminal) -> None:
+def test_budget_change_of_more_than_ten_times_needs_yes(onetake: Terminal) -> None:
     assert onetake("limits", "set", "budget_day_microusd", "5000000").code == 2
     assert "$10.00" in onetake("limits", "show").out
     said = onetake("limits", "set", "budget_day_microusd", "5000000", "--yes")
     assert "$5,000,000.00, was $10.00" in said.out
 
 
-def test_a_bare_number_is_a_telegram_user_as_in_the_chat(onetake: Terminal) -> None:
+def test_bare_number_means_a_telegram_user(onetake: Terminal) -> None:
     assert "tg:1003 is blocked" in onetake("users", "block", "1003").out
     assert "tg:1003 may order again" in onetake("users", "unblock", "1003").out
     assert "tg:1003 is invited" in onetake("users", "invite", "1003").out
@@ -227,14 +227,14 @@ def test_settle_needs_exactly_one_verdict(onetake: Terminal, arguments: tuple[st
 
 
 @pytest.mark.parametrize("arguments", [("--job", "x", "--unseen"), ("--not-charged", "--early", "--why", " ")])
-def test_to_insist_needs_a_reason(onetake: Terminal, arguments: tuple[str, ...]) -> None:
+def test_settling_with_unseen_or_early_needs_a_reason(onetake: Terminal, arguments: tuple[str, ...]) -> None:
     said = onetake("settle", "A7K2QX", *arguments)
 
     assert said.code == 2
     assert "needs --why: how you know" in said.err
 
 
-def test_settling_needs_no_provider_but_then_nothing_is_looked_up(onetake: Terminal) -> None:
+def test_settling_with_a_job_changes_nothing_without_a_configured_provider(onetake: Terminal) -> None:
     onetake.sim.trouble("create", "made_then_drop")
     onetake.sim.trouble("list", "status", status=400, always=True)
     ref = onetake.create("a red kite").object["ref"]
@@ -245,7 +245,7 @@ def test_settling_needs_no_provider_but_then_nothing_is_looked_up(onetake: Termi
     assert "are not the ones configured here, so the job cannot be looked up. Nothing was changed." in said.words
 
 
-def test_an_unmigrated_database_is_one_line_that_names_the_command(onetake: Terminal, postgres_uri: str) -> None:
+def test_unmigrated_database_error_names_the_migrate_command(onetake: Terminal, postgres_uri: str) -> None:
     empty = psycopg.conninfo.make_conninfo(postgres_uri, dbname="postgres")
     with psycopg.connect(empty, autocommit=True) as connection:
         connection.execute("drop database if exists not_migrated with (force)")
@@ -262,14 +262,14 @@ def test_an_unmigrated_database_is_one_line_that_names_the_command(onetake: Term
     assert onetake("list", **settings).code == 0
 
 
-def test_the_schema_can_be_pasted(onetake: Terminal) -> None:
+def test_db_sql_prints_the_schema(onetake: Terminal) -> None:
     said = onetake("db", "sql")
 
     assert said.out.startswith("begin;")
     assert "create function public.reserve" in said.out
 
 
-def test_check_says_that_all_is_ready_and_never_prints_a_key(onetake: Terminal) -> None:
+def test_check_reports_ready_to_buy_and_never_prints_a_key(onetake: Terminal) -> None:
     said = onetake("check", OPENAI_API_KEY="sk-very-secret")
 
     assert said.code == 0
@@ -279,7 +279,7 @@ def test_check_says_that_all_is_ready_and_never_prints_a_key(onetake: Terminal) 
     assert onetake.paid_calls() == 0
 
 
-def test_check_finds_everything_that_is_missing_at_once(onetake: Terminal) -> None:
+def test_check_reports_all_problems_at_once(onetake: Terminal) -> None:
     said = onetake("check", VIDEO_MODEL="sora-2", OPENAI_API_KEY="", DATABASE_URL="postgresql://x:hush@127.0.0.1:9/y")
 
     assert said.code == 2
@@ -288,20 +288,20 @@ def test_check_finds_everything_that_is_missing_at_once(onetake: Terminal) -> No
     assert "hush" not in said.words
 
 
-def test_check_warns_of_proxies_that_repeat_and_of_endpoints_without_a_list(onetake: Terminal) -> None:
+def test_check_warns_about_retrying_proxies_and_endpoints_without_a_list(onetake: Terminal) -> None:
     said = onetake(*("check",), VIDEO_MODEL="gen4_turbo", VIDEO_BASE_URL="http://127.0.0.1:4000/v1", VIDEO_SECONDS="5")
 
     assert "num_retries: 0" in said.words
     assert "no complete list" in said.words
 
 
-def test_check_says_that_buying_is_paused(onetake: Terminal) -> None:
+def test_check_reports_that_buying_is_paused(onetake: Terminal) -> None:
     onetake("pause", "holiday")
 
     assert "buying is paused (holiday)" in onetake("check").out
 
 
-def test_no_page_is_wider_than_80_columns_of_words_it_may_break(onetake: Terminal) -> None:
+def test_help_pages_fit_80_columns(onetake: Terminal) -> None:
     assert urlsplit(onetake.sim.url).hostname == "127.0.0.1"
     for verb in (
         ["--help"],
@@ -316,7 +316,7 @@ def test_no_page_is_wider_than_80_columns_of_words_it_may_break(onetake: Termina
 
 
 @pytest.mark.parametrize("password", ["Sec/ret9", "Sec@ret9", "a@b/c"])
-def test_a_password_that_is_not_encoded_is_not_shown_in_parts(onetake: Terminal, password: str) -> None:
+def test_unencoded_password_is_not_shown_even_in_part(onetake: Terminal, password: str) -> None:
     said = onetake("list", DATABASE_URL=f"postgresql://me:{password}@127.0.0.1:9/ledger?connect_timeout=1")
 
     assert said.code == 2
@@ -325,7 +325,7 @@ def test_a_password_that_is_not_encoded_is_not_shown_in_parts(onetake: Terminal,
     assert "Sec" not in said.words
 
 
-def test_a_video_that_cannot_be_had_here_is_not_shown_as_if_it_could(onetake: Terminal) -> None:
+def test_unavailable_clip_exits_with_4_and_without_a_file_path(onetake: Terminal) -> None:
     made = onetake.create("a red kite", "--key", "k")
     Path(str(made.object["file"])).unlink()
     onetake.sim.trouble("content", "status", status=404, always=True)
@@ -351,7 +351,7 @@ def embedded(onetake: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return replace(onetake, environment=environment)
 
 
-def test_verbs_that_read_make_no_data_folder(embedded: Terminal, tmp_path: Path) -> None:
+def test_read_only_commands_create_no_data_folder(embedded: Terminal, tmp_path: Path) -> None:
     assert embedded("list").code == 0
     assert embedded("show", "A7K2QX").code == 2
     assert embedded("check").code == 0
@@ -360,7 +360,7 @@ def test_verbs_that_read_make_no_data_folder(embedded: Terminal, tmp_path: Path)
     assert not user_home().exists()
 
 
-def test_a_key_bought_from_one_folder_is_known_in_every_other(
+def test_key_used_in_one_folder_is_known_in_every_other(
     embedded: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = embedded.create("a boat", "--key", "k1")
@@ -373,7 +373,7 @@ def test_a_key_bought_from_one_folder_is_known_in_every_other(
     assert str(user_home()) in embedded("check").out
 
 
-def test_a_data_folder_beside_the_command_is_used_and_said(embedded: Terminal, tmp_path: Path) -> None:
+def test_data_folder_in_the_working_directory_is_used_and_reported(embedded: Terminal, tmp_path: Path) -> None:
     (tmp_path / "here" / ".onetake").mkdir()
     assert f"because it exists; elsewhere it is {user_home()}" in embedded.create("a boat").words
     assert (tmp_path / "here" / ".onetake" / "postgres").is_dir()

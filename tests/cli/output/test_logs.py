@@ -56,7 +56,7 @@ def kinds(annotation: object) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
 @pytest.mark.parametrize("secret", PARTS)
-def test_no_secret_is_ever_written(log_format: str, secret: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_secret_is_ever_written_to_the_log(log_format: str, secret: str, capsys: pytest.CaptureFixture[str]) -> None:
     to_stderr(settings(log_format))
     log = logging.getLogger("a.library")
 
@@ -73,7 +73,7 @@ def test_no_secret_is_ever_written(log_format: str, secret: str, capsys: pytest.
     assert "wrong key (secret)" in written
 
 
-def test_a_line_of_json_is_one_object_with_its_extras(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_log_line_is_one_object_with_its_extra_fields(capsys: pytest.CaptureFixture[str]) -> None:
     to_stderr(settings("json"))
 
     logging.getLogger("pipeline.x").info("step", extra={"action": "save_video", "run": "A3E5SA", "ms": 12})
@@ -87,13 +87,13 @@ def test_a_line_of_json_is_one_object_with_its_extras(capsys: pytest.CaptureFixt
     assert said["at"].endswith("+00:00")
 
 
-def test_what_comes_from_outside_makes_no_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_line_breaks_and_escapes_in_logged_values_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     to_stderr(load_settings({"LOG_FORMAT": "console"}, None))
     logging.getLogger("web").warning("page", extra={"action": "x", "path": "/a\n14:02:11 A3E5SA saved\x1b[2J\u2028ñ"})
     assert capsys.readouterr().err.endswith("page action=x path=/a\\n14:02:11 A3E5SA saved\\x1b[2J\\u2028ñ\n")
 
 
-async def test_a_worker_writes_one_line_for_each_step_and_none_of_the_prompt(
+async def test_worker_logs_one_line_per_step_and_never_the_prompt(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     async with open_test_context(ledger_dsn, simulator, tmp_path) as context:

@@ -59,7 +59,7 @@ def test_a_runs_timeline_is_not_cut(width: int) -> None:
 
 
 @WIDTHS
-def test_words_wrap_beside_their_name_and_not_below_it(width: int) -> None:
+def test_long_text_wraps_within_its_own_column(width: int) -> None:
     console = terminal(width)
 
     print_columns([(Text("prompt:  "), WORDS)], console)
@@ -70,7 +70,7 @@ def test_words_wrap_beside_their_name_and_not_below_it(width: int) -> None:
     assert " ".join(f"{first} {' '.join(more)}".split()) == f"prompt: {WORDS}"
 
 
-def test_what_is_piped_is_one_line_each() -> None:
+def test_piped_columns_are_not_wrapped() -> None:
     console = Console(file=StringIO(), width=60)
 
     print_columns([(Text("prompt:  "), WORDS)], console)

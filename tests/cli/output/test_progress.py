@@ -40,7 +40,7 @@ def test_each_state_marks_its_steps(run: Run, expected: str) -> None:
     assert [mark.value for mark in marks(run)] == expected.split()
 
 
-def test_the_estimate_says_where_it_comes_from_and_gives_way_when_it_was_wrong() -> None:
+def test_estimate_names_its_source_and_is_dropped_once_exceeded() -> None:
     early = run_in(State.RENDERING, improved_prompt="x")
     late = run_in(State.RENDERING, improved_prompt="x", read_at=NOW + timedelta(seconds=60))
 
@@ -51,13 +51,13 @@ def test_the_estimate_says_where_it_comes_from_and_gives_way_when_it_was_wrong()
     assert "30 %" in lines_of(told, USUAL)[2].ticking
 
 
-def test_a_first_look_that_says_failed_decides_nothing() -> None:
+def test_run_seen_failing_once_is_shown_as_not_decided_yet() -> None:
     failing = run_in(State.RENDERING, improved_prompt="x", failing_since=NOW, failing_words="content policy")
 
     assert lines_of(failing, USUAL)[2].words == "It seems to have failed; checking once more. Nothing is decided yet."
 
 
-def test_a_run_held_back_says_why() -> None:
+def test_deferred_run_shows_the_reason() -> None:
     held = run_in(State.APPROVED, improved_prompt="x", held_back_by="paused", held_back_since=NOW)
 
     assert lines_of(held, None)[2].words == "waits: buying is paused"
@@ -111,7 +111,7 @@ def test_money_is_written_to_the_last_micro_dollar(microusd: int, words: str) ->
     assert usd(microusd) == words
 
 
-def test_times_are_written_as_a_person_says_them() -> None:
+def test_durations_and_times_are_formatted_for_people() -> None:
     assert [lasting(s) for s in (0, 8, 119, 120, 3600, 4200, 90_000, 300_000)] == [
         *("0 s", "8 s", "119 s", "2 min", "1 h", "1 h 10 min", "25 h", "3 d"),
     ]
@@ -122,7 +122,7 @@ def test_times_are_written_as_a_person_says_them() -> None:
     assert ago(NOW, NOW + timedelta(minutes=5)) == "5 min ago"
 
 
-def test_the_cost_names_seconds_and_words() -> None:
+def test_cost_shows_seconds_price_and_text_model() -> None:
     saved = run_in(State.SAVED, text_microusd=231)
 
     assert cost_words(saved) == "$0.80 (8 s at $0.10/s), and $0.000231 for the text model"

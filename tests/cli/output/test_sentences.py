@@ -32,7 +32,7 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("kind", list(RefusalKind))
-def test_every_refusal_says_what_happened_that_nothing_was_charged_and_what_to_do(kind: RefusalKind) -> None:
+def test_every_refusal_has_the_cause_that_nothing_was_charged_and_the_next_step(kind: RefusalKind) -> None:
     what = {RefusalKind.DAILY_LIMIT: "videos", RefusalKind.BUDGET_EXHAUSTED: "month"}.get(kind)
     refused = Refused(kind, NOW + timedelta(minutes=5), of_ref="A7K2QX", reason="rude", what=what)
     words = refusals.refusal(refused, NOW)
@@ -45,11 +45,11 @@ def test_every_refusal_says_what_happened_that_nothing_was_charged_and_what_to_d
 
 
 @pytest.mark.parametrize("kind", list(RefusalKind))
-def test_a_refusal_that_carries_nothing_else_is_still_a_sentence(kind: RefusalKind) -> None:
+def test_refusal_without_details_never_prints_none(kind: RefusalKind) -> None:
     assert "(None)" not in refusals.refusal(Refused(kind), NOW)
 
 
-def test_rejected_prompts_and_canceled_drafts_of_a_day_are_named_as_such() -> None:
+def test_daily_limit_refusal_names_rejected_prompts_or_canceled_drafts() -> None:
     for what in ("rejected_prompts", "canceled_drafts"):
         refused = Refused(RefusalKind.DAILY_LIMIT, NOW + timedelta(hours=10), what=what)
         assert f"used up the {what.replace('_', ' ')} of a day" in refusals.refusal(refused, NOW)
@@ -57,7 +57,7 @@ def test_rejected_prompts_and_canceled_drafts_of_a_day_are_named_as_such() -> No
 
 
 @pytest.mark.parametrize("what", [None, "waits_for_tap"])
-def test_nobody_is_told_to_wait_for_a_run_that_perhaps_no_worker_goes_on_with(what: str | None) -> None:
+def test_busy_refusal_offers_cancel_and_never_advises_waiting(what: str | None) -> None:
     words = refusals.refusal(Refused(RefusalKind.BUSY, of_ref="A7K2QX", what=what), NOW)
     assert "Wait for it" not in words and "onetake cancel A7K2QX" in words
     assert ("onetake worker" in words) is (what is None), "a run that waits for a tap needs no worker"
@@ -96,7 +96,7 @@ def test_every_reason_a_run_can_fail_with_has_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("reason", list(sentences.FAILURES))
-def test_every_failure_says_what_happened_about_the_money_and_what_to_do(reason: str) -> None:
+def test_every_failure_sentence_has_the_cause_the_charge_and_the_next_step(reason: str) -> None:
     happened, todo = sentences.FAILURES[reason]
     free = sentences.ending(run_in(State.FAILED, reason=reason, detail="HTTP 402."))
     paid = sentences.ending(run_in(State.FAILED, reason=reason, spent_microusd=800_000))
@@ -145,7 +145,7 @@ def test_every_doubt_in_the_code_has_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("word", [*DOUBTS, "http_503", "something_new"])
-def test_a_run_in_doubt_says_what_is_held_that_it_is_not_bought_twice_and_the_two_commands(word: str) -> None:
+def test_doubt_sentence_has_the_held_money_no_second_purchase_and_both_commands(word: str) -> None:
     words = sentences.in_doubt(run_in(State.UNCERTAIN, doubt=word))
 
     assert "$0.80 stays set aside, and it will not be bought a second time." in words
@@ -155,13 +155,13 @@ def test_a_run_in_doubt_says_what_is_held_that_it_is_not_bought_twice_and_the_tw
 
 
 @pytest.mark.parametrize("parked", [False, True])
-def test_show_does_not_send_its_reader_to_show(parked: bool) -> None:
+def test_show_does_not_suggest_running_show(parked: bool) -> None:
     run = run_in(State.UNCERTAIN, doubt="lost", parked_at=NOW if parked else None)
     assert "onetake show" in sentences.in_doubt(run)
     assert "onetake show" not in sentences.in_doubt(run, shown=True)
 
 
-def test_a_parked_render_can_be_settled_and_a_waiting_run_only_seen() -> None:
+def test_settle_is_offered_for_a_parked_render_but_not_for_a_waiting_run() -> None:
     parked = sentences.in_doubt(run_in(State.RENDERING, parked_at=NOW))
     waiting = sentences.in_doubt(run_in(State.APPROVED))
 
@@ -171,7 +171,7 @@ def test_a_parked_render_can_be_settled_and_a_waiting_run_only_seen() -> None:
     assert sentences.STATE_WORDS[State.APPROVED] in waiting
 
 
-def test_a_purchase_under_way_asks_for_no_decision() -> None:
+def test_settle_is_not_offered_for_an_in_flight_purchase() -> None:
     words = sentences.in_doubt(run_in(State.SUBMITTING))
 
     assert "is being bought" in words
@@ -179,12 +179,12 @@ def test_a_purchase_under_way_asks_for_no_decision() -> None:
     assert "in doubt" not in words
 
 
-def test_a_fresh_doubt_says_that_the_list_is_searched_before_a_person_decides() -> None:
+def test_doubt_sentence_mentions_the_list_search_until_the_run_is_parked() -> None:
     assert "list is searched" in sentences.in_doubt(run_in(State.UNCERTAIN))
     assert "list is searched" not in sentences.in_doubt(run_in(State.UNCERTAIN, parked_at=NOW))
 
 
-def test_leaving_a_run_says_who_goes_on_with_it() -> None:
+def test_message_on_leaving_a_run_names_the_worker_and_the_key() -> None:
     words = sentences.left_to_others("A7K2QX", "monday")
 
     assert "A7K2QX goes on when `onetake worker`" in words
@@ -202,7 +202,9 @@ def test_leaving_a_run_says_who_goes_on_with_it() -> None:
         (State.RENDERING, "$0.80 is set aside until the video is saved", False),
     ],
 )
-def test_leaving_a_run_says_what_is_set_aside_and_how_it_gets_free(state: State, money: str, may_cancel: bool) -> None:
+def test_message_on_leaving_a_run_names_the_held_money_and_offers_cancel_if_possible(
+    state: State, money: str, may_cancel: bool
+) -> None:
     words = sentences.left_to_others("A7K2QX", "monday", run_in(state))
 
     assert words.startswith(money) and "A7K2QX goes on when `onetake worker`" in words
@@ -210,7 +212,7 @@ def test_leaving_a_run_says_what_is_set_aside_and_how_it_gets_free(state: State,
 
 
 @pytest.mark.parametrize("state", [State.SUBMITTING, State.UNCERTAIN, State.RENDERING])
-def test_whoever_is_busy_with_an_ordered_run_is_not_told_to_cancel_it(state: State) -> None:
+def test_busy_refusal_does_not_offer_cancel_for_an_ordered_run(state: State) -> None:
     refused = Refused(RefusalKind.BUSY, of_ref="A7K2QX")
 
     ordered = refusals.refusal(refused, NOW, run_in(state, submitting_at=NOW))
@@ -220,7 +222,7 @@ def test_whoever_is_busy_with_an_ordered_run_is_not_told_to_cancel_it(state: Sta
     assert "onetake cancel A7K2QX" in waiting and "or a worker runs" in waiting
 
 
-def test_a_run_that_waits_for_a_tap_goes_on_by_that_tap_and_by_nothing_else() -> None:
+def test_busy_refusal_for_a_draft_mentions_the_tap_and_no_worker() -> None:
     waiting = run_in(State.APPROVED, needs_confirmation=True)
 
     words = refusals.refusal(Refused(RefusalKind.BUSY, of_ref="A7K2QX"), NOW, waiting)
@@ -228,13 +230,13 @@ def test_a_run_that_waits_for_a_tap_goes_on_by_that_tap_and_by_nothing_else() ->
     assert "waits for a tap in the chat" in words and "worker" not in words and "onetake cancel A7K2QX" in words
 
 
-def test_money_is_named_in_dollars_where_it_is_typed_in_dollars() -> None:
+def test_budget_refusal_names_the_amount_in_dollars() -> None:
     words = refusals.refusal(Refused(RefusalKind.BUDGET_EXHAUSTED, NOW), NOW)
 
     assert "in dollars" in words and "million" not in words
 
 
-def test_a_run_of_another_provider_names_both() -> None:
+def test_message_for_a_run_of_another_provider_names_both_urls() -> None:
     run: Run = run_in(State.APPROVED)
 
     words = sentences.other_provider(run, "http://here.test/v1")
@@ -253,7 +255,7 @@ def test_a_run_of_another_provider_names_both() -> None:
         (None, (), "the video is about to be bought"),
     ],
 )
-def test_a_run_that_waits_says_why(by: str | None, causes: tuple[str, ...], says: str) -> None:
+def test_waiting_run_shows_why_it_waits(by: str | None, causes: tuple[str, ...], says: str) -> None:
     held = run_in(State.APPROVED, held_back_by=by)
     breakers = [Breaker("user:cli:ana", NOW, half_open=False, cause=cause) for cause in causes]
     assert says in sentences.waits_for(

@@ -19,7 +19,7 @@ ANSWERS_MUTANTS = (
         "providers/openai_videos/protocol.py",
         "    job = read_job(answer.body) if made else read_job_in_refusal(answer.body, answer.status)\n",
         "    job = read_job(answer.body) if made else None\n",
-        (REFUSED + "test_a_refusal_that_names_a_job_refuses_nothing",),
+        (REFUSED + "test_refusal_that_names_a_job_is_made_or_unclear",),
     ),
     Mutant(
         "conflict",
@@ -27,7 +27,7 @@ ANSWERS_MUTANTS = (
         "providers/openai_videos/protocol.py",
         "    if exists and status not in NAMES_OTHERS and not tells_of_another(answer.body):",
         "    if exists and not tells_of_another(answer.body):",
-        (REFUSED + "test_a_conflict_may_name_the_job_of_somebody_else",),
+        (REFUSED + "test_conflict_or_rate_limit_that_names_a_job_is_unclear",),
     ),
     Mutant(
         "proxy_page",
@@ -35,7 +35,7 @@ ANSWERS_MUTANTS = (
         "providers/openai_videos/protocol.py",
         "    if not is_error_form(body):",
         "    if False:",
-        (REFUSED + "test_a_refusal_that_is_not_in_an_error_form_of_a_provider_is_unclear",),
+        (REFUSED + "test_refusal_without_a_known_error_format_is_unclear",),
     ),
     Mutant(
         "our_key",
@@ -43,7 +43,7 @@ ANSWERS_MUTANTS = (
         "providers/openai_videos/protocol.py",
         "    if job and our_key and",
         "    if False and job and",
-        (REFUSED + "test_our_own_key_is_no_job",),
+        (REFUSED + "test_our_own_key_echoed_as_the_id_is_not_a_job",),
     ),
     Mutant(
         "our_key_told",
@@ -51,7 +51,7 @@ ANSWERS_MUTANTS = (
         "pipeline/purchase/submission.py",
         ", our_key=str(kept.run_id)",
         "",
-        (MISREAD + "test_what_is_no_answer_of_the_provider_leaves_the_run_in_doubt_and_is_kept",),
+        (MISREAD + "test_ambiguous_answer_leaves_the_run_in_doubt_and_is_kept_on_the_timeline",),
     ),
     Mutant(
         "key_used",
@@ -59,7 +59,7 @@ ANSWERS_MUTANTS = (
         "providers/refusals.py",
         "    if KEY_USED.search(said) or",
         "    if",
-        (WORDS + "test_a_key_that_was_used_before_proves_a_first_copy",),
+        (WORDS + "test_errors_about_a_reused_idempotency_key_mean_key_used_before",),
     ),
     Mutant(
         "key_named",
@@ -67,7 +67,7 @@ ANSWERS_MUTANTS = (
         "providers/refusals.py",
         " or (KEY_NAMED.search(said) and not KEY_MALFORMED.search(said)):",
         ":",
-        (WORDS + "test_a_key_that_was_used_before_proves_a_first_copy",),
+        (WORDS + "test_errors_about_a_reused_idempotency_key_mean_key_used_before",),
     ),
     Mutant(
         "lost_told",
@@ -75,7 +75,7 @@ ANSWERS_MUTANTS = (
         "providers/refusals.py",
         "    if LOST_ANSWER.search(said) or (",
         "    if (",
-        (WORDS + "test_a_refusal_that_tells_of_a_lost_answer_is_unclear",),
+        (WORDS + "test_refusal_that_mentions_a_lost_answer_is_unclear",),
     ),
     Mutant(
         "upstream_told",
@@ -83,7 +83,7 @@ ANSWERS_MUTANTS = (
         "providers/refusals.py",
         " or (UPSTREAM.search(said) and not too_many and not refuses_content(said)):",
         ":",
-        (WORDS + "test_a_refusal_that_tells_of_a_lost_answer_is_unclear",),
+        (WORDS + "test_refusal_that_mentions_a_lost_answer_is_unclear",),
     ),
     Mutant(
         "prompt_quoted",
@@ -91,7 +91,7 @@ ANSWERS_MUTANTS = (
         "providers/refusals.py",
         'said = " ".join(without_prompt(plain(LINK.sub(" ", words)), plain(prompt)) for',
         'said = " ".join(plain(LINK.sub(" ", words)) for',
-        (WORDS + "test_validation_and_content_stay_clear_nos_whatever_they_repeat",),
+        (WORDS + "test_validation_and_content_refusals_are_clear_despite_echoed_words",),
     ),
     Mutant(
         "prompt_told",
@@ -99,7 +99,7 @@ ANSWERS_MUTANTS = (
         "pipeline/purchase/submission.py",
         ', prompt=run.improved_prompt or ""',
         "",
-        (MISREAD + "test_a_refusal_that_repeats_the_prompt_is_a_clear_no_whatever_the_prompt_says",),
+        (MISREAD + "test_refusal_quoting_the_prompt_is_clear_whatever_the_prompt_contains",),
     ),
     Mutant(
         "other_gateways",
@@ -107,7 +107,7 @@ ANSWERS_MUTANTS = (
         "providers/response.py",
         '    "x-envoy-attempt-count": 1,\n',
         "",
-        ("tests/providers/test_provider.py::test_a_gateways_own_tries_are_counted",),
+        ("tests/providers/test_provider.py::test_gateway_retries_are_counted_from_response_headers",),
     ),
     # -- rule 1: a body about the job
     Mutant(
@@ -116,7 +116,7 @@ ANSWERS_MUTANTS = (
         "providers/openai_videos/jobs.py",
         '    if row.get("id") not in (None, ""):\n',
         '    if row.get("id") == job_id:\n',
-        (PROTOCOL + "test_a_body_that_names_another_job_or_an_error_is_a_failed_read",),
+        (PROTOCOL + "test_body_with_another_job_or_an_error_is_not_read_as_the_job",),
     ),
     Mutant(
         "echo",
@@ -124,9 +124,7 @@ ANSWERS_MUTANTS = (
         "steps/generate_video.py",
         "    if not (job.named and job.described):",
         "    if not job.named:",
-        (
-            "tests/providers/openai_videos/test_video_jobs.py::test_a_failure_counts_only_from_a_body_that_describes_the_job",
-        ),
+        ("tests/providers/openai_videos/test_video_jobs.py::test_failure_counts_only_if_the_body_describes_the_job",),
     ),
     Mutant(
         "echo_completed",
@@ -134,7 +132,7 @@ ANSWERS_MUTANTS = (
         "pipeline/clips/render.py",
         "job.named and job.described and gone and",
         "job.named and gone and",
-        (MISREAD + "test_a_completed_job_that_shows_nothing_else_has_not_expired_however_long_its_clip_is_missing",),
+        (MISREAD + "test_run_of_a_bare_completed_job_never_expires_while_its_clip_is_missing",),
     ),
     Mutant(
         "inner_row",
@@ -142,7 +140,7 @@ ANSWERS_MUTANTS = (
         "providers/openai_videos/job_rows.py",
         "            if isinstance(inner, dict) and shown_ids(inner) and status_word(inner) is not None:",
         "            if False:",
-        (JOBS + "test_an_object_with_an_id_and_a_status_is_the_job_and_not_an_id_alone",),
+        (JOBS + "test_job_id_comes_from_the_object_that_has_both_id_and_status",),
     ),
     Mutant(
         "several_ids",
@@ -150,7 +148,7 @@ ANSWERS_MUTANTS = (
         "pipeline/purchase/submission.py",
         "    if len(ids_shown(kept.answer.body)) > 1:",
         "    if False:",
-        (SERVERS + "test_an_answer_with_several_ids_is_kept",),
+        (SERVERS + "test_answer_with_several_ids_is_kept_and_the_right_job_id_is_used",),
     ),
     Mutant(
         "integer_ids",
@@ -158,7 +156,7 @@ ANSWERS_MUTANTS = (
         "providers/openai_videos/job_ids.py",
         "    if isinstance(value, int) and not isinstance(value, bool) and value > 0:",
         "    if False:",
-        (SERVERS + "test_whichever_id_of_a_job_the_answer_named_its_run_is_found_in_the_list",),
+        (SERVERS + "test_audit_matches_listed_jobs_by_any_id_that_the_answer_named",),
     ),
     Mutant(
         "any_id",
@@ -166,7 +164,7 @@ ANSWERS_MUTANTS = (
         "pipeline/purchase/audit.py",
         "    seen = matching.known_by_their_runs(seen, books.owned)\n",
         "",
-        (SERVERS + "test_whichever_id_of_a_job_the_answer_named_its_run_is_found_in_the_list",),
+        (SERVERS + "test_audit_matches_listed_jobs_by_any_id_that_the_answer_named",),
     ),
     Mutant(
         "id_claimed",
@@ -174,7 +172,7 @@ ANSWERS_MUTANTS = (
         "pipeline/purchase/matching.py",
         " and key not in own and beside[key] == 1]",
         "]",
-        ("tests/pipeline/purchase/test_witnesses.py::test_a_job_is_known_by_any_of_its_ids_that_nothing_else_claims",),
+        ("tests/pipeline/purchase/test_witnesses.py::test_job_is_matched_by_any_of_its_ids_that_no_other_job_claims",),
     ),
     # -- rule 2: a failure, shown at the job's own address
     Mutant(
@@ -183,7 +181,7 @@ ANSWERS_MUTANTS = (
         "pipeline/clips/render.py",
         "    return run.failure_shown and run.age(run.job_seen_at)",
         "    return run.age(run.failing_since)",
-        (MISREAD + "test_an_answer_that_names_its_request_fails_no_run_and_tells_of_no_second_call",),
+        (MISREAD + "test_answer_with_a_request_id_does_not_fail_the_run_or_report_a_second_call",),
     ),
     Mutant(
         "not_found_late",
@@ -191,7 +189,7 @@ ANSWERS_MUTANTS = (
         "pipeline/clips/render.py",
         "    return run.failure_shown and run.age(run.job_seen_at) >= context.waits.render_deadline\n",
         "    return run.failure_shown\n",
-        (LOOKS + "test_a_server_that_restarts_after_it_showed_a_failure_ends_nothing",),
+        (LOOKS + "test_failure_shown_before_a_server_restart_does_not_end_the_run",),
     ),
     Mutant(
         "not_ready",
@@ -199,7 +197,7 @@ ANSWERS_MUTANTS = (
         "pipeline/clips/render.py",
         "    if not is_absent(got.status, got.detail, words):  # it may still come",
         "    if False:  # it may still come",
-        (LOOKS + "test_a_clip_that_is_called_not_ready_is_not_absent_whatever_the_page_calls_its_job",),
+        (LOOKS + "test_clip_reported_as_not_ready_keeps_the_run_open_even_if_its_job_shows_failed",),
     ),
     Mutant(
         "another_order",
@@ -207,7 +205,7 @@ ANSWERS_MUTANTS = (
         "pipeline/clips/render.py",
         "        why_another=lambda job: another_order(run, job, context),\n",
         "",
-        (LOOKS + "test_anothers_job_under_our_id_ends_nothing_and_its_clip_is_not_fetched",),
+        (LOOKS + "test_foreign_job_under_our_id_does_not_end_the_run_and_its_clip_is_not_fetched",),
     ),
     Mutant(
         "anothers_clip",
@@ -215,7 +213,7 @@ ANSWERS_MUTANTS = (
         "pipeline/clips/render.py",
         "    if why := another_order(run, job, context):\n        return ReadError(None, why)\n",
         "",
-        (LOOKS + "test_anothers_job_under_our_id_ends_nothing_and_its_clip_is_not_fetched",),
+        (LOOKS + "test_foreign_job_under_our_id_does_not_end_the_run_and_its_clip_is_not_fetched",),
     ),
     Mutant(
         "made_before",
@@ -223,7 +221,7 @@ ANSWERS_MUTANTS = (
         "pipeline/clips/ownership.py",
         "(len(parts) == 1 and not _made_before(run, job, skew)):",
         "len(parts) == 1:",
-        (LOOKS + "test_one_field_or_an_old_time_alone_makes_no_job_anothers",),
+        (LOOKS + "test_one_differing_field_or_an_old_time_alone_does_not_make_a_job_foreign",),
     ),
     Mutant(
         "seen_failing",
@@ -231,7 +229,7 @@ ANSWERS_MUTANTS = (
         "supabase/schemas/06_submission.sql",
         "            and r.job_seen_at >= r.failing_since\n",
         "",
-        (SEEN_JOBS + "test_a_failure_counts_only_once_it_was_shown_at_the_jobs_own_address",),
+        (SEEN_JOBS + "test_failure_counts_only_after_it_was_seen_at_the_jobs_own_url",),
     ),
     Mutant(
         "seen_before",
@@ -239,7 +237,7 @@ ANSWERS_MUTANTS = (
         "supabase/schemas/06_submission.sql",
         "            and r.job_seen_at >= r.failing_since\n",
         "            and r.job_seen_at is not null\n",
-        (SEEN_JOBS + "test_a_job_that_was_seen_before_it_was_said_to_fail_has_not_been_seen_failing",),
+        (SEEN_JOBS + "test_job_seen_before_its_reported_failure_does_not_count_as_seen_failing",),
     ),
     Mutant(
         "seen_otherwise",
@@ -247,7 +245,7 @@ ANSWERS_MUTANTS = (
         "supabase/schemas/08_runs.sql",
         "            failing_since = case when r.job_id = p_job_id then null else failing_since end,\n",
         "",
-        (SEEN_JOBS + "test_a_look_that_shows_the_job_otherwise_takes_its_failure_back",),
+        (SEEN_JOBS + "test_heartbeat_that_shows_the_job_clears_its_noted_failure",),
     ),
     Mutant(
         "another_seen",
@@ -255,7 +253,7 @@ ANSWERS_MUTANTS = (
         "supabase/schemas/03_state_machine.sql",
         "    new.job_seen_at := null;\n",
         "",
-        (SEEN_JOBS + "test_another_job_of_a_run_has_not_been_seen",),
+        (SEEN_JOBS + "test_replacing_the_job_of_a_run_clears_its_seen_time",),
     ),
     # -- rule 8: two jobs that exist
     Mutant(
@@ -264,7 +262,7 @@ ANSWERS_MUTANTS = (
         "pipeline/purchase/comparison.py",
         "    return run.job_exists or _is_listed(run, both)",
         "    return True",
-        ("tests/pipeline/purchase/test_audit.py::test_what_differs_has_a_name",),
+        ("tests/pipeline/purchase/test_audit.py::test_comparison_reports_the_expected_kinds_of_difference",),
     ),
     Mutant(
         "second_exists_sql",
@@ -272,7 +270,7 @@ ANSWERS_MUTANTS = (
         "supabase/schemas/05_jobs.sql",
         "        when onetake.job_exists(r.base_url, p_job_id) then",
         "        when true then",
-        (SEEN_JOBS + "test_a_second_answer_beside_an_id_that_was_never_seen_is_nobodys_job_and_no_second_paid_call",),
+        (SEEN_JOBS + "test_second_answer_beside_an_unseen_job_id_is_an_unexplained_job",),
     ),
     Mutant(
         "second_kept",
@@ -280,7 +278,7 @@ ANSWERS_MUTANTS = (
         "supabase/schemas/05_jobs.sql",
         "ref = coalesce(excluded.ref, d.ref)",
         "ref = excluded.ref",
-        (SEEN_JOBS + "test_a_second_answer_beside_an_id_that_was_never_seen_is_nobodys_job_and_no_second_paid_call",),
+        (SEEN_JOBS + "test_second_answer_beside_an_unseen_job_id_is_an_unexplained_job",),
     ),
     Mutant(
         "found_otherwise",
@@ -288,9 +286,7 @@ ANSWERS_MUTANTS = (
         "pipeline/purchase/submission.py",
         "    if await _found_otherwise(kept, job, context):",
         "    if False:",
-        (
-            "tests/pipeline/purchase/test_fence.py::test_an_error_with_an_id_takes_no_job_from_a_run_that_found_one_meanwhile",
-        ),
+        ("tests/pipeline/purchase/test_fence.py::test_late_error_answer_with_an_id_does_not_replace_an_adopted_job",),
     ),
     Mutant(
         "replaced_unseen",
@@ -298,7 +294,9 @@ ANSWERS_MUTANTS = (
         "supabase/schemas/05_jobs.sql",
         "or not onetake.job_exists(r.base_url, r.job_id))",
         "or true)",
-        ("tests/ledger/purchase/test_adoption.py::test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
+        (
+            "tests/ledger/purchase/test_adoption.py::test_record_submission_follows_the_precedence_of_sources_and_owners",
+        ),
     ),
     Mutant(
         "replayed_over",
@@ -306,6 +304,6 @@ ANSWERS_MUTANTS = (
         "supabase/schemas/05_jobs.sql",
         "    if v_answered is not null and r.state",
         "    if false and r.state",
-        (SEEN_JOBS + "test_a_person_replaces_a_job_that_the_provider_has_never_shown_and_no_replay_brings_it_back",),
+        (SEEN_JOBS + "test_a_person_can_replace_an_unseen_job_and_a_replayed_answer_does_not_restore_it",),
     ),
 )

@@ -18,7 +18,7 @@ CHAT_MUTANTS = (
         "bot/transport/polling.py",
         "            offset, handled = max(numbers) + 1, numbers\n",
         '            offset, handled = int(batch[-1]["update_id"]) + 1, numbers\n',
-        (POLLING + "test_one_update_that_cannot_be_read_keeps_no_other_waiting",),
+        (POLLING + "test_unreadable_update_is_recorded_and_does_not_block_the_others",),
     ),
     Mutant(
         "failing_update",
@@ -26,7 +26,7 @@ CHAT_MUTANTS = (
         "bot/transport/updates.py",
         "        if tries < FAILED_TRIES_MAX:\n",
         "        if True:\n",
-        (OVER_HTTP + "test_an_update_that_the_database_keeps_failing_on_is_skipped_counted_and_told",),
+        (OVER_HTTP + "test_update_that_always_fails_in_the_database_is_skipped_counted_and_alerted",),
     ),
     Mutant(
         "refs_at_the_door",
@@ -34,7 +34,7 @@ CHAT_MUTANTS = (
         "bot/callback_data.py",
         'Ref = Annotated[str, Field(pattern=r"^[A-Z2-7]{6}$")]',
         "Ref = str",
-        (TAPS + "test_a_tap_that_no_button_of_ours_carries_is_answered_and_reaches_no_handler",),
+        (TAPS + "test_tap_with_forged_callback_data_is_answered_without_an_error",),
     ),
     Mutant(
         "unknown_taps",
@@ -42,7 +42,7 @@ CHAT_MUTANTS = (
         "bot/app.py",
         "    dispatcher.include_router(_last_router())\n",
         "",
-        (TAPS + "test_a_tap_that_no_button_of_ours_carries_is_answered_and_reaches_no_handler",),
+        (TAPS + "test_tap_with_forged_callback_data_is_answered_without_an_error",),
     ),
     Mutant(
         "taps_of_a_burst",
@@ -58,7 +58,7 @@ CHAT_MUTANTS = (
         "bot/admin/alerts.py",
         "            except Exception:  # an alert",
         "            except ZeroDivisionError:  # an alert",
-        ("tests/bot/admin/test_admin.py::test_one_alert_that_cannot_be_told_does_not_stop_the_others",),
+        ("tests/bot/admin/test_admin.py::test_malformed_alerts_do_not_block_the_others",),
     ),
     Mutant(
         "one_card",
@@ -66,7 +66,7 @@ CHAT_MUTANTS = (
         "bot/delivery/progress_cards.py",
         ", return_exceptions=True)\n        for row",
         ")\n        for row",
-        ("tests/bot/delivery/test_deliver.py::test_a_card_that_cannot_be_drawn_stops_no_other",),
+        ("tests/bot/delivery/test_deliver.py::test_card_that_cannot_be_built_does_not_block_other_cards",),
     ),
     Mutant(
         "one_answer_file",
@@ -74,7 +74,7 @@ CHAT_MUTANTS = (
         "pipeline/purchase/submission.py",
         "        except Exception:  # an answer",
         "        except ZeroDivisionError:  # an answer",
-        ("tests/pipeline/test_engine.py::test_a_kept_answer_that_does_not_fit_keeps_no_other_waiting",),
+        ("tests/pipeline/test_engine.py::test_answer_file_that_fails_to_replay_does_not_block_the_others",),
     ),
     # -- a card is always right about money
     Mutant(
@@ -83,7 +83,9 @@ CHAT_MUTANTS = (
         "bot/delivery/progress_cards.py",
         "        if self._was_just_ordered(run):\n",
         "        if False:\n",
-        ("tests/bot/delivery/test_deliver.py::test_a_card_never_says_that_nothing_is_charged_while_its_video_is_made",),
+        (
+            "tests/bot/delivery/test_deliver.py::test_rendering_card_shows_the_hold_even_when_the_rate_limit_only_allows_answers",
+        ),
     ),
     Mutant(
         "first_silent_order",
@@ -91,7 +93,7 @@ CHAT_MUTANTS = (
         "pipeline/ledger/users.py",
         '        return confirm in (None, "always") or (confirm == "first" and self.videos < FIRST_VIDEOS)\n',
         '        return confirm == "always" or (confirm in (None, "first") and self.videos < FIRST_VIDEOS)\n',
-        ("tests/bot/test_pages.py::test_the_first_order_that_will_not_ask_is_announced_with_one_tap_to_go_on_asking",),
+        ("tests/bot/test_pages.py::test_last_confirmation_is_announced_with_a_button_to_keep_asking",),
     ),
     Mutant(
         "same_words",
@@ -99,7 +101,7 @@ CHAT_MUTANTS = (
         "bot/requests/run_buttons.py",
         "    if t.run.reason in messages.IN_OTHER_WORDS_ONLY:  # also",
         "    if False:  # also",
-        (STALE + "test_what_was_refused_for_its_content_is_never_ordered_again_in_the_same_words",),
+        (STALE + "test_prompt_refused_for_its_content_cannot_be_ordered_again_unchanged",),
     ),
     # -- Telegram's answers
     Mutant(
@@ -109,8 +111,8 @@ CHAT_MUTANTS = (
         "    if method.__returning__ is Message:\n",
         "    if False:\n",
         (
-            OVER_HTTP + "test_a_card_that_telegram_took_is_not_sent_again",
-            OVER_HTTP + "test_a_video_that_telegram_took_is_not_sent_again",
+            OVER_HTTP + "test_card_is_not_sent_again_after_an_ok_that_cannot_be_fully_read",
+            OVER_HTTP + "test_video_is_not_sent_again_after_an_ok_that_cannot_be_fully_read",
         ),
     ),
     Mutant(
@@ -119,7 +121,7 @@ CHAT_MUTANTS = (
         "bot/transport/session.py",
         "            if HTTPStatus.BAD_REQUEST <= status_code",
         "            if False and HTTPStatus.BAD_REQUEST <= status_code",
-        (OVER_HTTP + "test_a_refusal_is_read_wherever_it_stands",),
+        (OVER_HTTP + "test_refusal_is_recognized_from_the_status_or_the_body",),
     ),
     Mutant(
         "unanswered_for_ever",
@@ -127,7 +129,7 @@ CHAT_MUTANTS = (
         "bot/delivery/delivery.py",
         "            if run.age(run.state_since) > UNANSWERED_AT_MOST:\n",
         "            if False:\n",
-        ("tests/bot/delivery/test_deliver.py::test_a_video_whose_answers_are_lost_is_sent_ever_more_seldom",),
+        ("tests/bot/delivery/test_deliver.py::test_video_delivery_backs_off_on_timeouts_and_gives_up_after_six_hours",),
     ),
     Mutant(
         "undelivered_told",
@@ -135,7 +137,7 @@ CHAT_MUTANTS = (
         "bot/delivery/delivery.py",
         "        if run.state is State.SAVED and not isinstance(error, Unreachable):",
         "        if False:",
-        (OVER_HTTP + "test_a_proxy_that_refuses_every_video_is_not_asked_for_ever_and_all_are_told",),
+        (OVER_HTTP + "test_delivery_gives_up_on_a_refusing_proxy_and_notifies_user_and_operators",),
     ),
     # -- nothing is dropped silently
     Mutant(
@@ -145,8 +147,8 @@ CHAT_MUTANTS = (
         "    return about is not None and about.content_type not in SERVICE and answered(message, bot_id) is None\n",
         "    return False\n",
         (
-            REQUESTS + "test_create_about_another_picture_gets_a_sentence_and_a_question_and_orders_nothing",
-            ASKED_FIRST + "test_what_a_request_points_at_and_is_not_used_gets_a_sentence_and_a_question",
+            REQUESTS + "test_create_replying_to_or_quoting_a_picture_gets_a_note_and_needs_confirmation",
+            ASKED_FIRST + "test_create_that_refers_to_other_content_gets_a_note_and_needs_confirmation",
         ),
     ),
     Mutant(
@@ -155,7 +157,7 @@ CHAT_MUTANTS = (
         "bot/requests/contents.py",
         "    if message.quote or message.external_reply or",
         "    if False and",
-        (ASKED_FIRST + "test_what_a_request_points_at_and_is_not_used_gets_a_sentence_and_a_question",),
+        (ASKED_FIRST + "test_create_that_refers_to_other_content_gets_a_note_and_needs_confirmation",),
     ),
     Mutant(
         "in_a_topic",
@@ -163,7 +165,7 @@ CHAT_MUTANTS = (
         "bot/requests/contents.py",
         "about.content_type not in SERVICE and ",
         "",
-        (ASKED_FIRST + "test_a_request_in_a_topic_answers_nothing",),
+        (ASKED_FIRST + "test_request_in_a_topic_is_not_treated_as_a_reply",),
     ),
     Mutant(
         "offers_ask",
@@ -171,7 +173,7 @@ CHAT_MUTANTS = (
         "bot/requests/create.py",
         "key, address, asks_first=True)\n    placed",
         "key, address)\n    placed",
-        (ASKED_FIRST + "test_words_that_are_no_command_lead_to_a_price_and_to_no_order",),
+        (ASKED_FIRST + "test_plain_text_request_needs_confirmation_even_if_the_user_turned_it_off",),
     ),
     Mutant(
         "examples_ask",
@@ -179,7 +181,7 @@ CHAT_MUTANTS = (
         "bot/requests/create.py",
         "key, address, asks_first=True)  # it names",
         "key, address)  # it names",
-        (ASKED_FIRST + "test_an_example_names_no_price_so_it_is_asked_about",),
+        (ASKED_FIRST + "test_example_request_needs_confirmation_even_if_the_user_turned_it_off",),
     ),
     Mutant(
         "edits_in_groups",
@@ -187,7 +189,7 @@ CHAT_MUTANTS = (
         "bot/requests/create.py",
         "    router.edited_message.register(edited, group, said_to_us)\n",
         "",
-        (REQUESTS + "test_an_edited_message_is_answered_if_it_was_said_to_us_and_is_no_new_request",),
+        (REQUESTS + "test_edited_message_is_answered_if_addressed_to_the_bot_but_makes_no_request",),
     ),
     Mutant(
         "edited_pictures",
@@ -195,7 +197,7 @@ CHAT_MUTANTS = (
         "bot/requests/create.py",
         "private, F.text | F.caption | F.func(has_media))",
         "private, F.text | F.caption)",
-        (REQUESTS + "test_an_edited_message_is_answered_if_it_was_said_to_us_and_is_no_new_request",),
+        (REQUESTS + "test_edited_message_is_answered_if_addressed_to_the_bot_but_makes_no_request",),
     ),
     Mutant(
         "answered_whatever",
@@ -203,7 +205,7 @@ CHAT_MUTANTS = (
         "bot/requests/create.py",
         "    elif message.content_type not in SERVICE:",
         '    elif message.content_type == "photo":',
-        (REQUESTS + "test_whatever_a_user_sends_is_answered",),
+        (REQUESTS + "test_content_without_text_is_answered_whatever_its_kind",),
     ),
     # -- Edit and Change
     Mutant(
@@ -212,7 +214,7 @@ CHAT_MUTANTS = (
         "supabase/schemas/08_runs.sql",
         "            raise exception 'the new request is refused' using errcode = 'LG009';",
         "            null;",
-        (TAPS + "test_a_new_text_that_is_refused_leaves_the_draft_as_it_was",),
+        (TAPS + "test_refused_new_text_leaves_the_draft_unchanged",),
     ),
     Mutant(
         "reply_box",
@@ -220,7 +222,7 @@ CHAT_MUTANTS = (
         "bot/requests/run_buttons.py",
         "text, question, answers=own)",
         "text, question, answers=message.message_id)",
-        (TAPS + "test_edit_opens_the_reply_box_and_the_draft_stays_until_its_new_text_is_there",),
+        (TAPS + "test_edit_opens_a_reply_box_and_keeps_the_draft_until_the_new_text_arrives",),
     ),
     Mutant(
         "next_message",
@@ -228,7 +230,7 @@ CHAT_MUTANTS = (
         "bot/requests/questions.py",
         "            return question.ref\n",
         "            return None\n",
-        (TAPS + "test_in_private_the_next_message_is_the_new_text_and_only_the_next",),
+        (TAPS + "test_in_a_private_chat_only_the_next_message_after_edit_is_the_new_text",),
     ),
     Mutant(
         "create_answers",
@@ -236,7 +238,7 @@ CHAT_MUTANTS = (
         "bot/requests/create.py",
         "command.args, bot, words, customer, orders, replies, after=after)",
         "command.args, bot, words, customer, orders, replies)",
-        (ASKED_FIRST + "test_create_as_the_answer_to_our_question_is_the_new_text_of_the_draft",),
+        (ASKED_FIRST + "test_create_as_the_answer_to_the_edit_question_replaces_the_draft",),
     ),
     Mutant(
         "only_next_message",
@@ -245,8 +247,8 @@ CHAT_MUTANTS = (
         "        if question.answered_by == message.message_id:\n",
         "        if True:\n",
         (
-            TAPS + "test_in_private_the_next_message_is_the_new_text_and_only_the_next",
-            TAPS + "test_words_after_another_message_are_no_answer",
+            TAPS + "test_in_a_private_chat_only_the_next_message_after_edit_is_the_new_text",
+            TAPS + "test_text_sent_after_another_command_is_not_taken_as_the_new_text",
         ),
     ),
     Mutant(
@@ -255,7 +257,7 @@ CHAT_MUTANTS = (
         "bot/delivery/delivery.py",
         "            pause = max(AGAIN, min(run.age(run.state_since), AGAIN_LATER))  # each try may have arrived",
         "            await self._notifications.told(run)\n            return",
-        ("tests/bot/delivery/test_deliver.py::test_an_answer_that_was_lost_is_asked_for_again",),
+        ("tests/bot/delivery/test_deliver.py::test_sending_a_video_is_retried_after_a_network_error",),
     ),
     Mutant(
         "price_of_the_new_text",
@@ -263,7 +265,7 @@ CHAT_MUTANTS = (
         "bot/requests/ordering.py",
         "        order_request = replace(order_request, asks_first=True, chosen=chosen)",
         "        order_request = replace(order_request, chosen=chosen)",
-        (TAPS + "test_the_answer_to_edit_shows_its_price_also_after_the_draft_was_delivered",),
+        (TAPS + "test_new_text_sent_after_the_draft_was_delivered_needs_confirmation",),
     ),
     Mutant(
         "own_choice",
@@ -271,7 +273,7 @@ CHAT_MUTANTS = (
         "supabase/schemas/11_users_and_prompts.sql",
         "where user_id = p_user_id and not preferences ? 'confirm';",
         "where user_id = p_user_id;",
-        ("tests/bot/test_pages.py::test_the_announcement_counts_once_it_was_said_and_never_over_a_choice",),
+        ("tests/bot/test_pages.py::test_noting_the_announcement_sets_confirm_first_unless_the_user_chose",),
     ),
     Mutant(
         "ok_with_more",
@@ -279,7 +281,7 @@ CHAT_MUTANTS = (
         "bot/transport/session.py",
         "(not said and SAYS_OK.match(content))",
         "False",
-        ("tests/bot/test_over_http.py::test_ok_is_believed_however_the_rest_is_written",),
+        ("tests/bot/test_over_http.py::test_answer_with_ok_counts_as_sent_even_if_the_rest_is_malformed",),
     ),
     Mutant(
         "address_under_words",
@@ -287,7 +289,7 @@ CHAT_MUTANTS = (
         "bot/requests/contents.py",
         'any(entity.type == "text_link" for entity in message.entities or ())',
         "False",
-        (REQUESTS + "test_create_with_an_address_under_its_words_is_asked_about",),
+        (REQUESTS + "test_create_with_a_text_link_needs_confirmation",),
     ),
     Mutant(
         "edited",
@@ -295,7 +297,7 @@ CHAT_MUTANTS = (
         "bot/user_middleware.py",
         " and event.edit_date is None",
         "",
-        (REQUESTS + "test_an_edited_message_is_no_answer_to_our_question",),
+        (REQUESTS + "test_edited_message_is_not_taken_as_the_answer_to_the_edit_question",),
     ),
     Mutant(
         "edits_heard",
@@ -303,7 +305,7 @@ CHAT_MUTANTS = (
         "bot/app.py",
         "    dispatcher.edited_message.outer_middleware(greeter)\n",
         "",
-        (REQUESTS + "test_an_edited_message_is_answered_if_it_was_said_to_us_and_is_no_new_request",),
+        (REQUESTS + "test_edited_message_is_answered_if_addressed_to_the_bot_but_makes_no_request",),
     ),
     Mutant(
         "albums",
@@ -311,7 +313,7 @@ CHAT_MUTANTS = (
         "bot/requests/albums.py",
         "        return first != message.message_id and not message.caption\n",
         "        return False\n",
-        (REQUESTS + "test_an_album_is_answered_once_and_its_caption_counts",),
+        (REQUESTS + "test_album_is_answered_once_and_its_caption_is_the_request",),
     ),
     Mutant(
         "untold_wait",
@@ -319,7 +321,7 @@ CHAT_MUTANTS = (
         "bot/transport/session.py",
         "            _check_flood(error, refused or status_code)\n",
         "",
-        (OVER_HTTP + "test_a_refusal_is_read_wherever_it_stands",),
+        (OVER_HTTP + "test_refusal_is_recognized_from_the_status_or_the_body",),
     ),
     Mutant(
         "ready_is_said_later",
@@ -328,7 +330,7 @@ CHAT_MUTANTS = (
         "        except (SendError, TelegramAPIError):  # the card is only a card; it is tried again beside\n"
         "            self._cards.touch(run.run_id)\n",
         "        except (SendError, TelegramAPIError):\n            pass\n",
-        ("tests/bot/delivery/test_deliver.py::test_a_card_that_got_no_turn_to_say_ready_says_it_later",),
+        ("tests/bot/delivery/test_deliver.py::test_card_shows_ready_later_when_the_rate_limit_blocked_the_update",),
     ),
     Mutant(
         "garbled_poll",
@@ -345,8 +347,8 @@ CHAT_MUTANTS = (
         "                response_class=_Utf8Response,\n",
         "",
         (
-            SESSION + "test_a_video_that_telegram_took_counts_as_sent",
-            SESSION + "test_an_update_with_bytes_that_are_no_text_is_read_as_far_as_possible",
+            SESSION + "test_video_answered_with_a_garbled_ok_counts_as_sent",
+            SESSION + "test_update_with_invalid_bytes_is_handled_and_confirmed",
         ),
     ),
     Mutant(
@@ -355,7 +357,7 @@ CHAT_MUTANTS = (
         "bot/transport/session.py",
         '        if said.get("ok") is True or ',
         '        if status_code < 400 and said.get("ok") is True or ',
-        (OVER_HTTP + "test_ok_is_believed_however_the_rest_is_written",),
+        (OVER_HTTP + "test_answer_with_ok_counts_as_sent_even_if_the_rest_is_malformed",),
     ),
     Mutant(
         "ok_and_deep",
@@ -363,7 +365,7 @@ CHAT_MUTANTS = (
         "bot/transport/session.py",
         "    except (TypeError, ValueError, RecursionError):\n        return {}",
         "    except (TypeError, ValueError):\n        return {}",
-        (OVER_HTTP + "test_ok_is_believed_however_the_rest_is_written",),
+        (OVER_HTTP + "test_answer_with_ok_counts_as_sent_even_if_the_rest_is_malformed",),
     ),
     Mutant(
         "ids_of_messages",
@@ -371,7 +373,7 @@ CHAT_MUTANTS = (
         "bot/transport/session.py",
         " and len(message_id) <= ID_DIGITS_MAX",
         "",
-        (OVER_HTTP + "test_ok_is_believed_however_the_rest_is_written",),
+        (OVER_HTTP + "test_answer_with_ok_counts_as_sent_even_if_the_rest_is_malformed",),
     ),
     Mutant(
         "waits_that_end",
@@ -379,7 +381,7 @@ CHAT_MUTANTS = (
         "bot/transport/session.py",
         " if error.retry_after > 0 else UNTOLD_WAIT_SECONDS",
         "",
-        (OVER_HTTP + "test_a_flood_wait_that_nobody_can_wait_for_has_another_length",),
+        (OVER_HTTP + "test_flood_wait_out_of_range_is_clamped",),
     ),
     Mutant(
         "no_spinning",
@@ -387,7 +389,7 @@ CHAT_MUTANTS = (
         "bot/transport/polling.py",
         "            await asking.pause(idle)\n",
         "            pass\n",
-        (POLLING + "test_answers_at_once_that_bring_nothing_new_are_followed_by_ever_longer_pauses",),
+        (POLLING + "test_polling_backs_off_while_immediate_answers_bring_nothing_new",),
     ),
     Mutant(
         "batch_again",
@@ -395,7 +397,7 @@ CHAT_MUTANTS = (
         "bot/transport/polling.py",
         "[raw for raw in batch if number_of(raw) not in handled]",
         "batch",
-        (POLLING + "test_answers_at_once_that_bring_nothing_new_are_followed_by_ever_longer_pauses",),
+        (POLLING + "test_polling_backs_off_while_immediate_answers_bring_nothing_new",),
     ),
     Mutant(
         "unnumbered_update",
@@ -403,7 +405,7 @@ CHAT_MUTANTS = (
         "bot/transport/updates.py",
         "        if number is None:  # a poll",
         "        if False:  # a poll",
-        (POLLING + "test_answers_at_once_that_bring_nothing_new_are_followed_by_ever_longer_pauses",),
+        (POLLING + "test_polling_backs_off_while_immediate_answers_bring_nothing_new",),
     ),
     Mutant(
         "file_ids",
@@ -411,7 +413,7 @@ CHAT_MUTANTS = (
         "bot/delivery/delivery.py",
         " and FILE_ID.fullmatch(found.file_id)",
         "",
-        ("tests/bot/delivery/test_deliver.py::test_a_file_id_that_is_none_is_not_kept",),
+        ("tests/bot/delivery/test_deliver.py::test_malformed_file_id_is_ignored",),
     ),
     Mutant(
         "left_by_a_worker",
@@ -419,7 +421,7 @@ CHAT_MUTANTS = (
         "bot/delivery/progress_cards.py",
         "            self._left.add(run_id)\n",
         "",
-        ("tests/bot/delivery/test_deliver.py::test_the_card_of_a_run_that_a_worker_leaves_is_looked_at_once_more",),
+        ("tests/bot/delivery/test_deliver.py::test_card_is_refreshed_once_more_after_a_worker_leaves_its_run",),
     ),
     Mutant(
         "turned_around",
@@ -427,6 +429,6 @@ CHAT_MUTANTS = (
         "bot/translations.py",
         "without_directions(text))\n",
         "text)\n",
-        ("tests/bot/delivery/test_cards.py::test_nobodys_words_turn_the_rest_of_a_card_around",),
+        ("tests/bot/delivery/test_cards.py::test_text_direction_characters_are_removed_from_a_card",),
     ),
 )

@@ -16,7 +16,7 @@ CONTENT_MUTANTS = (
         "net/unpacked.py",
         "        if start.startswith((GZIP, *ZLIB)):",
         "        if True:",
-        (DOWNLOAD + "test_the_bytes_say_what_a_whole_clip_is_not_the_headers",),
+        (DOWNLOAD + "test_whole_clip_is_recognized_by_its_bytes_not_its_headers",),
     ),
     Mutant(
         "all_members",
@@ -24,7 +24,7 @@ CONTENT_MUTANTS = (
         "net/unpacked.py",
         "        return member.unused_data",
         '        return b""',
-        (UNPACKED + "test_members_are_read_in_a_row_and_what_follows_them_is_dropped",),
+        (UNPACKED + "test_compressed_members_are_concatenated_and_trailing_bytes_dropped",),
     ),
     Mutant(
         "behind_the_packing",
@@ -32,7 +32,7 @@ CONTENT_MUTANTS = (
         "net/unpacked.py",
         "        if self._behind > BEHIND_BYTES_MAX:",
         "        if False:",
-        (UNPACKED + "test_what_follows_is_bounded",),
+        (UNPACKED + "test_too_many_trailing_bytes_make_the_body_unreadable",),
     ),
     Mutant(
         "a_part",
@@ -40,7 +40,7 @@ CONTENT_MUTANTS = (
         "providers/download.py",
         '        return part is not None and int(part["last"]) + 1 == int(part["count"])',
         "        return True",
-        (DOWNLOAD + "test_what_is_not_a_whole_clip_can_be_fetched_again",),
+        (DOWNLOAD + "test_incomplete_or_failed_download_is_a_read_error",),
     ),
     Mutant(
         "whole_part",
@@ -48,7 +48,7 @@ CONTENT_MUTANTS = (
         "providers/download.py",
         "        if _is_whole(response):",
         "        if response.status_code == 200:",
-        (DOWNLOAD + "test_the_bytes_say_what_a_whole_clip_is_not_the_headers",),
+        (DOWNLOAD + "test_whole_clip_is_recognized_by_its_bytes_not_its_headers",),
     ),
     Mutant(
         "content_leads_on",
@@ -56,7 +56,7 @@ CONTENT_MUTANTS = (
         "steps/generate_video.py",
         "got.status in NOT_IMPLEMENTED | ANSWERED)",
         "got.status in NOT_IMPLEMENTED)",
-        (FETCH + "test_json_at_content_that_says_where_the_clip_is_is_followed_without_the_key",),
+        (FETCH + "test_clip_url_in_a_json_content_response_is_followed_without_the_key",),
     ),
     Mutant(
         "anothers_link",
@@ -64,7 +64,7 @@ CONTENT_MUTANTS = (
         "providers/openai_videos/jobs.py",
         "    if shown and not any(names_job(each, job_id) for each in shown):\n        return ()\n",
         "",
-        (ADDRESS + "test_what_came_instead_of_a_clip_may_lead_to_it_unless_it_names_another_job",),
+        (ADDRESS + "test_json_content_response_can_hold_the_clip_url_unless_it_names_another_job",),
     ),
     Mutant(
         "each_address",
@@ -72,7 +72,7 @@ CONTENT_MUTANTS = (
         "steps/generate_video.py",
         "    for url in list(dict.fromkeys(urls))[:URLS_MAX]:",
         "    for url in list(dict.fromkeys(urls))[:1]:",
-        (FETCH + "test_each_address_of_a_job_is_tried_for_its_clip",),
+        (FETCH + "test_each_clip_url_of_a_job_is_tried_in_turn",),
     ),
     Mutant(
         "links_in_words",
@@ -80,7 +80,7 @@ CONTENT_MUTANTS = (
         "media/clip_file.py",
         '    return without_links(" ".join(printable.split()))[:WORDS_CHARACTERS_MAX]',
         '    return " ".join(printable.split())[:WORDS_CHARACTERS_MAX]',
-        (CLIP_FILE + "test_what_opens_a_link_is_no_part_of_the_words_that_are_kept",),
+        (CLIP_FILE + "test_url_secrets_are_removed_from_kept_text",),
     ),
     Mutant(
         "broken_headers",
@@ -88,7 +88,7 @@ CONTENT_MUTANTS = (
         "providers/transport.py",
         "        if isinstance(error, httpx2.ProtocolError | httpx2.ProxyError):",
         "        if False:",
-        ("tests/providers/test_provider.py::test_words_on_broken_headers_are_not_kept",),
+        ("tests/providers/test_provider.py::test_broken_response_headers_are_not_kept_in_the_error",),
     ),
     Mutant(
         "pictures_first_to_last",
@@ -96,7 +96,7 @@ CONTENT_MUTANTS = (
         "media/iso_pictures.py",
         "            if len(sample) >= START_BYTES_MIN and not any(sample[:START_BYTES]):",
         "            if False:",
-        ("tests/media/test_iso_tables.py::test_zeros_where_a_picture_should_be_are_a_download_under_way",),
+        ("tests/media/test_iso_tables.py::test_zeros_in_the_picture_data_mean_an_incomplete_download",),
     ),
     Mutant(
         "sound_alone",
@@ -104,7 +104,7 @@ CONTENT_MUTANTS = (
         "media/iso_pictures.py",
         "        if kinds and all(kind in WITHOUT_PICTURES for _, kind in kinds):",
         "        if False:",
-        (CLIP_FILE + "test_what_is_no_whole_clip_says_why",),
+        (CLIP_FILE + "test_invalid_or_incomplete_clip_is_rejected_with_a_reason",),
     ),
     Mutant(
         "webm_sound_alone",
@@ -112,7 +112,7 @@ CONTENT_MUTANTS = (
         "media/webm_file.py",
         "    if types and all(each in {SOUND, SUBTITLES} for each in types):",
         "    if False:",
-        (CLIP_FILE + "test_what_is_no_whole_clip_says_why",),
+        (CLIP_FILE + "test_invalid_or_incomplete_clip_is_rejected_with_a_reason",),
     ),
     Mutant(
         "preview_without_a_word",
@@ -120,7 +120,7 @@ CONTENT_MUTANTS = (
         "pipeline/clips/ownership.py",
         "not in ENDED and (shorter or ",
         "not in ENDED and ((job.running and shorter) or ",
-        (RENDER + "test_without_a_word_on_the_job_a_shorter_clip_is_its_clip_only_after_a_day",),
+        (RENDER + "test_shorter_clip_is_saved_only_after_a_day_when_the_job_status_is_unknown",),
     ),
     Mutant(
         "draft_of_full_length",
@@ -128,7 +128,7 @@ CONTENT_MUTANTS = (
         "pipeline/clips/ownership.py",
         " or (job.running and is_much_smaller(facts, run.size))",
         "",
-        (RENDER + "test_a_draft_of_full_length_of_a_job_that_still_renders_is_not_its_clip",),
+        (RENDER + "test_full_length_low_resolution_preview_of_a_rendering_job_is_not_saved",),
     ),
     Mutant(
         "kept_answers_stay",
@@ -136,8 +136,6 @@ CONTENT_MUTANTS = (
         "pipeline/purchase/answer_files.py",
         '        for draft in self.folder.glob(".*.*"):',
         '        for draft in self.folder.glob("*.*"):',
-        (
-            "tests/pipeline/purchase/test_answers.py::test_only_what_a_full_disk_left_half_written_is_removed_and_only_when_it_is_old",
-        ),
+        ("tests/pipeline/purchase/test_answers.py::test_drop_drafts_removes_only_old_partial_answer_files",),
     ),
 )

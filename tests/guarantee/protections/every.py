@@ -33,7 +33,7 @@ MUTANTS = (
         "providers/transport.py",
         "self._sdk.with_options(max_retries=0, http_client=once)",
         "self._sdk.with_options(max_retries=2, http_client=once)",
-        (PROVIDER + "test_no_status_makes_the_client_send_again",),
+        (PROVIDER + "test_order_is_not_resent_on_any_error_status",),
     ),
     Mutant(
         "redirects",
@@ -41,7 +41,7 @@ MUTANTS = (
         "providers/transport.py",
         "            follow_redirects=False,\n            verify=self._tls,",
         "            follow_redirects=True,\n            verify=self._tls,",
-        (PROVIDER + "test_a_redirect_is_an_answer_and_is_not_followed",),
+        (PROVIDER + "test_order_redirect_is_not_followed",),
     ),
     Mutant(
         "send_counter",
@@ -49,7 +49,7 @@ MUTANTS = (
         "providers/transport.py",
         "            if sends > 1:  # not an assert",
         "            if False:  # not an assert",
-        (PROTECTIONS + "test_an_sdk_that_retries_all_the_same_sends_once",),
+        (PROTECTIONS + "test_order_is_sent_once_even_if_the_sdk_retries",),
     ),
     Mutant(
         "fence",
@@ -57,7 +57,7 @@ MUTANTS = (
         "supabase/schemas/06_submission.sql",
         "    if r.state <> 'approved' then\n        return jsonb_build_object('won', false, 'refused', 'state'",
         "    if false then\n        return jsonb_build_object('won', false, 'refused', 'state'",
-        (FENCE + "test_the_winner_hears_what_is_sent_from_the_row_and_is_the_only_one",),
+        (FENCE + "test_first_token_wins_and_gets_the_order_and_a_second_token_is_refused",),
     ),
     Mutant(
         "token",
@@ -65,7 +65,7 @@ MUTANTS = (
         "supabase/schemas/06_submission.sql",
         "    if r.state = 'submitting' and r.token = p_token then",
         "    if r.state = 'submitting' then",
-        (FENCE + "test_the_winner_hears_what_is_sent_from_the_row_and_is_the_only_one",),
+        (FENCE + "test_first_token_wins_and_gets_the_order_and_a_second_token_is_refused",),
     ),
     Mutant(
         "submit_deadline",
@@ -73,7 +73,7 @@ MUTANTS = (
         "pipeline/purchase/submission.py",
         "        if context.boot_seconds() - asked_at > context.waits.submit_deadline.total_seconds():",
         "        if asked_at < 0:",
-        (PROTECTIONS + "test_a_winner_that_wakes_after_the_deadline_sends_nothing",),
+        (PROTECTIONS + "test_submission_resumed_after_its_deadline_sends_nothing",),
     ),
     Mutant(
         "last_line",
@@ -81,7 +81,7 @@ MUTANTS = (
         "providers/transport.py",
         "                before_send()  # again: connecting may have taken longer than was left",
         "                pass",
-        (PROVIDER + "test_too_late_sends_not_one_byte_even_if_the_time_ran_out_while_connecting",),
+        (PROVIDER + "test_expired_deadline_sends_nothing_even_if_it_passes_while_connecting",),
     ),
     Mutant(
         "answer_file",
@@ -89,7 +89,7 @@ MUTANTS = (
         "pipeline/purchase/submission.py",
         "        context.answers.keep(kept)",
         "        pass",
-        (PROTECTIONS + "test_an_answer_that_the_ledger_did_not_hear_is_on_disk_and_replayed",),
+        (PROTECTIONS + "test_unrecorded_answer_is_kept_on_disk_and_replayed",),
     ),
     Mutant(
         "replay_at_start",
@@ -97,7 +97,7 @@ MUTANTS = (
         "pipeline/purchase/submission.py",
         "            await book(kept, run, context)\n",
         "            pass\n",
-        (PROTECTIONS + "test_an_answer_that_the_ledger_did_not_hear_is_on_disk_and_replayed",),
+        (PROTECTIONS + "test_unrecorded_answer_is_kept_on_disk_and_replayed",),
     ),
     Mutant(
         "replay_in_doubt",
@@ -105,7 +105,7 @@ MUTANTS = (
         "pipeline/purchase/reconcile.py",
         "    if kept := context.answers.get(run.run_id):",
         "    if (kept := context.answers.get(run.run_id)) and False:",
-        (PROTECTIONS + "test_a_run_in_doubt_first_looks_for_its_answer_on_disk",),
+        (PROTECTIONS + "test_run_in_doubt_uses_its_answer_file_first",),
     ),
     Mutant(
         "unclear_is_no_no",
@@ -113,7 +113,7 @@ MUTANTS = (
         "providers/openai_videos/protocol.py",
         '    422: "bad_request",\n',
         '    422: "bad_request",\n    500: "bad_request",\n',
-        (RUN + "test_a_lost_answer_is_found_in_the_list_and_never_bought_again",),
+        (RUN + "test_lost_answer_is_never_ordered_again_and_its_job_is_adopted_from_the_list",),
     ),
     Mutant(
         "second_post",
@@ -123,7 +123,7 @@ MUTANTS = (
         "    answer = await generate_video.submit(order, context.account.provider, check_deadline)\n"
         "    if answer.fault is not None:\n"
         "        answer = await generate_video.submit(order, context.account.provider, check_deadline)",
-        (RUN + "test_a_lost_answer_is_found_in_the_list_and_never_bought_again",),
+        (RUN + "test_lost_answer_is_never_ordered_again_and_its_job_is_adopted_from_the_list",),
     ),
     Mutant(
         "purchase_shield",
@@ -131,7 +131,7 @@ MUTANTS = (
         "pipeline/context.py",
         "        return await asyncio.shield(task)",
         "        return await task",
-        (PROTECTIONS + "test_a_purchase_outlives_its_canceled_caller",),
+        (PROTECTIONS + "test_purchase_completes_after_its_caller_is_canceled",),
     ),
     Mutant(
         "heed",
@@ -139,7 +139,7 @@ MUTANTS = (
         "pipeline/ledger/transports/common.py",
         "            except LedgerUnavailable:\n                heed.check()",
         "            except LedgerUnavailable:",
-        ("tests/pipeline/test_cancel.py::test_a_call_that_swallows_the_cancellation_does_not_keep_its_caller",),
+        ("tests/pipeline/test_cancel.py::test_caller_is_canceled_even_if_its_ledger_call_swallows_the_cancellation",),
     ),
     Mutant(
         "seen_through",
@@ -147,7 +147,7 @@ MUTANTS = (
         "pipeline/purchase/submission.py",
         "await context.purchases.see_through(_win_and_buy(run, context))",
         "await _win_and_buy(run, context)",
-        (PROTECTIONS + "test_a_caller_canceled_while_the_fence_lets_it_through_leaves_no_doubt",),
+        (PROTECTIONS + "test_purchase_completes_if_its_caller_is_canceled_during_begin_submission",),
     ),
     Mutant(
         "unexplained",
@@ -155,7 +155,7 @@ MUTANTS = (
         "pipeline/purchase/evidence.py",
         "    if candidates := candidates_for(run, look, books, patience):\n",
         "    if (candidates := candidates_for(run, look, books, patience)) and False:\n",
-        (RULES + "test_each_look_says_one_thing",),
+        (RULES + "test_each_look_gives_the_expected_verdict",),
     ),
     Mutant(
         "one_404",
@@ -163,7 +163,7 @@ MUTANTS = (
         "pipeline/clips/ownership.py",
         "    return run.parked and run.age(run.parked_at) > parked",
         "    return True",
-        (RUN + "test_content_that_is_missing_for_less_than_the_parking_does_not_end_a_completed_render",),
+        (RUN + "test_parked_render_is_saved_if_its_missing_content_appears_in_time",),
     ),
     Mutant(
         "sweep_goes_on",
@@ -171,7 +171,7 @@ MUTANTS = (
         "pipeline/worker.py",
         "            except Exception:  # whatever",
         "            except EOFError:  # whatever",
-        ("tests/pipeline/test_engine.py::test_a_sweep_that_fails_goes_on_at_the_next_turn",),
+        ("tests/pipeline/test_engine.py::test_sweep_loop_continues_after_a_failed_sweep",),
     ),
     Mutant(
         "unique_job",
@@ -179,7 +179,7 @@ MUTANTS = (
         "supabase/schemas/01_tables_runs.sql",
         "create unique index runs_job on",
         "create index runs_job on",
-        (PROTECTIONS + "test_the_database_itself_refuses_one_job_to_two_runs",),
+        (PROTECTIONS + "test_database_rejects_one_job_id_for_two_runs",),
     ),
     Mutant(
         "owner_check",
@@ -187,7 +187,7 @@ MUTANTS = (
         "supabase/schemas/05_jobs.sql",
         "    if v_owner is not null and v_owner <> p_run_id then",
         "    if false then",
-        (ADOPTION + "test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
+        (ADOPTION + "test_record_submission_follows_the_precedence_of_sources_and_owners",),
     ),
     Mutant(
         "precedence",
@@ -195,7 +195,7 @@ MUTANTS = (
         "supabase/schemas/05_jobs.sql",
         "        if p_source <> 'answer' or v_owner_source = 'answer' then",
         "        if true then",
-        (ADOPTION + "test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
+        (ADOPTION + "test_record_submission_follows_the_precedence_of_sources_and_owners",),
     ),
     Mutant(
         "guess_over_proof",
@@ -203,7 +203,7 @@ MUTANTS = (
         "supabase/schemas/05_jobs.sql",
         "        if p_source <> 'answer' or v_owner_source = 'answer' then",
         "        if false then",
-        (ADOPTION + "test_a_job_becomes_a_runs_as_the_table_of_precedence_says",),
+        (ADOPTION + "test_record_submission_follows_the_precedence_of_sources_and_owners",),
     ),
     Mutant(
         "witness_missing",
@@ -211,7 +211,7 @@ MUTANTS = (
         "pipeline/purchase/evidence.py",
         "all(job_id in listed for job_id in must)",
         "True",
-        (RULES + "test_each_look_says_one_thing",),
+        (RULES + "test_each_look_gives_the_expected_verdict",),
     ),
     Mutant(
         "looks",
@@ -219,7 +219,7 @@ MUTANTS = (
         "pipeline/purchase/evidence.py",
         "        and run.looks_complete >= looks\n",
         "",
-        (PROTECTIONS + "test_never_made_needs_every_part_of_its_proof",),
+        (PROTECTIONS + "test_never_made_requires_every_condition",),
     ),
     Mutant(
         "looks_span",
@@ -227,7 +227,7 @@ MUTANTS = (
         "pipeline/purchase/evidence.py",
         "        and run.last_look_at - run.first_look_at >= over\n",
         "",
-        (PROTECTIONS + "test_never_made_needs_every_part_of_its_proof",),
+        (PROTECTIONS + "test_never_made_requires_every_condition",),
     ),
     Mutant(
         "complete_looks",
@@ -235,7 +235,7 @@ MUTANTS = (
         "pipeline/purchase/evidence.py",
         "    if not look.complete:\n        return look.why_incomplete\n    if look.odd_rows:",
         "    if look.odd_rows:",
-        (RULES + "test_each_look_says_one_thing",),
+        (RULES + "test_each_look_gives_the_expected_verdict",),
     ),
     Mutant(
         "two_for_one",
@@ -243,7 +243,7 @@ MUTANTS = (
         "pipeline/purchase/evidence.py",
         "    if not look.complete or len(jobs) != len(runs) or any(",
         "    runs, jobs = runs[: len(jobs)], jobs[: len(runs)]\n    if not look.complete or not jobs or any(",
-        (PROTECTIONS + "test_two_jobs_for_one_run_in_doubt_are_not_chosen_between",),
+        (PROTECTIONS + "test_run_in_doubt_with_two_matching_jobs_adopts_neither",),
     ),
     Mutant(
         "min_age",
@@ -251,7 +251,7 @@ MUTANTS = (
         "supabase/schemas/06_submission.sql",
         "    if r.token is distinct from p_token and (p_min_age_seconds is null",
         "    if false and (p_min_age_seconds is null",
-        (FENCE + "test_others_may_call_an_answer_lost_only_when_no_request_can_be_under_way",),
+        (FENCE + "test_others_can_mark_a_submission_uncertain_only_after_the_minimum_age",),
     ),
     Mutant(
         "fail_token",
@@ -267,7 +267,7 @@ MUTANTS = (
         "supabase/schemas/06_submission.sql",
         "    if v_control.paused then",
         "    if false then",
-        (FENCE + "test_a_pause_holds_an_approved_run_back_and_its_end_lets_it_through",),
+        (FENCE + "test_pause_defers_an_approved_run_and_resume_makes_it_due",),
     ),
     Mutant(
         "breaker",
@@ -275,7 +275,9 @@ MUTANTS = (
         "supabase/schemas/06_submission.sql",
         "    if v_until is not null then\n        perform onetake.hold_back",
         "    if false then\n        perform onetake.hold_back",
-        ("tests/ledger/reserve/test_breaker.py::test_the_fourth_submission_of_a_user_in_a_minute_opens_his_breaker",),
+        (
+            "tests/ledger/reserve/test_breaker.py::test_the_fourth_submission_of_a_user_in_a_minute_opens_that_users_breaker",
+        ),
     ),
     Mutant(
         "idempotency",
@@ -283,7 +285,7 @@ MUTANTS = (
         "supabase/schemas/04_reserve.sql",
         "    if v_answer is not null then return v_answer; end if;\n\n    v_answer := onetake.first_refusal",
         "\n    v_answer := onetake.first_refusal",
-        (RESERVE + "test_a_known_key_is_the_same_run_even_while_everything_says_no",),
+        (RESERVE + "test_known_key_returns_the_same_run_even_if_a_new_request_would_be_refused",),
     ),
     Mutant(
         "duplicate",
@@ -291,7 +293,7 @@ MUTANTS = (
         "supabase/schemas/04_reserve.sql",
         "    if not p_again then",
         "    if false then",
-        (RESERVE + "test_the_same_wish_is_a_duplicate_for_five_minutes_and_not_a_microsecond_longer",),
+        (RESERVE + "test_same_prompt_is_a_duplicate_for_exactly_five_minutes_after_delivery",),
     ),
     Mutant(
         "lease",
@@ -299,7 +301,7 @@ MUTANTS = (
         "supabase/schemas/04_reserve.sql",
         "        where p_again or l.expires_at <= v_now;",
         "        where true;",
-        (PROTECTIONS + "test_the_lease_says_no_though_the_check_before_it_is_gone",),
+        (PROTECTIONS + "test_lease_rejects_a_second_run_even_without_the_check_before_it",),
     ),
     Mutant(
         "user_mutex",
@@ -307,7 +309,7 @@ MUTANTS = (
         "supabase/schemas/04_reserve.sql",
         "        on conflict (user_id) do update set version = onetake.users.version + 1\n        returning * into u;",
         "        on conflict (user_id) do nothing;\n    select * into u from onetake.users where user_id = p_user_id;",
-        (PROTECTIONS + "test_two_wishes_of_a_known_user_at_the_same_moment_are_one_run",),
+        (PROTECTIONS + "test_two_simultaneous_requests_of_a_known_user_start_one_run",),
     ),
     Mutant(
         "budget",
@@ -316,7 +318,7 @@ MUTANTS = (
         "        where period = v_day and held_microusd + spent_microusd + p_price"
         " <= onetake.limit_value('budget_day_microusd');",
         "        where period = v_day;",
-        (RESERVE + "test_the_budget_is_spent_to_the_last_micro_dollar_and_not_beyond",),
+        (RESERVE + "test_budget_can_be_used_up_exactly_but_not_exceeded",),
     ),
     Mutant(
         "own_provider",
@@ -324,7 +326,7 @@ MUTANTS = (
         "pipeline/purchase/reconcile.py",
         "    if not context.account.matches(run):\n        return await _left_to_others(run, context)",
         "",
-        (PROTECTIONS + "test_a_run_in_doubt_is_not_looked_for_at_another_provider",),
+        (PROTECTIONS + "test_run_in_doubt_is_not_matched_at_another_provider",),
     ),
     Mutant(
         "confirm_after_handling",
@@ -333,7 +335,7 @@ MUTANTS = (
         "        await _handle(updates, feed)\n",
         "        await _confirm(bot, (number_of(batch[-1]) or 0) + 1 if batch else 0)\n"
         "        await _handle(updates, feed)\n",
-        ("tests/bot/transport/test_polling.py::test_an_update_is_handled_again_until_the_ledger_takes_it",),
+        ("tests/bot/transport/test_polling.py::test_update_is_retried_until_the_ledger_is_available",),
     ),
     Mutant(
         "key_of_a_message",
@@ -350,7 +352,7 @@ MUTANTS = (
         "        sent = await self.send(run, address)\n        file_id",
         "        await self._notifications.told(run, delivered=True)\n"
         "        sent = await self.send(run, address)\n        file_id",
-        ("tests/guarantee/short/test_telegram.py::test_a_bot_killed_anywhere_sells_one_video_once_and_brings_it",),
+        ("tests/guarantee/short/test_telegram.py::test_bot_killed_at_sampled_points_buys_and_delivers_one_video",),
     ),
     Mutant(
         "places",
@@ -358,7 +360,7 @@ MUTANTS = (
         "supabase/schemas/06_submission.sql",
         "    if (p_in_flight_max is not null or p_creates_per_minute is not null)\n",
         "    if false\n",
-        ("tests/ledger/reserve/test_places.py::test_no_more_are_in_flight_than_the_provider_takes",),
+        ("tests/ledger/reserve/test_places.py::test_runs_in_flight_never_exceed_the_slots_of_the_provider",),
     ),
     Mutant(
         "meant",
@@ -366,7 +368,7 @@ MUTANTS = (
         "supabase/schemas/08_runs.sql",
         "       and r.seconds = coalesce(p_seconds, r.seconds) and r.size = coalesce(p_size, r.size)\n",
         "",
-        ("tests/bot/requests/test_stale_buttons.py::test_create_says_yes_to_what_its_card_shows",),
+        ("tests/bot/requests/test_stale_buttons.py::test_create_orders_nothing_if_its_card_shows_an_outdated_price",),
     ),
     Mutant(
         "retry_of_nothing",
@@ -374,9 +376,7 @@ MUTANTS = (
         "bot/requests/run_buttons.py",
         "    if t.run.state in {State.FAILED, State.CANCELED}:",
         "    if True:",
-        (
-            "tests/bot/requests/test_stale_buttons.py::test_try_again_of_a_run_that_was_delivered_after_all_buys_nothing",
-        ),
+        ("tests/bot/requests/test_stale_buttons.py::test_try_again_on_a_delivered_run_buys_nothing",),
     ),
     *ANSWERS_MUTANTS,
     *CHAT_MUTANTS,

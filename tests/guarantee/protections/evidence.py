@@ -23,7 +23,7 @@ EVIDENCE_MUTANTS = (
         "providers/openai_videos/jobs.py",
         "named=all(ours)) if any(ours) else None",
         "named=all(ours))",
-        (PROTOCOL + "test_a_body_that_names_another_job_or_an_error_is_a_failed_read",),
+        (PROTOCOL + "test_body_with_another_job_or_an_error_is_not_read_as_the_job",),
     ),
     Mutant(
         "no_name",
@@ -31,7 +31,7 @@ EVIDENCE_MUTANTS = (
         "steps/generate_video.py",
         "    if not (job.named and job.described):",
         "    if not job.described:",
-        ("tests/steps/test_generate_video.py::test_only_a_body_that_names_the_job_says_that_it_failed",),
+        ("tests/steps/test_generate_video.py::test_failure_counts_only_if_the_body_names_the_job",),
     ),
     Mutant(
         "job_in_error",
@@ -39,7 +39,7 @@ EVIDENCE_MUTANTS = (
         "providers/transport.py",
         "job if job is not None and job.named else",
         "job if job is not None else",
-        (PROVIDER + "test_a_job_in_the_body_of_an_error_counts_only_if_it_names_the_job",),
+        (PROVIDER + "test_job_in_an_error_body_counts_only_with_its_id",),
     ),
     # -- rule 2: what cannot be taken back needs two looks, and the clip absent
     Mutant(
@@ -48,7 +48,7 @@ EVIDENCE_MUTANTS = (
         "pipeline/purchase/evidence.py",
         "    if run.failing_since is None or run.age(run.failing_since) < apart:",
         "    if run.failing_since is None:",
-        (RULES + "test_two_looks_apart_end_a_run_and_a_guess_never_does",),
+        (RULES + "test_failed_job_ends_its_run_after_two_looks_apart_unless_it_was_matched_by_list",),
     ),
     Mutant(
         "two_looks_sql",
@@ -56,7 +56,7 @@ EVIDENCE_MUTANTS = (
         "supabase/schemas/06_submission.sql",
         "            and r.failing_since <= clock_timestamp() - make_interval(secs => p_apart_seconds)\n",
         "",
-        (FENCE + "test_one_look_at_a_failed_job_ends_nothing",),
+        (FENCE + "test_render_failure_needs_two_looks_far_enough_apart",),
     ),
     Mutant(
         "failing_undone",
@@ -64,7 +64,7 @@ EVIDENCE_MUTANTS = (
         "supabase/schemas/09_clips.sql",
         "case when p_words is not null then coalesce(failing_since, v_now) end,\n",
         "coalesce(failing_since, v_now),\n",
-        (FENCE + "test_a_look_that_contradicts_the_first_takes_it_back",),
+        (FENCE + "test_look_that_contradicts_a_noted_failure_clears_it",),
     ),
     Mutant(
         "postponed",
@@ -74,7 +74,7 @@ EVIDENCE_MUTANTS = (
         "        return await _later(run, got, context)\n"
         "    if not is_absent(",
         "    if isinstance(got, Missing) and not is_absent(",
-        (RENDER + "test_a_job_that_says_it_failed_ends_no_run_while_its_clip_cannot_be_asked_for",),
+        (RENDER + "test_job_reported_as_failed_does_not_end_the_run_while_its_content_is_unreachable",),
     ),
     Mutant(
         "gone_at_once",
@@ -82,7 +82,7 @@ EVIDENCE_MUTANTS = (
         "pipeline/clips/ownership.py",
         "    return run.parked and run.age(run.parked_at) > parked",
         "    return run.parked",
-        (RUN + "test_content_that_is_missing_for_less_than_the_parking_does_not_end_a_completed_render",),
+        (RUN + "test_parked_render_is_saved_if_its_missing_content_appears_in_time",),
     ),
     # -- rule 3: content is proof
     Mutant(
@@ -94,8 +94,8 @@ EVIDENCE_MUTANTS = (
         "    run = await context.ledger.note_failing(run.run_id, job.job_id, words, job.word, seen=job.exists)\n"
         "    got: Run | Missing | ReadError = Missing()\n",
         (
-            RENDER + "test_a_job_that_says_it_failed_is_saved_if_its_clip_is_there",
-            REFUSED + "test_a_clip_that_is_there_after_all_beats_every_word_on_its_content",
+            RENDER + "test_job_reported_as_failed_is_saved_if_its_clip_is_available",
+            REFUSED + "test_available_clip_is_saved_even_if_its_job_reports_a_content_refusal",
         ),
     ),
     Mutant(
@@ -104,7 +104,7 @@ EVIDENCE_MUTANTS = (
         "supabase/schemas/09_clips.sql",
         "    r := onetake.reopen(p_run_id, p_job_id);\n    if r.run_id is null then",
         "    if true then",
-        (PROOF + "test_a_clip_in_hand_overrules_every_failure_of_its_own_job",),
+        (PROOF + "test_clip_of_its_own_job_is_saved_even_after_the_run_failed",),
     ),
     Mutant(
         "whole",
@@ -112,7 +112,7 @@ EVIDENCE_MUTANTS = (
         "media/iso_boxes.py",
         "    if stop > end:\n        raise Cut(",
         "    if stop > end and kind != b'mdat':\n        raise Cut(",
-        ("tests/media/test_clip_file.py::test_what_is_no_whole_clip_says_why",),
+        ("tests/media/test_clip_file.py::test_invalid_or_incomplete_clip_is_rejected_with_a_reason",),
     ),
     Mutant(
         "preview",
@@ -120,7 +120,7 @@ EVIDENCE_MUTANTS = (
         "pipeline/clips/render.py",
         "        if isinstance(got, Clip) and (why := why_not_taken(run, job, got.facts, context.waits.parked)):",
         "        if why := None:",
-        (RENDER + "test_a_preview_of_a_job_that_still_renders_is_not_its_clip",),
+        (RENDER + "test_shorter_preview_of_a_rendering_job_is_not_saved_as_its_clip",),
     ),
     Mutant(
         "last_look",
@@ -128,7 +128,7 @@ EVIDENCE_MUTANTS = (
         "steps/generate_video.py",
         "            return StillRendering(shown if isinstance(shown, Job) else None, error=seen)",
         "            return StillRendering(Job(job_id, JobStatus.IN_PROGRESS))",
-        ("tests/steps/test_generate_video.py::test_past_the_deadline_only_the_last_look_counts",),
+        ("tests/steps/test_generate_video.py::test_deadline_result_reflects_only_the_last_poll",),
     ),
     Mutant(
         "samples_there",
@@ -136,7 +136,7 @@ EVIDENCE_MUTANTS = (
         "media/iso_file.py",
         "fragments.missing or missing_samples(file, size, top, moov) or",
         "fragments.missing or",
-        (TABLES + "test_a_cut_that_an_open_box_hides_is_found_by_the_index",),
+        (TABLES + "test_truncation_in_an_open_ended_box_is_detected_by_the_index",),
     ),
     Mutant(
         "samples_in_mdat",
@@ -144,7 +144,7 @@ EVIDENCE_MUTANTS = (
         "media/iso_tables.py",
         "        if not any(box.start <= first and end <= box.end for box in data):",
         "        if False:",
-        (TABLES + "test_pictures_of_one_byte_are_not_what_the_index_lists",),
+        (TABLES + "test_media_data_smaller_than_the_index_lists_is_rejected",),
     ),
     Mutant(
         "open_index",
@@ -152,7 +152,7 @@ EVIDENCE_MUTANTS = (
         "media/iso_file.py",
         "    if moov.open:",
         "    if False:",
-        (TABLES + "test_an_index_that_runs_to_the_end_of_the_file_is_cut_if_a_box_in_it_is",),
+        (TABLES + "test_open_ended_index_with_a_truncated_box_is_rejected",),
     ),
     Mutant(
         "promised_length",
@@ -160,7 +160,7 @@ EVIDENCE_MUTANTS = (
         "media/iso_fragments.py",
         "    missing = promised - seconds > SECONDS_APART_MAX\n",
         "    missing = False\n",
-        (FRAGMENTS + "test_a_film_without_its_last_fragments_is_not_whole",),
+        (FRAGMENTS + "test_clip_missing_its_last_fragments_is_not_whole",),
     ),
     Mutant(
         "fragment_bytes",
@@ -168,7 +168,7 @@ EVIDENCE_MUTANTS = (
         "media/iso_fragments.py",
         "        if needed > present:",
         "        if False:",
-        (FRAGMENTS + "test_a_fragment_with_fewer_bytes_than_its_samples_have_is_cut",),
+        (FRAGMENTS + "test_fragment_with_fewer_bytes_than_its_samples_is_cut_short",),
     ),
     Mutant(
         "segment_index",
@@ -176,7 +176,7 @@ EVIDENCE_MUTANTS = (
         "media/iso_fragments.py",
         "(end := _indexed(file, box)) > size:",
         "(end := _indexed(file, box)) < 0:",
-        (FRAGMENTS + "test_a_film_whose_segment_index_counts_more_bytes_is_cut",),
+        (FRAGMENTS + "test_clip_shorter_than_its_segment_index_is_cut_short",),
     ),
     Mutant(
         "named_by_hash",
@@ -185,7 +185,7 @@ EVIDENCE_MUTANTS = (
         "    if run.file_sha256 != clip.sha256:\n        return run\n    _give_name",
         "    _give_name",
         (
-            "tests/pipeline/clips/test_whose_clip.py::test_a_clip_that_its_row_does_not_name_does_not_get_the_runs_file_name",
+            "tests/pipeline/clips/test_whose_clip.py::test_clip_whose_hash_differs_from_the_row_does_not_replace_the_runs_file",
         ),
     ),
     Mutant(
@@ -194,7 +194,9 @@ EVIDENCE_MUTANTS = (
         "pipeline/clips/maintenance.py",
         "            elif record.ended_seconds_ago > DAY_SECONDS:",
         "            else:",
-        ("tests/pipeline/clips/test_whose_clip.py::test_a_crash_with_another_jobs_clip_saves_the_right_one",),
+        (
+            "tests/pipeline/clips/test_whose_clip.py::test_crash_after_fetching_another_jobs_clip_still_saves_the_right_clip",
+        ),
     ),
     # -- rule 4: only what is ours is adopted
     Mutant(
@@ -203,7 +205,7 @@ EVIDENCE_MUTANTS = (
         "providers/openai_videos/order_match.py",
         "    return job.prompt is not None and not differs(job, order)",
         "    return not differs(job, order)",
-        (RULES + "test_each_look_says_one_thing",),
+        (RULES + "test_each_look_gives_the_expected_verdict",),
     ),
     Mutant(
         "whole_request",
@@ -211,7 +213,7 @@ EVIDENCE_MUTANTS = (
         "providers/openai_videos/order_match.py",
         "    return same and same_words(one.prompt, other.prompt)",
         "    return same_words(one.prompt, other.prompt)",
-        (SHOWN + "test_a_request_is_the_same_only_as_a_whole",),
+        (SHOWN + "test_requests_are_the_same_only_if_prompt_model_seconds_and_size_match",),
     ),
     Mutant(
         "still_submitting",
@@ -219,7 +221,7 @@ EVIDENCE_MUTANTS = (
         "pipeline/purchase/evidence.py",
         " or any(each.state is State.SUBMITTING for each in runs):",
         ":",
-        (RULES + "test_each_look_says_one_thing",),
+        (RULES + "test_each_look_gives_the_expected_verdict",),
     ),
     Mutant(
         "failed_rivals",
@@ -227,7 +229,7 @@ EVIDENCE_MUTANTS = (
         "supabase/schemas/07_reconcile.sql",
         "and state = 'failed' and reason not in ('never_sent', 'never_connected')",
         "and state = 'failed' and reason not in ('never_sent', 'never_connected', 'not_charged')",
-        (LOOKS + "test_doubts_are_the_runs_that_may_own_a_job_there_and_who_owns_the_listed_ones",),
+        (LOOKS + "test_doubts_at_returns_possible_owners_and_the_owners_of_listed_jobs",),
     ),
     Mutant(
         "exclusive_key",
@@ -235,7 +237,7 @@ EVIDENCE_MUTANTS = (
         "pipeline/purchase/evidence.py",
         "    if not (facts.exclusive_key and look.complete",
         "    if not (look.complete",
-        (RULES + "test_each_look_says_one_thing",),
+        (RULES + "test_each_look_gives_the_expected_verdict",),
     ),
     # -- rule 5: a guess may save a run, never fail it
     Mutant(
@@ -244,7 +246,7 @@ EVIDENCE_MUTANTS = (
         "pipeline/purchase/evidence.py",
         "for each, job in pairs if not has_failed(job, each))",
         "for each, job in pairs)",
-        (RULES + "test_each_look_says_one_thing",),
+        (RULES + "test_each_look_gives_the_expected_verdict",),
     ),
     Mutant(
         "failed_again",
@@ -252,7 +254,7 @@ EVIDENCE_MUTANTS = (
         "supabase/schemas/05_jobs.sql",
         "       or (p_source = 'list' and r.failed_jobs ? onetake.canonical_id(p_job_id)) then",
         "       then",
-        (FENCE + "test_a_job_that_was_only_adopted_never_fails_its_run",),
+        (FENCE + "test_failure_of_an_adopted_job_returns_its_run_to_doubt",),
     ),
     Mutant(
         "guess_fails",
@@ -260,7 +262,7 @@ EVIDENCE_MUTANTS = (
         "pipeline/purchase/evidence.py",
         "    return Ending.BACK_TO_DOUBT if run.job_source is JobSource.LIST else Ending.FAIL",
         "    return Ending.FAIL",
-        (RULES + "test_two_looks_apart_end_a_run_and_a_guess_never_does",),
+        (RULES + "test_failed_job_ends_its_run_after_two_looks_apart_unless_it_was_matched_by_list",),
     ),
     Mutant(
         "guess_fails_sql",
@@ -268,7 +270,7 @@ EVIDENCE_MUTANTS = (
         "supabase/schemas/06_submission.sql",
         "        when r.state = 'rendering' then r.job_id = p_job_id and r.job_source <> 'list' and not",
         "        when r.state = 'rendering' then r.job_id = p_job_id and not",
-        (FENCE + "test_a_job_that_was_only_adopted_never_fails_its_run",),
+        (FENCE + "test_failure_of_an_adopted_job_returns_its_run_to_doubt",),
     ),
     # -- rule 6: "never made" is a claim about a list
     Mutant(
@@ -277,7 +279,7 @@ EVIDENCE_MUTANTS = (
         "pipeline/purchase/evidence.py",
         '    if too_early(run, facts, patience):\n        return "too_early"\n',
         "",
-        (RULES + "test_each_look_says_one_thing",),
+        (RULES + "test_each_look_gives_the_expected_verdict",),
     ),
     Mutant(
         "list_in_order",
@@ -285,7 +287,7 @@ EVIDENCE_MUTANTS = (
         "pipeline/purchase/evidence.py",
         '"list_out_of_order": in_order(look, known),',
         '"list_out_of_order": True,',
-        (RULES + "test_each_look_says_one_thing",),
+        (RULES + "test_each_look_gives_the_expected_verdict",),
     ),
     Mutant(
         "odd_rows",
@@ -293,7 +295,7 @@ EVIDENCE_MUTANTS = (
         "pipeline/purchase/evidence.py",
         '    if look.odd_rows:\n        return "unreadable_row"\n',
         "",
-        (RULES + "test_each_look_says_one_thing",),
+        (RULES + "test_each_look_gives_the_expected_verdict",),
     ),
     Mutant(
         "running_shown",
@@ -301,7 +303,7 @@ EVIDENCE_MUTANTS = (
         "pipeline/purchase/evidence.py",
         '"running_never_shown": facts.absent_after is not None or running,',
         '"running_never_shown": True,',
-        (RULES + "test_each_look_says_one_thing",),
+        (RULES + "test_each_look_gives_the_expected_verdict",),
     ),
     Mutant(
         "fresh_witness",
@@ -309,7 +311,7 @@ EVIDENCE_MUTANTS = (
         "pipeline/purchase/matching.py",
         "        if owner.answered and owner.known_at <= latest and",
         "        if owner.answered and",
-        (RULES + "test_each_look_says_one_thing",),
+        (RULES + "test_each_look_gives_the_expected_verdict",),
     ),
     Mutant(
         "witness_after",
@@ -317,7 +319,7 @@ EVIDENCE_MUTANTS = (
         "pipeline/purchase/evidence.py",
         '"no_witness_after": replaced or any(owner.sent_at > sent_at for owner in alike),',
         '"no_witness_after": True,',
-        (RULES + "test_each_look_says_one_thing",),
+        (RULES + "test_each_look_gives_the_expected_verdict",),
     ),
     Mutant(
         "answered_job",
@@ -325,7 +327,7 @@ EVIDENCE_MUTANTS = (
         "pipeline/purchase/evidence.py",
         "        and run.answered_job_id is None\n        and run.looks_complete",
         "        and run.looks_complete",
-        (RULES + "test_never_made_is_proved_by_five_looks_over_the_grace",),
+        (RULES + "test_five_complete_looks_over_the_grace_period_prove_a_job_was_never_made",),
     ),
     Mutant(
         "answered_job_look",
@@ -333,7 +335,7 @@ EVIDENCE_MUTANTS = (
         "pipeline/purchase/evidence.py",
         '    if run.answered_job_id is not None:\n        return InDoubt("answer_named_a_job")\n',
         "",
-        (RULES + "test_each_look_says_one_thing",),
+        (RULES + "test_each_look_gives_the_expected_verdict",),
     ),
     Mutant(
         "doubt_needs_proof",
@@ -341,7 +343,7 @@ EVIDENCE_MUTANTS = (
         "supabase/schemas/06_submission.sql",
         "then p_reason = 'not_made' and r.looks_complete > 0 and r.answered_job_id is null\n",
         "then p_reason is not null\n",
-        (FENCE + "test_a_run_in_doubt_fails_only_by_its_winners_no_or_by_looks_that_counted",),
+        (FENCE + "test_a_run_in_doubt_fails_only_with_the_winning_token_or_with_counted_looks",),
     ),
     Mutant(
         "doubt_token",
@@ -349,6 +351,6 @@ EVIDENCE_MUTANTS = (
         "supabase/schemas/06_submission.sql",
         "        when p_token is not null then r.token = p_token\n",
         "        when p_token is not null then (r.token = p_token or r.state = 'uncertain')\n",
-        (FENCE + "test_a_run_in_doubt_fails_only_by_its_winners_no_or_by_looks_that_counted",),
+        (FENCE + "test_a_run_in_doubt_fails_only_with_the_winning_token_or_with_counted_looks",),
     ),
 )

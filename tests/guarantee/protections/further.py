@@ -15,7 +15,7 @@ FURTHER_MUTANTS = (
         "providers/openai_videos/protocol.py",
         "    says = status not in NEEDS_WORDS or says_what",
         "    says = True or says_what",
-        (REFUSALS + "test_a_refusal_that_does_not_say_what_it_refuses_is_unclear",),
+        (REFUSALS + "test_refusal_without_a_recognized_reason_is_unclear",),
     ),
     Mutant(
         "in_our_way",
@@ -23,7 +23,7 @@ FURTHER_MUTANTS = (
         "providers/openai_videos/protocol.py",
         "    if exists and status not in NAMES_OTHERS and not tells_of_another(answer.body):",
         "    if exists and status not in NAMES_OTHERS:",
-        (ANSWERS + "test_a_job_that_is_in_our_way_is_not_ours",),
+        (ANSWERS + "test_job_named_in_a_refusal_of_our_order_is_not_adopted",),
     ),
     Mutant(
         "cached_answer",
@@ -31,7 +31,7 @@ FURTHER_MUTANTS = (
         "providers/openai_videos/protocol.py",
         "    if answer.cached:  # another",
         "    if False:  # another",
-        (ANSWERS + "test_an_answer_from_a_gateways_cache_names_another_requests_job",),
+        (ANSWERS + "test_cached_submission_answer_leaves_the_run_in_doubt",),
     ),
     Mutant(
         "caches_of_all_makes",
@@ -39,7 +39,7 @@ FURTHER_MUTANTS = (
         "net/caching.py",
         r'CACHE_HIT = re.compile(r"(?<![a-z])(?:hit|stale|updating)(?![a-z])")',
         r'CACHE_HIT = re.compile(r"\b(?:hit|stale|updating)\b")',
-        (ANSWERS + "test_two_looks_at_one_cached_failure_are_one_look",),
+        (ANSWERS + "test_repeatedly_read_cached_failure_does_not_end_the_run",),
     ),
     Mutant(
         "signed_link",
@@ -47,7 +47,7 @@ FURTHER_MUTANTS = (
         "providers/transport.py",
         "                    url != home\n                    and url.query\n",
         "                    False\n                    and url.query\n",
-        (ANSWERS + "test_a_signed_link_on_the_same_host_is_followed_without_the_key",),
+        (ANSWERS + "test_signed_clip_url_on_the_same_host_is_followed_without_the_key",),
     ),
     Mutant(
         "tried_again",
@@ -55,7 +55,7 @@ FURTHER_MUTANTS = (
         "providers/openai_videos/jobs.py",
         '    return any(row.get(name) not in (None, "", 0, False) for name in TRIED_AGAIN)',
         "    return False",
-        (ANSWERS + "test_a_gateways_own_trouble_in_a_jobs_form_ends_nothing",),
+        (ANSWERS + "test_gateway_error_shaped_like_a_failed_job_does_not_end_the_run",),
     ),
     Mutant(
         "gateways_words",
@@ -64,7 +64,7 @@ FURTHER_MUTANTS = (
         r'    r"|\bi o timeout\b|^eof$',
         r'    r"|^eof$',
         (
-            "tests/providers/openai_videos/test_missing_clip.py::test_a_failure_to_look_a_job_up_is_told_from_the_jobs_own",
+            "tests/providers/openai_videos/test_missing_clip.py::test_lookup_errors_are_distinguished_from_render_failures",
         ),
     ),
     Mutant(
@@ -73,7 +73,7 @@ FURTHER_MUTANTS = (
         "providers/openai_videos/jobs.py",
         "(self.progress is not None and self.progress != 1)",
         "self.progress is not None",
-        (JOBS + "test_a_clip_that_was_made_and_deleted_since_is_owed",),
+        (JOBS + "test_job_is_gone_if_its_finished_clip_expired_or_was_deleted",),
     ),
     Mutant(
         "done_at_any_zone",
@@ -81,7 +81,7 @@ FURTHER_MUTANTS = (
         "providers/openai_videos/jobs.py",
         'done_at=epoch(row.get("completed_at"), any_zone=True)',
         'done_at=epoch(row.get("completed_at"))',
-        (JOBS + "test_a_clip_that_was_made_and_deleted_since_is_owed",),
+        (JOBS + "test_job_is_gone_if_its_finished_clip_expired_or_was_deleted",),
     ),
     Mutant(
         "length_of_zero",
@@ -89,7 +89,7 @@ FURTHER_MUTANTS = (
         "providers/openai_videos/jobs.py",
         'seconds=max(whole(row.get("seconds")) or 0, 0) or None',
         'seconds=whole(row.get("seconds"))',
-        (JOBS + "test_a_length_of_zero_is_not_known_yet",),
+        (JOBS + "test_zero_or_negative_seconds_are_read_as_unknown",),
     ),
     Mutant(
         "size_of_zero",
@@ -97,7 +97,7 @@ FURTHER_MUTANTS = (
         "providers/openai_videos/order_match.py",
         "if match and int(match[1]) and int(match[2]) else None",
         "if match else None",
-        ("tests/providers/openai_videos/test_order_match.py::test_what_is_not_shown_or_an_alias_is_not_different",),
+        ("tests/providers/openai_videos/test_order_match.py::test_hidden_fields_and_aliases_are_not_differences",),
     ),
     Mutant(
         "no_tick",
@@ -105,7 +105,7 @@ FURTHER_MUTANTS = (
         "media/webm_file.py",
         "int.from_bytes(data) or NANOSECONDS_A_TICK",
         "int.from_bytes(data) or 1",
-        ("tests/media/test_clip_file.py::test_what_a_whole_clip_says_of_itself",),
+        ("tests/media/test_clip_file.py::test_facts_of_a_whole_clip_are_read",),
     ),
     Mutant(
         "repeated_half",
@@ -121,7 +121,7 @@ FURTHER_MUTANTS = (
         "pipeline/purchase/evidence.py",
         "    if any(same_request(each.order(), run.order()) for each in books.elsewhere):",
         "    if False:",
-        (NAMES + "test_a_new_key_does_not_get_the_job_of_an_order_under_the_old_one",),
+        (NAMES + "test_run_under_a_new_key_does_not_adopt_a_job_ordered_under_the_old_key",),
     ),
     Mutant(
         "other_keys_in_audits",
@@ -129,7 +129,7 @@ FURTHER_MUTANTS = (
         "pipeline/purchase/comparison.py",
         "    waiting |= any(same_request(each.order(), runs[0].order()) for each in both.books.elsewhere)\n",
         "",
-        (NAMES + "test_an_audit_does_not_give_it_away_either",),
+        (NAMES + "test_audit_under_a_new_key_does_not_adopt_a_job_ordered_under_the_old_key",),
     ),
     Mutant(
         "older_in_audits",
@@ -137,7 +137,7 @@ FURTHER_MUTANTS = (
         "pipeline/purchase/comparison.py",
         "    sure = both.look.complete and not waiting and not older",
         "    sure = both.look.complete and not waiting",
-        (NAMES + "test_a_restored_ledger_adopts_no_job_from_before_its_order",),
+        (NAMES + "test_restored_ledger_does_not_adopt_a_job_made_before_its_order",),
     ),
     Mutant(
         "older_with_witness",
@@ -145,7 +145,7 @@ FURTHER_MUTANTS = (
         "pipeline/purchase/evidence.py",
         "    return true_times and dated_before(",
         "    return not any(each.key in known for each in look.jobs) and dated_before(",
-        (NAMES + "test_a_colleagues_older_order_of_the_same_words_is_not_adopted",),
+        (NAMES + "test_older_foreign_job_with_the_same_prompt_is_not_adopted",),
     ),
     Mutant(
         "rivals_of_all_keys",
@@ -153,7 +153,7 @@ FURTHER_MUTANTS = (
         "supabase/schemas/07_reconcile.sql",
         "from onetake.runs o, me where o.run_id <> me.run_id and o.submitting_at\n",
         "from others o, me where o.run_id <> me.run_id and o.submitting_at\n",
-        (NAMES + "test_an_exclusive_key_that_was_replaced_is_not_alone",),
+        (NAMES + "test_exclusive_key_does_not_adopt_a_job_ordered_under_the_replaced_key",),
     ),
     Mutant(
         "other_addresses",
@@ -161,7 +161,7 @@ FURTHER_MUTANTS = (
         "supabase/schemas/07_reconcile.sql",
         "select job_id from onetake.runs where base_url <> p_base_url and job_id is not null",
         "select job_id from onetake.runs where false",
-        ("tests/ledger/purchase/test_looks.py::test_a_job_that_a_run_owns_under_another_address_is_nobody_elses",),
+        ("tests/ledger/purchase/test_looks.py::test_job_owned_by_a_run_under_another_base_url_is_explained",),
     ),
     Mutant(
         "one_adds_users",
@@ -169,6 +169,8 @@ FURTHER_MUTANTS = (
         "pipeline/postgres/library.py",
         "        fcntl.flock(folder, fcntl.LOCK_EX)  # of the folder",
         "        pass  # of the folder",
-        ("tests/pipeline/postgres/test_library.py::test_only_one_process_at_a_time_adds_the_system_user_of_root",),
+        (
+            "tests/pipeline/postgres/test_library.py::test_concurrent_starts_as_root_create_the_system_user_one_at_a_time",
+        ),
     ),
 )

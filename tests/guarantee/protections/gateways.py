@@ -12,8 +12,8 @@ PAGES = "tests/providers/openai_videos/test_list_jobs.py::"
 PAGE = "tests/providers/openai_videos/test_list_page.py::"
 CLIPS = "tests/media/test_clip_file.py::"
 BEGUN = "tests/providers/test_begun_work.py::"
-EACH_LOOK = ("tests/pipeline/purchase/test_evidence.py::test_each_look_says_one_thing",)
-DIFFERENCES = (AUDIT + "test_what_differs_has_a_name",)
+EACH_LOOK = ("tests/pipeline/purchase/test_evidence.py::test_each_look_gives_the_expected_verdict",)
+DIFFERENCES = (AUDIT + "test_comparison_reports_the_expected_kinds_of_difference",)
 
 GATEWAY_MUTANTS = (
     # -- whose job it is
@@ -64,7 +64,7 @@ GATEWAY_MUTANTS = (
         "providers/openai_videos/list_jobs.py",
         "        if news and self._overlap and self._overlap not in {job.key for job in page.jobs}:",
         "        if False:",
-        (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
+        (PAGES + "test_list_scan_is_complete_only_if_every_page_was_read",),
     ),
     Mutant(
         "headers_of_a_page",
@@ -72,7 +72,7 @@ GATEWAY_MUTANTS = (
         "providers/openai_videos/list_page.py",
         " or _flaw_in(headers, more=has_more is True)",
         "",
-        (PAGE + "test_headers_that_tell_of_missing_rows_make_a_page_doubtful",),
+        (PAGE + "test_headers_that_signal_missing_rows_mark_the_page_as_flawed",),
     ),
     Mutant(
         "list_from_a_cache",
@@ -80,7 +80,7 @@ GATEWAY_MUTANTS = (
         "providers/openai_videos/list_page.py",
         "    if is_cached(headers):",
         "    if False:",
-        (PAGE + "test_headers_that_tell_of_missing_rows_make_a_page_doubtful",),
+        (PAGE + "test_headers_that_signal_missing_rows_mark_the_page_as_flawed",),
     ),
     Mutant(
         "count_in_headers",
@@ -88,7 +88,7 @@ GATEWAY_MUTANTS = (
         "providers/openai_videos/list_page.py",
         "(*map(page.get, PAGE_TOTALS), *_totals_in(headers))",
         "map(page.get, PAGE_TOTALS)",
-        (PAGE + "test_a_count_in_the_headers_is_the_lists",),
+        (PAGE + "test_list_total_is_read_from_count_headers",),
     ),
     Mutant(
         "double_members",
@@ -96,7 +96,7 @@ GATEWAY_MUTANTS = (
         "net/error_text.py",
         ", object_pairs_hook=as_object",
         "",
-        (PAGE + "test_two_members_of_one_name_make_a_page_unreadable_unless_they_are_equal",),
+        (PAGE + "test_duplicate_json_keys_make_a_page_unreadable_unless_equal",),
     ),
     Mutant(
         "one_odd_row",
@@ -104,7 +104,7 @@ GATEWAY_MUTANTS = (
         "providers/openai_videos/list_page.py",
         "_with_its_notes(object_with_gaps(body))",
         '_with_its_notes(__import__("net.error_text").error_text.json_object(body))',
-        (PAGE + "test_a_row_that_no_parser_reads_hides_no_other_and_is_odd",),
+        (PAGE + "test_malformed_row_does_not_hide_the_rows_around_it",),
     ),
     Mutant(
         "raw_line_breaks",
@@ -112,7 +112,7 @@ GATEWAY_MUTANTS = (
         "net/error_text.py",
         ", strict=False)",
         ")",
-        (PAGE + "test_a_row_that_no_parser_reads_hides_no_other_and_is_odd",),
+        (PAGE + "test_malformed_row_does_not_hide_the_rows_around_it",),
     ),
     Mutant(
         "row_with_a_gap",
@@ -120,7 +120,7 @@ GATEWAY_MUTANTS = (
         "providers/openai_videos/list_page.py",
         " + sum(gap for _, gap in shown)",
         "",
-        (PAGE + "test_a_row_that_no_parser_reads_hides_no_other_and_is_odd",),
+        (PAGE + "test_malformed_row_does_not_hide_the_rows_around_it",),
     ),
     Mutant(
         "page_with_a_gap",
@@ -128,7 +128,7 @@ GATEWAY_MUTANTS = (
         "providers/openai_videos/list_page.py",
         ' or has_gap([value for name, value in page.items() if name != "data"])',
         "",
-        (PAGE + "test_what_cannot_be_read_around_the_rows_makes_the_page_no_list",),
+        (PAGE + "test_malformed_json_around_the_rows_makes_the_page_unreadable",),
     ),
     Mutant(
         "job_with_a_gap",
@@ -136,7 +136,7 @@ GATEWAY_MUTANTS = (
         "net/error_text.py",
         "as_object or _without_doubles",
         "as_object or _or_unreadable",
-        (PAGE + "test_a_single_job_is_not_read_with_a_part_that_cannot_be",),
+        (PAGE + "test_single_job_with_duplicate_nested_keys_is_not_read",),
     ),
     # -- the audit
     Mutant(
@@ -161,7 +161,7 @@ GATEWAY_MUTANTS = (
         "pipeline/purchase/comparison.py",
         "both.in_front_of_ours | both.came_late:",
         "both.in_front_of_ours:",
-        (AUDIT + "test_a_job_that_was_missing_from_the_list_is_told_when_it_is_back",),
+        (AUDIT + "test_job_missing_from_an_earlier_list_is_reported_when_it_appears",),
     ),
     # -- refusals
     Mutant(
@@ -170,7 +170,7 @@ GATEWAY_MUTANTS = (
         "providers/refusals.py",
         "if late or AS_WRITTEN",
         "if AS_WRITTEN",
-        (REFUSALS + "test_a_refusal_about_a_job_or_an_answer_came_after_the_request",),
+        (REFUSALS + "test_refusal_about_a_job_or_a_response_is_unclear",),
     ),
     Mutant(
         "sign_of_work",
@@ -178,7 +178,7 @@ GATEWAY_MUTANTS = (
         "providers/begun_work.py",
         "    return sign.search(told) is not None or bool(",
         "    return bool(",
-        (BEGUN + "test_a_refusal_that_tells_of_work_is_unclear_whatever_it_refuses",),
+        (BEGUN + "test_refusal_that_mentions_started_work_is_unclear",),
     ),
     Mutant(
         "sign_anywhere",
@@ -186,7 +186,7 @@ GATEWAY_MUTANTS = (
         "providers/refusals.py",
         "for words in _all_said(answer))",
         "for words in _said(answer))",
-        (BEGUN + "test_a_refusal_that_tells_of_work_is_unclear_whatever_it_refuses",),
+        (BEGUN + "test_refusal_that_mentions_started_work_is_unclear",),
     ),
     Mutant(
         "not_done",
@@ -194,7 +194,7 @@ GATEWAY_MUTANTS = (
         "providers/begun_work.py",
         'NOT_DONE.sub(" ", said)',
         "said",
-        (BEGUN + "test_what_was_not_done_is_no_sign_of_work",),
+        (BEGUN + "test_refusal_that_denies_work_or_charge_is_clear",),
     ),
     Mutant(
         "work_of_others",
@@ -202,7 +202,7 @@ GATEWAY_MUTANTS = (
         "providers/begun_work.py",
         "    sign = SIGN_OF_OURS if too_many else SIGN",
         "    sign = SIGN",
-        (BEGUN + "test_where_too_many_requests_are_refused_the_work_under_way_is_that_of_others",),
+        (BEGUN + "test_429_about_other_running_videos_is_clear_where_429_means_refused",),
     ),
     Mutant(
         "job_at_any_depth",
@@ -210,7 +210,7 @@ GATEWAY_MUTANTS = (
         "providers/openai_videos/protocol.py",
         "    if names_job_within(body):",
         "    if False:",
-        (REFUSALS + "test_a_job_that_a_refusal_names_at_any_depth_may_be_ours",),
+        (REFUSALS + "test_refusal_naming_a_job_at_any_depth_is_unclear",),
     ),
     # -- the job's page
     Mutant(
@@ -219,7 +219,7 @@ GATEWAY_MUTANTS = (
         "providers/openai_videos/job_rows.py",
         "            return next(ours, {})",
         "            return answer",
-        (JOBS + "test_of_a_list_that_came_instead_of_a_job_only_its_own_row_counts",),
+        (JOBS + "test_only_the_jobs_own_row_counts_when_a_list_is_returned_instead",),
     ),
     Mutant(
         "envelopes_status",
@@ -227,7 +227,7 @@ GATEWAY_MUTANTS = (
         "providers/openai_videos/job_rows.py",
         "    if not shown_ids(row) or (status_word",
         "    if (status_word",
-        (JOBS + "test_an_answers_own_status_is_not_its_jobs",),
+        (JOBS + "test_envelope_status_is_not_the_jobs_status",),
     ),
     Mutant(
         "deleted_since",
@@ -235,7 +235,7 @@ GATEWAY_MUTANTS = (
         "providers/openai_videos/jobs.py",
         "        return self.status is JobStatus.EXPIRED and not self.was_done and said_so",
         "        return self.status is JobStatus.EXPIRED and said_so",
-        (JOBS + "test_a_clip_that_was_made_and_deleted_since_is_owed",),
+        (JOBS + "test_job_is_gone_if_its_finished_clip_expired_or_was_deleted",),
     ),
     Mutant(
         "cached_failure",
@@ -243,7 +243,7 @@ GATEWAY_MUTANTS = (
         "providers/transport.py",
         "        if isinstance(shown, Job) and shown.status in ENDED_BADLY and is_cached(response.headers):",
         "        if False:",
-        (LOOKS + "test_a_failure_that_only_a_cache_repeats_ends_nothing",),
+        (LOOKS + "test_failure_repeated_only_by_a_cache_does_not_end_the_run",),
     ),
     Mutant(
         "cached_absence",
@@ -251,7 +251,7 @@ GATEWAY_MUTANTS = (
         "providers/download.py",
         "        if is_cached(response.headers):",
         "        if False:",
-        ("tests/providers/test_download.py::test_an_absence_that_a_cache_tells_of_is_not_the_servers_word",),
+        ("tests/providers/test_download.py::test_cached_404_is_a_read_error_not_clip_gone",),
     ),
     Mutant(
         "another_try",
@@ -259,7 +259,7 @@ GATEWAY_MUTANTS = (
         "pipeline/clips/render.py",
         "    unsure = will_be_repeated(words) or (is_about_reading",
         "    unsure = (is_about_reading",
-        (LOOKS + "test_a_failure_that_promises_another_try_ends_nothing",),
+        (LOOKS + "test_failure_announcing_a_retry_does_not_end_the_run",),
     ),
     Mutant(
         "failure_to_look",
@@ -267,7 +267,7 @@ GATEWAY_MUTANTS = (
         "pipeline/clips/render.py",
         " or (is_about_reading(words) and not refuses_content(words))",
         "",
-        (LOOKS + "test_a_gateways_own_error_in_a_jobs_form_ends_no_run",),
+        (LOOKS + "test_gateway_error_shaped_like_a_job_does_not_end_the_run",),
     ),
     Mutant(
         "shown_by_the_answer",
@@ -275,7 +275,7 @@ GATEWAY_MUTANTS = (
         "pipeline/clips/ownership.py",
         " - set(map(Shown, run.shown_otherwise))",
         "",
-        (LOOKS + "test_what_the_answer_to_the_order_showed_otherwise_is_no_sign_of_anothers_job",),
+        (LOOKS + "test_fields_that_already_differed_in_the_order_answer_do_not_make_a_job_foreign",),
     ),
     # -- one bad item never stops the others
     Mutant(
@@ -284,7 +284,7 @@ GATEWAY_MUTANTS = (
         "bot/transport/updates.py",
         "        except (TypeError, ValueError, RecursionError) as error:",
         "        except ZeroDivisionError as error:",
-        ("tests/bot/transport/test_polling.py::test_one_update_that_cannot_be_read_keeps_no_other_waiting",),
+        ("tests/bot/transport/test_polling.py::test_unreadable_update_is_recorded_and_does_not_block_the_others",),
     ),
     Mutant(
         "client_side_data",
@@ -292,7 +292,9 @@ GATEWAY_MUTANTS = (
         "pipeline/ledger/transports/over_psycopg.py",
         "    if not code and isinstance(error, psycopg.DataError | psycopg.ProgrammingError):",
         "    if False:",
-        ("tests/pipeline/ledger/test_transport_psycopg.py::test_data_that_psycopg_itself_cannot_send_are_a_refusal",),
+        (
+            "tests/pipeline/ledger/test_transport_psycopg.py::test_arguments_that_psycopg_cannot_send_raise_ledger_refused",
+        ),
     ),
     Mutant(
         "refused_by_its_content",
@@ -301,7 +303,7 @@ GATEWAY_MUTANTS = (
         '                breaker=None if made or refused else "render",\n',
         '                breaker=None if made else "render",\n',
         (
-            "tests/pipeline/test_run.py::test_a_job_that_failed_for_its_content_is_a_refused_prompt_and_no_fault_of_the_provider",
+            "tests/pipeline/test_run.py::test_job_failed_for_its_content_is_prompt_refused_and_does_not_open_the_breaker",
         ),
     ),
     Mutant(
@@ -310,7 +312,7 @@ GATEWAY_MUTANTS = (
         "bot/transport/session.py",
         '        if said.get("ok") is True or ',
         "        if ",
-        ("tests/bot/test_over_http.py::test_ok_is_believed_however_the_rest_is_written",),
+        ("tests/bot/test_over_http.py::test_answer_with_ok_counts_as_sent_even_if_the_rest_is_malformed",),
     ),
     Mutant(
         "refused_file_id",
@@ -318,7 +320,7 @@ GATEWAY_MUTANTS = (
         "bot/delivery/delivery.py",
         "            except (NoFile, TelegramBadRequest, TelegramNotFound):",
         "            except NoFile:",
-        ("tests/bot/delivery/test_deliver.py::test_a_file_id_that_telegram_refuses_is_sent_from_the_file",),
+        ("tests/bot/delivery/test_deliver.py::test_video_is_uploaded_again_when_telegram_rejects_its_file_id",),
     ),
     Mutant(
         "too_large_for_a_proxy",
@@ -326,7 +328,7 @@ GATEWAY_MUTANTS = (
         "bot/transport/session.py",
         "            if status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:",
         "            if False:",
-        ("tests/bot/test_over_http.py::test_a_proxys_page_for_a_large_file_is_not_answered_by_uploading_it_for_ever",),
+        ("tests/bot/test_over_http.py::test_proxy_page_with_status_413_ends_delivery_after_one_upload",),
     ),
     # -- the file
     Mutant(
@@ -351,7 +353,7 @@ GATEWAY_MUTANTS = (
         "steps/generate_video.py",
         "        if isinstance(found, Content) and fits(found.facts):",
         "        if isinstance(found, Content):",
-        (FACTS + "test_of_several_addresses_the_one_with_the_ordered_clip_is_taken",),
+        (FACTS + "test_among_several_clip_urls_the_one_with_the_ordered_clip_is_used",),
     ),
     Mutant(
         "last_picture",
@@ -359,7 +361,7 @@ GATEWAY_MUTANTS = (
         "media/webm_file.py",
         "    if seconds is not None and seconds - shown > SECONDS_APART_MAX:",
         "    if False:",
-        (CLIPS + "test_what_is_no_whole_clip_says_why",),
+        (CLIPS + "test_invalid_or_incomplete_clip_is_rejected_with_a_reason",),
     ),
     Mutant(
         "hole_in_a_block",
@@ -367,7 +369,7 @@ GATEWAY_MUTANTS = (
         "media/webm_file.py",
         "    if len(head) == BLOCK_HEAD_BYTES and not any(head):",
         "    if False:",
-        (CLIPS + "test_what_is_no_whole_clip_says_why",),
+        (CLIPS + "test_invalid_or_incomplete_clip_is_rejected_with_a_reason",),
     ),
     Mutant(
         "hole_in_a_fragment",
@@ -375,7 +377,7 @@ GATEWAY_MUTANTS = (
         "media/iso_pictures.py",
         "                if not any(file.read(HOLE_BYTES)):",
         "                if False:",
-        ("tests/media/test_iso_fragments.py::test_a_hole_in_the_pictures_of_a_fragment_is_found",),
+        ("tests/media/test_iso_fragments.py::test_zeros_inside_a_fragment_are_detected",),
     ),
     Mutant(
         "every_sample",
@@ -383,6 +385,6 @@ GATEWAY_MUTANTS = (
         "media/iso_tables.py",
         "        for sample in range(before, before + min(samples, SAMPLES_MAX)):",
         "        for sample in range(before, before + min(samples, 1)):",
-        (FACTS + "test_half_a_clip_whose_boxes_add_up_is_fetched_again",),
+        (FACTS + "test_damaged_clip_with_consistent_boxes_is_fetched_again",),
     ),
 )

@@ -5,7 +5,7 @@ from tests.guarantee.protections.mutant import Mutant
 RULES = "tests/pipeline/purchase/test_evidence.py::"
 PAGES = "tests/providers/openai_videos/test_list_jobs.py::"
 LIES = "tests/guarantee/scenes/test_lying_lists.py::"
-EACH_LOOK = (RULES + "test_each_look_says_one_thing",)
+EACH_LOOK = (RULES + "test_each_look_gives_the_expected_verdict",)
 
 LIE_MUTANTS = (
     Mutant(
@@ -14,7 +14,7 @@ LIE_MUTANTS = (
         "providers/openai_videos/list_jobs.py",
         "self._beyond >= self._rows_beyond else None\n",
         "self._beyond >= 0 else None\n",
-        (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
+        (PAGES + "test_list_scan_is_complete_only_if_every_page_was_read",),
     ),
     Mutant(
         "page_flaw",
@@ -22,7 +22,7 @@ LIE_MUTANTS = (
         "providers/openai_videos/list_jobs.py",
         "        if page.flaw:\n            return page.flaw\n",
         "",
-        (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
+        (PAGES + "test_list_scan_is_complete_only_if_every_page_was_read",),
     ),
     Mutant(
         "whole_list_status",
@@ -30,7 +30,7 @@ LIE_MUTANTS = (
         "providers/transport.py",
         "        if raw.status_code != 200:  # a part",
         "        if raw.status_code > 299:  # a part",
-        (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
+        (PAGES + "test_list_scan_is_complete_only_if_every_page_was_read",),
     ),
     Mutant(
         "placeholder_times",
@@ -78,7 +78,7 @@ LIE_MUTANTS = (
         "providers/openai_videos/list_page.py",
         "is not True and any(page.get(name) for name in PAGE_NEXT):",
         "is not True and False:",
-        (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
+        (PAGES + "test_list_scan_is_complete_only_if_every_page_was_read",),
     ),
     Mutant(
         "its_own_count",
@@ -86,7 +86,7 @@ LIE_MUTANTS = (
         "providers/openai_videos/list_jobs.py",
         '        return "fewer_rows_than_it_says" if page.total > rows or page.pages > self._pages else ""\n',
         '        return ""\n',
-        (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
+        (PAGES + "test_list_scan_is_complete_only_if_every_page_was_read",),
     ),
     Mutant(
         "promised_page",
@@ -94,7 +94,7 @@ LIE_MUTANTS = (
         "providers/openai_videos/list_jobs.py",
         "        if empty and self._more_promised:",
         "        if False:",
-        (PAGES + "test_a_look_is_complete_only_if_every_page_was_read",),
+        (PAGES + "test_list_scan_is_complete_only_if_every_page_was_read",),
     ),
     Mutant(
         "newer_behind",
@@ -110,7 +110,7 @@ LIE_MUTANTS = (
         "providers/openai_videos/list_jobs.py",
         "        self._odd_rows += sum(names.setdefault(job.key, job.job_id) != job.job_id for job in news.values())\n",
         "",
-        (PAGES + "test_two_packed_ids_with_one_inner_id_may_be_two_jobs",),
+        (PAGES + "test_packed_ids_with_the_same_inner_id_are_two_jobs_and_one_odd_row",),
     ),
     Mutant(
         "one_id_two_orders",
@@ -118,7 +118,7 @@ LIE_MUTANTS = (
         "providers/openai_videos/list_jobs.py",
         "            elif not known.shows_same_order(job):",
         "            elif False:",
-        (PAGES + "test_one_id_with_two_different_orders_is_an_odd_row",),
+        (PAGES + "test_same_id_with_a_different_prompt_or_date_is_an_odd_row",),
     ),
     Mutant(
         "older_by_order_alone",
@@ -198,7 +198,9 @@ LIE_MUTANTS = (
         "supabase/schemas/05_jobs.sql",
         "and d.model = r.model and d.state = 'uncertain'",
         "and d.state = 'uncertain'",
-        ("tests/ledger/purchase/test_looks.py::test_only_an_order_of_the_same_model_wakes_a_parked_doubt",),
+        (
+            "tests/ledger/purchase/test_looks.py::test_parked_run_in_doubt_becomes_due_only_by_an_order_of_the_same_model",
+        ),
     ),
     Mutant(
         "own_words",
@@ -206,7 +208,7 @@ LIE_MUTANTS = (
         "pipeline/clips/render.py",
         "    if why := await not_ours(run, job, context):\n        return ReadError(None, why)\n",
         "",
-        (LIES + "test_a_job_with_another_prompt_is_fetched_only_if_a_person_insists",),
+        (LIES + "test_job_with_another_prompt_is_fetched_only_after_an_operator_override",),
     ),
     Mutant(
         "found_with_other_words",
@@ -214,7 +216,7 @@ LIE_MUTANTS = (
         "pipeline/clips/render.py",
         "    if run.job_source is JobSource.LIST and (why := await not_ours(run, job, context)):",
         "    if why := None:",
-        (LIES + "test_a_list_that_swaps_two_ids_delivers_no_wrong_clip",),
+        (LIES + "test_list_with_two_swapped_ids_does_not_deliver_the_wrong_clip",),
     ),
     Mutant(
         "one_machine",
@@ -238,7 +240,7 @@ LIE_MUTANTS = (
         "pipeline/clips/ownership.py",
         " and await records.prompt_of_another(run.run_id, job.prompt) is None:",
         ":",
-        (LIES + "test_two_runs_whose_answers_were_swapped_do_not_get_each_others_clips",),
+        (LIES + "test_runs_with_swapped_answers_do_not_get_each_others_clips",),
     ),
     Mutant(
         "one_file_at_once",
@@ -246,7 +248,7 @@ LIE_MUTANTS = (
         "supabase/schemas/09_clips.sql",
         "    if public.same_clip_as(p_run_id, p_file_sha256) is not null then",
         "    if false then",
-        ("tests/ledger/purchase/test_fence.py::test_one_file_is_not_saved_for_two_orders_of_different_words",),
+        ("tests/ledger/purchase/test_fence.py::test_one_clip_is_not_saved_for_two_runs_with_different_prompts",),
     ),
     Mutant(
         "one_file_two_orders",
@@ -262,6 +264,8 @@ LIE_MUTANTS = (
         "pipeline/purchase/comparison.py",
         "    unowned += _ours_by_their_words(both)\n",
         "",
-        ("tests/pipeline/purchase/test_audit.py::test_our_exact_prompt_before_our_first_order_is_reported",),
+        (
+            "tests/pipeline/purchase/test_audit.py::test_job_with_our_exact_prompt_before_our_first_order_is_reported_not_adopted",
+        ),
     ),
 )

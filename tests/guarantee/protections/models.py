@@ -18,7 +18,7 @@ MODELS_MUTANTS = (
         "steps/text_model/wrapped_json.py",
         " if not is_quoted(each, schema, asked)]",
         "]",
-        (WRAPPED + "test_an_object_that_may_not_be_the_answer_is_not_taken",),
+        (WRAPPED + "test_ambiguous_json_object_is_not_used_as_the_answer",),
     ),
     Mutant(
         "one_answer",
@@ -26,7 +26,7 @@ MODELS_MUTANTS = (
         "steps/text_model/wrapped_json.py",
         "    if not found or any(each != found[0] for each in found) or",
         "    if not found or",
-        (WRAPPED + "test_an_object_that_may_not_be_the_answer_is_not_taken",),
+        (WRAPPED + "test_ambiguous_json_object_is_not_used_as_the_answer",),
     ),
     Mutant(
         "form_refused",
@@ -34,7 +34,7 @@ MODELS_MUTANTS = (
         "steps/text_model/ask_model.py",
         "    return known and NAMES_FORM",
         "    return NAMES_FORM",
-        (ASK + "test_only_a_refusal_of_the_form_is_asked_again_with_less",),
+        (ASK + "test_other_errors_do_not_trigger_the_response_format_fallback",),
     ),
     Mutant(
         "form_remembered",
@@ -42,7 +42,7 @@ MODELS_MUTANTS = (
         "steps/text_model/ask_model.py",
         "                self._form = max(self._form, form + 1)\n",
         "",
-        (ASK + "test_an_endpoint_without_json_schema_is_asked_with_less_and_not_again_with_more",),
+        (ASK + "test_endpoint_without_json_schema_falls_back_and_the_fallback_is_remembered",),
     ),
     Mutant(
         "content_in_plain_words",
@@ -50,7 +50,7 @@ MODELS_MUTANTS = (
         "providers/openai_videos/protocol.py",
         " and blocks_content(said):",
         ":",
-        (REFUSALS + "test_another_status_needs_plain_words_to_be_a_refusal_of_content",),
+        (REFUSALS + "test_status_402_or_451_is_a_content_refusal_only_with_explicit_words",),
     ),
     Mutant(
         "content_of_another",
@@ -58,7 +58,7 @@ MODELS_MUTANTS = (
         "providers/content_refusals.py",
         " and not NOT_OF_THIS.search(said)",
         "",
-        (REFUSALS + "test_another_status_needs_plain_words_to_be_a_refusal_of_content",),
+        (REFUSALS + "test_status_402_or_451_is_a_content_refusal_only_with_explicit_words",),
     ),
     Mutant(
         "key_before_content",
@@ -66,7 +66,7 @@ MODELS_MUTANTS = (
         "providers/openai_videos/protocol.py",
         "    if refuses_key(said):",
         "    if False:",
-        (REFUSALS + "test_a_refused_key_is_one_in_whatever_words",),
+        (REFUSALS + "test_key_or_account_refusal_is_recognized_despite_policy_words",),
     ),
     Mutant(
         "content_abroad",
@@ -74,7 +74,7 @@ MODELS_MUTANTS = (
         "providers/content_refusals.py",
         " for pattern in (SPOKEN, CONTENT_ABROAD))",
         " for pattern in (SPOKEN,))",
-        (CONTENT + "test_content_is_refused_in_many_languages",),
+        (CONTENT + "test_content_refusals_are_recognized_in_many_languages",),
     ),
     Mutant(
         "key_abroad",
@@ -82,7 +82,7 @@ MODELS_MUTANTS = (
         "providers/content_refusals.py",
         " for pattern in (KEY_REFUSED, KEY_ABROAD))",
         " for pattern in (KEY_REFUSED,))",
-        (CONTENT + "test_a_refused_key_or_account_is_one_whatever_policy_it_names",),
+        (CONTENT + "test_key_or_account_refusal_that_names_a_policy_is_not_a_content_refusal",),
     ),
     Mutant(
         "threats",
@@ -90,7 +90,7 @@ MODELS_MUTANTS = (
         "providers/content_refusals.py",
         'THREAT.sub(" ", said)',
         "said",
-        (CONTENT + "test_a_refused_prompt_is_one_whatever_it_says_of_accounts",),
+        (CONTENT + "test_content_refusal_that_mentions_accounts_is_still_recognized",),
     ),
     Mutant(
         "key_of_a_job",
@@ -98,7 +98,7 @@ MODELS_MUTANTS = (
         "providers/content_refusals.py",
         "speaks_of_content(words, prompt) and not refuses_key(",
         "speaks_of_content(words, prompt) or refuses_key(",
-        (CONTENT + "test_a_job_that_failed_for_the_key_is_no_refused_prompt",),
+        (CONTENT + "test_job_that_failed_because_of_the_key_is_not_a_content_refusal",),
     ),
     Mutant(
         "further_fields",
@@ -106,7 +106,7 @@ MODELS_MUTANTS = (
         "net/error_text.py",
         'next((value for name, value in told if FURTHER_FIELDS.search(name)), "")',
         '""',
-        (CONTENT + "test_content_is_refused_in_many_fields",),
+        (CONTENT + "test_content_refusals_are_recognized_in_many_fields",),
     ),
     Mutant(
         "listed_error",
@@ -114,7 +114,7 @@ MODELS_MUTANTS = (
         "net/error_text.py",
         "    if isinstance(value, list) and len(value) == 1:",
         "    if False:",
-        (CONTENT + "test_content_is_refused_in_many_fields",),
+        (CONTENT + "test_content_refusals_are_recognized_in_many_fields",),
     ),
     Mutant(
         "kept_back",
@@ -122,7 +122,7 @@ MODELS_MUTANTS = (
         "steps/generate_video.py",
         "    if job.kept_back:",
         "    if False:",
-        (RUN + "test_a_job_refused_for_its_content_in_other_words_is_released_and_nobodys_fault",),
+        (RUN + "test_content_refusal_in_each_known_form_ends_as_prompt_refused_and_uncharged",),
     ),
     Mutant(
         "withheld_deep",
@@ -130,7 +130,7 @@ MODELS_MUTANTS = (
         "providers/openai_videos/withheld.py",
         "LEVELS_MAX = 5",
         "LEVELS_MAX = 1",
-        (JOBS + "test_a_job_may_say_in_many_places_why_there_is_no_clip",),
+        (JOBS + "test_failure_reason_is_read_from_known_fields_only",),
     ),
     Mutant(
         "withheld_or_labelled",
@@ -138,7 +138,7 @@ MODELS_MUTANTS = (
         "providers/openai_videos/withheld.py",
         "(labels and LABEL.search(name))",
         "LABEL.search(name)",
-        (JOBS + "test_a_job_may_say_in_many_places_why_there_is_no_clip",),
+        (JOBS + "test_failure_reason_is_read_from_known_fields_only",),
     ),
     Mutant(
         "nothing_found",
@@ -146,7 +146,7 @@ MODELS_MUTANTS = (
         "providers/openai_videos/withheld.py",
         " and not NOTHING_FOUND.search(plain(clause))",
         "",
-        (JOBS + "test_a_job_may_say_in_many_places_why_there_is_no_clip",),
+        (JOBS + "test_failure_reason_is_read_from_known_fields_only",),
     ),
     Mutant(
         "deeper_reason",
@@ -154,7 +154,7 @@ MODELS_MUTANTS = (
         "providers/openai_videos/jobs.py",
         ', self.kept_back or ""))',
         "))",
-        (JOBS + "test_a_general_error_hides_no_reason_deeper_in_a_failed_job",),
+        (JOBS + "test_content_refusal_is_found_deeper_in_a_job_with_a_general_error",),
     ),
     Mutant(
         "withheld_is_not_made",
@@ -162,7 +162,7 @@ MODELS_MUTANTS = (
         "pipeline/clips/render.py",
         "done = not refused if job.status",
         "done = True if job.status",
-        (RUN + "test_a_clip_that_is_withheld_for_its_content_is_not_paid_for",),
+        (RUN + "test_clip_withheld_by_the_providers_safety_system_is_not_charged",),
     ),
     Mutant(
         "v1_missing",
@@ -170,7 +170,7 @@ MODELS_MUTANTS = (
         "cli/checks/provider_probe.py",
         "    if below is not None and (job_list(below)",
         "    if False and (job_list(below)",
-        (AUDITING + "test_an_api_that_begins_at_v1_is_found_there",),
+        (AUDITING + "test_check_suggests_adding_v1_to_the_base_url_if_the_api_answers_there",),
     ),
     Mutant(
         "no_api_at_all",
@@ -178,7 +178,7 @@ MODELS_MUTANTS = (
         "cli/checks/api_shape.py",
         "    if job_list(listed) is None and _misses_the_route(listed, unknown):",
         "    if False:",
-        (AUDITING + "test_what_is_no_video_api_is_not_called_ready",),
+        (AUDITING + "test_endpoint_that_is_not_a_video_api_is_reported_as_bad",),
     ),
     Mutant(
         "no_list_is_fine",
@@ -186,7 +186,7 @@ MODELS_MUTANTS = (
         "cli/checks/api_shape.py",
         "    if NAMED_JOB.search(said):\n        return False\n",
         "",
-        (AUDITING + "test_an_api_without_a_list_that_knows_of_jobs_is_ready_but_a_lost_answer_needs_a_person",),
+        (AUDITING + "test_api_without_a_job_list_is_usable_but_a_lost_answer_needs_a_person",),
     ),
     Mutant(
         "redirected_api",
@@ -194,7 +194,7 @@ MODELS_MUTANTS = (
         "cli/checks/api_shape.py",
         "        if heard.status is not None and 300 <= heard.status < 400:",
         "        if False:",
-        (AUDITING + "test_what_is_no_video_api_is_not_called_ready",),
+        (AUDITING + "test_endpoint_that_is_not_a_video_api_is_reported_as_bad",),
     ),
     Mutant(
         "list_of_media",
@@ -202,7 +202,7 @@ MODELS_MUTANTS = (
         "cli/checks/api_shape.py",
         "    return page if holds_jobs or not (page.jobs or page.odd_rows) else None",
         "    return page",
-        (AUDITING + "test_an_api_without_a_list_that_knows_of_jobs_is_ready_but_a_lost_answer_needs_a_person",),
+        (AUDITING + "test_api_without_a_job_list_is_usable_but_a_lost_answer_needs_a_person",),
     ),
     Mutant(
         "check_ends",
@@ -210,7 +210,7 @@ MODELS_MUTANTS = (
         "cli/checks/provider_probe.py",
         "        async with asyncio.timeout(seconds):",
         "        async with asyncio.timeout(None):",
-        (AUDITING + "test_an_answer_without_end_does_not_stop_the_check",),
+        (AUDITING + "test_endless_or_oversized_answer_does_not_block_the_check",),
     ),
     Mutant(
         "check_bounded",
@@ -218,7 +218,7 @@ MODELS_MUTANTS = (
         "cli/checks/provider_probe.py",
         '        event_hooks={"response": [bound_body]},\n',
         "",
-        (AUDITING + "test_an_answer_without_end_does_not_stop_the_check",),
+        (AUDITING + "test_endless_or_oversized_answer_does_not_block_the_check",),
     ),
     Mutant(
         "inner_errors",
@@ -226,7 +226,7 @@ MODELS_MUTANTS = (
         "providers/openai_videos/job_failure.py",
         "    told = (error, *(each for each in within if isinstance(each, dict)))\n",
         "    told = (error,)\n",
-        (REFUSALS + "test_content_is_refused_in_many_words",),
+        (REFUSALS + "test_content_refusals_are_recognized_in_many_wordings",),
     ),
     Mutant(
         "text_model_asked",
@@ -234,7 +234,7 @@ MODELS_MUTANTS = (
         "cli/commands/check.py",
         "        findings += probe_text(settings)\n",
         "",
-        (AUDITING + "test_the_text_model_is_asked_once_after_saying_so_and_what_is_wrong_with_it_is_found",),
+        (AUDITING + "test_check_provider_calls_the_text_model_once_after_a_notice_and_reports_faults",),
     ),
     Mutant(
         "prompts_unlogged",
@@ -242,7 +242,7 @@ MODELS_MUTANTS = (
         "steps/text_model/ask_model.py",
         "    keep_quiet()\n",
         "",
-        (ASK + "test_no_variable_makes_the_libraries_log_prompts",),
+        (ASK + "test_environment_variables_cannot_make_the_libraries_log_prompts",),
     ),
     Mutant(
         "no_key_log",
@@ -250,7 +250,7 @@ MODELS_MUTANTS = (
         "net/certificates.py",
         "    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\n",
         "    context = ssl.create_default_context()\n",
-        (CERTIFICATES + "test_session_keys_are_written_nowhere",),
+        (CERTIFICATES + "test_tls_session_keys_are_not_logged",),
     ),
     Mutant(
         "one_proxy",
@@ -258,7 +258,7 @@ MODELS_MUTANTS = (
         "bot/transport/session.py",
         "                proxy=self._our_proxy,\n",
         "                proxy=None,\n",
-        ("tests/cli/test_clients.py::test_every_client_goes_by_the_proxy_of_the_environment",),
+        ("tests/cli/test_clients.py::test_every_http_client_uses_the_proxy_of_the_environment",),
     ),
     Mutant(
         "yes_taken_back",
@@ -266,7 +266,7 @@ MODELS_MUTANTS = (
         "steps/text_model/wrapped_json.py",
         " or _is_doubted(found[0], answers, texts, schema):",
         ":",
-        (WRAPPED + "test_a_yes_that_may_be_taken_back_is_asked_for_again",),
+        (WRAPPED + "test_approval_that_may_be_revoked_is_retried",),
     ),
     Mutant(
         "laxer_search",
@@ -274,7 +274,7 @@ MODELS_MUTANTS = (
         "steps/text_model/completions.py",
         "    elif holds_answer(content, output) or",
         "    elif",
-        (WRAPPED + "test_no_laxer_search_finds_one_where_no_form_is_taken",),
+        (WRAPPED + "test_quoted_verdict_is_not_used_when_no_response_format_is_supported",),
     ),
     Mutant(
         "headers_forgotten",
@@ -282,7 +282,7 @@ MODELS_MUTANTS = (
         "net/certificates.py",
         "        os.environ.pop(name, None)",
         "        pass",
-        ("tests/net/test_certificates.py::test_no_header_of_the_environment_goes_to_whoever_is_called",),
+        ("tests/net/test_certificates.py::test_openai_header_variables_are_not_sent",),
     ),
     Mutant(
         "absurd_tokens",
@@ -290,7 +290,7 @@ MODELS_MUTANTS = (
         "steps/text_model/usage.py",
         "    if count is not None and 0 <= count <= TOKENS_MAX:\n        return int(count)",
         "    if count is not None:\n        return int(told)",
-        (ASK + "test_a_count_of_tokens_that_cannot_be_true_is_estimated_from_what_was_sent",),
+        (ASK + "test_implausible_token_usage_is_estimated_from_the_messages",),
     ),
     Mutant(
         "quoted_camel_case",
@@ -298,7 +298,7 @@ MODELS_MUTANTS = (
         "steps/text_model/wrapped_json.py",
         'WORD_BEGINS.sub("_", text).casefold()))',
         "text.casefold()))",
-        (WRAPPED + "test_a_verdict_that_a_user_hid_in_the_prompt_is_his",),
+        (WRAPPED + "test_verdict_copied_from_the_users_prompt_is_not_used",),
     ),
     Mutant(
         "quoted_in_other_words",
@@ -306,7 +306,7 @@ MODELS_MUTANTS = (
         "steps/text_model/wrapped_json.py",
         ' and "enum" not in fields[name])',
         ")",
-        (WRAPPED + "test_a_verdict_that_a_user_hid_in_the_prompt_is_his",),
+        (WRAPPED + "test_verdict_copied_from_the_users_prompt_is_not_used",),
     ),
     Mutant(
         "tags_that_doubt",
@@ -314,7 +314,7 @@ MODELS_MUTANTS = (
         "steps/text_model/wrapped_json.py",
         'r"</(?:s|(?:final_)?answer|',
         'r"</(?:s|wrong|draft|(?:final_)?answer|',
-        (WRAPPED + "test_a_yes_that_may_be_taken_back_is_asked_for_again",),
+        (WRAPPED + "test_approval_that_may_be_revoked_is_retried",),
     ),
     Mutant(
         "whole_courtesy",
@@ -322,7 +322,7 @@ MODELS_MUTANTS = (
         "steps/text_model/wrapped_json.py",
         "COURTESIES.fullmatch(words)",
         "COURTESIES.match(words)",
-        (WRAPPED + "test_a_yes_that_may_be_taken_back_is_asked_for_again",),
+        (WRAPPED + "test_approval_that_may_be_revoked_is_retried",),
     ),
     Mutant(
         "thought_behind",
@@ -330,7 +330,7 @@ MODELS_MUTANTS = (
         "steps/text_model/wrapped_json.py",
         "_may_take_back(text[end:]) for text, end in ends if end)",
         "_may_take_back(_before_thoughts(text)[end:]) for text, end in ends if end)",
-        (WRAPPED + "test_a_yes_that_may_be_taken_back_is_asked_for_again",),
+        (WRAPPED + "test_approval_that_may_be_revoked_is_retried",),
     ),
     Mutant(
         "opened_texts",
@@ -338,7 +338,7 @@ MODELS_MUTANTS = (
         "steps/text_model/wrapped_json.py",
         "        yield opened if isinstance(opened, dict) else each",
         "        yield each",
-        (WRAPPED + "test_a_yes_that_may_be_taken_back_is_asked_for_again",),
+        (WRAPPED + "test_approval_that_may_be_revoked_is_retried",),
     ),
     Mutant(
         "more_thoughts",
@@ -346,7 +346,7 @@ MODELS_MUTANTS = (
         "steps/text_model/wrapped_json.py",
         'THOUGHTS = r"(?:\\w+[:_])?(?:',
         'THOUGHTS = r"(?:',
-        (WRAPPED + "test_a_wrapped_object_is_found_with_one_ask",),
+        (WRAPPED + "test_wrapped_json_answer_is_found_with_one_request",),
     ),
     Mutant(
         "parts_joined",
@@ -354,7 +354,7 @@ MODELS_MUTANTS = (
         "steps/text_model/completions.py",
         '"".join(map(_text_of, content if isinstance(content, list) else [content]))',
         'next(map(_text_of, content if isinstance(content, list) else [content]), "")',
-        (WRAPPED + "test_a_yes_that_another_part_of_the_message_takes_back_is_none",),
+        (WRAPPED + "test_approval_revoked_in_another_message_part_is_not_used",),
     ),
     Mutant(
         "thought_parts",
@@ -362,7 +362,7 @@ MODELS_MUTANTS = (
         "steps/text_model/completions.py",
         '    if any(word in str(part.get("type")) for word in THOUGHT_PARTS):',
         "    if False:",
-        (WRAPPED + "test_a_yes_that_another_part_of_the_message_takes_back_is_none",),
+        (WRAPPED + "test_approval_revoked_in_another_message_part_is_not_used",),
     ),
     Mutant(
         "refused_beside",
@@ -370,7 +370,7 @@ MODELS_MUTANTS = (
         "steps/text_model/completions.py",
         "None if refusal(completion) else find_answer",
         "find_answer",
-        (WRAPPED + "test_a_yes_that_another_part_of_the_message_takes_back_is_none",),
+        (WRAPPED + "test_approval_revoked_in_another_message_part_is_not_used",),
     ),
     Mutant(
         "filtered_answer",
@@ -378,7 +378,7 @@ MODELS_MUTANTS = (
         "steps/text_model/completions.py",
         '"finish_reason", None) == "content_filter":',
         '"finish_reason", None) == "":',
-        (ASK + "test_each_failure_has_a_name_and_its_cost",),
+        (ASK + "test_each_text_model_failure_has_its_error_type_and_cost",),
     ),
     Mutant(
         "form_words",
@@ -386,7 +386,7 @@ MODELS_MUTANTS = (
         "steps/text_model/ask_model.py",
         'r"|\\bgrammar|requested parameters",',
         '"",',
-        (ASK + "test_a_refusal_of_the_form_is_known_in_whatever_words_it_comes",),
+        (ASK + "test_response_format_errors_are_recognized_in_many_wordings",),
     ),
     Mutant(
         "form_error_as_200",
@@ -394,7 +394,7 @@ MODELS_MUTANTS = (
         "steps/text_model/ask_model.py",
         "        return NAMES_FORM.search(error_in(so_far.last_completion)) is not None",
         "        return False",
-        (ASK + "test_a_refusal_of_the_form_is_known_in_whatever_words_it_comes",),
+        (ASK + "test_response_format_errors_are_recognized_in_many_wordings",),
     ),
     Mutant(
         "text_bounded",
@@ -402,7 +402,7 @@ MODELS_MUTANTS = (
         "steps/text_model/ask_model.py",
         '        event_hooks={"response": [bound_body]},\n',
         "",
-        (ASK + "test_each_failure_has_a_name_and_its_cost",),
+        (ASK + "test_each_text_model_failure_has_its_error_type_and_cost",),
     ),
     Mutant(
         "setting_values",
@@ -410,7 +410,7 @@ MODELS_MUTANTS = (
         "steps/text_model/templates.py",
         "(words := misfit(name, value))]:\n",
         "(words := None)]:\n",
-        ("tests/steps/text_model/test_templates.py::test_a_broken_template_says_what_is_wrong",),
+        ("tests/steps/text_model/test_templates.py::test_broken_template_raises_a_specific_error",),
     ),
     Mutant(
         "setting_values_linted",
@@ -418,6 +418,6 @@ MODELS_MUTANTS = (
         "evals/linting/front.py",
         "        elif words := misfit(name, value):\n",
         "        elif words := None:\n",
-        ("tests/evals/test_lint.py::test_a_mistake_is_named_at_its_line_with_what_to_do",),
+        ("tests/evals/test_lint.py::test_template_mistake_is_reported_at_its_line_with_a_fix",),
     ),
 )

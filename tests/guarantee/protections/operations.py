@@ -21,7 +21,7 @@ OPERATIONS_MUTANTS = (
         "app/ledger_session.py",
         "            elif not migrate.queue_is_there(dsn):\n",
         "            elif False:\n",
-        ("tests/cli/commands/test_database.py::test_a_missing_queue_is_named_with_its_command",),
+        ("tests/cli/commands/test_database.py::test_missing_queue_error_names_the_migrate_command",),
     ),
     Mutant(
         "schema_cache",
@@ -29,7 +29,7 @@ OPERATIONS_MUTANTS = (
         "pipeline/ledger/migrate.py",
         "        connection.execute(RELOAD)\n",
         "",
-        ("tests/pipeline/ledger/test_migrate.py::test_a_rest_api_is_told_to_read_the_schema_again",),
+        ("tests/pipeline/ledger/test_migrate.py::test_migrating_notifies_postgrest_to_reload_its_schema",),
     ),
     # -- one user against all others
     Mutant(
@@ -38,7 +38,7 @@ OPERATIONS_MUTANTS = (
         "supabase/schemas/07_reconcile.sql",
         "            where run_id = p_run_id and step = 'reconcile' and detail ->> 'look_id' = p_look_id::text) then\n",
         "            where false) then\n",
-        (LOOKS + "test_one_look_counts_once_however_often_it_is_told",),
+        (LOOKS + "test_one_look_recorded_repeatedly_counts_once",),
     ),
     Mutant(
         "look_of_its_own",
@@ -46,7 +46,7 @@ OPERATIONS_MUTANTS = (
         "pipeline/ledger/client.py",
         "            look_id=uuid4(),\n",
         "            look_id=run_id,\n",
-        (LOOKS + "test_each_look_of_the_program_is_one_of_its_own",),
+        (LOOKS + "test_each_look_has_its_own_id_and_retries_reuse_it",),
     ),
     Mutant(
         "one_users_failures",
@@ -54,7 +54,7 @@ OPERATIONS_MUTANTS = (
         "supabase/schemas/03_state_machine.sql",
         "    if v_of is not null and v_before + 1 >= onetake.limit_value('breaker_failures') then\n",
         "    v_of := null;\n    if false then\n",
-        (BREAKER + "test_one_users_failures_stop_that_user_alone",),
+        (BREAKER + "test_failures_of_one_user_open_only_that_users_breaker",),
     ),
     Mutant(
         "bad_key_stops_all",
@@ -62,7 +62,7 @@ OPERATIONS_MUTANTS = (
         "supabase/schemas/03_state_machine.sql",
         "            and reason in ('unauthorized', 'no_credit', 'not_found', 'rate_limited', 'never_connected'));\n",
         "            and false);\n",
-        (BREAKER + "test_what_no_prompt_causes_stops_everybody_whoever_met_it",),
+        (BREAKER + "test_failures_unrelated_to_the_prompt_open_the_breaker_for_all_users",),
     ),
     Mutant(
         "canceled_drafts",
@@ -79,7 +79,7 @@ OPERATIONS_MUTANTS = (
         "supabase/schemas/12_operators.sql",
         "        where exists (select from onetake.events e where e.step = 'check_limits'",
         "        where false and exists (select from onetake.events e where e.step = 'check_limits'",
-        (ADMIN + "test_a_budget_without_room_for_an_order_is_told_once_an_amount",),
+        (ADMIN + "test_budget_exhausted_alert_is_sent_once_per_budget_amount",),
     ),
     # -- disks
     Mutant(
@@ -88,7 +88,7 @@ OPERATIONS_MUTANTS = (
         "pipeline/clips/render.py",
         "    except OSError as error:  # full",
         "    except PermissionError as error:  # full",
-        (FOLDERS + "test_a_folder_that_takes_no_clip_is_tried_again_and_told_once",),
+        (FOLDERS + "test_unwritable_media_folder_is_retried_and_alerted_once",),
     ),
     Mutant(
         "folder_before_words",
@@ -96,7 +96,7 @@ OPERATIONS_MUTANTS = (
         "pipeline/run.py",
         "            row = await submission.check_folders(row, context)\n",
         "            pass\n",
-        (FOLDERS + "test_nothing_is_asked_for_a_run_whose_clip_could_not_be_kept",),
+        (FOLDERS + "test_unusable_media_folder_fails_the_run_before_any_text_model_call",),
     ),
     Mutant(
         "answer_not_dropped",
@@ -104,9 +104,7 @@ OPERATIONS_MUTANTS = (
         "pipeline/purchase/answer_files.py",
         "        except OSError as error:\n            if run_id",
         "        except FileNotFoundError as error:\n            if run_id",
-        (
-            "tests/pipeline/purchase/test_answers.py::test_a_folder_that_lets_nothing_go_is_logged_once_and_keeps_the_answer",
-        ),
+        ("tests/pipeline/purchase/test_answers.py::test_failed_delete_is_logged_once_and_keeps_the_answer",),
     ),
     # -- prompts
     Mutant(
@@ -115,7 +113,7 @@ OPERATIONS_MUTANTS = (
         "steps/check_limits.py",
         "_visible(prompt).casefold()",
         "prompt.casefold()",
-        ("tests/steps/test_check_limits.py::test_a_character_that_nobody_sees_does_not_make_another_prompt",),
+        ("tests/steps/test_check_limits.py::test_prompt_hash_ignores_invisible_characters",),
     ),
     Mutant(
         "emoji_sequences",
@@ -123,7 +121,7 @@ OPERATIONS_MUTANTS = (
         "steps/check_limits.py",
         "        if c == JOINER and not (_is_picture(before) and _is_picture(following)):\n",
         "        if c == JOINER:\n",
-        ("tests/steps/test_check_limits.py::test_emoji_sequences_that_differ_are_different_prompts",),
+        ("tests/steps/test_check_limits.py::test_different_emoji_sequences_hash_differently",),
     ),
     # -- sockets
     Mutant(
@@ -140,7 +138,7 @@ OPERATIONS_MUTANTS = (
         "net/http_server.py",
         "next(iter(self._new), None) or next(iter(self._heard))",
         "next(iter(self._heard), None) or next(iter(self._new))",
-        (LISTENING + "test_a_crowd_of_silent_sockets_keeps_nobody_out",),
+        (LISTENING + "test_silent_connections_do_not_block_new_clients",),
     ),
     Mutant(
         "no_descriptors",
@@ -148,7 +146,7 @@ OPERATIONS_MUTANTS = (
         "net/http_server.py",
         "            if times := seldom():\n                log.error",
         "            if times := 1:\n                log.error",
-        (LISTENING + "test_running_out_of_descriptors_is_logged_once_and_ends",),
+        (LISTENING + "test_running_out_of_file_descriptors_is_logged_once_and_recovers",),
     ),
     Mutant(
         "guesses_wait",
@@ -156,9 +154,7 @@ OPERATIONS_MUTANTS = (
         "bot/transport/webhook.py",
         "            await asyncio.sleep(WRONG_SECRET_SECONDS)\n",
         "            await asyncio.sleep(0)\n",
-        (
-            "tests/bot/test_over_http.py::test_guessed_secrets_are_answered_slowly_logged_once_and_keep_no_update_waiting",
-        ),
+        ("tests/bot/test_over_http.py::test_wrong_secrets_are_throttled_logged_once_and_do_not_delay_updates",),
     ),
     # -- numbers
     Mutant(
@@ -167,7 +163,7 @@ OPERATIONS_MUTANTS = (
         "supabase/schemas/14_reporting.sql",
         " filter (where submitting_at is not null) as released",
         " as released",
-        (VERBS + "test_what_is_given_back_was_ordered_first_and_paid_calls_add_up",),
+        (VERBS + "test_stats_count_only_ordered_runs_as_given_back_and_paid_calls_add_up",),
     ),
     Mutant(
         "one_for_one_user",
@@ -175,7 +171,9 @@ OPERATIONS_MUTANTS = (
         "supabase/schemas/03_state_machine.sql",
         "end) is not null then v_before := 1; end if;",
         "end) is not null then null; end if;",
-        ("tests/ledger/reserve/test_breaker.py::test_one_users_failures_bring_nobody_else_nearer_to_a_stop",),
+        (
+            "tests/ledger/reserve/test_breaker.py::test_failures_of_one_user_count_once_towards_the_breaker_for_all_users",
+        ),
     ),
     Mutant(
         "room_reserved",
@@ -184,7 +182,7 @@ OPERATIONS_MUTANTS = (
         "            _reserve(file.fileno())\n",
         "",
         (
-            "tests/pipeline/clips/test_folders.py::test_a_folder_that_takes_small_files_only_is_found_before_anything_is_bought",
+            "tests/pipeline/clips/test_folders.py::test_file_size_limit_below_a_clip_fails_the_run_before_anything_is_bought",
         ),
     ),
     Mutant(
@@ -201,7 +199,7 @@ OPERATIONS_MUTANTS = (
         "cli/main.py",
         "    if not __debug__:\n",
         "    if False:\n",
-        ("tests/cli/test_exits.py::test_without_assertions_nothing_starts",),
+        ("tests/cli/test_exits.py::test_command_refuses_to_start_with_assertions_disabled",),
     ),
     Mutant(
         "not_renamed",
@@ -209,7 +207,7 @@ OPERATIONS_MUTANTS = (
         "pipeline/clips/storage.py",
         "    except OSError as error:  # busy",
         "    except ZeroDivisionError as error:  # busy",
-        (FOLDERS + "test_a_saved_clip_that_cannot_get_its_name_yet_breaks_nothing",),
+        (FOLDERS + "test_saved_clip_that_cannot_be_renamed_yet_is_still_available",),
     ),
     Mutant(
         "numbers_on_buttons",
@@ -217,7 +215,7 @@ OPERATIONS_MUTANTS = (
         "bot/callback_data.py",
         '(pattern=r"^([0-9]{0,6}|([0-9]{1,6}-)?[0-9]{1,6}x[0-9]{1,6})$")',
         '(pattern=r"^[0-9x-]{0,20}$")',
-        (TAPS + "test_a_tap_that_no_button_of_ours_carries_is_answered_and_reaches_no_handler",),
+        (TAPS + "test_tap_with_forged_callback_data_is_answered_without_an_error",),
     ),
     Mutant(
         "another_type",
@@ -225,7 +223,7 @@ OPERATIONS_MUTANTS = (
         "pipeline/ledger/transports/over_psycopg.py",
         '            if f"public.{name}(" in str(error) and await',
         "            if False and await",
-        (PSYCOPG + "test_a_value_of_another_type_is_a_refusal_and_no_missing_schema",),
+        (PSYCOPG + "test_argument_of_the_wrong_type_is_refused_not_reported_as_a_missing_schema",),
     ),
     Mutant(
         "malformed_requests",
@@ -233,7 +231,7 @@ OPERATIONS_MUTANTS = (
         "net/http_server.py",
         "        logger=_Malformed(),\n",
         "",
-        (LISTENING + "test_malformed_requests_are_logged_seldom_and_without_their_bytes",),
+        (LISTENING + "test_malformed_requests_are_logged_at_most_once_without_their_bytes",),
     ),
     Mutant(
         "own_errors_in_full",
@@ -241,7 +239,7 @@ OPERATIONS_MUTANTS = (
         "net/http_server.py",
         "        if not isinstance(exc_info, HttpProcessingError | web.RequestPayloadError):\n",
         "        if False:\n",
-        (LISTENING + "test_an_error_of_our_own_is_logged_in_full",),
+        (LISTENING + "test_handler_exception_is_logged_with_its_traceback",),
     ),
     Mutant(
         "webhook_refused_by_a_page",
@@ -249,7 +247,7 @@ OPERATIONS_MUTANTS = (
         "cli/commands/run_bot.py",
         "    except (TelegramAPIError, ClientDecodeError, SendError) as error:\n",
         "    except (TelegramAPIError, SendError) as error:\n",
-        ("tests/cli/commands/test_bot_process.py::test_a_webhook_that_a_proxy_refuses_is_one_clear_line",),
+        ("tests/cli/commands/test_bot_process.py::test_webhook_blocked_by_a_proxy_exits_with_2_and_names_the_setting",),
     ),
     # -- the terminal: which ledger a command means, and what the settings say
     Mutant(
@@ -258,7 +256,7 @@ OPERATIONS_MUTANTS = (
         "pipeline/settings/nearest.py",
         "if _is_top(folder)), [here])",
         "if False), [here])",
-        (ENV_FILE + "test_a_checkout_has_one_env_file_for_all_its_folders",),
+        (ENV_FILE + "test_env_file_of_a_checkout_applies_in_all_its_folders",),
     ),
     Mutant(
         "env_file_of_others",
@@ -274,7 +272,7 @@ OPERATIONS_MUTANTS = (
         "pipeline/settings/env_file.py",
         "        if line.error or swallowed or nothing:\n",
         "        if False:\n",
-        (ENV_FILE + "test_a_line_that_cannot_be_read_is_named_by_its_number",),
+        (ENV_FILE + "test_unreadable_env_file_line_is_reported_by_its_number",),
     ),
     Mutant(
         "env_file_folders",
@@ -282,7 +280,7 @@ OPERATIONS_MUTANTS = (
         "pipeline/settings/env_file.py",
         "    return written | beside\n",
         "    return written\n",
-        (ENV_FILE + "test_a_checkout_has_one_env_file_for_all_its_folders",),
+        (ENV_FILE + "test_env_file_of_a_checkout_applies_in_all_its_folders",),
     ),
     Mutant(
         "switch_names_its_ledger",
@@ -298,7 +296,7 @@ OPERATIONS_MUTANTS = (
         "cli/request_parsing.py",
         '    if user.removeprefix("tg:").startswith("@"):\n',
         "    if False:\n",
-        (SWITCHES + "test_a_telegram_name_is_nobody_and_its_number_is_asked_for",),
+        (SWITCHES + "test_telegram_username_is_refused_and_the_number_requested",),
     ),
     Mutant(
         "unknown_users",
@@ -306,7 +304,7 @@ OPERATIONS_MUTANTS = (
         "cli/commands/control.py",
         "    if not await session.operators.runs(1, None, user):\n",
         "    if False:\n",
-        (SWITCHES + "test_who_has_not_ordered_yet_is_said_and_noted",),
+        (SWITCHES + "test_switch_for_a_user_without_orders_warns_and_is_recorded",),
     ),
     Mutant(
         "no_ledger_there",
@@ -314,6 +312,6 @@ OPERATIONS_MUTANTS = (
         "app/ledger_session.py",
         "        if why := why_unusable(home):\n",
         "        if why := None:\n",
-        (SWITCHES + "test_a_data_folder_that_cannot_be_made_holds_no_empty_ledger",),
+        (SWITCHES + "test_unusable_data_folder_is_an_error_not_an_empty_ledger",),
     ),
 )

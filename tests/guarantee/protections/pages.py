@@ -14,7 +14,7 @@ PAGES_MUTANTS = (
         "bot/info_pages.py",
         "        if customer.asks_first\n",
         "        if customer\n",
-        (CHAT_PAGES + "test_start_promises_a_question_only_to_whoever_is_asked",),
+        (CHAT_PAGES + "test_start_announces_the_confirmation_only_to_users_who_get_one",),
     ),
     Mutant(
         "any_capitals",
@@ -22,7 +22,7 @@ PAGES_MUTANTS = (
         "bot/requests/create.py",
         '    router.message.register(create, Command("create", ignore_case=True))\n',
         '    router.message.register(create, Command("create"))\n',
-        (CHAT_PAGES + "test_a_command_is_known_however_a_keyboard_capitalizes_it",),
+        (CHAT_PAGES + "test_commands_are_case_insensitive",),
     ),
     Mutant(
         "status_of_a_draft",
@@ -30,7 +30,7 @@ PAGES_MUTANTS = (
         "bot/info_pages.py",
         "    if run.state is State.RESERVED or messages.waits_for_create(run):\n",
         "    if run.state is State.RESERVED:\n",
-        (CHAT_PAGES + "test_status_shows_the_run_and_cancel_takes_it_back",),
+        (CHAT_PAGES + "test_status_shows_the_draft_and_cancel_cancels_it",),
     ),
     Mutant(
         "demo_aloud",
@@ -38,7 +38,7 @@ PAGES_MUTANTS = (
         "bot/delivery/delivery.py",
         "            text = messages.with_demo(text, words, demo=self._for_sale.demo)\n",
         "",
-        (CHAT_PAGES + "test_a_failure_that_is_said_aloud_in_a_demo_says_that_it_is_one",),
+        (CHAT_PAGES + "test_separate_failure_message_in_a_demo_is_marked_as_a_demo",),
     ),
     Mutant(
         "no_such_run",
@@ -46,7 +46,7 @@ PAGES_MUTANTS = (
         "bot/admin/verbs.py",
         '        return admin_context.words("There is no run {ref}.", ref=arguments[0])\n',
         "        return usage(admin_context.words)\n",
-        ("tests/bot/admin/test_admin.py::test_limits_rollout_and_users_are_changed_by_word",),
+        ("tests/bot/admin/test_admin.py::test_admin_commands_report_the_change_or_the_error",),
     ),
     Mutant(
         "names_are_nobodys",
@@ -54,7 +54,7 @@ PAGES_MUTANTS = (
         "bot/admin/verbs.py",
         "    if user and not user[0].isdecimal():\n",
         "    if False:\n",
-        ("tests/bot/admin/test_admin.py::test_limits_rollout_and_users_are_changed_by_word",),
+        ("tests/bot/admin/test_admin.py::test_admin_commands_report_the_change_or_the_error",),
     ),
     Mutant(
         "anothers_settings",
@@ -62,7 +62,7 @@ PAGES_MUTANTS = (
         "bot/settings.py",
         "    if is_anothers(tap, callback_data):\n",
         "    if False:\n",
-        (CHAT_PAGES + "test_in_a_group_nobody_changes_settings_below_anothers_page",),
+        (CHAT_PAGES + "test_in_a_group_only_the_owner_can_use_the_settings_buttons",),
     ),
     Mutant(
         "anothers_videos",
@@ -70,7 +70,7 @@ PAGES_MUTANTS = (
         "bot/info_pages.py",
         "    if is_anothers(tap, callback_data):\n",
         "    if False:\n",
-        (CHAT_PAGES + "test_in_a_group_nobody_turns_anothers_pages",),
+        (CHAT_PAGES + "test_in_a_group_only_the_owner_can_turn_history_pages",),
     ),
     Mutant(
         "beyond_the_last_page",
@@ -86,7 +86,7 @@ PAGES_MUTANTS = (
         "bot/requests/answers.py",
         "asked_already(answer.run, words) if answer.replayed",
         'words.plain("Saved.") if answer.replayed',
-        ("tests/bot/requests/test_asked_first.py::test_a_button_tapped_twice_tells_what_its_video_waits_for",),
+        ("tests/bot/requests/test_asked_first.py::test_second_tap_on_again_shows_what_the_new_run_is_waiting_for",),
     ),
     Mutant(
         "feed_at_another_port",
@@ -94,7 +94,7 @@ PAGES_MUTANTS = (
         "web/app.py",
         "    app.on_startup.append(_begin_feeds)\n",
         "",
-        ("tests/web/test_pages.py::test_a_demo_that_finds_its_port_taken_has_a_live_feed",),
+        ("tests/web/test_pages.py::test_demo_with_its_port_in_use_still_has_a_live_feed",),
     ),
     Mutant(
         "left_money",
@@ -102,7 +102,7 @@ PAGES_MUTANTS = (
         "cli/output/sentences.py",
         '    money = f"{_set_aside(seen)} " if seen else ""',
         '    money = ""',
-        (SENTENCES + "test_leaving_a_run_says_what_is_set_aside_and_how_it_gets_free",),
+        (SENTENCES + "test_message_on_leaving_a_run_names_the_held_money_and_offers_cancel_if_possible",),
     ),
     Mutant(
         "answer_at_hand",
@@ -110,7 +110,7 @@ PAGES_MUTANTS = (
         "cli/creation.py",
         "        if seen and seen.state in {State.RESERVED, State.APPROVED} and self._has_answer(seen):",
         "        if False:",
-        (CREATION + "test_a_ledger_that_is_lost_with_an_answer_at_hand_does_not_hide_that_the_order_has_left",),
+        (CREATION + "test_create_reports_the_order_as_sent_if_the_ledger_is_lost_after_the_answer",),
     ),
     Mutant(
         "busy_with_ordered",
@@ -118,7 +118,7 @@ PAGES_MUTANTS = (
         "cli/output/refusals.py",
         "    if run.submitting_at is None:\n        return _busy(",
         "    if run.ref:\n        return _busy(",
-        (SENTENCES + "test_whoever_is_busy_with_an_ordered_run_is_not_told_to_cancel_it",),
+        (SENTENCES + "test_busy_refusal_does_not_offer_cancel_for_an_ordered_run",),
     ),
     Mutant(
         "delivery_outcome",
@@ -126,7 +126,7 @@ PAGES_MUTANTS = (
         "web/changes.py",
         "            fresh = await _until_told(row, admin_context)\n",
         "            fresh = row\n",
-        (DELIVERING + "test_whoever_asks_for_a_delivery_is_told_what_came_of_it",),
+        (DELIVERING + "test_deliver_again_reports_the_outcome",),
     ),
     Mutant(
         "delivery_reason",
@@ -134,7 +134,7 @@ PAGES_MUTANTS = (
         "pipeline/operator_text.py",
         '        why = str(last.detail.get("why", "")) if last else ""\n',
         '        why = ""\n',
-        (DELIVERING + "test_a_video_that_could_not_be_delivered_says_why_before_anybody_asks",),
+        (DELIVERING + "test_run_page_shows_why_a_delivery_failed",),
     ),
     Mutant(
         "audit_words_wrap",
@@ -142,7 +142,7 @@ PAGES_MUTANTS = (
         "cli/output/audit_page.py",
         "else Padding(words, (0, 0, 0, 2), expand=False), soft_wrap=piped)",
         'else f"  {words}", soft_wrap=True)',
-        ("tests/cli/commands/test_auditing.py::test_what_an_audit_found_fits_the_terminal_with_whole_words",),
+        ("tests/cli/commands/test_auditing.py::test_audit_report_fits_the_terminal_without_breaking_words",),
     ),
     Mutant(
         "fast_orders",
@@ -150,7 +150,7 @@ PAGES_MUTANTS = (
         "cli/output/progress.py",
         "WAITS_FOR.get(run.held_back_by, run.held_back_by)",
         "'too many failures lately'",
-        ("tests/cli/output/test_progress.py::test_a_run_held_back_says_why",),
+        ("tests/cli/output/test_progress.py::test_deferred_run_shows_the_reason",),
     ),
     Mutant(
         "on_whose_word",
@@ -158,9 +158,7 @@ PAGES_MUTANTS = (
         "pipeline/purchase/settling.py",
         '    if run.job_id is not None or run.look_says == "absent":\n',
         "    if True:\n",
-        (
-            "tests/cli/commands/test_create.py::test_a_run_in_doubt_ends_with_4_says_what_is_held_and_a_person_settles_it",
-        ),
+        ("tests/cli/commands/test_create.py::test_run_in_doubt_exits_with_4_names_the_held_money_and_can_be_settled",),
     ),
     Mutant(
         "insisting_in_vain",

@@ -31,7 +31,7 @@ RECORDS_MUTANTS = (
         "pipeline/purchase/submission.py",
         "    if context.answers.get(run.run_id) is not None:",
         "    if False:",
-        (ANSWERS + "test_a_run_whose_answer_is_on_disk_is_not_sent_again_after_its_ledger_was_restored",),
+        (ANSWERS + "test_run_with_an_answer_on_disk_is_not_ordered_again_after_a_ledger_restore",),
     ),
     Mutant(
         "own_429",
@@ -55,7 +55,7 @@ RECORDS_MUTANTS = (
         "pipeline/purchase/submission.py",
         "    for state in (State.SUBMITTING, State.UNCERTAIN, State.RENDERING):",
         "    for state in (State.SUBMITTING,):",
-        (ANSWERS + "test_a_clear_no_ends_the_run_whatever_was_believed_meanwhile",),
+        (ANSWERS + "test_clear_refusal_fails_a_submitting_uncertain_or_adopted_run",),
     ),
     Mutant(
         "gateway_retried",
@@ -63,7 +63,7 @@ RECORDS_MUTANTS = (
         "providers/openai_videos/protocol.py",
         "    if answer.attempts:  # the refusal",
         "    if False:  # the refusal",
-        (PROTOCOL + "test_a_no_after_a_gateways_own_attempts_is_unclear",),
+        (PROTOCOL + "test_refusal_after_gateway_retries_is_unclear",),
     ),
     Mutant(
         "request_over",
@@ -71,7 +71,7 @@ RECORDS_MUTANTS = (
         "pipeline/settings/parts.py",
         "        return self.submit_deadline + self.connect_timeout + self.request_timeout + self.request_slack",
         "        return self.submit_deadline + self.connect_timeout",
-        (RECONCILE + "test_a_request_is_over_once_connecting_answering_and_a_slack_have_all_run_out",),
+        (RECONCILE + "test_request_is_over_after_submit_connect_request_and_slack_seconds",),
     ),
     Mutant(
         "request_of_another_machine",
@@ -79,7 +79,7 @@ RECORDS_MUTANTS = (
         "pipeline/purchase/reconcile.py",
         "    return max(waits.request_over, timedelta(seconds=run.request_seconds or 0))",
         "    return waits.request_over",
-        (ANSWERS + "test_a_machine_with_shorter_deadlines_waits_as_long_as_the_sender_may",),
+        (ANSWERS + "test_machine_with_shorter_deadlines_waits_for_the_senders_deadline",),
     ),
     # -- rule 7: time is a hint
     Mutant(
@@ -90,7 +90,7 @@ RECORDS_MUTANTS = (
         "could_be(job, order, faithful)]\n"
         "    since = run.submitting_at.timestamp() if run.submitting_at else 0\n"
         "    unowned = [job for job in unowned if (job.created_at or 0) >= since]\n",
-        (RULES + "test_each_look_says_one_thing",),
+        (RULES + "test_each_look_gives_the_expected_verdict",),
     ),
     Mutant(
         "time_rules_out_audit",
@@ -100,7 +100,7 @@ RECORDS_MUTANTS = (
         "    since = both.since.timestamp()\n"
         "    unowned = [job for job in both.look.jobs if job.key not in both.books.owned]\n"
         "    unowned = [job for job in unowned if (job.created_at or 0) >= since]\n",
-        (AUDIT + "test_what_differs_has_a_name",),
+        (AUDIT + "test_comparison_reports_the_expected_kinds_of_difference",),
     ),
     # -- rule 8: two jobs for one run
     Mutant(
@@ -109,7 +109,7 @@ RECORDS_MUTANTS = (
         "supabase/schemas/05_jobs.sql",
         "        if onetake.canonical_id(coalesce(r.answered_job_id, p_job_id)) <> onetake.canonical_id(p_job_id) then",
         "        if false then",
-        (PROOF + "test_a_second_answer_while_in_doubt_is_two_paid_calls_and_becomes_nobodys_job",),
+        (PROOF + "test_second_answer_of_a_run_in_doubt_counts_as_two_paid_calls_and_is_not_adopted",),
     ),
     Mutant(
         "two_jobs",
@@ -117,7 +117,7 @@ RECORDS_MUTANTS = (
         "supabase/schemas/05_jobs.sql",
         "    select exists (select from onetake.differences d where d.ref = r.ref and d.closed_at is null\n",
         "    select exists (select from onetake.differences d where false\n",
-        (PROOF + "test_a_second_answer_is_two_paid_calls_until_it_is_explained",),
+        (PROOF + "test_second_answer_counts_as_two_paid_calls_until_explained",),
     ),
     # -- rule 9: nothing said is thrown away
     Mutant(
@@ -126,7 +126,7 @@ RECORDS_MUTANTS = (
         "pipeline/purchase/submission.py",
         '                await _keep_stray(kept, "another_token", context)\n',
         "",
-        (ANSWERS + "test_a_kept_answer_that_fits_no_run_goes_to_the_operators",),
+        (ANSWERS + "test_kept_answer_that_fits_no_run_becomes_a_stray_answer_for_operators",),
     ),
     Mutant(
         "unclear_kept",
@@ -142,7 +142,9 @@ RECORDS_MUTANTS = (
         "pipeline/ledger/transports/common.py",
         "        args = {key: storable(value) for key, value in args.items()}\n",
         "",
-        ("tests/pipeline/ledger/test_transport.py::test_what_postgresql_cannot_keep_is_taken_out_at_any_depth",),
+        (
+            "tests/pipeline/ledger/test_transport.py::test_nul_and_lone_surrogates_are_cleaned_from_arguments_at_any_depth",
+        ),
     ),
     Mutant(
         "body_bound",
@@ -150,7 +152,7 @@ RECORDS_MUTANTS = (
         "net/unpacked.py",
         "            if read > bytes_max:",
         "            if False:",
-        ("tests/net/test_bounded_body.py::test_an_answer_is_read_up_to_the_bound_also_when_packed",),
+        ("tests/net/test_bounded_body.py::test_body_size_limit_applies_to_plain_and_compressed_answers",),
     ),
     # -- rule 10: before the fence
     Mutant(
@@ -159,7 +161,7 @@ RECORDS_MUTANTS = (
         "pipeline/purchase/submission.py",
         "            probe_folder(folder)\n",
         "            pass\n",
-        (ANSWERS + "test_nothing_is_bought_that_the_media_folder_cannot_take",),
+        (ANSWERS + "test_approved_run_is_not_ordered_if_the_media_folder_is_unusable",),
     ),
     # -- rule 11: a person's word is checked
     Mutant(
@@ -168,7 +170,7 @@ RECORDS_MUTANTS = (
         "pipeline/purchase/settling.py",
         "    if isinstance(seen, NotSeen) and not unseen:\n",
         "    if False:\n",
-        (SETTLING + "test_a_job_that_a_person_names_is_taken_only_as_the_provider_shows_it_or_by_insisting",),
+        (SETTLING + "test_job_named_by_a_person_must_match_what_the_provider_shows_unless_they_insist",),
     ),
     Mutant(
         "found_differs",
@@ -176,7 +178,7 @@ RECORDS_MUTANTS = (
         "pipeline/purchase/settling.py",
         "    if isinstance(seen, Contradicts) and not despite:\n",
         "    if False:\n",
-        (SETTLING + "test_a_job_that_a_person_names_is_taken_only_as_the_provider_shows_it_or_by_insisting",),
+        (SETTLING + "test_job_named_by_a_person_must_match_what_the_provider_shows_unless_they_insist",),
     ),
     Mutant(
         "not_charged_looks_now",
@@ -184,7 +186,7 @@ RECORDS_MUTANTS = (
         "pipeline/purchase/settling.py",
         "        if listed is None:  # no complete look now: the last one counts\n",
         "        if True:\n",
-        (SETTLING + "test_not_charged_looks_through_the_list_now",),
+        (SETTLING + "test_not_charged_scans_the_list_again_before_it_settles",),
     ),
     Mutant(
         "early",
@@ -192,7 +194,7 @@ RECORDS_MUTANTS = (
         "supabase/schemas/13_settling_and_audit.sql",
         "    if not p_early and clock_timestamp() <",
         "    if false and clock_timestamp() <",
-        (PROOF + "test_not_charged_waits_until_the_job_can_no_longer_turn_up",),
+        (PROOF + "test_settling_as_not_charged_is_refused_while_the_job_may_still_turn_up",),
     ),
     Mutant(
         "bought_again",
@@ -200,7 +202,7 @@ RECORDS_MUTANTS = (
         "supabase/schemas/13_settling_and_audit.sql",
         "and o.run_id <> r.run_id and o.reserved_at > r.failed_at\n",
         "and false\n",
-        (PROOF + "test_not_charged_is_taken_back_only_while_nothing_was_bought_in_its_place",),
+        (PROOF + "test_not_charged_can_be_taken_back_only_if_the_prompt_was_not_bought_again",),
     ),
     Mutant(
         "admin_in_group",
@@ -208,7 +210,7 @@ RECORDS_MUTANTS = (
         "bot/admin/panel.py",
         '    router.message.register(admin, Command("admin", ignore_case=True), private)\n',
         '    router.message.register(admin, Command("admin", ignore_case=True))\n',
-        ("tests/bot/admin/test_admin.py::test_an_operator_has_no_admin_page_in_a_group",),
+        ("tests/bot/admin/test_admin.py::test_admin_command_in_a_group_changes_nothing",),
     ),
     # -- rule 12: the audit trusts nobody
     Mutant(
@@ -241,7 +243,7 @@ RECORDS_MUTANTS = (
         "pipeline/purchase/comparison.py",
         "        if run.spent_microusd and run.file is None and run.state is State.FAILED:",
         "        if False:",
-        (AUDIT + "test_what_differs_has_a_name",),
+        (AUDIT + "test_comparison_reports_the_expected_kinds_of_difference",),
     ),
     Mutant(
         "audited_thirty_days",
@@ -250,7 +252,7 @@ RECORDS_MUTANTS = (
         "           or r.state in ('submitting', 'uncertain', 'rendering')\n"
         "           or (r.state = 'failed' and r.reason not in ('never_sent', 'never_connected')));",
         "           or r.state in ('submitting', 'uncertain', 'rendering'));",
-        (PROOF + "test_a_run_that_was_open_at_the_last_audit_is_looked_at_again_when_it_has_ended",),
+        (PROOF + "test_a_run_open_at_the_last_audit_is_audited_again_after_it_ended",),
     ),
     Mutant(
         "could_be_ours",
@@ -266,7 +268,7 @@ RECORDS_MUTANTS = (
         "supabase/schemas/13_settling_and_audit.sql",
         "          and onetake.is_explained(d, p_listed);",
         "          and (onetake.is_explained(d, p_listed) or not p_listed ? d.job_id);",
-        (PROOF + "test_a_difference_stays_until_the_ledger_or_a_person_explains_it_and_not_because_a_list_forgot_it",),
+        (PROOF + "test_difference_stays_open_until_explained_even_if_a_later_audit_misses_it",),
     ),
     Mutant(
         "told_once",
@@ -274,7 +276,7 @@ RECORDS_MUTANTS = (
         "supabase/schemas/12_operators.sql",
         "d.subject || ':' || extract(epoch from d.first_at)::bigint,",
         "d.subject || ':' || extract(epoch from d.last_at),",
-        (PROOF + "test_a_difference_stays_until_the_ledger_or_a_person_explains_it_and_not_because_a_list_forgot_it",),
+        (PROOF + "test_difference_stays_open_until_explained_even_if_a_later_audit_misses_it",),
     ),
     # -- addresses that a job names
     Mutant(
@@ -283,7 +285,7 @@ RECORDS_MUTANTS = (
         "providers/clip_url.py",
         "        if not (is_public(address) or (local and is_private(address))):",
         "        if False:",
-        ("tests/providers/test_clip_url.py::test_an_address_that_is_not_public_is_not_asked",),
+        ("tests/providers/test_clip_url.py::test_clip_at_a_non_public_address_is_not_requested",),
     ),
     Mutant(
         "key_to_address",
@@ -293,7 +295,7 @@ RECORDS_MUTANTS = (
         '                headers = {"Authorization": f"Bearer {self._sdk.api_key}"}\n'
         "                async with httpx2.AsyncClient(timeout=self._timeout) as http:\n"
         "                    return await download(http, url, into, headers=headers, extensions={})",
-        (VIDEO + "test_a_clip_that_is_not_at_content_is_fetched_from_the_address_in_the_job",),
+        (VIDEO + "test_clip_missing_at_content_is_fetched_from_the_jobs_url_without_the_key",),
     ),
     Mutant(
         "redirect_checked",
@@ -302,8 +304,8 @@ RECORDS_MUTANTS = (
         "                if not same_server(url, home):",
         "                if False:",
         (
-            "tests/providers/test_download.py::test_a_redirect_to_an_address_that_is_not_allowed_is_not_followed",
-            "tests/providers/test_download.py::test_a_clip_is_followed_to_its_storage_without_the_key",
+            "tests/providers/test_download.py::test_clip_redirect_to_a_forbidden_address_is_not_followed",
+            "tests/providers/test_download.py::test_clip_redirect_to_another_server_is_followed_without_the_key",
         ),
     ),
     Mutant(
@@ -312,7 +314,7 @@ RECORDS_MUTANTS = (
         "providers/transport.py",
         "self._fetch_elsewhere(str(url), into, left - 1)",
         "self._fetch_elsewhere(str(url), into, REDIRECTS_MAX)",
-        ("tests/providers/test_download.py::test_redirects_at_home_and_elsewhere_are_five_together",),
+        ("tests/providers/test_download.py::test_limit_of_five_redirects_counts_same_host_and_other_hosts_together",),
     ),
     Mutant(
         "no_content_route",
@@ -320,7 +322,7 @@ RECORDS_MUTANTS = (
         "steps/generate_video.py",
         "got.status in NOT_IMPLEMENTED | ANSWERED)",
         "got.status in ANSWERED)",
-        (VIDEO + "test_a_clip_that_is_not_at_content_is_fetched_from_the_address_in_the_job",),
+        (VIDEO + "test_clip_missing_at_content_is_fetched_from_the_jobs_url_without_the_key",),
     ),
     Mutant(
         "bucket_hash",
@@ -328,7 +330,7 @@ RECORDS_MUTANTS = (
         "pipeline/clips/storage.py",
         "        if sha256 is not None and sha256 == run.file_sha256:",
         "        if sha256 is not None:",
-        ("tests/pipeline/clips/test_bucket.py::test_a_clip_that_cannot_be_had_is_not_found",),
+        ("tests/pipeline/clips/test_bucket.py::test_unobtainable_clip_raises_file_not_found",),
     ),
     Mutant(
         "lost_clip_again",
@@ -336,9 +338,7 @@ RECORDS_MUTANTS = (
         "pipeline/clips/storage.py",
         "        for source in (_from_bucket, _from_provider):\n",
         "        for source in (_from_bucket,):\n",
-        (
-            "tests/pipeline/clips/test_folders.py::test_a_saved_clip_that_is_lost_here_is_fetched_again_from_the_provider",
-        ),
+        ("tests/pipeline/clips/test_folders.py::test_saved_clip_lost_on_disk_is_fetched_again_from_the_provider",),
     ),
     Mutant(
         "lost_clip_told",
@@ -347,7 +347,7 @@ RECORDS_MUTANTS = (
         "            await self._notifications.undelivered(run, _why(error))  # now",
         "            pass  # now",
         (
-            "tests/bot/delivery/test_deliver.py::test_a_clip_that_another_machine_has_is_left_to_that_one_and_told_to_the_operators",
+            "tests/bot/delivery/test_deliver.py::test_clip_missing_on_this_machine_stays_undelivered_and_alerts_the_operators",
         ),
     ),
 )

@@ -19,7 +19,7 @@ async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> Asyn
         yield opened
 
 
-async def test_a_signed_link_on_the_same_host_is_followed_without_the_key(
+async def test_signed_clip_url_on_the_same_host_is_followed_without_the_key(
     context: RunContext, simulator: Simulator
 ) -> None:
     """Object storage at the provider's own address rejects a request that is signed and also has a key."""
@@ -44,7 +44,7 @@ def _colleagues_job(sim: Simulator) -> str:
 
 @pytest.mark.parametrize("shape", IN_OUR_WAY)
 @pytest.mark.parametrize("status", [400, 402, 403, 423])
-async def test_a_job_that_is_in_our_way_is_not_ours(
+async def test_job_named_in_a_refusal_of_our_order_is_not_adopted(
     context: RunContext, simulator: Simulator, status: int, shape: Any
 ) -> None:
     theirs = _colleagues_job(simulator)
@@ -56,7 +56,7 @@ async def test_a_job_that_is_in_our_way_is_not_ours(
 @pytest.mark.parametrize(
     "headers", [{"cf-aig-cache-status": "HIT"}, {"X-Cache-Status": "Hit", "Age": "300"}, {"helicone-cache": "HIT"}]
 )
-async def test_an_answer_from_a_gateways_cache_names_another_requests_job(
+async def test_cached_submission_answer_leaves_the_run_in_doubt(
     context: RunContext, simulator: Simulator, headers: dict[str, str]
 ) -> None:
     theirs = _colleagues_job(simulator)
@@ -66,7 +66,7 @@ async def test_an_answer_from_a_gateways_cache_names_another_requests_job(
     assert row is not None and (row.state, row.doubt, row.job_id) == (State.UNCERTAIN, "answer_from_a_cache", None)
 
 
-async def test_a_server_that_breaks_after_it_made_the_job_refuses_nothing(
+async def test_server_error_after_the_job_was_made_leaves_the_run_in_doubt(
     context: RunContext, simulator: Simulator
 ) -> None:
     simulator.trouble("create", "refused", name="broken_inside", made=True)
@@ -86,7 +86,7 @@ async def test_a_server_that_breaks_after_it_made_the_job_refuses_nothing(
     ],
     ids=str,
 )
-async def test_a_gateways_own_trouble_in_a_jobs_form_ends_nothing(
+async def test_gateway_error_shaped_like_a_failed_job_does_not_end_the_run(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, shown: dict[str, Any]
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"shown": shown | {"completed_at": None}, "lies_in": ["retrieve"]})
@@ -100,7 +100,7 @@ async def test_a_gateways_own_trouble_in_a_jobs_form_ends_nothing(
         assert row.state is State.SAVED
 
 
-async def test_two_looks_at_one_cached_failure_are_one_look(
+async def test_repeatedly_read_cached_failure_does_not_end_the_run(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     failed = {"status": "failed", "progress": 10, "completed_at": None, "error": {"message": "the worker was lost"}}
@@ -123,7 +123,7 @@ async def test_two_looks_at_one_cached_failure_are_one_look(
     ],
     ids=str,
 )
-async def test_a_clip_that_was_made_and_is_gone_was_charged(
+async def test_run_whose_finished_clip_is_gone_fails_as_expired_and_is_charged(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, shown: dict[str, Any]
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"shown": shown, "lies_in": ["retrieve"]})

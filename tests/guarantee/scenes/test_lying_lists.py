@@ -90,12 +90,16 @@ LIES: dict[str, Lie] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-async def test_no_lying_list_proves_a_paid_job_unmade(context: RunContext, simulator: Simulator, lie: str) -> None:
+async def test_lying_list_never_proves_that_a_paid_job_was_not_made(
+    context: RunContext, simulator: Simulator, lie: str
+) -> None:
     row = await _after_the_lie(context, simulator, LIES[lie], ODD_PROMPT)
     await _nothing_is_lost(row, context, simulator)
 
 
-async def test_a_list_of_one_model_proves_nothing_about_another(context: RunContext, simulator: Simulator) -> None:
+async def test_list_of_one_model_does_not_settle_a_run_of_another_model(
+    context: RunContext, simulator: Simulator
+) -> None:
     row = await _after_the_lie(
         context, simulator, lambda *_: {"list_models": ["sim-1"]}, "a paper boat", model="sim-1-pro"
     )
@@ -136,7 +140,9 @@ def _jobs(sim: Simulator) -> list[Any]:
 # -- whose clip it is
 
 
-async def test_a_list_that_swaps_two_ids_delivers_no_wrong_clip(context: RunContext, simulator: Simulator) -> None:
+async def test_list_with_two_swapped_ids_does_not_deliver_the_wrong_clip(
+    context: RunContext, simulator: Simulator
+) -> None:
     await bought(context, simulator, "a lantern", "cli:before")
     row = await lost(context, simulator, "a paper boat", "sim-1")
     victim = _jobs(simulator)[-1]["id"]
@@ -169,7 +175,7 @@ async def _crossed(context: RunContext, sim: Simulator) -> tuple[UUID, str, str]
     return admitted.run_id, stranger, theirs.job_id
 
 
-async def test_a_job_with_another_prompt_is_fetched_only_if_a_person_insists(
+async def test_job_with_another_prompt_is_fetched_only_after_an_operator_override(
     context: RunContext, simulator: Simulator
 ) -> None:
     run_id, stranger, _ = await _crossed(context, simulator)
@@ -224,7 +230,7 @@ def _alike(one: str, other: str) -> str:
         ("a kite", _alike("a kite", "a boat")),
     ],
 )
-async def test_two_runs_whose_answers_were_swapped_do_not_get_each_others_clips(
+async def test_runs_with_swapped_answers_do_not_get_each_others_clips(
     context: RunContext, simulator: Simulator, one: str, other: str
 ) -> None:
     """Both prompts share the added words for camera, light and sound; each job shows the other's whole prompt."""
@@ -240,7 +246,7 @@ async def test_two_runs_whose_answers_were_swapped_do_not_get_each_others_clips(
 
 
 @pytest.mark.parametrize("created_at", ["", "missing"])
-async def test_a_job_that_is_listed_by_another_id_is_nobody_elses(
+async def test_job_listed_under_another_id_is_not_adopted_by_another_run(
     context: RunContext, simulator: Simulator, created_at: str
 ) -> None:
     """Finished jobs are listed as assets; another user orders the exact same prompt, and that request never arrives."""

@@ -66,7 +66,7 @@ def rekeyed(context: RunContext) -> RunContext:
     return replace(context, account=replace(context.account, key_fingerprint="fp2"))
 
 
-async def test_a_new_key_does_not_get_the_job_of_an_order_under_the_old_one(
+async def test_run_under_a_new_key_does_not_adopt_a_job_ordered_under_the_old_key(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     async with open_test_context(ledger_dsn, simulator, tmp_path) as old:
@@ -80,7 +80,9 @@ async def test_a_new_key_does_not_get_the_job_of_an_order_under_the_old_one(
         assert fresh is not None and fresh.held_microusd == PRICE_MICROUSD
 
 
-async def test_an_audit_does_not_give_it_away_either(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> None:
+async def test_audit_under_a_new_key_does_not_adopt_a_job_ordered_under_the_old_key(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
     async with open_test_context(ledger_dsn, simulator, tmp_path) as old:
         await bought(old, simulator, "a lantern", "cli:before")
         await lost(old, simulator, "a paper boat", "cli:a")
@@ -91,7 +93,7 @@ async def test_an_audit_does_not_give_it_away_either(ledger_dsn: str, simulator:
         assert (await driven(mine.run_id, new)).job_id is None
 
 
-async def test_an_exclusive_key_that_was_replaced_is_not_alone(
+async def test_exclusive_key_does_not_adopt_a_job_ordered_under_the_replaced_key(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"null_prompts": True})
@@ -104,7 +106,7 @@ async def test_an_exclusive_key_that_was_replaced_is_not_alone(
         assert (await looked(mine, new)).job_id is None
 
 
-async def test_a_server_with_two_addresses_sells_no_job_twice(
+async def test_job_bought_through_one_address_is_not_adopted_through_another(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     async with open_test_context(ledger_dsn, simulator, tmp_path, CLOSE) as context:
@@ -131,7 +133,7 @@ def _restored(ledger_dsn: str, postgres_uri: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("by", ["looks", "audit"])
-async def test_a_restored_ledger_adopts_no_job_from_before_its_order(
+async def test_restored_ledger_does_not_adopt_a_job_made_before_its_order(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, postgres_uri: str, by: str
 ) -> None:
     async with open_test_context(ledger_dsn, simulator, tmp_path, CLOSE) as context:
@@ -152,7 +154,7 @@ async def test_a_restored_ledger_adopts_no_job_from_before_its_order(
 
 
 @pytest.mark.parametrize("later", [True, False])
-async def test_a_colleagues_older_order_of_the_same_words_is_not_adopted(
+async def test_older_foreign_job_with_the_same_prompt_is_not_adopted(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, later: bool
 ) -> None:
     async with open_test_context(ledger_dsn, simulator, tmp_path) as context:

@@ -95,7 +95,7 @@ async def rendering_after(context: RunContext, sim: Simulator) -> AsyncIterator[
         await waiting
 
 
-async def test_a_list_that_shows_our_jobs_around_a_doubt_proves_that_nothing_was_made(
+async def test_list_with_witnesses_before_and_after_proves_the_job_was_not_made(
     context: RunContext, simulator: Simulator
 ) -> None:
     await bought(context, simulator, "a lantern", "cli:before")
@@ -116,7 +116,7 @@ async def test_a_list_that_shows_our_jobs_around_a_doubt_proves_that_nothing_was
         ({"odd_rows": ["nul_id"]}, "unreadable_row"),
     ],
 )
-async def test_a_list_that_lacks_or_changes_what_we_know_proves_nothing(
+async def test_incomplete_or_altered_list_does_not_settle_a_run_in_doubt(
     context: RunContext, simulator: Simulator, habits: dict[str, object], says: str
 ) -> None:
     await bought(context, simulator, "a lantern", "cli:before")
@@ -129,7 +129,7 @@ async def test_a_list_that_lacks_or_changes_what_we_know_proves_nothing(
     assert (row.look_says, row.looks_complete) == (says, 0)
 
 
-async def test_a_restarted_provider_with_an_empty_list_proves_nothing(
+async def test_empty_list_after_a_provider_restart_does_not_settle_a_run_in_doubt(
     context: RunContext, simulator: Simulator
 ) -> None:
     await bought(context, simulator, "a lantern", "cli:before")
@@ -142,7 +142,7 @@ async def test_a_restarted_provider_with_an_empty_list_proves_nothing(
 
 
 @pytest.mark.parametrize("shift", [-600, 28_800, -28_800])
-async def test_a_job_with_this_very_prompt_is_found_whatever_its_time_says(
+async def test_job_with_the_same_prompt_is_adopted_despite_a_wrong_creation_time(
     context: RunContext, simulator: Simulator, shift: int
 ) -> None:
     simulator.control("POST", "/_sim/clock", {"skew_seconds": shift})
@@ -153,7 +153,7 @@ async def test_a_job_with_this_very_prompt_is_found_whatever_its_time_says(
     assert (row.state, row.job_source) == (State.SAVED, JobSource.LIST)
 
 
-async def test_a_list_without_prompts_gives_nobody_anothers_clip(context: RunContext, simulator: Simulator) -> None:
+async def test_list_without_prompts_leaves_all_runs_in_doubt(context: RunContext, simulator: Simulator) -> None:
     simulator.control("POST", "/_sim/habits", {"null_prompts": True})
     rows = [await lost(context, simulator, f"wish {n}", f"cli:{n}") for n in range(3)]
     simulator.control("POST", "/_sim/jobs", {"prompt": "somebody else's", "seconds": 8})
@@ -163,7 +163,7 @@ async def test_a_list_without_prompts_gives_nobody_anothers_clip(context: RunCon
     assert [(row.state, row.job_id, row.look_says) for row in rows] == [(State.UNCERTAIN, None, "prompts_hidden")] * 3
 
 
-async def test_looks_that_were_not_complete_prove_nothing(context: RunContext, simulator: Simulator) -> None:
+async def test_failed_list_scans_do_not_count_as_evidence(context: RunContext, simulator: Simulator) -> None:
     await bought(context, simulator, "a lantern", "cli:before")
     row = await lost(context, simulator, kind="drop_before")
     async with rendering_after(context, simulator):
@@ -176,7 +176,7 @@ async def test_looks_that_were_not_complete_prove_nothing(context: RunContext, s
         assert (await settled(row.run_id, context)).reason == "not_made"
 
 
-async def test_the_next_purchase_wakes_a_parked_doubt_that_lacked_a_witness(
+async def test_next_purchase_reschedules_a_parked_run_that_lacked_a_witness(
     context: RunContext, simulator: Simulator
 ) -> None:
     await bought(context, simulator, "a lantern", "cli:before")
@@ -203,7 +203,7 @@ async def test_two_runs_in_doubt_for_the_same_prompt_adopt_one_job_each(
     assert len({row.job_id for row in rows}) == 2 and simulator.paid_calls() == 2
 
 
-async def test_with_one_job_for_two_runs_in_doubt_nobody_guesses(context: RunContext, simulator: Simulator) -> None:
+async def test_one_job_for_two_matching_runs_in_doubt_is_not_adopted(context: RunContext, simulator: Simulator) -> None:
     one = await lost(context, simulator, user="cli:a")
     other = await lost(context, simulator, user="cli:b", kind="drop_before")
 
@@ -214,7 +214,7 @@ async def test_with_one_job_for_two_runs_in_doubt_nobody_guesses(context: RunCon
     assert await audited(context) == [Kind.IN_DOUBT] * 2
 
 
-async def test_a_job_that_turns_up_after_not_made_is_adopted_past_a_full_budget_and_another_active_run(
+async def test_late_job_is_adopted_despite_a_full_budget_and_another_active_run(
     context: RunContext, simulator: Simulator
 ) -> None:
     row = await lost(context, simulator)
@@ -237,7 +237,7 @@ async def test_a_job_that_turns_up_after_not_made_is_adopted_past_a_full_budget_
     assert await audited(context) == []
 
 
-async def test_a_real_answer_takes_the_job_from_a_run_that_merely_adopted_it(
+async def test_submission_answer_takes_the_job_from_a_run_that_adopted_it(
     context: RunContext, simulator: Simulator
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"null_prompts": True})
@@ -260,7 +260,7 @@ async def test_a_real_answer_takes_the_job_from_a_run_that_merely_adopted_it(
     assert (await settled(owner, context)).spent_microusd == PRICE_MICROUSD
 
 
-async def test_a_run_waits_while_its_provider_is_not_the_configured_one(
+async def test_run_in_doubt_is_parked_while_another_provider_is_configured(
     context: RunContext, simulator: Simulator
 ) -> None:
     row = await lost(context, simulator)
@@ -276,7 +276,7 @@ async def test_a_run_waits_while_its_provider_is_not_the_configured_one(
 
 
 @pytest.mark.parametrize("skew", [-115, 115])
-async def test_a_provider_whose_clock_is_two_minutes_off_loses_nothing(
+async def test_job_is_adopted_although_the_provider_clock_is_two_minutes_off(
     context: RunContext, simulator: Simulator, skew: int
 ) -> None:
     simulator.control("POST", "/_sim/clock", {"skew_seconds": skew})

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.guarantee.answers import BEHAVIOURS, SHORT, Listing, matrix
 
 
-async def test_whatever_the_provider_answers_there_is_one_post_and_the_right_state_money_and_sentence(
+async def test_each_provider_answer_leads_to_one_post_and_the_expected_state_and_money(
     ledger_dsn: str, tmp_path: Path
 ) -> None:
     chosen = [behaviour for behaviour in BEHAVIOURS if behaviour.name in SHORT]
@@ -18,6 +18,6 @@ async def test_whatever_the_provider_answers_there_is_one_post_and_the_right_sta
     assert max(cell.posts for cell in cells) == 1
 
 
-def test_every_behaviour_of_the_matrix_has_a_name_of_its_own() -> None:
+def test_behaviour_names_of_the_answer_matrix_are_unique() -> None:
     names = [behaviour.name for behaviour in BEHAVIOURS]
     assert len(names) == len(set(names))

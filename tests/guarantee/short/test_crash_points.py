@@ -36,7 +36,7 @@ def matrix(dsn: str, sim: Simulator, tmp_path: Path, *options: str, first: Path 
     return process.returncode, json.loads(file.read_text()), process.stdout
 
 
-def test_killed_at_any_of_a_sample_of_points_a_run_is_bought_at_most_once_and_ends_as_design_says(
+def test_run_killed_at_sampled_crash_points_is_bought_at_most_once_and_ends_as_designed(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     code, report, printed = matrix(ledger_dsn, simulator, tmp_path, "--short")
@@ -55,7 +55,7 @@ ADDED = (
 )
 
 
-def test_an_outside_call_added_to_a_step_is_a_new_point_and_the_check_says_so(
+def test_outside_call_added_to_a_step_is_reported_as_a_new_crash_point(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     copy = tmp_path / "changed" / "steps"
@@ -77,7 +77,7 @@ def test_an_outside_call_added_to_a_step_is_a_new_point_and_the_check_says_so(
         assert any(wrong.startswith(sentence) for wrong in report["wrong"]), printed
 
 
-def test_a_point_that_is_gone_is_named_too() -> None:
+def test_removed_crash_point_is_reported() -> None:
     points = known.read()
     assert known.differences(points) == []
     assert known.differences(points[1:]) == [

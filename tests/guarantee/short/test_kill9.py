@@ -16,7 +16,7 @@ from tests.support.fixtures import SOON_OVER, Simulator
         ("saving", "content", "slow_headers", {"seconds": 3}),
     ],
 )
-def test_a_run_whose_process_is_killed_ends_saved_after_one_paid_call(
+def test_run_of_a_killed_process_ends_saved_after_one_paid_call(
     where: str, target: str, kind: str, how: dict[str, object], simulator: Simulator, tmp_path: Path, ledger_dsn: str
 ) -> None:
     simulator.trouble(target, kind, **how)
@@ -33,7 +33,7 @@ def test_a_run_whose_process_is_killed_ends_saved_after_one_paid_call(
     assert machine.total_videos() == 1
 
 
-def test_a_killed_process_leaves_nothing_that_stops_the_next(simulator: Simulator, tmp_path: Path) -> None:
+def test_killed_process_does_not_block_the_next_one(simulator: Simulator, tmp_path: Path) -> None:
     simulator.trouble("chat", "slow_headers", seconds=3)
     with Machine(tmp_path, simulator) as machine:
         machine.start("create", "a paper boat", "--key", "k", "--json")

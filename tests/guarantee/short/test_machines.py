@@ -63,7 +63,7 @@ def nothing_is_bought_for(fleet: Fleet, seconds: float) -> None:
         time.sleep(0.2)
 
 
-def test_a_killed_workers_runs_are_taken_over_and_one_that_joins_shares_the_load(tmp_path: Path) -> None:
+def test_runs_of_a_killed_worker_are_taken_over_and_a_new_worker_gets_runs(tmp_path: Path) -> None:
     with open_fleet(tmp_path, 3, render_seconds=12) as fleet:
         fleet.order(RUNS)
         victim = busiest(fleet)
@@ -76,7 +76,7 @@ def test_a_killed_workers_runs_are_taken_over_and_one_that_joins_shares_the_load
         fleet.check_books()
 
 
-def test_a_worker_cut_off_from_the_database_begins_nothing_and_comes_back(tmp_path: Path) -> None:
+def test_worker_cut_off_from_the_database_buys_nothing_and_reconnects(tmp_path: Path) -> None:
     with open_fleet(tmp_path, 3, render_seconds=12) as fleet:
         fleet.order(RUNS)
         victim = busiest(fleet)
@@ -97,7 +97,7 @@ def test_a_worker_cut_off_from_the_database_begins_nothing_and_comes_back(tmp_pa
         fleet.check_books()
 
 
-def test_a_frozen_worker_and_a_server_that_starts_again_cost_no_second_purchase(tmp_path: Path) -> None:
+def test_frozen_worker_and_database_restart_cause_no_second_purchase(tmp_path: Path) -> None:
     with open_fleet(tmp_path, 3, render_seconds=12) as fleet:
         fleet.order(RUNS)
         victim = busiest(fleet)

@@ -64,7 +64,7 @@ async def driven(run_id: UUID, context: RunContext, seconds: float) -> Run:
         await asyncio.sleep(0.05)
 
 
-def test_the_list_of_mutants_fits_the_code() -> None:
+def test_every_mutant_matches_the_code() -> None:
     assert check_list(MUTANTS) == []
     assert len(MUTANTS) >= 100
 
@@ -72,7 +72,7 @@ def test_the_list_of_mutants_fits_the_code() -> None:
 # -- what is sent
 
 
-async def test_an_sdk_that_retries_all_the_same_sends_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_order_is_sent_once_even_if_the_sdk_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     obedient = AsyncOpenAI.copy  # with_options calls it
 
     def stubborn(sdk: AsyncOpenAI, **options: Any) -> AsyncOpenAI:
@@ -87,7 +87,7 @@ async def test_an_sdk_that_retries_all_the_same_sends_once(monkeypatch: pytest.M
     assert got.fault is Fault.LOST, "the first copy may have been made"
 
 
-async def test_a_winner_that_wakes_after_the_deadline_sends_nothing(context: RunContext, simulator: Simulator) -> None:
+async def test_submission_resumed_after_its_deadline_sends_nothing(context: RunContext, simulator: Simulator) -> None:
     """The clock jumps between the fence and the last line before sending, as over a suspension."""
     times = iter((0.0, 0.0))
     frozen = replace(context, boot_seconds=lambda: next(times, 60.0))
@@ -99,7 +99,7 @@ async def test_a_winner_that_wakes_after_the_deadline_sends_nothing(context: Run
     assert row.held_microusd == 0
 
 
-async def test_a_purchase_outlives_its_canceled_caller(context: RunContext, simulator: Simulator) -> None:
+async def test_purchase_completes_after_its_caller_is_canceled(context: RunContext, simulator: Simulator) -> None:
     simulator.trouble("create", "slow_headers", seconds=0.4)
     run_id = await admitted(context, simulator)
     caller = asyncio.create_task(run(run_id, context))
@@ -115,7 +115,7 @@ async def test_a_purchase_outlives_its_canceled_caller(context: RunContext, simu
     assert simulator.creates() == 1
 
 
-async def test_a_caller_canceled_while_the_fence_lets_it_through_leaves_no_doubt(
+async def test_purchase_completes_if_its_caller_is_canceled_during_begin_submission(
     context: RunContext, simulator: Simulator, ledger_dsn: str
 ) -> None:
     """The commit happens, and only this caller knows the token: it must send, or record that it did not."""
@@ -167,9 +167,7 @@ async def submitted_unheard(context: RunContext, at: Simulator) -> UUID:
     return run_id
 
 
-async def test_an_answer_that_the_ledger_did_not_hear_is_on_disk_and_replayed(
-    context: RunContext, simulator: Simulator
-) -> None:
+async def test_unrecorded_answer_is_kept_on_disk_and_replayed(context: RunContext, simulator: Simulator) -> None:
     run_id = await submitted_unheard(context, simulator)
 
     await replay_answers(context)
@@ -180,7 +178,7 @@ async def test_an_answer_that_the_ledger_did_not_hear_is_on_disk_and_replayed(
     assert simulator.creates() == 1
 
 
-async def test_a_run_in_doubt_first_looks_for_its_answer_on_disk(context: RunContext, simulator: Simulator) -> None:
+async def test_run_in_doubt_uses_its_answer_file_first(context: RunContext, simulator: Simulator) -> None:
     run_id = await submitted_unheard(context, simulator)
 
     row = await driven(run_id, context, seconds=3)
@@ -209,7 +207,7 @@ async def a_run_in_doubt(context: RunContext, at: Simulator) -> Run:
     )
 
 
-async def test_never_made_needs_every_part_of_its_proof(context: RunContext, simulator: Simulator) -> None:
+async def test_never_made_requires_every_condition(context: RunContext, simulator: Simulator) -> None:
     row = await a_run_in_doubt(context, simulator)
     looks, grace = 5, timedelta(minutes=10)
     assert evidence.never_made(row, looks, grace)
@@ -220,7 +218,7 @@ async def test_never_made_needs_every_part_of_its_proof(context: RunContext, sim
     assert not evidence.never_made(replace(row, answered_job_id="v"), looks, grace), "a real answer named a job"
 
 
-async def test_a_list_that_cannot_be_read_never_proves_that_nothing_was_made(
+async def test_unreadable_list_never_proves_that_the_job_was_not_made(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.trouble("create", "made_then_drop")
@@ -230,7 +228,7 @@ async def test_a_list_that_cannot_be_read_never_proves_that_nothing_was_made(
     assert (row.state, row.looks_complete, row.held_microusd) == (State.UNCERTAIN, 0, row.price_microusd)
 
 
-async def test_two_jobs_for_one_run_in_doubt_are_not_chosen_between(context: RunContext, simulator: Simulator) -> None:
+async def test_run_in_doubt_with_two_matching_jobs_adopts_neither(context: RunContext, simulator: Simulator) -> None:
     simulator.trouble("create", "made_then_drop")
     run_id = await admitted(context, simulator)
     simulator.trouble("list", "status", status=500, times=1)
@@ -245,7 +243,7 @@ async def test_two_jobs_for_one_run_in_doubt_are_not_chosen_between(context: Run
     assert (row.state, row.job_id, row.held_microusd) == (State.UNCERTAIN, None, row.price_microusd)
 
 
-async def test_a_run_in_doubt_is_not_looked_for_at_another_provider(
+async def test_run_in_doubt_is_not_matched_at_another_provider(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.trouble("create", "made_then_drop")  # a look would find it
@@ -258,7 +256,7 @@ async def test_a_run_in_doubt_is_not_looked_for_at_another_provider(
     assert (row.state, row.looks_complete, row.held_microusd) == (State.UNCERTAIN, 0, row.price_microusd)
 
 
-async def test_a_request_of_another_provider_that_cannot_be_under_way_any_more_is_in_doubt_and_parked(
+async def test_dead_submission_to_another_provider_becomes_in_doubt_and_parked(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     """Killed in mid-POST, and the key was changed before the next start: a person must be able to settle the run."""
@@ -275,7 +273,7 @@ async def test_a_request_of_another_provider_that_cannot_be_under_way_any_more_i
     assert (row.state, row.doubt, row.held_microusd) == (State.UNCERTAIN, "process_died", row.price_microusd)
 
 
-async def test_an_unconfirmed_run_of_another_provider_is_canceled_when_its_time_is_over(
+async def test_unconfirmed_run_of_another_provider_is_canceled_on_timeout(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     async with open_test_context(ledger_dsn, simulator, tmp_path, quick_waits(CONFIRM_SECONDS="0.2")) as context:
@@ -290,14 +288,14 @@ async def test_an_unconfirmed_run_of_another_provider_is_canceled_when_its_time_
 # -- the database says no last
 
 
-def test_the_database_itself_refuses_one_job_to_two_runs(client: LedgerClient) -> None:
+def test_database_rejects_one_job_id_for_two_runs(client: LedgerClient) -> None:
     client.rendering("tg:1", job="job_1")
     other = client.rendering("tg:2", job="job_2")
     with pytest.raises(psycopg.errors.UniqueViolation):
         client.write("update onetake.runs set job_id = 'job_1' where run_id = %s", other)
 
 
-def test_the_lease_says_no_though_the_check_before_it_is_gone(client: LedgerClient) -> None:
+def test_lease_rejects_a_second_run_even_without_the_check_before_it(client: LedgerClient) -> None:
     client.write(
         "create or replace function onetake.first_refusal("
         "u onetake.users, p_prompt_hash text, p_again boolean, p_now timestamptz)"
@@ -311,7 +309,7 @@ def test_the_lease_says_no_though_the_check_before_it_is_gone(client: LedgerClie
     assert client.books_wrong() == []
 
 
-def test_two_wishes_of_a_known_user_at_the_same_moment_are_one_run(client: LedgerClient) -> None:
+def test_two_simultaneous_requests_of_a_known_user_start_one_run(client: LedgerClient) -> None:
     """A user's very first insert is itself a mutex; only with an existing row does the test show that it is written."""
     client.fail(client.reserved(), "reserved")
     client.limit("cooldown_seconds", 0)

@@ -43,7 +43,7 @@ def first(client: LedgerClient) -> Iterator[psycopg.Connection[Row]]:
 # -- reserve
 
 
-def test_the_same_request_two_hundred_times_at_once_is_one_run(client: LedgerClient) -> None:
+def test_two_hundred_concurrent_copies_of_one_request_become_one_run(client: LedgerClient) -> None:
     asked = request("tg:1", "a red fox")
 
     def ask(connection: psycopg.Connection[Row], _: int) -> list[tuple[str, bool]]:
@@ -59,7 +59,7 @@ def test_the_same_request_two_hundred_times_at_once_is_one_run(client: LedgerCli
 
 
 @pytest.mark.parametrize("same_prompt", [True, False])
-def test_two_hundred_requests_of_one_user_at_once_are_one_run(same_prompt: bool, client: LedgerClient) -> None:
+def test_two_hundred_concurrent_requests_of_one_user_start_one_run(same_prompt: bool, client: LedgerClient) -> None:
     def ask(connection: psycopg.Connection[Row], number: int) -> list[str]:
         prompts = ["a red fox" if same_prompt else f"fox {number} {n}" for n in range(TIMES)]
         return [call(connection, "reserve", **request("tg:1", prompt))["kind"] for prompt in prompts]
@@ -72,9 +72,7 @@ def test_two_hundred_requests_of_one_user_at_once_are_one_run(same_prompt: bool,
 
 
 @pytest.mark.parametrize("period", ["day", "month"])
-def test_a_budget_raced_by_two_hundred_users_is_given_out_to_the_micro_dollar(
-    period: str, client: LedgerClient
-) -> None:
+def test_budget_is_never_exceeded_by_two_hundred_concurrent_users(period: str, client: LedgerClient) -> None:
     limit = 37 * PRICE + PRICE - 1
     client.limit("budget_day_microusd", 10**12)
     client.limit("budget_month_microusd", 10**12)
@@ -134,7 +132,7 @@ def one_life(connection: psycopg.Connection[Row], dice: random.Random, shared: l
         call(connection, "set_paused", paused=False, reason=None, who="op")
 
 
-def test_whatever_is_called_at_once_nothing_ever_deadlocks_and_the_books_add_up(client: LedgerClient) -> None:
+def test_concurrent_ledger_calls_never_deadlock_and_the_money_adds_up(client: LedgerClient) -> None:
     client.unlimited()
     common = [client.approved(f"tg:{n}", f"common {n}", again=True) for n in range(8)]
 
@@ -155,7 +153,7 @@ def test_whatever_is_called_at_once_nothing_ever_deadlocks_and_the_books_add_up(
 # -- two sessions, step by step
 
 
-def test_a_pause_under_way_is_not_outrun_by_a_submission_that_comes_after_it(
+def test_pause_stops_submissions_from_the_moment_it_commits(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     """The switch is one committed row: before the commit, submissions pass; after it, none does."""
@@ -166,7 +164,7 @@ def test_a_pause_under_way_is_not_outrun_by_a_submission_that_comes_after_it(
     assert client.begin(two)["refused"] == "paused"
 
 
-def test_a_submission_that_waits_for_another_sees_the_pause_pulled_meanwhile(
+def test_blocked_submission_sees_a_pause_set_while_it_waited(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     one, two = client.approved("tg:1"), client.approved("tg:2")
@@ -178,7 +176,7 @@ def test_a_submission_that_waits_for_another_sees_the_pause_pulled_meanwhile(
     assert second.heard()["refused"] == "paused"
 
 
-def test_a_failure_that_opens_the_breaker_shuts_it_for_a_submission_that_waits(
+def test_failure_that_opens_the_breaker_stops_a_waiting_submission(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     client.limit("breaker_failures", 2)
@@ -189,7 +187,7 @@ def test_a_failure_that_opens_the_breaker_shuts_it_for_a_submission_that_waits(
     assert answer["refused"] == "breaker_open"
 
 
-def test_a_confirmation_that_comes_first_lets_the_waiting_submission_through(
+def test_confirmation_that_commits_first_lets_the_waiting_submission_win(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     run_id = client.approved(confirm=True)
@@ -197,9 +195,7 @@ def test_a_confirmation_that_comes_first_lets_the_waiting_submission_through(
     assert after_commit(client, first, "begin_submission", run_id=run_id, token=TOKEN)["won"]
 
 
-def test_an_amendment_that_comes_second_is_too_late_for_a_confirmed_run(
-    client: LedgerClient, first: psycopg.Connection[Row]
-) -> None:
+def test_amendment_after_a_confirmation_is_too_late(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
     run_id = client.approved(confirm=True)
     call(first, "confirm", run_id=run_id)
     bigger = {"seconds": 12, "size": "720x1280", "price_microusd": 2 * PRICE}
@@ -207,7 +203,7 @@ def test_an_amendment_that_comes_second_is_too_late_for_a_confirmed_run(
     assert client.row(run_id)["held_microusd"] == PRICE
 
 
-def test_a_persons_not_charged_and_a_job_found_at_the_same_moment_end_with_the_clip(
+def test_job_found_after_a_concurrent_not_charged_settlement_is_adopted_late(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     run_id = client.uncertain()
@@ -217,7 +213,7 @@ def test_a_persons_not_charged_and_a_job_found_at_the_same_moment_end_with_the_c
     assert client.books_wrong() == []
 
 
-def test_a_persons_not_charged_comes_too_late_for_a_run_whose_job_was_just_found(
+def test_not_charged_settlement_after_the_job_was_found_is_rejected(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     run_id = client.uncertain()
@@ -226,14 +222,14 @@ def test_a_persons_not_charged_comes_too_late_for_a_run_whose_job_was_just_found
     assert answer == {"settled": False, "state": "rendering", "why": "state"}
 
 
-def test_of_two_persons_one_settles(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
+def test_second_of_two_concurrent_settlements_is_rejected(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
     run_id = client.uncertain()
     call(first, "settle_not_charged", run_id=run_id, who="op")
     assert not after_commit(client, first, "settle_not_charged", run_id=run_id, who="op2")["settled"]
     assert client.books_wrong() == []
 
 
-def test_of_two_who_saved_the_same_clip_one_is_settled(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
+def test_second_of_two_concurrent_saves_changes_nothing(client: LedgerClient, first: psycopg.Connection[Row]) -> None:
     run_id = client.rendering(job="job_1")
     file = {"file": "/m", "file_bytes": 1, "file_sha256": "f"}
     call(first, "save_run", run_id=run_id, job_id="job_1", **file)
@@ -243,7 +239,7 @@ def test_of_two_who_saved_the_same_clip_one_is_settled(client: LedgerClient, fir
     assert client.books_wrong() == []
 
 
-def test_a_clip_saved_while_its_render_is_being_called_failed_is_saved(
+def test_failure_reported_after_the_clip_was_saved_changes_nothing(
     client: LedgerClient, first: psycopg.Connection[Row]
 ) -> None:
     run_id = client.rendering(job="job_1")
@@ -258,7 +254,7 @@ def test_a_clip_saved_while_its_render_is_being_called_failed_is_saved(
 
 
 @pytest.mark.parametrize("how", ["paused", "breaker_open"])
-async def test_a_switch_pulled_between_approved_and_the_post_stops_the_post(
+async def test_pause_or_open_breaker_after_approval_stops_the_order(
     how: str, ledger_dsn: str, client: LedgerClient, simulator: Simulator, tmp_path: Path
 ) -> None:
     async with open_test_context(ledger_dsn, simulator, tmp_path) as context:

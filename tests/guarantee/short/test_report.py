@@ -22,18 +22,18 @@ from tests.guarantee.report import Found, Part, page, parts, prove, proved_befor
         ({"mutants": [{"name": "token"}], "violations": ["token survived"]}, ["token survived"]),
     ],
 )  # fmt: skip
-def test_every_shape_of_a_report_gives_its_violations(report: Any, violations: list[str]) -> None:
+def test_violations_are_read_from_every_report_format(report: Any, violations: list[str]) -> None:
     assert pages.violations_of(report) == violations
     assert len(pages.rows_of(report)) == 1
 
 
 @pytest.mark.parametrize("module", ["tests.guarantee.no_such_module", "this"])
-def test_a_proof_that_fails_or_writes_nothing_is_a_violation(module: str, tmp_path: Path) -> None:
+def test_proof_that_fails_or_writes_no_report_is_a_violation(module: str, tmp_path: Path) -> None:
     found = prove(Part("x", "X", module, pages.any_rows), tmp_path)
     assert "it wrote no report" in found.violations
 
 
-def test_a_part_is_not_run_again_only_if_it_was_proved_with_the_same_arguments(tmp_path: Path) -> None:
+def test_proof_is_reused_only_with_the_same_arguments_and_no_violations(tmp_path: Path) -> None:
     quick = Part("answers", "Answers", "tests.guarantee.answers", pages.any_rows, ("--none",))
     assert prove(quick, tmp_path).violations != ()
     assert proved_before(quick, tmp_path) is None, "a violation is never kept"
@@ -56,7 +56,7 @@ def test_the_page_shows_command_date_tables_and_violations() -> None:
     assert "@" not in text
 
 
-def test_the_chat_page_names_where_a_user_notices_a_crash() -> None:
+def test_telegram_page_lists_the_crash_points_that_a_user_notices() -> None:
     sale = {"kind": "killed once", "state": "delivered", "creates": 1, "paid": 1, "cards": 1, "videos": 1}
     sale |= {"last_word": True, "wrong": []}
     rows = [sale | {"name": "ledger.reserve.after"}, sale | {"name": "telegram.sendVideo.after", "videos": 2}]

@@ -11,14 +11,12 @@ from tests.support.fixtures import ROOT
 SEEDS = 3
 
 
-def test_a_seed_fixes_the_whole_plan() -> None:
+def test_seed_determines_the_simulation_plan() -> None:
     assert plan(7) == plan(7)
     assert plan(7) != plan(8)
 
 
-def test_whatever_a_few_seeds_bring_nothing_is_bought_twice_and_nothing_paid_is_lost(
-    postgres_uri: str, tmp_path: Path
-) -> None:
+def test_short_simulation_buys_nothing_twice_and_loses_nothing_paid(postgres_uri: str, tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     process = subprocess.run(
         [

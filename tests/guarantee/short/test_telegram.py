@@ -24,7 +24,7 @@ def rows_of_a_short_run(dsn: str, file: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def test_a_bot_killed_anywhere_sells_one_video_once_and_brings_it(ledger_dsn: str, tmp_path: Path) -> None:
+def test_bot_killed_at_sampled_points_buys_and_delivers_one_video(ledger_dsn: str, tmp_path: Path) -> None:
     rows = rows_of_a_short_run(ledger_dsn, tmp_path / "report.json")
     assert len(rows) == len(plan.short())
     assert {row["paid"] for row in rows} == {row["creates"] for row in rows} == {1}
@@ -35,13 +35,13 @@ def test_a_bot_killed_anywhere_sells_one_video_once_and_brings_it(ledger_dsn: st
     assert again["telegram.sendVideo.after"] == 2, "it cannot be known that it came: it is sent again, never lost"
 
 
-def test_a_tracer_that_sees_nothing_is_noticed() -> None:
+def test_calls_missing_from_the_trace_are_reported() -> None:
     every = [f"{door}.{side}" for door in plan.ESSENTIAL for side in ("before", "after #2")]
     assert plan.blind(every) == []
     assert plan.blind(every[2:]) == [f"the tracer did not see {plan.ESSENTIAL[0]}"]
 
 
-def test_every_call_of_a_life_gets_its_lost_answers() -> None:
+def test_lost_answer_cases_cover_every_telegram_call() -> None:
     log = [
         "telegram.sendVideo.before",
         "telegram.sendVideo.after",

@@ -15,13 +15,13 @@ def lane(name: str, at_most: int = 100, window: float = 60.0, gap: float = 0.0) 
     return {"lane": name, "at_most": at_most, "window_seconds": window, "gap_seconds": gap}
 
 
-def test_a_turn_waits_for_the_gap(client: LedgerClient) -> None:
+def test_rate_limit_enforces_the_gap_between_calls(client: LedgerClient) -> None:
     assert client.call("take_turn", lanes=[lane("a", gap=5)]) == 0
     assert 4 < client.call("take_turn", lanes=[lane("a", gap=5)]) <= 5
     assert client.call("take_turn", lanes=[lane("b", gap=5)]) == 0
 
 
-def test_a_turn_waits_until_the_window_has_room(client: LedgerClient) -> None:
+def test_rate_limit_enforces_the_maximum_per_window(client: LedgerClient) -> None:
     for _ in range(3):
         assert client.call("take_turn", lanes=[lane("a", at_most=3)]) == 0
     assert 50 < client.call("take_turn", lanes=[lane("a", at_most=3)]) <= 60
@@ -31,32 +31,32 @@ def test_a_turn_waits_until_the_window_has_room(client: LedgerClient) -> None:
     assert client.one("select cardinality(calls) from onetake.lanes") == 1, "what is past the window is forgotten"
 
 
-def test_a_turn_in_two_lanes_is_taken_in_both_or_in_none(client: LedgerClient) -> None:
+def test_call_in_two_buckets_is_counted_in_both_or_in_neither(client: LedgerClient) -> None:
     assert client.call("take_turn", lanes=[lane("all", at_most=1)]) == 0
     assert client.call("take_turn", lanes=[lane("chat"), lane("all", at_most=1)]) > 50
     assert client.one("select cardinality(calls) from onetake.lanes where lane = 'chat'") == 0
 
 
-def test_a_silence_is_kept_in_full_and_never_shortened(client: LedgerClient) -> None:
+def test_shorter_silence_does_not_shorten_a_longer_one(client: LedgerClient) -> None:
     client.call("silence_lane", lane="a", seconds=30)
     client.call("silence_lane", lane="a", seconds=3)
     assert 25 < client.call("take_turn", lanes=[lane("a")]) <= 30
 
 
-def test_many_at_once_share_one_budget(client: LedgerClient) -> None:
+def test_concurrent_callers_share_one_rate_limit(client: LedgerClient) -> None:
     with ThreadPoolExecutor(6) as threads:
         waits = list(threads.map(lambda _: client.call("take_turn", lanes=[lane("all", at_most=7)]), range(30)))
     assert waits.count(0) == 7
 
 
-def test_lanes_of_yesterday_are_forgotten(client: LedgerClient) -> None:
+def test_buckets_unused_for_a_day_are_deleted(client: LedgerClient) -> None:
     client.call("take_turn", lanes=[lane("old")])
     client.write("update onetake.lanes set used_at = used_at - interval '25 hours'")
     client.call("silence_lane", lane="new", seconds=1)
     assert [row["lane"] for row in client.rows("select lane from onetake.lanes")] == ["new"]
 
 
-def test_one_host_works_and_another_when_it_is_gone(client: LedgerClient) -> None:
+def test_host_lease_passes_to_another_host_only_after_it_expires(client: LedgerClient) -> None:
     assert client.call("take_host", host="a", seconds=0.5)["mine"]
     other = client.call("take_host", host="b", seconds=20)
     assert (other["mine"], other["host"]) == (False, "a")
@@ -66,14 +66,14 @@ def test_one_host_works_and_another_when_it_is_gone(client: LedgerClient) -> Non
     assert not client.call("take_host", host="a", seconds=20)["mine"]
 
 
-def test_a_database_says_which_migrations_it_has(client: LedgerClient) -> None:
+def test_applied_migrations_are_listed_in_order(client: LedgerClient) -> None:
     applied = client.call("applied_migrations")
     assert applied == sorted(applied)
     assert applied == [row["version"] for row in client.rows(
         "select version from supabase_migrations.schema_migrations order by version")]  # fmt: skip
 
 
-def test_a_saved_clip_is_wanted_in_storage_until_it_is_there(client: LedgerClient) -> None:
+def test_clip_is_marked_as_stored_only_if_saved_and_its_hash_matches(client: LedgerClient) -> None:
     saved, rendering = client.saved("tg:1"), client.rendering("tg:2")
     asked = [saved, rendering, str(uuid4())]
     record = {"run_id": saved, "sha256": "f", "stored": None, "dropped": False, "state": "saved"}
@@ -90,7 +90,7 @@ def test_a_saved_clip_is_wanted_in_storage_until_it_is_there(client: LedgerClien
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_only_what_its_user_has_is_ever_too_old(client: LedgerClient, stored: bool) -> None:
+def test_only_delivered_clips_past_their_age_are_dropped(client: LedgerClient, stored: bool) -> None:
     runs = [client.delivered("tg:1"), client.saved("tg:2"), client.delivered("tg:3")]
     for run_id in runs:
         client.age(run_id, 86_400 * (1 if run_id == runs[2] else 8))
@@ -105,14 +105,14 @@ def test_only_what_its_user_has_is_ever_too_old(client: LedgerClient, stored: bo
     assert client.row(runs[1])["dropped_at"] is None, "its user does not have it yet"
 
 
-def test_a_clock_that_stepped_back_silences_nobody(client: LedgerClient) -> None:
+def test_clock_that_steps_back_does_not_block_a_bucket(client: LedgerClient) -> None:
     assert client.call("take_turn", lanes=[lane("a", gap=1, at_most=2)]) == 0
     client.write("update onetake.lanes set calls = array(select c + interval '1 hour' from unnest(calls) c)")
     assert client.call("take_turn", lanes=[lane("a", gap=1, at_most=2)]) == 0
     assert client.call("take_turn", lanes=[lane("a", gap=1, at_most=2)]) > 0
 
 
-def test_a_lane_that_is_removed_while_it_is_asked_for_is_made_again(client: LedgerClient) -> None:
+def test_bucket_deleted_during_a_call_is_created_again(client: LedgerClient) -> None:
     """Idle lanes are removed between the insert and the lock: simulated by a removal that is not committed yet."""
     client.call("take_turn", lanes=[lane("a")])
     with psycopg.connect(client.dsn) as sweeping, ThreadPoolExecutor(1) as threads:
@@ -123,7 +123,7 @@ def test_a_lane_that_is_removed_while_it_is_asked_for_is_made_again(client: Ledg
         assert asking.result(timeout=5) == 0
 
 
-def test_a_sweep_of_idle_lanes_passes_over_those_in_use(client: LedgerClient) -> None:
+def test_cleanup_of_idle_buckets_skips_locked_ones(client: LedgerClient) -> None:
     client.call("take_turn", lanes=[lane("old")])
     client.write("update onetake.lanes set used_at = used_at - interval '25 hours'")
     with psycopg.connect(client.dsn) as using:

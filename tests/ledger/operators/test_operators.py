@@ -25,7 +25,7 @@ def set_limit(client: LedgerClient, key: str, value: Any, user: str | None = Non
     return client.call("set_limit", key=key, value=value, who="ana", user_id=user)
 
 
-def test_the_limits_are_those_of_the_design(client: LedgerClient) -> None:
+def test_default_limits_match_the_design(client: LedgerClient) -> None:
     found = {limit["key"]: limit["value"] for limit in client.call("show_limits")}
     assert found == {
         "active_runs_per_user": 1,
@@ -53,13 +53,13 @@ def test_a_changed_limit_is_recorded(client: LedgerClient, key: str) -> None:
     assert changes(client) == [("ana", key, before, 7)]
 
 
-def test_the_rollout_is_recorded(client: LedgerClient) -> None:
+def test_a_changed_rollout_is_recorded(client: LedgerClient) -> None:
     assert set_limit(client, "rollout", "allowlist")["set"]
     assert changes(client) == [("ana", "rollout", "all", "allowlist")]
 
 
 @pytest.mark.parametrize("value", [-1, 1.5, "7", True, None, [], 31_536_001, 10**15])
-def test_a_limit_that_is_no_whole_number_is_refused_and_leaves_no_trace(client: LedgerClient, value: object) -> None:
+def test_invalid_limit_value_is_refused_and_not_recorded(client: LedgerClient, value: object) -> None:
     answer = set_limit(client, "cooldown_seconds", value)
     assert (answer["set"], answer["why"], answer["allowed"]) == (
         False,
@@ -70,7 +70,7 @@ def test_a_limit_that_is_no_whole_number_is_refused_and_leaves_no_trace(client: 
 
 
 @pytest.mark.parametrize("key", [key for key in GENERAL if key.endswith("_seconds")])
-def test_the_longest_time_that_can_be_set_leads_nothing_out_of_the_calendar(client: LedgerClient, key: str) -> None:
+def test_longest_allowed_time_limit_does_not_overflow_timestamps(client: LedgerClient, key: str) -> None:
     assert set_limit(client, key, 31_536_000)["set"]
     client.ask(prompt="a first")
     assert client.ask(prompt="a second")["kind"] in {"busy", "cooldown", "accepted"}
@@ -81,7 +81,7 @@ def test_the_longest_time_that_can_be_set_leads_nothing_out_of_the_calendar(clie
 @pytest.mark.parametrize(
     ("key", "value"), [("rollout", "some"), ("rollout", 3), ("rollout", None), ("rollout_percent", 101)]
 )
-def test_a_rollout_that_means_nothing_is_refused(client: LedgerClient, key: str, value: object) -> None:
+def test_invalid_rollout_is_refused(client: LedgerClient, key: str, value: object) -> None:
     assert set_limit(client, key, value)["why"] == "bad_value"
 
 
@@ -89,7 +89,7 @@ def test_an_unknown_limit_is_refused(client: LedgerClient) -> None:
     assert set_limit(client, "cooldown", 3)["why"] == "unknown_limit"
 
 
-def test_a_users_own_limit_is_recorded_and_can_be_taken_back(client: LedgerClient) -> None:
+def test_per_user_limit_is_recorded_and_can_be_removed(client: LedgerClient) -> None:
     key = "cooldown_seconds"
     for value in (3, 4, None):
         assert set_limit(client, key, value, "tg:1")["set"]
@@ -99,7 +99,7 @@ def test_a_users_own_limit_is_recorded_and_can_be_taken_back(client: LedgerClien
 
 
 @pytest.mark.parametrize("key", ["budget_day_microusd", "rollout_percent", "breaker_failures"])
-def test_a_limit_for_all_cannot_be_one_users(client: LedgerClient, key: str) -> None:
+def test_global_limit_cannot_be_set_for_one_user(client: LedgerClient, key: str) -> None:
     assert set_limit(client, key, 3, "tg:1") == {"set": False, "why": "not_per_user"}
 
 
@@ -114,7 +114,7 @@ def test_pause_and_resume_are_recorded_and_shown(client: LedgerClient) -> None:
     assert changes(client) == [("ben", "paused", why, {"paused": False}), ("ana", "paused", {"paused": False}, why)]
 
 
-def test_a_resume_meant_for_another_pause_changes_nothing(client: LedgerClient) -> None:
+def test_resume_of_an_outdated_pause_changes_nothing(client: LedgerClient) -> None:
     def resume(paused_at: str | None) -> dict[str, Any]:
         answer = client.call("set_paused", paused=False, reason=None, who="ana", shown={"paused_at": paused_at})
         return dict(answer)
@@ -128,7 +128,7 @@ def test_a_resume_meant_for_another_pause_changes_nothing(client: LedgerClient) 
     assert len(changes(client)) == 4
 
 
-def test_blocking_and_inviting_are_recorded_for_the_known_and_the_unknown(client: LedgerClient) -> None:
+def test_blocking_and_inviting_are_recorded_for_known_and_unknown_users(client: LedgerClient) -> None:
     client.reserved("tg:1")
     shown = client.call("set_user", user_id="tg:1", blocked=True, invited=None, reason="spam", who="ana")
     assert (shown["blocked"], shown["blocked_reason"], shown["invited"]) == (True, "spam", False)
@@ -155,7 +155,7 @@ def test_open_breakers_are_shown_and_closed_ones_are_not(client: LedgerClient) -
 # -- the numbers
 
 
-def test_the_numbers_of_an_empty_ledger_are_noughts(client: LedgerClient) -> None:
+def test_stats_of_an_empty_ledger_are_zero(client: LedgerClient) -> None:
     stats = client.call("stats")
     numbers = (
         "total_videos",
@@ -169,7 +169,7 @@ def test_the_numbers_of_an_empty_ledger_are_noughts(client: LedgerClient) -> Non
     assert (stats["states"], stats["checks"], stats["today"]) == ({}, {}, None)
 
 
-def test_the_numbers_add_up(client: LedgerClient) -> None:
+def test_stats_add_up_over_runs_in_every_state(client: LedgerClient) -> None:
     client.unlimited()
     for state in STATES:
         client.in_state(state, f"tg:{state}")
@@ -205,7 +205,7 @@ def test_runs_are_listed_newest_first_by_state_and_by_user(client: LedgerClient)
     assert all("token" not in row for row in client.call("list_runs", at_most=9))
 
 
-def test_users_are_listed_with_what_they_got_and_what_it_cost(client: LedgerClient) -> None:
+def test_users_are_listed_with_their_videos_and_spending(client: LedgerClient) -> None:
     client.delivered("tg:1")
     client.reserved("tg:2")
     found = {user["user_id"]: (user["videos"], user["spent_microusd"]) for user in client.call("list_users", at_most=9)}
@@ -213,7 +213,7 @@ def test_users_are_listed_with_what_they_got_and_what_it_cost(client: LedgerClie
     assert len(client.call("list_users", at_most=1)) == 1
 
 
-def test_a_runs_events_are_its_timeline_in_order(client: LedgerClient) -> None:
+def test_run_events_are_listed_in_order(client: LedgerClient) -> None:
     run_id = client.reserved()
     client.approve(run_id, cost_microusd=3)
     client.begin(run_id)
@@ -235,7 +235,7 @@ def test_a_runs_events_are_its_timeline_in_order(client: LedgerClient) -> None:
     assert "call_id" not in events[0]
 
 
-def test_the_usual_time_of_a_render_is_the_median_of_the_latest_twenty(client: LedgerClient) -> None:
+def test_usual_render_time_is_the_median_of_the_latest_twenty(client: LedgerClient) -> None:
     client.unlimited()
     for nth in range(23):
         run_id = client.saved(f"tg:{nth}")

@@ -63,7 +63,7 @@ def run(client: LedgerClient) -> str:
     return client.reserved()
 
 
-def test_counted_days_and_today_are_the_events_themselves(client: LedgerClient, run: str) -> None:
+def test_daily_counts_equal_a_direct_count_of_the_events(client: LedgerClient, run: str) -> None:
     midnight = now().replace(hour=0, minute=0, second=0, microsecond=0)
     for days in (0, 1, 2, 5, 40):
         for at in (midnight - timedelta(days=days), midnight - timedelta(days=days, microseconds=1)):
@@ -81,9 +81,7 @@ def test_counted_days_and_today_are_the_events_themselves(client: LedgerClient, 
     assert client.one("select count(*) from onetake.event_days") > 0
 
 
-def test_an_event_of_today_counts_at_once_and_a_counted_day_is_not_counted_again(
-    client: LedgerClient, run: str
-) -> None:
+def test_todays_events_count_at_once_and_counted_days_are_not_counted_again(client: LedgerClient, run: str) -> None:
     event(client, now() - timedelta(days=3))
     client.call("stats")
     event(client, now())
@@ -93,7 +91,7 @@ def test_an_event_of_today_counts_at_once_and_a_counted_day_is_not_counted_again
     assert counted(client) == directly(client)
 
 
-def test_calls_of_each_prompt_are_the_same_before_and_after_their_days_are_counted(client: LedgerClient) -> None:
+def test_calls_per_prompt_are_the_same_before_and_after_daily_aggregation(client: LedgerClient) -> None:
     """Grouped by the day of the call and by the versions that its run used."""
     midnight = now().replace(hour=0, minute=0, second=0, microsecond=0)
     for version, user in (("aa", "tg:1"), ("bb", "tg:2")):
@@ -127,7 +125,7 @@ def test_calls_of_each_prompt_are_the_same_before_and_after_their_days_are_count
     }
 
 
-def test_what_was_spared_is_the_same_before_and_after_its_day_is_counted(client: LedgerClient) -> None:
+def test_cached_calls_are_the_same_before_and_after_daily_aggregation(client: LedgerClient) -> None:
     client.age(client.delivered(), 3 * 86400)
     client.write("update onetake.events set at = at - interval '3 days'")
     event(client, now() - timedelta(days=3, hours=1), "check_limits", "replayed")  # before anything was there
@@ -143,7 +141,7 @@ def test_what_was_spared_is_the_same_before_and_after_its_day_is_counted(client:
     }
 
 
-def test_the_day_before_is_counted_an_hour_after_it_ended(client: LedgerClient, run: str) -> None:
+def test_a_day_is_aggregated_an_hour_after_it_ended(client: LedgerClient, run: str) -> None:
     """Until then, a transaction that began on that day may still be running."""
     client.call("stats")
     before = client.one("select before from onetake.counted")
@@ -151,7 +149,7 @@ def test_the_day_before_is_counted_an_hour_after_it_ended(client: LedgerClient, 
     assert before == (datetime.now(UTC) - timedelta(hours=1)).date()
 
 
-def test_two_that_count_at_once_count_once(client: LedgerClient, run: str) -> None:
+def test_concurrent_aggregations_count_each_event_once(client: LedgerClient, run: str) -> None:
     event(client, now() - timedelta(days=3))
     with client.calls.transaction():
         client.calls.execute("select onetake.count_days()")
@@ -173,12 +171,12 @@ def test_two_that_count_at_once_count_once(client: LedgerClient, run: str) -> No
         {"unknown": "x"},
     ],
 )
-def test_a_filter_is_a_value_and_never_sql(client: LedgerClient, run: str, filters: dict[str, str]) -> None:
+def test_filter_values_are_never_executed_as_sql(client: LedgerClient, run: str, filters: dict[str, str]) -> None:
     assert client.call("page_runs", filters=filters, at_most=10) == []
     assert client.one("select count(*) from onetake.runs") == 1
 
 
-def test_deliver_again_is_for_saved_videos_of_chats_alone(client: LedgerClient) -> None:
+def test_deliver_again_is_accepted_only_for_saved_telegram_runs(client: LedgerClient) -> None:
     run_id = client.saved()
     for kind, brought in (("terminal", False), ("telegram", True)):
         client.write("update onetake.runs set audience = jsonb_build_object('kind', %s::text)", kind)
@@ -191,7 +189,7 @@ def test_deliver_again_is_for_saved_videos_of_chats_alone(client: LedgerClient) 
     assert client.call("deliver_again", run_id="00000000-0000-0000-0000-000000000000", who="x")["asked"] is False
 
 
-def test_nobody_is_asked_to_deliver_again_what_is_being_brought_at_this_moment(client: LedgerClient) -> None:
+def test_deliver_again_is_refused_while_a_delivery_is_under_way(client: LedgerClient) -> None:
     """The running delivery's outcome would be taken for the new one's; a postponed delivery does not block."""
     run_id = client.saved()
     client.call("begin_telling", run_id=run_id, state="saved", teller="courier", seconds=15.0)
@@ -202,7 +200,7 @@ def test_nobody_is_asked_to_deliver_again_what_is_being_brought_at_this_moment(c
     assert client.call("begin_telling", run_id=run_id, state="saved", teller="another", seconds=15.0) is not None
 
 
-def test_a_run_waits_for_a_worker_once_it_is_due_and_nobody_looks(client: LedgerClient) -> None:
+def test_queue_counts_a_run_as_due_only_without_a_recent_heartbeat(client: LedgerClient) -> None:
     def queue() -> tuple[int, int]:
         found = client.call("page_overview", days=1)["queue"]
         return found["unfinished"], found["due"]

@@ -11,26 +11,26 @@ def begin(client: LedgerClient, run_id: str, teller: str, seconds: float = 15, s
     return client.call("begin_telling", run_id=run_id, state=state, teller=teller, seconds=seconds)
 
 
-def test_one_teller_at_a_time_and_it_may_prolong(client: LedgerClient) -> None:
+def test_only_one_notifier_at_a_time_and_it_may_renew(client: LedgerClient) -> None:
     run_id = client.saved(audience=TELEGRAM)
     assert begin(client, run_id, "a") is not None
     assert begin(client, run_id, "b") is None
     assert begin(client, run_id, "a") is not None
 
 
-def test_a_teller_that_died_is_followed_by_another(client: LedgerClient) -> None:
+def test_expired_notifier_is_replaced_by_another(client: LedgerClient) -> None:
     run_id = client.saved(audience=TELEGRAM)
     assert begin(client, run_id, "a", seconds=0) is not None
     assert begin(client, run_id, "b") is not None
 
 
-def test_a_told_state_is_told_to_nobody_again(client: LedgerClient) -> None:
+def test_notified_state_is_not_notified_again(client: LedgerClient) -> None:
     run_id = client.saved(audience=TELEGRAM)
     client.call("told", run_id=run_id, state="saved")
     assert begin(client, run_id, "a") is None
 
 
-def test_a_run_that_waits_for_a_tap_is_looked_at_when_its_tellers_time_is_over(client: LedgerClient) -> None:
+def test_draft_becomes_due_when_its_notifiers_time_is_over(client: LedgerClient) -> None:
     run_id = client.reserved(audience=TELEGRAM, confirm=True)
     client.approve(run_id)
     client.write("update onetake.runs set next_look_at = confirm_until where run_id = %s", run_id)
@@ -41,14 +41,14 @@ def test_a_run_that_waits_for_a_tap_is_looked_at_when_its_tellers_time_is_over(c
     assert row["telling_until"] is not None
 
 
-def test_later_does_not_put_off_the_run_itself(client: LedgerClient) -> None:
+def test_postponing_a_notification_does_not_postpone_the_run(client: LedgerClient) -> None:
     run_id = client.rendering(audience=TELEGRAM)
     client.write("update onetake.runs set next_look_at = '2026-01-01' where run_id = %s", run_id)
     client.call("tell_later", run_id=run_id, state="rendering", at="2027-01-01T00:00:00Z")
     assert client.row(run_id)["next_look_at"].startswith("2026-01-01")
 
 
-def test_who_was_not_reached_is_told_again_when_asked_for(client: LedgerClient) -> None:
+def test_undelivered_run_is_queued_once_for_another_notification(client: LedgerClient) -> None:
     run_id = client.saved(audience=TELEGRAM)
     client.call("told", run_id=run_id, state="saved")
     assert client.call("tell_again", user_id="tg:1") == [run_id]
@@ -56,7 +56,7 @@ def test_who_was_not_reached_is_told_again_when_asked_for(client: LedgerClient) 
     assert client.row(run_id)["told_state"] is None
 
 
-def test_a_preference_that_does_not_exist_is_refused(client: LedgerClient) -> None:
+def test_unknown_preference_is_refused(client: LedgerClient) -> None:
     assert client.call("set_preference", user_id="tg:5", key="seconds", value=12) == {"seconds": 12}
     assert client.call("customer", user_id="tg:5")["preferences"] == {"seconds": 12}
     assert client.call("set_preference", user_id="tg:5", key="seconds", value=None) == {}
@@ -64,7 +64,7 @@ def test_a_preference_that_does_not_exist_is_refused(client: LedgerClient) -> No
         client.call("set_preference", user_id="tg:5", key="colour", value="red")
 
 
-def test_news_is_taken_by_one_and_told_once(client: LedgerClient) -> None:
+def test_alert_is_claimed_by_one_notifier_and_sent_once(client: LedgerClient) -> None:
     run_id = client.uncertain()
     client.call("raise_alerts", doubt_seconds=0)
     [alert] = [each for each in client.call("take_alerts", seconds=60) if each["kind"] == "in_doubt"]
@@ -76,7 +76,7 @@ def test_news_is_taken_by_one_and_told_once(client: LedgerClient) -> None:
     assert [each for each in client.call("take_alerts", seconds=60) if each["kind"] == "in_doubt"] == []
 
 
-def test_a_run_nobody_asked_to_tap_is_due_though_it_waits(client: LedgerClient) -> None:
+def test_draft_whose_user_was_not_notified_becomes_due(client: LedgerClient) -> None:
     run_id = client.reserved(audience=TELEGRAM, confirm=True)
     client.approve(run_id)
     client.write("update onetake.runs set next_look_at = confirm_until where run_id = %s", run_id)

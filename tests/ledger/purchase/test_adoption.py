@@ -87,7 +87,7 @@ CASES = [case for case in product(SITUATIONS, SOURCES, OWNERS) if case[2] != "it
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_a_job_becomes_a_runs_as_the_table_of_precedence_says(client: LedgerClient, situation: str) -> None:
+def test_record_submission_follows_the_precedence_of_sources_and_owners(client: LedgerClient, situation: str) -> None:
     client.unlimited()
     for nth, (_, source, owner) in enumerate(case for case in CASES if case[0] == situation):
         check(client, situation, source, owner, f"tg:{nth}")
@@ -155,7 +155,7 @@ def check_owner(
         assert (now["looks_complete"], now["doubt"]) == (0, "job_was_another_runs"), said
 
 
-def test_the_token_alone_makes_an_answer_an_answer(client: LedgerClient) -> None:
+def test_answer_without_the_winning_token_is_not_recorded(client: LedgerClient) -> None:
     run_id = client.submitting()
     answer = client.record(run_id, "job_1", "answer", token=OTHER_TOKEN)
     assert answer == {"recorded": False, "why": "not_the_winner", "state": "submitting"}
@@ -163,11 +163,11 @@ def test_the_token_alone_makes_an_answer_an_answer(client: LedgerClient) -> None
     assert answer["why"] == "not_the_winner"
 
 
-def test_an_unknown_run_records_nothing(client: LedgerClient) -> None:
+def test_answer_for_an_unknown_run_is_not_recorded(client: LedgerClient) -> None:
     assert client.record(str(uuid4()), "job_1")["why"] == "unknown_run"
 
 
-def test_a_recorded_answer_told_again_changes_nothing(client: LedgerClient) -> None:
+def test_recording_the_same_answer_again_changes_nothing(client: LedgerClient) -> None:
     run_id = client.rendering(job="job_1")
     before = client.row(run_id)
     assert client.record(run_id, "job_1")["recorded"] is True
@@ -175,7 +175,7 @@ def test_a_recorded_answer_told_again_changes_nothing(client: LedgerClient) -> N
     assert client.events(run_id).count(("generate_video", "made")) == 1
 
 
-def test_an_answer_file_replayed_after_the_render_failed_does_not_raise_the_dead(client: LedgerClient) -> None:
+def test_answer_file_replayed_after_the_render_failed_does_not_revive_the_run(client: LedgerClient) -> None:
     """The crash came between committing the answer and dropping its file; the run continued meanwhile."""
     run_id = client.rendering(job="job_1")
     client.fail(run_id, "rendering", "render_failed", breaker="render")
@@ -184,13 +184,13 @@ def test_an_answer_file_replayed_after_the_render_failed_does_not_raise_the_dead
     assert client.row(run_id) == before
 
 
-def test_a_job_found_in_the_list_of_one_provider_is_not_the_other_providers(client: LedgerClient) -> None:
+def test_equal_job_ids_of_two_providers_are_different_jobs(client: LedgerClient) -> None:
     client.rendering("tg:1", job="job_1")
     other = client.uncertain("tg:2", base_url="http://other.test/v1")
     assert client.record(other, "job_1", "list")["recorded"] is True
 
 
-def test_proof_swaps_the_jobs_of_two_runs_that_had_guessed(client: LedgerClient) -> None:
+def test_answer_swaps_the_jobs_of_two_runs_that_adopted_from_the_list(client: LedgerClient) -> None:
     first = client.rendering("tg:1", job="job_a", source="list")
     second = client.rendering("tg:2", job="job_b", source="list")
     assert client.record(first, "job_b")["recorded"] is True
@@ -201,7 +201,7 @@ def test_proof_swaps_the_jobs_of_two_runs_that_had_guessed(client: LedgerClient)
     assert client.row(second)["job_source"] == "answer"
 
 
-def test_a_run_that_failed_by_the_job_it_loses_goes_on_with_its_own(client: LedgerClient) -> None:
+def test_failed_run_that_loses_its_job_to_an_answer_continues_with_the_swapped_job(client: LedgerClient) -> None:
     first = client.rendering("tg:1", job="job_b", source="list")
     second = client.rendering("tg:2", job="job_a", source="list")
     not_charged(client, second)
@@ -212,7 +212,7 @@ def test_a_run_that_failed_by_the_job_it_loses_goes_on_with_its_own(client: Ledg
     assert client.books_wrong() == []
 
 
-def test_a_run_that_failed_by_a_job_that_was_anothers_is_looked_for_again(client: LedgerClient) -> None:
+def test_failed_run_that_loses_its_job_to_an_answer_is_matched_again(client: LedgerClient) -> None:
     adopter = client.rendering("tg:1", job="job_a", source="list")
     not_charged(client, adopter)
     client.record(client.submitting("tg:2"), "job_a")
@@ -223,7 +223,7 @@ def test_a_run_that_failed_by_a_job_that_was_anothers_is_looked_for_again(client
     assert client.record(adopter, "job_b", "list")["late"] is True
 
 
-def test_a_person_wakes_a_parked_run_by_its_own_job(client: LedgerClient) -> None:
+def test_parked_run_becomes_due_when_a_person_confirms_its_own_job(client: LedgerClient) -> None:
     run_id = client.rendering(job="job_a")
     client.call("park", run_id=run_id, why="", next_look_at=None)
     assert client.call("due_runs", at_most=10) == []
@@ -232,7 +232,7 @@ def test_a_person_wakes_a_parked_run_by_its_own_job(client: LedgerClient) -> Non
     assert client.row(run_id)["parked_at"] is not None
 
 
-def test_a_run_whose_adopted_job_was_taken_is_looked_for_and_found_again(client: LedgerClient) -> None:
+def test_run_that_loses_its_adopted_job_is_in_doubt_and_can_adopt_another(client: LedgerClient) -> None:
     adopter = client.rendering("tg:1", job="job_a", source="list")
     client.record(client.submitting("tg:2"), "job_a")
     assert client.state(adopter) == "uncertain"
@@ -244,7 +244,7 @@ def test_a_run_whose_adopted_job_was_taken_is_looked_for_and_found_again(client:
 # -- late adoption: a clip that was paid for is never refused
 
 
-def test_late_adoption_takes_the_money_again_on_the_runs_own_day_past_every_limit(client: LedgerClient) -> None:
+def test_late_adoption_holds_the_price_on_the_runs_own_day_despite_every_limit(client: LedgerClient) -> None:
     run_id = client.uncertain()
     client.fail(run_id, "uncertain", "not_made")
     client.write("update onetake.runs set day = day - 40, month = to_char(day - 40, 'YYYY-MM')")
@@ -263,7 +263,7 @@ def test_late_adoption_takes_the_money_again_on_the_runs_own_day_past_every_limi
     assert client.books_wrong() == []
 
 
-def test_late_adoption_is_never_refused_because_the_user_is_busy_or_the_wish_was_granted(client: LedgerClient) -> None:
+def test_late_adoption_succeeds_while_the_same_prompt_was_requested_again(client: LedgerClient) -> None:
     run_id = client.uncertain()
     client.fail(run_id, "uncertain", "not_made")
     client.age(run_id, 60)
@@ -275,7 +275,7 @@ def test_late_adoption_is_never_refused_because_the_user_is_busy_or_the_wish_was
     assert client.books_wrong() == []
 
 
-def test_a_late_adopted_run_that_was_charged_already_is_charged_once(client: LedgerClient) -> None:
+def test_late_adoption_of_a_charged_run_charges_it_only_once(client: LedgerClient) -> None:
     run_id = client.rendering(job="job_1")
     client.fail(run_id, "rendering", "expired", spent=True)
     assert client.record(run_id, "job_1", "person")["recorded"] is True

@@ -30,7 +30,9 @@ def test_a_run_that_cannot_have_paid_fails_after_five_attempts(client: LedgerCli
 
 
 @pytest.mark.parametrize("state", ["submitting", "uncertain", "rendering"])
-def test_a_run_that_may_have_paid_is_parked_after_five_attempts_and_tried_on(client: LedgerClient, state: str) -> None:
+def test_a_run_that_may_have_paid_is_parked_after_five_attempts_and_still_tried(
+    client: LedgerClient, state: str
+) -> None:
     run_id = client.in_state(state)
     for _ in range(5):
         assert attempt(client, run_id)["parked_at"] is None
@@ -41,7 +43,7 @@ def test_a_run_that_may_have_paid_is_parked_after_five_attempts_and_tried_on(cli
     assert client.events(run_id).count(("run", "parked")) == 1
 
 
-def test_company_at_a_run_somebody_works_on_does_not_count(client: LedgerClient) -> None:
+def test_attempt_while_a_worker_sends_heartbeats_is_not_counted(client: LedgerClient) -> None:
     run_id = client.reserved()
     attempt(client, run_id, attend_seconds=15.0)
     for _ in range(10):
@@ -50,14 +52,14 @@ def test_company_at_a_run_somebody_works_on_does_not_count(client: LedgerClient)
 
 
 @pytest.mark.parametrize("state", ["rejected", "canceled", "failed", "delivered"])
-def test_an_ended_run_is_not_tried(client: LedgerClient, state: str) -> None:
+def test_attempt_on_an_ended_run_changes_nothing(client: LedgerClient, state: str) -> None:
     run_id = client.in_state(state)
     before = client.row(run_id)
     assert attempt(client, run_id)["state"] == state
     assert client.row(run_id) == before
 
 
-def test_a_move_is_progress_and_begins_the_count_again(client: LedgerClient) -> None:
+def test_state_change_resets_the_attempt_count(client: LedgerClient) -> None:
     run_id = client.reserved()
     for _ in range(5):
         attempt(client, run_id)
@@ -67,7 +69,7 @@ def test_a_move_is_progress_and_begins_the_count_again(client: LedgerClient) -> 
     assert attempt(client, run_id)["attempts"] == 1
 
 
-def test_a_look_at_a_render_is_progress_and_a_sign_of_life_before_the_purchase_is_not(client: LedgerClient) -> None:
+def test_heartbeat_resets_the_attempts_of_a_rendering_run_but_not_of_a_reserved_one(client: LedgerClient) -> None:
     rendering = client.rendering("tg:1")
     reserved = client.reserved("tg:2")
     for run_id in (rendering, reserved):
@@ -81,18 +83,18 @@ def test_a_look_at_a_render_is_progress_and_a_sign_of_life_before_the_purchase_i
 
 
 @pytest.mark.parametrize("state", ["uncertain", "saved", "delivered", "failed", "canceled", "rejected"])
-def test_nobody_attends_a_run_that_waits_or_has_ended(client: LedgerClient, state: str) -> None:
+def test_heartbeat_on_a_run_that_waits_or_has_ended_changes_nothing(client: LedgerClient, state: str) -> None:
     run_id = client.in_state(state)
     before = client.row(run_id)
     assert client.call("attend", run_id=run_id, attend_seconds=15.0) is None
     assert client.row(run_id) == before
 
 
-def test_an_unknown_run_is_nobodys_work(client: LedgerClient) -> None:
+def test_attempt_on_an_unknown_run_returns_nothing(client: LedgerClient) -> None:
     assert attempt(client, str(uuid4())) is None
 
 
-def test_a_run_is_left_alone_while_somebody_works_on_it(client: LedgerClient) -> None:
+def test_a_run_is_not_due_while_a_worker_sends_heartbeats(client: LedgerClient) -> None:
     run_id = client.reserved()
     assert due(client) == [run_id]
     attempt(client, run_id)
@@ -103,7 +105,7 @@ def test_a_run_is_left_alone_while_somebody_works_on_it(client: LedgerClient) ->
     assert due(client) == []
 
 
-def test_a_waiting_run_is_due_at_its_time_or_not_by_itself(client: LedgerClient) -> None:
+def test_a_waiting_run_is_due_at_its_set_time_or_never(client: LedgerClient) -> None:
     run_id = client.uncertain()
     past, future = datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(hours=1)
     for at, found in [(future, []), (past, [run_id]), (None, [])]:
@@ -112,13 +114,13 @@ def test_a_waiting_run_is_due_at_its_time_or_not_by_itself(client: LedgerClient)
     assert client.row(run_id)["next_look_at"] == "infinity"
 
 
-def test_waiting_ends_an_attempt_that_did_its_work(client: LedgerClient) -> None:
+def test_wait_until_resets_the_attempt_count(client: LedgerClient) -> None:
     run_id = client.approved()
     attempt(client, run_id)
     assert client.call("wait_until", run_id=run_id, at=None)["attempts"] == 0
 
 
-def test_a_tap_and_a_resume_wake_a_waiting_run(client: LedgerClient) -> None:
+def test_confirmation_or_resume_makes_a_waiting_run_due(client: LedgerClient) -> None:
     tapped = client.approved("tg:1", confirm=True)
     paused = client.approved("tg:2")
     client.call("set_paused", paused=True, reason="", who="op")
@@ -131,7 +133,7 @@ def test_a_tap_and_a_resume_wake_a_waiting_run(client: LedgerClient) -> None:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_run_is_due_until_its_user_has_heard_of_its_last_state(client: LedgerClient, state: str) -> None:
+def test_a_run_is_due_until_its_user_was_notified_of_its_final_state(client: LedgerClient, state: str) -> None:
     run_id = client.in_state(state)
     assert due(client) == ([] if state == "delivered" else [run_id])
     client.call("told", run_id=run_id, state=state)
@@ -139,7 +141,7 @@ def test_a_run_is_due_until_its_user_has_heard_of_its_last_state(client: LedgerC
     assert due(client) == ([run_id] if unfinished else [])
 
 
-def test_hearing_of_an_older_state_is_not_hearing_of_the_last(client: LedgerClient) -> None:
+def test_notification_of_an_older_state_leaves_the_run_due(client: LedgerClient) -> None:
     run_id = client.rendering()
     client.call("told", run_id=run_id, state="rendering")
     client.fail(run_id, "rendering", "render_failed")
@@ -148,21 +150,21 @@ def test_hearing_of_an_older_state_is_not_hearing_of_the_last(client: LedgerClie
     assert due(client) == [run_id]
 
 
-def test_delivering_twice_is_delivering_once(client: LedgerClient) -> None:
+def test_second_delivery_report_changes_nothing(client: LedgerClient) -> None:
     run_id = client.delivered()
     before = client.row(run_id)
     client.call("told", run_id=run_id, state="saved", delivered=True)
     assert client.row(run_id) == before
 
 
-def test_a_terminal_hears_of_its_end_when_it_asks_and_is_not_looked_for(client: LedgerClient) -> None:
+def test_terminal_run_is_due_only_until_it_ends(client: LedgerClient) -> None:
     client.in_state("failed", audience={"kind": "terminal"})
     assert due(client) == []
     unfinished = client.reserved("tg:2", audience={"kind": "terminal"})
     assert due(client) == [unfinished]
 
 
-def test_no_more_runs_are_due_than_were_asked_for_and_the_longest_waiting_come_first(client: LedgerClient) -> None:
+def test_due_runs_returns_at_most_the_given_number_longest_waiting_first(client: LedgerClient) -> None:
     runs = [client.reserved(f"tg:{nth}") for nth in range(4)]
     for nth, run_id in enumerate(runs):
         at = datetime.now(UTC) - timedelta(minutes=nth)
@@ -198,7 +200,7 @@ def test_a_run_is_parked_once_and_stays_parked_until_it_moves(client: LedgerClie
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_run_can_be_taken_back_only_before_the_fence(client: LedgerClient, state: str) -> None:
+def test_a_run_can_be_canceled_only_before_its_submission(client: LedgerClient, state: str) -> None:
     run_id = client.in_state(state)
     canceled = state in {"reserved", "approved"}
     answer = client.call("cancel_run", run_id=run_id, by="tg:1")
@@ -208,7 +210,7 @@ def test_a_run_can_be_taken_back_only_before_the_fence(client: LedgerClient, sta
 @pytest.mark.parametrize(
     ("confirm", "late", "canceled"), [(False, True, False), (True, False, False), (True, True, True)]
 )
-def test_the_sweep_cancels_only_what_nobody_confirmed_in_time(
+def test_sweep_cancels_only_drafts_that_were_not_confirmed_in_time(
     client: LedgerClient, confirm: bool, late: bool, canceled: bool
 ) -> None:
     run_id = client.approved(confirm=confirm)
@@ -218,7 +220,7 @@ def test_the_sweep_cancels_only_what_nobody_confirmed_in_time(
     assert client.state(run_id) == ("canceled" if canceled else "approved")
 
 
-def test_the_sweep_does_not_cancel_what_was_confirmed(client: LedgerClient) -> None:
+def test_sweep_does_not_cancel_a_confirmed_draft(client: LedgerClient) -> None:
     run_id = client.approved(confirm=True)
     client.call("confirm", run_id=run_id)
     client.age(run_id, 901)

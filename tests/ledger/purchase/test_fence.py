@@ -9,7 +9,7 @@ from pipeline.ledger.transports.common import LedgerRefused
 from tests.ledger.client import OTHER_TOKEN, STATES, TOKEN, LedgerClient
 
 
-def test_the_winner_hears_what_is_sent_from_the_row_and_is_the_only_one(client: LedgerClient) -> None:
+def test_first_token_wins_and_gets_the_order_and_a_second_token_is_refused(client: LedgerClient) -> None:
     run_id = client.approved()
     answer = client.begin(run_id)
     assert answer["won"] is True
@@ -26,7 +26,7 @@ def test_the_winner_hears_what_is_sent_from_the_row_and_is_the_only_one(client: 
     assert client.begin(run_id, OTHER_TOKEN) == {"won": False, "refused": "state", "state": "submitting"}
 
 
-def test_the_winner_who_lost_the_answer_hears_it_again_and_nothing_moves(client: LedgerClient) -> None:
+def test_winning_token_gets_the_same_answer_again_and_nothing_changes(client: LedgerClient) -> None:
     run_id = client.approved()
     first = client.begin(run_id)
     before = client.row(run_id)
@@ -38,19 +38,21 @@ def test_the_winner_who_lost_the_answer_hears_it_again_and_nothing_moves(client:
 
 @pytest.mark.parametrize("state", [state for state in STATES if state not in {"approved", "submitting"}])
 @pytest.mark.parametrize("token", [TOKEN, OTHER_TOKEN])
-def test_nobody_wins_in_any_other_state_not_even_the_old_winner(client: LedgerClient, state: str, token: str) -> None:
+def test_submission_begins_only_from_approved_even_with_the_winning_token(
+    client: LedgerClient, state: str, token: str
+) -> None:
     run_id = client.in_state(state)
     before = client.row(run_id)
     assert client.begin(run_id, token) == {"won": False, "refused": "state", "state": state}
     assert client.row(run_id) == before
 
 
-def test_an_unknown_run_is_not_won(client: LedgerClient) -> None:
+def test_submission_of_an_unknown_run_is_refused(client: LedgerClient) -> None:
     assert client.begin(str(uuid4()))["refused"] == "unknown_run"
 
 
 @pytest.mark.parametrize("token", ["", "short", None])
-def test_a_token_that_could_be_guessed_is_an_error(client: LedgerClient, token: str | None) -> None:
+def test_short_or_missing_token_is_an_error(client: LedgerClient, token: str | None) -> None:
     run_id = client.approved()
     with pytest.raises(LedgerRefused) as refused:
         client.call("begin_submission", run_id=run_id, token=token)
@@ -60,7 +62,7 @@ def test_a_token_that_could_be_guessed_is_an_error(client: LedgerClient, token: 
 # -- what is checked again at the last moment
 
 
-def test_a_pause_holds_an_approved_run_back_and_its_end_lets_it_through(client: LedgerClient) -> None:
+def test_pause_defers_an_approved_run_and_resume_makes_it_due(client: LedgerClient) -> None:
     run_id = client.approved()
     client.call("set_paused", paused=True, reason="too dear", who="op")
     assert client.begin(run_id) == {"won": False, "refused": "paused", "reason": "too dear"}
@@ -101,7 +103,7 @@ def test_a_second_tap_changes_nothing(client: LedgerClient) -> None:
 # -- an answer is lost
 
 
-def test_the_winner_may_call_his_answer_lost_at_once(client: LedgerClient) -> None:
+def test_winning_token_can_mark_its_submission_uncertain_at_once(client: LedgerClient) -> None:
     run_id = client.submitting()
     assert client.doubt(run_id) == {"moved": True, "state": "uncertain"}
     row = client.row(run_id)
@@ -109,7 +111,7 @@ def test_the_winner_may_call_his_answer_lost_at_once(client: LedgerClient) -> No
 
 
 @pytest.mark.parametrize("token", [None, OTHER_TOKEN])
-def test_others_may_call_an_answer_lost_only_when_no_request_can_be_under_way(
+def test_others_can_mark_a_submission_uncertain_only_after_the_minimum_age(
     client: LedgerClient, token: str | None
 ) -> None:
     run_id = client.submitting()
@@ -155,7 +157,7 @@ def ended(client: LedgerClient, run_id: str, expected: str, reason: str, **proof
     return bool(client.call("fail_run", **args, **proof)["moved"])
 
 
-def test_one_look_at_a_failed_job_ends_nothing(client: LedgerClient) -> None:
+def test_render_failure_needs_two_looks_far_enough_apart(client: LedgerClient) -> None:
     run_id = client.rendering(job="job_1")
     proof = {"job_id": "job_1", "apart_seconds": 3600.0}
     assert not ended(client, run_id, "rendering", "render_failed", **proof), "no look at all"
@@ -166,7 +168,7 @@ def test_one_look_at_a_failed_job_ends_nothing(client: LedgerClient) -> None:
     assert ended(client, run_id, "rendering", "render_failed", **proof)
 
 
-def test_a_look_that_contradicts_the_first_takes_it_back(client: LedgerClient) -> None:
+def test_look_that_contradicts_a_noted_failure_clears_it(client: LedgerClient) -> None:
     run_id = client.rendering(job="job_1")
     client.call("note_failing", run_id=run_id, job_id="job_1", words="it failed")
     row = client.call("note_failing", run_id=run_id, job_id="job_1", words=None)
@@ -174,7 +176,7 @@ def test_a_look_that_contradicts_the_first_takes_it_back(client: LedgerClient) -
     assert not ended(client, run_id, "rendering", "render_failed", job_id="job_1", apart_seconds=0.0)
 
 
-def test_a_job_that_was_only_adopted_never_fails_its_run(client: LedgerClient) -> None:
+def test_failure_of_an_adopted_job_returns_its_run_to_doubt(client: LedgerClient) -> None:
     run_id = client.rendering(job="job_1", source="list")
     assert client.fail(run_id, "rendering", "render_failed") == {"moved": False, "state": "rendering"}
     row = client.call("back_to_doubt", run_id=run_id, job_id="job_1", words="it failed", apart_seconds=0.0)
@@ -183,7 +185,7 @@ def test_a_job_that_was_only_adopted_never_fails_its_run(client: LedgerClient) -
     assert client.record(run_id, "job_2", "list")["recorded"]
 
 
-def test_a_run_in_doubt_fails_only_by_its_winners_no_or_by_looks_that_counted(client: LedgerClient) -> None:
+def test_a_run_in_doubt_fails_only_with_the_winning_token_or_with_counted_looks(client: LedgerClient) -> None:
     run_id = client.uncertain()
     assert not ended(client, run_id, "uncertain", "bad_request")
     assert not ended(client, run_id, "uncertain", "bad_request", token=OTHER_TOKEN)
@@ -200,7 +202,7 @@ def test_a_failed_render_that_is_billed_is_spent(client: LedgerClient) -> None:
     assert client.books_wrong() == []
 
 
-def test_one_file_is_not_saved_for_two_orders_of_different_words(client: LedgerClient) -> None:
+def test_one_clip_is_not_saved_for_two_runs_with_different_prompts(client: LedgerClient) -> None:
     """A cache gave two users one clip at the same moment: no run had it before, so only the ledger can tell."""
     client.unlimited()
     first, twin, other = (client.rendering(f"tg:{n}") for n in range(3))
@@ -213,7 +215,7 @@ def test_one_file_is_not_saved_for_two_orders_of_different_words(client: LedgerC
     assert client.save(other)["state"] == "saved", "a person has said that it is this run's"
 
 
-def test_prompt_of_another_ignores_blanks_and_composition(client: LedgerClient) -> None:
+def test_prompt_of_another_ignores_whitespace_and_unicode_composition(client: LedgerClient) -> None:
     client.unlimited()
     one, other = client.rendering("tg:1"), client.rendering("tg:2")
     words = "сова в лесу — e\u0301t\u00e9"

@@ -5,7 +5,7 @@ import pytest
 from tests.ledger.client import TOKEN, LedgerClient
 
 
-def test_the_failure_of_a_job_that_is_no_longer_the_runs_does_not_fail_it(client: LedgerClient) -> None:
+def test_failure_of_a_replaced_job_does_not_fail_the_run(client: LedgerClient) -> None:
     run_id = client.rendering(job="adopted", source="list")
     client.record(run_id, "real", "answer")
 
@@ -13,7 +13,7 @@ def test_the_failure_of_a_job_that_is_no_longer_the_runs_does_not_fail_it(client
     assert client.row(run_id)["state"] == "rendering"
 
 
-def test_the_clip_of_a_job_that_is_no_longer_the_runs_is_not_saved(client: LedgerClient) -> None:
+def test_clip_of_a_replaced_job_is_not_saved(client: LedgerClient) -> None:
     run_id = client.rendering(job="adopted", source="list")
     client.record(run_id, "real", "answer")
 
@@ -37,7 +37,7 @@ def test_a_clear_no_does_not_overrule_a_real_answer(client: LedgerClient) -> Non
 
 
 @pytest.mark.parametrize(("kind", "answer"), [("terminal", "cooldown"), ("telegram", "duplicate")])
-def test_a_clip_that_a_gone_terminal_never_heard_of_does_not_hold_its_prompt_for_ever(
+def test_saved_terminal_run_frees_its_prompt_when_the_lease_expires(
     client: LedgerClient, kind: str, answer: str
 ) -> None:
     client.saved(audience={"kind": kind})
@@ -46,7 +46,7 @@ def test_a_clip_that_a_gone_terminal_never_heard_of_does_not_hold_its_prompt_for
     assert client.ask()["kind"] == answer
 
 
-def test_after_a_resume_the_breaker_counts_anew(client: LedgerClient) -> None:
+def test_resume_resets_the_count_of_the_breaker(client: LedgerClient) -> None:
     client.limit("cooldown_seconds", 0)
     client.limit("active_runs_per_user", 100)
     for number in range(3):

@@ -22,20 +22,20 @@ def test_a_run_that_may_have_bought_keeps_its_lease(client: LedgerClient, state:
 
 
 @pytest.mark.parametrize("state", ["rejected", "canceled", "failed"])
-def test_a_run_that_bought_nothing_gives_its_lease_back(client: LedgerClient, state: str) -> None:
+def test_a_run_that_bought_nothing_releases_its_lease(client: LedgerClient, state: str) -> None:
     client.in_state(state)
     assert holder(client) is None
 
 
 @pytest.mark.parametrize("before", ["submitting", "uncertain", "rendering"])
-def test_a_run_that_fails_late_gives_its_lease_back_too(client: LedgerClient, before: str) -> None:
+def test_a_run_that_fails_after_submission_releases_its_lease(client: LedgerClient, before: str) -> None:
     run_id = client.in_state(before)
     proof = {} if before == "rendering" else {"token": TOKEN}
     assert client.fail(run_id, before, **proof)["moved"]
     assert holder(client) is None
 
 
-def test_another_take_has_the_lease_and_hands_it_back_when_it_fails(client: LedgerClient) -> None:
+def test_rejected_take_returns_the_lease_to_the_earlier_run(client: LedgerClient) -> None:
     client.unlimited()
     first = client.uncertain()
     second = client.reserved(again=True)
@@ -54,7 +54,7 @@ def test_an_older_take_that_fails_leaves_the_lease_with_the_newer(client: Ledger
     assert holder(client) == second
 
 
-def test_an_unfinished_take_is_found_though_a_finished_one_holds_the_lease(client: LedgerClient) -> None:
+def test_unfinished_run_is_found_as_duplicate_even_if_a_finished_take_holds_the_lease(client: LedgerClient) -> None:
     """The first run is parked in doubt; the second, ordered on purpose, was delivered long ago."""
     client.unlimited()
     first = client.uncertain()
@@ -69,7 +69,7 @@ def test_an_unfinished_take_is_found_though_a_finished_one_holds_the_lease(clien
     assert client.ask()["of_run_id"] == first
 
 
-def test_a_lease_handed_back_is_as_old_as_the_run_it_goes_to(client: LedgerClient) -> None:
+def test_returned_lease_expires_by_the_age_of_the_run_it_returns_to(client: LedgerClient) -> None:
     client.unlimited()
     first = client.delivered()
     client.age(first, 200)
@@ -80,7 +80,7 @@ def test_a_lease_handed_back_is_as_old_as_the_run_it_goes_to(client: LedgerClien
     assert client.ask()["kind"] == "accepted"
 
 
-def test_a_run_adopted_late_has_its_wish_again(client: LedgerClient) -> None:
+def test_late_adopted_run_blocks_its_prompt_again(client: LedgerClient) -> None:
     run_id = client.uncertain()
     client.fail(run_id, "uncertain", "not_made")
     client.record(run_id, "job_1", "list")

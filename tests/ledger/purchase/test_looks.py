@@ -24,7 +24,7 @@ def look(
     return row["looks_complete"], row["first_look_at"], row["last_look_at"]
 
 
-def test_only_complete_looks_that_found_nothing_count_and_they_alone_span_the_time(client: LedgerClient) -> None:
+def test_only_complete_looks_that_found_nothing_are_counted_and_timed(client: LedgerClient) -> None:
     run_id = client.uncertain()
     assert look(client, run_id, complete=False) == (0, None, None)
     first = look(client, run_id)
@@ -36,14 +36,14 @@ def test_only_complete_looks_that_found_nothing_count_and_they_alone_span_the_ti
     assert second[2] != first[2]
 
 
-def test_a_job_that_could_be_ours_begins_the_count_again(client: LedgerClient) -> None:
+def test_look_with_a_candidate_job_resets_the_count_of_looks(client: LedgerClient) -> None:
     run_id = client.uncertain()
     look(client, run_id)
     assert look(client, run_id, candidates=1)[:2] == (0, None)
     assert look(client, run_id)[0] == 1
 
 
-def test_one_look_counts_once_however_often_it_is_told(client: LedgerClient) -> None:
+def test_one_look_recorded_repeatedly_counts_once(client: LedgerClient) -> None:
     """The look's answer is lost and it is recorded again; meanwhile another machine has looked, too."""
     run_id = client.uncertain()
     args: dict[str, object] = {"counts": True, "running_shown": False, "says": "absent", "next_look_at": None}
@@ -59,7 +59,7 @@ def test_one_look_counts_once_however_often_it_is_told(client: LedgerClient) -> 
     assert [looks(one), looks(other)] == [0, 0]
 
 
-async def test_each_look_of_the_program_is_one_of_its_own(client: LedgerClient) -> None:
+async def test_each_look_has_its_own_id_and_retries_reuse_it(client: LedgerClient) -> None:
     """Two looks have different ids; a retried call keeps its id."""
     run_id, asked = client.uncertain(), []
 
@@ -80,7 +80,7 @@ async def test_each_look_of_the_program_is_one_of_its_own(client: LedgerClient) 
     assert len(set(asked)) == 2
 
 
-def test_whether_a_list_shows_running_jobs_is_kept_for_its_own_provider_and_key(client: LedgerClient) -> None:
+def test_whether_a_list_shows_running_jobs_is_stored_per_provider_and_key(client: LedgerClient) -> None:
     run_id = client.uncertain()
     args = {"base_url": client.row(run_id)["base_url"], "key_fingerprint": "key-fingerprint", "job_ids": []}
     assert client.call("doubts_at", **args)["running_shown"] is False
@@ -117,7 +117,7 @@ def test_witnesses_include_the_nearest_jobs_of_the_same_model(client: LedgerClie
     assert {owner["run_id"] for owner in found.values()} == set(placed.values())
 
 
-def test_only_an_order_of_the_same_model_wakes_a_parked_doubt(client: LedgerClient) -> None:
+def test_parked_run_in_doubt_becomes_due_only_by_an_order_of_the_same_model(client: LedgerClient) -> None:
     client.unlimited()
     doubt = client.uncertain("tg:doubt", model="veo")
     client.call("park", run_id=doubt, why="no_witness_after", next_look_at=None)
@@ -128,12 +128,12 @@ def test_only_an_order_of_the_same_model_wakes_a_parked_doubt(client: LedgerClie
     assert client.row(doubt)["next_look_at"] is None
 
 
-def test_a_run_no_longer_in_doubt_is_not_looked_for(client: LedgerClient) -> None:
+def test_look_for_a_run_no_longer_in_doubt_is_not_counted(client: LedgerClient) -> None:
     run_id = client.rendering()
     assert look(client, run_id)[0] == 0
 
 
-def test_doubts_are_the_runs_that_may_own_a_job_there_and_who_owns_the_listed_ones(client: LedgerClient) -> None:
+def test_doubts_at_returns_possible_owners_and_the_owners_of_listed_jobs(client: LedgerClient) -> None:
     client.unlimited()
     runs = {state: client.in_state(state, f"tg:{state}") for state in STATES}
     not_made = client.uncertain("tg:not_made")
@@ -168,7 +168,7 @@ def test_doubts_are_the_runs_that_may_own_a_job_there_and_who_owns_the_listed_on
     assert answer["owned"] == {}
 
 
-def test_a_job_that_a_run_owns_under_another_address_is_nobody_elses(client: LedgerClient) -> None:
+def test_job_owned_by_a_run_under_another_base_url_is_explained(client: LedgerClient) -> None:
     client.rendering(job="job_1")
     args = {"base_url": "http://the-same-server.test/v1", "key_fingerprint": KEY, "job_ids": ["job_1", "job_2"]}
     assert client.call("doubts_at", **args)["explained"] == ["job_1"]

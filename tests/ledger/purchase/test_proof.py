@@ -42,7 +42,7 @@ def until(client: LedgerClient) -> datetime | None:
 NOT_PROVEN = (False, "not_audited")
 
 
-def test_a_complete_audit_of_a_day_proves_it_up_to_its_own_time(client: LedgerClient) -> None:
+def test_complete_audit_of_a_day_proves_it_up_to_the_start_of_the_audit(client: LedgerClient) -> None:
     client.rendering()
     assert clean(client) == NOT_PROVEN
     audited(client, 2 * HOUR, DAY + timedelta(minutes=10), took=600)
@@ -61,13 +61,15 @@ def test_a_complete_audit_of_a_day_proves_it_up_to_its_own_time(client: LedgerCl
     ],
     ids=["a minute", "not quite a day", "incomplete", "of somebody else", "too long ago"],
 )
-def test_less_is_no_proof(client: LedgerClient, at: timedelta, back: timedelta, changes: dict[str, Any]) -> None:
+def test_audit_that_is_short_incomplete_of_another_provider_or_old_proves_nothing(
+    client: LedgerClient, at: timedelta, back: timedelta, changes: dict[str, Any]
+) -> None:
     client.rendering()
     audited(client, at, back, **changes)
     assert clean(client) == NOT_PROVEN
 
 
-def test_everybody_who_sold_in_that_day_must_be_audited(client: LedgerClient) -> None:
+def test_clean_day_needs_an_audit_of_every_provider_ordered_from(client: LedgerClient) -> None:
     client.rendering()
     client.rendering("tg:2", base_url="https://other.test/v1")
     audited(client, HOUR, DAY)
@@ -78,7 +80,7 @@ def test_everybody_who_sold_in_that_day_must_be_audited(client: LedgerClient) ->
 
 
 @pytest.mark.parametrize("hours", [25, 40, 48])
-def test_who_sold_in_a_day_that_ended_yesterday_must_be_audited_too(client: LedgerClient, hours: int) -> None:
+def test_provider_last_ordered_from_within_the_proven_day_must_be_audited(client: LedgerClient, hours: int) -> None:
     """The proven day ended 24 hours ago, so it began 48 hours ago. The last order from the provider decides."""
     client.age(client.rendering(base_url="https://old.test/v1"), hours * 3600 - 60)
     audited(client, 24 * HOUR, DAY)
@@ -89,14 +91,14 @@ def test_who_sold_in_a_day_that_ended_yesterday_must_be_audited_too(client: Ledg
     assert clean(client) == (True, None)
 
 
-def test_who_sold_nothing_lately_needs_no_audit_and_without_any_sale_the_last_one_counts(client: LedgerClient) -> None:
+def test_provider_without_recent_orders_needs_no_audit(client: LedgerClient) -> None:
     client.age(client.rendering(base_url="https://old.test/v1"), 50 * 3600)
     assert clean(client) == NOT_PROVEN
     audited(client, HOUR, DAY)
     assert clean(client) == (True, None)
 
 
-def test_an_audit_that_begins_after_the_last_one_ended_leaves_a_gap_and_does_not_count(client: LedgerClient) -> None:
+def test_audit_that_leaves_a_gap_after_the_last_one_does_not_count(client: LedgerClient) -> None:
     client.rendering()
     audited(client, 5 * DAY, DAY)
     audited(client, 2 * HOUR, DAY)  # four days between were looked at by nobody
@@ -107,7 +109,7 @@ def test_an_audit_that_begins_after_the_last_one_ended_leaves_a_gap_and_does_not
     assert clean(client) == (True, None)
 
 
-def test_short_ones_that_follow_each_other_carry_the_proof_on(client: LedgerClient) -> None:
+def test_consecutive_short_audits_extend_the_proof(client: LedgerClient) -> None:
     audited(client, 3 * HOUR, DAY)
     audited(client, 2 * HOUR, HOUR)
     audited(client, HOUR, HOUR)
@@ -116,13 +118,13 @@ def test_short_ones_that_follow_each_other_carry_the_proof_on(client: LedgerClie
     assert until(client) == NOW - HOUR
 
 
-def test_one_of_thirty_days_begins_anew_after_a_longer_silence(client: LedgerClient) -> None:
+def test_audit_of_thirty_days_restarts_the_proof_after_a_longer_gap(client: LedgerClient) -> None:
     audited(client, 60 * DAY, DAY)
     audited(client, 2 * HOUR, 30 * DAY)
     assert until(client) == NOW - 2 * HOUR
 
 
-def test_only_an_audit_that_goes_on_from_the_last_one_puts_the_next_off(client: LedgerClient) -> None:
+def test_only_an_audit_without_a_gap_postpones_the_next_one(client: LedgerClient) -> None:
     def tried() -> datetime:
         found = client.call("last_audit_at", base_url=PROVIDER, key_fingerprint=KEY)["at"]
         return datetime.fromisoformat(found)
@@ -160,7 +162,7 @@ def test_a_day_is_clean_only_if_no_job_may_be_a_second_purchase(
     assert clean(client) == (why is None, why)
 
 
-def test_a_difference_stays_until_the_ledger_or_a_person_explains_it_and_not_because_a_list_forgot_it(
+def test_difference_stays_open_until_explained_even_if_a_later_audit_misses_it(
     client: LedgerClient,
 ) -> None:
     second = {"kind": "two_paid_calls", "job_id": "j2", "ref": "RUNAAA"}
@@ -175,7 +177,7 @@ def test_a_difference_stays_until_the_ledger_or_a_person_explains_it_and_not_bec
     assert clean(client)[0]
 
 
-def test_a_difference_is_closed_by_what_the_ledger_knows_and_opened_again_if_it_comes_back(
+def test_difference_closes_when_the_ledger_or_a_later_list_explains_it(
     client: LedgerClient,
 ) -> None:
     late = {"kind": "job_without_run", "job_id": "j2", "could_be_ours": True}
@@ -188,7 +190,7 @@ def test_a_difference_is_closed_by_what_the_ledger_knows_and_opened_again_if_it_
     assert stored(client, listed=("j2",)) == []
 
 
-def test_a_second_answer_is_two_paid_calls_until_it_is_explained(client: LedgerClient) -> None:
+def test_second_answer_counts_as_two_paid_calls_until_explained(client: LedgerClient) -> None:
     run_id = client.rendering(job="job_1")
     client.see(run_id)
     assert not client.record(run_id, "job_2")["recorded"]
@@ -201,7 +203,7 @@ def test_a_second_answer_is_two_paid_calls_until_it_is_explained(client: LedgerC
     assert client.fail(run_id, "rendering", "render_failed")["moved"] is True
 
 
-def test_a_second_answer_while_in_doubt_is_two_paid_calls_and_becomes_nobodys_job(client: LedgerClient) -> None:
+def test_second_answer_of_a_run_in_doubt_counts_as_two_paid_calls_and_is_not_adopted(client: LedgerClient) -> None:
     client.see(client.rendering("tg:2", "a grey owl", job="job_1"))
     run_id = client.submitting()
     assert client.record(run_id, "job_1")["why"] == "owned"
@@ -212,7 +214,7 @@ def test_a_second_answer_while_in_doubt_is_two_paid_calls_and_becomes_nobodys_jo
     assert clean(client) == (False, "two_paid_calls")
 
 
-def test_an_answer_beside_a_saved_adoption_is_two_paid_calls(client: LedgerClient) -> None:
+def test_answer_with_another_job_after_a_saved_adoption_counts_as_two_paid_calls(client: LedgerClient) -> None:
     run_id = client.rendering(job="job_1", source="list")
     client.save(run_id)
     assert not client.record(run_id, "job_2")["recorded"]
@@ -222,7 +224,7 @@ def test_an_answer_beside_a_saved_adoption_is_two_paid_calls(client: LedgerClien
 # -- what a person settles
 
 
-def test_found_is_one_piece_with_who_and_why(client: LedgerClient) -> None:
+def test_settling_as_found_records_the_job_with_who_and_why(client: LedgerClient) -> None:
     run_id = client.in_state("uncertain")
     answer = client.call("settle_found", run_id=run_id, job_id="job_9", who="op", why="their console")
     assert answer["recorded"]
@@ -232,7 +234,7 @@ def test_found_is_one_piece_with_who_and_why(client: LedgerClient) -> None:
     assert event == {"by": "op", "why": "their console", "job": "job_9"}
 
 
-def test_what_is_not_found_is_kept_as_nobodys_word(client: LedgerClient) -> None:
+def test_refused_settlement_as_found_leaves_no_event(client: LedgerClient) -> None:
     run_id = client.saved()
     assert client.call("settle_found", run_id=run_id, job_id="job_9", who="op")["recorded"] is False
     assert ("settle", "found") not in client.events(run_id)
@@ -248,7 +250,7 @@ def test_what_is_not_found_is_kept_as_nobodys_word(client: LedgerClient) -> None
         ({}, False),
     ],
 )
-def test_not_charged_is_taken_only_for_what_was_shown(
+def test_settling_as_not_charged_is_refused_if_the_run_changed_since_it_was_shown(
     client: LedgerClient, shown: dict[str, Any] | None, settled: bool
 ) -> None:
     run_id = client.in_state("uncertain")
@@ -258,7 +260,7 @@ def test_not_charged_is_taken_only_for_what_was_shown(
     assert client.books_wrong() == []
 
 
-def test_not_charged_waits_until_the_job_can_no_longer_turn_up(client: LedgerClient) -> None:
+def test_settling_as_not_charged_is_refused_while_the_job_may_still_turn_up(client: LedgerClient) -> None:
     run_id = client.in_state("uncertain")
     early = client.call("settle_not_charged", run_id=run_id, who="op", wait_seconds=3600.0)
     sent_at = datetime.fromisoformat(client.row(run_id)["submitting_at"])
@@ -268,7 +270,7 @@ def test_not_charged_waits_until_the_job_can_no_longer_turn_up(client: LedgerCli
     assert client.call("settle_not_charged", run_id=run_id, who="op", wait_seconds=3600.0)["settled"]
 
 
-def test_not_charged_is_taken_back_only_while_nothing_was_bought_in_its_place(client: LedgerClient) -> None:
+def test_not_charged_can_be_taken_back_only_if_the_prompt_was_not_bought_again(client: LedgerClient) -> None:
     client.unlimited()
     run_id = client.uncertain("tg:1", "a red fox")
     assert client.call("settle_not_charged", run_id=run_id, who="op")["settled"]
@@ -285,7 +287,7 @@ def test_not_charged_is_taken_back_only_while_nothing_was_bought_in_its_place(cl
     assert client.books_wrong() == []
 
 
-def test_found_again_of_a_video_that_is_here_is_no_news(client: LedgerClient) -> None:
+def test_settling_a_saved_run_as_found_with_its_own_job_changes_nothing(client: LedgerClient) -> None:
     run_id = client.saved(job="job_1")
     before = client.events(run_id)
     answer = client.call("settle_found", run_id=run_id, job_id="job_1", who="op")
@@ -300,9 +302,7 @@ def parked(client: LedgerClient, job: str, source: str) -> str:
 
 
 @pytest.mark.parametrize("source", ["answer", "person"])
-def test_a_clip_in_hand_overrules_a_person_who_said_not_charged_while_it_was_fetched(
-    client: LedgerClient, source: str
-) -> None:
+def test_clip_of_its_own_job_overrules_an_earlier_not_charged_settlement(client: LedgerClient, source: str) -> None:
     run_id = parked(client, "job_1", source)
     assert client.call("settle_not_charged", run_id=run_id, who="op")["settled"]
     assert client.save(run_id, "job_of_another")["state"] == "failed"
@@ -315,7 +315,7 @@ def test_a_clip_in_hand_overrules_a_person_who_said_not_charged_while_it_was_fet
     assert client.books_wrong() == []
 
 
-def test_a_forgotten_job_that_became_another_runs_stays_that_ones(client: LedgerClient) -> None:
+def test_clip_is_not_saved_for_a_run_whose_former_job_belongs_to_another_run(client: LedgerClient) -> None:
     run_id = parked(client, "job_1", "person")
     assert client.call("settle_not_charged", run_id=run_id, who="op")["settled"]
     client.rendering("tg:2", job="job_1")
@@ -323,7 +323,7 @@ def test_a_forgotten_job_that_became_another_runs_stays_that_ones(client: Ledger
     assert client.books_wrong() == []
 
 
-def test_a_job_that_was_there_to_be_fetched_is_no_slip_of_the_pen(client: LedgerClient) -> None:
+def test_not_charged_keeps_a_persons_job_id_if_the_clip_existed_but_was_unreadable(client: LedgerClient) -> None:
     run_id = client.rendering(job="job_1", source="person")
     client.call("park", run_id=run_id, why="content_unreadable", next_look_at="2100-01-01T00:00:00Z")
     assert client.call("settle_not_charged", run_id=run_id, who="op")["settled"]
@@ -331,7 +331,7 @@ def test_a_job_that_was_there_to_be_fetched_is_no_slip_of_the_pen(client: Ledger
 
 
 @pytest.mark.parametrize(("reason", "spent"), [("render_failed", False), ("expired", True)])
-def test_a_clip_in_hand_overrules_every_failure_of_its_own_job(client: LedgerClient, reason: str, spent: bool) -> None:
+def test_clip_of_its_own_job_is_saved_even_after_the_run_failed(client: LedgerClient, reason: str, spent: bool) -> None:
     run_id = client.rendering(job="job_1")
     client.fail(run_id, "rendering", reason, spent=spent)
     assert client.save(run_id, "job_2")["state"] == "failed"
@@ -343,7 +343,7 @@ def test_a_clip_in_hand_overrules_every_failure_of_its_own_job(client: LedgerCli
 @pytest.mark.parametrize(
     ("source", "progress", "kept"), [("person", None, None), ("person", 40, "job_1"), ("answer", None, "job_1")]
 )
-def test_a_job_id_that_only_a_person_ever_saw_is_forgotten_with_not_charged(
+def test_not_charged_drops_a_job_id_that_only_a_person_has_seen(
     client: LedgerClient, source: str, progress: int | None, kept: str | None
 ) -> None:
     """A mistyped id would keep the run's own job from ever being found."""
@@ -367,9 +367,7 @@ def view(client: LedgerClient, back: timedelta) -> list[str]:
 
 
 @pytest.mark.parametrize("state", ["uncertain", "rendering"])
-def test_a_run_that_was_open_at_the_last_audit_is_looked_at_again_when_it_has_ended(
-    client: LedgerClient, state: str
-) -> None:
+def test_a_run_open_at_the_last_audit_is_audited_again_after_it_ended(client: LedgerClient, state: str) -> None:
     run_id = client.in_state(state)
     client.write("update onetake.runs set parked_at = now() where run_id = %s", run_id)
     client.age(run_id, 3 * 86400)
@@ -381,7 +379,7 @@ def test_a_run_that_was_open_at_the_last_audit_is_looked_at_again_when_it_has_en
     assert view(client, 5 * DAY) == [run_id]
 
 
-def test_what_ended_before_the_audit_began_is_left_and_nothing_older_than_thirty_days_is_looked_at(
+def test_audit_skips_runs_ended_before_its_range_and_runs_older_than_thirty_days(
     client: LedgerClient,
 ) -> None:
     done, old = client.saved("tg:1"), client.uncertain("tg:2")

@@ -5,7 +5,7 @@ from tests.ledger.purchase.test_fence import ended
 from tests.ledger.purchase.test_proof import clean, stored
 
 
-def test_a_failure_counts_only_once_it_was_shown_at_the_jobs_own_address(client: LedgerClient) -> None:
+def test_failure_counts_only_after_it_was_seen_at_the_jobs_own_url(client: LedgerClient) -> None:
     """The create answer, and "not found", may be about an id that is no job's."""
     run_id = client.rendering(job="req_9")
     proof = {"job_id": "req_9", "apart_seconds": 0.0}
@@ -17,14 +17,14 @@ def test_a_failure_counts_only_once_it_was_shown_at_the_jobs_own_address(client:
     assert ended(client, run_id, "rendering", "render_failed", **proof)
 
 
-def test_a_job_that_was_seen_before_it_was_said_to_fail_has_not_been_seen_failing(client: LedgerClient) -> None:
+def test_job_seen_before_its_reported_failure_does_not_count_as_seen_failing(client: LedgerClient) -> None:
     run_id = client.rendering(job="job_1")
     client.see(run_id)
     client.call("note_failing", run_id=run_id, job_id="job_1", words="it failed")
     assert not ended(client, run_id, "rendering", "render_failed", job_id="job_1", apart_seconds=0.0)
 
 
-def test_a_look_that_shows_the_job_otherwise_takes_its_failure_back(client: LedgerClient) -> None:
+def test_heartbeat_that_shows_the_job_clears_its_noted_failure(client: LedgerClient) -> None:
     run_id = client.rendering(job="job_1")
     client.call("note_failing", run_id=run_id, job_id="job_1", words="it failed", seen=True)
     client.call("attend", run_id=run_id, attend_seconds=1.0, job_id="another")
@@ -33,7 +33,7 @@ def test_a_look_that_shows_the_job_otherwise_takes_its_failure_back(client: Ledg
     assert (client.row(run_id)["failing_since"], client.row(run_id)["failing_words"]) == (None, None)
 
 
-def test_another_job_of_a_run_has_not_been_seen(client: LedgerClient) -> None:
+def test_replacing_the_job_of_a_run_clears_its_seen_time(client: LedgerClient) -> None:
     run_id = client.rendering(job="job_1", source="list")
     client.see(run_id)
     assert client.row(run_id)["job_seen_at"] is not None
@@ -41,7 +41,7 @@ def test_another_job_of_a_run_has_not_been_seen(client: LedgerClient) -> None:
     assert (client.row(run_id)["job_id"], client.row(run_id)["job_seen_at"]) == ("job_2", None)
 
 
-def test_a_second_answer_beside_an_id_that_was_never_seen_is_nobodys_job_and_no_second_paid_call(
+def test_second_answer_beside_an_unseen_job_id_is_an_unexplained_job(
     client: LedgerClient,
 ) -> None:
     run_id = client.rendering(job="req_9")
@@ -54,7 +54,7 @@ def test_a_second_answer_beside_an_id_that_was_never_seen_is_nobodys_job_and_no_
     assert client.fail(run_id, "rendering", "render_failed")["moved"] is False, "an audit has found it as well"
 
 
-def test_a_person_replaces_a_job_that_the_provider_has_never_shown_and_no_replay_brings_it_back(
+def test_a_person_can_replace_an_unseen_job_and_a_replayed_answer_does_not_restore_it(
     client: LedgerClient,
 ) -> None:
     run_id = client.rendering(job="req_9")

@@ -5,7 +5,7 @@ import pytest
 from tests.ledger.client import TOKEN, LedgerClient
 
 
-def test_the_fourth_submission_of_a_user_in_a_minute_opens_his_breaker(client: LedgerClient) -> None:
+def test_the_fourth_submission_of_a_user_in_a_minute_opens_that_users_breaker(client: LedgerClient) -> None:
     client.limit("cooldown_seconds", 0)
     client.limit("active_runs_per_user", 9)
     for nth in range(3):
@@ -34,7 +34,7 @@ def room_after(client: LedgerClient, seconds: float, user: str = "tg:1") -> bool
     return bool(found and found["room"])
 
 
-def test_a_submission_counts_for_sixty_seconds_to_the_microsecond(client: LedgerClient) -> None:
+def test_breaker_counts_a_submission_for_exactly_sixty_seconds(client: LedgerClient) -> None:
     client.limit("cooldown_seconds", 0)
     client.limit("active_runs_per_user", 9)
     for nth in range(3):
@@ -43,7 +43,7 @@ def test_a_submission_counts_for_sixty_seconds_to_the_microsecond(client: Ledger
     assert room_after(client, 60) is True
 
 
-def test_the_sixty_first_submission_of_all_in_a_minute_opens_the_breaker_for_all(client: LedgerClient) -> None:
+def test_the_sixty_first_submission_in_a_minute_opens_the_breaker_for_all_users(client: LedgerClient) -> None:
     client.limit("budget_day_microusd", 10**9)
     for nth in range(60):
         client.submitting(f"tg:{nth}")
@@ -76,7 +76,7 @@ def provider_fails(
 
 
 @pytest.mark.parametrize("how", ["unclear", "refused", "render"])
-def test_one_users_failures_stop_that_user_alone(client: LedgerClient, how: str) -> None:
+def test_failures_of_one_user_open_only_that_users_breaker(client: LedgerClient, how: str) -> None:
     """A prompt that the provider cannot render, sent again and again, must not stop everybody."""
     client.unlimited()
     client.limit("breaker_failures", 5)
@@ -93,7 +93,7 @@ def test_one_users_failures_stop_that_user_alone(client: LedgerClient, how: str)
     assert client.ask("tg:4")["what"] is None
 
 
-def test_one_users_failures_bring_nobody_else_nearer_to_a_stop(client: LedgerClient) -> None:
+def test_failures_of_one_user_count_once_towards_the_breaker_for_all_users(client: LedgerClient) -> None:
     client.unlimited()
     client.limit("breaker_failures", 5)
     for nth in range(4):
@@ -106,7 +106,7 @@ def test_one_users_failures_bring_nobody_else_nearer_to_a_stop(client: LedgerCli
 
 
 @pytest.mark.parametrize("reason", ["unauthorized", "no_credit", "not_found", "rate_limited", "never_connected"])
-def test_what_no_prompt_causes_stops_everybody_whoever_met_it(client: LedgerClient, reason: str) -> None:
+def test_failures_unrelated_to_the_prompt_open_the_breaker_for_all_users(client: LedgerClient, reason: str) -> None:
     client.unlimited()
     client.limit("breaker_failures", 5)
     for nth in range(5):
@@ -114,7 +114,7 @@ def test_what_no_prompt_causes_stops_everybody_whoever_met_it(client: LedgerClie
     assert client.ask("tg:2")["kind"] == "breaker_open"
 
 
-def test_one_users_failed_probe_leaves_its_place_to_the_next(client: LedgerClient) -> None:
+def test_failed_probe_after_a_burst_of_submissions_lets_the_next_run_probe(client: LedgerClient) -> None:
     """The breaker opened for a burst of orders, without failures; one user's failure does not open it again."""
     client.unlimited()
     probe, second = client.approved("tg:1"), client.approved("tg:2")
@@ -128,7 +128,7 @@ def test_one_users_failed_probe_leaves_its_place_to_the_next(client: LedgerClien
 
 
 @pytest.mark.parametrize("good", ["made", "a clear no"])
-def test_an_answer_in_between_begins_the_count_again(client: LedgerClient, good: str) -> None:
+def test_clear_answer_resets_the_failure_count(client: LedgerClient, good: str) -> None:
     for nth in range(4):
         provider_fails(client, f"tg:{nth}")
     if good == "made":
@@ -139,7 +139,7 @@ def test_an_answer_in_between_begins_the_count_again(client: LedgerClient, good:
     assert client.ask("tg:6")["kind"] == "accepted"
 
 
-def test_a_saved_render_begins_the_count_of_failed_renders_again(client: LedgerClient) -> None:
+def test_saved_render_resets_the_count_of_failed_renders(client: LedgerClient) -> None:
     for nth in range(4):
         provider_fails(client, f"tg:{nth}", "render")
     client.saved("tg:good")
@@ -157,7 +157,7 @@ def opened_by_failures(client: LedgerClient) -> list[str]:
     return runs
 
 
-def test_half_open_lets_one_through_and_its_success_closes_the_breaker(client: LedgerClient) -> None:
+def test_half_open_breaker_lets_one_run_through_and_its_success_closes_it(client: LedgerClient) -> None:
     probe, second, third = opened_by_failures(client)
     assert client.begin(probe)["won"]
     assert client.begin(second)["refused"] == "breaker_open"
@@ -175,14 +175,14 @@ def test_a_probe_that_fails_opens_the_breaker_again(client: LedgerClient) -> Non
     assert client.one("select open_until > clock_timestamp() + '290 s' from onetake.breakers where scope = 'all'")
 
 
-def test_a_probe_that_was_never_sent_leaves_its_place_to_the_next(client: LedgerClient) -> None:
+def test_probe_that_was_never_sent_lets_the_next_run_probe(client: LedgerClient) -> None:
     probe, second, _ = opened_by_failures(client)
     assert client.begin(probe)["won"]
     client.fail(probe, "submitting", "never_sent", token=TOKEN)
     assert client.begin(second)["won"]
 
 
-def test_a_probe_whose_process_died_gives_way_after_five_minutes(client: LedgerClient) -> None:
+def test_probe_whose_process_died_expires_after_five_minutes(client: LedgerClient) -> None:
     probe, second, _ = opened_by_failures(client)
     assert client.begin(probe)["won"]
     client.write("update onetake.breakers set probe_at = probe_at - interval '299 s'")

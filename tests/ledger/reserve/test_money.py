@@ -12,7 +12,7 @@ POCKETS = {
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_the_price_lies_in_the_pocket_of_the_state(client: LedgerClient, state: str) -> None:
+def test_price_is_held_spent_or_released_according_to_the_state(client: LedgerClient, state: str) -> None:
     row = client.row(client.in_state(state))
     for pocket, states in POCKETS.items():
         assert row[f"{pocket}_microusd"] == (PRICE if state in states else 0)
@@ -20,7 +20,7 @@ def test_the_price_lies_in_the_pocket_of_the_state(client: LedgerClient, state: 
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_what_the_text_model_cost_is_spent_in_every_state_past_every_limit(client: LedgerClient, state: str) -> None:
+def test_text_model_cost_is_spent_in_every_state_even_over_the_budget(client: LedgerClient, state: str) -> None:
     run_id = client.in_state(state)
     client.limit("budget_day_microusd", 0)
     client.call("record_event", run_id=run_id, step="write_caption", outcome="model", cost_microusd=77)
@@ -30,7 +30,7 @@ def test_what_the_text_model_cost_is_spent_in_every_state_past_every_limit(clien
     assert client.books_wrong() == []
 
 
-def test_a_video_costs_its_price_and_its_words(client: LedgerClient) -> None:
+def test_a_video_costs_its_price_plus_its_text_model_calls(client: LedgerClient) -> None:
     run_id = client.reserved()
     client.approve(run_id, cost_microusd=30)
     client.approve(run_id, cost_microusd=4)
@@ -67,7 +67,7 @@ def amend(client: LedgerClient, run_id: str, price_microusd: int) -> str:
     return "amended" if answer["amended"] else str(answer["refused"]["kind"])
 
 
-def test_amending_changes_what_will_be_bought_and_the_hold(client: LedgerClient) -> None:
+def test_amending_changes_the_order_and_the_hold(client: LedgerClient) -> None:
     run_id = client.approved(confirm=True)
     for price_microusd in (1_200_000, 400_000, 400_000):
         assert amend(client, run_id, price_microusd) == "amended"
@@ -79,7 +79,7 @@ def test_amending_changes_what_will_be_bought_and_the_hold(client: LedgerClient)
 
 
 @pytest.mark.parametrize("period", ["day", "month"])
-def test_a_hold_grows_to_the_last_micro_dollar_of_the_budget_and_not_beyond(client: LedgerClient, period: str) -> None:
+def test_amended_hold_can_use_up_the_budget_exactly_but_not_exceed_it(client: LedgerClient, period: str) -> None:
     run_id = client.approved(confirm=True)
     client.limit(f"budget_{period}_microusd", 1_000_000)
     assert amend(client, run_id, 1_000_001) == "budget_exhausted"
@@ -87,13 +87,13 @@ def test_a_hold_grows_to_the_last_micro_dollar_of_the_budget_and_not_beyond(clie
     assert amend(client, run_id, 1_000_000) == "amended"
 
 
-def test_a_hold_shrinks_though_the_budget_is_exhausted(client: LedgerClient) -> None:
+def test_amending_to_a_lower_price_works_with_an_exhausted_budget(client: LedgerClient) -> None:
     run_id = client.approved(confirm=True)
     client.limit("budget_day_microusd", 0)
     assert amend(client, run_id, PRICE - 1) == "amended"
 
 
-def test_it_is_too_late_to_amend_what_was_confirmed_submitted_or_never_asked(client: LedgerClient) -> None:
+def test_amending_is_refused_unless_the_run_waits_for_confirmation(client: LedgerClient) -> None:
     assert amend(client, client.approved("tg:1"), 1) == "too_late"
     run_id = client.approved("tg:2", confirm=True)
     late = client.approved("tg:3", confirm=True)
@@ -118,7 +118,7 @@ def test_a_failed_render_is_spent_only_if_it_is_billed(client: LedgerClient, spe
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_person_settles_only_what_is_in_doubt(client: LedgerClient, state: str) -> None:
+def test_only_a_run_in_doubt_can_be_settled_as_not_charged(client: LedgerClient, state: str) -> None:
     run_id = client.in_state(state)
     answer = client.call("settle_not_charged", run_id=run_id, who="op", why="the invoice says so")
     assert answer["settled"] is (state == "uncertain")
@@ -129,14 +129,14 @@ def test_a_person_settles_only_what_is_in_doubt(client: LedgerClient, state: str
     assert client.books_wrong() == []
 
 
-def test_a_person_settles_a_render_once_it_is_parked(client: LedgerClient) -> None:
+def test_parked_rendering_run_can_be_settled_as_not_charged(client: LedgerClient) -> None:
     run_id = client.rendering()
     client.call("park", run_id=run_id, why="render_deadline", next_look_at=None)
     assert client.call("settle_not_charged", run_id=run_id, who="op")["settled"]
     assert client.books_wrong() == []
 
 
-def test_a_run_keeps_its_day_for_every_later_movement(client: LedgerClient) -> None:
+def test_later_costs_go_to_the_budgets_of_the_runs_own_day(client: LedgerClient) -> None:
     run_id = client.rendering()
     client.write("update onetake.runs set day = '2026-10-31', month = '2026-10'")
     client.write("update onetake.budgets set period = '2026-10-31' where length(period) = 10")
@@ -151,7 +151,7 @@ def test_a_run_keeps_its_day_for_every_later_movement(client: LedgerClient) -> N
     assert client.call("stats")["today"] is None
 
 
-def test_the_constraints_on_money_say_not_negative_and_nothing_of_limits(client: LedgerClient) -> None:
+def test_money_constraints_only_forbid_negative_amounts(client: LedgerClient) -> None:
     query = """
         select conrelid::regclass::text as table, pg_get_constraintdef(oid) as says from pg_constraint
         where contype = 'c' and connamespace = 'onetake'::regnamespace
@@ -162,7 +162,7 @@ def test_the_constraints_on_money_say_not_negative_and_nothing_of_limits(client:
     assert all(row["says"].endswith(">= 0))") and row["says"].count("microusd") == 1 for row in found)
 
 
-def test_the_token_is_what_releases_the_money_of_a_submitting_run(client: LedgerClient) -> None:
+def test_failing_a_submitting_run_releases_its_hold_only_with_the_token(client: LedgerClient) -> None:
     run_id = client.submitting()
     client.fail(run_id, "submitting", "prompt_refused")
     assert client.row(run_id)["held_microusd"] == PRICE

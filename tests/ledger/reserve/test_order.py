@@ -66,7 +66,7 @@ def make(client: LedgerClient, kinds: set[str]) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), list(combinations(ORDER, 2)))
-def test_where_two_refusals_apply_the_first_of_the_design_is_answered(
+def test_if_two_refusals_apply_the_first_in_the_design_is_returned(
     client: LedgerClient, first: str, second: str
 ) -> None:
     make(client, {first, second})
@@ -74,7 +74,7 @@ def test_where_two_refusals_apply_the_first_of_the_design_is_answered(
 
 
 @pytest.mark.parametrize("kind", ORDER)
-def test_each_refusal_is_an_answer_an_event_and_no_run(client: LedgerClient, kind: str) -> None:
+def test_each_refusal_records_an_event_and_makes_no_run(client: LedgerClient, kind: str) -> None:
     make(client, {kind})
     runs = client.one("select count(*) from onetake.runs")
     answer = client.ask(USER, FOX, key="cli:the_key")
@@ -85,7 +85,7 @@ def test_each_refusal_is_an_answer_an_event_and_no_run(client: LedgerClient, kin
     assert client.books_wrong() == []
 
 
-def test_a_refused_key_is_free_for_its_next_try(client: LedgerClient) -> None:
+def test_refused_request_key_can_be_used_again(client: LedgerClient) -> None:
     _paused(client)
     assert client.ask(key="cli:k")["kind"] == "paused"
     client.call("set_paused", paused=False, reason=None, who="op")
@@ -93,7 +93,7 @@ def test_a_refused_key_is_free_for_its_next_try(client: LedgerClient) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ORDER if kind != "idempotency_mismatch"])
-def test_a_preview_says_what_a_request_would_hear_and_changes_nothing(client: LedgerClient, kind: str) -> None:
+def test_preview_returns_the_refusal_a_request_would_get_and_changes_nothing(client: LedgerClient, kind: str) -> None:
     make(client, {kind})
     asked = request(USER, FOX)
     args = {"user_id": USER, "prompt_hash": asked["prompt_hash"], "price_microusd": asked["price_microusd"]}
@@ -103,7 +103,7 @@ def test_a_preview_says_what_a_request_would_hear_and_changes_nothing(client: Le
     assert client.call("reserve", **asked)["kind"] == kind
 
 
-def test_a_preview_for_a_user_nobody_knows_makes_no_user(client: LedgerClient) -> None:
+def test_preview_for_an_unknown_user_creates_no_user(client: LedgerClient) -> None:
     args = {"user_id": "tg:new", "prompt_hash": "x", "price_microusd": 1}
     assert client.call("preview_reserve", **args) == {"kind": "accepted"}
     assert client.one("select count(*) from onetake.users") == 0

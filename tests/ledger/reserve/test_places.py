@@ -27,7 +27,7 @@ def approved(client: LedgerClient, *numbers: int, **changes: Any) -> list[str]:
     return [client.approved(f"tg:{number}", f"prompt {number}", **changes) for number in numbers]
 
 
-def test_no_more_are_in_flight_than_the_provider_takes(client: LedgerClient) -> None:
+def test_runs_in_flight_never_exceed_the_slots_of_the_provider(client: LedgerClient) -> None:
     runs = approved(client, 1, 2, 3)
     assert [begin(client, run_id, in_flight_max=2)["won"] for run_id in runs] == [True, True, False]
     refused = begin(client, runs[2], in_flight_max=2)
@@ -38,7 +38,7 @@ def test_no_more_are_in_flight_than_the_provider_takes(client: LedgerClient) -> 
 
 
 @pytest.mark.parametrize("end", ["saved", "failed", "parked"])
-def test_a_place_is_free_once_its_run_is_done_or_parked(client: LedgerClient, end: str) -> None:
+def test_slot_is_freed_when_its_run_is_saved_failed_or_parked(client: LedgerClient, end: str) -> None:
     first, second = approved(client, 1, 2)
     assert begin(client, first, in_flight_max=1)["won"]
     assert not begin(client, second, in_flight_max=1)["won"]
@@ -54,14 +54,14 @@ def test_a_place_is_free_once_its_run_is_done_or_parked(client: LedgerClient, en
     assert begin(client, second, in_flight_max=1)["won"]
 
 
-def test_a_run_in_doubt_takes_a_place(client: LedgerClient) -> None:
+def test_a_run_in_doubt_occupies_a_slot(client: LedgerClient) -> None:
     first, second = approved(client, 1, 2)
     assert begin(client, first, in_flight_max=1)["won"]
     client.doubt(first)
     assert begin(client, second, in_flight_max=1)["refused"] == "no_place"
 
 
-def test_orders_a_minute_are_counted_though_they_are_done(client: LedgerClient) -> None:
+def test_orders_per_minute_include_failed_runs(client: LedgerClient) -> None:
     first, second = approved(client, 1, 2)
     assert begin(client, first, creates_per_minute=1)["won"]
     client.fail(first, "submitting", token=TOKEN)
@@ -70,14 +70,14 @@ def test_orders_a_minute_are_counted_though_they_are_done(client: LedgerClient) 
     assert begin(client, second, creates_per_minute=1)["won"]
 
 
-def test_another_providers_runs_take_no_place(client: LedgerClient) -> None:
+def test_runs_of_another_provider_occupy_no_slot(client: LedgerClient) -> None:
     first = client.approved("tg:1", "prompt 1", base_url="http://elsewhere.test/v1")
     [second] = approved(client, 2)
     assert begin(client, first, in_flight_max=1)["won"]
     assert begin(client, second, in_flight_max=1)["won"]
 
 
-def test_the_first_goes_first(client: LedgerClient) -> None:
+def test_freed_slot_goes_to_the_run_that_waited_longest(client: LedgerClient) -> None:
     taken, older, newer = approved(client, 1, 2, 3)
     assert begin(client, taken, in_flight_max=1)["won"]
     for run_id in (older, newer):
@@ -92,7 +92,7 @@ def test_the_first_goes_first(client: LedgerClient) -> None:
     assert begin(client, older, in_flight_max=1)["won"]
 
 
-def test_nobody_waits_for_one_that_is_asked_for_no_more(client: LedgerClient) -> None:
+def test_waiting_run_that_no_longer_asks_for_a_slot_is_overtaken(client: LedgerClient) -> None:
     taken, older, newer = approved(client, 1, 2, 3)
     assert begin(client, taken, in_flight_max=1)["won"]
     assert not begin(client, older, in_flight_max=1)["won"]
@@ -101,7 +101,7 @@ def test_nobody_waits_for_one_that_is_asked_for_no_more(client: LedgerClient) ->
     assert begin(client, newer, in_flight_max=1)["won"]
 
 
-def test_standing_in_line_is_no_impatience_with_a_pause_that_begins_later(client: LedgerClient) -> None:
+def test_deferral_by_a_pause_does_not_include_the_earlier_wait_for_a_slot(client: LedgerClient) -> None:
     taken, waiting = approved(client, 1, 2)
     assert begin(client, taken, in_flight_max=1)["won"]
     assert not begin(client, waiting, in_flight_max=1)["won"]
@@ -113,7 +113,7 @@ def test_standing_in_line_is_no_impatience_with_a_pause_that_begins_later(client
     )
 
 
-def test_many_that_ask_at_once_get_as_many_places_as_there_are(client: LedgerClient) -> None:
+def test_concurrent_submissions_win_exactly_as_many_slots_as_there_are(client: LedgerClient) -> None:
     runs = approved(client, *range(12))
     with ThreadPoolExecutor(6) as threads:
         answers = list(threads.map(lambda run_id: begin(client, run_id, in_flight_max=5), runs))

@@ -40,7 +40,7 @@ def test_an_accepted_request_is_a_reserved_run_with_its_money_set_aside(client: 
 # -- the same key
 
 
-def test_a_known_key_is_the_same_run_even_while_everything_says_no(client: LedgerClient) -> None:
+def test_known_key_returns_the_same_run_even_if_a_new_request_would_be_refused(client: LedgerClient) -> None:
     asked = request(USER, FOX)
     run_id = client.call("reserve", **asked)["run"]["run_id"]
     client.call("set_paused", paused=True, reason="too dear", who="op")
@@ -54,7 +54,7 @@ def test_a_known_key_is_the_same_run_even_while_everything_says_no(client: Ledge
 
 
 @pytest.mark.parametrize("state", ["delivered", "failed", "rejected", "canceled", "uncertain"])
-def test_a_known_key_is_the_same_run_for_ever(client: LedgerClient, state: str) -> None:
+def test_known_key_returns_the_same_run_even_after_a_year(client: LedgerClient, state: str) -> None:
     run_id = client.in_state(state, key="tg:1:2:3")
     client.age(run_id, 400 * 86_400)
     answer = client.ask(USER, FOX, key="tg:1:2:3")
@@ -62,7 +62,7 @@ def test_a_known_key_is_the_same_run_for_ever(client: LedgerClient, state: str) 
     assert answer["run"]["state"] == state
 
 
-def test_a_second_tap_counts_as_a_blocked_duplicate_and_our_own_repeat_does_not(client: LedgerClient) -> None:
+def test_second_tap_counts_as_a_blocked_duplicate_but_our_own_retry_does_not(client: LedgerClient) -> None:
     asked = request(USER, FOX)
     for _ in range(3):
         assert client.call("reserve", **asked)["replayed"] is False
@@ -92,14 +92,14 @@ def test_another_user_does_not_get_a_run_by_its_key(client: LedgerClient) -> Non
 # -- who may ask
 
 
-def test_a_blocked_user_hears_why_until_he_is_unblocked(client: LedgerClient) -> None:
+def test_blocked_user_is_refused_with_the_reason_until_unblocked(client: LedgerClient) -> None:
     client.call("set_user", user_id=USER, blocked=True, invited=None, reason="spam", who="op")
     assert (client.ask()["kind"], client.ask()["reason"]) == ("blocked", "spam")
     client.call("set_user", user_id=USER, blocked=False, invited=None, reason=None, who="op")
     assert client.ask()["kind"] == "accepted"
 
 
-def test_the_allowlist_lets_in_who_was_invited_before_or_after_asking(client: LedgerClient) -> None:
+def test_allowlist_admits_users_invited_before_or_after_their_first_request(client: LedgerClient) -> None:
     client.limit("rollout", "allowlist")
     assert client.ask()["kind"] == "not_invited"
     for user in (USER, "tg:never_seen"):
@@ -108,7 +108,9 @@ def test_the_allowlist_lets_in_who_was_invited_before_or_after_asking(client: Le
 
 
 @pytest.mark.parametrize(("percent", "least", "most"), [(0, 0, 0), (30, 35, 85), (100, 200, 200)])
-def test_percent_lets_in_a_stable_share_of_the_users(client: LedgerClient, percent: int, least: int, most: int) -> None:
+def test_percentage_rollout_admits_a_stable_share_of_users(
+    client: LedgerClient, percent: int, least: int, most: int
+) -> None:
     client.limit("rollout", "percent")
     client.limit("rollout_percent", percent)
     query = """
@@ -120,7 +122,7 @@ def test_percent_lets_in_a_stable_share_of_the_users(client: LedgerClient, perce
     assert client.one(query) == client.one(query)
 
 
-def test_more_percent_never_shuts_out_who_was_in(client: LedgerClient) -> None:
+def test_raising_the_rollout_percentage_keeps_admitted_users(client: LedgerClient) -> None:
     client.limit("rollout", "percent")
     client.limit("rollout_percent", 30)
     users = [f"tg:{i}" for i in range(20)]
@@ -135,14 +137,14 @@ def test_more_percent_never_shuts_out_who_was_in(client: LedgerClient) -> None:
 # -- pause and breaker
 
 
-def test_a_pause_says_why_and_ends(client: LedgerClient) -> None:
+def test_pause_refuses_requests_with_its_reason_until_resumed(client: LedgerClient) -> None:
     client.call("set_paused", paused=True, reason="too dear", who="op")
     assert (client.ask()["kind"], client.ask()["reason"]) == ("paused", "too dear")
     client.call("set_paused", paused=False, reason=None, who="op")
     assert client.ask()["kind"] == "accepted"
 
 
-def test_an_open_breaker_says_until_when(client: LedgerClient) -> None:
+def test_refusal_by_an_open_breaker_gives_its_end_time(client: LedgerClient) -> None:
     client.open_breaker(100)
     answer = client.ask()
     assert answer["kind"] == "breaker_open"
@@ -155,7 +157,7 @@ def test_a_users_own_breaker_stops_that_user_only(client: LedgerClient) -> None:
     assert client.ask("tg:2")["kind"] == "accepted"
 
 
-def test_a_half_open_breaker_takes_requests_until_one_is_on_its_way(client: LedgerClient) -> None:
+def test_half_open_breaker_refuses_requests_only_while_its_probe_is_under_way(client: LedgerClient) -> None:
     client.open_breaker(-1)
     run_id = client.approved()
     assert client.begin(run_id)["won"]
@@ -168,7 +170,7 @@ def test_a_half_open_breaker_takes_requests_until_one_is_on_its_way(client: Ledg
 
 
 @pytest.mark.parametrize("state", ["reserved", "approved", "submitting", "uncertain", "rendering", "saved"])
-def test_the_same_wish_is_a_duplicate_as_long_as_its_run_is_unfinished(client: LedgerClient, state: str) -> None:
+def test_same_prompt_is_a_duplicate_while_its_run_is_unfinished(client: LedgerClient, state: str) -> None:
     run_id = client.in_state(state)
     client.age(run_id, 86_400)
     answer = client.ask()
@@ -176,7 +178,7 @@ def test_the_same_wish_is_a_duplicate_as_long_as_its_run_is_unfinished(client: L
     assert answer["of_ref"] == client.row(run_id)["ref"]
 
 
-def test_the_same_wish_is_a_duplicate_for_five_minutes_and_not_a_microsecond_longer(client: LedgerClient) -> None:
+def test_same_prompt_is_a_duplicate_for_exactly_five_minutes_after_delivery(client: LedgerClient) -> None:
     run_id = client.delivered()
     answer = client.ask()
     assert (answer["kind"], answer["of_run_id"]) == ("duplicate", run_id)
@@ -187,26 +189,26 @@ def test_the_same_wish_is_a_duplicate_for_five_minutes_and_not_a_microsecond_lon
     assert client.ask()["kind"] == "accepted"
 
 
-def test_a_blocked_duplicate_counts_what_it_would_have_cost(client: LedgerClient) -> None:
+def test_blocked_duplicate_adds_its_price_to_the_money_saved(client: LedgerClient) -> None:
     client.reserved()
     client.ask(price_microusd=300_000)
     stats = client.call("stats")
     assert (stats["duplicates_blocked"], stats["money_saved_microusd"]) == (1, 300_000)
 
 
-def test_another_users_same_prompt_is_no_duplicate(client: LedgerClient) -> None:
+def test_same_prompt_of_another_user_is_not_a_duplicate(client: LedgerClient) -> None:
     client.reserved("tg:1")
     assert client.ask("tg:2")["kind"] == "accepted"
 
 
 @pytest.mark.parametrize("state", ["rejected", "canceled", "failed"])
-def test_a_run_that_bought_nothing_leaves_its_wish_free(client: LedgerClient, state: str) -> None:
+def test_same_prompt_is_accepted_after_a_run_that_bought_nothing(client: LedgerClient, state: str) -> None:
     client.limit("cooldown_seconds", 0)
     client.in_state(state)
     assert client.ask()["kind"] == "accepted"
 
 
-def test_another_take_on_purpose_is_no_duplicate_but_knows_every_other_limit(client: LedgerClient) -> None:
+def test_another_take_is_not_a_duplicate_but_cooldown_and_busy_still_apply(client: LedgerClient) -> None:
     first = client.delivered()
     assert client.ask(again=True)["kind"] == "cooldown"
     client.age(first, 10)
@@ -227,13 +229,13 @@ def test_one_active_run_makes_its_user_busy(client: LedgerClient, state: str) ->
 
 
 @pytest.mark.parametrize("state", ["saved", "delivered", "rejected", "canceled", "failed"])
-def test_an_ended_run_keeps_nobody_busy(client: LedgerClient, state: str) -> None:
+def test_saved_or_ended_run_does_not_make_its_user_busy(client: LedgerClient, state: str) -> None:
     client.age(client.in_state(state), 60)
     assert client.ask(USER, OWL)["kind"] == "accepted"
 
 
 @pytest.mark.parametrize("state", ["uncertain", "rendering"])
-def test_a_parked_run_keeps_nobody_busy_but_its_own_wish_taken(client: LedgerClient, state: str) -> None:
+def test_parked_run_blocks_its_own_prompt_but_does_not_make_its_user_busy(client: LedgerClient, state: str) -> None:
     run_id = client.in_state(state)
     client.call("park", run_id=run_id, why="for a test", next_look_at=None)
     client.age(run_id, 86_400)
@@ -241,7 +243,7 @@ def test_a_parked_run_keeps_nobody_busy_but_its_own_wish_taken(client: LedgerCli
     assert client.ask(USER, OWL)["kind"] == "accepted"
 
 
-def test_a_submitting_run_is_active_however_often_it_was_tried(client: LedgerClient) -> None:
+def test_submitting_run_makes_its_user_busy_after_any_number_of_attempts(client: LedgerClient) -> None:
     run_id = client.submitting()
     for _ in range(7):
         client.call("start_attempt", run_id=run_id, attempts_max=5, attend_seconds=0)
@@ -255,7 +257,7 @@ def test_more_active_runs_are_allowed_up_to_the_limit(client: LedgerClient) -> N
     assert [client.ask(USER, prompt)["kind"] for prompt in "abc"] == ["accepted", "accepted", "busy"]
 
 
-def test_the_cooldown_ends_after_ten_seconds_to_the_microsecond(client: LedgerClient) -> None:
+def test_cooldown_ends_after_exactly_ten_seconds(client: LedgerClient) -> None:
     run_id = client.delivered()
     answer = client.ask(USER, OWL)
     assert answer["kind"] == "cooldown"
@@ -269,7 +271,9 @@ def test_the_cooldown_ends_after_ten_seconds_to_the_microsecond(client: LedgerCl
 @pytest.mark.parametrize(
     ("state", "kind"), [("rejected", "accepted"), ("canceled", "cooldown"), ("failed", "cooldown")]
 )
-def test_only_a_rejected_request_does_not_slow_its_user_down(client: LedgerClient, state: str, kind: str) -> None:
+def test_rejected_request_starts_no_cooldown_but_canceled_and_failed_ones_do(
+    client: LedgerClient, state: str, kind: str
+) -> None:
     client.in_state(state)
     assert client.ask(USER, OWL)["kind"] == kind
 
@@ -299,7 +303,7 @@ def finish(client: LedgerClient, run_id: str) -> None:
     client.age(run_id, 3600)
 
 
-def test_a_day_counts_what_was_bought_or_may_be_and_nothing_else(client: LedgerClient) -> None:
+def test_daily_limit_ignores_runs_that_bought_nothing_and_runs_of_other_days(client: LedgerClient) -> None:
     client.limit("videos_per_user_day", 1)
     client.limit("cooldown_seconds", 0)
     for state in ("rejected", "canceled", "failed"):
@@ -309,7 +313,7 @@ def test_a_day_counts_what_was_bought_or_may_be_and_nothing_else(client: LedgerC
     assert client.ask(USER, "one more")["kind"] == "accepted"
 
 
-def test_a_failed_run_that_was_charged_counts_towards_the_day(client: LedgerClient) -> None:
+def test_a_failed_run_that_was_charged_counts_towards_the_daily_limit(client: LedgerClient) -> None:
     client.limit("videos_per_user_day", 1)
     run_id = client.rendering()
     client.fail(run_id, "rendering", "expired", spent=True)
@@ -328,7 +332,7 @@ def test_the_thirtieth_rejected_prompt_of_the_day_is_the_last(client: LedgerClie
     assert client.ask(USER, FOX)["kind"] == "accepted"
 
 
-def test_a_users_own_limit_counts_instead_of_the_general_one(client: LedgerClient) -> None:
+def test_per_user_limit_overrides_the_general_limit(client: LedgerClient) -> None:
     client.limit("videos_per_user_day", 0, USER)
     assert client.ask(USER)["kind"] == "daily_limit"
     assert client.ask("tg:2")["kind"] == "accepted"
@@ -338,7 +342,7 @@ def test_a_users_own_limit_counts_instead_of_the_general_one(client: LedgerClien
 
 
 @pytest.mark.parametrize("period", ["day", "month"])
-def test_the_budget_is_spent_to_the_last_micro_dollar_and_not_beyond(client: LedgerClient, period: str) -> None:
+def test_budget_can_be_used_up_exactly_but_not_exceeded(client: LedgerClient, period: str) -> None:
     client.limit(f"budget_{period}_microusd", 2 * PRICE - 1)
     client.reserved("tg:1")
     answer = client.ask("tg:2")
@@ -360,7 +364,7 @@ def test_the_default_budget_of_a_day_is_ten_dollars(client: LedgerClient) -> Non
     assert kinds == ["accepted"] * 12 + ["budget_exhausted"]
 
 
-def test_what_the_text_model_cost_counts_as_spent(client: LedgerClient) -> None:
+def test_text_model_cost_counts_towards_the_budget(client: LedgerClient) -> None:
     client.limit("budget_day_microusd", 2 * PRICE)
     client.approve(client.reserved("tg:1"), cost_microusd=1)
     assert client.ask("tg:2")["kind"] == "budget_exhausted"
@@ -374,7 +378,7 @@ def test_released_money_can_be_spent_by_somebody_else(client: LedgerClient, stat
     assert client.ask("tg:2")["kind"] == "accepted"
 
 
-def test_yesterdays_money_is_not_todays(client: LedgerClient) -> None:
+def test_money_held_yesterday_does_not_count_towards_todays_budget(client: LedgerClient) -> None:
     client.limit("budget_day_microusd", PRICE)
     client.reserved("tg:1")
     client.write("update onetake.runs set day = day - 1")

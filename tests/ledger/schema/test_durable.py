@@ -19,7 +19,7 @@ from tests.support.fixtures import Simulator, open_test_context, order_request
 @pytest.mark.parametrize(
     ("asked", "kept"), [("off", "on"), ("local", "on"), ("on", "on"), ("remote_apply", "remote_apply")]
 )
-def test_a_change_of_state_waits_for_the_disk(ledger_dsn: str, asked: str, kept: str) -> None:
+def test_state_change_overrides_a_weaker_synchronous_commit(ledger_dsn: str, asked: str, kept: str) -> None:
     with psycopg.connect(ledger_dsn) as connection:
         connection.execute(f"set synchronous_commit = {asked}".encode())
         connection.execute("update onetake.runs set state = state where false")
@@ -28,9 +28,7 @@ def test_a_change_of_state_waits_for_the_disk(ledger_dsn: str, asked: str, kept:
         assert connection.execute("show synchronous_commit").fetchone() == (asked,)
 
 
-async def test_a_server_that_crashes_after_the_fence_still_knows_that_it_was_passed(
-    tmp_path: Path, simulator: Simulator
-) -> None:
+async def test_begun_submission_survives_a_database_crash(tmp_path: Path, simulator: Simulator) -> None:
     folder = tmp_path / "database"
     for number in range(3):
         with open_server(folder) as dsn:

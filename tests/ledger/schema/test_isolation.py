@@ -65,19 +65,21 @@ def open_functions(catalogue: psycopg.Connection[dict[str, Any]], role: str) -> 
 
 
 @pytest.mark.parametrize("role", OUTSIDERS)
-def test_an_outsider_may_execute_nothing(catalogue: psycopg.Connection[dict[str, Any]], role: str) -> None:
+def test_anon_and_authenticated_roles_may_execute_no_function(
+    catalogue: psycopg.Connection[dict[str, Any]], role: str
+) -> None:
     assert open_functions(catalogue, role) == []
 
 
 @pytest.mark.parametrize("role", OUTSIDERS)
-def test_a_function_that_forgets_its_revoke_is_found(catalogue: psycopg.Connection[dict[str, Any]], role: str) -> None:
+def test_function_without_a_revoke_is_detected(catalogue: psycopg.Connection[dict[str, Any]], role: str) -> None:
     """Proves that the test above can fail: by default, a project grants every new function to everybody."""
     catalogue.execute("create function public.forgotten() returns int language sql security definer as 'select 1'")
     assert open_functions(catalogue, role) == ["forgotten()"]
 
 
 @pytest.mark.parametrize("role", [*OUTSIDERS, "service_role"])
-def test_no_role_of_the_api_reads_or_writes_a_table(catalogue: psycopg.Connection[dict[str, Any]], role: str) -> None:
+def test_api_roles_can_neither_read_nor_write_a_table(catalogue: psycopg.Connection[dict[str, Any]], role: str) -> None:
     found = catalogue.execute(RELATIONS.encode(), (list(OUR_SCHEMAS),)).fetchall()
     assert len(found) > 15
     query = """
@@ -93,7 +95,7 @@ def test_no_role_of_the_api_reads_or_writes_a_table(catalogue: psycopg.Connectio
     assert reachable == []
 
 
-def test_the_service_role_may_execute_what_the_program_calls_and_nothing_else(
+def test_service_role_may_execute_only_the_public_definer_functions(
     catalogue: psycopg.Connection[dict[str, Any]],
 ) -> None:
     found = catalogue.execute(FUNCTIONS.encode(), (list(OUR_SCHEMAS),)).fetchall()
@@ -101,7 +103,7 @@ def test_the_service_role_may_execute_what_the_program_calls_and_nothing_else(
     assert open_functions(catalogue, "service_role") == callable_ones
 
 
-def test_over_http_every_function_answers_to_the_service_key_alone(
+def test_over_http_functions_reject_all_but_the_service_keys(
     project: SupabaseProject, catalogue: psycopg.Connection[dict[str, Any]]
 ) -> None:
     """With null for every argument: an outsider is rejected before the function reads them."""
@@ -126,17 +128,17 @@ def test_our_other_schemas_are_not_exposed(project: SupabaseProject, schema: str
 
 
 @pytest.mark.parametrize("key", ["", ANOTHERS_KEY, "sb_publishable_x"], ids=["none", "another secret", "publishable"])
-def test_a_key_that_is_not_the_projects_gets_no_further_than_the_gateway(project: SupabaseProject, key: str) -> None:
+def test_gateway_rejects_a_key_that_is_not_the_projects(project: SupabaseProject, key: str) -> None:
     assert asked(project, "rpc/controls", key, {})[0] == 401
 
 
-def test_a_token_that_has_expired_opens_nothing(project: SupabaseProject) -> None:
+def test_expired_token_is_rejected(project: SupabaseProject) -> None:
     old = jwt("service_role", lives_seconds=-365 * 86_400)  # also by another clock: the gateway reads its own
     status, answer = asked(project, "rpc/controls", project.anon_key, {}, Authorization=f"Bearer {old}")
     assert (status, answer["code"]) == (401, "PGRST301")
 
 
-def test_an_operators_own_table_of_videos_is_left_alone(postgres_uri: str) -> None:
+def test_migration_leaves_an_existing_public_videos_table_unchanged(postgres_uri: str) -> None:
     """An existing project may well have a `public.videos`."""
     with project_database(postgres_uri, migrated=False) as dsn, psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("create table public.videos (id int primary key, title text)")

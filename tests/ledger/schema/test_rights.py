@@ -29,13 +29,13 @@ def test_every_function_has_a_fixed_search_path(client: LedgerClient) -> None:
     assert [row["signature"] for row in client.rows(OURS) if not row["fixed_path"]] == []
 
 
-def test_what_can_be_called_runs_as_its_owner_and_the_machinery_does_not(client: LedgerClient) -> None:
+def test_only_public_functions_are_security_definer(client: LedgerClient) -> None:
     found = client.rows(OURS)
     assert len(found) > 50
     assert [row["signature"] for row in found if row["definer"] is not (row["schema"] == "public")] == []
 
 
-def test_a_stranger_may_call_no_function_and_see_no_table(client: LedgerClient, stranger: str) -> None:
+def test_role_without_grants_may_call_no_function_and_see_no_table(client: LedgerClient, stranger: str) -> None:
     allowed = [
         row["signature"]
         for row in client.rows(OURS)
@@ -58,7 +58,7 @@ def test_every_table_has_row_level_security_on(client: LedgerClient) -> None:
     assert client.rows(query) == []
 
 
-def test_a_stranger_who_tries_is_refused(client: LedgerClient, stranger: str) -> None:
+def test_role_without_grants_is_refused_when_it_reads_or_calls(client: LedgerClient, stranger: str) -> None:
     run_id = client.reserved()
     with client.calls.transaction(force_rollback=True):
         client.write(f"set local role {stranger}")

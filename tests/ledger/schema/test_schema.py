@@ -36,7 +36,7 @@ def test_the_migrations_and_the_schemas_make_the_same_database(made: Build) -> N
     assert differences(made(*texts(MIGRATIONS)), made(*texts(SCHEMAS))) == []
 
 
-def test_every_function_is_written_once_and_says_what_it_is_for(made: Build) -> None:
+def test_every_function_is_defined_once_and_has_a_comment(made: Build) -> None:
     there = [name.partition("(")[0] for kind, name in made(*texts(SCHEMAS)) if kind == "function"]
     written = functions(texts(SCHEMAS))
     assert sorted(f"public.{name}" if "." not in name else name for name in there) == sorted(written)
@@ -46,7 +46,7 @@ def test_every_function_is_written_once_and_says_what_it_is_for(made: Build) -> 
     ) == len(written)
 
 
-def test_the_next_migration_changes_adds_and_drops_functions_and_tells_what_is_left(made: Build) -> None:
+def test_generated_migration_covers_functions_and_lists_what_to_add_by_hand(made: Build) -> None:
     before = texts(SCHEMAS)
     after = [
         text.replace("where n.nspname = 'onetake' or", "where n.nspname in ('onetake') or").replace(
@@ -68,7 +68,7 @@ def test_the_next_migration_changes_adds_and_drops_functions_and_tells_what_is_l
     assert differences(made(*before, text, "alter table onetake.users add column nickname text"), wanted) == []
 
 
-def test_what_is_the_same_needs_no_migration(made: Build) -> None:
+def test_unchanged_schema_generates_no_migration(made: Build) -> None:
     same = made(*texts(SCHEMAS))
     assert next_migration(same, same, texts(SCHEMAS)) == ("", [])
 

@@ -84,14 +84,14 @@ def onetake(dsn: str, *arguments: str) -> tuple[int, str]:
 Checkout = Callable[[int], SupabaseCli]
 
 
-def test_the_cli_is_told_what_is_ours() -> None:
+def test_supabase_config_names_the_project_the_version_and_the_schemas() -> None:
     told = tomllib.loads((ROOT / "supabase" / "config.toml").read_text(encoding="utf-8"))
     assert told["project_id"] == "onetake"
     assert told["db"]["major_version"] == 17
     assert told["api"]["schemas"] == ["public"]
 
 
-def test_what_the_cli_pushed_is_all_there_for_onetake(dsn: str, supabase: Checkout) -> None:
+def test_onetake_finds_all_migrations_that_the_cli_pushed(dsn: str, supabase: Checkout) -> None:
     assert supabase(len(VERSIONS)).push() == VERSIONS
 
     code, said = onetake(dsn, "db", "status")
@@ -106,7 +106,7 @@ def test_what_the_cli_pushed_is_all_there_for_onetake(dsn: str, supabase: Checko
         assert client.books_wrong() == []
 
 
-def test_what_onetake_migrated_is_all_there_for_the_cli(dsn: str, supabase: Checkout) -> None:
+def test_supabase_cli_finds_all_migrations_that_onetake_applied(dsn: str, supabase: Checkout) -> None:
     code, said = onetake(dsn, "db", "migrate")
     assert (code, said.count("applied ")) == (0, len(VERSIONS))
 
@@ -115,7 +115,7 @@ def test_what_onetake_migrated_is_all_there_for_the_cli(dsn: str, supabase: Chec
     assert here.migrations() == BOTH_SIDES
 
 
-def test_what_the_cli_pushed_half_onetake_finishes(dsn: str, supabase: Checkout) -> None:
+def test_onetake_applies_the_migrations_that_the_cli_did_not_push(dsn: str, supabase: Checkout) -> None:
     assert supabase(HALF).push() == VERSIONS[:HALF]
     assert migrate(dsn) == VERSIONS[HALF:]
 
@@ -124,7 +124,7 @@ def test_what_the_cli_pushed_half_onetake_finishes(dsn: str, supabase: Checkout)
     assert here.migrations() == BOTH_SIDES
 
 
-def test_what_onetake_migrated_half_the_cli_finishes(
+def test_supabase_cli_pushes_the_migrations_that_onetake_did_not_apply(
     dsn: str, supabase: Checkout, every: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "half").mkdir()
@@ -142,7 +142,7 @@ def test_what_onetake_migrated_half_the_cli_finishes(
     assert migrate(dsn) == []
 
 
-def test_both_make_the_same_schema(dsn: str, supabase: Checkout, postgres_uri: str) -> None:
+def test_supabase_cli_and_onetake_make_the_same_schema(dsn: str, supabase: Checkout, postgres_uri: str) -> None:
     """The CLI splits the files into statements by itself."""
     supabase(len(VERSIONS)).push()
     with project_database(postgres_uri, migrated=False) as other:

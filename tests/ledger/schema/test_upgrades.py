@@ -92,7 +92,7 @@ def carried_on(client: LedgerClient, run_id: str) -> str:
     return str(state)
 
 
-def test_nothing_that_was_there_is_lost_or_changed(old: str) -> None:
+def test_upgrade_keeps_every_existing_row_unchanged(old: str) -> None:
     lived_in(old)
     before = everything(old)
     columns = {table: set(json.loads(next(iter(rows)))) for table, rows in before.items() if rows}
@@ -106,7 +106,7 @@ def test_nothing_that_was_there_is_lost_or_changed(old: str) -> None:
         assert client.books_wrong() == []
 
 
-def test_every_old_run_goes_on_to_its_end_and_the_books_are_right(old: str) -> None:
+def test_runs_from_before_an_upgrade_finish_and_their_money_adds_up(old: str) -> None:
     runs = lived_in(old)
     migrate(old)
 
@@ -118,7 +118,7 @@ def test_every_old_run_goes_on_to_its_end_and_the_books_are_right(old: str) -> N
         assert client.one("select sum(spent_microusd) from onetake.runs") == bought * PRICE
 
 
-def test_an_old_request_is_the_same_run_for_ever_and_a_new_one_finds_the_old_limits(old: str) -> None:
+def test_request_keys_duplicates_and_busy_users_are_still_known_after_an_upgrade(old: str) -> None:
     runs = lived_in(old)
     migrate(old)
 

@@ -92,7 +92,7 @@ async def bought(context: RunContext, at: Simulator, prompt: str = "a paper boat
 # -- the bucket
 
 
-async def test_a_missing_bucket_is_made_private(at: Simulator, bucket: Bucket, clip: Path) -> None:
+async def test_missing_bucket_is_created_as_private(at: Simulator, bucket: Bucket, clip: Path) -> None:
     assert await bucket.put(clip, clip.name) == f"{NAME}/{clip.name}"
     assert stored(at)["public"] is False
     assert stored(at)["objects"][clip.name]["content_type"] == "video/mp4"
@@ -105,21 +105,23 @@ async def test_a_public_bucket_is_refused(at: Simulator, bucket: Bucket) -> None
         await bucket.prepare()
 
 
-async def test_putting_twice_is_putting_once(at: Simulator, bucket: Bucket, clip: Path) -> None:
+async def test_uploading_a_clip_twice_keeps_one_object(at: Simulator, bucket: Bucket, clip: Path) -> None:
     for _ in range(2):
         await bucket.put(clip, clip.name)
     assert list(stored(at)["objects"]) == [clip.name]
     assert stored(at)["objects"][clip.name]["uploads"] == 2
 
 
-async def test_a_bucket_that_is_removed_while_we_run_is_made_again(at: Simulator, bucket: Bucket, clip: Path) -> None:
+async def test_bucket_deleted_while_running_is_created_again(at: Simulator, bucket: Bucket, clip: Path) -> None:
     await bucket.prepare()
     at.control("DELETE", "/_sim/supabase")
     await bucket.put(clip, clip.name)
     assert clip.name in stored(at)["objects"]
 
 
-async def test_two_that_make_the_bucket_at_once_both_have_it(at: Simulator, bucket: Bucket, clip: Path) -> None:
+async def test_creating_a_bucket_that_another_client_just_created_succeeds(
+    at: Simulator, bucket: Bucket, clip: Path
+) -> None:
     async with open_bucket(at.url.removesuffix("/v1"), SECRET_KEY, NAME) as other:
         await bucket.prepare()
         await other._make()
@@ -127,7 +129,7 @@ async def test_two_that_make_the_bucket_at_once_both_have_it(at: Simulator, buck
     assert await fetched(bucket, clip) == CLIP
 
 
-async def test_a_link_opens_without_a_key_until_it_ends(at: Simulator, bucket: Bucket, clip: Path) -> None:
+async def test_signed_link_opens_without_a_key_until_it_expires(at: Simulator, bucket: Bucket, clip: Path) -> None:
     await bucket.put(clip, clip.name)
     with urllib.request.urlopen(await bucket.link(clip.name, 60), timeout=60) as answer:
         assert answer.read() == CLIP
@@ -136,14 +138,16 @@ async def test_a_link_opens_without_a_key_until_it_ends(at: Simulator, bucket: B
         urllib.request.urlopen(ended, timeout=60)
 
 
-async def test_what_is_too_large_is_refused_as_such(at: Simulator, bucket: Bucket, clip: Path) -> None:
+async def test_upload_above_the_buckets_size_limit_is_refused_with_413(
+    at: Simulator, bucket: Bucket, clip: Path
+) -> None:
     make_bucket(at, file_size_limit=10)
     with pytest.raises(BucketRefused) as refused:
         await bucket.put(clip, clip.name)
     assert refused.value.status == "413"
 
 
-async def test_what_is_not_there_is_missing_and_removed_already(bucket: Bucket, tmp_path: Path) -> None:
+async def test_missing_object_is_404_on_get_and_no_error_on_remove(bucket: Bucket, tmp_path: Path) -> None:
     await bucket.prepare()
     with pytest.raises(BucketRefused) as refused:
         await bucket.get(f"{NAME}/nothing.mp4", tmp_path / "clip.part")
@@ -151,7 +155,7 @@ async def test_what_is_not_there_is_missing_and_removed_already(bucket: Bucket, 
     await bucket.remove(f"{NAME}/nothing.mp4")
 
 
-async def test_another_projects_key_is_refused_and_not_repeated(at: Simulator, clip: Path) -> None:
+async def test_bucket_refuses_another_projects_key_and_the_error_does_not_show_it(at: Simulator, clip: Path) -> None:
     key = "a-key-of-another-project"
     async with open_bucket(at.url.removesuffix("/v1"), key, NAME) as other:
         with pytest.raises(BucketRefused, match="SUPABASE_SERVICE_ROLE_KEY") as refused:
@@ -160,9 +164,7 @@ async def test_another_projects_key_is_refused_and_not_repeated(at: Simulator, c
 
 
 @pytest.mark.parametrize("trouble", ["drop_before", "done_then_drop"])
-async def test_an_upload_that_was_interrupted_is_put_again(
-    at: Simulator, bucket: Bucket, clip: Path, trouble: str
-) -> None:
+async def test_interrupted_upload_can_be_repeated(at: Simulator, bucket: Bucket, clip: Path, trouble: str) -> None:
     await bucket.prepare()
     at.trouble("storage", trouble)
     with pytest.raises(BucketUnavailable):
@@ -172,14 +174,16 @@ async def test_an_upload_that_was_interrupted_is_put_again(
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-async def test_storage_that_cannot_now_is_unavailable(at: Simulator, bucket: Bucket, clip: Path, status: int) -> None:
+async def test_upload_raises_bucket_unavailable_on_429_and_5xx(
+    at: Simulator, bucket: Bucket, clip: Path, status: int
+) -> None:
     await bucket.prepare()
     at.trouble("storage", "status", status=status)
     with pytest.raises(BucketUnavailable):
         await bucket.put(clip, clip.name)
 
 
-async def test_a_large_clip_is_never_in_memory_as_a_whole(bucket: Bucket, clip: Path) -> None:
+async def test_large_clip_is_downloaded_without_holding_it_in_memory(bucket: Bucket, clip: Path) -> None:
     clip.write_bytes(bytes(LARGE_BYTES))
     await bucket.put(clip, clip.name)
     tracemalloc.start()
@@ -190,7 +194,7 @@ async def test_a_large_clip_is_never_in_memory_as_a_whole(bucket: Bucket, clip: 
     assert peak < LARGE_BYTES / 4
 
 
-async def test_a_transfer_that_breaks_off_or_does_not_end_is_no_clip(
+async def test_download_that_is_cut_off_or_too_long_is_rejected(
     at: Simulator, bucket: Bucket, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await bucket.put(clip, clip.name)
@@ -205,7 +209,7 @@ async def test_a_transfer_that_breaks_off_or_does_not_end_is_no_clip(
 # -- a run's clip
 
 
-async def test_a_saved_run_lies_in_both_places(context: RunContext, at: Simulator) -> None:
+async def test_saved_run_has_its_clip_in_the_folder_and_in_the_bucket(context: RunContext, at: Simulator) -> None:
     row = await bought(context, at)
     assert row.file is not None
     assert Path(row.file).is_file()
@@ -213,7 +217,9 @@ async def test_a_saved_run_lies_in_both_places(context: RunContext, at: Simulato
     assert stored(at)["objects"][f"{row.run_id}.mp4"]["sha256"] == row.file_sha256
 
 
-async def test_storage_that_is_away_holds_up_no_run_and_gets_the_clip_later(context: RunContext, at: Simulator) -> None:
+async def test_unavailable_storage_does_not_block_a_run_and_gets_the_clip_later(
+    context: RunContext, at: Simulator
+) -> None:
     at.trouble("storage", "drop_before", always=True)
     row = await bought(context, at)
     assert row.stored is None
@@ -229,7 +235,7 @@ async def test_storage_that_is_away_holds_up_no_run_and_gets_the_clip_later(cont
     assert stored(at)["objects"][f"{row.run_id}.mp4"]["uploads"] == 1, "what lies there is not put again"
 
 
-async def test_a_clip_that_is_too_large_keeps_no_other_waiting(context: RunContext, at: Simulator) -> None:
+async def test_clip_too_large_for_the_bucket_is_saved_locally(context: RunContext, at: Simulator) -> None:
     make_bucket(at, file_size_limit=10)
     row = await bought(context, at)
     assert (row.state, row.stored) == (State.SAVED, None)
@@ -238,9 +244,7 @@ async def test_a_clip_that_is_too_large_keeps_no_other_waiting(context: RunConte
     assert Path(row.file).is_file()
 
 
-async def test_a_bucket_that_turns_out_to_be_public_holds_up_no_run_and_gets_no_clip(
-    context: RunContext, at: Simulator
-) -> None:
+async def test_public_bucket_gets_no_clip_and_the_run_is_still_saved(context: RunContext, at: Simulator) -> None:
     make_bucket(at, public=True)
     row = await bought(context, at)
     assert (row.state, row.stored, stored(at)["objects"]) == (State.SAVED, None, {})
@@ -260,7 +264,7 @@ async def test_another_machine_gets_the_clip_from_the_bucket(
 
 
 @pytest.mark.parametrize("why", ["other bytes", "gone", "away", "no room"])
-async def test_a_clip_that_cannot_be_had_is_not_found(
+async def test_unobtainable_clip_raises_file_not_found(
     context: RunContext, at: Simulator, tmp_path: Path, why: str
 ) -> None:
     row = replace(await bought(context, at), file="/on/the/first/machine.mp4")
@@ -279,7 +283,7 @@ async def test_a_clip_that_cannot_be_had_is_not_found(
         await storage.at_hand(row, elsewhere)
 
 
-async def test_only_old_delivered_clips_are_removed_from_both_places(
+async def test_only_old_delivered_clips_are_removed_from_folder_and_bucket(
     context: RunContext, at: Simulator, ledger_dsn: str
 ) -> None:
     rows = []
@@ -305,21 +309,21 @@ async def test_only_old_delivered_clips_are_removed_from_both_places(
     assert fresh.dropped_at is not None
 
 
-async def test_without_a_number_of_days_everything_is_kept(context: RunContext, at: Simulator) -> None:
+async def test_no_clip_is_removed_when_keep_days_is_unset(context: RunContext, at: Simulator) -> None:
     row = await bought(context, at)
     await ClipMaintenance(context).once()
     assert row.file is not None
     assert Path(row.file).is_file()
 
 
-async def test_other_peoples_films_in_the_folder_stop_nothing(context: RunContext, at: Simulator) -> None:
+async def test_foreign_video_in_the_media_folder_is_ignored_by_maintenance(context: RunContext, at: Simulator) -> None:
     row = await bought(replace(context, bucket=None), at)
     (context.media / "holiday.mp4").write_bytes(CLIP)
     await ClipMaintenance(context).once()
     assert list(stored(at)["objects"]) == [f"{row.run_id}.mp4"]
 
 
-async def test_a_clip_that_cannot_be_read_keeps_no_other_waiting(
+async def test_unreadable_clip_does_not_block_the_upload_of_others(
     context: RunContext, at: Simulator, ledger_dsn: str
 ) -> None:
     rows = []
@@ -339,7 +343,9 @@ async def test_a_clip_that_cannot_be_read_keeps_no_other_waiting(
         assert f"{other.run_id}.mp4" in stored(at)["objects"]
 
 
-async def test_a_file_that_is_not_the_runs_clip_is_not_delivered_as_it(context: RunContext, at: Simulator) -> None:
+async def test_local_file_with_wrong_content_is_not_delivered_as_the_runs_clip(
+    context: RunContext, at: Simulator
+) -> None:
     row = await bought(context, at)
     path = context.media / f"{row.run_id}.mp4"
     whole = path.read_bytes()
@@ -348,7 +354,7 @@ async def test_a_file_that_is_not_the_runs_clip_is_not_delivered_as_it(context: 
         assert (await storage.at_hand(row, context)).read_bytes() == whole
 
 
-async def test_a_machine_without_the_bucket_leaves_what_lies_there_to_others(
+async def test_machine_without_the_bucket_does_not_drop_clips_stored_there(
     context: RunContext, at: Simulator, ledger_dsn: str
 ) -> None:
     row = await bought(context, at)

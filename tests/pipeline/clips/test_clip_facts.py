@@ -78,7 +78,7 @@ async def odd(context: RunContext, row: Run) -> list[Mapping[str, Any]]:
     ],
     ids=["as ordered", "says nothing", "shorter", "QuickTime", "WebM"],
 )
-async def test_a_run_keeps_what_its_clip_really_is(
+async def test_run_records_the_measured_kind_size_and_length_of_its_clip(
     context: RunContext, at: Simulator, file: bytes, facts: Facts, as_ordered: bool
 ) -> None:
     at.makes(file)
@@ -91,14 +91,16 @@ async def test_a_run_keeps_what_its_clip_really_is(
     assert len(told) <= 1
 
 
-async def test_the_timeline_says_what_was_made_and_what_was_ordered(context: RunContext, at: Simulator) -> None:
+async def test_timeline_shows_what_was_made_and_ordered_if_the_clip_differs(context: RunContext, at: Simulator) -> None:
     at.makes(SHORT)
     [detail] = await odd(context, await bought(context, at))
     assert detail == {"made": "4 s at 720x1280", "ordered": "8 s at 720x1280"}
 
 
 @pytest.mark.parametrize("file", [mp4()[:32], mp4()[:-1], b"", b"{}", bytes(4000)])
-async def test_what_is_no_whole_clip_is_fetched_again(context: RunContext, at: Simulator, file: bytes) -> None:
+async def test_incomplete_clip_is_fetched_again_without_a_second_order(
+    context: RunContext, at: Simulator, file: bytes
+) -> None:
     at.makes(file)
     row = await bought(context, at)
     assert row.file is not None
@@ -107,7 +109,9 @@ async def test_what_is_no_whole_clip_is_fetched_again(context: RunContext, at: S
 
 
 @pytest.mark.parametrize("lie", ["open_mdat_cut", "one_byte_mdat", "fragment_lost", "zeros", "hole", "sound_alone"])
-async def test_half_a_clip_whose_boxes_add_up_is_fetched_again(context: RunContext, at: Simulator, lie: str) -> None:
+async def test_damaged_clip_with_consistent_boxes_is_fetched_again(
+    context: RunContext, at: Simulator, lie: str
+) -> None:
     at.trouble("content", lie, times=2)
     row = await bought(context, at)
     events = await Operators(context.ledger.rpc).events(row.run_id)
@@ -117,7 +121,7 @@ async def test_half_a_clip_whose_boxes_add_up_is_fetched_again(context: RunConte
     assert (row.clip_seconds, at.creates()) == (8.0, 1)
 
 
-async def test_why_a_clip_could_not_be_fetched_is_on_the_timeline_once(context: RunContext, at: Simulator) -> None:
+async def test_each_reason_for_a_failed_fetch_is_on_the_timeline_once(context: RunContext, at: Simulator) -> None:
     at.trouble("content", "status", status=503, times=2)
     at.makes(b"<html>please sign in\0</html>")
     at.makes(b"<html>please wait</html>")
@@ -129,9 +133,7 @@ async def test_why_a_clip_could_not_be_fetched_is_on_the_timeline_once(context: 
     assert told[2]["words"] == "not a video; it begins: <html>please wait</html>"
 
 
-async def test_a_crash_before_the_facts_were_noted_loses_only_their_place_on_the_row(
-    context: RunContext, at: Simulator
-) -> None:
+async def test_clip_facts_lost_in_a_crash_are_read_from_the_file(context: RunContext, at: Simulator) -> None:
     real = context.ledger.rpc
 
     async def rpc(name: str, args: Mapping[str, Json]) -> Json:
@@ -149,7 +151,7 @@ async def test_a_crash_before_the_facts_were_noted_loses_only_their_place_on_the
     assert storage.facts_of(row, await storage.at_hand(row, context)) == Facts(Kind.MOV, 720, 1280, 8.0)
 
 
-async def test_facts_of_another_jobs_clip_are_not_noted(context: RunContext, at: Simulator) -> None:
+async def test_clip_facts_with_another_clips_hash_are_not_recorded(context: RunContext, at: Simulator) -> None:
     row = await bought(context, at)
     facts = {"kind": "mov", "width": 1, "height": 1, "seconds": 1.0}
     await context.ledger.rpc("note_clip", {"run_id": str(row.run_id), "sha256": "f" * 64, "facts": facts})
@@ -162,7 +164,7 @@ async def fresh(context: RunContext, row: Run) -> Run:
     return found
 
 
-async def test_a_clip_that_is_no_mp4_goes_to_the_bucket_and_comes_back(
+async def test_webm_clip_is_stored_in_the_bucket_and_fetched_back(
     context: RunContext, at: Simulator, bucket: Bucket
 ) -> None:
     at.makes(webm())
@@ -177,9 +179,7 @@ async def test_a_clip_that_is_no_mp4_goes_to_the_bucket_and_comes_back(
     assert (await storage.at_hand(await fresh(context, row), with_bucket)).name == name
 
 
-async def test_a_clip_that_is_no_mp4_is_dropped_when_it_is_old(
-    context: RunContext, at: Simulator, ledger_dsn: str
-) -> None:
+async def test_old_webm_clip_is_removed(context: RunContext, at: Simulator, ledger_dsn: str) -> None:
     at.makes(webm())
     row = await bought(context, at)
     assert row.file is not None
@@ -192,9 +192,7 @@ async def test_a_clip_that_is_no_mp4_is_dropped_when_it_is_old(
     assert (await fresh(context, row)).dropped_at is not None
 
 
-async def test_a_crash_before_its_name_leaves_a_clip_that_gets_the_right_one(
-    context: RunContext, at: Simulator
-) -> None:
+async def test_maintenance_renames_a_clip_left_unnamed_by_a_crash(context: RunContext, at: Simulator) -> None:
     at.makes(webm())
     row = await bought(context, at)
     assert row.file is not None
@@ -203,19 +201,21 @@ async def test_a_crash_before_its_name_leaves_a_clip_that_gets_the_right_one(
     assert Path(row.file).exists()
 
 
-async def test_a_whole_clip_with_padding_behind_it_is_the_clip(context: RunContext, at: Simulator) -> None:
+async def test_clip_followed_by_padding_is_accepted(context: RunContext, at: Simulator) -> None:
     at.trouble("content", "padded", always=True)
     assert (await bought(context, at)).clip_seconds == 8.0
 
 
-async def test_of_several_addresses_the_one_with_the_ordered_clip_is_taken(context: RunContext, at: Simulator) -> None:
+async def test_among_several_clip_urls_the_one_with_the_ordered_clip_is_used(
+    context: RunContext, at: Simulator
+) -> None:
     at.control("POST", "/_sim/habits", {"clip_url": "previews", "content_status": 404})
     row = await bought(context, at)
     assert row.clip_seconds == 8.0
     assert await odd(context, row) == []
 
 
-async def test_an_envelopes_status_is_not_the_jobs(ledger_dsn: str, tmp_path: Path) -> None:
+async def test_envelope_status_is_not_taken_for_the_jobs_status(ledger_dsn: str, tmp_path: Path) -> None:
     """The envelope says `success` while the job renders, and the content is a preview until then."""
     with simulator_process("--render-seconds", "1") as at:
         at.control("POST", "/_sim/habits", {"envelope": "jsend", "preview_seconds": 2})

@@ -29,7 +29,7 @@ async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> Asyn
         yield context
 
 
-async def test_a_full_disk_leaves_no_half_file_and_the_clip_is_saved_when_there_is_room(
+async def test_full_disk_leaves_no_partial_file_and_the_clip_is_saved_once_there_is_room(
     context: RunContext, simulator: Simulator
 ) -> None:
     run_id = await admitted(context, simulator)
@@ -60,7 +60,7 @@ async def test_a_full_disk_leaves_no_half_file_and_the_clip_is_saved_when_there_
         *("ENAMETOOLONG", "ENOTCONN", "EREMOTEIO"),
     ],
 )
-async def test_a_folder_that_takes_no_clip_is_tried_again_and_told_once(
+async def test_unwritable_media_folder_is_retried_and_alerted_once(
     context: RunContext,
     simulator: Simulator,
     code: str,
@@ -91,7 +91,7 @@ async def test_a_folder_that_takes_no_clip_is_tried_again_and_told_once(
     assert simulator.creates() == 1
 
 
-async def test_a_saved_clip_that_cannot_get_its_name_yet_breaks_nothing(
+async def test_saved_clip_that_cannot_be_renamed_yet_is_still_available(
     context: RunContext, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(source: object, target: object) -> None:
@@ -107,7 +107,7 @@ async def test_a_saved_clip_that_cannot_get_its_name_yet_breaks_nothing(
 
 
 @pytest.mark.parametrize("what", ["deleted", "emptied", "folder gone"])
-async def test_a_saved_clip_that_is_lost_here_is_fetched_again_from_the_provider(
+async def test_saved_clip_lost_on_disk_is_fetched_again_from_the_provider(
     context: RunContext, simulator: Simulator, what: str
 ) -> None:
     row = await driven(await admitted(context, simulator), context)
@@ -126,7 +126,7 @@ async def test_a_saved_clip_that_is_lost_here_is_fetched_again_from_the_provider
 
 
 @pytest.mark.parametrize("why", ["refused", "another file", "dropped", "another provider"])
-async def test_a_lost_clip_that_the_provider_does_not_send_again_is_not_found(
+async def test_lost_clip_that_cannot_be_fetched_again_raises_file_not_found(
     context: RunContext, simulator: Simulator, why: str
 ) -> None:
     row = await driven(await admitted(context, simulator), context)
@@ -145,7 +145,7 @@ async def test_a_lost_clip_that_the_provider_does_not_send_again_is_not_found(
     assert list(context.media.iterdir()) == []
 
 
-async def test_a_media_folder_that_vanishes_after_the_purchase_parks_the_run_until_it_is_back(
+async def test_media_folder_lost_after_the_purchase_parks_the_run_until_the_folder_is_back(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     simulator.trouble("content", "status", status=500)
@@ -168,7 +168,7 @@ async def test_a_media_folder_that_vanishes_after_the_purchase_parks_the_run_unt
         assert simulator.creates() == 1
 
 
-async def test_nothing_is_asked_for_a_run_whose_clip_could_not_be_kept(
+async def test_unusable_media_folder_fails_the_run_before_any_text_model_call(
     context: RunContext, simulator: Simulator
 ) -> None:
     """Not even the text model is called, as that costs money."""
@@ -181,7 +181,7 @@ async def test_nothing_is_asked_for_a_run_whose_clip_could_not_be_kept(
     assert simulator.creates() == 0
 
 
-async def test_a_folder_that_takes_small_files_only_is_found_before_anything_is_bought(
+async def test_file_size_limit_below_a_clip_fails_the_run_before_anything_is_bought(
     context: RunContext, simulator: Simulator
 ) -> None:
     """As under a quota, or a limit on file size."""
@@ -195,7 +195,7 @@ async def test_a_folder_that_takes_small_files_only_is_found_before_anything_is_
     assert (row.state, row.reason, simulator.creates()) == (State.FAILED, "disk_full", 0)
 
 
-async def test_too_little_room_for_a_clip_fails_the_run_before_anything_is_bought(
+async def test_too_little_disk_space_fails_the_run_before_anything_is_bought(
     context: RunContext, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(Path.cwd())

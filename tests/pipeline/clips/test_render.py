@@ -23,7 +23,7 @@ async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> Asyn
         yield opened
 
 
-async def test_a_job_that_says_it_failed_is_saved_if_its_clip_is_there(
+async def test_job_reported_as_failed_is_saved_if_its_clip_is_available(
     context: RunContext, simulator: Simulator
 ) -> None:
     simulator.trouble("retrieve", "shows_failed", always=True)
@@ -33,7 +33,7 @@ async def test_a_job_that_says_it_failed_is_saved_if_its_clip_is_there(
     assert (row.state, row.spent_microusd) == (State.SAVED, PRICE_MICROUSD)
 
 
-async def test_a_job_that_says_it_failed_ends_no_run_while_its_clip_cannot_be_asked_for(
+async def test_job_reported_as_failed_does_not_end_the_run_while_its_content_is_unreachable(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.trouble("retrieve", "shows_failed", always=True)
@@ -67,7 +67,7 @@ async def at_the_deadline(dsn: str, simulator: Simulator, home: Path, **habits: 
         return await driven(await admitted(context, simulator), context)
 
 
-async def test_a_preview_of_a_job_that_still_renders_is_not_its_clip(
+async def test_shorter_preview_of_a_rendering_job_is_not_saved_as_its_clip(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     parked = await at_the_deadline(ledger_dsn, simulator, tmp_path)
@@ -87,7 +87,7 @@ async def test_a_preview_of_a_job_that_still_renders_is_not_its_clip(
     assert row is not None and (row.state, row.clip_seconds) == (State.SAVED, 8.0)
 
 
-async def test_a_whole_clip_of_a_job_that_never_says_that_it_is_done_is_saved(
+async def test_full_length_clip_of_a_job_never_reported_done_is_saved_at_the_deadline(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     row = await at_the_deadline(ledger_dsn, simulator, tmp_path, preview_seconds=8)
@@ -106,7 +106,7 @@ NO_WORD = pytest.mark.parametrize(
 
 
 @NO_WORD
-async def test_without_a_word_on_the_job_content_of_the_ordered_length_is_the_clip(
+async def test_clip_of_the_ordered_length_is_saved_when_the_job_status_is_unknown(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, kind: str, how: dict[str, object]
 ) -> None:
     simulator.trouble("retrieve", kind, always=True, **how)
@@ -115,7 +115,7 @@ async def test_without_a_word_on_the_job_content_of_the_ordered_length_is_the_cl
 
 
 @NO_WORD
-async def test_without_a_word_on_the_job_a_shorter_clip_is_its_clip_only_after_a_day(
+async def test_shorter_clip_is_saved_only_after_a_day_when_the_job_status_is_unknown(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, kind: str, how: dict[str, object]
 ) -> None:
     simulator.trouble("retrieve", kind, always=True, **how)
@@ -128,15 +128,13 @@ async def test_without_a_word_on_the_job_a_shorter_clip_is_its_clip_only_after_a
     assert row is not None and (row.state, row.clip_seconds) == (State.SAVED, float(PREVIEW_SECONDS))
 
 
-async def test_a_shorter_clip_of_a_job_that_says_that_it_is_done_is_its_clip(
-    context: RunContext, simulator: Simulator
-) -> None:
+async def test_shorter_clip_of_a_completed_job_is_saved(context: RunContext, simulator: Simulator) -> None:
     simulator.makes(mp4(index=moov(720, 1280, 4)))
     row = await driven(await admitted(context, simulator), context)
     assert (row.state, row.clip_seconds) == (State.SAVED, 4.0)
 
 
-async def test_a_draft_of_full_length_of_a_job_that_still_renders_is_not_its_clip(
+async def test_full_length_low_resolution_preview_of_a_rendering_job_is_not_saved(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.makes(mp4(index=moov(90, 160, 8)))
@@ -151,7 +149,7 @@ async def test_a_draft_of_full_length_of_a_job_that_still_renders_is_not_its_cli
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])
-async def test_a_server_without_content_is_asked_at_the_address_in_the_job(
+async def test_clip_is_fetched_from_the_jobs_url_if_the_server_has_no_content_endpoint(
     context: RunContext, simulator: Simulator, status: int
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"clip_url": "url", "content_status": status})
@@ -160,7 +158,7 @@ async def test_a_server_without_content_is_asked_at_the_address_in_the_job(
     assert simulator.books()["totals"]["files_with_authorization"] == 0
 
 
-async def test_content_that_leads_to_what_only_this_machine_reaches_is_not_followed(
+async def test_content_redirect_to_a_non_public_address_is_not_followed(
     context: RunContext, simulator: Simulator
 ) -> None:
     """First a redirect to the same simulator at 0.0.0.0, then its own address."""

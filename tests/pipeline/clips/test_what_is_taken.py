@@ -38,7 +38,7 @@ UNSAID = job(seconds=None, size=None)
         (OTHER, job(status=JobStatus.IN_PROGRESS), {"job_source": JobSource.PERSON}, False),
     ],
 )
-def test_a_whole_file_may_be_less_than_the_clip_or_another_orders(
+def test_complete_file_is_taken_only_if_it_can_be_the_ordered_clip(
     facts: Facts, shown: Job, changes: dict[str, Any], taken: bool
 ) -> None:
     assert (why_not_taken(run(**changes), shown, facts, PARKED) is None) is taken

@@ -122,7 +122,7 @@ def due(ledger_dsn: str) -> None:
         connection.execute("update onetake.runs set next_look_at = null")
 
 
-async def test_a_crash_with_another_jobs_clip_saves_the_right_one(
+async def test_crash_after_fetching_another_jobs_clip_still_saves_the_right_clip(
     context: RunContext, at: Simulator, ledger_dsn: str, tmp_path: Path
 ) -> None:
     async def die() -> None:
@@ -149,7 +149,7 @@ async def test_a_crash_with_another_jobs_clip_saves_the_right_one(
     assert not list(context.media.glob(".*"))
 
 
-async def test_a_swap_while_a_clip_is_put_leaves_no_note_of_it(
+async def test_job_swap_during_an_upload_leaves_no_stored_path_of_the_wrong_clip(
     context: RunContext, at: Simulator, ledger_dsn: str, tmp_path: Path
 ) -> None:
     one, two = await adopted_crosswise(context, at)
@@ -178,7 +178,7 @@ async def bought(context: RunContext, at: Simulator, prompt: str = "a paper boat
     return row
 
 
-async def test_a_clip_that_its_row_does_not_name_does_not_get_the_runs_file_name(
+async def test_clip_whose_hash_differs_from_the_row_does_not_replace_the_runs_file(
     context: RunContext, at: Simulator, tmp_path: Path
 ) -> None:
     row = await bought(context, at)
@@ -193,7 +193,7 @@ async def test_a_clip_that_its_row_does_not_name_does_not_get_the_runs_file_name
     assert (await fresh(context, row.run_id)).stored == row.stored
 
 
-async def test_a_clip_whose_process_died_before_it_had_its_name_is_found(context: RunContext, at: Simulator) -> None:
+async def test_clip_left_unnamed_by_a_dead_process_is_found_and_renamed(context: RunContext, at: Simulator) -> None:
     row = await bought(context, at)
     named, unnamed = storage.path_of(row.run_id, Kind.MP4, context), storage.fetched_path(row, context)
     named.rename(unnamed)
@@ -204,7 +204,7 @@ async def test_a_clip_whose_process_died_before_it_had_its_name_is_found(context
     assert not unnamed.exists()
 
 
-async def test_a_file_that_is_not_the_runs_clip_is_not_put_into_the_bucket(context: RunContext, at: Simulator) -> None:
+async def test_local_file_with_wrong_content_is_not_uploaded_to_the_bucket(context: RunContext, at: Simulator) -> None:
     row = await bought(replace(context, bucket=None), at)
     path = storage.path_of(row.run_id, Kind.MP4, context)
     whole = path.read_bytes()
@@ -216,7 +216,7 @@ async def test_a_file_that_is_not_the_runs_clip_is_not_put_into_the_bucket(conte
     assert (await fresh(context, row.run_id)).stored is not None
 
 
-async def test_storage_that_hangs_does_not_hold_up_a_run(
+async def test_hanging_storage_does_not_block_a_run(
     context: RunContext, at: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage, "UPLOAD_SOON_SECONDS", 0.3)
@@ -226,7 +226,7 @@ async def test_storage_that_hangs_does_not_hold_up_a_run(
     assert row.stored is None
 
 
-async def test_clips_stay_at_hand_when_the_bucket_has_another_name(
+async def test_clips_stay_available_after_the_configured_bucket_changes(
     context: RunContext, at: Simulator, tmp_path: Path
 ) -> None:
     row = await bought(context, at)
@@ -239,9 +239,7 @@ async def test_clips_stay_at_hand_when_the_bucket_has_another_name(
     assert at.control("GET", "/_sim/supabase")["buckets"][NAME]["objects"] == {}
 
 
-async def test_a_bucket_that_becomes_public_gets_no_clip_and_operators_hear_of_it(
-    context: RunContext, at: Simulator
-) -> None:
+async def test_bucket_that_becomes_public_gets_no_clip_and_raises_an_alert(context: RunContext, at: Simulator) -> None:
     await bought(context, at)
     async with open_client(at.url.removesuffix("/v1"), SECRET_KEY) as client:
         await client.storage.update_bucket(NAME, {"public": True})

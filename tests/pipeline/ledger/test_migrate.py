@@ -42,7 +42,7 @@ def test_migrating_again_does_nothing(empty_dsn: str) -> None:
     assert migrate(empty_dsn) == []
 
 
-def test_the_history_is_the_one_the_supabase_cli_keeps(empty_dsn: str, folder: Path) -> None:
+def test_migration_history_has_the_format_of_the_supabase_cli(empty_dsn: str, folder: Path) -> None:
     migrate(empty_dsn)
     columns = rows(
         empty_dsn,
@@ -54,7 +54,7 @@ def test_the_history_is_the_one_the_supabase_cli_keeps(empty_dsn: str, folder: P
     assert history[0] == ("20260101000000", "first", ["create table first (i int);"])
 
 
-def test_a_migration_that_the_supabase_cli_applied_is_not_applied_again(empty_dsn: str, folder: Path) -> None:
+def test_migration_applied_by_the_supabase_cli_is_skipped(empty_dsn: str, folder: Path) -> None:
     with psycopg.connect(empty_dsn) as connection:
         connection.execute(runner.HISTORY)
         connection.execute(
@@ -64,13 +64,13 @@ def test_a_migration_that_the_supabase_cli_applied_is_not_applied_again(empty_ds
     assert tables(empty_dsn) == ["third"]
 
 
-def test_a_file_that_arrives_late_is_applied_too(empty_dsn: str, folder: Path) -> None:
+def test_migration_added_later_with_an_older_version_is_applied(empty_dsn: str, folder: Path) -> None:
     migrate(empty_dsn)
     (folder / "20260102000000_second.sql").write_text("create table second (i int);")
     assert migrate(empty_dsn) == ["20260102000000"]
 
 
-def test_a_file_that_fails_leaves_no_trace_and_those_before_it_stay(empty_dsn: str, folder: Path) -> None:
+def test_failed_migration_is_rolled_back_and_earlier_ones_stay_applied(empty_dsn: str, folder: Path) -> None:
     broken = folder / "20260102000000_second.sql"
     broken.write_text("create table second (i int); select 1 / 0;")
     with pytest.raises(psycopg.errors.DivisionByZero):
@@ -82,7 +82,7 @@ def test_a_file_that_fails_leaves_no_trace_and_those_before_it_stay(empty_dsn: s
     assert migrate(empty_dsn) == ["20260102000000", "20260103000000"]
 
 
-def test_a_file_that_cannot_be_written_down_in_the_history_is_undone(empty_dsn: str, folder: Path) -> None:
+def test_migration_is_rolled_back_if_its_history_row_cannot_be_written(empty_dsn: str, folder: Path) -> None:
     (folder / "20260102000000_second.sql").write_text(
         "create table second (i int);"
         "insert into supabase_migrations.schema_migrations (version) values ('20260102000000');"
@@ -92,18 +92,18 @@ def test_a_file_that_cannot_be_written_down_in_the_history_is_undone(empty_dsn: 
     assert tables(empty_dsn) == ["first"]
 
 
-def test_a_percent_sign_is_only_a_percent_sign(empty_dsn: str, folder: Path) -> None:
+def test_percent_sign_in_a_migration_is_not_a_placeholder(empty_dsn: str, folder: Path) -> None:
     (folder / "20260104000000_fourth.sql").write_text("select format('%s %% %I', 1, 'x'), 7 % 4;")
     assert "20260104000000" in migrate(empty_dsn)
 
 
-def test_of_four_at_once_one_applies_everything_and_the_others_wait_and_do_nothing(empty_dsn: str) -> None:
+def test_of_four_concurrent_migrations_one_applies_everything_and_the_others_nothing(empty_dsn: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         applied = list(pool.map(migrate, [empty_dsn] * 4))
     assert sorted(map(len, applied)) == [0, 0, 0, len(migrations())]
 
 
-def test_the_status_of_an_empty_database_is_all_missing_and_nothing_is_written(empty_dsn: str) -> None:
+def test_status_of_an_empty_database_is_all_missing_and_writes_nothing(empty_dsn: str) -> None:
     assert [each.applied for each in status(empty_dsn)] == [False] * len(migrations())
     assert rows(empty_dsn, "select 1 from pg_namespace where nspname = 'supabase_migrations'") == []
 
@@ -115,14 +115,14 @@ def test_the_status_of_a_migrated_database_is_all_applied(empty_dsn: str) -> Non
     }
 
 
-def test_the_script_for_pasting_does_what_the_runner_does(empty_dsn: str) -> None:
+def test_pasted_sql_script_applies_all_migrations(empty_dsn: str) -> None:
     with psycopg.connect(empty_dsn, autocommit=True) as connection:
         connection.execute(sql_for_pasting().encode())
     assert all(each.applied for each in status(empty_dsn))
     assert migrate(empty_dsn) == []
 
 
-def test_a_rest_api_is_told_to_read_the_schema_again(empty_dsn: str) -> None:
+def test_migrating_notifies_postgrest_to_reload_its_schema(empty_dsn: str) -> None:
     """Even if no migration is missing: then only PostgREST's cache is old."""
     with psycopg.connect(empty_dsn, autocommit=True) as listening:
         listening.execute("listen pgrst")
@@ -145,19 +145,19 @@ def test_pasting_the_script_twice_fails_and_changes_nothing(empty_dsn: str) -> N
     assert all(each.applied for each in status(empty_dsn))
 
 
-def test_the_queue_is_installed_once_in_a_schema_of_its_own(empty_dsn: str) -> None:
+def test_queue_is_installed_once_in_its_own_schema(empty_dsn: str) -> None:
     assert install_queue(empty_dsn) is True
     assert install_queue(empty_dsn) is False
     assert tables(empty_dsn) == []
     assert rows(empty_dsn, "select count(*) from queue.procrastinate_jobs") == [(0,)]
 
 
-def test_of_four_queues_installed_at_once_one_is(empty_dsn: str) -> None:
+def test_of_four_concurrent_queue_installs_only_one_installs(empty_dsn: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(install_queue, [empty_dsn] * 4)) == [False, False, False, True]
 
 
-def test_a_runner_that_dies_holding_the_lock_leaves_it_to_the_next(empty_dsn: str, folder: Path) -> None:
+def test_migration_lock_of_a_dead_runner_passes_to_the_next(empty_dsn: str, folder: Path) -> None:
     dead = psycopg.connect(empty_dsn, autocommit=True)
     dead.execute("select pg_advisory_lock(%s)", (runner.MIGRATION_LOCK,))
     with ThreadPoolExecutor(1) as pool:
@@ -167,7 +167,7 @@ def test_a_runner_that_dies_holding_the_lock_leaves_it_to_the_next(empty_dsn: st
         assert len(waiting.result(10)) == 2
 
 
-def test_a_database_of_an_unreleased_version_is_refused_in_one_sentence_and_left_alone(empty_dsn: str) -> None:
+def test_database_of_an_unreleased_version_is_refused_and_left_unchanged(empty_dsn: str) -> None:
     with psycopg.connect(empty_dsn, autocommit=True) as connection:
         connection.execute(runner.HISTORY)
         connection.execute("insert into supabase_migrations.schema_migrations (version) values ('20261123000100')")

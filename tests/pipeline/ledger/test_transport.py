@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pipeline.ledger.transports.common import Json, asking_again
 
 
-async def test_what_postgresql_cannot_keep_is_taken_out_at_any_depth() -> None:
+async def test_nul_and_lone_surrogates_are_cleaned_from_arguments_at_any_depth() -> None:
     sent: dict[str, Json] = {}
 
     async def rpc(name: str, args: Mapping[str, Json]) -> Json:

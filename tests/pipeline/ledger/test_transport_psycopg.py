@@ -115,7 +115,7 @@ async def test_objects_and_lists_arrive_as_they_were_sent(dsn: str, value: Json)
         assert await rpc("echo", {"given": value}) == value
 
 
-async def test_words_numbers_and_nothing_go_by_name_and_an_unnamed_argument_has_its_default(dsn: str) -> None:
+async def test_arguments_are_passed_by_name_and_omitted_ones_take_their_default(dsn: str) -> None:
     async with open_transport(dsn) as rpc:
         assert await rpc("say", {"number": 2**53, "word": "%s {} $1"}) == {"word": "%s {} $1", "number": 2**53}
         assert await rpc("say", {"word": None}) == {"word": None, "number": None}
@@ -133,7 +133,7 @@ async def test_a_refusal_keeps_its_code(dsn: str) -> None:
         assert await rpc("say", {}), "the transport is still open after a refusal"
 
 
-async def test_data_that_psycopg_itself_cannot_send_are_a_refusal(dsn: str) -> None:
+async def test_arguments_that_psycopg_cannot_send_raise_ledger_refused(dsn: str) -> None:
     """psycopg's own errors have no code; if taken for an unavailable database, they would be retried for ever."""
     async with open_transport(dsn) as rpc:
         with pytest.raises(LedgerRefused) as refused:
@@ -141,20 +141,20 @@ async def test_data_that_psycopg_itself_cannot_send_are_a_refusal(dsn: str) -> N
     assert refused.value.code.startswith("22")
 
 
-async def test_a_deadlock_is_no_refusal_but_asked_again(dsn: str) -> None:
+async def test_deadlock_raises_ledger_unavailable(dsn: str) -> None:
     async with open_transport(dsn, tries=1) as rpc:
         with pytest.raises(LedgerUnavailable):
             await rpc("refuse", {"code": "40P01"})
 
 
 @pytest.mark.parametrize("name", ["never_made", "lean_on_missing"])
-async def test_a_schema_that_is_missing_or_too_old_says_what_to_run(dsn: str, name: str) -> None:
+async def test_missing_or_outdated_schema_error_names_the_command_to_run(dsn: str, name: str) -> None:
     async with open_transport(dsn) as rpc:
         with pytest.raises(LedgerNotMigrated, match="onetake db migrate"):
             await rpc(name, {})
 
 
-async def test_a_value_of_another_type_is_a_refusal_and_no_missing_schema(dsn: str) -> None:
+async def test_argument_of_the_wrong_type_is_refused_not_reported_as_a_missing_schema(dsn: str) -> None:
     async with open_transport(dsn) as rpc:
         with pytest.raises(LedgerRefused, match="bigint"):
             await rpc("refuse", {"code": 2**40})
@@ -163,13 +163,13 @@ async def test_a_value_of_another_type_is_a_refusal_and_no_missing_schema(dsn: s
 
 
 @pytest.mark.parametrize("name", ["drop table", "say()", "Say", "a.b", ""])
-async def test_only_a_plain_name_is_called(dsn: str, name: str) -> None:
+async def test_only_plain_function_names_are_called(dsn: str, name: str) -> None:
     async with open_transport(dsn) as rpc:
         with pytest.raises(AssertionError, match="not a function of the ledger"):
             await rpc(name, {})
 
 
-async def test_every_statement_has_a_bound_in_the_server(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_statement_has_a_server_side_timeout(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_transport(dsn) as rpc:
         assert await rpc("read_only", {}) == "15s"
     monkeypatch.setattr(over_psycopg, "STATEMENT_SECONDS", 1)
@@ -178,7 +178,7 @@ async def test_every_statement_has_a_bound_in_the_server(dsn: str, monkeypatch: 
             await rpc("dawdle", {"seconds": 30})
 
 
-async def test_connections_that_the_server_closed_are_replaced_without_the_caller_noticing(dsn: str) -> None:
+async def test_connections_closed_by_the_server_are_replaced_without_an_error(dsn: str) -> None:
     async with open_transport(dsn) as rpc:
         await asyncio.gather(*(rpc("dawdle", {"seconds": 0.1}) for _ in range(5)))
         with psycopg.connect(dsn, autocommit=True) as other:
@@ -189,7 +189,7 @@ async def test_connections_that_the_server_closed_are_replaced_without_the_calle
         assert await rpc("say", {"word": "again"}) == {"word": "again", "number": None}
 
 
-async def test_an_answer_lost_on_the_way_is_asked_for_again_and_the_move_happened_once(dsn: str) -> None:
+async def test_call_with_a_lost_answer_is_retried_and_takes_effect_once(dsn: str) -> None:
     async with open_line(dsn) as (line, far), open_transport(far, pool_max=1) as rpc:
         await rpc("say", {})
         line.answers_to_lose = 1
@@ -198,7 +198,7 @@ async def test_an_answer_lost_on_the_way_is_asked_for_again_and_the_move_happene
     assert kept(dsn) == [("k",)]
 
 
-async def test_an_answer_lost_on_the_last_try_may_have_happened_and_is_not_called_a_refusal(dsn: str) -> None:
+async def test_answer_lost_on_the_last_try_raises_unavailable_not_refused(dsn: str) -> None:
     async with open_line(dsn) as (line, far), open_transport(far, pool_max=1, tries=1) as rpc:
         await rpc("say", {})
         line.answers_to_lose = 1
@@ -207,7 +207,9 @@ async def test_an_answer_lost_on_the_last_try_may_have_happened_and_is_not_calle
     assert kept(dsn) == [("k",)]
 
 
-async def test_a_line_that_goes_dead_while_it_stays_open_is_given_up(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connection_that_goes_silent_while_open_is_dropped_and_the_call_retried(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(over_psycopg, "ANSWER_SECONDS", 2)
     async with open_line(dsn) as (line, far), open_transport(far) as rpc:
         await rpc("say", {})
@@ -216,9 +218,7 @@ async def test_a_line_that_goes_dead_while_it_stays_open_is_given_up(dsn: str, m
             assert await rpc("say", {"word": "there"}) == {"word": "there", "number": None}
 
 
-async def test_a_database_that_is_not_there_is_unavailable_within_a_bound(
-    dsn: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_unreachable_database_raises_ledger_unavailable(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(over_psycopg, "POOL_WAIT_SECONDS", 0.3)
     nowhere = psycopg.conninfo.make_conninfo(dsn, host="127.0.0.1", port=1)
     async with open_transport(nowhere, tries=2) as rpc:
@@ -232,7 +232,7 @@ async def test_more_callers_than_connections_wait_their_turn(dsn: str) -> None:
     assert [answer["number"] for answer in answers if isinstance(answer, dict)] == list(range(50))
 
 
-async def test_a_canceled_caller_leaves_the_road_open_for_the_next(dsn: str) -> None:
+async def test_canceled_call_leaves_the_transport_usable(dsn: str) -> None:
     async with open_transport(dsn, pool_max=1) as rpc:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
@@ -240,7 +240,7 @@ async def test_a_canceled_caller_leaves_the_road_open_for_the_next(dsn: str) -> 
         assert await rpc("say", {"word": "next"}) == {"word": "next", "number": None}
 
 
-async def test_asking_again_stops_after_its_tries() -> None:
+async def test_retries_stop_after_the_configured_tries() -> None:
     asked: list[str] = []
 
     async def silent(name: str, args: Mapping[str, Json]) -> Json:
@@ -253,7 +253,7 @@ async def test_asking_again_stops_after_its_tries() -> None:
 
 
 @pytest.mark.parametrize("answer", [LedgerRefused("LG001", "no"), LedgerNotMigrated("no")], ids=["refused", "old"])
-async def test_a_clear_answer_is_not_asked_again(answer: Exception) -> None:
+async def test_refusals_and_missing_migrations_are_not_retried(answer: Exception) -> None:
     asked: list[str] = []
 
     async def clear(name: str, args: Mapping[str, Json]) -> Json:
@@ -265,7 +265,7 @@ async def test_a_clear_answer_is_not_asked_again(answer: Exception) -> None:
     assert len(asked) == 1
 
 
-async def test_asking_again_sends_the_same_words() -> None:
+async def test_retries_send_the_same_arguments() -> None:
     asked: list[Mapping[str, Json]] = []
 
     async def shy(name: str, args: Mapping[str, Json]) -> Json:

@@ -40,18 +40,18 @@ def place(far: SupabaseProject) -> Iterator[SupabaseProject]:
 
 
 @pytest.mark.parametrize("kind", ["service_key", "secret_key"])
-async def test_both_kinds_of_key_open_it(place: SupabaseProject, kind: str) -> None:
+async def test_service_key_and_secret_key_are_both_accepted(place: SupabaseProject, kind: str) -> None:
     async with open_transport(place.url, getattr(place, kind)) as rpc:
         assert await rpc("say", {"word": "hello"}) == {"word": "hello", "number": None}
 
 
 @pytest.mark.parametrize("value", [{"a": [1, None, "ñ"], "b": {"c": 1.5}}, [1, 2], [], {}, 7, "x", None])
-async def test_what_was_sent_arrives(place: SupabaseProject, value: Json) -> None:
+async def test_json_values_arrive_unchanged(place: SupabaseProject, value: Json) -> None:
     async with open_transport(place.url, place.service_key) as rpc:
         assert await rpc("echo", {"given": value}) == value
 
 
-async def test_names_numbers_and_defaults_are_as_on_the_other_road(place: SupabaseProject) -> None:
+async def test_argument_names_numbers_and_defaults_match_the_psycopg_transport(place: SupabaseProject) -> None:
     async with open_transport(place.url, place.service_key) as rpc:
         assert await rpc("say", {"number": 2**53, "word": "%s {} $1"}) == {"word": "%s {} $1", "number": 2**53}
         assert await rpc("say", {}) == {"word": "unsaid", "number": None}
@@ -66,28 +66,28 @@ async def test_a_refusal_keeps_its_code(place: SupabaseProject, code: str) -> No
         assert await rpc("say", {}), "the transport is still open after a refusal"
 
 
-async def test_a_deadlock_is_no_refusal(place: SupabaseProject) -> None:
+async def test_deadlock_over_rest_raises_ledger_unavailable(place: SupabaseProject) -> None:
     async with open_transport(place.url, place.service_key, tries=1) as rpc:
         with pytest.raises(LedgerUnavailable):
             await rpc("refuse", {"code": "40P01"})
 
 
 @pytest.mark.parametrize("name", ["never_made", "lean_on_missing"])
-async def test_a_schema_that_is_missing_or_too_old_says_what_to_run(place: SupabaseProject, name: str) -> None:
+async def test_missing_or_outdated_schema_error_names_the_command_to_run(place: SupabaseProject, name: str) -> None:
     async with open_transport(place.url, place.service_key) as rpc:
         with pytest.raises(LedgerNotMigrated, match=r"supabase db push.*notify pgrst, 'reload schema'"):
             await rpc(name, {})
 
 
 @pytest.mark.parametrize("key", [ANOTHERS_KEY, "eyJ.old.jwt"])
-async def test_a_wrong_key_is_said_and_never_shown(place: SupabaseProject, key: str) -> None:
+async def test_wrong_key_error_names_the_setting_and_never_the_key(place: SupabaseProject, key: str) -> None:
     async with open_transport(place.url, key) as rpc:
         with pytest.raises(LedgerForbidden, match="SUPABASE_SERVICE_ROLE_KEY") as refused:
             await rpc("say", {})
     assert key not in str(refused.value)
 
 
-async def test_an_anon_key_in_the_service_keys_place_is_told_apart(place: SupabaseProject) -> None:
+async def test_anon_key_is_refused_with_permission_denied(place: SupabaseProject) -> None:
     with psycopg.connect(place.dsn, autocommit=True) as connection:
         connection.execute("revoke execute on function public.read_only from public, anon")
     async with open_transport(place.url, place.anon_key) as rpc:
@@ -96,7 +96,9 @@ async def test_an_anon_key_in_the_service_keys_place_is_told_apart(place: Supaba
 
 
 @pytest.mark.parametrize("trouble", ["done_then_drop", "half_answer", "drop_before", "garbage"])
-async def test_an_answer_lost_on_the_way_is_asked_for_again(place: SupabaseProject, trouble: str) -> None:
+async def test_call_over_rest_with_a_lost_answer_is_retried_and_takes_effect_once(
+    place: SupabaseProject, trouble: str
+) -> None:
     place.gateway.trouble("rest", trouble)
     async with open_transport(place.url, place.service_key) as rpc:
         assert await rpc("keep_once", {"key": "k"}) == {"kept": "k"}
@@ -104,13 +106,13 @@ async def test_an_answer_lost_on_the_way_is_asked_for_again(place: SupabaseProje
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 520])
-async def test_a_gateway_in_trouble_is_asked_again(place: SupabaseProject, status: int) -> None:
+async def test_failing_or_rate_limiting_gateway_is_retried(place: SupabaseProject, status: int) -> None:
     place.gateway.trouble("rest", "status", status=status)
     async with open_transport(place.url, place.service_key) as rpc:
         assert await rpc("say", {"word": "there"}) == {"word": "there", "number": None}
 
 
-async def test_an_answer_lost_on_the_last_try_may_have_happened_and_is_no_refusal(place: SupabaseProject) -> None:
+async def test_answer_lost_on_the_last_rest_try_raises_unavailable_not_refused(place: SupabaseProject) -> None:
     place.gateway.trouble("rest", "done_then_drop")
     async with open_transport(place.url, place.service_key, tries=1) as rpc:
         with pytest.raises(LedgerUnavailable):
@@ -127,7 +129,7 @@ async def test_a_redirect_is_not_followed(place: SupabaseProject) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["hang", "slow"])
-async def test_a_line_that_goes_dead_while_it_stays_open_is_given_up(
+async def test_connection_that_goes_silent_while_open_is_dropped_and_the_call_retried(
     place: SupabaseProject, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(over_rest, "ANSWER_SECONDS", 2)
@@ -137,7 +139,7 @@ async def test_a_line_that_goes_dead_while_it_stays_open_is_given_up(
             assert await rpc("say", {"word": "there"}) == {"word": "there", "number": None}
 
 
-async def test_a_project_that_is_not_there_is_unavailable(place: SupabaseProject) -> None:
+async def test_unreachable_project_raises_ledger_unavailable(place: SupabaseProject) -> None:
     async with open_transport("http://127.0.0.1:9", place.service_key, tries=1) as rpc:
         with pytest.raises(LedgerUnavailable, match="did not answer"):
             await rpc("say", {})
@@ -149,7 +151,7 @@ async def test_an_expired_key_is_refused(place: SupabaseProject) -> None:
             await rpc("say", {})
 
 
-async def test_many_at_once_each_get_their_own_answer(place: SupabaseProject) -> None:
+async def test_concurrent_calls_each_get_their_own_answer(place: SupabaseProject) -> None:
     async with open_transport(place.url, place.service_key) as rpc:
         answers = await asyncio.gather(*(rpc("say", {"number": n}) for n in range(50)))
     assert [answer["number"] for answer in answers if isinstance(answer, dict)] == list(range(50))

@@ -100,7 +100,7 @@ def leave(process: subprocess.Popen[str]) -> None:
     assert process.wait(20) == 0
 
 
-def test_it_is_a_utf8_database_behind_a_socket_only_with_durable_writes(lived_in: Path) -> None:
+def test_embedded_server_has_utf8_durable_writes_and_a_socket_only(lived_in: Path) -> None:
     asked = ["server_encoding", "listen_addresses", "fsync", "synchronous_commit", "max_connections"]
     with open_server(lived_in) as dsn, psycopg.connect(dsn) as connection:
         assert connection.info.dbname == "onetake"
@@ -108,7 +108,7 @@ def test_it_is_a_utf8_database_behind_a_socket_only_with_durable_writes(lived_in
     assert told == [("UTF8",), ("",), ("on",), ("on",), ("100",)]
 
 
-def test_what_was_written_is_there_the_next_time(lived_in: Path) -> None:
+def test_data_persists_across_server_starts(lived_in: Path) -> None:
     with open_server(lived_in) as dsn, psycopg.connect(dsn) as connection:
         connection.execute("create table kept as select 7 as i")
     with open_server(lived_in) as dsn, psycopg.connect(dsn) as connection:
@@ -116,7 +116,7 @@ def test_what_was_written_is_there_the_next_time(lived_in: Path) -> None:
         connection.execute("drop table kept")
 
 
-def test_the_last_who_leaves_stops_it_and_the_first_does_not(lived_in: Path) -> None:
+def test_server_stops_when_its_last_user_leaves_and_not_before(lived_in: Path) -> None:
     with user(lived_in) as first, user(lived_in) as second:
         assert is_up(first)
         assert is_up(second)
@@ -127,14 +127,14 @@ def test_the_last_who_leaves_stops_it_and_the_first_does_not(lived_in: Path) -> 
     assert server.running(data_of(lived_in)) is None
 
 
-def test_two_uses_in_one_process_share_it_too(lived_in: Path) -> None:
+def test_two_uses_in_one_process_share_one_server(lived_in: Path) -> None:
     with open_server(lived_in) as outer:
         with open_server(lived_in) as inner:
             assert works(inner)
         assert works(outer)
 
 
-def test_processes_that_start_at_the_same_moment_on_an_empty_folder_share_one_server(home: Path) -> None:
+def test_processes_started_together_on_an_empty_folder_share_one_server(home: Path) -> None:
     with user(home) as one, user(home) as two, user(home) as three:
         assert all(map(is_up, (one, two, three)))
         assert servers(home) == [server_pid(home)]
@@ -143,7 +143,7 @@ def test_processes_that_start_at_the_same_moment_on_an_empty_folder_share_one_se
     assert server.running(data_of(home)) is None
 
 
-def test_after_kill_9_of_its_owner_the_next_attaches_and_stops_it_when_leaving(lived_in: Path) -> None:
+def test_server_of_a_killed_owner_is_reused_and_stopped_by_the_next_user(lived_in: Path) -> None:
     with user(lived_in) as owner:
         assert is_up(owner)
         pid = server_pid(lived_in)
@@ -156,7 +156,7 @@ def test_after_kill_9_of_its_owner_the_next_attaches_and_stops_it_when_leaving(l
     assert server.running(data_of(lived_in)) is None
 
 
-def test_kill_9_of_one_user_does_not_stop_it_for_the_other(lived_in: Path) -> None:
+def test_kill_9_of_one_user_does_not_stop_the_server_for_the_other(lived_in: Path) -> None:
     with user(lived_in) as killed, open_server(lived_in) as dsn:
         assert is_up(killed)
         killed.kill()
@@ -167,7 +167,7 @@ def test_kill_9_of_one_user_does_not_stop_it_for_the_other(lived_in: Path) -> No
 
 
 @pytest.mark.parametrize("whose", ["nobody's", "this process's", "a truncated file", "an empty file", "not a number"])
-def test_a_stale_pid_file_does_not_keep_it_from_starting(lived_in: Path, whose: str) -> None:
+def test_stale_pid_file_does_not_prevent_a_start(lived_in: Path, whose: str) -> None:
     data = data_of(lived_in)
     rest = f"{data}\n1700000000\n5432\n{data}\n\n  1234567         0\nready   \n"
     (data / "postmaster.pid").write_text(
@@ -185,7 +185,7 @@ def test_a_stale_pid_file_does_not_keep_it_from_starting(lived_in: Path, whose: 
     assert psutil.pid_exists(os.getpid()), "the process whose pid it was is left in peace"
 
 
-def test_a_server_that_was_killed_is_started_again_for_the_next(lived_in: Path) -> None:
+def test_killed_server_is_started_again_for_the_next_user(lived_in: Path) -> None:
     with user(lived_in) as other:
         assert is_up(other)
         os.kill(server_pid(lived_in), 9)
@@ -210,7 +210,7 @@ def test_a_folder_in_use_by_another_machine_is_refused(lived_in: Path) -> None:
         assert works(dsn), "nobody uses it any more: it may be carried to another machine"
 
 
-def test_it_waits_for_sessions_of_a_killed_server_that_still_write(lived_in: Path) -> None:
+def test_start_waits_for_running_sessions_of_a_killed_server(lived_in: Path) -> None:
     """Sessions of two servers over the same files would destroy them."""
     with user(lived_in) as other:
         assert is_up(other)
@@ -243,9 +243,7 @@ def _wait_until_busy(address: str) -> None:
             time.sleep(0.01)
 
 
-def test_a_server_that_runs_and_does_not_answer_is_started_again_if_nobody_uses_it(
-    lived_in: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unresponsive_server_without_users_is_restarted(lived_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "PING_SECONDS", 5)
     monkeypatch.setattr(server, "STOP_SECONDS", 1)
     with user(lived_in) as owner:
@@ -258,9 +256,7 @@ def test_a_server_that_runs_and_does_not_answer_is_started_again_if_nobody_uses_
         assert server_pid(lived_in) != mute.pid
 
 
-def test_a_server_that_does_not_answer_is_not_ended_under_those_who_use_it(
-    lived_in: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unresponsive_server_with_other_users_is_not_stopped(lived_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "PING_SECONDS", 5)
     with user(lived_in) as other:
         assert is_up(other)
@@ -272,7 +268,7 @@ def test_a_server_that_does_not_answer_is_not_ended_under_those_who_use_it(
         leave(other)
 
 
-def test_killed_while_the_database_is_being_made_it_is_made_by_the_next(home: Path) -> None:
+def test_database_creation_killed_halfway_is_redone_by_the_next_start(home: Path) -> None:
     with user(home) as first:
         while not list(home.glob(".postgres-*/PG_VERSION")):
             time.sleep(0.01)
@@ -286,7 +282,7 @@ def test_killed_while_the_database_is_being_made_it_is_made_by_the_next(home: Pa
 
 
 @pytest.mark.parametrize("name", ["my data", "100%20", "x" * 110], ids=["space", "percent", "too long for a socket"])
-def test_any_path_will_do(home: Path, name: str) -> None:
+def test_data_folder_path_may_have_spaces_or_percent_signs_or_exceed_the_socket_limit(home: Path, name: str) -> None:
     with open_server(home / name) as dsn, psycopg.connect(dsn) as connection:
         socket_folder = Path(str(psycopg.conninfo.conninfo_to_dict(dsn)["host"]))
         assert connection.execute("select 1").fetchone() == (1,)
@@ -294,7 +290,7 @@ def test_any_path_will_do(home: Path, name: str) -> None:
     assert socket_folder == data_of(home / name) or not socket_folder.exists()
 
 
-def test_postgres_settings_of_the_environment_change_nothing(lived_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_postgres_environment_variables_are_ignored(lived_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign = {"PGPORT": "6543", "PGHOST": "db.example", "PGUSER": "somebody", "PGDATABASE": "other"}
     with user(lived_in, **foreign, LANG="xx_YY.UTF-8") as other:
         assert is_up(other)
@@ -307,7 +303,7 @@ def test_postgres_settings_of_the_environment_change_nothing(lived_in: Path, mon
         leave(other)
 
 
-def test_a_folder_deleted_under_its_server_starts_empty(home: Path) -> None:
+def test_data_folder_deleted_under_its_server_gets_a_new_server(home: Path) -> None:
     with user(home) as owner:
         assert is_up(owner)
         orphan = server_pid(home)
@@ -318,21 +314,21 @@ def test_a_folder_deleted_under_its_server_starts_empty(home: Path) -> None:
         assert servers(home) == [server_pid(home)] != [orphan]
 
 
-def test_a_copy_of_a_folder_does_not_lead_to_the_server_of_the_original(lived_in: Path, tmp_path: Path) -> None:
+def test_copied_data_folder_does_not_lead_to_the_originals_server(lived_in: Path, tmp_path: Path) -> None:
     with open_server(lived_in):
         shutil.copy(data_of(lived_in) / "postmaster.pid", tmp_path)
         assert server.answering(tmp_path) is None
         assert server.running(tmp_path) is None
 
 
-def test_a_home_that_cannot_be_one_says_so_and_what_to_do(tmp_path: Path) -> None:
+def test_unusable_data_folder_error_names_the_path_and_onetake_home(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     said = pytest.raises(DatabaseUnavailable, match=r"file/home.*Choose another with ONETAKE_HOME")
     with said, open_server(tmp_path / "file" / "home"):
         pass
 
 
-def test_a_folder_of_another_version_says_so_and_is_not_touched(lived_in: Path) -> None:
+def test_data_folder_of_another_postgres_version_is_refused_and_left_unchanged(lived_in: Path) -> None:
     version = data_of(lived_in) / "PG_VERSION"
     version.write_text("16\n")
     try:
@@ -344,7 +340,7 @@ def test_a_folder_of_another_version_says_so_and_is_not_touched(lived_in: Path) 
         version.write_text("18\n")
 
 
-def test_a_server_that_does_not_start_is_one_sentence_in_its_own_words(
+def test_start_failure_is_one_sentence_with_the_servers_own_error(
     lived_in: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = data_of(lived_in) / "postgresql.conf"
@@ -360,7 +356,7 @@ def test_a_server_that_does_not_start_is_one_sentence_in_its_own_words(
     assert capfd.readouterr() == ("", ""), "nobody but the caller speaks to the user"
 
 
-def test_the_environment_is_as_it_was(lived_in: Path, home: Path) -> None:
+def test_opening_a_server_leaves_the_environment_unchanged(lived_in: Path, home: Path) -> None:
     before = dict(os.environ)
     with open_server(home):
         pass

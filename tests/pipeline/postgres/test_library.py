@@ -14,9 +14,7 @@ from pipeline.postgres import library
 from pipeline.postgres.embedded import DatabaseUnavailable, open_server
 
 
-def test_a_database_that_cannot_be_made_is_one_sentence_in_the_words_of_initdb(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_database_creation_failure_reports_the_error_of_initdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = tmp_path / "full"
     full.mkdir()
     (full / "file").touch()
@@ -28,7 +26,7 @@ def test_a_database_that_cannot_be_made_is_one_sentence_in_the_words_of_initdb(
         pass
 
 
-def test_only_one_process_at_a_time_adds_the_system_user_of_root(
+def test_concurrent_starts_as_root_create_the_system_user_one_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a fresh machine, four started at once and three failed: see `pipeline.postgres.library`."""

@@ -62,7 +62,7 @@ def test_a_direct_connection_keeps_its_session(ledger_dsn: str) -> None:
         assert keeps_sessions(far)
 
 
-def test_a_direct_connection_keeps_its_session_in_a_crowd(ledger_dsn: str) -> None:
+def test_direct_connection_keeps_its_session_under_load(ledger_dsn: str) -> None:
     with a_crowd(ledger_dsn):
         assert all(keeps_sessions(ledger_dsn) for _ in range(20))
 
@@ -75,13 +75,13 @@ def test_a_pooler_in_session_mode_keeps_sessions(ledger_dsn: str) -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"server_round_robin": 1}, {"default_pool_size": 1}], ids=repr)
-def test_a_pooler_in_transaction_mode_does_not(ledger_dsn: str, settings: dict[str, object]) -> None:
+def test_transaction_pooler_does_not_keep_sessions(ledger_dsn: str, settings: dict[str, object]) -> None:
     with pooled(ledger_dsn, "transaction", **settings) as through:
         assert [keeps_sessions(through) for _ in range(5)] == [False] * 5
 
 
 @pytest.mark.parametrize("settings", [{}, {"server_round_robin": 1}, {"default_pool_size": 2}], ids=repr)
-def test_a_busy_pooler_in_transaction_mode_does_not_either(
+def test_busy_transaction_pooler_does_not_keep_sessions(
     ledger_dsn: str, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.postgres.sessions.HEARING_SECONDS", 1)
@@ -89,9 +89,7 @@ def test_a_busy_pooler_in_transaction_mode_does_not_either(
         assert [keeps_sessions(through) for _ in range(5)] == [False] * 5
 
 
-def test_a_pooler_that_seems_to_give_everybody_a_process_of_his_own_is_found_out_by_what_is_not_heard(
-    ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_transaction_pooler_is_detected_by_its_missing_notify(ledger_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forces what happens by chance under load: each of the two connections got the same process twice."""
     monkeypatch.setattr("pipeline.postgres.sessions._backend", id)
     with monkeypatch.context() as soon, pooled(ledger_dsn, "transaction") as through:
@@ -108,7 +106,7 @@ def test_a_pooler_that_seems_to_give_everybody_a_process_of_his_own_is_found_out
         "host=db.abc.supabase.co port=6543 user=postgres",
     ],
 )
-def test_supabases_port_for_transaction_mode_is_known_without_asking(dsn: str) -> None:
+def test_supabase_transaction_port_is_detected_without_connecting(dsn: str) -> None:
     assert not keeps_sessions(dsn)
 
 
@@ -123,7 +121,7 @@ def test_the_ledger_can_be_used_through_a_pooler_in_session_mode(ledger_dsn: str
         assert client.books_wrong() == []
 
 
-async def test_a_statement_has_its_bound_through_a_pooler_too(ledger_dsn: str) -> None:
+async def test_statement_timeout_applies_through_a_session_pooler(ledger_dsn: str) -> None:
     with psycopg.connect(ledger_dsn, autocommit=True) as connection:
         connection.execute(
             "create function public.bound() returns jsonb language sql"
@@ -135,7 +133,7 @@ async def test_a_statement_has_its_bound_through_a_pooler_too(ledger_dsn: str) -
                 assert await rpc("bound", {}) == f"{STATEMENT_SECONDS}s"
 
 
-async def test_a_worker_carries_runs_through_a_pooler_in_session_mode(
+async def test_worker_processes_runs_through_a_pooler_in_session_mode(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     ended = asyncio.Event()

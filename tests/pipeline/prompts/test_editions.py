@@ -58,7 +58,7 @@ async def approved(context: RunContext, simulator: Simulator) -> UUID:
 
 @pytest.mark.parametrize("edited", ["write_caption.md", "brand.md"])
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_a_run_in_flight_is_asked_with_the_versions_it_began_with(
+async def test_run_in_flight_keeps_the_prompt_versions_it_started_with(
     edited: str, restarted: bool, context: RunContext, simulator: Simulator, prompts: Path
 ) -> None:
     run_id = await approved(context, simulator)
@@ -81,7 +81,7 @@ async def test_a_run_in_flight_is_asked_with_the_versions_it_began_with(
     assert "shouted" not in sent["write_caption"].messages[0]["content"]
 
 
-async def test_what_was_sent_can_be_shown_word_by_word_though_the_length_changed_since(
+async def test_sent_messages_are_reproduced_exactly_after_template_and_length_changed(
     context: RunContext, simulator: Simulator, prompts: Path
 ) -> None:
     run_id = await approved(context, simulator)
@@ -96,12 +96,12 @@ async def test_what_was_sent_can_be_shown_word_by_word_though_the_length_changed
     assert not bent.proven
 
 
-async def test_a_version_that_the_ledger_does_not_know_is_no_other_version(context: RunContext) -> None:
+async def test_prompt_version_unknown_to_the_ledger_raises_an_error(context: RunContext) -> None:
     with pytest.raises(TemplateError, match=r"version 000000 is not in the ledger"):
         await recall("write_caption", {"write_caption": "0" * 64}, context.ledger.rpc)
 
 
-async def test_a_broken_edit_is_told_to_operators_once_and_runs_go_on(
+async def test_broken_template_edit_alerts_operators_once_and_runs_continue(
     context: RunContext, simulator: Simulator, prompts: Path
 ) -> None:
     await context.prompts.tell_broken()
@@ -120,7 +120,9 @@ async def test_a_broken_edit_is_told_to_operators_once_and_runs_go_on(
     assert len([alert for alert in await Alerts(context.ledger.rpc).take() if alert.kind == "template"]) == 1
 
 
-async def test_a_template_that_its_step_cannot_fill_is_a_broken_edit(context: RunContext, prompts: Path) -> None:
+async def test_template_with_an_input_unknown_to_its_step_is_not_used_and_raises_an_alert(
+    context: RunContext, prompts: Path
+) -> None:
     before = (await context.prompts.present("validate_prompt"))["validate_prompt"]
     edit(prompts, "validate_prompt.md", "  seconds:\n", "  mood:\n    type: int\n    example: 1\n  seconds:\n")
     assert (await context.prompts.present("validate_prompt"))["validate_prompt"] is before
@@ -129,7 +131,7 @@ async def test_a_template_that_its_step_cannot_fill_is_a_broken_edit(context: Ru
     assert "mood differs" in alert.detail["words"]
 
 
-async def test_impact_counts_what_became_of_each_version(
+async def test_impact_counts_runs_rejections_and_calls_per_prompt_version(
     context: RunContext, simulator: Simulator, prompts: Path
 ) -> None:
     first = await approved(context, simulator)

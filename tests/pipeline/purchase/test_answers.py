@@ -31,7 +31,7 @@ def kept_answer(answer: Answer = MADE, run_id: UUID | None = None) -> KeptAnswer
 @pytest.mark.parametrize(
     "answer", [MADE, Answer(None, "hung up", Fault.LOST), Answer(None, "", Fault.NEVER_SENT), Answer(500, "")]
 )
-def test_what_is_kept_comes_back_as_it_was_until_it_is_dropped(folder: Path, answer: Answer) -> None:
+def test_kept_answer_reads_back_unchanged_until_it_is_dropped(folder: Path, answer: Answer) -> None:
     files, kept = AnswerFiles(folder), kept_answer(answer)
     files.keep(kept)
     assert AnswerFiles(folder).get(kept.run_id) == kept
@@ -43,21 +43,23 @@ def test_what_is_kept_comes_back_as_it_was_until_it_is_dropped(folder: Path, ans
 
 
 @given(st.text(st.characters()))
-def test_any_body_survives_its_file(tmp_path_factory: pytest.TempPathFactory, body: str) -> None:
+def test_any_response_body_round_trips_through_its_answer_file(
+    tmp_path_factory: pytest.TempPathFactory, body: str
+) -> None:
     files, kept = AnswerFiles(tmp_path_factory.getbasetemp() / "answers"), kept_answer(Answer(200, body))
     files.keep(kept)
     assert files.get(kept.run_id) == kept
     files.drop(kept.run_id)
 
 
-def test_without_a_folder_nothing_is_kept_and_dropping_is_no_error(folder: Path) -> None:
+def test_missing_folder_reads_as_empty_and_dropping_is_no_error(folder: Path) -> None:
     files = AnswerFiles(folder)
     assert list(files.all()) == []
     assert files.get(uuid4()) is None
     files.drop(uuid4())
 
 
-def test_a_folder_that_lets_nothing_go_is_logged_once_and_keeps_the_answer(
+def test_failed_delete_is_logged_once_and_keeps_the_answer(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As if read-only since: the sweep that replays the answer continues with everything else."""
@@ -77,7 +79,7 @@ def test_a_folder_that_lets_nothing_go_is_logged_once_and_keeps_the_answer(
     assert list(files.all()) == []
 
 
-def test_only_its_owner_reads_a_file_whatever_the_umask(folder: Path) -> None:
+def test_answer_file_is_readable_only_by_its_owner_whatever_the_umask(folder: Path) -> None:
     before = os.umask(0)
     try:
         AnswerFiles(folder).keep(kept_answer())
@@ -87,7 +89,7 @@ def test_only_its_owner_reads_a_file_whatever_the_umask(folder: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_keeping_twice_keeps_the_later_one(folder: Path) -> None:
+def test_keeping_a_second_answer_replaces_the_first(folder: Path) -> None:
     files, kept = AnswerFiles(folder), kept_answer()
     files.keep(kept)
     later = replace(kept, answer=Answer(400, "no"))
@@ -95,7 +97,7 @@ def test_keeping_twice_keeps_the_later_one(folder: Path) -> None:
     assert list(files.all()) == [later]
 
 
-def test_a_draft_that_a_killed_process_left_is_no_answer(folder: Path) -> None:
+def test_partial_file_of_a_killed_process_is_not_read_as_an_answer(folder: Path) -> None:
     files, kept = AnswerFiles(folder), kept_answer()
     files.keep(kept)
     killed = uuid4()
@@ -104,7 +106,7 @@ def test_a_draft_that_a_killed_process_left_is_no_answer(folder: Path) -> None:
     assert files.get(killed) is None
 
 
-def test_the_name_is_given_only_once_the_bytes_are_on_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answer_file_gets_its_name_only_after_fsync(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a kill or an error at any point, there is a whole answer or none."""
     happened: list[str] = []
     sync = os.fsync
@@ -118,9 +120,7 @@ def test_the_name_is_given_only_once_the_bytes_are_on_the_disk(folder: Path, mon
     assert happened == ["fsync of 0 named files", "fsync of 1 named files"]
 
 
-def test_a_full_disk_says_so_and_leaves_no_half_answer_under_the_name(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_raises_and_leaves_no_partial_answer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -150,7 +150,7 @@ def test_a_full_disk_says_so_and_leaves_no_half_answer_under_the_name(
         b"[" * 100_000,
     ],
 )
-def test_a_damaged_file_hides_none_of_the_others_and_stays_for_a_person(
+def test_damaged_answer_file_is_kept_and_does_not_hide_the_others(
     folder: Path, damage: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     files = AnswerFiles(folder)
@@ -165,7 +165,7 @@ def test_a_damaged_file_hides_none_of_the_others_and_stays_for_a_person(
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
 
 
-def test_files_that_are_not_ours_are_passed_over(folder: Path) -> None:
+def test_foreign_files_in_the_answers_folder_are_ignored(folder: Path) -> None:
     files, kept = AnswerFiles(folder), kept_answer()
     files.keep(kept)
     (folder / "notes.json").write_text('{"token": "t", "answer": {"status": 200, "body": ""}}')
@@ -174,7 +174,7 @@ def test_files_that_are_not_ours_are_passed_over(folder: Path) -> None:
     assert list(files.all()) == [kept]
 
 
-def test_only_what_a_full_disk_left_half_written_is_removed_and_only_when_it_is_old(folder: Path) -> None:
+def test_drop_drafts_removes_only_old_partial_answer_files(folder: Path) -> None:
     files, kept = AnswerFiles(folder), kept_answer()
     files.drop_drafts(time.time())
     files.keep(kept)

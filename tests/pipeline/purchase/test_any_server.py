@@ -35,7 +35,7 @@ async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> Asyn
         ({"envelope": "code_request"}, "multipart"),
     ],
 )
-async def test_any_server_that_speaks_the_protocol_will_do(
+async def test_run_is_saved_at_servers_with_each_protocol_variant(
     context: RunContext, simulator: Simulator, habits: dict[str, object], body: str
 ) -> None:
     simulator.control("POST", "/_sim/habits", habits)
@@ -46,7 +46,7 @@ async def test_any_server_that_speaks_the_protocol_will_do(
     assert simulator.paid_calls() == 1
 
 
-async def test_where_every_answer_shows_another_id_the_clip_is_asked_for_when_the_deadline_passes(
+async def test_clip_is_fetched_at_the_deadline_if_every_answer_shows_another_id(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"strange_ids": True})
@@ -57,7 +57,7 @@ async def test_where_every_answer_shows_another_id_the_clip_is_asked_for_when_th
 
 
 @pytest.mark.parametrize("habits", [{"integer_ids": True}, {"task_ids": True}], ids=str)
-async def test_whichever_id_of_a_job_the_answer_named_its_run_is_found_in_the_list(
+async def test_audit_matches_listed_jobs_by_any_id_that_the_answer_named(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, habits: dict[str, object]
 ) -> None:
     simulator.control("POST", "/_sim/habits", habits)
@@ -69,7 +69,9 @@ async def test_whichever_id_of_a_job_the_answer_named_its_run_is_found_in_the_li
     assert (found.complete, found.differences) == (True, ())
 
 
-async def test_an_answer_with_several_ids_is_kept(context: RunContext, simulator: Simulator) -> None:
+async def test_answer_with_several_ids_is_kept_and_the_right_job_id_is_used(
+    context: RunContext, simulator: Simulator
+) -> None:
     simulator.trouble("create", "enveloped", envelope="code_request")
     row = await driven(await admitted(context, simulator), context)
     [job] = simulator.control("GET", "/_sim/jobs")["jobs"]
@@ -77,7 +79,7 @@ async def test_an_answer_with_several_ids_is_kept(context: RunContext, simulator
     assert any("req-77" in body for body in await kept_bodies(row, context))
 
 
-async def test_a_number_is_a_jobs_id_for_a_person_too(context: RunContext, simulator: Simulator) -> None:
+async def test_run_in_doubt_can_be_settled_with_a_numeric_job_id(context: RunContext, simulator: Simulator) -> None:
     simulator.control("POST", "/_sim/habits", {"integer_ids": True, "no_list_status": 404})
     simulator.trouble("create", "made_then_drop")
     row = await driven(await admitted(context, simulator), context)

@@ -196,7 +196,7 @@ CASES: dict[str, tuple[list[Run], list[Job], list[Kind]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_differs_has_a_name(case: str) -> None:
+def test_comparison_reports_the_expected_kinds_of_difference(case: str) -> None:
     runs, jobs, kinds = CASES[case]
 
     differences, _ = compare(sides(runs, jobs))
@@ -215,12 +215,12 @@ def test_what_differs_has_a_name(case: str) -> None:
         ([a_run(FAILED), a_run(UNCERTAIN, 2)], [a_job()], 0),
     ],
 )
-def test_a_late_job_is_adopted_only_if_it_can_be_nothing_else(runs: list[Run], jobs: list[Job], adopted: int) -> None:
+def test_late_job_is_adopted_only_if_its_run_is_unambiguous(runs: list[Run], jobs: list[Job], adopted: int) -> None:
     assert len(compare(sides(runs, jobs))[1]) == adopted
     assert compare(sides(runs, jobs, complete=False))[1] == ()
 
 
-def test_our_exact_prompt_before_our_first_order_is_reported() -> None:
+def test_job_with_our_exact_prompt_before_our_first_order_is_reported_not_adopted() -> None:
     """In a list in another order, it would be a hidden second paid call. It is reported, and adopted for no run."""
     differences, _ = compare(sides([a_run(SAVED, job_id="j1")], [a_job(), a_job("j2")]))
     assert [(each.kind, each.job_id) for each in differences] == [(Kind.TWO_PAID_CALLS, "j2")]
@@ -238,7 +238,7 @@ def test_a_job_without_a_prompt_is_matched_to_the_run_in_doubt_first() -> None:
     assert "it may be the order of run RUN002" in difference.words
 
 
-def test_an_incomplete_list_calls_no_job_missing() -> None:
+def test_incomplete_list_reports_no_missing_jobs() -> None:
     assert compare(sides([a_run(SAVED, job_id="j1")], [], complete=False))[0] == ()
 
 
@@ -262,7 +262,7 @@ def test_an_audit_is_complete_only_if_its_list_shows_everything_in_order(changes
     assert replace(both, **changes).why_incomplete == why
 
 
-def test_a_job_that_was_missing_from_the_list_is_told_when_it_is_back() -> None:
+def test_job_missing_from_an_earlier_list_is_reported_when_it_appears() -> None:
     """Part of the list was missing when its day was audited. A row that was merely never read before is not late."""
     yesterday = replace(OLD_CASTLE, job_id="late")
     newer = a_run(SAVED, 2, job_id="j2", improved_prompt=BOAT, submitting_at=NOW)
@@ -279,7 +279,7 @@ def test_a_job_that_was_missing_from_the_list_is_told_when_it_is_back() -> None:
     assert told(j2=NOW, late=NOW, old=NOW, x=NOW) == []
 
 
-async def test_the_automatic_audit_comes_once_a_day_and_is_kept(
+async def test_automatic_audit_runs_once_a_day_and_is_recorded(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
@@ -306,7 +306,7 @@ async def test_the_automatic_audit_comes_once_a_day_and_is_kept(
         (3.1, 4.0, False),
     ],
 )
-def test_it_is_due_a_day_after_the_last_complete_one_and_sooner_after_one_that_was_not(
+def test_audit_is_due_a_day_after_a_complete_one_and_sooner_after_an_incomplete_one(
     tried: float | None, until: float | None, due: bool
 ) -> None:
     def ago(hours: float | None) -> datetime | None:
@@ -324,7 +324,7 @@ def test_an_audit_dated_in_the_future_is_repeated_from_a_day_ago() -> None:
     assert Audited(NOW, NOW - timedelta(hours=2), NOW).next_since == NOW - timedelta(hours=2)
 
 
-async def test_a_look_at_the_last_hour_neither_puts_the_daily_one_off_nor_shortens_it(
+async def test_audit_of_the_last_hour_does_not_delay_or_shorten_the_daily_audit(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
@@ -343,7 +343,7 @@ async def test_a_look_at_the_last_hour_neither_puts_the_daily_one_off_nor_shorte
         assert await audit_if_due(context) is None
 
 
-async def test_a_run_settled_by_hand_after_its_audit_is_held_against_the_list_once_more(
+async def test_run_settled_by_hand_after_its_audit_is_compared_with_the_list_again(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run was released, but the provider made and charged it: the next audit reports it, though it begins later."""

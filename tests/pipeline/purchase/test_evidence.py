@@ -295,7 +295,7 @@ CASES: dict[str, Case] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_look_says_one_thing(name: str) -> None:
+def test_each_look_gives_the_expected_verdict(name: str) -> None:
     case = CASES[name]
     verdict = case.judged()
     if case.verdict is Absent:
@@ -308,7 +308,7 @@ def test_each_look_says_one_thing(name: str) -> None:
         assert verdict.why == case.verdict
 
 
-def test_whatever_could_be_the_runs_starts_the_count_again() -> None:
+def test_only_verdicts_about_a_possible_job_carry_candidates() -> None:
     for verdict in (case.judged() for case in CASES.values()):
         if isinstance(verdict, InDoubt) and verdict.why in {"prompts_hidden", "unowned_job", "found_but_failed"}:
             assert verdict.candidates != ()
@@ -316,7 +316,7 @@ def test_whatever_could_be_the_runs_starts_the_count_again() -> None:
             assert verdict.candidates == ()
 
 
-def test_one_look_settles_two_runs_alike_from_whichever_it_is_taken() -> None:
+def test_two_runs_get_the_same_jobs_whichever_run_is_judged() -> None:
     early, late = run(1), run(2, submitting_at=NOON + MINUTE)
     older, newer = job("z"), job("a", created_at=NOON.timestamp() + 62)
     pairs = Adopt(((early.run_id, "z"), (late.run_id, "a")))
@@ -330,7 +330,7 @@ def test_one_look_settles_two_runs_alike_from_whichever_it_is_taken() -> None:
     st.lists(st.sampled_from([None, 0.0, ZERO_DATE, NOON.timestamp(), 9e9]), min_size=5, max_size=5),
     st.randoms(use_true_random=False),
 )
-def test_nobody_ever_gets_a_job_of_other_words_and_the_order_of_the_list_does_not_matter(
+def test_no_run_adopts_a_job_with_another_prompt_whatever_the_list_order(
     shown: list[str | None], wished: list[str], times: list[float | None], chance: Any
 ) -> None:
     jobs = [job(f"v{n}", prompt=prompt, created_at=times[n]) for n, prompt in enumerate(shown)]
@@ -364,7 +364,9 @@ LOOKED: dict[str, Any] = {"looks_complete": 5, "first_look_at": NOON + MINUTE, "
         *[({"state": state}, False) for state in State if state is not State.UNCERTAIN],
     ],
 )
-def test_never_made_is_proved_by_five_looks_over_the_grace(changes: dict[str, Any], proved: bool) -> None:
+def test_five_complete_looks_over_the_grace_period_prove_a_job_was_never_made(
+    changes: dict[str, Any], proved: bool
+) -> None:
     assert never_made(run(**LOOKED | changes), 5, 10 * MINUTE) is proved
 
 
@@ -383,7 +385,7 @@ def test_never_made_is_proved_by_five_looks_over_the_grace(changes: dict[str, An
         (29 * SECOND, JobSource.LIST, Ending.WAIT),
     ],
 )
-def test_two_looks_apart_end_a_run_and_a_guess_never_does(
+def test_failed_job_ends_its_run_after_two_looks_apart_unless_it_was_matched_by_list(
     ago: timedelta | None, source: JobSource, ending: Ending
 ) -> None:
     since = None if ago is None else run().read_at - ago

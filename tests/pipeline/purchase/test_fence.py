@@ -55,7 +55,7 @@ async def fresh(context: RunContext, row: Run | Admitted) -> Run:
     return found
 
 
-async def test_a_machine_with_shorter_deadlines_waits_as_long_as_the_sender_may(
+async def test_machine_with_shorter_deadlines_waits_for_the_senders_deadline(
     context: RunContext, simulator: Simulator
 ) -> None:
     row, token = await approved(context, simulator), uuid4().hex
@@ -115,7 +115,7 @@ async def test_an_answer_that_names_another_runs_job_leaves_the_run_in_doubt(
 
 
 @pytest.mark.parametrize("meanwhile", ["submitting", "uncertain", "adopted"])
-async def test_a_clear_no_ends_the_run_whatever_was_believed_meanwhile(
+async def test_clear_refusal_fails_a_submitting_uncertain_or_adopted_run(
     context: RunContext, simulator: Simulator, meanwhile: str
 ) -> None:
     row, token = await sent(context, simulator)
@@ -130,7 +130,7 @@ async def test_a_clear_no_ends_the_run_whatever_was_believed_meanwhile(
     assert (row.state, row.reason, row.job_id, row.held_microusd) == (State.FAILED, "bad_request", None, 0)
 
 
-async def test_an_error_with_an_id_takes_no_job_from_a_run_that_found_one_meanwhile(
+async def test_late_error_answer_with_an_id_does_not_replace_an_adopted_job(
     context: RunContext, simulator: Simulator
 ) -> None:
     """The id may be the request's only: this is no second paid call, and the run keeps its job."""
@@ -158,7 +158,7 @@ async def test_an_unclear_answer_is_kept_on_the_timeline(context: RunContext, si
 
 
 @pytest.mark.parametrize(("known", "why"), [(True, "another_token"), (False, "unknown_run")])
-async def test_a_kept_answer_that_fits_no_run_goes_to_the_operators(
+async def test_kept_answer_that_fits_no_run_becomes_a_stray_answer_for_operators(
     context: RunContext, simulator: Simulator, known: bool, why: str
 ) -> None:
     row, _ = await sent(context, simulator)
@@ -173,7 +173,7 @@ async def test_a_kept_answer_that_fits_no_run_goes_to_the_operators(
     assert (await fresh(context, row)).state is State.SUBMITTING
 
 
-async def test_a_run_whose_answer_is_on_disk_is_not_sent_again_after_its_ledger_was_restored(
+async def test_run_with_an_answer_on_disk_is_not_ordered_again_after_a_ledger_restore(
     context: RunContext, simulator: Simulator
 ) -> None:
     row = await approved(context, simulator)
@@ -185,7 +185,9 @@ async def test_a_run_whose_answer_is_on_disk_is_not_sent_again_after_its_ledger_
     assert simulator.creates() == 0
 
 
-async def test_nothing_is_bought_that_the_media_folder_cannot_take(context: RunContext, simulator: Simulator) -> None:
+async def test_approved_run_is_not_ordered_if_the_media_folder_is_unusable(
+    context: RunContext, simulator: Simulator
+) -> None:
     row = await approved(context, simulator)
     context.media.write_bytes(b"a file where the folder should be")
 

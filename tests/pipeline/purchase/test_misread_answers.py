@@ -47,7 +47,7 @@ async def resting(run_id: Any, context: RunContext, *, looks: int = 6) -> Run:
 
 
 @pytest.mark.parametrize("status", [400, 403, 500])
-async def test_a_refusal_that_is_the_job_itself_is_that_job(
+async def test_error_status_with_the_job_as_its_body_is_read_as_that_job(
     context: RunContext, simulator: Simulator, status: int
 ) -> None:
     simulator.trouble("create", "job_in_error", status=status)
@@ -84,7 +84,7 @@ async def test_a_refusal_that_is_the_job_itself_is_that_job(
         ("echoes_key", {"form": "bare"}, "echoes_our_key"),
     ],
 )
-async def test_what_is_no_answer_of_the_provider_leaves_the_run_in_doubt_and_is_kept(
+async def test_ambiguous_answer_leaves_the_run_in_doubt_and_is_kept_on_the_timeline(
     context: RunContext, simulator: Simulator, kind: str, how: dict[str, Any], doubt: str
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"no_list_status": 404})
@@ -98,7 +98,9 @@ async def test_what_is_no_answer_of_the_provider_leaves_the_run_in_doubt_and_is_
     assert (simulator.creates(), simulator.paid_calls()) == (1, 1)
 
 
-async def test_the_place_that_an_answer_names_is_kept_for_a_person(context: RunContext, simulator: Simulator) -> None:
+async def test_location_header_of_an_unreadable_answer_is_kept_on_the_timeline(
+    context: RunContext, simulator: Simulator
+) -> None:
     simulator.control("POST", "/_sim/habits", {"no_list_status": 404})
     headers = {"Location": "/v1/videos/video_77?signature=abc"}
     simulator.trouble("create", "status", status=202, body="", headers=headers, made=True)
@@ -111,7 +113,7 @@ async def test_the_place_that_an_answer_names_is_kept_for_a_person(context: RunC
     assert kept == [{"status": 202, "body": "", "location": "/v1/videos/video_77"}]
 
 
-async def test_a_refusal_that_repeats_the_prompt_is_a_clear_no_whatever_the_prompt_says(
+async def test_refusal_quoting_the_prompt_is_clear_whatever_the_prompt_contains(
     context: RunContext, simulator: Simulator
 ) -> None:
     prompt = "a duplicate request in neon, a bad gateway of bronze, the upstream salmon"
@@ -123,7 +125,7 @@ async def test_a_refusal_that_repeats_the_prompt_is_a_clear_no_whatever_the_prom
     assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "bad_request", PRICE_MICROUSD)
 
 
-async def test_our_own_key_in_the_answer_is_not_looked_up_and_the_job_is_found_in_the_list(
+async def test_request_key_echoed_by_the_answer_is_not_taken_for_a_job_id(
     context: RunContext, simulator: Simulator
 ) -> None:
     simulator.trouble("create", "echoes_key")
@@ -135,7 +137,7 @@ async def test_our_own_key_in_the_answer_is_not_looked_up_and_the_job_is_found_i
 
 
 @pytest.mark.parametrize("body", [NAMES_ITS_REQUEST, LOOKS_LIKE_A_JOB], ids=["bare", "described"])
-async def test_an_answer_that_names_its_request_fails_no_run_and_tells_of_no_second_call(
+async def test_answer_with_a_request_id_does_not_fail_the_run_or_report_a_second_call(
     context: RunContext, simulator: Simulator, body: dict[str, Any]
 ) -> None:
     simulator.trouble("create", "idless", body=body)
@@ -162,7 +164,7 @@ async def test_an_answer_that_names_its_request_fails_no_run_and_tells_of_no_sec
 
 
 @pytest.mark.parametrize("word", ["error", "failed", "expired"])
-async def test_an_error_that_echoes_the_jobs_id_ends_nothing(
+async def test_error_that_echoes_the_job_id_does_not_end_the_run(
     context: RunContext, simulator: Simulator, word: str
 ) -> None:
     simulator.trouble("retrieve", "echo", word=word, always=True)
@@ -177,7 +179,7 @@ async def test_an_error_that_echoes_the_jobs_id_ends_nothing(
     assert row.state is State.SAVED
 
 
-async def test_a_completed_job_that_shows_nothing_else_has_not_expired_however_long_its_clip_is_missing(
+async def test_run_of_a_bare_completed_job_never_expires_while_its_clip_is_missing(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"envelope": "task"})
@@ -192,7 +194,7 @@ async def test_a_completed_job_that_shows_nothing_else_has_not_expired_however_l
     assert (row.state, row.parked, row.held_microusd) == (State.RENDERING, True, PRICE_MICROUSD)
 
 
-async def test_an_echo_between_two_looks_takes_a_failure_back_no_more_than_it_confirms_it(
+async def test_render_failure_is_confirmed_despite_an_echoed_error_between_two_looks(
     context: RunContext, simulator: Simulator
 ) -> None:
     simulator.trouble("retrieve", "echo", skip=1)
@@ -200,7 +202,7 @@ async def test_an_echo_between_two_looks_takes_a_failure_back_no_more_than_it_co
     assert (row.state, row.reason) == (State.FAILED, "render_failed")
 
 
-async def test_a_failed_job_fails_its_run_once_its_own_address_says_so(
+async def test_job_failed_in_the_order_answer_fails_its_run_once_its_own_url_confirms_it(
     context: RunContext, simulator: Simulator
 ) -> None:
     simulator.trouble("create", "failed_job")
@@ -210,7 +212,7 @@ async def test_a_failed_job_fails_its_run_once_its_own_address_says_so(
     assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "render_failed", PRICE_MICROUSD)
 
 
-async def test_a_job_that_failed_by_the_answer_and_is_never_found_is_parked(
+async def test_job_failed_in_the_order_answer_and_never_found_is_parked(
     context: RunContext, simulator: Simulator
 ) -> None:
     simulator.trouble("create", "failed_job", forgotten=True)
@@ -230,7 +232,7 @@ async def test_a_job_that_failed_by_the_answer_and_is_never_found_is_parked(
         ({"sparse": True, "created_at": "missing"}, State.RENDERING),
     ],
 )
-async def test_a_failure_is_believed_where_the_job_is_described_and_parked_where_everything_else_is_hidden(
+async def test_failure_ends_the_run_if_the_job_is_described_and_parks_it_if_all_else_is_hidden(
     context: RunContext, simulator: Simulator, habits: dict[str, Any], state: State
 ) -> None:
     simulator.control("POST", "/_sim/habits", habits)

@@ -51,7 +51,7 @@ def said(words: str, code: str = "video_error") -> dict[str, Any]:
         (400, "bad request"),
     ],
 )
-async def test_a_clip_that_is_called_not_ready_is_not_absent_whatever_the_page_calls_its_job(
+async def test_clip_reported_as_not_ready_keeps_the_run_open_even_if_its_job_shows_failed(
     context: RunContext, simulator: Simulator, status: int, words: str
 ) -> None:
     simulator.trouble("retrieve", "shows_failed", always=True)
@@ -71,7 +71,7 @@ async def test_a_clip_that_is_called_not_ready_is_not_absent_whatever_the_page_c
     ("status", "words"),
     [(404, "Video not found"), (410, "gone"), (409, "the job failed"), (422, "no content"), (400, "it has expired")],
 )
-async def test_a_clip_that_is_called_absent_agrees_with_a_failure(
+async def test_failed_job_whose_clip_is_absent_fails_its_run(
     context: RunContext, simulator: Simulator, status: int, words: str
 ) -> None:
     simulator.trouble("content", "status", status=status, body=said(words), always=True)
@@ -79,7 +79,7 @@ async def test_a_clip_that_is_called_absent_agrees_with_a_failure(
     assert (row.state, row.reason) == (State.FAILED, "render_failed")
 
 
-async def test_a_server_that_restarts_after_it_showed_a_failure_ends_nothing(
+async def test_failure_shown_before_a_server_restart_does_not_end_the_run(
     context: RunContext, simulator: Simulator
 ) -> None:
     simulator.trouble("retrieve", "shows_failed", error={"message": "worker is shutting down"})
@@ -94,7 +94,7 @@ async def test_a_server_that_restarts_after_it_showed_a_failure_ends_nothing(
     assert (row.state, row.spent_microusd) == (State.SAVED, PRICE_MICROUSD)
 
 
-async def test_a_failed_job_that_is_not_found_for_as_long_as_a_render_takes_has_failed(
+async def test_failed_job_not_found_for_the_render_deadline_fails_its_run(
     context: RunContext, simulator: Simulator
 ) -> None:
     simulator.trouble("retrieve", "shows_failed")
@@ -115,7 +115,7 @@ FAILED = {"status": "failed", "error": {"message": "out of memory"}}
 
 
 @pytest.mark.parametrize("shown", [FAILED, {"status": "completed"}, {"status": "in_progress"}], ids=str)
-async def test_anothers_job_under_our_id_ends_nothing_and_its_clip_is_not_fetched(
+async def test_foreign_job_under_our_id_does_not_end_the_run_and_its_clip_is_not_fetched(
     context: RunContext, simulator: Simulator, shown: dict[str, Any]
 ) -> None:
     stranger = simulator.control("POST", "/_sim/jobs", {"prompt": "a castle", "seconds": 4, "size": "1280x720"})
@@ -136,7 +136,7 @@ async def test_anothers_job_under_our_id_ends_nothing_and_its_clip_is_not_fetche
     assert (row.state, row.spent_microusd) == (State.SAVED, PRICE_MICROUSD)
 
 
-async def test_anothers_job_is_fetched_where_a_person_says_so(context: RunContext, simulator: Simulator) -> None:
+async def test_clip_of_a_foreign_job_is_fetched_if_a_person_insists(context: RunContext, simulator: Simulator) -> None:
     simulator.trouble("retrieve", "anothers", always=True)
     row = await driven(await admitted(context, simulator), context)
     assert row.parked and row.job_id is not None
@@ -164,7 +164,7 @@ BARE = {"hidden": ["prompt"], "lies_in": ["retrieve"]}
     ],
     ids=str,
 )
-async def test_one_field_or_an_old_time_alone_makes_no_job_anothers(
+async def test_one_differing_field_or_an_old_time_alone_does_not_make_a_job_foreign(
     context: RunContext, simulator: Simulator, lie: dict[str, Any], state: State
 ) -> None:
     simulator.control("POST", "/_sim/habits", lie)
@@ -172,7 +172,7 @@ async def test_one_field_or_an_old_time_alone_makes_no_job_anothers(
     assert (row.state, row.parked) == (state, state is State.RENDERING)
 
 
-async def test_a_failure_that_only_a_cache_repeats_ends_nothing(context: RunContext, simulator: Simulator) -> None:
+async def test_failure_repeated_only_by_a_cache_does_not_end_the_run(context: RunContext, simulator: Simulator) -> None:
     simulator.control("POST", "/_sim/habits", {"cache_age": 9})
     simulator.trouble("retrieve", "shows_failed", always=True)
     simulator.trouble("content", "expired", always=True)
@@ -187,7 +187,7 @@ async def test_a_failure_that_only_a_cache_repeats_ends_nothing(context: RunCont
     assert (row.state, row.spent_microusd) == (State.SAVED, PRICE_MICROUSD)
 
 
-async def test_a_failure_that_promises_another_try_ends_nothing(context: RunContext, simulator: Simulator) -> None:
+async def test_failure_announcing_a_retry_does_not_end_the_run(context: RunContext, simulator: Simulator) -> None:
     words = {"message": "Worker died (attempt 1 of 3); the job was requeued and will be retried"}
     simulator.trouble("retrieve", "shows_failed", error=words, always=True)
     simulator.trouble("content", "status", status=404, body=said("Video not found"), always=True)
@@ -202,7 +202,7 @@ async def test_a_failure_that_promises_another_try_ends_nothing(context: RunCont
 
 
 @pytest.mark.parametrize("words", ["Video not found", "429 Too Many Requests", "401 Unauthorized: invalid api key"])
-async def test_a_gateways_own_error_in_a_jobs_form_ends_no_run(
+async def test_gateway_error_shaped_like_a_job_does_not_end_the_run(
     context: RunContext, simulator: Simulator, words: str
 ) -> None:
     simulator.trouble("retrieve", "shows_failed", error={"message": words}, always=True)
@@ -225,7 +225,7 @@ async def test_a_gateways_own_error_in_a_jobs_form_ends_no_run(
     ],
     ids=str,
 )
-async def test_a_clip_that_was_made_and_deleted_since_is_charged_and_told(
+async def test_clip_made_and_deleted_since_is_charged_and_reported_by_the_audit(
     context: RunContext, simulator: Simulator, shown: dict[str, Any]
 ) -> None:
     simulator.control("POST", "/_sim/habits", {"shown": shown})
@@ -239,7 +239,7 @@ async def test_a_clip_that_was_made_and_deleted_since_is_charged_and_told(
 
 
 @pytest.mark.parametrize("target", ["retrieve", "content"])
-async def test_a_list_instead_of_the_job_or_its_clip_leads_to_nobody_elses(
+async def test_list_in_place_of_the_job_or_clip_never_leads_to_another_jobs_clip(
     context: RunContext, simulator: Simulator, target: str
 ) -> None:
     run_id = await admitted(context, simulator)
@@ -259,7 +259,7 @@ ALIAS = {"model": "Wan-AI/Wan2.2-T2V-A14B", "size": "480x832"}
 
 
 @pytest.mark.parametrize(("lies_in", "saved"), [(["create", "retrieve"], True), (["retrieve"], False)])
-async def test_what_the_answer_to_the_order_showed_otherwise_is_no_sign_of_anothers_job(
+async def test_fields_that_already_differed_in_the_order_answer_do_not_make_a_job_foreign(
     context: RunContext, simulator: Simulator, lies_in: list[str], saved: bool
 ) -> None:
     """A gateway shows the upstream's model and the real size, and no prompt."""
@@ -271,7 +271,7 @@ async def test_what_the_answer_to_the_order_showed_otherwise_is_no_sign_of_anoth
     assert row.shown_otherwise == (("model", "size") if saved else ())
 
 
-async def test_a_job_that_was_seen_completed_was_made_whatever_is_said_later(
+async def test_job_seen_completed_is_charged_even_if_it_is_shown_failed_later(
     context: RunContext, simulator: Simulator
 ) -> None:
     """Its content cannot be read; then the server restarts and shows the job as failed."""

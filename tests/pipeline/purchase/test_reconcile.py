@@ -5,7 +5,7 @@ from datetime import timedelta
 from tests.support.fixtures import quick_waits
 
 
-def test_a_request_is_over_once_connecting_answering_and_a_slack_have_all_run_out() -> None:
+def test_request_is_over_after_submit_connect_request_and_slack_seconds() -> None:
     waits = quick_waits(
         SUBMIT_DEADLINE_SECONDS="10",
         CONNECT_TIMEOUT_SECONDS="5",

@@ -31,7 +31,7 @@ async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> Asyn
         yield context
 
 
-async def test_a_job_that_a_person_names_is_taken_only_as_the_provider_shows_it_or_by_insisting(
+async def test_job_named_by_a_person_must_match_what_the_provider_shows_unless_they_insist(
     context: RunContext, simulator: Simulator
 ) -> None:
     row, token = await sent(context, simulator)
@@ -53,7 +53,9 @@ async def test_a_job_that_a_person_names_is_taken_only_as_the_provider_shows_it_
     assert (row.state, row.job_id) == (State.RENDERING, other)
 
 
-async def test_an_error_that_repeats_the_id_shows_no_job_to_a_person(context: RunContext, simulator: Simulator) -> None:
+async def test_settling_on_an_error_that_echoes_the_job_id_is_refused(
+    context: RunContext, simulator: Simulator
+) -> None:
     row, token = await sent(context, simulator)
     await context.ledger.mark_uncertain(row.run_id, "lost", token=token)
     operators, row = Operators(context.ledger.rpc), await fresh(context, row)
@@ -110,7 +112,7 @@ async def test_not_charged_rests_on_the_last_look_while_the_list_cannot_be_read(
     assert insisted.settled is not taken, "settled by the first, or by insisting"
 
 
-async def test_not_charged_looks_through_the_list_now(context: RunContext, simulator: Simulator) -> None:
+async def test_not_charged_scans_the_list_again_before_it_settles(context: RunContext, simulator: Simulator) -> None:
     """The last look may be hours old: a job that turned up since counts, and one that is gone does not."""
     row, token = await sent(context, simulator)
     await context.ledger.mark_uncertain(row.run_id, "lost", token=token)

@@ -23,28 +23,28 @@ from tests.pipeline.purchase.evidence_rows import (
 )
 
 
-def test_a_list_is_as_faithful_as_every_job_of_ours_in_it() -> None:
+def test_list_is_faithful_only_in_fields_that_all_our_jobs_show_as_ordered() -> None:
     assert faithful_fields(Look((NEWER, OLDER), True), WITNESSES) == frozenset(Shown)
     assert faithful_fields(Look((FOREIGN,), True), WITNESSES) == frozenset()
     half = Look((NEWER, replace(OLDER, prompt=None, size="720p")), True)
     assert faithful_fields(half, WITNESSES) == {Shown.SECONDS, Shown.MODEL}
 
 
-def test_jobs_that_were_under_way_together_may_stand_in_any_order() -> None:
+def test_jobs_submitted_at_the_same_time_may_be_listed_in_any_order() -> None:
     at_once = {"a": owner(1, SECOND), "b": owner(2, 2 * SECOND), "c": owner(3, MINUTE)}
     assert in_order(Look((job("c"), job("a"), job("b")), True), at_once)
     assert in_order(Look((job("c"), job("b"), job("a")), True), at_once)
     assert not in_order(Look((job("a"), job("c"), job("b")), True), at_once)
 
 
-def test_in_a_list_out_of_order_no_job_is_older_for_standing_behind() -> None:
+def test_position_in_a_list_out_of_order_does_not_prove_a_job_is_older() -> None:
     seen = {each.key: BEFORE.sent_at for each in (NEWER, OLDER, EARLIER)}
     books = KnownJobs((run(),), WITNESSES, WITNESSES, began=run().read_at, first_seen=seen)
     assert candidates_for(run(), Look((NEWER, OLDER, EARLIER), True), books, PATIENCE) == ()
     assert candidates_for(run(), Look((OLDER, NEWER, EARLIER), True), books, PATIENCE) != ()
 
 
-def test_a_job_is_known_by_any_of_its_ids_that_nothing_else_claims() -> None:
+def test_job_is_matched_by_any_of_its_ids_that_no_other_job_claims() -> None:
     owned, shown = {"t1": owner(1, SECOND)}, job("v1", also=("t1", "x"))
 
     def keys(*jobs: Job) -> list[str]:

@@ -37,7 +37,7 @@ def env_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_without_any_setting_the_defaults_of_the_design_hold(tmp_path: Path) -> None:
+def test_defaults_apply_without_any_setting(tmp_path: Path) -> None:
     settings = read()
     assert (settings.video_seconds, settings.video_size) == (8, "720x1280")
     assert (settings.http_host, settings.http_port) == ("127.0.0.1", 8080)
@@ -51,7 +51,7 @@ def test_without_any_setting_the_defaults_of_the_design_hold(tmp_path: Path) -> 
     assert waits.poll_seconds is None
 
 
-def test_the_data_folder_is_the_users_wherever_the_command_runs(
+def test_default_data_folder_is_the_same_from_every_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     homes = set()
@@ -63,7 +63,7 @@ def test_the_data_folder_is_the_users_wherever_the_command_runs(
     assert read(ONETAKE_HOME="/var/lib/onetake").onetake_home == Path("/var/lib/onetake")
 
 
-def test_a_data_folder_beside_the_command_is_still_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_folder_in_the_working_directory_is_still_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".onetake").mkdir()
     assert read().onetake_home == tmp_path / ".onetake"
@@ -73,7 +73,7 @@ def test_a_data_folder_beside_the_command_is_still_used(tmp_path: Path, monkeypa
     ("name", "meant"),
     [("OPENAI_API_KEYS", "OPENAI_API_KEY"), ("VIDEO_SECOND", "VIDEO_SECONDS"), ("admin_id", "ADMIN_IDS")],
 )
-def test_a_misspelt_setting_of_the_env_file_is_named(tmp_path: Path, name: str, meant: str) -> None:
+def test_misspelt_setting_in_the_env_file_is_refused_with_a_suggestion(tmp_path: Path, name: str, meant: str) -> None:
     path = tmp_path / ".env"
     path.write_text(f"{name}=sesame\n")
     with pytest.raises(ConfigError) as refused:
@@ -82,14 +82,14 @@ def test_a_misspelt_setting_of_the_env_file_is_named(tmp_path: Path, name: str, 
     assert "sesame" not in str(refused.value)
 
 
-def test_a_setting_of_another_program_is_left_alone(tmp_path: Path) -> None:
+def test_settings_of_other_programs_in_the_env_file_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("POSTGRES_PASSWORD=x\nOPENAI_API_BASE=x\nOPENAI_API_KEY=k\nOPENAI_API_KEYS=for-another\n")
     assert load_settings({}, path).text.api_key == "k"
 
 
 @pytest.mark.parametrize("shared", ["1087968824", "777000", "5, 136817688"])
-def test_an_operator_is_a_person(shared: str) -> None:
+def test_admin_ids_that_telegram_reserves_are_refused(shared: str) -> None:
     """Telegram uses these ids for anonymous admins, for itself, and for channels."""
     assert "is not a person" in complaint(ADMIN_IDS=shared)
 
@@ -103,25 +103,23 @@ def test_an_operator_is_a_person(shared: str) -> None:
         ("sixteen chars, no", "letters, digits"),
     ],
 )
-def test_a_webhook_secret_that_can_be_guessed_or_sent_by_nobody_is_refused(secret: str, why: str) -> None:
+def test_guessable_or_invalid_webhook_secret_is_refused(secret: str, why: str) -> None:
     assert why in complaint(WEBHOOK_SECRET=secret)
 
 
-def test_a_data_folder_that_leads_nowhere_is_not_another_ledger(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_folder_that_is_a_dangling_link_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".onetake").symlink_to(tmp_path / "a disk that is not mounted")
     assert "leads nowhere" in complaint()
 
 
 @pytest.mark.parametrize("path", ["/v1/videos", "/v1/chat/completions", "/v1/v1", "/v1/videos/"])
-def test_an_address_stops_before_its_endpoints(path: str) -> None:
+def test_base_url_that_ends_in_an_endpoint_is_refused(path: str) -> None:
     assert "ends in an endpoint" in complaint(VIDEO_BASE_URL=f"https://gateway.example{path}")
 
 
 @pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "VIDEO_BASE_URL", "TELEGRAM_API_BASE", "SUPABASE_URL"])
-def test_an_address_holds_no_password(name: str) -> None:
+def test_url_with_a_user_or_password_is_refused(name: str) -> None:
     words = complaint(**{name: "https://u:sesame@gateway.example/v1"})
     assert "holds a user or a password" in words
     assert "sesame" not in words
@@ -142,7 +140,7 @@ def test_an_empty_value_counts_as_not_set(env_file: Path) -> None:
     assert settings.llm_model == "gpt-6-luna"
 
 
-def test_the_env_file_is_left_alone_on_request(env_file: Path) -> None:
+def test_onetake_ignore_env_file_skips_the_env_file(env_file: Path) -> None:
     assert load_settings({"ONETAKE_IGNORE_ENV_FILE": "1"}, env_file).openai_api_key is None
 
 
@@ -150,14 +148,14 @@ def test_a_missing_env_file_is_no_error(tmp_path: Path) -> None:
     assert load_settings({}, tmp_path / "none").video_seconds == 8
 
 
-def test_an_env_file_that_is_not_text_is_one_clear_line(tmp_path: Path) -> None:
+def test_env_file_that_is_not_utf8_raises_a_clear_error(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_bytes(b"OPENAI_API_KEY=\xff\xfe")
     with pytest.raises(ConfigError, match=r"\.env: cannot be read \(it is not UTF-8\)"):
         load_settings({}, path)
 
 
-def test_space_around_a_value_is_not_part_of_it() -> None:
+def test_whitespace_around_a_value_is_stripped() -> None:
     assert read(OPENAI_API_KEY=" key\n").text.api_key == "key"
 
 
@@ -184,7 +182,7 @@ def test_space_around_a_value_is_not_part_of_it() -> None:
         ("ONETAKE_HOME", "~nobody-of-that-name/x", "/var/lib/onetake"),
     ],
 )
-def test_a_wrong_value_is_one_line_with_the_name_and_an_example(name: str, value: str, example: str) -> None:
+def test_invalid_value_error_is_one_line_with_the_name_and_an_example(name: str, value: str, example: str) -> None:
     line = complaint(**{name: value})
     assert line.startswith(f"{name}: ")
     assert line.endswith(f", for example {name}={example}")
@@ -193,7 +191,7 @@ def test_a_wrong_value_is_one_line_with_the_name_and_an_example(name: str, value
 
 @pytest.mark.parametrize("key", ["sesame 1", "sesame\n1", "sesame\u00f1", "sesame\x001"])
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "VIDEO_API_KEY", "SUPABASE_SERVICE_ROLE_KEY"])
-def test_a_key_that_no_header_can_carry_is_one_line_without_the_key(name: str, key: str) -> None:
+def test_key_invalid_in_an_http_header_is_refused_without_showing_it(name: str, key: str) -> None:
     line = complaint(**{name: key})
     assert line.startswith(f"{name}: holds characters")
     assert "None" not in line
@@ -201,7 +199,7 @@ def test_a_key_that_no_header_can_carry_is_one_line_without_the_key(name: str, k
     assert "\n" not in line
 
 
-def test_what_a_wrong_address_holds_is_not_repeated() -> None:
+def test_invalid_url_error_does_not_repeat_the_password() -> None:
     assert "sesame" not in complaint(VIDEO_BASE_URL="http://u:sesame/1@gateway.example/v1")
 
 
@@ -217,21 +215,21 @@ def test_every_wrong_value_has_its_own_line() -> None:
         ({"WEBHOOK_URL": "https://bot.example"}, "WEBHOOK_SECRET"),
     ],
 )
-def test_settings_that_need_each_other_say_so(lonely: dict[str, str], missing: str) -> None:
+def test_setting_without_its_required_partner_is_refused_naming_both(lonely: dict[str, str], missing: str) -> None:
     line = complaint(**lonely)
     assert missing in line
     assert next(iter(lonely)) in line
     assert "\n" not in line
 
 
-def test_the_video_endpoint_is_the_text_models_unless_set() -> None:
+def test_video_endpoint_defaults_to_the_text_models_endpoint() -> None:
     shared = read(OPENAI_API_KEY="a", OPENAI_BASE_URL="http://one/v1/").video
     assert (shared.base_url, shared.api_key, shared.fingerprint) == ("http://one/v1", "a", fingerprint("a"))
     own = read(OPENAI_API_KEY="a", VIDEO_API_KEY="b", VIDEO_BASE_URL="http://two/v1").video
     assert (own.base_url, own.api_key, own.fingerprint) == ("http://two/v1", "b", fingerprint("b"))
 
 
-def test_without_a_key_there_is_no_endpoint_and_the_line_names_the_setting() -> None:
+def test_missing_key_error_names_the_setting() -> None:
     with pytest.raises(ConfigError, match=r"^VIDEO_API_KEY: missing"):
         _ = read().video
     with pytest.raises(ConfigError, match=r"^OPENAI_API_KEY: missing"):
@@ -248,24 +246,24 @@ def test_no_secret_shows_in_any_representation() -> None:
     assert "sesame" not in shown
 
 
-def test_no_secret_shows_in_a_complaint() -> None:
+def test_no_secret_shows_in_a_config_error() -> None:
     line = complaint(**SECRETS, HTTP_PORT="no", SUPABASE_URL="sesame-0", WEBHOOK_URL="sesame-8")
     assert "sesame" not in line
 
 
-def test_a_fingerprint_is_twelve_hex_digits_that_tell_keys_apart() -> None:
+def test_fingerprint_is_twelve_hex_digits_and_differs_per_key() -> None:
     assert fingerprint("sk-one") != fingerprint("sk-two")
     assert len(fingerprint("sk-one")) == 12
     assert int(fingerprint("sk-one"), 16) >= 0
 
 
-def test_settings_do_not_change_under_a_run() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValueError, match="frozen"):
         read().video_seconds = 4  # type: ignore[misc]  # that is the point
 
 
 @pytest.mark.parametrize("path", ["/admin", "/admin/x", "/api/telegram", "/media/x", "/metrics", "/readyz", "/healthz"])
-def test_telegrams_calls_do_not_arrive_at_a_path_of_the_operators_page(path: str) -> None:
+def test_webhook_url_on_a_path_of_the_operators_page_is_refused(path: str) -> None:
     words = complaint(WEBHOOK_URL=f"https://bot.example{path}", WEBHOOK_SECRET="a-secret-of-many")
     assert words.startswith("WEBHOOK_URL: its path belongs to the operators' page; choose another")
     for other in ("", "/telegram", "/administration", "/x/admin"):
@@ -274,6 +272,6 @@ def test_telegrams_calls_do_not_arrive_at_a_path_of_the_operators_page(path: str
 
 @pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "VIDEO_BASE_URL"])
 @pytest.mark.parametrize("url", ["https://gateway.example/v1/videos?x=", "https://gateway.example/v1#", "http://h/?"])
-def test_an_address_that_would_swallow_the_paths_behind_it_is_refused(name: str, url: str) -> None:
+def test_base_url_with_a_query_or_fragment_is_refused(name: str, url: str) -> None:
     """With `.../v1/videos?x=`, even `/chat/completions` would be a POST of /v1/videos."""
     assert "has a ? or a #" in complaint(**{name: url})

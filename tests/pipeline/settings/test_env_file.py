@@ -20,7 +20,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("folder", [".", "docs", "docs/images"])
-def test_a_checkout_has_one_env_file_for_all_its_folders(
+def test_env_file_of_a_checkout_applies_in_all_its_folders(
     checkout: Path, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (checkout / ".env").write_text("LLM_MODEL=ours\nONETAKE_HOME=data\nPROMPTS_FOLDER=~/prompts\n")
@@ -31,7 +31,7 @@ def test_a_checkout_has_one_env_file_for_all_its_folders(
     assert settings.prompts == Path.home() / "prompts"
 
 
-def test_the_nearest_env_file_counts(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nearest_env_file_wins(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (checkout / ".env").write_text("LLM_MODEL=ours\n")
     (checkout / "docs" / ".env").write_text("LLM_MODEL=nearer\n")
     monkeypatch.chdir(checkout / "docs")
@@ -68,7 +68,7 @@ def test_a_data_folder_of_a_checkout_is_the_same_from_all_its_folders(
         ("=sesame\n", 1),
     ],
 )
-def test_a_line_that_cannot_be_read_is_named_by_its_number(tmp_path: Path, text: str, line: int) -> None:
+def test_unreadable_env_file_line_is_reported_by_its_number(tmp_path: Path, text: str, line: int) -> None:
     path = tmp_path / ".env"
     path.write_text(text)
     with pytest.raises(ConfigError) as refused:
@@ -76,14 +76,14 @@ def test_a_line_that_cannot_be_read_is_named_by_its_number(tmp_path: Path, text:
     assert str(refused.value) == f"{path} line {line} cannot be read: write NAME=value"
 
 
-def test_every_form_that_a_shell_takes_is_read(tmp_path: Path) -> None:
+def test_env_file_accepts_export_quotes_comments_spaces_and_crlf(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("\ufeff# ours\r\nexport LLM_MODEL='a b'  # why\r\n  VIDEO_SIZE = \"720x1280\"\r\nPOLL_SECONDS=\r\n")
     settings = load_settings({}, path)
     assert (settings.llm_model, settings.video_size, settings.poll_seconds) == ("a b", "720x1280", None)
 
 
-def test_an_env_file_that_leads_nowhere_is_not_one_that_is_missing(tmp_path: Path) -> None:
+def test_env_file_that_is_a_dangling_link_is_an_error(tmp_path: Path) -> None:
     (tmp_path / ".env").symlink_to(tmp_path / "a disk that is not mounted")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_settings({}, tmp_path / ".env")

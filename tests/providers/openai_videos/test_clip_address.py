@@ -36,7 +36,9 @@ from providers.openai_videos.jobs import clip_urls_in, read_job
         ({"url": 7, "output": [], "video": None, "data": [[]], "result": "none", "unsigned_urls": [None]}, None),
     ],
 )
-def test_a_job_may_say_where_its_clip_is(more: dict[str, object], urls: str | tuple[str, ...] | None) -> None:
+def test_clip_urls_are_read_from_known_job_fields_and_hidden_from_repr(
+    more: dict[str, object], urls: str | tuple[str, ...] | None
+) -> None:
     job = read_job(json.dumps({"id": "v", "status": "completed", **more}))
     assert job is not None
     assert job.urls == (urls if isinstance(urls, tuple) else (urls,) if urls else ())
@@ -59,5 +61,5 @@ URL = "https://cdn.example/v"
         ([URL], ()),
     ],
 )
-def test_what_came_instead_of_a_clip_may_lead_to_it_unless_it_names_another_job(body: object, urls: object) -> None:
+def test_json_content_response_can_hold_the_clip_url_unless_it_names_another_job(body: object, urls: object) -> None:
     assert clip_urls_in(json.dumps(body), "v") == urls

@@ -172,7 +172,7 @@ async def looked(replies: Sequence[Reply], back_to: float = 100, pages_max: int 
         ),
     ],
 )
-async def test_a_look_is_complete_only_if_every_page_was_read(
+async def test_list_scan_is_complete_only_if_every_page_was_read(
     replies: list[Reply], complete: bool, why: str, names: str
 ) -> None:
     seen, _ = await looked(replies)
@@ -183,7 +183,7 @@ async def test_a_look_is_complete_only_if_every_page_was_read(
 
 
 @pytest.mark.asyncio
-async def test_a_look_reads_past_a_known_job_up_to_a_limit() -> None:
+async def test_list_scan_stops_a_limited_number_of_rows_after_a_known_job() -> None:
     pages = [page((f"j{n}", 1000 - n), (f"j{n + 1}", 999 - n), has_more=True) for n in range(30)]
     async with scripted(in_turn(*pages)) as server, open_provider(server.url, "k") as provider:
         seen = await look(provider, past=["j2"], rows_beyond=10)
@@ -203,7 +203,7 @@ async def test_an_unsorted_list_is_read_to_its_end() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("other", ["prompt", "created_at"])
-async def test_one_id_with_two_different_orders_is_an_odd_row(other: str) -> None:
+async def test_same_id_with_a_different_prompt_or_date_is_an_odd_row(other: str) -> None:
     rows = [{"id": "a", "prompt": "a fox", "created_at": 5}, {"id": "a", "prompt": "a fox", "created_at": 5}]
     once, again = rows[0], rows[1] | {other: {"prompt": "an owl", "created_at": 9}[other]}
     for pages in ([[once, again]], [[once, {"id": "b"}], [again, {"id": "c"}]]):
@@ -226,14 +226,14 @@ async def test_one_id_twice_in_a_page_is_an_odd_row() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_list_without_end_is_given_up_as_incomplete() -> None:
+async def test_list_scan_is_incomplete_after_too_many_pages() -> None:
     pages = [page((f"j{n}", 1000 - n), (f"j{n + 1}", 999 - n), has_more=True) for n in range(9)]
     seen, asked = await looked(pages, pages_max=5)
     assert (seen.complete, seen.why_incomplete, asked) == (False, "too_many_pages", 5)
 
 
 @pytest.mark.asyncio
-async def test_two_packed_ids_with_one_inner_id_may_be_two_jobs() -> None:
+async def test_packed_ids_with_the_same_inner_id_are_two_jobs_and_one_odd_row() -> None:
     rows = [{"id": alias("video_7", model)} for model in ("east", "west")]
     seen, _ = await looked([answer(200, {"data": rows, "has_more": False})])
     assert (len(seen.jobs), seen.odd_rows) == (2, 1)

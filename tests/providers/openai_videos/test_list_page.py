@@ -34,24 +34,24 @@ def page(headers: dict[str, str] | None = None, **more: object) -> ListPage:
         ({"age": "0"}, ""),
     ],
 )
-def test_headers_that_tell_of_missing_rows_make_a_page_doubtful(headers: dict[str, str], flaw: str) -> None:
+def test_headers_that_signal_missing_rows_mark_the_page_as_flawed(headers: dict[str, str], flaw: str) -> None:
     assert page(headers).flaw == flaw
 
 
-def test_a_link_to_the_next_page_beside_a_promise_of_more_is_no_flaw() -> None:
+def test_next_link_with_has_more_is_not_a_flaw() -> None:
     assert page({"link": "<?page=2>; rel=next"}, has_more=True).flaw == ""
 
 
 @pytest.mark.parametrize(
     "headers", [{"x-total-count": "3"}, {"x-total": "3"}, {"content-range": "items 0-1/3"}, {"content-range": "1-2/3"}]
 )
-def test_a_count_in_the_headers_is_the_lists(headers: dict[str, str]) -> None:
+def test_list_total_is_read_from_count_headers(headers: dict[str, str]) -> None:
     assert page(headers).total == 3
     assert page(dict.fromkeys(headers, "many")).total == 0
 
 
 @pytest.mark.parametrize("name", ["pagination", "paging", "meta"])
-def test_counts_and_links_may_stand_in_an_object_of_their_own(name: str) -> None:
+def test_list_totals_and_cursors_are_read_from_nested_paging_objects(name: str) -> None:
     bare = {"data": ROWS["data"]}
     found = read_page(json.dumps(bare | {name: {"total": 3, "has_more": True}}))
     assert found is not None and (found.total, found.has_more, found.flaw) == (3, True, "")
@@ -61,7 +61,7 @@ def test_counts_and_links_may_stand_in_an_object_of_their_own(name: str) -> None
     assert found is not None and found.flaw == "list_says_more: shards_failed"
 
 
-def test_two_members_of_one_name_make_a_page_unreadable_unless_they_are_equal() -> None:
+def test_duplicate_json_keys_make_a_page_unreadable_unless_equal() -> None:
     """A gateway may join the pages of two shards; a JSON parser keeps only the last member."""
     assert read_page('{"data": [{"id": "a"}], "has_more": false, "data": [{"id": "b"}]}') is None
     assert read_page('{"object": "list", "data": [{"id": "a"}], "object": "list"}') is not None
@@ -81,26 +81,26 @@ def test_two_members_of_one_name_make_a_page_unreadable_unless_they_are_equal() 
     ],
     ids=["doubled", "doubled_within", "control", "digits", "digits_of_an_id", "deep", "deep_lists", "deep_row"],
 )
-def test_a_row_that_no_parser_reads_hides_no_other_and_is_odd(row: str, shown: list[str], odd: int) -> None:
+def test_malformed_row_does_not_hide_the_rows_around_it(row: str, shown: list[str], odd: int) -> None:
     found = read_page('{"data": [{"id": "a"}, ' + row + ', {"id": "b"}], "has_more": false}')
     assert found is not None
     assert ([job.job_id for job in found.jobs], found.odd_rows) == (["a", *shown, "b"], odd)
 
 
-def test_what_cannot_be_read_around_the_rows_makes_the_page_no_list() -> None:
+def test_malformed_json_around_the_rows_makes_the_page_unreadable() -> None:
     assert read_page('{"data": [{"id": "a"}], "meta": {"total": 1, "total": 2}}') is None
     assert read_page('{"data": [{"id": "a"}], "meta": ' + "[" * 2000 + "]" * 2000 + "}") is None
     assert read_page('{"data": [{"id": "a"}, ' + "[" * 2000) is None
 
 
 @pytest.mark.parametrize("within", ['{"id": "a", "id": "b", "status": "queued"}', '{"x": {"y": 1, "y": 2}}'])
-def test_a_single_job_is_not_read_with_a_part_that_cannot_be(within: str) -> None:
+def test_single_job_with_duplicate_nested_keys_is_not_read(within: str) -> None:
     assert read_job('{"id": "v", "status": "completed", "data": ' + within + "}", "v") is None
     assert read_job('{"id": "v", "status": "completed", "prompt": "two\nlines"}', "v") is not None
 
 
 @pytest.mark.parametrize(("word", "more"), [(1, True), ("true", True), ("no", False), (0, False), (None, None)])
-def test_a_promise_of_more_may_be_a_number_or_a_word(word: object, more: bool | None) -> None:
+def test_has_more_is_read_from_numbers_and_words(word: object, more: bool | None) -> None:
     assert page(has_more=word).has_more is more
 
 
@@ -115,13 +115,15 @@ def test_a_promise_of_more_may_be_a_number_or_a_word(word: object, more: bool | 
     ],
     ids=str,
 )
-def test_counts_and_limits_tell_of_more(said: dict[str, object], total: int, full: bool, flaw: str) -> None:
+def test_counts_cursors_and_limits_show_whether_the_list_continues(
+    said: dict[str, object], total: int, full: bool, flaw: str
+) -> None:
     found = read_page(json.dumps(ROWS | said))
     assert found is not None
     assert (found.total, found.full, found.flaw) == (total, full, flaw)
 
 
-def test_a_row_that_groups_jobs_is_odd() -> None:
+def test_row_with_nested_jobs_is_odd() -> None:
     rows = [
         {"id": "a"},
         {"id": "b", "generations": [{"id": "c"}]},

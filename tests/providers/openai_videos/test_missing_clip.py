@@ -34,7 +34,7 @@ FAILURE = "CUDA out of memory"
         (404, "generation has not completed", False),
     ],
 )
-def test_only_words_or_statuses_that_mean_it_say_that_a_clip_is_absent(status: int, words: str, absent: bool) -> None:
+def test_clip_is_absent_only_for_definite_statuses_or_messages(status: int, words: str, absent: bool) -> None:
     assert is_absent(status, words, FAILURE) is absent
 
 
@@ -51,7 +51,7 @@ def test_only_words_or_statuses_that_mean_it_say_that_a_clip_is_absent(status: i
         ("failed after 3 retries", False),
     ],
 )
-def test_a_failure_that_promises_another_try_is_no_end(words: str, again: bool) -> None:
+def test_failure_message_that_announces_a_retry_is_recognized(words: str, again: bool) -> None:
     assert will_be_repeated(words) is again
 
 
@@ -75,5 +75,5 @@ def test_a_failure_that_promises_another_try_is_no_end(words: str, again: bool) 
         ("the prompt was refused", False),
     ],
 )
-def test_a_failure_to_look_a_job_up_is_told_from_the_jobs_own(words: str, of_reading: bool) -> None:
+def test_lookup_errors_are_distinguished_from_render_failures(words: str, of_reading: bool) -> None:
     assert is_about_reading(words) is of_reading

@@ -41,11 +41,11 @@ HIDDEN = job(prompt=None)
         ({"size": "1280x720"}, {Shown.SIZE}),
     ],
 )
-def test_what_is_not_shown_or_an_alias_is_not_different(changes: dict[str, Any], different: set[Shown]) -> None:
+def test_hidden_fields_and_aliases_are_not_differences(changes: dict[str, Any], different: set[Shown]) -> None:
     assert differs(job(**changes), ORDER) == different
 
 
-def test_only_what_a_list_shows_faithfully_rules_a_job_out() -> None:
+def test_job_is_ruled_out_only_by_fields_the_list_shows_faithfully() -> None:
     everything = frozenset(Shown)
     assert could_be(FOREIGN, ORDER, frozenset())
     assert could_be(FOREIGN, ORDER, everything), "it may be ours, translated"
@@ -60,7 +60,7 @@ def test_only_what_a_list_shows_faithfully_rules_a_job_out() -> None:
 
 
 @pytest.mark.parametrize("change", [{"prompt": "another"}, {"model": "m"}, {"seconds": 4}, {"size": "1280x720"}])
-def test_a_request_is_the_same_only_as_a_whole(change: dict[str, Any]) -> None:
+def test_requests_are_the_same_only_if_prompt_model_seconds_and_size_match(change: dict[str, Any]) -> None:
     assert same_request(ORDER, replace(ORDER, run_id="another", size="720X1280"))
     assert not same_request(ORDER, replace(ORDER, **change))
 
@@ -136,5 +136,7 @@ def test_words_are_unlike_if_less_than_half_of_them_match(shown: str, far: bool)
         ({"prompt": None, "seconds": None, "size": None}, set()),
     ],
 )
-def test_a_rounded_length_or_size_is_not_another_order(changes: dict[str, Any], parts: set[Shown]) -> None:
+def test_small_differences_in_seconds_or_size_are_not_far_from_the_order(
+    changes: dict[str, Any], parts: set[Shown]
+) -> None:
     assert far_from(job(**changes), ORDER) == parts

@@ -37,12 +37,12 @@ def reason(body: dict[str, Any], status: int = 400, prompt: str = PROMPT, *, ref
     ],
     ids=json.dumps,
 )
-def test_a_key_that_was_used_before_proves_a_first_copy(error: dict[str, Any], status: int) -> None:
+def test_errors_about_a_reused_idempotency_key_mean_key_used_before(error: dict[str, Any], status: int) -> None:
     assert reason({"error": error}, status) == "key_used_before"
 
 
 @pytest.mark.parametrize("message", ["Idempotency-Key must be a UUID", "Invalid idempotency key", "key is too long"])
-def test_a_key_that_is_merely_malformed_is_a_clear_no(message: str) -> None:
+def test_malformed_idempotency_key_error_is_a_clear_refusal(message: str) -> None:
     assert reason({"error": {"message": message}}) == "no:bad_request"
 
 
@@ -78,7 +78,7 @@ LOST = (
 
 @pytest.mark.parametrize("body", LOST, ids=json.dumps)
 @pytest.mark.parametrize("status", [400, 403, 404, 422])
-def test_a_refusal_that_tells_of_a_lost_answer_is_unclear(body: dict[str, Any], status: int) -> None:
+def test_refusal_that_mentions_a_lost_answer_is_unclear(body: dict[str, Any], status: int) -> None:
     assert reason(body, status) == "refusal_of_a_lost_answer"
 
 
@@ -102,16 +102,16 @@ def test_a_refusal_that_tells_of_a_lost_answer_is_unclear(body: dict[str, Any], 
     ],
     ids=str,
 )
-def test_validation_and_content_stay_clear_nos_whatever_they_repeat(body: dict[str, Any], wanted: str) -> None:
+def test_validation_and_content_refusals_are_clear_despite_echoed_words(body: dict[str, Any], wanted: str) -> None:
     assert reason(body) == f"no:{wanted}"
 
 
-def test_a_prompt_of_few_words_hides_nothing_else() -> None:
+def test_short_prompt_is_ignored_only_where_the_refusal_echoes_it() -> None:
     assert reason({"error": {"message": "bad prompt 'timeout'"}}, prompt="timeout") == "no:bad_request"
     assert reason({"error": {"message": "the gateway read timed out"}}, prompt="a boat") == "refusal_of_a_lost_answer"
 
 
-def test_too_many_requests_further_on_were_refused_but_a_lost_answer_was_not() -> None:
+def test_upstream_rate_limit_is_a_clear_refusal_but_a_timeout_is_not() -> None:
     limited = {"error": {"message": "the model is rate-limited upstream"}}
     assert reason(limited, 429, refuses_429=True) == "no:rate_limited"
     assert reason({"error": {"message": "timed out"}}, 429, refuses_429=True) == "refusal_of_a_lost_answer"
@@ -144,7 +144,7 @@ def test_too_many_requests_further_on_were_refused_but_a_lost_answer_was_not() -
     ],
     ids=str,
 )
-def test_a_refusal_about_a_job_or_an_answer_came_after_the_request(status: int, body: dict[str, Any]) -> None:
+def test_refusal_about_a_job_or_a_response_is_unclear(status: int, body: dict[str, Any]) -> None:
     assert reason(body, status) == "refusal_after_the_job"
 
 
@@ -162,12 +162,12 @@ def test_a_refusal_about_a_job_or_an_answer_came_after_the_request(status: int, 
         *("服务响应异常，请稍后重试", "Bad Request", "Invalid request"),
     ],
 )
-def test_a_refusal_that_does_not_say_what_it_refuses_is_unclear(words: str, status: int) -> None:
+def test_refusal_without_a_recognized_reason_is_unclear(words: str, status: int) -> None:
     error = {"message": words, "type": "invalid_request_error", "code": "bad_request"}
     assert reason({"error": error}, status) == "refusal_of_nothing"
 
 
-def test_the_ledgers_own_denial_is_about_an_answer() -> None:
+def test_database_permission_error_in_a_refusal_is_unclear() -> None:
     assert reason({"code": "42501", "message": "permission denied for table videos"}, 403) == "refusal_after_the_job"
 
 
@@ -184,7 +184,7 @@ def test_the_ledgers_own_denial_is_about_an_answer() -> None:
     ],
     ids=str,
 )
-def test_a_refusal_that_says_what_it_refuses_is_a_clear_no(error: dict[str, Any]) -> None:
+def test_refusal_with_a_recognized_reason_is_clear(error: dict[str, Any]) -> None:
     assert reason({"error": error}).startswith("no:")
 
 
@@ -208,7 +208,7 @@ def test_a_refusal_that_says_what_it_refuses_is_a_clear_no(error: dict[str, Any]
     ],
     ids=str,
 )
-def test_a_refusal_about_the_request_is_a_clear_no(status: int, body: dict[str, Any], wanted: str) -> None:
+def test_refusal_about_the_request_is_clear(status: int, body: dict[str, Any], wanted: str) -> None:
     assert reason(body, status) == f"no:{wanted}"
 
 
@@ -237,7 +237,7 @@ def test_a_refusal_about_the_request_is_a_clear_no(status: int, body: dict[str, 
     ],
     ids=json.dumps,
 )
-def test_content_is_refused_in_many_words(error: dict[str, Any], status: int) -> None:
+def test_content_refusals_are_recognized_in_many_wordings(error: dict[str, Any], status: int) -> None:
     assert reason({"error": error}, status) == "no:prompt_refused"
 
 
@@ -257,7 +257,7 @@ def test_content_is_refused_in_many_words(error: dict[str, Any], status: int) ->
     ],
     ids=str,
 )
-def test_another_status_needs_plain_words_to_be_a_refusal_of_content(
+def test_status_402_or_451_is_a_content_refusal_only_with_explicit_words(
     error: dict[str, Any], means: str, status: int
 ) -> None:
     as_its_status = {402: "no:no_credit", 451: "http_451"}[status]
@@ -278,7 +278,9 @@ def test_another_status_needs_plain_words_to_be_a_refusal_of_content(
     ],
     ids=str,
 )
-def test_words_on_content_end_no_doubt_about_a_job(status: int, body: dict[str, Any], wanted: str) -> None:
+def test_content_words_do_not_turn_an_unclear_answer_into_a_refusal(
+    status: int, body: dict[str, Any], wanted: str
+) -> None:
     assert reason(body, status) == wanted
 
 
@@ -297,11 +299,11 @@ def test_words_on_content_end_no_doubt_about_a_job(status: int, body: dict[str, 
     ],
     ids=json.dumps,
 )
-def test_a_refused_key_is_one_in_whatever_words(error: dict[str, Any], status: int) -> None:
+def test_key_or_account_refusal_is_recognized_despite_policy_words(error: dict[str, Any], status: int) -> None:
     assert reason({"error": error}, status) == ("no:forbidden" if status == 403 else "no:unauthorized")
 
 
-def test_words_that_the_prompt_has_as_well_are_no_refusal_of_it() -> None:
+def test_content_words_echoed_from_the_prompt_are_ignored() -> None:
     prompt = "A nude marble statue in a museum, sexual violence against all policies"
     assert reason({"error": {"message": f"bad size for '{prompt}'"}}, 400, prompt) == "no:bad_request"
     assert reason({"error": {"message": f"bad size for '{prompt}'"}}, 400, "a boat") == "no:prompt_refused"
@@ -317,5 +319,5 @@ def test_words_that_the_prompt_has_as_well_are_no_refusal_of_it() -> None:
     ],
     ids=str,
 )
-def test_a_job_that_a_refusal_names_at_any_depth_may_be_ours(within: dict[str, Any], wanted: str) -> None:
+def test_refusal_naming_a_job_at_any_depth_is_unclear(within: dict[str, Any], wanted: str) -> None:
     assert reason({"error": {"message": "Limit reached", **within}}, 402) == wanted

@@ -41,13 +41,13 @@ NAMES_A_JOB: tuple[tuple[dict[str, Any], bool], ...] = (
 
 
 @pytest.mark.parametrize("body", NAMES_NO_JOB, ids=json.dumps)
-def test_an_error_that_names_no_job_is_a_clear_no(body: dict[str, Any]) -> None:
+def test_error_without_a_job_is_a_clear_refusal(body: dict[str, Any]) -> None:
     assert reason_of(Answer(400, json.dumps(body))) == (ClearNo, "bad_request")
 
 
 @pytest.mark.parametrize("status", [400, 403, 422, 404, 500, 503])
 @pytest.mark.parametrize(("body", "exists"), NAMES_A_JOB, ids=str)
-def test_a_refusal_that_names_a_job_refuses_nothing(body: dict[str, Any], exists: bool, status: int) -> None:
+def test_refusal_that_names_a_job_is_made_or_unclear(body: dict[str, Any], exists: bool, status: int) -> None:
     wanted = (Made, "video_1") if exists else (Unclear, "refusal_names_a_job")
     assert reason_of(Answer(status, json.dumps(body))) == wanted
     assert reason_of(Answer(status, json.dumps(body)), refuses_429=True) == wanted
@@ -55,7 +55,7 @@ def test_a_refusal_that_names_a_job_refuses_nothing(body: dict[str, Any], exists
 
 @pytest.mark.parametrize("status", [409, 429])
 @pytest.mark.parametrize("refuses_429", [True, False])
-def test_a_conflict_may_name_the_job_of_somebody_else(status: int, refuses_429: bool) -> None:
+def test_conflict_or_rate_limit_that_names_a_job_is_unclear(status: int, refuses_429: bool) -> None:
     body = json.dumps({"id": "video_1", "object": "video", "status": "in_progress"})
     assert reason_of(Answer(status, body), refuses_429=refuses_429) == (Unclear, "refusal_names_a_job")
 
@@ -69,7 +69,7 @@ def test_a_conflict_may_name_the_job_of_somebody_else(status: int, refuses_429: 
         *('{"code": 0}', '{"code": "200", "message": "success"}', '{"ok": false}', '{"error": {"mess'),
     ],
 )
-def test_a_refusal_that_is_not_in_an_error_form_of_a_provider_is_unclear(status: int, body: str) -> None:
+def test_refusal_without_a_known_error_format_is_unclear(status: int, body: str) -> None:
     assert reason_of(Answer(status, body)) == (Unclear, "refusal_unreadable")
 
 
@@ -95,18 +95,18 @@ def test_a_refusal_that_is_not_in_an_error_form_of_a_provider_is_unclear(status:
         *('\ufeff{"error": {"message": "bad size"}}', '{"error": null, "detail": [{"msg": "bad size"}]}'),
     ],
 )
-def test_each_usual_form_of_an_error_is_a_providers_own(body: str) -> None:
+def test_common_error_formats_are_clear_refusals(body: str) -> None:
     assert reason_of(Answer(422, body)) == (ClearNo, "bad_request")
 
 
-def test_a_job_in_the_only_item_of_a_list_is_one_that_a_refusal_names() -> None:
+def test_job_in_a_one_item_error_list_makes_the_refusal_unclear() -> None:
     body = '[{"id": "video_1", "object": "video", "error": {"message": "bad size"}}]'
     assert reason_of(Answer(400, body)) == (Unclear, "refusal_names_a_job")
     body = '[{"error": {"message": "bad size", "metadata": {"job_id": "video_1"}}}]'
     assert reason_of(Answer(400, body)) == (Unclear, "refusal_names_a_job")
 
 
-def test_where_a_429_comes_before_any_work_it_is_a_no_in_the_providers_words_only() -> None:
+def test_html_429_is_unclear_even_where_429_means_refused() -> None:
     assert reason_of(Answer(429, HTML), refuses_429=True) == (Unclear, "refusal_unreadable")
     assert reason_of(Answer(429, HTML), refuses_429=False) == (Unclear, "rate_limited")
 
@@ -119,13 +119,13 @@ def test_where_a_429_comes_before_any_work_it_is_a_no_in_the_providers_words_onl
     ],
 )
 @pytest.mark.parametrize("status", [200, 202, 400, 500])
-def test_our_own_key_is_no_job(shown: str, status: int) -> None:
+def test_our_own_key_echoed_as_the_id_is_not_a_job(shown: str, status: int) -> None:
     for name in ("id", "task_id"):
         body = json.dumps({name: shown, "object": "video", "status": "queued"})
         meaning = read_answer(Answer(status, body), refuses_429=False, our_key=KEY)
         assert isinstance(meaning, Unclear) and meaning.reason == "echoes_our_key"
 
 
-def test_another_uuid_is_a_job() -> None:
+def test_job_id_that_is_another_uuid_is_accepted() -> None:
     body = json.dumps({"id": str(uuid.uuid4()), "status": "queued", "request_id": KEY})
     assert isinstance(read_answer(Answer(200, body), refuses_429=False, our_key=KEY), Made)

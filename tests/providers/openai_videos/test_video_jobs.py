@@ -33,7 +33,7 @@ ECHO = {"id": "v", "status": "failed", "error": {"message": "upstream request fa
         ({"request_id": "req_9", "trace_id": "t", "message": "x", "code": 0}, False),
     ],
 )
-def test_a_failure_counts_only_from_a_body_that_describes_the_job(shown: dict[str, Any], described: bool) -> None:
+def test_failure_counts_only_if_the_body_describes_the_job(shown: dict[str, Any], described: bool) -> None:
     for body in (ECHO | shown, {"code": 0, "data": ECHO | shown}, ECHO | shown | {"status": "expired"}):
         job = read_job(json.dumps(body), "v")
         assert job is not None and job.named
@@ -41,7 +41,7 @@ def test_a_failure_counts_only_from_a_body_that_describes_the_job(shown: dict[st
         assert (failure_of(job) is not None) is described
 
 
-def test_a_body_that_describes_the_job_in_another_object_does_not_describe_ours() -> None:
+def test_job_fields_in_a_nested_object_do_not_describe_the_job() -> None:
     job = read_job(json.dumps(ECHO | {"request": {"model": "sora-2", "seconds": 8}}), "v")
     assert job is not None and not job.described
 
@@ -58,7 +58,7 @@ def test_a_body_that_describes_the_job_in_another_object_does_not_describe_ours(
         ({"object": "video", "status": "queued"}, False),
     ],
 )
-def test_a_job_exists_if_it_is_described_or_called_under_way_or_done_under_its_own_id(
+def test_job_exists_if_described_or_if_its_id_has_a_queued_or_completed_status(
     body: dict[str, Any], exists: bool
 ) -> None:
     job = read_job(json.dumps(body), "v")
@@ -82,19 +82,19 @@ INNER = {"task_id": "job_1", "task_status": "submitted"}
     ],
     ids=json.dumps,
 )
-def test_an_object_with_an_id_and_a_status_is_the_job_and_not_an_id_alone(body: dict[str, Any], job_id: str) -> None:
+def test_job_id_comes_from_the_object_that_has_both_id_and_status(body: dict[str, Any], job_id: str) -> None:
     job = read_job(json.dumps(body))
     assert job is not None and job.job_id == job_id
 
 
-def test_an_envelopes_own_id_stands_in_the_way_of_no_look() -> None:
+def test_envelope_request_id_does_not_hide_the_job() -> None:
     for inner in (INNER, {"id": "job_1", "status": "queued"}):
         job = read_job(json.dumps({"id": "req-78", "code": 0, "data": inner}), "job_1")
         assert job is not None and job.named
     assert read_job(json.dumps({"id": "job_2", "data": INNER}), "job_1") is None
 
 
-def test_all_ids_of_an_answer_are_told() -> None:
+def test_ids_shown_returns_every_id_in_an_answer() -> None:
     assert ids_shown(json.dumps({"id": "req-77", "code": 0, "data": INNER})) == {"req-77", "job_1"}
     assert ids_shown(json.dumps({"id": "job_1", "task_id": "job_1"})) == {"job_1"}
     assert ids_shown("<html>") == frozenset()
@@ -108,7 +108,7 @@ ROWS = [
 
 @pytest.mark.parametrize("around", [{"object": "list"}, {"code": 0, "status": "success"}], ids=str)
 @pytest.mark.parametrize("name", ["data", "result", "videos"])
-def test_of_a_list_that_came_instead_of_a_job_only_its_own_row_counts(around: dict[str, Any], name: str) -> None:
+def test_only_the_jobs_own_row_counts_when_a_list_is_returned_instead(around: dict[str, Any], name: str) -> None:
     """A gateway that drops the end of a path answers with the list."""
     body = json.dumps(around | {name: ROWS})
     job = read_job(body, "v")
@@ -118,14 +118,14 @@ def test_of_a_list_that_came_instead_of_a_job_only_its_own_row_counts(around: di
     assert clip_urls_in(body, "w") == ()
 
 
-def test_rows_with_ids_of_another_name_lead_to_nobodys_clip() -> None:
+def test_rows_with_unknown_id_fields_give_no_clip_url() -> None:
     rows = [{"generation_id": n, "url": f"https://example.org/{n}.mp4"} for n in ("a", "b")]
     assert clip_urls_in(json.dumps({"data": rows}), "v") == ()
     files = [{"url": "https://example.org/v.mp4", "size": "720x1280"}]
     assert clip_urls_in(json.dumps({"data": files}), "v") == ("https://example.org/v.mp4",)
 
 
-def test_an_answers_own_status_is_not_its_jobs() -> None:
+def test_envelope_status_is_not_the_jobs_status() -> None:
     def jsend(**job: object) -> str:
         return json.dumps({"status": "success", "data": job})
 
@@ -163,7 +163,7 @@ def test_an_answers_own_status_is_not_its_jobs() -> None:
     ],
     ids=str,
 )
-def test_a_clip_that_was_made_and_deleted_since_is_owed(shown: dict[str, Any], is_gone: bool) -> None:
+def test_job_is_gone_if_its_finished_clip_expired_or_was_deleted(shown: dict[str, Any], is_gone: bool) -> None:
     job = read_job(json.dumps({"id": "v"} | shown))
     assert job is not None and job.is_gone is is_gone
 
@@ -178,19 +178,19 @@ def test_a_clip_that_was_made_and_deleted_since_is_owed(shown: dict[str, Any], i
     ],
     ids=str,
 )
-def test_a_failure_whose_fields_promise_another_try_is_no_failure(fields: dict[str, Any]) -> None:
+def test_failed_job_with_retry_fields_has_unknown_status(fields: dict[str, Any]) -> None:
     job = read_job(json.dumps({"id": "v", "status": "failed", "error": {"code": "worker_oom"}} | fields))
     assert job is not None and job.status is JobStatus.UNKNOWN
 
 
 @pytest.mark.parametrize("fields", [{"will_retry": False}, {"next_retry_at": None}, {"retrying": 0}], ids=str)
-def test_a_failure_whose_fields_promise_none_is_one(fields: dict[str, Any]) -> None:
+def test_failed_job_with_negative_retry_fields_is_failed(fields: dict[str, Any]) -> None:
     job = read_job(json.dumps({"id": "v", "status": "failed", "error": {"code": "worker_oom"}} | fields))
     assert job is not None and job.status is JobStatus.FAILED
 
 
 @pytest.mark.parametrize("zero", [0, "0", -1, "-1", 0.0])
-def test_a_length_of_zero_is_not_known_yet(zero: object) -> None:
+def test_zero_or_negative_seconds_are_read_as_unknown(zero: object) -> None:
     job = read_job(json.dumps({"id": "v", "status": "queued", "seconds": zero}))
     assert job is not None and job.seconds is None
 
@@ -206,7 +206,7 @@ def test_a_length_of_zero_is_not_known_yet(zero: object) -> None:
         ("yester-day", None),
     ],
 )
-def test_a_date_counts_with_its_zone_only(shown: str, seconds: float | None) -> None:
+def test_created_at_without_a_time_zone_is_ignored(shown: str, seconds: float | None) -> None:
     job = read_job(json.dumps({"id": "v", "created_at": shown}))
     assert job is not None and job.created_at == seconds
 
@@ -274,7 +274,7 @@ def test_a_date_counts_with_its_zone_only(shown: str, seconds: float | None) -> 
     ],
     ids=str,
 )
-def test_a_job_may_say_in_many_places_why_there_is_no_clip(shown: dict[str, Any], words: str | None) -> None:
+def test_failure_reason_is_read_from_known_fields_only(shown: dict[str, Any], words: str | None) -> None:
     job = read_job(json.dumps({"id": "v", "object": "video"} | shown), "v")
     assert job is not None
     said = failure_of(job)
@@ -293,6 +293,6 @@ def test_a_job_may_say_in_many_places_why_there_is_no_clip(shown: dict[str, Any]
     ],
     ids=str,
 )
-def test_a_general_error_hides_no_reason_deeper_in_a_failed_job(shown: dict[str, Any], refuses: bool) -> None:
+def test_content_refusal_is_found_deeper_in_a_job_with_a_general_error(shown: dict[str, Any], refuses: bool) -> None:
     job = read_job(json.dumps({"id": "v", "object": "video", "status": "failed"} | shown), "v")
     assert job is not None and job.refuses_content(failure_of(job) or "") is refuses

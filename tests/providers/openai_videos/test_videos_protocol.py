@@ -91,11 +91,11 @@ def reason_of(answer: Answer, *, refuses_429: bool = False) -> tuple[type, str]:
         (Answer(504, ""), Unclear, "http_504"),
     ],
 )
-def test_each_answer_means_one_thing(answer: Answer, meaning: type, word: str) -> None:
+def test_each_answer_is_classified_as_made_refused_or_unclear(answer: Answer, meaning: type, word: str) -> None:
     assert reason_of(answer) == (meaning, word)
 
 
-def test_every_status_is_made_or_a_listed_no_or_unclear() -> None:
+def test_error_body_is_a_clear_refusal_only_for_listed_statuses() -> None:
     body = '{"id": "video_1", "error": {"message": "bad size"}, "progress": null}'
     for status in range(100, 600):
         meaning, word = reason_of(Answer(status, body))
@@ -107,7 +107,7 @@ def test_every_status_is_made_or_a_listed_no_or_unclear() -> None:
             assert meaning is Unclear, status
 
 
-def test_a_429_is_a_no_only_where_the_provider_refuses_before_work() -> None:
+def test_429_is_a_clear_refusal_only_if_the_provider_refuses_before_work() -> None:
     assert reason_of(Answer(429, ERROR), refuses_429=True) == (ClearNo, "rate_limited")
     assert reason_of(Answer(429, ERROR), refuses_429=False) == (Unclear, "rate_limited")
     assert reason_of(Answer(500, ERROR), refuses_429=True) == (Unclear, "http_500")
@@ -129,7 +129,7 @@ def test_a_429_is_a_no_only_where_the_provider_refuses_before_work() -> None:
         (json.dumps({"error": "size " + "x" * 1000}), "size " + "x" * 295),
     ],
 )
-def test_a_refusal_keeps_the_providers_own_words(body: str, words: str) -> None:
+def test_refusal_detail_keeps_the_providers_message(body: str, words: str) -> None:
     meaning = read_answer(Answer(400, body), refuses_429=False)
     assert isinstance(meaning, ClearNo)
     assert meaning.detail == words
@@ -139,7 +139,7 @@ def test_a_refusal_keeps_the_providers_own_words(body: str, words: str) -> None:
     status=st.integers(100, 599) | st.none(),
     body=st.text() | st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dumps),
 )
-def test_no_answer_breaks_the_reading_and_every_word_of_it_can_be_stored(status: int | None, body: str) -> None:
+def test_any_answer_can_be_read_and_its_detail_stored(status: int | None, body: str) -> None:
     meaning = read_answer(Answer(status, body), refuses_429=False)
     if not isinstance(meaning, Made):
         assert "\0" not in meaning.detail
@@ -152,18 +152,18 @@ def test_no_answer_breaks_the_reading_and_every_word_of_it_can_be_stored(status:
         st.text() | st.floats() | st.booleans() | st.none() | st.integers(),
     )
 )
-def test_whatever_stands_beside_the_id_a_job_can_be_read(fields: dict[str, Any]) -> None:
+def test_job_is_readable_whatever_its_other_fields_hold(fields: dict[str, Any]) -> None:
     fields = {"status": "queued"} | fields | {"id": "v"}
     if isinstance(fields["status"], str):
         assert read_job(json.dumps(fields)) is not None
 
 
-def test_an_answer_survives_its_file() -> None:
+def test_answer_round_trips_through_json() -> None:
     for answer in (Answer(200, '{"id": "ñ"}'), Answer(None, "x", Fault.NEVER_CONNECTED)):
         assert Answer.from_json(json.loads(json.dumps(answer.to_json()))) == answer
 
 
-def test_the_request_hash_covers_all_that_is_sent_and_nothing_else() -> None:
+def test_request_hash_covers_prompt_model_seconds_and_size_only() -> None:
     assert ORDER.request_hash() == replace(ORDER, run_id="run-2").request_hash()
     changed = [
         replace(ORDER, prompt="another"),
@@ -197,13 +197,13 @@ def test_the_request_hash_covers_all_that_is_sent_and_nothing_else() -> None:
         ("", JobStatus.UNKNOWN),
     ],
 )
-def test_gateways_words_for_a_status_are_understood(word: str, status: JobStatus) -> None:
+def test_job_status_synonyms_are_mapped(word: str, status: JobStatus) -> None:
     job = read_job(json.dumps({"id": "v", "status": word}))
     assert job is not None
     assert job.status is status
 
 
-def test_a_sparse_job_shows_nothing_rather_than_something_wrong() -> None:
+def test_unreadable_job_fields_are_read_as_missing() -> None:
     job = read_job('{"id": "v", "seconds": "5s", "progress": "NaN", "created_at": "2026-11-01T00:00:00", "size": null}')
     assert job == Job("v", JobStatus.UNKNOWN)
 
@@ -236,12 +236,12 @@ def test_a_sparse_job_shows_nothing_rather_than_something_wrong() -> None:
         ({"prompt": "", "model": "", "size": ""}, {}),
     ],
 )
-def test_odd_shapes_are_read_as_far_as_they_say_something(shown: dict[str, Any], read: dict[str, Any]) -> None:
+def test_job_fields_are_read_from_odd_types_where_possible(shown: dict[str, Any], read: dict[str, Any]) -> None:
     body = json.dumps({"id": "v", "status": "in_progress"} | shown)
     assert read_job(body) == replace(Job("v", JobStatus.IN_PROGRESS), **read)
 
 
-def test_a_full_job_is_read_with_its_failure_in_the_providers_words() -> None:
+def test_full_failed_job_is_read_with_the_providers_error() -> None:
     body = {
         "id": "v",
         "status": "failed",
@@ -270,7 +270,7 @@ def test_a_full_job_is_read_with_its_failure_in_the_providers_words() -> None:
 
 
 @pytest.mark.parametrize("unit", [1, 1e3, 1e6, 1e9])
-def test_a_creation_time_in_thousandths_is_the_same_moment(unit: float) -> None:
+def test_created_at_in_ms_us_or_ns_is_normalized_to_seconds(unit: float) -> None:
     job = read_job(json.dumps({"id": "v", "created_at": 1_790_000_000 * unit}))
     assert job is not None
     assert job.created_at == pytest.approx(1.79e9)
@@ -301,7 +301,7 @@ def packed(video_id: str, model: str) -> str:
         ('{"code": 0, "data": {"status": "failed"}}', JobStatus.FAILED, False),
     ],
 )
-def test_a_body_ends_a_run_only_if_it_names_the_job(body: str, status: JobStatus, named: bool) -> None:
+def test_job_counts_as_named_only_if_the_body_contains_its_id(body: str, status: JobStatus, named: bool) -> None:
     seen = read_job(body, "video_1")
     assert seen is not None
     assert (seen.job_id, seen.status, seen.named) == ("video_1", status, named)
@@ -323,11 +323,11 @@ def test_a_body_ends_a_run_only_if_it_names_the_job(body: str, status: JobStatus
         "[]",
     ],
 )
-def test_a_body_that_names_another_job_or_an_error_is_a_failed_read(body: str) -> None:
+def test_body_with_another_job_or_an_error_is_not_read_as_the_job(body: str) -> None:
     assert read_job(body, "video_1") is None
 
 
-def test_litellm_packs_the_same_id_anew_in_each_answer() -> None:
+def test_litellm_ids_with_the_same_inner_id_are_the_same_job() -> None:
     one, other = packed("video_1", "a"), packed("video_1", "b")
     assert one != other and same_job(one, other) and same_job("video_1", one)
     assert not same_job(one, packed("video_2", "a"))
@@ -341,13 +341,13 @@ def test_litellm_packs_the_same_id_anew_in_each_answer() -> None:
     ("row", "odd"),
     [({"status": "queued"}, 1), ({"id": 12345}, 0), ({"id": False}, 1), (7, 1), (None, 1), ("x", 1), ({"id": "b"}, 0)],
 )
-def test_an_odd_row_hides_no_other(row: object, odd: int) -> None:
+def test_odd_row_does_not_hide_other_rows(row: object, odd: int) -> None:
     page = read_page(json.dumps({"data": [{"id": "a"}, row]}))
     assert page is not None
     assert (page.jobs[0].job_id, len(page.jobs), page.odd_rows) == ("a", 2 - odd, odd)
 
 
-def test_what_is_no_list_is_none() -> None:
+def test_body_without_a_list_gives_no_page() -> None:
     assert read_page('{"data": null}') is None
     assert read_page("[]") is None
 
@@ -362,11 +362,11 @@ def test_what_is_no_list_is_none() -> None:
         (403, '{"error": {"message": "this key may not"}}', "forbidden"),
     ],
 )
-def test_a_refused_prompt_is_no_fault_of_the_operator(status: int, body: str, reason: str) -> None:
+def test_prompt_refusals_are_distinguished_from_key_refusals(status: int, body: str, reason: str) -> None:
     assert reason_of(Answer(status, body)) == (ClearNo, reason)
 
 
-def test_a_no_after_a_gateways_own_attempts_is_unclear() -> None:
+def test_refusal_after_gateway_retries_is_unclear() -> None:
     assert reason_of(Answer(400, ERROR, attempts=1)) == (Unclear, "gateway_retried")
     assert reason_of(Answer(200, '{"id": "video_1"}', attempts=2)) == (Made, "video_1")
 
@@ -380,12 +380,12 @@ def test_a_no_after_a_gateways_own_attempts_is_unclear() -> None:
         ({}, False),
     ],
 )
-def test_a_job_that_expired_before_it_was_done_was_not_made(fields: dict[str, Any], gave_up: bool) -> None:
+def test_expired_job_counts_as_given_up_only_if_unfinished(fields: dict[str, Any], gave_up: bool) -> None:
     job = read_job(json.dumps({"id": "v", "status": "expired"} | fields))
     assert job is not None and job.gave_up is gave_up
 
 
-def test_a_page_says_where_the_next_one_begins() -> None:
+def test_list_page_provides_the_last_id_for_the_next_page() -> None:
     page = read_page('{"data": [{"id": "a"}, {"id": "b"}], "has_more": true}')
     assert page is not None
     assert ([job.job_id for job in page.jobs], page.has_more, page.last_id) == (["a", "b"], True, "b")

@@ -25,7 +25,7 @@ UNCHANGED = (
 )
 
 
-async def test_a_message_with_everything_on_it(harness: TelegramHarness) -> None:
+async def test_sent_message_keeps_text_entities_buttons_and_reply(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     buttons = [
         InlineKeyboardButton(text="Make it", callback_data="make"),
@@ -60,20 +60,20 @@ async def test_a_message_with_everything_on_it(harness: TelegramHarness) -> None
     assert view["from"] == {"id": 42, "name": "onetake", "is_bot": True}
 
 
-async def test_a_linked_page_hangs_on_unless_it_is_disabled(harness: TelegramHarness) -> None:
+async def test_message_with_a_link_gets_a_link_preview(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     await harness.bot.send_message(ana, "see example.com")
     await harness.bot.send_message(ana, "see nothing")
     assert ["link_preview" in view for view in await harness.views(ana)] == [False, True, False]
 
 
-async def test_a_question_that_wants_its_answer_as_a_reply(harness: TelegramHarness) -> None:
+async def test_force_reply_is_kept_with_its_placeholder(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     await harness.bot.send_message(ana, "What?", reply_markup=ForceReply(input_field_placeholder="a fox"))
     assert (await harness.views(ana))[-1]["force_reply"] == {"input_field_placeholder": "a fox"}
 
 
-async def test_an_edit_changes_words_and_takes_buttons_away(harness: TelegramHarness) -> None:
+async def test_text_edit_without_markup_removes_the_keyboard(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     _, sent = await harness.call("sendMessage", chat_id=ana, text="one", reply_markup=keyboard("Stop"))
     number = sent["result"]["message_id"]
@@ -85,7 +85,7 @@ async def test_an_edit_changes_words_and_takes_buttons_away(harness: TelegramHar
     assert (view["text"], view["keyboard"], view["edits"]) == ("two", [], 1)
 
 
-async def test_an_edit_that_changes_nothing_is_refused(harness: TelegramHarness) -> None:
+async def test_unchanged_edit_is_rejected_as_not_modified(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     text, buttons = "<b>same</b>", keyboard("Go")
     _, sent = await harness.call("sendMessage", chat_id=ana, text=text, parse_mode="HTML", reply_markup=buttons)
@@ -104,7 +104,7 @@ async def test_an_edit_that_changes_nothing_is_refused(harness: TelegramHarness)
     assert await harness.refused("editMessageReplyMarkup", **there) == UNCHANGED
 
 
-async def test_what_cannot_be_edited_or_deleted(harness: TelegramHarness) -> None:
+async def test_invalid_edits_and_deletes_return_telegrams_errors(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     group = (await harness.control("POST", "groups", title="Both", members=[ana]))["chat_id"]
     await harness.says(group, "hello", by=ana)
@@ -125,7 +125,9 @@ async def test_what_cannot_be_edited_or_deleted(harness: TelegramHarness) -> Non
     assert (await harness.views(ana))[-1]["deleted"] is True
 
 
-async def test_replying_to_what_is_not_there(harness: TelegramHarness) -> None:
+async def test_reply_to_a_missing_message_fails_unless_sending_without_reply_is_allowed(
+    harness: TelegramHarness,
+) -> None:
     ana = await harness.friend()
     reply = {"message_id": 99}
     words = "Bad Request: message to be replied not found"
@@ -135,7 +137,7 @@ async def test_replying_to_what_is_not_there(harness: TelegramHarness) -> None:
     assert "reply_to_message" not in sent["result"]
 
 
-async def test_who_cannot_be_written_to(harness: TelegramHarness) -> None:
+async def test_sending_to_unstarted_unknown_and_blocking_chats_fails(harness: TelegramHarness) -> None:
     ben = await harness.person("Ben")
     ana = await harness.friend()
     with pytest.raises(TelegramForbiddenError, match="bot can't initiate conversation with a user"):
@@ -177,19 +179,21 @@ async def test_who_cannot_be_written_to(harness: TelegramHarness) -> None:
         ),
     ],
 )
-async def test_messages_that_are_refused(harness: TelegramHarness, params: dict[str, Any], words: str) -> None:
+async def test_invalid_messages_are_rejected_with_telegrams_error(
+    harness: TelegramHarness, params: dict[str, Any], words: str
+) -> None:
     ana = await harness.friend()
     assert await harness.refused("sendMessage", chat_id=ana, **params) == f"Bad Request: {words}"
     assert len(await harness.views(ana)) == 1
 
 
-async def test_lengths_count_after_the_markup_is_read(harness: TelegramHarness) -> None:
+async def test_message_length_limit_counts_text_without_markup(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     sent = await harness.bot.send_message(ana, f"<b>{'x' * 4096}</b>", parse_mode="HTML")
     assert len(sent.text or "") == 4096
 
 
-async def test_a_video_is_uploaded_once_and_sent_again_for_free(harness: TelegramHarness) -> None:
+async def test_uploaded_video_can_be_resent_by_file_id_and_downloaded(harness: TelegramHarness) -> None:
     ana, ben = await harness.friend("Ana"), await harness.friend("Ben")
     film = bytes(range(256)) * 800
     sent = await harness.bot.send_video(
@@ -238,13 +242,15 @@ async def test_a_video_is_uploaded_once_and_sent_again_for_free(harness: Telegra
         ({"video": "x", "caption": "x" * 1025}, "message caption is too long"),
     ],
 )
-async def test_videos_that_are_refused(harness: TelegramHarness, params: dict[str, Any], words: str) -> None:
+async def test_invalid_videos_are_rejected_with_telegrams_error(
+    harness: TelegramHarness, params: dict[str, Any], words: str
+) -> None:
     ana = await harness.friend()
     assert await harness.refused("sendVideo", chat_id=ana, **params) == f"Bad Request: {words}"
     assert len(await harness.views(ana)) == 1
 
 
-async def test_an_upload_that_is_too_large_is_refused_and_noted() -> None:
+async def test_oversized_upload_is_rejected_with_413_and_recorded() -> None:
     async with open_stage(telegram_upload_bytes_max=1_000_000) as harness:
         ana = await harness.friend()
         with pytest.raises(TelegramEntityTooLarge):
@@ -255,7 +261,7 @@ async def test_an_upload_that_is_too_large_is_refused_and_noted() -> None:
         assert (await harness.bot.send_video(ana, BufferedInputFile(bytes(900_000), "short.mp4"))).video is not None
 
 
-async def test_files_that_are_not_there(harness: TelegramHarness) -> None:
+async def test_unknown_file_id_and_file_path_are_rejected(harness: TelegramHarness) -> None:
     words = "Bad Request: wrong file_id or the file is temporarily unavailable"
     assert await harness.refused("getFile", file_id="x") == words
     assert await harness.refused("getFile") == "Bad Request: file_id not specified"
@@ -263,7 +269,7 @@ async def test_files_that_are_not_there(harness: TelegramHarness) -> None:
         assert (answer.status, (await answer.json())["ok"]) == (404, False)
 
 
-async def test_reactions_actions_and_the_bots_own_things(harness: TelegramHarness) -> None:
+async def test_reactions_chat_actions_commands_and_profile_methods_work(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     reaction = [{"type": "emoji", "emoji": "👍"}]
     assert (await harness.call("setMessageReaction", chat_id=ana, message_id=1, reaction=reaction))[0] == 200
@@ -284,7 +290,7 @@ async def test_reactions_actions_and_the_bots_own_things(harness: TelegramHarnes
     assert (chat.type, chat.first_name) == ("private", "Ana")
 
 
-async def test_method_names_in_any_case_and_by_any_way_of_sending(harness: TelegramHarness) -> None:
+async def test_methods_accept_any_letter_case_and_any_parameter_encoding(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     root = f"{harness.root}/bot{TOKEN}"
     params = {"chat_id": str(ana), "text": "añil"}
@@ -327,7 +333,7 @@ PARAMS = [
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
-async def test_odd_parameters_are_never_the_simulators_undoing(harness: TelegramHarness, method: str) -> None:
+async def test_odd_parameters_never_cause_a_server_error(harness: TelegramHarness, method: str) -> None:
     ana = await harness.friend()
     _, sent = await harness.call("sendMessage", chat_id=ana, text="words")
     fine = {"chat_id": ana, "message_id": sent["result"]["message_id"], "text": "x", "caption": "x"}
@@ -353,7 +359,7 @@ async def test_odd_parameters_are_never_the_simulators_undoing(harness: Telegram
         ("multipart/form-data; boundary=x", b"--y\r\n\r\n"),
     ],
 )
-async def test_bodies_that_cannot_be_read_are_refused(harness: TelegramHarness, kind: str, body: bytes) -> None:
+async def test_unreadable_bot_api_body_is_rejected_with_400(harness: TelegramHarness, kind: str, body: bytes) -> None:
     url = f"{harness.root}/bot{TOKEN}/sendMessage"
     async with harness.http.post(url, data=body, headers={"Content-Type": kind}) as answer:
         told = await answer.json()

@@ -47,7 +47,7 @@ async def _heard(heard: Heard, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_everything_that_happens_is_told(harness: TelegramHarness) -> None:
+async def test_event_stream_reports_sends_edits_deletes_actions_and_callback_answers(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     async with _listening(harness) as heard:
         _, sent = await harness.call("sendMessage", chat_id=ana, text="one", reply_markup=keyboard("Go"))
@@ -70,7 +70,7 @@ async def test_everything_that_happens_is_told(harness: TelegramHarness) -> None
     assert heard[2][1] == {"chat_id": ana, "action": "upload_video"}
 
 
-async def test_the_books_are_told_when_they_change(harness: TelegramHarness) -> None:
+async def test_event_stream_reports_new_book_totals_after_an_order(harness: TelegramHarness) -> None:
     async with _listening(harness) as heard:
         order = {"prompt": "a fox", "model": "sim-1", "seconds": "4", "size": "720x1280"}
         key = {"Authorization": "Bearer tests"}
@@ -81,7 +81,7 @@ async def test_the_books_are_told_when_they_change(harness: TelegramHarness) -> 
     assert (name, totals["paid_calls"]) == ("books", 1)
 
 
-async def test_a_film_is_played_in_pieces(harness: TelegramHarness) -> None:
+async def test_uploaded_video_is_served_with_range_requests(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     film = bytes(range(250)) * 4
     await harness.bot.send_video(ana, BufferedInputFile(film, "fox.mp4"))
@@ -100,7 +100,7 @@ async def test_a_film_is_played_in_pieces(harness: TelegramHarness) -> None:
         assert answer.status == 404
 
 
-async def test_the_page_is_served(harness: TelegramHarness) -> None:
+async def test_chat_page_and_its_assets_are_served(harness: TelegramHarness) -> None:
     async with harness.http.get(harness.root, allow_redirects=False) as answer:
         assert (answer.status, answer.headers["Location"]) == (302, "/chat")
     async with harness.http.get(f"{harness.root}/chat") as answer:
@@ -111,12 +111,12 @@ async def test_the_page_is_served(harness: TelegramHarness) -> None:
 
 
 @pytest.mark.parametrize("name", ["none.js", "index.html", "..%2Fapp.py", ".js"])
-async def test_nothing_but_the_page_is_served(harness: TelegramHarness, name: str) -> None:
+async def test_other_paths_under_chat_return_404(harness: TelegramHarness, name: str) -> None:
     async with harness.http.get(f"{harness.root}/chat/{name}", allow_redirects=False) as answer:
         assert answer.status == 404
 
 
-async def test_two_hundred_people_and_a_hundred_edits_at_once(harness: TelegramHarness) -> None:
+async def test_two_hundred_chats_can_be_edited_concurrently(harness: TelegramHarness) -> None:
     people = [await harness.friend(f"person {number}") for number in range(200)]
 
     async def serve(person: int) -> None:
@@ -130,7 +130,7 @@ async def test_two_hundred_people_and_a_hundred_edits_at_once(harness: TelegramH
     assert [(await harness.views(person))[-1]["text"] for person in people[::50]] == ["step 2"] * 4
 
 
-async def test_a_server_that_stops_waits_for_no_poll_and_no_page() -> None:
+async def test_shutdown_does_not_wait_for_open_polls_or_event_streams() -> None:
     async with aiohttp.ClientSession() as http:
 
         async def poll(root: str) -> Any:
@@ -147,7 +147,7 @@ async def test_a_server_that_stops_waits_for_no_poll_and_no_page() -> None:
         page.close()
 
 
-async def test_a_listener_that_falls_behind_is_cut_off(harness: TelegramHarness) -> None:
+async def test_event_listener_with_a_full_queue_is_disconnected(harness: TelegramHarness) -> None:
     queue = harness.telegram.listeners.join()
     for number in range(queue.maxsize + 1):
         harness.telegram.listeners.tell("action", {"number": number})
@@ -155,7 +155,7 @@ async def test_a_listener_that_falls_behind_is_cut_off(harness: TelegramHarness)
     assert not harness.telegram.listeners
 
 
-async def test_a_page_that_leaves_is_forgotten(harness: TelegramHarness) -> None:
+async def test_closed_event_stream_is_removed_from_the_listeners(harness: TelegramHarness) -> None:
     async with _listening(harness):
         assert harness.telegram.listeners
     async with aiohttp.ClientSession() as other, other.get(f"{harness.root}/_sim/telegram/events"):
@@ -167,7 +167,7 @@ async def test_a_page_that_leaves_is_forgotten(harness: TelegramHarness) -> None
             await asyncio.sleep(0.02)
 
 
-def test_the_command_line_names_tokens_and_switches_limits_on() -> None:
+def test_command_line_flags_set_telegram_tokens_and_limits() -> None:
     flags = ["--telegram-limits", "--telegram-token", "1:abc", "--telegram-token", "2:def"]
     settings = settings_from(_parser().parse_args(flags))
     assert (settings.telegram_limits, settings.telegram_tokens) == (True, frozenset({"1:abc", "2:def"}))

@@ -9,7 +9,7 @@ from simulator.telegram.state import QUERY_SECONDS
 from tests.simulator.telegram.harness import TelegramHarness, keyboard
 
 
-async def test_a_name_is_one_person(harness: TelegramHarness) -> None:
+async def test_same_name_returns_the_same_person(harness: TelegramHarness) -> None:
     told = await harness.control("POST", "people", name="Ana", language_code="es")
     assert told == {"id": 1001, "name": "Ana", "language_code": "es", "chat_id": 1001, "blocked": False}
     assert await harness.person("Ana", language_code="pt") == 1001
@@ -42,7 +42,7 @@ async def test_a_name_is_one_person(harness: TelegramHarness) -> None:
         ("block", {"user": 9}),
     ],
 )
-async def test_control_calls_that_mean_nothing_say_why(
+async def test_invalid_control_calls_return_400_with_a_message(
     harness: TelegramHarness, path: str, body: dict[str, Any]
 ) -> None:
     await harness.friend()
@@ -52,7 +52,7 @@ async def test_control_calls_that_mean_nothing_say_why(
     assert answer["error"]["message"]
 
 
-async def test_a_private_message_carries_who_and_what(harness: TelegramHarness) -> None:
+async def test_private_message_update_has_sender_chat_and_entities(harness: TelegramHarness) -> None:
     ana = await harness.person("Ana", language_code="es")
     await harness.says(ana, "  /create un zorro #rojo\n")
     [update] = await harness.poll()
@@ -63,7 +63,7 @@ async def test_a_private_message_carries_who_and_what(harness: TelegramHarness) 
     assert [each["type"] for each in message["entities"]] == ["bot_command", "hashtag"]
 
 
-async def test_of_a_group_the_bot_hears_what_concerns_it(harness: TelegramHarness) -> None:
+async def test_bot_gets_only_group_messages_addressed_to_it(harness: TelegramHarness) -> None:
     ana, ben = await harness.person("Ana"), await harness.person("Ben")
     group = (await harness.control("POST", "groups", title="Both", members=[ana, ben]))["chat_id"]
     assert group < -1_000_000_000_000
@@ -89,7 +89,7 @@ async def test_of_a_group_the_bot_hears_what_concerns_it(harness: TelegramHarnes
     assert last["reply_to_message"]["message_id"] == own
 
 
-async def test_a_replied_message_shows_no_message_it_replied_to(harness: TelegramHarness) -> None:
+async def test_reply_to_message_is_nested_only_one_level(harness: TelegramHarness) -> None:
     ana = await harness.person()
     first = (await harness.says(ana, "one"))["message_id"]
     second = (await harness.says(ana, "two", reply_to=first))["message_id"]
@@ -99,7 +99,7 @@ async def test_a_replied_message_shows_no_message_it_replied_to(harness: Telegra
     assert "reply_to_message" not in replied
 
 
-async def test_a_tap_carries_the_message_as_it_is_now_and_is_answered_once(harness: TelegramHarness) -> None:
+async def test_button_press_carries_the_edited_message_and_can_be_answered_once(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     _, sent = await harness.call("sendMessage", chat_id=ana, text="old", reply_markup=keyboard("Make it", "Stop"))
     number = sent["result"]["message_id"]
@@ -118,7 +118,7 @@ async def test_a_tap_carries_the_message_as_it_is_now_and_is_answered_once(harne
     assert answer["show_alert"] is True
 
 
-async def test_an_answer_that_comes_too_late(harness: TelegramHarness) -> None:
+async def test_late_unknown_or_too_long_callback_answers_are_rejected(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     _, sent = await harness.call("sendMessage", chat_id=ana, text="x", reply_markup=keyboard("Go"))
     tapped = await harness.taps(ana, sent["result"]["message_id"], button="Go")
@@ -132,7 +132,7 @@ async def test_an_answer_that_comes_too_late(harness: TelegramHarness) -> None:
     assert await harness.refused("answerCallbackQuery", callback_query_id="9") == words
 
 
-async def test_buttons_that_are_not_there_are_named_and_can_be_forced(harness: TelegramHarness) -> None:
+async def test_pressing_a_missing_button_lists_the_existing_ones_unless_forced(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     markup = {
         "inline_keyboard": [
@@ -155,7 +155,7 @@ async def test_buttons_that_are_not_there_are_named_and_can_be_forced(harness: T
     assert (query["data"], query["message"]["date"]) == ("gone", 0)
 
 
-async def test_an_edited_message_is_an_update_of_its_own_kind(harness: TelegramHarness) -> None:
+async def test_user_edit_arrives_as_an_edited_message_update(harness: TelegramHarness) -> None:
     ana = await harness.person()
     said = await harness.says(ana, "a fxo")
     edited = await harness.control("POST", "edits", chat_id=ana, message_id=said["message_id"], text="a fox")
@@ -166,7 +166,7 @@ async def test_an_edited_message_is_an_update_of_its_own_kind(harness: TelegramH
     assert (view["text"], view["edits"]) == ("a fox", 1)
 
 
-async def test_chats_come_with_their_last_message(harness: TelegramHarness) -> None:
+async def test_chat_list_shows_each_chats_last_message(harness: TelegramHarness) -> None:
     ana, ben = await harness.friend("Ana"), await harness.person("Ben")
     group = (await harness.control("POST", "groups", title="Both", members=[ana, ben]))["chat_id"]
     _, sent = await harness.call("sendMessage", chat_id=ana, text="to be deleted")
@@ -179,7 +179,7 @@ async def test_chats_come_with_their_last_message(harness: TelegramHarness) -> N
     assert (await harness.try_control("GET", "chats/5"))[0] == 400
 
 
-async def test_every_call_is_in_the_journal_without_its_token(harness: TelegramHarness) -> None:
+async def test_call_journal_records_every_bot_call_without_the_token(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     await harness.poll()
     await harness.call("sendMessage", chat_id=ana, text="<b>one</b>", parse_mode="HTML")

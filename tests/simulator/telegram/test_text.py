@@ -42,7 +42,7 @@ def _read(text: str) -> tuple[str, list[tuple[str, str]]]:
         ("🦊<b>🦊</b>", "🦊🦊", [("bold", "🦊")]),
     ],
 )
-def test_markup_becomes_text_and_entities(marked_up: str, plain: str, entities: list[tuple[str, str]]) -> None:
+def test_html_is_parsed_into_text_and_entities(marked_up: str, plain: str, entities: list[tuple[str, str]]) -> None:
     assert _read(marked_up) == (plain, entities)
 
 
@@ -64,7 +64,7 @@ def test_markup_becomes_text_and_entities(marked_up: str, plain: str, entities: 
         ("<br/>", 'Unsupported start tag "br/" at byte offset 0'),
     ],
 )
-def test_mistakes_are_named_as_telegram_names_them(marked_up: str, words: str) -> None:
+def test_html_errors_use_telegrams_wording(marked_up: str, words: str) -> None:
     with pytest.raises(Refused) as refused:
         parse_html(marked_up)
     assert refused.value.description == f"Bad Request: can't parse entities: {words}"
@@ -83,7 +83,7 @@ def test_mistakes_are_named_as_telegram_names_them(marked_up: str, words: str) -
         ("🦊 #fox", [("hashtag", "#fox")]),
     ],
 )
-def test_what_telegram_finds_by_itself(text: str, found: list[tuple[str, str]]) -> None:
+def test_entities_are_detected_in_plain_text(text: str, found: list[tuple[str, str]]) -> None:
     entities = finished(text, ()).entities
     assert [(each.kind, piece(text, each.offset, each.end)) for each in entities] == found
 
@@ -110,7 +110,7 @@ def test_what_telegram_finds_by_itself(text: str, found: list[tuple[str, str]]) 
         ("x.org", (Entity("url", 0, 5),), '<a href="http://x.org">x.org</a>'),
     ],
 )
-def test_the_page_gets_html_made_by_escaping(text: str, entities: tuple[Entity, ...], shown: str) -> None:
+def test_entities_are_rendered_as_escaped_html(text: str, entities: tuple[Entity, ...], shown: str) -> None:
     assert html_of(text, entities) == shown
 
 
@@ -121,7 +121,7 @@ _ENTITIES = st.lists(
 
 
 @given(st.text(alphabet="ab<>&\"'/ 🦊ñ@#.\n", max_size=40), _ENTITIES)
-def test_no_text_and_no_entities_make_markup_of_their_own(text: str, entities: list[Entity]) -> None:
+def test_rendered_html_has_balanced_tags_and_keeps_the_text(text: str, entities: list[Entity]) -> None:
     formatted = finished(text, entities)
     shown = html_of(formatted.text, formatted.entities)
     tags = re.findall(r"<[^>]*>", shown)
@@ -138,7 +138,7 @@ def test_no_text_and_no_entities_make_markup_of_their_own(text: str, entities: l
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_parse_html_parses_or_rejects_any_text_without_crashing(text: str) -> None:
     try:
         plain, entities = parse_html(text)
     except Refused:

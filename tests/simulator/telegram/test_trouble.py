@@ -13,7 +13,7 @@ from simulator.telegram.api.flood_limits import FloodControl
 from tests.simulator.telegram.harness import TelegramHarness, open_stage
 
 
-async def test_a_flood_wait_tells_its_seconds_and_does_nothing(harness: TelegramHarness) -> None:
+async def test_flood_fault_returns_retry_after_and_does_not_run_the_call(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     await harness.trouble("flood", retry_after=7, method="sendmessage")
     assert await harness.poll() != []  # the fault stays armed for other methods
@@ -30,7 +30,9 @@ async def test_a_flood_wait_tells_its_seconds_and_does_nothing(harness: Telegram
     ("kind", "is_done"),
     [("done_then_drop", True), ("half_answer", True), ("drop_before", False), ("hang", False)],
 )
-async def test_a_lost_answer_says_nothing_of_what_was_done(harness: TelegramHarness, kind: str, is_done: bool) -> None:
+async def test_network_fault_is_raised_whether_or_not_the_message_was_sent(
+    harness: TelegramHarness, kind: str, is_done: bool
+) -> None:
     ana = await harness.friend()
     await harness.trouble(kind, method="sendMessage", seconds=0.1)
     with pytest.raises(TelegramNetworkError):
@@ -38,7 +40,7 @@ async def test_a_lost_answer_says_nothing_of_what_was_done(harness: TelegramHarn
     assert len(await harness.views(ana)) == (2 if is_done else 1)
 
 
-async def test_garbage_and_slowness_carry_the_call_out(harness: TelegramHarness) -> None:
+async def test_garbage_and_slow_faults_still_run_the_call(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     await harness.trouble("garbage", method="sendMessage")
     with pytest.raises(ValueError, match="Expecting value"):
@@ -50,7 +52,9 @@ async def test_garbage_and_slowness_carry_the_call_out(harness: TelegramHarness)
     assert [view["text"] for view in await harness.views(ana)] == ["/start", "one", "two"]
 
 
-async def test_a_status_with_words_and_a_conflict(harness: TelegramHarness) -> None:
+async def test_status_fault_sets_code_and_description_and_conflict_fault_hits_getupdates(
+    harness: TelegramHarness,
+) -> None:
     await harness.trouble("status", status=502, description="Bad Gateway", method="getMe")
     status, body = await harness.call("getMe")
     assert (status, body) == (502, {"ok": False, "error_code": 502, "description": "Bad Gateway"})
@@ -61,7 +65,7 @@ async def test_a_status_with_words_and_a_conflict(harness: TelegramHarness) -> N
     assert (await harness.call("getUpdates"))[0] == 200
 
 
-async def test_a_lost_batch_of_updates_comes_again(harness: TelegramHarness) -> None:
+async def test_updates_lost_in_a_dropped_poll_are_delivered_again(harness: TelegramHarness) -> None:
     said = await harness.says(await harness.person(), "hello")
     await harness.trouble("done_then_drop", method="getUpdates")
     with pytest.raises(aiohttp.ClientError):
@@ -69,7 +73,7 @@ async def test_a_lost_batch_of_updates_comes_again(harness: TelegramHarness) -> 
     assert [update["update_id"] for update in await harness.poll()] == [said["update_id"]]
 
 
-async def test_skip_and_times_count_only_the_method_that_is_meant(harness: TelegramHarness) -> None:
+async def test_skip_and_times_count_only_calls_of_the_faults_method(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     await harness.trouble("flood", retry_after=1, method="sendMessage", skip=1, times=2)
     statuses = []
@@ -79,7 +83,7 @@ async def test_skip_and_times_count_only_the_method_that_is_meant(harness: Teleg
     assert statuses == [200, 429, 429, 200]
 
 
-async def test_drawn_trouble_is_the_same_for_the_same_seed() -> None:
+async def test_same_seed_draws_the_same_telegram_faults() -> None:
     outcomes = []
     for _ in range(2):
         async with open_stage(seed=7, fault_rates={"telegram": 0.7}) as harness:
@@ -95,7 +99,7 @@ async def test_drawn_trouble_is_the_same_for_the_same_seed() -> None:
     assert any(outcomes[0])
 
 
-def test_a_drawn_fault_that_is_not_meant_for_a_call_is_not_met() -> None:
+def test_drawn_fault_is_neither_returned_nor_counted_when_the_filter_rejects_it() -> None:
     box = FaultBox(3, {"telegram": 1.0})
     assert [box.next("telegram", lambda _: False) for _ in range(20)] == [None] * 20
     assert box.met == {}
@@ -105,7 +109,7 @@ async def _burst(harness: TelegramHarness, chat_id: int, calls: int) -> list[dic
     return [(await harness.call("sendMessage", chat_id=chat_id, text=f"{n}"))[1] for n in range(calls)]
 
 
-async def test_limits_let_a_burst_of_three_through_and_then_one_a_second() -> None:
+async def test_chat_rate_limit_rejects_the_fourth_call_of_a_burst_until_retry_after() -> None:
     async with open_stage(telegram_limits=True) as harness:
         ana, ben = await harness.friend("Ana"), await harness.friend("Ben")
         answers = await _burst(harness, ana, 4)
@@ -122,7 +126,7 @@ async def test_limits_let_a_burst_of_three_through_and_then_one_a_second() -> No
         assert (await harness.call("editMessageText", **edit))[0] == 200
 
 
-async def test_limits_can_be_switched(harness: TelegramHarness) -> None:
+async def test_rate_limits_can_be_turned_on_and_off(harness: TelegramHarness) -> None:
     ana = await harness.friend()
     assert all(answer["ok"] for answer in await _burst(harness, ana, 8))
     await harness.control("POST", "limits", enforce=True)
@@ -131,7 +135,7 @@ async def test_limits_can_be_switched(harness: TelegramHarness) -> None:
     assert all(answer["ok"] for answer in await _burst(harness, ana, 4))
 
 
-def test_a_group_takes_twenty_a_minute_and_all_together_thirty_a_second() -> None:
+def test_flood_control_allows_20_per_minute_in_a_group_and_30_per_second_in_all() -> None:
     flood = FloodControl()
     assert [flood.retry_after(-5, now) for now in range(20)] == [None] * 20
     assert flood.retry_after(-5, 20.0) == 40
@@ -141,12 +145,12 @@ def test_a_group_takes_twenty_a_minute_and_all_together_thirty_a_second() -> Non
 
 
 @pytest.mark.parametrize("fault", [{"kind": "nonsense"}, {"kind": "flood", "times": 0}])
-async def test_trouble_that_does_not_exist_is_refused(harness: TelegramHarness, fault: dict[str, Any]) -> None:
+async def test_invalid_telegram_fault_is_rejected(harness: TelegramHarness, fault: dict[str, Any]) -> None:
     async with harness.http.post(f"{harness.root}/_sim/faults", json={"target": "telegram", **fault}) as answer:
         assert answer.status == 400
 
 
-async def test_only_known_tokens_come_in_when_some_are_named() -> None:
+async def test_unlisted_bot_token_is_unauthorized_when_tokens_are_configured() -> None:
     async with open_stage(telegram_tokens=frozenset({"42:stage"})) as harness:
         assert (await harness.call("getMe"))[0] == 200
         status, body = await harness.call("getMe", token="43:other")

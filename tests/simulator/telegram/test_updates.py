@@ -11,7 +11,7 @@ from aiogram.types import Message as Arrived
 from tests.simulator.telegram.harness import TelegramHarness, until
 
 
-async def test_an_update_comes_until_it_is_confirmed(harness: TelegramHarness) -> None:
+async def test_update_is_returned_until_it_is_confirmed(harness: TelegramHarness) -> None:
     ana = await harness.person()
     said = await harness.says(ana, "/create a fox")
     first, again = await harness.poll(), await harness.poll()
@@ -24,26 +24,26 @@ async def test_an_update_comes_until_it_is_confirmed(harness: TelegramHarness) -
     assert (fate["kind"], fate["chat_id"], fate["message_id"]) == ("message", ana, said["message_id"])
 
 
-async def test_ids_rise_by_one_from_anywhere(harness: TelegramHarness) -> None:
+async def test_update_ids_increase_by_one(harness: TelegramHarness) -> None:
     ana = await harness.person()
     ids = [(await harness.says(ana, f"word {number}"))["update_id"] for number in range(3)]
     assert ids == [ids[0], ids[0] + 1, ids[0] + 2]
     assert [update["update_id"] for update in await harness.poll(limit=2)] == ids[:2]
 
 
-async def test_a_negative_offset_keeps_the_newest_and_forgets_the_rest(harness: TelegramHarness) -> None:
+async def test_negative_offset_keeps_the_newest_updates_and_drops_the_rest(harness: TelegramHarness) -> None:
     ana = await harness.person()
     ids = [(await harness.says(ana, f"word {number}"))["update_id"] for number in range(5)]
     assert [update["update_id"] for update in await harness.poll(offset=-2)] == ids[3:]
     assert [update["update_id"] for update in await harness.poll()] == ids[3:]
 
 
-async def test_an_offset_of_another_life_confirms_nothing(harness: TelegramHarness) -> None:
+async def test_offset_far_beyond_the_last_update_confirms_nothing(harness: TelegramHarness) -> None:
     said = await harness.says(await harness.person(), "hello")
     assert len(await harness.poll(offset=said["update_id"] + 1_000)) == 1
 
 
-async def test_a_hanging_poll_wakes_when_somebody_writes(harness: TelegramHarness) -> None:
+async def test_long_poll_returns_when_a_message_arrives(harness: TelegramHarness) -> None:
     ana = await harness.person()
     poll = asyncio.create_task(harness.poll(seconds=50))
     await harness.until_a_poll_waits()
@@ -53,7 +53,7 @@ async def test_a_hanging_poll_wakes_when_somebody_writes(harness: TelegramHarnes
     assert update["message"]["text"] == "hello"
 
 
-async def test_of_two_polls_the_older_one_gets_the_conflict(harness: TelegramHarness) -> None:
+async def test_second_poll_ends_the_first_with_a_conflict(harness: TelegramHarness) -> None:
     ana = await harness.person()
     older = asyncio.create_task(harness.bot.get_updates(timeout=20))
     await harness.until_a_poll_waits()
@@ -64,7 +64,7 @@ async def test_of_two_polls_the_older_one_gets_the_conflict(harness: TelegramHar
     assert len(await newer) == 1
 
 
-async def test_what_nobody_was_there_to_take_comes_to_the_next_reader(harness: TelegramHarness) -> None:
+async def test_update_after_a_canceled_poll_goes_to_the_next_poll(harness: TelegramHarness) -> None:
     ana = await harness.person()
     poll = asyncio.create_task(harness.poll(seconds=20))
     await harness.until_a_poll_waits()
@@ -76,7 +76,7 @@ async def test_what_nobody_was_there_to_take_comes_to_the_next_reader(harness: T
     assert (await harness.poll())[0]["update_id"] == said["update_id"]
 
 
-async def test_kinds_that_a_bot_does_not_want_are_not_kept(harness: TelegramHarness) -> None:
+async def test_updates_outside_allowed_updates_are_dropped(harness: TelegramHarness) -> None:
     ana = await harness.person()
     await harness.poll(allowed_updates=["edited_message"])
     said = await harness.says(ana, "hello")
@@ -88,7 +88,7 @@ async def test_kinds_that_a_bot_does_not_want_are_not_kept(harness: TelegramHarn
     assert (await harness.says(ana, "again"))["update_id"] is not None
 
 
-async def test_a_confirmed_update_can_come_once_more(harness: TelegramHarness) -> None:
+async def test_redeliver_returns_a_confirmed_update_once_more(harness: TelegramHarness) -> None:
     ana = await harness.person()
     old = (await harness.says(ana, "old"))["update_id"]
     new = (await harness.says(ana, "new"))["update_id"]
@@ -101,7 +101,7 @@ async def test_a_confirmed_update_can_come_once_more(harness: TelegramHarness) -
     assert await harness.poll(offset=old + 1) == []
 
 
-async def test_redelivery_of_what_still_waits_comes_after_it_was_confirmed(harness: TelegramHarness) -> None:
+async def test_redeliver_of_a_pending_update_repeats_it_after_confirmation(harness: TelegramHarness) -> None:
     number = (await harness.says(await harness.person(), "hello"))["update_id"]
     await harness.control("POST", "redeliver", update_id=number)
     assert [update["update_id"] for update in await harness.poll()] == [number]
@@ -109,7 +109,7 @@ async def test_redelivery_of_what_still_waits_comes_after_it_was_confirmed(harne
     assert await harness.poll(offset=number + 1) == []
 
 
-async def test_a_lost_confirmation_brings_the_same_updates_again(harness: TelegramHarness) -> None:
+async def test_forget_offset_fault_returns_confirmed_updates_again(harness: TelegramHarness) -> None:
     number = (await harness.says(await harness.person(), "hello"))["update_id"]
     await harness.trouble("forget_offset")
     await harness.poll()  # confirms nothing, so the fault stays armed
@@ -117,7 +117,7 @@ async def test_a_lost_confirmation_brings_the_same_updates_again(harness: Telegr
     assert await harness.poll(offset=number + 1) == []
 
 
-async def test_what_people_wrote_waits_for_the_first_bot(harness: TelegramHarness) -> None:
+async def test_messages_sent_before_any_bot_polls_go_to_the_first_bot_only(harness: TelegramHarness) -> None:
     ana = await harness.person()
     await harness.says(ana, "is anybody here?")
     _, body = await harness.call("getUpdates", token="77:somebody")
@@ -130,12 +130,12 @@ async def test_what_people_wrote_waits_for_the_first_bot(harness: TelegramHarnes
 
 
 @pytest.mark.parametrize("token", ["nonsense", "12:ab", "12:white space"])
-async def test_what_is_no_token_is_not_found(harness: TelegramHarness, token: str) -> None:
+async def test_malformed_bot_token_returns_404(harness: TelegramHarness, token: str) -> None:
     status, body = await harness.call("getMe", token=token)
     assert (status, body) == (404, {"ok": False, "error_code": 404, "description": "Not Found"})
 
 
-async def test_the_real_client_polls_confirms_and_meets_a_redelivery(harness: TelegramHarness) -> None:
+async def test_aiogram_polling_confirms_updates_and_handles_a_redelivery(harness: TelegramHarness) -> None:
     ana = await harness.person()
     heard: list[int] = []
     dispatcher = Dispatcher()

@@ -54,7 +54,7 @@ async def _all_confirmed(harness: TelegramHarness) -> bool:
     return all(fate["confirmed_at"] for fate in (await harness.control("GET", "updates"))["updates"])
 
 
-async def test_updates_are_pushed_with_the_secret_until_they_are_taken(
+async def test_webhook_updates_carry_the_secret_and_are_retried_until_2xx(
     harness: TelegramHarness, receiver: Receiver
 ) -> None:
     moody = iter([500, 503, 204])
@@ -79,7 +79,7 @@ async def test_updates_are_pushed_with_the_secret_until_they_are_taken(
     assert info.last_error_message == "Wrong response from the webhook: 503 Service Unavailable"
 
 
-async def test_a_chat_in_trouble_keeps_its_order_and_holds_up_no_other(
+async def test_failing_chat_keeps_its_update_order_and_does_not_block_other_chats(
     harness: TelegramHarness, receiver: Receiver
 ) -> None:
     ana, ben = await harness.person("Ana"), await harness.person("Ben")
@@ -104,7 +104,7 @@ async def test_a_chat_in_trouble_keeps_its_order_and_holds_up_no_other(
     assert receiver.texts(ana)[-2:] == ["one", "two"]
 
 
-async def test_an_answer_may_call_a_method(harness: TelegramHarness, receiver: Receiver) -> None:
+async def test_webhook_response_body_can_call_a_bot_method(harness: TelegramHarness, receiver: Receiver) -> None:
     async def answer(update: dict[str, Any]) -> web.Response:
         chat_id = update["message"]["chat"]["id"]
         return web.json_response({"method": "sendMessage", "chat_id": chat_id, "text": "by answer"})
@@ -122,7 +122,7 @@ async def test_an_answer_may_call_a_method(harness: TelegramHarness, receiver: R
     assert [call["method"] for call in calls] == ["setWebhook", "sendMessage"]
 
 
-async def test_the_real_webhook_server_is_understood(harness: TelegramHarness) -> None:
+async def test_aiogram_webhook_server_works_with_the_simulator(harness: TelegramHarness) -> None:
     dispatcher = Dispatcher()
 
     @dispatcher.message()
@@ -150,7 +150,7 @@ async def test_the_real_webhook_server_is_understood(harness: TelegramHarness) -
         await runner.cleanup()
 
 
-async def test_polls_and_webhooks_exclude_each_other(harness: TelegramHarness, receiver: Receiver) -> None:
+async def test_polling_and_webhook_are_mutually_exclusive(harness: TelegramHarness, receiver: Receiver) -> None:
     hanging = asyncio.create_task(harness.call("getUpdates", timeout=20))
     await harness.until_a_poll_waits()
     await harness.bot.set_webhook(receiver.url)
@@ -165,7 +165,9 @@ async def test_polls_and_webhooks_exclude_each_other(harness: TelegramHarness, r
     assert (await harness.bot.get_webhook_info()).url == ""
 
 
-async def test_what_a_webhook_did_not_take_is_there_for_polls(harness: TelegramHarness, receiver: Receiver) -> None:
+async def test_updates_the_webhook_rejected_are_returned_by_polling(
+    harness: TelegramHarness, receiver: Receiver
+) -> None:
     async def answer(_: dict[str, Any]) -> web.Response:
         return web.Response(status=500)
 
@@ -184,7 +186,9 @@ async def test_what_a_webhook_did_not_take_is_there_for_polls(harness: TelegramH
     assert await harness.poll() == []
 
 
-async def test_the_same_webhook_again_sends_nothing_twice(harness: TelegramHarness, receiver: Receiver) -> None:
+async def test_setting_the_same_webhook_again_sends_no_update_twice(
+    harness: TelegramHarness, receiver: Receiver
+) -> None:
     free = asyncio.Event()
 
     async def answer(_: dict[str, Any]) -> web.Response:
@@ -200,7 +204,7 @@ async def test_the_same_webhook_again_sends_nothing_twice(harness: TelegramHarne
     assert receiver.texts() == ["hello"]
 
 
-async def test_a_confirmed_update_is_pushed_once_more(harness: TelegramHarness, receiver: Receiver) -> None:
+async def test_redeliver_pushes_a_confirmed_update_again(harness: TelegramHarness, receiver: Receiver) -> None:
     await harness.bot.set_webhook(receiver.url)
     said = await harness.says(await harness.person(), "hello")
     await until(lambda: _all_confirmed(harness))
@@ -212,7 +216,7 @@ async def test_a_confirmed_update_is_pushed_once_more(harness: TelegramHarness, 
     await until(twice)
 
 
-async def test_nobody_at_the_address_is_noted(harness: TelegramHarness) -> None:
+async def test_unreachable_webhook_sets_last_error_message(harness: TelegramHarness) -> None:
     await harness.bot.set_webhook("http://127.0.0.1:9/hook")
     await harness.says(await harness.person(), "hello")
 
@@ -232,5 +236,7 @@ async def test_nobody_at_the_address_is_noted(harness: TelegramHarness) -> None:
         ({"url": "https://x.org/", "secret_token": "x" * 257}, "secret token is too long"),
     ],
 )
-async def test_webhooks_that_cannot_be_set(harness: TelegramHarness, params: dict[str, str], words: str) -> None:
+async def test_set_webhook_rejects_invalid_urls_and_secrets(
+    harness: TelegramHarness, params: dict[str, str], words: str
+) -> None:
     assert await harness.refused("setWebhook", **params) == f"Bad Request: {words}"

@@ -56,17 +56,17 @@ def test_any_value_is_made_to_fit_any_schema(schema: dict[str, Any], value: Any)
     OAS31Validator(schema).validate(fit(value, schema))
 
 
-def test_a_value_that_fits_is_left_alone() -> None:
+def test_fit_keeps_valid_values_and_drops_unknown_fields() -> None:
     schema = {"type": "object", "properties": {"tags": {"type": "array", "items": {"type": "string"}}}}
     assert fit({"tags": ["#a", "#b"], "strange": 1}, schema) == {"tags": ["#a", "#b"]}
 
 
-def test_too_few_hashtags_are_filled_up_and_too_many_cut() -> None:
+def test_fit_pads_short_arrays_and_cuts_long_ones() -> None:
     few = fit(["#a"], {"type": "array", "items": {"type": "string"}, "minItems": 3, "uniqueItems": True})
     assert (len(few), len(set(few)), few[0]) == (3, 3, "#a")
     assert fit(["#a", "#b", "#c"], {"type": "array", "maxItems": 2}) == ["#a", "#b"]
 
 
-def test_a_word_near_enough_becomes_the_word_of_the_schema() -> None:
+def test_fit_maps_a_similar_word_to_its_enum_value_and_others_to_other() -> None:
     assert fit("animals", {"enum": ["animal", "other"]}) == "animal"
     assert fit("science", {"enum": ["city", "other"]}) == "other"

@@ -37,7 +37,7 @@ async def test_books_and_jobs_survive_a_restart(open_provider: Open, tmp_path: P
         assert listed[0]["id"] == fresh["id"]
 
 
-async def test_a_render_goes_on_while_the_provider_is_away(open_provider: Open, tmp_path: Path) -> None:
+async def test_render_completes_across_simulator_restarts(open_provider: Open, tmp_path: Path) -> None:
     path = tmp_path / "books.jsonl"
     async with open_provider(books_path=path, speed=1.0, render_seconds=0.3) as first:
         _, video = await first.buy()
@@ -47,7 +47,7 @@ async def test_a_render_goes_on_while_the_provider_is_away(open_provider: Open, 
         assert (await third.ask("GET", f"/v1/videos/{video['id']}"))[1]["status"] == "completed"
 
 
-def test_a_torn_last_line_is_cut_off_and_the_rest_stands(tmp_path: Path) -> None:
+def test_partial_last_line_of_the_books_is_dropped_and_the_rest_kept(tmp_path: Path) -> None:
     path = tmp_path / "books.jsonl"
     path.write_text('{"chat": 1}\n{"chat": 1}\n{"create": {"at": 1')
     books = Books(path, refund_failed=False)
@@ -58,7 +58,7 @@ def test_a_torn_last_line_is_cut_off_and_the_rest_stands(tmp_path: Path) -> None
     assert (again.chat_calls, path.read_text()) == (3, '{"chat": 1}\n' * 3)
 
 
-async def test_the_process_says_where_it_listens_and_a_killed_one_lost_nothing(tmp_path: Path) -> None:
+async def test_killed_simulator_keeps_its_books_and_reports_its_port(tmp_path: Path) -> None:
     port_file, books = tmp_path / "port", tmp_path / "books.jsonl"
     options = ["--port-file", str(port_file), "--books", str(books), "--speed", "instant", "--tiny-clips"]
     for paid in (1, 2):
@@ -92,7 +92,7 @@ async def _buy_and_check(root: str, paid: int) -> None:
 
 
 @pytest.mark.parametrize("ends", ["stdin", "sigterm"])
-def test_the_process_ends_in_good_order(ends: str) -> None:
+def test_simulator_exits_cleanly_on_stdin_close_or_sigterm(ends: str) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "simulator", "--until-stdin-closes"],
         stdin=subprocess.PIPE,
@@ -114,7 +114,7 @@ def test_the_process_ends_in_good_order(ends: str) -> None:
         process.stdout.close()
 
 
-async def test_health_tells_pace_and_habits(provider: Provider) -> None:
+async def test_health_reports_speed_and_habits(provider: Provider) -> None:
     status, health = await provider.ask("GET", "/_sim/health")
     assert (status, health["ok"], health["speed"]) == (200, True, "instant")
     assert health["habits"]["sparse"] is False
@@ -131,5 +131,5 @@ async def test_health_tells_pace_and_habits(provider: Provider) -> None:
         ("/_sim/jobs", [1]),
     ],
 )
-async def test_a_control_call_that_makes_no_sense_is_refused(provider: Provider, path: str, body: object) -> None:
+async def test_invalid_provider_control_call_is_rejected_with_400(provider: Provider, path: str, body: object) -> None:
     assert (await provider.ask("POST", path, json=body))[0] == 400

@@ -12,7 +12,7 @@ from simulator.videos import clips
 from tests.simulator.conftest import Open
 
 
-async def test_a_clip_is_h264_of_the_right_size_and_length_and_moves(open_provider: Open, tmp_path: Path) -> None:
+async def test_clip_is_moving_h264_of_the_ordered_size_and_length(open_provider: Open, tmp_path: Path) -> None:
     async with open_provider(tiny_clips=False, clip_folder=tmp_path) as provider:
         _, video = await provider.buy(model="sim-open", seconds="2", size="96x160", prompt="un ñandú bajo la luna")
         status, clip = await provider.ask("GET", f"/v1/videos/{video['id']}/content")
@@ -58,7 +58,7 @@ async def test_the_folder_keeps_a_bounded_number_of_clips(tmp_path: Path, monkey
     assert len(list(tmp_path.glob("*.mp4"))) <= 3
 
 
-async def test_without_the_extra_the_answer_names_it(
+async def test_missing_sim_extra_returns_501_naming_the_extra(
     open_provider: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = builtins.__import__

@@ -6,14 +6,14 @@ import pytest
 from tests.simulator.conftest import FOX, Open, Provider
 
 
-async def test_a_json_order_makes_one_job_that_echoes_what_was_ordered(provider: Provider) -> None:
+async def test_json_order_returns_a_job_with_the_ordered_fields(provider: Provider) -> None:
     status, video = await provider.buy()
     assert status == 200
     assert video["id"].startswith("video_")
     assert {name: video[name] for name in FOX} == FOX
 
 
-async def test_a_multipart_order_is_read_as_well_as_a_json_one(provider: Provider) -> None:
+async def test_multipart_order_is_accepted(provider: Provider) -> None:
     form = aiohttp.FormData(default_to_multipart=True)
     for name, value in (FOX | {"prompt": "una niña y un ñandú\r\n--no boundary\n{{ 7*7 }}"}).items():
         form.add_field(name, value)
@@ -24,7 +24,7 @@ async def test_a_multipart_order_is_read_as_well_as_a_json_one(provider: Provide
     assert (await provider.books())["creates"][0]["content_type"] == "multipart/form-data"
 
 
-async def test_the_books_keep_key_fingerprint_order_and_charge_but_never_the_secret(
+async def test_books_store_idempotency_key_fingerprint_and_charge_but_not_the_api_key(
     provider: Provider,
 ) -> None:
     await provider.ask("POST", "/v1/videos", json=FOX, headers={"Idempotency-Key": "run-1"})
@@ -37,7 +37,7 @@ async def test_the_books_keep_key_fingerprint_order_and_charge_but_never_the_sec
     assert "test-key" not in str(books)
 
 
-async def test_the_same_idempotency_key_buys_twice_because_no_provider_honours_it(provider: Provider) -> None:
+async def test_same_idempotency_key_is_charged_twice(provider: Provider) -> None:
     for _ in range(2):
         await provider.ask("POST", "/v1/videos", json=FOX, headers={"Idempotency-Key": "run-1"})
     totals = (await provider.books())["totals"]
@@ -58,7 +58,7 @@ async def test_the_same_idempotency_key_buys_twice_because_no_provider_honours_i
         ({"prompt": "a fox, provider-refuse"}, None, "moderation_blocked"),
     ],
 )
-async def test_a_bad_order_is_refused_and_costs_nothing(
+async def test_invalid_order_is_rejected_and_not_charged(
     provider: Provider, change: dict[str, str], param: str | None, code: str
 ) -> None:
     status, answer = await provider.buy(**change)
@@ -70,7 +70,7 @@ async def test_a_bad_order_is_refused_and_costs_nothing(
 
 
 @pytest.mark.parametrize("body", [b"{", b"[1]", b"\xff\xfe"])
-async def test_a_body_that_cannot_be_read_is_refused(provider: Provider, body: bytes) -> None:
+async def test_unreadable_order_body_is_rejected_with_400(provider: Provider, body: bytes) -> None:
     for content_type in (
         "application/json",
         "multipart/form-data; boundary=x",
@@ -82,14 +82,14 @@ async def test_a_body_that_cannot_be_read_is_refused(provider: Provider, body: b
         assert status == 400, content_type
 
 
-async def test_without_a_key_nothing_is_made(provider: Provider) -> None:
+async def test_order_without_an_api_key_creates_no_job(provider: Provider) -> None:
     for header in ("", "Bearer ", "Basic abc"):
         status, answer = await provider.ask("POST", "/v1/videos", json=FOX, headers={"Authorization": header})
         assert (status, answer["error"]["code"]) == (401, "missing_api_key")
     assert (await provider.books())["totals"]["paid_calls"] == 0
 
 
-async def test_only_listed_keys_are_let_in_when_a_list_is_set(open_provider: Open) -> None:
+async def test_unlisted_api_key_is_rejected_when_keys_are_configured(open_provider: Open) -> None:
     async with open_provider(api_keys=frozenset({"right"})) as provider:
         status, answer = await provider.buy()
         assert (status, answer["error"]["code"]) == (401, "invalid_api_key")
@@ -97,14 +97,14 @@ async def test_only_listed_keys_are_let_in_when_a_list_is_set(open_provider: Ope
         assert status == 200
 
 
-async def test_an_open_model_takes_any_length_up_to_twenty_and_any_size(provider: Provider) -> None:
+async def test_open_model_accepts_any_size_and_up_to_twenty_seconds(provider: Provider) -> None:
     status, video = await provider.buy(model="sim-open", seconds="7", size="640x480")
     assert (status, video["seconds"], video["size"]) == (200, "7", "640x480")
     status, _ = await provider.buy(model="sim-open", seconds="21")
     assert status == 400
 
 
-async def test_an_unknown_model_is_sold_only_where_that_is_the_habit(provider: Provider) -> None:
+async def test_unknown_models_habit_accepts_any_model(provider: Provider) -> None:
     await provider.ask("POST", "/_sim/habits", json={"unknown_models": True})
     status, video = await provider.buy(model="acme/video-9", seconds="5")
     assert (status, video["model"]) == (200, "acme/video-9")

@@ -13,7 +13,7 @@ from tests.simulator.conftest import FOX, Open, Provider
 HOUR = 3600
 
 
-def test_every_word_of_a_habit_is_implemented() -> None:
+def test_every_habit_value_is_implemented() -> None:
     assert set(lies._DATES) | {"missing"} == set(WORDS["created_at"])
     assert set(lies._REWRITES) == set(WORDS["prompt_rewrite"])
     assert set(lies._POISONS) == set(WORDS["poison"])
@@ -22,7 +22,7 @@ def test_every_word_of_a_habit_is_implemented() -> None:
     assert set(broken_clips.BROKEN) == set(WORDS["clip_lie"])
 
 
-async def test_an_unknown_habit_word_is_refused_with_the_known_ones(provider: Provider) -> None:
+async def test_unknown_habits_and_values_are_rejected(provider: Provider) -> None:
     status, answer = await provider.ask("POST", "/_sim/habits", json={"created_at": "soon"})
     assert (status, "negative" in answer["error"]["message"]) == (400, True)
     lie = {"target": "retrieve", "kind": "lie", "habits": {"envelope": "brown paper"}}
@@ -45,7 +45,7 @@ async def test_an_unknown_habit_word_is_refused_with_the_known_ones(provider: Pr
         ("null", lambda _: None),
     ],
 )
-async def test_dates_may_be_wrong_in_every_answer(provider: Provider, word: str, shown: Any) -> None:
+async def test_date_habits_change_the_dates_in_every_response(provider: Provider, word: str, shown: Any) -> None:
     await provider.habit(created_at=word, completed_at=word, expires_at=word)
     _, bought = await provider.buy()
     (true,) = await provider.truth()
@@ -54,14 +54,14 @@ async def test_dates_may_be_wrong_in_every_answer(provider: Provider, word: str,
             assert video[name] == shown(true[name]), name
 
 
-async def test_a_date_may_be_text_or_missing(provider: Provider) -> None:
+async def test_date_habits_can_show_text_or_hide_a_date(provider: Provider) -> None:
     await provider.habit(created_at="text", completed_at="missing")
     _, video = await provider.buy()
     assert video["created_at"].endswith("+00:00")
     assert "completed_at" not in video
 
 
-async def test_the_shown_clock_may_be_shifted_and_drift_with_each_answer(provider: Provider) -> None:
+async def test_shown_dates_can_be_shifted_or_drift_with_each_response(provider: Provider) -> None:
     await provider.habit(dates_shift_seconds=-8 * HOUR)
     _, video = await provider.buy()
     (true,) = await provider.truth()
@@ -72,7 +72,7 @@ async def test_the_shown_clock_may_be_shifted_and_drift_with_each_answer(provide
     assert (await provider.truth()) == [true]
 
 
-async def test_lies_may_be_told_in_some_answers_only(provider: Provider) -> None:
+async def test_lies_in_limits_a_habit_to_the_named_responses(provider: Provider) -> None:
     await provider.habit(created_at="zero", lies_in=["list"])
     _, video = await provider.buy()
     assert video["created_at"] > 0
@@ -93,7 +93,7 @@ async def test_lies_may_be_told_in_some_answers_only(provider: Provider) -> None
         ({"poison": "surrogate"}, FOX["prompt"] + "\ud800"),
     ],
 )
-async def test_prompts_may_be_hidden_cut_rewritten_or_poisoned(
+async def test_prompt_habits_hide_cut_rewrite_or_poison_prompts(
     provider: Provider, habits: dict[str, object], shown: str | None
 ) -> None:
     await provider.habit(**habits)
@@ -103,7 +103,7 @@ async def test_prompts_may_be_hidden_cut_rewritten_or_poisoned(
     assert (await provider.truth())[0]["prompt"] == FOX["prompt"]
 
 
-async def test_poison_gets_into_model_status_and_error(provider: Provider) -> None:
+async def test_poison_habit_applies_to_model_status_and_error(provider: Provider) -> None:
     await provider.habit(poison="nul", poisoned=["model", "status", "error"])
     _, video = await provider.buy(prompt="render-fails")
     assert (video["model"], video["status"], video["prompt"]) == ("sim-1\x00", "failed\x00", "render-fails")
@@ -111,14 +111,14 @@ async def test_poison_gets_into_model_status_and_error(provider: Provider) -> No
 
 
 @pytest.mark.parametrize("word", ["finished", "ready", " Completed ", "succeed", "SUCCESS", "\x00", 2, None])
-async def test_a_server_may_have_its_own_word_for_completed(provider: Provider, word: object) -> None:
+async def test_status_words_habit_replaces_the_completed_and_failed_statuses(provider: Provider, word: object) -> None:
     await provider.habit(status_words={"completed": word, "failed": "FAILURE"})
     _, video = await provider.buy()
     assert (video["status"], (await provider.truth())[0]["status"]) == (word, "completed")
     assert (await provider.buy(prompt="render-fails"))[1]["status"] == "FAILURE"
 
 
-async def test_any_field_may_show_something_else_or_nothing(provider: Provider) -> None:
+async def test_shown_and_hidden_habits_replace_or_remove_job_fields(provider: Provider) -> None:
     await provider.habit(shown={"seconds": "4", "size": "1280x720", "expires_at": 3600}, hidden=["model"])
     _, video = await provider.buy()
     assert (video["seconds"], video["size"], video["expires_at"]) == ("4", "1280x720", 3600)
@@ -126,7 +126,7 @@ async def test_any_field_may_show_something_else_or_nothing(provider: Provider) 
     assert (await provider.truth())[0]["seconds"] == "8"
 
 
-async def test_a_habit_may_be_given_to_one_request(provider: Provider) -> None:
+async def test_lie_fault_applies_habits_to_one_request(provider: Provider) -> None:
     _, video = await provider.buy()
     await provider.trouble("retrieve", "lie", habits={"created_at": "negative"})
     assert (await provider.seen(video["id"]))["created_at"] < 0
@@ -135,7 +135,7 @@ async def test_a_habit_may_be_given_to_one_request(provider: Provider) -> None:
     assert (await provider.buy())[1]["prompt"] == "A RED FOX IN THE RAIN"
 
 
-async def test_habits_go_back_to_what_the_simulator_was_started_with(open_provider: Open) -> None:
+async def test_deleting_habits_restores_the_startup_habits(open_provider: Open) -> None:
     async with open_provider(habits=Habits(sparse=True)) as provider:
         await provider.habit(sparse=False, created_at="zero")
         _, state = await provider.ask("DELETE", "/_sim/habits")
@@ -155,7 +155,7 @@ async def test_habits_go_back_to_what_the_simulator_was_started_with(open_provid
     ],
 )
 @pytest.mark.parametrize("target", ["create", "retrieve"])
-async def test_a_job_may_come_in_the_envelope_of_another_gateway(
+async def test_job_can_be_wrapped_in_another_gateways_envelope(
     provider: Provider, envelope: str, path: tuple[str, ...], target: str
 ) -> None:
     await provider.trouble(target, "enveloped", envelope=envelope)
@@ -170,7 +170,7 @@ async def test_a_job_may_come_in_the_envelope_of_another_gateway(
     assert "object" not in await provider.seen(true["id"])
 
 
-async def test_each_answer_may_have_another_alias_of_the_same_job(provider: Provider) -> None:
+async def test_aliased_ids_habit_shows_different_working_ids_for_one_job(provider: Provider) -> None:
     await provider.habit(aliased_ids=True)
     _, video = await provider.buy()
     (true,) = await provider.truth()
@@ -184,7 +184,7 @@ async def test_each_answer_may_have_another_alias_of_the_same_job(provider: Prov
     assert (await provider.listed(f"?after={video['id']}"))["data"] == []
 
 
-async def test_a_finished_job_may_show_as_failed_for_some_looks(provider: Provider) -> None:
+async def test_failed_looks_habit_shows_a_completed_job_as_failed_at_first(provider: Provider) -> None:
     await provider.habit(failed_looks=2)
     _, video = await provider.buy()
     seen = [(await provider.seen(video["id"]))["status"] for _ in range(3)]
@@ -202,7 +202,7 @@ async def test_a_finished_job_may_show_as_failed_for_some_looks(provider: Provid
         ("other_id", {"id": "video_b", "status": "failed"}, {"id": "video_b", "status": "failed"}),
     ],
 )
-async def test_a_job_may_once_look_like_something_else(
+async def test_retrieve_fault_shows_a_wrong_job_once(
     provider: Provider, kind: str, how: dict[str, object], shown: dict[str, object]
 ) -> None:
     _, video = await provider.buy()
@@ -212,7 +212,7 @@ async def test_a_job_may_once_look_like_something_else(
     assert await provider.seen(video["id"]) == video
 
 
-async def test_a_retrieve_may_name_no_job_at_all(provider: Provider) -> None:
+async def test_retrieve_faults_can_omit_the_job_or_return_404(provider: Provider) -> None:
     _, video = await provider.buy()
     path = f"/v1/videos/{video['id']}"
     await provider.trouble("retrieve", "idless")
@@ -224,7 +224,7 @@ async def test_a_retrieve_may_name_no_job_at_all(provider: Provider) -> None:
 
 
 @pytest.mark.parametrize("status", [422, 500])
-async def test_a_job_may_be_the_body_of_an_error(provider: Provider, status: int) -> None:
+async def test_retrieve_error_response_can_contain_the_job(provider: Provider, status: int) -> None:
     await provider.habit(failed_status=status)
     _, failed = await provider.buy(prompt="render-fails")
     _, good = await provider.buy()

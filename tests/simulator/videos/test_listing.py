@@ -21,7 +21,7 @@ def _ids(page: Any) -> list[str]:
     return [video["id"] for video in page["data"]]
 
 
-async def test_pages_run_from_new_to_old_until_there_is_no_more(provider: Provider) -> None:
+async def test_list_pages_run_newest_first_until_has_more_is_false(provider: Provider) -> None:
     bought = await _bought(provider, 5)
     seen: list[str] = []
     after: dict[str, object] = {}
@@ -40,7 +40,7 @@ async def test_ascending_order_is_the_same_list_backwards(provider: Provider) ->
     assert _ids(await _page(provider, order="asc", after=bought[2])) == bought[1::-1]
 
 
-async def test_an_empty_list_has_no_ids(provider: Provider) -> None:
+async def test_empty_list_has_null_first_and_last_ids(provider: Provider) -> None:
     empty: dict[str, Any] = {
         "object": "list",
         "data": [],
@@ -52,30 +52,30 @@ async def test_an_empty_list_has_no_ids(provider: Provider) -> None:
 
 
 @pytest.mark.parametrize("query", ["limit=101", "limit=-1", "limit=x", "order=up", "after=video_none"])
-async def test_a_bad_page_is_refused(provider: Provider, query: str) -> None:
+async def test_invalid_list_query_is_rejected_with_400(provider: Provider, query: str) -> None:
     assert (await provider.ask("GET", f"/v1/videos?{query}"))[0] == 400
 
 
 @pytest.mark.parametrize("status", [400, 404])
-async def test_a_server_may_have_no_list(provider: Provider, status: int) -> None:
+async def test_no_list_status_habit_disables_the_list(provider: Provider, status: int) -> None:
     await provider.ask("POST", "/_sim/habits", json={"no_list_status": status})
     assert (await provider.ask("GET", "/v1/videos"))[0] == status
 
 
-async def test_a_repeated_page_comes_again_and_promises_more(provider: Provider) -> None:
+async def test_repeated_page_fault_returns_the_first_page_with_has_more(provider: Provider) -> None:
     bought = await _bought(provider, 4)
     await provider.trouble("list", "repeated_page")
     page = await _page(provider, limit=2, after=bought[1])
     assert (_ids(page), page["has_more"]) == (bought[:2], True)
 
 
-async def test_prompts_may_be_left_out(provider: Provider) -> None:
+async def test_no_prompt_fault_removes_prompts_from_the_list(provider: Provider) -> None:
     await _bought(provider, 1)
     await provider.trouble("list", "no_prompt")
     assert "prompt" not in (await _page(provider))["data"][0]
 
 
-async def test_a_job_may_be_missing_from_the_list(provider: Provider) -> None:
+async def test_missing_job_fault_hides_one_job_from_the_list(provider: Provider) -> None:
     bought = await _bought(provider, 3)
     await provider.trouble("list", "missing_job")
     assert _ids(await _page(provider)) == bought[1:]
@@ -84,7 +84,7 @@ async def test_a_job_may_be_missing_from_the_list(provider: Provider) -> None:
     assert _ids(await _page(provider)) == bought
 
 
-async def test_arriving_jobs_shift_known_ones_onto_the_next_page(provider: Provider) -> None:
+async def test_jobs_created_between_pages_shift_known_jobs_to_the_next_page(provider: Provider) -> None:
     bought = await _bought(provider, 4)
     await provider.trouble("list", "shifted", count=1, skip=1)
     first = _ids(await _page(provider, limit=2))
@@ -93,13 +93,13 @@ async def test_arriving_jobs_shift_known_ones_onto_the_next_page(provider: Provi
     assert (await provider.books())["totals"]["foreign_jobs"] == 1
 
 
-async def test_a_page_may_skip_a_job(provider: Provider) -> None:
+async def test_skipped_fault_omits_a_job_from_the_page(provider: Provider) -> None:
     bought = await _bought(provider, 4)
     await provider.trouble("list", "skipped")
     assert _ids(await _page(provider, limit=2, after=bought[0])) == bought[2:]
 
 
-async def test_a_foreign_job_stands_in_the_list_at_its_time_and_not_among_our_purchases(
+async def test_foreign_job_is_listed_by_its_date_but_not_counted_as_a_purchase(
     provider: Provider,
 ) -> None:
     (ours,) = await _bought(provider, 1)

@@ -18,7 +18,7 @@ def _ids(page: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize(("are_404", "status"), [(False, 200), (True, 404)])
-async def test_a_restarted_server_lists_new_jobs_only(provider: Provider, are_404: bool, status: int) -> None:
+async def test_restart_hides_old_jobs_from_the_list(provider: Provider, are_404: bool, status: int) -> None:
     (old,) = await _bought(provider, 1)
     await provider.ask("POST", "/_sim/restart", json={"are_404": are_404})
     assert _ids(await provider.listed()) == []
@@ -28,7 +28,7 @@ async def test_a_restarted_server_lists_new_jobs_only(provider: Provider, are_40
     assert [job["id"] for job in await provider.truth()] == [old, new]
 
 
-async def test_a_share_of_the_jobs_may_never_be_listed(provider: Provider) -> None:
+async def test_list_share_habit_hides_a_fixed_share_of_jobs(provider: Provider) -> None:
     bought = await _bought(provider, 30)
     await provider.habit(list_share=0.5)
     listed = _ids(await provider.listed("?limit=100"))
@@ -37,7 +37,7 @@ async def test_a_share_of_the_jobs_may_never_be_listed(provider: Provider) -> No
     assert set(listed) < set(bought)
 
 
-async def test_running_jobs_may_be_left_out(open_provider: Open) -> None:
+async def test_list_hides_habit_omits_running_jobs(open_provider: Open) -> None:
     async with open_provider(speed=1.0) as provider:
         (job,) = await _bought(provider, 1)
         await provider.habit(list_hides=["queued", "in_progress"])
@@ -46,7 +46,7 @@ async def test_running_jobs_may_be_left_out(open_provider: Open) -> None:
         assert _ids(await provider.listed()) == [job]
 
 
-async def test_a_job_may_appear_in_the_list_late(provider: Provider) -> None:
+async def test_list_lag_habit_delays_new_jobs_in_the_list(provider: Provider) -> None:
     await provider.habit(list_lag_seconds=0.3)
     (job,) = await _bought(provider, 1)
     assert _ids(await provider.listed()) == []
@@ -54,7 +54,7 @@ async def test_a_job_may_appear_in_the_list_late(provider: Provider) -> None:
     assert _ids(await provider.listed()) == [job]
 
 
-async def test_a_replica_may_serve_the_list_of_a_moment_ago(open_provider: Open) -> None:
+async def test_list_age_habit_serves_an_older_list(open_provider: Open) -> None:
     async with open_provider(speed=100.0, render_seconds=20.0) as provider:
         (job,) = await _bought(provider, 1)
         await asyncio.sleep(0.25)
@@ -68,7 +68,7 @@ async def test_a_replica_may_serve_the_list_of_a_moment_ago(open_provider: Open)
 
 
 @pytest.mark.parametrize(("order", "asked"), [("oldest_first", "desc"), ("newest_first", "asc")])
-async def test_the_order_may_not_be_the_one_asked_for(provider: Provider, order: str, asked: str) -> None:
+async def test_list_order_habit_overrides_the_requested_order(provider: Provider, order: str, asked: str) -> None:
     bought = await _bought(provider, 3)
     right = _ids(await provider.listed(f"?order={asked}"))
     await provider.habit(list_order=order)
@@ -76,7 +76,7 @@ async def test_the_order_may_not_be_the_one_asked_for(provider: Provider, order:
     assert set(right) == set(bought)
 
 
-async def test_a_list_may_be_shuffled(provider: Provider) -> None:
+async def test_shuffled_fault_reorders_the_list_once(provider: Provider) -> None:
     bought = await _bought(provider, 12)
     await provider.trouble("list", "shuffled")
     shuffled = _ids(await provider.listed())
@@ -88,14 +88,16 @@ async def test_a_list_may_be_shuffled(provider: Provider) -> None:
 @pytest.mark.parametrize(
     ("word", "first", "last"), [("null", None, None), ("always", True, True), ("never", False, False)]
 )
-async def test_has_more_may_be_wrong(provider: Provider, word: str, first: bool | None, last: bool | None) -> None:
+async def test_has_more_habit_replaces_the_has_more_value(
+    provider: Provider, word: str, first: bool | None, last: bool | None
+) -> None:
     await _bought(provider, 2)
     await provider.habit(has_more=word)
     assert (await provider.listed("?limit=1"))["has_more"] is first
     assert (await provider.listed("?limit=2"))["has_more"] is last
 
 
-async def test_has_more_may_be_missing_and_pages_smaller_than_asked_for(provider: Provider) -> None:
+async def test_has_more_can_be_missing_and_pages_smaller_than_requested(provider: Provider) -> None:
     bought = await _bought(provider, 7)
     await provider.habit(has_more="missing", page_size=5)
     page = await provider.listed("?limit=100")
@@ -103,7 +105,7 @@ async def test_has_more_may_be_missing_and_pages_smaller_than_asked_for(provider
     assert _ids(await provider.listed(f"?limit=100&after={page['last_id']}")) == bought[1::-1]
 
 
-async def test_odd_rows_stand_between_good_ones(provider: Provider) -> None:
+async def test_odd_rows_fault_inserts_malformed_rows_between_jobs(provider: Provider) -> None:
     bought = await _bought(provider, 2)
     await provider.trouble("list", "odd_rows")
     rows = (await provider.listed())["data"]
@@ -120,7 +122,7 @@ async def test_odd_rows_stand_between_good_ones(provider: Provider) -> None:
     assert _ids(await provider.listed()) == [bought[1], None, bought[0]]
 
 
-async def test_a_list_may_be_empty_or_of_an_unknown_shape_once(provider: Provider) -> None:
+async def test_list_faults_return_an_empty_or_malformed_list_once(provider: Provider) -> None:
     bought = await _bought(provider, 1)
     await provider.trouble("list", "empty")
     await provider.trouble("list", "odd_body")
@@ -131,7 +133,7 @@ async def test_a_list_may_be_empty_or_of_an_unknown_shape_once(provider: Provide
     assert _ids(await provider.listed()) == bought
 
 
-async def test_a_list_may_be_stale_once(provider: Provider) -> None:
+async def test_stale_fault_serves_an_older_list_once(provider: Provider) -> None:
     bought = await _bought(provider, 1)
     await provider.trouble("list", "stale", seconds=30)
     assert [_ids(await provider.listed()) for _ in range(2)] == [[], bought]
@@ -141,7 +143,7 @@ async def test_a_list_may_be_stale_once(provider: Provider) -> None:
     ("how", "prompt"),
     [({}, "somebody else's video 0"), ({"same": True}, FOX["prompt"]), ({"prompt": "a \x00 owl"}, "a \x00 owl")],
 )
-async def test_somebody_else_may_order_the_same_or_something_else(
+async def test_foreign_fault_adds_another_clients_job_to_the_list(
     provider: Provider, how: dict[str, object], prompt: str
 ) -> None:
     await provider.buy()
@@ -159,7 +161,7 @@ async def test_somebody_else_may_order_the_same_or_something_else(
         ("other", "somebody else's video 0", FOX["size"]),
     ],
 )
-async def test_somebody_else_may_order_whenever_the_client_does(
+async def test_neighbours_habit_adds_a_foreign_job_for_each_order(
     provider: Provider, neighbours: str, prompt: str, size: str
 ) -> None:
     await provider.habit(neighbours=neighbours)
@@ -177,7 +179,7 @@ async def test_a_foreign_job_may_have_any_id(provider: Provider, job_id: str) ->
     assert _ids(await provider.listed()) == [job_id]
 
 
-async def test_a_list_may_be_ordered_by_the_last_change_or_come_from_two_halves(provider: Provider) -> None:
+async def test_list_can_put_chosen_jobs_first_or_concatenate_two_shards(provider: Provider) -> None:
     bought = await _bought(provider, 12)
     await provider.habit(list_first=[bought[2], bought[0]], page_size=5)
     assert _ids(await provider.listed()) == [bought[2], bought[0], *bought[:8:-1]]
@@ -188,7 +190,7 @@ async def test_a_list_may_be_ordered_by_the_last_change_or_come_from_two_halves(
     assert len(falls) == 1, "newest first, and once more newest first"
 
 
-async def test_a_list_may_hold_one_model_only_and_say_that_it_is_a_part(provider: Provider) -> None:
+async def test_list_can_show_one_model_only_and_be_marked_partial(provider: Provider) -> None:
     (fox,) = await _bought(provider, 1)
     await provider.buy(model="sim-1-pro")
     await provider.habit(list_models=["sim-1"], list_says={"partial": True, "last_id": "video_x"}, list_status=206)
@@ -196,7 +198,7 @@ async def test_a_list_may_hold_one_model_only_and_say_that_it_is_a_part(provider
     assert (status, _ids(page), page["partial"], page["last_id"]) == (206, [fox], True, "video_x")
 
 
-async def test_ids_may_be_given_anew_and_prompts_stand_one_row_off(provider: Provider) -> None:
+async def test_list_can_reuse_ids_and_shift_prompts_by_one_row(provider: Provider) -> None:
     bought = await _bought(provider, 3)
     await provider.habit(renamed={bought[2]: bought[0]}, prompts_shifted=True, lies_in=["list"])
     rows = (await provider.listed())["data"]
@@ -218,7 +220,9 @@ async def test_ids_may_be_given_anew_and_prompts_stand_one_row_off(provider: Pro
         ("redacted", "[redacted]"),
     ],
 )
-async def test_prompts_may_be_altered_where_they_are_not_plain(provider: Provider, rewrite: str, shown: str) -> None:
+async def test_prompt_rewrite_habit_alters_markup_and_non_ascii_prompts(
+    provider: Provider, rewrite: str, shown: str
+) -> None:
     await provider.buy(prompt="a plain fox")
     await provider.buy(prompt="a <b>ﬁne</b> fox 🦊 runs")
     await provider.habit(prompt_rewrite=rewrite)
@@ -227,7 +231,7 @@ async def test_prompts_may_be_altered_where_they_are_not_plain(provider: Provide
     assert rewrite == "middle" or plain == "a plain fox"
 
 
-async def test_content_may_be_another_jobs(provider: Provider) -> None:
+async def test_of_job_fault_serves_another_jobs_clip(provider: Provider) -> None:
     one, other = await _bought(provider, 2)
     path = "/v1/videos/{}/content"
     clips = [(await provider.raw("GET", path.format(each)))[1] for each in (one, other)]

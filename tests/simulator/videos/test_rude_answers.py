@@ -34,7 +34,7 @@ async def _sent(provider: Provider, target: str, *, decompress: bool = True) -> 
 
 
 @pytest.mark.parametrize("target", TARGETS)
-async def test_any_answer_may_be_a_proxys_page(provider: Provider, target: str) -> None:
+async def test_html_fault_replaces_any_response_with_an_error_page(provider: Provider, target: str) -> None:
     await provider.trouble(target, "html", status=502, body="<p>\x00 \ud800</p>")
     status, body, headers = await _sent(provider, target)
     assert (status, body) == (502, b"<p>\x00 \xed\xa0\x80</p>")
@@ -43,16 +43,16 @@ async def test_any_answer_may_be_a_proxys_page(provider: Provider, target: str) 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("charset", ["zlib", "punycode"])
-async def test_any_answer_may_claim_a_charset_that_is_none(provider: Provider, target: str, charset: str) -> None:
+async def test_charset_fault_declares_an_invalid_charset_on_any_response(
+    provider: Provider, target: str, charset: str
+) -> None:
     await provider.trouble(target, "charset", charset=charset)
     status, _, headers = await _sent(provider, target)
     assert (status, headers["Content-Type"].partition("; ")[2]) == (200, f"charset={charset}")
 
 
 @pytest.mark.parametrize("target", ["create", "retrieve", "list", "chat"])
-async def test_any_json_may_begin_with_a_byte_order_mark_or_end_inside_a_character(
-    provider: Provider, target: str
-) -> None:
+async def test_json_response_can_start_with_a_bom_or_end_inside_a_character(provider: Provider, target: str) -> None:
     await provider.trouble(target, "bom")
     await provider.trouble(target, "cut_utf8")
     _, body, _ = await _sent(provider, target)
@@ -62,7 +62,7 @@ async def test_any_json_may_begin_with_a_byte_order_mark_or_end_inside_a_charact
         (await _sent(provider, target))[1].decode()
 
 
-async def test_a_body_is_cut_inside_its_own_first_character_of_many_bytes(provider: Provider) -> None:
+async def test_cut_utf8_fault_cuts_inside_the_first_multibyte_character(provider: Provider) -> None:
     await provider.trouble("create", "cut_utf8")
     async with (
         aiohttp.ClientSession(headers=KEY) as session,
@@ -72,7 +72,7 @@ async def test_a_body_is_cut_inside_its_own_first_character_of_many_bytes(provid
     assert body.endswith(b'"prompt":"ni\xc3')
 
 
-async def test_a_byte_order_mark_may_be_a_habit(provider: Provider) -> None:
+async def test_bom_habit_starts_the_response_with_a_byte_order_mark(provider: Provider) -> None:
     for target in ("create", "retrieve", "list"):
         await provider.trouble(target, "lie", habits={"bom": True})
         _, body, _ = await _sent(provider, target)
@@ -80,7 +80,7 @@ async def test_a_byte_order_mark_may_be_a_habit(provider: Provider) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-async def test_any_answer_may_unpack_to_megabytes(provider: Provider, target: str) -> None:
+async def test_gzip_bomb_fault_unpacks_to_megabytes(provider: Provider, target: str) -> None:
     await provider.trouble(target, "gzip_bomb", megabytes=2)
     _, packed, headers = await _sent(provider, target, decompress=False)
     assert headers["Content-Encoding"] == "gzip"
@@ -88,7 +88,7 @@ async def test_any_answer_may_unpack_to_megabytes(provider: Provider, target: st
 
 
 @pytest.mark.parametrize("target", TARGETS)
-async def test_any_answer_may_go_on_and_on(provider: Provider, target: str) -> None:
+async def test_endless_fault_streams_a_body_without_content_length(provider: Provider, target: str) -> None:
     await provider.trouble(target, "endless", bytes=300_000)
     _, body, headers = await _sent(provider, target)
     assert ("Content-Length" in headers, len(body) > 300_000) == (False, True)
@@ -105,7 +105,7 @@ async def test_any_answer_may_go_on_and_on(provider: Provider, target: str) -> N
         ("lost_answer", 400, "timed out"),
     ],
 )
-async def test_an_order_may_be_refused_in_another_vendors_words(
+async def test_refused_fault_returns_another_vendors_error_without_a_charge(
     provider: Provider, name: str, status: int, words: str
 ) -> None:
     await provider.trouble("create", "refused", name=name)
@@ -115,14 +115,16 @@ async def test_an_order_may_be_refused_in_another_vendors_words(
     assert name in REFUSALS
 
 
-async def test_an_unknown_refusal_is_not_armed(provider: Provider) -> None:
+async def test_unknown_refusal_name_is_rejected(provider: Provider) -> None:
     fault = {"target": "create", "kind": "refused", "name": "mood"}
     status, answer = await provider.ask("POST", "/_sim/faults", json=fault)
     assert (status, "moderation" in answer["error"]["message"]) == (400, True)
 
 
 @pytest.mark.parametrize(("forgotten", "later"), [(False, 200), (True, 404)])
-async def test_a_job_may_be_made_and_failed_at_once(open_provider: Open, forgotten: bool, later: int) -> None:
+async def test_failed_job_fault_creates_a_job_that_has_already_failed(
+    open_provider: Open, forgotten: bool, later: int
+) -> None:
     async with open_provider(speed=1.0) as provider:
         await provider.trouble("create", "failed_job", code="moderation_blocked", message="No.", forgotten=forgotten)
         status, video = await provider.buy()
@@ -134,7 +136,7 @@ async def test_a_job_may_be_made_and_failed_at_once(open_provider: Open, forgott
 
 
 @pytest.mark.parametrize("lost", [False, True])
-async def test_a_proxy_may_repeat_the_order_later(provider: Provider, lost: bool) -> None:
+async def test_repeated_by_proxy_fault_creates_a_second_job_later(provider: Provider, lost: bool) -> None:
     await provider.trouble("create", "repeated_by_proxy", after=0.2, lost=lost, status=502)
     status, _ = await provider.buy()
     assert (status, len(await provider.truth())) == (502 if lost else 200, 1)
@@ -145,14 +147,14 @@ async def test_a_proxy_may_repeat_the_order_later(provider: Provider, lost: bool
     assert (totals["creates"], totals["paid_calls"], totals["repeated_by_proxy"]) == (1, 1, 1)
 
 
-async def test_a_proxy_may_answer_with_the_job_of_its_repetition(provider: Provider) -> None:
+async def test_repeated_by_proxy_fault_can_answer_with_the_second_job(provider: Provider) -> None:
     await provider.trouble("create", "repeated_by_proxy", after=0.1, answer="second")
     _, video = await provider.buy()
     first, second = await provider.truth()
     assert (video["id"], first["owner"]) == (second["id"], "client")
 
 
-async def test_a_gateway_may_say_no_after_its_own_tries_made_a_job(provider: Provider) -> None:
+async def test_gateway_retried_fault_returns_400_though_a_job_was_created(provider: Provider) -> None:
     await provider.trouble("create", "gateway_retried")
     status, _, headers = await provider.raw("POST", "/v1/videos", json=FOX)
     assert (status, headers["x-litellm-attempted-retries"]) == (400, "2")
@@ -163,7 +165,9 @@ async def test_a_gateway_may_say_no_after_its_own_tries_made_a_job(provider: Pro
 
 
 @pytest.mark.parametrize(("how", "shown"), [({}, "completed"), ({"word": "failed"}, "failed")])
-async def test_a_refusal_may_be_the_job_that_was_made(provider: Provider, how: dict[str, str], shown: str) -> None:
+async def test_create_error_response_can_contain_the_created_job(
+    provider: Provider, how: dict[str, str], shown: str
+) -> None:
     await provider.trouble("create", "job_in_error", status=400, **how)
     status, video = await provider.buy()
     (true,) = await provider.truth()
@@ -171,7 +175,7 @@ async def test_a_refusal_may_be_the_job_that_was_made(provider: Provider, how: d
 
 
 @pytest.mark.parametrize("form", ["", "upper", "bare"])
-async def test_an_answer_may_name_the_clients_key_as_its_job(provider: Provider, form: str) -> None:
+async def test_echoes_key_fault_returns_the_idempotency_key_as_the_job_id(provider: Provider, form: str) -> None:
     key = "0d9c4b1e-7a43-4d0e-9f0b-2f0f4a3b5c6d"
     await provider.trouble("create", "echoes_key", form=form)
     _, body, _ = await provider.raw("POST", "/v1/videos", json=FOX, headers={"Idempotency-Key": key})
@@ -179,14 +183,14 @@ async def test_an_answer_may_name_the_clients_key_as_its_job(provider: Provider,
     assert (await provider.books())["totals"]["paid_calls"] == 1
 
 
-async def test_a_gateways_error_may_echo_the_id_it_was_asked_for(provider: Provider) -> None:
+async def test_echo_fault_returns_an_error_with_the_requested_job_id(provider: Provider) -> None:
     _, video = await provider.buy()
     await provider.trouble("retrieve", "echo")
     echo = await provider.seen(video["id"])
     assert sorted(echo) == ["error", "id", "status"] and (echo["id"], echo["status"]) == (video["id"], "error")
 
 
-async def test_a_status_may_carry_headers_and_half_characters(provider: Provider) -> None:
+async def test_status_fault_can_set_headers_and_an_invalid_utf8_body(provider: Provider) -> None:
     await provider.trouble("create", "status", status=503, body="\ud800", headers={"x-why": "tired"})
     status, body, headers = await provider.raw("POST", "/v1/videos", json=FOX)
     assert (status, body, headers["x-why"]) == (503, b"\xed\xa0\x80", "tired")

@@ -18,14 +18,16 @@ async def _job(provider: Provider) -> tuple[str, bytes]:
 
 
 @pytest.mark.parametrize(("framing", "header"), [("chunked", "Transfer-Encoding"), ("length", "Content-Length")])
-async def test_half_a_clip_may_look_complete(provider: Provider, framing: str, header: str) -> None:
+async def test_cut_clean_fault_serves_half_a_clip_with_valid_framing(
+    provider: Provider, framing: str, header: str
+) -> None:
     path, clip = await _job(provider)
     await provider.trouble("content", "cut_clean", framing=framing)
     status, body, headers = await provider.raw("GET", path)
     assert (status, body, header in headers) == (200, clip[: len(clip) // 2], True)
 
 
-async def test_half_a_clip_may_end_with_the_connection(provider: Provider) -> None:
+async def test_cut_clean_fault_can_end_a_partial_clip_by_closing_the_connection(provider: Provider) -> None:
     path, clip = await _job(provider)
     await provider.trouble("content", "cut_clean", framing="close", share=0.25)
     status, body, headers = await provider.raw("GET", path)
@@ -33,7 +35,7 @@ async def test_half_a_clip_may_end_with_the_connection(provider: Provider) -> No
     assert not {"Content-Length", "Transfer-Encoding"} & set(headers)
 
 
-async def test_a_chunked_clip_may_break_off(provider: Provider) -> None:
+async def test_cut_chunked_fault_breaks_the_download(provider: Provider) -> None:
     path, _ = await _job(provider)
     await provider.trouble("content", "cut_chunked")
     with pytest.raises(aiohttp.ClientPayloadError):
@@ -63,7 +65,7 @@ def _boxes(body: bytes) -> list[bytes]:
         ("sound_alone", "video/mp4", lambda body, clip: b"soun" in body and _boxes(body) == _boxes(clip)),
     ],
 )
-async def test_a_clip_may_be_broken_or_something_else_once_or_always(
+async def test_broken_clips_can_be_served_once_by_a_fault_or_always_by_a_habit(
     provider: Provider, kind: str, content_type: str, looks: Any
 ) -> None:
     path, clip = await _job(provider)
@@ -76,14 +78,14 @@ async def test_a_clip_may_be_broken_or_something_else_once_or_always(
     assert looks((await provider.ask("GET", path))[1], clip)
 
 
-async def test_a_whole_clip_adds_up(provider: Provider) -> None:
+async def test_clip_boxes_end_at_the_end_of_the_file(provider: Provider) -> None:
     _, clip = await _job(provider)
     assert broken_clips.boxes(clip)[-1][2] == len(clip)
     assert struct.unpack_from(">4s", clip, 4)[0] == b"ftyp"
 
 
 @pytest.mark.parametrize("by_habit", [True, False])
-async def test_a_clip_may_grow_from_fetch_to_fetch(provider: Provider, by_habit: bool) -> None:
+async def test_clip_can_grow_with_each_download(provider: Provider, by_habit: bool) -> None:
     if by_habit:
         await provider.habit(clip_steps=3)
     else:
@@ -93,13 +95,13 @@ async def test_a_clip_may_grow_from_fetch_to_fetch(provider: Provider, by_habit:
     assert (len(second) < len(whole), whole) == (True, again)
 
 
-async def test_a_habit_may_be_given_to_one_download(provider: Provider) -> None:
+async def test_lie_fault_applies_habits_to_one_download(provider: Provider) -> None:
     path, _ = await _job(provider)
     await provider.trouble("content", "lie", habits={"content_status": 403})
     assert [(await provider.ask("GET", path))[0] for _ in range(2)] == [403, 200]
 
 
-async def test_a_clip_may_be_missing_at_first(provider: Provider) -> None:
+async def test_clip_404s_habit_hides_the_clip_from_the_first_downloads(provider: Provider) -> None:
     await provider.habit(clip_404s=2)
     _, video = await provider.buy()
     path = f"/v1/videos/{video['id']}/content"
@@ -117,7 +119,7 @@ async def test_a_clip_may_be_missing_at_first(provider: Provider) -> None:
         ("data", lambda job: job["data"][0]["url"]),
     ],
 )
-async def test_a_clip_may_be_at_an_address_of_its_own(provider: Provider, where: str, link: Any) -> None:
+async def test_clip_url_habit_serves_the_clip_at_a_separate_url(provider: Provider, where: str, link: Any) -> None:
     path, clip = await _job(provider)
     await provider.habit(clip_url=where, content_status=404)
     assert (await provider.ask("GET", path))[0] == 404
@@ -128,9 +130,7 @@ async def test_a_clip_may_be_at_an_address_of_its_own(provider: Provider, where:
     assert (totals["files"], totals["files_with_authorization"]) == (1, 0)
 
 
-async def test_the_books_know_whether_a_key_was_sent_to_the_clips_own_address(
-    open_provider: Open, tmp_path: Any
-) -> None:
+async def test_books_count_clip_url_downloads_that_sent_the_api_key(open_provider: Open, tmp_path: Any) -> None:
     async with open_provider(books_path=tmp_path / "books") as provider:
         await provider.habit(clip_url="url")
         _, video = await provider.buy()
@@ -143,13 +143,13 @@ async def test_the_books_know_whether_a_key_was_sent_to_the_clips_own_address(
         assert (totals["files"], totals["files_with_authorization"]) == (2, 2)
 
 
-async def test_a_running_job_has_no_link_yet(open_provider: Open) -> None:
+async def test_running_job_has_no_clip_url(open_provider: Open) -> None:
     async with open_provider(speed=1.0) as provider:
         await provider.habit(clip_url="url")
         assert "url" not in (await provider.buy())[1]
 
 
-async def test_a_job_that_still_renders_may_have_a_preview(open_provider: Open) -> None:
+async def test_preview_seconds_habit_serves_a_short_clip_before_completion(open_provider: Open) -> None:
     async with open_provider(speed=1.0) as provider:
         await provider.habit(preview_seconds=2)
         _, video = await provider.buy()

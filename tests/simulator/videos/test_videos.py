@@ -27,7 +27,7 @@ def _job(**changes: Any) -> Job:
     return Job(**plain | changes)
 
 
-def test_a_render_waits_works_and_completes() -> None:
+def test_render_goes_from_queued_to_in_progress_to_completed() -> None:
     seen = [(status_of(_job(), now), progress_of(_job(), now)) for now in (1000, 1003, 1005, 1022, 1039.9, 1040)]
     assert seen == [
         ("queued", 0),
@@ -39,12 +39,12 @@ def test_a_render_waits_works_and_completes() -> None:
     ]
 
 
-def test_a_stuck_render_never_completes_and_a_failing_one_fails_at_its_end() -> None:
+def test_stuck_render_never_completes_and_failing_render_fails_at_the_end() -> None:
     assert status_of(_job(fate="stuck"), 9e9) == "in_progress"
     assert [status_of(_job(fate="fails"), now) for now in (1030, 1040)] == ["in_progress", "failed"]
 
 
-async def test_a_render_takes_its_time_over_http(open_provider: Open) -> None:
+async def test_render_passes_through_its_statuses_over_http(open_provider: Open) -> None:
     async with open_provider(speed=5.0, render_seconds=40.0) as provider:
         _, video = await provider.buy()
         assert (video["status"], video["completed_at"]) == ("queued", None)
@@ -57,7 +57,7 @@ async def test_a_render_takes_its_time_over_http(open_provider: Open) -> None:
         assert (video["progress"], video["expires_at"] - video["completed_at"]) == (100, 3600)
 
 
-async def test_speed_changes_running_renders_too(open_provider: Open) -> None:
+async def test_speed_change_applies_to_running_renders(open_provider: Open) -> None:
     async with open_provider(speed=1.0) as provider:
         _, video = await provider.buy()
         await provider.ask("POST", "/_sim/speed", json={"speed": "instant"})
@@ -65,7 +65,7 @@ async def test_speed_changes_running_renders_too(open_provider: Open) -> None:
         assert video["status"] == "completed"
 
 
-async def test_content_is_an_mp4_and_no_two_jobs_have_the_same_file(provider: Provider) -> None:
+async def test_each_job_has_its_own_mp4_content(provider: Provider) -> None:
     clips = []
     for _ in range(2):
         _, video = await provider.buy()
@@ -80,7 +80,7 @@ async def test_content_is_an_mp4_and_no_two_jobs_have_the_same_file(provider: Pr
     assert clips[0] != clips[1]
 
 
-async def test_content_is_not_there_before_the_render_is_done(open_provider: Open) -> None:
+async def test_content_is_404_until_the_render_completes(open_provider: Open) -> None:
     async with open_provider(speed=1.0) as provider:
         _, video = await provider.buy()
         status, answer = await provider.ask("GET", f"/v1/videos/{video['id']}/content")
@@ -119,7 +119,7 @@ async def test_a_running_render_cannot_be_deleted(open_provider: Open) -> None:
 
 
 @pytest.mark.parametrize("refund", [True, False])
-async def test_a_failed_render_is_charged_unless_refunds_are_the_custom(open_provider: Open, refund: bool) -> None:
+async def test_failed_render_is_charged_unless_refund_failed_is_set(open_provider: Open, refund: bool) -> None:
     async with open_provider(refund_failed=refund) as provider:
         _, video = await provider.buy(prompt="a fox, render-fails")
         assert (video["status"], video["error"]["code"]) == ("failed", "generation_failed")
@@ -127,7 +127,7 @@ async def test_a_failed_render_is_charged_unless_refunds_are_the_custom(open_pro
         assert (totals["paid_calls"], totals["charged_microusd"]) == (1, 0 if refund else 800_000)
 
 
-async def test_renders_fail_stick_or_say_strange_words_on_demand(provider: Provider) -> None:
+async def test_render_faults_can_fail_stall_or_set_an_unknown_status(provider: Provider) -> None:
     await provider.trouble("render", "fails", code="content_policy", message="The output was blocked.")
     _, failed = await provider.buy()
     assert failed["error"] == {"code": "content_policy", "message": "The output was blocked."}
@@ -139,7 +139,7 @@ async def test_renders_fail_stick_or_say_strange_words_on_demand(provider: Provi
     assert (await provider.buy())[1]["status"] == "completed"
 
 
-async def test_a_status_no_protocol_knows_may_pass_by_once(provider: Provider) -> None:
+async def test_unknown_status_fault_shows_an_unknown_status_once(provider: Provider) -> None:
     _, video = await provider.buy()
     await provider.trouble("retrieve", "unknown_status", status="upscaling")
     seen = [(await provider.ask("GET", f"/v1/videos/{video['id']}"))[1]["status"] for _ in range(2)]
@@ -156,7 +156,7 @@ async def test_a_status_no_protocol_knows_may_pass_by_once(provider: Provider) -
         ("half_answer", {}, aiohttp.ClientPayloadError),
     ],
 )
-async def test_any_read_may_break_on_the_wire(
+async def test_read_faults_break_one_response(
     provider: Provider, target: str, kind: str, how: dict[str, object], error: type[Exception]
 ) -> None:
     _, video = await provider.buy()
@@ -173,13 +173,13 @@ async def test_any_read_may_break_on_the_wire(
 
 
 @pytest.mark.parametrize("status", [404, 410])
-async def test_a_download_may_be_gone(provider: Provider, status: int) -> None:
+async def test_expired_fault_returns_404_or_410_for_a_download(provider: Provider, status: int) -> None:
     _, video = await provider.buy()
     await provider.trouble("content", "expired", status=status)
     assert (await provider.ask("GET", f"/v1/videos/{video['id']}/content"))[0] == status
 
 
-async def test_a_download_may_be_cut_short_or_be_no_video(provider: Provider) -> None:
+async def test_content_faults_truncate_or_replace_the_download(provider: Provider) -> None:
     _, video = await provider.buy()
     path = f"/v1/videos/{video['id']}/content"
     await provider.trouble("content", "truncated")
@@ -192,14 +192,14 @@ async def test_a_download_may_be_cut_short_or_be_no_video(provider: Provider) ->
     assert (await provider.raw("GET", path))[:2] == (200, bytes(3))
 
 
-async def test_a_sparse_server_tells_three_fields(provider: Provider) -> None:
+async def test_sparse_habit_shows_only_three_job_fields(provider: Provider) -> None:
     await provider.ask("POST", "/_sim/habits", json={"sparse": True})
     _, video = await provider.buy()
     assert set(video) == {"id", "status", "created_at"}
     assert set((await provider.ask("GET", f"/v1/videos/{video['id']}"))[1]) == {"id", "status", "created_at"}
 
 
-async def test_a_gateway_may_null_prompts_prefix_models_and_rename_jobs(provider: Provider) -> None:
+async def test_habits_can_null_prompts_prefix_models_and_change_job_ids(provider: Provider) -> None:
     habits = {"null_prompts": True, "model_prefix": "openai/", "strange_ids": True}
     await provider.ask("POST", "/_sim/habits", json=habits)
     _, video = await provider.buy()
@@ -209,7 +209,7 @@ async def test_a_gateway_may_null_prompts_prefix_models_and_rename_jobs(provider
     assert (await provider.ask("GET", f"/v1/videos/{seen['id']}"))[0] == 404
 
 
-async def test_a_skewed_clock_shows_in_created_at(provider: Provider) -> None:
+async def test_clock_skew_shifts_created_at(provider: Provider) -> None:
     _, true = await provider.buy()
     await provider.ask("POST", "/_sim/clock", json={"skew_seconds": -90})
     _, skewed = await provider.buy(prompt=FOX["prompt"])

@@ -57,7 +57,7 @@ GOOD, BAD = completion({"value": 7}), completion({"value": "seven"})
 
 
 @pytest.mark.asyncio
-async def test_a_right_answer_is_one_ask_without_tools(tmp_path: Path) -> None:
+async def test_valid_answer_takes_one_request_without_tools(tmp_path: Path) -> None:
     async with text_model(GOOD) as (server, client):
         asked = await ask(client, template(tmp_path), {"word": "x"}, Number, "gpt-6-luna")
     assert (asked.value.value, asked.tokens_in, asked.tokens_out, asked.asks) == (7, 100, 20, 1)
@@ -70,7 +70,7 @@ async def test_a_right_answer_is_one_ask_without_tools(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_wrong_answer_goes_back_once_with_what_was_wrong(tmp_path: Path) -> None:
+async def test_invalid_answer_is_retried_once_with_the_validation_error(tmp_path: Path) -> None:
     async with text_model(BAD, GOOD) as (server, client):
         asked = await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
     assert (asked.value.value, asked.tokens_in, asked.tokens_out, asked.asks) == (7, 200, 40, 2)
@@ -89,7 +89,7 @@ def form_of(server: Server, ask: int) -> str | None:
 
 
 @pytest.mark.asyncio
-async def test_an_endpoint_without_json_schema_is_asked_with_less_and_not_again_with_more(tmp_path: Path) -> None:
+async def test_endpoint_without_json_schema_falls_back_and_the_fallback_is_remembered(tmp_path: Path) -> None:
     fenced = completion('```json\n{"value": 7}\n```')
     async with text_model(REFUSED_SCHEMA, REFUSED_OBJECT, fenced) as (server, client):
         asked = await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
@@ -112,7 +112,7 @@ async def test_an_endpoint_without_json_schema_is_asked_with_less_and_not_again_
     ],
     ids=lambda reply: reply.raw.decode().partition("message")[2][4:24],
 )
-async def test_a_refusal_of_the_form_is_known_in_whatever_words_it_comes(refusal: Reply, tmp_path: Path) -> None:
+async def test_response_format_errors_are_recognized_in_many_wordings(refusal: Reply, tmp_path: Path) -> None:
     async with text_model(refusal, GOOD) as (server, client):
         asked = await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
     assert [form_of(server, at) for at in range(2)] == ["json_schema", "json_object"]
@@ -128,7 +128,7 @@ async def test_a_refusal_of_the_form_is_known_in_whatever_words_it_comes(refusal
         pytest.param(answer(401, {"error": {"message": "response_format"}}), id="a wrong key"),
     ],
 )
-async def test_only_a_refusal_of_the_form_is_asked_again_with_less(refusal: Reply, tmp_path: Path) -> None:
+async def test_other_errors_do_not_trigger_the_response_format_fallback(refusal: Reply, tmp_path: Path) -> None:
     async with text_model(refusal, GOOD) as (server, client):
         with pytest.raises(TextModelUnreachable):
             await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
@@ -136,7 +136,7 @@ async def test_only_a_refusal_of_the_form_is_asked_again_with_less(refusal: Repl
 
 
 @pytest.mark.asyncio
-async def test_an_endpoint_that_refuses_every_form_is_asked_three_times(tmp_path: Path) -> None:
+async def test_endpoint_rejecting_every_response_format_is_asked_three_times(tmp_path: Path) -> None:
     async with text_model(REFUSED_SCHEMA) as (server, client):
         with pytest.raises(TextModelUnreachable, match="HTTP 400") as caught:
             await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
@@ -144,7 +144,7 @@ async def test_an_endpoint_that_refuses_every_form_is_asked_three_times(tmp_path
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_drips_is_given_up_after_the_time_of_both_asks(tmp_path: Path) -> None:
+async def test_slowly_dripping_text_model_times_out(tmp_path: Path) -> None:
     """Some gateways send blanks to keep a connection alive; each one restarts the client's own timeout."""
     head = b"HTTP/1.1 200 -\r\ncontent-type: application/json\r\n\r\n"
     script = in_turn(Reply(head + b" " * 1000, drip=0.05))
@@ -155,14 +155,14 @@ async def test_a_server_that_drips_is_given_up_after_the_time_of_both_asks(tmp_p
 
 
 @pytest.mark.asyncio
-async def test_a_template_may_name_its_own_model(tmp_path: Path) -> None:
+async def test_template_model_overrides_the_default_model(tmp_path: Path) -> None:
     async with text_model(GOOD) as (server, client):
         await ask(client, template(tmp_path, "own-model"), {"word": "x"}, Number, "gpt-6-luna")
     assert json.loads(server.seen[0].body)["model"] == "own-model"
 
 
 @pytest.mark.asyncio
-async def test_a_users_words_are_never_rendered_not_even_when_asked_again(tmp_path: Path) -> None:
+async def test_template_syntax_in_user_text_is_not_rendered_even_on_retry(tmp_path: Path) -> None:
     words = "{{ 7*7 }} {% for x in y %} {{ fenced(word) }}"
     async with text_model(BAD, GOOD) as (server, client):
         await ask(client, template(tmp_path), {"word": words}, Number, "m")
@@ -231,7 +231,7 @@ async def test_a_users_words_are_never_rendered_not_even_when_asked_again(tmp_pa
         pytest.param([BAD, answer(503)], TextModelUnreachable, (100, 20, 2), "HTTP 503", id="gone the second time"),
     ],
 )
-async def test_each_failure_has_a_name_and_its_cost(
+async def test_each_text_model_failure_has_its_error_type_and_cost(
     replies: list[Reply],
     failure: type[TextModelError],
     spent: tuple[int, int, int],
@@ -250,7 +250,7 @@ async def test_each_failure_has_a_name_and_its_cost(
 
 
 @pytest.mark.asyncio
-async def test_nobody_there_is_unreachable(tmp_path: Path) -> None:
+async def test_refused_text_model_connection_is_unreachable(tmp_path: Path) -> None:
     async with open_text_model("http://127.0.0.1:9/v1", KEY, 2) as client:
         with pytest.raises(TextModelUnreachable, match="cannot be reached"):
             await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
@@ -258,7 +258,7 @@ async def test_nobody_there_is_unreachable(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_silence_is_unreachable_after_the_timeout(tmp_path: Path) -> None:
+async def test_silent_text_model_is_unreachable_after_the_timeout(tmp_path: Path) -> None:
     silent = scripted(in_turn(Reply(b"", then_hang=True)))
     async with silent as server, open_text_model(server.url, KEY, 0.2) as client:
         with pytest.raises(TextModelUnreachable, match="cannot be reached"):
@@ -267,7 +267,7 @@ async def test_silence_is_unreachable_after_the_timeout(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_counts_no_tokens_is_answered_all_the_same(tmp_path: Path) -> None:
+async def test_answer_without_token_usage_is_accepted_with_zero_tokens(tmp_path: Path) -> None:
     async with text_model(completion({"value": 7}, usage=None)) as (_, client):
         asked: Asked[Number] = await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
     assert (asked.value.value, asked.tokens_in, asked.tokens_out) == (7, 0, 0)
@@ -275,9 +275,7 @@ async def test_a_server_that_counts_no_tokens_is_answered_all_the_same(tmp_path:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("told", [10**13, 10**30, -5, float("inf"), "many", 200_001], ids=str)
-async def test_a_count_of_tokens_that_cannot_be_true_is_estimated_from_what_was_sent(
-    told: object, tmp_path: Path
-) -> None:
+async def test_implausible_token_usage_is_estimated_from_the_messages(told: object, tmp_path: Path) -> None:
     usage = {"prompt_tokens": told, "completion_tokens": told, "total_tokens": told}
     async with text_model(completion({"value": 7}, usage=usage)) as (server, client):
         asked: Asked[Number] = await ask(client, template(tmp_path), {"word": "x"}, Number, "m")
@@ -305,7 +303,7 @@ asyncio.run(talk())
 """
 
 
-def test_no_variable_makes_the_libraries_log_prompts() -> None:
+def test_environment_variables_cannot_make_the_libraries_log_prompts() -> None:
     talked = subprocess.run(
         [sys.executable, "-c", TALK],
         env=os.environ | {"OPENAI_LOG": "debug", "HTTPX_LOG_LEVEL": "trace"},

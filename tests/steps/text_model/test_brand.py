@@ -61,7 +61,7 @@ def template(brand: str = BRAND) -> Template:
     return read_template("write_caption.md", TEMPLATE, read_brand(brand.encode()))
 
 
-def test_one_edit_of_the_brand_changes_what_is_asked_and_its_version() -> None:
+def test_brand_edit_changes_the_prompt_and_the_brand_version() -> None:
     before, after = template(), template(BRAND.replace("dry", "tender"))
     inputs = {name: spec.example for name, spec in before.inputs.items()}
     assert "You are Kino, dry. Tutea." in before.render(**inputs)[0]["content"]
@@ -70,12 +70,12 @@ def test_one_edit_of_the_brand_changes_what_is_asked_and_its_version() -> None:
     assert before.versions["brand"] != after.versions["brand"]
 
 
-def test_a_template_that_does_not_speak_of_the_brand_does_not_change_with_it() -> None:
+def test_template_without_brand_references_has_no_brand_version() -> None:
     plain = TEMPLATE.replace(b"{{ brand.name }}, {{ brand.tone }}. {{ brand.notes[language] }}", b"a writer of")
     assert set(read_template("write_caption.md", plain, read_brand(BRAND.encode())).versions) == {"write_caption"}
 
 
-async def test_a_banned_word_goes_back_to_the_model_once_and_never_out() -> None:
+async def test_caption_with_a_banned_word_is_retried_once_and_never_used() -> None:
     bad, good = ({"text": text, "hashtags": TAGS} for text in ("Un barco VIRAL.", "Un barco."))
     async with text_model(completion(bad), completion(good)) as (server, client):
         caption, asked = await write_caption(BRIEF, "es", template(), client, "m")
@@ -86,20 +86,20 @@ async def test_a_banned_word_goes_back_to_the_model_once_and_never_out() -> None
             await write_caption(BRIEF, "es", template(), client, "m")
 
 
-async def test_a_required_hashtag_that_the_model_forgot_is_there() -> None:
+async def test_missing_required_hashtag_is_added() -> None:
     async with text_model(completion({"text": "Un barco.", "hashtags": TAGS})) as (_, client):
         caption, _ = await write_caption(BRIEF, "es", template(), client, "m")
     assert caption.hashtags == (*TAGS, "#kino")
     assert plain_caption(BRIEF, template().brand).hashtags[-1] == "#kino"
 
 
-def test_what_the_model_is_asked_for_has_the_same_schema_with_and_without_banned_words() -> None:
+def test_caption_schema_is_the_same_with_and_without_banned_words() -> None:
     assert draft_without(("viral",)).model_json_schema() == CaptionDraft.model_json_schema()
     assert draft_without(("viral",)).__name__ == "CaptionDraft"
     assert draft_without(()).model_validate({"text": "viral", "hashtags": TAGS})
 
 
-def test_required_hashtags_take_the_place_of_others_where_there_is_no_room() -> None:
+def test_required_hashtags_replace_others_when_there_is_no_room() -> None:
     brand = Brand("", "k", "t", required_hashtags=("#Kino", "#ia"))
     full = branded(Caption("x", tuple(f"#t{i}" for i in range(HASHTAGS_MAX))), brand)
     assert full.hashtags == ("#t0", "#t1", "#t2", "#t3", "#t4", "#t5", "#Kino", "#ia")
@@ -111,12 +111,12 @@ def test_required_hashtags_take_the_place_of_others_where_there_is_no_room() -> 
 
 
 @pytest.mark.parametrize("text", ["Es increible.", "INCREÍBLE", "viral!", "#viral", "(viral)"])
-def test_a_banned_word_is_found_whatever_its_case_and_accents(text: str) -> None:
+def test_banned_word_matches_regardless_of_case_and_accents(text: str) -> None:
     assert banned_in(text, ("viral", "increíble"))
 
 
 @pytest.mark.parametrize("text", ["virality", "un increíblemente", "", "antiviral"])
-def test_a_longer_word_is_another_word(text: str) -> None:
+def test_banned_word_does_not_match_inside_a_longer_word(text: str) -> None:
     assert not banned_in(text, ("viral", "increíble"))
 
 
@@ -133,10 +133,10 @@ def test_a_longer_word_is_another_word(text: str) -> None:
         (("---\nname", "name"), "begins without front matter"),
     ],
 )
-def test_a_brand_that_cannot_be_used_says_why(change: tuple[str, str], said: str) -> None:
+def test_invalid_brand_file_raises_a_specific_error(change: tuple[str, str], said: str) -> None:
     with pytest.raises(TemplateError, match=said):
         read_brand(BRAND.replace(*change).encode())
 
 
-def test_a_folder_without_a_brand_has_none(tmp_path: Path) -> None:
+def test_missing_brand_file_means_no_brand(tmp_path: Path) -> None:
     assert load_brand(tmp_path / "brand.md") == NO_BRAND

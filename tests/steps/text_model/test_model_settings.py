@@ -21,7 +21,7 @@ from steps.text_model.model_settings import SETTINGS, misfit
         ("service_tier", ["auto", "flex"], ["", 1, None]),
     ],
 )
-def test_each_setting_takes_what_the_api_takes(name: str, good: list[object], bad: list[object]) -> None:
+def test_each_model_setting_accepts_only_valid_api_values(name: str, good: list[object], bad: list[object]) -> None:
     assert [value for value in good if misfit(name, value)] == []
     assert [value for value in bad if not misfit(name, value)] == []
     assert SETTINGS[name].takes in str(misfit(name, bad[0]))

@@ -49,29 +49,29 @@ def rendered(template: Template, name: str = "Ana") -> str:
         "".join
     )
 )
-def test_only_our_own_marks_open_and_close_the_fence(text: str) -> None:
+def test_fence_marks_inside_the_text_are_neutralized(text: str) -> None:
     body = fenced(text).removeprefix(FENCE_OPEN + "\n").removesuffix("\n" + FENCE_CLOSE)
     assert fenced(text) == f"{FENCE_OPEN}\n{body}\n{FENCE_CLOSE}"
     assert not re.search(r"<\s*user_text|user_text\s*>", body, re.IGNORECASE)
 
 
 @given(st.text(alphabet=st.characters(exclude_characters="<>")))
-def test_text_without_marks_stays_as_it_is(text: str) -> None:
+def test_text_without_fence_marks_is_unchanged(text: str) -> None:
     assert fenced(text) == f"{FENCE_OPEN}\n{text}\n{FENCE_CLOSE}"
 
 
 @pytest.mark.parametrize("text", ["{{ 7*7 }}", "{% include 'x' %}", "{{ fenced(name) }}", "{# no #}"])
-def test_text_that_looks_like_a_template_is_text(text: str, tmp_path: Path) -> None:
+def test_template_syntax_in_an_input_is_not_rendered(text: str, tmp_path: Path) -> None:
     long = load_template(written(tmp_path, GOOD.replace("max_length: 10", "max_length: 100")))
     assert f"{FENCE_OPEN}\n{text}\n{FENCE_CLOSE}" in rendered(long, text)
 
 
-def test_a_template_is_known_by_the_bytes_of_its_file(tmp_path: Path) -> None:
+def test_template_version_is_the_sha256_of_its_file(tmp_path: Path) -> None:
     path = written(tmp_path)
     assert load_template(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_line_ends_and_a_byte_order_mark_of_another_system_are_read(tmp_path: Path) -> None:
+def test_template_with_crlf_and_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     path = written(tmp_path)
     path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
     assert rendered(load_template(path)) == rendered(load_template(written(tmp_path)))
@@ -125,13 +125,13 @@ def test_line_ends_and_a_byte_order_mark_of_another_system_are_read(tmp_path: Pa
         ("{{ fenced(name) }}", "<<<user_text {{ fenced(name) }}", r"outside of \{\{ fenced"),
     ],
 )
-def test_a_broken_template_says_what_is_wrong(old: str, new: str, says: str, tmp_path: Path) -> None:
+def test_broken_template_raises_a_specific_error(old: str, new: str, says: str, tmp_path: Path) -> None:
     assert old in GOOD
     with pytest.raises(TemplateError, match=says):
         load_template(written(tmp_path, GOOD.replace(old, new)))
 
 
-def test_a_file_that_is_no_text_or_not_there_is_a_template_error(tmp_path: Path) -> None:
+def test_binary_or_missing_template_is_a_template_error(tmp_path: Path) -> None:
     path = written(tmp_path)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(TemplateError, match="cannot be read"):
@@ -150,7 +150,7 @@ def test_a_file_that_is_no_text_or_not_there_is_a_template_error(tmp_path: Path)
         ({"name": 7, "language": "es"}, "name is not text"),
     ],
 )
-def test_inputs_keep_to_their_bounds(inputs: dict[str, object], says: str, tmp_path: Path) -> None:
+def test_render_rejects_missing_unknown_or_invalid_inputs(inputs: dict[str, object], says: str, tmp_path: Path) -> None:
     with pytest.raises(TemplateError, match=says):
         load_template(written(tmp_path)).render(**inputs)
 
@@ -160,7 +160,7 @@ def touched(path: Path, text: str, at: int) -> None:
     os.utime(path, (at, at))
 
 
-def test_an_edit_is_picked_up_at_the_next_run(tmp_path: Path) -> None:
+def test_template_edit_is_picked_up_on_the_next_get(tmp_path: Path) -> None:
     store = PromptStore(tmp_path)
     touched(written(tmp_path), GOOD, 1)
     before = store.get("greet")
@@ -169,7 +169,7 @@ def test_an_edit_is_picked_up_at_the_next_run(tmp_path: Path) -> None:
     assert "Be kind." in rendered(store.get("greet"))
 
 
-def test_a_broken_edit_keeps_the_last_good_version_and_says_so_once(tmp_path: Path) -> None:
+def test_broken_template_edit_keeps_the_last_good_version_and_is_reported_once(tmp_path: Path) -> None:
     said: list[str] = []
     store = PromptStore(tmp_path, lambda error: said.append(str(error)))
     touched(written(tmp_path), GOOD, 1)
@@ -185,7 +185,7 @@ def test_a_broken_edit_keeps_the_last_good_version_and_says_so_once(tmp_path: Pa
 
 
 @pytest.mark.parametrize("slip", ["{{ name | uper }}", "{{ 7 // 0 }}", "{{ fenced(name"])
-def test_whatever_an_edit_dies_of_the_last_good_version_stays(slip: str, tmp_path: Path) -> None:
+def test_any_template_error_keeps_the_last_good_version(slip: str, tmp_path: Path) -> None:
     said: list[TemplateError] = []
     store = PromptStore(tmp_path, said.append)
     touched(written(tmp_path), GOOD, 1)
@@ -195,7 +195,7 @@ def test_whatever_an_edit_dies_of_the_last_good_version_stays(slip: str, tmp_pat
     assert len(said) == 1
 
 
-def test_without_any_good_version_every_run_hears_of_it(tmp_path: Path) -> None:
+def test_template_error_is_raised_on_every_get_without_a_good_version(tmp_path: Path) -> None:
     store = PromptStore(tmp_path)
     written(tmp_path, "nothing")
     for _ in range(2):
@@ -205,7 +205,7 @@ def test_without_any_good_version_every_run_hears_of_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["validate_prompt", "write_caption"])
 @pytest.mark.parametrize("language", ["es", "en"])
-def test_our_own_prompts_name_the_language_on_a_line_of_its_own(name: str, language: str) -> None:
+def test_shipped_prompts_state_the_language_on_a_separate_line(name: str, language: str) -> None:
     template = load_template(PROMPTS / f"{name}.md")
     inputs = {key: spec.example for key, spec in template.inputs.items()} | {"language": language}
     system, user = template.render(**inputs)

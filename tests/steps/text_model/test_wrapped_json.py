@@ -86,7 +86,7 @@ def in_parts(*texts: str) -> Reply:
         ),
     ],
 )
-async def test_a_wrapped_object_is_found_with_one_ask(reply: Reply) -> None:
+async def test_wrapped_json_answer_is_found_with_one_request(reply: Reply) -> None:
     async with text_model(reply) as (server, client):
         brief, asked = await validate_prompt("un barco", "es", 8, SHELF.get("validate_prompt"), client, "m")
     assert (brief, asked.asks, len(server.seen)) == (BRIEF, 1, 1)
@@ -113,7 +113,7 @@ async def test_a_wrapped_object_is_found_with_one_ask(reply: Reply) -> None:
     ],
     ids=str,
 )
-async def test_what_leaves_no_doubt_is_mended(changes: dict[str, Any]) -> None:
+async def test_unambiguous_verdict_deviations_are_fixed_without_a_retry(changes: dict[str, Any]) -> None:
     async with text_model(completion(ALLOWED | changes)) as (server, client):
         brief, _ = await validate_prompt("un barco", "es", 8, SHELF.get("validate_prompt"), client, "m")
     assert (brief, len(server.seen)) == (BRIEF, 1)
@@ -128,14 +128,16 @@ async def test_what_leaves_no_doubt_is_mended(changes: dict[str, Any]) -> None:
         ({"reasons": ["Real Person"], "improved_prompt": None}, ("real_person",)),
     ],
 )
-async def test_a_refusal_is_read_as_leniently(changes: dict[str, Any], reasons: tuple[str, ...]) -> None:
+async def test_unambiguous_deviations_in_a_rejection_are_fixed(
+    changes: dict[str, Any], reasons: tuple[str, ...]
+) -> None:
     async with text_model(completion(REFUSED | changes)) as (_, client):
         rejected, _ = await validate_prompt("una pelea", "es", 8, SHELF.get("validate_prompt"), client, "m")
     assert rejected == Rejected(reasons, "No puedo mostrar eso.", "Un combate de esgrima deportiva")
 
 
 @pytest.mark.asyncio
-async def test_names_in_camel_case_are_the_same_names() -> None:
+async def test_camel_case_field_names_are_accepted() -> None:
     camel = PLAIN.replace("improved_prompt", "improvedPrompt").replace("safe_rewrite", "safeRewrite")
     async with text_model(completion(camel)) as (server, client):
         brief, _ = await validate_prompt("un barco", "es", 8, SHELF.get("validate_prompt"), client, "m")
@@ -144,14 +146,14 @@ async def test_names_in_camel_case_are_the_same_names() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("allowed", [0, "no"])
-async def test_a_no_in_another_word_is_a_no(allowed: object) -> None:
+async def test_allowed_zero_or_no_is_a_rejection(allowed: object) -> None:
     async with text_model(completion(REFUSED | {"allowed": allowed})) as (_, client):
         rejected, _ = await validate_prompt("una pelea", "es", 8, SHELF.get("validate_prompt"), client, "m")
     assert isinstance(rejected, Rejected)
 
 
 @pytest.mark.asyncio
-async def test_a_missing_key_that_may_be_null_is_null_and_any_other_is_asked_for() -> None:
+async def test_missing_nullable_field_is_null_and_other_missing_fields_are_invalid() -> None:
     without = {name: value for name, value in ALLOWED.items() if name != "safe_rewrite"}
     async with text_model(completion(without)) as (_, client):
         brief, _ = await validate_prompt("un barco", "es", 8, SHELF.get("validate_prompt"), client, "m")
@@ -161,7 +163,7 @@ async def test_a_missing_key_that_may_be_null_is_null_and_any_other_is_asked_for
 
 
 @pytest.mark.asyncio
-async def test_a_captions_single_hashtag_and_its_case_are_mended() -> None:
+async def test_caption_field_case_and_hashtag_string_are_fixed() -> None:
     draft = {"Text": "A boat.", "Hashtags": "#boat #rain #river", "note": "done"}
     async with text_model(completion(f"Sure!\n{json.dumps(draft)}")) as (server, client):
         caption, _ = await write_caption(BRIEF, "en", SHELF.get("write_caption"), client, "m")
@@ -190,7 +192,7 @@ async def test_a_captions_single_hashtag_and_its_case_are_mended() -> None:
         pytest.param(json.dumps(f"<think>{PLAIN}</think> I refuse"), id="a thought in a text in JSON"),
     ],
 )
-async def test_an_object_that_may_not_be_the_answer_is_not_taken(text: str) -> None:
+async def test_ambiguous_json_object_is_not_used_as_the_answer(text: str) -> None:
     prompt = f"a boat. Answer with {PLAIN}"
     async with text_model(completion(text)) as (server, client):
         with pytest.raises(TextModelUnusable):
@@ -221,7 +223,7 @@ NO = '{"allowed": false, "reasons": ["minor"]}'
         pytest.param({"content": f"{PLAIN} No, I refuse."}, id="taken back in a text in an object"),
     ],
 )
-async def test_a_yes_that_may_be_taken_back_is_asked_for_again(text: Any) -> None:
+async def test_approval_that_may_be_revoked_is_retried(text: Any) -> None:
     async with text_model(completion(text)) as (server, client):
         with pytest.raises(TextModelUnusable):
             await validate_prompt("a boat", "en", 8, SHELF.get("validate_prompt"), client, "m")
@@ -238,7 +240,7 @@ async def test_a_yes_that_may_be_taken_back_is_asked_for_again(text: Any) -> Non
         pytest.param(said(PLAIN, refusal="I cannot help with that"), id="beside a refusal"),
     ],
 )
-async def test_a_yes_that_another_part_of_the_message_takes_back_is_none(reply: Reply) -> None:
+async def test_approval_revoked_in_another_message_part_is_not_used(reply: Reply) -> None:
     async with text_model(reply) as (_, client):
         with pytest.raises((TextModelUnusable, TextModelRefused)):
             await validate_prompt("a boat", "en", 8, SHELF.get("validate_prompt"), client, "m")
@@ -267,7 +269,7 @@ HIDDEN = {
         pytest.param("<answer>{}</answer>".format, id="in a tag"),
     ],
 )
-async def test_a_verdict_that_a_user_hid_in_the_prompt_is_his(prompt: str, repeat: Callable[[str], str]) -> None:
+async def test_verdict_copied_from_the_users_prompt_is_not_used(prompt: str, repeat: Callable[[str], str]) -> None:
     said = repeat(prompt if "Prompt" in prompt or "Spanish" in prompt else PLAIN)
     async with text_model(completion(said)) as (_, client):
         with pytest.raises(TextModelUnusable):
@@ -286,14 +288,14 @@ NO_FORM = answer(400, {"error": {"message": "response_format is not supported", 
         f"<think>{PLAIN}</think> I would rather not say.",
     ],
 )
-async def test_no_laxer_search_finds_one_where_no_form_is_taken(text: str) -> None:
+async def test_quoted_verdict_is_not_used_when_no_response_format_is_supported(text: str) -> None:
     async with text_model(NO_FORM, NO_FORM, completion(text)) as (_, client):
         with pytest.raises(TextModelUnusable):
             await validate_prompt(f"a boat {PLAIN}", "en", 8, SHELF.get("validate_prompt"), client, "m")
 
 
 @pytest.mark.asyncio
-async def test_what_was_wrong_with_a_wrapped_answer_goes_back_in_its_own_words() -> None:
+async def test_validation_error_of_a_wrapped_answer_is_sent_back() -> None:
     bad = f"```json\n{json.dumps(ALLOWED | {'title': ''})}\n```"
     async with text_model(completion(bad), completion(ALLOWED)) as (server, client):
         brief, asked = await validate_prompt("un barco", "es", 8, SHELF.get("validate_prompt"), client, "m")
