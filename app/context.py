@@ -19,7 +19,7 @@ from app.model_choice import choose_from_settings
 from pipeline.clips.bucket import Bucket, BucketError, BucketPublic, open_bucket
 from pipeline.clock import boot_seconds
 from pipeline.context import ProviderAccount, ProviderRules, RunContext, TextModel
-from pipeline.ledger.records import Places
+from pipeline.ledger.records import Slots
 from pipeline.prompts.versions import PromptVersions
 from pipeline.purchase.answer_files import AnswerFiles
 from pipeline.purchase.verdicts import ListFacts
@@ -92,8 +92,8 @@ async def open_shop(settings: Settings, catalogue: Catalogue, model: VideoModel)
         connect_seconds=video.connect_seconds,
         request_seconds=video.request_seconds,
     ) as provider:
-        places = Places(settings.provider_in_flight_max, settings.provider_creates_per_minute)
-        yield ProviderAccount(provider, video.base_url, video.fingerprint, rules_for, places)
+        slots = Slots(settings.provider_in_flight_max, settings.provider_creates_per_minute)
+        yield ProviderAccount(provider, video.base_url, video.fingerprint, rules_for, slots)
 
 
 @asynccontextmanager

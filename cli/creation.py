@@ -110,7 +110,7 @@ class CreateSession:
         self._print_object(of_run(run))
         if run.ended and run.told_state is not run.state:
             with contextlib.suppress(LedgerUnavailable):  # already printed; recorded when it is printed again
-                await context.ledger.told(run.run_id, run.state, delivered=run.state is State.SAVED)
+                await context.ledger.mark_notified(run.run_id, run.state, delivered=run.state is State.SAVED)
         return exit_code(run)
 
     async def _brought(self, run: Run, context: RunContext) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pipeline.clips.bucket import Bucket
 from pipeline.ledger.client import Ledger
-from pipeline.ledger.records import ANY_NUMBER, Places, Run
+from pipeline.ledger.records import ANY_NUMBER, Run, Slots
 from pipeline.prompts.versions import PromptVersions
 from pipeline.purchase.answer_files import AnswerFiles
 from pipeline.purchase.verdicts import ListFacts
@@ -42,7 +42,7 @@ class ProviderAccount:
     base_url: str
     key_fingerprint: str
     rules_for: Callable[[str], ProviderRules]  # by model name
-    places: Places = ANY_NUMBER
+    slots: Slots = ANY_NUMBER
 
     def matches(self, run: Run) -> bool:
         return (run.base_url, run.key_fingerprint) == (self.base_url, self.key_fingerprint)

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
-async def attended(run_id: UUID, context: RunContext) -> AsyncIterator[None]:
+async def heartbeat(run_id: UUID, context: RunContext) -> AsyncIterator[None]:
     """Sends two heartbeats in the time for which one is valid."""
 
     async def say_so() -> None:

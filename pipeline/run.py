@@ -11,7 +11,7 @@ from uuid import UUID
 from pipeline import run_log
 from pipeline.clips import render, storage
 from pipeline.context import ATTEMPTS_MAX, RunContext
-from pipeline.heartbeat import attended
+from pipeline.heartbeat import heartbeat
 from pipeline.ledger.records import Run, State
 from pipeline.prompts import llm_steps
 from pipeline.purchase import reconcile, submission
@@ -36,7 +36,7 @@ async def run(run_id: UUID, context: RunContext) -> Run | None:
     if row.ended:
         await storage.finish(row, context)
         return row
-    async with attended(run_id, context):
+    async with heartbeat(run_id, context):
         if row.state is State.RESERVED:
             row = await submission.check_folders(row, context)
         if row.state is State.RESERVED:

@@ -109,7 +109,11 @@ def next_migration(made: Catalogue, wanted: Catalogue, scripts: Iterable[str]) -
     ]
     known = {name if "." in name.partition("(")[0] else f"public.{name}" for kind, name in wanted if kind == "function"}
     changed = {name.partition("(")[0] for name in signatures if name in known}
-    parts = [f"drop function {name};\n" for name in signatures if name not in known]
+    parts = [
+        f"drop function {name};\n"
+        for name in signatures
+        if name not in known or _is_called_otherwise(name, made, wanted)
+    ]
     for name, text in functions(scripts).items():  # in file order: a function may need an earlier one
         if name in changed:
             parts.append(
@@ -119,6 +123,13 @@ def next_migration(made: Catalogue, wanted: Catalogue, scripts: Iterable[str]) -
         callable_now = sorted(f"'{name.partition('.')[2]}'" for name in changed if name.startswith("public."))
         parts.append(f"select onetake.restrict(array[{', '.join(callable_now)}]::text[]);\n")
     return "\n".join(parts), [key for key in different if key[0] != "function"]
+
+
+def _is_called_otherwise(name: str, made: Catalogue, wanted: Catalogue) -> bool:
+    """Whether the arguments' names or the result changed: PostgreSQL refuses to replace such a function."""
+    key = ("function", name.removeprefix("public."))
+    before, after = (each.get(key, "").partition("\n LANGUAGE")[0] for each in (made, wanted))
+    return bool(before) and before != after
 
 
 def main(arguments: list[str]) -> int:

@@ -48,7 +48,7 @@ class OperatorAlerts:
     async def _tell_operators(self, alert: Alert) -> None:
         reached = [await self._tell(alert, admin) for admin in sorted(self._admins)]
         if any(reached) or not self._admins:
-            await self._alerts.told(alert)
+            await self._alerts.mark_notified(alert)
 
     async def _tell(self, alert: Alert, admin: int) -> bool:
         customer = await self._customers.get(user_id(admin))

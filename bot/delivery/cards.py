@@ -72,11 +72,11 @@ _Page = tuple[Markup, tuple[tuple[InlineKeyboardButton, ...], ...]]
 
 def _reserved(run: Run, words: Words, _: Scene) -> _Page:
     doing = words("⏳ Checking your prompt. Nothing is charged yet.")
-    if run.place:
+    if run.position:
         doing = words.count(
             "⏳ {n} request is before yours. Nothing is charged yet.",
             "⏳ {n} requests are before yours. Nothing is charged yet.",
-            run.place,
+            run.position,
         )
     return doing, ((button(words, N_("Cancel"), RunTap(ref=run.ref, act=Act.CANCEL)),),)
 
@@ -84,15 +84,15 @@ def _reserved(run: Run, words: Words, _: Scene) -> _Page:
 def _approved(run: Run, words: Words, scene: Scene) -> _Page:
     if messages.waits_for_create(run):
         return _asking(run, words, scene)
-    if run.held_back_by == "no_place":
+    if run.deferred_by == "no_slot":
         doing = words("⏳ Waiting for a free place at the video maker. Nothing is charged yet.")
-        if run.place:
+        if run.position:
             doing = words.count(
                 "⏳ Waiting for a free place at the video maker; {n} request is before yours. Nothing is charged yet.",
                 "⏳ Waiting for a free place at the video maker; {n} are before yours. Nothing is charged yet.",
-                run.place,
+                run.position,
             )
-    elif run.held_back_by:
+    elif run.deferred_by:
         doing = words(
             "⏳ Ordering is stopped at this moment; nothing is charged. Yours goes on by itself when ordering reopens. "
             "If that takes more than ten minutes, I cancel it without charge, and you can try again."

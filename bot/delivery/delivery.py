@@ -81,11 +81,11 @@ class Delivery:
         if address.bot_id != self._client.bot.id:
             await self._notifications.later(run, run.read_at + ELSEWHERE)
             return
-        teller = self._new_teller()
-        mine = await self._notifications.begin(run, teller, TELLING_SECONDS)
+        notifier = self._new_teller()
+        mine = await self._notifications.begin(run, notifier, TELLING_SECONDS)
         if mine is None:
             return
-        async with self._prolonged(mine, teller):
+        async with self._prolonged(mine, notifier):
             await self._tell(mine, address_of(mine) or address)
 
     async def _tell(self, run: Run, address: Address) -> None:
@@ -133,7 +133,7 @@ class Delivery:
             buttons = card(run, words, Scene(self._for_sale)).keyboard
             method = compose(address.chat_id, text, buttons, address.message_id, address.thread_id)
             await self._client.say(method, address.chat_id)
-        await self._notifications.told(run)
+        await self._notifications.mark_notified(run)
         if run.ended:
             self._cards.forget(run.run_id)
 
@@ -145,7 +145,7 @@ class Delivery:
         sent = await self.send(run, address)
         file_id = file_of(sent)
         await self._notifications.note(run.run_id, {"video_id": sent.message_id, "file_id": file_id})
-        fresh = await self._notifications.told(run, delivered=True, message_id=sent.message_id)
+        fresh = await self._notifications.mark_notified(run, delivered=True, message_id=sent.message_id)
         self._cards.touch(fresh.run_id)
 
     async def send(self, run: Run, address: Address, reply_to: int | None = None) -> Message:
@@ -171,7 +171,7 @@ class Delivery:
         if known is not None and known.bot_id == address.bot_id and fresh not in (None, known.file_id):
             await self._notifications.note(run.run_id, {"video_id": sent.message_id, "file_id": fresh})
         if run.state is State.SAVED:
-            await self._notifications.told(run, delivered=True, message_id=sent.message_id)
+            await self._notifications.mark_notified(run, delivered=True, message_id=sent.message_id)
             self._cards.touch(run.run_id)
 
     async def _video(self, run: Run, address: Address, reply_to: int | None) -> SendVideo | SendDocument:
@@ -214,7 +214,7 @@ class Delivery:
         /start retries it, and so does any update from a user who had blocked the bot.
         """
         log.warning("tell", extra={"action": "not_reached", "run": run.ref, "error": type(error).__name__})
-        fresh = await self._notifications.told(run, why=type(error).__name__)
+        fresh = await self._notifications.mark_notified(run, why=type(error).__name__)
         if run.state is State.SAVED and not isinstance(error, Unreachable):  # a block is the user's own choice
             await self._notifications.undelivered(run, _why(error))
         try:
@@ -225,12 +225,12 @@ class Delivery:
             self._cards.touch(run.run_id)
 
     @contextlib.asynccontextmanager
-    async def _prolonged(self, run: Run, teller: str) -> AsyncIterator[None]:
+    async def _prolonged(self, run: Run, notifier: str) -> AsyncIterator[None]:
         async def again() -> None:
             while True:
                 await asyncio.sleep(TELLING_SECONDS / 3)
                 with contextlib.suppress(LedgerUnavailable):
-                    await self._notifications.begin(run, teller, TELLING_SECONDS)
+                    await self._notifications.begin(run, notifier, TELLING_SECONDS)
 
         prolonging = asyncio.create_task(again())
         try:

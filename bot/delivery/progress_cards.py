@@ -276,7 +276,7 @@ class ProgressCards:
 
 def _phase(run: Run) -> tuple[object, ...]:
     """A change of any of these is new information; any other change of a card is only a tick."""
-    return (run.state, run.held_back_by, run.parked, run.confirmed_at, run.seconds, run.size, run.place)
+    return (run.state, run.deferred_by, run.parked, run.confirmed_at, run.seconds, run.size, run.position)
 
 
 @cache

@@ -71,11 +71,11 @@ def address_here(message: Message, bot_id: int, words: Words) -> Address:
 async def order_by_tap(
     tap: CallbackQuery, order_request: OrderRequest, words: Words, customer: Customer, orders: Orders, replies: Replies
 ) -> Placed | None:
-    """Places an order from a button. None if it was refused; the answer to the tap says why.
+    """Slots an order from a button. None if it was refused; the answer to the tap says why.
 
     If the button had started a run before, and that run has ended, the caller must answer the tap.
     """
-    answer = await orders.place(order_request, customer)
+    answer = await orders.submit(order_request, customer)
     if tap.message is not None:
         await announce(tap.message, answer, order_request, words, customer, orders, replies)
     if isinstance(answer, Placed):

@@ -75,7 +75,7 @@ async def order(
     asks_first: bool = False,
     after: str | None = None,
 ) -> None:
-    """Places an order from a message. The same message is the same run, however often it arrives.
+    """Slots an order from a message. The same message is the same run, however often it arrives.
 
     `after`: the ref of the run whose question came right before. An answer to a question replaces that run if it is
     the sender's own draft, and its price is shown first.
@@ -93,7 +93,7 @@ async def order(
         prompt, user_id(message.from_user.id), key, address_here(message, bot.id, words), asks_first=asks_first
     )
     answer = (
-        await orders.place(order_request, customer)
+        await orders.submit(order_request, customer)
         if answers is None or answers.ref is None
         else await orders.replace(answers.ref, order_request, customer)
     )
@@ -214,7 +214,7 @@ async def for_sale(
 async def mentioned(
     message: Message, bot: Bot, words: Words, customer: Customer, orders: Orders, replies: Replies
 ) -> None:
-    """Places orders in a group, for mentions and answers to our questions; the user confirms the price first."""
+    """Slots orders in a group, for mentions and answers to our questions; the user confirms the price first."""
     text = message.text or message.caption or ""
     answer = answered(message, bot.id)
     if answer and not text:

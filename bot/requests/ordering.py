@@ -61,7 +61,7 @@ class Orders:
         self._ledger, self._for_sale, self._enqueue, self._cards = ledger, for_sale, enqueue, cards
         self._customers = customers
 
-    async def place(
+    async def submit(
         self, order_request: OrderRequest, customer: Customer, *, instead_of: Run | None = None
     ) -> Placed | Refused | PromptProblem:
         """`instead_of`: a draft of the same user, canceled in the same step; it stays if this request is refused."""
@@ -104,19 +104,19 @@ class Orders:
         """
         draft = await self._ledger.find(ref)
         if draft is None or draft.user_id != order_request.user:
-            return await self.place(order_request, customer)
+            return await self.submit(order_request, customer)
         chosen = order_request.chosen or Preferences(seconds=draft.seconds, size=draft.size)
         order_request = replace(order_request, asks_first=True, chosen=chosen)
         if draft.state not in DRAFT:
-            return await self.place(order_request, customer)
-        answer = await self.place(order_request, customer, instead_of=draft)
+            return await self.submit(order_request, customer)
+        answer = await self.submit(order_request, customer, instead_of=draft)
         if isinstance(answer, Placed):
             await self.go_on(draft)
         return answer
 
     async def announced(self, user: str) -> None:
         """Records that the user was told that later orders need no confirmation."""
-        await self._customers.note_told_first(user)
+        await self._customers.note_first_notice(user)
 
     async def go_on(self, run: Run) -> None:
         """Enqueues the run and has its card updated."""

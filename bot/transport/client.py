@@ -30,7 +30,7 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import TelegramMethod
 
-from bot.transport.rate_limiter import CHAT_GAP_SECONDS, RateLimiter, Urgency, lane_of
+from bot.transport.rate_limiter import CHAT_GAP_SECONDS, RateLimiter, Urgency, bucket_name
 from bot.transport.session import RefusedByPage
 from bot.transport.shared_rate_limit import SharedRateLimit
 
@@ -107,7 +107,7 @@ class TelegramClient:
         self._limiter, self._shared = limiter, shared
         self._clock, self._sleep = pace.clock, pace.sleep
         self.flood_waits = 0  # how often Telegram asked us to wait
-        self._lanes: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._chat_locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def say(
         self,
@@ -136,7 +136,7 @@ class TelegramClient:
             if not wait and not granted and self._shared is not None:
                 if self._shared.crowded and self._clock() >= deadline:
                     raise RateLimited(CHAT_GAP_SECONDS)
-                wait = await self._shared.wait_for(self._limiter.lanes(self.bot.id, chat_id, urgency))
+                wait = await self._shared.wait_for(self._limiter.buckets(self.bot.id, chat_id, urgency))
                 granted = not wait
                 wait = wait or self._limiter.wait_for(chat_id, urgency)  # other calls may have been made meanwhile
             if not wait:
@@ -149,7 +149,7 @@ class TelegramClient:
     async def _silence(self, chat_id: int | None, seconds: float) -> None:
         self._limiter.silence(chat_id, seconds)
         if self._shared is not None:
-            await self._shared.silence(lane_of(self.bot.id, chat_id), seconds)
+            await self._shared.silence(bucket_name(self.bot.id, chat_id), seconds)
 
     async def ask(self, method: TelegramMethod[Result]) -> Result:
         """Makes a call that no chat shows and no rate limit counts: the answer to a tap."""
@@ -176,24 +176,24 @@ class TelegramClient:
     @asynccontextmanager
     async def _turn(self, chat_id: int, patience: float) -> AsyncIterator[None]:
         """Holds the chat's lock; raises RateLimited after `patience` seconds: an upload may hold it for minutes."""
-        lane = self._lane(chat_id)
-        if lane.locked() and not patience:
+        lock = self._chat_lock(chat_id)
+        if lock.locked() and not patience:
             raise RateLimited(CHAT_GAP_SECONDS)
         try:
             async with asyncio.timeout(patience or None):
-                await lane.acquire()
+                await lock.acquire()
         except TimeoutError:
             raise RateLimited(CHAT_GAP_SECONDS) from None
         try:
             yield
         finally:
-            lane.release()
+            lock.release()
 
-    def _lane(self, chat_id: int) -> asyncio.Lock:
+    def _chat_lock(self, chat_id: int) -> asyncio.Lock:
         """The chat's lock; it is kept as long as a call holds it or waits for it."""
-        lock = self._lanes.get(chat_id)
+        lock = self._chat_locks.get(chat_id)
         if lock is None:
-            lock = self._lanes[chat_id] = asyncio.Lock()
+            lock = self._chat_locks[chat_id] = asyncio.Lock()
         return lock
 
 

@@ -139,10 +139,10 @@ class _Asking:
 
 async def _handle(updates: Sequence[Update], feed: Feed) -> None:
     """Handles the updates of one chat in order, and different chats concurrently."""
-    lanes: dict[int, list[Update]] = {}
+    chats: dict[int, list[Update]] = {}
     for update in updates:
-        lanes.setdefault(_chat(update), []).append(update)
-    await asyncio.gather(*(_handle_in_order(lane, feed) for lane in lanes.values()))
+        chats.setdefault(_chat(update), []).append(update)
+    await asyncio.gather(*(_handle_in_order(updates, feed) for updates in chats.values()))
 
 
 async def _handle_in_order(updates: Sequence[Update], feed: Feed) -> None:

@@ -45,7 +45,7 @@ ALL = Share(answer=ALL_PER_SECOND, change=18, tick=12)
 
 
 @dataclass
-class _Lane:
+class _ChatCalls:
     """One chat: when calls were made in the last minute, and when its flood wait ends."""
 
     calls: deque[float] = field(default_factory=deque)
@@ -55,41 +55,41 @@ class _Lane:
 class RateLimiter:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._lanes: dict[int, _Lane] = {}
+        self._chats: dict[int, _ChatCalls] = {}
         self._all: deque[float] = deque()
         self._silent_until = 0.0
 
     def wait_for(self, chat_id: int, urgency: Urgency) -> float:
         """Seconds until a call of this urgency may be made in this chat; 0: now."""
         now = self._clock()
-        lane = self._lanes.get(chat_id, _Lane())
-        _forget(lane.calls, now - MINUTE)
+        bucket = self._chats.get(chat_id, _ChatCalls())
+        _forget(bucket.calls, now - MINUTE)
         _forget(self._all, now - 1.0)
         share = PRIVATE if chat_id > 0 else GROUP
-        waits = [lane.silent_until - now, self._silent_until - now]
-        if lane.calls:
-            waits.append(lane.calls[-1] + CHAT_GAP_SECONDS - now)
-        waits.append(_room(lane.calls, share.of(urgency), MINUTE, now))
+        waits = [bucket.silent_until - now, self._silent_until - now]
+        if bucket.calls:
+            waits.append(bucket.calls[-1] + CHAT_GAP_SECONDS - now)
+        waits.append(_room(bucket.calls, share.of(urgency), MINUTE, now))
         if self._all:
             waits.append(self._all[-1] + ALL_GAP_SECONDS - now)
         waits.append(_room(self._all, ALL.of(urgency), 1.0, now))
         return max(0.0, *waits)
 
     @staticmethod
-    def lanes(bot_id: int, chat_id: int, urgency: Urgency) -> tuple[Bucket, Bucket]:
+    def buckets(bot_id: int, chat_id: int, urgency: Urgency) -> tuple[Bucket, Bucket]:
         """The same limits, for several processes that share them in the ledger."""
         share = PRIVATE if chat_id > 0 else GROUP
         return (
-            Bucket(lane_of(bot_id, chat_id), share.of(urgency), MINUTE, CHAT_GAP_SECONDS),
-            Bucket(lane_of(bot_id, None), ALL.of(urgency), 1.0, ALL_GAP_SECONDS),
+            Bucket(bucket_name(bot_id, chat_id), share.of(urgency), MINUTE, CHAT_GAP_SECONDS),
+            Bucket(bucket_name(bot_id, None), ALL.of(urgency), 1.0, ALL_GAP_SECONDS),
         )
 
     def count(self, chat_id: int) -> None:
         """Counts a call made now."""
         now = self._clock()
-        if chat_id not in self._lanes and len(self._lanes) >= CHATS_KEPT:
+        if chat_id not in self._chats and len(self._chats) >= CHATS_KEPT:
             self._drop_idle(now)
-        self._lanes.setdefault(chat_id, _Lane()).calls.append(now)
+        self._chats.setdefault(chat_id, _ChatCalls()).calls.append(now)
         self._all.append(now)
 
     def silence(self, chat_id: int | None, seconds: float) -> None:
@@ -98,18 +98,18 @@ class RateLimiter:
         if chat_id is None:
             self._silent_until = max(self._silent_until, until)
         else:
-            lane = self._lanes.setdefault(chat_id, _Lane())
-            lane.silent_until = max(lane.silent_until, until)
+            bucket = self._chats.setdefault(chat_id, _ChatCalls())
+            bucket.silent_until = max(bucket.silent_until, until)
 
     def _drop_idle(self, now: float) -> None:
-        for chat_id, lane in list(self._lanes.items()):
-            _forget(lane.calls, now - MINUTE)
-            if not lane.calls and lane.silent_until <= now:
-                del self._lanes[chat_id]
+        for chat_id, bucket in list(self._chats.items()):
+            _forget(bucket.calls, now - MINUTE)
+            if not bucket.calls and bucket.silent_until <= now:
+                del self._chats[chat_id]
 
 
-def lane_of(bot_id: int, chat_id: int | None) -> str:
-    """The name of a chat's lane; None: of the lane for all calls of the bot."""
+def bucket_name(bot_id: int, chat_id: int | None) -> str:
+    """The name of a chat's bucket; None: of the bucket for all calls of the bot."""
     return f"tg:{bot_id}" if chat_id is None else f"tg:{bot_id}:{chat_id}"
 
 

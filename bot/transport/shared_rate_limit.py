@@ -1,9 +1,9 @@
 """The rate limits that all processes of one bot share. Each process sends the ledger at most 4 requests at a time.
 
-In       the lanes of a call
+In       the buckets of a call
 Out      seconds until the call may be made; 0: it is counted as made
-Effects  rows of `onetake.lanes`. While the ledger is unavailable, each process goes by its own rate limiter alone and
-         keeps sending.
+Effects  rows of `onetake.rate_buckets`. While the ledger is unavailable, each process uses its own rate limiter alone
+         and keeps sending.
 """
 
 import asyncio
@@ -29,18 +29,18 @@ class SharedRateLimit:
         """Whether the next call would have to wait for the semaphore."""
         return self._asking.locked()
 
-    async def wait_for(self, lanes: Sequence[Bucket]) -> float:
+    async def wait_for(self, buckets: Sequence[Bucket]) -> float:
         async with self._asking:
             if self._clock() < self._away_until:
                 return 0.0
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    return await self._rate_limits.take(lanes)
+                    return await self._rate_limits.take(buckets)
             except (LedgerUnavailable, TimeoutError):
                 self._away_until = self._clock() + AWAY_SECONDS
                 return 0.0
 
-    async def silence(self, lane: str, seconds: float) -> None:
+    async def silence(self, bucket: str, seconds: float) -> None:
         with suppress(LedgerUnavailable, TimeoutError):
             async with asyncio.timeout(ANSWER_SECONDS):
-                await self._rate_limits.silence(lane, seconds)
+                await self._rate_limits.silence(bucket, seconds)

@@ -30,7 +30,7 @@ def show(
         async with open_ledger(load_settings(), reads=True) as session:
             run = await session.find(ref)
             events = await session.operators.events(run.run_id)
-            breakers = (await session.operators.controls()).breakers if run.held_back_by else ()
+            breakers = (await session.operators.controls()).breakers if run.deferred_by else ()
             sent = await sent_for(run, events, session.ledger.rpc) if messages else ()
         if messages:
             print_sent(run, sent, as_json=as_json)

@@ -79,9 +79,9 @@ def _video(run: Run, estimate: Estimate | None) -> Line:  # noqa: PLR0911 - one 
             return Line("video", Mark.DONE, f"rendered{took}")
         case State.RENDERING:
             return _rendering(run, estimate)
-        case State.APPROVED if run.held_back_by:
-            waited = short(run.age(run.held_back_since).total_seconds())
-            return Line("video", Mark.NOW, f"waits: {WAITS_FOR.get(run.held_back_by, run.held_back_by)}", waited)
+        case State.APPROVED if run.deferred_by:
+            waited = short(run.age(run.deferred_since).total_seconds())
+            return Line("video", Mark.NOW, f"waits: {WAITS_FOR.get(run.deferred_by, run.deferred_by)}", waited)
         case State.APPROVED | State.SUBMITTING:
             return Line("video", Mark.NOW, "one request to the provider")
         case State.UNCERTAIN:

@@ -31,7 +31,7 @@ STATE_WORDS: Mapping[State, str] = {
 WAITS_FOR: Mapping[str, str] = {
     "paused": "buying is paused",
     "breaker_open": "buying has stopped for a while, after too many orders in a short time or failures at the provider",
-    "no_place": "no free slot at the provider",
+    "no_slot": "no free slot at the provider",
 }
 
 BREAKERS: Mapping[str, str] = {
@@ -153,12 +153,12 @@ def in_doubt(run: Run, *, shown: bool = False) -> str:
 
 def waits_for(run: Run, breakers: Sequence[Breaker] = ()) -> str:
     """What an unfinished run is doing, or why it waits. `breakers`: those that are open now, with their causes."""
-    if run.state is not State.APPROVED or run.held_back_by is None:
+    if run.state is not State.APPROVED or run.deferred_by is None:
         return STATE_WORDS[run.state]
     mine = {each.cause for each in breakers if each.scope in {"all", f"user:{run.user_id}"}}
-    if run.held_back_by == "breaker_open" and len(mine) == 1:
+    if run.deferred_by == "breaker_open" and len(mine) == 1:
         return f"it waits, since {BREAKERS['submissions' if mine == {'submissions'} else 'failures']}"
-    return f"it waits, since {WAITS_FOR.get(run.held_back_by, run.held_back_by)}"
+    return f"it waits, since {WAITS_FOR.get(run.deferred_by, run.deferred_by)}"
 
 
 def _parked(run: Run, held: str, look: str, also: str) -> str:

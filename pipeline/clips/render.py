@@ -71,7 +71,7 @@ async def _wait(run: Run, context: RunContext) -> Rendered | SaysFailed | StillR
         elapsed_seconds=elapsed,
         deadline_seconds=left,
         poll_seconds=context.waits.poll_seconds,
-        attend_seconds=context.waits.heartbeat.total_seconds() / 2,
+        heartbeat_seconds=context.waits.heartbeat.total_seconds() / 2,
         alive=_Watched(run, context),
         clock=context.boot_seconds,
         sleep=context.sleep,

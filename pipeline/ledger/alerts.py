@@ -44,5 +44,5 @@ class Alerts(LedgerFunctions):
         rows = await self._ask("take_alerts", seconds=TELLING_SECONDS)
         return each_readable(rows, partial(read_value, Alert), "alert")
 
-    async def told(self, alert: Alert) -> None:
-        await self._ask("alert_told", key=alert.key)
+    async def mark_notified(self, alert: Alert) -> None:
+        await self._ask("mark_alert_notified", key=alert.key)

@@ -18,7 +18,7 @@ class Won:
 
 @dataclass(frozen=True)
 class NotWon:
-    """The fence refused: `refused` is state, paused, breaker_open, not_confirmed, no_place or unknown_run."""
+    """The fence refused: `refused` is state, paused, breaker_open, not_confirmed, no_slot or unknown_run."""
 
     refused: str
     until: datetime | None = None

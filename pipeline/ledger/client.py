@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from pipeline.ledger.answers import Amended, Cost, NotWon, Recorded, Won
 from pipeline.ledger.functions import LedgerFunctions
-from pipeline.ledger.records import ANY_NUMBER, JobSource, Places, Run, State, read_run
+from pipeline.ledger.records import ANY_NUMBER, JobSource, Run, Slots, State, read_run
 from pipeline.ledger.transports.common import Json
 from pipeline.purchase.matching import KnownJobs, read_owner
 from providers.openai_videos.job_ids import canonical_id
@@ -34,14 +34,14 @@ class Ledger(LedgerFunctions):
 
     async def start_attempt(self, run_id: UUID, attempts_max: int, heartbeat: timedelta) -> Run | None:
         return _run_or_none(
-            await self._ask("start_attempt", run_id=run_id, attempts_max=attempts_max, attend_seconds=heartbeat)
+            await self._ask("start_attempt", run_id=run_id, attempts_max=attempts_max, heartbeat_seconds=heartbeat)
         )
 
     async def heartbeat(
         self, run_id: UUID, heartbeat: timedelta, progress: int | None = None, job_id: str | None = None
     ) -> None:
         """`job_id`: the job that a look has just shown, as not failed."""
-        await self._ask("attend", run_id=run_id, attend_seconds=heartbeat, progress=progress, job_id=job_id)
+        await self._ask("heartbeat", run_id=run_id, heartbeat_seconds=heartbeat, progress=progress, job_id=job_id)
 
     async def wait_until(self, run_id: UUID, at: datetime | None) -> Run:
         return await self._read(Run, "wait_until", run_id=run_id, at=at)
@@ -110,12 +110,12 @@ class Ledger(LedgerFunctions):
         return bool((await self._ask("cancel_run", run_id=run_id, by=by, reason=reason))["canceled"])
 
     async def begin_submission(
-        self, run_id: UUID, token: str, places: Places = ANY_NUMBER, request: timedelta | None = None
+        self, run_id: UUID, token: str, slots: Slots = ANY_NUMBER, request: timedelta | None = None
     ) -> Won | NotWon:
         """`request`: how long the winner's request may take; no other machine treats it as over before that."""
         more: dict[str, object] = {} if request is None else {"request_seconds": request}
-        if places != ANY_NUMBER:
-            more |= {"in_flight_max": places.in_flight_max, "creates_per_minute": places.creates_per_minute}
+        if slots != ANY_NUMBER:
+            more |= {"in_flight_max": slots.in_flight_max, "creates_per_minute": slots.creates_per_minute}
         answer = await self._ask("begin_submission", run_id=run_id, token=token, **more)
         if answer["won"]:
             return Won(Order(**answer["order"]))
@@ -268,8 +268,8 @@ class Ledger(LedgerFunctions):
         clip: dict[str, object] = {"file": file, "file_bytes": size_bytes, "file_sha256": sha256}
         return await self._read(Run, "save_run", run_id=run_id, **clip, job_id=job_id, ms=ms)
 
-    async def told(self, run_id: UUID, state: State, *, delivered: bool = False) -> Run:
-        return await self._read(Run, "told", run_id=run_id, state=state, delivered=delivered)
+    async def mark_notified(self, run_id: UUID, state: State, *, delivered: bool = False) -> Run:
+        return await self._read(Run, "mark_notified", run_id=run_id, state=state, delivered=delivered)
 
     async def record_event(self, run_id: UUID, step: str, outcome: str, cost: Cost | None = None) -> None:
         await self._ask("record_event", run_id=run_id, step=step, outcome=outcome, **(cost or Cost()).as_args())

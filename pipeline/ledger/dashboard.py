@@ -46,7 +46,7 @@ class InFlight:
     seconds: int
     progress: int | None = None
     parked_at: datetime | None = None
-    held_back_by: str | None = None
+    deferred_by: str | None = None
 
 
 @dataclass(frozen=True)

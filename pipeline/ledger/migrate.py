@@ -23,8 +23,8 @@ create table if not exists supabase_migrations.schema_migrations (
 );
 """
 
-# The oldest unreleased migration; the history was squashed before the first release.
-UNRELEASED = "20261123000100"
+# The first migrations of unreleased versions; the history was squashed before the first release.
+UNRELEASED = frozenset({"20261123000100", "20261130010000"})
 RELOAD = "notify pgrst, 'reload schema'"
 
 
@@ -79,7 +79,7 @@ def status(dsn: str) -> list[MigrationStatus]:
 
 def compared(done: set[str]) -> list[MigrationStatus]:
     """Our migrations, and whether the database has them. Raises LedgerNotMigrated for one of an unreleased version."""
-    if UNRELEASED in done:
+    if UNRELEASED & done:
         raise LedgerNotMigrated(
             "this database was made by an unreleased version of onetake and cannot be upgraded; nothing was changed, "
             "nothing was bought. Use an empty database, or set ONETAKE_HOME to a new folder"

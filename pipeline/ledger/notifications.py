@@ -2,7 +2,7 @@
 
 Out      runs as they are afterwards
 Raises   what the transport raises
-Effects  notes on the row; money and states are unchanged, except that `told` makes a saved run delivered
+Effects  notes on the row; money and states are unchanged, except that `mark_notified` makes a saved run delivered
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,24 +27,28 @@ class Notifications(LedgerFunctions):
         """Adds to the audience: the card's message id, the video's, Telegram's file id."""
         return await self._read(Run, "note_audience", run_id=run_id, more=more)
 
-    async def begin(self, run: Run, teller: str, seconds: float) -> Run | None:
+    async def begin(self, run: Run, notifier: str, seconds: float) -> Run | None:
         """Claims the notification of the run's state for `seconds`; None if it was sent or somebody else has claimed
         it.
 
-        `teller` identifies one notification, not a process: two jobs of one process must not both notify.
+        `notifier` identifies one notification, not a process: two jobs of one process must not both notify.
         """
-        row = await self._ask("begin_telling", run_id=run.run_id, state=run.state, teller=teller, seconds=seconds)
+        row = await self._ask(
+            "begin_notification", run_id=run.run_id, state=run.state, notifier=notifier, seconds=seconds
+        )
         return read_run(row) if row else None
 
     async def later(self, run: Run, at: datetime) -> None:
         """Postpones the notification to `at`."""
-        await self._ask("tell_later", run_id=run.run_id, state=run.state, at=at)
+        await self._ask("notify_later", run_id=run.run_id, state=run.state, at=at)
 
-    async def told(self, run: Run, *, delivered: bool = False, **detail: object) -> Run:
+    async def mark_notified(self, run: Run, *, delivered: bool = False, **detail: object) -> Run:
         """Records that the user was notified of the run's state; with `delivered`, that the video arrived."""
         delivers = delivered and run.state is State.SAVED
         words = {name: str(value) for name, value in detail.items()}
-        fresh = await self._read(Run, "told", run_id=run.run_id, state=run.state, delivered=delivers, detail=words)
+        fresh = await self._read(
+            Run, "mark_notified", run_id=run.run_id, state=run.state, delivered=delivers, detail=words
+        )
         run_log.note("deliver" if delivers else "tell", fresh)
         return fresh
 
@@ -54,4 +58,4 @@ class Notifications(LedgerFunctions):
 
     async def again(self, user_id: str) -> tuple[UUID, ...]:
         """Makes videos due that could not be delivered while the bot was blocked; returns their run ids."""
-        return await self._read_all(UUID, "tell_again", user_id=user_id)
+        return await self._read_all(UUID, "notify_again", user_id=user_id)

@@ -1,9 +1,9 @@
 """Rate limits shared by several processes that send for one bot.
 
-In       lanes: a name, how many calls in which window, and the gap between two
+In       buckets: a name, how many calls in which window, and the gap between two
 Out      seconds to wait; 0 means that the call is counted as made
 Raises   what the transport raises
-Effects  rows of `onetake.lanes`
+Effects  rows of `onetake.rate_buckets`
 """
 
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ from pipeline.ledger.functions import LedgerFunctions
 class Bucket:
     """At most `at_most` calls in any `window_seconds`, and `gap_seconds` between two."""
 
-    lane: str
+    bucket: str
     at_most: int
     window_seconds: float
     gap_seconds: float
 
 
 class RateLimits(LedgerFunctions):
-    async def take(self, lanes: Sequence[Bucket]) -> float:
-        """Counts the call in all of the lanes, or in none."""
-        return float(await self._ask("take_turn", lanes=[asdict(lane) for lane in lanes]))
+    async def take(self, buckets: Sequence[Bucket]) -> float:
+        """Counts the call in all of the buckets, or in none."""
+        return float(await self._ask("acquire_turn", buckets=[asdict(bucket) for bucket in buckets]))
 
-    async def silence(self, lane: str, seconds: float) -> None:
-        await self._ask("silence_lane", lane=lane, seconds=seconds)
+    async def silence(self, bucket: str, seconds: float) -> None:
+        await self._ask("silence_bucket", bucket=bucket, seconds=seconds)

@@ -50,14 +50,14 @@ class JobSource(StrEnum):
 
 
 @dataclass(frozen=True)
-class Places:
+class Slots:
     """How many videos the provider renders at once, and how many orders a minute it takes; None: no limit."""
 
     in_flight_max: int | None = None
     creates_per_minute: int | None = None
 
 
-ANY_NUMBER = Places()
+ANY_NUMBER = Slots()
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ class Run:
     safe_rewrite: str | None = None
     confirm_until: datetime | None = None
     confirmed_at: datetime | None = None
-    held_back_since: datetime | None = None
-    held_back_by: str | None = None
+    deferred_since: datetime | None = None
+    deferred_by: str | None = None
     job_id: str | None = None
     job_source: JobSource | None = None
     progress: int | None = None
@@ -131,7 +131,7 @@ class Run:
     delivered_at: datetime | None = None
     failed_at: datetime | None = None
     request_hash: str = ""
-    place: int | None = None  # how many runs wait before it; only from `load_runs`
+    position: int | None = None  # how many runs wait before it; only from `load_runs`
     answered_job_id: str | None = None  # what the real answer named, even if another run owns that job
     failing_since: datetime | None = None  # the first look that showed the job as failed or expired
     failing_words: str | None = None

@@ -3,7 +3,7 @@
 In       user ids such as `tg:1001`
 Out      frozen values; money in micro-dollars, times by the database's clock
 Raises   what the transport raises
-Effects  only `set_preference` and `note_told_first` change anything
+Effects  only `set_preference` and `note_first_notice` change anything
 """
 
 import re
@@ -92,9 +92,9 @@ class Customers(LedgerFunctions):
         """`key` is a field of Preferences; None clears the choice."""
         return await self._read(Preferences, "set_preference", user_id=user_id, key=key, value=value)
 
-    async def note_told_first(self, user_id: str) -> None:
+    async def note_first_notice(self, user_id: str) -> None:
         """Notes that the user was told that later orders need no confirmation. A choice of their own is kept."""
-        await self._ask("note_told_first", user_id=user_id)
+        await self._ask("note_first_notice", user_id=user_id)
 
     async def allowance(self, user_id: str) -> Allowance:
         return await self._read(Allowance, "allowance", user_id=user_id)

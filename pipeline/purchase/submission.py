@@ -49,7 +49,7 @@ async def buy_once(run: Run, context: RunContext) -> Run:
     # Not cancelable from the fence on: a cancellation between winning and sending would leave the run in doubt.
     not_won = await context.purchases.see_through(_win_and_buy(run, context))
     if not_won is not None:
-        return await _held_back(await reload(run, context), not_won, context)
+        return await _deferred(await reload(run, context), not_won, context)
     return await reload(run, context)
 
 
@@ -80,7 +80,7 @@ def _cannot_be_stored(context: RunContext) -> str | None:
 async def _win_and_buy(run: Run, context: RunContext) -> NotWon | None:
     token = context.new_token()
     asked_at = context.boot_seconds()
-    fence = await context.ledger.begin_submission(run.run_id, token, context.account.places, context.waits.request_over)
+    fence = await context.ledger.begin_submission(run.run_id, token, context.account.slots, context.waits.request_over)
     if isinstance(fence, NotWon):
         return fence
     await _buy(run, fence.order, token, asked_at, context)
@@ -207,7 +207,7 @@ async def _not_sold_here(run: Run, context: RunContext) -> Run:
     return await context.ledger.wait_until(run.run_id, run.read_at + context.waits.look)
 
 
-async def _held_back(run: Run, fence: NotWon, context: RunContext) -> Run:
+async def _deferred(run: Run, fence: NotWon, context: RunContext) -> Run:
     """The fence refused: the run waits for the user's tap or for the fence to open, or ends after too long a wait."""
     if run.state is not State.APPROVED:
         return run
@@ -219,7 +219,7 @@ async def _held_back(run: Run, fence: NotWon, context: RunContext) -> Run:
             return waiting
         # The tap came just before this wait was stored.
         return await context.ledger.wait_until(run.run_id, waiting.read_at)
-    if fence.refused in {"paused", "breaker_open"} and run.age(run.held_back_since) > context.waits.pause_patience:
+    if fence.refused in {"paused", "breaker_open"} and run.age(run.deferred_since) > context.waits.pause_patience:
         await context.ledger.fail(run.run_id, State.APPROVED, fence.refused, fence.reason or "")
         return await reload(run, context)
     return await context.ledger.wait_until(run.run_id, run.read_at + HELD_BACK_RETRY)

@@ -59,7 +59,7 @@ create table onetake.runs (
     state          text not null default 'reserved',
     state_since    timestamptz not null,
     told_state     text,                              -- the last state its user was notified of
-    telling_state  text, telling_until timestamptz,   -- one notifier at a time; a dead one expires
+    notifying_state  text, notifying_until timestamptz,   -- one notifier at a time; a dead one expires
     reason         text,                              -- why it ended, a stable word
     detail         text,                              -- the same for a person
 
@@ -75,7 +75,7 @@ create table onetake.runs (
     reasons        jsonb, safe_rewrite text,
     needs_confirmation boolean not null default false,
     confirm_until  timestamptz, confirmed_at timestamptz,
-    held_back_since timestamptz, held_back_by text,   -- refused at the fence: paused, breaker_open, no_place
+    deferred_since timestamptz, deferred_by text,   -- refused at the fence: paused, breaker_open, no_slot
 
     -- The purchase.
     token           text,                             -- the winner's, never handed out
@@ -122,7 +122,7 @@ create index runs_of_user_day on onetake.runs (user_id, day);
 create index runs_submitted on onetake.runs (submitting_at) where submitting_at is not null;
 create index runs_unfinished on onetake.runs (next_look_at nulls first)
     where state in ('reserved', 'approved', 'submitting', 'uncertain', 'rendering');
-create index runs_untold on onetake.runs (next_look_at nulls first)
+create index runs_not_notified on onetake.runs (next_look_at nulls first)
     where state in ('saved', 'delivered', 'rejected', 'canceled', 'failed') and told_state is distinct from state;
 create index runs_reserved on onetake.runs (reserved_at desc);
 create index runs_stored on onetake.runs (saved_at) where stored is not null and dropped_at is null;

@@ -136,19 +136,19 @@ create table onetake.alerts (
     kind          text not null,
     at            timestamptz not null default clock_timestamp(),
     detail        jsonb not null default '{}',
-    telling_until timestamptz,
+    notifying_until timestamptz,
     told_at       timestamptz
 );
-create index alerts_untold on onetake.alerts (at) where told_at is null;
+create index alerts_not_notified on onetake.alerts (at) where told_at is null;
 
--- Telegram's rate limits, shared by all processes: the last calls of each lane (a chat, or the whole bot), oldest first.
-create table onetake.lanes (
-    lane         text primary key,
+-- Telegram's rate limits, shared by all processes: the last calls of each bucket (a chat, or the whole bot), oldest first.
+create table onetake.rate_buckets (
+    bucket       text primary key,
     calls        timestamptz[] not null default '{}',
     silent_until timestamptz,
     used_at      timestamptz not null default clock_timestamp()
 );
-create index lanes_used on onetake.lanes (used_at);
+create index rate_buckets_used on onetake.rate_buckets (used_at);
 
 -- The one machine that may work, where the queue is not shared; it renews its lease while it runs.
 create table onetake.hosts (

@@ -171,8 +171,8 @@ begin
         held_microusd     = case p_pocket when 'held' then price_microusd else 0 end,
         spent_microusd    = case p_pocket when 'spent' then price_microusd else 0 end,
         released_microusd = case when p_pocket in ('held', 'spent') then 0 else price_microusd end,
-        held_back_since = case when p_to = 'approved' then held_back_since end,
-        held_back_by    = case when p_to = 'approved' then held_back_by end,
+        deferred_since = case when p_to = 'approved' then deferred_since end,
+        deferred_by    = case when p_to = 'approved' then deferred_by end,
         approved_at   = case p_to when 'approved'   then v_now else approved_at end,
         submitting_at = case p_to when 'submitting' then v_now else submitting_at end,
         uncertain_at  = case p_to when 'uncertain'  then v_now else uncertain_at end,
@@ -216,7 +216,7 @@ end $$;
 
 -- Counts an outcome at the provider. p_kind: 'answer' or 'render'. A series of failures opens the breaker for
 -- everybody, or, if one user had all of them and that user's prompts may be the cause, for that user only.
-create function onetake.tell_breaker(p_run_id uuid, p_kind text, p_good boolean) returns void
+create function onetake.feed_breaker(p_run_id uuid, p_kind text, p_good boolean) returns void
 language plpgsql set search_path = '' as $$
 declare
     b onetake.breakers;

@@ -206,7 +206,7 @@ begin
         case when v_was_failed then 'adopted_late' when p_source = 'answer' then 'made' else 'adopted' end,
         jsonb_build_object('job_id', p_job_id, 'source', p_source), p_ms);
     if p_source = 'answer' then
-        perform onetake.tell_breaker(p_run_id, 'answer', true);
+        perform onetake.feed_breaker(p_run_id, 'answer', true);
         perform onetake.wake_doubts(r);
     end if;
     return jsonb_build_object('recorded', true, 'state', 'rendering', 'late', v_was_failed);

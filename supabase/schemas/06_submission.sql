@@ -24,18 +24,18 @@ end $$;
 
 -- Marks a run as refused at the fence. The wait is timed per cause: a run that waited for a slot starts a new wait when a
 -- pause begins.
-create function onetake.hold_back(p_run_id uuid, p_by text) returns void
+create function onetake.defer(p_run_id uuid, p_by text) returns void
 language sql volatile set search_path = '' as $$
     update onetake.runs set
-        held_back_since = case when (held_back_by = 'no_place') = (p_by = 'no_place') then held_back_since
+        deferred_since = case when (deferred_by = 'no_slot') = (p_by = 'no_slot') then deferred_since
                                else clock_timestamp() end,
-        held_back_by = p_by
+        deferred_by = p_by
         where run_id = p_run_id;
 $$;
 
 -- How many more orders the provider accepts now; null without limits. Runs in doubt take a slot, since they may be
 -- rendering; parked ones do not, or a few lost answers would block everybody for a day.
-create function onetake.free_places(r onetake.runs, p_now timestamptz, p_in_flight_max integer, p_creates_per_minute integer) returns integer
+create function onetake.free_slots(r onetake.runs, p_now timestamptz, p_in_flight_max integer, p_creates_per_minute integer) returns integer
 language sql stable set search_path = '' as $$
     select least(
         p_in_flight_max - (select count(*) from onetake.runs o where o.state in ('submitting', 'uncertain', 'rendering')
@@ -49,7 +49,7 @@ $$;
 create function onetake.waiting_before(r onetake.runs, p_now timestamptz) returns integer
 language sql stable set search_path = '' as $$
     select count(*)::integer from onetake.runs o
-        where o.state = 'approved' and o.held_back_by = 'no_place' and o.run_id <> r.run_id
+        where o.state = 'approved' and o.deferred_by = 'no_slot' and o.run_id <> r.run_id
           and o.base_url = r.base_url and o.key_fingerprint = r.key_fingerprint
           and o.next_look_at > p_now - interval '20 seconds'
           and (o.approved_at, o.run_id) < (r.approved_at, r.run_id);
@@ -92,19 +92,19 @@ begin
     v_now := clock_timestamp();
     select * into v_control from onetake.control;
     if v_control.paused then
-        perform onetake.hold_back(p_run_id, 'paused');
+        perform onetake.defer(p_run_id, 'paused');
         return jsonb_build_object('won', false, 'refused', 'paused', 'reason', v_control.pause_reason);
     end if;
     v_until := greatest(onetake.breaker_until('all', p_run_id), onetake.breaker_until('user:' || r.user_id, p_run_id));
     v_until := coalesce(v_until, onetake.full_breaker(r.user_id, v_now));
     if v_until is not null then
-        perform onetake.hold_back(p_run_id, 'breaker_open');
+        perform onetake.defer(p_run_id, 'breaker_open');
         return jsonb_build_object('won', false, 'refused', 'breaker_open', 'until', v_until);
     end if;
     if (p_in_flight_max is not null or p_creates_per_minute is not null)
-       and onetake.free_places(r, v_now, p_in_flight_max, p_creates_per_minute) <= onetake.waiting_before(r, v_now) then
-        perform onetake.hold_back(p_run_id, 'no_place');
-        return jsonb_build_object('won', false, 'refused', 'no_place');
+       and onetake.free_slots(r, v_now, p_in_flight_max, p_creates_per_minute) <= onetake.waiting_before(r, v_now) then
+        perform onetake.defer(p_run_id, 'no_slot');
+        return jsonb_build_object('won', false, 'refused', 'no_slot');
     end if;
     if v_breaker.open_until is not null then          -- half open: this run is the probe
         update onetake.breakers set probe_run_id = p_run_id, probe_at = v_now where scope = 'all';
@@ -141,7 +141,7 @@ begin
     update onetake.runs set doubt = p_doubt where run_id = p_run_id;
     r := onetake.move(p_run_id, 'uncertain', 'held');
     perform onetake.note(p_run_id, r.user_id, 'generate_video', 'uncertain', jsonb_build_object('doubt', p_doubt), p_ms);
-    perform onetake.tell_breaker(p_run_id, 'answer', false);
+    perform onetake.feed_breaker(p_run_id, 'answer', false);
     return jsonb_build_object('moved', true, 'state', r.state);
 end $$;
 
@@ -185,9 +185,9 @@ begin
     perform onetake.note(p_run_id, r.user_id, case p_expected when 'reserved' then 'validate_prompt' else 'generate_video' end,
         'failed', jsonb_build_object('reason', p_reason, 'from', p_expected, 'spent', p_spent), p_ms);
     if p_breaker is not null then
-        perform onetake.tell_breaker(p_run_id, p_breaker, false);
+        perform onetake.feed_breaker(p_run_id, p_breaker, false);
     elsif p_expected = 'submitting' and p_reason <> 'never_sent' then
-        perform onetake.tell_breaker(p_run_id, 'answer', true);   -- a no to this request: the provider is well
+        perform onetake.feed_breaker(p_run_id, 'answer', true);   -- a no to this request: the provider is well
     else
         update onetake.breakers set probe_run_id = null, probe_at = null where probe_run_id = p_run_id;
     end if;

@@ -7,14 +7,14 @@ language sql security definer set search_path = '' as $$
     select onetake.run_json(r) from onetake.runs r where r.run_id = p_run_id;
 $$;
 
--- These runs, each with `place`: how many wait before it for a first attempt or for a slot at the provider (null: it waits
+-- These runs, each with `position`: how many wait before it for a first attempt or for a slot at the provider (null: it waits
 -- for neither).
 create function public.load_runs(p_run_ids jsonb) returns jsonb
 language sql security definer set search_path = '' as $$
-    select coalesce(jsonb_agg(onetake.run_json(r) || jsonb_build_object('place', case
+    select coalesce(jsonb_agg(onetake.run_json(r) || jsonb_build_object('position', case
         when r.state = 'reserved' and r.attempts = 0 then (select count(*) from onetake.runs o
             where o.state = 'reserved' and o.attempts = 0 and o.reserved_at < r.reserved_at)
-        when r.state = 'approved' and r.held_back_by = 'no_place' then onetake.waiting_before(r, clock_timestamp()) end)), '[]')
+        when r.state = 'approved' and r.deferred_by = 'no_slot' then onetake.waiting_before(r, clock_timestamp()) end)), '[]')
     from onetake.runs r where r.run_id in (select value::uuid from jsonb_array_elements_text(p_run_ids));
 $$;
 
@@ -52,15 +52,15 @@ language sql security definer set search_path = '' as $$
             where state = 'approved' and needs_confirmation and confirmed_at is null and told_state is distinct from state
               and audience ->> 'kind' <> 'terminal' and next_look_at > clock_timestamp()
               and state_since < clock_timestamp() - interval '10 seconds'
-              and (telling_until is null or telling_until <= clock_timestamp())
+              and (notifying_until is null or notifying_until <= clock_timestamp())
             limit p_at_most)
     ) as due;
 $$;
 
 -- Starts an attempt on a due run. It is counted before the work, so an attempt that kills its process counts too. The run
--- is not due for anybody else for p_attend_seconds; the worker renews that with `attend`. Past p_attempts_max without
+-- is not due for anybody else for p_heartbeat_seconds; the worker renews that with `heartbeat`. Past p_attempts_max without
 -- progress, a run that cannot have paid fails; a later one is parked. Answers the run.
-create function public.start_attempt(p_run_id uuid, p_attempts_max integer, p_attend_seconds double precision) returns jsonb
+create function public.start_attempt(p_run_id uuid, p_attempts_max integer, p_heartbeat_seconds double precision) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
     r onetake.runs;
@@ -83,17 +83,17 @@ begin
         end if;
     end if;
     update onetake.runs set attempts = attempts + 1,
-            next_look_at = clock_timestamp() + make_interval(secs => p_attend_seconds)
+            next_look_at = clock_timestamp() + make_interval(secs => p_heartbeat_seconds)
         where run_id = p_run_id returning * into r;
     return onetake.run_json(r);
 end $$;
 
 -- The heartbeat of a worker. p_job_id: a job that this look showed as not failed; an earlier failing look is withdrawn.
-create function public.attend(
-    p_run_id uuid, p_attend_seconds float8, p_progress integer default null, p_job_id text default null
+create function public.heartbeat(
+    p_run_id uuid, p_heartbeat_seconds float8, p_progress integer default null, p_job_id text default null
 ) returns jsonb
 language sql security definer set search_path = '' as $$
-    update onetake.runs r set next_look_at = clock_timestamp() + make_interval(secs => p_attend_seconds),
+    update onetake.runs r set next_look_at = clock_timestamp() + make_interval(secs => p_heartbeat_seconds),
             progress = coalesce(p_progress, progress),
             attempts = case when r.state = 'rendering' and p_progress is not null then 1 else attempts end,
             job_seen_at = case when r.job_id = p_job_id then clock_timestamp() else job_seen_at end,

@@ -80,7 +80,7 @@ begin
             where run_id = p_run_id;
         perform onetake.move(p_run_id, 'saved', 'spent');
         perform onetake.note(p_run_id, r.user_id, 'save_video', 'saved', jsonb_build_object('bytes', p_file_bytes), p_ms);
-        perform onetake.tell_breaker(p_run_id, 'render', true);
+        perform onetake.feed_breaker(p_run_id, 'render', true);
     end if;
     return public.load_run(p_run_id);
 end $$;

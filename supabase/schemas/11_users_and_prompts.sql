@@ -27,7 +27,7 @@ begin
 end $$;
 
 -- Notes that the user was told that later orders will not ask first. The user's own choice stands.
-create function public.note_told_first(p_user_id text) returns jsonb
+create function public.note_first_notice(p_user_id text) returns jsonb
 language sql volatile security definer set search_path = '' as $$
     update onetake.users set preferences = preferences || '{"confirm": "first"}'
         where user_id = p_user_id and not preferences ? 'confirm';

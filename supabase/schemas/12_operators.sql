@@ -17,8 +17,8 @@ begin
         jsonb_strip_nulls(jsonb_build_object('paused', v_before.paused, 'reason', v_before.pause_reason)),
         jsonb_strip_nulls(jsonb_build_object('paused', p_paused, 'reason', case when p_paused then p_reason end)));
     if not p_paused then
-        update onetake.runs set next_look_at = null, held_back_since = null, held_back_by = null
-            where state = 'approved' and held_back_since is not null;   -- runs before breakers, as everywhere
+        update onetake.runs set next_look_at = null, deferred_since = null, deferred_by = null
+            where state = 'approved' and deferred_since is not null;   -- runs before breakers, as everywhere
         update onetake.breakers set open_until = null, cause = null, failed_answers = 0, failed_renders = 0,
                 probe_run_id = null, probe_at = null;
     end if;
@@ -201,15 +201,15 @@ end $$;
 create function public.take_alerts(p_seconds double precision) returns jsonb
 language sql security definer set search_path = '' as $$
     with taken as (
-        update onetake.alerts a set telling_until = clock_timestamp() + make_interval(secs => p_seconds)
-            where a.told_at is null and (a.telling_until is null or a.telling_until <= clock_timestamp())
+        update onetake.alerts a set notifying_until = clock_timestamp() + make_interval(secs => p_seconds)
+            where a.told_at is null and (a.notifying_until is null or a.notifying_until <= clock_timestamp())
             returning a.*
     )
     select coalesce(jsonb_agg(to_jsonb(taken) order by at), '[]') from taken;
 $$;
 
 -- Records that an alert was sent.
-create function public.alert_told(p_key text) returns jsonb
+create function public.mark_alert_notified(p_key text) returns jsonb
 language sql security definer set search_path = '' as $$
     update onetake.alerts a set told_at = clock_timestamp() where a.key = p_key returning to_jsonb(a);
 $$;

@@ -156,7 +156,7 @@ begin
             select outcome, sum(n) as times, sum(saved_microusd) as saved_microusd from onetake.all_counts()
                 where step = 'check_limits' and outcome <> 'accepted' group by outcome) b),
         'in_flight', (select coalesce(jsonb_agg(to_jsonb(f)), '[]') from (
-            select ref, user_id, state, state_since, reserved_at, progress, parked_at, held_back_by, held_microusd, model, seconds
+            select ref, user_id, state, state_since, reserved_at, progress, parked_at, deferred_by, held_microusd, model, seconds
                 from onetake.runs where state in ('reserved', 'approved', 'submitting', 'uncertain', 'rendering')
                 order by reserved_at desc limit 50) f),
         'steps', (select coalesce(jsonb_agg(to_jsonb(t) order by t.p95_ms desc), '[]') from (

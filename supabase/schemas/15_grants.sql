@@ -28,21 +28,22 @@ begin
 end $$;
 
 select onetake.restrict(array[
-    'alert_told', 'allowance', 'amend', 'applied_migrations', 'approve', 'attend', 'audit_view',
-    'back_to_doubt', 'begin_submission', 'begin_telling', 'cancel_run', 'clips_of', 'clips_to_drop', 'confirm',
+    'acquire_turn', 'allowance', 'amend', 'applied_migrations', 'approve', 'audit_view', 'back_to_doubt',
+    'begin_notification', 'begin_submission', 'cancel_run', 'clips_of', 'clips_to_drop', 'confirm',
     'controls', 'customer', 'deliver_again', 'doubts_at', 'due_runs', 'explain_difference', 'fail_run',
-    'find_key', 'find_run', 'is_winner', 'keep_stray_answer', 'keep_template', 'known_before', 'last_audit_at',
-    'limit_history', 'list_audits', 'list_runs', 'list_stray_answers', 'list_users', 'load_run', 'load_runs',
-    'mark_uncertain', 'not_stored', 'note_audience', 'note_clip', 'note_done', 'note_dropped', 'note_failing',
-    'note_not_fetched', 'note_not_stored', 'note_shown_otherwise', 'note_stored', 'note_told_first',
-    'note_undelivered', 'note_unreadable_update', 'open_differences', 'page_metrics', 'page_overview',
-    'page_runs', 'park', 'preview_reserve', 'prompt_of_another', 'raise_alerts', 'record_caption',
-    'record_event', 'record_look', 'record_submission', 'reject', 'render_history', 'reopen_run',
-    'replace_draft', 'reserve', 'run_events', 'same_clip_as', 'save_run', 'set_limit', 'set_paused',
-    'set_preference', 'set_user', 'settle_found', 'settle_not_charged', 'settle_taken_back', 'show_limits',
-    'silence_lane', 'start_attempt', 'stats', 'storage_broken', 'store_audit', 'take_alerts', 'take_host',
-    'take_turn', 'tell_again', 'tell_later', 'template_broken', 'template_impact', 'template_text', 'told',
-    'user_videos', 'wait_until', 'witnesses_near'
+    'find_key', 'find_run', 'heartbeat', 'is_winner', 'keep_stray_answer', 'keep_template', 'known_before',
+    'last_audit_at', 'limit_history', 'list_audits', 'list_runs', 'list_stray_answers', 'list_users',
+    'load_run', 'load_runs', 'mark_alert_notified', 'mark_notified', 'mark_uncertain', 'not_stored',
+    'note_audience', 'note_clip', 'note_done', 'note_dropped', 'note_failing', 'note_first_notice',
+    'note_not_fetched', 'note_not_stored', 'note_shown_otherwise', 'note_stored', 'note_undelivered',
+    'note_unreadable_update', 'notify_again', 'notify_later', 'open_differences', 'page_metrics',
+    'page_overview', 'page_runs', 'park', 'preview_reserve', 'prompt_of_another', 'raise_alerts',
+    'record_caption', 'record_event', 'record_look', 'record_submission', 'reject', 'render_history',
+    'reopen_run', 'replace_draft', 'reserve', 'run_events', 'same_clip_as', 'save_run', 'set_limit',
+    'set_paused', 'set_preference', 'set_user', 'settle_found', 'settle_not_charged', 'settle_taken_back',
+    'show_limits', 'silence_bucket', 'start_attempt', 'stats', 'storage_broken', 'store_audit', 'take_alerts',
+    'take_host', 'template_broken', 'template_impact', 'template_text', 'user_videos', 'wait_until',
+    'witnesses_near'
 ]);
 
 do $$

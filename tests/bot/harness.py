@@ -24,7 +24,7 @@ from pipeline.cancellation import stop
 from pipeline.clips.storage import at_hand
 from pipeline.context import RunContext
 from pipeline.ledger.operators import Operators
-from pipeline.ledger.records import ANY_NUMBER, Places, Run, State
+from pipeline.ledger.records import ANY_NUMBER, Run, Slots, State
 from pipeline.settings.resources import models_file
 from pipeline.worker import Engine, Pace, open_engine
 from providers.catalogue import find_model, load_catalogue
@@ -213,12 +213,12 @@ async def open_stage(
     *,
     working: bool = True,
     demo: bool = False,
-    places: Places = ANY_NUMBER,
+    slots: Slots = ANY_NUMBER,
     **waits: str,
 ) -> AsyncIterator[BotHarness]:
     bot, session = make_bot()
     async with open_test_context(dsn, simulator, home, quick_waits(**waits)) as plain, open_engine(dsn) as engine:
-        context = replace(plain, account=replace(plain.account, places=places))
+        context = replace(plain, account=replace(plain.account, slots=slots))
         dependencies = dependencies_at(context, engine, demo=demo)
         async with open_bot_app(bot, dependencies, alarms=False, time=HURRIED) as bot_app:
             work = asyncio.create_task(engine.work(context, bot_app.delivery.tell, PACE, bot_app.cards.follow))

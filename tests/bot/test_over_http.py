@@ -357,7 +357,7 @@ async def test_delivery_gives_up_on_a_refusing_proxy_and_notifies_user_and_opera
         with psycopg.connect(ledger_dsn, autocommit=True) as database:  # it was so for half an hour
             database.execute(
                 "update onetake.runs set state_since = state_since - interval '31 minutes',"
-                " next_look_at = clock_timestamp(), telling_until = null where state = 'saved'"
+                " next_look_at = clock_timestamp(), notifying_until = null where state = 'saved'"
             )
         await ben.until("could not bring it")
         alerts = await Alerts(house.context.ledger.rpc).take()

@@ -152,14 +152,14 @@ async def test_last_confirmation_is_announced_with_a_button_to_keep_asking(harne
 
 async def test_noting_the_announcement_sets_confirm_first_unless_the_user_chose(harness: BotHarness) -> None:
     customers = Customers(harness.context.ledger.rpc)
-    await customers.note_told_first("tg:1")  # nobody yet
+    await customers.note_first_notice("tg:1")  # nobody yet
     await harness.say("/start")
     await harness.until(lambda: bool(harness.texts()))
     await customers.set_preference("tg:1", "confirm", "always")
-    await customers.note_told_first("tg:1")
+    await customers.note_first_notice("tg:1")
     assert (await customers.get("tg:1")).preferences.confirm == "always"
     await customers.set_preference("tg:1", "confirm", None)
-    await customers.note_told_first("tg:1")
+    await customers.note_first_notice("tg:1")
     assert (await customers.get("tg:1")).preferences.confirm == "first"
 
 

@@ -45,7 +45,7 @@ STAMPS = (
         "canceled_at",
         "failed_at",
         "parked_at",
-        "held_back_since",
+        "deferred_since",
         "confirm_until",
     ),
     *("first_look_at", "last_look_at"),
@@ -62,7 +62,7 @@ EMPTIED = (
     "control",
     "breakers",
     "limits",
-    "lanes",
+    "rate_buckets",
     "hosts",
     "audits",
     "audited",
@@ -254,7 +254,7 @@ class LedgerClient:
     def see(self, run_id: str) -> None:
         """The provider shows the run's job at its own address."""
         job_id = self.row(run_id)["job_id"]
-        self.call("attend", run_id=run_id, attend_seconds=1.0, job_id=job_id)
+        self.call("heartbeat", run_id=run_id, heartbeat_seconds=1.0, job_id=job_id)
 
     def save(self, run_id: str, job_id: str | None = None, sha256: str = "f") -> Row:
         """Saves the clip of the run's present job, or of the given one."""
@@ -269,7 +269,7 @@ class LedgerClient:
 
     def delivered(self, user: str = "tg:1", prompt: str = "a red fox", **changes: Any) -> str:
         run_id = self.saved(user, prompt, **changes)
-        assert self.call("told", run_id=run_id, state="saved", delivered=True)["state"] == "delivered"
+        assert self.call("mark_notified", run_id=run_id, state="saved", delivered=True)["state"] == "delivered"
         return run_id
 
     def fail(self, run_id: str, expected: str, reason: str = "for_a_test", **more: Any) -> Row:

@@ -38,8 +38,8 @@ SMALL: dict[str, dict[str, object]] = {
     "cancel_run": {"by": "x"},
     "settle_not_charged": {"who": "op"},
     "save_run": {"file": "/m/x.mp4", "file_bytes": 1, "file_sha256": "f", "job_id": "job_1"},
-    "told": {"state": "saved", "delivered": True},
-    "start_attempt": {"attempts_max": 2, "attend_seconds": 0.0},
+    "mark_notified": {"state": "saved", "delivered": True},
+    "start_attempt": {"attempts_max": 2, "heartbeat_seconds": 0.0},
     "park": {"why": "x", "next_look_at": None},
     "record_look": {
         "counts": True,
@@ -100,7 +100,7 @@ class AnyOrder(RuleBasedStateMachine):
             case "rendering":
                 self.client.save(run)
             case _:
-                self.client.call("told", run_id=run, state="saved", delivered=True)
+                self.client.call("mark_notified", run_id=run, state="saved", delivered=True)
 
     @rule(run=runs, token=tokens)
     def begin(self, run: str, token: str) -> None:

@@ -56,7 +56,7 @@ BY_NAME: dict[str, Any] = {
     "hashtags": ["#fox"],
     "parts": ["seconds"],
     "job_ids": [JOB],
-    "lanes": [{"lane": "bot:1", "at_most": 1, "window_seconds": 60, "gap_seconds": 0}],
+    "buckets": [{"bucket": "bot:1", "at_most": 1, "window_seconds": 60, "gap_seconds": 0}],
     "sha256": "0" * 64,
     "file_sha256": "0" * 64,
     "prompt_hash": "0" * 64,

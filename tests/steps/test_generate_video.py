@@ -83,7 +83,7 @@ async def waited(
         elapsed_seconds=elapsed,
         deadline_seconds=deadline,
         poll_seconds=poll,
-        attend_seconds=7,
+        heartbeat_seconds=7,
         alive=time.alive,
         clock=time.clock,
         sleep=time.sleep,

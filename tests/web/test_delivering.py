@@ -44,12 +44,12 @@ async def test_deliver_again_reports_the_outcome(
     monkeypatch.setattr(changes, "DELIVERY_SECONDS_MAX", 60.0)
     notifications = Notifications(inside.context.ledger.rpc)
     row = await inside.driven(await inside.order("a boat", **IN_CHAT))
-    await notifications.told(row, why="Unreachable")
+    await notifications.mark_notified(row, why="Unreachable")
 
     async def deliver() -> None:
         while (run := await inside.context.ledger.load(row.run_id)) is None or run.told_state is not None:
             await asyncio.sleep(0.05)
-        await notifications.told(run, **outcome)
+        await notifications.mark_notified(run, **outcome)
 
     said, _ = await asyncio.gather(inside.submit(f"/admin/runs/{row.ref}/deliver"), deliver())
 
@@ -60,6 +60,6 @@ async def test_deliver_again_reports_the_outcome(
 async def test_run_page_shows_why_a_delivery_failed(inside: Site) -> None:
     row = await inside.driven(await inside.order("a boat", **IN_CHAT))
     assert 'data-testid="delivery"' not in await inside.read(f"/admin/runs/{row.ref}")
-    await Notifications(inside.context.ledger.rpc).told(row, why="Unreachable")
+    await Notifications(inside.context.ledger.rpc).mark_notified(row, why="Unreachable")
     page = await inside.read(f"/admin/runs/{row.ref}")
     assert "blocked the bot" in shown(page, "delivery") and "The video stays here" in shown(page, "delivery")

@@ -44,7 +44,7 @@ class Webhook:
         self._updates = updates
         self._execute = execute
         self._upload_bytes_max = upload_bytes_max
-        self._lanes: dict[int, deque[Update]] = {}
+        self._chats: dict[int, deque[Update]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(address.connections_max)
         self._session = ClientSession(timeout=ClientTimeout(total=ANSWER_SECONDS_MAX))
@@ -74,29 +74,29 @@ class Webhook:
         return shown
 
     def _line_up(self, update: Update) -> None:
-        lane = self._lanes.get(update.chat_id)
-        if lane is not None:
-            lane.append(update)
+        waiting = self._chats.get(update.chat_id)
+        if waiting is not None:
+            waiting.append(update)
             return
-        self._lanes[update.chat_id] = deque([update])
-        task = asyncio.get_running_loop().create_task(self._send_lane(update.chat_id))
+        self._chats[update.chat_id] = deque([update])
+        task = asyncio.get_running_loop().create_task(self._send_in_order(update.chat_id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _send_lane(self, chat_id: int) -> None:
-        lane = self._lanes[chat_id]
+    async def _send_in_order(self, chat_id: int) -> None:
+        waiting = self._chats[chat_id]
         pause = FIRST_PAUSE_SECONDS
-        while lane:
-            called = await self._send(lane[0])
+        while waiting:
+            called = await self._send(waiting[0])
             if called is None:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, PAUSE_SECONDS_MAX)
                 continue
-            self._updates.confirm(lane.popleft())
+            self._updates.confirm(waiting.popleft())
             pause = FIRST_PAUSE_SECONDS
             if called.text("method"):
                 await self._execute(called)
-        del self._lanes[chat_id]
+        del self._chats[chat_id]
 
     async def _send(self, update: Update) -> Args | None:
         """Send once. Returns the method call in the answer (usually empty), or None if the bot did not answer 2xx."""

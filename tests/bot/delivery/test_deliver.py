@@ -297,11 +297,12 @@ async def _fresh(harness: BotHarness, run: Run) -> Run:
 
 
 async def _age(harness: BotHarness, run: Run, seconds: float) -> None:
-    """So long after it was saved; nobody is telling it."""
+    """Moves the save back by so many seconds, with no notification under way."""
     with psycopg.connect(harness.dsn, autocommit=True) as connection:
         connection.execute(
-            "update onetake.runs set state_since = clock_timestamp() - make_interval(secs => %s), telling_until = null,"
-            " told_state = null, next_look_at = clock_timestamp() + interval '1 hour' where run_id = %s",
+            "update onetake.runs set state_since = clock_timestamp() - make_interval(secs => %s),"
+            " notifying_until = null, told_state = null, next_look_at = clock_timestamp() + interval '1 hour'"
+            " where run_id = %s",
             (seconds, run.run_id),
         )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from aiogram.methods import SendMessage, SendVideo
 
-from pipeline.ledger.records import Places, State
+from pipeline.ledger.records import Slots, State
 from pipeline.ledger.transports.common import LedgerUnavailable
 from tests.bot.harness import BotHarness, labels, open_stage
 from tests.support.fixtures import Simulator, simulator_process
@@ -86,8 +86,8 @@ async def test_update_fails_while_the_ledger_is_unavailable_and_succeeds_when_se
 
 async def test_run_without_a_slot_is_shown_as_waiting_and_continues_by_itself(ledger_dsn: str, tmp_path: Path) -> None:
     with simulator_process("--render-seconds", "2") as sim:
-        places = Places(in_flight_max=1)
-        async with open_stage(ledger_dsn, sim, tmp_path, RENDER_DEADLINE_SECONDS="60", places=places) as harness:
+        slots = Slots(in_flight_max=1)
+        async with open_stage(ledger_dsn, sim, tmp_path, RENDER_DEADLINE_SECONDS="60", slots=slots) as harness:
             sim.control("POST", "/_sim/speed", {"speed": 0.001})  # the first one renders until the others have waited
             for user in (1, 2, 3):
                 await harness.say(f"/create a paper boat number {user}", user=user)

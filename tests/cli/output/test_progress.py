@@ -58,10 +58,10 @@ def test_run_seen_failing_once_is_shown_as_not_decided_yet() -> None:
 
 
 def test_deferred_run_shows_the_reason() -> None:
-    held = run_in(State.APPROVED, improved_prompt="x", held_back_by="paused", held_back_since=NOW)
+    held = run_in(State.APPROVED, improved_prompt="x", deferred_by="paused", deferred_since=NOW)
 
     assert lines_of(held, None)[2].words == "waits: buying is paused"
-    full = lines_of(replace(held, held_back_by="breaker_open"), None)[2].words
+    full = lines_of(replace(held, deferred_by="breaker_open"), None)[2].words
     assert "too many orders in a short time" in full and "too many failures lately" not in full
 
 

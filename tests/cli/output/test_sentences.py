@@ -248,7 +248,7 @@ def test_message_for_a_run_of_another_provider_names_both_urls() -> None:
     ("by", "causes", "says"),
     [
         ("paused", (), "it waits, since buying is paused"),
-        ("no_place", (), "it waits, since no free slot at the provider"),
+        ("no_slot", (), "it waits, since no free slot at the provider"),
         ("breaker_open", (), "too many orders in a short time or failures at the provider"),
         ("breaker_open", ("submissions",), "it waits, since there were too many orders in a short time"),
         ("breaker_open", ("failures",), "it waits, since too much failed at the provider"),
@@ -256,7 +256,7 @@ def test_message_for_a_run_of_another_provider_names_both_urls() -> None:
     ],
 )
 def test_waiting_run_shows_why_it_waits(by: str | None, causes: tuple[str, ...], says: str) -> None:
-    held = run_in(State.APPROVED, held_back_by=by)
+    held = run_in(State.APPROVED, deferred_by=by)
     breakers = [Breaker("user:cli:ana", NOW, half_open=False, cause=cause) for cause in causes]
     assert says in sentences.waits_for(
         held, [*breakers, Breaker("user:cli:ben", NOW, half_open=False, cause="failures")]

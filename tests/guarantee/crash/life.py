@@ -119,7 +119,7 @@ async def tell(subject: Subject, row: Run, context: RunContext) -> Run:
         return row
     with subject.told.open("a") as file:
         file.write(f"{row.state.value}\n")
-    return await context.ledger.told(row.run_id, row.state)
+    return await context.ledger.mark_notified(row.run_id, row.state)
 
 
 async def _worked(admitted: Admitted, subject: Subject, place: Place, context: RunContext) -> None:

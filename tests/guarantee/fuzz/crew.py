@@ -165,4 +165,4 @@ async def _tell(row: Run, place: Place, context: RunContext, dice: random.Random
     with (place.told / str(row.run_id)).open("a") as file:
         file.write(f"{row.state.value}\n")
     delivered = row.state is State.SAVED and dice.random() < 0.5
-    await context.ledger.told(row.run_id, row.state, delivered=delivered)
+    await context.ledger.mark_notified(row.run_id, row.state, delivered=delivered)

@@ -256,7 +256,7 @@ CHAT_MUTANTS = (
         "a video whose answer was lost on the way is sent again",
         "bot/delivery/delivery.py",
         "            pause = max(AGAIN, min(run.age(run.state_since), AGAIN_LATER))  # each try may have arrived",
-        "            await self._notifications.told(run)\n            return",
+        "            await self._notifications.mark_notified(run)\n            return",
         ("tests/bot/delivery/test_deliver.py::test_sending_a_video_is_retried_after_a_network_error",),
     ),
     Mutant(

@@ -273,8 +273,8 @@ MUTANTS = (
         "breaker",
         "the breaker works until the last moment",
         "supabase/schemas/06_submission.sql",
-        "    if v_until is not null then\n        perform onetake.hold_back",
-        "    if false then\n        perform onetake.hold_back",
+        "    if v_until is not null then\n        perform onetake.defer",
+        "    if false then\n        perform onetake.defer",
         (
             "tests/ledger/reserve/test_breaker.py::test_the_fourth_submission_of_a_user_in_a_minute_opens_that_users_breaker",
         ),
@@ -350,7 +350,7 @@ MUTANTS = (
         "a video counts as delivered only once Telegram has it",
         "bot/delivery/delivery.py",
         "        sent = await self.send(run, address)\n        file_id",
-        "        await self._notifications.told(run, delivered=True)\n"
+        "        await self._notifications.mark_notified(run, delivered=True)\n"
         "        sent = await self.send(run, address)\n        file_id",
         ("tests/guarantee/short/test_telegram.py::test_bot_killed_at_sampled_points_buys_and_delivers_one_video",),
     ),
@@ -360,7 +360,7 @@ MUTANTS = (
         "supabase/schemas/06_submission.sql",
         "    if (p_in_flight_max is not null or p_creates_per_minute is not null)\n",
         "    if false\n",
-        ("tests/ledger/reserve/test_places.py::test_runs_in_flight_never_exceed_the_slots_of_the_provider",),
+        ("tests/ledger/reserve/test_slots.py::test_runs_in_flight_never_exceed_the_slots_of_the_provider",),
     ),
     Mutant(
         "meant",

@@ -148,7 +148,7 @@ PAGES_MUTANTS = (
         "fast_orders",
         "a run that waits because of fast orders does not speak of failures alone",
         "cli/output/progress.py",
-        "WAITS_FOR.get(run.held_back_by, run.held_back_by)",
+        "WAITS_FOR.get(run.deferred_by, run.deferred_by)",
         "'too many failures lately'",
         ("tests/cli/output/test_progress.py::test_deferred_run_shows_the_reason",),
     ),

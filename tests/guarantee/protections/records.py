@@ -19,9 +19,9 @@ RECORDS_MUTANTS = (
         "pipeline/purchase/submission.py",
         "    asked_at = context.boot_seconds()\n"
         "    fence = await context.ledger.begin_submission("
-        "run.run_id, token, context.account.places, context.waits.request_over)\n",
+        "run.run_id, token, context.account.slots, context.waits.request_over)\n",
         "    fence = await context.ledger.begin_submission("
-        "run.run_id, token, context.account.places, context.waits.request_over)\n"
+        "run.run_id, token, context.account.slots, context.waits.request_over)\n"
         "    asked_at = context.boot_seconds()\n",
         (ANSWERS + "test_time_spent_waiting_for_the_fence_counts_against_the_submit_deadline",),
     ),

@@ -269,7 +269,7 @@ async def test_pause_or_open_breaker_after_approval_stops_the_order(
         await context.ledger.confirm(admitted.run_id)
         row = await run(admitted.run_id, context)
 
-        assert row is not None and (row.state, row.held_back_by) == (State.APPROVED, how)
+        assert row is not None and (row.state, row.deferred_by) == (State.APPROVED, how)
         assert simulator.creates() == 0
         client.call("set_paused", paused=False, reason=None, who="op")
         row = await run(admitted.run_id, context)

@@ -11,49 +11,51 @@ import pytest
 from tests.ledger.client import LedgerClient
 
 
-def lane(name: str, at_most: int = 100, window: float = 60.0, gap: float = 0.0) -> dict[str, Any]:
-    return {"lane": name, "at_most": at_most, "window_seconds": window, "gap_seconds": gap}
+def bucket(name: str, at_most: int = 100, window: float = 60.0, gap: float = 0.0) -> dict[str, Any]:
+    return {"bucket": name, "at_most": at_most, "window_seconds": window, "gap_seconds": gap}
 
 
 def test_rate_limit_enforces_the_gap_between_calls(client: LedgerClient) -> None:
-    assert client.call("take_turn", lanes=[lane("a", gap=5)]) == 0
-    assert 4 < client.call("take_turn", lanes=[lane("a", gap=5)]) <= 5
-    assert client.call("take_turn", lanes=[lane("b", gap=5)]) == 0
+    assert client.call("acquire_turn", buckets=[bucket("a", gap=5)]) == 0
+    assert 4 < client.call("acquire_turn", buckets=[bucket("a", gap=5)]) <= 5
+    assert client.call("acquire_turn", buckets=[bucket("b", gap=5)]) == 0
 
 
 def test_rate_limit_enforces_the_maximum_per_window(client: LedgerClient) -> None:
     for _ in range(3):
-        assert client.call("take_turn", lanes=[lane("a", at_most=3)]) == 0
-    assert 50 < client.call("take_turn", lanes=[lane("a", at_most=3)]) <= 60
-    assert client.call("take_turn", lanes=[lane("a", at_most=4)]) == 0, "the more urgent have more room"
-    client.write("update onetake.lanes set calls = array(select c - interval '61 s' from unnest(calls) c)")
-    assert client.call("take_turn", lanes=[lane("a", at_most=3)]) == 0
-    assert client.one("select cardinality(calls) from onetake.lanes") == 1, "what is past the window is forgotten"
+        assert client.call("acquire_turn", buckets=[bucket("a", at_most=3)]) == 0
+    assert 50 < client.call("acquire_turn", buckets=[bucket("a", at_most=3)]) <= 60
+    assert client.call("acquire_turn", buckets=[bucket("a", at_most=4)]) == 0, "the more urgent have more room"
+    client.write("update onetake.rate_buckets set calls = array(select c - interval '61 s' from unnest(calls) c)")
+    assert client.call("acquire_turn", buckets=[bucket("a", at_most=3)]) == 0
+    assert client.one("select cardinality(calls) from onetake.rate_buckets") == 1, (
+        "what is past the window is forgotten"
+    )
 
 
 def test_call_in_two_buckets_is_counted_in_both_or_in_neither(client: LedgerClient) -> None:
-    assert client.call("take_turn", lanes=[lane("all", at_most=1)]) == 0
-    assert client.call("take_turn", lanes=[lane("chat"), lane("all", at_most=1)]) > 50
-    assert client.one("select cardinality(calls) from onetake.lanes where lane = 'chat'") == 0
+    assert client.call("acquire_turn", buckets=[bucket("all", at_most=1)]) == 0
+    assert client.call("acquire_turn", buckets=[bucket("chat"), bucket("all", at_most=1)]) > 50
+    assert client.one("select cardinality(calls) from onetake.rate_buckets where bucket = 'chat'") == 0
 
 
 def test_shorter_silence_does_not_shorten_a_longer_one(client: LedgerClient) -> None:
-    client.call("silence_lane", lane="a", seconds=30)
-    client.call("silence_lane", lane="a", seconds=3)
-    assert 25 < client.call("take_turn", lanes=[lane("a")]) <= 30
+    client.call("silence_bucket", bucket="a", seconds=30)
+    client.call("silence_bucket", bucket="a", seconds=3)
+    assert 25 < client.call("acquire_turn", buckets=[bucket("a")]) <= 30
 
 
 def test_concurrent_callers_share_one_rate_limit(client: LedgerClient) -> None:
     with ThreadPoolExecutor(6) as threads:
-        waits = list(threads.map(lambda _: client.call("take_turn", lanes=[lane("all", at_most=7)]), range(30)))
+        waits = list(threads.map(lambda _: client.call("acquire_turn", buckets=[bucket("all", at_most=7)]), range(30)))
     assert waits.count(0) == 7
 
 
 def test_buckets_unused_for_a_day_are_deleted(client: LedgerClient) -> None:
-    client.call("take_turn", lanes=[lane("old")])
-    client.write("update onetake.lanes set used_at = used_at - interval '25 hours'")
-    client.call("silence_lane", lane="new", seconds=1)
-    assert [row["lane"] for row in client.rows("select lane from onetake.lanes")] == ["new"]
+    client.call("acquire_turn", buckets=[bucket("old")])
+    client.write("update onetake.rate_buckets set used_at = used_at - interval '25 hours'")
+    client.call("silence_bucket", bucket="new", seconds=1)
+    assert [row["bucket"] for row in client.rows("select bucket from onetake.rate_buckets")] == ["new"]
 
 
 def test_host_lease_passes_to_another_host_only_after_it_expires(client: LedgerClient) -> None:
@@ -106,27 +108,27 @@ def test_only_delivered_clips_past_their_age_are_dropped(client: LedgerClient, s
 
 
 def test_clock_that_steps_back_does_not_block_a_bucket(client: LedgerClient) -> None:
-    assert client.call("take_turn", lanes=[lane("a", gap=1, at_most=2)]) == 0
-    client.write("update onetake.lanes set calls = array(select c + interval '1 hour' from unnest(calls) c)")
-    assert client.call("take_turn", lanes=[lane("a", gap=1, at_most=2)]) == 0
-    assert client.call("take_turn", lanes=[lane("a", gap=1, at_most=2)]) > 0
+    assert client.call("acquire_turn", buckets=[bucket("a", gap=1, at_most=2)]) == 0
+    client.write("update onetake.rate_buckets set calls = array(select c + interval '1 hour' from unnest(calls) c)")
+    assert client.call("acquire_turn", buckets=[bucket("a", gap=1, at_most=2)]) == 0
+    assert client.call("acquire_turn", buckets=[bucket("a", gap=1, at_most=2)]) > 0
 
 
 def test_bucket_deleted_during_a_call_is_created_again(client: LedgerClient) -> None:
-    """Idle lanes are removed between the insert and the lock: simulated by a removal that is not committed yet."""
-    client.call("take_turn", lanes=[lane("a")])
+    """Idle buckets are removed between the insert and the lock: simulated by a removal that is not committed yet."""
+    client.call("acquire_turn", buckets=[bucket("a")])
     with psycopg.connect(client.dsn) as sweeping, ThreadPoolExecutor(1) as threads:
-        sweeping.execute("delete from onetake.lanes")
-        asking = threads.submit(client.call, "take_turn", lanes=[lane("a"), lane("b")])
+        sweeping.execute("delete from onetake.rate_buckets")
+        asking = threads.submit(client.call, "acquire_turn", buckets=[bucket("a"), bucket("b")])
         time.sleep(0.3)
         sweeping.commit()
         assert asking.result(timeout=5) == 0
 
 
 def test_cleanup_of_idle_buckets_skips_locked_ones(client: LedgerClient) -> None:
-    client.call("take_turn", lanes=[lane("old")])
-    client.write("update onetake.lanes set used_at = used_at - interval '25 hours'")
+    client.call("acquire_turn", buckets=[bucket("old")])
+    client.write("update onetake.rate_buckets set used_at = used_at - interval '25 hours'")
     with psycopg.connect(client.dsn) as using:
-        using.execute("select from onetake.lanes for update")
-        client.call("silence_lane", lane="new", seconds=1)
-    assert client.one("select count(*) from onetake.lanes") == 2
+        using.execute("select from onetake.rate_buckets for update")
+        client.call("silence_bucket", bucket="new", seconds=1)
+    assert client.one("select count(*) from onetake.rate_buckets") == 2

@@ -220,7 +220,7 @@ def test_run_events_are_listed_in_order(client: LedgerClient) -> None:
     client.doubt(run_id)
     client.record(run_id, "job_1", "answer", TOKEN)
     client.save(run_id)
-    client.call("told", run_id=run_id, state="saved", delivered=True)
+    client.call("mark_notified", run_id=run_id, state="saved", delivered=True)
     events = client.call("run_events", run_id=run_id)
     assert [(event["step"], event["outcome"]) for event in events] == [
         ("check_limits", "accepted"),

@@ -183,7 +183,7 @@ def test_deliver_again_is_accepted_only_for_saved_telegram_runs(client: LedgerCl
         answer = client.call("deliver_again", run_id=run_id, who="web:Ada")
         assert answer == {"asked": brought, "state": "saved", "why": None if brought else "state"}
     assert client.events(run_id)[-1] == ("deliver", "asked_again")
-    client.call("told", run_id=run_id, state="saved", delivered=True, detail={})
+    client.call("mark_notified", run_id=run_id, state="saved", delivered=True, detail={})
     answer = client.call("deliver_again", run_id=run_id, who="web:Ada")
     assert answer == {"asked": False, "state": "delivered", "why": "state"}
     assert client.call("deliver_again", run_id="00000000-0000-0000-0000-000000000000", who="x")["asked"] is False
@@ -192,12 +192,12 @@ def test_deliver_again_is_accepted_only_for_saved_telegram_runs(client: LedgerCl
 def test_deliver_again_is_refused_while_a_delivery_is_under_way(client: LedgerClient) -> None:
     """The running delivery's outcome would be taken for the new one's; a postponed delivery does not block."""
     run_id = client.saved()
-    client.call("begin_telling", run_id=run_id, state="saved", teller="courier", seconds=15.0)
+    client.call("begin_notification", run_id=run_id, state="saved", notifier="courier", seconds=15.0)
     asked = {"run_id": run_id, "who": "web:Ada"}
     assert client.call("deliver_again", **asked) == {"asked": False, "state": "saved", "why": "under_way"}
-    client.call("tell_later", run_id=run_id, state="saved", at="2100-01-01T00:00:00Z")
+    client.call("notify_later", run_id=run_id, state="saved", at="2100-01-01T00:00:00Z")
     assert client.call("deliver_again", **asked)["asked"]
-    assert client.call("begin_telling", run_id=run_id, state="saved", teller="another", seconds=15.0) is not None
+    assert client.call("begin_notification", run_id=run_id, state="saved", notifier="another", seconds=15.0) is not None
 
 
 def test_queue_counts_a_run_as_due_only_without_a_recent_heartbeat(client: LedgerClient) -> None:
@@ -210,7 +210,7 @@ def test_queue_counts_a_run_as_due_only_without_a_recent_heartbeat(client: Ledge
     client.age(run_id, 16)
     assert queue() == (1, 1)
     assert client.call("page_overview", days=1)["queue"]["oldest_due_seconds"] == pytest.approx(16, abs=2)
-    client.call("attend", run_id=run_id, attend_seconds=20, progress=None)
+    client.call("heartbeat", run_id=run_id, heartbeat_seconds=20, progress=None)
     assert queue() == (1, 0)
     client.call("cancel_run", run_id=run_id, by="cli:tests", reason="canceled")
     assert queue() == (0, 0)

@@ -9,9 +9,9 @@ import pytest
 from tests.ledger.client import STATES, TOKEN, LedgerClient
 
 
-def attempt(client: LedgerClient, run_id: str, attend_seconds: float = 0.0) -> Any:
+def attempt(client: LedgerClient, run_id: str, heartbeat_seconds: float = 0.0) -> Any:
     """One attempt; the run is due again at once, as after its worker's death."""
-    return client.call("start_attempt", run_id=run_id, attempts_max=5, attend_seconds=attend_seconds)
+    return client.call("start_attempt", run_id=run_id, attempts_max=5, heartbeat_seconds=heartbeat_seconds)
 
 
 def due(client: LedgerClient, at_most: int = 10) -> list[str]:
@@ -45,9 +45,9 @@ def test_a_run_that_may_have_paid_is_parked_after_five_attempts_and_still_tried(
 
 def test_attempt_while_a_worker_sends_heartbeats_is_not_counted(client: LedgerClient) -> None:
     run_id = client.reserved()
-    attempt(client, run_id, attend_seconds=15.0)
+    attempt(client, run_id, heartbeat_seconds=15.0)
     for _ in range(10):
-        assert attempt(client, run_id, attend_seconds=15.0)["attempts"] == 1
+        assert attempt(client, run_id, heartbeat_seconds=15.0)["attempts"] == 1
     assert client.row(run_id)["state"] == "reserved"
 
 
@@ -75,10 +75,10 @@ def test_heartbeat_resets_the_attempts_of_a_rendering_run_but_not_of_a_reserved_
     for run_id in (rendering, reserved):
         for _ in range(4):
             attempt(client, run_id)
-        client.call("attend", run_id=run_id, attend_seconds=15.0, progress=40)
+        client.call("heartbeat", run_id=run_id, heartbeat_seconds=15.0, progress=40)
     assert [client.row(run_id)["attempts"] for run_id in (rendering, reserved)] == [1, 4]
     assert client.row(rendering)["progress"] == 40
-    client.call("attend", run_id=rendering, attend_seconds=15.0)
+    client.call("heartbeat", run_id=rendering, heartbeat_seconds=15.0)
     assert client.row(rendering)["progress"] == 40
 
 
@@ -86,7 +86,7 @@ def test_heartbeat_resets_the_attempts_of_a_rendering_run_but_not_of_a_reserved_
 def test_heartbeat_on_a_run_that_waits_or_has_ended_changes_nothing(client: LedgerClient, state: str) -> None:
     run_id = client.in_state(state)
     before = client.row(run_id)
-    assert client.call("attend", run_id=run_id, attend_seconds=15.0) is None
+    assert client.call("heartbeat", run_id=run_id, heartbeat_seconds=15.0) is None
     assert client.row(run_id) == before
 
 
@@ -99,9 +99,9 @@ def test_a_run_is_not_due_while_a_worker_sends_heartbeats(client: LedgerClient) 
     assert due(client) == [run_id]
     attempt(client, run_id)
     assert due(client) == [run_id]
-    attempt(client, run_id, attend_seconds=15.0)
+    attempt(client, run_id, heartbeat_seconds=15.0)
     assert due(client) == []
-    client.call("attend", run_id=run_id, attend_seconds=15.5)
+    client.call("heartbeat", run_id=run_id, heartbeat_seconds=15.5)
     assert due(client) == []
 
 
@@ -136,16 +136,16 @@ def test_confirmation_or_resume_makes_a_waiting_run_due(client: LedgerClient) ->
 def test_a_run_is_due_until_its_user_was_notified_of_its_final_state(client: LedgerClient, state: str) -> None:
     run_id = client.in_state(state)
     assert due(client) == ([] if state == "delivered" else [run_id])
-    client.call("told", run_id=run_id, state=state)
+    client.call("mark_notified", run_id=run_id, state=state)
     unfinished = state in {"reserved", "approved", "submitting", "uncertain", "rendering"}
     assert due(client) == ([run_id] if unfinished else [])
 
 
 def test_notification_of_an_older_state_leaves_the_run_due(client: LedgerClient) -> None:
     run_id = client.rendering()
-    client.call("told", run_id=run_id, state="rendering")
+    client.call("mark_notified", run_id=run_id, state="rendering")
     client.fail(run_id, "rendering", "render_failed")
-    client.call("told", run_id=run_id, state="rendering")
+    client.call("mark_notified", run_id=run_id, state="rendering")
     assert client.row(run_id)["told_state"] == "rendering"
     assert due(client) == [run_id]
 
@@ -153,7 +153,7 @@ def test_notification_of_an_older_state_leaves_the_run_due(client: LedgerClient)
 def test_second_delivery_report_changes_nothing(client: LedgerClient) -> None:
     run_id = client.delivered()
     before = client.row(run_id)
-    client.call("told", run_id=run_id, state="saved", delivered=True)
+    client.call("mark_notified", run_id=run_id, state="saved", delivered=True)
     assert client.row(run_id) == before
 
 

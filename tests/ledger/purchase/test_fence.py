@@ -67,21 +67,21 @@ def test_pause_defers_an_approved_run_and_resume_makes_it_due(client: LedgerClie
     client.call("set_paused", paused=True, reason="too dear", who="op")
     assert client.begin(run_id) == {"won": False, "refused": "paused", "reason": "too dear"}
     row = client.row(run_id)
-    assert (row["state"], row["held_back_by"], row["token"]) == ("approved", "paused", None)
+    assert (row["state"], row["deferred_by"], row["token"]) == ("approved", "paused", None)
     client.call("wait_until", run_id=run_id, at="2999-01-01T00:00:00Z")
     client.begin(run_id)
-    assert client.row(run_id)["held_back_since"] == row["held_back_since"], "counted from the first time"
+    assert client.row(run_id)["deferred_since"] == row["deferred_since"], "counted from the first time"
     client.call("set_paused", paused=False, reason=None, who="op")
     assert client.row(run_id)["next_look_at"] is None, "due at once"
     assert client.begin(run_id)["won"]
-    assert client.row(run_id)["held_back_since"] is None
+    assert client.row(run_id)["deferred_since"] is None
 
 
 def test_a_run_that_waits_for_its_users_tap_is_not_submitted(client: LedgerClient) -> None:
     run_id = client.approved(confirm=True)
     answer = client.begin(run_id)
     assert (answer["won"], answer["refused"]) == (False, "not_confirmed")
-    assert client.row(run_id)["held_back_since"] is None
+    assert client.row(run_id)["deferred_since"] is None
     client.call("confirm", run_id=run_id)
     assert client.begin(run_id)["won"]
 

@@ -349,7 +349,7 @@ def test_not_charged_drops_a_job_id_that_only_a_person_has_seen(
     """A mistyped id would keep the run's own job from ever being found."""
     run_id = parked(client, "job_1", source)
     if progress is not None:
-        client.call("attend", run_id=run_id, attend_seconds=1.0, progress=progress)
+        client.call("heartbeat", run_id=run_id, heartbeat_seconds=1.0, progress=progress)
     assert client.call("settle_not_charged", run_id=run_id, who="op")["settled"]
     assert client.row(run_id)["job_id"] == kept
     assert client.rows("select detail from onetake.events where step = 'settle'")[-1]["detail"]["job"] == "job_1"

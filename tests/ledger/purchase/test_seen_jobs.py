@@ -27,7 +27,7 @@ def test_job_seen_before_its_reported_failure_does_not_count_as_seen_failing(cli
 def test_heartbeat_that_shows_the_job_clears_its_noted_failure(client: LedgerClient) -> None:
     run_id = client.rendering(job="job_1")
     client.call("note_failing", run_id=run_id, job_id="job_1", words="it failed", seen=True)
-    client.call("attend", run_id=run_id, attend_seconds=1.0, job_id="another")
+    client.call("heartbeat", run_id=run_id, heartbeat_seconds=1.0, job_id="another")
     assert client.row(run_id)["failing_words"] == "it failed"
     client.see(run_id)
     assert (client.row(run_id)["failing_since"], client.row(run_id)["failing_words"]) == (None, None)

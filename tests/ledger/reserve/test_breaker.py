@@ -18,7 +18,7 @@ def test_the_fourth_submission_of_a_user_in_a_minute_opens_that_users_breaker(cl
         where scope = 'user:tg:1'
     """
     assert client.one(query)
-    assert client.row(fourth)["held_back_by"] == "breaker_open"
+    assert client.row(fourth)["deferred_by"] == "breaker_open"
     assert client.ask(prompt="prompt 5")["kind"] == "breaker_open"
     assert client.begin(client.approved("tg:2"))["won"], "it stops that user, not the service"
 

@@ -49,7 +49,7 @@ def test_a_video_costs_its_price_plus_its_text_model_calls(client: LedgerClient)
         )
     for _ in range(2):
         client.save(run_id)
-        client.call("told", run_id=run_id, state="saved", delivered=True)
+        client.call("mark_notified", run_id=run_id, state="saved", delivered=True)
     row = client.row(run_id)
     assert (row["caption"], row["text_microusd"], row["spent_microusd"]) == ("first", 54, PRICE)
     assert [budget["spent"] for budget in client.budget(run_id)] == [PRICE + 54] * 2

@@ -246,7 +246,7 @@ def test_parked_run_blocks_its_own_prompt_but_does_not_make_its_user_busy(client
 def test_submitting_run_makes_its_user_busy_after_any_number_of_attempts(client: LedgerClient) -> None:
     run_id = client.submitting()
     for _ in range(7):
-        client.call("start_attempt", run_id=run_id, attempts_max=5, attend_seconds=0)
+        client.call("start_attempt", run_id=run_id, attempts_max=5, heartbeat_seconds=0)
     client.age(run_id, 60)
     assert client.ask(USER, OWL)["kind"] == "busy"
 
@@ -299,7 +299,7 @@ def finish(client: LedgerClient, run_id: str) -> None:
     assert client.begin(run_id)["won"]
     client.record(run_id, f"job_{run_id}")
     client.save(run_id)
-    client.call("told", run_id=run_id, state="saved", delivered=True)
+    client.call("mark_notified", run_id=run_id, state="saved", delivered=True)
     client.age(run_id, 3600)
 
 

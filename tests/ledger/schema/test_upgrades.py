@@ -88,7 +88,7 @@ def carried_on(client: LedgerClient, run_id: str) -> str:
     if state == "rendering":
         state = client.save(run_id, sha256=f"of {run_id}")["state"]
     if state == "saved":
-        state = client.call("told", run_id=run_id, state="saved", delivered=True)["state"]
+        state = client.call("mark_notified", run_id=run_id, state="saved", delivered=True)["state"]
     return str(state)
 
 

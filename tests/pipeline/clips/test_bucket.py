@@ -358,7 +358,7 @@ async def test_machine_without_the_bucket_does_not_drop_clips_stored_there(
     context: RunContext, at: Simulator, ledger_dsn: str
 ) -> None:
     row = await bought(context, at)
-    await context.ledger.told(row.run_id, State.SAVED, delivered=True)
+    await context.ledger.mark_notified(row.run_id, State.SAVED, delivered=True)
     with psycopg.connect(ledger_dsn, autocommit=True) as connection:
         connection.execute("update onetake.runs set saved_at = saved_at - interval '3 days'")
     await ClipMaintenance(replace(context, bucket=None, keep_days=1)).once()

@@ -72,7 +72,7 @@ async def bought_and_lost(context: RunContext, at: Simulator, user: str) -> Boug
     paid: dict[str, Json] = {"confirm_seconds": 900, "cost_microusd": 0, "ms": 1}
     await context.ledger.rpc("approve", {"run_id": str(admitted.run_id), **verdict, **paid})
     token = secrets.token_hex(16)
-    won = await context.ledger.begin_submission(admitted.run_id, token, context.account.places)
+    won = await context.ledger.begin_submission(admitted.run_id, token, context.account.slots)
     assert isinstance(won, Won)
     made = read_answer(await context.account.provider.post(won.order, lambda: None), refuses_429=False)
     assert isinstance(made, Made)
@@ -233,7 +233,7 @@ async def test_clips_stay_available_after_the_configured_bucket_changes(
     async with opened(at, "renamed") as renamed:
         elsewhere = replace(context, media=tmp_path / "another machine", bucket=renamed)
         assert storage.is_clip(await storage.at_hand(row, elsewhere), row.file_sha256)
-        await context.ledger.told(row.run_id, State.SAVED, delivered=True)
+        await context.ledger.mark_notified(row.run_id, State.SAVED, delivered=True)
         await ClipMaintenance(replace(elsewhere, keep_days=1e-9)).once()
     assert (await fresh(context, row.run_id)).dropped_at is not None
     assert at.control("GET", "/_sim/supabase")["buckets"][NAME]["objects"] == {}

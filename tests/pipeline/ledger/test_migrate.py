@@ -167,10 +167,11 @@ def test_migration_lock_of_a_dead_runner_passes_to_the_next(empty_dsn: str, fold
         assert len(waiting.result(10)) == 2
 
 
-def test_database_of_an_unreleased_version_is_refused_and_left_unchanged(empty_dsn: str) -> None:
+@pytest.mark.parametrize("version", sorted(runner.UNRELEASED))
+def test_database_of_an_unreleased_version_is_refused_and_left_unchanged(empty_dsn: str, version: str) -> None:
     with psycopg.connect(empty_dsn, autocommit=True) as connection:
         connection.execute(runner.HISTORY)
-        connection.execute("insert into supabase_migrations.schema_migrations (version) values ('20261123000100')")
+        connection.execute("insert into supabase_migrations.schema_migrations (version) values (%s)", (version,))
     for verb in (migrate, status):
         with pytest.raises(
             LedgerNotMigrated, match=r"made by an unreleased version .* nothing was bought\. Use an empty"

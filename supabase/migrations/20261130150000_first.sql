@@ -1,6 +1,6 @@
 -- The first migration: the whole schema as `supabase/schemas/` had it then. Look there for the schema as it is now.
 
--- The ledger's tables, as they are today. Only the functions in these files write them.
+-- The ledger's tables. Only the functions in these files write them.
 --
 -- They live in the schema `onetake`, which no API exposes; callers use the functions in `public`.
 -- Money is integer micro-dollars (1 USD = 1,000,000). Days and months are UTC.
@@ -61,7 +61,7 @@ create table onetake.runs (
     state          text not null default 'reserved',
     state_since    timestamptz not null,
     told_state     text,                              -- the last state its user was notified of
-    telling_state  text, telling_until timestamptz,   -- one notifier at a time; a dead one expires
+    notifying_state  text, notifying_until timestamptz,   -- one notifier at a time; a dead one expires
     reason         text,                              -- why it ended, a stable word
     detail         text,                              -- the same for a person
 
@@ -77,7 +77,7 @@ create table onetake.runs (
     reasons        jsonb, safe_rewrite text,
     needs_confirmation boolean not null default false,
     confirm_until  timestamptz, confirmed_at timestamptz,
-    held_back_since timestamptz, held_back_by text,   -- refused at the fence: paused, breaker_open, no_place
+    deferred_since timestamptz, deferred_by text,   -- refused at the fence: paused, breaker_open, no_slot
 
     -- The purchase.
     token           text,                             -- the winner's, never handed out
@@ -105,7 +105,7 @@ create table onetake.runs (
     file           text, file_bytes bigint, file_sha256 text,
     clip_kind      text, clip_width integer, clip_height integer, clip_seconds double precision, -- null: the file does not say
     stored         text,                              -- 'bucket/name' of the clip in Storage; null: only where it was saved
-    dropped_at     timestamptz,                       -- its files were old enough and were removed
+    dropped_at     timestamptz,                       -- when its files were removed for their age
     templates      jsonb not null default '{}',       -- template id -> sha256
 
     reserved_at timestamptz not null, approved_at timestamptz, submitting_at timestamptz, uncertain_at timestamptz,
@@ -116,18 +116,19 @@ create table onetake.runs (
 -- A job belongs to one run, whichever of its ids is known. The functions make room before they write, so this index
 -- never refuses an adoption.
 create unique index runs_job on onetake.runs (base_url, onetake.canonical_id(job_id)) where job_id is not null;
--- One account may have several names: a new key replaces an old one, a server has an inner and a public address.
+-- One account may have several keys and addresses: a new key replaces an old one, a server has an internal and a public
+-- address.
 create index runs_job_anywhere on onetake.runs (onetake.canonical_id(job_id)) where job_id is not null;
 create index runs_of_user on onetake.runs (user_id, reserved_at desc);
 create index runs_of_user_day on onetake.runs (user_id, day);
 create index runs_submitted on onetake.runs (submitting_at) where submitting_at is not null;
 create index runs_unfinished on onetake.runs (next_look_at nulls first)
     where state in ('reserved', 'approved', 'submitting', 'uncertain', 'rendering');
-create index runs_untold on onetake.runs (next_look_at nulls first)
+create index runs_not_notified on onetake.runs (next_look_at nulls first)
     where state in ('saved', 'delivered', 'rejected', 'canceled', 'failed') and told_state is distinct from state;
 create index runs_reserved on onetake.runs (reserved_at desc);
 create index runs_stored on onetake.runs (saved_at) where stored is not null and dropped_at is null;
--- The operators' page and the metrics stay quick with a hundred thousand runs.
+-- Keeps the operators' page and the metrics fast with a hundred thousand runs.
 create index runs_by_state on onetake.runs (state, reserved_at desc)
     include (held_microusd, spent_microusd, released_microusd, text_microusd, parked_at, submitting_at);
 create index runs_paid on onetake.runs (state) where job_id is not null;
@@ -228,7 +229,7 @@ create table onetake.breakers (
 );
 insert into onetake.breakers (scope) values ('all');
 
--- What is known of a provider's job list. Only a list that shows running jobs can prove that a job is absent.
+-- What is known about a provider's job list. Only a list that shows running jobs can prove that a job is absent.
 create table onetake.providers (
     base_url         text not null,
     key_fingerprint  text not null,
@@ -308,28 +309,28 @@ create table onetake.alerts (
     kind          text not null,
     at            timestamptz not null default clock_timestamp(),
     detail        jsonb not null default '{}',
-    telling_until timestamptz,
+    notifying_until timestamptz,
     told_at       timestamptz
 );
-create index alerts_untold on onetake.alerts (at) where told_at is null;
+create index alerts_not_notified on onetake.alerts (at) where told_at is null;
 
--- Telegram's rate limits, shared by all processes: the last calls of each lane (a chat, or the whole bot), oldest first.
-create table onetake.lanes (
-    lane         text primary key,
+-- Telegram's rate limits, shared by all processes: the last calls of each bucket (a chat, or the whole bot), oldest first.
+create table onetake.rate_buckets (
+    bucket       text primary key,
     calls        timestamptz[] not null default '{}',
     silent_until timestamptz,
     used_at      timestamptz not null default clock_timestamp()
 );
-create index lanes_used on onetake.lanes (used_at);
+create index rate_buckets_used on onetake.rate_buckets (used_at);
 
--- The machine that works, where only one may; it renews its lease while it runs.
+-- The one machine that may work, where the queue is not shared; it renews its lease while it runs.
 create table onetake.hosts (
     only_one   boolean primary key default true check (only_one),
     host       text not null,
     expires_at timestamptz not null
 );
 
--- Every version of every prompt template, word by word: a run shows exactly what the model was asked.
+-- The exact text of every version of every prompt template, so that a run can show what the model was asked.
 create table onetake.templates (
     sha256        text primary key check (encode(sha256(convert_to(body, 'UTF8')), 'hex') = sha256),
     id            text not null,
@@ -426,7 +427,7 @@ create trigger guard_moves before insert or update on onetake.runs
     for each row execute function onetake.guard_moves();
 
 -- Makes a change of state durable before anybody acts on it, whatever the session, role or database is set to. With
--- synchronous_commit off, a server that crashes after the fence could forget it, and another worker would buy again.
+-- synchronous_commit off, a server that crashes after the fence could lose it, and another worker would buy again.
 -- (`remote_apply` and the like are stricter than `on`, and stay.)
 create function onetake.durable() returns trigger
 language plpgsql set search_path = '' as $$
@@ -467,7 +468,7 @@ language sql stable set search_path = '' as $$
     select coalesce((p_overrides ->> p_key)::bigint, (select value::text::bigint from onetake.limits where key = p_key));
 $$;
 
--- A run as callers see it: the whole row without the token, plus the database's clock, the only one that decides.
+-- A run as callers see it: the whole row without the token, plus the database's time, the only clock for decisions.
 create function onetake.run_json(r onetake.runs) returns jsonb
 language sql volatile set search_path = '' as $$
     select to_jsonb(r) - 'token' || jsonb_build_object('read_at', clock_timestamp());
@@ -498,7 +499,7 @@ begin
         where period = p_month;
 end $$;
 
--- Books the cost of a text model call: spent, on the run's own day, past every limit (cents).
+-- Books the cost of a text model call as spent, on the run's own day, even beyond every limit (cents).
 create function onetake.book_text(p_run_id uuid, p_cost_microusd bigint) returns void
 language plpgsql set search_path = '' as $$
 declare r onetake.runs;
@@ -530,9 +531,9 @@ begin
     end if;
 end $$;
 
--- Moves a run to a state, stamps it, and puts its whole price into the pocket of that state: 'held', 'spent' or
--- 'released'. The caller has locked the row and decided; the trigger on runs has the last word. Progress clears the
--- attempts and every waiting mark. One UPDATE: each one writes to every index of the row.
+-- Moves a run to a state, sets the state's time, and puts the run's whole price into that state's pocket: 'held',
+-- 'spent' or 'released'. The caller has locked the row and decided; the trigger on runs may still reject the move.
+-- Progress clears the attempts and every waiting mark. One UPDATE: each one writes to every index of the row.
 create function onetake.move(p_run_id uuid, p_to text, p_pocket text) returns onetake.runs
 language plpgsql set search_path = '' as $$
 declare
@@ -549,8 +550,8 @@ begin
         held_microusd     = case p_pocket when 'held' then price_microusd else 0 end,
         spent_microusd    = case p_pocket when 'spent' then price_microusd else 0 end,
         released_microusd = case when p_pocket in ('held', 'spent') then 0 else price_microusd end,
-        held_back_since = case when p_to = 'approved' then held_back_since end,
-        held_back_by    = case when p_to = 'approved' then held_back_by end,
+        deferred_since = case when p_to = 'approved' then deferred_since end,
+        deferred_by    = case when p_to = 'approved' then deferred_by end,
         approved_at   = case p_to when 'approved'   then v_now else approved_at end,
         submitting_at = case p_to when 'submitting' then v_now else submitting_at end,
         uncertain_at  = case p_to when 'uncertain'  then v_now else uncertain_at end,
@@ -592,9 +593,9 @@ begin
     perform from onetake.runs where run_id in (p_run_id, p_other) order by run_id for update;
 end $$;
 
--- Counts an outcome at the provider. p_kind: 'answer' or 'render'. A row of failures opens the breaker for everybody, or,
--- if one user had all of them and their prompts may be the cause, for that user only.
-create function onetake.tell_breaker(p_run_id uuid, p_kind text, p_good boolean) returns void
+-- Counts an outcome at the provider. p_kind: 'answer' or 'render'. A series of failures opens the breaker for
+-- everybody, or, if one user had all of them and that user's prompts may be the cause, for that user only.
+create function onetake.feed_breaker(p_run_id uuid, p_kind text, p_good boolean) returns void
 language plpgsql set search_path = '' as $$
 declare
     b onetake.breakers;
@@ -677,7 +678,7 @@ $$;
 
 -- Reserving a run: every limit is decided here, in one transaction under the user's mutex.
 
--- A refusal as JSON. `what` says that the run in the way waits for its user's own tap: waiting for it would not help.
+-- A refusal as JSON. `what` says that the run in the way waits for its own user's tap: waiting for it would not help.
 create function onetake.refusal(
     p_kind text, p_until timestamptz default null, p_of onetake.runs default null, p_reason text default null, p_what text default null
 ) returns jsonb
@@ -982,8 +983,8 @@ language sql immutable set search_path = '' as $$
                               'size', r.size, 'create_body', r.create_body);
 $$;
 
--- A run as evidence for the list: a list must show jobs of the same model before its silence proves anything (a gateway's
--- list may cover one deployment), and a row that contradicts our clip is another job under an old id.
+-- A run as evidence for a list: a list must show jobs of the same model before an absence in it proves anything (a
+-- gateway's list may cover one deployment), and a row that contradicts our clip is another job under an old id.
 create function onetake.owner_json(r onetake.runs) returns jsonb
 language sql immutable set search_path = '' as $$
     select jsonb_build_object('run_id', r.run_id, 'source', r.job_source, 'prompt', r.improved_prompt, 'order', onetake.order_json(r),
@@ -991,8 +992,8 @@ language sql immutable set search_path = '' as $$
         'saved', r.state in ('saved', 'delivered'));
 $$;
 
--- Opens a difference, or notes that it is still there. One that a person explained stays closed, and what is known of its
--- run is kept.
+-- Opens a difference, or notes that it still exists. One that a person explained stays closed, and what is known about
+-- its run is kept.
 create function onetake.open_difference(p_base_url text, p_key_fingerprint text, p_found jsonb) returns void
 language sql volatile set search_path = '' as $$
     insert into onetake.differences as d (base_url, key_fingerprint, kind, subject, ref, job_id, words, microusd, could_be_ours)
@@ -1032,9 +1033,9 @@ language sql volatile set search_path = '' as $$
         for update skip locked);                      -- somebody is at it: no waiting here, with budgets locked
 $$;
 
--- Takes a job from a run that only adopted it. Both had the same order, so if the new owner had adopted another such job,
--- the two swap; otherwise an unsaved run is in doubt again. A saved clip stays where it is. A run that failed by the job
--- it loses, and gets its own instead, continues: its own clip did not fail.
+-- Takes a job from a run that only adopted it. Both had the same order, so if the new owner had adopted another such
+-- job, the two swap; otherwise an unsaved run is in doubt again. A saved clip stays where it is. A run that failed
+-- because of the job it loses, and gets its own instead, continues: its own clip did not fail.
 create function onetake.take_job(p_from uuid, p_instead text, p_by uuid) returns void
 language plpgsql set search_path = '' as $$
 declare
@@ -1159,14 +1160,14 @@ begin
         case when v_was_failed then 'adopted_late' when p_source = 'answer' then 'made' else 'adopted' end,
         jsonb_build_object('job_id', p_job_id, 'source', p_source), p_ms);
     if p_source = 'answer' then
-        perform onetake.tell_breaker(p_run_id, 'answer', true);
+        perform onetake.feed_breaker(p_run_id, 'answer', true);
         perform onetake.wake_doubts(r);
     end if;
     return jsonb_build_object('recorded', true, 'state', 'rendering', 'late', v_was_failed);
 end $$;
 
--- Notes which parts of the order the answer already showed differently, such as the model's real name: the same on a later
--- page is no sign of another job.
+-- Notes which parts of the order the answer already showed differently, such as the model's real name: the same
+-- difference in a later look is no sign of another job.
 create function public.note_shown_otherwise(p_run_id uuid, p_job_id text, p_parts jsonb) returns jsonb
 language sql volatile security definer set search_path = '' as $$
     update onetake.runs set shown_otherwise = array(select jsonb_array_elements_text(p_parts))
@@ -1200,18 +1201,18 @@ end $$;
 
 -- Marks a run as refused at the fence. The wait is timed per cause: a run that waited for a slot starts a new wait when a
 -- pause begins.
-create function onetake.hold_back(p_run_id uuid, p_by text) returns void
+create function onetake.defer(p_run_id uuid, p_by text) returns void
 language sql volatile set search_path = '' as $$
     update onetake.runs set
-        held_back_since = case when (held_back_by = 'no_place') = (p_by = 'no_place') then held_back_since
+        deferred_since = case when (deferred_by = 'no_slot') = (p_by = 'no_slot') then deferred_since
                                else clock_timestamp() end,
-        held_back_by = p_by
+        deferred_by = p_by
         where run_id = p_run_id;
 $$;
 
--- How many more orders fit at the provider now; null without limits. Runs in doubt take a slot, since they may be
--- rendering; parked ones do not, or a few lost answers would stop everybody for a day.
-create function onetake.free_places(r onetake.runs, p_now timestamptz, p_in_flight_max integer, p_creates_per_minute integer) returns integer
+-- How many more orders the provider accepts now; null without limits. Runs in doubt take a slot, since they may be
+-- rendering; parked ones do not, or a few lost answers would block everybody for a day.
+create function onetake.free_slots(r onetake.runs, p_now timestamptz, p_in_flight_max integer, p_creates_per_minute integer) returns integer
 language sql stable set search_path = '' as $$
     select least(
         p_in_flight_max - (select count(*) from onetake.runs o where o.state in ('submitting', 'uncertain', 'rendering')
@@ -1220,12 +1221,12 @@ language sql stable set search_path = '' as $$
             and o.base_url = r.base_url and o.key_fingerprint = r.key_fingerprint))::integer;
 $$;
 
--- How many runs wait for a slot before this one. Only runs that are still attended count: a run whose worker died, or that
--- waits for its user's tap, keeps no slot free.
+-- How many runs wait for a slot before this one. Only runs with a live heartbeat count: a run whose worker died, or
+-- that waits for its user's tap, keeps no slot free.
 create function onetake.waiting_before(r onetake.runs, p_now timestamptz) returns integer
 language sql stable set search_path = '' as $$
     select count(*)::integer from onetake.runs o
-        where o.state = 'approved' and o.held_back_by = 'no_place' and o.run_id <> r.run_id
+        where o.state = 'approved' and o.deferred_by = 'no_slot' and o.run_id <> r.run_id
           and o.base_url = r.base_url and o.key_fingerprint = r.key_fingerprint
           and o.next_look_at > p_now - interval '20 seconds'
           and (o.approved_at, o.run_id) < (r.approved_at, r.run_id);
@@ -1268,19 +1269,19 @@ begin
     v_now := clock_timestamp();
     select * into v_control from onetake.control;
     if v_control.paused then
-        perform onetake.hold_back(p_run_id, 'paused');
+        perform onetake.defer(p_run_id, 'paused');
         return jsonb_build_object('won', false, 'refused', 'paused', 'reason', v_control.pause_reason);
     end if;
     v_until := greatest(onetake.breaker_until('all', p_run_id), onetake.breaker_until('user:' || r.user_id, p_run_id));
     v_until := coalesce(v_until, onetake.full_breaker(r.user_id, v_now));
     if v_until is not null then
-        perform onetake.hold_back(p_run_id, 'breaker_open');
+        perform onetake.defer(p_run_id, 'breaker_open');
         return jsonb_build_object('won', false, 'refused', 'breaker_open', 'until', v_until);
     end if;
     if (p_in_flight_max is not null or p_creates_per_minute is not null)
-       and onetake.free_places(r, v_now, p_in_flight_max, p_creates_per_minute) <= onetake.waiting_before(r, v_now) then
-        perform onetake.hold_back(p_run_id, 'no_place');
-        return jsonb_build_object('won', false, 'refused', 'no_place');
+       and onetake.free_slots(r, v_now, p_in_flight_max, p_creates_per_minute) <= onetake.waiting_before(r, v_now) then
+        perform onetake.defer(p_run_id, 'no_slot');
+        return jsonb_build_object('won', false, 'refused', 'no_slot');
     end if;
     if v_breaker.open_until is not null then          -- half open: this run is the probe
         update onetake.breakers set probe_run_id = p_run_id, probe_at = v_now where scope = 'all';
@@ -1292,9 +1293,9 @@ begin
     return jsonb_build_object('won', true, 'order', onetake.order_json(r), 'submitting_at', r.submitting_at);
 end $$;
 
--- submitting -> uncertain: the answer is lost. The winner says so with its token; anybody else only when the request can no
--- longer be in flight, p_min_age_seconds after the submission. p_answer: what came instead of an answer, bounded, for the
--- timeline.
+-- submitting -> uncertain: the answer is lost. The winner reports it with its token; anybody else may only once the
+-- request can no longer be in flight, p_min_age_seconds after the submission. p_answer: what came instead of an answer,
+-- bounded, for the timeline.
 create function public.mark_uncertain(
     p_run_id uuid, p_doubt text, p_token text default null, p_min_age_seconds float8 default null,
     p_ms integer default null, p_answer jsonb default null
@@ -1317,13 +1318,13 @@ begin
     update onetake.runs set doubt = p_doubt where run_id = p_run_id;
     r := onetake.move(p_run_id, 'uncertain', 'held');
     perform onetake.note(p_run_id, r.user_id, 'generate_video', 'uncertain', jsonb_build_object('doubt', p_doubt), p_ms);
-    perform onetake.tell_breaker(p_run_id, 'answer', false);
+    perform onetake.feed_breaker(p_run_id, 'answer', false);
     return jsonb_build_object('moved', true, 'state', r.state);
 end $$;
 
--- What proves that a run failed. Before the fence: nothing was sent. With a token: the winner's clear no, or nothing was
--- sent. In doubt: looks that counted, and no answer that named a job. Rendering: the job itself said so twice,
--- p_apart_seconds apart; it was not a guess, and no second job is unexplained.
+-- What proves that a run failed. Before the fence: nothing was sent. With a token: the winner's clear no, or nothing
+-- was sent. In doubt: looks that counted, and no answer that named a job. Rendering: the job itself showed it twice,
+-- p_apart_seconds apart; the job was not a guess, and no second job is unexplained.
 create function onetake.failure_is_proved(
     r onetake.runs, p_token text, p_reason text, p_job_id text, p_apart_seconds double precision
 ) returns boolean
@@ -1340,8 +1341,8 @@ language sql stable set search_path = '' as $$
         else false end, false);
 $$;
 
--- Fails a run from the state its caller saw, if the failure is proved. p_spent: the provider said completed, or bills
--- failed renders. p_breaker: 'answer' or 'render' if the provider is to blame. Answers {moved, state}.
+-- Fails a run from the state its caller saw, if the failure is proved. p_spent: the provider showed it completed, or
+-- bills failed renders. p_breaker: 'answer' or 'render' if the provider is to blame. Answers {moved, state}.
 create function public.fail_run(
     p_run_id uuid, p_expected text, p_reason text, p_detail text, p_spent boolean default false,
     p_token text default null, p_breaker text default null, p_ms integer default null, p_job_id text default null,
@@ -1361,9 +1362,9 @@ begin
     perform onetake.note(p_run_id, r.user_id, case p_expected when 'reserved' then 'validate_prompt' else 'generate_video' end,
         'failed', jsonb_build_object('reason', p_reason, 'from', p_expected, 'spent', p_spent), p_ms);
     if p_breaker is not null then
-        perform onetake.tell_breaker(p_run_id, p_breaker, false);
+        perform onetake.feed_breaker(p_run_id, p_breaker, false);
     elsif p_expected = 'submitting' and p_reason <> 'never_sent' then
-        perform onetake.tell_breaker(p_run_id, 'answer', true);   -- a no to this request: the provider is well
+        perform onetake.feed_breaker(p_run_id, 'answer', true);   -- a no to this request: the provider is well
     else
         update onetake.breakers set probe_run_id = null, probe_at = null where probe_run_id = p_run_id;
     end if;
@@ -1555,7 +1556,7 @@ begin
     return r;
 end $$;
 
--- Continues a failed run whose complete clip lies on a machine: that clip will be saved. Answers the run.
+-- Continues a failed run whose complete clip is on a machine: that clip will be saved. Answers the run.
 create function public.reopen_run(p_run_id uuid, p_job_id text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -1572,14 +1573,14 @@ language sql security definer set search_path = '' as $$
     select onetake.run_json(r) from onetake.runs r where r.run_id = p_run_id;
 $$;
 
--- These runs, each with `place`: how many wait before it for a first attempt or for a slot at the provider (null: it waits
+-- These runs, each with `position`: how many wait before it for a first attempt or for a slot at the provider (null: it waits
 -- for neither).
 create function public.load_runs(p_run_ids jsonb) returns jsonb
 language sql security definer set search_path = '' as $$
-    select coalesce(jsonb_agg(onetake.run_json(r) || jsonb_build_object('place', case
+    select coalesce(jsonb_agg(onetake.run_json(r) || jsonb_build_object('position', case
         when r.state = 'reserved' and r.attempts = 0 then (select count(*) from onetake.runs o
             where o.state = 'reserved' and o.attempts = 0 and o.reserved_at < r.reserved_at)
-        when r.state = 'approved' and r.held_back_by = 'no_place' then onetake.waiting_before(r, clock_timestamp()) end)), '[]')
+        when r.state = 'approved' and r.deferred_by = 'no_slot' then onetake.waiting_before(r, clock_timestamp()) end)), '[]')
     from onetake.runs r where r.run_id in (select value::uuid from jsonb_array_elements_text(p_run_ids));
 $$;
 
@@ -1617,15 +1618,15 @@ language sql security definer set search_path = '' as $$
             where state = 'approved' and needs_confirmation and confirmed_at is null and told_state is distinct from state
               and audience ->> 'kind' <> 'terminal' and next_look_at > clock_timestamp()
               and state_since < clock_timestamp() - interval '10 seconds'
-              and (telling_until is null or telling_until <= clock_timestamp())
+              and (notifying_until is null or notifying_until <= clock_timestamp())
             limit p_at_most)
     ) as due;
 $$;
 
 -- Starts an attempt on a due run. It is counted before the work, so an attempt that kills its process counts too. The run
--- is not due for anybody else for p_attend_seconds; the worker renews that with `attend`. Past p_attempts_max without
+-- is not due for anybody else for p_heartbeat_seconds; the worker renews that with `heartbeat`. Past p_attempts_max without
 -- progress, a run that cannot have paid fails; a later one is parked. Answers the run.
-create function public.start_attempt(p_run_id uuid, p_attempts_max integer, p_attend_seconds double precision) returns jsonb
+create function public.start_attempt(p_run_id uuid, p_attempts_max integer, p_heartbeat_seconds double precision) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
     r onetake.runs;
@@ -1648,18 +1649,17 @@ begin
         end if;
     end if;
     update onetake.runs set attempts = attempts + 1,
-            next_look_at = clock_timestamp() + make_interval(secs => p_attend_seconds)
+            next_look_at = clock_timestamp() + make_interval(secs => p_heartbeat_seconds)
         where run_id = p_run_id returning * into r;
     return onetake.run_json(r);
 end $$;
 
--- The heartbeat of a worker. p_job_id: the job that this look showed, and did not call failed: it withdraws an earlier
--- failing look.
-create function public.attend(
-    p_run_id uuid, p_attend_seconds float8, p_progress integer default null, p_job_id text default null
+-- The heartbeat of a worker. p_job_id: a job that this look showed as not failed; an earlier failing look is withdrawn.
+create function public.heartbeat(
+    p_run_id uuid, p_heartbeat_seconds float8, p_progress integer default null, p_job_id text default null
 ) returns jsonb
 language sql security definer set search_path = '' as $$
-    update onetake.runs r set next_look_at = clock_timestamp() + make_interval(secs => p_attend_seconds),
+    update onetake.runs r set next_look_at = clock_timestamp() + make_interval(secs => p_heartbeat_seconds),
             progress = coalesce(p_progress, progress),
             attempts = case when r.state = 'rendering' and p_progress is not null then 1 else attempts end,
             job_seen_at = case when r.job_id = p_job_id then clock_timestamp() else job_seen_at end,
@@ -1669,7 +1669,7 @@ language sql security definer set search_path = '' as $$
         returning onetake.run_json(r);
 $$;
 
--- Ends an attempt and makes the run due at p_at. Null p_at: never by itself.
+-- Ends an attempt and makes the run due at p_at. Null p_at: never automatically.
 create function public.wait_until(p_run_id uuid, p_at timestamptz) returns jsonb
 language sql security definer set search_path = '' as $$
     update onetake.runs r set next_look_at = coalesce(p_at, 'infinity'), attempts = 0
@@ -1739,7 +1739,7 @@ begin
 end $$;
 
 -- The user's tap, for this length and size if given, not for what the run has become since. Idempotent; refused after
--- confirm_until, and for a user who was blocked since.
+-- confirm_until, and for a user who has been blocked.
 create function public.confirm(p_run_id uuid, p_seconds integer default null, p_size text default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare r onetake.runs;
@@ -1937,7 +1937,7 @@ begin
             where run_id = p_run_id;
         perform onetake.move(p_run_id, 'saved', 'spent');
         perform onetake.note(p_run_id, r.user_id, 'save_video', 'saved', jsonb_build_object('bytes', p_file_bytes), p_ms);
-        perform onetake.tell_breaker(p_run_id, 'render', true);
+        perform onetake.feed_breaker(p_run_id, 'render', true);
     end if;
     return public.load_run(p_run_id);
 end $$;
@@ -2056,39 +2056,39 @@ language sql security definer set search_path = '' as $$
     select 'true'::jsonb;
 $$;
 
--- Telling the user: one notifier at a time, retries, and Telegram's rate limits across processes.
+-- Notifying the user: one notifier at a time, retries, and Telegram's rate limits across processes.
 
 -- Claims the notification of a state for p_seconds; null if it was sent, the run has moved on, or another notifier holds
--- it. The same p_teller renews its claim. A rejected claim makes the run due when the other claim expires: a notifier may
+-- it. The same p_notifier renews its claim. A rejected claim makes the run due when the other claim expires: a notifier may
 -- die, and nobody else looks at a run that waits for its user's tap.
-create function public.begin_telling(p_run_id uuid, p_state text, p_teller text, p_seconds double precision) returns jsonb
+create function public.begin_notification(p_run_id uuid, p_state text, p_notifier text, p_seconds double precision) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare v_run jsonb;
 begin
-    update onetake.runs r set telling_state = p_state || ' ' || p_teller,
-            telling_until = clock_timestamp() + make_interval(secs => p_seconds)
+    update onetake.runs r set notifying_state = p_state || ' ' || p_notifier,
+            notifying_until = clock_timestamp() + make_interval(secs => p_seconds)
         where r.run_id = p_run_id and r.state = p_state and r.told_state is distinct from p_state
-          and (telling_until is null or telling_until <= clock_timestamp() or telling_state not like p_state || ' %'
-               or telling_state = p_state || ' ' || p_teller)
+          and (notifying_until is null or notifying_until <= clock_timestamp() or notifying_state not like p_state || ' %'
+               or notifying_state = p_state || ' ' || p_notifier)
         returning onetake.run_json(r) into v_run;
     if v_run is null then
-        update onetake.runs r set next_look_at = least(coalesce(r.next_look_at, r.telling_until), r.telling_until)
+        update onetake.runs r set next_look_at = least(coalesce(r.next_look_at, r.notifying_until), r.notifying_until)
             where r.run_id = p_run_id and r.state = p_state and r.told_state is distinct from p_state;
     end if;
     return v_run;
 end $$;
 
 -- Retries a notification at p_at, and not before. The run's own work is not delayed.
-create function public.tell_later(p_run_id uuid, p_state text, p_at timestamptz) returns jsonb
+create function public.notify_later(p_run_id uuid, p_state text, p_at timestamptz) returns jsonb
 language sql security definer set search_path = '' as $$
-    update onetake.runs r set telling_state = p_state || ' nobody', telling_until = p_at,
+    update onetake.runs r set notifying_state = p_state || ' nobody', notifying_until = p_at,
             next_look_at = case when r.state in ('saved', 'delivered', 'rejected', 'canceled', 'failed') then p_at
                 else least(coalesce(r.next_look_at, p_at), p_at) end
         where r.run_id = p_run_id and r.state = p_state returning onetake.run_json(r);
 $$;
 
 -- Records that the user was notified of p_state; with 'saved' and p_delivered, that the user has the video.
-create function public.told(p_run_id uuid, p_state text, p_delivered boolean default false, p_detail jsonb default '{}') returns jsonb
+create function public.mark_notified(p_run_id uuid, p_state text, p_delivered boolean default false, p_detail jsonb default '{}') returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare r onetake.runs;
 begin
@@ -2105,10 +2105,10 @@ begin
 end $$;
 
 -- Makes the user's undelivered videos due now (the bot had been blocked). Answers their run ids.
-create function public.tell_again(p_user_id text) returns jsonb
+create function public.notify_again(p_user_id text) returns jsonb
 language sql security definer set search_path = '' as $$
     with woken as (
-        update onetake.runs set told_state = null, telling_until = null, next_look_at = null
+        update onetake.runs set told_state = null, notifying_until = null, next_look_at = null
             where user_id = p_user_id and state = 'saved' and told_state = 'saved' and audience ->> 'kind' = 'telegram'
             returning run_id
     )
@@ -2125,10 +2125,10 @@ begin
     if r.run_id is null or r.state <> 'saved' or r.audience ->> 'kind' = 'terminal' then
         return jsonb_build_object('asked', false, 'state', r.state, 'why', 'state');
     end if;
-    if r.telling_until > clock_timestamp() and r.telling_state like 'saved %' and r.telling_state <> 'saved nobody' then
+    if r.notifying_until > clock_timestamp() and r.notifying_state like 'saved %' and r.notifying_state <> 'saved nobody' then
         return jsonb_build_object('asked', false, 'state', r.state, 'why', 'under_way');
     end if;
-    update onetake.runs set told_state = null, telling_until = null, next_look_at = null, attempts = 0 where run_id = p_run_id;
+    update onetake.runs set told_state = null, notifying_until = null, next_look_at = null, attempts = 0 where run_id = p_run_id;
     perform onetake.note(p_run_id, r.user_id, 'deliver', 'asked_again', jsonb_build_object('by', p_who));
     return jsonb_build_object('asked', true, 'state', r.state, 'why', null);
 end $$;
@@ -2157,57 +2157,57 @@ language sql stable security definer set search_path = '' as $$
             order by reserved_at desc limit p_at_most offset p_skip) r), '[]'));
 $$;
 
--- Seconds until a call may be made in all these lanes; 0 counts it as made now. p_lanes: [{lane, at_most, window_seconds,
+-- Seconds until a call may be made in all these buckets; 0 counts it as made now. p_buckets: [{bucket, at_most, window_seconds,
 -- gap_seconds}], locked in the order of their names. Calls later than now were made before the clock stepped back and are
 -- ignored.
-create function public.take_turn(p_lanes jsonb) returns jsonb
+create function public.acquire_turn(p_buckets jsonb) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
     v_asked jsonb;
-    v_lane onetake.lanes;
+    v_bucket onetake.rate_buckets;
     v_now timestamptz;
     v_free timestamptz;
     v_recent timestamptz[];
     v_at_most integer;
     v_locked bigint := -1;
 begin
-    while v_locked < (select count(distinct a ->> 'lane') from jsonb_array_elements(p_lanes) a) loop
-        insert into onetake.lanes (lane) select distinct a ->> 'lane' from jsonb_array_elements(p_lanes) a order by 1
+    while v_locked < (select count(distinct a ->> 'bucket') from jsonb_array_elements(p_buckets) a) loop
+        insert into onetake.rate_buckets (bucket) select distinct a ->> 'bucket' from jsonb_array_elements(p_buckets) a order by 1
             on conflict do nothing;
-        perform from onetake.lanes where lane in (select a ->> 'lane' from jsonb_array_elements(p_lanes) a) order by lane for update;
+        perform from onetake.rate_buckets where bucket in (select a ->> 'bucket' from jsonb_array_elements(p_buckets) a) order by bucket for update;
         get diagnostics v_locked = row_count;  -- fewer: an idle one was removed between the two
     end loop;
     v_now := clock_timestamp();
     v_free := v_now;
-    for v_asked in select a from jsonb_array_elements(p_lanes) a loop
-        select * into strict v_lane from onetake.lanes where lane = v_asked ->> 'lane';
+    for v_asked in select a from jsonb_array_elements(p_buckets) a loop
+        select * into strict v_bucket from onetake.rate_buckets where bucket = v_asked ->> 'bucket';
         v_at_most := (v_asked ->> 'at_most')::integer;
-        select coalesce(array_agg(c order by c), '{}') into v_recent from unnest(v_lane.calls) c
+        select coalesce(array_agg(c order by c), '{}') into v_recent from unnest(v_bucket.calls) c
             where c > v_now - make_interval(secs => (v_asked ->> 'window_seconds')::double precision) and c <= v_now;
-        v_free := greatest(v_free, v_lane.silent_until,
+        v_free := greatest(v_free, v_bucket.silent_until,
             v_recent[cardinality(v_recent)] + make_interval(secs => (v_asked ->> 'gap_seconds')::double precision),
             case when cardinality(v_recent) >= v_at_most then v_recent[cardinality(v_recent) - v_at_most + 1]
                 + make_interval(secs => (v_asked ->> 'window_seconds')::double precision) end);
     end loop;
     if v_free > v_now then return to_jsonb(extract(epoch from v_free - v_now)); end if;
-    update onetake.lanes l set used_at = v_now, calls = (
+    update onetake.rate_buckets l set used_at = v_now, calls = (
             select coalesce(array_agg(c order by c), '{}') || v_now from unnest(l.calls) c
                 where c > v_now - make_interval(secs => (a ->> 'window_seconds')::double precision) and c <= v_now)
-        from jsonb_array_elements(p_lanes) a where l.lane = a ->> 'lane';
+        from jsonb_array_elements(p_buckets) a where l.bucket = a ->> 'bucket';
     return to_jsonb(0);
 end $$;
 
--- Keeps a lane silent for as long as Telegram asked. Removes idle lanes that nobody holds.
-create function public.silence_lane(p_lane text, p_seconds double precision) returns void
+-- Keeps a bucket silent for as long as Telegram asked. Removes idle buckets that nobody holds.
+create function public.silence_bucket(p_bucket text, p_seconds double precision) returns void
 language sql security definer set search_path = '' as $$
-    insert into onetake.lanes (lane, silent_until) values (p_lane, clock_timestamp() + make_interval(secs => p_seconds))
-        on conflict (lane) do update set silent_until = greatest(lanes.silent_until, excluded.silent_until);
-    delete from onetake.lanes where lane in (
-        select lane from onetake.lanes where used_at < clock_timestamp() - interval '1 day' and lane <> p_lane
+    insert into onetake.rate_buckets (bucket, silent_until) values (p_bucket, clock_timestamp() + make_interval(secs => p_seconds))
+        on conflict (bucket) do update set silent_until = greatest(rate_buckets.silent_until, excluded.silent_until);
+    delete from onetake.rate_buckets where bucket in (
+        select bucket from onetake.rate_buckets where used_at < clock_timestamp() - interval '1 day' and bucket <> p_bucket
             and (silent_until is null or silent_until < clock_timestamp()) for update skip locked);
 $$;
 
--- Telegram users: preferences, and what they may still do today.
+-- Telegram users: preferences, and what they may still do today; and the versions of the prompts they are asked with.
 
 -- A user's preferences and standing, and whether a video is undelivered because the user had blocked the bot.
 create function public.customer(p_user_id text) returns jsonb
@@ -2236,7 +2236,7 @@ begin
 end $$;
 
 -- Notes that the user was told that later orders will not ask first. The user's own choice stands.
-create function public.note_told_first(p_user_id text) returns jsonb
+create function public.note_first_notice(p_user_id text) returns jsonb
 language sql volatile security definer set search_path = '' as $$
     update onetake.users set preferences = preferences || '{"confirm": "first"}'
         where user_id = p_user_id and not preferences ? 'confirm';
@@ -2278,6 +2278,19 @@ begin
             where r.user_id = p_user_id and r.state in ('reserved', 'approved', 'submitting', 'uncertain', 'rendering', 'saved')), '[]'));
 end $$;
 
+-- Keeps a version, once; a version never changes.
+create function public.keep_template(p_sha256 text, p_id text, p_body text) returns jsonb
+language sql security definer set search_path = '' as $$
+    insert into onetake.templates (sha256, id, body) values (p_sha256, p_id, p_body) on conflict do nothing;
+    select 'true'::jsonb;
+$$;
+
+-- The text of a version, or null.
+create function public.template_text(p_sha256 text) returns jsonb
+language sql stable security definer set search_path = '' as $$
+    select to_jsonb((select body from onetake.templates where sha256 = p_sha256));
+$$;
+
 -- Operators: pause, limits, users, settling runs in doubt, alerts.
 
 -- Pauses or resumes buying. p_shown, {paused_at}: the pause that the operator was looking at; a newer pause by somebody
@@ -2297,8 +2310,8 @@ begin
         jsonb_strip_nulls(jsonb_build_object('paused', v_before.paused, 'reason', v_before.pause_reason)),
         jsonb_strip_nulls(jsonb_build_object('paused', p_paused, 'reason', case when p_paused then p_reason end)));
     if not p_paused then
-        update onetake.runs set next_look_at = null, held_back_since = null, held_back_by = null
-            where state = 'approved' and held_back_since is not null;   -- runs before breakers, as everywhere
+        update onetake.runs set next_look_at = null, deferred_since = null, deferred_by = null
+            where state = 'approved' and deferred_since is not null;   -- runs before breakers, as everywhere
         update onetake.breakers set open_until = null, cause = null, failed_answers = 0, failed_renders = 0,
                 probe_run_id = null, probe_at = null;
     end if;
@@ -2481,15 +2494,15 @@ end $$;
 create function public.take_alerts(p_seconds double precision) returns jsonb
 language sql security definer set search_path = '' as $$
     with taken as (
-        update onetake.alerts a set telling_until = clock_timestamp() + make_interval(secs => p_seconds)
-            where a.told_at is null and (a.telling_until is null or a.telling_until <= clock_timestamp())
+        update onetake.alerts a set notifying_until = clock_timestamp() + make_interval(secs => p_seconds)
+            where a.told_at is null and (a.notifying_until is null or a.notifying_until <= clock_timestamp())
             returning a.*
     )
     select coalesce(jsonb_agg(to_jsonb(taken) order by at), '[]') from taken;
 $$;
 
 -- Records that an alert was sent.
-create function public.alert_told(p_key text) returns jsonb
+create function public.mark_alert_notified(p_key text) returns jsonb
 language sql security definer set search_path = '' as $$
     update onetake.alerts a set told_at = clock_timestamp() where a.key = p_key returning to_jsonb(a);
 $$;
@@ -2528,11 +2541,12 @@ begin
     return (select coalesce(jsonb_agg(version order by version), '[]') from supabase_migrations.schema_migrations);
 end $$;
 
--- A person decides about a run in doubt, and may take the decision back.
+-- Settling a run in doubt by a person; and audits, which compare the provider's jobs with the ledger and prove up to
+-- when nothing was bought twice.
 
--- "Found it", by a person. p_seen: what the provider showed of that job, {status, word, ...}; null if it showed nothing and
--- the person insists: then the user's slot is free at once, and one look decides. Naming the job that a parked run already
--- has confirms it.
+-- "Found", by a person. p_seen: what the provider showed of that job, {status, word, ...}; null if it showed nothing
+-- and the person insists: then the user's slot is free at once, and one look decides. Naming the job that a parked run
+-- already has confirms it.
 create function public.settle_found(
     p_run_id uuid, p_job_id text, p_who text, p_why text default null, p_seen jsonb default null
 ) returns jsonb
@@ -2618,7 +2632,7 @@ begin
     return jsonb_build_object('settled', true, 'state', r.state, 'why', null);
 end $$;
 
--- Audits: the provider's jobs against the ledger, and up to when it is proved that nothing was bought twice.
+-- Audits.
 
 -- Whether the ledger can explain a difference by now. p_listed: the job ids that the list shows.
 create function onetake.is_explained(d onetake.differences, p_listed jsonb) returns boolean
@@ -2726,9 +2740,9 @@ language sql stable security definer set search_path = '' as $$
     select coalesce(jsonb_agg(to_jsonb(d) order by d.first_at, d.subject), '[]') from onetake.differences d where d.closed_at is null;
 $$;
 
--- Whether a day saw a second paid call: {clean, why, until}. The day is the 24 hours before `until`, up to which complete
--- audits reach; `until` may be 25 hours old (audits run once a day). Audits of each order's own provider must reach it. An
--- unexplained second job, or a job without a run that could be one of our orders, makes the day unclean.
+-- Whether a day had a second paid call: {clean, why, until}. The day is the 24 hours before `until`, up to which
+-- complete audits reach; `until` may be 25 hours old (audits run once a day). Audits of each order's own provider must
+-- reach it. An unexplained second job, or a job without a run that could be one of our orders, makes the day unclean.
 create function onetake.clean_day() returns jsonb
 language sql stable set search_path = '' as $$
     with sold as (
@@ -2755,7 +2769,7 @@ language sql stable set search_path = '' as $$
     from day;
 $$;
 
--- Numbers: statistics, the operators' page, metrics. Past days are counted once, so that these stay quick.
+-- Numbers: statistics, the operators' page, metrics. Past days are counted once, so that these queries stay fast.
 
 -- Upper bounds of the duration histograms, in milliseconds.
 create function onetake.bounds_ms() returns integer[]
@@ -2913,7 +2927,7 @@ begin
             select outcome, sum(n) as times, sum(saved_microusd) as saved_microusd from onetake.all_counts()
                 where step = 'check_limits' and outcome <> 'accepted' group by outcome) b),
         'in_flight', (select coalesce(jsonb_agg(to_jsonb(f)), '[]') from (
-            select ref, user_id, state, state_since, reserved_at, progress, parked_at, held_back_by, held_microusd, model, seconds
+            select ref, user_id, state, state_since, reserved_at, progress, parked_at, deferred_by, held_microusd, model, seconds
                 from onetake.runs where state in ('reserved', 'approved', 'submitting', 'uncertain', 'rendering')
                 order by reserved_at desc limit 50) f),
         'steps', (select coalesce(jsonb_agg(to_jsonb(t) order by t.p95_ms desc), '[]') from (
@@ -3048,21 +3062,6 @@ begin
     return v_found;
 end $$;
 
--- The versions of the prompt templates.
-
--- Keeps a version, once; a version never changes.
-create function public.keep_template(p_sha256 text, p_id text, p_body text) returns jsonb
-language sql security definer set search_path = '' as $$
-    insert into onetake.templates (sha256, id, body) values (p_sha256, p_id, p_body) on conflict do nothing;
-    select 'true'::jsonb;
-$$;
-
--- The text of a version, or null.
-create function public.template_text(p_sha256 text) returns jsonb
-language sql stable security definer set search_path = '' as $$
-    select to_jsonb((select body from onetake.templates where sha256 = p_sha256));
-$$;
-
 -- Only the service role may call anything, and nobody may read a table. Supabase's roles are absent on a plain PostgreSQL,
 -- where the owner is the only caller. A migration that adds a function to `public` calls onetake.restrict with its name;
 -- a test reads the catalogue.
@@ -3093,21 +3092,22 @@ begin
 end $$;
 
 select onetake.restrict(array[
-    'alert_told', 'allowance', 'amend', 'applied_migrations', 'approve', 'attend', 'audit_view',
-    'back_to_doubt', 'begin_submission', 'begin_telling', 'cancel_run', 'clips_of', 'clips_to_drop', 'confirm',
+    'acquire_turn', 'allowance', 'amend', 'applied_migrations', 'approve', 'audit_view', 'back_to_doubt',
+    'begin_notification', 'begin_submission', 'cancel_run', 'clips_of', 'clips_to_drop', 'confirm',
     'controls', 'customer', 'deliver_again', 'doubts_at', 'due_runs', 'explain_difference', 'fail_run',
-    'find_key', 'find_run', 'is_winner', 'keep_stray_answer', 'keep_template', 'known_before', 'last_audit_at',
-    'limit_history', 'list_audits', 'list_runs', 'list_stray_answers', 'list_users', 'load_run', 'load_runs',
-    'mark_uncertain', 'not_stored', 'note_audience', 'note_clip', 'note_done', 'note_dropped', 'note_failing',
-    'note_not_fetched', 'note_not_stored', 'note_shown_otherwise', 'note_stored', 'note_told_first',
-    'note_undelivered', 'note_unreadable_update', 'open_differences', 'page_metrics', 'page_overview',
-    'page_runs', 'park', 'preview_reserve', 'prompt_of_another', 'raise_alerts', 'record_caption',
-    'record_event', 'record_look', 'record_submission', 'reject', 'render_history', 'reopen_run',
-    'replace_draft', 'reserve', 'run_events', 'same_clip_as', 'save_run', 'set_limit', 'set_paused',
-    'set_preference', 'set_user', 'settle_found', 'settle_not_charged', 'settle_taken_back', 'show_limits',
-    'silence_lane', 'start_attempt', 'stats', 'storage_broken', 'store_audit', 'take_alerts', 'take_host',
-    'take_turn', 'tell_again', 'tell_later', 'template_broken', 'template_impact', 'template_text', 'told',
-    'user_videos', 'wait_until', 'witnesses_near'
+    'find_key', 'find_run', 'heartbeat', 'is_winner', 'keep_stray_answer', 'keep_template', 'known_before',
+    'last_audit_at', 'limit_history', 'list_audits', 'list_runs', 'list_stray_answers', 'list_users',
+    'load_run', 'load_runs', 'mark_alert_notified', 'mark_notified', 'mark_uncertain', 'not_stored',
+    'note_audience', 'note_clip', 'note_done', 'note_dropped', 'note_failing', 'note_first_notice',
+    'note_not_fetched', 'note_not_stored', 'note_shown_otherwise', 'note_stored', 'note_undelivered',
+    'note_unreadable_update', 'notify_again', 'notify_later', 'open_differences', 'page_metrics',
+    'page_overview', 'page_runs', 'park', 'preview_reserve', 'prompt_of_another', 'raise_alerts',
+    'record_caption', 'record_event', 'record_look', 'record_submission', 'reject', 'render_history',
+    'reopen_run', 'replace_draft', 'reserve', 'run_events', 'same_clip_as', 'save_run', 'set_limit',
+    'set_paused', 'set_preference', 'set_user', 'settle_found', 'settle_not_charged', 'settle_taken_back',
+    'show_limits', 'silence_bucket', 'start_attempt', 'stats', 'storage_broken', 'store_audit', 'take_alerts',
+    'take_host', 'template_broken', 'template_impact', 'template_text', 'user_videos', 'wait_until',
+    'witnesses_near'
 ]);
 
 do $$

@@ -19,8 +19,8 @@ def client(client: LedgerClient) -> LedgerClient:
     return client
 
 
-def begin(client: LedgerClient, run_id: str, token: str = TOKEN, **places: int) -> Row:
-    return dict(client.call("begin_submission", run_id=run_id, token=token, **places))
+def begin(client: LedgerClient, run_id: str, token: str = TOKEN, **slots: int) -> Row:
+    return dict(client.call("begin_submission", run_id=run_id, token=token, **slots))
 
 
 def approved(client: LedgerClient, *numbers: int, **changes: Any) -> list[str]:
@@ -31,8 +31,8 @@ def test_runs_in_flight_never_exceed_the_slots_of_the_provider(client: LedgerCli
     runs = approved(client, 1, 2, 3)
     assert [begin(client, run_id, in_flight_max=2)["won"] for run_id in runs] == [True, True, False]
     refused = begin(client, runs[2], in_flight_max=2)
-    assert refused["refused"] == "no_place"
-    assert (client.row(runs[2])["state"], client.row(runs[2])["held_back_by"]) == ("approved", "no_place")
+    assert refused["refused"] == "no_slot"
+    assert (client.row(runs[2])["state"], client.row(runs[2])["deferred_by"]) == ("approved", "no_slot")
     assert begin(client, runs[0], in_flight_max=2)["won"], "who has won hears it again, however full it is"
     assert not begin(client, runs[0], OTHER_TOKEN, in_flight_max=2)["won"]
 
@@ -58,14 +58,14 @@ def test_a_run_in_doubt_occupies_a_slot(client: LedgerClient) -> None:
     first, second = approved(client, 1, 2)
     assert begin(client, first, in_flight_max=1)["won"]
     client.doubt(first)
-    assert begin(client, second, in_flight_max=1)["refused"] == "no_place"
+    assert begin(client, second, in_flight_max=1)["refused"] == "no_slot"
 
 
 def test_orders_per_minute_include_failed_runs(client: LedgerClient) -> None:
     first, second = approved(client, 1, 2)
     assert begin(client, first, creates_per_minute=1)["won"]
     client.fail(first, "submitting", token=TOKEN)
-    assert begin(client, second, creates_per_minute=1)["refused"] == "no_place"
+    assert begin(client, second, creates_per_minute=1)["refused"] == "no_slot"
     client.age(first, 61)
     assert begin(client, second, creates_per_minute=1)["won"]
 
@@ -85,10 +85,10 @@ def test_freed_slot_goes_to_the_run_that_waited_longest(client: LedgerClient) ->
         client.call(
             "wait_until", run_id=run_id, at=str(client.one("select (clock_timestamp() + interval '5 s')::text"))
         )
-    places = {row["run_id"]: row["place"] for row in client.call("load_runs", run_ids=[older, newer])}
-    assert places == {older: 0, newer: 1}
+    slots = {row["run_id"]: row["position"] for row in client.call("load_runs", run_ids=[older, newer])}
+    assert slots == {older: 0, newer: 1}
     client.fail(taken, "submitting", token=TOKEN)
-    assert begin(client, newer, in_flight_max=1)["refused"] == "no_place", "it is the older one's turn"
+    assert begin(client, newer, in_flight_max=1)["refused"] == "no_slot", "it is the older one's turn"
     assert begin(client, older, in_flight_max=1)["won"]
 
 
@@ -109,7 +109,7 @@ def test_deferral_by_a_pause_does_not_include_the_earlier_wait_for_a_slot(client
     client.call("set_paused", paused=True, reason="later", who="tests")
     assert begin(client, waiting, in_flight_max=1)["refused"] == "paused"
     assert client.one(
-        "select clock_timestamp() - held_back_since < '1 min' from onetake.runs where run_id = %s", waiting
+        "select clock_timestamp() - deferred_since < '1 min' from onetake.runs where run_id = %s", waiting
     )
 
 
