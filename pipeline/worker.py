@@ -105,7 +105,7 @@ class Engine:
 
     async def _work_forever(self, pace: Pace) -> None:
         """Restarts the worker when it ends: it was pruned as dead, or the database was unreachable for a minute."""
-        falls, heed = 0, CancellationGuard()
+        falls, guard = 0, CancellationGuard()
         while True:
             worker = ReliableWorker(
                 self._app,
@@ -124,7 +124,7 @@ class Engine:
             try:
                 await worker.run()  # type: ignore[no-untyped-call]  # procrastinate leaves it untyped
             except (ConnectorException, OSError) as error:
-                heed.check()  # a worker canceled while the database is unreachable raises that error instead
+                guard.check()  # a worker canceled while the database is unreachable raises that error instead
                 log.warning("worker", extra={"action": "worker_fell", "error": str(error)})
             finally:
                 await stop(watching)

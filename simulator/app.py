@@ -13,7 +13,7 @@ from aiohttp import web
 
 from simulator.control import add_control
 from simulator.settings import Settings
-from simulator.state import WORLD, SimulatorState, open_context
+from simulator.state import STATE, SimulatorState, open_context
 from simulator.supabase.mounting import add_supabase
 from simulator.telegram.control.page import add_page
 from simulator.telegram.mounting import add_telegram
@@ -44,7 +44,7 @@ class Running:
 def build_app(settings: Settings | None = None) -> web.Application:
     """Build the application; each part of the simulator mounts its own routes on it."""
     app = web.Application(client_max_size=BODY_BYTES_MAX)
-    app[WORLD] = open_context(settings or Settings())
+    app[STATE] = open_context(settings or Settings())
     add_videos(app)
     add_chat(app)
     add_control(app)
@@ -65,12 +65,12 @@ async def serve(host: str = "127.0.0.1", port: int = 0, settings: Settings | Non
         await web.TCPSite(runner, host, port).start()
         bound = runner.addresses[0][1]
         name = f"[{host}]" if ":" in host else host
-        yield Running(f"http://{name}:{bound}", bound, app[WORLD], app[TELEGRAM])
+        yield Running(f"http://{name}:{bound}", bound, app[STATE], app[TELEGRAM])
     finally:
         await runner.cleanup()
 
 
 async def _close_books(app: web.Application) -> None:
-    for repeat in app[WORLD].repeats:
+    for repeat in app[STATE].repeats:
         repeat.cancel()
-    app[WORLD].books.close()
+    app[STATE].books.close()

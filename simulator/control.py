@@ -13,7 +13,7 @@ from aiohttp import web
 
 from simulator.faults.arming import Fault
 from simulator.settings import INSTANT, Habits, parse_speed
-from simulator.state import WORLD, SimulatorState
+from simulator.state import STATE, SimulatorState
 from simulator.videos import jobs
 from simulator.videos.books import Job
 from simulator.videos.errors import REFUSALS, json_answer, refusal
@@ -43,23 +43,23 @@ def add_control(app: web.Application) -> None:
 
 async def health(request: web.Request) -> web.Response:
     """Health check, with the current settings."""
-    return json_answer({"ok": True} | _state(request.app[WORLD]))
+    return json_answer({"ok": True} | _state(request.app[STATE]))
 
 
 async def books(request: web.Request) -> web.Response:
     """Show the books; `?entries=0` leaves out the single requests."""
     entries = request.query.get("entries", "1") != "0"
-    return json_answer(request.app[WORLD].books.as_json(entries=entries))
+    return json_answer(request.app[STATE].books.as_json(entries=entries))
 
 
 async def faults(request: web.Request) -> web.Response:
     """List the armed faults, and how many requests met each kind."""
-    return json_answer(request.app[WORLD].faults.as_json())
+    return json_answer(request.app[STATE].faults.as_json())
 
 
 async def arm(request: web.Request) -> web.Response:
     """Arm one fault, or draw faults from a new seed: {"seed": n, "rates": {target: probability}}."""
-    box = request.app[WORLD].faults
+    box = request.app[STATE].faults
     body = await _body(request)
     try:
         if "rates" in body:
@@ -73,20 +73,20 @@ async def arm(request: web.Request) -> web.Response:
 
 async def calm(request: web.Request) -> web.Response:
     """Clear all faults, armed and drawn."""
-    box = request.app[WORLD].faults
+    box = request.app[STATE].faults
     box.clear()
     return json_answer(box.as_json())
 
 
 async def all_jobs(request: web.Request) -> web.Response:
     """List every job, deleted ones too, with its owner and how it ends."""
-    state = request.app[WORLD]
+    state = request.app[STATE]
     return json_answer({"jobs": [_job_json(state, job) for job in state.books.jobs.values()]})
 
 
 async def foreign_job(request: web.Request) -> web.Response:
     """Add a job that somebody else ordered with the same key."""
-    state = request.app[WORLD]
+    state = request.app[STATE]
     body = await _body(request)
     try:
         order = Order(
@@ -107,7 +107,7 @@ async def foreign_job(request: web.Request) -> web.Response:
 
 async def clock(request: web.Request) -> web.Response:
     """Set the provider's clock ahead or back."""
-    state = request.app[WORLD]
+    state = request.app[STATE]
     try:
         state.skew_seconds = float((await _body(request)).get("skew_seconds", 0))
     except (ValueError, TypeError) as wrong:
@@ -117,7 +117,7 @@ async def clock(request: web.Request) -> web.Response:
 
 async def speed(request: web.Request) -> web.Response:
     """Change the speed, of running renders too."""
-    state = request.app[WORLD]
+    state = request.app[STATE]
     try:
         state.speed = parse_speed((await _body(request)).get("speed", 1))
     except (ValueError, TypeError) as wrong:
@@ -132,7 +132,7 @@ async def speed(request: web.Request) -> web.Response:
 
 async def habits(request: web.Request) -> web.Response:
     """Change how answers differ from the protocol; fields not named keep their value."""
-    state = request.app[WORLD]
+    state = request.app[STATE]
     body = await _body(request)
     known = {field.name for field in dataclasses.fields(Habits)}
     if unknown := sorted(set(body) - known):
@@ -146,14 +146,14 @@ async def habits(request: web.Request) -> web.Response:
 
 async def usual_habits(request: web.Request) -> web.Response:
     """Restore the habits that the simulator was started with."""
-    state = request.app[WORLD]
+    state = request.app[STATE]
     state.habits = state.settings.habits
     return json_answer(_state(state))
 
 
 async def restart(request: web.Request) -> web.Response:
     """Drop every job so far from the list or, with {"are_404": true}, from every answer; the books keep them."""
-    state = request.app[WORLD]
+    state = request.app[STATE]
     lost = bool((await _body(request)).get("are_404", False))
     state.habits = dataclasses.replace(state.habits, forgotten_before=state.now(), forgotten_are_404=lost)
     return json_answer(_state(state))

@@ -1,7 +1,7 @@
 """State shared by all routes of one simulator: books, faults, clips, speed and habits.
 
 In       settings
-Out      one `SimulatorState`, kept under `WORLD` in the aiohttp application
+Out      one `SimulatorState`, kept under `STATE` in the aiohttp application
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class SimulatorState:
         return time.time()
 
 
-WORLD = web.AppKey("world", SimulatorState)
+STATE = web.AppKey("world", SimulatorState)
 
 
 def open_context(settings: Settings) -> SimulatorState:

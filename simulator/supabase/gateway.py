@@ -11,7 +11,7 @@ from aiohttp import ClientError, ClientSession, web
 
 from simulator.faults.arming import Fault
 from simulator.faults.wire import drop, misbehave
-from simulator.state import WORLD
+from simulator.state import STATE
 from simulator.supabase.state import PROJECT
 from simulator.videos.errors import json_answer
 
@@ -49,7 +49,7 @@ async def rest(request: web.Request) -> web.StreamResponse:
 
 async def with_trouble(request: web.Request, target: str, door: Door) -> web.StreamResponse:
     """Run a handler, with the fault that this request meets."""
-    state, project = request.app[WORLD], request.app[PROJECT]
+    state, project = request.app[STATE], request.app[PROJECT]
     project.calls.append(f"{request.method} {request.path}")
     fault = state.faults.next(target)
     if fault is not None and fault.kind in BEFORE:
@@ -61,7 +61,7 @@ async def with_trouble(request: web.Request, target: str, door: Door) -> web.Str
 async def _spoiled(request: web.Request, fault: Fault, answer: web.Response) -> web.StreamResponse:
     if fault.kind in {"drop_before", "done_then_drop"}:
         return drop(request)
-    return await misbehave(request, fault, answer, request.app[WORLD].settings.hang_seconds)
+    return await misbehave(request, fault, answer, request.app[STATE].settings.hang_seconds)
 
 
 async def _ask_postgrest(request: web.Request) -> web.Response:

@@ -6,7 +6,7 @@ Effects  adds routes; opens a session to PostgREST, and closes it with the serve
 
 from aiohttp import web
 
-from simulator.state import WORLD
+from simulator.state import STATE
 from simulator.supabase import gateway, storage
 from simulator.supabase.state import PROJECT, Project
 from simulator.videos.errors import json_answer
@@ -14,7 +14,7 @@ from simulator.videos.errors import json_answer
 
 def add_supabase(app: web.Application) -> None:
     """Mount the project."""
-    settings = app[WORLD].settings
+    settings = app[STATE].settings
     app[PROJECT] = Project(settings.postgrest, settings.supabase_keys)
     app.on_startup.append(gateway.open_session)
     app.on_cleanup.append(gateway.close_session)

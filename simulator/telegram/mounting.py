@@ -6,7 +6,7 @@ Effects  adds routes; ends polls, page streams and webhooks when the server stop
 
 from aiohttp import web
 
-from simulator.state import WORLD
+from simulator.state import STATE
 from simulator.telegram.api import routes
 from simulator.telegram.control import inspect, people
 from simulator.telegram.state import TELEGRAM, Telegram
@@ -16,7 +16,7 @@ CONTROL = "/_sim/telegram"
 
 def add_telegram(app: web.Application) -> None:
     """Mount Telegram."""
-    app[TELEGRAM] = Telegram(app[WORLD].settings)
+    app[TELEGRAM] = Telegram(app[STATE].settings)
     app.on_shutdown.append(_let_go)
     get, post = app.router.add_get, app.router.add_post
     for add in (get, post):

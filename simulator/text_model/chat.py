@@ -13,10 +13,10 @@ from typing import Any
 
 from aiohttp import web
 
-from simulator.doors import turned_away
+from simulator.auth import turned_away
 from simulator.faults import wire
 from simulator.faults.arming import Fault
-from simulator.state import WORLD, SimulatorState
+from simulator.state import STATE, SimulatorState
 from simulator.text_model import fitting, reading, writing
 from simulator.videos.errors import json_answer, refusal
 
@@ -35,7 +35,7 @@ def add_chat(app: web.Application) -> None:
 
 async def complete(request: web.Request) -> web.StreamResponse:
     """Answer with one completion."""
-    state = request.app[WORLD]
+    state = request.app[STATE]
     state.books.record_chat()
     if (away := turned_away(request)) is not None:
         return away
@@ -53,7 +53,7 @@ async def models(request: web.Request) -> web.StreamResponse:
     """The video models and the text model, as `GET /v1/models` lists them."""
     if (away := turned_away(request)) is not None:
         return away
-    state: SimulatorState = request.app[WORLD]
+    state: SimulatorState = request.app[STATE]
     names = [*state.settings.models, "sim-text"]
     data = [{"id": name, "object": "model", "created": 1_760_000_000, "owned_by": "simulator"} for name in names]
     return json_answer({"object": "list", "data": data})

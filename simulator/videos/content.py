@@ -9,13 +9,13 @@ from base64 import b64decode
 
 from aiohttp import web
 
-from simulator.doors import turned_away
+from simulator.auth import turned_away
 from simulator.faults import wire
 from simulator.faults.arming import Fault
 from simulator.faults.bodies import body_of
 from simulator.faults.broken_clips import BROKEN, grown
 from simulator.settings import Habits
-from simulator.state import WORLD, SimulatorState
+from simulator.state import STATE, SimulatorState
 from simulator.videos import jobs
 from simulator.videos.books import FileFetch, Job
 from simulator.videos.clips import ClipExtraMissingError
@@ -29,7 +29,7 @@ _TWO_PROOFS = b"<?xml version='1.0'?><Error><Message>Only one auth mechanism all
 
 async def content(request: web.Request) -> web.StreamResponse:
     """Serve the clip of a completed job."""
-    state = request.app[WORLD]
+    state = request.app[STATE]
     state.books.reads += 1
     job = turned_away(request) or meant(state, request.match_info["video_id"])
     if isinstance(job, web.Response):
@@ -47,7 +47,7 @@ async def content(request: web.Request) -> web.StreamResponse:
 
 async def file(request: web.Request) -> web.StreamResponse:
     """Serve the clip at its own URL, which needs no key; a signed one takes none (S3: one auth method per request)."""
-    state = request.app[WORLD]
+    state = request.app[STATE]
     if "signed" in request.query and "Authorization" in request.headers:
         return web.Response(body=_TWO_PROOFS, status=400, content_type="application/xml")
     job = state.books.job(request.match_info["name"].removesuffix(".mp4"))
@@ -66,7 +66,7 @@ async def file(request: web.Request) -> web.StreamResponse:
 async def _served(
     request: web.Request, job: Job, fault: Fault | None, habits: Habits, variant: str
 ) -> web.StreamResponse:
-    state = request.app[WORLD]
+    state = request.app[STATE]
     if fault is not None and fault.kind == "expired":
         return _gone(int(fault.number("status", 404)))
     if fault is not None and fault.kind == "forbidden":
@@ -91,7 +91,7 @@ async def _troubled(request: web.Request, answer: web.Response, fault: Fault) ->
         return web.Response(body=b"<html>please sign in</html>", content_type="video/mp4")
     if fault.kind == "file":  # another file than the clip
         return web.Response(body=b64decode(fault.text("base64", "")), content_type="video/mp4")
-    return await wire.misbehave(request, fault, answer, request.app[WORLD].settings.hang_seconds)
+    return await wire.misbehave(request, fault, answer, request.app[STATE].settings.hang_seconds)
 
 
 def _bent(answer: web.Response, habits: Habits, fault: Fault | None, fetch: int) -> web.Response:

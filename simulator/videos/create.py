@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from simulator.doors import bearer, fingerprint, turned_away
+from simulator.auth import bearer, fingerprint, turned_away
 from simulator.faults import wire
 from simulator.faults.arming import Fault
-from simulator.state import WORLD, SimulatorState
+from simulator.state import STATE, SimulatorState
 from simulator.videos.books import Create, Job
 from simulator.videos.errors import error_body, json_answer, refusal, refused_as
 from simulator.videos.making import make_failed_job, make_job
@@ -46,7 +46,7 @@ class _Arrival:
 
 async def create(request: web.Request) -> web.StreamResponse:
     """Make a job, or refuse."""
-    state = request.app[WORLD]
+    state = request.app[STATE]
     content_type = request.headers.get("Content-Type", "")
     arrival = _Arrival(state.now(), request.headers.get("Idempotency-Key"), fingerprint(bearer(request)), content_type)
     fields = read_fields(await request.read(), content_type)

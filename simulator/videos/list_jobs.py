@@ -12,12 +12,12 @@ from typing import Any
 
 from aiohttp import web
 
-from simulator.doors import turned_away
+from simulator.auth import turned_away
 from simulator.faults import wire
 from simulator.faults.arming import Fault
 from simulator.faults.bodies import with_bom
 from simulator.settings import Habits
-from simulator.state import WORLD, SimulatorState
+from simulator.state import STATE, SimulatorState
 from simulator.videos import jobs, lies, neighbours
 from simulator.videos.books import Job
 from simulator.videos.errors import json_answer, refusal
@@ -39,7 +39,7 @@ class _Query:
 
 async def list_videos(request: web.Request) -> web.StreamResponse:
     """Answer with one page of jobs."""
-    state = request.app[WORLD]
+    state = request.app[STATE]
     state.books.reads += 1
     if (away := turned_away(request)) is not None:
         return away
@@ -66,7 +66,7 @@ def _query(request: web.Request) -> _Query | web.Response:
 
 
 def _page(request: web.Request, query: _Query, fault: Fault | None, habits: Habits) -> web.Response:
-    state = request.app[WORLD]
+    state = request.app[STATE]
     kind = "" if fault is None else fault.kind
     if fault is not None and kind == "foreign":
         neighbours.arrive(state, int(fault.number("count", 1)), neighbours.foreign_order(state, fault))
@@ -147,7 +147,7 @@ def _of_the_same_second(listed: list[Job], start: int) -> int:
 
 
 def _as_json(request: web.Request, page: list[Job], more: bool, habits: Habits) -> dict[str, Any]:
-    seen_at = request.app[WORLD].now() - habits.list_age_seconds
+    seen_at = request.app[STATE].now() - habits.list_age_seconds
     data: list[Any] = [shown(request, job, "list", habits, at=seen_at) for job in page]
     if habits.prompts_shifted:  # each row shows the prompt of the next one
         prompts = [row.get("prompt") for row in data]

@@ -7,9 +7,9 @@ Effects  counts reads in the books; delete hides a finished job
 
 from aiohttp import web
 
-from simulator.doors import turned_away
+from simulator.auth import turned_away
 from simulator.faults import wire
-from simulator.state import WORLD, SimulatorState
+from simulator.state import STATE, SimulatorState
 from simulator.videos import jobs
 from simulator.videos.books import Job
 from simulator.videos.content import content, file
@@ -31,7 +31,7 @@ def add_videos(app: web.Application) -> None:
 
 async def retrieve(request: web.Request) -> web.StreamResponse:
     """Show a job."""
-    state = request.app[WORLD]
+    state = request.app[STATE]
     state.books.reads += 1
     job = turned_away(request) or _job(request, state)
     if isinstance(job, web.Response):
@@ -48,7 +48,7 @@ async def retrieve(request: web.Request) -> web.StreamResponse:
 
 async def delete(request: web.Request) -> web.StreamResponse:
     """Delete a finished job; its charge stays in the books."""
-    state = request.app[WORLD]
+    state = request.app[STATE]
     job = turned_away(request) or _job(request, state)
     if isinstance(job, web.Response):
         return job

@@ -12,7 +12,7 @@ from aiohttp import web
 from simulator.faults.arming import Fault
 from simulator.faults.bodies import with_bom
 from simulator.settings import Habits
-from simulator.state import WORLD, SimulatorState
+from simulator.state import STATE, SimulatorState
 from simulator.videos import jobs, lies
 from simulator.videos.books import Job
 from simulator.videos.errors import json_answer
@@ -28,7 +28,7 @@ def shown(
     request: web.Request, job: Job, where: str, habits: Habits, *, at: float | None = None, anew: bool = False
 ) -> dict[str, Any]:
     """A job as the answer `where` shows it, in its state `at` a given time; `anew` counts towards `failed_looks`."""
-    state = request.app[WORLD]
+    state = request.app[STATE]
     now = state.now() if at is None else at
     video = jobs.view(job, now, habits, state.settings.expires_after_seconds)
     video["id"] = _shown_id(job, where, habits, now)
@@ -65,7 +65,7 @@ def aged(habits: Habits) -> dict[str, str] | None:
 
 def listing_instead(request: web.Request, habits: Habits) -> web.Response:
     """The list instead of one job or its clip, as from a gateway that loses the end of a path."""
-    listed = request.app[WORLD].books.ordered()[::-1]
+    listed = request.app[STATE].books.ordered()[::-1]
     rows = [shown(request, job, "list", habits) | {"url": clip_url(request, job)} for job in listed]
     return json_answer({"code": 0, "status": "success", "data": rows})
 

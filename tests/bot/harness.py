@@ -206,7 +206,7 @@ def label_of(message: Message, words: str) -> str | None:
 
 
 @asynccontextmanager
-async def open_stage(
+async def open_bot_harness(
     dsn: str,
     simulator: Simulator,
     home: Path,

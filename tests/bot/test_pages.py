@@ -8,7 +8,7 @@ from bot.callback_data import Choose, VideosPage
 from bot.delivery import delivery
 from pipeline.ledger.records import State
 from pipeline.ledger.users import Customers
-from tests.bot.harness import BotHarness, label_of, labels, open_stage
+from tests.bot.harness import BotHarness, label_of, labels, open_bot_harness
 from tests.bot.requests.test_run_taps import alerts
 from tests.support.fixtures import Simulator
 
@@ -220,7 +220,7 @@ async def test_in_a_private_chat_settings_buttons_of_earlier_versions_still_work
 async def test_demo_is_marked_on_every_card_and_caption(
     ledger_dsn: str, simulator: Simulator, tmp_path: Path, language: str
 ) -> None:
-    async with open_stage(ledger_dsn, simulator, tmp_path, demo=True) as harness:
+    async with open_bot_harness(ledger_dsn, simulator, tmp_path, demo=True) as harness:
         await harness.say("/create a paper boat in the rain", language=language)
         await harness.until_state(State.APPROVED)
         await harness.until(lambda: any("Cre" in label for message in harness.shown() for label in labels(message)))
@@ -234,7 +234,7 @@ async def test_separate_failure_message_in_a_demo_is_marked_as_a_demo(
 ) -> None:
     monkeypatch.setattr(delivery, "LONG", -delivery.LONG)  # every failure is said aloud, besides on its card
     simulator.trouble("render", "fails")
-    async with open_stage(ledger_dsn, simulator, tmp_path, demo=True) as harness:
+    async with open_bot_harness(ledger_dsn, simulator, tmp_path, demo=True) as harness:
         await harness.say("/create a paper boat in the rain")
         await harness.tap("Create")
         run = await harness.until_state(State.FAILED)

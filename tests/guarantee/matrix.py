@@ -26,13 +26,13 @@ from pipeline.ledger.migrate import install_queue, migrate
 from pipeline.postgres.embedded import open_server
 from tests.guarantee.crash import database, known
 from tests.guarantee.crash.cases import MUST_STRIKE, Case, Result, killed_at, play
-from tests.guarantee.crash.doors import End
 from tests.guarantee.crash.judge import budget_differences
 from tests.guarantee.crash.life import Place, live, new_subject
+from tests.guarantee.crash.trace_points import End
 from tests.guarantee.processes.forked_workers import side_by_side
 from tests.support.fixtures import Simulator, simulator_process
 
-NURSES = 8  # lives at once: a life in doubt mostly waits
+AT_ONCE = 8  # lives at once: a life in doubt mostly waits
 FOR_WORKERS = "for_workers"
 TURNS_MAX = 2  # more calls of the same kind add nothing
 FENCE = ("ledger.begin_submission", "http.POST /videos", "file.rename answers", "ledger.record_submission")
@@ -141,7 +141,7 @@ def under_a_worker(place: Place, folder: Path) -> list[Result]:
 
 def all_played(cases: Iterable[Case], place: Place, folder: Path) -> list[Result]:
     """Play the cases in a few processes side by side; results in the order of the cases."""
-    return side_by_side(list(cases), lambda case: play(case, place, folder), folder, NURSES)
+    return side_by_side(list(cases), lambda case: play(case, place, folder), folder, AT_ONCE)
 
 
 def _turn(point: str) -> int:

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--server", help="a PostgreSQL to use instead of an embedded one of its own")
     chosen = parser.parse_args(arguments)
     shorten_waits()
-    folder = Path(tempfile.mkdtemp(prefix="onetake-storm-"))
+    folder = Path(tempfile.mkdtemp(prefix="onetake-fuzz-"))
     try:
         if chosen.server:
             return _all(chosen, chosen.server, folder)

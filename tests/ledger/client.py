@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 
 from pipeline.ledger.transports import over_psycopg
 from pipeline.ledger.transports.common import LedgerCall
-from tests.ledger.transports import Road, travelled
+from tests.ledger.transports import TransportClient, opened_transport
 
 PRICE = 800_000
 PROVIDER = "http://provider.test/v1"
@@ -81,7 +81,7 @@ Row = dict[str, Any]
 class LedgerClient:
     """A transport to one ledger, and two connections beside it. `calls` acts; `eyes` sees only what was committed."""
 
-    def __init__(self, dsn: str, transport: Road, first_limits: Sequence[Row]) -> None:
+    def __init__(self, dsn: str, transport: TransportClient, first_limits: Sequence[Row]) -> None:
         self.dsn, self.transport = dsn, transport
         self.calls = connect(dsn)
         self.eyes = connect(dsn)
@@ -337,7 +337,7 @@ def open_ledger_client(
     dsn: str, transport: AbstractAsyncContextManager[LedgerCall] | None = None
 ) -> Iterator[LedgerClient]:
     """Opens a client of a migrated database, over psycopg unless another transport is given."""
-    with travelled(transport or over_psycopg.open_transport(dsn, tries=1)) as opened, connect(dsn) as connection:
+    with opened_transport(transport or over_psycopg.open_transport(dsn, tries=1)) as opened, connect(dsn) as connection:
         clerk = LedgerClient(dsn, opened, connection.execute("select key, value, about from onetake.limits").fetchall())
         try:
             yield clerk

@@ -1,7 +1,7 @@
 """The product's own two transports to the ledger, for tests that do not run in an event loop.
 
 In       an opened transport, as a context manager
-Out      Road.ask: the answer of one function; the errors are the product's
+Out      TransportClient.ask: the answer of one function; the errors are the product's
 Effects  a thread with an event loop of its own, until closed
 """
 
@@ -16,7 +16,7 @@ from pipeline.ledger.transports.common import LedgerCall
 ANSWER_SECONDS = 60.0
 
 
-class Road:
+class TransportClient:
     def __init__(self, loop: asyncio.AbstractEventLoop, rpc: LedgerCall) -> None:
         self._loop, self._rpc = loop, rpc
 
@@ -31,7 +31,7 @@ async def _asked(rpc: LedgerCall, name: str, args: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def travelled(transport: AbstractAsyncContextManager[LedgerCall]) -> Iterator[Road]:
+def opened_transport(transport: AbstractAsyncContextManager[LedgerCall]) -> Iterator[TransportClient]:
     """The transport, open in a thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -39,7 +39,7 @@ def travelled(transport: AbstractAsyncContextManager[LedgerCall]) -> Iterator[Ro
     try:
         rpc = asyncio.run_coroutine_threadsafe(transport.__aenter__(), loop).result(ANSWER_SECONDS)
         try:
-            yield Road(loop, rpc)
+            yield TransportClient(loop, rpc)
         finally:
             asyncio.run_coroutine_threadsafe(transport.__aexit__(None, None, None), loop).result(ANSWER_SECONDS)
     finally:

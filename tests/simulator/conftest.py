@@ -11,7 +11,7 @@ import pytest
 from simulator.app import serve
 from simulator.settings import INSTANT, Settings
 from simulator.state import SimulatorState
-from tests.simulator.telegram.harness import TelegramHarness, open_stage
+from tests.simulator.telegram.harness import TelegramHarness, open_bot_harness
 
 FOX = {"prompt": "a red fox in the rain", "model": "sim-1", "seconds": "8", "size": "720x1280"}
 KEY = {"Authorization": "Bearer tests"}
@@ -97,5 +97,5 @@ async def provider(open_provider: Open) -> AsyncIterator[Provider]:
 @pytest.fixture
 async def harness() -> AsyncIterator[TelegramHarness]:
     """A simulated Telegram with one bot and no messages yet."""
-    async with open_stage() as opened:
+    async with open_bot_harness() as opened:
         yield opened

@@ -45,7 +45,7 @@ from steps.text_model.ask_model import open_text_model
 from steps.text_model.prompt_store import PromptStore
 from tests.support.npm import Absent
 from tests.support.postgres17 import open_postgres17
-from tests.support.warm_processes import Nursery
+from tests.support.warm_processes import WarmProcesses
 
 ROOT = Path(__file__).parents[2]
 KEY = "test-key"
@@ -94,22 +94,22 @@ class Simulator:
 @contextmanager
 def simulator_process(*options: str) -> Iterator[Simulator]:
     """Start a simulator on a free port."""
-    with _nursery().simulator("--port", "0", "--tiny-clips", "--refund-failed", *options) as line:
+    with _warm_processes().simulator("--port", "0", "--tiny-clips", "--refund-failed", *options) as line:
         match = re.search(r"http\S+", line)
         assert match, f"the simulator did not start: {line}"
         yield Simulator(match[0])
 
 
 @cache
-def _nursery_of(_: int) -> Nursery:
-    nursery = Nursery()
-    atexit.register(nursery.close)
-    return nursery
+def _warm_processes_of(_: int) -> WarmProcesses:
+    warm_processes = WarmProcesses()
+    atexit.register(warm_processes.close)
+    return warm_processes
 
 
-def _nursery() -> Nursery:
+def _warm_processes() -> WarmProcesses:
     """One per process: a fork has its parent's modules and must not share its pipe."""
-    return _nursery_of(os.getpid())
+    return _warm_processes_of(os.getpid())
 
 
 @pytest.fixture
@@ -267,7 +267,7 @@ async def open_test_context(
 
 # The operator declares that absence from the list proves something, after this long, without a witness.
 PROVES_ABSENCE: dict[str, Any] = {"absent_after": timedelta(seconds=0), "absence_without_witness": True}
-Wish = Callable[..., Request]
+MakeRequest = Callable[..., Request]
 
 
 def order_request(sim: Simulator, prompt: str = "a paper boat in the rain", **changes: Any) -> Request:

@@ -1,7 +1,7 @@
 """Simulators, each in its own process, forked from one with everything imported: 20 ms of work instead of 200.
 
 In       options of `python -m simulator`
-Out      Nursery, which starts and stops them; `python -m tests.support.warm_processes` is the process that forks
+Out      WarmProcesses, which starts and stops them; `python -m tests.support.warm_processes` is the process that forks
 Effects  all end with the process that requested them, however it ends: the pipe between the two is then closed
 """
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 END_SECONDS = 60
 
 
-class Nursery:
+class WarmProcesses:
     """The requesting side. One request at a time, from any thread."""
 
     def __init__(self) -> None:

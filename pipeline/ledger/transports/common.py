@@ -61,18 +61,18 @@ def asking_again(rpc: LedgerCall, tries: int = TRIES, first_pause_seconds: float
     """The same transport, with up to `tries` attempts and doubling pauses while the ledger is unavailable."""
 
     async def patient(name: str, args: Mapping[str, Json]) -> Json:
-        heed = CancellationGuard()
+        guard = CancellationGuard()
         args = {key: storable(value) for key, value in args.items()}
         for turn in range(1, tries + 1):
             try:
                 answer = await rpc(name, args)
             except LedgerUnavailable:
-                heed.check()
+                guard.check()
                 if turn == tries:
                     raise
                 await asyncio.sleep(first_pause_seconds * 2 ** (turn - 1))
             else:
-                heed.check()
+                guard.check()
                 return answer
         raise AssertionError("at least one try")
 

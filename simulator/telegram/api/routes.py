@@ -11,7 +11,7 @@ from aiohttp import web
 
 from simulator.faults import wire
 from simulator.faults.arming import Fault
-from simulator.state import WORLD
+from simulator.state import STATE
 from simulator.telegram.api.arguments import Args, read_args
 from simulator.telegram.api.methods import METHODS, Method, begin, perform, refused_call
 from simulator.telegram.api.refusals import Refused
@@ -34,7 +34,7 @@ async def call_method(request: web.Request) -> web.StreamResponse:
     except Refused as refused:
         return _answer(refused_call(begin(telegram, method, Args()), refused))
     call = begin(telegram, method, args)
-    fault = request.app[WORLD].faults.next("telegram", lambda each: meets(each, method.name, bot, args))
+    fault = request.app[STATE].faults.next("telegram", lambda each: meets(each, method.name, bot, args))
     if fault is not None:
         call.fault = fault.kind
         return await _in_trouble(request, bot, method, args, call, fault)
@@ -57,7 +57,7 @@ async def _in_trouble(
     request: web.Request, bot: Bot, method: Method, args: Args, call: Call, fault: Fault
 ) -> web.StreamResponse:
     telegram: Telegram = request.app[TELEGRAM]
-    hang_seconds = request.app[WORLD].settings.hang_seconds
+    hang_seconds = request.app[STATE].settings.hang_seconds
     if fault.kind in UNDONE:
         call.ok = False
         if fault.kind == "hang":

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from simulator.state import WORLD, SimulatorState
+from simulator.state import STATE, SimulatorState
 
 QUEUE_MAX = 5_000
 BOOKS_SECONDS = 1.0
@@ -63,7 +63,7 @@ def encoded(event: str, data: dict[str, Any]) -> bytes:
 
 async def stream(request: web.Request, listeners: Listeners) -> web.StreamResponse:
     """Serve one listener until it disconnects, falls behind, or the server stops."""
-    state = request.app[WORLD]
+    state = request.app[STATE]
     answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
     queue = listeners.join()
     try:

@@ -7,7 +7,7 @@ from aiogram.methods import SendMessage, SendVideo
 
 from pipeline.ledger.records import Slots, State
 from pipeline.ledger.transports.common import LedgerUnavailable
-from tests.bot.harness import BotHarness, labels, open_stage
+from tests.bot.harness import BotHarness, labels, open_bot_harness
 from tests.support.fixtures import Simulator, simulator_process
 
 
@@ -87,7 +87,7 @@ async def test_update_fails_while_the_ledger_is_unavailable_and_succeeds_when_se
 async def test_run_without_a_slot_is_shown_as_waiting_and_continues_by_itself(ledger_dsn: str, tmp_path: Path) -> None:
     with simulator_process("--render-seconds", "2") as sim:
         slots = Slots(in_flight_max=1)
-        async with open_stage(ledger_dsn, sim, tmp_path, RENDER_DEADLINE_SECONDS="60", slots=slots) as harness:
+        async with open_bot_harness(ledger_dsn, sim, tmp_path, RENDER_DEADLINE_SECONDS="60", slots=slots) as harness:
             sim.control("POST", "/_sim/speed", {"speed": 0.001})  # the first one renders until the others have waited
             for user in (1, 2, 3):
                 await harness.say(f"/create a paper boat number {user}", user=user)

@@ -28,7 +28,7 @@ from tests.guarantee.chat.visitor import arrive
 from tests.guarantee.crash.cases import own_copy
 from tests.guarantee.processes.forked_workers import side_by_side
 
-NURSES = 9  # bots at once
+AT_ONCE = 9  # bots at once
 TELLING_SECONDS, SHORT_TELLING_SECONDS = 6.0, 3.0  # how long a dead worker's lease delays the notification
 UNDISTURBED = 3  # lives that find the points: some depend on timing
 
@@ -75,7 +75,7 @@ def warm(dsn: str, folder: Path) -> None:
 def examine(dsn: str, folder: Path, report: Report, *, short: bool, only: str) -> None:
     def played(cases: Sequence[Case]) -> list[Result]:
         chosen = [case for case in cases if only in f"{case.kind}: {case.name}"]
-        report.results += (found := side_by_side(chosen, lambda case: play(case, dsn, folder), folder, NURSES))
+        report.results += (found := side_by_side(chosen, lambda case: play(case, dsn, folder), folder, AT_ONCE))
         return found
 
     hasten(SHORT_TELLING_SECONDS if short else TELLING_SECONDS)
@@ -84,7 +84,7 @@ def examine(dsn: str, folder: Path, report: Report, *, short: bool, only: str) -
         played(plan.short())
         return
     first = side_by_side(
-        [plan.undisturbed(n + 1) for n in range(UNDISTURBED)], lambda case: play(case, dsn, folder), folder, NURSES
+        [plan.undisturbed(n + 1) for n in range(UNDISTURBED)], lambda case: play(case, dsn, folder), folder, AT_ONCE
     )
     report.results += first
     logs = [each.logs[0] for each in first]

@@ -21,7 +21,7 @@ from tests.guarantee.chat.judge import Facts, judge
 from tests.guarantee.chat.life import House, Place, begin, new_house
 from tests.guarantee.chat.visitor import Moment, Visitor, arrive, says_the_end
 from tests.guarantee.crash.cases import own_copy
-from tests.guarantee.crash.doors import End
+from tests.guarantee.crash.trace_points import End
 from tests.guarantee.processes.forks import begin_simulator, end
 
 CASE_SECONDS_MAX = 120.0

@@ -29,8 +29,8 @@ from pipeline.cancellation import stop
 from pipeline.worker import Pace, open_engine
 from tests.bot.chat import TOKEN
 from tests.bot.harness import dependencies_at
-from tests.guarantee.chat.doors import ChatDoors
-from tests.guarantee.crash.doors import End
+from tests.guarantee.chat.trace_points import ChatTracePoints
+from tests.guarantee.crash.trace_points import End
 from tests.support.fixtures import PROVES_ABSENCE, Simulator, open_test_context, quick_waits
 
 PACE = Pace(concurrency=4, heartbeat_seconds=0.2, stalled_seconds=0.8, sweep_seconds=0.2)
@@ -98,7 +98,7 @@ def begin(house: House, place: Place, life: int, end: End | None = None) -> int:
         descriptor = os.open(house.home / f"life{life}.stderr", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
-        ChatDoors(house.home, house.log(life), end).watch()
+        ChatTracePoints(house.home, house.log(life), end).watch()
         asyncio.run(live(house, place))
         code = 0
     except BaseException:  # noqa: BLE001 - top level of a process: recorded, and never raised into the parent

@@ -10,9 +10,9 @@ from itertools import chain
 from signal import SIGTERM
 
 from tests.guarantee.chat.cases import Case, Fault, Result
-from tests.guarantee.chat.doors import calls_in
+from tests.guarantee.chat.trace_points import calls_in
 from tests.guarantee.chat.visitor import Moment
-from tests.guarantee.crash.doors import End
+from tests.guarantee.crash.trace_points import End
 
 ONCE, TWICE, STOPPED = "killed once", "killed twice", "told to stop"
 LOST, REFUSED, AGAIN = "the answer was lost", "refused", "updates came again"

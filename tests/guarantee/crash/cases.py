@@ -18,9 +18,9 @@ from uuid import uuid4
 import psycopg
 
 from simulator.settings import Settings
-from tests.guarantee.crash.doors import End
 from tests.guarantee.crash.judge import Facts, budget_differences, judge
 from tests.guarantee.crash.life import LIFE_SECONDS, Place, Subject, begin, new_subject
+from tests.guarantee.crash.trace_points import End
 from tests.guarantee.processes.forks import begin_simulator, end
 
 END_SECONDS = LIFE_SECONDS + 10

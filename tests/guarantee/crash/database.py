@@ -10,9 +10,9 @@ from pipeline.ledger.migrate import migrate
 from pipeline.postgres import server
 from pipeline.postgres.embedded import open_server
 from tests.guarantee.crash.cases import Case, Result, complaint, with_the_database_killed
-from tests.guarantee.crash.doors import End
 from tests.guarantee.crash.judge import budget_differences, judge
 from tests.guarantee.crash.life import Place, new_subject
+from tests.guarantee.crash.trace_points import End
 from tests.support.fixtures import simulator_process
 
 AT = (

@@ -24,7 +24,7 @@ from pipeline.run import admit, run
 from pipeline.settings.parts import Waits
 from pipeline.worker import Pace, open_engine
 from steps.check_limits import Admitted, Request
-from tests.guarantee.crash.doors import Doors, End
+from tests.guarantee.crash.trace_points import End, TracePoints
 from tests.support.fixtures import PROVES_ABSENCE, SOON_OVER, Simulator, open_test_context, order_request, quick_waits
 
 LIFE_SECONDS = 60.0
@@ -86,7 +86,7 @@ def begin(subject: Subject, place: Place, life: int, end: End | None = None) -> 
     code = 1
     try:
         _quieten(subject.home / f"life{life}.stderr")
-        Doors(subject.home, subject.log(life), end).watch()
+        TracePoints(subject.home, subject.log(life), end).watch()
         asyncio.run(live(subject, place))
         code = 0
     except BaseException:  # noqa: BLE001 - top level of a process: recorded, and never raised into the parent

@@ -66,8 +66,8 @@ def play(chosen: Plan, server: str, folder: Path, clips: Path) -> Told:
     with fresh_database(server, f"storm_{os.getpid()}_{chosen.seed}") as dsn:
         simulator, sim = begin_simulator(provider(chosen, clips), folder / "simulator.said")
         try:
-            with connect(dsn) as door:
-                Play(Place(dsn, sim, folder, chosen), door, told).go()
+            with connect(dsn) as ledger:
+                Play(Place(dsn, sim, folder, chosen), ledger, told).go()
         finally:
             end(simulator)
     told.seconds = time.monotonic() - begun
@@ -89,8 +89,8 @@ def rehearse(server: str, folder: Path, clips: Path) -> None:
 class Play:
     """Executes a plan. Its own connection acts for users: it only calls the ledger's functions."""
 
-    def __init__(self, place: Place, door: psycopg.Connection[Row], told: Told) -> None:
-        self.place, self.door, self.told = place, door, told
+    def __init__(self, place: Place, ledger: psycopg.Connection[Row], told: Told) -> None:
+        self.place, self.ledger, self.told = place, ledger, told
         self.accepted: list[str] = []  # run ids
         self.promised: dict[str, str] = {}  # request key -> run id
         self.wrong: list[str] = []
@@ -102,7 +102,7 @@ class Play:
     def go(self) -> None:
         chosen, sim = self.place.plan, self.place.sim
         for key, value in chosen.limits.items():
-            assert call(self.door, "set_limit", key=key, value=Jsonb(value), who="storm", user_id=None)["set"]
+            assert call(self.ledger, "set_limit", key=key, value=Jsonb(value), who="fuzz", user_id=None)["set"]
         sim.control("POST", "/_sim/clock", {"skew_seconds": chosen.skew_seconds})
         sim.control("POST", "/_sim/faults", {"seed": chosen.seed, "rates": dict(chosen.rates)})
         if chosen.foreign:
@@ -139,14 +139,14 @@ class Play:
                 if action.killed_after is not None:
                     self.due.append((at + action.killed_after, _End(pid)))
             case Cancel(which=which) if self.accepted:
-                call(self.door, "cancel_run", run_id=self.accepted[which % len(self.accepted)], by="storm")
+                call(self.ledger, "cancel_run", run_id=self.accepted[which % len(self.accepted)], by="fuzz")
             case Confirm(which=which) if self.accepted:
-                call(self.door, "confirm", run_id=self.accepted[which % len(self.accepted)])
+                call(self.ledger, "confirm", run_id=self.accepted[which % len(self.accepted)])
             case Pause(seconds=seconds):
-                call(self.door, "set_paused", paused=True, reason="storm", who="storm")
+                call(self.ledger, "set_paused", paused=True, reason="fuzz", who="fuzz")
                 self.due.append((at + seconds, _Resume()))
             case _Resume():
-                call(self.door, "set_paused", paused=False, reason=None, who="storm")
+                call(self.ledger, "set_paused", paused=False, reason=None, who="fuzz")
             case _:
                 self._trouble(action, at)
 
@@ -184,7 +184,7 @@ class Play:
         for name in ("asked_seconds", "asked_size"):
             given.pop(name)
         given |= {"call_id": str(request.call_id), "request_hash": request_hash(request)}
-        answer = call(self.door, "reserve", **given, prompt_hash=prompt_hash(request.prompt))
+        answer = call(self.ledger, "reserve", **given, prompt_hash=prompt_hash(request.prompt))
         admitted = read_reservation(answer)
         if not isinstance(admitted, Admitted):
             return
@@ -210,9 +210,9 @@ class Play:
                     os.kill(pid, signal.SIGUSR1)
                 time.sleep(1)  # until they have printed their stacks
                 return
-            call(self.door, "set_paused", paused=False, reason=None, who="storm")
+            call(self.ledger, "set_paused", paused=False, reason=None, who="fuzz")
             for run_id in self.accepted:
-                call(self.door, "confirm", run_id=run_id)
+                call(self.ledger, "confirm", run_id=run_id)
             time.sleep(0.15)
 
     def _still(self) -> bool:
@@ -228,12 +228,12 @@ class Play:
         return False
 
     def _restless(self) -> bool:
-        row = self.door.execute(RESTLESS.encode()).fetchone()
+        row = self.ledger.execute(RESTLESS.encode()).fetchone()
         assert row is not None
         return bool(row["n"])
 
     def _count(self) -> None:
-        row = self.door.execute(
+        row = self.ledger.execute(
             "select count(*) as runs, count(*) filter (where parked_at is not null) as parked from onetake.runs"
         ).fetchone()
         assert row is not None

@@ -21,16 +21,16 @@ Result = TypeVar("Result")
 def side_by_side(cases: Sequence[Case], play: Callable[[Case], Result], folder: Path, at_once: int) -> list[Result]:
     """Each forked process takes every n-th case; if one fails, everything stops."""
     shares = [list(range(len(cases)))[n::at_once] for n in range(min(at_once, len(cases)))]
-    nurses = [_nurse([(number, cases[number]) for number in share], play, folder) for share in shares]
+    workers = [_fork([(number, cases[number]) for number in share], play, folder) for share in shares]
     results: dict[int, Result] = {}
-    for pid, path in nurses:
+    for pid, path in workers:
         _, status = os.waitpid(pid, 0)
-        assert status == 0, f"a nurse fell: {os.waitstatus_to_exitcode(status)}"
+        assert status == 0, f"a worker failed: {os.waitstatus_to_exitcode(status)}"
         results |= pickle.loads(path.read_bytes())
     return [results[number] for number in range(len(cases))]
 
 
-def _nurse(share: list[tuple[int, Case]], play: Callable[[Case], Result], folder: Path) -> tuple[int, Path]:
+def _fork(share: list[tuple[int, Case]], play: Callable[[Case], Result], folder: Path) -> tuple[int, Path]:
     path = folder / f"{uuid4().hex}.results"
     sys.stdout.flush()
     if pid := os.fork():

@@ -137,7 +137,7 @@ MUTANTS = (
         "heed",
         "a cancellation that a database call swallows is heeded all the same",
         "pipeline/ledger/transports/common.py",
-        "            except LedgerUnavailable:\n                heed.check()",
+        "            except LedgerUnavailable:\n                guard.check()",
         "            except LedgerUnavailable:",
         ("tests/pipeline/test_cancel.py::test_caller_is_canceled_even_if_its_ledger_call_swallows_the_cancellation",),
     ),

@@ -70,8 +70,8 @@ def test_outside_call_added_to_a_step_is_reported_as_a_new_crash_point(
     assert code == 1
     for point in (
         "http.GET /videos.before",
-        "beside the doors: os.link media draft",
-        "beside the doors: subprocess.Popen",
+        "outside the trace points: os.link media draft",
+        "outside the trace points: subprocess.Popen",
     ):
         sentence = f"A run now touches the world at `{point}`, which points.txt does not know"
         assert any(wrong.startswith(sentence) for wrong in report["wrong"]), printed

@@ -110,7 +110,7 @@ async def until(true: Callable[[], Awaitable[bool]]) -> None:
 
 
 @asynccontextmanager
-async def open_stage(**settings: Any) -> AsyncIterator[TelegramHarness]:
+async def open_bot_harness(**settings: Any) -> AsyncIterator[TelegramHarness]:
     """Start a simulator, with one client of each kind."""
     async with serve(settings=Settings(tiny_clips=True, **settings)) as running, aiohttp.ClientSession() as http:
         # aiohttp silently repeats a dropped GET; its own test client switches that off in the same way.

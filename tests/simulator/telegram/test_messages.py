@@ -17,7 +17,7 @@ from aiogram.types import (
 )
 
 from simulator.telegram.api.methods import METHODS
-from tests.simulator.telegram.harness import TOKEN, TelegramHarness, keyboard, open_stage
+from tests.simulator.telegram.harness import TOKEN, TelegramHarness, keyboard, open_bot_harness
 
 UNCHANGED = (
     "Bad Request: message is not modified: specified new message content and reply markup are exactly the same as "
@@ -251,7 +251,7 @@ async def test_invalid_videos_are_rejected_with_telegrams_error(
 
 
 async def test_oversized_upload_is_rejected_with_413_and_recorded() -> None:
-    async with open_stage(telegram_upload_bytes_max=1_000_000) as harness:
+    async with open_bot_harness(telegram_upload_bytes_max=1_000_000) as harness:
         ana = await harness.friend()
         with pytest.raises(TelegramEntityTooLarge):
             await harness.bot.send_video(ana, BufferedInputFile(bytes(3_000_000), "long.mp4"))

@@ -10,7 +10,7 @@ from aiogram.exceptions import TelegramNetworkError, TelegramRetryAfter
 
 from simulator.faults.arming import FaultBox
 from simulator.telegram.api.flood_limits import FloodControl
-from tests.simulator.telegram.harness import TelegramHarness, open_stage
+from tests.simulator.telegram.harness import TelegramHarness, open_bot_harness
 
 
 async def test_flood_fault_returns_retry_after_and_does_not_run_the_call(harness: TelegramHarness) -> None:
@@ -86,7 +86,7 @@ async def test_skip_and_times_count_only_calls_of_the_faults_method(harness: Tel
 async def test_same_seed_draws_the_same_telegram_faults() -> None:
     outcomes = []
     for _ in range(2):
-        async with open_stage(seed=7, fault_rates={"telegram": 0.7}) as harness:
+        async with open_bot_harness(seed=7, fault_rates={"telegram": 0.7}) as harness:
             await harness.friend()
             for _ in range(12):
                 try:
@@ -110,7 +110,7 @@ async def _burst(harness: TelegramHarness, chat_id: int, calls: int) -> list[dic
 
 
 async def test_chat_rate_limit_rejects_the_fourth_call_of_a_burst_until_retry_after() -> None:
-    async with open_stage(telegram_limits=True) as harness:
+    async with open_bot_harness(telegram_limits=True) as harness:
         ana, ben = await harness.friend("Ana"), await harness.friend("Ben")
         answers = await _burst(harness, ana, 4)
         assert [answer["ok"] for answer in answers] == [True, True, True, False]
@@ -151,7 +151,7 @@ async def test_invalid_telegram_fault_is_rejected(harness: TelegramHarness, faul
 
 
 async def test_unlisted_bot_token_is_unauthorized_when_tokens_are_configured() -> None:
-    async with open_stage(telegram_tokens=frozenset({"42:stage"})) as harness:
+    async with open_bot_harness(telegram_tokens=frozenset({"42:stage"})) as harness:
         assert (await harness.call("getMe"))[0] == 200
         status, body = await harness.call("getMe", token="43:other")
         assert (status, body["description"]) == (401, "Unauthorized")

@@ -4,7 +4,7 @@ import hashlib
 
 from aiohttp import web
 
-from simulator.state import WORLD
+from simulator.state import STATE
 from simulator.videos.errors import refusal
 
 FINGERPRINT_CHARACTERS = 12
@@ -24,7 +24,7 @@ def fingerprint(key: str | None) -> str | None:
 def turned_away(request: web.Request) -> web.Response | None:
     """The 401 for a missing or unknown key, or None for a valid one."""
     key = bearer(request)
-    allowed = request.app[WORLD].settings.api_keys
+    allowed = request.app[STATE].settings.api_keys
     if key is None:
         return refusal(401, "You didn't provide an API key.", code="missing_api_key")
     if allowed is not None and key not in allowed:

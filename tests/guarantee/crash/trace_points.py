@@ -6,7 +6,7 @@ Effects  patches psycopg, httpx2 and the file functions in this process; permane
 
 Watched: SQL statements (psycopg's cursor: the ledger and the queue), HTTP requests (httpx2's transport), files under
 the data folder (opened for writing, renamed, synced, removed). Any other outside effect raises one of Python's
-audit events and becomes a point named `beside the doors`.
+audit events and becomes a point named `outside the trace points`.
 """
 
 import builtins
@@ -48,7 +48,7 @@ ANNOUNCED = frozenset(
         "open",
     }
 )
-_inside: ContextVar[bool] = ContextVar("inside a door", default=False)
+_inside: ContextVar[bool] = ContextVar("inside a trace point", default=False)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class End:
     by: signal.Signals = signal.SIGKILL
 
 
-class Doors:
+class TracePoints:
     """The watched calls of one process."""
 
     def __init__(self, home: Path, log: Path, end: End | None) -> None:
@@ -155,11 +155,11 @@ class Doors:
             return
         if event.startswith("socket."):
             if _is_elsewhere(args[1]):
-                self.reach(f"beside the doors: {event}")
+                self.reach(f"outside the trace points: {event}")
         elif event in {"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec"}:
-            self.reach(f"beside the doors: {event}")
+            self.reach(f"outside the trace points: {event}")
         elif (event != "open" or _announces_writing(args)) and (kind := self._kind(args[0])):
-            self.reach(f"beside the doors: {event} {kind}")
+            self.reach(f"outside the trace points: {event} {kind}")
 
 
 def _statement(_: object, query: Any, *__: object) -> str | None:

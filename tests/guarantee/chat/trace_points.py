@@ -10,12 +10,12 @@ from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.methods import TelegramMethod
 
-from tests.guarantee.crash.doors import Doors
+from tests.guarantee.crash.trace_points import TracePoints
 
 CALL = re.compile(r"telegram\.(\w+)(?: confirming)?\.before(?: #\d+)?")
 
 
-class ChatDoors(Doors):
+class ChatTracePoints(TracePoints):
     def watch(self) -> None:
         self._around_async(AiohttpSession, "make_request", _call)
         super().watch()
