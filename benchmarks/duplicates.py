@@ -130,7 +130,7 @@ async def contest_onetake(case: Case, disk: Path, dsn: str) -> Cell:
 
                 async def shopper() -> list[str]:
                     asked = order_request(sim, PROMPT, key=REQUEST, call_id=uuid4())
-                    admitted = await admit(asked, context)
+                    admitted = await admit(asked, context.ledger)
                     assert isinstance(admitted, Admitted), admitted
                     row = await driven(admitted.run_id, context)
                     return [row.job_id] if row.file and row.job_id else []

@@ -63,7 +63,7 @@ async def engine_at(dsn: str, context: RunContext) -> AsyncIterator[tuple[Engine
 
 async def one_run(number: str, context: RunContext, engine: Engine, arrivals: Arrivals, at: Simulator) -> None:
     request = order_request(at, f"boat {number}", user_id=f"cli:{number}", audience={"kind": "benchmark"})
-    answer = await admit(request, context)
+    answer = await admit(request, context.ledger)
     assert isinstance(answer, Admitted), answer
     arrived = arrivals.expect(answer.run_id)
     await engine.enqueue(answer.run_id)

@@ -27,6 +27,7 @@ from cli.output.outcome import Outcome, cost_words, exit_code, of_refusal, of_ru
 from cli.output.progress import Estimate
 from pipeline.clips.storage import at_hand
 from pipeline.context import RunContext
+from pipeline.ledger.functions import read_value
 from pipeline.ledger.records import Run, State
 from pipeline.ledger.transports.common import LedgerUnavailable
 from pipeline.purchase.answer_files import AnswerFiles
@@ -67,7 +68,7 @@ class CreateSession:
 
     async def _create(self, context: RunContext) -> Exit:
         self._asked, self._answers = True, context.answers
-        answer = await admit(self._request, context)
+        answer = await admit(self._request, context.ledger)
         self._ready()
         if isinstance(answer, Refused):
             return await self._refused(answer, context)
@@ -80,7 +81,9 @@ class CreateSession:
             self._say(f"This key already has a run: {admitted.ref}. It is not bought again.")
         try:
             with watching(self._console) as show:
-                return await drive(admitted.run_id, context, self._remembering(show), ours=not admitted.replayed)
+                return await drive(
+                    read_value(Run, admitted.row), context, self._remembering(show), ours=not admitted.replayed
+                )
         except asyncio.CancelledError:  # Ctrl-C or SIGTERM: reads the run once more, for `left` to report
             with contextlib.suppress(LedgerUnavailable, TimeoutError):
                 async with asyncio.timeout(LAST_LOOK_SECONDS):

@@ -28,20 +28,20 @@ COURTESY_SECONDS = 1.0
 Show = Callable[[Run, Estimate | None], None]
 
 
-async def drive(run_id: UUID, context: RunContext, show: Show, *, ours: bool) -> Run:
-    """`ours`: this process has just reserved the run; otherwise another process may be driving it."""
+async def drive(run: Run, context: RunContext, show: Show, *, ours: bool) -> Run:
+    """`run`: as just reserved. `ours`: by this process; otherwise another process may be driving it."""
     watcher = _Watcher(context, show)
-    row = await watcher.look(run_id)
+    row = await watcher.show(run)
     turn = 0
     while not row.ended:
         if (turn == 0 and (ours or row.parked)) or await _left_alone(watcher, row):
-            row = await _carried(watcher, run_id)
+            row = await _carried(watcher, run.run_id)
             turn += 1
             if row.parked or _stuck(row) or _elsewhere(row, context):
                 break
         else:
             await asyncio.sleep(LOOK_SECONDS)
-            row = await watcher.look(run_id)
+            row = await watcher.look(run.run_id)
     return row
 
 
@@ -78,7 +78,9 @@ class _Watcher:
         self._estimate: Estimate | None = None
 
     async def look(self, run_id: UUID) -> Run:
-        row = await self._patiently(run_id)
+        return await self.show(await self._patiently(run_id))
+
+    async def show(self, row: Run) -> Run:
         if self._estimate is None:
             with contextlib.suppress(LedgerUnavailable):
                 self._estimate = await estimate_for(row, self.context)

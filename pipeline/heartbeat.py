@@ -20,16 +20,16 @@ log = logging.getLogger(__name__)
 async def heartbeat(run_id: UUID, context: RunContext) -> AsyncIterator[None]:
     """Sends two heartbeats in the time for which one is valid."""
 
-    async def say_so() -> None:
+    async def beat() -> None:
         while True:
             await asyncio.sleep(context.waits.heartbeat.total_seconds() / 2)
             try:
                 await context.ledger.heartbeat(run_id, context.waits.heartbeat)
             except LedgerUnavailable as error:
-                log.warning("attend", extra={"action": "attend", "run_id": str(run_id), "error": str(error)})
+                log.warning("heartbeat", extra={"action": "heartbeat", "run_id": str(run_id), "error": str(error)})
 
-    saying = asyncio.create_task(say_so())
+    beating = asyncio.create_task(beat())
     try:
         yield
     finally:
-        await stop(saying)
+        await stop(beating)

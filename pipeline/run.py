@@ -12,15 +12,19 @@ from pipeline import run_log
 from pipeline.clips import render, storage
 from pipeline.context import ATTEMPTS_MAX, RunContext
 from pipeline.heartbeat import heartbeat
+from pipeline.ledger.client import Ledger
 from pipeline.ledger.records import Run, State
 from pipeline.prompts import llm_steps
 from pipeline.purchase import reconcile, submission
 from steps.check_limits import Admitted, Refused, Request, check_limits
 
 
-async def admit(request: Request, context: RunContext) -> Admitted | Refused:
-    """Step 1: checks the limits and sets the money aside. The same key always gives the same run."""
-    answer = await check_limits(request, context.ledger.rpc)
+async def admit(request: Request, ledger: Ledger, *, replacing: UUID | None = None) -> Admitted | Refused:
+    """Step 1: checks the limits and sets the money aside. The same key always gives the same run.
+
+    `replacing`: a draft of the same user; it stays if this request is refused.
+    """
+    answer = await check_limits(request, ledger.rpc, replacing)
     run_log.admission(answer)
     return answer
 

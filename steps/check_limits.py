@@ -10,7 +10,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
@@ -77,10 +77,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Admitted:
+    """`row`: the whole run, as the ledger returned it."""
+
     run_id: UUID
     ref: str
     state: str
     replayed: bool
+    row: Mapping[str, Any] = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -138,21 +141,20 @@ def request_hash(request: Request) -> str:
     return hashlib.sha256(json.dumps(asked, ensure_ascii=False).encode()).hexdigest()
 
 
-async def check_limits(request: Request, reserve: Reserve) -> Admitted | Refused:
-    answer = await reserve("reserve", _arguments(request))
+async def check_limits(request: Request, reserve: Reserve, replacing: UUID | None = None) -> Admitted | Refused:
+    """`replacing`: a draft of the same user, canceled in the same transaction; it stays if the request is refused."""
+    if replacing is None:
+        answer = await reserve("reserve", _arguments(request))
+    else:
+        answer = await reserve("replace_draft", {"run_id": str(replacing), "request": _arguments(request)})
     return read_reservation(answer)
-
-
-async def replace_draft(draft: UUID, request: Request, reserve: Reserve) -> Admitted | Refused:
-    """Replaces a draft of the same user, in one transaction: if the request is refused, the draft stays."""
-    return read_reservation(await reserve("replace_draft", {"run_id": str(draft), "request": _arguments(request)}))
 
 
 def read_reservation(answer: Mapping[str, Any]) -> Admitted | Refused:
     """The tagged answer of `reserve`, typed."""
     if answer["kind"] == "accepted":
         run = answer["run"]
-        return Admitted(UUID(run["run_id"]), run["ref"], run["state"], answer["replayed"])
+        return Admitted(UUID(run["run_id"]), run["ref"], run["state"], answer["replayed"], run)
     until, of = answer.get("until"), answer.get("of_run_id")
     return Refused(
         kind=RefusalKind(answer["kind"]),

@@ -99,8 +99,7 @@ async def wait(
     elapsed_seconds: float,
     deadline_seconds: float,
     poll_seconds: float | None,
-    heartbeat_seconds: float,
-    alive: Callable[[Job | None], Awaitable[None]],
+    looked: Callable[[Job], Awaitable[None]],
     clock: Callable[[], float],
     sleep: Callable[[float], Awaitable[None]],
     jitter: Callable[[], float],
@@ -109,8 +108,8 @@ async def wait(
 ) -> Rendered | SaysFailed | StillRendering:
     """Polls until the render ends or `deadline_seconds` from now have passed; polls at least once.
 
-    `alive(job)` is called after every look and at least every `heartbeat_seconds`. A look that fails is
-    repeated: neither a read error nor a body that does not describe the job ever fails a run.
+    `looked(job)` is called after every look that shows the job unfinished. A look that fails is repeated: neither a
+    read error nor a body that does not describe the job ever fails a run.
     `failing_words`: the failure that an earlier look at the job's own address showed, if that is so long ago that
     "not found" confirms it. `why_another`: why the job shown cannot be this one; such a look counts as unread.
     """
@@ -119,9 +118,7 @@ async def wait(
         waited = clock() - begun
         if not (first and deadline_seconds <= 0):
             delay = poll_seconds or poll_delay(expected_seconds, elapsed_seconds + waited, jitter(), unread)
-            await _sleep_with_heartbeats(
-                min(delay, max(0.0, deadline_seconds - waited)), heartbeat_seconds, alive, sleep
-            )
+            await sleep(min(delay, max(0.0, deadline_seconds - waited)))
         first = False
         shown = seen = await provider.job(job_id)
         if isinstance(shown, Job) and (why := why_another(shown)):
@@ -132,9 +129,9 @@ async def wait(
                 return SaysFailed(seen, detail)
             if seen.status is JobStatus.COMPLETED:
                 return Rendered(seen)
+            await looked(seen)
         elif failing_words and seen.status in GONE:
             return SaysFailed(Job(job_id, JobStatus.FAILED), failing_words)
-        await alive(seen if isinstance(seen, Job) else None)
         if clock() - begun >= deadline_seconds:
             if isinstance(seen, Job):
                 return StillRendering(seen)
@@ -153,19 +150,6 @@ def failure_of(job: Job) -> str | None:
     if job.kept_back:
         return job.kept_back
     return "the provider says that the clip has expired" if job.status is JobStatus.EXPIRED else None
-
-
-async def _sleep_with_heartbeats(
-    seconds: float,
-    heartbeat_seconds: float,
-    alive: Callable[[Job | None], Awaitable[None]],
-    sleep: Callable[[float], Awaitable[None]],
-) -> None:
-    while seconds > heartbeat_seconds:
-        await sleep(heartbeat_seconds)
-        seconds -= heartbeat_seconds
-        await alive(None)
-    await sleep(seconds)
 
 
 async def fetch(

@@ -18,11 +18,12 @@ from bot.delivery.progress_cards import ProgressCards
 from bot.requests.for_sale import ForSale
 from bot.transport.client import SendError
 from bot.transport.replies import SOON_SECONDS
-from pipeline import run_log
 from pipeline.ledger.client import Ledger
+from pipeline.ledger.functions import read_value
 from pipeline.ledger.records import Run, State
 from pipeline.ledger.users import Customer, Customers, Preferences
-from steps.check_limits import PromptProblem, Refused, check_limits, check_prompt, replace_draft
+from pipeline.run import admit
+from steps.check_limits import PromptProblem, Refused, check_prompt
 
 DRAFT = frozenset({State.RESERVED, State.APPROVED})
 Enqueue = Callable[[UUID], Awaitable[None]]
@@ -79,17 +80,10 @@ class Orders:
         )
         if order_request.asked_price not in (None, request.price_microusd):
             request = replace(request, confirm=True)
-        rpc = self._ledger.rpc
-        answer = (
-            await check_limits(request, rpc)
-            if instead_of is None
-            else await replace_draft(instead_of.run_id, request, rpc)
-        )
-        run_log.admission(answer)
+        answer = await admit(request, self._ledger, replacing=instead_of.run_id if instead_of else None)
         if isinstance(answer, Refused):
             return answer
-        run = await self._ledger.load(answer.run_id)
-        assert run is not None, f"run {answer.ref} has left the ledger"
+        run = read_value(Run, answer.row)
         if not run.ended:
             await self.go_on(run)
             await self._show_card(run)

@@ -71,8 +71,7 @@ async def _wait(run: Run, context: RunContext) -> Rendered | SaysFailed | StillR
         elapsed_seconds=elapsed,
         deadline_seconds=left,
         poll_seconds=context.waits.poll_seconds,
-        heartbeat_seconds=context.waits.heartbeat.total_seconds() / 2,
-        alive=_Watched(run, context),
+        looked=_Watched(run, context),
         clock=context.boot_seconds,
         sleep=context.sleep,
         jitter=context.jitter,
@@ -87,17 +86,17 @@ def _failed_long_ago(run: Run, context: RunContext) -> bool:
 
 
 class _Watched:
-    """After each look: renews the heartbeat, and records an unknown status word or that the job no longer fails."""
+    """After each look: records the progress, an unknown status word, and that the job no longer fails."""
 
     def __init__(self, run: Run, context: RunContext) -> None:
         self._run = run
         self._context = context
 
-    async def __call__(self, job: Job | None) -> None:
+    async def __call__(self, job: Job) -> None:
         run, context = self._run, self._context
-        seen = job.job_id if job and job.exists else None
-        await context.ledger.heartbeat(run.run_id, context.waits.heartbeat, job.progress if job else None, seen)
-        if job is None or not job.named or job.status in {JobStatus.FAILED, JobStatus.EXPIRED}:
+        seen = job.job_id if job.exists else None
+        await context.ledger.heartbeat(run.run_id, context.waits.heartbeat, job.progress, seen)
+        if not job.named or job.status in {JobStatus.FAILED, JobStatus.EXPIRED}:
             return  # an echo of the requested id does not tell whether the job has failed
         odd_word = job.word if job.status is JobStatus.UNKNOWN and job.word != run.provider_word else None
         if run.failing_since is not None or odd_word:

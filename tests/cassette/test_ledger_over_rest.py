@@ -49,7 +49,7 @@ async def test_a_run_goes_from_its_reservation_to_its_file(vcr: Any) -> None:
         admitted = await check_limits(request("ana", 1), rpc)
         assert isinstance(admitted, Admitted)
         again = await check_limits(replace(request("ana", 1), call_id=UUID(int=3)), rpc)
-        assert again == Admitted(admitted.run_id, admitted.ref, "reserved", replayed=True)
+        assert again == Admitted(admitted.run_id, admitted.ref, "reserved", replayed=True, row={})
         other = await check_limits(request("ana", 2), rpc)
         assert isinstance(other, Refused)
         assert (other.kind, other.of_run_id) == (RefusalKind.DUPLICATE, admitted.run_id)

@@ -295,7 +295,7 @@ async def play(behaviour: Behaviour, listing: Listing, dsn: str, home: Path) -> 
             bought_at = {"base_url": account.base_url, "key_fingerprint": name}
             # A unique prompt: to the ledger, the cells' providers may be one, and equal orders block each other.
             asked = order_request(sim, f"a paper boat, {name}", user_id=f"cli:{name}", **bought_at)
-            admitted = await admit(asked, context)
+            admitted = await admit(asked, context.ledger)
             assert isinstance(admitted, Admitted), admitted
             wanted, until = expected(behaviour, listing), time.monotonic() + CELL_SECONDS_MAX
             while True:

@@ -71,7 +71,7 @@ async def ended(context: RunContext, run_id: UUID, seconds: float = 60) -> Run:
 
 
 async def admitted(context: RunContext, simulator: Simulator, number: int = 0) -> UUID:
-    answer = await admit(order_request(simulator, f"boat {number}", user_id=f"cli:{number}"), context)
+    answer = await admit(order_request(simulator, f"boat {number}", user_id=f"cli:{number}"), context.ledger)
     assert isinstance(answer, Admitted)
     return answer.run_id
 

@@ -24,7 +24,7 @@ async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> Asyn
 
 
 async def admitted(context: RunContext, simulator: Simulator) -> UUID:
-    answer = await admit(order_request(simulator), context)
+    answer = await admit(order_request(simulator), context.ledger)
     assert isinstance(answer, Admitted), answer
     return answer.run_id
 

@@ -36,7 +36,7 @@ async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> Asyn
 
 
 async def admitted(context: RunContext, simulator: Simulator, prompt: str = "a paper boat", **changes: object) -> UUID:
-    answer = await admit(order_request(simulator, prompt, **changes), context)
+    answer = await admit(order_request(simulator, prompt, **changes), context.ledger)
     assert isinstance(answer, Admitted), answer
     return answer.run_id
 
@@ -103,9 +103,9 @@ async def test_same_key_replays_the_run_and_same_prompt_under_another_key_is_a_d
     context: RunContext, simulator: Simulator
 ) -> None:
     request = order_request(simulator)
-    first = await admit(request, context)
-    second = await admit(replace(request, call_id=uuid4()), context)
-    third = await admit(replace(request, key="cli:other", call_id=uuid4()), context)
+    first = await admit(request, context.ledger)
+    second = await admit(replace(request, call_id=uuid4()), context.ledger)
+    third = await admit(replace(request, key="cli:other", call_id=uuid4()), context.ledger)
 
     assert isinstance(first, Admitted) and isinstance(second, Admitted) and isinstance(third, Refused)
     assert second.replayed and second.run_id == first.run_id
@@ -225,7 +225,7 @@ async def test_render_past_its_deadline_is_parked_with_money_held_and_saved_once
         parked = await driven(run_id, context)
         assert parked.state is State.RENDERING and parked.parked
         assert parked.held_microusd == PRICE_MICROUSD
-        another = await admit(order_request(simulator, "another"), context)
+        another = await admit(order_request(simulator, "another"), context.ledger)
         assert isinstance(another, Refused) and another.kind is RefusalKind.COOLDOWN, "not busy any more"
 
         simulator.control("POST", "/_sim/speed", {"speed": "instant"})

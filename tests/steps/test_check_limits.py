@@ -160,7 +160,7 @@ async def test_check_limits_calls_reserve_once_with_price_prompt_hash_and_audien
             "run": {"run_id": str(RUN), "ref": "abc234", "state": "reserved"},
         }
 
-    assert await check_limits(REQUEST, reserve) == Admitted(RUN, "abc234", "reserved", replayed=False)
+    assert await check_limits(REQUEST, reserve) == Admitted(RUN, "abc234", "reserved", replayed=False, row={})
     [(name, arguments)] = calls
     assert name == "reserve"
     assert arguments["price_microusd"] == 800_000

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -41,8 +40,7 @@ class Clockwork:
 
     now: float = 0
     slept: list[float] = field(default_factory=list)
-    signs_of_life: list[int | None] = field(default_factory=list)
-    alive_at: list[float] = field(default_factory=list)
+    progress: list[int | None] = field(default_factory=list)
 
     def clock(self) -> float:
         return self.now
@@ -51,9 +49,8 @@ class Clockwork:
         self.slept.append(seconds)
         self.now += seconds
 
-    async def alive(self, job: Job | None) -> None:
-        self.signs_of_life.append(job.progress if job else None)
-        self.alive_at.append(self.now)
+    async def looked(self, job: Job) -> None:
+        self.progress.append(job.progress)
 
 
 @asynccontextmanager
@@ -83,8 +80,7 @@ async def waited(
         elapsed_seconds=elapsed,
         deadline_seconds=deadline,
         poll_seconds=poll,
-        heartbeat_seconds=7,
-        alive=time.alive,
+        looked=time.looked,
         clock=time.clock,
         sleep=time.sleep,
         jitter=lambda: 0.5,
@@ -126,12 +122,12 @@ async def test_resumed_wait_past_half_time_polls_after_the_normal_interval() -> 
 
 
 @pytest.mark.asyncio
-async def test_wait_reports_progress_and_splits_long_sleeps_for_heartbeats() -> None:
+async def test_wait_reports_each_look_that_shows_the_job_unfinished() -> None:
     time = Clockwork()
-    async with partner(job("queued"), job("in_progress", progress=40), job("completed")) as (_, provider):
+    replies = (job("queued"), answer(500), job("in_progress", progress=40), job("completed"))
+    async with partner(*replies) as (_, provider):
         await waited(provider, time)
-    assert max(time.slept) <= 7
-    assert 40 in time.signs_of_life
+    assert time.progress == [None, 40]
 
 
 @pytest.mark.asyncio
@@ -227,17 +223,6 @@ async def test_deadline_result_reflects_only_the_last_poll() -> None:
         assert await waited(provider, Clockwork(), deadline=100) == StillRendering(
             error=ReadError(500, "Error code: 500")
         )
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize("expected", [1, 20, 600, 10_000])
-async def test_wait_sends_a_heartbeat_at_least_every_seven_seconds(expected: float) -> None:
-    """Otherwise another worker would consider the run abandoned. Looks take no time in this test."""
-    time = Clockwork()
-    async with partner(job("in_progress"), answer(500), job("queued")) as (_, provider):
-        await waited(provider, time, expected=expected, deadline=400)
-    assert max(later - sooner for sooner, later in pairwise([0, *time.alive_at])) <= 7.001
-    assert time.alive_at[-1] == pytest.approx(400)
 
 
 @pytest.mark.asyncio

@@ -73,7 +73,7 @@ class Site:
         return news(await answer.text())
 
     async def order(self, prompt: str = "a paper boat in the rain", **changes: Any) -> UUID:
-        admitted = await admit(order_request(self.simulator, prompt, **changes), self.context)
+        admitted = await admit(order_request(self.simulator, prompt, **changes), self.context.ledger)
         assert isinstance(admitted, Admitted), admitted
         return admitted.run_id
 

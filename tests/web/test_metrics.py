@@ -44,8 +44,8 @@ async def a_busy_day(site: Site, simulator: Simulator) -> None:
     await site.driven(await site.order("a fight with blood everywhere"))
     horse = order_request(simulator, "a horse", user_id="cli:horse")
     for _ in range(3):
-        await admit(replace(horse, call_id=uuid4()), site.context)
-    await admit(replace(horse, key="cli:other", call_id=uuid4()), site.context)
+        await admit(replace(horse, call_id=uuid4()), site.context.ledger)
+    await admit(replace(horse, key="cli:other", call_id=uuid4()), site.context.ledger)
     row = await site.context.ledger.load(await site.order("a cat", user_id="cli:cat"))
     assert row is not None
     assert await site.context.ledger.cancel(row.run_id, "web:Ada")
@@ -92,11 +92,11 @@ async def test_the_json_metrics_agree_with_the_ledger_and_with_the_books(
 
 async def test_replayed_request_counts_as_cached_for_every_step_it_skipped(inside: Site, simulator: Simulator) -> None:
     request = order_request(simulator, "a boat")
-    first = await admit(request, inside.context)
+    first = await admit(request, inside.context.ledger)
     assert isinstance(first, Admitted)
     await inside.driven(first.run_id)
     before = await json_metrics(inside)
-    await admit(replace(request, call_id=uuid4()), inside.context)
+    await admit(replace(request, call_id=uuid4()), inside.context.ledger)
 
     after = await json_metrics(inside)
 

@@ -34,8 +34,8 @@ async def test_overview_numbers_match_the_ledger_and_the_books(
     await inside.driven(await inside.order("a fight with blood everywhere"))
     again = order_request(simulator, "a horse")
     for _ in range(3):  # the same key is the same run
-        await admit(replace(again, call_id=uuid4()), inside.context)
-    await admit(replace(again, key="cli:other", call_id=uuid4()), inside.context)  # a duplicate
+        await admit(replace(again, call_id=uuid4()), inside.context.ledger)
+    await admit(replace(again, key="cli:other", call_id=uuid4()), inside.context.ledger)  # a duplicate
     doubtful = await in_doubt(inside, simulator)
     assert first.state is State.SAVED
 

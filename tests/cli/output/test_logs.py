@@ -98,7 +98,7 @@ async def test_worker_logs_one_line_per_step_and_never_the_prompt(
 ) -> None:
     async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
         request = order_request(simulator, "a lighthouse nobody wrote about", key_fingerprint=fingerprint(KEY))
-        admitted = await admit(request, context)
+        admitted = await admit(request, context.ledger)
     assert isinstance(admitted, Admitted)
     worker = Machine(tmp_path, simulator, {"DATABASE_URL": ledger_dsn, "LOG_FORMAT": "json"}).start("worker")
     assert worker.stderr is not None

@@ -105,7 +105,7 @@ async def live(subject: Subject, place: Place) -> None:
     """Process a request from its beginning, as after every crash."""
     async with open_test_context(place.dsn, place.sim, subject.home, place.waits, **PROVES_ABSENCE) as context:
         await replay_answers(context)
-        admitted = await admit(replace(subject.request, call_id=uuid4()), context)
+        admitted = await admit(replace(subject.request, call_id=uuid4()), context.ledger)
         assert isinstance(admitted, Admitted), admitted
         if place.worker:
             await _worked(admitted, subject, place, context)

@@ -78,7 +78,7 @@ def waits() -> Waits:
 async def warm(place: Place) -> None:
     """One run in this process: imports and caches once, before anything is forked."""
     async with open_test_context(place.dsn, place.sim, place.home(0), waits(), **place.plan.rules) as context:
-        admitted = await admit(order_request(place.sim), context)
+        admitted = await admit(order_request(place.sim), context.ledger)
         assert isinstance(admitted, Admitted)
         await _carry(admitted, place, context)
         async with open_engine(place.dsn) as queue:
@@ -123,7 +123,7 @@ def begin_client(place: Place, ask: Ask) -> int:
     async def work() -> None:
         async with open_test_context(place.dsn, place.sim, place.home(0), waits(), **place.plan.rules) as context:
             await replay_answers(context)
-            admitted = await admit(request_of(place, ask), context)
+            admitted = await admit(request_of(place, ask), context.ledger)
             if isinstance(admitted, Admitted):
                 await _carry(admitted, place, context)
 

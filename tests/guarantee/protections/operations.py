@@ -16,6 +16,14 @@ SWITCHES = "tests/cli/commands/test_switches.py::"
 
 OPERATIONS_MUTANTS = (
     Mutant(
+        "heartbeat",
+        "a run that is worked on stays its process's, however long a step takes",
+        "pipeline/heartbeat.py",
+        "                await context.ledger.heartbeat(run_id, context.waits.heartbeat)\n",
+        "                await asyncio.sleep(0)\n",
+        ("tests/pipeline/test_heartbeat.py::test_heartbeats_renew_the_claim_until_the_work_ends",),
+    ),
+    Mutant(
         "missing_queue",
         "a database without its queue is not called ready",
         "app/ledger_session.py",

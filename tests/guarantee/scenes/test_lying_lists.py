@@ -35,7 +35,7 @@ async def lost(context: RunContext, sim: Simulator, prompt: str, model: str) -> 
     sim.trouble("list", "status", status=500, times=1)
     sim.trouble("create", "made_then_drop")
     request = replace(order_request(sim, prompt, user_id="cli:victim"), model=model)
-    admitted = await admit(request, context)
+    admitted = await admit(request, context.ledger)
     assert isinstance(admitted, Admitted), admitted
     row = await run(admitted.run_id, context)
     assert row is not None and row.state is State.UNCERTAIN, row
@@ -170,7 +170,7 @@ async def _crossed(context: RunContext, sim: Simulator) -> tuple[UUID, str, str]
     sim.control("POST", "/_sim/jobs", {"prompt": "a stranger's castle at noon", "seconds": 8})
     stranger = _jobs(sim)[-1]["id"]
     sim.trouble("create", "other_id", id=stranger)
-    admitted = await admit(order_request(sim, "a paper boat", user_id="cli:victim"), context)
+    admitted = await admit(order_request(sim, "a paper boat", user_id="cli:victim"), context.ledger)
     assert isinstance(admitted, Admitted), admitted
     return admitted.run_id, stranger, theirs.job_id
 
@@ -203,7 +203,7 @@ async def test_a_provider_that_rewrites_prompts_still_delivers(
 async def test_one_file_is_not_saved_for_two_different_orders(context: RunContext, simulator: Simulator) -> None:
     first = await bought(context, simulator, "a lantern on a hill", "cli:before")
     simulator.trouble("content", "of_job", job_id=first.job_id, always=True)
-    admitted = await admit(order_request(simulator, "a paper boat", user_id="cli:victim"), context)
+    admitted = await admit(order_request(simulator, "a paper boat", user_id="cli:victim"), context.ledger)
     assert isinstance(admitted, Admitted), admitted
     late = replace(context, waits=replace(context.waits, render_deadline=context.waits.look))
     row = await driven(admitted.run_id, late)
@@ -237,7 +237,7 @@ async def test_runs_with_swapped_answers_do_not_get_each_others_clips(
     await lost(context, simulator, one, "sim-1")
     theirs = _jobs(simulator)[-1]["id"]
     simulator.trouble("create", "other_id", id=theirs)
-    second = await admit(order_request(simulator, other, user_id="cli:two"), context)
+    second = await admit(order_request(simulator, other, user_id="cli:two"), context.ledger)
     assert isinstance(second, Admitted)
     late = replace(context, waits=replace(context.waits, render_deadline=context.waits.look))
 
@@ -253,7 +253,7 @@ async def test_job_listed_under_another_id_is_not_adopted_by_another_run(
     simulator.control("POST", "/_sim/habits", {"asset_ids": True, "created_at": created_at})
     first = await bought(context, simulator, "a paper boat", "cli:one")
     simulator.trouble("create", "drop_before")
-    second = await admit(order_request(simulator, "a paper boat", user_id="cli:two"), context)
+    second = await admit(order_request(simulator, "a paper boat", user_id="cli:two"), context.ledger)
     assert isinstance(second, Admitted)
     await run(second.run_id, context)
     async with rendering_after(context, simulator):

@@ -33,7 +33,7 @@ APART_SECONDS = 4.0
 
 async def ordered(context: RunContext, sim: Simulator, prompt: str, user: str) -> UUID:
     of_shop = {"base_url": context.account.base_url, "key_fingerprint": context.account.key_fingerprint}
-    admitted = await admit(order_request(sim, prompt, user_id=user, **of_shop), context)
+    admitted = await admit(order_request(sim, prompt, user_id=user, **of_shop), context.ledger)
     assert isinstance(admitted, Admitted), admitted
     return admitted.run_id
 

@@ -31,7 +31,7 @@ async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> Asyn
 
 
 async def asked(context: RunContext, sim: Simulator, prompt: str = "a paper boat", user: str = "cli:a") -> UUID:
-    answer = await admit(order_request(sim, prompt, user_id=user, base_url=context.account.base_url), context)
+    answer = await admit(order_request(sim, prompt, user_id=user, base_url=context.account.base_url), context.ledger)
     assert isinstance(answer, Admitted), answer
     return answer.run_id
 

@@ -48,7 +48,7 @@ def client(ledger_dsn: str) -> Iterator[LedgerClient]:
 
 
 async def admitted(context: RunContext, at: Simulator, prompt: str = "a paper boat", **changes: Any) -> UUID:
-    answer = await admit(order_request(at, prompt, **changes), context)
+    answer = await admit(order_request(at, prompt, **changes), context.ledger)
     assert isinstance(answer, Admitted), answer
     return answer.run_id
 

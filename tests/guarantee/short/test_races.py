@@ -258,7 +258,7 @@ async def test_pause_or_open_breaker_after_approval_stops_the_order(
     how: str, ledger_dsn: str, client: LedgerClient, simulator: Simulator, tmp_path: Path
 ) -> None:
     async with open_test_context(ledger_dsn, simulator, tmp_path) as context:
-        admitted = await admit(order_request(simulator, confirm=True), context)
+        admitted = await admit(order_request(simulator, confirm=True), context.ledger)
         assert isinstance(admitted, Admitted)
         row = await run(admitted.run_id, context)
         assert row is not None and row.state is State.APPROVED
@@ -296,7 +296,7 @@ async def test_five_workers_on_one_database_buy_each_of_forty_runs_once(
             worlds.append((context, engine))
         for number in range(RUNS):
             context, engine = worlds[number % WORKERS]
-            admitted = await admit(order_request(simulator, f"boat {number}", user_id=f"cli:{number}"), context)
+            admitted = await admit(order_request(simulator, f"boat {number}", user_id=f"cli:{number}"), context.ledger)
             assert isinstance(admitted, Admitted)
             for _, each in worlds:  # every machine tries
                 await each.enqueue(admitted.run_id)

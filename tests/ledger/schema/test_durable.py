@@ -39,7 +39,9 @@ async def test_begun_submission_survives_a_database_crash(tmp_path: Path, simula
             assert found is not None
             server = int((Path(found[0]) / "postmaster.pid").read_text().splitlines()[0])
             async with open_test_context(dsn, simulator, tmp_path / f"machine {number}") as context:
-                answer = await admit(order_request(simulator, f"boat {number}", user_id=f"cli:{number}"), context)
+                answer = await admit(
+                    order_request(simulator, f"boat {number}", user_id=f"cli:{number}"), context.ledger
+                )
                 assert isinstance(answer, Admitted)
                 await context.ledger.approve(
                     answer.run_id,

@@ -81,7 +81,7 @@ async def fetched(bucket: Bucket, clip: Path) -> bytes:
 
 
 async def bought(context: RunContext, at: Simulator, prompt: str = "a paper boat in the rain") -> Run:
-    answer = await admit(order_request(at, prompt), context)
+    answer = await admit(order_request(at, prompt), context.ledger)
     assert isinstance(answer, Admitted), answer
     row = await run(answer.run_id, context)
     assert row is not None

@@ -50,7 +50,7 @@ async def context(at: Simulator, ledger_dsn: str, tmp_path: Path) -> AsyncIterat
 
 
 async def bought(context: RunContext, at: Simulator) -> Run:
-    admitted = await admit(order_request(at), context)
+    admitted = await admit(order_request(at), context.ledger)
     assert isinstance(admitted, Admitted), admitted
     until = time.monotonic() + 30
     while time.monotonic() < until:

@@ -60,7 +60,7 @@ class Bought:
 
 async def bought_and_lost(context: RunContext, at: Simulator, user: str) -> Bought:
     """A paid job whose answer has not reached the ledger yet."""
-    admitted = await admit(order_request(at, user_id=user), context)
+    admitted = await admit(order_request(at, user_id=user), context.ledger)
     assert isinstance(admitted, Admitted), admitted
     verdict: dict[str, Json] = {
         "improved_prompt": "a boat",
@@ -170,7 +170,7 @@ async def test_job_swap_during_an_upload_leaves_no_stored_path_of_the_wrong_clip
 
 
 async def bought(context: RunContext, at: Simulator, prompt: str = "a paper boat") -> Run:
-    admitted = await admit(order_request(at, prompt, user_id=f"cli:{prompt}"), context)
+    admitted = await admit(order_request(at, prompt, user_id=f"cli:{prompt}"), context.ledger)
     assert isinstance(admitted, Admitted)
     row = await run(admitted.run_id, context)
     assert row is not None

@@ -146,7 +146,7 @@ async def test_worker_processes_runs_through_a_pooler_in_session_mode(
         async with open_test_context(through, simulator, tmp_path) as context, open_engine(through) as engine:
             work = asyncio.create_task(engine.work(context, tell, PACE))
             try:
-                admitted = await admit(order_request(simulator), context)
+                admitted = await admit(order_request(simulator), context.ledger)
                 assert isinstance(admitted, Admitted)
                 await engine.enqueue(admitted.run_id)
                 async with asyncio.timeout(60):

@@ -48,7 +48,7 @@ def edit(prompts: Path, name: str, words_before: str, words_after: str) -> None:
 
 
 async def approved(context: RunContext, simulator: Simulator) -> UUID:
-    answer = await admit(order_request(simulator), context)
+    answer = await admit(order_request(simulator), context.ledger)
     assert isinstance(answer, Admitted)
     row = await context.ledger.start_attempt(answer.run_id, 5, context.waits.heartbeat)
     assert row is not None
@@ -136,7 +136,7 @@ async def test_impact_counts_runs_rejections_and_calls_per_prompt_version(
 ) -> None:
     first = await approved(context, simulator)
     edit(prompts, "validate_prompt.md", "You check", "You carefully check")
-    answer = await admit(order_request(simulator, "a fight with blood everywhere", user_id="cli:2"), context)
+    answer = await admit(order_request(simulator, "a fight with blood everywhere", user_id="cli:2"), context.ledger)
     assert isinstance(answer, Admitted)
     row = await run(answer.run_id, context)
     assert row is not None and row.state is State.REJECTED

@@ -350,7 +350,7 @@ async def test_run_settled_by_hand_after_its_audit_is_compared_with_the_list_aga
     waits = quick_waits(RENDER_DEADLINE_SECONDS="5")
     async with open_test_context(ledger_dsn, simulator, tmp_path, waits) as context:
         simulator.control("POST", "/_sim/speed", {"speed": 0.001})
-        admitted = await admit(order_request(simulator), context)
+        admitted = await admit(order_request(simulator), context.ledger)
         assert isinstance(admitted, Admitted)
         waiting = asyncio.create_task(run(admitted.run_id, context))
         while (row := await context.ledger.load(admitted.run_id)) is None or row.state is not State.RENDERING:

@@ -35,7 +35,7 @@ async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> Asyn
 
 
 async def approved(context: RunContext, at: Simulator, user: str = "cli:a") -> Run:
-    answer = await admit(order_request(at, f"a boat of {user}", user_id=user), context)
+    answer = await admit(order_request(at, f"a boat of {user}", user_id=user), context.ledger)
     assert isinstance(answer, Admitted), answer
     row = await fresh(context, answer)
     assert (await llm_steps.validate(row, context)).state is State.APPROVED
