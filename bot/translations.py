@@ -16,7 +16,7 @@ from babel.messages.pofile import read_po
 from markupsafe import Markup, escape
 
 from pipeline.formatting import usd
-from steps.languages import DEFAULT, closest
+from steps.languages import DEFAULT, LANGUAGES, closest
 from steps.validate_prompt import without_directions
 
 LOCALES = Path(__file__).parent / "locales"
@@ -59,8 +59,8 @@ class Words:
         return self._catalogue.gettext(sentence).format(**values)
 
     def usd(self, microusd: int) -> str:
-        """`$0.80`; in Spanish `US$0.80`: in most of Latin America, `$` alone is the local peso."""
-        return usd(microusd) if self.language == DEFAULT else usd(microusd).replace("$", "US$")
+        """`$0.80`, with the sign as the language writes it: in Spanish `US$0.80`."""
+        return usd(microusd).replace("$", LANGUAGES[self.language].dollar)
 
 
 def _filled(sentence: str, values: dict[str, object]) -> Markup:

@@ -25,6 +25,7 @@ from cli.output.outcome import Outcome
 from pipeline.context import TextModel
 from pipeline.formatting import MICROUSD, usd
 from pipeline.ledger.records import Run
+from pipeline.ledger.users import Customers
 from pipeline.settings.config import Settings
 from providers.openai_videos.protocol import Order
 from steps.check_limits import Refused, Request, prompt_hash
@@ -62,7 +63,7 @@ async def rehearse(request: Request, settings: Settings, ready: Callable[[], Non
 
 
 async def _limits(request: Request, session: LedgerSession) -> Refused | None:
-    return await session.operators.preview(
+    return await Customers(session.ledger.rpc).preview(
         request.user_id, prompt_hash(request.prompt), request.price_microusd, again=request.again
     )
 

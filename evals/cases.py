@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.exits import Stop
 from steps.contracts import CONTRACTS
+from steps.languages import CODES
 from steps.text_model.front_matter import yaml_mistake
 from steps.text_model.templates import Contract, Template
 
@@ -28,7 +29,7 @@ class Check(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    language: str | None = Field(default=None, pattern="^(es|en)$")
+    language: str | None = Field(default=None, pattern=f"^({'|'.join(CODES)})$")
     min_length: int | None = None
     max_length: int | None = None
     min: int | None = None

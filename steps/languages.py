@@ -17,13 +17,17 @@ DEFAULT = "en"
 
 @dataclass(frozen=True)
 class Language:
-    """`also`: names that text models use for it. `small_words`, `letters`: for recognizing a text in it."""
+    """`also`: names that text models use for it. `small_words`, `letters`: for recognizing a text in it.
+
+    `dollar`: how it writes the sign, as in most of Latin America `$` alone is the local peso.
+    """
 
     name: str
     also: tuple[str, ...]
     hashtags: tuple[str, ...]
     small_words: frozenset[str]
     letters: str = ""
+    dollar: str = "$"
 
 
 def _words(text: str) -> frozenset[str]:
@@ -43,6 +47,7 @@ LANGUAGES: Mapping[str, Language] = {
         hashtags=("#video", "#ia", "#hechoconia", "#creatividad"),
         small_words=_words("el la los las un una unos del al que y en con por para su es se lo como más sin sobre muy"),
         letters="ñ¿¡áéíóú",
+        dollar="US$",
     ),
 }
 

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from app.exits import Exit, Terminated, explain, foreseen, leave, run_async
+from steps.languages import CODES
 
 
 def create(
@@ -21,7 +22,7 @@ def create(
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Such as 720x1280.")] = None,
     key: Annotated[str | None, typer.Option(help="The same key is the same run, for ever.")] = None,
     user: Annotated[str | None, typer.Option(help="Whose limits count; you without it.")] = None,
-    lang: Annotated[str | None, typer.Option(metavar="es|en", help="Of title and caption.")] = None,
+    lang: Annotated[str | None, typer.Option(metavar="|".join(CODES), help="Of title and caption.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Another take of the same prompt, on purpose.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show everything, hold and buy nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")] = False,

@@ -14,7 +14,6 @@ from uuid import UUID
 from pipeline.ledger.answers import Recorded
 from pipeline.ledger.functions import LedgerFunctions, read_value
 from pipeline.ledger.records import Run, State
-from steps.check_limits import Refused
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,8 @@ class Limit:
     key: str
     value: int | str
     about: str
+    section: str  # of the operators' page
+    per_user: bool  # whether one user may have another value
 
 
 @dataclass(frozen=True)
@@ -288,13 +289,6 @@ class Operators(LedgerFunctions):
     async def stray_answers(self, at_most: int) -> tuple[StrayAnswer, ...]:
         """Latest first."""
         return await self._read_all(StrayAnswer, "list_stray_answers", at_most=at_most)
-
-    async def preview(self, user_id: str, prompt_hash: str, price_microusd: int, *, again: bool) -> Refused | None:
-        """What `reserve` would refuse now; None if it would accept. Changes nothing."""
-        answer = await self._ask(
-            "preview_reserve", user_id=user_id, prompt_hash=prompt_hash, price_microusd=price_microusd, again=again
-        )
-        return None if answer["kind"] == "accepted" else read_value(Refused, answer)
 
     async def stats(self) -> Stats:
         return await self._read(Stats, "stats")

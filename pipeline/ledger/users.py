@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from pipeline.ledger.functions import LedgerFunctions
+from pipeline.ledger.functions import LedgerFunctions, read_value
 from pipeline.ledger.records import Run
+from steps.check_limits import Refused
 
 USER_ID = re.compile(r"tg:[1-9]\d{0,18}|cli:\S[^\n]*", re.ASCII)
 USER_ID_WORDS = "a user is tg:<Telegram id> or cli:<name>"
@@ -98,6 +99,13 @@ class Customers(LedgerFunctions):
 
     async def allowance(self, user_id: str) -> Allowance:
         return await self._read(Allowance, "allowance", user_id=user_id)
+
+    async def preview(self, user_id: str, prompt_hash: str, price_microusd: int, *, again: bool) -> Refused | None:
+        """What `reserve` would refuse now; None if it would accept. Changes nothing."""
+        answer = await self._ask(
+            "preview_reserve", user_id=user_id, prompt_hash=prompt_hash, price_microusd=price_microusd, again=again
+        )
+        return None if answer["kind"] == "accepted" else read_value(Refused, answer)
 
     async def videos(self, user_id: str, at_most: int, skip: int) -> UserVideos:
         return await self._read(UserVideos, "user_videos", user_id=user_id, at_most=at_most, skip=skip)

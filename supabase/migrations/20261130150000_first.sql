@@ -174,27 +174,29 @@ create index events_timed on onetake.events (step, event_id desc) where ms is no
 -- Tables for limits, operators, audits, rate limits and numbers.
 
 create table onetake.limits (
-    key   text primary key,
-    value jsonb not null,
-    about text not null
+    key      text primary key,
+    value    jsonb not null,
+    about    text not null,
+    section  text not null check (section in ('rollout', 'budgets', 'users', 'breaker')),   -- of the operators' page
+    per_user boolean not null default false           -- whether one user may have another value
 );
 
-insert into onetake.limits (key, value, about) values
-    ('active_runs_per_user',     '1',         'runs one user may have unfinished'),
-    ('cooldown_seconds',         '10',        'pause between two requests of one user'),
-    ('videos_per_user_day',      '10',        'videos a user may buy a day (UTC)'),
-    ('rejected_per_user_day',    '30',        'rejected prompts a user may send a day (UTC)'),
-    ('canceled_per_user_day',    '30',        'drafts a user may cancel or let expire a day (UTC)'),
-    ('duplicate_window_seconds', '300',       'how long the same prompt of one user stays the same run'),
-    ('budget_day_microusd',      '10000000',  'what all users together may spend a day (UTC)'),
-    ('budget_month_microusd',    '100000000', 'what all users together may spend a month (UTC)'),
-    ('breaker_window_seconds',   '60',        'over which the breaker counts submissions'),
-    ('breaker_user_submissions', '3',         'submissions of one user in that window; one more opens the breaker'),
-    ('breaker_all_submissions',  '60',        'submissions of all users in that window; one more opens the breaker'),
-    ('breaker_failures',         '5',         'provider failures in a row that open the breaker'),
-    ('breaker_open_seconds',     '300',       'how long an open breaker refuses'),
-    ('rollout',                  '"all"',     'who may ask: "allowlist", "percent" or "all"'),
-    ('rollout_percent',          '100',       'with rollout "percent": how many of a hundred users');
+insert into onetake.limits (key, value, section, per_user, about) values
+    ('active_runs_per_user',     '1',         'users',   true,  'runs one user may have unfinished'),
+    ('cooldown_seconds',         '10',        'users',   true,  'pause between two requests of one user'),
+    ('videos_per_user_day',      '10',        'users',   true,  'videos a user may buy a day (UTC)'),
+    ('rejected_per_user_day',    '30',        'users',   true,  'rejected prompts a user may send a day (UTC)'),
+    ('canceled_per_user_day',    '30',        'users',   true,  'drafts a user may cancel or let expire a day (UTC)'),
+    ('duplicate_window_seconds', '300',       'users',   false, 'how long the same prompt of one user stays the same run'),
+    ('budget_day_microusd',      '10000000',  'budgets', false, 'what all users together may spend a day (UTC)'),
+    ('budget_month_microusd',    '100000000', 'budgets', false, 'what all users together may spend a month (UTC)'),
+    ('breaker_window_seconds',   '60',        'breaker', false, 'over which the breaker counts submissions'),
+    ('breaker_user_submissions', '3',         'breaker', false, 'submissions of one user in that window; one more opens the breaker'),
+    ('breaker_all_submissions',  '60',        'breaker', false, 'submissions of all users in that window; one more opens the breaker'),
+    ('breaker_failures',         '5',         'breaker', false, 'provider failures in a row that open the breaker'),
+    ('breaker_open_seconds',     '300',       'breaker', false, 'how long an open breaker refuses'),
+    ('rollout',                  '"all"',     'rollout', false, 'who may ask: "allowlist", "percent" or "all"'),
+    ('rollout_percent',          '100',       'rollout', false, 'with rollout "percent": how many of a hundred users');
 
 create table onetake.limit_changes (
     change_id bigint generated always as identity primary key,
@@ -1811,11 +1813,16 @@ begin
         perform public.cancel_run(run_id, user_id, 'edited') from onetake.runs
             where run_id = p_run_id and user_id = p_request ->> 'user_id';
         v_answer := public.reserve(
-            p_request ->> 'key', (p_request ->> 'call_id')::uuid, p_request ->> 'request_hash', p_request ->> 'user_id',
-            p_request -> 'audience', p_request ->> 'language', p_request ->> 'prompt', p_request ->> 'prompt_hash',
-            p_request ->> 'model', (p_request ->> 'seconds')::integer, p_request ->> 'size', p_request ->> 'create_body',
-            (p_request ->> 'price_microusd')::bigint, (p_request ->> 'bills_failed')::boolean, p_request ->> 'base_url',
-            p_request ->> 'key_fingerprint', (p_request ->> 'confirm')::boolean, (p_request ->> 'again')::boolean);
+            p_key => p_request ->> 'key', p_call_id => (p_request ->> 'call_id')::uuid,
+            p_request_hash => p_request ->> 'request_hash', p_user_id => p_request ->> 'user_id',
+            p_audience => p_request -> 'audience', p_language => p_request ->> 'language',
+            p_prompt => p_request ->> 'prompt', p_prompt_hash => p_request ->> 'prompt_hash',
+            p_model => p_request ->> 'model', p_seconds => (p_request ->> 'seconds')::integer,
+            p_size => p_request ->> 'size', p_create_body => p_request ->> 'create_body',
+            p_price_microusd => (p_request ->> 'price_microusd')::bigint,
+            p_bills_failed => (p_request ->> 'bills_failed')::boolean, p_base_url => p_request ->> 'base_url',
+            p_key_fingerprint => p_request ->> 'key_fingerprint', p_confirm => (p_request ->> 'confirm')::boolean,
+            p_again => (p_request ->> 'again')::boolean);
         if v_answer ->> 'kind' <> 'accepted' then
             raise exception 'the new request is refused' using errcode = 'LG009';
         end if;
@@ -2362,8 +2369,7 @@ begin
         perform onetake.record_change(p_who, p_key, v_limit.value, p_value);
         return jsonb_build_object('set', true, 'before', v_limit.value, 'after', p_value);
     end if;
-    if p_key not in ('active_runs_per_user', 'cooldown_seconds', 'videos_per_user_day', 'rejected_per_user_day',
-                     'canceled_per_user_day') then
+    if not v_limit.per_user then
         return jsonb_build_object('set', false, 'why', 'not_per_user');
     end if;
     insert into onetake.users (user_id) values (p_user_id) on conflict (user_id) do update set version = onetake.users.version + 1

@@ -1,27 +1,29 @@
 -- Tables for limits, operators, audits, rate limits and numbers.
 
 create table onetake.limits (
-    key   text primary key,
-    value jsonb not null,
-    about text not null
+    key      text primary key,
+    value    jsonb not null,
+    about    text not null,
+    section  text not null check (section in ('rollout', 'budgets', 'users', 'breaker')),   -- of the operators' page
+    per_user boolean not null default false           -- whether one user may have another value
 );
 
-insert into onetake.limits (key, value, about) values
-    ('active_runs_per_user',     '1',         'runs one user may have unfinished'),
-    ('cooldown_seconds',         '10',        'pause between two requests of one user'),
-    ('videos_per_user_day',      '10',        'videos a user may buy a day (UTC)'),
-    ('rejected_per_user_day',    '30',        'rejected prompts a user may send a day (UTC)'),
-    ('canceled_per_user_day',    '30',        'drafts a user may cancel or let expire a day (UTC)'),
-    ('duplicate_window_seconds', '300',       'how long the same prompt of one user stays the same run'),
-    ('budget_day_microusd',      '10000000',  'what all users together may spend a day (UTC)'),
-    ('budget_month_microusd',    '100000000', 'what all users together may spend a month (UTC)'),
-    ('breaker_window_seconds',   '60',        'over which the breaker counts submissions'),
-    ('breaker_user_submissions', '3',         'submissions of one user in that window; one more opens the breaker'),
-    ('breaker_all_submissions',  '60',        'submissions of all users in that window; one more opens the breaker'),
-    ('breaker_failures',         '5',         'provider failures in a row that open the breaker'),
-    ('breaker_open_seconds',     '300',       'how long an open breaker refuses'),
-    ('rollout',                  '"all"',     'who may ask: "allowlist", "percent" or "all"'),
-    ('rollout_percent',          '100',       'with rollout "percent": how many of a hundred users');
+insert into onetake.limits (key, value, section, per_user, about) values
+    ('active_runs_per_user',     '1',         'users',   true,  'runs one user may have unfinished'),
+    ('cooldown_seconds',         '10',        'users',   true,  'pause between two requests of one user'),
+    ('videos_per_user_day',      '10',        'users',   true,  'videos a user may buy a day (UTC)'),
+    ('rejected_per_user_day',    '30',        'users',   true,  'rejected prompts a user may send a day (UTC)'),
+    ('canceled_per_user_day',    '30',        'users',   true,  'drafts a user may cancel or let expire a day (UTC)'),
+    ('duplicate_window_seconds', '300',       'users',   false, 'how long the same prompt of one user stays the same run'),
+    ('budget_day_microusd',      '10000000',  'budgets', false, 'what all users together may spend a day (UTC)'),
+    ('budget_month_microusd',    '100000000', 'budgets', false, 'what all users together may spend a month (UTC)'),
+    ('breaker_window_seconds',   '60',        'breaker', false, 'over which the breaker counts submissions'),
+    ('breaker_user_submissions', '3',         'breaker', false, 'submissions of one user in that window; one more opens the breaker'),
+    ('breaker_all_submissions',  '60',        'breaker', false, 'submissions of all users in that window; one more opens the breaker'),
+    ('breaker_failures',         '5',         'breaker', false, 'provider failures in a row that open the breaker'),
+    ('breaker_open_seconds',     '300',       'breaker', false, 'how long an open breaker refuses'),
+    ('rollout',                  '"all"',     'rollout', false, 'who may ask: "allowlist", "percent" or "all"'),
+    ('rollout_percent',          '100',       'rollout', false, 'with rollout "percent": how many of a hundred users');
 
 create table onetake.limit_changes (
     change_id bigint generated always as identity primary key,

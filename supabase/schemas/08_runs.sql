@@ -245,11 +245,16 @@ begin
         perform public.cancel_run(run_id, user_id, 'edited') from onetake.runs
             where run_id = p_run_id and user_id = p_request ->> 'user_id';
         v_answer := public.reserve(
-            p_request ->> 'key', (p_request ->> 'call_id')::uuid, p_request ->> 'request_hash', p_request ->> 'user_id',
-            p_request -> 'audience', p_request ->> 'language', p_request ->> 'prompt', p_request ->> 'prompt_hash',
-            p_request ->> 'model', (p_request ->> 'seconds')::integer, p_request ->> 'size', p_request ->> 'create_body',
-            (p_request ->> 'price_microusd')::bigint, (p_request ->> 'bills_failed')::boolean, p_request ->> 'base_url',
-            p_request ->> 'key_fingerprint', (p_request ->> 'confirm')::boolean, (p_request ->> 'again')::boolean);
+            p_key => p_request ->> 'key', p_call_id => (p_request ->> 'call_id')::uuid,
+            p_request_hash => p_request ->> 'request_hash', p_user_id => p_request ->> 'user_id',
+            p_audience => p_request -> 'audience', p_language => p_request ->> 'language',
+            p_prompt => p_request ->> 'prompt', p_prompt_hash => p_request ->> 'prompt_hash',
+            p_model => p_request ->> 'model', p_seconds => (p_request ->> 'seconds')::integer,
+            p_size => p_request ->> 'size', p_create_body => p_request ->> 'create_body',
+            p_price_microusd => (p_request ->> 'price_microusd')::bigint,
+            p_bills_failed => (p_request ->> 'bills_failed')::boolean, p_base_url => p_request ->> 'base_url',
+            p_key_fingerprint => p_request ->> 'key_fingerprint', p_confirm => (p_request ->> 'confirm')::boolean,
+            p_again => (p_request ->> 'again')::boolean);
         if v_answer ->> 'kind' <> 'accepted' then
             raise exception 'the new request is refused' using errcode = 'LG009';
         end if;

@@ -69,8 +69,7 @@ begin
         perform onetake.record_change(p_who, p_key, v_limit.value, p_value);
         return jsonb_build_object('set', true, 'before', v_limit.value, 'after', p_value);
     end if;
-    if p_key not in ('active_runs_per_user', 'cooldown_seconds', 'videos_per_user_day', 'rejected_per_user_day',
-                     'canceled_per_user_day') then
+    if not v_limit.per_user then
         return jsonb_build_object('set', false, 'why', 'not_per_user');
     end if;
     insert into onetake.users (user_id) values (p_user_id) on conflict (user_id) do update set version = onetake.users.version + 1

@@ -338,7 +338,7 @@ def open_ledger_client(
 ) -> Iterator[LedgerClient]:
     """Opens a client of a migrated database, over psycopg unless another transport is given."""
     with opened_transport(transport or over_psycopg.open_transport(dsn, tries=1)) as opened, connect(dsn) as connection:
-        clerk = LedgerClient(dsn, opened, connection.execute("select key, value, about from onetake.limits").fetchall())
+        clerk = LedgerClient(dsn, opened, connection.execute("select * from onetake.limits").fetchall())
         try:
             yield clerk
         finally:

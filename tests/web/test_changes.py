@@ -180,6 +180,9 @@ async def test_not_charged_releases_the_price_and_another_runs_job_is_rejected(
 
     asked = {"why": "asked them", "sure": "yes", **seen(row)}
     said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", **asked)
+    assert said.startswith(f"The provider's list shows a job that may be the order of {row.ref}: video_")
+    simulator.trouble("list", "status", status=503, always=True)
+    said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", **asked)
     assert said.startswith(f"The order of {row.ref} may still turn up at the provider until 20")
     assert said.endswith("tick “It is early, I have checked the provider's books”.")
     after = await inside.context.ledger.load(row.run_id)
@@ -261,7 +264,10 @@ async def test_user_limit_can_be_set_and_removed(inside: Site, client: LedgerCli
     await inside.order("a boat", user_id="tg:1")
     said = await inside.submit("/admin/limits", key="videos_per_user_day", value="2", user_id="tg:1")
     assert said == "videos_per_user_day of tg:1: the default before, 2 now."
-    assert "videos_per_user_day = 2" in await inside.read("/admin/limits")
+    page = await inside.read("/admin/limits")
+    assert "videos_per_user_day = 2" in page
+    per_user = {limit.key for limit in await inside.admin_context.operators.limits() if limit.per_user}
+    assert set(re.findall(r"<option>(\w+)</option>", page)) == per_user | {"percent", "allowlist"}
     said = await inside.submit("/admin/limits", key="videos_per_user_day", value="", user_id="tg:1")
     assert said == "videos_per_user_day of tg:1: 2 before, the default now."
 

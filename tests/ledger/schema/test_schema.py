@@ -68,6 +68,27 @@ def test_generated_migration_covers_functions_and_lists_what_to_add_by_hand(made
     assert differences(made(*before, text, "alter table onetake.users add column nickname text"), wanted) == []
 
 
+def test_function_with_a_renamed_argument_is_dropped_first(made: Build) -> None:
+    """PostgreSQL refuses to replace it: "cannot change name of input parameter"."""
+    before = texts(SCHEMAS)
+    winner = functions(before)["public.is_winner"]
+    after = [text.replace(winner, winner.replace("p_token", "p_word")) for text in before]
+
+    was, wanted = made(*before), made(*after)
+    text, by_hand = next_migration(was, wanted, after)
+
+    assert by_hand == [] and text.startswith("drop function public.is_winner(uuid,text);")
+    assert differences(made(*before, text), wanted) == []
+
+
+def test_replace_draft_passes_every_argument_of_reserve() -> None:
+    """One that has a default would be left out without an error, for edited drafts only."""
+    written = functions(texts(SCHEMAS))
+    head = written["public.reserve"].partition("returns jsonb")[0].partition("create function")[2]
+    call = written["public.replace_draft"].partition("public.reserve(")[2].partition("if v_answer")[0]
+    assert re.findall(r"\b(p_\w+) =>", call) == re.findall(r"\b(p_\w+) ", head)
+
+
 def test_unchanged_schema_generates_no_migration(made: Build) -> None:
     same = made(*texts(SCHEMAS))
     assert next_migration(same, same, texts(SCHEMAS)) == ("", [])
