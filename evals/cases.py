@@ -87,7 +87,7 @@ def read_cases(folder: Path) -> tuple[tuple[Case, ...], list[Mistake]]:
                 mistakes.append(found)
             elif found.name in cases:
                 first = ":".join(map(str, cases[found.name].where))
-                mistakes.append(Mistake(*found.where, f"{found.name}: a name is for one case, and {first} has it"))
+                mistakes.append(Mistake(*found.where, f"{found.name}: duplicate case name, already used at {first}"))
             else:
                 cases[found.name] = found
     return tuple(cases.values()), mistakes
@@ -103,7 +103,7 @@ def load_cases(folder: Path) -> tuple[Case, ...]:
 def stop_at(mistakes: list[Mistake]) -> None:
     """Raise Stop if there are mistakes."""
     if mistakes:
-        more = f"; and {len(mistakes) - 1} more: `onetake prompts lint` names them" if len(mistakes) > 1 else ""
+        more = f"; and {len(mistakes) - 1} more: `onetake prompts lint` lists them" if len(mistakes) > 1 else ""
         raise Stop(f"{mistakes[0]}{more}")
 
 
@@ -119,7 +119,7 @@ def find_case(cases: tuple[Case, ...], name: str) -> Case:
         if case.name == name:
             return case
     near = [case.name for case in cases if name in case.name][:5]
-    hint = f"; did you mean {', '.join(near)}?" if near else "; `onetake prompts eval --cases` names them all"
+    hint = f"; did you mean {', '.join(near)}?" if near else "; `onetake prompts eval --cases` lists them all"
     raise Stop(f"there is no case {name}{hint}")
 
 
@@ -130,7 +130,7 @@ class _Loader(yaml.SafeLoader):
         names = [name.value for name, _ in node.value]
         for place, (name, _) in enumerate(node.value):
             if name.value in names[:place]:
-                raise yaml.MarkedYAMLError(problem=f"{name.value} is there twice", problem_mark=name.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"{name.value} appears twice", problem_mark=name.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -151,7 +151,7 @@ def _read(path: Path) -> Iterator[Case | Mistake]:
     contract = CONTRACTS.get(file.template)
     lines = _lines(text)
     if contract is None:
-        words = f"template {file.template} does not exist; there are {', '.join(CONTRACTS)}"
+        words = f"template {file.template} does not exist; choose one of {', '.join(CONTRACTS)}"
         yield Mistake(path.name, lines["template"], words)
         return
     for name, raw in file.cases.items():
@@ -170,12 +170,12 @@ def _case(file: str, line: int, name: str, raw: object, of: CaseFile, contract: 
 
 def _problem(name: str, case: CaseText, contract: Contract) -> str | None:
     if not NAME.fullmatch(name):
-        return "a case's name is small letters, digits and _, at most 40"
+        return "a case name must be at most 40 lower-case letters, digits and _"
     if wrong := set(case.input) ^ contract.inputs:
-        return f"inputs are {', '.join(sorted(contract.inputs))}; {', '.join(sorted(wrong))} differs"
+        return f"inputs must be {', '.join(sorted(contract.inputs))}; missing or unknown: {', '.join(sorted(wrong))}"
     fields = contract.output.model_fields
     if wrong := set(case.expect) - set(fields):
-        return f"{', '.join(sorted(wrong))} is no field of {contract.output.__name__}; it has {', '.join(fields)}"
+        return f"{contract.output.__name__} has no {', '.join(sorted(wrong))}; its fields are {', '.join(fields)}"
     for field_name, wanted in case.expect.items():
         if isinstance(wanted, Check):
             continue

@@ -62,4 +62,4 @@ def _cases(bench: Bench) -> list[Problem]:
             continue  # already reported
         of_it = [case for case in cases if case.template == template_id]
         mistakes += [mistake for case in of_it for mistake in misfits(case, template)]
-    return [Problem(f"cases/{each.file}", each.line, "case", f"{each.words}; mend this case") for each in mistakes]
+    return [Problem(f"cases/{each.file}", each.line, "case", f"{each.words}; fix this case") for each in mistakes]

@@ -67,7 +67,7 @@ def print_answer(answer: Answer, by: str, microusd: int, failed: Sequence[str]) 
     made = Table.grid(padding=(0, 2))
     made.add_column(style="dim", no_wrap=True)
     made.add_column(overflow="fold")
-    for name, value in (answer.fields or {"nothing": answer.error}).items():
+    for name, value in (answer.fields or {"no answer": answer.error}).items():
         made.add_row(name, Text(" ".join(value) if isinstance(value, list) else _shown(value)))
     out.print(made)
     asked = "" if answer.asks == 1 else f", asked {answer.asks} times"
@@ -129,7 +129,7 @@ def _print_failures(now: Side, out: Console) -> None:
     for result in wrong[:FAILURES_MAX]:
         out.print(Text(f"✗ {result.case.group}/{result.case.name}: {'; '.join(result.failed or ())}", "red"))
     if len(wrong) > FAILURES_MAX:
-        out.print(Text(f"and {len(wrong) - FAILURES_MAX} more; `onetake prompts eval --cases` names them all", "red"))
+        out.print(Text(f"and {len(wrong) - FAILURES_MAX} more; `onetake prompts eval --cases` lists them all", "red"))
 
 
 def print_cases(now: Side) -> None:
@@ -138,7 +138,7 @@ def print_cases(now: Side) -> None:
     made = table("case", "group", "recording", "not as expected")
     for result in now.results:
         words = "; ".join(result.failed or ()) if result.failed is not None else "no answer"
-        marked = f"{words} (the simulator's: counts for nothing)" if result.simulated and result.failed else words
+        marked = f"{words} (simulator: not counted)" if result.simulated and result.failed else words
         made.add_row(result.case.name, result.case.group, result.state.value, marked or "-")
     out.print(made)
 
@@ -255,4 +255,4 @@ def print_impact(lines: Sequence[Impact], days: float, now: Mapping[str, str]) -
         counts = (line.runs, line.videos, line.rejected, line.failed, line.plain_captions)
         made.add_row(version, *map(str, counts), asked_again, cost, f"{line.last_used_at:%m-%d %H:%M}")
     out.print(made)
-    typer.echo("plain: a caption from the title, since the model gave none that fits; re-asks: of all calls")
+    typer.echo("plain: captions made from the title because the model gave none that fit; re-asks: share of all calls")

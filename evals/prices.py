@@ -28,5 +28,5 @@ def print_prices(bench: Bench, books: Catalogue) -> None:
         a_call = f"${cost / 1e6:.5f} a call at {model}"
         typer.echo(
             f"{template_id}: about {tokens} tokens and {SCHEMA_TOKENS} for the answer's shape, "
-            + (a_call if known else f"booked as {a_call}, the dearest price of models.toml, which does not list it")
+            + (a_call if known else f"booked as {a_call}, the highest price in models.toml, which does not list it")
         )

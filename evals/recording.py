@@ -38,7 +38,7 @@ def record(bench: Bench, *, stale: bool, live: bool) -> Exit:
     wanted = found.stale if stale else tuple(each for each in found.entries if each.state is not State.RENAMED)
     tests = {each.name.split("/")[0] for each in found.stale_tests}
     if not wanted and not found.renamed and not found.unused and not tests:
-        typer.echo(f"Nothing is stale: {len(found.entries)} cases are as they were recorded.")
+        typer.echo(f"Nothing is stale: all {len(found.entries)} cases match their recordings.")
         return Exit.DONE
     _say_price(found, wanted, live, sum(each.calls for each in found.stale_tests))
     with_answers, failed = asyncio.run(_record_all(found, wanted, live))
@@ -62,7 +62,7 @@ def _say_price(found: Survey, wanted: Sequence[Entry], live: bool, of_tests: int
         real = [entry for entry in wanted if entry.old and not found.store.notes[entry.old].simulated]
         if real:
             typer.echo(
-                f"{len(real)} of them replace answers of a real model by the simulator's; "
+                f"{len(real)} of them replace a real model's answers with the simulator's; "
                 "to ask the model again: onetake prompts record --live"
             )
         return
@@ -75,9 +75,9 @@ def _say_price(found: Survey, wanted: Sequence[Entry], live: bool, of_tests: int
     most = f"{cents // 100}.{cents % 100:02}"
     typer.echo(f"{calls} to {_settings().base_url}, {price}, at most ${most}.")
     if not sys.stdin.isatty():
-        raise Stop("recording at a real endpoint needs a terminal, to be agreed to; nothing was called")
-    if input(f"Type {most} to go on: ").strip().lstrip("$") != most:
-        raise Stop("nothing was called", Exit.ENDED_OTHERWISE)
+        raise Stop("recording at a real endpoint must be confirmed in a terminal; nothing was called")
+    if input(f"Type {most} to continue: ").strip().lstrip("$") != most:
+        raise Stop("not confirmed; nothing was called", Exit.ENDED_OTHERWISE)
 
 
 async def _record_all(found: Survey, wanted: Sequence[Entry], live: bool) -> tuple[int, list[str]]:
@@ -132,8 +132,8 @@ def _tidy(found: Survey) -> None:
 
 def _say_done(found: Survey, recorded: int, failed: Sequence[str]) -> None:
     said = [f"{recorded} recorded"]
-    said += [f"{len(found.renamed)} renamed, since they ask the same as before"] if found.renamed else []
-    said += [f"{len(found.unused)} removed, since no case uses them"] if found.unused else []
+    said += [f"{len(found.renamed)} renamed, as their questions are unchanged"] if found.renamed else []
+    said += [f"{len(found.unused)} removed, as no case uses them"] if found.unused else []
     typer.echo(f"{'; '.join(said)}. Look at them: {LOOK}")
     for words in failed:
         typer.echo(f"not recorded: {words}", err=True)
@@ -161,7 +161,7 @@ def _record_tests(found: Survey, bench: Bench, names: set[str]) -> int:
 def _why_tests_failed(found: Survey, bench: Bench, files: Sequence[str], printed: str) -> str:
     """A few lines of pytest's output, with the most likely reason."""
     words = "With these prompts the simulator's answers are not what the tests expect"
-    kept = "the recordings of tests/ are as they were before, and nothing was paid"
+    kept = "the recordings of tests/ are unchanged, and nothing was paid"
     lines = [f"not recorded: {', '.join(files)}. {words}; {kept}."]
     lines += [f"  {line}" for line in printed.splitlines() if line.startswith(("FAILED", "ERROR"))][:FAILED_MAX]
     words_banned = {word for template in found.templates.values() for word in template.brand.banned_words}
@@ -174,8 +174,8 @@ def _why_tests_failed(found: Survey, bench: Bench, files: Sequence[str], printed
     )
     if banned := banned_in(asked, sorted(words_banned)):
         remedy = "ban another word, or change the word in tests/cassette/conversation.py"
-        lines.append(f"  {BRAND_FILE} bans {', '.join(banned)}, of which these tests speak: {remedy}")
-    lines.append(f"  all that was printed: {Path(sys.executable).name} -m tests.record {' '.join(files)}")
+        lines.append(f"  {BRAND_FILE} bans {', '.join(banned)}, which these tests use: {remedy}")
+    lines.append(f"  for the full output: {Path(sys.executable).name} -m tests.record {' '.join(files)}")
     return "\n".join(lines)
 
 

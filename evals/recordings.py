@@ -79,10 +79,10 @@ class Tape(httpx2.AsyncBaseTransport):
 
     def _play(self, asked: Any) -> httpx2.Response:
         if self.played == len(self.kept):
-            raise Unplayable("it was asked once more than it was recorded")
+            raise Unplayable("more was asked than was recorded")
         kept = self.kept[self.played]
         if json.loads(kept["request"]["body"]) != asked:
-            raise Unplayable("what is asked now is not what was recorded")
+            raise Unplayable("the question differs from the recorded one")
         self.played += 1
         response = kept["response"]
         headers = {name: values[0] for name, values in response["headers"].items() if name == "content-type"}

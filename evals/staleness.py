@@ -109,7 +109,7 @@ class Survey:
             price = f"{calls_words(self.calls)}, {usd_words(self.microusd())}"
             return f"{'; '.join(said)}; `{AGAIN}` would make {price}"
         changes = "; ".join(self._changes())
-        return f"{changes}: {len(self.renamed)} of {many} need a new name; `{AGAIN}` gives it, with no call"
+        return f"{changes}: {len(self.renamed)} of {many} need a new name; `{AGAIN}` renames them without a call"
 
     def _changes(self) -> list[str]:
         """`validate_prompt.md changed 3f9a1c -> 88b0e2`, file by file."""

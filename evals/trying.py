@@ -25,7 +25,7 @@ def try_case(template_id: str, case_name: str | None, given: list[str], *, live:
     if live:
         return _live(template, case)
     if given or case_name is None:
-        raise Stop(f"only cases are recorded: --case NAME, or --live to ask the model now (about {_price(template)})")
+        raise Stop(f"only cases are recorded: give --case NAME, or --live to ask the model (about {_price(template)})")
     found = survey(bench, [name])
     entry = next(each for each in found.entries if each.case.name == case.name)
     if entry.state not in {State.FRESH, State.RENAMED} or entry.old is None:
@@ -39,7 +39,7 @@ def try_case(template_id: str, case_name: str | None, given: list[str], *, live:
     if result.answer is None:
         raise Stop(f"{case.name}: {'; '.join(result.failed or ())}", Exit.ENDED_OTHERWISE)
     print_answer(result.answer, f"{result.by}, recorded {note.at}", result.microusd, result.failed or ())
-    typer.echo("from the recording: nobody was asked now, and nothing paid")
+    typer.echo("from the recording: no model was called, and nothing was paid")
     return Exit.DONE if result.answer.fields is not None else Exit.ENDED_OTHERWISE
 
 
@@ -49,14 +49,14 @@ def _case(bench: Bench, template: Template, name: str | None, given: list[str]) 
     for pair in given:
         key, equals, value = pair.partition("=")
         if not equals or key not in template.inputs:
-            raise Stop(f"--input: NAME=VALUE, with NAME one of {', '.join(template.inputs)}; not {pair[:40]}")
+            raise Stop(f"--input: must be NAME=VALUE, with NAME one of {', '.join(template.inputs)}; not {pair[:40]}")
         own[key] = int(value) if template.inputs[key].type == "int" and value.isdecimal() else value
     if name is None:
         examples = {key: spec.example for key, spec in template.inputs.items()}
         return Case("your own", template.id, "", examples | own, {})
     found = find_case(load_cases(bench.prompts / "cases"), name)
     if found.template != template.id:
-        raise Stop(f"the case {name} is one of {found.template}")
+        raise Stop(f"the case {name} belongs to {found.template}")
     return Case(found.name, found.template, found.group, {**found.input, **own}, {} if own else found.expect)
 
 

@@ -81,7 +81,7 @@ def open_bench() -> Bench:
     if folder is None:
         folder = here if any((here / f"{name}.md").exists() for name in CONTRACTS) else prompts_folder()
     if not folder.is_dir():
-        raise Stop(f"PROMPTS_FOLDER: {folder} is no folder")
+        raise Stop(f"PROMPTS_FOLDER: {folder} is not a folder")
     return Bench(folder.resolve())
 
 
@@ -89,7 +89,7 @@ def known(template_id: str) -> str:
     """Check an id, which may be given as a file name. Raises Stop."""
     name = Path(template_id).name.removesuffix(".md")
     if name not in CONTRACTS:
-        raise Stop(f"there is no template {template_id}; there are {', '.join(CONTRACTS)}")
+        raise Stop(f"there is no template {template_id}; choose one of {', '.join(CONTRACTS)}")
     return name
 
 

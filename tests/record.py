@@ -91,11 +91,11 @@ def _record_real(words: str) -> int:
         return 2
     if not sys.stdin.isatty():
         print(
-            "A recording that costs money needs a terminal, to be agreed to; nothing was called.",
+            "A recording that costs money must be confirmed in a terminal; nothing was called.",
             file=sys.stderr,
         )
         return 2
-    if input(f"Type {cost_usd} to go on: ").strip().lstrip("$") != cost_usd:
+    if input(f"Type {cost_usd} to continue: ").strip().lstrip("$") != cost_usd:
         print("Nothing was called.")
         return 1
     hosts = sorted({urlsplit(where[f"ONETAKE_RECORD_{part}_URL"]).hostname or "?" for part in ("TEXT", "VIDEO")})
@@ -111,7 +111,7 @@ def _plan(settings: Settings) -> tuple[Where, str]:
     )
     key = settings.openai_api_key
     if key is None:
-        raise ConfigError("OPENAI_API_KEY: missing; the key of the text model")
+        raise ConfigError("OPENAI_API_KEY: missing; set the key of the text model")
     if listed(model.name) is None:
         raise CatalogueError(f"VIDEO_MODEL: list {model.name} in models.toml first: recorded prices are checked by it")
     seconds, size = shape_of(model)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 TemplateName = Annotated[
     str, typer.Argument(metavar="TEMPLATE", help="validate_prompt or write_caption.", show_default=False)
 ]
-CaseName = Annotated[str | None, typer.Option("--case", metavar="CASE", help="A case of prompts/cases.")]
+CaseName = Annotated[str | None, typer.Option("--case", metavar="CASE", help="A case in prompts/cases.")]
 
 prompts = typer.Typer(
     no_args_is_help=True,
@@ -24,9 +24,9 @@ prompts = typer.Typer(
 def lint(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Every mistake in templates, brand and cases.
+    """Find every mistake in templates, brand and cases.
 
-    With file, line and remedy, and what a call costs. Exit code 1 if there is an error.
+    Prints file, line and fix, and what a call costs. Exit code 1 if there is an error.
     """
     from dataclasses import asdict
 
@@ -55,13 +55,13 @@ def show(
     template: TemplateName,
     case: CaseName = None,
     diff: Annotated[
-        str | None, typer.Option(metavar="REV", help="What differs from this commit, word by word.")
+        str | None, typer.Option(metavar="REV", help="Show what changed since this commit, word by word.")
     ] = None,
-    schema: Annotated[bool, typer.Option("--schema", help="The JSON schema of the answer, too.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Also print the JSON schema of the answer.")] = False,
 ) -> None:
-    """The messages that are sent.
+    """Print the messages that are sent to the model.
 
-    For a case; without one, for the inputs' examples. With --diff, word by word against a commit.
+    For a case or, without one, for the inputs' examples. With --diff, word by word against a commit.
     """
     import json
 
@@ -76,7 +76,7 @@ def show(
     if case:
         found = find_case(load_cases(bench.prompts / "cases"), case)
         if found.template != name:
-            raise Stop(f"the case {case} is one of {found.template}")
+            raise Stop(f"the case {case} belongs to {found.template}")
         given = dict(found.input)
     if diff:
         before = bench.template_at(name, diff)
@@ -92,14 +92,14 @@ def try_(
     template: TemplateName,
     case: CaseName = None,
     given: Annotated[
-        list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="An input of your own; with --live.")
+        list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="Your own input; needs --live.")
     ] = None,
-    live: Annotated[bool, typer.Option("--live", help="Ask the model at OPENAI_BASE_URL; costs what it says.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Ask the model at OPENAI_BASE_URL, and print the cost.")] = False,
 ) -> None:
-    """One answer, with its cost.
+    """Show one answer, with its cost.
 
-    From the recording, without a call; with --live from the model at OPENAI_BASE_URL, now: OpenAI's with
-    OPENAI_API_KEY, or a server of your own, which needs no key.
+    From the recording, without a call; with --live, from the model at OPENAI_BASE_URL: OpenAI's with OPENAI_API_KEY,
+    or your own server, which needs no key.
     """
     from evals.trying import try_case
 
@@ -110,9 +110,9 @@ def try_(
 def eval_(
     against: Annotated[str, typer.Option(metavar="REV", help="The commit of the column `before`.")] = "HEAD",
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
-    by_case: Annotated[bool, typer.Option("--cases", help="A line for each case.")] = False,
+    by_case: Annotated[bool, typer.Option("--cases", help="One line per case.")] = False,
 ) -> None:
-    """Recorded answers against what is expected.
+    """Check the recorded answers against the expectations.
 
     Offline. Exit code 1 if an answer is wrong, or if a recording is stale or missing, including those of tests/.
     Answers of the simulator never count as wrong. The operators' page shows the last table: evals.json in ONETAKE_HOME.
@@ -148,7 +148,7 @@ def eval_(
 def diff(
     revision: Annotated[str, typer.Argument(metavar="[REV]", help="The commit to compare with.")] = "HEAD",
 ) -> None:
-    """What changed since a commit, answer by answer.
+    """Show what changed since a commit, answer by answer.
 
     Verdicts that changed, captions side by side; from the recordings of both.
     """
@@ -166,13 +166,13 @@ def diff(
 
 @prompts.command()
 def record(
-    stale: Annotated[bool, typer.Option("--stale", help="Only what an edit has made stale.")] = False,
-    live: Annotated[bool, typer.Option("--live", help="At OPENAI_BASE_URL, after the price was typed.")] = False,
+    stale: Annotated[bool, typer.Option("--stale", help="Only what an edit made stale.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="At OPENAI_BASE_URL, after you type the price.")] = False,
 ) -> None:
     """Record answers again, after showing the price.
 
-    At the simulator, which costs nothing, or with --live at OPENAI_BASE_URL. Recordings of tests/ are always made at
-    the simulator.
+    At the simulator, which costs nothing, or with --live at OPENAI_BASE_URL. Recordings of tests/ always use the
+    simulator.
     """
     from evals.recording import record as work
     from evals.workbench import open_bench
@@ -185,7 +185,7 @@ def impact(
     days: Annotated[float, typer.Option(min=0, help="How far back.")] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """What became of each version's runs.
+    """Show how the runs of each prompt version ended.
 
     From the ledger: videos, rejections, cost, answers asked for again.
     """
@@ -219,5 +219,5 @@ def _in_use(bench: "Bench") -> dict[str, str]:
         try:
             now |= bench.template(template_id).versions
         except TemplateError as error:
-            typer.echo(f"onetake: {error}; a bot keeps the version before it", err=True)
+            typer.echo(f"onetake: {error}; a running bot keeps the previous version", err=True)
     return now

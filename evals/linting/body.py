@@ -21,9 +21,9 @@ def sections(draft: Draft) -> Found:
     names = [name for name, _, _ in draft.sections]
     for place, (name, line, _) in enumerate(draft.sections):
         if name not in ROLES:
-            yield draft.problem(line, "section", f"## {name} is no section{near(name, ROLES) or '; remove it'}")
+            yield draft.problem(line, "section", f"## {name} is not a section{near(name, ROLES) or '; remove it'}")
         elif name in names[:place]:
-            yield draft.problem(line, "section", f"## {name} stands there twice; make one of them")
+            yield draft.problem(line, "section", f"## {name} appears twice; merge them")
     for name in ROLES:
         if name not in names and draft.front:
             yield draft.problem(draft.body_starts + 1, "section", f"## {name} is missing; add it")
@@ -37,7 +37,7 @@ def syntax(draft: Draft) -> Found:
         except TemplateSyntaxError as error:
             tag = UNKNOWN_TAG.search(error.message or "")
             meant = near(tag[1], TAGS) if tag else ""
-            words = f"{error.message} in ## {name}{meant or '; Jinja is {{ name }} and {% if ... %}'}"
+            words = f"{error.message} in ## {name}{meant or '; Jinja syntax is {{ name }} and {% if ... %}'}"
             yield draft.problem(line + error.lineno - 1, "syntax", words)
 
 
@@ -46,7 +46,7 @@ def undeclared(draft: Draft) -> Found:
     for name in sorted(draft.used - known) if draft.inputs else ():
         hint = near(name, known) or "; declare it under inputs, or remove it"
         line = draft.line_of(rf"{{[{{%].*\b{re.escape(name)}\b", draft.body_starts)
-        yield draft.problem(line, "undeclared", f"`{name}` is no input{hint}")
+        yield draft.problem(line, "undeclared", f"`{name}` is not an input{hint}")
 
 
 def unused(draft: Draft) -> Found:
@@ -97,7 +97,7 @@ def brand_names(draft: Draft) -> Found:
         yield draft.problem(
             draft.line_of(r"\bbrand\.", draft.body_starts),
             "brand-name",
-            f"speaks of the brand, and {BRAND_FILE} cannot be used",
+            f"uses the brand, but {BRAND_FILE} is missing or broken",
         )
 
 
@@ -109,7 +109,7 @@ def fence(draft: Draft) -> Found:
             for part in output.nodes:
                 for name in _bare(part):
                     if name in free:
-                        words = f"`{name}` is what users wrote, outside its fence; write {{{{ fenced({name}) }}}}"
+                        words = f"`{name}` is free text outside its fence; write {{{{ fenced({name}) }}}}"
                         yield draft.problem(start + part.lineno - 1, "fence", words)
 
 
@@ -136,14 +136,15 @@ def _bare(node: nodes.Node) -> Iterator[str]:
 def marks(draft: Draft) -> Found:
     for number, line in enumerate(draft.text.split("\n"), 1):
         if number > draft.body_starts and (FENCE_OPEN in line or FENCE_CLOSE in line):
-            words = "the fence's mark is written by hand; {{ fenced(...) }} writes both, and nothing else may"
+            words = "a fence mark is written by hand; only {{ fenced(...) }} may write it"
             yield draft.problem(number, "fence-mark", words)
 
 
 def comments(draft: Draft) -> Found:
     for number, line in enumerate(draft.text.split("\n"), 1):
         if number > draft.body_starts and "<!--" in line:
-            yield draft.problem(number, "comment", "is sent to the model; a comment is {# ... #}", error=False)
+            words = "this comment is sent to the model; write {# ... #} instead"
+            yield draft.problem(number, "comment", words, error=False)
 
 
 def length(draft: Draft) -> Found:
@@ -157,7 +158,7 @@ def length(draft: Draft) -> Found:
 def secrets(draft: Draft) -> Found:
     for number, line in enumerate(draft.text.split("\n"), 1):
         if SECRETS.search(line):
-            words = "looks like a secret, and goes to the model and into git; remove it and revoke it"
+            words = "looks like a secret, which would go to the model and into git; remove it and revoke it"
             yield draft.problem(number, "secret", words)
 
 

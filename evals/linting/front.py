@@ -17,21 +17,21 @@ OPTIONAL_NAMES = {"model", "settings"}
 
 def front(draft: Draft) -> Found:
     if not FRONT_AND_BODY.match(draft.text):
-        yield draft.problem(1, "front-matter", "begins without front matter; put it between two lines of ---")
+        yield draft.problem(1, "front-matter", "has no front matter; begin with it, between two lines of ---")
         return
     try:
         if not isinstance(yaml.safe_load(draft.parts[0]), dict):
             yield draft.problem(2, "front-matter", "is not a table of names; write `name: value` lines")
     except yaml.YAMLError as error:
         line, what = yaml_mistake(error)
-        yield draft.problem(line + FRONT_STARTS, "front-matter", f"is not YAML: {what}; mend this line")
+        yield draft.problem(line + FRONT_STARTS, "front-matter", f"is not YAML: {what}; fix this line")
 
 
 def names(draft: Draft) -> Found:
     for name in draft.front:
         if name not in FRONT_NAMES:
             hint = near(str(name), FRONT_NAMES) or "; remove it"
-            yield draft.problem(draft.name_line(str(name)), "unknown-name", f"`{name}` means nothing here{hint}")
+            yield draft.problem(draft.name_line(str(name)), "unknown-name", f"`{name}` is not a known name{hint}")
     for name in sorted(FRONT_NAMES - OPTIONAL_NAMES - set(draft.front)) if draft.front else ():
         yield draft.problem(1, "missing-name", f"`{name}` is missing from the front matter; add it")
     if "purpose" in draft.front and not str(draft.front["purpose"] or "").strip():
@@ -41,7 +41,8 @@ def names(draft: Draft) -> Found:
 def identity(draft: Draft) -> Found:
     stem = draft.file.removesuffix(".md")
     if "id" in draft.front and draft.front["id"] != stem:
-        yield draft.problem(draft.name_line("id"), "id", f"is `{draft.front['id']}`; it must be `{stem}`, as the file")
+        words = f"is `{draft.front['id']}`; it must be `{stem}`, to match the file"
+        yield draft.problem(draft.name_line("id"), "id", words)
 
 
 def inputs(draft: Draft) -> Found:
@@ -50,7 +51,7 @@ def inputs(draft: Draft) -> Found:
             if key not in INPUT_NAMES:
                 hint = near(str(key), INPUT_NAMES) or "; remove it"
                 yield draft.problem(
-                    draft.input_line(name, str(key)), "input-name", f"{name}: `{key}` means nothing{hint}"
+                    draft.input_line(name, str(key)), "input-name", f"{name}: `{key}` is not a known key{hint}"
                 )
         if spec.get("type") not in INPUT_TYPES:
             hint = f"; the types are {', '.join(INPUT_TYPES)}"
@@ -64,12 +65,12 @@ def inputs(draft: Draft) -> Found:
 def _bounds(draft: Draft, name: str, spec: Mapping[str, Any]) -> Found:
     values = spec.get("values") or []
     if spec["type"] == "str" and not values and type(spec.get("max_length")) is not int:
-        words = f"{name} is free text without an end; add max_length: 4000"
+        words = f"{name} is free text without a maximum length; add max_length: 4000"
         yield draft.problem(draft.input_line(name), "unbounded", words)
     if spec["type"] == "int" and not all(type(spec.get(key)) is int for key in ("min", "max")):
         yield draft.problem(draft.input_line(name), "unbounded", f"{name} has no bounds; add min: and max:")
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        words = f"values of {name} are not words; YAML's yes and no want quotes"
+        words = f"values of {name} are not words; quote yes and no in YAML"
         yield draft.problem(draft.input_line(name, "values"), "input-values", words)
         return
     if "example" not in spec:
@@ -81,7 +82,7 @@ def _bounds(draft: Draft, name: str, spec: Mapping[str, Any]) -> Found:
         spec["type"], spec["example"], spec.get("max_length"), tuple(values), spec.get("min"), spec.get("max")
     )
     if problem := typed.problem(spec["example"]):
-        words = f"the example of {name} {problem}; mend the example or the bound"
+        words = f"the example of {name} {problem}; fix the example or the bound"
         yield draft.problem(draft.input_line(name, "example"), "example", words)
 
 
@@ -108,7 +109,7 @@ def output_fields(draft: Draft) -> Found:
     line = next((line for name, line, _ in draft.sections if name == "system"), 1)
     for name in draft.contract.output.model_fields if system else ():
         if not re.search(rf"\b{re.escape(name)}\b", system):
-            words = f"never says what `{name}` shall be; describe it, or the model guesses"
+            words = f"does not say what `{name}` should be; describe it, or the model will guess"
             yield draft.problem(line, "output-field", words, error=False)
 
 
@@ -120,7 +121,7 @@ def languages(draft: Draft) -> Found:
         return
     for language in CODES:
         if language not in declared:
-            words = f"lacks {language}, which the bot speaks; write languages: [{', '.join(CODES)}]"
+            words = f"lacks {language}, which the bot supports; write languages: [{', '.join(CODES)}]"
             yield draft.problem(draft.name_line("languages"), "language", words)
     values = (draft.inputs.get("language") or {}).get("values") or []
     if values and sorted(map(str, values)) != sorted(map(str, declared)):
@@ -134,7 +135,7 @@ def model(draft: Draft) -> Found:
     model = draft.front.get("model")
     if model is not None and draft.text_models and model not in draft.text_models:
         hint = near(str(model), draft.text_models) or f"; known are {', '.join(sorted(draft.text_models))}"
-        words = f"{model} is not in models.toml, so it is booked at the dearest price there{hint}"
+        words = f"{model} is not in models.toml, so it is booked at the highest price listed there{hint}"
         yield draft.problem(draft.name_line("model"), "model", words, error=False)
 
 
@@ -143,7 +144,7 @@ def settings(draft: Draft) -> Found:
     for name, value in settings.items() if isinstance(settings, dict) else ():
         line = draft.line_of(rf"\b{re.escape(str(name))}\s*:", draft.name_line("settings") - 1)
         if name not in SETTINGS:
-            hint = near(str(name), SETTINGS) or f"; there are {', '.join(sorted(SETTINGS))}"
+            hint = near(str(name), SETTINGS) or f"; choose one of {', '.join(sorted(SETTINGS))}"
             yield draft.problem(line, "setting", f"`{name}` cannot be set here{hint}")
         elif words := misfit(name, value):
             yield draft.problem(line, "setting-value", words)

@@ -19,7 +19,7 @@ def brand_problems(path: Path) -> tuple[Brand, list[Problem]]:
         why = str(error).removeprefix(f"{BRAND_FILE}: ")
         return NO_BRAND, _in_front(path) or [Problem(BRAND_FILE, 1, "brand", why)]
     if brand == NO_BRAND:
-        words = "is missing, so captions have no voice of their own; add it, with name: and tone: in front"
+        words = "is missing, so captions have no brand voice; add it, with name: and tone: in its front matter"
         return brand, [Problem(BRAND_FILE, 1, "brand-missing", words, False)]
     found = [
         Problem(BRAND_FILE, 1, "brand-language", f"has no notes for {language}; add a section ## {language}")
@@ -44,14 +44,14 @@ def _in_front(path: Path) -> list[Problem]:
         front = yaml.safe_load(match[1]) if match else None
     except yaml.YAMLError as error:
         line, words = yaml_mistake(error)
-        return [Problem(BRAND_FILE, line + FRONT_STARTS, "brand", f"is not YAML: {words}; mend this line")]
+        return [Problem(BRAND_FILE, line + FRONT_STARTS, "brand", f"is not YAML: {words}; fix this line")]
     except (OSError, UnicodeDecodeError):
         return []
     if not match or not isinstance(front, dict):
         return []
     unknown = [str(name) for name in front if name not in FRONT_NAMES]
     return [
-        Problem(BRAND_FILE, _line_of(name, match[1]), "brand", f"does not know {name}{near(name, FRONT_NAMES)}")
+        Problem(BRAND_FILE, _line_of(name, match[1]), "brand", f"{name} is not a known name{near(name, FRONT_NAMES)}")
         for name in unknown
     ]
 

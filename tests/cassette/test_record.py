@@ -55,7 +55,7 @@ def test_recording_without_a_terminal_shows_the_price_and_calls_nothing(
     assert "2 videos of 4 s, 1280x720, by sim-1 at http://127.0.0.1:9/v1:\n  $0.40 each, $0.80 together" in said.out
     assert "6 conversations with gpt-6-luna" in said.out
     assert "At most $0.90 in all." in said.out
-    assert "needs a terminal" in said.err
+    assert "must be confirmed in a terminal" in said.err
     assert "test-key" not in said.out + said.err
     assert programs == []
 

@@ -76,5 +76,5 @@ def test_banning_a_word_that_a_test_expects_fails_with_a_short_explanation(clone
     assert len(recorded.stderr.splitlines()) <= 8, recorded.stderr
     assert "not recorded: tests/cassette/test_write_caption.py" in recorded.stderr
     assert "nothing was paid" in recorded.stderr
-    assert "brand.md bans barco, of which these tests speak: ban another word" in recorded.stderr
+    assert "brand.md bans barco, which these tests use: ban another word" in recorded.stderr
     assert "Traceback" not in recorded.stderr

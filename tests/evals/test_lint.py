@@ -61,8 +61,8 @@ def said(bench: Bench) -> list[str]:
 
 # rule, text to replace, its replacement, line, part of the message; line 0: anywhere
 MISTAKES = [
-    ("front-matter", ("---\nid", "--\nid"), 1, "put it between two lines of ---"),
-    ("front-matter", ("    type: str\n    max_length: 80", "    type: str\n   max_length: 80"), 7, "mend this line"),
+    ("front-matter", ("---\nid", "--\nid"), 1, "begin with it, between two lines of ---"),
+    ("front-matter", ("    type: str\n    max_length: 80", "    type: str\n   max_length: 80"), 7, "fix this line"),
     ("unknown-name", ("purpose:", "purpos:"), 3, "did you mean `purpose`?"),
     ("missing-name", ("purpose: captions\n", ""), 1, "`purpose` is missing"),
     ("purpose", ("purpose: captions", "purpose: ''"), 3, "say in one line"),
@@ -71,7 +71,7 @@ MISTAKES = [
     ("input-type", ("    type: str\n    max", "    type: string\n    max"), 6, "the types are str, int"),
     ("unbounded", ("    max_length: 80\n", ""), 5, "add max_length"),
     ("unbounded", ("type: str, values: [nature, city], example: nature", "type: int, example: 3"), 10, "add min: and"),
-    ("input-values", ("values: [es, en]", "values: [es, no]"), 11, "want quotes"),
+    ("input-values", ("values: [es, en]", "values: [es, no]"), 11, "quote yes and no"),
     ("example", ("    example: Un barco\n", ""), 5, "has no example"),
     ("example", ("example: nature", "example: space"), 10, "is none of nature, city"),
     ("front-matter", ("  category: {type: str, values: [nature, city], example: nature}",
@@ -80,7 +80,7 @@ MISTAKES = [
     ("contract", ("  category:", "  mood: {type: int, min: 1, max: 2, example: 1}\n  category:"), 10, "remove it"),
     ("contract", ("  category: {type: str, values: [nature, city], example: nature}\n", ""), 4, "gives `category`"),
     ("output-model", ("output: CaptionDraft", "output: Caption"), 12, "write output: CaptionDraft"),
-    ("output-field", ("`hashtags`: some.", "And some tags."), 18, "`hashtags` shall be"),
+    ("output-field", ("`hashtags`: some.", "And some tags."), 18, "`hashtags` should be"),
     ("language", ("languages: [es, en]", "languages: [en]"), 15, "lacks es"),
     ("language", ("values: [es, en]", "values: [es, en, de]"), 11, "languages says es, en"),
     ("language", ("languages: [es, en]", "languages: es"), 15, "are a list"),
@@ -89,8 +89,8 @@ MISTAKES = [
     ("setting", ("settings: {}", "settings: {tools: []}"), 14, "cannot be set here"),
     ("setting-value", ("settings: {}", "settings:\n  seed: 1\n  temperature: 9"), 16, "takes a number from 0 to 2"),
     ("section", ("## user", "## usr"), 24, "did you mean `user`?"),
-    ("section", ("## system", "## user"), 24, "stands there twice"),
-    ("syntax", ("{{ category }}", "{{ category }"), 22, "Jinja is"),
+    ("section", ("## system", "## user"), 24, "appears twice"),
+    ("syntax", ("{{ category }}", "{{ category }"), 22, "Jinja syntax is"),
     ("syntax", ("{{ category }}", "{{ category | uper }}"), 22, "No filter named 'uper'"),
     ("syntax", ("{{ category }}", "{% if category %}x{% endfi %}"), 22, "did you mean `endif`?"),
     ("undeclared", ("{{ category }}", "{{ categorry }}"), 22, "did you mean `category`?"),
@@ -132,7 +132,7 @@ def test_brand_mistake_is_reported_at_its_line(bench: Bench) -> None:
     lines = path.read_text().splitlines()
     place = next(number for number, line in enumerate(lines, 1) if line.startswith("tone:"))
     path.write_text(path.read_text().replace("tone:", "tonee:", 1))
-    assert f"prompts/brand.md:{place}: error [brand] does not know tonee; did you mean `tone`?" in said(bench)
+    assert f"prompts/brand.md:{place}: error [brand] tonee is not a known name; did you mean `tone`?" in said(bench)
     path.write_text(path.read_text().replace("tonee:", "tone: [", 1))
     assert any(f"brand.md:{place}: error [brand] is not YAML" in each for each in said(bench)), said(bench)
 
@@ -145,8 +145,8 @@ def test_missing_brand_file_is_reported(bench: Bench) -> None:
 def test_unlisted_model_is_booked_at_the_highest_listed_price(bench: Bench) -> None:
     (bench.prompts / "write_caption.md").write_text(CAPTION.replace("model: null", "model: gpt-99"))
     told = onetake("prompts", "lint", cwd=bench.root).stdout
-    assert "gpt-99 is not in models.toml, so it is booked at the dearest price there" in told
-    assert "a call at gpt-99, the dearest price of models.toml, which does not list it" in told
+    assert "gpt-99 is not in models.toml, so it is booked at the highest price listed there" in told
+    assert "a call at gpt-99, the highest price in models.toml, which does not list it" in told
 
 
 def test_language_missing_from_the_brand_is_named_instead_of_a_jinja_error(bench: Bench) -> None:
@@ -172,9 +172,9 @@ cases:
 @pytest.mark.parametrize(
     ("change", "line", "words"),
     [
-        (("  bad:", "  good:"), 7, "good is there twice"),
-        (("  bad:", "  Bad:"), 7, "small letters"),
-        (("expect: {text", "expect: {txt"), 7, "txt is no field of CaptionDraft; it has text, hashtags"),
+        (("  bad:", "  good:"), 7, "good appears twice"),
+        (("  bad:", "  Bad:"), 7, "lower-case letters"),
+        (("expect: {text", "expect: {txt"), 7, "CaptionDraft has no txt; its fields are text, hashtags"),
         (("{max_length: 300}", "{max_lenght: 300}"), 7, "max_lenght: extra inputs are not permitted"),
         (("expect: {text: {max_length: 300}}", "expect: {hashtags: true}"), 7, "hashtags can never be true"),
         (("category: nature, language: es}\n    expect: {text", "category: space, language: es}\n    expect: {text"),
@@ -209,7 +209,7 @@ def test_all_case_mistakes_are_reported_at_once(bench: Bench) -> None:
         "prompts/cases/yours.yaml:4",
         "prompts/cases/yours.yaml:7",
     ]
-    assert "more: `onetake prompts lint` names them" in onetake("prompts", "eval", cwd=bench.root).stderr
+    assert "more: `onetake prompts lint` lists them" in onetake("prompts", "eval", cwd=bench.root).stderr
 
 
 def test_lint_mistakes_cover_at_least_fifteen_rules() -> None:
@@ -219,7 +219,7 @@ def test_lint_mistakes_cover_at_least_fifteen_rules() -> None:
 @pytest.mark.parametrize(
     ("rule", "change", "words"),
     [
-        ("brand", ("tone:", "tune:"), "does not know tune"),
+        ("brand", ("tone:", "tune:"), "tune is not a known name"),
         ("brand-language", ("## en", "## de"), "add a section ## en"),
         ("brand-banned", ("tone: ", "tone: viral, "), "its own banned word viral"),
         ("secret", ("## en\n", "## en\nsk-" + "a1" * 12 + "\n"), "revoke it"),

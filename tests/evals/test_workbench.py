@@ -108,7 +108,7 @@ def test_comment_edit_renames_the_recording_without_a_call(bench: Bench, capsys:
     capsys.readouterr()
     assert record(bench, stale=True, live=False) == 0
     said = capsys.readouterr().out
-    assert "1 renamed, since they ask the same as before" in said
+    assert "1 renamed, as their questions are unchanged" in said
     assert "call" not in said
     [new] = [key for key in Shelf(bench.recordings).notes if key.endswith("caption_es")]
     assert new != old
@@ -205,7 +205,7 @@ def test_wrong_simulator_answers_are_shown_by_case_and_do_not_fail_the_eval(benc
     assert shown.returncode == 0, shown.stdout
     assert "1 of the simulator's are not as expected, which counts for nothing; eval --cases names them" in shown.stdout
     by_case = onetake("prompts", "eval", "--cases", cwd=bench.root).stdout
-    assert "title: lacks “submarino” (the simulator's: counts for nothing)" in " ".join(by_case.split())
+    assert "title: lacks “submarino” (simulator: not counted)" in " ".join(by_case.split())
     assert "fight_en" in by_case
 
 
@@ -262,7 +262,7 @@ def test_try_replays_the_recording_or_names_the_command_that_records_it(bench: B
     assert shown.returncode == 0
     assert "hashtags" in shown.stdout
     assert "tokens in" in shown.stdout
-    assert "nobody was asked now, and nothing paid" in shown.stdout
+    assert "no model was called, and nothing was paid" in shown.stdout
     assert "plumbing only" in shown.stdout
     edit(bench, "brand.md", "tone: ", "tone: dry, ")
     stale = onetake("prompts", "try", "write_caption", "--case", "caption_es", cwd=bench.root)
@@ -308,9 +308,9 @@ async def test_recorded_case_can_be_replayed_by_vcr(bench: Bench) -> None:
     ("change", "words"),
     [
         (("template: validate_prompt", "template: nobody"), "template nobody does not exist"),
-        (("boat_es:", "Boat ES:"), "small letters, digits and _"),
-        (("seconds: 8", "second: 8"), "inputs are language, prompt, seconds"),
-        (("allowed: true", "alowed: true"), "alowed is no field of Verdict"),
+        (("boat_es:", "Boat ES:"), "lower-case letters, digits and _"),
+        (("seconds: 8", "second: 8"), "inputs must be language, prompt, seconds"),
+        (("allowed: true", "alowed: true"), "Verdict has no alowed"),
         (("must_contain", "must_contains"), "must_contains"),
         (("group: harmless", "group: [a"), "harmless.yaml:3: is not YAML"),
     ],
