@@ -27,16 +27,16 @@ FURTHER := browser or node or neighbour or long
 .DEFAULT_GOAL := help
 .PHONY: help demo run test test-all lint format record bench guarantee mutants machines simulate-faults lock migration clean
 
-help: ## what there is
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: $(STAMP) ## the story end to end, no account needed
+demo: $(STAMP) ## the demo end to end, no account needed
 	@$(CLEAN) .venv/bin/onetake demo
 
 run: $(STAMP) ## the bot; without a token, in your browser with everything outside simulated
 	@.venv/bin/onetake bot
 
-test: $(TOOLS) ## the suite, offline, in random order: all that needs nothing but Python
+test: $(TOOLS) ## the suite, offline, in random order: everything that needs only Python
 	@$(CLEAN) $(PYTEST) $(if $(findstring tests/,$(ARGS)),,-m 'not ($(FURTHER))') $(ARGS)
 
 test-all: $(TOOLS) ## what `make test` leaves out: a browser, Node, other servers, long proofs
@@ -47,7 +47,7 @@ lint: $(TOOLS) ## ruff and mypy, strict
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 
-format: $(TOOLS) ## what lint wants, where a machine can do it
+format: $(TOOLS) ## fix what ruff can fix by itself
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
 
@@ -55,13 +55,13 @@ record: $(TOOLS) ## record the cassettes again, against the simulator; REAL=1 wi
 	@if [ "$(REAL)" = 1 ]; then .venv/bin/python -m tests.record --real; \
 	else $(CLEAN) .venv/bin/python -m tests.record && $(CLEAN) .venv/bin/onetake prompts record --stale; fi
 
-bench: $(TOOLS) ## the numbers we promise
+bench: $(TOOLS) ## measure the figures we promise
 	@$(CLEAN) .venv/bin/python -m benchmarks $(ARGS)
 
-guarantee: $(TOOLS) ## the promise proven: crashes, answers, races, seeds, mutants; writes docs/guarantees.md
+guarantee: $(TOOLS) ## prove the guarantee: crashes, answers, races, seeds, mutants; writes docs/guarantees.md
 	@$(CLEAN) .venv/bin/python -m tests.guarantee.report $(ARGS)
 
-mutants: $(TOOLS) ## each protection taken away, and the test that notices
+mutants: $(TOOLS) ## remove each protection, and check that a test fails
 	@$(CLEAN) .venv/bin/python -m tests.guarantee.mutants $(ARGS)
 
 machines: $(TOOLS) ## three workers killed, cut off for a minute, frozen; their database restarted
@@ -78,7 +78,7 @@ lock: ## resolve the pins again (needs uv); ARGS=--upgrade for newer ones
 migration: $(TOOLS) ## the next migration from what changed in supabase/schemas; NAME=words_of_the_change
 	@$(CLEAN) .venv/bin/python -m tests.schema $(NAME)
 
-clean: ## forget the virtual environment and the caches
+clean: ## remove the virtual environment and the caches
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 
 # One sentence with the one command that repairs it; $(1) is the Debian version to name.
@@ -88,26 +88,26 @@ REPAIR = if [ "$$(uname)" = Darwin ]; then echo "brew install python@3.13"; \
 # Of what pip says, how far it is: one line that is written over on a terminal, and nothing where nobody watches.
 FAR = awk -v all="$$(grep -c '^[a-z]' $(1))" -v tty="$$(test -t 2 && echo 1)" \
 	'tty && /^Collecting /{printf "\r  %3d of %d: %-40.40s", ++n, all, $$2; fflush()} \
-	tty && /^Installing /{printf "\r  putting all %d in place %30s", all, ""; fflush()} END{if (tty) printf "\r%60s\r", ""}'
+	tty && /^Installing /{printf "\r  installing all %d packages %30s", all, ""; fflush()} END{if (tty) printf "\r%60s\r", ""}'
 PIP = .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off
 LOCKED = { { $(PIP) --require-hashes -r $(1) 2>.venv/.said && echo yes >.venv/.done; } | $(call FAR,$(1)); \
 	if [ -e .venv/.done ]; then rm .venv/.done; else cat .venv/.said >&2; false; fi; }
-TOOK = echo "installed in $$(( $$(date +%s) - begun )) s; this happens once"
+TOOK = echo "installed in $$(( $$(date +%s) - begun )) s; this happens only once"
 UNDONE = { rm -rf .venv; echo "The installation failed and was undone; nothing else was changed." >&2; exit 1; }
 
 $(STAMP): pyproject.toml requirements-run.lock
 	@'$(PYTHON)' -c '$(FITS)' 2>/dev/null || { \
-		echo "onetake needs Python 3.11 to 3.14; $(if $(PYTHON),$(PYTHON) is not one of them,none was found). Repair it with: $$($(call REPAIR,3.11))" >&2; exit 1; }
+		echo "onetake needs Python 3.11 to 3.14; $(if $(PYTHON),$(PYTHON) is not one of them,none was found). Install one with: $$($(call REPAIR,3.11))" >&2; exit 1; }
 	@'$(PYTHON)' -c '$(VENV)' 2>/dev/null || { \
 		v=$$('$(PYTHON)' -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-		echo "Python $$v is here, but without ensurepip. Repair it with: $$($(call REPAIR,$$v))" >&2; exit 1; }
-	@echo "building .venv with $(PYTHON): $$(grep -c '^[a-z]' requirements-run.lock) packages, some 100 MB to fetch, 400 MB on the disk"
+		echo "Python $$v was found, but without ensurepip. Install it with: $$($(call REPAIR,$$v))" >&2; exit 1; }
+	@echo "building .venv with $(PYTHON): $$(grep -c '^[a-z]' requirements-run.lock) packages, about 100 MB to download, 400 MB on disk"
 	@rm -rf .venv
 	@begun=$$(date +%s); { '$(PYTHON)' -m venv .venv && $(call LOCKED,requirements-run.lock) \
 		&& $(PIP) --quiet --no-deps --no-build-isolation --no-index -e . && $(TOOK); } || $(UNDONE)
 	@touch $(STAMP)
 
 $(TOOLS): $(STAMP) requirements.lock
-	@echo "adding the test tools to .venv: $$(( $$(grep -c '^[a-z]' requirements.lock) - $$(grep -c '^[a-z]' requirements-run.lock) )) packages more"
+	@echo "adding the test tools to .venv: $$(( $$(grep -c '^[a-z]' requirements.lock) - $$(grep -c '^[a-z]' requirements-run.lock) )) more packages"
 	@begun=$$(date +%s); { $(call LOCKED,requirements.lock) && $(TOOK); } || $(UNDONE)
 	@touch $(TOOLS)

@@ -75,12 +75,12 @@ def of_the_page() -> list[bool]:
     slowest = max(found.page_ms, key=lambda path: found.page_ms[path])
     name = f"(g) the slowest page with {grown.RUNS:,} runs, median"
     print(f"    {', '.join(f'{path} {ms:.0f}' for path, ms in found.page_ms.items())} ms; slowest {slowest}")
-    print(f"    the first of a day, which counts the days that are over: {found.first_ms:.0f} ms")
+    print(f"    the first of a day, which also counts past days: {found.first_ms:.0f} ms")
     if found.read_one_by_one:
-        print(f"    without an index: {', '.join(found.read_one_by_one)}")
+        print(f"    queries without an index: {', '.join(found.read_one_by_one)}")
     return [
         line(name, found.page_ms[slowest], "ms", page.PAGE_MS_MAX, at_most=True),
-        line("    questions that go through a table", len(found.read_one_by_one), "", 0, at_most=True),
+        line("    queries that scan a whole table", len(found.read_one_by_one), "", 0, at_most=True),
         line(
             "(h) live feed, one viewer, ten runs in flight",
             found.feed_percent,

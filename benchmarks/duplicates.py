@@ -233,12 +233,12 @@ def show(cells: Sequence[Cell]) -> None:
     print()
     for row in totals(cells):
         print(f"{row['contender']:<26}{row['about']}")
-    print(f"lost: paid, and their ids never reached the caller, over {len(CASES)} requests")
+    print(f"lost: paid videos whose ids never reached the caller, over {len(CASES)} requests")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.duplicates", description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every cell there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every cell to this file")
     options = parser.parse_args(arguments)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="onetake-duplicates-") as name:

@@ -30,7 +30,7 @@ QUICK_PLAN_ROWS = 20_000  # more rows of `runs` or `events` scanned sequentially
 QUESTIONS = {
     "the overview": "public.page_overview(30)",
     "the metrics": "public.page_metrics()",
-    "what became of a month's prompts": "public.template_impact(30)",
+    "a month's outcomes by prompt version": "public.template_impact(30)",
     "the newest runs": "public.page_runs('{}', 50)",
     "runs in a state": """public.page_runs('{"state": "failed"}', 50)""",
     "runs in doubt": """public.page_runs('{"state": "doubt"}', 50)""",

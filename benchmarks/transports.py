@@ -52,7 +52,7 @@ def print_transports(server: str) -> None:
             with open_project(dsn) as project:
                 rest = asyncio.run(_measured(over_rest.open_transport(project.url, project.service_key)))
         except Absent as why:
-            print(f"    the REST transport was left out: {why}")
+            print(f"    the REST transport was skipped: {why}")
             return
         print(f"    supabase over PostgREST: {rest[0]:.0f} and {rest[1]:.0f}", end="; ")
         print(f"psycopg is {direct[0] / rest[0]:.1f} and {direct[1] / rest[1]:.1f} times as fast")

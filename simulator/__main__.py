@@ -110,10 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--null-prompts", action="store_true", help="prompts are shown as null")
     add("--no-list", type=int, nargs="?", const=400, metavar="STATUS", help="listing is refused")
     add("--json-only", action="store_true", help="multipart bodies are refused")
-    add("--unknown-models", action="store_true", help="any model name is sold")
+    add("--unknown-models", action="store_true", help="accept any model name")
     add("--tiny-clips", action="store_true", help="one small clip for every prompt")
     add("--clips", type=Path, help="folder for rendered clips")
-    add("--books", type=Path, help="keep the books in this file, over restarts")
+    add("--books", type=Path, help="keep the books in this file across restarts")
     add("--telegram-token", action="append", default=[], help="accept only bots with these tokens")
     add("--telegram-limits", action="store_true", help="enforce Telegram's flood control")
     add("--postgrest", metavar="URL", help="the PostgREST behind /rest/v1")
@@ -123,9 +123,9 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KEY=JWT",
-        help="let this key in, as that role",
+        help="accept this key with that role",
     )
-    add("--until-stdin-closes", action="store_true", help="end when the parent goes")
+    add("--until-stdin-closes", action="store_true", help="exit when the parent exits")
     return parser
 
 

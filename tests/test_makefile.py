@@ -91,7 +91,7 @@ def test_python_without_ensurepip_is_reported_with_the_command_to_fix_it(checkou
     code, output = make(checkout, "demo", PYTHONPATH=str(tmp_path))
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     assert code != 0
-    assert f"Python {version} is here, but without ensurepip" in sentence(output)
+    assert f"Python {version} was found, but without ensurepip" in sentence(output)
     assert "install python" in sentence(output)
     assert not (checkout / ".venv").exists()
 
