@@ -136,7 +136,7 @@ async def _open_bucket(settings: Settings) -> AsyncIterator[Bucket | None]:
         except BucketPublic:
             raise
         except BucketError as error:
-            typer.echo(f"onetake: clips stay in ONETAKE_HOME until Storage can be had: {error}", err=True)
+            typer.echo(f"onetake: clips stay in ONETAKE_HOME until Storage is available: {error}", err=True)
         yield bucket
 
 

@@ -20,6 +20,7 @@ import psycopg
 import typer
 
 from app.exits import Stop
+from pipeline.formatting import many
 from pipeline.ledger import migrate
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.host_lease import HostLease, host_name
@@ -39,13 +40,12 @@ A_POOLER_IN_TRANSACTION_MODE = (
     "Use the direct connection, or the pooler's session mode (Supabase: port 5432 instead of 6543)."
 )
 NO_QUEUE = (
-    "has its tables but no queue, which `supabase db push` and the pasted SQL do not make; nothing was bought. "
+    "has its tables but no queue, which `supabase db push` and the pasted SQL do not create; nothing was bought. "
     "Run `onetake db migrate`"
 )
 # Over HTTPS only: the functions may exist nevertheless.
 OLD_CACHE = (
-    f". If you have done that, the REST API still has the old schema in its cache: run `{migrate.RELOAD}` in the SQL "
-    "editor"
+    f". If you have already done that, the REST API has cached the old schema: run `{migrate.RELOAD}` in the SQL editor"
 )
 # Parameters that Prisma, node-postgres, Supabase and Vercel add to an address, and that libpq rejects.
 NOT_FOR_POSTGRESQL = frozenset({
@@ -103,8 +103,8 @@ def _unreadable(words: str) -> str:
     if named is None:
         return "is not a PostgreSQL connection string"
     if named[1] in NOT_FOR_POSTGRESQL:
-        return f"remove {named[1]} from it: a parameter of other programs, which PostgreSQL does not know"
-    return "has a parameter that PostgreSQL does not know; remove it (a ? in the password is written %3F)"
+        return f"remove {named[1]}: a parameter for other programs, which PostgreSQL does not accept"
+    return "has a parameter that PostgreSQL does not accept; remove it (a ? in the password is written %3F)"
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def open_database(settings: Settings, *, reads: bool = False) -> Iterator[str]:
         yield dsn
     elif over_rest(settings):
         raise ConfigError(
-            "DATABASE_URL: tables cannot be made over HTTPS; set the project's connection string for this command, "
+            "DATABASE_URL: tables cannot be created over HTTPS; set the project's connection string for this command, "
             "or run `supabase db push`, or paste `onetake db sql` into the SQL editor"
         )
     else:
@@ -145,8 +145,8 @@ def home_note(home: Path) -> str | None:
     if home != default_home():  # set by the user
         return None
     if home != user_home():
-        return f"the data folder is {shown(home)}, because it exists; elsewhere it is {user_home()}"
-    return None if is_made(home) else f"the data folder is {home}, made now; ONETAKE_HOME chooses another"
+        return f"using the data folder {shown(home)} because it exists; from other folders it is {user_home()}"
+    return None if is_made(home) else f"creating the data folder {home}; set ONETAKE_HOME to use another"
 
 
 @contextmanager
@@ -166,8 +166,8 @@ def _open_migrated(settings: Settings, *, reads: bool) -> Iterator[str]:
 
 def _not_migrated(name: str, missing: int) -> LedgerNotMigrated:
     return LedgerNotMigrated(
-        f"{name} lacks {missing} migrations; nothing was bought. Run `onetake db migrate` (it needs DATABASE_URL) or "
-        "`supabase db push`, or paste `onetake db sql` into the SQL editor"
+        f"{name} lacks {many(missing, 'migration')}; nothing was bought. Run `onetake db migrate` (it needs "
+        "DATABASE_URL) or `supabase db push`, or paste `onetake db sql` into the SQL editor"
     )
 
 

@@ -26,9 +26,9 @@ def set_words(key: str, answer: LimitSet, words: Callable[[str, int | str | None
 
 def why_not_set(key: str, value: str, answer: LimitNotSet, known: Sequence[str]) -> str:
     if answer.why == "unknown_limit":
-        return f"there is no limit {key}; there are {', '.join(known)}"
+        return f"there is no limit {key}; choose one of {', '.join(known)}"
     if answer.why == "not_per_user":
-        return f"{key} is one limit for everybody; it cannot be set for one user"
+        return f"{key} applies to everyone; it cannot be set for one user"
     return f"{key}: {answer.allowed}, not {value}"
 
 

@@ -38,7 +38,7 @@ class WebPage:
         if self.made_up is None:
             typer.echo(f"{time_of_day()} operators' page: {address}/admin")
         else:
-            typer.echo(f"\n    look at it as an operator:     {address}/admin")
+            typer.echo(f"\n    open the operators' page:      {address}/admin")
             typer.echo(f"    with the token                 {self.made_up}\n")
 
 
@@ -73,7 +73,7 @@ async def listening(page: WebPage, settings: Settings, *, demo: bool) -> AsyncIt
         except OSError as error:
             if not demo:
                 why = error.strerror or error
-                raise Stop(f"HTTP_PORT: {settings.http_port} cannot be listened on ({why})") from error
+                raise Stop(f"HTTP_PORT: cannot listen on {settings.http_port} ({why})") from error
             port = await opened.enter_async_context(serve(page.app, settings.http_host, 0))
         page.say(f"http://{settings.http_host}:{port}")
         yield

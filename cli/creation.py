@@ -129,7 +129,7 @@ class CreateSession:
         """Reports a saved clip that cannot be fetched now. Does not record `told`, so that the clip is kept."""
         words = (
             f"Run {run.ref} is saved on another machine, and its file cannot be fetched from here now. It was charged "
-            "once; the same --key fetches it later and buys nothing."
+            "once; repeat with the same --key to fetch it later, which buys nothing."
         )
         self._say(words, "yellow")
         self._print_object(of_run(replace(run, file=None), words))
@@ -159,7 +159,7 @@ class CreateSession:
         return Exit.IN_DOUBT
 
     def _broke(self, error: Exception) -> Exit:
-        words = f"Run {self._ref} was accepted, and this command failed: {error!r}. {self._how_to_go_on()}"
+        words = f"Run {self._ref} was accepted, but this command failed: {error!r}. {self._how_to_go_on()}"
         self._say(words, "yellow")
         self._print_object(of_run(seen, words) if (seen := self._last_seen()) else Outcome(ref=self._ref, error=words))
         return Exit.IN_DOUBT

@@ -68,7 +68,7 @@ async def tell() -> Exit:
             books, stats = await _books(chat.root), await session.operators.stats()
     except TimeoutError:
         raise Stop(
-            f"the demo did not end within {DEMO_SECONDS_MAX:.0f} s; its data are in {folder}",
+            f"the demo did not end within {DEMO_SECONDS_MAX:.0f} s; its data is in {folder}",
             Exit.ENDED_OTHERWISE,
         ) from None
     _say_summary(run, books, stats, folder, console)
@@ -127,10 +127,10 @@ class Chat:
 async def _play(chat: Chat, session: LedgerSession) -> Run:
     sent = await chat.say(f"/create {PROMPT}")
     card = await chat.until("Create")
-    chat.note("taps Create, twice, as impatient people do")
+    chat.note("taps Create twice, as impatient people do")
     await asyncio.gather(*(chat.tap(card["message_id"], "Create") for _ in range(2)))
     await chat.until("Rendering")
-    chat.note("Telegram delivers the first message once more, as after a lost confirmation")
+    chat.note("Telegram delivers the first message again, as after a lost confirmation")
     await chat.redeliver(sent["update_id"])
     chat.note("and the same request arrives as a new message")
     await chat.say(f"/create {PROMPT}")
@@ -162,7 +162,7 @@ async def _stage(folder: Path, console: Console) -> AsyncIterator[tuple[LedgerSe
         session = await opened.enter_async_context(open_ledger(settings))
         console.print(Text.assemble(("database   ", "dim"), "PostgreSQL, embedded"))
         await opened.enter_async_context(program("cli", ["bot"], environment, folder / "bot.log"))
-        console.print(Text.assemble(("bot        ", "dim"), "the real one, in a process of its own"))
+        console.print(Text.assemble(("bot        ", "dim"), "the real one, in its own process"))
         console.print()
         person = await ask(root, "people", {"name": NAME, "language_code": "en"})
         yield session, Chat(root, person["id"], console)
@@ -221,9 +221,9 @@ async def _old_loop(folder: Path) -> SimulatorCounts:
             try:
                 await asyncio.wait_for(loop.wait(), START_SECONDS_MAX)
             except TimeoutError:
-                raise Stop(f"the old loop did not end; see {own}", Exit.ENDED_OTHERWISE) from None
+                raise Stop(f"the old loop did not finish; see {own}", Exit.ENDED_OTHERWISE) from None
         if loop.returncode:
-            raise Stop(f"the old loop did not run; see {log}", Exit.ENDED_OTHERWISE)
+            raise Stop(f"the old loop failed; see {log}", Exit.ENDED_OTHERWISE)
         return await _books(root)
 
 

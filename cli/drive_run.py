@@ -102,7 +102,7 @@ class _Watcher:
 
 async def estimate_for(row: Run, context: RunContext) -> Estimate:
     known = await expected(row, context.ledger, context.account)
-    return Estimate(known.seconds, "as it took lately" if known.from_history else "by models.toml")
+    return Estimate(known.seconds, "from recent runs" if known.from_history else "from models.toml")
 
 
 def _due(row: Run) -> bool:

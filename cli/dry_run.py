@@ -98,10 +98,10 @@ def http_request(request: Request, prompt: str) -> dict[str, object]:
 def limits_words(request: Request, rehearsed: Rehearsed) -> str:
     if rehearsed.known:
         known = rehearsed.known
-        return f"this key is run {known.ref} ({known.state}); it would be shown, not bought again"
+        return f"this key belongs to run {known.ref} ({known.state}); it would be shown, not bought again"
     if rehearsed.refused:
         return refusals.refusal(rehearsed.refused, datetime.now(UTC))
-    return f"{request.user_id} would be let in; {usd(request.price_microusd)} would be set aside"
+    return f"{request.user_id} may order; {usd(request.price_microusd)} would be set aside"
 
 
 def verdict_words(verdict: Brief | Rejected | TextModelError) -> tuple[str, str]:

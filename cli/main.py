@@ -17,8 +17,8 @@ from cli.commands.prompts import prompts
 from cli.output import logs
 
 OPTIMIZED = (
-    "Python runs without assertions, and some of them guard the purchase; nothing was done. "
-    "Unset PYTHONOPTIMIZE and leave out -O."
+    "Python is running without assertions, some of which guard the purchase; nothing was done. "
+    "Unset PYTHONOPTIMIZE and do not use -O."
 )
 
 

@@ -24,9 +24,9 @@ from steps.check_limits import PromptProblem, Request, check_prompt
 from steps.languages import CODES, closest
 
 KEY_CHARACTERS_MAX = 200
-NUMBER = (
-    "a name that no ledger keeps: `onetake users list` and `onetake show REF` have the number of whoever ordered "
-    "(tg:1234567), and @userinfobot in Telegram tells everybody their own"
+WHERE_IDS_ARE = (
+    "`onetake users list` and `onetake show REF` show ids of users who have ordered (tg:1234567), and @userinfobot in "
+    "Telegram shows your own"
 )
 
 
@@ -78,7 +78,7 @@ def request_key(key: str | None) -> str:
     if key is None:
         return f"cli:{uuid4()}"
     if not key.strip() or len(key) > KEY_CHARACTERS_MAX or not key.isprintable():
-        raise Stop(f"--key: 1 to {KEY_CHARACTERS_MAX} printable characters")
+        raise Stop(f"--key: must be 1 to {KEY_CHARACTERS_MAX} printable characters")
     return f"cli:{key}"
 
 
@@ -87,7 +87,7 @@ def user_id(user: str | None) -> str:
     if user is None:
         return f"cli:{login_name()}"
     if user.removeprefix("tg:").startswith("@"):
-        raise Stop(f"Telegram's number is needed, not {user}, {NUMBER}")
+        raise Stop(f"use the numeric Telegram id, not {user}: {WHERE_IDS_ARE}")
     full = user if ":" in user else f"cli:{user}"
     if not is_user_id(full):
         raise Stop(f"a user is `cli:NAME`, `tg:ID`, or a bare name, not {user}")
@@ -110,7 +110,7 @@ def language(asked: str | None, environment: Mapping[str, str]) -> str:
     """The language asked for, or else the one of the terminal's locale. Raises Stop."""
     if asked is not None:
         if asked not in CODES:
-            raise Stop(f"--lang: {' or '.join(CODES)}, not {asked}")
+            raise Stop(f"--lang: must be {' or '.join(CODES)}, not {asked}")
         return asked
     spoken = environment.get("LC_ALL") or environment.get("LC_MESSAGES") or environment.get("LANG") or ""
     return closest(spoken)

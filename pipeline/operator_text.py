@@ -15,12 +15,12 @@ SEEMS_FAILED = "It seems to have failed; checking once more. Nothing is decided 
 
 # Why the provider's answer is not known.
 DOUBTS: Mapping[str, str] = {
-    "lost": "the connection broke before the answer came",
+    "lost": "the connection broke before the answer arrived",
     "unreadable": "the provider's answer could not be read",
-    "rate_limited": "the provider said 'too many requests', which may come after the work began",
-    "process_died": "the process that asked ended before the answer came",
+    "rate_limited": "the provider answered 'too many requests', which may come after the work began",
+    "process_died": "the process stopped before the answer arrived",
     "job_owned_by_another_run": "the provider answered with the job of another run",
-    "job_was_another_runs": "the job it had found turned out to be another run's",
+    "job_was_another_runs": "the job found in the list turned out to be another run's",
     "adopted_job_failed": "the job found in the list failed or shows another prompt; it may belong to another run",
     "refusal_names_a_job": "the refusal names a job, so the video may have been made",
     "refusal_unreadable": "the refusal may come from a proxy and not from the provider, so the video may exist",
@@ -29,24 +29,24 @@ DOUBTS: Mapping[str, str] = {
     "refusal_after_the_job": "the refusal is about a job or an answer, so the video may exist",
     "refusal_of_a_lost_answer": "the refusal reports a timeout or lost connection upstream, so the video may exist",
     "refusal_of_nothing": "the refusal does not say what it refuses, so the video may exist",
-    "answer_from_a_cache": "a cache gave an older answer, so nobody knows what became of this request",
+    "answer_from_a_cache": "a cache returned an older answer, so the outcome of this request is unknown",
     "gateway_retried": "the gateway tried more than once, so its refusal may not be the only answer",
 }
 
 # What the last look through the provider's list says about a run in doubt.
 LOOKS: Mapping[str, str] = {
-    "absent": "the list does not show it; several such looks prove that it was not made",
-    "answer_named_a_job": "the provider answered with a job that another run has",
-    "not_one_job_for_each_run": "the list does not show exactly one such job for each order of it",
+    "absent": "the list does not show it; several such checks prove that it was not made",
+    "answer_named_a_job": "the provider answered with a job that belongs to another run",
+    "not_one_job_for_each_run": "the list does not show exactly one such job per order",
     "found_but_failed": "the list shows it as failed, but does not prove that it is this order",
-    "prompts_hidden": "the list shows jobs that may be it, without their prompts",
-    "unowned_job": "the list shows a job that nobody here ordered and that may be it",
-    "list_hides_jobs": "the list does not show all jobs, says models.toml",
+    "prompts_hidden": "the list shows jobs that may be it, but not their prompts",
+    "unowned_job": "the list shows a job that no run owns and that may be it",
+    "list_hides_jobs": "the list does not show all jobs, according to models.toml",
     "unreadable_row": "the list has a row that cannot be read",
     "too_early": "it may still turn up",
-    "running_never_shown": "the list has never shown a job of ours while it was rendering, so it may not show this",
-    "witness_missing": "the list lacks a job that we have",
-    "witness_changed": "the list shows a job of ours otherwise than it was ordered",
+    "running_never_shown": "the list has never shown a job of ours while it was rendering, so it may not show this one",
+    "witness_missing": "the list lacks a job of ours",
+    "witness_changed": "the list shows a job of ours with other values than ordered",
     "list_out_of_order": "the list is not in the order in which our jobs were sent",
     "no_witness_before": "the list shows no job of ours from before it; absence proves nothing",
     "no_witness_after": "the list shows no job of ours from after it; the next video you buy may prove it",
@@ -58,25 +58,25 @@ PARKED: Mapping[str, str] = {
     "job_gone": "the provider no longer knows the job",
     "job_unreadable": "the job cannot be read",
     "job_shown_otherwise": "the provider shows the job with other values than ordered; "
-    "`onetake settle REF --job ID --despite` fetches it all the same",
+    "`onetake settle REF --job ID --despite` fetches it anyway",
     "render_deadline": "the job is still rendering",
     "content_unreadable": "the video cannot be fetched",
     "two_jobs": "the job failed, and a second job for the same order is unexplained",
     "provider_not_configured": "the provider or key it was ordered from is not configured now",
-    "disk_full": "the disk is full, or its folder cannot be written",
+    "disk_full": "the disk is full, or the data folder is not writable",
 }
 
 # Why a video could not be delivered, by the name of the error that the ledger keeps.
 NOT_DELIVERED: Mapping[str, str] = {
-    "Unreachable": "its user has blocked the bot, or the chat is gone",
+    "Unreachable": "the user has blocked the bot, or the chat no longer exists",
     "TooLarge": "Telegram does not accept a file of this size",
-    "FileNotFoundError": "its file is neither on a machine of the bot's nor in its bucket",
+    "FileNotFoundError": "the file is neither on the bot's machine nor in the bucket",
 }
 
 # Why the last day is not reported as free of duplicates.
 NOT_CLEAN: Mapping[str | None, str] = {
     "two_paid_calls": "no: one run has two paid calls; explain or settle the second job",
-    "unexplained_job": "not proven: a job that no run owns could be an order of ours",
+    "unexplained_job": "not proven: a job that no run owns could be one of our orders",
     "not_audited": "not proven: no complete audit in the last day",
 }
 
@@ -91,21 +91,21 @@ PAID: Mapping[str, tuple[str, str]] = {
 # Why a provider's list proves nothing.
 INCOMPLETE: Mapping[str, str] = {
     "no_paging": "it does not say whether there is more",
-    "repeated_page": "it gave the same page twice",
+    "repeated_page": "it returned the same page twice",
     "too_many_pages": "it has too many pages",
-    "list_hides_jobs": "it does not show all jobs, says models.toml",
+    "list_hides_jobs": "it does not show all jobs, according to models.toml",
     "unreadable_row": "it has a row that cannot be read",
     "list_out_of_order": "it is not in the order in which our jobs were sent",
-    "last_id_is_not_the_last_row": "its pages do not follow on from each other",
-    "list_goes_on": "it names a next page and does not say that there is more",
-    "list_from_a_cache": "a cache between here and the provider gave an older copy of it",
-    "pages_of_one_row": "its pages have one row each, so a gap between them would not show",
-    "older_job_not_listed": "it shows nothing from before this audit begins, so it may have lost more",
-    "pages_leave_a_gap": "a page lacks the last job of the one before it",
-    "fewer_rows_than_it_says": "it lists fewer jobs than it says it has",
-    "empty_page_after_more": "it promised a page that was empty",
-    "times_not_true": "it shows our jobs at times that cannot be",
-    "order_not_shown": "it shows no times, and too few jobs of ours to tell which end is the new one",
+    "last_id_is_not_the_last_row": "it has pages that do not follow on from each other",
+    "list_goes_on": "it names a next page without saying that there is more",
+    "list_from_a_cache": "it is an older copy from a cache between here and the provider",
+    "pages_of_one_row": "it has one row per page, so a gap between pages would not show",
+    "older_job_not_listed": "it shows nothing from before this audit's period, so it may have lost more",
+    "pages_leave_a_gap": "it has a page that lacks the last job of the page before",
+    "fewer_rows_than_it_says": "it lists fewer jobs than it claims to have",
+    "empty_page_after_more": "it announced a page that was empty",
+    "times_not_true": "it shows our jobs at impossible times",
+    "order_not_shown": "it shows no times, and too few jobs of ours to tell which end is the newest",
 }
 
 
@@ -151,14 +151,16 @@ def found_words(run: Run, job_id: str, job: Job | None) -> str:
     if job.status in {JobStatus.FAILED, JobStatus.EXPIRED}:
         return (
             f"{run.ref} is job {job_id}, which the provider shows as {job.word or job.status.value}. Its price "
-            f"({price}) stays set aside until a second look agrees."
+            f"({price}) stays set aside until a second check agrees."
         )
     if job.status is JobStatus.COMPLETED:
-        return f"{run.ref} is job {job_id}. Its price ({price}) counts; the video is fetched now."
+        return f"{run.ref} is job {job_id}. Its price ({price}) counts as spent; the video is ready to be fetched."
     if job.running:
-        return f"{run.ref} is job {job_id}. Its price ({price}) counts; the video is fetched once it is rendered."
+        return (
+            f"{run.ref} is job {job_id}. Its price ({price}) counts as spent; the video is fetched once it is rendered."
+        )
     return (
-        f"{run.ref} is job {job_id}, which the provider shows as {job.word or 'nothing known'}. Its price ({price}) "
+        f"{run.ref} is job {job_id}, which the provider shows as {job.word or 'unknown'}. Its price ({price}) "
         "stays set aside until the video is here."
     )
 
@@ -176,7 +178,7 @@ def taken_back_words(before: Run, run: Run) -> str:
     """`before`: the run before its settlement was taken back."""
     again = "is set aside again" if before.state is State.FAILED else "stays set aside"
     state = f"rendering again, as job {run.job_id}" if run.state is State.RENDERING else "in doubt again"
-    return f"The settlement is taken back: {run.ref} is {state}. {usd(run.held_microusd)} {again}."
+    return f"The settlement was taken back: {run.ref} is {state}. {usd(run.held_microusd)} {again}."
 
 
 def why_not_taken_back(run: Run, why: str | None) -> str:
@@ -185,7 +187,7 @@ def why_not_taken_back(run: Run, why: str | None) -> str:
     if why == "fetched" and run.file is not None:
         return f"The video of {run.ref} is here, so it stays settled. Nothing was changed."
     if why == "fetched":
-        return f"Too late: more has happened to {run.ref} since, it is {run.state}. Nothing was changed."
+        return f"Too late: {run.ref} has changed since and is {run.state}. Nothing was changed."
     return f"Nobody has settled run {run.ref}, so there is nothing to take back. Nothing was changed."
 
 
@@ -202,10 +204,10 @@ def kept_answer_words(detail: Mapping[str, Any]) -> str:
 def why_not_found(run: Run, recorded: Recorded, job_id: str) -> str:
     """Why this job was not recorded for the run, although a person named it."""
     if recorded.why == "owned":
-        return f"Job {job_id} is run {recorded.owner}'s already. Nothing was changed."
+        return f"Job {job_id} already belongs to run {recorded.owner}. Nothing was changed."
     if run.parked and run.job_id:
         return (
-            f"Run {run.ref} has job {run.job_id} by the provider's own answer; another cannot replace it. "
+            f"Run {run.ref} has job {run.job_id} from the provider's own answer; another cannot replace it. "
             "Nothing was changed."
         )
     return why_not_settled(run)
@@ -216,9 +218,9 @@ def why_not_settled(run: Run, why: str | None = None) -> str:
     if run.reason == "not_charged":
         return f"Run {run.ref} is settled as not charged: {usd(run.released_microusd)} is free again."
     if why == "changed":
-        return f"More is known of {run.ref} than was shown: look again. Nothing was changed."
+        return f"{run.ref} has changed since it was shown: look again. Nothing was changed."
     if run.state is State.SUBMITTING:
-        return f"Run {run.ref} is being bought at this moment; try again in two minutes. Nothing was changed."
+        return f"Run {run.ref} is being bought right now; try again in two minutes. Nothing was changed."
     return (
         f"Run {run.ref} is neither in doubt nor parked, so there is nothing to settle: it is {run.state}. "
         "Nothing was changed."
@@ -252,7 +254,7 @@ def doubt_words(run: Run) -> str:
     """Why the outcome of its order is unknown."""
     word = run.doubt or "lost"
     if word.startswith("http_"):
-        return f"the provider answered HTTP {word.removeprefix('http_')}, which does not say if it was made"
+        return f"the provider answered HTTP {word.removeprefix('http_')}, which does not say whether it was made"
     return DOUBTS.get(word, word.replace("_", " "))
 
 
@@ -262,12 +264,12 @@ def delivery_words(run: Run, events: Sequence[Event]) -> str:
         (event for event in reversed(events) if (event.step, event.outcome) == ("deliver", "asked_again")), None
     )
     if run.state is State.DELIVERED:
-        return "Delivered: its user has the video." if asked else ""
+        return "Delivered: the user has the video." if asked else ""
     if run.state is not State.SAVED or run.audience.get("kind") == "terminal":
         return ""
     if run.told_state is State.SAVED:
         last = next((event for event in reversed(events) if event.step == "tell" and event.outcome == "saved"), None)
         why = str(last.detail.get("why", "")) if last else ""
-        words = NOT_DELIVERED.get(why, f"Telegram refused it ({why})" if why else "no reason was kept")
+        words = NOT_DELIVERED.get(why, f"Telegram refused it ({why})" if why else "no reason was recorded")
         return f"It could not be delivered: {words}. The video stays here, and nothing more is charged."
-    return "Delivery is under way; it is tried again for half an hour if Telegram does not take it." if asked else ""
+    return "Delivery is under way; it is retried for half an hour if Telegram does not accept it." if asked else ""

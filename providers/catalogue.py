@@ -87,7 +87,7 @@ def choose_model(
 ) -> VideoModel:
     """The model that the settings name. A price in the settings overrides the listed one."""
     if not name:
-        raise CatalogueError(f"VIDEO_MODEL: not set; these can be bought, {_offers(catalogue, today)}")
+        raise CatalogueError(f"VIDEO_MODEL: not set; choose one of: {_offers(catalogue, today)}")
     model = find_model(catalogue, name, base_url)
     if model and model.retired_on and model.retired_on <= today:
         raise CatalogueError(

@@ -79,7 +79,7 @@ async def fetch_url(
 
 
 def leads_on() -> ReadError:
-    return ReadError(None, f"the clip's address leads on more than {REDIRECTS_MAX} times")
+    return ReadError(None, f"the clip's address redirects more than {REDIRECTS_MAX} times")
 
 
 async def _get(

@@ -87,7 +87,7 @@ def _is_whole(response: httpx2.Response) -> bool:
 async def _store(response: httpx2.Response, into: Path) -> Content | ReadError:
     promised = response.headers.get("content-length", "")
     if promised.isdecimal() and int(promised) > CLIP_BYTES_MAX:
-        return ReadError(response.status_code, f"{promised} bytes, more than any clip has")
+        return ReadError(response.status_code, f"{promised} bytes, too large for a clip")
     try:
         digest, count = hashlib.sha256(), 0
         with into.open("wb") as file:
@@ -98,7 +98,7 @@ async def _store(response: httpx2.Response, into: Path) -> Content | ReadError:
             file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
     except TooMuch:
-        return ReadError(response.status_code, f"more than {CLIP_BYTES_MAX} bytes, more than any clip has")
+        return ReadError(response.status_code, f"more than {CLIP_BYTES_MAX} bytes, too large for a clip")
     except Unreadable as error:
         return ReadError(response.status_code, str(error))
     found = await asyncio.to_thread(read_clip, into, transfer_complete=_has_end(response))

@@ -116,7 +116,7 @@ class VideoProvider:
                     sdk = self._sdk.with_options(max_retries=0, http_client=once)
                     answer = await self._create(sdk, order)
             except TimeoutError:  # the client's own timeouts restart with every byte of a slow answer
-                answer = Answer(None, f"no whole answer within {self._total_seconds:g} s", Fault.LOST)
+                answer = Answer(None, f"no complete answer within {self._total_seconds:g} s", Fault.LOST)
             except ValueError as error:  # a header that cannot be written, such as a key with an accent
                 fault = Fault.LOST if sends else Fault.NEVER_SENT
                 answer = Answer(None, f"{type(error).__name__} in the request", fault)
@@ -182,7 +182,7 @@ class VideoProvider:
         except (APIError, TimeoutError, ValueError) as error:
             return self._read_error(error)
         if raw.status_code != 200:  # a part (206), or a list changed by a cache or a proxy (203)
-            return ReadError(raw.status_code, f"HTTP {raw.status_code} is not a whole list")
+            return ReadError(raw.status_code, f"HTTP {raw.status_code} is not a complete list")
         page = read_page(body_of(raw.http_response), {k.lower(): v for k, v in raw.http_response.headers.items()})
         return page or ReadError(raw.status_code, "the answer is not a list of jobs")
 
@@ -233,7 +233,7 @@ class VideoProvider:
 
     def _read_error(self, error: Exception) -> ReadError:
         if isinstance(error, TimeoutError):
-            return ReadError(None, "no whole answer in time")  # the client's own timeouts restart with every byte
+            return ReadError(None, "no complete answer in time")  # the client's own timeouts restart with every byte
         if isinstance(error, httpx2.InvalidURL):
             return ReadError(None, "the clip's address cannot be read")
         if isinstance(error, ValueError):  # no request can carry this id or key; the message would show the key

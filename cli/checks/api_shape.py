@@ -58,21 +58,18 @@ def why_no_api(listed: Heard, unknown: Heard) -> str | None:
     for heard in (listed, unknown):
         if heard.status is not None and 300 <= heard.status < 400:
             target = without_links(heard.location) or "nowhere"
-            return f"redirects to {target} (HTTP {heard.status}), and no redirect is followed: mend VIDEO_BASE_URL"
+            return f"redirects to {target} (HTTP {heard.status}); redirects are not followed, so correct VIDEO_BASE_URL"
     if is_page(listed) or (is_page(unknown) and job_list(listed) is None):
-        return "answers with a web page where an API was expected (is /v1 missing in VIDEO_BASE_URL?)"
+        return "answers with a web page where an API was expected (is /v1 missing from VIDEO_BASE_URL?)"
     if listed.status == unknown.status and listed.status not in {None, 401, 403, 404}:
         return (
             f"answers HTTP {listed.status} to everything, so no job could be looked up and every order would stay "
             "in doubt"
         )
     if listed.status == 200 and not _is_json(listed.body):
-        return "answers without JSON where a list of jobs was expected: is the path of VIDEO_BASE_URL right?"
+        return "answers without JSON where a list of jobs was expected: check the path of VIDEO_BASE_URL"
     if job_list(listed) is None and _misses_the_route(listed, unknown):
-        return (
-            f"answers HTTP {unknown.status} for a job as for any address where nothing is: is the path of "
-            "VIDEO_BASE_URL right?"
-        )
+        return f"answers HTTP {unknown.status} for a job, as for any unknown path: check the path of VIDEO_BASE_URL"
     return None
 
 

@@ -84,7 +84,7 @@ def _model(model: VideoModel, base_url: str, settings: Settings) -> Iterator[Fin
         yield Finding(
             "video",
             Health.NOTE,
-            f"the usual length or size does not fit: {error}; set VIDEO_SECONDS, VIDEO_SIZE",
+            f"the default length or size does not fit: {error}; set VIDEO_SECONDS and VIDEO_SIZE",
         )
     else:
         price = usd(price_microusd(model, seconds, size))
@@ -93,20 +93,18 @@ def _model(model: VideoModel, base_url: str, settings: Settings) -> Iterator[Fin
         yield Finding(
             "video",
             Health.NOTE,
-            "a proxy behind this address may repeat a purchase by itself (LiteLLM: set num_retries: 0)",
+            "a proxy behind this address may retry a purchase on its own (LiteLLM: set num_retries: 0)",
         )
     if not model.list_shows_all:
-        yield Finding("video", Health.NOTE, "this endpoint has no complete list: a lost answer needs `onetake settle`")
+        yield Finding("video", Health.NOTE, "this endpoint's list is incomplete: a lost answer needs `onetake settle`")
     if settings.video_list_proves_absence and (model.absent_after is None or not model.list_shows_all):
         words = (
             "VIDEO_LIST_PROVES_ABSENCE has no effect: models.toml lacks start_limit_seconds, render_limit_seconds or "
-            "list_lag_seconds of this model, or says that its list does not show every job"
+            "list_lag_seconds for this model, or says that its list does not show every job"
         )
         yield Finding("video", Health.NOTE, words)
     if settings.video_key_exclusive:
-        words = (
-            "VIDEO_KEY_EXCLUSIVE is set: if anybody else uses this key, a lost answer may take their video for yours"
-        )
+        words = "VIDEO_KEY_EXCLUSIVE is set: if anyone else uses this key, a lost answer may be matched to their video"
         yield Finding("video", Health.NOTE, words)
 
 
@@ -130,7 +128,7 @@ def _home(settings: Settings) -> Iterator[Finding]:
     health = Health.GOOD if free >= FREE_GB_MIN else Health.BAD
     yield Finding("home", health, f"{home}, {free:.1f} GB free" + ("" if free >= FREE_GB_MIN else "; 1 GB is needed"))
     if home == default_home() != user_home():
-        words = f"used because {shown(home)} exists; elsewhere, and without it, it is {user_home()}"
+        words = f"used because {shown(home)} exists; without it, or from other folders, {user_home()} is used"
         yield Finding("home", Health.NOTE, words)
 
 
@@ -157,7 +155,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("database", Health.BAD, str(error))
         return
     made = settings.database_url is not None or over_rest(settings) or is_made(settings.onetake_home)
-    state = "up to date" if made else "not made yet; the first order or switch makes it"
+    state = "up to date" if made else "not created yet; the first order or operator command creates it"
     yield Finding("database", Health.GOOD, f"{ledger_name(settings)}, {state}")
     yield from _telegram(settings, rollout)
     if controls.paused:
@@ -180,20 +178,19 @@ def _storage(settings: Settings) -> Iterator[Finding]:
     except (ConfigError, BucketError, LedgerError) as error:
         yield Finding("storage", Health.BAD, str(error))
         return
-    words = "private" if there else "not there yet; it is created, private, at the first start"
-    kept = f"kept {settings.media_keep_days:g} days" if settings.media_keep_days else "kept for ever"
+    words = "private" if there else "not created yet; the first start creates it as private"
+    kept = f"kept {settings.media_keep_days:g} days" if settings.media_keep_days else "kept forever"
     yield Finding("storage", Health.GOOD, f"bucket {project.bucket}, {words}; clips are {kept}")
 
 
 def _telegram(settings: Settings, rollout: str) -> Iterator[Finding]:
     if settings.telegram_bot_token is None:
-        yield Finding("telegram", Health.NOTE, "no TELEGRAM_BOT_TOKEN: `onetake bot` runs in a browser, all simulated")
+        yield Finding("telegram", Health.NOTE, "no TELEGRAM_BOT_TOKEN: `onetake bot` runs simulated, in a browser")
         return
     how = f"webhook {settings.webhook_url}" if settings.webhook_url else "polling"
     yield Finding("telegram", Health.GOOD, f"token set, {how}, rollout {rollout}, {len(settings.admins)} operators")
     if rollout == "all" and not settings.admins:
         words = (
-            "everybody may order and nobody is told of trouble: set ADMIN_IDS, or "
-            "`onetake limits set rollout allowlist`"
+            "anyone may order and no operator gets alerts: set ADMIN_IDS, or run `onetake limits set rollout allowlist`"
         )
         yield Finding("telegram", Health.NOTE, words)

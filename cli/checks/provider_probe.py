@@ -52,7 +52,7 @@ def probe(settings: Settings) -> list[Finding]:
 def findings(listed: Heard, unknown: Heard, below: Heard | None, facts: ListFacts) -> list[Finding]:
     """`below`: the answer at /v1 under the base URL, if that was requested."""
     if below is not None and (job_list(below) is not None or below.status in {401, 403}) and not is_page(below):
-        return [Finding(ABOUT, Health.BAD, "the API begins at /v1 here: add it to VIDEO_BASE_URL")]
+        return [Finding(ABOUT, Health.BAD, "the API is under /v1 here: add /v1 to VIDEO_BASE_URL")]
     if wrong := why_no_api(listed, unknown):
         return [Finding(ABOUT, Health.BAD, wrong)]
     return [*_lost_answer(listed, facts), *_unknown_id(unknown), *_proxy((*listed.headers, *unknown.headers))]
@@ -61,16 +61,21 @@ def findings(listed: Heard, unknown: Heard, below: Heard | None, facts: ListFact
 def _lost_answer(listed: Heard, facts: ListFacts) -> Iterator[Finding]:
     """What happens after a lost answer: one finding if its job was made, and one if it was not."""
     if listed.status is None:
-        words = f"cannot be reached ({listed.why}), so what becomes of a lost answer here is not known"
+        words = f"cannot be reached ({listed.why}), so it is unknown whether a lost answer can be recovered here"
         yield Finding(ABOUT, Health.BAD, words)
         return
     if listed.status in {401, 403}:
-        words = f"does not accept the key (HTTP {listed.status}), so what becomes of a lost answer here is not known"
+        words = (
+            f"does not accept the key (HTTP {listed.status}), so it is unknown whether a lost answer can be recovered "
+            "here"
+        )
         yield Finding(ABOUT, Health.BAD, words)
         return
     page = job_list(listed)
     if page is None:
-        words = f"a lost answer here needs a person: there is no list of jobs to look through (HTTP {listed.status})"
+        words = (
+            f"only a person can settle a lost answer here: there is no list of jobs to search (HTTP {listed.status})"
+        )
         yield Finding(ABOUT, Health.NOTE, words)
         return
     yield _made(page, facts)
@@ -81,60 +86,63 @@ def _made(page: ListPage, facts: ListFacts) -> Finding:
     """A job that was made is adopted by its prompt or, with VIDEO_KEY_EXCLUSIVE, because it is the only one."""
     if not page.jobs:
         words = (
-            "a lost answer whose video was made should heal by itself, but the list is still empty: "
-            "whether it shows prompts is seen with the first video"
+            "a lost answer whose video was made should be recovered automatically, but the list is empty; the first "
+            "video will tell whether it shows prompts"
         )
         return Finding(ABOUT, Health.NOTE, words)
     if all(job.prompt for job in page.jobs):
-        words = "a lost answer whose video was made heals by itself: the list shows prompts, so the job is recognized"
+        words = (
+            "a lost answer whose video was made is recovered automatically: the list shows prompts, so the job is "
+            "recognized"
+        )
         return Finding(ABOUT, Health.GOOD, words)
     if facts.exclusive_key:
         words = (
-            "a lost answer whose video was made heals by itself only if it is the one order of its time: "
+            "a lost answer whose video was made is recovered automatically only if it is the only order of its time: "
             "the list hides prompts, and VIDEO_KEY_EXCLUSIVE says that nobody else uses this key"
         )
         return Finding(ABOUT, Health.NOTE, words)
     words = (
-        "a lost answer whose video was made needs a person: the list hides prompts, so the job is only proposed "
-        "(if nobody else uses this key, VIDEO_KEY_EXCLUSIVE=true lets it be adopted when it is the only one)"
+        "only a person can recover a lost answer whose video was made: the list hides prompts, so the job is only "
+        "proposed (if nobody else uses this key, VIDEO_KEY_EXCLUSIVE=true adopts it when it is the only candidate)"
     )
     return Finding(ABOUT, Health.NOTE, words)
 
 
 def _never_made(page: ListPage, facts: ListFacts) -> Finding:
     """The list proves that no job was made: by jobs of ours around it or, with VIDEO_LIST_PROVES_ABSENCE, by time."""
-    cannot = "that a video was never made needs a person:"
+    cannot = "only a person can confirm that a video was never made:"
     if not facts.shows_all:
         return Finding(ABOUT, Health.NOTE, f"{cannot} models.toml says that the list does not show every job")
     if page.odd_rows:
         return Finding(ABOUT, Health.NOTE, f"{cannot} the list has rows that cannot be read")
     if page.has_more is None and any(job.created_at is None for job in page.jobs):
-        return Finding(ABOUT, Health.NOTE, f"{cannot} the list says neither when its jobs were made nor where it ends")
+        return Finding(ABOUT, Health.NOTE, f"{cannot} the list shows neither when jobs were made nor where it ends")
     if facts.absence_without_witness and facts.absent_after is not None:
         after = lasting(facts.absent_after.total_seconds())
         words = (
-            f"that a video was never made is proven when the list does not show it for {after} and several looks: "
-            "models.toml has the limits, and VIDEO_LIST_PROVES_ABSENCE is set"
+            f"a video is proven missing once the list has not shown it for {after} and several looks: models.toml has "
+            "the limits, and VIDEO_LIST_PROVES_ABSENCE is set"
         )
         return Finding(ABOUT, Health.GOOD, words)
     words = (
-        "that a video was never made is proven only between two purchases of yours that the list shows, one before "
-        "and one after it; until then it stays in doubt"
+        "a video is proven missing only once the list shows a purchase of yours before it and one after it; until "
+        "then the run stays in doubt"
     )
     return Finding(ABOUT, Health.NOTE, words)
 
 
 def _unknown_id(unknown: Heard) -> Iterator[Finding]:
     if unknown.status is not None and unknown.status not in {400, 401, 403, 404, 410}:
-        words = f"answers HTTP {unknown.status} for a job that does not exist; no answer to a read is taken as proof"
+        words = f"answers HTTP {unknown.status} for a job that does not exist; such answers are never taken as proof"
         yield Finding(ABOUT, Health.NOTE, words)
 
 
 def _proxy(headers: tuple[str, ...]) -> Iterator[Finding]:
     if any(name.lower().startswith(LITELLM) for name in headers):
         words = (
-            "LiteLLM answers here: by default it repeats a failed purchase twice by itself; set `num_retries: 0` "
-            "there, or one request may be three paid calls"
+            "this is a LiteLLM proxy, which by default retries a failed purchase twice; set `num_retries: 0` there, "
+            "or one request may become three paid calls"
         )
         yield Finding(ABOUT, Health.NOTE, words)
 
@@ -164,7 +172,7 @@ async def _get(http: httpx2.AsyncClient, url: str, seconds: float) -> Heard:
         async with asyncio.timeout(seconds):
             answer = await http.get(url)
     except TimeoutError:  # the client's own timeouts restart with every byte of a slow answer
-        return Heard(None, why=f"no whole answer within {seconds:g} s")
+        return Heard(None, why=f"no complete answer within {seconds:g} s")
     except (httpx2.HTTPError, ValueError) as error:  # ValueError: the key does not fit into a header
         return Heard(None, why=type(error).__name__)
     # Not `answer.text`: decoding fails if the header names a wrong charset.

@@ -40,15 +40,15 @@ def probe_text(settings: Settings) -> list[Finding]:
     except (ConfigError, CatalogueError, TemplateError):
         return []
     except TextModelError as error:
-        return [Finding(ABOUT, Health.BAD, f"{error}; no prompt could be checked, so nothing could be ordered")]
+        return [Finding(ABOUT, Health.BAD, f"{error}; no prompt can be checked, so nothing can be ordered")]
     cost = usd(text_cost_microusd(catalogue, model, asked.tokens_in, asked.tokens_out))
     if isinstance(verdict, Rejected):
         words = f"answers, but refuses the harmless prompt “{PROMPT}”: {verdict.explanation} ({cost})"
         return [Finding(ABOUT, Health.NOTE, words)]
     if asked.asks > 1:
-        words = f"answers as it should, though only when asked {asked.asks} times ({cost})"
+        words = f"answers correctly, but only on attempt {asked.asks} ({cost})"
         return [Finding(ABOUT, Health.NOTE, words)]
-    return [Finding(ABOUT, Health.GOOD, f"answers as it should ({cost})")]
+    return [Finding(ABOUT, Health.GOOD, f"answers correctly ({cost})")]
 
 
 async def _ask(settings: Settings) -> tuple[Brief | Rejected, Asked[Verdict]]:

@@ -20,9 +20,9 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
     subject: Annotated[
         str | None,
-        typer.Option("--explain", metavar="SUBJECT", help="Close what is open about this job id or REF instead."),
+        typer.Option("--explain", metavar="SUBJECT", help="Instead, close open differences about this job id or REF."),
     ] = None,
-    why: Annotated[str | None, typer.Option(help="With --explain: the explanation, which is kept.")] = None,
+    why: Annotated[str | None, typer.Option(help="With --explain: the explanation, kept on record.")] = None,
 ) -> None:
     """Compare the provider's jobs with the ledger, in both directions. Buys nothing.
 
@@ -47,7 +47,7 @@ def _explained(subject: str | None, why: str | None) -> Exit:
     """Closes the open differences about a job or a run. Does not call the provider."""
     asked, reason = (subject or "").strip(), (why or "").strip()
     if not asked or not reason:
-        raise Stop('an explanation needs both: --explain JOB_ID (or REF) --why "..."')
+        raise Stop('an explanation needs both --explain JOB_ID (or REF) and --why "..."')
     from app.ledger_session import open_to_change
     from cli.request_parsing import user_id
     from pipeline.formatting import many
@@ -70,7 +70,7 @@ def read_back(text: str) -> timedelta:
     match = re.fullmatch(r"\s*(\d{1,6})\s*([mhd])\s*", text.lower())
     back = int(match[1]) * UNITS[match[2]] if match else timedelta()
     if not timedelta() < back <= SINCE_MAX:
-        raise Stop(f"--since: a length of time such as 90m, 24h or 7d, at most 366d, not {text}")
+        raise Stop(f"--since: must be a duration such as 90m, 24h or 7d, at most 366d, not {text}")
     return back
 
 

@@ -12,12 +12,12 @@ def check(
         bool,
         typer.Option(
             "--provider",
-            help="Ask the provider's free endpoints, too: does a lost answer heal here? "
-            "And ask the text model once, for a fraction of a cent.",
+            help="Also ask the provider's free endpoints whether a lost answer can be recovered here, "
+            "and ask the text model once, for a fraction of a cent.",
         ),
     ] = False,
 ) -> None:
-    """Check the settings, the data folder and the database. Buys no video; contacts nobody without --provider.
+    """Check the settings, the data folder and the database. Buys no video; calls no provider without --provider.
 
     Exit 2 if a video could not be bought with these settings.
     """

@@ -30,9 +30,9 @@ def pause(reason: Annotated[str | None, typer.Argument(help="Shown to users.")] 
             kept = before.pause_reason if reason is None else None  # of the current pause
             await session.operators.pause(reason or kept, user_id(None))
             if kept:
-                typer.echo(f"It was paused already; its reason stays: {kept}")
+                typer.echo(f"Already paused; the reason is unchanged: {kept}")
             typer.echo("Paused: nothing is bought from now on. Videos already ordered are still finished.")
-            typer.echo("`onetake resume` ends it.")
+            typer.echo("`onetake resume` ends the pause.")
 
     run_async(work())
 
@@ -79,10 +79,10 @@ def show_limits() -> None:
 
 @limits.command("set", context_settings={"ignore_unknown_options": True})  # -5 is read as a value, and refused
 def set_limit(
-    key: Annotated[str, typer.Argument(help="As `onetake limits` names it.", show_default=False)],
+    key: Annotated[str, typer.Argument(help="The name, as `onetake limits` shows it.", show_default=False)],
     value: Annotated[str, typer.Argument(help="A whole number; money in dollars: 5, 5.50.", show_default=False)],
     user: Annotated[str | None, typer.Option(help="Only for this user; the value `default` removes it.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a budget changes more than ten times.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a budget changes more than tenfold.")] = False,
 ) -> None:
     """Change one limit, for all or for one user. It applies at once."""
     from app.ledger_session import open_to_change
@@ -121,7 +121,7 @@ def _ask_first(key: str, wanted: int | str | None, limits: Sequence["Limit"]) ->
     if not (question := big_change(key, wanted, present)):
         return
     if not sys.stdin.isatty():
-        raise Stop(f"{key} was not changed: {question}. Money is typed in dollars; if that is meant, add --yes")
+        raise Stop(f"{key} was not changed: {question}. Amounts are in dollars; if this is intended, add --yes")
     if not typer.confirm(f"{question}. Change it?"):
         raise Stop(f"{key} was not changed")
 
@@ -129,9 +129,7 @@ def _ask_first(key: str, wanted: int | str | None, limits: Sequence["Limit"]) ->
 async def _say_if_new(session: "LedgerSession", user: str) -> None:
     """Points out a user who has not ordered yet: the name may be mistyped."""
     if not await session.operators.runs(1, None, user):
-        typer.echo(
-            f"{user} has not ordered here yet; it is noted all the same. `onetake users list` names those who have."
-        )
+        typer.echo(f"Saved, but {user} has never ordered here. Check the name with `onetake users list`.")
 
 
 @users.command("list")

@@ -18,18 +18,18 @@ def create(
         str,
         typer.Argument(metavar="PROMPT", help="What the video should show; - reads it from stdin.", show_default=False),
     ],
-    seconds: Annotated[int | None, typer.Option(min=1, help="Length; the model's list decides.")] = None,
+    seconds: Annotated[int | None, typer.Option(min=1, help="Length; the model determines which are allowed.")] = None,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Such as 720x1280.")] = None,
-    key: Annotated[str | None, typer.Option(help="The same key is the same run, for ever.")] = None,
-    user: Annotated[str | None, typer.Option(help="Whose limits count; you without it.")] = None,
-    lang: Annotated[str | None, typer.Option(metavar="|".join(CODES), help="Of title and caption.")] = None,
-    again: Annotated[bool, typer.Option("--again", help="Another take of the same prompt, on purpose.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show everything, hold and buy nothing.")] = False,
+    key: Annotated[str | None, typer.Option(help="The same key always means the same run.")] = None,
+    user: Annotated[str | None, typer.Option(help="Whose limits apply; by default yours.")] = None,
+    lang: Annotated[str | None, typer.Option(metavar="|".join(CODES), help="Language of title and caption.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Buy another take of the same prompt, on purpose.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would happen; hold and buy nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")] = False,
 ) -> None:
     """Buy one video, and watch its progress.
 
-    Exit codes: 0 saved, 1 ended otherwise, 2 wrong usage or settings,
+    Exit codes: 0 saved, 1 ended without a video, 2 wrong usage or settings,
     3 refused, 4 in doubt, 130 Ctrl-C.
     """
     try:

@@ -28,7 +28,7 @@ def migrate() -> None:
 
 @db.command("status")
 def status() -> None:
-    """Which migrations are applied, and whether the queue is there. Exit 1 if anything is missing."""
+    """Which migrations are applied, and whether the queue exists. Exit 1 if anything is missing."""
     from app.exits import run_async
     from app.ledger_session import (
         OLD_CACHE,

@@ -76,16 +76,18 @@ async def _stage(settings: Settings) -> AsyncIterator[tuple[Settings, bool]]:
         yield settings, False
         return
     if missing := missing_parts():
-        raise Stop(f"without TELEGRAM_BOT_TOKEN and keys the simulator is needed, and it needs {missing}: make run")
+        raise Stop(
+            f"without TELEGRAM_BOT_TOKEN and API keys the bot uses the simulator, which needs {missing}: run `make run`"
+        )
     folder = settings.onetake_home / "demo"
     options = ["--render-seconds", str(RENDER_SECONDS), "--refund-failed"]
     with _alone_in(folder) as sign:
-        typer.echo(f"{time_of_day()} demo data is kept apart: ONETAKE_HOME={folder}")
+        typer.echo(f"{time_of_day()} demo data has its own folder: ONETAKE_HOME={folder}")
         async with simulator(folder, options, _free_port(SIMULATED_PORT)) as root:
             print(f"{root}/chat", file=sign, flush=True)
             yield simulated(settings, root), True
             if settings.telegram_bot_token is None:
-                typer.echo(f"{time_of_day()} the simulator is stopped, too")
+                typer.echo(f"{time_of_day()} simulator stopped")
 
 
 @contextmanager
@@ -127,10 +129,10 @@ def simulated(settings: Settings, root: str) -> Settings:
         # A bot id that no earlier start had: message ids start over, and a request key must not be used twice.
         token = SecretStr(f"{int(time.time())}:simulated")
         changes |= {"telegram_bot_token": token, "telegram_api_base": root, "webhook_url": None, "webhook_secret": None}
-        typer.echo(f"{time_of_day()} no TELEGRAM_BOT_TOKEN: everything outside is simulated, nothing is really charged")
+        typer.echo(f"{time_of_day()} no TELEGRAM_BOT_TOKEN: everything outside is simulated, no real money is spent")
         typer.echo(f"\n    talk to the bot in a browser:  {root}/chat\n")
     else:
-        typer.echo(f"{time_of_day()} no provider keys: videos are simulated, nothing is really charged")
+        typer.echo(f"{time_of_day()} no provider keys: videos are simulated, no real money is spent")
     return settings.model_copy(update=changes)
 
 
@@ -150,11 +152,11 @@ async def _introduce(bot: Bot) -> None:
     try:
         me = await bot.me()
     except (TelegramUnauthorizedError, TelegramNotFound):
-        raise Stop("TELEGRAM_BOT_TOKEN: Telegram does not know this token; get a new one from @BotFather") from None
+        raise Stop("TELEGRAM_BOT_TOKEN: Telegram does not accept this token; get a new one from @BotFather") from None
     except TelegramAPIError as error:
         raise Stop(f"TELEGRAM_API_BASE: Telegram could not be reached ({type(error).__name__}); try again") from None
     except ClientDecodeError:
-        raise Stop("TELEGRAM_API_BASE: what answers there is not Telegram's Bot API") from None
+        raise Stop("TELEGRAM_API_BASE: this address does not serve Telegram's Bot API") from None
     for language in LANGUAGES:
         words = Words(language)
         commands = [BotCommand(command=name, description=words.plain(about)) for name, about in COMMANDS]
@@ -227,7 +229,7 @@ async def _intake(
                 page.say(f"http://{settings.http_host}:{port}")
             await stopping.wait()
     except OSError as error:
-        raise Stop(f"HTTP_PORT: {settings.http_port} cannot be listened on ({error.strerror or error})") from error
+        raise Stop(f"HTTP_PORT: cannot listen on {settings.http_port} ({error.strerror or error})") from error
     except (TelegramAPIError, ClientDecodeError, SendError) as error:
         raise Stop(f"WEBHOOK_URL: Telegram did not accept it ({type(error).__name__})") from error
 
@@ -237,13 +239,13 @@ async def _poll(bot_app: BotApp, stopping: asyncio.Event) -> None:
         await poll(bot_app.bot, bot_app.incoming.read, bot_app.feed, ALLOWED_UPDATES, stopping)
     except Conflict as error:
         raise Stop(
-            "another process polls this bot token; stop it, or use a token of its own for this one. "
-            "Nothing was lost: updates wait at Telegram",
+            "another process is polling with this bot token; stop it, or use a different token here. "
+            "Nothing was lost: Telegram keeps the updates",
             Exit.ENDED_OTHERWISE,
         ) from error
     except (TelegramUnauthorizedError, TelegramNotFound):
         raise Stop(
             "TELEGRAM_BOT_TOKEN: Telegram no longer accepts it, so the bot receives nothing; set the new one. "
-            "What was accepted goes on at the next start",
+            "Accepted requests continue at the next start",
             Exit.ENDED_OTHERWISE,
         ) from None

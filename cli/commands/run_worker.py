@@ -34,7 +34,7 @@ async def work(settings: Settings) -> None:
         typer.echo(f"{time_of_day()} worker ready: {built.session.name}, buys {built.model.name}")
         working = engine.work(built.context, audience.tell, pace_of(settings), audience.follow)
         await _until_told_to_stop(asyncio.create_task(alone(working, built)))
-        typer.echo(f"{time_of_day()} worker stopped; unfinished runs continue with the next one")
+        typer.echo(f"{time_of_day()} worker stopped; unfinished runs continue with the next worker")
 
 
 @dataclass(frozen=True)

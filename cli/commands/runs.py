@@ -16,7 +16,7 @@ def show(
         bool, typer.Option("--receipt", help="Only its one order: time, hash, keys, job, price.")
     ] = False,
     messages: Annotated[
-        bool, typer.Option("--messages", help="Only what the text model was sent for it, word by word.")
+        bool, typer.Option("--messages", help="Only the exact messages that the text model was sent.")
     ] = False,
 ) -> None:
     """One run: what it is, what it cost, and its timeline."""
@@ -59,7 +59,7 @@ def list_(
     from pipeline.settings.config import load_settings
 
     if state is not None and state not in {known.value for known in State}:
-        raise Stop(f"--state: one of {', '.join(State)}, not {state}")
+        raise Stop(f"--state: must be one of {', '.join(State)}, not {state}")
 
     async def work() -> None:
         async with open_ledger(load_settings(), reads=True) as session:
@@ -114,16 +114,16 @@ def cancel(ref: Ref) -> None:
 
 def settle(
     ref: Ref,
-    job: Annotated[str | None, typer.Option(metavar="ID", help="It was made: the provider's job id.")] = None,
+    job: Annotated[str | None, typer.Option(metavar="ID", help="The video was made: the provider's job id.")] = None,
     not_charged: Annotated[bool, typer.Option("--not-charged", help="Nothing was charged.")] = False,
     take_back: Annotated[bool, typer.Option("--take-back", help="Undo the last settlement.")] = False,
-    why: Annotated[str | None, typer.Option(help="Kept in the timeline.")] = None,
+    why: Annotated[str | None, typer.Option(help="The reason, kept in the timeline.")] = None,
     unseen: Annotated[
-        bool, typer.Option("--unseen", help="With --job and --why: although the provider does not show it.")
+        bool, typer.Option("--unseen", help="With --job and --why: even if the provider does not show it.")
     ] = False,
-    despite: Annotated[bool, typer.Option("--despite", help="With --job: although it differs from the order.")] = False,
+    despite: Annotated[bool, typer.Option("--despite", help="With --job: even if it differs from the order.")] = False,
     early: Annotated[
-        bool, typer.Option("--early", help="With --not-charged and --why: although it may still turn up.")
+        bool, typer.Option("--early", help="With --not-charged and --why: even if it may still turn up.")
     ] = False,
 ) -> None:
     """Settle a run in doubt, after checking the provider's books.
@@ -146,11 +146,12 @@ def _check_settle(
     """Raises Stop if the options do not fit together."""
     if [job is not None, not_charged, take_back].count(True) != 1:
         raise Stop(
-            "settle needs one of --job ID (it was made), --not-charged (nothing was), --take-back (undo the last one)"
+            "settle needs one of --job ID (the video was made), --not-charged (nothing was charged), --take-back "
+            "(undo the last settlement)"
         )
     if (unseen or despite) and job is None:
-        raise Stop("--unseen and --despite go with --job ID")
+        raise Stop("--unseen and --despite need --job ID")
     if early and not not_charged:
-        raise Stop("--early goes with --not-charged")
+        raise Stop("--early needs --not-charged")
     if (unseen or early) and not (why or "").strip():
-        raise Stop(f"{'--unseen' if unseen else '--early'} needs --why: how you know")
+        raise Stop(f"{'--unseen' if unseen else '--early'} needs --why: say how you know")

@@ -14,15 +14,15 @@ from pipeline.purchase.settling import Contradicts, NotSeen
 from pipeline.settings.config import load_settings
 
 CERTAIN = 'Check the id; if you are certain, add --unseen --why "...".'
-DESPITE = "Add --despite if it is this order all the same."
+DESPITE = "If it is this order anyway, add --despite."
 EARLY = 'If the provider\'s books show that it was not made, add --early --why "...".'
-FETCHES = "`onetake worker` fetches its video, or the same `onetake create --key` again."
+FETCHES = "`onetake worker` or the same `onetake create --key` fetches the video."
 
 
 async def settle_found(ref: str, job_id: str, why: str | None, *, unseen: bool, despite: bool) -> Exit:
     settings, job_id = load_settings(), job_id.strip()
     if not job_id:
-        raise Stop("--job: the provider's job id, not an empty one")
+        raise Stop("--job: must be the provider's job id, not empty")
     async with open_to_change(settings) as session, open_shop_if_set(settings) as account:
         run = await session.find(ref)
         found = await settling.settle_found(

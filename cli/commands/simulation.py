@@ -24,7 +24,7 @@ async def serve_until_stopped(port: int, speed: str, seed: int | None) -> None:
     try:
         pace = parse_speed(speed)
     except ValueError:
-        raise Stop(f"--speed: a positive number or `instant`, not {speed}") from None
+        raise Stop(f"--speed: must be a positive number or `instant`, not {speed}") from None
     rates = {"create": DRAWN_FAULTS} if seed is not None else {}
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -40,4 +40,4 @@ async def serve_until_stopped(port: int, speed: str, seed: int | None) -> None:
             typer.echo('  .venv/bin/onetake create "a paper boat in the rain"')
             await stop.wait()
     except OSError as error:
-        raise Stop(f"--port: {port} cannot be listened on ({error.strerror or error})") from error
+        raise Stop(f"--port: cannot listen on {port} ({error.strerror or error})") from error

@@ -10,8 +10,8 @@ from app.exits import Stop, run_async
 def worker() -> None:
     """Process queued runs. Start as many as you like.
 
-    SIGTERM or Ctrl-C stops it gracefully: it waits for a purchase under way.
-    A second one stops it at once.
+    SIGTERM or Ctrl-C stops it gracefully: it waits for in-flight purchases.
+    A second signal stops it at once.
     """
     from cli.commands.run_worker import work
     from pipeline.settings.config import load_settings
@@ -22,13 +22,13 @@ def worker() -> None:
 def bot(
     worker: Annotated[
         bool,
-        typer.Option("--worker/--no-worker", help="Process runs here, too; not needed where `onetake worker` runs."),
+        typer.Option("--worker/--no-worker", help="Also process runs; not needed if `onetake worker` is running."),
     ] = True,
 ) -> None:
     """The Telegram bot. Without TELEGRAM_BOT_TOKEN: the real bot in your browser, with everything outside simulated.
 
-    SIGTERM or Ctrl-C stops it gracefully: it takes no more messages and waits for a purchase under way.
-    A second one stops it at once.
+    SIGTERM or Ctrl-C stops it gracefully: it accepts no more messages and waits for in-flight purchases.
+    A second signal stops it at once.
     """
     from cli.commands.run_bot import serve
     from pipeline.settings.config import load_settings
@@ -37,9 +37,9 @@ def bot(
 
 
 def simulate(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8090,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")] = 8090,
     speed: Annotated[str, typer.Option(help="How much faster than real time: a number, or `instant`.")] = "1",
-    seed: Annotated[int | None, typer.Option(help="Draws trouble from this seed.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Injects random faults, drawn from this seed.")] = None,
 ) -> None:
     """A simulated provider and text model that count what they sell. Costs nothing."""
     from cli.commands.simulation import missing_parts, serve_until_stopped

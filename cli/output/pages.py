@@ -123,7 +123,8 @@ def _open_words(run: Run, breakers: Sequence[Breaker]) -> str:
         return sentences.in_doubt(run, shown=True)
     if run.state is State.RENDERING and run.failing_since is not None:
         return f"{SEEMS_FAILED} {usd(run.held_microusd)} stays set aside."
-    return f"Not finished: {sentences.waits_for(run, breakers)}. {usd(run.held_microusd)} is set aside."
+    words = sentences.unfinished(run, breakers)
+    return f"{words[0].upper()}{words[1:]}. {usd(run.held_microusd)} is set aside."
 
 
 def _facts(run: Run, events: Sequence[Event]) -> list[tuple[str, str]]:

@@ -81,12 +81,12 @@ def _video(run: Run, estimate: Estimate | None) -> Line:  # noqa: PLR0911 - one 
             return _rendering(run, estimate)
         case State.APPROVED if run.deferred_by:
             waited = short(run.age(run.deferred_since).total_seconds())
-            return Line("video", Mark.NOW, f"waits: {WAITS_FOR.get(run.deferred_by, run.deferred_by)}", waited)
+            return Line("video", Mark.NOW, f"waiting: {WAITS_FOR.get(run.deferred_by, run.deferred_by)}", waited)
         case State.APPROVED | State.SUBMITTING:
             return Line("video", Mark.NOW, "one request to the provider")
         case State.UNCERTAIN:
             waited = short(run.age(run.uncertain_at).total_seconds())
-            return Line("video", Mark.NOW, f"in doubt: {doubt_words(run)}; searching its list", waited)
+            return Line("video", Mark.NOW, f"in doubt: {doubt_words(run)}; searching the provider's list", waited)
         case State.FAILED if run.improved_prompt is not None:
             return Line("video", Mark.NOT, "failed")
     return Line("video", Mark.LATER)

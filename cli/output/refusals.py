@@ -24,40 +24,40 @@ def _mismatch(refused: Refused, _: datetime) -> str:
 
 def _blocked(refused: Refused, _: datetime) -> str:
     why = f" ({refused.reason})" if refused.reason else ""
-    return f"This user is blocked{why}. {NOTHING} An operator lifts it with `onetake users unblock USER`."
+    return f"This user is blocked{why}. {NOTHING} An operator can lift this with `onetake users unblock USER`."
 
 
 def _not_invited(_: Refused, __: datetime) -> str:
-    return f"Only invited users may ask now. {NOTHING} An operator lets you in: `onetake users invite USER`."
+    return f"Only invited users may order now. {NOTHING} An operator can invite you with `onetake users invite USER`."
 
 
 def _paused(refused: Refused, _: datetime) -> str:
     why = f" ({refused.reason})" if refused.reason else ""
-    return f"Buying is paused{why}. {NOTHING} It reopens with `onetake resume`."
+    return f"Buying is paused{why}. {NOTHING} It resumes with `onetake resume`."
 
 
 def _breaker_open(refused: Refused, now: datetime) -> str:
     return (
-        "Buying has stopped by itself: too many submissions, or too many failures at the provider. "
-        f"{NOTHING} It reopens{reopening(refused.until, now)}, or at once with `onetake resume`."
+        "Buying was stopped automatically: too many submissions, or too many failures at the provider. "
+        f"{NOTHING} It resumes{reopening(refused.until, now)}, or at once with `onetake resume`."
     )
 
 
 def _duplicate(refused: Refused, now: datetime) -> str:
     same = f"This is the same prompt as run {refused.of_ref}, so it was not bought again. {NOTHING} "
-    wait = f"after that{reopening(refused.until, now)}" if refused.until else "once that one has ended"
-    return f"{same}See it with `onetake show {refused.of_ref}`; ask again {wait}, or at once with --again."
+    wait = reopening(refused.until, now) if refused.until else " once that run has ended"
+    return f"{same}See it with `onetake show {refused.of_ref}`; order again{wait}, or at once with --again."
 
 
 def _busy(refused: Refused, _: datetime) -> str:
     if refused.what == "waits_for_tap":
         return (
-            f"Run {refused.of_ref} of this user waits for a tap in the chat. {NOTHING} Ask again after that tap, or "
-            f"cancel it: `onetake cancel {refused.of_ref}`."
+            f"Run {refused.of_ref} of this user is waiting for confirmation in the chat. {NOTHING} Confirm it there "
+            f"or cancel it with `onetake cancel {refused.of_ref}`."
         )
     return (
         f"Run {refused.of_ref} of this user is not finished. {NOTHING} {_carried_by(refused.of_ref)} "
-        f"Unless it was ordered already, `onetake cancel {refused.of_ref}` frees the way at once."
+        f"If it has not been ordered yet, `onetake cancel {refused.of_ref}` lets you order again at once."
     )
 
 
@@ -67,7 +67,7 @@ def _busy_with(run: Run) -> str:
         return _busy(Refused(RefusalKind.BUSY, of_ref=run.ref, what=_waits_for(run)), run.read_at)
     return (
         f"Run {run.ref} of this user was ordered already and is not finished. {NOTHING} {_carried_by(run.ref)} "
-        f"`onetake show {run.ref}` says how far it is."
+        f"`onetake show {run.ref}` shows its progress."
     )
 
 
@@ -77,28 +77,28 @@ def _waits_for(run: Run) -> str | None:
 
 def _carried_by(ref: str | None) -> str:
     return (
-        f"Ask again once it has ended: {ref} goes on only while the `onetake create` that began it or a worker runs "
+        f"Try again once it has ended: {ref} continues only while its `onetake create` or a worker is running "
         "(`onetake worker` starts one)."
     )
 
 
 def _cooldown(refused: Refused, now: datetime) -> str:
-    return f"That was too soon after the last request. {NOTHING} Try again{reopening(refused.until, now)}."
+    return f"This is too soon after the last request. {NOTHING} Try again{reopening(refused.until, now)}."
 
 
 def _daily_limit(refused: Refused, now: datetime) -> str:
     what = {"rejected_prompts": "rejected prompts", "canceled_drafts": "canceled drafts"}.get(
         refused.what or "", "videos"
     )
-    return f"This user has used up the {what} of a day (UTC). {NOTHING} It reopens{reopening(refused.until, now)}."
+    return f"This user has reached the daily limit of {what}. {NOTHING} Try again{reopening(refused.until, now)}."
 
 
 def _budget_exhausted(refused: Refused, now: datetime) -> str:
     period = refused.what or "day"
     return (
         f"The budget of the {period} has no room for this video. {NOTHING} "
-        f"It reopens{reopening(refused.until, now)}, "
-        f"or with `onetake limits set budget_{period}_microusd AMOUNT` (in dollars, such as 20)."
+        f"Try again{reopening(refused.until, now)}, "
+        f"or raise the budget with `onetake limits set budget_{period}_microusd AMOUNT` (in dollars, such as 20)."
     )
 
 

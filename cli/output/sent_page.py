@@ -17,7 +17,10 @@ def print_sent(run: Run, sent: Sequence[Sent], *, as_json: bool) -> None:
         print_lines([asdict(each) for each in sent])
         return
     if not sent:
-        typer.echo(f"The text model was sent nothing for run {run.ref}, or before messages were kept.")
+        typer.echo(
+            f"No messages are recorded for run {run.ref}: nothing was sent to the text model, or it ran before "
+            "messages were recorded."
+        )
         return
     console = Console(highlight=False)
     for each in sent:
@@ -31,7 +34,7 @@ def print_sent(run: Run, sent: Sequence[Sent], *, as_json: bool) -> None:
 
 
 def _proof(sent: Sent) -> str:
-    asked = "" if sent.asks == 1 else f" Asked {sent.asks} times; the second time with what was wrong with the answer."
+    asked = "" if sent.asks == 1 else f" Asked {sent.asks} times; the second time with the error in its first answer."
     if sent.proven:
-        return f"exactly as it was sent: its sha256 is the one noted then.{asked}"
-    return f"rendered again from the kept versions, but not exactly as it was sent: this program has changed.{asked}"
+        return f"exactly as sent: its sha256 matches the one recorded then.{asked}"
+    return f"rendered again from the kept versions, but not exactly as sent: this program has changed since.{asked}"

@@ -8,7 +8,6 @@ from rich.text import Text
 
 NAME_WIDTH = 9
 WIDTH = 96
-STATIC = ("Demo:",)  # on every card, shown once
 
 View = Mapping[str, Any]
 

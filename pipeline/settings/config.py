@@ -121,20 +121,20 @@ class Settings(BaseModel):
         if not url.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         if not names_a_host(url):
-            raise ValueError("names no host, or a port that is none")
+            raise ValueError("has no host or an invalid port")
         if "@" in urlsplit(url).netloc:
-            raise ValueError("holds a user or a password, which logs and pages would show; take them out")
+            raise ValueError("contains a user or password, which logs and pages would show; remove it")
         if url.rstrip("/").endswith(ENDPOINTS):
-            raise ValueError("ends in an endpoint; give what stands before it, mostly up to /v1")
+            raise ValueError("must be the base URL, usually ending in /v1, not an endpoint")
         if "?" in url or "#" in url:  # paths that a client appends would end up in there
-            raise ValueError("has a ? or a #; it is the beginning of addresses, to which paths are added")
+            raise ValueError("must be a base URL without ? or #, since paths are appended")
         return url.rstrip("/")
 
     @field_validator("openai_api_key", "video_api_key", "supabase_service_role_key")
     @classmethod
     def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None and not re.fullmatch(r"[!-~]+", key.get_secret_value()):
-            raise ValueError("holds characters that no key has: a space, a line break, an accent")
+            raise ValueError("contains characters that no key has, such as a space, a line break or an accent")
         return key
 
     @field_validator("onetake_home", "prompts_folder")
@@ -143,14 +143,14 @@ class Settings(BaseModel):
         try:
             return folder.expanduser().absolute() if folder else None
         except RuntimeError as error:
-            raise ValueError("begins with the home folder of a user who is not known here") from error
+            raise ValueError("begins with the home folder of an unknown user") from error
 
     @model_validator(mode="after")
     def _pairs(self) -> "Settings":
         if bool(self.supabase_url) != bool(self.supabase_service_role_key):
-            raise ValueError("SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY are needed together")
+            raise ValueError("SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY must be set together")
         if self.webhook_url and not self.webhook_secret:
-            raise ValueError("WEBHOOK_URL needs WEBHOOK_SECRET, by which Telegram's calls are recognized")
+            raise ValueError("WEBHOOK_URL needs WEBHOOK_SECRET, which authenticates Telegram's calls")
         return self
 
     @field_validator("webhook_url")
@@ -166,7 +166,7 @@ class Settings(BaseModel):
         if token is not None and len(token.get_secret_value()) < TOKEN_CHARACTERS_MIN:
             raise ValueError(f"must have {TOKEN_CHARACTERS_MIN} characters or more, or it can be guessed")
         if token is not None and can_be_guessed(token.get_secret_value()):
-            raise ValueError("can be guessed; .env runs no commands: paste what `openssl rand -hex 16` prints")
+            raise ValueError("can be guessed; .env runs no commands: paste the output of `openssl rand -hex 16`")
         return token
 
     @field_validator("webhook_secret")
@@ -174,16 +174,16 @@ class Settings(BaseModel):
     def _suits_telegram(cls, secret: SecretStr | None) -> SecretStr | None:
         """setWebhook, `secret_token`: https://core.telegram.org/bots/api#setwebhook"""
         if secret is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,256}", secret.get_secret_value()):
-            raise ValueError("must be letters, digits, _ and - only, 256 at most: Telegram takes no others")
+            raise ValueError("must be at most 256 letters, digits, _ and -: Telegram accepts no others")
         return secret
 
     @field_validator("admin_ids")
     @classmethod
     def _are_ids(cls, ids: str) -> str:
         if any(part.strip() and not part.strip().isdecimal() for part in ids.split(",")):
-            raise ValueError("must be Telegram ids with commas")
+            raise ValueError("must be Telegram ids separated by commas")
         for shared in NOBODY_IN_PARTICULAR & {int(part) for part in ids.split(",") if part.strip()}:
-            raise ValueError(f"{shared} is not a person: Telegram sends it for anybody who posts anonymously")
+            raise ValueError(f"{shared} is not a person: Telegram sends it for anyone who posts anonymously")
         return ids
 
     @property
@@ -209,7 +209,7 @@ class Settings(BaseModel):
         """Raises ConfigError if no key is set: nothing is bought from an endpoint that nobody chose."""
         key = self.video_api_key or self.openai_api_key
         if key is None:
-            raise ConfigError("VIDEO_API_KEY: missing; the key of the video endpoint, or OPENAI_API_KEY for both")
+            raise ConfigError("VIDEO_API_KEY: missing; set the key of the video endpoint, or OPENAI_API_KEY for both")
         return VideoEndpoint(
             base_url=self.video_base_url or self.openai_base_url,
             api_key=key.get_secret_value(),
@@ -224,7 +224,7 @@ class Settings(BaseModel):
     @property
     def text(self) -> TextEndpoint:
         if self.openai_api_key is None:
-            raise ConfigError("OPENAI_API_KEY: missing; the key of the text model, which checks prompts")
+            raise ConfigError("OPENAI_API_KEY: missing; set the key of the text model, which checks prompts")
         return TextEndpoint(
             self.openai_base_url,
             self.openai_api_key.get_secret_value(),
@@ -280,7 +280,7 @@ def load_settings(environment: dict[str, str] | None = None, env_file: Path | No
     except ValidationError as error:
         raise ConfigError("\n".join(_line(problem) for problem in error.errors())) from None
     except (OSError, RuntimeError) as error:  # from `default_home`: no home folder, or a missing one
-        raise ConfigError(f"ONETAKE_HOME: no data folder can be chosen here ({error}); set it") from error
+        raise ConfigError(f"ONETAKE_HOME: there is no default data folder here ({error}); set it") from error
 
 
 def _line(problem: Any) -> str:

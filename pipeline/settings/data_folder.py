@@ -18,7 +18,7 @@ HERE = ".onetake"
 def default_home() -> Path:
     here = nearest(HERE)
     if here.is_symlink() and not here.is_dir():  # an unmounted disk: purchases recorded there are unknown here
-        raise OSError(f"{here} leads nowhere; mount it or remove it")
+        raise OSError(f"{here} is a broken link; mount its target or remove it")
     return here if here.is_dir() else user_home()
 
 

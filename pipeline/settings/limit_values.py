@@ -49,7 +49,7 @@ def big_change(key: str, wanted: object, present: object) -> str | None:
     if not is_money(key) or not isinstance(wanted, int) or not isinstance(present, int):
         return None
     if wanted > TIMES_MAX * max(present, SMALL_MICROUSD):
-        return f"{usd(wanted)} is more than {TIMES_MAX} times the present {usd(present)}"
+        return f"{usd(wanted)} is more than {TIMES_MAX} times the current {usd(present)}"
     if present > SMALL_MICROUSD and TIMES_MAX * wanted < present:
-        return f"{usd(wanted)} is less than a tenth of the present {usd(present)}"
+        return f"{usd(wanted)} is less than a tenth of the current {usd(present)}"
     return None

@@ -123,7 +123,7 @@ async def test_at_most_five_clip_redirects_are_followed(tmp_path: Path) -> None:
         assert isinstance(await fetched(f"http://127.0.0.1:{server.port}/v", tmp_path), Content)
     async with scripted(in_turn(again)) as server:
         got = await fetched(f"http://127.0.0.1:{server.port}/v", tmp_path)
-    assert got == ReadError(None, "the clip's address leads on more than 5 times")
+    assert got == ReadError(None, "the clip's address redirects more than 5 times")
     assert len(server.seen) == 6
 
 

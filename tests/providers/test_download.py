@@ -175,7 +175,7 @@ async def test_limit_of_five_redirects_counts_same_host_and_other_hosts_together
             async with partner(in_turn(*home, answer(200, MP4))) as (_, provider):
                 got = await provider.content("video_1", tmp_path / "clip.part")
         assert isinstance(got, Content) is not bool(one_more), got
-    assert got == ReadError(None, "the clip's address leads on more than 5 times")
+    assert got == ReadError(None, "the clip's address redirects more than 5 times")
 
 
 @pytest.mark.asyncio
@@ -218,7 +218,7 @@ async def test_clip_download_stops_at_the_size_limit(tmp_path: Path, monkeypatch
         for _ in replies:
             got = await provider.content("video_1", into)
             assert isinstance(got, ReadError)
-            assert "more than any clip has" in got.detail
+            assert "too large for a clip" in got.detail
             assert into.stat().st_size <= 300_000
 
 

@@ -305,7 +305,7 @@ async def test_slowly_dripping_reads_time_out_as_read_errors(tmp_path: Path, mon
     ):
         reads = provider.job("video_1"), provider.page(), provider.content("video_1", tmp_path / "clip.part")
         got: list[object] = list(await asyncio.gather(*reads))  # a whole answer would take twenty seconds
-    assert got == [ReadError(None, "no whole answer in time")] * 3
+    assert got == [ReadError(None, "no complete answer in time")] * 3
 
 
 @pytest.mark.asyncio

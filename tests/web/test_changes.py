@@ -39,7 +39,7 @@ async def test_settling_a_run_in_doubt_needs_a_reason_and_a_tick(inside: Site, s
     assert (await the_run(inside)).state is State.UNCERTAIN
 
     said = await inside.submit(f"/admin/runs/{row.ref}/found", job=job, why="their console", sure="yes")
-    assert said == f"{row.ref} is job {job}. Its price ($0.80) counts; the video is fetched now."
+    assert said == f"{row.ref} is job {job}. Its price ($0.80) counts as spent; the video is ready to be fetched."
     after = await inside.driven(row.run_id)
     assert (after.state, after.job_id, after.spent_microusd) == (State.SAVED, job, PRICE_MICROUSD)
     said = await inside.submit(f"/admin/runs/{row.ref}/found", job=job, why="their console", sure="yes")
@@ -76,7 +76,7 @@ async def test_settlement_from_an_outdated_page_is_rejected(
         f"/admin/runs/{row.ref}/not-charged", why="not in their books", sure="yes", early="yes", **form
     )
 
-    assert said == f"More is known of {row.ref} than was shown: look again. Nothing was changed."
+    assert said == f"{row.ref} has changed since it was shown: look again. Nothing was changed."
     after = await the_run(inside)
     assert (after.state, after.job_id, after.held_microusd) == (State.RENDERING, job, PRICE_MICROUSD)
     form = fields(await inside.read("/admin/doubt"))
@@ -97,7 +97,7 @@ async def test_operator_cannot_replace_a_job_from_the_providers_answer(
 
     said = await inside.submit(f"/admin/runs/{row.ref}/found", job="video_y", why="I saw it", sure="yes", unseen="yes")
 
-    assert said.startswith(f"Run {row.ref} has job video_x by the provider's own answer; another cannot replace it.")
+    assert said.startswith(f"Run {row.ref} has job video_x from the provider's own answer; another cannot replace it.")
 
 
 # -- messages when something is unavailable
@@ -176,7 +176,7 @@ async def test_not_charged_releases_the_price_and_another_runs_job_is_rejected(
     said = await inside.submit(
         f"/admin/runs/{row.ref}/found", job=other.job_id, why="I guess", sure="yes", despite="yes"
     )
-    assert said == f"Job {other.job_id} is run {other.ref}'s already. Nothing was changed."
+    assert said == f"Job {other.job_id} already belongs to run {other.ref}. Nothing was changed."
 
     asked = {"why": "asked them", "sure": "yes", **seen(row)}
     said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", **asked)
@@ -286,7 +286,7 @@ async def test_rejected_limit_value_stays_in_its_field_with_the_reason(inside: S
 async def test_budget_change_of_more_than_tenfold_needs_confirmation(inside: Site) -> None:
     await inside.submit("/admin/limits", key="budget_day_microusd", value="7.50", sure="yes")
     said = await inside.submit("/admin/limits", key="budget_day_microusd", value="5000000")
-    assert "$5,000,000.00 is more than 10 times the present $7.50" in said
+    assert "$5,000,000.00 is more than 10 times the current $7.50" in said
     assert "tick “Yes, change it this much”" in said
     asked = await inside.read("/admin/limits?tried=budget_day_microusd&value=5000000&sure=True")
     assert 'name="sure"' not in asked, "there is nothing to confirm without the question"
@@ -294,7 +294,7 @@ async def test_budget_change_of_more_than_tenfold_needs_confirmation(inside: Sit
     assert said.startswith("budget_day_microusd: $7.50 before")
     await inside.submit("/admin/limits", key="budget_day_microusd", value="100")
     said = await inside.submit("/admin/limits", key="budget_day_microusd", value="1")
-    assert "$1.00 is less than a tenth of the present $100.00" in said
+    assert "$1.00 is less than a tenth of the current $100.00" in said
     said = await inside.submit("/admin/limits", key="budget_day_microusd", value="1", sure="yes")
     assert said == "budget_day_microusd: $100.00 before, $1.00 now."
 

@@ -32,8 +32,11 @@ async def test_deliver_again_schedules_a_redelivery(
 @pytest.mark.parametrize(
     ("outcome", "says"),
     [
-        ({"delivered": True}, "Delivered: its user has the video."),
-        ({"why": "Unreachable"}, "It could not be delivered: its user has blocked the bot, or the chat is gone."),
+        ({"delivered": True}, "Delivered: the user has the video."),
+        (
+            {"why": "Unreachable"},
+            "It could not be delivered: the user has blocked the bot, or the chat no longer exists.",
+        ),
         ({"why": "TooLarge"}, "It could not be delivered: Telegram does not accept a file of this size."),
         ({"why": "TelegramBadRequest"}, "It could not be delivered: Telegram refused it (TelegramBadRequest)."),
     ],

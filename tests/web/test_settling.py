@@ -48,12 +48,12 @@ async def test_settlement_can_be_taken_back_until_more_has_happened(inside: Site
     assert await inside.submit(f"{path}/take-back") == f"{row.ref} stays as it is: a reason is needed."
 
     said = await inside.submit(f"{path}/take-back", why="it is there")
-    assert said == f"The settlement is taken back: {row.ref} is in doubt again. $0.80 is set aside again."
+    assert said == f"The settlement was taken back: {row.ref} is in doubt again. $0.80 is set aside again."
     await inside.submit(f"{path}/found", job="video_nope", why="a guess", sure="yes", unseen="yes")
     said = await inside.submit(f"{path}/take-back", why="a slip")
-    assert said == f"The settlement is taken back: {row.ref} is in doubt again. $0.80 stays set aside."
+    assert said == f"The settlement was taken back: {row.ref} is in doubt again. $0.80 stays set aside."
     assert "Take it back" not in await inside.read(path)
-    assert "more has happened" in await inside.submit(f"{path}/take-back", why="again")
+    assert "has changed since and is" in await inside.submit(f"{path}/take-back", why="again")
 
 
 async def test_differences_are_listed_until_an_operator_explains_them(inside: Site, simulator: Simulator) -> None:

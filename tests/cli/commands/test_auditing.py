@@ -24,8 +24,8 @@ from tests.cli.conftest import Terminal
 from tests.providers.scripted import Reply, answer, in_turn, scripted
 from tests.support.fixtures import Simulator, simulator_process
 
-HEALS, PERSON = "whose video was made heals by itself", "needs a person"
-MADE, NEVER = "a lost answer whose video was made", "that a video was never made"
+HEALS, PERSON = "whose video was made is recovered automatically", "only a person"
+MADE, NEVER = "a lost answer whose video was made", ("a video is proven missing", "only a person can confirm that")
 LISTED = '{"object": "list", "data": [%s], "has_more": false, "last_id": null}'
 JOB = '{"id": "video_1", "status": "completed", "created_at": 1, "prompt": "%s"}'
 NOT_FOUND = Heard(404, '{"detail": "Not Found"}')
@@ -36,7 +36,7 @@ SPRING = '{"timestamp": "2026-11-23T14:00:00", "status": 404, "error": "Not Foun
 NOTHING_THERE = '{"error": {"message": "The resource does not exist"}}'
 CANNOT_GET = '{"message": "Cannot GET /v2/%s", "statusCode": 404}'
 MEDIA = '{"data": [{"id": 7, "title": "A holiday"}]}'
-RIGHT_PATH = "is the path of VIDEO_BASE_URL right?"
+RIGHT_PATH = "check the path of VIDEO_BASE_URL"
 T = timedelta(minutes=30)
 BEGAN = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 FOUND = Audit(
@@ -156,7 +156,7 @@ def test_invalid_since_option_exits_with_2_and_examples(onetake: Terminal, since
 
 def test_check_provider_predicts_what_a_lost_answer_becomes_and_buys_nothing(onetake: Terminal) -> None:
     empty = onetake("check", "--provider")
-    assert empty.code == 0 and "still empty" in empty.words
+    assert empty.code == 0 and "the list is empty" in empty.words
     onetake.sim.control("POST", "/_sim/jobs", {})
 
     assert HEALS in onetake("check", "--provider").words
@@ -182,7 +182,7 @@ def test_check_warns_about_litellm() -> None:
     [
         (Heard(200, "<!DOCTYPE html><html>one-api</html>"), Heard(200, "<!DOCTYPE html>"), "is /v1 missing"),
         (Heard(404, " <html>not found</html>"), Heard(404), "is /v1 missing"),
-        (Heard(404, "404 page not found"), Heard(404, "404 page not found"), "is the path of VIDEO_BASE_URL right?"),
+        (Heard(404, "404 page not found"), Heard(404, "404 page not found"), RIGHT_PATH),
         (Heard(404, '<?xml version="1.0"?><Error>'), Heard(404, "<Error/>"), "with a web page"),
         (Heard(403, "<Error><Code>AccessDenied</Code></Error>"), Heard(403, "<Error/>"), "with a web page"),
         (Heard(409, '{"error": "disabled with two API servers"}'), Heard(409), "answers HTTP 409 to everything"),
@@ -236,8 +236,8 @@ def test_api_without_a_job_list_is_usable_but_a_lost_answer_needs_a_person(liste
 @pytest.mark.parametrize(
     ("below", "words"),
     [
-        (Heard(200, LISTED % ""), "add it to VIDEO_BASE_URL"),
-        (Heard(401, '{"error": {"message": "no key"}}'), "add it to VIDEO_BASE_URL"),
+        (Heard(200, LISTED % ""), "add /v1 to VIDEO_BASE_URL"),
+        (Heard(401, '{"error": {"message": "no key"}}'), "add /v1 to VIDEO_BASE_URL"),
         (Heard(404, '{"detail": "Not Found"}'), RIGHT_PATH),
         (Heard(200, "<html>"), RIGHT_PATH),
         (Heard(200, '{"status": "ok"}'), RIGHT_PATH),
@@ -255,29 +255,29 @@ def test_check_provider_calls_the_text_model_once_after_a_notice_and_reports_fau
 
     before = asked()
     fine = onetake("check", "--provider", COLUMNS="200")
-    assert (fine.code, asked() - before) == (0, 1) and "text model answers as it should ($0" in fine.words
-    assert fine.words.index("a fraction of a cent") < fine.words.index("answers as it should")
+    assert (fine.code, asked() - before) == (0, 1) and "text model answers correctly ($0" in fine.words
+    assert fine.words.index("a fraction of a cent") < fine.words.index("answers correctly")
     onetake("check")
     assert asked() - before == 1, "without --provider, nobody is asked"
 
     onetake.sim.trouble("chat", "invalid_json")
-    assert "only when asked 2 times" in onetake("check", "--provider", COLUMNS="200").words
+    assert "only on attempt 2" in onetake("check", "--provider", COLUMNS="200").words
     onetake.sim.trouble("chat", "html", always=True)
     page = onetake("check", "--provider", COLUMNS="200")
-    assert page.code == 2 and "nothing could be ordered" in page.words
+    assert page.code == 2 and "nothing can be ordered" in page.words
     onetake.sim.control("DELETE", "/_sim/faults")
 
     base = onetake.sim.url.removesuffix("/v1")
     without = onetake("check", "--provider", OPENAI_BASE_URL=base, COLUMNS="200")
     assert without.code == 2 and "is /v1 missing in OPENAI_BASE_URL" in without.words
-    assert "add it to VIDEO_BASE_URL" in without.words
+    assert "add /v1 to VIDEO_BASE_URL" in without.words
     assert onetake.sim.creates() == 0
 
 
 def said_of(listed: str, **facts: Any) -> tuple[str, str]:
     """Of a made job, and of one that was never made."""
     made, never = (each.words for each in findings(Heard(200, listed), Heard(404), None, ListFacts(**facts)))
-    assert made.startswith(MADE) and never.startswith(NEVER)
+    assert MADE in made and never.startswith(NEVER)
     return made, never
 
 
@@ -285,7 +285,7 @@ def test_visible_prompts_recover_made_jobs_but_absence_needs_witnesses_or_settin
     listed = LISTED % JOB % "a boat"
 
     made, never = said_of(listed)
-    assert HEALS in made and "only between two purchases of yours that the list shows" in never
+    assert HEALS in made and "only once the list shows a purchase of yours before it and one after it" in never
     assert said_of(listed, absent_after=T)[1] == never == said_of(listed, absence_without_witness=True)[1]
     assert "for 30 min" in said_of(listed, absent_after=T, absence_without_witness=True)[1]
     assert PERSON in said_of(listed, shows_all=False, absent_after=T, absence_without_witness=True)[1]
@@ -313,8 +313,8 @@ HEAD = b"HTTP/1.1 200 -\r\ncontent-type: application/json\r\n"
 @pytest.mark.parametrize(
     ("reply", "why"),
     [
-        pytest.param(Reply(HEAD + b"\r\n" + b" " * 1000, drip=0.02), "no whole answer within 1 s", id="body"),
-        pytest.param(Reply(HEAD + b"x: " + b"x" * 1000, drip=0.02), "no whole answer within 1 s", id="headers"),
+        pytest.param(Reply(HEAD + b"\r\n" + b" " * 1000, drip=0.02), "no complete answer within 1 s", id="body"),
+        pytest.param(Reply(HEAD + b"x: " + b"x" * 1000, drip=0.02), "no complete answer within 1 s", id="headers"),
         pytest.param(answer(200, gzip.compress(bytes(50_000_000)), content_encoding="gzip"), "Decoding", id="bomb"),
         pytest.param(answer(200, bytes(BODY_BYTES_MAX + 1)), "Decoding", id="too long"),
     ],

@@ -87,9 +87,9 @@ def test_bot_token_unknown_to_telegram_is_refused(onetake: Terminal) -> None:
         root = at.url.removesuffix("/v1")
         said = onetake("bot", TELEGRAM_BOT_TOKEN="1:wrong", TELEGRAM_API_BASE=root)
         assert said.code == 2
-        assert "Telegram does not know this token" in said.words
+        assert "Telegram does not accept this token" in said.words
         elsewhere = onetake("bot", TELEGRAM_BOT_TOKEN="1:right", TELEGRAM_API_BASE=f"{root}/nowhere")
-        assert "not Telegram's Bot API" in elsewhere.words
+        assert "does not serve Telegram's Bot API" in elsewhere.words
 
 
 def test_unreachable_telegram_exits_with_2_without_showing_the_token(onetake: Terminal) -> None:
@@ -101,7 +101,7 @@ def test_unreachable_telegram_exits_with_2_without_showing_the_token(onetake: Te
 
 @pytest.mark.parametrize(
     ("kind", "said"),
-    [("status", "Telegram could not be reached"), ("no_result", "not Telegram's Bot API")],
+    [("status", "Telegram could not be reached"), ("no_result", "does not serve Telegram's Bot API")],
 )
 def test_telegram_failing_at_startup_exits_with_2_and_the_reason(onetake: Terminal, kind: str, said: str) -> None:
     onetake.sim.trouble("telegram", kind, method="getMe")
@@ -129,7 +129,7 @@ def test_check_warns_if_anyone_may_order_and_admin_ids_is_unset(onetake: Termina
 def test_admin_ids_that_are_not_numbers_are_refused(onetake: Terminal) -> None:
     said = onetake("check", ADMIN_IDS="me")
     assert said.code == 2
-    assert "ADMIN_IDS: must be Telegram ids with commas, for example ADMIN_IDS=1234567" in said.words
+    assert "ADMIN_IDS: must be Telegram ids separated by commas, for example ADMIN_IDS=1234567" in said.words
 
 
 def test_receipt_shows_the_job_run_and_price_of_the_order(onetake: Terminal) -> None:

@@ -30,11 +30,11 @@ def test_missing_queue_error_names_the_migrate_command(
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("postgresql://u:hush@127.0.0.1:9/y?pgbouncer=true", "DATABASE_URL: remove pgbouncer from it"),
-        ("postgresql://u:hush@127.0.0.1:9/y?sslmode=require&supa=base-pooler.x", "remove supa from it"),
-        ("postgresql://u:hush@127.0.0.1:9/y?connection_limit=1&pgbouncer=true", "remove connection_limit from it"),
-        ("host=127.0.0.1 password=hush pgbouncer=true", "remove pgbouncer from it"),
-        ("postgresql://u/y?hush=hush@127.0.0.1:9/y", "has a parameter that PostgreSQL does not know"),
+        ("postgresql://u:hush@127.0.0.1:9/y?pgbouncer=true", "DATABASE_URL: remove pgbouncer:"),
+        ("postgresql://u:hush@127.0.0.1:9/y?sslmode=require&supa=base-pooler.x", "remove supa:"),
+        ("postgresql://u:hush@127.0.0.1:9/y?connection_limit=1&pgbouncer=true", "remove connection_limit:"),
+        ("host=127.0.0.1 password=hush pgbouncer=true", "remove pgbouncer:"),
+        ("postgresql://u/y?hush=hush@127.0.0.1:9/y", "has a parameter that PostgreSQL does not accept"),
         ("postgresql://u:hush@[127.0.0.1:9/y", "is not a PostgreSQL connection string"),
     ],
 )

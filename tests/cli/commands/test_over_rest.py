@@ -84,7 +84,7 @@ def test_check_and_db_status_work_over_https(far: Terminal) -> None:
     said = far("check")
     assert "Supabase, over HTTPS), up to date" in said.words
     assert "bucket onetake, " in said.words
-    assert "clips are kept for ever" in said.words
+    assert "clips are kept forever" in said.words
     status = far("db", "status")
     assert (status.code, "nothing missing" in status.words) == (0, True), status.words
 

@@ -62,13 +62,13 @@ def test_run_interrupted_by_ctrl_c_is_finished_by_a_worker_that_stops_gracefully
     ref = re.findall(r'"ref": "(\w{6})"', out)[0]
 
     assert create.returncode == 130
-    assert f"Run {ref} goes on when `onetake worker`" in " ".join(err.split())
+    assert f"Run {ref} continues when `onetake worker`" in " ".join(err.split())
     assert "$0.80 is set aside until" in " ".join(err.split())
     assert "Traceback" not in err
 
     other, _ = machine.start("create", "another kite", "--json").communicate(timeout=60)
     assert f"Run {ref} of this user was ordered already" in other
-    assert "onetake cancel" not in other and "or a worker runs" in other
+    assert "onetake cancel" not in other and "or a worker is running" in other
 
     worker = machine.start("worker")
     assert worker.stderr is not None

@@ -68,13 +68,13 @@ def test_pause_from_a_subfolder_of_the_checkout_pauses_the_configured_ledger(
 def test_telegram_username_is_refused_and_the_number_requested(onetake: Terminal, switch: tuple[str, ...]) -> None:
     said = onetake(*switch)
     assert said.code == 2
-    assert "Telegram's number is needed, not " in said.err and "`onetake users list`" in said.err
+    assert "use the numeric Telegram id, not " in said.err and "`onetake users list`" in said.err
     assert "@ben" not in onetake("users", "list").out
 
 
 def test_switch_for_a_user_without_orders_warns_and_is_recorded(onetake: Terminal) -> None:
     onetake.create("a red kite", "--user", "ana")
-    new = "has not ordered here yet; it is noted all the same"
+    new = "has never ordered here"
     for switch in (("users", "block"), ("users", "invite"), ("limits", "set", "videos_per_user_day", "3", "--user")):
         assert f"cli:anna {new}" in onetake(*switch, "anna").out
         assert new not in onetake(*switch, "ana").out
@@ -83,9 +83,9 @@ def test_switch_for_a_user_without_orders_warns_and_is_recorded(onetake: Termina
 
 def test_second_pause_without_a_reason_keeps_the_first_reason(onetake: Terminal) -> None:
     onetake("pause", "the bill is here")
-    assert "its reason stays: the bill is here" in onetake("pause").out
+    assert "Already paused; the reason is unchanged: the bill is here" in onetake("pause").out
     assert "the bill is here" in onetake("limits").out
-    assert "stays" not in onetake("pause", "another one").out
+    assert "unchanged" not in onetake("pause", "another one").out
     assert "another one" in onetake("limits").out
 
 
@@ -106,7 +106,10 @@ def test_unusable_data_folder_is_an_error_not_an_empty_ledger(
 
 def test_check_reports_an_embedded_ledger_that_does_not_exist_yet(onetake: Terminal, tmp_path: Path) -> None:
     settings = {"DATABASE_URL": "", "ONETAKE_HOME": str(tmp_path / "fresh")}
-    assert "(embedded), not made yet; the first order or switch makes it" in onetake("check", **settings).words
+    assert (
+        "(embedded), not created yet; the first order or operator command creates it"
+        in onetake("check", **settings).words
+    )
     assert not (tmp_path / "fresh").exists()
     assert onetake("resume", **settings).code == 0
     assert "(embedded), up to date" in onetake("check", **settings).words

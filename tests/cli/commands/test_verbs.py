@@ -62,7 +62,7 @@ def test_show_lists_prompt_versions_and_the_exact_messages_sent(onetake: Termina
 
     assert "validate_prompt " in onetake("show", ref, **NO_PROVIDER).out.partition("prompts")[2]
     sent = onetake("show", ref, "--messages", **NO_PROVIDER).out
-    assert sent.count("exactly as it was sent") == 2
+    assert sent.count("exactly as sent") == 2
     assert "<<<user_text\na red kite {{ 7*7 }}\nuser_text>>>" in sent
     impact = onetake("prompts", "impact", COLUMNS="120", **NO_PROVIDER).out
     assert "validate_prompt " in impact
@@ -142,15 +142,15 @@ def test_a_limit_is_changed_for_all_or_for_one_user(onetake: Terminal) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("videos", "1"), "there is no limit videos; there are active_runs_per_user"),
+        (("videos", "1"), "there is no limit videos; choose one of active_runs_per_user"),
         (("cooldown_seconds", "soon"), "a whole number of seconds, 31536000 (a year) at most, not soon"),
         (("rollout", "some"), "all, percent or allowlist, not some"),
         (("budget_day_microusd", "1", "--user", "ana"), "cannot be set for one user"),
         (("budget_day_microusd", "five"), "it must be dollars, such as 5 or 5.50, not five"),
         (("budget_day_microusd", "-5"), "it must be dollars, such as 5 or 5.50, not -5"),
         (("videos_per_user_day", "-5", "--user", "ana"), "videos_per_user_day: a whole number"),
-        (("budget_day_microusd", "5000000"), "$5,000,000.00 is more than 10 times the present $10.00"),
-        (("budget_month_microusd", "5"), "is less than a tenth of the present"),
+        (("budget_day_microusd", "5000000"), "$5,000,000.00 is more than 10 times the current $10.00"),
+        (("budget_month_microusd", "5"), "is less than a tenth of the current"),
     ],
 )
 def test_invalid_limit_is_refused_with_the_reason(onetake: Terminal, arguments: tuple[str, ...], words: str) -> None:
@@ -231,7 +231,7 @@ def test_settling_with_unseen_or_early_needs_a_reason(onetake: Terminal, argumen
     said = onetake("settle", "A7K2QX", *arguments)
 
     assert said.code == 2
-    assert "needs --why: how you know" in said.err
+    assert "needs --why: say how you know" in said.err
 
 
 def test_settling_with_a_job_changes_nothing_without_a_configured_provider(onetake: Terminal) -> None:
@@ -292,7 +292,7 @@ def test_check_warns_about_retrying_proxies_and_endpoints_without_a_list(onetake
     said = onetake(*("check",), VIDEO_MODEL="gen4_turbo", VIDEO_BASE_URL="http://127.0.0.1:4000/v1", VIDEO_SECONDS="5")
 
     assert "num_retries: 0" in said.words
-    assert "no complete list" in said.words
+    assert "list is incomplete" in said.words
 
 
 def test_check_reports_that_buying_is_paused(onetake: Terminal) -> None:
@@ -364,7 +364,7 @@ def test_key_used_in_one_folder_is_known_in_every_other(
     embedded: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = embedded.create("a boat", "--key", "k1")
-    assert f"the data folder is {user_home()}, made now" in first.err
+    assert f"creating the data folder {user_home()};" in first.err
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     second = embedded.create("a boat", "--key", "k1")
@@ -375,7 +375,7 @@ def test_key_used_in_one_folder_is_known_in_every_other(
 
 def test_data_folder_in_the_working_directory_is_used_and_reported(embedded: Terminal, tmp_path: Path) -> None:
     (tmp_path / "here" / ".onetake").mkdir()
-    assert f"because it exists; elsewhere it is {user_home()}" in embedded.create("a boat").words
+    assert f"because it exists; from other folders it is {user_home()}" in embedded.create("a boat").words
     assert (tmp_path / "here" / ".onetake" / "postgres").is_dir()
     assert "because ./.onetake exists" in embedded("check").words
     assert not user_home().exists()

@@ -14,7 +14,7 @@ from pipeline.formatting import ago, lasting, reopening, short, usd
 from pipeline.ledger.records import Run, State
 from tests.cli.runs import NOW, run_in
 
-USUAL = Estimate(40, "by models.toml")
+USUAL = Estimate(40, "from models.toml")
 
 
 def marks(run: Run) -> list[Mark]:
@@ -44,7 +44,7 @@ def test_estimate_names_its_source_and_is_dropped_once_exceeded() -> None:
     early = run_in(State.RENDERING, improved_prompt="x")
     late = run_in(State.RENDERING, improved_prompt="x", read_at=NOW + timedelta(seconds=60))
 
-    assert "10 s of about 40 s (by models.toml)" in lines_of(early, USUAL)[2].ticking
+    assert "10 s of about 40 s (from models.toml)" in lines_of(early, USUAL)[2].ticking
     assert "longer than usual" in lines_of(late, USUAL)[2].ticking
     assert "%" not in lines_of(early, USUAL)[2].ticking, "no per cent unless the provider gives one"
     told = run_in(State.RENDERING, improved_prompt="x", progress=30)
@@ -60,7 +60,7 @@ def test_run_seen_failing_once_is_shown_as_not_decided_yet() -> None:
 def test_deferred_run_shows_the_reason() -> None:
     held = run_in(State.APPROVED, improved_prompt="x", deferred_by="paused", deferred_since=NOW)
 
-    assert lines_of(held, None)[2].words == "waits: buying is paused"
+    assert lines_of(held, None)[2].words == "waiting: buying is paused"
     full = lines_of(replace(held, deferred_by="breaker_open"), None)[2].words
     assert "too many orders in a short time" in full and "too many failures lately" not in full
 

@@ -9,7 +9,7 @@ import pytest
 from cli.output import refusals, sentences
 from pipeline.ledger.operators import Breaker
 from pipeline.ledger.records import ENDED, Run, State
-from pipeline.operator_text import DOUBTS
+from pipeline.operator_text import DOUBTS, INCOMPLETE
 from providers.openai_videos.protocol import CLEAR_NO, Fault
 from steps.check_limits import PromptProblem, RefusalKind, Refused
 from steps.text_model.ask_model import TextModelError
@@ -22,11 +22,11 @@ EXPECTED = {
     RefusalKind.BLOCKED: ("blocked (rude)", "onetake users unblock"),
     RefusalKind.NOT_INVITED: ("invited", "onetake users invite"),
     RefusalKind.PAUSED: ("paused (rude)", "onetake resume"),
-    RefusalKind.BREAKER_OPEN: ("stopped by itself", "at 14:05 UTC (in 5 min)"),
+    RefusalKind.BREAKER_OPEN: ("stopped automatically", "at 14:05 UTC (in 5 min)"),
     RefusalKind.DUPLICATE: ("same prompt as run A7K2QX", "--again"),
     RefusalKind.BUSY: ("A7K2QX", "onetake cancel A7K2QX"),
     RefusalKind.COOLDOWN: ("too soon", "at 14:05 UTC (in 5 min)"),
-    RefusalKind.DAILY_LIMIT: ("videos of a day", "at 14:05 UTC (in 5 min)"),
+    RefusalKind.DAILY_LIMIT: ("daily limit of videos", "at 14:05 UTC (in 5 min)"),
     RefusalKind.BUDGET_EXHAUSTED: ("budget of the month", "budget_month_microusd"),
 }
 
@@ -52,7 +52,7 @@ def test_refusal_without_details_never_prints_none(kind: RefusalKind) -> None:
 def test_daily_limit_refusal_names_rejected_prompts_or_canceled_drafts() -> None:
     for what in ("rejected_prompts", "canceled_drafts"):
         refused = Refused(RefusalKind.DAILY_LIMIT, NOW + timedelta(hours=10), what=what)
-        assert f"used up the {what.replace('_', ' ')} of a day" in refusals.refusal(refused, NOW)
+        assert f"daily limit of {what.replace('_', ' ')}." in refusals.refusal(refused, NOW)
     assert "at 2026-11-24 00:00 UTC (in 10 h)" in refusals.refusal(refused, NOW)
 
 
@@ -154,6 +154,10 @@ def test_doubt_sentence_has_the_held_money_no_second_purchase_and_both_commands(
     assert "HTTP 503" in words if word == "http_503" else True
 
 
+def test_every_reason_for_an_incomplete_list_begins_with_it_so_that_the_list_can_replace_it() -> None:
+    assert [words for words in INCOMPLETE.values() if not words.startswith("it ")] == []
+
+
 @pytest.mark.parametrize("parked", [False, True])
 def test_show_does_not_suggest_running_show(parked: bool) -> None:
     run = run_in(State.UNCERTAIN, doubt="lost", parked_at=NOW if parked else None)
@@ -187,7 +191,7 @@ def test_doubt_sentence_mentions_the_list_search_until_the_run_is_parked() -> No
 def test_message_on_leaving_a_run_names_the_worker_and_the_key() -> None:
     words = sentences.left_to_others("A7K2QX", "monday")
 
-    assert "A7K2QX goes on when `onetake worker`" in words
+    assert "A7K2QX continues when `onetake worker`" in words
     assert "--key monday" in words
     assert "--key monday" in sentences.left_to_others(None, "monday")
 
@@ -195,8 +199,8 @@ def test_message_on_leaving_a_run_names_the_worker_and_the_key() -> None:
 @pytest.mark.parametrize(
     ("state", "money", "may_cancel"),
     [
-        (State.RESERVED, "$0.80 is set aside; unless", True),
-        (State.APPROVED, "$0.80 is set aside; unless", True),
+        (State.RESERVED, "$0.80 is set aside; `onetake cancel A7K2QX` releases it", True),
+        (State.APPROVED, "$0.80 is set aside; `onetake cancel A7K2QX` releases it", True),
         (State.SUBMITTING, "$0.80 is set aside until it is known whether", False),
         (State.UNCERTAIN, "$0.80 is set aside until it is known whether", False),
         (State.RENDERING, "$0.80 is set aside until the video is saved", False),
@@ -207,7 +211,7 @@ def test_message_on_leaving_a_run_names_the_held_money_and_offers_cancel_if_poss
 ) -> None:
     words = sentences.left_to_others("A7K2QX", "monday", run_in(state))
 
-    assert words.startswith(money) and "A7K2QX goes on when `onetake worker`" in words
+    assert words.startswith(money) and "A7K2QX continues when `onetake worker`" in words
     assert ("onetake cancel A7K2QX" in words) is may_cancel
 
 
@@ -219,7 +223,7 @@ def test_busy_refusal_does_not_offer_cancel_for_an_ordered_run(state: State) -> 
     waiting = refusals.refusal(refused, NOW, run_in(State.RESERVED))
 
     assert "ordered already" in ordered and "cancel" not in ordered and "Nothing was charged." in ordered
-    assert "onetake cancel A7K2QX" in waiting and "or a worker runs" in waiting
+    assert "onetake cancel A7K2QX" in waiting and "or a worker is running" in waiting
 
 
 def test_busy_refusal_for_a_draft_mentions_the_tap_and_no_worker() -> None:
@@ -227,7 +231,11 @@ def test_busy_refusal_for_a_draft_mentions_the_tap_and_no_worker() -> None:
 
     words = refusals.refusal(Refused(RefusalKind.BUSY, of_ref="A7K2QX"), NOW, waiting)
 
-    assert "waits for a tap in the chat" in words and "worker" not in words and "onetake cancel A7K2QX" in words
+    assert (
+        "is waiting for confirmation in the chat" in words
+        and "worker" not in words
+        and "onetake cancel A7K2QX" in words
+    )
 
 
 def test_budget_refusal_names_the_amount_in_dollars() -> None:
@@ -247,18 +255,18 @@ def test_message_for_a_run_of_another_provider_names_both_urls() -> None:
 @pytest.mark.parametrize(
     ("by", "causes", "says"),
     [
-        ("paused", (), "it waits, since buying is paused"),
-        ("no_slot", (), "it waits, since no free slot at the provider"),
+        ("paused", (), "waiting: buying is paused"),
+        ("no_slot", (), "waiting: no free slot at the provider"),
         ("breaker_open", (), "too many orders in a short time or failures at the provider"),
-        ("breaker_open", ("submissions",), "it waits, since there were too many orders in a short time"),
-        ("breaker_open", ("failures",), "it waits, since too much failed at the provider"),
+        ("breaker_open", ("submissions",), "waiting: too many orders in a short time"),
+        ("breaker_open", ("failures",), "waiting: too many failures at the provider"),
         (None, (), "the video is about to be bought"),
     ],
 )
 def test_waiting_run_shows_why_it_waits(by: str | None, causes: tuple[str, ...], says: str) -> None:
     held = run_in(State.APPROVED, deferred_by=by)
     breakers = [Breaker("user:cli:ana", NOW, half_open=False, cause=cause) for cause in causes]
-    assert says in sentences.waits_for(
+    assert says in sentences.unfinished(
         held, [*breakers, Breaker("user:cli:ben", NOW, half_open=False, cause="failures")]
     )
     assert "is about to be bought" not in sentences.in_doubt(held) or by is None

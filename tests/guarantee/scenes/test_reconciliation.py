@@ -269,7 +269,7 @@ async def test_run_in_doubt_is_parked_while_another_provider_is_configured(
     row = await driven(row.run_id, elsewhere)
     assert row.state is State.UNCERTAIN and row.parked and row.held_microusd == PRICE_MICROUSD
     assert "parked" in await events(context, row.run_id)
-    assert "promised to another provider or key" in sentences.other_provider(row, "http://new.example/v1")
+    assert "accepted for another provider or key" in sentences.other_provider(row, "http://new.example/v1")
 
     assert (await settled(row.run_id, context)).state is State.SAVED
     assert simulator.creates() == 1

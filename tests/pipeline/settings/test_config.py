@@ -110,18 +110,18 @@ def test_guessable_or_invalid_webhook_secret_is_refused(secret: str, why: str) -
 def test_data_folder_that_is_a_dangling_link_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".onetake").symlink_to(tmp_path / "a disk that is not mounted")
-    assert "leads nowhere" in complaint()
+    assert "is a broken link" in complaint()
 
 
 @pytest.mark.parametrize("path", ["/v1/videos", "/v1/chat/completions", "/v1/v1", "/v1/videos/"])
 def test_base_url_that_ends_in_an_endpoint_is_refused(path: str) -> None:
-    assert "ends in an endpoint" in complaint(VIDEO_BASE_URL=f"https://gateway.example{path}")
+    assert "not an endpoint" in complaint(VIDEO_BASE_URL=f"https://gateway.example{path}")
 
 
 @pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "VIDEO_BASE_URL", "TELEGRAM_API_BASE", "SUPABASE_URL"])
 def test_url_with_a_user_or_password_is_refused(name: str) -> None:
     words = complaint(**{name: "https://u:sesame@gateway.example/v1"})
-    assert "holds a user or a password" in words
+    assert "contains a user or password" in words
     assert "sesame" not in words
 
 
@@ -193,7 +193,7 @@ def test_invalid_value_error_is_one_line_with_the_name_and_an_example(name: str,
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "VIDEO_API_KEY", "SUPABASE_SERVICE_ROLE_KEY"])
 def test_key_invalid_in_an_http_header_is_refused_without_showing_it(name: str, key: str) -> None:
     line = complaint(**{name: key})
-    assert line.startswith(f"{name}: holds characters")
+    assert line.startswith(f"{name}: contains characters")
     assert "None" not in line
     assert "sesame" not in line
     assert "\n" not in line
@@ -274,4 +274,4 @@ def test_webhook_url_on_a_path_of_the_operators_page_is_refused(path: str) -> No
 @pytest.mark.parametrize("url", ["https://gateway.example/v1/videos?x=", "https://gateway.example/v1#", "http://h/?"])
 def test_base_url_with_a_query_or_fragment_is_refused(name: str, url: str) -> None:
     """With `.../v1/videos?x=`, even `/chat/completions` would be a POST of /v1/videos."""
-    assert "has a ? or a #" in complaint(**{name: url})
+    assert "without ? or #" in complaint(**{name: url})
