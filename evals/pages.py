@@ -14,6 +14,7 @@ from evals.asking import Answer
 from evals.evaluate import PLUMBING, Result, Side, groups_of, passes, rate
 from evals.staleness import SHOWN_CHARACTERS, Survey, usd_words
 from evals.words_diff import changed_lines, colored, diff_words, plain
+from pipeline.formatting import many
 from pipeline.ledger.operators import Impact
 from steps.text_model.templates import Message
 
@@ -120,7 +121,7 @@ def _print_who(now: Side, out: Console) -> None:
         words = f"{count} answered by {who}" + (f": {PLUMBING}" if simulated else "")
         out.print(Text(words, "yellow" if simulated else "dim"))
     if others := sum(bool(result.failed) and result.simulated and result.fits for result in now.results):
-        words = f"{others} of the simulator's are not as expected, which counts for nothing; eval --cases names them"
+        words = f"{many(others, 'simulator answer')} not as expected (not counted); `eval --cases` lists them"
         out.print(Text(words, "dim"))
 
 

@@ -61,7 +61,7 @@ def read_brand(raw: bytes) -> Brand:
     front = table(BRAND_FILE, front_text, FRONT_NAMES)
     for name in ("name", "tone"):
         if not isinstance(front.get(name), str) or not front[name].strip():
-            raise TemplateError(f"{BRAND_FILE}: {name} is missing; it is one line of text")
+            raise TemplateError(f"{BRAND_FILE}: {name} is missing; it must be one line of text")
     words, tags = (_words(front, name) for name in ("banned_words", "required_hashtags"))
     if wrong := [tag for tag in tags if not HASHTAG.fullmatch(tag)]:
         raise TemplateError(f"{BRAND_FILE}: {', '.join(wrong)} is no hashtag; letters, digits, _ and a # before")
@@ -80,7 +80,9 @@ def banned_in(text: str, banned_words: Iterable[str]) -> tuple[str, ...]:
 def _words(front: Mapping[str, object], name: str) -> tuple[str, ...]:
     words = front.get(name) or []
     if not isinstance(words, list) or not all(isinstance(word, str) and word.strip() for word in words):
-        raise TemplateError(f"{BRAND_FILE}: {name} is a list of words; hashtags want quotes, YAML's # begins a comment")
+        raise TemplateError(
+            f"{BRAND_FILE}: {name} must be a list of words; quote hashtags, as # starts a comment in YAML"
+        )
     return tuple(word.strip() for word in words)
 
 

@@ -32,7 +32,7 @@ def parts(name: str, text: str) -> tuple[str, str]:
     """The text between the two lines of ---, and what follows."""
     match = FRONT_AND_BODY.match(text)
     if not match:
-        raise TemplateError(f"{name}: begins without front matter between two lines of ---")
+        raise TemplateError(f"{name}: has no front matter between two lines of ---")
     return match[1], match[2]
 
 
@@ -46,7 +46,7 @@ def table(name: str, text: str, known: Set[str]) -> dict[str, Any]:
     if not isinstance(front, dict):
         raise TemplateError(f"{name}: front matter is not a table of names")
     if unknown := set(front) - known:
-        raise TemplateError(f"{name}: front matter does not know {', '.join(sorted(map(str, unknown)))}")
+        raise TemplateError(f"{name}: unknown names in the front matter: {', '.join(sorted(map(str, unknown)))}")
     return front
 
 
@@ -66,5 +66,5 @@ def sections(name: str, body: str) -> dict[str, str]:
     names = found[1::2]
     by_name = dict(zip(names, found[2::2], strict=True))
     if len(names) > len(by_name):
-        raise TemplateError(f"{name}: a section stands there twice ({', '.join(names)})")
+        raise TemplateError(f"{name}: a section appears twice ({', '.join(names)})")
     return by_name

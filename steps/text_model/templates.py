@@ -152,7 +152,7 @@ def read_template(name: str, raw: bytes, brand: Brand = NO_BRAND, contract: Cont
     path = Path(name)
     template = _parse(path, decoded(name, raw), raw, brand)
     if template.id != path.stem:
-        raise TemplateError(f"{path.name}: its id is {template.id}; id and file name are the same")
+        raise TemplateError(f"{path.name}: its id is {template.id}; id and file name must be the same")
     if contract:
         _check_contract(template, contract)
     _check_examples(template)
@@ -181,7 +181,7 @@ def _parse(path: Path, text: str, raw: bytes, brand: Brand) -> Template:
             text=raw,
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise TemplateError(f"{path.name}: front matter lacks {error}") from error
+        raise TemplateError(f"{path.name}: the front matter has no {error}") from error
 
 
 @cache
@@ -201,12 +201,12 @@ def _compiled(body: str) -> Compiled:
 def _front_matter(path: Path, text: str) -> dict[str, Any]:
     front = front_matter.table(path.name, text, FRONT_NAMES)
     if not isinstance(front.get("model"), str | None):
-        raise TemplateError(f"{path.name}: model is a name or null, not {front['model']}")
+        raise TemplateError(f"{path.name}: model must be a name or null, not {front['model']}")
     if not isinstance(front.get("settings"), dict | None):
-        raise TemplateError(f"{path.name}: settings are a table of names, not {front['settings']}")
+        raise TemplateError(f"{path.name}: settings must be a table of names, not {front['settings']}")
     settings = front.get("settings") or {}
     if unknown := settings.keys() - SETTINGS.keys():
-        raise TemplateError(f"{path.name}: settings do not know {', '.join(sorted(map(str, unknown)))}")
+        raise TemplateError(f"{path.name}: unknown settings: {', '.join(sorted(map(str, unknown)))}")
     if wrong := [words for name, value in settings.items() if (words := misfit(name, value))]:
         raise TemplateError(f"{path.name}: settings: {'; '.join(wrong)}")
     return front
@@ -217,7 +217,7 @@ def _sections(path: Path, body: str) -> dict[str, str]:
     unknown = [name for name in sections if name not in ROLES]
     if unknown or not sections:
         wrong = ", ".join(unknown) or "none"
-        raise TemplateError(f"{path.name}: sections are ## system and ## user, not {wrong}")
+        raise TemplateError(f"{path.name}: sections must be ## system and ## user, not {wrong}")
     return sections
 
 
@@ -260,20 +260,20 @@ def check_fence(template: Template) -> None:
     for message in template.render(**values):
         bare = fence.sub("", message["content"]).casefold()  # `|upper` lets nothing out, either
         if FENCE_OPEN in bare or FENCE_CLOSE in bare or any(probe in bare for probe in probes.values()):
-            raise TemplateError(f"{template.id}: free text ({', '.join(free)}) stands outside of {{{{ fenced(...) }}}}")
+            raise TemplateError(f"{template.id}: free text ({', '.join(free)}) must be inside {{{{ fenced(...) }}}}")
 
 
 def _input(path: Path, name: str, spec: dict[str, Any]) -> Input:
     if unknown := set(spec) - INPUT_NAMES:
-        raise TemplateError(f"{path.name}: input {name} does not know {', '.join(sorted(unknown))}")
+        raise TemplateError(f"{path.name}: input {name}: unknown fields: {', '.join(sorted(unknown))}")
     if spec["type"] not in INPUT_TYPES:
         raise TemplateError(f"{path.name}: input {name} is of type {spec['type']}; there are {', '.join(INPUT_TYPES)}")
     values, max_length = spec.get("values", []), spec.get("max_length")
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise TemplateError(f"{path.name}: values of {name} are a list of words; YAML's yes and no want quotes")
+        raise TemplateError(f"{path.name}: values of {name} must be a list of words; quote yes and no in YAML")
     if max_length is not None and (type(max_length) is not int or max_length < 1):
-        raise TemplateError(f"{path.name}: max_length of {name} is a number, not {max_length}")
+        raise TemplateError(f"{path.name}: max_length of {name} must be a number, not {max_length}")
     bounds = [spec.get(bound) for bound in ("min", "max")]
     if not all(bound is None or type(bound) is int for bound in bounds):
-        raise TemplateError(f"{path.name}: min and max of {name} are whole numbers")
+        raise TemplateError(f"{path.name}: min and max of {name} must be whole numbers")
     return Input(spec["type"], spec["example"], max_length, tuple(values), *bounds)

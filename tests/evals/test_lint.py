@@ -106,7 +106,7 @@ MISTAKES = [
     ("comment", ("{# The voice. #}", "<!-- The voice. -->"), 20, "is sent to the model"),
     ("too-long", ("`hashtags`: some.", "`hashtags`: " + "word " * 2000), 18, "models overlook rules"),
     ("secret", ("one sentence", "sk-" + "a1" * 12), 22, "revoke it"),
-    ("load", ("{{ category }}", "{% set x = title %}{{ category }} {{ x }}"), 1, "stands outside of"),
+    ("load", ("{{ category }}", "{% set x = title %}{{ category }} {{ x }}"), 1, "must be inside"),
 ]  # fmt: skip
 
 

@@ -123,14 +123,14 @@ def test_banned_word_does_not_match_inside_a_longer_word(text: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("name: Kino", "nam: Kino"), "does not know nam"),
+        (("name: Kino", "nam: Kino"), "unknown names in the front matter: nam"),
         (("tone: dry\n", ""), "tone is missing"),
-        (("[viral, increíble]", "viral"), "banned_words is a list of words"),
+        (("[viral, increíble]", "viral"), "banned_words must be a list of words"),
         (('["#kino"]', "[#kino]"), "front matter is not YAML"),
         (('["#kino"]', '["kino"]'), "kino is no hashtag"),
         (('["#kino"]', '["#a", "#b", "#c", "#d", "#e"]'), "at most 4 required hashtags"),
-        (("## en", "## es"), "a section stands there twice"),
-        (("---\nname", "name"), "begins without front matter"),
+        (("## en", "## es"), "a section appears twice"),
+        (("---\nname", "name"), "has no front matter"),
     ],
 )
 def test_invalid_brand_file_raises_a_specific_error(change: tuple[str, str], said: str) -> None:

@@ -80,11 +80,11 @@ def test_template_with_crlf_and_a_byte_order_mark_is_read(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("---\nid", "id", "without front matter"),
-        ("id: greet", "id: other", "id and file name"),
-        ("purpose: to greet\n", "", "lacks 'purpose'"),
-        ("purpose:", "porpoise:", "does not know porpoise"),
-        ("max_length: 10", "maxlength: 10", "input name does not know maxlength"),
+        ("---\nid", "id", "no front matter"),
+        ("id: greet", "id: other", "id and file name must be the same"),
+        ("purpose: to greet\n", "", "has no 'purpose'"),
+        ("purpose:", "porpoise:", "unknown names in the front matter: porpoise"),
+        ("max_length: 10", "maxlength: 10", "input name: unknown fields: maxlength"),
         ("type: str, max", "type: date, max", "there are str, int"),
         ("inputs:", "inputs: [", "is not YAML"),
         ("example: Ana", "example: 7", "name is not text"),
@@ -104,25 +104,25 @@ def test_template_with_crlf_and_a_byte_order_mark_is_read(tmp_path: Path) -> Non
         ("{{ language }}", "{{ language | xmlattr }}", "items"),
         ("{{ language }}", "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "recursion"),
         ("{{ language }}", "{% include 'other.md' %}", "no loader"),
-        ("max_length: 10", "max_length: ten", "max_length of name is a number, not ten"),
-        ("max_length: 10", "max_length: '10'", "max_length of name is a number"),
-        ("max_length: 10", "max_length: 0", "max_length of name is a number"),
-        ("values: [es, en]", "values: [es, no]", "values of language are a list of words"),
-        ("values: [es, en]", "values: es", "values of language are a list of words"),
-        ("model: null", "model: 7", "model is a name or null"),
-        ("settings: {}", "settings: hot", "settings are a table"),
+        ("max_length: 10", "max_length: ten", "max_length of name must be a number, not ten"),
+        ("max_length: 10", "max_length: '10'", "max_length of name must be a number"),
+        ("max_length: 10", "max_length: 0", "max_length of name must be a number"),
+        ("values: [es, en]", "values: [es, no]", "values of language must be a list of words"),
+        ("values: [es, en]", "values: es", "values of language must be a list of words"),
+        ("model: null", "model: 7", "model must be a name or null"),
+        ("settings: {}", "settings: hot", "settings must be a table"),
         ("settings: {}", "settings: {temperature: hot}", "settings: temperature is hot; it takes a number from 0 to 2"),
         (
             "settings: {}",
             "settings: {seed: 1.5, top_p: 2}",
             "seed is 1.5; it takes a whole number; top_p is 2; it takes",
         ),
-        ("## user", "## system\n## user", "stands there twice"),
-        ("{{ fenced(name) }}", "{{ fenced(name) | upper }}", r"outside of \{\{ fenced"),
-        ("{{ fenced(name) }}", "{{ fenced(name) }} {{ name | upper }}", r"outside of \{\{ fenced"),
-        ("{{ fenced(name) }}", "{{ name }}", r"outside of \{\{ fenced"),
-        ("{{ fenced(name) }}", "{{ fenced(name) }}, dear {{ name }}", r"outside of \{\{ fenced"),
-        ("{{ fenced(name) }}", "<<<user_text {{ fenced(name) }}", r"outside of \{\{ fenced"),
+        ("## user", "## system\n## user", "appears twice"),
+        ("{{ fenced(name) }}", "{{ fenced(name) | upper }}", r"must be inside \{\{ fenced"),
+        ("{{ fenced(name) }}", "{{ fenced(name) }} {{ name | upper }}", r"must be inside \{\{ fenced"),
+        ("{{ fenced(name) }}", "{{ name }}", r"must be inside \{\{ fenced"),
+        ("{{ fenced(name) }}", "{{ fenced(name) }}, dear {{ name }}", r"must be inside \{\{ fenced"),
+        ("{{ fenced(name) }}", "<<<user_text {{ fenced(name) }}", r"must be inside \{\{ fenced"),
     ],
 )
 def test_broken_template_raises_a_specific_error(old: str, new: str, says: str, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_template_error_is_raised_on_every_get_without_a_good_version(tmp_path: 
     store = PromptStore(tmp_path)
     written(tmp_path, "nothing")
     for _ in range(2):
-        with pytest.raises(TemplateError, match="without front matter"):
+        with pytest.raises(TemplateError, match="no front matter"):
             store.get("greet")
 
 
