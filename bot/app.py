@@ -152,7 +152,7 @@ def _dispatcher(greeter: UserMiddleware, replies: Replies, incoming: Incoming) -
             )
         else:
             await replies.tap(
-                said, words.plain(N_("That was a lot at once. This tap did nothing; try again in a minute."))
+                said, words.plain(N_("Too many taps at once. This one did nothing; try again in a minute."))
             )
 
     async def failed(event: ErrorEvent) -> bool:
@@ -198,10 +198,12 @@ async def unknown_tap(tap: CallbackQuery, words: Words, replies: Replies) -> Non
     await replies.tap(tap, words.plain(UNKNOWN_TAP), alert=True)
 
 
-UNKNOWN_TAP = N_("This button no longer works. Nothing was charged. Everything I can do is in /help.")
+UNKNOWN_TAP = N_("This button no longer works. Nothing was charged. See /help for everything I can do.")
 TOO_MUCH = N_(
-    "That was a lot at once; I did not read the last ones. Nothing was charged for them. Send them again in a minute."
+    "You sent too many messages at once, so I skipped the last ones. Nothing was charged for them. Send them again in "
+    "a minute."
 )
 WENT_WRONG = N_(
-    "Something went wrong here. Look at /status: if your video is not there, send it again. Nothing is ordered twice."
+    "Something went wrong on our side. Check /status: if your video is not there, send it again. Nothing is ordered "
+    "twice."
 )

@@ -25,11 +25,11 @@ TITLE_CHARACTERS_MAX = 48
 # Telegram's command menu, set in every language.
 COMMANDS = (
     ("create", N_("make a video: /create a paper boat in the rain")),
-    ("videos", N_("your videos, to see again")),
-    ("status", N_("what is being made just now")),
-    ("limits", N_("what you may still do today, and what it costs")),
-    ("settings", N_("language, length, format, asking before charging")),
-    ("cancel", N_("take back what is not ordered yet")),
+    ("videos", N_("watch your videos again")),
+    ("status", N_("your videos in progress")),
+    ("limits", N_("your remaining videos today, and the price")),
+    ("settings", N_("language, length, format, and asking before charging")),
+    ("cancel", N_("cancel requests that are not ordered yet")),
     ("help", N_("how this works")),
 )
 
@@ -46,14 +46,14 @@ async def start(
     likes = customer.preferences
     price = words.usd(for_sale.price(for_sale.length_for(likes.seconds), for_sale.size_for(likes.size)))
     text = words(
-        "Hello! Describe a scene, and I make a short video of it, with a caption to post.\n\n"
-        "One request buys one video, never two. {price} is what the video maker charges the people who run this bot. "
-        "{asking}\n\n"
+        "Hello! Describe a scene, and I'll make a short video of it, with a caption to post.\n\n"
+        "One request buys one video, never two. A video costs {price}, which the video maker charges the people who "
+        "run this bot. {asking}\n\n"
         "Tap an example, or send <code>/create</code> and what the video should show.",
         price=price,
         asking=words("I show the price and wait until you tap Create; /settings changes that.")
         if customer.asks_first
-        else words("/create orders at once, as you have it in /settings; an example shows its price first."),
+        else words("With your /settings, /create orders right away; an example shows its price first."),
     )
     await replies.beside(message, messages.with_demo(text, words, demo=for_sale.demo), examples(words))
     if message.from_user is not None:  # retry undelivered videos, whatever the reason
@@ -68,13 +68,13 @@ async def help_(message: Message, words: Words, for_sale: ForSale, replies: Repl
     ]
     text = words(
         "<b>How it works</b>\n"
-        "1. You send /create and a prompt. I check it and make it better; nothing is charged yet.\n"
-        "2. You see the prompt, the price and the choices, and tap Create. That is the one order. I ask for at least "
-        "your first {n} videos and order later ones at once, unless you choose otherwise in /settings.\n"
-        "3. The video comes as an answer, with caption and hashtags.\n\n"
-        "If an answer of the video maker gets lost, I find out what became of the order; I never order twice. "
-        "Every video has a reference such as <code>A7K2QX</code>: keep it for questions. "
-        "Prices are what the video maker charges the people who run this bot.\n\n"
+        "1. Send /create and a prompt. I check and improve it; nothing is charged yet.\n"
+        "2. You see the prompt, the price and the options. Tap Create to order, once. I ask first for at least your "
+        "first {n} videos and order later ones right away, unless you choose otherwise in /settings.\n"
+        "3. The video arrives as a reply, with a caption and hashtags.\n\n"
+        "If the video maker's answer gets lost, I find out what happened to the order; I never order twice. Every "
+        "video has a reference such as <code>A7K2QX</code>: keep it in case you have questions. Prices are what the "
+        "video maker charges the people who run this bot.\n\n"
         "{commands}",
         n=FIRST_VIDEOS,
         commands=Markup("\n").join(lines),
@@ -143,8 +143,8 @@ def limits_text(allowance: Allowance, customer: Customer, words: Words, for_sale
         ),
         words("One video of {seconds} s ({size}) costs {price}.", seconds=seconds, size=size, price=words.usd(price)),
         words.count(
-            "{n} video is made at a time, with {pause} s between two requests.",
-            "{n} videos are made at a time, with {pause} s between two requests.",
+            "You can make {n} video at a time, with {pause} s between requests.",
+            "You can make {n} videos at a time, with {pause} s between requests.",
             allowance.active_at_once,
             pause=allowance.cooldown_seconds,
         ),
@@ -156,17 +156,17 @@ def _in_the_way(allowance: Allowance, price: int, words: Words) -> list[Markup]:
     """Why a request would be refused now."""
     found = []
     if allowance.blocked:
-        found.append(words("You cannot order videos here at present."))
+        found.append(words("You cannot order videos here at the moment."))
     if not allowance.invited:
-        found.append(words("So far only invited people can order videos here."))
+        found.append(words("For now, only invited people can order videos here."))
     if allowance.paused:
         why = words(": {reason}", reason=allowance.pause_reason.rstrip(".")) if allowance.pause_reason else ""
-        found.append(words("Making videos is paused at present{why}. Until that ends nothing can be ordered.", why=why))
+        found.append(words("Ordering is paused{why}. No videos can be ordered until the pause ends.", why=why))
     if allowance.day_left_microusd < price:
         left = lasting((allowance.tomorrow - allowance.now).total_seconds())
         found.append(
             words(
-                "The bot's budget of today has less than {price} left; it resets in {time}.",
+                "The bot's budget for today has less than {price} left; it resets in {time}.",
                 price=words.usd(price),
                 time=left,
             )
@@ -175,7 +175,7 @@ def _in_the_way(allowance: Allowance, price: int, words: Words) -> list[Markup]:
         left = lasting((allowance.next_month - allowance.now).total_seconds())
         found.append(
             words(
-                "The bot's budget of this month has less than {price} left; it resets in {time}.",
+                "The bot's budget for this month has less than {price} left; it resets in {time}.",
                 price=words.usd(price),
                 time=left,
             )
@@ -196,7 +196,7 @@ async def cancel(
         elif run.state is not State.SAVED:
             said.append(
                 words(
-                    "{ref} was ordered already and cannot be taken back. I will write here what becomes of it.",
+                    "{ref} is already ordered and cannot be canceled. I will let you know here what happens.",
                     ref=run.ref,
                 )
             )

@@ -18,17 +18,17 @@ from steps.check_limits import PromptProblem, RefusalKind, Refused
 NOTHING = N_("Nothing was charged.")
 NOTHING_FOR_THIS = N_("This request was not charged.")  # the other run may cost something
 TRY_AGAIN = N_("Tap Try again for a new attempt.")
-SAY_DIFFERENTLY = N_("Say it differently and send it again with /create.")
-CHANGE_IT = N_("Tap Change and say it differently.")
-FEWER_WORDS = N_("Tap Change and say it in fewer words.")
-OPERATOR = N_("Only the people who run this bot can fix this, and they are told. Please try later.")
+SAY_DIFFERENTLY = N_("Rephrase your prompt and send it again with /create.")
+CHANGE_IT = N_("Tap Change and rephrase your prompt.")
+FEWER_WORDS = N_("Tap Change and shorten your prompt.")
+OPERATOR = N_("Only the people who run this bot can fix this. They have been notified; please try again later.")
 REASON_CHARACTERS_MAX = 50  # a refusal must fit into an alert of 200 characters
 
 PROMPT_PROBLEMS: Mapping[PromptProblem, str] = {
     PromptProblem.EMPTY: N_("I could not read any words in that. Send /create and what the video should show."),
     PromptProblem.TOO_LONG: N_("That prompt has more than 4000 characters, which is too long. Send a shorter one."),
     PromptProblem.CONTROL_CHARACTERS: N_(
-        "That prompt holds invisible characters, perhaps from copying. Type it again and send it with /create."
+        "That prompt contains invisible characters, perhaps from copying. Type it again and send it with /create."
     ),
 }
 
@@ -40,34 +40,40 @@ FAILURES: Mapping[str, tuple[str, str]] = {
     "prompt_refused": (N_("The video maker refused the prompt."), CHANGE_IT),
     "bad_request": (N_("The video maker did not accept the request."), OPERATOR),
     "unauthorized": (N_("The video maker did not accept our key."), OPERATOR),
-    "no_credit": (N_("Our account at the video maker is empty."), OPERATOR),
-    "forbidden": (N_("Our key may not make videos there."), OPERATOR),
-    "not_found": (N_("The video maker does not know this model any more."), OPERATOR),
+    "no_credit": (N_("Our account with the video maker has no credit left."), OPERATOR),
+    "forbidden": (N_("Our key is not allowed to make videos at the video maker."), OPERATOR),
+    "not_found": (N_("The video maker no longer offers this model."), OPERATOR),
     "too_large": (N_("The request was too large for the video maker."), FEWER_WORDS),
-    "rate_limited": (N_("The video maker has too much to do just now."), N_("Tap Try again in a few minutes.")),
+    "rate_limited": (N_("The video maker is too busy right now."), N_("Tap Try again in a few minutes.")),
     "never_connected": (N_("The video maker could not be reached."), N_("Tap Try again in a few minutes.")),
     "never_sent": (N_("Our machine was too slow, so this was never ordered."), TRY_AGAIN),
     "not_made": (N_("The answer got lost, and the video maker's records show that nothing was made."), TRY_AGAIN),
     "not_charged": (N_("The people who run this bot looked into it: nothing was made."), TRY_AGAIN),
-    "render_failed": (N_("The video maker could not make this video."), N_("Tap Try again, or say it differently.")),
+    "render_failed": (
+        N_("The video maker could not make this video."),
+        N_("Tap Try again, or tap Change and rephrase your prompt."),
+    ),
     "expired": (
-        N_("The video was made, but the video maker no longer has its file, so I cannot bring it."),
+        N_("The video was made, but the video maker no longer has its file, so I cannot send it to you."),
         N_(
-            "The people who run this bot are told, and know whether it can be paid back. "
-            "Try again makes another video, at its price."
+            "The people who run this bot have been notified; ask them about a refund. Try again orders another video, "
+            "at its price."
         ),
     ),
-    "disk_full": (N_("Our machine cannot store a video right now."), OPERATOR),
-    "already_sent": (N_("Your video was already ordered once, and our records were restored from a backup."), OPERATOR),
+    "disk_full": (N_("Our machine cannot store videos right now."), OPERATOR),
+    "already_sent": (
+        N_("Your video was already ordered once, before our records were restored from a backup."),
+        N_("Ask the people who run this bot: they can look up that order."),
+    ),
     "not_sold_here": (N_("The bot's account at the video maker was changed before this was ordered."), TRY_AGAIN),
-    "paused": (N_("Making videos is paused, and the pause took too long."), N_("Tap Try again later.")),
+    "paused": (N_("Ordering is paused, and the pause lasted too long."), N_("Tap Try again later.")),
     "breaker_open": (
-        N_("Too much went wrong at the video maker, so ordering is stopped for now."),
+        N_("Ordering is stopped for now, after too many orders or failures."),
         N_("Tap Try again in a few minutes."),
     ),
-    "gave_up": (N_("I tried five times and could not get as far as ordering it."), TRY_AGAIN),
+    "gave_up": (N_("I tried five times but could not place the order."), TRY_AGAIN),
 }
-UNKNOWN_FAILURE = (N_("It could not be finished."), TRY_AGAIN)
+UNKNOWN_FAILURE = (N_("Your video could not be finished."), TRY_AGAIN)
 # Failures that the same prompt would repeat.
 IN_OTHER_WORDS_ONLY = frozenset(reason for reason, (_, todo) in FAILURES.items() if todo in {CHANGE_IT, FEWER_WORDS})
 
@@ -80,7 +86,7 @@ def reopening(words: Words, until: datetime | None, now: datetime) -> Markup:
 
 
 def _mismatch(_: Refused, words: Words, __: datetime) -> Markup:
-    return words("This button or message has made another video already. Send a new /create for something else.")
+    return words("This button or message was already used for another video. For something else, send a new /create.")
 
 
 def _blocked(refused: Refused, words: Words, _: datetime) -> Markup:
@@ -89,15 +95,13 @@ def _blocked(refused: Refused, words: Words, _: datetime) -> Markup:
 
 
 def _not_invited(_: Refused, words: Words, __: datetime) -> Markup:
-    return words(
-        "So far only invited people can order videos here. We are opening step by step; try again another day."
-    )
+    return words("For now, only invited people can order videos here. We are opening gradually; try again another day.")
 
 
 def _paused(refused: Refused, words: Words, _: datetime) -> Markup:
     why = words(": {reason}", reason=refused.reason[:REASON_CHARACTERS_MAX].rstrip(".")) if refused.reason else ""
     return words(
-        "Making videos is paused{why}. Look at /limits now and then, and send it again when the pause is over.",
+        "Ordering is paused{why}. Check /limits from time to time, and try again when the pause is over.",
         why=why,
     )
 
@@ -109,7 +113,7 @@ def _breaker_open(refused: Refused, words: Words, now: datetime) -> Markup:
             reopening=reopening(words, refused.until, now),
         )
     return words(
-        "Ordering has stopped by itself, after too many orders or failures of all users together. {reopening}",
+        "Ordering was stopped automatically after too many orders or failures across all users. {reopening}",
         reopening=reopening(words, refused.until, now),
     )
 
@@ -117,12 +121,12 @@ def _breaker_open(refused: Refused, words: Words, now: datetime) -> Markup:
 def _duplicate(refused: Refused, words: Words, now: datetime) -> Markup:
     if refused.until is None:
         return words(
-            "You asked for the same just now: it is {ref}, still on its way. It was not ordered again. See /status.",
+            "You just asked for the same video: {ref} is still in progress. It was not ordered again. See /status.",
             ref=refused.of_ref,
         )
     return words(
-        "You asked for the same a moment ago: it is {ref}. It was not ordered again. "
-        "For another take tap Again below that video, or send it again in {time}.",
+        "You asked for the same video a moment ago: {ref}. It was not ordered again. For another take, tap Again "
+        "below that video, or send your request again in {time}.",
         ref=refused.of_ref,
         time=lasting(max(1.0, (refused.until - now).total_seconds())),
     )
@@ -131,19 +135,19 @@ def _duplicate(refused: Refused, words: Words, now: datetime) -> Markup:
 def _busy(refused: Refused, words: Words, _: datetime) -> Markup:
     if refused.what == "waits_for_tap":
         return words(
-            "Your video {ref} waits for your tap on Create, on its card in the chat where you asked for it. "
-            "Tap there, or take it back with /cancel; then ask for another.",
+            "Your video {ref} is waiting for you to tap Create on its card, in the chat where you asked for it. Tap "
+            "it there, or cancel with /cancel, before you order another.",
             ref=refused.of_ref,
         )
     return words(
-        "Your video {ref} is not finished yet; you can ask for another after it. /status tells how far it is.",
+        "Your video {ref} is not finished yet. You can order another one when it is; /status shows its progress.",
         ref=refused.of_ref,
     )
 
 
 def _cooldown(refused: Refused, words: Words, now: datetime) -> Markup:
     left = max(1.0, (refused.until - now).total_seconds()) if refused.until else 1.0
-    return words("That was a little fast. Send it again in {time}.", time=lasting(left))
+    return words("You are sending requests too quickly. Send this one again in {time}.", time=lasting(left))
 
 
 def _daily_limit(refused: Refused, words: Words, now: datetime) -> Markup:
@@ -157,17 +161,17 @@ def _daily_limit(refused: Refused, words: Words, now: datetime) -> Markup:
             "You canceled too many drafts today, or let them expire. {reopening}",
             reopening=reopening(words, refused.until, now),
         )
-    return words("You have had all your videos of today. {reopening}", reopening=reopening(words, refused.until, now))
+    return words("You have used all your videos for today. {reopening}", reopening=reopening(words, refused.until, now))
 
 
 def _budget_exhausted(refused: Refused, words: Words, now: datetime) -> Markup:
     if refused.what == "month":
         return words(
-            "What this bot may spend in a month, for all users together, has no room left for this one. {reopening}",
+            "This bot's monthly budget, shared by all users, has no room left for this video. {reopening}",
             reopening=reopening(words, refused.until, now),
         )
     return words(
-        "What this bot may spend in a day, for all users together, has no room left for this one. {reopening}",
+        "This bot's daily budget, shared by all users, has no room left for this video. {reopening}",
         reopening=reopening(words, refused.until, now),
     )
 
@@ -202,9 +206,9 @@ def not_amended(amended: Amended, words: Words) -> str:
     """Why a change of length or format was refused; plain text, for an alert."""
     if amended.refused == "budget_exhausted":
         return words.plain(
-            "There is no room for that price in the budget left. It stays as it was; nothing was charged."
+            "The remaining budget does not cover that price. Your video stays as it was; nothing was charged."
         )
-    return words.plain("Too late to change this one: it was ordered or has ended. Nothing was changed.")
+    return words.plain("Too late to change this video: it is already ordered or has ended. Nothing was changed.")
 
 
 def money(run: Run, words: Words) -> Markup:
@@ -221,10 +225,13 @@ def failure(run: Run, words: Words) -> Markup:
 
 def canceled(run: Run, words: Words) -> Markup:
     if run.reason == "not_confirmed":
-        return words("You did not tap Create in time, so it was canceled. Nothing was charged. Tap Try again to go on.")
+        return words(
+            "You did not tap Create in time, so your video was canceled. Nothing was charged. Tap Try again to "
+            "continue."
+        )
     if run.reason == "edited":
-        return words("Withdrawn: you sent a new text. Nothing was charged.")
-    return words("Canceled. Nothing was charged. Tap Try again if you want it after all.")
+        return words("Replaced by your new prompt. Nothing was charged.")
+    return words("Canceled. Nothing was charged. Tap Try again if you change your mind.")
 
 
 def with_demo(text: Markup, words: Words, *, demo: bool) -> Markup:
@@ -238,15 +245,15 @@ def doubt(run: Run, words: Words) -> Markup:
     """A run in doubt: it is not known whether the order was accepted."""
     if run.parked:
         return words(
-            "The video maker's answer got lost, and its records do not show whether it was made. The people "
-            "who run this bot are told and look into it. {price} stays set aside; it will not be ordered twice. There "
-            "is nothing to do; I will write here. Ref {ref}.",
+            "The video maker's answer got lost, and its records do not show whether your video was made. The people "
+            "who run this bot have been notified. {price} stays set aside; your video will not be ordered twice. You "
+            "don't need to do anything; I will write to you here. Ref {ref}.",
             price=words.usd(run.held_microusd),
             ref=run.ref,
         )
     return words(
-        "The video maker's answer got lost. I am checking whether it was made; it will not be ordered twice. "
-        "{price} stays set aside meanwhile. There is nothing to do; I will write here. Ref {ref}.",
+        "The video maker's answer got lost. I am checking whether your video was made; it will not be ordered twice. "
+        "{price} stays set aside in the meantime. You don't need to do anything; I will write to you here. Ref {ref}.",
         price=words.usd(run.held_microusd),
         ref=run.ref,
     )
@@ -255,9 +262,9 @@ def doubt(run: Run, words: Words) -> Markup:
 def late(run: Run, words: Words) -> Markup:
     """A parked render: far past its time, looked at less and less often."""
     return words(
-        "This takes far longer than it should. It was ordered once and will not be ordered again; if the video "
-        "turns up, you get it here. {price} stays set aside until it does, or until it is certain that none was "
-        "made. There is nothing to do. Ref {ref}.",
+        "This is taking far longer than it should. Your video was ordered once and will not be ordered again; if it "
+        "turns up, you will get it here. {price} stays set aside until then, or until it is certain that no video was "
+        "made. You don't need to do anything. Ref {ref}.",
         price=words.usd(run.held_microusd),
         ref=run.ref,
     )
@@ -283,9 +290,9 @@ def waits_for_create(run: Run) -> bool:
 
 def state(run: Run, words: Words) -> Markup:
     if waits_for_create(run):
-        return words("waits for a tap on Create")
+        return words("waiting for a tap on Create")
     if run.state is State.SAVED and run.told_state is State.SAVED:
-        return words("ready, and could not be brought; it is under /videos")
+        return words("ready, but could not be delivered; see /videos")
     if run.state is State.RENDERING and run.failing_since is not None:
-        return words("it seems to have failed; I am checking once more")
+        return words("seems to have failed; I am checking once more")
     return words(STATE_WORDS[run.state])

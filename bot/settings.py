@@ -19,7 +19,7 @@ from steps.languages import LANGUAGES
 CONFIRM_NAMES: Mapping[str, str] = {
     "first": N_("for my first videos"),
     "always": N_("always"),
-    "never": N_("never: order at once"),
+    "never": N_("never: order right away"),
 }
 
 
@@ -78,7 +78,8 @@ def settings_page(
         "Language: {language}\n"
         "Length and format: {seconds} s, {shape}, {price} a video\n"
         "Show the price and ask before charging: {confirm}\n\n"
-        "“For my first videos” means at least the first {first}; later ones I order at once. Nothing here is charged.",
+        "“For my first videos” means at least the first {first}; I order later ones right away. Changing settings "
+        "costs nothing.",
         language=words("English"),  # each catalogue translates this to its own language's name
         seconds=seconds,
         shape=words(SHAPES[shape_of(size)]).lower(),

@@ -14,17 +14,19 @@ CAUSES: Mapping[str, str] = {
     "failures": N_("too many failures at the provider"),
     "submissions": N_("too many orders in a short time"),
 }
+UNKNOWN_CAUSE = N_("unknown reason")
 
 
 def cause(known: str | None, words: Words) -> Markup:
     """Why a breaker stopped ordering."""
-    return words(CAUSES.get(known or "", N_("a reason that was not kept")))
+    return words(CAUSES.get(known or "", UNKNOWN_CAUSE))
 
 
 def _in_doubt(alert: Alert, words: Words) -> Markup:
     return words(
-        "🔎 {ref} is in doubt for a quarter of an hour: {held} is set aside. If the provider's books show it, "
-        "<code>/admin found {ref} JOB</code>; if they show that it was not made, <code>/admin notcharged {ref}</code>.",
+        "🔎 {ref} has been in doubt for 15 minutes; {held} is set aside. If the provider's records show the job, "
+        "<code>/admin found {ref} JOB</code>; if they show that nothing was made, <code>/admin notcharged "
+        "{ref}</code>.",
         ref=alert.detail["ref"],
         held=words.usd(alert.detail["held_microusd"]),
     )
@@ -32,9 +34,9 @@ def _in_doubt(alert: Alert, words: Words) -> Markup:
 
 def _parked(alert: Alert, words: Words) -> Markup:
     return words(
-        "🕰 {ref} was ordered and is not ready long after its time: {held} is set aside, it is looked at less and "
-        "less often. See <code>/admin show {ref}</code> and the provider's books; if they show that it was not made, "
-        "<code>/admin notcharged {ref}</code>.",
+        "🕰 {ref} is long overdue; {held} is set aside, and I check it less and less often. See <code>/admin show "
+        "{ref}</code> and the provider's records; if they show that nothing was made, <code>/admin notcharged "
+        "{ref}</code>.",
         ref=alert.detail["ref"],
         held=words.usd(alert.detail["held_microusd"]),
     )
@@ -42,8 +44,8 @@ def _parked(alert: Alert, words: Words) -> Markup:
 
 def _late_job(alert: Alert, words: Words) -> Markup:
     return words(
-        "🕰 {ref} had ended without a video, and its job turned up after all: "
-        "it counts as {price} spent, and the video is being fetched. There is nothing to do.",
+        "🕰 {ref} had ended without a video, but its job turned up after all: {price} counts as spent, and the video "
+        "is being fetched. You don't need to do anything.",
         ref=alert.detail["ref"],
         price=words.usd(alert.detail["price_microusd"]),
     )
@@ -51,17 +53,17 @@ def _late_job(alert: Alert, words: Words) -> Markup:
 
 def _two_paid_calls(alert: Alert, words: Words) -> Markup:
     return words(
-        "🚨 The provider was paid twice for {ref}, which must never happen: job {job} is one more. Stop with "
-        "<code>/admin pause</code> and look into the provider's books. "
-        "Something between us and the provider may repeat requests. Once it is explained: {command}.",
+        "🚨 The provider was paid twice for {ref}, which must never happen: job {job} is the extra one. Stop orders "
+        "with <code>/admin pause</code> and check the provider's records. Something between us and the provider may "
+        "be repeating requests. Once you know the cause: {command}.",
         **_told(alert, words),
     )
 
 
 def _perhaps_two_paid_calls(alert: Alert, words: Words) -> Markup:
     return words(
-        "⚠️ Possibly two paid calls for {ref}: no run owns job {job}, which shows no prompt and may be a second one of "
-        "it. Look into the provider's books. Once it is explained: {command}.",
+        "⚠️ Possibly two paid calls for {ref}: no run owns job {job}. The job shows no prompt and may be a second one "
+        "for {ref}. Check the provider's records. Once you know the cause: {command}.",
         **_told(alert, words),
     )
 
@@ -84,9 +86,8 @@ def _period(alert: Alert, words: Words) -> Markup:
 
 def _budget(alert: Alert, words: Words) -> Markup:
     return words(
-        "💰 {share} % of the budget of {period} is used: {used} of {limit}. "
-        "Change it with <code>/admin limit budget_day_microusd AMOUNT</code> (or <code>budget_month_microusd</code>), "
-        "in dollars.",
+        "💰 {share} % of the budget for {period} is used: {used} of {limit}. Change it with <code>/admin limit "
+        "budget_day_microusd AMOUNT</code> (or <code>budget_month_microusd</code>), in dollars.",
         share=alert.detail["share"],
         period=_period(alert, words),
         used=words.usd(whole_cents(alert.detail["used_microusd"])),
@@ -96,8 +97,8 @@ def _budget(alert: Alert, words: Words) -> Markup:
 
 def _budget_exhausted(alert: Alert, words: Words) -> Markup:
     return words(
-        "💰 An order was refused, nothing was charged: the budget of {period} has no room for it, {used} of {limit} is "
-        "used. Change it with <code>/admin limit budget_day_microusd AMOUNT</code> (or "
+        "💰 An order was refused and nothing was charged: the budget for {period} has no room for it; {used} of "
+        "{limit} is used. Change the budget with <code>/admin limit budget_day_microusd AMOUNT</code> (or "
         "<code>budget_month_microusd</code>), in dollars.",
         period=_period(alert, words),
         used=words.usd(alert.detail["used_microusd"]),
@@ -107,10 +108,10 @@ def _budget_exhausted(alert: Alert, words: Words) -> Markup:
 
 def _failure_rate(alert: Alert, words: Words) -> Markup:
     return words.count(
-        "📉 {n} of {ended} orders of the last hour failed at the provider. Its user was told. Nothing was charged, "
+        "📉 {n} of {ended} orders in the last hour failed at the provider. Its user was notified. Nothing was charged, "
         "unless your provider bills failures. <code>/admin pause</code> stops ordering.",
-        "📉 {n} of {ended} orders of the last hour failed at the provider. Their users were told. Nothing was charged, "
-        "unless your provider bills failures. <code>/admin pause</code> stops ordering.",
+        "📉 {n} of {ended} orders in the last hour failed at the provider. Their users were notified. Nothing was "
+        "charged, unless your provider bills failures. <code>/admin pause</code> stops ordering.",
         alert.detail["failed"],
         ended=alert.detail["ended"],
     )
@@ -118,16 +119,15 @@ def _failure_rate(alert: Alert, words: Words) -> Markup:
 
 def _breaker(alert: Alert, words: Words) -> Markup:
     return words(
-        "⚡ Ordering has stopped by itself ({cause}) and tries again in a few minutes. "
-        "<code>/admin resume</code> lets orders through at once.",
+        "⚡ Ordering was stopped automatically ({cause}); it will be tried again in a few minutes. <code>/admin "
+        "resume</code> lets orders through right away.",
         cause=cause(alert.detail.get("cause"), words),
     )
 
 
 def _model_gone(alert: Alert, words: Words) -> Markup:
     return words(
-        "🪦 The provider does not know the model {model} at {base_url} any more{detail}. "
-        "{ref} failed, nothing was charged. "
+        "🪦 The provider no longer offers the model {model} at {base_url}{detail}. {ref} failed; nothing was charged. "
         "Choose another VIDEO_MODEL; <code>onetake check</code> lists what can be bought.",
         model=alert.detail["model"],
         base_url=alert.detail["base_url"],
@@ -145,8 +145,8 @@ def _said(alert: Alert, words: Words) -> Markup:
 def _our_side(alert: Alert, words: Words) -> Markup:
     reason = str(alert.detail.get("reason"))
     return words(
-        "🔧 {ref} failed for a reason that only you can fix: {what}{detail}. {money} Its user was told so. "
-        "<code>onetake check --provider</code> looks at the settings.",
+        "🔧 {ref} failed for a reason that only you can fix: {what}{detail}. {money} Its user was notified. "
+        "<code>onetake check --provider</code> checks the settings.",
         ref=alert.detail["ref"],
         what=words(FAILURES.get(reason, UNKNOWN_FAILURE)[0]).rstrip("."),
         detail=_said(alert, words),
@@ -156,8 +156,8 @@ def _our_side(alert: Alert, words: Words) -> Markup:
 
 def _not_stored(alert: Alert, words: Words) -> Markup:
     return words(
-        "💾 The video of {ref} is paid for, and the machine that fetches it cannot store it{detail}. It is fetched "
-        "again every few seconds: make room on the disk, or let the bot write to its media folder.",
+        "💾 The video of {ref} is paid for, but the machine that fetches it cannot store it{detail}. I fetch it again "
+        "every few seconds: free up disk space, or let the bot write to its media folder.",
         ref=alert.detail["ref"],
         detail=words(" (“{said}”)", said=str(alert.detail["words"])[:DETAIL_CHARACTERS_MAX]),
     )
@@ -171,8 +171,8 @@ DIFFERENCES: Mapping[str, str] = {
         "{ref} failed and its money was released, but the provider shows its job {job} as made; {fetch} fetches it"
     ),
     "charged_but_failed": N_("{ref} was charged, but the provider shows its job {job} as failed, which is not billed"),
-    "charged_without_clip": N_("{ref} was charged, and its video is not here"),
-    "not_as_ordered": N_("job {job} of {ref} has another length or size than ordered"),
+    "charged_without_clip": N_("{ref} was charged, but its video is not here"),
+    "not_as_ordered": N_("job {job} of {ref} has a different length or size than ordered"),
 }
 UNKNOWN_DIFFERENCE = N_("the two differ on {ref}, job {job}")
 
@@ -181,8 +181,8 @@ def _audit(alert: Alert, words: Words) -> Markup:
     told = _told(alert, words)
     amount = int(alert.detail.get("microusd") or 0)
     return words(
-        "📒 The audit found a difference between the provider's books and the ledger: {what}{amount}. "
-        "<code>onetake audit</code> lists all that are open. Once it is explained: {command}.",
+        "📒 The audit found a difference between the provider's records and the ledger: {what}{amount}. <code>onetake "
+        "audit</code> lists all open differences. Once you know the cause: {command}.",
         what=words(DIFFERENCES.get(str(alert.detail.get("kind")), UNKNOWN_DIFFERENCE), **told),
         amount=f" ({words.usd(amount)})" if amount else "",
         command=told["command"],
@@ -193,8 +193,8 @@ def _stray_answer(alert: Alert, words: Words) -> Markup:
     ref = alert.detail.get("ref")
     said = " ".join(str(alert.detail.get("words") or "").split())
     return words(
-        "📨 An answer of the provider that fits no run was kept{ref}. It may name a job that was paid for: look for it "
-        "in the provider's books{said}. The operators' page shows it whole under Audit.",
+        "📨 The provider sent an answer that matches no run{ref}. It may name a job that was paid for: look for that "
+        "job in the provider's records{said}. The operators' page shows the whole answer under Audit.",
         ref=words(" (it came for {ref})", ref=ref) if ref else "",
         said=words(" (“{said}”)", said=said[:DETAIL_CHARACTERS_MAX]) if said else "",
     )
@@ -202,8 +202,8 @@ def _stray_answer(alert: Alert, words: Words) -> Markup:
 
 def _template(alert: Alert, words: Words) -> Markup:
     return words(
-        "📝 An edit of the prompt {id} cannot be used: {what}. The last good version goes on being used; "
-        "nothing failed and nothing was charged. Fix it with <code>onetake prompts lint</code>.",
+        "📝 An edit to the prompt {id} cannot be used: {what}. The last good version stays in use; nothing failed and "
+        "nothing was charged. <code>onetake prompts lint</code> shows what to fix.",
         id=alert.detail["id"],
         what=str(alert.detail.get("words") or "").rstrip("."),
     )
@@ -211,16 +211,17 @@ def _template(alert: Alert, words: Words) -> Markup:
 
 def _unreadable_update(alert: Alert, words: Words) -> Markup:
     return words(
-        "✉️ A message to the bot was skipped ({what}); its sender may have got no answer. All others are answered, and "
-        "nothing was charged. The log has each such message of today; an upgrade of onetake may help.",
+        "✉️ The bot skipped a message that it could not read ({what}); the sender may have received no answer. All "
+        "other messages are answered, and nothing was charged. The log lists every message skipped today; upgrading "
+        "onetake may help.",
         what=str(alert.detail.get("words") or ""),
     )
 
 
 def _storage(alert: Alert, words: Words) -> Markup:
     return words(
-        "🗄️ Storage did not take a video: {what}. It is kept on the machine that made it and tried again every minute; "
-        "nothing was lost and nothing more was charged. Look at the settings of the bucket.",
+        "🗄️ A video could not be uploaded to Storage: {what}. It is kept on the machine that made it, and the upload "
+        "is retried every minute; nothing was lost and nothing more was charged. Check the bucket's settings.",
         what=str(alert.detail.get("words") or "").rstrip("."),
     )
 
@@ -229,24 +230,23 @@ def _undelivered(alert: Alert, words: Words) -> Markup:
     name, _, file = str(alert.detail.get("why") or "").partition(": ")
     if name == FileNotFoundError.__name__:
         return words(
-            "📭 The video of {ref} is saved, but its file is gone: it is neither on this machine nor in Storage, and "
-            "the provider did not send it again. If you have a copy, put it back as {file}: I look every minute for 6 "
-            "hours, and after that <i>Deliver again</i> on the operators' page tries once more. Nothing is bought for "
-            "that.",
+            "📭 The video of {ref} was saved, but its file is gone: it is neither on this machine nor in Storage, and "
+            "the provider did not send it again. If you have a copy, put it back as {file}: I check every minute for "
+            "6 hours; after that, <i>Deliver again</i> on the operators' page tries once more. Delivering again costs "
+            "nothing.",
             ref=alert.detail["ref"],
             file=code(file),
         )
     return words(
-        "📭 The video of {ref} is ready and could not be brought to its user ({why}). It is kept, and its card says "
-        "that /videos shows it. "
-        "<i>Deliver again</i> on the operators' page tries once more; nothing is bought for that.",
+        "📭 The video of {ref} is ready, but could not be delivered ({why}). It is saved; its card points the user to "
+        "/videos. <i>Deliver again</i> on the operators' page tries once more, at no cost.",
         ref=alert.detail["ref"],
         why=str(alert.detail.get("why") or "")[:DETAIL_CHARACTERS_MAX],
     )
 
 
 def unknown(alert: Alert, words: Words) -> Markup:
-    return words("❗ An alert that this version of onetake does not know: {key}. An upgrade may.", key=alert.key)
+    return words("❗ This version of onetake does not know the alert {key}. Upgrading may help.", key=alert.key)
 
 
 SAYINGS: Mapping[str, Callable[[Alert, Words], Markup]] = {

@@ -36,7 +36,10 @@ class IsAdmin(BaseFilter):
 
 async def elsewhere(message: Message, words: Words, replies: Replies) -> None:
     await replies.to(
-        message, words("/admin works only in our private chat, because a group would see the answer. Nothing changed.")
+        message,
+        words(
+            "/admin works only in our private chat, because the whole group would see the answer. Nothing was changed."
+        ),
     )
 
 
@@ -93,13 +96,13 @@ async def in_doubt(operators: Operators) -> list[Run]:
 def _numbers(stats: Stats, words: Words) -> list[Markup]:
     today, month = stats.today, stats.this_month
     spent = words(
-        "Today {spent} spent and {held} set aside, of {budget}.",
+        "Today: {spent} spent and {held} set aside, of {budget}.",
         spent=words.usd(whole_cents(today.spent_microusd) if today else 0),
         held=words.usd(today.held_microusd if today else 0),
         budget=words.usd(stats.budget_day_microusd),
     )
     monthly = words(
-        "This month {spent} spent or set aside, of {budget}.",
+        "This month: {spent} spent or set aside, of {budget}.",
         spent=words.usd(whole_cents(month.spent_microusd + month.held_microusd) if month else 0),
         budget=words.usd(stats.budget_month_microusd),
     )
@@ -137,7 +140,9 @@ def _controls(controls: Controls, words: Words) -> list[Markup]:
         lines.append(words("⏸ Paused by {who}: {why}.", who=controls.paused_by, why=why))
     lines += [
         words(
-            "⚡ Ordering has stopped by itself for {scope}: {cause}.", scope=each.scope, cause=cause(each.cause, words)
+            "⚡ Ordering was stopped automatically for {scope}: {cause}.",
+            scope=each.scope,
+            cause=cause(each.cause, words),
         )
         for each in controls.breakers
     ]
@@ -188,8 +193,8 @@ async def tapped(
         case "found":
             await replies.tap(tap)
             question = words(
-                "🔖 Answer with the provider's job id of {ref}. It is looked up there first; "
-                "nothing is changed until then.",
+                "🔖 Reply with the provider's job id for {ref}. I look the job up at the provider first; nothing is "
+                "changed until then.",
                 ref=code(callback_data.ref),
             )
             await replies.beside(tap.message, question, ForceReply(input_field_placeholder=words.plain(N_("job id"))))
@@ -197,8 +202,8 @@ async def tapped(
         case "no":
             await replies.tap(tap)
             question = words(
-                "Is it certain that {ref} was not charged? Look into the provider's books first: "
-                "its money becomes free, and its user is told that nothing was made.",
+                "Are you sure that {ref} was not charged? Check the provider's records first: confirming releases the "
+                "money and notifies the user that nothing was made.",
                 ref=code(callback_data.ref),
             )
             mark = _mark_of(await tools.ledger.find(callback_data.ref))
@@ -221,7 +226,9 @@ async def tapped(
             paused_at = (await tools.operators.controls()).paused_at
             stale = _mark(paused_at) != callback_data.shown
             if stale or (await tools.operators.resume_if(paused_at, admin_context.who)).changed:
-                await replies.tap(tap, words.plain(N_("Somebody has paused or resumed since. Nothing was changed.")))
+                await replies.tap(
+                    tap, words.plain(N_("Somebody paused or resumed orders in the meantime. Nothing was changed."))
+                )
                 await replies.rewrite(tap.message, *await overview(admin_context))
                 return
     await replies.tap(tap, words.plain(N_("Done.")) if callback_data.act != "look" else "")

@@ -22,7 +22,7 @@ from providers.openai_videos.order_match import Shown
 
 UNSEEN, DESPITE, EARLY = "unseen", "despite", "early"
 NOT_SEEN: Mapping[Unseen, str] = {
-    Unseen.UNKNOWN: N_("The provider does not know a job {job}."),
+    Unseen.UNKNOWN: N_("The provider does not know job {job}."),
     Unseen.UNREAD: N_("Job {job} could not be looked up at the provider."),
     Unseen.UNNAMED: N_("The provider's answer does not name job {job}."),
     Unseen.NOT_SOLD_HERE: N_(
@@ -58,8 +58,8 @@ async def found(admin_context: AdminContext, ref: str, job_id: str, insists: str
         )
     if isinstance(answer, Contradicts):
         return words(
-            "The provider shows job {job} with {parts}. Nothing was changed. If it is this order all the same, "
-            "send {command}.",
+            "The provider shows job {job} with {parts}. Nothing was changed. If it is this order anyway, send "
+            "{command}.",
             job=code(job_id),
             parts=_differences(run, answer, words),
             command=_found_command(words, DESPITE, run, job_id),
@@ -80,7 +80,7 @@ def _found_command(words: Words, insists: str, run: Run, job_id: str) -> Markup:
 
 
 def _needs_a_reason(words: Words, command: Markup) -> Markup:
-    return words("How do you know? Send {command}. Nothing was changed.", command=command)
+    return words("Nothing was changed: a reason is required. Send {command}.", command=command)
 
 
 def no_such_run(words: Words, ref: str) -> Markup:
@@ -93,7 +93,7 @@ def _differences(run: Run, seen: Contradicts, words: Words) -> Markup:
         Shown.SECONDS: words("{shown} s instead of {ordered} s", shown=job.seconds, ordered=order.seconds),
         Shown.SIZE: words("{shown} instead of {ordered}", shown=job.size, ordered=order.size),
         Shown.MODEL: words("the model {shown} instead of {ordered}", shown=job.model, ordered=order.model),
-        Shown.PROMPT: words("another prompt"),
+        Shown.PROMPT: words("a different prompt"),
     }
     return Markup(", ").join(said for part, said in sentence.items() if part in seen.parts)
 
@@ -102,16 +102,18 @@ def _found(run: Run, job_id: str, job: Job | None, words: Words) -> Markup:
     """What happens to the price: it is spent only if the provider shows the job as made, or being made."""
     told = {"ref": run.ref, "job": code(job_id)}
     if run.file is not None:
-        return words("{ref} is job {job}, and its video is here already. Nothing was changed.", **told)
+        return words("{ref} is job {job}, and its video is already here. Nothing was changed.", **told)
     if job is None:
         return words(
             "{ref} is job {job}, which the provider does not show. Its price stays set aside until the video is here.",
             **told,
         )
     if job.status is JobStatus.COMPLETED:
-        return words("{ref} is job {job}. Its price counts as spent; the video is fetched now.", **told)
+        return words("{ref} is job {job}. Its price counts as spent; the video is being fetched.", **told)
     if job.running:
-        return words("{ref} is job {job}. Its price counts as spent; the video is fetched once it is ready.", **told)
+        return words(
+            "{ref} is job {job}. Its price counts as spent; the video will be fetched once it is ready.", **told
+        )
     if job.status is JobStatus.UNKNOWN:
         return words(
             "{ref} is job {job}, which the provider shows as “{word}”. Its price stays set aside until the video is "
@@ -120,7 +122,8 @@ def _found(run: Run, job_id: str, job: Job | None, words: Words) -> Markup:
             **told,
         )
     return words(
-        "{ref} is job {job}, which the provider shows as failed. Its price stays set aside until a second look agrees.",
+        "{ref} is job {job}, which the provider shows as failed. Its price stays set aside until a second check "
+        "confirms it.",
         **told,
     )
 
@@ -128,7 +131,7 @@ def _found(run: Run, job_id: str, job: Job | None, words: Words) -> Markup:
 def _why_not_found(run: Run, recorded: Recorded, job_id: str, words: Words) -> Markup:
     if recorded.why == "owned":
         return words(
-            "Job {job} is run {ref}'s already. Nothing was changed.",
+            "Job {job} already belongs to run {ref}. Nothing was changed.",
             job=code(job_id),
             ref=recorded.owner or "?",
         )
@@ -161,11 +164,11 @@ async def not_charged(admin_context: AdminContext, run: Run, why: str | None = N
     if settled.settled or fresh.reason == "not_charged":  # perhaps by this same call, if its first answer was lost
         await admin_context.tools.enqueue(run.run_id)
         said = words(
-            "{ref} is settled as not charged: {held} is free again, its user is told.",
+            "{ref} is settled as not charged: {held} was released, and its user is being notified.",
             ref=run.ref,
             held=words.usd(run.price_microusd),
         )
-        alone = words("No list of the provider confirms this; it rests on your word alone.")
+        alone = words("The provider's list does not confirm this; it rests on your word alone.")
         return Markup(" ").join([said, alone]) if settling.on_whose_word(run) else said
     if settled.why == "changed":
         return more_is_known(words, run.ref)
@@ -179,14 +182,14 @@ def _shown(run: Run, status: str | None, words: Words) -> Markup:
     if run.job_id is None:
         return words(
             "The provider's list shows a job that may be the order of {ref}{jobs}. Nothing was changed. If the "
-            "provider's books show that it is another's, send {command}.",
+            "provider's records show that the job belongs to another order, send {command}.",
             ref=run.ref,
             jobs=Markup(": ") + code(status) if status else "",
             command=insist,
         )
     return words(
-        "The provider shows job {job} of {ref} as {status}. Nothing was changed. If its books show that it is not "
-        "charged, send {command}.",
+        "The provider shows job {job} of {ref} as {status}. Nothing was changed. If the provider's records show that "
+        "it was not charged, send {command}.",
         job=code(run.job_id),
         ref=run.ref,
         status=status or "?",
@@ -197,7 +200,7 @@ def _shown(run: Run, status: str | None, words: Words) -> Markup:
 def _early(run: Run, until: datetime | None, words: Words) -> Markup:
     when = words(" until {time} UTC", time=f"{until.astimezone(UTC):%Y-%m-%d %H:%M}") if until else ""
     return words(
-        "The order of {ref} may still turn up at the provider{until}. Nothing was changed. If the provider's books "
+        "The order of {ref} may still turn up at the provider{until}. Nothing was changed. If the provider's records "
         "show that it was not made, send {command}.",
         ref=run.ref,
         until=when,
@@ -210,9 +213,7 @@ def _early_command(words: Words, run: Run) -> Markup:
 
 
 def more_is_known(words: Words, ref: str) -> Markup:
-    return words(
-        "More is known of {ref} than this message tells; look again with /admin. Nothing was changed.", ref=ref
-    )
+    return words("{ref} has changed since this message; check /admin again. Nothing was changed.", ref=ref)
 
 
 async def take_back(admin_context: AdminContext, ref: str, why: str | None) -> Markup:
@@ -229,22 +230,22 @@ async def take_back(admin_context: AdminContext, ref: str, why: str | None) -> M
     told = {"ref": run.ref, "held": words.usd(fresh.held_microusd)}
     if fresh.state is State.RENDERING:
         return words(
-            "The settlement is taken back: {ref} is being made again, as job {job}. {held} is set aside.",
+            "The settlement was taken back: {ref} is rendering again, as job {job}. {held} is set aside.",
             job=code(fresh.job_id or "?"),
             **told,
         )
-    return words("The settlement is taken back: {ref} is in doubt again. {held} is set aside.", **told)
+    return words("The settlement was taken back: {ref} is in doubt again. {held} is set aside.", **told)
 
 
 def _why_not_taken_back(run: Run, why: str | None, words: Words) -> Markup:
     if why == "bought_again":
         return words(
-            "The user of {ref} has ordered the same again since, so it stays settled. Nothing was changed.",
+            "The user of {ref} has since ordered the same video again, so it stays settled. Nothing was changed.",
             ref=run.ref,
         )
     if why == "fetched":
         return words(
-            "Too late: more has happened to {ref} since, so it stays settled ({state}). Nothing was changed.",
+            "Too late: {ref} has moved on since then, so it stays settled ({state}). Nothing was changed.",
             ref=run.ref,
             state=messages.state(run, words),
         )

@@ -19,27 +19,29 @@ from pipeline.settings.limit_values import big_change, is_money, read_typed
 
 YES = frozenset({"yes", "sí", "si"})
 LIMIT_NOT_SET: Mapping[str, str] = {
-    "unknown_limit": N_("there is no limit of this name"),
-    "bad_value": N_("a whole number is needed, or dollars for a budget (for rollout: all, percent or allowlist)"),
-    "not_per_user": N_("this limit is for all, not for one user"),
+    "unknown_limit": N_("there is no limit with this name"),
+    "bad_value": N_("it must be a whole number, or dollars for a budget (for rollout: all, percent or allowlist)"),
+    "not_per_user": N_("this limit applies to all users and cannot be set for one"),
 }
+LEDGER_REJECTED = N_("the ledger rejected it")
 
 
 def usage(words: Words) -> Markup:
     return words(
-        "<code>/admin</code> shows the state of things: money, doubts, switches.\n"
-        "<code>/admin pause REASON</code> stops buying; what was bought goes on. <code>/admin resume</code> ends it.\n"
-        "<code>/admin show REF</code> tells all about one video.\n"
-        "<code>/admin found REF JOB</code>: the provider's books show that it was made, as this job. The job is looked "
-        "up there first; to insist, add <code>unseen REASON</code> or <code>despite REASON</code>.\n"
-        "<code>/admin notcharged REF</code>: they show that it was not made; its price is free again. While it may "
-        "still turn up, add <code>early REASON</code>.\n"
+        "<code>/admin</code> shows an overview: money, runs in doubt, switches.\n"
+        "<code>/admin pause REASON</code> stops ordering; videos already ordered continue. <code>/admin resume</code> "
+        "ends the pause.\n"
+        "<code>/admin show REF</code> shows everything about one video.\n"
+        "<code>/admin found REF JOB</code>: the provider's records show that it was made, as this job. The job is "
+        "looked up at the provider first; to insist, add <code>unseen REASON</code> or <code>despite REASON</code>.\n"
+        "<code>/admin notcharged REF</code>: the records show that it was not made; its money is released. While it "
+        "may still turn up, add <code>early REASON</code>.\n"
         "<code>/admin takeback REF</code> undoes the last of these two.\n"
-        "<code>/admin block ID REASON</code>, <code>/admin unblock ID</code>: whether somebody may order. "
-        "<code>/admin invite ID</code> puts them on the list of those who may while the rollout is allowlist.\n"
+        "<code>/admin block ID REASON</code>, <code>/admin unblock ID</code>: whether a user can order. <code>/admin "
+        "invite ID</code> lets a user order while the rollout is allowlist.\n"
         "<code>/admin limits</code> lists every limit by its key; <code>/admin limit KEY VALUE</code> sets one, "
         "<code>/admin limit KEY VALUE ID</code> for one user.\n"
-        "<code>/admin rollout all</code> (or <code>allowlist</code>, <code>percent 10</code>): who may order at all.\n"
+        "<code>/admin rollout all</code> (or <code>allowlist</code>, <code>percent 10</code>): who can order at all.\n"
         "REF is a video's reference, ID a Telegram id; money is in dollars: 5 or 5.50."
     )
 
@@ -50,19 +52,20 @@ async def pause(admin_context: AdminContext, arguments: list[str]) -> Markup:
     kept = None if arguments else before.pause_reason
     await admin_context.operators.pause(" ".join(arguments) or kept, admin_context.who)
     said = admin_context.words(
-        "⏸ Paused: nothing is bought from now on; what was bought goes on. <code>/admin resume</code> ends it."
+        "⏸ Paused: no more videos are ordered; those already ordered continue. <code>/admin resume</code> ends the "
+        "pause."
     )
     if kept is None:
         return said
-    return Markup(" ").join([said, admin_context.words("Users still read the reason given before: {why}", why=kept)])
+    return Markup(" ").join([said, admin_context.words("Users still see the reason given before: {why}", why=kept)])
 
 
 async def resume(admin_context: AdminContext, _: list[str]) -> Markup:
     before = await admin_context.operators.controls()
     await admin_context.operators.resume(admin_context.who)
     if not (before.paused or before.breakers):
-        return admin_context.words("Nothing was paused; videos can be bought.")
-    return admin_context.words("▶ Resumed: videos can be bought again, and every breaker is closed.")
+        return admin_context.words("Nothing was paused; videos can be ordered.")
+    return admin_context.words("▶ Resumed: videos can be ordered again, and every breaker is closed.")
 
 
 async def _found(admin_context: AdminContext, arguments: list[str]) -> Markup:
@@ -105,7 +108,7 @@ async def _show(admin_context: AdminContext, arguments: list[str]) -> Markup:
 def _no_id(admin_context: AdminContext, said: str) -> Markup:
     """Refuses a name: Telegram's updates carry numbers, so a name would match nobody."""
     return admin_context.words(
-        "{said} is not a Telegram id, which is a number: <code>/admin show REF</code> shows the id of who "
+        "{said} is not a Telegram id; an id is a number. <code>/admin show REF</code> shows the id of the user who "
         "ordered a video. Nothing was changed.",
         said=said,
     )
@@ -117,7 +120,7 @@ async def _block(admin_context: AdminContext, arguments: list[str]) -> Markup:
     if not arguments[0].isdecimal():
         return _no_id(admin_context, arguments[0])
     user = await admin_context.operators.block(f"tg:{arguments[0]}", " ".join(arguments[1:]) or None, admin_context.who)
-    return admin_context.words("{user} is blocked. What they ordered goes on.", user=user.user_id)
+    return admin_context.words("{user} is blocked. Orders in progress continue.", user=user.user_id)
 
 
 async def _unblock(admin_context: AdminContext, arguments: list[str]) -> Markup:
@@ -126,7 +129,7 @@ async def _unblock(admin_context: AdminContext, arguments: list[str]) -> Markup:
     if not arguments[0].isdecimal():
         return _no_id(admin_context, arguments[0])
     user = await admin_context.operators.unblock(f"tg:{arguments[0]}", admin_context.who)
-    return admin_context.words("{user} may ask again.", user=user.user_id)
+    return admin_context.words("{user} can order again.", user=user.user_id)
 
 
 async def _invite(admin_context: AdminContext, arguments: list[str]) -> Markup:
@@ -159,8 +162,8 @@ async def _limit(admin_context: AdminContext, arguments: list[str]) -> Markup:
         and big_change(key, wanted, present)
     ):
         return admin_context.words(
-            "{key} was not changed: it is {before}, and {after} is more than ten times away from that. Money is typed "
-            "in dollars. If that is meant, send it again with <code>yes</code> behind it.",
+            "{key} was not changed: it is {before}, and {after} is more than ten times higher or lower. Enter money "
+            "in dollars. If you mean it, send it again with <code>yes</code> at the end.",
             key=key,
             before=admin_context.words.usd(present),
             after=admin_context.words.usd(wanted),
@@ -193,7 +196,7 @@ async def _set(admin_context: AdminContext, key: str, value: int | str | None, u
 
 
 def _not_set(admin_context: AdminContext, key: str, why: str) -> Markup:
-    words = admin_context.words(LIMIT_NOT_SET.get(why, N_("the ledger did not take it")))
+    words = admin_context.words(LIMIT_NOT_SET.get(why, LEDGER_REJECTED))
     return admin_context.words(
         "{key} was not changed: {why}. <code>/admin limits</code> lists them all.", key=key, why=words
     )

@@ -74,9 +74,9 @@ def _reserved(run: Run, words: Words, _: Scene) -> _Page:
     doing = words("⏳ Checking your prompt. Nothing is charged yet.")
     if run.position:
         doing = words.count(
-            "⏳ {n} request is before yours. Nothing is charged yet.",
-            "⏳ {n} requests are before yours. Nothing is charged yet.",
-            run.position,
+            "⏳ {n} request ahead of yours. Nothing is charged yet.",
+            "⏳ {n} requests ahead of yours. Nothing is charged yet.",
+            run.place,
         )
     return doing, ((button(words, N_("Cancel"), RunTap(ref=run.ref, act=Act.CANCEL)),),)
 
@@ -85,21 +85,21 @@ def _approved(run: Run, words: Words, scene: Scene) -> _Page:
     if messages.waits_for_create(run):
         return _asking(run, words, scene)
     if run.deferred_by == "no_slot":
-        doing = words("⏳ Waiting for a free place at the video maker. Nothing is charged yet.")
-        if run.position:
+        doing = words("⏳ Waiting for a free slot at the video maker. Nothing is charged yet.")
+        if run.place:
             doing = words.count(
-                "⏳ Waiting for a free place at the video maker; {n} request is before yours. Nothing is charged yet.",
-                "⏳ Waiting for a free place at the video maker; {n} are before yours. Nothing is charged yet.",
-                run.position,
+                "⏳ Waiting for a free slot at the video maker; {n} request ahead of yours. Nothing is charged yet.",
+                "⏳ Waiting for a free slot at the video maker; {n} requests ahead of yours. Nothing is charged yet.",
+                run.place,
             )
     elif run.deferred_by:
         doing = words(
-            "⏳ Ordering is stopped at this moment; nothing is charged. Yours goes on by itself when ordering reopens. "
-            "If that takes more than ten minutes, I cancel it without charge, and you can try again."
+            "⏳ Ordering is stopped right now; nothing is charged. Your request continues automatically when ordering "
+            "resumes. If that takes more than ten minutes, I cancel it without charge, and you can try again."
         )
     else:
         doing = words(
-            "⏳ It is ordered in a moment, one time only. {price} is set aside, and charged when the video is made.",
+            "⏳ About to order your video, once. {price} is set aside, and charged when the video is made.",
             price=words.usd(run.held_microusd),
         )
     return Markup("\n\n").join([_quote(run, words), doing]), ((_cancel(run, words),),)
@@ -110,7 +110,7 @@ def _asking(run: Run, words: Words, scene: Scene) -> _Page:
     left = ""
     if scene.videos_left is not None:
         left = words.count(
-            "This is your last video of today.",
+            "This is your last video for today.",
             "You have {n} videos left today, this one included.",
             max(1, scene.videos_left),
         )
@@ -173,7 +173,7 @@ def _shape(run: Run, words: Words, size: str) -> InlineKeyboardButton:
 
 def _submitting(run: Run, words: Words, _: Scene) -> _Page:
     doing = words(
-        "⏳ Ordering it now, one time only. {price} is set aside, and charged when the video is made.",
+        "⏳ Ordering your video now, once. {price} is set aside, and charged when the video is made.",
         price=words.usd(run.held_microusd),
     )
     return Markup("\n\n").join([_quote(run, words), doing]), ()
@@ -194,13 +194,13 @@ def _rendering(run: Run, words: Words, scene: Scene) -> _Page:
 def _elapsed(run: Run, words: Words, scene: Scene) -> Markup:
     """The elapsed time and an estimate; a percentage only if the provider reports one."""
     if run.failing_since is not None:
-        return words("🔎 It seems to have failed; checking once more. Nothing is decided yet.")
+        return words("🔎 Your video seems to have failed; I am checking once more. Nothing is decided yet.")
     elapsed = run.age(run.rendering_at).total_seconds()
     shown = lasting(TICK_SECONDS * (elapsed // TICK_SECONDS)) if elapsed >= TICK_SECONDS else ""
     share = words(" {n} %.", n=run.progress) if run.progress else ""
     if elapsed > scene.slow_seconds:
         return words(
-            "🎬 Rendering for {time}, longer than usual. There is nothing you need to do.{share}",
+            "🎬 Rendering for {time}, longer than usual. You don't need to do anything.{share}",
             time=shown,
             share=share,
         )
@@ -217,7 +217,7 @@ def _elapsed(run: Run, words: Words, scene: Scene) -> Markup:
 def _saved(run: Run, words: Words, _: Scene) -> _Page:
     if run.told_state is run.state:
         return words(
-            "Your video is ready, but I could not bring it here. {money} It is kept: open /videos to see it.",
+            "Your video is ready, but I could not send it here. {money} You can get it with /videos.",
             money=messages.money(run, words),
         ), ()
     return words("📤 Ready; uploading it now. {money}", money=messages.money(run, words)), ()
@@ -225,7 +225,9 @@ def _saved(run: Run, words: Words, _: Scene) -> _Page:
 
 def _delivered(run: Run, words: Words, _: Scene) -> _Page:
     return words(
-        "✅ Here it is, below. {money} Keep {ref} for questions.", money=messages.money(run, words), ref=run.ref
+        "✅ Here it is, below. {money} Keep {ref} in case you have questions.",
+        money=messages.money(run, words),
+        ref=run.ref,
     ), ()
 
 
@@ -237,7 +239,7 @@ def _rejected(run: Run, words: Words, scene: Scene) -> _Page:
     )
     if not run.safe_rewrite:
         return words("{what} {todo}", what=why, todo=words(messages.SAY_DIFFERENTLY)), ()
-    for_sale = words("This would pass. Tap Use this, or send your own with /create:")
+    for_sale = words("This version should pass. Tap Use this, or send your own with /create:")
     rewrite = RunTap(ref=run.ref, act=Act.REWRITE, arg=str(scene.take))
     return (
         Markup("\n\n").join([why, for_sale, words("<blockquote>{text}</blockquote>", text=_short(run.safe_rewrite))]),

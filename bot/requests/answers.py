@@ -22,8 +22,8 @@ from pipeline.ledger.users import Customer
 from steps.check_limits import PromptProblem, Refused
 
 LAST_QUESTION = N_(
-    "This is the last time I ask first: from your next video on I order at once, for the price in /limits. "
-    "Tap to go on being asked."
+    "This is the last time I ask first: from your next video on, I order right away, at the price in /limits. Tap "
+    "Keep asking if you want me to always ask first."
 )
 
 

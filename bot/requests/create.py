@@ -33,13 +33,13 @@ ONLY_WORDS = N_(
     "Nothing is ordered until you tap Create."
 )
 ABOUT_OURS = N_(
-    "I cannot see the video you answer: this one would be made from your words alone. Tap Change below that video to "
-    "start from its text. Nothing is ordered until you tap Create."
+    "I cannot see the video you replied to: this one would be made from your words alone. Tap Change below that video "
+    "to start from its text. Nothing is ordered until you tap Create."
 )
 ONLY_TEXT = N_("I can only read text. Send /create and what the video should show.")
 READ_ONCE = N_(
-    "I read each message once, when it arrives: this edit changes nothing and costs nothing. "
-    "To change a video, tap Edit or Change below it; for another one, send a new message."
+    "I read each message only once, when it arrives, so this edit changes nothing and costs nothing. To change a "
+    "video, tap Edit or Change below it; for another one, send a new message."
 )
 private = F.chat.type == ChatType.PRIVATE
 group = F.chat.type.in_({ChatType.GROUP, ChatType.SUPERGROUP})
@@ -140,8 +140,8 @@ async def example(
     placed = await order_by_tap(tap, order_request, words, customer, orders, replies)
     if placed is not None and placed.replayed and placed.run.ended:
         said = N_(
-            "This button has started {ref} already. Send /create to see the examples again; "
-            "nothing was charged for this tap."
+            "This button already started {ref}. Send /create to see the examples again; nothing was charged for this "
+            "tap."
         )
         await replies.tap(tap, words.plain(said, ref=placed.run.ref), alert=True)
 
@@ -169,7 +169,9 @@ async def plain(
         InlineKeyboardButton(text=words.plain(N_("No")), callback_data=OfferAnswer(yes=False).pack()),
     ]
     await replies.to(
-        message, words("Make this a video? Nothing is charged yet."), InlineKeyboardMarkup(inline_keyboard=[buttons])
+        message,
+        words("Make this a video? Nothing is charged yet."),
+        InlineKeyboardMarkup(inline_keyboard=[buttons]),
     )
 
 
@@ -185,7 +187,7 @@ async def for_sale(
     asked = tap.message
     if not isinstance(asked, Message) or asked.reply_to_message is None or not asked.reply_to_message.text:
         await replies.tap(
-            tap, words.plain(N_("I no longer have what you wrote. Send it again with /create.")), alert=True
+            tap, words.plain(N_("I no longer have your message. Send it again with /create.")), alert=True
         )
         return
     if not callback_data.yes:
@@ -206,7 +208,7 @@ async def for_sale(
         await replies.tap(tap, asked_already(placed.run, words))
     await replies.rewrite(
         asked,
-        words("All right, I am on it: {ref}. Its card says what happens and what it costs.", ref=placed.run.ref),
+        words("OK, I am working on {ref}. Its card shows the progress and the price.", ref=placed.run.ref),
         None,
     )
 
@@ -233,7 +235,7 @@ async def _mention(
         return
     if text.startswith("/"):
         if (await _our_name(bot)).search(text.split(maxsplit=1)[0]):
-            await replies.to(message, words("I do not know this command. Everything I can do is in /help."))
+            await replies.to(message, words("I do not know this command. See /help for everything I can do."))
         return
     if not prompt:
         await replies.to(
@@ -261,7 +263,7 @@ async def edited(message: Message, words: Words, replies: Replies) -> None:
 
 async def unreadable(message: Message, words: Words, replies: Replies) -> None:
     if message.text and message.text.startswith("/"):
-        await replies.to(message, words("I do not know this command. Everything I can do is in /help."))
+        await replies.to(message, words("I do not know this command. See /help for everything I can do."))
     elif message.content_type not in SERVICE:
         await replies.to(message, words(ONLY_TEXT))
 

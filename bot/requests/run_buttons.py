@@ -47,7 +47,7 @@ async def tapped(
     run = await ledger.find(callback_data.ref)
     if run is None:
         await replies.tap(
-            tap, words.plain(N_("I no longer find this video. Nothing was charged for this tap.")), alert=True
+            tap, words.plain(N_("I can no longer find this video. Nothing was charged for this tap.")), alert=True
         )
         return
     if run.user_id != user_id(tap.from_user.id):
@@ -79,20 +79,22 @@ async def _create(t: Tapped) -> None:
     fresh = await t.ledger.confirm(t.run.run_id, *meant)
     await t.orders.go_on(fresh)
     if fresh.confirmed_at is not None:
-        await t.say(N_("It is ordered once, however often you tap."))
+        await t.say(N_("Confirmed. Tapping again does not order it twice."))
     elif fresh.state is State.APPROVED and (fresh.seconds, fresh.size) != meant:
         await t.say(
-            N_("Nothing was ordered: length or format have changed meanwhile. Look at the new price and tap again."),
+            N_(
+                "Nothing was ordered: the length or format was changed in the meantime. Check the new price and tap "
+                "again."
+            ),
             alert=True,
         )
     elif fresh.state is State.APPROVED and (await t.customers.allowance(t.run.user_id)).blocked:
         await t.say(
-            N_("The people who run this bot have blocked you, so this is not ordered. Nothing was charged."), alert=True
+            N_("The people who run this bot have blocked you, so this was not ordered. Nothing was charged."),
+            alert=True,
         )
     elif fresh.state is State.APPROVED:
-        await t.say(
-            N_("Too late: the time to tap this button is over. Nothing was charged; send /create again."), alert=True
-        )
+        await t.say(N_("Too late: this button has expired. Nothing was charged; send /create again."), alert=True)
     else:
         await t.replies.tap(t.tap, messages.state(fresh, t.words).striptags())
 
@@ -125,9 +127,9 @@ async def _cancel(t: Tapped) -> None:
         await t.orders.go_on(t.run)
         await t.say(N_("Canceled. Nothing was charged."))
     elif (fresh := await t.ledger.load(t.run.run_id)) and fresh.state is State.CANCELED:
-        await t.say(N_("It is canceled already. Nothing was charged."))
+        await t.say(N_("Already canceled. Nothing was charged."))
     else:
-        await t.say(N_("Too late to cancel: it was ordered, or has ended. See /status."), alert=True)
+        await t.say(N_("Too late to cancel: your video is already ordered or has ended. See /status."), alert=True)
 
 
 async def _edit(t: Tapped) -> None:
@@ -136,7 +138,7 @@ async def _edit(t: Tapped) -> None:
     if draft or t.run.state is State.CANCELED:
         await _change(t)
     else:
-        await t.say(N_("Too late to edit: it was ordered, or has ended. See /status."), alert=True)
+        await t.say(N_("Too late to edit: your video is already ordered or has ended. See /status."), alert=True)
 
 
 async def _change(t: Tapped) -> None:
@@ -150,8 +152,8 @@ async def _change(t: Tapped) -> None:
     assert message is not None, "the filter asked for one"
     private, own = message.chat.type == ChatType.PRIVATE, _own_message(t.run, message.chat.id)
     text = t.words(
-        "✏️ {ref}: write what the video should show instead, as an answer to this message. "
-        "Nothing is charged for asking. Your words so far, to copy: {prompt}",
+        "✏️ {ref}: reply to this message with what the video should show instead. Nothing is charged for asking. Your "
+        "prompt so far, to copy: {prompt}",
         ref=t.run.ref,
         prompt=code(t.run.prompt[:3000]),
     )
@@ -183,8 +185,8 @@ async def _rewrite(t: Tapped) -> None:
 async def _again(t: Tapped) -> None:
     if t.run.reason in messages.IN_OTHER_WORDS_ONLY:  # also for an old or forged button
         said = N_(
-            "The same words would be refused again, so nothing was ordered or charged. "
-            "Tap Change and say it differently."
+            "The same prompt would be refused again, so nothing was ordered or charged. Tap Change and rephrase your "
+            "prompt."
         )
         await t.say(said, alert=True)
         return
@@ -211,7 +213,7 @@ async def _another(t: Tapped, prompt: str, *, again: bool) -> None:
     placed = await order_by_tap(t.tap, order_request, t.words, t.customer, t.orders, t.replies)
     if placed is not None and placed.replayed and placed.run.ended:
         said = t.words.plain(
-            N_("This button has already started {ref} ({state}). Tap it once more to start another, for {price}."),
+            N_("This button already started {ref} ({state}). Tap it again to start another one for {price}."),
             ref=placed.run.ref,
             state=messages.state(placed.run, t.words).striptags(),
             price=t.words.usd(t.run.price_microusd),
@@ -261,12 +263,15 @@ async def _resend(t: Tapped) -> None:
         )
     except TooLarge:
         await t.say(
-            N_("{ref} is larger than Telegram takes from a bot, so I cannot send it. Nothing was charged for trying."),
+            N_(
+                "{ref} is larger than Telegram accepts from a bot, so I cannot send it. Nothing was charged for trying."
+            ),
             alert=True,
         )
     except SendError:
         await t.say(
-            N_("I could not send it just now. Tap again in a minute; nothing was charged for trying."), alert=True
+            N_("I could not send the video just now. Tap again in a minute; nothing was charged for trying."),
+            alert=True,
         )
     else:
         await t.replies.tap(t.tap)

@@ -124,7 +124,7 @@ async def test_double_tap_on_create_buys_one_video_and_again_makes_a_new_draft(c
     taps: list[str] = []
     desktop.on("request", lambda sent: taps.append(sent.url) if sent.url.endswith("/taps") else None)
     await key(desktop, "Crear").dblclick()
-    await expect(desktop.get_by_test_id("toast").last).to_have_text("Se pide una sola vez, por más que toques.")
+    await expect(desktop.get_by_test_id("toast").last).to_have_text("Confirmado. Tocar otra vez no lo pide dos veces.")
 
     film = desktop.get_by_test_id("video")
     await expect(film).to_have_attribute("data-state", "ready")
@@ -172,13 +172,13 @@ async def test_rejected_prompt_is_replaced_by_the_offered_rewrite_and_then_edite
 
     answering = desktop.get_by_test_id("context")
     await key(desktop, "Edit").click()
-    await expect(answering).to_contain_text("write what the video should show instead")
+    await expect(answering).to_contain_text("reply to this message with what the video should show instead")
     await say(desktop, "a knight drops a tin boat into a lake at dusk")
-    await expect(from_bot(desktop, "Withdrawn: you sent a new text. Nothing was charged.")).to_be_visible()
+    await expect(from_bot(desktop, "Replaced by your new prompt. Nothing was charged.")).to_be_visible()
     await expect(from_bot(desktop, "Nothing is charged until you tap Create")).to_contain_text("tin boat")
     await expect(answering).to_be_hidden()
     await key(desktop, "Edit").click()  # this time of a run that Ben's own message asked for
-    await expect(answering).to_contain_text("write what the video should show instead")
+    await expect(answering).to_contain_text("reply to this message with what the video should show instead")
 
 
 async def test_chat_page_fits_a_phone_screen_without_overflow(chat: Chat, phone: Page) -> None:

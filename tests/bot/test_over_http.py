@@ -227,7 +227,7 @@ async def test_update_that_always_fails_in_the_database_is_skipped_counted_and_a
     ben, ana = person(simulator), person(simulator, "Ana")
     async with open_house(ledger_dsn, simulator, tmp_path, intake) as house:
         ben.say("/create a bottle of poison")
-        await ben.until("Something went wrong here")
+        await ben.until("Something went wrong on our side")
         ana.say("/create a kite over the sea")
         await ana.until("Create ·")
         ben.say("/create a kite over the mountains")
@@ -359,7 +359,7 @@ async def test_delivery_gives_up_on_a_refusing_proxy_and_notifies_user_and_opera
                 "update onetake.runs set state_since = state_since - interval '31 minutes',"
                 " next_look_at = clock_timestamp(), notifying_until = null where state = 'saved'"
             )
-        await ben.until("could not bring it")
+        await ben.until("could not send it")
         alerts = await Alerts(house.context.ledger.rpc).take()
         [run] = await house.runs()
         assert [(alert.kind, alert.detail["ref"]) for alert in alerts] == [("undelivered", run.ref)]
@@ -373,7 +373,7 @@ async def test_proxy_page_with_status_413_ends_delivery_after_one_upload(
     simulator.trouble("telegram", "html", method="sendVideo", status=413, always=True)
     async with open_house(ledger_dsn, simulator, tmp_path) as house:
         await ben.create("a paper boat in the rain")
-        await ben.until("could not bring it")
+        await ben.until("could not send it")
         [run] = await house.runs()
     assert run.state is State.SAVED
     assert sum(call["method"] == "sendVideo" for call in calls(simulator)) == 1

@@ -28,7 +28,7 @@ async def test_start_greets_in_the_apps_language_with_three_examples(harness: Bo
     [
         (None, "I show the price and wait until you tap Create"),
         ("always", "I show the price and wait until you tap Create"),
-        ("never", "/create orders at once, as you have it in /settings; an example shows its price first."),
+        ("never", "With your /settings, /create orders right away; an example shows its price first."),
     ],
 )
 async def test_start_announces_the_confirmation_only_to_users_who_get_one(
@@ -75,8 +75,8 @@ async def test_limits_command_shows_what_is_left_and_the_price(harness: BotHarne
     await harness.operators.set_limit("budget_day_microusd", 100, "test")
     await harness.operators.pause("repairs", "test")
     await harness.say("/limits")
-    said = await harness.until_said("budget of today has less than $0.80 left; it resets in ")
-    assert "paused at present: repairs" in (said.text or "")
+    said = await harness.until_said("budget for today has less than $0.80 left; it resets in ")
+    assert "Ordering is paused: repairs" in (said.text or "")
 
 
 async def test_status_shows_the_draft_and_cancel_cancels_it(harness: BotHarness) -> None:
@@ -87,7 +87,7 @@ async def test_status_shows_the_draft_and_cancel_cancels_it(harness: BotHarness)
     await harness.say("/create a paper boat in the rain")
     run = await harness.until_state(State.APPROVED)
     await harness.say("/status")
-    said = await harness.until_said("waits for a tap on Create")
+    said = await harness.until_said("waiting for a tap on Create")
     assert "nothing is charged yet" in (said.text or ""), "as its card says"
     assert "set aside" not in (said.text or "")
     await harness.say("/cancel")

@@ -71,12 +71,12 @@ def long_ago(harness: BotHarness) -> None:
 async def test_settling_as_found_with_an_unknown_job_id_is_refused(harness: BotHarness, simulator: Simulator) -> None:
     ref = await in_doubt(harness, simulator)
     await harness.say(f"/admin found {ref} video_nope", user=ADMIN)
-    said = await harness.until_said_plainly("The provider does not know a job video_nope. Nothing was changed.")
+    said = await harness.until_said_plainly("The provider does not know job video_nope. Nothing was changed.")
     assert f"send /admin found {ref} video_nope unseen REASON" in plainly(said)
     run = await harness.only_run()
     assert (run.state, run.job_id) == (State.UNCERTAIN, None)
     await harness.say(f"/admin found {ref} video_nope unseen", user=ADMIN)
-    await harness.until_said_plainly("How do you know?")
+    await harness.until_said_plainly("a reason is required")
     assert (await harness.only_run()).job_id is None
 
 
@@ -129,7 +129,7 @@ async def test_not_charged_button_asks_first_and_releases_the_hold(harness: BotH
     ref = await in_doubt(harness, simulator)
     await harness.say("/admin", user=ADMIN)
     await harness.tap(f"Not charged · {ref}", user=ADMIN)
-    await harness.until_said("Is it certain")
+    await harness.until_said("Are you sure")
     assert (await harness.only_run()).state is State.UNCERTAIN
     await harness.tap("Yes, not charged", user=ADMIN)
     await harness.until_said_plainly(f"The order of {ref} may still turn up at the provider until 20")
@@ -137,7 +137,7 @@ async def test_not_charged_button_asks_first_and_releases_the_hold(harness: BotH
     long_ago(harness)
     await harness.say("/admin", user=ADMIN)
     await harness.tap(f"Not charged · {ref}", user=ADMIN)
-    await harness.until_said("Is it certain")
+    await harness.until_said("Are you sure")
     await harness.tap("Yes, not charged", user=ADMIN)
     run = await harness.until_state(State.FAILED)
     assert (run.reason, run.held_microusd) == ("not_charged", 0)
@@ -150,7 +150,7 @@ async def test_early_not_charged_needs_the_word_early_and_a_reason(harness: BotH
     said = await harness.until_said_plainly("may still turn up at the provider")
     assert f"send /admin notcharged {ref} early REASON" in plainly(said)
     await harness.say(f"/admin notcharged {ref} early", user=ADMIN)
-    await harness.until_said_plainly("How do you know?")
+    await harness.until_said_plainly("a reason is required")
     assert (await harness.only_run()).state is State.UNCERTAIN
     await harness.say(f"/admin notcharged {ref} early their support wrote it", user=ADMIN)
     assert (await harness.until_state(State.FAILED)).reason == "not_charged"
@@ -162,7 +162,7 @@ async def test_confirming_not_charged_on_a_changed_run_does_nothing(harness: Bot
     ref = await in_doubt(harness, simulator)
     await harness.say("/admin", user=ADMIN)
     await harness.tap(f"Not charged · {ref}", user=ADMIN)
-    await harness.until_said("Is it certain")
+    await harness.until_said("Are you sure")
     [job] = simulator.control("GET", "/_sim/jobs")["jobs"]
     run = await harness.only_run()
     assert (await harness.context.ledger.record_submission(run.run_id, job["id"], JobSource.LIST)).recorded
@@ -170,7 +170,7 @@ async def test_confirming_not_charged_on_a_changed_run_does_nothing(harness: Bot
 
     await harness.tap("Yes, not charged", user=ADMIN)
 
-    await harness.until_said("More is known of")
+    await harness.until_said("has changed since this message")
     assert (await harness.only_run()).state is State.RENDERING
 
 
@@ -194,7 +194,7 @@ async def test_budget_is_entered_in_dollars_and_a_tenfold_change_needs_yes(harne
         "limit budget_day_microusd 5.50 yes": "→ $5.50.",
         "limit budget_day_microusd $6": "budget_day_microusd: $5.50 → $6.00.",
         "limit budget_day_microusd five": "or dollars for a budget",
-        "limit budget_day_microusd 5000000": "it is $6.00, and $5,000,000.00 is more than ten times away",
+        "limit budget_day_microusd 5000000": "it is $6.00, and $5,000,000.00 is more than ten times higher or lower",
         "limit budget_day_microusd 5000000 yes": "budget_day_microusd: $6.00 → $5,000,000.00.",
     }.items():
         await harness.say(f"/admin {words}", user=ADMIN)
@@ -206,16 +206,16 @@ async def test_budget_is_entered_in_dollars_and_a_tenfold_change_needs_yes(harne
     [
         {
             "block 77 spam": "tg:77 is blocked",
-            "unblock 77": "may ask again",
+            "unblock 77": "can order again",
             "invite 77": "is invited",
             "limit videos_per_user_day 3 77": "videos_per_user_day (tg:77): not set → 3",
             "rollout percent 10": "rollout: all → percent",
-            "limit nonsense 3": "no limit of this name",
+            "limit nonsense 3": "no limit with this name",
             "limits": "budget_day_microusd",
         },
         {"takeback AAAAAA": "There is no run AAAAAA. Nothing was changed.", "show BBBBBB": "There is no run BBBBBB."},
         {
-            "block @ben spam": "@ben is not a Telegram id, which is a number",
+            "block @ben spam": "@ben is not a Telegram id; an id is a number",
             "invite ben": "ben is not a Telegram id",
             "limit videos_per_user_day 3 @ana": "@ana is not a Telegram id",
         },
@@ -233,8 +233,8 @@ async def test_admin_commands_report_the_change_or_the_error(harness: BotHarness
 @pytest.mark.parametrize(
     ("language", "period", "said"),
     [
-        ("en", "2026-11-30", "the budget of 2026-11-30 "),
-        ("en", "2026-11", "the budget of 2026-11 "),
+        ("en", "2026-11-30", "the budget for 2026-11-30 "),
+        ("en", "2026-11", "the budget for 2026-11 "),
         ("es", "2026-11-30", "presupuesto del 30/11/2026"),
         ("es", "2026-11", "presupuesto de 11/2026"),
     ],
@@ -284,9 +284,9 @@ async def test_budget_exhausted_alert_is_sent_once_per_budget_amount(harness: Bo
     """$0.75 of $1 is used at most: no share tells that it is used up."""
     await harness.operators.set_limit("budget_day_microusd", 700_000, "test")
     await harness.say("/create a paper boat in the rain")
-    await harness.until_said("may spend in a day")
+    await harness.until_said("daily budget")
     [said] = await alarmed(harness)
-    assert "An order was refused, nothing was charged" in said
+    assert "An order was refused and nothing was charged" in said
     assert "$0.00 of $0.70 is used" in said
     assert await alarmed(harness) == []
 
@@ -294,7 +294,7 @@ async def test_budget_exhausted_alert_is_sent_once_per_budget_amount(harness: Bo
     assert await alarmed(harness) == [], "nobody was refused since"
     await harness.operators.set_limit("cooldown_seconds", 0, "test")
     await harness.say("/create a wooden boat in the rain")
-    await harness.until_said("may spend in a day")
+    await harness.until_said("daily budget")
     assert "of $0.75 is used" in (await alarmed(harness))[0]
 
 
@@ -303,9 +303,9 @@ async def test_provider_account_without_credit_alerts_the_operators(harness: Bot
     await harness.say("/create a paper boat in the rain")
     await harness.until_said("the video I'll make")
     await harness.tap("Create")
-    await harness.until_said("they are told")
+    await harness.until_said("They have been notified")
     [said] = await alarmed(harness)
-    assert "account at the video maker is empty" in said
+    assert "account with the video maker has no credit left" in said
 
 
 async def test_every_alert_kind_has_a_text(harness: BotHarness) -> None:
@@ -314,7 +314,7 @@ async def test_every_alert_kind_has_a_text(harness: BotHarness) -> None:
     assert kinds | {"our_side", "audit", "template", "storage", "undelivered"} == set(SAYINGS)
 
 
-@pytest.mark.parametrize(("language", "said"), [("en", "Its user was"), ("es", "Su usuario")])
+@pytest.mark.parametrize(("language", "said"), [("en", "Its user was"), ("es", "su usuario")])
 def test_failure_rate_alert_uses_the_singular_for_one_failure(language: str, said: str) -> None:
     rate = Alert("1", "failure_rate", datetime.now(UTC), {"failed": 1, "ended": 4})
     assert said in SAYINGS["failure_rate"](rate, Words(language))
@@ -324,7 +324,7 @@ def test_failure_rate_alert_uses_the_singular_for_one_failure(language: str, sai
 def test_a_lost_clip_is_not_reported_as_kept(language: str, said: str) -> None:
     detail = {"ref": "ABC234", "why": "FileNotFoundError: /m/a.mp4"}
     words = SAYINGS["undelivered"](Alert("1", "undelivered", datetime.now(UTC), detail), Words(language))
-    assert f"{said} <code>/m/a.mp4</code>" in words and "kept" not in words
+    assert f"{said} <code>/m/a.mp4</code>" in words and "/videos" not in words
 
 
 async def test_malformed_alerts_do_not_block_the_others(harness: BotHarness) -> None:
@@ -339,7 +339,7 @@ async def test_malformed_alerts_do_not_block_the_others(harness: BotHarness) -> 
                 "insert into onetake.alerts (key, kind, detail) values (%s, %s, %s::jsonb)", (key, kind, detail)
             )
     unknown, known = await alarmed(harness)
-    assert "does not know: 2" in unknown and "the bucket is gone" in known
+    assert "does not know the alert 2" in unknown and "the bucket is gone" in known
 
 
 async def test_each_difference_is_alerted_once(harness: BotHarness, simulator: Simulator) -> None:
@@ -367,7 +367,7 @@ async def test_stray_answer_is_alerted_once(harness: BotHarness) -> None:
     await harness.context.ledger.keep_stray_answer(uuid4(), "unknown_run", 200, '{"id": "video_lost"}')
 
     [said] = await alarmed(harness)
-    assert "fits no run was kept. It may name a job that was paid for" in said and "video_lost" in said
+    assert "matches no run. It may name a job that was paid for" in said and "video_lost" in said
     assert await alarmed(harness) == []
 
 

@@ -19,12 +19,12 @@ OFFER = ForSale(VideoModel("sim-1", None, 100_000, (8,), (), "here"), "http://x/
     [
         (
             "en",
-            "It seems to have failed; checking once more. Nothing is decided yet.",
-            "it seems to have failed; I am checking once more",
+            "Your video seems to have failed; I am checking once more. Nothing is decided yet.",
+            "seems to have failed; I am checking once more",
         ),
         (
             "es",
-            "Parece que falló; lo compruebo una vez más. Todavía no hay nada decidido.",
+            "Parece que tu video falló; lo compruebo una vez más. Todavía no hay nada decidido.",
             "parece que falló; lo compruebo una vez más",
         ),
     ],

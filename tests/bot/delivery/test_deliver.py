@@ -85,12 +85,12 @@ async def test_user_who_blocked_the_bot_gets_the_video_on_their_next_message(har
 async def test_video_too_large_for_telegram_is_kept_and_its_user_notified(harness: BotHarness) -> None:
     harness.session.meets(SendVideo, TelegramEntityTooLarge(ANY, "Request Entity Too Large"))
     run = await saved(harness)
-    await harness.until_said("could not bring it")
+    await harness.until_said("could not send it")
     assert run.file is not None
     assert Path(run.file).exists()
     assert (await harness.only_run()).state is State.SAVED
     await harness.say("/status")
-    await harness.until_said_plainly("ready, and could not be brought; it is under /videos")
+    await harness.until_said_plainly("ready, but could not be delivered; see /videos")
     assert len(harness.session.of(SendVideo)) == 1, "it would not fit this time either"
 
 
@@ -136,7 +136,7 @@ async def test_card_is_refreshed_once_more_after_a_worker_leaves_its_run(
 
     monkeypatch.setattr(render, "wait_and_save", parked_and_broken)
     await harness.say("/create a paper boat in the rain")
-    await harness.until_said("This takes far longer than it should")
+    await harness.until_said("This is taking far longer than it should")
 
 
 async def test_card_shows_ready_later_when_the_rate_limit_blocked_the_update(
@@ -213,7 +213,7 @@ async def test_chat_that_cannot_receive_videos_gets_a_message_and_no_retry(harne
     refused = TelegramEntityTooLarge(ANY, "x") if error == "413" else TelegramBadRequest(ANY, f"Bad Request: {error}")
     harness.session.meets(SendVideo, *[refused] * 50)
     await saved(harness)
-    await harness.until_said("could not bring it here")
+    await harness.until_said("could not send it here")
     assert len(harness.session.of(SendVideo)) == 1
 
 
@@ -266,7 +266,7 @@ async def test_video_delivery_backs_off_on_timeouts_and_gives_up_after_six_hours
     await _age(harness, run, 6 * 3600 + 60)
     await harness.bot_app.delivery.tell(await _fresh(harness, run))
     assert (await _fresh(harness, run)).told_state is State.SAVED
-    await harness.until_said("could not bring it here")
+    await harness.until_said("could not send it here")
 
 
 async def test_clip_missing_on_this_machine_stays_undelivered_and_alerts_the_operators(
@@ -359,7 +359,7 @@ async def test_document_too_large_for_telegram_is_kept_and_its_user_notified(
     simulator.makes(webm())
     harness.session.meets(SendDocument, TelegramEntityTooLarge(ANY, "Request Entity Too Large"))
     run = await saved(harness)
-    await harness.until_said("could not bring it")
+    await harness.until_said("could not send it")
     assert run.file is not None
     assert Path(run.file).suffix == ".webm"
     assert Path(run.file).exists()

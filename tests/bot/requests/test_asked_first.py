@@ -67,7 +67,7 @@ async def test_plain_text_request_needs_confirmation_even_if_the_user_turned_it_
     await harness.until_said("Nothing is charged until you tap Create")
     assert simulator.creates() == 0
     assert len(harness.session.of(AnswerCallbackQuery)) == 1
-    assert any("cannot see the video you answer" in text for text in harness.texts()) == (kind == "about our video")
+    assert any("cannot see the video you replied to" in text for text in harness.texts()) == (kind == "about our video")
 
 
 async def test_example_request_needs_confirmation_even_if_the_user_turned_it_off(
@@ -133,4 +133,4 @@ async def test_second_tap_on_again_shows_what_the_new_run_is_waiting_for(harness
     await harness.press(RunTap(ref=run.ref, act=Act.AGAIN, arg="1").pack(), video)
     again = await harness.until_state(State.APPROVED, number=1)
     await harness.press(RunTap(ref=run.ref, act=Act.AGAIN, arg="1").pack(), video)
-    assert alerts(harness)[-1] == f"You have already asked for this: {again.ref} (waits for a tap on Create)."
+    assert alerts(harness)[-1] == f"You have already asked for this: {again.ref} (waiting for a tap on Create)."

@@ -93,7 +93,7 @@ async def test_run_without_a_slot_is_shown_as_waiting_and_continues_by_itself(le
                 await harness.say(f"/create a paper boat number {user}", user=user)
                 card = await harness.until_said(f"boat number {user}")
                 await harness.tap("Create", user=user, on=card)
-            await harness.until_said("Waiting for a free place at the video maker")
+            await harness.until_said("Waiting for a free slot at the video maker")
             sim.control("POST", "/_sim/speed", {"speed": 1})
             for number in range(3):
                 await harness.until_state(State.DELIVERED, number=number)

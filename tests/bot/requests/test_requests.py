@@ -52,7 +52,7 @@ async def test_plain_text_becomes_a_request_only_after_yes(harness: BotHarness) 
     await harness.tap("Yes, make it")
     run = await harness.only_run()
     assert run.request_key.endswith(f":{said.message_id}")
-    await harness.until_said(f"All right, I am on it: {run.ref}.")
+    await harness.until_said(f"OK, I am working on {run.ref}.")
 
 
 async def test_plain_text_answered_with_no_makes_no_run(harness: BotHarness) -> None:
@@ -100,7 +100,7 @@ async def test_edited_message_is_not_taken_as_the_answer_to_the_edit_question(ha
     await harness.until_state(State.APPROVED)
     await harness.until(lambda: any("Create ·" in label for label in labels(harness.shown()[-1])))
     await harness.tap("Edit")
-    await harness.until_said("write what the video should show instead")
+    await harness.until_said("reply to this message with what the video should show instead")
     await harness.feed(edited_message=harness.message("a tin boat", edit_date=1))
     await harness.until_said("this edit changes nothing and costs nothing")
     await harness.say("a boat of glass")
@@ -134,10 +134,10 @@ async def test_language_is_taken_from_the_users_app(harness: BotHarness) -> None
 REFUSALS = {
     "blocked": "cannot order videos here",
     "not_invited": "only invited people",
-    "paused": "Making videos is paused: repairs",
-    "daily_limit": "all your videos of today",
+    "paused": "Ordering is paused: repairs",
+    "daily_limit": "all your videos for today",
     "canceled_drafts": "canceled too many drafts today, or let them expire. You can order again in ",
-    "budget_exhausted": "may spend in a day",
+    "budget_exhausted": "daily budget",
 }
 
 
@@ -171,14 +171,14 @@ async def test_duplicate_request_and_second_request_while_busy_are_refused(
     await harness.say("/create a paper  BOAT in the rain")
     await harness.until_said("It was not ordered again")
     await harness.say("/create something else")
-    await harness.until_said("waits for your tap on Create, on its card in the chat where you asked for it")
+    await harness.until_said("waiting for you to tap Create on its card, in the chat where you asked for it")
     assert simulator.creates() == 0
     simulator.control("POST", "/_sim/speed", {"speed": 0.001})
     await harness.tap("Create")
     await harness.until_state(State.RENDERING)
     await harness.say("/create something else")
     busy = await harness.until_said("is not finished yet")
-    assert "/cancel" not in (busy.text or ""), "it was ordered, so it cannot be taken back"
+    assert "/cancel" not in (busy.text or ""), "it was ordered, so it cannot be canceled"
     assert simulator.creates() == 1
 
 
@@ -268,7 +268,7 @@ async def test_reply_to_our_own_video_is_not_treated_as_a_users_picture(harness:
     ours = picture(harness, chat=GROUP).model_copy(update={"from_user": me})
     said = harness.message(f"@{me.username} the same with three boats", chat=GROUP)
     await harness.feed(message=said.model_copy(update={"reply_to_message": ours}))
-    await harness.until_said("I cannot see the video you answer")
+    await harness.until_said("I cannot see the video you replied to")
     assert (await harness.until_state(State.APPROVED)).needs_confirmation
 
 
@@ -323,7 +323,7 @@ async def test_picture_as_the_answer_to_the_edit_question_is_answered(harness: B
     await harness.until_state(State.APPROVED)
     await harness.until(lambda: any("Create ·" in label for label in labels(harness.shown()[-1])))
     await harness.tap("Edit")
-    asked = await harness.until_said("write what the video should show instead")
+    asked = await harness.until_said("reply to this message with what the video should show instead")
     await harness.feed(message=picture(harness, chat=chat, reply_to_message=asked))
     await harness.until_said("can only read text")
     assert (await harness.only_run()).state is State.APPROVED

@@ -67,7 +67,7 @@ async def asked_for_another_text(harness: BotHarness, chat: int = 1) -> Message:
     await harness.say("/create a paper boat in the rain", chat=chat)
     await harness.until_said("the video I'll make")
     await harness.tap("Edit")
-    return await harness.until_said("write what the video should show instead")
+    return await harness.until_said("reply to this message with what the video should show instead")
 
 
 @pytest.mark.parametrize("chat", [1, GROUP], ids=["private", "group"])
@@ -83,7 +83,7 @@ async def test_edit_opens_a_reply_box_and_keeps_the_draft_until_the_new_text_arr
     answer = await harness.say("a wooden boat in the snow", chat=chat, reply_to=asked)
     run = await harness.until_state(State.APPROVED, number=1)
     assert (run.prompt, run.needs_confirmation) == ("a wooden boat in the snow", True)
-    await harness.until_said("Withdrawn: you sent a new text. Nothing was charged.")
+    await harness.until_said("Replaced by your new prompt. Nothing was charged.")
     old, _ = await harness.runs()
     assert (old.state, old.reason, simulator.creates()) == (State.CANCELED, "edited", 0)
     await harness.feed(message=answer)
@@ -139,7 +139,7 @@ async def test_edit_keeps_the_chosen_length(harness: BotHarness) -> None:
     await harness.tap("12 s")
     await harness.until_said("12 s, vertical")
     await harness.tap("Edit")
-    asked = await harness.until_said("write what the video should show instead")
+    asked = await harness.until_said("reply to this message with what the video should show instead")
     await harness.say("a wooden boat in the snow", reply_to=asked)
     assert (await harness.until_state(State.APPROVED, number=1)).seconds == 12
 
@@ -177,7 +177,7 @@ async def test_change_opens_a_reply_box_for_a_run_started_from_an_example(harnes
     await harness.tap("Create")
     await harness.until_state(State.DELIVERED)
     await harness.tap("Change")
-    asked = await harness.until_said("write what the video should show instead")
+    asked = await harness.until_said("reply to this message with what the video should show instead")
     assert opens_the_box_of(harness, 1)
     await harness.operators.set_limit("cooldown_seconds", 0, "test")
     await harness.say("a dog bakes bread", chat=chat, reply_to=asked)
@@ -201,7 +201,7 @@ async def test_repeated_taps_on_again_make_one_new_priced_run(harness: BotHarnes
     assert simulator.creates() == 2
     await harness.press(data, video)
     assert len(await harness.runs()) == 2, "a late repetition of the same tap buys nothing"
-    assert "Tap it once more" in alerts(harness)[-1]
+    assert "Tap it again" in alerts(harness)[-1]
     fresh = RunTap(ref=run.ref, act=Act.AGAIN, arg="2").pack()
     await harness.until(lambda: label_of(harness.now(video), "Again") == fresh)
     await harness.press(fresh, video)

@@ -131,7 +131,7 @@ async def test_reply_to_the_edit_question_by_another_user_needs_confirmation(har
     await harness.say("/create a paper boat in the rain", chat=-100)
     await harness.until_said("the video I'll make")
     await harness.tap("Edit")
-    question = await harness.until_said("write what the video should show instead")
+    question = await harness.until_said("reply to this message with what the video should show instead")
     await harness.say("lol what is this", user=2, chat=-100, reply_to=harness.now(question))
     run = await harness.until_state(State.APPROVED, number=1)
     assert (run.user_id, run.needs_confirmation) == ("tg:2", True)
@@ -161,7 +161,8 @@ async def test_edited_draft_counts_towards_the_limit_of_rejected_prompts(harness
     await harness.until_said("the video I'll make")
     await harness.tap("Edit")
     await harness.say(
-        "a wooden boat in the snow", reply_to=await harness.until_said("write what the video should show")
+        "a wooden boat in the snow",
+        reply_to=await harness.until_said("reply to this message with what the video should show"),
     )
     await harness.until_state(State.APPROVED, number=1)
     ref = (await harness.runs())[1].ref
