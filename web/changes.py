@@ -35,11 +35,12 @@ AUDIT_SECONDS_MAX = 60
 DELIVERY_SECONDS_MAX = 5.0  # how long the request waits for the outcome; after that, the run's page shows it
 DELIVERY_LOOK_SECONDS = 0.2
 WORDS_MAX = 500
-TICK_UNSEEN = "Check the id; if you are certain, tick “The provider does not show it, I am certain”."
-TICK_DESPITE = "If it is this order all the same, tick “Take it although it differs”."
-TICK_SURE = "If that is meant, tick “Yes, change it this much” and set it again"
+TICK_UNSEEN = "Check the id; if you are certain, tick “The provider does not show this job, but I am certain”."
+TICK_DESPITE = "If it is this order anyway, tick “Use this job although it differs from the order”."
+TICK_SURE = "If you mean it, tick “Yes, change it this much” and set it again"
 TICK_EARLY = (
-    "If the provider's books show that it was not made, tick “It is early, I have checked the provider's books”."
+    "If the provider's records show that it was not made, tick “It is early, but I have checked the provider's "
+    "records”."
 )
 
 
@@ -63,7 +64,7 @@ async def settle_found(request: web.Request) -> web.StreamResponse:
     row = await found_run(request)
     job, why = await _words(request, "job"), await _words(request, "why")
     if await _needs(request, "job", "why", "sure"):
-        say(request, f"{row.ref} was not settled: a job id, a reason and the tick are needed.", good=False)
+        say(request, f"{row.ref} was not settled: a job id, a reason and the confirmation are required.", good=False)
         raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
     unseen, despite = bool(await _words(request, "unseen")), bool(await _words(request, "despite"))
     found = await settling.settle_found(
@@ -91,7 +92,7 @@ async def settle_not_charged(request: web.Request) -> web.StreamResponse:
     admin_context, who = request.app[OFFICE], request[SESSION].who
     row = await found_run(request)
     if await _needs(request, "why", "sure"):
-        say(request, f"{row.ref} was not settled: a reason and the tick are needed.", good=False)
+        say(request, f"{row.ref} was not settled: a reason and the confirmation are required.", good=False)
         raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
     shown = {"state": await _words(request, "shown_state"), "job_id": await _words(request, "shown_job") or None}
     early, why = bool(await _words(request, "early")), await _words(request, "why")
@@ -102,7 +103,8 @@ async def settle_not_charged(request: web.Request) -> web.StreamResponse:
         say(request, f"{settling.early_words(row, settled)} {TICK_EARLY}", good=False)
     elif settled.settled:
         await admin_context.enqueue(row.run_id)  # notifies its user
-        words = f"{row.ref} was not charged: {usd(row.held_microusd)} is free again, and its user is told."
+        released = usd(row.held_microusd)
+        words = f"{row.ref} is settled as not charged: {released} was released, and its user is being notified."
         say(request, f"{words} {settling.on_whose_word(row)}".rstrip())
     else:
         fresh = await found_run(request)
@@ -115,7 +117,7 @@ async def take_back(request: web.Request) -> web.StreamResponse:
     admin_context = request.app[OFFICE]
     row = await found_run(request)
     if await _needs(request, "why"):
-        say(request, f"{row.ref} stays as it is: a reason is needed.", good=False)
+        say(request, f"{row.ref} was not changed: a reason is required.", good=False)
         raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
     settled = await admin_context.operators.take_back(row.run_id, request[SESSION].who, await _words(request, "why"))
     fresh = await found_run(request)
@@ -132,11 +134,11 @@ async def cancel(request: web.Request) -> web.StreamResponse:
     row = await found_run(request)
     if await admin_context.ledger.cancel(row.run_id, request[SESSION].who):
         await admin_context.enqueue(row.run_id)
-        say(request, f"{row.ref} is canceled; nothing was bought, and {usd(row.held_microusd)} is free again.")
+        say(request, f"{row.ref} is canceled; nothing was ordered, and {usd(row.held_microusd)} was released.")
     else:
         fresh = await found_run(request)
         gone = fresh.state is State.CANCELED  # perhaps by this very call: it is retried when its answer was lost
-        words = "nothing was bought" if gone else "it cannot be canceled any more, and nothing was changed"
+        words = "nothing was ordered" if gone else "it can no longer be canceled, and nothing was changed"
         say(request, f"{row.ref} is {fresh.state}: {words}.", good=gone)
     raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
 
@@ -151,7 +153,7 @@ async def deliver(request: web.Request) -> web.StreamResponse:
             words = delivery_words(fresh, await admin_context.operators.events(row.run_id))
             say(request, f"{row.ref}: {words}", good=fresh.told_state is not State.SAVED)
         case DeliverAgain.UNDER_WAY:
-            say(request, f"{row.ref} is being delivered at this moment; look again in a minute.")
+            say(request, f"{row.ref} is being delivered right now; check again in a minute.")
         case DeliverAgain.STATE:
             fresh = await found_run(request)
             words = f"There is nothing to deliver: {row.ref} is {fresh.state}."
@@ -184,9 +186,9 @@ async def audit_now(request: web.Request) -> web.StreamResponse:
         say(request, f"Clean: {many(found.jobs, 'job')} at the provider and {many(found.runs, 'run')} here agree.")
     elif not found.complete:
         why = incomplete_words(found.why_incomplete)
-        say(request, f"The provider's list is not complete: {why}. Nothing is proven.", good=False)
+        say(request, f"The provider's list is not complete: {why}. The audit proves nothing.", good=False)
     else:
-        say(request, f"{many(len(found.differences), 'difference')}; each is named below.", good=False)
+        say(request, f"{many(len(found.differences), 'difference')}; see the list below.", good=False)
     raise web.HTTPSeeOther("/admin/audit")
 
 
@@ -194,7 +196,7 @@ async def explain(request: web.Request) -> web.StreamResponse:
     """Close every open difference of one job or run, for good."""
     subject, why = await _words(request, "subject"), await _words(request, "why")
     if not subject or not why:
-        say(request, "Nothing was changed: an explanation is needed.", good=False)
+        say(request, "Nothing was changed: an explanation is required.", good=False)
         raise web.HTTPSeeOther("/admin/audit")
     closed = await request.app[OFFICE].operators.explain(subject, request[SESSION].who, why)
     if closed:
@@ -207,10 +209,10 @@ async def explain(request: web.Request) -> web.StreamResponse:
 async def pause(request: web.Request) -> web.StreamResponse:
     why = await _words(request, "why")
     if not why:
-        say(request, "Nothing was changed: users are shown the reason, so one is needed.", good=False)
+        say(request, "Nothing was changed: a reason is required, because users see it.", good=False)
         raise web.HTTPSeeOther("/admin/limits")
     await request.app[OFFICE].operators.pause(why, request[SESSION].who)
-    say(request, f"Paused. Users are told: {sentence(why)} Videos already ordered are still delivered.")
+    say(request, f"Paused. Users see this reason: {sentence(why)} Videos already ordered are still delivered.")
     raise web.HTTPSeeOther("/admin/limits")
 
 
@@ -220,7 +222,7 @@ async def resume(request: web.Request) -> web.StreamResponse:
     if controls.changed:
         say(
             request,
-            "Somebody has paused or resumed orders since this page was loaded. Nothing was changed.",
+            "Somebody paused or resumed orders after this page was loaded. Nothing was changed.",
             good=False,
         )
     else:
@@ -239,7 +241,7 @@ async def set_limit(request: web.Request) -> web.StreamResponse:
         tried = "" if user else f"?{urlencode({'tried': key, 'value': value, 'sure': answer.endswith(TICK_SURE)})}"
         raise web.HTTPSeeOther(f"/admin/limits{tried}")
     before, after = value_words(key, answer.before), value_words(key, answer.after)
-    say(request, f"{whose}: {before} before, {after} now." if before != after else f"{whose}: {after}, as before.")
+    say(request, f"{whose}: changed from {before} to {after}." if before != after else f"{whose}: unchanged, {after}.")
     raise web.HTTPSeeOther("/admin/limits")
 
 
@@ -274,10 +276,10 @@ async def set_user(request: web.Request) -> web.StreamResponse:
             say(request, f"{user} is blocked; videos already ordered are still delivered.")
         case "unblock":
             await operators.unblock(user, who)
-            say(request, f"{user} may order again.")
+            say(request, f"{user} can order again.")
         case "invite":
             await operators.invite(user, who)
-            say(request, f"{user} is invited, and may order while the rollout is allowlist.")
+            say(request, f"{user} is invited, and can order while the rollout is allowlist.")
         case _:
-            say(request, "Nothing was changed: block, unblock or invite?", good=False)
+            say(request, "Nothing was changed: choose block, unblock or invite.", good=False)
     raise web.HTTPSeeOther("/admin/limits")

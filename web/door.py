@@ -32,7 +32,7 @@ HEADERS = {
 WRONG_TOKEN_SECONDS = 0.5
 FORM_BYTES_MAX = 65_536  # ours have a few hundred
 FORM_SECONDS_MAX = 10.0
-MAYBE_DONE = "what you asked for may have been done all the same. Look before you try again."
+MAYBE_DONE = "your change may have been made anyway. Check before you try again."
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = logging.getLogger(__name__)
@@ -56,11 +56,11 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await _let_in(request, handler)
     except LedgerRefused as error:
         log.warning("page", extra={"action": "ledger_refused", "path": request.path, "error": str(error)})
-        return _sorry(request, 400, "The ledger did not take that; nothing was changed.")
+        return _sorry(request, 400, "The ledger rejected that; nothing was changed.")
     except LedgerError as error:
         log.warning("page", extra={"action": "ledger", "path": request.path, "error": str(error)})
         done = MAYBE_DONE if request.method == "POST" else "nothing was changed. Try again in a moment."
-        return _sorry(request, 503, f"The ledger did not answer just now; {done}")
+        return _sorry(request, 503, f"The ledger did not answer; {done}")
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
@@ -119,12 +119,12 @@ def _kept_out(request: web.Request) -> web.Response:
                 headers={"Retry-After": f"{wait:.0f}"},
             )
         return web.json_response(
-            {"success": False, "error": "a session, or Authorization: Bearer ADMIN_TOKEN, is needed"},
+            {"success": False, "error": "a session or Authorization: Bearer ADMIN_TOKEN is required"},
             status=401,
             headers=headers,
         )
     if request.path.startswith(CLIPS):
-        return web.Response(status=403, text="This link has expired, or is not valid.\n")
+        return web.Response(status=403, text="This link has expired or is not valid.\n")
     if request.method != "GET":
         return web.Response(status=401, text="The session has ended; nothing was changed. Log in and try again.\n")
     raise web.HTTPSeeOther(f"/admin/login?next={quote(request.path_qs)}")
@@ -144,7 +144,7 @@ async def _check_own(request: web.Request, gate: Gate) -> None:
         raise unreadable from None
     word = str(form.get("csrf", ""))
     if foreign or (session is not None and not gate.is_csrf(session, word)):
-        raise web.HTTPForbidden(text="That form came from another page, or is too old; nothing was changed.")
+        raise web.HTTPForbidden(text="That form came from another page or is too old; nothing was changed.")
 
 
 def _is_plain(request: web.Request) -> bool:
@@ -160,7 +160,13 @@ def _is_plain(request: web.Request) -> bool:
 def _sorry(request: web.Request, status: int, words: str) -> web.Response:
     if request.path.startswith((API, METRICS)):
         return web.json_response({"success": False, "error": words}, status=status)
-    return page(request, "message.html", status, title="Not now" if status == 503 else "That did not work", words=words)
+    return page(
+        request,
+        "message.html",
+        status,
+        title="Not available right now" if status == 503 else "That did not work",
+        words=words,
+    )
 
 
 def _address(request: web.Request) -> str:
@@ -191,7 +197,7 @@ async def log_in(request: web.Request) -> web.StreamResponse:
         gate.note_wrong(address)
         log.warning("page", extra={"action": "wrong_token", "address": address})
         await asyncio.sleep(WRONG_TOKEN_SECONDS)
-        words = "That is not the token of this bot."
+        words = "That is not the token for this bot."
         return _login_again(request, 403, words, form)
     there = web.HTTPSeeOther(_next(request))
     secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"

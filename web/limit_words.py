@@ -8,7 +8,7 @@ from pipeline.settings.limit_values import is_money
 UNITS: Mapping[str, tuple[str, str]] = {"_microusd": ("$", ""), "_seconds": ("", "s"), "_percent": ("", "%")}
 NOT_SET: Mapping[str, str] = {
     "unknown_limit": "there is no such limit",
-    "not_per_user": "that limit is for all, not for one user",
+    "not_per_user": "that limit applies to all users and cannot be set for one",
 }
 
 
@@ -36,7 +36,7 @@ def change_words(key: str, value: object) -> str:
         return f"explained: {value}" if value else "open"
     if isinstance(value, dict):
         said = [word for word in ("blocked", "invited") if value.get(word)]
-        return (", ".join(said) or "may order") + (f": {value['reason']}" if value.get("reason") else "")
+        return (", ".join(said) or "can order") + (f": {value['reason']}" if value.get("reason") else "")
     return value_words(key.rpartition(":")[2], value)
 
 

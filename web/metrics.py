@@ -87,14 +87,14 @@ def families(found: Metrics, flood_waits: int, unreadable_updates: int) -> Itera
     yield requests
     yield refused
     yield CounterMetricFamily(
-        "onetake_duplicates_blocked", "Duplicate requests that bought nothing.", stats.duplicates_blocked
+        "onetake_duplicates_blocked", "Duplicate requests, not ordered again.", stats.duplicates_blocked
     )
     yield CounterMetricFamily(
         "onetake_saved_usd", "What the blocked duplicates would have cost.", stats.money_saved_microusd / MICROUSD
     )
     yield _gauge("onetake_held_usd", "Money set aside for runs that have not ended.", stats.held_microusd / MICROUSD)
     yield _gauge("onetake_spent_usd", "Spent on videos.", stats.spent_microusd / MICROUSD)
-    yield _gauge("onetake_released_usd", "Set aside and given back.", stats.released_microusd / MICROUSD)
+    yield _gauge("onetake_released_usd", "Money set aside and given back.", stats.released_microusd / MICROUSD)
     yield CounterMetricFamily("onetake_text_usd", "Spent on the text model.", stats.text_microusd / MICROUSD)
     budget = GaugeMetricFamily("onetake_budget_usd", "Budgets.", labels=["period"])
     budget.add_metric(["day"], stats.budget_day_microusd / MICROUSD)
@@ -107,22 +107,24 @@ def families(found: Metrics, flood_waits: int, unreadable_updates: int) -> Itera
         "onetake_queue_due_runs", "Runs that have waited for a worker for 15 seconds or longer.", found.queue.due
     )
     yield _gauge(
-        "onetake_queue_oldest_due_seconds", "How long the first of them waits.", found.queue.oldest_due_seconds
+        "onetake_queue_oldest_due_seconds", "How long the oldest of them has waited.", found.queue.oldest_due_seconds
     )
     yield _gauge("onetake_in_doubt_runs", "Runs whose answer was lost.", stats.states.get(State.UNCERTAIN, 0))
-    yield _gauge("onetake_parked_runs", "Runs that wait for a person.", stats.parked)
-    yield _gauge("onetake_paused", "1 while buying is paused.", found.paused)
+    yield _gauge("onetake_parked_runs", "Runs that need an operator.", stats.parked)
+    yield _gauge("onetake_paused", "1 while ordering is paused.", found.paused)
     yield _gauge("onetake_open_breakers", "Breakers that refuse orders now.", found.breakers_open)
     yield _gauge(
-        "onetake_day_without_duplicate", "1 if it is proven for the day up to the last audit.", found.clean_day.clean
+        "onetake_day_without_duplicate",
+        "1 if the day up to the last audit is proven free of duplicate purchases.",
+        found.clean_day.clean,
     )
     if found.clean_day.until is not None:
         until = found.clean_day.until.timestamp()
         yield _gauge("onetake_day_without_duplicate_until_timestamp_seconds", "The end of that day.", until)
     if found.audit is not None:
-        yield _gauge("onetake_audit_differences", "What the last audit found.", found.audit.differences)
-        yield _gauge("onetake_audit_complete", "1 if it saw the whole list.", found.audit.complete)
-        yield _gauge("onetake_audit_timestamp_seconds", "When it was.", found.audit.at.timestamp())
+        yield _gauge("onetake_audit_differences", "Differences found by the last audit.", found.audit.differences)
+        yield _gauge("onetake_audit_complete", "1 if the last audit read the whole list.", found.audit.complete)
+        yield _gauge("onetake_audit_timestamp_seconds", "Time of the last audit.", found.audit.at.timestamp())
     yield CounterMetricFamily(
         "onetake_telegram_flood_waits", "How often Telegram told this process to wait.", flood_waits
     )
@@ -136,7 +138,7 @@ def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:
 
 
 def _steps(found: Metrics) -> CounterMetricFamily:
-    steps = CounterMetricFamily("onetake_step_outcomes", "What came of each step.", labels=["step", "outcome"])
+    steps = CounterMetricFamily("onetake_step_outcomes", "Outcomes of each step.", labels=["step", "outcome"])
     for each in found.events:
         if each.step in STEPS and each.step != "check_limits":  # those are in onetake_requests
             steps.add_metric([each.step, each.outcome], each.n)

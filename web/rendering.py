@@ -36,15 +36,15 @@ STATES: Mapping[State, str] = {
     State.SUBMITTING: "the order is being sent",
     State.UNCERTAIN: "in doubt: the provider's answer was lost",
     State.RENDERING: "the provider is rendering it",
-    State.SAVED: "saved, and not delivered to its user yet",
+    State.SAVED: "saved, not yet delivered to its user",
     State.DELIVERED: "delivered to its user",
-    State.REJECTED: "the prompt was rejected, nothing was bought",
-    State.CANCELED: "canceled before anything was bought",
+    State.REJECTED: "the prompt was rejected, nothing was ordered",
+    State.CANCELED: "canceled before anything was ordered",
     State.FAILED: "ended without a video",
 }
 DIFFERENCES: Mapping[str, str] = {
     "two_paid_calls": "two paid calls",
-    "perhaps_two_paid_calls": "perhaps two paid calls",
+    "perhaps_two_paid_calls": "possibly two paid calls",
     "job_without_run": "a job without a run",
     "run_without_job": "a run without its job",
     "late_job": "a job that turned up late",
@@ -56,14 +56,14 @@ DIFFERENCES: Mapping[str, str] = {
 }
 STRAYS: Mapping[str, str] = {
     "another_token": "it answers a request that this ledger has no record of sending",
-    "unknown_run": "this ledger does not know its run",
+    "unknown_run": "its run is not in this ledger",
 }
 CAUSES: Mapping[str, str] = {
     "duplicate": "same prompt again, within minutes",
     "replayed": "same request again (a repeated update or a client's retry)",
     "busy": "user already has an unfinished video",
     "cooldown": "too soon after the last one",
-    "daily_limit": "daily limit of the user",
+    "daily_limit": "user's daily limit reached",
     "budget_exhausted": "budget used up",
     "paused": "paused",
     "breaker_open": "breaker open",

@@ -76,7 +76,7 @@ def _wrong(filters: Filters) -> str:
         return f"{USER_ID_WORDS[0].upper()}{USER_ID_WORDS[1:]}, not {filters.user_id}."
     for text in (filters.since, filters.until):
         if text and moment_of(text) is None:
-            return f"{text} is no time; write it as 2026-11-23 or 2026-11-23T14:00."
+            return f"{text} is not a valid time; write it as 2026-11-23 or 2026-11-23T14:00."
     return ""
 
 
@@ -141,7 +141,7 @@ async def clip(request: web.Request) -> web.StreamResponse:
     try:
         path = await request.app[OFFICE].clip_of(row)
     except FileNotFoundError:
-        raise web.HTTPNotFound(text=f"The video of {row.ref} is not on this machine, nor in its bucket.") from None
+        raise web.HTTPNotFound(text=f"The video of {row.ref} is neither on this machine nor in its bucket.") from None
     kind = kind_of_run(row)
     name = f"onetake-{row.ref}.{kind}"
     headers = {"Content-Type": kind.content_type, "Content-Disposition": f'inline; filename="{name}"'}

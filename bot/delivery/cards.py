@@ -76,7 +76,7 @@ def _reserved(run: Run, words: Words, _: Scene) -> _Page:
         doing = words.count(
             "⏳ {n} request ahead of yours. Nothing is charged yet.",
             "⏳ {n} requests ahead of yours. Nothing is charged yet.",
-            run.place,
+            run.position,
         )
     return doing, ((button(words, N_("Cancel"), RunTap(ref=run.ref, act=Act.CANCEL)),),)
 
@@ -86,11 +86,11 @@ def _approved(run: Run, words: Words, scene: Scene) -> _Page:
         return _asking(run, words, scene)
     if run.deferred_by == "no_slot":
         doing = words("⏳ Waiting for a free slot at the video maker. Nothing is charged yet.")
-        if run.place:
+        if run.position:
             doing = words.count(
                 "⏳ Waiting for a free slot at the video maker; {n} request ahead of yours. Nothing is charged yet.",
                 "⏳ Waiting for a free slot at the video maker; {n} requests ahead of yours. Nothing is charged yet.",
-                run.place,
+                run.position,
             )
     elif run.deferred_by:
         doing = words(

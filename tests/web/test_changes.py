@@ -33,9 +33,9 @@ async def test_settling_a_run_in_doubt_needs_a_reason_and_a_tick(inside: Site, s
     assert row.ref in page and job in page and f"/admin/runs/{row.ref}?job={job}#settle" in page
 
     said = await inside.submit(f"/admin/runs/{row.ref}/found", job=job, why="  ", sure="yes")
-    assert "a job id, a reason and the tick are needed" in said
+    assert "a job id, a reason and the confirmation are required" in said
     said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", why="their console is empty")
-    assert "a reason and the tick are needed" in said
+    assert "a reason and the confirmation are required" in said
     assert (await the_run(inside)).state is State.UNCERTAIN
 
     said = await inside.submit(f"/admin/runs/{row.ref}/found", job=job, why="their console", sure="yes")
@@ -83,7 +83,7 @@ async def test_settlement_from_an_outdated_page_is_rejected(
     said = await inside.submit(
         f"/admin/runs/{row.ref}/not-charged", why="they took it back", sure="yes", early="yes", **form
     )
-    assert "was not charged" in said
+    assert "is settled as not charged" in said
 
 
 async def test_operator_cannot_replace_a_job_from_the_providers_answer(
@@ -130,7 +130,7 @@ async def test_lost_ledger_answer_reports_that_the_change_may_have_been_made(ins
         answer = await inside.client.post(path, data={"csrf": await inside.csrf(), **form})
         said = await answer.text()
         assert answer.status == 503, path
-        assert "may have been done all the same. Look before you try again." in said and "nothing was" not in said
+        assert "may have been made anyway. Check before you try again." in said and "nothing was" not in said
 
     assert (await the_run(inside)).state is State.CANCELED
     assert (await inside.admin_context.operators.controls()).paused
@@ -164,7 +164,7 @@ async def test_change_succeeds_while_the_queue_is_unreachable(inside: Site, monk
     monkeypatch.setattr(Engine, "enqueue", away)
     said = await inside.submit(f"/admin/runs/{row.ref}/cancel")
 
-    assert said == f"{row.ref} is canceled; nothing was bought, and $0.80 is free again."
+    assert said == f"{row.ref} is canceled; nothing was ordered, and $0.80 was released."
 
 
 async def test_not_charged_releases_the_price_and_another_runs_job_is_rejected(
@@ -184,12 +184,12 @@ async def test_not_charged_releases_the_price_and_another_runs_job_is_rejected(
     simulator.trouble("list", "status", status=503, always=True)
     said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", **asked)
     assert said.startswith(f"The order of {row.ref} may still turn up at the provider until 20")
-    assert said.endswith("tick “It is early, I have checked the provider's books”.")
+    assert said.endswith("tick “It is early, but I have checked the provider's records”.")
     after = await inside.context.ledger.load(row.run_id)
     assert after is not None and after.state is State.UNCERTAIN
     said = await inside.submit(f"/admin/runs/{row.ref}/not-charged", **asked, early="yes")
     assert said == (
-        f"{row.ref} was not charged: $0.80 is free again, and its user is told. "
+        f"{row.ref} is settled as not charged: $0.80 was released, and its user is being notified. "
         "This rests on your word alone: the list could not be read: HTTP 503."
     )
     after = await inside.context.ledger.load(row.run_id)
@@ -202,14 +202,14 @@ async def test_not_charged_releases_the_price_and_another_runs_job_is_rejected(
 async def test_cancel_works_before_the_purchase_and_not_after(inside: Site, simulator: Simulator) -> None:
     waiting = await inside.context.ledger.load(await inside.order("a kite", confirm=True, **IN_CHAT))
     assert waiting is not None
-    assert "Cancel it" in await inside.read(f"/admin/runs/{waiting.ref}")
+    assert "Cancel this run" in await inside.read(f"/admin/runs/{waiting.ref}")
     said = await inside.submit(f"/admin/runs/{waiting.ref}/cancel")
-    assert said == f"{waiting.ref} is canceled; nothing was bought, and $0.80 is free again."
+    assert said == f"{waiting.ref} is canceled; nothing was ordered, and $0.80 was released."
     bought = await inside.driven(await inside.order("a boat"))
     said = await inside.submit(f"/admin/runs/{bought.ref}/cancel")
-    assert said == f"{bought.ref} is saved: it cannot be canceled any more, and nothing was changed."
+    assert said == f"{bought.ref} is saved: it can no longer be canceled, and nothing was changed."
     said = await inside.submit(f"/admin/runs/{waiting.ref}/cancel")  # retried, as after a lost answer
-    assert said == f"{waiting.ref} is canceled: nothing was bought."
+    assert said == f"{waiting.ref} is canceled: nothing was ordered."
     assert simulator.creates() == 1
 
 
@@ -222,9 +222,9 @@ async def test_every_limit_is_on_the_page_and_changes_record_who_and_the_old_val
     assert limits == {key for key in limits if f'id="limit-{key}"' in page}, "a limit is missing on the page"
 
     said = await inside.submit("/admin/limits", key="budget_day_microusd", value="12.5", sure="yes")
-    assert said == "budget_day_microusd: $100,000,000.00 before, $12.50 now."
+    assert said == "budget_day_microusd: changed from $100,000,000.00 to $12.50."
     said = await inside.submit("/admin/limits", key="rollout", value="percent")
-    assert said == "rollout: all before, percent now."
+    assert said == "rollout: changed from all to percent."
     last, before_it, *_ = await inside.admin_context.dashboard.changes(5)
     assert (last.key, last.who, last.before, last.after) == ("rollout", "web:Ada", "all", "percent")
     assert (before_it.after, before_it.before) == (12_500_000, 100_000_000 * MICROUSD)
@@ -250,7 +250,7 @@ async def test_every_limit_is_on_the_page_and_changes_record_who_and_the_old_val
         ({"key": "cooldown_seconds", "value": "99999999999999999999"}, "not changed"),
         ({"key": "no_such", "value": "1"}, "no_such was not changed: there is no such limit."),
         ({"key": "rollout", "value": "half"}, "rollout was not changed"),
-        ({"key": "budget_day_microusd", "value": "1", "user_id": "tg:1"}, "that limit is for all"),
+        ({"key": "budget_day_microusd", "value": "1", "user_id": "tg:1"}, "that limit applies to all users"),
     ],
 )
 async def test_invalid_limit_value_is_rejected_with_a_reason(inside: Site, form: dict[str, str], says: str) -> None:
@@ -263,13 +263,13 @@ async def test_invalid_limit_value_is_rejected_with_a_reason(inside: Site, form:
 async def test_user_limit_can_be_set_and_removed(inside: Site, client: LedgerClient) -> None:
     await inside.order("a boat", user_id="tg:1")
     said = await inside.submit("/admin/limits", key="videos_per_user_day", value="2", user_id="tg:1")
-    assert said == "videos_per_user_day of tg:1: the default before, 2 now."
+    assert said == "videos_per_user_day of tg:1: changed from the default to 2."
     page = await inside.read("/admin/limits")
     assert "videos_per_user_day = 2" in page
     per_user = {limit.key for limit in await inside.admin_context.operators.limits() if limit.per_user}
     assert set(re.findall(r"<option>(\w+)</option>", page)) == per_user | {"percent", "allowlist"}
     said = await inside.submit("/admin/limits", key="videos_per_user_day", value="", user_id="tg:1")
-    assert said == "videos_per_user_day of tg:1: 2 before, the default now."
+    assert said == "videos_per_user_day of tg:1: changed from 2 to the default."
 
 
 async def test_rejected_limit_value_stays_in_its_field_with_the_reason(inside: Site) -> None:
@@ -291,12 +291,12 @@ async def test_budget_change_of_more_than_tenfold_needs_confirmation(inside: Sit
     asked = await inside.read("/admin/limits?tried=budget_day_microusd&value=5000000&sure=True")
     assert 'name="sure"' not in asked, "there is nothing to confirm without the question"
     said = await inside.submit("/admin/limits", key="budget_day_microusd", value="0.5")
-    assert said.startswith("budget_day_microusd: $7.50 before")
+    assert said.startswith("budget_day_microusd: changed from $7.50")
     await inside.submit("/admin/limits", key="budget_day_microusd", value="100")
     said = await inside.submit("/admin/limits", key="budget_day_microusd", value="1")
     assert "$1.00 is less than a tenth of the current $100.00" in said
     said = await inside.submit("/admin/limits", key="budget_day_microusd", value="1", sure="yes")
-    assert said == "budget_day_microusd: $100.00 before, $1.00 now."
+    assert said == "budget_day_microusd: changed from $100.00 to $1.00."
 
 
 async def test_change_history_is_shown_in_words_with_reasons(inside: Site) -> None:
@@ -309,14 +309,14 @@ async def test_change_history_is_shown_in_words_with_reasons(inside: Site) -> No
     )
     assert [tuple(map(unescape, row)) for row in rows[:4]] == [
         ("Orders", "accepting orders", "paused: Back at 18:00."),
-        ("tg:1", "may order", "blocked: Too many kites."),
+        ("tg:1", "can order", "blocked: Too many kites."),
         ("cooldown_seconds of tg:1", "the default", "3 s"),
         ("budget_day_microusd", "$100,000,000.00", "$7.50"),
     ]
 
 
 async def test_pause_needs_a_reason_and_resume_from_an_outdated_page_is_rejected(inside: Site) -> None:
-    assert "users are shown the reason" in await inside.submit("/admin/pause", why=" ")
+    assert "a reason is required, because users see it" in await inside.submit("/admin/pause", why=" ")
     await inside.submit("/admin/pause", why="Back at 18:00.")
     controls = await inside.admin_context.operators.controls()
     assert (controls.paused, controls.pause_reason, controls.paused_by) == (True, "Back at 18:00.", "web:Ada")
@@ -324,7 +324,7 @@ async def test_pause_needs_a_reason_and_resume_from_an_outdated_page_is_rejected
     stale = fields_of(await inside.read("/admin/limits"), "/admin/resume")
     await inside.admin_context.operators.pause("they bill twice", "web:Bob")
     said = await inside.submit("/admin/resume", **stale)
-    assert said == "Somebody has paused or resumed orders since this page was loaded. Nothing was changed."
+    assert said == "Somebody paused or resumed orders after this page was loaded. Nothing was changed."
     assert (await inside.admin_context.operators.controls()).pause_reason == "they bill twice"
     await inside.submit("/admin/resume", **fields_of(await inside.read("/admin/limits"), "/admin/resume"))
     assert not (await inside.admin_context.operators.controls()).paused
@@ -358,7 +358,7 @@ async def test_users_can_be_blocked_unblocked_and_invited(inside: Site) -> None:
     page = await inside.read("/admin/limits")
     assert "blocked" in page and "spam" in page
     await inside.submit("/admin/users", user_id="tg:7", act="unblock")
-    assert "may order again" not in await inside.read("/admin/limits")  # shown once
-    assert "is invited, and may order" in await inside.submit("/admin/users", user_id="tg:7", act="invite")
+    assert "can order again" not in await inside.read("/admin/limits")  # shown once
+    assert "is invited, and can order" in await inside.submit("/admin/users", user_id="tg:7", act="invite")
     assert "a user is tg:" in await inside.submit("/admin/users", user_id="Ada", act="block")
     assert "block, unblock or invite" in await inside.submit("/admin/users", user_id="tg:7", act="burn")

@@ -141,7 +141,7 @@ async def test_session_ends_on_logout_expiry_or_a_new_token(inside: Site) -> Non
 async def test_too_many_wrong_tokens_block_even_the_right_token_for_a_while(site: Site) -> None:
     for _ in range(WRONG_AT_MOST):
         answer = await site.log_in(token="not-this-one-either")
-        assert answer.status == 403 and "not the token of this bot" in await answer.text()
+        assert answer.status == 403 and "not the token for this bot" in await answer.text()
     answer = await site.log_in()
     assert answer.status == 429 and 0 < int(answer.headers["Retry-After"]) <= WINDOW_SECONDS
     assert (await site.client.get("/metrics", headers=BEARER)).status == 429

@@ -155,14 +155,14 @@ async def test_operator_settles_a_run_in_doubt_in_the_browser(bot: Bot, page: Pa
         bot.simulator.control("DELETE", "/_sim/faults")
     await page.get_by_role("link", name="Look into it").click()
     case = page.get_by_test_id("doubt")
-    await expect(case).to_contain_text("nobody's")
+    await expect(case).to_contain_text("no run")
     assert await over_the_edge(page) == []
     await take_picture(page, "admin-doubt")
     job = await case.locator("td code").first.inner_text()
-    await case.get_by_role("link", name="this one").click()
+    await case.get_by_role("link", name="this job").click()
     await expect(page.get_by_label("The provider's job id")).to_have_value(job)
     await page.get_by_label("How you know").first.fill("it is in their console")
-    await page.get_by_label(re.compile("books show this job")).check()
+    await page.get_by_label(re.compile("records show this job")).check()
     assert await over_the_edge(page) == []
     await page.get_by_role("button", name="Found it").click()
     await expect(page.get_by_test_id("news")).to_contain_text(f"is job {job}. Its price ($0.80) counts")
@@ -175,7 +175,7 @@ async def test_pause_reason_is_shown_in_the_chat_and_orders_can_be_resumed(bot: 
     await page.goto(f"{bot.admin}/limits")
     await page.get_by_label("Reason, shown to users").fill("Back at 18:00, we count.")
     await page.get_by_role("button", name="Pause").click()
-    await expect(page.get_by_test_id("news")).to_contain_text("Paused. Users are told: Back at 18:00, we count.")
+    await expect(page.get_by_test_id("news")).to_contain_text("Paused. Users see this reason: Back at 18:00, we count.")
 
     try:
         await open_chat(chat, bot, "ben")
@@ -193,7 +193,7 @@ async def test_limit_change_is_applied_and_listed_in_the_history(bot: Bot, page:
     await expect(budget).to_have_value("10.00")
     await budget.fill("12.50")
     await budget.press("Enter")
-    await expect(page.get_by_test_id("news")).to_have_text("budget_day_microusd: $10.00 before, $12.50 now.")
+    await expect(page.get_by_test_id("news")).to_have_text("budget_day_microusd: changed from $10.00 to $12.50.")
     await expect(page.get_by_test_id("changes").get_by_role("row").nth(1)).to_contain_text("$12.50")
     assert await over_the_edge(page) == []
     await page.goto(bot.admin)

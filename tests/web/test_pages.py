@@ -81,7 +81,7 @@ async def test_a_day_is_clean_only_if_an_audit_has_proven_it(inside: Site, simul
     books = simulator.books()["creates"]
     await inside.context.account.provider.post((await the_run(inside)).order(), lambda: None)
     assert len(simulator.books()["creates"]) == len(books) + 1
-    assert "1 difference; each is named below." in await inside.submit("/admin/audit")
+    assert "1 difference; see the list below." in await inside.submit("/admin/audit")
     page = await inside.read("/admin/audit")
     assert shown(page, "clean") == "No" and "(one run has two paid calls; explain or settle the second job)" in page
     assert (await the_run(inside)).ref in page
@@ -158,7 +158,7 @@ async def test_runs_are_found_by_state_user_ref_time_model_and_prompt_version(in
 
 async def test_invalid_run_filters_show_a_specific_error(inside: Site) -> None:
     assert "There is no state happy." in await inside.read("/admin/runs?state=happy")
-    assert "soon is no time; write it as 2026-11-23" in await inside.read("/admin/runs?since=soon")
+    assert "soon is not a valid time; write it as 2026-11-23" in await inside.read("/admin/runs?since=soon")
     assert "No requests yet." in await inside.read("/admin/runs")
     assert "No runs match." in await inside.read("/admin/runs?user_id=tg:9")
     answer = await inside.client.get("/admin/runs/NOSUCH")
@@ -193,7 +193,7 @@ async def test_run_page_shows_every_step_prompt_and_the_request_sent(inside: Sit
     assert page.count("proven by its hash") == 2 and "a paper boat in the rain" in page
     assert f"POST {row.base_url}/videos" in page and '"seconds": "8"' in page
     assert shown(page, "spent") == "$0.80"
-    assert "Cancel it" not in page and "Found it" not in page and "Deliver again" not in page
+    assert "Cancel this run" not in page and "Found it" not in page and "Deliver again" not in page
 
 
 async def test_user_text_is_escaped_on_every_page(inside: Site) -> None:
@@ -250,7 +250,7 @@ async def test_missing_clip_file_returns_404_with_an_explanation(inside: Site, s
     Path(row.file).unlink()
     simulator.trouble("content", "status", status=404, always=True)
     answer = await inside.client.get(f"/admin/runs/{row.ref}/video")
-    assert answer.status == 404 and "is not on this machine" in await answer.text()
+    assert answer.status == 404 and "is neither on this machine nor in its bucket" in await answer.text()
     assert await run(row.run_id, inside.context) is not None
 
 
@@ -262,5 +262,5 @@ async def test_doubt_page_loads_when_the_providers_list_cannot_be_read(
         row = await in_doubt(site, simulator)
         simulator.trouble("list", "status", status=503, always=True)
         page = await site.read("/admin/doubt")
-        assert "proves nothing now: it could not be read" in page and "is not known" in page and row.ref in page
+        assert "proves nothing right now: it could not be read" in page and "are not known" in page and row.ref in page
         assert news(page) == ""

@@ -34,7 +34,10 @@ async def test_job_that_differs_from_the_order_needs_confirmation(inside: Site, 
     form = {"job": job, "why": "our proxy rewrites prompts", "sure": "yes"}
 
     said = await inside.submit(f"/admin/runs/{row.ref}/found", **form)
-    assert said.startswith(f"The provider shows job {job} with") and "tick “Take it although it differs”" in said
+    assert (
+        said.startswith(f"The provider shows job {job} with")
+        and "tick “Use this job although it differs from the order”" in said
+    )
     assert (await the_run(inside)).job_id is None
     assert f"{row.ref} is job {job}." in await inside.submit(f"/admin/runs/{row.ref}/found", **form, despite="yes")
 
@@ -45,7 +48,7 @@ async def test_settlement_can_be_taken_back_until_more_has_happened(inside: Site
     assert "Take it back" not in await inside.read(path)
     await inside.submit(f"{path}/not-charged", why="misread", sure="yes", early="yes", **seen(row))
     assert "Take it back" in await inside.read(path)
-    assert await inside.submit(f"{path}/take-back") == f"{row.ref} stays as it is: a reason is needed."
+    assert await inside.submit(f"{path}/take-back") == f"{row.ref} was not changed: a reason is required."
 
     said = await inside.submit(f"{path}/take-back", why="it is there")
     assert said == f"The settlement was taken back: {row.ref} is in doubt again. $0.80 is set aside again."
@@ -66,7 +69,7 @@ async def test_differences_are_listed_until_an_operator_explains_them(inside: Si
     assert "A job without a run" in page and job in page and 'name="subject"' in page
     assert "&lt;video_lost&gt;" in page and "no record of sending" in page
 
-    assert "an explanation is needed" in await inside.submit("/admin/audit/explain", subject=job, why=" ")
+    assert "an explanation is required" in await inside.submit("/admin/audit/explain", subject=job, why=" ")
     said = await inside.submit("/admin/audit/explain", subject=job, why="a colleague's test")
     assert said == f"Explained: 1 difference about {job} closed, for good."
     page = await inside.read("/admin/audit")
@@ -85,9 +88,9 @@ async def test_run_page_shows_the_unclear_answer_and_the_last_list_error(inside:
     row = await inside.driven(await inside.order("a lost kite"))
     await inside.driven(row.run_id)
     page = await inside.read(f"/admin/runs/{row.ref}")
-    assert "What came: HTTP 502" in page
-    assert "The last look: the list could not be read: HTTP 503." in page
-    assert "The last look: the list could not be read: HTTP 503." in await inside.read("/admin/doubt")
+    assert "Answer: HTTP 502" in page
+    assert "Last look: the list could not be read: HTTP 503." in page
+    assert "Last look: the list could not be read: HTTP 503." in await inside.read("/admin/doubt")
 
 
 async def test_run_timeline_shows_words_not_python_values(inside: Site, simulator: Simulator) -> None:

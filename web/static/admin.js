@@ -46,7 +46,7 @@ function follow(live) {
   source.addEventListener("open", () => { word.textContent = "live"; word.classList.remove("lost"); });
   source.addEventListener("error", () => {
     const ended = source.readyState === EventSource.CLOSED; // the session is over, or another page answered
-    word.textContent = ended ? "ended: reload the page" : "no answer, trying again";
+    word.textContent = ended ? "ended: reload the page" : "connection lost, retrying";
     word.classList.add("lost");
   });
   addEventListener("pagehide", () => source.close());
