@@ -20,7 +20,7 @@ export async function call(method, path, body) {
       body: body ? JSON.stringify(body) : undefined,
     });
   } catch {
-    throw new Error("The simulator does not answer.");
+    throw new Error("The simulator is not responding.");
   }
   const text = await answer.text();
   if (answer.ok) return JSON.parse(text);

@@ -36,7 +36,7 @@ function entryRow(create) {
 }
 
 export function drawFaults() {
-  const what = "The bot is handed the same update once more.";
+  const what = "The bot receives the same update again.";
   const again = { id: "redeliver", label: "Redeliver the last update", what, deed: redeliver };
   $("faults").replaceChildren(
     ...[...FAULTS, again].map(({ id, label, what, body, deed }) => {
@@ -82,7 +82,7 @@ async function redeliver() {
   const last = updates.filter((one) => one.chat_id === state.chat).at(-1);
   if (!last) throw new Error("Nothing was sent to the bot from this chat yet.");
   await call("POST", `${SIM}/redeliver`, { update_id: last.update_id });
-  toast(`Update ${last.update_id} (${last.kind.replaceAll("_", " ")}) is handed out again.`);
+  toast(`Update ${last.update_id} (${last.kind.replaceAll("_", " ")}) is delivered again.`);
 }
 
 export function drawBlock() {

@@ -80,7 +80,7 @@ export function listen() {
     if (ended) return;
     ended = true;
     source.close();
-    $("gone").textContent = "The simulator does not answer. Trying again…";
+    $("gone").textContent = "The simulator is not responding. Retrying…";
     $("gone").hidden = false;
     setTimeout(listen, 1_000);
   }

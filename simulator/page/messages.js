@@ -74,7 +74,7 @@ function fill(node, view) {
   drawVideo(node, view.video);
   node.body.innerHTML = view.html ?? "";
   dress(node.body);
-  node.preview.textContent = view.link_preview ? "A preview of the link is shown here." : "";
+  node.preview.textContent = view.link_preview ? "The link preview is shown here." : "";
   drawFoot(node, view);
   drawKeys(node, view);
 }
@@ -146,9 +146,9 @@ function drawVideo(node, video) {
     note.textContent = text;
   };
   tell("ready", `${video.duration} s`);
-  film.addEventListener("playing", () => tell("plays", "plays"));
+  film.addEventListener("playing", () => tell("plays", "playing"));
   film.addEventListener("pause", () => tell("paused", `${video.duration} s`));
-  film.addEventListener("ended", () => tell("ended", "seen"));
+  film.addEventListener("ended", () => tell("ended", "ended"));
   film.addEventListener("error", () => tell("broken", "cannot be played here"));
   node.media.append(frame);
 }

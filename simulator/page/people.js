@@ -46,7 +46,7 @@ function row(chatId, kind, name, tag, as) {
   const node = state.rows.get(`${chatId} ${name}`) ?? blankRow(chatId, kind, name);
   const { last = null, unread = 0 } = state.chats.get(chatId) ?? {};
   node.button.onclick = tried(() => choose(chatId, as));
-  node.last.textContent = last ? words(last) : "Nothing said yet";
+  node.last.textContent = last ? words(last) : "No messages yet";
   node.tag.textContent = tag;
   node.count.textContent = String(unread);
   node.count.hidden = unread === 0;

@@ -6,32 +6,32 @@ export const FIRST_PEOPLE = [
   { name: "Ben", language_code: "en" },
 ];
 export const COMMANDS = [
-  ["/start", "begin, and what this bot does"],
-  ["/create", "a video: say what it should show"],
-  ["/videos", "the videos you have"],
-  ["/status", "what is being made"],
-  ["/limits", "what is left for today"],
+  ["/start", "start, and see what this bot does"],
+  ["/create", "make a video: say what it should show"],
+  ["/videos", "watch your videos again"],
+  ["/status", "your videos in progress"],
+  ["/limits", "your remaining videos today, and the price"],
   ["/settings", "language, length, format"],
-  ["/cancel", "stop what was not ordered yet"],
-  ["/help", "how it works"],
+  ["/cancel", "cancel requests that are not ordered yet"],
+  ["/help", "how this works"],
 ];
 export const FAULTS = [
   {
     id: "lost-answer",
-    label: "Lose the answer of the next purchase",
-    what: "The video is made and charged; the bot is never told.",
+    label: "Lose the answer to the next order",
+    what: "The video is made and charged, but the bot gets no answer.",
     body: { target: "create", kind: "made_then_drop" },
   },
   {
     id: "failed-render",
-    label: "Let the next render fail",
-    what: "Ordered and begun, but no video comes of it.",
+    label: "Fail the next render",
+    what: "The order is accepted, but the video is never made.",
     body: { target: "render", kind: "fails" },
   },
   {
     id: "no-list",
-    label: "Take the provider's list away",
-    what: "A lost answer stays in doubt, until this is called off.",
+    label: "Make the provider's list unavailable",
+    what: "A lost answer stays in doubt until you clear this fault.",
     body: { target: "list", kind: "status", status: 503, always: true },
   },
   {
