@@ -16,6 +16,7 @@ from pipeline.ledger.records import Run, State
 from steps.check_limits import PromptProblem, RefusalKind, Refused
 
 NOTHING = N_("Nothing was charged.")
+NOT_AGAIN = N_("It was not ordered or charged again.")
 NOTHING_FOR_THIS = N_("This request was not charged.")  # the other run may cost something
 TRY_AGAIN = N_("Tap Try again for a new attempt.")
 SAY_DIFFERENTLY = N_("Rephrase your prompt and send it again with /create.")
@@ -215,7 +216,8 @@ def money(run: Run, words: Words) -> Markup:
     """What was charged for an ended run."""
     if run.spent_microusd:
         return words("{price} was charged.", price=words.usd(run.spent_microusd))
-    return words(NOTHING)
+    uncharged = NOT_AGAIN if run.reason == "already_sent" else NOTHING
+    return words(uncharged)
 
 
 def failure(run: Run, words: Words) -> Markup:

@@ -14,11 +14,11 @@ from aiohttp import web
 
 from net.http_server import listening
 from pipeline.ledger.transports.common import LedgerError
-from web import changes, door, metrics, views
-from web.context import OFFICE, WebContext
+from web import changes, metrics, middleware, views
+from web.auth import Auth
+from web.context import CONTEXT, WebContext
 from web.feed import FEED, Feed, follow
-from web.gate import Gate
-from web.rendering import DEMO, GATE, NEWS
+from web.rendering import AUTH, DEMO, NEWS
 
 STATIC = Path(__file__).parent / "static"
 BODY_BYTES_MAX = 5_000_000  # an update of Telegram's; a form of ours is far smaller
@@ -27,17 +27,17 @@ READY_SECONDS = 2.0
 
 def make_app(admin_context: WebContext, token: str, clock: Callable[[], float] = time.time) -> web.Application:
     app = bare_app()
-    app[OFFICE], app[GATE], app[NEWS] = admin_context, Gate(token, clock), {}
+    app[CONTEXT], app[AUTH], app[NEWS] = admin_context, Auth(token, clock), {}
     app[FEED] = Feed(admin_context)
-    app.middlewares.extend([_demo, door.guard] if admin_context.demo else [door.guard])
-    app.on_response_prepare.append(door.add_headers)
+    app.middlewares.extend([_demo, middleware.guard] if admin_context.demo else [middleware.guard])
+    app.on_response_prepare.append(middleware.add_headers)
     app.on_startup.append(_begin_feeds)
     app.on_shutdown.append(_end_feeds)
     app.add_routes([
         web.get("/", views.home),
-        web.get("/admin/login", door.show_login),
-        web.post("/admin/login", door.log_in),
-        web.post("/admin/logout", door.log_out),
+        web.get("/admin/login", middleware.show_login),
+        web.post("/admin/login", middleware.log_in),
+        web.post("/admin/logout", middleware.log_out),
         web.get("/admin", views.overview),
         web.get("/admin/feed", follow),
         web.get("/admin/runs", views.runs),
@@ -84,14 +84,14 @@ async def readyz(request: web.Request) -> web.Response:
     """The ledger answers, too. A message to the bot that could not be read stops nobody, and is told here."""
     try:
         async with asyncio.timeout(READY_SECONDS):
-            await request.app[OFFICE].operators.controls()
+            await request.app[CONTEXT].operators.controls()
     except (LedgerError, TimeoutError):
         return web.json_response({"ready": False}, status=503)
-    return web.json_response({"ready": True, "unreadable_updates": request.app[OFFICE].unreadable_updates()})
+    return web.json_response({"ready": True, "unreadable_updates": request.app[CONTEXT].unreadable_updates()})
 
 
 @web.middleware
-async def _demo(request: web.Request, handler: door.Handler) -> web.StreamResponse:
+async def _demo(request: web.Request, handler: middleware.Handler) -> web.StreamResponse:
     request[DEMO] = True
     return await handler(request)
 

@@ -26,7 +26,7 @@ from pipeline.purchase import settling
 from pipeline.purchase.audit import audit, last_audit
 from pipeline.purchase.settling import Contradicts, NotSeen
 from pipeline.settings.limit_values import big_change, read_value
-from web.context import OFFICE, WebContext
+from web.context import CONTEXT, WebContext
 from web.limit_words import NOT_SET, value_words
 from web.rendering import SESSION, say
 from web.views import found_run, moment_of
@@ -60,7 +60,7 @@ async def _needs(request: web.Request, *names: str) -> str | None:
 
 async def settle_found(request: web.Request) -> web.StreamResponse:
     """Settle as found: the provider's books show that the video was made, as this job."""
-    admin_context, who = request.app[OFFICE], request[SESSION].who
+    admin_context, who = request.app[CONTEXT], request[SESSION].who
     row = await found_run(request)
     job, why = await _words(request, "job"), await _words(request, "why")
     if await _needs(request, "job", "why", "sure"):
@@ -89,7 +89,7 @@ def _insist(request: web.Request, row: Run, job: str, words: str) -> NoReturn:
 
 
 async def settle_not_charged(request: web.Request) -> web.StreamResponse:
-    admin_context, who = request.app[OFFICE], request[SESSION].who
+    admin_context, who = request.app[CONTEXT], request[SESSION].who
     row = await found_run(request)
     if await _needs(request, "why", "sure"):
         say(request, f"{row.ref} was not settled: a reason and the confirmation are required.", good=False)
@@ -114,7 +114,7 @@ async def settle_not_charged(request: web.Request) -> web.StreamResponse:
 
 async def take_back(request: web.Request) -> web.StreamResponse:
     """Take back the last settlement."""
-    admin_context = request.app[OFFICE]
+    admin_context = request.app[CONTEXT]
     row = await found_run(request)
     if await _needs(request, "why"):
         say(request, f"{row.ref} was not changed: a reason is required.", good=False)
@@ -130,7 +130,7 @@ async def take_back(request: web.Request) -> web.StreamResponse:
 
 
 async def cancel(request: web.Request) -> web.StreamResponse:
-    admin_context = request.app[OFFICE]
+    admin_context = request.app[CONTEXT]
     row = await found_run(request)
     if await admin_context.ledger.cancel(row.run_id, request[SESSION].who):
         await admin_context.enqueue(row.run_id)
@@ -144,7 +144,7 @@ async def cancel(request: web.Request) -> web.StreamResponse:
 
 
 async def deliver(request: web.Request) -> web.StreamResponse:
-    admin_context = request.app[OFFICE]
+    admin_context = request.app[CONTEXT]
     row = await found_run(request)
     match await admin_context.dashboard.deliver_again(row.run_id, request[SESSION].who):
         case DeliverAgain.ASKED:
@@ -173,7 +173,7 @@ async def _until_told(row: Run, admin_context: WebContext) -> Run:
 
 
 async def audit_now(request: web.Request) -> web.StreamResponse:
-    admin_context = request.app[OFFICE]
+    admin_context = request.app[CONTEXT]
     last = await last_audit(admin_context.ledger.rpc, admin_context.account)
     since = min(last.next_since, last.now - timedelta(hours=24))
     try:
@@ -198,7 +198,7 @@ async def explain(request: web.Request) -> web.StreamResponse:
     if not subject or not why:
         say(request, "Nothing was changed: an explanation is required.", good=False)
         raise web.HTTPSeeOther("/admin/audit")
-    closed = await request.app[OFFICE].operators.explain(subject, request[SESSION].who, why)
+    closed = await request.app[CONTEXT].operators.explain(subject, request[SESSION].who, why)
     if closed:
         say(request, f"Explained: {many(closed, 'difference')} about {subject} closed, for good.")
     else:
@@ -211,14 +211,14 @@ async def pause(request: web.Request) -> web.StreamResponse:
     if not why:
         say(request, "Nothing was changed: a reason is required, because users see it.", good=False)
         raise web.HTTPSeeOther("/admin/limits")
-    await request.app[OFFICE].operators.pause(why, request[SESSION].who)
+    await request.app[CONTEXT].operators.pause(why, request[SESSION].who)
     say(request, f"Paused. Users see this reason: {sentence(why)} Videos already ordered are still delivered.")
     raise web.HTTPSeeOther("/admin/limits")
 
 
 async def resume(request: web.Request) -> web.StreamResponse:
     shown = moment_of(await _words(request, "shown_pause"))
-    controls = await request.app[OFFICE].operators.resume_if(shown, request[SESSION].who)
+    controls = await request.app[CONTEXT].operators.resume_if(shown, request[SESSION].who)
     if controls.changed:
         say(
             request,
@@ -247,7 +247,7 @@ async def set_limit(request: web.Request) -> web.StreamResponse:
 
 async def _try_limit(request: web.Request, key: str, value: str, user: str) -> LimitSet | str:
     """The limit as set, or the reason why it was not."""
-    operators = request.app[OFFICE].operators
+    operators = request.app[CONTEXT].operators
     if user and not is_user_id(user):
         return f"{USER_ID_WORDS}, not {user}"
     try:
@@ -264,7 +264,7 @@ async def _try_limit(request: web.Request, key: str, value: str, user: str) -> L
 
 
 async def set_user(request: web.Request) -> web.StreamResponse:
-    operators, who = request.app[OFFICE].operators, request[SESSION].who
+    operators, who = request.app[CONTEXT].operators, request[SESSION].who
     user, act, why = [await _words(request, name) for name in ("user_id", "act", "why")]
     user = as_user_id(user)
     if not is_user_id(user):

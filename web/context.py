@@ -38,4 +38,4 @@ class WebContext:
     demo: bool = False
 
 
-OFFICE: web.AppKey[WebContext] = web.AppKey("office", WebContext)
+CONTEXT: web.AppKey[WebContext] = web.AppKey("office", WebContext)

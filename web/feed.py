@@ -10,9 +10,9 @@ import time
 from aiohttp import web
 
 from pipeline.ledger.transports.common import LedgerError
+from web.auth import COOKIE
 from web.context import WebContext
-from web.gate import COOKIE
-from web.rendering import GATE, fragment
+from web.rendering import AUTH, fragment
 
 PAUSE_SECONDS = 2.0
 QUIET_SECONDS = 20.0  # after which something is said, so that no proxy takes the line for dead
@@ -62,8 +62,8 @@ async def follow(request: web.Request) -> web.StreamResponse:
 
 async def _tell(request: web.Request, feed: Feed, answer: web.StreamResponse) -> None:
     last, quiet_since = "", time.monotonic()
-    gate = request.app[GATE]
-    while not feed.closing.is_set() and gate.session(request.cookies.get(COOKIE)) is not None:
+    auth = request.app[AUTH]
+    while not feed.closing.is_set() and auth.session(request.cookies.get(COOKIE)) is not None:
         try:
             live = await feed.live()
         except LedgerError as error:

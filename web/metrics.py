@@ -16,19 +16,19 @@ from pipeline.formatting import MICROUSD
 from pipeline.ledger.dashboard import Counted, Metrics
 from pipeline.ledger.metrics import STEPS, numbers
 from pipeline.ledger.records import State
-from web.context import OFFICE
+from web.context import CONTEXT
 
 ACCEPTED = "accepted"
 
 
 async def show_json(request: web.Request) -> web.Response:
     """`GET /api/admin/agent/metrics`."""
-    return web.json_response({"success": True, "metrics": numbers(await request.app[OFFICE].dashboard.metrics())})
+    return web.json_response({"success": True, "metrics": numbers(await request.app[CONTEXT].dashboard.metrics())})
 
 
 async def show_days(request: web.Request) -> web.Response:
     """`GET /api/admin/agent/days`: a month of days, for charts."""
-    seen = await request.app[OFFICE].dashboard.overview()
+    seen = await request.app[CONTEXT].dashboard.overview()
     days = [
         {
             "day": each.day.isoformat(),
@@ -44,7 +44,7 @@ async def show_days(request: web.Request) -> web.Response:
 
 
 async def show_prometheus(request: web.Request) -> web.Response:
-    admin_context = request.app[OFFICE]
+    admin_context = request.app[CONTEXT]
     registry = CollectorRegistry(auto_describe=False)
     registry.register(
         _Once(

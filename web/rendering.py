@@ -18,10 +18,10 @@ from pipeline.ledger.records import State
 from pipeline.operator_text import NOT_CLEAN, PAID, SEEMS_FAILED, doubt_words, incomplete_words, look_words, paid_parts
 from pipeline.settings.limit_values import is_money
 from web import limit_words
-from web.gate import Gate, LoginSession
+from web.auth import Auth, LoginSession
 
 TEMPLATES = Path(__file__).parent / "templates"
-GATE: web.AppKey[Gate] = web.AppKey("gate", Gate)
+AUTH: web.AppKey[Auth] = web.AppKey("auth", Auth)
 NEWS: web.AppKey[dict[str, list[tuple[str, str]]]] = web.AppKey("news", dict)
 SESSION: web.RequestKey[LoginSession] = web.RequestKey("session", LoginSession)  # set by the guard once logged in
 DEMO: web.RequestKey[bool] = web.RequestKey("demo", bool)
@@ -203,10 +203,10 @@ def fragment(name: str, values: Mapping[str, Any]) -> str:
 def page(request: web.Request, name: str, status: int = 200, **values: Any) -> web.Response:
     """A whole page; on top, the messages for this session since its last page."""
     session = request.get(SESSION)
-    gate = request.app[GATE]
+    auth = request.app[AUTH]
     common = {
         "session": session,
-        "csrf": gate.csrf(session) if session else "",
+        "csrf": auth.csrf(session) if session else "",
         "news": request.app[NEWS].pop(session.sid, []) if session else [],
         "path": request.path,
         "demo": request.get(DEMO, False),

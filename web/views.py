@@ -20,8 +20,8 @@ from pipeline.purchase.reconcile import request_over
 from providers.openai_videos.jobs import Job
 from providers.openai_videos.list_jobs import Look, look
 from steps.text_model.front_matter import TemplateError
-from web.context import OFFICE, WebContext
-from web.rendering import GATE, page
+from web.context import CONTEXT, WebContext
+from web.rendering import AUTH, page
 
 RUNS_AT_ONCE = 50
 LIST_SECONDS = 10.0  # timeout for the provider's list
@@ -37,7 +37,7 @@ async def home(_: web.Request) -> web.StreamResponse:
 
 
 async def overview(request: web.Request) -> web.Response:
-    return page(request, "overview.html", seen=await request.app[OFFICE].dashboard.overview())
+    return page(request, "overview.html", seen=await request.app[CONTEXT].dashboard.overview())
 
 
 async def runs(request: web.Request) -> web.Response:
@@ -45,7 +45,7 @@ async def runs(request: web.Request) -> web.Response:
     filters = replace(filters, user_id=as_user_id(filters.user_id))
     before = moment_of(request.query.get("before"))
     wrong = _wrong(filters)
-    found = () if wrong else await request.app[OFFICE].dashboard.runs(_in_utc(filters), RUNS_AT_ONCE, before)
+    found = () if wrong else await request.app[CONTEXT].dashboard.runs(_in_utc(filters), RUNS_AT_ONCE, before)
     shown = {name: value for name, value in asdict(filters).items() if value}
     more = shown | {"before": found[-1].reserved_at.isoformat()} if len(found) == RUNS_AT_ONCE else None
     return page(
@@ -56,7 +56,7 @@ async def runs(request: web.Request) -> web.Response:
         more=more,
         wrong=wrong,
         states=[*State],
-        models=sorted({model.name for model in request.app[OFFICE].catalogue.videos}),
+        models=sorted({model.name for model in request.app[CONTEXT].catalogue.videos}),
     )
 
 
@@ -87,19 +87,19 @@ def _in_utc(filters: Filters) -> Filters:
 
 async def found_run(request: web.Request) -> Run:
     ref = request.match_info["ref"]
-    run = await request.app[OFFICE].ledger.find(ref)
+    run = await request.app[CONTEXT].ledger.find(ref)
     if run is None:
         raise web.HTTPNotFound(text=f"There is no run {ref[:40]}.")
     return run
 
 
 async def run(request: web.Request) -> web.Response:
-    admin_context = request.app[OFFICE]
+    admin_context = request.app[CONTEXT]
     row = await found_run(request)
     if row.ref != request.match_info["ref"]:
         raise web.HTTPSeeOther(f"/admin/runs/{row.ref}")
     events = await admin_context.operators.events(row.run_id)
-    until, signature = request.app[GATE].sign_link(row.ref)
+    until, signature = request.app[AUTH].sign_link(row.ref)
     return page(
         request,
         "run.html",
@@ -139,7 +139,7 @@ async def clip(request: web.Request) -> web.StreamResponse:
     """Serve the video: with a session, or by a signed link until it expires."""
     row = await found_run(request)
     try:
-        path = await request.app[OFFICE].clip_of(row)
+        path = await request.app[CONTEXT].clip_of(row)
     except FileNotFoundError:
         raise web.HTTPNotFound(text=f"The video of {row.ref} is neither on this machine nor in its bucket.") from None
     kind = kind_of_run(row)
@@ -158,7 +158,7 @@ class Nearby:
 
 
 async def doubt(request: web.Request) -> web.Response:
-    admin_context = request.app[OFFICE]
+    admin_context = request.app[CONTEXT]
     rows = await admin_context.dashboard.runs(Filters(state="doubt"), RUNS_AT_ONCE)
     mine = [row for row in rows if admin_context.account.matches(row) and row.submitting_at is not None]
     seen = await _list(mine, admin_context) if mine else None
@@ -191,7 +191,7 @@ def _at(seconds: float | None) -> datetime | None:
 
 
 async def audits(request: web.Request) -> web.Response:
-    dashboard, operators = request.app[OFFICE].dashboard, request.app[OFFICE].operators
+    dashboard, operators = request.app[CONTEXT].dashboard, request.app[CONTEXT].operators
     return page(
         request,
         "audit.html",
@@ -203,7 +203,7 @@ async def audits(request: web.Request) -> web.Response:
 
 
 async def limits(request: web.Request) -> web.Response:
-    admin_context = request.app[OFFICE]
+    admin_context = request.app[CONTEXT]
     found = {limit.key: limit for limit in await admin_context.operators.limits()}
     return page(
         request,
@@ -221,7 +221,7 @@ async def limits(request: web.Request) -> web.Response:
 
 
 async def prompts(request: web.Request) -> web.Response:
-    admin_context = request.app[OFFICE]
+    admin_context = request.app[CONTEXT]
     impact = await admin_context.operators.impact(IMPACT_DAYS)
     evals = await asyncio.to_thread(_last_evals, admin_context)
     return page(request, "prompts.html", impact=impact, evals=evals, days=IMPACT_DAYS, home=admin_context.evals.parent)

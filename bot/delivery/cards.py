@@ -253,7 +253,8 @@ def _canceled(run: Run, words: Words, scene: Scene) -> _Page:
 
 
 def _failed(run: Run, words: Words, scene: Scene) -> _Page:
-    return words("❌ {what}", what=messages.failure(run, words)), _retry(run, words, scene)
+    rows = () if run.reason == "already_sent" else _retry(run, words, scene)  # the first order may still be found
+    return words("❌ {what}", what=messages.failure(run, words)), rows
 
 
 def _retry(run: Run, words: Words, scene: Scene) -> tuple[tuple[InlineKeyboardButton, ...], ...]:

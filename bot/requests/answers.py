@@ -71,7 +71,7 @@ def address_here(message: Message, bot_id: int, words: Words) -> Address:
 async def order_by_tap(
     tap: CallbackQuery, order_request: OrderRequest, words: Words, customer: Customer, orders: Orders, replies: Replies
 ) -> Placed | None:
-    """Slots an order from a button. None if it was refused; the answer to the tap says why.
+    """Places an order from a button. None if it was refused; the answer to the tap says why.
 
     If the button had started a run before, and that run has ended, the caller must answer the tap.
     """

@@ -75,7 +75,7 @@ async def order(
     asks_first: bool = False,
     after: str | None = None,
 ) -> None:
-    """Slots an order from a message. The same message is the same run, however often it arrives.
+    """Places an order from a message. The same message is the same run, however often it arrives.
 
     `after`: the ref of the run whose question came right before. An answer to a question replaces that run if it is
     the sender's own draft, and its price is shown first.
@@ -216,7 +216,7 @@ async def for_sale(
 async def mentioned(
     message: Message, bot: Bot, words: Words, customer: Customer, orders: Orders, replies: Replies
 ) -> None:
-    """Slots orders in a group, for mentions and answers to our questions; the user confirms the price first."""
+    """Takes orders in a group, for mentions and answers to our questions; the user confirms the price first."""
     text = message.text or message.caption or ""
     answer = answered(message, bot.id)
     if answer and not text:

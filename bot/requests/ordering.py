@@ -92,15 +92,12 @@ class Orders:
     async def replace(
         self, ref: str, order_request: OrderRequest, customer: Customer
     ) -> Placed | Refused | PromptProblem:
-        """Replaces the user's draft `ref`, which stays until this order is placed.
-
-        The user must confirm the price, even if the run is no longer a draft.
-        """
+        """Replaces the user's draft `ref`, which stays until this order is placed; without one, a new order."""
         draft = await self._ledger.find(ref)
         if draft is None or draft.user_id != order_request.user:
             return await self.submit(order_request, customer)
         chosen = order_request.chosen or Preferences(seconds=draft.seconds, size=draft.size)
-        order_request = replace(order_request, asks_first=True, chosen=chosen)
+        order_request = replace(order_request, chosen=chosen)
         if draft.state not in DRAFT:
             return await self.submit(order_request, customer)
         answer = await self.submit(order_request, customer, instead_of=draft)

@@ -78,7 +78,7 @@ async def _create(t: Tapped) -> None:
     meant = (int(seconds), size) if seconds.isdecimal() and size else (t.run.seconds, t.run.size)
     fresh = await t.ledger.confirm(t.run.run_id, *meant)
     await t.orders.go_on(fresh)
-    if fresh.confirmed_at is not None:
+    if fresh.confirmed_at is not None and fresh.state not in {State.CANCELED, State.FAILED}:
         await t.say(N_("Confirmed. Tapping again does not order it twice."))
     elif fresh.state is State.APPROVED and (fresh.seconds, fresh.size) != meant:
         await t.say(

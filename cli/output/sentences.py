@@ -120,7 +120,8 @@ def _failed(run: Run) -> str:
     reason = run.reason or "no reason was recorded"
     happened, todo = FAILURES.get(reason, (reason.replace("_", " "), f"See `onetake show {run.ref}`."))
     told = f" ({run.detail.strip().rstrip('.')})" if run.detail else ""
-    money = f"{usd(run.spent_microusd)} was charged." if run.spent_microusd else NOTHING
+    nothing = "It was not charged again." if run.reason == "already_sent" else NOTHING
+    money = f"{usd(run.spent_microusd)} was charged." if run.spent_microusd else nothing
     return f"Run {run.ref} failed: {happened}{told}. {money} {todo}"
 
 

@@ -19,7 +19,7 @@ from pipeline.worker import Engine
 from tests.ledger.client import LedgerClient
 from tests.support.fixtures import PRICE_MICROUSD, Simulator
 from tests.web.site import Site, in_doubt, news, seen, the_run
-from web.context import OFFICE, WebContext
+from web.context import CONTEXT, WebContext
 
 IN_CHAT: dict[str, Any] = {"audience": {"kind": "telegram", "chat_id": 42}, "user_id": "tg:42"}
 
@@ -106,7 +106,7 @@ async def test_operator_cannot_replace_a_job_from_the_providers_answer(
 def with_office(site: Site, **changes: Any) -> None:
     """Replace parts of the page's context; the application itself is frozen by now."""
     server: Any = site.client.server
-    server.app._state[OFFICE] = replace(site.admin_context, **changes)
+    server.app._state[CONTEXT] = replace(site.admin_context, **changes)
 
 
 def answers_are_lost(admin_context: WebContext, *names: str) -> dict[str, Any]:

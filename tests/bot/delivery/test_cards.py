@@ -63,3 +63,12 @@ def test_text_direction_characters_are_removed_from_a_card(sign: str) -> None:
 def test_rejection_card_gives_the_reason_in_whole_sentences(language: str, detail: str | None, said: str) -> None:
     run = run_in(State.REJECTED, detail=detail)
     assert said in plain(card(run, Words(language), Scene(OFFER)).text)
+
+
+def test_order_sent_before_a_restore_is_not_called_uncharged_and_offers_no_second_order() -> None:
+    """The ledger forgot that its one request was sent; the provider may have charged it."""
+    shown = card(run_in(State.FAILED, reason="already_sent"), Words("en"), Scene(OFFER))
+    assert "It was not ordered or charged again." in plain(shown.text) and "Nothing was charged" not in shown.text
+    assert shown.keyboard is None or not shown.keyboard.inline_keyboard
+    failed = card(run_in(State.FAILED, reason="render_failed"), Words("en"), Scene(OFFER))
+    assert "Nothing was charged" in plain(failed.text)

@@ -76,7 +76,7 @@ async def test_update_fails_while_the_ledger_is_unavailable_and_succeeds_when_se
 
     message = harness.message("/create a paper boat in the rain")
     with monkeypatch.context() as patched:
-        patched.setattr(harness.context.ledger, "load", away)
+        patched.setattr(harness.context.ledger, "rpc", away)
         with pytest.raises(LedgerUnavailable):
             await harness.feed(message=message)
     await harness.feed(message=message)

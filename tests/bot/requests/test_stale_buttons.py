@@ -47,6 +47,16 @@ async def test_try_again_on_a_delivered_run_buys_nothing(harness: BotHarness, si
     assert alerts(harness), "it says where the video is"
 
 
+async def test_create_button_of_a_failed_run_says_how_it_ended(harness: BotHarness, simulator: Simulator) -> None:
+    simulator.trouble("create", "status", status=402, body='{"error": {"message": "no credit"}}')
+    await harness.say("/create a paper boat in the rain")
+    asked = await harness.until_said("the video I'll make")
+    await harness.tap("Create")
+    run = await harness.until_state(State.FAILED)
+    await harness.press(RunTap(ref=run.ref, act=Act.CREATE, arg=f"{run.seconds}-{run.size}").pack(), asked)
+    assert alerts(harness)[-1] == "ended without a video"
+
+
 @pytest.mark.parametrize("act", [Act.RETRY, Act.AGAIN])
 async def test_prompt_refused_for_its_content_cannot_be_ordered_again_unchanged(
     harness: BotHarness, simulator: Simulator, act: Act

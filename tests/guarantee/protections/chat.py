@@ -74,7 +74,7 @@ CHAT_MUTANTS = (
         "pipeline/purchase/submission.py",
         "        except Exception:  # an answer",
         "        except ZeroDivisionError:  # an answer",
-        ("tests/pipeline/test_engine.py::test_answer_file_that_fails_to_replay_does_not_block_the_others",),
+        ("tests/pipeline/test_worker.py::test_answer_file_that_fails_to_replay_does_not_block_the_others",),
     ),
     # -- a card is always right about money
     Mutant(
@@ -262,9 +262,9 @@ CHAT_MUTANTS = (
     Mutant(
         "price_of_the_new_text",
         "what replaces a draft shows its price first, whatever became of the draft",
-        "bot/requests/ordering.py",
-        "        order_request = replace(order_request, asks_first=True, chosen=chosen)",
-        "        order_request = replace(order_request, chosen=chosen)",
+        "bot/requests/create.py",
+        "    asks_first = asks_first or answers is not None or left_out\n",
+        "    asks_first = asks_first or left_out\n",
         (TAPS + "test_new_text_sent_after_the_draft_was_delivered_needs_confirmation",),
     ),
     Mutant(

@@ -171,7 +171,7 @@ MUTANTS = (
         "pipeline/worker.py",
         "            except Exception:  # whatever",
         "            except EOFError:  # whatever",
-        ("tests/pipeline/test_engine.py::test_sweep_loop_continues_after_a_failed_sweep",),
+        ("tests/pipeline/test_worker.py::test_sweep_loop_continues_after_a_failed_sweep",),
     ),
     Mutant(
         "unique_job",

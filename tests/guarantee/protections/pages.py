@@ -5,7 +5,7 @@ from tests.guarantee.protections.mutant import Mutant
 SENTENCES = "tests/cli/output/test_sentences.py::"
 CREATION = "tests/cli/test_creation.py::"
 CHAT_PAGES = "tests/bot/test_pages.py::"
-DELIVERING = "tests/web/test_delivering.py::"
+DELIVERING = "tests/web/test_deliver_again.py::"
 
 PAGES_MUTANTS = (
     Mutant(

@@ -18,7 +18,7 @@ from tests.media.builders import webm
 from tests.support.fixtures import KEY, Simulator
 from tests.web.site import TOKEN, Site, as_written, open_site
 from web.app import make_app
-from web.gate import LINK_SECONDS, SESSION_SECONDS, WINDOW_SECONDS, WRONG_AT_MOST, Gate
+from web.auth import LINK_SECONDS, SESSION_SECONDS, WINDOW_SECONDS, WRONG_AT_MOST, Auth
 
 OPEN = {"/admin/login", "/healthz", "/readyz", "/admin/static/{filename}"}
 BY_TOKEN = {"/metrics", "/api/admin/agent/metrics", "/api/admin/agent/days"}
@@ -78,8 +78,8 @@ async def test_non_text_cookies_and_tokens_are_rejected_without_an_error(site: S
 
 
 def test_operator_name_keeps_only_printable_characters() -> None:
-    gate = Gate(TOKEN, lambda: 0.0)
-    session = gate.session(gate.open_session("\x1b[31mA\0d\u202ea \ud800"))
+    auth = Auth(TOKEN, lambda: 0.0)
+    session = auth.session(auth.open_session("\x1b[31mA\0d\u202ea \ud800"))
     assert session is not None and session.who == "web:[31mA d a"
 
 
@@ -133,9 +133,9 @@ async def test_session_ends_on_logout_expiry_or_a_new_token(inside: Site) -> Non
     inside.clock.now += SESSION_SECONDS + 1
     assert (await inside.client.get("/admin", allow_redirects=False)).status == 303
 
-    cookie = Gate(TOKEN, inside.clock).open_session("Ada")
-    assert Gate(TOKEN, inside.clock).session(cookie) is not None  # a restart ends no session
-    assert Gate(TOKEN + "-new", inside.clock).session(cookie) is None
+    cookie = Auth(TOKEN, inside.clock).open_session("Ada")
+    assert Auth(TOKEN, inside.clock).session(cookie) is not None  # a restart ends no session
+    assert Auth(TOKEN + "-new", inside.clock).session(cookie) is None
 
 
 async def test_too_many_wrong_tokens_block_even_the_right_token_for_a_while(site: Site) -> None:
@@ -151,19 +151,19 @@ async def test_too_many_wrong_tokens_block_even_the_right_token_for_a_while(site
 
 
 def test_wrong_tokens_from_many_addresses_are_throttled_together() -> None:
-    gate = Gate(TOKEN, lambda: 1000.0)
+    auth = Auth(TOKEN, lambda: 1000.0)
     for number in range(4 * WRONG_AT_MOST):
-        assert gate.wait_seconds(f"10.0.0.{number}") == 0
-        gate.note_wrong(f"10.0.0.{number}")
-    assert gate.wait_seconds("10.0.1.1") == WINDOW_SECONDS
+        assert auth.wait_seconds(f"10.0.0.{number}") == 0
+        auth.note_wrong(f"10.0.0.{number}")
+    assert auth.wait_seconds("10.0.1.1") == WINDOW_SECONDS
 
 
 def test_token_check_rejects_wrong_tokens_of_any_length() -> None:
-    gate = Gate(TOKEN, lambda: 0.0)
+    auth = Auth(TOKEN, lambda: 0.0)
 
-    assert gate.is_token(TOKEN)
+    assert auth.is_token(TOKEN)
     for wrong in ("", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "é" * 500, "x" * 1_000_000):
-        assert not gate.is_token(wrong)
+        assert not auth.is_token(wrong)
 
 
 @pytest.mark.parametrize("form", [{}, {"csrf": ""}, {"csrf": "0" * 64}, {"csrf": "é"}])
@@ -188,10 +188,10 @@ async def test_form_without_a_valid_csrf_token_changes_nothing(inside: Site, for
 
 
 async def test_csrf_token_of_another_session_and_cross_site_forms_are_rejected(inside: Site) -> None:
-    gate = Gate(TOKEN, inside.clock)
-    other = gate.session(gate.open_session("Eve"))
+    auth = Auth(TOKEN, inside.clock)
+    other = auth.session(auth.open_session("Eve"))
     assert other is not None
-    answer = await inside.client.post("/admin/pause", data={"csrf": gate.csrf(other), "why": "x"})
+    answer = await inside.client.post("/admin/pause", data={"csrf": auth.csrf(other), "why": "x"})
     assert answer.status == 403
 
     foreign = {"Sec-Fetch-Site": "cross-site"}

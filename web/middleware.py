@@ -15,8 +15,8 @@ from urllib.parse import quote
 from aiohttp import web
 
 from pipeline.ledger.transports.common import LedgerError, LedgerRefused
-from web.gate import COOKIE, NAME_CHARACTERS_MAX, SESSION_SECONDS, Gate
-from web.rendering import GATE, SESSION, page
+from web.auth import COOKIE, NAME_CHARACTERS_MAX, SESSION_SECONDS, Auth
+from web.rendering import AUTH, SESSION, page
 
 PAGES, API, METRICS, CLIPS = "/admin", "/api", "/metrics", "/media"
 OPEN = frozenset({"/admin/login", "/healthz", "/readyz"})
@@ -53,7 +53,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     A ledger that did not answer may still have made the change.
     """
     try:
-        return await _let_in(request, handler)
+        return await _authenticate(request, handler)
     except LedgerRefused as error:
         log.warning("page", extra={"action": "ledger_refused", "path": request.path, "error": str(error)})
         return _sorry(request, 400, "The ledger rejected that; nothing was changed.")
@@ -71,17 +71,17 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _sorry(request, refused.status, refused.text or refused.reason)
 
 
-async def _let_in(request: web.Request, handler: Handler) -> web.StreamResponse:
-    gate = request.app[GATE]
-    session = gate.session(request.cookies.get(COOKIE))
+async def _authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
+    auth = request.app[AUTH]
+    session = auth.session(request.cookies.get(COOKIE))
     if session is not None:
         request[SESSION] = session
     if any("\0" in text for text in (request.path, *request.query.values())):  # PostgreSQL text cannot contain it
         raise web.HTTPBadRequest(text="This address contains an invalid character.")
-    if not is_open(request.path) and session is None and not _otherwise_allowed(request, gate):
-        return _kept_out(request)
+    if not is_open(request.path) and session is None and not _otherwise_allowed(request, auth):
+        return _refuse(request)
     if request.method == "POST" and is_ours(request.path):
-        await _check_own(request, gate)
+        await _check_own(request, auth)
     return await handler(request)
 
 
@@ -94,25 +94,25 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         response.headers.setdefault("Cache-Control", "no-store")
 
 
-def _otherwise_allowed(request: web.Request, gate: Gate) -> bool:
+def _otherwise_allowed(request: web.Request, auth: Auth) -> bool:
     if request.path == METRICS or request.path.startswith(API):
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or gate.wait_seconds(_address(request)):
+        if scheme.lower() != "bearer" or auth.wait_seconds(_address(request)):
             return False
-        if gate.is_token(given.strip()):
+        if auth.is_token(given.strip()):
             return True
-        gate.note_wrong(_address(request))
+        auth.note_wrong(_address(request))
         return False
     if request.path.startswith(CLIPS):
         ref, until, signature = request.path.removeprefix(f"{CLIPS}/"), *map(request.query.get, ("until", "signature"))
-        return gate.is_link(ref, until or "", signature or "")
+        return auth.is_link(ref, until or "", signature or "")
     return False
 
 
-def _kept_out(request: web.Request) -> web.Response:
+def _refuse(request: web.Request) -> web.Response:
     if request.path == METRICS or request.path.startswith(API):
         headers = {"WWW-Authenticate": 'Bearer realm="onetake"'}
-        if wait := request.app[GATE].wait_seconds(_address(request)):
+        if wait := request.app[AUTH].wait_seconds(_address(request)):
             return web.json_response(
                 {"success": False, "error": f"too many wrong tokens; try again in {wait:.0f} s"},
                 status=429,
@@ -130,7 +130,7 @@ def _kept_out(request: web.Request) -> web.Response:
     raise web.HTTPSeeOther(f"/admin/login?next={quote(request.path_qs)}")
 
 
-async def _check_own(request: web.Request, gate: Gate) -> None:
+async def _check_own(request: web.Request, auth: Auth) -> None:
     """Reject forms of other sites, by their origin and by the CSRF token that only our pages have."""
     session = request.get(SESSION)
     foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"
@@ -143,7 +143,7 @@ async def _check_own(request: web.Request, gate: Gate) -> None:
     except (ValueError, TimeoutError):  # invalid text, or a body that does not arrive
         raise unreadable from None
     word = str(form.get("csrf", ""))
-    if foreign or (session is not None and not gate.is_csrf(session, word)):
+    if foreign or (session is not None and not auth.is_csrf(session, word)):
         raise web.HTTPForbidden(text="That form came from another page or is too old; nothing was changed.")
 
 
@@ -186,22 +186,22 @@ async def show_login(request: web.Request) -> web.StreamResponse:
 
 
 async def log_in(request: web.Request) -> web.StreamResponse:
-    gate, address = request.app[GATE], _address(request)
+    auth, address = request.app[AUTH], _address(request)
     form = await request.post()
-    if wait := gate.wait_seconds(address):
+    if wait := auth.wait_seconds(address):
         words = f"Too many wrong tokens; try again in {wait:.0f} s."
         answer = _login_again(request, 429, words, form)
         answer.headers["Retry-After"] = f"{wait:.0f}"
         return answer
-    if not gate.is_token(str(form.get("token", "")).strip()):
-        gate.note_wrong(address)
+    if not auth.is_token(str(form.get("token", "")).strip()):
+        auth.note_wrong(address)
         log.warning("page", extra={"action": "wrong_token", "address": address})
         await asyncio.sleep(WRONG_TOKEN_SECONDS)
         words = "That is not the token for this bot."
         return _login_again(request, 403, words, form)
     there = web.HTTPSeeOther(_next(request))
     secure = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
-    cookie = gate.open_session(str(form.get("name", "")))
+    cookie = auth.open_session(str(form.get("name", "")))
     there.set_cookie(COOKIE, cookie, max_age=SESSION_SECONDS, httponly=True, samesite="Lax", secure=secure, path="/")
     raise there
 
@@ -212,7 +212,7 @@ def _login_again(request: web.Request, status: int, wrong: str, form: Mapping[st
 
 
 async def log_out(request: web.Request) -> web.StreamResponse:
-    request.app[GATE].end(request[SESSION])
+    request.app[AUTH].end(request[SESSION])
     there = web.HTTPSeeOther("/admin/login")
     there.del_cookie(COOKIE, path="/")
     raise there

@@ -1,7 +1,7 @@
 """Authentication: a token to log in, a signed cookie for the session, a CSRF token on every change.
 
 In       ADMIN_TOKEN
-Out      Gate: sessions, signed links, CSRF tokens; a throttle for wrong tokens
+Out      Auth: sessions, signed links, CSRF tokens; a throttle for wrong tokens
 Effects  none but counting. A new ADMIN_TOKEN ends every session and link: all keys are derived from it.
 
 Cookie `onetake_session`: base64(JSON {name, sid, until}) "." HMAC-SHA256. It holds no secret. Logging out ends it in
@@ -40,7 +40,7 @@ class LoginSession:
         return f"web:{self.name}"
 
 
-class Gate:
+class Auth:
     """`clock`: seconds since 1970, because links and cookies must survive restarts."""
 
     def __init__(self, token: str, clock: Callable[[], float]) -> None:
