@@ -37,7 +37,7 @@ DOUBTS: Mapping[str, str] = {
 LOOKS: Mapping[str, str] = {
     "absent": "the list does not show it; several such checks prove that it was not made",
     "answer_named_a_job": "the provider answered with a job that belongs to another run",
-    "not_one_job_for_each_run": "the list does not show exactly one such job per order",
+    "not_one_job_for_each_run": "the list shows matching jobs, but not clearly one for each run with the same order",
     "found_but_failed": "the list shows it as failed, but does not prove that it is this order",
     "prompts_hidden": "the list shows jobs that may be it, but not their prompts",
     "unowned_job": "the list shows a job that no run owns and that may be it",
@@ -101,7 +101,7 @@ INCOMPLETE: Mapping[str, str] = {
     "list_from_a_cache": "it is an older copy from a cache between here and the provider",
     "pages_of_one_row": "it has one row per page, so a gap between pages would not show",
     "older_job_not_listed": "it shows nothing from before this audit's period, so it may have lost more",
-    "pages_leave_a_gap": "it has a page that lacks the last job of the page before",
+    "pages_leave_a_gap": "it has pages that do not overlap as requested, so jobs between them may be missing",
     "fewer_rows_than_it_says": "it lists fewer jobs than it claims to have",
     "empty_page_after_more": "it announced a page that was empty",
     "times_not_true": "it shows our jobs at impossible times",

@@ -1,8 +1,9 @@
 """How a provider says that it refuses what was asked for, or the key that asked. Pure.
 
-`speaks_of_content` only names the reason of what has ended: it may be generous, and hears many words and languages.
-`blocks_content` decides whether a refusal is a clear no where its status alone is none: it wants a whole sentence.
-`refuses_key` comes before both: a page that sends away a key may speak of its policies.
+`speaks_of_content` is generous and knows many languages. It names why an order was refused or a clip withheld,
+and it counts as the words that some statuses need to be a clear no (`NEEDS_WORDS`).
+`blocks_content` is strict and wants a plain phrase: by it, a 451 may be a clear no, and a 402 is about the prompt.
+`refuses_key` is asked before `speaks_of_content` names a reason: a page that rejects a key may mention its policies.
 """
 
 import json

@@ -43,7 +43,7 @@ def bare_path(tmp_path: Path) -> Path:
 
 
 def make(checkout: Path, *arguments: str, path: str | None = None, **environment: str) -> tuple[int, str]:
-    """Exit code and everything it said. Without a `path` of its own it need not look for a Python."""
+    """Exit code and everything make said. `path`: its PATH, where it looks for a Python; without one, it gets ours."""
     found = {"PATH": path} if path else {"PATH": os.environ["PATH"], "PYTHON": sys.executable}
     done = subprocess.run(
         ["make", *arguments],

@@ -176,7 +176,7 @@ async def _list(rows: list[Run], admin_context: WebContext) -> Look:
 
 
 async def _near(row: Run, seen: Look, admin_context: WebContext) -> list[Nearby]:
-    assert row.submitting_at is not None, "only those that were submitted are asked about"
+    assert row.submitting_at is not None, "the caller passes only runs that were submitted"
     since = row.submitting_at - admin_context.waits.clock_skew
     until = row.submitting_at + request_over(row, admin_context.waits) + admin_context.waits.clock_skew
     jobs = [

@@ -31,7 +31,7 @@ def pause(reason: Annotated[str | None, typer.Argument(help="Shown to users.")] 
             await session.operators.pause(reason or kept, user_id(None))
             if kept:
                 typer.echo(f"Already paused; the reason is unchanged: {kept}")
-            typer.echo("Paused: nothing is bought from now on. Videos already ordered are still finished.")
+            typer.echo("Paused: nothing is bought from now on. Videos already ordered will still be finished.")
             typer.echo("`onetake resume` ends the pause.")
 
     run_async(work())

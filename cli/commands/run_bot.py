@@ -77,7 +77,8 @@ async def _stage(settings: Settings) -> AsyncIterator[tuple[Settings, bool]]:
         return
     if missing := missing_parts():
         raise Stop(
-            f"without TELEGRAM_BOT_TOKEN and API keys the bot uses the simulator, which needs {missing}: run `make run`"
+            "without TELEGRAM_BOT_TOKEN, or without any API key, the bot uses the simulator, which needs "
+            f"{missing}: run `make run`"
         )
     folder = settings.onetake_home / "demo"
     options = ["--render-seconds", str(RENDER_SECONDS), "--refund-failed"]

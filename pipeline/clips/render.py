@@ -207,7 +207,10 @@ def _why_no_end(run: Run, last: StillRendering) -> str:
 
 
 async def _fetch(run: Run, job: Job, caption: asyncio.Task[Run], context: RunContext) -> Run | Missing | ReadError:
-    """The saved run, or why there is no clip. A whole clip of its job settles everything, unless it is a preview."""
+    """The saved run, or why no clip was saved.
+
+    A whole clip is saved whatever its job's status says, unless it may be a preview or another order's clip.
+    """
     if why := await not_ours(run, job, context):
         return ReadError(None, why)
     if why := another_order(run, job, context):

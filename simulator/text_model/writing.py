@@ -146,7 +146,7 @@ def verdict(text: str, language: str, policy_names: Sequence[object] = ()) -> di
 
 
 def caption(text: str, language: str, unwanted: Sequence[str] = ()) -> dict[str, Any]:
-    """The answer to a request for a caption; worded differently if it had unwanted words."""
+    """The answer to a request for a caption, without `unwanted` words and without hashtags that contain one."""
     words = _CAPTIONS[language]
     shown = words[_number(text) % len(words)].format(title=title(text))
     tags = [tag for tag in hashtags(text, language) if tag == _without(tag, unwanted)]

@@ -214,7 +214,7 @@ _DATABASES: WeakKeyDictionary[Ledger, str] = WeakKeyDictionary()  # of each test
 
 
 def without_deadlines(context: RunContext) -> RunContext:
-    """The same context, with this machine's own requests over at once."""
+    """The same context with request deadlines of zero: by them, this machine's own requests are over at once."""
     now = timedelta()
     return replace(context, waits=replace(context.waits, submit_deadline=now, connect_timeout=now, request_timeout=now))
 

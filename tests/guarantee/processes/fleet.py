@@ -90,7 +90,7 @@ class Line:
 
 @dataclass
 class Worker:
-    """`said`: its output, stdout and stderr. `worker_id`: its first id among procrastinate's workers."""
+    """`said`: its output, stdout and stderr. `worker_id`: the id under which procrastinate first registered it."""
 
     process: warm.Program
     line: Line
