@@ -27,6 +27,8 @@ async def heartbeat(run_id: UUID, context: RunContext) -> AsyncIterator[None]:
                 await context.ledger.heartbeat(run_id, context.waits.heartbeat)
             except LedgerUnavailable as error:
                 log.warning("heartbeat", extra={"action": "heartbeat", "run_id": str(run_id), "error": str(error)})
+            except Exception:  # nothing else beats for this run
+                log.exception("heartbeat", extra={"action": "heartbeat", "run_id": str(run_id)})
 
     beating = asyncio.create_task(beat())
     try:

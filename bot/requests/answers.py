@@ -26,6 +26,14 @@ LAST_QUESTION = N_(
     "Keep asking if you want me to always ask first."
 )
 
+REFUSED_AGAIN = N_(
+    "The same prompt would be refused again, so nothing was ordered or charged. Tap Change and rephrase your prompt."
+)
+# By the reason of a failed run: why it cannot be ordered again unchanged, whatever button or forged tap asks for it.
+WHY_NOT_AGAIN = dict.fromkeys(messages.IN_OTHER_WORDS_ONLY, REFUSED_AGAIN) | {
+    "already_sent": messages.FAILURES["already_sent"][1]
+}
+
 
 async def announce(
     message: MaybeInaccessibleMessageUnion,

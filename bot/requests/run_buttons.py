@@ -14,7 +14,7 @@ from bot.delivery.address import address_of, request_key, user_id
 from bot.delivery.cards import Scene, card
 from bot.delivery.delivery import Delivery
 from bot.delivery.video_message import caption_text, under_video
-from bot.requests.answers import address_of_tap, order_by_tap
+from bot.requests.answers import WHY_NOT_AGAIN, address_of_tap, order_by_tap
 from bot.requests.for_sale import ForSale
 from bot.requests.ordering import OrderRequest, Orders
 from bot.requests.questions import Questions
@@ -183,14 +183,10 @@ async def _rewrite(t: Tapped) -> None:
 
 
 async def _again(t: Tapped) -> None:
-    if t.run.reason in messages.IN_OTHER_WORDS_ONLY:  # also for an old or forged button
-        said = N_(
-            "The same prompt would be refused again, so nothing was ordered or charged. Tap Change and rephrase your "
-            "prompt."
-        )
-        await t.say(said, alert=True)
-        return
-    await _another(t, t.run.prompt, again=True)
+    if why := WHY_NOT_AGAIN.get(t.run.reason or ""):
+        await t.say(why, alert=True)
+    else:
+        await _another(t, t.run.prompt, again=True)
 
 
 async def _retry(t: Tapped) -> None:

@@ -46,6 +46,10 @@ class AnswerFiles:
         draft.rename(self._path(kept.run_id))
         _sync_folder(self.folder)
 
+    def has(self, run_id: UUID) -> bool:
+        """Whether an answer was kept, readable or not: either way, the run's request was sent."""
+        return self._path(run_id).exists()
+
     def get(self, run_id: UUID) -> KeptAnswer | None:
         return _read(self._path(run_id))
 

@@ -6,6 +6,7 @@ Raises   what the ledger's transport raises
 Effects  one look at the job or through the list, free; then one call of the ledger, which records who and why
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +20,7 @@ from pipeline.ledger.records import Run
 from pipeline.operator_text import look_words
 from pipeline.purchase import evidence, reconcile
 from pipeline.purchase.reconcile import request_over
-from pipeline.purchase.verdicts import Adopt, InDoubt
+from pipeline.purchase.verdicts import Absent, Adopt
 from pipeline.settings.parts import Waits
 from providers.download import ReadError
 from providers.openai_videos.jobs import Job
@@ -28,6 +29,7 @@ from steps.generate_video import failure_of
 
 # Results of a last look that showed a job which may be the run's.
 SHOWS_A_JOB = frozenset({"prompts_hidden", "unowned_job", "not_one_job_for_each_run", "found_but_failed"})
+LIST_SECONDS_MAX = 10.0  # a person waits for the answer; in the chat, so does every user whose update came with it
 NOT_YET = frozenset({"early", "shown"})  # refusals of "not charged" that a person can override
 
 
@@ -134,7 +136,7 @@ async def _still_shown(run: Run, ledger: Ledger, account: ProviderAccount | None
     here = account is not None and account.matches(run)
     if run.job_id is None:
         listed = await _listed_now(run, ledger, account, waits) if account and here and run.in_doubt else None
-        if listed is None:  # no complete look now: the last one counts
+        if listed is None:  # the list proves nothing now: the last look counts
             return Settled(False, run.state, "shown") if run.look_says in SHOWS_A_JOB else None
         return Settled(False, run.state, "shown", shown=", ".join(listed)) if listed else None
     if account is None or not here:
@@ -146,18 +148,22 @@ async def _still_shown(run: Run, ledger: Ledger, account: ProviderAccount | None
 
 
 async def _listed_now(run: Run, ledger: Ledger, account: ProviderAccount, waits: Waits) -> tuple[str, ...] | None:
-    """Ids of listed jobs that may be this run's; None if the list could not be read as a whole.
+    """Ids of listed jobs that may be this run's; empty only if the list proves that it has none, None if it does not.
 
     The worker's last look may be hours old: it looks ever more seldom at a parked run.
     """
     patience = reconcile.patience_of(run, waits)
-    seen, books = await reconcile.read_list(run, ledger, account, patience)
+    try:
+        async with asyncio.timeout(LIST_SECONDS_MAX):
+            seen, books = await reconcile.read_list(run, ledger, account, patience)
+    except TimeoutError:
+        return None
     verdict = evidence.judge(run, seen, books, account.rules_for(run.model).listing, patience)
-    if isinstance(verdict, Adopt):
-        return tuple(job_id for run_id, job_id in verdict.pairs if run_id == run.run_id)
-    if isinstance(verdict, InDoubt) and verdict.candidates:
-        return verdict.candidates[: reconcile.PROPOSED_MAX]
-    return None if seen.why_incomplete else ()
+    adopted = [job_id for run_id, job_id in verdict.pairs if run_id == run.run_id] if isinstance(verdict, Adopt) else []
+    candidates = sorted(job.job_id for job in evidence.candidates_for(run, seen, books, patience))
+    if found := tuple(dict.fromkeys([*adopted, *candidates])):
+        return found[: reconcile.PROPOSED_MAX]
+    return () if isinstance(verdict, Absent) else None
 
 
 def may_turn_up_for(run: Run, account: ProviderAccount | None, waits: Waits) -> timedelta:

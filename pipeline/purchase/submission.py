@@ -32,7 +32,8 @@ from steps.save_video import free_bytes, probe_folder
 
 # Reasons of a clear no that concern the provider, not only this one request: the breaker counts them.
 PROVIDER_FAULTS = frozenset({"unauthorized", "no_credit", "forbidden", "not_found", "rate_limited", "never_connected"})
-HELD_BACK_RETRY = timedelta(seconds=5)
+NOT_SENT = frozenset({State.RESERVED, State.APPROVED})
+DEFERRED_RETRY = timedelta(seconds=5)
 log = logging.getLogger(__name__)
 
 
@@ -40,9 +41,8 @@ async def buy_once(run: Run, context: RunContext) -> Run:
     """Buys the approved run's clip, unless a check refuses, up to the last moment."""
     if not context.account.matches(run):
         return await _not_sold_here(run, context)
-    if context.answers.get(run.run_id) is not None:
-        # The ledger was restored from before this run's one request, which must not be sent again.
-        await context.ledger.fail(run.run_id, run.state, "already_sent", "an answer to this run's request is on disk")
+    if context.answers.has(run.run_id):
+        await _fail_already_sent(run, context)
         return await reload(run, context)
     if (checked := await check_folders(run, context)).state is not run.state:
         return checked
@@ -180,13 +180,24 @@ async def replay_answers(context: RunContext) -> None:
                 await _keep_stray(kept, "unknown_run", context)
             elif not await context.ledger.is_winner(kept.run_id, kept.token):
                 await _keep_stray(kept, "another_token", context)
-                context.answers.drop(kept.run_id)
+                if run.state not in NOT_SENT or await _fail_already_sent(run, context):
+                    context.answers.drop(kept.run_id)
             else:
                 await book(kept, run, context)
         except LedgerUnavailable:
             raise
         except Exception:  # an answer that cannot be booked stays in its file and must not block the others
             log.exception("replay", extra={"action": "replay", "run_id": str(kept.run_id)})
+
+
+async def _fail_already_sent(run: Run, context: RunContext) -> bool:
+    """Ends a run whose answer is on disk although its ledger has not sent it; False if the run has moved meanwhile.
+
+    The ledger was restored from before this run's one request, which must not be sent again.
+    """
+    return await context.ledger.fail(
+        run.run_id, run.state, "already_sent", "an answer to this run's request is on disk"
+    )
 
 
 async def _keep_stray(kept: KeptAnswer, why: str, context: RunContext) -> None:
@@ -222,7 +233,7 @@ async def _deferred(run: Run, fence: NotWon, context: RunContext) -> Run:
     if fence.refused in {"paused", "breaker_open"} and run.age(run.deferred_since) > context.waits.pause_patience:
         await context.ledger.fail(run.run_id, State.APPROVED, fence.refused, fence.reason or "")
         return await reload(run, context)
-    return await context.ledger.wait_until(run.run_id, run.read_at + HELD_BACK_RETRY)
+    return await context.ledger.wait_until(run.run_id, run.read_at + DEFERRED_RETRY)
 
 
 def _never_confirmed(run: Run) -> bool:

@@ -22,7 +22,7 @@ TELLING, LEDGER = "telegram.", "ledger."
 ESSENTIAL = (
     *("telegram.getUpdates", "ledger.reserve", "queue.defer_jobs_v1", "telegram.sendMessage", "ledger.note_audience"),
     *("telegram.getUpdates confirming", "ledger.confirm", "telegram.answerCallbackQuery", "http.POST /videos"),
-    *("ledger.begin_notification", "telegram.editMessageText", "telegram.sendVideo", "ledger.told"),
+    *("ledger.begin_notification", "telegram.editMessageText", "telegram.sendVideo", "ledger.mark_notified"),
 )
 LOSSES = ("done_then_drop", "half_answer", "garbage", "drop_before")
 REFUSALS: Mapping[str, Mapping[str, int]] = {"flood": {"retry_after": 1}, "status": {"status": 502}}

@@ -23,7 +23,7 @@ AT = (
     "ledger.record_submission.before",
     "ledger.record_submission.after",
     "ledger.save_run.before",
-    "ledger.told.before",
+    "ledger.mark_notified.before",
 )
 
 

@@ -65,7 +65,7 @@ class Place:
 
 def shorten_waits() -> None:
     """Shorten the waits that have no setting. Call before anything is forked."""
-    submission.HELD_BACK_RETRY = timedelta(seconds=0.1)
+    submission.DEFERRED_RETRY = timedelta(seconds=0.1)
     render.FETCH_RETRY = timedelta(seconds=0.1)
     llm_steps.RETRY_SECONDS = 0.05
     worker.RESTART_SECONDS = (0.1, 0.1, 0.1, 0.1)

@@ -99,8 +99,8 @@ CHAT_MUTANTS = (
         "same_words",
         "what was refused for its content is not ordered again in the same words",
         "bot/requests/run_buttons.py",
-        "    if t.run.reason in messages.IN_OTHER_WORDS_ONLY:  # also",
-        "    if False:  # also",
+        '    if why := WHY_NOT_AGAIN.get(t.run.reason or ""):\n',
+        "    if why := None:\n",
         (STALE + "test_prompt_refused_for_its_content_cannot_be_ordered_again_unchanged",),
     ),
     # -- Telegram's answers

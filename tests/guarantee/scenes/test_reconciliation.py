@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from pipeline.operator_text import DOUBTS
 from pipeline.prompts import llm_steps
 from pipeline.purchase.audit import audit, last_audit
 from pipeline.purchase.differences import Kind
+from pipeline.purchase.settling import settle_not_charged
 from pipeline.run import admit, run
 from providers.openai_videos.list_jobs import look
 from steps.check_limits import Admitted
@@ -105,6 +107,26 @@ async def test_list_with_witnesses_before_and_after_proves_the_job_was_not_made(
 
     assert (row.state, row.reason, row.released_microusd) == (State.FAILED, "not_made", PRICE_MICROUSD)
     assert row.looks_complete >= 5
+
+
+async def test_list_that_proves_the_job_was_not_made_withdraws_an_earlier_candidate(
+    context: RunContext, simulator: Simulator
+) -> None:
+    await bought(context, simulator, "a lantern", "cli:before")
+    row = await lost(context, simulator, kind="drop_before")
+    await context.ledger.record_look(
+        row.run_id, counts=False, candidates=1, running_shown=False, says="unowned_job", next_look_at=None, detail={}
+    )
+    async with rendering_after(context, simulator), asyncio.timeout(60):
+        waits = replace(request_ended(context).waits, render_deadline=timedelta())
+        while True:
+            fresh = await context.ledger.load(row.run_id)
+            assert fresh is not None
+            settled = await settle_not_charged(fresh, "op", "theirs", context.ledger, context.account, waits)
+            if settled.settled:
+                break
+            assert settled.why in {"shown", "early"}
+            await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize(

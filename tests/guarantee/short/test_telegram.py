@@ -46,7 +46,7 @@ def test_lost_answer_cases_cover_every_telegram_call() -> None:
         "telegram.sendVideo.before",
         "telegram.sendVideo.after",
         "telegram.sendVideo.before #2",
-        "ledger.told.before",
+        "ledger.mark_notified.before",
     ]
     names = [case.name for case in plan.lost_answers([log, log])]
     assert "done_then_drop at sendVideo #2" in names

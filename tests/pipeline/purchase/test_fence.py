@@ -34,17 +34,17 @@ async def context(ledger_dsn: str, simulator: Simulator, tmp_path: Path) -> Asyn
         yield context
 
 
-async def approved(context: RunContext, at: Simulator, user: str = "cli:a") -> Run:
-    answer = await admit(order_request(at, f"a boat of {user}", user_id=user), context.ledger)
+async def approved(context: RunContext, at: Simulator, user: str = "cli:a", prompt: str | None = None) -> Run:
+    answer = await admit(order_request(at, prompt or f"a boat of {user}", user_id=user), context.ledger)
     assert isinstance(answer, Admitted), answer
     row = await fresh(context, answer)
     assert (await llm_steps.validate(row, context)).state is State.APPROVED
     return await fresh(context, row)
 
 
-async def sent(context: RunContext, at: Simulator, user: str = "cli:a") -> tuple[Run, str]:
+async def sent(context: RunContext, at: Simulator, user: str = "cli:a", prompt: str | None = None) -> tuple[Run, str]:
     """A run whose request may have been sent, and its winner's token."""
-    row, token = await approved(context, at, user), uuid4().hex
+    row, token = await approved(context, at, user, prompt), uuid4().hex
     assert isinstance(await context.ledger.begin_submission(row.run_id, token), Won)
     return await fresh(context, row), token
 
@@ -183,6 +183,36 @@ async def test_run_with_an_answer_on_disk_is_not_ordered_again_after_a_ledger_re
 
     assert ended is not None and (ended.state, ended.reason) == (State.FAILED, "already_sent")
     assert simulator.creates() == 0
+
+
+async def test_damaged_answer_on_disk_prevents_a_second_order(context: RunContext, simulator: Simulator) -> None:
+    """The file is there only once the request was answered."""
+    row = await approved(context, simulator)
+    context.answers.keep(KeptAnswer(row.run_id, "t" * 32, MADE))
+    (context.answers.folder / f"{row.run_id}.json").write_text("{")
+
+    ended = await run(row.run_id, context)
+
+    assert ended is not None and (ended.state, ended.reason) == (State.FAILED, "already_sent")
+    assert simulator.creates() == 0
+
+
+@pytest.mark.parametrize("confirm", [False, True])
+async def test_worker_of_a_restored_ledger_does_not_order_again(
+    context: RunContext, simulator: Simulator, confirm: bool
+) -> None:
+    """Its sweep replays the answer before any worker takes the run."""
+    answer = await admit(order_request(simulator, confirm=confirm), context.ledger)
+    assert isinstance(answer, Admitted)
+    context.answers.keep(KeptAnswer(answer.run_id, "t" * 32, MADE))
+
+    await submission.replay_answers(context)
+    ended = await run(answer.run_id, context)
+
+    assert ended is not None and (ended.state, ended.reason) == (State.FAILED, "already_sent")
+    assert context.answers.get(answer.run_id) is None and simulator.creates() == 0
+    [stray] = await Operators(context.ledger.rpc).stray_answers(9)
+    assert (stray.why, stray.body) == ("another_token", MADE.body)
 
 
 async def test_approved_run_is_not_ordered_if_the_media_folder_is_unusable(

@@ -129,9 +129,10 @@ async def test_not_charged_scans_the_list_again_before_it_settles(context: RunCo
     assert insisted.settled
 
 
-async def test_a_candidate_that_the_list_no_longer_shows_does_not_block_not_charged(
+async def test_list_that_proves_nothing_does_not_withdraw_an_earlier_candidate(
     context: RunContext, simulator: Simulator
 ) -> None:
+    """An empty list without a witness may be that of a restarted provider."""
     row, token = await sent(context, simulator)
     await context.ledger.mark_uncertain(row.run_id, "lost", token=token)
     await context.ledger.record_look(
@@ -140,7 +141,26 @@ async def test_a_candidate_that_the_list_no_longer_shows_does_not_block_not_char
     row, waits = await fresh(context, row), _over(context)
 
     settled = await settle_not_charged(row, "op", "theirs", context.ledger, context.account, waits)
-    assert settled.settled
+    assert (settled.settled, settled.why) == (False, "shown")
+
+
+async def test_job_that_is_another_equal_runs_by_a_guess_still_blocks_not_charged(
+    context: RunContext, simulator: Simulator
+) -> None:
+    """Two equal orders, two jobs, one failed: which is whose is unknown, and a failed render may be billed."""
+    rows = []
+    for user in ("cli:a", "cli:b"):
+        row, token = await sent(context, simulator, user, "a paper boat")
+        await context.ledger.mark_uncertain(row.run_id, "lost", token=token)
+        rows.append(await fresh(context, row))
+    assert rows[0].improved_prompt == rows[1].improved_prompt
+    order = {"prompt": rows[0].improved_prompt, "seconds": rows[0].seconds}
+    simulator.control("POST", "/_sim/jobs", order)
+    simulator.trouble("render", "fails")
+    simulator.control("POST", "/_sim/jobs", order)
+
+    settled = await settle_not_charged(rows[0], "op", "theirs", context.ledger, context.account, _over(context))
+    assert (settled.settled, settled.why) == (False, "shown")
 
 
 def _over(context: RunContext) -> Waits:
