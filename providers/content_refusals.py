@@ -71,6 +71,11 @@ KEY_REFUSED = re.compile(
     r"|\b(?:do|does) not have (?:\S+ )?access\b|\bmust accept\b|\binsufficient permissions?\b"
     rf"|\b{CREDENTIAL} (?:\S+ ){{0,3}}permissions?\b"
 )
+NO_CREDIT = re.compile(
+    r"\b(?:insufficient|exceeded|exhausted|not enough|out of)(?: \S+){0,4} (?:quota|balance|credits?|funds)\b"
+    r"|\b(?:quota|balance|credits?) (?:\S+ ){0,3}(?:exceeded|exhausted|depleted|insufficient|used up)\b"
+    r"|\bbilling (?:hard )?limit\b"
+)
 # What comes of further refused prompts.
 THREAT = re.compile(
     r"\b(?:may|might|could|will|would)(?: (?:also|be|get|being|have|lead|result|cause|to|in|your|the|this|api|key"
@@ -96,6 +101,11 @@ def blames_content(words: str, prompt: str = "") -> bool:
 
 def blocks_content(said: str) -> bool:
     return BLOCKED.search(said) is not None and not NOT_OF_THIS.search(said)
+
+
+def refuses_for_credit(said: str) -> bool:
+    """Whether the account has no money or quota left, whatever the quota is for."""
+    return NO_CREDIT.search(said) is not None
 
 
 def refuses_key(said: str) -> bool:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from net.error_text import error_object, error_words, is_error_form, storable
-from providers.content_refusals import blocks_content, refuses_key, said_in, speaks_of_content
+from providers.content_refusals import blocks_content, refuses_for_credit, refuses_key, said_in, speaks_of_content
 from providers.openai_videos.job_failure import code_of
 from providers.openai_videos.jobs import Job, JobStatus, names_job_within, read_job, read_job_in_refusal
 from providers.refusals import refuses_content, says_what, tells_of_another, why_unclear
@@ -184,6 +184,8 @@ def _why_refused(status: int, reason: str, said: str, body: str) -> str:
     code = (code_of(answer.get("error")) or code_of(answer) or "").replace("_", " ")
     if refuses_content(code) and not refuses_key(code):
         return "prompt_refused"
+    if refuses_for_credit(said):
+        return "no_credit"
     if refuses_key(said):
         return "forbidden" if reason == "forbidden" else "unauthorized"
     return "prompt_refused" if speaks_of_content(said) else reason

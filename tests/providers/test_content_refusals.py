@@ -120,3 +120,27 @@ def test_job_that_failed_because_of_the_key_is_not_a_content_refusal(words: str)
 )
 def test_content_refusal_that_mentions_accounts_is_still_recognized(words: str) -> None:
     assert reason({"error": {"message": words}}, 403) == "no:prompt_refused"
+
+
+@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "Billing hard limit has been reached", "code": "billing_hard_limit_reached"},
+        {"message": "You exceeded your current quota, please check your plan", "code": "insufficient_quota"},
+        {"message": "Content moderation quota exceeded for your organization"},
+        {"message": "Insufficient balance: 0.02 credits left"},
+    ],
+    ids=str,
+)
+def test_refusal_for_lack_of_money_or_quota_blames_neither_the_prompt_nor_the_key(
+    error: dict[str, str], status: int
+) -> None:
+    meaning = read_answer(Answer(status, json.dumps({"error": error})), refuses_429=False)
+    assert isinstance(meaning, ClearNo) and meaning.reason == "no_credit"
+
+
+def test_refused_prompt_that_cost_no_credits_is_still_a_content_refusal() -> None:
+    said = "Your prompt was rejected by the content policy. No credits were charged."
+    meaning = read_answer(Answer(400, json.dumps({"error": {"message": said}})), refuses_429=False)
+    assert isinstance(meaning, ClearNo) and meaning.reason == "prompt_refused"

@@ -10,8 +10,17 @@ SERVERS = "tests/pipeline/purchase/test_any_server.py::"
 LOOKS = "tests/pipeline/purchase/test_misread_looks.py::"
 WORDS = "tests/providers/openai_videos/test_refusal_words.py::"
 SEEN_JOBS = "tests/ledger/purchase/test_seen_jobs.py::"
+REFUSALS = "tests/providers/test_content_refusals.py::"
 
 ANSWERS_MUTANTS = (
+    Mutant(
+        "no_credit",
+        "a refusal for lack of money or quota is neither the prompt's fault nor the key's",
+        "providers/openai_videos/protocol.py",
+        "    if refuses_for_credit(said):\n",
+        "    if False:\n",
+        (REFUSALS + "test_refusal_for_lack_of_money_or_quota_blames_neither_the_prompt_nor_the_key",),
+    ),
     # -- apparent refusals
     Mutant(
         "refusal_names_job",
