@@ -1,4 +1,4 @@
-"""Move a complete clip to its final path. Idempotent.
+"""Move a complete clip to its final path. Idempotent: the first complete clip stays.
 
 In       a temporary file on the same file system, already synced
 Out      Clip: the final path, its length and sha256, and what the file states about itself
@@ -21,7 +21,12 @@ CLIP_BYTES_PROBED = 64_000_000
 
 
 def save(draft: Path, target: Path) -> Clip:
-    """Renames the complete file to its final name. A clip with that name is replaced by an equal one."""
+    """Renames the complete file to its final name, unless a whole clip has it: the first one stays.
+
+    Another process may be about to record that clip in the ledger, and a provider may send other bytes the second time.
+    """
+    if there := stored(target):
+        return there
     clip = stored(draft)
     if clip is None:
         raise FileNotFoundError(errno.ENOENT, "the draft has gone", os.fspath(draft))

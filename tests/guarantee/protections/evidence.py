@@ -16,6 +16,14 @@ FRAGMENTS = "tests/media/test_iso_fragments.py::"
 FENCE = "tests/ledger/purchase/test_fence.py::"
 
 EVIDENCE_MUTANTS = (
+    Mutant(
+        "first_clip",
+        "a second download of a clip does not replace the one that is being recorded",
+        "steps/save_video.py",
+        "    if there := stored(target):\n",
+        "    if there := None:\n",
+        ("tests/steps/test_save_video.py::test_second_save_keeps_the_first_clip",),
+    ),
     # -- rule 1: identity before meaning
     Mutant(
         "other_job",
