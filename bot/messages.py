@@ -11,7 +11,6 @@ from markupsafe import Markup
 
 from bot.translations import N_, Words
 from pipeline.formatting import lasting
-from pipeline.ledger.answers import Amended
 from pipeline.ledger.records import Run, State
 from steps.check_limits import PromptProblem, RefusalKind, Refused
 
@@ -120,7 +119,9 @@ def _breaker_open(refused: Refused, words: Words, now: datetime) -> Markup:
 
 
 def _duplicate(refused: Refused, words: Words, now: datetime) -> Markup:
-    if refused.until is None:
+    if refused.what == "waits_for_tap":
+        return _busy(refused, words, now)
+    if refused.what == "unfinished" or refused.until is None:
         return words(
             "You just asked for the same video: {ref} is still in progress. It was not ordered again. See /status.",
             ref=refused.of_ref,
@@ -201,15 +202,6 @@ def refusal(refused: Refused, words: Words, now: datetime) -> Markup:
 
 def prompt_problem(problem: PromptProblem, words: Words) -> Markup:
     return words("{what} {money}", what=words(PROMPT_PROBLEMS[problem]), money=words(NOTHING))
-
-
-def not_amended(amended: Amended, words: Words) -> str:
-    """Why a change of length or format was refused; plain text, for an alert."""
-    if amended.refused == "budget_exhausted":
-        return words.plain(
-            "The remaining budget does not cover that price. Your video stays as it was; nothing was charged."
-        )
-    return words.plain("Too late to change this video: it is already ordered or has ended. Nothing was changed.")
 
 
 def money(run: Run, words: Words) -> Markup:

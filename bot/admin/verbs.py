@@ -6,6 +6,7 @@ Effects  the ledger's functions for operators, each with the operator's id
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from markupsafe import Markup
 
@@ -17,6 +18,7 @@ from bot.translations import N_, Words, code
 from pipeline.ledger.operators import LimitNotSet
 from pipeline.settings.limit_values import big_change, is_money, read_typed
 
+USERS_READ_MAX = 100_000
 YES = frozenset({"yes", "sí", "si"})
 LIMIT_NOT_SET: Mapping[str, str] = {
     "unknown_limit": N_("there is no limit with this name"),
@@ -39,8 +41,8 @@ def usage(words: Words) -> Markup:
         "<code>/admin takeback REF</code> undoes the last of these two.\n"
         "<code>/admin block ID REASON</code>, <code>/admin unblock ID</code>: whether a user can order. <code>/admin "
         "invite ID</code> lets a user order while the rollout is allowlist.\n"
-        "<code>/admin limits</code> lists every limit by its key; <code>/admin limit KEY VALUE</code> sets one, "
-        "<code>/admin limit KEY VALUE ID</code> for one user.\n"
+        "<code>/admin limits</code> lists every limit by its key, <code>/admin limits ID</code> those of one user; "
+        "<code>/admin limit KEY VALUE</code> sets one, <code>/admin limit KEY VALUE ID</code> for one user.\n"
         "<code>/admin rollout all</code> (or <code>allowlist</code>, <code>percent 10</code>): who can order at all.\n"
         "REF is a video's reference, ID a Telegram id; money is in dollars: 5 or 5.50."
     )
@@ -208,8 +210,15 @@ def _shown(admin_context: AdminContext, key: str, value: int | str | None) -> in
     return admin_context.words.usd(value) if is_money(key) and isinstance(value, int) else value
 
 
-async def _limits(admin_context: AdminContext, _: list[str]) -> Markup:
+async def _limits(admin_context: AdminContext, arguments: list[str]) -> Markup:
+    """All limits; with an id, those that apply to this user."""
+    if arguments and not arguments[0].isdecimal():
+        return _no_id(admin_context, arguments[0])
     limits = await admin_context.operators.limits()
+    if arguments:
+        known = {user.user_id: user.limits for user in await admin_context.operators.users(USERS_READ_MAX)}
+        own = known.get(f"tg:{arguments[0]}", {})
+        limits = tuple(replace(each, value=own.get(each.key, each.value)) for each in limits if each.per_user)
     return Markup("\n").join(
         admin_context.words(
             "{key} = <b>{value}</b>", key=code(each.key), value=_shown(admin_context, each.key, each.value)

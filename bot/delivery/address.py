@@ -11,7 +11,10 @@ KIND = "telegram"
 
 @dataclass(frozen=True)
 class Address:
-    """Message ids belong to this chat; the video is a reply to `message_id`; `language` is the user's."""
+    """Message ids belong to this chat; the video is a reply to `message_id`; `language` is the user's.
+
+    `failure_id`: the message that says that the run failed, if that was not only on its card.
+    """
 
     bot_id: int
     chat_id: int
@@ -21,6 +24,7 @@ class Address:
     thread_id: int | None = None
     card_id: int | None = None
     video_id: int | None = None
+    failure_id: int | None = None
     file_id: str | None = None
 
     def to_audience(self) -> dict[str, Any]:

@@ -132,7 +132,8 @@ class Delivery:
             text = messages.with_demo(text, words, demo=self._for_sale.demo)
             buttons = card(run, words, Scene(self._for_sale)).keyboard
             method = compose(address.chat_id, text, buttons, address.message_id, address.thread_id)
-            await self._client.say(method, address.chat_id)
+            sent = await self._client.say(method, address.chat_id)
+            await self._notifications.note(run.run_id, {"failure_id": sent.message_id})
         await self._notifications.mark_notified(run)
         if run.ended:
             self._cards.forget(run.run_id)

@@ -222,6 +222,19 @@ class ProgressCards:
                 ticking = shown is not None and shown.phase == phase
                 await self._edit(run, address, card_id, page, Urgency.TICK if ticking else urgency, patience)
             self._shown[run.run_id] = _Shown(page, phase, run.read_at, run.state)
+            if address.failure_id is not None and run.state is not State.FAILED:
+                await self._withdraw_failure(run, address, address.failure_id)
+
+    async def _withdraw_failure(self, run: Run, address: Address, message_id: int) -> None:
+        """A settlement was taken back, or the job turned up: the message that the run failed is no longer true."""
+        words = _words(address.language)
+        text = words("↩️ {ref} was checked again; its card shows how it stands.", ref=run.ref)
+        with contextlib.suppress(SendError, TelegramAPIError):
+            await self._client.say(
+                EditMessageText(chat_id=address.chat_id, message_id=message_id, text=text, parse_mode="HTML"),
+                address.chat_id,
+            )
+        await self._notifications.note(run.run_id, {"failure_id": None})
 
     async def _send(self, run: Run, address: Address, page: Card, patience: float) -> None:
         method = compose(address.chat_id, page.text, page.keyboard, address.message_id, address.thread_id)

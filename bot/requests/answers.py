@@ -17,6 +17,7 @@ from bot.delivery.address import Address, telegram_id
 from bot.requests.ordering import OrderRequest, Orders, Placed
 from bot.translations import N_, Words
 from bot.transport.replies import Replies, thread_of
+from pipeline.ledger.answers import Amended
 from pipeline.ledger.records import Run
 from pipeline.ledger.users import Customer
 from steps.check_limits import PromptProblem, Refused
@@ -118,3 +119,12 @@ def address_of_tap(tap: CallbackQuery, bot_id: int, words: Words) -> Address:
         private=message.chat.type == ChatType.PRIVATE,
         thread_id=thread_of(message),
     )
+
+
+def not_amended(amended: Amended, words: Words) -> str:
+    """Why a change of length or format was refused; plain text, for an alert."""
+    if amended.refused == "budget_exhausted":
+        return words.plain(
+            "The remaining budget does not cover that price. Your video stays as it was; nothing was charged."
+        )
+    return words.plain("Too late to change this video: it is already ordered or has ended. Nothing was changed.")

@@ -14,7 +14,7 @@ from bot.delivery.address import address_of, request_key, user_id
 from bot.delivery.cards import Scene, card
 from bot.delivery.delivery import Delivery
 from bot.delivery.video_message import caption_text, under_video
-from bot.requests.answers import WHY_NOT_AGAIN, address_of_tap, order_by_tap
+from bot.requests.answers import WHY_NOT_AGAIN, address_of_tap, not_amended, order_by_tap
 from bot.requests.for_sale import ForSale
 from bot.requests.ordering import OrderRequest, Orders
 from bot.requests.questions import Questions
@@ -117,7 +117,7 @@ async def _amend(t: Tapped, seconds: int, size: str) -> None:
     amended = await t.ledger.amend(t.run.run_id, seconds, size, t.for_sale.price(seconds, size))
     await t.orders.go_on(amended.run)
     if amended.refused:
-        await t.replies.tap(t.tap, messages.not_amended(amended, t.words), alert=True)
+        await t.replies.tap(t.tap, not_amended(amended, t.words), alert=True)
     else:
         await t.replies.tap(t.tap)
 

@@ -124,7 +124,7 @@ def _open_words(run: Run, breakers: Sequence[Breaker]) -> str:
     if run.state is State.RENDERING and run.failing_since is not None:
         return f"{SEEMS_FAILED} {usd(run.held_microusd)} stays set aside."
     words = sentences.unfinished(run, breakers)
-    return f"{words[0].upper()}{words[1:]}. {usd(run.held_microusd)} is set aside."
+    return f"{words[0].upper()}{words[1:]}. {usd(run.held_microusd)} is set aside. {sentences.continued_by(run)}"
 
 
 def _facts(run: Run, events: Sequence[Event]) -> list[tuple[str, str]]:

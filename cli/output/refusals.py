@@ -44,7 +44,11 @@ def _breaker_open(refused: Refused, now: datetime) -> str:
 
 
 def _duplicate(refused: Refused, now: datetime) -> str:
+    if refused.what == "waits_for_tap":
+        return _busy(refused, now)
     same = f"This is the same prompt as run {refused.of_ref}, so it was not bought again. {NOTHING} "
+    if refused.what == "unfinished":
+        return f"{same}`onetake show {refused.of_ref}` shows its progress. {_carried_by(refused.of_ref)}"
     wait = reopening(refused.until, now) if refused.until else " once that run has ended"
     return f"{same}See it with `onetake show {refused.of_ref}`; order again{wait}, or at once with --again."
 

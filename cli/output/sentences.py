@@ -206,6 +206,14 @@ def left_to_others(ref: str | None, key: str, seen: Run | None = None, *, answer
     return f"{money}Run {ref} continues when `onetake worker` or {again} runs. It is never bought twice."
 
 
+def continued_by(run: Run) -> str:
+    """What finishes an unfinished run, for a person who no longer has the terminal that began it."""
+    worker = "`onetake worker` continues it"
+    if run.request_key.startswith("cli:"):
+        return f"{worker}, as does the same `onetake create` with `--key {run.request_key.removeprefix('cli:')}`."
+    return f"{worker}."
+
+
 def _set_aside(run: Run) -> str:
     held = f"{usd(run.held_microusd)} is set aside"
     match run.state:

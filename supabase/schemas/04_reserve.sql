@@ -1,13 +1,18 @@
 -- Reserving a run: every limit is decided here, in one transaction under the user's mutex.
 
--- A refusal as JSON. `what` says that the run in the way waits for its own user's tap: waiting for it would not help.
+-- A refusal as JSON. `what` says of the run in the way that it waits for its own user's tap (waiting for it would not
+-- help), or, of a duplicate, that it is unfinished.
 create function onetake.refusal(
     p_kind text, p_until timestamptz default null, p_of onetake.runs default null, p_reason text default null, p_what text default null
 ) returns jsonb
 language sql stable set search_path = '' as $$
     select jsonb_build_object('kind', p_kind, 'until', p_until, 'of_run_id', (p_of).run_id, 'of_ref', (p_of).ref,
-        'reason', p_reason, 'what', case when p_kind = 'busy' and (p_of).state = 'approved' and (p_of).needs_confirmation
-            and (p_of).confirmed_at is null then 'waits_for_tap' else p_what end);
+        'reason', p_reason, 'what', case
+            when p_kind in ('busy', 'duplicate') and (p_of).state = 'approved' and (p_of).needs_confirmation
+                and (p_of).confirmed_at is null then 'waits_for_tap'
+            when p_kind = 'duplicate' and (p_of).state in ('reserved', 'approved', 'submitting', 'uncertain', 'rendering')
+                then 'unfinished'
+            else p_what end);
 $$;
 
 -- A new ref: six characters without 0, 1, 8 and 9, not in use.

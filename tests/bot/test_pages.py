@@ -240,3 +240,26 @@ async def test_separate_failure_message_in_a_demo_is_marked_as_a_demo(
         run = await harness.until_state(State.FAILED)
         said = await harness.until_said(f"❌ {run.ref}: ")
         assert "Demo: the video maker is simulated" in (said.text or "")
+
+
+async def test_failure_message_is_withdrawn_once_the_run_is_no_longer_failed(
+    harness: BotHarness, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A settlement may be taken back, and a job may turn up late; the old message must not offer another order."""
+    monkeypatch.setattr(delivery, "LONG", -delivery.LONG)  # every failure is said aloud, besides on its card
+    simulator.trouble("create", "made_then_drop")
+    simulator.trouble("list", "status", status=500, always=True)
+    await harness.say("/create a paper boat in the rain")
+    await harness.until_said("the video I'll make")
+    await harness.tap("Create")
+    run = await harness.until_state(State.UNCERTAIN)
+    settled = await harness.operators.settle_not_charged(run.run_id, "cli:op", "none shown", early=True)
+    assert settled.settled
+    failure = await harness.until_said(f"❌ {run.ref}: ")
+    assert labels(failure)
+    assert (await harness.operators.take_back(run.run_id, "cli:op", "it is there")).settled
+    simulator.control("DELETE", "/_sim/faults")
+    await harness.until_state(State.DELIVERED)
+    withdrawn = await harness.until_said(f"{run.ref} was checked again")
+    assert withdrawn.message_id == failure.message_id and labels(withdrawn) == []
+    assert all(f"❌ {run.ref}" not in text for text in harness.texts())

@@ -212,6 +212,7 @@ async def test_budget_is_entered_in_dollars_and_a_tenfold_change_needs_yes(harne
             "rollout percent 10": "rollout: all → percent",
             "limit nonsense 3": "no limit with this name",
             "limits": "budget_day_microusd",
+            "limits 77": "videos_per_user_day = 3",
         },
         {"takeback AAAAAA": "There is no run AAAAAA. Nothing was changed.", "show BBBBBB": "There is no run BBBBBB."},
         {

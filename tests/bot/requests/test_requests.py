@@ -169,13 +169,16 @@ async def test_duplicate_request_and_second_request_while_busy_are_refused(
     await harness.say("/create a paper boat in the rain")
     await harness.until_state(State.APPROVED)
     await harness.say("/create a paper  BOAT in the rain")
-    await harness.until_said("It was not ordered again")
+    await harness.until_said("waiting for you to tap Create on its card")
     await harness.say("/create something else")
     await harness.until_said("waiting for you to tap Create on its card, in the chat where you asked for it")
     assert simulator.creates() == 0
     simulator.control("POST", "/_sim/speed", {"speed": 0.001})
     await harness.tap("Create")
     await harness.until_state(State.RENDERING)
+    await harness.say("/create a paper boat in the rain")
+    duplicate = await harness.until_said("It was not ordered again")
+    assert "is still in progress" in (duplicate.text or "") and "Again" not in (duplicate.text or "")
     await harness.say("/create something else")
     busy = await harness.until_said("is not finished yet")
     assert "/cancel" not in (busy.text or ""), "it was ordered, so it cannot be canceled"

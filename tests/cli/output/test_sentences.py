@@ -1,6 +1,7 @@
 """Every refusal, ending and doubt has a sentence: what happened, whether money was spent, what to do."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -54,6 +55,23 @@ def test_daily_limit_refusal_names_rejected_prompts_or_canceled_drafts() -> None
         refused = Refused(RefusalKind.DAILY_LIMIT, NOW + timedelta(hours=10), what=what)
         assert f"daily limit of {what.replace('_', ' ')}." in refusals.refusal(refused, NOW)
     assert "at 2026-11-24 00:00 UTC (in 10 h)" in refusals.refusal(refused, NOW)
+
+
+def test_duplicate_of_an_unfinished_run_does_not_suggest_ordering_again() -> None:
+    refused = Refused(RefusalKind.DUPLICATE, NOW + timedelta(minutes=5), of_ref="A7K2QX", what="unfinished")
+    words = refusals.refusal(refused, NOW)
+    assert "--again" not in words and "Try again once it has ended" in words and "onetake show A7K2QX" in words
+    waiting = refusals.refusal(replace(refused, what="waits_for_tap"), NOW)
+    assert "is waiting for confirmation in the chat" in waiting
+    assert "--again" in refusals.refusal(replace(refused, what=None), NOW)
+
+
+def test_unfinished_run_names_the_command_that_continues_it() -> None:
+    run = run_in(State.RENDERING)
+    assert "`onetake worker` continues it" in sentences.continued_by(run)
+    mine = replace(run, request_key="cli:07e1")
+    assert "with `--key 07e1`" in sentences.continued_by(mine)
+    assert "--key" not in sentences.continued_by(replace(run, request_key="tg:1:2:3"))
 
 
 @pytest.mark.parametrize("what", [None, "waits_for_tap"])

@@ -176,6 +176,7 @@ def test_same_prompt_is_a_duplicate_while_its_run_is_unfinished(client: LedgerCl
     answer = client.ask()
     assert (answer["kind"], answer["of_run_id"], answer["until"]) == ("duplicate", run_id, None)
     assert answer["of_ref"] == client.row(run_id)["ref"]
+    assert answer["what"] == (None if state == "saved" else "unfinished")
 
 
 def test_same_prompt_is_a_duplicate_for_exactly_five_minutes_after_delivery(client: LedgerClient) -> None:
