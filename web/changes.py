@@ -59,7 +59,7 @@ async def _needs(request: web.Request, *names: str) -> str | None:
 
 
 async def settle_found(request: web.Request) -> web.StreamResponse:
-    """Settle as found: the provider's books show that the video was made, as this job."""
+    """Settle as found: the provider's records show that the video was made, as this job."""
     admin_context, who = request.app[CONTEXT], request[SESSION].who
     row = await found_run(request)
     job, why = await _words(request, "job"), await _words(request, "why")

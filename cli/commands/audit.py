@@ -1,4 +1,4 @@
-"""`onetake audit`: do the provider's books and ours agree? Adopts late jobs, closes explained differences."""
+"""`onetake audit`: do the provider's records and ours agree? Adopts late jobs, closes explained differences."""
 
 import re
 from datetime import datetime, timedelta

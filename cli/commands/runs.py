@@ -126,7 +126,7 @@ def settle(
         bool, typer.Option("--early", help="With --not-charged and --why: even if it may still turn up.")
     ] = False,
 ) -> None:
-    """Settle a run in doubt, after checking the provider's books.
+    """Settle a run in doubt, after checking the provider's records.
 
     A job is looked up at the provider first. Exit 1 if nothing was changed.
     """

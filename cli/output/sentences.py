@@ -80,7 +80,7 @@ FAILURES: Mapping[str, tuple[str, str]] = {
     ),
     "already_sent": (
         "its request was sent before the ledger was restored from a backup",
-        "Check the provider's books; `onetake show` has its answer.",
+        "Check the provider's records; `onetake show` has its answer.",
     ),
     "not_sold_here": (
         "VIDEO_BASE_URL or its key was changed before it was ordered, and no worker has the old settings",
@@ -139,12 +139,12 @@ def in_doubt(run: Run, *, shown: bool = False) -> str:
     if run.state is State.UNCERTAIN and not run.parked:
         return (
             f"Run {run.ref} is in doubt: {doubt_words(run)}. {held}{also} The provider's list is searched while "
-            f"`onetake worker` runs; to decide sooner, check the provider's books first: "
+            f"`onetake worker` runs; to decide sooner, check the provider's records first: "
             f"`onetake settle {run.ref} --job ID` or `onetake settle {run.ref} --not-charged`."
         )
     if run.state is State.UNCERTAIN:
         return (
-            f"Run {run.ref} is in doubt: {doubt_words(run)}. {held} {check} the provider's books, "
+            f"Run {run.ref} is in doubt: {doubt_words(run)}. {held} {check} the provider's records, "
             f"and decide: `onetake settle {run.ref} --job ID` or `onetake settle {run.ref} --not-charged`."
         )
     if run.parked:
@@ -168,13 +168,13 @@ def _parked(run: Run, held: str, check: str, also: str) -> str:
     if run.look_says == "job_unknown":
         return (
             f"{late}: the provider's answer named {run.job_id}, but the provider does not know it. {held} {check} "
-            f"the provider's books, and decide: `onetake settle {run.ref} --job ID` or `onetake settle {run.ref} "
+            f"the provider's records, and decide: `onetake settle {run.ref} --job ID` or `onetake settle {run.ref} "
             "--not-charged`."
         )
     if run.look_says == "job_gone":
         return (
             f"{late}: the provider no longer knows its job {run.job_id} and may have lost it. {held} {check} "
-            f"the provider's books, and decide: `onetake settle {run.ref} --not-charged`, or `onetake settle "
+            f"the provider's records, and decide: `onetake settle {run.ref} --not-charged`, or `onetake settle "
             f"{run.ref} --job {run.job_id}` to look it up again."
         )
     return (
