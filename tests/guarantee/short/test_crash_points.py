@@ -51,7 +51,7 @@ def test_run_killed_at_sampled_crash_points_is_bought_at_most_once_and_ends_as_d
 ADDED = (
     ("generate_video.py", "    return await provider.post(order, before_send)\n", "    await provider.page()\n"),
     ("save_video.py", "    draft.replace(target)\n", "    os.link(draft, target.with_suffix('.copy'))\n"),
-    ("check_limits.py", "    answer = await reserve(", "    __import__('subprocess').run(['true'])\n"),
+    ("check_limits.py", "    if replacing is None:\n", "    __import__('subprocess').run(['true'])\n"),
 )
 
 
