@@ -229,11 +229,13 @@ class ProgressCards:
         """A settlement was taken back, or the job turned up: the message that the run failed is no longer true."""
         words = _words(address.language)
         text = words("↩️ {ref} was checked again; its card shows how it stands.", ref=run.ref)
-        with contextlib.suppress(SendError, TelegramAPIError):
-            await self._client.say(
-                EditMessageText(chat_id=address.chat_id, message_id=message_id, text=text, parse_mode="HTML"),
-                address.chat_id,
-            )
+        method = EditMessageText(chat_id=address.chat_id, message_id=message_id, text=text, parse_mode="HTML")
+        try:
+            await self._client.say(method, address.chat_id)
+        except (MessageDeleted, TelegramAPIError):  # deleted, or refused for good
+            pass
+        except SendError:
+            return  # the card's next change retries
         await self._notifications.note(run.run_id, {"failure_id": None})
 
     async def _send(self, run: Run, address: Address, page: Card, patience: float) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from pipeline.heartbeat import heartbeat
-from pipeline.ledger.transports.common import LedgerUnavailable
+from pipeline.ledger.transports.common import LedgerRefused, LedgerUnavailable
 from tests.pipeline.purchase.test_fence import approved, fresh
 from tests.support.fixtures import Simulator, open_test_context, quick_waits
 
@@ -32,8 +32,9 @@ async def test_heartbeats_renew_the_claim_until_the_work_ends(
         assert (await fresh(context, row)).next_look_at == last, "a heartbeat after the end"
 
 
-async def test_heartbeats_go_on_after_an_unreachable_ledger(
-    ledger_dsn: str, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [LedgerUnavailable("away"), LedgerRefused("XX000", "odd"), KeyError("odd")], ids=repr)
+async def test_heartbeats_continue_after_an_error(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     async with open_test_context(ledger_dsn, simulator, tmp_path, quick_waits()) as plain:
         context = replace(plain, waits=replace(plain.waits, heartbeat=timedelta(seconds=0.2)))
@@ -43,7 +44,7 @@ async def test_heartbeats_go_on_after_an_unreachable_ledger(
         async def failing_once(run_id: UUID, valid: timedelta) -> None:
             if not failed.is_set():
                 failed.set()
-                raise LedgerUnavailable("away")
+                raise error
             await sends(run_id, valid)
 
         monkeypatch.setattr(context.ledger, "heartbeat", failing_once)

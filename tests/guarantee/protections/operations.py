@@ -24,6 +24,14 @@ OPERATIONS_MUTANTS = (
         ("tests/pipeline/test_heartbeat.py::test_heartbeats_renew_the_claim_until_the_work_ends",),
     ),
     Mutant(
+        "heartbeat_after_an_error",
+        "an unexpected error does not end a run's heartbeat",
+        "pipeline/heartbeat.py",
+        "            except Exception:  # nothing else beats for this run\n",
+        "            except MemoryError:\n",
+        ("tests/pipeline/test_heartbeat.py::test_heartbeats_continue_after_an_error",),
+    ),
+    Mutant(
         "missing_queue",
         "a database without its queue is not called ready",
         "app/ledger_session.py",
