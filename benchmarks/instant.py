@@ -9,9 +9,8 @@ from uuid import uuid4
 
 from media.clip_file import Facts, Kind
 from providers.download import Content
-from providers.openai_videos.jobs import Job, JobStatus
-from providers.openai_videos.list_page import ListPage
-from providers.openai_videos.protocol import Answer, Order
+from providers.job import Job, JobStatus, ListPage
+from providers.orders import Answer, Order
 from steps.text_model.ask_model import Answered, Asked
 from steps.text_model.templates import Message
 

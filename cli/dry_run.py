@@ -27,7 +27,7 @@ from pipeline.formatting import MICROUSD, usd
 from pipeline.ledger.records import Run
 from pipeline.ledger.users import Customers
 from pipeline.settings.config import Settings
-from providers.openai_videos.protocol import Order
+from providers.orders import Order
 from steps.check_limits import Refused, Request, prompt_hash
 from steps.contracts import CONTRACTS
 from steps.text_model.ask_model import TextModelError

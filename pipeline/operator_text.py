@@ -8,7 +8,7 @@ from pipeline.formatting import usd
 from pipeline.ledger.answers import Recorded
 from pipeline.ledger.operators import Event, Stats
 from pipeline.ledger.records import JobSource, Run, State
-from providers.openai_videos.jobs import Job, JobStatus
+from providers.job import Job, JobStatus
 
 KEPT_ANSWER_CHARACTERS_MAX = 600  # of an answer, on a page of the terminal
 SEEMS_FAILED = "It seems to have failed; checking once more. Nothing is decided yet."

@@ -17,7 +17,8 @@ from urllib.parse import quote
 
 import httpx2
 
-from providers.download import ClipGone, Content, ReadError, download
+from providers.download import ClipGone, Content, download
+from providers.port import ReadError
 
 REDIRECTS_MAX = 5
 ADDRESSES_MAX = 4  # of one name, tried in turn

@@ -21,6 +21,7 @@ import httpx2
 from media.clip_file import Facts, NotAClip, one_line, read_clip, words_in
 from net.caching import FROM_A_CACHE, is_cached
 from net.unpacked import TooMuch, Unreadable, unpacked
+from providers.port import ReadError
 
 CHUNK_BYTES = 1 << 16
 CLIP_BYTES_MAX = 2_000_000_000  # the most that Telegram's own server accepts; also bounds an unpacked body
@@ -30,14 +31,6 @@ ABSENT = frozenset({400, 404, 409, 410, 422})
 WITH_A_BODY = frozenset({200, 203})
 PARTIAL = 206
 WHOLE_RANGE = re.compile(r"bytes\s+0-(?P<last>[0-9]{1,18})/(?P<count>[0-9]{1,18})")
-
-
-@dataclass(frozen=True)
-class ReadError:
-    """A failed read; `status` None means no answer at all."""
-
-    status: int | None
-    detail: str
 
 
 @dataclass(frozen=True)

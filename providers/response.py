@@ -2,9 +2,8 @@
 
 import httpx2
 
-from net.error_text import storable, without_links
+from net.error_text import storable
 
-WORDS_SHOWN_MAX = 200
 # Headers in which gateways count the requests they sent for ours, and the value if there was only one.
 GATEWAY_ATTEMPTS = {
     "x-litellm-attempted-retries": 0,
@@ -23,11 +22,6 @@ def same_server(url: httpx2.URL, home: httpx2.URL) -> bool:
         return True
     upgraded = (home.scheme, url.scheme) == ("http", "https") and (home.port, url.port) == (None, None)
     return upgraded and url.host == home.host
-
-
-def not_ours(body: str) -> str:
-    """The detail of a 200 that does not name the job."""
-    return f"the answer does not name the job: {storable(without_links(body), WORDS_SHOWN_MAX)}"
 
 
 def body_of(response: httpx2.Response) -> str:

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from media.clip_file import Facts
-from providers.download import ClipGone, Content, ReadError
+from providers.download import ClipGone, Content
+from providers.job import Job, JobStatus
 from providers.openai_videos.job_links import URLS_MAX, is_picture
-from providers.openai_videos.jobs import Job, JobStatus, clip_urls_in
+from providers.openai_videos.jobs import clip_urls_in
 from providers.openai_videos.missing_clip import GONE
-from providers.openai_videos.protocol import Answer, Order
+from providers.orders import Answer, Order
+from providers.port import ReadError
 from providers.transport import VideoProvider
 
 HTTP_OK = 200

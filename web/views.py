@@ -17,8 +17,8 @@ from pipeline.ledger.users import USER_ID_WORDS, as_user_id, is_user_id
 from pipeline.operator_text import delivery_words, may_take_back
 from pipeline.prompts.sent import Sent, sent_for
 from pipeline.purchase.reconcile import request_over
-from providers.openai_videos.jobs import Job
-from providers.openai_videos.list_jobs import Look, look
+from providers.job import Job
+from providers.list_jobs import Look, look
 from steps.text_model.front_matter import TemplateError
 from web.context import CONTEXT, WebContext
 from web.rendering import AUTH, page

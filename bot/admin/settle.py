@@ -17,8 +17,8 @@ from pipeline.ledger.answers import Recorded
 from pipeline.ledger.records import Run, State
 from pipeline.purchase import settling
 from pipeline.purchase.settling import Contradicts, NotSeen, Unseen
-from providers.openai_videos.jobs import Job, JobStatus
-from providers.openai_videos.order_match import Shown
+from providers.job import Job, JobStatus
+from providers.order_match import Shown
 
 UNSEEN, DESPITE, EARLY = "unseen", "despite", "early"
 NOT_SEEN: Mapping[Unseen, str] = {

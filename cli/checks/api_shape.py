@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 
 from net.error_text import error_words, json_object, without_links
-from providers.openai_videos.jobs import JobStatus
-from providers.openai_videos.list_page import ListPage, read_page
+from providers.job import JobStatus, ListPage
+from providers.openai_videos.list_page import read_page
 
 BEFORE_MARKUP = "\ufeff\ufffd\x00 \t\r\n"  # a byte order mark, whitespace, and the residue of UTF-16 read as UTF-8
 NAMED_JOB = re.compile(r"video|task|job|generation", re.IGNORECASE)

@@ -24,7 +24,7 @@ from pipeline.settings.config import Settings
 from pipeline.settings.parts import VideoEndpoint
 from pipeline.settings.setting_checks import ConfigError
 from providers.catalogue import CatalogueError
-from providers.openai_videos.list_page import ListPage
+from providers.job import ListPage
 from providers.transport import UNPACKED
 
 LITELLM = "x-litellm-"

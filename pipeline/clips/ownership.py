@@ -11,8 +11,8 @@ from media.clip_file import Facts, has_shape, is_longer, is_much_smaller, is_sho
 from pipeline.context import RunContext
 from pipeline.ledger.clip_records import ClipRecords
 from pipeline.ledger.records import JobSource, Run
-from providers.openai_videos.jobs import Job, JobStatus
-from providers.openai_videos.order_match import Shown, far_from, same_words, size_of, swapped_words
+from providers.job import Job, JobStatus
+from providers.order_match import Shown, far_from, same_words, size_of, swapped_words
 
 PLACEHOLDER_TIME = timedelta(days=30)  # a creation time this long before the order is a placeholder
 ENDED = {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.EXPIRED}

@@ -21,10 +21,10 @@ from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase import evidence, submission
 from pipeline.purchase.evidence import Ending
 from pipeline.purchase.reconcile import next_look
-from providers.download import ReadError
-from providers.openai_videos.jobs import Job, JobStatus
+from providers.job import Job, JobStatus
 from providers.openai_videos.missing_clip import is_about_reading, is_absent, will_be_repeated
-from providers.refusals import refuses_content
+from providers.port import ReadError
+from providers.refusals.words import refuses_content
 from steps import generate_video
 from steps.generate_video import Clip, Missing, Rendered, SaysFailed, StillRendering
 from steps.save_video import save, stored

@@ -24,7 +24,7 @@ from pipeline.clips.bucket import BucketError, BucketUnavailable
 from pipeline.context import RunContext
 from pipeline.ledger.clip_records import ClipRecords
 from pipeline.ledger.records import Run
-from providers.openai_videos.jobs import Job, JobStatus
+from providers.job import Job, JobStatus
 from steps.generate_video import Clip, fetch
 
 UPLOAD_SOON_SECONDS = 20.0  # how long a run waits for Storage before it is saved; a slower clip is uploaded afterwards

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.ledger.records import Run
-from providers.openai_videos.protocol import Order
+from providers.orders import Order
 
 
 @dataclass(frozen=True)

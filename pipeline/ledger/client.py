@@ -15,8 +15,8 @@ from pipeline.ledger.functions import LedgerFunctions
 from pipeline.ledger.records import ANY_NUMBER, JobSource, Run, Slots, State, read_run
 from pipeline.ledger.transports.common import Json
 from pipeline.purchase.matching import KnownJobs, read_owner
-from providers.openai_videos.job_ids import canonical_id
-from providers.openai_videos.protocol import Order
+from providers.job_ids import canonical_id
+from providers.orders import Order
 
 
 class Ledger(LedgerFunctions):

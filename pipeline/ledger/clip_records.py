@@ -12,7 +12,7 @@ from uuid import UUID
 from media.clip_file import Facts
 from pipeline.ledger.functions import LedgerFunctions
 from pipeline.ledger.records import Run, State
-from providers.openai_videos.order_match import normal_words
+from providers.order_match import normal_words
 
 NOT_FETCHED_MAX = 20  # a growing clip gives a new text each time
 

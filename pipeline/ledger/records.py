@@ -15,7 +15,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from pipeline.ledger.functions import read_value
-from providers.openai_videos.protocol import Order
+from providers.orders import Order
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from providers.openai_videos.protocol import Answer
+from providers.orders import Answer
 
 log = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from pipeline.purchase import matching
 from pipeline.purchase.comparison import compare
 from pipeline.purchase.differences import Comparison, Difference, Kind
 from pipeline.settings.parts import Waits
-from providers.openai_videos.job_ids import canonical_id
-from providers.openai_videos.jobs import Job
-from providers.openai_videos.list_jobs import Look, look
+from providers.job import Job
+from providers.job_ids import canonical_id
+from providers.list_jobs import Look, look
 
 SINCE_MAX = timedelta(days=30)  # how far an automatic audit goes back after a long time without a complete one
 FIRST_SINCE = timedelta(days=1)  # how far the first one goes back; the ledger accepts no shorter first audit

@@ -12,9 +12,9 @@ from pipeline.formatting import many
 from pipeline.ledger.records import Run, State
 from pipeline.purchase import matching
 from pipeline.purchase.differences import Comparison, Difference, Kind
-from providers.openai_videos.job_ids import canonical_id
-from providers.openai_videos.jobs import Job, JobStatus
-from providers.openai_videos.order_match import (
+from providers.job import Job, JobStatus
+from providers.job_ids import canonical_id
+from providers.order_match import (
     Shown,
     could_be,
     differs,

@@ -9,8 +9,8 @@ from functools import cached_property
 from pipeline.ledger.records import Run
 from pipeline.purchase import matching
 from pipeline.purchase.matching import KnownJobs, Owner
-from providers.openai_videos.jobs import Job
-from providers.openai_videos.list_jobs import Look
+from providers.job import Job
+from providers.list_jobs import Look
 
 
 class Kind(StrEnum):

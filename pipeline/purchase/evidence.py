@@ -23,10 +23,10 @@ from pipeline.purchase.matching import (
     witnesses_of,
 )
 from pipeline.purchase.verdicts import Absent, Adopt, InDoubt, ListFacts, Patience, Verdict
-from providers.openai_videos.jobs import Job, JobStatus
-from providers.openai_videos.list_jobs import Look
-from providers.openai_videos.order_match import adds_words, could_be, differs, is_order_of, same_request, shows_words_of
-from providers.openai_videos.protocol import Order
+from providers.job import Job, JobStatus
+from providers.list_jobs import Look
+from providers.order_match import adds_words, could_be, differs, is_order_of, same_request, shows_words_of
+from providers.orders import Order
 
 # -- what a look says about a run in doubt
 

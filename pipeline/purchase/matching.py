@@ -11,10 +11,10 @@ from typing import Any
 from uuid import UUID
 
 from pipeline.ledger.records import JobSource, Run
-from providers.openai_videos.jobs import Job
-from providers.openai_videos.list_jobs import Look
-from providers.openai_videos.order_match import Shown, differs, shows
-from providers.openai_videos.protocol import Order
+from providers.job import Job
+from providers.list_jobs import Look
+from providers.order_match import Shown, differs, shows
+from providers.orders import Order
 
 TIMES_BEGIN = 1_577_836_800.0  # 2020: no such server is older
 NEAR = timedelta(minutes=15)  # owned jobs sent this close to a doubt must all be in the list (rule 6)

@@ -15,7 +15,7 @@ from pipeline.purchase import evidence, matching, submission
 from pipeline.purchase.matching import KnownJobs
 from pipeline.purchase.verdicts import Absent, Adopt, InDoubt, Patience
 from pipeline.settings.parts import Waits
-from providers.openai_videos.list_jobs import Look, look
+from providers.list_jobs import Look, look
 
 PROPOSED_MAX = 5  # ids of jobs that a person is shown to choose from
 # A look that proved nothing for one of these reasons is repeated at the usual interval, also for a parked run.

@@ -22,9 +22,9 @@ from pipeline.purchase import evidence, reconcile
 from pipeline.purchase.reconcile import request_over
 from pipeline.purchase.verdicts import Absent, Adopt
 from pipeline.settings.parts import Waits
-from providers.download import ReadError
-from providers.openai_videos.jobs import Job
-from providers.openai_videos.order_match import Shown, differs
+from providers.job import Job
+from providers.order_match import Shown, differs
+from providers.port import ReadError
 from steps.generate_video import failure_of
 
 # Results of a last look that showed a job which may be the run's.

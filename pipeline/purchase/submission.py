@@ -21,11 +21,13 @@ from pipeline.ledger.clip_records import ClipRecords
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.ledger.transports.common import Json, LedgerUnavailable
 from pipeline.purchase.answer_files import KeptAnswer
-from providers.openai_videos.job_ids import same_job
+from providers.job import Job, JobStatus
+from providers.job_ids import same_job
 from providers.openai_videos.job_rows import KEPT_CHARACTERS_MAX
-from providers.openai_videos.jobs import Job, JobStatus, ids_shown
-from providers.openai_videos.order_match import Shown, far_from
-from providers.openai_videos.protocol import Answer, ClearNo, Made, Order, Unclear, read_answer
+from providers.openai_videos.jobs import ids_shown
+from providers.openai_videos.protocol import read_answer
+from providers.order_match import Shown, far_from
+from providers.orders import Answer, ClearNo, Made, Order, Unclear
 from providers.transport import TooLate
 from steps import generate_video
 from steps.save_video import free_bytes, probe_folder

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from net.error_text import says_something, storable
-from providers.content_refusals import CONTENT_STATUSES
+from providers.refusals.content import CONTENT_STATUSES
 
 # Where a failed job says why, if not in `error`.
 REASONS = (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from net.error_text import FINE_CODES, storable
-from providers.openai_videos.job_ids import id_of, same_job, shown_ids
+from providers.job_ids import id_of, same_job, shown_ids
 
 KEPT_CHARACTERS_MAX = 2000  # of an answer that somebody may have to read later
 ENVELOPES = ("data", "result", "video", "task", "job")  # the usual wrappers around one job

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from net.caching import is_cached
 from net.error_text import FINE_CODES, has_gap, object_with_gaps, storable
+from providers.job import ListPage
+from providers.job_ids import id_of, same_job, shown_ids
 from providers.json_numbers import whole
-from providers.openai_videos.job_ids import id_of, same_job, shown_ids
-from providers.openai_videos.jobs import Job, job_of
+from providers.openai_videos.jobs import job_of
 
 # Known fields of a page. Any other field with a value makes the page doubtful: gateways add `error` or `partial` when
 # rows are missing.
@@ -22,25 +22,6 @@ PAGE_NEXT = ("next", "next_page", "next_cursor", "cursor")
 YES, NO = {"1", "true", "yes"}, {"0", "false", "no"}  # some servers send `has_more` this way
 PAGE_NOTES = ("pagination", "paging", "meta")  # where some servers put the links and counts
 PAGE_NAMES = PAGE_ROWS | PAGE_LINKS | PAGE_COUNTS
-
-
-@dataclass(frozen=True)
-class ListPage:
-    """One page of a list; `has_more` None means that the provider does not say. `odd_rows` could not be read.
-
-    `flaw`: a stable word for why rows may be missing between this page and the next; empty without a sign of that.
-    `total`, `pages`: how many rows and pages there are, if the page says so. `full`: it has as many rows as its own
-    limit for a page, so there may be more.
-    """
-
-    jobs: tuple[Job, ...]
-    has_more: bool | None
-    last_id: str | None
-    odd_rows: int = 0
-    flaw: str = ""
-    total: int = 0
-    pages: int = 0
-    full: bool = False
 
 
 def read_page(body: str, headers: Mapping[str, str] | None = None) -> ListPage | None:

@@ -6,7 +6,7 @@ A page that calls a job failed may be about an attempt that is being retried; th
 
 import re
 
-from providers.refusals import UPSTREAM, plain
+from providers.refusals.words import UPSTREAM, plain
 
 GONE = frozenset({404, 410})  # these suffice without words; 400, 409 and 422 need words
 WORK = r"(?:rendering|processing|generating|running)"

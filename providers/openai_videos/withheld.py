@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from net.error_text import says_something, storable, without_links
-from providers.content_refusals import refuses_key, speaks_of_content
 from providers.openai_videos.job_links import clip_urls, is_picture
-from providers.refusals import ECHOES, last_word, plain
+from providers.refusals.content import refuses_key, speaks_of_content
+from providers.refusals.words import ECHOES, last_word, plain
 
 LEVELS_MAX = 5
 RESULTS = (

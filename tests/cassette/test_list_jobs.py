@@ -2,10 +2,11 @@
 
 import pytest
 
-from providers import transport
 from providers.catalogue import price_microusd
-from providers.openai_videos.list_jobs import look
-from providers.openai_videos.protocol import Made, Order, read_answer
+from providers.list_jobs import look
+from providers.openai_videos import protocol
+from providers.openai_videos.protocol import read_answer
+from providers.orders import Made, Order
 from providers.transport import open_provider
 from tests.cassette.conversation import Talk
 
@@ -15,7 +16,7 @@ PROMPTS = ("a paper boat", "a paper plane", "a paper crane")
 
 
 async def test_a_list_over_two_pages_shows_every_job_newest_first(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "PAGE_JOBS", 2)
+    monkeypatch.setattr(protocol, "PAGE_JOBS", 2)
     bought = []
     async with open_provider(talk.video_url, talk.video_key) as provider:
         for place, prompt in enumerate(PROMPTS):

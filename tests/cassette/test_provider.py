@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from providers.catalogue import price_microusd
-from providers.download import ReadError
-from providers.openai_videos.jobs import Job, JobStatus
-from providers.openai_videos.protocol import Answer, ClearNo, Made, Order, read_answer
+from providers.job import Job, JobStatus
+from providers.openai_videos.protocol import read_answer
+from providers.orders import Answer, ClearNo, Made, Order
+from providers.port import ReadError
 from providers.transport import VideoProvider, open_provider
 from steps.generate_video import Clip, fetch
 from tests.cassette.conversation import Talk

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from net import bounded_body
-from providers.download import ReadError
-from providers.openai_videos.jobs import Job
+from providers.job import Job
+from providers.port import ReadError
 from providers.transport import open_provider
 from tests.providers.scripted import Reply, answer, in_turn, scripted
 

@@ -25,7 +25,7 @@ from pipeline.purchase.answer_files import KeptAnswer
 from pipeline.purchase.submission import replay_answers
 from pipeline.run import admit
 from pipeline.worker import Engine, Pace, open_engine
-from providers.openai_videos.protocol import Answer
+from providers.orders import Answer
 from steps.check_limits import Admitted
 from tests.support.fixtures import Simulator, open_test_context, order_request
 from tests.support.tcp import over_tcp

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from providers.openai_videos.jobs import read_job
-from providers.openai_videos.protocol import Answer, ClearNo, read_answer
+from providers.openai_videos.protocol import read_answer
+from providers.orders import Answer, ClearNo
 from tests.providers.openai_videos.test_refusal_words import reason
 
 WORDS = "This violates our content policy"

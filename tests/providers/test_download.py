@@ -10,7 +10,8 @@ import pytest
 
 from media.clip_file import Facts, Kind
 from net.caching import FROM_A_CACHE
-from providers.download import ClipGone, Content, ReadError
+from providers.download import ClipGone, Content
+from providers.port import ReadError
 from tests.media.builders import mp4, webm
 from tests.providers.scripted import Reply, Seen, answer, in_turn, scripted
 from tests.providers.test_provider import KEY, partner

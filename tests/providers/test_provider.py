@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from net.caching import FROM_A_CACHE
-from providers.download import ReadError
-from providers.openai_videos.jobs import Job, JobStatus
-from providers.openai_videos.list_page import ListPage
-from providers.openai_videos.protocol import Answer, Fault, Order
+from providers.job import Job, JobStatus, ListPage
+from providers.orders import Answer, Fault, Order
+from providers.port import ReadError
 from providers.transport import TooLate, VideoProvider, open_provider
 from tests.providers.scripted import Reply, Script, Seen, Server, answer, in_turn, scripted
 

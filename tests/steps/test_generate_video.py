@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media.clip_file import Facts, Kind
-from providers.download import ReadError
-from providers.openai_videos.jobs import Job, JobStatus
-from providers.openai_videos.protocol import Answer, Order
+from providers.job import Job, JobStatus
+from providers.orders import Answer, Order
+from providers.port import ReadError
 from providers.transport import VideoProvider, open_provider
 from steps.generate_video import (
     POLL_SECONDS_MAX,
@@ -220,9 +220,7 @@ async def test_wait_without_time_left_polls_once() -> None:
 @pytest.mark.asyncio
 async def test_deadline_result_reflects_only_the_last_poll() -> None:
     async with partner(job("in_progress"), answer(500)) as (_, provider):
-        assert await waited(provider, Clockwork(), deadline=100) == StillRendering(
-            error=ReadError(500, "Error code: 500")
-        )
+        assert await waited(provider, Clockwork(), deadline=100) == StillRendering(error=ReadError(500, "HTTP 500"))
 
 
 @pytest.mark.asyncio

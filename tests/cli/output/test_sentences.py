@@ -11,7 +11,8 @@ from cli.output import refusals, sentences
 from pipeline.ledger.operators import Breaker
 from pipeline.ledger.records import ENDED, Run, State
 from pipeline.operator_text import DOUBTS, INCOMPLETE
-from providers.openai_videos.protocol import CLEAR_NO, Fault
+from providers.answers import CLEAR_NO
+from providers.orders import Fault
 from steps.check_limits import PromptProblem, RefusalKind, Refused
 from steps.text_model.ask_model import TextModelError
 from tests.cli.runs import NOW, run_in

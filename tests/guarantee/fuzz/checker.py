@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from providers.openai_videos.job_ids import canonical_id
+from providers.job_ids import canonical_id
 from tests.guarantee.fuzz.crew import Place
 from tests.guarantee.fuzz.plan import Ask
 from tests.ledger.client import BOOKS

@@ -16,7 +16,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "no_credit",
         "a refusal for lack of money or quota is neither the prompt's fault nor the key's",
-        "providers/openai_videos/protocol.py",
+        "providers/answers.py",
         "    if refuses_for_credit(said):\n",
         "    if False:\n",
         (REFUSALS + "test_refusal_for_lack_of_money_or_quota_blames_neither_the_prompt_nor_the_key",),
@@ -25,15 +25,15 @@ ANSWERS_MUTANTS = (
     Mutant(
         "refusal_names_job",
         "a refusal that names a job is no clear no",
-        "providers/openai_videos/protocol.py",
-        "    job = read_job(answer.body) if made else read_job_in_refusal(answer.body, answer.status)\n",
-        "    job = read_job(answer.body) if made else None\n",
+        "providers/answers.py",
+        "    job = reader.made(answer.body) if made else reader.in_refusal(answer.body, answer.status)\n",
+        "    job = reader.made(answer.body) if made else None\n",
         (REFUSED + "test_refusal_that_names_a_job_is_made_or_unclear",),
     ),
     Mutant(
         "conflict",
         "the job that a conflict names may be somebody else's",
-        "providers/openai_videos/protocol.py",
+        "providers/answers.py",
         "    if exists and status not in NAMES_OTHERS and not tells_of_another(answer.body):",
         "    if exists and not tells_of_another(answer.body):",
         (REFUSED + "test_conflict_or_rate_limit_that_names_a_job_is_unclear",),
@@ -41,17 +41,17 @@ ANSWERS_MUTANTS = (
     Mutant(
         "proxy_page",
         "a refusal counts only in an error form of a provider",
-        "providers/openai_videos/protocol.py",
-        "    if not is_error_form(body):",
+        "providers/answers.py",
+        "    if not reader.is_refusal(body):",
         "    if False:",
         (REFUSED + "test_refusal_without_a_known_error_format_is_unclear",),
     ),
     Mutant(
         "our_key",
         "our own key is no job's id",
-        "providers/openai_videos/protocol.py",
-        "    if job and our_key and",
-        "    if False and job and",
+        "providers/answers.py",
+        "    if job and our_key and not",
+        "    if False and not",
         (REFUSED + "test_our_own_key_echoed_as_the_id_is_not_a_job",),
     ),
     Mutant(
@@ -65,7 +65,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "key_used",
         "a key that was used before proves that a first copy arrived",
-        "providers/refusals.py",
+        "providers/refusals/words.py",
         "    if KEY_USED.search(said) or",
         "    if",
         (WORDS + "test_errors_about_a_reused_idempotency_key_mean_key_used_before",),
@@ -73,7 +73,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "key_named",
         "a refusal that speaks of our key in unknown words is unclear",
-        "providers/refusals.py",
+        "providers/refusals/words.py",
         " or (KEY_NAMED.search(said) and not KEY_MALFORMED.search(said)):",
         ":",
         (WORDS + "test_errors_about_a_reused_idempotency_key_mean_key_used_before",),
@@ -81,7 +81,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "lost_told",
         "a refusal that tells of a lost answer is unclear",
-        "providers/refusals.py",
+        "providers/refusals/words.py",
         "    if LOST_ANSWER.search(said) or (",
         "    if (",
         (WORDS + "test_refusal_that_mentions_a_lost_answer_is_unclear",),
@@ -89,7 +89,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "upstream_told",
         "a refusal that speaks of an upstream is unclear",
-        "providers/refusals.py",
+        "providers/refusals/words.py",
         " or (UPSTREAM.search(said) and not too_many and not refuses_content(said)):",
         ":",
         (WORDS + "test_refusal_that_mentions_a_lost_answer_is_unclear",),
@@ -97,7 +97,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "prompt_quoted",
         "what a refusal quotes from the prompt is none of its own words",
-        "providers/refusals.py",
+        "providers/refusals/words.py",
         'said = " ".join(without_prompt(plain(LINK.sub(" ", words)), plain(prompt)) for',
         'said = " ".join(plain(LINK.sub(" ", words)) for',
         (WORDS + "test_validation_and_content_refusals_are_clear_despite_echoed_words",),
@@ -162,7 +162,7 @@ ANSWERS_MUTANTS = (
     Mutant(
         "integer_ids",
         "a number is a job's id",
-        "providers/openai_videos/job_ids.py",
+        "providers/job_ids.py",
         "    if isinstance(value, int) and not isinstance(value, bool) and value > 0:",
         "    if False:",
         (SERVERS + "test_audit_matches_listed_jobs_by_any_id_that_the_answer_named",),

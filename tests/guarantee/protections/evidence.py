@@ -44,7 +44,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "job_in_error",
         "a body in a 4xx or 5xx counts only if it names the job",
-        "providers/transport.py",
+        "providers/openai_videos/protocol.py",
         "job if job is not None and job.named else",
         "job if job is not None else",
         (PROVIDER + "test_job_in_an_error_body_counts_only_with_its_id",),
@@ -210,7 +210,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "hidden_prompt",
         "a job that hides its prompt is nobody's by its prompt",
-        "providers/openai_videos/order_match.py",
+        "providers/order_match.py",
         "    return job.prompt is not None and not differs(job, order)",
         "    return not differs(job, order)",
         (RULES + "test_each_look_gives_the_expected_verdict",),
@@ -218,7 +218,7 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "whole_request",
         "only the whole request makes two runs interchangeable",
-        "providers/openai_videos/order_match.py",
+        "providers/order_match.py",
         "    return same and same_words(one.prompt, other.prompt)",
         "    return same_words(one.prompt, other.prompt)",
         (SHOWN + "test_requests_are_the_same_only_if_prompt_model_seconds_and_size_match",),

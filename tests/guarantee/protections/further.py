@@ -12,7 +12,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "says_what",
         "a refusal is a clear no only if it says what it refuses",
-        "providers/openai_videos/protocol.py",
+        "providers/answers.py",
         "    says = status not in NEEDS_WORDS or says_what",
         "    says = True or says_what",
         (REFUSALS + "test_refusal_without_a_recognized_reason_is_unclear",),
@@ -20,7 +20,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "in_our_way",
         "the job that a refusal names may be a colleague's",
-        "providers/openai_videos/protocol.py",
+        "providers/answers.py",
         "    if exists and status not in NAMES_OTHERS and not tells_of_another(answer.body):",
         "    if exists and status not in NAMES_OTHERS:",
         (ANSWERS + "test_job_named_in_a_refusal_of_our_order_is_not_adopted",),
@@ -28,7 +28,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "cached_answer",
         "what a cache answers to the order, another request made",
-        "providers/openai_videos/protocol.py",
+        "providers/answers.py",
         "    if answer.cached:  # another",
         "    if False:  # another",
         (ANSWERS + "test_cached_submission_answer_leaves_the_run_in_doubt",),
@@ -70,7 +70,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "all_of_it",
         "1 may be all of a render",
-        "providers/openai_videos/jobs.py",
+        "providers/job.py",
         "(self.progress is not None and self.progress != 1)",
         "self.progress is not None",
         (JOBS + "test_job_is_gone_if_its_finished_clip_expired_or_was_deleted",),
@@ -94,7 +94,7 @@ FURTHER_MUTANTS = (
     Mutant(
         "size_of_zero",
         "a size of zero is not known yet",
-        "providers/openai_videos/order_match.py",
+        "providers/order_match.py",
         "if match and int(match[1]) and int(match[2]) else None",
         "if match else None",
         ("tests/providers/openai_videos/test_order_match.py::test_hidden_fields_and_aliases_are_not_differences",),

@@ -20,7 +20,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "prompt_rules_out",
         "another prompt rules no job out: gateways cut, translate and censor some of them",
-        "providers/openai_videos/order_match.py",
+        "providers/order_match.py",
         "    return not (far_from(job, order) - {Shown.PROMPT}) & faithful",
         "    return not differs(job, order) & faithful",
         EACH_LOOK,
@@ -44,7 +44,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "twice_in_a_page",
         "one id twice in a page may be two jobs",
-        "providers/openai_videos/list_jobs.py",
+        "providers/list_jobs.py",
         "        self._odd_rows += sum(times - 1 for times in on_page.values())",
         "        self._odd_rows += 0",
         (PAGES + "test_one_id_twice_in_a_page_is_an_odd_row",),
@@ -61,7 +61,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "pages_overlap",
         "a page begins where the one before it ended",
-        "providers/openai_videos/list_jobs.py",
+        "providers/list_jobs.py",
         "        if news and self._overlap and self._overlap not in {job.key for job in page.jobs}:",
         "        if False:",
         (PAGES + "test_list_scan_is_complete_only_if_every_page_was_read",),
@@ -167,7 +167,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "after_the_job",
         "a refusal about a job or an answer came after the request",
-        "providers/refusals.py",
+        "providers/refusals/words.py",
         "if late or AS_WRITTEN",
         "if AS_WRITTEN",
         (REFUSALS + "test_refusal_about_a_job_or_a_response_is_unclear",),
@@ -175,7 +175,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "sign_of_work",
         "a sign of work in a refusal's words leaves the run in doubt, whatever they refuse",
-        "providers/begun_work.py",
+        "providers/refusals/begun_work.py",
         "    return sign.search(told) is not None or bool(",
         "    return bool(",
         (BEGUN + "test_refusal_that_mentions_started_work_is_unclear",),
@@ -183,7 +183,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "sign_anywhere",
         "a sign of work counts in a field of any name",
-        "providers/refusals.py",
+        "providers/refusals/words.py",
         "for words in _all_said(answer))",
         "for words in _said(answer))",
         (BEGUN + "test_refusal_that_mentions_started_work_is_unclear",),
@@ -191,7 +191,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "not_done",
         "what a refusal says was not done is no sign of work",
-        "providers/begun_work.py",
+        "providers/refusals/begun_work.py",
         'NOT_DONE.sub(" ", said)',
         "said",
         (BEGUN + "test_refusal_that_denies_work_or_charge_is_clear",),
@@ -199,7 +199,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "work_of_others",
         "where there were too many requests, the work under way may be that of others",
-        "providers/begun_work.py",
+        "providers/refusals/begun_work.py",
         "    sign = SIGN_OF_OURS if too_many else SIGN",
         "    sign = SIGN",
         (BEGUN + "test_429_about_other_running_videos_is_clear_where_429_means_refused",),
@@ -207,7 +207,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "job_at_any_depth",
         "a job that a refusal names at any depth may be ours",
-        "providers/openai_videos/protocol.py",
+        "providers/answers.py",
         "    if names_job_within(body):",
         "    if False:",
         (REFUSALS + "test_refusal_naming_a_job_at_any_depth_is_unclear",),
@@ -232,7 +232,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "deleted_since",
         "a clip that was made and deleted since is owed",
-        "providers/openai_videos/jobs.py",
+        "providers/job.py",
         "        return self.status is JobStatus.EXPIRED and not self.was_done and said_so",
         "        return self.status is JobStatus.EXPIRED and said_so",
         (JOBS + "test_job_is_gone_if_its_finished_clip_expired_or_was_deleted",),
@@ -240,8 +240,8 @@ GATEWAY_MUTANTS = (
     Mutant(
         "cached_failure",
         "a failure that a cache shows is no look at the provider",
-        "providers/transport.py",
-        "        if isinstance(shown, Job) and shown.status in ENDED_BADLY and is_cached(response.headers):",
+        "providers/openai_videos/protocol.py",
+        "        if isinstance(shown, Job) and shown.status in ENDED_BADLY and is_cached(reply.headers):",
         "        if False:",
         (LOOKS + "test_failure_repeated_only_by_a_cache_does_not_end_the_run",),
     ),

@@ -11,7 +11,7 @@ LIE_MUTANTS = (
     Mutant(
         "read_on",
         "a look goes on behind a known job: a list may keep a newer one for later",
-        "providers/openai_videos/list_jobs.py",
+        "providers/list_jobs.py",
         "self._beyond >= self._rows_beyond else None\n",
         "self._beyond >= 0 else None\n",
         (PAGES + "test_list_scan_is_complete_only_if_every_page_was_read",),
@@ -19,7 +19,7 @@ LIE_MUTANTS = (
     Mutant(
         "page_flaw",
         "a page that says more than rows is no whole page",
-        "providers/openai_videos/list_jobs.py",
+        "providers/list_jobs.py",
         "        if page.flaw:\n            return page.flaw\n",
         "",
         (PAGES + "test_list_scan_is_complete_only_if_every_page_was_read",),
@@ -27,9 +27,9 @@ LIE_MUTANTS = (
     Mutant(
         "whole_list_status",
         "only HTTP 200 is a whole list",
-        "providers/transport.py",
-        "        if raw.status_code != 200:  # a part",
-        "        if raw.status_code > 299:  # a part",
+        "providers/openai_videos/protocol.py",
+        "        if reply.status != 200:  # a part",
+        "        if reply.status > 299:  # a part",
         (PAGES + "test_list_scan_is_complete_only_if_every_page_was_read",),
     ),
     Mutant(
@@ -83,7 +83,7 @@ LIE_MUTANTS = (
     Mutant(
         "its_own_count",
         "a list that counts more rows than it shows is not whole",
-        "providers/openai_videos/list_jobs.py",
+        "providers/list_jobs.py",
         '        return "fewer_rows_than_it_says" if page.total > rows or page.pages > self._pages else ""\n',
         '        return ""\n',
         (PAGES + "test_list_scan_is_complete_only_if_every_page_was_read",),
@@ -91,7 +91,7 @@ LIE_MUTANTS = (
     Mutant(
         "promised_page",
         "a promised page that is empty is missing",
-        "providers/openai_videos/list_jobs.py",
+        "providers/list_jobs.py",
         "        if empty and self._more_promised:",
         "        if False:",
         (PAGES + "test_list_scan_is_complete_only_if_every_page_was_read",),
@@ -99,7 +99,7 @@ LIE_MUTANTS = (
     Mutant(
         "newer_behind",
         "where a row is newer than the one before it, any may be: the list is read to its end",
-        "providers/openai_videos/list_jobs.py",
+        "providers/list_jobs.py",
         "        if not self._is_newest_first():\n            self._beyond = None\n        elif",
         "        if",
         (PAGES + "test_an_unsorted_list_is_read_to_its_end",),
@@ -107,7 +107,7 @@ LIE_MUTANTS = (
     Mutant(
         "packed_alike",
         "two packed ids around one may be two jobs",
-        "providers/openai_videos/list_jobs.py",
+        "providers/list_jobs.py",
         "        self._odd_rows += sum(names.setdefault(job.key, job.job_id) != job.job_id for job in news.values())\n",
         "",
         (PAGES + "test_packed_ids_with_the_same_inner_id_are_two_jobs_and_one_odd_row",),
@@ -115,7 +115,7 @@ LIE_MUTANTS = (
     Mutant(
         "one_id_two_orders",
         "an id that shows two orders hides a job",
-        "providers/openai_videos/list_jobs.py",
+        "providers/list_jobs.py",
         "            elif not known.shows_same_order(job):",
         "            elif False:",
         (PAGES + "test_same_id_with_a_different_prompt_or_date_is_an_odd_row",),
@@ -139,7 +139,7 @@ LIE_MUTANTS = (
     Mutant(
         "our_words_ruled_out",
         "a prompt that may be ours is never ruled out by what stands beside it",
-        "providers/openai_videos/order_match.py",
+        "providers/order_match.py",
         "    if job.prompt is not None and not unlike(job.prompt, order.prompt):\n        return True\n",
         "",
         EACH_LOOK,
@@ -229,7 +229,7 @@ LIE_MUTANTS = (
     Mutant(
         "swapped_words",
         "a job that shows words in place of ours is another order's",
-        "providers/openai_videos/order_match.py",
+        "providers/order_match.py",
         "    return min(len(one - other), len(other - one)) >= SWAPPED_WORDS",
         "    return False",
         ("tests/providers/openai_videos/test_order_match.py::test_swapped_words_finds_replaced_words",),

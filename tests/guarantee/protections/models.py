@@ -47,7 +47,7 @@ MODELS_MUTANTS = (
     Mutant(
         "content_in_plain_words",
         "a status that is no clear no needs plain words to be a refusal of content",
-        "providers/openai_videos/protocol.py",
+        "providers/answers.py",
         " and blocks_content(said):",
         ":",
         (REFUSALS + "test_status_402_or_451_is_a_content_refusal_only_with_explicit_words",),
@@ -55,7 +55,7 @@ MODELS_MUTANTS = (
     Mutant(
         "content_of_another",
         "a refusal that is about an earlier request is none of this one",
-        "providers/content_refusals.py",
+        "providers/refusals/content.py",
         " and not NOT_OF_THIS.search(said)",
         "",
         (REFUSALS + "test_status_402_or_451_is_a_content_refusal_only_with_explicit_words",),
@@ -63,7 +63,7 @@ MODELS_MUTANTS = (
     Mutant(
         "key_before_content",
         "a refused key is one, whatever policies its refusal names",
-        "providers/openai_videos/protocol.py",
+        "providers/answers.py",
         "    if refuses_key(said):",
         "    if False:",
         (REFUSALS + "test_key_or_account_refusal_is_recognized_despite_policy_words",),
@@ -71,7 +71,7 @@ MODELS_MUTANTS = (
     Mutant(
         "content_abroad",
         "a refusal of content in another language is one",
-        "providers/content_refusals.py",
+        "providers/refusals/content.py",
         " for pattern in (SPOKEN, CONTENT_ABROAD))",
         " for pattern in (SPOKEN,))",
         (CONTENT + "test_content_refusals_are_recognized_in_many_languages",),
@@ -79,7 +79,7 @@ MODELS_MUTANTS = (
     Mutant(
         "key_abroad",
         "a refused key is one in another language",
-        "providers/content_refusals.py",
+        "providers/refusals/content.py",
         " for pattern in (KEY_REFUSED, KEY_ABROAD))",
         " for pattern in (KEY_REFUSED,))",
         (CONTENT + "test_key_or_account_refusal_that_names_a_policy_is_not_a_content_refusal",),
@@ -87,7 +87,7 @@ MODELS_MUTANTS = (
     Mutant(
         "threats",
         "what may become of the account does not make a refused prompt a refused key",
-        "providers/content_refusals.py",
+        "providers/refusals/content.py",
         'THREAT.sub(" ", said)',
         "said",
         (CONTENT + "test_content_refusal_that_mentions_accounts_is_still_recognized",),
@@ -95,7 +95,7 @@ MODELS_MUTANTS = (
     Mutant(
         "key_of_a_job",
         "a job that failed for the key is no refused prompt",
-        "providers/content_refusals.py",
+        "providers/refusals/content.py",
         "speaks_of_content(words, prompt) and not refuses_key(",
         "speaks_of_content(words, prompt) or refuses_key(",
         (CONTENT + "test_job_that_failed_because_of_the_key_is_not_a_content_refusal",),
@@ -151,7 +151,7 @@ MODELS_MUTANTS = (
     Mutant(
         "deeper_reason",
         "a general error hides no refusal of content elsewhere in a failed job",
-        "providers/openai_videos/jobs.py",
+        "providers/job.py",
         ', self.kept_back or ""))',
         "))",
         (JOBS + "test_content_refusal_is_found_deeper_in_a_job_with_a_general_error",),

@@ -76,7 +76,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "gateway_retried",
         "a no after a gateway's own attempts is unclear",
-        "providers/openai_videos/protocol.py",
+        "providers/answers.py",
         "    if answer.attempts:  # the refusal",
         "    if False:  # the refusal",
         (PROTOCOL + "test_refusal_after_gateway_retries_is_unclear",),

@@ -20,7 +20,7 @@ from pipeline.purchase.audit import audit, last_audit
 from pipeline.purchase.differences import Kind
 from pipeline.purchase.settling import settle_not_charged
 from pipeline.run import admit, run
-from providers.openai_videos.list_jobs import look
+from providers.list_jobs import look
 from steps.check_limits import Admitted
 from tests.pipeline.test_run import driven
 from tests.support.fixtures import PRICE_MICROUSD, Simulator, open_test_context, order_request, request_ended

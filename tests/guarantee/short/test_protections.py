@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx2
 import psycopg
 import pytest
-from openai import AsyncOpenAI
 from psycopg.rows import dict_row
 
 from pipeline.context import RunContext
@@ -24,8 +24,9 @@ from pipeline.ledger.transports.common import LedgerRefused
 from pipeline.purchase import evidence
 from pipeline.purchase.submission import replay_answers
 from pipeline.run import admit, run
-from providers.openai_videos.protocol import Fault, Order
-from providers.transport import open_provider
+from providers.orders import Fault, Order
+from providers.port import Request
+from providers.transport import VideoProvider, open_provider
 from steps.check_limits import Admitted
 from tests.guarantee.mutants import check_list
 from tests.guarantee.protections.every import MUTANTS
@@ -72,13 +73,14 @@ def test_every_mutant_matches_the_code() -> None:
 # -- what is sent
 
 
-async def test_order_is_sent_once_even_if_the_sdk_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    obedient = AsyncOpenAI.copy  # with_options calls it
+async def test_order_is_sent_once_even_if_the_client_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    obedient = VideoProvider._send
 
-    def stubborn(sdk: AsyncOpenAI, **options: Any) -> AsyncOpenAI:
-        return obedient(sdk, **options | {"max_retries": 2})
+    async def stubborn(provider: VideoProvider, http: httpx2.AsyncClient, request: Request) -> httpx2.Response:
+        await obedient(provider, http, request)
+        return await obedient(provider, http, request)
 
-    monkeypatch.setattr(AsyncOpenAI, "with_options", stubborn)
+    monkeypatch.setattr(VideoProvider, "_send", stubborn)
     order = Order("run-1", "a paper boat", "sim-1", 8, "720x1280", "multipart")
     broken = answer(500, {"error": {"message": "no"}}, retry_after="0")
     async with scripted(in_turn(broken)) as server, open_provider(server.url, KEY) as provider:

@@ -9,7 +9,7 @@ import pytest
 from media.clip_file import Facts, Kind
 from pipeline.clips.ownership import why_not_taken
 from pipeline.ledger.records import JobSource, State
-from providers.openai_videos.jobs import Job, JobStatus
+from providers.job import Job, JobStatus
 from tests.pipeline.purchase.evidence_rows import NOON, job, run
 
 PARKED = timedelta(days=1)

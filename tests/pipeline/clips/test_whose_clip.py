@@ -24,7 +24,8 @@ from pipeline.ledger.transports.common import Json, LedgerUnavailable
 from pipeline.ledger.transports.over_rest import open_client
 from pipeline.run import admit, run
 from providers.download import Content
-from providers.openai_videos.protocol import Made, read_answer
+from providers.openai_videos.protocol import read_answer
+from providers.orders import Made
 from steps.check_limits import Admitted
 from steps.generate_video import Clip
 from tests.support.fixtures import Simulator, open_test_context, order_request, simulator_process

@@ -8,8 +8,8 @@ from uuid import UUID
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase.matching import Owner
 from pipeline.purchase.verdicts import Patience
-from providers.openai_videos.jobs import Job, JobStatus
-from providers.openai_videos.protocol import Order
+from providers.job import Job, JobStatus
+from providers.orders import Order
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

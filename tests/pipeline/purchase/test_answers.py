@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.purchase.answer_files import AnswerFiles, KeptAnswer
-from providers.openai_videos.protocol import Answer, Fault
+from providers.orders import Answer, Fault
 
 MADE = Answer(200, '{"id": "video_1"}')
 

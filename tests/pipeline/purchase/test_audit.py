@@ -20,9 +20,10 @@ from pipeline.purchase.comparison import compare
 from pipeline.purchase.differences import Comparison, Kind
 from pipeline.purchase.matching import KnownJobs, Owner
 from pipeline.run import admit, run
-from providers.openai_videos import list_jobs, list_page
-from providers.openai_videos.jobs import Job, JobStatus
-from providers.openai_videos.list_jobs import Look
+from providers import list_jobs
+from providers.job import Job, JobStatus
+from providers.list_jobs import Look
+from providers.openai_videos import list_page
 from steps.check_limits import Admitted
 from tests.cli.runs import NOW, run_in
 from tests.support.fixtures import Simulator, open_test_context, order_request, quick_waits

@@ -13,9 +13,9 @@ from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase.evidence import Ending, ending_of, judge, never_made
 from pipeline.purchase.matching import KnownJobs, Owner
 from pipeline.purchase.verdicts import Absent, Adopt, InDoubt, ListFacts, Verdict
-from providers.openai_videos.jobs import Job, JobStatus
-from providers.openai_videos.list_jobs import Look
-from providers.openai_videos.order_match import is_order_of
+from providers.job import Job, JobStatus
+from providers.list_jobs import Look
+from providers.order_match import is_order_of
 from tests.pipeline.purchase.evidence_rows import (
     AFTER,
     BEFORE,

@@ -18,7 +18,7 @@ from pipeline.prompts import llm_steps
 from pipeline.purchase import submission
 from pipeline.purchase.answer_files import KeptAnswer
 from pipeline.run import admit, run
-from providers.openai_videos.protocol import Answer
+from providers.orders import Answer
 from steps.check_limits import Admitted
 from tests.support.fixtures import Simulator, open_test_context, order_request, quick_waits, without_deadlines
 

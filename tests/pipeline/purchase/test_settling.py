@@ -20,7 +20,7 @@ from pipeline.purchase.settling import (
     settle_not_charged,
 )
 from pipeline.settings.parts import Waits
-from providers.openai_videos.order_match import Shown
+from providers.order_match import Shown
 from tests.pipeline.purchase.test_fence import fresh, sent
 from tests.support.fixtures import Simulator, open_test_context, quick_waits
 

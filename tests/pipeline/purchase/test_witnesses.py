@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from pipeline.purchase.evidence import candidates_for
 from pipeline.purchase.matching import KnownJobs, faithful_fields, in_order, known_by_their_runs
-from providers.openai_videos.jobs import Job
-from providers.openai_videos.list_jobs import Look
-from providers.openai_videos.order_match import Shown
+from providers.job import Job
+from providers.list_jobs import Look
+from providers.order_match import Shown
 from tests.pipeline.purchase.evidence_rows import (
     BEFORE,
     EARLIER,

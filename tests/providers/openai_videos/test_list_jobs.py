@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from providers.openai_videos.list_jobs import Look, look
+from providers.list_jobs import Look, look
 from providers.transport import open_provider
 from simulator.videos.lies import alias
 from tests.providers.scripted import Reply, answer, in_turn, scripted

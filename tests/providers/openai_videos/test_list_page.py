@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from providers.job import ListPage
 from providers.openai_videos.jobs import read_job
-from providers.openai_videos.list_page import ListPage, read_page
+from providers.openai_videos.list_page import read_page
 
 ROWS = {"data": [{"id": "a"}, {"id": "b"}], "has_more": False}
 

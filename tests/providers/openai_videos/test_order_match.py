@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from providers.openai_videos.order_match import (
+from providers.order_match import (
     Shown,
     could_be,
     differs,

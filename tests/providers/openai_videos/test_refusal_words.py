@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from providers.openai_videos.protocol import Answer, ClearNo, Unclear, read_answer
+from providers.openai_videos.protocol import read_answer
+from providers.orders import Answer, ClearNo, Unclear
 
 PROMPT = (
     "A clock tower: its hands have timed out, upstream salmon jump, the connection reset by peer. Duplicate request"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from providers.openai_videos.protocol import Answer, ClearNo, Made, Unclear, read_answer
+from providers.openai_videos.protocol import read_answer
+from providers.orders import Answer, ClearNo, Made, Unclear
 from tests.providers.openai_videos.test_videos_protocol import CLEAR_NO, packed, reason_of
 
 ERROR = {"message": "no such size", "code": "invalid_size"}

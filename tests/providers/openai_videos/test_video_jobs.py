@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from providers.openai_videos.jobs import JobStatus, clip_urls_in, ids_shown, read_job
+from providers.job import JobStatus
+from providers.openai_videos.jobs import clip_urls_in, ids_shown, read_job
 from steps.generate_video import failure_of
 
 ECHO = {"id": "v", "status": "failed", "error": {"message": "upstream request failed"}}

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.openai_videos.job_ids import same_job
-from providers.openai_videos.jobs import Job, JobStatus, read_job
+from providers.job import Job, JobStatus
+from providers.job_ids import same_job
+from providers.openai_videos.jobs import read_job
 from providers.openai_videos.list_page import read_page
-from providers.openai_videos.protocol import Answer, ClearNo, Fault, Made, Order, Unclear, read_answer
+from providers.openai_videos.protocol import read_answer
+from providers.orders import Answer, ClearNo, Fault, Made, Order, Unclear
 
 ORDER = Order("run-1", "a paper boat", "sora-2", 8, "720x1280", "multipart")
 ERROR = json.dumps({"error": {"message": "no such size", "code": "nope"}})

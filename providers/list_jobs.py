@@ -14,9 +14,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 
-from providers.download import ReadError
-from providers.openai_videos.jobs import Job
-from providers.openai_videos.list_page import ListPage
+from providers.job import Job, ListPage
+from providers.port import ReadError
 from providers.transport import VideoProvider
 
 PAGES_MAX = 50

@@ -10,8 +10,8 @@ import json
 import re
 
 from net.error_text import error_object
-from providers.refusals import plain, refuses_content, without_prompt
-from providers.refusals_abroad import CONTENT_ABROAD, KEY_ABROAD
+from providers.refusals.abroad import CONTENT_ABROAD, KEY_ABROAD
+from providers.refusals.words import plain, refuses_content, without_prompt
 
 # By these status words a job ended for what it shows, if it says nothing else of its end.
 CONTENT_STATUSES = frozenset({

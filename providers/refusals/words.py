@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from net.error_text import error_object
-from providers.begun_work import tells_of_work
+from providers.refusals.begun_work import tells_of_work
 
 # By the last word of its name, in any case: where an error says what it is, and where it repeats what we sent.
 SAID_IN = {

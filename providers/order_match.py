@@ -9,8 +9,8 @@ import re
 import unicodedata
 from enum import StrEnum
 
-from providers.openai_videos.jobs import Job
-from providers.openai_videos.protocol import Order
+from providers.job import Job
+from providers.orders import Order
 
 PLAIN = re.compile(r"[A-Za-z0-9\s.,:;!?()/-]*")  # characters that servers leave alone
 STRANGE_WORDS = 2  # this many words, none of them ordered, are another prompt

@@ -1,0 +1,1 @@
+"""One pure module per provider of videos, besides the OpenAI Videos protocol."""
