@@ -6,7 +6,7 @@ its one handle. Clocks, randomness and sleeping are here too, so that no code be
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +43,15 @@ class ProviderAccount:
     key_fingerprint: str
     rules_for: Callable[[str], ProviderRules]  # by model name
     slots: Slots = ANY_NUMBER
+    others: tuple["ProviderAccount", ...] = ()  # that are configured besides this one
+
+    @property
+    def all(self) -> tuple["ProviderAccount", ...]:
+        return (self, *self.others)
+
+    def for_run(self, run: Run) -> "ProviderAccount":
+        """The account that the run was priced for; this one, which then does not match it, if it is not configured."""
+        return next((account for account in self.all if account.matches(run)), self)
 
     def matches(self, run: Run) -> bool:
         return (run.base_url, run.key_fingerprint) == (self.base_url, self.key_fingerprint)
@@ -91,3 +100,8 @@ class RunContext:
     purchases: Purchases = field(default_factory=Purchases)
     bucket: Bucket | None = None  # where clips are kept besides `media`
     keep_days: float = 0  # after which a delivered clip is removed; 0: never
+
+    def for_run(self, run: Run) -> "RunContext":
+        """This context with the account that the run was priced for, if it is configured."""
+        account = self.account.for_run(run)
+        return self if account is self.account else replace(self, account=account)

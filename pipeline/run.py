@@ -37,6 +37,7 @@ async def run(run_id: UUID, context: RunContext) -> Run | None:
     row = await context.ledger.start_attempt(run_id, ATTEMPTS_MAX, context.waits.heartbeat)
     if row is None:
         return None
+    context = context.for_run(row)
     if row.ended:
         await storage.finish(row, context)
         return row

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from providers.job import Job, ListPage
-from providers.port import ReadError
-from providers.transport import VideoProvider
+from providers.port import ReadError, Scope
+from providers.transport import EVERYTHING, VideoProvider
 
 PAGES_MAX = 50
 ROWS_BEYOND = 1000
@@ -48,10 +48,12 @@ async def look(
     past: Collection[str] = (),
     pages_max: int = PAGES_MAX,
     rows_beyond: int = ROWS_BEYOND,
+    scope: Scope = EVERYTHING,
 ) -> Look:
-    reading = _Reading(past, back_to, rows_beyond)
+    """`scope`: the models, for providers that list each by itself."""
+    reading = _Reading(past, back_to, rows_beyond, to_its_end=not provider.api.facts.newest_first)
     for _ in range(pages_max):
-        page = await provider.page(reading.after)
+        page = await provider.page(reading.after, scope)
         if isinstance(page, ReadError):
             return reading.ended(f"list_unreadable: {page.detail}"[:200])
         end = reading.turn(page)
@@ -63,7 +65,10 @@ async def look(
 class _Reading:
     """The pages read so far. `beyond`: rows since the page that reached far enough; None before that page."""
 
-    def __init__(self, past: Collection[str], back_to: float | None, rows_beyond: int) -> None:
+    def __init__(
+        self, past: Collection[str], back_to: float | None, rows_beyond: int, *, to_its_end: bool = False
+    ) -> None:
+        self._to_its_end = to_its_end
         self._past = past
         self._back_to = back_to
         self._rows_beyond = rows_beyond
@@ -87,7 +92,9 @@ class _Reading:
         self._pages += 1
         if page.flaw:
             return page.flaw
-        self._cannot_overlap |= self._pages == 1 and page.has_more is True and len(page.jobs) == 1
+        self._cannot_overlap |= (
+            self._pages == 1 and page.has_more is True and len(page.jobs) == 1 and page.next_page is None
+        )
         if news and self._overlap and self._overlap not in {job.key for job in page.jobs}:
             return "pages_leave_a_gap"
         empty = not page.odd_rows and [job.key for job in page.jobs] in ([], [self._overlap])
@@ -95,7 +102,7 @@ class _Reading:
             return self._at_its_end(page, empty=empty)
         if not news:
             return self._nothing_new(page)
-        if not self._is_newest_first():
+        if self._to_its_end or not self._is_newest_first():
             self._beyond = None
         elif self._beyond is not None:
             self._beyond += len(news)
@@ -109,7 +116,9 @@ class _Reading:
         """Pages overlap by one row. A server that pages by creation second skips rows of the same second; then the row
         that should come first is missing.
         """
-        if len(page.jobs) > 1:
+        if page.next_page is not None:
+            self.after, self._overlap = page.next_page, None
+        elif len(page.jobs) > 1:
             self.after, self._overlap = page.jobs[-2].job_id, page.jobs[-1].key
         else:
             self.after, self._overlap = page.last_id, None

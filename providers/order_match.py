@@ -7,7 +7,9 @@ what follows from a difference.
 import html
 import re
 import unicodedata
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from providers.job import Job
 from providers.orders import Order
@@ -28,6 +30,8 @@ class Shown(StrEnum):
     SECONDS = "seconds"
     SIZE = "size"
     MODEL = "model"
+    INPUT = "input"  # what else was asked for
+    MARKER = "marker"
 
 
 def differs(job: Job, order: Order) -> frozenset[Shown]:
@@ -41,7 +45,16 @@ def differs(job: Job, order: Order) -> frozenset[Shown]:
         found.add(Shown.SIZE)
     if job.model is not None and not same_model(job.model, order.model):
         found.add(Shown.MODEL)
+    if job.request is not None and _other_input(job.request, order.params):
+        found.add(Shown.INPUT)
+    if job.marker is not None and job.marker not in order.marks:
+        found.add(Shown.MARKER)
     return frozenset(found)
+
+
+def _other_input(shown: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    """Whether an echoed request lacks something that was asked for, or shows it otherwise."""
+    return any(name not in shown or str(shown[name]) != str(value) for name, value in asked.items())
 
 
 def far_from(job: Job, order: Order) -> frozenset[Shown]:
@@ -63,13 +76,20 @@ def shows(job: Job) -> frozenset[Shown]:
         Shown.SECONDS: job.seconds is not None,
         Shown.SIZE: job.size is not None and size_of(job.size) is not None,
         Shown.MODEL: job.model is not None,
+        Shown.INPUT: job.request is not None,
+        Shown.MARKER: job.marker is not None,
     }
     return frozenset(name for name, is_shown in shown.items() if is_shown)
 
 
 def is_order_of(job: Job, order: Order) -> bool:
-    """The shown prompt is ours and no other field contradicts it: the only ground for adopting (rule 4)."""
-    return job.prompt is not None and not differs(job, order)
+    """It shows our marker or our prompt, and no other field contradicts it: the only grounds for adopting (rule 4)."""
+    return (job.prompt is not None or job.marker is not None) and not differs(job, order)
+
+
+def is_marked(job: Job, order: Order) -> bool:
+    """It shows what only this order's request had, and nothing contradicts it."""
+    return job.marker is not None and not differs(job, order)
 
 
 def could_be(job: Job, order: Order, faithful: frozenset[Shown]) -> bool:
@@ -78,6 +98,8 @@ def could_be(job: Job, order: Order, faithful: frozenset[Shown]) -> bool:
     The prompt never does: gateways cut, translate and censor some prompts and leave others alone. If the prompt could
     be ours, no other field rules the job out either.
     """
+    if Shown.MARKER in faithful and job.marker is not None and job.marker not in order.marks:
+        return False
     if job.prompt is not None and not unlike(job.prompt, order.prompt):
         return True
     return not (far_from(job, order) - {Shown.PROMPT}) & faithful
@@ -94,7 +116,7 @@ def shows_words_of(job: Job, order: Order) -> bool:
 def same_request(one: Order, other: Order) -> bool:
     """The whole request is equal: such runs, and their jobs, are interchangeable among themselves."""
     same = (one.model, one.seconds, size_of(one.size)) == (other.model, other.seconds, size_of(other.size))
-    return same and same_words(one.prompt, other.prompt)
+    return same and one.params == other.params and same_words(one.prompt, other.prompt)
 
 
 def same_words(one: str, other: str) -> bool:

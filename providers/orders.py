@@ -37,6 +37,21 @@ class Order:
         """`input` with the run's seed in it."""
         return {name: seed_of(self.run_id) if value == SEED else value for name, value in self.input.items()}
 
+    @property
+    def marks(self) -> frozenset[str]:
+        """What a job of this order may show as its marker: our id, the run's seed, the token of its callback."""
+        found = {self.run_id}
+        if SEED in self.input.values():
+            found.add(str(seed_of(self.run_id)))
+        if self.callback_url:
+            found.add(self.callback_url.rsplit("/", 1)[-1])
+        return frozenset(found)
+
+    @property
+    def has_seed(self) -> bool:
+        """Whether no other order asks for the same, because this one has its own seed."""
+        return SEED in self.input.values()
+
     def fields(self) -> dict[str, str]:
         """The fields of the body in the OpenAI Videos protocol; `seconds` is sent as a string."""
         return {

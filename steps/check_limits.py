@@ -17,6 +17,8 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
+from providers.orders import OPENAI
+
 PROMPT_CHARACTERS_MAX = 4000  # as many as a long Telegram message, and more than any model shows
 # Characters outside category Cf that Unicode says to ignore: fillers and variation selectors.
 FILLERS = (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2065, 0x2800, 0x3164, 0xFFA0, *range(0xFFF0, 0xFFF9), 0xE0000)
@@ -73,6 +75,9 @@ class Request:
     key_fingerprint: str
     confirm: bool = False
     again: bool = False
+    provider: str = OPENAI
+    input: Mapping[str, Any] = field(default_factory=dict)
+    callback_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -186,4 +191,7 @@ def _arguments(request: Request) -> dict[str, Any]:
         "key_fingerprint": request.key_fingerprint,
         "confirm": request.confirm,
         "again": request.again,
+        "provider": request.provider,
+        "input": dict(request.input),
+        "callback_url": request.callback_url,
     }

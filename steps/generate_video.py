@@ -97,6 +97,7 @@ async def wait(
     job_id: str,
     provider: VideoProvider,
     *,
+    model: str = "",
     expected_seconds: float,
     elapsed_seconds: float,
     deadline_seconds: float,
@@ -122,7 +123,7 @@ async def wait(
             delay = poll_seconds or poll_delay(expected_seconds, elapsed_seconds + waited, jitter(), unread)
             await sleep(min(delay, max(0.0, deadline_seconds - waited)))
         first = False
-        shown = seen = await provider.job(job_id)
+        shown = seen = await provider.job(job_id, model)
         if isinstance(shown, Job) and (why := why_another(shown)):
             seen = ReadError(HTTP_OK, why)
         unread = 0 if isinstance(seen, Job) else unread + 1

@@ -94,6 +94,8 @@ def _differences(run: Run, seen: Contradicts, words: Words) -> Markup:
         Shown.SIZE: words("{shown} instead of {ordered}", shown=job.size, ordered=order.size),
         Shown.MODEL: words("the model {shown} instead of {ordered}", shown=job.model, ordered=order.model),
         Shown.PROMPT: words("a different prompt"),
+        Shown.INPUT: words("different settings"),
+        Shown.MARKER: words("another order's marker"),
     }
     return Markup(", ").join(said for part, said in sentence.items() if part in seen.parts)
 

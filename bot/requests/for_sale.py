@@ -59,6 +59,10 @@ class ForSale:
         """In micro-dollars."""
         return price_microusd(self.model, seconds, size)
 
+    def input(self, seconds: int, size: str) -> dict[str, Any]:
+        """What the model is asked for besides the prompt, by its provider's names."""
+        return {}
+
     def request(
         self,
         prompt: str,

@@ -114,7 +114,9 @@ async def _amend(t: Tapped, seconds: int, size: str) -> None:
             N_("This can no longer be changed here. Cancel it and send it again; nothing was charged."), alert=True
         )
         return
-    amended = await t.ledger.amend(t.run.run_id, seconds, size, t.for_sale.price(seconds, size))
+    amended = await t.ledger.amend(
+        t.run.run_id, seconds, size, t.for_sale.price(seconds, size), t.for_sale.input(seconds, size)
+    )
     await t.orders.go_on(amended.run)
     if amended.refused:
         await t.replies.tap(t.tap, not_amended(amended, t.words), alert=True)

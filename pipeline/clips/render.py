@@ -67,6 +67,7 @@ async def _wait(run: Run, context: RunContext) -> Rendered | SaysFailed | StillR
     return await generate_video.wait(
         run.job_id,
         context.account.provider,
+        model=run.model,
         expected_seconds=0.0 if failing else await expected_seconds(run, context),
         elapsed_seconds=elapsed,
         deadline_seconds=left,

@@ -133,6 +133,7 @@ def log_not_uploaded(run_id: UUID | str, error: Exception) -> None:
 
 async def at_hand(run: Run, context: RunContext) -> Path:
     """The clip as a file on this machine; if it is missing, fetched from the bucket, or else from the provider."""
+    context = context.for_run(run)
     path = saved_path(run, context)
     for there in (Path(run.file or ""), path):
         if await asyncio.to_thread(is_clip, there, run.file_sha256):
@@ -177,7 +178,7 @@ async def _from_provider(run: Run, draft: Path, context: RunContext) -> str | No
     """Fetches the clip from the provider again, which is free."""
     if run.job_id is None or not context.account.matches(run):
         return None
-    seen = await context.account.provider.job(run.job_id)
+    seen = await context.account.provider.job(run.job_id, run.model)
     job = seen if isinstance(seen, Job) else Job(run.job_id, JobStatus.UNKNOWN, named=False)
     got = await fetch(job, context.account.provider, draft, partial(as_ordered, seconds=run.seconds, size=run.size))
     if isinstance(got, Clip):

@@ -99,9 +99,16 @@ class Ledger(LedgerFunctions):
         """The user confirms this length and size, and no other."""
         return await self._read(Run, "confirm", run_id=run_id, seconds=seconds, size=size)
 
-    async def amend(self, run_id: UUID, seconds: int, size: str, price_microusd: int) -> Amended:
-        """Changes the length or size, and the money set aside to match, before the user confirms."""
-        answer = await self._ask("amend", run_id=run_id, seconds=seconds, size=size, price_microusd=price_microusd)
+    async def amend(
+        self, run_id: UUID, seconds: int, size: str, price_microusd: int, model_input: Mapping[str, Json]
+    ) -> Amended:
+        """Changes the length or size, and the money set aside to match, before the user confirms.
+
+        `model_input`: what the model is then asked for, by its provider's names.
+        """
+        answer = await self._ask(
+            "amend", run_id=run_id, seconds=seconds, size=size, price_microusd=price_microusd, input=dict(model_input)
+        )
         refused = answer.get("refused") or {}
         return Amended(read_run(answer["run"]), refused.get("kind"), refused.get("what"))
 

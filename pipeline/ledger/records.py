@@ -15,7 +15,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from pipeline.ledger.functions import read_value
-from providers.orders import Order
+from providers.orders import OPENAI, Order
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class JobSource(StrEnum):
     """How we came to a job id: proof, or a guess that proof overrules."""
 
     ANSWER = "answer"
+    MARKER = "marker"  # the provider shows it with something that only this run's request had
     LIST = "list"
     PERSON = "person"
 
@@ -90,6 +91,10 @@ class Run:
     text_microusd: int
     looks_complete: int
     needs_confirmation: bool
+    provider: str = OPENAI
+    input: Mapping[str, Any] = field(default_factory=dict)
+    callback_url: str | None = None
+    charged_microusd: int | None = None  # what the provider says that it charged
     told_state: State | None = None
     reason: str | None = None
     detail: str | None = None
@@ -155,7 +160,7 @@ class Run:
     def job_exists(self) -> bool:
         """Whether the provider has shown the job itself: an id in an answer, or named by a person, is not enough."""
         shown = self.job_seen_at is not None or self.progress is not None or self.file is not None
-        return self.job_id is not None and (shown or self.job_source is JobSource.LIST)
+        return self.job_id is not None and (shown or self.job_source in {JobSource.MARKER, JobSource.LIST})
 
     @property
     def failure_shown(self) -> bool:
@@ -181,6 +186,9 @@ class Run:
             seconds=self.seconds,
             size=self.size,
             create_body=self.create_body,
+            provider=self.provider,
+            input=self.input,
+            callback_url=self.callback_url,
         )
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from providers.orders import Answer
+from providers.apis import APIS
+from providers.orders import OPENAI, Answer
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ class KeptAnswer:
     run_id: UUID
     token: str
     answer: Answer
+    provider: str = OPENAI  # whose module reads the answer
 
 
 class AnswerFiles:
@@ -36,7 +38,7 @@ class AnswerFiles:
     def keep(self, kept: KeptAnswer) -> None:
         """Returns once the file and its name are on disk. Raises OSError (disk full, no rights)."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        body = json.dumps({"token": kept.token, "answer": kept.answer.to_json()})
+        body = json.dumps({"token": kept.token, "provider": kept.provider, "answer": kept.answer.to_json()})
         draft = self.folder / f".{kept.run_id}.{os.getpid()}"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -81,7 +83,10 @@ class AnswerFiles:
 def _read(path: Path) -> KeptAnswer | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return KeptAnswer(UUID(path.stem), content["token"], Answer.from_json(content["answer"]))
+        answer, provider = Answer.from_json(content["answer"]), content.get("provider", OPENAI)
+        if provider not in APIS:
+            raise ValueError(f"an answer of {provider}, which this version does not know")
+        return KeptAnswer(UUID(path.stem), content["token"], answer, provider)
     except FileNotFoundError:
         return None  # another process has just recorded it
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

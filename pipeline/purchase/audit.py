@@ -24,6 +24,7 @@ from pipeline.settings.parts import Waits
 from providers.job import Job
 from providers.job_ids import canonical_id
 from providers.list_jobs import Look, look
+from providers.port import Scope
 
 SINCE_MAX = timedelta(days=30)  # how far an automatic audit goes back after a long time without a complete one
 FIRST_SINCE = timedelta(days=1)  # how far the first one goes back; the ledger accepts no shorter first audit
@@ -121,18 +122,25 @@ async def _store(
 async def _both_sides(ledger: Ledger, account: ProviderAccount, waits: Waits, since: datetime) -> Comparison:
     """Reads the runs, then the list, then the listed jobs' owners, so that a job ordered meanwhile has an owner."""
     runs = await _runs_since(ledger, account, since - waits.clock_skew - waits.request_over)
-    seen, past = await _look_back(ledger, account, since, runs, waits.clock_skew)
+    facts = [account.rules_for(model).listing for model in {run.model for run in runs}]
+    has_list = all(fact.has_list for fact in facts)
+    seen, past = Look((), False, "no_list"), False
+    if has_list:
+        seen, past = await _look_back(ledger, account, since, runs, waits.clock_skew)
     books = await ledger.doubts_at(account.base_url, account.key_fingerprint, seen.keys)
     seen = matching.known_by_their_runs(seen, books.owned)
     listed = {job.key for job in seen.jobs}
-    failed = [run.job_id for run in runs if run.state is State.FAILED and run.job_id]
-    unlisted = [job_id for job_id in failed if canonical_id(job_id) not in listed]
+    failed = [run for run in runs if run.job_id and (run.state is State.FAILED or not has_list)]
+    unlisted = [run for run in failed if canonical_id(run.job_id or "") not in listed]
     models = {run.model for run in runs if _ended_since(run, since)}  # the other runs are rivals only
     shows_all = all(account.rules_for(model).listing.shows_all for model in models)
     asked = await _ask_for(unlisted[-ASKED_MAX:], account)
     older = await _known_before(ledger, account, since)
     reaches = not older or any(key in older for key in seen.keys) or _shows_older(seen, since)
-    both = Comparison(runs, seen, books, since, waits.clock_skew, shows_all, asked, reaches_back=reaches)
+    newest_first = all(fact.newest_first for fact in facts)
+    both = Comparison(
+        runs, seen, books, since, waits.clock_skew, shows_all, asked, reaches_back=reaches, newest_first=newest_first
+    )
     return replace(both, true_times=past or both.shows_our_times)
 
 
@@ -149,14 +157,17 @@ async def _look_back(
     Also whether the look went back to a job of ours, rather than to a time that the list shows.
     """
     known = await _known_before(ledger, account, since)
-    seen = await look(account.provider, back_to=(since - skew).timestamp(), past=known)
+    models = tuple(sorted({run.model for run in runs}))
+    back_to = (since - skew).timestamp()
+    seen = await look(account.provider, back_to=back_to, past=known, scope=Scope(models, back_to))
     oldest = min((run.submitting_at for run in runs if run.submitting_at and _ended_since(run, since)), default=since)
     if oldest >= since or not seen.complete:
         return seen, bool(known)
     try:
         async with asyncio.timeout(FARTHER_SECONDS_MAX):
             known_farther = await _known_before(ledger, account, oldest)
-            farther = await look(account.provider, back_to=(oldest - skew).timestamp(), past=known_farther)
+            back_to = (oldest - skew).timestamp()
+            farther = await look(account.provider, back_to=back_to, past=known_farther, scope=Scope(models, back_to))
     except TimeoutError:
         return seen, bool(known)
     return (farther, bool(known_farther)) if farther.complete else (seen, bool(known))
@@ -168,13 +179,13 @@ async def _known_before(ledger: Ledger, account: ProviderAccount, at: datetime) 
     return [canonical_id(job_id)] if isinstance(job_id, str) else []
 
 
-async def _ask_for(job_ids: Sequence[str], account: ProviderAccount) -> dict[str, Job]:
-    """These jobs as the provider shows them now; those it does not return in FARTHER_SECONDS_MAX are left out."""
+async def _ask_for(runs: Sequence[Run], account: ProviderAccount) -> dict[str, Job]:
+    """The jobs of these runs as the provider shows them now, without those not returned in FARTHER_SECONDS_MAX."""
     asked: dict[str, Job] = {}
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(FARTHER_SECONDS_MAX):
-            for job_id in job_ids:
-                job = await account.provider.job(job_id)
+            for run in runs:
+                job = await account.provider.job(run.job_id or "", run.model)
                 if isinstance(job, Job) and job.exists:
                     asked[job.key] = job
     return asked
@@ -197,7 +208,15 @@ def _provider(account: ProviderAccount) -> dict[str, Json]:
 
 
 async def audit_if_due(context: RunContext) -> Audit | None:
-    """The daily audit, from where complete ones end until now. If the list takes too long, it is incomplete."""
+    """The daily audit of each account, from where complete ones end until now; the first that was due, or None.
+
+    If a list takes too long, its audit is incomplete.
+    """
+    found = [await _audit_if_due(replace(context, account=account)) for account in context.account.all]
+    return next((each for each in found if each is not None), None)
+
+
+async def _audit_if_due(context: RunContext) -> Audit | None:
     last = await last_audit(context.ledger.rpc, context.account)
     if not last.is_due(context.waits.audit):
         return None

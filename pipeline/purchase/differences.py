@@ -59,6 +59,7 @@ class Comparison:
     shows_all: bool
     asked: Mapping[str, Job] = field(default_factory=dict)
     true_times: bool = True  # the list's times agree with ours, or the look went back to a known job
+    newest_first: bool = True  # the list is ordered by creation; one that is not was read to its end
     reaches_back: bool = True  # the list shows something from before `since`, or we had no job then
 
     @property
@@ -72,7 +73,7 @@ class Comparison:
             "list_hides_jobs": self.shows_all,
             self.look.why_incomplete: self.look.complete,
             "unreadable_row": not self.look.odd_rows,
-            "list_out_of_order": matching.in_order(self.look, self.answered),
+            "list_out_of_order": not self.newest_first or matching.in_order(self.look, self.answered),
             "times_not_true": self.true_times,
             "older_job_not_listed": self.reaches_back,
             "order_not_shown": self.is_dated() or self._shows_its_order(),

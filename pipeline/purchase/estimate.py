@@ -18,4 +18,4 @@ async def expected(run: Run, ledger: Ledger, account: ProviderAccount) -> Expect
     median = await ledger.median_render_seconds(run.base_url, run.model, run.seconds)
     if median is not None:
         return Expected(median, from_history=True)
-    return Expected(float(account.rules_for(run.model).typical_render_seconds), from_history=False)
+    return Expected(float(account.for_run(run).rules_for(run.model).typical_render_seconds), from_history=False)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from pipeline.ledger.records import JobSource, Run, State
+from pipeline.purchase.markers import by_marker, marked_jobs, too_early
 from pipeline.purchase.matching import (
     KnownJobs,
     Owner,
@@ -35,6 +36,8 @@ def judge(run: Run, look: Look, books: KnownJobs, facts: ListFacts, patience: Pa
     """What this look through the list says about this run in doubt."""
     if run.answered_job_id is not None:
         return InDoubt("answer_named_a_job")
+    if marked := marked_jobs(run, look, books):
+        return by_marker(run, marked)
     if pairs := _adoptable(run, look, books, patience):
         return Adopt(pairs)
     if job := _only_one_it_can_be(run, look, books, facts, patience):
@@ -101,7 +104,10 @@ def _adoptable(run: Run, look: Look, books: KnownJobs, patience: Patience) -> tu
     runs = [each for each in _with(run, books.runs) if same_request(each.order(), run.order())]
     first = min(runs, key=_sent)
     taken = books.owned.keys() | listed_before(first, look, books, patience)
-    jobs = [job for job in look.jobs if job.key not in taken and is_order_of(job, run.order())]
+    order = run.order()
+    # With a seed no two requests are equal, so a prompt alone only proposes.
+    shown = [] if order.has_seed else look.jobs
+    jobs = [job for job in shown if job.key not in taken and is_order_of(job, order)]
     if any(job.key in books.explained or _is_older_by_itself(job, first, look, books, patience) for job in jobs):
         return ()
     if _may_be_renamed(jobs, first, look, books, patience):
@@ -188,6 +194,8 @@ def _why_absence_proves_nothing(
     run: Run, look: Look, books: KnownJobs, facts: ListFacts, patience: Patience
 ) -> str | None:
     """Rule 6, for a list in which nothing could be this run's; None if the look counts."""
+    if not facts.has_list:
+        return "no_list"
     if not facts.shows_all:
         return "list_hides_jobs"
     if not look.complete:
@@ -202,19 +210,12 @@ def _why_absence_proves_nothing(
     return _why_not_witnessed(run, look, books, facts, patience, running=running)
 
 
-def too_early(run: Run, facts: ListFacts, patience: Patience) -> bool:
-    """Whether the job may still appear in the list."""
-    assert run.submitting_at is not None
-    waits_for = patience.request_over
-    if facts.absent_after is not None:
-        waits_for = max(waits_for, facts.absent_after)
-    return run.age(run.submitting_at) <= waits_for
-
-
 def _why_not_witnessed(
     run: Run, look: Look, books: KnownJobs, facts: ListFacts, patience: Patience, *, running: bool
 ) -> str | None:
     must = witnesses_of(run, books, patience.apart)
+    if facts.per_model:
+        must = {job_id: owner for job_id, owner in must.items() if owner.order.model == run.model}
     known = {**books.owned, **must}
     listed = {job.key: job for job in look.jobs}
     ours = [(job, owner) for job in look.jobs if (owner := known.get(job.key)) and owner.answered]
@@ -225,7 +226,7 @@ def _why_not_witnessed(
     checks = {
         "witness_missing": all(job_id in listed for job_id in must),
         "witness_changed": not any(_is_another(job, owner, patience.skew) for job, owner in ours),
-        "list_out_of_order": in_order(look, known),
+        "list_out_of_order": not facts.newest_first or in_order(look, known),
         "running_never_shown": facts.absent_after is not None or running,
         "no_witness_before": replaced or any(owner.known_at <= sent_at for owner in alike),
         "no_witness_after": replaced or any(owner.sent_at > sent_at for owner in alike),

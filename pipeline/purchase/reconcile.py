@@ -12,10 +12,12 @@ from pipeline.context import ProviderAccount, RunContext
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase import evidence, matching, submission
+from pipeline.purchase.markers import judge_lookup
 from pipeline.purchase.matching import KnownJobs
-from pipeline.purchase.verdicts import Absent, Adopt, InDoubt, Patience
+from pipeline.purchase.verdicts import Absent, Adopt, InDoubt, Patience, Verdict
 from pipeline.settings.parts import Waits
 from providers.list_jobs import Look, look
+from providers.port import Scope
 
 PROPOSED_MAX = 5  # ids of jobs that a person is shown to choose from
 # A look that proved nothing for one of these reasons is repeated at the usual interval, also for a parked run.
@@ -52,11 +54,11 @@ async def _after_submitting(run: Run, context: RunContext) -> Run:
 
 async def _look_through_list(run: Run, context: RunContext) -> Run:
     patience = patience_of(run, context.waits)
-    seen, books = await read_list(run, context.ledger, context.account, patience)
-    verdict = evidence.judge(run, seen, books, context.account.rules_for(run.model).listing, patience)
+    seen, books, verdict = await look_for(run, context.ledger, context.account, patience)
     if isinstance(verdict, Adopt):
+        source = JobSource.MARKER if verdict.by_marker else JobSource.LIST
         for run_id, job_id in verdict.pairs:
-            await context.ledger.record_submission(run_id, job_id, JobSource.LIST)
+            await context.ledger.record_submission(run_id, job_id, source)
         return await submission.reload(run, context)
     says, candidates = (verdict.why, verdict.candidates) if isinstance(verdict, InDoubt) else ("absent", ())
     counted = replace(run, looks_complete=run.looks_complete + isinstance(verdict, Absent))
@@ -76,6 +78,20 @@ async def _look_through_list(run: Run, context: RunContext) -> Run:
     return await _end_or_park(run, says, context)
 
 
+async def look_for(
+    run: Run, ledger: Ledger, account: ProviderAccount, patience: Patience
+) -> tuple[Look, KnownJobs, Verdict]:
+    """Looks the run's job up by our own id, where the provider has that; else through the list, if there is one."""
+    facts = account.rules_for(run.model).listing
+    looked_up: Verdict = InDoubt("no_list")
+    if facts.looked_up:
+        looked_up = judge_lookup(run, await account.provider.find(run.order()), facts, patience)
+    if isinstance(looked_up, Adopt | Absent) or not facts.has_list:
+        return Look((), isinstance(looked_up, Absent), "no_list"), KnownJobs((), {}), looked_up
+    seen, books = await read_list(run, ledger, account, patience)
+    return seen, books, evidence.judge(run, seen, books, facts, patience)
+
+
 async def read_list(run: Run, ledger: Ledger, account: ProviderAccount, patience: Patience) -> tuple[Look, KnownJobs]:
     """Reads the witnesses first, which say how far back the look must reach, and the owners of what it saw last."""
     assert run.submitting_at is not None
@@ -84,7 +100,8 @@ async def read_list(run: Run, ledger: Ledger, account: ProviderAccount, patience
     older = [job_id for job_id, owner in must.items() if owner.known_at <= run.submitting_at]
     oldest = min(older, key=lambda job_id: must[job_id].sent_at, default=None)
     back_to = (run.submitting_at - patience.skew).timestamp()
-    seen = await look(account.provider, back_to=back_to, past=[oldest] if oldest else [])
+    scope = Scope((run.model,), back_to)
+    seen = await look(account.provider, back_to=back_to, past=[oldest] if oldest else [], scope=scope)
     owned = await ledger.doubts_at(run.base_url, run.key_fingerprint, seen.keys)
     seen = matching.known_by_their_runs(seen, owned.owned)
     return seen, replace(owned, witnesses=asked.witnesses, began=asked.began, rivals=asked.rivals)

@@ -70,10 +70,11 @@ class Found:
 
 async def look_up(run: Run, job_id: str, account: ProviderAccount | None) -> Job | NotSeen | Contradicts:
     """Looks up the job that a person names for this run."""
+    account = account.for_run(run) if account is not None else None
     if account is None or not account.matches(run):
         words = "its provider and key are not the ones configured here, so the job cannot be looked up"
         return NotSeen(Unseen.NOT_SOLD_HERE, words)
-    seen = await account.provider.job(job_id)
+    seen = await account.provider.job(job_id, run.model)
     if isinstance(seen, ReadError):
         if seen.status == 404:
             return NotSeen(Unseen.UNKNOWN, f"the provider does not know a job {job_id}")
@@ -124,6 +125,7 @@ async def settle_not_charged(
 
     `shown`: the state and job_id that the person saw, if they differ from those of `run`.
     """
+    account = account.for_run(run) if account is not None else None
     shown = shown or {"state": run.state.value, "job_id": run.job_id}
     if not early and (still := await _still_shown(run, ledger, account, waits)):
         return still
@@ -141,7 +143,7 @@ async def _still_shown(run: Run, ledger: Ledger, account: ProviderAccount | None
         return Settled(False, run.state, "shown", shown=", ".join(listed)) if listed else None
     if account is None or not here:
         return None
-    seen = await account.provider.job(run.job_id)
+    seen = await account.provider.job(run.job_id, run.model)
     if isinstance(seen, ReadError) or not seen.exists or failure_of(seen):
         return None
     return Settled(False, run.state, "shown", shown=seen.word or seen.status.value)
@@ -155,10 +157,9 @@ async def _listed_now(run: Run, ledger: Ledger, account: ProviderAccount, waits:
     patience = reconcile.patience_of(run, waits)
     try:
         async with asyncio.timeout(LIST_SECONDS_MAX):
-            seen, books = await reconcile.read_list(run, ledger, account, patience)
+            seen, books, verdict = await reconcile.look_for(run, ledger, account, patience)
     except TimeoutError:
         return None
-    verdict = evidence.judge(run, seen, books, account.rules_for(run.model).listing, patience)
     adopted = [job_id for run_id, job_id in verdict.pairs if run_id == run.run_id] if isinstance(verdict, Adopt) else []
     candidates = sorted(job.job_id for job in evidence.candidates_for(run, seen, books, patience))
     if found := tuple(dict.fromkeys([*adopted, *candidates])):
@@ -210,6 +211,8 @@ def contradiction_words(run: Run, seen: Contradicts) -> str:
         Shown.SIZE: f"{job.size} instead of {order.size}",
         Shown.MODEL: f"the model {job.model} instead of {order.model}",
         Shown.PROMPT: "another prompt",
+        Shown.INPUT: "other settings",
+        Shown.MARKER: "another run's marker",
     }
     shown = ", ".join(words for part, words in parts.items() if part in seen.parts)
     return f"The provider shows job {job.job_id} with {shown}. Nothing was changed."

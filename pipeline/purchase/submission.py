@@ -21,11 +21,11 @@ from pipeline.ledger.clip_records import ClipRecords
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.ledger.transports.common import Json, LedgerUnavailable
 from pipeline.purchase.answer_files import KeptAnswer
+from providers.apis import api_of
 from providers.job import Job, JobStatus
 from providers.job_ids import same_job
 from providers.openai_videos.job_rows import KEPT_CHARACTERS_MAX
 from providers.openai_videos.jobs import ids_shown
-from providers.openai_videos.protocol import read_answer
 from providers.order_match import Shown, far_from
 from providers.orders import Answer, ClearNo, Made, Order, Unclear
 from providers.transport import TooLate
@@ -97,7 +97,7 @@ async def _buy(run: Run, order: Order, token: str, asked_at: float, context: Run
     started_at = context.boot_seconds()
     answer = await generate_video.submit(order, context.account.provider, check_deadline)
     took_ms = int((context.boot_seconds() - started_at) * 1000)
-    kept = KeptAnswer(run.run_id, token, answer)
+    kept = KeptAnswer(run.run_id, token, answer, order.provider)
     try:
         context.answers.keep(kept)
     except OSError as error:  # a full disk must not lose the answer: the ledger can still record it
@@ -107,9 +107,9 @@ async def _buy(run: Run, order: Order, token: str, asked_at: float, context: Run
 
 async def book(kept: KeptAnswer, run: Run, context: RunContext, ms: int | None = None) -> None:
     """Records in the ledger what an answer means, then drops its file. Safe to repeat; replayed after a crash."""
-    # The kept answer may come from another provider, so today's 429 rule does not apply to it.
+    # The kept answer may come from another account, so today's 429 rule does not apply to it.
     refuses_429 = context.account.matches(run) and context.account.rules_for(run.model).refuses_429_before_work
-    meaning = read_answer(
+    meaning = api_of(kept.provider, run.base_url).read_answer(
         kept.answer, refuses_429=refuses_429, our_key=str(kept.run_id), prompt=run.improved_prompt or ""
     )
     match meaning:
@@ -178,6 +178,7 @@ async def replay_answers(context: RunContext) -> None:
     for kept in context.answers.all():
         try:
             run = await context.ledger.load(kept.run_id)
+            ours = context if run is None else context.for_run(run)
             if run is None:  # another ledger's answer: its file stays until that ledger is opened again
                 await _keep_stray(kept, "unknown_run", context)
             elif not await context.ledger.is_winner(kept.run_id, kept.token):
@@ -185,7 +186,7 @@ async def replay_answers(context: RunContext) -> None:
                 if run.state not in NOT_SENT or await _fail_already_sent(run, context):
                     context.answers.drop(kept.run_id)
             else:
-                await book(kept, run, context)
+                await book(kept, run, ours)
         except LedgerUnavailable:
             raise
         except Exception:  # an answer that cannot be booked stays in its file and must not block the others

@@ -11,6 +11,10 @@ class ListFacts:
 
     `echoes_prompts`: a job that shows a prompt shows the ordered one, as far as anybody can tell.
     `absent_after` (T): the provider's start limit, longest render and list lag together; None if not known.
+    `newest_first`: the list is ordered by creation; one that is not is read to its end instead. `per_model`: each model
+    has a list of its own, which shows no other model's jobs. `has_list`: there is one at all.
+    `looked_up`: the provider finds a job by the id that we gave it. `lookup_proves_absence`: and tells an unknown job
+    from one that is still rendering.
     `absence_without_witness`: the operator says that T may replace the witnesses. `exclusive_key`: the operator says
     that nobody else uses this key.
     """
@@ -20,13 +24,19 @@ class ListFacts:
     absent_after: timedelta | None = None
     absence_without_witness: bool = False
     exclusive_key: bool = False
+    newest_first: bool = True
+    per_model: bool = False
+    has_list: bool = True
+    looked_up: bool = False
+    lookup_proves_absence: bool = False
 
 
 @dataclass(frozen=True)
 class Adopt:
-    """The jobs to adopt, as pairs of run id and job id."""
+    """The jobs to adopt, as pairs of run id and job id. `by_marker`: what only the run's own request had shows it."""
 
     pairs: tuple[tuple[UUID, str], ...]
+    by_marker: bool = False
 
 
 @dataclass(frozen=True)

@@ -47,10 +47,13 @@ create table onetake.runs (
     prompt_hash    text not null,
 
     -- The order, fixed when the money was set aside.
-    model           text not null,
+    provider        text not null default 'openai',   -- whose protocol is spoken
+    model           text not null,                    -- by the provider's own name
     seconds         integer not null check (seconds > 0),
     size            text not null,
     create_body     text not null,
+    input           jsonb not null default '{}',      -- what else the model is asked for, by the provider's names
+    callback_url    text,                             -- ends in a random token: where the provider may report the job
     price_microusd  bigint not null check (price_microusd >= 0),
     bills_failed    boolean not null default false,   -- the provider charges for failed renders
     base_url        text not null,
@@ -69,6 +72,7 @@ create table onetake.runs (
     spent_microusd    bigint not null default 0 check (spent_microusd >= 0),
     released_microusd bigint not null default 0 check (released_microusd >= 0),
     text_microusd     bigint not null default 0 check (text_microusd >= 0),
+    charged_microusd  bigint check (charged_microusd >= 0),   -- what the provider says that it charged; null: not told
 
     -- The verdict.
     improved_prompt text, title text, category text,
@@ -81,7 +85,7 @@ create table onetake.runs (
     token           text,                             -- the winner's, never handed out
     request_seconds double precision,                 -- how long after submitting_at the request may be in flight
     job_id          text,
-    job_source      text check (job_source in ('answer', 'list', 'person')),
+    job_source      text check (job_source in ('answer', 'marker', 'list', 'person')),
     job_seen_at     timestamptz,                      -- when the job's own address last showed this job
     done_seen_at    timestamptz,                      -- when it first showed it completed: the clip was made
     shown_otherwise text[] not null default '{}',     -- parts of the order that the answer showed differently
@@ -117,6 +121,7 @@ create unique index runs_job on onetake.runs (base_url, onetake.canonical_id(job
 -- One account may have several keys and addresses: a new key replaces an old one, a server has an internal and a public
 -- address.
 create index runs_job_anywhere on onetake.runs (onetake.canonical_id(job_id)) where job_id is not null;
+create unique index runs_callback on onetake.runs (right(callback_url, 32)) where callback_url is not null;
 create index runs_of_user on onetake.runs (user_id, reserved_at desc);
 create index runs_of_user_day on onetake.runs (user_id, day);
 create index runs_submitted on onetake.runs (submitting_at) where submitting_at is not null;

@@ -187,7 +187,8 @@ create function public.reserve(
     p_key text, p_call_id uuid, p_request_hash text, p_user_id text, p_audience jsonb, p_language text,
     p_prompt text, p_prompt_hash text, p_model text, p_seconds integer, p_size text, p_create_body text,
     p_price_microusd bigint, p_bills_failed boolean, p_base_url text, p_key_fingerprint text,
-    p_confirm boolean default false, p_again boolean default false
+    p_confirm boolean default false, p_again boolean default false, p_provider text default 'openai',
+    p_input jsonb default '{}', p_callback_url text default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -217,11 +218,11 @@ begin
 
     insert into onetake.runs (
         ref, request_key, request_hash, call_id, user_id, audience, language, prompt, prompt_hash,
-        model, seconds, size, create_body, price_microusd, bills_failed, base_url, key_fingerprint,
+        provider, model, seconds, size, create_body, input, callback_url, price_microusd, bills_failed, base_url, key_fingerprint,
         state_since, reserved_at, day, month, held_microusd, needs_confirmation
     ) values (
         onetake.new_ref(), p_key, p_request_hash, p_call_id, p_user_id, p_audience, p_language, p_prompt, p_prompt_hash,
-        p_model, p_seconds, p_size, p_create_body, p_price_microusd, p_bills_failed, p_base_url, p_key_fingerprint,
+        p_provider, p_model, p_seconds, p_size, p_create_body, p_input, p_callback_url, p_price_microusd, p_bills_failed, p_base_url, p_key_fingerprint,
         v_now, v_now, (v_now at time zone 'UTC')::date, to_char(v_now at time zone 'UTC', 'YYYY-MM'), p_price_microusd, p_confirm
     ) returning * into r;
 

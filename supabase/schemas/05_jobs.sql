@@ -12,7 +12,7 @@ create function onetake.job_exists(p_base_url text, p_job_id text) returns boole
 language sql stable set search_path = '' as $$
     select exists (select from onetake.runs where base_url = p_base_url and job_id is not null
         and onetake.canonical_id(job_id) = onetake.canonical_id(p_job_id)
-        and (job_seen_at is not null or progress is not null or file is not null or job_source = 'list'));
+        and (job_seen_at is not null or progress is not null or file is not null or job_source in ('marker', 'list')));
 $$;
 
 -- Whether two jobs may have been paid for one run: nothing fails such a run until each job is explained.
@@ -26,7 +26,8 @@ $$;
 create function onetake.order_json(r onetake.runs) returns jsonb
 language sql immutable set search_path = '' as $$
     select jsonb_build_object('run_id', r.run_id, 'prompt', r.improved_prompt, 'model', r.model, 'seconds', r.seconds,
-                              'size', r.size, 'create_body', r.create_body);
+                              'size', r.size, 'create_body', r.create_body, 'provider', r.provider, 'input', r.input,
+                              'callback_url', r.callback_url);
 $$;
 
 -- A run as evidence for a list: a list must show jobs of the same model before an absence in it proves anything (a
@@ -102,10 +103,12 @@ begin
     perform onetake.note(p_from, v_from.user_id, 'reconcile', 'job_taken', jsonb_build_object('by', p_by, 'instead', p_instead));
 end $$;
 
--- Records that a job belongs to a run. p_source: 'answer' (the real answer to our POST, proved by the token), 'list'
--- (found in the provider's list) or 'person'. Proof beats a guess:
+-- Records that a job belongs to a run. p_source: 'answer' (the real answer to our POST, proved by the token), 'marker'
+-- (the provider shows it with something that only this run's request had), 'list' (found by its prompt) or 'person'.
+-- Proof beats a guess:
 --   answer   from submitting, uncertain, failed, and from a rendering that was only adopted
---   list     from uncertain and failed, if no other run owns the job and this run has not seen it fail
+--   marker, list
+--            from uncertain and failed, if no other run owns the job and this run has not seen it fail
 --   person   as list, and from a parked rendering that was only adopted, or whose job the provider never showed
 -- A second id in a real answer is kept as a difference: possibly two paid calls. Answers {recorded, state, why}.
 create function public.record_submission(
@@ -120,7 +123,7 @@ declare
     v_answered text;
     v_was_failed boolean;
 begin
-    if p_source not in ('answer', 'list', 'person') or coalesce(p_job_id, '') = '' then
+    if p_source not in ('answer', 'marker', 'list', 'person') or coalesce(p_job_id, '') = '' then
         raise exception 'a submission is recorded with a job id and its source' using errcode = 'LG003';
     end if;
     -- One at a time for each job id: two runs that claim one job nobody owns yet have no row in common to lock.
@@ -170,8 +173,8 @@ begin
             or (p_source = 'person' and r.state = 'rendering' and r.parked_at is not null
                 and (r.job_source <> 'answer' or not onetake.job_exists(r.base_url, r.job_id))))
        or (r.state = 'failed' and r.submitting_at is null)
-       or (r.state = 'failed' and p_source = 'list' and r.job_id is not null)
-       or (p_source = 'list' and r.failed_jobs ? onetake.canonical_id(p_job_id)) then
+       or (r.state = 'failed' and p_source in ('marker', 'list') and r.job_id is not null)
+       or (p_source in ('marker', 'list') and r.failed_jobs ? onetake.canonical_id(p_job_id)) then
         if p_source = 'answer' and onetake.canonical_id(r.job_id) <> onetake.canonical_id(p_job_id) then
             perform onetake.open_second_job(r, r.job_id, p_job_id);
         end if;

@@ -168,3 +168,34 @@ begin
     perform onetake.reopen(p_run_id, p_job_id);
     return public.load_run(p_run_id);
 end $$;
+
+-- The run whose callback address ends in this token; null if there is none.
+create function public.run_of_callback(p_token text) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+    select onetake.run_json(r) from onetake.runs r where length(p_token) = 32 and right(callback_url, 32) = p_token;
+$$;
+
+-- Stores what the provider says that it charged, beside the price. A failed run that was charged in case its refusal is
+-- billed gets its money back if the provider says that it was not. Answers {recorded, released}.
+create function public.record_charge(p_run_id uuid, p_microusd bigint) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+    r onetake.runs;
+    v_back boolean;
+begin
+    r := onetake.lock_run(p_run_id);
+    if r.run_id is null or r.charged_microusd is not distinct from p_microusd then
+        return jsonb_build_object('recorded', false, 'released', false);
+    end if;
+    v_back := p_microusd = 0 and r.state = 'failed' and r.spent_microusd > 0 and r.reason = 'refused_maybe_billed';
+    update onetake.runs set charged_microusd = p_microusd,
+            spent_microusd = case when v_back then 0 else spent_microusd end,
+            released_microusd = case when v_back then released_microusd + spent_microusd else released_microusd end
+        where run_id = p_run_id;
+    if v_back then
+        perform onetake.move_budgets(r.day, r.month, 0, -r.spent_microusd);
+    end if;
+    perform onetake.note(p_run_id, r.user_id, 'generate_video', 'charged',
+        jsonb_build_object('microusd', p_microusd, 'price_microusd', r.price_microusd, 'released', v_back));
+    return jsonb_build_object('recorded', true, 'released', v_back);
+end $$;

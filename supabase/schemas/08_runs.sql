@@ -188,9 +188,11 @@ begin
     return public.load_run(p_run_id);
 end $$;
 
--- Changes length or size before the user's tap, and the money set aside with it. The hold grows only within the budgets.
+-- Changes length or size before the user's tap, with them what the model is asked for, and the money set aside. The hold grows only within the budgets.
 -- Answers {amended, run} or {amended: false, refused: {...}}.
-create function public.amend(p_run_id uuid, p_seconds integer, p_size text, p_price_microusd bigint) returns jsonb
+create function public.amend(
+    p_run_id uuid, p_seconds integer, p_size text, p_price_microusd bigint, p_input jsonb default '{}'
+) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
     r onetake.runs;
@@ -210,7 +212,7 @@ begin
             return jsonb_build_object('amended', false, 'refused', v_refused, 'run', onetake.run_json(r));
         end if;
     end if;
-    update onetake.runs set seconds = p_seconds, size = p_size, price_microusd = p_price_microusd,
+    update onetake.runs set seconds = p_seconds, size = p_size, input = p_input, price_microusd = p_price_microusd,
             held_microusd = p_price_microusd where run_id = p_run_id;
     perform onetake.move_budgets(r.day, r.month, v_more, 0);
     perform onetake.note(p_run_id, r.user_id, 'amend', 'amended',
@@ -254,7 +256,8 @@ begin
             p_price_microusd => (p_request ->> 'price_microusd')::bigint,
             p_bills_failed => (p_request ->> 'bills_failed')::boolean, p_base_url => p_request ->> 'base_url',
             p_key_fingerprint => p_request ->> 'key_fingerprint', p_confirm => (p_request ->> 'confirm')::boolean,
-            p_again => (p_request ->> 'again')::boolean);
+            p_again => (p_request ->> 'again')::boolean, p_provider => p_request ->> 'provider', p_input => p_request -> 'input',
+            p_callback_url => p_request ->> 'callback_url');
         if v_answer ->> 'kind' <> 'accepted' then
             raise exception 'the new request is refused' using errcode = 'LG009';
         end if;

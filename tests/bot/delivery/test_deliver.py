@@ -170,7 +170,7 @@ async def test_card_that_cannot_be_built_does_not_block_other_cards(
     with psycopg.connect(harness.dsn, autocommit=True) as connection:
         connection.execute(f"update onetake.runs set {odd} where run_id = %s".encode(), (bad.run_id,))
     harness.session.meets(EditMessageText, TelegramRetryAfter(ANY, "slow", 1))  # it must be tried once more
-    await harness.context.ledger.amend(good.run_id, 12, good.size, 1_200_000)
+    await harness.context.ledger.amend(good.run_id, 12, good.size, 1_200_000, {})
     for run in (bad, good):
         harness.bot_app.cards.touch(run.run_id)
     await harness.until_said("12 s, vertical")

@@ -95,7 +95,7 @@ MUTANTS = (
         "replay_at_start",
         "answers on disk are told to the ledger at start-up",
         "pipeline/purchase/submission.py",
-        "            await book(kept, run, context)\n",
+        "            await book(kept, run, ours)\n",
         "            pass\n",
         (PROTECTIONS + "test_unrecorded_answer_is_kept_on_disk_and_replayed",),
     ),

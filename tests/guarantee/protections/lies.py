@@ -100,7 +100,7 @@ LIE_MUTANTS = (
         "newer_behind",
         "where a row is newer than the one before it, any may be: the list is read to its end",
         "providers/list_jobs.py",
-        "        if not self._is_newest_first():\n            self._beyond = None\n        elif",
+        "        if self._to_its_end or not self._is_newest_first():\n            self._beyond = None\n        elif",
         "        if",
         (PAGES + "test_an_unsorted_list_is_read_to_its_end",),
     ),

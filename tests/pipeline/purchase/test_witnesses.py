@@ -24,7 +24,7 @@ from tests.pipeline.purchase.evidence_rows import (
 
 
 def test_list_is_faithful_only_in_fields_that_all_our_jobs_show_as_ordered() -> None:
-    assert faithful_fields(Look((NEWER, OLDER), True), WITNESSES) == frozenset(Shown)
+    assert faithful_fields(Look((NEWER, OLDER), True), WITNESSES) == frozenset(Shown) - {Shown.INPUT, Shown.MARKER}
     assert faithful_fields(Look((FOREIGN,), True), WITNESSES) == frozenset()
     half = Look((NEWER, replace(OLDER, prompt=None, size="720p")), True)
     assert faithful_fields(half, WITNESSES) == {Shown.SECONDS, Shown.MODEL}

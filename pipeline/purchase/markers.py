@@ -1,0 +1,54 @@
+"""What is certain about a run in doubt: a job that shows the run's own marker, or a look-up by our own id. Pure.
+
+A marker is something that only this run's request had: the id that we gave it, its seed, the token of its callback.
+"""
+
+from collections.abc import Sequence
+
+from pipeline.ledger.records import Run
+from pipeline.purchase.matching import KnownJobs
+from pipeline.purchase.verdicts import Absent, Adopt, InDoubt, ListFacts, Patience, Verdict
+from providers.job import Job
+from providers.list_jobs import Look
+from providers.order_match import is_marked
+from providers.port import ReadError
+
+
+def marked_jobs(run: Run, look: Look, books: KnownJobs) -> tuple[Job, ...]:
+    """Unowned jobs that show this run's own marker, such as its seed."""
+    order = run.order()
+    return tuple(
+        job
+        for job in look.jobs
+        if job.key not in books.owned and job.key not in books.explained and is_marked(job, order)
+    )
+
+
+def by_marker(run: Run, marked: Sequence[Job]) -> Verdict:
+    """One job: it is the run's, whoever else uses the key. Several: two paid calls, which a person must explain."""
+    if len(marked) == 1 and marked[0].key not in run.failed_jobs:
+        return Adopt(((run.run_id, marked[0].job_id),), by_marker=True)
+    why = "two_jobs_of_one_run" if len(marked) > 1 else "found_but_failed"
+    return InDoubt(why, tuple(sorted(job.job_id for job in marked)))
+
+
+def judge_lookup(run: Run, found: Job | ReadError | None, facts: ListFacts, patience: Patience) -> Verdict:
+    """What a look-up by our own id says about this run in doubt, where the look-up is the list (rule 6)."""
+    if run.answered_job_id is not None:
+        return InDoubt("answer_named_a_job")
+    if isinstance(found, ReadError):
+        return InDoubt(f"list_unreadable: {found.detail}"[:200])
+    if found is not None:
+        return by_marker(run, [found]) if is_marked(found, run.order()) else InDoubt("unowned_job", (found.job_id,))
+    if not facts.lookup_proves_absence or facts.absent_after is None:
+        return InDoubt("lookup_proves_nothing")
+    return InDoubt("too_early") if too_early(run, facts, patience) else Absent()
+
+
+def too_early(run: Run, facts: ListFacts, patience: Patience) -> bool:
+    """Whether the job may still appear in the list."""
+    assert run.submitting_at is not None
+    waits_for = patience.request_over
+    if facts.absent_after is not None:
+        waits_for = max(waits_for, facts.absent_after)
+    return run.age(run.submitting_at) <= waits_for

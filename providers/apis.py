@@ -1,0 +1,16 @@
+"""The providers that this version knows, by the names that go before a model's name."""
+
+from collections.abc import Callable, Mapping
+
+from providers.openai_videos.protocol import OpenAIVideos
+from providers.orders import OPENAI
+from providers.port import VideoApi
+
+APIS: Mapping[str, Callable[[str], VideoApi]] = {
+    OPENAI: OpenAIVideos,
+}
+
+
+def api_of(provider: str, base_url: str) -> VideoApi:
+    """The API of a provider at a base URL. Raises KeyError for a provider that this version does not know."""
+    return APIS[provider](base_url)
