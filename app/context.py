@@ -9,8 +9,8 @@ Effects  those of `open_ledger`. Importing this loads the SDKs, which takes a se
 import random
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 
 import typer
 
@@ -24,13 +24,20 @@ from pipeline.prompts.versions import PromptVersions
 from pipeline.purchase.answer_files import AnswerFiles
 from pipeline.purchase.verdicts import ListFacts
 from pipeline.settings.config import Settings
+from pipeline.settings.endpoints import configured, endpoint_of
+from pipeline.settings.parts import VideoEndpoint
 from pipeline.settings.setting_checks import ConfigError
+from providers.apis import api_of
 from providers.catalogue import Catalogue, CatalogueError, VideoModel, find_model, text_cost_microusd
+from providers.orders import OPENAI
+from providers.port import Facts, Marker
 from providers.transport import open_provider
 from steps.contracts import CONTRACTS
 from steps.text_model.ask_model import open_text_model
 from steps.text_model.front_matter import TemplateError
 from steps.text_model.prompt_store import PromptStore
+
+TYPICAL_SECONDS = 90  # of a render, where neither the catalogue nor the ledger knows better
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,12 @@ class App:
 
 
 @asynccontextmanager
-async def open_context(settings: Settings) -> AsyncIterator[App]:
-    """Opens everything. On exit it waits for in-flight purchases: nothing ever cancels one."""
-    catalogue, model = choose_from_settings(settings)
+async def open_context(settings: Settings, model_name: str | None = None) -> AsyncIterator[App]:
+    """Opens everything; `model_name`: what is ordered, if not VIDEO_MODEL.
+
+    On exit it waits for in-flight purchases: nothing ever cancels one.
+    """
+    catalogue, model = choose_from_settings(settings, model_name)
     async with (
         open_partners(settings, catalogue, model) as (account, text),
         open_ledger(settings) as session,
@@ -79,29 +89,46 @@ async def open_partners(
 
 @asynccontextmanager
 async def open_shop(settings: Settings, catalogue: Catalogue, model: VideoModel) -> AsyncIterator[ProviderAccount]:
-    """The video provider alone: enough for an audit."""
-    video = settings.video
+    """The account at the model's provider alone, with those at all other configured ones: enough for an audit."""
+    async with AsyncExitStack() as opened:
+        default = endpoint_of(settings, model.provider)
+        others = [endpoint_of(settings, name) for name in configured(settings) if name != model.provider]
+        accounts = [await _open_account(each, settings, catalogue, model, opened) for each in (default, *others)]
+        yield replace(accounts[0], others=tuple(accounts[1:]))
+
+
+async def _open_account(
+    endpoint: VideoEndpoint, settings: Settings, catalogue: Catalogue, default: VideoModel, opened: AsyncExitStack
+) -> ProviderAccount:
+    """`default`: stands for a model that the catalogue no longer has, if it is this provider's."""
+    api = api_of(endpoint.provider, endpoint.base_url)
 
     def rules_for(name: str) -> ProviderRules:
-        listed = model if name == model.name else find_model(catalogue, name, video.base_url)
-        return rules(listed or model, settings)
+        listed = default if (endpoint.provider, name) == (default.provider, default.name) else None
+        listed = listed or find_model(catalogue, name, endpoint.base_url, endpoint.provider)
+        if listed is None and endpoint.provider == default.provider:
+            listed = default
+        return rules(listed, api.facts, settings)
 
-    async with open_provider(
-        video.base_url,
-        video.api_key,
-        connect_seconds=video.connect_seconds,
-        request_seconds=video.request_seconds,
-    ) as provider:
-        slots = Slots(settings.provider_in_flight_max, settings.provider_creates_per_minute)
-        yield ProviderAccount(provider, video.base_url, video.fingerprint, rules_for, slots)
+    provider = await opened.enter_async_context(
+        open_provider(
+            endpoint.base_url,
+            endpoint.api_key,
+            api=api,
+            connect_seconds=endpoint.connect_seconds,
+            request_seconds=endpoint.request_seconds,
+        )
+    )
+    slots = Slots(settings.provider_in_flight_max, settings.provider_creates_per_minute)
+    return ProviderAccount(provider, endpoint.base_url, endpoint.fingerprint, rules_for, slots)
 
 
 @asynccontextmanager
 async def open_shop_if_set(settings: Settings) -> AsyncIterator[ProviderAccount | None]:
     """None if the settings name no provider: a run can be settled without one."""
     try:
-        _ = settings.video
         catalogue, model = choose_from_settings(settings)
+        endpoint_of(settings, model.provider)
     except (ConfigError, CatalogueError):
         yield None
         return
@@ -109,16 +136,23 @@ async def open_shop_if_set(settings: Settings) -> AsyncIterator[ProviderAccount 
         yield account
 
 
-def rules(model: VideoModel, settings: Settings) -> ProviderRules:
+def rules(model: VideoModel | None, facts: Facts, settings: Settings) -> ProviderRules:
+    """What is known of a run's provider, from its facts, and of its model, from the catalogue."""
+    ours = facts.name == OPENAI  # behind this protocol each server has its own habits: models.toml has them
     return ProviderRules(
-        refuses_429_before_work=model.refuses_429_before_work,
-        typical_render_seconds=model.typical_render_seconds,
+        refuses_429_before_work=model.refuses_429_before_work if model and ours else facts.refuses_429_before_work,
+        typical_render_seconds=model.typical_render_seconds if model else TYPICAL_SECONDS,
         listing=ListFacts(
-            shows_all=model.list_shows_all,
-            echoes_prompts=model.list_echoes_prompts,
-            absent_after=model.absent_after,
+            shows_all=model.list_shows_all if model and ours else facts.has_list,
+            echoes_prompts=model.list_echoes_prompts if model and ours else facts.echoes_prompts,
+            absent_after=model.absent_after if model and ours else facts.absent_after,
             absence_without_witness=settings.video_list_proves_absence,
             exclusive_key=settings.video_key_exclusive,
+            newest_first=facts.newest_first,
+            per_model=facts.per_model,
+            has_list=facts.has_list,
+            looked_up=facts.marker is Marker.OWN_ID,
+            lookup_proves_absence=facts.lookup_proves_absence is True,
         ),
     )
 

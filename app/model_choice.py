@@ -1,19 +1,33 @@
-"""Choose the model and the endpoint that the settings name."""
+"""Choose the model that is ordered, and the account that sells it."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pipeline.settings.config import Settings
+from pipeline.settings.endpoints import endpoint_of
+from pipeline.settings.parts import VideoEndpoint
 from pipeline.settings.resources import models_file
 from providers.catalogue import Catalogue, CatalogueError, VideoModel, choose_model, load_catalogue
 
 
-def choose_from_settings(settings: Settings) -> tuple[Catalogue, VideoModel]:
-    """The model that these settings name. Raises CatalogueError with what can be bought and what needs no account."""
+@dataclass(frozen=True)
+class Choice:
+    """A model, and the account it is bought from."""
+
+    model: VideoModel
+    endpoint: VideoEndpoint
+
+
+def choose_from_settings(settings: Settings, name: str | None = None) -> tuple[Catalogue, VideoModel]:
+    """The model of this name, or the one that VIDEO_MODEL names.
+
+    Raises CatalogueError with what can be bought and what needs no account.
+    """
     catalogue = load_catalogue(models_file())
     try:
         model = choose_model(
             catalogue,
-            settings.video_model,
+            name or settings.video_model,
             settings.video_base_url or settings.openai_base_url,
             settings.video_usd_per_second,
             datetime.now(UTC).date(),
@@ -21,3 +35,9 @@ def choose_from_settings(settings: Settings) -> tuple[Catalogue, VideoModel]:
     except CatalogueError as error:
         raise CatalogueError(f"{error}. `make demo` needs no account.") from error
     return catalogue, model
+
+
+def choose_offer(settings: Settings, name: str | None = None) -> Choice:
+    """The model and its account. Raises CatalogueError, or ConfigError if the account is not configured."""
+    _, model = choose_from_settings(settings, name)
+    return Choice(model, endpoint_of(settings, model.provider))

@@ -20,6 +20,7 @@ from bot.requests.for_sale import ForSale
 from bot.transport.session import TelegramSession
 from pipeline.clips.storage import at_hand
 from pipeline.settings.config import Settings
+from pipeline.settings.endpoints import endpoint_of
 from pipeline.worker import Engine
 
 
@@ -39,7 +40,7 @@ async def open_bot(settings: Settings) -> AsyncIterator[Bot]:
 
 def back_of(built: App, engine: Engine, settings: Settings, *, demo: bool = False) -> BotDependencies:
     """The bot's dependencies."""
-    video = settings.video
+    video = endpoint_of(settings, built.model.provider)
     for_sale = ForSale(
         model=built.model,
         base_url=video.base_url,

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from media.clip_file import Facts, Kind
-from providers.download import Content
+from providers.clips.download import Content
 from providers.job import Job, JobStatus, ListPage
 from providers.orders import Answer, Order
 from steps.text_model.ask_model import Answered, Asked

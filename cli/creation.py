@@ -33,6 +33,7 @@ from pipeline.ledger.transports.common import LedgerUnavailable
 from pipeline.purchase.answer_files import AnswerFiles
 from pipeline.run import admit
 from pipeline.settings.config import Settings
+from providers.catalogue import offer_name
 from steps.check_limits import Admitted, RefusalKind, Refused, Request
 
 LAST_LOOK_SECONDS = 2.0  # to read the run once more after Ctrl-C
@@ -55,7 +56,8 @@ class CreateSession:
         self._console = Console(stderr=as_json, highlight=False)
 
     async def create(self) -> Exit:
-        async with open_context(self._settings) as built:
+        name = offer_name(self._request.provider, self._request.model)
+        async with open_context(self._settings, name) as built:
             try:
                 return await self._create(built.context)
             except LedgerUnavailable as error:

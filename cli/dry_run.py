@@ -27,7 +27,9 @@ from pipeline.formatting import MICROUSD, usd
 from pipeline.ledger.records import Run
 from pipeline.ledger.users import Customers
 from pipeline.settings.config import Settings
+from providers.catalogue import offer_name
 from providers.orders import Order
+from providers.shown_request import shown_request
 from steps.check_limits import Refused, Request, prompt_hash
 from steps.contracts import CONTRACTS
 from steps.text_model.ask_model import TextModelError
@@ -48,7 +50,7 @@ class Rehearsed:
 
 
 async def rehearse(request: Request, settings: Settings, ready: Callable[[], None], *, as_json: bool) -> Exit:
-    catalogue, model = choose_from_settings(settings)
+    catalogue, model = choose_from_settings(settings, offer_name(request.provider, request.model))
     async with open_partners(settings, catalogue, model) as (_, text), open_ledger(settings, reads=True) as session:
         known = await session.ledger.find_key(request.key)
         refused = None if known else await _limits(request, session)
@@ -81,18 +83,18 @@ async def _verdict(request: Request, text: TextModel, prompts: Path) -> Brief | 
 
 def http_request(request: Request, prompt: str) -> dict[str, object]:
     """The one request that would be sent, without the API key."""
-    order = Order(RUN_ID_TO_BE, prompt, request.model, request.seconds, request.size, request.create_body)
-    kind = "application/json" if request.create_body == "json" else "multipart/form-data"
-    return {
-        "method": "POST",
-        "url": f"{request.base_url}/videos",
-        "headers": {
-            "Authorization": "Bearer (hidden)",
-            "Content-Type": kind,
-            "Idempotency-Key": order.run_id,
-        },
-        "body": order.fields(),
-    }
+    order = Order(
+        RUN_ID_TO_BE,
+        prompt,
+        request.model,
+        request.seconds,
+        request.size,
+        request.create_body,
+        request.provider,
+        request.input,
+        request.callback_url,
+    )
+    return shown_request(order, request.base_url)
 
 
 def limits_words(request: Request, rehearsed: Rehearsed) -> str:

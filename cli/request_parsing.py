@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from app.exits import Stop
-from app.model_choice import choose_from_settings
+from app.model_choice import choose_offer
 from cli.output.refusals import PROMPT_PROBLEMS
 from pipeline.ledger.users import as_user_id, is_user_id
 from pipeline.settings.config import Settings
 from providers.catalogue import (
     check_shape,
+    input_of,
     price_microusd,
 )
 from steps.check_limits import PromptProblem, Request, check_prompt
@@ -41,17 +42,18 @@ class CreateOptions:
     user: str | None
     language: str | None
     again: bool
+    model: str | None = None
 
 
 def to_request(order_request: CreateOptions, settings: Settings, environment: Mapping[str, str]) -> Request:
     prompt = check_prompt(order_request.prompt)
     if isinstance(prompt, PromptProblem):
         raise Stop(PROMPT_PROBLEMS[prompt])
-    _, model = choose_from_settings(settings)
+    chosen = choose_offer(settings, order_request.model)
+    model, video = chosen.model, chosen.endpoint
     seconds = order_request.seconds or settings.video_seconds
     size = order_request.size or settings.video_size
     check_shape(model, seconds, size)
-    video = settings.video
     return Request(
         key=request_key(order_request.key),
         call_id=uuid4(),
@@ -64,12 +66,14 @@ def to_request(order_request: CreateOptions, settings: Settings, environment: Ma
         size=size,
         asked_seconds=order_request.seconds,
         asked_size=order_request.size,
-        create_body=settings.video.create_body or model.create_body,
+        create_body=video.create_body or model.create_body,
         price_microusd=price_microusd(model, seconds, size),
         bills_failed=not model.failed_renders_free,
         base_url=video.base_url,
         key_fingerprint=video.fingerprint,
         again=order_request.again,
+        provider=model.provider,
+        input=input_of(model, seconds, size),
     )
 
 

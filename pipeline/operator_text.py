@@ -128,13 +128,13 @@ def paid_words(stats: Stats) -> str:
 
 
 def incomplete_words(why: str) -> str:
-    """`list_unreadable: Error code: 503 - {...}` -> `it could not be read: HTTP 503`."""
+    """`list_unreadable: HTTP 503: {...}` -> `it could not be read: HTTP 503`."""
     word, _, detail = why.partition(": ")
     if word == "list_says_more":
         return f"it also returned `{detail}`, so it may be incomplete"
     if word != "list_unreadable":
         return INCOMPLETE.get(why, why)
-    code = re.match(r"Error code: (\d+)", detail)
+    code = re.match(r"HTTP (\d+)", detail)
     return f"it could not be read: {f'HTTP {code[1]}' if code else detail}"
 
 

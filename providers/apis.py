@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 
 from providers.openai_videos.protocol import OpenAIVideos
 from providers.orders import OPENAI
-from providers.port import VideoApi
+from providers.port import Facts, VideoApi
 
 APIS: Mapping[str, Callable[[str], VideoApi]] = {
     OPENAI: OpenAIVideos,
 }
+
+FACTS: Mapping[str, Facts] = {name: api("").facts for name, api in APIS.items()}
 
 
 def api_of(provider: str, base_url: str) -> VideoApi:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from providers.orders import OPENAI
+
 UNLISTED_SECONDS = range(1, 21)  # an unlisted model may be ordered with 1 to 20 s, and any WIDTHxHEIGHT
 MICROUSD = 1_000_000
 
@@ -49,6 +51,7 @@ class VideoModel:
     retired_on: date | None = None
     use_instead: str | None = None
     typical_render_seconds: int = 90
+    provider: str = OPENAI
 
     @property
     def absent_after(self) -> timedelta | None:
@@ -104,9 +107,14 @@ def choose_model(
     return model
 
 
-def find_model(catalogue: Catalogue, name: str, base_url: str) -> VideoModel | None:
-    """The model with this name at this endpoint, else the most expensive one that is bound to no endpoint."""
-    same = [model for model in catalogue.videos if model.name == name]
+def offer_name(provider: str, name: str) -> str:
+    """How people name a model: `provider/name`, or the bare name at VIDEO_BASE_URL."""
+    return name if provider == OPENAI else f"{provider}/{name}"
+
+
+def find_model(catalogue: Catalogue, name: str, base_url: str, provider: str = OPENAI) -> VideoModel | None:
+    """The provider's model of this name at this endpoint, else the most expensive one that is bound to no endpoint."""
+    same = [model for model in catalogue.videos if (model.provider, model.name) == (provider, name)]
     for model in same:
         if model.base_url and _is_at(model.base_url, base_url):
             return model
@@ -118,6 +126,11 @@ def price_microusd(model: VideoModel, seconds: int, size: str) -> int:
     if model.microusd_per_video is not None:
         return model.microusd_per_video
     return seconds * model.microusd_per_second_at.get(size, model.microusd_per_second)
+
+
+def input_of(model: VideoModel, seconds: int, size: str) -> dict[str, Any]:
+    """What the model is asked for besides the prompt, by its provider's names."""
+    return {}
 
 
 def check_shape(model: VideoModel, seconds: int, size: str) -> None:

@@ -12,6 +12,7 @@ A *reading* is a generator. It yields the requests that it needs, gets their rep
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol, TypeVar
 from urllib.parse import quote
@@ -124,6 +125,13 @@ class Facts:
     sdk_repeats: str = ""
     unknown: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def absent_after(self) -> timedelta | None:
+        """How long after its request a job may still turn up in the list; None unless all three parts are known."""
+        parts = (self.start_limit_seconds, self.render_limit_seconds, self.list_lag_seconds)
+        known = [part for part in parts if part is not None]
+        return timedelta(seconds=sum(known)) if len(known) == len(parts) else None
 
 
 class VideoApi(Protocol):

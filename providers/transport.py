@@ -20,8 +20,8 @@ from net.bounded_body import bound_body
 from net.caching import is_cached
 from net.certificates import keep_quiet, proxy_for, trusted
 from net.error_text import without_links
-from providers.clip_url import REDIRECTS_MAX, fetch_url, is_local, leads_on
-from providers.download import ClipGone, Content, download
+from providers.clips.clip_url import REDIRECTS_MAX, fetch_url, is_local, leads_on
+from providers.clips.download import ClipGone, Content, download
 from providers.job import Job, ListPage
 from providers.openai_videos.protocol import OpenAIVideos
 from providers.orders import Answer, Fault, Order

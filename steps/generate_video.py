@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from media.clip_file import Facts
-from providers.download import ClipGone, Content
+from providers.clips.download import ClipGone, Content
 from providers.job import Job, JobStatus
 from providers.openai_videos.job_links import URLS_MAX, is_picture
 from providers.openai_videos.jobs import clip_urls_in

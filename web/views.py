@@ -19,6 +19,8 @@ from pipeline.prompts.sent import Sent, sent_for
 from pipeline.purchase.reconcile import request_over
 from providers.job import Job
 from providers.list_jobs import Look, look
+from providers.orders import OPENAI
+from providers.shown_request import shown_request
 from steps.text_model.front_matter import TemplateError
 from web.context import CONTEXT, WebContext
 from web.rendering import AUTH, page
@@ -130,9 +132,9 @@ def _order(row: Run) -> str | None:
     """The order that was, or would be, sent to the provider."""
     if row.improved_prompt is None:
         return None
-    order = row.order()
-    body = {"model": order.model, "prompt": order.prompt, "seconds": str(order.seconds), "size": order.size}
-    return f"POST {row.base_url}/videos ({order.create_body})\n" + json.dumps(body, indent=2, ensure_ascii=False)
+    sent = shown_request(row.order(), row.base_url)
+    how = f" ({row.create_body})" if row.provider == OPENAI else ""
+    return f"{sent['method']} {sent['url']}{how}\n" + json.dumps(sent["body"], indent=2, ensure_ascii=False)
 
 
 async def clip(request: web.Request) -> web.StreamResponse:

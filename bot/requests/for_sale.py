@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from pipeline.ledger.users import Preferences
-from providers.catalogue import VideoModel, price_microusd
+from providers.catalogue import VideoModel, input_of, price_microusd
 from steps.check_limits import Request
 
 UNLISTED_SECONDS = (4, 8, 12)
@@ -61,7 +61,7 @@ class ForSale:
 
     def input(self, seconds: int, size: str) -> dict[str, Any]:
         """What the model is asked for besides the prompt, by its provider's names."""
-        return {}
+        return input_of(self.model, seconds, size)
 
     def request(
         self,
@@ -95,6 +95,8 @@ class ForSale:
             key_fingerprint=self.key_fingerprint,
             confirm=confirm,
             again=again,
+            provider=self.model.provider,
+            input=self.input(seconds, size),
         )
 
 

@@ -20,6 +20,9 @@ def create(
     ],
     seconds: Annotated[int | None, typer.Option(min=1, help="Length; the model determines which are allowed.")] = None,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Such as 720x1280.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="One of `onetake models`, such as fal/minimax/h3; by default VIDEO_MODEL.")
+    ] = None,
     key: Annotated[str | None, typer.Option(help="The same key always means the same run.")] = None,
     user: Annotated[str | None, typer.Option(help="Whose limits apply; by default yours.")] = None,
     lang: Annotated[str | None, typer.Option(metavar="|".join(CODES), help="Language of title and caption.")] = None,
@@ -39,7 +42,7 @@ def create(
         settings = load_settings()
         if prompt == "-":
             prompt = sys.stdin.read()
-        request = to_request(CreateOptions(prompt, seconds, size, key, user, lang, again), settings, os.environ)
+        request = to_request(CreateOptions(prompt, seconds, size, key, user, lang, again, model), settings, os.environ)
         with _starting() as ready:
             if dry_run:
                 from cli.dry_run import rehearse

@@ -23,7 +23,7 @@ from media.clip_file import Kind
 from pipeline.ledger.transports.common import LedgerForbidden
 from pipeline.ledger.transports.over_rest import open_client
 from pipeline.settings.setting_checks import ConfigError
-from providers.download import CHUNK_BYTES, CLIP_BYTES_MAX
+from providers.clips.download import CHUNK_BYTES, CLIP_BYTES_MAX
 
 CALL_SECONDS = 20.0
 TRANSFER_SECONDS = 120.0  # for a whole clip, at most about 50 MB

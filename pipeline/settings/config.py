@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from pipeline.settings.data_folder import default_home
 from pipeline.settings.env_file import ENV_FILE, env_file_in_use, read_env_file
@@ -23,9 +23,10 @@ from pipeline.settings.setting_checks import (
     TOKEN_CHARACTERS_MIN,
     ConfigError,
     can_be_guessed,
-    names_a_host,
+    check_base_url,
     passwords_in,
 )
+from pipeline.settings.vendor_keys import VendorKeys
 
 OPENAI_URL = "https://api.openai.com/v1"
 YEAR_SECONDS = 366 * 86400  # the longest wait allowed; an infinite one would be a mistake
@@ -33,7 +34,6 @@ Seconds = Annotated[float, Field(gt=0, le=YEAR_SECONDS)]
 SecondsOrZero = Annotated[float, Field(ge=0, le=YEAR_SECONDS)]
 # Senders that stand for many people: an anonymous admin of a group, a channel's posts, and Telegram itself.
 NOBODY_IN_PARTICULAR = frozenset({1087968824, 136817688, 777000})
-ENDPOINTS = ("/videos", "/chat/completions", "/responses", "/v1/v1")
 SECRET_CHARACTERS_MIN = 4  # redacting a shorter one would also blot out ordinary words
 # Examples for settings without a default; for the others, messages show the default.
 EXAMPLES = {
@@ -55,7 +55,7 @@ EXAMPLES = {
 }
 
 
-class Settings(BaseModel):
+class Settings(VendorKeys):
     """All settings by their names, in lower case."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", validate_default=True)
@@ -116,19 +116,7 @@ class Settings(BaseModel):
     @field_validator("openai_base_url", "video_base_url", "telegram_api_base", "supabase_url", "webhook_url")
     @classmethod
     def _is_url(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        if not url.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://")
-        if not names_a_host(url):
-            raise ValueError("has no host or an invalid port")
-        if "@" in urlsplit(url).netloc:
-            raise ValueError("contains a user or password, which logs and pages would show; remove it")
-        if url.rstrip("/").endswith(ENDPOINTS):
-            raise ValueError("must be the base URL, usually ending in /v1, not an endpoint")
-        if "?" in url or "#" in url:  # paths that a client appends would end up in there
-            raise ValueError("must be a base URL without ? or #, since paths are appended")
-        return url.rstrip("/")
+        return None if url is None else check_base_url(url)
 
     @field_validator("openai_api_key", "video_api_key", "supabase_service_role_key")
     @classmethod
@@ -206,7 +194,10 @@ class Settings(BaseModel):
 
     @property
     def video(self) -> VideoEndpoint:
-        """Raises ConfigError if no key is set: nothing is bought from an endpoint that nobody chose."""
+        """The OpenAI Videos protocol at VIDEO_BASE_URL.
+
+        Raises ConfigError if no key is set: nothing is bought from an endpoint that nobody chose.
+        """
         key = self.video_api_key or self.openai_api_key
         if key is None:
             raise ConfigError("VIDEO_API_KEY: missing; set the key of the video endpoint, or OPENAI_API_KEY for both")

@@ -5,6 +5,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Literal
 
+from providers.orders import OPENAI
+
 
 @dataclass(frozen=True)
 class VideoEndpoint:
@@ -16,6 +18,7 @@ class VideoEndpoint:
     create_body: Literal["multipart", "json"] | None  # None: as models.toml says
     connect_seconds: float
     request_seconds: float
+    provider: str = OPENAI
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import re
 from urllib.parse import unquote, urlsplit
 
+ENDPOINTS = ("/videos", "/chat/completions", "/responses", "/v1/v1")
 TOKEN_CHARACTERS_MIN = 16  # of a secret that alone grants access: ADMIN_TOKEN, WEBHOOK_SECRET
 
 
@@ -29,3 +30,18 @@ def passwords_in(dsn: str) -> list[str]:
     """The passwords in a connection string, a URL or `password=...`: each as written, and percent-decoded."""
     found = re.findall(r"://[^:/@]*:(.*)@", dsn) + re.findall(r"\bpassword\s*=\s*'?([^\s'&]+)", dsn)
     return [form for password in found for form in (password, unquote(password))]
+
+
+def check_base_url(url: str) -> str:
+    """The URL without a slash at its end. Raises ValueError with what is wrong with it."""
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    if not names_a_host(url):
+        raise ValueError("has no host or an invalid port")
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("contains a user or password, which logs and pages would show; remove it")
+    if url.rstrip("/").endswith(ENDPOINTS):
+        raise ValueError("must be the base URL, usually ending in /v1, not an endpoint")
+    if "?" in url or "#" in url:  # paths that a client appends would end up in there
+        raise ValueError("must be a base URL without ? or #, since paths are appended")
+    return url.rstrip("/")

@@ -125,7 +125,8 @@ def _form(fields: Mapping[str, str], boundary: str) -> bytes:
 
 
 def _read_error(reply: Reply) -> ReadError:
-    return ReadError(reply.status, storable(without_links(error_words(reply.body) or f"HTTP {reply.status}")))
+    """`HTTP 503: its words`, as far as there are any."""
+    return ReadError(reply.status, storable(": ".join(filter(None, (f"HTTP {reply.status}", error_words(reply.body))))))
 
 
 def _not_ours(body: str) -> str:

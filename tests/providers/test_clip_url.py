@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from providers.clip_url import Resolve, fetch_url, is_local, is_private, is_public
-from providers.download import ClipGone, Content
+from providers.clips.clip_url import Resolve, fetch_url, is_local, is_private, is_public
+from providers.clips.download import ClipGone, Content
 from providers.port import ReadError
 from tests.media.builders import mp4
 from tests.providers.scripted import Reply, answer, in_turn, scripted

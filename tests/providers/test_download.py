@@ -10,7 +10,7 @@ import pytest
 
 from media.clip_file import Facts, Kind
 from net.caching import FROM_A_CACHE
-from providers.download import ClipGone, Content
+from providers.clips.download import ClipGone, Content
 from providers.port import ReadError
 from tests.media.builders import mp4, webm
 from tests.providers.scripted import Reply, Seen, answer, in_turn, scripted
@@ -211,7 +211,7 @@ async def test_clip_is_requested_with_identity_encoding(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_clip_download_stops_at_the_size_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("providers.download.CLIP_BYTES_MAX", 300_000)
+    monkeypatch.setattr("providers.clips.download.CLIP_BYTES_MAX", 300_000)
     into, bomb = tmp_path / "clip.part", gzip.compress(bytes(50_000_000))
     endless = Reply(b"HTTP/1.1 200 -\r\n\r\n" + bytes(1_000_000))
     replies = answer(200, bomb, content_encoding="gzip"), endless, answer(200, bytes(300_001))

@@ -26,6 +26,16 @@ SECRETS = {
     "SUPABASE_SERVICE_ROLE_KEY": "service-role-key",
     "ADMIN_TOKEN": "admin-token-of-sixteen",
     "WEBHOOK_SECRET": "webhook-secret-of-sixteen",
+    "FAL_KEY": "key-of-fal:its-secret",
+    "REPLICATE_API_TOKEN": "r8_token-of-replicate",
+    "ARK_API_KEY": "key-of-ark",
+    "RUNWARE_API_KEY": "key-of-runware",
+    "KLING_ACCESS_KEY": "access-key-of-kling",
+    "KLING_SECRET_KEY": "secret-key-of-kling",
+    "HF_KEY": "id-of-higgsfield:its-secret",
+    "RUNWAYML_API_SECRET": "key_of-runway",
+    "OPENROUTER_API_KEY": "sk-or-openrouter",
+    "LUMAAI_API_KEY": "luma-key-of-luma",
 }
 PARTS = (*SECRETS.values(), "p%40ss-w", "p@ss-w", "123456%3AAAtelegram")
 

@@ -151,7 +151,7 @@ def doubts_in_the_code() -> set[str]:
     words: set[str] = set()
     for file in (ROOT / "pipeline").rglob("*.py"):
         words |= set(re.findall(r"mark_uncertain\(\s*[\w.]+,\s*\"(\w+)\"", file.read_text()))
-    words |= set(re.findall(r"Unclear\(\"(\w+)\"", (ROOT / "providers" / "openai_videos" / "protocol.py").read_text()))
+    words |= set(re.findall(r"Unclear\(\"(\w+)\"", (ROOT / "providers" / "answers.py").read_text()))
     for file in (ROOT / "supabase" / "schemas").glob("*.sql"):
         words |= set(re.findall(r"doubt = '(\w+)'", file.read_text()))
     return words

@@ -37,7 +37,7 @@ CONTENT_MUTANTS = (
     Mutant(
         "a_part",
         "a part of a clip is not taken for all of it",
-        "providers/download.py",
+        "providers/clips/download.py",
         '        return part is not None and int(part["last"]) + 1 == int(part["count"])',
         "        return True",
         (DOWNLOAD + "test_incomplete_or_failed_download_is_a_read_error",),
@@ -45,7 +45,7 @@ CONTENT_MUTANTS = (
     Mutant(
         "whole_part",
         "a part that is all of a clip is judged by its boxes",
-        "providers/download.py",
+        "providers/clips/download.py",
         "        if _is_whole(response):",
         "        if response.status_code == 200:",
         (DOWNLOAD + "test_whole_clip_is_recognized_by_its_bytes_not_its_headers",),

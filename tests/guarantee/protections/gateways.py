@@ -248,7 +248,7 @@ GATEWAY_MUTANTS = (
     Mutant(
         "cached_absence",
         "an absence that a cache tells of is not the server's word",
-        "providers/download.py",
+        "providers/clips/download.py",
         "        if is_cached(response.headers):",
         "        if False:",
         ("tests/providers/test_download.py::test_cached_404_is_a_read_error_not_clip_gone",),

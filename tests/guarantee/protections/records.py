@@ -306,7 +306,7 @@ RECORDS_MUTANTS = (
     Mutant(
         "private_address",
         "no address of our own network is fetched from",
-        "providers/clip_url.py",
+        "providers/clips/clip_url.py",
         "        if not (is_public(address) or (local and is_private(address))):",
         "        if False:",
         ("tests/providers/test_clip_url.py::test_clip_at_a_non_public_address_is_not_requested",),

@@ -23,7 +23,7 @@ from pipeline.ledger.records import JobSource, Run, State
 from pipeline.ledger.transports.common import Json, LedgerUnavailable
 from pipeline.ledger.transports.over_rest import open_client
 from pipeline.run import admit, run
-from providers.download import Content
+from providers.clips.download import Content
 from providers.openai_videos.protocol import read_answer
 from providers.orders import Made
 from steps.check_limits import Admitted

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from providers.download import ClipGone, Content, download
+from providers.clips.download import ClipGone, Content, download
 from providers.port import ReadError
 
 REDIRECTS_MAX = 5
