@@ -49,6 +49,7 @@ def back_of(built: App, engine: Engine, settings: Settings, *, demo: bool = Fals
         seconds=settings.video_seconds,
         size=settings.video_size,
         demo=demo,
+        public_url=settings.public_url,
     )
     return BotDependencies(
         ledger=built.session.ledger,

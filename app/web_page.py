@@ -23,7 +23,9 @@ from pipeline.ledger.dashboard import Dashboard
 from pipeline.settings.config import Settings
 from pipeline.settings.resources import EVALS
 from pipeline.worker import Engine
-from web.app import make_app, serve
+from providers.callbacks import PATH
+from web.app import bare_app, make_app, serve
+from web.callbacks import Callbacks
 from web.context import WebContext
 
 
@@ -33,9 +35,12 @@ class WebPage:
 
     app: Application
     made_up: str | None
+    pages: bool = True  # not only callbacks
 
     def say(self, address: str) -> None:
-        if self.made_up is None:
+        if not self.pages:
+            typer.echo(f"{time_of_day()} callbacks of video providers: {address}{PATH}")
+        elif self.made_up is None:
             typer.echo(f"{time_of_day()} operators' page: {address}/admin")
         else:
             typer.echo(f"\n    open the operators' page:      {address}/admin")
@@ -43,9 +48,15 @@ class WebPage:
 
 
 def page_of(settings: Settings, built: App, engine: Engine, bot_app: BotApp, *, demo: bool) -> WebPage | None:
+    """The operators' page and the providers' callbacks; None if neither ADMIN_TOKEN nor PUBLIC_URL is set."""
+    callbacks = Callbacks(built.session.ledger.rpc, engine.wake)
     token = settings.admin_token.get_secret_value() if settings.admin_token else None
     if token is None and not demo:
-        return None
+        if settings.public_url is None:
+            return None
+        bare = bare_app()
+        callbacks.add_to(bare)
+        return WebPage(bare, None, pages=False)
     admin_context = WebContext(
         ledger=built.session.ledger,
         operators=built.session.operators,
@@ -61,7 +72,9 @@ def page_of(settings: Settings, built: App, engine: Engine, bot_app: BotApp, *, 
         demo=demo,
     )
     made_up = secrets.token_urlsafe(18) if token is None else None
-    return WebPage(make_app(admin_context, token or made_up or ""), made_up)
+    app = make_app(admin_context, token or made_up or "")
+    callbacks.add_to(app)
+    return WebPage(app, made_up)
 
 
 @asynccontextmanager

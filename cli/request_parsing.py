@@ -16,6 +16,7 @@ from app.model_choice import choose_offer
 from cli.output.refusals import PROMPT_PROBLEMS
 from pipeline.ledger.users import as_user_id, is_user_id
 from pipeline.settings.config import Settings
+from providers.callbacks import callback_url
 from providers.catalogue import (
     check_shape,
     input_of,
@@ -74,6 +75,7 @@ def to_request(order_request: CreateOptions, settings: Settings, environment: Ma
         again=order_request.again,
         provider=model.provider,
         input=input_of(model, seconds, size),
+        callback_url=callback_url(settings.public_url, model.provider, uuid4().hex),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from pipeline.ledger.users import Preferences
+from providers.callbacks import callback_url
 from providers.catalogue import VideoModel, input_of, price_microusd
 from steps.check_limits import Request
 
@@ -25,6 +26,7 @@ class ForSale:
     seconds: int
     size: str
     demo: bool = False
+    public_url: str | None = None
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -97,6 +99,7 @@ class ForSale:
             again=again,
             provider=self.model.provider,
             input=self.input(seconds, size),
+            callback_url=callback_url(self.public_url, self.model.provider, uuid4().hex),
         )
 
 

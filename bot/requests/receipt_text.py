@@ -16,6 +16,7 @@ LABELS: Mapping[str, str] = {
     "length and format": N_("length and format"),
     "charged": N_("charged"),
     "set aside": N_("set aside"),
+    "charged by the provider": N_("charged by the video maker"),
     "text model": N_("checking the text, paid by us"),
     "job": N_("job at the video maker"),
     "sent with key": N_("id of the call"),

@@ -94,6 +94,7 @@ class Run:
     provider: str = OPENAI
     input: Mapping[str, Any] = field(default_factory=dict)
     callback_url: str | None = None
+    callback_job_id: str | None = None  # a hint: the job that a callback named
     charged_microusd: int | None = None  # what the provider says that it charged
     told_state: State | None = None
     reason: str | None = None
@@ -147,6 +148,11 @@ class Run:
     look_says: str | None = None  # why the last look, through the list or at a parked job, settled nothing
     request_seconds: float | None = None  # how long its request may be in flight, as its sender said
     job_seen_at: datetime | None = None  # the last look at the job's own address that showed this job
+
+    @property
+    def offer(self) -> str:
+        """What was ordered, as people name it: `provider/model`, or the bare model at VIDEO_BASE_URL."""
+        return self.model if self.provider == OPENAI else f"{self.provider}/{self.model}"
 
     @property
     def ended(self) -> bool:

@@ -10,7 +10,7 @@ from pipeline.purchase.matching import KnownJobs
 from pipeline.purchase.verdicts import Absent, Adopt, InDoubt, ListFacts, Patience, Verdict
 from providers.job import Job
 from providers.list_jobs import Look
-from providers.order_match import is_marked
+from providers.order_match import differs, is_marked
 from providers.port import ReadError
 
 
@@ -30,6 +30,17 @@ def by_marker(run: Run, marked: Sequence[Job]) -> Verdict:
         return Adopt(((run.run_id, marked[0].job_id),), by_marker=True)
     why = "two_jobs_of_one_run" if len(marked) > 1 else "found_but_failed"
     return InDoubt(why, tuple(sorted(job.job_id for job in marked)))
+
+
+def judge_callback(run: Run, reported: Job | ReadError) -> Verdict:
+    """What the job says that the run's own callback named: it is adopted if it exists and nothing contradicts it."""
+    if run.answered_job_id is not None:
+        return InDoubt("answer_named_a_job")
+    if isinstance(reported, ReadError) or not reported.exists or differs(reported, run.order()):
+        return InDoubt("callback_names_no_job_of_ours")
+    if reported.key in run.failed_jobs:
+        return InDoubt("found_but_failed", (reported.job_id,))
+    return Adopt(((run.run_id, reported.job_id),), by_marker=True)
 
 
 def judge_lookup(run: Run, found: Job | ReadError | None, facts: ListFacts, patience: Patience) -> Verdict:

@@ -12,10 +12,11 @@ from pipeline.context import ProviderAccount, RunContext
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase import evidence, matching, submission
-from pipeline.purchase.markers import judge_lookup
+from pipeline.purchase.markers import judge_callback, judge_lookup
 from pipeline.purchase.matching import KnownJobs
 from pipeline.purchase.verdicts import Absent, Adopt, InDoubt, Patience, Verdict
 from pipeline.settings.parts import Waits
+from providers.job_ids import canonical_id
 from providers.list_jobs import Look, look
 from providers.port import Scope
 
@@ -83,13 +84,24 @@ async def look_for(
 ) -> tuple[Look, KnownJobs, Verdict]:
     """Looks the run's job up by our own id, where the provider has that; else through the list, if there is one."""
     facts = account.rules_for(run.model).listing
-    looked_up: Verdict = InDoubt("no_list")
-    if facts.looked_up:
-        looked_up = judge_lookup(run, await account.provider.find(run.order()), facts, patience)
-    if isinstance(looked_up, Adopt | Absent) or not facts.has_list:
-        return Look((), isinstance(looked_up, Absent), "no_list"), KnownJobs((), {}), looked_up
+    certain: Verdict = InDoubt("no_list")
+    if run.callback_job_id is not None:
+        certain = judge_callback(run, await account.provider.job(run.callback_job_id, run.model))
+    if facts.looked_up and not isinstance(certain, Adopt):
+        certain = judge_lookup(run, await account.provider.find(run.order()), facts, patience)
+    if isinstance(certain, Adopt) and await _is_anothers(certain, ledger, run):
+        certain = InDoubt("job_owned_by_another_run")
+    if isinstance(certain, Adopt | Absent) or not facts.has_list:
+        return Look((), isinstance(certain, Absent), "no_list"), KnownJobs((), {}), certain
     seen, books = await read_list(run, ledger, account, patience)
     return seen, books, evidence.judge(run, seen, books, facts, patience)
+
+
+async def _is_anothers(found: Adopt, ledger: Ledger, run: Run) -> bool:
+    """Whether a run already owns the job: then somebody, or the provider, has mixed them up."""
+    keys = [canonical_id(job_id) for _, job_id in found.pairs]
+    owned = (await ledger.doubts_at(run.base_url, run.key_fingerprint, keys)).owned
+    return any(key in owned for key in keys)
 
 
 async def read_list(run: Run, ledger: Ledger, account: ProviderAccount, patience: Patience) -> tuple[Look, KnownJobs]:

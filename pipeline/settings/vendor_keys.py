@@ -27,6 +27,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 class VendorKeys(BaseModel):
     """Credentials and base URLs of all providers but the one at VIDEO_BASE_URL."""
 
+    public_url: str | None = None
     fal_key: SecretStr | None = None
     fal_base_url: str | None = None
     replicate_api_token: SecretStr | None = None
@@ -54,7 +55,7 @@ class VendorKeys(BaseModel):
             raise ValueError("contains characters that no key has, such as a space, a line break or an accent")
         return key
 
-    @field_validator(*(f"{name}_base_url" for name in KEYS))
+    @field_validator("public_url", *(f"{name}_base_url" for name in KEYS))
     @classmethod
     def _is_base_url(cls, url: str | None) -> str | None:
         return None if url is None else check_base_url(url)

@@ -4,6 +4,7 @@ alter table onetake.runs
     add column provider text not null default 'openai',
     add column input jsonb not null default '{}',
     add column callback_url text,
+    add column callback_job_id text,
     add column charged_microusd bigint check (charged_microusd >= 0),
     drop constraint runs_job_source_check,
     add constraint runs_job_source_check check (job_source in ('answer', 'marker', 'list', 'person'));
@@ -203,11 +204,18 @@ begin
     return jsonb_build_object('recorded', true, 'state', 'rendering', 'late', v_was_failed);
 end $$;
 
--- The run whose callback address ends in this token; null if there is none.
-create or replace function public.run_of_callback(p_token text) returns jsonb
-language sql volatile security definer set search_path = '' as $$
-    select onetake.run_json(r) from onetake.runs r where length(p_token) = 32 and right(callback_url, 32) = p_token;
-$$;
+-- A provider called a run's callback address. The job that it names is a hint, kept until it was looked at; a run that has
+-- a job, or waits, is looked at now. Answers the run's id, or null if no address ends in this token.
+create or replace function public.note_callback(p_token text, p_job_id text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare v_run_id uuid;
+begin
+    update onetake.runs set callback_job_id = case when job_id is null then coalesce(p_job_id, callback_job_id) else callback_job_id end,
+            next_look_at = case when state in ('uncertain', 'rendering') then null else next_look_at end
+        where length(p_token) = 32 and right(callback_url, 32) = p_token
+        returning run_id into v_run_id;
+    return to_jsonb(v_run_id);
+end $$;
 
 -- Stores what the provider says that it charged, beside the price. A failed run that was charged in case its refusal is
 -- billed gets its money back if the provider says that it was not. Answers {recorded, released}.
@@ -295,6 +303,6 @@ begin
     return v_answer;
 end $$;
 
-select onetake.restrict(array['amend', 'record_charge', 'record_submission', 'replace_draft', 'reserve', 'run_of_callback']::text[]);
+select onetake.restrict(array['amend', 'record_charge', 'record_submission', 'replace_draft', 'reserve', 'note_callback']::text[]);
 
-select onetake.restrict(array['amend', 'record_charge', 'reserve', 'run_of_callback']);
+select onetake.restrict(array['amend', 'record_charge', 'reserve', 'note_callback']);

@@ -54,6 +54,7 @@ create table onetake.runs (
     create_body     text not null,
     input           jsonb not null default '{}',      -- what else the model is asked for, by the provider's names
     callback_url    text,                             -- ends in a random token: where the provider may report the job
+    callback_job_id text,                             -- the job that it reported, until that was looked at
     price_microusd  bigint not null check (price_microusd >= 0),
     bills_failed    boolean not null default false,   -- the provider charges for failed renders
     base_url        text not null,

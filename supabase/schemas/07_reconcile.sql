@@ -169,11 +169,18 @@ begin
     return public.load_run(p_run_id);
 end $$;
 
--- The run whose callback address ends in this token; null if there is none.
-create function public.run_of_callback(p_token text) returns jsonb
-language sql volatile security definer set search_path = '' as $$
-    select onetake.run_json(r) from onetake.runs r where length(p_token) = 32 and right(callback_url, 32) = p_token;
-$$;
+-- A provider called a run's callback address. The job that it names is a hint, kept until it was looked at; a run that has
+-- a job, or waits, is looked at now. Answers the run's id, or null if no address ends in this token.
+create function public.note_callback(p_token text, p_job_id text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare v_run_id uuid;
+begin
+    update onetake.runs set callback_job_id = case when job_id is null then coalesce(p_job_id, callback_job_id) else callback_job_id end,
+            next_look_at = case when state in ('uncertain', 'rendering') then null else next_look_at end
+        where length(p_token) = 32 and right(callback_url, 32) = p_token
+        returning run_id into v_run_id;
+    return to_jsonb(v_run_id);
+end $$;
 
 -- Stores what the provider says that it charged, beside the price. A failed run that was charged in case its refusal is
 -- billed gets its money back if the provider says that it was not. Answers {recorded, released}.
