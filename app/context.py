@@ -101,7 +101,7 @@ async def _open_account(
     endpoint: VideoEndpoint, settings: Settings, catalogue: Catalogue, default: VideoModel, opened: AsyncExitStack
 ) -> ProviderAccount:
     """`default`: stands for a model that the catalogue no longer has, if it is this provider's."""
-    api = api_of(endpoint.provider, endpoint.base_url)
+    api = api_of(endpoint.provider, endpoint.base_url, settings.extra_headers)
 
     def rules_for(name: str) -> ProviderRules:
         listed = default if (endpoint.provider, name) == (default.provider, default.name) else None

@@ -123,12 +123,8 @@ def _print(request: Request, rehearsed: Rehearsed, console: Console) -> None:
     rows = [("limits", limits_words(request, rehearsed)), ("prompt", f"{word}: {about}")]
     if isinstance(rehearsed.verdict, Brief):
         rows.append(("improved", rehearsed.verdict.improved_prompt))
-    rows.append(
-        (
-            "price",
-            f"{usd(request.price_microusd)} for {request.seconds} s of {offer_name(request.provider, request.model)}, {request.size}",
-        )
-    )
+    offer = offer_name(request.provider, request.model)
+    rows.append(("price", f"{usd(request.price_microusd)} for {request.seconds} s of {offer}, {request.size}"))
     sent = http_request(request, _prompt_of(request, rehearsed))
     rows.append(("request", f"{sent['method']} {sent['url']}"))
     for part in ("headers", "body"):

@@ -13,6 +13,9 @@ APIS: Mapping[str, Callable[[str], VideoApi]] = {
 FACTS: Mapping[str, Facts] = {name: api("").facts for name, api in APIS.items()}
 
 
-def api_of(provider: str, base_url: str) -> VideoApi:
-    """The API of a provider at a base URL. Raises KeyError for a provider that this version does not know."""
-    return APIS[provider](base_url)
+def api_of(provider: str, base_url: str, extra_headers: Mapping[str, str] | None = None) -> VideoApi:
+    """The API of a provider at a base URL. Raises KeyError for a provider that this version does not know.
+
+    `extra_headers`: for gateways that speak the OpenAI Videos protocol and need them.
+    """
+    return OpenAIVideos(base_url, extra_headers) if provider == OPENAI else APIS[provider](base_url)

@@ -97,6 +97,7 @@ class Answer:
     attempts: int = 0
     location: str = ""
     cached: bool = False  # its headers say that it answers an older request
+    gateway_model: str = ""  # which model a gateway says that it asked in the end
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -110,7 +111,15 @@ class Answer:
             raise TypeError("not an answer")
         if not isinstance(body, str) or not isinstance(location, str):
             raise TypeError("not an answer")
-        return cls(status, body, Fault(fault) if fault else None, attempts, location, kept.get("cached") is True)
+        return cls(
+            status,
+            body,
+            Fault(fault) if fault else None,
+            attempts,
+            location,
+            kept.get("cached") is True,
+            str(kept.get("gateway_model", "")),
+        )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 from urllib.parse import quote
 
 from providers.job import Job, ListPage
@@ -175,6 +175,15 @@ class VideoApi(Protocol):
 
     def marker(self, order: Order) -> str | None:
         """What a job of this order shows as its `marker`; None if it shows nothing of ours."""
+        ...
+
+
+@runtime_checkable
+class TellsCharges(Protocol):
+    """A provider that tells what it charged for a job, at another address than the job's own."""
+
+    def charge(self, job_id: str) -> Reading[int | ReadError | None]:
+        """In micro-dollars; None: its books do not have the job yet."""
         ...
 
 

@@ -19,13 +19,13 @@ import httpx2
 from net.bounded_body import bound_body
 from net.caching import is_cached
 from net.certificates import keep_quiet, proxy_for, trusted
-from net.error_text import without_links
+from net.error_text import storable, without_links
 from providers.clips.clip_url import REDIRECTS_MAX, fetch_url, is_local, leads_on
 from providers.clips.download import ClipGone, Content, download
 from providers.job import Job, ListPage
 from providers.openai_videos.protocol import OpenAIVideos
 from providers.orders import Answer, Fault, Order
-from providers.port import ReadError, Reading, Reply, Request, Scope, VideoApi
+from providers.port import ReadError, Reading, Reply, Request, Scope, TellsCharges, VideoApi
 from providers.response import body_of, gateway_attempts, path_of, same_server
 
 CONTENT_SECONDS_MAX = 600.0  # fifty megabytes over a slow line; a server that drips must not block a run forever
@@ -34,6 +34,8 @@ KEY_CHARACTERS_MIN = 12  # shorter than any real key
 UNPACKED = {"Accept-Encoding": "identity", "Accept": "application/json", "User-Agent": "onetake"}
 SIGNED_REFUSALS = frozenset({400, 401, 403})  # of a storage that gets a key in addition to a link's signature
 KEY_PART_CHARACTERS = 6  # truncated text may end inside a key
+GATEWAY_MODEL = "x-litellm-model-name"  # after a fallback it is not the one that was ordered
+MODEL_CHARACTERS_MAX = 200
 NOWHERE = 404  # where a provider has no content of its own, it is absent there
 
 EVERYTHING = Scope()
@@ -150,7 +152,8 @@ class VideoProvider:
         body = self._without_key(body_of(response))
         location = self._without_key(path_of(response.headers.get("location", "")))
         attempts, cached = gateway_attempts(response.headers), is_cached(response.headers)
-        return Answer(response.status_code, body, None, attempts, location, cached)
+        model = self._without_key(storable(response.headers.get(GATEWAY_MODEL, ""), MODEL_CHARACTERS_MAX))
+        return Answer(response.status_code, body, None, attempts, location, cached, model)
 
     async def job(self, job_id: str, model: str = "") -> Job | ReadError:
         """The job with this id, of this model."""
@@ -163,6 +166,10 @@ class VideoProvider:
     async def find(self, order: Order) -> Job | ReadError | None:
         """The order's job by our own id; None if the provider does not know it."""
         return await self._read(self.api.find(order))
+
+    async def charge(self, job_id: str) -> int | ReadError | None:
+        """What the provider's books say that it charged for a job, in micro-dollars; None if they do not say."""
+        return await self._read(self.api.charge(job_id)) if isinstance(self.api, TellsCharges) else None
 
     async def _read(self, reading: Reading[Shown]) -> Shown | ReadError:
         try:

@@ -51,6 +51,7 @@ DIFFERENCES: Mapping[str, str] = {
     "released_but_made": "released, but made",
     "charged_but_failed": "charged, but failed",
     "charged_without_clip": "charged, without a video",
+    "charged_otherwise": "charged another amount",
     "not_as_ordered": "not as ordered",
     "in_doubt": "in doubt",
 }

@@ -172,6 +172,7 @@ DIFFERENCES: Mapping[str, str] = {
     ),
     "charged_but_failed": N_("{ref} was charged, but the provider shows its job {job} as failed, which is not billed"),
     "charged_without_clip": N_("{ref} was charged, but its video is not here"),
+    "charged_otherwise": N_("the provider charged another amount for job {job} of {ref} than is booked here"),
     "not_as_ordered": N_("job {job} of {ref} has a different length or size than ordered"),
 }
 UNKNOWN_DIFFERENCE = N_("the two differ on {ref}, job {job}")

@@ -141,6 +141,7 @@ def _facts(run: Run, events: Sequence[Event]) -> list[tuple[str, str]]:
         ("charged", f"{usd(run.charged_microusd)}, says the provider" if run.charged_microusd is not None else None),
         ("cost", cost_words(run)),
         ("job", f"{run.job_id} (by {run.job_source})" if run.job_id else None),
+        ("gateway", f"it may have bought {run.gateway_attempts + 1} times" if run.gateway_attempts else None),
         ("provider says", _provider_says(run)),
         ("last look", look_words(run) if run.in_doubt or run.parked else None),
         ("may be job", proposed_words(events) if run.in_doubt else None),

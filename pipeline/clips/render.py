@@ -19,6 +19,7 @@ from pipeline.ledger.answers import Cost
 from pipeline.ledger.clip_records import ClipRecords
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase import evidence, submission
+from pipeline.purchase.charges import note_shown
 from pipeline.purchase.evidence import Ending
 from pipeline.purchase.reconcile import next_look
 from providers.job import Job, JobStatus
@@ -50,6 +51,7 @@ async def _wait_and_save(run: Run, caption: asyncio.Task[Run], context: RunConte
     ended = await _wait(run, context)
     match ended:
         case Rendered(job=job):
+            await note_shown(run, job, context.ledger.rpc)
             return await _fetch_rendered(run, job, caption, context)
         case SaysFailed(job=job, detail=detail):
             return await _check_failure(run, job, detail, caption, context)
@@ -163,6 +165,7 @@ async def _end(run: Run, job: Job, words: str, context: RunContext) -> Run:
             return await context.ledger.back_to_doubt(run.run_id, job.job_id, words, context.waits.look)
         case Ending.FAIL:
             refused = job.refuses_content(words, run.order().prompt)
+            may_bill = refused and bool(context.account.provider.api.facts.refusal_may_bill)
             done = not refused if job.status is JobStatus.COMPLETED else run.done_seen_at is not None
             made = job.is_gone or done
             reason = "expired" if made else "prompt_refused" if refused else "render_failed"
@@ -171,7 +174,7 @@ async def _end(run: Run, job: Job, words: str, context: RunContext) -> Run:
                 State.RENDERING,
                 reason,
                 words,
-                spent=made or run.bills_failed,
+                spent=made or run.bills_failed or may_bill,
                 breaker=None if made or refused else "render",
                 job_id=job.job_id,
                 apart=apart,

@@ -112,6 +112,7 @@ class Run:
     job_source: JobSource | None = None
     progress: int | None = None
     doubt: str | None = None
+    gateway_attempts: int = 0  # further requests that a gateway says it sent for ours
     first_look_at: datetime | None = None
     last_look_at: datetime | None = None
     parked_at: datetime | None = None

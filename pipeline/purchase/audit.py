@@ -18,6 +18,7 @@ from pipeline.ledger.client import Ledger
 from pipeline.ledger.records import JobSource, Run, State, read_run
 from pipeline.ledger.transports.common import Json, LedgerCall
 from pipeline.purchase import matching
+from pipeline.purchase.charges import ask_for_charges
 from pipeline.purchase.comparison import compare
 from pipeline.purchase.differences import Comparison, Difference, Kind
 from pipeline.settings.parts import Waits
@@ -122,6 +123,8 @@ async def _store(
 async def _both_sides(ledger: Ledger, account: ProviderAccount, waits: Waits, since: datetime) -> Comparison:
     """Reads the runs, then the list, then the listed jobs' owners, so that a job ordered meanwhile has an owner."""
     runs = await _runs_since(ledger, account, since - waits.clock_skew - waits.request_over)
+    if await ask_for_charges(runs, account, ledger.rpc):
+        runs = await _runs_since(ledger, account, since - waits.clock_skew - waits.request_over)
     facts = [account.rules_for(model).listing for model in {run.model for run in runs}]
     has_list = all(fact.has_list for fact in facts)
     seen, past = Look((), False, "no_list"), False

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from pipeline.formatting import many
+from pipeline.formatting import many, usd
 from pipeline.ledger.records import Run, State
 from pipeline.purchase import matching
 from pipeline.purchase.differences import Comparison, Difference, Kind
@@ -23,6 +23,9 @@ from providers.order_match import (
     shows_unlike_words,
     shows_words_of,
 )
+
+CHARGE_TOLERANCE_MICROUSD = 10_000  # one cent: some providers round each charge up to it
+CHARGE_TOLERANCE_SHARE = 0.02
 
 
 def compare(both: Comparison) -> tuple[tuple[Difference, ...], tuple[tuple[UUID, str], ...]]:
@@ -85,6 +88,12 @@ def _of_runs(both: Comparison) -> list[Difference]:
         if run.spent_microusd and run.file is None and run.state is State.FAILED:
             words = f"run {run.ref} was charged and has no clip here ({run.detail or run.reason})"
             found.append(_about(Kind.CHARGED_WITHOUT_CLIP, words, run, run.job_id))
+        if run.gateway_attempts:
+            times = run.gateway_attempts + 1
+            words = f"the gateway sent the order of run {run.ref} {times} times: it may have bought {times} times"
+            found.append(_about(Kind.PERHAPS_TWO_PAID_CALLS, words, run, None))
+        if run.charged_microusd is not None and run.ended and (charged := _charge(run, run.charged_microusd)):
+            found.append(charged)
         if run.job_id is None:
             continue
         if job := listed.get(canonical_id(run.job_id)):
@@ -107,6 +116,14 @@ def _amount(run: Run, job: Job) -> Difference | None:
         words = f"run {run.ref} was charged, but the provider shows its job as failed, which it does not bill"
         return _about(Kind.CHARGED_BUT_FAILED, words, run, job.job_id)
     return None
+
+
+def _charge(run: Run, charged: int) -> Difference | None:
+    """Compares what the provider charged with what was spent here; exchange rates and rounding are tolerated."""
+    if abs(charged - run.spent_microusd) <= max(CHARGE_TOLERANCE_MICROUSD, CHARGE_TOLERANCE_SHARE * run.price_microusd):
+        return None
+    words = f"run {run.ref} was booked with {usd(run.spent_microusd)}, and the provider charged {usd(charged)}"
+    return _about(Kind.CHARGED_OTHERWISE, words, run, run.job_id)
 
 
 def _order(run: Run, job: Job) -> Difference | None:

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     RELEASED_BUT_MADE = "released_but_made"
     CHARGED_BUT_FAILED = "charged_but_failed"
     CHARGED_WITHOUT_CLIP = "charged_without_clip"
+    CHARGED_OTHERWISE = "charged_otherwise"
     NOT_AS_ORDERED = "not_as_ordered"
     IN_DOUBT = "in_doubt"
 

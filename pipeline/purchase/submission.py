@@ -18,6 +18,7 @@ from net.error_text import storable
 from pipeline.context import FREE_BYTES_MIN, RunContext
 from pipeline.ledger.answers import Cost, NotWon
 from pipeline.ledger.clip_records import ClipRecords
+from pipeline.ledger.purchase_records import PurchaseRecords
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.ledger.transports.common import Json, LedgerUnavailable
 from pipeline.purchase.answer_files import KeptAnswer
@@ -112,6 +113,9 @@ async def book(kept: KeptAnswer, run: Run, context: RunContext, ms: int | None =
     meaning = api_of(kept.provider, run.base_url).read_answer(
         kept.answer, refuses_429=refuses_429, our_key=str(kept.run_id), prompt=run.improved_prompt or ""
     )
+    if kept.answer.attempts:
+        records = PurchaseRecords(context.ledger.rpc)
+        await records.note_gateway(kept.run_id, kept.answer.attempts, kept.answer.gateway_model)
     match meaning:
         case Made(job=job):
             await _record_job(kept, run, job, context, ms)
@@ -134,9 +138,6 @@ async def _record_job(kept: KeptAnswer, run: Run, job: Job, context: RunContext,
     )
     if recorded.why == "owned":
         await context.ledger.mark_uncertain(kept.run_id, "job_owned_by_another_run", token=kept.token, ms=ms)
-    if kept.answer.attempts:
-        detail = {"attempts": kept.answer.attempts}
-        await context.ledger.record_event(kept.run_id, "generate_video", "gateway_retried", Cost(detail=detail))
     if recorded.recorded and (parts := far_from(job, run.order()) - {Shown.PROMPT}):
         await ClipRecords(context.ledger.rpc).note_shown_otherwise(kept.run_id, job.job_id, sorted(parts))
     if recorded.recorded and (words := generate_video.failure_of(job)):  # the first of the two looks

@@ -228,6 +228,7 @@ class Settings(VendorKeys):
         given = [value.get_secret_value() for _, value in self if isinstance(value, SecretStr)]
         if self.database_url is not None:
             given += passwords_in(self.database_url.get_secret_value())
+        given += self.extra_headers.values()
         return frozenset(secret for secret in given if len(secret) >= SECRET_CHARACTERS_MIN)
 
     @property

@@ -24,10 +24,15 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~-]+")  # RFC 9110, 5.1
+OUR_HEADERS = frozenset({"authorization", "content-type", "content-length", "host", "idempotency-key"})
+
+
 class VendorKeys(BaseModel):
     """Credentials and base URLs of all providers but the one at VIDEO_BASE_URL."""
 
     public_url: str | None = None
+    video_extra_headers: SecretStr | None = None
     fal_key: SecretStr | None = None
     fal_base_url: str | None = None
     replicate_api_token: SecretStr | None = None
@@ -60,6 +65,18 @@ class VendorKeys(BaseModel):
     def _is_base_url(cls, url: str | None) -> str | None:
         return None if url is None else check_base_url(url)
 
+    @field_validator("video_extra_headers")
+    @classmethod
+    def _are_headers(cls, text: SecretStr | None) -> SecretStr | None:
+        if text is not None:
+            headers_in(text.get_secret_value())
+        return text
+
+    @property
+    def extra_headers(self) -> Mapping[str, str]:
+        """What VIDEO_EXTRA_HEADERS adds to each request at VIDEO_BASE_URL."""
+        return headers_in(self.video_extra_headers.get_secret_value()) if self.video_extra_headers else {}
+
     def credentials(self, provider: str) -> str | None:
         """The provider's key, several parts joined by colons; None if a part is not set."""
         parts = [getattr(self, name) for name in KEYS[provider]]
@@ -68,3 +85,16 @@ class VendorKeys(BaseModel):
     def base_url_of(self, provider: str) -> str | None:
         url: str | None = getattr(self, f"{provider}_base_url")
         return url
+
+
+def headers_in(text: str) -> Mapping[str, str]:
+    """`Name: value; Other: value`. Raises ValueError."""
+    headers = {}
+    for part in text.split(";"):
+        name, colon, value = (each.strip() for each in part.partition(":"))
+        if not (colon and value and HEADER_NAME.fullmatch(name) and value.isprintable() and value.isascii()):
+            raise ValueError("must be headers as `Name: value`, several with semicolons between them")
+        if name.lower() in OUR_HEADERS:
+            raise ValueError(f"sets {name}, which onetake sets itself")
+        headers[name] = value
+    return headers

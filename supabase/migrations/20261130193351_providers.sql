@@ -5,6 +5,7 @@ alter table onetake.runs
     add column input jsonb not null default '{}',
     add column callback_url text,
     add column callback_job_id text,
+    add column gateway_attempts integer not null default 0,
     add column charged_microusd bigint check (charged_microusd >= 0),
     drop constraint runs_job_source_check,
     add constraint runs_job_source_check check (job_source in ('answer', 'marker', 'list', 'person'));
@@ -217,8 +218,8 @@ begin
     return to_jsonb(v_run_id);
 end $$;
 
--- Stores what the provider says that it charged, beside the price. A failed run that was charged in case its refusal is
--- billed gets its money back if the provider says that it was not. Answers {recorded, released}.
+-- Stores what the provider says that it charged, beside the price. A failed run that was charged because
+-- its failure may be billed gets its money back if the provider says that it was not. Answers {recorded, released}.
 create or replace function public.record_charge(p_run_id uuid, p_microusd bigint) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -229,7 +230,7 @@ begin
     if r.run_id is null or r.charged_microusd is not distinct from p_microusd then
         return jsonb_build_object('recorded', false, 'released', false);
     end if;
-    v_back := p_microusd = 0 and r.state = 'failed' and r.spent_microusd > 0 and r.reason = 'refused_maybe_billed';
+    v_back := p_microusd = 0 and r.state = 'failed' and r.spent_microusd > 0 and r.file is null;
     update onetake.runs set charged_microusd = p_microusd,
             spent_microusd = case when v_back then 0 else spent_microusd end,
             released_microusd = case when v_back then released_microusd + spent_microusd else released_microusd end
@@ -303,6 +304,34 @@ begin
     return v_answer;
 end $$;
 
-select onetake.restrict(array['amend', 'record_charge', 'record_submission', 'replace_draft', 'reserve', 'note_callback']::text[]);
+-- Notes that a gateway says it sent our one request several times: it may have bought as many videos.
+create or replace function public.note_gateway(p_run_id uuid, p_attempts integer, p_model text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare r onetake.runs;
+begin
+    r := onetake.lock_run(p_run_id);
+    if p_attempts > r.gateway_attempts then
+        update onetake.runs set gateway_attempts = p_attempts where run_id = p_run_id;
+        perform onetake.note(p_run_id, r.user_id, 'generate_video', 'gateway_retried',
+            jsonb_build_object('attempts', p_attempts, 'model', p_model));
+    end if;
+    return to_jsonb(r.run_id);
+end $$;
 
-select onetake.restrict(array['amend', 'record_charge', 'reserve', 'note_callback']);
+-- Whether the ledger can explain a difference by now. p_listed: the job ids that the list shows.
+create or replace function onetake.is_explained(d onetake.differences, p_listed jsonb) returns boolean
+language sql stable set search_path = '' as $$
+    select case d.kind
+        when 'in_doubt' then r.state not in ('submitting', 'uncertain')
+        when 'run_without_job' then p_listed ? onetake.canonical_id(d.job_id) or r.job_id is distinct from d.job_id
+        when 'charged_without_clip' then r.file is not null or r.spent_microusd = 0
+        when 'charged_but_failed' then r.spent_microusd = 0
+        when 'released_but_made' then r.state in ('rendering', 'saved', 'delivered') or r.spent_microusd > 0
+        when 'not_as_ordered' then false when 'charged_otherwise' then false
+        else onetake.owner_of(d.base_url, d.job_id) is not null end
+    from (select 1) as one left join onetake.runs r on r.ref = d.ref;
+$$;
+
+select onetake.restrict(array['amend', 'record_charge', 'record_submission', 'replace_draft', 'reserve', 'note_callback', 'note_gateway']::text[]);
+
+select onetake.restrict(array['amend', 'record_charge', 'reserve', 'note_callback', 'note_gateway']);

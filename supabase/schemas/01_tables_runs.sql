@@ -95,6 +95,7 @@ create table onetake.runs (
     failing_since   timestamptz, failing_words text,  -- the first look that called the job failed or expired
     provider_word   text,                             -- the provider's own status word, as last seen
     progress        integer,
+    gateway_attempts integer not null default 0,      -- further requests that a gateway says it sent for ours
     doubt           text,                             -- why the answer is unknown
     look_says       text,                             -- why the last look settled nothing
     looks_complete  integer not null default 0,

@@ -194,6 +194,20 @@ begin
     return jsonb_build_object('moved', true, 'state', r.state);
 end $$;
 
+-- Notes that a gateway says it sent our one request several times: it may have bought as many videos.
+create function public.note_gateway(p_run_id uuid, p_attempts integer, p_model text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare r onetake.runs;
+begin
+    r := onetake.lock_run(p_run_id);
+    if p_attempts > r.gateway_attempts then
+        update onetake.runs set gateway_attempts = p_attempts where run_id = p_run_id;
+        perform onetake.note(p_run_id, r.user_id, 'generate_video', 'gateway_retried',
+            jsonb_build_object('attempts', p_attempts, 'model', p_model));
+    end if;
+    return to_jsonb(r.run_id);
+end $$;
+
 -- Whether this token won the run's fence: an answer with any other token belongs to nobody.
 create function public.is_winner(p_run_id uuid, p_token text) returns jsonb
 language sql stable security definer set search_path = '' as $$

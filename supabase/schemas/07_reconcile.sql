@@ -182,8 +182,8 @@ begin
     return to_jsonb(v_run_id);
 end $$;
 
--- Stores what the provider says that it charged, beside the price. A failed run that was charged in case its refusal is
--- billed gets its money back if the provider says that it was not. Answers {recorded, released}.
+-- Stores what the provider says that it charged, beside the price. A failed run that was charged because
+-- its failure may be billed gets its money back if the provider says that it was not. Answers {recorded, released}.
 create function public.record_charge(p_run_id uuid, p_microusd bigint) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -194,7 +194,7 @@ begin
     if r.run_id is null or r.charged_microusd is not distinct from p_microusd then
         return jsonb_build_object('recorded', false, 'released', false);
     end if;
-    v_back := p_microusd = 0 and r.state = 'failed' and r.spent_microusd > 0 and r.reason = 'refused_maybe_billed';
+    v_back := p_microusd = 0 and r.state = 'failed' and r.spent_microusd > 0 and r.file is null;
     update onetake.runs set charged_microusd = p_microusd,
             spent_microusd = case when v_back then 0 else spent_microusd end,
             released_microusd = case when v_back then released_microusd + spent_microusd else released_microusd end

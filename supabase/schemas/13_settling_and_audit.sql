@@ -100,7 +100,7 @@ language sql stable set search_path = '' as $$
         when 'charged_without_clip' then r.file is not null or r.spent_microusd = 0
         when 'charged_but_failed' then r.spent_microusd = 0
         when 'released_but_made' then r.state in ('rendering', 'saved', 'delivered') or r.spent_microusd > 0
-        when 'not_as_ordered' then false
+        when 'not_as_ordered' then false when 'charged_otherwise' then false
         else onetake.owner_of(d.base_url, d.job_id) is not null end
     from (select 1) as one left join onetake.runs r on r.ref = d.ref;
 $$;

@@ -35,7 +35,7 @@ select onetake.restrict(array[
     'last_audit_at', 'limit_history', 'list_audits', 'list_runs', 'list_stray_answers', 'list_users',
     'load_run', 'load_runs', 'mark_alert_notified', 'mark_notified', 'mark_uncertain', 'not_stored',
     'note_audience', 'note_callback', 'note_clip', 'note_done', 'note_dropped', 'note_failing', 'note_first_notice',
-    'note_not_fetched', 'note_not_stored', 'note_shown_otherwise', 'note_stored', 'note_undelivered',
+    'note_gateway', 'note_not_fetched', 'note_not_stored', 'note_shown_otherwise', 'note_stored', 'note_undelivered',
     'note_unreadable_update', 'notify_again', 'notify_later', 'open_differences', 'page_metrics',
     'page_overview', 'page_runs', 'park', 'preview_reserve', 'prompt_of_another', 'raise_alerts',
     'record_caption', 'record_charge', 'record_event', 'record_look', 'record_submission', 'reject', 'render_history',

@@ -26,6 +26,7 @@ SECRETS = {
     "SUPABASE_SERVICE_ROLE_KEY": "service-role-key",
     "ADMIN_TOKEN": "admin-token-of-sixteen",
     "WEBHOOK_SECRET": "webhook-secret-of-sixteen",
+    "VIDEO_EXTRA_HEADERS": "x-gateway-token: header-of-a-gateway",
     "FAL_KEY": "key-of-fal:its-secret",
     "REPLICATE_API_TOKEN": "r8_token-of-replicate",
     "ARK_API_KEY": "key-of-ark",
