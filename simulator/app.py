@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from simulator.control import add_control
+from simulator.providers.mounting import add_providers
 from simulator.settings import Settings
 from simulator.state import STATE, SimulatorState, open_context
 from simulator.supabase.mounting import add_supabase
@@ -46,6 +47,7 @@ def build_app(settings: Settings | None = None) -> web.Application:
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app[STATE] = open_context(settings or Settings())
     add_videos(app)
+    add_providers(app)
     add_chat(app)
     add_control(app)
     add_telegram(app)
@@ -65,7 +67,8 @@ async def serve(host: str = "127.0.0.1", port: int = 0, settings: Settings | Non
         await web.TCPSite(runner, host, port).start()
         bound = runner.addresses[0][1]
         name = f"[{host}]" if ":" in host else host
-        yield Running(f"http://{name}:{bound}", bound, app[STATE], app[TELEGRAM])
+        app[STATE].root = f"http://{name}:{bound}"
+        yield Running(app[STATE].root, bound, app[STATE], app[TELEGRAM])
     finally:
         await runner.cleanup()
 

@@ -15,7 +15,7 @@ from simulator.faults.arming import Fault
 from simulator.settings import INSTANT, Habits, parse_speed
 from simulator.state import STATE, SimulatorState
 from simulator.videos import jobs
-from simulator.videos.books import Job
+from simulator.videos.books import OPENAI, Job
 from simulator.videos.errors import REFUSALS, json_answer, refusal
 from simulator.videos.lies import habits_of
 from simulator.videos.making import make_job
@@ -95,6 +95,8 @@ async def foreign_job(request: web.Request) -> web.Response:
             seconds=int(body.get("seconds", 4)),
             size=str(body.get("size", "720x1280")),
             price_microusd=0,
+            provider=str(body.get("provider", OPENAI)),
+            input=dict(body.get("input", {})),
         )
         age_seconds = -float(body.get("created_at_offset", 0))
     except (ValueError, TypeError) as wrong:
@@ -181,7 +183,8 @@ def _checked(fault: Fault) -> Fault:
 
 def _job_json(state: SimulatorState, job: Job) -> dict[str, Any]:
     shown = jobs.view(job, state.now(), _TRUTHFUL, state.settings.expires_after_seconds)
-    return shown | {"owner": job.owner, "fate": job.fate, "deleted": job.deleted, "made_at": job.made_at}
+    books = {"owner": job.owner, "fate": job.fate, "deleted": job.deleted, "made_at": job.made_at}
+    return shown | books | {"provider": job.provider, "input": job.input}
 
 
 def _state(state: SimulatorState) -> dict[str, Any]:

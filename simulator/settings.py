@@ -62,6 +62,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "odd_rows": ("integer_id", "no_id", "null", "string", "nested", "nul_id", "surrogate_id"),
     "neighbours": ("other", "same", "similar"),
     "clip_url": ("url", "video_url", "output", "data", "previews"),
+    "callbacks": ("twice", "late", "never", "wrong_signature"),
     "clip_lie": (
         "empty",
         "ftyp_only",
@@ -129,6 +130,8 @@ class Habits:
     # The list.
     forgotten_before: float = 0.0
     forgotten_are_404: bool = False
+    record_seconds: float | None = None
+    input_seconds: float | None = None
     list_share: float = 1.0
     list_hides: Sequence[str] = ()
     list_lag_seconds: float = 0.0
@@ -156,6 +159,10 @@ class Habits:
     clip_404s: int = 0
     clip_steps: int = 1
     preview_seconds: int = 0
+
+    # The report of a job's end, to the address that its order names.
+    callbacks: str = ""
+    callback_late_seconds: float = 2.0
 
     def __post_init__(self) -> None:
         for name, known in WORDS.items():

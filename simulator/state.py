@@ -7,7 +7,9 @@ Out      one `SimulatorState`, kept under `STATE` in the aiohttp application
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
@@ -22,7 +24,8 @@ class SimulatorState:
     """The state of one simulator.
 
     `looks` and `fetches` count reads per job, for habits that change after a number of reads;
-    `repeats` are pending proxy retries.
+    `repeats` are pending proxy retries; `root` is this server's own address; `new_ids` draws the job ids of providers
+    with a form of their own.
     """
 
     settings: Settings
@@ -35,6 +38,14 @@ class SimulatorState:
     looks: Counter[str] = field(default_factory=Counter)
     fetches: Counter[str] = field(default_factory=Counter)
     repeats: set[asyncio.Task[None]] = field(default_factory=set)
+    root: str = ""
+    new_ids: dict[str, Callable[[], str]] = field(default_factory=dict)
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` until it ends or the simulator stops."""
+        task = asyncio.create_task(work)
+        self.repeats.add(task)
+        task.add_done_callback(self.repeats.discard)
 
     def now(self) -> float:
         """Wall time: times in the books must still be right after a restart."""

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from simulator.faults.arming import Fault
 from simulator.faults.bodies import BODIES, body_of
-from simulator.videos.errors import status_answer
+from simulator.videos.errors import Refuse, openai_refusal, status_answer
 
 HANG_CHECK_SECONDS = 0.02
 SLOW_CHUNKS = 10
@@ -99,9 +99,16 @@ async def trickle(request: web.Request, answer: web.Response, seconds: float) ->
 
 
 async def misbehave(
-    request: web.Request, fault: Fault, answer: web.Response, hang_seconds: float
+    request: web.Request,
+    fault: Fault,
+    answer: web.Response,
+    hang_seconds: float,
+    refuse: Refuse = openai_refusal,
 ) -> web.StreamResponse:
-    """Apply a fault that works on any answer; other faults leave the answer unchanged."""
+    """Apply a fault that works on any answer; other faults leave the answer unchanged.
+
+    `refuse`: how this protocol answers with an error status and words.
+    """
     match fault.kind:
         case "drop":
             return drop(request)
@@ -114,7 +121,7 @@ async def misbehave(
         case "status":
             status = int(fault.number("status", 500))
             return status_answer(
-                status, fault.params.get("retry_after"), fault.params.get("body"), fault.params.get("headers")
+                status, fault.params.get("retry_after"), fault.params.get("body"), fault.params.get("headers"), refuse
             )
         case "slow":
             return await trickle(request, answer, fault.number("seconds", 1.0))

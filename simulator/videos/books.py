@@ -10,16 +10,22 @@ import bisect
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+OPENAI = "openai"
 
 Fate = Literal["completes", "fails", "stuck", "unknown_status"]
 
 
 @dataclass(slots=True)
 class Job:
-    """One render. Its status is a function of the clock, so a restart does not change it."""
+    """One render. Its status is a function of the clock, so a restart does not change it.
+
+    `provider`: whose protocol it was ordered in. `input`: the order's whole input, as received. `own_id`: the id that
+    the client gave it. `callback_url`: where the end is reported.
+    """
 
     id: str
     prompt: str
@@ -38,6 +44,10 @@ class Job:
     owner: str = "client"
     deleted: bool = False
     sequence: int = 0
+    provider: str = OPENAI
+    input: dict[str, Any] = field(default_factory=dict)
+    own_id: str | None = None
+    callback_url: str | None = None
 
     @property
     def place(self) -> tuple[int, int]:
@@ -60,6 +70,7 @@ class Create:
     outcome_sent: str
     charged_microusd: int
     content_type: str
+    provider: str = OPENAI
 
 
 @dataclass(slots=True)
@@ -70,8 +81,23 @@ class FileFetch:
     authorization: bool
 
 
+@dataclass(slots=True)
+class CallbackSent:
+    """One attempt to report the end of a job; `status` None means that nobody answered. `last`: none follows."""
+
+    at: float
+    provider: str
+    job_id: str
+    url: str
+    status: int | None
+    last: bool
+
+
 class Books:
-    """Entries and jobs, in memory and optionally in an append-only file."""
+    """Entries and jobs, in memory and optionally in an append-only file.
+
+    `owed`: the jobs whose end has not been reported to their callback address.
+    """
 
     def __init__(self, path: Path | None, *, refund_failed: bool) -> None:
         self.refund_failed = refund_failed
@@ -80,6 +106,8 @@ class Books:
         self.chat_calls = 0
         self.reads = 0
         self.files: list[FileFetch] = []
+        self.callbacks: list[CallbackSent] = []
+        self.owed: dict[str, Job] = {}
         self._order: list[Job] = []
         self._file = None
         if path is not None:
@@ -110,14 +138,19 @@ class Books:
         self._append({"file": asdict(fetch)})
         self.files.append(fetch)
 
+    def record_callback(self, sent: CallbackSent) -> None:
+        """Record an attempt to report the end of a job."""
+        self._append({"callback": asdict(sent)})
+        self._note_callback(sent)
+
     def job(self, job_id: str) -> Job | None:
         """A job by id, unless deleted."""
         job = self.jobs.get(job_id)
         return None if job is None or job.deleted else job
 
-    def ordered(self) -> list[Job]:
-        """Jobs that are not deleted, oldest first."""
-        return [job for job in self._order if not job.deleted]
+    def ordered(self, provider: str = OPENAI) -> list[Job]:
+        """Jobs of one provider that are not deleted, oldest first."""
+        return [job for job in self._order if job.provider == provider and not job.deleted]
 
     def charged(self, create: Create, now: float) -> int:
         """The charge for a request so far: a failed render is refunded only if the provider does that."""
@@ -125,32 +158,56 @@ class Books:
         failed = job is not None and job.fate == "fails" and now >= job.ready_at
         return 0 if failed and self.refund_failed else create.charged_microusd
 
+    def charge_for(self, job_id: str, now: float) -> int | None:
+        """What the client's job with this id cost, in micro-dollars; None if no request of the client made it."""
+        return next((self.charged(create, now) for create in self.creates if create.job_id == job_id), None)
+
     def as_json(self, *, entries: bool = True) -> dict[str, Any]:
         """The complete books, as `GET /_sim/books` shows them."""
         now = time.time()
         paid = [create for create in self.creates if create.job_id is not None]
         totals = {
-            "creates": len(self.creates),
-            "paid_calls": len(paid),
-            "charged_microusd": sum(self.charged(create, now) for create in paid),
+            **self._sums(self.creates, now),
             "distinct_prompts": len({create.prompt for create in paid}),
             "foreign_jobs": sum(job.owner != "client" for job in self.jobs.values()),
             "repeated_by_proxy": sum(job.owner == "proxy" for job in self.jobs.values()),
             "files": len(self.files),
             "files_with_authorization": sum(fetch.authorization for fetch in self.files),
+            "callbacks": len(self.callbacks),
+            "by_provider": self._by_provider(now),
         }
         shown = [asdict(c) | {"charged_microusd": self.charged(c, now)} for c in self.creates] if entries else []
-        return {"creates": shown, "totals": totals, "chat_calls": self.chat_calls, "reads": self.reads}
+        reports = [asdict(callback) for callback in self.callbacks] if entries else []
+        rest = {"chat_calls": self.chat_calls, "reads": self.reads, "callbacks": reports}
+        return {"creates": shown, "totals": totals, **rest}
 
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
             self._file.close()
 
+    def _sums(self, creates: list[Create], now: float) -> dict[str, int]:
+        return {
+            "creates": len(creates),
+            "paid_calls": sum(create.job_id is not None for create in creates),
+            "charged_microusd": sum(self.charged(create, now) for create in creates),
+        }
+
+    def _by_provider(self, now: float) -> dict[str, dict[str, int]]:
+        names = sorted({create.provider for create in self.creates})
+        return {name: self._sums([each for each in self.creates if each.provider == name], now) for name in names}
+
     def _shelve(self, job: Job) -> None:
         job.sequence = job.sequence or len(self.jobs) + 1
         self.jobs[job.id] = job
+        if job.callback_url is not None:
+            self.owed[job.id] = job
         bisect.insort(self._order, job, key=lambda each: each.place)
+
+    def _note_callback(self, sent: CallbackSent) -> None:
+        self.callbacks.append(sent)
+        if sent.last:
+            self.owed.pop(sent.job_id, None)
 
     def _append(self, line: dict[str, Any]) -> None:
         if self._file is not None:
@@ -164,6 +221,8 @@ class Books:
                 self.creates.append(Create(**line["create"]))
             if line.get("file"):
                 self.files.append(FileFetch(**line["file"]))
+            if line.get("callback"):
+                self._note_callback(CallbackSent(**line["callback"]))
             if line.get("job"):
                 self._replay_job(Job(**line["job"]))
 

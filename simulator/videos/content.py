@@ -20,7 +20,7 @@ from simulator.videos import jobs
 from simulator.videos.books import FileFetch, Job
 from simulator.videos.clips import ClipExtraMissingError
 from simulator.videos.errors import json_answer, refusal
-from simulator.videos.views import clip_url, habits_now, listing_instead, meant
+from simulator.videos.views import clip_url, habits_now, listing_instead, meant, root_of
 
 _LINK_EXPIRED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
 
@@ -39,10 +39,10 @@ async def content(request: web.Request) -> web.StreamResponse:
     fault = state.faults.next("content")
     habits = habits_now(state, fault)
     if habits.clip_signed and jobs.status_of(job, state.now()) == "completed":
-        return web.Response(status=302, headers={"Location": f"{clip_url(request, job)}&signed=here"})
+        return web.Response(status=302, headers={"Location": f"{clip_url(root_of(request), job)}&signed=here"})
     if habits.content_status is not None:
         return refusal(habits.content_status, "There is no content here.", code="not_found")
-    return await _served(request, job, fault, habits, request.query.get("variant", "video"))
+    return await served(request, job, fault, habits, request.query.get("variant", "video"))
 
 
 async def file(request: web.Request) -> web.StreamResponse:
@@ -60,12 +60,13 @@ async def file(request: web.Request) -> web.StreamResponse:
         return web.Response(
             body=await state.clips.clip(job.prompt, int(preview), job.size, job.id), content_type="video/mp4"
         )
-    return await _served(request, job, fault, habits, "video")
+    return await served(request, job, fault, habits, "video")
 
 
-async def _served(
+async def served(
     request: web.Request, job: Job, fault: Fault | None, habits: Habits, variant: str
 ) -> web.StreamResponse:
+    """The clip of a job, or the effect of a fault."""
     state = request.app[STATE]
     if fault is not None and fault.kind == "expired":
         return _gone(int(fault.number("status", 404)))

@@ -1,10 +1,12 @@
 """Answers of the simulated provider that are not videos: JSON bodies and OpenAI-style errors."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
+
+Refuse = Callable[[int, str], web.Response]
 
 REFUSALS: Mapping[str, tuple[int, Any]] = {
     "budget_exceeded": (
@@ -118,14 +120,27 @@ def refused_as(name: str, headers: Mapping[str, str] | None = None) -> web.Respo
     return json_answer(body, status, headers)
 
 
-def status_answer(
-    status: int, retry_after: object = None, body: object = None, headers: Mapping[str, str] | None = None
-) -> web.Response:
-    """The answer of a fault that only gives a status."""
-    headers = dict(headers or {}) | ({} if retry_after is None else {"Retry-After": str(retry_after)})
+def openai_refusal(status: int, words: str) -> web.Response:
+    """An error answer whose type follows from its status."""
     kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
+    return json_answer(error_body(words, kind=kind), status)
+
+
+def status_answer(
+    status: int,
+    retry_after: object = None,
+    body: object = None,
+    headers: Mapping[str, str] | None = None,
+    refuse: Refuse = openai_refusal,
+) -> web.Response:
+    """The answer of a fault that only gives a status; without a body, as the protocol refuses."""
+    headers = dict(headers or {}) | ({} if retry_after is None else {"Retry-After": str(retry_after)})
     words = f"This request is refused: the account of the simulated provider was told to answer {status}."
     if isinstance(body, str):
         plain = {"Content-Type": "text/plain; charset=utf-8"}
         return web.Response(body=whole_text(body), status=status, headers=plain | headers)
-    return json_answer(body if body is not None else error_body(words, kind=kind), status, headers)
+    if body is not None:
+        return json_answer(body, status, headers)
+    refused = refuse(status, words)
+    refused.headers.update(headers)
+    return refused

@@ -22,7 +22,7 @@ def make_job(
     """A new job. Words in the prompt or a render fault decide how it ends."""
     made_at = state.now() - age_seconds
     job = Job(
-        id=job_id or f"video_{uuid.uuid4().hex}",
+        id=job_id or state.new_ids.get(order.provider, _new_id)(),
         prompt=order.prompt,
         model=order.model,
         seconds=order.seconds,
@@ -33,6 +33,10 @@ def make_job(
         ready_at=made_at,
         work_seconds=state.settings.render_seconds,
         owner=owner,
+        provider=order.provider,
+        input=dict(order.input),
+        own_id=order.own_id,
+        callback_url=order.callback_url,
     )
     _decide_fate(job, state.faults.next("render") if owner == "client" else None)
     job.ready_at = made_at + job.work_seconds / state.speed
@@ -41,11 +45,15 @@ def make_job(
 
 def make_failed_job(state: SimulatorState, order: Order, fault: Fault) -> Job:
     """A job that has already failed when its create is answered."""
-    job = make_job(state, order)
+    job = make_job(state, order, job_id=order.job_id)
     job.fate, job.ready_at = "fails", job.made_at
     job.error_code = fault.text("code", job.error_code)
     job.error_message = fault.text("message", job.error_message)
     return job
+
+
+def _new_id() -> str:
+    return f"video_{uuid.uuid4().hex}"
 
 
 def _decide_fate(job: Job, fault: Fault | None) -> None:

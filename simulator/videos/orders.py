@@ -7,11 +7,13 @@ Out      `Order`, or the refusal that the provider would send
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
 from simulator.settings import SECONDS_MAX, Habits, Model, Settings
+from simulator.videos.books import OPENAI
 from simulator.videos.errors import refusal
 
 PROMPT_CHARACTERS_MAX = 32_000
@@ -26,13 +28,22 @@ Fields = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A valid order for one video."""
+    """A valid order for one video.
+
+    `input`: all that was sent, for protocols whose lists echo it. `own_id`: the id that the client gave the job.
+    `job_id`: the id that the job gets, where the client chooses it.
+    """
 
     prompt: str
     model: str
     seconds: int
     size: str
     price_microusd: int
+    provider: str = OPENAI
+    input: Mapping[str, Any] = field(default_factory=dict)
+    own_id: str | None = None
+    callback_url: str | None = None
+    job_id: str | None = None
 
 
 def read_fields(body: bytes, content_type: str) -> Fields | None:
@@ -64,10 +75,15 @@ def read_order(fields: Fields, settings: Settings, habits: Habits) -> Order | we
     size = fields.get("size") or "720x1280"
     if not _SIZE.fullmatch(size) or (model.sizes and size not in model.sizes):
         return _unsupported("size", size, list(model.sizes))
-    if any(word in prompt.lower() for word in PROVIDER_REFUSES):
+    if is_refused(prompt):
         words = "Your request was blocked by our moderation system."
         return refusal(400, words, code="moderation_blocked", kind="image_generation_user_error")
     return Order(prompt, name, seconds, size, seconds * model.microusd_per_second)
+
+
+def is_refused(prompt: str) -> bool:
+    """Whether the prompt asks the simulated moderation for a refusal."""
+    return any(word in prompt.lower() for word in PROVIDER_REFUSES)
 
 
 def _model(name: str, settings: Settings, habits: Habits) -> Model | None:

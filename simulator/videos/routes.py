@@ -1,21 +1,25 @@
-"""Mounts the video routes, and serves retrieve and delete as the OpenAI Videos protocol defines them.
+"""Mounts the video routes, and serves create, retrieve and delete as the OpenAI Videos protocol defines them.
 
-In       a job id
-Out      `video` objects, or the effect of a fault
-Effects  counts reads in the books; delete hides a finished job
+In       an order, multipart or JSON; a job id
+Out      `video` objects, a refusal, or the effect of a fault
+Effects  create: those of `buying.buy`; counts reads in the books; delete hides a finished job
 """
+
+import time
+from collections.abc import Mapping
 
 from aiohttp import web
 
-from simulator.auth import turned_away
+from simulator.auth import bearer, turned_away
 from simulator.faults import wire
 from simulator.state import STATE, SimulatorState
 from simulator.videos import jobs
-from simulator.videos.books import Job
+from simulator.videos.books import OPENAI, Job
+from simulator.videos.buying import CreateAnswers, arrival_of, buy
 from simulator.videos.content import content, file
-from simulator.videos.create import create
-from simulator.videos.errors import json_answer, refusal
+from simulator.videos.errors import error_body, json_answer, refusal
 from simulator.videos.list_jobs import list_videos
+from simulator.videos.orders import Order, read_fields, read_order
 from simulator.videos.views import answer_about, habits_now, listing_instead, meant
 
 
@@ -27,6 +31,15 @@ def add_videos(app: web.Application) -> None:
     app.router.add_get("/v1/videos/{video_id}/content", content)
     app.router.add_delete("/v1/videos/{video_id}", delete)
     app.router.add_get("/_sim/files/{name}", file)
+
+
+async def create(request: web.Request) -> web.StreamResponse:
+    """Make a job, or refuse."""
+    state = request.app[STATE]
+    arrival = arrival_of(request, bearer(request), OPENAI)
+    fields = read_fields(await request.read(), arrival.content_type)
+    order = turned_away(request) or _order(fields, state, arrival.content_type)
+    return await buy(request, ANSWERS, arrival, order, fields or {})
 
 
 async def retrieve(request: web.Request) -> web.StreamResponse:
@@ -62,3 +75,31 @@ async def delete(request: web.Request) -> web.StreamResponse:
 def _job(request: web.Request, state: SimulatorState) -> Job | web.Response:
     video_id = request.match_info["video_id"]
     return meant(state, video_id) or refusal(404, f"Video '{video_id}' not found.", code="video_not_found")
+
+
+def _order(fields: Mapping[str, str] | None, state: SimulatorState, content_type: str) -> Order | web.Response:
+    if state.habits.json_only and not content_type.startswith("application/json"):
+        return refusal(400, "Only application/json bodies are supported.", code="unsupported_content_type")
+    if fields is None:
+        return refusal(400, "We could not parse the body of your request.", code="invalid_body")
+    return read_order(fields, state.settings, state.habits)
+
+
+def _error(status: int, message: str) -> web.Response:
+    return json_answer(error_body(message, kind="server_error"), status)
+
+
+def _idless(_: web.Response) -> web.Response:
+    return json_answer({"object": "video", "status": "queued", "created_at": int(time.time())})
+
+
+def _named(_: web.Response, job_id: str) -> web.Response:
+    return json_answer({"id": job_id, "object": "video", "status": "queued"})
+
+
+ANSWERS = CreateAnswers(
+    made=lambda request, job, habits: answer_about(request, job, "create", habits),
+    error=_error,
+    idless=_idless,
+    named=_named,
+)

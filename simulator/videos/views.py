@@ -14,7 +14,7 @@ from simulator.faults.bodies import with_bom
 from simulator.settings import Habits
 from simulator.state import STATE, SimulatorState
 from simulator.videos import jobs, lies
-from simulator.videos.books import Job
+from simulator.videos.books import OPENAI, Job
 from simulator.videos.errors import json_answer
 
 
@@ -25,10 +25,19 @@ def habits_now(state: SimulatorState, fault: Fault | None) -> Habits:
 
 
 def shown(
-    request: web.Request, job: Job, where: str, habits: Habits, *, at: float | None = None, anew: bool = False
+    state: SimulatorState,
+    root: str,
+    job: Job,
+    where: str,
+    habits: Habits,
+    *,
+    at: float | None = None,
+    anew: bool = False,
 ) -> dict[str, Any]:
-    """A job as the answer `where` shows it, in its state `at` a given time; `anew` counts towards `failed_looks`."""
-    state = request.app[STATE]
+    """A job as the answer `where` shows it, in its state `at` a given time; `anew` counts towards `failed_looks`.
+
+    `root`: this server's address, as the client wrote it.
+    """
     now = state.now() if at is None else at
     video = jobs.view(job, now, habits, state.settings.expires_after_seconds)
     video["id"] = _shown_id(job, where, habits, now)
@@ -39,7 +48,7 @@ def shown(
         if state.looks[job.id] <= habits.failed_looks:
             video |= {"status": "failed", "error": dict(lies.FAILED)}
     if habits.clip_url and video["status"] == "completed":
-        lies.add_url(video, habits.clip_url, clip_url(request, job))
+        lies.add_url(video, habits.clip_url, clip_url(root, job))
     if where not in habits.lies_in:
         return video
     return lies.bent(video, habits, habits.dates_drift_seconds * _answers(state))
@@ -47,7 +56,7 @@ def shown(
 
 def answer_about(request: web.Request, job: Job, where: str, habits: Habits) -> web.Response:
     """The answer of create and retrieve."""
-    video = shown(request, job, where, habits, anew=where == "retrieve")
+    video = shown(request.app[STATE], root_of(request), job, where, habits, anew=where == "retrieve")
     if habits.task_ids and where == "create":
         return json_answer({name: video[name] for name in ("task_id", "status")})
     # A failed job has an error, whatever this server's word for "failed" is.
@@ -65,24 +74,37 @@ def aged(habits: Habits) -> dict[str, str] | None:
 
 def listing_instead(request: web.Request, habits: Habits) -> web.Response:
     """The list instead of one job or its clip, as from a gateway that loses the end of a path."""
-    listed = request.app[STATE].books.ordered()[::-1]
-    rows = [shown(request, job, "list", habits) | {"url": clip_url(request, job)} for job in listed]
+    state, root = request.app[STATE], root_of(request)
+    listed = state.books.ordered()[::-1]
+    rows = [shown(state, root, job, "list", habits) | {"url": clip_url(root, job)} for job in listed]
     return json_answer({"code": 0, "status": "success", "data": rows})
 
 
-def clip_url(request: web.Request, job: Job) -> str:
+def root_of(request: web.Request) -> str:
+    """This server's address, as the client wrote it."""
+    return f"{request.scheme}://{request.host}"
+
+
+def clip_url(root: str, job: Job) -> str:
     """A signed link to the clip, on this simulator."""
-    return f"{request.scheme}://{request.host}/_sim/files/{job.id}.mp4?signature={job.id[-8:]}"
+    return f"{root}/_sim/files/{job.id}.mp4?signature={job.id[-8:]}"
 
 
-def meant(state: SimulatorState, shown_id: str) -> Job | None:
-    """The job with this id or alias, unless the server has dropped it."""
+def meant(state: SimulatorState, shown_id: str, provider: str = OPENAI) -> Job | None:
+    """The provider's job with this id or alias, unless the server has dropped it."""
     job = state.books.job(shown_id) or _by_other_id(state, shown_id)
     inside = lies.unaliased(shown_id) if job is None else None
     job = job if inside is None else state.books.job(inside)
-    if job is not None and state.habits.forgotten_are_404 and job.made_at < state.habits.forgotten_before:
+    if job is None or job.provider != provider or forgotten(state, job):
         return None
     return job
+
+
+def forgotten(state: SimulatorState, job: Job) -> bool:
+    """Whether the server has dropped the record of a job, so that a retrieve says 404."""
+    habits = state.habits
+    old = habits.record_seconds is not None and state.now() >= job.made_at + habits.record_seconds
+    return old or (habits.forgotten_are_404 and job.made_at < habits.forgotten_before)
 
 
 def _by_other_id(state: SimulatorState, shown_id: str) -> Job | None:

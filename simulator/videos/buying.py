@@ -1,26 +1,27 @@
-"""The route that costs money: `POST /v1/videos`.
+"""What every create request costs, and which faults it meets, in any provider's protocol.
 
-In       an order, multipart or JSON
-Out      a `video` object, a refusal, or the effect of a fault
+In       an order, and how the protocol answers
+Out      the protocol's answer, a refusal, or the effect of a fault
 Effects  the request, its job and its price are in the books before the first byte of the answer is sent
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from simulator.auth import bearer, fingerprint, turned_away
+from simulator.auth import fingerprint
 from simulator.faults import wire
 from simulator.faults.arming import Fault
+from simulator.settings import Habits
 from simulator.state import STATE, SimulatorState
 from simulator.videos.books import Create, Job
-from simulator.videos.errors import error_body, json_answer, refusal, refused_as
+from simulator.videos.errors import json_answer, refused_as
 from simulator.videos.making import make_failed_job, make_job
 from simulator.videos.neighbours import join, repeat, repeat_later
-from simulator.videos.orders import Order, read_fields, read_order
-from simulator.videos.views import answer_about, habits_now
+from simulator.videos.orders import Order
+from simulator.videos.views import habits_now
 
 _WIRE_KIND: Mapping[str, str] = {
     "made_then_drop": "drop",
@@ -35,35 +36,63 @@ _NOT_MADE = frozenset({"drop_before", "timeout_before", "status", "error_body", 
 
 
 @dataclass(frozen=True, slots=True)
-class _Arrival:
+class Arrival:
     """What the books record of every request."""
 
     at: float
     key: str | None
     authorization_fingerprint: str | None
     content_type: str
+    provider: str
 
 
-async def create(request: web.Request) -> web.StreamResponse:
-    """Make a job, or refuse."""
-    state = request.app[STATE]
+@dataclass(frozen=True, slots=True)
+class CreateAnswers:
+    """The answers of one protocol to a create.
+
+    `made`: the job. `error`: an error with this status. `idless`: the answer without the job's id. `named`: the answer
+    with another id in its place.
+    """
+
+    made: Callable[[web.Request, Job, Habits], web.Response]
+    error: Callable[[int, str], web.Response]
+    idless: Callable[[web.Response], web.Response]
+    named: Callable[[web.Response, str], web.Response]
+
+
+def arrival_of(request: web.Request, key: str | None, provider: str) -> Arrival:
+    """What the books record of this request; `key`: the API key."""
     content_type = request.headers.get("Content-Type", "")
-    arrival = _Arrival(state.now(), request.headers.get("Idempotency-Key"), fingerprint(bearer(request)), content_type)
-    fields = read_fields(await request.read(), content_type)
-    order = turned_away(request) or _order(fields, state, content_type)
+    at, repeat_key = request.app[STATE].now(), request.headers.get("Idempotency-Key")
+    return Arrival(at, repeat_key, fingerprint(key), content_type, provider)
+
+
+async def buy(
+    request: web.Request,
+    answers: CreateAnswers,
+    arrival: Arrival,
+    order: Order | Job | web.Response,
+    fields: Mapping[str, str],
+) -> web.StreamResponse:
+    """Make a job; an order that is a response is refused with it, one that is a job repeats that job's order."""
+    state = request.app[STATE]
     if isinstance(order, web.Response):
-        _enter(state, arrival, fields or {}, None, outcome=f"refused {order.status}")
+        _enter(state, arrival, fields, None, outcome=f"refused {order.status}")
         return order
+    if isinstance(order, Job):
+        _enter(state, arrival, fields, None, outcome="replayed")
+        return answers.made(request, order, state.habits)
     fault = state.faults.next("create")
     if fault is None:
         job = _enter_made(state, arrival, order, "created")
-        return answer_about(request, job, "create", state.habits)
-    return await _troubled(request, state, arrival, order, fault)
+        return answers.made(request, job, state.habits)
+    return await _troubled(request, answers, arrival, order, fault)
 
 
 async def _troubled(
-    request: web.Request, state: SimulatorState, arrival: _Arrival, order: Order, fault: Fault
+    request: web.Request, answers: CreateAnswers, arrival: Arrival, order: Order, fault: Fault
 ) -> web.StreamResponse:
+    state = request.app[STATE]
     if fault.kind == "made_late":
         # The client may be gone by then: the job is made anyway, as behind a slow gateway.
         await asyncio.sleep(fault.number("after", 1.0))
@@ -71,24 +100,25 @@ async def _troubled(
     if fault.kind == "repeated_by_proxy":
         job = await _repeated(state, order, fault, job)
     if job is None:
-        answer = json_answer(error_body("The simulated provider failed.", kind="server_error"), 500)
+        answer = answers.error(500, "The simulated provider failed.")
     else:
-        answer = answer_about(request, job, "create", habits_now(state, fault))
-    if (other := _other_answer(state, fault, arrival.key or "")) is not None:
+        answer = answers.made(request, job, habits_now(state, fault))
+    if (other := _other_answer(answers, answer, fault, arrival.key or "")) is not None:
         return other
     kind = "status" if fault.flag("lost", False) else _WIRE_KIND.get(fault.kind, fault.kind)
     on_the_wire = Fault(fault.target, kind, params=fault.params)
-    return await wire.misbehave(request, on_the_wire, answer, state.settings.hang_seconds)
+    return await wire.misbehave(request, on_the_wire, answer, state.settings.hang_seconds, answers.error)
 
 
-def _enter_troubled(state: SimulatorState, arrival: _Arrival, order: Order, fault: Fault) -> Job | None:
+def _enter_troubled(state: SimulatorState, arrival: Arrival, order: Order, fault: Fault) -> Job | None:
     if not fault.flag("made", fault.kind not in _NOT_MADE):
-        _enter(state, arrival, _fields(order), None, outcome=fault.kind)
+        billed = order.price_microusd if fault.flag("billed", False) else 0
+        _enter(state, arrival, fields_of(order), None, outcome=fault.kind, charged_microusd=billed)
         return None
     if fault.kind != "failed_job":
         return _enter_made(state, arrival, order, fault.kind)
     job = make_failed_job(state, order, fault)
-    _enter(state, arrival, _fields(order), job, outcome=fault.kind, charged_microusd=order.price_microusd)
+    _enter(state, arrival, fields_of(order), job, outcome=fault.kind, charged_microusd=order.price_microusd)
     if fault.flag("forgotten", False):
         job.deleted = True
         state.books.record_job(job)
@@ -104,15 +134,15 @@ async def _repeated(state: SimulatorState, order: Order, fault: Fault, first: Jo
     return first
 
 
-def _other_answer(state: SimulatorState, fault: Fault, key: str) -> web.Response | None:
+def _other_answer(answers: CreateAnswers, answer: web.Response, fault: Fault, key: str) -> web.Response | None:
     """Answers to a create that do not show its job."""
     match fault.kind:
         case "id_missing":
-            return json_answer({"object": "video", "status": "queued", "created_at": int(state.now())})
+            return answers.idless(answer)
         case "error_body":
-            return json_answer(error_body("Upstream error, please try again.", kind="server_error"))
+            return answers.error(200, "Upstream error, please try again.")
         case "echoes_key":
-            return json_answer({"id": _written(key, fault.text("form", "")), "object": "video", "status": "queued"})
+            return answers.named(answer, _written(key, fault.text("form", "")))
         case "refused":
             return refused_as(fault.text("name", "content_policy_violation"))
         case "gateway_retried":
@@ -137,24 +167,16 @@ def _after_retries(fault: Fault) -> web.Response:
     return json_answer(words, int(fault.number("status", 400)), headers)
 
 
-def _order(fields: Mapping[str, str] | None, state: SimulatorState, content_type: str) -> Order | web.Response:
-    if state.habits.json_only and not content_type.startswith("application/json"):
-        return refusal(400, "Only application/json bodies are supported.", code="unsupported_content_type")
-    if fields is None:
-        return refusal(400, "We could not parse the body of your request.", code="invalid_body")
-    return read_order(fields, state.settings, state.habits)
-
-
-def _enter_made(state: SimulatorState, arrival: _Arrival, order: Order, outcome: str) -> Job:
-    job = make_job(state, order)
-    _enter(state, arrival, _fields(order), job, outcome=outcome, charged_microusd=order.price_microusd)
+def _enter_made(state: SimulatorState, arrival: Arrival, order: Order, outcome: str) -> Job:
+    job = make_job(state, order, job_id=order.job_id)
+    _enter(state, arrival, fields_of(order), job, outcome=outcome, charged_microusd=order.price_microusd)
     join(state, order, state.habits.neighbours)
     return job
 
 
 def _enter(
     state: SimulatorState,
-    arrival: _Arrival,
+    arrival: Arrival,
     fields: Mapping[str, str],
     job: Job | None,
     *,
@@ -173,9 +195,11 @@ def _enter(
         outcome_sent=outcome,
         charged_microusd=charged_microusd,
         content_type=arrival.content_type.partition(";")[0],
+        provider=arrival.provider,
     )
     state.books.record_create(entry, job)
 
 
-def _fields(order: Order) -> Mapping[str, str]:
+def fields_of(order: Order) -> Mapping[str, str]:
+    """What the books record of an order."""
     return {"prompt": order.prompt, "model": order.model, "seconds": str(order.seconds), "size": order.size}

@@ -1,0 +1,1 @@
+"""One module per vendor: its requests, its answers, its errors, in its own shapes."""
