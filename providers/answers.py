@@ -42,7 +42,8 @@ class Reader:
 
     `made`: the job in the body of a 2xx. `in_refusal`: the job that an error with this status names; None if it names
     none. `refuses_with`: the HTTP status that a refusal in a 2xx stands for, for providers that refuse so.
-    `is_refusal`: whether an error body has the provider's own form. `may_bill`: refusals that may be billed.
+    `is_refusal`: whether an error body has the provider's own form. `names_our_request`: whether such a body names, in
+    a way of the provider's own, the part of our request that is wrong. `may_bill`: refusals that may be billed.
     `our_id`: the job's id is ours, so that an answer with our key names the job.
     """
 
@@ -50,6 +51,7 @@ class Reader:
     in_refusal: Callable[[str, int], Job | None] = read_job_in_refusal
     refuses_with: Callable[[str], int | None] = lambda _: None
     is_refusal: Callable[[str], bool] = is_error_form
+    names_our_request: Callable[[str], bool] = lambda _: False
     may_bill: frozenset[int] = frozenset()
     our_id: bool = False
 
@@ -129,8 +131,9 @@ def _why_no_clear_no(body: str, status: int, prompt: str, said: str, reader: Rea
         return "refusal_names_a_job"
     if why := why_unclear(body, prompt, too_many=status == 429):
         return why
-    says = status not in NEEDS_WORDS or says_what(body, prompt) or speaks_of_content(said)
-    return None if says else "refusal_of_nothing"
+    if status not in NEEDS_WORDS or reader.names_our_request(body):
+        return None
+    return None if says_what(body, prompt) or speaks_of_content(said) else "refusal_of_nothing"
 
 
 def _detail(answer: Answer, status: int) -> str:
