@@ -72,7 +72,8 @@ KEY_REFUSED = re.compile(
     rf"|\b{CREDENTIAL} (?:\S+ ){{0,3}}permissions?\b"
 )
 NO_CREDIT = re.compile(
-    r"\b(?:insufficient|exceeded|exhausted|not enough|out of)(?: \S+){0,4} (?:quota|balance|credits?|funds)\b"
+    r"\b(?:insufficient|exceeded|exhausted|not (?:have )?enough|out of)(?: \S+){0,4} (?:quota|balance|credits?|funds)\b"
+    r"|\boverdue (?:balance|payment)\b"
     r"|\b(?:quota|balance|credits?) (?:\S+ ){0,3}(?:exceeded|exhausted|depleted|insufficient|used up)\b"
     r"|\bbilling (?:hard )?limit\b"
 )

@@ -131,6 +131,8 @@ def test_content_refusal_that_mentions_accounts_is_still_recognized(words: str) 
         {"message": "You exceeded your current quota, please check your plan", "code": "insufficient_quota"},
         {"message": "Content moderation quota exceeded for your organization"},
         {"message": "Insufficient balance: 0.02 credits left"},
+        {"message": "You do not have enough credits to run this task."},
+        {"message": "The request failed because your account has an overdue balance.", "code": "AccountOverdueError"},
     ],
     ids=str,
 )
