@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from providers.apis import marks_of
 from providers.job import Job
 from providers.orders import Order
 
@@ -47,7 +48,7 @@ def differs(job: Job, order: Order) -> frozenset[Shown]:
         found.add(Shown.MODEL)
     if job.request is not None and _other_input(job.request, order.params):
         found.add(Shown.INPUT)
-    if job.marker is not None and job.marker not in order.marks:
+    if job.marker is not None and job.marker not in marks_of(order):
         found.add(Shown.MARKER)
     return frozenset(found)
 
@@ -98,7 +99,7 @@ def could_be(job: Job, order: Order, faithful: frozenset[Shown]) -> bool:
     The prompt never does: gateways cut, translate and censor some prompts and leave others alone. If the prompt could
     be ours, no other field rules the job out either.
     """
-    if Shown.MARKER in faithful and job.marker is not None and job.marker not in order.marks:
+    if Shown.MARKER in faithful and job.marker is not None and job.marker not in marks_of(order):
         return False
     if job.prompt is not None and not unlike(job.prompt, order.prompt):
         return True

@@ -37,7 +37,7 @@ def judge(run: Run, look: Look, books: KnownJobs, facts: ListFacts, patience: Pa
     if run.answered_job_id is not None:
         return InDoubt("answer_named_a_job")
     if marked := marked_jobs(run, look, books):
-        return by_marker(run, marked)
+        return by_marker(run, marked, books.runs)
     if pairs := _adoptable(run, look, books, patience):
         return Adopt(pairs)
     if job := _only_one_it_can_be(run, look, books, facts, patience):

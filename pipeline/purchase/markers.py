@@ -24,12 +24,21 @@ def marked_jobs(run: Run, look: Look, books: KnownJobs) -> tuple[Job, ...]:
     )
 
 
-def by_marker(run: Run, marked: Sequence[Job]) -> Verdict:
-    """One job: it is the run's, whoever else uses the key. Several: two paid calls, which a person must explain."""
+def by_marker(run: Run, marked: Sequence[Job], others: Sequence[Run] = ()) -> Verdict:
+    """One job: it is the run's, whoever else uses the key. Several: two paid calls, which a person must explain.
+
+    `others`: runs that may have a job they do not know. Where a marker has few values, two of them may share one.
+    """
+    if any(is_marked(job, each.order()) for job in marked for each in others if _may_own(each, run)):
+        return InDoubt("marker_of_two_runs", tuple(sorted(job.job_id for job in marked)))
     if len(marked) == 1 and marked[0].key not in run.failed_jobs:
         return Adopt(((run.run_id, marked[0].job_id),), by_marker=True)
     why = "two_jobs_of_one_run" if len(marked) > 1 else "found_but_failed"
     return InDoubt(why, tuple(sorted(job.job_id for job in marked)))
+
+
+def _may_own(other: Run, run: Run) -> bool:
+    return other.run_id != run.run_id and other.improved_prompt is not None
 
 
 def judge_callback(run: Run, reported: Job | ReadError) -> Verdict:
