@@ -168,12 +168,6 @@ class Higgsfield:
         return self.base_url.rstrip("/") + path
 
 
-def callback_job_id(body: str) -> str | None:
-    """The request that a callback names: a hint, to be looked up before it is believed."""
-    job = _made(body)
-    return job.job_id if job else None
-
-
 def verify_callback(headers: Mapping[str, str], body: bytes, secret: str, now: float) -> bool:
     """Whether the callback is signed with the account's `whsec_...` secret, not more than five minutes from `now`.
 

@@ -29,7 +29,6 @@ CALLBACK_SECONDS_MAX = 300  # OpenRouter's own tolerance for a signature's age
 TIMESTAMP_DIGITS_MAX = 11
 USD_MAX = 1e6  # a cost above it is not one
 MICROUSD = 1_000_000
-EVENTS = "video.generation."
 JOB_IN_URL = re.compile(r"/videos/([^/?#]+)/?(?:[?#]|$)")
 CONTENT_IN_URL = re.compile(r"/videos/[^/?#]+/content/?(?:[?#]|$)")
 STATUS_WORDS = {
@@ -171,14 +170,6 @@ class OpenRouter:
 
     def _at(self, path: str) -> str:
         return self.base_url.rstrip("/") + path
-
-
-def callback_job_id(body: str) -> str | None:
-    """The job that a callback names: a hint, to be looked up before it is believed."""
-    event = json_object(body)
-    kind, job = event.get("type"), event.get("data")
-    told = isinstance(kind, str) and kind.startswith(EVENTS) and isinstance(job, dict)
-    return id_of(job.get("id")) if told and isinstance(job, dict) else None
 
 
 def verify_callback(headers: Mapping[str, str], body: bytes, secret: str, now: float) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from providers.job import Job, JobStatus
 from providers.orders import Answer, ClearNo, Fault, Made, Order, Unclear, seed_of
 from providers.port import Callback, Marker, ReadError, Reply, Request, Scope, read_with
-from providers.vendors.higgsfield import FACTS, Higgsfield, callback_job_id, verify_callback
+from providers.vendors.higgsfield import FACTS, Higgsfield, verify_callback
 
 API = Higgsfield()
 MODEL = "bytedance/seedance-2.5/text-to-video"
@@ -311,21 +311,6 @@ def test_there_is_no_list_no_lookup_and_no_marker_in_a_job() -> None:
     assert API.marker(order(callback_url="https://bot.example/t0ken")) is None
     assert (FACTS.has_list, FACTS.marker, FACTS.callback) == (False, Marker.CALLBACK, Callback.SIGNED)
     assert (FACTS.replays_by_key, FACTS.refuses_429_before_work) == (True, False)
-
-
-@pytest.mark.parametrize(
-    ("body", "job_id"),
-    [
-        ({"status": "completed", "request_id": ID, "video": {"url": CLIP}}, ID),
-        ({"status": "failed", "request_id": ID, "error": "x"}, ID),
-        ({"status": "nsfw", "request_id": ID}, ID),
-        ({"request_id": ID}, None),
-        ({"status": "completed", "id": ID}, None),
-        ("half", None),
-    ],
-)
-def test_callback_names_a_request_to_look_up(body: object, job_id: str | None) -> None:
-    assert callback_job_id(body if isinstance(body, str) else json.dumps(body)) == job_id
 
 
 KEY = b"a key of thirty-two bytes, or so"
