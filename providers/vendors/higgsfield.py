@@ -237,6 +237,7 @@ def _is_described(row: Mapping[str, Any]) -> bool:
 
 def _read_error(reply: Reply) -> ReadError:
     if reply.status >= 300:
-        return ReadError(reply.status, storable(without_links(error_words(reply.body) or f"HTTP {reply.status}")))
+        said = (f"HTTP {reply.status}", error_words(reply.body))
+        return ReadError(reply.status, storable(": ".join(filter(None, said))))
     shown = storable(without_links(reply.body), WORDS_SHOWN_MAX)
     return ReadError(reply.status, f"the answer does not name the request: {shown}")

@@ -262,7 +262,7 @@ def test_body_that_names_no_request_leads_to_the_clip_and_proves_nothing() -> No
 @pytest.mark.parametrize(
     ("body", "status", "detail"),
     [
-        ({"detail": "Request not found"}, 404, "Request not found"),
+        ({"detail": "Request not found"}, 404, "HTTP 404: Request not found"),
         ({"status": "completed", "video": {"url": CLIP}}, 502, "HTTP 502"),
         ("<html>Bad gateway</html>", 502, "HTTP 502"),
         ("", 307, "HTTP 307"),

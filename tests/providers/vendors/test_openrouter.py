@@ -291,7 +291,7 @@ def test_body_that_names_no_job_leads_to_the_clip_and_proves_nothing() -> None:
 @pytest.mark.parametrize(
     ("body", "status", "detail"),
     [
-        (refusal(404, "Resource not found"), 404, "Resource not found"),
+        (refusal(404, "Resource not found"), 404, "HTTP 404: Resource not found"),
         ({"status": "completed", "urls": [SIGNED_CLIP]}, 502, "HTTP 502"),
         ("<html>Bad gateway</html>", 502, "HTTP 502"),
         ("", 307, "HTTP 307"),
