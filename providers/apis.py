@@ -6,12 +6,16 @@ from providers.openai_videos.protocol import OpenAIVideos
 from providers.orders import OPENAI, Order
 from providers.port import Facts, VideoApi
 from providers.vendors.ark import Ark
+from providers.vendors.higgsfield import Higgsfield
+from providers.vendors.openrouter import OpenRouter
 from providers.vendors.runway import Runway
 
 APIS: Mapping[str, Callable[[str], VideoApi]] = {
     OPENAI: OpenAIVideos,
     "ark": Ark,
+    "higgsfield": Higgsfield,
     "runway": Runway,
+    "openrouter": OpenRouter,
 }
 
 FACTS: Mapping[str, Facts] = {name: api("").facts for name, api in APIS.items()}

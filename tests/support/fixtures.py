@@ -25,6 +25,7 @@ from weakref import WeakKeyDictionary
 import psycopg
 import pytest
 
+from app.context import rules as rules_of
 from pipeline.clock import boot_seconds
 from pipeline.context import ProviderAccount, ProviderRules, RunContext, TextModel
 from pipeline.ledger.client import Ledger
@@ -37,7 +38,9 @@ from pipeline.purchase.verdicts import ListFacts
 from pipeline.settings.config import load_settings
 from pipeline.settings.parts import Waits
 from pipeline.settings.resources import models_file, prompts_folder
-from providers.catalogue import find_model, load_catalogue, text_cost_microusd
+from providers.apis import api_of
+from providers.catalogue import load_catalogue, text_cost_microusd
+from providers.orders import OPENAI
 from providers.transport import open_provider
 from steps.check_limits import Request
 from steps.contracts import CONTRACTS
@@ -45,6 +48,7 @@ from steps.text_model.ask_model import open_text_model
 from steps.text_model.prompt_store import PromptStore
 from tests.support.npm import Absent
 from tests.support.postgres17 import open_postgres17
+from tests.support.vendors import INPUT_OF, KEY_OF, MODEL_OF
 from tests.support.warm_processes import WarmProcesses
 
 ROOT = Path(__file__).parents[2]
@@ -62,10 +66,20 @@ class Simulator:
     """A simulator in its own process; its books decide."""
 
     url: str  # with /v1
+    provider: str = OPENAI
+
+    @property
+    def root(self) -> str:
+        return self.url.removesuffix("/v1")
+
+    @property
+    def provider_url(self) -> str:
+        """The base URL of the simulated provider that is bought from."""
+        return self.url if self.provider == OPENAI else f"{self.root}/{self.provider}"
 
     def control(self, method: str, path: str, body: object = None) -> Any:
         request = urllib.request.Request(
-            self.url.removesuffix("/v1") + path,
+            self.root + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
@@ -230,19 +244,20 @@ def request_ended(context: RunContext) -> RunContext:
 async def open_test_context(
     dsn: str, sim: Simulator, home: Path, waits: Waits | None = None, **rules: Any
 ) -> AsyncIterator[RunContext]:
-    """The real context of a run, at the simulator."""
+    """The real context of a run, at the simulator. `rules`: what differs from what is known of its provider."""
     catalogue = load_catalogue(models_file())
-    model = find_model(catalogue, "sim-1", sim.url)
-    assert model is not None
-    facts = {field.name for field in fields(ListFacts)} & set(rules)
-    listing = ListFacts(**{name: rules.pop(name) for name in facts})
+    api = api_of(sim.provider, sim.provider_url)
+    known = ListFacts() if sim.provider == OPENAI else rules_of(None, api.facts, load_settings({}, None)).listing
+    told_of_list = {field.name: rules.pop(field.name) for field in fields(ListFacts) if field.name in rules}
+    listing = replace(known, **told_of_list)
     told: dict[str, Any] = {"refuses_429_before_work": False, "typical_render_seconds": 1, "listing": listing} | rules
     waits = waits or quick_waits()
     async with (
         open_transport(dsn) as rpc,
         open_provider(
-            sim.url,
-            KEY,
+            sim.provider_url,
+            KEY_OF.get(sim.provider, KEY),
+            api=api,
             connect_seconds=waits.connect_timeout.total_seconds(),
             request_seconds=waits.request_timeout.total_seconds(),
         ) as provider,
@@ -252,7 +267,7 @@ async def open_test_context(
         _DATABASES[ledger] = dsn
         yield RunContext(
             ledger=ledger,
-            account=ProviderAccount(provider, sim.url, "fp", lambda _: ProviderRules(**told)),
+            account=ProviderAccount(provider, sim.provider_url, "fp", lambda _: ProviderRules(**told)),
             text=TextModel(text, "gpt-6-luna", lambda name, i, o: text_cost_microusd(catalogue, name, i, o)),
             prompts=PromptVersions(PromptStore(prompts_folder(), contracts=CONTRACTS), rpc),
             answers=AnswerFiles(home / "answers"),
@@ -271,7 +286,7 @@ MakeRequest = Callable[..., Request]
 
 
 def order_request(sim: Simulator, prompt: str = "a paper boat in the rain", **changes: Any) -> Request:
-    """A request for 8 seconds of sim-1 at the simulator."""
+    """A request for 8 seconds at the simulated provider."""
     request = Request(
         key=f"cli:{uuid4()}",
         call_id=uuid4(),
@@ -279,7 +294,7 @@ def order_request(sim: Simulator, prompt: str = "a paper boat in the rain", **ch
         prompt=prompt,
         language="en",
         audience={"kind": "terminal"},
-        model="sim-1",
+        model=MODEL_OF.get(sim.provider, "sim-1"),
         seconds=8,
         size="720x1280",
         asked_seconds=None,
@@ -287,7 +302,9 @@ def order_request(sim: Simulator, prompt: str = "a paper boat in the rain", **ch
         create_body="multipart",
         price_microusd=PRICE_MICROUSD,
         bills_failed=False,
-        base_url=sim.url,
+        base_url=sim.provider_url,
         key_fingerprint="fp",
+        provider=sim.provider,
+        input=INPUT_OF.get(sim.provider, {}),
     )
     return replace(request, **changes)
