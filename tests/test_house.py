@@ -18,6 +18,8 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(enco
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 RUN_LOCK = (ROOT / "requirements-run.lock").read_text(encoding="utf-8")
 NOT_SHIPPED = {"tests", "benchmarks"}
+# Scripts for the vendors' clients, each with its pins: they run in environments of their own.
+ELSEWHERE = {"benchmarks/sdks/clients": "benchmarks/sdks/sdks.txt"}
 
 
 def packages() -> set[str]:
@@ -49,7 +51,10 @@ def locked() -> dict[str, list[str]]:
 def imported(folders: set[str]) -> set[str]:
     """The distributions whose modules these folders import, inside functions too."""
     modules: set[str] = set()
+    apart = [ROOT / folder for folder in ELSEWHERE]
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        if any(path.is_relative_to(folder) for folder in apart):
+            continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 modules |= {alias.name.partition(".")[0] for alias in node.names}

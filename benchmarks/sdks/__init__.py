@@ -1,0 +1,1 @@
+"""What official clients do with a create whose answer is lost: `python -m benchmarks.sdks`."""
