@@ -21,11 +21,14 @@ TOOLS := .venv/.tools-$(PLACE)
 KEPT := HOME PATH USER LOGNAME TERM COLORTERM NO_COLOR COLUMNS LANG LC_ALL LC_CTYPE LC_MESSAGES TMPDIR CI
 CLEAN := env -i ONETAKE_IGNORE_ENV_FILE=1 $(foreach name,$(KEPT),$${$(name)+"$(name)=$$$(name)"})
 
+# Where pip finds packages, for the targets that build environments for the vendors' clients.
+PIPS := $(foreach name,$(filter PIP_%,$(.VARIABLES)),$(name)="$$$(name)")
+
 PYTEST = .venv/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 FURTHER := browser or node or neighbour or long
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-all lint format record bench guarantee mutants machines simulate-faults lock migration clean
+.PHONY: help demo run test test-all lint format record bench sdks conformance guarantee mutants machines simulate-faults lock migration clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -58,6 +61,12 @@ record: $(TOOLS) ## record the cassettes again, against the simulator; REAL=1 wi
 bench: $(TOOLS) ## measure the figures we promise
 	@$(CLEAN) .venv/bin/python -m benchmarks $(ARGS)
 
+sdks: $(TOOLS) ## what each vendor's own client does when an answer is lost; writes docs/providers.md
+	@$(CLEAN) $(PIPS) .venv/bin/python -m benchmarks.sdks --write $(ARGS)
+
+conformance: $(TOOLS) ## the vendors' own clients against our doubles, and their requests beside ours
+	@$(CLEAN) $(PIPS) .venv/bin/python -m tests.conformance $(ARGS)
+
 guarantee: $(TOOLS) ## prove the guarantee: crashes, answers, races, seeds, mutants; writes docs/guarantees.md
 	@$(CLEAN) .venv/bin/python -m tests.guarantee.report $(ARGS)
 
@@ -79,7 +88,7 @@ migration: $(TOOLS) ## the next migration from what changed in supabase/schemas;
 	@$(CLEAN) .venv/bin/python -m tests.schema $(NAME)
 
 clean: ## remove the virtual environment and the caches
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	@rm -rf .venv .venv-sdks .venv-conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 
 # One sentence with the one command that repairs it; $(1) is the Debian version to name.
 REPAIR = if [ "$$(uname)" = Darwin ]; then echo "brew install python@3.13"; \

@@ -115,7 +115,8 @@ def test_failed_installation_is_undone(checkout: Path, tmp_path: Path) -> None:
     ("target", "command"),
     [
         ("demo", "onetake"), ("test", "python"), ("bench", "python"), ("record", "python"),
-        ("guarantee", "python"), ("mutants", "python"), ("simulate-faults", "python"),
+        ("guarantee", "python"), ("mutants", "python"), ("simulate-faults", "python"), ("sdks", "python"),
+        ("conformance", "python"),
     ],
 )  # fmt: skip
 def test_targets_that_must_not_spend_get_no_key_provider_or_database(checkout: Path, target: str, command: str) -> None:
