@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from app.exits import Exit
+from app.exits import Exit, Stop
+from providers.orders import OPENAI
 
 
 def check(
@@ -16,6 +17,9 @@ def check(
             "and ask the text model once, for a fraction of a cent.",
         ),
     ] = False,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="With --provider: only this one, such as fal.")
+    ] = None,
 ) -> None:
     """Check the settings, the data folder and the database. Buys no video; calls no provider without --provider.
 
@@ -34,8 +38,14 @@ def check(
         for line in str(error).splitlines():
             typer.secho(f"✗ {'settings':<10} {line}", fg="red")
         raise typer.Exit(Exit.USAGE) from None
+    if name is not None:
+        _check_name(name)
     findings = examine(settings)
     if provider:
+        from cli.checks.vendor_probe import probe_vendors
+
+        findings += probe_vendors(settings, name)
+    if provider and name in {None, OPENAI}:
         from cli.checks.provider_probe import probe
         from cli.checks.text_probe import announcement, probe_text
 
@@ -51,3 +61,11 @@ def check(
     things = "thing is" if bad == 1 else "things are"
     typer.echo(f"\n{bad} {things} missing or wrong; nothing can be bought yet" if bad else "\nready to buy")
     raise typer.Exit(Exit.USAGE if bad else Exit.DONE)
+
+
+def _check_name(name: str) -> None:
+    """Raises Stop for a provider that there is not."""
+    from providers.apis import FACTS
+
+    if name not in FACTS:
+        raise Stop(f"--provider: there is no provider {name}; known are {', '.join(FACTS)}")

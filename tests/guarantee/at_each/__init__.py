@@ -1,0 +1,1 @@
+"""What holds at the OpenAI Videos protocol, played at every other provider's double."""
