@@ -27,14 +27,13 @@ def walk(base_url: str) -> list[str]:
     assert models[MODEL].supported_durations and models[MODEL].pricing_skus, models
     made = videos.generate(model=MODEL, **INPUT)
     assert (made.status, made.polling_url.rpartition("/")[2]) == ("pending", made.id), made
-    early = _refusal(errors.ConflictResponseError, lambda: videos.get_video_content(job_id=made.id))
-    words = [made.status]
-    job = made
+    words, early, job = [made.status], "", made
     for _ in range(LOOKS_MAX):
         job = videos.get_generation(job_id=made.id)
         words.append(job.status)
         if job.status not in {"pending", "in_progress"}:
             break
+        early = early or _refusal(errors.ConflictResponseError, lambda: videos.get_video_content(job_id=made.id))
         time.sleep(LOOK_SECONDS)
     assert (job.status, job.id, job.error) == ("completed", made.id, None), job
     assert job.usage.cost > 0 and not job.usage.is_byok and job.generation_id, job
@@ -43,22 +42,18 @@ def walk(base_url: str) -> list[str]:
     assert clip[MP4_BRAND] == b"ftyp", clip[:16]
     signed = import_module("httpx").get(job.urls[0]).content
     assert signed == clip, "another file at the signed address"
-    nothing = _refusal(errors.NotFoundResponseError, lambda: videos.generate(model="no/such", **INPUT))
+    nothing = _refusal(errors.NotFoundResponseError, lambda: videos.generate(model="no-such-model", **INPUT))
     unasked = _refusal(errors.BadRequestResponseError, lambda: videos.generate(model=MODEL))
     unknown = _refusal(errors.NotFoundResponseError, lambda: videos.get_generation(job_id=UNKNOWN_ID))
-    stranger = _refusal(
-        errors.UnauthorizedResponseError, lambda: _videos(base_url, "wrong").generate(model=MODEL, **INPUT)
-    )
     return [
         f"models: {len(models)}",
         f"submit: {made.id}",
-        f"content before the end: {early}",
+        f"content before the end: {early or 'not asked for'}",
         f"status: {', '.join(dict.fromkeys(words))}",
         f"result: {len(clip)} bytes, {job.usage.cost} USD",
         f"submit of an unknown model: {nothing}",
         f"submit without a prompt: {unasked}",
         f"status of an unknown job: {unknown}",
-        f"submit with a wrong key: {stranger}",
     ]
 
 
@@ -77,10 +72,10 @@ def sdk_create(base_url: str, order_fields: Mapping[str, Any]) -> None:
     )
 
 
-def _videos(base_url: str, key: str = KEY) -> Any:
+def _videos(base_url: str) -> Any:
     package, utils = import_module("openrouter"), import_module("openrouter.utils")
     once = utils.RetryConfig("none", utils.BackoffStrategy(1, 1, 1.0, 1), False)
-    return package.OpenRouter(server_url=base_url, api_key=key, retry_config=once).video_generation
+    return package.OpenRouter(server_url=base_url, api_key=KEY, retry_config=once).video_generation
 
 
 def _refusal(kind: Any, call: Any) -> str:
