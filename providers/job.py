@@ -54,6 +54,7 @@ class Job:
     also: tuple[str, ...] = field(default=(), compare=False)  # other ids that it shows
     done_at: float | None = field(default=None, compare=False)
     urls: tuple[str, ...] = field(default=(), repr=False)  # where its clip may be, if not at /content; often signed
+    no_clip: bool = field(default=False, compare=False)  # it shows itself that it has none: nothing to fetch
     marker: str | None = field(default=None, compare=False)  # what it echoes of ours: an id, a seed, a callback's token
     request: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)  # the input that it echoes
     cost_microusd: int | None = field(default=None, compare=False)  # what the provider says that it charged

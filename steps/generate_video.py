@@ -22,6 +22,7 @@ from providers.port import ReadError
 from providers.transport import VideoProvider
 
 HTTP_OK = 200
+HTTP_GONE = 410
 POLL_SECONDS_MIN = 2.0
 POLL_SECONDS_MAX = 15.0
 NOT_IMPLEMENTED = frozenset({405, 501})
@@ -162,7 +163,7 @@ async def fetch(
 
     `fits`: selects among files at several addresses; there may be a preview beside the clip.
     """
-    got = await provider.content(job.job_id, into)
+    got = ClipGone(HTTP_GONE) if job.no_clip else await provider.content(job.job_id, into)
     if _may_be_elsewhere(got):
         named = clip_urls_in(await asyncio.to_thread(_text_in, into), job.job_id)
         got = await _fetch_elsewhere((*named, *job.urls), got, provider, into, fits)

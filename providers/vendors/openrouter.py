@@ -204,6 +204,7 @@ def _job(row: Mapping[str, Any], job_id: str) -> Job:
         named=bool(_ids(row)),
         described=_is_described(row),
         urls=_clip_urls(row),
+        no_clip=status is JobStatus.FAILED and not (row.get("unsigned_urls") or row.get("urls")),
         cost_microusd=cost,
     )
 
