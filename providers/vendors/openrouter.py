@@ -78,12 +78,12 @@ FACTS = Facts(
 
 
 def _made(body: str) -> Job | None:
-    """A job by its `id`; an error beside it that shows no status names its own request."""
+    """An `id` beside a status, or beside the job's address; alone, or beside an error, it may be the HTTP request's."""
     row = json_object(body)
     named = id_of(row.get("id"))
-    if named is None or set(_ids(row)) != {named} or (row.get("error") and not isinstance(row.get("status"), str)):
+    if named is None or set(_ids(row)) != {named}:
         return None
-    return _job(row, named)
+    return _job(row, named) if isinstance(row.get("status"), str) or len(_ids(row)) > 1 else None
 
 
 def _is_refusal(body: str) -> bool:

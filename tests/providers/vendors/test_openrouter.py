@@ -110,10 +110,12 @@ def test_authorization_is_a_bearer_key() -> None:
         # made
         (202, PENDING, Made, ID),
         (202, PENDING | {"polling_url": f"{BASE}/videos/{ID}"}, Made, ID),
-        (200, {"id": ID}, Made, ID),
+        (200, {"id": ID, "polling_url": f"/api/v1/videos/{ID}"}, Made, ID),
         (202, PENDING | {"status": "failed", "error": "Content policy violation"}, Made, ID),
         (202, PENDING | {"status": "a new word"}, Made, ID),
         # a 2xx that names no job
+        (200, {"id": ID}, Unclear, "unreadable"),  # perhaps that of the HTTP request
+        (200, {"id": "req_1", "code": 0, "data": PENDING}, Unclear, "unreadable"),
         (202, {"id": ID, "error": {"code": 502, "message": "Provider returned error"}}, Unclear, "unreadable"),
         (200, refusal(502, "Provider returned error"), Unclear, "unreadable"),
         (200, BAD, Unclear, "unreadable"),
