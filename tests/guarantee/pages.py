@@ -150,3 +150,29 @@ def any_rows(report: Any) -> str:
     head = [key for key in (rows[0] if rows else {}) if key not in skipped][:COLUMNS_MAX]
     listed = [(*(row.get(key, "") for key in head), len(_listed(row))) for row in rows]
     return table((*head, "violations"), listed)
+
+
+def at_each(report: Any) -> str:
+    """One column per provider: how each case ended there, and how many requests and paid calls it took."""
+    rows = rows_of(report)
+    providers = list(dict.fromkeys(str(row["provider"]) for row in rows))
+    found: dict[str, dict[str, str]] = {}
+    for row in (row for row in rows if row["part"] == "answer"):
+        words = f"{row['state']}, {row['posts']} POST"
+        found.setdefault(str(row["case"]), {})[str(row["provider"])] = words
+    answered = [(name, *(cells.get(each, "-") for each in providers)) for name, cells in found.items()]
+    crashed = []
+    for kind in ("killed", "frozen", "raced"):
+        own = [row for row in rows if row["part"] == "crash" and str(row["case"]).startswith(kind)]
+        crashed.append((f"{kind}, cases", *(_crashes_at(own, each) for each in providers)))
+    total = ("violations", *(sum(bool(row["violations"]) for row in rows if row["provider"] == p) for p in providers))
+    return table(("", *providers), [*crashed, *answered, total])
+
+
+def _crashes_at(rows: Rows, provider: str) -> str:
+    own = [row for row in rows if row["provider"] == provider]
+    ends = Counter(str(row["state"]) for row in own)
+    most = max((row["posts"] for row in own), default=0)
+    paid = max((row["paid"] for row in own), default=0)
+    counted = ", ".join(f"{state} {count}" for state, count in ends.most_common())
+    return f"{len(own)}: {counted}; at most {most} POST, {paid} paid"

@@ -60,6 +60,7 @@ def parts(seeds: int) -> tuple[Part, ...]:
     return (
         Part("crashes", "Crashes", f"{here}.matrix", pages.crashes),
         Part("answers", "Answers", f"{here}.answers", pages.answers),
+        Part("providers", "Each provider", f"{here}.at_each", pages.at_each),
         Part("races", "Races", f"{here}.tested", pages.any_rows, RACES),
         Part("races17", "Races on PostgreSQL 17", f"{here}.tested", pages.any_rows, (*RACES, "--postgres", "17")),
         Part("telegram", "Telegram", f"{here}.chat", pages.telegram),

@@ -117,7 +117,7 @@ def _frozen(subject: Subject, place: Place, case: Case) -> list[str]:
     """Freeze the first life at its point; a second takes over, and the first resumes during it or later."""
     assert case.frozen_for is not None
     first = begin(subject, place, 1, case.ends[0])
-    _until_stopped(first)
+    until_stopped(first)
     second = begin(subject, place, 2)
     time.sleep(case.frozen_for)
     os.kill(first, signal.SIGCONT)
@@ -130,7 +130,7 @@ def with_the_database_killed(
 ) -> list[str]:
     """Freeze the life at a point, kill and restart the database, then resume."""
     life = begin(subject, place, 1, End(at, signal.SIGSTOP))
-    _until_stopped(life)
+    until_stopped(life)
     kill()
     start()
     os.kill(life, signal.SIGCONT)
@@ -155,6 +155,6 @@ def ended(pid: int) -> int:
         pause = min(0.02, pause * 1.5)
 
 
-def _until_stopped(pid: int) -> None:
+def until_stopped(pid: int) -> None:
     done, status = os.waitpid(pid, os.WUNTRACED)
     assert done == pid and os.WIFSTOPPED(status), "it ended before it came to its point"

@@ -11,8 +11,10 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from pipeline.cancellation import stop
@@ -40,6 +42,7 @@ class Place:
     dsn: str
     sim: Simulator
     worker: bool = False
+    live: "Callable[[Subject, Place], Coroutine[Any, Any, None]] | None" = None  # how a life is lived, if not as below
 
     @property
     def waits(self) -> Waits:
@@ -87,7 +90,7 @@ def begin(subject: Subject, place: Place, life: int, end: End | None = None) -> 
     try:
         _quieten(subject.home / f"life{life}.stderr")
         TracePoints(subject.home, subject.log(life), end).watch()
-        asyncio.run(live(subject, place))
+        asyncio.run((place.live or live)(subject, place))
         code = 0
     except BaseException:  # noqa: BLE001 - top level of a process: recorded, and never raised into the parent
         traceback.print_exc()
