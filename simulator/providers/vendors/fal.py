@@ -200,6 +200,7 @@ async def billing_events(request: web.Request) -> web.StreamResponse:
                 "timestamp": _iso(job.ready_at),
                 "output_units": job.seconds,
                 "cost_total": cost / 1_000_000,
+                "cost_estimate_nano_usd": cost * 1000,
             }
         ]
     return json_answer({"billing_events": rows, "next_cursor": None, "has_more": False})
