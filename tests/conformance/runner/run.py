@@ -33,6 +33,7 @@ FILES = ROOT / "tests" / "conformance"
 DRIVE = Path(__file__).with_name("drive.py")
 ENVIRONMENTS = ROOT / ".venv-conformance"
 SPEED = 20  # a render takes two seconds: long enough to be seen running
+AT_ONCE = 2  # clients take seconds of a core to start
 WALK_SECONDS_MAX = 180
 CREATE_SECONDS_MAX = 60
 REPEATS_SECONDS = 1.0  # after its first create a client only repeats
@@ -60,8 +61,13 @@ class Bench:
         self._python = python
         self._listed = listed
         self._folder = folder
+        self._places = asyncio.Semaphore(AT_ONCE)
 
     async def examine(self, file: Path) -> Finding:
+        async with self._places:
+            return await self._examined(file)
+
+    async def _examined(self, file: Path) -> Finding:
         finding = Finding(str(file.relative_to(FILES).with_suffix("")))
         try:
             said = await self._drive(file, CREATE_SECONDS_MAX, "constants")
@@ -186,7 +192,7 @@ def show(findings: Sequence[Finding], *, steps: bool) -> None:
 async def examine_all(files: Sequence[Path], python: str, listed: Sequence[Listed]) -> list[Finding]:
     with tempfile.TemporaryDirectory(prefix="onetake-conformance-") as folder:
         bench = Bench(python, listed, Path(folder))
-        return [await bench.examine(file) for file in files]
+        return await asyncio.gather(*(bench.examine(file) for file in files))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,1 @@
+"""LiteLLM's adapters to the same vendors: somebody else's reading of their protocols."""
