@@ -18,7 +18,7 @@ from providers.catalogue import (
     text_cost_microusd,
 )
 
-CATALOGUE = load_catalogue(Path(__file__).parents[2] / "models.toml")
+CATALOGUE = load_catalogue(Path(__file__).parents[3] / "models.toml")
 OPENAI = "https://api.openai.com/v1"
 GATEWAY = "https://gateway.example/v1"
 LOCAL = "http://127.0.0.1:8123/v1"
@@ -62,6 +62,7 @@ def test_missing_model_error_lists_models_sellers_and_prices_on_one_line() -> No
         "at Runway through your own LiteLLM: gen4_turbo",
         "at LaoZhang: gemini-omni-1.2-flash ($0.45 a video)",
         "veo-3.1-fast ($0.1/s), veo-3.1 ($0.4/s)",
+        "of fal, replicate, ark, runware, kling, higgsfield, runway, openrouter, luma: `onetake models` lists them",
     ):
         assert for_sale in line
     assert "sora" not in line
