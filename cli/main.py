@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 os.environ.pop("SSLKEYLOGFILE", None)  # libraries open it when they are imported, and write session keys to it
 
 from app.exits import Exit, Terminated, foreseen, leave
-from cli.commands import audit, check, control, create, database, demo, runs, work
+from cli.commands import audit, check, control, create, database, demo, models, runs, work
 from cli.commands.prompts import prompts
 from cli.output import logs
 
@@ -71,6 +71,7 @@ app.command("bot")(work.bot)
 app.command("worker")(work.worker)
 app.add_typer(prompts, name="prompts")
 app.add_typer(database.db, name="db")
+app.command("models")(models.models)
 app.command("check")(check.check)
 app.command("audit")(audit.audit)
 app.command("simulate")(work.simulate)
