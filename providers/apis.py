@@ -6,8 +6,11 @@ from providers.openai_videos.protocol import OpenAIVideos
 from providers.orders import OPENAI, Order
 from providers.port import Callback, Facts, Marker, VideoApi
 from providers.vendors.ark import Ark
+from providers.vendors.fal import Fal
 from providers.vendors.higgsfield import Higgsfield
+from providers.vendors.luma import Luma
 from providers.vendors.openrouter import OpenRouter
+from providers.vendors.replicate import Replicate
 from providers.vendors.runway import Runway
 
 HOUR_SECONDS = 3600
@@ -15,10 +18,13 @@ SHORT_RECORD_SECONDS = 86_400  # jobs that can be found for longer than a day ar
 
 APIS: Mapping[str, Callable[[str], VideoApi]] = {
     OPENAI: OpenAIVideos,
+    "fal": Fal,
+    "replicate": Replicate,
     "ark": Ark,
     "higgsfield": Higgsfield,
     "runway": Runway,
     "openrouter": OpenRouter,
+    "luma": Luma,
 }
 
 FACTS: Mapping[str, Facts] = {name: api("").facts for name, api in APIS.items()}

@@ -1,6 +1,5 @@
 """A run from order to clip at each provider, and how a lost answer ends there: over real HTTP, at its double."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +21,8 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.parametrize("provider", PROVIDERS
 
 
 @pytest.fixture
-def sim(simulator: Simulator, provider: str) -> Iterator[Simulator]:
-    yield replace(simulator, provider=provider)
+def sim(simulator: Simulator, provider: str) -> Simulator:
+    return replace(simulator, provider=provider)
 
 
 async def bought(sim: Simulator, dsn: str, home: Path, prompt: str = "a paper boat in the rain") -> Run:

@@ -1,4 +1,4 @@
-"""What tests order at each simulated provider besides the OpenAI one: a model, its inputs for 8 s of 720x1280, a key."""
+"""What tests order at each simulated provider: a model, its inputs for 8 s of 720x1280, a key."""
 
 from collections.abc import Mapping
 from typing import Any
