@@ -5,9 +5,6 @@ first request; nothing here sends one. The only POST carries the key, so that as
 is not charged again.
 """
 
-import base64
-import binascii
-import hmac
 import json
 import re
 from collections.abc import Mapping
@@ -17,6 +14,7 @@ from urllib.parse import unquote, urlencode
 
 from net.caching import FROM_A_CACHE, is_cached
 from net.error_text import error_object, error_words, is_error_form, json_object, storable, without_links
+from net.standard_webhooks import is_signed
 from providers import answers
 from providers.job import Job, JobStatus, ListPage
 from providers.job_ids import id_of
@@ -26,8 +24,6 @@ from providers.port import Callback, Facts, Marker, ReadError, Reading, Reply, R
 
 NOT_CACHED = {"Cache-Control": "no-cache"}
 WORDS_SHOWN_MAX = 200
-CALLBACK_SECONDS_MAX = 300  # Higgsfield's own tolerance for a signature's age
-TIMESTAMP_DIGITS_MAX = 11
 REQUEST_IN_URL = re.compile(r"/requests/([^/?#]+)/(?:status|cancel)(?:[?#]|$)")
 STATUS_WORDS = {
     "queued": JobStatus.QUEUED,
@@ -169,25 +165,11 @@ class Higgsfield:
 
 
 def verify_callback(headers: Mapping[str, str], body: bytes, secret: str, now: float) -> bool:
-    """Whether the callback is signed with the account's `whsec_...` secret, not more than five minutes from `now`.
+    """Whether a callback is signed with the account's secret, which the console shows. `headers`: names in lower case.
 
-    Standard Webhooks: base64 of HMAC-SHA256 over `id.timestamp.body`. `headers`: names in lower case; `now`: epoch
-    seconds. While a secret is being replaced, there are several signatures.
+    Callbacks are signed from the day on which somebody first looked at the secret.
     """
-    event, sent_at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    try:
-        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    is_time = sent_at.isascii() and sent_at.isdecimal() and len(sent_at) <= TIMESTAMP_DIGITS_MAX
-    if not key or not event or not is_time or abs(now - int(sent_at)) > CALLBACK_SECONDS_MAX:
-        return False
-    signed = b".".join((event.encode(errors="replace"), sent_at.encode(), body))
-    right = base64.b64encode(hmac.digest(key, signed, "sha256"))
-    given = (each.partition(",") for each in headers.get("webhook-signature", "").split())
-    return any(
-        hmac.compare_digest(text.encode(errors="replace"), right) for version, _, text in given if version == "v1"
-    )
+    return is_signed(headers, body, secret, now)
 
 
 def _job(row: Mapping[str, Any], job_id: str) -> Job:
