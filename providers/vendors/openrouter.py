@@ -64,6 +64,7 @@ FACTS = Facts(
         "whether an Idempotency-Key is honoured: the same paid POST twice",
         "whether GET /generation?id={generation_id} shows a video's `session_id`, which is the run's id: one call",
         "whether POST /analytics/query groups by session, with a management key: GET /analytics/meta",
+        "what GET /videos/{id}/content of a failed job says: without 404, 410 or words of failure the run stays open",
         "how often a callback is repeated",
     ),
     sources={

@@ -20,9 +20,10 @@ from aiohttp import web
 
 from simulator.faults.bodies import body_of
 from simulator.providers.orders import key_after, order_of, read_object, seconds_of, size_of
-from simulator.providers.routes import content, create, retrieve
+from simulator.providers.routes import content, create, job_of, retrieve
 from simulator.providers.vendor import Report, Vendor, View
 from simulator.state import STATE
+from simulator.videos import jobs
 from simulator.videos.errors import json_answer
 from simulator.videos.orders import Order
 
@@ -32,11 +33,6 @@ MODELS = ("google/veo-3.1", "google/veo-3.1-fast", "minimax/hailuo-3", "alibaba/
 ID_CHARACTERS = 20
 MICROUSD = 1_000_000
 CLIP_SECONDS = 86_400
-WITHOUT_CLIP: Mapping[str, tuple[int, str]] = {
-    "video_not_ready": (409, "Video generation is not complete"),
-    "video_expired": (410, "The video is no longer available"),
-}
-"""How the core's own refusals of a clip read here, by their code."""
 SIGNING_SECRET = hashlib.sha256(b"simulated openrouter").hexdigest()
 
 
@@ -145,12 +141,13 @@ async def status(request: web.Request) -> web.StreamResponse:
 
 async def clip(request: web.Request) -> web.StreamResponse:
     """The clip behind the key."""
-    answer = await content(request, VENDOR, request.match_info["id"])
-    if isinstance(answer, web.Response) and answer.content_type == "application/json" and answer.status == 404:
-        error = json.loads(body_of(answer)).get("error", {})
-        if (known := WITHOUT_CLIP.get(str(error.get("code")))) is not None:
-            return refusal(*known)
-    return answer
+    state, job_id = request.app[STATE], request.match_info["id"]
+    answer = await content(request, VENDOR, job_id)
+    code = _code(answer)
+    if code == "video_not_ready" and (job := job_of(state, VENDOR, job_id)) is not None:
+        status = jobs.status_of(job, state.now())
+        return refusal(409, f"Video generation is not complete: {WORDS.get(status, status)}")
+    return refusal(410, "The video is no longer available") if code == "video_expired" else answer
 
 
 async def models(request: web.Request) -> web.Response:
@@ -159,6 +156,15 @@ async def models(request: web.Request) -> web.Response:
     state.books.reads += 1
     price = str(state.settings.unknown_model_microusd_per_second / MICROUSD)
     return json_answer({"data": [_model(name, price) for name in MODELS]})
+
+
+def _code(answer: web.StreamResponse) -> str:
+    """Why the core has no clip, by the code of its own refusal."""
+    if not isinstance(answer, web.Response) or answer.content_type != "application/json":
+        return ""
+    told = read_object(body_of(answer)) or {}
+    error = told.get("error")
+    return str(error.get("code")) if isinstance(error, dict) else ""
 
 
 def _shown(view: View, charged_microusd: int | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 
 from providers.clips.download import ClipGone, Content
 from providers.job import Job, JobStatus
+from providers.openai_videos.missing_clip import is_absent
 from providers.orders import Answer, ClearNo, Made, Order, Unclear
 from providers.port import ReadError, Reply, Request, read_with
 from providers.transport import VideoProvider
@@ -88,7 +89,7 @@ async def test_clip_is_not_there_before_the_end_nor_for_ever(open_provider: Open
         job_id = await made(slow, order())
         assert (await job(slow, job_id)) == Job(job_id, JobStatus.QUEUED)
         early = await content(slow, job_id, tmp_path)
-        assert early.status == 409
+        assert early.status == 409 and not is_absent(early.status, early.detail, "")
     async with open_provider(expires_after_seconds=0) as forgetful:
         late = await content(forgetful, await made(forgetful, order()), tmp_path)
         assert isinstance(late, ClipGone) and late.status == 410
@@ -124,10 +125,12 @@ async def test_lost_answer_leaves_a_job_that_only_a_callback_can_name(provider: 
     assert isinstance(await job(provider, told["data"]["id"]), Job)
 
 
-async def test_failed_render_says_why_and_other_ends_are_read(provider: Provider) -> None:
+async def test_failed_render_says_why_and_other_ends_are_read(provider: Provider, tmp_path: Path) -> None:
     failed = await job(provider, await made(provider, order("render-fails")))
     assert isinstance(failed, Job) and failed.described
     assert (failed.status, failed.error) == (JobStatus.FAILED, "The video could not be generated.")
+    nothing = await content(provider, failed.job_id, tmp_path)
+    assert isinstance(nothing, ClipGone) and is_absent(nothing.status, nothing.detail, failed.error or "")
     for word, status in (("cancelled", JobStatus.FAILED), ("expired", JobStatus.EXPIRED)):
         await provider.trouble("render", "unknown_status", status=word)
         ended = await job(provider, await made(provider, order()))
