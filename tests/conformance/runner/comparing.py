@@ -52,7 +52,8 @@ def read_listed(text: str) -> tuple[Listed, ...]:
         left = dict(entry)
         vendor, part, reason = (left.pop(name, "") for name in ("vendor", "part", "reason"))
         difference = Difference(part, left.pop("ours", ABSENT), left.pop("theirs", ABSENT))
-        if left or not all((vendor, part, reason)) or difference.ours == difference.theirs:
+        same = difference.ours == difference.theirs != ANY
+        if left or same or not all((vendor, part, reason)):
             raise ValueError(f"{entry}: needs vendor, part, reason, and ours unlike theirs; nothing else")
         listed.append(Listed(vendor, difference, reason))
     return tuple(listed)
