@@ -8,9 +8,11 @@ from providers.port import Callback, Facts, Marker, VideoApi
 from providers.vendors.ark import Ark
 from providers.vendors.fal import Fal
 from providers.vendors.higgsfield import Higgsfield
+from providers.vendors.kling import Kling
 from providers.vendors.luma import Luma
 from providers.vendors.openrouter import OpenRouter
 from providers.vendors.replicate import Replicate
+from providers.vendors.runware import Runware
 from providers.vendors.runway import Runway
 
 HOUR_SECONDS = 3600
@@ -21,6 +23,8 @@ APIS: Mapping[str, Callable[[str], VideoApi]] = {
     "fal": Fal,
     "replicate": Replicate,
     "ark": Ark,
+    "runware": Runware,
+    "kling": Kling,
     "higgsfield": Higgsfield,
     "runway": Runway,
     "openrouter": OpenRouter,
