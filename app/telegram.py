@@ -7,6 +7,7 @@ Raises   Stop: the bot token is malformed
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 from aiogram import Bot
@@ -15,6 +16,7 @@ from aiogram.utils.token import TokenValidationError
 
 from app.context import App
 from app.exits import Stop
+from app.model_choice import choose_from_settings
 from bot.app import BotDependencies
 from bot.requests.for_sale import ForSale
 from bot.transport.session import TelegramSession
@@ -22,6 +24,21 @@ from pipeline.clips.storage import at_hand
 from pipeline.settings.config import Settings
 from pipeline.settings.endpoints import endpoint_of
 from pipeline.worker import Engine
+from providers.catalogue import VideoModel
+
+
+def _offer(model: VideoModel, settings: Settings, *, demo: bool) -> ForSale:
+    video = endpoint_of(settings, model.provider)
+    return ForSale(
+        model=model,
+        base_url=video.base_url,
+        key_fingerprint=video.fingerprint,
+        create_body=video.create_body or model.create_body,
+        seconds=settings.video_seconds,
+        size=settings.video_size,
+        demo=demo,
+        public_url=settings.public_url,
+    )
 
 
 @asynccontextmanager
@@ -39,18 +56,10 @@ async def open_bot(settings: Settings) -> AsyncIterator[Bot]:
 
 
 def back_of(built: App, engine: Engine, settings: Settings, *, demo: bool = False) -> BotDependencies:
-    """The bot's dependencies."""
-    video = endpoint_of(settings, built.model.provider)
-    for_sale = ForSale(
-        model=built.model,
-        base_url=video.base_url,
-        key_fingerprint=video.fingerprint,
-        create_body=video.create_body or built.model.create_body,
-        seconds=settings.video_seconds,
-        size=settings.video_size,
-        demo=demo,
-        public_url=settings.public_url,
-    )
+    """The bot's dependencies. Raises CatalogueError or ConfigError if a model of VIDEO_MODELS cannot be bought."""
+    others = [choose_from_settings(settings, name)[1] for name in settings.also_offered]
+    also = tuple(_offer(model, settings, demo=demo) for model in others if model.offer != built.model.offer)
+    for_sale = replace(_offer(built.model, settings, demo=demo), others=also)
     return BotDependencies(
         ledger=built.session.ledger,
         operators=built.session.operators,

@@ -44,7 +44,8 @@ async def start(
     replies: Replies,
 ) -> None:
     likes = customer.preferences
-    price = words.usd(for_sale.price(for_sale.length_for(likes.seconds), for_sale.size_for(likes.size)))
+    offer = for_sale.of(likes.model)
+    price = words.usd(offer.price(offer.length_for(likes.seconds), offer.size_for(likes.size)))
     text = words(
         "Hello! Describe a scene, and I'll make a short video of it, with a caption to post.\n\n"
         "One request buys one video, never two. A video costs {price}, which the video maker charges the people who "
@@ -128,8 +129,10 @@ async def limits(
 
 
 def limits_text(allowance: Allowance, customer: Customer, words: Words, for_sale: ForSale) -> Markup:
-    seconds, size = for_sale.length_for(customer.preferences.seconds), for_sale.size_for(customer.preferences.size)
-    price = for_sale.price(seconds, size)
+    likes = customer.preferences
+    offer = for_sale.of(likes.model)
+    seconds, size = offer.length_for(likes.seconds), offer.size_for(likes.size)
+    price = offer.price(seconds, size)
     tomorrow = lasting((allowance.tomorrow - allowance.now).total_seconds())
     lines = [
         words("<b>Today</b>"),

@@ -1,5 +1,6 @@
 """/settings: language, length, format, and whether the user confirms the price before anything is charged."""
 
+import hashlib
 from collections.abc import Mapping
 
 from aiogram import F, Router
@@ -16,6 +17,7 @@ from bot.transport.replies import Replies
 from pipeline.ledger.users import FIRST_VIDEOS, Customer, Customers, Preferences
 from steps.languages import LANGUAGES
 
+SHORT_CHARACTERS = 10
 CONFIRM_NAMES: Mapping[str, str] = {
     "first": N_("for my first videos"),
     "always": N_("always"),
@@ -44,10 +46,13 @@ async def choose(
         )
         return
     key, value = callback_data.key, callback_data.value
-    if value not in choices(key, words, for_sale):
+    chosen_now = (await customers.get(user_id(tap.from_user.id))).preferences
+    if value not in choices(key, words, _offered(key, chosen_now, for_sale)):
         await replies.tap(tap)
         return
-    stored = int(value) if key == "seconds" else value
+    stored: str | int = int(value) if key == "seconds" else value
+    if key == "model":
+        stored = choices(key, words, for_sale)[value]
     chosen = await customers.set_preference(user_id(tap.from_user.id), key, stored)
     now = Words(chosen.language or words.language)
     await replies.tap(tap, now.plain(N_("Saved.")))
@@ -63,6 +68,8 @@ def choices(key: str, words: Words, for_sale: ForSale) -> Mapping[str, str]:
             return {str(seconds): words.plain(N_("{n} s"), n=seconds) for seconds in for_sale.lengths}
         case "size":
             return {size: words.plain(SHAPES[shape_of(size)]) for size in for_sale.sizes}
+        case "model":
+            return {short(each.model.offer): each.model.offer for each in for_sale.all} if for_sale.others else {}
         case "confirm":
             return {value: words.plain(name) for value, name in CONFIRM_NAMES.items()}
     return {}
@@ -71,7 +78,8 @@ def choices(key: str, words: Words, for_sale: ForSale) -> Mapping[str, str]:
 def settings_page(
     chosen: Preferences, user: int, words: Words, for_sale: ForSale
 ) -> tuple[Markup, InlineKeyboardMarkup]:
-    seconds, size = for_sale.length_for(chosen.seconds), for_sale.size_for(chosen.size)
+    offer = for_sale.of(chosen.model)
+    seconds, size = offer.length_for(chosen.seconds), offer.size_for(chosen.size)
     confirm = chosen.confirm or "first"
     text = words(
         "<b>Settings</b>\n"
@@ -83,13 +91,27 @@ def settings_page(
         language=words("English"),  # each catalogue translates this to its own language's name
         seconds=seconds,
         shape=words(SHAPES[shape_of(size)]).lower(),
-        price=words.usd(for_sale.price(seconds, size)),
+        price=words.usd(offer.price(seconds, size)),
         confirm=words(CONFIRM_NAMES[confirm]),
         first=FIRST_VIDEOS,
     )
     now = {"language": words.language, "seconds": str(seconds), "size": size, "confirm": confirm}
-    rows = [_row(key, value, user, words, for_sale) for key, value in now.items()]
-    return text, InlineKeyboardMarkup(inline_keyboard=[*rows[:3], *([button] for button in rows[3])])
+    rows = [_row(key, value, user, words, _offered(key, chosen, for_sale)) for key, value in now.items()]
+    models = _row("model", short(offer.model.offer), user, words, for_sale)
+    if models:
+        text = Markup("\n\n").join([text, words("Model: {name}", name=offer.model.offer)])
+    below = ([button] for button in (*rows[3], *models))
+    return text, InlineKeyboardMarkup(inline_keyboard=[*rows[:3], *below])
+
+
+def _offered(key: str, chosen: Preferences, for_sale: ForSale) -> ForSale:
+    """Lengths and formats are those of the user's model; models are those of the bot."""
+    return for_sale if key == "model" else for_sale.of(chosen.model)
+
+
+def short(offer: str) -> str:
+    """An offer's name for a button's data, which is at most 64 bytes."""
+    return hashlib.sha256(offer.encode()).hexdigest()[:SHORT_CHARACTERS]
 
 
 def _row(key: str, now: str, user: int, words: Words, for_sale: ForSale) -> list[InlineKeyboardButton]:

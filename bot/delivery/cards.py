@@ -126,8 +126,8 @@ def _asking(run: Run, words: Words, scene: Scene) -> _Page:
         "Nothing is charged until you tap Create. You have {time} to decide.", time=lasting(_confirm_seconds(run))
     )
     rows = (
-        tuple(_length(run, words, seconds) for seconds in scene.for_sale.lengths),
-        tuple(_shape(run, words, size) for size in scene.for_sale.sizes),
+        tuple(_length(run, words, seconds) for seconds in scene.for_sale.for_run(run).lengths),
+        tuple(_shape(run, words, size) for size in scene.for_sale.for_run(run).sizes),
         (
             button(
                 words,

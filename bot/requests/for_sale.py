@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from pipeline.ledger.records import Run
 from pipeline.ledger.users import Preferences
 from providers.callbacks import callback_url
 from providers.catalogue import VideoModel, input_of, price_microusd
@@ -27,6 +28,24 @@ class ForSale:
     size: str
     demo: bool = False
     public_url: str | None = None
+    others: tuple["ForSale", ...] = ()  # what else users may choose
+
+    @property
+    def all(self) -> tuple["ForSale", ...]:
+        """Everything that users may choose, the default first."""
+        return (self, *self.others)
+
+    def of(self, offer: str | None) -> "ForSale":
+        """The offer of this name; the default for None, or for one that is no longer for sale."""
+        return next((each for each in self.others if each.model.offer == offer), self)
+
+    def for_run(self, run: Run) -> "ForSale":
+        """The offer that the run was ordered from; the default if it is no longer for sale."""
+        return next((each for each in self.all if each.sold(run)), self)
+
+    def sold(self, run: Run) -> bool:
+        here = (self.model.provider, self.model.name, self.base_url, self.key_fingerprint)
+        return here == (run.provider, run.model, run.base_url, run.key_fingerprint)
 
     @property
     def lengths(self) -> tuple[int, ...]:

@@ -69,12 +69,13 @@ class Orders:
         prompt = check_prompt(order_request.prompt)
         if isinstance(prompt, PromptProblem):
             return prompt
-        request = self._for_sale.request(
+        chosen = order_request.chosen or customer.preferences
+        request = self._for_sale.of(chosen.model).request(
             prompt,
             order_request.user,
             order_request.key,
             order_request.address.to_audience(),
-            chosen=order_request.chosen or customer.preferences,
+            chosen=chosen,
             confirm=customer.asks_first or order_request.asks_first,
             again=order_request.again,
         )
@@ -96,7 +97,7 @@ class Orders:
         draft = await self._ledger.find(ref)
         if draft is None or draft.user_id != order_request.user:
             return await self.submit(order_request, customer)
-        chosen = order_request.chosen or Preferences(seconds=draft.seconds, size=draft.size)
+        chosen = order_request.chosen or Preferences(seconds=draft.seconds, size=draft.size, model=draft.offer)
         order_request = replace(order_request, chosen=chosen)
         if draft.state not in DRAFT:
             return await self.submit(order_request, customer)

@@ -108,15 +108,13 @@ async def _size(t: Tapped) -> None:
 
 
 async def _amend(t: Tapped, seconds: int, size: str) -> None:
-    here = (t.for_sale.model.name, t.for_sale.base_url, t.for_sale.key_fingerprint)
-    if here != (t.run.model, t.run.base_url, t.run.key_fingerprint) or not t.for_sale.matches(seconds, size):
+    offer = t.for_sale.for_run(t.run)
+    if not offer.sold(t.run) or not offer.matches(seconds, size):
         await t.say(
             N_("This can no longer be changed here. Cancel it and send it again; nothing was charged."), alert=True
         )
         return
-    amended = await t.ledger.amend(
-        t.run.run_id, seconds, size, t.for_sale.price(seconds, size), t.for_sale.input(seconds, size)
-    )
+    amended = await t.ledger.amend(t.run.run_id, seconds, size, offer.price(seconds, size), offer.input(seconds, size))
     await t.orders.go_on(amended.run)
     if amended.refused:
         await t.replies.tap(t.tap, not_amended(amended, t.words), alert=True)
@@ -206,7 +204,7 @@ async def _another(t: Tapped, prompt: str, *, again: bool) -> None:
     take = int(t.data.arg) if t.data.arg.isdecimal() else 1
     key = request_key(t.bot_id, message.chat.id, _place_of(t, message.message_id), t.data.act.value, take)
     address = address_of_tap(t.tap, t.bot_id, t.words)
-    chosen = Preferences(seconds=t.run.seconds, size=t.run.size)
+    chosen = Preferences(seconds=t.run.seconds, size=t.run.size, model=t.run.offer)
     order_request = OrderRequest(prompt, t.run.user_id, key, address, chosen, again, asked_price=t.run.price_microusd)
     placed = await order_by_tap(t.tap, order_request, t.words, t.customer, t.orders, t.replies)
     if placed is not None and placed.replayed and placed.run.ended:

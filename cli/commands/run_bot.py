@@ -44,10 +44,16 @@ from cli.output import logs
 from pipeline.cancellation import stop
 from pipeline.clock import time_of_day
 from pipeline.settings.config import Settings
+from pipeline.settings.vendor_keys import KEYS
 from pipeline.worker import Engine, open_engine
 from steps.languages import DEFAULT, LANGUAGES
 
 SIMULATED_PORT = 8090
+# By provider: one with a list of whole requests, and one that knows our own id.
+DEMO_OFFERS = {
+    "fal": "fal/fal-ai/veo3.1/fast",
+    "kling": "kling/kling-v2-5-turbo",
+}
 RENDER_SECONDS = 12.0  # of the simulated provider: long enough to watch
 BATCH_SECONDS = 5.0  # to finish the updates that are being handled when a signal arrives
 
@@ -120,6 +126,9 @@ def simulated(settings: Settings, root: str) -> Settings:
         "video_model": "sim-1",
         "video_usd_per_second": None,
         "video_create_body": None,
+        "video_extra_headers": None,
+        "public_url": None,
+        **_simulated_accounts(root),
         "database_url": None,
         "supabase_url": None,
         "supabase_service_role_key": None,
@@ -135,6 +144,15 @@ def simulated(settings: Settings, root: str) -> Settings:
     else:
         typer.echo(f"{time_of_day()} no provider keys: videos are simulated, no real money is spent")
     return settings.model_copy(update=changes)
+
+
+def _simulated_accounts(root: str) -> dict[str, Any]:
+    """No real account is left: a demo has simulated ones at two providers, besides the one of the default model."""
+    keys = {name: None for names in KEYS.values() for name in names}
+    urls = {f"{provider}_base_url": None for provider in KEYS}
+    known = {name: SecretStr("simulated:simulated") for provider in DEMO_OFFERS for name in KEYS[provider]}
+    there = {f"{provider}_base_url": f"{root}/{provider}" for provider in DEMO_OFFERS}
+    return keys | urls | known | there | {"video_models": ",".join(DEMO_OFFERS.values())}
 
 
 def _free_port(wanted: int) -> int:

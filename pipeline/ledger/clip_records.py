@@ -1,4 +1,4 @@
-"""The ledger's records of clips, for the machines that store them.
+"""The ledger's notes on clips, for the machines that store them, and on what a provider tells of a purchase.
 
 Out      frozen values
 Raises   what the transport raises
@@ -84,3 +84,22 @@ class ClipRecords(LedgerFunctions):
     async def tell_broken(self, words: str) -> None:
         """Alerts operators, once a day, that Storage takes no clips."""
         await self._ask("storage_broken", words=words)
+
+
+@dataclass(frozen=True)
+class Charge:
+    """`released`: the money of a refusal that might have been billed was given back, as it was not."""
+
+    recorded: bool
+    released: bool
+
+
+class PurchaseRecords(LedgerFunctions):
+    async def note_gateway(self, run_id: UUID, attempts: int, model: str) -> None:
+        """A gateway says that it sent our request `attempts` further times, the last time to `model`."""
+        await self._ask("note_gateway", run_id=run_id, attempts=attempts, model=model)
+
+    async def record_charge(self, run_id: UUID, microusd: int) -> Charge:
+        """What the provider says that it charged for the run's job."""
+        answer = await self._ask("record_charge", run_id=run_id, microusd=microusd)
+        return Charge(answer["recorded"], answer["released"])

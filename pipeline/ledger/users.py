@@ -29,6 +29,7 @@ class Preferences:
     seconds: int | None = None
     size: str | None = None
     confirm: Confirm | None = None
+    model: str | None = None  # an offer, as `provider/model`
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Sequence
 
 from pipeline.context import ProviderAccount
-from pipeline.ledger.purchase_records import PurchaseRecords
+from pipeline.ledger.clip_records import PurchaseRecords
 from pipeline.ledger.records import Run
 from pipeline.ledger.transports.common import LedgerCall
 from providers.job import Job

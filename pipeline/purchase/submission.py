@@ -17,8 +17,7 @@ from datetime import timedelta
 from net.error_text import storable
 from pipeline.context import FREE_BYTES_MIN, RunContext
 from pipeline.ledger.answers import Cost, NotWon
-from pipeline.ledger.clip_records import ClipRecords
-from pipeline.ledger.purchase_records import PurchaseRecords
+from pipeline.ledger.clip_records import ClipRecords, PurchaseRecords
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.ledger.transports.common import Json, LedgerUnavailable
 from pipeline.purchase.answer_files import KeptAnswer

@@ -32,6 +32,7 @@ class VendorKeys(BaseModel):
     """Credentials and base URLs of all providers but the one at VIDEO_BASE_URL."""
 
     public_url: str | None = None
+    video_models: str = ""
     video_extra_headers: SecretStr | None = None
     fal_key: SecretStr | None = None
     fal_base_url: str | None = None
@@ -71,6 +72,11 @@ class VendorKeys(BaseModel):
         if text is not None:
             headers_in(text.get_secret_value())
         return text
+
+    @property
+    def also_offered(self) -> tuple[str, ...]:
+        """What users of the bot may choose besides VIDEO_MODEL, as VIDEO_MODELS lists it."""
+        return tuple(dict.fromkeys(name.strip() for name in self.video_models.split(",") if name.strip()))
 
     @property
     def extra_headers(self) -> Mapping[str, str]:

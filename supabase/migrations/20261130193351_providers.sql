@@ -332,6 +332,21 @@ language sql stable set search_path = '' as $$
     from (select 1) as one left join onetake.runs r on r.ref = d.ref;
 $$;
 
+-- Sets one preference (null removes it) and answers all of them.
+create or replace function public.set_preference(p_user_id text, p_key text, p_value jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare v_preferences jsonb;
+begin
+    if p_key not in ('language', 'seconds', 'size', 'confirm', 'model') then
+        raise exception 'there is no preference %', p_key using errcode = 'LG003';
+    end if;
+    insert into onetake.users (user_id) values (p_user_id) on conflict (user_id) do nothing;
+    update onetake.users set preferences = case when p_value is null then preferences - p_key
+            else preferences || jsonb_build_object(p_key, p_value) end
+        where user_id = p_user_id returning preferences into v_preferences;
+    return v_preferences;
+end $$;
+
 select onetake.restrict(array['amend', 'record_charge', 'record_submission', 'replace_draft', 'reserve', 'note_callback', 'note_gateway']::text[]);
 
 select onetake.restrict(array['amend', 'record_charge', 'reserve', 'note_callback', 'note_gateway']);

@@ -16,7 +16,7 @@ create function public.set_preference(p_user_id text, p_key text, p_value jsonb)
 language plpgsql security definer set search_path = '' as $$
 declare v_preferences jsonb;
 begin
-    if p_key not in ('language', 'seconds', 'size', 'confirm') then
+    if p_key not in ('language', 'seconds', 'size', 'confirm', 'model') then
         raise exception 'there is no preference %', p_key using errcode = 'LG003';
     end if;
     insert into onetake.users (user_id) values (p_user_id) on conflict (user_id) do nothing;

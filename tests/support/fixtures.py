@@ -46,9 +46,9 @@ from steps.check_limits import Request
 from steps.contracts import CONTRACTS
 from steps.text_model.ask_model import open_text_model
 from steps.text_model.prompt_store import PromptStore
+from tests.providers.vendors.ordered import INPUT_OF, KEY_OF, MODEL_OF
 from tests.support.npm import Absent
 from tests.support.postgres17 import open_postgres17
-from tests.support.vendors import INPUT_OF, KEY_OF, MODEL_OF
 from tests.support.warm_processes import WarmProcesses
 
 ROOT = Path(__file__).parents[2]
