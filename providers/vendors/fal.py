@@ -17,7 +17,7 @@ from net.error_text import error_object, has_gap, is_error_form, json_object, ob
 from providers import answers
 from providers.job import Job, JobStatus, ListPage
 from providers.openai_videos.job_rows import shown_text
-from providers.orders import Answer, ClearNo, Made, Order, Unclear
+from providers.orders import SEED, Answer, ClearNo, Made, Order, Unclear
 from providers.port import Callback, Facts, Marker, ReadError, Reading, Reply, Request, Scope, in_path
 from providers.vendors.fal_rows import charge_in, ids_in, job_of, listed_job, read_error, why, with_result
 
@@ -178,8 +178,8 @@ class Fal:
         return None
 
     def marker(self, order: Order) -> str | None:
-        """The seed, where the model takes one."""
-        return str(order.params["seed"]) if "seed" in order.params else None
+        """The run's seed, where the model takes one; another seed is not the run's alone."""
+        return str(order.params["seed"]) if order.input.get("seed") == SEED else None
 
     def charge(self, job_id: str, since: float | None = None) -> Reading[int | ReadError | None]:
         """What fal charged for a request so far, in micro-dollars; None: it shows no charge. Needs a key for billing.

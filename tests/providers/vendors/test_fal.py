@@ -93,6 +93,7 @@ def test_model_name_that_leads_to_another_path_is_refused(model: str) -> None:
 def test_marker_is_the_seed_of_the_run() -> None:
     assert FAL.marker(order()) == str(seed_of("run-1"))
     assert FAL.marker(order(input={"duration": "8s"})) is None
+    assert FAL.marker(order(input={"seed": 7})) is None
 
 
 def test_queue_accepts_the_order() -> None:
