@@ -169,11 +169,6 @@ class Luma:
         return f"{self.base_url.rstrip('/')}{GENERATIONS}{path}"
 
 
-def callback_job_id(body: str) -> str | None:
-    """The job that a callback names: a hint, to be looked up before it is believed. Luma signs nothing."""
-    return id_of(json_object(body).get("id"))
-
-
 def _token(callback_url: object) -> str | None:
     return callback_url.rsplit("/", 1)[-1] or None if isinstance(callback_url, str) else None
 

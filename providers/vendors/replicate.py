@@ -164,11 +164,6 @@ class Replicate:
         return f"{self.base_url.rstrip('/').removesuffix('/v1')}/v1{path}"
 
 
-def callback_job_id(body: str) -> str | None:
-    """The prediction that a callback names: a hint, to be looked up before it is believed."""
-    return id_of(json_object(body).get("id"))
-
-
 def verify_callback(headers: Mapping[str, str], body: bytes, secret: str, now: float) -> bool:
     """Whether a callback is signed with the account's secret, which GET /webhooks/default/secret names as `key`.
 

@@ -11,7 +11,7 @@ from providers.job import Job, JobStatus, ListPage
 from providers.order_match import differs, is_marked, is_order_of
 from providers.orders import Answer, ClearNo, Fault, Made, Order, Unclear
 from providers.port import ReadError, Reply, Request, Scope, read_with
-from providers.vendors.luma import Luma, callback_job_id
+from providers.vendors.luma import Luma
 
 API = Luma()
 BASE = "https://api.lumalabs.ai/dream-machine/v1/generations"
@@ -298,6 +298,7 @@ def test_only_page_shows_each_job() -> None:
     assert [job.job_id for job in read_page.jobs] == [ID, OTHER]
     assert (read_page.has_more, read_page.next_page, read_page.total) == (False, None, 2)
     assert (read_page.odd_rows, read_page.flaw) == (0, "")
+    assert not API.facts.newest_first  # nobody says so: a look reads it to its end
     assert page(listed()) == ListPage((), has_more=False, last_id=None)
     assert next(API.page(None, Scope())).url == f"{BASE}?limit=100&offset=0"
 
@@ -390,8 +391,3 @@ def test_page_that_is_no_list_is_an_error(body: object, status: int) -> None:
 def test_cursor_of_another_kind_is_no_page(after: str) -> None:
     failed = read_with(API.page(after, Scope()), lambda _: Reply(200, json.dumps(listed(QUEUED))))
     assert failed == ReadError(None, "not a page of this list")
-
-
-def test_callback_names_its_job() -> None:
-    assert callback_job_id(json.dumps(DONE)) == ID
-    assert callback_job_id('{"id":null}') is None
