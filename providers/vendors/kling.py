@@ -49,7 +49,7 @@ FACTS = Facts(
     name="kling",
     title="Kling AI",
     base_url="https://api-singapore.klingai.com",
-    key_names=("KLINGAI_API_KEY",),
+    key_names=("KLING_ACCESS_KEY", "KLING_SECRET_KEY"),
     marker=Marker.OWN_ID,
     has_list=True,
     newest_first=False,
@@ -161,11 +161,6 @@ class Kling:
 
     def _at(self, path: str) -> str:
         return f"{self.base_url.rstrip('/')}{TASKS}{path}"
-
-
-def callback_job_id(body: str) -> str | None:
-    """The task that a callback names: a hint, to be looked up before it is believed."""
-    return id_of(json_object(body).get("task_id"))
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -13,7 +13,7 @@ from providers.job import Job, JobStatus, ListPage
 from providers.order_match import is_marked
 from providers.orders import Answer, ClearNo, Fault, Made, Order, Unclear
 from providers.port import Marker, ReadError, Reply, Request, Scope, read_with
-from providers.vendors.kling import FACTS, PAGE_ROWS, Kling, callback_job_id
+from providers.vendors.kling import FACTS, PAGE_ROWS, Kling
 
 API = Kling()
 RUN = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -382,8 +382,3 @@ def test_id_that_leads_to_another_path_is_refused(job_id: str) -> None:
 def test_marker_is_the_id_that_the_order_gives_and_clips_are_public() -> None:
     assert API.marker(ORDER) == json.loads(API.create(ORDER).body)["external_task_id"]
     assert API.content(TASK) is None
-
-
-def test_callback_names_its_task() -> None:
-    assert callback_job_id(json.dumps(SUCCEED)) == TASK
-    assert callback_job_id("<html>") is None
