@@ -30,11 +30,16 @@ class CreateShapes:
 
     def answers(self) -> CreateAnswers:
         """For `buying.buy`."""
-        return CreateAnswers(made=self._made, error=self.vendor.refusal, idless=self._idless, named=self._named)
+        again = None if self.vendor.repeated is None else self._repeated
+        return CreateAnswers(self._made, self.vendor.refusal, self._idless, self._named, again)
 
     def _made(self, request: web.Request, job: Job, habits: Habits) -> web.Response:
         view = view_of(request.app[STATE], root_of(request), job, "create", habits)
         return bent(json_answer(self.vendor.made(view), self.vendor.made_status), view, habits)
+
+    def _repeated(self, request: web.Request, job: Job, habits: Habits) -> web.Response:
+        assert self.vendor.repeated is not None
+        return self.vendor.repeated(view_of(request.app[STATE], root_of(request), job, "create", habits))
 
     def _idless(self, answer: web.Response) -> web.Response:
         return json_answer(_changed(read_json(answer), self.vendor.id_names, None), answer.status)

@@ -70,8 +70,8 @@ class Vendor:
     `key_of`: the API key that a request carries. `read_order`: the order in a create; a response refuses it, a job is
     one that the vendor had already made of it. `made`: the JSON that answers it, with `made_status`.
     `refusal`: an error with this status and these words. `moderation`: the refusal of a prompt.
-    `id_names`: the members that hold the job's id. `callback`: the report of a job's end; its last argument asks for a
-    wrong signature.
+    `id_names`: the members that hold the job's id. `repeated`: what a second copy of an order hears, where the first
+    one's id is known again. `callback`: the report of a job's end; its last argument asks for a wrong signature.
     """
 
     name: str
@@ -83,6 +83,7 @@ class Vendor:
     new_id: Callable[[], str]
     id_names: tuple[str, ...] = ("id",)
     made_status: int = 200
+    repeated: Callable[[View], web.Response] | None = None
     callback: Callable[[View, bool], Report] | None = None
 
 

@@ -51,13 +51,15 @@ class CreateAnswers:
     """The answers of one protocol to a create.
 
     `made`: the job. `error`: an error with this status. `idless`: the answer without the job's id. `named`: the answer
-    with another id in its place.
+    with another id in its place. `repeated`: what a second copy of the request hears, where the first one's id is known
+    again; None where each copy makes a job.
     """
 
     made: Callable[[web.Request, Job, Habits], web.Response]
     error: Callable[[int, str], web.Response]
     idless: Callable[[web.Response], web.Response]
     named: Callable[[web.Response, str], web.Response]
+    repeated: Callable[[web.Request, Job, Habits], web.Response] | None = None
 
 
 def arrival_of(request: web.Request, key: str | None, provider: str) -> Arrival:
@@ -97,10 +99,13 @@ async def _troubled(
         # The client may be gone by then: the job is made anyway, as behind a slow gateway.
         await asyncio.sleep(fault.number("after", 1.0))
     job = _enter_troubled(state, arrival, order, fault)
-    if fault.kind == "repeated_by_proxy":
+    known_again = fault.kind == "repeated_by_proxy" and answers.repeated is not None
+    if fault.kind == "repeated_by_proxy" and not known_again:
         job = await _repeated(state, order, fault, job)
     if job is None:
         answer = answers.error(500, "The simulated provider failed.")
+    elif known_again and answers.repeated is not None and fault.text("answer", "first") == "second":
+        answer = answers.repeated(request, job, habits_now(state, fault))
     else:
         answer = answers.made(request, job, habits_now(state, fault))
     if (other := _other_answer(answers, answer, fault, arrival.key or "")) is not None:
