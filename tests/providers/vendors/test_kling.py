@@ -15,7 +15,6 @@ from providers.orders import Answer, ClearNo, Fault, Made, Order, Unclear
 from providers.port import Marker, ReadError, Reply, Request, Scope, read_with
 from providers.vendors.kling import FACTS, PAGE_ROWS, Kling
 
-PLAIN = "plain-key"
 API = Kling()
 RUN = "0f8fad5b-d9cb-469f-a165-70867728950e"
 OTHER = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
@@ -136,7 +135,7 @@ def test_pair_of_keys_signs_a_token_that_is_valid_for_half_an_hour() -> None:
 
 
 def test_plain_key_is_sent_as_it_is_and_half_a_pair_is_not_sent() -> None:
-    assert API.authorization(PLAIN, 0.0) == {"Authorization": f"Bearer {PLAIN}"}
+    assert API.authorization("test-plain", 0.0) == {"Authorization": "Bearer test-plain"}
     for half in ("access:", ":secret"):
         with pytest.raises(ValueError, match="half"):
             API.authorization(half, 0.0)
