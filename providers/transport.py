@@ -33,6 +33,7 @@ READS_MAX = 5  # of one reading; one that asks for more is a mistake
 KEY_CHARACTERS_MIN = 12  # shorter than any real key
 UNPACKED = {"Accept-Encoding": "identity", "Accept": "application/json", "User-Agent": "onetake"}
 SIGNED_REFUSALS = frozenset({400, 401, 403})  # of a storage that gets a key in addition to a link's signature
+TOKENS_HIDDEN_MAX = 8
 KEY_PART_CHARACTERS = 6  # truncated text may end inside a key
 GATEWAY_MODEL = "x-litellm-model-name"  # after a fallback it is not the one that was ordered
 MODEL_CHARACTERS_MAX = 200
@@ -98,6 +99,7 @@ class VideoProvider:
     ) -> None:
         self.api = api
         self._key = api_key
+        self._tokens: tuple[str, ...] = ()  # that were sent last; some are signed anew for each request
         self._http = http
         self._timeout = timeout
         self._tls = tls
@@ -145,7 +147,9 @@ class VideoProvider:
         return answer
 
     async def _send(self, http: httpx2.AsyncClient, request: Request) -> httpx2.Response:
-        headers = {**request.headers, **self.api.authorization(self._key, time.time())}
+        signed = self.api.authorization(self._key, time.time())
+        self._tokens = (*self._tokens, signed.get("Authorization", "").rpartition(" ")[2])[-TOKENS_HIDDEN_MAX:]
+        headers = {**request.headers, **signed}
         return await http.request(request.method, request.url, headers=headers, content=request.body or None)
 
     def _answer(self, response: httpx2.Response) -> Answer:
@@ -256,13 +260,19 @@ class VideoProvider:
         return self._without_key(without_links(repr(error.__cause__ or error)))
 
     def _without_key(self, words: str) -> str:
-        """Hides the key, which some gateways repeat. A short key is made up and may be part of other words."""
-        key = self._key
-        if len(key) < KEY_CHARACTERS_MIN:
-            return words
-        words = words.replace(key, "[key]")
-        cut = next((n for n in range(len(key) - 1, KEY_PART_CHARACTERS - 1, -1) if words.endswith(key[:n])), 0)
-        return f"{words[: len(words) - cut]}[key]" if cut else words
+        """Hides the key, the secret of a pair, and the tokens that they signed, which some gateways repeat."""
+        for secret in dict.fromkeys((self._key, self._key.partition(":")[2], *self._tokens)):
+            words = _without(secret, words)
+        return words
+
+
+def _without(secret: str, words: str) -> str:
+    """A short secret is made up and may be part of other words."""
+    if len(secret) < KEY_CHARACTERS_MIN:
+        return words
+    words = words.replace(secret, "[key]")
+    cut = next((n for n in range(len(secret) - 1, KEY_PART_CHARACTERS - 1, -1) if words.endswith(secret[:n])), 0)
+    return f"{words[: len(words) - cut]}[key]" if cut else words
 
 
 # All raised before any byte of the request was sent. A proxy's failure is not among them: it may be any proxy.

@@ -16,9 +16,11 @@ from providers.job import Job, JobStatus, ListPage
 from providers.orders import Answer, Fault, Order
 from providers.port import ReadError
 from providers.transport import TooLate, VideoProvider, open_provider
+from providers.vendors.kling import Kling
 from tests.providers.scripted import Reply, Script, Seen, Server, answer, in_turn, scripted
 
 KEY = "sk-a-key-of-some-length"
+PAIR = "access:secret-of-a-pair"
 ORDER = Order("0b9c-run", "un barco ñ {{ 7*7 }}\nbajo la lluvia", "minimax/h3", 8, "720x1280", "multipart")
 MADE = {"id": "video_1", "status": "queued"}
 
@@ -235,8 +237,18 @@ async def test_key_echoed_in_a_refusal_is_masked() -> None:
         read = await provider.job("video_1")
     assert KEY not in got.body
     assert "[key]" in got.body
-    assert isinstance(read, ReadError)
-    assert KEY not in read.detail
+    assert isinstance(read, ReadError) and KEY not in read.detail
+
+
+@pytest.mark.asyncio
+async def test_secret_and_tokens_of_a_pair_of_keys_are_masked_in_a_refusal() -> None:
+    def echo(seen: Seen) -> Reply:
+        return answer(401, {"code": 1002, "message": f"{seen.headers['authorization']} of secret-of-a-pair is invalid"})
+
+    async with scripted(echo) as server, open_provider(server.url, PAIR, api=Kling(server.url)) as kling:
+        got, read = await kling.post(ORDER, go), await kling.job("1")
+    words = "Bearer [key] of [key] is invalid"
+    assert (json.loads(got.body)["message"], read) == (words, ReadError(401, words))
 
 
 @pytest.mark.asyncio
