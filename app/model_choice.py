@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pipeline.settings.config import Settings
-from pipeline.settings.endpoints import endpoint_of
+from pipeline.settings.endpoints import configured, endpoint_of
 from pipeline.settings.parts import VideoEndpoint
 from pipeline.settings.resources import models_file
 from providers.catalogue import Catalogue, CatalogueError, VideoModel, choose_model, load_catalogue
@@ -19,18 +19,20 @@ class Choice:
 
 
 def choose_from_settings(settings: Settings, name: str | None = None) -> tuple[Catalogue, VideoModel]:
-    """The model of this name, or the one that VIDEO_MODEL names.
+    """The model of this name, or the one that VIDEO_MODEL names. VIDEO_USD_PER_SECOND is the price of that one alone.
 
     Raises CatalogueError with what can be bought and what needs no account.
     """
     catalogue = load_catalogue(models_file())
+    name = name or settings.video_model
     try:
         model = choose_model(
             catalogue,
-            name or settings.video_model,
+            name,
             settings.video_base_url or settings.openai_base_url,
-            settings.video_usd_per_second,
+            settings.video_usd_per_second if name == settings.video_model else None,
             datetime.now(UTC).date(),
+            configured(settings),
         )
     except CatalogueError as error:
         raise CatalogueError(f"{error}. `make demo` needs no account.") from error

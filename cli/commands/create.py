@@ -21,7 +21,8 @@ def create(
     seconds: Annotated[int | None, typer.Option(min=1, help="Length; the model determines which are allowed.")] = None,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Such as 720x1280.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="One of `onetake models`, such as fal/minimax/h3; by default VIDEO_MODEL.")
+        str | None,
+        typer.Option(help="One of `onetake models`, such as runway/gen4.5; by default VIDEO_MODEL."),
     ] = None,
     key: Annotated[str | None, typer.Option(help="The same key always means the same run.")] = None,
     user: Annotated[str | None, typer.Option(help="Whose limits apply; by default yours.")] = None,

@@ -34,8 +34,8 @@ def models(
     if provider is not None and provider not in known:
         raise Stop(f"--provider: must be one of {', '.join(known)}, not {provider}")
     today = datetime.now(UTC).date()
-    default, configured = _default(settings, catalogue), _configured(settings)
-    offers = listed_offers(catalogue, default, settings.video_size, configured, today)
+    default = _default(settings, catalogue)
+    offers = listed_offers(catalogue, default, settings.video_size, _configured(settings, default), today)
     shown = [offer for offer in offers if provider in {None, offer.model.provider}]
     (print_offers_as_json if as_json else print_offers)(shown)
 
@@ -51,13 +51,16 @@ def _default(settings: "Settings", catalogue: "Catalogue") -> "VideoModel | None
         return find_offer(catalogue, settings.video_model or "")
 
 
-def _configured(settings: "Settings") -> Collection[str]:
-    """The providers whose key is set."""
+def _configured(settings: "Settings", default: "VideoModel | None") -> Collection[str]:
+    """The providers whose key is set. That of the text model is one of VIDEO_MODEL too."""
+    from pipeline.settings.endpoints import configured
     from pipeline.settings.setting_checks import ConfigError
     from providers.orders import OPENAI
 
+    found = configured(settings)
+    if default is None or default.provider != OPENAI:
+        return found
     try:
-        _ = settings.video
+        return (settings.video.provider, *found)
     except ConfigError:
-        return ()
-    return (OPENAI,)
+        return found

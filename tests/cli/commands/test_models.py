@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from pipeline.settings.vendor_keys import KEYS
 
 GATEWAY = "https://gateway.example/v1"
 NOTHING_SET = {
@@ -19,6 +20,7 @@ NOTHING_SET = {
     "VIDEO_USD_PER_SECOND": "",
     "VIDEO_SIZE": "",
     "COLUMNS": "120",
+    **{name.upper(): "" for names in KEYS.values() for name in names},
 }
 
 
@@ -58,6 +60,18 @@ def test_default_and_configured_offers_are_marked() -> None:
     assert (first["name"], first["default"], first["configured"]) == ("minimax/h3", True, True)
     assert not any(each["default"] for each in others)
     assert all(each["configured"] for each in others if each["provider"] == "openai")
+
+
+@pytest.mark.parametrize(
+    ("settings", "configured"),
+    [
+        ({"RUNWAYML_API_SECRET": "r", "ARK_API_KEY": "a"}, {"runway", "ark"}),
+        ({"OPENAI_API_KEY": "k"}, set()),
+        ({"OPENAI_API_KEY": "k", "VIDEO_MODEL": "minimax/h3"}, {"openai"}),
+    ],
+)
+def test_offers_are_configured_by_their_providers_key(settings: dict[str, str], configured: set[str]) -> None:
+    assert {each["provider"] for each in objects(**settings) if each["configured"]} == configured
 
 
 def test_default_without_its_key_is_still_marked() -> None:
