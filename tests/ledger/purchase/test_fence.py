@@ -20,6 +20,9 @@ def test_first_token_wins_and_gets_the_order_and_a_second_token_is_refused(clien
         "seconds": 8,
         "size": "720x1280",
         "create_body": "multipart",
+        "provider": "openai",
+        "input": {},
+        "callback_url": None,
     }
     row = client.row(run_id)
     assert (row["state"], row["token"]) == ("submitting", TOKEN)
