@@ -54,7 +54,9 @@ class ProviderAccount:
         return next((account for account in self.all if account.matches(run)), self)
 
     def matches(self, run: Run) -> bool:
-        return (run.base_url, run.key_fingerprint) == (self.base_url, self.key_fingerprint)
+        """Whether the run was priced for this account: one address and key may serve two protocols."""
+        here = (self.provider.api.facts.name, self.base_url, self.key_fingerprint)
+        return (run.provider, run.base_url, run.key_fingerprint) == here
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,60 @@
+"""Several accounts: a run belongs to the one that it was priced for, and to no other."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import pytest
+
+from pipeline.context import ProviderAccount, ProviderRules
+from providers.apis import api_of
+from providers.orders import OPENAI
+from providers.transport import open_provider
+from tests.pipeline.purchase.evidence_rows import run
+
+HERE = "http://127.0.0.1:1/v1"
+Accounts = dict[str, ProviderAccount]
+
+
+def rules_for(_: str) -> ProviderRules:
+    return ProviderRules(refuses_429_before_work=False, typical_render_seconds=1)
+
+
+@pytest.fixture
+async def accounts() -> AsyncIterator[Accounts]:
+    """Three accounts behind one address: two protocols with one key, and one of them with a second key."""
+    async with AsyncExitStack() as opened:
+        found = {}
+        for name, provider, fingerprint in (
+            ("openai", OPENAI, "f"),
+            ("openrouter", "openrouter", "f"),
+            ("second", "openrouter", "g"),
+        ):
+            api = api_of(provider, HERE)
+            client = await opened.enter_async_context(open_provider(HERE, "a-key-of-some-length", api=api))
+            found[name] = ProviderAccount(client, HERE, fingerprint, rules_for)
+        yield found
+
+
+async def test_run_belongs_to_the_account_with_its_provider_address_and_key(accounts: Accounts) -> None:
+    first = replace(accounts["openai"], others=(accounts["openrouter"], accounts["second"]))
+    assert first.for_run(run()) is first
+    assert first.for_run(run(provider="openrouter")) is accounts["openrouter"]
+    assert first.for_run(run(provider="openrouter", key_fingerprint="g")) is accounts["second"]
+
+
+async def test_run_of_an_account_that_is_not_configured_matches_none(accounts: Accounts) -> None:
+    first = replace(accounts["openai"], others=(accounts["second"],))
+    for other in (
+        run(provider="openrouter"),
+        run(provider="fal"),
+        run(base_url="http://127.0.0.1:2/v1"),
+        run(key_fingerprint="g"),
+    ):
+        assert not first.for_run(other).matches(other), other
+
+
+async def test_all_accounts_are_the_first_and_the_others(accounts: Accounts) -> None:
+    first = replace(accounts["openai"], others=(accounts["second"],))
+    assert first.all == (first, accounts["second"])
+    assert accounts["second"].all == (accounts["second"],)
