@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import typer
 
 from app.ledger_session import LedgerSession, open_ledger
-from app.model_choice import choose_from_settings
+from app.model_choice import choose_for_accounts, choose_from_settings
 from pipeline.clips.bucket import Bucket, BucketError, BucketPublic, open_bucket
 from pipeline.clock import boot_seconds
 from pipeline.context import ProviderAccount, ProviderRules, RunContext, TextModel
@@ -127,7 +127,7 @@ async def _open_account(
 async def open_shop_if_set(settings: Settings) -> AsyncIterator[ProviderAccount | None]:
     """None if the settings name no provider: a run can be settled without one."""
     try:
-        catalogue, model = choose_from_settings(settings)
+        catalogue, model = choose_for_accounts(settings)
         endpoint_of(settings, model.provider)
     except (ConfigError, CatalogueError):
         yield None

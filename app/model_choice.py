@@ -43,3 +43,16 @@ def choose_offer(settings: Settings, name: str | None = None) -> Choice:
     """The model and its account. Raises CatalogueError, or ConfigError if the account is not configured."""
     _, model = choose_from_settings(settings, name)
     return Choice(model, endpoint_of(settings, model.provider))
+
+
+def choose_for_accounts(settings: Settings) -> tuple[Catalogue, VideoModel]:
+    """What stands for the accounts where nothing is ordered: the model of VIDEO_MODEL, or any of a configured provider.
+
+    Raises CatalogueError or ConfigError if no account is configured.
+    """
+    if settings.video_model is None and (providers := configured(settings)):
+        catalogue = load_catalogue(models_file())
+        known = (model for model in catalogue.videos if model.provider == providers[0])
+        if (model := next(known, None)) is not None:
+            return catalogue, model
+    return choose_from_settings(settings)

@@ -34,6 +34,9 @@ MODELS: Mapping[str, Model] = {
 }
 
 
+VENDOR_PRICES: Mapping[str, int] = {"fal-ai/veo3.1/fast": 150_000, "kling-v2-5-turbo": 70_000}
+"""What the models of other providers that a demo offers cost, in micro-dollars a second."""
+
 ANSWERS = ("create", "retrieve", "list")
 DATE_WORDS = ("zero", "negative", "hour_one", "a_year_ago", "hours_behind", "hours_ahead", "milliseconds")
 DATE_SHAPES = ("text", "digits", "null", "missing")
@@ -185,6 +188,7 @@ class Settings:
     refund_failed: bool = False
     models: Mapping[str, Model] = field(default_factory=lambda: dict(MODELS))
     unknown_model_microusd_per_second: int = 100_000
+    vendor_microusd_per_second: Mapping[str, int] = field(default_factory=lambda: dict(VENDOR_PRICES))
     api_keys: frozenset[str] | None = None
     habits: Habits = Habits()
     tiny_clips: bool = False

@@ -49,7 +49,14 @@ class ForSale:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        return (self.model.seconds or UNLISTED_SECONDS)[:CHOICES_MAX]
+        """At most CHOICES_MAX: the shortest, the usual, the longest and one between, where there are more."""
+        every = self.model.seconds or UNLISTED_SECONDS
+        if len(every) <= CHOICES_MAX:
+            return every
+        usual = self.length_for(None)
+        longer = [seconds for seconds in every if seconds > usual]
+        between = longer[len(longer) // 2 - 1 : len(longer) // 2]
+        return tuple(sorted({every[0], usual, *between, every[-1]}))
 
     @property
     def sizes(self) -> tuple[str, ...]:

@@ -15,9 +15,11 @@ from pipeline.ledger.transports.common import LedgerError
 from pipeline.postgres.embedded import DatabaseUnavailable, is_made
 from pipeline.settings.config import Settings
 from pipeline.settings.data_folder import default_home, shown, user_home, why_unusable
+from pipeline.settings.endpoints import configured, endpoint_of
 from pipeline.settings.env_file import env_file_in_use
 from pipeline.settings.setting_checks import ConfigError
 from providers.catalogue import CatalogueError, VideoModel, check_shape, price_microusd
+from providers.orders import OPENAI
 from steps.contracts import CONTRACTS
 from steps.text_model.front_matter import TemplateError
 from steps.text_model.prompt_store import PromptStore
@@ -62,18 +64,26 @@ def _settings() -> Iterator[Finding]:
 
 
 def _video(settings: Settings) -> Iterator[Finding]:
-    try:
-        endpoint = settings.video
-        yield Finding("video key", Health.GOOD, f"set (fingerprint {endpoint.fingerprint})")
-    except ConfigError as error:
-        yield Finding("video key", Health.BAD, str(error))
+    accounts = configured(settings)
+    for name in (each for each in accounts if each != OPENAI):
+        yield Finding("account", Health.GOOD, f"{name}, fingerprint {endpoint_of(settings, name).fingerprint}")
+    if settings.video_model is None and accounts:
+        words = "VIDEO_MODEL is not set: name a model with --model (`onetake models` lists them); the bot needs one"
+        yield Finding("video", Health.NOTE, words)
+        return
     try:
         _, model = choose_from_settings(settings)
     except CatalogueError as error:
         yield Finding("video", Health.BAD, str(error))
+        model = None
+    try:
+        endpoint = endpoint_of(settings, model.provider if model else OPENAI)
+    except ConfigError as error:
+        yield Finding("video key", Health.BAD, str(error))
         return
-    base_url = settings.video_base_url or settings.openai_base_url
-    yield from _model(model, base_url, settings)
+    yield Finding("video key", Health.GOOD, f"set (fingerprint {endpoint.fingerprint})")
+    if model is not None:
+        yield from _model(model, endpoint.base_url, settings)
 
 
 def _model(model: VideoModel, base_url: str, settings: Settings) -> Iterator[Finding]:
@@ -88,7 +98,9 @@ def _model(model: VideoModel, base_url: str, settings: Settings) -> Iterator[Fin
         )
     else:
         price = usd(price_microusd(model, seconds, size))
-        yield Finding("video", Health.GOOD, f"{model.name} at {base_url}; {price} for {seconds} s at {size}")
+        yield Finding("video", Health.GOOD, f"{model.offer} at {base_url}; {price} for {seconds} s at {size}")
+    if model.provider != OPENAI:
+        return
     if urlsplit(base_url).hostname not in {"127.0.0.1", "localhost"} or model.name != "sim-1":
         yield Finding(
             "video",

@@ -78,12 +78,13 @@ async def _audit(back: timedelta) -> "tuple[Audit, datetime]":
     """The audit, and when it began by the ledger's clock."""
     from app.context import open_shop
     from app.ledger_session import open_ledger
-    from app.model_choice import choose_from_settings
-    from pipeline.purchase.audit import audit, last_audit
+    from app.model_choice import choose_for_accounts
+    from pipeline.purchase.audit import audit, last_audit, together
     from pipeline.settings.config import load_settings
 
     settings = load_settings()
-    catalogue, model = choose_from_settings(settings)
+    catalogue, model = choose_for_accounts(settings)
     async with open_shop(settings, catalogue, model) as account, open_ledger(settings) as session:
         now = (await last_audit(session.ledger.rpc, account)).now
-        return await audit(session.ledger, account, settings.waits, now - back), now
+        found = [await audit(session.ledger, each, settings.waits, now - back) for each in account.all]
+        return together(found), now

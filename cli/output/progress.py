@@ -51,7 +51,7 @@ def lines_of(run: Run, estimate: Estimate | None) -> tuple[Line, ...]:
 
 
 def heading(run: Run) -> str:
-    return f"run {run.ref} · {run.model} · {run.seconds} s · {run.size} · {usd(run.price_microusd)}"
+    return f"run {run.ref} · {run.offer} · {run.seconds} s · {run.size} · {usd(run.price_microusd)}"
 
 
 def _limits(run: Run) -> str:

@@ -109,6 +109,20 @@ async def audit(ledger: Ledger, account: ProviderAccount, waits: Waits, since: d
     return await _store(ledger, account, found, clock() - began, [job.key for job in both.look.jobs])
 
 
+def together(found: Sequence[Audit]) -> Audit:
+    """The audits of all accounts as one. An account where nothing was bought since then proves nothing and need not."""
+    used = [each for each in found if each.runs or each.differences] or list(found[:1])
+    incomplete = next((each for each in used if not each.complete), None)
+    return Audit(
+        min(each.since for each in used),
+        incomplete is None,
+        incomplete.why_incomplete if incomplete else "",
+        sum(each.jobs for each in used),
+        sum(each.runs for each in used),
+        tuple(difference for each in used for difference in each.differences),
+    )
+
+
 async def _store(
     ledger: Ledger, account: ProviderAccount, found: Audit, took_seconds: float, listed: Sequence[str]
 ) -> Audit:

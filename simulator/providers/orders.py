@@ -71,5 +71,6 @@ def order_of(
     job_id: str | None = None,
 ) -> Order:
     """An order with its price; `sent`: the whole input as the vendor's lists echo it."""
-    each = settings.unknown_model_microusd_per_second if microusd_per_second is None else microusd_per_second
+    known = settings.vendor_microusd_per_second.get(model, settings.unknown_model_microusd_per_second)
+    each = known if microusd_per_second is None else microusd_per_second
     return Order(prompt, model, seconds, size, seconds * each, provider, sent, own_id, callback_url, job_id)
