@@ -18,7 +18,7 @@ JOB_ID_AT: Mapping[str, tuple[tuple[str | int, ...], ...]] = {
     "fal": (("request_id",),),
     "replicate": (("id",),),
     "ark": (("id",),),
-    "runware": (("data", 0, "taskUUID"), ("taskUUID",)),
+    "runware": (("data", 0, "taskUUID"), ("errors", 0, "taskUUID"), ("taskUUID",)),
     "kling": (("task_id",), ("data", "task_id")),
     "higgsfield": (("request_id",),),
     "openrouter": (("data", "id"), ("id",)),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from providers.callbacks import job_named
 from providers.job import Job, JobStatus
 from providers.order_match import is_marked
 from providers.orders import ClearNo, Made, Order, Unclear
@@ -149,11 +150,14 @@ async def test_key_is_needed_for_every_task(open_provider: Open) -> None:
             assert (status, body["errors"][0]["code"]) == (401, "invalidApiKey")
 
 
-async def test_callback_is_the_result(provider: Provider) -> None:
+@pytest.mark.parametrize("prompt", ["a red fox in the rain", "a red fox, render-fails"])
+async def test_callback_is_the_result_or_the_error_and_names_the_task(provider: Provider, prompt: str) -> None:
     async with receiving() as receiver:
-        await create(provider, webhookURL=receiver.url)
-        (row,) = json.loads((await receiver.next()).body)["data"]
-    assert (row["taskUUID"], row["status"]) == (RUN, "success")
+        await create(provider, webhookURL=receiver.url, positivePrompt=prompt)
+        body = (await receiver.next()).body.decode()
+    told = json.loads(body)
+    assert len(told["data"]) + len(told.get("errors", [])) == 1
+    assert job_named("runware", body) == RUN
 
 
 async def test_product_buys_and_reads_its_task(provider: Provider, client: VideoProvider) -> None:
