@@ -113,7 +113,7 @@ class Kling:
             refuses_with=lambda _: REFUSALS.get(code),
             is_refusal=lambda _: code != 0,
         )
-        if code and answer.status is not None and 400 <= answer.status < 500:
+        if code and answer.status == 429:  # by the others Kling says what it means; a 408 or 409 may be a proxy's
             answer = replace(answer, status=REFUSALS[code])
         return answers.read_answer(answer, reader, refuses_429=refuses_429, our_key=our_key, prompt=prompt)
 

@@ -220,8 +220,8 @@ def test_limits_are_a_clear_no_only_where_the_catalogue_says_so(status: int, cod
         (200, "<html>welcome</html>", "unreadable"),
         (200, json.dumps(fine(SUBMITTED))[:-9], "unreadable"),
         (307, "", "http_307"),
-        (408, "", "http_408"),
-        (409, "", "http_409"),
+        (408, no(1201, "invalid value of `duration`"), "http_408"),
+        (409, no(1201, "invalid value of `duration`"), "http_409"),
         (502, "<html>Bad Gateway</html>", "http_502"),
     ],
 )
