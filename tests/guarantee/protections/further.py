@@ -13,8 +13,8 @@ FURTHER_MUTANTS = (
         "says_what",
         "a refusal is a clear no only if it says what it refuses",
         "providers/answers.py",
-        "    says = status not in NEEDS_WORDS or says_what",
-        "    says = True or says_what",
+        "    if status not in NEEDS_WORDS or reader.names_our_request(body):",
+        "    if True:",
         (REFUSALS + "test_refusal_without_a_recognized_reason_is_unclear",),
     ),
     Mutant(
