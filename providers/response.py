@@ -14,6 +14,7 @@ GATEWAY_ATTEMPTS = {
     "cf-aig-step": 0,
 }
 COUNT_DIGITS_MAX = 9
+ATTEMPTS_MAX = 1000  # more is a made-up number, and several headers of nine digits would not fit the ledger's column
 
 
 def same_server(url: httpx2.URL, home: httpx2.URL) -> bool:
@@ -41,9 +42,9 @@ def path_of(location: str) -> str:
 
 
 def gateway_attempts(headers: httpx2.Headers) -> int:
-    """How many further requests a gateway says it sent for this one."""
+    """How many further requests a gateway says it sent for this one; ATTEMPTS_MAX at most."""
     told = ((headers[name].strip(), only) for name, only in GATEWAY_ATTEMPTS.items() if name in headers)
-    return sum(max(0, int(count) - only) if _is_count(count) else 1 for count, only in told)
+    return min(ATTEMPTS_MAX, sum(max(0, int(count) - only) if _is_count(count) else 1 for count, only in told))
 
 
 def _is_count(text: str) -> bool:

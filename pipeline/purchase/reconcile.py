@@ -26,7 +26,8 @@ WORTH_WAITING_FOR = frozenset({"too_early", "no_witness_after"})
 
 
 async def settle(run: Run, context: RunContext) -> Run:
-    if kept := context.answers.get(run.run_id):
+    kept = context.answers.get(run.run_id)
+    if kept and await context.ledger.is_winner(run.run_id, kept.token):  # any other is left to `replay_answers`
         await submission.book(kept, run, context)
         return await submission.reload(run, context)
     if run.state is State.SUBMITTING:

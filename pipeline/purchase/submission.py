@@ -112,9 +112,6 @@ async def book(kept: KeptAnswer, run: Run, context: RunContext, ms: int | None =
     meaning = api_of(kept.provider, run.base_url).read_answer(
         kept.answer, refuses_429=refuses_429, our_key=str(kept.run_id), prompt=run.improved_prompt or ""
     )
-    if kept.answer.attempts:
-        records = PurchaseRecords(context.ledger.rpc)
-        await records.note_gateway(kept.run_id, kept.answer.attempts, kept.answer.gateway_model)
     match meaning:
         case Made(job=job):
             await _record_job(kept, run, job, context, ms)
@@ -123,6 +120,9 @@ async def book(kept: KeptAnswer, run: Run, context: RunContext, ms: int | None =
         case Unclear(reason=reason):
             shown = kept_words(kept.answer)
             await context.ledger.mark_uncertain(kept.run_id, reason, token=kept.token, ms=ms, answer=shown)
+    if kept.answer.attempts:  # after the job's id, which must not wait for it
+        records = PurchaseRecords(context.ledger.rpc)
+        await records.note_gateway(kept.run_id, kept.answer.attempts, kept.answer.gateway_model)
     context.answers.drop(kept.run_id)
 
 

@@ -103,8 +103,8 @@ MUTANTS = (
         "replay_in_doubt",
         "a run in doubt first looks for its answer on disk",
         "pipeline/purchase/reconcile.py",
-        "    if kept := context.answers.get(run.run_id):",
-        "    if (kept := context.answers.get(run.run_id)) and False:",
+        "    kept = context.answers.get(run.run_id)\n",
+        "    kept = None\n",
         (PROTECTIONS + "test_run_in_doubt_uses_its_answer_file_first",),
     ),
     Mutant(

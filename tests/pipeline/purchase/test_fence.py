@@ -13,7 +13,7 @@ from pipeline.ledger.answers import Won
 from pipeline.ledger.client import Ledger
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import JobSource, Run, State
-from pipeline.ledger.transports.common import Json
+from pipeline.ledger.transports.common import Json, LedgerUnavailable
 from pipeline.prompts import llm_steps
 from pipeline.purchase import submission
 from pipeline.purchase.answer_files import KeptAnswer
@@ -155,6 +155,45 @@ async def test_an_unclear_answer_is_kept_on_the_timeline(context: RunContext, si
     events = await Operators(context.ledger.rpc).events(row.run_id)
     kept = [event.detail for event in events if event.outcome == "answer_kept"]
     assert kept == [{"status": 502, "body": "upstream busy"}]
+
+
+async def test_job_is_recorded_although_the_gateways_attempts_cannot_be_noted(
+    context: RunContext, simulator: Simulator
+) -> None:
+    real = context.ledger.rpc
+
+    async def broken(name: str, args: Mapping[str, Json]) -> Json:
+        if name == "note_gateway":
+            raise LedgerUnavailable("gone")
+        return await real(name, args)
+
+    row, token = await sent(context, simulator)
+    kept = KeptAnswer(row.run_id, token, replace(MADE, attempts=2, gateway_model="another"))
+    context.answers.keep(kept)
+    with pytest.raises(LedgerUnavailable):
+        await submission.book(kept, row, replace(context, ledger=Ledger(broken)))
+    row = await fresh(context, row)
+    assert (row.state, row.job_id, row.gateway_attempts) == (State.RENDERING, "video_1", 0)
+
+    await submission.replay_answers(context)
+    assert (await fresh(context, row)).gateway_attempts == 2
+    assert context.answers.get(row.run_id) is None
+
+
+async def test_run_in_doubt_leaves_an_answer_with_another_token_to_operators(
+    context: RunContext, simulator: Simulator
+) -> None:
+    row, token = await sent(context, simulator)
+    await context.ledger.mark_uncertain(row.run_id, "lost", token=token)
+    context.answers.keep(KeptAnswer(row.run_id, "t" * 32, MADE))
+
+    await run(row.run_id, context)
+    assert context.answers.get(row.run_id) is not None, "the only copy"
+    await submission.replay_answers(context)
+
+    [told] = await Operators(context.ledger.rpc).stray_answers(9)
+    assert (told.why, told.body) == ("another_token", MADE.body)
+    assert (await fresh(context, row)).state is State.UNCERTAIN
 
 
 @pytest.mark.parametrize(("known", "why"), [(True, "another_token"), (False, "unknown_run")])
