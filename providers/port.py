@@ -182,8 +182,8 @@ class VideoApi(Protocol):
 class TellsCharges(Protocol):
     """A provider that tells what it charged for a job, at another address than the job's own."""
 
-    def charge(self, job_id: str) -> Reading[int | ReadError | None]:
-        """In micro-dollars; None: its books do not have the job yet."""
+    def charge(self, job_id: str, since: float | None = None) -> Reading[int | ReadError | None]:
+        """In micro-dollars; None: its books do not have the job yet. `since`: epoch seconds before the job's end."""
         ...
 
 

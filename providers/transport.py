@@ -171,9 +171,9 @@ class VideoProvider:
         """The order's job by our own id; None if the provider does not know it."""
         return await self._read(self.api.find(order))
 
-    async def charge(self, job_id: str) -> int | ReadError | None:
+    async def charge(self, job_id: str, since: float | None = None) -> int | ReadError | None:
         """What the provider's books say that it charged for a job, in micro-dollars; None if they do not say."""
-        return await self._read(self.api.charge(job_id)) if isinstance(self.api, TellsCharges) else None
+        return await self._read(self.api.charge(job_id, since)) if isinstance(self.api, TellsCharges) else None
 
     async def _read(self, reading: Reading[Shown]) -> Shown | ReadError:
         try:

@@ -179,6 +179,8 @@ async def _end(run: Run, job: Job, words: str, context: RunContext) -> Run:
                 job_id=job.job_id,
                 apart=apart,
             )
+            if failed:  # what it cost, if it shows that: nothing may have been billed
+                await note_shown(run, job, context.ledger.rpc)
             fresh = await submission.reload(run, context)
             if failed or fresh.state is not State.RENDERING:
                 return fresh

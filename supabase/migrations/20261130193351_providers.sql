@@ -349,4 +349,15 @@ end $$;
 
 select onetake.restrict(array['amend', 'record_charge', 'record_submission', 'replace_draft', 'reserve', 'note_callback', 'note_gateway']::text[]);
 
+-- A run with a different job does not know that it was completed, or what it cost.
+create or replace function onetake.forget_done() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+    if new.job_id is distinct from old.job_id then
+        new.done_seen_at := null;
+        new.charged_microusd := null;
+    end if;
+    return new;
+end $$;
+
 select onetake.restrict(array['amend', 'record_charge', 'reserve', 'note_callback', 'note_gateway']);

@@ -73,11 +73,11 @@ end $$;
 create trigger forget_seen before update of job_id on onetake.runs
     for each row when (old.job_id is distinct from new.job_id) execute function onetake.forget_seen();
 
--- A run with a different job does not know that it was completed.
+-- A run with a different job does not know that it was completed, or what it cost.
 create function onetake.forget_done() returns trigger
 language plpgsql set search_path = '' as $$
 begin
-    if new.job_id is distinct from old.job_id then new.done_seen_at := null; end if;
+    if new.job_id is distinct from old.job_id then new.done_seen_at := null; new.charged_microusd := null; end if;
     return new;
 end $$;
 
