@@ -122,6 +122,8 @@ def _asking(run: Run, words: Words, scene: Scene) -> _Page:
         price=words.usd(run.price_microusd),
         left=left,
     )
+    if scene.for_sale.others:
+        price = Markup("\n").join([price, words("Model: {name}", name=run.offer)])
     wait = words(
         "Nothing is charged until you tap Create. You have {time} to decide.", time=lasting(_confirm_seconds(run))
     )

@@ -9,9 +9,19 @@ export async function readBooks() {
   $("paid-calls").textContent = String(totals.paid_calls);
   $("requests").textContent = String(totals.creates);
   $("charged").textContent = $("chip-charged").textContent = dollars.format(totals.charged_microusd / 1e6);
+  const each = Object.entries(totals.by_provider).filter(([, own]) => own.creates > 0);
+  $("by-provider").replaceChildren(...(each.length > 1 ? each.map(providerRow) : []));
   $("entries").replaceChildren(...creates.slice(-ENTRIES_SHOWN).reverse().map(entryRow));
   $("no-entries").hidden = creates.length > 0;
   await readFaults();
+}
+
+const nameOf = (provider) => (provider === "openai" ? "sim-1's provider" : provider);
+
+function providerRow([provider, own]) {
+  const calls = `${own.paid_calls} ${own.paid_calls === 1 ? "paid call" : "paid calls"}`;
+  const words = `${nameOf(provider)}: ${calls}, ${dollars.format(own.charged_microusd / 1e6)}`;
+  return make("li", { data: { testid: `books-of-${provider}` } }, words);
 }
 
 function entryRow(create) {
@@ -31,7 +41,7 @@ function entryRow(create) {
       make("strong", {}, dollars.format(create.charged_microusd / 1e6)),
     ),
     make("p", { className: "prompt", dir: "auto", title: create.prompt ?? "" }, create.prompt ?? "no prompt"),
-    make("p", { className: "hint" }, size, ordered ? ` · ${create.job_id}` : ""),
+    make("p", { className: "hint" }, create.provider === "openai" ? "" : `${create.provider} · `, size, ordered ? ` · ${create.job_id}` : ""),
   );
 }
 
