@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import typer
 
@@ -37,6 +38,7 @@ from steps.text_model.ask_model import open_text_model
 from steps.text_model.front_matter import TemplateError
 from steps.text_model.prompt_store import PromptStore
 
+DAY_SECONDS = 86_400  # a shorter record is about what a row shows: at Replicate the row itself stays
 TYPICAL_SECONDS = 90  # of a render, where neither the catalogue nor the ledger knows better
 
 
@@ -148,6 +150,7 @@ def rules(model: VideoModel | None, facts: Facts, settings: Settings) -> Provide
             absent_after=model.absent_after if model and ours else facts.absent_after,
             absence_without_witness=settings.video_list_proves_absence,
             exclusive_key=settings.video_key_exclusive,
+            record=timedelta(seconds=record) if (record := facts.record_seconds or 0) >= DAY_SECONDS else None,
             newest_first=facts.newest_first,
             per_model=facts.per_model,
             has_list=facts.has_list,

@@ -38,6 +38,7 @@ async def run(run_id: UUID, context: RunContext) -> Run | None:
     if row is None:
         return None
     context = context.for_run(row)
+    row = await reconcile.adopt_late(row, context)
     if row.ended:
         await storage.finish(row, context)
         return row
@@ -54,4 +55,4 @@ async def run(run_id: UUID, context: RunContext) -> Run | None:
             async with llm_steps.caption_meanwhile(row, context) as caption:  # step 4: write_caption
                 saving = render.wait_and_save(row, caption, context)  # step 3, its wait
                 row = await run_log.step("save_video", row, saving)  # step 5
-    return row
+    return await reconcile.adopt_late(row, context)

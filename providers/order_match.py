@@ -48,14 +48,24 @@ def differs(job: Job, order: Order) -> frozenset[Shown]:
         found.add(Shown.MODEL)
     if job.request is not None and _other_input(job.request, order.params):
         found.add(Shown.INPUT)
-    if job.marker is not None and job.marker not in marks_of(order):
+    if job.marker is not None and not shows_marker_of(job, order) and job.marker != str(order.params.get("seed")):
         found.add(Shown.MARKER)
     return frozenset(found)
 
 
 def _other_input(shown: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
     """Whether an echoed request lacks something that was asked for, or shows it otherwise."""
-    return any(name not in shown or str(shown[name]) != str(value) for name, value in asked.items())
+    return any(name not in shown or not _same_value(shown[name], value) for name, value in asked.items())
+
+
+def _same_value(shown: object, asked: object) -> bool:
+    """`8` and `"8"` are one value, and so are two objects whose members come in another order."""
+    return shown == asked or str(shown) == str(asked)
+
+
+def shows_marker_of(job: Job, order: Order) -> bool:
+    """Whether it shows what only this order's request had. A seed that all orders of a model have is none."""
+    return job.marker is not None and job.marker in marks_of(order)
 
 
 def far_from(job: Job, order: Order) -> frozenset[Shown]:
@@ -85,21 +95,23 @@ def shows(job: Job) -> frozenset[Shown]:
 
 def is_order_of(job: Job, order: Order) -> bool:
     """It shows our marker or our prompt, and no other field contradicts it: the only grounds for adopting (rule 4)."""
-    return (job.prompt is not None or job.marker is not None) and not differs(job, order)
+    return (job.prompt is not None or shows_marker_of(job, order)) and not differs(job, order)
 
 
 def is_marked(job: Job, order: Order) -> bool:
     """It shows what only this order's request had, and nothing contradicts it."""
-    return job.marker is not None and not differs(job, order)
+    return shows_marker_of(job, order) and not differs(job, order)
 
 
 def could_be(job: Job, order: Order, faithful: frozenset[Shown]) -> bool:
     """Whether the job could be this order's. Only fields that the list shows faithfully can rule it out.
 
     The prompt never does: gateways cut, translate and censor some prompts and leave others alone. If the prompt could
-    be ours, no other field rules the job out either.
+    be ours, no other field rules the job out either; nor if it shows our own marker.
     """
-    if Shown.MARKER in faithful and job.marker is not None and job.marker not in marks_of(order):
+    if shows_marker_of(job, order):
+        return True
+    if Shown.MARKER in faithful and Shown.MARKER in differs(job, order):
         return False
     if job.prompt is not None and not unlike(job.prompt, order.prompt):
         return True

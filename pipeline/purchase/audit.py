@@ -21,6 +21,7 @@ from pipeline.purchase import matching
 from pipeline.purchase.charges import ask_for_charges
 from pipeline.purchase.comparison import compare
 from pipeline.purchase.differences import Comparison, Difference, Kind
+from pipeline.purchase.reconcile import second_jobs
 from pipeline.settings.parts import Waits
 from providers.job import Job
 from providers.job_ids import canonical_id
@@ -152,11 +153,21 @@ async def _both_sides(ledger: Ledger, account: ProviderAccount, waits: Waits, si
     models = {run.model for run in runs if _ended_since(run, since)}  # the other runs are rivals only
     shows_all = all(account.rules_for(model).listing.shows_all for model in models)
     asked = await _ask_for(unlisted[-ASKED_MAX:], account)
+    called_back = await second_jobs(runs, ledger, account)
     older = await _known_before(ledger, account, since)
     reaches = not older or any(key in older for key in seen.keys) or _shows_older(seen, since)
     newest_first = all(fact.newest_first for fact in facts)
     both = Comparison(
-        runs, seen, books, since, waits.clock_skew, shows_all, asked, reaches_back=reaches, newest_first=newest_first
+        runs,
+        seen,
+        books,
+        since,
+        waits.clock_skew,
+        shows_all,
+        asked,
+        newest_first=newest_first,
+        called_back=called_back,
+        reaches_back=reaches,
     )
     return replace(both, true_times=past or both.shows_our_times)
 
@@ -174,9 +185,9 @@ async def _look_back(
     Also whether the look went back to a job of ours, rather than to a time that the list shows.
     """
     known = await _known_before(ledger, account, since)
-    models = tuple(sorted({run.model for run in runs}))
     back_to = (since - skew).timestamp()
-    seen = await look(account.provider, back_to=back_to, past=known, scope=Scope(models, back_to))
+    scope = await _scope_to(known, ledger, account, since - skew, runs)
+    seen = await look(account.provider, back_to=back_to, past=known, scope=scope)
     oldest = min((run.submitting_at for run in runs if run.submitting_at and _ended_since(run, since)), default=since)
     if oldest >= since or not seen.complete:
         return seen, bool(known)
@@ -184,16 +195,35 @@ async def _look_back(
         async with asyncio.timeout(FARTHER_SECONDS_MAX):
             known_farther = await _known_before(ledger, account, oldest)
             back_to = (oldest - skew).timestamp()
-            farther = await look(account.provider, back_to=back_to, past=known_farther, scope=Scope(models, back_to))
+            scope = await _scope_to(known_farther, ledger, account, oldest - skew, runs)
+            farther = await look(account.provider, back_to=back_to, past=known_farther, scope=scope)
     except TimeoutError:
         return seen, bool(known)
     return (farther, bool(known_farther)) if farther.complete else (seen, bool(known))
 
 
+async def _scope_to(
+    known: Sequence[str], ledger: Ledger, account: ProviderAccount, back_to: datetime, runs: Sequence[Run]
+) -> Scope:
+    """What to ask a list for that shows only some models and times: the known job belongs to it, and so does what
+    was rendering at `back_to`, as some lists show a job only once it has ended.
+    """
+    owned = (await ledger.doubts_at(account.base_url, account.key_fingerprint, known)).owned if known else {}
+    models = {*(run.model for run in runs), *(owner.order.model for owner in owned.values())}
+    since = min([back_to - LATE_IN_LIST, *(owner.sent_at - LATE_IN_LIST for owner in owned.values())])
+    return Scope(tuple(sorted(models)), since.timestamp())
+
+
 async def _known_before(ledger: Ledger, account: ProviderAccount, at: datetime) -> list[str]:
-    """Our last job from a real answer that was known before `at`; empty if there is none."""
+    """Our last job from a real answer that was known before `at`; empty if there is none, or if it has expired."""
     job_id = await ledger.rpc("known_before", _provider(account) | {"at": at.isoformat()})
-    return [canonical_id(job_id)] if isinstance(job_id, str) else []
+    if not isinstance(job_id, str):
+        return []
+    key = canonical_id(job_id)
+    owner = (await ledger.doubts_at(account.base_url, account.key_fingerprint, [key])).owned.get(key)
+    record = account.rules_for(owner.order.model).listing.record if owner else None
+    expired = record is not None and at - owner.sent_at >= max(record - LATE_IN_LIST, LATE_IN_LIST) if owner else False
+    return [] if expired else [key]
 
 
 async def _ask_for(runs: Sequence[Run], account: ProviderAccount) -> dict[str, Job]:
@@ -227,10 +257,15 @@ def _provider(account: ProviderAccount) -> dict[str, Json]:
 async def audit_if_due(context: RunContext) -> Audit | None:
     """The daily audit of each account, from where complete ones end until now; the first that was due, or None.
 
-    If a list takes too long, its audit is incomplete.
+    If a list takes too long, its audit is incomplete. All accounts at once: one that hangs, or whose result the ledger
+    refuses, holds up no other.
     """
-    found = [await _audit_if_due(replace(context, account=account)) for account in context.account.all]
-    return next((each for each in found if each is not None), None)
+    each = (_audit_if_due(replace(context, account=account)) for account in context.account.all)
+    results = await asyncio.gather(*each, return_exceptions=True)
+    found = [result for result in results if isinstance(result, Audit)]
+    if errors := [result for result in results if isinstance(result, BaseException)]:
+        raise errors[0]
+    return next(iter(found), None)
 
 
 async def _audit_if_due(context: RunContext) -> Audit | None:

@@ -18,6 +18,7 @@ from providers.order_match import (
     Shown,
     could_be,
     differs,
+    is_marked,
     is_order_of,
     same_request,
     shows_unlike_words,
@@ -34,8 +35,12 @@ def compare(both: Comparison) -> tuple[tuple[Difference, ...], tuple[tuple[UUID,
     open_runs = [run for run in both.books.runs if run.improved_prompt is not None]
     unowned = _unowned_in_scope(both)
     adoptions: list[tuple[UUID, str]] = []
+    for run in open_runs:
+        differences, explained = _with_its_marker(run, unowned, both)
+        found += differences
+        unowned = [job for job in unowned if job not in explained]
     for members in _by_request(open_runs):
-        jobs = [job for job in unowned if is_order_of(job, members[0].order())]
+        jobs = [job for job in unowned if any(is_order_of(job, run.order()) for run in members)]
         differences, adopted, explained = _of_request(members, jobs, both)
         found += differences
         adoptions += adopted
@@ -55,7 +60,7 @@ def _unowned_in_scope(both: Comparison) -> list[Job]:
     """
     begins = max(both.since, both.books.ours_since or both.since)
     before = [job_id for job_id, owner in both.answered.items() if owner.sent_at <= begins]
-    ordered = matching.in_order(both.look, both.answered)
+    ordered = both.newest_first and matching.in_order(both.look, both.answered)
     rows = matching.newer_than(both.look, before) if ordered else both.look.jobs
     in_front = {job.key for job in rows}
     begins_shown = begins - both.skew
@@ -96,6 +101,9 @@ def _of_runs(both: Comparison) -> list[Difference]:
             found.append(charged)
         if run.job_id is None:
             continue
+        if second := both.called_back.get(run.run_id):
+            words = f"run {run.ref} has job {run.job_id}, and the provider also reported job {second.job_id} as its own"
+            found.append(_about(Kind.PERHAPS_TWO_PAID_CALLS, words, run, second.job_id))
         if job := listed.get(canonical_id(run.job_id)):
             found += [difference for difference in (_amount(run, job), _order(run, job)) if difference]
         elif not both.why_incomplete and run.submitting_at is not None and run.submitting_at >= both.since:
@@ -135,6 +143,19 @@ def _order(run: Run, job: Job) -> Difference | None:
     return _about(Kind.NOT_AS_ORDERED, words, run, job.job_id)
 
 
+def _with_its_marker(run: Run, jobs: Sequence[Job], both: Comparison) -> tuple[list[Difference], list[Job]]:
+    """The run's request was sent once, so every job but one with its marker is one too many."""
+    sent = (run.submitting_at or run.reserved_at) - both.skew
+    older = [job for job in jobs if both.shows_our_times and matching.dated_before(job, sent)]
+    marked = [job for job in jobs if is_marked(job, run.order()) and job not in older]
+    surplus = sorted(marked, key=lambda job: (job.created_at or 0.0, job.job_id))[1:]
+    words = "job {} shows what only run {}'s order had, and so does {}: two paid calls"
+    return [
+        _about(Kind.TWO_PAID_CALLS, words.format(job.job_id, run.ref, marked[0].job_id), run, job.job_id)
+        for job in surplus
+    ], surplus
+
+
 def _of_request(
     runs: list[Run], jobs: list[Job], both: Comparison
 ) -> tuple[list[Difference], tuple[tuple[UUID, str], ...], list[Job]]:
@@ -157,7 +178,8 @@ def _of_request(
     in_turn = sorted(runs, key=lambda run: (run.submitting_at or run.reserved_at, run.run_id))
     first_sent = in_turn[0].submitting_at or in_turn[0].reserved_at
     older = both.shows_our_times and any(matching.dated_before(job, first_sent - both.skew) for job in jobs)
-    sure = both.look.complete and not waiting and not older
+    fits = all(is_order_of(job, run.order()) for run, job in zip(in_turn, by_age, strict=False))  # their markers, too
+    sure = both.look.complete and not waiting and not older and fits
     if len(jobs) == len(runs) and sure and all(_is_made(job) for job in jobs):
         late = [(run, job) for run, job in zip(in_turn, by_age, strict=True) if run.state is State.FAILED]
         words = "run {} had failed, and its job {} was made after all"

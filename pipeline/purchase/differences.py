@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
+from uuid import UUID
 
 from pipeline.ledger.records import Run
 from pipeline.purchase import matching
@@ -49,7 +50,8 @@ class Comparison:
     """Both sides. `since` selects by the ledger's times; no job is left out because of the list's own times.
 
     `runs`: sent or ended since then, still open, or failed after their request was sent. `asked`: jobs that the list
-    does not show, as the provider shows them one by one.
+    does not show, as the provider shows them one by one. `called_back`: for runs with a job, another one that exists,
+    belongs to no run, and was named at the run's own callback address.
     """
 
     runs: tuple[Run, ...]
@@ -61,6 +63,7 @@ class Comparison:
     asked: Mapping[str, Job] = field(default_factory=dict)
     true_times: bool = True  # the list's times agree with ours, or the look went back to a known job
     newest_first: bool = True  # the list is ordered by creation; one that is not was read to its end
+    called_back: Mapping[UUID, Job] = field(default_factory=dict)
     reaches_back: bool = True  # the list shows something from before `since`, or we had no job then
 
     @property

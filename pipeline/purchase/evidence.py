@@ -6,12 +6,13 @@ certainly ours, and conclude "never made" only from a list that itself proves it
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from pipeline.ledger.records import JobSource, Run, State
-from pipeline.purchase.markers import by_marker, marked_jobs, too_early
+from pipeline.purchase.markers import by_marker, marked_jobs, why_not_now
 from pipeline.purchase.matching import (
     KnownJobs,
     Owner,
@@ -36,8 +37,11 @@ def judge(run: Run, look: Look, books: KnownJobs, facts: ListFacts, patience: Pa
     """What this look through the list says about this run in doubt."""
     if run.answered_job_id is not None:
         return InDoubt("answer_named_a_job")
-    if marked := marked_jobs(run, look, books):
-        return by_marker(run, marked, books.runs)
+    if facts.per_model:  # this list shows no other model's jobs, and what another list showed says nothing of it
+        of_model = {job_id: owner for job_id, owner in books.witnesses.items() if owner.order.model == run.model}
+        books = replace(books, witnesses=of_model, running_shown_at=None)
+    if marked := _marked(run, look, books, patience):
+        return by_marker(run, marked, (*books.runs, *books.elsewhere))
     if pairs := _adoptable(run, look, books, patience):
         return Adopt(pairs)
     if job := _only_one_it_can_be(run, look, books, facts, patience):
@@ -46,6 +50,15 @@ def judge(run: Run, look: Look, books: KnownJobs, facts: ListFacts, patience: Pa
         return InDoubt(_why_not_adopted(run, look, candidates), tuple(sorted(job.job_id for job in candidates)))
     why = _why_absence_proves_nothing(run, look, books, facts, patience)
     return InDoubt(why) if why else Absent()
+
+
+def _marked(run: Run, look: Look, books: KnownJobs, patience: Patience) -> list[Job]:
+    """Jobs with the run's marker, without those made before it was sent: where a marker has few values, such as Ark's,
+    another user of the key may have had the same one.
+    """
+    before = listed_before(run, look, books, patience)
+    marked = marked_jobs(run, look, books)
+    return [job for job in marked if job.key not in before and not _is_older_by_itself(job, run, look, books, patience)]
 
 
 def candidates_for(run: Run, look: Look, books: KnownJobs, patience: Patience) -> tuple[Job, ...]:
@@ -202,8 +215,8 @@ def _why_absence_proves_nothing(
         return look.why_incomplete
     if look.odd_rows:
         return "unreadable_row"
-    if too_early(run, facts, patience):
-        return "too_early"
+    if why := why_not_now(run, facts, patience):
+        return why
     assert run.submitting_at is not None
     since = books.running_shown_at is not None and books.running_shown_at >= run.submitting_at
     running = since or shows_running(look, books.owned)
@@ -214,8 +227,6 @@ def _why_not_witnessed(
     run: Run, look: Look, books: KnownJobs, facts: ListFacts, patience: Patience, *, running: bool
 ) -> str | None:
     must = witnesses_of(run, books, patience.apart)
-    if facts.per_model:
-        must = {job_id: owner for job_id, owner in must.items() if owner.order.model == run.model}
     known = {**books.owned, **must}
     listed = {job.key: job for job in look.jobs}
     ours = [(job, owner) for job in look.jobs if (owner := known.get(job.key)) and owner.answered]
@@ -245,6 +256,7 @@ def never_made(run: Run, looks: int, over: timedelta) -> bool:
     return (
         run.state is State.UNCERTAIN
         and run.answered_job_id is None
+        and run.callback_job_id is None
         and run.looks_complete >= looks
         and run.first_look_at is not None
         and run.last_look_at is not None

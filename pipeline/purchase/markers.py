@@ -42,11 +42,16 @@ def _may_own(other: Run, run: Run) -> bool:
 
 
 def judge_callback(run: Run, reported: Job | ReadError) -> Verdict:
-    """What the job says that the run's own callback named: it is adopted if it exists and nothing contradicts it."""
+    """What the job says that the run's own callback named: it is adopted if it exists and nothing contradicts it.
+
+    If it is not adopted, it is a candidate all the same: somebody who knew the run's token named it.
+    """
     if run.answered_job_id is not None:
         return InDoubt("answer_named_a_job")
-    if isinstance(reported, ReadError) or not reported.exists or differs(reported, run.order()):
-        return InDoubt("callback_names_no_job_of_ours")
+    if isinstance(reported, ReadError):
+        return InDoubt("callback_unread", (run.callback_job_id or "",))
+    if not reported.exists or differs(reported, run.order()):
+        return InDoubt("callback_names_no_job_of_ours", (reported.job_id,))
     if reported.key in run.failed_jobs:
         return InDoubt("found_but_failed", (reported.job_id,))
     return Adopt(((run.run_id, reported.job_id),), by_marker=True)
@@ -58,17 +63,21 @@ def judge_lookup(run: Run, found: Job | ReadError | None, facts: ListFacts, pati
         return InDoubt("answer_named_a_job")
     if isinstance(found, ReadError):
         return InDoubt(f"list_unreadable: {found.detail}"[:200])
-    if found is not None:
-        return by_marker(run, [found]) if is_marked(found, run.order()) else InDoubt("unowned_job", (found.job_id,))
+    if found is not None:  # an error may echo our id, and another job has another one
+        sure = found.exists and is_marked(found, run.order())
+        return by_marker(run, [found]) if sure else InDoubt("unowned_job", (found.job_id,))
     if not facts.lookup_proves_absence or facts.absent_after is None:
         return InDoubt("lookup_proves_nothing")
-    return InDoubt("too_early") if too_early(run, facts, patience) else Absent()
+    why = why_not_now(run, facts, patience)
+    return InDoubt(why) if why else Absent()
 
 
-def too_early(run: Run, facts: ListFacts, patience: Patience) -> bool:
-    """Whether the job may still appear in the list."""
+def why_not_now(run: Run, facts: ListFacts, patience: Patience) -> str | None:
+    """Why the absence of the job proves nothing at this time: it may still appear, or its record may have expired."""
     assert run.submitting_at is not None
-    waits_for = patience.request_over
+    age, waits_for = run.age(run.submitting_at), patience.request_over
     if facts.absent_after is not None:
         waits_for = max(waits_for, facts.absent_after)
-    return run.age(run.submitting_at) <= waits_for
+    if age <= waits_for:
+        return "too_early"
+    return "record_expired" if facts.record is not None and age >= facts.record else None

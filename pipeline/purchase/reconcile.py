@@ -5,8 +5,10 @@ Out      the run afterwards: rendering (found), failed (proved never made), or s
 Effects  reads the provider's list; free
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from pipeline.context import ProviderAccount, RunContext
 from pipeline.ledger.client import Ledger
@@ -14,12 +16,14 @@ from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase import evidence, matching, submission
 from pipeline.purchase.markers import judge_callback, judge_lookup
 from pipeline.purchase.matching import KnownJobs
-from pipeline.purchase.verdicts import Absent, Adopt, InDoubt, Patience, Verdict
+from pipeline.purchase.verdicts import Absent, Adopt, InDoubt, ListFacts, Patience, Verdict
 from pipeline.settings.parts import Waits
+from providers.job import Job
 from providers.job_ids import canonical_id
 from providers.list_jobs import Look, look
 from providers.port import Scope
 
+SECOND_JOBS_MAX = 10  # of one audit
 PROPOSED_MAX = 5  # ids of jobs that a person is shown to choose from
 # A look that proved nothing for one of these reasons is repeated at the usual interval, also for a parked run.
 WORTH_WAITING_FOR = frozenset({"too_early", "no_witness_after"})
@@ -63,10 +67,12 @@ async def _look_through_list(run: Run, context: RunContext) -> Run:
             await context.ledger.record_submission(run_id, job_id, source)
         return await submission.reload(run, context)
     says, candidates = (verdict.why, verdict.candidates) if isinstance(verdict, InDoubt) else ("absent", ())
-    counted = replace(run, looks_complete=run.looks_complete + isinstance(verdict, Absent))
+    counts = isinstance(verdict, Absent)
+    looked_at = run.read_at if counts else run.last_look_at
+    counted = replace(run, looks_complete=run.looks_complete + counts, last_look_at=looked_at)
     run = await context.ledger.record_look(
         run.run_id,
-        counts=isinstance(verdict, Absent),
+        counts=counts,
         candidates=len(candidates),
         running_shown=matching.shows_running(seen, books.owned),
         says=says,
@@ -83,19 +89,68 @@ async def _look_through_list(run: Run, context: RunContext) -> Run:
 async def look_for(
     run: Run, ledger: Ledger, account: ProviderAccount, patience: Patience
 ) -> tuple[Look, KnownJobs, Verdict]:
-    """Looks the run's job up by our own id, where the provider has that; else through the list, if there is one."""
+    """Looks at the job that a callback named, looks up our own id where the provider has that, and reads the list.
+
+    A list that does not show the job overrules neither of the other two.
+    """
     facts = account.rules_for(run.model).listing
-    certain: Verdict = InDoubt("no_list")
-    if run.callback_job_id is not None:
-        certain = judge_callback(run, await account.provider.job(run.callback_job_id, run.model))
-    if facts.looked_up and not isinstance(certain, Adopt):
-        certain = judge_lookup(run, await account.provider.find(run.order()), facts, patience)
-    if isinstance(certain, Adopt) and await _is_anothers(certain, ledger, run):
-        certain = InDoubt("job_owned_by_another_run")
+    certain = await _without_list(run, ledger, account, facts, patience)
     if isinstance(certain, Adopt | Absent) or not facts.has_list:
         return Look((), isinstance(certain, Absent), "no_list"), KnownJobs((), {}), certain
     seen, books = await read_list(run, ledger, account, patience)
-    return seen, books, evidence.judge(run, seen, books, facts, patience)
+    listed = evidence.judge(run, seen, books, facts, patience)
+    return seen, books, certain if certain.candidates and isinstance(listed, Absent) else listed
+
+
+async def _without_list(
+    run: Run, ledger: Ledger, account: ProviderAccount, facts: ListFacts, patience: Patience
+) -> Verdict:
+    named: Verdict = InDoubt("no_list")
+    if run.callback_job_id is not None:
+        named = judge_callback(run, await account.provider.job(run.callback_job_id, run.model))
+        if isinstance(named, Adopt) and await _is_anothers(named, ledger, run):
+            named = InDoubt("job_owned_by_another_run", (run.callback_job_id,))
+    if isinstance(named, Adopt) or not facts.looked_up:
+        return named
+    found = judge_lookup(run, await account.provider.find(run.order()), facts, patience)
+    if isinstance(found, Adopt) and await _is_anothers(found, ledger, run):
+        found = InDoubt("job_owned_by_another_run", tuple(job_id for _, job_id in found.pairs))
+    return named if isinstance(named, InDoubt) and named.candidates and not isinstance(found, Adopt) else found
+
+
+async def adopt_late(run: Run, context: RunContext) -> Run:
+    """A callback names a job of a run that has failed: it was made after all, unless it failed as well."""
+    if run.state is not State.FAILED or run.job_id is not None or run.callback_job_id is None:
+        return run
+    if run.submitting_at is None or not context.account.matches(run):
+        return run
+    reported = await context.account.provider.job(run.callback_job_id, run.model)
+    verdict = judge_callback(run, reported)
+    if not isinstance(verdict, Adopt) or (isinstance(reported, Job) and evidence.has_failed(reported, run)):
+        return run
+    if await _is_anothers(verdict, context.ledger, run):
+        return run
+    await context.ledger.record_submission(run.run_id, run.callback_job_id, JobSource.MARKER)
+    return await submission.reload(run, context)
+
+
+async def second_jobs(runs: Sequence[Run], ledger: Ledger, account: ProviderAccount) -> dict[UUID, Job]:
+    """Jobs that callbacks named beside the newest runs' own, if they exist and no run has them (rule 8)."""
+    found = {}
+    for run in [each for each in runs if _called_back_otherwise(each)][-SECOND_JOBS_MAX:]:
+        job = await account.provider.job(run.callback_job_id or "", run.model)
+        if (
+            isinstance(job, Job)
+            and job.exists
+            and not await _is_anothers(Adopt(((run.run_id, job.job_id),)), ledger, run)
+        ):
+            found[run.run_id] = job
+    return found
+
+
+def _called_back_otherwise(run: Run) -> bool:
+    known = {canonical_id(job_id) for job_id in (run.job_id, run.answered_job_id) if job_id}
+    return run.job_id is not None and run.callback_job_id is not None and canonical_id(run.callback_job_id) not in known
 
 
 async def _is_anothers(found: Adopt, ledger: Ledger, run: Run) -> bool:
@@ -113,7 +168,8 @@ async def read_list(run: Run, ledger: Ledger, account: ProviderAccount, patience
     older = [job_id for job_id, owner in must.items() if owner.known_at <= run.submitting_at]
     oldest = min(older, key=lambda job_id: must[job_id].sent_at, default=None)
     back_to = (run.submitting_at - patience.skew).timestamp()
-    scope = Scope((run.model,), back_to)
+    since = min(back_to, (must[oldest].sent_at - patience.skew).timestamp()) if oldest else back_to
+    scope = Scope((run.model,), since)
     seen = await look(account.provider, back_to=back_to, past=[oldest] if oldest else [], scope=scope)
     owned = await ledger.doubts_at(run.base_url, run.key_fingerprint, seen.keys)
     seen = matching.known_by_their_runs(seen, owned.owned)
@@ -146,11 +202,13 @@ def patience_of(run: Run, waits: Waits) -> Patience:
 def next_look(run: Run, context: RunContext, says: str = "") -> datetime | None:
     """When to look again: at the usual interval until parked, then less and less often, then never automatically.
 
-    While looks count towards "never made", or only time is missing, the usual interval holds.
+    While looks count towards "never made", or only time is missing, the usual interval holds; not for ever, as the list
+    may never be complete again.
     """
-    parked_for = run.age(run.parked_at)
-    if run.parked_at is not None and parked_for > context.waits.parked and not run.looks_complete:
+    parked_for, patience = run.age(run.parked_at), context.waits.parked
+    counting = run.looks_complete > 0 and run.age(run.last_look_at) <= patience
+    if run.parked_at is not None and parked_for > patience and not counting:
         return None
-    if run.parked_at is None or run.looks_complete or (says in WORTH_WAITING_FOR and parked_for < context.waits.parked):
+    if run.parked_at is None or counting or (says in WORTH_WAITING_FOR and parked_for < patience):
         return run.read_at + context.waits.look
     return run.read_at + max(context.waits.look, parked_for / 2)

@@ -20,7 +20,7 @@ from pipeline.ledger.records import Run
 from pipeline.operator_text import look_words
 from pipeline.purchase import evidence, reconcile
 from pipeline.purchase.reconcile import request_over
-from pipeline.purchase.verdicts import Absent, Adopt
+from pipeline.purchase.verdicts import Absent, Adopt, InDoubt
 from pipeline.settings.parts import Waits
 from providers.job import Job
 from providers.order_match import Shown, differs
@@ -28,7 +28,13 @@ from providers.port import ReadError
 from steps.generate_video import failure_of
 
 # Results of a last look that showed a job which may be the run's.
-SHOWS_A_JOB = frozenset({"prompts_hidden", "unowned_job", "not_one_job_for_each_run", "found_but_failed"})
+SHOWS_A_JOB = frozenset(
+    {
+        *("prompts_hidden", "unowned_job", "not_one_job_for_each_run", "found_but_failed"),
+        *("two_jobs_of_one_run", "marker_of_two_runs", "job_owned_by_another_run"),
+        *("callback_unread", "callback_names_no_job_of_ours"),
+    }
+)
 LIST_SECONDS_MAX = 10.0  # a person waits for the answer; in the chat, so does every user whose update came with it
 NOT_YET = frozenset({"early", "shown"})  # refusals of "not charged" that a person can override
 
@@ -161,8 +167,9 @@ async def _listed_now(run: Run, ledger: Ledger, account: ProviderAccount, waits:
     except TimeoutError:
         return None
     adopted = [job_id for run_id, job_id in verdict.pairs if run_id == run.run_id] if isinstance(verdict, Adopt) else []
+    named = verdict.candidates if isinstance(verdict, InDoubt) else ()  # also by a callback, or by a look-up
     candidates = sorted(job.job_id for job in evidence.candidates_for(run, seen, books, patience))
-    if found := tuple(dict.fromkeys([*adopted, *candidates])):
+    if found := tuple(dict.fromkeys([*adopted, *named, *candidates])):
         return found[: reconcile.PROPOSED_MAX]
     return () if isinstance(verdict, Absent) else None
 

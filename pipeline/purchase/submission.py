@@ -43,7 +43,7 @@ async def buy_once(run: Run, context: RunContext) -> Run:
     """Buys the approved run's clip, unless a check refuses, up to the last moment."""
     if not context.account.matches(run):
         return await _not_sold_here(run, context)
-    if context.answers.has(run.run_id):
+    if context.answers.has(run.run_id) or run.callback_job_id is not None:
         await _fail_already_sent(run, context)
         return await reload(run, context)
     if (checked := await check_folders(run, context)).state is not run.state:
@@ -194,13 +194,12 @@ async def replay_answers(context: RunContext) -> None:
 
 
 async def _fail_already_sent(run: Run, context: RunContext) -> bool:
-    """Ends a run whose answer is on disk although its ledger has not sent it; False if the run has moved meanwhile.
+    """Ends a run that was answered although its ledger has not sent it; False if the run has moved meanwhile.
 
     The ledger was restored from before this run's one request, which must not be sent again.
     """
-    return await context.ledger.fail(
-        run.run_id, run.state, "already_sent", "an answer to this run's request is on disk"
-    )
+    words = f"the provider reported job {run.callback_job_id}" if run.callback_job_id else "an answer to it is on disk"
+    return await context.ledger.fail(run.run_id, run.state, "already_sent", f"this run's request was sent: {words}")
 
 
 async def _keep_stray(kept: KeptAnswer, why: str, context: RunContext) -> None:

@@ -11,6 +11,7 @@ class ListFacts:
 
     `echoes_prompts`: a job that shows a prompt shows the ordered one, as far as anybody can tell.
     `absent_after` (T): the provider's start limit, longest render and list lag together; None if not known.
+    `record`: how long the provider can show a job; None if not known.
     `newest_first`: the list is ordered by creation; one that is not is read to its end instead. `per_model`: each model
     has a list of its own, which shows no other model's jobs. `has_list`: there is one at all.
     `looked_up`: the provider finds a job by the id that we gave it. `lookup_proves_absence`: and tells an unknown job
@@ -24,6 +25,7 @@ class ListFacts:
     absent_after: timedelta | None = None
     absence_without_witness: bool = False
     exclusive_key: bool = False
+    record: timedelta | None = None
     newest_first: bool = True
     per_model: bool = False
     has_list: bool = True

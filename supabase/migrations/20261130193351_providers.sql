@@ -100,7 +100,8 @@ $$;
 --   marker, list
 --            from uncertain and failed, if no other run owns the job and this run has not seen it fail
 --   person   as list, and from a parked rendering that was only adopted, or whose job the provider never showed
--- A second id in a real answer is kept as a difference: possibly two paid calls. Answers {recorded, state, why}.
+-- A second id in a real answer, or beside one found by the marker, is kept as a difference: possibly two paid calls.
+-- Answers {recorded, state, why}.
 create or replace function public.record_submission(
     p_run_id uuid, p_job_id text, p_source text, p_token text default null, p_ms integer default null
 ) returns jsonb
@@ -180,7 +181,7 @@ begin
                                       'owner', (select ref from onetake.runs where run_id = v_owner));
         end if;
         update onetake.runs set job_id = null where run_id = p_run_id;
-        perform onetake.take_job(v_owner, case when r.state = 'rendering' then v_old_job end, p_run_id);
+        perform onetake.take_job(v_owner, case when r.state = 'rendering' and r.job_source <> 'marker' then v_old_job end, p_run_id);
     end if;
 
     v_was_failed := r.state = 'failed';
@@ -188,6 +189,11 @@ begin
             reason = null, detail = null, failing_since = null, failing_words = null,
             provider_word = null, look_says = null
         where run_id = p_run_id;
+    if p_source = 'answer' and r.job_source = 'marker' and onetake.canonical_id(v_old_job) <> onetake.canonical_id(p_job_id) then
+        perform onetake.open_difference(r.base_url, r.key_fingerprint, jsonb_build_object('kind', 'two_paid_calls', 'ref', r.ref,
+            'job_id', v_old_job, 'microusd', r.price_microusd, 'words', format('run %s is job %s by the provider''s answer, and '
+            'job %s shows what only its order had: two paid calls', r.ref, p_job_id, v_old_job)));
+    end if;
     if r.state <> 'rendering' then
         r := onetake.move(p_run_id, 'rendering', 'held');
         insert into onetake.leases (user_id, prompt_hash, run_id, expires_at)
@@ -205,17 +211,24 @@ begin
     return jsonb_build_object('recorded', true, 'state', 'rendering', 'late', v_was_failed);
 end $$;
 
--- A provider called a run's callback address. The job that it names is a hint, kept until it was looked at; a run that has
--- a job, or waits, is looked at now. Answers the run's id, or null if no address ends in this token.
+-- A provider called a run's callback address. The job that it names is a hint, kept until another one comes, the first
+-- few on the timeline; a run that has a job, or waits, is looked at now. Answers the run's id, or null if no address
+-- ends in this token.
 create or replace function public.note_callback(p_token text, p_job_id text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
-declare v_run_id uuid;
+declare r onetake.runs;
 begin
-    update onetake.runs set callback_job_id = case when job_id is null then coalesce(p_job_id, callback_job_id) else callback_job_id end,
+    select * into r from onetake.runs where length(p_token) = 32 and right(callback_url, 32) = p_token;
+    if not found then return null; end if;
+    r := onetake.lock_run(r.run_id);
+    if p_job_id is distinct from coalesce(r.callback_job_id, r.job_id) and p_job_id is not null and (
+            select count(*) from onetake.events where run_id = r.run_id and outcome = 'called_back') < 10 then
+        perform onetake.note(r.run_id, r.user_id, 'generate_video', 'called_back', jsonb_build_object('job_id', p_job_id));
+    end if;
+    update onetake.runs set callback_job_id = coalesce(p_job_id, callback_job_id),
             next_look_at = case when state in ('uncertain', 'rendering') then null else next_look_at end
-        where length(p_token) = 32 and right(callback_url, 32) = p_token
-        returning run_id into v_run_id;
-    return to_jsonb(v_run_id);
+        where run_id = r.run_id;
+    return to_jsonb(r.run_id);
 end $$;
 
 -- Stores what the provider says that it charged, beside the price. A failed run that was charged because
@@ -353,11 +366,28 @@ select onetake.restrict(array['amend', 'record_charge', 'record_submission', 're
 create or replace function onetake.forget_done() returns trigger
 language plpgsql set search_path = '' as $$
 begin
-    if new.job_id is distinct from old.job_id then
-        new.done_seen_at := null;
-        new.charged_microusd := null;
-    end if;
+    if new.job_id is distinct from old.job_id then new.done_seen_at := null; new.charged_microusd := null; end if;
     return new;
 end $$;
+
+-- What proves that a run failed. Before the fence: nothing was sent. With a token: the winner's clear no, or nothing
+-- was sent; it overrules a job that was found in a list, not one that shows the run's own marker. In doubt: looks that
+-- counted. Neither holds if an answer or a callback named a job that is not called by the run's own id. Rendering: the job itself showed it twice,
+-- p_apart_seconds apart; the job was not a guess, and no second job is unexplained.
+create or replace function onetake.failure_is_proved(
+    r onetake.runs, p_token text, p_reason text, p_job_id text, p_apart_seconds double precision
+) returns boolean
+language sql stable set search_path = '' as $$
+    select coalesce(case
+        when r.state in ('reserved', 'approved') then true
+        when p_token is not null then r.token = p_token and (r.state = 'rendering' and r.job_source not in ('answer', 'marker')
+            or r.state in ('submitting', 'uncertain') and coalesce(r.callback_job_id = r.run_id::text, true))
+        when r.state = 'uncertain' then p_reason = 'not_made' and r.looks_complete > 0 and r.answered_job_id is null
+            and r.callback_job_id is null and not onetake.has_two_jobs(r)
+        when r.state = 'rendering' then r.job_id = p_job_id and r.job_source <> 'list' and not onetake.has_two_jobs(r)
+            and r.failing_since <= clock_timestamp() - make_interval(secs => p_apart_seconds)
+            and r.job_seen_at >= r.failing_since
+        else false end, false);
+$$;
 
 select onetake.restrict(array['amend', 'record_charge', 'reserve', 'note_callback', 'note_gateway']);

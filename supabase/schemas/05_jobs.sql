@@ -110,7 +110,8 @@ end $$;
 --   marker, list
 --            from uncertain and failed, if no other run owns the job and this run has not seen it fail
 --   person   as list, and from a parked rendering that was only adopted, or whose job the provider never showed
--- A second id in a real answer is kept as a difference: possibly two paid calls. Answers {recorded, state, why}.
+-- A second id in a real answer, or beside one found by the marker, is kept as a difference: possibly two paid calls.
+-- Answers {recorded, state, why}.
 create function public.record_submission(
     p_run_id uuid, p_job_id text, p_source text, p_token text default null, p_ms integer default null
 ) returns jsonb
@@ -190,7 +191,7 @@ begin
                                       'owner', (select ref from onetake.runs where run_id = v_owner));
         end if;
         update onetake.runs set job_id = null where run_id = p_run_id;
-        perform onetake.take_job(v_owner, case when r.state = 'rendering' then v_old_job end, p_run_id);
+        perform onetake.take_job(v_owner, case when r.state = 'rendering' and r.job_source <> 'marker' then v_old_job end, p_run_id);
     end if;
 
     v_was_failed := r.state = 'failed';
@@ -198,6 +199,11 @@ begin
             reason = null, detail = null, failing_since = null, failing_words = null,
             provider_word = null, look_says = null
         where run_id = p_run_id;
+    if p_source = 'answer' and r.job_source = 'marker' and onetake.canonical_id(v_old_job) <> onetake.canonical_id(p_job_id) then
+        perform onetake.open_difference(r.base_url, r.key_fingerprint, jsonb_build_object('kind', 'two_paid_calls', 'ref', r.ref,
+            'job_id', v_old_job, 'microusd', r.price_microusd, 'words', format('run %s is job %s by the provider''s answer, and '
+            'job %s shows what only its order had: two paid calls', r.ref, p_job_id, v_old_job)));
+    end if;
     if r.state <> 'rendering' then
         r := onetake.move(p_run_id, 'rendering', 'held');
         insert into onetake.leases (user_id, prompt_hash, run_id, expires_at)

@@ -146,7 +146,8 @@ begin
 end $$;
 
 -- What proves that a run failed. Before the fence: nothing was sent. With a token: the winner's clear no, or nothing
--- was sent. In doubt: looks that counted, and no answer that named a job. Rendering: the job itself showed it twice,
+-- was sent; it overrules a job that was found in a list, not one that shows the run's own marker. In doubt: looks that
+-- counted. Neither holds if an answer or a callback named a job that is not called by the run's own id. Rendering: the job itself showed it twice,
 -- p_apart_seconds apart; the job was not a guess, and no second job is unexplained.
 create function onetake.failure_is_proved(
     r onetake.runs, p_token text, p_reason text, p_job_id text, p_apart_seconds double precision
@@ -154,10 +155,10 @@ create function onetake.failure_is_proved(
 language sql stable set search_path = '' as $$
     select coalesce(case
         when r.state in ('reserved', 'approved') then true
-        when p_token is not null then r.token = p_token
-            and (r.state in ('submitting', 'uncertain') or r.state = 'rendering' and r.job_source is distinct from 'answer')
+        when p_token is not null then r.token = p_token and (r.state = 'rendering' and r.job_source not in ('answer', 'marker')
+            or r.state in ('submitting', 'uncertain') and coalesce(r.callback_job_id = r.run_id::text, true))
         when r.state = 'uncertain' then p_reason = 'not_made' and r.looks_complete > 0 and r.answered_job_id is null
-            and not onetake.has_two_jobs(r)
+            and r.callback_job_id is null and not onetake.has_two_jobs(r)
         when r.state = 'rendering' then r.job_id = p_job_id and r.job_source <> 'list' and not onetake.has_two_jobs(r)
             and r.failing_since <= clock_timestamp() - make_interval(secs => p_apart_seconds)
             and r.job_seen_at >= r.failing_since

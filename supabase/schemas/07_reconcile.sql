@@ -169,17 +169,24 @@ begin
     return public.load_run(p_run_id);
 end $$;
 
--- A provider called a run's callback address. The job that it names is a hint, kept until it was looked at; a run that has
--- a job, or waits, is looked at now. Answers the run's id, or null if no address ends in this token.
+-- A provider called a run's callback address. The job that it names is a hint, kept until another one comes, the first
+-- few on the timeline; a run that has a job, or waits, is looked at now. Answers the run's id, or null if no address
+-- ends in this token.
 create function public.note_callback(p_token text, p_job_id text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
-declare v_run_id uuid;
+declare r onetake.runs;
 begin
-    update onetake.runs set callback_job_id = case when job_id is null then coalesce(p_job_id, callback_job_id) else callback_job_id end,
+    select * into r from onetake.runs where length(p_token) = 32 and right(callback_url, 32) = p_token;
+    if not found then return null; end if;
+    r := onetake.lock_run(r.run_id);
+    if p_job_id is distinct from coalesce(r.callback_job_id, r.job_id) and p_job_id is not null and (
+            select count(*) from onetake.events where run_id = r.run_id and outcome = 'called_back') < 10 then
+        perform onetake.note(r.run_id, r.user_id, 'generate_video', 'called_back', jsonb_build_object('job_id', p_job_id));
+    end if;
+    update onetake.runs set callback_job_id = coalesce(p_job_id, callback_job_id),
             next_look_at = case when state in ('uncertain', 'rendering') then null else next_look_at end
-        where length(p_token) = 32 and right(callback_url, 32) = p_token
-        returning run_id into v_run_id;
-    return to_jsonb(v_run_id);
+        where run_id = r.run_id;
+    return to_jsonb(r.run_id);
 end $$;
 
 -- Stores what the provider says that it charged, beside the price. A failed run that was charged because

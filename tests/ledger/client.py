@@ -381,5 +381,5 @@ def request(user: str, prompt: str, **changes: Any) -> dict[str, Any]:
         "base_url": PROVIDER,
         "key_fingerprint": KEY,
     }
-    assert set(changes) <= set(asked) | {"confirm", "again"}, changes
+    assert set(changes) <= set(asked) | {"confirm", "again", "provider", "input", "callback_url"}, changes
     return asked | changes

@@ -20,6 +20,7 @@ from tests.support.project import SupabaseProject
 
 STATES = ("approved", "rendering")
 JOB = "job_1"
+CALLBACK_TOKEN = "c" * 32
 DEFINED = re.compile(r"create function public\.(\w+)\(([^)]*)\)", re.DOTALL)
 ARGUMENT = re.compile(r"p_(\w+) (\w+(?: precision)?)")
 VARYING = re.compile(
@@ -75,6 +76,7 @@ BY_FUNCTION: dict[str, dict[str, Any]] = {
     "record_caption": {"by": "model"},
     "keep_template": {"sha256": hashlib.sha256(b"a word").hexdigest()},
     "replace_draft": {"request": request("tg:1", "another fox")},
+    "note_callback": {"token": CALLBACK_TOKEN},
 }
 
 
@@ -96,7 +98,8 @@ def sample(name: str, arguments: dict[str, str], run_id: str) -> dict[str, Any]:
 def answer(client: LedgerClient, name: str, state: str) -> Any:
     """The answer, or the code of the refusal, without the values that change from call to call."""
     client.empty()
-    run_id = client.rendering(job=JOB) if state == "rendering" else client.approved()
+    address = f"https://o.test/callbacks/luma/{CALLBACK_TOKEN}"
+    run_id = getattr(client, state)(callback_url=address, **({"job": JOB} if state == "rendering" else {}))
     try:
         return plain(client.call(name, **sample(name, functions()[name], run_id)))
     except LedgerRefused as no:
@@ -128,6 +131,19 @@ def test_function_answers_the_same_over_rest_and_psycopg(name: str, both: tuple[
     for state in STATES:
         first, second = (answer(client, name, state) for client in both)
         assert first == second
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("note_callback", "..."),
+        ("note_gateway", "..."),
+        ("record_charge", {"recorded": True, "released": False}),
+    ],
+)
+def test_samples_of_what_providers_tell_reach_the_run(client: LedgerClient, name: str, told: Any) -> None:
+    for state in STATES:
+        assert answer(client, name, state) == told
 
 
 def test_samples_are_accepted_by_every_function_in_at_least_one_state(client: LedgerClient) -> None:

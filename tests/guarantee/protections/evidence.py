@@ -284,8 +284,8 @@ EVIDENCE_MUTANTS = (
     Mutant(
         "too_early",
         "no look counts while the job may still be on its way into the list",
-        "pipeline/purchase/evidence.py",
-        '    if too_early(run, facts, patience):\n        return "too_early"\n',
+        "pipeline/purchase/markers.py",
+        '    if age <= waits_for:\n        return "too_early"\n',
         "",
         (RULES + "test_each_look_gives_the_expected_verdict",),
     ),
