@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from simulator.app import serve
-from simulator.settings import Habits, Settings, parse_speed
+from simulator.settings import VENDOR_PRICES, Habits, Settings, parse_speed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,6 +29,7 @@ def settings_from(options: argparse.Namespace) -> Settings:
     """Build the settings from the command line options."""
     defaults = Settings()
     return Settings(
+        vendor_microusd_per_second=VENDOR_PRICES,
         seed=options.seed,
         fault_rates=dict(options.fault_rate),
         hang_seconds=options.hang_seconds,

@@ -188,7 +188,7 @@ class Settings:
     refund_failed: bool = False
     models: Mapping[str, Model] = field(default_factory=lambda: dict(MODELS))
     unknown_model_microusd_per_second: int = 100_000
-    vendor_microusd_per_second: Mapping[str, int] = field(default_factory=lambda: dict(VENDOR_PRICES))
+    vendor_microusd_per_second: Mapping[str, int] = field(default_factory=dict)
     api_keys: frozenset[str] | None = None
     habits: Habits = Habits()
     tiny_clips: bool = False

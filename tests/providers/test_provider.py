@@ -389,13 +389,3 @@ async def test_cached_job_failure_is_a_read_error_not_a_failed_job() -> None:
     assert shown[:2] == [ReadError(200, FROM_A_CACHE), ReadError(422, FROM_A_CACHE)]
     assert [each.status for each in shown[2:] if isinstance(each, Job)] == [JobStatus.FAILED, JobStatus.QUEUED]
     assert {seen.headers["cache-control"] for seen in server.seen} == {"no-cache"}
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize("status", [400, 422])
-async def test_rejected_page_size_is_retried_without_a_limit(status: int) -> None:
-    refused = answer(status, {"error": {"message": "limit must be at most 50"}})
-    async with partner(in_turn(refused, answer(200, {"data": [MADE], "has_more": False}))) as (server, provider):
-        page = await provider.page()
-    assert isinstance(page, ListPage) and [job.job_id for job in page.jobs] == ["video_1"]
-    assert [("limit=" in seen.path) for seen in server.seen] == [True, False]

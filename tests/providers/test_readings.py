@@ -2,7 +2,7 @@
 
 import pytest
 
-from providers.job import Job
+from providers.job import Job, ListPage
 from providers.openai_videos.protocol import OpenAIVideos
 from providers.orders import Order
 from providers.port import ReadError, Reading, Request
@@ -46,3 +46,14 @@ async def test_reading_that_never_ends_is_a_read_error() -> None:
         got = await provider.job("video_1")
     assert got == ReadError(None, f"nothing after {READS_MAX} requests")
     assert len(server.seen) == READS_MAX
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [400, 422])
+async def test_rejected_page_size_is_retried_without_a_limit(status: int) -> None:
+    refused = answer(status, {"error": {"message": "limit must be at most 50"}})
+    replies = in_turn(refused, answer(200, {"data": [MADE], "has_more": False}))
+    async with scripted(replies) as server, open_provider(server.url, KEY) as provider:
+        page = await provider.page()
+    assert isinstance(page, ListPage) and [job.job_id for job in page.jobs] == ["video_1"]
+    assert [("limit=" in seen.path) for seen in server.seen] == [True, False]
