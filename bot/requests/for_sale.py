@@ -49,14 +49,13 @@ class ForSale:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """At most CHOICES_MAX: the shortest, the usual, the longest and one between, where there are more."""
+        """At most CHOICES_MAX: the shortest, the usual, the longest, and those that are farthest from all of these."""
         every = self.model.seconds or UNLISTED_SECONDS
-        if len(every) <= CHOICES_MAX:
-            return every
-        usual = self.length_for(None)
-        longer = [seconds for seconds in every if seconds > usual]
-        between = longer[len(longer) // 2 - 1 : len(longer) // 2]
-        return tuple(sorted({every[0], usual, *between, every[-1]}))
+        shown = {every[0], self.length_for(None), every[-1]} & set(every)
+        while len(shown) < min(CHOICES_MAX, len(every)):
+            left = [seconds for seconds in every if seconds not in shown]
+            shown.add(max(left, key=lambda seconds: min(abs(seconds - each) for each in shown)))
+        return tuple(sorted(shown))
 
     @property
     def sizes(self) -> tuple[str, ...]:
