@@ -112,6 +112,13 @@ INCOMPLETE: Mapping[str, str] = {
     "pages_leave_a_gap": "it has pages that do not overlap as requested, so jobs between them may be missing",
     "fewer_rows_than_it_says": "it lists fewer jobs than it claims to have",
     "empty_page_after_more": "it announced a page that was empty",
+    "empty_page": "it announced a page that was empty",
+    "rows_were_removed": "it lost jobs while it was read, so others may have moved between its pages",
+    "rows_out_of_order": "it has a page that is not in order, so jobs between its pages may be missing",
+    "pages_too_short": "it has pages that are too short to overlap, so a gap between them would not show",
+    "another_page": "it returned another page than requested",
+    "next_page_unreadable": "it does not say clearly where its next page is",
+    "no_list": "there is none",
     "times_not_true": "it shows our jobs at impossible times",
     "order_not_shown": "it shows no times, and too few jobs of ours to tell which end is the newest",
 }

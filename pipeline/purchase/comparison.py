@@ -33,10 +33,11 @@ def compare(both: Comparison) -> tuple[tuple[Difference, ...], tuple[tuple[UUID,
     """The differences, and the pairs of failed run and late job to adopt."""
     found = [*_of_runs(both)]
     open_runs = [run for run in both.books.runs if run.improved_prompt is not None]
-    unowned = _unowned_in_scope(both)
+    older = [job for job in _unowned_in_scope(both) if _is_older_than_its_run(job, open_runs, both)]
+    unowned = [job for job in _unowned_in_scope(both) if job not in older]
     adoptions: list[tuple[UUID, str]] = []
     for run in open_runs:
-        differences, explained = _with_its_marker(run, unowned, both)
+        differences, explained = _with_its_marker(run, unowned)
         found += differences
         unowned = [job for job in unowned if job not in explained]
     for members in _by_request(open_runs):
@@ -46,7 +47,7 @@ def compare(both: Comparison) -> tuple[tuple[Difference, ...], tuple[tuple[UUID,
         adoptions += adopted
         unowned = [job for job in unowned if job not in explained]
     faithful = matching.faithful_fields(both.look, both.answered)
-    unowned += _ours_by_their_words(both)
+    unowned += [*older, *_ours_by_their_words(both)]
     found += [each for job in unowned if (each := _of_unexplained(job, open_runs, faithful, both))]
     found += [_in_doubt(run) for run in open_runs if run.state is State.UNCERTAIN and run.parked]
     return tuple(found), tuple(adoptions)
@@ -143,17 +144,23 @@ def _order(run: Run, job: Job) -> Difference | None:
     return _about(Kind.NOT_AS_ORDERED, words, run, job.job_id)
 
 
-def _with_its_marker(run: Run, jobs: Sequence[Job], both: Comparison) -> tuple[list[Difference], list[Job]]:
+def _is_older_than_its_run(job: Job, runs: Sequence[Run], both: Comparison) -> bool:
+    """Whether the job shows a run's marker, and is dated before that run was sent: it is not the run's."""
+    sent = [run.submitting_at or run.reserved_at for run in runs if is_marked(job, run.order())]
+    return bool(sent) and both.shows_our_times and matching.dated_before(job, min(sent) - both.skew)
+
+
+def _with_its_marker(run: Run, jobs: Sequence[Job]) -> tuple[list[Difference], list[Job]]:
     """The run's request was sent once, so every job but one with its marker is one too many."""
-    sent = (run.submitting_at or run.reserved_at) - both.skew
-    older = [job for job in jobs if both.shows_our_times and matching.dated_before(job, sent)]
-    marked = [job for job in jobs if is_marked(job, run.order()) and job not in older]
-    surplus = sorted(marked, key=lambda job: (job.created_at or 0.0, job.job_id))[1:]
-    words = "job {} shows what only run {}'s order had, and so does {}: two paid calls"
-    return [
+    marked = sorted(
+        (job for job in jobs if is_marked(job, run.order())), key=lambda job: (job.created_at or 0.0, job.job_id)
+    )
+    words = "job {} shows what only the order of run {} had, as {} does: two paid calls"
+    found = [
         _about(Kind.TWO_PAID_CALLS, words.format(job.job_id, run.ref, marked[0].job_id), run, job.job_id)
-        for job in surplus
-    ], surplus
+        for job in marked[1:]
+    ]
+    return found, marked[1:]
 
 
 def _of_request(
