@@ -1,7 +1,7 @@
 """Callbacks of video providers: POST /callbacks/<provider>/<token>. Public; the token in the path is the secret.
 
 In       a provider's report that a job has ended
-Out      204 whether or not the token is known, so that nobody can try tokens out
+Out      204 whether or not the token is known, so that nobody can try tokens out; 503 if the ledger does not answer
 Effects  at most one hint in the ledger, and one look at the job: what the report says is not believed
 """
 
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from pipeline.ledger.transports.common import LedgerCall
+from pipeline.ledger.transports.common import LedgerCall, LedgerError
 from providers.callbacks import PATH, job_named
 
 BODY_BYTES_MAX = 1_000_000  # a result with its input in it
@@ -39,7 +39,10 @@ class Callbacks:
             raise web.HTTPTooManyRequests(headers={"Retry-After": "5"})
         if len(token) == TOKEN_CHARACTERS and token.isascii() and token.isalnum():
             job_id = job_named(provider, await _body(request))
-            run_id = await self._rpc("note_callback", {"token": token, "job_id": job_id})
+            try:
+                run_id = await self._rpc("note_callback", {"token": token, "job_id": job_id})
+            except LedgerError:  # the provider may try again
+                raise web.HTTPServiceUnavailable(headers={"Retry-After": "30"}) from None
             if isinstance(run_id, str):
                 await self._wake(UUID(run_id))
         return web.Response(status=204)
