@@ -15,6 +15,7 @@ from tests.guarantee.protections.models import MODELS_MUTANTS
 from tests.guarantee.protections.mutant import Mutant
 from tests.guarantee.protections.operations import OPERATIONS_MUTANTS
 from tests.guarantee.protections.pages import PAGES_MUTANTS
+from tests.guarantee.protections.providers import PROVIDERS_MUTANTS
 from tests.guarantee.protections.records import RECORDS_MUTANTS
 
 PROVIDER = "tests/providers/test_provider.py::"
@@ -257,8 +258,8 @@ MUTANTS = (
         "fail_token",
         "only the winner ends a submitting run",
         "supabase/schemas/06_submission.sql",
-        "        when p_token is not null then r.token = p_token\n",
-        "        when p_token is not null then (r.token = p_token or r.state = 'submitting')\n",
+        "        when p_token is not null then r.token = p_token and (",
+        "        when p_token is not null then (r.token = p_token or r.state = 'submitting') and (",
         (FENCE + "test_only_the_winner_ends_a_submitting_run",),
     ),
     Mutant(
@@ -386,6 +387,7 @@ MUTANTS = (
     *FURTHER_MUTANTS,
     *LIE_MUTANTS,
     *PAGES_MUTANTS,
+    *PROVIDERS_MUTANTS,
     *MODELS_MUTANTS,
     *OPERATIONS_MUTANTS,
     *RECORDS_MUTANTS,

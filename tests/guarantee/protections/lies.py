@@ -262,8 +262,8 @@ LIE_MUTANTS = (
         "words_behind_the_first_order",
         "our words behind our first order are told",
         "pipeline/purchase/comparison.py",
-        "    unowned += _ours_by_their_words(both)\n",
-        "",
+        "    unowned += [*older, *_ours_by_their_words(both)]\n",
+        "    unowned += older\n",
         (
             "tests/pipeline/purchase/test_audit.py::test_job_with_our_exact_prompt_before_our_first_order_is_reported_not_adopted",
         ),

@@ -29,7 +29,7 @@ RECORDS_MUTANTS = (
         "already_sent",
         "a run whose answer is on disk is not sent again",
         "pipeline/purchase/submission.py",
-        "    if context.answers.has(run.run_id):\n",
+        "    if context.answers.has(run.run_id) or run.callback_job_id is not None:\n",
         "    if False:\n",
         (ANSWERS + "test_run_with_an_answer_on_disk_is_not_ordered_again_after_a_ledger_restore",),
     ),
