@@ -56,8 +56,9 @@ def findings(
     facts: Facts, unknown: Job | ReadError, listed: ListPage | ReadError | None, *, public: bool
 ) -> Iterator[Finding]:
     """`unknown`: what the provider says of a job that does not exist; `listed`: its list, where it has one."""
-    errors = [each for each in (unknown, listed) if isinstance(each, ReadError)]
-    if refused := next((each for each in errors if each.status in NOT_ACCEPTED), None):
+    refusals = ((unknown, NOT_ACCEPTED), (listed, {401}))  # a key may buy, and have no right to see the list
+    errors = [each for each, statuses in refusals if isinstance(each, ReadError) and each.status in statuses]
+    if refused := next(iter(errors), None):
         names = " and ".join(facts.key_names)
         yield Finding(facts.name, Health.BAD, f"does not accept {names} (HTTP {refused.status})")
         return

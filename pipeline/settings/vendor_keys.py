@@ -56,7 +56,8 @@ class VendorKeys(BaseModel):
 
     @field_validator(*(name for names in KEYS.values() for name in names))
     @classmethod
-    def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+    def _vendor_key_fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+        """By a name that Settings does not use: its validator would replace this one."""
         if key is not None and not re.fullmatch(r"[!-~]+", key.get_secret_value()):
             raise ValueError("contains characters that no key has, such as a space, a line break or an accent")
         return key
