@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from pipeline.context import ProviderAccount
 from pipeline.formatting import many, sentence, usd
 from pipeline.ledger.dashboard import DeliverAgain
 from pipeline.ledger.operators import LimitNotSet, LimitSet
@@ -23,7 +24,7 @@ from pipeline.operator_text import (
     why_not_taken_back,
 )
 from pipeline.purchase import settling
-from pipeline.purchase.audit import audit, last_audit
+from pipeline.purchase.audit import Audit, audit, last_audit, together
 from pipeline.purchase.settling import Contradicts, NotSeen
 from pipeline.settings.limit_values import big_change, read_value
 from web.context import CONTEXT, WebContext
@@ -174,11 +175,15 @@ async def _until_told(row: Run, admin_context: WebContext) -> Run:
 
 async def audit_now(request: web.Request) -> web.StreamResponse:
     admin_context = request.app[CONTEXT]
-    last = await last_audit(admin_context.ledger.rpc, admin_context.account)
-    since = min(last.next_since, last.now - timedelta(hours=24))
+
+    async def audited(account: ProviderAccount) -> Audit:
+        last = await last_audit(admin_context.ledger.rpc, account)
+        since = min(last.next_since, last.now - timedelta(hours=24))
+        return await audit(admin_context.ledger, account, admin_context.waits, since)
+
     try:
         async with asyncio.timeout(AUDIT_SECONDS_MAX):
-            found = await audit(admin_context.ledger, admin_context.account, admin_context.waits, since)
+            found = together(await asyncio.gather(*map(audited, admin_context.account.all)))
     except TimeoutError:
         say(request, f"Timed out reading the provider's list after {AUDIT_SECONDS_MAX} s. Try again later.", good=False)
         raise web.HTTPSeeOther("/admin/audit") from None

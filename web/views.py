@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import TypeAdapter
 
 from pipeline.clips.storage import kind_of_run
+from pipeline.context import ProviderAccount
 from pipeline.ledger.dashboard import Filters
 from pipeline.ledger.records import Run, State
 from pipeline.ledger.users import USER_ID_WORDS, as_user_id, is_user_id
@@ -20,6 +21,7 @@ from pipeline.purchase.reconcile import request_over
 from providers.job import Job
 from providers.list_jobs import Look, look
 from providers.orders import OPENAI
+from providers.port import Scope
 from providers.shown_request import shown_request
 from steps.text_model.front_matter import TemplateError
 from web.context import CONTEXT, WebContext
@@ -162,17 +164,23 @@ class Nearby:
 async def doubt(request: web.Request) -> web.Response:
     admin_context = request.app[CONTEXT]
     rows = await admin_context.dashboard.runs(Filters(state="doubt"), RUNS_AT_ONCE)
-    mine = [row for row in rows if admin_context.account.matches(row) and row.submitting_at is not None]
-    seen = await _list(mine, admin_context) if mine else None
-    nearby = {row.ref: await _near(row, seen, admin_context) for row in mine if seen is not None}
+    seen: dict[str, Look] = {}
+    for account in admin_context.account.all:
+        theirs = [row for row in rows if account.matches(row) and row.submitting_at is not None]
+        listed = await _list(theirs, account, admin_context) if theirs else None
+        seen |= {row.ref: listed for row in theirs if listed is not None}
+    nearby = {row.ref: await _near(row, seen[row.ref], admin_context) for row in rows if row.ref in seen}
     return page(request, "doubt.html", runs=rows, nearby=nearby, seen=seen)
 
 
-async def _list(rows: list[Run], admin_context: WebContext) -> Look:
+async def _list(rows: list[Run], account: ProviderAccount, admin_context: WebContext) -> Look:
+    if not account.provider.api.facts.has_list:
+        return Look((), False, "no_list")
     oldest = min(row.submitting_at for row in rows if row.submitting_at is not None) - admin_context.waits.clock_skew
+    scope = Scope(tuple(sorted({row.model for row in rows})), oldest.timestamp())
     try:
         async with asyncio.timeout(LIST_SECONDS):
-            return await look(admin_context.account.provider, back_to=oldest.timestamp())
+            return await look(account.provider, back_to=oldest.timestamp(), scope=scope)
     except TimeoutError:
         return Look((), False, f"reading it timed out after {LIST_SECONDS:.0f} s")
 

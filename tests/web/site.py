@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from html import unescape
 from pathlib import Path
@@ -16,7 +16,7 @@ from aiohttp import ClientResponse, CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 
 from pipeline.clips.storage import at_hand
-from pipeline.context import RunContext
+from pipeline.context import ProviderAccount, RunContext
 from pipeline.ledger.dashboard import Dashboard, Filters
 from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import Run, State
@@ -121,8 +121,14 @@ def shown(html: str, name: str) -> str:
 
 @asynccontextmanager
 async def open_site(
-    dsn: str, simulator: Simulator, home: Path, token: str = TOKEN, **waits: str
+    dsn: str,
+    simulator: Simulator,
+    home: Path,
+    token: str = TOKEN,
+    others: tuple[ProviderAccount, ...] = (),
+    **waits: str,
 ) -> AsyncIterator[Site]:
+    """`others`: accounts that are configured besides the one at the simulator."""
     async with AsyncExitStack() as opened:
         context = await opened.enter_async_context(open_test_context(dsn, simulator, home, quick_waits(**waits)))
         engine = await opened.enter_async_context(open_engine(dsn))
@@ -130,7 +136,7 @@ async def open_site(
             ledger=context.ledger,
             operators=Operators(context.ledger.rpc),
             dashboard=Dashboard(context.ledger.rpc),
-            account=context.account,
+            account=replace(context.account, others=others),
             waits=context.waits,
             catalogue=load_catalogue(models_file()),
             enqueue=engine.wake,
