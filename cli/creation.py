@@ -108,7 +108,7 @@ class CreateSession:
             self._show_video(run)
         elif run.ended:
             self._say(sentences.ending(run), "red" if run.state is State.FAILED else "yellow")
-        elif run.state is State.APPROVED and not context.account.matches(run):
+        elif run.state is State.APPROVED and not context.for_run(run).account.matches(run):
             return self._waits_elsewhere(run, context)
         else:
             self._say(sentences.in_doubt(run), "yellow")

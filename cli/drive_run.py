@@ -116,4 +116,4 @@ def _stuck(row: Run) -> bool:
 
 
 def _elsewhere(row: Run, context: RunContext) -> bool:
-    return row.state is State.APPROVED and not context.account.matches(row)
+    return row.state is State.APPROVED and not context.for_run(row).account.matches(row)

@@ -3,14 +3,18 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from cli.drive_run import _elsewhere
 from pipeline.context import ProviderAccount, ProviderRules
+from pipeline.ledger.records import State
 from providers.apis import api_of
 from providers.orders import OPENAI
 from providers.transport import open_provider
 from tests.pipeline.purchase.evidence_rows import run
+from tests.support.fixtures import Simulator, open_test_context
 
 HERE = "http://127.0.0.1:1/v1"
 Accounts = dict[str, ProviderAccount]
@@ -58,3 +62,16 @@ async def test_all_accounts_are_the_first_and_the_others(accounts: Accounts) -> 
     first = replace(accounts["openai"], others=(accounts["second"],))
     assert first.all == (first, accounts["second"])
     assert accounts["second"].all == (accounts["second"],)
+
+
+async def test_terminal_carries_on_a_run_of_any_configured_account(
+    ledger_dsn: str, simulator: Simulator, tmp_path: Path
+) -> None:
+    """It was ordered with another VIDEO_MODEL than today's."""
+    async with AsyncExitStack() as opened:
+        sim = replace(simulator, provider="fal")
+        today = await opened.enter_async_context(open_test_context(ledger_dsn, simulator, tmp_path))
+        at_fal = (await opened.enter_async_context(open_test_context(ledger_dsn, sim, tmp_path))).account
+        waiting = run(state=State.APPROVED, provider="fal", base_url=sim.provider_url, key_fingerprint="fp")
+        assert _elsewhere(waiting, today)
+        assert not _elsewhere(waiting, replace(today, account=replace(today.account, others=(at_fal,))))
