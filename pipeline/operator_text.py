@@ -118,7 +118,7 @@ INCOMPLETE: Mapping[str, str] = {
     "pages_too_short": "it has pages that are too short to overlap, so a gap between them would not show",
     "another_page": "it returned another page than requested",
     "next_page_unreadable": "it does not say clearly where its next page is",
-    "no_list": "there is none",
+    "no_list": "it does not exist at this provider",
     "times_not_true": "it shows our jobs at impossible times",
     "order_not_shown": "it shows no times, and too few jobs of ours to tell which end is the newest",
 }

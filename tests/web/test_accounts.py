@@ -65,7 +65,9 @@ async def test_run_at_a_provider_without_a_list_says_so_and_hides_no_other(shops
     rows = [await shops.in_doubt(name) for name in ("fal", "runway")]
     page = await shops.site.read("/admin/doubt")
     assert all(row.ref in page for row in rows)
-    assert "The provider's list proves nothing right now: there is none." in page.replace("&#39;", "'")
+    assert "The provider's list proves nothing right now: it does not exist at this provider." in page.replace(
+        "&#39;", "'"
+    )
     assert "shows no jobs from that time" in page, "at fal"
 
 
