@@ -148,8 +148,8 @@ def rules(model: VideoModel | None, facts: Facts, settings: Settings) -> Provide
             shows_all=model.list_shows_all if model and ours else facts.has_list,
             echoes_prompts=model.list_echoes_prompts if model and ours else facts.echoes_prompts,
             absent_after=model.absent_after if model and ours else facts.absent_after,
-            absence_without_witness=settings.video_list_proves_absence,
-            exclusive_key=settings.video_key_exclusive,
+            absence_without_witness=settings.video_list_proves_absence and ours,  # both are about VIDEO_API_KEY
+            exclusive_key=settings.video_key_exclusive and ours,
             record=timedelta(seconds=record) if (record := facts.record_seconds or 0) >= DAY_SECONDS else None,
             newest_first=facts.newest_first,
             per_model=facts.per_model,

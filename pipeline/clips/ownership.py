@@ -48,6 +48,8 @@ def another_order(run: Run, job: Job, context: RunContext) -> str | None:
     parts = far_from(job, order) - set(map(Shown, run.shown_otherwise))
     if not context.account.rules_for(run.model).listing.echoes_prompts:
         parts -= {Shown.PROMPT}
+    if Shown.INPUT in parts:  # a seed that the server replaced is in both
+        parts -= {Shown.MARKER}
     if not parts or (len(parts) == 1 and not _made_before(run, job, skew)):
         return None
     return _shown_otherwise(run, job, *sorted(parts))

@@ -199,6 +199,8 @@ async def _fail_already_sent(run: Run, context: RunContext) -> bool:
     The ledger was restored from before this run's one request, which must not be sent again.
     """
     words = f"the provider reported job {run.callback_job_id}" if run.callback_job_id else "an answer to it is on disk"
+    if run.callback_job_id:  # it names a job that was paid for (rule 9)
+        await context.ledger.keep_stray_answer(run.run_id, "another_token", None, words)
     return await context.ledger.fail(run.run_id, run.state, "already_sent", f"this run's request was sent: {words}")
 
 

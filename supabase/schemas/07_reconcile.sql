@@ -198,10 +198,10 @@ declare
     v_back boolean;
 begin
     r := onetake.lock_run(p_run_id);
-    if r.run_id is null or r.charged_microusd is not distinct from p_microusd then
+    v_back := p_microusd = 0 and r.state = 'failed' and r.spent_microusd > 0 and r.file is null;
+    if r.run_id is null or r.charged_microusd is not distinct from p_microusd and not v_back then
         return jsonb_build_object('recorded', false, 'released', false);
     end if;
-    v_back := p_microusd = 0 and r.state = 'failed' and r.spent_microusd > 0 and r.file is null;
     update onetake.runs set charged_microusd = p_microusd,
             spent_microusd = case when v_back then 0 else spent_microusd end,
             released_microusd = case when v_back then released_microusd + spent_microusd else released_microusd end

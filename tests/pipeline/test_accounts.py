@@ -3,14 +3,18 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app.context import rules
 from cli.drive_run import _elsewhere
 from pipeline.context import ProviderAccount, ProviderRules
 from pipeline.ledger.records import State
-from providers.apis import api_of
+from pipeline.settings.config import load_settings
+from providers.apis import FACTS, api_of
 from providers.orders import OPENAI
 from providers.transport import open_provider
 from tests.pipeline.purchase.evidence_rows import run
@@ -62,6 +66,29 @@ async def test_all_accounts_are_the_first_and_the_others(accounts: Accounts) -> 
     first = replace(accounts["openai"], others=(accounts["second"],))
     assert first.all == (first, accounts["second"])
     assert accounts["second"].all == (accounts["second"],)
+
+
+@pytest.mark.parametrize("provider", [name for name in FACTS if name != OPENAI])
+def test_what_an_operator_says_of_the_video_key_is_not_said_of_a_vendors(provider: str) -> None:
+    said = {"VIDEO_KEY_EXCLUSIVE": "true", "VIDEO_LIST_PROVES_ABSENCE": "true"}
+    ours, theirs = (rules(None, FACTS[name], load_settings(said, None)).listing for name in (OPENAI, provider))
+    assert (ours.exclusive_key, ours.absence_without_witness) == (True, True)
+    assert (theirs.exclusive_key, theirs.absence_without_witness) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("provider", "known"),
+    [
+        ("fal", {"per_model": True, "newest_first": False, "has_list": True, "record": timedelta(days=30)}),
+        ("ark", {"per_model": False, "newest_first": False, "record": timedelta(days=7), "absent_after": None}),
+        ("replicate", {"newest_first": True, "record": None, "echoes_prompts": True}),
+        ("runway", {"has_list": False, "shows_all": False, "looked_up": False}),
+        ("kling", {"looked_up": True, "lookup_proves_absence": False}),
+    ],
+)
+def test_rules_of_an_account_are_its_providers_facts(provider: str, known: dict[str, Any]) -> None:
+    listing = rules(None, FACTS[provider], load_settings({}, None)).listing
+    assert {name: getattr(listing, name) for name in known} == known
 
 
 async def test_terminal_carries_on_a_run_of_any_configured_account(

@@ -53,6 +53,16 @@ def test_failure_that_was_not_billed_gets_its_money_back_once(client: LedgerClie
     assert client.books_wrong() == []
 
 
+def test_money_of_a_failure_comes_back_although_its_cost_was_known_before(client: LedgerClient) -> None:
+    """The job was shown as completed, for nothing; then its clip was gone, and the price was booked."""
+    run_id = client.rendering()
+    assert charge(client, run_id, 0) == NOTED
+    assert client.fail(run_id, "rendering", "expired", spent=True)["moved"]
+    assert charge(client, run_id, 0) == {"recorded": True, "released": True}
+    assert pockets(client, run_id) == (0, 0, PRICE)
+    assert client.books_wrong() == []
+
+
 def test_failure_that_was_billed_stays_spent(client: LedgerClient) -> None:
     run_id = billed_failure(client)
     assert charge(client, run_id, 1) == NOTED

@@ -100,6 +100,29 @@ async def test_the_configured_providers_rule_for_429_does_not_apply_to_another_p
     assert (refused.state, refused.reason) == (State.FAILED, "rate_limited")
 
 
+async def test_kept_answer_is_read_by_the_module_that_asked_although_no_such_account_is_configured(
+    context: RunContext, simulator: Simulator
+) -> None:
+    """Of fal's answer, OpenAI's protocol would understand nothing."""
+    fal = Answer(200, '{"request_id": "r-1", "status": "IN_QUEUE", "queue_position": 1}')
+    for n, (provider, state) in enumerate({"fal": State.RENDERING, "openai": State.UNCERTAIN}.items()):
+        row, token = await sent(context, simulator, f"cli:{n}")
+        context.answers.keep(KeptAnswer(row.run_id, token, fal, provider))
+        elsewhere = replace(context, account=replace(context.account, key_fingerprint="another"))
+        await submission.replay_answers(elsewhere)
+        assert (await fresh(context, row)).state is state
+
+
+async def test_answer_of_a_provider_that_this_version_does_not_know_stays_on_disk(
+    context: RunContext, simulator: Simulator
+) -> None:
+    row, token = await sent(context, simulator)
+    context.answers.keep(KeptAnswer(row.run_id, token, MADE, "of tomorrow"))
+    await submission.replay_answers(context)
+    assert context.answers.has(row.run_id)
+    assert (await fresh(context, row)).state is State.SUBMITTING
+
+
 async def test_an_answer_that_names_another_runs_job_leaves_the_run_in_doubt(
     context: RunContext, simulator: Simulator
 ) -> None:

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from pipeline.context import RunContext
+from pipeline.ledger.operators import Operators
 from pipeline.ledger.records import JobSource, Run, State
 from pipeline.purchase import submission
 from pipeline.purchase.answer_files import KeptAnswer
@@ -227,6 +228,8 @@ async def test_run_of_a_restored_ledger_that_was_called_back_is_not_ordered_agai
     assert ended is not None and (ended.state, ended.reason) == (State.FAILED, "already_sent")
     assert "job-of-before" in str(ended.detail)
     assert place.sim.creates() == 0
+    [stray] = await Operators(place.context.ledger.rpc).stray_answers(9)
+    assert (stray.why, stray.body) == ("another_token", "the provider reported job job-of-before")
 
 
 # -- a list that shows nothing
