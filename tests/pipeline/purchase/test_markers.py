@@ -140,6 +140,30 @@ def test_dates_count_only_in_a_list_that_shows_our_own_jobs_at_their_times() -> 
     assert judged(ark(), look(wrong, earlier), books(ark(), owned={"video_2": owner})) == adopted()
 
 
+# -- lists of single models
+
+
+def test_list_of_one_model_proves_nothing_by_what_another_models_list_showed() -> None:
+    """Neither another model's jobs nor that it once showed one rendering."""
+    row = evidence_rows.run()
+    both = Look((evidence_rows.NEWER, evidence_rows.OLDER), True)
+    known = books(
+        row,
+        owned=evidence_rows.WITNESSES,
+        witnesses=evidence_rows.WITNESSES,
+        began=row.read_at,
+        running_shown_at=NOON + MINUTE,
+    )
+    facts = ListFacts(newest_first=False)
+    assert judged(row, both, known, facts) == Absent()
+    assert judged(row, both, known, replace(facts, per_model=True)) == InDoubt("running_never_shown")
+
+    other = replace(evidence_rows.owner(92, -MINUTE), order=replace(evidence_rows.ORDER, model="another"))
+    more = replace(known, witnesses={**evidence_rows.WITNESSES, "not in this list": other})
+    assert judged(row, both, more, facts) == InDoubt("witness_missing")
+    assert judged(row, both, more, replace(facts, per_model=True)) == InDoubt("running_never_shown")
+
+
 # -- what a callback named
 
 
