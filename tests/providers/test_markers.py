@@ -50,7 +50,7 @@ def test_seed_that_all_orders_of_a_model_have_is_no_marker_and_no_contradiction(
 
 def test_job_with_our_own_marker_is_never_ruled_out_by_what_else_it_shows() -> None:
     """A server that rounds lengths shows our job so: it is not adopted, but it is there."""
-    rounded = replace(job(EXPIRY), seconds=60, size="1x1", prompt="words that have nothing in common with it")
+    rounded = replace(job(EXPIRY), seconds=60, size="1x1")
     assert could_be(rounded, ORDER, frozenset(Shown))
     assert not is_marked(rounded, ORDER)
 

@@ -143,16 +143,15 @@ PROVIDERS_MUTANTS = (
         "supabase/schemas/07_reconcile.sql",
         "where length(p_token) = 32 and right(callback_url, 32) = p_token;",
         "where right(callback_url, length(p_token)) = p_token;",
-        ("tests/ledger/purchase/test_callbacks.py::test_token_that_no_address_ends_in_reaches_no_run",),
+        (CALLED + "test_token_that_no_address_ends_in_reaches_no_run",),
     ),
     Mutant(
         "no_list_no_proof",
         "without a list nothing is proved never made",
-        "pipeline/purchase/reconcile.py",
-        "    if isinstance(certain, Adopt | Absent) or not facts.has_list:\n",
-        "    certain = certain if facts.has_list or isinstance(certain, Adopt) else Absent()\n"
-        "    if isinstance(certain, Adopt | Absent) or not facts.has_list:\n",
-        (EACH + "test_request_that_never_arrived_is_never_sent_again[runway]",),
+        "pipeline/purchase/evidence.py",
+        '    if not facts.has_list:\n        return "no_list"',
+        '    if False:\n        return "no_list"',
+        (MARKED + "test_nothing_is_absent_where_there_is_no_list",),
     ),
     Mutant(
         "reply_without_id",

@@ -164,6 +164,12 @@ def test_list_of_one_model_proves_nothing_by_what_another_models_list_showed() -
     assert judged(row, both, more, replace(facts, per_model=True)) == InDoubt("running_never_shown")
 
 
+def test_nothing_is_absent_where_there_is_no_list() -> None:
+    facts = ListFacts(absent_after=timedelta(), absence_without_witness=True)
+    assert judged(run(), look(), facts=facts) == Absent()
+    assert judged(run(), look(), facts=replace(facts, has_list=False)) == InDoubt("no_list")
+
+
 # -- what a callback named
 
 
