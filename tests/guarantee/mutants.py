@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Queue
@@ -23,13 +24,24 @@ from queue import Queue
 from tests.guarantee.protections.every import MUTANTS
 from tests.guarantee.protections.mutant import Mutant
 from tests.schema import squash
+from tests.support import warm
+from tests.support.fixtures import STANDING_SERVER, fast_folder, migrated_server
 
 ROOT = Path(__file__).parent.parent.parent
+MAKE_DATABASES = ("supabase/", "pipeline/ledger/migrate.py", "pipeline/postgres/")  # with a server of their own
 COPIES = 5  # a test whose protection is missing mostly waits
 TESTS_SECONDS_MAX = 300
 ALL_TESTS_SECONDS_MAX = 1800  # once, without any mutant
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 PROBE = "import pathlib, pipeline, tests; print(pathlib.Path(pipeline.__file__).parent.parent)"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the tree, and the address of a migrated database server."""
+
+    tree: Path
+    server: str
 
 
 @dataclass(frozen=True)
@@ -56,33 +68,32 @@ def copy_tree(into: Path) -> None:
     (into / ".venv").symlink_to(Path(sys.prefix))
 
 
-def python(copy: Path, *arguments: str, seconds: float = TESTS_SECONDS_MAX) -> subprocess.CompletedProcess[str]:
+def _environment(copy: Path) -> dict[str, str]:
     # No bytecode: a file changed twice within a second would count as unchanged.
-    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=copy,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
+    return os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def pytest(copy: Path, tests: Sequence[str], *more: str, seconds: float = TESTS_SECONDS_MAX) -> tuple[int, str]:
-    options = ("-x", "-q", "-p", "no:randomly", "--tb=line", "-rfE", *more)
+def pytest(
+    copy: Path, tests: Sequence[str], *more: str, server: str | None = None, seconds: float = TESTS_SECONDS_MAX
+) -> tuple[int, str]:
+    """Its exit code and what it said. `server`: the address of a migrated database server to use."""
+    loaded = "ignore::pytest.PytestAssertRewriteWarning"  # the process has the libraries loaded already
+    options = ("-x", "-q", "-p", "no:randomly", "-W", loaded, "--tb=line", "-rfE", *more)
+    environment = _environment(copy) | ({} if server is None else {STANDING_SERVER: server})
+    program = warm.start("pytest", *options, *tests, env=environment, cwd=copy)
     try:
-        done = python(copy, "-m", "pytest", *options, *tests, seconds=seconds)
+        said = program.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
+        program.kill()
         return 1, f"FAILED {tests[0]} (still waiting after {seconds} s)"
-    return done.returncode, done.stdout + done.stderr
+    return program.wait(), "".join(said)
 
 
 def prepare(copy: Path) -> None:
     copy_tree(copy)
-    where = python(copy, "-c", PROBE).stdout.strip()
-    assert Path(where) == copy, f"the copy at {copy} would test the code at {where}"
+    probe = [sys.executable, "-c", PROBE]
+    where = subprocess.run(probe, cwd=copy, env=_environment(copy), capture_output=True, text=True, check=True).stdout
+    assert Path(where.strip()) == copy, f"the copy at {copy} would test the code at {where}"
 
 
 def check_list(mutants: Sequence[Mutant]) -> list[str]:
@@ -104,20 +115,21 @@ def _is_there(test: str) -> bool:
     return (ROOT / file).is_file() and defined in (ROOT / file).read_text(encoding="utf-8")
 
 
-def try_mutant(mutant: Mutant, copy: Path) -> Verdict:
+def try_mutant(mutant: Mutant, copy: Copy) -> Verdict:
     begun = time.monotonic()
-    path = copy / mutant.file
+    path = copy.tree / mutant.file
     whole = path.read_text(encoding="utf-8")
     assert whole.count(mutant.old) == 1, f"{mutant.name} does not fit the copy"
     path.write_text(whole.replace(mutant.old, mutant.new), encoding="utf-8")
     if mutant.file.startswith("supabase/schemas/"):
-        squash(copy)
+        squash(copy.tree)
+    own_server = mutant.file.startswith(MAKE_DATABASES)
     try:
-        code, out = pytest(copy, mutant.tests)
+        code, out = pytest(copy.tree, mutant.tests, server=None if own_server else copy.server)
     finally:
         path.write_text(whole, encoding="utf-8")
         if mutant.file.startswith("supabase/schemas/"):
-            squash(copy)
+            squash(copy.tree)
     caught = FAILED.search(out) if code == 1 else None
     if code not in {0, 1}:
         raise RuntimeError(f"{mutant.name}: pytest ended with {code}\n{out}")
@@ -133,17 +145,18 @@ def say(verdict: Verdict) -> None:
 
 def hunt(mutants: Sequence[Mutant]) -> tuple[list[Verdict], list[str]]:
     """Every mutant's verdict, and the tests that fail without any mutant."""
-    with tempfile.TemporaryDirectory(prefix="onetake-mutants-") as folder:
+    with tempfile.TemporaryDirectory(prefix="onetake-mutants-") as folder, ExitStack() as servers:
         os.chmod(folder, 0o755)  # noqa: PTH101 - the embedded server runs as another user
-        copies: Queue[Path] = Queue()
+        copies: Queue[Copy] = Queue()
         for number in range(COPIES):
             copy = Path(folder).resolve() / f"copy{number}"
             copy.mkdir()
             prepare(copy)
-            copies.put(copy)
+            data = servers.enter_context(fast_folder(Path(folder) / f"server{number}"))
+            copies.put(Copy(copy, servers.enter_context(migrated_server(data))))
         every_test = sorted({test for mutant in mutants for test in mutant.tests})
         unspoiled = copies.get()
-        code, out = pytest(unspoiled, every_test, "-n", "4", "--dist", "loadfile", seconds=ALL_TESTS_SECONDS_MAX)
+        code, out = pytest(unspoiled.tree, every_test, "-n", "4", "--dist", "loadfile", seconds=ALL_TESTS_SECONDS_MAX)
         copies.put(unspoiled)
         if code != 0:
             return [], [f"without any mutant: {found}" for found in FAILED.findall(out)] or [out[-2000:]]

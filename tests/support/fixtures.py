@@ -53,6 +53,7 @@ from tests.support.warm_processes import WarmProcesses
 
 ROOT = Path(__file__).parents[2]
 KEY = "test-key"
+STANDING_SERVER = "ONETAKE_TEST_SERVER"  # the address of a `migrated_server`
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES_MIN = 8 << 30  # a server takes a quarter of it at most, mostly for its log
 PRICE_MICROUSD = 800_000  # 8 s of sim-1
@@ -148,19 +149,19 @@ def _chosen_server(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _fast_folder(elsewhere: pytest.TempPathFactory) -> Iterator[Path]:
+def fast_folder(elsewhere: Path) -> Iterator[Path]:
     """In memory if there is room: each test creates and drops a database, which takes ten times as long on disk."""
     if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_BYTES_MIN:
-        yield elsewhere.mktemp("postgres")
+        yield elsewhere
         return
     with TemporaryDirectory(prefix="onetake-tests-", dir=MEMORY, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
-@pytest.fixture(scope="session")
-def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One server for the whole run, with a migrated template that tests copy."""
-    with _fast_folder(tmp_path_factory) as folder, _chosen_server(folder) as uri:
+@contextmanager
+def migrated_server(folder: Path) -> Iterator[str]:
+    """A server with a migrated template that tests copy."""
+    with _chosen_server(folder) as uri:
         with psycopg.connect(uri, autocommit=True) as connection:
             for setting in FAST:
                 connection.execute(f"alter system set {setting}".encode())
@@ -169,6 +170,16 @@ def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         template = psycopg.conninfo.make_conninfo(uri, dbname="ledger_template")
         migrate(template)
         install_queue(template)
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One server for the whole run; STANDING_SERVER names one that stays for several runs."""
+    if STANDING_SERVER in os.environ:
+        yield os.environ[STANDING_SERVER]
+        return
+    with fast_folder(tmp_path_factory.mktemp("postgres")) as folder, migrated_server(folder) as uri:
         yield uri
 
 
