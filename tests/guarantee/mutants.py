@@ -6,6 +6,7 @@ Effects  works on copies of the tree in a temporary folder; this checkout is onl
 """
 
 import argparse
+import compileall
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from py_compile import PycInvalidationMode
 from queue import Queue
 
 from tests.guarantee.protections.every import MUTANTS
@@ -69,7 +71,7 @@ def copy_tree(into: Path) -> None:
 
 
 def _environment(copy: Path) -> dict[str, str]:
-    # No bytecode: a file changed twice within a second would count as unchanged.
+    # No new bytecode: a file changed twice within a second would count as unchanged. What `prepare` made has a hash.
     return os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -91,6 +93,7 @@ def pytest(
 
 def prepare(copy: Path) -> None:
     copy_tree(copy)
+    compileall.compile_dir(copy, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
     probe = [sys.executable, "-c", PROBE]
     where = subprocess.run(probe, cwd=copy, env=_environment(copy), capture_output=True, text=True, check=True).stdout
     assert Path(where.strip()) == copy, f"the copy at {copy} would test the code at {where}"
@@ -148,7 +151,7 @@ def hunt(mutants: Sequence[Mutant]) -> tuple[list[Verdict], list[str]]:
     with tempfile.TemporaryDirectory(prefix="onetake-mutants-") as folder, ExitStack() as servers:
         os.chmod(folder, 0o755)  # noqa: PTH101 - the embedded server runs as another user
         copies: Queue[Copy] = Queue()
-        for number in range(COPIES):
+        for number in range(min(COPIES, len(mutants))):
             copy = Path(folder).resolve() / f"copy{number}"
             copy.mkdir()
             prepare(copy)
